@@ -1,0 +1,99 @@
+"""Hostile kernel log lines: seeded mutations of good ones, and the promise that the decoder survives them all."""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+
+from bench.kmsg_lines import KINDS, corpus_records, generated_records
+from monitor.model.errors import MalformedRecord
+from monitor.sources.kmsg_format import CAUSES, decode_packet, parse_record
+
+_TOKENS = (
+    *(b"IN=", b" OUT=", b"MAC=", b"SRC=8.8.8.8 ", b"SRC=2001:db8::9 ", b"DST=", b"PROTO=TCP ", b"PROTO=255 "),
+    *(b"SPT=65536 ", b"DPT=", b"FRAG:64 ", b"OPT (", b") ", b"[", b"] ", b"INCOMPLETE [8 bytes] ", b"TRUNCATED"),
+    *(b";", b",", b"\n", b"\0", b"\xff\xfe", b"\\x00", b"-1", b"9" * 40, b"0x", b" ", b"SYN ", b"IN=" * 6),
+)
+
+
+class SurvivalError(Exception):
+    """A line made the decoder do what it must not; the message holds the line, its number and the seed."""
+
+
+def seed_records() -> list[bytes]:
+    """Return what to mutate: the corpus, and generated records of every kind."""
+    random_source = random.Random(2)
+    generated = (record for kind in KINDS for record in generated_records(random_source, kind, 50))
+    return [*corpus_records(), *generated]
+
+
+def mutations(records: Sequence[bytes], seed: int) -> Iterator[bytes]:
+    """Yield mutated records without end, the same ones for the same records and seed: one to three mutations each."""
+    random_source = random.Random(seed)
+    while True:
+        record = random_source.choice(records)
+        for _ in range(random_source.choice((1, 1, 2, 3))):
+            record = random_source.choice(_MUTATIONS)(random_source, record, records)
+        yield record
+
+
+def survive(records: Sequence[bytes], count: int, seed: int) -> int:
+    """Decode `count` mutated records; return how many decoded to a packet. SurvivalError at the first bad one."""
+    decoded = 0
+    for number, raw in zip(range(count), mutations(records, seed), strict=False):
+        try:
+            decode_packet(parse_record(raw).message, 0.0)
+            decoded += 1
+        except MalformedRecord as error:
+            if error.cause not in CAUSES:
+                raise SurvivalError(f"line {number} of seed {seed}: unknown cause {error.cause!r}: {raw!r}") from error
+        except Exception as error:
+            raise SurvivalError(f"line {number} of seed {seed}: {error!r}: {raw!r}") from error
+    return decoded
+
+
+def _flip(random_source: random.Random, record: bytes, _: Sequence[bytes]) -> bytes:
+    """Turn over one bit."""
+    if not record:
+        return record
+    changed = bytearray(record)
+    changed[random_source.randrange(len(record))] ^= 1 << random_source.randrange(8)
+    return bytes(changed)
+
+
+def _cut(random_source: random.Random, record: bytes, _: Sequence[bytes]) -> bytes:
+    """Leave out a piece: half the time all that follows, as where a line was cut short."""
+    start = random_source.randrange(len(record) + 1)
+    end = len(record) if random_source.random() < 0.5 else start + random_source.randrange(20)
+    return record[:start] + record[end:]
+
+
+def _splice(random_source: random.Random, record: bytes, records: Sequence[bytes]) -> bytes:
+    """Go on with the rest of another record, as where two lines ran into each other."""
+    other = random_source.choice(records)
+    return record[: random_source.randrange(len(record) + 1)] + other[random_source.randrange(len(other) + 1) :]
+
+
+def _insert(random_source: random.Random, record: bytes, _: Sequence[bytes]) -> bytes:
+    """Put a word of the grammar, or any bytes, anywhere."""
+    at = random_source.randrange(len(record) + 1)
+    if random_source.random() < 0.8:
+        word = random_source.choice(_TOKENS)
+    else:
+        word = random_source.randbytes(random_source.randrange(1, 9))
+    return record[:at] + word + record[at:]
+
+
+def _duplicate_field(random_source: random.Random, record: bytes, _: Sequence[bytes]) -> bytes:
+    """Say a field once more, in its place or elsewhere."""
+    words = record.split(b" ")
+    word = random_source.choice(words)
+    words.insert(random_source.randrange(len(words) + 1), word)
+    return b" ".join(words)
+
+
+_MUTATIONS: tuple[Callable[[random.Random, bytes, Sequence[bytes]], bytes], ...] = (
+    _flip,
+    _cut,
+    _splice,
+    _insert,
+    _duplicate_field,
+)

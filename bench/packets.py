@@ -1,0 +1,35 @@
+"""Ethernet frames with a forged TCP SYN inside, as bytes (RFC 9293, RFC 791, RFC 8200)."""
+
+import socket
+import struct
+
+_SYN = 0x02
+_ETHERTYPE = {4: 0x0800, 16: 0x86DD}
+
+
+def syn_frame(link: tuple[bytes, bytes], source: bytes, destination: bytes, port: int) -> bytes:
+    """Return the frame of a SYN to `port`; `link` is the destination's and the source's MAC, addresses are packed."""
+    family = len(source)
+    segment = struct.pack("!HHIIBBHHH", 51234, port, 1, 0, 5 << 4, _SYN, 64240, 0, 0)
+    pseudo = source + destination + struct.pack("!II", len(segment), socket.IPPROTO_TCP)
+    segment = segment[:16] + _checksum(pseudo + segment) + segment[18:]
+    header = _ipv4(source, destination, len(segment)) if family == 4 else _ipv6(source, destination, len(segment))
+    return link[0] + link[1] + struct.pack("!H", _ETHERTYPE[family]) + header + segment
+
+
+def _ipv4(source: bytes, destination: bytes, length: int) -> bytes:
+    start = struct.pack("!BBHHHBB", 0x45, 0, 20 + length, 1, 0x4000, 64, socket.IPPROTO_TCP)
+    checksum = _checksum(start + bytes(2) + source + destination)
+    return start + checksum + source + destination
+
+
+def _ipv6(source: bytes, destination: bytes, length: int) -> bytes:
+    return struct.pack("!IHBB", 6 << 28, length, socket.IPPROTO_TCP, 64) + source + destination
+
+
+def _checksum(data: bytes) -> bytes:
+    """Return the Internet checksum (RFC 1071) of an even number of bytes."""
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total & 0xFFFF) + (total >> 16)
+    total += total >> 16
+    return (~total & 0xFFFF).to_bytes(2)

@@ -1,0 +1,1 @@
+"""Peers: other people's programs, fetched into build/ and never installed."""

@@ -1,0 +1,62 @@
+"""fail2ban as Debian packages it, unpacked below build/: its own tool over a file of kernel log lines."""
+
+import os
+import resource
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.registry import BenchmarkError, progress
+
+HOME = Path("build/peers/fail2ban").absolute()
+"""Where the package is unpacked."""
+_TIMEOUT_S = 120
+# What an operator would write to ban who is logged by the firewall; fail2ban ships no filter for it.
+_FAILREGEX = r"kernel: \[[^\]]*\] .*IN=\S* OUT=\S* .*SRC=<ADDR> DST=\S+ .*PROTO=(?:TCP|UDP) SPT=\d+ DPT=\d+ "
+
+
+def fetch() -> bool:
+    """Unpack the package if it is not there yet; whether it is there now."""
+    if _tool().exists():
+        return True
+    HOME.mkdir(parents=True, exist_ok=True)
+    try:
+        # As root: apt's own user may not write to a build directory.
+        download = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", "fail2ban"]
+        subprocess.run(download, cwd=HOME, check=True, capture_output=True, text=True, timeout=_TIMEOUT_S)
+        (package,) = HOME.glob("*.deb")
+        unpack = ["dpkg", "-x", str(package), str(HOME)]
+        subprocess.run(unpack, check=True, capture_output=True, text=True, timeout=_TIMEOUT_S)
+    except subprocess.CalledProcessError as error:
+        progress(f"no fail2ban to compare with: {error.stderr.strip() or error}")
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        progress(f"no fail2ban to compare with: {error}")
+    return _tool().exists()
+
+
+def environment() -> dict[str, str]:
+    """Return the environment in which its programs find their own modules."""
+    return {**os.environ, "PYTHONPATH": str(HOME / "usr/lib/python3/dist-packages")}
+
+
+def cpu_s(messages: Sequence[str], directory: Path) -> float:
+    """Return the CPU seconds that `fail2ban-regex` takes for these packet lines; every one of them must match."""
+    log = directory / "kern.log"
+    log.write_text("".join(f"Jun  1 12:00:00 node kernel: [ 1234.567890] {message}\n" for message in messages))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        ["/usr/bin/python3", _tool(), "--datepattern", "^%b %d %H:%M:%S", log, _FAILREGEX],
+        env=environment(),
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_S,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if f"{len(messages)} matched, 0 missed" not in done.stdout:
+        raise BenchmarkError(f"fail2ban-regex did not match every line: {done.stdout[-300:]}{done.stderr[-300:]}")
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _tool() -> Path:
+    return HOME / "usr/bin/fail2ban-regex"

@@ -1,0 +1,123 @@
+"""fail2ban's server on a host of the lab, with configuration, socket, database and log in a directory of its own."""
+
+import contextlib
+import shutil
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+from bench.peers import fail2ban
+from bench.registry import BenchmarkError
+from monitor.enforcers.netlink import GET_ELEMENTS, ElementEncoder, decode_elements
+from monitor.enforcers.netlink_socket import NetlinkSocket
+from monitor.model.errors import TemporaryError
+from tests.support.daemon import wait_for
+from tests.support.lab import Host
+
+_POLL_S = 0.1
+_START_S = 30.0
+_END_S = 10.0
+_JAIL = """[lab]
+enabled = true
+filter =
+failregex = ^never <HOST>$
+backend = polling
+logpath = {log}
+bantime = 1w
+banaction = nftables-allports
+action = nftables[type=allports, name=lab]
+"""
+
+
+class Fail2banServer:
+    """One jail with the nftables action, and a database that may hold bans before the server starts."""
+
+    def __init__(self, host: Host, directory: Path) -> None:
+        """Write the configuration; nothing runs yet."""
+        self._host = host
+        self._directory = directory
+        self._database = directory / "fail2ban.sqlite3"
+        configuration = directory / "etc"
+        shutil.copytree(fail2ban.HOME / "etc/fail2ban", configuration)
+        shutil.rmtree(configuration / "jail.d", ignore_errors=True)
+        log = directory / "watched.log"
+        log.touch()
+        (configuration / "jail.local").write_text(_JAIL.format(log=log))
+        (configuration / "fail2ban.local").write_text(f"[DEFAULT]\ndbfile = {self._database}\ndbpurgeage = 8d\n")
+
+    def write_bans(self, count: int) -> None:
+        """Have the server make its database and stop; then put bans into it as it would have."""
+        process = self._start()
+        wait_for(lambda: self._client("status", "lab") == 0, "fail2ban to start", self._log, _START_S)
+        self._stop(process)
+        now_s = int(time.time())
+        rows = [(f"198.18.{n >> 8}.{n & 0xFF}", now_s) for n in range(1, count + 1)]
+        with contextlib.closing(sqlite3.connect(self._database)) as database, database:
+            data = '{"matches": [], "failures": 5}'
+            insert = "INSERT INTO bips(ip, jail, timeofban, bantime, data) VALUES (?, 'lab', ?, 604800, ?)"
+            database.executemany(insert, [(*row, data) for row in rows])
+
+    def restore_s(self, count: int, timeout_s: float) -> tuple[float, float]:
+        """Start it and wait for its bans; return when the first and the last was in the kernel's set (s from start)."""
+        first_s = None
+        start_s = time.monotonic()
+        process = self._start()
+        while (held := self._held()) < count:
+            passed_s = time.monotonic() - start_s
+            if held and first_s is None:
+                first_s = passed_s
+            if passed_s > timeout_s or process.poll() is not None:
+                raise BenchmarkError(f"fail2ban restored {held} of {count} bans in {passed_s:.0f} s\n{self._log()}")
+            time.sleep(_POLL_S)
+        last_s = time.monotonic() - start_s
+        self._stop(process)
+        return first_s or last_s, last_s
+
+    def _start(self) -> subprocess.Popen[str]:
+        arguments = [
+            *("/usr/bin/python3", fail2ban.HOME / "usr/bin/fail2ban-server", "-xf"),
+            *("-c", self._directory / "etc", "-s", self._directory / "sock", "-p", self._directory / "pid"),
+            *("--logtarget", self._directory / "server.log", "start"),
+        ]
+        with (self._directory / "output.log").open("a") as output:
+            return self._host.start(*map(str, arguments), env=fail2ban.environment(), stdout=output, stderr=output)
+
+    def _client(self, *words: str) -> int:
+        client: list[str | Path] = ["/usr/bin/python3", fail2ban.HOME / "usr/bin/fail2ban-client"]
+        where: list[str | Path] = [
+            "-c",
+            self._directory / "etc",
+            "-s",
+            self._directory / "sock",
+            "-p",
+            self._directory / "pid",
+        ]
+        done = subprocess.run(
+            [*client, *where, *words], env=fail2ban.environment(), capture_output=True, timeout=_START_S
+        )
+        return done.returncode
+
+    def _stop(self, process: subprocess.Popen[str]) -> None:
+        process.terminate()
+        try:
+            process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _held(self) -> int:
+        """Count the elements of its set; 0 while there is none."""
+        with self._host.entered():
+            link = NetlinkSocket()
+        request = ElementEncoder("f2b-table", "addr-set-lab").request(GET_ELEMENTS, b"")
+        try:
+            return sum(len(decode_elements(reply.body)) for reply in link.dump(request))
+        except TemporaryError:  # no set yet, or it changed while it was read
+            return 0
+        finally:
+            link.close()
+
+    def _log(self) -> str:
+        files = (self._directory / name for name in ("output.log", "server.log"))
+        return "".join(file.read_text()[-2000:] for file in files if file.exists())

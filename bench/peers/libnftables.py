@@ -1,0 +1,45 @@
+"""libnftables, kept open: what a daemon would use that does not speak netlink itself."""
+
+import time
+from collections.abc import Iterable
+from typing import Protocol
+
+from bench.registry import BenchmarkError
+from monitor.model.addresses import Address, format_address
+from tests.support.lab import Host
+
+_TABLE = """
+table inet peer {
+    set hosts4 { type ipv4_addr; flags timeout; counter; }
+    set hosts6 { type ipv6_addr; flags timeout; counter; }
+}
+"""
+
+
+class _Context(Protocol):
+    def cmd(self, cmdline: str) -> tuple[int, str, str]: ...
+
+
+class Libnftables:
+    """One context on a host of the lab, with a table and sets like ours."""
+
+    def __init__(self, host: Host) -> None:
+        """Make the table; the context is the Python module's that comes with nftables."""
+        from nftables import Nftables
+
+        host.nft(_TABLE)
+        with host.entered():
+            self._context: _Context = Nftables()
+
+    def add_s(self, addresses: Iterable[Address]) -> list[float]:
+        """Ban each address by a command of its own; return how long each took, in seconds."""
+        took = []
+        for address in addresses:
+            name = "hosts4" if len(address) == 4 else "hosts6"
+            command = f"add element inet peer {name} {{ {format_address(address)} timeout 1h }}"
+            start_s = time.perf_counter()
+            code, _, errors = self._context.cmd(command)
+            took.append(time.perf_counter() - start_s)
+            if code:
+                raise BenchmarkError(f"libnftables: {errors}")
+        return took

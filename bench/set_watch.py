@@ -1,0 +1,48 @@
+"""Sees elements enter nftables sets as the kernel announces them, without ever listing a set."""
+
+import socket
+import time
+from types import TracebackType
+from typing import Self
+
+from monitor.enforcers import netlink
+from tests.support.lab import Host
+
+_NETLINK_NETFILTER = 12  # linux/netlink.h
+_NFNLGRP_NFTABLES = 7  # linux/netfilter/nfnetlink.h
+_DATAGRAM_BYTES = 1 << 16
+
+
+class SetWatch:
+    """A subscription to the changes of nf_tables on one host."""
+
+    def __init__(self, host: Host) -> None:
+        with host.entered():
+            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER)
+        self._socket.bind((0, 1 << _NFNLGRP_NFTABLES - 1))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    def wait_for(self, address: bytes, timeout_s: float) -> float | None:
+        """Return when (CLOCK_MONOTONIC, seconds) the announcement of this address came; None if it did not."""
+        deadline_s = time.monotonic() + timeout_s
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            self._socket.settimeout(left_s)
+            try:
+                datagram = self._socket.recv(_DATAGRAM_BYTES)
+            except TimeoutError:
+                break
+            arrived_s = time.monotonic()
+            for reply in netlink.decode_replies(datagram):
+                if reply.type == netlink.NEW_ELEMENTS and any(
+                    element.key == address for element in netlink.decode_elements(reply.body)
+                ):
+                    return arrived_s
+        return None

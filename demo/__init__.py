@@ -1,0 +1,1 @@
+"""`make demo`: a scan is banned before your eyes, in a private lab."""

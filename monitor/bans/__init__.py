@@ -1,0 +1,1 @@
+"""Bans: guard, ledger and policy turn alerts into decisions."""

@@ -1,0 +1,83 @@
+"""After a restart: what the store remembers and what the kernel holds become one ledger, whichever was ahead."""
+
+from collections.abc import Iterable, Iterator, Mapping, Set
+
+import msgspec
+
+from monitor.model.addresses import Network, network_of
+from monitor.model.alerts import Strength
+from monitor.model.bans import Ban, Mode, ban_key, read_ban_key
+
+RESTORED = "restored"
+"""The detector name of a ban that only the kernel knew of."""
+
+_SAME_S = 2.0
+
+
+class Held(msgspec.Struct, frozen=True, gc=False):
+    """A network that the kernel holds in a set until `until_s` (wall time in seconds)."""
+
+    network: Network
+    strength: Strength
+    until_s: float
+
+
+class Merged(msgspec.Struct, frozen=True, gc=False):
+    """A ban that goes on: whether the store must be told of it, and whether the kernel holds it as it is."""
+
+    ban: Ban
+    is_news: bool
+    is_held: bool
+
+
+def merge(stored: Iterable[Ban], held: Iterable[Held], now_s: float) -> Iterator[Merged]:
+    """Yield every ban that is in force or observed.
+
+    The kernel is written first and the store soon after, so after a kill the kernel may know of bans and of later ends
+    that the store does not. The store alone knows after a reboot. Nothing is lost, and nothing lasts longer than either
+    of the two says. Prefixes are held as disjoint pieces: a piece inside a stored prefix is no ban of its own.
+    """
+    kernel = {ban_key(one.network, one.strength): one.until_s for one in held}
+    prefixes: dict[bytes, Ban] = {}
+    for ban in stored:
+        if ban.until_s <= now_s:
+            continue
+        if ban.mode is not Mode.ENFORCE:
+            yield Merged(ban, is_news=False, is_held=False)
+        elif ban.network.is_host:
+            yield _later(ban, kernel.pop(ban_key(ban.network, ban.strength), None) if kernel else None)
+        else:
+            prefixes[ban_key(ban.network, ban.strength)] = ban
+    lengths = {(ban.network.bits, ban.network.prefix_length) for ban in prefixes.values()}
+    unexplained = {
+        key: until_s
+        for key, until_s in kernel.items()
+        if not _is_explained(*read_ban_key(key), until_s, prefixes, lengths)
+    }
+    for key, ban in prefixes.items():
+        yield _later(ban, unexplained.pop(key, None))
+    for key, until_s in unexplained.items():
+        network, strength = read_ban_key(key)
+        ban = Ban(network, strength, now_s, until_s, RESTORED, "was in force when the daemon started")
+        yield Merged(ban, is_news=True, is_held=True)
+
+
+def _is_explained(
+    network: Network, strength: Strength, until_s: float, prefixes: Mapping[bytes, Ban], lengths: Set[tuple[int, int]]
+) -> bool:
+    """Whether a stored prefix says that this is in force as long as that."""
+    if network.is_host:
+        return False
+    for bits, length in lengths:
+        if bits == network.bits and length <= network.prefix_length:
+            ban = prefixes.get(ban_key(network_of(network.address, length), strength))
+            if ban is not None and ban.until_s + _SAME_S >= until_s:
+                return True
+    return False
+
+
+def _later(ban: Ban, until_s: float | None) -> Merged:
+    """Return the ban with a later end, if the kernel knows one that the store does not."""
+    if until_s is not None and until_s > ban.until_s + _SAME_S:
+        return Merged(msgspec.structs.replace(ban, until_s=until_s), is_news=True, is_held=True)
+    return Merged(ban, is_news=False, is_held=until_s is not None)

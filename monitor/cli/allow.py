@@ -1,0 +1,63 @@
+"""Commands about the allowlist: what is never banned."""
+
+import sys
+from typing import Any
+
+import click
+
+from monitor.cli import show
+from monitor.cli.bans import answer
+from monitor.cli.target import Target
+from monitor.control.protocol import AllowAdd, AllowList, AllowRemove, AllowTest
+
+
+@click.group()
+def allow() -> None:
+    """Show and change what is never banned."""
+
+
+@allow.command("list")
+@show.json_option
+@click.pass_obj
+def list_entries(target: Target, is_json: bool) -> None:
+    """Show every network that is never banned, and why."""
+    entries: list[dict[str, Any]] = target.ask(AllowList())
+    if is_json:
+        show.as_json(entries)
+    else:
+        show.table(("NETWORK", "WHY"), [(entry["network"], entry["reason"]) for entry in entries])
+
+
+@allow.command()
+@click.argument("networks", nargs=-1, required=True, metavar="ADDRESS|NETWORK...")
+@click.option("--reason", default="", help="Why, for `list` and `why`.")
+@show.json_option
+@click.pass_obj
+def add(target: Target, networks: tuple[str, ...], reason: str, is_json: bool) -> None:
+    """Never ban these networks, across restarts; bans inside them end at once."""
+    answer(target.ask(AllowAdd(list(networks), reason)), is_json)
+
+
+@allow.command()
+@click.argument("networks", nargs=-1, required=True, metavar="ADDRESS|NETWORK...")
+@show.json_option
+@click.pass_obj
+def remove(target: Target, networks: tuple[str, ...], is_json: bool) -> None:
+    """Take back what `allow add` allowed."""
+    answer(target.ask(AllowRemove(list(networks))), is_json)
+
+
+@allow.command()
+@click.argument("network", metavar="ADDRESS|NETWORK")
+@show.json_option
+@click.pass_obj
+def test(target: Target, network: str, is_json: bool) -> None:
+    """Say whether a network could be banned; exit code 1 if it could."""
+    entry = target.ask(AllowTest(network))
+    if is_json:
+        show.as_json(entry)
+    elif entry:
+        click.echo(f"{network} is never banned: {entry['network']} is on the allowlist ({entry['reason']})")
+    else:
+        click.echo(f"{network} could be banned")
+    sys.exit(0 if entry else 1)

@@ -1,0 +1,140 @@
+"""Commands that list, order and end bans."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import click
+import msgspec
+
+from monitor.cli import show
+from monitor.cli.target import Target
+from monitor.config.types import parse_duration
+from monitor.control.client import DaemonUnreachable
+from monitor.control.protocol import MAX_PAGE, BanOrder, Flush, ListBans, Unban, Wanted
+
+
+class _Duration(click.ParamType[float]):
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read `1h30m` as seconds."""
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+DURATION = _Duration()
+
+
+def every_ban(target: Target, request: ListBans, most: int | None = None) -> Iterator[dict[str, Any]]:
+    """Yield bans page by page, at most `most`."""
+    offset = request.offset
+    while most is None or most > 0:
+        limit = MAX_PAGE if most is None else min(most, MAX_PAGE)
+        page = target.ask(msgspec.structs.replace(request, offset=offset, limit=limit))["bans"]
+        yield from page
+        if len(page) < limit:
+            return
+        offset += len(page)
+        most = None if most is None else most - len(page)
+
+
+@click.command("list")
+@click.option("--observed", is_flag=True, help="Also show what detectors in observe mode would have banned.")
+@click.option(
+    "--detector", default="", help="Only bans by this detector, or `manual`, `restored`, `recidive`, `prefix`."
+)
+@click.option("--set", "set_name", type=click.Choice(["ban", "shun"]), help="Only bans of this kind.")
+@click.option("--within", default="", metavar="NETWORK", help="Only what overlaps this network.")
+@click.option("--sort", type=click.Choice(["since", "ends", "network"]), default="since", show_default=True)
+@click.option("--limit", type=click.IntRange(min=1), help="Show at most so many.")
+@click.option("--offset", type=click.IntRange(min=0), default=0, help="Pass over so many.")
+@show.json_option
+@click.pass_obj
+def list_bans(
+    target: Target,
+    observed: bool,
+    detector: str,
+    set_name: str | None,
+    within: str,
+    sort: Literal["since", "ends", "network"],
+    limit: int | None,
+    offset: int,
+    is_json: bool,
+) -> None:
+    """Show the bans in force, the latest first."""
+    request = ListBans(observed, detector, set_name or "", within, sort, offset)
+    bans = list(every_ban(target, request, limit))
+    if is_json:
+        show.as_json(bans)
+    elif not bans:
+        click.echo("no bans")
+    else:
+        show.table(("NETWORK", "SET", "ENDS IN", "DETECTOR", "REASON"), [_row(ban) for ban in bans])
+
+
+def _row(ban: dict[str, Any]) -> tuple[str, ...]:
+    word = ban["set"] if ban["mode"] == "enforce" else f"({ban['set']})"
+    return ban["network"], word, show.duration(ban["left_s"]), ban["detector"], ban["reason"]
+
+
+@click.command()
+@click.argument("networks", nargs=-1, required=True, metavar="ADDRESS|NETWORK...")
+@click.option("--for", "bantime_s", type=DURATION, default="1h", show_default=True, help="How long.")
+@click.option("--reason", default="", help="Why, for `list` and `why`.")
+@click.option("--shun", is_flag=True, help="Refuse only new inbound connections instead of every packet.")
+@show.json_option
+@click.pass_obj
+def ban(target: Target, networks: tuple[str, ...], bantime_s: float, reason: str, shun: bool, is_json: bool) -> None:
+    """Ban addresses or networks. What the allowlist protects is refused."""
+    answer(target.ask(BanOrder([Wanted(network, bantime_s, reason, shun) for network in networks])), is_json)
+
+
+@click.command()
+@click.argument("networks", nargs=-1, metavar="ADDRESS|NETWORK...")
+@click.option("--all", "everything", is_flag=True, help="End every ban.")
+@show.json_option
+@click.pass_obj
+def unban(target: Target, networks: tuple[str, ...], everything: bool, is_json: bool) -> None:
+    """End bans before their time."""
+    if bool(networks) == everything:
+        raise click.UsageError("name the addresses to unban, or give --all")
+    answer(target.ask(Unban(list(networks), everything)), is_json)
+
+
+@click.command()
+@show.json_option
+@click.pass_obj
+def flush(target: Target, is_json: bool) -> None:
+    """End all bans and remove the table inet nodewarden; also when the daemon is not running."""
+    try:
+        result = target.ask(Flush())
+        text = f"{result['ended']} bans ended; the table inet nodewarden is removed until the next ban"
+    except DaemonUnreachable:
+        from monitor.enforcers.nftables import NftablesEnforcer
+
+        enforcer = NftablesEnforcer(max_bans=1)
+        existed = enforcer.exists()
+        enforcer.flush()
+        enforcer.close()
+        result = {"ended": None, "removed": existed}
+        text = "the table inet nodewarden is removed" if existed else "there was no table inet nodewarden"
+    if is_json:
+        show.as_json(result)
+    else:
+        click.echo(text)
+
+
+def answer(answers: list[dict[str, Any]], is_json: bool) -> None:
+    """Print an answer for each network; exit code 1 if one of them was refused."""
+    if is_json:
+        show.as_json(answers)
+    else:
+        for answer in answers:
+            click.echo(f"{answer['network']}: {answer['text']}", err=not answer["done"])
+    if not all(answer["done"] for answer in answers):
+        sys.exit(1)

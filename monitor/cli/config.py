@@ -1,0 +1,102 @@
+"""`nodewarden config`: check the configuration, show what is in force and why, print its schema."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from monitor.config.faults import InvalidConfigError, show_path
+from monitor.config.load import DEFAULT_PATH, Loaded, load
+from monitor.config.reference import json_schema, notation
+from monitor.config.shapes import group_of, leaves, plain
+
+FAULTY = 2
+"""The exit code that says: the configuration must change."""
+
+_config = click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_PATH,
+    show_default=True,
+    help="The main file; conf.d/*.yaml beside it is read too.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group("config")
+def config_group() -> None:
+    """Check and show the configuration."""
+
+
+@config_group.command()
+@_config
+@_json
+def check(path: Path, as_json: bool) -> None:
+    """Say whether the configuration is sound; exit code 2 when not."""
+    try:
+        loaded = load(path)
+    except InvalidConfigError as error:
+        _fail(error, as_json)
+    if as_json:
+        _print_json({"ok": True, "files": _names(loaded.files), "faults": []})
+    else:
+        click.echo(f"OK: {', '.join(_names(loaded.files))}")
+
+
+@config_group.command()
+@_config
+@_json
+def show(path: Path, as_json: bool) -> None:
+    """Print the settings in force and the file and line that each comes from."""
+    try:
+        loaded = load(path)
+    except InvalidConfigError as error:
+        _fail(error, as_json)
+    if as_json:
+        _print_json(_effective(loaded))
+        return
+    rows = [(place, notation(value)) for place, value in leaves(group_of(type(loaded.settings)), loaded.settings)]
+    key_width, value_width = (max(len(row[column]) for row in rows) for column in (0, 1))
+    for place, value in rows:
+        click.echo(f"{place:<{key_width}}  {value:<{min(value_width, 32)}}  {loaded.origins[place]}")
+
+
+@config_group.command()
+def schema() -> None:
+    """Print the JSON Schema of a configuration file, for editors."""
+    _print_json(json_schema())
+
+
+def _effective(loaded: Loaded) -> dict[str, Any]:
+    """Return the settings in the configuration's notation, and the origin of each by its path."""
+    return {
+        "files": _names(loaded.files),
+        "settings": plain(group_of(type(loaded.settings)), loaded.settings),
+        "origins": {place: str(origin) for place, origin in loaded.origins.items()},
+    }
+
+
+def _fail(error: InvalidConfigError, as_json: bool) -> NoReturn:
+    """Print all faults (JSON to standard output, text to standard error) and leave."""
+    if as_json:
+        faults = [
+            {"file": show_path(f.file), "line": f.line, "column": f.column, "path": f.path, "message": f.text}
+            for f in error.faults
+        ]
+        _print_json({"ok": False, "files": _names(error.files), "faults": faults})
+    else:
+        click.echo(str(error), err=True)
+    raise SystemExit(FAULTY)
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    """Return file names that are safe to print."""
+    return [show_path(file) for file in files]
+
+
+def _print_json(value: object) -> None:
+    """Print indented JSON; ASCII only, so that no terminal or pipe chokes on it."""
+    click.echo(json.dumps(value, indent=2))

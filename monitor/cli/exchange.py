@@ -1,0 +1,129 @@
+"""Commands that carry bans in and out: plain lists, JSON, nft's set syntax."""
+
+import json
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, TextIO
+
+import click
+
+from monitor.cli.bans import DURATION, answer, every_ban
+from monitor.cli.show import json_option
+from monitor.cli.target import Target
+from monitor.config.types import parse_duration
+from monitor.control.protocol import BanOrder, ListBans, Wanted
+from monitor.model.errors import NodewardenError
+
+_CHUNK = 2000
+_MAX_FILE_BYTES = 256 << 20
+_FORMATS = click.Choice(["plain", "json", "nft"])
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_TIME_LEFT = re.compile(r"\b(expires|timeout)\s+(\S+)")
+
+
+class UnreadableFileError(NodewardenError):
+    """The file is not what it is said to be."""
+
+
+@click.command("export")
+@click.option("--format", "notation", type=_FORMATS, default="plain", show_default=True)
+@click.pass_obj
+def export_bans(target: Target, notation: str) -> None:
+    """Write the bans in force to standard output."""
+    bans = list(every_ban(target, ListBans(sort="network")))
+    if notation == "json":
+        click.echo(json.dumps(bans, indent=2))
+    elif notation == "nft":
+        for line in as_nft(bans):
+            click.echo(line)
+    else:
+        for ban in bans:
+            click.echo(ban["network"])
+
+
+@click.command("import")
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.option("--format", "notation", type=_FORMATS, default="plain", show_default=True)
+@click.option(
+    "--for", "bantime_s", type=DURATION, default="1d", show_default=True, help="Where the file names no time."
+)
+@click.option("--reason", default="imported", show_default=True, help="Where the file names none.")
+@click.option("--shun", is_flag=True, help="Refuse only new inbound connections.")
+@json_option
+@click.pass_obj
+def import_bans(
+    target: Target, file: TextIO, notation: str, bantime_s: float, reason: str, shun: bool, is_json: bool
+) -> None:
+    """Ban what a file lists; `-` reads standard input.
+
+    plain: an address or network a line, # begins a comment. json: what `export --format json` writes. nft: elements
+    between braces, as `nft list set` prints them.
+    """
+    text = file.read(_MAX_FILE_BYTES)
+    default = Wanted("", bantime_s, reason, shun)
+    wanted = list({"plain": read_plain, "json": read_json, "nft": read_nft}[notation](text, default))
+    answers: list[dict[str, Any]] = []
+    for start in range(0, len(wanted), _CHUNK):
+        answers += target.ask(BanOrder(wanted[start : start + _CHUNK]))
+        if sys.stderr.isatty():
+            click.echo(f"\r{min(start + _CHUNK, len(wanted))} of {len(wanted)}", err=True, nl=False)
+    refused = [one for one in answers if not one["done"]]
+    if is_json:
+        answer(answers, is_json)
+    else:
+        click.echo(f"{len(answers) - len(refused)} banned, {len(refused)} not")
+        answer(refused, is_json)
+
+
+def read_plain(text: str, default: Wanted) -> Iterator[Wanted]:
+    """Yield what a plain list names; the daemon judges whether it is a network."""
+    for line in text.splitlines():
+        if network := line.partition("#")[0].strip():
+            yield Wanted(network, default.bantime_s, default.reason, default.shun)
+
+
+def read_json(text: str, default: Wanted) -> Iterator[Wanted]:
+    """Yield the bans of an export that have not ended; UnreadableFileError if it is none."""
+    try:
+        bans = json.loads(text)
+        now_s = time.time()
+        for ban in bans:
+            network = str(ban["network"])
+            left_s = float(ban["until_s"]) - now_s if "until_s" in ban else default.bantime_s
+            shun = ban.get("set", "shun" if default.shun else "ban") == "shun"
+            if left_s >= 1:
+                yield Wanted(network, left_s, str(ban.get("reason") or default.reason), shun)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UnreadableFileError(f"not the JSON that `nodewarden export --format json` writes: {error!r}") from None
+
+
+def read_nft(text: str, default: Wanted) -> Iterator[Wanted]:
+    """Yield the elements between braces, with the time they have left; UnreadableFileError for a time that is none."""
+    for block in _BRACES.findall(text):
+        if ";" in block:
+            continue  # a set's own definition
+        for element in block.split(","):
+            words = element.split()
+            if not words:
+                continue
+            times = dict(_TIME_LEFT.findall(element))
+            left_s = default.bantime_s
+            if left := times.get("expires", times.get("timeout")):
+                try:
+                    left_s = max(1.0, parse_duration(left))
+                except ValueError:
+                    raise UnreadableFileError(f"{left!r} after {words[0]} is not a time") from None
+            yield Wanted(words[0], left_s, default.reason, default.shun)
+
+
+def as_nft(bans: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield lines for `nft -f`, a line a set: for sets of the names that nodewarden itself uses."""
+    by_set: dict[str, list[str]] = {}
+    for ban in bans:
+        network = ban["network"]
+        name = f"{ban['set']}{'6' if ':' in network else '4'}{'_nets' if '/' in network else ''}"
+        by_set.setdefault(name, []).append(f"{network} timeout {max(1, int(ban['left_s']))}s")
+    for name, elements in sorted(by_set.items()):
+        yield f"add element inet nodewarden {name} {{ {', '.join(elements)} }}"

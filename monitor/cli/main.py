@@ -1,0 +1,78 @@
+"""The command `nodewarden`: its options, its exit codes, its subcommands.
+
+Exit codes: 0 done, 1 refused or failed, 2 configuration or usage, 3 the daemon cannot be reached.
+"""
+
+import sys
+from pathlib import Path
+
+import click
+
+from monitor import __version__
+from monitor.cli.allow import allow
+from monitor.cli.bans import ban, flush, list_bans, unban
+from monitor.cli.config import FAULTY, config_group
+from monitor.cli.exchange import export_bans, import_bans
+from monitor.cli.status import status, why
+from monitor.cli.target import Target
+from monitor.config.load import DEFAULT_PATH
+from monitor.control.client import DaemonUnreachable
+from monitor.control.protocol import Reload
+from monitor.model.errors import ConfigError, NodewardenError
+
+EXIT_FAILED, EXIT_CONFIG, EXIT_UNREACHABLE = 1, FAULTY, 3
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="nodewarden")
+@click.option(
+    "--socket",
+    "socket_path",
+    type=click.Path(path_type=Path),
+    envvar="NODEWARDEN_SOCKET",
+    help="The daemon's control socket; by default the one that the configuration names.",
+)
+@click.pass_context
+def cli(context: click.Context, socket_path: Path | None) -> None:
+    """Watch a node's traffic and ban offenders in nftables."""
+    context.obj = Target(socket_path)
+
+
+@cli.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True)
+def run(path: Path) -> None:
+    """Run the daemon in the foreground."""
+    import asyncio
+
+    from monitor.daemon.service import serve
+
+    asyncio.run(serve(path))
+
+
+@cli.command()
+@click.pass_obj
+def reload(target: Target) -> None:
+    """Make the daemon read its configuration again; a faulty one is refused."""
+    target.ask(Reload())
+    click.echo("reloaded")
+
+
+for command in (ban, unban, list_bans, flush, status, why, allow, export_bans, import_bans, config_group):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; every expected error is one clear message and an exit code."""
+    try:
+        cli()
+    except ConfigError as error:
+        _die(error, EXIT_CONFIG)
+    except DaemonUnreachable as error:
+        _die(error, EXIT_UNREACHABLE)
+    except NodewardenError as error:
+        _die(error, EXIT_FAILED)
+
+
+def _die(error: Exception, code: int) -> None:
+    click.echo(f"nodewarden: {error}", err=True)
+    sys.exit(code)

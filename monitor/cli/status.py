@@ -1,0 +1,125 @@
+"""Commands that explain: how the daemon is, and why an address is or is not banned."""
+
+from typing import Any
+
+import click
+
+from monitor.cli import show
+from monitor.cli.target import Target
+from monitor.control.protocol import Status, Why
+
+
+@click.command()
+@show.json_option
+@click.pass_obj
+def status(target: Target, is_json: bool) -> None:
+    """Show how the daemon is; the first line says whether all is well."""
+    result = target.ask(Status())
+    if is_json:
+        show.as_json(result)
+        return
+    for problem in result["problems"]:
+        click.secho(f"PROBLEM: {problem}", fg="red", bold=True)
+    if not result["problems"]:
+        click.secho("all is well", fg="green")
+    bans = result["bans"]
+    click.echo(f"nodewarden {result['version']}, up {show.duration(result['uptime_s'])}, {result['configuration']}")
+    click.echo(
+        f"bans in force: {bans['ban']} ban, {bans['shun']} shun; observed only: {bans['observed']}; "
+        f"table inet nodewarden {result['table']}; metrics {result['metrics'] or 'off'}"
+    )
+    _sections(result)
+
+
+def _sections(result: dict[str, Any]) -> None:
+    """Print sources, detectors, what was stopped and how much is allowed."""
+    click.echo()
+    columns = ("SOURCE", "STATE", "RECORDS", "PACKETS", "LOST", "MALFORMED", "LAG")
+    keys = ("name", "state", "records", "packets", "lost", "malformed")
+    show.table(
+        columns,
+        [(*(str(source[key]) for key in keys), f"{source['lag_s'] * 1000:.1f} ms") for source in result["sources"]],
+    )
+    click.echo()
+    show.table(
+        ("DETECTOR", "MODE", "FIRES AT", "BANTIME", "ALERTS", "WINDOW"),
+        [
+            (
+                detector["name"],
+                detector["mode"],
+                f"{detector['maxretry']} within {show.duration(detector['findtime_s'])}",
+                show.duration(detector["bantime_s"]),
+                str(detector["alerts"]),
+                f"{detector['window_entries']} entries, {detector['evicted_keys']} evicted",
+            )
+            for detector in result["detectors"]
+        ],
+    )
+    stopped = {name: drop for name, drop in result["dropped"].items() if drop["packets"]}
+    click.echo()
+    for name, drop in stopped.items():
+        click.echo(f"{name} stopped {drop['packets']} packets, {drop['bytes']} bytes")
+    click.echo(f"{result['allowlist']} networks are never banned (`nodewarden allow list` names them)")
+
+
+@click.command()
+@click.argument("network", metavar="ADDRESS|NETWORK")
+@show.json_option
+@click.pass_obj
+def why(target: Target, network: str, is_json: bool) -> None:
+    """Explain why an address is banned, or why it is not."""
+    result = target.ask(Why(network))
+    if is_json:
+        show.as_json(result)
+        return
+    if result["allowlist"]:
+        click.echo(f"{result['network']} is never banned: {_entry(result['allowlist'])}")
+    elif not result["bans"]:
+        click.echo(f"{result['network']} is not banned")
+    for ban in result["bans"]:
+        _explain_ban(ban)
+    if result["leaked"]:
+        hooks = " and ".join(result["leaked"])
+        click.secho(f"  but its packets passed all the same and were seen in {hooks} within ten minutes", fg="red")
+    for counting in result["counting"]:
+        click.echo(f"  {counting['detector']} counts {counting['count']} of {counting['maxretry']}")
+    for past in result["history"]:
+        _explain_past(past)
+
+
+def _entry(entry: dict[str, str]) -> str:
+    return f"{entry['network']} is on the allowlist ({entry['reason']})"
+
+
+def _explain_ban(ban: dict[str, Any]) -> None:
+    would = "would be" if ban["mode"] == "observe" else "is"
+    effect = "every packet is dropped" if ban["set"] == "ban" else "new inbound connections are refused"
+    click.echo(
+        f"{ban['network']} {would} in the {ban['set']} set ({ban['strength']} evidence: {effect}) "
+        f"since {show.moment(ban['since_s'])}, for another {show.duration(ban['left_s'])}, by {ban['detector']}"
+        + (f": {ban['reason']}" if ban["reason"] else "")
+    )
+    if ban["kernel"]:
+        click.echo(f"  stopped since: {ban['kernel']['packets']} packets, {ban['kernel']['bytes']} bytes")
+    elif ban["mode"] == "enforce":
+        click.secho("  but the kernel's set does not hold it", fg="red")
+
+
+def _explain_past(past: dict[str, Any]) -> None:
+    """Print one line of the timeline."""
+    text = f"  {show.moment(past['time_s'])} {past['what']}"
+    if "detector" in past:
+        text += f" by {past['detector']}"
+    if "bantime_s" in past:
+        text += f" for {show.duration(past['bantime_s'])}"
+        if past["step"]:
+            text += f" (escalation step {past['step']})"
+    if "counted" in past:
+        span_s = past["last_s"] - past["first_s"]
+        text += (
+            f": {past['count']} {past['counted']} within {span_s:.1f} s "
+            f"(fires at {past['maxretry']} within {show.duration(past['findtime_s'])}): {', '.join(past['sample'])}"
+        )
+    elif past.get("reason"):
+        text += f": {past['reason']}"
+    click.echo(text)

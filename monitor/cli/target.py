@@ -1,0 +1,32 @@
+"""Which daemon a command talks to."""
+
+from pathlib import Path
+from typing import Any
+
+from monitor.config.load import DEFAULT_PATH, load
+from monitor.config.schema import Control
+from monitor.control.client import ask
+from monitor.control.protocol import Request
+from monitor.model.errors import ConfigError
+
+
+class Target:
+    """The daemon behind a socket; without an explicit path, behind the one its configuration names."""
+
+    def __init__(self, socket_path: Path | None) -> None:
+        """None finds the socket when it is needed."""
+        self._socket_path = socket_path
+
+    @property
+    def socket_path(self) -> Path:
+        """The control socket."""
+        if self._socket_path is None:
+            try:
+                self._socket_path = load(DEFAULT_PATH).settings.control.socket
+            except ConfigError:  # missing, faulty or not for this user's eyes: the daemon's default it is
+                self._socket_path = Control().socket
+        return self._socket_path
+
+    def ask(self, request: Request) -> Any:
+        """Send a request, return the result; DaemonUnreachable and RequestRefused explain themselves."""
+        return ask(self.socket_path, request)

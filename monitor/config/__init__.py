@@ -1,0 +1,1 @@
+"""Configuration: typed schema, YAML loader with places, reference and JSON Schema."""

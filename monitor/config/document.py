@@ -1,0 +1,168 @@
+"""One file of the configuration: bytes to a tree of YAML nodes, or the faults that stand in the way."""
+
+import errno
+import os
+import re
+import stat
+from pathlib import Path
+
+import yaml
+
+from monitor.config.faults import Fault
+
+SIZE_LIMIT_BYTES = 1 << 20
+DEPTH_LIMIT = 32
+"""How deep mappings and lists may nest: libyaml's composer recurses without a bound of its own."""
+
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SYNTAX_ERRORS = (yaml.YAMLError, ValueError, OverflowError)  # PyYAML lets chr() and int() fail on absurd escapes
+_ADVICE = {
+    errno.ENOENT: "no such file; create it (an empty one means all defaults) or name another one with --config",
+    errno.EACCES: "permission denied; run as root, or let this user read the file",
+    errno.EISDIR: "this is a directory; expected a YAML file",
+    errno.ENOTDIR: "part of this path is a file, not a directory; check the spelling",
+    errno.ELOOP: "the symbolic links lead in a circle; point them to a file",
+}
+
+
+class UnreadableError(Exception):
+    """A file cannot be turned into YAML nodes."""
+
+    def __init__(self, *faults: Fault) -> None:
+        """Take all that is wrong with the file."""
+        super().__init__(*faults)
+        self.faults = faults
+
+
+def advise(file: Path, error: OSError) -> Fault:
+    """Say what to do about a file or directory that cannot be opened."""
+    advice = _ADVICE.get(error.errno or 0) or f"cannot be read: {error.strerror or error}"
+    return Fault(file, 0, 0, "", advice)
+
+
+def read_bytes(file: Path) -> bytes:
+    """Read a regular file of at most SIZE_LIMIT_BYTES; raises UnreadableError."""
+    try:
+        # O_NONBLOCK: a FIFO in the file's place must not hold up the start for ever.
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            data = _read_regular(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise UnreadableError(advise(file, error)) from None
+    except ValueError:  # an embedded NUL
+        raise UnreadableError(Fault(file, 0, 0, "", "this is not a file name; check the spelling")) from None
+    if data is None:
+        raise UnreadableError(Fault(file, 0, 0, "", "this is not a regular file; expected a YAML file"))
+    if len(data) > SIZE_LIMIT_BYTES:
+        raise UnreadableError(Fault(file, 0, 0, "", "larger than 1 MiB; is this really a configuration of nodewarden?"))
+    return data
+
+
+def _read_regular(descriptor: int) -> bytes | None:
+    """Read at most one byte more than is allowed; None for what is not a regular file."""
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        return None
+    with os.fdopen(descriptor, "rb", closefd=False) as stream:
+        return stream.read(SIZE_LIMIT_BYTES + 1)
+
+
+def parse(file: Path, data: bytes) -> yaml.Node | None:
+    """Return the root node of a file's content, None when it is empty; raises UnreadableError.
+
+    Anchors, aliases, tags, deep nesting and more than one document are refused before any node is made.
+    """
+    text = _decode(file, data)
+    try:
+        faults = _guard(file, text)
+        if faults:
+            raise UnreadableError(*faults)
+        return yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        reason = ", ".join(filter(None, (error.context, error.problem))) or "unknown reason"
+        raise UnreadableError(Fault(file, line, column, "", f"not valid YAML: {reason}")) from None
+    except _SYNTAX_ERRORS as error:
+        raise UnreadableError(Fault(file, 1, 1, "", f"not valid YAML: {error}")) from None
+
+
+def _decode(file: Path, data: bytes) -> str:
+    """Decode UTF-8 and refuse what YAML cannot hold, with the place of the first fault."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode()
+        bad = f"byte 0x{error.object[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        raise UnreadableError(_fault_after(file, before, bad)) from None
+    found = _UNPRINTABLE.search(text)
+    if found:
+        bad = f"character U+{ord(found[0]):04X} is not allowed in YAML; remove it, or escape it in double quotes"
+        raise UnreadableError(_fault_after(file, text[: found.start()], bad))
+    return text
+
+
+def _fault_after(file: Path, before: str, text: str) -> Fault:
+    """Return a fault at the place that follows `before`."""
+    return Fault(file, before.count("\n") + 1, len(before) - before.rfind("\n"), "", text)
+
+
+def _guard(file: Path, text: str) -> list[Fault]:
+    """Find what could make a small file into a large or deep tree, and what the configuration has no use for."""
+    faults: list[Fault] = []
+    depth = documents = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        found = ""
+        if isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+            found = "only one document a file; remove this `---` or move the rest to conf.d" if documents > 1 else ""
+        elif isinstance(event, yaml.NodeEvent):
+            found = _refusal(event)
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > DEPTH_LIMIT:
+                    found = f"nested more than {DEPTH_LIMIT} levels deep"
+        if found:
+            line, column = place_of(event)
+            faults.append(Fault(file, line, column, "", found))
+        if depth > DEPTH_LIMIT or documents > 1:
+            break
+    return faults
+
+
+def place_of(start: yaml.Event | yaml.Node) -> tuple[int, int]:
+    """Return the line and column where an event or a node starts, both counted from 1."""
+    mark = start.start_mark
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
+
+
+def _refusal(event: yaml.NodeEvent) -> str:
+    """Say why a node is refused; empty when it is fine."""
+    if event.anchor is not None:
+        return "anchors (&) and aliases (*) are not supported; write the value out, or quote the text"
+    if getattr(event, "tag", None) is not None:
+        return "tags (!) are not supported; write the plain value, or quote the text"
+    return ""
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Resolves no scalar: the schema, not YAML 1.1, says what a text means."""
+
+    yaml_implicit_resolvers = {}
+
+
+_Loader: type[yaml.SafeLoader | yaml.CSafeLoader] = _PlainLoader
+if yaml.__with_libyaml__:
+
+    class _FastLoader(yaml.CSafeLoader):
+        """The same over libyaml."""
+
+        yaml_implicit_resolvers = {}
+
+    _Loader = _FastLoader

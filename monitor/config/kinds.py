@@ -1,0 +1,203 @@
+"""Kinds of values: how each is read from text, written back, and described in the JSON Schema.
+
+A field of the schema names its kind in its annotation: `Annotated[float, duration("1s", "1w"), Meta(...)]`.
+"""
+
+import difflib
+import enum
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from monitor.config import types
+from monitor.config.types import quote
+from monitor.model.addresses import Network, parse_network
+
+T = TypeVar("T")
+E = TypeVar("E", bound=enum.StrEnum)
+
+JsonSchema = Mapping[str, object]
+
+_SOCKET_PATH_BYTES = 107  # sun_path of unix(7) holds 108 bytes with its closing NUL
+_NETWORK_LENGTH = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128")
+_GROUP = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
+_DURATION_PATTERN = "^([0-9]+|(?=[0-9])([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?)$"
+_BOOLEAN_PATTERN = "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|[Yy][Ee][Ss]|[Nn][Oo]|[Oo][Nn]|[Oo][Ff][Ff])$"
+
+
+@dataclass(frozen=True, eq=False)
+class Kind(Generic[T]):
+    """One notation: `noun` names it for people, `read` raises ValueError, `write` gives what YAML would hold."""
+
+    noun: str
+    read: Callable[[str], T]
+    write: Callable[[T], bool | int | float | str]
+    schema: JsonSchema
+
+
+def near(word: str, known: list[str]) -> str | None:
+    """Return the known word that was probably meant; None when none is close."""
+    if len(word) > 64:
+        return None  # comparing takes time that grows with the square of the length
+    found = difflib.get_close_matches(word.lower(), known, n=1)
+    return found[0] if found else None
+
+
+def integer(low: int, high: int) -> Kind[int]:
+    """Whole numbers from `low` to `high`."""
+
+    def read(text: str) -> int:
+        value = types.parse_integer(text)
+        if not low <= value <= high:
+            raise ValueError(f"{value} is out of range: expected {low} to {high}")
+        return value
+
+    return Kind(f"integer, {low} to {high}", read, int, {"type": "integer", "minimum": low, "maximum": high})
+
+
+def among(*choices: int) -> Kind[int]:
+    """One of a few whole numbers."""
+
+    def read(text: str) -> int:
+        value = types.parse_integer(text)
+        if value not in choices:
+            raise ValueError(f"{value} is not one of {', '.join(map(str, choices))}")
+        return value
+
+    return Kind("one of " + ", ".join(map(str, choices)), read, int, {"type": "integer", "enum": list(choices)})
+
+
+def number(low: float, high: float) -> Kind[float]:
+    """Numbers from `low` to `high`, with or without decimals."""
+
+    def read(text: str) -> float:
+        if len(text) > 32 or not _NUMBER.fullmatch(text):
+            raise ValueError(f"{quote(text)} is not a number (expected for example 2 or 1.5)")
+        value = float(text)
+        if not low <= value <= high:
+            raise ValueError(f"{quote(text)} is out of range: expected {low:g} to {high:g}")
+        return value
+
+    return Kind(f"number, {low:g} to {high:g}", read, float, {"type": "number", "minimum": low, "maximum": high})
+
+
+def duration(low: str, high: str) -> Kind[float]:
+    """Durations from `low` to `high` (both in the configuration's notation); the value is in seconds."""
+    low_s, high_s = types.parse_duration(low), types.parse_duration(high)
+
+    def read(text: str) -> float:
+        value = types.parse_duration(text)
+        if not low_s <= value <= high_s:
+            raise ValueError(f"{quote(text)} is out of range: expected {low} to {high}")
+        return value
+
+    seconds = {"type": "integer", "minimum": -int(-low_s // 1), "maximum": int(high_s)}
+    text = {"type": "string", "pattern": _DURATION_PATTERN, "examples": [low, "1h30m", high]}
+    return Kind(f"duration, {low} to {high}", read, types.format_duration, {"anyOf": [text, seconds]})
+
+
+def size(low: str, high: str) -> Kind[int]:
+    """Sizes from `low` to `high` (both in the configuration's notation); the value is in bytes."""
+    low_bytes, high_bytes = types.parse_size(low), types.parse_size(high)
+
+    def read(text: str) -> int:
+        value = types.parse_size(text)
+        if not low_bytes <= value <= high_bytes:
+            raise ValueError(f"{quote(text)} is out of range: expected {low} to {high}")
+        return value
+
+    bare = {"type": "integer", "minimum": low_bytes, "maximum": high_bytes}
+    text = {"type": "string", "pattern": "^[0-9]+ ?([KkMmGgTt][Ii]?)?[Bb]?$", "examples": [low, high]}
+    return Kind(f"size, {low} to {high}", read, types.format_size, {"anyOf": [text, bare]})
+
+
+def choice(choices: type[E]) -> Kind[E]:
+    """One of the words of an enumeration."""
+    words = [str(member) for member in choices]
+
+    def read(text: str) -> E:
+        if text in words:
+            return choices(text)
+        meant = near(text, words)
+        hint = f"; did you mean {meant}?" if meant else ""
+        raise ValueError(f"{quote(text)} is not one of {', '.join(words)}{hint}")
+
+    return Kind(" or ".join(f"`{word}`" for word in words), read, str, {"type": "string", "enum": words})
+
+
+def text(longest: int) -> Kind[str]:
+    """Printable text of 1 to `longest` characters; empty text is refused because it would match everything."""
+
+    def read(value: str) -> str:
+        if not 1 <= len(value) <= longest:
+            raise ValueError(f"expected a text of 1 to {longest} characters, found {quote(value)}")
+        if not value.isprintable():
+            raise ValueError(f"{quote(value)} holds characters that cannot be printed")
+        return value
+
+    return Kind("text", read, str, {"type": "string", "minLength": 1, "maxLength": longest})
+
+
+def path(longest_bytes: int = 4095) -> Kind[Path]:
+    """Absolute paths of at most `longest_bytes` bytes."""
+
+    def read(value: str) -> Path:
+        if not value.startswith("/") or not value.isprintable():
+            raise ValueError(f"{quote(value)} is not an absolute path (expected for example /run/nodewarden)")
+        if len(value.encode()) > longest_bytes:
+            raise ValueError(f"{quote(value)} is too long: expected at most {longest_bytes} bytes")
+        return Path(value)
+
+    return Kind("absolute path", read, str, {"type": "string", "pattern": "^/", "maxLength": longest_bytes})
+
+
+def _read_group(value: str) -> str:
+    """Read the name of a Unix group."""
+    if not _GROUP.fullmatch(value):
+        raise ValueError(f"{quote(value)} is not the name of a group (expected for example nodewarden)")
+    return value
+
+
+def _read_network(value: str) -> Network:
+    """Read a network; bounded, so that the message is too."""
+    if len(value) > _NETWORK_LENGTH:
+        raise ValueError(f"{quote(value)} is not a network (expected for example 192.0.2.0/24 or 2001:db8::/32)")
+    return parse_network(value)
+
+
+BOOLEAN: Kind[bool] = Kind(
+    "boolean",
+    types.parse_boolean,
+    bool,
+    {"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": _BOOLEAN_PATTERN}]},
+)
+NETWORK: Kind[Network] = Kind(
+    "network", _read_network, str, {"type": "string", "examples": ["192.0.2.1", "10.0.0.0/8", "2001:db8::/32"]}
+)
+PORT: Kind[int] = Kind("port", types.parse_port, int, {"type": "integer", "minimum": 1, "maximum": 65535})
+PORT_RANGE: Kind[types.PortRange] = Kind(
+    "range of ports",
+    types.parse_port_range,
+    str,
+    {
+        "anyOf": [
+            {"type": "string", "pattern": "^[0-9]{1,5}(-[0-9]{1,5})?$", "examples": ["32768-60999"]},
+            {"type": "integer", "minimum": 1, "maximum": 65535},
+        ]
+    },
+)
+ENDPOINT: Kind[types.Endpoint] = Kind(
+    "address and port",
+    types.parse_endpoint,
+    str,
+    {
+        "type": "string",
+        "pattern": r"^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$",
+        "examples": ["127.0.0.1:9843", "[::1]:9843"],
+    },
+)
+GROUP: Kind[str] = Kind("name of a group", _read_group, str, {"type": "string", "pattern": f"^{_GROUP.pattern}$"})
+SOCKET_PATH: Kind[Path] = path(_SOCKET_PATH_BYTES)

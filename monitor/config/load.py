@@ -1,0 +1,88 @@
+"""Load the configuration: the main file, then `conf.d/*.yaml` beside it in the order of their names."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar, cast
+
+import msgspec
+
+from monitor.config.build import build, merge
+from monitor.config.document import UnreadableError, advise, parse, read_bytes
+from monitor.config.faults import Fault, InvalidConfigError, Origin
+from monitor.config.reader import Branch, Reader
+from monitor.config.schema import Settings
+from monitor.config.shapes import Group, Section, group_of
+
+S = TypeVar("S", bound=Section)
+
+DEFAULT_PATH = Path("/etc/nodewarden/nodewarden.yaml")
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """The settings, where each value comes from (field path to origin), and the files read, in that order."""
+
+    settings: Settings
+    origins: Mapping[str, Origin]
+    files: tuple[Path, ...]
+
+
+def load(path: Path = DEFAULT_PATH) -> Loaded:
+    """Read `path` and `conf.d/*.yaml` in its directory; a later file wins key by key.
+
+    Raises InvalidConfigError (a ConfigError) with every fault of every file.
+    """
+    settings, origins, files = load_as(Settings, path)
+    return Loaded(settings, MappingProxyType(origins), files)
+
+
+def load_as(struct: type[S], path: Path) -> tuple[S, dict[str, Origin], tuple[Path, ...]]:
+    """Do what `load` does for any section as the root; returns it, the origins, and the files read."""
+    extra, faults = _drop_ins(path.parent / "conf.d")
+    files = (path, *extra)
+    shape = group_of(struct)
+    merged = Branch(Origin(path, 1, 1))
+    for file in files:
+        branch = _read(file, shape, faults)
+        merged = merge(merged, branch) if branch else merged
+    section, origins, conflicts = build(shape, merged, frozenset(fault.path.partition("[")[0] for fault in faults))
+    faults += conflicts
+    if faults:
+        raise InvalidConfigError(faults, files)
+    return cast("S", section), origins, files
+
+
+def _read(file: Path, shape: Group, faults: list[Fault]) -> Branch | None:
+    """Read one file; what is wrong is added to `faults`."""
+    try:
+        node = parse(file, read_bytes(file))
+    except UnreadableError as error:
+        faults += error.faults
+        return None
+    if node is None:
+        return None
+    reader = Reader(file)
+    tree = reader.read(node, shape)
+    faults += reader.faults
+    return tree if isinstance(tree, Branch) else None
+
+
+def _drop_ins(directory: Path) -> tuple[list[Path], list[Fault]]:
+    """Return the files of `conf.d`, sorted by name; a missing directory has none, hidden files are passed over."""
+    try:
+        if not directory.parent.is_dir():
+            return [], []  # reading the main file says what is wrong
+        entries = sorted(entry for entry in directory.iterdir() if not entry.name.startswith("."))
+    except FileNotFoundError:
+        return [], []
+    except NotADirectoryError:
+        return [], [Fault(directory, 0, 0, "", "this is a file; expected a directory of YAML files")]
+    except OSError as error:
+        return [], [advise(directory, error)]
+    # A file that looks as if it were read but is not would silently leave a setting at its default.
+    faults = [
+        Fault(entry, 0, 0, "", f"only *.yaml is read; rename it to {entry.stem}.yaml or move it away")
+        for entry in entries
+        if entry.suffix == ".yml"
+    ]
+    return [entry for entry in entries if entry.suffix == ".yaml"], faults

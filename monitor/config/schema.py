@@ -1,0 +1,184 @@
+"""The settings: what can be configured, with units, ranges and defaults.
+
+Attribute names end in their unit (`findtime_s`); the YAML keys are fail2ban's words where fail2ban has one.
+To add a setting, add a field here: reading, merging, messages, reference and JSON Schema follow from it.
+"""
+
+import enum
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, field
+
+from monitor.config.bans import Bans
+from monitor.config.kinds import GROUP, SOCKET_PATH, duration, integer, path, text
+from monitor.config.shapes import Conflict, Section
+from monitor.config.types import Endpoint, PortRange
+from monitor.model.bans import Mode
+
+LogPrefix = Annotated[str, text(longest=127)]
+"""Text of a log prefix: the kernel's NF_LOG_PREFIXLEN is 128 with the closing NUL, so longer text never occurs."""
+
+
+class Level(enum.StrEnum):
+    """The least severity that the daemon logs."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class KernelLog(Section, frozen=True, kw_only=True):
+    """Packets that firewall rules write to the kernel log."""
+
+    enabled: Annotated[bool, Meta(description="Read packets that firewall rules write to the kernel log.")] = True
+    prefixes: Annotated[
+        tuple[LogPrefix, ...],
+        Meta(
+            description="Only lines whose log prefix starts with one of these count; an empty list means any. "
+            "Naming your firewall's own prefixes is safer: other kernel messages can hold text that local users choose."
+        ),
+    ] = ()
+    ignore_prefixes: Annotated[
+        tuple[LogPrefix, ...],
+        Meta(
+            description="Lines whose log prefix contains one of these, in any case, are not offences: "
+            "the firewall let the packet pass."
+        ),
+    ] = ("ALLOW", "ACCEPT", "AUDIT")
+
+
+class Sources(Section, frozen=True, kw_only=True):
+    """What the daemon reads."""
+
+    kernel_log: Annotated[KernelLog, Meta(description="Packets that firewall rules write to the kernel log.")] = (
+        KernelLog()
+    )
+
+
+class Detector(Section, frozen=True, kw_only=True):
+    """What every detector that counts has in common."""
+
+    mode: Annotated[Mode, Meta(description="`enforce` bans, `observe` only records what would have been banned.")] = (
+        Mode.ENFORCE
+    )
+    findtime_s: Annotated[
+        float, duration("1s", "1w"), Meta(description="How far back a source's events are counted.")
+    ] = field(default=600.0, name="findtime")
+    bantime_s: Annotated[float, duration("1s", "365d"), Meta(description="How long a ban lasts.")] = field(
+        default=3600.0, name="bantime"
+    )
+
+
+class PortScan(Detector, frozen=True, kw_only=True):
+    """One source tries many ports."""
+
+    maxretry: Annotated[
+        int,
+        integer(2, 10_000),
+        Meta(description="How many distinct destination ports of one source within `findtime` make a scan."),
+    ] = 15
+    max_entries: Annotated[
+        int,
+        integer(1024, 1_048_576),
+        Meta(description="How many pairs of source and port are remembered at most: the bound on memory."),
+    ] = 32_768
+
+    def conflicts(self) -> Iterable[Conflict]:
+        """Return a fault where the threshold lies above the bound on memory."""
+        return _reachable(self.maxretry, self.max_entries)
+
+
+class HostSweep(Detector, frozen=True, kw_only=True):
+    """One source tries one port on many addresses."""
+
+    maxretry: Annotated[
+        int,
+        integer(2, 10_000),
+        Meta(
+            description="How many distinct destination addresses on one port, by one source within `findtime`, "
+            "make a sweep."
+        ),
+    ] = 10
+    max_entries: Annotated[
+        int,
+        integer(1024, 1_048_576),
+        Meta(
+            description="How many triples of source, port and destination are remembered at most: the bound on memory."
+        ),
+    ] = 32_768
+
+    def conflicts(self) -> Iterable[Conflict]:
+        """Return a fault where the threshold lies above the bound on memory."""
+        return _reachable(self.maxretry, self.max_entries)
+
+
+class Detectors(Section, frozen=True, kw_only=True):
+    """Rules over events."""
+
+    ephemeral_ports: Annotated[
+        PortRange,
+        Meta(
+            description="The ports that the node's own clients use, as in `/proc/sys/net/ipv4/ip_local_port_range`: "
+            "UDP packets to these are taken for late replies and never counted."
+        ),
+    ] = PortRange(32_768, 60_999)
+    port_scan: Annotated[PortScan, Meta(description="One source tries many ports of the node.")] = PortScan()
+    host_sweep: Annotated[HostSweep, Meta(description="One source tries one port on many addresses.")] = HostSweep()
+
+
+class Metrics(Section, frozen=True, kw_only=True):
+    """The Prometheus endpoint."""
+
+    enabled: Annotated[bool, Meta(description="Serve metrics for Prometheus at `/metrics`.")] = True
+    listen: Annotated[
+        Endpoint, Meta(description="The address and port that serve them; `0.0.0.0` and `[::]` mean all addresses.")
+    ] = Endpoint("127.0.0.1", 9843)
+
+
+class Control(Section, frozen=True, kw_only=True):
+    """The socket that the command line talks to."""
+
+    socket: Annotated[Path, SOCKET_PATH, Meta(description="The Unix socket that the command line talks to.")] = Path(
+        "/run/nodewarden/control.sock"
+    )
+    group: Annotated[
+        str, GROUP, Meta(description="The group whose members may use the socket, and so may ban and unban.")
+    ] = "nodewarden"
+
+
+class State(Section, frozen=True, kw_only=True):
+    """What outlives a restart."""
+
+    directory: Annotated[Path, path(), Meta(description="The directory for what outlives a restart.")] = Path(
+        "/var/lib/nodewarden"
+    )
+
+
+class Log(Section, frozen=True, kw_only=True):
+    """The daemon's own log."""
+
+    level: Annotated[Level, Meta(description="The least severity that is logged.")] = Level.INFO
+
+
+class Settings(Section, frozen=True, kw_only=True):
+    """The whole configuration."""
+
+    sources: Annotated[Sources, Meta(description="What the daemon reads.")] = Sources()
+    detectors: Annotated[
+        Detectors, Meta(description="Rules over events, in fail2ban's words: `findtime`, `maxretry`, `bantime`.")
+    ] = Detectors()
+    bans: Annotated[Bans, Meta(description="What becomes of alerts.")] = Bans()
+    metrics: Annotated[Metrics, Meta(description="The endpoint for Prometheus.")] = Metrics()
+    control: Annotated[Control, Meta(description="The socket that the command line talks to.")] = Control()
+    state: Annotated[State, Meta(description="What outlives a restart of the daemon.")] = State()
+    log: Annotated[Log, Meta(description="The daemon's own log.")] = Log()
+
+
+def _reachable(maxretry: int, max_entries: int) -> Iterable[Conflict]:
+    """Say so when a threshold cannot be reached within the entries that are remembered."""
+    if maxretry >= max_entries:
+        text = f"{maxretry} can never be reached: it must be less than max_entries ({max_entries})"
+        yield Conflict(("maxretry", "max_entries"), text)

@@ -1,0 +1,1 @@
+"""Control socket: how commands talk to the running daemon."""

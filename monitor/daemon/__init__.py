@@ -1,0 +1,1 @@
+"""The daemon: knows all stages, wires them, lives in systemd."""

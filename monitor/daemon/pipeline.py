@@ -1,0 +1,151 @@
+"""The pipeline: hands each batch from one stage to the next."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from monitor.bans.guard import Guard
+from monitor.bans.ledger import Ledger, Record
+from monitor.bans.policy import Decision, Policy, Verdict
+from monitor.config.schema import Settings
+from monitor.daemon.decision_log import DecisionLog
+from monitor.daemon.table import Table
+from monitor.daemon.wiring import build_detectors, build_guard, build_rules
+from monitor.enforcers.nftables import Failure
+from monitor.model.addresses import Network
+from monitor.model.alerts import Strength
+from monitor.model.bans import AllowEntry, Ban, Mode, Offence
+from monitor.model.events import Event
+
+_log = logging.getLogger(__name__)
+
+
+class Pipeline:
+    """Events in, bans in force out. Synchronous: a batch is through when `process` returns."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        node: Sequence[AllowEntry],
+        make_table: Callable[[Ledger, Guard], Table],
+        record: Record | None = None,
+        observe_latency: Callable[[float], None] = lambda _: None,
+        cut_connections: Callable[[list[Network]], None] = lambda _: None,
+    ) -> None:
+        """Wire the stages.
+
+        `node` is what the node itself needs; `record` is told what must outlive a restart; `observe_latency` takes
+        seconds from event to kernel set; `cut_connections` ends the connections of proven offenders.
+        """
+        self.record = record
+        self._settings = settings
+        self._node = node
+        self._added: dict[Network, AllowEntry] = {}
+        self.detectors = build_detectors(settings)
+        self.guard = build_guard(settings, (), node)
+        self.ledger = Ledger(max_bans=settings.bans.max_bans, record=record)
+        self.policy = Policy(self.guard, self.ledger, build_rules(settings), record)
+        self.table = make_table(self.ledger, self.guard)
+        self.log = DecisionLog()
+        self.events = 0
+        self.alerts: Counter[tuple[str, Mode]] = Counter()
+        self.decisions: Counter[tuple[str, Verdict]] = Counter()
+        self.ban_failures = 0
+        self._observe_latency = observe_latency
+        self._cut_connections = cut_connections
+
+    @property
+    def enforces(self) -> bool:
+        """Whether any detector may ban."""
+        return any(policy.mode is Mode.ENFORCE for policy in self.policy.rules.detectors.values())
+
+    def process(self, events: Sequence[Event], now_s: float) -> list[Decision]:
+        """Take a batch of events all the way; return what was decided."""
+        self.events += len(events)
+        decisions: list[Decision] = []
+        for detector in self.detectors:
+            for alert in detector.feed(events):
+                self.alerts[detector.name, self.policy.rules.detectors[detector.name].mode] += 1
+                decisions += self.policy.decide(alert, now_s)
+        if decisions:
+            self.carry_out(decisions, now_s)
+        return decisions
+
+    def carry_out(self, decisions: Sequence[Decision], now_s: float) -> list[Failure]:
+        """Put decisions into force and on record; return those bans the kernel refused."""
+        new = [decision.ban for decision in decisions if decision.verdict is Verdict.BAN and decision.ban]
+        longer = [decision.ban for decision in decisions if decision.verdict is Verdict.REFRESH and decision.ban]
+        failures = self.table.enforce(new, longer, now_s) if new or longer else []
+        if failures:
+            self._take_back(failures, decisions)
+        done_s = time.time()
+        for decision in decisions:
+            self.decisions[decision.detector, decision.verdict] += 1
+            if decision.alert and decision.verdict in (Verdict.BAN, Verdict.REFRESH):
+                self._observe_latency(max(0.0, done_s - decision.alert.time_s))
+        self.log.decided(decisions)
+        if proven := [ban.network for ban in new if ban.strength is Strength.PROVEN]:
+            self._cut_connections(proven)
+        return failures
+
+    def lift(self, bans: Sequence[Ban], now_s: float) -> None:
+        """End bans before their time."""
+        for ban in bans:
+            self.ledger.remove(ban.network, ban.strength)
+        self.table.lift(bans, now_s)
+
+    def tick(self, now_s: float) -> None:
+        """Do what time alone calls for: end bans, repair the table, begin the log's next second."""
+        self.table.repair(now_s)
+        self.log.ended(self.ledger.expire(now_s))
+        self.log.tick()
+
+    def reconfigure(self, settings: Settings, offences: Iterable[Offence], now_s: float) -> None:
+        """Follow a changed configuration; detectors whose thresholds did not change keep what they have seen."""
+        self._settings = settings
+        self.detectors = build_detectors(settings, self.detectors)
+        self.policy.follow(build_rules(settings), offences)
+        self._renew_guard(now_s)
+
+    def follow_node(self, node: Sequence[AllowEntry], now_s: float) -> None:
+        """Follow what the node itself needs."""
+        self._node = node
+        self._renew_guard(now_s)
+
+    @property
+    def added(self) -> Iterable[AllowEntry]:
+        """What was allowed by command."""
+        return self._added.values()
+
+    def allow(self, entries: Iterable[AllowEntry], now_s: float) -> None:
+        """Allow networks by command."""
+        self._added.update((entry.network, entry) for entry in entries)
+        self._renew_guard(now_s)
+
+    def disallow(self, networks: Iterable[Network], now_s: float) -> list[Network]:
+        """Take back what was allowed by command; return what there was to take back."""
+        gone = [network for network in networks if self._added.pop(network, None)]
+        self._renew_guard(now_s)
+        return gone
+
+    def _renew_guard(self, now_s: float) -> None:
+        """Put a changed allowlist into force, in the kernel too, and lift bans that it now forbids."""
+        self.guard = self.policy.guard = build_guard(self._settings, self._added.values(), self._node)
+        freed = [ban for ban in self.ledger.bans() if self.guard.protects(ban.network)]
+        self.table.guard_with(self.guard, now_s)
+        if freed:
+            self.lift(freed, now_s)
+            _log.warning("lifted %d bans that the allowlist now forbids", len(freed))
+
+    def _take_back(self, failures: Sequence[Failure], decisions: Sequence[Decision]) -> None:
+        """Strike bans that the kernel refused out of the ledger."""
+        self.ban_failures += len(failures)
+        _log.error("the kernel refused %d bans: %s: %s", len(failures), failures[0].network, failures[0].reason)
+        refused = {(failure.network, failure.strength) for failure in failures}
+        for decision in decisions:
+            ban = decision.ban
+            if ban and decision.verdict is not Verdict.COVERED and (ban.network, ban.strength) in refused:
+                self.ledger.remove(ban.network, ban.strength)
+                if decision.replaces:
+                    self.ledger.put(decision.replaces)

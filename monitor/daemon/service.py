@@ -1,0 +1,295 @@
+"""The daemon's life: open everything, run the loop, reload, stop; it alone watches clocks and signals."""
+
+import asyncio
+import ctypes
+import logging
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from monitor.bans.guard import Guard
+from monitor.bans.ledger import Ledger
+from monitor.bans.store import Store
+from monitor.bans.store_changes import Allowed
+from monitor.config.load import Loaded, load
+from monitor.config.schema import Settings
+from monitor.control.server import ControlServer
+from monitor.daemon import logs, systemd
+from monitor.daemon.answers import Answers
+from monitor.daemon.background import Cutting, DriftMender
+from monitor.daemon.intake import KernelLogIntake
+from monitor.daemon.orders import Orders
+from monitor.daemon.pipeline import Pipeline
+from monitor.daemon.restore import HISTORY_S, MAX_OFFENCES, history, restore
+from monitor.daemon.samples import pipeline_samples, saver_samples
+from monitor.daemon.saver import Saver
+from monitor.daemon.surroundings import Surroundings
+from monitor.daemon.table import Table
+from monitor.enforcers.nftables import NftablesEnforcer
+from monitor.metrics.exporter import Exporter, Sample
+from monitor.model.addresses import Network
+from monitor.model.bans import AllowEntry, Offence
+from monitor.model.errors import ConfigError, NodewardenError, TemporaryError
+
+_log = logging.getLogger(__name__)
+_TICK_S = 1.0
+_SCRAPE_TIMEOUT_S = 5.0
+_SAVE_TIMEOUT_S = 5.0
+_PURGE_EVERY_S = 3600.0
+
+
+class Service:
+    """One daemon, from `open` to `close`."""
+
+    def __init__(self, path: Path, loaded: Loaded) -> None:
+        """Wire the stages for a configuration that was loaded from `path`; nothing is opened or changed yet."""
+        settings = loaded.settings
+        self._path = path
+        self._settings = settings
+        self._started_s = time.time()
+        self._config_error = ""
+        self._reloads = {"success": 0, "failure": 0}
+        self._internal_errors = 0
+        self._purge_at_s = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        self._exporter = Exporter(self._read_samples)
+        protect = settings.bans.protect
+        self._surroundings = Surroundings(self._node_changed, sessions=protect.sessions, kubernetes=protect.kubernetes)
+        self._saver = Saver(settings.state.directory / "nodewarden.db", self._store_opened)
+        self._cutting = Cutting()
+        self.pipeline = Pipeline(
+            settings,
+            self._surroundings.entries,
+            self._make_table,
+            self._saver,
+            self._exporter.ban_latency.observe,
+            self._cutting.cut,
+        )
+        self._drift = DriftMender(self.pipeline.table)
+        self._intake = KernelLogIntake(settings, self._saver, self._process)
+        self._answers = Answers(
+            self.pipeline,
+            Orders(self.pipeline, self._saver),
+            self._describe,
+            self._history,
+            self._saver.flush,
+            self.reload,
+        )
+        self._control = ControlServer(settings.control.socket, self._answers.handle)
+
+    def _make_table(self, ledger: Ledger, guard: Guard) -> Table:
+        return Table(NftablesEnforcer(max_bans=self._settings.bans.max_bans), ledger, guard)
+
+    async def open(self) -> None:
+        """Open sources, then what faces people, the kernel's table last: what fails before leaves nothing behind."""
+        settings = self._settings
+        store = self._saver.open()
+        self._intake.open()
+        if settings.metrics.enabled:
+            self._exporter.serve(settings.metrics.listen.host, settings.metrics.listen.port)
+        await self._control.open(settings.control.group)
+        in_force = restore(self.pipeline, store)
+        self._drift.open()  # only now: a hundred thousand notices of our own would overrun it
+        _give_back_memory()
+        _log.info("guarding with %s; %d bans are in force", self._modes(), in_force)
+
+    async def close(self) -> None:
+        """Stop reading and answering; bans stay in the kernel."""
+        await self._control.close()
+        self._intake.close()
+        self._surroundings.close()
+        self._drift.close()
+        self.pipeline.table.close()
+        self._cutting.close()
+        self._saver.close(_SAVE_TIMEOUT_S)
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stop.set)
+        self._loop.add_signal_handler(signal.SIGHUP, self._reload_on_signal)
+        self._intake.attach(self._loop)
+        self._surroundings.attach(self._loop)
+        self._drift.attach(self._loop)
+        systemd.ready()
+        while not self._stop.is_set():
+            self._tick()
+            try:
+                await asyncio.wait_for(self._stop.wait(), _TICK_S)
+            except TimeoutError:
+                continue
+        systemd.stopping()
+        _log.info("stopping; the bans in force stay in the kernel until they end (`nodewarden flush` removes them)")
+
+    def _tick(self) -> None:
+        """Do what is due each second; feeds the watchdog, so a loop that is stuck is restarted."""
+        self.pipeline.tick(time.time())
+        self._intake.tick()
+        self._saver.tick()
+        if (now_s := time.time()) >= self._purge_at_s:
+            self._purge_at_s = now_s + _PURGE_EVERY_S
+            self._saver.purge(now_s - HISTORY_S, MAX_OFFENCES)
+        systemd.status(self._summary())
+        if systemd.is_watched():
+            systemd.alive()
+
+    def _process(self, events: list[Any]) -> None:
+        """Take a batch through the pipeline; a fault of our own costs this batch, not the daemon."""
+        try:
+            self.pipeline.process(events, time.time())
+        except Exception:  # noqa: BLE001 - the one supervisor: everything else is caught by name
+            self._internal_errors += 1
+            _log.exception("a batch of %d events was lost to an internal fault; please report this", len(events))
+
+    def reload(self) -> None:
+        """Follow the configuration on disk; a faulty one is refused (ConfigError) and the old one stays."""
+        try:
+            settings = load(self._path).settings
+        except ConfigError as error:
+            self._reloads["failure"] += 1
+            self._config_error = str(error)
+            _log.error("reload refused, the configuration in force stays:\n%s", error)
+            raise
+        for change in _needs_restart(self._settings, settings):
+            _log.warning("%s changed: that takes effect after a restart", change)
+        was_enforcing = self.pipeline.enforces
+        self._settings = settings
+        logging.getLogger().setLevel(settings.log.level.upper())
+        now_s = time.time()
+        self.pipeline.reconfigure(settings, history(self._saver.store, now_s), now_s)
+        if self.pipeline.enforces and not was_enforcing:
+            self.pipeline.table.set_up(now_s)
+        self._intake.reconfigure(settings)
+        protect = settings.bans.protect
+        self._surroundings.reconfigure(sessions=protect.sessions, kubernetes=protect.kubernetes)
+        self._config_error = ""
+        self._reloads["success"] += 1
+        _log.info("reloaded; guarding with %s", self._modes())
+
+    def _node_changed(self, entries: list[AllowEntry]) -> None:
+        """Follow the node's own addresses, gateways, resolvers, sessions and cluster."""
+        try:
+            self.pipeline.follow_node(entries, time.time())
+        except NodewardenError as error:
+            _log.error("the allowlist in the kernel could not follow the node: %s", error)
+            return
+        _log.info("what the node needs for itself changed; the allowlist follows")
+
+    def _store_opened(self, store: Store) -> None:
+        """Tell a store that could be opened only now of all that it cannot know."""
+        if store.is_new:
+            for ban in self.pipeline.ledger.bans():
+                self._saver.put_ban(ban)
+            for entry in self.pipeline.added:
+                self._saver.put_allowed(Allowed(entry.network, entry.reason, time.time()))
+
+    def _history(self, network: Network, limit: int) -> list[Offence]:
+        """Return the offences of a network that are on disk, newest first."""
+        try:
+            return self._saver.store.offences_of(network, limit) if self._saver.store else []
+        except TemporaryError:
+            return []
+
+    def _reload_on_signal(self) -> None:
+        systemd.reloading()
+        try:
+            self.reload()
+        except NodewardenError:
+            pass  # logged, counted and shown by `status`
+        finally:
+            systemd.ready()
+
+    def _modes(self) -> str:
+        return ", ".join(f"{name} ({policy.mode})" for name, policy in self.pipeline.policy.rules.detectors.items())
+
+    def _problems(self) -> list[str]:
+        """Say what is not as it should be, worst first."""
+        problems = []
+        if self.pipeline.policy.budget.is_exceeded(time.time()):
+            problems.append(
+                f"more than bans.budget.bans_per_minute ({self.pipeline.policy.budget.bans_per_minute}) bans: "
+                "the rest are only observed (`nodewarden list --observed`)"
+            )
+        problems += self._intake.problems()
+        if leaking := self.pipeline.table.leaking(time.time()):
+            hooks = ", ".join(f"{packets} in {hook}" for hook, packets in leaking.items())
+            problems.append(f"packets of banned sources pass all the same ({hooks}): see `nodewarden why ADDRESS`")
+        if not self._saver.is_saving_ok:
+            problems.append(self._saver.trouble)
+        if self._config_error:
+            problems.append(f"the configuration on disk is faulty, an older one is in force:\n{self._config_error}")
+        if self.pipeline.table.is_wanted and not self.pipeline.table.is_up:
+            problems.append("the table inet nodewarden is not in place; see the log")
+        if self.pipeline.ledger.is_full:
+            problems.append("bans.max_bans is reached: no further address can be banned")
+        if self._internal_errors:
+            problems.append(f"{self._internal_errors} batches were lost to internal faults; see the log")
+        return problems
+
+    def _summary(self) -> str:
+        """Return one line for `systemctl status`."""
+        problems = self._problems()
+        state = f"PROBLEM: {problems[0].splitlines()[0]}; " if problems else ""
+        return f"{state}{len(self.pipeline.ledger)} bans, {self.pipeline.events} events"
+
+    def _describe(self) -> dict[str, Any]:
+        """Return the service's part of the status."""
+        return {
+            "problems": self._problems(),
+            "notices": [*self._saver.notices, *self._surroundings.notices],
+            "uptime_s": time.time() - self._started_s,
+            "configuration": str(self._path),
+            "metrics": str(self._settings.metrics.listen) if self._settings.metrics.enabled else None,
+            "sources": [self._intake.describe()],
+        }
+
+    def _read_samples(self) -> list[Sample]:
+        """Collect all samples on the loop's thread, so that they fit together; called from the server's thread."""
+
+        async def collect() -> list[Sample]:
+            return list(self._samples())
+
+        return asyncio.run_coroutine_threadsafe(collect(), self._loop).result(_SCRAPE_TIMEOUT_S)
+
+    def _samples(self) -> Iterator[Sample]:
+        yield from pipeline_samples(self.pipeline)
+        yield from self._intake.samples()
+        yield from saver_samples(self._saver)
+        yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
+        yield "nodewarden_internal_errors_total", (), self._internal_errors
+        for result, count in self._reloads.items():
+            yield "nodewarden_config_reloads_total", (result,), count
+        yield "nodewarden_config_last_reload_successful", (), float(not self._config_error)
+
+
+def _give_back_memory() -> None:
+    """Return what reading a large table took: libnftables caches all of it once, and glibc keeps the pages."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def _needs_restart(old: Settings, new: Settings) -> list[str]:
+    """Name the changed settings that a running daemon cannot follow."""
+    pairs = {
+        "metrics": (old.metrics, new.metrics),
+        "control": (old.control, new.control),
+        "state": (old.state, new.state),
+        "bans.max_bans": (old.bans.max_bans, new.bans.max_bans),
+    }
+    return [name for name, (before, after) in pairs.items() if before != after]
+
+
+async def serve(path: Path) -> None:
+    """Load, open, run and close; ConfigError and PermanentError explain themselves."""
+    loaded = load(path)
+    logs.set_up(loaded.settings.log.level)
+    service = Service(path, loaded)
+    try:
+        await service.open()
+        await service.run()
+    finally:
+        await service.close()

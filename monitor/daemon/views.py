@@ -1,0 +1,84 @@
+"""How bans, notes, offences and decisions look to commands: plain data, addresses as text, times in seconds."""
+
+import contextlib
+from typing import Any
+
+import msgspec
+
+from monitor.bans.ledger import Note
+from monitor.bans.policy import Decision, Verdict
+from monitor.model.alerts import Evidence
+from monitor.model.bans import AllowEntry, Ban, Offence
+
+
+def show_ban(ban: Ban, now_s: float) -> dict[str, Any]:
+    """Show a ban as of now."""
+    return {
+        "network": str(ban.network),
+        "set": ban.word,
+        "strength": ban.strength,
+        "mode": ban.mode,
+        "since_s": ban.since_s,
+        "until_s": ban.until_s,
+        "left_s": max(0.0, ban.until_s - now_s),
+        "detector": ban.detector,
+        "reason": ban.reason,
+    }
+
+
+def show_entry(entry: AllowEntry | None) -> dict[str, str] | None:
+    """Show what protects a network."""
+    return None if entry is None else {"network": str(entry.network), "reason": entry.reason}
+
+
+def show_note(note: Note) -> dict[str, Any]:
+    """Show one thing that happened lately."""
+    shown: dict[str, Any] = {"time_s": note.time_s, "what": note.verdict}
+    if note.alert:
+        shown |= {"detector": note.alert.detector, "strength": note.alert.strength, **_evidence(note.alert.evidence)}
+    return shown
+
+
+def show_offence(offence: Offence) -> dict[str, Any]:
+    """Show an offence of the history."""
+    shown: dict[str, Any] = {
+        "time_s": offence.time_s,
+        "what": "ban" if offence.mode == "enforce" else "observe",
+        "detector": offence.detector,
+        "strength": offence.strength,
+        "bantime_s": offence.bantime_s,
+        "step": offence.step,
+        "reason": offence.reason,
+    }
+    if offence.evidence:
+        with contextlib.suppress(msgspec.DecodeError):  # of an earlier version: the rest still tells the story
+            shown |= _evidence(msgspec.json.decode(offence.evidence, type=Evidence))
+    return shown
+
+
+def _evidence(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "count": evidence.count,
+        "maxretry": evidence.maxretry,
+        "findtime_s": evidence.findtime_s,
+        "first_s": evidence.first_s,
+        "last_s": evidence.last_s,
+        "counted": evidence.what,
+        "sample": list(evidence.sample),
+    }
+
+
+def show_decision(decision: Decision, failure: str | None) -> dict[str, Any]:
+    """Show what became of an order."""
+    done = decision.verdict in (Verdict.BAN, Verdict.REFRESH) and failure is None
+    if failure is not None:
+        text = f"the kernel refused: {failure}"
+    elif decision.entry:
+        text = f"refused: {decision.entry.network} is on the allowlist ({decision.entry.reason})"
+    elif decision.verdict is Verdict.COVERED and decision.ban:
+        text = f"nothing to do: {decision.ban.network} is banned already, and for as long"
+    elif decision.verdict is Verdict.FULL:
+        text = "refused: there are bans.max_bans bans already"
+    else:
+        text = "banned for longer" if decision.verdict is Verdict.REFRESH else "banned"
+    return {"network": str(decision.network), "done": done, "verdict": decision.verdict, "text": text}

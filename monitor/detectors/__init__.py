@@ -1,0 +1,1 @@
+"""Detectors: named rules over events, with findtime and maxretry; they take time from the event."""

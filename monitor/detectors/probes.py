@@ -1,0 +1,51 @@
+"""What counts as a probe: the one place that decides which logged packets are evidence of a scan."""
+
+from monitor.model.events import PROTOCOL_NAMES, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_RST, PacketLogged
+
+_WELL_KNOWN_PORTS = range(1, 1024)
+SERVICE_KEY_BYTES = 3
+_ODD_DIGITS = frozenset("13579bdf")
+
+
+def is_probe(event: PacketLogged, ephemeral_ports: range) -> bool:
+    """Whether this packet is what a scanner sends and a working network does not.
+
+    Firewalls log much that is no probe, and each of these would ban somebody's resolver, client or neighbour:
+
+    - TCP with ACK or RST belongs to a connection, if a closed one: a first packet has neither (RFC 9293 section 3.5),
+    - UDP to an ephemeral port, or from a well-known port to a higher one, is a late reply to the node's own client,
+    - ping, ICMP errors and IGMP,
+    - broadcast and multicast are addressed to everybody,
+    - packets the node sent itself (no incoming interface) and fragments without ports tell nothing of a source.
+    """
+    port = event.destination_port
+    if port is None or not event.interface_in or _is_group(event):
+        return False
+    if event.protocol == PROTOCOL_TCP:
+        return not event.tcp_flags & (TCP_ACK | TCP_RST)
+    if event.protocol != PROTOCOL_UDP or port in ephemeral_ports:
+        return False
+    return not (event.source_port in _WELL_KNOWN_PORTS and port not in _WELL_KNOWN_PORTS)
+
+
+def _is_group(event: PacketLogged) -> bool:
+    """Whether the packet was sent to many, by its address (RFC 5771, RFC 4291) or the group bit (IEEE 802).
+
+    The node's own broadcasts loop back without a link-layer header: there, any address that ends in .255 counts as one.
+    """
+    first = event.destination[0]
+    if first >= 0xE0 and (len(event.destination) == 4 or first == 0xFF):
+        return True
+    if not event.mac:
+        return len(event.destination) == 4 and event.destination[3] == 0xFF
+    return event.mac[1:2] in _ODD_DIGITS
+
+
+def service_key(event: PacketLogged) -> bytes:
+    """Return what identifies the service a probe was sent to: protocol and destination port, SERVICE_KEY_BYTES long."""
+    return (event.protocol << 16 | (event.destination_port or 0)).to_bytes(SERVICE_KEY_BYTES)
+
+
+def show_service(key: bytes) -> str:
+    """Write a service key for people: `tcp/22`."""
+    return f"{PROTOCOL_NAMES.get(key[0], str(key[0]))}/{int.from_bytes(key[1:])}"

@@ -1,0 +1,1 @@
+"""eBPF: compile, load and read through bcc."""

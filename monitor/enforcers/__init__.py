@@ -1,0 +1,1 @@
+"""Enforcers: put decisions into force."""

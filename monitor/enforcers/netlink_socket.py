@@ -1,0 +1,184 @@
+"""A netlink socket to nf_tables that never waits: the kernel answers before send() returns."""
+
+import errno
+import os
+import socket
+from collections.abc import Iterator, Sequence
+
+from monitor.enforcers import netlink
+from monitor.enforcers.netlink import Reply, Request
+from monitor.model.errors import MalformedRecord, PermanentError, TemporaryError
+
+_NETLINK_NETFILTER = 12  # linux/netlink.h
+_SOL_NETLINK, _NETLINK_CAP_ACK = 270, 10  # linux/socket.h, linux/netlink.h
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h
+_BUFFER_BYTES = 4 << 20
+DATAGRAM_BYTES = 1 << 16  # the kernel fills at most 32 KiB a dump datagram
+_TOO_MUCH = frozenset({errno.EMSGSIZE, errno.ENOBUFS, errno.ENOMEM})
+
+NEEDS_PRIVILEGE = (
+    "changing nftables needs CAP_NET_ADMIN in this network namespace: run as root, or give the service "
+    "AmbientCapabilities=CAP_NET_ADMIN"
+)
+NEEDS_KERNEL = (
+    "this kernel lacks nf_tables for family inet: it needs CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET "
+    "(modprobe nf_tables, if it is a module)"
+)
+
+
+class TooMuchAtOnce(TemporaryError):  # noqa: N818 - it names what the caller must change
+    """The datagram or its replies exceed a buffer; nothing is known of the outcome: send less at once."""
+
+    def __init__(self) -> None:
+        super().__init__("nf_tables has no room for this much at once, or its answer was lost; try again")
+
+
+def open_socket() -> socket.socket:
+    """Open and bind a netfilter netlink socket that never blocks, with 4 MB for each direction where that is allowed.
+
+    It belongs to the network namespace of the calling thread. Raises as `NetlinkSocket` does.
+    """
+    try:
+        opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER)
+    except OSError as error:
+        raise _explained(error.errno or 0) from error
+    opened.settimeout(0)
+    opened.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
+    for forced, plain in ((_SO_SNDBUFFORCE, socket.SO_SNDBUF), (_SO_RCVBUFFORCE, socket.SO_RCVBUF)):
+        try:
+            opened.setsockopt(socket.SOL_SOCKET, forced, _BUFFER_BYTES)
+        except PermissionError:
+            opened.setsockopt(socket.SOL_SOCKET, plain, _BUFFER_BYTES)
+    opened.bind((0, 0))
+    return opened
+
+
+class NetlinkSocket:
+    """One NETLINK_NETFILTER socket; opened at once, in the network namespace of the calling thread.
+
+    PermanentError where the kernel or a privilege is missing, TemporaryError for what may pass.
+    """
+
+    def __init__(self) -> None:
+        self._socket = open_socket()
+        self.send_limit_bytes = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2
+        self.port: int = self._socket.getsockname()[0]
+        """The number under which the kernel knows this socket (nlmsg_pid)."""
+        self._sequence = 1
+        self._buffer = bytearray(DATAGRAM_BYTES)
+
+    def close(self) -> None:
+        """Close it; further calls fail."""
+        self._socket.close()
+
+    def transact(self, requests: Sequence[Request]) -> dict[int, int]:
+        """Carry out all requests as one transaction, or none.
+
+        Returns the errno of each request that failed, by its index; empty means that it is done. TooMuchAtOnce when
+        the kernel could not take or answer it as a whole.
+        """
+        first = self._reserve(len(requests) + 2)
+        self._send(netlink.encode_batch(requests, first))
+        failed: dict[int, int] = {}
+        done = False
+        for reply in self._drain():
+            index = reply.sequence - first - 1
+            if reply.type != netlink.NLMSG_ERROR or not -1 <= index < len(requests):
+                continue
+            code = netlink.decode_error(reply.body)
+            if index == -1 and code:  # a fault of the transaction itself is told for its BEGIN
+                raise TooMuchAtOnce if code in _TOO_MUCH else _explained(code)
+            if code in (errno.EPERM, errno.EOPNOTSUPP):
+                raise _explained(code)
+            if code:
+                failed[index] = code
+            done = done or index == len(requests) - 1
+        if not done and not failed:
+            raise TooMuchAtOnce
+        return failed
+
+    def query(self, requests: Sequence[Request]) -> list[Reply | int]:
+        """Ask several things in one datagram; returns for each its answer, or the errno of its refusal.
+
+        An errno of 0 means that the kernel accepted the question and said nothing.
+        """
+        first = self._reserve(len(requests))
+        acked = [Request(request.type, request.flags | netlink.NLM_F_ACK, request.body) for request in requests]
+        self._send(netlink.encode(acked, first))
+        answers: dict[int, Reply | int] = {}
+        for reply in self._drain():
+            code = netlink.decode_error(reply.body) if reply.type == netlink.NLMSG_ERROR else 0
+            if code in (errno.EPERM, errno.EOPNOTSUPP):
+                raise _explained(code)
+            if reply.type != netlink.NLMSG_ERROR:
+                answers[reply.sequence - first] = reply
+            else:  # an acknowledgement follows its answer
+                answers.setdefault(reply.sequence - first, code)
+        if any(index not in answers for index in range(len(requests))):
+            raise TemporaryError("nf_tables left a question unanswered; try again")
+        return [answers[index] for index in range(len(requests))]
+
+    def dump(self, request: Request) -> Iterator[Reply]:
+        """Read a listing to its end. Errors are raised as TemporaryError with the errno in `__cause__`.
+
+        After an error, or when it is not read to its end, the socket must be closed.
+        """
+        first = self._reserve(1)
+        self._send(netlink.encode([Request(request.type, request.flags | netlink.NLM_F_DUMP, request.body)], first))
+        for reply in self._drain():
+            if reply.sequence != first:
+                continue
+            if reply.flags & netlink.NLM_F_DUMP_INTR:
+                raise TemporaryError("the set changed while it was read; try again") from OSError(errno.EINTR, "")
+            if reply.type in (netlink.NLMSG_ERROR, netlink.NLMSG_DONE):
+                if code := netlink.decode_error(reply.body):
+                    raise _explained(code)
+                return
+            yield reply
+        raise TemporaryError("a listing of nf_tables ended early; try again")
+
+    def _reserve(self, count: int) -> int:
+        first = self._sequence if self._sequence + count < 1 << 32 else 1
+        self._sequence = first + count
+        return first
+
+    def _send(self, datagram: bytes) -> None:
+        try:
+            self._socket.send(datagram)
+        except OSError as error:
+            if error.errno in _TOO_MUCH:
+                raise TooMuchAtOnce from error
+            raise _explained(error.errno or 0) from error
+
+    def _drain(self) -> Iterator[Reply]:
+        """Yield all that the kernel has answered; TooMuchAtOnce, after all was read, when some of it was lost."""
+        lost = False
+        while True:
+            try:
+                size, _, flags, sender = self._socket.recvmsg_into([self._buffer], 0, socket.MSG_TRUNC)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno == errno.ENOBUFS:
+                    lost = True
+                    continue
+                raise _explained(error.errno or 0) from error
+            if sender[0] != 0:  # any process may send to our port; only port 0 is the kernel
+                continue
+            if flags & socket.MSG_TRUNC:
+                raise MalformedRecord("netlink", f"a datagram of {size} bytes")
+            yield from netlink.decode_replies(bytes(memoryview(self._buffer)[:size]))
+        if lost:
+            raise TooMuchAtOnce
+
+
+def _explained(code: int) -> PermanentError | TemporaryError:
+    if code in (errno.EPERM, errno.EACCES):
+        kind: type[PermanentError] | type[TemporaryError] = PermanentError
+        error = kind(NEEDS_PRIVILEGE)
+    elif code in (errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT):
+        error = PermanentError(NEEDS_KERNEL)
+    else:
+        error = TemporaryError(f"nf_tables: {os.strerror(code)}")
+    error.__cause__ = OSError(code, os.strerror(code))
+    return error

@@ -1,0 +1,1 @@
+"""Metrics: the catalogue and its exporter."""

@@ -1,0 +1,157 @@
+"""Every metric there is: the exporter and docs/metrics.md are made from this list, nothing else creates one."""
+
+import enum
+
+import msgspec
+
+
+class Kind(enum.StrEnum):
+    """Prometheus metric types in use."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """One metric family; labels are closed sets, never addresses."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_COUNTER, _GAUGE, _HISTOGRAM = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
+
+BAN_LATENCY = Metric(
+    "nodewarden_ban_latency_seconds",
+    _HISTOGRAM,
+    "From the event that crossed a threshold to the element in the kernel's set.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
+)
+
+METRICS = (
+    Metric("nodewarden_build_info", _GAUGE, "Always 1; the version is in the label.", ("version",)),
+    Metric("nodewarden_source_up", _GAUGE, "1 while the source is open.", ("source",)),
+    Metric("nodewarden_source_records_total", _COUNTER, "Records read.", ("source",)),
+    Metric(
+        "nodewarden_source_lost_records_total",
+        _COUNTER,
+        "Records known to be lost before they were read: evidence that no detector saw.",
+        ("source",),
+    ),
+    Metric(
+        "nodewarden_source_overruns_total", _COUNTER, "Times the reader fell behind the kernel's buffer.", ("source",)
+    ),
+    Metric(
+        "nodewarden_source_malformed_records_total",
+        _COUNTER,
+        "Records that could not be understood, by cause; they were skipped.",
+        ("source", "cause"),
+    ),
+    Metric(
+        "nodewarden_source_foreign_records_total",
+        _COUNTER,
+        "Records that user space wrote to the kernel log; never evidence.",
+        ("source",),
+    ),
+    Metric(
+        "nodewarden_source_excluded_records_total",
+        _COUNTER,
+        "Packet lines whose log prefix the configuration does not count.",
+        ("source",),
+    ),
+    Metric("nodewarden_source_lag_seconds", _GAUGE, "Age of the last event when it was read.", ("source",)),
+    Metric("nodewarden_events_total", _COUNTER, "Events handed to the detectors.", ("kind",)),
+    Metric("nodewarden_detector_alerts_total", _COUNTER, "Thresholds crossed.", ("detector", "mode")),
+    Metric("nodewarden_detector_maxretry", _GAUGE, "The threshold as configured.", ("detector",)),
+    Metric("nodewarden_detector_window_entries", _GAUGE, "(key, item) pairs the window remembers.", ("detector",)),
+    Metric("nodewarden_detector_window_entries_limit", _GAUGE, "Most pairs the window remembers.", ("detector",)),
+    Metric(
+        "nodewarden_detector_evicted_keys_total",
+        _COUNTER,
+        "Keys forgotten early because the window was full: evidence lost to a flood of sources.",
+        ("detector",),
+    ),
+    Metric(
+        "nodewarden_decisions_total",
+        _COUNTER,
+        "What became of alerts and of orders by hand (detector `manual`).",
+        ("detector", "verdict"),
+    ),
+    Metric("nodewarden_bans", _GAUGE, "Bans in force (mode enforce) or only observed.", ("mode", "strength")),
+    Metric("nodewarden_bans_limit", _GAUGE, "Most bans there can be."),
+    Metric(
+        "nodewarden_ban_failures_total",
+        _COUNTER,
+        "Bans decided on that the kernel refused; the log says which and why.",
+    ),
+    BAN_LATENCY,
+    Metric("nodewarden_table_up", _GAUGE, "1 while the table inet nodewarden is known to be in place."),
+    Metric(
+        "nodewarden_table_setups_total", _COUNTER, "Times the table was set up: at start, and when it had vanished."
+    ),
+    Metric("nodewarden_set_dropped_packets_total", _COUNTER, "Packets stopped by a set.", ("set",)),
+    Metric("nodewarden_set_dropped_bytes_total", _COUNTER, "Bytes stopped by a set.", ("set",)),
+    Metric(
+        "nodewarden_table_drift_total",
+        _COUNTER,
+        "Changes of others to the table that were noticed and mended, by kind.",
+        ("kind",),
+    ),
+    Metric(
+        "nodewarden_leaked_packets_total",
+        _COUNTER,
+        "Packets of banned sources that passed the table all the same, by the hook that saw them: a ban does not bite.",
+        ("hook",),
+    ),
+    Metric(
+        "nodewarden_connections_cut_total", _COUNTER, "Conntrack entries deleted because their other end was banned."
+    ),
+    Metric("nodewarden_budget_bans_per_minute", _GAUGE, "The most new bans a minute, as configured."),
+    Metric("nodewarden_budget_refused_total", _COUNTER, "Bans that were only observed because the budget was spent."),
+    Metric("nodewarden_state_saving", _GAUGE, "0 while bans and history cannot be written to disk."),
+    Metric("nodewarden_state_pending_changes", _GAUGE, "Changes that are not on disk yet."),
+    Metric("nodewarden_state_written_rows_total", _COUNTER, "Rows written to disk or removed."),
+    Metric("nodewarden_state_failures_total", _COUNTER, "Attempts to write that failed."),
+    Metric(
+        "nodewarden_state_dropped_offences_total",
+        _COUNTER,
+        "Offences that were never written, because the disk failed for too long.",
+    ),
+    Metric("nodewarden_allowlist_networks", _GAUGE, "Networks that are never banned."),
+    Metric("nodewarden_internal_errors_total", _COUNTER, "Batches lost to a fault of our own; the log has the trace."),
+    Metric("nodewarden_config_reloads_total", _COUNTER, "Configuration reloads, by result.", ("result",)),
+    Metric("nodewarden_config_last_reload_successful", _GAUGE, "0 while the files on disk are faulty."),
+)
+
+BY_NAME = {metric.name: metric for metric in METRICS}
+
+
+def reference_markdown() -> str:
+    """Return docs/metrics.md."""
+    lines = [
+        "# Metrics",
+        "",
+        "Generated from `monitor/metrics/catalogue.py`:",
+        "`.venv/bin/python -m monitor.metrics.catalogue > docs/metrics.md`.",
+        "",
+        "Served at `http://127.0.0.1:9843/metrics` (`metrics.listen`). Label values come from closed sets;",
+        "addresses are never labels: ask `nodewarden why ADDRESS` for those.",
+        "The usual `process_*` metrics stand beside these.",
+        "",
+        "| metric | type | labels | meaning |",
+        "| --- | --- | --- | --- |",
+    ]
+    for metric in METRICS:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        lines.append(f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(reference_markdown())

@@ -1,0 +1,49 @@
+"""Alerts: a detector fired, and this is what it saw."""
+
+import enum
+
+import msgspec
+
+from monitor.model.addresses import Address, Network
+
+
+class Strength(enum.StrEnum):
+    """How well the evidence proves who the source is, and so which set a ban goes to.
+
+    PROVEN: the source completed a handshake, or an application logged its failure: nobody else can have sent it.
+    SPOOFABLE: anyone can forge it (a SYN, a UDP packet, a logged drop): only new inbound connections are refused.
+    """
+
+    PROVEN = "proven"
+    SPOOFABLE = "spoofable"
+
+
+class Evidence(msgspec.Struct, frozen=True, gc=False):
+    """What a detector saw: `count` distinct things (threshold `maxretry`) within `findtime_s`."""
+
+    count: int
+    maxretry: int
+    findtime_s: float
+    first_s: float
+    last_s: float
+    what: str
+    """What was counted, for people: 'distinct ports', 'distinct hosts on tcp/22'."""
+    sample: tuple[str, ...] = ()
+    """A bounded number of the things counted."""
+
+
+class Alert(msgspec.Struct, frozen=True, gc=False):
+    """A detector's threshold was crossed at `time_s` (the event's time).
+
+    `network` is what is to be banned: the source alone for IPv4, its prefix for IPv6, where one host has more addresses
+    than could be counted. `source` is the address that crossed the threshold, `is_alone` whether it did so by itself;
+    otherwise the whole prefix did.
+    """
+
+    detector: str
+    time_s: float
+    source: Address
+    network: Network
+    is_alone: bool
+    strength: Strength
+    evidence: Evidence

@@ -1,0 +1,70 @@
+"""Bans: decisions in force."""
+
+import enum
+
+import msgspec
+
+from monitor.model.addresses import Network
+from monitor.model.alerts import Strength
+
+MANUAL = "manual"
+"""The detector name of a ban that a person ordered."""
+
+
+class Mode(enum.StrEnum):
+    """What a detector's alerts lead to: a ban, or only the record of what would have been one."""
+
+    ENFORCE = "enforce"
+    OBSERVE = "observe"
+
+
+class Ban(msgspec.Struct, frozen=True, gc=False):
+    """A network that is banned until `until_s`; both times are wall time in seconds since the epoch."""
+
+    network: Network
+    strength: Strength
+    since_s: float
+    until_s: float
+    detector: str
+    reason: str
+    mode: Mode = Mode.ENFORCE
+
+    @property
+    def word(self) -> str:
+        """What the kernel's set of this strength is called: `ban` drops everything, `shun` only new connections."""
+        return "ban" if self.strength is Strength.PROVEN else "shun"
+
+
+def ban_key(network: Network, strength: Strength) -> bytes:
+    """Return network and strength as bytes: a hundred thousand of them are half as large as tuples."""
+    return network.address + bytes((network.prefix_length, strength is Strength.PROVEN))
+
+
+def read_ban_key(key: bytes) -> tuple[Network, Strength]:
+    """Return what `ban_key` was made of."""
+    return Network(key[:-2], key[-2]), Strength.PROVEN if key[-1] else Strength.SPOOFABLE
+
+
+class Offence(msgspec.Struct, frozen=True, gc=False):
+    """A ban that began (or in observe mode would have): what escalation and recidive count, and `why` tells.
+
+    `step` is the escalation step that gave `bantime_s`, 0 for the first. `evidence` is the alert's Evidence as JSON,
+    empty for a ban ordered by hand.
+    """
+
+    time_s: float
+    network: Network
+    detector: str
+    strength: Strength
+    mode: Mode
+    bantime_s: float
+    step: int
+    reason: str
+    evidence: bytes = b""
+
+
+class AllowEntry(msgspec.Struct, frozen=True, gc=False):
+    """A network that is never banned, and why."""
+
+    network: Network
+    reason: str

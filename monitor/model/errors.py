@@ -1,0 +1,26 @@
+"""Errors, split by what the one who catches them must do."""
+
+
+class NodewardenError(Exception):
+    """Base of all errors that this project raises on purpose."""
+
+
+class ConfigError(NodewardenError):
+    """The operator must change the configuration; it carries every fault at once, one a line."""
+
+
+class MalformedRecord(NodewardenError):  # noqa: N818 - the design's word; it is counted, not reported
+    """One record cannot be understood: count it by `cause` and go on with the next."""
+
+    def __init__(self, cause: str, detail: str = "") -> None:
+        """`cause` is one of a closed set of words (a metric label), `detail` is for people."""
+        super().__init__(f"{cause}: {detail}" if detail else cause)
+        self.cause = cause
+
+
+class TemporaryError(NodewardenError):
+    """It may work when tried again: retry, and say so while it lasts."""
+
+
+class PermanentError(NodewardenError):
+    """It will not work until somebody acts: stop, with a message that says what to do."""

@@ -1,0 +1,52 @@
+"""Events: attributed facts that sources hand to detectors, in batches."""
+
+from typing import TypeAlias
+
+import msgspec
+
+from monitor.model.addresses import Address
+
+TCP_FIN, TCP_SYN, TCP_RST, TCP_PSH, TCP_ACK, TCP_URG, TCP_ECE, TCP_CWR, TCP_AE = (1 << bit for bit in range(9))
+"""TCP flag bits in header order (RFC 9293 section 3.1; AE: RFC 9768)."""
+
+PROTOCOL_ICMP, PROTOCOL_IGMP, PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_ICMPV6 = 1, 2, 6, 17, 58
+PROTOCOL_NAMES = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp", 136: "udplite"}
+
+
+class QuotedPacket(msgspec.Struct, frozen=True, gc=False):
+    """The packet an ICMP error quotes: what *we* (or somebody in our name) are said to have sent."""
+
+    source: Address
+    destination: Address
+    protocol: int
+    source_port: int | None = None
+    destination_port: int | None = None
+
+
+class PacketLogged(msgspec.Struct, frozen=True, gc=False):
+    """A packet that a firewall rule wrote to the kernel log.
+
+    `time_s` is wall time (seconds since the epoch), ports are None where the packet has none (fragments, ICMP),
+    `tcp_flags` is a mask of the TCP_* bits. An empty `interface_in` means the node sent it itself.
+    """
+
+    time_s: float
+    prefix: str
+    interface_in: str
+    interface_out: str
+    source: Address
+    destination: Address
+    protocol: int
+    source_port: int | None = None
+    destination_port: int | None = None
+    tcp_flags: int = 0
+    mac: str = ""
+    icmp_type: int | None = None
+    icmp_code: int | None = None
+    mark: int = 0
+    vlan_id: int | None = None
+    quoted: QuotedPacket | None = None
+
+
+Event: TypeAlias = PacketLogged
+"""Every kind of event there is; grows to a union as sources are added."""

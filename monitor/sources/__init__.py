@@ -1,0 +1,1 @@
+"""Sources: one reader for each thing outside, its pure decoder beside it."""

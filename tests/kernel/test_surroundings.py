@@ -1,0 +1,270 @@
+"""What the node needs for itself, read from and followed on a real kernel."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from monitor.daemon import surroundings
+from monitor.daemon.surroundings import Surroundings
+from monitor.model.bans import AllowEntry
+from monitor.model.errors import TemporaryError
+from monitor.sources.node import read_node
+from monitor.sources.node_changes import NodeChanges
+from tests.support.daemon import wait_for
+from tests.support.lab import Host, Lab
+from tests.unit.sources.test_sessions import LOGIND, utmp_record
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture
+def node() -> Iterator[Host]:
+    """Yield a host of its own for each test."""
+    with Lab("node", "router", label="around") as lab:
+        yield lab["node"]
+
+
+class Followed:
+    """Surroundings on a loop of their own, in a thread inside the host's namespace."""
+
+    def __init__(self, node: Host, root: Path) -> None:
+        self.changes: list[list[AllowEntry]] = []
+        self._node = node
+        self._root = root
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "Followed":
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.loop.call_soon_threadsafe(self._end.set)
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        with self._node.entered():
+            asyncio.run(self._follow())
+
+    async def _follow(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._end = asyncio.Event()
+        self.surroundings = Surroundings(self.changes.append, root=self._root)
+        self.surroundings.attach(self.loop)
+        self._ready.set()
+        await self._end.wait()
+        self.surroundings.close()
+
+    def reasons(self) -> dict[str, str]:
+        """Return what is protected now, and why."""
+        return {str(entry.network): entry.reason for entry in self.surroundings.entries}
+
+    def becomes(self, condition: Callable[[dict[str, str]], bool], what: str) -> None:
+        """Wait until what is protected meets a condition."""
+        wait_for(lambda: condition(self.reasons()), what)
+
+
+def gateways(node: Host) -> list[str]:
+    """Return the default gateways as read inside the host."""
+    with node.entered():
+        entries = read_node([])
+    return [str(entry.network) for entry in entries if entry.reason == "a default gateway of this node"]
+
+
+def test_addresses_are_those_of_ip_addr(node: Host) -> None:
+    """Every address that `ip addr` lists is found, of both families, secondary and point-to-point ones too."""
+    node.run("ip", "addr", "add", "10.88.0.50/24", "dev", "eth0")
+    node.run("ip", "addr", "add", "10.99.0.1", "peer", "10.99.0.2", "dev", "eth0")
+    listed = json.loads(node.run("ip", "-j", "addr").stdout)
+    expected = {address["local"] for link in listed for address in link["addr_info"]}
+    with node.entered():
+        found = {str(entry.network) for entry in read_node([]) if entry.reason == "an address of this node"}
+    assert found == expected
+    assert "10.99.0.1" in found
+
+
+def test_gateways_are_those_of_ip_route(node: Host) -> None:
+    """Every gateway of the default routes that `ip route` lists in all tables is found, and no other."""
+    for route in (
+        "default via 10.88.0.2",
+        "default via 10.88.0.3 metric 100",
+        "default via 10.88.0.4 table 4242",
+        "192.0.2.0/24 via 10.88.0.9",
+        "default via inet6 fd88::9 metric 7",
+        "unreachable default metric 9999",
+    ):
+        node.run("ip", "route", "add", *route.split())
+    for route in ("default via fd88::2", "default via fd88::3 metric 5 table 77", "2001:db8::/32 via fd88::8"):
+        node.run("ip", "-6", "route", "add", *route.split())
+    expected = set()
+    for family in ("-4", "-6"):
+        for route in json.loads(node.run("ip", family, "-j", "route", "show", "table", "all").stdout):
+            if route["dst"] == "default" and route.get("type", "unicast") == "unicast":
+                expected.add(route["gateway"] if "gateway" in route else route["via"]["host"])
+    assert set(gateways(node)) == expected
+    assert len(expected) == 6
+
+
+def test_every_hop_of_a_multipath_route_counts(node: Host) -> None:
+    """Default routes over two gateways, of both families and mixed, protect both."""
+    hops = "nexthop via 10.88.0.2 dev eth0 nexthop via inet6 fd88::3 dev eth0"
+    node.run("ip", "route", "add", "default", *hops.split())
+    node.run("ip", "-6", "route", "add", "default", "nexthop", "via", "fd88::4", "nexthop", "via", "fd88::5")
+    assert sorted(gateways(node)) == ["10.88.0.2", "fd88::3", "fd88::4", "fd88::5"]
+
+
+@pytest.mark.parametrize("compatible", ["0", "1"])
+def test_gateways_in_nexthop_objects_are_found(node: Host, compatible: str) -> None:
+    """Single objects and groups, whether or not the kernel repeats the gateway in the route."""
+    node.run("sysctl", "-qw", f"net.ipv4.nexthop_compat_mode={compatible}")
+    for identity, gateway in (("1", "10.88.0.2"), ("2", "10.88.0.3"), ("3", "fd88::4")):
+        node.run("ip", "nexthop", "add", "id", identity, "via", gateway, "dev", "eth0")
+    node.run("ip", "nexthop", "add", "id", "10", "group", "1/2")
+    node.run("ip", "route", "add", "default", "nhid", "10")
+    node.run("ip", "-6", "route", "add", "default", "nhid", "3")
+    assert sorted(gateways(node)) == ["10.88.0.2", "10.88.0.3", "fd88::4"]
+
+
+def test_many_routes_are_read_in_time(node: Host, tmp_path: Path) -> None:
+    """Among 50,000 other routes the default gateway is found, within the time there is."""
+    batch = tmp_path / "routes"
+    batch.write_text("".join(f"route add 20.{n >> 8}.{n & 255}.0/24 via 10.88.0.2\n" for n in range(50_000)))
+    node.run("ip", "-batch", batch)
+    node.run("ip", "route", "add", "default", "via", "10.88.0.7")
+    assert gateways(node) == ["10.88.0.7"]
+
+
+def test_only_what_matters_is_notified(node: Host) -> None:
+    """Routes that are no default do not wake the daemon; addresses, default routes and links that go down do."""
+    with node.entered():
+        changes = NodeChanges()
+    try:
+        node.run("ip", "route", "add", "192.0.2.0/24", "via", "10.88.0.2")
+        node.run("ip", "-6", "route", "add", "2001:db8::/32", "via", "fd88::2")
+        assert not changes.drain()
+        for command in (
+            "addr add 10.88.0.50/24 dev eth0",
+            "route add default via 10.88.0.2",
+            "route del default",
+            "-6 route add default via fd88::2",
+            "nexthop add id 1 via 10.88.0.2 dev eth0",
+            "link set eth0 down",
+        ):
+            node.run("ip", *command.split())
+            assert changes.drain(), command
+            assert not changes.drain()
+    finally:
+        changes.close()
+
+
+def test_addresses_and_gateways_are_followed(node: Host, tmp_path: Path) -> None:
+    """What is added is protected within moments, and what is removed no longer; also when a link takes it along."""
+    with Followed(node, tmp_path) as followed:
+        node.run("ip", "addr", "add", "10.88.0.50/24", "dev", "eth0")
+        followed.becomes(lambda found: "10.88.0.50" in found, "the address")
+        node.run("ip", "route", "add", "default", "via", "10.88.0.2")
+        followed.becomes(lambda found: found.get("10.88.0.2") == "a default gateway of this node", "the gateway")
+        node.run("ip", "addr", "del", "10.88.0.50/24", "dev", "eth0")
+        followed.becomes(lambda found: "10.88.0.50" not in found, "the address to go")
+        node.run("ip", "link", "set", "eth0", "down")
+        followed.becomes(lambda found: "10.88.0.2" not in found, "the gateway to go")
+
+
+def test_what_changes_nothing_is_not_told(node: Host, tmp_path: Path) -> None:
+    """An address that comes and goes while things settle leads to no change."""
+    with Followed(node, tmp_path) as followed:
+        node.run("ip", "-batch", "-", input_text="addr add 10.88.0.50/24 dev eth0\naddr del 10.88.0.50/24 dev eth0\n")
+        (tmp_path / "etc").mkdir()
+        (tmp_path / "etc" / "resolv.conf").write_text("nameserver 192.0.2.53\n")
+        followed.becomes(lambda found: "192.0.2.53" in found, "the resolver")
+        assert len(followed.changes) == 1
+
+
+def test_a_resolver_file_replaced_by_rename_is_followed(node: Host, tmp_path: Path) -> None:
+    """The way resolvconf, NetworkManager and systemd-resolved write it; the old resolver is not protected any more."""
+    etc = tmp_path / "etc"
+    etc.mkdir()
+    (etc / "resolv.conf").write_text("nameserver 192.0.2.53\n")
+    with Followed(node, tmp_path) as followed:
+        assert followed.reasons()["192.0.2.53"] == "a resolver of this node"
+        (etc / "resolv.conf.new").write_text("nameserver 192.0.2.54\n")
+        (etc / "resolv.conf.new").rename(etc / "resolv.conf")
+        followed.becomes(lambda found: "192.0.2.54" in found and "192.0.2.53" not in found, "the resolver")
+
+
+def test_a_login_is_protected_while_it_lasts(node: Host, tmp_path: Path) -> None:
+    """A record appended to utmp, then a session of systemd-logind; each ends with its session."""
+    utmp, sessions = tmp_path / "run" / "utmp", tmp_path / "run" / "systemd" / "sessions"
+    sessions.mkdir(parents=True)
+    with Followed(node, tmp_path) as followed:
+        with utmp.open("ab") as file:
+            file.write(utmp_record("192.0.2.7"))
+        followed.becomes(
+            lambda found: found.get("192.0.2.7") == "administrator's session: root on pts/0", "the login in utmp"
+        )
+        (sessions / "4").write_text(LOGIND)
+        followed.becomes(lambda found: "2001:db8::7" in found, "the session of systemd-logind")
+        with utmp.open("r+b") as file:  # as login(1) ends one: in place
+            file.write(utmp_record("0.0.0.0", kind=8))
+        (sessions / "4").unlink()
+        followed.becomes(lambda found: not {"192.0.2.7", "2001:db8::7"} & set(found), "the logins to end")
+
+
+def test_a_node_that_joins_a_cluster_is_followed(node: Host, tmp_path: Path) -> None:
+    """Files that appear with their directories are heeded; notices tell doubts; settings can turn all that off."""
+    with Followed(node, tmp_path) as followed:
+        (tmp_path / "var/lib/kubelet").mkdir(parents=True)
+        config = tmp_path / "var/lib/kubelet/config.yaml"
+        config.write_text("clusterDNS: [10.96.0.10]\npodCIDR: 0.0.0.0/0\n")
+        followed.becomes(lambda found: "10.96.0.10" in found, "the cluster's DNS")
+        assert "too wide" in followed.surroundings.notices[0]
+        followed.loop.call_soon_threadsafe(lambda: followed.surroundings.reconfigure(sessions=True, kubernetes=False))
+        followed.becomes(lambda found: "10.96.0.10" not in found, "the setting to take hold")
+        assert followed.surroundings.notices == []
+
+
+def test_a_reading_that_fails_is_repeated(node: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the kernel does not answer, the old entries stay and a notice says so; then the change is taken up."""
+    failing = threading.Event()
+
+    def read(files: list[Path]) -> list[AllowEntry]:
+        if failing.is_set():
+            raise TemporaryError("no answer")
+        return read_node(files)
+
+    monkeypatch.setattr(surroundings, "read_node", read)
+    monkeypatch.setattr(surroundings, "_RETRY_S", 0.3)
+    with Followed(node, tmp_path) as followed:
+        failing.set()
+        node.run("ip", "addr", "add", "10.88.0.50/24", "dev", "eth0")
+        wait_for(lambda: followed.surroundings.notices == ["no answer; the allowlist is an older one"], "the notice")
+        assert node.address4 in followed.reasons()
+        failing.clear()
+        followed.becomes(lambda found: "10.88.0.50" in found, "the address")
+        assert followed.surroundings.notices == []
+
+
+def test_a_change_while_reading_is_not_missed(node: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What changes after it was read, but before the reading ended, is read once more."""
+    reading, changed = threading.Event(), threading.Event()
+
+    def read(files: list[Path]) -> list[AllowEntry]:
+        entries = read_node(files)
+        if threading.current_thread().name.startswith("asyncio"):
+            reading.set()
+            assert changed.wait(10)
+        return entries
+
+    monkeypatch.setattr(surroundings, "read_node", read)
+    monkeypatch.setattr(surroundings, "_MAX_SHARE", 1.0)
+    with Followed(node, tmp_path) as followed:
+        node.run("ip", "addr", "add", "10.88.0.50/24", "dev", "eth0")
+        assert reading.wait(10)
+        node.run("ip", "addr", "add", "10.88.0.51/24", "dev", "eth0")
+        changed.set()
+        followed.becomes(lambda found: "10.88.0.51" in found, "the second address")

@@ -1,0 +1,54 @@
+"""What the detectors say of a scenario's events, and whether there were enough of them."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from monitor.detectors.distinct import Thresholds
+from monitor.detectors.host_sweep import host_sweep
+from monitor.detectors.port_scan import port_scan
+from monitor.model.addresses import format_address
+from monitor.model.events import PacketLogged
+from monitor.sources.kmsg_format import decode_packet, parse_record
+from tests.support.corpus.scenario import Material
+
+MAX_PORTS, MAX_HOSTS = 15, 10
+"""The default `maxretry` of port_scan and of host_sweep."""
+
+
+def decode(line: bytes) -> PacketLogged:
+    """Decode one record of /dev/kmsg; its time is that since boot."""
+    record = parse_record(line)
+    return decode_packet(record.message, record.timestamp_us / 1e6)
+
+
+def alerts_of(events: Sequence[PacketLogged]) -> frozenset[tuple[str, str]]:
+    """Return which detector fired for which address, with the default thresholds."""
+    detectors = [
+        port_scan(Thresholds(findtime_s=600, maxretry=MAX_PORTS, max_entries=32768, ephemeral_ports=_EPHEMERAL)),
+        host_sweep(Thresholds(findtime_s=600, maxretry=MAX_HOSTS, max_entries=32768, ephemeral_ports=_EPHEMERAL)),
+    ]
+    alerts = [alert for detector in detectors for alert in detector.feed(events)]
+    return frozenset((alert.detector, format_address(alert.source)) for alert in alerts)
+
+
+_EPHEMERAL = range(32768, 61000)
+
+
+def material_of(events: Sequence[PacketLogged]) -> Material:
+    """Count what these events hold, whatever a detector makes of it."""
+    ports = defaultdict(set)
+    hosts = defaultdict(set)
+    for event in events:
+        hosts[event.source].add(event.destination)
+        if event.destination_port is not None:
+            ports[event.source].add((event.protocol, event.destination_port))
+    return Material(
+        lines=len(events),
+        ports=max(map(len, ports.values()), default=1),
+        hosts=max(map(len, hosts.values()), default=1),
+    )
+
+
+def is_enough(found: Material, wanted: Material) -> bool:
+    """Whether nothing falls short of what is wanted."""
+    return found.lines >= wanted.lines and found.ports >= wanted.ports and found.hosts >= wanted.hosts

@@ -1,0 +1,102 @@
+"""The real daemon in a host of the lab."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.support.lab import Host
+
+NODEWARDEN = Path(sys.executable).with_name("nodewarden")
+
+
+class Daemon:
+    """`nodewarden run` with its configuration, socket, state and log in one directory."""
+
+    def __init__(self, host: Host, directory: Path, configuration: str = "") -> None:
+        """Write the configuration: `configuration` is YAML that a file in conf.d adds; nothing runs yet."""
+        self._host = host
+        self._socket = directory / "control.sock"
+        self.log_path = directory / "daemon.log"
+        self.configuration_path = directory / "nodewarden.yaml"
+        (directory / "conf.d").mkdir(parents=True, exist_ok=True)
+        self.configuration_path.write_text(
+            f"control: {{socket: {self._socket}}}\nstate: {{directory: {directory / 'state'}}}\n"
+        )
+        self.configure(configuration)
+        self.process: subprocess.Popen[str] | None = None
+
+    def configure(self, configuration: str) -> None:
+        """Write what is added to the configuration; the daemon reads it at start or reload."""
+        (self.configuration_path.parent / "conf.d/more.yaml").write_text(configuration)
+
+    @property
+    def log(self) -> str:
+        """What the daemon wrote to its log so far."""
+        return self.log_path.read_text() if self.log_path.exists() else ""
+
+    @property
+    def pid(self) -> int:
+        """The process id of the daemon that runs."""
+        assert self.process is not None
+        return self.process.pid
+
+    def launch(self, *wrapper: str) -> subprocess.Popen[str]:
+        """Start it, behind a wrapper command if given, and do not wait."""
+        with self.log_path.open("a") as log:
+            self.process = self._host.start(
+                *wrapper, NODEWARDEN, "run", "--config", self.configuration_path, stderr=log
+            )
+        return self.process
+
+    def start(self) -> None:
+        """Start it and wait until it answers; RuntimeError with its log if it does not."""
+        process = self.launch()
+        wait_for(
+            lambda: self.run("status").returncode == 0 or process.poll() is not None,
+            "the daemon to answer",
+            lambda: self.log,
+        )
+        if process.poll() is not None:
+            raise RuntimeError(f"the daemon ended with {process.returncode}\n{self.log}")
+
+    def stop(self) -> int:
+        """End it with SIGTERM; return its exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(10)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command against it."""
+        return self._host.run(NODEWARDEN, "--socket", self._socket, *arguments, check=False)
+
+    def ask(self, *arguments: str) -> Any:
+        """Run a command that must succeed and read its JSON."""
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def command(self, *arguments: str) -> str:
+        """Write what a person types to run a command against it."""
+        words = ["ip netns exec", self._host.namespace, NODEWARDEN, "--socket", self._socket, *arguments]
+        return " ".join(map(str, words))
+
+    def metrics(self) -> dict[str, float]:
+        """Read /metrics at its default address as series and values."""
+        text = self._host.run("curl", "-sf", "http://127.0.0.1:9843/metrics").stdout
+        lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+        return {series: float(value) for series, _, value in lines}
+
+
+def wait_for(
+    condition: Callable[[], Any], what: str, explain: Callable[[], str] = lambda: "", timeout_s: float = 10.0
+) -> None:
+    """Wait until a condition holds; RuntimeError with an explanation if it never does."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"waited {timeout_s:.0f} s in vain for {what}\n{explain()}")
+        time.sleep(0.02)

@@ -1,0 +1,197 @@
+"""A private lab: hosts as network namespaces on one switch; nothing of it is left behind.
+
+Every host gets `10.88.0.N/24` and `fd88::N/64` on `eth0`, N counting from 1 in the order given. The switch is a bridge
+in a namespace of its own, so hosts reach each other as neighbours on a LAN and one can forge another's address.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_CLONE_NEWNET = 0x40000000
+_LOG_ALL = Path("/proc/sys/net/netfilter/nf_log_all_netns")
+_LOG_ALL_BEFORE = Path("/run/nodewarden-lab.nf_log_all_netns")
+
+
+def _ip(*arguments: str) -> None:
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+
+
+class Host:
+    """One network namespace of the lab."""
+
+    def __init__(self, name: str, namespace: str, number: int) -> None:
+        self.name = name
+        self.namespace = namespace
+        self.address4 = f"10.88.0.{number}"
+        self.address6 = f"fd88::{number:x}"
+        self._started: list[subprocess.Popen[Any]] = []
+
+    def _command(self, arguments: Sequence[str | Path]) -> list[str]:
+        return ["ip", "netns", "exec", self.namespace, *map(str, arguments)]
+
+    def run(
+        self, *arguments: str | Path, check: bool = True, timeout_s: float = 60, input_text: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end inside this host; with `check`, a failure shows what it said."""
+        done = subprocess.run(
+            self._command(arguments), capture_output=True, text=True, timeout=timeout_s, input=input_text, check=False
+        )
+        if check and done.returncode:
+            raise RuntimeError(
+                f"{self.name}: {' '.join(map(str, arguments))}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+            )
+        return done
+
+    def start(
+        self,
+        *arguments: str | Path,
+        stdout: int | IO[Any] = subprocess.DEVNULL,
+        stderr: int | IO[Any] = subprocess.DEVNULL,
+        env: dict[str, str] | None = None,
+    ) -> subprocess.Popen[str]:
+        """Start a command inside this host; it ends with the lab at the latest.
+
+        `ip netns exec` replaces itself by the command, so the returned pid is the command's own.
+        """
+        process = subprocess.Popen(
+            self._command(arguments), stdout=stdout, stderr=stderr, text=True, stdin=subprocess.DEVNULL, env=env
+        )
+        self._started.append(process)
+        return process
+
+    def nft(self, ruleset: str) -> None:
+        """Load nftables rules into this host."""
+        self.run("nft", "-f", "-", input_text=ruleset)
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Put the calling thread into this host's network namespace; sockets opened inside belong to it."""
+        before = os.open(f"/proc/self/task/{threading.get_native_id()}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        inside = os.open(f"/run/netns/{self.namespace}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _setns(inside)
+            try:
+                yield
+            finally:
+                _setns(before)
+        finally:
+            os.close(inside)
+            os.close(before)
+
+    def stop_all(self) -> None:
+        """End every process that `start` started and that still runs."""
+        for process in self._started:
+            if process.poll() is None:
+                process.terminate()
+        for process in self._started:
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._started.clear()
+
+
+def _setns(descriptor: int) -> None:
+    if _LIBC.setns(descriptor, _CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+class Lab:
+    """Hosts on one switch, from `with` to its end. Needs root."""
+
+    def __init__(self, *names: str, label: str = "lab") -> None:
+        self._tag = f"nw-{label}-{os.getpid()}"
+        self.switch = f"{self._tag}-switch"
+        self.hosts = [Host(name, f"{self._tag}-{name}", number) for number, name in enumerate(names, 1)]
+
+    def __getitem__(self, name: str) -> Host:
+        """Return the host of this name."""
+        return next(host for host in self.hosts if host.name == name)
+
+    def __enter__(self) -> Self:
+        """Build the namespaces, the bridge and the links."""
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop what was started and remove every namespace."""
+        self.close()
+
+    def _build(self) -> None:
+        _unmute_log_rules()
+        _ip("netns", "add", self.switch)
+        _ip("-n", self.switch, "link", "add", "br0", "type", "bridge")
+        _ip("-n", self.switch, "link", "set", "br0", "up")
+        for number, host in enumerate(self.hosts):
+            _ip("netns", "add", host.namespace)
+            _ip(
+                "link",
+                "add",
+                "eth0",
+                "netns",
+                host.namespace,
+                "type",
+                "veth",
+                "peer",
+                f"p{number}",
+                "netns",
+                self.switch,
+            )
+            _ip("-n", self.switch, "link", "set", f"p{number}", "master", "br0", "up")
+            _ip("-n", host.namespace, "link", "set", "lo", "up")
+            _ip("-n", host.namespace, "addr", "add", f"{host.address4}/24", "dev", "eth0")
+            _ip("-n", host.namespace, "addr", "add", f"{host.address6}/64", "dev", "eth0", "nodad")
+            _ip("-n", host.namespace, "link", "set", "eth0", "up")
+
+    def close(self) -> None:
+        """Stop what was started, remove every namespace, put the sysctl back."""
+        for host in self.hosts:
+            host.stop_all()
+        for namespace in [self.switch, *(host.namespace for host in self.hosts)]:
+            if Path("/run/netns", namespace).exists():
+                _ip("netns", "delete", namespace)
+        _mute_log_rules()
+
+
+@contextlib.contextmanager
+def _log_setting() -> Iterator[IO[str]]:
+    """Hold the file that keeps the setting as it was before the first of the labs that stand now."""
+    with _LOG_ALL_BEFORE.open("a+") as before:
+        fcntl.flock(before, fcntl.LOCK_EX)
+        before.seek(0)
+        yield before
+
+
+def _unmute_log_rules() -> None:
+    """Let log rules outside the initial namespace speak."""
+    with _log_setting() as before:
+        if not before.read():
+            before.write(_LOG_ALL.read_text())
+        _LOG_ALL.write_text("1")
+
+
+def _mute_log_rules() -> None:
+    """Put the setting back, unless another lab still needs it."""
+    with _log_setting() as before:
+        saved = before.read()
+        if saved and not any(Path("/run/netns").glob("nw-*-switch")):
+            _LOG_ALL.write_text(saved)
+            before.truncate(0)

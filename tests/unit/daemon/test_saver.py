@@ -1,0 +1,261 @@
+"""The saver gathers, writes beside the loop, and loses nothing while the disk does not take it."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from monitor.bans.store import Store
+from monitor.bans.store_changes import Allowed, Changes
+from monitor.daemon.saver import Saver
+from tests.unit.bans.store_support import BAN, NETWORK, OFFENCE
+from tests.unit.daemon.saver_support import Clock, Disk, many, tick_until
+
+ALLOWED = Allowed(NETWORK, "the office", 1.0)
+LARGE = msgspec.structs.replace(OFFENCE, reason="x" * 100_000)
+"""More than fits into the pages that a new file has."""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return where the file is to be."""
+    return tmp_path / "nodewarden.db"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return a clock that stands still."""
+    return Clock()
+
+
+@pytest.fixture
+def disk() -> Disk:
+    """Return a disk that works."""
+    return Disk()
+
+
+@pytest.fixture
+def saver(path: Path, clock: Clock, disk: Disk) -> Iterator[Saver]:
+    """Return an open saver on this disk."""
+    saver = Saver(path, clock=clock, open_store=disk.open, max_offences=50, max_removals=30)
+    assert saver.open() is not None
+    yield saver
+    disk.is_full = False
+    disk.go.set()
+    saver.close()
+
+
+def test_what_is_put_is_in_the_file_after_a_tick(saver: Saver, path: Path) -> None:
+    """Each kind of change is written by the worker, and read by the next daemon."""
+    saver.put_ban(BAN)
+    saver.add_offence(OFFENCE)
+    saver.set_cursor("kernel_log", "boot", 7)
+    saver.put_allowed(ALLOWED)
+    assert saver.pending == 4
+    tick_until(saver, lambda: saver.pending == 0)
+    assert (saver.written_total, saver.failures_total, saver.is_saving_ok) == (4, 0, True)
+    store = Store.open(path)
+    assert (list(store.bans()), list(store.offences(0.0))) == ([BAN], [OFFENCE])
+    assert (store.cursors(), store.allowed()) == ({"kernel_log": ("boot", 7)}, [ALLOWED])
+    store.close()
+
+
+def test_the_last_word_wins_while_waiting(saver: Saver) -> None:
+    """Put and removed is nothing, removed and put is there; a thousand changes of one key are one."""
+    first, second = many(2)
+    for _ in range(1000):
+        saver.put_ban(first)
+        saver.remove_ban(first.network, first.strength)
+        saver.remove_ban(second.network, second.strength)
+        saver.put_ban(second)
+        saver.put_allowed(ALLOWED)
+        saver.remove_allowed(NETWORK)
+    assert saver.pending == 3
+    assert saver.flush()
+    assert saver.store is not None
+    assert (list(saver.store.bans()), saver.store.allowed()) == ([second], [])
+
+
+def test_the_last_word_wins_over_a_write_that_fails_meanwhile(saver: Saver, disk: Disk, clock: Clock) -> None:
+    """What is said while older changes are under way counts, although those come back."""
+    first, second = many(2)
+    saver.put_ban(first)
+    saver.remove_ban(second.network, second.strength)
+    saver.put_allowed(ALLOWED)
+    saver.add_offence(LARGE)
+    disk.go.clear()
+    disk.is_full = True
+    saver.tick()
+    saver.remove_ban(first.network, first.strength)
+    saver.put_ban(second)
+    saver.remove_allowed(NETWORK)
+    disk.go.set()
+    tick_until(saver, lambda: not saver.is_saving_ok)
+    assert saver.pending == 4
+    disk.is_full = False
+    clock.now_s = 100.0
+    tick_until(saver, lambda: saver.is_saving_ok)
+    assert saver.store is not None
+    assert (list(saver.store.bans()), saver.store.allowed()) == ([second], [])
+
+
+def test_a_full_disk_keeps_everything_pending(
+    saver: Saver, disk: Disk, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is tried again ever more slowly, logged once at each end, and written whole when there is space."""
+    caplog.set_level(logging.INFO)
+    disk.is_full = True
+    for ban in many(3000):
+        saver.put_ban(ban)
+    saver.add_offence(OFFENCE)
+    waits = []
+    for failures in range(1, 8):
+        tick_until(saver, lambda expected=failures: saver.failures_total == expected)  # type: ignore[misc]
+        waits.append(saver._retry_at_s - clock.now_s)
+        saver.tick()
+        assert saver.failures_total == failures
+        clock.now_s = saver._retry_at_s
+    assert waits == [1, 2, 4, 8, 16, 30, 30]
+    assert "state is not being saved: disk full" in saver.trouble
+    assert (saver.pending, saver.written_total) == (3001, 0)
+    disk.is_full = False
+    tick_until(saver, lambda: saver.is_saving_ok)
+    assert (saver.pending, saver.written_total, saver.trouble) == (0, 3001, "")
+    assert saver.store is not None
+    assert (sum(1 for _ in saver.store.bans()), list(saver.store.offences(0.0))) == (3000, [OFFENCE])
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+
+
+def test_what_could_grow_without_bound_is_bounded(saver: Saver) -> None:
+    """Of offences and removals the newest stay pending; what was dropped is counted."""
+    for number in range(80):
+        saver.add_offence(msgspec.structs.replace(OFFENCE, step=number))
+    for ban in many(80):
+        saver.remove_ban(ban.network, ban.strength)
+    assert saver.pending == 80
+    assert (saver.dropped_offences_total, saver.dropped_removals_total) == (30, 50)
+    assert saver.flush()
+    assert saver.store is not None
+    assert [offence.step for offence in saver.store.offences(0.0)] == list(range(30, 80))
+
+
+def test_an_order_is_on_disk_before_the_reply(saver: Saver, path: Path) -> None:
+    """Flush waits for what is under way and for what is pending; the file holds it when it returns."""
+    for ban in many(500):
+        saver.put_ban(ban)
+    saver.tick()
+    saver.put_ban(BAN)
+    assert saver.flush(5.0)
+    store = Store.open(path)
+    assert sum(1 for _ in store.bans()) == 501
+    store.close()
+
+
+def test_what_was_only_written_is_synced_once(saver: Saver, disk: Disk) -> None:
+    """After a write of the ordinary kind a flush syncs, although nothing is pending; a second one has nothing to do."""
+    saver.put_ban(BAN)
+    tick_until(saver, lambda: saver.pending == 0)
+    assert disk.writes == 1
+    assert saver.flush()
+    assert saver.flush()
+    assert disk.writes == 2
+
+
+def test_a_flush_that_fails_or_takes_too_long_says_so(saver: Saver, disk: Disk) -> None:
+    """It returns in time with False, the change stays pending, and a later one succeeds."""
+    disk.go.clear()
+    saver.add_offence(LARGE)
+    assert not saver.flush(0.05)
+    assert not saver.flush(0.05)
+    assert saver.pending == 1
+    disk.is_full = True
+    disk.go.set()
+    assert not saver.flush()
+    assert (saver.pending, saver.is_saving_ok) == (1, False)
+    disk.is_full = False
+    assert saver.flush()
+    assert saver.pending == 0
+
+
+def test_without_a_store_the_daemon_goes_on(path: Path, clock: Clock, disk: Disk) -> None:
+    """What happens before it can be opened is in it afterwards, and the owner hears of what it held already."""
+    earlier = Store.open(path)
+    kept = Changes()
+    kept.allowed[NETWORK] = ALLOWED
+    earlier.write(kept)
+    earlier.close()
+    heard: list[Store] = []
+    disk.is_full = True
+    saver = Saver(path, heard.append, clock=clock, open_store=disk.open)
+    assert saver.open() is None
+    assert "disk full" in saver.trouble
+    saver.put_ban(BAN)
+    saver.tick()
+    assert (saver.pending, saver.failures_total) == (1, 1)
+    disk.is_full = False
+    clock.now_s = 1.0
+    tick_until(saver, lambda: saver.is_saving_ok)
+    assert [store.is_new for store in heard] == [False]
+    assert (heard[0].allowed(), list(heard[0].bans())) == ([ALLOWED], [BAN])
+    assert saver.close()
+
+
+def test_a_file_that_vanishes_is_made_anew_and_filled_by_the_owner(path: Path, clock: Clock) -> None:
+    """The owner puts again what it holds; nothing was left in a file without a name."""
+    bans = many(10)
+
+    def refill(store: Store) -> None:
+        assert store.is_new
+        for ban in bans:
+            ours.put_ban(ban)
+
+    ours = Saver(path, refill, clock=clock)
+    ours.open()
+    for ban in bans:
+        ours.put_ban(ban)
+    assert ours.flush()
+    path.unlink()
+    ours.put_ban(BAN)
+    tick_until(ours, lambda: not ours.is_saving_ok)
+    assert "was removed" in ours.trouble
+    clock.now_s = 1.0
+    tick_until(ours, lambda: ours.is_saving_ok and ours.pending == 0)
+    assert ours.close()
+    store = Store.open(path)
+    assert sum(1 for _ in store.bans()) == 11
+    store.close()
+
+
+def test_a_damaged_file_is_told_at_the_start(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Once in the log, and in the notices as long as the daemon lives."""
+    path.write_text("no database " * 1000)
+    saver = Saver(path)
+    assert saver.open() is not None
+    assert len(saver.notices) == 1
+    assert saver.notices[0] in caplog.text
+    assert saver.close()
+
+
+def test_the_history_is_purged_by_the_worker(saver: Saver) -> None:
+    """Asked for once, it is done with the next write or without one."""
+    for number in range(10):
+        saver.add_offence(msgspec.structs.replace(OFFENCE, time_s=float(number)))
+    assert saver.flush()
+    saver.purge(3.0, 5)
+    store = saver.store
+    assert store is not None
+    tick_until(saver, lambda: [offence.time_s for offence in store.offences(0.0)] == [5.0, 6.0, 7.0, 8.0, 9.0])
+
+
+def test_closing_writes_what_is_pending(path: Path) -> None:
+    """Nothing waits for a next second that does not come, and no log is left beside the file."""
+    saver = Saver(path)
+    saver.open()
+    saver.put_ban(BAN)
+    assert saver.close()
+    assert [file.name for file in path.parent.iterdir()] == ["nodewarden.db"]
+    store = Store.open(path)
+    assert list(store.bans()) == [BAN]
+    store.close()
