@@ -34,7 +34,7 @@ def restore(pipeline: Pipeline, store: Store | None, clock: Callable[[], float] 
         pipeline.allow((allowed.entry for allowed in store.allowed()), now_s)
         pipeline.policy.remember(history(store, now_s))
     is_found = pipeline.table.exists()
-    held = pipeline.table.held(clock, is_store_there=store is not None and not store.is_new)
+    held = pipeline.table.held(clock)
     filling = _Filling(pipeline.table, clock)
     protected: list[Ban] = []
     for merged in merge(_running(pipeline, store, now_s), held, now_s):

@@ -47,14 +47,11 @@ class Table:
         """Whether the kernel has the table, whoever made it."""
         return self._enforcer.exists()
 
-    def held(self, clock: Callable[[], float], *, is_store_there: bool) -> Iterator[Held]:
-        """Yield what an earlier daemon, or somebody with nft, left in the kernel's sets of bans.
-
-        With a store, what the kernel's listing misses is known from there; without one the listing is all there is.
-        """
+    def held(self, clock: Callable[[], float]) -> Iterator[Held]:
+        """Yield what an earlier daemon, or somebody with nft, left in the kernel's sets of bans."""
         if not self.exists():
             return
-        for network, strength, left_s in self._enforcer.ends(is_thorough=not is_store_there):
+        for network, strength, left_s in self._enforcer.ends():
             # One without an end was put there by hand: it is listed, and ends when somebody unbans it.
             yield Held(network, strength, clock() + (_FOREVER_S if left_s is None else left_s))
 

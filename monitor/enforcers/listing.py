@@ -75,11 +75,11 @@ def read_elements(names: Iterable[str] = tuple(BAN_SETS)) -> list[Element]:
     return result
 
 
-def read_ends(*, is_thorough: bool) -> Iterator[tuple[Network, Strength, float | None]]:
+def read_ends() -> Iterator[tuple[Network, Strength, float | None]]:
     """Yield network, strength and remaining seconds (None: no end) of all elements, one set in memory at a time.
 
-    Without `is_thorough` each hash set is read once, and elements can be missing if it grew just before: for whoever
-    knows them from elsewhere. FileNotFoundError when there is no table.
+    A hash set is read until a further reading brings nothing new, as in `read_elements`, but what is found counts even
+    if it still grows. FileNotFoundError when there is no table.
     """
     for name, strength in BAN_SETS.items():
         if name.endswith("_nets"):
@@ -91,7 +91,7 @@ def read_ends(*, is_thorough: bool) -> Iterator[tuple[Network, Strength, float |
             known = len(found)
             for _, body in _bodies(name):  # a listing that begins anew says the same things again
                 decode_ends(body, found)
-            if not is_thorough or known == len(found):
+            if known == len(found):
                 break
         for address, remaining_ms in found.items():
             yield host(address), strength, None if remaining_ms is None else remaining_ms / 1000

@@ -141,13 +141,13 @@ class NftablesEnforcer:
         """
         return self._needing_table(listing.read_elements)
 
-    def ends(self, *, is_thorough: bool) -> Iterator[tuple[Network, Strength, float | None]]:
+    def ends(self) -> Iterator[tuple[Network, Strength, float | None]]:
         """Read who is banned for how many more seconds (None: for good), faster and leaner than `elements`.
 
-        Without `is_thorough`, addresses that were added just before can be missing. TableMissing when there is none.
+        TableMissing when there is none.
         """
         try:
-            yield from listing.read_ends(is_thorough=is_thorough)
+            yield from listing.read_ends()
         except FileNotFoundError as error:
             raise TableMissing(f"table inet {TABLE} is gone") from error
 
