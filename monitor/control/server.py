@@ -18,6 +18,8 @@ from monitor.model.errors import NodewardenError, PermanentError
 _MAX_CONNECTIONS = 32
 _TIMEOUT_S = 10.0
 _CLOSE_TIMEOUT_S = 0.5
+_TURNS_TO_SERVE = 5
+"""Turns of the loop from accepting a connection to the first line of `_serve`."""
 _log = logging.getLogger(__name__)
 
 
@@ -65,6 +67,10 @@ class ControlServer:
     async def close(self) -> None:
         """Stop answering, let answers under way go out, and remove the socket."""
         if self._server is not None:
+            for listener in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(listener.fileno())
+            for _ in range(_TURNS_TO_SERVE):  # else a connection that was just accepted would be left open, unserved
+                await asyncio.sleep(0)
             self._server.close()
             if self._connections:
                 await asyncio.wait(filter(None, self._connections), timeout=_CLOSE_TIMEOUT_S)

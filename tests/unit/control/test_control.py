@@ -1,8 +1,10 @@
 """The control socket."""
 
 import asyncio
+import gc
 import socket
 import stat
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +107,27 @@ def test_a_socket_that_answers_is_not_taken_over(tmp_path: Path) -> None:
     dead.bind(str(path))
     dead.close()
     assert served(path, lambda _: Reply(ok=True, result=1), lambda: ask(path, Status())) == 1
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_a_connection_is_closed_however_far_it_came(
+    tmp_path: Path, turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the server stops, no connection stays open that was just being accepted."""
+    left: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda report: left.append(report.exc_value))
+
+    async def stop_early() -> None:
+        server = await ControlServer(tmp_path / "control.sock", lambda _: Reply(ok=True)).open("no-such-group")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(tmp_path / "control.sock"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        await server.close()
+
+    asyncio.run(stop_early())
+    gc.collect()
+    assert left == []
 
 
 def test_no_daemon_is_explained(tmp_path: Path) -> None:
