@@ -11,7 +11,7 @@ SYSUSERSDIR ?= /etc/sysusers.d
 
 # What binds to the system comes from the distribution; the index's "bcc" is another project.
 RUNTIME_PACKAGES := python3-venv python3-bpfcc python3-systemd python3-nftables nftables linux-libc-dev
-TEST_PACKAGES := conntrack iproute2 nmap hping3 iputils-ping curl procps clang-format
+TEST_PACKAGES := conntrack iproute2 nmap hping3 iputils-ping curl procps clang-format systemd-journal-remote
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
 .PHONY: help setup packages run demo test lint bench lock docs install uninstall clean
@@ -49,7 +49,8 @@ setup: packages $(VENV)/.ready
 build/run/nodewarden.yaml: systemd/nodewarden.yaml
 	mkdir -p build/run/conf.d
 	cp $< $@
-	printf '%s\n' 'detectors: {port_scan: {mode: observe}, host_sweep: {mode: observe}}' \
+	printf '%s\n' 'detectors: {port_scan: {mode: observe}, host_sweep: {mode: observe},' \
+	    '  failures: {sshd: {mode: observe}}}' \
 	    'control: {socket: $(CURDIR)/build/run/control.sock}' 'state: {directory: $(CURDIR)/build/run/state}' \
 	    > build/run/conf.d/observe.yaml
 

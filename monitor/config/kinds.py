@@ -20,9 +20,12 @@ E = TypeVar("E", bound=enum.StrEnum)
 
 JsonSchema = Mapping[str, object]
 
+_PATH_BYTES = 4095
 _SOCKET_PATH_BYTES = 107  # sun_path of unix(7) holds 108 bytes with its closing NUL
 _NETWORK_LENGTH = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128")
 _GROUP = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
+_FILTER = re.compile(r"(/[^\[\]]+\.(yaml|conf)|[A-Za-z0-9][A-Za-z0-9_.-]{0,63})(\[.*\])?")
+_JOURNAL_TERM = re.compile("(?!__)[A-Z_][A-Z0-9_]{0,63}=.*")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 _DURATION_PATTERN = "^([0-9]+|(?=[0-9])([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?)$"
 _BOOLEAN_PATTERN = "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|[Yy][Ee][Ss]|[Nn][Oo]|[Oo][Nn]|[Oo][Ff][Ff])$"
@@ -36,6 +39,26 @@ class Kind(Generic[T]):
     read: Callable[[str], T]
     write: Callable[[T], bool | int | float | str]
     schema: JsonSchema
+
+
+@dataclass(frozen=True, eq=False)
+class Names:
+    """What the names of named things may be: `pattern` must match, `noun` says it for people."""
+
+    pattern: str
+    noun: str
+    reserved: tuple[str, ...] = ()
+
+    def check(self, name: str) -> str:
+        """Say what is wrong with a name; empty: nothing."""
+        if not re.fullmatch(self.pattern, name):
+            return f"expected {self.noun}"
+        return "this name is taken: it stands for something else in bans and metrics" if name in self.reserved else ""
+
+    @property
+    def schema(self) -> JsonSchema:
+        """Return the JSON Schema of a name."""
+        return {"pattern": f"^{self.pattern}$"} | ({"not": {"enum": list(self.reserved)}} if self.reserved else {})
 
 
 def near(word: str, known: list[str]) -> str | None:
@@ -141,17 +164,59 @@ def text(longest: int) -> Kind[str]:
     return Kind("text", read, str, {"type": "string", "minLength": 1, "maxLength": longest})
 
 
-def path(longest_bytes: int = 4095) -> Kind[Path]:
+def path(longest_bytes: int = _PATH_BYTES) -> Kind[Path]:
     """Absolute paths of at most `longest_bytes` bytes."""
 
     def read(value: str) -> Path:
-        if not value.startswith("/") or not value.isprintable():
-            raise ValueError(f"{quote(value)} is not an absolute path (expected for example /run/nodewarden)")
-        if len(value.encode()) > longest_bytes:
-            raise ValueError(f"{quote(value)} is too long: expected at most {longest_bytes} bytes")
-        return Path(value)
+        return Path(_absolute(value, longest_bytes, "/run/nodewarden"))
 
     return Kind("absolute path", read, str, {"type": "string", "pattern": "^/", "maxLength": longest_bytes})
+
+
+def _absolute(value: str, longest_bytes: int, example: str) -> str:
+    """Read an absolute path as text."""
+    if not value.startswith("/") or not value.isprintable():
+        raise ValueError(f"{quote(value)} is not an absolute path (expected for example {example})")
+    if len(value.encode()) > longest_bytes:
+        raise ValueError(f"{quote(value)} is too long: expected at most {longest_bytes} bytes")
+    return value
+
+
+def _read_optional_path(value: str) -> str:
+    return _absolute(value, _PATH_BYTES, "/etc/fail2ban") if value else ""
+
+
+def _read_file_pattern(value: str) -> str:
+    return _absolute(value, _PATH_BYTES, "/var/log/auth.log or /var/log/nginx/*error.log")
+
+
+def _read_filter(value: str) -> str:
+    """Read a reference to a filter: whether there is one is found out when it is loaded."""
+    if not _FILTER.fullmatch(value) or not value.isprintable():
+        raise ValueError(
+            f"{quote(value)} names no filter (expected for example sshd, sshd[mode=aggressive], or the absolute path "
+            "of a *.yaml or *.conf)"
+        )
+    return value
+
+
+def _read_journal_match(value: str) -> str:
+    """Read terms of journalctl(1), with `+` between groups of them."""
+    groups = " ".join(value.split()).split(" + ")
+    terms = [term for group in groups for term in group.split(" ")]
+    if not value.isprintable() or not all(map(_JOURNAL_TERM.fullmatch, terms)):
+        raise ValueError(
+            f"{quote(value)} is no match for the journal (expected for example "
+            "_SYSTEMD_UNIT=ssh.service + SYSLOG_IDENTIFIER=sshd)"
+        )
+    return value
+
+
+def _read_timezone(value: str) -> str:
+    """Read the name of a time zone, or its offset from UTC; empty text is the system's."""
+    if value:
+        types.parse_timezone(value)
+    return value
 
 
 def _read_group(value: str) -> str:
@@ -201,3 +266,30 @@ ENDPOINT: Kind[types.Endpoint] = Kind(
 )
 GROUP: Kind[str] = Kind("name of a group", _read_group, str, {"type": "string", "pattern": f"^{_GROUP.pattern}$"})
 SOCKET_PATH: Kind[Path] = path(_SOCKET_PATH_BYTES)
+OPTIONAL_PATH: Kind[str] = Kind(
+    "absolute path or empty",
+    _read_optional_path,
+    str,
+    {"type": "string", "pattern": "^(/|$)", "maxLength": _PATH_BYTES},
+)
+FILE_PATTERN: Kind[str] = Kind(
+    "absolute path, may hold `*`",
+    _read_file_pattern,
+    str,
+    {"type": "string", "pattern": "^/", "maxLength": _PATH_BYTES, "examples": ["/var/log/nginx/*error.log"]},
+)
+FILTER: Kind[str] = Kind(
+    "name or path of a filter",
+    _read_filter,
+    str,
+    {"type": "string", "pattern": f"^{_FILTER.pattern}$", "examples": ["sshd", "sshd[mode=aggressive]"]},
+)
+JOURNAL_MATCH: Kind[str] = Kind(
+    "match for the journal",
+    _read_journal_match,
+    str,
+    {"type": "string", "pattern": "^ *[A-Z_][A-Z0-9_]*=", "examples": ["_SYSTEMD_UNIT=ssh.service + _COMM=sshd"]},
+)
+TIMEZONE: Kind[str] = Kind(
+    "time zone or empty", _read_timezone, str, {"type": "string", "examples": ["", "Europe/Berlin", "UTC+02:00"]}
+)

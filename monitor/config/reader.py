@@ -18,7 +18,7 @@ TEXT_LIMIT = 4096
 """How many characters one value may have."""
 
 _EMPTY = {"", "~", "null", "Null", "NULL"}
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_NAME = re.compile("[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,10 @@ class Reader:
     def _inner(self, node: yaml.Node, key: str, shape: Group | Table, path: str) -> Shape | None:
         """Return the shape of a key's value; a key that cannot be is a fault."""
         if isinstance(shape, Table):
-            if _NAME.fullmatch(key):
+            wrong = shape.names.check(key)
+            if not wrong:
                 return shape.value
-            self._fault(node, join(path, _show_key(key)), "expected a name of letters, digits, _ and -, a letter first")
+            self._fault(node, join(path, _show_key(key)), wrong)
             return None
         if key in shape.fields:
             return shape.fields[key].shape

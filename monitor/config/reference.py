@@ -48,6 +48,8 @@ A section with nothing in it has its defaults. Anchors, aliases, tags and files 
 | range of ports | `32768-60999` | both ends included |
 | address and port | `127.0.0.1:9843`, `[::1]:9843` | IPv6 in brackets; no host names |
 | boolean | `true`, `false` | `yes`, `no`, `on` and `off` will do too, in any case |
+| filter | `sshd`, `sshd[mode=aggressive]`, `/etc/fail2ban/filter.d/sshd.conf` | a built-in filter, or a file |
+| time zone | `Europe/Berlin`, `UTC+02:00`, `""` | a name of tzdata, an offset from UTC, or the system's |
 | mode | `enforce`, `observe` | `enforce` bans; `observe` records what would have been banned |
 
 Values are read as the type that the key has: `no` is a text where a text is expected.
@@ -82,8 +84,9 @@ def _schema(shape: Shape, default: Any) -> dict[str, Any]:
             return dict(kind.schema)
         case Sequence(item):
             return {"type": "array", "items": _schema(item, msgspec.NODEFAULT)}
-        case Table(value):
-            return {"type": ["object", "null"], "additionalProperties": _schema(value, msgspec.NODEFAULT)}
+        case Table(value, names):
+            inner = _schema(value, msgspec.NODEFAULT)
+            return {"type": ["object", "null"], "propertyNames": dict(names.schema), "additionalProperties": inner}
         case Group(_, fields):
             properties = {key: _property(field, field.default_in(default)) for key, field in fields.items()}
             return {"type": ["object", "null"], "additionalProperties": False, "properties": properties}

@@ -12,10 +12,11 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from monitor.config.bans import Bans
-from monitor.config.kinds import GROUP, SOCKET_PATH, duration, integer, path, text
+from monitor.config.detector import Detector, reachable
+from monitor.config.kinds import GROUP, OPTIONAL_PATH, SOCKET_PATH, duration, integer, path, text
+from monitor.config.logs import DEFAULT_FAILURES, DETECTOR_NAMES, Failures, Journal, LogFiles
 from monitor.config.shapes import Conflict, Section
 from monitor.config.types import Endpoint, PortRange
-from monitor.model.bans import Mode
 
 LogPrefix = Annotated[str, text(longest=127)]
 """Text of a log prefix: the kernel's NF_LOG_PREFIXLEN is 128 with the closing NUL, so longer text never occurs."""
@@ -56,20 +57,8 @@ class Sources(Section, frozen=True, kw_only=True):
     kernel_log: Annotated[KernelLog, Meta(description="Packets that firewall rules write to the kernel log.")] = (
         KernelLog()
     )
-
-
-class Detector(Section, frozen=True, kw_only=True):
-    """What every detector that counts has in common."""
-
-    mode: Annotated[Mode, Meta(description="`enforce` bans, `observe` only records what would have been banned.")] = (
-        Mode.ENFORCE
-    )
-    findtime_s: Annotated[
-        float, duration("1s", "1w"), Meta(description="How far back a source's events are counted.")
-    ] = field(default=600.0, name="findtime")
-    bantime_s: Annotated[float, duration("1s", "365d"), Meta(description="How long a ban lasts.")] = field(
-        default=3600.0, name="bantime"
-    )
+    journal: Annotated[Journal, Meta(description="What applications write to the systemd journal.")] = Journal()
+    files: Annotated[LogFiles, Meta(description="What applications write to log files.")] = LogFiles()
 
 
 class PortScan(Detector, frozen=True, kw_only=True):
@@ -88,7 +77,7 @@ class PortScan(Detector, frozen=True, kw_only=True):
 
     def conflicts(self) -> Iterable[Conflict]:
         """Return a fault where the threshold lies above the bound on memory."""
-        return _reachable(self.maxretry, self.max_entries)
+        return reachable(self.maxretry, self.max_entries)
 
 
 class HostSweep(Detector, frozen=True, kw_only=True):
@@ -112,7 +101,7 @@ class HostSweep(Detector, frozen=True, kw_only=True):
 
     def conflicts(self) -> Iterable[Conflict]:
         """Return a fault where the threshold lies above the bound on memory."""
-        return _reachable(self.maxretry, self.max_entries)
+        return reachable(self.maxretry, self.max_entries)
 
 
 class Detectors(Section, frozen=True, kw_only=True):
@@ -127,6 +116,28 @@ class Detectors(Section, frozen=True, kw_only=True):
     ] = PortRange(32_768, 60_999)
     port_scan: Annotated[PortScan, Meta(description="One source tries many ports of the node.")] = PortScan()
     host_sweep: Annotated[HostSweep, Meta(description="One source tries one port on many addresses.")] = HostSweep()
+    failures: Annotated[
+        dict[str, Failures],
+        DETECTOR_NAMES,
+        Meta(
+            description="One source fails too often in one application, as its log says: fail2ban's jails. Each has a "
+            "name of its own; `sshd` is there already."
+        ),
+    ] = field(default_factory=DEFAULT_FAILURES.copy)
+    from_fail2ban: Annotated[
+        str,
+        OPTIONAL_PATH,
+        Meta(
+            description="A directory such as `/etc/fail2ban`: every jail that is enabled there runs as a failures "
+            "detector of the jail's name, and what jails ignore is never banned. A section of `failures` wins over a "
+            "jail of its name, unless it is only the default one. Empty: none."
+        ),
+    ] = ""
+    confirm_timeout_s: Annotated[
+        float,
+        duration("10ms", "10s"),
+        Meta(description="How long one expression of a filter may take on one line, before it is given up."),
+    ] = field(default=0.1, name="confirm_timeout")
 
 
 class Metrics(Section, frozen=True, kw_only=True):
@@ -175,10 +186,3 @@ class Settings(Section, frozen=True, kw_only=True):
     control: Annotated[Control, Meta(description="The socket that the command line talks to.")] = Control()
     state: Annotated[State, Meta(description="What outlives a restart of the daemon.")] = State()
     log: Annotated[Log, Meta(description="The daemon's own log.")] = Log()
-
-
-def _reachable(maxretry: int, max_entries: int) -> Iterable[Conflict]:
-    """Say so when a threshold cannot be reached within the entries that are remembered."""
-    if maxretry >= max_entries:
-        text = f"{maxretry} can never be reached: it must be less than max_entries ({max_entries})"
-        yield Conflict(("maxretry", "max_entries"), text)

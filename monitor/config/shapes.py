@@ -1,7 +1,7 @@
 """The schema as a tree that the reader, the builder and the reference walk.
 
-It is made from the annotations of `Section` structs: a field is a section, a `dict[str, X]` of named things, a
-`tuple[X, ...]` of values, or one value of a `Kind`.
+It is made from the annotations of `Section` structs: a field is a section, a `dict[str, X]` of named things (`Names` in
+its annotation says which names), a `tuple[X, ...]` of values, or one value of a `Kind`.
 """
 
 import enum
@@ -14,9 +14,10 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 import msgspec
 
 from monitor.config import kinds, types
-from monitor.config.kinds import Kind
+from monitor.config.kinds import Kind, Names
 from monitor.model.addresses import Network
 
+_ANY_NAME = Names("[A-Za-z][A-Za-z0-9_-]{0,63}", "a name of letters, digits, _ and -, a letter first")
 _KIND_OF_TYPE: dict[object, Kind[Any]] = {
     bool: kinds.BOOLEAN,
     Network: kinds.NETWORK,
@@ -67,6 +68,7 @@ class Table:
     """Named things of one shape."""
 
     value: "Group | Leaf"
+    names: Names = _ANY_NAME
 
 
 Shape: TypeAlias = Leaf | Sequence | Group | Table
@@ -122,7 +124,7 @@ def shape_of(annotation: Any, name: str) -> Shape:
     if typing.get_origin(bare) is dict and arguments[0] is str:
         value = shape_of(arguments[1], name)
         if isinstance(value, Group | Leaf):
-            return Table(value)
+            return Table(value, next((m for m in metadata if isinstance(m, Names)), _ANY_NAME))
     raise TypeError(f"{name}: {annotation!r} needs a Kind, or is of a shape that files cannot be merged into")
 
 

@@ -4,7 +4,9 @@ Each `parse_*` raises ValueError with a sentence that says what was expected; ea
 `parse_*` reads back to the same value.
 """
 
+import datetime
 import re
+import zoneinfo
 
 import msgspec
 
@@ -33,6 +35,7 @@ _SIZE_UNITS_FOLDED = {unit.lower(): factor for unit, factor in _SIZE_UNITS.items
 _SIZE = re.compile(r"([0-9]{1,18}) ?([A-Za-z]*)")
 
 _ENDPOINT = re.compile(r"(?:\[([0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)\]|([0-9.]+)):([0-9]{1,5})")
+_OFFSET = re.compile("(?:Z|UTC|GMT)?(?:([+-])([01][0-9]|2[0-3])(?::?([0-5][0-9]))?)?", re.ASCII)
 _INTEGER = re.compile("0|-?[1-9][0-9]{0,17}")
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
@@ -165,4 +168,18 @@ def parse_endpoint(text: str) -> Endpoint:
         raise ValueError(
             f"{quote(text)} is not an address to listen on (expected an IP address and a port, for example "
             "127.0.0.1:9843 or [::1]:9843; 0.0.0.0 and [::] mean all addresses)"
+        ) from None
+
+
+def parse_timezone(text: str) -> datetime.tzinfo:
+    """Read the name of a time zone (`Europe/Berlin`) or an offset from UTC, east positive (`UTC+02:00`, `+0200`)."""
+    offset = _OFFSET.fullmatch(text) if text else None
+    if offset:
+        minutes = int(offset[2] or 0) * 60 + int(offset[3] or 0)
+        return datetime.timezone(datetime.timedelta(minutes=-minutes if offset[1] == "-" else minutes))
+    try:
+        return zoneinfo.ZoneInfo(text)
+    except (ValueError, KeyError, OSError):  # not a name, not known, or a directory of zones
+        raise ValueError(
+            f"{quote(text)} is not a time zone (expected for example Europe/Berlin or UTC+02:00)"
         ) from None

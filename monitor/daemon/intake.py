@@ -1,164 +1,245 @@
-"""Brings the kernel log's events to the pipeline: opening, waiting, trouble and the saved place."""
+"""What every source needs on the way to the pipeline: opening, waiting, trouble, a saved place."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
-from monitor.config.schema import KernelLog as KernelLogSettings
+from monitor.bans.store_changes import Place
 from monitor.config.schema import Settings
 from monitor.daemon.samples import source_samples
 from monitor.daemon.saver import Saver
 from monitor.metrics.exporter import Sample
-from monitor.model.errors import PermanentError
-from monitor.model.events import PacketLogged
-from monitor.sources.kmsg import BOOT_ID, KernelLog, KernelLogStats
+from monitor.model.errors import NodewardenError
 
 _log = logging.getLogger(__name__)
-_NAME = "kernel_log"
 _REOPEN_AFTER_S = 10.0
 _LOSS_SHOWN_S = 600.0
+_FAILURES = (NodewardenError, OSError, ValueError)
+"""What a source may raise; ValueError: for a saved place, which must not keep the daemon from starting."""
+
+Process: TypeAlias = Callable[[Iterable[Any]], None]
+"""Takes a batch of events. What goes wrong while it asks for them costs this batch, not the daemon."""
 
 
-class KernelLogIntake:
-    """Owns the kernel log source: reads it when the loop says so, opens it again when it fails."""
+class Source(Protocol):
+    """What can be waited for and read."""
 
-    def __init__(self, settings: Settings, saver: Saver, process: Callable[[list[PacketLogged]], None]) -> None:
-        """Nothing is opened yet; `saver` keeps the place for the next start."""
-        self._settings: KernelLogSettings = settings.sources.kernel_log
-        self._process = process
+    is_drained: bool
+    """Whether the last read took all there was."""
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+SourceT = TypeVar("SourceT", bound=Source)
+
+
+class Intake(ABC, Generic[SourceT]):
+    """Owns one source: reads it when the loop says so, opens it again when it fails. Others never notice."""
+
+    name: ClassVar[str]
+    """In metrics, status and state."""
+    title: ClassVar[str]
+    """In sentences."""
+    stats: Any
+    """What the source counted: `records`, `lost`, `malformed` and whatever else it has; outlives reopening."""
+
+    def __init__(self, saver: Saver, process: Process, stats: Any) -> None:
+        """Nothing is opened yet; `saver` keeps the place for the next start, `stats` is what sources count in."""
+        self.stats = stats
         self._saver = saver
-        self._boot_id = BOOT_ID.read_text().strip()
-        self._source: KernelLog | None = None
-        self._stats = KernelLogStats()
+        self._process = process
+        self._source: SourceT | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._again: asyncio.Handle | None = None
         self._trouble = ""
         self._reopen_at_s = 0.0
-        self._place: int | None = None
         self._lost_known = 0
-        self._lossy_until_s = 0.0
+        self._lossy_until_s = float("-inf")
+
+    @property
+    @abstractmethod
+    def is_wanted(self) -> bool:
+        """Whether there is anything to read it for."""
+
+    @property
+    def state(self) -> str:
+        """How it is, in a word or three: `up`, `off` (nobody wants it), `down` (it has trouble)."""
+        return "up" if self._source else "down" if self._trouble else "off"
+
+    @property
+    def notices(self) -> list[str]:
+        """What people should know although all goes on, a sentence each."""
+        return []
 
     def open(self) -> None:
-        """Open the log after the place saved last; PermanentError says what is missing."""
-        if self._settings.enabled:
-            self._open(self._saved_place())
+        """Begin to read after the place saved last; what fails is told, and tried again."""
+        self._recall_place()
+        if self.is_wanted:
+            self._try_open()
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Read from now on whenever there is something to read."""
         self._loop = loop
         if self._source:
-            loop.add_reader(self._source.fileno(), self._readable)
+            self._listen(self._source)
 
     def close(self) -> None:
         """Stop reading and save the place."""
-        self._save_place()
-        self._release()
+        self._settle()
 
+    @abstractmethod
     def reconfigure(self, settings: Settings) -> None:
         """Follow changed settings without losing the place."""
-        if settings.sources.kernel_log == self._settings:
-            return
-        self._settings = settings.sources.kernel_log
-        source = self._release()
-        self._trouble = ""
-        if self._settings.enabled:
-            self._try_open(source.sequence if source else None)
 
     def tick(self) -> None:
-        """Try again what failed, save the place, watch for losses."""
+        """Try again what failed, save the place, watch for losses; to be called each second."""
         now_s = time.monotonic()
-        if self._stats.lost != self._lost_known:
-            self._lost_known = self._stats.lost
+        if self.stats.lost != self._lost_known:
+            self._lost_known = self.stats.lost
             self._lossy_until_s = now_s + _LOSS_SHOWN_S
         if self._trouble and now_s >= self._reopen_at_s:
-            self._try_open(self._place)
+            self._try_open()
+        self._guarded(self._look_after)
+        self._come_back()
         self._save_place()
 
     def problems(self) -> list[str]:
         """Say what is wrong."""
-        problems = [f"the kernel log is not being read: {self._trouble}"] if self._trouble else []
+        problems = [f"reading {self.title} failed: {self._trouble}"] if self._trouble else []
         if time.monotonic() < self._lossy_until_s:
-            problems.append(
-                f"kernel log records are lost before they can be read ({self._stats.lost} so far): log fewer packets "
-                "(a limit on the rule) or enlarge the buffer (log_buf_len= on the kernel's command line)"
-            )
+            problems.append(self._explain_loss())
         return problems
 
     def describe(self) -> dict[str, Any]:
-        """Return this source's part of the status."""
-        stats = self._stats
+        """Return this source's part of the status.
+
+        Intakes add `events`, `lag_s` (None: not known) and `other`: counts that are worth a word only if not 0.
+        """
+        stats = self.stats
+        malformed = stats.malformed
         return {
-            "name": _NAME,
-            "state": "up" if self._source else (self._trouble or "off"),
+            "name": self.name,
+            "state": self.state,
+            "trouble": self._trouble,
             "records": stats.records,
-            "packets": stats.packets,
             "lost": stats.lost,
-            "malformed": sum(stats.malformed.values()),
-            "foreign": stats.foreign,
-            "excluded": stats.excluded,
-            "lag_s": stats.lag_s,
+            "malformed": sum(malformed.values()) if isinstance(malformed, dict) else malformed,
         }
 
     def samples(self) -> Iterator[Sample]:
         """Yield this source's metrics."""
-        return source_samples(_NAME, self._stats, is_up=self._source is not None)
+        return source_samples(self.name, self.stats, is_up=self._source is not None)
 
-    def _saved_place(self) -> int | None:
-        """Return the sequence number that the last daemon of this boot read last, None if there was none."""
-        place = self._saver.store.cursors().get(_NAME) if self._saver.store else None
-        is_usable = place is not None and place.boot_id == self._boot_id and isinstance(place.position, int)
-        return int(place.position) if place is not None and is_usable else None
+    @abstractmethod
+    def _make(self) -> SourceT:
+        """Open the source at the place where reading goes on; raise one of _FAILURES if that fails."""
 
+    @abstractmethod
+    def _take(self, source: SourceT) -> None:
+        """Read a bounded batch and hand on what it holds; what `_make` raises, if the source fails."""
+
+    @abstractmethod
+    def _recall_place(self) -> None:
+        """Take the saved place for the one to go on at."""
+
+    @abstractmethod
     def _save_place(self) -> None:
-        """Have the place saved, if it is a new one."""
-        if self._source and self._source.sequence is not None and self._source.sequence != self._place:
-            self._place = self._source.sequence
-            self._saver.set_cursor(_NAME, self._boot_id, self._place)
+        """Have the place saved, if it is a new one: everything before it has been handed on."""
 
-    def _open(self, after: int | None) -> None:
-        settings = self._settings
-        self._source = KernelLog(
-            after=after, prefixes=settings.prefixes, ignore_prefixes=settings.ignore_prefixes, stats=self._stats
-        )
-        if self._loop:
-            self._loop.add_reader(self._source.fileno(), self._readable)
+    @abstractmethod
+    def _explain_loss(self) -> str:
+        """Say what was lost and what helps."""
 
-    def _try_open(self, after: int | None) -> None:
+    def _look_after(self, source: SourceT) -> None:
+        """Do what is due each second while the source is open."""
+
+    def _saved_places(self) -> dict[str, Place]:
+        """Return what is saved of all sources."""
+        return self._saver.store.cursors() if self._saver.store else {}
+
+    def _renew(self) -> None:
+        """Open with changed settings, at the same place; or stop, if nobody wants it any more."""
+        self._settle()
+        self._trouble = ""
+        if self.is_wanted:
+            self._try_open()
+
+    def _try_open(self) -> None:
         try:
-            self._open(after)
-        except PermanentError as error:
-            self._fail(str(error))
+            self._source = self._make()
+        except _FAILURES as error:
+            self._fail(_text(error))
             return
         if self._trouble:
-            _log.info("reading the kernel log again")
+            _log.info("reading %s again", self.title)
         self._trouble = ""
+        if self._loop:
+            self._listen(self._source)
+
+    def _listen(self, source: SourceT) -> None:
+        """Read when something comes, and what is there already."""
+        assert self._loop is not None  # noqa: S101 - both callers know
+        self._loop.add_reader(source.fileno(), self._readable)
+        self._again = self._again or self._loop.call_soon(self._readable)
 
     def _readable(self) -> None:
-        """Take what waits, a bounded batch at a time: the loop comes back for more."""
+        """Take what waits, a bounded batch at a time; the loop sees to others before it comes back for more."""
+        if self._again:
+            self._again.cancel()
+            self._again = None
+        self._guarded(self._take)
+        self._come_back()
+
+    def _come_back(self) -> None:
+        """Have the loop call again if there is more to take."""
+        if self._source and self._loop and not self._again and self._has_more(self._source):
+            self._again = self._loop.call_soon(self._readable)
+
+    def _has_more(self, source: SourceT) -> bool:
+        """Whether there is something left to take, of which the descriptor does not tell."""
+        return not source.is_drained
+
+    def _guarded(self, use: Callable[[SourceT], None]) -> None:
+        """Use the source if it is open; if it fails, it is closed until it is time to try again."""
         if self._source is None:
             return
         try:
-            events = self._source.read()
-        except OSError as error:
-            self._save_place()
-            self._release()
-            self._fail(f"reading failed: {error.strerror}")
-            return
-        if events:
-            self._process(events)
+            use(self._source)
+        except _FAILURES as error:
+            self._settle()
+            self._fail(_text(error))
 
     def _fail(self, trouble: str) -> None:
         if trouble != self._trouble:
-            _log.error("the kernel log is not being read: %s; trying again every %.0f s", trouble, _REOPEN_AFTER_S)
+            _log.error("reading %s failed: %s; trying again every %.0f s", self.title, trouble, _REOPEN_AFTER_S)
         self._trouble = trouble
         self._reopen_at_s = time.monotonic() + _REOPEN_AFTER_S
 
-    def _release(self) -> KernelLog | None:
-        """Close the source if it is open; return it for what it knows."""
+    def _settle(self) -> None:
+        """Close the source; reading can go on at the place that is saved now."""
+        self._save_place()
+        self._release()
+
+    def _release(self) -> None:
+        """Close the source if it is open."""
         source, self._source = self._source, None
+        if self._again:
+            self._again.cancel()
+            self._again = None
         if source:
             if self._loop:
                 self._loop.remove_reader(source.fileno())
             source.close()
-        return source
+
+
+def _text(error: Exception) -> str:
+    return error.strerror or repr(error) if isinstance(error, OSError) else str(error)

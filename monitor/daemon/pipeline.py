@@ -10,6 +10,8 @@ from monitor.bans.ledger import Ledger, Record
 from monitor.bans.policy import Decision, Policy, Verdict
 from monitor.config.schema import Settings
 from monitor.daemon.decision_log import DecisionLog
+from monitor.daemon.dispatch import KINDS, Dispatch
+from monitor.daemon.log_filters import LogFilters
 from monitor.daemon.table import Table
 from monitor.daemon.wiring import build_detectors, build_guard, build_rules
 from monitor.enforcers.nftables import Failure
@@ -32,23 +34,27 @@ class Pipeline:
         record: Record | None = None,
         observe_latency: Callable[[float], None] = lambda _: None,
         cut_connections: Callable[[list[Network]], None] = lambda _: None,
+        log_filters: LogFilters | None = None,
     ) -> None:
         """Wire the stages.
 
         `node` is what the node itself needs; `record` is told what must outlive a restart; `observe_latency` takes
-        seconds from event to kernel set; `cut_connections` ends the connections of proven offenders.
+        seconds from event to kernel set; `cut_connections` ends the connections of proven offenders; `log_filters`
+        say which detectors watch logs (default: as `settings` have it).
         """
         self.record = record
         self._settings = settings
         self._node = node
         self._added: dict[Network, AllowEntry] = {}
-        self.detectors = build_detectors(settings)
-        self.guard = build_guard(settings, (), node)
+        self.log_filters = log_filters or LogFilters(settings)
+        self.detectors = build_detectors(settings, self.log_filters.sections)
+        self._dispatch = Dispatch(self.detectors)
+        self.guard = build_guard(settings, (), node, self.log_filters.allowlist)
         self.ledger = Ledger(max_bans=settings.bans.max_bans, record=record)
-        self.policy = Policy(self.guard, self.ledger, build_rules(settings), record)
+        self.policy = Policy(self.guard, self.ledger, build_rules(settings, self.log_filters.sections), record)
         self.table = make_table(self.ledger, self.guard)
         self.log = DecisionLog()
-        self.events = 0
+        self.events_by_kind: Counter[str] = Counter(dict.fromkeys(KINDS.values(), 0))
         self.alerts: Counter[tuple[str, Mode]] = Counter()
         self.decisions: Counter[tuple[str, Verdict]] = Counter()
         self.ban_failures = 0
@@ -56,18 +62,23 @@ class Pipeline:
         self._cut_connections = cut_connections
 
     @property
+    def events(self) -> int:
+        """How many events came, of all kinds."""
+        return self.events_by_kind.total()
+
+    @property
     def enforces(self) -> bool:
         """Whether any detector may ban."""
         return any(policy.mode is Mode.ENFORCE for policy in self.policy.rules.detectors.values())
 
     def process(self, events: Sequence[Event], now_s: float) -> list[Decision]:
-        """Take a batch of events all the way; return what was decided."""
-        self.events += len(events)
+        """Take a batch of events of one type all the way; return what was decided."""
+        if events:
+            self.events_by_kind[KINDS[type(events[0])]] += len(events)
         decisions: list[Decision] = []
-        for detector in self.detectors:
-            for alert in detector.feed(events):
-                self.alerts[detector.name, self.policy.rules.detectors[detector.name].mode] += 1
-                decisions += self.policy.decide(alert, now_s)
+        for alert in self._dispatch.feed(events):
+            self.alerts[alert.detector, self.policy.rules.detectors[alert.detector].mode] += 1
+            decisions += self.policy.decide(alert, now_s)
         if decisions:
             self.carry_out(decisions, now_s)
         return decisions
@@ -101,11 +112,15 @@ class Pipeline:
         self.log.ended(self.ledger.expire(now_s))
         self.log.tick()
 
-    def reconfigure(self, settings: Settings, offences: Iterable[Offence], now_s: float) -> None:
+    def reconfigure(
+        self, settings: Settings, offences: Iterable[Offence], now_s: float, log_filters: LogFilters | None = None
+    ) -> None:
         """Follow a changed configuration; detectors whose thresholds did not change keep what they have seen."""
         self._settings = settings
-        self.detectors = build_detectors(settings, self.detectors)
-        self.policy.follow(build_rules(settings), offences)
+        self.log_filters = log_filters or LogFilters(settings)
+        self.detectors = build_detectors(settings, self.log_filters.sections, self.detectors)
+        self._dispatch = Dispatch(self.detectors)
+        self.policy.follow(build_rules(settings, self.log_filters.sections), offences)
         self._renew_guard(now_s)
 
     def follow_node(self, node: Sequence[AllowEntry], now_s: float) -> None:
@@ -131,7 +146,9 @@ class Pipeline:
 
     def _renew_guard(self, now_s: float) -> None:
         """Put a changed allowlist into force, in the kernel too, and lift bans that it now forbids."""
-        self.guard = self.policy.guard = build_guard(self._settings, self._added.values(), self._node)
+        self.guard = self.policy.guard = build_guard(
+            self._settings, self._added.values(), self._node, self.log_filters.allowlist
+        )
         freed = [ban for ban in self.ledger.bans() if self.guard.protects(ban.network)]
         self.table.guard_with(self.guard, now_s)
         if freed:

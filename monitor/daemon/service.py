@@ -5,9 +5,8 @@ import ctypes
 import logging
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
@@ -19,11 +18,11 @@ from monitor.control.server import ControlServer
 from monitor.daemon import logs, systemd
 from monitor.daemon.answers import Answers
 from monitor.daemon.background import Cutting, DriftMender
-from monitor.daemon.intake import KernelLogIntake
+from monitor.daemon.health import Health
+from monitor.daemon.intakes import Intakes
 from monitor.daemon.orders import Orders
 from monitor.daemon.pipeline import Pipeline
 from monitor.daemon.restore import HISTORY_S, MAX_OFFENCES, history, restore
-from monitor.daemon.samples import pipeline_samples, saver_samples
 from monitor.daemon.saver import Saver
 from monitor.daemon.surroundings import Surroundings
 from monitor.daemon.table import Table
@@ -32,6 +31,7 @@ from monitor.metrics.exporter import Exporter, Sample
 from monitor.model.addresses import Network
 from monitor.model.bans import AllowEntry, Offence
 from monitor.model.errors import ConfigError, NodewardenError, TemporaryError
+from monitor.model.events import Event
 
 _log = logging.getLogger(__name__)
 _TICK_S = 1.0
@@ -48,10 +48,6 @@ class Service:
         settings = loaded.settings
         self._path = path
         self._settings = settings
-        self._started_s = time.time()
-        self._config_error = ""
-        self._reloads = {"success": 0, "failure": 0}
-        self._internal_errors = 0
         self._purge_at_s = 0.0
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
@@ -69,11 +65,14 @@ class Service:
             self._cutting.cut,
         )
         self._drift = DriftMender(self.pipeline.table)
-        self._intake = KernelLogIntake(settings, self._saver, self._process)
+        self._intakes = Intakes(settings, self.pipeline.log_filters, self._saver, self._process)
+        self._health = Health(
+            path, settings, self.pipeline, self._intakes, self._saver, self._surroundings, self._cutting
+        )
         self._answers = Answers(
             self.pipeline,
             Orders(self.pipeline, self._saver),
-            self._describe,
+            self._health.describe,
             self._history,
             self._saver.flush,
             self.reload,
@@ -87,7 +86,7 @@ class Service:
         """Open sources, then what faces people, the kernel's table last: what fails before leaves nothing behind."""
         settings = self._settings
         store = self._saver.open()
-        self._intake.open()
+        self._intakes.open()
         if settings.metrics.enabled:
             self._exporter.serve(settings.metrics.listen.host, settings.metrics.listen.port)
         await self._control.open(settings.control.group)
@@ -99,7 +98,7 @@ class Service:
     async def close(self) -> None:
         """Stop reading and answering; bans stay in the kernel."""
         await self._control.close()
-        self._intake.close()
+        self._intakes.close()
         self._surroundings.close()
         self._drift.close()
         self.pipeline.table.close()
@@ -111,7 +110,7 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop.set)
         self._loop.add_signal_handler(signal.SIGHUP, self._reload_on_signal)
-        self._intake.attach(self._loop)
+        self._intakes.attach(self._loop)
         self._surroundings.attach(self._loop)
         self._drift.attach(self._loop)
         systemd.ready()
@@ -127,30 +126,33 @@ class Service:
     def _tick(self) -> None:
         """Do what is due each second; feeds the watchdog, so a loop that is stuck is restarted."""
         self.pipeline.tick(time.time())
-        self._intake.tick()
+        self._intakes.tick()
         self._saver.tick()
         if (now_s := time.time()) >= self._purge_at_s:
             self._purge_at_s = now_s + _PURGE_EVERY_S
             self._saver.purge(now_s - HISTORY_S, MAX_OFFENCES)
-        systemd.status(self._summary())
+        systemd.status(self._health.summary())
         if systemd.is_watched():
             systemd.alive()
 
-    def _process(self, events: list[Any]) -> None:
-        """Take a batch through the pipeline; a fault of our own costs this batch, not the daemon."""
+    def _process(self, events: Iterable[Event]) -> None:
+        """Take a batch through the pipeline; a fault of our own, in finding its events too, costs only this batch."""
+        batch: list[Event] = []
         try:
-            self.pipeline.process(events, time.time())
+            batch.extend(events)
+            if batch:
+                self.pipeline.process(batch, time.time())
         except Exception:  # noqa: BLE001 - the one supervisor: everything else is caught by name
-            self._internal_errors += 1
-            _log.exception("a batch of %d events was lost to an internal fault; please report this", len(events))
+            self._health.internal_errors += 1
+            _log.exception("a batch of %d events was lost to an internal fault; please report this", len(batch))
 
     def reload(self) -> None:
         """Follow the configuration on disk; a faulty one is refused (ConfigError) and the old one stays."""
         try:
             settings = load(self._path).settings
         except ConfigError as error:
-            self._reloads["failure"] += 1
-            self._config_error = str(error)
+            self._health.reloads["failure"] += 1
+            self._health.config_error = str(error)
             _log.error("reload refused, the configuration in force stays:\n%s", error)
             raise
         for change in _needs_restart(self._settings, settings):
@@ -162,11 +164,11 @@ class Service:
         self.pipeline.reconfigure(settings, history(self._saver.store, now_s), now_s)
         if self.pipeline.enforces and not was_enforcing:
             self.pipeline.table.set_up(now_s)
-        self._intake.reconfigure(settings)
+        self._intakes.reconfigure(settings, self.pipeline.log_filters)
         protect = settings.bans.protect
         self._surroundings.reconfigure(sessions=protect.sessions, kubernetes=protect.kubernetes)
-        self._config_error = ""
-        self._reloads["success"] += 1
+        self._health.config_error = ""
+        self._health.reloads["success"] += 1
         _log.info("reloaded; guarding with %s", self._modes())
 
     def _node_changed(self, entries: list[AllowEntry]) -> None:
@@ -205,64 +207,13 @@ class Service:
     def _modes(self) -> str:
         return ", ".join(f"{name} ({policy.mode})" for name, policy in self.pipeline.policy.rules.detectors.items())
 
-    def _problems(self) -> list[str]:
-        """Say what is not as it should be, worst first."""
-        problems = []
-        if self.pipeline.policy.budget.is_exceeded(time.time()):
-            problems.append(
-                f"more than bans.budget.bans_per_minute ({self.pipeline.policy.budget.bans_per_minute}) bans: "
-                "the rest are only observed (`nodewarden list --observed`)"
-            )
-        problems += self._intake.problems()
-        if leaking := self.pipeline.table.leaking(time.time()):
-            hooks = ", ".join(f"{packets} in {hook}" for hook, packets in leaking.items())
-            problems.append(f"packets of banned sources pass all the same ({hooks}): see `nodewarden why ADDRESS`")
-        if not self._saver.is_saving_ok:
-            problems.append(self._saver.trouble)
-        if self._config_error:
-            problems.append(f"the configuration on disk is faulty, an older one is in force:\n{self._config_error}")
-        if self.pipeline.table.is_wanted and not self.pipeline.table.is_up:
-            problems.append("the table inet nodewarden is not in place; see the log")
-        if self.pipeline.ledger.is_full:
-            problems.append("bans.max_bans is reached: no further address can be banned")
-        if self._internal_errors:
-            problems.append(f"{self._internal_errors} batches were lost to internal faults; see the log")
-        return problems
-
-    def _summary(self) -> str:
-        """Return one line for `systemctl status`."""
-        problems = self._problems()
-        state = f"PROBLEM: {problems[0].splitlines()[0]}; " if problems else ""
-        return f"{state}{len(self.pipeline.ledger)} bans, {self.pipeline.events} events"
-
-    def _describe(self) -> dict[str, Any]:
-        """Return the service's part of the status."""
-        return {
-            "problems": self._problems(),
-            "notices": [*self._saver.notices, *self._surroundings.notices],
-            "uptime_s": time.time() - self._started_s,
-            "configuration": str(self._path),
-            "metrics": str(self._settings.metrics.listen) if self._settings.metrics.enabled else None,
-            "sources": [self._intake.describe()],
-        }
-
     def _read_samples(self) -> list[Sample]:
         """Collect all samples on the loop's thread, so that they fit together; called from the server's thread."""
 
         async def collect() -> list[Sample]:
-            return list(self._samples())
+            return list(self._health.samples())
 
         return asyncio.run_coroutine_threadsafe(collect(), self._loop).result(_SCRAPE_TIMEOUT_S)
-
-    def _samples(self) -> Iterator[Sample]:
-        yield from pipeline_samples(self.pipeline)
-        yield from self._intake.samples()
-        yield from saver_samples(self._saver)
-        yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
-        yield "nodewarden_internal_errors_total", (), self._internal_errors
-        for result, count in self._reloads.items():
-            yield "nodewarden_config_reloads_total", (result,), count
-        yield "nodewarden_config_last_reload_successful", (), float(not self._config_error)
 
 
 def _give_back_memory() -> None:

@@ -1,44 +1,65 @@
 """From settings to stages: the one place where each setting finds its use."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from monitor.bans.escalation import Increment
 from monitor.bans.guard import Guard
 from monitor.bans.ladder import steps_of
 from monitor.bans.policy import DetectorPolicy, Rules
+from monitor.config.logs import Failures
 from monitor.config.schema import HostSweep, PortScan, Settings
-from monitor.detectors.distinct import DistinctDetector, Thresholds
+from monitor.daemon.dispatch import Detector
+from monitor.detectors.distinct import Thresholds
+from monitor.detectors.failures import FailuresDetector, FailureThresholds
 from monitor.detectors.host_sweep import host_sweep
 from monitor.detectors.port_scan import port_scan
 from monitor.model.bans import AllowEntry
 
 _DETECTORS = {"port_scan": port_scan, "host_sweep": host_sweep}
-"""Every detector there is: its name, which is its section in the configuration, and what makes it."""
+"""The detectors of packets: the name of each, which is its section in the configuration, and what makes it."""
+
+_NO_FAILURES: Mapping[str, Failures] = MappingProxyType({})
 
 
-def build_detectors(settings: Settings, old: Sequence[DistinctDetector] = ()) -> list[DistinctDetector]:
-    """Make the detectors that the configuration describes; an old one with the same thresholds keeps its window."""
+def build_detectors(
+    settings: Settings, failures: Mapping[str, Failures] = _NO_FAILURES, old: Sequence[Detector] = ()
+) -> list[Detector]:
+    """Make the detectors that the configuration describes; an old one with the same thresholds keeps its window.
+
+    `failures` are those that watch logs, with the names they run under.
+    """
     kept = {detector.name: detector for detector in old}
-    ports = settings.detectors.ephemeral_ports
-    detectors = []
+    detectors: list[Detector] = []
     for name, make in _DETECTORS.items():
-        section = _section(settings, name)
-        thresholds = Thresholds(
-            section.findtime_s,
-            section.maxretry,
-            section.max_entries,
-            range(ports.first, ports.last + 1),
-            settings.bans.prefixes.ipv6_score,
-        )
+        thresholds = _thresholds(settings, _section(settings, name))
         known = kept.get(name)
         detectors.append(known if known and known.thresholds == thresholds else make(thresholds))
+    for name, section in failures.items():
+        limits = FailureThresholds(
+            section.findtime_s, section.maxretry, section.max_entries, settings.bans.prefixes.ipv6_score
+        )
+        known = kept.get(name)
+        detectors.append(known if known and known.thresholds == limits else FailuresDetector(name, limits))
     return detectors
 
 
-def build_rules(settings: Settings) -> Rules:
-    """Say how alerts are answered."""
+def _thresholds(settings: Settings, section: PortScan | HostSweep) -> Thresholds:
+    ports = settings.detectors.ephemeral_ports
+    return Thresholds(
+        section.findtime_s,
+        section.maxretry,
+        section.max_entries,
+        range(ports.first, ports.last + 1),
+        settings.bans.prefixes.ipv6_score,
+    )
+
+
+def build_rules(settings: Settings, failures: Mapping[str, Failures] = _NO_FAILURES) -> Rules:
+    """Say how alerts are answered, those of packets and those of `failures` in logs."""
     bans = settings.bans
-    sections = {name: _section(settings, name) for name in _DETECTORS}
+    sections: dict[str, PortScan | HostSweep | Failures] = {name: _section(settings, name) for name in _DETECTORS}
+    sections.update(failures)
     increment = bans.increment
     rungs = {name: getattr(bans.prefixes, name) for name in ("ipv4_24", "ipv6_64", "ipv6_56", "ipv6_48")}
     return Rules(
@@ -59,7 +80,9 @@ def _section(settings: Settings, name: str) -> PortScan | HostSweep:
     return section
 
 
-def build_guard(settings: Settings, added: Iterable[AllowEntry], node: Iterable[AllowEntry]) -> Guard:
-    """Make the guard of what is configured, what was added by command and what the node needs."""
+def build_guard(
+    settings: Settings, added: Iterable[AllowEntry], node: Iterable[AllowEntry], ignored: Iterable[AllowEntry] = ()
+) -> Guard:
+    """Make the guard of what is configured, what was added by command, what the node needs, what fail2ban ignores."""
     configured = [AllowEntry(network, "bans.allowlist in the configuration") for network in settings.bans.allowlist]
-    return Guard([*configured, *added, *node])
+    return Guard([*configured, *added, *node, *ignored])

@@ -5,12 +5,11 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from monitor.detectors.probes import SERVICE_KEY_BYTES, is_probe
-from monitor.model.addresses import Address, host, network_of
-from monitor.model.alerts import Alert, Evidence, Strength
+from monitor.detectors.scoring import SAMPLE_SIZE, Scores
+from monitor.model.addresses import Address
+from monitor.model.alerts import Alert, Strength
 from monitor.model.events import PacketLogged
-from monitor.model.window import Crossing, DistinctWindow, WindowStats
-
-_SAMPLE_SIZE = 20
+from monitor.model.window import Crossing, WindowStats
 
 
 class Thresholds(msgspec.Struct, frozen=True):
@@ -40,66 +39,55 @@ class Counted(msgspec.Struct, frozen=True):
 class DistinctDetector:
     """Fires when one key reaches the threshold of distinct items; forgets the key then, so it can fire again."""
 
+    takes = PacketLogged
+
     def __init__(self, name: str, counted: Counted, thresholds: Thresholds) -> None:
         """Take what to count and when to fire."""
         self.name = name
         self.thresholds = thresholds
         self._counted = counted
-        self._window = DistinctWindow(
-            findtime_s=thresholds.findtime_s, maxretry=thresholds.maxretry, max_entries=thresholds.max_entries
+        self._scores = Scores(
+            findtime_s=thresholds.findtime_s,
+            maxretry=thresholds.maxretry,
+            max_entries=thresholds.max_entries,
+            ipv6_prefix=thresholds.ipv6_prefix,
         )
 
     @property
     def stats(self) -> WindowStats:
         """What the window counted."""
-        return self._window.stats
+        return self._scores.stats
 
     def feed(self, events: Sequence[PacketLogged]) -> list[Alert]:
         """Take a batch of events, return the alerts it raised."""
         alerts = []
-        thresholds = self.thresholds
+        ports = self.thresholds.ephemeral_ports
         for event in events:
-            if not is_probe(event, thresholds.ephemeral_ports):
+            if not is_probe(event, ports):
                 continue
-            source = event.source
-            crossing = self._add(source, event)
-            is_alone = crossing is not None
-            if not is_alone and len(source) == 16 and thresholds.ipv6_prefix < 128:
-                crossing = self._add_to_prefix(source, event)
+            crossing, is_alone = self._count(event)
             if crossing:
                 alerts.append(self._alert(event, crossing, is_alone=is_alone))
         return alerts
 
     def count(self, source: Address) -> int:
         """Return how many distinct items of this source are remembered, of its busiest key."""
-        return self._window.most(source, (0, SERVICE_KEY_BYTES))
+        return self._scores.window.most(source, (0, SERVICE_KEY_BYTES))
 
-    def _add(self, scored: bytes, event: PacketLogged) -> Crossing | None:
-        counted = self._counted
-        return self._window.add(counted.key(scored, event), counted.item(event), event.time_s)
-
-    def _add_to_prefix(self, source: Address, event: PacketLogged) -> Crossing | None:
-        """Count for the source's prefix too, but of each address only a third of the threshold at most.
-
-        A host that takes ever new addresses is caught by their sum. A single scanner, who is on the way to be caught by
-        itself, does not push its neighbours over the threshold.
-        """
-        if self._window.count(self._counted.key(source, event)) > max(1, self.thresholds.maxretry // 3):
-            return None
-        return self._add(source[: self.thresholds.ipv6_prefix // 8], event)
+    def _count(self, event: PacketLogged) -> tuple[Crossing | None, bool]:
+        """Count a probe; return what crossed the threshold, and whether the source did by itself."""
+        counted, scores, source = self._counted, self._scores, event.source
+        key, item = counted.key(source, event), counted.item(event)
+        crossing = scores.window.add(key, item, event.time_s)
+        if crossing is not None or len(source) == 4 or not scores.has_prefixes:
+            return crossing, True
+        prefix_key = counted.key(source[: self.thresholds.ipv6_prefix // 8], event)
+        return scores.add_to_prefix(key, prefix_key, item, event.time_s), False
 
     def _alert(self, event: PacketLogged, crossing: Crossing, *, is_alone: bool) -> Alert:
-        thresholds = self.thresholds
         source = event.source
-        network = host(source) if len(source) == 4 else network_of(source, thresholds.ipv6_prefix)
-        evidence = Evidence(
-            count=len(crossing.items),
-            maxretry=thresholds.maxretry,
-            findtime_s=thresholds.findtime_s,
-            first_s=crossing.first_s,
-            last_s=crossing.last_s,
-            what=self._counted.what(event),
-            sample=tuple(map(self._counted.show, crossing.items[:_SAMPLE_SIZE])),
-        )
+        sample = tuple(map(self._counted.show, crossing.items[:SAMPLE_SIZE]))
+        evidence = self._scores.evidence(crossing, self._counted.what(event), sample)
         # A logged packet can be forged by anyone: only new connections of its source may be refused for it.
+        network = self._scores.network(source)
         return Alert(self.name, event.time_s, source, network, is_alone, Strength.SPOOFABLE, evidence)

@@ -24,6 +24,7 @@ class Metric(msgspec.Struct, frozen=True):
 
 
 _COUNTER, _GAUGE, _HISTOGRAM = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
+_DETECTOR = ("detector",)
 
 BAN_LATENCY = Metric(
     "nodewarden_ban_latency_seconds",
@@ -39,7 +40,7 @@ METRICS = (
     Metric(
         "nodewarden_source_lost_records_total",
         _COUNTER,
-        "Records known to be lost before they were read: evidence that no detector saw.",
+        "Records known to be lost before they were read: evidence that no detector saw. Of logs: gaps of unknown size.",
         ("source",),
     ),
     Metric(
@@ -63,7 +64,68 @@ METRICS = (
         "Packet lines whose log prefix the configuration does not count.",
         ("source",),
     ),
+    Metric(
+        "nodewarden_source_suppressed_records_total",
+        _COUNTER,
+        "Entries that journald's own rate limit refused, of any service: evidence that no detector saw.",
+        ("source",),
+    ),
+    Metric(
+        "nodewarden_source_untrusted_records_total",
+        _COUNTER,
+        "Records that others than the system can have written: what they say proves nothing.",
+        ("source",),
+    ),
+    Metric(
+        "nodewarden_source_cut_lines_total",
+        _COUNTER,
+        "Lines longer than `max_line_bytes`; they were cut there.",
+        ("source",),
+    ),
+    Metric("nodewarden_source_read_bytes_total", _COUNTER, "Bytes of whole lines read.", ("source",)),
+    Metric(
+        "nodewarden_source_lost_bytes_total",
+        _COUNTER,
+        "Bytes of log files given up: ends without a newline, too many unread generations.",
+        ("source",),
+    ),
+    Metric(
+        "nodewarden_source_truncations_total",
+        _COUNTER,
+        "Log files emptied in place; what was unread then is lost unless a copy was made.",
+        ("source",),
+    ),
+    Metric("nodewarden_source_files", _GAUGE, "Log files that are being followed.", ("source",)),
+    Metric("nodewarden_source_unreadable_files", _GAUGE, "Log files that are there but cannot be read.", ("source",)),
     Metric("nodewarden_source_lag_seconds", _GAUGE, "Age of the last event when it was read.", ("source",)),
+    Metric("nodewarden_filter_up", _GAUGE, "0 while a detector's filter cannot be used: it finds nothing.", _DETECTOR),
+    Metric("nodewarden_filter_candidates_total", _COUNTER, "Lines that were looked at closely.", _DETECTOR),
+    Metric("nodewarden_filter_failures_total", _COUNTER, "Failures found.", _DETECTOR),
+    Metric("nodewarden_filter_ignored_total", _COUNTER, "Lines that matched, but an ignoreregex too.", _DETECTOR),
+    Metric(
+        "nodewarden_filter_unusable_total",
+        _COUNTER,
+        "Failures that name no address: names are never resolved.",
+        _DETECTOR,
+    ),
+    Metric(
+        "nodewarden_filter_misdated_total",
+        _COUNTER,
+        "Lines whose date is not when they were written (a wrong clock or time zone): taken as of then.",
+        _DETECTOR,
+    ),
+    Metric(
+        "nodewarden_filter_outdated_total",
+        _COUNTER,
+        "Failures from before the start that are older than findtime, or without a date: not counted.",
+        _DETECTOR,
+    ),
+    Metric(
+        "nodewarden_filter_timeouts_total",
+        _COUNTER,
+        "Lines given up because an expression took longer than `confirm_timeout`: evidence that was not seen.",
+        _DETECTOR,
+    ),
     Metric("nodewarden_events_total", _COUNTER, "Events handed to the detectors.", ("kind",)),
     Metric("nodewarden_detector_alerts_total", _COUNTER, "Thresholds crossed.", ("detector", "mode")),
     Metric("nodewarden_detector_maxretry", _GAUGE, "The threshold as configured.", ("detector",)),

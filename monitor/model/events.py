@@ -5,6 +5,7 @@ from typing import TypeAlias
 import msgspec
 
 from monitor.model.addresses import Address
+from monitor.model.alerts import Strength
 
 TCP_FIN, TCP_SYN, TCP_RST, TCP_PSH, TCP_ACK, TCP_URG, TCP_ECE, TCP_CWR, TCP_AE = (1 << bit for bit in range(9))
 """TCP flag bits in header order (RFC 9293 section 3.1; AE: RFC 9768)."""
@@ -48,5 +49,23 @@ class PacketLogged(msgspec.Struct, frozen=True, gc=False):
     quoted: QuotedPacket | None = None
 
 
-Event: TypeAlias = PacketLogged
+class AuthFailure(msgspec.Struct, frozen=True, gc=False):
+    """An attempt that an application refused and logged.
+
+    `time_s` is wall time (seconds since the epoch), `detector` the one whose filter found it, `log` a path or
+    `journal`. `strength` is PROVEN where only the application can have written the line, and knows whom it talked to.
+    """
+
+    time_s: float
+    detector: str
+    source: Address
+    strength: Strength
+    log: str
+    user: str = ""
+    """The name that was tried, as the attacker sent it: at most 64 characters."""
+    prefix_length: int | None = None
+    """Set where the line names a network rather than one address."""
+
+
+Event: TypeAlias = PacketLogged | AuthFailure
 """Every kind of event there is; grows to a union as sources are added."""

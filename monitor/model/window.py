@@ -39,13 +39,14 @@ class DistinctWindow:
 
     def __init__(self, *, findtime_s: float, maxretry: int, max_entries: int) -> None:
         """Make an empty window; `max_entries` must be greater than `maxretry`."""
-        if not 1 < maxretry < max_entries:
-            raise ValueError(f"maxretry must lie between 2 and max_entries - 1 ({max_entries - 1}), got {maxretry}")
+        if not 1 <= maxretry < max_entries:
+            raise ValueError(f"maxretry must lie between 1 and max_entries - 1 ({max_entries - 1}), got {maxretry}")
         self.stats = WindowStats()
         self._findtime_s = findtime_s
         self._maxretry = maxretry
         self._max_entries = max_entries
         self._now_s = float("-inf")
+        self._expire_at_s = float("-inf")
         # By number of items: 1, 2-3, 4-7, 8 and more; in each the key seen longest ago first. A single item is packed
         # behind its time into bytes: keys with one item are what floods make. OrderedDict, because finding the first
         # key of a dict takes time in proportion to the deleted ones before it.
@@ -61,9 +62,12 @@ class DistinctWindow:
             self._now_s = time_s
         elif time_s > self._now_s:
             self._now_s = time_s
-        self._expire()
+        if self._now_s >= self._expire_at_s:
+            self._expire()
         items = self._take(key)
         if items is None:
+            if self._maxretry == 1:
+                return Crossing((item,), time_s, time_s)
             self._single[key] = _TIME.pack(time_s) + item
             self._grow(1)
             return None
@@ -131,19 +135,33 @@ class DistinctWindow:
                 stats.entries -= len(level.popitem(last=False)[1])
 
     def _expire(self) -> None:
-        """Forget what is older than findtime: at most two keys a level and call, which keeps pace with one new key."""
+        """Forget what is older than findtime: at most two keys a level and call, which keeps pace with one new key.
+
+        Then note when there will be more to forget: at once, or when the first of what is left grows too old.
+        """
         oldest_s = self._now_s - self._findtime_s
+        first_s = self._now_s
         single = self._single
         for _ in range(2):
-            if not single or _TIME.unpack_from(single[next(iter(single))])[0] >= oldest_s:
+            if not single:
+                break
+            time_s = _TIME.unpack_from(single[next(iter(single))])[0]
+            if time_s >= oldest_s:
+                first_s = min(first_s, time_s)
                 break
             single.popitem(last=False)
             self.stats.entries -= 1
-        for level in self._multiple:
-            if level and next(reversed(level[next(iter(level))].values())) < oldest_s:
+        else:
+            first_s = float("-inf")
+        for level in filter(None, self._multiple):
+            time_s = next(reversed(level[next(iter(level))].values()))
+            first_s = min(first_s, time_s)
+            if time_s < oldest_s:
                 self.stats.entries -= len(level.popitem(last=False)[1])
+        self._expire_at_s = first_s + self._findtime_s
 
     def _clear(self) -> None:
+        self._expire_at_s = float("-inf")
         self._single.clear()
         for level in self._multiple:
             level.clear()

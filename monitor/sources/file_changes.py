@@ -9,22 +9,18 @@ import ctypes
 import errno
 import os
 import stat
-import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-# linux/inotify.h
-_MODIFY, _CLOSE_WRITE, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x2, 0x8, 0x40, 0x80, 0x100, 0x200
-_UNMOUNT, _OVERFLOW, _ONLYDIR, _EXCL_UNLINK = 0x2000, 0x4000, 0x01000000, 0x04000000
-_MASK_ADD = 0x20000000  # two paths may want different things of one directory
-_ENTRIES = _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _ONLYDIR | _EXCL_UNLINK
-_CONTENT = _ENTRIES | _MODIFY | _CLOSE_WRITE
-_EVENT = struct.Struct("=iIII")  # wd, mask, cookie, len; then the name, padded with zeros
-_READ_BYTES = 65536
-_MAX_READS = 64
+from monitor.sources import inotify
+
+_EVENT = inotify.EVENT
+_CONTENT = inotify.ENTRIES | inotify.MODIFY | inotify.CLOSE_WRITE
 _MAX_WATCHES = 512
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
+_init = inotify.init
+_add_watch = inotify.add_watch
+decode_events = inotify.decode_events
 
 
 def read_bounded(path: Path, limit_bytes: int) -> bytes | None:
@@ -72,15 +68,15 @@ class FileChanges:
         Directories that appeared are watched when this returns, so what is read afterwards is followed.
         """
         changed = moved = False
-        for _ in range(_MAX_READS if self._works else 0):  # a storm must not hold the caller; the rest is read next
+        for _ in range(inotify.MAX_READS if self._works else 0):
             try:
-                data = os.read(self._descriptor, _READ_BYTES)
+                data = os.read(self._descriptor, inotify.READ_BYTES)
             except BlockingIOError:
                 break
             for watch, mask, name in decode_events(data):
                 if self._is_relevant(watch, mask, name):
                     changed = True
-                    moved = moved or bool(mask & ~(_MODIFY | _CLOSE_WRITE))
+                    moved = moved or bool(mask & ~(inotify.MODIFY | inotify.CLOSE_WRITE))
         if moved:
             self._watch()
         return changed
@@ -90,12 +86,12 @@ class FileChanges:
         os.close(self._descriptor)
 
     def _is_relevant(self, watch: int, mask: int, name: str) -> bool:
-        if mask & _OVERFLOW:
+        if mask & inotify.OVERFLOW:
             return True
         if watch not in self._names:  # removed by ourselves, or already seen to be gone
             return False
         names = self._names[watch]
-        return bool(mask & _UNMOUNT) or names is None or name in names
+        return bool(mask & inotify.UNMOUNT) or names is None or name in names
 
     def _watch(self) -> None:
         """Set all watches anew; from the root down, so that what appears meanwhile is told by its parent."""
@@ -106,14 +102,14 @@ class FileChanges:
             if (real := os.path.realpath(path)) != path:
                 self._watch_way(real)
         for watch in before.keys() - self._names.keys():
-            _LIBC.inotify_rm_watch(self._descriptor, watch)
+            inotify.remove_watch(self._descriptor, watch)
 
     def _watch_way(self, path: str) -> None:
         """Watch every directory from the root to the path, and the path itself."""
         directory = "/"
         parts = path.strip("/").split("/")
         for position, name in enumerate(parts, 1):
-            if not self._add(directory, _CONTENT if position == len(parts) else _ENTRIES, name):
+            if not self._add(directory, _CONTENT if position == len(parts) else inotify.ENTRIES, name):
                 return
             directory = os.path.join(directory, name)  # noqa: PTH118 - text all along
         self._add(directory, _CONTENT, None)
@@ -134,26 +130,3 @@ class FileChanges:
         elif (names := self._names.setdefault(watch, set())) is not None:
             names.add(name)
         return True
-
-
-def _init() -> int:
-    """Return a non-blocking inotify descriptor, -1 with errno set if there is none."""
-    return int(_LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
-
-
-def _add_watch(descriptor: int, directory: str, mask: int) -> int:
-    """Return the watch of this directory, -1 with errno set."""
-    return int(_LIBC.inotify_add_watch(descriptor, os.fsencode(directory), ctypes.c_uint32(mask | _MASK_ADD)))
-
-
-def decode_events(data: bytes) -> list[tuple[int, int, str]]:
-    """Return watch, mask and name of the events of one read (inotify(7)); an incomplete last one is passed over."""
-    events = []
-    offset = 0
-    while offset + _EVENT.size <= len(data):
-        watch, mask, _, length = _EVENT.unpack_from(data, offset)
-        start, offset = offset + _EVENT.size, offset + _EVENT.size + length
-        if offset > len(data):
-            break
-        events.append((watch, mask, os.fsdecode(data[start:offset].rstrip(b"\0"))))
-    return events

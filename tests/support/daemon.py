@@ -52,9 +52,9 @@ class Daemon:
             )
         return self.process
 
-    def start(self) -> None:
-        """Start it and wait until it answers; RuntimeError with its log if it does not."""
-        process = self.launch()
+    def start(self, *wrapper: str) -> None:
+        """Start it, behind a wrapper if given, and wait until it answers; RuntimeError with its log if it does not."""
+        process = self.launch(*wrapper)
         wait_for(
             lambda: self.run("status").returncode == 0 or process.poll() is not None,
             "the daemon to answer",

@@ -3,7 +3,8 @@
 from typing import Any
 
 from monitor.model.addresses import parse_address
-from monitor.model.events import PROTOCOL_TCP, PROTOCOL_UDP, TCP_SYN, PacketLogged
+from monitor.model.alerts import Strength
+from monitor.model.events import PROTOCOL_TCP, PROTOCOL_UDP, TCP_SYN, AuthFailure, PacketLogged
 
 
 def tcp(
@@ -28,3 +29,9 @@ def _packet(source: str, port: int, to: str, time_s: float, protocol: int, more:
         destination_port=port,
         **fields,
     )
+
+
+def failure(source: str, *, time_s: float = 1000.0, strength: Strength = Strength.PROVEN, **more: Any) -> AuthFailure:
+    """Return a failed attempt, by default a proven one that the detector sshd found in the journal."""
+    fields = {"detector": "sshd", "log": "journal", **more}
+    return AuthFailure(time_s=time_s, source=parse_address(source), strength=strength, **fields)

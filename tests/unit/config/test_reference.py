@@ -37,7 +37,7 @@ def test_the_reference_names_every_key() -> None:
     """Each setting has a line in the table of its section."""
     text = reference_markdown()
     for place, _ in leaves(group_of(Settings), Settings()):
-        section, _, key = place.rpartition(".")
+        section, _, key = place.replace(".failures.sshd.", ".failures.NAME.").rpartition(".")
         table = text.split(f"\n## {section}\n")[1].split("\n## ")[0]
         assert f"| `{key}` |" in table
 
@@ -92,6 +92,11 @@ def test_the_json_schema_is_one() -> None:
         "sources: {kernel_log: {prefixes: ['']}}",
         "control: {socket: relative}",
         "bans: {allowlist: 10.0.0.0/8}",
+        "detectors: {failures: {prefix: {filter: sshd}}}",
+        "detectors: {failures: {'a b': {filter: sshd}}}",
+        "detectors: {failures: {sshd: {filter: a/b}}}",
+        "detectors: {failures: {sshd: {files: [log]}}}",
+        "detectors: {from_fail2ban: etc}",
     ],
 )
 def test_the_json_schema_refuses_what_the_loader_refuses(text: str, tmp_path: Path) -> None:
@@ -110,6 +115,8 @@ def test_the_json_schema_refuses_what_the_loader_refuses(text: str, tmp_path: Pa
         "metrics: {enabled: 'yes', listen: '[::1]:9843'}",
         "detectors: {ephemeral_ports: 53}",
         "bans: {allowlist: ['2001:db8::/32']}",
+        "detectors: {failures: {sshd: {filter: 'sshd[mode=ddos]', timezone: UTC}, 3x: {filter: /a/b.conf}}}",
+        "detectors: {from_fail2ban: '', failures: {a: {filter: a, journalmatch: ['A=b + C=d']}}}",
     ],
 )
 def test_the_json_schema_allows_what_the_loader_allows(text: str, tmp_path: Path) -> None:

@@ -53,6 +53,19 @@ def test_what_is_old_is_forgotten_without_being_asked_for() -> None:
     assert counts.stats.evicted_keys == 0
 
 
+def test_after_a_rest_all_that_is_old_goes() -> None:
+    """Whatever was remembered before a pause is gone after as many events; what is new stays until it is old."""
+    counts = window()
+    for pause in (1000.0, 2000.0, 3000.0):
+        for number in range(300):
+            counts.add(number.to_bytes(2), b"x", pause + number / 100)
+            counts.add((number // 7).to_bytes(3), number.to_bytes(2), pause + number / 100)
+        assert counts.stats.entries <= 2 * 300
+    for number in range(400):
+        counts.add(number.to_bytes(4), b"x", 4000.0)
+    assert (counts.stats.entries, counts.stats.evicted_keys) == (400, 0)
+
+
 def test_memory_is_bounded_and_says_when_it_evicts() -> None:
     """Ten times more sources than entries: the bound holds and every lost key is counted."""
     counts = window(max_entries=1000)
@@ -81,11 +94,24 @@ def test_a_clock_set_back_starts_anew() -> None:
     assert counts.count(b"a") == 1
     crossings = [counts.add(b"b", bytes([item]), 5000.0 + item % 2) for item in range(5)]
     assert crossings[-1] is not None
+    for number in range(100):
+        counts.add(number.to_bytes(2), b"x", 5010.0)
+    for number in range(100):
+        counts.add(number.to_bytes(3), b"x", 5100.0)
+    assert counts.stats.entries == 100
 
 
-@pytest.mark.parametrize("maxretry", [0, 1, 1000, 5000])
+def test_a_threshold_of_one_fires_each_time() -> None:
+    """The first item of a key crosses already, and nothing is remembered."""
+    counts = window(maxretry=1)
+    crossings = [counts.add(b"a", b"x", 100.0) for _ in range(2)]
+    assert [crossing.items if crossing else () for crossing in crossings] == [(b"x",), (b"x",)]
+    assert counts.stats.entries == 0
+
+
+@pytest.mark.parametrize("maxretry", [0, -1, 1000, 5000])
 def test_thresholds_that_cannot_work_are_refused(maxretry: int) -> None:
-    """A threshold of one, or beyond the bound, is an error at once and not a detector that never fires."""
+    """A threshold of none, or beyond the bound, is an error at once and not a detector that never fires."""
     with pytest.raises(ValueError, match="maxretry"):
         window(maxretry=maxretry, max_entries=1000)
 

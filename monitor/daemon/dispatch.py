@@ -1,0 +1,41 @@
+"""Hands each batch of events to the detectors it concerns."""
+
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias, cast
+
+from monitor.detectors.distinct import DistinctDetector
+from monitor.detectors.failures import FailuresDetector
+from monitor.model.alerts import Alert
+from monitor.model.events import AuthFailure, Event, PacketLogged
+
+Detector: TypeAlias = DistinctDetector | FailuresDetector
+
+KINDS: dict[type[Event], str] = {PacketLogged: "packet_logged", AuthFailure: "auth_failure"}
+"""What metrics call the types of events."""
+
+
+class Dispatch:
+    """Knows which detector takes what: a batch costs those it concerns, however many others there are."""
+
+    def __init__(self, detectors: Sequence[Detector]) -> None:
+        """Take all detectors; names are unique."""
+        self._of_packets = [one for one in detectors if isinstance(one, DistinctDetector)]
+        self._of_failures = {one.name: one for one in detectors if isinstance(one, FailuresDetector)}
+
+    def feed(self, events: Sequence[Event]) -> Iterator[Alert]:
+        """Yield the alerts of a batch, whose events are all of one type; those for a detector that is gone are lost."""
+        if not events:
+            return
+        if type(events[0]) is AuthFailure:
+            yield from self._feed_failures(cast("Sequence[AuthFailure]", events))
+            return
+        for detector in self._of_packets:
+            yield from detector.feed(cast("Sequence[PacketLogged]", events))
+
+    def _feed_failures(self, events: Sequence[AuthFailure]) -> Iterator[Alert]:
+        by_detector: dict[str, list[AuthFailure]] = {}
+        for event in events:
+            by_detector.setdefault(event.detector, []).append(event)
+        for name, batch in by_detector.items():
+            if detector := self._of_failures.get(name):
+                yield from detector.feed(batch)

@@ -1,0 +1,106 @@
+"""Brings failures from the systemd journal to the pipeline."""
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from monitor.config.schema import Settings
+from monitor.daemon.intake import Process
+from monitor.daemon.log_intake import LogIntake
+from monitor.daemon.log_scan import LogScan
+from monitor.daemon.saver import Saver
+from monitor.model.logs import LogBlock
+from monitor.sources.journal import Journal, JournalStats
+
+_log = logging.getLogger(__name__)
+_READ_ENTRIES = 1000
+_LOOK_EVERY_S = 60.0
+
+
+class _Asked(NamedTuple):
+    """What the journal is opened for."""
+
+    matches: dict[str, tuple[tuple[str, ...], ...]]
+    max_line_bytes: int
+
+
+class JournalIntake(LogIntake[Journal]):
+    """The systemd journal."""
+
+    name = Journal.name
+    title = "the journal"
+    stats: JournalStats
+
+    def __init__(self, settings: Settings, scan: LogScan, saver: Saver, process: Process) -> None:
+        """Nothing is opened yet."""
+        super().__init__(scan, saver, process, JournalStats())
+        self._asked = _Asked(scan.journal, settings.sources.journal.max_line_bytes)
+        self._place = ""
+        self._notices: list[str] = []
+        self._damage: list[str] = []
+        self._look_at_s = 0.0
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a detector reads the journal."""
+        return bool(self._asked.matches)
+
+    @property
+    def notices(self) -> list[str]:
+        """What was to be said when it was opened last."""
+        return self._notices
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Follow what `scan` now wants of the journal, without losing the place."""
+        asked = _Asked(self._scan.journal, settings.sources.journal.max_line_bytes)
+        if asked != self._asked:
+            self._asked = asked
+            self._renew()
+
+    def problems(self) -> list[str]:
+        """Say what is wrong."""
+        return [*super().problems(), *self._damage]
+
+    def describe(self) -> dict[str, Any]:
+        """Return this source's part of the status."""
+        stats = self.stats
+        other = {"suppressed": stats.suppressed, "untrusted": stats.untrusted, "cut": stats.cut_lines}
+        return {**super().describe(), "other": other}
+
+    def _make(self) -> Journal:
+        asked = self._asked
+        source = Journal(asked.matches, cursor=self._place, max_line_bytes=asked.max_line_bytes, stats=self.stats)
+        self._notices = source.notices
+        for notice in source.notices:
+            _log.warning("%s", notice)
+        self._look_at_s = 0.0
+        return source
+
+    def _read(self, source: Journal) -> Sequence[LogBlock]:
+        return source.read(_READ_ENTRIES)
+
+    def _look_after(self, source: Journal) -> None:
+        """Look at the files now and then, which is costly; read without being told where nobody tells."""
+        if (now_s := time.monotonic()) >= self._look_at_s:
+            self._look_at_s = now_s + _LOOK_EVERY_S
+            self._damage = source.problems
+        if source.timeout_s is not None:
+            self._take(source)
+
+    def _release(self) -> None:
+        super()._release()
+        self._damage = []
+
+    def _recall_place(self) -> None:
+        place = self._saved_places().get(self.name)
+        if place is not None and isinstance(place.position, str):
+            self._place = place.position
+
+    def _save_read(self, source: Journal) -> None:
+        if (cursor := source.cursor) not in ("", self._place):
+            self._place = cursor
+            self._saver.set_cursor(self.name, "", cursor)
+
+    def _explain_loss(self) -> str:
+        return f"entries of the journal may be lost: {'; '.join(self._notices) or 'see the log'}"

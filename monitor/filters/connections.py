@@ -1,0 +1,86 @@
+"""Lines of one connection, put together: fail2ban's MLFID, NOFAIL, MLFFORGET and MLFGAINED (jail.conf(5))."""
+
+from collections import OrderedDict
+
+from monitor.filters.expressions import Values
+
+_MAX_CONNECTIONS = 4096
+_MAX_AGE_S = 300.0
+_MAX_USERS = 16
+
+
+class _Connection:
+    """What the lines of one connection have said so far."""
+
+    __slots__ = ("is_gained", "is_nofail", "is_pending", "seen_s", "users", "values")
+
+    def __init__(self, seen_s: float) -> None:
+        self.values: Values = {}
+        self.users: set[str] = set()
+        self.is_nofail = self.is_gained = self.is_pending = False
+        self.seen_s = seen_s
+
+
+class Connections:
+    """The connections that lines told of lately, by the identity that the filter gives them (a process number).
+
+    At most 4,096 are remembered, and each for five minutes: the longer, the likelier its number belongs to another.
+    """
+
+    def __init__(self) -> None:
+        """Know none."""
+        self._known: OrderedDict[str, _Connection] = OrderedDict()
+        self.evicted = 0
+        """Connections forgotten early because there were too many: their failures may lack an address."""
+
+    def __len__(self) -> int:
+        """Return how many are remembered."""
+        return len(self._known)
+
+    def merge(self, identity: str, values: Values, now_s: float) -> Values | None:
+        """Take in a line; return all that is known of its connection if it is a failure, None if it is not.
+
+        A line that only helps (NOFAIL) is none, unless failures without an address are pending or a second user name
+        was tried; nor is a login that succeeded (MLFGAINED), which settles what is pending.
+        """
+        is_gained = bool(values.pop("mlfgained", None))
+        is_nofail = bool(values.pop("nofail", None)) or is_gained
+        is_last = bool(values.pop("mlfforget", None))
+        connection = self._get(identity, now_s)
+        if connection is None:
+            connection = _Connection(now_s)
+            if not is_last:
+                self._put(identity, connection)
+        elif is_last:
+            del self._known[identity]
+        connection.seen_s = now_s
+        if is_gained:
+            connection.is_pending = False
+        if (user := values.get("user")) and len(connection.users) < _MAX_USERS:
+            connection.users.add(user)
+        connection.values.update((name, value) for name, value in values.items() if value is not None)
+        was_pending, connection.is_pending = connection.is_pending, False
+        if is_nofail and not was_pending and len(connection.users) < 2:
+            return None
+        return connection.values
+
+    def wait(self, identity: str) -> None:
+        """Note a failure whose address is not known yet: a later line may tell it."""
+        if connection := self._known.get(identity):
+            connection.is_pending = True
+
+    def _get(self, identity: str, now_s: float) -> _Connection | None:
+        connection = self._known.get(identity)
+        if connection is None:
+            return None
+        if abs(now_s - connection.seen_s) > _MAX_AGE_S:
+            del self._known[identity]
+            return None
+        self._known.move_to_end(identity)
+        return connection
+
+    def _put(self, identity: str, connection: _Connection) -> None:
+        self._known[identity] = connection
+        if len(self._known) > _MAX_CONNECTIONS:
+            self._known.popitem(last=False)
+            self.evicted += 1

@@ -1,0 +1,218 @@
+"""The templates that a `datepattern` stands for: fail2ban's default ones, and how their matches are read."""
+
+import datetime
+import functools
+import re
+from collections.abc import Callable, Iterator
+
+from monitor.filters.date_fields import FIELDS, UNREADABLE, Reading, read_fields
+from monitor.filters.date_patterns import LINE_BEGIN, UNBOUND, Expression, expand_fields, place
+
+_DEFAULTS = (
+    # 2005-01-23T21:59:59.981746+01:00, 2005-01-23 21:59:59,000, 2005/01/23 8:59:59, 2005.01.23 21:59:59
+    r"%ExY(?P<_sep>[-/.])%m(?P=_sep)%d(?:T|  ?)%H:%M:%S(?:[.,]%f)?(?:\s*%z)?",
+    # Jan 23 21:59:59, Sun Jan 23 21:59:59.011 2005
+    r"(?:%a )?%b %d %k:%M:%S(?:\.%f)?(?: %ExY)?",
+    # Sun Jan 23 2005 21:59:59.011
+    r"(?:%a )?%b %d %ExY %k:%M:%S(?:\.%f)?",
+    # 23/01/2005 21:59:59, 23-01-05 21:59:59
+    r"%d(?P<_sep>[-/])%m(?P=_sep)(?:%ExY|%Exy) %k:%M:%S",
+    # 23/Jan/2005:21:59:59 +0100, 23-Jan-2005 21:59:59.252
+    r"%d(?P<_sep>[-/])%b(?P=_sep)%ExY[ :]?%H:%M:%S(?:\.%f)?(?: %z)?",
+    # 01/23/2005:21:59:59
+    r"%m/%d/%ExY:%H:%M:%S",
+    # 01-23-2005 21:59:59.252
+    r"%m-%d-%ExY %k:%M:%S(?:\.%f)?",
+    # 1106513999.000, [1106513999], audit(1106513999.000:987)
+    "EPOCH",
+    # 21:59:59
+    r"{^LN-BEG}%H:%M:%S",
+    # <01/23/05@21:59:59>
+    r"^<%m/%d/%Exy@%H:%M:%S>",
+    # 050123 21:59:59
+    r"%Exy%Exm%Exd  ?%H:%M:%S",
+    # Jan 23, 2005 9:59:59 PM
+    r"%b %d, %ExY %I:%M:%S %p",
+    # Jan-23-05 21:59:59
+    r"^%b-%d-%Exy %k:%M:%S",
+    # 20050123T215959, 20050123 215959.123+0100
+    r"%ExY%Exm%Exd(?:T|  ?)%ExH%ExM%ExS(?:[.,]%f)?(?:\s*%z)?",
+    # CET Jan 23 21:59:59
+    r"(?:%Z )?(?:%a )?%b %d %k:%M:%S(?:\.%f)?(?: %ExY)?",
+    # +01:00 Jan 23 21:59:59.011 2005
+    r"(?:%z )?(?:%a )?%b %d %k:%M:%S(?:\.%f)?(?: %ExY)?",
+    # @4000000041f4104f00000000
+    "TAI64N",
+)
+_WEIGHT_AT_BEGIN = 100.0
+_SEARCHED = 1000
+_EVERYWHERE = 2**31 - 1
+
+_date_mark = re.compile(r"(?<!\\)\{DATE\}", re.IGNORECASE)
+_epoch_mark = re.compile(r"(?<!\\)\{L?EPOCH\}", re.IGNORECASE)
+_group_name = re.compile(r"\(\?P<(\w+)>")
+_EPOCH = r"\d{10,11}\b(?:\.\d{3,6})?"
+_LONG_EPOCH = r"\d{10,11}(?:\d{3}(?:\.\d{1,6}|\d{3})?)?"
+
+Seek = Callable[[str, int, int], re.Match[str] | None]
+Reader = Callable[[re.Match[str], float, datetime.tzinfo | None], Reading]
+
+
+class Template:
+    """One form of a date; its expression is compiled when it is first needed. It holds no state, so all share it."""
+
+    def __init__(self, name: str, expression: Expression, read: Reader = read_fields, weight: float = 1.0) -> None:
+        """`name` is how a `datepattern` would write it; `weight` is how soon it is preferred to others."""
+        self.name = name
+        self.expression = expression
+        self.read = read
+        self.weight = weight
+        self.is_anchored = expression.is_at_begin or expression.is_at_end
+        self.end = _EVERYWHERE if expression.is_at_end else _SEARCHED
+        """How many characters of a line are searched: the first 1,000, or all where the line's end counts."""
+        self.is_memorable = read is read_fields
+        """Whether reading costs more than remembering."""
+
+    @functools.cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The compiled expression; ValueError if it is none."""
+        try:
+            return re.compile(self.expression.text)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"this is no regular expression: {error}") from error
+
+    @functools.cached_property
+    def is_direct(self) -> bool:
+        """Whether it can match at a line's first character only."""
+        return self.expression.matches_first_only
+
+    @functools.cached_property
+    def seek(self) -> Seek:
+        """Search a line from a position to another."""
+        return self.pattern.match if self.is_direct else self.pattern.search
+
+    @functools.cached_property
+    def telling(self) -> tuple[int, ...]:
+        """The groups that say the time, without the fraction; empty if the first group's text does as well."""
+        if self.expression.is_whole:
+            return ()
+        return tuple(number for name, number in self.pattern.groupindex.items() if name in FIELDS and name != "f")
+
+    @functools.cached_property
+    def fraction(self) -> int:
+        """The group that holds a fraction of seconds; 0 if none does."""
+        return self.pattern.groupindex.get("f", 0)
+
+
+def templates(datepattern: str) -> list[Template]:
+    """Return the templates of a `datepattern`, one or more a line; empty: the default ones. ValueError says why not."""
+    found: dict[str, Template] = {}
+    for line in filter(None, map(str.strip, datepattern.split("\n"))):
+        try:
+            found |= {template.name: template for template in _of_line(line) if template.name not in found}
+        except ValueError as error:
+            raise ValueError(f"datepattern {line!r}: {error}") from error
+    if not found:
+        return list(_defaults())
+    return list(found.values())
+
+
+def _of_line(line: str) -> list[Template]:
+    key = _key(line)
+    if key == "{DEFAULT}":
+        return list(_defaults())
+    if key == LINE_BEGIN:
+        return [template for template in _defaults() if template.expression.is_at_begin]
+    if not _date_mark.search(line):
+        found = [_template(UNBOUND + "^" if key == "{NONE}" else line)]
+    elif not (found := list(_around_default(line))):
+        raise ValueError("the fields around {DATE} are those of a date too")
+    if not found[0].pattern.groups:  # the others are compiled when needed: it takes a while
+        raise ValueError("nothing says what to cut out of the line; put it into parentheses")
+    return found
+
+
+@functools.lru_cache(maxsize=1)
+def _defaults() -> tuple[Template, ...]:
+    """Return the default templates: first all at the line's begin, then anywhere."""
+    at_begin = [
+        Template(template.name, template.expression, template.read, _WEIGHT_AT_BEGIN)
+        for template in (_template(LINE_BEGIN + form) for form in _DEFAULTS if not form.startswith((LINE_BEGIN, "^")))
+    ]
+    return (*at_begin, *map(_template, _DEFAULTS))
+
+
+def _around_default(line: str) -> Iterator[Template]:
+    """Put each default template in the place of `{DATE}`; EPOCH and TAI64N only where nothing else surrounds them."""
+    for form in _DEFAULTS:
+        wrapped = _date_mark.sub(lambda _, form=form: form.removeprefix(LINE_BEGIN), line)  # type: ignore[misc]
+        if form in {"EPOCH", "TAI64N"} and wrapped not in {form, "^" + form, LINE_BEGIN + form}:
+            continue
+        template = _template(wrapped)
+        groups = _group_name.findall(template.expression.text)
+        if len(groups) == len(set(groups)):  # what surrounds the date may hold the same field
+            yield template
+
+
+@functools.lru_cache(maxsize=512)
+def _template(form: str) -> Template:
+    key = _key(form)
+    if (mark := _epoch_mark.search(form)) and "%" not in form:
+        return _of_epoch_mark(form, is_long="LEPOCH" in mark[0].upper())
+    bare = key.removeprefix(LINE_BEGIN).removeprefix("^")
+    is_at_begin = key != bare
+    if bare in {"EPOCH", "LEPOCH"}:
+        return _of_epoch(key, is_at_begin=is_at_begin, is_long=bare == "LEPOCH")
+    if bare == "TAI64N":
+        return Template(key, place(LINE_BEGIN * is_at_begin + "@[0-9a-f]{24}", is_word_begin=False), _read_tai64n)
+    text, ignores_case = expand_fields(form)
+    return Template(form, place(text, ignores_case=ignores_case))
+
+
+def _of_epoch_mark(form: str, *, is_long: bool) -> Template:
+    marks = "".join(mark for mark in (UNBOUND, LINE_BEGIN) if mark in form)
+    inner = form.removeprefix(UNBOUND).removeprefix(LINE_BEGIN)
+    digits = f"(?P<epoch>{_LONG_EPOCH if is_long else _EPOCH})"
+    return Template(
+        form,
+        place(f"{marks}({_epoch_mark.sub(lambda _: digits, inner)})"),
+        _read_long_epoch if is_long else _read_epoch,
+    )
+
+
+def _of_epoch(name: str, *, is_at_begin: bool, is_long: bool) -> Template:
+    digits = f"(?P<epoch>{_LONG_EPOCH if is_long else _EPOCH})"
+    if is_at_begin:
+        text = rf"{LINE_BEGIN}((?P<square>(?<=^\[))?{digits})(?(square)(?=\]))"
+    else:
+        text = (
+            rf"((?:^|(?P<square>(?<=^\[))|(?P<selinux>(?<=\baudit\())){digits})"
+            r"(?:(?(selinux)(?=:\d+\)))|(?(square)(?=\])))"
+        )
+    return Template(name, place(text, is_word_begin=False), _read_long_epoch if is_long else _read_epoch)
+
+
+def _key(form: str) -> str:
+    """Return what marks are known by: any case will do, unless there are fields, whose case counts."""
+    return form if "%" in form else form.upper()
+
+
+def _read_epoch(match: re.Match[str], now_s: float, zone: datetime.tzinfo | None) -> Reading:
+    del now_s, zone
+    return Reading(float(match["epoch"])) if match["epoch"] else UNREADABLE
+
+
+def _read_long_epoch(match: re.Match[str], now_s: float, zone: datetime.tzinfo | None) -> Reading:
+    """Seconds, milliseconds (fraction or none) or microseconds, told apart by how many digits there are."""
+    del now_s, zone
+    text = match["epoch"]
+    if not text:
+        return UNREADABLE
+    whole = len(text.partition(".")[0])
+    return Reading(float(text) / (1 if whole < 13 else 1_000_000 if whole >= 16 else 1000))
+
+
+def _read_tai64n(match: re.Match[str], now_s: float, zone: datetime.tzinfo | None) -> Reading:
+    """Seconds since the epoch as fail2ban reads them: the ten seconds between TAI and UTC of 1970 do not count."""
+    del now_s, zone
+    return Reading(float(int(match[1][2:17], 16)))

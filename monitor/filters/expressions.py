@@ -1,0 +1,121 @@
+"""The compiled expressions of one filter, and what their groups mean."""
+
+import re
+from collections.abc import Sequence
+
+from monitor.filters.definition import FilterDefinition, FilterError
+from monitor.filters.fragments import required
+from monitor.filters.tags import HOST_GROUPS, compile_expression
+
+_ALTERNATIVE = re.compile(r"alt_(.+?)(?:_\d+)?")
+_FIELDS = ("mlfid", "nofail", "mlfforget", "mlfgained", "user", "ip4", "ip6", "dns", "fid", "cidr")
+_IDENTITIES = {"fid", "mlfid", *HOST_GROUPS}
+_LOOSE_DATE = re.compile(r"\{UNB\}|\*\*")
+
+Values = dict[str, str | None]
+"""What the groups of a match hold, those of `_FIELDS` that the expression has."""
+
+
+class Expression:
+    """One failregex: the pattern and where its groups are."""
+
+    __slots__ = ("_alternatives", "_fields", "_numbers", "_single", "fragments", "is_connected", "pattern", "text")
+
+    def __init__(self, text: str, pattern: re.Pattern[str], prefix: re.Pattern[str] | None, fragments: str) -> None:
+        """`fragments` is what a line must contain, for Hyperscan; empty: any line may match."""
+        groups = pattern.groupindex
+        names = {*groups, *(prefix.groupindex if prefix else ())}
+        self.text = text
+        self.pattern = pattern
+        self.fragments = fragments
+        self.is_connected = "mlfid" in names
+        """Whether lines of one connection belong together (MLFID)."""
+        if not names & _IDENTITIES:
+            raise FilterError(f"no <HOST>, <ADDR> or <F-ID> says whose failure it is: {text[:200]!r}")
+        self._fields = tuple(name for name in _FIELDS if name in groups)
+        self._numbers = tuple(groups[name] for name in self._fields)
+        self._single = len(self._fields) == 1
+        self._alternatives = sorted(
+            (name, number, found[1]) for name, number in groups.items() if (found := _ALTERNATIVE.fullmatch(name))
+        )
+
+    def values(self, match: re.Match[str]) -> Values:
+        """Return what the match says; `alt_` groups fill in for those that are empty."""
+        numbers = self._numbers
+        if not numbers:
+            values: Values = {}
+        elif self._single:
+            values = {self._fields[0]: match[numbers[0]]}
+        else:
+            values = dict(zip(self._fields, match.group(*numbers), strict=True))
+        for _, number, name in self._alternatives:
+            if not values.get(name) and match[number]:
+                values[name] = match[number]
+        return values
+
+
+class Prefix:
+    """A prefregex: it must match first, and says what the failregex are held against."""
+
+    __slots__ = ("_content", "_fields", "_numbers", "pattern")
+
+    def __init__(self, text: str, *, is_multiline: bool) -> None:
+        """Compile; FilterError where that fails."""
+        self.pattern = compile_expression(text, is_multiline=is_multiline)
+        groups = self.pattern.groupindex
+        self._content = groups.get("content")
+        self._fields = tuple(name for name in _FIELDS if name in groups)
+        self._numbers = tuple(groups[name] for name in self._fields)
+
+    def split(self, text: str) -> tuple[str, Values] | None:
+        """Return the content (with its newline) and what the prefix itself says; None if it does not match."""
+        match = self.pattern.search(text)
+        if match is None:
+            return None
+        content = match[self._content] if self._content else None
+        values: Values = {name: match[number] for name, number in zip(self._fields, self._numbers, strict=True)}
+        return (content + "\n" if content else text), values
+
+
+class Expressions:
+    """All expressions of a filter, compiled."""
+
+    def __init__(self, definition: FilterDefinition) -> None:
+        """Compile; FilterError names the filter, where it comes from, and the first expression that is wrong."""
+        is_multiline = definition.maxlines > 1
+        try:
+            self.prefix = Prefix(definition.prefregex, is_multiline=is_multiline) if definition.prefregex else None
+            prefix = self.prefix.pattern if self.prefix else None
+            self.fail = [_expression(text, prefix, definition) for text in definition.failregex]
+            self.ignore = [compile_expression(text, is_multiline=is_multiline) for text in definition.ignoreregex]
+        except FilterError as error:
+            raise FilterError(f"filter {definition.name} ({definition.origin or 'built in'}): {error}") from error
+        if not self.fail:
+            raise FilterError(f"filter {definition.name} ({definition.origin or 'built in'}) has no failregex")
+        self.ignores_early = 0 < len(self.ignore) < len(self.fail) - 2
+        """With few ignoreregex and many failregex, fail2ban holds the whole line against the former first."""
+
+    def is_ignored(self, text: str) -> bool:
+        """Whether an ignoreregex matches."""
+        return any(pattern.search(text) for pattern in self.ignore)
+
+
+def _expression(text: str, prefix: re.Pattern[str] | None, definition: FilterDefinition) -> Expression:
+    pattern = compile_expression(text, is_multiline=definition.maxlines > 1)
+    return Expression(text, pattern, prefix, _fragments(pattern, prefix, definition))
+
+
+def _fragments(pattern: re.Pattern[str], prefix: re.Pattern[str] | None, definition: FilterDefinition) -> str:
+    """Say what a line must contain; nothing where lines are joined, or a date can be cut out of a word."""
+    if definition.maxlines > 1 or _LOOSE_DATE.search(definition.datepattern):
+        return ""
+    if prefix is None:
+        return required(pattern)
+    if "content" not in prefix.groupindex:
+        return required(pattern) or required(prefix)
+    return required(prefix, pattern)
+
+
+def candidates_of(expressions: Sequence[Expression]) -> list[int]:
+    """Return the numbers of those expressions that any line may match."""
+    return [number for number, expression in enumerate(expressions) if not expression.fragments]

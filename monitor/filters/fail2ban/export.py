@@ -1,0 +1,162 @@
+"""fail2ban's jails as a configuration of our own, with what could not be translated as comments."""
+
+import datetime
+import ipaddress
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+from monitor.filters.date_zones import fixed_zone
+from monitor.filters.fail2ban.durations import format_duration
+from monitor.filters.fail2ban.jails import LONGEST_BAN_S, Fail2banConfiguration, Jail
+from monitor.model.addresses import parse_network
+
+_LONGEST_FINDTIME_S = 7 * 86_400.0
+_LARGEST_MAXRETRY = 10_000
+_LONGEST_NAME = 32
+_SHOWN = 8
+"""How many jails a comment names."""
+_RESERVED = frozenset({"port_scan", "host_sweep", "recidive", "prefix", "manual"})
+_REFERENCE = re.compile(r"/[^\[\]]+\.conf(\[.*\])?")
+_TERM = re.compile(r"\+|(?!__)[A-Z_][A-Z0-9_]{0,63}=\S*")
+
+
+def to_yaml(configuration: Fail2banConfiguration) -> str:
+    """Write the jails that can run as `detectors.failures`, and `[DEFAULT]`'s ignoreip as `bans.allowlist`.
+
+    Comments at the top say what was left out. Settings beyond our bounds are cut to them, which is said too.
+    """
+    return _Export(configuration).text()
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes lists in one line."""
+
+
+def _flow(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=True)
+
+
+_Dumper.add_representer(list, _flow)
+
+
+class _Export:
+    def __init__(self, configuration: Fail2banConfiguration) -> None:
+        self._configuration = configuration
+        self._remarks: dict[str, list[str]] = {}
+        """For each sentence, the jails that it holds for."""
+
+    def text(self) -> str:
+        """Return the whole file."""
+        for fault in self._configuration.faults:
+            self._remark("fail2ban", fault)
+        for note in self._configuration.notes:
+            self._remark("fail2ban", note)
+        failures: dict[str, Any] = {}
+        for jail in self._configuration.jails:
+            detector = self._detector(jail)
+            if detector:
+                failures[self._name(jail.name, failures)] = detector
+        allowlist = self._networks(self._configuration.ignoreip)
+        content: dict[str, Any] = {"detectors": {"failures": failures}} if failures else {}
+        content |= {"bans": {"allowlist": allowlist}} if allowlist else {}
+        body = yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=1 << 30, allow_unicode=True) if content else ""
+        return "".join(f"# {_comment(line)}\n" for line in self._comments()) + body
+
+    def _comments(self) -> Iterable[str]:
+        yield "Translated from fail2ban's configuration."
+        for sentence, jails in self._remarks.items():
+            names = list(dict.fromkeys(jails))
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            yield f"{', '.join(names[:_SHOWN])}{more}: {sentence}"
+
+    def _remark(self, jail: str, sentence: str) -> None:
+        self._remarks.setdefault(sentence, []).append(jail)
+
+    def _detector(self, jail: Jail) -> dict[str, Any]:
+        """Return the settings of one detector; empty if it cannot run."""
+        if jail.fault or not _is_ours(_REFERENCE, jail.reference):
+            self._remark(jail.name, f"left out: {jail.fault or f'its filter cannot be named here: {jail.reference}'}")
+            return {}
+        for note in jail.notes:
+            self._remark(jail.name, note)
+        if jail.own_options:
+            own = ", ".join(jail.own_options)
+            self._remark(jail.name, f"the jail's own {own} cannot be said here: use detectors.from_fail2ban")
+        others = [word for word in jail.ignoreip if word not in self._configuration.ignoreip]
+        if others:
+            self._remark(jail.name, f"its own ignoreip is left out, one allowlist holds for all: {' '.join(others)}")
+        settings: dict[str, Any] = {"filter": jail.reference, "backend": jail.backend}
+        settings |= self._places(jail)
+        return settings | {
+            "maxretry": self._at_most(jail, "maxretry", jail.maxretry, _LARGEST_MAXRETRY),
+            "findtime": format_duration(self._at_most(jail, "findtime", jail.findtime_s, _LONGEST_FINDTIME_S)),
+            "bantime": format_duration(self._at_most(jail, "bantime", jail.bantime_s, LONGEST_BAN_S)),
+        }
+
+    def _places(self, jail: Jail) -> dict[str, Any]:
+        """Return where the log is read, and the time zone of its lines."""
+        files = [file for file in jail.files if file.startswith("/") and file.isprintable()]
+        matches = [" ".join(terms) for terms in jail.journalmatch if all(_is_ours(_TERM, term) for term in terms)]
+        zone = _zone(jail.timezone)
+        if len(files) < len(jail.files):
+            self._remark(jail.name, "files that are no absolute paths are left out")
+        if len(matches) < len(jail.journalmatch):
+            self._remark(jail.name, "a journalmatch is left out: values with spaces cannot be said here")
+        if jail.timezone and not zone:
+            self._remark(jail.name, f"logtimezone {jail.timezone[:40]} is no offset from UTC")
+        places = {
+            "files": files if jail.backend != "journal" else [],
+            "journalmatch": matches if jail.backend != "files" else [],
+            "timezone": zone,
+        }
+        return {key: value for key, value in places.items() if value}
+
+    def _at_most(self, jail: Jail, option: str, value: float, limit: float) -> float:
+        if value > limit:
+            self._remark(jail.name, f"{option} is cut to the longest or largest that is possible here")
+        return min(value, limit)
+
+    def _name(self, jail: str, taken: Iterable[str]) -> str:
+        """Return a name that a detector may have, as close to the jail's as possible."""
+        name = re.sub("[^A-Za-z0-9_-]", "-", jail)[:_LONGEST_NAME]
+        number = 1
+        while name in _RESERVED or name in taken:
+            number += 1
+            suffix = f"-{number}"
+            name = f"{re.sub('[^A-Za-z0-9_-]', '-', jail)[: _LONGEST_NAME - len(suffix)]}{suffix}"
+        if name != jail:
+            self._remark(jail, f"called {name} here")
+        return name
+
+    def _networks(self, words: Iterable[str]) -> list[str]:
+        networks: dict[str, None] = {}
+        for word in words:
+            try:
+                networks[str(parse_network(str(ipaddress.ip_network(word, strict=False))))] = None
+            except ValueError:
+                self._remark("fail2ban", f"ignoreip {word[:80]} is no network, and names are not resolved")
+        return list(networks)
+
+
+def _is_ours(pattern: re.Pattern[str], text: str) -> bool:
+    return pattern.fullmatch(text) is not None and text.isprintable()
+
+
+def _zone(text: str) -> str:
+    """Return a time zone as `UTC+02:00`; empty if it is none."""
+    try:
+        offset = fixed_zone(text).utcoffset(None) if text else None
+    except ValueError:
+        return ""
+    if offset is None:
+        return ""
+    minutes = offset // datetime.timedelta(minutes=1)
+    return f"UTC{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+
+
+def _comment(text: str) -> str:
+    """Return a text as one line that can stand in a comment."""
+    return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))

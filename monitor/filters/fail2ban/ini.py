@@ -1,0 +1,147 @@
+"""One ini file of fail2ban: bytes to sections of options, each with its place. Bounded; nothing is expanded here."""
+
+import os
+import re
+import stat
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from monitor.filters.definition import FilterError
+
+SIZE_LIMIT_BYTES = 1 << 20
+_INLINE_COMMENT = re.compile(r"(?:^|(?<=\s));")
+_DELIMITER = re.compile("[=:]")
+
+
+class Option(msgspec.Struct, frozen=True):
+    """The raw text of an option and where it stands; `line` is 0 where it comes from no file."""
+
+    text: str
+    file: str = ""
+    line: int = 0
+
+    @property
+    def place(self) -> str:
+        """Write `FILE:LINE`, or what is known of it."""
+        return f"{self.file}:{self.line}" if self.line else self.file or "a parameter"
+
+
+Section: TypeAlias = dict[str, Option]
+
+
+class IniFile(msgspec.Struct, frozen=True):
+    """What a file says: `[DEFAULT]`, and the other sections by name; names of options are in lower case."""
+
+    defaults: Section
+    sections: dict[str, Section]
+
+
+def read_ini(path: Path) -> IniFile | None:
+    """Read one file; None where there is none. FilterError says what is wrong with it."""
+    try:
+        data = _read_bytes(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise FilterError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError:  # an embedded NUL, or text that no file name can hold
+        raise FilterError(f"{str(path)!r} is not a file name") from None
+    if len(data) > SIZE_LIMIT_BYTES:
+        raise FilterError(f"{path}: larger than 1 MiB; is this really a configuration of fail2ban?")
+    try:
+        return parse_ini(str(path), data.decode())
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise FilterError(f"{path}:{line}: byte 0x{error.object[error.start]:02x} is not UTF-8") from None
+
+
+def _read_bytes(path: Path) -> bytes:
+    """Read at most one byte more than is allowed, of regular files only."""
+    # O_NONBLOCK: a FIFO in the file's place must not hold up the reader for ever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(0, "this is not a regular file")
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            return stream.read(SIZE_LIMIT_BYTES + 1)
+    finally:
+        os.close(descriptor)
+
+
+def parse_ini(file: str, text: str) -> IniFile:
+    """Read the text of a file; FilterError names the line of the first fault.
+
+    `#` and `;` start a comment line, ` ;` a comment behind a value; deeper indented lines continue a value.
+    """
+    parser = _Parser(file)
+    for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
+        parser.take(number, line)
+    return parser.finish()
+
+
+class _Parser:
+    """Takes the lines of a file, one after the other."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._sections: dict[str, dict[str, tuple[int, list[str]]]] = {"DEFAULT": {}}
+        self._section: dict[str, tuple[int, list[str]]] | None = None
+        self._value: list[str] | None = None
+        """The lines of the option that is being read."""
+        self._indent = 0
+
+    def take(self, number: int, line: str) -> None:
+        """Take one line, without its end."""
+        content, is_comment = _content(line)
+        if not content:
+            if self._value is not None and not is_comment:
+                self._value.append("")
+            return
+        indent = len(line) - len(line.lstrip())
+        if self._value is not None and indent > self._indent:
+            self._value.append(content)
+            return
+        self._indent = indent
+        if content[0] == "[" and content.rfind("]") > 1:
+            self._start_section(number, content[1 : content.rfind("]")])
+        else:
+            self._start_option(number, content)
+
+    def _start_section(self, number: int, name: str) -> None:
+        if name in self._sections and name != "DEFAULT":
+            raise FilterError(f"{self._file}:{number}: section [{name[:80]}] stands there twice")
+        self._section = self._sections.setdefault(name, {})
+        self._value = None
+
+    def _start_option(self, number: int, content: str) -> None:
+        if self._section is None:
+            raise FilterError(f"{self._file}:{number}: {content[:80]!r} stands before the first [section]")
+        delimiter = _DELIMITER.search(content)
+        name = content[: delimiter.start()].rstrip().lower() if delimiter else ""
+        if delimiter is None or not name:
+            raise FilterError(f"{self._file}:{number}: {content[:80]!r} is neither [section] nor option = value")
+        if name in self._section:
+            raise FilterError(f"{self._file}:{number}: option {name[:80]!r} stands there twice")
+        self._value = [content[delimiter.end() :].strip()]
+        self._section[name] = (number, self._value)
+
+    def finish(self) -> IniFile:
+        """Join the lines of all values."""
+        sections = {
+            name: {
+                option: Option("\n".join(lines).rstrip(), self._file, line) for option, (line, lines) in section.items()
+            }
+            for name, section in self._sections.items()
+        }
+        return IniFile(sections.pop("DEFAULT"), sections)
+
+
+def _content(line: str) -> tuple[str, bool]:
+    """Return a line without comment and space around it, and whether there was a comment."""
+    stripped = line.strip()
+    if stripped.startswith(("#", ";")):
+        return "", True
+    comment = _INLINE_COMMENT.search(line)
+    return (line[: comment.start()].strip(), True) if comment else (stripped, False)

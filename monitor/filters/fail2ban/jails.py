@@ -1,0 +1,243 @@
+"""fail2ban's jails: which are enabled, what each watches, and how it counts."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from monitor.filters.definition import FilterDefinition, FilterError
+from monitor.filters.fail2ban.document import Document
+from monitor.filters.fail2ban.durations import parse_duration
+from monitor.filters.fail2ban.files import Loader
+from monitor.filters.fail2ban.filters import FILTER_OPTIONS, FilterReader, define, open_filter
+from monitor.filters.fail2ban.ini import Option
+from monitor.filters.fail2ban.interpolation import Work
+from monitor.filters.fail2ban.remarks import Actions, remarks_on_defaults, remarks_on_options
+from monitor.filters.fail2ban.spoofable import SPOOFABLE_NOTE, is_spoofable
+from monitor.filters.fail2ban.words import format_filter_reference, is_true, parse_filter_reference, split_words
+
+LONGEST_BAN_S = 365 * 86_400.0
+_MAX_JAILS = 1000
+_WORK_CHARS = 1 << 27
+_BACKENDS = {"auto": "auto", "systemd": "journal", "polling": "files", "pyinotify": "files", "gamin": "files"}
+_EXPRESSIONS = ("failregex", "ignoreregex", "prefregex", "maxlines", "datepattern")
+_FIRST = ("enabled", "backend", "filter")
+_OPTIONS = (
+    *_FIRST,
+    *("maxretry", "maxmatches", "findtime", "bantime", "ignorecommand", "ignoreself", "ignoreip", "ignorecache"),
+    *("logtimezone", "logencoding", "logpath"),
+    *FILTER_OPTIONS,
+)
+
+
+class Jail(msgspec.Struct, frozen=True, kw_only=True):
+    """An enabled jail. Where fail2ban has defaults of its own for what nobody set, those are here."""
+
+    name: str
+    filter: FilterDefinition | None = None
+    """The filter with the jail's parameters and its own expressions; None where it cannot be read."""
+    fault: str = ""
+    """Why it cannot run; empty if it can."""
+    reference: str = ""
+    """The filter as `detectors.failures.NAME.filter` takes it: path and parameters."""
+    own_options: tuple[str, ...] = ()
+    """What the jail itself changes in its filter, so that `reference` alone is not the same."""
+    maxretry: int = 3
+    findtime_s: float = 600.0
+    bantime_s: float = 600.0
+    """At most LONGEST_BAN_S, which also stands for fail2ban's "for ever"."""
+    files: tuple[str, ...] = ()
+    """Paths in which patterns of glob(7) are possible; empty if the journal is read."""
+    backend: str = "auto"
+    """`auto`, `journal` or `files`."""
+    journalmatch: tuple[tuple[str, ...], ...] = ()
+    ignoreip: tuple[str, ...] = ()
+    """Addresses, networks and names as they are written."""
+    timezone: str = ""
+    """fail2ban's notation (`UTC+0200`); empty: the system's."""
+    encoding: str = "auto"
+    is_udp: bool = False
+    """Whether its service is (also) reached by UDP."""
+    notes: tuple[str, ...] = ()
+    """What could not be taken over, a sentence each."""
+
+
+class Fail2banConfiguration(msgspec.Struct, frozen=True, kw_only=True):
+    """The enabled jails in the order of the files, and what holds for all of them."""
+
+    jails: tuple[Jail, ...]
+    faults: tuple[str, ...] = ()
+    """Sections of which it is not even known whether they are enabled, one line each."""
+    ignoreip: tuple[str, ...] = ()
+    """What `[DEFAULT]` says is never banned."""
+    notes: tuple[str, ...] = ()
+
+
+def read_jails(directory: Path) -> Fail2banConfiguration:
+    """Read jail.conf, jail.d/*.conf, jail.local and jail.d/*.local, in this order.
+
+    FilterError if there is none, or if one is no ini file. What is wrong with one jail is a fault of that jail.
+    """
+    loader = Loader(Work(_WORK_CHARS))
+    document = loader.load(directory / "jail")
+    if document is None:
+        raise FilterError(f"{directory}: neither jail.conf nor jail.local is there; is this fail2ban's directory?")
+    given = {"fail2ban_version": "1.1.0", "fail2ban_confpath": str(directory)}
+    document.defaults.update({name: Option(text.replace("%", "%%")) for name, text in given.items()})
+    faults: list[str] = []
+    names = _enabled(document, faults)
+    ignoreip: tuple[str, ...] = ()
+    try:
+        ignoreip = split_words(document.find("DEFAULT", "ignoreip") or "")
+    except FilterError as error:
+        faults.append(str(error))
+    jails = tuple(_JailReader(loader, directory, document, name).read() for name in names)
+    notes = tuple(remarks_on_defaults(document))
+    return Fail2banConfiguration(jails=jails, faults=tuple(faults), ignoreip=ignoreip, notes=notes)
+
+
+def _enabled(document: Document, faults: list[str]) -> list[str]:
+    names: list[str] = []
+    for name in document.sections():
+        try:
+            if name != "INCLUDES" and is_true(document.find(name, "enabled") or ""):
+                names.append(name)
+        except FilterError as error:
+            faults.append(str(error))
+    if len(names) > _MAX_JAILS:
+        faults.append(f"{len(names)} jails are enabled: only the first {_MAX_JAILS} are read")
+    return names[:_MAX_JAILS]
+
+
+class _JailReader:
+    """Reads one jail."""
+
+    def __init__(self, loader: Loader, directory: Path, document: Document, name: str) -> None:
+        self._loader = loader
+        self._directory = directory
+        self._document = document
+        self._name = name
+
+    def read(self) -> Jail:
+        """Return the jail; what is wrong with it is its fault."""
+        try:
+            return self._read()
+        except FilterError as error:
+            return Jail(name=self._name, fault=str(error))
+
+    def _read(self) -> Jail:
+        first = self._options(_FIRST)
+        backend = _backend(first.get("backend", "auto"))
+        if not first.get("filter"):
+            return Jail(name=self._name, fault="it has no filter", backend=backend)
+        name, parameters = parse_filter_reference(first["filter"])
+        reader = self._open(name, parameters, backend)
+        reader.read(first | {"enabled": "True"}, is_complete=True)
+        self._document.add_known(self._name, reader.combined())
+        options = self._options(_OPTIONS)
+        reader.read(options)
+        definition = define(reader, reader.combined(), {key: options[key] for key in FILTER_OPTIONS if key in options})
+        actions = Actions(self._document, self._name)
+        if actions.protocols == {"udp"} or is_spoofable(self._name):
+            notes = dict.fromkeys((*definition.notes, SPOOFABLE_NOTE))
+            definition = msgspec.structs.replace(definition, is_spoofable=True, notes=tuple(notes))
+        shortest = {} if parameters and self._is_default(name, parameters, backend) else parameters
+        jail = self._jail(options, backend, definition, actions)
+        return msgspec.structs.replace(
+            jail,
+            reference=format_filter_reference(definition.origin, shortest),
+            own_options=self._own_options(self._open(name, parameters, backend), definition),
+        )
+
+    def _options(self, names: tuple[str, ...]) -> dict[str, str]:
+        found = ((name, self._document.find(self._name, name)) for name in names)
+        return {name: value for name, value in found if value is not None}
+
+    def _open(self, name: str, parameters: Mapping[str, str], backend: str) -> FilterReader:
+        logtype = "journal" if backend == "journal" else "file"
+        return open_filter(self._loader, self._directory, name, parameters, logtype)
+
+    def _is_default(self, name: str, parameters: Mapping[str, str], backend: str) -> bool:
+        """Tell whether the filter is the same without its parameters: `mode=normal` mostly says nothing."""
+        try:
+            return _plain(self._open(name, {}, backend)) == _plain(self._open(name, parameters, backend))
+        except FilterError:
+            return False
+
+    def _own_options(self, reader: FilterReader, definition: FilterDefinition) -> tuple[str, ...]:
+        """Return which expressions are not those of the filter by itself."""
+        try:
+            plain = _plain(reader)
+        except FilterError:
+            return ("failregex",)
+        return tuple(name for name in _EXPRESSIONS if getattr(plain, name) != getattr(definition, name))
+
+    def _jail(self, options: Mapping[str, str], backend: str, definition: FilterDefinition, actions: Actions) -> Jail:
+        bantime_s = parse_duration(options.get("bantime", "600"))
+        files = () if backend == "journal" else _files(options.get("logpath", ""))
+        notes = [*remarks_on_options(self._document, self._name), *actions.remarks(), *definition.notes]
+        if not 0 <= bantime_s <= LONGEST_BAN_S:
+            notes.append(f"bantime {options['bantime']} becomes 365 days")
+            bantime_s = LONGEST_BAN_S
+        if backend == "journal" and not definition.journalmatch:
+            notes.append("without a journalmatch the whole journal is read")
+        return Jail(
+            name=self._name,
+            filter=definition,
+            fault=_fault(definition, files, backend, actions),
+            maxretry=_maxretry(options.get("maxretry", "3")),
+            findtime_s=max(1.0, parse_duration(options.get("findtime", "600"))),
+            bantime_s=max(1.0, bantime_s),
+            files=files,
+            backend=backend,
+            journalmatch=definition.journalmatch,
+            ignoreip=split_words(options.get("ignoreip", "")),
+            timezone=options.get("logtimezone", ""),
+            encoding=options.get("logencoding", "auto"),
+            is_udp=not actions.protocols.isdisjoint({"udp", "all"}),
+            notes=tuple(notes),
+        )
+
+
+def _plain(reader: FilterReader) -> FilterDefinition:
+    """Return a filter as it is without a jail around it."""
+    reader.read()
+    return define(reader, reader.combined())
+
+
+def _backend(text: str) -> str:
+    name = text.partition("[")[0].strip().lower()
+    if name not in _BACKENDS:
+        raise FilterError(f"backend {text[:80]!r} is not known (expected auto, systemd, polling or pyinotify)")
+    return _BACKENDS[name]
+
+
+def _fault(definition: FilterDefinition, files: tuple[str, ...], backend: str, actions: Actions) -> str:
+    """Say why a jail that can be read must not, or cannot, run."""
+    if actions.lets_in:
+        return "its action lets addresses in: banning them would lock out whom it means to admit"
+    if definition.name == "recidive":
+        return "it reads fail2ban's own bans; bans.recidive does the same for ours"
+    if backend != "journal" and not files:
+        return "it has no logpath"
+    return ""
+
+
+def _files(text: str) -> tuple[str, ...]:
+    """Return the paths of a logpath, one a line, without a `head` or `tail` behind them."""
+    return tuple(dict.fromkeys(_paths(text)))
+
+
+def _paths(text: str) -> Iterator[str]:
+    for line in text.split("\n"):
+        path, _, where = line.strip().rpartition(" ")
+        path = path.strip() if path and where in ("head", "tail") else line.strip()
+        if path:
+            yield path
+
+
+def _maxretry(text: str) -> int:
+    if not re.fullmatch("[+-]?[0-9]{1,9}", text):
+        raise FilterError(f"maxretry {text[:80]!r} is not a whole number")
+    return max(1, int(text))

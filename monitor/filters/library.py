@@ -1,0 +1,120 @@
+"""Finds filters: those that come with the project, an operator's own, and fail2ban's."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from monitor.filters.definition import FilterDefinition, FilterError
+from monitor.filters.fail2ban.filters import parse_filter_reference, read_filter
+
+BUILT_IN = Path(__file__).parent / "builtin"
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_MAX_FILE_BYTES = 1 << 20
+_SYSLOG = r"^\s*<F-MLFID>(?:\S+ )?(?:{daemon})(?:\[\d+\])?:?</F-MLFID>\s+<F-CONTENT>.+</F-CONTENT>$"
+"""How syslog and the journal begin a message, without the date: `HOST DAEMON[PID]: `."""
+
+
+class Mode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one mode of a filter adds to what it always looks for."""
+
+    failregex: tuple[str, ...] = ()
+    ignoreregex: tuple[str, ...] = ()
+
+
+class FilterFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A filter's own YAML; the keys that are fail2ban's mean what they mean there."""
+
+    description: str
+    failregex: tuple[str, ...] = ()
+    ignoreregex: tuple[str, ...] = ()
+    prefregex: str = ""
+    daemon: str = ""
+    """Instead of prefregex: the name under which the application writes to syslog or the journal; an expression."""
+    modes: dict[str, Mode] = {}
+    """Chosen by `NAME[mode=...]`; the first is the default."""
+    datepattern: str = ""
+    maxlines: int = 1
+    journalmatch: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    spoofable: bool = False
+
+
+def load_filter(reference: str, *, logtype: str = "file") -> FilterDefinition:
+    """Read the filter that a reference names; FilterError says what is wrong with which file.
+
+    A reference is the name of a built-in filter, or the absolute path of a filter of one's own (`*.yaml`) or of
+    fail2ban's (`/etc/fail2ban/filter.d/NAME.conf`); parameters may follow in brackets: `sshd[mode=aggressive]`.
+    `logtype` is `file` or `journal`, for fail2ban's filters.
+    """
+    name, parameters = parse_filter_reference(reference)
+    if not name.startswith("/"):
+        path = BUILT_IN / f"{name}.yaml"
+        if not _NAME.fullmatch(name) or not path.is_file():
+            raise FilterError(f"there is no filter {name!r}; built in are: {', '.join(built_in_names())}")
+        return _load_yaml(path, name, parameters)
+    path = Path(name)
+    if path.suffix == ".yaml":
+        return _load_yaml(path, path.stem, parameters)
+    if path.suffix == ".conf" and path.parent.name == "filter.d":
+        return read_filter(path.parent.parent, path.stem, parameters, logtype=logtype)
+    raise FilterError(f"{name} is neither a *.yaml file nor one of fail2ban's filter.d/*.conf")
+
+
+def built_in_names() -> list[str]:
+    """Return the names of the filters that come with the project."""
+    return sorted(path.stem for path in BUILT_IN.glob("*.yaml") if not path.stem.endswith(".samples"))
+
+
+def read_filter_file(path: Path) -> FilterFile:
+    """Read one filter's YAML; FilterError names the file, and the line where YAML tells it."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_FILE_BYTES + 1)
+        if len(data) > _MAX_FILE_BYTES:
+            raise FilterError(f"{path} is larger than {_MAX_FILE_BYTES} bytes")
+        return msgspec.convert(yaml.safe_load(data), FilterFile)
+    except OSError as error:
+        raise FilterError(f"{path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise FilterError(f"{path} is not YAML: {_one_line(error)}") from error
+    except msgspec.ValidationError as error:
+        raise FilterError(f"{path}: {error}") from error
+
+
+def _load_yaml(path: Path, name: str, parameters: dict[str, str]) -> FilterDefinition:
+    content = read_filter_file(path)
+    mode = _mode(path, content, dict(parameters))
+    if content.daemon and content.prefregex:
+        raise FilterError(f"{path}: give daemon or prefregex, not both")
+    if content.maxlines < 1 or content.maxlines > 100:
+        raise FilterError(f"{path}: maxlines must lie between 1 and 100")
+    return FilterDefinition(
+        name=name,
+        failregex=content.failregex + mode.failregex,
+        ignoreregex=content.ignoreregex + mode.ignoreregex,
+        prefregex=_SYSLOG.replace("{daemon}", content.daemon) if content.daemon else content.prefregex,
+        maxlines=content.maxlines,
+        datepattern=content.datepattern,
+        journalmatch=tuple(tuple(match.split()) for match in content.journalmatch),
+        files=content.files,
+        is_spoofable=content.spoofable,
+        origin=str(path),
+    )
+
+
+def _mode(path: Path, content: FilterFile, parameters: dict[str, str]) -> Mode:
+    """Return what the chosen mode adds; a filter without modes takes no parameters."""
+    wanted = parameters.pop("mode", next(iter(content.modes), ""))
+    if parameters:
+        raise FilterError(f"{path}: unknown parameter {next(iter(parameters))!r}; there is only `mode`")
+    if wanted and wanted not in content.modes:
+        known = ", ".join(content.modes) or "none"
+        raise FilterError(f"{path}: there is no mode {wanted!r}; known: {known}")
+    return content.modes.get(wanted, Mode())
+
+
+def _one_line(error: Any) -> str:
+    return " ".join(str(error).split())[:300]

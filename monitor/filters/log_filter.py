@@ -1,0 +1,157 @@
+"""One filter at work: a line in, a failure out; pure but for what it remembers of connections and dates."""
+
+import datetime
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from monitor.filters.connections import Connections
+from monitor.filters.dates import DateDetector
+from monitor.filters.definition import FilterDefinition, FilterError
+from monitor.filters.expressions import Expressions, Values
+from monitor.filters.line_buffer import LineBuffer
+
+
+class FilterStats(msgspec.Struct):
+    """What a filter counted; all are totals."""
+
+    candidates: int = 0
+    """Lines that were looked at closely."""
+    failures: int = 0
+    """Failures found."""
+    ignored: int = 0
+    """Lines that matched, but an ignoreregex too."""
+    unusable: int = 0
+    """Failures that name no address: a host name (names are never resolved) or what is none."""
+    misdated: int = 0
+    """Lines dated in the future, or long before they were written: taken as of now."""
+    outdated: int = 0
+    """Lines from before the start that are older than findtime: not counted."""
+    timeouts: int = 0
+    """Confirmations that were stopped because they took too long."""
+
+
+class Found(NamedTuple):
+    """A failure in a line: whose, as the line says it."""
+
+    expression: int
+    """Which failregex matched, from 0."""
+    host: str
+    is_name: bool
+    """Whether `host` is not an address but a name, which is never resolved."""
+    user: str
+    cidr: str | None
+    time_s: float | None
+    """What the line's date says; None if it has none that can be read."""
+
+
+class Ignored(NamedTuple):
+    """An ignoreregex matched."""
+
+    expression: int | None
+    """The failregex that matched before, if one did."""
+
+
+class Missed(NamedTuple):
+    """No failure: nothing matched, or what did only helps to understand other lines (NOFAIL)."""
+
+    expression: int | None = None
+
+
+_STILL_S = 60.0
+"""A line without a date happened when the last dated one did, if that is not longer ago."""
+
+Outcome = Found | Ignored | Missed
+_NOTHING = Missed()
+
+
+class _Hit(NamedTuple):
+    number: int
+    match: re.Match[str]
+    prefix: Values
+
+
+class LogFilter:
+    """A compiled filter with its memory; lines must come in the order of their log."""
+
+    def __init__(self, definition: FilterDefinition, timezone: datetime.tzinfo | None = None) -> None:
+        """Compile; FilterError says what is wrong. `timezone` is of dates that name none; None: the system's."""
+        self.definition = definition
+        self.stats = FilterStats()
+        self.expressions = Expressions(definition)
+        try:
+            self.dates = DateDetector(definition.datepattern, timezone=timezone)
+        except ValueError as error:
+            raise FilterError(f"filter {definition.name} ({definition.origin or 'built in'}): {error}") from error
+        self.connections = Connections()
+        self._last_s = float("-inf")
+        self._buffer = LineBuffer(definition.maxlines) if definition.maxlines > 1 else None
+        self.everything = range(len(self.expressions.fail))
+        """The numbers of all expressions, for lines about which nothing is known."""
+
+    def examine(self, line: str, candidates: Iterable[int], now_s: float, time_s: float | None = None) -> Outcome:
+        """Hold a line (without its newline) against those failregex that may match, in their order.
+
+        `now_s` is wall time, for dates without a year; `time_s` is the line's time where its source knows it: then the
+        line holds no date. TooSlow may be raised from within, by a Deadline; nothing was remembered then.
+        """
+        text = line + "\n"
+        if time_s is None:
+            if (dated := self.dates.find(line, now_s)) is not None:
+                text = f"{line[: dated.start]}{line[dated.end :]}\n"
+                time_s = dated.time_s
+            if time_s is not None:
+                self._last_s = time_s
+            elif self._last_s > now_s - _STILL_S:
+                time_s = self._last_s
+        if self._buffer:
+            text = self._buffer.add(text)
+        hit = self._search(text, candidates)
+        if not isinstance(hit, _Hit):
+            return hit
+        if self._buffer and self.expressions.is_ignored(self._buffer.take(hit.match)):
+            return Ignored(hit.number)
+        return self._conclude(hit, now_s, time_s)
+
+    def _search(self, text: str, candidates: Iterable[int]) -> _Hit | Ignored | Missed:
+        expressions = self.expressions
+        if expressions.ignores_early and expressions.is_ignored(text):
+            return Ignored(None)
+        prefix: Values = {}
+        if expressions.prefix:
+            split = expressions.prefix.split(text)
+            if split is None:
+                return _NOTHING
+            text, prefix = split
+        for number in candidates:
+            match = expressions.fail[number].pattern.search(text)
+            if match:
+                if expressions.ignore and not self._buffer and expressions.is_ignored(text):
+                    return Ignored(number)
+                return _Hit(number, match, prefix)
+        return _NOTHING
+
+    def _conclude(self, hit: _Hit, now_s: float, time_s: float | None) -> Outcome:
+        """Make out whose failure it is, if it is one."""
+        expression = self.expressions.fail[hit.number]
+        values = expression.values(hit.match)
+        if hit.prefix:
+            values = hit.prefix | values
+        identity = values.pop("mlfid", None) if expression.is_connected else None
+        if identity is not None:
+            merged = self.connections.merge(identity, values, time_s or now_s)
+            if merged is None:
+                return Missed(hit.number)
+            values = merged
+        elif values.get("nofail"):
+            return Missed(hit.number)
+        address = values.get("ip4") or values.get("ip6")
+        host = address or values.get("dns") or values.get("fid")
+        if not host:
+            if identity is not None:
+                self.connections.wait(identity)
+            return Missed(hit.number)
+        is_name = not address and host == values.get("dns")
+        return Found(hit.number, host, is_name, values.get("user") or "", values.get("cidr"), time_s)

@@ -1,0 +1,98 @@
+"""Finds the lines of a block that any of many expressions may match, in one pass over the block."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+try:
+    import hyperscan
+except ImportError:  # no wheel for this machine: every line is a candidate then, with the same result
+    hyperscan = None  # type: ignore[assignment]
+
+
+class Candidate(NamedTuple):
+    """A line (`data[start:end]`, without its newline) and the expressions that may match it, ascending; None: all."""
+
+    start: int
+    end: int
+    numbers: Sequence[int] | None
+
+
+class Scanner(Protocol):
+    """Finds candidates."""
+
+    def candidates(self, data: bytes) -> Iterator[Candidate]:
+        """Yield them in the order of the lines; `data` is whole lines."""
+        ...
+
+
+class EveryLine:
+    """Takes every line for a candidate of every expression."""
+
+    def candidates(self, data: bytes) -> Iterator[Candidate]:
+        """Yield every line."""
+        start = 0
+        while (end := data.find(b"\n", start)) >= 0:
+            yield Candidate(start, end, None)
+            start = end + 1
+
+
+class BlockScanner:
+    """Holds the text that each expression requires in one Hyperscan database."""
+
+    def __init__(self, fragments: Sequence[str]) -> None:
+        """Compile; `fragments` are by number of the expression (see `fragments.required`), none of them empty."""
+        by_text: dict[str, list[int]] = {}
+        for number, text in enumerate(fragments):
+            by_text.setdefault(text, []).append(number)
+        self._numbers = [tuple(numbers) for numbers in by_text.values()]
+        # `.*\n` makes it one match for each line, at its end, however often the text occurs.
+        self._database = _compile([f"{text}.*\\n".encode() for text in by_text])
+
+    def candidates(self, data: bytes) -> Iterator[Candidate]:
+        """Yield the lines that hold what some expression requires."""
+        hits: list[tuple[int, int]] = []
+        self._database.scan(data, match_event_handler=_collector(hits))
+        hits.sort()
+        index, count = 0, len(hits)
+        while index < count:
+            end, number = hits[index]
+            numbers = self._numbers[number]
+            index += 1
+            if index < count and hits[index][0] == end:
+                found = list(numbers)
+                while index < count and hits[index][0] == end:
+                    found += self._numbers[hits[index][1]]
+                    index += 1
+                numbers = tuple(sorted(found))
+            yield Candidate(data.rfind(b"\n", 0, end - 1) + 1, end - 1, numbers)
+
+
+def _collector(hits: list[tuple[int, int]]) -> Callable[..., None]:
+    append = hits.append
+
+    def collect(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
+        append((end, number))
+
+    return collect
+
+
+def is_available() -> bool:
+    """Whether Hyperscan is there."""
+    return hyperscan is not None
+
+
+def _compile(expressions: Sequence[bytes]) -> Any:
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(expressions=expressions, ids=list(range(len(expressions))), flags=0)
+    return database
+
+
+def can_search(fragment: str) -> bool:
+    """Whether Hyperscan takes what an expression requires; it refuses what is too large."""
+    if not fragment:
+        return False
+    try:
+        _compile([f"{fragment}.*\\n".encode()])
+    except hyperscan.error:
+        return False
+    return True

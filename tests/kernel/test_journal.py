@@ -1,0 +1,263 @@
+"""The journal source behind a real systemd-journald in a mount namespace of its own."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.model.logs import LogBlock
+from monitor.sources.journal import Journal
+from tests.support.daemon import wait_for
+from tests.support.journal import drain, text
+
+pytestmark = pytest.mark.kernel
+
+_JOURNALD = Path("/lib/systemd/systemd-journald")
+_SETTINGS = """[Journal]
+Storage=auto
+ReadKMsg=no
+Audit=no
+ForwardToWall=no
+RateLimitBurst=0
+"""
+# A journald of our own: its /run is empty but for the directory of the journal, which is the test's.
+_START = """
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /var/log
+mkdir -p /run/log/journal /run/systemd/journal
+mount --bind "$1" /run/log/journal
+mount --bind "$2" /etc/systemd/journald.conf
+exec "$3"
+"""
+_SEND = "import sys; from systemd import journal; [journal.send(text, **eval(sys.argv[1])) for text in sys.argv[2:]]"
+SSH = {"sshd": [["SYSLOG_IDENTIFIER=sshd"]]}
+
+
+class Journald:
+    """A private journald; it ends, with all its mounts, when its process ends."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory / "journal"
+        self.directory.mkdir()
+        settings = directory / "journald.conf"
+        settings.write_text(_SETTINGS)
+        self.process = subprocess.Popen(
+            [
+                *("unshare", "--mount", "--propagation", "private", "sh", "-ec"),
+                _START,
+                "sh",
+                self.directory,
+                settings,
+                _JOURNALD,
+            ],
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for(lambda: list(self.files()), "journald to write its first entry")
+        wait_for(self._is_listening, "journald to listen")
+
+    def files(self) -> Iterator[Path]:
+        """Return the journal's files."""
+        return self.directory.glob("*/*.journal")
+
+    def _is_listening(self) -> bool:
+        return self._run("test", "-S", "/run/systemd/journal/socket").returncode == 0
+
+    def _run(self, *command: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            ["nsenter", "-t", str(self.process.pid), "-m", *command], capture_output=True, check=False
+        )
+
+    def inside(self, script: str) -> subprocess.Popen[str]:
+        """Start a Python script that sees this journald's journal as the machine's."""
+        return subprocess.Popen(
+            ["nsenter", "-t", str(self.process.pid), "-m", sys.executable, "-c", script],
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def make_persistent(self) -> None:
+        """Have journald move its journal from /run to /var, where there was none before."""
+        assert self._run("mkdir", "/var/log/journal").returncode == 0
+        self.process.send_signal(signal.SIGUSR1)
+
+    def send(self, *messages: str, uid: int = 0, **fields: str) -> None:
+        """Write entries by the native protocol, under an account."""
+        command = ["setpriv", "--reuid", str(uid), "--clear-groups", "/usr/bin/python3", "-c", _SEND]
+        done = self._run(*command, repr({"SYSLOG_IDENTIFIER": "sshd"} | fields), *messages)
+        assert done.returncode == 0, done.stderr.decode()
+
+    def rotate(self) -> None:
+        """Have journald archive its files and begin new ones."""
+        before = set(self.files())
+        self.process.send_signal(signal.SIGUSR2)
+        wait_for(lambda: len(set(self.files()) - before) >= 1, "journald to rotate")
+
+    def vacuum(self, left: int) -> None:
+        """Delete all but the newest archived files."""
+        subprocess.run(
+            ["journalctl", "-q", "-D", next(self.files()).parent, f"--vacuum-files={left}"],
+            capture_output=True,
+            check=True,
+        )
+
+    def end(self) -> None:
+        """Stop it."""
+        self.process.terminate()
+        self.process.wait(20)
+
+
+@pytest.fixture
+def journald(tmp_path: Path) -> Iterator[Journald]:
+    """Run a journald that takes all it is sent."""
+    if not _JOURNALD.exists():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"cannot run in CI: needs {_JOURNALD}")
+        pytest.skip(f"needs {_JOURNALD}")
+    server = Journald(tmp_path)
+    yield server
+    server.end()
+
+
+def follow(source: Journal, enough: Callable[[list[LogBlock]], Any]) -> list[LogBlock]:
+    """Return the blocks read, woken by the descriptor alone, until there are enough."""
+    blocks = drain(source)
+    while not enough(blocks):
+        assert select.select([source.fileno()], [], [], 20)[0], "nothing woke the reader"
+        blocks += drain(source)
+    return blocks
+
+
+def descriptors() -> int:
+    """Return how many descriptors this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_root_is_trusted_and_a_user_s_imitation_is_not(journald: Journald) -> None:
+    """journald's own fields tell who wrote an entry; fields that a user adds in their name are dropped by it."""
+    source = Journal(SSH, directory=journald.directory)
+    journald.send("real")
+    journald.send("forged", uid=1000, SYSLOG_PID="1", _UID="0", _TRANSPORT="kernel", _SYSTEMD_UNIT="ssh.service")
+    trusted, forged = follow(source, lambda blocks: len(blocks) >= 2)
+    source.close()
+    assert (text([trusted]), trusted.is_trusted) == ([b"real"], True)
+    assert (text([forged]), forged.is_trusted) == ([b"forged"], False)
+    host = os.uname().nodename.encode()
+    assert trusted.data.startswith(host + b" sshd[")
+    assert abs(trusted.times_s[0] - trusted.read_s) < 60
+
+
+def test_nothing_is_lost_doubled_or_leaked_over_fifty_rotations(journald: Journald) -> None:
+    """Rotated and vacuumed again and again, the reader never goes silent, and holds no file that is gone."""
+    source = Journal(SSH, directory=journald.directory)
+    read: list[bytes] = []
+    counts = []
+    for number in range(50):
+        journald.send(f"before {number}")
+        journald.rotate()
+        journald.send(f"after {number}")
+        read += text(follow(source, lambda blocks: len(text(blocks)) >= 2))
+        if number % 5 == 4:
+            journald.vacuum(left=2)
+            wait_for(lambda: drain(source) == [] and not _deleted(), "deleted files to be closed")
+            counts.append(descriptors())
+    source.close()
+    assert read == [b"%s %d" % (word, number) for number in range(50) for word in (b"before", b"after")]
+    assert max(counts) == min(counts)
+    assert source.stats.invalidations >= 50
+    assert source.stats.lost == 0
+
+
+def _deleted() -> list[str]:
+    """Return the deleted journal files that this process holds open."""
+    names = []
+    for link in Path("/proc/self/fd").iterdir():
+        try:
+            name = str(link.readlink())
+        except OSError:
+            continue
+        if ".journal" in name and name.endswith("(deleted)"):
+            names.append(name)
+    return names
+
+
+def test_the_place_survives_rotation_and_vacuuming(journald: Journald) -> None:
+    """A second reader goes on where the first stopped, in an archived file; once that is vacuumed, a gap is told."""
+    first = Journal(SSH, directory=journald.directory)
+    journald.send("a")
+    assert text(follow(first, list)) == [b"a"]
+    cursor = first.cursor
+    first.close()
+    journald.send("b")
+    journald.rotate()
+    journald.send("c")
+    second = Journal(SSH, cursor=cursor, directory=journald.directory)
+    assert text(follow(second, lambda blocks: len(text(blocks)) >= 2)) == [b"b", b"c"]
+    second.close()
+    assert (second.stats.lost, second.notices) == (0, [])
+    journald.vacuum(left=1)
+    third = Journal(SSH, cursor=cursor, directory=journald.directory)
+    assert text(drain(third)) == [b"c"]
+    third.close()
+    assert third.stats.lost == 1
+    assert third.notices
+
+
+def test_an_idle_reader_costs_nothing(journald: Journald) -> None:
+    """Drained, the descriptor is silent, and a loop that waits for it needs no timeout."""
+    source = Journal(SSH, directory=journald.directory)
+    journald.send("a")
+    follow(source, list)
+    wait_for(lambda: not select.select([source.fileno()], [], [], 0)[0] or drain(source), "silence")
+    assert source.timeout_s is None
+    source.close()
+
+
+_FOLLOW = """
+import select
+from monitor.model.errors import TemporaryError
+from monitor.sources.journal import Journal
+
+def opened(cursor):
+    source = Journal({"sshd": [["SYSLOG_IDENTIFIER=sshd"]]}, cursor=cursor)
+    print("opened", flush=True)
+    return source
+
+source = opened("")
+while True:
+    try:
+        for block in source.read():
+            print(block.data.decode().split(": ")[1], end="", flush=True)
+    except TemporaryError as error:
+        source.close()
+        source = opened(source.cursor)
+        continue
+    if source.is_drained and not select.select([source.fileno()], [], [], 20)[0]:
+        break
+"""
+
+
+def test_a_journal_that_moves_to_the_disk_is_followed(journald: Journald) -> None:
+    """The machine's own journal is found; when it becomes persistent, the reader asks to be opened again, at its place.
+
+    libsystemd never looks into a directory that did not exist when it was opened.
+    """
+    reader = journald.inside(_FOLLOW)
+    assert reader.stdout
+    try:
+        assert reader.stdout.readline() == "opened\n"
+        journald.send("volatile")
+        assert reader.stdout.readline() == "volatile\n"
+        journald.make_persistent()
+        assert reader.stdout.readline() == "opened\n"
+        journald.send("persistent")
+        assert reader.stdout.readline() == "persistent\n"
+    finally:
+        reader.kill()
+        reader.communicate()

@@ -1,0 +1,111 @@
+"""What tests of intakes share: a source that is a pipe, and patience."""
+
+import asyncio
+import os
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from monitor.config.schema import Settings
+from monitor.daemon.intake import Intake, Process
+from monitor.daemon.saver import Saver
+
+BATCH = 10
+
+
+class PipeStats(msgspec.Struct):
+    """Totals as sources have them."""
+
+    records: int = 0
+    lost: int = 0
+    malformed: int = 0
+
+
+class Pipe:
+    """The reading end of a pipe: every byte is an event, a line's end an error, X a lost record."""
+
+    def __init__(self, descriptor: int, stats: PipeStats) -> None:
+        self.is_drained = False
+        self._descriptor = os.dup(descriptor)
+        self._stats = stats
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on."""
+        return self._descriptor
+
+    def close(self) -> None:
+        """Close this end."""
+        os.close(self._descriptor)
+
+    def read(self) -> list[str]:
+        """Return at most ten events."""
+        try:
+            data = os.read(self._descriptor, BATCH)
+        except BlockingIOError:
+            data = b""
+        self.is_drained = len(data) < BATCH
+        if b"\n" in data:
+            raise OSError(5, "Input/output error")
+        self._stats.records += len(data)
+        self._stats.lost += data.count(b"X")
+        return [chr(byte) for byte in data]
+
+
+class PipeIntake(Intake[Pipe]):
+    """Reads a pipe; its place is the number of events."""
+
+    name = "pipe"
+    title = "the pipe"
+    stats: PipeStats
+
+    def __init__(self, saver: Saver, process: Process) -> None:
+        super().__init__(saver, process, PipeStats())
+        self._read_end, self.write_end = os.pipe2(os.O_NONBLOCK)
+        self.missing: Exception | None = None
+        self.place = 0
+
+    is_wanted = True
+
+    def write(self, text: str) -> None:
+        """Have something to read."""
+        os.write(self.write_end, text.encode())
+
+    def end(self) -> None:
+        """Close all that is open."""
+        self.close()
+        os.close(self._read_end)
+        os.close(self.write_end)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Open again."""
+        self._renew()
+
+    def _make(self) -> Pipe:
+        if self.missing:
+            raise self.missing
+        return Pipe(self._read_end, self.stats)
+
+    def _take(self, source: Pipe) -> None:
+        self._process(source.read())
+
+    def _recall_place(self) -> None:
+        place = self._saved_places().get(self.name)
+        self.place = int(place.position) if place else 0
+
+    def _save_place(self) -> None:
+        if self.stats.records > self.place:
+            self.place = self.stats.records
+            self._saver.set_cursor(self.name, "", self.place)
+
+    def _explain_loss(self) -> str:
+        return f"{self.stats.lost} records are lost"
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop turn until a condition holds."""
+    for _ in range(10_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    pytest.fail("it does not come to that")

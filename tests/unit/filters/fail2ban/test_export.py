@@ -1,0 +1,113 @@
+"""The export: what is written is a configuration that the project itself accepts and that says the same."""
+
+from pathlib import Path
+
+import yaml
+
+from monitor.config.load import load
+from monitor.config.logs import Failures
+from monitor.filters.fail2ban.export import to_yaml
+from monitor.filters.library import load_filter
+from monitor.model.addresses import parse_network
+from tests.unit.filters.fail2ban.support import jails_of
+
+
+def exported(directory: Path, jail_conf: str) -> tuple[str, dict[str, Failures]]:
+    """Export a jail.conf; returns the text, and the detectors that our own configuration makes of it."""
+    text = to_yaml(jails_of(directory, {"jail.conf": jail_conf}))
+    path = directory / "nodewarden.yaml"
+    path.write_text(text)
+    detectors = load(path).settings.detectors.failures
+    return text, {name: detector for name, detector in detectors.items() if name != "sshd"}
+
+
+def test_a_jail_becomes_a_detector(tmp_path: Path) -> None:
+    """Every setting of a jail is a setting of the detector, and the filter named there is the jail's."""
+    text, found = exported(
+        tmp_path,
+        "[DEFAULT]\nignoreip = 127.0.0.1/8 ::1 10.1.2.3/8\n[web]\nenabled = true\nfilter = demo[mode=aggressive]\n"
+        "logpath = /var/log/a*.log\n  /var/log/b tail\nmaxretry = 4\nfindtime = 90\nbantime = 2w\nlogtimezone = CEST\n"
+        "usedns = no\n",
+    )
+    assert found == {
+        "web": Failures(
+            filter=f"{tmp_path}/filter.d/demo.conf[mode=aggressive]",
+            files=("/var/log/a*.log", "/var/log/b"),
+            journalmatch=("_COMM=demo",),
+            timezone="UTC+02:00",
+            maxretry=4,
+            findtime_s=90.0,
+            bantime_s=1_209_600.0,
+        )
+    }
+    assert load_filter(found["web"].filter).failregex == ("^bad <HOST>$", "^very bad <HOST>$")
+    assert yaml.safe_load(text)["bans"]["allowlist"] == ["127.0.0.0/8", "::1", "10.0.0.0/8"]
+    assert load(tmp_path / "nodewarden.yaml").settings.bans.allowlist[1] == parse_network("::1")
+    assert "backend: auto\n      files: [/var/log/a*.log, /var/log/b]\n" in text
+
+
+def test_places_follow_the_backend(tmp_path: Path) -> None:
+    """The journal is read without files, files without a journalmatch."""
+    _, found = exported(
+        tmp_path,
+        "[DEFAULT]\nenabled = true\nfilter = demo\nlogpath = /l\n[one]\nbackend = systemd\n[two]\nbackend = polling\n",
+    )
+    assert (found["one"].files, found["one"].journalmatch) == ((), ("_COMM=demo",))
+    assert (found["two"].files, found["two"].journalmatch) == (("/l",), ())
+
+
+def test_what_is_lost_is_a_comment(tmp_path: Path) -> None:
+    """Faults, notes, own expressions, names in ignoreip and relative paths each leave a line; equal ones are one."""
+    text, found = exported(
+        tmp_path,
+        "[DEFAULT]\nenabled = true\nfilter = demo\nlogpath = /l\nignoreip = ::1 gw.example\n[one]\n[two]\n"
+        "failregex = ^x <HOST>\n[three]\nfilter = gone\n[four]\nlogpath = rel\nignoreip = ::1 192.0.2.1\n"
+        "bantime = 3y\nfindtime = 2w\nmaxretry = 20000\nlogtimezone = Mars\n[unknown]\nenabled = %(gone)s\n",
+    )
+    assert set(found) == {"one", "two", "four"}
+    comments = [line for line in text.splitlines() if line.startswith("#")]
+    assert [line for line in comments if "never resolved" in line] == [
+        "# one, two, four: names in the log are never resolved (usedns)"
+    ]
+    for jail, words in (
+        ("two", "own failregex"),
+        ("three", "left out: .*gone"),
+        ("four", "no absolute paths"),
+        ("four", "192.0.2.1"),
+        ("four", "365 days"),
+        ("four", "findtime is cut"),
+        ("four", "maxretry is cut"),
+        ("four", "logtimezone Mars"),
+        ("fail2ban", "gw.example"),
+        ("fail2ban", "jail.conf"),
+    ):
+        wanted = words.split(".*")
+        assert any(line.startswith(f"# {jail}: ") and all(word in line for word in wanted) for line in comments), words
+
+
+def test_names_that_a_detector_cannot_have(tmp_path: Path) -> None:
+    """Odd, long and reserved names are changed, stay distinct, and a comment says so."""
+    names = ["a b", "a:b", "x" * 40, "x" * 41, "recidive", "port_scan"]
+    sections = "".join(f"[{name}]\n" for name in names)
+    text, found = exported(tmp_path, f"[DEFAULT]\nenabled = true\nfilter = demo\nlogpath = /l\n{sections}")
+    assert list(found) == ["a-b", "a-b-2", "x" * 32, "x" * 30 + "-2", "recidive-2", "port_scan-2"]
+    assert text.count(" here\n") == len(names)
+
+
+def test_hostile_text_stays_text(tmp_path: Path) -> None:
+    """Nothing in a jail breaks out of its comment or its value."""
+    text, found = exported(
+        tmp_path,
+        "[DEFAULT]\nenabled = true\nfilter = demo\n[a]\nlogpath = /l: [x, # y\n  /m'\"&\n  /\x1b[31m\n"
+        "[b]\nlogpath = /l\naction = x\n   \x85bans:\n   evil\u2028detectors: {}\n",
+    )
+    assert found["a"].files == ("/l: [x, # y", "/m'\"&")
+    assert set(yaml.safe_load(text)) == {"detectors"}
+    assert set(found) == {"a", "b"}
+
+
+def test_nothing_to_export(tmp_path: Path) -> None:
+    """Without an enabled jail there are only comments."""
+    text, found = exported(tmp_path, "[a]\nenabled = false\n")
+    assert found == {}
+    assert yaml.safe_load(text) is None
