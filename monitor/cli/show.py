@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -26,6 +26,16 @@ def duration(seconds: float) -> str:
 def moment(time_s: float) -> str:
     """Write a time of the wall clock, local, to the millisecond."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_s)) + f".{int(time_s % 1 * 1000):03d}"
+
+
+def counts(of: Mapping[str, int]) -> str:
+    """Write what happened at all: `3 foreign, 1 cut`."""
+    return ", ".join(f"{count} {word}" for word, count in of.items() if count)
+
+
+def first(texts: Sequence[str]) -> str:
+    """Write the first of several, and how many there are beside it."""
+    return "".join(texts[:1]) + (f" and {len(texts) - 1} more" if len(texts) > 1 else "")
 
 
 def as_json(result: Any) -> None:

@@ -8,6 +8,10 @@ from monitor.cli import show
 from monitor.cli.target import Target
 from monitor.control.protocol import Status, Why
 
+_MAX_NOTICES = 10
+_ODDITIES = ("ignored", "unusable", "misdated", "outdated", "timeouts")
+"""What a filter counts that is worth a word only where it happened."""
+
 
 @click.command()
 @show.json_option
@@ -32,14 +36,12 @@ def status(target: Target, is_json: bool) -> None:
 
 
 def _sections(result: dict[str, Any]) -> None:
-    """Print sources, detectors, what was stopped and how much is allowed."""
+    """Print sources, filters, detectors, what was stopped, how much is allowed, and what else should be known."""
     click.echo()
-    columns = ("SOURCE", "STATE", "RECORDS", "PACKETS", "LOST", "MALFORMED", "LAG")
-    keys = ("name", "state", "records", "packets", "lost", "malformed")
-    show.table(
-        columns,
-        [(*(str(source[key]) for key in keys), f"{source['lag_s'] * 1000:.1f} ms") for source in result["sources"]],
-    )
+    _sources(result["sources"])
+    if result["filters"]:
+        click.echo()
+        _filters(result["filters"])
     click.echo()
     show.table(
         ("DETECTOR", "MODE", "FIRES AT", "BANTIME", "ALERTS", "WINDOW"),
@@ -60,6 +62,44 @@ def _sections(result: dict[str, Any]) -> None:
     for name, drop in stopped.items():
         click.echo(f"{name} stopped {drop['packets']} packets, {drop['bytes']} bytes")
     click.echo(f"{result['allowlist']} networks are never banned (`nodewarden allow list` names them)")
+    notices = result["notices"]
+    for notice in notices[:_MAX_NOTICES]:
+        click.echo(f"note: {notice}")
+    if len(notices) > _MAX_NOTICES:
+        click.echo(f"{len(notices) - _MAX_NOTICES} more notes: see `nodewarden status --json`")
+
+
+def _sources(sources: list[dict[str, Any]]) -> None:
+    keys = ("name", "state", "records", "events", "lost", "malformed")
+    show.table(
+        ("SOURCE", "STATE", "RECORDS", "EVENTS", "LOST", "MALFORMED", "LAG", "ALSO"),
+        [
+            (
+                *(str(source[key]) for key in keys),
+                "" if source["lag_s"] is None else f"{source['lag_s'] * 1000:.1f} ms",
+                show.counts(source["other"]),
+            )
+            for source in sources
+        ],
+    )
+
+
+def _filters(filters: list[dict[str, Any]]) -> None:
+    show.table(
+        ("FILTER OF", "FILTER", "STATE", "READS", "CANDIDATES", "FAILURES", "ALSO"),
+        [
+            (
+                one["detector"],
+                one["filter"],
+                one["state"],
+                show.first(one["reads"]),
+                str(one["candidates"]),
+                str(one["failures"]),
+                show.counts({key: one[key] for key in _ODDITIES}),
+            )
+            for one in filters
+        ],
+    )
 
 
 @click.command()

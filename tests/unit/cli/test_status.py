@@ -1,0 +1,87 @@
+"""What `nodewarden status` shows."""
+
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from monitor.cli.status import status
+from monitor.control.protocol import Request
+
+_SOURCE = {"trouble": "", "records": 0, "events": 0, "lost": 0, "malformed": 0, "lag_s": None, "other": {}}
+_FILTER = {"origin": "", "state": "up", "trouble": "", "candidates": 0, "failures": 0}
+_ODD = dict.fromkeys(("ignored", "unusable", "misdated", "outdated", "timeouts"), 0)
+
+
+class Answer:
+    """Stands where the daemon's socket would be."""
+
+    def __init__(self, **more: Any) -> None:
+        self.result = {
+            "version": "1",
+            "problems": [],
+            "notices": [],
+            "uptime_s": 90.0,
+            "configuration": "/etc/nodewarden/nodewarden.yaml",
+            "metrics": None,
+            "sources": [],
+            "filters": [],
+            "detectors": [],
+            "bans": {"ban": 0, "shun": 0, "observed": 0},
+            "allowlist": 1,
+            "dropped": {},
+            "table": "not set up",
+        } | more
+
+    def ask(self, request: Request) -> Any:
+        """Answer a request."""
+        return self.result
+
+
+def shown(**more: Any) -> list[str]:
+    """Return the lines of the screen."""
+    done = CliRunner().invoke(status, obj=Answer(**more), catch_exceptions=False)
+    assert done.exit_code == 0
+    return [" ".join(line.split()) for line in done.output.splitlines()]
+
+
+def test_all_sources_are_listed() -> None:
+    """One line each: how it is, what it read; what need not happen is named only where it did."""
+    kernel = {"name": "kernel_log", "state": "up", "records": 70, "events": 60, "lag_s": 0.0021}
+    lines = shown(
+        sources=[
+            _SOURCE | kernel | {"other": {"foreign": 12, "excluded": 0, "overruns": 1}},
+            _SOURCE | {"name": "journal", "state": "down", "trouble": "there is no journal"},
+            _SOURCE | {"name": "files", "state": "waiting for files"},
+        ]
+    )
+    start = lines.index("SOURCE STATE RECORDS EVENTS LOST MALFORMED LAG ALSO")
+    assert lines[start + 1 : start + 4] == [
+        "kernel_log up 70 60 0 0 2.1 ms 12 foreign, 1 overruns",
+        "journal down 0 0 0 0",
+        "files waiting for files 0 0 0 0",
+    ]
+
+
+def test_a_dozen_filters_are_a_dozen_lines() -> None:
+    """Each says what it reads, however many files those are, and what it found."""
+    one = _FILTER | _ODD | {"filter": "nginx", "reads": ["/a", "/b", "/c"], "candidates": 9, "failures": 5}
+    journal = _FILTER | _ODD | {"detector": "sshd", "filter": "sshd", "reads": ["journal"], "ignored": 2, "timeouts": 1}
+    down = _FILTER | _ODD | {"detector": "mine", "filter": "", "state": "down", "reads": [], "trouble": "no such file"}
+    lines = shown(filters=[*(one | {"detector": f"web{number}"} for number in range(10)), journal, down])
+    start = lines.index("FILTER OF FILTER STATE READS CANDIDATES FAILURES ALSO")
+    assert lines[start + 1] == "web0 nginx up /a and 2 more 9 5"
+    assert lines[start + 11 : start + 14] == ["sshd sshd up journal 0 0 2 ignored, 1 timeouts", "mine down 0 0", ""]
+
+
+@pytest.mark.parametrize(("count", "last"), [(10, "note: 9"), (12, "2 more notes: see `nodewarden status --json`")])
+def test_notes_stand_at_the_end_and_do_not_flood(count: int, last: str) -> None:
+    """At most ten are printed."""
+    lines = shown(notices=[str(number) for number in range(count)])
+    assert sum(line.startswith("note: ") for line in lines) == 10
+    assert lines[-1] == last
+
+
+def test_without_filters_there_is_no_table_of_them() -> None:
+    """Nobody who reads no logs sees an empty table."""
+    assert not any(line.startswith("FILTER") for line in shown())
