@@ -98,6 +98,30 @@ class DateDetector:
         """The template used last, as a `datepattern` would write it; empty before any matched."""
         return self._last.template.name if self._last else ""
 
+    @property
+    def fixed_template(self) -> Template | None:
+        """The template used last, if it can match at a line's first character only."""
+        return self._direct[0].template if self._direct else None
+
+    def known_s(self, match: Match[str], now_s: float) -> float | None:
+        """Return what a date says that was found before, in seconds since the epoch; None: `find` has to find it.
+
+        `match` is of an expression that begins with `fixed_template`'s, whose groups keep their numbers.
+        """
+        if self._direct is None or not self._from_s <= now_s < self._until_s:
+            return None
+        place = self._direct[0]
+        key = match[1]
+        if (fraction := place.template.fraction) and (dot := match.start(fraction)) >= 0:
+            start = match.start(1)
+            key = key[: dot - start] + key[match.end(fraction) - start :]
+        dated = place.known.get(key)
+        if dated is None:
+            return None
+        place.hits += 1
+        place.used_s = now_s
+        return dated.time_s
+
     def find(self, line: str, now_s: float) -> Dated | None:
         """Find the date in a line without its newline; None if no template matches. Never raises.
 

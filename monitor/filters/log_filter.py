@@ -2,7 +2,7 @@
 
 import datetime
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -10,7 +10,8 @@ import msgspec
 from monitor.filters.connections import Connections
 from monitor.filters.dates import DateDetector
 from monitor.filters.definition import FilterDefinition, FilterError
-from monitor.filters.expressions import Expressions, Values
+from monitor.filters.expressions import Expression, Expressions, Values
+from monitor.filters.fusion import Fusion
 from monitor.filters.line_buffer import LineBuffer
 
 
@@ -69,6 +70,7 @@ _NOTHING = Missed()
 
 class _Hit(NamedTuple):
     number: int
+    expression: Expression
     match: re.Match[str]
     prefix: Values
 
@@ -88,19 +90,44 @@ class LogFilter:
         self.connections = Connections()
         self._last_s = float("-inf")
         self._buffer = LineBuffer(definition.maxlines) if definition.maxlines > 1 else None
+        self._fusion = Fusion(self.expressions) if self._buffer is None else None
         self.everything = range(len(self.expressions.fail))
         """The numbers of all expressions, for lines about which nothing is known."""
 
-    def examine(self, line: str, candidates: Iterable[int], now_s: float, time_s: float | None = None) -> Outcome:
-        """Hold a line (without its newline) against those failregex that may match, in their order.
+    def examine(self, text: str, candidates: Sequence[int], now_s: float, time_s: float | None = None) -> Outcome:
+        """Hold a line (with its newline) against those failregex that may match, at least one, in their order.
 
         `now_s` is wall time, for dates without a year; `time_s` is the line's time where its source knows it: then the
         line holds no date. TooSlow may be raised from within, by a Deadline; nothing was remembered then.
         """
-        text = line + "\n"
+        outcome = self._examine_at_once(text, candidates[0], now_s, time_s)
+        return self._examine_by_steps(text, candidates, now_s, time_s) if outcome is None else outcome
+
+    def _examine_at_once(self, text: str, number: int, now_s: float, time_s: float | None) -> Outcome | None:
+        """Try date, prefix and the first candidate as one expression; None: it takes the single steps to know."""
+        if self._fusion is None:
+            return None
+        if time_s is not None:
+            fused = self._fusion.plain(number)
+        elif template := self.dates.fixed_template:
+            fused = self._fusion.dated(number, template)
+        else:
+            return None
+        if fused is None or (match := fused.pattern.match(text)) is None:
+            return None
         if time_s is None:
-            if (dated := self.dates.find(line, now_s)) is not None:
-                text = f"{line[: dated.start]}{line[dated.end :]}\n"
+            time_s = self.dates.known_s(match, now_s)
+            if time_s is None:
+                return None
+            self._last_s = time_s
+        return self._conclude(number, fused.values(match), fused.is_connected, now_s, time_s)
+
+    def _examine_by_steps(
+        self, text: str, candidates: Sequence[int], now_s: float, time_s: float | None
+    ) -> Outcome:
+        if time_s is None:
+            if (dated := self.dates.find(text[:-1], now_s)) is not None:
+                text = text[: dated.start] + text[dated.end :]
                 time_s = dated.time_s
             if time_s is not None:
                 self._last_s = time_s
@@ -113,9 +140,12 @@ class LogFilter:
             return hit
         if self._buffer and self.expressions.is_ignored(self._buffer.take(hit.match)):
             return Ignored(hit.number)
-        return self._conclude(hit, now_s, time_s)
+        values = hit.expression.values(hit.match)
+        if hit.prefix:
+            values = hit.prefix | values
+        return self._conclude(hit.number, values, hit.expression.is_connected, now_s, time_s)
 
-    def _search(self, text: str, candidates: Iterable[int]) -> _Hit | Ignored | Missed:
+    def _search(self, text: str, candidates: Sequence[int]) -> _Hit | Ignored | Missed:
         expressions = self.expressions
         if expressions.ignores_early and expressions.is_ignored(text):
             return Ignored(None)
@@ -126,32 +156,29 @@ class LogFilter:
                 return _NOTHING
             text, prefix = split
         for number in candidates:
-            match = expressions.fail[number].pattern.search(text)
+            expression = expressions.fail[number]
+            match = expression.pattern.search(text)
             if match:
                 if expressions.ignore and not self._buffer and expressions.is_ignored(text):
                     return Ignored(number)
-                return _Hit(number, match, prefix)
+                return _Hit(number, expression, match, prefix)
         return _NOTHING
 
-    def _conclude(self, hit: _Hit, now_s: float, time_s: float | None) -> Outcome:
+    def _conclude(self, number: int, values: Values, is_connected: bool, now_s: float, time_s: float | None) -> Outcome:  # noqa: FBT001
         """Make out whose failure it is, if it is one."""
-        expression = self.expressions.fail[hit.number]
-        values = expression.values(hit.match)
-        if hit.prefix:
-            values = hit.prefix | values
-        identity = values.pop("mlfid", None) if expression.is_connected else None
+        identity = values.pop("mlfid", None) if is_connected else None
         if identity is not None:
             merged = self.connections.merge(identity, values, time_s or now_s)
             if merged is None:
-                return Missed(hit.number)
+                return Missed(number)
             values = merged
         elif values.get("nofail"):
-            return Missed(hit.number)
+            return Missed(number)
         address = values.get("ip4") or values.get("ip6")
         host = address or values.get("dns") or values.get("fid")
         if not host:
             if identity is not None:
                 self.connections.wait(identity)
-            return Missed(hit.number)
+            return Missed(number)
         is_name = not address and host == values.get("dns")
-        return Found(hit.number, host, is_name, values.get("user") or "", values.get("cidr"), time_s)
+        return Found(number, host, is_name, values.get("user") or "", values.get("cidr"), time_s)

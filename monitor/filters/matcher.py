@@ -175,7 +175,7 @@ def _lines(scanner: Scanner, block: LogBlock) -> Iterator[tuple[str, float | Non
             line_number += data.count(b"\n", seen, start)
             seen = start
             time_s = times_s[line_number]
-        yield data[start:end].decode(errors="replace"), time_s, numbers
+        yield data[start : end + 1].decode(errors="replace"), time_s, numbers
 
 
 def _shared_out(group: _Group, numbers: Sequence[int] | None) -> Iterator[tuple[tuple[str, LogFilter], Sequence[int]]]:

@@ -87,7 +87,7 @@ def _of_filter(directory: Path, name: str) -> Iterator[Verdict]:
 def _fault(log_filter: LogFilter, sample: Sample) -> str:
     """Say how the verdict differs from the expected one; empty: it does not."""
     expected = sample.expected
-    outcome = log_filter.examine(sample.line, log_filter.everything, _NOW_S, _NOW_S if sample.is_journal else None)
+    outcome = log_filter.examine(f"{sample.line}\n", log_filter.everything, _NOW_S, _NOW_S if sample.is_journal else None)
     if isinstance(outcome, Found) != bool(expected.get("match", False)):
         return f"{outcome} but expected {dict(expected)}"
     if not isinstance(outcome, Found):

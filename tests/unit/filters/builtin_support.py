@@ -122,7 +122,7 @@ def hits() -> list[tuple[str, str, str]]:
     for reference, sample in CASES:
         log_filter = LogFilter(definition_of(reference), datetime.UTC)
         for line in sample.text:
-            outcome = log_filter.examine(line, log_filter.everything, NOW_S)
+            outcome = log_filter.examine(f"{line}\n", log_filter.everything, NOW_S)
             if isinstance(outcome, (Found, Missed)) and outcome.expression is not None:
                 found.append((reference, definition_of(reference).failregex[outcome.expression], line))
     return found
