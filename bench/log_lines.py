@@ -9,9 +9,10 @@ _SECOND_LINES = 200
 
 
 def attack_lines(lines: int, start_s: float) -> Iterator[str]:
-    """Yield what sshd logs of connections that guess passwords: 55 % of the lines are failures to fail2ban-regex.
+    """Yield what sshd (LogLevel VERBOSE) logs of a brute force with several attempts in each connection.
 
-    Each of 5,000 addresses comes back again and again, with a name that exists or not, and tries once or twice.
+    Each of 5,000 addresses comes back again and again, with a name that exists or not; fail2ban-regex says that 55 % of
+    the lines are failures.
     """
     return islice(_dated(_connections(), start_s), lines)
 
@@ -29,44 +30,37 @@ def _dated(messages: Iterator[str], start_s: float) -> Iterator[str]:
 
 
 def _connections() -> Iterator[str]:
-    for number, kind in zip(count(), cycle((_unknown, _known, _known_twice, _dropped)), strict=False):
+    for number, kind in zip(count(), cycle((_unknown, _known)), strict=False):
         pid = 1000 + number % 30000
         address = f"198.18.{number % 5000 >> 8}.{number % 5000 & 255}"
-        for message in kind(f"user{number % 997}", address, 1024 + number % 60000):
+        for message in kind(f"user{number % 997}", f"{address} port {1024 + number % 60000}", address):
             yield f"sshd[{pid}]: {message}"
 
 
-def _unknown(user: str, address: str, port: int) -> tuple[str, ...]:
+def _unknown(user: str, end: str, address: str) -> tuple[str, ...]:
     return (
-        f"Invalid user {user} from {address} port {port}",
+        f'Connection from {end} on 192.0.2.1 port 22 rdomain ""',
+        f"Invalid user {user} from {end}",
         "pam_unix(sshd:auth): check pass; user unknown",
         f"pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost={address}",
-        f"Failed password for invalid user {user} from {address} port {port} ssh2",
-        f"Received disconnect from {address} port {port}:11: Bye Bye [preauth]",
-        f"Disconnected from invalid user {user} {address} port {port} [preauth]",
+        f"Failed password for invalid user {user} from {end} ssh2",
+        "pam_unix(sshd:auth): check pass; user unknown",
+        f"Failed password for invalid user {user} from {end} ssh2",
+        "pam_unix(sshd:auth): check pass; user unknown",
+        f"Failed password for invalid user {user} from {end} ssh2",
+        f"Connection closed by invalid user {user} {end} [preauth]",
     )
 
 
-def _known(_user: str, address: str, port: int) -> tuple[str, ...]:
+def _known(_user: str, end: str, address: str) -> tuple[str, ...]:
+    attempt = f"Failed password for root from {end} ssh2"
     return (
+        f'Connection from {end} on 192.0.2.1 port 22 rdomain ""',
         f"pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost={address}  user=root",
-        f"Failed password for root from {address} port {port} ssh2",
-        f"Connection closed by authenticating user root {address} port {port} [preauth]",
-    )
-
-
-def _known_twice(_user: str, address: str, port: int) -> tuple[str, ...]:
-    return (
-        f"Failed password for root from {address} port {port} ssh2",
-        f"Failed password for root from {address} port {port} ssh2",
-        f"Connection reset by authenticating user root {address} port {port} [preauth]",
-    )
-
-
-def _dropped(_user: str, address: str, port: int) -> tuple[str, ...]:
-    return (
-        f"error: kex_exchange_identification: Connection closed by remote host {address}",
-        f"error: maximum authentication attempts exceeded for root from {address} port {port} ssh2 [preauth]",
+        *(attempt,) * 5,
+        f"error: maximum authentication attempts exceeded for root from {end} ssh2 [preauth]",
+        f"Disconnecting authenticating user root {end}: Too many authentication failures [preauth]",
+        f"PAM 4 more authentication failures; logname= uid=0 euid=0 tty=ssh ruser= rhost={address}  user=root",
     )
 
 

@@ -1,12 +1,11 @@
 """What sources of log text share: filters look through what they read, a little at a time."""
 
+import math
 import time
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from monitor.daemon.intake import Intake, Process, SourceT
 from monitor.daemon.log_scan import LogScan
@@ -15,11 +14,11 @@ from monitor.metrics.exporter import Sample
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
 
+if TYPE_CHECKING:
+    from monitor.filters.scan import Scan
+
 _TURN_S = 0.05
-# Should an expression take its longest on every line: the watchdog does not bite, and then commands are answered again.
-_PIECE_BYTES = 4096
-_SLOW_S = 1.0
-_SMALL_BYTES = 256
+"""How long lines are looked through before others have their turn, should expressions take their longest on them."""
 
 
 class LogIntake(Intake[SourceT]):
@@ -29,7 +28,7 @@ class LogIntake(Intake[SourceT]):
         """Nothing is opened yet; `scan` says what is to be read, and finds failures in it."""
         super().__init__(saver, process, stats)
         self._scan = scan
-        self._waiting: deque[LogBlock] = deque()
+        self._waiting: deque[tuple[LogBlock, Scan]] = deque()
         """What was read and not yet looked through: one batch at most."""
         self._events = 0
         self._lag_s: float | None = None
@@ -55,16 +54,20 @@ class LogIntake(Intake[SourceT]):
     def _take(self, source: SourceT) -> None:
         """Look through what was read until the turn is over; read more when there is nothing left."""
         if not self._waiting:
-            self._waiting.extend(piece for block in self._read(source) for piece in pieces(block, _PIECE_BYTES))
-        began_s = time.monotonic()
+            self._waiting.extend(
+                (block, scan) for block in self._read(source) if (scan := self._scan.begin(block)) is not None
+            )
+        self._look_through(time.monotonic() + _TURN_S)
+
+    def _look_through(self, until_s: float) -> None:
+        """Hand on the failures in what was read, until it is `until_s` or nothing is left."""
         while self._waiting:
-            self._process(self._failures(self._waiting.popleft()))
-            if (took_s := time.monotonic() - began_s) >= _TURN_S:
-                break
-        else:
-            return
-        if took_s > _SLOW_S:
-            self._waiting = deque(small for piece in self._waiting for small in pieces(piece, _SMALL_BYTES))
+            block, scan = self._waiting.popleft()
+            self._process(self._failures(block, scan, until_s))
+            if scan.has_more:
+                self._waiting.appendleft((block, scan))
+            if time.monotonic() >= until_s:
+                return
 
     def _has_more(self, source: SourceT) -> bool:
         return bool(self._waiting) or super()._has_more(source)
@@ -75,26 +78,13 @@ class LogIntake(Intake[SourceT]):
 
     def _settle(self) -> None:
         """Look through all that was read: what is read again would count twice."""
-        while self._waiting:
-            self._process(self._failures(self._waiting.popleft()))
+        self._look_through(math.inf)
         super()._settle()
 
-    def _failures(self, block: LogBlock) -> Iterator[AuthFailure]:
+    def _failures(self, block: LogBlock, scan: "Scan", until_s: float) -> Iterator[AuthFailure]:
         """Look for failures when asked for the first, so that a fault is caught there and costs this block only."""
-        events = self._scan.scan(block)
+        events = scan.run(until_s)
         self._events += len(events)
         if events and block.is_live:
             self._lag_s = max(0.0, block.read_s - events[-1].time_s)
         yield from events
-
-
-def pieces(block: LogBlock, longest_bytes: int) -> Iterator[LogBlock]:
-    """Split a block into blocks of whole lines, none longer than this unless a line is."""
-    data = block.data
-    start = line = 0
-    while start < len(data):
-        end = data.rfind(b"\n", start, start + longest_bytes) + 1 or data.find(b"\n", start) + 1 or len(data)
-        part = data[start:end]
-        count = part.count(b"\n") if block.times_s else 0
-        yield msgspec.structs.replace(block, data=part, times_s=block.times_s[line : line + count])
-        start, line = end, line + count

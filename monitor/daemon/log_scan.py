@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from monitor.daemon.log_filters import LogFilters
 from monitor.filters.definition import FilterDefinition
 from monitor.metrics.exporter import Sample
-from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
 
 if TYPE_CHECKING:
     from monitor.filters.matcher import LogMatcher
+    from monitor.filters.scan import Scan
 
 _log = logging.getLogger(__name__)
 _FROM_FAIL2BAN = "from_fail2ban"
@@ -61,9 +61,9 @@ class LogScan:
         self.journal = {name: where for name, where in filters.journal.items() if name not in self.faults}
         self._notes = list(filters.notes)
 
-    def scan(self, block: LogBlock) -> list[AuthFailure]:
-        """Return the failures in a block, in the order of its lines."""
-        return self._matcher.scan(block) if self._matcher else []
+    def begin(self, block: LogBlock) -> "Scan | None":
+        """Begin to look for the failures in a block; None where no filter is at work."""
+        return self._matcher.begin(block) if self._matcher else None
 
     @property
     def notices(self) -> list[str]:

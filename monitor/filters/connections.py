@@ -6,19 +6,33 @@ from monitor.filters.expressions import Values
 
 _MAX_CONNECTIONS = 4096
 _MAX_AGE_S = 300.0
-_MAX_USERS = 16
 
 
 class _Connection:
     """What the lines of one connection have said so far."""
 
-    __slots__ = ("is_gained", "is_nofail", "is_pending", "seen_s", "users", "values")
+    __slots__ = ("has_more_users", "is_pending", "seen_s", "user", "values")
 
     def __init__(self, seen_s: float) -> None:
         self.values: Values = {}
-        self.users: set[str] = set()
-        self.is_nofail = self.is_gained = self.is_pending = False
+        self.user: str | None = None
+        """The first user name that was tried."""
+        self.has_more_users = False
+        self.is_pending = False
+        """Whether it failed already, but from where is not known yet."""
         self.seen_s = seen_s
+
+    def learn(self, values: Values, now_s: float) -> None:
+        self.seen_s = now_s
+        if user := values.get("user"):
+            if self.user is None:
+                self.user = user
+            elif self.user != user:
+                self.has_more_users = True
+        known = self.values
+        for name, value in values.items():
+            if value is not None:
+                known[name] = value
 
 
 class Connections:
@@ -43,9 +57,10 @@ class Connections:
         A line that only helps (NOFAIL) is none, unless failures without an address are pending or a second user name
         was tried; nor is a login that succeeded (MLFGAINED), which settles what is pending.
         """
-        is_gained = bool(values.pop("mlfgained", None))
-        is_nofail = bool(values.pop("nofail", None)) or is_gained
-        is_last = bool(values.pop("mlfforget", None))
+        pop = values.pop
+        is_gained = bool(pop("mlfgained", None))
+        is_nofail = bool(pop("nofail", None)) or is_gained
+        is_last = bool(pop("mlfforget", None))
         connection = self._get(identity, now_s)
         if connection is None:
             connection = _Connection(now_s)
@@ -53,14 +68,10 @@ class Connections:
                 self._put(identity, connection)
         elif is_last:
             del self._known[identity]
-        connection.seen_s = now_s
-        if is_gained:
-            connection.is_pending = False
-        if (user := values.get("user")) and len(connection.users) < _MAX_USERS:
-            connection.users.add(user)
-        connection.values.update((name, value) for name, value in values.items() if value is not None)
-        was_pending, connection.is_pending = connection.is_pending, False
-        if is_nofail and not was_pending and len(connection.users) < 2:
+        connection.learn(values, now_s)
+        was_pending = connection.is_pending and not is_gained
+        connection.is_pending = False
+        if is_nofail and not was_pending and not connection.has_more_users:
             return None
         return connection.values
 

@@ -122,9 +122,7 @@ class LogFilter:
             self._last_s = time_s
         return self._conclude(number, fused.values(match), fused.is_connected, now_s, time_s)
 
-    def _examine_by_steps(
-        self, text: str, candidates: Sequence[int], now_s: float, time_s: float | None
-    ) -> Outcome:
+    def _examine_by_steps(self, text: str, candidates: Sequence[int], now_s: float, time_s: float | None) -> Outcome:
         if time_s is None:
             if (dated := self.dates.find(text[:-1], now_s)) is not None:
                 text = text[: dated.start] + text[dated.end :]

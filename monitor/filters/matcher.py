@@ -1,27 +1,24 @@
 """All filters at work: blocks of lines in, failures out."""
 
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from monitor.filters.deadline import Deadline, TooSlow
+from monitor.filters.deadline import Deadline
 from monitor.filters.definition import FilterDefinition, FilterError
-from monitor.filters.log_filter import FilterStats, Found, Ignored, LogFilter
-from monitor.filters.scanner import BlockScanner, EveryLine, Scanner, can_search, is_available
-from monitor.model.addresses import Address, parse_address
-from monitor.model.alerts import Strength
+from monitor.filters.log_filter import FilterStats, LogFilter
+from monitor.filters.scan import Reader, Scan
+from monitor.filters.scanner import BlockScanner, Candidate, EveryLine, Scanner, can_search, is_available
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
 
-_MAX_USER = 64
-_ODD_S = 60.0
-"""A line that was just written, but is dated further away than this, has a wrong clock or time zone."""
+_FINDTIME_S = 600.0
 
 
 class _Group(NamedTuple):
     """Filters that read the same log, and what finds their candidates."""
 
-    filters: tuple[tuple[str, LogFilter], ...]
+    readers: tuple[Reader, ...]
     scanner: Scanner
     targets: tuple[tuple[int, int], ...]
     """By number of the scanner's expressions: which filter's, and which of its own."""
@@ -57,26 +54,27 @@ class LogMatcher:
             except FilterError as error:
                 self.faults[detector] = str(error)
         self.stats: dict[str, FilterStats] = {name: log_filter.stats for name, log_filter in self._filters.items()}
-        self._findtimes_s = findtimes_s or {}
+        findtimes_s = findtimes_s or {}
+        self._readers = {
+            name: Reader(name, log_filter, findtimes_s.get(name, _FINDTIME_S))
+            for name, log_filter in self._filters.items()
+        }
         self._deadline = Deadline(confirm_timeout_s)
         self._uses_hyperscan = use_hyperscan and is_available()
         self._groups: dict[tuple[str, ...], list[_Group]] = {}
         self._unsearchable = {name for name, log_filter in self._filters.items() if not self._is_searchable(log_filter)}
 
     def scan(self, block: LogBlock) -> list[AuthFailure]:
-        """Return the failures in a block, in the order of its lines; never raises for what the lines hold."""
+        """Return the failures in a block; see Scan.run."""
+        return self.begin(block).run()
+
+    def begin(self, block: LogBlock) -> Scan:
+        """Look for candidates; the scan confirms them. Scans must run in the order in which they were begun."""
         groups = self._groups.get(block.detectors)
         if groups is None:
             groups = self._groups[block.detectors] = self._make_groups(block.detectors)
-        events: list[AuthFailure] = []
-        with self._deadline.watching():
-            for group in groups:
-                for line, time_s, numbers in _lines(group.scanner, block):
-                    for (detector, log_filter), wanted in _shared_out(group, numbers):
-                        event = self._examine(detector, log_filter, block, line, time_s, wanted)
-                        if event is not None:
-                            events.append(event)
-        return events
+        work = (share for group in groups for share in _shared_out(group, group.scanner.candidates(block.data)))
+        return Scan(block, work, self._deadline)
 
     @property
     def unsearchable(self) -> frozenset[str]:
@@ -88,108 +86,29 @@ class LogMatcher:
 
     def _make_groups(self, detectors: Sequence[str]) -> list[_Group]:
         """Compile what reads one log: one database for all filters but those that must look at every line."""
-        named = [(name, self._filters[name]) for name in detectors if name in self._filters]
-        searched = tuple(item for item in named if item[0] not in self._unsearchable)
+        readers = [self._readers[name] for name in detectors if name in self._readers]
+        searched = tuple(reader for reader in readers if reader.detector not in self._unsearchable)
         fragments, targets = [], []
-        for index, (_, log_filter) in enumerate(searched):
-            for number, expression in enumerate(log_filter.expressions.fail):
+        for index, reader in enumerate(searched):
+            for number, expression in enumerate(reader.log_filter.expressions.fail):
                 fragments.append(expression.fragments)
                 targets.append((index, number))
         groups = [_Group(searched, BlockScanner(fragments), tuple(targets))] if searched else []
-        if others := tuple(item for item in named if item[0] in self._unsearchable):
+        if others := tuple(reader for reader in readers if reader.detector in self._unsearchable):
             groups.append(_Group(others, EveryLine(), ()))
         return groups
 
-    def _examine(
-        self,
-        detector: str,
-        log_filter: LogFilter,
-        block: LogBlock,
-        line: str,
-        time_s: float | None,
-        numbers: Sequence[int],
-    ) -> AuthFailure | None:
-        stats = log_filter.stats
-        stats.candidates += 1
-        try:
-            outcome = self._deadline.call(log_filter.examine, line, numbers, block.read_s, time_s)
-        except TooSlow:
-            stats.timeouts += 1
-            return None
-        if isinstance(outcome, Ignored):
-            stats.ignored += 1
-        if not isinstance(outcome, Found):
-            return None
-        address = _address(outcome)
-        if address is None:
-            stats.unusable += 1
-            return None
-        when_s = self._when_s(detector, stats, block, outcome.time_s)
-        if when_s is None:
-            return None
-        stats.failures += 1
-        is_proof = block.is_trusted and not log_filter.definition.is_spoofable
-        strength = Strength.PROVEN if is_proof else Strength.SPOOFABLE
-        length = int(outcome.cidr) if outcome.cidr and len(outcome.cidr) < 4 else None
-        return AuthFailure(when_s, detector, address, strength, block.log, outcome.user[:_MAX_USER], length)
 
-    def _when_s(self, detector: str, stats: FilterStats, block: LogBlock, time_s: float | None) -> float | None:
-        """Return the wall time of a failure; None if it is too old to count.
-
-        A line that was written while we read happened now, whatever its date says. One from before counts by its date:
-        without one nobody knows.
-        """
-        now_s = block.read_s
-        if block.is_live:
-            if time_s is None:
-                return now_s
-            if abs(time_s - now_s) <= _ODD_S:
-                return min(time_s, now_s)
-            stats.misdated += 1
-            return now_s
-        if time_s is None or time_s < now_s - self._findtimes_s.get(detector, 600.0):
-            stats.outdated += 1
-            return None
-        if time_s > now_s + _ODD_S:
-            stats.misdated += 1
-        return min(time_s, now_s)
-
-
-def _address(found: Found) -> Address | None:
-    """Return whose failure it is; None for names, which are never resolved, and for text that is no address."""
-    if found.is_name:
-        return None
-    try:
-        return parse_address(found.host)
-    except ValueError:
-        return None
-
-
-def _lines(scanner: Scanner, block: LogBlock) -> Iterator[tuple[str, float | None, Sequence[int] | None]]:
-    """Yield the lines that are worth a closer look: text, time where the source knows it, numbers of expressions."""
-    data, times_s = block.data, block.times_s
-    seen = line_number = 0
-    for start, end, numbers in scanner.candidates(data):
-        time_s = None
-        if times_s:
-            line_number += data.count(b"\n", seen, start)
-            seen = start
-            time_s = times_s[line_number]
-        yield data[start : end + 1].decode(errors="replace"), time_s, numbers
-
-
-def _shared_out(group: _Group, numbers: Sequence[int] | None) -> Iterator[tuple[tuple[str, LogFilter], Sequence[int]]]:
-    """Yield each filter that should look at a line, with the numbers of its expressions that may match."""
-    if numbers is None:
-        for name, log_filter in group.filters:
-            yield (name, log_filter), log_filter.everything
-        return
-    if len(group.filters) == 1:
-        yield group.filters[0], numbers
-        return
-    wanted: dict[int, list[int]] = {}
-    for number in numbers:
-        index, own = group.targets[number]
-        wanted.setdefault(index, []).append(own)
-    for index, own_numbers in wanted.items():
-        yield group.filters[index], own_numbers
+def _shared_out(group: _Group, candidates: Sequence[Candidate]) -> list[tuple[Reader, Sequence[Candidate]]]:
+    """Return each filter that should look at any line, with those lines and its own expressions that may match."""
+    if len(group.readers) == 1 or (candidates and candidates[0][2] is None):
+        return [(reader, candidates) for reader in group.readers]
+    wanted: dict[int, list[Candidate]] = {}
+    for start, end, numbers in candidates:
+        own: dict[int, list[int]] = {}
+        for number in numbers or ():
+            index, own_number = group.targets[number]
+            own.setdefault(index, []).append(own_number)
+        for index, own_numbers in own.items():
+            wanted.setdefault(index, []).append((start, end, own_numbers))
+    return [(group.readers[index], each) for index, each in wanted.items()]

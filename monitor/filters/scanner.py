@@ -1,7 +1,7 @@
 """Finds the lines of a block that any of many expressions may match, in one pass over the block."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
 
 try:
     import hyperscan
@@ -9,31 +9,29 @@ except ImportError:  # no wheel for this machine: every line is a candidate then
     hyperscan = None  # type: ignore[assignment]
 
 
-class Candidate(NamedTuple):
-    """A line (`data[start:end]`, without its newline) and the expressions that may match it, ascending; None: all."""
-
-    start: int
-    end: int
-    numbers: Sequence[int] | None
+Candidate: TypeAlias = tuple[int, int, Sequence[int] | None]
+"""A line (`data[start:end]`, with its newline) and the expressions that may match it, ascending; None: all."""
 
 
 class Scanner(Protocol):
     """Finds candidates."""
 
-    def candidates(self, data: bytes) -> Iterator[Candidate]:
-        """Yield them in the order of the lines; `data` is whole lines."""
+    def candidates(self, data: bytes) -> list[Candidate]:
+        """Return them in the order of the lines; `data` is whole lines."""
         ...
 
 
 class EveryLine:
     """Takes every line for a candidate of every expression."""
 
-    def candidates(self, data: bytes) -> Iterator[Candidate]:
-        """Yield every line."""
+    def candidates(self, data: bytes) -> list[Candidate]:
+        """Return every line."""
+        found: list[Candidate] = []
         start = 0
-        while (end := data.find(b"\n", start)) >= 0:
-            yield Candidate(start, end, None)
-            start = end + 1
+        while end := data.find(b"\n", start) + 1:
+            found.append((start, end, None))
+            start = end
+        return found
 
 
 class BlockScanner:
@@ -48,23 +46,26 @@ class BlockScanner:
         # `.*\n` makes it one match for each line, at its end, however often the text occurs.
         self._database = _compile([f"{text}.*\\n".encode() for text in by_text])
 
-    def candidates(self, data: bytes) -> Iterator[Candidate]:
-        """Yield the lines that hold what some expression requires."""
+    def candidates(self, data: bytes) -> list[Candidate]:
+        """Return the lines that hold what some expression requires."""
         hits: list[tuple[int, int]] = []
         self._database.scan(data, match_event_handler=_collector(hits))
         hits.sort()
+        numbers = self._numbers
+        found: list[Candidate] = []
         index, count = 0, len(hits)
         while index < count:
             end, number = hits[index]
-            numbers = self._numbers[number]
             index += 1
+            wanted: Sequence[int] = numbers[number]
             if index < count and hits[index][0] == end:
-                found = list(numbers)
+                several = list(wanted)
                 while index < count and hits[index][0] == end:
-                    found += self._numbers[hits[index][1]]
+                    several += numbers[hits[index][1]]
                     index += 1
-                numbers = tuple(sorted(found))
-            yield Candidate(data.rfind(b"\n", 0, end - 1) + 1, end - 1, numbers)
+                wanted = sorted(several)
+            found.append((data.rfind(b"\n", 0, end - 1) + 1, end, wanted))
+        return found
 
 
 def _collector(hits: list[tuple[int, int]]) -> Callable[..., None]:

@@ -87,7 +87,8 @@ def _of_filter(directory: Path, name: str) -> Iterator[Verdict]:
 def _fault(log_filter: LogFilter, sample: Sample) -> str:
     """Say how the verdict differs from the expected one; empty: it does not."""
     expected = sample.expected
-    outcome = log_filter.examine(f"{sample.line}\n", log_filter.everything, _NOW_S, _NOW_S if sample.is_journal else None)
+    time_s = _NOW_S if sample.is_journal else None
+    outcome = log_filter.examine(f"{sample.line}\n", log_filter.everything, _NOW_S, time_s)
     if isinstance(outcome, Found) != bool(expected.get("match", False)):
         return f"{outcome} but expected {dict(expected)}"
     if not isinstance(outcome, Found):
@@ -106,7 +107,7 @@ def _is_candidate(log_filter: LogFilter, line: str, number: int) -> bool:
     """Whether the pass over whole blocks would have found this expression's line."""
     fragments = log_filter.expressions.fail[number].fragments
     data = f"{line}\n".encode(errors="replace")
-    return not fragments or any(True for _ in _scanner(fragments).candidates(data))
+    return not fragments or bool(_scanner(fragments).candidates(data))
 
 
 @functools.cache

@@ -1,6 +1,7 @@
-"""What sources of log text share: small pieces, places behind what was looked through, faults that cost little."""
+"""What sources of log text share: short turns, places behind what was looked through, faults that cost little."""
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,17 +9,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from monitor.config.logs import Backend, Failures
 from monitor.config.schema import Detectors, Settings
 from monitor.daemon import log_intake
 from monitor.daemon.intake import Process
 from monitor.daemon.log_filters import LogFilters
-from monitor.daemon.log_intake import LogIntake, pieces
+from monitor.daemon.log_intake import LogIntake
 from monitor.daemon.log_scan import LogScan
 from monitor.daemon.saver import Saver
+from monitor.filters.scan import Scan
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
 from tests.unit.daemon.intake_support import PipeStats, until
@@ -107,28 +107,8 @@ def block(count: int) -> LogBlock:
     return LogBlock("/logs/app", ("app",), _LINE * count, time.time())
 
 
-@given(
-    st.lists(st.binary(max_size=30).map(lambda text: text.replace(b"\n", b"")), max_size=30),
-    st.integers(1, 60),
-    st.booleans(),
-)
-def test_pieces_hold_all_lines_with_their_times(lines: list[bytes], longest_bytes: int, has_times: bool) -> None:
-    """In order, none cut, none too long unless it is one line; each time stays with its line."""
-    times_s = tuple(map(float, range(len(lines)))) if has_times else ()
-    whole = LogBlock("journal", ("app",), b"".join(line + b"\n" for line in lines), 5.0, times_s, is_trusted=False)
-    parts = list(pieces(whole, longest_bytes))
-    assert b"".join(part.data for part in parts) == whole.data
-    assert sum((part.times_s for part in parts), ()) == times_s
-    for part in parts:
-        count = part.data.count(b"\n")
-        assert part.data.endswith(b"\n")
-        assert len(part.data) <= longest_bytes or count == 1
-        assert len(part.times_s) == (count if has_times else 0)
-        assert msgspec.structs.replace(part, data=whole.data, times_s=times_s) == whole
-
-
 def test_a_long_batch_leaves_others_their_turns(scan: LogScan, saver: Saver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a batch is looked through piece by piece the loop goes round, and the place is saved only at the end."""
+    """While a batch is looked through line by line the loop goes round, and the place is saved only at the end."""
     monkeypatch.setattr(log_intake, "_TURN_S", 0.0)
     rounds: list[int] = []
     seen: list[AuthFailure] = []
@@ -138,15 +118,43 @@ def test_a_long_batch_leaves_others_their_turns(scan: LogScan, saver: Saver, mon
         one.shelf.blocks = [block(2000)]
         one.open()
         one.attach(asyncio.get_running_loop())
-        while len(seen) < 2000:
+        while not one.saved:
             await asyncio.sleep(0)
-            one.tick()
             rounds.append(len(seen))
-            assert one.saved == ([1] if len(seen) == 2000 else [])
+            one.tick()
+        assert (one.saved, len(seen)) == ([1], 2000)
         one.close()
 
     asyncio.run(run())
-    assert len(set(rounds)) > 8
+    assert len(set(rounds)) > 1000
+
+
+def test_hostile_lines_leave_others_their_turns(tmp_path: Path, saver: Saver) -> None:
+    """Each line takes its filter to the limit: the loop goes round in between, and what is no such line is found."""
+    path = tmp_path / "slow.yaml"
+    path.write_text('description: It goes back and forth.\nfailregex: ["^refused (?:a+)+ <HOST>$"]\n')
+    section = Failures(filter=str(path), backend=Backend.FILES, files=("/logs/app",))
+    scan = LogScan(LogFilters(Settings(detectors=Detectors(failures={"app": section}))), 0.03)
+    hostile = b"refused " + b"a" * 60 + b"\n"
+    rounds = 0
+    seen: list[AuthFailure] = []
+
+    async def run() -> None:
+        nonlocal rounds
+        one = ShelfIntake(scan, saver, seen.extend)
+        one.shelf.blocks = [msgspec.structs.replace(block(1), data=hostile * 20 + b"refused aa 192.0.2.1\n" + hostile)]
+        one.open()
+        one.attach(asyncio.get_running_loop())
+        while not one.saved:
+            await asyncio.sleep(0)
+            rounds += 1
+            one.tick()
+        one.close()
+
+    asyncio.run(run())
+    assert len(seen) == 1
+    assert scan.describe()[0]["timeouts"] == 21
+    assert rounds > 5
 
 
 def test_closing_looks_through_what_was_read(scan: LogScan, saver: Saver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,12 +180,12 @@ def test_a_fault_in_a_filter_costs_one_block(scan: LogScan, saver: Saver, monkey
     """It reaches whoever takes the events, who catches it; what comes behind is found, and the source stays open."""
     faults: list[Exception] = []
     seen: list[AuthFailure] = []
-    sound = scan.scan
+    sound = Scan.run
 
-    def scan_badly(one: LogBlock) -> list[AuthFailure]:
-        if one.log == "/logs/bad":
+    def run_badly(one: Scan, until_s: float = math.inf) -> list[AuthFailure]:
+        if one._block.log == "/logs/bad":
             raise ZeroDivisionError
-        return sound(one)
+        return sound(one, until_s)
 
     def supervise(events: Iterable[AuthFailure]) -> None:
         try:
@@ -185,7 +193,7 @@ def test_a_fault_in_a_filter_costs_one_block(scan: LogScan, saver: Saver, monkey
         except ZeroDivisionError as error:
             faults.append(error)
 
-    monkeypatch.setattr(scan, "scan", scan_badly)
+    monkeypatch.setattr(Scan, "run", run_badly)
 
     async def run() -> None:
         one = ShelfIntake(scan, saver, supervise)
@@ -214,21 +222,4 @@ def test_lag_is_of_what_was_read_live(scan: LogScan, saver: Saver) -> None:
     one._readable()
     assert one.describe()["lag_s"] == 0.5
     assert ("nodewarden_source_lag_seconds", ("shelf",), 0.5) in list(one.samples())
-    one.close()
-
-
-def test_a_slow_filter_is_given_little_at_a_time(scan: LogScan, saver: Saver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a turn that took too long what is left comes in small pieces, all of it and in order."""
-    monkeypatch.setattr(log_intake, "_TURN_S", 0.0)
-    monkeypatch.setattr(log_intake, "_SLOW_S", 0.0)
-    seen: list[int] = []
-    one = ShelfIntake(scan, saver, lambda events: seen.append(len(list(events))))
-    one.shelf.blocks = [block(600)]
-    one.open()
-    one._readable()
-    while one._waiting:
-        one._readable()
-    assert seen[0] == 4096 // len(_LINE)
-    assert set(seen[1:-1]) <= set(range(1, 256 // len(_LINE) + 1))
-    assert sum(seen) == 600
     one.close()

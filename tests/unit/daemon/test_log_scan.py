@@ -13,6 +13,7 @@ from monitor.daemon.log_filters import LogFilters
 from monitor.daemon.log_scan import LogScan
 from monitor.metrics.catalogue import BY_NAME
 from monitor.model.addresses import parse_address
+from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
 
 _FILTER = 'description: Ours.\nfailregex: ["^refused <HOST>$"]\nignoreregex: ["192\\\\.0\\\\.2\\\\.9$"]\n'
@@ -37,13 +38,19 @@ def block(*lines: str, detectors: tuple[str, ...] = ("good",)) -> LogBlock:
     return LogBlock("/logs/good", detectors, data, time.time())
 
 
+def failures(scan: LogScan, of: LogBlock) -> list[AuthFailure]:
+    begun = scan.begin(of)
+    assert begun is not None
+    return begun.run()
+
+
 def test_a_filter_that_is_wrong_costs_its_own_detector(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """One that does not compile and one that is not there: both are named everywhere, neither is read for."""
     absent = Failures(filter="/nonexistent/filter.yaml", backend=Backend.FILES, files=("/logs/absent",))
     good, wrong = section(tmp_path, "good", _FILTER), section(tmp_path, "wrong", _WRONG)
     scan = LogScan(filters(good=good, wrong=wrong, absent=absent), 0.1)
     assert scan.files == {"good": ("/logs/good",)}
-    events = scan.scan(block("refused 192.0.2.1", detectors=("good", "wrong")))
+    events = failures(scan, block("refused 192.0.2.1", detectors=("good", "wrong")))
     assert [(event.detector, event.source) for event in events] == [("good", parse_address("192.0.2.1"))]
     told = sorted(scan.problems())
     assert told[0].startswith("detector absent finds nothing: /nonexistent/filter.yaml")
@@ -59,13 +66,13 @@ def test_a_mended_filter_is_taken_up_and_totals_go_on(tmp_path: Path, caplog: py
     """After a reload the detector works, the other's totals never step back, and an old fault is not told again."""
     good, wrong = section(tmp_path, "good", _FILTER), section(tmp_path, "wrong", _WRONG)
     scan = LogScan(filters(good=good, wrong=wrong), 0.1)
-    scan.scan(block("refused 192.0.2.1", "refused 192.0.2.9", "welcome 192.0.2.1"))
+    failures(scan, block("refused 192.0.2.1", "refused 192.0.2.9", "welcome 192.0.2.1"))
     scan.follow(filters(good=msgspec.structs.replace(good, findtime_s=60.0), wrong=wrong), 0.1)
     assert len(caplog.records) == 1
     scan.follow(filters(good=good, wrong=section(tmp_path, "wrong", _FILTER)), 0.1)
     assert scan.problems() == []
     assert set(scan.files) == {"good", "wrong"}
-    scan.scan(block("refused 192.0.2.1", detectors=("good", "wrong")))
+    failures(scan, block("refused 192.0.2.1", detectors=("good", "wrong")))
     totals = {(name, *labels): value for name, labels, value in scan.samples()}
     assert totals["nodewarden_filter_failures_total", "good"] == 2
     assert totals["nodewarden_filter_failures_total", "wrong"] == 1
@@ -89,7 +96,7 @@ def test_without_filters_there_is_nothing_to_read() -> None:
     """No detector of failures: nothing to read, nothing wrong, no series."""
     scan = LogScan(filters(), 0.1)
     assert (scan.files, scan.journal, scan.problems(), scan.describe(), list(scan.samples())) == ({}, {}, [], [], [])
-    assert scan.scan(block("refused 192.0.2.1")) == []
+    assert scan.begin(block("refused 192.0.2.1")) is None
 
 
 def test_every_sample_is_in_the_catalogue(tmp_path: Path) -> None:
