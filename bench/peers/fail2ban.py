@@ -1,10 +1,14 @@
 """fail2ban as Debian packages it, unpacked below build/: its own tool over a file of kernel log lines."""
 
 import os
+import re
 import resource
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+
+import msgspec
 
 from bench.registry import BenchmarkError, progress
 
@@ -56,6 +60,32 @@ def cpu_s(messages: Sequence[str], directory: Path) -> float:
     if f"{len(messages)} matched, 0 missed" not in done.stdout:
         raise BenchmarkError(f"fail2ban-regex did not match every line: {done.stdout[-300:]}{done.stderr[-300:]}")
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+class RegexRun(msgspec.Struct, frozen=True):
+    """What `fail2ban-regex` reported of a log, and what it took: CPU seconds, and peak memory in 10^6 bytes."""
+
+    lines: int
+    matched: int
+    cpu_s: float
+    peak_mb: float
+
+
+def run_regex(log: Path, filter_name: str) -> RegexRun:
+    """Run `fail2ban-regex` over a whole log with one of its own filters, its start included."""
+    configuration = HOME / "etc/fail2ban"
+    filter_path = configuration / f"filter.d/{filter_name}.conf"
+    command: list[str | Path] = ["/usr/bin/python3", _tool(), "-c", configuration, log, filter_path]
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(command, env=environment(), stdout=output, stderr=output)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        text = output.read().decode(errors="replace")
+    found = re.search(r"^Lines: (\d+) lines, \d+ ignored, (\d+) matched", text, re.MULTILINE)
+    if found is None:
+        raise BenchmarkError(f"fail2ban-regex failed on {log}: {text[-300:]}")
+    return RegexRun(int(found[1]), int(found[2]), usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6)
 
 
 def _tool() -> Path:

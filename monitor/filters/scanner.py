@@ -9,6 +9,9 @@ except ImportError:  # no wheel for this machine: every line is a candidate then
     hyperscan = None  # type: ignore[assignment]
 
 
+_SURELY_TAKEN = 1000
+"""Up to this length, in characters, Hyperscan takes any fragment; compiling each to know would take most of a start."""
+
 Candidate: TypeAlias = tuple[int, int, Sequence[int] | None]
 """A line (`data[start:end]`, with its newline) and the expressions that may match it, ascending; None: all."""
 
@@ -90,8 +93,8 @@ def _compile(expressions: Sequence[bytes]) -> Any:
 
 def can_search(fragment: str) -> bool:
     """Whether Hyperscan takes what an expression requires; it refuses what is too large."""
-    if not fragment:
-        return False
+    if len(fragment) <= _SURELY_TAKEN:
+        return bool(fragment)
     try:
         _compile([f"{fragment}.*\\n".encode()])
     except hyperscan.error:
