@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.many_bans import write_bans
+from bench.process import memory_mb
 from bench.registry import BenchmarkError, Figure, benchmark, progress
 from tests.support.daemon import Daemon, wait_for
 from tests.support.lab import Lab
@@ -44,14 +45,8 @@ def _measure(daemon: Daemon, kind: str, bans: int) -> float:
     wait_for(lambda: in_force in daemon.log or process.poll() is not None, in_force, lambda: daemon.log, _START_S)
     wait_for(lambda: daemon.run("status").returncode == 0, "the daemon to answer", lambda: daemon.log)
     time.sleep(_SETTLE_S)
-    rss_mb, peak_mb = (_status_mb(daemon.pid, field) for field in ("VmRSS", "VmHWM"))
+    rss_mb, peak_mb = (memory_mb(daemon.pid, field) for field in ("VmRSS", "VmHWM"))
     daemon.stop()
     daemon.log_path.unlink()
     progress(f"{kind}: {rss_mb:.1f} MB, at most {peak_mb:.1f} MB")
     return rss_mb
-
-
-def _status_mb(pid: int, field: str) -> float:
-    """Read a size from proc(5)'s status file, in MB of 10^6 bytes."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition(f"{field}:")[2].split()[0]) * 1024 / 1e6

@@ -1,13 +1,16 @@
 """fail2ban's server on a host of the lab, with configuration, socket, database and log in a directory of its own."""
 
 import contextlib
+import re
 import shutil
 import sqlite3
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.peers import fail2ban
+from bench.process import cpu_s, memory_mb
 from bench.registry import BenchmarkError
 from monitor.enforcers.netlink import GET_ELEMENTS, ElementEncoder, decode_elements
 from monitor.enforcers.netlink_socket import NetlinkSocket
@@ -16,34 +19,43 @@ from tests.support.daemon import wait_for
 from tests.support.lab import Host
 
 _POLL_S = 0.1
+_QUIET_S = 3.0
+_IDLE = 0.03
+"""A polling server takes 1 % of a CPU to see that nothing is new."""
 _START_S = 30.0
 _END_S = 10.0
 _JAIL = """[lab]
 enabled = true
-filter =
-failregex = ^never <HOST>$
+filter = {filter}
 backend = polling
 logpath = {log}
+findtime = 1w
+maxretry = {maxretry}
 bantime = 1w
 banaction = nftables-allports
 action = nftables[type=allports, name=lab]
 """
+_NEVER = 1_000_000
 
 
 class Fail2banServer:
     """One jail with the nftables action, and a database that may hold bans before the server starts."""
 
-    def __init__(self, host: Host, directory: Path) -> None:
-        """Write the configuration; nothing runs yet."""
+    def __init__(self, host: Host, directory: Path, filter_name: str = "") -> None:
+        """Write the configuration; nothing runs yet. With a filter, it reads `log` and counts, but never bans."""
         self._host = host
         self._directory = directory
         self._database = directory / "fail2ban.sqlite3"
         configuration = directory / "etc"
         shutil.copytree(fail2ban.HOME / "etc/fail2ban", configuration)
         shutil.rmtree(configuration / "jail.d", ignore_errors=True)
-        log = directory / "watched.log"
-        log.touch()
-        (configuration / "jail.local").write_text(_JAIL.format(log=log))
+        self.log = directory / "watched.log"
+        self.log.touch()
+        failregex = "" if filter_name else "^never <HOST>$"
+        jail = _JAIL.format(
+            log=self.log, filter=filter_name, failregex=failregex, maxretry=_NEVER if filter_name else 5
+        )
+        (configuration / "jail.local").write_text(jail)
         (configuration / "fail2ban.local").write_text(f"[DEFAULT]\ndbfile = {self._database}\ndbpurgeage = 8d\n")
 
     def write_bans(self, count: int) -> None:
@@ -74,6 +86,20 @@ class Fail2banServer:
         self._stop(process)
         return first_s or last_s, last_s
 
+    def read(self, lines: Sequence[str], timeout_s: float) -> tuple[float, float]:
+        """Append these lines to the log and wait until all are read; return the CPU seconds and VmHWM in MB."""
+        process = self._start()
+        wait_for(lambda: self._client("status", "lab") == 0, "fail2ban to start", self._log, _START_S)
+        before_s = _settled_cpu_s(process.pid, _START_S)
+        with self.log.open("a") as file:
+            file.writelines(lines)
+        took_s = _settled_cpu_s(process.pid, timeout_s) - before_s
+        if not self._total_failed():
+            raise BenchmarkError(f"fail2ban found no failure\n{self._log()}")
+        peak_mb = memory_mb(process.pid, "VmHWM")
+        self._stop(process)
+        return took_s, peak_mb
+
     def _start(self) -> subprocess.Popen[str]:
         arguments = [
             *("/usr/bin/python3", fail2ban.HOME / "usr/bin/fail2ban-server", "-xf"),
@@ -83,7 +109,14 @@ class Fail2banServer:
         with (self._directory / "output.log").open("a") as output:
             return self._host.start(*map(str, arguments), env=fail2ban.environment(), stdout=output, stderr=output)
 
+    def _total_failed(self) -> int:
+        found = re.search(r"Total failed:\s*(\d+)", self._ask("status", "lab").stdout)
+        return int(found[1]) if found else 0
+
     def _client(self, *words: str) -> int:
+        return self._ask(*words).returncode
+
+    def _ask(self, *words: str) -> subprocess.CompletedProcess[str]:
         client: list[str | Path] = ["/usr/bin/python3", fail2ban.HOME / "usr/bin/fail2ban-client"]
         where: list[str | Path] = [
             "-c",
@@ -93,10 +126,10 @@ class Fail2banServer:
             "-p",
             self._directory / "pid",
         ]
-        done = subprocess.run(
-            [*client, *where, *words], env=fail2ban.environment(), capture_output=True, timeout=_START_S
+        command = [*client, *where, *words]
+        return subprocess.run(
+            command, env=fail2ban.environment(), capture_output=True, text=True, check=False, timeout=_START_S
         )
-        return done.returncode
 
     def _stop(self, process: subprocess.Popen[str]) -> None:
         process.terminate()
@@ -121,3 +154,16 @@ class Fail2banServer:
     def _log(self) -> str:
         files = (self._directory / name for name in ("output.log", "server.log"))
         return "".join(file.read_text()[-2000:] for file in files if file.exists())
+
+
+def _settled_cpu_s(pid: int, timeout_s: float) -> float:
+    """Wait until a process has nothing to do for three seconds; return its CPU seconds so far."""
+    deadline_s = time.monotonic() + timeout_s
+    known_s = cpu_s(pid)
+    while time.monotonic() < deadline_s:
+        time.sleep(_QUIET_S)
+        now_s = cpu_s(pid)
+        if now_s - known_s < _QUIET_S * _IDLE:
+            return now_s
+        known_s = now_s
+    raise BenchmarkError(f"fail2ban was still busy after {timeout_s:.0f} s")
