@@ -30,8 +30,9 @@ _CONFIGURATION = """detectors:
 def log_daemon() -> Iterator[Figure]:
     """Append 200,000 lines of a brute force at once to a log that the running daemon reads (lines per CPU second).
 
-    The installed command with the detector sshd, which counts and never bans; every line must have been read. With it its peak memory (VmHWM, MB of 10^6 bytes). Peer: fail2ban's server with a jail of its
-    filter sshd that counts and never bans, polling. CPU seconds of the process, medians over interleaved rounds.
+    The installed command with the detector sshd, which counts and never bans; every line must have been read. With it
+    its peak memory (VmHWM, MB of 10^6 bytes). Peer: fail2ban's server with a jail of its filter sshd that counts and
+    never bans, polling. CPU seconds of the process, medians over interleaved rounds.
     """
     has_peer = fail2ban.fetch()
     ours, peers = [], []
@@ -43,7 +44,8 @@ def log_daemon() -> Iterator[Figure]:
                 place = Path(directory) / f"peer{number}"
                 place.mkdir()
                 peers.append(Fail2banServer(lab["node"], place, "sshd").read(lines, _TIMEOUT_S))
-            shown = ", ".join(f"{_LINES / took_s:,.0f}/s, {peak_mb:.0f} MB" for took_s, peak_mb in ours[-1:] + peers[-1:])
+            last = ours[-1:] + peers[-1:]
+            shown = ", ".join(f"{_LINES / took_s:,.0f}/s, {peak_mb:.0f} MB" for took_s, peak_mb in last)
             progress(f"round {number + 1}/{_ROUNDS}: {shown}")
     for name, unit, column in (("log_daemon_lines_per_s", "lines/s", 0), ("log_daemon_peak_mb", "MB", 1)):
         mine, theirs = (median([run[column] for run in runs]) if runs else None for runs in (ours, peers))
