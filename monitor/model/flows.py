@@ -1,0 +1,109 @@
+"""Flows: what the connection table says of connections as they open, complete a handshake and close.
+
+Each has two directions. In the original one `source` speaks to `destination`, as the first packet was addressed; the
+reply's addresses tell what network address translation made of it: `real_destination` is who really answers (the pod
+behind a NodePort or service address), `translated_source` is whom it answers to. Without translation they are equal.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+from monitor.model.addresses import Address
+
+STATUS_EXPECTED, STATUS_SEEN_REPLY, STATUS_ASSURED, STATUS_CONFIRMED = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+STATUS_SOURCE_NAT, STATUS_DESTINATION_NAT, STATUS_DYING = 1 << 4, 1 << 5, 1 << 9
+STATUS_OFFLOAD, STATUS_HARDWARE_OFFLOAD = 1 << 14, 1 << 15
+"""Bits of `status` (kernel: enum ip_conntrack_status, linux/netfilter/nf_conntrack_common.h)."""
+
+TCP_SYN_SENT, TCP_SYN_RECV, TCP_ESTABLISHED, TCP_FIN_WAIT, TCP_CLOSE_WAIT = 1, 2, 3, 4, 5
+TCP_LAST_ACK, TCP_TIME_WAIT, TCP_CLOSE, TCP_SYN_SENT2 = 6, 7, 8, 9
+"""`state` of TCP (linux/netfilter/nf_conntrack_tcp.h)."""
+
+SCTP_ESTABLISHED, DCCP_OPEN = 4, 4
+PROTOCOL_DCCP, PROTOCOL_GRE, PROTOCOL_SCTP, PROTOCOL_UDPLITE = 33, 47, 132, 136
+ESTABLISHED_STATES = {6: TCP_ESTABLISHED, PROTOCOL_SCTP: SCTP_ESTABLISHED, PROTOCOL_DCCP: DCCP_OPEN}
+"""By protocol: the `state` in which a handshake is complete. Other protocols have none, whatever was answered."""
+
+
+class Flow(msgspec.Struct, frozen=True, gc=False):
+    """One entry of the connection table, at the time of one message about it.
+
+    `time_s` is wall time in seconds: when it was received. `namespace` is the number by which the receiver's network
+    namespace knows the one it comes from (NETLINK_LISTEN_ALL_NSID), None for its own. Ports are None where the protocol
+    has none (ICMP, unknown protocols); GRE's are its keys' upper halves, as the kernel tells them.
+    """
+
+    time_s: float
+    namespace: int | None
+    source: Address
+    destination: Address
+    protocol: int
+    source_port: int | None
+    destination_port: int | None
+    real_destination: Address
+    translated_source: Address
+    real_destination_port: int | None
+    translated_source_port: int | None
+    id: int = 0
+    """The kernel's number of the entry: the same in all messages about it, soon used again for others."""
+    status: int = 0
+    """STATUS_* bits; 0 where the kernel does not tell (closed flows, older kernels)."""
+    state: int | None = None
+    """Of TCP, SCTP and DCCP, each with numbers of its own; None where the message does not tell."""
+    event_ns: int | None = None
+    """Wall time of the event itself (kernel 6.14 and newer, with net.netfilter.nf_conntrack_timestamp)."""
+    mark: int = 0
+    zone: int = 0
+    """Of both directions, or of the original one where they differ."""
+    reply_zone: int | None = None
+    """Set where the zone is of the reply direction only."""
+    icmp_id: int | None = None
+    icmp_type: int | None = None
+    icmp_code: int | None = None
+    original_packets: int | None = None
+    """Counters are None without net.netfilter.nf_conntrack_acct."""
+    original_bytes: int | None = None
+    reply_packets: int | None = None
+    reply_bytes: int | None = None
+    start_ns: int | None = None
+    """Wall time; None without net.netfilter.nf_conntrack_timestamp, and in messages that do not tell."""
+    stop_ns: int | None = None
+
+    @property
+    def real_source(self) -> Address:
+        """Who really began it: entries keep the source from before any translation."""
+        return self.source
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether packets were seen in both directions; an answer to a forged packet is one, too."""
+        return bool(self.status & STATUS_SEEN_REPLY)
+
+    @property
+    def is_established(self) -> bool:
+        """Whether this message says that a handshake is complete: answered, and in the state that says so."""
+        return self.is_answered and self.state is not None and self.state == ESTABLISHED_STATES.get(self.protocol)
+
+
+class FlowOpened(Flow, frozen=True, gc=False):
+    """The first packet passed. TCP picked up in the middle begins in TCP_ESTABLISHED: that proves no handshake."""
+
+
+class FlowEstablished(Flow, frozen=True, gc=False):
+    """A handshake is complete, as connection tracking sees it. May come more than once, as when the mark changes, too.
+
+    Not quite a proof for TCP: any acknowledgement up to 66,000 bytes below the right one passes (MAXACKWINCONST in
+    nf_conntrack_proto_tcp.c), so a forger who sees no answer guesses one in about 65,000 packets.
+    """
+
+
+class FlowClosed(Flow, frozen=True, gc=False):
+    """The entry is gone; with its counters and times, if they are kept. `state` is the last one."""
+
+
+class FlowListed(Flow, frozen=True, gc=False):
+    """The entry was in a dump of the table: it opened some time ago."""
+
+
+FlowEvent: TypeAlias = FlowOpened | FlowEstablished | FlowClosed | FlowListed
