@@ -13,6 +13,8 @@ from monitor.cli.allow import allow
 from monitor.cli.bans import ban, flush, list_bans, unban
 from monitor.cli.config import FAULTY, config_group
 from monitor.cli.exchange import export_bans, import_bans
+from monitor.cli.fail2ban import fail2ban_group
+from monitor.cli.filter import filter_group
 from monitor.cli.status import status, why
 from monitor.cli.target import Target
 from monitor.config.load import DEFAULT_PATH
@@ -57,7 +59,10 @@ def reload(target: Target) -> None:
     click.echo("reloaded")
 
 
-for command in (ban, unban, list_bans, flush, status, why, allow, export_bans, import_bans, config_group):
+for command in (
+    *(ban, unban, list_bans, flush, status, why, allow, export_bans, import_bans),
+    *(config_group, filter_group, fail2ban_group),
+):
     cli.add_command(command)
 
 

@@ -14,6 +14,8 @@ from typing import Any
 from monitor.filters.date_templates import Template
 from monitor.filters.expressions import Expression, Expressions
 
+_MAX_DATED = 1024
+"""A log mixes a few forms of dates; who can write dates of all forms only makes it slower."""
 _CONTENT = "(?P<content>.+)$"
 _BY_NUMBER = re.compile(r"\\[1-9]|\(\?\(\d")
 _FLAGS = re.compile(r"\(\?([aimsx]+)\)\^")
@@ -28,8 +30,7 @@ class Fusion:
         """Nothing is fused where an ignoreregex must be asked too."""
         self._fail = [] if expressions.ignore else expressions.fail
         self._head = _head(expressions)
-        self._template: Template | None = None
-        self._dated: dict[int, Expression | None] = {}
+        self._dated: dict[tuple[Template, int], Expression | None] = {}
         self._plain: dict[int, Expression | None] = {}
 
     def dated(self, number: int, template: Template) -> Expression | None:
@@ -37,13 +38,12 @@ class Fusion:
 
         The date's groups come first, with their own numbers.
         """
-        if template is not self._template:
-            self._template = template
-            self._dated = {}
         try:
-            return self._dated[number]
+            return self._dated[template, number]
         except KeyError:
-            fused = self._dated[number] = self._fuse(number, _date(template))
+            if len(self._dated) >= _MAX_DATED:
+                self._dated.clear()
+            fused = self._dated[template, number] = self._fuse(number, _date(template))
             return fused
 
     def plain(self, number: int) -> Expression | None:

@@ -1,0 +1,35 @@
+"""`nodewarden fail2ban`: fail2ban's jails as a configuration of our own."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from monitor.cli.printable import printable
+
+_DEFAULT = Path("/etc/fail2ban")
+
+
+@click.group("fail2ban")
+def fail2ban_group() -> None:
+    """Take over what fail2ban is configured to do."""
+
+
+@fail2ban_group.command("import")
+@click.argument("directory", metavar="[DIR]", type=click.Path(path_type=Path), default=_DEFAULT)
+def import_jails(directory: Path) -> None:
+    """Print the enabled jails as YAML for conf.d, with what could not be translated as comments.
+
+    DIR is where fail2ban's jail.conf is, by default /etc/fail2ban. Its filters are used where they are.
+    """
+    from monitor.filters.fail2ban.export import to_yaml
+    from monitor.filters.fail2ban.jails import read_jails
+
+    configuration = read_jails(directory.absolute())
+    click.echo(to_yaml(configuration).encode(errors="backslashreplace"), nl=False)
+    sys.stdout.flush()
+    for fault in configuration.faults:
+        click.echo(f"nodewarden: {printable(fault)}", err=True)
+    for jail in configuration.jails:
+        if jail.fault:
+            click.echo(f"nodewarden: jail {printable(jail.name)} is left out: {printable(jail.fault)}", err=True)

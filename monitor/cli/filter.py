@@ -1,0 +1,134 @@
+"""`nodewarden filter`: try a filter on a log, list the filters that come with the project."""
+
+import datetime
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from monitor.cli import show
+from monitor.cli.bans import DURATION
+from monitor.cli.log_lines import LogLines
+from monitor.config.types import parse_timezone
+
+_TELL_EVERY_S = 1.0
+
+
+class _Timezone(click.ParamType[datetime.tzinfo]):
+    name = "zone"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime.tzinfo:
+        """Read `Europe/Berlin` or `UTC+02:00`."""
+        try:
+            return parse_timezone(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.group("filter")
+def filter_group() -> None:
+    """Try and list the filters that find failures in logs."""
+
+
+@filter_group.command("test")
+@click.argument("reference", metavar="FILTER")
+@click.argument("log", metavar="LOG")
+@show.json_option
+@click.option("--timezone", type=_Timezone(), metavar="ZONE", help="Of dates that name none; by default the system's.")
+@click.option("--max-line-bytes", type=click.IntRange(256, 65_536), default=8192, show_default=True)
+@click.option(
+    "--confirm-timeout", "confirm_timeout_s", type=DURATION, default="100ms", show_default=True, help="For one line."
+)
+@click.option(
+    "--missed", type=click.IntRange(0, 1000), default=0, show_default=True, help="Print so many missed lines."
+)
+def test_filter(
+    reference: str,
+    log: str,
+    is_json: bool,
+    timezone: datetime.tzinfo | None,
+    max_line_bytes: int,
+    confirm_timeout_s: float,
+    missed: int,
+) -> None:
+    """Say what a filter finds in a log.
+
+    FILTER: the name of a built-in one, or the path of a *.yaml or of fail2ban's filter.d/*.conf; parameters follow in
+    brackets: sshd[mode=aggressive]. LOG: a file, - for standard input, journal, or journal:DIRECTORY.
+    """
+    from monitor.cli.filter_report import as_dict, print_report
+    from monitor.cli.filter_trial import Trial
+    from monitor.filters.library import load_filter
+
+    lines = LogLines(log, max_line_bytes)
+    definition = load_filter(_absolute(reference), logtype="journal" if lines.is_journal else "file")
+    lines.journalmatch = definition.journalmatch
+    trial = Trial(definition, timezone=timezone, confirm_timeout_s=confirm_timeout_s, missed_lines=missed)
+    with _Progress(lines) as progress:
+        trial.run(lines, progress.tell)
+    if is_json:
+        show.as_json(as_dict(definition, lines, trial))
+    else:
+        print_report(definition, lines, trial)
+
+
+@filter_group.command("list")
+@show.json_option
+def list_filters(is_json: bool) -> None:
+    """List the built-in filters, their modes (the first is the default), and where they read."""
+    from monitor.filters.library import BUILT_IN, built_in_names, read_filter_file
+
+    files = {name: read_filter_file(BUILT_IN / f"{name}.yaml") for name in built_in_names()}
+    if is_json:
+        show.as_json(
+            [
+                {
+                    "name": name,
+                    "description": one.description,
+                    "modes": list(one.modes),
+                    "journalmatch": list(one.journalmatch),
+                    "files": list(one.files),
+                }
+                for name, one in files.items()
+            ]
+        )
+        return
+    rows = [
+        (name, ", ".join(one.modes), "\n".join((*one.journalmatch, *one.files)), one.description)
+        for name, one in files.items()
+    ]
+    show.table(("FILTER", "MODES", "READS", "DESCRIPTION"), rows)
+
+
+def _absolute(reference: str) -> str:
+    """Make the path in a reference absolute; what is no path is the name of a built-in filter."""
+    name, bracket, parameters = reference.partition("[")
+    name = name.strip()
+    if "/" in name or name.endswith((".yaml", ".conf")):
+        name = str(Path(name).absolute())
+    return f"{name}{bracket}{parameters}"
+
+
+class _Progress:
+    """Says on a terminal how far a command is, once a second; nothing of that stays."""
+
+    def __init__(self, log: LogLines) -> None:
+        self._log = log
+        self._next_s = time.monotonic() + _TELL_EVERY_S
+        self._has_told = False
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._has_told:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+    def tell(self) -> None:
+        """Tell now, if it is time."""
+        if (now_s := time.monotonic()) >= self._next_s and sys.stderr.isatty():
+            self._next_s = now_s + _TELL_EVERY_S
+            self._has_told = True
+            click.echo(f"\r{self._log.lines:,} lines, {self._log.read_bytes >> 20:,} MiB", err=True, nl=False)

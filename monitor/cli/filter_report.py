@@ -1,0 +1,181 @@
+"""What a filter made of a log, for people and for machines."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from monitor.cli import show
+from monitor.cli.filter_trial import Trial
+from monitor.cli.log_lines import LogLines
+from monitor.cli.printable import printable
+from monitor.filters.definition import FilterDefinition
+
+_MOST_SHOWN = 20
+_MOST_LISTED = 1000
+_EXPRESSION_CHARS = 72
+
+
+def as_dict(definition: FilterDefinition, log: LogLines, trial: Trial) -> dict[str, Any]:
+    """Return everything as one JSON object; at most 1,000 addresses."""
+    tally = trial.tally
+    return {
+        "filter": {"name": definition.name, "origin": definition.origin, "notes": list(definition.notes)},
+        "log": log.name,
+        "lines": log.lines,
+        "bytes": log.read_bytes,
+        "cut_lines": log.cut_lines,
+        "matched": tally.matched,
+        "ignored": tally.ignored,
+        "missed": missed(log, trial),
+        "timeouts": tally.timeouts,
+        "failures": tally.failures,
+        "helping": tally.helping,
+        "unusable": {"names": tally.names, "others": tally.others},
+        "undated": tally.undated,
+        "future": tally.future,
+        "candidates": tally.candidates,
+        "seconds": round(tally.examine_s, 6),
+        "has_hyperscan": trial.has_hyperscan,
+        "is_searchable": trial.is_searchable,
+        "expressions": [
+            {
+                "number": number,
+                "hits": one.hits,
+                "candidates": one.candidates,
+                "is_searchable": one.is_searchable,
+                "ms": round(one.line_s * one.candidates * 1e3, 3),
+                "us_per_candidate": round(one.line_s * 1e6, 3),
+                "timed_candidates": one.sampled,
+                "failregex": one.text,
+            }
+            for number, one in enumerate(tally.expressions, 1)
+        ],
+        "addresses": dict(tally.addresses.most_common(_MOST_LISTED)),
+        "addresses_total": len(tally.addresses),
+        "failures_unlisted": tally.unlisted,
+        "dates": None if log.is_journal else _dates(trial),
+        "missed_lines": tally.missed_lines,
+    }
+
+
+def missed(log: LogLines, trial: Trial) -> int:
+    """Return how many lines nothing matched."""
+    tally = trial.tally
+    return log.lines - tally.matched - tally.ignored - tally.timeouts
+
+
+def print_report(definition: FilterDefinition, log: LogLines, trial: Trial) -> None:
+    """Print it for people; nothing that comes from log or filter reaches the terminal as it is."""
+    click.echo(f"{printable(definition.name)} ({printable(definition.origin)}) on {printable(log.name)}")
+    for sentence in (*_lines(log, trial), *_matches(trial), *_times(log, trial), *_costs(trial)):
+        click.echo(sentence)
+    for note in definition.notes:
+        click.echo(f"note: {printable(note)}")
+    _print_expressions(trial)
+    _print_addresses(trial)
+    if trial.tally.missed_lines:
+        click.echo("\nFirst lines missed:")
+    for line in trial.tally.missed_lines:
+        click.echo(f"  {printable(line)}")
+
+
+def _dates(trial: Trial) -> dict[str, Any]:
+    dates = trial.dates
+    return {
+        "lines": dates.lines,
+        "undated": dates.undated,
+        "unreadable": dates.unreadable,
+        "templates": dict(dates.templates.most_common()),
+    }
+
+
+def _lines(log: LogLines, trial: Trial) -> Iterator[str]:
+    tally = trial.tally
+    yield (
+        f"{_count(log.lines, 'line')}: {tally.matched:,} matched, {tally.ignored:,} ignored, "
+        f"{missed(log, trial):,} missed" + (f", {tally.timeouts:,} stopped: took too long" if tally.timeouts else "")
+    )
+    if log.cut_lines:
+        yield f"{_count(log.cut_lines, 'line')} cut: longer than --max-line-bytes"
+
+
+def _matches(trial: Trial) -> Iterator[str]:
+    tally = trial.tally
+    if not tally.matched:
+        return
+    yield f"of those matched: {_count(tally.failures, 'failure')} with an address"
+    if tally.helping:
+        yield f"  {tally.helping:,} are no failures by themselves, but help to understand other lines"
+    if tally.names:
+        yield f"  {tally.names:,} not usable: a host name instead of an address; names are never resolved"
+    if tally.others:
+        yield f"  {tally.others:,} not usable: neither an address nor a name where the address should be"
+
+
+def _times(log: LogLines, trial: Trial) -> Iterator[str]:
+    tally, dates = trial.tally, trial.dates
+    if not log.is_journal and dates.lines:
+        found = dates.lines - dates.undated
+        odd = f" ({dates.unreadable:,} of them no real date)" if dates.unreadable else ""
+        yield f"dates: in {found:,} of the first {_count(dates.lines, 'line')}{odd}"
+        for template, count in dates.templates.most_common(5):
+            yield f"  {count:,} like {printable(template)}"
+    if tally.undated:
+        yield f"{_count(tally.undated, 'failure')} without a time: counted only if read while they are written"
+    if tally.future:
+        yield f"{_count(tally.future, 'failure')} dated in the future: is --timezone right?"
+
+
+def _costs(trial: Trial) -> Iterator[str]:
+    tally = trial.tally
+    yield f"time: {tally.examine_s * 1e3:,.0f} ms, {tally.candidates:,} lines looked at closely"
+    if not trial.has_hyperscan:
+        yield "Hyperscan is not installed: must look at every line: slow"
+    elif not trial.is_searchable:
+        guilty = [str(number) for number, one in enumerate(tally.expressions, 1) if not one.is_searchable]
+        yield f"must look at every line: slow; no fixed text to search for in expression {_several(guilty)}"
+
+
+def _print_expressions(trial: Trial) -> None:
+    rows = [
+        (
+            str(number),
+            f"{one.hits:,}",
+            f"{one.line_s * one.candidates * 1e3:,.1f}" if one.sampled else "-",
+            f"{one.line_s * 1e6:,.1f}" if one.sampled else "-",
+            printable(_shortened(one.text)),
+        )
+        for number, one in enumerate(trial.tally.expressions, 1)
+    ]
+    click.echo()
+    show.table(("", "HITS", "MS", "US/LINE", "EXPRESSION"), rows)
+    click.echo("MS: of the lines that may match, as timed afterwards on a sample of them (US/LINE), by itself.")
+
+
+def _print_addresses(trial: Trial) -> None:
+    tally = trial.tally
+    if not tally.addresses:
+        return
+    click.echo()
+    rows = [(address, f"{count:,}") for address, count in tally.addresses.most_common(_MOST_SHOWN)]
+    show.table(("ADDRESS", "FAILURES"), rows)
+    if (more := len(tally.addresses) - _MOST_SHOWN) > 0:
+        click.echo(f"and {_count(more, 'address', 'addresses')} more")
+    if tally.unlisted:
+        click.echo(f"and {_count(tally.unlisted, 'failure')} of further addresses: too many to list")
+
+
+def _shortened(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _EXPRESSION_CHARS else f"{text[: _EXPRESSION_CHARS - 3]}..."
+
+
+def _several(words: list[str]) -> str:
+    return ", ".join(words[:_MOST_SHOWN]) + (
+        f" and {len(words) - _MOST_SHOWN} more" if len(words) > _MOST_SHOWN else ""
+    )
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
