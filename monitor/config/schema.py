@@ -13,7 +13,7 @@ from msgspec import Meta, field
 
 from monitor.config.bans import Bans
 from monitor.config.detector import Detector, reachable
-from monitor.config.kinds import GROUP, OPTIONAL_PATH, SOCKET_PATH, duration, integer, path, text
+from monitor.config.kinds import GROUP, OPTIONAL_PATH, SOCKET_PATH, duration, integer, path, size, text
 from monitor.config.logs import DEFAULT_FAILURES, DETECTOR_NAMES, Failures, Journal, LogFiles
 from monitor.config.shapes import Conflict, Section
 from monitor.config.types import Endpoint, PortRange
@@ -51,12 +51,36 @@ class KernelLog(Section, frozen=True, kw_only=True):
     ] = ("ALLOW", "ACCEPT", "AUDIT")
 
 
+class Conntrack(Section, frozen=True, kw_only=True):
+    """Connections as the kernel tracks them."""
+
+    enabled: Annotated[
+        bool,
+        Meta(
+            description="Follow connections as they open, complete a handshake and close: scans are seen that no "
+            "firewall rule logs. Where the kernel cannot tell, all else goes on."
+        ),
+    ] = True
+    buffer_bytes: Annotated[
+        int,
+        size("64KiB", "256MiB"),
+        Meta(description="How much may wait to be read before events are lost: 8 MiB carry 50,000 connections/s."),
+    ] = field(default=8 << 20, name="buffer")
+    all_namespaces: Annotated[
+        bool,
+        Meta(
+            description="Hear network namespaces too that this one has a number for (`ip netns set`): pods' own tables."
+        ),
+    ] = False
+
+
 class Sources(Section, frozen=True, kw_only=True):
     """What the daemon reads."""
 
     kernel_log: Annotated[KernelLog, Meta(description="Packets that firewall rules write to the kernel log.")] = (
         KernelLog()
     )
+    conntrack: Annotated[Conntrack, Meta(description="Connections as the kernel tracks them.")] = Conntrack()
     journal: Annotated[Journal, Meta(description="What applications write to the systemd journal.")] = Journal()
     files: Annotated[LogFiles, Meta(description="What applications write to log files.")] = LogFiles()
 

@@ -5,12 +5,18 @@ from typing import TypeAlias, cast
 
 from monitor.detectors.distinct import DistinctDetector
 from monitor.detectors.failures import FailuresDetector
+from monitor.detectors.probes import Probe
 from monitor.model.alerts import Alert
 from monitor.model.events import AuthFailure, Event, PacketLogged
+from monitor.model.flows import FlowIncomplete
 
 Detector: TypeAlias = DistinctDetector | FailuresDetector
 
-KINDS: dict[type[Event], str] = {PacketLogged: "packet_logged", AuthFailure: "auth_failure"}
+KINDS: dict[type[Event], str] = {
+    PacketLogged: "packet_logged",
+    AuthFailure: "auth_failure",
+    FlowIncomplete: "flow_incomplete",
+}
 """What metrics call the types of events."""
 
 
@@ -19,7 +25,7 @@ class Dispatch:
 
     def __init__(self, detectors: Sequence[Detector]) -> None:
         """Take all detectors; names are unique."""
-        self._of_packets = [one for one in detectors if isinstance(one, DistinctDetector)]
+        self._of_probes = [one for one in detectors if isinstance(one, DistinctDetector)]
         self._of_failures = {one.name: one for one in detectors if isinstance(one, FailuresDetector)}
 
     def feed(self, events: Sequence[Event]) -> Iterator[Alert]:
@@ -29,8 +35,8 @@ class Dispatch:
         if type(events[0]) is AuthFailure:
             yield from self._feed_failures(cast("Sequence[AuthFailure]", events))
             return
-        for detector in self._of_packets:
-            yield from detector.feed(cast("Sequence[PacketLogged]", events))
+        for detector in self._of_probes:
+            yield from detector.feed(cast("Sequence[Probe]", events))
 
     def _feed_failures(self, events: Sequence[AuthFailure]) -> Iterator[Alert]:
         by_detector: dict[str, list[AuthFailure]] = {}

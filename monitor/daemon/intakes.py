@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from monitor.config.schema import Settings
+from monitor.daemon.conntrack_intake import ConntrackIntake
 from monitor.daemon.files_intake import FilesIntake
 from monitor.daemon.intake import Intake, Process
 from monitor.daemon.journal_intake import JournalIntake
@@ -16,7 +17,7 @@ from monitor.metrics.exporter import Sample
 
 
 class Intakes:
-    """The list of sources. A log that cannot be read is shown and tried again; only the kernel log can stop a start."""
+    """The list of sources. What cannot be read is shown and tried again; only the kernel log can stop a start."""
 
     def __init__(self, settings: Settings, filters: LogFilters, saver: Saver, process: Process) -> None:
         """Nothing is opened yet; filters are compiled."""
@@ -24,6 +25,7 @@ class Intakes:
         self._files = FilesIntake(settings, self._scan, saver, process)
         self._sources: tuple[Intake[Any], ...] = (
             KernelLogIntake(settings, saver, process),
+            ConntrackIntake(settings, saver, process),
             JournalIntake(settings, self._scan, saver, process),
             self._files,
         )

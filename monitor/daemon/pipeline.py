@@ -15,10 +15,11 @@ from monitor.daemon.log_filters import LogFilters
 from monitor.daemon.table import Table
 from monitor.daemon.wiring import build_detectors, build_guard, build_rules
 from monitor.enforcers.nftables import Failure
-from monitor.model.addresses import Network
+from monitor.model.addresses import Network, host
 from monitor.model.alerts import Strength
 from monitor.model.bans import AllowEntry, Ban, Mode, Offence
 from monitor.model.events import Event
+from monitor.model.flows import FlowIncomplete
 
 _log = logging.getLogger(__name__)
 
@@ -76,12 +77,18 @@ class Pipeline:
         if events:
             self.events_by_kind[KINDS[type(events[0])]] += len(events)
         decisions: list[Decision] = []
-        for alert in self._dispatch.feed(events):
+        for alert in self._dispatch.feed(self._foreign(events)):
             self.alerts[alert.detector, self.policy.rules.detectors[alert.detector].mode] += 1
             decisions += self.policy.decide(alert, now_s)
         if decisions:
             self.carry_out(decisions, now_s)
         return decisions
+
+    def _foreign(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Leave out attempts of those who are never banned: connection tracking tells of the node's own as well."""
+        if not events or type(events[0]) is not FlowIncomplete:
+            return events
+        return [event for event in events if self.guard.protects(host(event.source)) is None]
 
     def carry_out(self, decisions: Sequence[Decision], now_s: float) -> list[Failure]:
         """Put decisions into force and on record; return those bans the kernel refused."""

@@ -26,6 +26,8 @@ _SOURCE_METRICS = {
     "truncations": "nodewarden_source_truncations_total",
     "files": "nodewarden_source_files",
     "unreadable_files": "nodewarden_source_unreadable_files",
+    "skipped": "nodewarden_source_skipped_records_total",
+    "resyncs": "nodewarden_source_resyncs_total",
     "lag_s": "nodewarden_source_lag_seconds",
 }
 """By the name that sources' counters have."""

@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from monitor.detectors.probes import SERVICE_KEY_BYTES, is_probe
+from monitor.detectors.probes import SERVICE_KEY_BYTES, Probe, is_probe
 from monitor.detectors.scoring import SAMPLE_SIZE, Scores
 from monitor.model.addresses import Address
 from monitor.model.alerts import Alert, Strength
-from monitor.model.events import PacketLogged
 from monitor.model.window import Crossing, WindowStats
 
 
@@ -27,10 +26,10 @@ class Thresholds(msgspec.Struct, frozen=True):
 class Counted(msgspec.Struct, frozen=True):
     """What a detector counts, as functions: distinct `item`s for each `key`."""
 
-    key: Callable[[bytes, PacketLogged], bytes]
-    """Takes the scored source (an address, or the leading bytes of an IPv6 prefix) and the packet."""
-    item: Callable[[PacketLogged], bytes]
-    what: Callable[[PacketLogged], str]
+    key: Callable[[bytes, Probe], bytes]
+    """Takes the scored source (an address, or the leading bytes of an IPv6 prefix) and the probe."""
+    item: Callable[[Probe], bytes]
+    what: Callable[[Probe], str]
     """Names what is counted, for people: `distinct ports`."""
     show: Callable[[bytes], str]
     """Writes one item, for people."""
@@ -38,8 +37,6 @@ class Counted(msgspec.Struct, frozen=True):
 
 class DistinctDetector:
     """Fires when one key reaches the threshold of distinct items; forgets the key then, so it can fire again."""
-
-    takes = PacketLogged
 
     def __init__(self, name: str, counted: Counted, thresholds: Thresholds) -> None:
         """Take what to count and when to fire."""
@@ -58,7 +55,7 @@ class DistinctDetector:
         """What the window counted."""
         return self._scores.stats
 
-    def feed(self, events: Sequence[PacketLogged]) -> list[Alert]:
+    def feed(self, events: Sequence[Probe]) -> list[Alert]:
         """Take a batch of events, return the alerts it raised."""
         alerts = []
         ports = self.thresholds.ephemeral_ports
@@ -74,7 +71,7 @@ class DistinctDetector:
         """Return how many distinct items of this source are remembered, of its busiest key."""
         return self._scores.window.most(source, (0, SERVICE_KEY_BYTES))
 
-    def _count(self, event: PacketLogged) -> tuple[Crossing | None, bool]:
+    def _count(self, event: Probe) -> tuple[Crossing | None, bool]:
         """Count a probe; return what crossed the threshold, and whether the source did by itself."""
         counted, scores, source = self._counted, self._scores, event.source
         key, item = counted.key(source, event), counted.item(event)
@@ -84,10 +81,10 @@ class DistinctDetector:
         prefix_key = counted.key(source[: self.thresholds.ipv6_prefix // 8], event)
         return scores.add_to_prefix(key, prefix_key, item, event.time_s), False
 
-    def _alert(self, event: PacketLogged, crossing: Crossing, *, is_alone: bool) -> Alert:
+    def _alert(self, event: Probe, crossing: Crossing, *, is_alone: bool) -> Alert:
         source = event.source
         sample = tuple(map(self._counted.show, crossing.items[:SAMPLE_SIZE]))
         evidence = self._scores.evidence(crossing, self._counted.what(event), sample)
-        # A logged packet can be forged by anyone: only new connections of its source may be refused for it.
+        # A first packet can be forged by anyone: only new connections of its source may be refused for it.
         network = self._scores.network(source)
         return Alert(self.name, event.time_s, source, network, is_alone, Strength.SPOOFABLE, evidence)

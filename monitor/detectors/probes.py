@@ -1,14 +1,20 @@
-"""What counts as a probe: the one place that decides which logged packets are evidence of a scan."""
+"""What counts as a probe: the one place that decides which packets and flows are evidence of a scan."""
+
+from typing import TypeAlias
 
 from monitor.model.events import PROTOCOL_NAMES, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_RST, PacketLogged
+from monitor.model.flows import FlowIncomplete
+
+Probe: TypeAlias = PacketLogged | FlowIncomplete
+"""What may be one."""
 
 _WELL_KNOWN_PORTS = range(1, 1024)
 SERVICE_KEY_BYTES = 3
 _ODD_DIGITS = frozenset("13579bdf")
 
 
-def is_probe(event: PacketLogged, ephemeral_ports: range) -> bool:
-    """Whether this packet is what a scanner sends and a working network does not.
+def is_probe(event: Probe, ephemeral_ports: range) -> bool:
+    """Whether this is what a scanner sends and a working network does not; a handshake that came to nothing is.
 
     Firewalls log much that is no probe, and each of these would ban somebody's resolver, client or neighbour:
 
@@ -18,6 +24,8 @@ def is_probe(event: PacketLogged, ephemeral_ports: range) -> bool:
     - broadcast and multicast are addressed to everybody,
     - packets the node sent itself (no incoming interface) and fragments without ports tell nothing of a source.
     """
+    if isinstance(event, FlowIncomplete):
+        return event.destination_port is not None
     port = event.destination_port
     if port is None or not event.interface_in or _is_group(event):
         return False
@@ -41,7 +49,7 @@ def _is_group(event: PacketLogged) -> bool:
     return event.mac[1:2] in _ODD_DIGITS
 
 
-def service_key(event: PacketLogged) -> bytes:
+def service_key(event: Probe) -> bytes:
     """Return what identifies the service a probe was sent to: protocol and destination port, SERVICE_KEY_BYTES long."""
     return (event.protocol << 16 | (event.destination_port or 0)).to_bytes(SERVICE_KEY_BYTES)
 

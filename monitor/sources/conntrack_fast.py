@@ -39,7 +39,9 @@ _header = struct.Struct("=IHH").unpack_from
 _errno = struct.Struct("=i").unpack_from
 
 _LAST_WITHOUT_DEFAULT = FIELDS.index("translated_source_port")
-_COMPLETE = frozenset(ESTABLISHED_STATES.values())  # of some protocol: only a first look
+_COMPLETE = frozenset(
+    state for states in ESTABLISHED_STATES.values() for state in states
+)  # of some protocol: only a first look
 _FILL = (None, 0)  # every field that a message lacks is one of these
 
 Values: TypeAlias = tuple[Any, ...]

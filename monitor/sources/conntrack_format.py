@@ -167,4 +167,4 @@ def read(message: bytes, walked: Walked, time_s: float, namespace: int | None) -
 
 def completes(protocol: int, status: int, state: int | None) -> bool:
     """Whether an update tells that a handshake is complete."""
-    return bool(status & STATUS_SEEN_REPLY) and state is not None and state == ESTABLISHED_STATES.get(protocol)
+    return bool(status & STATUS_SEEN_REPLY) and state in ESTABLISHED_STATES.get(protocol, ())

@@ -6,7 +6,8 @@ import socket
 import struct
 
 from monitor.model.errors import PermanentError, TemporaryError
-from monitor.model.flows import DCCP_OPEN, SCTP_ESTABLISHED, TCP_ESTABLISHED
+from monitor.model.events import PROTOCOL_TCP
+from monitor.model.flows import ESTABLISHED_STATES, PROTOCOL_DCCP, PROTOCOL_SCTP
 from monitor.sources.conntrack_format import DELETE
 
 _NETLINK_NETFILTER, _SOL_NETLINK = 12, 270  # linux/netlink.h, linux/socket.h
@@ -22,7 +23,7 @@ _LD_H_ABS, _LD_B_IND, _LDX_IMM, _TAX, _LD_IMM = 0x28, 0x50, 0x01, 0x07, 0x00  # 
 _LD_W_ABS, _JEQ, _JSET, _RET = 0x20, 0x15, 0x45, 0x06
 _NLATTR, _NLATTR_NEST = -0x1000 + 12, -0x1000 + 16  # SKF_AD_OFF + SKF_AD_*: look for an attribute
 _PROTOINFO = 4  # CTA_PROTOINFO
-_STATES = ((1, TCP_ESTABLISHED), (2, DCCP_OPEN), (3, SCTP_ESTABLISHED))  # CTA_PROTOINFO_TCP, _DCCP, _SCTP: its state
+_NESTS = {1: PROTOCOL_TCP, 2: PROTOCOL_DCCP, 3: PROTOCOL_SCTP}  # CTA_PROTOINFO_TCP, _DCCP, _SCTP: with the state
 _ALL = 0xFFFFFFFF
 
 NEEDS_PRIVILEGE = (
@@ -71,7 +72,7 @@ def attach_filter(opened: socket.socket) -> None:
 
 
 def wanted() -> bytes:
-    """Return the filter, as classic BPF: every new and every closed flow, and updates to a state of `_STATES`."""
+    """Return the filter, as classic BPF: every new and every closed flow, and updates to a state of `ESTABLISHED_STATES`."""
     program: list[tuple[int, int, int, int]] = [
         (_LD_H_ABS, 0, 0, 4),
         (_JEQ, 0, 1, _swapped(DELETE)),
@@ -80,13 +81,14 @@ def wanted() -> bytes:
         (_JSET, 0, 1, _swapped(_NLM_F_CREATE)),
         (_RET, 0, 0, _ALL),
     ]
-    for protocol, state in _STATES:
+    wanted_states = [(nest, state) for nest, protocol in _NESTS.items() for state in ESTABLISHED_STATES[protocol]]
+    for nest, state in wanted_states:
         program += [
             (_LD_IMM, 0, 0, 20),
             (_LDX_IMM, 0, 0, _PROTOINFO),
             (_LD_W_ABS, 0, 0, _NLATTR),
             (_JEQ, 7, 0, 0),  # none: on to the next protocol
-            (_LDX_IMM, 0, 0, protocol),
+            (_LDX_IMM, 0, 0, nest),
             (_LD_W_ABS, 0, 0, _NLATTR_NEST),
             (_JEQ, 4, 0, 0),
             (_TAX, 0, 0, 0),

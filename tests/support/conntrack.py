@@ -12,7 +12,7 @@ NAMES = sorted(path.stem for path in CORPUS.glob("*.bin"))
 DUMPS = [name for name in NAMES if name.startswith("dump")]
 # conntrack(8) calls the states of SCTP and DCCP by TCP's names
 _STATES = ["NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSE"]
-_WITH_HANDSHAKE = {6: 3, 132: 4}
+_WITH_HANDSHAKE = {6: (3, 4), 132: (4,)}
 _KINDS = {"new": "FlowOpened", "update": "FlowEstablished", "destroy": "FlowClosed", None: "FlowListed"}
 
 
@@ -71,7 +71,7 @@ def _told(flow: ET.Element) -> dict[str, Any]:
     if protocol == 33:  # conntrack(8) prints zeros for the ports of DCCP, which this kernel does not know
         said.update(source_port=None, destination_port=None, real_destination_port=None, translated_source_port=None)
     if said["class"] == "FlowEstablished":
-        said["completes"] = is_answered and said["state"] == _WITH_HANDSHAKE.get(protocol, -1)
+        said["completes"] = is_answered and said["state"] in _WITH_HANDSHAKE.get(protocol, ())
     return said
 
 

@@ -120,10 +120,10 @@ def test_numbers_are_in_network_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "status", "is_event"), [(3, 0xE, True), (3, 0xA, True), (3, 0x8, False), (2, 0xE, False), (4, 0xE, False)]
+    ("state", "status", "is_event"), [(3, 0xE, True), (3, 0xA, True), (3, 0x8, False), (2, 0xE, False), (4, 0xA, True), (5, 0xE, False)]
 )
 def test_an_update_counts_when_the_handshake_is_complete(state: int, status: int, is_event: bool) -> None:
-    """Only an answered TCP flow in state ESTABLISHED makes an event of an update."""
+    """Only an answered TCP flow in state ESTABLISHED or FIN_WAIT makes an event of an update."""
     fields = attribute(3, status.to_bytes(4)) + nest(4, nest(1, attribute(1, bytes([state]))))
     flow = read_one(message(ORIGINAL + REPLY + fields, flags=0))
     assert isinstance(flow, FlowEstablished) if is_event else flow is None

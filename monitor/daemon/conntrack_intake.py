@@ -1,0 +1,107 @@
+"""Brings connections, and attempts that came to nothing, to the pipeline."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from monitor.config.schema import Settings
+from monitor.daemon.intake import Intake, Process
+from monitor.daemon.saver import Saver
+from monitor.detectors.handshakes import Handshakes
+from monitor.metrics.exporter import Sample
+from monitor.model.events import PROTOCOL_NAMES
+from monitor.model.flows import Flow, FlowClosed, FlowOpened
+from monitor.sources.conntrack import Conntrack, ConntrackStats
+
+_EVENTS: dict[type[Flow], str] = {FlowOpened: "opened", FlowClosed: "closed"}
+_OTHER = "other"
+
+
+class ConntrackIntake(Intake[Conntrack]):
+    """Connection tracking. It has no place to go on at: what opened while nobody listened is not told again."""
+
+    name = Conntrack.name
+    title = "connection tracking"
+    stats: ConntrackStats
+
+    def __init__(self, settings: Settings, saver: Saver, process: Process) -> None:
+        """Nothing is opened yet."""
+        super().__init__(saver, process, ConntrackStats())
+        self._settings = settings.sources.conntrack
+        self._handshakes = Handshakes()
+        self._flows: Counter[tuple[type[Flow], int]] = Counter()
+        self._gaps_known = 0
+        self._is_blind = False
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the configuration has it."""
+        return self._settings.enabled
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Follow changed settings."""
+        if settings.sources.conntrack != self._settings:
+            self._settings = settings.sources.conntrack
+            self._renew()
+
+    def describe(self) -> dict[str, Any]:
+        """Return this source's part of the status."""
+        known = self._handshakes.stats
+        return {
+            **super().describe(),
+            "events": known.incomplete,
+            "lag_s": None,
+            "other": {"handshakes": known.completed, "resyncs": self.stats.resyncs, "evicted": known.evicted},
+        }
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield this source's metrics."""
+        yield from super().samples()
+        known = self._handshakes.stats
+        yield "nodewarden_handshakes_completed_total", (), known.completed
+        yield "nodewarden_handshakes_incomplete_total", (), known.incomplete
+        yield "nodewarden_handshakes_evicted_total", (), known.evicted
+        yield "nodewarden_handshakes_pending", (), known.pending
+        totals: Counter[tuple[str, str]] = Counter()
+        for (kind, protocol), count in self._flows.items():
+            totals[_EVENTS[kind], PROTOCOL_NAMES.get(protocol, _OTHER)] += count
+        for labels, total in totals.items():
+            yield "nodewarden_flows_total", labels, total
+
+    def _make(self) -> Conntrack:
+        settings = self._settings
+        return Conntrack(buffer_bytes=settings.buffer_bytes, all_namespaces=settings.all_namespaces, stats=self.stats)
+
+    def _take(self, source: Conntrack) -> None:
+        """Hand on what waits. Around a gap nobody is blamed: what is read behind it may be older than what was lost."""
+        flows = source.read()
+        if self.stats.lost != self._gaps_known:
+            self._gaps_known = self.stats.lost
+            self._is_blind = True
+        self._flows.update((type(flow), flow.protocol) for flow in flows if type(flow) in _EVENTS)
+        if self._is_blind:
+            self._handshakes.forget()
+            self._is_blind = not source.is_drained
+        else:
+            self._follow(flows)
+
+    def _look_after(self, source: Conntrack) -> None:
+        """Make up for what was lost, and see whose time is up although nothing comes."""
+        self._follow(source.catch_up())
+
+    def _follow(self, flows: Sequence[Flow]) -> None:
+        if incomplete := self._handshakes.feed(flows, time.time()):
+            self._process(incomplete)
+
+    def _recall_place(self) -> None:
+        pass
+
+    def _save_place(self) -> None:
+        pass
+
+    def _explain_loss(self) -> str:
+        return (
+            f"connection events are lost before they can be read ({self.stats.lost} gaps so far): there is a flood, or "
+            "sources.conntrack.buffer is too small"
+        )
