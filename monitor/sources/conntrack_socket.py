@@ -72,7 +72,7 @@ def attach_filter(opened: socket.socket) -> None:
 
 
 def wanted() -> bytes:
-    """Return the filter, as classic BPF: every new and every closed flow, and updates to a state of `ESTABLISHED_STATES`."""
+    """Return the filter, as classic BPF: new and closed flows, and updates to a state of `ESTABLISHED_STATES`."""
     program: list[tuple[int, int, int, int]] = [
         (_LD_H_ABS, 0, 0, 4),
         (_JEQ, 0, 1, _swapped(DELETE)),

@@ -120,7 +120,8 @@ def test_numbers_are_in_network_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "status", "is_event"), [(3, 0xE, True), (3, 0xA, True), (3, 0x8, False), (2, 0xE, False), (4, 0xA, True), (5, 0xE, False)]
+    ("state", "status", "is_event"),
+    [(3, 0xE, True), (3, 0xA, True), (3, 0x8, False), (2, 0xE, False), (4, 0xA, True), (5, 0xE, False)],
 )
 def test_an_update_counts_when_the_handshake_is_complete(state: int, status: int, is_event: bool) -> None:
     """Only an answered TCP flow in state ESTABLISHED or FIN_WAIT makes an event of an update."""
