@@ -13,9 +13,12 @@ from monitor.metrics.exporter import Sample
 from monitor.model.events import PROTOCOL_NAMES
 from monitor.model.flows import Flow, FlowClosed, FlowOpened
 from monitor.sources.conntrack import Conntrack, ConntrackStats
+from monitor.sources.conntrack_health import TableHealth, read_health
 
 _EVENTS: dict[type[Flow], str] = {FlowOpened: "opened", FlowClosed: "closed"}
 _OTHER = "other"
+_HEALTH_EVERY_S = 5.0
+_FULL = 0.9
 
 
 class ConntrackIntake(Intake[Conntrack]):
@@ -31,6 +34,8 @@ class ConntrackIntake(Intake[Conntrack]):
         self._settings = settings.sources.conntrack
         self._handshakes = Handshakes()
         self._flows: Counter[tuple[type[Flow], int]] = Counter()
+        self._health: TableHealth | None = None
+        self._health_at_s = 0.0
         self._gaps_known = 0
         self._is_blind = False
 
@@ -45,6 +50,16 @@ class ConntrackIntake(Intake[Conntrack]):
             self._settings = settings.sources.conntrack
             self._renew()
 
+    def problems(self) -> list[str]:
+        """Say what is wrong."""
+        health = self._health
+        if health is None or not health.limit or health.entries < _FULL * health.limit:
+            return super().problems()
+        full = (
+            f"the connection table holds {health.entries} of {health.limit} entries: beyond that new connections drop"
+        )
+        return [*super().problems(), f"{full} (net.netfilter.nf_conntrack_max)"]
+
     def describe(self) -> dict[str, Any]:
         """Return this source's part of the status."""
         known = self._handshakes.stats
@@ -58,6 +73,11 @@ class ConntrackIntake(Intake[Conntrack]):
     def samples(self) -> Iterator[Sample]:
         """Yield this source's metrics."""
         yield from super().samples()
+        if health := self._health:
+            yield "nodewarden_conntrack_entries", (), health.entries
+            yield "nodewarden_conntrack_entries_limit", (), health.limit
+            for name, total in health.totals.items():
+                yield "nodewarden_conntrack_table_total", (name,), total
         known = self._handshakes.stats
         yield "nodewarden_handshakes_completed_total", (), known.completed
         yield "nodewarden_handshakes_incomplete_total", (), known.incomplete
@@ -87,8 +107,11 @@ class ConntrackIntake(Intake[Conntrack]):
             self._follow(flows)
 
     def _look_after(self, source: Conntrack) -> None:
-        """Make up for what was lost, and see whose time is up although nothing comes."""
+        """Make up for what was lost, see whose time is up although nothing comes, and how the table is."""
         self._follow(source.catch_up())
+        if (now_s := time.monotonic()) >= self._health_at_s:
+            self._health_at_s = now_s + _HEALTH_EVERY_S
+            self._health = read_health()
 
     def _follow(self, flows: Sequence[Flow]) -> None:
         if incomplete := self._handshakes.feed(flows, time.time()):

@@ -115,6 +115,14 @@ METRICS = (
         "Connections that opened, and that closed, as connection tracking told.",
         ("event", "protocol"),
     ),
+    Metric("nodewarden_conntrack_entries", _GAUGE, "Entries of the connection table."),
+    Metric("nodewarden_conntrack_entries_limit", _GAUGE, "Entries it can hold; beyond them new connections drop."),
+    Metric(
+        "nodewarden_conntrack_table_total",
+        _COUNTER,
+        "What happened to the connection table since the start of the machine, in the kernel's words.",
+        ("event",),
+    ),
     Metric("nodewarden_handshakes_completed_total", _COUNTER, "Attempts to connect that completed their handshake."),
     Metric("nodewarden_handshakes_incomplete_total", _COUNTER, "Attempts to connect that came to nothing."),
     Metric(

@@ -140,6 +140,14 @@ def test_a_flood_with_a_tiny_buffer_blames_nobody_who_works(site: Open) -> None:
     wait_for(lambda: site.daemon.metrics()[resyncs] >= 1, "a list", lambda: str(site.source()), 30)
 
 
+def test_the_table_is_watched(site: Open) -> None:
+    """Its size and limit and what happened to it are metrics."""
+    site.start()
+    metrics = site.daemon.metrics()
+    assert metrics["nodewarden_conntrack_entries_limit"] > metrics["nodewarden_conntrack_entries"] >= 0
+    assert 'nodewarden_conntrack_table_total{event="early_drop"}' in metrics
+
+
 def test_switched_off_it_is_not_read(site: Open) -> None:
     """It can be switched off and on by a reload."""
     site.start()
