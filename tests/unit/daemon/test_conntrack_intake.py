@@ -11,7 +11,7 @@ from monitor.sources.conntrack_health import TableHealth
 def test_a_table_that_is_nearly_full_is_a_problem(tmp_path: Path) -> None:
     """From nine tenths on, with the numbers and the sysctl that helps; without a limit nothing can be said."""
     saver = Saver(tmp_path / "nodewarden.db")
-    intake = ConntrackIntake(Settings(), saver, list)
+    intake = ConntrackIntake(Settings(), saver, lambda _: None)
     assert intake.problems() == []
     for entries, limit, is_problem in ((89, 100, False), (90, 100, True), (90, 0, False)):
         intake._health = TableHealth(entries, limit, {})
