@@ -16,6 +16,10 @@ from monitor.sources.journal import Journal, JournalStats
 _log = logging.getLogger(__name__)
 _READ_ENTRIES = 1000
 _LOOK_EVERY_S = 60.0
+_PEEK_EVERY_S = 0.008
+_PEEK_FOR_S = 2.0
+"""journald tells its readers of an entry a quarter to half a second after it wrote it (a timer of 250 ms, as inexact as
+it is long). Entries come in bursts, so for a while after each we look by ourselves."""
 
 
 class _Asked(NamedTuple):
@@ -40,6 +44,8 @@ class JournalIntake(LogIntake[Journal]):
         self._notices: list[str] = []
         self._damage: list[str] = []
         self._look_at_s = 0.0
+        self._records_known = 0
+        self._peek_until_s = 0.0
 
     @property
     def is_wanted(self) -> bool:
@@ -79,6 +85,15 @@ class JournalIntake(LogIntake[Journal]):
 
     def _read(self, source: Journal) -> Sequence[LogBlock]:
         return source.read(_READ_ENTRIES)
+
+    def _come_back(self) -> None:
+        super()._come_back()
+        now_s = time.monotonic()
+        if self.stats.records != self._records_known:
+            self._records_known = self.stats.records
+            self._peek_until_s = now_s + _PEEK_FOR_S
+        if self._source and self._loop and not self._again and now_s < self._peek_until_s:
+            self._again = self._loop.call_later(_PEEK_EVERY_S, self._readable)
 
     def _look_after(self, source: Journal) -> None:
         """Look at the files now and then, which is costly; read without being told where nobody tells."""

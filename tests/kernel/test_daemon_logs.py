@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.kernel.conftest import Site
-from tests.kernel.test_journal import Journald, journald
+from tests.kernel.test_journal import journald
 from tests.support.daemon import wait_for
+from tests.support.journald import Journald
 
 __all__ = ["journald"]
 

@@ -1,0 +1,102 @@
+"""A journald of a test's own, in a mount namespace in which its journal is the machine's."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.daemon import wait_for
+
+JOURNALD = Path("/lib/systemd/systemd-journald")
+_SETTINGS = """[Journal]
+Storage=auto
+ReadKMsg=no
+Audit=no
+ForwardToWall=no
+RateLimitBurst=0
+"""
+# A journald of our own: its /run is empty but for the directory of the journal, which is the test's.
+_START = """
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /var/log
+mkdir -p /run/log/journal /run/systemd/journal
+mount --bind "$1" /run/log/journal
+mount --bind "$2" /etc/systemd/journald.conf
+exec "$3"
+"""
+_SEND = "import sys; from systemd import journal; [journal.send(text, **eval(sys.argv[1])) for text in sys.argv[2:]]"
+
+
+class Journald:
+    """A private journald; it ends, with all its mounts, when its process ends."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory / "journal"
+        self.directory.mkdir()
+        settings = directory / "journald.conf"
+        settings.write_text(_SETTINGS)
+        self.process = subprocess.Popen(
+            [
+                *("unshare", "--mount", "--propagation", "private", "sh", "-ec"),
+                _START,
+                "sh",
+                self.directory,
+                settings,
+                JOURNALD,
+            ],
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for(lambda: list(self.files()), "journald to write its first entry")
+        wait_for(self._is_listening, "journald to listen")
+
+    def files(self) -> Iterator[Path]:
+        """Return the journal's files."""
+        return self.directory.glob("*/*.journal")
+
+    def _is_listening(self) -> bool:
+        return self._run("test", "-S", "/run/systemd/journal/socket").returncode == 0
+
+    def _run(self, *command: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            ["nsenter", "-t", str(self.process.pid), "-m", *command], capture_output=True, check=False
+        )
+
+    def inside(self, script: str) -> subprocess.Popen[str]:
+        """Start a Python script that sees this journald's journal as the machine's."""
+        return subprocess.Popen(
+            ["nsenter", "-t", str(self.process.pid), "-m", sys.executable, "-c", script],
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def make_persistent(self) -> None:
+        """Have journald move its journal from /run to /var, where there was none before."""
+        assert self._run("mkdir", "/var/log/journal").returncode == 0
+        self.process.send_signal(signal.SIGUSR1)
+
+    def send(self, *messages: str, uid: int = 0, **fields: str) -> None:
+        """Write entries by the native protocol, under an account."""
+        command = ["setpriv", "--reuid", str(uid), "--clear-groups", "/usr/bin/python3", "-c", _SEND]
+        done = self._run(*command, repr({"SYSLOG_IDENTIFIER": "sshd"} | fields), *messages)
+        assert done.returncode == 0, done.stderr.decode()
+
+    def rotate(self) -> None:
+        """Have journald archive its files and begin new ones."""
+        before = set(self.files())
+        self.process.send_signal(signal.SIGUSR2)
+        wait_for(lambda: len(set(self.files()) - before) >= 1, "journald to rotate")
+
+    def vacuum(self, left: int) -> None:
+        """Delete all but the newest archived files."""
+        subprocess.run(
+            ["journalctl", "-q", "-D", next(self.files()).parent, f"--vacuum-files={left}"],
+            capture_output=True,
+            check=True,
+        )
+
+    def end(self) -> None:
+        """Stop it."""
+        self.process.terminate()
+        self.process.wait(20)
