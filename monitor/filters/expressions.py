@@ -19,7 +19,17 @@ Values = dict[str, str | None]
 class Expression:
     """One failregex: the pattern and where its groups are."""
 
-    __slots__ = ("_alternatives", "_fields", "_numbers", "_single", "fragments", "is_connected", "pattern", "text")
+    __slots__ = (
+        "_addresses",
+        "_alternatives",
+        "_fields",
+        "_numbers",
+        "_single",
+        "fragments",
+        "is_connected",
+        "pattern",
+        "text",
+    )
 
     def __init__(self, text: str, pattern: re.Pattern[str], prefix: re.Pattern[str] | None, fragments: str) -> None:
         """`fragments` is what a line must contain, for Hyperscan; empty: any line may match."""
@@ -34,13 +44,17 @@ class Expression:
             raise FilterError(f"no <HOST>, <ADDR> or <F-ID> says whose failure it is: {text[:200]!r}")
         self._fields = tuple(name for name in _FIELDS if name in groups)
         self._numbers = tuple(groups[name] for name in self._fields)
+        self._addresses = tuple((name, groups[name]) for name in ("ip4", "ip6") if name in groups)
         self._single = len(self._fields) == 1
         self._alternatives = sorted(
             (name, number, found[1]) for name, number in groups.items() if (found := _ALTERNATIVE.fullmatch(name))
         )
 
     def values(self, match: re.Match[str]) -> Values:
-        """Return what the match says; `alt_` groups fill in for those that are empty."""
+        """Return what the match says; `alt_` groups fill in for those that are empty.
+
+        An address that was cut out of a longer word is None: it is not what the line says.
+        """
         numbers = self._numbers
         if not numbers:
             values: Values = {}
@@ -48,10 +62,27 @@ class Expression:
             values = {self._fields[0]: match[numbers[0]]}
         else:
             values = dict(zip(self._fields, match.group(*numbers), strict=True))
+        for name, number in self._addresses:
+            if values[name] and _is_cut(match, number):
+                values[name] = None
         for _, number, name in self._alternatives:
             if not values.get(name) and match[number]:
                 values[name] = match[number]
         return values
+
+
+def _is_cut(match: re.Match[str], number: int) -> bool:
+    """Whether the text of a group goes on, so that an address in it is a part of another, or of a name."""
+    text = match.string
+    start, end = match.span(number)
+    if start and ((before := text[start - 1]).isalnum() or before in "._"):
+        return True
+    after = text[end : end + 2]
+    if after[:1].isalnum() or after[:1] == "_":
+        return True
+    # A port may follow an IPv6 address if the expression says so.
+    joint = after[:1] == "." or (after[:1] == ":" and ":" in match[number] and match.end() == end)
+    return joint and after[1:].isalnum()
 
 
 class Prefix:

@@ -1,12 +1,16 @@
 """The built-in filters, each against its own samples."""
 
+import datetime
 import re
 
 import pytest
 
+from monitor.filters.definition import FilterDefinition
 from monitor.filters.expressions import Expressions
 from monitor.filters.library import BUILT_IN, read_filter_file
+from monitor.filters.matcher import LogMatcher
 from monitor.filters.scanner import can_search
+from monitor.model.addresses import format_address
 from monitor.model.alerts import Strength
 from tests.unit.filters.builtin_support import (
     CASES,
@@ -101,3 +105,28 @@ def test_journalmatch_and_files(reference: str) -> None:
         assert not fields & {"_COMM", "_EXE", "_CMDLINE", "SYSLOG_IDENTIFIER"}
     assert definition.files
     assert all(path.startswith("/") for path in definition.files)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7.", "192.0.2.7"),
+        ("192.0.2.7:22", "192.0.2.7"),
+        ("[2001:db8::7]", "2001:db8::7"),
+        ("2001:db8::7:", "2001:db8::7"),
+        ("192.0.2.77777", ""),
+        ("192.0.2.7.8", ""),
+        ("192.0.2.7.example.net", ""),
+        ("192.0.2.7a", ""),
+        ("2001:db8::77777", ""),
+        ("2001:db8::7.9", ""),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+    ],
+)
+def test_an_address_is_never_a_part_of_a_word(text: str, address: str) -> None:
+    """What goes on with digits, letters or more of an address is not the address: nobody is blamed."""
+    definition = FilterDefinition(name="loose", failregex=("refused <HOST>",))
+    matcher = LogMatcher({"d": definition}, timezones={"d": datetime.UTC})
+    events = scan(matcher, (f"Nov 23 17:33:55 web1 app: refused {text}",))
+    assert [format_address(event.source) for event in events] == ([address] if address else [])
