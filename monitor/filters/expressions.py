@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from monitor.filters.definition import FilterDefinition, FilterError
-from monitor.filters.fragments import required
+from monitor.filters.fragments import may_be_empty, required
 from monitor.filters.tags import HOST_GROUPS, compile_expression
 
 _ALTERNATIVE = re.compile(r"alt_(.+?)(?:_\d+)?")
@@ -143,6 +143,8 @@ def _fragments(pattern: re.Pattern[str], prefix: re.Pattern[str] | None, definit
     if prefix is None:
         return required(pattern)
     if "content" not in prefix.groupindex:
+        return required(pattern) or required(prefix)
+    if may_be_empty(prefix, "content"):  # then the failregex are held against the whole line
         return required(pattern) or required(prefix)
     return required(prefix, pattern)
 

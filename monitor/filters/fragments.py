@@ -18,6 +18,8 @@ _MAX_CLASS = 4
 _MAX_PIECES = 16
 _SHORTEST = 3
 _GAP = ".*"
+_UNSEARCHED = "\n\ufffd"
+"""The newline ends what is searched in, and U+FFFD stands for bytes that are no UTF-8."""
 
 Tree: TypeAlias = Any
 """What `re`'s parser makes of an expression: (opcode, argument) pairs."""
@@ -35,6 +37,22 @@ def required(pattern: re.Pattern[str], inner: re.Pattern[str] | None = None, gro
     found = None if inner is None else _Walk(inner).pieces()
     pieces = _Walk(pattern, found, pattern.groupindex.get(group)).pieces()
     return _GAP.join(pieces) if sum(map(_weight, pieces)) >= _SHORTEST else ""
+
+
+def may_be_empty(pattern: re.Pattern[str], group: str) -> bool:
+    """Whether a group of an expression may match nothing at all."""
+    tree = parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE)
+    found = _find(tree, pattern.groupindex[group])
+    return found is None or found.getwidth()[0] == 0
+
+
+def _find(part: Any, number: int) -> Tree | None:
+    """Return what is in a group, wherever in the tree it is."""
+    if isinstance(part, tuple) and len(part) == 2 and part[0] is sre.SUBPATTERN and part[1][0] == number:
+        return part[1][3]
+    if isinstance(part, (tuple, list, parser.SubPattern)):
+        return next((found for inner in part if (found := _find(inner, number)) is not None), None)
+    return None
 
 
 class _Walk:
@@ -59,7 +77,7 @@ class _Walk:
     def _sequence(self, items: Iterable[tuple[Any, Any]], pieces: list[str], run: _Run, is_caseless: bool) -> _Run:  # noqa: FBT001
         """Add what these items require to `pieces`; return the text that may still go on."""
         for code, argument in items:
-            if code is sre.LITERAL:
+            if code is sre.LITERAL and chr(argument) not in _UNSEARCHED:
                 run.append(chr(argument))
             elif code is sre.IN and (characters := _class(argument)):
                 run.append(characters)
@@ -105,7 +123,7 @@ class _Walk:
         for branch in branches:
             inside: list[str] = []
             self._flush(self._sequence(branch, inside, [], is_caseless), inside, is_caseless)
-            if not inside:
+            if not inside or sum(map(_weight, inside)) < _SHORTEST:
                 return
             alternatives.append(_GAP.join(inside[:_MAX_PIECES]))
         if len(alternatives) <= _MAX_BRANCHES:
@@ -118,7 +136,8 @@ class _Walk:
         for characters in [*run, "  "]:
             is_border = not _is_word(characters) and (not part or not _is_word(part[-1]))
             if is_border or (is_caseless and not characters.isascii()) or characters == "  ":
-                if any(map(_is_word, part)):
+                # Vectorscan 5.4.12 loses matches of two bytes of which one may be several (so do alternatives of two).
+                if any(map(_is_word, part)) and (len(part) != 2 or max(map(len, part)) == 1):
                     pieces.append(_write(part, is_caseless=is_caseless))
                 part = []
             if not (is_caseless and not characters.isascii()):
@@ -130,7 +149,7 @@ def _class(items: Sequence[tuple[Any, Any]]) -> str:
     if len(items) > _MAX_CLASS or any(code is not sre.LITERAL for code, _ in items):
         return ""
     characters = "".join(chr(argument) for _, argument in items)
-    return characters if characters.isascii() else ""
+    return characters if characters.isascii() and "\n" not in characters else ""
 
 
 def _is_word(characters: str) -> bool:

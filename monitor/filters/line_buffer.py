@@ -20,15 +20,22 @@ class LineBuffer:
             self._lines.popleft()
         return "".join(self._lines)
 
+    def clear(self) -> None:
+        """Forget all lines."""
+        self._lines.clear()
+
     def take(self, match: re.Match[str]) -> str:
         """Drop the lines of a match, and return them; those that it skipped stay, another expression may want them."""
         text = match.string
         first = text.count("\n", 0, match.start())
         last = text.count("\n", 0, max(match.start(), match.end() - 1))
         lines = list(self._lines)
-        skipped = "".join(
-            value for name, value in match.groupdict().items() if name.startswith("skiplines") and value
-        ).splitlines(keepends=True)
+        skipped = [
+            f"{line}\n"
+            for name, value in match.groupdict().items()
+            if name.startswith("skiplines") and value
+            for line in value.split("\n")[:-1]
+        ]
         kept = lines[:first]
         taken = []
         for line in lines[first : last + 1]:

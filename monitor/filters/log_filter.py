@@ -62,7 +62,7 @@ class Missed(NamedTuple):
 
 
 _STILL_S = 60.0
-"""A line without a date happened when the last dated one did, if that is not longer ago."""
+"""Where expressions span lines, one without a date happened when the last dated one did, if that is not longer ago."""
 
 Outcome = Found | Ignored | Missed
 _NOTHING = Missed()
@@ -103,6 +103,11 @@ class LogFilter:
         outcome = self._examine_at_once(text, candidates[0], now_s, time_s)
         return self._examine_by_steps(text, candidates, now_s, time_s) if outcome is None else outcome
 
+    def give_up(self) -> None:
+        """Forget the lines before: what took too long would take as long again with the next one."""
+        if self._buffer:
+            self._buffer.clear()
+
     def _examine_at_once(self, text: str, number: int, now_s: float, time_s: float | None) -> Outcome | None:
         """Try date, prefix and the first candidate as one expression; None: it takes the single steps to know."""
         if self._fusion is None:
@@ -129,9 +134,9 @@ class LogFilter:
                 time_s = dated.time_s
             if time_s is not None:
                 self._last_s = time_s
-            elif self._last_s > now_s - _STILL_S:
-                time_s = self._last_s
         if self._buffer:
+            if time_s is None and self._last_s > now_s - _STILL_S:
+                time_s = self._last_s
             text = self._buffer.add(text)
         hit = self._search(text, candidates)
         if not isinstance(hit, _Hit):

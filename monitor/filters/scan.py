@@ -59,6 +59,7 @@ class Scan:
                     outcome = call(log_filter.examine, text, numbers, read_s, time_s)
                 except TooSlow:
                     stats.timeouts += 1
+                    log_filter.give_up()
                 else:
                     if isinstance(outcome, Found):
                         event = self._event(reader, outcome)
@@ -86,6 +87,8 @@ class Scan:
         is_proof = block.is_trusted and not log_filter.definition.is_spoofable
         strength = Strength.PROVEN if is_proof else Strength.SPOOFABLE
         length = int(found.cidr) if found.cidr and len(found.cidr) < 4 else None
+        if length is not None and length > 8 * len(address):
+            length = None
         return AuthFailure(when_s, reader.detector, address, strength, block.log, found.user[:_MAX_USER], length)
 
 
