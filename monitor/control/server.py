@@ -85,11 +85,8 @@ class ControlServer:
             if len(self._connections) > _MAX_CONNECTIONS:
                 writer.write(encode(Reply(ok=False, error="too many commands at once; try again")))
             else:
-                line = await asyncio.wait_for(reader.readline(), _TIMEOUT_S)
-                writer.write(encode(self._answer(line)))
+                writer.write(encode(await self._reply(reader)))
             await asyncio.wait_for(writer.drain(), _TIMEOUT_S)
-        except ValueError:  # asyncio's word for a line over the limit
-            writer.write(encode(Reply(ok=False, error=f"the request is longer than {MAX_REQUEST_BYTES} bytes")))
         except (TimeoutError, ConnectionError):
             pass
         finally:
@@ -97,6 +94,14 @@ class ControlServer:
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
             self._connections.discard(task)
+
+    async def _reply(self, reader: asyncio.StreamReader) -> Reply:
+        """Read the request and answer it."""
+        try:
+            line = await asyncio.wait_for(reader.readline(), _TIMEOUT_S)
+        except ValueError:  # asyncio's word for a line over the limit
+            return Reply(ok=False, error=f"the request is longer than {MAX_REQUEST_BYTES} bytes")
+        return self._answer(line)
 
     def _answer(self, line: bytes) -> Reply:
         """Decode, handle, and turn what goes wrong into a sentence."""
