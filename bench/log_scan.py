@@ -5,13 +5,14 @@ reading and matching, without the compiling before) and `peak_mb` (of the proces
 each for an application of its own, read the same log.
 """
 
-import resource
+import os
 import sys
 import time
 from pathlib import Path
 
 import msgspec
 
+from bench.process import memory_mb
 from monitor.filters.definition import FilterDefinition
 from monitor.filters.library import load_filter
 from monitor.filters.matcher import LogMatcher
@@ -37,7 +38,7 @@ def _run(log: Path, reference: str, copies: int) -> dict[str, float]:
         "lines": lines,
         "failures": failures,
         "cpu_s": time.process_time() - start_s,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
+        "peak_mb": memory_mb(os.getpid(), "VmHWM"),
     }
 
 

@@ -75,6 +75,8 @@ def _is_cut(match: re.Match[str], number: int) -> bool:
     """Whether the text of a group goes on, so that an address in it is a part of another, or of a name."""
     text = match.string
     start, end = match.span(number)
+    if text[start - 1 : start] == " " == text[end : end + 1]:  # as in most lines
+        return False
     if start and ((before := text[start - 1]).isalnum() or before in "._"):
         return True
     after = text[end : end + 2]
