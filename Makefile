@@ -49,7 +49,7 @@ setup: packages $(VENV)/.ready
 build/run/nodewarden.yaml: systemd/nodewarden.yaml
 	mkdir -p build/run/conf.d
 	cp $< $@
-	printf '%s\n' 'detectors: {port_scan: {mode: observe}, host_sweep: {mode: observe},' \
+	printf '%s\n' 'detectors: {port_scan: {mode: observe}, host_sweep: {mode: observe}, half_open: {mode: observe},' \
 	    '  failures: {sshd: {mode: observe}}}' \
 	    'control: {socket: $(CURDIR)/build/run/control.sock}' 'state: {directory: $(CURDIR)/build/run/state}' \
 	    > build/run/conf.d/observe.yaml

@@ -9,13 +9,14 @@ from msgspec import Meta, field
 from monitor.config.detector import Detector, reachable
 from monitor.config.kinds import FILE_PATTERN, FILTER, JOURNAL_MATCH, TIMEZONE, Names, duration, integer, size
 from monitor.config.shapes import Conflict, Section
+from monitor.model.names import RESERVED
 
 _LINE = size("256B", "64KiB")
 
 DETECTOR_NAMES = Names(
     "[A-Za-z0-9_-]{1,32}",
     "a name of 1 to 32 letters, digits, _ and -",
-    reserved=("port_scan", "host_sweep", "recidive", "prefix", "manual"),
+    reserved=RESERVED,
 )
 """Names of failures detectors; those reserved stand for other detectors in bans, metrics and the history."""
 

@@ -13,6 +13,14 @@ from msgspec import Meta, field
 
 from monitor.config.bans import Bans
 from monitor.config.detector import Detector, reachable
+from monitor.config.flows import (
+    ConnectionRate,
+    Egress,
+    HalfOpen,
+    OpenConnections,
+    ProtectedPort,
+    UdpAmplification,
+)
 from monitor.config.kinds import GROUP, OPTIONAL_PATH, SOCKET_PATH, duration, integer, path, size, text
 from monitor.config.logs import DEFAULT_FAILURES, DETECTOR_NAMES, Failures, Journal, LogFiles
 from monitor.config.shapes import Conflict, Section
@@ -140,6 +148,28 @@ class Detectors(Section, frozen=True, kw_only=True):
     ] = PortRange(32_768, 60_999)
     port_scan: Annotated[PortScan, Meta(description="One source tries many ports of the node.")] = PortScan()
     host_sweep: Annotated[HostSweep, Meta(description="One source tries one port on many addresses.")] = HostSweep()
+    half_open: Annotated[HalfOpen, Meta(description="Connections are begun and never completed: a SYN flood.")] = (
+        HalfOpen()
+    )
+    connection_rate: Annotated[
+        ConnectionRate, Meta(description="One source completes too many connections in a short time.")
+    ] = ConnectionRate()
+    open_connections: Annotated[
+        OpenConnections, Meta(description="One source holds too many connections at a time.")
+    ] = OpenConnections()
+    protected_port: Annotated[
+        ProtectedPort, Meta(description="Somebody from outside completes a connection to a service that is for inside.")
+    ] = ProtectedPort()
+    egress: Annotated[
+        Egress, Meta(description="The node, or a pod behind it, opens a flow to where nobody approved.")
+    ] = Egress()
+    udp_amplification: Annotated[
+        UdpAmplification,
+        Meta(
+            description="Small UDP requests are answered at length: forged ones, whose answers hit somebody else. "
+            "Needs `net.netfilter.nf_conntrack_acct=1`."
+        ),
+    ] = UdpAmplification()
     failures: Annotated[
         dict[str, Failures],
         DETECTOR_NAMES,

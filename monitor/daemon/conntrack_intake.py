@@ -1,7 +1,6 @@
 """Brings connections, and attempts that came to nothing, to the pipeline."""
 
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,14 +9,10 @@ from monitor.daemon.intake import Intake, Process
 from monitor.daemon.saver import Saver
 from monitor.detectors.handshakes import Handshakes
 from monitor.metrics.exporter import Sample
-from monitor.model.events import PROTOCOL_NAMES
-from monitor.model.flows import Flow, FlowClosed, FlowOpened
+from monitor.model.flows import Flow, FlowBatch
 from monitor.sources.conntrack import Conntrack, ConntrackStats
 from monitor.sources.conntrack_health import TableHealth, read_health
 
-_EVENTS: dict[type[Flow], str] = {FlowOpened: "opened", FlowClosed: "closed"}
-_OTHER = "other"
-_HEALTH_EVERY_S = 5.0
 _FULL = 0.9
 
 
@@ -33,9 +28,7 @@ class ConntrackIntake(Intake[Conntrack]):
         super().__init__(saver, process, ConntrackStats())
         self._settings = settings.sources.conntrack
         self._handshakes = Handshakes()
-        self._flows: Counter[tuple[type[Flow], int]] = Counter()
         self._health: TableHealth | None = None
-        self._health_at_s = 0.0
         self._gaps_known = 0
         self._is_blind = False
 
@@ -83,11 +76,6 @@ class ConntrackIntake(Intake[Conntrack]):
         yield "nodewarden_handshakes_incomplete_total", (), known.incomplete
         yield "nodewarden_handshakes_evicted_total", (), known.evicted
         yield "nodewarden_handshakes_pending", (), known.pending
-        totals: Counter[tuple[str, str]] = Counter()
-        for (kind, protocol), count in self._flows.items():
-            totals[_EVENTS[kind], PROTOCOL_NAMES.get(protocol, _OTHER)] += count
-        for labels, total in totals.items():
-            yield "nodewarden_flows_total", labels, total
 
     def _make(self) -> Conntrack:
         settings = self._settings
@@ -99,23 +87,23 @@ class ConntrackIntake(Intake[Conntrack]):
         if self.stats.lost != self._gaps_known:
             self._gaps_known = self.stats.lost
             self._is_blind = True
-        self._flows.update((type(flow), flow.protocol) for flow in flows if type(flow) in _EVENTS)
+        self._process(self._sorted(flows, has_gap=self._is_blind))
         if self._is_blind:
-            self._handshakes.forget()
             self._is_blind = not source.is_drained
-        else:
-            self._follow(flows)
 
     def _look_after(self, source: Conntrack) -> None:
         """Make up for what was lost, see whose time is up although nothing comes, and how the table is."""
-        self._follow(source.catch_up())
-        if (now_s := time.monotonic()) >= self._health_at_s:
-            self._health_at_s = now_s + _HEALTH_EVERY_S
-            self._health = read_health()
+        listed = source.catch_up()
+        self._health = read_health()
+        self._process(self._sorted(listed, invalid_total=self._health.totals.get("invalid")))
 
-    def _follow(self, flows: Sequence[Flow]) -> None:
-        if incomplete := self._handshakes.feed(flows, time.time()):
-            self._process(incomplete)
+    def _sorted(
+        self, flows: Sequence[Flow], *, has_gap: bool = False, invalid_total: int | None = None
+    ) -> Iterator[FlowBatch]:
+        """Yield what the flows mean."""
+        batch = self._handshakes.feed(flows, time.time(), has_gap=has_gap)
+        batch.invalid_total = invalid_total
+        yield batch
 
     def _recall_place(self) -> None:
         pass

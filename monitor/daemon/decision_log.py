@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from monitor.bans.policy import Decision, Verdict
 from monitor.daemon.logs import Limiter
+from monitor.model.alerts import FloodAlert
 from monitor.model.bans import Ban, Mode
 
 _log = logging.getLogger(__name__)
@@ -27,6 +28,11 @@ class DecisionLog:
         for decision in decisions:
             if decision.verdict is not Verdict.COVERED and self._limiter.allows():
                 _write(decision)
+
+    def flooded(self, alert: FloodAlert) -> None:
+        """Write down a flood."""
+        if self._limiter.allows():
+            _log.warning("%s: %s", alert.detector, alert)
 
     def ended(self, bans: Iterable[Ban]) -> None:
         """Write down which bans ended by themselves."""

@@ -5,19 +5,20 @@ from typing import TypeAlias, cast
 
 from monitor.detectors.distinct import DistinctDetector
 from monitor.detectors.failures import FailuresDetector
+from monitor.detectors.flow_limits import FlowDetector
 from monitor.detectors.probes import Probe
-from monitor.model.alerts import Alert
+from monitor.model.alerts import Alert, FloodAlert
 from monitor.model.events import AuthFailure, Event, PacketLogged
-from monitor.model.flows import FlowIncomplete
+from monitor.model.flows import FlowBatch, FlowIncomplete
 
-Detector: TypeAlias = DistinctDetector | FailuresDetector
+Detector: TypeAlias = DistinctDetector | FailuresDetector | FlowDetector
 
 KINDS: dict[type[Event], str] = {
     PacketLogged: "packet_logged",
     AuthFailure: "auth_failure",
     FlowIncomplete: "flow_incomplete",
 }
-"""What metrics call the types of events."""
+"""What metrics call the types of events; batches of flows are counted by flow (daemon.traffic)."""
 
 
 class Dispatch:
@@ -26,6 +27,7 @@ class Dispatch:
     def __init__(self, detectors: Sequence[Detector]) -> None:
         """Take all detectors; names are unique."""
         self._of_probes = [one for one in detectors if isinstance(one, DistinctDetector)]
+        self._of_flows = [one for one in detectors if isinstance(one, FlowDetector)]
         self._of_failures = {one.name: one for one in detectors if isinstance(one, FailuresDetector)}
 
     def feed(self, events: Sequence[Event]) -> Iterator[Alert]:
@@ -37,6 +39,11 @@ class Dispatch:
             return
         for detector in self._of_probes:
             yield from detector.feed(cast("Sequence[Probe]", events))
+
+    def feed_flows(self, batch: FlowBatch) -> Iterator[Alert | FloodAlert]:
+        """Yield what a batch of flows raised; its attempts that came to nothing are `feed`'s."""
+        for detector in self._of_flows:
+            yield from detector.feed(batch)
 
     def _feed_failures(self, events: Sequence[AuthFailure]) -> Iterator[Alert]:
         by_detector: dict[str, list[AuthFailure]] = {}

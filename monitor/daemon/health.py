@@ -14,6 +14,8 @@ from monitor.daemon.saver import Saver
 from monitor.daemon.surroundings import Surroundings
 from monitor.metrics.exporter import Sample
 
+_FLOOD_SHOWN_S = 60.0
+
 
 class Health:
     """Asks all parts how they are, and counts what concerns the daemon as a whole."""
@@ -51,6 +53,11 @@ class Health:
                 f"more than bans.budget.bans_per_minute ({self._pipeline.policy.budget.bans_per_minute}) bans: "
                 "the rest are only observed (`nodewarden list --observed`)"
             )
+        problems += [
+            f"there is a flood: {flood}"
+            for flood in self._pipeline.floods.values()
+            if time.time() - flood.time_s < _FLOOD_SHOWN_S
+        ]
         problems += self._intakes.problems()
         if leaking := self._pipeline.table.leaking(time.time()):
             hooks = ", ".join(f"{packets} in {hook}" for hook, packets in leaking.items())

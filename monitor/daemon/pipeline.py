@@ -4,6 +4,9 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from typing import cast
+
+import msgspec
 
 from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger, Record
@@ -11,15 +14,19 @@ from monitor.bans.policy import Decision, Policy, Verdict
 from monitor.config.schema import Settings
 from monitor.daemon.decision_log import DecisionLog
 from monitor.daemon.dispatch import KINDS, Dispatch
+from monitor.daemon.flow_wiring import build_surrounding
 from monitor.daemon.log_filters import LogFilters
 from monitor.daemon.table import Table
+from monitor.daemon.traffic import Traffic
 from monitor.daemon.wiring import build_detectors, build_guard, build_rules
+from monitor.detectors.flow_limits import FlowDetector
+from monitor.detectors.proofs import Proofs
 from monitor.enforcers.nftables import Failure
 from monitor.model.addresses import Network, host
-from monitor.model.alerts import Strength
+from monitor.model.alerts import Alert, FloodAlert, Strength
 from monitor.model.bans import AllowEntry, Ban, Mode, Offence
 from monitor.model.events import Event
-from monitor.model.flows import FlowIncomplete
+from monitor.model.flows import FlowBatch, FlowIncomplete
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +61,11 @@ class Pipeline:
         self.ledger = Ledger(max_bans=settings.bans.max_bans, record=record)
         self.policy = Policy(self.guard, self.ledger, build_rules(settings, self.log_filters.sections), record)
         self.table = make_table(self.ledger, self.guard)
+        self.proofs = Proofs(settings.bans.prefixes.ipv6_score)
+        self.floods: dict[str, FloodAlert] = {}
+        """The last one of each detector."""
+        self.traffic = Traffic()
+        self._surround()
         self.log = DecisionLog()
         self.events_by_kind: Counter[str] = Counter(dict.fromkeys(KINDS.values(), 0))
         self.alerts: Counter[tuple[str, Mode]] = Counter()
@@ -74,21 +86,52 @@ class Pipeline:
 
     def process(self, events: Sequence[Event], now_s: float) -> list[Decision]:
         """Take a batch of events of one type all the way; return what was decided."""
+        if events and type(events[0]) is FlowBatch:
+            return [decision for batch in events for decision in self._process_flows(cast("FlowBatch", batch), now_s)]
         if events:
             self.events_by_kind[KINDS[type(events[0])]] += len(events)
+        return self._answer(self._dispatch.feed(self._foreign(events)), now_s)
+
+    def _process_flows(self, batch: FlowBatch, now_s: float) -> list[Decision]:
+        self.traffic.count(batch, self.surrounding.own)
+        self.proofs.note(batch.completed)
+        if batch.invalid_total is not None:
+            self.proofs.settle(batch.invalid_total, batch.time_s)
+        decisions = self._answer(self._dispatch.feed_flows(batch), now_s, is_of_flows=True)
+        return decisions + self.process(batch.incomplete, now_s)
+
+    def _answer(
+        self, alerts: Iterable[Alert | FloodAlert], now_s: float, *, is_of_flows: bool = False
+    ) -> list[Decision]:
+        """Decide on alerts and carry that out; of flows, those of who is never banned are no offence."""
         decisions: list[Decision] = []
-        for alert in self._dispatch.feed(self._foreign(events)):
+        for alert in alerts:
+            if isinstance(alert, FloodAlert):
+                self.floods[alert.detector] = alert
+                self.log.flooded(alert)
+            elif is_of_flows and self.guard.protects(host(alert.source)):
+                continue
+            else:
+                weighed = msgspec.structs.replace(alert, strength=self.proofs.strength(alert))
+                decisions += self.policy.decide(weighed, now_s)
             self.alerts[alert.detector, self.policy.rules.detectors[alert.detector].mode] += 1
-            decisions += self.policy.decide(alert, now_s)
         if decisions:
             self.carry_out(decisions, now_s)
         return decisions
+
+    def _surround(self) -> None:
+        """Tell detectors of flows who is where."""
+        self.surrounding = build_surrounding(self.guard, self._node)
+        for detector in self.detectors:
+            if isinstance(detector, FlowDetector):
+                detector.follow(self.surrounding)
 
     def _foreign(self, events: Sequence[Event]) -> Sequence[Event]:
         """Leave out attempts of those who are never banned: connection tracking tells of the node's own as well."""
         if not events or type(events[0]) is not FlowIncomplete:
             return events
-        return [event for event in events if self.guard.protects(host(event.source)) is None]
+        attempts = cast("Sequence[FlowIncomplete]", events)
+        return [event for event in attempts if self.guard.protects(host(event.source)) is None]
 
     def carry_out(self, decisions: Sequence[Decision], now_s: float) -> list[Failure]:
         """Put decisions into force and on record; return those bans the kernel refused."""
@@ -127,6 +170,8 @@ class Pipeline:
         self.log_filters = log_filters or LogFilters(settings)
         self.detectors = build_detectors(settings, self.log_filters.sections, self.detectors)
         self._dispatch = Dispatch(self.detectors)
+        if settings.bans.prefixes.ipv6_score != self.proofs.ipv6_prefix:
+            self.proofs = Proofs(settings.bans.prefixes.ipv6_score)
         self.policy.follow(build_rules(settings, self.log_filters.sections), offences)
         self._renew_guard(now_s)
 
@@ -156,6 +201,7 @@ class Pipeline:
         self.guard = self.policy.guard = build_guard(
             self._settings, self._added.values(), self._node, self.log_filters.allowlist
         )
+        self._surround()
         freed = [ban for ban in self.ledger.bans() if self.guard.protects(ban.network)]
         self.table.guard_with(self.guard, now_s)
         if freed:

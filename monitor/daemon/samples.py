@@ -8,6 +8,9 @@ from monitor.bans.policy import PREFIX, RECIDIVE, Verdict
 from monitor.daemon.pipeline import Pipeline
 from monitor.daemon.saver import Saver
 from monitor.daemon.table import Table
+from monitor.detectors.distinct import DistinctDetector
+from monitor.detectors.egress import Egress
+from monitor.detectors.udp_amplification import UdpAmplification
 from monitor.metrics.exporter import Sample
 from monitor.model.alerts import Strength
 from monitor.model.bans import MANUAL, Mode
@@ -57,6 +60,11 @@ def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
         yield "nodewarden_detector_evicted_keys_total", label, detector.stats.evicted_keys
         for mode in Mode:
             yield "nodewarden_detector_alerts_total", (detector.name, mode), pipeline.alerts[detector.name, mode]
+    yield from pipeline.traffic.samples()
+    yield "nodewarden_proofs_needed_handshakes", (), pipeline.proofs.needed
+    yield "nodewarden_proofs_entries", (), len(pipeline.proofs)
+    yield "nodewarden_proofs_evicted_total", (), pipeline.proofs.evicted_total
+    yield from _detector_samples(pipeline)
     for name in (*pipeline.policy.rules.detectors, RECIDIVE, PREFIX, MANUAL):
         for verdict in Verdict:
             yield "nodewarden_decisions_total", (name, verdict), pipeline.decisions[name, verdict]
@@ -70,6 +78,18 @@ def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
     yield "nodewarden_budget_bans_per_minute", (), budget.bans_per_minute
     yield "nodewarden_budget_refused_total", (), budget.refused_total
     yield "nodewarden_allowlist_networks", (), len(pipeline.guard.entries)
+
+
+def _detector_samples(pipeline: Pipeline) -> Iterator[Sample]:
+    """Yield what some detectors count beside alerts."""
+    for detector in pipeline.detectors:
+        if isinstance(detector, Egress):
+            for is_approved, count in detector.flows.items():
+                yield "nodewarden_egress_flows_total", ("yes" if is_approved else "no",), count
+        elif isinstance(detector, UdpAmplification):
+            yield "nodewarden_uncounted_flows_total", (), detector.uncounted_total
+        elif isinstance(detector, DistinctDetector):
+            yield "nodewarden_detector_agreements_total", (detector.name,), detector.agreements_total
 
 
 def _table_samples(table: Table) -> Iterator[Sample]:

@@ -10,13 +10,15 @@ from monitor.bans.policy import DetectorPolicy, Rules
 from monitor.config.logs import Failures
 from monitor.config.schema import HostSweep, PortScan, Settings
 from monitor.daemon.dispatch import Detector
+from monitor.daemon.flow_wiring import build_flow_detectors, is_watched
 from monitor.detectors.distinct import Thresholds
 from monitor.detectors.failures import FailuresDetector, FailureThresholds
 from monitor.detectors.host_sweep import host_sweep
 from monitor.detectors.port_scan import port_scan
 from monitor.model.bans import AllowEntry
+from monitor.model.names import FLOW_DETECTORS, PACKET_DETECTORS
 
-_DETECTORS = {"port_scan": port_scan, "host_sweep": host_sweep}
+_DETECTORS = dict(zip(PACKET_DETECTORS, (port_scan, host_sweep), strict=True))
 """The detectors of packets: the name of each, which is its section in the configuration, and what makes it."""
 
 _NO_FAILURES: Mapping[str, Failures] = MappingProxyType({})
@@ -35,6 +37,7 @@ def build_detectors(
         thresholds = _thresholds(settings, _section(settings, name))
         known = kept.get(name)
         detectors.append(known if known and known.thresholds == thresholds else make(thresholds))
+    detectors += build_flow_detectors(settings, kept)
     for name, section in failures.items():
         limits = FailureThresholds(
             section.findtime_s, section.maxretry, section.max_entries, settings.bans.prefixes.ipv6_score
@@ -58,8 +61,8 @@ def _thresholds(settings: Settings, section: PortScan | HostSweep) -> Thresholds
 def build_rules(settings: Settings, failures: Mapping[str, Failures] = _NO_FAILURES) -> Rules:
     """Say how alerts are answered, those of packets and those of `failures` in logs."""
     bans = settings.bans
-    sections: dict[str, PortScan | HostSweep | Failures] = {name: _section(settings, name) for name in _DETECTORS}
-    sections.update(failures)
+    names = [*PACKET_DETECTORS, *(name for name in FLOW_DETECTORS if is_watched(settings, name))]
+    sections = {name: getattr(settings.detectors, name) for name in names} | dict(failures)
     increment = bans.increment
     rungs = {name: getattr(bans.prefixes, name) for name in ("ipv4_24", "ipv6_64", "ipv6_56", "ipv6_48")}
     return Rules(

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from monitor.detectors.probes import SERVICE_KEY_BYTES, Probe, is_probe
+from monitor.detectors.agreement import Agreement
+from monitor.detectors.probes import SERVICE_KEY_BYTES, WITNESSES, Probe, is_probe
 from monitor.detectors.scoring import SAMPLE_SIZE, Scores
 from monitor.model.addresses import Address
 from monitor.model.alerts import Alert, Strength
@@ -43,6 +44,7 @@ class DistinctDetector:
         self.name = name
         self.thresholds = thresholds
         self._counted = counted
+        self._agreement = Agreement(thresholds.findtime_s)
         self._scores = Scores(
             findtime_s=thresholds.findtime_s,
             maxretry=thresholds.maxretry,
@@ -54,6 +56,15 @@ class DistinctDetector:
     def stats(self) -> WindowStats:
         """What the window counted."""
         return self._scores.stats
+
+    @property
+    def agreements_total(self) -> int:
+        """How many alerts a second source of events confirmed."""
+        return self._agreement.total
+
+    def witnesses(self, source: Address) -> dict[str, int]:
+        """Return by source of events how much it saw of what raised the last alert about this address."""
+        return self._agreement.witnesses(source, (0, SERVICE_KEY_BYTES))
 
     def feed(self, events: Sequence[Probe]) -> list[Alert]:
         """Take a batch of events, return the alerts it raised."""
@@ -74,12 +85,19 @@ class DistinctDetector:
     def _count(self, event: Probe) -> tuple[Crossing | None, bool]:
         """Count a probe; return what crossed the threshold, and whether the source did by itself."""
         counted, scores, source = self._counted, self._scores, event.source
-        key, item = counted.key(source, event), counted.item(event)
+        key, item, witness = counted.key(source, event), counted.item(event), WITNESSES[type(event)]
+        if self._agreement.confirms(key, item, witness, event.time_s):
+            return None, True
         crossing = scores.window.add(key, item, event.time_s)
-        if crossing is not None or len(source) == 4 or not scores.has_prefixes:
-            return crossing, True
-        prefix_key = counted.key(source[: self.thresholds.ipv6_prefix // 8], event)
-        return scores.add_to_prefix(key, prefix_key, item, event.time_s), False
+        is_alone = crossing is not None or len(source) == 4 or not scores.has_prefixes
+        if not is_alone:
+            key = counted.key(source[: self.thresholds.ipv6_prefix // 8], event)
+            if self._agreement.confirms(key, item, witness, event.time_s):
+                return None, False
+            crossing = scores.add_to_prefix(counted.key(source, event), key, item, event.time_s)
+        if crossing is not None:
+            self._agreement.alerted(key, crossing.items, witness, event.time_s)
+        return crossing, is_alone
 
     def _alert(self, event: Probe, crossing: Crossing, *, is_alone: bool) -> Alert:
         source = event.source

@@ -1,7 +1,7 @@
-"""Tells attempts from connections: which flows opened and completed no handshake. Pure; time is the events' own."""
+"""Tells attempts from connections: sorts flows by what they mean. Pure; time is the events' own."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -9,8 +9,11 @@ from monitor.model.events import PROTOCOL_TCP
 from monitor.model.flows import (
     PROTOCOL_SCTP,
     STATUS_ASSURED,
+    STATUS_SEEN_REPLY,
+    TCP_FIN_WAIT,
     TCP_SYN_SENT,
     Flow,
+    FlowBatch,
     FlowClosed,
     FlowEstablished,
     FlowIncomplete,
@@ -23,7 +26,6 @@ _WAIT_S = 2.0
 _MAX_PENDING = 65_536
 
 _Key = tuple[int | None, int, int | None]
-"""Namespace, the kernel's number of the entry and the source port, since numbers are used again."""
 
 
 class HandshakeStats(msgspec.Struct):
@@ -45,50 +47,86 @@ class Handshakes:
         self.stats = HandshakeStats()
         self._pending: OrderedDict[_Key, Flow] = OrderedDict()
 
-    def feed(self, flows: Iterable[Flow], now_s: float) -> list[FlowIncomplete]:
-        """Take in flows in their order; return attempts that came to nothing, refused or not answered by `now_s`.
+    def feed(self, flows: Iterable[Flow], now_s: float, *, has_gap: bool = False) -> FlowBatch:
+        """Take in flows in their order; tell what they mean, and which attempts came to nothing by `now_s`.
 
         Connections picked up in their middle tell nothing of a handshake; nor do UDP and ICMP, which have none. Entries
-        of a list (FlowListed) that are still at their first packet count from then on.
+        of a list (FlowListed) that are still at their first packet count as attempts from then on. With `has_gap`
+        events were lost: attempts are forgotten, since who completed a handshake in those must not be blamed.
         """
-        pending = self._pending
-        found: list[FlowIncomplete] = []
-        for flow in flows:
-            key = (flow.namespace, flow.id, flow.source_port)
-            kind = type(flow)
-            if kind is FlowOpened or kind is FlowListed:
-                if _is_attempt(flow):
-                    pending.setdefault(key, flow)
-            elif kind is FlowEstablished:
-                if pending.pop(key, None) is not None:
-                    self.stats.completed += 1
-            elif kind is FlowClosed and (begun := pending.pop(key, None)) is not None:
-                if flow.status & STATUS_ASSURED:
-                    self.stats.completed += 1
-                else:
-                    found.append(_incomplete(begun))
-        found += self._expired(now_s)
-        while len(pending) > _MAX_PENDING:
-            pending.popitem(last=False)
+        batch = FlowBatch(now_s, has_gap=has_gap)
+        if has_gap:
+            self._forget()
+            self._sort(flows, batch)
+            self._forget()
+            return batch
+        self._sort(flows, batch)
+        batch.incomplete.extend(self._expired(now_s))
+        while len(self._pending) > _MAX_PENDING:
+            self._pending.popitem(last=False)
             self.stats.evicted += 1
-        self.stats.pending = len(pending)
-        self.stats.incomplete += len(found)
-        return found
+        self.stats.pending = len(self._pending)
+        self.stats.completed += len(batch.completed)
+        self.stats.incomplete += len(batch.incomplete)
+        return batch
 
-    def forget(self) -> None:
-        """Forget all attempts: events were lost, and who completed a handshake in them must not be blamed."""
+    def _sort(self, flows: Iterable[Flow], batch: FlowBatch) -> None:
+        pending = self._pending
+        for flow in flows:
+            kind = type(flow)
+            if kind is FlowOpened:
+                batch.opened.append(flow)
+                if _is_attempt(flow):
+                    batch.attempts += 1
+                    pending.setdefault(_key(flow), flow)
+            elif kind is FlowEstablished:
+                if pending.pop(_key(flow), None) is not None:
+                    batch.completed.append(flow)
+                if flow.state == TCP_FIN_WAIT:
+                    batch.ending.append(flow)
+                else:
+                    batch.completions += 1
+            elif kind is FlowListed:
+                self._list(flow, batch)
+            else:
+                self._end(flow, batch)
+
+    def _list(self, flow: Flow, batch: FlowBatch) -> None:
+        """Sort an entry of the table."""
+        if _is_attempt(flow):
+            self._pending.setdefault(_key(flow), flow)
+        elif flow.is_established:
+            batch.listed.append(flow)
+
+    def _end(self, flow: Flow, batch: FlowBatch) -> None:
+        """Sort an end; if it is that of an attempt, judge it by that."""
+        batch.ending.append(flow)
+        if (begun := self._pending.pop(_key(flow), None)) is None:
+            return
+        if flow.status & STATUS_ASSURED:
+            batch.completed.append(flow)
+        elif not batch.has_gap:
+            was_refused = type(flow) is FlowClosed and not flow.status & STATUS_SEEN_REPLY
+            batch.incomplete.append(_incomplete(begun, was_refused=was_refused))
+
+    def _forget(self) -> None:
         self.stats.evicted += len(self._pending)
         self.stats.pending = 0
         self._pending.clear()
 
-    def _expired(self, now_s: float) -> Iterable[FlowIncomplete]:
+    def _expired(self, now_s: float) -> Iterator[FlowIncomplete]:
         pending = self._pending
         while pending:
             key, begun = next(iter(pending.items()))
             if begun.time_s > now_s - _WAIT_S:
                 return
             del pending[key]
-            yield _incomplete(begun)
+            yield _incomplete(begun, was_refused=False)
+
+
+def _key(flow: Flow) -> _Key:
+    """Return namespace, the kernel's number of the entry and the source port, since numbers are used again."""
+    return flow.namespace, flow.id, flow.source_port
 
 
 def _is_attempt(flow: Flow) -> bool:
@@ -98,7 +136,13 @@ def _is_attempt(flow: Flow) -> bool:
     return flow.protocol == PROTOCOL_SCTP and type(flow) is FlowOpened
 
 
-def _incomplete(begun: Flow) -> FlowIncomplete:
+def _incomplete(begun: Flow, *, was_refused: bool) -> FlowIncomplete:
     return FlowIncomplete(
-        begun.time_s, begun.source, begun.destination, begun.protocol, begun.destination_port, begun.namespace
+        begun.time_s,
+        begun.source,
+        begun.destination,
+        begun.protocol,
+        begun.destination_port,
+        begun.namespace,
+        was_refused,
     )

@@ -3,10 +3,12 @@
 from typing import TypeAlias
 
 from monitor.model.events import PROTOCOL_NAMES, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_RST, PacketLogged
-from monitor.model.flows import FlowIncomplete
+from monitor.model.flows import Flow, FlowIncomplete
 
 Probe: TypeAlias = PacketLogged | FlowIncomplete
 """What may be one."""
+WITNESSES: dict[type[Probe], str] = {PacketLogged: "kernel_log", FlowIncomplete: "conntrack"}
+"""By its type, the source that saw it."""
 
 _WELL_KNOWN_PORTS = range(1, 1024)
 SERVICE_KEY_BYTES = 3
@@ -49,7 +51,7 @@ def _is_group(event: PacketLogged) -> bool:
     return event.mac[1:2] in _ODD_DIGITS
 
 
-def service_key(event: Probe) -> bytes:
+def service_key(event: Probe | Flow) -> bytes:
     """Return what identifies the service a probe was sent to: protocol and destination port, SERVICE_KEY_BYTES long."""
     return (event.protocol << 16 | (event.destination_port or 0)).to_bytes(SERVICE_KEY_BYTES)
 

@@ -100,7 +100,7 @@ METRICS = (
     Metric(
         "nodewarden_source_skipped_records_total",
         _COUNTER,
-        "Records understood and not wanted: updates of connections that tell of no handshake.",
+        "Records understood and not wanted: updates of connections that tell of neither handshake nor reset.",
         ("source",),
     ),
     Metric(
@@ -112,9 +112,39 @@ METRICS = (
     Metric(
         "nodewarden_flows_total",
         _COUNTER,
-        "Connections that opened, and that closed, as connection tracking told.",
-        ("event", "protocol"),
+        "Flows that opened, and that closed, as connection tracking told: of this node, through it, or within it.",
+        ("event", "protocol", "direction"),
     ),
+    Metric(
+        "nodewarden_flow_packets_total",
+        _COUNTER,
+        "Packets of flows that closed, both ways; 0 without net.netfilter.nf_conntrack_acct.",
+        ("direction",),
+    ),
+    Metric(
+        "nodewarden_flow_bytes_total",
+        _COUNTER,
+        "Bytes of flows that closed, both ways, with IP headers; 0 without net.netfilter.nf_conntrack_acct.",
+        ("direction",),
+    ),
+    Metric(
+        "nodewarden_egress_flows_total",
+        _COUNTER,
+        "Flows out of the node and its pods, by whether their destination is approved.",
+        ("approved",),
+    ),
+    Metric(
+        "nodewarden_uncounted_flows_total",
+        _COUNTER,
+        "Flows to services that amplify, of which the kernel counted no bytes (nf_conntrack_acct is off).",
+    ),
+    Metric(
+        "nodewarden_proofs_needed_handshakes",
+        _GAUGE,
+        "How many complete handshakes prove who somebody is; rises while packets come that could be guesses.",
+    ),
+    Metric("nodewarden_proofs_entries", _GAUGE, "Origins, and origins with a service, whose handshakes are known."),
+    Metric("nodewarden_proofs_evicted_total", _COUNTER, "Such that were forgotten before their time: less is proven."),
     Metric("nodewarden_conntrack_entries", _GAUGE, "Entries of the connection table."),
     Metric("nodewarden_conntrack_entries_limit", _GAUGE, "Entries it can hold; beyond them new connections drop."),
     Metric(
@@ -162,6 +192,12 @@ METRICS = (
     ),
     Metric("nodewarden_events_total", _COUNTER, "Events handed to the detectors.", ("kind",)),
     Metric("nodewarden_detector_alerts_total", _COUNTER, "Thresholds crossed.", ("detector", "mode")),
+    Metric(
+        "nodewarden_detector_agreements_total",
+        _COUNTER,
+        "Alerts whose offence a second source saw as well.",
+        ("detector",),
+    ),
     Metric("nodewarden_detector_maxretry", _GAUGE, "The threshold as configured.", ("detector",)),
     Metric("nodewarden_detector_window_entries", _GAUGE, "(key, item) pairs the window remembers.", ("detector",)),
     Metric("nodewarden_detector_window_entries_limit", _GAUGE, "Most pairs the window remembers.", ("detector",)),

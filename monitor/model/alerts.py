@@ -47,3 +47,20 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     is_alone: bool
     strength: Strength
     evidence: Evidence
+    handshakes: bytes | None = None
+    """Where what was counted are completed handshakes: their key among those that are known (detectors.proofs)."""
+
+
+class FloodAlert(msgspec.Struct, frozen=True, gc=False):
+    """A threshold was crossed by nobody in particular: sources are many, and probably forged. Nobody is banned."""
+
+    detector: str
+    time_s: float
+    target: str
+    """What is attacked, for people."""
+    evidence: Evidence
+
+    def __str__(self) -> str:
+        """Say what goes on."""
+        evidence = self.evidence
+        return f"{evidence.count} {evidence.what} within {evidence.findtime_s:g} s, mostly to {self.target}"

@@ -6,7 +6,7 @@ import msgspec
 
 from monitor.model.addresses import Address
 from monitor.model.alerts import Strength
-from monitor.model.flows import FlowIncomplete
+from monitor.model.flows import FlowBatch, FlowIncomplete
 
 TCP_FIN, TCP_SYN, TCP_RST, TCP_PSH, TCP_ACK, TCP_URG, TCP_ECE, TCP_CWR, TCP_AE = (1 << bit for bit in range(9))
 """TCP flag bits in header order (RFC 9293 section 3.1; AE: RFC 9768)."""
@@ -68,5 +68,5 @@ class AuthFailure(msgspec.Struct, frozen=True, gc=False):
     """Set where the line names a network rather than one address."""
 
 
-Event: TypeAlias = PacketLogged | AuthFailure | FlowIncomplete
+Event: TypeAlias = PacketLogged | AuthFailure | FlowIncomplete | FlowBatch
 """Every kind of event there is; of flows only what detectors take."""

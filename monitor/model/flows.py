@@ -111,11 +111,15 @@ class FlowClosed(Flow, frozen=True, gc=False):
     """The entry is gone; with its counters and times, if they are kept. `state` is the last one."""
 
 
+class FlowReset(Flow, frozen=True, gc=False):
+    """One end gave an answered TCP connection up (RST). Its entry goes some seconds later."""
+
+
 class FlowListed(Flow, frozen=True, gc=False):
     """The entry was in a dump of the table: it opened some time ago."""
 
 
-FlowEvent: TypeAlias = FlowOpened | FlowEstablished | FlowClosed | FlowListed
+FlowEvent: TypeAlias = FlowOpened | FlowEstablished | FlowReset | FlowClosed | FlowListed
 
 
 class FlowIncomplete(msgspec.Struct, frozen=True, gc=False):
@@ -130,3 +134,30 @@ class FlowIncomplete(msgspec.Struct, frozen=True, gc=False):
     protocol: int
     destination_port: int | None
     namespace: int | None = None
+    was_refused: bool = False
+    """Whether it was turned down at once (RST) rather than left open."""
+
+
+class FlowBatch(msgspec.Struct):
+    """What one look at connection tracking told, sorted by what it means; nobody changes it once it is made."""
+
+    time_s: float
+    """Wall time of the look, in seconds."""
+    has_gap: bool = False
+    """Events were lost beside this: what was completed or ended then was not told."""
+    invalid_total: int | None = None
+    """The table's total of invalid packets (32 bits), where this look took it."""
+    attempts: int = 0
+    """First packets of handshakes."""
+    completions: int = 0
+    """Complete handshakes, begun before or after whatever gap; one may count twice (see FlowEstablished)."""
+    opened: list[Flow] = msgspec.field(default_factory=list)
+    """First packets of all protocols that passed, and of connections picked up in their middle."""
+    completed: list[Flow] = msgspec.field(default_factory=list)
+    """Handshakes seen from their first packet to their end, each once; `time_s` is that of the end."""
+    ending: list[Flow] = msgspec.field(default_factory=list)
+    """Flows that one end is done with: FlowEstablished in TCP_FIN_WAIT, FlowReset, FlowClosed. One comes repeatedly."""
+    listed: list[Flow] = msgspec.field(default_factory=list)
+    """Established connections of a list of the table: they were there before."""
+    incomplete: list[FlowIncomplete] = msgspec.field(default_factory=list)
+    """Attempts that came to nothing."""

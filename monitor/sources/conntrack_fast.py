@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from monitor.model.errors import MalformedRecord
-from monitor.model.flows import ESTABLISHED_STATES, Flow, FlowEstablished
+from monitor.model.flows import ESTABLISHED_STATES, TCP_CLOSE, Flow
 from monitor.sources.conntrack_format import (
     DEFAULTS,
     DELETE,
@@ -25,8 +25,8 @@ from monitor.sources.conntrack_format import (
     NLMSG_ERROR,
     NLMSG_OVERRUN,
     Walked,
-    completes,
     read,
+    update_kind,
     walk,
 )
 
@@ -39,8 +39,8 @@ _header = struct.Struct("=IHH").unpack_from
 _errno = struct.Struct("=i").unpack_from
 
 _LAST_WITHOUT_DEFAULT = FIELDS.index("translated_source_port")
-_COMPLETE = frozenset(
-    state for states in ESTABLISHED_STATES.values() for state in states
+_WANTED = frozenset(
+    (TCP_CLOSE, *(state for states in ESTABLISHED_STATES.values() for state in states))
 )  # of some protocol: only a first look
 _FILL = (None, 0)  # every field that a message lacks is one of these
 
@@ -59,7 +59,7 @@ class Decoded(msgspec.Struct, gc=False):
     malformed: int = 0
     """Messages that could not be understood; where a length is wrong, the rest of its datagram counts as one."""
     skipped: int = 0
-    """Messages understood and not wanted: updates that tell of no handshake, other subsystems."""
+    """Messages understood and not wanted: updates that tell of neither handshake nor reset, other subsystems."""
     is_done: bool = False
     """A dump came to its end (NLMSG_DONE)."""
     is_interrupted: bool = False
@@ -93,7 +93,7 @@ class FlowDecoder:
 
     def _decode(self, messages: Sequence[bytes], head: tuple[float, int | None], decoded: Decoded) -> None:
         find, number_of, put = self._layouts.get, int.from_bytes, decoded.events.append
-        establish: Make = FlowEstablished
+        kind: Make | None
         skipped = 0
         for message in messages:
             number = None
@@ -101,7 +101,7 @@ class FlowDecoder:
                 if number is None:
                     number = number_of(message, "little")
                 if number & mask == pattern and len(message) == size:
-                    if make is None and message[state_at] not in _COMPLETE:
+                    if make is None and message[state_at] not in _WANTED:
                         skipped += 1
                         break
                     values = unpack(message)
@@ -109,8 +109,8 @@ class FlowDecoder:
                         values = pick(values + _FILL)
                     if make is not None:
                         put(make(*(head + values)))
-                    elif completes(values[2], values[10], values[11]):
-                        put(establish(*(head + values)))
+                    elif (kind := update_kind(values[2], values[10], values[11])) is not None:
+                        put(kind(*(head + values)))
                     else:
                         skipped += 1
                     break

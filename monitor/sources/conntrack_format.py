@@ -13,14 +13,17 @@ from typing import Any, TypeAlias
 import msgspec
 
 from monitor.model.errors import MalformedRecord
+from monitor.model.events import PROTOCOL_TCP
 from monitor.model.flows import (
     ESTABLISHED_STATES,
     STATUS_SEEN_REPLY,
+    TCP_CLOSE,
     Flow,
     FlowClosed,
     FlowEstablished,
     FlowListed,
     FlowOpened,
+    FlowReset,
 )
 
 CAUSES = ("header", "attribute", "length", "tuple")
@@ -104,7 +107,7 @@ class Walked(msgspec.Struct, frozen=True):
     """Where things are in a message: everything that the walk decided by, and what it found."""
 
     kind: type[Flow] | None
-    """The event's class; None for an update, which is one only if it tells of a handshake."""
+    """The event's class; None for an update, which is one only if it tells of a handshake or a reset."""
     headers: list[tuple[int, int]]
     """(offset, length in bytes) of all bytes that the walk looked at; whatever equals them is walked alike."""
     fields: dict[str, tuple[int, str]]
@@ -155,16 +158,22 @@ def _walk(message: bytes, offset: int, end: int, nest: Nest, walked: Walked) -> 
 
 
 def read(message: bytes, walked: Walked, time_s: float, namespace: int | None) -> Flow | None:
-    """Make the event of a message that was walked; None for an update that tells of no complete handshake."""
+    """Make the event of a message that was walked; None for an update that tells of neither handshake nor reset."""
     values: dict[str, Any] = {
         name: struct.unpack_from(f">{form}", message, offset)[0] for name, (offset, form) in walked.fields.items()
     }
-    if walked.kind is None and not completes(values["protocol"], values.get("status", 0), values.get("state")):
+    make: Callable[..., Flow] | None = walked.kind
+    if make is None:
+        make = update_kind(values["protocol"], values.get("status", 0), values.get("state"))
+    if make is None:
         return None
-    make: Callable[..., Flow] = walked.kind or FlowEstablished
     return make(time_s, namespace, *(values.get(name, default) for name, default in zip(FIELDS, DEFAULTS, strict=True)))
 
 
-def completes(protocol: int, status: int, state: int | None) -> bool:
-    """Whether an update tells that a handshake is complete."""
-    return bool(status & STATUS_SEEN_REPLY) and state in ESTABLISHED_STATES.get(protocol, ())
+def update_kind(protocol: int, status: int, state: int | None) -> Callable[..., Flow] | None:
+    """Return the class of an update: a complete handshake, a reset; None for all others."""
+    if not status & STATUS_SEEN_REPLY:
+        return None
+    if state in ESTABLISHED_STATES.get(protocol, ()):
+        return FlowEstablished
+    return FlowReset if protocol == PROTOCOL_TCP and state == TCP_CLOSE else None

@@ -7,7 +7,7 @@ import struct
 
 from monitor.model.errors import PermanentError, TemporaryError
 from monitor.model.events import PROTOCOL_TCP
-from monitor.model.flows import ESTABLISHED_STATES, PROTOCOL_DCCP, PROTOCOL_SCTP
+from monitor.model.flows import ESTABLISHED_STATES, PROTOCOL_DCCP, PROTOCOL_SCTP, TCP_CLOSE
 from monitor.sources.conntrack_format import DELETE
 
 _NETLINK_NETFILTER, _SOL_NETLINK = 12, 270  # linux/netlink.h, linux/socket.h
@@ -23,7 +23,12 @@ _LD_H_ABS, _LD_B_IND, _LDX_IMM, _TAX, _LD_IMM = 0x28, 0x50, 0x01, 0x07, 0x00  # 
 _LD_W_ABS, _JEQ, _JSET, _RET = 0x20, 0x15, 0x45, 0x06
 _NLATTR, _NLATTR_NEST = -0x1000 + 12, -0x1000 + 16  # SKF_AD_OFF + SKF_AD_*: look for an attribute
 _PROTOINFO = 4  # CTA_PROTOINFO
-_NESTS = {1: PROTOCOL_TCP, 2: PROTOCOL_DCCP, 3: PROTOCOL_SCTP}  # CTA_PROTOINFO_TCP, _DCCP, _SCTP: with the state
+_NEST_OF_TCP = 1
+_NESTS = {
+    _NEST_OF_TCP: PROTOCOL_TCP,
+    2: PROTOCOL_DCCP,
+    3: PROTOCOL_SCTP,
+}  # CTA_PROTOINFO_TCP, _DCCP, _SCTP: with the state
 _ALL = 0xFFFFFFFF
 
 NEEDS_PRIVILEGE = (
@@ -64,7 +69,7 @@ def listen(opened: socket.socket, *, all_namespaces: bool) -> None:
 
 
 def attach_filter(opened: socket.socket) -> None:
-    """Have the kernel drop, before anything is copied, updates that do not tell of a complete handshake."""
+    """Have the kernel drop, before anything is copied, updates that tell of neither handshake nor reset."""
     code = wanted()
     program = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("@HP", len(code) // 8, ctypes.addressof(program))  # struct sock_fprog
@@ -72,7 +77,7 @@ def attach_filter(opened: socket.socket) -> None:
 
 
 def wanted() -> bytes:
-    """Return the filter, as classic BPF: new and closed flows, and updates to a state of `ESTABLISHED_STATES`."""
+    """Return the filter, as classic BPF: new and closed flows, updates to an established state or to TCP_CLOSE."""
     program: list[tuple[int, int, int, int]] = [
         (_LD_H_ABS, 0, 0, 4),
         (_JEQ, 0, 1, _swapped(DELETE)),
@@ -82,6 +87,7 @@ def wanted() -> bytes:
         (_RET, 0, 0, _ALL),
     ]
     wanted_states = [(nest, state) for nest, protocol in _NESTS.items() for state in ESTABLISHED_STATES[protocol]]
+    wanted_states.append((_NEST_OF_TCP, TCP_CLOSE))
     for nest, state in wanted_states:
         program += [
             (_LD_IMM, 0, 0, 20),

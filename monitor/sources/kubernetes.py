@@ -40,25 +40,26 @@ class Claim(msgspec.Struct, frozen=True):
 Parser: TypeAlias = Callable[[str], list[Claim]]
 
 _API, _DNS, _PEER = "an API server of the cluster", "the cluster's DNS", "an etcd member of the cluster"
-_POD, _SERVICE = "a pod network of the cluster", "a service network of the cluster"
+POD_NETWORK, _SERVICE = "a pod network of the cluster", "a service network of the cluster"
+"""How the reasons of their entries begin."""
 
 _MANIFEST_FLAGS = {
     "--service-cluster-ip-range": _SERVICE,
-    "--cluster-cidr": _POD,
+    "--cluster-cidr": POD_NETWORK,
     "--initial-cluster": _PEER,
     "--etcd-servers": _PEER,
 }
-_KUBELET_KEYS = {"clusterDNS": _DNS, "podCIDR": _POD}
+_KUBELET_KEYS = {"clusterDNS": _DNS, "podCIDR": POD_NETWORK}
 _RANCHER_KEYS = {
-    "cluster-cidr": _POD,
+    "cluster-cidr": POD_NETWORK,
     "service-cidr": _SERVICE,
     "cluster-dns": _DNS,
     "server": _API,
     "initial-cluster": _PEER,
 }
 _BALANCER_KEYS = {"ServerURL": _API, "ServerAddresses": _API}
-_FLANNEL_KEYS = {"FLANNEL_NETWORK": _POD, "FLANNEL_IPV6_NETWORK": _POD}
-_IPAM_KEYS = {"subnet": _POD, "ipv4_pools": _POD, "ipv6_pools": _POD}
+_FLANNEL_KEYS = {"FLANNEL_NETWORK": POD_NETWORK, "FLANNEL_IPV6_NETWORK": POD_NETWORK}
+_IPAM_KEYS = {"subnet": POD_NETWORK, "ipv4_pools": POD_NETWORK, "ipv6_pools": POD_NETWORK}
 
 
 def parse_kubeconfig(text: str) -> list[Claim]:

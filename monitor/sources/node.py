@@ -20,6 +20,8 @@ from monitor.sources.file_changes import read_bounded
 
 # The second one names the real resolvers where the first only has systemd-resolved's stub on loopback.
 RESOLVER_FILES = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
+OWN_ADDRESS = "an address of this node"
+"""The reason of the entries of the node's own addresses."""
 _MAX_FILE_BYTES = 65536
 _TIMEOUT_S = 5.0
 _MAX_NEXTHOPS = 1024
@@ -52,7 +54,7 @@ def read_node(resolver_files: Iterable[Path] = RESOLVER_FILES) -> list[AllowEntr
         raise TemporaryError(f"cannot read the node's addresses and routes: {error}") from error
     resolvers = [address for path in resolver_files for address in parse_resolvers(_read(path))]
     found = {
-        "an address of this node": addresses,
+        OWN_ADDRESS: addresses,
         "a default gateway of this node": gateways,
         "a resolver of this node": resolvers,
     }

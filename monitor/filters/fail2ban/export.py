@@ -12,13 +12,13 @@ from monitor.filters.date_zones import fixed_zone
 from monitor.filters.fail2ban.durations import format_duration
 from monitor.filters.fail2ban.jails import LONGEST_BAN_S, Fail2banConfiguration, Jail
 from monitor.model.addresses import parse_network
+from monitor.model.names import RESERVED
 
 _LONGEST_FINDTIME_S = 7 * 86_400.0
 _LARGEST_MAXRETRY = 10_000
 _LONGEST_NAME = 32
 _SHOWN = 8
 """How many jails a comment names."""
-_RESERVED = frozenset({"port_scan", "host_sweep", "recidive", "prefix", "manual"})
 _REFERENCE = re.compile(r"/[^\[\]]+\.conf(\[.*\])?")
 _TERM = re.compile(r"\+|(?!__)[A-Z_][A-Z0-9_]{0,63}=\S*")
 
@@ -123,7 +123,7 @@ class _Export:
         """Return a name that a detector may have, as close to the jail's as possible."""
         name = re.sub("[^A-Za-z0-9_-]", "-", jail)[:_LONGEST_NAME]
         number = 1
-        while name in _RESERVED or name in taken:
+        while name in RESERVED or name in taken:
             number += 1
             suffix = f"-{number}"
             name = f"{re.sub('[^A-Za-z0-9_-]', '-', jail)[: _LONGEST_NAME - len(suffix)]}{suffix}"

@@ -11,6 +11,7 @@ from monitor.config.logs import DEFAULT_FAILURES, DETECTOR_NAMES, Backend, Failu
 from monitor.config.reference import json_schema
 from monitor.config.types import parse_timezone
 from monitor.model.bans import MANUAL, Mode
+from monitor.model.names import FLOW_DETECTORS, PACKET_DETECTORS, RESERVED
 from tests.unit.config.support import faults_of, write
 
 
@@ -53,10 +54,10 @@ sources: {journal: {enabled: no, max_line_bytes: 1KiB}}
 
 def test_the_names_of_others_are_taken() -> None:
     """No failures detector can be mistaken for another detector, or for one of policy's own words."""
-    assert set(DETECTOR_NAMES.reserved) == {"port_scan", "host_sweep", RECIDIVE, PREFIX, MANUAL}
+    assert set(DETECTOR_NAMES.reserved) == {*PACKET_DETECTORS, *FLOW_DETECTORS, RECIDIVE, PREFIX, MANUAL}
 
 
-@pytest.mark.parametrize("name", ["port_scan", "host_sweep", "recidive", "prefix", "manual"])
+@pytest.mark.parametrize("name", RESERVED)
 def test_a_taken_name_is_a_fault(tmp_path: Path, name: str) -> None:
     """It is named with its place."""
     path = write(tmp_path, f"detectors:\n  failures:\n    {name}: {{filter: sshd}}\n")

@@ -37,7 +37,7 @@ def test_the_reference_names_every_key() -> None:
     """Each setting has a line in the table of its section."""
     text = reference_markdown()
     for place, _ in leaves(group_of(Settings), Settings()):
-        section, _, key = place.replace(".failures.sshd.", ".failures.NAME.").rpartition(".")
+        section, _, key = re.sub(r"\.(failures|services)\.[a-z-]+\.", r".\1.NAME.", place).rpartition(".")
         table = text.split(f"\n## {section}\n")[1].split("\n## ")[0]
         assert f"| `{key}` |" in table
 

@@ -9,6 +9,7 @@ import pytest
 from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
 from monitor.bans.policy import Verdict
+from monitor.config.flows import Egress
 from monitor.config.logs import Failures
 from monitor.config.schema import Detectors, Settings
 from monitor.control.protocol import ListBans, Status, Why
@@ -26,9 +27,11 @@ from monitor.model.addresses import parse_address, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import AllowEntry, Mode
 from monitor.model.events import AuthFailure
+from monitor.model.names import FLOW_DETECTORS, PACKET_DETECTORS
 from tests.support.events import failure, tcp
 
 NOW_S = 1010.0
+ALWAYS_OF_FLOWS = [name for name in FLOW_DETECTORS if name != "egress"]
 FAILURES = {
     "sshd": Failures(filter="sshd", mode=Mode.OBSERVE),
     "web": Failures(filter="web", mode=Mode.OBSERVE, maxretry=2, bantime_s=60.0),
@@ -40,7 +43,7 @@ def settings(failures: dict[str, Failures]) -> Settings:
     detectors = Detectors(failures=failures)
     observing = {
         name: msgspec.structs.replace(getattr(detectors, name), mode=Mode.OBSERVE)
-        for name in ("port_scan", "host_sweep")
+        for name in (*PACKET_DETECTORS, *FLOW_DETECTORS)
     }
     return Settings(detectors=msgspec.structs.replace(detectors, **observing))
 
@@ -117,8 +120,9 @@ def test_a_reload_keeps_what_was_counted() -> None:
         "mail": Failures(filter="mail", mode=Mode.OBSERVE),
     }
     stages.reconfigure(settings(changed), (), NOW_S)
-    assert [detector.name for detector in stages.detectors] == ["port_scan", "host_sweep", "sshd", "mail"]
-    assert list(stages.policy.rules.detectors) == ["port_scan", "host_sweep", "sshd", "mail"]
+    names = [*PACKET_DETECTORS, *ALWAYS_OF_FLOWS, "sshd", "mail"]
+    assert [detector.name for detector in stages.detectors] == names
+    assert list(stages.policy.rules.detectors) == names
     assert stages.process([failure("192.0.2.7", detector="web")] * 9, NOW_S) == []
     (decision,) = stages.process([failure("192.0.2.7")], NOW_S)
     assert decision.ban is not None
@@ -130,18 +134,36 @@ def test_other_thresholds_begin_anew(changes: dict[str, float]) -> None:
     """A window is made for its thresholds."""
     old = build_detectors(Settings(), FAILURES)
     new = build_detectors(Settings(), {**FAILURES, "sshd": msgspec.structs.replace(FAILURES["sshd"], **changes)}, old)
-    assert [one is other for one, other in zip(old, new, strict=True)] == [True, True, False, True]
+    assert [one.name for one, other in zip(old, new, strict=True) if one is not other] == ["sshd"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "begins_anew"), [({"mode": Mode.OBSERVE, "bantime_s": 5.0}, False), ({"total": 9}, True)]
+)
+def test_a_detector_of_flows_goes_on_where_only_its_answer_changed(
+    changes: dict[str, object], begins_anew: bool
+) -> None:
+    """Mode and ban time are the policy's; anything else makes another detector."""
+    old = build_detectors(Settings())
+    half_open = msgspec.structs.replace(Settings().detectors.half_open, **changes)
+    new = build_detectors(Settings(detectors=Detectors(half_open=half_open)), old=old)
+    assert ["half_open" for one, other in zip(old, new, strict=True) if one is not other] == ["half_open"] * begins_anew
+
+
+def test_egress_is_watched_where_something_is_approved() -> None:
+    """With an empty list there is no such detector, and no rule for one."""
+    watching = Settings(detectors=Detectors(egress=Egress(approved=(parse_network("192.0.2.0/24"),))))
+    for given, is_watched in ((Settings(), False), (watching, True)):
+        assert ("egress" in [one.name for one in build_detectors(given)]) is is_watched
+        assert ("egress" in build_rules(given).detectors) is is_watched
 
 
 def test_rules_hold_every_detector() -> None:
     """Policy finds the mode and ban time of whatever detector fires."""
     rules = build_rules(Settings(), FAILURES)
-    assert {name: policy.bantime_s for name, policy in rules.detectors.items()} == {
-        "port_scan": 3600.0,
-        "host_sweep": 3600.0,
-        "sshd": 600.0,
-        "web": 60.0,
-    }
+    times_s = {name: policy.bantime_s for name, policy in rules.detectors.items()}
+    assert list(times_s) == [*PACKET_DETECTORS, *ALWAYS_OF_FLOWS, "sshd", "web"]
+    assert (times_s["port_scan"], times_s["half_open"], times_s["sshd"], times_s["web"]) == (3600.0, 600.0, 600.0, 60.0)
 
 
 def test_what_fail2ban_ignores_is_protected() -> None:

@@ -1,0 +1,61 @@
+"""Agreement: what one source of events raised an alert for, another may see as well. That is one alert, not two."""
+
+from collections import OrderedDict
+
+import msgspec
+
+_MOST = 1024
+
+
+class Seen(msgspec.Struct):
+    """What an alert rests on, and how many of these things each source of events saw."""
+
+    items: dict[bytes, set[str]]
+    """By thing counted: who saw it."""
+    until_s: float
+
+    def by_witness(self) -> dict[str, int]:
+        """Return how many of the things each saw."""
+        counts: dict[str, int] = {}
+        for witnesses in self.items.values():
+            for witness in witnesses:
+                counts[witness] = counts.get(witness, 0) + 1
+        return counts
+
+
+class Agreement:
+    """Remembers the last 1,024 alerts of a detector by key, each for `findtime_s`."""
+
+    def __init__(self, findtime_s: float) -> None:
+        """Remember none."""
+        self.total = 0
+        """Alerts whose offence a second source saw."""
+        self._findtime_s = findtime_s
+        self._seen: OrderedDict[bytes, Seen] = OrderedDict()
+
+    def alerted(self, key: bytes, items: tuple[bytes, ...], witness: str, time_s: float) -> None:
+        """Note an alert, which a witness raised."""
+        self._seen.pop(key, None)
+        self._seen[key] = Seen({item: {witness} for item in items}, time_s + self._findtime_s)
+        if len(self._seen) > _MOST:
+            self._seen.popitem(last=False)
+
+    def confirms(self, key: bytes, item: bytes, witness: str, time_s: float) -> bool:
+        """Whether this is a thing that another witness raised an alert for: then it is noted, and must not count."""
+        seen = self._seen.get(key)
+        if seen is None or time_s > seen.until_s:
+            return False
+        witnesses = seen.items.get(item)
+        if witnesses is None or witnesses == {witness}:
+            return False
+        if all(len(others) == 1 for others in seen.items.values()):
+            self.total += 1
+        witnesses.add(witness)
+        return True
+
+    def witnesses(self, leading: bytes, lengths: tuple[int, ...]) -> dict[str, int]:
+        """Return who saw what of the last alert whose key is these bytes and so many more."""
+        for key in reversed(self._seen):
+            if key.startswith(leading) and len(key) - len(leading) in lengths:
+                return self._seen[key].by_witness()
+        return {}

@@ -1,0 +1,92 @@
+"""Proofs: which sources completed handshakes lately. The one place that decides what an alert proves. Pure.
+
+A handshake is proof because its last packet repeats a number that was sent to the source. Connection tracking takes any
+number up to 66,000 below the right one (MAXACKWINCONST, nf_conntrack_proto_tcp.c), so a forger who never sees an answer
+guesses right once in about 65,000 packets. Each wrong guess counts as `invalid` in the statistics of the table. So
+handshakes prove something only when there are many more than those guesses can have brought about.
+
+And only what was done by handshake is proven: a source that works with us completes handshakes all day, and must not be
+banned for good because somebody else sends probes in its name.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from monitor.detectors.origins import origin_key
+from monitor.model.alerts import Alert, Strength
+from monitor.model.flows import Flow
+
+_GUESSES_A_HANDSHAKE = 65_000
+_LEAST = 4
+_MARGIN = 4
+"""Handshakes needed for each that all guesses can have completed: by chance so many more are never completed."""
+_LATELY_S = 300.0
+_MAX_ENTRIES = 65_536
+_COUNTER_BITS = 32
+
+
+class Proofs:
+    """Handshakes completed by origin, and by origin and service, within the last five to ten minutes.
+
+    What is noted counts only once `settle` knows how many guesses came with it. At most 65,536 keys a generation are
+    remembered; beyond that, those of the five minutes before are forgotten early (`evicted_total`): less is proven.
+    """
+
+    def __init__(self, ipv6_prefix: int = 64) -> None:
+        """Know of none; the addresses of an IPv6 prefix of so many bits (a multiple of 8) are one origin."""
+        self.evicted_total = 0
+        self.ipv6_prefix = ipv6_prefix
+        self._prefix_bytes = ipv6_prefix // 8
+        self._fresh: Counter[bytes] = Counter()
+        self._current: Counter[bytes] = Counter()
+        self._previous: Counter[bytes] = Counter()
+        self._guesses = [0, 0]
+        self._invalid_total: int | None = None
+        self._begun_s = float("-inf")
+
+    def __len__(self) -> int:
+        """Return how many keys are remembered."""
+        return len(self._current) + len(self._previous)
+
+    @property
+    def needed(self) -> int:
+        """How many handshakes are proof, as many guesses as there were."""
+        return _LEAST + _MARGIN * sum(self._guesses) // _GUESSES_A_HANDSHAKE
+
+    def note(self, completed: Iterable[Flow]) -> None:
+        """Take in completed handshakes of our own namespace: of others the guesses are not known."""
+        width = self._prefix_bytes
+        keys = [(origin_key(flow.source, width), flow) for flow in completed if flow.namespace is None]
+        self._fresh.update(key for key, _ in keys)
+        self._fresh.update(service_proof(key, flow.protocol, flow.destination_port) for key, flow in keys)
+        if len(self._fresh) > _MAX_ENTRIES:  # nobody settles
+            self.evicted_total += len(self._fresh)
+            self._fresh.clear()
+
+    def settle(self, invalid_total: int, now_s: float) -> None:
+        """Let what was noted count, given the table's total of invalid packets so far (32 bits); to be called often."""
+        fresh, self._fresh = self._fresh, Counter()
+        before, self._invalid_total = self._invalid_total, invalid_total
+        if before is None:
+            self.evicted_total += len(fresh)
+            return
+        if now_s >= self._begun_s + _LATELY_S or now_s < self._begun_s or len(self._current) >= _MAX_ENTRIES:
+            if now_s < self._begun_s + _LATELY_S:
+                self.evicted_total += len(self._previous)
+            self._previous, self._current = self._current, Counter()
+            self._guesses = [self._guesses[1], 0]
+            self._begun_s = now_s
+        self._guesses[1] += (invalid_total - before) % (1 << _COUNTER_BITS)
+        self._current.update(fresh)
+
+    def strength(self, alert: Alert) -> Strength:
+        """Return what the alert proves: what its detector knows already, or by the handshakes that it rests on."""
+        if alert.handshakes is None or alert.strength is not Strength.SPOOFABLE:
+            return alert.strength
+        count = self._current[alert.handshakes] + self._previous[alert.handshakes]
+        return Strength.PROVEN if count >= self.needed else Strength.SPOOFABLE
+
+
+def service_proof(origin: bytes, protocol: int, port: int | None) -> bytes:
+    """Return the key of an origin's handshakes with one service."""
+    return origin + (protocol << 16 | (port or 0)).to_bytes(3)

@@ -1,0 +1,34 @@
+"""A set of networks, asked for addresses in time that does not grow with their number. And who is where."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from monitor.model.addresses import Address, Network
+
+
+class Networks:
+    """Networks of both families; `address in networks` costs one look for each length of prefix."""
+
+    def __init__(self, networks: Iterable[Network] = ()) -> None:
+        """Take the networks."""
+        self._by_length: dict[int, dict[int, set[int]]] = {4: {}, 16: {}}
+        for network in networks:
+            shift = network.bits - network.prefix_length
+            self._by_length[len(network.address)].setdefault(shift, set()).add(int.from_bytes(network.address) >> shift)
+
+    def __contains__(self, address: Address) -> bool:
+        """Whether the address lies in one of them."""
+        number = int.from_bytes(address)
+        return any(number >> shift in known for shift, known in self._by_length[len(address)].items())
+
+
+class Surrounding(msgspec.Struct, frozen=True):
+    """Who is where, seen from this node; detectors of flows are given a new one whenever it changes."""
+
+    own: frozenset[Address] = frozenset()
+    """The node's own addresses."""
+    pods: Networks = Networks()
+    """Networks of the cluster's pods."""
+    protected: Networks = Networks()
+    """All that is never banned: what the node needs, and what is allowed by configuration or command."""

@@ -1,0 +1,69 @@
+"""A counter of how often things happen by key, bounded in memory whatever attackers send."""
+
+from collections.abc import Iterator, Mapping
+
+from monitor.model.window import WindowStats
+
+
+class RateWindow:
+    """Counts by key within about `findtime_s`; `add` tells which keys reach `maxretry`, and forgets those.
+
+    Time is cut into windows of `findtime_s`. A key's count is that of the window that has begun and so much of the
+    window before as a sliding one would still cover, so what happens within `findtime_s` is never counted short by
+    more than the unevenness of the older half. At most `max_entries` keys are remembered. When that is full, the keys
+    that were counted least are forgotten: forged sources, with a packet or two each, rather than who floods.
+    """
+
+    def __init__(self, *, findtime_s: float, maxretry: int, max_entries: int) -> None:
+        """Begin with nothing."""
+        self.stats = WindowStats()
+        self._findtime_s = findtime_s
+        self._maxretry = maxretry
+        self._most = max(2, max_entries // 2)  # of each of two windows
+        self._begun_s = float("-inf")
+        self._now_s = float("-inf")
+        self._current: dict[bytes, int] = {}
+        self._previous: dict[bytes, int] = {}
+
+    def add(self, counts: Mapping[bytes, int], time_s: float) -> Iterator[tuple[bytes, float]]:
+        """Count so many of each key at a time; yield keys that reach `maxretry`, with their counts."""
+        self._advance(time_s)
+        current, previous = self._current, self._previous
+        share = 1.0 - (self._now_s - self._begun_s) / self._findtime_s
+        for key, count in counts.items():
+            total = current.get(key, 0) + count
+            reached = total + previous[key] * share if key in previous else total
+            if reached >= self._maxretry:
+                current.pop(key, None)
+                previous.pop(key, None)
+                yield key, reached
+            else:
+                current[key] = total
+        if len(current) > self._most:
+            self._thin_out()
+        self.stats.entries = len(self._current) + len(self._previous)
+
+    def count(self, key: bytes) -> int:
+        """Return how often a key was counted lately, as of the last `add`."""
+        share = 1.0 - (self._now_s - self._begun_s) / self._findtime_s if self._current or self._previous else 0.0
+        return int(self._current.get(key, 0) + self._previous.get(key, 0) * share)
+
+    def _advance(self, time_s: float) -> None:
+        """Begin the window that a time lies in; a clock that was set back, or far ahead, begins anew."""
+        if time_s < self._now_s - self._findtime_s or time_s >= self._begun_s + 2 * self._findtime_s:
+            self._current, self._previous = {}, {}
+            self._begun_s = self._now_s = time_s
+            return
+        self._now_s = max(self._now_s, time_s)
+        if self._now_s >= self._begun_s + self._findtime_s:
+            self._begun_s += self._findtime_s
+            self._previous, self._current = self._current, {}
+
+    def _thin_out(self) -> None:
+        """Forget the keys counted least, at least half of what may be remembered."""
+        most, before = self._most // 2, len(self._current)
+        least = 1
+        while len(self._current) > most:
+            self._current = {key: count for key, count in self._current.items() if count > least}
+            least *= 2
+        self.stats.evicted_keys += before - len(self._current)
