@@ -123,6 +123,9 @@ def why(target: Target, network: str, is_json: bool) -> None:
         click.secho(f"  but its packets passed all the same and were seen in {hooks} within ten minutes", fg="red")
     for counting in result["counting"]:
         click.echo(f"  {counting['detector']} counts {counting['count']} of {counting['maxretry']}")
+    for detector, witnesses in result["witnesses"].items():
+        seen = ", ".join(f"{count} by {witness}" for witness, count in witnesses.items())
+        click.echo(f"  what {detector} last counted was seen by: {seen}")
     for past in result["history"]:
         _explain_past(past)
 
@@ -158,8 +161,10 @@ def _explain_past(past: dict[str, Any]) -> None:
         span_s = past["last_s"] - past["first_s"]
         text += (
             f": {past['count']} {past['counted']} within {span_s:.1f} s "
-            f"(fires at {past['maxretry']} within {show.duration(past['findtime_s'])}): {', '.join(past['sample'])}"
+            f"(fires at {past['maxretry']} within {show.duration(past['findtime_s'])})"
         )
+        if past["sample"]:
+            text += f": {', '.join(past['sample'])}"
     elif past.get("reason"):
         text += f": {past['reason']}"
     click.echo(text)

@@ -10,7 +10,8 @@ from monitor.control.protocol import ListBans, Reply, Request, Why
 from monitor.daemon.orders import Orders
 from monitor.daemon.pipeline import Pipeline
 from monitor.daemon.views import show_ban, show_entry, show_note, show_offence
-from monitor.model.addresses import Network, parse_network
+from monitor.detectors.distinct import DistinctDetector
+from monitor.model.addresses import Address, Network, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode, Offence
 from monitor.model.errors import NodewardenError
@@ -160,6 +161,7 @@ class Answers:
             "bans": bans,
             "leaked": list(pipeline.table.leaked(network)),
             "counting": self._counting(network) if network.is_host else [],
+            "witnesses": self._witnesses(network.address) if network.is_host else {},
             "history": sorted(history, key=lambda shown: shown["time_s"])[-_MAX_HISTORY:],
         }
 
@@ -170,6 +172,14 @@ class Answers:
             for detector in self._pipeline.detectors
             if (count := detector.count(network.address))
         ]
+
+    def _witnesses(self, address: Address) -> dict[str, dict[str, int]]:
+        """Say for each detector which sources saw how much of what its last alert about an address rests on."""
+        return {
+            detector.name: seen
+            for detector in self._pipeline.detectors
+            if isinstance(detector, DistinctDetector) and (seen := detector.witnesses(address))
+        }
 
     def _flush(self) -> dict[str, Any]:
         ended = list(self._pipeline.ledger.bans())

@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 import msgspec
 
-_MOST = 1024
+_MOST, _MOST_ITEMS = 1024, 256
 
 
 class Seen(msgspec.Struct):
@@ -13,6 +13,7 @@ class Seen(msgspec.Struct):
     items: dict[bytes, set[str]]
     """By thing counted: who saw it."""
     until_s: float
+    is_agreed: bool = False
 
     def by_witness(self) -> dict[str, int]:
         """Return how many of the things each saw."""
@@ -24,7 +25,7 @@ class Seen(msgspec.Struct):
 
 
 class Agreement:
-    """Remembers the last 1,024 alerts of a detector by key, each for `findtime_s`."""
+    """Remembers of the last 1,024 keys that alerts were about up to 256 things, for `findtime_s`."""
 
     def __init__(self, findtime_s: float) -> None:
         """Remember none."""
@@ -34,9 +35,16 @@ class Agreement:
         self._seen: OrderedDict[bytes, Seen] = OrderedDict()
 
     def alerted(self, key: bytes, items: tuple[bytes, ...], witness: str, time_s: float) -> None:
-        """Note an alert, which a witness raised."""
-        self._seen.pop(key, None)
-        self._seen[key] = Seen({item: {witness} for item in items}, time_s + self._findtime_s)
+        """Note an alert, which a witness raised; those of one key add up while they follow each other."""
+        seen = self._seen.pop(key, None)
+        if seen is None or time_s > seen.until_s:
+            seen = Seen({}, 0.0)
+        for item in items:
+            seen.items.setdefault(item, set()).add(witness)
+        while len(seen.items) > _MOST_ITEMS:
+            del seen.items[next(iter(seen.items))]
+        seen.until_s = time_s + self._findtime_s
+        self._seen[key] = seen
         if len(self._seen) > _MOST:
             self._seen.popitem(last=False)
 
@@ -48,7 +56,8 @@ class Agreement:
         witnesses = seen.items.get(item)
         if witnesses is None or witnesses == {witness}:
             return False
-        if all(len(others) == 1 for others in seen.items.values()):
+        if not seen.is_agreed:
+            seen.is_agreed = True
             self.total += 1
         witnesses.add(witness)
         return True

@@ -2,12 +2,15 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from typing import TypeAlias
 
 from monitor.detectors.flow_limits import FlowDetector, FlowLimits, flow_alert
 from monitor.detectors.origins import origin_key
 from monitor.model.addresses import Address
 from monitor.model.alerts import Alert
 from monitor.model.flows import Flow, FlowBatch
+
+_Key: TypeAlias = tuple[int | None, int, int | None]
 
 
 class OpenConnections(FlowDetector):
@@ -23,7 +26,7 @@ class OpenConnections(FlowDetector):
         """Take when to fire."""
         super().__init__(limits)
         self._prefix_bytes = limits.ipv6_prefix // 8
-        self._open: OrderedDict[tuple[int | None, int, int | None], bytes] = OrderedDict()
+        self._open: OrderedDict[_Key, bytes] = OrderedDict()
         self._counts: dict[bytes, int] = {}
         self._told_s: dict[bytes, float] = {}
 
@@ -31,10 +34,12 @@ class OpenConnections(FlowDetector):
         """Return the alerts that a batch raised."""
         if batch.has_gap:
             self._forget(batch.time_s)
-        alerts = [alert for flow in (*batch.completed, *batch.listed) if (alert := self._opened(flow, batch.time_s))]
-        for flow in batch.ending:
-            if (origin := self._open.pop(_key(flow), None)) is not None:
+        ended = {_key(flow) for flow in batch.ending}
+        for key in ended:
+            if (origin := self._open.pop(key, None)) is not None:
                 self._leave(origin)
+        begun = [(key, flow) for flow in (*batch.completed, *batch.listed) if (key := _key(flow)) not in ended]
+        alerts = [alert for key, flow in begun if (alert := self._opened(key, flow, batch.time_s))]
         self.own_stats.entries = len(self._open)
         return alerts
 
@@ -42,8 +47,8 @@ class OpenConnections(FlowDetector):
         """Return how many connections of this source are open."""
         return self._counts.get(origin_key(source, self._prefix_bytes), 0)
 
-    def _opened(self, flow: Flow, now_s: float) -> Alert | None:
-        key, limits = _key(flow), self.thresholds
+    def _opened(self, key: _Key, flow: Flow, now_s: float) -> Alert | None:
+        limits = self.thresholds
         if key in self._open:
             return None
         if len(self._open) >= limits.max_entries:
@@ -72,5 +77,5 @@ class OpenConnections(FlowDetector):
             self._told_s.pop(origin, None)
 
 
-def _key(flow: Flow) -> tuple[int | None, int, int | None]:
+def _key(flow: Flow) -> _Key:
     return flow.namespace, flow.id, flow.source_port
