@@ -76,6 +76,11 @@ class Intake(ABC, Generic[SourceT]):
         return "up" if self._source else "down" if self._trouble else "off"
 
     @property
+    def rest_s(self) -> float:
+        """How long not to listen once everything was read: what comes meanwhile is cheaper to read together."""
+        return 0.0
+
+    @property
     def notices(self) -> list[str]:
         """What people should know although all goes on, a sentence each."""
         return []
@@ -197,7 +202,17 @@ class Intake(ABC, Generic[SourceT]):
             self._again.cancel()
             self._again = None
         self._guarded(self._take)
-        self._come_back()
+        if self._source and self._loop and self.rest_s and not self._has_more(self._source):
+            self._loop.remove_reader(self._source.fileno())
+            self._again = self._loop.call_later(self.rest_s, self._wake)
+        else:
+            self._come_back()
+
+    def _wake(self) -> None:
+        """Listen again after a rest."""
+        self._again = None
+        if self._source and self._loop:
+            self._loop.add_reader(self._source.fileno(), self._readable)
 
     def _come_back(self) -> None:
         """Have the loop call again if there is more to take."""

@@ -31,6 +31,7 @@ class HalfOpen(RateDetector):
         self._looks: deque[tuple[float, int, int]] = deque()
         self._attempts = self._completions = 0
         self._told_s = float("-inf")
+        self._seen: deque[Flow] = deque(maxlen=_SAMPLE)
 
     def feed(self, batch: FlowBatch) -> Iterable[Alert | FloodAlert]:
         """Return the alerts that a batch raised."""
@@ -50,6 +51,7 @@ class HalfOpen(RateDetector):
     def _look(self, batch: FlowBatch) -> int:
         """Return how many attempts of the last two seconds are not complete; 0 while most are."""
         looks = self._looks
+        self._seen.extend(batch.opened)
         if batch.attempts or batch.completions:
             if looks and batch.time_s < looks[-1][0]:
                 self._looks.clear()  # the clock was set back
@@ -65,11 +67,11 @@ class HalfOpen(RateDetector):
         return missing if missing > self._completions else 0
 
     def _flood(self, count: int, batch: FlowBatch) -> FloodAlert:
-        seen = batch.opened[:_SAMPLE]
+        seen = self._seen
         busiest = Counter(map(_place, seen)).most_common(1)
         address, service = busiest[0][0] if busiest else ("an unknown address", "unknown")
         sources = len({flow.source for flow in seen})
-        what = f"half-open connections ({sources} sources among {len(seen)} packets)"
+        what = f"half-open connections ({sources} sources in the last {len(seen)} flows)"
         evidence = Evidence(count, self.total, _LOOK_BACK_S, batch.time_s - _LOOK_BACK_S, batch.time_s, what)
         return FloodAlert(self.name, batch.time_s, f"{service} of {address}", evidence)
 

@@ -23,7 +23,7 @@ from monitor.model.flows import (
 
 _WAIT_S = 2.0
 """How long a handshake may take: a retransmitted SYN comes after one second (RFC 6298)."""
-_MAX_PENDING = 65_536
+_MAX_PENDING = 32_768
 
 _Key = tuple[int | None, int, int | None]
 
@@ -40,7 +40,7 @@ class HandshakeStats(msgspec.Struct):
 
 
 class Handshakes:
-    """Follows every attempt for two seconds; at most 65,536 at a time, of which the oldest is forgotten first."""
+    """Follows every attempt for two seconds; at most 32,768 at a time, of which the oldest is forgotten first."""
 
     def __init__(self) -> None:
         """Know none."""
