@@ -41,8 +41,8 @@ class Note(msgspec.Struct, frozen=True, gc=False):
 class Ledger:
     """Bans by network and strength, at most `max_bans`; knows which end when.
 
-    The two strengths of one network are apart, as in the kernel's sets: forged evidence must not lengthen a ban that
-    rests on proof. Beside them, bounded notes of what happened to the addresses seen last.
+    The strengths of one network are apart, as in the kernel's sets: forged evidence must not lengthen a ban that rests
+    on proof. Beside them, bounded notes of what happened to the addresses seen last.
     """
 
     def __init__(self, *, max_bans: int, record: Record | None = None) -> None:
@@ -55,7 +55,7 @@ class Ledger:
         self._period = 0
         self._end_count = 0
         self._shapes: Counter[tuple[int, int]] = Counter()
-        self._counts = [0, 0, 0, 0]
+        self._counts = [0] * (2 * len(Strength))
         self._notes: OrderedDict[Address, deque[Note]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -174,5 +174,5 @@ class Ledger:
 
 
 def _kind(mode: Mode, strength: Strength) -> int:
-    """Return a number for each of the four kinds of bans: hashing enumerations a hundred thousand times takes long."""
-    return 2 * (mode is Mode.ENFORCE) + (strength is Strength.PROVEN)
+    """Return a number for each kind of ban."""
+    return 2 * strength.number + (mode is Mode.ENFORCE)

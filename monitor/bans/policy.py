@@ -159,7 +159,9 @@ class Policy:
         """Whether an offence makes later bans longer or wider."""
         if detector in (MANUAL, RECIDIVE, PREFIX):
             return False
-        return strength is Strength.PROVEN or self.rules.escalate_spoofable
+        if strength is Strength.SPOOFABLE:
+            return self.rules.escalate_spoofable
+        return strength is Strength.PROVEN
 
     def _count(self, offence: Offence) -> list[tuple[str, Network, float]]:
         """Count an offence; return the bans that follow from it: detector, network, time."""
@@ -219,6 +221,8 @@ def _offence(ban: Ban, alert: Alert | None, step: int) -> Offence:
 
 def _does_as_much(current: Ban, wanted: Ban) -> bool:
     """Whether the ban in force leaves nothing for the wanted one to add."""
+    if (current.strength is Strength.DESTINATION) is not (wanted.strength is Strength.DESTINATION):
+        return False  # one is about what comes from an address, the other about what goes to it
     if wanted.mode is Mode.OBSERVE:
         # What would have been banned is banned, or is counted already.
         return current.mode is Mode.ENFORCE or current.strength is wanted.strength

@@ -1,7 +1,7 @@
 """Commands that list, order and end bans."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import click
@@ -11,7 +11,7 @@ from monitor.cli import show
 from monitor.cli.target import Target
 from monitor.config.types import parse_duration
 from monitor.control.client import DaemonUnreachable
-from monitor.control.protocol import MAX_PAGE, BanOrder, Flush, ListBans, Unban, Wanted
+from monitor.control.protocol import MAX_PAGE, SET_WORDS, BanOrder, Flush, ListBans, SetWord, Unban, Wanted
 
 
 class _Duration(click.ParamType[float]):
@@ -28,6 +28,20 @@ class _Duration(click.ParamType[float]):
 
 
 DURATION = _Duration()
+
+
+def set_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say what kind of ban is wanted."""
+    shun = click.option("--shun", is_flag=True, help="Refuse only new inbound connections instead of every packet.")
+    block = click.option("--block", is_flag=True, help="Refuse new connections to them instead.")
+    return shun(block(command))
+
+
+def chosen_set(shun: bool, block: bool) -> SetWord:
+    """Return what the options say."""
+    if shun and block:
+        raise click.UsageError("--shun and --block are two kinds of ban: order them one by one")
+    return "shun" if shun else "block" if block else "ban"
 
 
 def every_ban(target: Target, request: ListBans, most: int | None = None) -> Iterator[dict[str, Any]]:
@@ -48,7 +62,7 @@ def every_ban(target: Target, request: ListBans, most: int | None = None) -> Ite
 @click.option(
     "--detector", default="", help="Only bans by this detector, or `manual`, `restored`, `recidive`, `prefix`."
 )
-@click.option("--set", "set_name", type=click.Choice(["ban", "shun"]), help="Only bans of this kind.")
+@click.option("--set", "set_name", type=click.Choice(SET_WORDS), help="Only bans of this kind.")
 @click.option("--within", default="", metavar="NETWORK", help="Only what overlaps this network.")
 @click.option("--sort", type=click.Choice(["since", "ends", "network"]), default="since", show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), help="Show at most so many.")
@@ -59,7 +73,7 @@ def list_bans(
     target: Target,
     observed: bool,
     detector: str,
-    set_name: str | None,
+    set_name: SetWord | None,
     within: str,
     sort: Literal["since", "ends", "network"],
     limit: int | None,
@@ -86,12 +100,21 @@ def _row(ban: dict[str, Any]) -> tuple[str, ...]:
 @click.argument("networks", nargs=-1, required=True, metavar="ADDRESS|NETWORK...")
 @click.option("--for", "bantime_s", type=DURATION, default="1h", show_default=True, help="How long.")
 @click.option("--reason", default="", help="Why, for `list` and `why`.")
-@click.option("--shun", is_flag=True, help="Refuse only new inbound connections instead of every packet.")
+@set_options
 @show.json_option
 @click.pass_obj
-def ban(target: Target, networks: tuple[str, ...], bantime_s: float, reason: str, shun: bool, is_json: bool) -> None:
+def ban(
+    target: Target,
+    networks: tuple[str, ...],
+    bantime_s: float,
+    reason: str,
+    shun: bool,
+    block: bool,
+    is_json: bool,
+) -> None:
     """Ban addresses or networks. What the allowlist protects is refused."""
-    answer(target.ask(BanOrder([Wanted(network, bantime_s, reason, shun) for network in networks])), is_json)
+    word = chosen_set(shun, block)
+    answer(target.ask(BanOrder([Wanted(network, bantime_s, reason, word) for network in networks])), is_json)
 
 
 @click.command()

@@ -9,11 +9,11 @@ from typing import Any, TextIO
 
 import click
 
-from monitor.cli.bans import DURATION, answer, every_ban
+from monitor.cli.bans import DURATION, answer, chosen_set, every_ban, set_options
 from monitor.cli.show import json_option
 from monitor.cli.target import Target
 from monitor.config.types import parse_duration
-from monitor.control.protocol import BanOrder, ListBans, Wanted
+from monitor.control.protocol import SET_WORDS, BanOrder, ListBans, SetWord, Wanted
 from monitor.model.errors import NodewardenError
 
 _CHUNK = 2000
@@ -29,10 +29,11 @@ class UnreadableFileError(NodewardenError):
 
 @click.command("export")
 @click.option("--format", "notation", type=_FORMATS, default="plain", show_default=True)
+@click.option("--set", "set_name", type=click.Choice(SET_WORDS), help="Only bans of this kind.")
 @click.pass_obj
-def export_bans(target: Target, notation: str) -> None:
-    """Write the bans in force to standard output."""
-    bans = list(every_ban(target, ListBans(sort="network")))
+def export_bans(target: Target, notation: str, set_name: SetWord | None) -> None:
+    """Write the bans in force to standard output; a plain list has no destinations unless they are asked for."""
+    bans = list(every_ban(target, ListBans(set=set_name or "", sort="network")))
     if notation == "json":
         click.echo(json.dumps(bans, indent=2))
     elif notation == "nft":
@@ -40,7 +41,8 @@ def export_bans(target: Target, notation: str) -> None:
             click.echo(line)
     else:
         for ban in bans:
-            click.echo(ban["network"])
+            if set_name or ban["set"] != "block":
+                click.echo(ban["network"])
 
 
 @click.command("import")
@@ -50,11 +52,18 @@ def export_bans(target: Target, notation: str) -> None:
     "--for", "bantime_s", type=DURATION, default="1d", show_default=True, help="Where the file names no time."
 )
 @click.option("--reason", default="imported", show_default=True, help="Where the file names none.")
-@click.option("--shun", is_flag=True, help="Refuse only new inbound connections.")
+@set_options
 @json_option
 @click.pass_obj
 def import_bans(
-    target: Target, file: TextIO, notation: str, bantime_s: float, reason: str, shun: bool, is_json: bool
+    target: Target,
+    file: TextIO,
+    notation: str,
+    bantime_s: float,
+    reason: str,
+    shun: bool,
+    block: bool,
+    is_json: bool,
 ) -> None:
     """Ban what a file lists; `-` reads standard input.
 
@@ -62,7 +71,7 @@ def import_bans(
     between braces, as `nft list set` prints them.
     """
     text = file.read(_MAX_FILE_BYTES)
-    default = Wanted("", bantime_s, reason, shun)
+    default = Wanted("", bantime_s, reason, chosen_set(shun, block))
     wanted = list({"plain": read_plain, "json": read_json, "nft": read_nft}[notation](text, default))
     answers: list[dict[str, Any]] = []
     for start in range(0, len(wanted), _CHUNK):
@@ -81,7 +90,7 @@ def read_plain(text: str, default: Wanted) -> Iterator[Wanted]:
     """Yield what a plain list names; the daemon judges whether it is a network."""
     for line in text.splitlines():
         if network := line.partition("#")[0].strip():
-            yield Wanted(network, default.bantime_s, default.reason, default.shun)
+            yield Wanted(network, default.bantime_s, default.reason, default.set)
 
 
 def read_json(text: str, default: Wanted) -> Iterator[Wanted]:
@@ -92,9 +101,9 @@ def read_json(text: str, default: Wanted) -> Iterator[Wanted]:
         for ban in bans:
             network = str(ban["network"])
             left_s = float(ban["until_s"]) - now_s if "until_s" in ban else default.bantime_s
-            shun = ban.get("set", "shun" if default.shun else "ban") == "shun"
+            word = SET_WORDS[SET_WORDS.index(ban.get("set", default.set))]
             if left_s >= 1:
-                yield Wanted(network, left_s, str(ban.get("reason") or default.reason), shun)
+                yield Wanted(network, left_s, str(ban.get("reason") or default.reason), word)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UnreadableFileError(f"not the JSON that `nodewarden export --format json` writes: {error!r}") from None
 
@@ -115,7 +124,7 @@ def read_nft(text: str, default: Wanted) -> Iterator[Wanted]:
                     left_s = max(1.0, parse_duration(left))
                 except ValueError:
                     raise UnreadableFileError(f"{left!r} after {words[0]} is not a time") from None
-            yield Wanted(words[0], left_s, default.reason, default.shun)
+            yield Wanted(words[0], left_s, default.reason, default.set)
 
 
 def as_nft(bans: Iterable[dict[str, Any]]) -> Iterator[str]:

@@ -29,8 +29,9 @@ def status(target: Target, is_json: bool) -> None:
     bans = result["bans"]
     click.echo(f"nodewarden {result['version']}, up {show.duration(result['uptime_s'])}, {result['configuration']}")
     click.echo(
-        f"bans in force: {bans['ban']} ban, {bans['shun']} shun; observed only: {bans['observed']}; "
-        f"table inet nodewarden {result['table']}; metrics {result['metrics'] or 'off'}"
+        f"bans in force: {bans['ban']} ban, {bans['shun']} shun, {bans['block']} block; "
+        f"observed only: {bans['observed']}; table inet nodewarden {result['table']}; "
+        f"metrics {result['metrics'] or 'off'}"
     )
     _sections(result)
 
@@ -134,9 +135,16 @@ def _entry(entry: dict[str, str]) -> str:
     return f"{entry['network']} is on the allowlist ({entry['reason']})"
 
 
+_EFFECTS = {
+    "ban": "every packet from it is dropped",
+    "shun": "new connections from it are refused",
+    "block": "new connections to it are refused",
+}
+
+
 def _explain_ban(ban: dict[str, Any]) -> None:
     would = "would be" if ban["mode"] == "observe" else "is"
-    effect = "every packet is dropped" if ban["set"] == "ban" else "new inbound connections are refused"
+    effect = _EFFECTS[ban["set"]]
     click.echo(
         f"{ban['network']} {would} in the {ban['set']} set ({ban['strength']} evidence: {effect}) "
         f"since {show.moment(ban['since_s'])}, for another {show.duration(ban['left_s'])}, by {ban['detector']}"

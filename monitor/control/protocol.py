@@ -3,12 +3,16 @@
 Addresses and times are text and seconds since the epoch here: the protocol is read by people and by scripts.
 """
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
 
 MAX_REQUEST_BYTES = 1 << 20
 MAX_PAGE = 5000
+
+SetWord: TypeAlias = Literal["ban", "shun", "block"]
+"""Drop everything from a source, refuse only its new connections, or refuse new connections to a destination."""
+SET_WORDS: tuple[SetWord, ...] = get_args(SetWord)
 
 
 class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="status"):
@@ -21,8 +25,8 @@ class ListBans(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="lis
     observed: bool = False
     """Also those that are only observed."""
     detector: str = ""
-    set: str = ""
-    """`ban` or `shun`; empty for both."""
+    set: SetWord | Literal[""] = ""
+    """Only of this kind."""
     within: str = ""
     """Only networks that overlap this one."""
     sort: Literal["since", "ends", "network"] = "since"
@@ -36,8 +40,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     network: str
     bantime_s: float
     reason: str = ""
-    shun: bool = False
-    """Refuse only new inbound connections."""
+    set: SetWord = "ban"
 
 
 class BanOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="ban"):

@@ -13,7 +13,7 @@ from monitor.daemon.views import show_ban, show_entry, show_note, show_offence
 from monitor.detectors.distinct import DistinctDetector
 from monitor.model.addresses import Address, Network, parse_network
 from monitor.model.alerts import Strength
-from monitor.model.bans import Ban, Mode, Offence
+from monitor.model.bans import WORDS, Ban, Mode, Offence
 from monitor.model.errors import NodewardenError
 
 _SORTS: dict[str, Callable[[Ban], Any]] = {
@@ -107,8 +107,7 @@ class Answers:
                 for detector in pipeline.detectors
             ],
             "bans": {
-                "ban": ledger.count(Mode.ENFORCE, Strength.PROVEN),
-                "shun": ledger.count(Mode.ENFORCE, Strength.SPOOFABLE),
+                **{word: ledger.count(Mode.ENFORCE, strength) for strength, word in WORDS.items()},
                 "observed": sum(ledger.count(Mode.OBSERVE, strength) for strength in Strength),
                 "refused_by_kernel": pipeline.ban_failures,
                 "over_budget": pipeline.policy.budget.refused_total,

@@ -10,10 +10,11 @@ from monitor.daemon.pipeline import Pipeline
 from monitor.daemon.views import show_decision
 from monitor.model.addresses import Network, parse_network
 from monitor.model.alerts import Strength
-from monitor.model.bans import Ban
+from monitor.model.bans import WORDS, Ban
 
 _MAX_BANTIME_S = 10 * 365 * 86400.0
 _MAX_REASON = 200
+_STRENGTHS = {word: strength for strength, word in WORDS.items()}
 Answer = dict[str, Any]
 
 
@@ -47,7 +48,7 @@ class Orders:
             except ValueError as error:
                 answers.append(_refusal(wanted.network, error))
                 continue
-            strength = Strength.SPOOFABLE if wanted.shun else Strength.PROVEN
+            strength = _STRENGTHS[wanted.set]
             reason = wanted.reason[:_MAX_REASON]
             decisions.append(self._pipeline.policy.order(network, strength, bantime_s, reason, now_s))
             answers.append(None)

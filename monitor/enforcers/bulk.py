@@ -9,7 +9,6 @@ from monitor.enforcers.netlink import NEW_ELEMENTS, Request, encode_element
 from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
 from monitor.enforcers.ruleset import set_name
 from monitor.model.addresses import host
-from monitor.model.alerts import Strength
 from monitor.model.bans import Ban
 
 WORTHWHILE = 64
@@ -38,7 +37,7 @@ def add_hosts(link: NetlinkSocket, bans: Sequence[Ban], now_s: float) -> list[Ba
 def _messages(bans: Sequence[Ban], now_s: float) -> Iterator[tuple[Request, list[Ban]]]:
     by_kind: dict[int, list[Ban]] = {}
     for ban in bans:
-        by_kind.setdefault(len(ban.network.address) * 2 + (ban.strength is Strength.PROVEN), []).append(ban)
+        by_kind.setdefault(len(ban.network.address) * 4 + ban.strength.number, []).append(ban)
     for members in by_kind.values():
         size = len(members[0].network.address)
         encoder = ENCODERS[set_name(members[0].network, members[0].strength)]

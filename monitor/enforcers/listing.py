@@ -29,13 +29,13 @@ def table_comment(link: NetlinkSocket) -> bytes | None:
 
 
 def read_definitions(link: NetlinkSocket) -> dict[str, RawSet]:
-    """Read how those of the eight sets are defined that exist."""
+    """Read how those of the twelve sets are defined that exist."""
     answers = zip(BAN_SETS, link.query([netlink.get_set(TABLE, name) for name in BAN_SETS]), strict=True)
     return {name: netlink.decode_set(answer.body) for name, answer in answers if not isinstance(answer, int)}
 
 
 def read_counters(link: NetlinkSocket) -> dict[str, Counter]:
-    """Read the eight counters, by name."""
+    """Read the twelve counters, by name."""
     return _counters(link, BAN_SETS)
 
 

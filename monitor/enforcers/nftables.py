@@ -45,7 +45,7 @@ class NftablesEnforcer:
     """
 
     def __init__(self, *, max_bans: int) -> None:
-        """`max_bans` bounds each of the four sets of single addresses; opens nothing yet."""
+        """`max_bans` bounds each of the six sets of single addresses; opens nothing yet."""
         self._max_bans = max_bans
         self._opened: NetlinkSocket | None = None
         self._prefixes = PrefixBans()
@@ -163,7 +163,7 @@ class NftablesEnforcer:
         return self._prefixes.lookup(self._socket(), network, strength)
 
     def counters(self) -> Mapping[str, Counter]:
-        """Read what each of the eight drop rules has dropped, by set name; TableMissing when there is no table."""
+        """Read what the rules of each set have dropped, by set name; TableMissing when there is no table."""
         return self._needing_table(lambda: listing.read_counters(self._socket()))
 
     def leaks(self) -> Mapping[str, Counter]:

@@ -1,8 +1,10 @@
 """The table `inet nodewarden`, as text for nft(8): pure, nothing here touches the kernel.
 
-Two base chains drop. `ban` runs before conntrack and DNAT and drops everything from its sources, so pods and
+Four base chains drop. `ban` runs before conntrack and DNAT and drops everything from its sources, so pods and
 NodePorts are covered. `shun` runs after conntrack and drops only what opens a connection to us: an address that
-somebody forged can still answer our own connections. Loopback and the allow sets are accepted first in both.
+somebody forged can still answer our own connections. `block_output` and `block_forward` drop what opens a connection to
+an address, from the node and from whom it routes for; they run after DNAT, so behind a service's address it is the real
+destination that counts. Loopback and the allow sets are accepted first in all.
 
 Two more chains only count: `leak_input` and `leak_forward` run last and see what a ban should have stopped and did not,
 because somebody changed our rules. They never drop, so a wrong guess there costs nothing.
@@ -15,19 +17,23 @@ import msgspec
 
 from monitor.model.addresses import Address, Network
 from monitor.model.alerts import Strength
+from monitor.model.bans import WORDS
 
 TABLE = "nodewarden"
-SCHEMA = "nodewarden schema 2"
+SCHEMA = "nodewarden schema 3"
 """The table's comment. Raise the number with any change of chains or sets: a table of another schema is replaced."""
 
 MAX_PREFIXES = 16384
 """The `size` of each `*_nets` set. Kernels before 6.17 count both ends of a prefix, so they hold half as many."""
 
-_WORDS = {Strength.PROVEN: "ban", Strength.SPOOFABLE: "shun"}
-_CONDITIONS = {"ban": "", "shun": "ct state new ct direction original "}
+_OPENS = "ct state new ct direction original "
+_CONDITIONS = {"ban": "", "shun": _OPENS, "block": _OPENS}
 _HOOKS = {
     "ban": "prerouting priority raw - 10",
     "shun": "prerouting priority mangle - 10",
+    # after destination NAT (-100), before the usual filter chains (0): what those let pass has not been counted yet
+    "block_output": "output priority filter - 10",
+    "block_forward": "forward priority filter - 10",
     # after the usual filter chains (0): what those drop did not leak
     "leak_input": "input priority 300",
     "leak_forward": "forward priority 300",
@@ -70,7 +76,7 @@ class SetSpec(msgspec.Struct, frozen=True, gc=False):
 def set_name(network: Network, strength: Strength) -> str:
     """Name the set that holds this network: `ban4`, `shun6_nets` and so on."""
     family = "4" if len(network.address) == 4 else "6"
-    return f"{_WORDS[strength]}{family}{'' if network.is_host else '_nets'}"
+    return f"{WORDS[strength]}{family}{'' if network.is_host else '_nets'}"
 
 
 def allow_set_name(network: Network) -> str:
@@ -84,21 +90,21 @@ def leak_set_name(address: Address, hook: str) -> str:
 
 
 def set_specs(max_bans: int) -> dict[str, SetSpec]:
-    """Describe the eight sets of bans; `max_bans` bounds each set of single addresses."""
+    """Describe the twelve sets of bans; `max_bans` bounds each set of single addresses."""
     return {
         f"{word}{family}{suffix}": SetSpec(
             key_bytes=4 if family == "4" else 16, interval=bool(suffix), size=MAX_PREFIXES if suffix else max_bans
         )
-        for word in _WORDS.values()
+        for word in WORDS.values()
         for family in "46"
         for suffix in ("", "_nets")
     }
 
 
 BAN_SETS: dict[str, Strength] = {
-    name: next(strength for strength, word in _WORDS.items() if name.startswith(word)) for name in set_specs(1)
+    name: next(strength for strength, word in WORDS.items() if name.startswith(word)) for name in set_specs(1)
 }
-"""The eight sets of bans, which are also the names of the eight counters, with their strength."""
+"""The twelve sets of bans, which are also the names of the twelve counters, with their strength."""
 
 
 def setup_text(
@@ -160,13 +166,15 @@ def _leak_sets(hook: str, start: Counter | None) -> list[str]:
 
 
 def _rules(chain: str) -> list[str]:
-    lines = ['    iifname "lo" accept', "    ip saddr @allow4 accept", "    ip6 saddr @allow6 accept"]
+    blocks = chain.startswith("block")
+    interface, side = ("oifname", "daddr") if blocks else ("iifname", "saddr")
+    lines = [f'    {interface} "lo" accept', f"    ip {side} @allow4 accept", f"    ip6 {side} @allow6 accept"]
     for name, strength in BAN_SETS.items():
-        word, family = _WORDS[strength], "4" if "4" in name else "6"
-        field = "ip saddr" if family == "4" else "ip6 saddr"
-        if chain == word:
+        word, family = WORDS[strength], "4" if "4" in name else "6"
+        field = f"ip {side}" if family == "4" else f"ip6 {side}"
+        if chain.partition("_")[0] == word:
             lines.append(f"    {_CONDITIONS[word]}{field} @{name} counter name {name} drop")
-        elif chain not in _CONDITIONS:
+        elif chain.startswith("leak") and word != "block":
             noted = f"update @{chain.replace('leak', f'leaks{family}')} {{ {field} }}"
             lines.append(f"    {_CONDITIONS[word]}{field} @{name} counter name {chain} {noted}")
     return lines

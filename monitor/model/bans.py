@@ -11,6 +11,12 @@ MANUAL = "manual"
 """The detector name of a ban that a person ordered."""
 
 
+WORDS = {Strength.PROVEN: "ban", Strength.SPOOFABLE: "shun", Strength.DESTINATION: "block"}
+"""What the sets of each strength are called, by the kernel's table and by people."""
+STRENGTHS = tuple(sorted(Strength, key=lambda strength: strength.number))
+"""By number."""
+
+
 class Mode(enum.StrEnum):
     """What a detector's alerts lead to: a ban, or only the record of what would have been one."""
 
@@ -31,18 +37,21 @@ class Ban(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def word(self) -> str:
-        """What the kernel's set of this strength is called: `ban` drops everything, `shun` only new connections."""
-        return "ban" if self.strength is Strength.PROVEN else "shun"
+        """What the kernel's set of this strength is called.
+
+        `ban` drops everything from a source, `shun` only its new connections, `block` new connections to a destination.
+        """
+        return WORDS[self.strength]
 
 
 def ban_key(network: Network, strength: Strength) -> bytes:
     """Return network and strength as bytes: a hundred thousand of them are half as large as tuples."""
-    return network.address + bytes((network.prefix_length, strength is Strength.PROVEN))
+    return network.address + bytes((network.prefix_length, strength.number))
 
 
 def read_ban_key(key: bytes) -> tuple[Network, Strength]:
     """Return what `ban_key` was made of."""
-    return Network(key[:-2], key[-2]), Strength.PROVEN if key[-1] else Strength.SPOOFABLE
+    return Network(key[:-2], key[-2]), STRENGTHS[key[-1]]
 
 
 class Offence(msgspec.Struct, frozen=True, gc=False):

@@ -64,7 +64,9 @@ def test_ordinary_work_raises_no_alert(site: OpenSite, tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     for number in range(50):
         (tmp_path / "files" / str(number)).write_bytes(bytes(20_000))
-    (tmp_path / "rsyncd.conf").write_text(f"use chroot = no\nuid = 0\ngid = 0\n[there]\npath = {tmp_path / 'there'}\nread only = no\n")
+    (tmp_path / "rsyncd.conf").write_text(
+        f"use chroot = no\nuid = 0\ngid = 0\n[there]\npath = {tmp_path / 'there'}\nread only = no\n"
+    )
     node.start("rsync", "--daemon", "--no-detach", f"--config={tmp_path / 'rsyncd.conf'}", "--port=8730")
     listens(node, 8000)
     listens(node, 8730)
@@ -80,7 +82,9 @@ def test_ordinary_work_raises_no_alert(site: OpenSite, tmp_path: Path) -> None:
     site.wait_for_completed(5000)
     time.sleep(3)  # longer than an attempt may take, and than a lookup's entry lives
     metrics = site.daemon.metrics()
-    assert metrics['nodewarden_flows_total{direction="out",event="opened",protocol="udp"}'] >= _LOOKUPS / 2  # some share a source port
+    assert (
+        metrics['nodewarden_flows_total{direction="out",event="opened",protocol="udp"}'] >= _LOOKUPS / 2
+    )  # some share a source port
     assert metrics['nodewarden_source_lost_records_total{source="conntrack"}'] == 0
     assert site.alerts() == {}
     assert site.bans(observed=True) == []

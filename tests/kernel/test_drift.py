@@ -12,7 +12,7 @@ from monitor.enforcers.drift import Drift, DriftKind, DriftWatch
 from monitor.enforcers.nftables import NftablesEnforcer
 from monitor.model.addresses import Network, parse_network
 from monitor.model.alerts import Strength
-from monitor.model.bans import Ban
+from monitor.model.bans import WORDS, Ban
 from tests.support.lab import Host, Lab
 
 pytestmark = pytest.mark.kernel
@@ -108,8 +108,7 @@ def test_an_element_is_told_by_its_network(
     enforcer: NftablesEnforcer, watch: DriftWatch, node: Host, text: str, strength: Strength
 ) -> None:
     """Deleting or adding one by hand names network and strength, for hosts, prefixes and those without an end."""
-    word = "ban" if strength is PROVEN else "shun"
-    name = f"{word}{'6' if ':' in text else '4'}{'_nets' if '/' in text else ''}"
+    name = f"{WORDS[strength]}{'6' if ':' in text else '4'}{'_nets' if '/' in text else ''}"
     if strength is PROVEN:
         _nft(node, "delete", "element", "inet", "nodewarden", name, f"{{ {text} }}")
     else:

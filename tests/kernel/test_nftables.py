@@ -66,7 +66,7 @@ def test_add_lookup_elements_and_remove_agree(enforcer: NftablesEnforcer, node: 
     listed = {(element.network, element.strength) for element in enforcer.elements()}
     assert listed == {(ban.network, ban.strength) for ban in bans}
     table = node.run("nft", "list", "table", "inet", "nodewarden").stdout
-    assert all(table.count(f"{text} counter packets 0 bytes 0 timeout") == 2 for text in NETWORKS)
+    assert all(table.count(f"{text} counter packets 0 bytes 0 timeout") == len(Strength) for text in NETWORKS)
     enforcer.remove([(ban.network, ban.strength) for ban in bans])
     enforcer.remove([(ban.network, ban.strength) for ban in bans])
     assert enforcer.elements() == []
@@ -155,7 +155,7 @@ def test_a_foreign_definition_of_our_sets_is_replaced(enforcer: NftablesEnforcer
              "add element inet nodewarden ban4 { 192.0.2.9 timeout 1h }\n")  # fmt: skip
     enforcer.setup([])
     assert _names(enforcer) == ["192.0.2.9"]
-    assert len(enforcer.counters()) == 8
+    assert len(enforcer.counters()) == 12
 
 
 def test_fifty_thousand_in_one_call(enforcer: NftablesEnforcer) -> None:

@@ -89,8 +89,9 @@ class Model:
         """Ban, unless it is allowed, or a ban around it does as much; never shorten."""
         if any(allowed.overlaps(network) for allowed in ALLOWLIST):
             return
+        enough = {strength} if strength is Strength.DESTINATION else {strength, Strength.PROVEN}
         for around in self._around(network):
-            for other in {Strength.PROVEN, strength}:
+            for other in enough:
                 if (end_s := self.ends.get((around, other), 0.0)) > now_s and end_s >= until_s:
                     return
         current_s = self.ends.get((network, strength), 0.0)

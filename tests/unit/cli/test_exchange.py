@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from monitor.cli.exchange import UnreadableFileError, as_nft, read_json, read_nft, read_plain
 from monitor.control.protocol import Wanted
 
-DEFAULT = Wanted("", 3600.0, "imported", shun=False)
+DEFAULT = Wanted("", 3600.0, "imported", set="ban")
 
 
 def ban(network: str, word: str = "ban", left_s: float = 600.0) -> dict[str, Any]:
@@ -29,10 +29,10 @@ def test_json_keeps_end_strength_and_reason() -> None:
     """What was exported comes back with its own time, set and reason; what has ended does not."""
     text = json.dumps([ban("192.0.2.1"), ban("192.0.2.2", "shun"), ban("192.0.2.3", left_s=-5.0), {"network": "::1"}])
     wanted = list(read_json(text, DEFAULT))
-    assert [(one.network, one.shun, one.reason) for one in wanted] == [
-        ("192.0.2.1", False, "because"),
-        ("192.0.2.2", True, "because"),
-        ("::1", False, "imported"),
+    assert [(one.network, one.set, one.reason) for one in wanted] == [
+        ("192.0.2.1", "ban", "because"),
+        ("192.0.2.2", "shun", "because"),
+        ("::1", "ban", "imported"),
     ]
     assert wanted[0].bantime_s == pytest.approx(600.0, abs=5)
     assert wanted[2].bantime_s == 3600.0

@@ -48,7 +48,7 @@ def test_requests_arrive_as_they_were_sent(tmp_path: Path) -> None:
         return Reply(ok=True, result={"answer": 42})
 
     path = tmp_path / "control.sock"
-    order = BanOrder([Wanted("192.0.2.1", 60.0, "because", shun=True)])
+    order = BanOrder([Wanted("192.0.2.1", 60.0, "because", set="shun")])
     assert served(path, handle, lambda: ask(path, order)) == {"answer": 42}
     assert seen == [order]
     assert not path.exists()

@@ -53,12 +53,14 @@ def test_the_leak_chains_count_and_note_but_never_drop(hook: str) -> None:
     assert [rule.startswith("ct state new ct direction original") for rule in rules[3:]] == [False] * 4 + [True] * 4
 
 
-def test_bans_come_before_conntrack_and_shuns_before_nat() -> None:
+def test_bans_come_before_conntrack_shuns_before_nat_and_blocks_after() -> None:
     """The hooks' priorities decide what each chain sees."""
     hooks = re.findall(r"chain (\w+) \{\n    (type filter.*)", TEXT)
     assert hooks == [
         ("ban", "type filter hook prerouting priority raw - 10; policy accept;"),
         ("shun", "type filter hook prerouting priority mangle - 10; policy accept;"),
+        ("block_output", "type filter hook output priority filter - 10; policy accept;"),
+        ("block_forward", "type filter hook forward priority filter - 10; policy accept;"),
         ("leak_input", "type filter hook input priority 300; policy accept;"),
         ("leak_forward", "type filter hook forward priority 300; policy accept;"),
     ]
@@ -72,6 +74,8 @@ def test_nothing_but_our_own_table_is_named() -> None:
     assert flushed == [
         "flush chain inet nodewarden ban",
         "flush chain inet nodewarden shun",
+        "flush chain inet nodewarden block_output",
+        "flush chain inet nodewarden block_forward",
         "flush chain inet nodewarden leak_input",
         "flush chain inet nodewarden leak_forward",
         "flush set inet nodewarden allow4",
