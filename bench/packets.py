@@ -1,4 +1,4 @@
-"""Ethernet frames with a forged TCP SYN inside, as bytes (RFC 9293, RFC 791, RFC 8200)."""
+"""Ethernet frames in anybody's name, as bytes (RFC 9293, RFC 768, RFC 791, RFC 8200)."""
 
 import socket
 import struct
@@ -17,8 +17,15 @@ def syn_frame(link: tuple[bytes, bytes], source: bytes, destination: bytes, port
     return link[0] + link[1] + struct.pack("!H", _ETHERTYPE[family]) + header + segment
 
 
-def _ipv4(source: bytes, destination: bytes, length: int) -> bytes:
-    start = struct.pack("!BBHHHBB", 0x45, 0, 20 + length, 1, 0x4000, 64, socket.IPPROTO_TCP)
+def udp_frame(link: tuple[bytes, bytes], source: bytes, destination: bytes, port: int) -> bytes:
+    """Return the frame of an empty UDP datagram over IPv4, without checksum: its ports may be replaced."""
+    datagram = struct.pack("!HHHH", 51234, port, 8, 0)
+    header = _ipv4(source, destination, len(datagram), socket.IPPROTO_UDP)
+    return link[0] + link[1] + struct.pack("!H", _ETHERTYPE[4]) + header + datagram
+
+
+def _ipv4(source: bytes, destination: bytes, length: int, protocol: int = socket.IPPROTO_TCP) -> bytes:
+    start = struct.pack("!BBHHHBB", 0x45, 0, 20 + length, 1, 0x4000, 64, protocol)
     checksum = _checksum(start + bytes(2) + source + destination)
     return start + checksum + source + destination
 

@@ -1,0 +1,152 @@
+"""What receiving connections costs, and whether any are missed."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+import msgspec
+
+from bench.offenders import mac
+from bench.packets import udp_frame
+from bench.process import cpu_s
+from bench.registry import BenchmarkError, Figure, benchmark, progress
+from monitor.model.addresses import parse_address
+from monitor.sources.conntrack import Conntrack
+from monitor.sources.conntrack_health import read_health
+from tests.support.daemon import Daemon, wait_for
+from tests.support.lab import Host, Lab
+
+_RATE = 50_000
+_LONG_S, _SHORT_S = 20.0, 5.0
+_ROUNDS = 3
+_MAX_ENTRIES = 2_000_000
+_LIMIT = Path("/proc/sys/net/netfilter/nf_conntrack_max")
+_QUIET_S = 1.0
+_BUFFER_BYTES = 8 << 20
+_CONFIGURATION = "sources: {kernel_log: {enabled: false}}\n"
+_RECORDS = 'nodewarden_source_records_total{source="conntrack"}'
+_LOST = 'nodewarden_source_lost_records_total{source="conntrack"}'
+
+
+class Round(msgspec.Struct, frozen=True):
+    """What a receiver did with one phase of traffic."""
+
+    cpu_s: float
+    events: int
+    opened: int
+    gaps: int
+    missing: int
+    """Flows that the kernel tracked and the receiver was not told of."""
+
+
+class Traffic:
+    """New UDP flows from the client to the node, each once."""
+
+    def __init__(self, node: Host, client: Host) -> None:
+        self._node, self._client = node, client
+        link = mac(node), mac(client)
+        self._frame = udp_frame(link, parse_address(client.address4), parse_address(node.address4), 9)
+        self._next = 0
+
+    def send(self, duration_s: float) -> int:
+        """Send at the rate, with an empty table; return how many flows the kernel tracked of it."""
+        self._node.run("conntrack", "-F")
+        before = self._refused()
+        first = self._next
+        self._next += int(_RATE * duration_s)
+        done = self._client.run(
+            sys.executable, "-m", "bench.paced_flows", self._frame.hex(), str(_RATE), str(duration_s), str(first)
+        )
+        sent, took_s = done.stdout.split()
+        if float(took_s) > duration_s * 1.02:
+            raise BenchmarkError(f"{sent} flows took {float(took_s):.1f} s: this machine cannot send at that pace")
+        return int(sent) - (self._refused() - before)
+
+    def _refused(self) -> int:
+        with self._node.entered():
+            totals = read_health().totals
+        return totals["drop"] + totals["insert_failed"]
+
+
+@benchmark("conntrack_paced_lost", "conntrack_cpu_s_per_100k")
+def conntrack_paced() -> Iterator[Figure]:
+    """50,000 new flows/s, paced, over a link of the lab to the running daemon with its default buffer and detectors.
+
+    `conntrack_paced_lost`: of those that the kernel tracked in 20 s, how many the daemon was not told of (flows).
+    `conntrack_cpu_s_per_100k`: CPU seconds of the daemon for 100,000 events, in rounds of 5 s. Peer: `conntrack -E`
+    with the same buffer, writing to /dev/null, in rounds between. Medians.
+    """
+    ours, peers = [], []
+    with Lab("node", "client", label="bench") as lab, tempfile.TemporaryDirectory(prefix="nw-bench-") as directory:
+        node = lab["node"]
+        node.nft("table inet watch { chain in { type filter hook input priority 0; ct state new accept; }; }")
+        traffic = Traffic(node, lab["client"])
+        with _room():
+            long = _daemon_round(node, Path(directory) / "long", traffic, _LONG_S)
+            progress(f"20 s: {long.missing} of {long.opened} flows lost, {long.gaps} gaps")
+            for number in range(_ROUNDS):
+                ours.append(_daemon_round(node, Path(directory) / str(number), traffic, _SHORT_S))
+                peers.append(_peer_round(node, traffic))
+                shown = ", ".join(f"{_cost(one):.3f} s ({one.events} events)" for one in (ours[-1], peers[-1]))
+                progress(f"round {number + 1}/{_ROUNDS}: per 100,000 events {shown}")
+    yield Figure("conntrack_paced_lost", long.missing, "flows")
+    yield Figure.beside("conntrack_cpu_s_per_100k", median(map(_cost, ours)), "s", median(map(_cost, peers)))
+
+
+def _daemon_round(node: Host, directory: Path, traffic: Traffic, duration_s: float) -> Round:
+    daemon = Daemon(node, directory, _CONFIGURATION)
+    daemon.start()
+    before, began_s = daemon.metrics(), cpu_s(daemon.pid)
+    tracked = traffic.send(duration_s)
+    time.sleep(_QUIET_S)
+    took_s = cpu_s(daemon.pid) - began_s
+    after = daemon.metrics()
+    daemon.stop()
+    opened = sum(
+        int(value - before.get(series, 0))
+        for series, value in after.items()
+        if series.startswith("nodewarden_flows_total") and 'event="opened",protocol="udp"' in series
+    )
+    return Round(
+        took_s, int(after[_RECORDS] - before[_RECORDS]), opened, int(after[_LOST] - before[_LOST]), tracked - opened
+    )
+
+
+def _peer_round(node: Host, traffic: Traffic) -> Round:
+    """Count with one process what another one, whose time is taken, throws away."""
+    process = node.start("conntrack", "-E", "-b", str(_BUFFER_BYTES))
+    wait_for(lambda: "conntrack" in Path(f"/proc/{process.pid}/comm").read_text(), "conntrack to run")
+    time.sleep(_QUIET_S)
+    with node.entered():
+        counter = Conntrack(buffer_bytes=512 << 20)
+    began_s = cpu_s(process.pid)
+    traffic.send(_SHORT_S)
+    time.sleep(_QUIET_S)
+    if process.poll() is not None:
+        raise BenchmarkError(f"conntrack -E ended with {process.returncode}: it lost events")
+    took_s = cpu_s(process.pid) - began_s
+    process.terminate()
+    process.wait()
+    while not counter.is_drained:
+        counter.read()
+    counter.close()
+    return Round(took_s, counter.stats.records, 0, counter.stats.lost, 0)
+
+
+def _cost(one: Round) -> float:
+    return one.cpu_s / one.events * 100_000
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Make the table large enough for all that is sent; the setting is that of the whole machine."""
+    before = _LIMIT.read_text()
+    _LIMIT.write_text(str(_MAX_ENTRIES))
+    try:
+        yield
+    finally:
+        _LIMIT.write_text(before)
