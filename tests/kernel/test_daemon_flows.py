@@ -3,7 +3,9 @@
 import contextlib
 import socket
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -93,6 +95,24 @@ def test_a_slow_flood_of_connections_is_found(site: OpenSite) -> None:
             assert site.bans() == []
             counting = site.daemon.ask("why", site.attacker.address4)["counting"]
             assert {"detector": "open_connections", "count": 120, "maxretry": 100} in counting
+
+
+def test_slowhttptest_is_found_by_default(site: OpenSite) -> None:
+    """A thousand connections whose requests never end: told of once, as of a source that is proven."""
+    repository = Path(__file__).parents[2]
+    node = site.node
+    node.start("env", f"--chdir={repository}", sys.executable, "-m", "tests.support.web_server", node.address4, "8000")
+    wait_for(lambda: ":8000 " in node.run("ss", "-Hltn").stdout, "the web server")
+    site.start()
+    attack = site.attacker.start(
+        "slowhttptest", "-H", "-c", "1000", "-r", "250", "-i", "5", "-l", "20", "-u", f"http://{node.address4}:8000/"
+    )
+    try:
+        site.until((site.attacker.address4, "ban", "open_connections"), observed=True)
+    finally:
+        attack.terminate()
+        attack.wait()
+    assert site.bans() == []
 
 
 def test_too_many_connections_are_proof(site: OpenSite) -> None:

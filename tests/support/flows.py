@@ -1,0 +1,57 @@
+"""Shorthand for flows in tests."""
+
+from typing import Any, TypeVar
+
+from monitor.model.addresses import parse_address
+from monitor.model.events import PROTOCOL_TCP
+from monitor.model.flows import (
+    STATUS_SEEN_REPLY,
+    TCP_ESTABLISHED,
+    TCP_SYN_SENT,
+    Flow,
+    FlowEstablished,
+    FlowIncomplete,
+    FlowOpened,
+)
+
+CLIENT, NODE = "198.51.100.7", "192.0.2.1"
+
+F = TypeVar("F", bound=Flow)
+
+
+def flow(kind: type[F], source: str = CLIENT, port: int | None = 22, *, to: str = NODE, **more: Any) -> F:
+    """Return a flow, by default TCP from a client to port 22 of the node, without translation, at 1000 s.
+
+    `real_to` and `real_port` say what destination NAT made of it. TCP that opens does so with its first packet.
+    """
+    protocol = more.setdefault("protocol", PROTOCOL_TCP)
+    if protocol == PROTOCOL_TCP and kind is FlowOpened:
+        more.setdefault("state", TCP_SYN_SENT)
+    elif protocol == PROTOCOL_TCP and kind is FlowEstablished:
+        more = {"state": TCP_ESTABLISHED, "status": STATUS_SEEN_REPLY, **more}
+    source_port = more.pop("source_port", 40_000)
+    return kind(
+        time_s=more.pop("time_s", 1000.0),
+        namespace=more.pop("namespace", None),
+        source=parse_address(source),
+        destination=parse_address(to),
+        source_port=source_port,
+        destination_port=port,
+        real_destination=parse_address(more.pop("real_to", to)),
+        translated_source=parse_address(source),
+        real_destination_port=more.pop("real_port", port),
+        translated_source_port=source_port,
+        **more,
+    )
+
+
+def handshakes(count: int, source: str = CLIENT, port: int = 22, **more: Any) -> list[Flow]:
+    """Return so many connections of one source that were completed, each an entry of its own."""
+    first = more.pop("id", 1)
+    return [flow(FlowEstablished, source, port, id=number, **more) for number in range(first, first + count)]
+
+
+def incomplete(source: str = CLIENT, port: int | None = 22, *, to: str = NODE, **more: Any) -> FlowIncomplete:
+    """Return an attempt that came to nothing, by default one of TCP that was left open."""
+    fields = {"time_s": 1000.0, "protocol": PROTOCOL_TCP, **more}
+    return FlowIncomplete(source=parse_address(source), destination=parse_address(to), destination_port=port, **fields)
