@@ -1,4 +1,4 @@
-"""The settings of detectors that watch connections."""
+"""The settings of detectors that watch connections, and what the kernel drops."""
 
 from typing import Annotated
 
@@ -93,6 +93,35 @@ class OpenConnections(Detector, frozen=True, kw_only=True):
     max_entries: Annotated[
         int, _ENTRIES, Meta(description="How many open connections are followed at most: the bound on memory.")
     ] = 65_536
+
+
+class DropRate(Detector, frozen=True, kw_only=True):
+    """The kernel drops too many packets of one source."""
+
+    mode: Annotated[
+        Mode,
+        Meta(
+            description="`enforce` bans, `observe` only records what would have been banned: late packets of closed "
+            "connections drop, too, and busy clients send many."
+        ),
+    ] = Mode.OBSERVE
+    findtime_s: Annotated[float, _FINDTIME, Meta(description="How far back drops are counted.")] = field(
+        default=60.0, name="findtime"
+    )
+    bantime_s: Annotated[float, duration("1s", "365d"), Meta(description="How long a ban lasts.")] = field(
+        default=600.0, name="bantime"
+    )
+    maxretry: Annotated[
+        int,
+        integer(10, 100_000_000),
+        Meta(
+            description="How many packets of one source within `findtime`, dropped by a firewall, at a closed port, as "
+            "malformed or over a limit, are too many. What drops for want of memory does not count."
+        ),
+    ] = 3000
+    max_entries: Annotated[
+        int, _ENTRIES, Meta(description="How many sources are remembered at most: the bound on memory.")
+    ] = 16_384
 
 
 class ProtectedService(Section, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from monitor.config.bans import Bans
 from monitor.config.detector import Detector, reachable
 from monitor.config.flows import (
     ConnectionRate,
+    DropRate,
     Egress,
     HalfOpen,
     OpenConnections,
@@ -82,6 +83,25 @@ class Conntrack(Section, frozen=True, kw_only=True):
     ] = False
 
 
+class Drops(Section, frozen=True, kw_only=True):
+    """Packets that the kernel drops, and why."""
+
+    enabled: Annotated[
+        bool,
+        Meta(
+            description="Count by eBPF which packets the kernel drops, whose, and for what reason. Where bcc or the "
+            "kernel lack something, all else goes on."
+        ),
+    ] = True
+    all_namespaces: Annotated[
+        bool,
+        Meta(
+            description="Sources whose packets drop in other network namespaces, such as pods', count for `drop_rate` "
+            "too; metrics tell those drops apart in any case."
+        ),
+    ] = False
+
+
 class Sources(Section, frozen=True, kw_only=True):
     """What the daemon reads."""
 
@@ -89,6 +109,7 @@ class Sources(Section, frozen=True, kw_only=True):
         KernelLog()
     )
     conntrack: Annotated[Conntrack, Meta(description="Connections as the kernel tracks them.")] = Conntrack()
+    drops: Annotated[Drops, Meta(description="Packets that the kernel drops, and why.")] = Drops()
     journal: Annotated[Journal, Meta(description="What applications write to the systemd journal.")] = Journal()
     files: Annotated[LogFiles, Meta(description="What applications write to log files.")] = LogFiles()
 
@@ -170,6 +191,7 @@ class Detectors(Section, frozen=True, kw_only=True):
             "Needs `net.netfilter.nf_conntrack_acct=1`."
         ),
     ] = UdpAmplification()
+    drop_rate: Annotated[DropRate, Meta(description="The kernel drops too many packets of one source.")] = DropRate()
     failures: Annotated[
         dict[str, Failures],
         DETECTOR_NAMES,

@@ -4,19 +4,21 @@ from collections.abc import Iterator, Sequence
 from typing import TypeAlias, cast
 
 from monitor.detectors.distinct import DistinctDetector
+from monitor.detectors.drop_rate import DropRate
 from monitor.detectors.failures import FailuresDetector
 from monitor.detectors.flow_limits import FlowDetector
 from monitor.detectors.probes import Probe
 from monitor.model.alerts import Alert, FloodAlert
-from monitor.model.events import AuthFailure, Event, PacketLogged
+from monitor.model.events import AuthFailure, DropsObserved, Event, PacketLogged
 from monitor.model.flows import FlowBatch, FlowIncomplete
 
-Detector: TypeAlias = DistinctDetector | FailuresDetector | FlowDetector
+Detector: TypeAlias = DistinctDetector | FailuresDetector | FlowDetector | DropRate
 
 KINDS: dict[type[Event], str] = {
     PacketLogged: "packet_logged",
     AuthFailure: "auth_failure",
     FlowIncomplete: "flow_incomplete",
+    DropsObserved: "drops_observed",
 }
 """What metrics call the types of events; batches of flows are counted by flow (daemon.traffic)."""
 
@@ -28,6 +30,7 @@ class Dispatch:
         """Take all detectors; names are unique."""
         self._of_probes = [one for one in detectors if isinstance(one, DistinctDetector)]
         self._of_flows = [one for one in detectors if isinstance(one, FlowDetector)]
+        self._of_drops = [one for one in detectors if isinstance(one, DropRate)]
         self._of_failures = {one.name: one for one in detectors if isinstance(one, FailuresDetector)}
 
     def feed(self, events: Sequence[Event]) -> Iterator[Alert]:
@@ -36,6 +39,10 @@ class Dispatch:
             return
         if type(events[0]) is AuthFailure:
             yield from self._feed_failures(cast("Sequence[AuthFailure]", events))
+            return
+        if type(events[0]) is DropsObserved:
+            for drop_rate in self._of_drops:
+                yield from drop_rate.feed(cast("Sequence[DropsObserved]", events))
             return
         for detector in self._of_probes:
             yield from detector.feed(cast("Sequence[Probe]", events))

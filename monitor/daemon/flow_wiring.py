@@ -1,4 +1,4 @@
-"""From settings to the detectors of flows, and from the allowlist to who is where."""
+"""From settings to the detectors of flows and of drops, and from the allowlist to who is where."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -10,12 +10,13 @@ from monitor.config.flows import Egress, HalfOpen, ProtectedPort, UdpAmplificati
 from monitor.config.schema import Settings
 from monitor.detectors import egress, protected_port
 from monitor.detectors.connection_rate import ConnectionRate
+from monitor.detectors.drop_rate import DropRate
 from monitor.detectors.flow_limits import FlowDetector, FlowLimits
 from monitor.detectors.half_open import HalfOpen as HalfOpenDetector
 from monitor.detectors.open_connections import OpenConnections
 from monitor.detectors.udp_amplification import UdpAmplification as UdpAmplificationDetector
 from monitor.model.bans import AllowEntry, Mode
-from monitor.model.names import FLOW_DETECTORS
+from monitor.model.names import DROP_DETECTORS, FLOW_DETECTORS
 from monitor.model.networks import Networks, Surrounding
 from monitor.sources.kubernetes import POD_NETWORK
 from monitor.sources.node import OWN_ADDRESS
@@ -39,17 +40,22 @@ def _egress(section: Egress, limits: FlowLimits) -> FlowDetector:
     return egress.Egress(limits, section.approved, section.sources)
 
 
+def _drop_rate(_: Any, limits: FlowLimits) -> DropRate:
+    return DropRate(limits)
+
+
 def _udp_amplification(section: UdpAmplification, limits: FlowLimits) -> FlowDetector:
     return UdpAmplificationDetector(limits, section.ports, section.ratio)
 
 
-_MAKERS: Mapping[str, Callable[[Any, FlowLimits], FlowDetector]] = {
+_MAKERS: Mapping[str, Callable[[Any, FlowLimits], FlowDetector | DropRate]] = {
     "half_open": _half_open,
     "connection_rate": lambda _, limits: ConnectionRate(limits),
     "open_connections": lambda _, limits: OpenConnections(limits),
     "protected_port": _protected_port,
     "egress": _egress,
     "udp_amplification": _udp_amplification,
+    "drop_rate": _drop_rate,
 }
 
 
@@ -58,9 +64,9 @@ def is_watched(settings: Settings, name: str) -> bool:
     return name != egress.Egress.name or bool(settings.detectors.egress.approved)
 
 
-def build_flow_detectors(settings: Settings, kept: Mapping[str, Any]) -> Iterator[FlowDetector]:
-    """Make the detectors of flows; one of `kept` goes on where only the answer to its alerts changed."""
-    for name in FLOW_DETECTORS:
+def build_flow_detectors(settings: Settings, kept: Mapping[str, Any]) -> Iterator[FlowDetector | DropRate]:
+    """Make the detectors of flows and of drops; one of `kept` goes on where only the answer to its alerts changed."""
+    for name in (*FLOW_DETECTORS, *DROP_DETECTORS):
         if not is_watched(settings, name):
             continue
         section = getattr(settings.detectors, name)

@@ -6,6 +6,7 @@ from typing import Any
 
 from monitor.config.schema import Settings
 from monitor.daemon.conntrack_intake import ConntrackIntake
+from monitor.daemon.drops_intake import DropsIntake
 from monitor.daemon.files_intake import FilesIntake
 from monitor.daemon.intake import Intake, Process
 from monitor.daemon.journal_intake import JournalIntake
@@ -23,9 +24,10 @@ class Intakes:
         """Nothing is opened yet; filters are compiled."""
         self._scan = LogScan(filters, settings.detectors.confirm_timeout_s)
         self._files = FilesIntake(settings, self._scan, saver, process)
-        self._sources: tuple[Intake[Any], ...] = (
+        self._sources: tuple[Intake[Any] | DropsIntake, ...] = (
             KernelLogIntake(settings, saver, process),
             ConntrackIntake(settings, saver, process),
+            DropsIntake(settings, process),
             JournalIntake(settings, self._scan, saver, process),
             self._files,
         )

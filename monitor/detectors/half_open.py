@@ -5,13 +5,16 @@ from collections.abc import Iterable
 
 from monitor.detectors.flow_limits import FlowLimits, RateDetector, flow_alert
 from monitor.detectors.probes import service_key, show_service
+from monitor.detectors.scoring import SAMPLE_SIZE
 from monitor.model.addresses import format_address
 from monitor.model.alerts import Alert, Evidence, FloodAlert
-from monitor.model.flows import Flow, FlowBatch
+from monitor.model.flows import ESTABLISHED_STATES, Flow, FlowBatch
 
 _LOOK_BACK_S = 2.0
+_ROUND_TRIP_S = 0.5
+"""Attempts younger than this may yet be completed: so long they do not count towards a flood."""
 _TELL_AGAIN_S = 10.0
-_SAMPLE = 1024
+_FLOWS_REMEMBERED = 1024
 
 
 class HalfOpen(RateDetector):
@@ -19,7 +22,8 @@ class HalfOpen(RateDetector):
 
     Attempts that are refused at once leave nothing open and count only in total. In total, what counts is how many
     more attempts there were within two seconds than complete handshakes, if those are the smaller part: with
-    forged sources there is nobody to ban, but the flood has a name. This holds while events are lost, too.
+    forged sources there is nobody to ban, but the flood has a name. This holds while events are lost, too. Half a
+    second is left to each attempt, so that traffic that begins or ends all at once is no flood.
     """
 
     name = "half_open"
@@ -29,9 +33,10 @@ class HalfOpen(RateDetector):
         super().__init__(limits)
         self.total = total
         self._looks: deque[tuple[float, int, int]] = deque()
+        self._young: deque[tuple[float, int]] = deque()
         self._attempts = self._completions = 0
         self._told_s = float("-inf")
-        self._seen: deque[Flow] = deque(maxlen=_SAMPLE)
+        self._seen: deque[Flow] = deque(maxlen=_FLOWS_REMEMBERED)
 
     def feed(self, batch: FlowBatch) -> Iterable[Alert | FloodAlert]:
         """Return the alerts that a batch raised."""
@@ -39,27 +44,30 @@ class HalfOpen(RateDetector):
         open_ones = [one for one in batch.incomplete if not one.was_refused]
         for _, source, count in self.rate.add([one.source for one in open_ones], batch.time_s):
             services = dict.fromkeys(show_service(service_key(one)) for one in open_ones if one.source == source)
+            sample = tuple(services)[:SAMPLE_SIZE]
             what = "half-open connections"
-            alerts.append(
-                flow_alert(self.name, self.thresholds, source, batch.time_s, count, what, sample=tuple(services)[:20])
-            )
-        if (count := self._look(batch)) >= self.total and batch.time_s >= self._told_s + _TELL_AGAIN_S:
+            alerts.append(flow_alert(self.name, self.thresholds, source, batch.time_s, count, what, sample=sample))
+        if (count := self._look(batch)) >= self.total and not 0 <= batch.time_s - self._told_s < _TELL_AGAIN_S:
             self._told_s = batch.time_s
             alerts.append(self._flood(count, batch))
         return alerts
 
     def _look(self, batch: FlowBatch) -> int:
-        """Return how many attempts of the last two seconds are not complete; 0 while most are."""
-        looks = self._looks
-        self._seen.extend(batch.opened)
+        """Return how many attempts of two seconds are not complete; 0 while most are."""
+        looks, young = self._looks, self._young
+        # What has no handshake is not what is flooded, however much there is of it.
+        self._seen.extend([flow for flow in batch.opened if flow.protocol in ESTABLISHED_STATES])
         if batch.attempts or batch.completions:
-            if looks and batch.time_s < looks[-1][0]:
-                self._looks.clear()  # the clock was set back
+            if looks and batch.time_s < looks[-1][0]:  # the clock was set back
+                looks.clear()
+                young.clear()
                 self._attempts = self._completions = 0
             looks.append((batch.time_s, batch.attempts, batch.completions))
-            self._attempts += batch.attempts
+            young.append((batch.time_s, batch.attempts))
             self._completions += batch.completions
-        while looks and looks[0][0] <= batch.time_s - _LOOK_BACK_S:
+        while young and young[0][0] <= batch.time_s - _ROUND_TRIP_S:
+            self._attempts += young.popleft()[1]
+        while looks and looks[0][0] <= batch.time_s - _ROUND_TRIP_S - _LOOK_BACK_S:
             _, attempts, completions = looks.popleft()
             self._attempts -= attempts
             self._completions -= completions

@@ -67,7 +67,7 @@ class OpenConnections(FlowDetector):
         self._open.clear()
         self._counts.clear()
         findtime_s = self.thresholds.findtime_s
-        self._told_s = {origin: told_s for origin, told_s in self._told_s.items() if now_s - told_s < findtime_s}
+        self._told_s = {origin: told_s for origin, told_s in self._told_s.items() if 0 <= now_s - told_s < findtime_s}
 
     def _leave(self, origin: bytes) -> None:
         left = self._counts.pop(origin) - 1

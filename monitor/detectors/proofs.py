@@ -23,6 +23,8 @@ _MARGIN = 4
 _LATELY_S = 300.0
 _MAX_ENTRIES = 65_536
 _COUNTER_BITS = 32
+_SERVICE_BYTES = 13
+"""Of a key, behind the origin: four and thirteen are more than any origin has, so no service is taken for one."""
 
 
 class Proofs:
@@ -70,8 +72,9 @@ class Proofs:
         if before is None:
             self.evicted_total += len(fresh)
             return
-        if now_s >= self._begun_s + _LATELY_S or now_s < self._begun_s or len(self._current) >= _MAX_ENTRIES:
-            if now_s < self._begun_s + _LATELY_S:
+        is_old = now_s >= self._begun_s + _LATELY_S
+        if is_old or now_s < self._begun_s or len(self._current) + len(fresh) > _MAX_ENTRIES:
+            if not is_old:
                 self.evicted_total += len(self._previous)
             self._previous, self._current = self._current, Counter()
             self._guesses = [self._guesses[1], 0]
@@ -89,4 +92,4 @@ class Proofs:
 
 def service_proof(origin: bytes, protocol: int, port: int | None) -> bytes:
     """Return the key of an origin's handshakes with one service."""
-    return origin + (protocol << 16 | (port or 0)).to_bytes(3)
+    return origin + (protocol << 16 | (port or 0)).to_bytes(_SERVICE_BYTES)

@@ -10,6 +10,7 @@ from monitor.detectors.probes import service_key, show_service
 from monitor.detectors.proofs import service_proof
 from monitor.model.addresses import Address, Network
 from monitor.model.alerts import Alert
+from monitor.model.events import PROTOCOL_TCP
 from monitor.model.flows import Flow, FlowBatch
 from monitor.model.networks import Networks
 
@@ -17,7 +18,7 @@ _MOST_ALERTS_A_BATCH = 64
 
 
 class ProtectedService(msgspec.Struct, frozen=True):
-    """Ports that only some networks may connect to."""
+    """TCP ports that only some networks may connect to."""
 
     name: str
     ports: tuple[range, ...]
@@ -48,7 +49,8 @@ class ProtectedPort(FlowDetector):
         alerts: list[Alert] = []
         known = self._by_port
         for flow in batch.completed:
-            if flow.destination_port in known or flow.real_destination_port in known:
+            is_known = flow.destination_port in known or flow.real_destination_port in known
+            if is_known and flow.protocol == PROTOCOL_TCP:
                 alerts += self._judge(flow)
                 if len(alerts) >= _MOST_ALERTS_A_BATCH:
                     break

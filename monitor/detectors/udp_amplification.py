@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from monitor.detectors.flow_limits import FlowLimits, RateDetector, flow_alert
 from monitor.detectors.probes import service_key, show_service
+from monitor.detectors.scoring import SAMPLE_SIZE
 from monitor.model.alerts import Alert
 from monitor.model.events import PROTOCOL_UDP
 from monitor.model.flows import Flow, FlowBatch, FlowClosed
@@ -35,8 +36,9 @@ class UdpAmplification(RateDetector):
         weights = [flow.reply_bytes or 0 for flow in amplified]
         for _, source, count in self.rate.add([flow.source for flow in amplified], batch.time_s, weights):
             services = dict.fromkeys(show_service(service_key(flow)) for flow in amplified if flow.source == source)
+            sample = tuple(services)[:SAMPLE_SIZE]
             what = "bytes of answers to small UDP requests"
-            yield flow_alert(self.name, self.thresholds, source, batch.time_s, count, what, sample=tuple(services))
+            yield flow_alert(self.name, self.thresholds, source, batch.time_s, count, what, sample=sample)
 
     def _is_amplified(self, flow: Flow) -> bool:
         if flow.destination_port not in self.ports and flow.real_destination_port not in self.ports:

@@ -39,6 +39,14 @@ def read_counters(link: NetlinkSocket) -> dict[str, Counter]:
     return _counters(link, BAN_SETS)
 
 
+def read_any_counters(link: NetlinkSocket) -> dict[str, Counter]:
+    """Read those counters of bans and leaks that exist, by name: an older schema lacks some."""
+    names = (*BAN_SETS, *(f"leak_{hook}" for hook in LEAK_HOOKS))
+    answers = link.query([netlink.get_counter(TABLE, name) for name in names])
+    decoded = [netlink.decode_counter(answer.body) for answer in answers if not isinstance(answer, int)]
+    return {name: Counter(packets, octets) for name, packets, octets in decoded}
+
+
 def read_leaks(link: NetlinkSocket) -> dict[str, Counter]:
     """Read what came past the bans, by hook (`input`, `forward`)."""
     counters = _counters(link, [f"leak_{hook}" for hook in LEAK_HOOKS])

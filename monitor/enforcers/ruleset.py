@@ -167,8 +167,9 @@ def _leak_sets(hook: str, start: Counter | None) -> list[str]:
 
 def _rules(chain: str) -> list[str]:
     blocks = chain.startswith("block")
-    interface, side = ("oifname", "daddr") if blocks else ("iifname", "saddr")
-    lines = [f'    {interface} "lo" accept', f"    ip {side} @allow4 accept", f"    ip6 {side} @allow6 accept"]
+    # To DNAT in output the interface is that of the address called: a service's own address on the node is on lo.
+    loopback, side = ('oifname "lo" ct status & dnat == 0', "daddr") if blocks else ('iifname "lo"', "saddr")
+    lines = [f"    {loopback} accept", f"    ip {side} @allow4 accept", f"    ip6 {side} @allow6 accept"]
     for name, strength in BAN_SETS.items():
         word, family = WORDS[strength], "4" if "4" in name else "6"
         field = f"ip {side}" if family == "4" else f"ip6 {side}"

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from monitor.enforcers import listing
 from monitor.enforcers.netlink_socket import NEEDS_KERNEL, NEEDS_PRIVILEGE, NetlinkSocket
-from monitor.enforcers.ruleset import SCHEMA, Counter, Element, set_name, set_specs, setup_text
+from monitor.enforcers.ruleset import SCHEMA, Element, set_name, set_specs, setup_text
 from monitor.model.addresses import Network
 from monitor.model.errors import PermanentError, TemporaryError
 
@@ -97,10 +97,7 @@ def _replace(link: NetlinkSocket, ports: OwnPorts, *, max_bans: int, allowlist: 
     specs = set_specs(max_bans)
     readable = [name for name, found in definitions.items() if found.key_bytes == specs[name].key_bytes]
     elements = _longest(listing.read_elements(readable), {name: spec.size for name, spec in specs.items()})
-    counters: dict[str, Counter] = {}
-    with contextlib.suppress(FileNotFoundError):
-        counters |= listing.read_counters(link)
-        counters |= {f"leak_{hook}": counter for hook, counter in listing.read_leaks(link).items()}
+    counters = listing.read_any_counters(link)
     _run(ports, setup_text(max_bans=max_bans, allowlist=allowlist, replace=True, elements=elements, counters=counters))
 
 

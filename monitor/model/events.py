@@ -15,6 +15,10 @@ PROTOCOL_ICMP, PROTOCOL_IGMP, PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_ICMPV6 = 1, 2
 PROTOCOL_NAMES = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp", 136: "udplite"}
 
 
+DROP_CLASSES = ("firewall", "closed_port", "bad_packet", "no_memory", "rate_limit", "other")
+"""What the kernel's reasons to drop a packet mean; `no_memory` is the node's trouble, never an offence."""
+
+
 class QuotedPacket(msgspec.Struct, frozen=True, gc=False):
     """The packet an ICMP error quotes: what *we* (or somebody in our name) are said to have sent."""
 
@@ -68,5 +72,19 @@ class AuthFailure(msgspec.Struct, frozen=True, gc=False):
     """Set where the line names a network rather than one address."""
 
 
-Event: TypeAlias = PacketLogged | AuthFailure | FlowIncomplete | FlowBatch
+class DropsObserved(msgspec.Struct, frozen=True, gc=False):
+    """Packets of one source that the kernel dropped since it was looked at last.
+
+    `time_s` is the wall time of the look. `packets` are by class of reason, in the order of `DROP_CLASSES`.
+    """
+
+    time_s: float
+    source: Address
+    packets: tuple[int, ...]
+    bytes: int
+    outer: Address | None = None
+    """Where the packets came in a tunnel: who sent the last of those around them."""
+
+
+Event: TypeAlias = PacketLogged | AuthFailure | FlowIncomplete | FlowBatch | DropsObserved
 """Every kind of event there is; of flows only what detectors take."""

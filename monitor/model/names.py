@@ -9,5 +9,6 @@ FLOW_DETECTORS = (
     "egress",
     "udp_amplification",
 )
-RESERVED = (*PACKET_DETECTORS, *FLOW_DETECTORS, "recidive", "prefix", "manual")
+DROP_DETECTORS = ("drop_rate",)
+RESERVED = (*PACKET_DETECTORS, *FLOW_DETECTORS, *DROP_DETECTORS, "recidive", "prefix", "manual")
 """What no detector of failures may be called; the last three stand for bans that no detector's alert began."""

@@ -106,6 +106,21 @@ def test_forged_evidence_does_not_escalate() -> None:
     assert bantimes(policy(rules(escalate_spoofable=True)), alerts) == [600.0, 1200.0, 2400.0]
 
 
+@pytest.mark.parametrize("escalates", [False, True])
+def test_destinations_do_not_escalate(escalates: bool) -> None:
+    """A destination called again and again gets no longer block, no week, no prefix; nor does it lengthen bans."""
+    some = policy(
+        rules(recidive_maxretry=2, escalate_spoofable=escalates, ladder=tuple(steps_of({"ipv4_24": 2, "ipv6_56": 2})))
+    )
+    calls = [
+        alert(f"198.51.100.{last}", time_s, strength=Strength.DESTINATION)
+        for last, time_s in ((7, 0.0), (8, 1.0), (7, 2000.0), (8, 2001.0), (7, 4000.0))
+    ]
+    assert bantimes(some, calls) == [600.0] * 5
+    assert {ban.detector for ban in some.ledger.bans()} == {"sshd"}
+    assert bantimes(some, [alert("198.51.100.7", 6000.0)]) == [600.0]
+
+
 def test_the_number_of_known_offenders_is_bounded() -> None:
     """A million offenders leave the table at its bound, the latest known."""
     some = Escalation(Increment(), max_networks=100)

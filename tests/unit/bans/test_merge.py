@@ -50,3 +50,16 @@ def test_pieces_of_a_stored_prefix_are_no_bans_of_their_own() -> None:
     pieces = [held("198.51.100.0/28", 900.0), held("198.51.100.16/28", 500.0), held("198.51.100.128/25", 500.0)]
     assert set(merged(stored, pieces)) == {"198.51.100.0/24", "198.51.100.0/28"}
     assert set(merged([], pieces)) == {"198.51.100.0/28", "198.51.100.16/28", "198.51.100.128/25"}
+
+
+def test_kinds_of_one_network_are_told_apart() -> None:
+    """A block that only the kernel knows is adopted as a block, beside the stored ban of the same address."""
+    network = parse_network("192.0.2.1")
+    wide = Ban(parse_network("192.0.2.0/24"), PROVEN, 0.0, 900.0, "sshd", "why")
+    kernel = [held("192.0.2.1", 500.0), held("192.0.2.0/24", 900.0), Held(network, Strength.DESTINATION, 800.0)]
+    joined = [one.ban for one in merge([ban("192.0.2.1", 500.0), wide], kernel, 100.0)]
+    assert {(str(one.network), one.word): (one.detector, one.until_s) for one in joined} == {
+        ("192.0.2.1", "ban"): ("sshd", 500.0),
+        ("192.0.2.0/24", "ban"): ("sshd", 900.0),
+        ("192.0.2.1", "block"): (RESTORED, 800.0),
+    }

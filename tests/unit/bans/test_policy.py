@@ -99,6 +99,44 @@ def test_a_ban_covers_a_shun_and_a_prefix_covers_its_hosts() -> None:
     assert decide(some, alert("198.51.100.7"), 1000.0).verdict is Verdict.COVERED
 
 
+@pytest.mark.parametrize("other", [Strength.PROVEN, Strength.SPOOFABLE])
+@pytest.mark.parametrize("around", ["198.51.100.7", "198.51.100.0/24"])
+def test_a_block_and_a_ban_of_a_source_never_cover_each_other(other: Strength, around: str) -> None:
+    """What stops an address from calling does not stop anybody from calling it, nor the other way round."""
+    wide, network = parse_network(around), parse_network("198.51.100.7")
+    for first, second in ((Strength.DESTINATION, other), (other, Strength.DESTINATION)):
+        some = policy()
+        assert some.order(wide, first, 86400.0, "", 1000.0).verdict is Verdict.BAN
+        assert some.order(network, second, 60.0, "", 1000.0).verdict is Verdict.BAN
+        assert decide(some, alert("198.51.100.7", strength=second), 1000.0).verdict is Verdict.REFRESH
+        assert some.ledger.get(wide, first).until_s == 87400.0  # type: ignore[union-attr]
+        observing = policy(Mode.OBSERVE)
+        observing.order(wide, first, 86400.0, "", 1000.0)
+        assert decide(observing, alert("198.51.100.7", strength=second), 1000.0).verdict is Verdict.OBSERVE
+
+
+def test_a_block_covers_a_block() -> None:
+    """Of the same kind, a wider and longer one leaves nothing to add, and a later end refreshes."""
+    some = policy()
+    some.order(parse_network("198.51.100.0/24"), Strength.DESTINATION, 86400.0, "", 1000.0)
+    told = alert("198.51.100.7", strength=Strength.DESTINATION)
+    assert decide(some, told, 1000.0).verdict is Verdict.COVERED
+    own = policy()
+    assert [decide(own, told, 1000.0).verdict for _ in range(2)] == [Verdict.BAN, Verdict.COVERED]
+    later = alert("198.51.100.7", time_s=3000.0, strength=Strength.DESTINATION)
+    assert decide(own, later, 3000.0).verdict is Verdict.REFRESH
+    assert (own.ledger.count(Mode.ENFORCE, Strength.DESTINATION), len(own.ledger)) == (1, 1)
+
+
+def test_who_is_never_banned_is_never_blocked() -> None:
+    """A resolver that pods call stays reachable, whoever asks for a block of it or of a prefix around it."""
+    some = policy()
+    assert decide(some, alert("192.0.2.53", strength=Strength.DESTINATION), 1000.0).verdict is Verdict.ALLOWLISTED
+    for text in ("192.0.2.53", "192.0.2.0/24"):
+        order = some.order(parse_network(text), Strength.DESTINATION, 60.0, "", 1000.0)
+        assert order.verdict is Verdict.ALLOWLISTED
+
+
 def test_evidence_from_long_ago_bans_nobody() -> None:
     """A backlog read after a restart must not ban for offences whose ban would be over."""
     assert decide(policy(), alert("198.51.100.7"), 4600.0).verdict is Verdict.STALE

@@ -27,7 +27,7 @@ from monitor.model.addresses import parse_address, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import AllowEntry, Mode
 from monitor.model.events import AuthFailure
-from monitor.model.names import FLOW_DETECTORS, PACKET_DETECTORS
+from monitor.model.names import DROP_DETECTORS, FLOW_DETECTORS, PACKET_DETECTORS
 from tests.support.events import failure, tcp
 
 NOW_S = 1010.0
@@ -43,7 +43,7 @@ def settings(failures: dict[str, Failures]) -> Settings:
     detectors = Detectors(failures=failures)
     observing = {
         name: msgspec.structs.replace(getattr(detectors, name), mode=Mode.OBSERVE)
-        for name in (*PACKET_DETECTORS, *FLOW_DETECTORS)
+        for name in (*PACKET_DETECTORS, *FLOW_DETECTORS, *DROP_DETECTORS)
     }
     return Settings(detectors=msgspec.structs.replace(detectors, **observing))
 
@@ -87,11 +87,11 @@ def test_packets_go_to_the_detectors_of_packets() -> None:
 def test_events_are_counted_by_kind() -> None:
     """All kinds are there from the start, and the total is their sum."""
     stages = pipeline(FAILURES)
-    assert stages.events_by_kind == {"packet_logged": 0, "auth_failure": 0, "flow_incomplete": 0}
+    assert stages.events_by_kind == {"packet_logged": 0, "auth_failure": 0, "flow_incomplete": 0, "drops_observed": 0}
     stages.process([tcp("192.0.2.7", 22)], NOW_S)
     stages.process([failure("192.0.2.7"), failure("192.0.2.8", detector="gone")], NOW_S)
     stages.process([], NOW_S)
-    assert stages.events_by_kind == {"packet_logged": 1, "auth_failure": 2, "flow_incomplete": 0}
+    assert stages.events_by_kind == {"packet_logged": 1, "auth_failure": 2, "flow_incomplete": 0, "drops_observed": 0}
     assert stages.events == 3
     assert set(stages.events_by_kind) == set(KINDS.values())
 
@@ -120,7 +120,7 @@ def test_a_reload_keeps_what_was_counted() -> None:
         "mail": Failures(filter="mail", mode=Mode.OBSERVE),
     }
     stages.reconfigure(settings(changed), (), NOW_S)
-    names = [*PACKET_DETECTORS, *ALWAYS_OF_FLOWS, "sshd", "mail"]
+    names = [*PACKET_DETECTORS, *ALWAYS_OF_FLOWS, *DROP_DETECTORS, "sshd", "mail"]
     assert [detector.name for detector in stages.detectors] == names
     assert list(stages.policy.rules.detectors) == names
     assert stages.process([failure("192.0.2.7", detector="web")] * 9, NOW_S) == []
@@ -162,7 +162,7 @@ def test_rules_hold_every_detector() -> None:
     """Policy finds the mode and ban time of whatever detector fires."""
     rules = build_rules(Settings(), FAILURES)
     times_s = {name: policy.bantime_s for name, policy in rules.detectors.items()}
-    assert list(times_s) == [*PACKET_DETECTORS, *ALWAYS_OF_FLOWS, "sshd", "web"]
+    assert list(times_s) == [*PACKET_DETECTORS, *ALWAYS_OF_FLOWS, *DROP_DETECTORS, "sshd", "web"]
     assert (times_s["port_scan"], times_s["half_open"], times_s["sshd"], times_s["web"]) == (3600.0, 600.0, 600.0, 60.0)
 
 

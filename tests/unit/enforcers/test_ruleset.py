@@ -40,6 +40,21 @@ def test_every_shun_rule_drops_only_what_opens_a_connection_to_us() -> None:
     assert _rules("shun")[:3] == _rules("ban")[:3]
 
 
+@pytest.mark.parametrize("hook", ["output", "forward"])
+def test_the_block_chains_are_exactly_this(hook: str) -> None:
+    """Destinations count, never sources; loopback is believed only where nothing changed the destination since."""
+    condition = "ct state new ct direction original"
+    assert _rules(f"block_{hook}") == [
+        'oifname "lo" ct status & dnat == 0 accept',
+        "ip daddr @allow4 accept",
+        "ip6 daddr @allow6 accept",
+        f"{condition} ip daddr @block4 counter name block4 drop",
+        f"{condition} ip daddr @block4_nets counter name block4_nets drop",
+        f"{condition} ip6 daddr @block6 counter name block6 drop",
+        f"{condition} ip6 daddr @block6_nets counter name block6_nets drop",
+    ]
+
+
 @pytest.mark.parametrize("hook", ["input", "forward"])
 def test_the_leak_chains_count_and_note_but_never_drop(hook: str) -> None:
     """What they see is what the drop rules ask for, after the same exceptions, and a wrong guess costs nothing."""
@@ -119,7 +134,7 @@ def test_a_replacement_deletes_first_and_carries_bans_and_counters() -> None:
     st.sampled_from(Strength),
 )
 def test_every_network_has_a_set_of_its_kind(address: bytes, length: int, strength: Strength) -> None:
-    """Family, prefix or host, and strength choose one of the eight sets, and no two kinds share one."""
+    """Family, prefix or host, and strength choose one of the twelve sets, and no two kinds share one."""
     network = network_of(address, min(length, len(address) * 8))
     name = set_name(network, strength)
     spec = set_specs(5)[name]

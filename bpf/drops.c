@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Counts dropped packets at the raw tracepoint kfree_skb: in all by reason, and by source for those that drop often.
+ *
+ * Compiled through bcc. Offsets of kernel structures come as -D flags from the running kernel's BTF:
+ * SKB_{LEN,DEV,SK,IIF,DST,PROTOCOL,NETWORK,HEAD} and SKB_BYTES (how much of an sk_buff to read), DEV_NET, SOCK_NET,
+ * NET_INUM, DST_INPUT. So do REASONS, UNKNOWN_REASON, CORE_REASONS (slots), NOT_DROPPED, CONSUMED, OWN_NETNS,
+ * ALL_NETNS, SEED, and the kernel's functions IP_FORWARD and IP6_FORWARD (0 where they are not known).
+ */
+
+#define FAMILIES 4
+#define DIRECTIONS 3
+/* a power of two, so that a mask bounds the index for the verifier */
+#define CLASSES 8
+#define ROWS 4
+#define COLUMNS 65536
+#define MAX_OFFENDERS 8192
+
+enum family { IPV4, IPV6, OTHER_FAMILY, NO_HEADER };
+enum direction { IN, OUT, FORWARDED };
+/* by their numbers in IP headers (IANA) */
+enum protocol { TO_IPV4 = 4, TO_UDP = 17, TO_IPV6 = 41, TO_GRE = 47 };
+enum event { LOST_OFFENDERS, NO_DEVICE };
+
+struct drop_count {
+	u64 packets;
+	u64 bytes;
+};
+
+/* IPv4 as ::ffff:0:0/96 */
+struct source {
+	u64 high;
+	u64 low;
+};
+
+struct offender {
+	u64 packets[CLASSES];
+	u64 bytes;
+	struct source outer;
+};
+
+/* What the sketch counts in now: a cell that carries another epoch is empty, so clearing all takes one write. */
+struct sketch_window {
+	u64 total;
+	u64 epoch;
+};
+
+struct packet {
+	u32 length;
+	u32 family;
+	u32 direction;
+	u32 is_tunnelled;
+	u32 is_foreign;
+	struct source source;
+	struct source outer;
+};
+
+BPF_PERCPU_ARRAY(drops, struct drop_count, REASONS *FAMILIES *DIRECTIONS * 2 * 2);
+BPF_PERCPU_ARRAY(drop_events, u64, 2);
+BPF_ARRAY(reason_classes, u32, REASONS);
+BPF_ARRAY(drop_sketch, u32, ROWS *COLUMNS);
+BPF_ARRAY(drop_sketch_window, struct sketch_window, 1);
+BPF_TABLE("hash", struct source, struct offender, drop_offenders, MAX_OFFENDERS);
+BPF_TABLE("hash", u32, u32, reason_slots, 256);
+BPF_TABLE("hash", u32, u64, unknown_reasons, 64);
+
+#define FIELD(type, bytes, offset) (*(type *)((bytes) + (offset)))
+
+static __always_inline void note(u32 event)
+{
+	u64 *count = drop_events.lookup(&event);
+	if (count)
+		*count += 1;
+}
+
+static __always_inline u32 slot_of(u32 reason)
+{
+	if (reason < CORE_REASONS)
+		return reason;
+	u32 *slot = reason_slots.lookup(&reason);
+	if (slot)
+		return *slot;
+	u64 zero = 0, *count = unknown_reasons.lookup_or_try_init(&reason, &zero);
+	if (count)
+		__sync_fetch_and_add(count, 1);
+	return UNKNOWN_REASON;
+}
+
+static __always_inline void set_ipv4(struct source *source, u32 address)
+{
+	source->high = 0;
+	source->low = (u64)address << 32 | bpf_htonl(0xffff);
+}
+
+/* Reads the addresses of one IP header; returns the protocol behind it and moves `at` there, or -1. */
+static __always_inline int read_ip(void **at, u32 *family, struct source *source)
+{
+	u8 header[40];
+
+	if (bpf_probe_read_kernel(header, sizeof(header), *at))
+		return -1;
+	if (header[0] >> 4 == 4) {
+		*family = IPV4;
+		set_ipv4(source, FIELD(u32, header, 12));
+		*at += (header[0] & 15) * 4;
+		/* of a later fragment nothing follows that could be read as a header */
+		return FIELD(u16, header, 6) & bpf_htons(0x1fff) ? -1 : header[9];
+	}
+	if (header[0] >> 4 == 6) {
+		*family = IPV6;
+		source->high = FIELD(u64, header, 8);
+		source->low = FIELD(u64, header, 16);
+		*at += 40;
+		return header[6];
+	}
+	return -1;
+}
+
+/* Moves `at` behind a tunnel's headers, to the packet it carries; returns whether there is one. */
+static __always_inline int enter_tunnel(void **at, int protocol)
+{
+	u8 header[16];
+
+	if (protocol == TO_IPV4 || protocol == TO_IPV6)
+		return 1;
+	if (protocol != TO_UDP && protocol != TO_GRE)
+		return 0;
+	if (bpf_probe_read_kernel(header, sizeof(header), *at))
+		return 0;
+	if (protocol == TO_UDP) {
+		u16 port = FIELD(u16, header, 2);
+		/* RFC 7348, and the port that Linux had before it; then an Ethernet header follows */
+		if (port != bpf_htons(4789) && port != bpf_htons(8472))
+			return 0;
+		*at += 8 + 8 + 14;
+		return 1;
+	}
+	/* RFC 2784, RFC 2890: checksum, key and sequence number are there where the flags say so */
+	u16 flags = FIELD(u16, header, 0), type = FIELD(u16, header, 2);
+	*at += 4;
+	if (flags & bpf_htons(0x8000))
+		*at += 4;
+	if (flags & bpf_htons(0x2000))
+		*at += 4;
+	if (flags & bpf_htons(0x1000))
+		*at += 4;
+	if (type == bpf_htons(0x6558))
+		*at += 14;
+	return 1;
+}
+
+static __always_inline void read_source(u8 *skb, struct packet *packet)
+{
+	u16 protocol = FIELD(u16, skb, SKB_PROTOCOL), network = FIELD(u16, skb, SKB_NETWORK);
+
+	if (network == 0 || network == 0xffff) {
+		packet->family = NO_HEADER;
+		return;
+	}
+	packet->family = OTHER_FAMILY;
+	if (protocol != bpf_htons(0x0800) && protocol != bpf_htons(0x86dd))
+		return;
+	void *at = FIELD(void *, skb, SKB_HEAD) + network;
+	int inside = read_ip(&at, &packet->family, &packet->source);
+	if (inside < 0 || !enter_tunnel(&at, inside))
+		return;
+	u32 family = packet->family;
+	struct source inner = {};
+	read_ip(&at, &family, &inner);
+	if (!inner.low && !inner.high)
+		return;
+	packet->is_tunnelled = 1;
+	packet->outer = packet->source;
+	packet->source = inner;
+	packet->family = family;
+}
+
+static __always_inline u32 read_direction(u8 *skb)
+{
+	void *entry = (void *)(FIELD(u64, skb, SKB_DST) & ~1ull), *input = 0;
+
+	if (!FIELD(u32, skb, SKB_IIF))
+		return OUT;
+	if (entry && bpf_probe_read_kernel(&input, sizeof(input), entry + DST_INPUT) == 0)
+		if (input && (input == (void *)IP_FORWARD || input == (void *)IP6_FORWARD))
+			return FORWARDED;
+	return IN;
+}
+
+static __always_inline u32 read_netns(u8 *skb)
+{
+	void *device = FIELD(void *, skb, SKB_DEV), *socket = FIELD(void *, skb, SKB_SK), *net = 0;
+	u32 inum = 0;
+
+	/* the device shares its place with other things in sockets' queues: only one with an inode number is believed
+	 */
+	if (device)
+		bpf_probe_read_kernel(&net, sizeof(net), device + DEV_NET);
+	if (!net && socket)
+		bpf_probe_read_kernel(&net, sizeof(net), socket + SOCK_NET);
+	if (net)
+		bpf_probe_read_kernel(&inum, sizeof(inum), net + NET_INUM);
+	return inum;
+}
+
+static __always_inline u64 mix(struct source *source)
+{
+	u64 hash = (source->high ^ SEED) * 0x9e3779b97f4a7c15ull;
+
+	hash = (hash ^ source->low ^ hash >> 29) * 0xbf58476d1ce4e5b9ull;
+	hash = (hash ^ hash >> 32) * 0x94d049bb133111ebull;
+	return hash ^ hash >> 31;
+}
+
+/* Estimates how often a source came in this window (count-min, Cormode and Muthukrishnan 2005), raising only the cells
+ * that need it (conservative update, Estan and Varghese 2002). Losing a race costs a count.
+ */
+static __always_inline u32 estimate(struct source *source, u32 epoch)
+{
+	u64 hash = mix(source);
+	u32 a = hash & 0xffff, b = COLUMNS + (hash >> 16 & 0xffff);
+	u32 c = 2 * COLUMNS + (hash >> 32 & 0xffff), d = 3 * COLUMNS + (hash >> 48), least;
+	u32 *in_a = drop_sketch.lookup(&a), *in_b = drop_sketch.lookup(&b);
+	u32 *in_c = drop_sketch.lookup(&c), *in_d = drop_sketch.lookup(&d);
+
+	if (!in_a || !in_b || !in_c || !in_d)
+		return 0;
+	epoch <<= 16;
+	a = (*in_a & 0xffff0000) == epoch ? *in_a : epoch;
+	b = (*in_b & 0xffff0000) == epoch ? *in_b : epoch;
+	c = (*in_c & 0xffff0000) == epoch ? *in_c : epoch;
+	d = (*in_d & 0xffff0000) == epoch ? *in_d : epoch;
+	least = a < b ? a : b;
+	least = c < least ? c : least;
+	least = d < least ? d : least;
+	if ((least & 0xffff) == 0xffff)
+		return 0xffff;
+	least += 1;
+	if (a < least)
+		*in_a = least;
+	if (b < least)
+		*in_b = least;
+	if (c < least)
+		*in_c = least;
+	if (d < least)
+		*in_d = least;
+	return least & 0xffff;
+}
+
+static __always_inline void count_source(struct packet *packet, u32 slot)
+{
+	u32 zero = 0, *class = reason_classes.lookup(&slot);
+	struct offender *offender = drop_offenders.lookup(&packet->source);
+
+	if (!class)
+		return;
+	if (!offender) {
+		struct sketch_window *window = drop_sketch_window.lookup(&zero);
+		if (!window)
+			return;
+		window->total += 1;
+		/* what collides in a sketch of 65,536 columns grows with all that was counted */
+		if (estimate(&packet->source, window->epoch) < 16 + (window->total >> 13))
+			return;
+		struct offender fresh = {};
+		if (drop_offenders.insert(&packet->source, &fresh) == -7) /* -E2BIG */
+			note(LOST_OFFENDERS);
+		offender = drop_offenders.lookup(&packet->source);
+		if (!offender)
+			return;
+	}
+	__sync_fetch_and_add(&offender->packets[*class & (CLASSES - 1)], 1);
+	__sync_fetch_and_add(&offender->bytes, packet->length);
+	if (packet->is_tunnelled)
+		offender->outer = packet->outer;
+}
+
+int kfree_skb(struct bpf_raw_tracepoint_args *ctx)
+{
+	u8 skb[SKB_BYTES];
+	u32 reason = ctx->args[2], slot, index;
+	struct packet packet = {};
+
+	if (reason == NOT_DROPPED || reason == CONSUMED)
+		return 0;
+	if (bpf_probe_read_kernel(skb, sizeof(skb), (void *)ctx->args[0]))
+		return 0;
+	packet.length = FIELD(u32, skb, SKB_LEN);
+	u32 inum = read_netns(skb);
+	if (!inum)
+		note(NO_DEVICE);
+	packet.is_foreign = inum != OWN_NETNS;
+	packet.direction = read_direction(skb);
+	read_source(skb, &packet);
+	slot = slot_of(reason);
+	index = slot * FAMILIES + packet.family;
+	index = index * DIRECTIONS + packet.direction;
+	index = (index * 2 + packet.is_tunnelled) * 2 + packet.is_foreign;
+	struct drop_count *count = drops.lookup(&index);
+	if (count) {
+		count->packets += 1;
+		count->bytes += packet.length;
+	}
+	if (packet.direction != OUT && packet.family < OTHER_FAMILY && (ALL_NETNS || !packet.is_foreign))
+		count_source(&packet, slot);
+	return 0;
+}

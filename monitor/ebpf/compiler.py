@@ -1,0 +1,145 @@
+"""Compiles and loads one eBPF program, hands its descriptors to the daemon, and ends.
+
+`python -m monitor.ebpf.compiler FD`: a Unix socket with one message, a Request; answers with one message, a Report, and
+the descriptors beside it. bcc brings a compiler of a hundred megabytes with it: only this process ever imports it.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+import resource
+import secrets
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from monitor.ebpf.btf import KERNEL, Btf
+from monitor.ebpf.layout import read_functions, read_layout
+from monitor.ebpf.messages import MAX_MESSAGE_BYTES, MapShape, Report, Request
+from monitor.ebpf.tree import include_flags, kernel_source, source_directory
+from monitor.model.errors import MalformedRecord, PermanentError
+
+_KALLSYMS = Path("/proc/kallsyms")
+_FUNCTIONS = frozenset(("ip_forward", "ip6_forward"))
+_SHOWN_LINES = 3
+_NEEDS_PRIVILEGE = (
+    "loading eBPF programs needs CAP_BPF and CAP_PERFMON: run as root, or give the service "
+    "AmbientCapabilities=CAP_BPF CAP_PERFMON"
+)
+_NEEDS_BCC = "the Python module bcc is missing: install the distribution's package python3-bpfcc"
+
+
+def main(descriptor: int) -> None:
+    """Answer the one request."""
+    with socket.socket(fileno=descriptor) as channel:
+        request = msgspec.json.decode(channel.recv(MAX_MESSAGE_BYTES), type=Request)
+        try:
+            report, descriptors = _load(request)
+        except (PermanentError, MalformedRecord) as error:
+            report, descriptors = Report(error=str(error)), []
+        socket.send_fds(channel, [msgspec.json.encode(report)], descriptors)
+
+
+def _load(request: Request) -> tuple[Report, list[int]]:
+    macros = dict(request.macros)
+    reasons = Report().reasons
+    if request.needs_layout:
+        layout = read_layout(_kernel_btf())
+        macros |= layout.macros | _random_macros() | _function_macros()
+        reasons = layout.reasons
+    program = _compile(request.source, macros)
+    with _captured() as output:
+        try:
+            functions = [program.load_func(name, kind) for name, kind in request.functions.items()]
+        except Exception as error:  # noqa: BLE001 - bcc raises bare Exception
+            raise PermanentError(_explain_load(str(error), output())) from None
+    maps = {name: program[name] for name in request.maps}
+    shapes = [
+        # of per-CPU maps bcc's Leaf is the array of all processors' values, sLeaf one of them
+        MapShape(name, ctypes.sizeof(table.Key), ctypes.sizeof(getattr(table, "sLeaf", table.Leaf)), table.max_entries)
+        for name, table in maps.items()
+    ]
+    descriptors = [function.fd for function in functions] + [table.map_fd for table in maps.values()]
+    return Report(list(request.functions), shapes, reasons, macros), descriptors
+
+
+def _kernel_btf() -> Btf:
+    try:
+        return Btf(KERNEL.read_bytes())
+    except OSError as error:
+        raise PermanentError(f"this kernel tells nothing of its types: {KERNEL}: {error.strerror}") from None
+
+
+def _random_macros() -> dict[str, int]:
+    """Nobody can choose addresses that collide in a sketch whose seed they do not know."""
+    return {"SEED": secrets.randbits(63)}
+
+
+def _function_macros() -> dict[str, int]:
+    found: dict[str, int] = {}
+    with contextlib.suppress(OSError):
+        found = read_functions(_KALLSYMS.read_text(), _FUNCTIONS)
+    return {name.upper(): found.get(name, 0) for name in _FUNCTIONS}
+
+
+def _compile(source: str, macros: dict[str, int]) -> Any:
+    os.environ["BCC_KERNEL_SOURCE"] = str(kernel_source())
+    with contextlib.suppress(ValueError, OSError):  # kernels before 5.11 count maps against it
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    try:
+        from bcc import BPF
+    except ImportError as error:
+        raise PermanentError(f"{_NEEDS_BCC} ({error})") from None
+    flags = [f"-D{name}={value:#x}ull" if value > 0x7FFFFFFF else f"-D{name}={value}" for name, value in macros.items()]
+    text = (source_directory() / source).read_text()
+    with _captured() as output:
+        try:
+            return BPF(text=text, cflags=[*include_flags(), *flags])
+        except Exception as error:  # noqa: BLE001 - bcc raises bare Exception
+            raise PermanentError(_explain_compile(source, str(error), output())) from None
+
+
+def _explain_compile(source: str, error: str, output: str) -> str:
+    if "create map" in error.lower() or "Operation not permitted" in output + error:
+        return _NEEDS_PRIVILEGE
+    faults = [line for line in output.splitlines() if "error:" in line]
+    return f"{source} does not compile here: {'; '.join(faults[:_SHOWN_LINES]) or error}"
+
+
+def _explain_load(error: str, output: str) -> str:
+    if os.strerror(errno.EPERM) in error and "processed" not in output:
+        lockdown = Path("/sys/kernel/security/lockdown")
+        with contextlib.suppress(OSError):
+            if "[none]" not in (state := lockdown.read_text()):
+                return f"the kernel is locked down, eBPF programs may not read its memory: {state.strip()}"
+        return _NEEDS_PRIVILEGE
+    lines = [line for line in output.splitlines() if line.strip()]
+    return f"the kernel refuses the program: {error}: {'; '.join(lines[-_SHOWN_LINES:])}"
+
+
+@contextlib.contextmanager
+def _captured() -> Iterator[Any]:
+    """Keep what the compiler and the verifier write to standard error; yields a function that returns it."""
+    before = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+
+        def written() -> str:
+            file.seek(0)
+            return file.read(1 << 20).decode(errors="replace")
+
+        try:
+            yield written
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,183 @@
+"""Drop counters: what `bpf/drops.c` counts, read without waiting for anything."""
+
+import os
+import struct
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from monitor.ebpf.loader import Loaded, load
+from monitor.ebpf.maps import Map, PerCpuArray, attach_raw_tracepoint, run_statistics
+from monitor.ebpf.messages import RAW_TRACEPOINT, Request
+from monitor.ebpf.reasons import ReasonClass, class_of
+from monitor.model.addresses import Address, fold_mapped
+
+_PROGRAM = "kfree_skb"
+_MAPS = (
+    "drops",
+    "drop_events",
+    "reason_classes",
+    "drop_sketch_window",
+    "drop_offenders",
+    "reason_slots",
+    "unknown_reasons",
+)
+_FAMILIES = ("ipv4", "ipv6", "other", "no_header")
+_DIRECTIONS = ("in", "out", "forwarded")
+_NETNS = Path("/proc/thread-self/ns/net")
+_NUMBER, _WINDOW = struct.Struct("=I"), struct.Struct("=QQ")
+_CLASSES: Final = 8
+_OFFENDER = struct.Struct(f"={_CLASSES}QQ16s")
+_LOST_OFFENDERS, _NO_DEVICE = 0, 1
+_WINDOW_PACKETS, _WINDOW_S = 32_768, 10.0
+_IDLE_LOOKS = 30
+"""So many looks without a packet, and a source is no longer counted exactly."""
+
+
+class DropKind(msgspec.Struct, frozen=True, order=True):
+    """What is counted apart; closed sets of words."""
+
+    reason: str
+    family: str
+    direction: str
+    is_tunnelled: bool
+    is_foreign: bool
+    """In another network namespace than the daemon's, such as a pod's."""
+
+
+class Dropped(msgspec.Struct, frozen=True):
+    """What a source lost since the last look, by class of reason in the order of ReasonClass."""
+
+    source: Address
+    packets: tuple[int, ...]
+    bytes: int
+    outer: Address | None
+
+
+class DropStats(msgspec.Struct):
+    """What is known of the counting itself; totals but for `offenders`."""
+
+    lost_offenders: int = 0
+    """Packets of sources that were not counted, because too many others were."""
+    no_device: int = 0
+    """Drops of which nobody knows the namespace."""
+    offenders: int = 0
+    """Sources that are counted exactly now."""
+    run_ns: int = 0
+    runs: int = 0
+    """Of the program, while the kernel kept count."""
+
+
+class DropCounters:
+    """The program, attached; opened in the network namespace whose drops are its own."""
+
+    MAX_OFFENDERS = 8192
+
+    def __init__(
+        self, *, all_namespaces: bool, started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None
+    ) -> None:
+        """Compile, load and attach, in about a second; errors as `load` has them."""
+        own = _NETNS.stat().st_ino
+        macros = {"OWN_NETNS": own, "ALL_NETNS": int(all_namespaces)}
+        request = Request("drops.c", {_PROGRAM: RAW_TRACEPOINT}, _MAPS, macros, needs_layout=True)
+        self._loaded: Loaded = load(request, started=started)
+        try:
+            self.reasons = self._loaded.reasons
+            self.stats = DropStats()
+            self._maps = {name: Map(*self._loaded.maps[name]) for name in _MAPS}
+            self._drops, self._events = (PerCpuArray(*self._loaded.maps[name]) for name in ("drops", "drop_events"))
+            self._before: dict[bytes, tuple[tuple[int, ...], int]] = {}
+            self._idle: Counter[bytes] = Counter()
+            self._epoch, self._window_from_s = 1, 0.0
+            self._describe_reasons()
+            self._attachment = attach_raw_tracepoint(self._loaded.functions[_PROGRAM], "kfree_skb")
+        except BaseException:
+            self._loaded.close()
+            raise
+
+    def close(self) -> None:
+        """Detach and unload."""
+        os.close(self._attachment)
+        self._loaded.close()
+
+    def totals(self) -> dict[DropKind, tuple[int, int]]:
+        """Return packets and bytes since the start, of all kinds there were."""
+        totals: dict[DropKind, tuple[int, int]] = {}
+        for index, (packets, count_bytes) in self._drops.read().items():
+            rest, is_foreign = divmod(index, 2)
+            rest, is_tunnelled = divmod(rest, 2)
+            rest, direction = divmod(rest, len(_DIRECTIONS))
+            slot, family = divmod(rest, len(_FAMILIES))
+            kind = DropKind(
+                self.reasons.names[slot],
+                _FAMILIES[family],
+                _DIRECTIONS[direction],
+                bool(is_tunnelled),
+                bool(is_foreign),
+            )
+            before = totals.get(kind, (0, 0))  # numbers without a name share one
+            totals[kind] = before[0] + packets, before[1] + count_bytes
+        return totals
+
+    def unknown(self) -> dict[int, int]:
+        """Return how often reasons came that the kernel's types do not name, by number: at most 64 of them."""
+        return {
+            _NUMBER.unpack(key)[0]: struct.unpack("=Q", value)[0]
+            for key, value in self._maps["unknown_reasons"].items()
+        }
+
+    def look(self, now_s: float) -> Iterator[Dropped]:
+        """Yield what each source that drops often lost since the last look; `now_s` is any clock in seconds."""
+        offenders, before = self._maps["drop_offenders"], self._before
+        current: dict[bytes, tuple[tuple[int, ...], int]] = {}
+        for key, value in offenders.items():
+            *packets, count_bytes, outer = _OFFENDER.unpack(value)
+            counts = tuple(packets)
+            known, known_bytes = before.get(key, ((0,) * _CLASSES, 0))
+            current[key] = counts, count_bytes
+            if counts != known:
+                self._idle.pop(key, None)
+                news = tuple(now - then for now, then in zip(counts, known, strict=True))[: len(ReasonClass)]
+                yield Dropped(
+                    fold_mapped(key), news, count_bytes - known_bytes, fold_mapped(outer) if any(outer) else None
+                )
+            else:
+                self._idle[key] += 1
+        self._before = current
+        self._forget_idle(offenders)
+        self._turn_window(now_s)
+        events = self._events.read()
+        self.stats.lost_offenders = events.get(_LOST_OFFENDERS, (0,))[0]
+        self.stats.no_device = events.get(_NO_DEVICE, (0,))[0]
+        self.stats.offenders = len(current)
+        self.stats.run_ns, self.stats.runs = run_statistics(self._loaded.functions[_PROGRAM])
+
+    def _describe_reasons(self) -> None:
+        """Tell the program what reasons mean and where those of subsystems are counted."""
+        order = list(ReasonClass)
+        for slot, name in enumerate(self.reasons.names):
+            self._maps["reason_classes"][_NUMBER.pack(slot)] = _NUMBER.pack(order.index(class_of(name)))
+        for number, slot in self.reasons.subsystems.items():
+            self._maps["reason_slots"][_NUMBER.pack(number)] = _NUMBER.pack(slot)
+        self._maps["drop_sketch_window"][_NUMBER.pack(0)] = _WINDOW.pack(0, self._epoch)
+
+    def _forget_idle(self, offenders: Map) -> None:
+        """Make room: sooner, the fuller it is."""
+        patience = max(1, _IDLE_LOOKS * (self.MAX_OFFENDERS - len(self._before)) // self.MAX_OFFENDERS)
+        for key in [key for key, looks in self._idle.items() if looks >= patience]:
+            del offenders[key]
+            del self._idle[key]
+            self._before.pop(key, None)
+
+    def _turn_window(self, now_s: float) -> None:
+        """Have the sketch begin anew before chance alone makes sources look busy."""
+        value = self._maps["drop_sketch_window"].get(_NUMBER.pack(0))
+        total = _WINDOW.unpack(value)[0] if value else 0
+        if total >= _WINDOW_PACKETS or now_s >= self._window_from_s + _WINDOW_S:
+            self._window_from_s = now_s
+            self._epoch = self._epoch % 0xFFFF + 1
+            self._maps["drop_sketch_window"][_NUMBER.pack(0)] = _WINDOW.pack(0, self._epoch)

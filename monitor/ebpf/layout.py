@@ -1,0 +1,71 @@
+"""What `drops.c` must know of the running kernel: offsets of its structures, its drop reasons. Pure."""
+
+import msgspec
+
+from monitor.ebpf.btf import Btf
+from monitor.ebpf.reasons import Reasons, read_reasons
+from monitor.model.errors import PermanentError
+
+_FIELDS = {
+    "SKB_LEN": ("sk_buff", "len", 4),
+    "SKB_DEV": ("sk_buff", "dev", 8),
+    "SKB_SK": ("sk_buff", "sk", 8),
+    "SKB_IIF": ("sk_buff", "skb_iif", 4),
+    "SKB_DST": ("sk_buff", "_skb_refdst", 8),
+    "SKB_PROTOCOL": ("sk_buff", "protocol", 2),
+    "SKB_NETWORK": ("sk_buff", "network_header", 2),
+    "SKB_HEAD": ("sk_buff", "head", 8),
+    "DEV_NET": ("net_device", "nd_net.net", 8),
+    "SOCK_NET": ("sock", "__sk_common.skc_net.net", 8),
+    "NET_INUM": ("net", "ns.inum", 4),
+    "DST_INPUT": ("dst_entry", "input", 8),
+}
+"""By macro: structure, member, its size in bytes."""
+_MAX_SKB_BYTES = 320
+"""What may be read of an sk_buff: a program has 512 bytes of stack."""
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """Macros for the compiler, and the reasons by slot."""
+
+    macros: dict[str, int]
+    reasons: Reasons
+
+
+def read_layout(btf: Btf) -> Layout:
+    """Read it from the kernel's BTF; PermanentError says what this kernel lacks."""
+    macros: dict[str, int] = {}
+    skb_bytes = 0
+    for macro, (struct, member, size) in _FIELDS.items():
+        offset = btf.offset_bytes(struct, member)
+        if offset is None:
+            raise PermanentError(f"this kernel's {struct} has no member {member}")
+        macros[macro] = offset
+        if struct == "sk_buff":
+            skb_bytes = max(skb_bytes, offset + size)
+    if skb_bytes > _MAX_SKB_BYTES:
+        raise PermanentError(f"this kernel's sk_buff keeps what is needed in {skb_bytes} bytes: too many")
+    reasons = read_reasons(btf)
+    if reasons is None:
+        raise PermanentError("this kernel does not say why it drops packets (it does since 5.17)")
+    first, *others = reasons.no_drops or (0,)
+    macros |= {
+        "SKB_BYTES": skb_bytes + -skb_bytes % 8,
+        "REASONS": len(reasons.names),
+        "CORE_REASONS": reasons.core,
+        "UNKNOWN_REASON": reasons.unknown,
+        "NOT_DROPPED": first,
+        "CONSUMED": others[0] if others else first,
+    }
+    return Layout(macros, reasons)
+
+
+def read_functions(text: str, names: frozenset[str]) -> dict[str, int]:
+    """Return addresses of kernel functions from the lines of /proc/kallsyms; hidden ones (0) are missing."""
+    found = {}
+    for line in text.splitlines():
+        address, _, rest = line.partition(" ")
+        name = rest[2:].split("\t")[0]
+        if name in names and (number := int(address, 16)):
+            found[name] = number
+    return found

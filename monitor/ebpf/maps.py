@@ -1,0 +1,145 @@
+"""Access to eBPF maps, attaching and run statistics through libbcc_bpf: bcc's own library without its compiler."""
+
+import ctypes
+import functools
+import os
+import platform
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from monitor.ebpf.messages import MapShape
+from monitor.model.errors import PermanentError, TemporaryError
+
+_LIBRARY = "libbcc_bpf.so.0"
+_POSSIBLE = Path("/sys/devices/system/cpu/possible")
+_BATCH = 1024
+_BPF_SYSCALL = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}  # asm/unistd.h
+_ENABLE_STATS = 32
+_RUN_TIME = struct.Struct("=QQ")
+_INFO_BYTES, _RUN_TIME_AT = 232, 192  # struct bpf_prog_info, linux/bpf.h: run_time_ns and run_cnt
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """Return the library; PermanentError where it is not installed."""
+    try:
+        return ctypes.CDLL(_LIBRARY, use_errno=True)
+    except OSError as error:
+        raise PermanentError(f"{_LIBRARY} is missing: install the distribution's package libbpfcc ({error})") from None
+
+
+@functools.cache
+def processors() -> int:
+    """Return how many processors there can be: per-CPU maps have a value for each."""
+    last = _POSSIBLE.read_text().strip().replace(",", "-").rpartition("-")[2]
+    return int(last) + 1
+
+
+def _check(result: int, what: str) -> None:
+    if result < 0:
+        raise TemporaryError(f"{what}: {os.strerror(ctypes.get_errno())}")
+
+
+class Map:
+    """One map by its descriptor; keys and values are bytes."""
+
+    def __init__(self, descriptor: int, shape: MapShape) -> None:
+        """Take the descriptor, which stays the caller's."""
+        self.shape = shape
+        self._descriptor = descriptor
+        self._key = ctypes.create_string_buffer(shape.key_bytes)
+        self._value = ctypes.create_string_buffer(shape.value_bytes)
+
+    def __setitem__(self, key: bytes, value: bytes) -> None:
+        """Set one value; TemporaryError if it does not fit in."""
+        _check(library().bpf_update_elem(self._descriptor, key, value, 0), f"map {self.shape.name}")
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return one value."""
+        if library().bpf_lookup_elem(self._descriptor, key, self._value) < 0:
+            return None
+        return self._value.raw
+
+    def __delitem__(self, key: bytes) -> None:
+        """Remove one value; one that is not there is fine."""
+        library().bpf_delete_elem(self._descriptor, key)
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield all keys and values of a hash, in batches; what changes meanwhile may be missed or come twice."""
+        shape, batch = self.shape, min(_BATCH, self.shape.max_entries)
+        keys = ctypes.create_string_buffer(shape.key_bytes * batch)
+        values = ctypes.create_string_buffer(shape.value_bytes * batch)
+        token, count = ctypes.create_string_buffer(max(8, shape.key_bytes)), ctypes.c_uint32()
+        first = True
+        while True:
+            count.value = batch
+            result = library().bpf_lookup_batch(
+                self._descriptor, None if first else token, token, keys, values, ctypes.byref(count)
+            )
+            first = False
+            for number in range(count.value if result == 0 or ctypes.get_errno() == 2 else 0):  # ENOENT: the end
+                key_at, value_at = number * shape.key_bytes, number * shape.value_bytes
+                yield keys.raw[key_at : key_at + shape.key_bytes], values.raw[value_at : value_at + shape.value_bytes]
+            if result < 0:
+                return
+
+
+class PerCpuArray:
+    """An array with a value for each processor, whose values are 64-bit counters."""
+
+    def __init__(self, descriptor: int, shape: MapShape) -> None:
+        """Take the descriptor, which stays the caller's."""
+        self.shape = shape
+        self._descriptor = descriptor
+        self._width = shape.value_bytes // 8
+        self._stride = self._width * processors()
+
+    def read(self) -> dict[int, tuple[int, ...]]:
+        """Return the sums over all processors by index, of those that are not all zero; in one or a few calls."""
+        size = self.shape.max_entries
+        keys = ctypes.create_string_buffer(4 * size)
+        values = (ctypes.c_uint64 * (self._stride * size))()
+        token, count = ctypes.create_string_buffer(8), ctypes.c_uint32(size)
+        result = library().bpf_lookup_batch(self._descriptor, None, token, keys, values, ctypes.byref(count))
+        if result < 0 and ctypes.get_errno() != 2:
+            _check(result, f"map {self.shape.name}")
+        raw, width, stride = bytes(values), self._width, self._stride
+        empty, found = bytes(stride * 8), {}
+        for index in range(count.value):
+            part = raw[index * stride * 8 : (index + 1) * stride * 8]
+            if part != empty:
+                numbers = struct.unpack(f"={stride}Q", part)
+                found[index] = tuple(sum(numbers[column::width]) for column in range(width))
+        return found
+
+
+def attach_raw_tracepoint(program: int, name: str) -> int:
+    """Attach a program; closing the descriptor that is returned detaches it, and so does the end of the process."""
+    descriptor: int = library().bpf_attach_raw_tracepoint(program, name.encode())
+    if descriptor < 0:
+        raise PermanentError(f"cannot attach to {name}: {os.strerror(ctypes.get_errno())}")
+    return descriptor
+
+
+def count_runs() -> int:
+    """Have the kernel keep run statistics of all programs until the descriptor that is returned is closed.
+
+    TemporaryError where that is not allowed (it takes CAP_SYS_ADMIN). bpf(2): BPF_ENABLE_STATS, since 5.8.
+    """
+    number = _BPF_SYSCALL.get(platform.machine())
+    if number is None:
+        raise TemporaryError(f"run statistics: not known how on {platform.machine()}")
+    attributes = ctypes.create_string_buffer(128)
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor: int = libc.syscall(number, _ENABLE_STATS, attributes, len(attributes))
+    _check(descriptor, "run statistics")
+    return descriptor
+
+
+def run_statistics(program: int) -> tuple[int, int]:
+    """Return the nanoseconds a program ran and how often, while the kernel kept count (`count_runs`)."""
+    info, size = ctypes.create_string_buffer(_INFO_BYTES), ctypes.c_uint32(_INFO_BYTES)
+    _check(library().bpf_obj_get_info(program, info, ctypes.byref(size)), "run statistics")
+    time_ns, runs = _RUN_TIME.unpack_from(info, _RUN_TIME_AT)
+    return time_ns, runs

@@ -1,0 +1,41 @@
+"""What the daemon and the compiling child say to each other."""
+
+import msgspec
+
+from monitor.ebpf.reasons import UNKNOWN, Reasons
+
+MAX_MESSAGE_BYTES = 1 << 18
+RAW_TRACEPOINT, XDP = 17, 6  # BPF_PROG_TYPE_*, linux/bpf.h
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What to compile and load."""
+
+    source: str
+    """A file of bpf/."""
+    functions: dict[str, int]
+    """By name: their BPF_PROG_TYPE."""
+    maps: tuple[str, ...]
+    macros: dict[str, int] = {}
+    needs_layout: bool = False
+    """Whether the kernel's layout and drop reasons are needed."""
+
+
+class MapShape(msgspec.Struct, frozen=True):
+    """What a map is; sizes in bytes, of one value on one processor."""
+
+    name: str
+    key_bytes: int
+    value_bytes: int
+    max_entries: int
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What was loaded: descriptors of functions and then of maps come beside it, in this order; or what went wrong."""
+
+    functions: list[str] = []
+    maps: list[MapShape] = []
+    reasons: Reasons = Reasons((UNKNOWN,), 0, {}, ())
+    """Where the layout was needed."""
+    macros: dict[str, int] = {}
+    error: str = ""

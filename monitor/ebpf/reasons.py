@@ -1,0 +1,102 @@
+"""Why packets drop, by the names that the running kernel's BTF gives its reasons: the numbers are no ABI. Pure."""
+
+import enum
+
+import msgspec
+
+from monitor.ebpf.btf import Btf
+
+_PREFIX = "SKB_DROP_REASON_"
+_NO_DROPS = frozenset(("SKB_NOT_DROPPED_YET", "SKB_CONSUMED"))
+_SUBSYSTEM_SHIFT = 16  # SKB_DROP_REASON_SUBSYS_SHIFT, net/dropreason.h
+_SUFFIX = "_drop_reason"
+UNKNOWN = "unknown"
+
+
+class ReasonClass(enum.StrEnum):
+    """What a reason means for whom to blame; a closed set, in the order of the counters of `drops.c`."""
+
+    FIREWALL = "firewall"
+    CLOSED_PORT = "closed_port"
+    BAD_PACKET = "bad_packet"
+    NO_MEMORY = "no_memory"
+    """No memory, no room in a buffer: the node's trouble, never an offence."""
+    RATE_LIMIT = "rate_limit"
+    OTHER = "other"
+
+
+_WORDS = (
+    (ReasonClass.FIREWALL, "NETFILTER_DROP XDP TC_INGRESS TC_EGRESS BPF_CGROUP_EGRESS SOCKET_FILTER SECURITY_HOOK"),
+    (ReasonClass.CLOSED_PORT, "NO_SOCKET SOCKET_CLOSE IP_NOPROTO TCP_CLOSE"),
+    (
+        ReasonClass.NO_MEMORY,
+        (
+            "NOMEM PROTO_MEM SOCKET_RCVBUFF SOCKET_BACKLOG FULL_RING CPU_BACKLOG PFMEMALLOC TCP_LISTEN_OVERFLOW "
+            "TCP_OFO_QUEUE_PRUNE NEIGH_QUEUEFULL"
+        ),
+    ),
+    (ReasonClass.RATE_LIMIT, "QDISC_DROP QDISC_OVERLIMIT QDISC_CONGESTED CAKE_FLOOD DUALPI2_STEP_DROP"),
+    (
+        ReasonClass.BAD_PACKET,
+        (
+            "PKT_TOO_SMALL IP_INHDR IP_RPFILTER HDR_TRUNC DEV_HDR TCP_FLAGS TCP_INVALID_SYN INVALID_PROTO "
+            "UNHANDLED_PROTO IP_INADDRERRORS IP_LOCAL_SOURCE IP_INVALID_SOURCE IP_INVALID_DEST IP_LOCALNET "
+            "IPV6_BAD_EXTHDR TCP_MINTTL MAC_INVALID_SOURCE LOCAL_MAC VXLAN_INVALID_HDR FRAG_TOO_FAR DUP_FRAG"
+        ),
+    ),
+)
+_CLASS_OF = {name: kind for kind, names in _WORDS for name in names.split()}
+_ENDINGS = (("_CSUM", ReasonClass.BAD_PACKET),)
+_BEGINNINGS = (
+    ("TCP_MD5", ReasonClass.BAD_PACKET),
+    ("TCP_AO", ReasonClass.BAD_PACKET),
+    ("IPV6_NDISC_", ReasonClass.BAD_PACKET),
+    ("FQ_", ReasonClass.RATE_LIMIT),
+)
+
+
+class Reasons(msgspec.Struct, frozen=True):
+    """Reasons by the slot in which `drops.c` counts them; the last slot is for those that are unknown."""
+
+    names: tuple[str, ...]
+    core: int
+    """Reasons below this have their own number as slot."""
+    subsystems: dict[int, int]
+    """Slots of other reasons, by number."""
+    no_drops: tuple[int, ...]
+    """Numbers that say that nothing was dropped."""
+
+    @property
+    def unknown(self) -> int:
+        """The slot of unknown reasons."""
+        return len(self.names) - 1
+
+
+def read_reasons(btf: Btf) -> Reasons | None:
+    """Return the kernel's reasons; None where it has none (before 5.17)."""
+    core = btf.enumerators("skb_drop_reason")
+    if not core:
+        return None
+    by_number = {number: name for name, number in core.items() if 0 <= number < 1 << _SUBSYSTEM_SHIFT}
+    by_number.pop(core.get(f"{_PREFIX}MAX", -1), None)
+    size = max(by_number) + 1
+    names = [by_number.get(number, UNKNOWN).removeprefix(_PREFIX) for number in range(size)]
+    subsystems: dict[int, int] = {}
+    for enum_name in btf.enum_names(_SUFFIX):
+        for name, number in btf.enumerators(enum_name).items():
+            unsigned = number & 0xFFFFFFFF
+            if 1 << _SUBSYSTEM_SHIFT <= unsigned < 0xFFFF0000 and unsigned not in subsystems:
+                subsystems[unsigned] = len(names)
+                names.append(name)
+    no_drops = tuple(number for number, name in by_number.items() if name in _NO_DROPS)
+    return Reasons((*names, UNKNOWN), size, subsystems, no_drops)
+
+
+def class_of(name: str) -> ReasonClass:
+    """Return what a reason means, by its name; names of later kernels that nobody knows here are OTHER."""
+    if name in _CLASS_OF:
+        return _CLASS_OF[name]
+    for ending, kind in _ENDINGS:
+        if name.endswith(ending):
+            return kind
+    return next((kind for beginning, kind in _BEGINNINGS if name.startswith(beginning)), ReasonClass.OTHER)

@@ -1,0 +1,173 @@
+"""Egress: flows out to where nobody approved, and all that only looks like one."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from monitor.detectors.egress import Egress
+from monitor.detectors.flow_limits import FlowLimits
+from monitor.model.addresses import parse_address, parse_network
+from monitor.model.alerts import Alert, Strength
+from monitor.model.events import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP
+from monitor.model.flows import PROTOCOL_GRE, TCP_ESTABLISHED, TCP_SYN_RECV, Flow, FlowBatch, FlowClosed, FlowListed
+from monitor.model.flows import FlowOpened as Opened
+from monitor.model.networks import Networks, Surrounding
+from tests.support.flows import NODE, flow, handshakes
+
+OUTSIDE, POD, ROUTED = "203.0.113.9", "10.244.1.7", "192.168.5.5"
+APPROVED = ("198.51.100.0/24", "2001:db8:a::/48")
+SURROUNDING = Surrounding(
+    own=frozenset(map(parse_address, (NODE, "2001:db8::1"))),
+    pods=Networks([parse_network("10.244.0.0/16")]),
+    protected=Networks([parse_network("10.0.0.0/8")]),
+)
+
+
+def detector(*, max_entries: int = 1000) -> Egress:
+    """Return one of a node with an address of each family, pods, and a network it routes for."""
+    limits = FlowLimits(600.0, 1, max_entries)
+    known = Egress(limits, [parse_network(text) for text in APPROVED], [parse_network("192.168.5.0/24")])
+    known.follow(SURROUNDING)
+    return known
+
+
+def out(to: str = OUTSIDE, port: int | None = 443, source: str = NODE, **more: Any) -> Flow:
+    """Return a flow that the node opens, by default one of TCP to port 443 outside."""
+    return flow(Opened, source, port, to=to, **more)
+
+
+def feed(known: Egress, *flows: Flow) -> list[Alert]:
+    """Feed what opened."""
+    return list(known.feed(FlowBatch(1000.0, opened=list(flows))))
+
+
+def outsiders(numbers: Iterable[int], time_s: float = 1000.0) -> list[Flow]:
+    """Return a flow to each of so many destinations that nobody approved."""
+    return [out(f"203.0.{number >> 8}.{number & 255}", time_s=time_s) for number in numbers]
+
+
+@pytest.mark.parametrize("source", [NODE, POD, ROUTED])
+def test_a_flow_out_is_told_of_its_destination(source: str) -> None:
+    """Of the node, a pod, and whom the node routes for; the alert says who called whom for what."""
+    (alert,) = feed(detector(), out(source=source, time_s=1234.5))
+    assert (alert.detector, alert.source, str(alert.network)) == ("egress", parse_address(OUTSIDE), OUTSIDE)
+    assert (alert.strength, alert.time_s, alert.is_alone) == (Strength.DESTINATION, 1234.5, True)
+    assert alert.evidence.what == "flow out to a destination that is not approved"
+    assert alert.evidence.sample == (f"{source} to tcp/443",)
+
+
+def test_an_ipv6_destination_stands_for_itself() -> None:
+    """Other than an offender, who may use a whole /64."""
+    (alert,) = feed(detector(), out("2001:db8:b::7", source="2001:db8::1"))
+    assert str(alert.network) == "2001:db8:b::7"
+
+
+def test_what_is_approved_is_only_counted() -> None:
+    """By configuration or because it is on the allowlist; each flow is counted once, by what it was."""
+    known = detector()
+    approved = [out("198.51.100.7"), out("2001:db8:a::7", source="2001:db8::1"), out("10.96.0.10"), out("10.244.2.2")]
+    assert feed(known, *approved) == []
+    assert len(feed(known, out(), out())) == 1
+    assert known.flows == {True: 4, False: 2}
+
+
+def test_flows_of_others_are_none_of_ours() -> None:
+    """Who calls us, and who is only passing through, is no flow out; nor is what did not open just now."""
+    known = detector()
+    assert feed(known, flow(Opened), flow(Opened, to=POD), flow(Opened, OUTSIDE, to="198.18.0.1")) == []
+    others = FlowBatch(
+        1000.0,
+        completed=handshakes(1, NODE, to=OUTSIDE),
+        ending=[flow(FlowClosed, NODE, to=OUTSIDE)],
+        listed=[flow(FlowListed, NODE, to=OUTSIDE, state=TCP_ESTABLISHED)],
+    )
+    assert list(known.feed(others)) == []
+    assert known.flows == {True: 0, False: 0}
+
+
+REPLIES = [
+    out(port=50123, source_port=53, protocol=PROTOCOL_UDP),
+    out(port=50123, source_port=443, protocol=PROTOCOL_UDP),
+    out(port=50123, source_port=22, state=TCP_ESTABLISHED),
+    out(port=50123, source_port=22, state=TCP_SYN_RECV),
+    out(port=None, source_port=None, protocol=PROTOCOL_ICMP, icmp_type=0),
+    out(port=None, source_port=None, protocol=PROTOCOL_ICMP, icmp_type=3),
+    out("2001:db8:b::7", None, "2001:db8::1", source_port=None, protocol=PROTOCOL_ICMPV6, icmp_type=129),
+    out("2001:db8:b::7", None, "2001:db8::1", source_port=None, protocol=PROTOCOL_ICMPV6, icmp_type=1),
+]
+
+
+@pytest.mark.parametrize("reply", REPLIES)
+def test_answers_to_forgotten_flows_are_no_flows_out(reply: Flow) -> None:
+    """A late answer opens an entry in the wrong direction: of a server, of TCP in its middle, of ping, an error."""
+    known = detector()
+    assert feed(known, reply) == []
+    assert known.flows == {True: 0, False: 0}
+
+
+REQUESTS = [
+    out(port=53, source_port=50123, protocol=PROTOCOL_UDP),
+    out(port=123, source_port=123, protocol=PROTOCOL_UDP),
+    out(port=4500, source_port=50123, protocol=PROTOCOL_UDP),
+    out(port=50123, source_port=22),
+    out(port=None, source_port=None, protocol=PROTOCOL_ICMP, icmp_type=8),
+    out("2001:db8:b::7", None, "2001:db8::1", source_port=None, protocol=PROTOCOL_ICMPV6, icmp_type=128),
+    out(port=None, source_port=None, protocol=PROTOCOL_GRE),
+]
+
+
+@pytest.mark.parametrize("request_out", REQUESTS)
+def test_requests_are_flows_out(request_out: Flow) -> None:
+    """Of every protocol, NTP between servers and a tunnel too."""
+    assert len(feed(detector(), request_out)) == 1
+
+
+def test_who_really_answers_counts() -> None:
+    """A service address of the cluster that leads outside counts; an address outside that leads to a pod does not."""
+    (alert,) = feed(detector(), out("10.96.0.10", source=POD, real_to=OUTSIDE, real_port=8443))
+    assert str(alert.network) == OUTSIDE
+    assert feed(detector(), out(OUTSIDE, source=POD, real_to="10.244.2.2")) == []
+
+
+def test_a_destination_is_told_of_once_within_findtime() -> None:
+    """However often it is called, and then again; also once that lies in the future, since the clock was set back."""
+    known = detector()
+    told = [len(feed(known, out(time_s=1000.0 + 100 * number))) for number in range(13)]
+    assert told == [1, 0, 0, 0, 0, 0] * 2 + [1]
+    assert known.count(parse_address(OUTSIDE)) == 1
+    assert [len(feed(known, out(time_s=time_s))) for time_s in (500.0, 501.0)] == [1, 0]
+    assert known.count(parse_address(OUTSIDE)) == 2
+
+
+def test_fifty_destinations_a_second_are_told_of() -> None:
+    """The rest is counted as forgotten, and told of when its turn comes: nobody is passed over for good."""
+    known = detector()
+    assert len(feed(known, *outsiders(range(120)))) == 50
+    assert known.stats.evicted_keys == 70
+    for second in (1, 2):
+        flows = outsiders(range(120), 1000.0 + second)
+        assert len(feed(known, *flows)) == (50, 20)[second - 1]
+    assert feed(known, *outsiders(range(120), 1003.0)) == []
+    assert known.stats.entries == 120
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """A scan outwards leaves no more than allowed, those called last, and what is forgotten is counted."""
+    known = detector(max_entries=30)
+    for second in range(5):
+        assert len(feed(known, *outsiders(range(40 * second, 40 * second + 40), 1000.0 + second))) == 40
+        assert known.stats.entries == 30
+    assert known.stats.evicted_keys == 170
+    assert known.count(parse_address("203.0.0.199")) == 1
+    assert known.count(parse_address("203.0.0.1")) == 0
+
+
+def test_approval_follows_the_surrounding() -> None:
+    """What is allowed by command is approved from then on, and an address the node loses is no longer its own."""
+    known = detector()
+    assert len(feed(known, out())) == 1
+    known.follow(Surrounding(own=SURROUNDING.own, protected=Networks([parse_network(OUTSIDE)])))
+    assert feed(known, out(time_s=9000.0)) == []
+    known.follow(Surrounding())
+    assert feed(known, out(time_s=9000.0, protocol=PROTOCOL_TCP)) == []
