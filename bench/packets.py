@@ -24,6 +24,11 @@ def udp_frame(link: tuple[bytes, bytes], source: bytes, destination: bytes, port
     return link[0] + link[1] + struct.pack("!H", _ETHERTYPE[4]) + header + datagram
 
 
+def ipv4_packet(source: bytes, destination: bytes, payload: bytes, protocol: int) -> bytes:
+    """Return an IPv4 packet of any protocol."""
+    return _ipv4(source, destination, len(payload), protocol) + payload
+
+
 def _ipv4(source: bytes, destination: bytes, length: int, protocol: int = socket.IPPROTO_TCP) -> bytes:
     start = struct.pack("!BBHHHBB", 0x45, 0, 20 + length, 1, 0x4000, 64, protocol)
     checksum = _checksum(start + bytes(2) + source + destination)

@@ -1,12 +1,18 @@
 """Destinations that may no longer be called: by the node, by whom it routes for, by hand and by the detector."""
 
+import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from monitor.enforcers.nftables import NftablesEnforcer
+from monitor.enforcers.ruleset import SCHEMA, Counter
+from monitor.model.addresses import host, parse_address, parse_network
+from monitor.model.alerts import Strength
+from monitor.model.bans import Ban
 from tests.support.daemon import wait_for
 from tests.support.lab import Host, Lab
 from tests.support.open_site import OpenSite, connect, serving
@@ -19,6 +25,7 @@ table ip nat4 {
   chain o { type nat hook output priority -100; ip daddr 10.96.0.1 tcp dport 80 dnat to 10.88.0.2:8000; }
   chain m { type nat hook postrouting priority 100; ct status dnat masquerade; }; }
 """
+_OLDER_BANS = [("192.0.2.1", Strength.PROVEN), ("198.51.100.0/24", Strength.PROVEN), ("fd88::7", Strength.SPOOFABLE)]
 
 
 @pytest.fixture
@@ -43,6 +50,52 @@ def reaches(here: Host, address: str, port: int) -> bool:
     with client:
         client.settimeout(0.5)
         return client.connect_ex((address, port)) == 0
+
+
+@contextmanager
+def enforcing(node: Host) -> Iterator[NftablesEnforcer]:
+    """Make an empty table on the node, without a daemon."""
+    with node.entered():
+        enforcer = NftablesEnforcer(max_bans=1000)
+        enforcer.setup([])
+        try:
+            yield enforcer
+        finally:
+            enforcer.flush()
+            enforcer.close()
+
+
+def blocked(*texts: str) -> list[Ban]:
+    """Return blocks of ten minutes."""
+    return [Ban(parse_network(text), Strength.DESTINATION, 0, 600, "test", "test") for text in texts]
+
+
+@contextmanager
+def open_ports(here: Host, address: str) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Listen for TCP and receive UDP on port 8000 of an address."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with here.entered(), ExitStack() as stack:
+        server = stack.enter_context(socket.create_server((address, 8000), family=family))
+        receiver = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+        receiver.bind((address, 8000))
+        for one in (server, receiver):
+            one.settimeout(0.5)
+        yield server, receiver
+
+
+def asks(here: Host, address: str, receiver: socket.socket) -> bool:
+    """Whether a datagram from a new port arrives and its answer comes back."""
+    with here.entered():
+        client = socket.socket(receiver.family, socket.SOCK_DGRAM)
+    with client:
+        client.settimeout(0.5)
+        try:
+            client.sendto(b"question", (address, 8000))
+            _, sender = receiver.recvfrom(100)
+            receiver.sendto(b"answer", sender)
+            return client.recv(100) == b"answer"
+        except (PermissionError, TimeoutError):
+            return False
 
 
 @contextmanager
@@ -85,10 +138,94 @@ def test_a_blocked_destination_cannot_be_called(site: OpenSite) -> None:
         assert reaches(node, world.address4, 8000)
 
 
+@pytest.mark.parametrize("family", ["4", "6"])
+@pytest.mark.parametrize("as_prefix", [False, True])
+def test_nothing_new_goes_there_and_all_comes_from_there(site: OpenSite, family: str, as_prefix: bool) -> None:
+    """TCP and UDP of both families, single addresses and prefixes; each worked before, and does again afterwards."""
+    node, world = site.node, site.attacker
+    ours, theirs = getattr(node, f"address{family}"), getattr(world, f"address{family}")
+    prefix = f"{theirs}/{'31' if family == '4' else '127'}"
+    (block,) = blocked(prefix if as_prefix else theirs)
+    with open_ports(node, ours) as (_, heard), open_ports(world, theirs) as (_, receiver), enforcing(node) as enforcer:
+        assert reaches(node, theirs, 8000)
+        assert asks(node, theirs, receiver)
+        assert enforcer.add([block], 0) == []
+        assert not reaches(node, theirs, 8000)
+        assert not asks(node, theirs, receiver)
+        with pytest.raises(TimeoutError):
+            receiver.recv(1)
+        assert enforcer.counters()[f"block{family}{'_nets' if as_prefix else ''}"].packets >= 2
+        assert reaches(world, ours, 8000)
+        assert asks(world, ours, heard)
+        enforcer.remove([(block.network, block.strength)])
+        assert reaches(node, theirs, 8000)
+        assert asks(node, theirs, receiver)
+
+
+def test_a_forwarded_datagram_is_stopped_too(site: OpenSite) -> None:
+    """A pod's questions to a blocked address end at the node, while others from there to the pod arrive."""
+    pod, world = site.client, site.attacker
+    with (
+        open_ports(world, world.address4) as (_, receiver),
+        open_ports(pod, pod.address4) as (_, heard),
+        enforcing(site.node) as enforcer,
+    ):
+        assert asks(pod, world.address4, receiver)
+        enforcer.add(blocked(world.address4), 0)
+        assert not asks(pod, world.address4, receiver)
+        assert enforcer.counters()["block4"].packets >= 1
+        assert asks(world, pod.address4, heard)
+
+
+def test_a_services_address_on_the_node_itself_is_no_way_around(site: OpenSite) -> None:
+    """To a packet whose destination was on loopback until it was changed, loopback's exception does not apply."""
+    node, world = site.node, site.attacker
+    node.run("ip", "address", "add", "10.96.0.1/32", "dev", "lo")
+    with open_ports(world, world.address4), open_ports(node, "127.0.0.1"), enforcing(node) as enforcer:
+        assert reaches(node, "10.96.0.1", 80)
+        enforcer.add(blocked(world.address4), 0)
+        assert not reaches(node, "10.96.0.1", 80)
+        node.run("nft", "add", "element", "inet", "nodewarden", "block4", "{ 127.0.0.1 timeout 10m }")
+        assert reaches(node, "127.0.0.1", 8000)  # by hand, past the guard: loopback itself is always accepted
+
+
+def test_the_allow_set_wins_over_a_block(site: OpenSite) -> None:
+    """An address that got into both sets past the guard can be called, because the allow set is asked first."""
+    node, world = site.node, site.attacker
+    with open_ports(world, world.address4), enforcing(node) as enforcer:
+        enforcer.add(blocked(world.address4), 0)
+        assert not reaches(node, world.address4, 8000)
+        enforcer.set_allowlist([host(parse_address(world.address4))])
+        assert reaches(node, world.address4, 8000)
+
+
+def test_a_table_of_the_second_schema_is_replaced_with_all_it_held(site: OpenSite) -> None:
+    """A version without blocks left bans, their ends and drop counts: all are carried over, and blocks work."""
+    node, world = site.node, site.attacker
+    with enforcing(node) as enforcer:
+        enforcer.add([Ban(parse_network(text), kind, 0, 600, "test", "test") for text, kind in _OLDER_BANS], 0)
+        text = node.run("nft", "list", "table", "inet", "nodewarden").stdout.replace(SCHEMA, "nodewarden schema 2")
+        text = re.sub(r"\t(?:set|counter|chain) block.*?\n\t}\n", "", text, flags=re.DOTALL)
+        text = re.sub(r"(counter (?:ban4|leak_input) {\s+packets) 0 bytes 0", r"\1 7 bytes 420", text)
+        assert "block" not in text
+        assert text.count("packets 7 bytes 420") == 2
+        enforcer.flush()
+        node.nft(text)
+        enforcer.setup([])
+        assert {(str(e.network), e.strength) for e in enforcer.elements()} == set(_OLDER_BANS)
+        assert all(590 < (element.timeout_s or 0) <= 600 for element in enforcer.elements())
+        assert (enforcer.counters()["ban4"], enforcer.leaks()["input"]) == (Counter(7, 420), Counter(7, 420))
+        with open_ports(world, world.address4):
+            assert reaches(node, world.address4, 8000)
+            assert enforcer.add(blocked(world.address4), 0) == []
+            assert not reaches(node, world.address4, 8000)
+
+
 def test_a_block_outlives_restart_and_tampering_and_ends_by_itself(site: OpenSite) -> None:
     """It is in force again after a restart, and after somebody deleted the table; when its time is up, it ends."""
     site.start()
-    with serving(site.attacker, range(8000, 8001)):
+    with serving(site.attacker, range(8000, 8001)), open_ports(site.attacker, "fd88::2"):
+        assert reaches(site.node, "fd88::2", 8000)
         site.daemon.run("ban", "--block", "--for", "6s", site.attacker.address4)
         site.daemon.run("ban", "--block", "fd88::2", "--for", "1h")
         site.daemon.stop()
@@ -96,8 +233,12 @@ def test_a_block_outlives_restart_and_tampering_and_ends_by_itself(site: OpenSit
         site.daemon.start()
         assert {word for _, word, _ in site.bans()} == {"block"}
         site.node.run("nft", "delete", "table", "inet", "nodewarden")
-        table = lambda: site.node.run("nft", "list", "set", "inet", "nodewarden", "block6", check=False).stdout  # noqa: E731
-        wait_for(lambda: "fd88::2" in table(), "the table to be put back", lambda: site.daemon.log)
+        listing = ("nft", "list", "set", "inet", "nodewarden", "block6")
+        wait_for(
+            lambda: "fd88::2" in site.node.run(*listing, check=False).stdout,
+            "the table to be put back",
+            lambda: site.daemon.log,
+        )
         assert not reaches(site.node, "fd88::2", 8000)
         wait_for(lambda: reaches(site.node, site.attacker.address4, 8000), "its end")
 

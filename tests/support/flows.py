@@ -1,6 +1,6 @@
 """Shorthand for flows in tests."""
 
-from typing import Any, TypeVar
+from typing import Any
 
 from monitor.model.addresses import parse_address
 from monitor.model.events import PROTOCOL_TCP
@@ -16,10 +16,8 @@ from monitor.model.flows import (
 
 CLIENT, NODE = "198.51.100.7", "192.0.2.1"
 
-F = TypeVar("F", bound=Flow)
 
-
-def flow(kind: type[F], source: str = CLIENT, port: int | None = 22, *, to: str = NODE, **more: Any) -> F:
+def flow(kind: type[Flow], source: str = CLIENT, port: int | None = 22, *, to: str = NODE, **more: Any) -> Flow:
     """Return a flow, by default TCP from a client to port 22 of the node, without translation, at 1000 s.
 
     `real_to` and `real_port` say what destination NAT made of it. TCP that opens does so with its first packet.

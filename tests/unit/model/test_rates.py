@@ -143,7 +143,7 @@ def test_even_equal_keys_make_room() -> None:
 
 
 def test_half_of_the_room_is_made_at_once() -> None:
-    """Where the least counted are few the next go as well: whoever floods does not make us look through all each time."""
+    """Where the least counted are few the next go as well, so that not every batch of a flood looks through all."""
     rates = window(max_entries=64)
     counts = [1] * 10 + [2] * 10 + [9] * 13
     assert list(rates.add({number.to_bytes(4): count for number, count in enumerate(counts)}, 100.0)) == []
