@@ -12,8 +12,7 @@
 #define DIRECTIONS 3
 /* a power of two, so that a mask bounds the index for the verifier */
 #define CLASSES 8
-#define ROWS 4
-#define COLUMNS 65536
+#define LINES 16384
 #define MAX_OFFENDERS 8192
 
 enum family { IPV4, IPV6, OTHER_FAMILY, NO_HEADER };
@@ -45,6 +44,10 @@ struct sketch_window {
 	u64 epoch;
 };
 
+struct sketch_line {
+	u32 cells[16];
+};
+
 struct packet {
 	u32 length;
 	u32 family;
@@ -58,7 +61,7 @@ struct packet {
 BPF_PERCPU_ARRAY(drops, struct drop_count, REASONS *FAMILIES *DIRECTIONS * 2 * 2);
 BPF_PERCPU_ARRAY(drop_events, u64, 2);
 BPF_ARRAY(reason_classes, u32, REASONS);
-BPF_ARRAY(drop_sketch, u32, ROWS *COLUMNS);
+BPF_ARRAY(drop_sketch, struct sketch_line, LINES);
 BPF_ARRAY(drop_sketch_window, struct sketch_window, 1);
 BPF_TABLE("hash", struct source, struct offender, drop_offenders, MAX_OFFENDERS);
 BPF_TABLE("hash", u32, u32, reason_slots, 256);
@@ -212,19 +215,21 @@ static __always_inline u64 mix(struct source *source)
 	return hash ^ hash >> 31;
 }
 
-/* Estimates how often a source came in this window (count-min, Cormode and Muthukrishnan 2005), raising only the cells
- * that need it (conservative update, Estan and Varghese 2002). Losing a race costs a count.
+/*
+ * Estimates how often a source came in this window: a count-min sketch (Cormode and Muthukrishnan 2005) that raises
+ * only the cells that need it (conservative update, Estan and Varghese 2002). All four cells of a source lie in one
+ * cache line, since of forged sources each costs a miss. Losing a race costs a count.
  */
 static __always_inline u32 estimate(struct source *source, u32 epoch)
 {
 	u64 hash = mix(source);
-	u32 a = hash & 0xffff, b = COLUMNS + (hash >> 16 & 0xffff);
-	u32 c = 2 * COLUMNS + (hash >> 32 & 0xffff), d = 3 * COLUMNS + (hash >> 48), least;
-	u32 *in_a = drop_sketch.lookup(&a), *in_b = drop_sketch.lookup(&b);
-	u32 *in_c = drop_sketch.lookup(&c), *in_d = drop_sketch.lookup(&d);
+	u32 index = hash % LINES, a, b, c, d, least;
+	struct sketch_line *line = drop_sketch.lookup(&index);
 
-	if (!in_a || !in_b || !in_c || !in_d)
+	if (!line)
 		return 0;
+	u32 *in_a = &line->cells[hash >> 32 & 3], *in_b = &line->cells[4 + (hash >> 34 & 3)];
+	u32 *in_c = &line->cells[8 + (hash >> 36 & 3)], *in_d = &line->cells[12 + (hash >> 38 & 3)];
 	epoch <<= 16;
 	a = (*in_a & 0xffff0000) == epoch ? *in_a : epoch;
 	b = (*in_b & 0xffff0000) == epoch ? *in_b : epoch;
@@ -259,7 +264,7 @@ static __always_inline void count_source(struct packet *packet, u32 slot)
 		if (!window)
 			return;
 		window->total += 1;
-		/* what collides in a sketch of 65,536 columns grows with all that was counted */
+		/* what collides grows with all that was counted */
 		if (estimate(&packet->source, window->epoch) < 16 + (window->total >> 13))
 			return;
 		struct offender fresh = {};
