@@ -1,12 +1,13 @@
 """The settings of detectors that watch connections, and what the kernel drops."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from msgspec import Meta, field
 
-from monitor.config.detector import Detector
+from monitor.config.detector import Detector, reachable
 from monitor.config.kinds import PORT, duration, integer, number, size
-from monitor.config.shapes import Section
+from monitor.config.shapes import Conflict, Section
 from monitor.config.types import PortRange
 from monitor.model.addresses import Network, parse_network
 from monitor.model.bans import Mode
@@ -93,6 +94,10 @@ class OpenConnections(Detector, frozen=True, kw_only=True):
     max_entries: Annotated[
         int, _ENTRIES, Meta(description="How many open connections are followed at most: the bound on memory.")
     ] = 65_536
+
+    def conflicts(self) -> Iterable[Conflict]:
+        """Return a fault where the threshold lies above the bound on memory."""
+        return reachable(self.maxretry, self.max_entries)
 
 
 class DropRate(Detector, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from monitor.config.schema import Settings
 from monitor.daemon.intake import Process
 from monitor.ebpf.drops import DropCounters, DropStats
 from monitor.ebpf.maps import count_runs
+from monitor.ebpf.messages import OFF_RUNG, RUNGS
 from monitor.metrics.exporter import Sample
 from monitor.model.errors import NodewardenError, PermanentError, TemporaryError
 from monitor.model.events import DropsObserved
@@ -51,9 +52,18 @@ class DropsIntake:
         return "up" if self._counters else "loading" if self._loading else "off"
 
     @property
+    def rung(self) -> str:
+        """How the program runs."""
+        return self._counters.rung if self._counters else OFF_RUNG
+
+    @property
     def notices(self) -> list[str]:
         """What people should know although all goes on, a sentence each."""
-        return [f"dropped packets are not counted: {self._trouble}"] if self._trouble else []
+        if self._trouble:
+            return [f"dropped packets are not counted: {self._trouble}"]
+        if self._counters and self._counters.fallen:
+            return [f"counting dropped packets costs more than it could ({self.rung}): {self._counters.fallen}"]
+        return []
 
     def open(self) -> None:
         """Do nothing: loading takes a second, for which nothing need wait."""
@@ -119,6 +129,8 @@ class DropsIntake:
         """Yield this source's metrics."""
         yield "nodewarden_source_up", (self.name,), float(self._counters is not None)
         yield "nodewarden_ebpf_up", (_PROGRAM,), float(self._counters is not None)
+        for rung in RUNGS:
+            yield "nodewarden_ebpf_rung", (_PROGRAM, rung), float(rung == self.rung)
         if self._counters is None:
             return
         for kind, (packets, count_bytes) in self._counters.totals().items():
@@ -162,7 +174,7 @@ class DropsIntake:
             counters.close()
             return
         self._counters, self._stats, self._trouble = counters, counters.stats, ""
-        _log.info("counting dropped packets by %d reasons", len(counters.reasons.names) - 1)
+        _log.info("counting dropped packets by %d reasons (%s)", len(counters.reasons.names) - 1, counters.rung)
 
     def _note_child(self, child: subprocess.Popen[bytes]) -> None:
         self._child = child

@@ -64,7 +64,11 @@ class DistinctDetector:
 
     def witnesses(self, source: Address) -> dict[str, int]:
         """Return by source of events how much it saw of what raised the last alert about this address."""
-        return self._agreement.witnesses(source, (0, SERVICE_KEY_BYTES))
+        lengths = (0, SERVICE_KEY_BYTES)
+        found = self._agreement.witnesses(source, lengths)
+        if not found and len(source) == 16 and self._scores.has_prefixes:
+            found = self._agreement.witnesses(source[: self.thresholds.ipv6_prefix // 8], lengths)
+        return found
 
     def feed(self, events: Sequence[Probe]) -> list[Alert]:
         """Take a batch of events, return the alerts it raised."""

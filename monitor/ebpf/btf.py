@@ -31,6 +31,7 @@ _FIXED = {_INT: 4, 3: 12, 14: 4, 17: 4}
 """Bytes behind the type itself, by kind: integer, array, variable, declaration tag."""
 _EACH = {_STRUCT: 12, _UNION: 12, _ENUM: 8, 13: 8, 15: 12, _ENUM64: 12}
 """Bytes for each member, by kind; 13 is a function's prototype, 15 a section."""
+_KEPT = frozenset((_STRUCT, _ENUM, _TYPEDEF))
 _LAST_KIND = 19
 _MAX_DEPTH = 32
 
@@ -90,13 +91,17 @@ class Btf:
             for name_at, value in _ENUMERATOR.iter_unpack(self._types[at : at + 8 * (info & 0xFFFF)])
         }
 
+    def typedef_id(self, name: str) -> int | None:
+        """Return the number of a type definition; None if there is none."""
+        return self._find(name, _TYPEDEF)
+
     def enum_names(self, ending: str) -> list[str]:
         """Return the names of enumerations that end so."""
         names = [self._string(name_at) for name_at, kind in self._named if kind == _ENUM]
         return [name for name in names if name.endswith(ending)]
 
     def _index(self) -> None:
-        """Note where each type begins, and the first of each name among structures and enumerations."""
+        """Note where each type begins, and the first of each name among those that are asked for by name."""
         types, offsets, named = self._types, self._offsets, self._named
         unpack, fixed, each = _TYPE.unpack_from, _FIXED.get, _EACH.get
         at, end, number = 0, len(types), 1
@@ -108,7 +113,7 @@ class Btf:
             if not 0 < kind <= _LAST_KIND:
                 raise MalformedRecord("btf", f"a type of kind {kind}")
             offsets.append(at)
-            if name_at and kind in (_STRUCT, _ENUM):
+            if name_at and kind in _KEPT:
                 named.setdefault((name_at, kind), number)
             at += 12 + fixed(kind, 0) + each(kind, 0) * (info & 0xFFFF)
             number += 1

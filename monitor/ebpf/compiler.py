@@ -21,7 +21,8 @@ import msgspec
 
 from monitor.ebpf.btf import KERNEL, Btf
 from monitor.ebpf.layout import read_functions, read_layout
-from monitor.ebpf.messages import MAX_MESSAGE_BYTES, MapShape, Report, Request
+from monitor.ebpf.messages import MAX_MESSAGE_BYTES, RAW_RUNG, TRACING_RUNG, MapShape, Report, Request
+from monitor.ebpf.tracing import load_tracing
 from monitor.ebpf.tree import include_flags, kernel_source, source_directory
 from monitor.model.errors import MalformedRecord, PermanentError
 
@@ -49,24 +50,47 @@ def main(descriptor: int) -> None:
 def _load(request: Request) -> tuple[Report, list[int]]:
     macros = dict(request.macros)
     reasons = Report().reasons
+    btf = _kernel_btf()
     if request.needs_layout:
-        layout = read_layout(_kernel_btf())
+        layout = read_layout(btf)
         macros |= layout.macros | _random_macros() | _function_macros()
         reasons = layout.reasons
-    program = _compile(request.source, macros)
-    with _captured() as output:
-        try:
-            functions = [program.load_func(name, kind) for name, kind in request.functions.items()]
-        except Exception as error:  # noqa: BLE001 - bcc raises bare Exception
-            raise PermanentError(_explain_load(str(error), output())) from None
+    program, functions, rung, fallen = _best(request, macros, btf)
     maps = {name: program[name] for name in request.maps}
     shapes = [
         # of per-CPU maps bcc's Leaf is the array of all processors' values, sLeaf one of them
         MapShape(name, ctypes.sizeof(table.Key), ctypes.sizeof(getattr(table, "sLeaf", table.Leaf)), table.max_entries)
         for name, table in maps.items()
     ]
-    descriptors = [function.fd for function in functions] + [table.map_fd for table in maps.values()]
-    return Report(list(request.functions), shapes, reasons, macros), descriptors
+    descriptors = functions + [table.map_fd for table in maps.values()]
+    return Report(list(request.functions), shapes, reasons, macros, rung, fallen), descriptors
+
+
+def _best(request: Request, macros: dict[str, int], btf: Btf) -> tuple[Any, list[int], str, str]:
+    """Return the compiled program, descriptors of its functions, the rung, and why it is no better one."""
+    fallen = ""
+    if request.tracepoint:
+        try:
+            return *_trace(request, macros, btf), TRACING_RUNG, ""
+        except PermanentError as error:
+            fallen = str(error)
+    program = _compile(request.source, macros)
+    with _captured() as output:
+        try:
+            functions = [program.load_func(name, kind).fd for name, kind in request.functions.items()]
+        except Exception as error:  # noqa: BLE001 - bcc raises bare Exception
+            raise PermanentError(_explain_load(str(error), output())) from None
+    return program, functions, RAW_RUNG, fallen
+
+
+def _trace(request: Request, macros: dict[str, int], btf: Btf) -> tuple[Any, list[int]]:
+    """Return the program, compiled and loaded for a tracepoint of known types."""
+    type_id = btf.typedef_id(f"btf_trace_{request.tracepoint}")
+    if type_id is None:
+        raise PermanentError(f"this kernel does not tell the types of tracepoint {request.tracepoint}")
+    program = _compile(request.source, macros | {"TRACING": 1})
+    (name,) = request.functions
+    return program, [load_tracing(program.dump_func(name), name, type_id)]
 
 
 def _kernel_btf() -> Btf:

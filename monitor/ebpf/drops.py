@@ -12,11 +12,11 @@ import msgspec
 
 from monitor.ebpf.loader import Loaded, load
 from monitor.ebpf.maps import Map, PerCpuArray, attach_raw_tracepoint, run_statistics
-from monitor.ebpf.messages import RAW_TRACEPOINT, Request
+from monitor.ebpf.messages import RAW_TRACEPOINT, TRACING_RUNG, Request
 from monitor.ebpf.reasons import ReasonClass, class_of
 from monitor.model.addresses import Address, fold_mapped
 
-_PROGRAM = "kfree_skb"
+_PROGRAM = "kfree_skb"  # of the function, and of the tracepoint
 _MAPS = (
     "drops",
     "drop_events",
@@ -83,7 +83,7 @@ class DropCounters:
         """Compile, load and attach, in about a second; errors as `load` has them."""
         own = _NETNS.stat().st_ino
         macros = {"OWN_NETNS": own, "ALL_NETNS": int(all_namespaces)}
-        request = Request("drops.c", {_PROGRAM: RAW_TRACEPOINT}, _MAPS, macros, needs_layout=True)
+        request = Request("drops.c", {_PROGRAM: RAW_TRACEPOINT}, _MAPS, macros, tracepoint=_PROGRAM, needs_layout=True)
         self._loaded: Loaded = load(request, started=started)
         try:
             self.reasons = self._loaded.reasons
@@ -94,7 +94,9 @@ class DropCounters:
             self._idle: Counter[bytes] = Counter()
             self._epoch, self._window_from_s = 1, 0.0
             self._describe_reasons()
-            self._attachment = attach_raw_tracepoint(self._loaded.functions[_PROGRAM], "kfree_skb")
+            self.rung, self.fallen = self._loaded.rung, self._loaded.fallen
+            name = None if self.rung == TRACING_RUNG else _PROGRAM
+            self._attachment = attach_raw_tracepoint(self._loaded.functions[_PROGRAM], name)
         except BaseException:
             self._loaded.close()
             raise

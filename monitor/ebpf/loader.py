@@ -30,6 +30,7 @@ class Loaded:
         }
         self.reasons = report.reasons
         self.macros = report.macros
+        self.rung, self.fallen = report.rung, report.fallen
 
     def close(self) -> None:
         """Unload."""

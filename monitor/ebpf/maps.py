@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from monitor.ebpf.messages import MapShape
+from monitor.ebpf.tracing import BPF_SYSCALL
 from monitor.model.errors import PermanentError, TemporaryError
 
 _LIBRARY = "libbcc_bpf.so.0"
 _POSSIBLE = Path("/sys/devices/system/cpu/possible")
 _BATCH = 1024
-_BPF_SYSCALL = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}  # asm/unistd.h
 _ENABLE_STATS = 32
 _RUN_TIME = struct.Struct("=QQ")
 _INFO_BYTES, _RUN_TIME_AT = 232, 192  # struct bpf_prog_info, linux/bpf.h: run_time_ns and run_cnt
@@ -114,11 +114,14 @@ class PerCpuArray:
         return found
 
 
-def attach_raw_tracepoint(program: int, name: str) -> int:
-    """Attach a program; closing the descriptor that is returned detaches it, and so does the end of the process."""
-    descriptor: int = library().bpf_attach_raw_tracepoint(program, name.encode())
+def attach_raw_tracepoint(program: int, name: str | None) -> int:
+    """Attach a program, to what it was loaded for where there is no name.
+
+    Closing the descriptor that is returned detaches it, and so does the end of the process.
+    """
+    descriptor: int = library().bpf_attach_raw_tracepoint(program, name.encode() if name else None)
     if descriptor < 0:
-        raise PermanentError(f"cannot attach to {name}: {os.strerror(ctypes.get_errno())}")
+        raise PermanentError(f"cannot attach to {name or 'the tracepoint'}: {os.strerror(ctypes.get_errno())}")
     return descriptor
 
 
@@ -127,7 +130,7 @@ def count_runs() -> int:
 
     TemporaryError where that is not allowed (it takes CAP_SYS_ADMIN). bpf(2): BPF_ENABLE_STATS, since 5.8.
     """
-    number = _BPF_SYSCALL.get(platform.machine())
+    number = BPF_SYSCALL.get(platform.machine())
     if number is None:
         raise TemporaryError(f"run statistics: not known how on {platform.machine()}")
     attributes = ctypes.create_string_buffer(128)

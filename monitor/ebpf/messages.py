@@ -5,6 +5,7 @@ import msgspec
 from monitor.ebpf.reasons import UNKNOWN, Reasons
 
 MAX_MESSAGE_BYTES = 1 << 18
+TRACING_RUNG, RAW_RUNG, OFF_RUNG = RUNGS = ("tracing", "raw_tracepoint", "off")
 RAW_TRACEPOINT, XDP = 17, 6  # BPF_PROG_TYPE_*, linux/bpf.h
 
 
@@ -17,6 +18,8 @@ class Request(msgspec.Struct, frozen=True):
     """By name: their BPF_PROG_TYPE."""
     maps: tuple[str, ...]
     macros: dict[str, int] = {}
+    tracepoint: str = ""
+    """Where the only function is to be attached: then it is loaded as a tracing program, where the kernel can."""
     needs_layout: bool = False
     """Whether the kernel's layout and drop reasons are needed."""
 
@@ -38,4 +41,8 @@ class Report(msgspec.Struct, frozen=True):
     reasons: Reasons = Reasons((UNKNOWN,), 0, {}, ())
     """Where the layout was needed."""
     macros: dict[str, int] = {}
+    rung: str = ""
+    """How the program is loaded: RUNGS, best first."""
+    fallen: str = ""
+    """Why it is not the best one."""
     error: str = ""

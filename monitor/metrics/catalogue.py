@@ -175,6 +175,12 @@ METRICS = (
     ),
     Metric("nodewarden_ebpf_up", _GAUGE, "1 while the program is attached.", ("program",)),
     Metric(
+        "nodewarden_ebpf_rung",
+        _GAUGE,
+        "1 for how the program runs: `tracing` is best, `raw_tracepoint` costs more, `off` is not at all.",
+        ("program", "rung"),
+    ),
+    Metric(
         "nodewarden_ebpf_run_seconds_total",
         _COUNTER,
         "Time the program took, in the one second of each minute in which the kernel keeps count.",

@@ -181,3 +181,10 @@ def test_a_preset_can_be_filled_in_by_a_later_file(tmp_path: Path) -> None:
     assert settings.detectors.protected_port.mode is Mode.ENFORCE
     assert not told(settings, "192.0.2.7", 2380)
     assert told(settings, "10.1.2.3", 2380)
+
+
+def test_a_threshold_that_cannot_be_reached_is_a_fault(tmp_path: Path) -> None:
+    """More open connections than are followed would never be counted."""
+    path = write(tmp_path, "detectors: {open_connections: {maxretry: 100000, max_entries: 1024}}\n")
+    (fault,) = faults_of(path)
+    assert "detectors.open_connections.maxretry: 100000 can never be reached" in fault
