@@ -125,6 +125,10 @@ class DropCounters:
             totals[kind] = before[0] + packets, before[1] + count_bytes
         return totals
 
+    def run_statistics(self) -> tuple[int, int]:
+        """Return the nanoseconds the program ran and how often, while the kernel kept count."""
+        return run_statistics(self._loaded.functions[_PROGRAM])
+
     def unknown(self) -> dict[int, int]:
         """Return how often reasons came that the kernel's types do not name, by number: at most 64 of them."""
         return {
@@ -156,7 +160,7 @@ class DropCounters:
         self.stats.lost_offenders = events.get(_LOST_OFFENDERS, (0,))[0]
         self.stats.no_device = events.get(_NO_DEVICE, (0,))[0]
         self.stats.offenders = len(current)
-        self.stats.run_ns, self.stats.runs = run_statistics(self._loaded.functions[_PROGRAM])
+        self.stats.run_ns, self.stats.runs = self.run_statistics()
 
     def _describe_reasons(self) -> None:
         """Tell the program what reasons mean and where those of subsystems are counted."""

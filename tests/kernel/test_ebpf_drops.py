@@ -243,6 +243,6 @@ def test_fifty_offenders_are_found_among_forged_sources(lab: Lab, counters: Drop
 
 
 def _checksum(header: bytes) -> int:
-    total = sum(struct.unpack("!10H", header))
+    total: int = sum(struct.unpack("!10H", header))
     total = (total & 0xFFFF) + (total >> 16)
     return ~(total + (total >> 16)) & 0xFFFF

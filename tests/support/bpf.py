@@ -21,7 +21,8 @@ def _bpf(command: int, *numbers: int) -> tuple[int, bytes]:
 
 def programs(name: str) -> set[int]:
     """Return the numbers of the programs of this name."""
-    found, number = set(), 0
+    found: set[int] = set()
+    number = 0
     while True:
         result, attributes = _bpf(_GET_NEXT_ID, number)
         if result < 0:
