@@ -34,7 +34,6 @@ struct source {
 
 struct offender {
 	u64 packets[CLASSES];
-	u64 bytes;
 	struct source outer;
 };
 
@@ -108,61 +107,72 @@ static __always_inline void set_ipv4(struct source *source, u32 address)
 	source->low = (u64)address << 32 | bpf_htonl(0xffff);
 }
 
-/* Reads the addresses of one IP header; returns the protocol behind it and moves `at` there, or -1. */
-static __always_inline int read_ip(void **at, u32 *family, struct source *source)
-{
-	u8 header[40];
+/* What is behind an IP header: its protocol (-1: nothing that can be read as a header), where, and its first two words.
+ */
+struct inside {
+	void *at;
+	int protocol;
+	u32 ports;
+};
 
-	if (bpf_probe_read_kernel(header, sizeof(header), *at))
-		return -1;
+/* Reads one IP header, and what follows a usual one: another call would cost as much as all else that is done here. */
+static __always_inline void read_ip(void *at, u32 *family, struct source *source, struct inside *inside)
+{
+	u8 header[48];
+	u32 length;
+
+	inside->protocol = -1;
+	if (bpf_probe_read_kernel(header, sizeof(header), at))
+		return;
 	if (header[0] >> 4 == 4) {
 		*family = IPV4;
 		set_ipv4(source, FIELD(u32, header, 12));
-		*at += (header[0] & 15) * 4;
-		/* of a later fragment nothing follows that could be read as a header */
-		return FIELD(u16, header, 6) & bpf_htons(0x1fff) ? -1 : header[9];
-	}
-	if (header[0] >> 4 == 6) {
+		length = (header[0] & 15) * 4;
+		inside->at = at + length;
+		if (FIELD(u16, header, 6) & bpf_htons(0x1fff)) /* a later fragment */
+			return;
+		if (length == 20)
+			inside->ports = FIELD(u32, header, 20);
+		else
+			bpf_probe_read_kernel(&inside->ports, sizeof(inside->ports), inside->at);
+		inside->protocol = header[9];
+	} else if (header[0] >> 4 == 6) {
 		*family = IPV6;
 		source->high = FIELD(u64, header, 8);
 		source->low = FIELD(u64, header, 16);
-		*at += 40;
-		return header[6];
+		inside->at = at + 40;
+		inside->ports = FIELD(u32, header, 40);
+		inside->protocol = header[6];
 	}
-	return -1;
 }
 
-/* Moves `at` behind a tunnel's headers, to the packet it carries; returns whether there is one. */
-static __always_inline int enter_tunnel(void **at, int protocol)
+/* Moves `inside` behind a tunnel's headers, to the packet it carries; returns whether there is one. */
+static __always_inline int enter_tunnel(struct inside *inside)
 {
-	u8 header[16];
+	u16 first = inside->ports & 0xffff, second = inside->ports >> 16;
 
-	if (protocol == TO_IPV4 || protocol == TO_IPV6)
+	switch (inside->protocol) {
+	case TO_IPV4:
+	case TO_IPV6:
 		return 1;
-	if (protocol != TO_UDP && protocol != TO_GRE)
-		return 0;
-	if (bpf_probe_read_kernel(header, sizeof(header), *at))
-		return 0;
-	if (protocol == TO_UDP) {
-		u16 port = FIELD(u16, header, 2);
+	case TO_UDP:
 		/* RFC 7348, and the port that Linux had before it; then an Ethernet header follows */
-		if (port != bpf_htons(4789) && port != bpf_htons(8472))
-			return 0;
-		*at += 8 + 8 + 14;
+		inside->at += 8 + 8 + 14;
+		return second == bpf_htons(4789) || second == bpf_htons(8472);
+	case TO_GRE:
+		/* RFC 2784, RFC 2890: checksum, key and sequence number are there where the flags say so */
+		inside->at += 4;
+		if (first & bpf_htons(0x8000))
+			inside->at += 4;
+		if (first & bpf_htons(0x2000))
+			inside->at += 4;
+		if (first & bpf_htons(0x1000))
+			inside->at += 4;
+		if (second == bpf_htons(0x6558))
+			inside->at += 14;
 		return 1;
 	}
-	/* RFC 2784, RFC 2890: checksum, key and sequence number are there where the flags say so */
-	u16 flags = FIELD(u16, header, 0), type = FIELD(u16, header, 2);
-	*at += 4;
-	if (flags & bpf_htons(0x8000))
-		*at += 4;
-	if (flags & bpf_htons(0x2000))
-		*at += 4;
-	if (flags & bpf_htons(0x1000))
-		*at += 4;
-	if (type == bpf_htons(0x6558))
-		*at += 14;
-	return 1;
+	return 0;
 }
 
 static __always_inline void read_source(void *skb, struct packet *packet)
@@ -176,13 +186,13 @@ static __always_inline void read_source(void *skb, struct packet *packet)
 	packet->family = OTHER_FAMILY;
 	if (protocol != bpf_htons(0x0800) && protocol != bpf_htons(0x86dd))
 		return;
-	void *at = SKB(void *, skb, SKB_HEAD) + network;
-	int inside = read_ip(&at, &packet->family, &packet->source);
-	if (inside < 0 || !enter_tunnel(&at, inside))
+	struct inside inside = {};
+	read_ip(SKB(void *, skb, SKB_HEAD) + network, &packet->family, &packet->source, &inside);
+	if (!enter_tunnel(&inside))
 		return;
 	u32 family = packet->family;
 	struct source inner = {};
-	read_ip(&at, &family, &inner);
+	read_ip(inside.at, &family, &inner, &inside);
 	if (!inner.low && !inner.high)
 		return;
 	packet->is_tunnelled = 1;
@@ -291,7 +301,6 @@ static __always_inline void count_source(struct packet *packet, u32 slot)
 			return;
 	}
 	__sync_fetch_and_add(&offender->packets[*class & (CLASSES - 1)], 1);
-	__sync_fetch_and_add(&offender->bytes, packet->length);
 	if (packet->is_tunnelled)
 		offender->outer = packet->outer;
 }

@@ -183,7 +183,7 @@ class DropsIntake:
         now_s = time.time()
         for one in counters.look(time.monotonic()):
             self._events += 1
-            yield DropsObserved(now_s, one.source, one.packets, one.bytes, one.outer)
+            yield DropsObserved(now_s, one.source, one.packets, one.outer)
 
     def _sample_runs(self) -> None:
         """Have the kernel keep count for one second of each minute: that costs each run of a program some time."""

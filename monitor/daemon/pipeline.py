@@ -47,8 +47,8 @@ class Pipeline:
         """Wire the stages.
 
         `node` is what the node itself needs; `record` is told what must outlive a restart; `observe_latency` takes
-        seconds from event to kernel set; `cut_connections` ends the connections of proven offenders, and those with
-        blocked destinations; `log_filters` say which detectors watch logs (default: as `settings` have it).
+        seconds from event to kernel set; `cut_connections` ends the connections of proven offenders;
+        `log_filters` say which detectors watch logs (default: as `settings` have it).
         """
         self.record = record
         self._settings = settings
@@ -146,8 +146,8 @@ class Pipeline:
             if decision.alert and decision.verdict in (Verdict.BAN, Verdict.REFRESH):
                 self._observe_latency(max(0.0, done_s - decision.alert.time_s))
         self.log.decided(decisions)
-        if firm := [ban.network for ban in new if ban.strength is not Strength.SPOOFABLE]:
-            self._cut_connections(firm)
+        if proven := [ban.network for ban in new if ban.strength is Strength.PROVEN]:
+            self._cut_connections(proven)
         return failures
 
     def lift(self, bans: Sequence[Ban], now_s: float) -> None:

@@ -31,7 +31,7 @@ _DIRECTIONS = ("in", "out", "forwarded")
 _NETNS = Path("/proc/thread-self/ns/net")
 _NUMBER, _WINDOW = struct.Struct("=I"), struct.Struct("=QQ")
 _CLASSES: Final = 8
-_OFFENDER = struct.Struct(f"={_CLASSES}QQ16s")
+_OFFENDER = struct.Struct(f"={_CLASSES}Q16s")
 _LOST_OFFENDERS, _NO_DEVICE = 0, 1
 _WINDOW_PACKETS, _WINDOW_S = 32_768, 10.0
 _IDLE_LOOKS = 30
@@ -54,7 +54,6 @@ class Dropped(msgspec.Struct, frozen=True):
 
     source: Address
     packets: tuple[int, ...]
-    bytes: int
     outer: Address | None
 
 
@@ -90,7 +89,7 @@ class DropCounters:
             self.stats = DropStats()
             self._maps = {name: Map(*self._loaded.maps[name]) for name in _MAPS}
             self._drops, self._events = (PerCpuArray(*self._loaded.maps[name]) for name in ("drops", "drop_events"))
-            self._before: dict[bytes, tuple[tuple[int, ...], int]] = {}
+            self._before: dict[bytes, tuple[int, ...]] = {}
             self._idle: Counter[bytes] = Counter()
             self._epoch, self._window_from_s = 1, 0.0
             self._describe_reasons()
@@ -139,18 +138,15 @@ class DropCounters:
     def look(self, now_s: float) -> Iterator[Dropped]:
         """Yield what each source that drops often lost since the last look; `now_s` is any clock in seconds."""
         offenders, before = self._maps["drop_offenders"], self._before
-        current: dict[bytes, tuple[tuple[int, ...], int]] = {}
+        current: dict[bytes, tuple[int, ...]] = {}
         for key, value in offenders.items():
-            *packets, count_bytes, outer = _OFFENDER.unpack(value)
-            counts = tuple(packets)
-            known, known_bytes = before.get(key, ((0,) * _CLASSES, 0))
-            current[key] = counts, count_bytes
+            *packets, outer = _OFFENDER.unpack(value)
+            counts = current[key] = tuple(packets)
+            known = before.get(key, (0,) * _CLASSES)
             if counts != known:
                 self._idle.pop(key, None)
                 news = tuple(now - then for now, then in zip(counts, known, strict=True))[: len(ReasonClass)]
-                yield Dropped(
-                    fold_mapped(key), news, count_bytes - known_bytes, fold_mapped(outer) if any(outer) else None
-                )
+                yield Dropped(fold_mapped(key), news, fold_mapped(outer) if any(outer) else None)
             else:
                 self._idle[key] += 1
         self._before = current

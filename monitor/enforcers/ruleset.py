@@ -2,9 +2,9 @@
 
 Four base chains drop. `ban` runs before conntrack and DNAT and drops everything from its sources, so pods and
 NodePorts are covered. `shun` runs after conntrack and drops only what opens a connection to us: an address that
-somebody forged can still answer our own connections. `block_output` and `block_forward` drop what opens a connection to
-an address, from the node and from whom it routes for; they run after DNAT, so behind a service's address it is the real
-destination that counts. Loopback and the allow sets are accepted first in all.
+somebody forged can still answer our own connections. `block_output` and `block_forward` drop what goes to an address on
+connections that the node, or whom it routes for, opened; they run after DNAT, so behind a service's address it is the
+real destination that counts. Loopback and the allow sets are accepted first in all.
 
 Two more chains only count: `leak_input` and `leak_forward` run last and see what a ban should have stopped and did not,
 because somebody changed our rules. They never drop, so a wrong guess there costs nothing.
@@ -27,7 +27,7 @@ MAX_PREFIXES = 16384
 """The `size` of each `*_nets` set. Kernels before 6.17 count both ends of a prefix, so they hold half as many."""
 
 _OPENS = "ct state new ct direction original "
-_CONDITIONS = {"ban": "", "shun": _OPENS, "block": _OPENS}
+_CONDITIONS = {"ban": "", "shun": _OPENS, "block": "ct direction original "}
 _HOOKS = {
     "ban": "prerouting priority raw - 10",
     "shun": "prerouting priority mangle - 10",

@@ -137,7 +137,7 @@ class _Walk:
             is_border = not _is_word(characters) and (not part or not _is_word(part[-1]))
             if is_border or (is_caseless and not characters.isascii()) or characters == "  ":
                 # Vectorscan 5.4.12 loses matches of two bytes of which one may be several (so do alternatives of two).
-                if any(map(_is_word, part)) and (len(part) != 2 or max(map(len, part)) == 1):
+                if any(map(_is_word, part)) and (len(part) != 2 or _is_fixed(part, is_caseless=is_caseless)):
                     pieces.append(_write(part, is_caseless=is_caseless))
                 part = []
             if not (is_caseless and not characters.isascii()):
@@ -154,6 +154,11 @@ def _class(items: Sequence[tuple[Any, Any]]) -> str:
 
 def _is_word(characters: str) -> bool:
     return all(character.isalnum() or character == "_" for character in characters)
+
+
+def _is_fixed(part: _Run, *, is_caseless: bool) -> bool:
+    """Whether each place holds one certain byte."""
+    return all(len(text) == 1 and not (is_caseless and text.lower() != text.upper()) for text in part)
 
 
 def _write(part: _Run, *, is_caseless: bool) -> str:

@@ -81,7 +81,6 @@ class DropsObserved(msgspec.Struct, frozen=True, gc=False):
     time_s: float
     source: Address
     packets: tuple[int, ...]
-    bytes: int
     outer: Address | None = None
     """Where the packets came in a tunnel: who sent the last of those around them."""
 

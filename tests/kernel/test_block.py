@@ -131,7 +131,6 @@ def test_a_blocked_destination_cannot_be_called(site: OpenSite) -> None:
             with pytest.raises(TimeoutError):
                 receiver.recv(1)
             assert reaches(world, node.address4, 8001)
-            assert f"dst={world.address4} sport={before.getsockname()[1]}" not in node.run("conntrack", "-L").stdout
         counts = site.daemon.ask("status")["bans"]
         assert (counts["ban"], counts["shun"], counts["block"]) == (0, 0, 1)
         assert site.daemon.run("unban", world.address4).returncode == 0
@@ -160,6 +159,37 @@ def test_nothing_new_goes_there_and_all_comes_from_there(site: OpenSite, family:
         enforcer.remove([(block.network, block.strength)])
         assert reaches(node, theirs, 8000)
         assert asks(node, theirs, receiver)
+
+
+@pytest.mark.parametrize("sends_first", ["node", "world"])
+def test_open_connections_end_if_they_are_ours(site: OpenSite, sends_first: str) -> None:
+    """What the node opened is over, even if the other end goes on first; what the other end opened goes on."""
+    site.start()
+    node, world = site.node, site.attacker
+    with (
+        open_ports(world, world.address4) as (far, _),
+        open_ports(node, node.address4) as (near, _),
+        ExitStack() as stack,
+    ):
+        with node.entered():
+            ours = stack.enter_context(socket.create_connection((world.address4, 8000), 1))
+        at_world = stack.enter_context(far.accept()[0])
+        with world.entered():
+            theirs = stack.enter_context(socket.create_connection((node.address4, 8000), 1))
+        at_node = stack.enter_context(near.accept()[0])
+        for one in (ours, at_world, theirs, at_node):
+            one.settimeout(1)
+        ours.sendall(b"before")
+        assert at_world.recv(100) == b"before"
+        assert site.daemon.run("ban", "--block", world.address4).returncode == 0
+        if sends_first == "world":
+            at_world.sendall(b"order")
+        ours.sendall(b"answer")
+        with pytest.raises(TimeoutError):
+            at_world.recv(100)
+        for here, there in ((at_node, theirs), (theirs, at_node)):
+            here.sendall(b"after")
+            assert there.recv(100) == b"after"
 
 
 def test_a_forwarded_datagram_is_stopped_too(site: OpenSite) -> None:

@@ -156,7 +156,8 @@ def _numbers(found: Sequence[Candidate], data: bytes) -> dict[int, set[int]]:
     return lines
 
 
-@settings(max_examples=150, deadline=None)
+# the same examples each time: `re` takes minutes for some expressions, and nothing can interrupt it
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(_expressions(), _JUNK, _JUNK), min_size=1, max_size=5), st.data())
 def test_no_match_is_missed(cases: list[tuple[tuple[re.Pattern[str], str], bytes, bytes]], data: st.DataObject) -> None:
     """Whatever the expressions and lines, each line is a candidate of all that match it, all in one database."""
@@ -222,6 +223,7 @@ def test_nor_behind_a_prefix(case: tuple[re.Pattern[str], str], content: str, ju
         ("(?:abc|def|)(?!ghi)", ""),
         (r"foo: \[bar", "foo\\x3a.*\\x5bbar"),
         ("é<HOST>x", "\\xc3\\xa9.*x"),
+        ("(?i)^failed éA-<HOST> no", r"(?i:failed\x20).*(?i:\x20no)"),
     ],
 )
 def test_what_is_required(expression: str, fragment: str) -> None:
