@@ -31,7 +31,8 @@ def test_a_scan_is_shunned_and_explained(site: Site) -> None:
 def test_observing_touches_nothing(site: Site) -> None:
     """With every detector in observe mode the scan is counted as a would-be ban, and no table is made."""
     site.configure(
-        "detectors: {port_scan: {mode: observe}, host_sweep: {mode: observe}, failures: {sshd: {mode: observe}}}"
+        "detectors: {port_scan: {mode: observe}, host_sweep: {mode: observe}, half_open: {mode: observe}, "
+        "failures: {sshd: {mode: observe}}}"
     )
     site.daemon.start()
     site.scan()
@@ -68,7 +69,8 @@ def test_a_good_reload_takes_hold_and_a_bad_one_changes_nothing(site: Site) -> N
     assert site.daemon.run("reload").returncode == 0
     status = site.daemon.ask("status")
     assert status["problems"] == []
-    assert [detector["maxretry"] for detector in status["detectors"]] == [20, 10, 5]
+    thresholds = {detector["name"]: detector["maxretry"] for detector in status["detectors"]}
+    assert (thresholds["port_scan"], thresholds["host_sweep"], thresholds["sshd"]) == (20, 10, 5)
     metrics = site.daemon.metrics()
     assert metrics['nodewarden_config_reloads_total{result="failure"}'] == 2
     assert metrics['nodewarden_config_reloads_total{result="success"}'] == 1
