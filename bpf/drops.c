@@ -8,11 +8,12 @@
  * ALL_NETNS, SEED, and the kernel's functions IP_FORWARD and IP6_FORWARD (0 where they are not known).
  */
 
+#include "sketch.h"
+
 #define FAMILIES 4
 #define DIRECTIONS 3
 /* a power of two, so that a mask bounds the index for the verifier */
 #define CLASSES 8
-#define LINES 16384
 #define MAX_OFFENDERS 8192
 
 enum family { IPV4, IPV6, OTHER_FAMILY, NO_HEADER };
@@ -26,25 +27,9 @@ struct drop_count {
 	u64 bytes;
 };
 
-/* IPv4 as ::ffff:0:0/96 */
-struct source {
-	u64 high;
-	u64 low;
-};
-
 struct offender {
 	u64 packets[CLASSES];
 	struct source outer;
-};
-
-/* What the sketch counts in now: a cell that carries another epoch is empty, so clearing all takes one write. */
-struct sketch_window {
-	u64 total;
-	u64 epoch;
-};
-
-struct sketch_line {
-	u32 cells[16];
 };
 
 struct packet {
@@ -99,12 +84,6 @@ static __always_inline u32 slot_of(u32 reason)
 	if (count)
 		__sync_fetch_and_add(count, 1);
 	return UNKNOWN_REASON;
-}
-
-static __always_inline void set_ipv4(struct source *source, u32 address)
-{
-	source->high = 0;
-	source->low = (u64)address << 32 | bpf_htonl(0xffff);
 }
 
 /* What is behind an IP header: its protocol (-1: nothing that can be read as a header), where, and its first two words.
@@ -232,52 +211,6 @@ static __always_inline u32 read_netns(void *skb)
 	return inum;
 }
 
-static __always_inline u64 mix(struct source *source)
-{
-	u64 hash = (source->high ^ SEED) * 0x9e3779b97f4a7c15ull;
-
-	hash = (hash ^ source->low ^ hash >> 29) * 0xbf58476d1ce4e5b9ull;
-	hash = (hash ^ hash >> 32) * 0x94d049bb133111ebull;
-	return hash ^ hash >> 31;
-}
-
-/*
- * Estimates how often a source came in this window: a count-min sketch (Cormode and Muthukrishnan 2005) that raises
- * only the cells that need it (conservative update, Estan and Varghese 2002). All four cells of a source lie in one
- * cache line, since of forged sources each costs a miss. Losing a race costs a count.
- */
-static __always_inline u32 estimate(struct source *source, u32 epoch)
-{
-	u64 hash = mix(source);
-	u32 index = hash % LINES, a, b, c, d, least;
-	struct sketch_line *line = drop_sketch.lookup(&index);
-
-	if (!line)
-		return 0;
-	u32 *in_a = &line->cells[hash >> 32 & 3], *in_b = &line->cells[4 + (hash >> 34 & 3)];
-	u32 *in_c = &line->cells[8 + (hash >> 36 & 3)], *in_d = &line->cells[12 + (hash >> 38 & 3)];
-	epoch <<= 16;
-	a = (*in_a & 0xffff0000) == epoch ? *in_a : epoch;
-	b = (*in_b & 0xffff0000) == epoch ? *in_b : epoch;
-	c = (*in_c & 0xffff0000) == epoch ? *in_c : epoch;
-	d = (*in_d & 0xffff0000) == epoch ? *in_d : epoch;
-	least = a < b ? a : b;
-	least = c < least ? c : least;
-	least = d < least ? d : least;
-	if ((least & 0xffff) == 0xffff)
-		return 0xffff;
-	least += 1;
-	if (a < least)
-		*in_a = least;
-	if (b < least)
-		*in_b = least;
-	if (c < least)
-		*in_c = least;
-	if (d < least)
-		*in_d = least;
-	return least & 0xffff;
-}
-
 static __always_inline void count_source(struct packet *packet, u32 slot)
 {
 	u32 zero = 0, *class = reason_classes.lookup(&slot);
@@ -286,15 +219,14 @@ static __always_inline void count_source(struct packet *packet, u32 slot)
 	if (!class)
 		return;
 	if (!offender) {
+		u64 hash = mix(&packet->source);
+		u32 index = hash % LINES;
+		struct sketch_line *line = drop_sketch.lookup(&index);
 		struct sketch_window *window = drop_sketch_window.lookup(&zero);
-		if (!window)
-			return;
-		window->total += 1;
-		/* what collides grows with all that was counted */
-		if (estimate(&packet->source, window->epoch) < 16 + (window->total >> 13))
+		if (!line || !window || !is_frequent(window, line, hash))
 			return;
 		struct offender fresh = {};
-		if (drop_offenders.insert(&packet->source, &fresh) == -7) /* -E2BIG */
+		if (drop_offenders.insert(&packet->source, &fresh) == -E2BIG)
 			note(LOST_OFFENDERS);
 		offender = drop_offenders.lookup(&packet->source);
 		if (!offender)

@@ -22,6 +22,8 @@ from tests.support.lab import Host, Lab
 
 _RATE = 50_000
 _LONG_S, _SHORT_S = 20.0, 5.0
+_TOLERANCE = 1.05
+"""How much longer than planned sending may take: of 50,000 flows/s, 47,600 must go out."""
 _ROUNDS = 3
 _MAX_ENTRIES = 2_000_000
 _LIMIT = Path("/proc/sys/net/netfilter/nf_conntrack_max")
@@ -62,7 +64,7 @@ class Traffic:
             sys.executable, "-m", "bench.paced_flows", self._frame.hex(), str(_RATE), str(duration_s), str(first)
         )
         sent, took_s = done.stdout.split()
-        if float(took_s) > duration_s * 1.02:
+        if float(took_s) > duration_s * _TOLERANCE:
             raise BenchmarkError(f"{sent} flows took {float(took_s):.1f} s: this machine cannot send at that pace")
         return int(sent) - (self._refused() - before)
 

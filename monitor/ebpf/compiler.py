@@ -50,8 +50,8 @@ def main(descriptor: int) -> None:
 def _load(request: Request) -> tuple[Report, list[int]]:
     macros = dict(request.macros)
     reasons = Report().reasons
-    btf = _kernel_btf()
-    if request.needs_layout:
+    btf = _kernel_btf() if request.needs_layout or request.tracepoint else None
+    if request.needs_layout and btf:
         layout = read_layout(btf)
         macros |= layout.macros | _random_macros() | _function_macros()
         reasons = layout.reasons
@@ -66,10 +66,10 @@ def _load(request: Request) -> tuple[Report, list[int]]:
     return Report(list(request.functions), shapes, reasons, macros, rung, fallen), descriptors
 
 
-def _best(request: Request, macros: dict[str, int], btf: Btf) -> tuple[Any, list[int], str, str]:
+def _best(request: Request, macros: dict[str, int], btf: Btf | None) -> tuple[Any, list[int], str, str]:
     """Return the compiled program, descriptors of its functions, the rung, and why it is no better one."""
     fallen = ""
-    if request.tracepoint:
+    if request.tracepoint and btf:
         try:
             return *_trace(request, macros, btf), TRACING_RUNG, ""
         except PermanentError as error:

@@ -2,16 +2,19 @@
 
 import ctypes
 import functools
+import itertools
 import os
 import platform
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from monitor.ebpf.messages import MapShape
 from monitor.ebpf.tracing import BPF_SYSCALL
 from monitor.model.errors import PermanentError, TemporaryError
 
+_T = TypeVar("_T")
 _LIBRARY = "libbcc_bpf.so.0"
 _POSSIBLE = Path("/sys/devices/system/cpu/possible")
 _BATCH = 1024
@@ -41,6 +44,12 @@ def _check(result: int, what: str) -> None:
         raise TemporaryError(f"{what}: {os.strerror(ctypes.get_errno())}")
 
 
+def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch
+
+
 class Map:
     """One map by its descriptor; keys and values are bytes."""
 
@@ -54,6 +63,15 @@ class Map:
     def __setitem__(self, key: bytes, value: bytes) -> None:
         """Set one value; TemporaryError if it does not fit in."""
         _check(library().bpf_update_elem(self._descriptor, key, value, 0), f"map {self.shape.name}")
+
+    def update(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        """Set many values, in batches; TemporaryError if they do not all fit in."""
+        for batch in _batches(pairs, _BATCH):
+            keys = b"".join(key for key, _ in batch)
+            values = b"".join(value for _, value in batch)
+            count = ctypes.c_uint32(len(batch))
+            result = library().bpf_update_batch(self._descriptor, keys, values, ctypes.byref(count))
+            _check(result, f"map {self.shape.name}")
 
     def get(self, key: bytes) -> bytes | None:
         """Return one value."""

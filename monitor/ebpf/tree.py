@@ -16,6 +16,6 @@ def kernel_source() -> Path:
 
 
 def include_flags() -> list[str]:
-    """Return compiler flags for the UAPI headers of the distribution's linux-libc-dev."""
+    """Return compiler flags for our own headers and the UAPI headers of the distribution's linux-libc-dev."""
     multiarch = sysconfig.get_config_var("MULTIARCH") or ""
-    return ["-I/usr/include", f"-I/usr/include/{multiarch}"]
+    return [f"-I{source_directory()}", "-I/usr/include", f"-I/usr/include/{multiarch}"]

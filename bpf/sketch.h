@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Finds sources that come often among any number of forged ones that come once: what drops.c and xdp_ban.c share.
+ *
+ * A count-min sketch (Cormode and Muthukrishnan 2005) that raises only the cells that need it (conservative update,
+ * Estan and Varghese 2002). SEED is a -D flag. Losing a race costs a count.
+ */
+
+#define LINES 16384
+#define E2BIG 7
+
+/* IPv4 as ::ffff:0:0/96 */
+struct source {
+	u64 high;
+	u64 low;
+};
+
+/* What the sketch counts in now: a cell that carries another epoch is empty, so clearing all takes one write. */
+struct sketch_window {
+	u64 total;
+	u64 epoch;
+};
+
+/* All cells of a source lie in one cache line, since of forged sources each costs a miss. */
+struct sketch_line {
+	u32 cells[16];
+};
+
+static __always_inline void set_ipv4(struct source *source, u32 address)
+{
+	source->high = 0;
+	source->low = (u64)address << 32 | bpf_htonl(0xffff);
+}
+
+static __always_inline u64 mix(struct source *source)
+{
+	u64 hash = (source->high ^ SEED) * 0x9e3779b97f4a7c15ull;
+
+	hash = (hash ^ source->low ^ hash >> 29) * 0xbf58476d1ce4e5b9ull;
+	hash = (hash ^ hash >> 32) * 0x94d049bb133111ebull;
+	return hash ^ hash >> 31;
+}
+
+/* Counts a source, by its hash, in its line; returns an estimate of how often it came in this window. */
+static __always_inline u32 estimate(struct sketch_line *line, u64 hash, u32 epoch)
+{
+	u32 a, b, c, d, least;
+	u32 *in_a = &line->cells[hash >> 32 & 3], *in_b = &line->cells[4 + (hash >> 34 & 3)];
+	u32 *in_c = &line->cells[8 + (hash >> 36 & 3)], *in_d = &line->cells[12 + (hash >> 38 & 3)];
+
+	epoch <<= 16;
+	a = (*in_a & 0xffff0000) == epoch ? *in_a : epoch;
+	b = (*in_b & 0xffff0000) == epoch ? *in_b : epoch;
+	c = (*in_c & 0xffff0000) == epoch ? *in_c : epoch;
+	d = (*in_d & 0xffff0000) == epoch ? *in_d : epoch;
+	least = a < b ? a : b;
+	least = c < least ? c : least;
+	least = d < least ? d : least;
+	if ((least & 0xffff) == 0xffff)
+		return 0xffff;
+	least += 1;
+	if (a < least)
+		*in_a = least;
+	if (b < least)
+		*in_b = least;
+	if (c < least)
+		*in_c = least;
+	if (d < least)
+		*in_d = least;
+	return least & 0xffff;
+}
+
+/* Counts a source; returns whether it comes so often that it deserves to be counted exactly. */
+static __always_inline int is_frequent(struct sketch_window *window, struct sketch_line *line, u64 hash)
+{
+	window->total += 1;
+	/* what collides grows with all that was counted */
+	return estimate(line, hash, window->epoch) >= 16 + (window->total >> 13);
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Drops what banned sources send, before the stack sees it, and counts SYNs and UDP packets of sources that send many.
+ *
+ * Compiled through bcc. The maps hold what the sets `ban*` and `allow*` of nftables hold, which go on working behind.
+ * What cannot be read as the start of an IP packet passes: judging it is the stack's business. MAX_BANS and
+ * MAX_PREFIXES bound the maps, SEED is for the sketch; all come as -D flags.
+ */
+
+#include <linux/bpf.h>
+#include <linux/in.h>
+#include <linux/in6.h>
+
+#include "sketch.h"
+
+#define MAX_SENDERS 8192
+#define MAX_TAGS 2
+#define MAX_EXTENSIONS 6
+
+enum ban_set { BAN4, BAN6, BAN4_NETS, BAN6_NETS, SETS };
+enum event { LOST_SENDERS, EVENTS };
+
+/* In force until `until_ns` of CLOCK_MONOTONIC; what was stopped since it was written. */
+struct ban {
+	u64 until_ns;
+	u64 packets;
+	u64 bytes;
+};
+
+struct stop_count {
+	u64 packets;
+	u64 bytes;
+};
+
+struct address6 {
+	u64 high;
+	u64 low;
+};
+
+struct prefix4 {
+	u32 length;
+	u32 address;
+};
+
+struct prefix6 {
+	u32 length;
+	u8 address[16];
+};
+
+struct sender {
+	u64 syn;
+	u64 udp;
+};
+
+BPF_F_TABLE("hash", u32, struct ban, xdp_ban4, MAX_BANS, 1 /* BPF_F_NO_PREALLOC */);
+BPF_F_TABLE("hash", struct address6, struct ban, xdp_ban6, MAX_BANS, 1);
+BPF_F_TABLE("lpm_trie", struct prefix4, struct ban, xdp_ban4_nets, MAX_PREFIXES, 1);
+BPF_F_TABLE("lpm_trie", struct prefix6, struct ban, xdp_ban6_nets, MAX_PREFIXES, 1);
+BPF_F_TABLE("lpm_trie", struct prefix4, u8, xdp_allow4, MAX_PREFIXES, 1);
+BPF_F_TABLE("lpm_trie", struct prefix6, u8, xdp_allow6, MAX_PREFIXES, 1);
+BPF_PERCPU_ARRAY(xdp_stops, struct stop_count, SETS);
+BPF_PERCPU_ARRAY(xdp_events, u64, EVENTS);
+BPF_ARRAY(xdp_sketch, struct sketch_line, LINES);
+BPF_ARRAY(xdp_sketch_window, struct sketch_window, 1);
+BPF_TABLE("hash", struct source, struct sender, xdp_senders, MAX_SENDERS);
+
+/* A packet as far as it was read; `at` is behind the IP header, 0 where that is not known. */
+struct packet {
+	void *at;
+	void *end;
+	u32 protocol;
+	u32 bytes;
+};
+
+static __always_inline int is_in_force(struct ban *ban)
+{
+	return ban && ban->until_ns > bpf_ktime_get_coarse_ns();
+}
+
+static __always_inline int stop(struct ban *ban, u32 set, u32 bytes)
+{
+	struct stop_count *count = xdp_stops.lookup(&set);
+
+	__sync_fetch_and_add(&ban->packets, 1);
+	__sync_fetch_and_add(&ban->bytes, bytes);
+	if (count) {
+		count->packets += 1;
+		count->bytes += bytes;
+	}
+	return XDP_DROP;
+}
+
+static __always_inline void count_sender(struct source *source, struct packet *packet)
+{
+	u32 zero = 0;
+
+	if (packet->protocol == IPPROTO_TCP) {
+		u8 *flags = packet->at + 13;
+		/* SYN without ACK */
+		if (packet->at + 14 > packet->end || (*flags & 0x12) != 0x02)
+			return;
+	} else if (packet->protocol != IPPROTO_UDP) {
+		return;
+	}
+	struct sender *sender = xdp_senders.lookup(source);
+	if (!sender) {
+		u64 hash = mix(source);
+		u32 index = hash % LINES;
+		struct sketch_line *line = xdp_sketch.lookup(&index);
+		struct sketch_window *window = xdp_sketch_window.lookup(&zero);
+		if (!line || !window || !is_frequent(window, line, hash))
+			return;
+		struct sender fresh = {};
+		if (xdp_senders.insert(source, &fresh) == -E2BIG) {
+			u32 event = LOST_SENDERS;
+			u64 *count = xdp_events.lookup(&event);
+			if (count)
+				*count += 1;
+		}
+		sender = xdp_senders.lookup(source);
+		if (!sender)
+			return;
+	}
+	__sync_fetch_and_add(packet->protocol == IPPROTO_TCP ? &sender->syn : &sender->udp, 1);
+}
+
+static __always_inline int judge_ipv4(void *at, struct packet *packet)
+{
+	u8 *header = at;
+	struct source source;
+	u32 address, set = BAN4;
+
+	if (at + 20 > packet->end || *header >> 4 != 4)
+		return XDP_PASS;
+	address = *(u32 *)(at + 12);
+	struct prefix4 prefix = {.length = 32, .address = address};
+	struct ban *ban = xdp_ban4.lookup(&address);
+	if (!is_in_force(ban)) {
+		ban = xdp_ban4_nets.lookup(&prefix);
+		set = BAN4_NETS;
+	}
+	if (is_in_force(ban) && !xdp_allow4.lookup(&prefix))
+		return stop(ban, set, packet->bytes);
+	/* of a fragment that is not the first the ports are elsewhere */
+	if (*(u16 *)(at + 6) & bpf_htons(0x1fff))
+		return XDP_PASS;
+	packet->protocol = header[9];
+	packet->at = at + (*header & 15) * 4;
+	set_ipv4(&source, address);
+	count_sender(&source, packet);
+	return XDP_PASS;
+}
+
+/* Goes behind the extension headers (RFC 8200, section 4); leaves the protocol 0 where there is none to be read. */
+static __always_inline void skip_extensions(void *at, u32 next, struct packet *packet)
+{
+#pragma unroll
+	for (int count = 0; count < MAX_EXTENSIONS; count++) {
+		u8 *header = at;
+		if (next == IPPROTO_TCP || next == IPPROTO_UDP) {
+			packet->protocol = next;
+			packet->at = at;
+			return;
+		}
+		if (at + 8 > packet->end)
+			return;
+		if (next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS) {
+			at += (header[1] + 1) * 8;
+		} else if (next == IPPROTO_AH) {
+			at += (header[1] + 2) * 4;
+		} else if (next == IPPROTO_FRAGMENT) {
+			if (*(u16 *)(header + 2) & bpf_htons(0xfff8))
+				return;
+			at += 8;
+		} else {
+			return;
+		}
+		next = header[0];
+	}
+}
+
+static __always_inline int judge_ipv6(void *at, struct packet *packet)
+{
+	u8 *header = at;
+	u32 set = BAN6;
+
+	if (at + 40 > packet->end || *header >> 4 != 6)
+		return XDP_PASS;
+	struct prefix6 prefix = {.length = 128};
+	struct address6 address;
+	struct source source;
+	__builtin_memcpy(&address, at + 8, 16);
+	__builtin_memcpy(prefix.address, at + 8, 16);
+	struct ban *ban = xdp_ban6.lookup(&address);
+	if (!is_in_force(ban)) {
+		ban = xdp_ban6_nets.lookup(&prefix);
+		set = BAN6_NETS;
+	}
+	if (is_in_force(ban) && !xdp_allow6.lookup(&prefix))
+		return stop(ban, set, packet->bytes);
+	source.high = address.high;
+	source.low = address.low;
+	skip_extensions(at + 40, header[6], packet);
+	if (packet->at)
+		count_sender(&source, packet);
+	return XDP_PASS;
+}
+
+int xdp_ban(struct xdp_md *ctx)
+{
+	void *at = (void *)(long)ctx->data;
+	struct packet packet = {.end = (void *)(long)ctx->data_end};
+
+	packet.bytes = packet.end - at;
+	if (at + 14 > packet.end)
+		return XDP_PASS;
+	u16 type = *(u16 *)(at + 12);
+	at += 14;
+#pragma unroll
+	for (int tag = 0; tag < MAX_TAGS; tag++) {
+		/* IEEE 802.1Q, 802.1ad */
+		if (type != bpf_htons(0x8100) && type != bpf_htons(0x88a8))
+			break;
+		if (at + 4 > packet.end)
+			return XDP_PASS;
+		type = *(u16 *)(at + 2);
+		at += 4;
+	}
+	if (type == bpf_htons(0x0800))
+		return judge_ipv4(at, &packet);
+	if (type == bpf_htons(0x86dd))
+		return judge_ipv6(at, &packet);
+	return XDP_PASS;
+}
