@@ -49,6 +49,8 @@ class Ledger:
         """Make an empty ledger; `record` is told of every change but not of what is restored with `load`."""
         self.max_bans = max_bans
         self._record = record
+        self.mirror: Record | None = None
+        """Who holds the same bans in another place; told of every change, restored bans included."""
         self._bans: dict[bytes, Ban] = {}
         self._ends: dict[int, list[bytes]] = {}
         self._due: list[tuple[float, bytes]] = []
@@ -95,6 +97,8 @@ class Ledger:
         if key in self._bans:
             self._strike(key)
         self._bans[key] = ban
+        if self.mirror:
+            self.mirror.put_ban(ban)
         self._counts[_kind(ban.mode, ban.strength)] += 1
         if not ban.network.is_host:
             self._shapes[ban.network.bits, ban.network.prefix_length] += 1
@@ -116,8 +120,9 @@ class Ledger:
     def remove(self, network: Network, strength: Strength) -> Ban | None:
         """Strike a ban out; return it, None if there was none."""
         ban = self._strike(ban_key(network, strength))
-        if ban is not None and self._record:
-            self._record.remove_ban(network, strength)
+        for follower in (self._record, self.mirror):
+            if ban is not None and follower:
+                follower.remove_ban(network, strength)
         return ban
 
     def expire(self, now_s: float) -> list[Ban]:

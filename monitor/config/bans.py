@@ -1,12 +1,28 @@
 """The settings of section `bans`: what becomes of alerts."""
 
+import re
 from typing import Annotated
 
 from msgspec import Meta, field
 
-from monitor.config.kinds import among, duration, integer, number
+from monitor.config.kinds import Kind, among, duration, integer, number
 from monitor.config.shapes import Section
 from monitor.model.addresses import Network
+
+_INTERFACE = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
+"""Of what the kernel takes (dev_valid_name): what people use."""
+
+
+def _read_interface(value: str) -> str:
+    """Read the name of a network interface other than loopback, on which nothing is ever dropped."""
+    if not _INTERFACE.fullmatch(value) or value in (".", "..", "lo"):
+        raise ValueError(f"{value[:32]!r} is not an interface that faces attackers (expected for example eth0)")
+    return value
+
+
+INTERFACE: Kind[str] = Kind(
+    "name of an interface", _read_interface, str, {"type": "string", "pattern": f"^{_INTERFACE.pattern}$"}
+)
 
 
 class Increment(Section, frozen=True, kw_only=True):
@@ -117,6 +133,18 @@ class Protect(Section, frozen=True, kw_only=True):
     ] = True
 
 
+class Xdp(Section, frozen=True, kw_only=True):
+    """A second wall in front of the first."""
+
+    interfaces: Annotated[
+        tuple[Annotated[str, INTERFACE], ...],
+        Meta(
+            description="Interfaces that face the attackers, such as `eth0`: there an XDP program drops what the `ban` "
+            "sets hold before the kernel's stack sees it. The sets of nftables go on working behind it. Empty: none."
+        ),
+    ] = ()
+
+
 class Bans(Section, frozen=True, kw_only=True):
     """What becomes of alerts."""
 
@@ -137,6 +165,7 @@ class Bans(Section, frozen=True, kw_only=True):
             "and prefix bans too. Off: who forges somebody's address cannot have him shunned for weeks."
         ),
     ] = False
+    xdp: Annotated[Xdp, Meta(description="Dropping in front of the stack, by eBPF.")] = Xdp()
     max_bans: Annotated[
         int,
         integer(16, 1_048_576),

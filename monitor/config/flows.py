@@ -15,6 +15,7 @@ from monitor.model.bans import Mode
 _ENTRIES = integer(1024, 1_048_576)
 _PRIVATE = tuple(map(parse_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")))
 _FINDTIME = duration("1s", "1h")
+_OBSERVE = "`enforce` bans, `observe` only records what would have been banned: anybody can send such packets."
 
 
 class HalfOpen(Detector, frozen=True, kw_only=True):
@@ -100,7 +101,46 @@ class OpenConnections(Detector, frozen=True, kw_only=True):
         return reachable(self.maxretry, self.max_entries)
 
 
-class DropRate(Detector, frozen=True, kw_only=True):
+class PacketRate(Detector, frozen=True, kw_only=True):
+    """Too many packets of one source."""
+
+    max_entries: Annotated[
+        int, _ENTRIES, Meta(description="How many sources are remembered at most: the bound on memory.")
+    ] = 16_384
+    bantime_s: Annotated[float, duration("1s", "365d"), Meta(description="How long a ban lasts.")] = field(
+        default=600.0, name="bantime"
+    )
+
+
+class SynRate(PacketRate, frozen=True, kw_only=True):
+    """One source begins too many TCP connections."""
+
+    mode: Annotated[Mode, Meta(description=_OBSERVE)] = Mode.OBSERVE
+    findtime_s: Annotated[float, _FINDTIME, Meta(description="How far back packets are counted.")] = field(
+        default=10.0, name="findtime"
+    )
+    maxretry: Annotated[
+        int,
+        integer(10, 100_000_000),
+        Meta(description="How many first packets of connections (SYN) of one source within `findtime` are too many."),
+    ] = 5000
+
+
+class UdpRate(PacketRate, frozen=True, kw_only=True):
+    """One source sends too many UDP packets."""
+
+    mode: Annotated[Mode, Meta(description=_OBSERVE)] = Mode.OBSERVE
+    findtime_s: Annotated[float, _FINDTIME, Meta(description="How far back packets are counted.")] = field(
+        default=10.0, name="findtime"
+    )
+    maxretry: Annotated[
+        int,
+        integer(10, 100_000_000),
+        Meta(description="How many UDP packets of one source within `findtime` are too many."),
+    ] = 200_000
+
+
+class DropRate(PacketRate, frozen=True, kw_only=True):
     """The kernel drops too many packets of one source."""
 
     mode: Annotated[
@@ -113,9 +153,6 @@ class DropRate(Detector, frozen=True, kw_only=True):
     findtime_s: Annotated[float, _FINDTIME, Meta(description="How far back drops are counted.")] = field(
         default=60.0, name="findtime"
     )
-    bantime_s: Annotated[float, duration("1s", "365d"), Meta(description="How long a ban lasts.")] = field(
-        default=600.0, name="bantime"
-    )
     maxretry: Annotated[
         int,
         integer(10, 100_000_000),
@@ -124,9 +161,6 @@ class DropRate(Detector, frozen=True, kw_only=True):
             "malformed or over a limit, are too many. What drops for want of memory does not count."
         ),
     ] = 3000
-    max_entries: Annotated[
-        int, _ENTRIES, Meta(description="How many sources are remembered at most: the bound on memory.")
-    ] = 16_384
 
 
 class ProtectedService(Section, frozen=True, kw_only=True):

@@ -20,7 +20,9 @@ from monitor.config.flows import (
     HalfOpen,
     OpenConnections,
     ProtectedPort,
+    SynRate,
     UdpAmplification,
+    UdpRate,
 )
 from monitor.config.kinds import GROUP, OPTIONAL_PATH, SOCKET_PATH, duration, integer, path, size, text
 from monitor.config.logs import DEFAULT_FAILURES, DETECTOR_NAMES, Failures, Journal, LogFiles
@@ -192,6 +194,12 @@ class Detectors(Section, frozen=True, kw_only=True):
         ),
     ] = UdpAmplification()
     drop_rate: Annotated[DropRate, Meta(description="The kernel drops too many packets of one source.")] = DropRate()
+    syn_rate: Annotated[
+        SynRate, Meta(description="One source begins too many connections, as XDP sees them (`bans.xdp.interfaces`).")
+    ] = SynRate()
+    udp_rate: Annotated[
+        UdpRate, Meta(description="One source sends too many UDP packets, as XDP sees them (`bans.xdp.interfaces`).")
+    ] = UdpRate()
     failures: Annotated[
         dict[str, Failures],
         DETECTOR_NAMES,

@@ -1,4 +1,4 @@
-"""From settings to the detectors of flows and of drops, and from the allowlist to who is where."""
+"""From settings to the detectors of flows and of packet rates, and from the allowlist to who is where."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -10,13 +10,13 @@ from monitor.config.flows import Egress, HalfOpen, ProtectedPort, UdpAmplificati
 from monitor.config.schema import Settings
 from monitor.detectors import egress, protected_port
 from monitor.detectors.connection_rate import ConnectionRate
-from monitor.detectors.drop_rate import DropRate
 from monitor.detectors.flow_limits import FlowDetector, FlowLimits
 from monitor.detectors.half_open import HalfOpen as HalfOpenDetector
 from monitor.detectors.open_connections import OpenConnections
+from monitor.detectors.packet_rate import DropRate, PacketRate, SynRate, UdpRate
 from monitor.detectors.udp_amplification import UdpAmplification as UdpAmplificationDetector
 from monitor.model.bans import AllowEntry, Mode
-from monitor.model.names import DROP_DETECTORS, FLOW_DETECTORS
+from monitor.model.names import DROP_DETECTORS, FLOW_DETECTORS, SENDER_DETECTORS
 from monitor.model.networks import Networks, Surrounding
 from monitor.sources.kubernetes import POD_NETWORK
 from monitor.sources.node import OWN_ADDRESS
@@ -40,33 +40,33 @@ def _egress(section: Egress, limits: FlowLimits) -> FlowDetector:
     return egress.Egress(limits, section.approved, section.sources)
 
 
-def _drop_rate(_: Any, limits: FlowLimits) -> DropRate:
-    return DropRate(limits)
-
-
 def _udp_amplification(section: UdpAmplification, limits: FlowLimits) -> FlowDetector:
     return UdpAmplificationDetector(limits, section.ports, section.ratio)
 
 
-_MAKERS: Mapping[str, Callable[[Any, FlowLimits], FlowDetector | DropRate]] = {
+_MAKERS: Mapping[str, Callable[[Any, FlowLimits], FlowDetector | PacketRate[Any]]] = {
     "half_open": _half_open,
     "connection_rate": lambda _, limits: ConnectionRate(limits),
     "open_connections": lambda _, limits: OpenConnections(limits),
     "protected_port": _protected_port,
     "egress": _egress,
     "udp_amplification": _udp_amplification,
-    "drop_rate": _drop_rate,
+    "drop_rate": lambda _, limits: DropRate(limits),
+    "syn_rate": lambda _, limits: SynRate(limits),
+    "udp_rate": lambda _, limits: UdpRate(limits),
 }
 
 
 def is_watched(settings: Settings, name: str) -> bool:
-    """Whether a detector of flows has anything to do: where nothing is approved, everything is."""
+    """Whether a detector has anything to do: where nothing is approved, everything is; only XDP sees all that comes."""
+    if name in SENDER_DETECTORS:
+        return bool(settings.bans.xdp.interfaces)
     return name != egress.Egress.name or bool(settings.detectors.egress.approved)
 
 
-def build_flow_detectors(settings: Settings, kept: Mapping[str, Any]) -> Iterator[FlowDetector | DropRate]:
-    """Make the detectors of flows and of drops; one of `kept` goes on where only the answer to its alerts changed."""
-    for name in (*FLOW_DETECTORS, *DROP_DETECTORS):
+def build_flow_detectors(settings: Settings, kept: Mapping[str, Any]) -> Iterator[FlowDetector | PacketRate[Any]]:
+    """Make the detectors of flows and packets; one of `kept` goes on where only the answer to its alerts changed."""
+    for name in (*FLOW_DETECTORS, *DROP_DETECTORS, *SENDER_DETECTORS):
         if not is_watched(settings, name):
             continue
         section = getattr(settings.detectors, name)

@@ -13,21 +13,25 @@ from monitor.daemon.journal_intake import JournalIntake
 from monitor.daemon.kernel_log_intake import KernelLogIntake
 from monitor.daemon.log_filters import LogFilters
 from monitor.daemon.log_scan import LogScan
+from monitor.daemon.pipeline import Pipeline
+from monitor.daemon.program_intake import ProgramIntake
 from monitor.daemon.saver import Saver
+from monitor.daemon.xdp_intake import XdpIntake
 from monitor.metrics.exporter import Sample
 
 
 class Intakes:
     """The list of sources. What cannot be read is shown and tried again; only the kernel log can stop a start."""
 
-    def __init__(self, settings: Settings, filters: LogFilters, saver: Saver, process: Process) -> None:
+    def __init__(self, settings: Settings, pipeline: Pipeline, saver: Saver, process: Process) -> None:
         """Nothing is opened yet; filters are compiled."""
-        self._scan = LogScan(filters, settings.detectors.confirm_timeout_s)
+        self._scan = LogScan(pipeline.log_filters, settings.detectors.confirm_timeout_s)
         self._files = FilesIntake(settings, self._scan, saver, process)
-        self._sources: tuple[Intake[Any] | DropsIntake, ...] = (
+        self._sources: tuple[Intake[Any] | ProgramIntake[Any, Any], ...] = (
             KernelLogIntake(settings, saver, process),
             ConntrackIntake(settings, saver, process),
             DropsIntake(settings, process),
+            XdpIntake(settings, pipeline, process),
             JournalIntake(settings, self._scan, saver, process),
             self._files,
         )

@@ -25,7 +25,7 @@ from monitor.enforcers.nftables import Failure
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, FloodAlert, Strength
 from monitor.model.bans import AllowEntry, Ban, Mode, Offence
-from monitor.model.events import DropsObserved, Event
+from monitor.model.events import DropsObserved, Event, SenderObserved
 from monitor.model.flows import FlowBatch, FlowIncomplete
 
 _log = logging.getLogger(__name__)
@@ -128,9 +128,9 @@ class Pipeline:
 
     def _foreign(self, events: Sequence[Event]) -> Sequence[Event]:
         """Leave out what those do who are never banned: connection tracking tells of the node's own as well."""
-        if not events or type(events[0]) not in (FlowIncomplete, DropsObserved):
+        if not events or type(events[0]) not in (FlowIncomplete, DropsObserved, SenderObserved):
             return events
-        attempts = cast("Sequence[FlowIncomplete | DropsObserved]", events)
+        attempts = cast("Sequence[FlowIncomplete | DropsObserved | SenderObserved]", events)
         return [event for event in attempts if self.guard.protects(host(event.source)) is None]
 
     def carry_out(self, decisions: Sequence[Decision], now_s: float) -> list[Failure]:

@@ -65,7 +65,7 @@ class Service:
             self._cutting.cut,
         )
         self._drift = DriftMender(self.pipeline.table)
-        self._intakes = Intakes(settings, self.pipeline.log_filters, self._saver, self._process)
+        self._intakes = Intakes(settings, self.pipeline, self._saver, self._process)
         self._health = Health(
             path, settings, self.pipeline, self._intakes, self._saver, self._surroundings, self._cutting
         )

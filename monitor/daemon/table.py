@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import TypeVar
 
+import msgspec
+
 from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
 from monitor.bans.merge import Held
@@ -13,6 +15,7 @@ from monitor.enforcers.nftables import Failure, NftablesEnforcer, TableMissing
 from monitor.enforcers.ruleset import Counter as Stopped
 from monitor.enforcers.ruleset import Element
 from monitor.model.addresses import Network
+from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode
 from monitor.model.errors import NodewardenError, TemporaryError
 
@@ -37,6 +40,8 @@ class Table:
         self.is_wanted = False
         """Whether the table should be there: something was enforced since it was last removed on purpose."""
         self.setups = 0
+        self.front: Callable[[Network], tuple[int, int]] | None = None
+        """What is dropped in front of the table, where anything is: packets and bytes of a proven ban."""
         self._leaks_before: dict[str, int] = {}
         self._leaks_start: dict[str, int] = {}
         self._leaks_at_s = float("-inf")
@@ -88,8 +93,14 @@ class Table:
             self._repairing(lambda: self._enforcer.set_allowlist(guard.networks()), now_s)
 
     def lookup(self, ban: Ban) -> Element | None:
-        """Return what the kernel holds for a ban, None if nothing."""
-        return self._reading(lambda: self._enforcer.lookup(ban.network, ban.strength), None)
+        """Return what the kernel holds for a ban, and what it stopped; None if nothing."""
+        element = self._reading(lambda: self._enforcer.lookup(ban.network, ban.strength), None)
+        if element and self.front and ban.strength is Strength.PROVEN:
+            packets, count_bytes = self.front(ban.network)
+            return msgspec.structs.replace(
+                element, packets=element.packets + packets, bytes=element.bytes + count_bytes
+            )
+        return element
 
     def counters(self) -> Mapping[str, Stopped]:
         """Return what each set stopped; empty without a table."""

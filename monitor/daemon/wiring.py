@@ -16,7 +16,7 @@ from monitor.detectors.failures import FailuresDetector, FailureThresholds
 from monitor.detectors.host_sweep import host_sweep
 from monitor.detectors.port_scan import port_scan
 from monitor.model.bans import AllowEntry
-from monitor.model.names import DROP_DETECTORS, FLOW_DETECTORS, PACKET_DETECTORS
+from monitor.model.names import DROP_DETECTORS, FLOW_DETECTORS, PACKET_DETECTORS, SENDER_DETECTORS
 
 _DETECTORS = dict(zip(PACKET_DETECTORS, (port_scan, host_sweep), strict=True))
 """The detectors of packets: the name of each, which is its section in the configuration, and what makes it."""
@@ -61,7 +61,8 @@ def _thresholds(settings: Settings, section: PortScan | HostSweep) -> Thresholds
 def build_rules(settings: Settings, failures: Mapping[str, Failures] = _NO_FAILURES) -> Rules:
     """Say how alerts are answered, those of packets and those of `failures` in logs."""
     bans = settings.bans
-    names = [*PACKET_DETECTORS, *(name for name in FLOW_DETECTORS if is_watched(settings, name)), *DROP_DETECTORS]
+    others = (*FLOW_DETECTORS, *DROP_DETECTORS, *SENDER_DETECTORS)
+    names = [*PACKET_DETECTORS, *(name for name in others if is_watched(settings, name))]
     sections = {name: getattr(settings.detectors, name) for name in names} | dict(failures)
     increment = bans.increment
     rungs = {name: getattr(bans.prefixes, name) for name in ("ipv4_24", "ipv6_64", "ipv6_56", "ipv6_48")}

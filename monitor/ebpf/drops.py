@@ -3,13 +3,13 @@
 import os
 import struct
 import subprocess
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from monitor.ebpf.frequent import FrequentSources
 from monitor.ebpf.loader import Loaded, load
 from monitor.ebpf.maps import Map, PerCpuArray, attach_raw_tracepoint, run_statistics
 from monitor.ebpf.messages import RAW_TRACEPOINT, TRACING_RUNG, Request
@@ -29,13 +29,9 @@ _MAPS = (
 _FAMILIES = ("ipv4", "ipv6", "other", "no_header")
 _DIRECTIONS = ("in", "out", "forwarded")
 _NETNS = Path("/proc/thread-self/ns/net")
-_NUMBER, _WINDOW = struct.Struct("=I"), struct.Struct("=QQ")
+_NUMBER = struct.Struct("=I")
 _CLASSES: Final = 8
-_OFFENDER = struct.Struct(f"={_CLASSES}Q16s")
 _LOST_OFFENDERS, _NO_DEVICE = 0, 1
-_WINDOW_PACKETS, _WINDOW_S = 32_768, 10.0
-_IDLE_LOOKS = 30
-"""So many looks without a packet, and a source is no longer counted exactly."""
 
 
 class DropKind(msgspec.Struct, frozen=True, order=True):
@@ -66,6 +62,8 @@ class DropStats(msgspec.Struct):
     """Drops of which nobody knows the namespace."""
     offenders: int = 0
     """Sources that are counted exactly now."""
+    sketch_load: float = 0.0
+    """How full the sketch was: above 1, sources must come more often to be counted exactly."""
     run_ns: int = 0
     runs: int = 0
     """Of the program, while the kernel kept count."""
@@ -89,9 +87,8 @@ class DropCounters:
             self.stats = DropStats()
             self._maps = {name: Map(*self._loaded.maps[name]) for name in _MAPS}
             self._drops, self._events = (PerCpuArray(*self._loaded.maps[name]) for name in ("drops", "drop_events"))
-            self._before: dict[bytes, tuple[int, ...]] = {}
-            self._idle: Counter[bytes] = Counter()
-            self._epoch, self._window_from_s = 1, 0.0
+            maps = self._maps["drop_offenders"], self._maps["drop_sketch_window"]
+            self._frequent = FrequentSources(*maps, counters=_CLASSES)
             self._describe_reasons()
             self.rung, self.fallen = self._loaded.rung, self._loaded.fallen
             name = None if self.rung == TRACING_RUNG else _PROGRAM
@@ -137,25 +134,12 @@ class DropCounters:
 
     def look(self, now_s: float) -> Iterator[Dropped]:
         """Yield what each source that drops often lost since the last look; `now_s` is any clock in seconds."""
-        offenders, before = self._maps["drop_offenders"], self._before
-        current: dict[bytes, tuple[int, ...]] = {}
-        for key, value in offenders.items():
-            *packets, outer = _OFFENDER.unpack(value)
-            counts = current[key] = tuple(packets)
-            known = before.get(key, (0,) * _CLASSES)
-            if counts != known:
-                self._idle.pop(key, None)
-                news = tuple(now - then for now, then in zip(counts, known, strict=True))[: len(ReasonClass)]
-                yield Dropped(fold_mapped(key), news, fold_mapped(outer) if any(outer) else None)
-            else:
-                self._idle[key] += 1
-        self._before = current
-        self._forget_idle(offenders)
-        self._turn_window(now_s)
+        for key, counts, outer in self._frequent.look(now_s):
+            yield Dropped(fold_mapped(key), counts[: len(ReasonClass)], fold_mapped(outer) if any(outer) else None)
         events = self._events.read()
         self.stats.lost_offenders = events.get(_LOST_OFFENDERS, (0,))[0]
         self.stats.no_device = events.get(_NO_DEVICE, (0,))[0]
-        self.stats.offenders = len(current)
+        self.stats.offenders, self.stats.sketch_load = len(self._frequent), self._frequent.load
         self.stats.run_ns, self.stats.runs = self.run_statistics()
 
     def _describe_reasons(self) -> None:
@@ -165,21 +149,3 @@ class DropCounters:
             self._maps["reason_classes"][_NUMBER.pack(slot)] = _NUMBER.pack(order.index(class_of(name)))
         for number, slot in self.reasons.subsystems.items():
             self._maps["reason_slots"][_NUMBER.pack(number)] = _NUMBER.pack(slot)
-        self._maps["drop_sketch_window"][_NUMBER.pack(0)] = _WINDOW.pack(0, self._epoch)
-
-    def _forget_idle(self, offenders: Map) -> None:
-        """Make room: sooner, the fuller it is."""
-        patience = max(1, _IDLE_LOOKS * (self.MAX_OFFENDERS - len(self._before)) // self.MAX_OFFENDERS)
-        for key in [key for key, looks in self._idle.items() if looks >= patience]:
-            del offenders[key]
-            del self._idle[key]
-            self._before.pop(key, None)
-
-    def _turn_window(self, now_s: float) -> None:
-        """Have the sketch begin anew before chance alone makes sources look busy."""
-        value = self._maps["drop_sketch_window"].get(_NUMBER.pack(0))
-        total = _WINDOW.unpack(value)[0] if value else 0
-        if total >= _WINDOW_PACKETS or now_s >= self._window_from_s + _WINDOW_S:
-            self._window_from_s = now_s
-            self._epoch = self._epoch % 0xFFFF + 1
-            self._maps["drop_sketch_window"][_NUMBER.pack(0)] = _WINDOW.pack(0, self._epoch)

@@ -1,17 +1,17 @@
 """Access to eBPF maps, attaching and run statistics through libbcc_bpf: bcc's own library without its compiler."""
 
 import ctypes
+import errno
 import functools
 import itertools
 import os
-import platform
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from monitor.ebpf.call import bpf
 from monitor.ebpf.messages import MapShape
-from monitor.ebpf.tracing import BPF_SYSCALL
 from monitor.model.errors import PermanentError, TemporaryError
 
 _T = TypeVar("_T")
@@ -80,8 +80,9 @@ class Map:
         return self._value.raw
 
     def __delitem__(self, key: bytes) -> None:
-        """Remove one value; one that is not there is fine."""
-        library().bpf_delete_elem(self._descriptor, key)
+        """Remove one value; one that is not there is fine, TemporaryError for all else."""
+        if library().bpf_delete_elem(self._descriptor, key) < 0 and ctypes.get_errno() != errno.ENOENT:
+            _check(-1, f"map {self.shape.name}")
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield all keys and values of a hash, in batches; what changes meanwhile may be missed or come twice."""
@@ -96,7 +97,7 @@ class Map:
                 self._descriptor, None if first else token, token, keys, values, ctypes.byref(count)
             )
             first = False
-            for number in range(count.value if result == 0 or ctypes.get_errno() == 2 else 0):  # ENOENT: the end
+            for number in range(count.value if result == 0 or ctypes.get_errno() == errno.ENOENT else 0):
                 key_at, value_at = number * shape.key_bytes, number * shape.value_bytes
                 yield keys.raw[key_at : key_at + shape.key_bytes], values.raw[value_at : value_at + shape.value_bytes]
             if result < 0:
@@ -120,7 +121,7 @@ class PerCpuArray:
         values = (ctypes.c_uint64 * (self._stride * size))()
         token, count = ctypes.create_string_buffer(8), ctypes.c_uint32(size)
         result = library().bpf_lookup_batch(self._descriptor, None, token, keys, values, ctypes.byref(count))
-        if result < 0 and ctypes.get_errno() != 2:
+        if result < 0 and ctypes.get_errno() != errno.ENOENT:
             _check(result, f"map {self.shape.name}")
         raw, width, stride = bytes(values), self._width, self._stride
         empty, found = bytes(stride * 8), {}
@@ -148,14 +149,10 @@ def count_runs() -> int:
 
     TemporaryError where that is not allowed (it takes CAP_SYS_ADMIN). bpf(2): BPF_ENABLE_STATS, since 5.8.
     """
-    number = BPF_SYSCALL.get(platform.machine())
-    if number is None:
-        raise TemporaryError(f"run statistics: not known how on {platform.machine()}")
-    attributes = ctypes.create_string_buffer(128)
-    libc = ctypes.CDLL(None, use_errno=True)
-    descriptor: int = libc.syscall(number, _ENABLE_STATS, attributes, len(attributes))
-    _check(descriptor, "run statistics")
-    return descriptor
+    try:
+        return bpf(_ENABLE_STATS, b"")[0]
+    except OSError as error:
+        raise TemporaryError(f"run statistics: {error.strerror}") from None
 
 
 def run_statistics(program: int) -> tuple[int, int]:

@@ -190,9 +190,26 @@ METRICS = (
     Metric("nodewarden_ebpf_map_entries", _GAUGE, "Entries of a map that sources fill.", ("map",)),
     Metric("nodewarden_ebpf_map_entries_limit", _GAUGE, "Entries it can hold.", ("map",)),
     Metric(
-        "nodewarden_ebpf_lost_offenders_total",
+        "nodewarden_ebpf_sketch_load_ratio",
+        _GAUGE,
+        "How full the sketch was that finds frequent sources: above 1, they must come more often to be noticed.",
+        ("program",),
+    ),
+    Metric(
+        "nodewarden_ebpf_lost_sources_total",
         _COUNTER,
-        "Dropped packets of sources that could not be counted, because too many others were.",
+        "Packets of sources that could not be counted, because too many others were.",
+        ("program",),
+    ),
+    Metric("nodewarden_xdp_attached", _GAUGE, "1 for how an interface drops in front.", ("interface", "mode")),
+    Metric(
+        "nodewarden_xdp_dropped_packets_total", _COUNTER, "Packets stopped in front of the stack, by set.", ("set",)
+    ),
+    Metric("nodewarden_xdp_dropped_bytes_total", _COUNTER, "Bytes stopped in front of the stack, by set.", ("set",)),
+    Metric(
+        "nodewarden_xdp_missing_bans_total",
+        _COUNTER,
+        "Bans that did not fit in front of the stack: nftables alone stops those.",
     ),
     Metric("nodewarden_source_lag_seconds", _GAUGE, "Age of the last event when it was read.", ("source",)),
     Metric("nodewarden_filter_up", _GAUGE, "0 while a detector's filter cannot be used: it finds nothing.", _DETECTOR),

@@ -85,5 +85,17 @@ class DropsObserved(msgspec.Struct, frozen=True, gc=False):
     """Where the packets came in a tunnel: who sent the last of those around them."""
 
 
-Event: TypeAlias = PacketLogged | AuthFailure | FlowIncomplete | FlowBatch | DropsObserved
+class SenderObserved(msgspec.Struct, frozen=True, gc=False):
+    """What one source sent since it was looked at last, as it arrived at an interface: before any firewall.
+
+    `time_s` is the wall time of the look; `syn_packets` are first packets of TCP connections.
+    """
+
+    time_s: float
+    source: Address
+    syn_packets: int
+    udp_packets: int
+
+
+Event: TypeAlias = PacketLogged | AuthFailure | FlowIncomplete | FlowBatch | DropsObserved | SenderObserved
 """Every kind of event there is; of flows only what detectors take."""

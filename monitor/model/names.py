@@ -10,5 +10,6 @@ FLOW_DETECTORS = (
     "udp_amplification",
 )
 DROP_DETECTORS = ("drop_rate",)
-RESERVED = (*PACKET_DETECTORS, *FLOW_DETECTORS, *DROP_DETECTORS, "recidive", "prefix", "manual")
+SENDER_DETECTORS = ("syn_rate", "udp_rate")
+RESERVED = (*PACKET_DETECTORS, *FLOW_DETECTORS, *DROP_DETECTORS, *SENDER_DETECTORS, "recidive", "prefix", "manual")
 """What no detector of failures may be called; the last three stand for bans that no detector's alert began."""

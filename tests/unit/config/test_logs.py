@@ -11,7 +11,7 @@ from monitor.config.logs import DEFAULT_FAILURES, DETECTOR_NAMES, Backend, Failu
 from monitor.config.reference import json_schema
 from monitor.config.types import parse_timezone
 from monitor.model.bans import MANUAL, Mode
-from monitor.model.names import DROP_DETECTORS, FLOW_DETECTORS, PACKET_DETECTORS, RESERVED
+from monitor.model.names import DROP_DETECTORS, FLOW_DETECTORS, PACKET_DETECTORS, RESERVED, SENDER_DETECTORS
 from tests.unit.config.support import faults_of, write
 
 
@@ -54,7 +54,7 @@ sources: {journal: {enabled: no, max_line_bytes: 1KiB}}
 
 def test_the_names_of_others_are_taken() -> None:
     """No failures detector can be mistaken for another detector, or for one of policy's own words."""
-    others = {*PACKET_DETECTORS, *FLOW_DETECTORS, *DROP_DETECTORS, RECIDIVE, PREFIX, MANUAL}
+    others = {*PACKET_DETECTORS, *FLOW_DETECTORS, *DROP_DETECTORS, *SENDER_DETECTORS, RECIDIVE, PREFIX, MANUAL}
     assert set(DETECTOR_NAMES.reserved) == others
 
 

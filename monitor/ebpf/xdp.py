@@ -1,0 +1,189 @@
+"""The wall in front of the stack: what `bpf/xdp_ban.c` drops, kept equal to the sets of nftables."""
+
+import os
+import secrets
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import msgspec
+
+from monitor.ebpf.frequent import FrequentSources
+from monitor.ebpf.links import attach_xdp
+from monitor.ebpf.loader import Loaded, load
+from monitor.ebpf.maps import Map, PerCpuArray, run_statistics
+from monitor.ebpf.messages import XDP, Request
+from monitor.model.addresses import Address, Network, fold_mapped
+from monitor.model.errors import TemporaryError
+
+PROGRAM = "xdp_ban"
+SETS = ("ban4", "ban6", "ban4_nets", "ban6_nets")
+"""The sets of nftables whose elements are held here too, in the order of the counters of `xdp_ban.c`."""
+MAX_SENDERS = 8192
+_BANS = tuple(f"xdp_{name}" for name in SETS)
+_ALLOWED = ("xdp_allow4", "xdp_allow6")
+_MAPS = (*_BANS, *_ALLOWED, "xdp_stops", "xdp_events", "xdp_senders", "xdp_sketch_window")
+_BAN, _LENGTH = struct.Struct("=QQQ"), struct.Struct("=I")
+_FOREVER_NS = 1 << 62
+_YES = b"\1"
+
+
+class Sender(msgspec.Struct, frozen=True):
+    """What a source sent since the last look: first packets of TCP connections, and UDP packets."""
+
+    source: Address
+    syn_packets: int
+    udp_packets: int
+
+
+class Wall:
+    """The program, loaded; dropping on the interfaces it is attached to, in the namespace of the thread that attaches.
+
+    Everything ends with the process: the sets of nftables go on without it.
+    """
+
+    def __init__(
+        self, *, max_bans: int, max_prefixes: int, started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None
+    ) -> None:
+        """Compile and load, in about a second; `max_prefixes` bounds allowed networks too. Errors: see `load`."""
+        macros = {"MAX_BANS": max_bans, "MAX_PREFIXES": max_prefixes, "SEED": secrets.randbits(63)}
+        self._loaded: Loaded = load(Request("xdp_ban.c", {PROGRAM: XDP}, _MAPS, macros), started=started)
+        try:
+            self._maps = {name: Map(*self._loaded.maps[name]) for name in _MAPS}
+            self._stops, self._events = (PerCpuArray(*self._loaded.maps[name]) for name in ("xdp_stops", "xdp_events"))
+            self._senders = FrequentSources(self._maps["xdp_senders"], self._maps["xdp_sketch_window"], counters=2)
+            self._links: dict[str, tuple[int, int, str]] = {}
+            self._allowed: frozenset[Network] = frozenset()
+            self.program = self._loaded.functions[PROGRAM]
+        except BaseException:
+            self._loaded.close()
+            raise
+
+    def close(self) -> None:
+        """Detach everywhere and unload."""
+        for interface in list(self._links):
+            self.detach(interface)
+        self._loaded.close()
+
+    def attach(self, interface: str) -> None:
+        """See to it that the interface of this name has the program, a new one of the same name too.
+
+        TemporaryError while there is none, or somebody else's program is on it; PermanentError if it cannot be.
+        """
+        try:
+            index = socket.if_nametoindex(interface)
+        except OSError:
+            self.detach(interface)
+            raise TemporaryError(f"there is no interface {interface}") from None
+        if interface in self._links:
+            if self._links[interface][1] == index:
+                return
+            self.detach(interface)
+        descriptor, mode = attach_xdp(self.program, interface, index)
+        self._links[interface] = descriptor, index, mode
+
+    def detach(self, interface: str) -> None:
+        """Take the program off an interface; one without is fine."""
+        if interface in self._links:
+            os.close(self._links.pop(interface)[0])
+
+    @property
+    def modes(self) -> dict[str, str]:
+        """How it is attached, by interface: `native` or `generic`."""
+        return {interface: mode for interface, (_, _, mode) in self._links.items()}
+
+    def put(self, bans: Iterable[tuple[Network, float]], now_s: float) -> None:
+        """Drop what these send until so many seconds of the epoch; TemporaryError if not all of them fit in."""
+        clock_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - int(now_s * 1e9)
+        parts: dict[str, list[tuple[bytes, bytes]]] = {}
+        for network, until_s in bans:
+            name, key = _place(network)
+            until_ns = min(_FOREVER_NS, max(0, int(until_s * 1e9) + clock_ns))
+            counts = self.stopped(network)  # a longer ban goes on counting
+            parts.setdefault(name, []).append((key, _BAN.pack(until_ns, *counts)))
+        for name, pairs in parts.items():
+            self._maps[name].update(pairs)
+
+    def remove(self, network: Network) -> None:
+        """Let through what it sends; one that is not banned is fine. TemporaryError if it cannot be taken out."""
+        name, key = _place(network)
+        del self._maps[name][key]
+
+    def allow(self, networks: Sequence[Network]) -> None:
+        """Replace what always passes; those that are new first."""
+        wanted = frozenset(networks)
+        for network in wanted - self._allowed:
+            self._maps[_allow_map(network)][_prefix_key(network)] = _YES
+        for network in self._allowed - wanted:
+            del self._maps[_allow_map(network)][_prefix_key(network)]
+        self._allowed = wanted
+
+    def held(self) -> dict[Network, float]:
+        """Return all that is held, with the seconds that remain: takes time in proportion to them."""
+        now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        return {
+            _network(name, key): (_BAN.unpack(value)[0] - now_ns) / 1e9
+            for name in _BANS
+            for key, value in self._maps[name].items()
+        }
+
+    def stopped(self, network: Network) -> tuple[int, int]:
+        """Return packets and bytes that were stopped by the ban of exactly this network."""
+        name, key = _place(network)
+        value = self._maps[name].get(key)
+        if value is None:
+            return 0, 0
+        _, packets, count_bytes = _BAN.unpack(value)
+        return packets, count_bytes
+
+    def totals(self) -> dict[str, tuple[int, int]]:
+        """Return packets and bytes that each set stopped, since the start."""
+        counts = self._stops.read()
+        return {name: (counts[number][0], counts[number][1]) for number, name in enumerate(SETS) if number in counts}
+
+    def look(self, now_s: float) -> Iterator[Sender]:
+        """Yield what each source that sends often sent since the last look; `now_s` is any clock in seconds."""
+        for key, (syn_packets, udp_packets), _ in self._senders.look(now_s):
+            yield Sender(fold_mapped(key), syn_packets, udp_packets)
+
+    @property
+    def senders(self) -> int:
+        """How many sources are counted exactly."""
+        return len(self._senders)
+
+    @property
+    def sketch_load(self) -> float:
+        """How full the sketch was at the last look."""
+        return self._senders.load
+
+    def lost_senders(self) -> int:
+        """Return how many packets were not counted exactly because too many sources were."""
+        return self._events.read().get(0, (0,))[0]
+
+    def run_statistics(self) -> tuple[int, int]:
+        """Return the nanoseconds the program ran and how often, while the kernel kept count."""
+        return run_statistics(self.program)
+
+
+def _place(network: Network) -> tuple[str, bytes]:
+    """Return the map that holds this network, and its key there."""
+    family = "4" if len(network.address) == 4 else "6"
+    if network.is_host:
+        return f"xdp_ban{family}", network.address
+    return f"xdp_ban{family}_nets", _prefix_key(network)
+
+
+def _prefix_key(network: Network) -> bytes:
+    return _LENGTH.pack(network.prefix_length) + network.address
+
+
+def _network(name: str, key: bytes) -> Network:
+    if name.endswith("_nets"):
+        return Network(key[_LENGTH.size :], _LENGTH.unpack_from(key)[0])
+    return Network(key, len(key) * 8)
+
+
+def _allow_map(network: Network) -> str:
+    return f"xdp_allow{'4' if len(network.address) == 4 else '6'}"

@@ -1,0 +1,112 @@
+"""The daemon with a wall in front of the stack: bans are the same with it and without it."""
+
+import signal
+
+import pytest
+
+from tests.support.bpf import programs
+from tests.support.daemon import wait_for
+from tests.support.open_site import OpenSite, site
+
+__all__ = ["site"]
+
+pytestmark = pytest.mark.kernel
+
+_QUIET = "sources: {kernel_log: {enabled: false}}\n"
+_XDP = "bans: {xdp: {interfaces: [eth0]}}\n"
+
+
+def xdp(site: OpenSite) -> dict[str, object]:
+    """Return what the status says of the source."""
+    return next(one for one in site.daemon.ask("status")["sources"] if one["name"] == "xdp")
+
+
+def is_up(site: OpenSite) -> None:
+    """Wait until the wall is in place with all bans."""
+    told = "dropping in front of the stack on eth0 (native)"
+    wait_for(lambda: told in site.daemon.log, told, lambda: f"{xdp(site)}\n{site.daemon.log}", 20)
+
+
+def reaches(site: OpenSite, address: str) -> bool:
+    """Whether the attacker is answered."""
+    return site.attacker.run("ping", "-c1", "-W1", address, check=False).returncode == 0
+
+
+def stopped(site: OpenSite, name: str, where: str) -> float:
+    """Return how many packets a set stopped: `xdp`, or `set` of nftables."""
+    return site.daemon.metrics().get(f'nodewarden_{where}_dropped_packets_total{{set="{name}"}}', 0.0)
+
+
+def test_bans_hold_in_front_and_behind(site: OpenSite) -> None:
+    """What was banned before and after it came up is stopped in front, counted by set and by ban, until it is unbanned.
+
+    Killed, nothing of it stays attached, and the sets of nftables take over without a gap.
+    """
+    site.start(_XDP)
+    assert site.daemon.run("ban", site.attacker.address4).returncode == 0
+    is_up(site)
+    assert not reaches(site, site.node.address4)
+    assert stopped(site, "ban4", "xdp") == 1
+    assert stopped(site, "ban4", "set") == 0
+    (ban,) = site.daemon.ask("why", site.attacker.address4)["bans"]
+    assert ban["kernel"]["packets"] == 1
+    assert site.daemon.run("unban", site.attacker.address4).returncode == 0
+    assert reaches(site, site.node.address4)
+
+    assert site.daemon.run("ban", site.attacker.address4).returncode == 0
+    (ours,) = programs("xdp_ban")
+    assert site.daemon.process is not None
+    site.daemon.process.send_signal(signal.SIGKILL)
+    site.daemon.process.wait(5)
+    wait_for(lambda: ours not in programs("xdp_ban"), "the program to go")
+    assert not reaches(site, site.node.address4)
+
+
+def test_the_allowlist_and_spoofable_bans(site: OpenSite) -> None:
+    """Who is allowed afterwards passes at once; a shun is for connection tracking, never for the wall."""
+    site.start(_XDP)
+    is_up(site)
+    assert site.daemon.run("ban", "10.88.0.0/30").returncode != 0, "the node itself is inside"
+    assert site.daemon.run("ban", site.attacker.address4).returncode == 0
+    assert not reaches(site, site.node.address4)
+    assert site.daemon.run("allow", "add", site.attacker.address4).returncode == 0
+    assert reaches(site, site.node.address4)
+    assert site.daemon.run("allow", "remove", site.attacker.address4).returncode == 0
+    site.attacker.run("nmap", "-n", "-Pn", "-sS", "-T5", "--max-retries", "0", "-p", "100-159", site.node.address4)
+    site.until((site.attacker.address4, "shun", "port_scan"))
+    assert stopped(site, "ban4", "xdp") == 1
+
+
+def test_it_comes_and_goes_by_reload(site: OpenSite) -> None:
+    """Switched on and off while bans are in force: they hold all the time."""
+    site.start()
+    assert site.daemon.run("ban", site.attacker.address4).returncode == 0
+    assert xdp(site)["state"] == "off"
+    site.daemon.configure(_QUIET + _XDP)
+    assert site.daemon.run("reload").returncode == 0
+    is_up(site)
+    assert not reaches(site, site.node.address4)
+    assert (stopped(site, "ban4", "set"), stopped(site, "ban4", "xdp")) == (0, 1)
+    assert site.daemon.metrics()['nodewarden_xdp_attached{interface="eth0",mode="native"}'] == 1
+    site.daemon.configure(_QUIET)
+    assert site.daemon.run("reload").returncode == 0
+    wait_for(lambda: not programs("xdp_ban"), "the program to go")
+    assert not reaches(site, site.node.address4)
+    assert stopped(site, "ban4", "set") == 1
+
+
+def test_a_flood_of_syns_is_named(site: OpenSite) -> None:
+    """Counted before any firewall: two thousand SYNs, of which the firewall's log says nothing."""
+    site.start(_XDP + "detectors: {syn_rate: {mode: enforce, maxretry: 1500}, half_open: {mode: observe}}\n")
+    is_up(site)
+    site.attacker.run("hping3", "-q", "-i", "u500", "-c", "2000", "-S", "-p", "7", site.node.address4, check=False)
+    site.until((site.attacker.address4, "shun", "syn_rate"))
+
+
+def test_an_interface_that_is_not_there(site: OpenSite) -> None:
+    """It is said, the daemon is well, and the interface is seen to once it comes."""
+    site.start("bans: {xdp: {interfaces: [eth0, late0]}}\n")
+    is_up(site)
+    told = "nothing is dropped in front of the stack: there is no interface late0"
+    assert told in site.daemon.run("status").stdout
+    assert site.daemon.ask("status")["problems"] == []
