@@ -4,8 +4,9 @@
  *
  * Compiled through bcc. Offsets of kernel structures come as -D flags from the running kernel's BTF:
  * SKB_{LEN,DEV,SK,IIF,DST,PROTOCOL,NETWORK,HEAD} and SKB_BYTES (how much of an sk_buff to read), DEV_NET, SOCK_NET,
- * NET_INUM, DST_INPUT. So do REASONS, UNKNOWN_REASON, CORE_REASONS (slots), NOT_DROPPED, CONSUMED, OWN_NETNS,
- * ALL_NETNS, SEED, and the kernel's functions IP_FORWARD and IP6_FORWARD (0 where they are not known).
+ * NET_INUM, DST_INPUT; numbers of types: TYPE_{IPHDR,IPV6HDR,UDPHDR,DST_ENTRY}. So do REASONS, UNKNOWN_REASON,
+ * CORE_REASONS (slots), NOT_DROPPED, CONSUMED, OWN_NETNS, ALL_NETNS, SEED, and the kernel's functions IP_FORWARD and
+ * IP6_FORWARD (0 where they are not known).
  */
 
 #include "sketch.h"
@@ -54,9 +55,11 @@ BPF_TABLE("hash", u32, u64, unknown_reasons, 64);
 #define FIELD(type, bytes, offset) (*(type *)((bytes) + (offset)))
 
 /*
- * With TRACING the verifier knows the types of what the tracepoint gives, and lets the program follow pointers by
- * itself; each call of bpf_probe_read_kernel costs 25 to 50 ns. What is no pointer to a structure is read by it in any
- * case.
+ * How to read the kernel's memory, cheapest first; each call of bpf_probe_read_kernel costs 25 to 50 ns.
+ *
+ * With TRACING the verifier knows the types of what the tracepoint gives and lets the program follow pointers to
+ * structures. With CASTS (since 6.2) it believes us what else points to one: the loader turns calls of CAST_CALL into
+ * calls of the kernel's bpf_rdonly_cast, which cost nothing. Reads that fail give zeros.
  */
 #ifdef TRACING
 #define READ(to, base, offset) ((to) = *(typeof(to) *)((void *)(base) + (offset)))
@@ -64,6 +67,16 @@ BPF_TABLE("hash", u32, u64, unknown_reasons, 64);
 #else
 #define READ(to, base, offset) bpf_probe_read_kernel(&(to), sizeof(to), (void *)(base) + (offset))
 #define SKB(type, skb, offset) FIELD(type, skb, offset)
+#endif
+#ifdef CASTS
+static u8 *(*cast)(const void *at, u32 type) = (void *)CAST_CALL;
+#define LOAD(name, size, at, type) u8 *name = cast(at, type)
+#define RECAST(name, at, type) name = cast(at, type)
+#else
+#define LOAD(name, size, at, type)                                                                                     \
+	u8 name[size] = {};                                                                                            \
+	bpf_probe_read_kernel(name, size, at)
+#define RECAST(name, at, type)
 #endif
 
 static __always_inline void note(u32 event)
@@ -86,41 +99,30 @@ static __always_inline u32 slot_of(u32 reason)
 	return UNKNOWN_REASON;
 }
 
-/* What is behind an IP header: its protocol (-1: nothing that can be read as a header), where, and its first two words.
- */
+/* What is behind an IP header: its protocol (-1: nothing that can be read as a header), and where. */
 struct inside {
 	void *at;
 	int protocol;
-	u32 ports;
 };
 
-/* Reads one IP header, and what follows a usual one: another call would cost as much as all else that is done here. */
+/* Reads one IP header. */
 static __always_inline void read_ip(void *at, u32 *family, struct source *source, struct inside *inside)
 {
-	u8 header[48];
-	u32 length;
-
 	inside->protocol = -1;
-	if (bpf_probe_read_kernel(header, sizeof(header), at))
-		return;
+	LOAD(header, 40, at, TYPE_IPHDR);
 	if (header[0] >> 4 == 4) {
 		*family = IPV4;
 		set_ipv4(source, FIELD(u32, header, 12));
-		length = (header[0] & 15) * 4;
-		inside->at = at + length;
+		inside->at = at + (header[0] & 15) * 4;
 		if (FIELD(u16, header, 6) & bpf_htons(0x1fff)) /* a later fragment */
 			return;
-		if (length == 20)
-			inside->ports = FIELD(u32, header, 20);
-		else
-			bpf_probe_read_kernel(&inside->ports, sizeof(inside->ports), inside->at);
 		inside->protocol = header[9];
 	} else if (header[0] >> 4 == 6) {
+		RECAST(header, at, TYPE_IPV6HDR);
 		*family = IPV6;
 		source->high = FIELD(u64, header, 8);
 		source->low = FIELD(u64, header, 16);
 		inside->at = at + 40;
-		inside->ports = FIELD(u32, header, 40);
 		inside->protocol = header[6];
 	}
 }
@@ -128,30 +130,28 @@ static __always_inline void read_ip(void *at, u32 *family, struct source *source
 /* Moves `inside` behind a tunnel's headers, to the packet it carries; returns whether there is one. */
 static __always_inline int enter_tunnel(struct inside *inside)
 {
-	u16 first = inside->ports & 0xffff, second = inside->ports >> 16;
-
-	switch (inside->protocol) {
-	case TO_IPV4:
-	case TO_IPV6:
+	if (inside->protocol == TO_IPV4 || inside->protocol == TO_IPV6)
 		return 1;
-	case TO_UDP:
+	if (inside->protocol != TO_UDP && inside->protocol != TO_GRE)
+		return 0;
+	LOAD(words, 4, inside->at, TYPE_UDPHDR);
+	u16 first = FIELD(u16, words, 0), second = FIELD(u16, words, 2);
+	if (inside->protocol == TO_UDP) {
 		/* RFC 7348, and the port that Linux had before it; then an Ethernet header follows */
 		inside->at += 8 + 8 + 14;
 		return second == bpf_htons(4789) || second == bpf_htons(8472);
-	case TO_GRE:
-		/* RFC 2784, RFC 2890: checksum, key and sequence number are there where the flags say so */
-		inside->at += 4;
-		if (first & bpf_htons(0x8000))
-			inside->at += 4;
-		if (first & bpf_htons(0x2000))
-			inside->at += 4;
-		if (first & bpf_htons(0x1000))
-			inside->at += 4;
-		if (second == bpf_htons(0x6558))
-			inside->at += 14;
-		return 1;
 	}
-	return 0;
+	/* RFC 2784, RFC 2890: checksum, key and sequence number are there where the flags say so */
+	inside->at += 4;
+	if (first & bpf_htons(0x8000))
+		inside->at += 4;
+	if (first & bpf_htons(0x2000))
+		inside->at += 4;
+	if (first & bpf_htons(0x1000))
+		inside->at += 4;
+	if (second == bpf_htons(0x6558))
+		inside->at += 14;
+	return 1;
 }
 
 static __always_inline void read_source(void *skb, struct packet *packet)
@@ -180,16 +180,16 @@ static __always_inline void read_source(void *skb, struct packet *packet)
 	packet->family = family;
 }
 
-static __always_inline u32 read_direction(void *skb)
+/* Whether a packet was on its way through: its route says so. */
+static __always_inline int is_forwarded(void *skb)
 {
-	void *entry = (void *)(SKB(u64, skb, SKB_DST) & ~1ull), *input = 0;
+	void *entry = (void *)(SKB(u64, skb, SKB_DST) & ~1ull);
 
-	if (!SKB(u32, skb, SKB_IIF))
-		return OUT;
-	if (entry && bpf_probe_read_kernel(&input, sizeof(input), entry + DST_INPUT) == 0)
-		if (input && (input == (void *)IP_FORWARD || input == (void *)IP6_FORWARD))
-			return FORWARDED;
-	return IN;
+	if (!entry)
+		return 0;
+	LOAD(route, DST_INPUT + 8, entry, TYPE_DST_ENTRY);
+	u64 input = FIELD(u64, route, DST_INPUT);
+	return input && (input == IP_FORWARD || input == IP6_FORWARD);
 }
 
 static __always_inline u32 read_netns(void *skb)
@@ -256,7 +256,7 @@ int kfree_skb(u64 *ctx)
 	if (!inum)
 		note(NO_DEVICE);
 	packet.is_foreign = inum != OWN_NETNS;
-	packet.direction = read_direction(skb);
+	packet.direction = !SKB(u32, skb, SKB_IIF) ? OUT : is_forwarded(skb) ? FORWARDED : IN;
 	read_source(skb, &packet);
 	slot = slot_of(reason);
 	index = slot * FAMILIES + packet.family;

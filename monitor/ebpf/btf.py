@@ -14,7 +14,7 @@ _TYPE = struct.Struct("=III")
 _MEMBER = struct.Struct("=III")
 _ENUMERATOR = struct.Struct("=Ii")
 _ENUMERATOR64 = struct.Struct("=III")
-_INT, _STRUCT, _UNION, _ENUM, _TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _TYPE_TAG, _ENUM64 = (
+_INT, _STRUCT, _UNION, _ENUM, _TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _FUNCTION, _TYPE_TAG, _ENUM64 = (
     1,
     4,
     5,
@@ -23,6 +23,7 @@ _INT, _STRUCT, _UNION, _ENUM, _TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _TYPE_TAG,
     9,
     10,
     11,
+    12,
     18,
     19,
 )
@@ -31,7 +32,7 @@ _FIXED = {_INT: 4, 3: 12, 14: 4, 17: 4}
 """Bytes behind the type itself, by kind: integer, array, variable, declaration tag."""
 _EACH = {_STRUCT: 12, _UNION: 12, _ENUM: 8, 13: 8, 15: 12, _ENUM64: 12}
 """Bytes for each member, by kind; 13 is a function's prototype, 15 a section."""
-_KEPT = frozenset((_STRUCT, _ENUM, _TYPEDEF))
+_KEPT = frozenset((_STRUCT, _ENUM, _TYPEDEF, _FUNCTION))
 _LAST_KIND = 19
 _MAX_DEPTH = 32
 
@@ -94,6 +95,14 @@ class Btf:
     def typedef_id(self, name: str) -> int | None:
         """Return the number of a type definition; None if there is none."""
         return self._find(name, _TYPEDEF)
+
+    def struct_id(self, name: str) -> int | None:
+        """Return the number of a structure; None if there is none."""
+        return self._find(name, _STRUCT)
+
+    def function_id(self, name: str) -> int | None:
+        """Return the number of a function that the kernel tells of; None if there is none."""
+        return self._find(name, _FUNCTION)
 
     def enum_names(self, ending: str) -> list[str]:
         """Return the names of enumerations that end so."""

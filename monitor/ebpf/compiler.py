@@ -22,7 +22,7 @@ import msgspec
 from monitor.ebpf.btf import KERNEL, Btf
 from monitor.ebpf.layout import read_functions, read_layout
 from monitor.ebpf.messages import MAX_MESSAGE_BYTES, RAW_RUNG, TRACING_RUNG, MapShape, Report, Request
-from monitor.ebpf.tracing import load_tracing
+from monitor.ebpf.tracing import CAST_CALL, call_cast, load_tracing
 from monitor.ebpf.tree import include_flags, kernel_source, source_directory
 from monitor.model.errors import MalformedRecord, PermanentError
 
@@ -50,12 +50,13 @@ def main(descriptor: int) -> None:
 def _load(request: Request) -> tuple[Report, list[int]]:
     macros = dict(request.macros)
     reasons = Report().reasons
+    cast_function = None
     btf = _kernel_btf() if request.needs_layout or request.tracepoint else None
     if request.needs_layout and btf:
         layout = read_layout(btf)
         macros |= layout.macros | _random_macros() | _function_macros()
-        reasons = layout.reasons
-    program, functions, rung, fallen = _best(request, macros, btf)
+        reasons, cast_function = layout.reasons, layout.cast_function
+    program, functions, rung, fallen = _best(request, macros, btf, cast_function)
     maps = {name: program[name] for name in request.maps}
     shapes = [
         # of per-CPU maps bcc's Leaf is the array of all processors' values, sLeaf one of them
@@ -66,10 +67,15 @@ def _load(request: Request) -> tuple[Report, list[int]]:
     return Report(list(request.functions), shapes, reasons, macros, rung, fallen), descriptors
 
 
-def _best(request: Request, macros: dict[str, int], btf: Btf | None) -> tuple[Any, list[int], str, str]:
+def _best(
+    request: Request, macros: dict[str, int], btf: Btf | None, cast_function: int | None
+) -> tuple[Any, list[int], str, str]:
     """Return the compiled program, descriptors of its functions, the rung, and why it is no better one."""
     fallen = ""
     if request.tracepoint and btf:
+        if cast_function:
+            with contextlib.suppress(PermanentError):  # it is dearer without, and no less
+                return *_trace(request, macros, btf, cast_function), TRACING_RUNG, ""
         try:
             return *_trace(request, macros, btf), TRACING_RUNG, ""
         except PermanentError as error:
@@ -83,14 +89,20 @@ def _best(request: Request, macros: dict[str, int], btf: Btf | None) -> tuple[An
     return program, functions, RAW_RUNG, fallen
 
 
-def _trace(request: Request, macros: dict[str, int], btf: Btf) -> tuple[Any, list[int]]:
+def _trace(
+    request: Request, macros: dict[str, int], btf: Btf, cast_function: int | None = None
+) -> tuple[Any, list[int]]:
     """Return the program, compiled and loaded for a tracepoint of known types."""
     type_id = btf.typedef_id(f"btf_trace_{request.tracepoint}")
     if type_id is None:
         raise PermanentError(f"this kernel does not tell the types of tracepoint {request.tracepoint}")
-    program = _compile(request.source, macros | {"TRACING": 1})
+    casts = {"CASTS": 1, "CAST_CALL": CAST_CALL} if cast_function else {}
+    program = _compile(request.source, macros | {"TRACING": 1} | casts)
     (name,) = request.functions
-    return program, [load_tracing(program.dump_func(name), name, type_id)]
+    instructions = program.dump_func(name)
+    if cast_function:
+        instructions = call_cast(instructions, cast_function)
+    return program, [load_tracing(instructions, name, type_id)]
 
 
 def _kernel_btf() -> Btf:

@@ -21,6 +21,8 @@ _FIELDS = {
     "DST_INPUT": ("dst_entry", "input", 8),
 }
 """By macro: structure, member, its size in bytes."""
+_TYPES = {f"TYPE_{name.upper()}": name for name in ("iphdr", "ipv6hdr", "udphdr", "dst_entry")}
+_CAST = "bpf_rdonly_cast"
 _MAX_SKB_BYTES = 320
 """What may be read of an sk_buff: a program has 512 bytes of stack."""
 
@@ -30,6 +32,8 @@ class Layout(msgspec.Struct, frozen=True):
 
     macros: dict[str, int]
     reasons: Reasons
+    cast_function: int | None
+    """The number of the kernel's bpf_rdonly_cast, where it has it and all types to cast to."""
 
 
 def read_layout(btf: Btf) -> Layout:
@@ -57,7 +61,9 @@ def read_layout(btf: Btf) -> Layout:
         "NOT_DROPPED": first,
         "CONSUMED": others[0] if others else first,
     }
-    return Layout(macros, reasons)
+    types = {macro: btf.struct_id(name) for macro, name in _TYPES.items()}
+    macros |= {macro: number for macro, number in types.items() if number is not None}
+    return Layout(macros, reasons, btf.function_id(_CAST) if None not in types.values() else None)
 
 
 def read_functions(text: str, names: frozenset[str]) -> dict[str, int]:

@@ -15,7 +15,20 @@ _ATTRIBUTES = struct.Struct("=IIQQIIQII16sIIIIQIIQII")
 """Of union bpf_attr: type, number and place of instructions, license; level, size and place of the log; version, flags,
 name, interface, expected_attach_type, BTF of the program with functions and lines, attach_btf_id."""
 _LOG_BYTES = 1 << 20
-_INSTRUCTION_BYTES = 8
+_INSTRUCTION = struct.Struct("=BBhi")  # struct bpf_insn: code, registers, offset, immediate
+_CALL, _PSEUDO_KERNEL_FUNCTION = 0x85, 2 << 4
+CAST_CALL = 0x7EED
+"""The number of a helper that no kernel has: what a program calls where it means bpf_rdonly_cast."""
+
+
+def call_cast(instructions: bytes, function: int) -> bytes:
+    """Return the program with its calls of CAST_CALL turned into calls of a function of the kernel, by number."""
+    return b"".join(
+        _INSTRUCTION.pack(_CALL, _PSEUDO_KERNEL_FUNCTION, 0, function)
+        if (code, immediate) == (_CALL, CAST_CALL)
+        else _INSTRUCTION.pack(code, registers, offset, immediate)
+        for code, registers, offset, immediate in _INSTRUCTION.iter_unpack(instructions)
+    )
 
 
 def load_tracing(instructions: bytes, name: str, type_id: int) -> int:
@@ -27,7 +40,7 @@ def load_tracing(instructions: bytes, name: str, type_id: int) -> int:
     license_text, log = ctypes.create_string_buffer(b"GPL"), ctypes.create_string_buffer(_LOG_BYTES)
     packed = _ATTRIBUTES.pack(
         _TYPE_TRACING,
-        len(instructions) // _INSTRUCTION_BYTES,
+        len(instructions) // _INSTRUCTION.size,
         ctypes.addressof(program),
         ctypes.addressof(license_text),
         1,
