@@ -96,6 +96,11 @@ class Btf:
         """Return the number of a type definition; None if there is none."""
         return self._find(name, _TYPEDEF)
 
+    def describe(self, type_id: int) -> tuple[str, int]:
+        """Return the name of a type behind qualifiers and type definitions, and the size of it in bytes."""
+        name_at, _, size_bytes = self._type(self._plain(type_id))
+        return self._string(name_at), size_bytes
+
     def struct_id(self, name: str) -> int | None:
         """Return the number of a structure; None if there is none."""
         return self._find(name, _STRUCT)

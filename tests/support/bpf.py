@@ -4,6 +4,7 @@ import ctypes
 import os
 import struct
 
+from monitor.ebpf.btf import Btf
 from monitor.ebpf.call import bpf
 from monitor.ebpf.maps import library
 
@@ -47,3 +48,23 @@ def programs(name: str) -> set[int]:
         os.close(descriptor)
         if info.raw[_NAME_AT : _NAME_AT + 16].rstrip(b"\0") == name.encode():
             found.add(number)
+
+
+_BTF_FD_BY_ID = 19
+_MAP_INFO_BYTES, _MAP_BTF_AT = 88, 64  # struct bpf_map_info: btf_id, type of keys, type of values
+_BTF_INFO = struct.Struct("=QII16x")  # struct bpf_btf_info
+_MAX_BTF_BYTES = 1 << 20
+
+
+def map_types(descriptor: int) -> tuple[Btf, int, int]:
+    """Return the types that the compiled program came with, and the numbers of a map's key and value among them."""
+    info, size = ctypes.create_string_buffer(_MAP_INFO_BYTES), ctypes.c_uint32(_MAP_INFO_BYTES)
+    assert library().bpf_obj_get_info(descriptor, info, ctypes.byref(size)) == 0
+    number, key, value = struct.unpack_from("=III", info, _MAP_BTF_AT)
+    opened, _ = bpf(_BTF_FD_BY_ID, struct.pack("=I", number))
+    data = ctypes.create_string_buffer(_MAX_BTF_BYTES)
+    packed = _BTF_INFO.pack(ctypes.addressof(data), _MAX_BTF_BYTES, 0)
+    about, size = ctypes.create_string_buffer(packed, len(packed)), ctypes.c_uint32(len(packed))
+    assert library().bpf_obj_get_info(opened, about, ctypes.byref(size)) == 0
+    os.close(opened)
+    return Btf(data.raw[: _BTF_INFO.unpack_from(about)[1]]), key, value

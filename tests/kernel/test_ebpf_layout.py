@@ -1,0 +1,99 @@
+"""What Python packs and unpacks is what the compiled programs have: by the types that came with them."""
+
+import contextlib
+import itertools
+import struct
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from monitor.ebpf import drops, frequent, xdp
+from monitor.ebpf.drops import DropCounters
+from monitor.ebpf.loader import load
+from monitor.ebpf.messages import RAW_TRACEPOINT, XDP, Request
+from monitor.ebpf.reasons import ReasonClass
+from tests.support.bpf import map_types
+
+pytestmark = pytest.mark.kernel
+
+_U32, _U64, _U8 = struct.Struct("=I"), struct.Struct("=Q"), struct.Struct("=B")
+_OFFENDER = struct.Struct(f"={drops._CLASSES}Q16s")
+_PAIR, _ADDRESS = struct.Struct("=QQ"), struct.Struct("=8s8s")
+_WINDOW = frequent._WINDOW
+_PREFIX4, _PREFIX6 = (struct.Struct(xdp._LENGTH.format + tail) for tail in ("4s", "16s"))
+
+SHAPES: Mapping[str, tuple[struct.Struct, str]] = {
+    # C's name: what Python takes it for, and its members
+    "drop_count": (_PAIR, "packets bytes"),
+    "source": (_ADDRESS, "high low"),
+    "offender": (_OFFENDER, "packets" + " -" * (drops._CLASSES - 1) + " outer"),
+    "sketch_window": (_WINDOW, "total epoch"),
+    "ban": (xdp._BAN, "until_ns packets bytes"),
+    "stop_count": (_PAIR, "packets bytes"),
+    "address6": (_ADDRESS, "high low"),
+    "prefix4": (_PREFIX4, "length address"),
+    "prefix6": (_PREFIX6, "length address"),
+    "sender": (_PAIR, "syn udp"),
+    "int": (_U32, ""),
+    "unsigned int": (_U32, ""),
+    "unsigned long long": (_U64, ""),
+    "unsigned char": (_U8, ""),
+}
+
+REQUESTS = (
+    Request(
+        "drops.c",
+        {"kfree_skb": RAW_TRACEPOINT},
+        drops._MAPS,
+        {"OWN_NETNS": 1, "ALL_NETNS": 0},
+        "kfree_skb",
+        needs_layout=True,
+    ),
+    Request("xdp_ban.c", {"xdp_ban": XDP}, xdp._MAPS, {"MAX_BANS": 9, "MAX_PREFIXES": 9, "SEED": 9}),
+)
+
+
+def _offsets(shape: struct.Struct, names: str) -> dict[str, int]:
+    """Return where each member begins, by the format; `-` is more of the one before."""
+    codes = list(_items(shape.format.removeprefix("=")))
+    begins = itertools.accumulate((struct.calcsize(f"={code}") for code in codes), initial=0)
+    return {name: begin for name, begin in zip(names.split(), begins, strict=False) if name != "-"}
+
+
+def _items(text: str) -> Iterator[str]:
+    """Split a format into its items: `2Q16s` is `Q`, `Q`, `16s`."""
+    number = ""
+    for letter in text:
+        if letter.isdigit():
+            number += letter
+            continue
+        if letter == "s":
+            yield number + letter
+        else:
+            yield from letter * int(number or 1)
+        number = ""
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: request.source)
+def test_every_key_and_value(request_: Request) -> None:
+    """Size, names and offsets of the members of all that maps hold are what Python's formats say."""
+    seen = set()
+    with contextlib.closing(load(request_)) as loaded:
+        for name, (descriptor, shape) in loaded.maps.items():
+            types, *numbers = map_types(descriptor)
+            for number, size_bytes in zip(numbers, (shape.key_bytes, shape.value_bytes), strict=True):
+                word, true_bytes = types.describe(number)
+                expected, members = SHAPES[word]
+                assert (expected.size, size_bytes) == (true_bytes, true_bytes), (name, word)
+                assert types.members(word) == _offsets(expected, members), (name, word)
+                seen.add(word)
+    assert len(seen) >= 6
+
+
+def test_the_classes_fit() -> None:
+    """There is a counter for each class of reason, and the maps have the sizes that Python says."""
+    assert len(ReasonClass) <= drops._CLASSES
+    with contextlib.closing(DropCounters(all_namespaces=False)) as counters:
+        assert counters._maps["drop_offenders"].shape.max_entries == DropCounters.MAX_OFFENDERS
+    with contextlib.closing(xdp.Wall(max_bans=16, max_prefixes=16)) as wall:
+        assert wall._maps["xdp_senders"].shape.max_entries == xdp.MAX_SENDERS
