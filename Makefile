@@ -13,15 +13,18 @@ SYSUSERSDIR ?= /etc/sysusers.d
 RUNTIME_PACKAGES := python3-venv python3-bpfcc python3-systemd python3-nftables nftables linux-libc-dev
 TEST_PACKAGES := conntrack iproute2 nmap hping3 iputils-ping curl procps clang-format systemd-journal-remote apache2-utils \
     slowhttptest ethtool rsync bind9-dnsutils dnsmasq-base
+# Building the Debian package and checking it.
+DEB_PACKAGES := debhelper dh-python python3-click python3-rich python3-yaml groff-base man-db lintian
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help setup packages run demo test lint bench lock docs install uninstall clean
+.PHONY: help setup packages run demo test lint bench lock docs install uninstall deb clean
 
 help:
 	@echo 'make demo       watch a scan being banned, in a private lab of network namespaces'
 	@echo 'make test       all tests; make lint: all checks; make bench: all figures'
 	@echo 'make run        the daemon in the foreground, observing this machine (CONFIG=... for another configuration)'
 	@echo 'make install    into $(PREFIX), with unit and configuration; make uninstall [PURGE=1]'
+	@echo 'make deb        a Debian package, into dist/'
 	@echo 'make setup      what the others need, without doing anything with it'
 
 # $(1): package names. Installs the missing ones, or says what to do where that needs root.
@@ -37,7 +40,7 @@ define install_packages
 endef
 
 packages:
-	$(call install_packages,$(RUNTIME_PACKAGES) $(TEST_PACKAGES))
+	$(call install_packages,$(RUNTIME_PACKAGES) $(TEST_PACKAGES) $(DEB_PACKAGES))
 
 $(VENV)/.ready: requirements.lock pyproject.toml hatch_build.py | packages
 	/usr/bin/python3 -m venv --system-site-packages $(VENV)
@@ -111,6 +114,9 @@ uninstall:
 	rm -rf $(PREFIX) $(BINDIR)/nodewarden $(UNITDIR)/nodewarden.service $(SYSUSERSDIR)/nodewarden.conf
 	$(if $(PURGE),rm -rf $(SYSCONFDIR) /var/lib/nodewarden)
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
+
+deb: setup
+	PYTHON=$(CURDIR)/$(PYTHON) DEB_RULES_REQUIRES_ROOT=no debian/rules --no-print-directory clean binary
 
 clean:
 	rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
