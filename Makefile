@@ -12,10 +12,12 @@ SYSUSERSDIR ?= /etc/sysusers.d
 # What binds to the system comes from the distribution; the index's "bcc" is another project.
 RUNTIME_PACKAGES := python3-venv python3-bpfcc python3-systemd python3-nftables nftables linux-libc-dev
 TEST_PACKAGES := conntrack iproute2 nmap hping3 iputils-ping curl procps clang-format systemd-journal-remote apache2-utils \
-    slowhttptest ethtool rsync bind9-dnsutils dnsmasq-base
+    slowhttptest ethtool rsync bind9-dnsutils dnsmasq-base mmdebstrap systemd-container medusa \
+    sshpass apparmor
+PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
+
 # Building the Debian package and checking it.
 DEB_PACKAGES := debhelper dh-python python3-click python3-rich python3-yaml groff-base man-db lintian
-PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
 .PHONY: help setup packages run demo test lint bench lock docs install uninstall deb clean
 
