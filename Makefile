@@ -8,6 +8,8 @@ SYSCONFDIR ?= /etc/nodewarden
 BINDIR ?= /usr/local/bin
 UNITDIR ?= /etc/systemd/system
 SYSUSERSDIR ?= /etc/sysusers.d
+TMPFILESDIR ?= /etc/tmpfiles.d
+APPARMORDIR ?= /etc/apparmor.d
 
 # What binds to the system comes from the distribution; the index's "bcc" is another project.
 RUNTIME_PACKAGES := python3-venv python3-bpfcc python3-systemd python3-nftables nftables linux-libc-dev
@@ -17,7 +19,7 @@ TEST_PACKAGES := conntrack iproute2 nmap hping3 iputils-ping curl procps clang-f
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
 # Building the Debian package and checking it.
-DEB_PACKAGES := debhelper dh-python python3-click python3-rich python3-yaml groff-base man-db lintian
+DEB_PACKAGES := debhelper dh-apparmor dh-python python3-click python3-rich python3-yaml groff-base man-db lintian
 
 .PHONY: help setup packages run demo test lint bench lock docs install uninstall deb clean
 
@@ -55,10 +57,9 @@ setup: packages $(VENV)/.ready
 build/run/nodewarden.yaml: systemd/nodewarden.yaml
 	mkdir -p build/run/conf.d
 	cp $< $@
-	printf '%s\n' 'detectors: {port_scan: {mode: observe}, host_sweep: {mode: observe}, half_open: {mode: observe},' \
-	    '  failures: {sshd: {mode: observe}}}' \
-	    'control: {socket: $(CURDIR)/build/run/control.sock}' 'state: {directory: $(CURDIR)/build/run/state}' \
-	    > build/run/conf.d/observe.yaml
+	cp systemd/observe.yaml build/run/conf.d/
+	printf '%s\n' 'control: {socket: $(CURDIR)/build/run/control.sock}' 'state: {directory: $(CURDIR)/build/run/state}' \
+	    > build/run/conf.d/places.yaml
 
 run: setup build/run/nodewarden.yaml
 	$(VENV)/bin/nodewarden run --config $(CONFIG)
@@ -97,24 +98,34 @@ install:
 	/usr/bin/python3 -m venv --system-site-packages $(PREFIX)
 	$(PREFIX)/bin/python -m pip --quiet install --require-hashes --ignore-installed -r requirements.runtime.lock
 	$(PREFIX)/bin/python -m pip --quiet install --no-deps --force-reinstall .
-	install -d $(SYSCONFDIR)/conf.d $(BINDIR) $(UNITDIR) $(SYSUSERSDIR)
+	install -d $(SYSCONFDIR)/conf.d $(BINDIR) $(UNITDIR) $(SYSUSERSDIR) $(TMPFILESDIR) $(APPARMORDIR)
+	[ -e $(SYSCONFDIR)/nodewarden.yaml ] || install -m 644 systemd/observe.yaml $(SYSCONFDIR)/conf.d/10-observe.yaml
 	[ -e $(SYSCONFDIR)/nodewarden.yaml ] || install -m 644 systemd/nodewarden.yaml $(SYSCONFDIR)/nodewarden.yaml
 	ln -sf $(PREFIX)/bin/nodewarden $(BINDIR)/nodewarden
 	sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden.service > $(UNITDIR)/nodewarden.service
 	install -m 644 systemd/nodewarden.sysusers $(SYSUSERSDIR)/nodewarden.conf
+	install -m 644 systemd/nodewarden.tmpfiles $(TMPFILESDIR)/nodewarden.conf
+	sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden.apparmor > $(APPARMORDIR)/nodewarden
+	[ ! -d /sys/kernel/security/apparmor ] || apparmor_parser --replace $(APPARMORDIR)/nodewarden
 	systemd-sysusers $(SYSUSERSDIR)/nodewarden.conf
+	systemd-tmpfiles --create $(TMPFILESDIR)/nodewarden.conf
 	$(BINDIR)/nodewarden config check --config $(SYSCONFDIR)/nodewarden.yaml
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
 	systemctl enable --quiet nodewarden.service
-	@echo 'installed; read $(SYSCONFDIR)/nodewarden.yaml, then: systemctl start nodewarden'
+	@echo 'installed: systemctl start nodewarden, then nodewarden doctor'
+	@[ ! -e $(SYSCONFDIR)/conf.d/10-observe.yaml ] || \
+	    echo 'it only observes until you delete $(SYSCONFDIR)/conf.d/10-observe.yaml, which says when to'
 
-# Leaves configuration and state unless PURGE=1; bans and the table go.
+# Leaves configuration, state and account unless PURGE=1; bans and the table go.
 uninstall:
 	[ ! -d /run/systemd/system ] || systemctl stop nodewarden.service
 	[ ! -x $(PREFIX)/bin/nodewarden ] || $(PREFIX)/bin/nodewarden flush
 	[ ! -e $(UNITDIR)/nodewarden.service ] || systemctl disable --quiet nodewarden.service
-	rm -rf $(PREFIX) $(BINDIR)/nodewarden $(UNITDIR)/nodewarden.service $(SYSUSERSDIR)/nodewarden.conf
+	[ ! -e /sys/kernel/security/apparmor/profiles ] || apparmor_parser --remove $(APPARMORDIR)/nodewarden
+	rm -rf $(PREFIX) $(BINDIR)/nodewarden $(UNITDIR)/nodewarden.service $(SYSUSERSDIR)/nodewarden.conf \
+	    $(TMPFILESDIR)/nodewarden.conf $(APPARMORDIR)/nodewarden
 	$(if $(PURGE),rm -rf $(SYSCONFDIR) /var/lib/nodewarden)
+	$(if $(PURGE),! getent passwd nodewarden >/dev/null || userdel nodewarden)
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
 
 deb: setup

@@ -143,7 +143,13 @@ class Machine:
 
     def look(self, *arguments: str | Path, check: bool = True, input_text: str | None = None) -> str:
         """Run a command beside systemd, under none of its limits; return what it printed. For looking and arranging."""
-        return _finish(self.host.name, self._enter(arguments), check=check, input_text=input_text).stdout
+        return self.try_(*arguments, check=check, input_text=input_text).stdout
+
+    def try_(
+        self, *arguments: str | Path, check: bool = False, input_text: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command like `look`, whether it works or not; return what came of it."""
+        return _finish(self.host.name, self._enter(arguments), check=check, input_text=input_text)
 
     def run(
         self, *arguments: str | Path, properties: Sequence[str] = (), check: bool = True

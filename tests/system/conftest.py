@@ -1,1 +1,23 @@
-"""What the tests in a booted machine share."""
+"""What the tests in a booted machine share: one installation for all, a machine for each module."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.installed import install
+from tests.support.lab import Lab
+from tests.system.node import Node
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return the layers of a machine with nodewarden installed, never started."""
+    return install(tmp_path_factory.mktemp("installed") / "layer")
+
+
+@pytest.fixture(scope="module")
+def node(installed: list[Path]) -> Iterator[Node]:
+    """Yield a machine on which nodewarden enforces, for all tests of a module."""
+    with Lab("node", "attacker", "neighbour", label="system") as lab, Node(lab, installed) as node:
+        yield node

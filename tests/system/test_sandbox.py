@@ -1,0 +1,114 @@
+"""The unit's sandbox: all works inside it, it is as tight as said, and nothing in it is there for no reason."""
+
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import wait_for
+from tests.system.node import UNIT, Node
+
+pytestmark = pytest.mark.system
+
+_SERVICE = Path("systemd/nodewarden.service").read_text()
+_MAX_EXPOSURE = 20  # tenths
+_METRICS = "http://127.0.0.1:9843/metrics"
+
+
+def _words(key: str) -> list[str]:
+    return [word for line in re.findall(rf"^{key}=(.*)$", _SERVICE, re.MULTILINE) for word in line.split()]
+
+
+def _complaints(node: Node) -> list[str]:
+    """Restart the daemon, use it, and say all that is not as it should be."""
+    if not node.restart():
+        return ["does not start: " + node.log(UNIT)]
+    node.settled()
+    mode = node.path("/run/nodewarden/control.sock").stat().st_mode & 0o777
+    done = {
+        "a ban is not taken": node.try_("nodewarden", "ban", "192.0.2.1").returncode == 0,
+        "metrics are not served": node.host.run("curl", "-sf", _METRICS, check=False).returncode == 0,
+        "a failure in a log is not found": _finds_failure(node),
+        f"the control socket has mode {mode:o}": mode == 0o660,
+        "does not reload": node.systemctl("reload", UNIT),
+    }
+    status = node.ask("status")
+    done["does not stop"] = node.systemctl("stop", UNIT)
+    down = [f"{one['name']} is {one['state']}" for one in status["sources"] if one["state"] != "up"]
+    return (
+        status["problems"]
+        + status["notices"]
+        + [text for text in down if not text.startswith("xdp")]
+        + [text for text, is_done in done.items() if not is_done]
+    )
+
+
+def _finds_failure(node: Node) -> bool:
+    def failures() -> int:
+        return sum(one["failures"] for one in node.ask("status")["filters"] if one["detector"] == "logs")
+
+    with node.path("/var/log/auth.log").open("a") as log:
+        moment = time.strftime("%b %e %H:%M:%S", time.gmtime())
+        log.write(f"{moment} node sshd[7]: Failed password for root from 192.0.2.9 port 4242 ssh2\n")
+    try:
+        wait_for(failures, "the failure to be found", timeout_s=1)
+    except RuntimeError:
+        return False
+    return True
+
+
+def test_everything_works_in_it(node: Node) -> None:
+    """All sources, compiler and enforcer work as an unprivileged user inside the sandbox, with nothing to complain of."""
+    assert _complaints(node) == []
+
+
+def test_exposure_is_low(tmp_path: Path) -> None:
+    """`systemd-analyze security` counts an exposure of at most 2.0 of 10."""
+    (tmp_path / UNIT).write_text(_SERVICE.replace("@PREFIX@", "/opt/nodewarden"))
+    command = ["systemd-analyze", "security", "--offline=true", f"--threshold={_MAX_EXPOSURE}", str(tmp_path / UNIT)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_unit_is_sound(node: Node) -> None:
+    """systemd has nothing to complain of in the unit as it is installed, manual pages aside."""
+    said = node.try_("systemd-analyze", "verify", "--man=no", UNIT)
+    assert (said.returncode, said.stdout + said.stderr) == (0, "")
+
+
+def test_the_apparmor_profile_is_one(node: Node, tmp_path: Path) -> None:
+    """The profile that was installed is understood by AppArmor's own parser."""
+    profile = tmp_path / "nodewarden"
+    profile.write_text(node.path("/etc/apparmor.d/nodewarden").read_text())
+    assert "@PREFIX@" not in profile.read_text()
+    done = subprocess.run(
+        ["apparmor_parser", "--skip-kernel-load", "--skip-cache", str(profile)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("capability", _words("AmbientCapabilities"))
+def test_no_capability_is_there_for_nothing(node: Node, capability: str) -> None:
+    """Without any one of its capabilities something does not work."""
+    left = " ".join(word for word in _words("AmbientCapabilities") if word != capability)
+    _take_away(
+        node, f"CapabilityBoundingSet=\nCapabilityBoundingSet={left}\nAmbientCapabilities=\nAmbientCapabilities={left}"
+    )
+
+
+@pytest.mark.parametrize("calls", _words("SystemCallFilter"))
+def test_no_system_call_is_there_for_nothing(node: Node, calls: str) -> None:
+    """Without any one call, or group of calls, of its list something does not work."""
+    _take_away(node, f"SystemCallFilter=~{calls}")
+
+
+def _take_away(node: Node, setting: str) -> None:
+    node.drop_in(f"[Service]\nRestart=no\n{setting}\n")
+    try:
+        complaints = _complaints(node)
+        print(setting, complaints)
+        assert complaints, f"everything works without: {setting}"
+    finally:
+        node.drop_in("")
