@@ -42,13 +42,14 @@ def cli(context: click.Context, socket_path: Path | None) -> None:
 
 @cli.command()
 @click.option("--config", "path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True)
-def run(path: Path) -> None:
+@click.option("--watch", is_flag=True, help="Reload by itself when the configuration's files change.")
+def run(path: Path, watch: bool) -> None:
     """Run the daemon in the foreground."""
     import asyncio
 
     from monitor.daemon.service import serve
 
-    asyncio.run(serve(path))
+    asyncio.run(serve(path, watch=watch))
 
 
 @cli.command()

@@ -18,6 +18,7 @@ from monitor.control.server import ControlServer
 from monitor.daemon import logs, systemd
 from monitor.daemon.answers import Answers
 from monitor.daemon.background import Cutting, DriftMender
+from monitor.daemon.config_watch import ConfigWatch
 from monitor.daemon.health import Health
 from monitor.daemon.intakes import Intakes
 from monitor.daemon.orders import Orders
@@ -109,7 +110,7 @@ class Service:
         """Run until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop.set)
-        self._loop.add_signal_handler(signal.SIGHUP, self._reload_on_signal)
+        self._loop.add_signal_handler(signal.SIGHUP, self.try_reload)
         self._intakes.attach(self._loop)
         self._surroundings.attach(self._loop)
         self._drift.attach(self._loop)
@@ -195,7 +196,8 @@ class Service:
         except TemporaryError:
             return []
 
-    def _reload_on_signal(self) -> None:
+    def try_reload(self) -> None:
+        """Reload because of a signal or a changed file; a failure is only told."""
         systemd.reloading()
         try:
             self.reload()
@@ -234,13 +236,16 @@ def _needs_restart(old: Settings, new: Settings) -> list[str]:
     return [name for name, (before, after) in pairs.items() if before != after]
 
 
-async def serve(path: Path) -> None:
-    """Load, open, run and close; ConfigError and PermanentError explain themselves."""
+async def serve(path: Path, *, watch: bool = False) -> None:
+    """Load, open, run (with `watch` following changed files) and close; ConfigError and PermanentError explain themselves."""
     loaded = load(path)
     logs.set_up(loaded.settings.log.level)
     service = Service(path, loaded)
+    config_watch = ConfigWatch(path, service.try_reload) if watch else None
     try:
         await service.open()
         await service.run()
     finally:
+        if config_watch:
+            config_watch.close()
         await service.close()
