@@ -237,7 +237,7 @@ def _needs_restart(old: Settings, new: Settings) -> list[str]:
 
 
 async def serve(path: Path, *, watch: bool = False) -> None:
-    """Load, open, run (with `watch` following changed files) and close; ConfigError and PermanentError explain themselves."""
+    """Load, open, run and close; `watch` follows changed files. ConfigError and PermanentError explain themselves."""
     loaded = load(path)
     logs.set_up(loaded.settings.log.level)
     service = Service(path, loaded)
