@@ -15,7 +15,7 @@ APPARMORDIR ?= /etc/apparmor.d
 RUNTIME_PACKAGES := python3-venv python3-bpfcc python3-systemd python3-nftables nftables linux-libc-dev
 TEST_PACKAGES := conntrack iproute2 nmap hping3 iputils-ping curl procps clang-format systemd-journal-remote apache2-utils \
     slowhttptest ethtool rsync bind9-dnsutils dnsmasq-base mmdebstrap systemd-container medusa \
-    sshpass apparmor
+    sshpass
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
 # Building the Debian package and checking it.
@@ -98,15 +98,16 @@ install:
 	/usr/bin/python3 -m venv --system-site-packages $(PREFIX)
 	$(PREFIX)/bin/python -m pip --quiet install --require-hashes --ignore-installed -r requirements.runtime.lock
 	$(PREFIX)/bin/python -m pip --quiet install --no-deps --force-reinstall .
-	install -d $(SYSCONFDIR)/conf.d $(BINDIR) $(UNITDIR) $(SYSUSERSDIR) $(TMPFILESDIR) $(APPARMORDIR)
+	install -d $(SYSCONFDIR)/conf.d $(BINDIR) $(UNITDIR) $(SYSUSERSDIR) $(TMPFILESDIR)
 	[ -e $(SYSCONFDIR)/nodewarden.yaml ] || install -m 644 systemd/observe.yaml $(SYSCONFDIR)/conf.d/10-observe.yaml
 	[ -e $(SYSCONFDIR)/nodewarden.yaml ] || install -m 644 systemd/nodewarden.yaml $(SYSCONFDIR)/nodewarden.yaml
 	ln -sf $(PREFIX)/bin/nodewarden $(BINDIR)/nodewarden
 	sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden.service > $(UNITDIR)/nodewarden.service
 	install -m 644 systemd/nodewarden.sysusers $(SYSUSERSDIR)/nodewarden.conf
 	install -m 644 systemd/nodewarden.tmpfiles $(TMPFILESDIR)/nodewarden.conf
-	sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden.apparmor > $(APPARMORDIR)/nodewarden
-	[ ! -d /sys/kernel/security/apparmor ] || apparmor_parser --replace $(APPARMORDIR)/nodewarden
+	[ ! -d $(APPARMORDIR) ] || sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden.apparmor > $(APPARMORDIR)/nodewarden
+	[ ! -e $(APPARMORDIR)/nodewarden ] || [ ! -d /sys/kernel/security/apparmor ] || \
+	    apparmor_parser --replace $(APPARMORDIR)/nodewarden
 	systemd-sysusers $(SYSUSERSDIR)/nodewarden.conf
 	systemd-tmpfiles --create $(TMPFILESDIR)/nodewarden.conf
 	$(BINDIR)/nodewarden config check --config $(SYSCONFDIR)/nodewarden.yaml
@@ -118,12 +119,14 @@ install:
 
 # Leaves configuration, state and account unless PURGE=1; bans and the table go.
 uninstall:
-	[ ! -d /run/systemd/system ] || systemctl stop nodewarden.service
+	[ ! -d /run/systemd/system ] || [ ! -e $(UNITDIR)/nodewarden.service ] || systemctl stop nodewarden.service
 	[ ! -x $(PREFIX)/bin/nodewarden ] || $(PREFIX)/bin/nodewarden flush
 	[ ! -e $(UNITDIR)/nodewarden.service ] || systemctl disable --quiet nodewarden.service
-	[ ! -e /sys/kernel/security/apparmor/profiles ] || apparmor_parser --remove $(APPARMORDIR)/nodewarden
+	[ ! -e $(APPARMORDIR)/nodewarden ] || [ ! -d /sys/kernel/security/apparmor ] || \
+	    apparmor_parser --remove $(APPARMORDIR)/nodewarden
 	rm -rf $(PREFIX) $(BINDIR)/nodewarden $(UNITDIR)/nodewarden.service $(SYSUSERSDIR)/nodewarden.conf \
 	    $(TMPFILESDIR)/nodewarden.conf $(APPARMORDIR)/nodewarden
+	[ ! -d $(SYSUSERSDIR) ] || rmdir --ignore-fail-on-non-empty $(SYSUSERSDIR)
 	$(if $(PURGE),rm -rf $(SYSCONFDIR) /var/lib/nodewarden)
 	$(if $(PURGE),! getent passwd nodewarden >/dev/null || userdel nodewarden)
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 _TOOLS = ("nft", "ip", "nmap", "hping3", "ping", "curl", "conntrack", "setpriv", "unshare")
-_SYSTEM_TOOLS = (*_TOOLS, "mmdebstrap", "systemd-nspawn", "medusa", "apparmor_parser")
+_SYSTEM_TOOLS = (*_TOOLS, "mmdebstrap", "systemd-nspawn", "medusa", "sshpass")
 
 
 def _missing(tools: Sequence[str]) -> str:

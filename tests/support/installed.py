@@ -46,10 +46,10 @@ def wheels() -> Path:
     return directory
 
 
-def make(machine: Machine, target: str) -> str:
-    """Run a target of the Makefile in the machine; return what it printed."""
+def make(machine: Machine, *targets: str) -> str:
+    """Run targets of the Makefile in the machine; return what it printed."""
     offline = (f"PIP_FIND_LINKS={wheels()}", "PIP_NO_INDEX=1")
-    return machine.look("env", *offline, "make", "--no-print-directory", "-C", SOURCE, target)
+    return machine.look("env", *offline, "make", "--no-print-directory", "-C", SOURCE, *targets)
 
 
 def copy_checkout(machine: Machine) -> None:

@@ -193,9 +193,13 @@ class Machine:
         ended = self._nspawn.wait(30)
         if ended != _REBOOT:
             raise RuntimeError(f"{self.host.name} ended with {ended} instead of rebooting: {self.console()}")
+        self.switched_off()
+        self.boot()
+
+    def switched_off(self) -> None:
+        """Make the host as a reboot leaves it; called between shutdown and boot."""
         self.host.run("nft", "flush", "ruleset")
         self.host.run("conntrack", "-F", check=False)
-        self.boot()
 
     def halt(self) -> None:
         """Shut down in good order; its files stay until `close`, and `boot` boots it again."""

@@ -18,14 +18,14 @@ RUNTIME = ("python3-venv", "python3-bpfcc", "python3-systemd", "python3-nftables
 """What the daemon takes from the distribution (RUNTIME_PACKAGES in the Makefile)."""
 _PACKAGE = ("python3-click", "python3-rich", "python3-yaml")
 """What the Debian package takes from there beside it."""
-_TEST = ("conntrack", "libcap2-bin", "libfaketime", "make")
+_TEST = ("apparmor", "conntrack", "libcap2-bin", "libfaketime", "make")
 
 _NOISE = (
     *("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "e2scrub_reap.service"),
     *("dpkg-db-backup.timer", "getty@tty1.service", "systemd-logind.service"),
 )
 _LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*")
-# nodelay: a wrong password answers at once, so a brute force takes a second; maxpretries as sshd has it
+# nodelay: a wrong password is answered at once, so a brute force takes a second
 _HOOKS = (
     'rm -f "$1/etc/hostname"; : > "$1/etc/machine-id"',  # else copied from the host, and wins over --hostname
     f'chroot "$1" systemctl --quiet mask {" ".join(_NOISE)}',

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.installed import install
 from tests.support.lab import Lab
-from tests.system.node import Node
+from tests.support.node import Node
 
 
 @pytest.fixture(scope="session")

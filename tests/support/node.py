@@ -1,9 +1,9 @@
 """A machine on which nodewarden runs as its unit runs it, and what tests ask of it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.support.daemon import wait_for
 from tests.support.lab import Host, Lab
@@ -22,26 +22,62 @@ detectors:
 """
 
 
+_NETWORK_UNIT = """[Unit]
+DefaultDependencies=no
+After=network-pre.target
+Before=network.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/ip link set eth0 up
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
 class Node(Machine):
-    """The machine `node` of a lab with an attacker and a neighbour; every source is on and every ban enforced."""
+    """The machine `node` of a lab with an attacker and a neighbour; every source is on and every ban enforced.
+
+    After a reboot its interface comes up as on a real one: when the units that are ordered before the network are up.
+    """
 
     def __init__(self, lab: Lab, layers: Sequence[Path]) -> None:
         """Nothing is booted yet."""
         super().__init__(lab["node"], layers)
         self.attacker: Host = lab["attacker"]
         self.neighbour: Host = lab["neighbour"]
+        self.when_off: Callable[[], None] = lambda: None
+        """Called when a reboot has cleared everything away, before the machine boots."""
 
-    def boot(self) -> None:
-        """Boot; the first time, configure and start nodewarden, too."""
-        super().boot()
-        if self.path("/var/log/auth.log").exists():
-            return
+    def __enter__(self) -> Self:
+        """Boot, configure and start the daemon."""
+        super().__enter__()
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _prepare(self) -> None:
+        self.write("/etc/systemd/system/lab-network.service", _NETWORK_UNIT)
+        self.look("systemctl", "enable", "--quiet", "lab-network.service")
         self.write("/var/log/auth.log", "")
         self.look("chgrp", "adm", "/var/log/auth.log")
         self.look("chmod", "640", "/var/log/auth.log")
         self.path("/etc/nodewarden/conf.d/10-observe.yaml").unlink()
         self.configure()
-        self.restart()
+        if not self.restart():
+            raise RuntimeError(f"nodewarden does not start: {self.log(UNIT)}")
+        self.settled()
+
+    def switched_off(self) -> None:
+        """Leave the interface down, beside what every reboot clears away."""
+        super().switched_off()
+        self.host.run("ip", "link", "set", "eth0", "down")
+        self.when_off()
 
     def configure(self, more: str = "") -> None:
         """Write the configuration that every test needs, and more YAML in a file of its own."""
@@ -63,10 +99,15 @@ class Node(Machine):
     def systemctl(self, *arguments: str) -> bool:
         """Run systemctl; return whether it worked."""
         self.look("systemctl", "reset-failed", UNIT, check=False)
-        return self._ran("systemctl", *arguments)
+        return self.try_("systemctl", *arguments).returncode == 0
 
-    def _ran(self, *arguments: str) -> bool:
-        return self.try_(*arguments).returncode == 0
+    def answers(self) -> bool:
+        """Whether the daemon answers."""
+        return self.try_("nodewarden", "status").returncode == 0
+
+    def await_answer(self) -> None:
+        """Wait until the daemon answers."""
+        wait_for(self.answers, "the daemon to answer", lambda: self.log(UNIT), timeout_s=20)
 
     def ask(self, *arguments: str) -> Any:
         """Run a command of nodewarden that must succeed and read its JSON."""
