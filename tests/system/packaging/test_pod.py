@@ -18,7 +18,7 @@ _CONFIGURATION = Path("/etc/nodewarden/conf.d")
 
 
 def confinement() -> list[str]:
-    """Return the manifest's security context as properties of a unit; of devices a pod has only null, random and such."""
+    """Return the manifest's security context as properties of a unit; a pod has no devices but null and the like."""
     capabilities = " ".join(f"CAP_{name}" for name in _CONTAINER["securityContext"]["capabilities"]["add"])
     writable = [mount["mountPath"] for mount in _CONTAINER["volumeMounts"] if not mount.get("readOnly")]
     return [
