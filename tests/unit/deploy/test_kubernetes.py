@@ -1,6 +1,7 @@
 """The Kubernetes manifests: valid, complete, and no more privileged than the systemd unit."""
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,20 @@ def test_the_service_monitor_finds_the_pods() -> None:
     assert port["targetPort"] in [port["name"] for port in _CONTAINER["ports"]]
     assert {rule["targetLabel"] for rule in endpoint["relabelings"]} == {"instance", "cluster"}
     assert all(rule.keys() <= {"sourceLabels", "targetLabel", "replacement"} for rule in endpoint["relabelings"])
+
+
+def test_rule_files_become_a_prometheus_rule(tmp_path: Path) -> None:
+    """What docs/kubernetes.md says to type makes of a rule file what the operator reads."""
+    text = (ROOT / "docs/kubernetes.md").read_text()
+    typed = re.search(r"^    (\{ printf.*?\}) \|$", text, re.MULTILINE | re.DOTALL)
+    assert typed is not None
+    (tmp_path / "dashboards/rules").mkdir(parents=True)
+    groups = {"groups": [{"name": "nodewarden", "rules": [{"alert": "NodewardenDown", "expr": "up == 0"}]}]}
+    (tmp_path / "dashboards/rules/alerts.yaml").write_text(yaml.safe_dump(groups))
+    made = subprocess.run(["sh", "-c", typed[1]], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    (rule,) = documents(made)
+    assert (rule["apiVersion"], rule["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
+    assert rule["spec"] == groups
 
 
 def test_the_containerfile_copies_what_is_there() -> None:
