@@ -16,8 +16,8 @@ PASSWORD = "correct horse"
 _BASE = ("systemd", "systemd-sysv", "dbus", "openssh-server", "iproute2", "iputils-ping", "procps", "python3")
 RUNTIME = ("python3-venv", "python3-bpfcc", "python3-systemd", "python3-nftables", "nftables", "linux-libc-dev")
 """What the daemon takes from the distribution (RUNTIME_PACKAGES in the Makefile)."""
-_PACKAGE = ("python3-click", "python3-rich", "python3-yaml")
-"""What the Debian package takes from there beside it."""
+_PACKAGE = ("python3-click", "python3-rich", "python3-yaml", "python3-apt")
+"""What the Debian package takes from there beside it, and what Ansible does to install it."""
 _TEST = ("apparmor", "conntrack", "libcap2-bin", "libfaketime", "make")
 
 _NOISE = (
