@@ -19,6 +19,7 @@ from monitor.daemon import logs, systemd
 from monitor.daemon.answers import Answers
 from monitor.daemon.background import Cutting, DriftMender
 from monitor.daemon.config_watch import ConfigWatch
+from monitor.daemon.doctor import check, log_check
 from monitor.daemon.health import Health
 from monitor.daemon.intakes import Intakes
 from monitor.daemon.orders import Orders
@@ -74,6 +75,7 @@ class Service:
             self.pipeline,
             Orders(self.pipeline, self._saver),
             self._health.describe,
+            lambda: check(self._settings, self.pipeline.log_filters, is_daemon=True),
             self._history,
             self._saver.flush,
             self.reload,
@@ -86,6 +88,7 @@ class Service:
     async def open(self) -> None:
         """Open sources, then what faces people, the kernel's table last: what fails before leaves nothing behind."""
         settings = self._settings
+        log_check(settings, self.pipeline.log_filters)
         store = self._saver.open()
         self._intakes.open()
         if settings.metrics.enabled:

@@ -10,7 +10,8 @@ from tests.support.lab import Host, Lab
 from tests.support.machine import Machine
 
 UNIT = "nodewarden.service"
-_DROP_IN = f"/etc/systemd/system/{UNIT}.d/test.conf"
+DROP_INS = f"/etc/systemd/system/{UNIT}.d"
+_DROP_IN = f"{DROP_INS}/00-test.conf"
 # /dev/kmsg is the whole machine's: only lines with this prefix count, so no other test can be heard here
 PREFIX = "nwsystem: "
 _EVERYTHING = f"""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import wait_for
-from tests.support.node import UNIT, Node
+from tests.support.node import DROP_INS, UNIT, Node
 
 pytestmark = pytest.mark.system
 
@@ -87,11 +87,24 @@ def test_the_apparmor_profile_is_one(node: Node) -> None:
 
 @pytest.mark.parametrize("capability", _words("AmbientCapabilities"))
 def test_no_capability_is_there_for_nothing(node: Node, capability: str) -> None:
-    """Without any one of its capabilities something does not work."""
+    """Without any one of its capabilities something does not work, the self-check says so, and how to mend it."""
     left = " ".join(word for word in _words("AmbientCapabilities") if word != capability)
-    _take_away(
-        node, f"CapabilityBoundingSet=\nCapabilityBoundingSet={left}\nAmbientCapabilities=\nAmbientCapabilities={left}"
-    )
+    keys = ("CapabilityBoundingSet", "AmbientCapabilities")
+    node.drop_in("[Service]\nRestart=no\n" + "".join(f"{key}=\n{key}={left}\n" for key in keys))
+    try:
+        assert _complaints(node)
+        (mend,) = {mend for mend in _mends(node) if capability in mend}
+        node.look("sh", "-c", mend)
+        assert _complaints(node) == []
+    finally:
+        node.look("sh", "-c", f"rm -f {DROP_INS}/cap_*.conf")
+        node.drop_in("")
+
+
+def _mends(node: Node) -> list[str]:
+    """Return the commands by which the self-check of the last start would mend something, as the log has them."""
+    lines = node.log(UNIT).rpartition("self-check")[2].splitlines()
+    return [line.partition("to mend it: ")[2] for line in lines if "to mend it: " in line]
 
 
 @pytest.mark.parametrize("calls", _words("SystemCallFilter"))
