@@ -21,7 +21,7 @@ PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 # Building the Debian package and checking it.
 DEB_PACKAGES := debhelper dh-apparmor dh-python python3-click python3-rich python3-yaml groff-base man-db lintian
 
-.PHONY: help setup packages run demo test lint bench lock docs install uninstall deb clean
+.PHONY: help setup packages run demo test lint bench lock docs man install uninstall deb clean
 
 help:
 	@echo 'make demo       watch a scan being banned, in a private lab of network namespaces'
@@ -88,6 +88,9 @@ lock: setup
 	        --output-file requirements$${extra:-.runtime}.lock pyproject.toml; \
 	done
 	mv requirementsdev.lock requirements.lock
+
+man: setup
+	$(PYTHON) -m manual build/man
 
 docs: setup
 	$(PYTHON) -m monitor.config.reference > docs/configuration.md
