@@ -19,7 +19,7 @@ TEST_PACKAGES := conntrack iproute2 nmap hping3 iputils-ping curl procps clang-f
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
 # Building the Debian package and checking it.
-DEB_PACKAGES := debhelper dh-apparmor dh-python python3-click python3-rich python3-yaml groff-base man-db lintian
+DEB_PACKAGES := debhelper dh-apparmor dh-python python3-click python3-rich python3-yaml groff-base man-db lintian openssh-client
 
 .PHONY: help setup packages run demo test lint bench lock docs man install uninstall deb clean
 

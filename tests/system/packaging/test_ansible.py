@@ -19,6 +19,7 @@ from tests.system.packaging.test_deb import is_active, status
 _ROLE = ROOT / "deploy/ansible/roles/nodewarden"
 _GIVEN: dict[str, object] = {
     "nodewarden_preset": "worker",
+    "nodewarden_operators": ["backup"],
     "nodewarden_settings": {"bans": {"allowlist": ["192.0.2.0/24"]}, "detectors": {"port_scan": {"maxretry": 30}}},
 }
 
@@ -64,6 +65,8 @@ def test_it_installs_configures_and_checks(fleet: Fleet, node: Machine, deb: Pat
     assert {one["name"]: one["maxretry"] for one in told["detectors"]}["port_scan"] == 30
     assert "192.0.2.0/24" in node.look("nodewarden", "allow", "list")
     assert "kube-proxy" in node.look("nodewarden", "config", "show")
+    as_operator = ("setpriv", "--reuid=backup", "--regid=backup", "--init-groups")
+    assert node.look(*as_operator, "nodewarden", "list", "--json") == "[]\n"
 
     again = fleet.play(**given)
     assert (again.changed, again.failed) == (0, 0), again.output

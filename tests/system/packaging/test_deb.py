@@ -3,6 +3,7 @@
 import email
 import json
 import re
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from packaging.requirements import Requirement
 from monitor import __version__
 from tests.support.daemon import wait_for
 from tests.support.deb import ROOT, later
+from tests.support.lab import Lab
 from tests.support.machine import Machine
 from tests.support.needs import needs
 
@@ -83,24 +85,33 @@ def test_it_bans_nobody_at_first(node: Machine, deb: Path) -> None:
     assert {"port_scan", "host_sweep", "sshd"} <= enforcing
 
 
-def test_an_upgrade_keeps_configuration_and_bans(node: Machine, deb: Path, tmp_path: Path) -> None:
-    """What the operator changed or deleted stays; the new daemon runs with it, and no ban is lost."""
+def test_an_upgrade_keeps_configuration_and_bans(
+    site: tuple[Lab, Machine], node: Machine, deb: Path, tmp_path: Path
+) -> None:
+    """What the operator changed or deleted stays, the new daemon runs with it, and no packet of a ban comes through."""
     install(node, deb)
-    node.look("nodewarden", "ban", "198.51.100.7", "--for", "1h")
+    banned = site[0]["operator"]
+    node.look("nodewarden", "ban", banned.address4, "--for", "1h")
     main = node.path("/etc/nodewarden/nodewarden.yaml")
     main.write_text(main.read_text().replace("level: info", "level: debug"))
     node.path("/etc/nodewarden/conf.d/10-observe.yaml").unlink()
     node.write("/etc/nodewarden/conf.d/50-local.yaml", "detectors: {port_scan: {mode: observe}}\n")
     before = node.main_pid("nodewarden")
+    upgrade = later(deb, tmp_path, f"{__version__}+1", nodewarden="# of the new version\n")
 
-    install(node, later(deb, tmp_path, f"{__version__}+1", nodewarden="# of the new version\n"), "--force-confold")
+    pings = banned.start("ping", "-i0.01", node.host.address4, stdout=subprocess.PIPE)
+    install(node, upgrade, "--force-confold")
+    pings.send_signal(signal.SIGINT)
+    counted = re.search(r"(\d+) packets transmitted, (\d+) received", pings.communicate(timeout=10)[0])
+    assert counted is not None
+    assert int(counted[1]) > 50
+    assert int(counted[2]) == 0
 
     assert node.main_pid("nodewarden") not in (0, before)
     assert "level: debug" in main.read_text()
     assert "of the new version" in node.path("/etc/nodewarden/nodewarden.yaml.dpkg-dist").read_text()
     assert [path.name for path in node.path("/etc/nodewarden/conf.d").iterdir()] == ["50-local.yaml"]
-    assert listed(node) == ["198.51.100.7"]
-    assert "198.51.100.7" in node.look("nft", "list", "table", "inet", "nodewarden")
+    assert listed(node) == [banned.address4]
     told = {detector["name"]: detector["mode"] for detector in status(node)["detectors"]}
     assert (told["port_scan"], told["host_sweep"]) == ("observe", "enforce")
 
