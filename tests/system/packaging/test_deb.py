@@ -202,6 +202,37 @@ def test_its_libraries_are_those_it_was_tested_with(node: Machine, deb: Path) ->
             assert place.startswith("/usr/lib/python3/") or version == locked[requirement.name.lower()]
 
 
+_IMPORT_EVERYTHING = """
+import importlib, pkgutil, sys
+import bcc, nftables, rich.table, systemd.daemon, systemd.journal
+import monitor
+for module in pkgutil.walk_packages(monitor.__path__, "monitor."):
+    importlib.import_module(module.name)
+files = {getattr(module, "__file__", None) or "" for module in sys.modules.values()}
+print(*(file for file in files if file.startswith("/usr/lib/python3/")), sep="\\n")
+"""
+
+
+def test_it_depends_on_all_that_it_imports(node: Machine, deb: Path) -> None:
+    """Every module of Debian's that any of ours imports belongs to a package that it depends on, if by others."""
+    install(node, deb)
+    imported = node.look("/usr/lib/nodewarden/bin/python3", "-I", "-c", _IMPORT_EVERYTHING).split()
+    owners = {line.partition(":")[0] for line in node.look("dpkg", "--search", *imported).splitlines()}
+    assert {"python3-click", "python3-rich", "python3-bpfcc"} <= owners
+    text = node.look("dpkg-query", "--show", "--showformat=${Package}\t${Depends}, ${Pre-Depends}\n")
+    depends = {name: re.findall(r"[a-z0-9][a-z0-9.+-]+", more) for name, _, more in map(_tab, text.splitlines())}
+    needed, pending = set(), ["nodewarden"]
+    while pending:
+        if (name := pending.pop()) in depends and name not in needed:
+            needed.add(name)
+            pending += depends[name]
+    assert owners <= needed
+
+
+def _tab(line: str) -> tuple[str, str, str]:
+    return line.partition("\t")
+
+
 def test_lintian_has_nothing_against_it(deb: Path) -> None:
     """Debian's checker finds neither errors nor warnings; what is overridden says why."""
     needs("lintian")
