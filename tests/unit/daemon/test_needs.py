@@ -109,11 +109,13 @@ def test_what_only_helps_is_not_missing() -> None:
     assert is_sound(list(parts.values()))
 
 
-def test_state_elsewhere() -> None:
-    """A state directory that the sandbox keeps closed is made, given to the account and opened in the unit."""
-    (mend,) = _mends(_examine('{"state": {"directory": "/srv/state"}}', state="/srv may not be written")["state"])
-    assert mend.startswith("install -d -o nodewarden -m 750 /srv/state && ")
-    assert "'ReadWritePaths=/srv/state'" in mend
+def test_state_that_the_sandbox_keeps_closed() -> None:
+    """A state directory that may not be written is made, given to the account, and opened in the unit."""
+    (mend,) = _mends(_examine(state="/var/lib may not be written")["state"])
+    assert mend.startswith("install -d -o nodewarden -m 750 /var/lib/nodewarden && ")
+    assert "'ReadWritePaths=/var/lib/nodewarden'" in mend
+    (mend,) = _mends(_examine(state="/var/lib may not be written", is_sandboxed=False)["state"])
+    assert "ReadWritePaths" not in mend
 
 
 def test_files_are_named_one_by_one() -> None:
