@@ -106,6 +106,8 @@ install:
 	[ -e $(SYSCONFDIR)/nodewarden.yaml ] || install -m 644 systemd/nodewarden.yaml $(SYSCONFDIR)/nodewarden.yaml
 	ln -sf $(PREFIX)/bin/nodewarden $(BINDIR)/nodewarden
 	sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden.service > $(UNITDIR)/nodewarden.service
+	[ ! -e /etc/kubernetes ] && [ ! -e /var/lib/rancher ] || install -D -m 644 systemd/kubernetes.conf \
+	    $(UNITDIR)/nodewarden.service.d/kubernetes.conf
 	install -m 644 systemd/nodewarden.sysusers $(SYSUSERSDIR)/nodewarden.conf
 	install -m 644 systemd/nodewarden.tmpfiles $(TMPFILESDIR)/nodewarden.conf
 	[ ! -d $(APPARMORDIR) ] || sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden.apparmor > $(APPARMORDIR)/nodewarden
@@ -129,6 +131,8 @@ uninstall:
 	    apparmor_parser --remove $(APPARMORDIR)/nodewarden
 	rm -rf $(PREFIX) $(BINDIR)/nodewarden $(UNITDIR)/nodewarden.service $(SYSUSERSDIR)/nodewarden.conf \
 	    $(TMPFILESDIR)/nodewarden.conf $(APPARMORDIR)/nodewarden
+	rm -f $(UNITDIR)/nodewarden.service.d/kubernetes.conf
+	[ ! -d $(UNITDIR)/nodewarden.service.d ] || rmdir --ignore-fail-on-non-empty $(UNITDIR)/nodewarden.service.d
 	[ ! -d $(SYSUSERSDIR) ] || rmdir --ignore-fail-on-non-empty $(SYSUSERSDIR)
 	$(if $(PURGE),rm -rf $(SYSCONFDIR) /var/lib/nodewarden)
 	$(if $(PURGE),! getent passwd nodewarden >/dev/null || userdel nodewarden)

@@ -37,7 +37,7 @@ _CAPABILITIES = {  # linux/capability.h
     38: "CAP_PERFMON",
     39: "CAP_BPF",
 }
-_SYSCTLS = ("net/netfilter/nf_conntrack_acct", "net/ipv4/tcp_syncookies")
+_SYSCTLS = ("net/netfilter/nf_conntrack_acct", "kernel/bpf_stats_enabled")
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -97,7 +97,7 @@ def gather(settings: Settings, filters: LogFilters, *, serves_metrics: bool) -> 
         cluster=tuple(kubernetes.denied_to_us()) if settings.bans.protect.kubernetes else (),
         interfaces=tuple(one for one in settings.bans.xdp.interfaces if not Path("/sys/class/net", one).exists()),
         state=_writable(settings.state.directory),
-        metrics="" if serves_metrics or not settings.metrics.enabled else _why(lambda: _try_port(settings)),
+        metrics=_why(lambda: _try_port(settings, is_ours=serves_metrics)) if settings.metrics.enabled else "",
         group=_group(settings.control.group),
         sysctls={name: _read(Path("/proc/sys", name)) for name in _SYSCTLS},
     )
@@ -145,12 +145,13 @@ def _try_tracing() -> None:
     os.close(bpf(_PROG_LOAD, struct.pack("=IIQQ", _RAW_TRACEPOINT, len(_RETURN_ZERO) // 8, *places))[0])
 
 
-def _try_port(settings: Settings) -> None:
+def _try_port(settings: Settings, *, is_ours: bool) -> None:
+    """Bind to the port; where it is ours already, to the address alone: it may not be this machine's."""
     listen = settings.metrics.listen
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((listen.host, listen.port))
+        probe.bind((listen.host, 0 if is_ours else listen.port))
 
 
 def _writable(directory: Path) -> str:

@@ -8,6 +8,12 @@ from monitor.config.schema import Settings
 from monitor.daemon.facts import Facts
 
 _UNIT = "nodewarden.service"
+_RESTART = f"systemctl restart {_UNIT}"
+_BOUGHT = {
+    "net/netfilter/nf_conntrack_acct": "bytes of connections, and the detector udp_amplification",
+    "kernel/bpf_stats_enabled": "what the eBPF programs cost, in metrics",
+}
+"""What a sysctl buys."""
 
 
 class Need(msgspec.Struct, frozen=True):
@@ -70,12 +76,15 @@ def _sources(settings: Settings, facts: Facts) -> Iterator[Part]:
         "Hyperscan: one pass for all filters", facts.hyperscan, "install again: `make install`, or the package"
     )
     yield Part("filters", "source", wanted.journal.enabled or wanted.files.enabled, [scanner], is_optional=True)
-    accounting = Need(
-        "bytes of connections (udp_amplification)",
-        "" if facts.sysctls.get("net/netfilter/nf_conntrack_acct") == "1" else "net.netfilter.nf_conntrack_acct is 0",
-        "echo net.netfilter.nf_conntrack_acct=1 > /etc/sysctl.d/60-nodewarden.conf && sysctl --system",
+    yield Part(
+        "flow_bytes",
+        "source",
+        wanted.conntrack.enabled,
+        [_sysctl(facts, "net/netfilter/nf_conntrack_acct")],
+        is_optional=True,
     )
-    yield Part("flow_bytes", "source", wanted.conntrack.enabled, [accounting], is_optional=True)
+    cost = Need("") if _has(facts, "CAP_SYS_ADMIN") else _sysctl(facts, "kernel/bpf_stats_enabled")
+    yield Part("ebpf_run_time", "source", wanted.drops.enabled, [cost], is_optional=True)
 
 
 def _enforcers(settings: Settings, facts: Facts) -> Iterator[Part]:
@@ -100,7 +109,9 @@ def _others(settings: Settings, facts: Facts) -> Iterator[Part]:
     ]
     yield Part("kubernetes", "protection", settings.bans.protect.kubernetes, cluster)
     directory = settings.state.directory
-    mend = f"install -d -o {facts.account} -m 750 {directory} && {_RESTART}"
+    mend = f"install -d -o {facts.account} -m 750 {directory} && " + (
+        drop_in("state", f"ReadWritePaths={directory}") if facts.is_sandboxed else _RESTART
+    )
     yield Part("state", "service", True, [Need(f"{directory}, to be written", facts.state, mend)])  # noqa: FBT003
     listen = settings.metrics.listen
     port = Need(f"{listen} to serve metrics on", facts.metrics, f"ss -ltnp 'sport = {listen.port}'")
@@ -109,7 +120,13 @@ def _others(settings: Settings, facts: Facts) -> Iterator[Part]:
     yield Part("control", "service", True, [group], is_optional=True)  # noqa: FBT003
 
 
-_RESTART = f"systemctl restart {_UNIT}"
+def _sysctl(facts: Facts, name: str) -> Need:
+    dotted = name.replace("/", ".")
+    return Need(
+        f"{dotted} = 1: {_BOUGHT[name]}",
+        "" if facts.sysctls.get(name) == "1" else "it is not",
+        f"echo {dotted}=1 >> /etc/sysctl.d/60-nodewarden.conf && sysctl --system",
+    )
 
 
 def _kernel_log(facts: Facts) -> Need:

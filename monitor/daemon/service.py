@@ -32,6 +32,7 @@ from monitor.enforcers.nftables import NftablesEnforcer
 from monitor.metrics.exporter import Exporter, Sample
 from monitor.model.addresses import Network
 from monitor.model.bans import AllowEntry, Offence
+from monitor.model.clock import ClockSteps
 from monitor.model.errors import ConfigError, NodewardenError, TemporaryError
 from monitor.model.events import Event
 
@@ -51,6 +52,7 @@ class Service:
         self._path = path
         self._settings = settings
         self._purge_at_s = 0.0
+        self._clock = ClockSteps(time.monotonic(), time.time())
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._exporter = Exporter(self._read_samples)
@@ -129,6 +131,7 @@ class Service:
 
     def _tick(self) -> None:
         """Do what is due each second; feeds the watchdog, so a loop that is stuck is restarted."""
+        self._follow_clock()
         self.pipeline.tick(time.time())
         self._intakes.tick()
         self._saver.tick()
@@ -138,6 +141,14 @@ class Service:
         systemd.status(self._health.summary())
         if systemd.is_watched():
             systemd.alive()
+
+    def _follow_clock(self) -> None:
+        """Keep the time that bans still have when the clock is set: the kernel's timeouts know nothing of it."""
+        now_s = time.time()
+        step_s, last_look_s = self._clock.look(time.monotonic(), now_s)
+        if step_s:
+            _log.warning("the clock was set by %+.0f s; all bans keep the time that they had left", step_s)
+            self.pipeline.ledger.shift(step_s, last_look_s, now_s)
 
     def _process(self, events: Iterable[Event]) -> None:
         """Take a batch through the pipeline; a fault of our own, in finding its events too, costs only this batch."""

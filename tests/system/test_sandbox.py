@@ -119,3 +119,18 @@ def _take_away(node: Node, setting: str) -> None:
         assert _complaints(node), f"everything works without: {setting}"
     finally:
         node.drop_in("")
+
+
+def test_metrics_wait_for_no_interface(node: Node) -> None:
+    """The daemon starts before the network: an address of metrics.listen that comes later is served when it comes."""
+    address = "10.99.0.1"
+    node.configure(f"metrics: {{listen: '{address}:9843'}}\n")
+    try:
+        assert node.restart()
+        assert "cannot assign" in node.try_("nodewarden", "doctor").stdout.lower()
+        node.host.run("ip", "addr", "add", f"{address}/32", "dev", "lo")
+        assert "nodewarden_build_info" in node.host.run("curl", "-sf", f"http://{address}:9843/metrics").stdout
+        assert node.try_("nodewarden", "doctor").returncode == 0
+    finally:
+        node.host.run("ip", "addr", "del", f"{address}/32", "dev", "lo", check=False)
+        node.configure()

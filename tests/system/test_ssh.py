@@ -46,3 +46,13 @@ def test_rotation_loses_no_failure(node: Node) -> None:
         assert not _logs_in(node.attacker, node, f"wrong{attempt}")
     wait_for(lambda: node.attacker.address4 in node.banned(), "a ban", lambda: node.log(UNIT), timeout_s=10)
     node.look("nodewarden", "unban", node.attacker.address4)
+
+
+def test_it_watches_again_after_a_reboot(node: Node) -> None:
+    """Journal, kernel log and the rest are read again after a reboot, when journald has moved to the disk."""
+    node.reboot()
+    node.await_answer()
+    assert {one["name"]: one["state"] for one in node.settled()["sources"] if one["state"] != "up"} == {"xdp": "off"}
+    for attempt in range(5):
+        assert not _logs_in(node.attacker, node, f"wrong{attempt}")
+    wait_for(lambda: node.attacker.address4 in node.banned(), "a ban", lambda: node.log(UNIT), timeout_s=10)

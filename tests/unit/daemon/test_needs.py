@@ -31,11 +31,11 @@ _SOUND = Facts(
     state="",
     metrics="",
     group="",
-    sysctls={"net/netfilter/nf_conntrack_acct": "1"},
+    sysctls={"net/netfilter/nf_conntrack_acct": "1", "kernel/bpf_stats_enabled": "1"},
 )
 
 
-def _examine(settings: str = "{}", **changes: Any) -> dict[str, Part]:
+def _examine(settings: str = "{}", /, **changes: Any) -> dict[str, Part]:
     facts = msgspec.structs.replace(_SOUND, **changes)
     return {part.name: part for part in examine(msgspec.json.decode(settings, type=Settings), facts)}
 
@@ -103,8 +103,19 @@ def test_what_is_switched_off_needs_nothing() -> None:
 def test_what_only_helps_is_not_missing() -> None:
     """Without Hyperscan or byte counts all goes on: that could be better, and the exit code stays 0."""
     parts = _examine(hyperscan="no module", sysctls={})
-    assert [name for name, part in parts.items() if part.state == "could be better"] == ["filters", "flow_bytes"]
+    assert [name for name, part in parts.items() if part.state == "could be better"] == [
+        *("filters", "flow_bytes", "ebpf_run_time"),
+    ]
     assert is_sound(list(parts.values()))
+
+
+def test_state_that_the_sandbox_keeps_closed() -> None:
+    """A state directory that may not be written is made, given to the account, and opened in the unit."""
+    (mend,) = _mends(_examine(state="/var/lib may not be written")["state"])
+    assert mend.startswith("install -d -o nodewarden -m 750 /var/lib/nodewarden && ")
+    assert "'ReadWritePaths=/var/lib/nodewarden'" in mend
+    (mend,) = _mends(_examine(state="/var/lib may not be written", is_sandboxed=False)["state"])
+    assert "ReadWritePaths" not in mend
 
 
 def test_files_are_named_one_by_one() -> None:
