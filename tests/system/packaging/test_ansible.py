@@ -65,6 +65,7 @@ def test_it_installs_configures_and_checks(fleet: Fleet, node: Machine, deb: Pat
     assert {one["name"]: one["maxretry"] for one in told["detectors"]}["port_scan"] == 30
     assert "192.0.2.0/24" in node.look("nodewarden", "allow", "list")
     assert "kube-proxy" in node.look("nodewarden", "config", "show")
+    assert "cap_dac_read_search" in node.unit("nodewarden", "AmbientCapabilities")["AmbientCapabilities"]
     as_operator = ("setpriv", "--reuid=backup", "--regid=backup", "--init-groups")
     assert node.look(*as_operator, "nodewarden", "list", "--json") == "[]\n"
 
