@@ -27,7 +27,7 @@ def site(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[
 
 @pytest.fixture
 def node(site: tuple[Lab, Machine]) -> Iterator[Machine]:
-    """Yield the machine; whatever is installed there afterwards is purged, and what only a role put there is removed."""
+    """Yield the machine; whatever is installed there afterwards is purged, with what the role put beside it."""
     machine = site[1]
     yield machine
     machine.look("dpkg", "--purge", "nodewarden", check=False)
