@@ -39,7 +39,6 @@ def referenced(directory: Path, kustomization: dict[str, Any]) -> Iterator[Path]
 
 def render(overlay: Path, *components: str) -> list[dict[str, Any]]:
     """Return what an overlay in the empty directory `overlay`, with these components, makes of all manifests."""
-    _need_kustomize()
     there = os.path.relpath(KUBERNETES, overlay.resolve())
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
@@ -47,7 +46,13 @@ def render(overlay: Path, *components: str) -> list[dict[str, Any]]:
         "resources": [there],
         "components": [f"{there}/components/{name}" for name in components],
     }
-    (overlay / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    return built(overlay, yaml.safe_dump(kustomization))
+
+
+def built(overlay: Path, kustomization: str) -> list[dict[str, Any]]:
+    """Return what kustomize makes of this kustomization, as `overlay` has it beside its other files."""
+    _need_kustomize()
+    (overlay / "kustomization.yaml").write_text(kustomization)
     done = subprocess.run(["kubectl", "kustomize", overlay], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     return documents(done.stdout)

@@ -1,15 +1,18 @@
 """What `kubectl apply --kustomize` would create, and how the daemon in it would be configured."""
 
+import os
+import re
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
 
+from monitor import __version__
 from monitor.config.load import load
 from monitor.config.schema import Settings
 from monitor.model.bans import Mode
-from tests.support.manifests import ROOT, one, render
+from tests.support.manifests import ROOT, built, one, render
 
 _ROLES = ("worker", "control-plane")
 
@@ -21,9 +24,12 @@ def settings(rendered: list[dict[str, Any]], role: str, directory: Path) -> Sett
     (directory / "conf.d").mkdir(parents=True)
     (directory / "nodewarden.yaml").write_text((ROOT / "systemd/nodewarden.yaml").read_text())
     for source in mounted["sources"]:
-        if not source["configMap"].get("optional"):
-            for name, text in one(rendered, "ConfigMap", source["configMap"]["name"])["data"].items():
-                (directory / "conf.d" / name).write_text(text)
+        name = source["configMap"]["name"]
+        if any((what["kind"], what["metadata"]["name"]) == ("ConfigMap", name) for what in rendered):
+            for file, text in one(rendered, "ConfigMap", name)["data"].items():
+                (directory / "conf.d" / file).write_text(text)
+        else:
+            assert source["configMap"].get("optional")
     return load(directory / "nodewarden.yaml").settings
 
 
@@ -88,6 +94,29 @@ def test_a_control_plane_protects_its_ports(tmp_path: Path) -> None:
     ]
     assert [str(ports) for ports in worker["kubelet"].ports] == ["10250"]
     assert "kube-proxy" in worker
+
+
+def test_an_overlay_of_ones_own_works_as_documented(tmp_path: Path) -> None:
+    """What docs/kubernetes.md shows: another image, monitoring, settings of one's own, which win; then enforcing."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs/kubernetes.md").read_text(), re.MULTILINE | re.DOTALL)
+    overlay, own, enforcing = blocks[:3]
+    there = os.path.relpath(ROOT, tmp_path.resolve())
+    local = re.sub(r"https://YOUR-GIT/nodewarden//(\S+?)\?ref=TAG", rf"{there}/\1", overlay)
+    (tmp_path / "50-local.yaml").write_text(own)
+    rendered = built(tmp_path, local.replace("REGISTRY", "registry.example"))
+    for role in _ROLES:
+        configured = settings(rendered, role, tmp_path / role)
+        assert [str(network) for network in configured.bans.allowlist] == [
+            "10.0.0.0/16",
+            "10.244.0.0/16",
+            "10.96.0.0/12",
+        ]
+        assert str(configured.metrics.listen) == "0.0.0.0:9843"
+        pod = one(rendered, "DaemonSet", f"nodewarden-{role}")["spec"]["template"]["spec"]
+        assert pod["containers"][0]["image"] == f"registry.example/nodewarden:{__version__}"
+    (tmp_path / "50-local.yaml").write_text(own + enforcing)
+    detectors = settings(built(tmp_path, local), "worker", tmp_path / "enforcing").detectors
+    assert {detectors.port_scan.mode, detectors.half_open.mode, detectors.failures["sshd"].mode} == {Mode.ENFORCE}
 
 
 def test_components_configure_what_they_are_for(tmp_path: Path) -> None:
