@@ -10,8 +10,8 @@ from monitor.daemon.facts import Facts
 _UNIT = "nodewarden.service"
 _RESTART = f"systemctl restart {_UNIT}"
 _BOUGHT = {
-    "net/netfilter/nf_conntrack_acct": "bytes of connections, and the detector udp_amplification",
-    "kernel/bpf_stats_enabled": "what the eBPF programs cost, in metrics",
+    "net/netfilter/nf_conntrack_acct": "bytes of connections and udp_amplification",
+    "kernel/bpf_stats_enabled": "telling what the eBPF programs cost",
 }
 """What a sysctl buys."""
 
@@ -123,7 +123,7 @@ def _others(settings: Settings, facts: Facts) -> Iterator[Part]:
 def _sysctl(facts: Facts, name: str) -> Need:
     dotted = name.replace("/", ".")
     return Need(
-        f"{dotted} = 1: {_BOUGHT[name]}",
+        f"{dotted} = 1 for {_BOUGHT[name]}",
         "" if facts.sysctls.get(name) == "1" else "it is not",
         f"echo {dotted}=1 >> /etc/sysctl.d/60-nodewarden.conf && sysctl --system",
     )
