@@ -151,6 +151,18 @@ def test_purging_leaves_nothing(node: Machine, deb: Path) -> None:
     assert node.look("find", "/run", "/var/lib/systemd", "-name", "*nodewarden*") == ""
 
 
+def test_on_a_node_of_a_cluster_it_reads_the_clusters_files(node: Machine, deb: Path) -> None:
+    """Where kubelet's files are it may read them and protects what they name; a purge takes that back."""
+    kubeconfig = "clusters: [{name: one, cluster: {server: 'https://203.0.113.5:6443'}}]\n"
+    node.write("/etc/kubernetes/kubelet.conf", kubeconfig)
+    node.look("chmod", "600", "/etc/kubernetes/kubelet.conf")
+    install(node, deb)
+    assert "203.0.113.5" in node.look("nodewarden", "allow", "list")
+    node.look("dpkg", "--purge", "nodewarden")
+    assert not node.path("/etc/systemd/system/nodewarden.service.d").exists()
+    node.look("rm", "-r", "/etc/kubernetes")
+
+
 def test_it_starts_only_where_the_policy_lets_it(node: Machine, deb: Path) -> None:
     """Where policy-rc.d forbids services to be started, as image builders do, the package is installed all the same."""
     policy = node.path("/usr/sbin/policy-rc.d")
