@@ -85,7 +85,7 @@ lock: setup
 
 docs: setup
 	$(PYTHON) -m monitor.config.reference > docs/configuration.md
-	$(PYTHON) -m monitor.metrics.catalogue > docs/metrics.md
+	$(PYTHON) -m monitor.metrics.reference > docs/metrics.md
 
 install:
 	$(call install_packages,$(RUNTIME_PACKAGES))
