@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import logging
 import signal
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -38,6 +39,8 @@ _TICK_S = 1.0
 _SCRAPE_TIMEOUT_S = 5.0
 _SAVE_TIMEOUT_S = 5.0
 _PURGE_EVERY_S = 3600.0
+_SWITCH_S = 0.0005
+"""How long the loop may wait for a thread that writes out metrics or state. Python's 5 ms would be those of a ban."""
 
 
 class Service:
@@ -238,6 +241,7 @@ async def serve(path: Path) -> None:
     """Load, open, run and close; ConfigError and PermanentError explain themselves."""
     loaded = load(path)
     logs.set_up(loaded.settings.log.level)
+    sys.setswitchinterval(_SWITCH_S)
     service = Service(path, loaded)
     try:
         await service.open()
