@@ -168,7 +168,7 @@ def test_a_node_that_cannot_be_scraped_has_no_signals(tmp_path: Path) -> None:
 
 def test_without_a_median_yesterday_has_to_do(tmp_path: Path) -> None:
     """A node that was away for most of a day has too little for a median, but it has the hour of the day before."""
-    end, away = 25 * HOUR, range(100, 24 * HOUR)
+    end, away = 25 * HOUR, range(90, 24 * HOUR)
     inputs = {name: " ".join(_without(samples, away)) for name, samples in node(levels(end, lambda _: False)).items()}
     at = 24 * HOUR + 10
     expressions = [
