@@ -15,7 +15,7 @@ APPARMORDIR ?= /etc/apparmor.d
 RUNTIME_PACKAGES := python3-venv python3-bpfcc python3-systemd python3-nftables nftables linux-libc-dev
 TEST_PACKAGES := conntrack iproute2 nmap hping3 iputils-ping curl procps clang-format systemd-journal-remote apache2-utils \
     slowhttptest ethtool rsync bind9-dnsutils dnsmasq-base mmdebstrap systemd-container medusa \
-    sshpass
+    sshpass prometheus
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
 # Building the Debian package and checking it.
@@ -31,7 +31,8 @@ help:
 	@echo 'make deb        a Debian package, into dist/'
 	@echo 'make setup      what the others need, without doing anything with it'
 
-# $(1): package names. Installs the missing ones, or says what to do where that needs root.
+# $(1): package names. Installs the missing ones, or says what to do where that needs root. Prometheus is for tests
+# and the demo, which start their own: the package's service is stopped again.
 define install_packages
 	@missing=$$(for package in $(1); do \
 	    dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; done); \
@@ -39,7 +40,9 @@ define install_packages
 	    if [ "$$(id -u)" != 0 ]; then echo "as root: apt-get install" $$missing >&2; exit 1; fi; \
 	    echo "installing" $$missing; \
 	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing \
-	        >/dev/null; \
+	        >/dev/null || exit 1; \
+	    case "$$missing" in *prometheus*) \
+	        [ ! -d /run/systemd/system ] || systemctl disable --quiet --now prometheus.service;; esac; \
 	fi
 endef
 
@@ -94,7 +97,7 @@ man: setup
 
 docs: setup
 	$(PYTHON) -m monitor.config.reference > docs/configuration.md
-	$(PYTHON) -m monitor.metrics.catalogue > docs/metrics.md
+	$(PYTHON) -m monitor.metrics.reference > docs/metrics.md
 
 install:
 	$(call install_packages,$(RUNTIME_PACKAGES))

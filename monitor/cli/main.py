@@ -13,6 +13,7 @@ from monitor.cli.allow import allow
 from monitor.cli.bans import ban, flush, list_bans, unban
 from monitor.cli.config import FAULTY, config_group
 from monitor.cli.doctor import doctor
+from monitor.cli.drops import drops
 from monitor.cli.exchange import export_bans, import_bans
 from monitor.cli.fail2ban import fail2ban_group
 from monitor.cli.filter import filter_group
@@ -62,7 +63,7 @@ def reload(target: Target) -> None:
 
 
 for command in (
-    *(ban, unban, list_bans, flush, status, doctor, why, allow, export_bans, import_bans),
+    *(ban, unban, list_bans, flush, status, doctor, why, allow, export_bans, import_bans, drops),
     *(config_group, filter_group, fail2ban_group),
 ):
     cli.add_command(command)
