@@ -155,18 +155,19 @@ def test_the_service_monitor_finds_the_pods() -> None:
     assert all(rule.keys() <= {"sourceLabels", "targetLabel", "replacement"} for rule in endpoint["relabelings"])
 
 
-def test_rule_files_become_a_prometheus_rule(tmp_path: Path) -> None:
-    """What docs/kubernetes.md says to type makes of a rule file what the operator reads."""
+def test_rule_files_become_prometheus_rules() -> None:
+    """What docs/kubernetes.md says to type makes of each rule file what the operator reads."""
     text = (ROOT / "docs/kubernetes.md").read_text()
-    typed = re.search(r"^    (\{ printf.*?\}) \|$", text, re.MULTILINE | re.DOTALL)
+    typed = re.search(r"^    (for file in .*?^    done) \| kubectl", text, re.MULTILINE | re.DOTALL)
     assert typed is not None
-    (tmp_path / "dashboards/rules").mkdir(parents=True)
-    groups = {"groups": [{"name": "nodewarden", "rules": [{"alert": "NodewardenDown", "expr": "up == 0"}]}]}
-    (tmp_path / "dashboards/rules/alerts.yaml").write_text(yaml.safe_dump(groups))
-    made = subprocess.run(["sh", "-c", typed[1]], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    (rule,) = documents(made)
-    assert (rule["apiVersion"], rule["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
-    assert rule["spec"] == groups
+    made = subprocess.run(["sh", "-c", typed[1]], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    rules = documents(made)
+    files = sorted((ROOT / "dashboards/rules").glob("*.yaml"))
+    assert [rule["metadata"]["name"] for rule in rules] == [f"nodewarden-{file.stem}" for file in files]
+    for rule, file in zip(rules, files, strict=True):
+        assert (rule["apiVersion"], rule["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
+        assert rule["spec"] == yaml.safe_load(file.read_text())
+        assert rule["spec"]["groups"]
 
 
 def test_the_containerfile_copies_what_is_there() -> None:
