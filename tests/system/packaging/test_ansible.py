@@ -16,6 +16,8 @@ from tests.support.machine import Machine
 from tests.support.needs import needs
 from tests.system.packaging.test_deb import is_active, status
 
+pytestmark = pytest.mark.timeout(300)  # the first makes package and image
+
 _ROLE = ROOT / "deploy/ansible/roles/nodewarden"
 _GIVEN: dict[str, object] = {
     "nodewarden_preset": "worker",

@@ -18,7 +18,7 @@ from tests.support.lab import Lab
 from tests.support.machine import Machine
 from tests.support.needs import needs
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]  # the first makes package and image
 
 _VOLATILE = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/log", "/var/cache", "/var/lib/dpkg", "/var/lib/systemd")
 

@@ -11,7 +11,7 @@ from tests.support.lab import Lab
 from tests.support.machine import Machine
 from tests.support.manifests import KUBERNETES, documents
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]  # the first makes package and image
 
 _CONTAINER = documents((KUBERNETES / "base/daemonset.yaml").read_text())[0]["spec"]["template"]["spec"]["containers"][0]
 _CONFIGURATION = Path("/etc/nodewarden/conf.d")
