@@ -145,4 +145,5 @@ deb: setup
 	PYTHON=$(CURDIR)/$(PYTHON) DEB_RULES_REQUIRES_ROOT=no debian/rules --no-print-directory clean binary
 
 clean:
-	rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist debian/nodewarden debian/.debhelper debian/completion debian/man debian/*.log debian/*.substvars
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
