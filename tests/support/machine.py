@@ -178,7 +178,8 @@ class Machine:
         return outside(int(self.unit(unit, "MainPID")["MainPID"]), Path(f"/proc/{self._leader}/ns/pid").readlink())
 
     def journal(self, unit: str) -> list[dict[str, Any]]:
-        """Return the entries of a unit in this boot, oldest first."""
+        """Return the entries of a unit in this boot, oldest first, with all that was sent to journald by now."""
+        self.look("journalctl", "--sync")
         text = self.look("journalctl", "--boot", f"--unit={unit}", "--output=json", "--all", check=False)
         return [json.loads(line) for line in text.splitlines()]
 

@@ -9,6 +9,16 @@ from tests.support.installed import install
 from tests.support.lab import Lab
 from tests.support.node import Node
 
+_TIMEOUT_S = 300
+"""The first test makes the root file system, too, where the cache lacks it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of this directory more time."""
+    for item in items:
+        if item.get_closest_marker("system"):
+            item.add_marker(pytest.mark.timeout(_TIMEOUT_S))
+
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:

@@ -1,15 +1,16 @@
 """`nodewarden doctor` finds what is missing, and the command that it names mends it."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.daemon import wait_for
 from tests.support.node import DROP_INS, UNIT, Node
 
 pytestmark = pytest.mark.system
 
+_KUBERNETES = Path("systemd/kubernetes.conf")
 _KUBELET_CONF = """
 apiVersion: v1
 kind: Config
@@ -72,9 +73,30 @@ def test_a_node_of_a_cluster(node: Node) -> None:
         assert "the cluster is not protected" in "\n".join(node.ask("status")["notices"])
         node.look("sh", "-c", mends[0])
         assert _missing(node) == {}
-        wait_for(lambda: "203.0.113.10" in node.look("nodewarden", "allow", "list"), "the API server to be allowed")
+        assert "203.0.113.10" in node.look("nodewarden", "allow", "list")
+        node.look("sh", "-c", f"rm -f {DROP_INS}/cap_*.conf")
+        node.drop_in(_KUBERNETES.read_text())
+        assert node.restart()
+        assert _missing(node) == {}
     finally:
         node.look("sh", "-c", f"rm -rf /etc/kubernetes {DROP_INS}/cap_*.conf")
+        node.drop_in("")
+        node.restart()
+
+
+def test_connections_of_all_namespaces(node: Node) -> None:
+    """They take a capability that the unit does not give by itself; the command gives it, and they are told."""
+    node.configure("sources: {conntrack: {all_namespaces: true}}\n")
+    try:
+        assert node.restart()
+        ((part, mends),) = _missing(node).items()
+        assert part == "conntrack"
+        node.look("sh", "-c", mends[0])
+        assert _missing(node) == {}
+        assert {one["name"]: one["state"] for one in node.settled()["sources"]}["conntrack"] == "up"
+    finally:
+        node.look("sh", "-c", f"rm -f {DROP_INS}/cap_*.conf")
+        node.configure()
         node.drop_in("")
         node.restart()
 

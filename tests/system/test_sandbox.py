@@ -75,6 +75,16 @@ def test_everything_works_in_it(node: Node) -> None:
     assert _complaints(node) == []
 
 
+def test_its_group_may_ask(node: Node) -> None:
+    """Who is in the group that control.group names may use the commands, and nobody else but root."""
+    as_nobody = ("setpriv", "--reuid=nobody", "--regid=nogroup")
+    assert node.restart()
+    assert node.try_(*as_nobody, "--groups=nodewarden", "nodewarden", "status").returncode == 0
+    refused = node.try_(*as_nobody, "--clear-groups", "nodewarden", "status")
+    assert refused.returncode == 3
+    assert "control.group" in refused.stderr
+
+
 def test_exposure_is_low(tmp_path: Path) -> None:
     """`systemd-analyze security` counts an exposure of at most 2.0 of 10."""
     (tmp_path / UNIT).write_text(_SERVICE.replace("@PREFIX@", "/opt/nodewarden"))
@@ -117,6 +127,12 @@ def _mends(node: Node) -> list[str]:
     """Return the commands by which the self-check of the last start would mend something, as the log has them."""
     lines = node.log(UNIT).rpartition("self-check")[2].splitlines()
     return [line.partition("to mend it: ")[2] for line in lines if "to mend it: " in line]
+
+
+@pytest.mark.parametrize("family", [word for word in _words("RestrictAddressFamilies") if word != "AF_INET6"])
+def test_no_family_of_addresses_is_there_for_nothing(node: Node, family: str) -> None:
+    """Without any one family of sockets something does not work; IPv6 is for `metrics.listen`."""
+    _take_away(node, f"RestrictAddressFamilies=~{family}")
 
 
 @pytest.mark.parametrize("calls", [word for word in _words("SystemCallFilter") if word != "madvise"])
