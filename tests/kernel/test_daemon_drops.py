@@ -140,4 +140,4 @@ def test_where_packets_drop(site: OpenSite) -> None:
     assert any(place["function"].startswith("nft_do_chain") or "nf_hook" in place["function"] for place in firewall), (
         firewall
     )
-    assert not programs("kfree_skb") - before
+    wait_for(lambda: not programs("kfree_skb") - before, "the program to go")
