@@ -15,7 +15,7 @@ TEST_PACKAGES := conntrack iproute2 nmap hping3 iputils-ping curl procps clang-f
     slowhttptest ethtool rsync bind9-dnsutils dnsmasq-base
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help setup packages run demo test lint bench lock docs install uninstall clean
+.PHONY: help setup packages run demo observe dashboards test lint bench lock docs install uninstall clean
 
 help:
 	@echo 'make demo       watch a scan being banned, in a private lab of network namespaces'
@@ -82,6 +82,10 @@ lock: setup
 	        --output-file requirements$${extra:-.runtime}.lock pyproject.toml; \
 	done
 	mv requirementsdev.lock requirements.lock
+
+# The JSON that Grafana reads, from the code beside it.
+dashboards: setup
+	$(PYTHON) -m dashboards
 
 docs: setup
 	$(PYTHON) -m monitor.config.reference > docs/configuration.md

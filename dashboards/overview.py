@@ -1,0 +1,272 @@
+"""Node guard overview: is it well, is it being attacked, what was stopped, what is it costing."""
+
+from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
+
+from dashboards import queries as q
+from dashboards.board import Row, address, board, row
+from dashboards.panels import (
+    BAD,
+    FACT,
+    FULL,
+    GOOD,
+    NONE_IS_CALM,
+    NONE_IS_GOOD,
+    WARN,
+    WATCH,
+    About,
+    Value,
+    bars,
+    card,
+    lines,
+    stack,
+    steps,
+)
+from dashboards.queries import Query
+from dashboards.tables import Column, grid
+
+_ALERTS = "nodewarden_detector_alerts_total"
+_DECISIONS = "nodewarden_decisions_total"
+_UP_OR_DOWN = (("0", "DOWN"), ("1", "up"))
+_UP_IS_GOOD = ((None, BAD), (1, GOOD))
+
+
+def made() -> Dashboard:
+    """Return the dashboard."""
+    return board(
+        "overview",
+        "Node guard overview",
+        "Start here: four questions, then every node, then when it happened.",
+        row("", 6, _is_it_well(), _is_it_attacked(), _what_was_stopped(), _what_does_it_cost()),
+        row("Nodes: click on one to see it alone", 7, _nodes()),
+        *_attack(),
+        *_cost(),
+    )
+
+
+def _is_it_well() -> Panel:
+    return card(
+        "Is it well?",
+        About(
+            "Nodes whose guard does not answer; sources (kernel log, conntrack, eBPF, logs) that were read within a "
+            "day and are not now; records lost before anybody read them; alerts of the Prometheus rules that fire.",
+            "the guard sees less than it should: what is banned stays banned, but new attacks may go unnoticed.",
+            "open *The guard itself*; on the node run `nodewarden status`, whose first lines say what is wrong.",
+        ),
+        Value("Nodes without guard", q.add(f"1 - {q.select('up')}"), steps=NONE_IS_GOOD, decimals=0),
+        Value("Sources lost", q.LOST_SOURCES, steps=NONE_IS_GOOD, decimals=0),
+        Value("Records lost", q.per_second("nodewarden_source_lost_records_total"), "cps", NONE_IS_GOOD),
+        Value("Alerts firing", q.FIRING, steps=NONE_IS_GOOD, decimals=0),
+    )
+
+
+def _is_it_attacked() -> Panel:
+    return card(
+        "Is it being attacked?",
+        About(
+            "How often detectors fire, floods of forged sources are noticed, and new bans begin, by the minute; and "
+            "how many watched signals are outside of their usual band.",
+            "somebody is at work. A few alerts a minute are ordinary on the open Internet; floods and signals outside "
+            "of their band are not.",
+            "open *Anomalies* for when and where, *Detectors and thresholds* for what; `nodewarden list` names the "
+            "sources, `nodewarden why ADDRESS` says what they did.",
+        ),
+        Value("Alerts", q.per_minute(_ALERTS), "suffix:/min", ((None, GOOD), (1e-9, WATCH), (60, WARN)), 1),
+        Value("Floods", q.per_minute("nodewarden_detector_floods_total"), "suffix:/min", NONE_IS_GOOD, 1),
+        Value("New bans", q.per_minute(_DECISIONS, 'verdict="ban"'), "suffix:/min", NONE_IS_CALM, 1),
+        Value("Signals outside their band", q.OUTSIDE, steps=NONE_IS_GOOD, decimals=0),
+    )
+
+
+def _what_was_stopped() -> Panel:
+    return card(
+        "What was stopped?",
+        About(
+            "Packets and bytes that our sets stop now, in the firewall and in front of the stack; bans in force; and "
+            "how long most bans took, from the event that crossed a threshold to the kernel's set, in the time shown.",
+            "banned sources go on trying: that is what bans are for. A time to ban above a second means that "
+            "attackers have that much longer.",
+            "nothing, if it is well. Against a flood that fills the line only the provider helps.",
+        ),
+        Value("Packets", q.STOPPED_PACKETS, "pps", FACT),
+        Value("Bytes", q.STOPPED_BYTES, "Bps", FACT),
+        Value("Bans in force", q.now("nodewarden_bans", 'mode="enforce"'), "short", FACT, 0),
+        Value(
+            "Time to ban (95 %)",
+            q.quantile(0.95, "nodewarden_ban_latency_seconds", "$__range"),
+            "s",
+            ((None, GOOD), (0.25, WATCH), (1, BAD)),
+        ),
+    )
+
+
+def _what_does_it_cost() -> Panel:
+    cpu = q.most(q.over("rate", "process_cpu_seconds_total"))
+    return card(
+        "What does it cost?",
+        About(
+            "Of the node that has it worst: processor time of the guard (100 % is one core), its memory, the time "
+            "that counting a dropped packet takes in the kernel, and how full the connection table is.",
+            "the guard works harder, which in a flood is expected; a connection table that is nearly full makes the "
+            "kernel drop new connections of everybody.",
+            "if the table fills, raise `net.netfilter.nf_conntrack_max` and find out who fills it (*Traffic*); if the "
+            "guard itself costs too much, see *The guard itself*.",
+        ),
+        Value("Processor", cpu, "percentunit", ((None, GOOD), (0.5, WARN), (0.9, BAD)), 1),
+        Value("Memory", q.most(q.select("process_resident_memory_bytes")), "bytes", FACT),
+        Value("Counting one drop", q.EBPF_RUN_S, "s", ((None, GOOD), (1e-6, WARN))),
+        Value("Connection table", q.most(q.CONNTRACK_USE), "percentunit", FULL, 1),
+    )
+
+
+def _nodes() -> Panel:
+    return grid(
+        "Nodes",
+        About(
+            "Every node and what goes on there now; those with most alerts come first.",
+            "in *Alerts* that this node is under attack; *DOWN* that nobody watches it, and *Connections* near 100 % "
+            "that it will refuse new connections.",
+            "click on a node to see it alone. For one that is DOWN: `systemctl status nodewarden` there; its bans go "
+            "on in the kernel until they end.",
+        ),
+        {"cluster": "Cluster", "instance": "Node"},
+        (
+            Column("Guard", q.most(q.select("up"), q.BY_NODE), steps=_UP_IS_GOOD, words=_UP_OR_DOWN),
+            Column("Alerts", q.per_minute(_ALERTS, by=q.BY_NODE), "suffix:/min", NONE_IS_CALM, 1),
+            Column("New bans", q.per_minute(_DECISIONS, 'verdict="ban"', by=q.BY_NODE), "suffix:/min", NONE_IS_CALM, 1),
+            Column("Bans", q.now("nodewarden_bans", 'mode="enforce"', by=q.BY_NODE), decimals=0),
+            Column("Stopped", q.per_second("nodewarden_set_dropped_packets_total", by=q.BY_NODE), "pps"),
+            Column("Dropped", q.per_second("nodewarden_kernel_dropped_packets_total", by=q.BY_NODE), "pps"),
+            Column("Connections", q.most(q.CONNTRACK_USE, q.BY_NODE), "percentunit", FULL, 1),
+            Column("Unusual", q.now("nodewarden:signal:anomaly", by=q.BY_NODE), steps=NONE_IS_GOOD, decimals=0),
+            Column("Processor", q.most(q.over("rate", "process_cpu_seconds_total"), q.BY_NODE), "percentunit", (), 1),
+        ),
+        sort_by="Alerts",
+        link=("instance", address("overview", "var-cluster=${__data.fields.Cluster}", "var-instance=${__value.raw}")),
+    )
+
+
+def _attack() -> tuple[Row, ...]:
+    return (
+        row("Is it being attacked? What was _stopped()?", 8, _by_detector(), _outcome()),
+        row("", 8, _stopped(), _bans()),
+    )
+
+
+def _by_detector() -> Panel:
+    return bars(
+        "Alerts by detector",
+        About(
+            "How often each detector's threshold was crossed.",
+            "that sources do what the detector is named after, or that its threshold is too low for this node.",
+            "`nodewarden list` and `nodewarden why ADDRESS`; if they are yours, allow them or raise `maxretry`.",
+        ),
+        "suffix:/min",
+        Query(f"{q.per_minute(_ALERTS, by='detector')} > 0", "{{detector}}"),
+    )
+
+
+def _outcome() -> Panel:
+    return bars(
+        "What became of the alerts",
+        About(
+            "Decisions by verdict: `ban` a new ban, `refresh` one that lasts longer, `observe` a detector that only "
+            "observes, `allowlisted` somebody protected, `over_budget` too many at once, `full` no room.",
+            "in `ban` an attack that is being dealt with; in `over_budget` that offenders go free.",
+            "for `over_budget` decide whether it is an attack or a mistake, then raise `bans.budget`; for "
+            "`allowlisted` ask why somebody trusted offends.",
+        ),
+        "suffix:/min",
+        Query(f"{q.per_minute(_DECISIONS, by='verdict')} > 0", "{{verdict}}"),
+    )
+
+
+def _stopped() -> Panel:
+    return stack(
+        "Packets stopped, by set",
+        About(
+            "Packets that our table drops: `ban` everything from a proven offender, `shun` new connections of "
+            "somebody whose evidence could be forged, `block` what the node sends to a blocked destination.",
+            "banned sources go on sending. In `block`, that something inside calls where it must not.",
+            "nothing for `ban` and `shun`. For `block` find the pod or process: `nodewarden why ADDRESS`.",
+        ),
+        "pps",
+        (
+            Query(f"{q.per_second('nodewarden_set_dropped_packets_total', by='set')} > 0", "{{set}}"),
+            Query(f"{q.per_second('nodewarden_xdp_dropped_packets_total', by='set')} > 0", "{{set}} in front"),
+        ),
+    )
+
+
+def _bans() -> Panel:
+    return steps(
+        "Bans in force",
+        About(
+            "How many bans there are, by strength of evidence; `observe` are such as would be, if the detector "
+            "enforced.",
+            "more offenders. A steep rise is a botnet, or a threshold that hits ordinary users.",
+            "`nodewarden list --sort since` shows the newest; `nodewarden unban ADDRESS` ends a mistake.",
+        ),
+        "short",
+        Query(q.now("nodewarden_bans", by="mode, strength"), "{{mode}} {{strength}}"),
+    )
+
+
+def _cost() -> tuple[Row, ...]:
+    return (
+        row("What is _dropped() beside that? What does it cost?", 8, _dropped(), _table()),
+        row("", 7, _processor(), _memory()),
+    )
+
+
+def _dropped() -> Panel:
+    return stack(
+        "Packets dropped by the kernel",
+        About(
+            "Everything that the kernel drops on the node and in its pods, ours included, by the most frequent "
+            "reasons.",
+            "an attack, a firewall that says no, or trouble of the node itself: the reason tells which.",
+            "open *Drops*.",
+        ),
+        "pps",
+        Query(q.highest(q.per_second("nodewarden_kernel_dropped_packets_total", by="reason"), 8), "{{reason}}"),
+    )
+
+
+def _table() -> Panel:
+    return lines(
+        "Connection table in use",
+        About(
+            "Share of the kernel's connection table that is in use, of the ten fullest nodes.",
+            "many connections, or a flood of half-open ones. At 100 % the kernel drops new connections of everybody.",
+            "raise `net.netfilter.nf_conntrack_max`; see who opens them in *Traffic*.",
+        ),
+        "percentunit",
+        Query(q.highest(q.CONNTRACK_USE), "{{instance}}"),
+        limit=0.9,
+    )
+
+
+def _processor() -> Panel:
+    return lines(
+        "Processor time of the guard",
+        About(
+            "Cores that the guard takes, of the ten nodes where it takes most; 100 % is one core.",
+            "it has more to read: a flood, or a log that grows fast.",
+            "see which source delivers most in *The guard itself*; limit the firewall's log rule if that is it.",
+        ),
+        "percentunit",
+        Query(q.highest(q.over("rate", "process_cpu_seconds_total")), "{{instance}}"),
+    )
+
+
+def _memory() -> Panel:
+    return lines(
+        "Memory of the guard",
+        About(
+            "Resident memory, of the ten nodes where it is largest. All tables in it are bounded.",
+            "more sources or bans to remember. One that never stops is a leak.",
+            "see *The guard itself*; report a leak with `nodewarden status --json`.",
+        ),
+        "bytes",
+        Query(q.highest(q.select("process_resident_memory_bytes")), "{{instance}}"),
+    )

@@ -1,0 +1,111 @@
+"""PromQL in pieces: every query asks for the nodes that are chosen in the dashboard's variables."""
+
+from dataclasses import dataclass
+
+NODES = 'job=~"$job",cluster=~"$cluster",instance=~"$instance"'
+WINDOW = "$__rate_interval"
+MINUTE_S = 60
+BY_NODE = "cluster, instance"
+
+
+@dataclass(frozen=True)
+class Query:
+    """An expression, and what its series are called: fixed text, or `{{label}}`."""
+
+    expression: str
+    name: str
+
+
+def select(metric: str, *matchers: str) -> str:
+    """Return the series of a metric on the chosen nodes; `matchers` are more conditions, such as `mode="enforce"`."""
+    return f"{metric}{{{','.join((NODES, *matchers))}}}"
+
+
+def over(function: str, metric: str, *matchers: str, window: str = WINDOW) -> str:
+    """Return a function over a window of time, such as `rate` or `max_over_time`."""
+    return f"{function}({select(metric, *matchers)}[{window}])"
+
+
+def add(expression: str, by: str = "") -> str:
+    """Return the sum over all nodes, apart by labels (`by="detector, mode"`)."""
+    return f"sum by ({by}) ({expression})" if by else f"sum({expression})"
+
+
+def most(expression: str, by: str = "") -> str:
+    """Return the highest of all nodes, apart by labels."""
+    return f"max by ({by}) ({expression})" if by else f"max({expression})"
+
+
+def per_second(metric: str, *matchers: str, by: str = "") -> str:
+    """Return how fast a counter rises, summed over the nodes."""
+    return add(over("rate", metric, *matchers), by)
+
+
+def per_minute(metric: str, *matchers: str, by: str = "") -> str:
+    """Return how fast a counter rises, by the minute: for what happens seldom."""
+    return f"{MINUTE_S} * {per_second(metric, *matchers, by=by)}"
+
+
+def during(metric: str, *matchers: str, by: str = "") -> str:
+    """Return by how much a counter rose in the whole time that is shown."""
+    return add(over("increase", metric, *matchers, window="$__range"), by)
+
+
+def now(metric: str, *matchers: str, by: str = "") -> str:
+    """Return a gauge, summed over the nodes."""
+    return add(select(metric, *matchers), by)
+
+
+def highest(expression: str, count: int = 10) -> str:
+    """Return the highest series only: a fleet has more nodes than a panel has room."""
+    return f"topk({count}, {expression})"
+
+
+def or_none(expression: str) -> str:
+    """Return 0 where an expression finds nothing, but nothing where there is no node to ask."""
+    return f"({expression}) or sum(0 * {select('up')})"
+
+
+_FIRING = select("ALERTS", 'alertname=~"Nodewarden.*"', 'alertstate="firing"')
+FIRING = or_none(f"count({_FIRING})")
+"""Alerts of the rules that fire now."""
+
+OUTSIDE = or_none(now("nodewarden:signal:anomaly"))
+"""Signals that are outside of their usual band now."""
+
+LOST_SOURCES = add(f"{over('max_over_time', 'nodewarden_source_up', window='1d')} - {select('nodewarden_source_up')}")
+"""Sources that were open within a day and are not now: one that nobody wants is closed and counts for nothing."""
+
+STOPPED_PACKETS = (
+    f"{per_second('nodewarden_set_dropped_packets_total')}"
+    f" + ({or_none(per_second('nodewarden_xdp_dropped_packets_total'))})"
+)
+"""Packets that the sets stop, and the program in front of the stack."""
+
+STOPPED_BYTES = (
+    f"{per_second('nodewarden_set_dropped_bytes_total')}"
+    f" + ({or_none(per_second('nodewarden_xdp_dropped_bytes_total'))})"
+)
+CONNTRACK_USE = f"{select('nodewarden_conntrack_entries')} / {select('nodewarden_conntrack_entries_limit')}"
+"""Share of the connection table in use, by node."""
+
+UNEXPLAINED = "NOT_SPECIFIED|unknown"
+"""The reasons by which the kernel says nothing."""
+
+
+def share(part: str, whole: str) -> str:
+    """Return a part of a whole between 0 and 1; 0 while there is nothing at all."""
+    return f"({part}) / ({whole} > 0) or 0 * {whole}"
+
+
+def quantile(part: float, histogram: str, window: str = WINDOW) -> str:
+    """Return the value below which this part of what a histogram saw lies; nothing where it saw nothing."""
+    rates = add(over("increase", f"{histogram}_bucket", window=window), "le")
+    return f"histogram_quantile({part}, {rates}) >= 0"
+
+
+EBPF_RUN_S = (
+    f"{add(over('increase', 'nodewarden_ebpf_run_seconds_total', window='5m'))}"
+    f" / ({add(over('increase', 'nodewarden_ebpf_runs_total', window='5m'))} > 0)"
+)
+"""Seconds a run of our programs in the kernel; five minutes, because the kernel keeps count one second a minute."""
