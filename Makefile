@@ -12,7 +12,7 @@ SYSUSERSDIR ?= /etc/sysusers.d
 # What binds to the system comes from the distribution; the index's "bcc" is another project.
 RUNTIME_PACKAGES := python3-venv python3-bpfcc python3-systemd python3-nftables nftables linux-libc-dev
 TEST_PACKAGES := conntrack iproute2 nmap hping3 iputils-ping curl procps clang-format systemd-journal-remote apache2-utils \
-    slowhttptest ethtool rsync bind9-dnsutils dnsmasq-base
+    slowhttptest ethtool rsync bind9-dnsutils dnsmasq-base prometheus
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
 .PHONY: help setup packages run demo observe dashboards test lint bench lock docs install uninstall clean
@@ -24,7 +24,8 @@ help:
 	@echo 'make install    into $(PREFIX), with unit and configuration; make uninstall [PURGE=1]'
 	@echo 'make setup      what the others need, without doing anything with it'
 
-# $(1): package names. Installs the missing ones, or says what to do where that needs root.
+# $(1): package names. Installs the missing ones, or says what to do where that needs root. Prometheus is for tests
+# and the demo, which start their own: the package's service is stopped again.
 define install_packages
 	@missing=$$(for package in $(1); do \
 	    dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; done); \
@@ -32,7 +33,9 @@ define install_packages
 	    if [ "$$(id -u)" != 0 ]; then echo "as root: apt-get install" $$missing >&2; exit 1; fi; \
 	    echo "installing" $$missing; \
 	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing \
-	        >/dev/null; \
+	        >/dev/null || exit 1; \
+	    case "$$missing" in *prometheus*) \
+	        [ ! -d /run/systemd/system ] || systemctl disable --quiet --now prometheus.service;; esac; \
 	fi
 endef
 
@@ -89,7 +92,7 @@ dashboards: setup
 
 docs: setup
 	$(PYTHON) -m monitor.config.reference > docs/configuration.md
-	$(PYTHON) -m monitor.metrics.catalogue > docs/metrics.md
+	$(PYTHON) -m monitor.metrics.reference > docs/metrics.md
 
 install:
 	$(call install_packages,$(RUNTIME_PACKAGES))

@@ -13,6 +13,8 @@ from monitor.model.bans import Ban, Mode, Offence, ban_key
 
 _MAX_REMEMBERED_ADDRESSES = 4096
 _MAX_NOTES_PER_ADDRESS = 8
+_SHAPES = 4
+"""Addresses and prefixes of both families."""
 _PERIOD_S = 1024
 """Ends are kept by periods, as plain lists; only those of the period that has begun are in a heap."""
 
@@ -57,7 +59,7 @@ class Ledger:
         self._period = 0
         self._end_count = 0
         self._shapes: Counter[tuple[int, int]] = Counter()
-        self._counts = [0] * (2 * len(Strength))
+        self._counts = [0] * (_SHAPES * 2 * len(Strength))
         self._notes: OrderedDict[Address, deque[Note]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -99,7 +101,7 @@ class Ledger:
         self._bans[key] = ban
         if self.mirror:
             self.mirror.put_ban(ban)
-        self._counts[_kind(ban.mode, ban.strength)] += 1
+        self._counts[_kind(ban)] += 1
         if not ban.network.is_host:
             self._shapes[ban.network.bits, ban.network.prefix_length] += 1
         self._await_end(key, ban)
@@ -150,7 +152,12 @@ class Ledger:
 
     def count(self, mode: Mode, strength: Strength) -> int:
         """Return how many bans of this kind there are."""
-        return self._counts[_kind(mode, strength)]
+        first = _SHAPES * (2 * strength.number + (mode is Mode.ENFORCE))
+        return sum(self._counts[first : first + _SHAPES])
+
+    def count_in_set(self, strength: Strength, bits: int, *, prefixes: bool) -> int:
+        """Return how many bans in force are of this strength and family (32 or 128 bits), of addresses or prefixes."""
+        return self._counts[_SHAPES * (2 * strength.number + 1) + 2 * (bits == 128) + prefixes]
 
     def note(self, address: Address, note: Note) -> None:
         """Remember what happened to an address; the addresses noted longest ago are forgotten first."""
@@ -169,7 +176,7 @@ class Ledger:
     def _strike(self, key: bytes) -> Ban | None:
         ban = self._bans.pop(key, None)
         if ban is not None:
-            self._counts[_kind(ban.mode, ban.strength)] -= 1
+            self._counts[_kind(ban)] -= 1
             if not ban.network.is_host:
                 shape = ban.network.bits, ban.network.prefix_length
                 self._shapes[shape] -= 1
@@ -178,6 +185,8 @@ class Ledger:
         return ban
 
 
-def _kind(mode: Mode, strength: Strength) -> int:
-    """Return a number for each kind of ban."""
-    return 2 * strength.number + (mode is Mode.ENFORCE)
+def _kind(ban: Ban) -> int:
+    """Return a number for each kind of ban: strength, mode, family, and whether it is of a prefix."""
+    network = ban.network
+    kind = 2 * ban.strength.number + (ban.mode is Mode.ENFORCE)
+    return _SHAPES * kind + 2 * (network.bits == 128) + (not network.is_host)

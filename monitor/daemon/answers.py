@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 from monitor import __version__
@@ -100,7 +101,7 @@ class Answers:
                     "maxretry": detector.thresholds.maxretry,
                     "findtime_s": detector.thresholds.findtime_s,
                     "bantime_s": detectors[detector.name].bantime_s,
-                    "alerts": sum(pipeline.alerts[detector.name, mode] for mode in Mode),
+                    "alerts": sum(pipeline.alerts[detector.name, *kind] for kind in product(Mode, Strength)),
                     "window_entries": detector.stats.entries,
                     "evicted_keys": detector.stats.evicted_keys,
                 }
@@ -181,11 +182,7 @@ class Answers:
         }
 
     def _flush(self) -> dict[str, Any]:
-        ended = list(self._pipeline.ledger.bans())
-        self._pipeline.table.flush()
-        for ban in ended:
-            self._pipeline.ledger.remove(ban.network, ban.strength)
-        return {"ended": len(ended)}
+        return {"ended": len(self._pipeline.flush())}
 
 
 def _network(text: str) -> Network:

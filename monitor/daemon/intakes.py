@@ -83,5 +83,6 @@ class Intakes:
     def samples(self) -> Iterator[Sample]:
         """Yield the metrics of sources and filters."""
         for one in self._sources:
+            yield "nodewarden_source_wanted", (one.name,), float(one.is_wanted)
             yield from one.samples()
         yield from self._scan.samples()

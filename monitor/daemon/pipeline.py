@@ -1,5 +1,6 @@
 """The pipeline: hands each batch from one stage to the next."""
 
+import enum
 import logging
 import time
 from collections import Counter
@@ -29,6 +30,16 @@ from monitor.model.events import DropsObserved, Event, SenderObserved
 from monitor.model.flows import FlowBatch, FlowIncomplete
 
 _log = logging.getLogger(__name__)
+_TURN_S = 60.0
+"""How long a detector's busiest source is told of, at least; at most twice that."""
+
+
+class Ending(enum.StrEnum):
+    """Why a ban is over: a closed set, used as a metric label."""
+
+    EXPIRED = "expired"
+    LIFTED = "lifted"
+    ALLOWLISTED = "allowlisted"
 
 
 class Pipeline:
@@ -68,7 +79,12 @@ class Pipeline:
         self._surround()
         self.log = DecisionLog()
         self.events_by_kind: Counter[str] = Counter(dict.fromkeys(KINDS.values(), 0))
-        self.alerts: Counter[tuple[str, Mode]] = Counter()
+        self.alerts: Counter[tuple[str, Mode, Strength]] = Counter()
+        self.flood_alerts: Counter[str] = Counter()
+        """By detector."""
+        self.ended: Counter[Ending] = Counter(dict.fromkeys(Ending, 0))
+        """Bans in force that ended, by cause."""
+        self._turned_s = float("-inf")
         self.decisions: Counter[tuple[str, Verdict]] = Counter()
         self.ban_failures = 0
         self._observe_latency = observe_latency
@@ -108,13 +124,16 @@ class Pipeline:
         for alert in alerts:
             if isinstance(alert, FloodAlert):
                 self.floods[alert.detector] = alert
+                self.flood_alerts[alert.detector] += 1
                 self.log.flooded(alert)
+                strength = Strength.SPOOFABLE
             elif is_of_flows and self.guard.protects(host(alert.source)):
                 continue
             else:
                 weighed = msgspec.structs.replace(alert, strength=self.proofs.strength(alert))
                 decisions += self.policy.decide(weighed, now_s)
-            self.alerts[alert.detector, self.policy.rules.detectors[alert.detector].mode] += 1
+                strength = weighed.strength
+            self.alerts[alert.detector, self.policy.rules.detectors[alert.detector].mode, strength] += 1
         if decisions:
             self.carry_out(decisions, now_s)
         return decisions
@@ -150,17 +169,34 @@ class Pipeline:
             self._cut_connections(proven)
         return failures
 
-    def lift(self, bans: Sequence[Ban], now_s: float) -> None:
+    def lift(self, bans: Sequence[Ban], now_s: float, cause: Ending = Ending.LIFTED) -> None:
         """End bans before their time."""
+        self._strike_out(bans, cause)
+        self.table.lift(bans, now_s)
+
+    def flush(self) -> list[Ban]:
+        """End all bans, and remove the table; return which they were."""
+        bans = list(self.ledger.bans())
+        self.table.flush()
+        self._strike_out(bans, Ending.LIFTED)
+        return bans
+
+    def _strike_out(self, bans: Iterable[Ban], cause: Ending) -> None:
         for ban in bans:
             self.ledger.remove(ban.network, ban.strength)
-        self.table.lift(bans, now_s)
+            self.ended[cause] += ban.mode is Mode.ENFORCE
 
     def tick(self, now_s: float) -> None:
         """Do what time alone calls for: end bans, repair the table, begin the log's next second."""
         self.table.repair(now_s)
-        self.log.ended(self.ledger.expire(now_s))
+        ended = self.ledger.expire(now_s)
+        self.ended[Ending.EXPIRED] += sum(ban.mode is Mode.ENFORCE for ban in ended)
+        self.log.ended(ended)
         self.log.tick()
+        if not 0 <= now_s - self._turned_s < _TURN_S:
+            self._turned_s = now_s
+            for detector in self.detectors:
+                detector.stats.turn()
 
     def reconfigure(
         self, settings: Settings, offences: Iterable[Offence], now_s: float, log_filters: LogFilters | None = None
@@ -205,7 +241,7 @@ class Pipeline:
         freed = [ban for ban in self.ledger.bans() if self.guard.protects(ban.network)]
         self.table.guard_with(self.guard, now_s)
         if freed:
-            self.lift(freed, now_s)
+            self.lift(freed, now_s, Ending.ALLOWLISTED)
             _log.warning("lifted %d bans that the allowlist now forbids", len(freed))
 
     def _take_back(self, failures: Sequence[Failure], decisions: Sequence[Decision]) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from monitor.bans.merge import merge
 from monitor.bans.store import Store
-from monitor.daemon.pipeline import Pipeline
+from monitor.daemon.pipeline import Ending, Pipeline
 from monitor.daemon.table import Table
 from monitor.enforcers.nftables import Failure
 from monitor.model.alerts import Strength
@@ -51,7 +51,7 @@ def restore(pipeline: Pipeline, store: Store | None, clock: Callable[[], float] 
         filling.begin()
     for failure in filling.finish():
         _log.error("the kernel refused the ban of %s: %s", failure.network, failure.reason)
-    pipeline.lift(protected, clock())
+    pipeline.lift(protected, clock(), Ending.ALLOWLISTED)
     return sum(pipeline.ledger.count(Mode.ENFORCE, strength) for strength in Strength)
 
 

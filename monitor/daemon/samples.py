@@ -1,16 +1,21 @@
 """The pipeline's state as samples of the catalogue's metrics."""
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 from monitor import __version__
+from monitor.bans.ledger import Ledger
 from monitor.bans.policy import PREFIX, RECIDIVE, Verdict
+from monitor.daemon.dispatch import Detector
 from monitor.daemon.pipeline import Pipeline
 from monitor.daemon.saver import Saver
 from monitor.daemon.table import Table
 from monitor.detectors.distinct import DistinctDetector
 from monitor.detectors.egress import Egress
+from monitor.detectors.half_open import HalfOpen
 from monitor.detectors.udp_amplification import UdpAmplification
+from monitor.enforcers.ruleset import BAN_SETS, set_specs
 from monitor.metrics.exporter import Sample
 from monitor.model.alerts import Strength
 from monitor.model.bans import MANUAL, Mode
@@ -35,6 +40,10 @@ _SOURCE_METRICS = {
 }
 """By the name that sources' counters have."""
 
+_ABOUT_SOURCES = (Strength.PROVEN, Strength.SPOOFABLE)
+_STRENGTHS: dict[type, tuple[Strength, ...]] = {Egress: (Strength.DESTINATION,)}
+"""What the alerts of a detector can prove, where that is not about sources."""
+
 
 def source_samples(name: str, stats: Any, *, is_up: bool) -> Iterator[Sample]:
     """Yield what a source counted; none counts everything."""
@@ -53,13 +62,10 @@ def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
     for kind, count in pipeline.events_by_kind.items():
         yield "nodewarden_events_total", (kind,), count
     for detector in pipeline.detectors:
-        label = (detector.name,)
-        yield "nodewarden_detector_maxretry", label, detector.thresholds.maxretry
-        yield "nodewarden_detector_window_entries", label, detector.stats.entries
-        yield "nodewarden_detector_window_entries_limit", label, detector.thresholds.max_entries
-        yield "nodewarden_detector_evicted_keys_total", label, detector.stats.evicted_keys
-        for mode in Mode:
-            yield "nodewarden_detector_alerts_total", (detector.name, mode), pipeline.alerts[detector.name, mode]
+        yield from _threshold_samples(pipeline, detector)
+        for mode, strength in product(Mode, _STRENGTHS.get(type(detector), _ABOUT_SOURCES)):
+            crossed = (detector.name, mode, strength)
+            yield "nodewarden_detector_alerts_total", crossed, pipeline.alerts[crossed]
     yield from pipeline.traffic.samples()
     yield "nodewarden_proofs_needed_handshakes", (), pipeline.proofs.needed
     yield "nodewarden_proofs_entries", (), len(pipeline.proofs)
@@ -72,12 +78,30 @@ def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
         for strength in Strength:
             yield "nodewarden_bans", (mode, strength), pipeline.ledger.count(mode, strength)
     yield "nodewarden_bans_limit", (), pipeline.ledger.max_bans
+    for cause, count in pipeline.ended.items():
+        yield "nodewarden_bans_ended_total", (cause,), count
+    yield from _set_samples(pipeline.ledger)
     yield "nodewarden_ban_failures_total", (), pipeline.ban_failures
     yield from _table_samples(pipeline.table)
     budget = pipeline.policy.budget
     yield "nodewarden_budget_bans_per_minute", (), budget.bans_per_minute
     yield "nodewarden_budget_refused_total", (), budget.refused_total
     yield "nodewarden_allowlist_networks", (), len(pipeline.guard.entries)
+
+
+def _threshold_samples(pipeline: Pipeline, detector: Detector) -> Iterator[Sample]:
+    """Yield when a detector fires, and how close it is to that."""
+    label = (detector.name,)
+    limits, stats, policy = detector.thresholds, detector.stats, pipeline.policy.rules.detectors[detector.name]
+    yield "nodewarden_detector_maxretry", label, limits.maxretry
+    yield "nodewarden_detector_findtime_seconds", label, limits.findtime_s
+    yield "nodewarden_detector_bantime_seconds", label, policy.bantime_s
+    for mode in Mode:
+        yield "nodewarden_detector_mode", (detector.name, mode), float(mode is policy.mode)
+    yield "nodewarden_detector_busiest_ratio", label, min(1.0, stats.busiest / limits.maxretry)
+    yield "nodewarden_detector_window_entries", label, stats.entries
+    yield "nodewarden_detector_window_entries_limit", label, limits.max_entries
+    yield "nodewarden_detector_evicted_keys_total", label, stats.evicted_keys
 
 
 def _detector_samples(pipeline: Pipeline) -> Iterator[Sample]:
@@ -88,8 +112,18 @@ def _detector_samples(pipeline: Pipeline) -> Iterator[Sample]:
                 yield "nodewarden_egress_flows_total", ("yes" if is_approved else "no",), count
         elif isinstance(detector, UdpAmplification):
             yield "nodewarden_uncounted_flows_total", (), detector.uncounted_total
+        elif isinstance(detector, HalfOpen):
+            yield "nodewarden_detector_floods_total", (detector.name,), pipeline.flood_alerts[detector.name]
         elif isinstance(detector, DistinctDetector):
             yield "nodewarden_detector_agreements_total", (detector.name,), detector.agreements_total
+
+
+def _set_samples(ledger: Ledger) -> Iterator[Sample]:
+    """Yield how full the sets of bans are; the ledger counts them, since reading a set takes time by its size."""
+    for name, spec in set_specs(ledger.max_bans).items():
+        yield "nodewarden_set_elements_limit", (name,), spec.size
+        count = ledger.count_in_set(BAN_SETS[name], spec.key_bytes * 8, prefixes=spec.interval)
+        yield "nodewarden_set_elements", (name,), count
 
 
 def _table_samples(table: Table) -> Iterator[Sample]:

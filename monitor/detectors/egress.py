@@ -44,8 +44,10 @@ class Egress(FlowDetector):
             if (source in own or source in sources or source in pods) and _begins(flow):
                 is_approved = self._is_approved(flow.real_destination)
                 self.flows[is_approved] += 1
-                if not is_approved and (alert := self._violation(flow)):
-                    alerts.append(alert)
+                if not is_approved:
+                    self.own_stats.peak = 1
+                    if alert := self._violation(flow):
+                        alerts.append(alert)
         self.own_stats.entries = len(self._told)
         return alerts
 

@@ -15,6 +15,8 @@ from monitor.model.networks import Surrounding
 from monitor.model.rates import RateWindow
 from monitor.model.window import WindowStats
 
+_MOST_SHELTERED = 1024
+
 
 class FlowLimits(msgspec.Struct, frozen=True):
     """When to fire: `maxretry` within `findtime_s`; at most `max_entries` origins are remembered."""
@@ -70,6 +72,11 @@ class RateDetector(FlowDetector):
         """What is remembered, and what was forgotten early."""
         return self.rate.stats
 
+    def follow(self, surrounding: Surrounding) -> None:
+        """Take up who is where."""
+        super().follow(surrounding)
+        self.rate.follow(surrounding)
+
     def count(self, source: Address) -> int:
         """Return how much the origin of this address had lately."""
         return self.rate.count(source)
@@ -83,11 +90,29 @@ class OriginRate:
         self.limits = limits
         self._prefix_bytes = limits.ipv6_prefix // 8
         self._rates = RateWindow(findtime_s=limits.findtime_s, maxretry=limits.maxretry, max_entries=limits.max_entries)
+        self._rates.leaves_out = self._is_sheltered
+        self._surrounding = Surrounding()
+        self._sheltered: set[bytes] = set()
 
     @property
     def stats(self) -> WindowStats:
         """What the window counted."""
         return self._rates.stats
+
+    def follow(self, surrounding: Surrounding) -> None:
+        """Take up who is never banned: those are counted, but not told of as the busiest."""
+        self._surrounding = surrounding
+        self._sheltered.clear()
+
+    def _is_sheltered(self, origin: bytes) -> bool:
+        """Answer at once for those asked about before: the node's own pods may be the busiest in every batch."""
+        if origin in self._sheltered:
+            return True
+        if not self._surrounding.shelters(origin):
+            return False
+        if len(self._sheltered) < _MOST_SHELTERED:
+            self._sheltered.add(origin)
+        return True
 
     def add(
         self, sources: list[Address], time_s: float, weights: Iterable[int] | None = None

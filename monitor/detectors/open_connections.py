@@ -1,5 +1,6 @@
 """Open connections: one source holds too many at a time, as slow attacks on web servers do."""
 
+import heapq
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import TypeAlias
@@ -9,6 +10,8 @@ from monitor.detectors.origins import origin_key
 from monitor.model.addresses import Address
 from monitor.model.alerts import Alert
 from monitor.model.flows import Flow, FlowBatch
+
+_MOST_PASSED_OVER = 256
 
 _Key: TypeAlias = tuple[int | None, int, int | None]
 
@@ -29,6 +32,7 @@ class OpenConnections(FlowDetector):
         self._open: OrderedDict[_Key, bytes] = OrderedDict()
         self._counts: dict[bytes, int] = {}
         self._told_s: dict[bytes, float] = {}
+        self._turns = 0
 
     def feed(self, batch: FlowBatch) -> Iterable[Alert]:
         """Return the alerts that a batch raised."""
@@ -41,6 +45,9 @@ class OpenConnections(FlowDetector):
         begun = [(key, flow) for flow in (*batch.completed, *batch.listed) if (key := _key(flow)) not in ended]
         alerts = [alert for key, flow in begun if (alert := self._opened(key, flow, batch.time_s))]
         self.own_stats.entries = len(self._open)
+        if self.own_stats.turns != self._turns:  # who holds many is busy without opening more
+            self._turns = self.own_stats.turns
+            self._find_peak()
         return alerts
 
     def count(self, source: Address) -> int:
@@ -57,11 +64,19 @@ class OpenConnections(FlowDetector):
         origin = origin_key(flow.source, self._prefix_bytes)
         self._open[key] = origin
         count = self._counts[origin] = self._counts.get(origin, 0) + 1
+        if count > self.own_stats.peak and not self.surrounding.shelters(origin):
+            self.own_stats.peak = count
         if count < limits.maxretry or 0 <= now_s - self._told_s.get(origin, float("-inf")) < limits.findtime_s:
             return None
         self._told_s[origin] = now_s
         what = "connections open at a time"
         return flow_alert(self.name, limits, flow.source, now_s, count, what, handshakes=origin)
+
+    def _find_peak(self) -> None:
+        """Look through all origins, once a minute; past those of the busiest who are never banned."""
+        counts = self._counts
+        busiest = heapq.nlargest(_MOST_PASSED_OVER, counts, counts.__getitem__)
+        self.own_stats.peak = next((counts[one] for one in busiest if not self.surrounding.shelters(one)), 0)
 
     def _forget(self, now_s: float) -> None:
         self._open.clear()

@@ -65,6 +65,7 @@ class ProtectedPort(FlowDetector):
         for name, networks in dict.fromkeys(entry for port in ports for entry in self._by_port.get(port or 0, ())):
             if flow.source in networks or flow.source in self.surrounding.protected:
                 continue
+            self.own_stats.peak = 1
             limits = self.thresholds
             proof = service_proof(
                 origin_key(flow.source, limits.ipv6_prefix // 8), flow.protocol, flow.destination_port

@@ -32,3 +32,9 @@ class Surrounding(msgspec.Struct, frozen=True):
     """Networks of the cluster's pods."""
     protected: Networks = Networks()
     """All that is never banned: what the node needs, and what is allowed by configuration or command."""
+
+    def shelters(self, origin: bytes) -> bool:
+        """Whether nobody would be banned for what is counted by this key: an address, or the first bytes of IPv6."""
+        if len(origin) in (4, 16):
+            return origin in self.protected
+        return origin.ljust(16, b"\0") in self.protected or any(address.startswith(origin) for address in self.own)

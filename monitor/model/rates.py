@@ -1,6 +1,6 @@
 """A counter of how often things happen by key, bounded in memory whatever attackers send."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from monitor.model.window import WindowStats
 
@@ -17,6 +17,8 @@ class RateWindow:
     def __init__(self, *, findtime_s: float, maxretry: int, max_entries: int) -> None:
         """Begin with nothing."""
         self.stats = WindowStats()
+        self.leaves_out: Callable[[bytes], bool] = lambda _: False
+        """Which keys are not told of as busiest; asked only of a key that would be."""
         self._findtime_s = findtime_s
         self._maxretry = maxretry
         self._most = max(2, max_entries // 2)  # of each of two windows
@@ -30,9 +32,12 @@ class RateWindow:
         self._advance(time_s)
         current, previous = self._current, self._previous
         share = 1.0 - (self._now_s - self._begun_s) / self._findtime_s
+        stats = self.stats
         for key, count in counts.items():
             total = current.get(key, 0) + count
             reached = total + previous[key] * share if key in previous else total
+            if reached > stats.peak and not self.leaves_out(key):
+                stats.peak = reached
             if reached >= self._maxretry:
                 current.pop(key, None)
                 previous.pop(key, None)
@@ -41,7 +46,7 @@ class RateWindow:
                 current[key] = total
         if len(current) > self._most:
             self._thin_out()
-        self.stats.entries = len(self._current) + len(self._previous)
+        stats.entries = len(self._current) + len(self._previous)
 
     def count(self, key: bytes) -> int:
         """Return how often a key was counted lately, as of the last `add`."""

@@ -24,6 +24,20 @@ class WindowStats(msgspec.Struct):
     """Keys forgotten early because the window was full: evidence lost."""
     entries: int = 0
     """(key, item) pairs remembered now."""
+    peak: float = 0
+    """The highest count of any key since the last `turn`."""
+    previous_peak: float = 0
+    turns: int = 0
+
+    @property
+    def busiest(self) -> float:
+        """The highest count of any key lately."""
+        return max(self.peak, self.previous_peak)
+
+    def turn(self) -> None:
+        """Begin the next minute: what was highest in the one that ends still counts in it, and no longer."""
+        self.previous_peak, self.peak = self.peak, 0
+        self.turns += 1
 
 
 class DistinctWindow:
@@ -66,6 +80,8 @@ class DistinctWindow:
             self._expire()
         items = self._take(key)
         if items is None:
+            if not self.stats.peak:
+                self.stats.peak = 1
             if self._maxretry == 1:
                 return Crossing((item,), time_s, time_s)
             self._single[key] = _TIME.pack(time_s) + item
@@ -76,7 +92,10 @@ class DistinctWindow:
         oldest_s = self._now_s - self._findtime_s
         while next(iter(items.values())) < oldest_s:
             del items[next(iter(items))]
-        if len(items) >= self._maxretry:
+        count = len(items)
+        if count > self.stats.peak:
+            self.stats.peak = count
+        if count >= self._maxretry:
             return Crossing(tuple(items), min(items.values()), time_s)
         self._put(key, items)
         return None

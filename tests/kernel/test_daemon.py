@@ -26,6 +26,9 @@ def test_a_scan_is_shunned_and_explained(site: Site) -> None:
     assert metrics['nodewarden_bans{mode="enforce",strength="spoofable"}'] == 1
     assert metrics['nodewarden_set_dropped_packets_total{set="shun4"}'] > 0
     assert metrics["nodewarden_ban_latency_seconds_count"] == 1
+    assert metrics['nodewarden_detector_alerts_total{detector="port_scan",mode="enforce",strength="spoofable"}'] == 1
+    assert metrics['nodewarden_detector_busiest_ratio{detector="port_scan"}'] == 1
+    assert metrics['nodewarden_detector_busiest_ratio{detector="connection_rate"}'] < 1
 
 
 def test_observing_touches_nothing(site: Site) -> None:
@@ -93,6 +96,7 @@ def test_an_allowlisted_scanner_is_left_alone(site: Site) -> None:
     assert site.daemon.run("reload").returncode == 0
     assert site.banned() == []
     assert not site.in_kernel(neighbour)
+    assert site.daemon.metrics()['nodewarden_bans_ended_total{cause="allowlisted"}'] == 1
 
 
 def test_the_allowlist_follows_the_node(site: Site) -> None:
@@ -126,7 +130,11 @@ def test_flush_removes_the_table(site: Site) -> None:
     """With the daemon and without it, flush leaves no table; the daemon goes on and bans again when asked."""
     site.daemon.start()
     site.daemon.run("ban", "192.0.2.1")
+    assert site.daemon.metrics()['nodewarden_set_elements{set="ban4"}'] == 1
     assert site.daemon.ask("flush") == {"ended": 1}
+    metrics = site.daemon.metrics()
+    assert metrics['nodewarden_bans_ended_total{cause="lifted"}'] == 1
+    assert metrics['nodewarden_set_elements{set="ban4"}'] == 0
     assert not site.has_table()
     assert site.banned() == []
     site.daemon.run("ban", "192.0.2.2")

@@ -107,7 +107,7 @@ def test_failures_become_decisions() -> None:
     assert decision.ban is not None
     assert (decision.ban.strength, decision.ban.until_s - decision.ban.since_s) == (Strength.PROVEN, 60.0)
     assert decision.ban.reason == "2 failures in web (journal)"
-    assert stages.alerts["web", Mode.OBSERVE] == 1
+    assert stages.alerts == {("web", Mode.OBSERVE, Strength.PROVEN): 1}
     assert pipeline({"sshd": Failures(filter="sshd")}).enforces
 
 

@@ -66,7 +66,9 @@ def test_alerts_of_flows_become_decisions() -> None:
     decisions = feed(stages, completed=handshakes(10))
     assert names(decisions) == [(CLIENT, "connection_rate"), (CLIENT, "open_connections")]
     assert {decision.verdict for decision in decisions[:1]} == {Verdict.OBSERVE}
-    assert stages.alerts["connection_rate", Mode.OBSERVE] == stages.alerts["open_connections", Mode.OBSERVE] == 1
+    assert stages.alerts == {
+        (name, Mode.OBSERVE, Strength.SPOOFABLE): 1 for name in ("connection_rate", "open_connections")
+    }
     assert stages.decisions.total() == 2
 
 
@@ -120,11 +122,12 @@ def test_floods_are_kept_counted_and_logged(has_gap: bool, caplog: pytest.LogCap
     flood = stages.floods["half_open"]
     assert isinstance(flood, FloodAlert)
     assert (flood.target, flood.evidence.count) == (f"tcp/443 of {NODE}", 100)
-    assert stages.alerts == {("half_open", Mode.OBSERVE): 1}
+    assert stages.alerts == {("half_open", Mode.OBSERVE, Strength.SPOOFABLE): 1}
+    assert stages.flood_alerts == {"half_open": 1}
     assert caplog.messages == [f"half_open: {flood}"]
     feed(stages, 1020.0, attempts=200)
     feed(stages, 1021.0)
-    assert (stages.floods["half_open"].time_s, stages.alerts["half_open", Mode.OBSERVE]) == (1021.0, 2)
+    assert (stages.floods["half_open"].time_s, stages.flood_alerts["half_open"]) == (1021.0, 2)
 
 
 def test_attempts_that_came_to_nothing_are_events_of_their_own() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.metrics.catalogue import METRICS, Kind, reference_markdown
+from monitor.metrics.catalogue import METRICS, Kind
 from monitor.metrics.exporter import Exporter, Sample
+from monitor.metrics.reference import reference_markdown
 from monitor.model.errors import PermanentError
 
 

@@ -1,0 +1,75 @@
+"""From text to events to alerts: filters, detectors and their thresholds."""
+
+from monitor.metrics.catalogue.kinds import COUNTER, GAUGE, Metric
+
+METRICS = (
+    Metric(
+        "nodewarden_filter_up", GAUGE, "0 while a detector's filter cannot be used: it finds nothing.", ("detector",)
+    ),
+    Metric("nodewarden_filter_candidates_total", COUNTER, "Lines that were looked at closely.", ("detector",)),
+    Metric("nodewarden_filter_failures_total", COUNTER, "Failures found.", ("detector",)),
+    Metric("nodewarden_filter_ignored_total", COUNTER, "Lines that matched, but an ignoreregex too.", ("detector",)),
+    Metric(
+        "nodewarden_filter_unusable_total",
+        COUNTER,
+        "Failures that name no address: names are never resolved.",
+        ("detector",),
+    ),
+    Metric(
+        "nodewarden_filter_misdated_total",
+        COUNTER,
+        "Lines whose date is not when they were written (a wrong clock or time zone): taken as of then.",
+        ("detector",),
+    ),
+    Metric(
+        "nodewarden_filter_outdated_total",
+        COUNTER,
+        "Failures from before the start that are older than findtime, or without a date: not counted.",
+        ("detector",),
+    ),
+    Metric(
+        "nodewarden_filter_timeouts_total",
+        COUNTER,
+        "Lines given up because an expression took longer than `confirm_timeout`: evidence that was not seen.",
+        ("detector",),
+    ),
+    Metric("nodewarden_events_total", COUNTER, "Events handed to the detectors.", ("kind",)),
+    Metric(
+        "nodewarden_detector_alerts_total",
+        COUNTER,
+        "Thresholds crossed, by what the evidence proves: `spoofable` anyone can have forged (floods count there), "
+        "`destination` is about whom the node calls.",
+        ("detector", "mode", "strength"),
+    ),
+    Metric(
+        "nodewarden_detector_floods_total",
+        COUNTER,
+        "Those of the alerts that are about nobody in particular: sources are many, and probably forged.",
+        ("detector",),
+    ),
+    Metric(
+        "nodewarden_detector_agreements_total",
+        COUNTER,
+        "Alerts whose offence a second source saw as well.",
+        ("detector",),
+    ),
+    Metric("nodewarden_detector_maxretry", GAUGE, "The threshold as configured.", ("detector",)),
+    Metric("nodewarden_detector_findtime_seconds", GAUGE, "The time within which it must be reached.", ("detector",)),
+    Metric("nodewarden_detector_bantime_seconds", GAUGE, "How long a first ban lasts.", ("detector",)),
+    Metric("nodewarden_detector_mode", GAUGE, "1 for the mode in force.", ("detector", "mode")),
+    Metric(
+        "nodewarden_detector_busiest_ratio",
+        GAUGE,
+        "How close any source came to the threshold within the last one to two minutes; 1: it crossed it. Of "
+        "connections, those of who is never banned are left out.",
+        ("detector",),
+    ),
+    Metric("nodewarden_detector_window_entries", GAUGE, "(key, item) pairs the window remembers.", ("detector",)),
+    Metric("nodewarden_detector_window_entries_limit", GAUGE, "Most pairs the window remembers.", ("detector",)),
+    Metric(
+        "nodewarden_detector_evicted_keys_total",
+        COUNTER,
+        "Keys forgotten early because the window was full: evidence lost to a flood of sources.",
+        ("detector",),
+    ),
+)

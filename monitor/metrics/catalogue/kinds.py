@@ -1,0 +1,26 @@
+"""What a metric is."""
+
+import enum
+
+import msgspec
+
+
+class Kind(enum.StrEnum):
+    """Prometheus metric types in use."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+COUNTER, GAUGE, HISTOGRAM = Kind
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """One metric family; labels are closed sets, never addresses."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
