@@ -40,7 +40,7 @@ def _lost_sources() -> Panel:
     return number(
         "Sources lost",
         About(
-            "Sources that were read within a day and are not now.",
+            "Sources that something needs and that cannot be read.",
             "the guard is blind on that side.",
             "`nodewarden status` says what is missing.",
         ),
@@ -223,7 +223,7 @@ def _reloads() -> Panel:
     return bars(
         "Configuration reloads",
         About(
-            "Reloads by result.",
+            "Reloads of the configuration by result.",
             "somebody changes the configuration; failures leave the old one in force.",
             "`nodewarden config check`.",
         ),

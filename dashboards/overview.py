@@ -47,8 +47,8 @@ def _is_it_well() -> Panel:
     return card(
         "Is it well?",
         About(
-            "Nodes whose guard does not answer; sources (kernel log, conntrack, eBPF, logs) that were read within a "
-            "day and are not now; records lost before anybody read them; alerts of the Prometheus rules that fire.",
+            "Nodes whose guard does not answer; sources (kernel log, conntrack, eBPF, logs) that are needed and "
+            "cannot be read; records lost before anybody read them; alerts of the Prometheus rules that fire.",
             "the guard sees less than it should: what is banned stays banned, but new attacks may go unnoticed.",
             "open *The guard itself*; on the node run `nodewarden status`, whose first lines say what is wrong.",
         ),

@@ -73,8 +73,8 @@ FIRING = or_none(f"count({_FIRING})")
 OUTSIDE = or_none(now("nodewarden:signal:anomaly"))
 """Signals that are outside of their usual band now."""
 
-LOST_SOURCES = add(f"{over('max_over_time', 'nodewarden_source_up', window='1d')} - {select('nodewarden_source_up')}")
-"""Sources that were open within a day and are not now: one that nobody wants is closed and counts for nothing."""
+LOST_SOURCES = add(f"{select('nodewarden_source_wanted')} - {select('nodewarden_source_up')}")
+"""Sources that something needs and that cannot be read."""
 
 STOPPED_PACKETS = (
     f"{per_second('nodewarden_set_dropped_packets_total')}"

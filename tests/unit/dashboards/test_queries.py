@@ -26,8 +26,8 @@ _RULES = {
     "ALERTS": frozenset(("alertname", "alertstate")),
 }
 """What Prometheus makes by the rules in dashboards/rules."""
-_FIXED_WINDOWS = {"1m": "marks", "5m": "eBPF counters", "1d": "sources lost"}
-"""Windows that are not Grafana's: marks have a step of their own, the kernel counts one second a minute, memory of a day."""
+_FIXED_WINDOWS = {"1m": "marks have a step of their own", "5m": "the kernel counts runs one second a minute"}
+"""Windows that are not Grafana's, and what they are for."""
 
 
 def _known() -> dict[str, frozenset[str]]:
