@@ -122,12 +122,12 @@ def _marks() -> tuple[build.AnnotationQuery, ...]:
     """Return what is marked over time on every dashboard."""
     bans = over("increase", "nodewarden_decisions_total", 'verdict="ban"', window=_MARK_WINDOW)
     reloads = over("increase", "nodewarden_config_reloads_total", window=_MARK_WINDOW)
-    starts = over("changes", "process_start_time_seconds", window=_MARK_WINDOW)
+    young_s = f"time() - {select('process_start_time_seconds')}"
     return (
         _mark("Anomalies", WATCH, f"{select('nodewarden:signal:anomaly')} == 1", "unusual: {{signal}}"),
         _mark("Bans", BAD, f"sum by (instance, detector) ({bans}) > 0", "new bans: {{detector}}"),
         _mark("Reloads", CALM, f"sum by (instance, result) ({reloads}) > 0", "configuration reloaded: {{result}}"),
-        _mark("Starts", WARN, f"sum by (instance) ({starts}) > 0", "guard started"),
+        _mark("Starts", WARN, f"({young_s}) < 60", "guard started"),
     )
 
 

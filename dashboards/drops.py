@@ -120,7 +120,7 @@ def _by_reason() -> Panel:
 
 
 def _class_rate(kind: ReasonClass) -> str:
-    return q.per_second(_PACKETS, f'reason=~"{label_pattern(kind)}"')
+    return q.or_none(q.per_second(_PACKETS, f'reason=~"{label_pattern(kind)}"'))
 
 
 def _by_class() -> Panel:
@@ -172,7 +172,7 @@ def _layers() -> Panel:
         ),
         "pps",
         (
-            *(Query(q.per_second(_PACKETS, f'reason=~"{pattern}"'), name) for name, pattern in _LAYERS),
+            *(Query(q.or_none(q.per_second(_PACKETS, f'reason=~"{pattern}"')), name) for name, pattern in _LAYERS),
             Query(q.per_second(_PACKETS, f'reason!~"{_ELSEWHERE}"'), "unnamed or elsewhere"),
         ),
     )
