@@ -19,6 +19,7 @@ PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
 help:
 	@echo 'make demo       watch a scan being banned, in a private lab of network namespaces'
+	@echo 'make observe    a lab under attack in Prometheus, for dashboards: MINUTES=5, KEEP=1 leaves it up'
 	@echo 'make test       all tests; make lint: all checks; make bench: all figures'
 	@echo 'make run        the daemon in the foreground, observing this machine (CONFIG=... for another configuration)'
 	@echo 'make install    into $(PREFIX), with unit and configuration; make uninstall [PURGE=1]'
@@ -63,6 +64,10 @@ run: setup build/run/nodewarden.yaml
 
 demo: setup
 	$(PYTHON) -m demo $(if $(KEEP),--keep)
+
+# A lab in Prometheus, for a Grafana to be pointed at.
+observe: setup
+	$(PYTHON) -m demo.observe --minutes $(or $(MINUTES),5) $(if $(KEEP),--keep)
 
 test: setup
 	$(PYTHON) -m pytest

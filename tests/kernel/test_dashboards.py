@@ -1,7 +1,8 @@
-"""Every query of every dashboard runs on a real Prometheus that scraped the daemon through real attacks, and shows them."""
+"""Every query of every dashboard, on a real Prometheus that scraped the daemon through real attacks."""
 
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,17 @@ from tests.support.attacks import Attacks, operate
 from tests.support.daemon import wait_for
 from tests.support.dashboards import NAMES, Asked, filled, queries
 from tests.support.fleet import EDGES, Fleet, OrdinaryWork
+from tests.support.prometheus import RULES
+from tests.support.signal_history import signal_history
 
 pytestmark = pytest.mark.kernel
 
 _SCRAPE_S = 1.0
 _WINDOW_S = 15
+_BOTNET = 20
 
 _ONE_SECOND_A_MINUTE = "the kernel keeps count of runs in one second of each minute, and the test is shorter"
-_EMPTY = {
+_EMPTY: dict[tuple[str, str, str], str] = {
     ("overview", "What does it cost?", "Counting one drop"): _ONE_SECOND_A_MINUTE,
     ("guard", "Time of a run in the kernel", "{{program}}"): _ONE_SECOND_A_MINUTE,
 }
@@ -31,30 +35,49 @@ class Watched:
         self.fleet = fleet
         self.attacks = Attacks(fleet)
         self.since_s = time.time()
+        self.begun_s = float("inf")
+        """When the first attack was over."""
 
     def samples(self, expression: str) -> list[list[tuple[float, float]]]:
         """Return the values of each series of a query from the begin until now."""
         found = self.fleet.prometheus.query_range(expression, self.since_s, time.time(), _SCRAPE_S)
         return [[(float(at_s), float(value)) for at_s, value in series["values"]] for series in found]
 
-    def scrapes_after(self, instance: str, moment_s: float) -> list[float]:
-        """Return when a node was scraped after a moment."""
-        found = self.fleet.prometheus.query(f'up{{instance="{instance}"}}[1m]')
+    def scrapes_after(self, moment_s: float) -> list[float]:
+        """Return when the second node was scraped after a moment."""
+        found = self.fleet.prometheus.query(f'up{{instance="{EDGES[1]}"}}[10m]')
         return [float(at_s) for series in found for at_s, _ in series["values"] if float(at_s) > moment_s]
+
+    def wait_for_scrapes(self, moment_s: float, count: int) -> None:
+        """Wait until it was scraped so often after a moment."""
+        wait_for(lambda: len(self.scrapes_after(moment_s)) >= count, f"{count} scrapes", timeout_s=20)
+
+
+def _hurried(rules: Sequence[Path], directory: Path) -> list[Path]:
+    """Return copies of the rules that are evaluated as often as the lab is scraped."""
+    copies = [directory / path.name for path in rules]
+    for path, copy in zip(rules, copies, strict=True):
+        copy.write_text(re.sub(r"interval: \w+", f"interval: {round(_SCRAPE_S)}s", path.read_text()))
+    return copies
 
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """Yield a fleet after some seconds of ordinary work and every kind of attack."""
-    with Fleet(tmp_path_factory.mktemp("fleet"), scrape_s=_SCRAPE_S) as fleet:
+    """Yield a fleet after some seconds of ordinary work and every kind of attack; a day of history lies before them."""
+    directory = tmp_path_factory.mktemp("fleet")
+    fleet = Fleet(directory, scrape_s=_SCRAPE_S, rules=_hurried(RULES, directory))
+    fleet.prometheus.add_history(signal_history(EDGES, time.time() - 5))
+    with fleet:
         seen = Watched(fleet)
         work = OrdinaryWork(fleet, per_s=10)
-        second = fleet.nodes[1]
-        wait_for(lambda: len(seen.scrapes_after(EDGES[1], 0)) >= 3, "three scrapes", timeout_s=20)
+        seen.wait_for_scrapes(0, 4)
+        for _ in range(_BOTNET):
+            guesser = seen.attacks.guess_passwords(fleet.nodes[1])
+        wait_for(lambda: len(fleet.daemons[1].ask("list")) == _BOTNET, "bans of the botnet")
+        seen.begun_s = time.time()
+        seen.attacks.go_on(fleet.nodes[1], guesser)
         _attack(seen)
-        seen.attacks.go_on(second, seen.attacks.guess_passwords(second))
-        scraped_s = time.time()
-        wait_for(lambda: len(seen.scrapes_after(EDGES[1], scraped_s)) >= 3, "three more scrapes", timeout_s=20)
+        seen.wait_for_scrapes(time.time(), 3)
         work.stop()
         assert work.failed == 0
         yield seen
@@ -93,3 +116,37 @@ def test_every_query_finds_something(watched: Watched, name: str) -> None:
     """With variables filled in, Prometheus takes each query of the dashboard, and all but the listed ones find data."""
     empty = {(name, asked.panel, asked.legend) for asked in queries(name) if not _shows(watched, asked)}
     assert empty == {place for place in _EMPTY if place[0] == name}
+
+
+def _value_at(watched: Watched, expression: str, moment_s: float) -> float:
+    """Return the highest value of a query at a moment; 0 if it finds nothing."""
+    found = watched.fleet.prometheus.query(filled(expression, "1m", f"{_WINDOW_S}s"), moment_s)
+    return max((float(series["value"][1]) for series in found), default=0.0)
+
+
+def _asked(dashboard: str, panel: str, legend: str) -> str:
+    """Return the query behind what people look at."""
+    (asked,) = [one for one in queries(dashboard) if (one.panel, one.legend) == (panel, legend)]
+    return asked.expression
+
+
+@pytest.mark.parametrize(
+    ("dashboard", "panel", "legend"),
+    [
+        ("overview", "Is it being attacked?", "Alerts"),
+        ("overview", "Is it being attacked?", "New bans"),
+        ("overview", "Is it being attacked?", "Signals outside their band"),
+        ("overview", "What was stopped?", "Bans in force"),
+        ("overview", "mark: Bans", "new bans: {{detector}}{{instance}}"),
+        ("anomalies", "New bans", "unusual"),
+        ("anomalies", "Nodes outside of their band", "{{signal}}"),
+        ("anomalies", "mark: Anomalies", "unusual: {{signal}}{{instance}}"),
+    ],
+)
+def test_an_attack_is_seen_within_two_scrapes(watched: Watched, dashboard: str, panel: str, legend: str) -> None:
+    """Nothing before a botnet comes; at the second scrape after it, it is shown, and marked as unusual."""
+    expression = _asked(dashboard, panel, legend)
+    before_s = watched.scrapes_after(0)[3]
+    _, second_s, *_ = watched.scrapes_after(watched.begun_s)
+    assert _value_at(watched, expression, before_s) == 0
+    assert _value_at(watched, expression, second_s + _SCRAPE_S / 2) > 0

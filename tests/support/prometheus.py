@@ -1,6 +1,7 @@
 """Debian's Prometheus in a host of the lab, configured as our example configures it."""
 
 import json
+import subprocess
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from tests.support.daemon import wait_for
 from tests.support.lab import Host
 
 EXAMPLE = Path(__file__).parents[2] / "dashboards/provisioning/prometheus.yml"
+RULES = sorted((Path(__file__).parents[2] / "dashboards/rules").glob("*.yaml"))
 PORT = 9090
 _TIMEOUT_S = 30
 
@@ -49,7 +51,8 @@ class Prometheus:
         """Put samples of the past into its storage, before it starts."""
         text = self._directory / "history.txt"
         text.write_text(openmetrics)
-        self._host.run("promtool", "tsdb", "create-blocks-from", "openmetrics", text, self._data)
+        command: list[str | Path] = ["promtool", "tsdb", "create-blocks-from", "openmetrics", text, self._data]
+        subprocess.run(command, check=True, capture_output=True)
 
     def start(self) -> None:
         """Start it and wait until it is ready; RuntimeError with its log if it does not come up."""
