@@ -17,6 +17,7 @@ from monitor.model.errors import PermanentError, TemporaryError
 _T = TypeVar("_T")
 _LIBRARY = "libbcc_bpf.so.0"
 _POSSIBLE = Path("/sys/devices/system/cpu/possible")
+_BLOCK = 64
 _BATCH = 1024
 _ENABLE_STATS = 32
 _RUN_TIME = struct.Struct("=QQ")
@@ -123,14 +124,24 @@ class PerCpuArray:
         result = library().bpf_lookup_batch(self._descriptor, None, token, keys, values, ctypes.byref(count))
         if result < 0 and ctypes.get_errno() != errno.ENOENT:
             _check(result, f"map {self.shape.name}")
-        raw, width, stride = bytes(values), self._width, self._stride
-        empty, found = bytes(stride * 8), {}
-        for index in range(count.value):
-            part = raw[index * stride * 8 : (index + 1) * stride * 8]
-            if part != empty:
-                numbers = struct.unpack(f"={stride}Q", part)
-                found[index] = tuple(sum(numbers[column::width]) for column in range(width))
+        raw, width, entry_bytes = bytes(values), self._width, self._stride * 8
+        found = {}
+        for index in _filled(raw[: count.value * entry_bytes], entry_bytes):
+            numbers = struct.unpack_from(f"={self._stride}Q", raw, index * entry_bytes)
+            found[index] = tuple(sum(numbers[column::width]) for column in range(width))
         return found
+
+
+def _filled(raw: bytes, entry_bytes: int) -> Iterator[int]:
+    """Yield the indices of entries that are not all zero; of the thousands that are, sixty-four are passed at once."""
+    block_bytes = _BLOCK * entry_bytes
+    empty_block, empty = bytes(block_bytes), bytes(entry_bytes)
+    for block_at in range(0, len(raw), block_bytes):
+        block = raw[block_at : block_at + block_bytes]
+        if block != empty_block[: len(block)]:
+            for at in range(0, len(block), entry_bytes):
+                if block[at : at + entry_bytes] != empty:
+                    yield (block_at + at) // entry_bytes
 
 
 def attach_raw_tracepoint(program: int, name: str | None) -> int:

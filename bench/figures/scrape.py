@@ -1,0 +1,103 @@
+"""What a scrape takes, and whether a ban waits for it."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+from bench.many_bans import write_bans
+from bench.offenders import Attacker, measure, percentiles
+from bench.registry import BenchmarkError, Figure, benchmark, progress
+from bench.set_watch import SetWatch
+from monitor.filters.library import built_in_names
+from tests.support.daemon import Daemon, wait_for
+from tests.support.firewall import counting_only, logging_firewall
+from tests.support.lab import Host, Lab
+
+_BANS, _PREFIXES = 100_000, 10_000
+_START_S = 60.0
+_SCRAPES = 200
+_ROUNDS = 4
+_OFFENDERS = 100
+_LIMIT_MS, _LIMIT_KB = 50.0, 200.0
+
+
+@benchmark("scrape_ms", "scrape_p99_ms", "scrape_kb", "scraped_ban_p50_ms", "scraped_ban_p99_ms")
+def scrape() -> Iterator[Figure]:
+    """Scrapes of the daemon with 100,000 bans and every detector on, and bans beside scrapes (milliseconds, kB).
+
+    The real daemon with 90,000 addresses and 10,000 prefixes in the kernel, every detector of packets, flows, drops and
+    senders (XDP included), and one for each built-in filter. `scrape_ms` is the median and `scrape_p99_ms` the 99th
+    percentile of 200 scrapes, one after the other on one connection, from the request to the last byte of the answer,
+    which is not compressed; `scrape_kb` is the longest answer. Then offenders as in `ban_latency`, in turn without
+    scrapes, which is the peer, and beside a process that scrapes without a pause: medians of each round's percentile.
+    Fails at 50 ms (median) or 200 kB.
+    """
+    prefix = f"nw-bench-{os.getpid()}: "
+    with Lab("node", "attacker", label="bench") as lab, tempfile.TemporaryDirectory(prefix="nw-bench-") as directory:
+        host, work = lab["node"], Path(directory)
+        host.nft(logging_firewall(prefix))
+        write_bans(work / "state", _BANS, prefixes=_PREFIXES)
+        daemon = Daemon(host, work, counting_only(prefix) + _everything(work))
+        _start(daemon)
+        times_ms, size_kb = _scrapes(host)
+        progress(f"{_SCRAPES} scrapes: median {median(times_ms):.1f} ms, max {max(times_ms):.1f} ms, {size_kb:.1f} kB")
+        if median(times_ms) >= _LIMIT_MS or size_kb >= _LIMIT_KB:
+            raise BenchmarkError(f"a scrape takes {median(times_ms):.1f} ms and {size_kb:.1f} kB")
+        alone, beside = _bans(lab, host)
+    p99_ms = percentiles(times_ms)[1]
+    yield Figure("scrape_ms", median(times_ms), "ms")
+    yield Figure("scrape_p99_ms", p99_ms, "ms")
+    yield Figure("scrape_kb", size_kb, "kB")
+    yield Figure.beside("scraped_ban_p50_ms", beside[0], "ms", alone[0])
+    yield Figure.beside("scraped_ban_p99_ms", beside[1], "ms", alone[1])
+
+
+def _everything(work: Path) -> str:
+    """Return configuration that has every detector on."""
+    log = work / "application.log"
+    log.touch()
+    filters = "".join(
+        f"    {name}: {{filter: {name}, files: [{log}]}}\n" for name in built_in_names() if name != "sshd"
+    )
+    return (
+        "bans: {budget: {bans_per_minute: 1000000}, xdp: {interfaces: [eth0]}}\n"
+        f"detectors:\n  egress: {{approved: [10.0.0.0/8]}}\n  failures:\n{filters}"
+    )
+
+
+def _start(daemon: Daemon) -> None:
+    process = daemon.launch()
+    for told in (f"{_BANS} bans are in force", "dropping in front of the stack on eth0"):
+        wait_for(lambda: told in daemon.log or process.poll() is not None, told, lambda: daemon.log, _START_S)  # noqa: B023
+    wait_for(lambda: daemon.run("status").returncode == 0, "the daemon to answer", lambda: daemon.log)
+
+
+def _scrapes(host: Host) -> tuple[list[float], float]:
+    """Return how long each scrape took, in milliseconds, and the size of the longest, in kB."""
+    done = host.run(sys.executable, "-m", "bench.scraper", str(_SCRAPES))
+    times_s, sizes = zip(*(map(float, line.split()) for line in done.stdout.splitlines()), strict=True)
+    return [1e3 * took_s for took_s in times_s], max(sizes) / 1e3
+
+
+def _bans(lab: Lab, host: Host) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the 50th and the 99th percentile of bans without scrapes, and beside them."""
+    rounds: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
+    attacker = Attacker(lab["attacker"], host)
+    with SetWatch(host) as watch:
+        for number in range(2 * _ROUNDS):
+            is_scraped = bool(number % 2)
+            scraper = host.start(sys.executable, "-m", "bench.scraper", "0") if is_scraped else None
+            try:
+                rounds[is_scraped].append(percentiles(measure(attacker, watch, number, _OFFENDERS)))
+            finally:
+                if scraper:
+                    scraper.terminate()
+                    scraper.wait()
+            p50_ms, p99_ms = rounds[is_scraped][-1]
+            kind = "scraped" if is_scraped else "alone"
+            progress(f"round {number + 1}/{2 * _ROUNDS}, {kind}: p50 {p50_ms:.2f} ms, p99 {p99_ms:.2f} ms")
+    alone, beside = ([median(ranks) for ranks in zip(*rounds[kind], strict=True)] for kind in (False, True))
+    return (alone[0], alone[1]), (beside[0], beside[1])
