@@ -21,11 +21,11 @@ _WINDOW_S = 15
 _BOTNET = 20
 
 _ONE_SECOND_A_MINUTE = "the kernel keeps count of runs in one second of each minute, and the test is shorter"
-_EMPTY: dict[tuple[str, str, str], str] = {
+_MAY_BE_EMPTY = {
     ("overview", "What does it cost?", "Counting one drop"): _ONE_SECOND_A_MINUTE,
     ("guard", "Time of a run in the kernel", "{{program}}"): _ONE_SECOND_A_MINUTE,
 }
-"""What shows nothing although all is well, by dashboard, panel and series, with the reason."""
+"""What may show nothing although all is well, by dashboard, panel and series, with the reason."""
 
 
 class Watched:
@@ -115,7 +115,7 @@ def _shows(watched: Watched, asked: Asked) -> bool:
 def test_every_query_finds_something(watched: Watched, name: str) -> None:
     """With variables filled in, Prometheus takes each query of the dashboard, and all but the listed ones find data."""
     empty = {(name, asked.panel, asked.legend) for asked in queries(name) if not _shows(watched, asked)}
-    assert empty == {place for place in _EMPTY if place[0] == name}
+    assert empty <= set(_MAY_BE_EMPTY)
 
 
 def _value_at(watched: Watched, expression: str, moment_s: float) -> float:
