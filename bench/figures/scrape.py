@@ -11,8 +11,8 @@ from bench.many_bans import write_bans
 from bench.offenders import Attacker, measure, percentiles
 from bench.registry import BenchmarkError, Figure, benchmark, progress
 from bench.set_watch import SetWatch
-from monitor.filters.library import built_in_names
 from tests.support.daemon import Daemon, wait_for
+from tests.support.everything import everything_on
 from tests.support.firewall import counting_only, logging_firewall
 from tests.support.lab import Host, Lab
 
@@ -38,9 +38,11 @@ def scrape() -> Iterator[Figure]:
     prefix = f"nw-bench-{os.getpid()}: "
     with Lab("node", "attacker", label="bench") as lab, tempfile.TemporaryDirectory(prefix="nw-bench-") as directory:
         host, work = lab["node"], Path(directory)
+        log = work / "application.log"
+        log.touch()
         host.nft(logging_firewall(prefix))
         write_bans(work / "state", _BANS, prefixes=_PREFIXES)
-        daemon = Daemon(host, work, counting_only(prefix) + _everything(work))
+        daemon = Daemon(host, work, counting_only(prefix) + everything_on(log))
         _start(daemon)
         times_ms, size_kb = _scrapes(host)
         progress(f"{_SCRAPES} scrapes: median {median(times_ms):.1f} ms, max {max(times_ms):.1f} ms, {size_kb:.1f} kB")
@@ -53,19 +55,6 @@ def scrape() -> Iterator[Figure]:
     yield Figure("scrape_kb", size_kb, "kB")
     yield Figure.beside("scraped_ban_p50_ms", beside[0], "ms", alone[0])
     yield Figure.beside("scraped_ban_p99_ms", beside[1], "ms", alone[1])
-
-
-def _everything(work: Path) -> str:
-    """Return configuration that has every detector on."""
-    log = work / "application.log"
-    log.touch()
-    filters = "".join(
-        f"    {name}: {{filter: {name}, files: [{log}]}}\n" for name in built_in_names() if name != "sshd"
-    )
-    return (
-        "bans: {budget: {bans_per_minute: 1000000}, xdp: {interfaces: [eth0]}}\n"
-        f"detectors:\n  egress: {{approved: [10.0.0.0/8]}}\n  failures:\n{filters}"
-    )
 
 
 def _start(daemon: Daemon) -> None:

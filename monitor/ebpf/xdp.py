@@ -141,7 +141,8 @@ class Wall:
     def totals(self) -> dict[str, tuple[int, int]]:
         """Return packets and bytes that each set stopped, since the start."""
         counts = self._stops.read()
-        return {name: (counts[number][0], counts[number][1]) for number, name in enumerate(SETS) if number in counts}
+        pairs = (counts.get(number, (0, 0)) for number in range(len(SETS)))
+        return {name: (packets, count_bytes) for name, (packets, count_bytes) in zip(SETS, pairs, strict=True)}
 
     def look(self, now_s: float) -> Iterator[Sender]:
         """Yield what each source that sends often sent since the last look; `now_s` is any clock in seconds."""

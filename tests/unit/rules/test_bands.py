@@ -42,9 +42,9 @@ def levels(minutes: int, is_attacked: Callable[[int], bool], *, seed: int = 1) -
     return {signal: [one(signal, minute) for minute in range(minutes)] for signal in SIGNALS}
 
 
-def node(given: dict[str, list[float]]) -> dict[str, str]:
-    """Return the series that a node with these levels has."""
-    inputs = {name: counter(given[signal], 60.0) for signal, name in _COUNTERS.items()}
+def node(given: dict[str, list[float]], *, step_s: float = 60.0) -> dict[str, str]:
+    """Return the series that a node with these levels has, a sample each step."""
+    inputs = {name: counter(given[signal], step_s) for signal, name in _COUNTERS.items()}
     inputs[series("nodewarden_conntrack_entries")] = gauge(262144 * share for share in given["conntrack"])
     inputs[series("nodewarden_conntrack_entries_limit")] = f"262144x{len(given['conntrack'])}"
     inputs[series("nodewarden_table_up")] = f"1x{len(given['conntrack'])}"
@@ -75,6 +75,19 @@ def test_an_attack_after_a_day_is_found_on_every_signal(tmp_path: Path) -> None:
         holds('nodewarden:signal{signal="bans"} > bool 30', end - 1),
     ]
     support.run(tmp_path, inputs, expressions=[*found, *over, *history])
+
+
+def test_an_attack_is_marked_within_two_scrapes(tmp_path: Path) -> None:
+    """With a scrape each 15 s and two quiet hours before: half a minute after it began, on every signal."""
+    before, step_s = 150 * 4, 15.0
+    given = {signal: [_USUAL[signal]] * before + [_ATTACK[signal]] * 8 for signal in SIGNALS}
+    begin, two_scrapes = before * step_s / 60, 2 * step_s / 60
+    expressions = [
+        holds(f"{anomaly(signal)} == bool {found}", at)
+        for at, found in ((begin - step_s / 60, 0), (begin + two_scrapes, 1))
+        for signal in SIGNALS
+    ]
+    support.run(tmp_path, node(given, step_s=step_s), step="15s", expressions=expressions)
 
 
 def test_the_rhythm_of_the_day_is_known_from_yesterday(tmp_path: Path) -> None:
@@ -149,6 +162,20 @@ def test_a_node_that_cannot_be_scraped_has_no_signals(tmp_path: Path) -> None:
         yields_nothing("nodewarden:signal:anomaly", 5 * HOUR + 30),
         never(30, until=6 * HOUR + 30),
         holds("count(nodewarden:signal:anomaly) == bool 6", 6 * HOUR + 30),
+    ]
+    support.run(tmp_path, inputs, expressions=expressions)
+
+
+def test_each_node_has_bands_of_its_own(tmp_path: Path) -> None:
+    """Of two nodes with the same name in two clusters, the one that is attacked is told of, and only that."""
+    begin, other = 3 * HOUR, support.NODE.replace("default", "other")
+    inputs = node(levels(begin + 10, lambda minute: begin <= minute))
+    for name, samples in node(levels(begin + 10, lambda _: False, seed=2)).items():
+        inputs[name.replace(support.NODE, other)] = samples
+    expressions = [
+        holds(f'nodewarden:signal:anomaly{{cluster="{cluster}",signal="{signal}"}} == bool {found}', begin + 5)
+        for cluster, found in (("default", 1), ("other", 0))
+        for signal in SIGNALS
     ]
     support.run(tmp_path, inputs, expressions=expressions)
 

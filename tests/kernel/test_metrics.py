@@ -1,0 +1,44 @@
+"""What the real daemon serves at /metrics, with nothing switched off."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from monitor.metrics.catalogue import METRICS
+from tests.kernel.conftest import Site
+from tests.support.daemon import wait_for
+from tests.support.everything import everything_on
+from tests.unit.rules import support
+
+pytestmark = pytest.mark.kernel
+
+_MOST_BYTES = 200_000
+
+
+def test_the_metrics_are_clean_and_complete(site: Site) -> None:
+    """promtool has nothing against them, all of the catalogue's and all that rules ask for are there, in 200 kB."""
+    if shutil.which("promtool") is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("cannot run in CI: needs promtool (make setup installs Debian's package prometheus)")
+        pytest.skip("needs promtool (make setup installs Debian's package prometheus)")
+    log = site.daemon.log_path.with_name("application.log")
+    log.touch()
+    site.configure(everything_on(log))
+    site.daemon.start()
+    up = "dropping in front of the stack on eth0"
+    wait_for(lambda: up in site.daemon.log, up, lambda: site.daemon.log, 20)
+    site.scan()
+    wait_for(site.banned, "a ban", lambda: site.daemon.log)
+    dropped = "nodewarden_kernel_dropped_packets_total"
+    wait_for(lambda: any(name.startswith(dropped) for name in site.daemon.metrics()), dropped, lambda: site.daemon.log)
+    text = site.node.run("curl", "-sf", "http://127.0.0.1:9843/metrics").stdout
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    served = set(re.findall(r"^(\w+?)(?:_bucket|_sum|_count)?[{ ]", text, re.MULTILINE))
+    assert {metric.name for metric in METRICS} - served == set()
+    asked = {name for rule in support.rules() for name in re.findall(r"\bnodewarden_\w+", rule["expr"])}
+    assert asked - served == set()
+    assert len(text) < _MOST_BYTES

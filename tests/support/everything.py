@@ -1,0 +1,15 @@
+"""A configuration in which nothing is off."""
+
+from pathlib import Path
+
+from monitor.filters.library import built_in_names
+
+
+def everything_on(log: Path) -> str:
+    """Return configuration with every detector on, one for each built-in filter, all of them reading this log."""
+    names = [name for name in built_in_names() if name != "sshd"]  # that one is there by itself
+    filters = "".join(f"    {name}: {{filter: {name}, files: [{log}]}}\n" for name in names)
+    return (
+        "bans: {budget: {bans_per_minute: 1000000}, xdp: {interfaces: [eth0]}}\n"
+        f"detectors:\n  egress: {{approved: [10.0.0.0/8]}}\n  failures:\n{filters}"
+    )

@@ -1,0 +1,257 @@
+"""Each alert: that it fires when it should and not when it nearly should, what it says, and where that leads."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.unit.rules import support
+from tests.unit.rules.support import series
+
+ROOT = Path(__file__).parents[3]
+ALERTS = {rule["alert"]: rule for rule in support.rules() if "alert" in rule}
+NODE = {"cluster": "default", "job": "nodewarden", "instance": "node1:9843"}
+SECTIONS = ("Meaning", "Impact", "Diagnosis", "Mitigation")
+_ONE_MORE = "0x9 1x30"
+"""A counter that stands at 0 for ten minutes and then at 1."""
+
+
+class Case(msgspec.Struct, frozen=True):
+    """Series that make an alert fire by the fifteenth minute, its labels and value, and series that must not."""
+
+    name: str
+    fires: dict[str, str]
+    labels: dict[str, str]
+    value: str
+    not_quite: dict[str, str]
+
+
+def _counter(name: str, metric: str, labels: dict[str, str], *, more: str = "", other: str = "") -> Case:
+    """Return the case of an alert on a counter that grew by one; with the labels `other` that is no alert."""
+    given = ",".join(f'{label}="{value}"' for label, value in labels.items())
+    given = ",".join(filter(None, (given, more)))
+    not_quite = {series(metric, given): "7x40"} | ({series(metric, other): _ONE_MORE} if other else {})
+    return Case(name, {series(metric, given): _ONE_MORE}, labels, "1", not_quite)
+
+
+CASES = [
+    Case("NodewardenDown", {series("up"): "1x9 0x30"}, {}, "0", {series("up"): "1x9 0 1x30"}),
+    Case(
+        "NodewardenSourceLost",
+        {
+            series("nodewarden_source_up", 'source="journal"'): "1x9 0x30",
+            series("nodewarden_source_wanted", 'source="journal"'): "1x40",
+        },
+        {"source": "journal"},
+        "0",
+        {
+            series("nodewarden_source_up", 'source="journal"'): "0x40",
+            series("nodewarden_source_wanted", 'source="journal"'): "0x40",
+            series("nodewarden_source_up", 'source="drops"'): "0x40",
+            series("nodewarden_source_wanted", 'source="drops"'): "1x40",
+        },
+    ),
+    Case(
+        "NodewardenSourceLagging",
+        {series("nodewarden_source_lag_seconds", 'source="files"'): "0x4 20+1x30"},
+        {"source": "files"},
+        "29s",
+        {
+            series("nodewarden_source_lag_seconds", 'source="files"'): "3600x40",
+            series("nodewarden_source_lag_seconds", 'source="journal"'): "1+0.1x40",
+        },
+    ),
+    _counter("NodewardenRecordsLost", "nodewarden_source_lost_records_total", {"source": "conntrack"}),
+    Case(
+        "NodewardenFilterDown",
+        {series("nodewarden_filter_up", 'detector="web"'): "0x40"},
+        {"detector": "web"},
+        "0",
+        {series("nodewarden_filter_up", 'detector="web"'): "1x11 0x30"},
+    ),
+    Case(
+        "NodewardenEbpfOff",
+        {
+            series("nodewarden_ebpf_up", 'program="drops"'): "1x5 0x40",
+            series("nodewarden_source_wanted", 'source="drops"'): "1x40",
+        },
+        {"program": "drops"},
+        "0",
+        {
+            series("nodewarden_ebpf_up", 'program="drops"'): "1x5 0x40",
+            series("nodewarden_source_wanted", 'source="drops"'): "1x5 0x40",
+            series("nodewarden_ebpf_up", 'program="xdp_ban"'): "0x40",
+        },
+    ),
+    Case(
+        "NodewardenReloadFailed",
+        {series("nodewarden_config_last_reload_successful"): "1x9 0x30"},
+        {},
+        "0",
+        {series("nodewarden_config_last_reload_successful"): "1x40"},
+    ),
+    Case(
+        "NodewardenStateNotSaved",
+        {series("nodewarden_state_saving"): "1x5 0x30"},
+        {},
+        "0",
+        {series("nodewarden_state_saving"): "1x11 0x30"},
+    ),
+    _counter("NodewardenInternalErrors", "nodewarden_internal_errors_total", {}),
+    Case(
+        "NodewardenTableMissing",
+        {
+            series("nodewarden_table_up"): "1x9 0x30",
+            series("nodewarden_bans", 'mode="enforce",strength="proven"'): "0x40",
+            series("nodewarden_bans", 'mode="enforce",strength="spoofable"'): "3x40",
+        },
+        {},
+        "0",
+        {
+            series("nodewarden_table_up"): "0x40",
+            series("nodewarden_bans", 'mode="enforce",strength="proven"'): "0x40",
+            series("nodewarden_bans", 'mode="observe",strength="proven"'): "9x40",
+        },
+    ),
+    _counter(
+        "NodewardenTableTampered", "nodewarden_table_drift_total", {"kind": "rules_changed"}, other='kind="overrun"'
+    ),
+    Case(
+        "NodewardenBanWithoutEffect",
+        {series("nodewarden_leaked_packets_total", 'hook="input"'): "0x9 20+20x30"},
+        {"hook": "input"},
+        "100",
+        {series("nodewarden_leaked_packets_total", 'hook="input"'): "0x9 8x30"},
+    ),
+    Case(
+        "NodewardenBanRefused",
+        {series("nodewarden_ban_failures_total"): _ONE_MORE},
+        {},
+        "1",
+        {series("nodewarden_ban_failures_total"): "5x40"},
+    ),
+    Case(
+        "NodewardenBudgetExhausted",
+        {series("nodewarden_budget_refused_total"): "0x9 10+10x30"},
+        {},
+        "50",
+        {series("nodewarden_budget_refused_total"): "90x40"},
+    ),
+    _counter(
+        "NodewardenAllowlistedOffender",
+        "nodewarden_decisions_total",
+        {"detector": "sshd"},
+        more='verdict="allowlisted"',
+        other='detector="manual",verdict="allowlisted"',
+    ),
+    Case(
+        "NodewardenSetNearlyFull",
+        {
+            series("nodewarden_set_elements", 'set="shun4"'): "95x40",
+            series("nodewarden_set_elements_limit", 'set="shun4"'): "100x40",
+        },
+        {"set": "shun4"},
+        "95%",
+        {
+            series("nodewarden_set_elements", 'set="shun4"'): "89x40",
+            series("nodewarden_set_elements_limit", 'set="shun4"'): "100x40",
+            series("nodewarden_bans", 'mode="enforce",strength="proven"'): "49x40",
+            series("nodewarden_bans", 'mode="observe",strength="proven"'): "40x40",
+            series("nodewarden_bans_limit"): "100x40",
+        },
+    ),
+    Case(
+        "NodewardenAnomaly",
+        {
+            # no band for two hours, so one is written here; in life it comes from bands.yaml
+            series("nodewarden:signal:upper", 'signal="conntrack"'): "0.3x40",
+            series("nodewarden:signal:lower", 'signal="conntrack"'): "0x40",
+            series("nodewarden_conntrack_entries"): "10x9 50x30",
+            series("nodewarden_conntrack_entries_limit"): "100x40",
+        },
+        {"signal": "conntrack"},
+        "1",
+        {
+            series("nodewarden:signal:upper", 'signal="conntrack"'): "0.3x40",
+            series("nodewarden:signal:lower", 'signal="conntrack"'): "0x40",
+            series("nodewarden_conntrack_entries"): "10x9 50 10x30",
+            series("nodewarden_conntrack_entries_limit"): "100x40",
+        },
+    ),
+    _counter("NodewardenFlood", "nodewarden_detector_floods_total", {"detector": "half_open"}),
+    Case(
+        "NodewardenConntrackNearlyFull",
+        {
+            series("nodewarden_conntrack_entries"): "10x9 90x30",
+            series("nodewarden_conntrack_entries_limit"): "100x40",
+        },
+        {},
+        "90%",
+        {
+            series("nodewarden_conntrack_entries"): "84x40",
+            series("nodewarden_conntrack_entries_limit"): "100x40",
+        },
+    ),
+    *(
+        _counter(name, "nodewarden_detector_alerts_total", {}, more=f'detector="{detector}"', other='detector="sshd"')
+        for name, detector in (
+            ("NodewardenProtectedPortTouched", "protected_port"),
+            ("NodewardenEgressViolation", "egress"),
+        )
+    ),
+]
+
+
+def _said(rule: dict[str, Any], labels: dict[str, str], value: str) -> dict[str, str]:
+    """Return what the annotations come to."""
+
+    def fill(match: re.Match[str]) -> str:
+        name = re.fullmatch(r"\$labels\.(\w+)", match[1].strip())
+        return labels.get(name[1], "") if name else value
+
+    return {key: re.sub(r"\{\{(.*?)\}\}", fill, text) for key, text in rule["annotations"].items()}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_it_fires_with_all_that_it_says(tmp_path: Path, case: Case) -> None:
+    """After fifteen minutes, with these labels, its severity, and annotations in which every gap is filled."""
+    rule = ALERTS[case.name]
+    labels = NODE | case.labels
+    said = _said(rule, labels, case.value)
+    expected = {"exp_labels": labels | rule["labels"], "exp_annotations": said}
+    fires = {"eval_time": "14m", "alertname": case.name, "exp_alerts": [expected]}
+    support.run(tmp_path, case.fires, alerts=[fires])
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_it_does_not_fire_for_less(tmp_path: Path, case: Case) -> None:
+    """Not for what was so all the time, is over in a moment, concerns others, or is below the threshold."""
+    silent = {"eval_time": "14m", "alertname": case.name, "exp_alerts": []}
+    support.run(tmp_path, case.not_quite, alerts=[silent])
+
+
+def test_every_alert_is_tested() -> None:
+    """There is a case for each alert there is."""
+    assert {case.name for case in CASES} == set(ALERTS)
+
+
+@pytest.mark.parametrize("name", sorted(ALERTS))
+def test_every_alert_can_be_acted_upon(name: str) -> None:
+    """A severity, a summary, a description, and a runbook in four parts, of which Diagnosis has commands."""
+    rule = ALERTS[name]
+    assert rule["labels"]["severity"] in {"critical", "warning"}
+    assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
+    assert rule["annotations"]["runbook_url"] == f"docs/runbooks/{name}.md"
+    text = (ROOT / "docs/runbooks" / f"{name}.md").read_text()
+    assert text.startswith(f"# {name}\n")
+    assert tuple(re.findall(r"^## (.*)$", text, re.MULTILINE)) == SECTIONS
+    parts = re.split(r"^## .*$", text, flags=re.MULTILINE)[1:]
+    assert all(part.strip() for part in parts)
+    assert re.search(r"^    \S", parts[2], re.MULTILINE), "Diagnosis has no command"
+
+
+def test_there_are_no_runbooks_for_nothing() -> None:
+    """Each page belongs to an alert."""
+    assert {path.stem for path in (ROOT / "docs/runbooks").glob("Nodewarden*.md")} == set(ALERTS)

@@ -1,0 +1,105 @@
+"""What rules and runbooks name: metrics, labels, label values, commands. All of it exists."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+
+from monitor.bans.policy import Verdict
+from monitor.cli.main import cli
+from monitor.daemon.conntrack_intake import ConntrackIntake
+from monitor.daemon.drops_intake import DropsIntake
+from monitor.daemon.files_intake import FilesIntake
+from monitor.daemon.journal_intake import JournalIntake
+from monitor.daemon.kernel_log_intake import KernelLogIntake
+from monitor.daemon.xdp_intake import XdpIntake
+from monitor.enforcers.drift import DriftKind
+from monitor.metrics.catalogue import BY_NAME
+from monitor.model.bans import MANUAL, Mode
+from monitor.model.names import DROP_DETECTORS, FLOW_DETECTORS, PACKET_DETECTORS, SENDER_DETECTORS
+from tests.unit.rules import support
+
+RULES = support.rules()
+RECORDED = {rule["record"] for rule in RULES if "record" in rule}
+SIGNALS = {rule["labels"]["signal"] for rule in RULES if rule.get("record") == "nodewarden:signal"}
+SCRAPED = {"cluster", "job", "instance"}
+INTAKES = (KernelLogIntake, ConntrackIntake, DropsIntake, XdpIntake, JournalIntake, FilesIntake)
+VALUES: dict[str, set[str]] = {
+    "verdict": set(Verdict),
+    "kind": set(DriftKind),
+    "mode": set(Mode),
+    "detector": {MANUAL, *PACKET_DETECTORS, *FLOW_DETECTORS, *DROP_DETECTORS, *SENDER_DETECTORS},
+    "source": {one.name for one in INTAKES},
+    "program": {one.program_name for one in (DropsIntake, XdpIntake)},
+    "event": {"opened", "closed"},
+    "signal": SIGNALS,
+    "job": {"nodewarden"},
+}
+"""What a label can be, of those that rules ask for."""
+RUNBOOKS = sorted((Path(__file__).parents[3] / "docs/runbooks").glob("*.md"))
+
+
+def _labels_of(name: str) -> set[str]:
+    """Return the labels of a metric; KeyError where there is none of this name."""
+    if name == "up":
+        return SCRAPED
+    if name in RECORDED:
+        return SCRAPED | {"signal"}
+    return SCRAPED | set(BY_NAME[name].labels)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
+def test_what_a_rule_asks_for_exists(rule: dict[str, str]) -> None:
+    """Each metric is in the catalogue or recorded, has the labels that are matched, and can have those values."""
+    expression = rule["expr"]
+    selectors = re.findall(r"\b(up|nodewarden[a-z0-9_:]*)\b(?:\{([^}]*)\})?", expression)
+    assert selectors or expression.startswith("vector(")
+    for name, matchers in selectors:
+        for label, wanted in re.findall(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"', matchers):
+            assert label in _labels_of(name), f"{name} has no label {label}"
+            assert set(wanted.split("|")) <= VALUES[label], f"{label} of {name} is never {wanted}"
+        _labels_of(name)
+    told = SCRAPED | {"signal", "width"} | {label for name, _ in selectors for label in _labels_of(name)}
+    for names in re.findall(r"\b(?:by|on|without|group_left)\s*\(([\w, ]*)\)", expression):
+        assert set(filter(None, re.split(r",\s*", names))) <= told
+
+
+def test_every_node_keeps_its_signals_apart() -> None:
+    """What is recorded of a node carries cluster, job and instance: every sum keeps them."""
+    for rule in RULES:
+        for names in re.findall(r"\bby\s*\(([\w, ]*)\)", rule["expr"]):
+            assert set(names.split(", ")) >= SCRAPED
+    assert {"bans", "alerts", "drops", "stopped", "flows", "conntrack"} == SIGNALS
+
+
+def test_promtool_finds_nothing_to_mend() -> None:
+    """`promtool check rules` with every lint as an error."""
+    files = [str(support.RULES / name) for name in support.FILES]
+    command = ["promtool", "check", "rules", "--lint=all", "--lint-fatal", *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", RUNBOOKS, ids=lambda path: path.stem)
+def test_what_a_runbook_tells_to_type_exists(path: Path) -> None:
+    """Each `nodewarden` command has these options; each metric named in full is in the catalogue."""
+    text = path.read_text()
+    commands = re.findall(r"^    nodewarden ([^#|&\n]*)", text, re.MULTILINE)
+    commands += re.findall(r"`nodewarden ([^`]*)`", text)
+    for words in map(shlex.split, commands):
+        _look_up(cli, words)
+    for name in re.findall(r"\bnodewarden_[a-z_]+[a-z]\b", text):
+        assert any(known.startswith(name) for known in BY_NAME), name
+
+
+def _look_up(command: click.Command, words: list[str]) -> None:
+    """Follow the words through the command line's groups; AssertionError where a command or option is not there."""
+    if isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        assert words[0] in command.commands, f"no command {words[0]}"
+        _look_up(command.commands[words[0]], words[1:])
+        return
+    options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
+    assert {word for word in words if word.startswith("--")} <= options, f"{command.name}: {words}"
