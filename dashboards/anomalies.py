@@ -35,14 +35,14 @@ def _table() -> Panel:
         "Signals now",
         About(
             "Each signal of each node, its usual band, and how many times the upper edge it has now; 1 is the edge.",
-            "in *Times* above 1, that this node has more of it than usual; *Unusual* 1 that the rules call it an "
+            "in *Times* above 1, that this node has more of it than usual; *Unusual* that the rules call it an "
             "anomaly.",
             "click on a node to see it alone, then read its signal below. *Drops*, *Detectors and thresholds* and "
             "*Traffic* say what it is made of.",
         ),
         {"cluster": "Cluster", "instance": "Node", "signal": "Signal"},
         (
-            Column("Unusual", q.most(q.select(_ANOMALY), _BY), steps=NONE_IS_GOOD, decimals=0),
+            Column("Unusual", q.most(q.select(_ANOMALY), _BY), steps=NONE_IS_GOOD, words=(("0", "no"), ("1", "YES"))),
             Column("Times", ratio, steps=((None, GOOD), (1, WARN)), decimals=2),
             Column("Now", q.most(q.select(_SIGNAL), _BY)),
             Column("From", q.most(q.select(_LOWER), _BY)),
@@ -58,8 +58,7 @@ def _count() -> Panel:
         "Nodes outside of their band",
         About(
             "How many of the chosen nodes are outside of their usual band, by signal.",
-            "that something new goes on: on one node an attack on it, on many at once a botnet, a release, or an "
-            "outage.",
+            "something new goes on: on one node an attack on it, on many at once a botnet, a release, or an outage.",
             "read the signal below; the marks tell what else happened then: bans, reloads, starts of the guard.",
         ),
         "short",

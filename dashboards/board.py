@@ -7,12 +7,13 @@ from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import dashboard as model
 
 from dashboards.panels import BAD, CALM, SOURCE, WARN, WATCH
-from dashboards.queries import over, select
+from dashboards.queries import add, most, over, select
 
 TAG = "nodewarden"
 COLUMNS = 24
 _MARK_WINDOW = "1m"
 _MARK_STEP = "60s"
+_QUIET = "5m"
 
 
 @dataclass(frozen=True)
@@ -119,16 +120,23 @@ def _links() -> build.DashboardLink:
 
 
 def _marks() -> tuple[build.AnnotationQuery, ...]:
-    """Return what is marked over time on every dashboard."""
-    bans = over("increase", "nodewarden_decisions_total", 'verdict="ban"', window=_MARK_WINDOW)
-    reloads = over("increase", "nodewarden_config_reloads_total", window=_MARK_WINDOW)
+    """Return what is marked over time on every dashboard: where it begins, so that a long attack is one line."""
+    unusual = most(over("max_over_time", "nodewarden:signal:anomaly", window=_MARK_WINDOW), "signal")
+    bans = add(over("increase", "nodewarden_decisions_total", 'verdict="ban"', window=_MARK_WINDOW))
+    reloads = add(over("increase", "nodewarden_config_reloads_total", window=_MARK_WINDOW), "instance, result")
     young_s = f"time() - {select('process_start_time_seconds')}"
     return (
-        _mark("Anomalies", WATCH, f"{select('nodewarden:signal:anomaly')} == 1", "unusual: {{signal}}"),
-        _mark("Bans", BAD, f"sum by (instance, detector) ({bans}) > 0", "new bans: {{detector}}"),
-        _mark("Reloads", CALM, f"sum by (instance, result) ({reloads}) > 0", "configuration reloaded: {{result}}"),
-        _mark("Starts", WARN, f"({young_s}) < 60", "guard started"),
+        _mark("Anomalies", WATCH, _begins(unusual), "{{signal}} becomes unusual"),
+        _mark("Bans", BAD, _begins(bans), "bans begin after five quiet minutes"),
+        _mark("Reloads", CALM, f"{reloads} > 0", "{{instance}}: configuration reloaded, {{result}}"),
+        _mark("Starts", WARN, f"{young_s} < 60", "{{instance}}: guard started"),
     )
+
+
+def _begins(expression: str) -> str:
+    """Return an expression where it is above nothing, and was nothing for five minutes."""
+    before = expression.replace(f"[{_MARK_WINDOW}]", f"[{_QUIET}] offset {_MARK_WINDOW}")
+    return f"({expression} > 0) unless ({before} > 0)"
 
 
 def _mark(name: str, colour: str, expression: str, text: str) -> build.AnnotationQuery:
@@ -141,7 +149,7 @@ def _mark(name: str, colour: str, expression: str, text: str) -> build.Annotatio
         .expr(expression)
         .step(_MARK_STEP)
         .title_format(text)
-        .text_format("{{instance}}")
+        .text_format("")
     )
 
 

@@ -2,6 +2,7 @@
 
 from grafana_foundation_sdk.models.dashboard import Panel
 
+from dashboards import known
 from dashboards import queries as q
 from dashboards.board import Row, row
 from dashboards.panels import NONE_IS_GOOD, About, Value, bars, heat_map, lines, number, steps
@@ -46,12 +47,12 @@ def _forced() -> Panel:
     return steps(
         "Bans in force",
         About(
-            "Bans by mode and strength of evidence; `observe` are such as would be.",
+            "Bans by strength of evidence; `only observed` are such as would be, if their detector enforced.",
             "more offenders, longer `bantime`, or escalation of those who come again.",
             "`nodewarden list --sort ends`.",
         ),
         "short",
-        Query(q.now("nodewarden_bans", by="mode, strength"), "{{mode}} {{strength}}"),
+        known.bans(),
     )
 
 
@@ -60,11 +61,11 @@ def _ended() -> Panel:
         "Bans that ended",
         About(
             "By cause: their time was up, somebody lifted them, or their address was put on the allowlist.",
-            "in `lifted` and `allowlisted` that bans were mistakes: that is the number to tune by.",
+            "in `lifted` and `allowlisted`: bans were mistakes: that is the number to tune by.",
             "`nodewarden why ADDRESS` says which detector was wrong; raise its `maxretry`.",
         ),
         "suffix:/min",
-        Query(f"{q.per_minute('nodewarden_bans_ended_total', by='cause')} > 0", "{{cause}}"),
+        known.bans_ended(),
     )
 
 
@@ -73,7 +74,7 @@ def _sets() -> Panel:
         "Capacity of the sets in use",
         About(
             "Elements of each set in the kernel, as share of what it can hold; of the node where it is fullest.",
-            "that bans pile up. A full set takes no more.",
+            "bans pile up. A full set takes no more.",
             "raise `bans.max_bans`, or shorten `bantime` of the detector that fills it.",
         ),
         "percentunit",
@@ -90,7 +91,7 @@ def _budget() -> Panel:
         "Budget of new bans",
         About(
             "New bans of the busiest node by the minute, and the lowest budget of all.",
-            "that the brake comes near: beyond it bans are only observed.",
+            "the brake comes near: beyond it bans are only observed.",
             "is it an attack or a mistake? `nodewarden list --sort since`.",
         ),
         "suffix:/min",

@@ -2,6 +2,7 @@
 
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
+from dashboards import known
 from dashboards import queries as q
 from dashboards.board import Row, board, row, variable
 from dashboards.detector_bans import CHOSEN, DECISIONS, LATENCY, bans_and_filters
@@ -24,7 +25,6 @@ from dashboards.tables import Column, grid
 
 _ALERTS = "nodewarden_detector_alerts_total"
 _BUSIEST = "nodewarden_detector_busiest_ratio"
-_NEW = '"ban|observe|over_budget"'
 _WINDOW_USE = (
     f"{q.select('nodewarden_detector_window_entries', CHOSEN)}"
     f" / ({q.select('nodewarden_detector_window_entries_limit', CHOSEN)} > 0)"
@@ -40,7 +40,7 @@ def made() -> Dashboard:
         "For tuning: how near ordinary sources come to each threshold, who would be banned, and how fast bans bite.",
         row("", 4, _alerts_now(), _bans_now(), _protected_now(), _over_budget_now(), _time_to_ban(), _floods_now()),
         row("Headroom: how near the busiest source comes to the threshold", 9, _headroom(), _headroom_over_time()),
-        row("Every detector, in the time that is shown", 9, _table()),
+        row("Every detector, in the time that is shown", 14, _table()),
         *_alerts(),
         *bans_and_filters(),
         more=[variable("detector", "Detector", q.select("nodewarden_detector_maxretry"))],
@@ -73,7 +73,7 @@ def _bans_now() -> Panel:
 
 def _protected_now() -> Panel:
     return number(
-        "Protected sources that offend",
+        "Allowlisted offenders",
         About(
             "Alerts about somebody on the allowlist, in the time shown: they are not banned.",
             "something of yours looks like an attacker: it is broken, abused, or the threshold is too low for it.",
@@ -130,7 +130,7 @@ def _headroom() -> Panel:
             "if `nodewarden list --observed` shows yours, raise `maxretry` until they stay below half.",
         ),
         "percentunit",
-        Query(q.most(q.select(_BUSIEST, CHOSEN), "detector"), "{{detector}}"),
+        Query(f"sort_desc({q.most(q.select(_BUSIEST, CHOSEN), 'detector')})", "{{detector}}"),
         _HEADROOM,
         1.0,
     )
@@ -157,8 +157,8 @@ def _table() -> Panel:
         "Detectors",
         About(
             "Thresholds as configured (the highest of the chosen nodes), and what came of them in the time shown.",
-            "in *Alerts* without *Bans* a detector that observes, or offenders that are banned already; in *Window* "
-            "that it forgets early.",
+            "in *Alerts* without *Bans* a detector that observes, or offenders that are banned already; in *Window*: "
+            "it forgets early.",
             "before you let a detector enforce: does anybody appear in *Would ban* who is yours?",
         ),
         {"detector": "Detector"},
@@ -209,7 +209,7 @@ def _by_strength() -> Panel:
             "treat proven ones as persons, spoofable ones as weather.",
         ),
         "suffix:/min",
-        Query(f"{q.per_minute(_ALERTS, CHOSEN, by='strength')} > 0", "{{strength}}"),
+        known.alerts_by_strength(CHOSEN),
     )
 
 
@@ -218,11 +218,11 @@ def _enforced() -> Panel:
         "Banned, or only observed",
         About(
             "New bans beside those that would have been, because the detector observes or the budget is spent.",
-            "in `observe` what enforcing would do to the node; in `over_budget` that offenders go free.",
+            "in `only observed` what enforcing would do to the node; in `over budget`: offenders go free.",
             "`nodewarden list --observed` for a day; if nobody of yours is there, set `mode: enforce`.",
         ),
         "suffix:/min",
-        Query(f"{q.per_minute(DECISIONS, f'verdict=~{_NEW}', CHOSEN, by='verdict')} > 0", "{{verdict}}"),
+        known.verdicts(CHOSEN)[known.NEW],
     )
 
 
@@ -230,11 +230,11 @@ def _verdicts() -> Panel:
     return bars(
         "Everything else that was decided",
         About(
-            "`refresh` a ban lasts longer, `covered` one in force does as much, `allowlisted` somebody protected, "
-            "`stale` it would have ended already, `full` there is no room for more bans.",
-            "in `refresh` and `covered` that banned sources go on; in `full` that offenders go free.",
-            "for `full` raise `bans.max_bans`; for `allowlisted` see who it is in the log.",
+            "`banned already` a ban in force does it, or lasts longer; `protected` somebody on the allowlist; `too "
+            "late` it would have ended already; `no room` for more bans.",
+            "in `banned already`: banned sources go on; in `no room`: offenders go free.",
+            "for `no room` raise `bans.max_bans`; for `protected` see who it is in the log.",
         ),
         "suffix:/min",
-        Query(f"{q.per_minute(DECISIONS, f'verdict!~{_NEW}', CHOSEN, by='verdict')} > 0", "{{verdict}}"),
+        known.verdicts(CHOSEN)[known.NEW.stop :],
     )

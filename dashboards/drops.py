@@ -2,6 +2,7 @@
 
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
+from dashboards import known
 from dashboards import queries as q
 from dashboards.board import Row, board, row
 from dashboards.panels import FACT, FULL, GOOD, NONE_IS_GOOD, WARN, About, Value, bars, lines, number, stack
@@ -17,7 +18,7 @@ _NO_TROUBLE = 'event!~"insert|clash_resolve|search_restart"'
 _LAYERS = (
     (
         "device and queues",
-        "XDP|TC_.*|QDISC_.*|FQ_.*|CAKE_.*|CPU_BACKLOG|FULL_RING|DEV_.*|VLAN_.*|BRIDGE_.*|VXLAN_.*|TUNNEL_.*",
+        "XDP|TC_.*|QDISC_.*|FQ_.*|CAKE_.*|CPU_BACKLOG|FULL_RING|DEV_.*|VLAN_.*|BRIDGE_.*|VXLAN_.*|TUNNEL_.*|QUEUE_PURGE|NO_TX_TARGET",
     ),
     ("firewall", "NETFILTER_DROP"),
     ("IP, routing, neighbours", "IP_.*|IPV6_.*|IPV4_.*|NEIGH_.*|ICMP_.*|PKT_TOO_.*|OTHERHOST|FRAG_.*|DUP_FRAG|LWT.*"),
@@ -59,7 +60,7 @@ def _unexplained() -> Panel:
         "Unexplained",
         About(
             "Share of drops for which the kernel names no reason of its own.",
-            "that something drops which older code paths, drivers or modules do not explain.",
+            "something drops which older code paths, drivers or modules do not explain.",
             "`nodewarden status --json` has the numbers of unknown reasons; a newer kernel names more.",
         ),
         Value("unexplained", q.share(part, q.per_second(_PACKETS)), "percentunit", ((None, GOOD), (0.5, WARN)), 0),
@@ -97,7 +98,7 @@ def _table_refusals() -> Panel:
         "Connections refused by the table",
         About(
             "Packets dropped because the connection table had no room or could not insert.",
-            "that people cannot connect. `insert_failed` alone may also be a race between two equal packets.",
+            "people cannot connect. `insert_failed` alone may also be a race between two equal packets.",
             "raise `net.netfilter.nf_conntrack_max`.",
         ),
         Value("refused", q.per_second(_TABLE, 'event=~"insert_failed|drop|early_drop"'), "pps", NONE_IS_GOOD),
@@ -131,8 +132,8 @@ def _by_class() -> Panel:
         About(
             "Drops by what they mean: a firewall refused, a port is closed, the packet is malformed, the node has no "
             "memory or room, a rate limit, or something else.",
-            "in `firewall`, `closed port` and `bad packet` that others send what is not wanted; in `no memory` that "
-            "the node suffers.",
+            "in `firewall`, `closed port` and `bad packet`: others send what is not wanted; in `no memory`: the node "
+            "suffers.",
             "for the first three the detectors `port_scan` and `drop_rate` name the senders; for the last look at the "
             "node's load.",
         ),
@@ -150,7 +151,7 @@ def _unexplained_share() -> Panel:
         "Share unexplained",
         About(
             "Share of each node's drops for which the kernel names no reason; the ten highest.",
-            "that less of what happens is known. One node alone: its driver or a module of its own.",
+            "less of what happens is known. One node alone: its driver or a module of its own.",
             "compare kernels and drivers between nodes; quiet nodes may show high shares of next to nothing.",
         ),
         "percentunit",
@@ -167,7 +168,8 @@ def _layers() -> Panel:
         "Where in the kernel",
         About(
             "Drops by the layer that the reason belongs to, from the wire to the application.",
-            "the lower the layer, the cheaper the drop, and the less was looked at.",
+            "in higher layers: what could be dropped earlier is carried far. The lower the layer, the cheaper the "
+            "drop.",
             "floods that reach sockets are better dropped earlier: a ban, or a firewall rule in `raw`.",
         ),
         "pps",
@@ -183,7 +185,7 @@ def _direction() -> Panel:
         "By direction and family",
         About(
             "Drops of packets that came in, and of those that were going out, by family of addresses.",
-            "outgoing ones are our own: something here is not let out, or the line is full.",
+            "in `out`: something of ours is not let out, or the line is full.",
             "for outgoing drops look at egress rules, `block` sets and queues.",
         ),
         "pps",
@@ -196,15 +198,21 @@ def _places() -> Panel:
         "Node, pods and tunnels",
         About(
             "Drops in the node's own network namespace and in others (pods), inside of tunnels or not.",
-            "in `others` that pods drop or are dropped: network policy, or a pod under attack.",
+            "in `pods`: network policy refuses, or a pod is under attack.",
             "the kernel tells it of all namespaces; which pod it is, its own counters (`nstat`) say.",
         ),
         "pps",
         (
-            Query(q.per_second(_PACKETS, 'foreign="no"', by="tunnelled"), "this namespace, tunnelled: {{tunnelled}}"),
-            Query(q.per_second(_PACKETS, 'foreign="yes"', by="tunnelled"), "others, tunnelled: {{tunnelled}}"),
+            Query(_place("no", "no"), "node", "blue"),
+            Query(_place("no", "yes"), "node, in tunnels", "light-blue"),
+            Query(_place("yes", "no"), "pods", "purple"),
+            Query(_place("yes", "yes"), "pods, in tunnels", "light-purple"),
         ),
     )
+
+
+def _place(foreign: str, tunnelled: str) -> str:
+    return q.or_none(q.per_second(_PACKETS, f'foreign="{foreign}"', f'tunnelled="{tunnelled}"'))
 
 
 def _bytes_lost() -> Panel:
@@ -243,10 +251,7 @@ def _ours() -> Panel:
             "nothing; if the table stops much, `bans.xdp.interfaces` makes it cheaper.",
         ),
         "pps",
-        (
-            Query(q.per_second("nodewarden_set_dropped_packets_total"), "table"),
-            Query(q.per_second("nodewarden_xdp_dropped_packets_total"), "in front"),
-        ),
+        known.stopped_packets(),
     )
 
 
@@ -258,15 +263,12 @@ def _entries() -> Panel:
     return lines(
         "Entries of the connection table",
         About(
-            "Connections that the kernel tracks, of the ten nodes with most, and the lowest limit of all nodes.",
+            "Connections that the kernel tracks, of the ten nodes with most.",
             "more or longer connections. At the limit, new ones drop.",
             "raise `net.netfilter.nf_conntrack_max` before it is reached.",
         ),
         "short",
-        (
-            Query(q.highest(q.select("nodewarden_conntrack_entries")), "{{instance}}"),
-            Query(f"min({q.select('nodewarden_conntrack_entries_limit')})", "limit"),
-        ),
+        Query(q.highest(q.select("nodewarden_conntrack_entries")), "{{instance}}"),
     )
 
 
@@ -276,7 +278,7 @@ def _events() -> Panel:
         About(
             "What went wrong in it: `drop` and `early_drop` no room; `insert_failed` a race or no room; `invalid` "
             "packets that belong to nothing; `chain_toolong` too many in one bucket.",
-            "in `drop` that connections are refused; in `invalid` late packets or forged ones.",
+            "in `drop`: connections are refused; in `invalid` late packets or forged ones.",
             "for `drop` raise the limit; for `chain_toolong` raise `nf_conntrack_buckets`.",
         ),
         "pps",
@@ -293,8 +295,5 @@ def _half_open() -> Panel:
             "a flood of incomplete ones: is `net.ipv4.tcp_syncookies` 1?",
         ),
         "cps",
-        (
-            Query(q.per_second("nodewarden_handshakes_completed_total"), "complete"),
-            Query(q.per_second("nodewarden_handshakes_incomplete_total"), "incomplete"),
-        ),
+        known.handshakes(),
     )

@@ -6,7 +6,7 @@ from dashboards import queries as q
 from dashboards.board import Row, board, row
 from dashboards.guard_cost import costs
 from dashboards.guard_reading import readings
-from dashboards.panels import BAD, GOOD, NONE_IS_GOOD, WARN, About, Value, bars, lines, number, steps
+from dashboards.panels import BAD, GOOD, NONE_IS_GOOD, WARN, About, Value, bars, card, lines, steps
 from dashboards.queries import Query
 
 
@@ -16,7 +16,7 @@ def made() -> Dashboard:
         "guard",
         "The guard itself",
         "Does the guard see everything, does what it decides hold, and what does it cost?",
-        row("", 4, _up(), _lost_sources(), _lag(), _leaks(), _drift(), _saving(), _reload(), _errors()),
+        row("", 6, _seeing(), _biting(), _kept()),
         *readings(),
         *_holding(),
         *costs(),
@@ -24,104 +24,61 @@ def made() -> Dashboard:
     )
 
 
-def _up() -> Panel:
-    return number(
-        "Nodes without guard",
+def _seeing() -> Panel:
+    return card(
+        "Does it see everything?",
         About(
-            "Nodes whose guard does not answer to Prometheus.",
-            "nobody watches them; bans go on in the kernel until they end.",
-            "`systemctl status nodewarden` there.",
+            "Nodes whose guard does not answer; sources that are needed and cannot be read; records lost before "
+            "anybody read them; age of the last event when it was read, of the slowest source.",
+            "the guard is blind on that side, or late: what is banned stays banned, new attacks may go unnoticed.",
+            "`systemctl status nodewarden` on nodes without guard, `nodewarden status` on all others: it says what is "
+            "missing.",
         ),
-        Value("down", q.add(f"1 - {q.select('up')}"), "short", NONE_IS_GOOD, 0),
+        Value("Nodes without guard", q.add(f"1 - {q.select('up')}"), "short", NONE_IS_GOOD, 0),
+        Value("Sources lost", q.LOST_SOURCES, "short", NONE_IS_GOOD, 0),
+        Value("Records lost", q.per_second("nodewarden_source_lost_records_total"), "cps", NONE_IS_GOOD),
+        Value("Lag", q.most(q.select("nodewarden_source_lag_seconds")), "s", ((None, GOOD), (2, WARN), (10, BAD))),
     )
 
 
-def _lost_sources() -> Panel:
-    return number(
-        "Sources lost",
+def _biting() -> Panel:
+    return card(
+        "Does it hold?",
         About(
-            "Sources that something needs and that cannot be read.",
-            "the guard is blind on that side.",
-            "`nodewarden status` says what is missing.",
+            "Nodes without our table; packets of banned sources that passed it all the same; and, in the time shown, "
+            "bans that the kernel refused and changes of others to the table that were put back.",
+            "bans do not bite: something flushes our rules, edits them, or goes around them.",
+            "`nft list table inet nodewarden`; find who it is with `nft monitor`; does a flowtable or another XDP "
+            "program go around the table?",
         ),
-        Value("lost", q.LOST_SOURCES, "short", NONE_IS_GOOD, 0),
+        Value("Tables missing", q.add(f"1 - {q.select('nodewarden_table_up')}"), "short", NONE_IS_GOOD, 0),
+        Value("Leaks", q.per_second("nodewarden_leaked_packets_total"), "pps", NONE_IS_GOOD),
+        Value("Bans refused", q.during("nodewarden_ban_failures_total"), "short", NONE_IS_GOOD, 0),
+        Value("Tampering mended", q.during("nodewarden_table_drift_total"), "short", ((None, GOOD), (1, WARN)), 0),
     )
 
 
-def _lag() -> Panel:
-    return number(
-        "Lag",
+def _kept() -> Panel:
+    faulty = q.add(f"1 - {q.select('nodewarden_config_last_reload_successful')}")
+    return card(
+        "Is it kept well?",
         About(
-            "Age of the last event when it was read, of the slowest source.",
-            "bans come later by as much.",
-            "see *Lag by source* and the processor.",
+            "Nodes that cannot write to disk; nodes whose last reload failed; filters that cannot be used; and "
+            "batches of events lost to a fault of our own in the time shown.",
+            "a restart would forget bans, a changed configuration is not in force, a log is not understood, or there "
+            "is a bug.",
+            "free the disk; `nodewarden config check` names file and line; report faults with their trace: "
+            "`journalctl -u nodewarden -p err`.",
         ),
-        Value("lag", q.most(q.select("nodewarden_source_lag_seconds")), "s", ((None, GOOD), (1, WARN), (10, BAD))),
-    )
-
-
-def _leaks() -> Panel:
-    return number(
-        "Leaks",
-        About(
-            "Packets of banned sources that passed our table all the same.",
-            "bans do not bite: something goes around the table, such as a flowtable or an XDP program.",
-            "`nft list table inet nodewarden` and `nft list flowtables`.",
-        ),
-        Value("leaks", q.per_second("nodewarden_leaked_packets_total"), "pps", NONE_IS_GOOD),
-    )
-
-
-def _drift() -> Panel:
-    return number(
-        "Tampering mended",
-        About(
-            "Changes that others made to our table and that were put back, in the time shown.",
-            "something else flushes or edits nftables rules.",
-            "see *Changes of others*; find who: `nft monitor`.",
-        ),
-        Value("mended", q.during("nodewarden_table_drift_total"), "short", ((None, GOOD), (1, WARN)), 0),
-    )
-
-
-def _saving() -> Panel:
-    return number(
-        "Not saving",
-        About(
-            "Nodes that cannot write bans and history to disk.",
-            "a restart there would forget what is not written; bans go on in the kernel.",
-            "free the disk; saving goes on by itself.",
-        ),
-        Value("not saving", q.add(f"1 - {q.select('nodewarden_state_saving')}"), "short", NONE_IS_GOOD, 0),
-    )
-
-
-def _reload() -> Panel:
-    return number(
-        "Faulty configurations",
-        About(
-            "Nodes whose last reload failed: they go on with the configuration from before.",
-            "what somebody changed is not in force.",
-            "`nodewarden config check` there names file and line.",
-        ),
-        Value("faulty", q.add(f"1 - {q.select('nodewarden_config_last_reload_successful')}"), "short", NONE_IS_GOOD, 0),
-    )
-
-
-def _errors() -> Panel:
-    return number(
-        "Faults of our own",
-        About(
-            "Batches of events lost to an internal error, in the time shown.",
-            "a bug. What was in the batch is lost, all else goes on.",
-            "report it with the trace: `journalctl -u nodewarden -p err`.",
-        ),
-        Value("faults", q.during("nodewarden_internal_errors_total"), "short", NONE_IS_GOOD, 0),
+        Value("Nodes not saving", q.add(f"1 - {q.select('nodewarden_state_saving')}"), "short", NONE_IS_GOOD, 0),
+        Value("Faulty configurations", faulty, "short", NONE_IS_GOOD, 0),
+        Value("Unusable filters", q.add(f"1 - {q.select('nodewarden_filter_up')}"), "short", NONE_IS_GOOD, 0),
+        Value("Faults of our own", q.during("nodewarden_internal_errors_total"), "short", NONE_IS_GOOD, 0),
     )
 
 
 def _holding() -> tuple[Row, ...]:
-    return (row("Does it hold?", 8, _changes(), _passed(), _troubles(), _table()),)
+    return (row("What happens to the table", 8, _changes(), _passed(), _troubles(), _table()),)
 
 
 def _changes() -> Panel:
@@ -156,7 +113,7 @@ def _troubles() -> Panel:
         About(
             "`refused by the kernel`: bans that could not be put in place. `did not fit in front`: the table alone "
             "stops those. `connections cut`: what proven offenders had open was closed.",
-            "in `refused` that offenders go free; in `cut` that proven offenders were connected.",
+            "in `refused`: offenders go free; in `cut`: proven offenders were connected.",
             "for `refused` the log says which and why; for the front, its map is full.",
         ),
         "suffix:/min",
@@ -173,7 +130,7 @@ def _table() -> Panel:
         "Tables in place",
         About(
             "Nodes whose table is known to be in place, and how often tables were set up in all.",
-            "of set-ups: at a start one each; more means that the table had vanished. A fall of tables means no "
+            "in `set up so far`, beyond one a start: the table had vanished. If `in place` falls, a node is without "
             "protection.",
             "`nodewarden status` there; who removes it?",
         ),
@@ -194,7 +151,7 @@ def _state() -> Panel:
         "State on disk",
         About(
             "Rows written, attempts that failed, and offences never written because the disk failed too long.",
-            "more bans; in `failed` that the disk is full or broken.",
+            "more bans; in `failed`: the disk is full or broken.",
             "free the disk; see *Not saving*.",
         ),
         "cps",

@@ -101,7 +101,7 @@ def _rung() -> Panel:
         About(
             "Nodes by how each program is attached: `tracing` is best, `raw_tracepoint` costs more, `off` is not at "
             "all.",
-            "in `off` that the node sees no drops: python3-bpfcc, capabilities or BTF are missing.",
+            "in `off`: the node sees no drops: python3-bpfcc, capabilities or BTF are missing.",
             "`nodewarden status` says what is missing.",
         ),
         "short",
@@ -113,7 +113,7 @@ def _rung() -> Panel:
 
 
 def _memory_of_sources() -> tuple[Row, ...]:
-    return (row("", 8, _maps(), _windows(), _forgotten(), _proofs()),)
+    return (row("", 8, _maps(), _windows()), row("", 7, _forgotten(), _proofs()))
 
 
 def _maps() -> Panel:
@@ -178,7 +178,7 @@ def _proofs() -> Panel:
         "Proofs of who is who",
         About(
             "Origins whose completed handshakes are known, and how many are needed to prove one, of the highest node.",
-            "of the needed ones: packets come that could be guesses of a forger.",
+            "in `handshakes needed`: packets come that could be guesses of a forger.",
             "nothing: the guard asks for more proof by itself.",
         ),
         "short",

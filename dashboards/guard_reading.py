@@ -18,7 +18,7 @@ _WITHOUT_WEIGHT = {
 def readings() -> tuple[Row, ...]:
     """Return the rows that `The guard itself` shows of it."""
     return (
-        row("Does it see everything?", 8, _records(), _lag_by_source()),
+        row("What is read", 8, _records(), _lag_by_source()),
         row("", 7, _lost(), _gaps(), _malformed()),
         *_left_out(),
     )
@@ -109,8 +109,8 @@ def _uncounted() -> Panel:
         About(
             "`foreign` users wrote them to the kernel log, `excluded` their prefix is not configured, `untrusted` "
             "others can have written them, `skipped` they tell nothing new.",
-            "in `foreign` or `untrusted` that somebody may be forging evidence; in `excluded` that a firewall logs "
-            "under another name.",
+            "in `foreign` or `untrusted`: somebody may be forging evidence; in `excluded`: a firewall logs under "
+            "another name.",
             "for `excluded` compare `sources.kernel_log.prefixes` with `dmesg`.",
         ),
         "cps",
@@ -123,7 +123,7 @@ def _files() -> Panel:
         "Log files",
         About(
             "Log files that are followed, and those that are there but cannot be read.",
-            "in `unreadable` that permissions changed: those logs are not watched.",
+            "in `unreadable`: permissions changed: those logs are not watched.",
             "`nodewarden status` names them.",
         ),
         "short",
@@ -139,7 +139,7 @@ def _volume() -> Panel:
         "Log bytes",
         About(
             "Bytes of logs that are read, and those given up: ends without a newline, too many unread generations.",
-            "logs grow faster; in `given up` that they are rotated faster than they are read.",
+            "logs grow faster; in `given up`: they are rotated faster than they are read.",
             "rotate less often, or keep more generations.",
         ),
         "Bps",

@@ -2,6 +2,7 @@
 
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
+from dashboards import known
 from dashboards import queries as q
 from dashboards.board import Row, address, board, row
 from dashboards.panels import (
@@ -123,8 +124,8 @@ def _nodes() -> Panel:
         "Nodes",
         About(
             "Every node and what goes on there now; those with most alerts come first.",
-            "in *Alerts* that this node is under attack; *DOWN* that nobody watches it, and *Connections* near 100 % "
-            "that it will refuse new connections.",
+            "in *Alerts*: this node is under attack; *DOWN* that nobody watches it, and *Connections* near 100 % that "
+            "it will refuse new connections.",
             "click on a node to see it alone. For one that is DOWN: `systemctl status nodewarden` there; its bans go "
             "on in the kernel until they end.",
         ),
@@ -147,7 +148,7 @@ def _nodes() -> Panel:
 
 def _attack() -> tuple[Row, ...]:
     return (
-        row("Is it being attacked? What was _stopped()?", 8, _by_detector(), _outcome()),
+        row("Is it being attacked? What was stopped?", 8, _by_detector(), _outcome()),
         row("", 8, _stopped(), _bans()),
     )
 
@@ -157,7 +158,7 @@ def _by_detector() -> Panel:
         "Alerts by detector",
         About(
             "How often each detector's threshold was crossed.",
-            "that sources do what the detector is named after, or that its threshold is too low for this node.",
+            "sources do what the detector is named after, or that its threshold is too low for this node.",
             "`nodewarden list` and `nodewarden why ADDRESS`; if they are yours, allow them or raise `maxretry`.",
         ),
         "suffix:/min",
@@ -169,14 +170,14 @@ def _outcome() -> Panel:
     return bars(
         "What became of the alerts",
         About(
-            "Decisions by verdict: `ban` a new ban, `refresh` one that lasts longer, `observe` a detector that only "
-            "observes, `allowlisted` somebody protected, `over_budget` too many at once, `full` no room.",
-            "in `ban` an attack that is being dealt with; in `over_budget` that offenders go free.",
-            "for `over_budget` decide whether it is an attack or a mistake, then raise `bans.budget`; for "
-            "`allowlisted` ask why somebody trusted offends.",
+            "Decisions: `banned` a new ban, `banned already` one in force does it, `only observed` the detector does "
+            "not enforce, `protected` somebody on the allowlist, `over budget` too many at once, `no room` for more.",
+            "in `banned` an attack that is being dealt with; in `over budget` and `no room`: offenders go free.",
+            "for `over budget` decide whether it is an attack or a mistake, then raise `bans.budget`; for `protected` "
+            "ask why somebody trusted offends.",
         ),
         "suffix:/min",
-        Query(f"{q.per_minute(_DECISIONS, by='verdict')} > 0", "{{verdict}}"),
+        known.verdicts(),
     )
 
 
@@ -190,10 +191,7 @@ def _stopped() -> Panel:
             "nothing for `ban` and `shun`. For `block` find the pod or process: `nodewarden why ADDRESS`.",
         ),
         "pps",
-        (
-            Query(f"{q.per_second('nodewarden_set_dropped_packets_total', by='set')} > 0", "{{set}}"),
-            Query(f"{q.per_second('nodewarden_xdp_dropped_packets_total', by='set')} > 0", "{{set}} in front"),
-        ),
+        known.stopped_packets(),
     )
 
 
@@ -201,19 +199,19 @@ def _bans() -> Panel:
     return steps(
         "Bans in force",
         About(
-            "How many bans there are, by strength of evidence; `observe` are such as would be, if the detector "
-            "enforced.",
+            "How many bans there are, by strength of evidence; `only observed` are such as would be, if their "
+            "detector enforced.",
             "more offenders. A steep rise is a botnet, or a threshold that hits ordinary users.",
             "`nodewarden list --sort since` shows the newest; `nodewarden unban ADDRESS` ends a mistake.",
         ),
         "short",
-        Query(q.now("nodewarden_bans", by="mode, strength"), "{{mode}} {{strength}}"),
+        known.bans(),
     )
 
 
 def _cost() -> tuple[Row, ...]:
     return (
-        row("What is _dropped() beside that? What does it cost?", 8, _dropped(), _table()),
+        row("What is dropped beside that? What does it cost?", 8, _dropped(), _table()),
         row("", 7, _processor(), _memory()),
     )
 

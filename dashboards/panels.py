@@ -40,7 +40,7 @@ class About:
 
     def __str__(self) -> str:
         """Return the description as Grafana shows it (Markdown)."""
-        return f"{self.shows}\n\n**A rise means** {self.rise}\n\n**Do:** {self.act}"
+        return f"{self.shows}\n\n**If it rises:** {self.rise}\n\n**Do:** {self.act}"
 
 
 @dataclass(frozen=True)
@@ -129,16 +129,21 @@ def legend(columns: Sequence[str] = ()) -> common.VizLegendOptions:
     return made.display_mode(kinds.LegendDisplayMode.TABLE).placement(kinds.LegendPlacement.RIGHT)
 
 
+_LEAST_SCALE = {"percentunit": 0.01, "s": 1e-6, "bytes": 100, "Bps": 10}
+"""Where an axis ends at least, by unit: nothing at all shall not look like a scale up to a hundred."""
+
+
 def curve(unit: str, columns: Sequence[str] = ()) -> timeseries.Panel:
-    """Return a time series with what all kinds of it have in common; colours follow the names of the series."""
+    """Return a time series with what all kinds of it have in common."""
     return (
         timeseries.Panel()
         .unit(unit)
         .min(0)
+        .axis_soft_max(_LEAST_SCALE.get(unit, 1))
         .line_width(1)
         .fill_opacity(8)
         .show_points(kinds.VisibilityMode.NEVER)
-        .color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+        .color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))
         .legend(legend(columns))
         .tooltip(common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI).sort(kinds.SortOrder.DESCENDING))
     )
@@ -187,6 +192,7 @@ def gauges(title: str, about: About, unit: str, query: Query, colours: Steps, to
         .display_mode(kinds.BarGaugeDisplayMode.BASIC)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
         .unit(unit)
+        .decimals(0)
         .min(0)
         .max(top)
         .thresholds(thresholds(colours))
@@ -221,7 +227,12 @@ def heat_map(title: str, about: About, unit: str, query: Query) -> model.Panel:
 
 def finished_curve(panel: timeseries.Panel, title: str, about: About, series: Series) -> model.Panel:
     """Return a time series with its queries."""
-    return _finished(panel, title, about, _many(series))
+    queries = _many(series)
+    for query in queries:
+        if query.colour:
+            fixed = {"mode": "fixed", "fixedColor": query.colour}
+            panel = panel.override_by_name(query.name, properties(color=fixed))
+    return _finished(panel, title, about, queries)
 
 
 def _finished(

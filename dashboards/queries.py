@@ -10,10 +10,11 @@ BY_NODE = "cluster, instance"
 
 @dataclass(frozen=True)
 class Query:
-    """An expression, and what its series are called: fixed text, or `{{label}}`."""
+    """An expression, what its series are called (fixed text, or `{{label}}`), and their colour if it is to be fixed."""
 
     expression: str
     name: str
+    colour: str = ""
 
 
 def select(metric: str, *matchers: str) -> str:

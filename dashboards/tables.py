@@ -11,6 +11,9 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from dashboards.panels import SOURCE, About, Steps, properties, target, thresholds
 from dashboards.queries import Query
 
+_LEAST_WIDTH = 70
+"""Pixels of a column: all of them are to be seen on a laptop."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -45,8 +48,9 @@ def grid(
         .footer(common.TableFooterOptions().show(False).reducer([]))
         .sort_by([common.TableSortByFieldState().display_name(sort_by).desc(True)])
         .unit("short")
+        .min_width(_LEAST_WIDTH)
         .no_value("-")
-        .transformations([_merged(), _arranged(keys, columns)])
+        .transformations([_merged(), _arranged(keys, columns), _sorted(sort_by)])
     )
     for number, column in enumerate(columns):
         data = target(Query(column.expression, column.name), number, is_instant=True).format(PromQueryFormat.TABLE)
@@ -69,6 +73,10 @@ def _look(column: Column) -> list[model.DynamicConfigValue]:
         texts = {value: model.ValueMappingResult(text=word) for value, word in column.words}
         changes["mappings"] = [model.ValueMap(options=texts)]
     return properties(**changes)
+
+
+def _sorted(column: str) -> model.DataTransformerConfig:
+    return model.DataTransformerConfig(id_val="sortBy", options={"sort": [{"field": column, "desc": True}]})
 
 
 def _merged() -> model.DataTransformerConfig:

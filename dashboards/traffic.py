@@ -2,6 +2,7 @@
 
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
+from dashboards import known
 from dashboards import queries as q
 from dashboards.board import Row, board, row
 from dashboards.panels import FACT, NONE_IS_CALM, NONE_IS_GOOD, About, Value, bars, lines, number, stack
@@ -100,11 +101,11 @@ def _direction() -> Panel:
         "New flows by direction",
         About(
             f"Flows that begin: {_DIRECTIONS}.",
-            "in `in` visitors or a flood; in `out` and `forwarded` that something here calls out a lot.",
+            "in `in` visitors or a flood; in `out` and `forwarded`: something here calls out a lot.",
             "for `in` see *Detectors and thresholds*; for `out` ask the node's applications (`ss -tp`).",
         ),
         "cps",
-        Query(q.per_second(_FLOWS, _OPENED, by="direction"), "{{direction}}"),
+        known.by_direction(_FLOWS, _OPENED),
     )
 
 
@@ -143,10 +144,7 @@ def _attempts() -> Panel:
             "see *Detectors and thresholds*: `port_scan`, `half_open`.",
         ),
         "cps",
-        (
-            Query(q.per_second("nodewarden_handshakes_completed_total"), "complete"),
-            Query(q.per_second("nodewarden_handshakes_incomplete_total"), "incomplete"),
-        ),
+        known.handshakes(),
     )
 
 
@@ -190,7 +188,7 @@ def _volume() -> Panel:
             "compare with *Calls to where nobody approved*.",
         ),
         "Bps",
-        Query(q.per_second("nodewarden_flow_bytes_total", by="direction"), "{{direction}}"),
+        known.by_direction("nodewarden_flow_bytes_total"),
     )
 
 
@@ -203,7 +201,7 @@ def _packets() -> Panel:
             "see *Bytes per packet*.",
         ),
         "pps",
-        Query(q.per_second("nodewarden_flow_packets_total", by="direction"), "{{direction}}"),
+        known.by_direction("nodewarden_flow_packets_total"),
     )
 
 
@@ -233,7 +231,7 @@ def _egress() -> Panel:
         "Calls out, approved or not",
         About(
             "Flows out of the node and its pods by whether their destination is in `detectors.egress.approved`.",
-            "in `no` that something new calls out.",
+            "in `no`: something new calls out.",
             "`nodewarden why ADDRESS` says who called; approve it, or let `egress` enforce.",
         ),
         "cps",

@@ -94,7 +94,7 @@ def test_every_panel_can_be_read(name: str) -> None:
         assert title
         shows, rise, act = panel["description"].split("\n\n")
         assert len(shows) > 20, title
-        assert rise.startswith("**A rise means** "), title
+        assert rise.startswith("**If it rises:** "), title
         assert act.startswith("**Do:** "), title
         assert all(part.endswith((".", "?")) for part in (shows, rise, act)), title
         assert panel["fieldConfig"]["defaults"]["unit"], title
