@@ -33,7 +33,7 @@ def main() -> int:
     if os.geteuid() != 0:
         print("it makes network namespaces: run it as root", file=sys.stderr)
         return 1
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the lab is removed then, too
+    signal.signal(signal.SIGTERM, _leave)
     with tempfile.TemporaryDirectory(prefix="nodewarden-observe-") as directory:
         print("building two nodes, an attacker, a client and a monitor, with a made-up day of history", flush=True)
         fleet = Fleet(Path(directory), scrape_s=_SCRAPE_S, rules=RULES)
@@ -46,6 +46,12 @@ def main() -> int:
                 _keep(address)
     print("the lab is gone")
     return 0 if is_well else 1
+
+
+def _leave(*_: object) -> None:
+    """End, so that the lab is removed; who asks twice does not get it half removed."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(1)
 
 
 def _play(fleet: Fleet, duration_s: float) -> bool:
