@@ -62,7 +62,7 @@ def _count() -> Panel:
             "read the signal below; the marks tell what else happened then: bans, reloads, starts of the guard.",
         ),
         "short",
-        Query(f"{q.now(_ANOMALY, by='signal')} > 0", "{{signal}}"),
+        Query(q.now(_ANOMALY, by="signal"), "{{signal}}"),
     )
 
 

@@ -60,6 +60,13 @@ def board(
     return made
 
 
+def leads_to(panel: model.Panel, slug: str, name: str) -> model.Panel:
+    """Return a panel with a link to the dashboard that tells more, for the same nodes and time."""
+    url = f"/d/{uid(slug)}?${{__url_time_range}}&${{__all_variables}}"
+    panel.links = [model.DashboardLink(title=name, type_val=model.DashboardLinkType.LINK, url=url)]
+    return panel
+
+
 def uid(slug: str) -> str:
     """Return the uid of a dashboard."""
     return f"{TAG}-{slug}"

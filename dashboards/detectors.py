@@ -194,7 +194,7 @@ def _by_mode() -> Panel:
             "compare with the busiest source: many alerts of many sources are a threshold's fault.",
         ),
         "suffix:/min",
-        Query(f"{q.per_minute(_ALERTS, CHOSEN, by='detector, mode')} > 0", "{{detector}} ({{mode}})"),
+        Query(q.in_force_mode(q.per_minute(_ALERTS, CHOSEN, by="detector, mode")), "{{detector}} ({{mode}})"),
         table=("mean", "max"),
     )
 

@@ -115,7 +115,7 @@ def _by_reason() -> Panel:
             "for floods see *Anomalies*; for the firewall, which of its rules counts; for buffers, the application.",
         ),
         "pps",
-        Query(f"{q.highest(q.per_second(_PACKETS, by='reason'), 12)} > 0", "{{reason}}"),
+        Query(q.frequent(_PACKETS, "reason", 12), "{{reason}}"),
         table=("lastNotNull", "mean", "max"),
     )
 
@@ -224,7 +224,7 @@ def _bytes_lost() -> Panel:
             "compare with the packets: few and large are transfers, many and small are scans and SYN floods.",
         ),
         "Bps",
-        Query(f"{q.highest(q.per_second(_BYTES, by='reason'), 8)} > 0", "{{reason}}"),
+        Query(q.frequent(_BYTES, "reason", 8), "{{reason}}"),
     )
 
 
@@ -282,7 +282,7 @@ def _events() -> Panel:
             "for `drop` raise the limit; for `chain_toolong` raise `nf_conntrack_buckets`.",
         ),
         "pps",
-        Query(f"{q.per_second(_TABLE, _NO_TROUBLE, by='event')} > 0", "{{event}}"),
+        Query(q.per_second(_TABLE, _NO_TROUBLE, by="event"), "{{event}}"),
     )
 
 

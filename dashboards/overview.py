@@ -4,7 +4,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from dashboards import known
 from dashboards import queries as q
-from dashboards.board import Row, address, board, row
+from dashboards.board import Row, address, board, leads_to, row
 from dashboards.panels import (
     BAD,
     FACT,
@@ -25,6 +25,8 @@ from dashboards.panels import (
 from dashboards.queries import Query
 from dashboards.tables import Column, grid
 
+_GUARD = ("guard", "The guard itself")
+_DETECTORS = ("detectors", "Detectors and thresholds")
 _ALERTS = "nodewarden_detector_alerts_total"
 _DECISIONS = "nodewarden_decisions_total"
 _UP_OR_DOWN = (("0", "DOWN"), ("1", "up"))
@@ -37,10 +39,19 @@ def made() -> Dashboard:
         "overview",
         "Node guard overview",
         "Start here: four questions, then every node, then when it happened.",
-        row("", 6, _is_it_well(), _is_it_attacked(), _what_was_stopped(), _what_does_it_cost()),
+        row("", 6, *_questions()),
         row("Nodes: click on one to see it alone", 7, _nodes()),
         *_attack(),
         *_cost(),
+    )
+
+
+def _questions() -> tuple[Panel, ...]:
+    return (
+        leads_to(_is_it_well(), *_GUARD),
+        leads_to(_is_it_attacked(), "anomalies", "Anomalies"),
+        leads_to(_what_was_stopped(), *_DETECTORS),
+        leads_to(_what_does_it_cost(), *_GUARD),
     )
 
 
@@ -148,7 +159,12 @@ def _nodes() -> Panel:
 
 def _attack() -> tuple[Row, ...]:
     return (
-        row("Is it being attacked? What was stopped?", 8, _by_detector(), _outcome()),
+        row(
+            "Is it being attacked? What was stopped?",
+            8,
+            leads_to(_by_detector(), *_DETECTORS),
+            leads_to(_outcome(), *_DETECTORS),
+        ),
         row("", 8, _stopped(), _bans()),
     )
 
@@ -162,7 +178,7 @@ def _by_detector() -> Panel:
             "`nodewarden list` and `nodewarden why ADDRESS`; if they are yours, allow them or raise `maxretry`.",
         ),
         "suffix:/min",
-        Query(f"{q.per_minute(_ALERTS, by='detector')} > 0", "{{detector}}"),
+        Query(q.per_minute(_ALERTS, by="detector"), "{{detector}}"),
     )
 
 
@@ -211,7 +227,12 @@ def _bans() -> Panel:
 
 def _cost() -> tuple[Row, ...]:
     return (
-        row("What is dropped beside that? What does it cost?", 8, _dropped(), _table()),
+        row(
+            "What is dropped beside that? What does it cost?",
+            8,
+            leads_to(_dropped(), "drops", "Drops"),
+            leads_to(_table(), "traffic", "Traffic"),
+        ),
         row("", 7, _processor(), _memory()),
     )
 
@@ -226,7 +247,7 @@ def _dropped() -> Panel:
             "open *Drops*.",
         ),
         "pps",
-        Query(q.highest(q.per_second("nodewarden_kernel_dropped_packets_total", by="reason"), 8), "{{reason}}"),
+        Query(q.frequent("nodewarden_kernel_dropped_packets_total", "reason", 8), "{{reason}}"),
     )
 
 

@@ -79,6 +79,14 @@ def _many(series: Series) -> Sequence[Query]:
     return (series,) if isinstance(series, Query) else series
 
 
+_NOT_A_NUMBER = model.SpecialValueMap(
+    options=model.DashboardSpecialValueMapOptions(
+        match=model.SpecialValueMatch.NA_N, result=model.ValueMappingResult(text="-", color=CALM)
+    )
+)
+"""Quantiles of nothing, and shares of nothing."""
+
+
 def card(title: str, about: About, *values: Value) -> model.Panel:
     """Return a few values below each other that together answer the question in the title."""
     panel = (
@@ -92,6 +100,7 @@ def card(title: str, about: About, *values: Value) -> model.Panel:
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
         .text(common.VizTextDisplayOptions().title_size(15).value_size(24))
         .no_value("-")
+        .mappings([_NOT_A_NUMBER])
         .unit("short")
     )
     for value in values:
@@ -115,10 +124,15 @@ def number(title: str, about: About, value: Value) -> model.Panel:
         .thresholds(thresholds(value.steps))
         .min(0)
         .no_value("-")
+        .mappings([_NOT_A_NUMBER])
     )
     if value.decimals is not None:
         panel = panel.decimals(value.decimals)
     return _finished(panel, title, about, [Query(value.expression, value.name)])
+
+
+_COLUMN_NAMES = {"lastNotNull": "Last *", "mean": "Mean", "max": "Max"}
+"""What Grafana calls the numbers of a legend."""
 
 
 def legend(columns: Sequence[str] = ()) -> common.VizLegendOptions:
@@ -126,7 +140,8 @@ def legend(columns: Sequence[str] = ()) -> common.VizLegendOptions:
     made = common.VizLegendOptions().show_legend(True).calcs(list(columns))
     if not columns:
         return made.display_mode(kinds.LegendDisplayMode.LIST).placement(kinds.LegendPlacement.BOTTOM)
-    return made.display_mode(kinds.LegendDisplayMode.TABLE).placement(kinds.LegendPlacement.RIGHT)
+    made = made.display_mode(kinds.LegendDisplayMode.TABLE).placement(kinds.LegendPlacement.RIGHT)
+    return made.sort_by(_COLUMN_NAMES[columns[-1]]).sort_desc(True)
 
 
 _LEAST_SCALE = {"percentunit": 0.01, "s": 1e-6, "bytes": 100, "Bps": 10}

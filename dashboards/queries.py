@@ -62,6 +62,17 @@ def highest(expression: str, count: int = 10) -> str:
     return f"topk({count}, {expression})"
 
 
+def frequent(counter: str, by: str, count: int) -> str:
+    """Return how fast a counter rises, apart by a label: the values that had most in all of the time that is shown."""
+    most_often = f"topk({count}, {add(f'increase({select(counter)}[$__range] @ end())', by)} > 0)"
+    return f"{per_second(counter, by=by)} and on ({by}) {most_often}"
+
+
+def in_force_mode(expression: str) -> str:
+    """Return of series by detector and mode those of the mode that is in force on some node."""
+    return f"{expression} and on (detector, mode) ({most(select('nodewarden_detector_mode'), 'detector, mode')} > 0)"
+
+
 def or_none(expression: str) -> str:
     """Return 0 where an expression finds nothing, but nothing where there is no node to ask."""
     return f"({expression}) or sum(0 * {select('up')})"
@@ -100,13 +111,13 @@ def share(part: str, whole: str) -> str:
 
 
 def quantile(part: float, histogram: str, window: str = WINDOW) -> str:
-    """Return the value below which this part of what a histogram saw lies; nothing where it saw nothing."""
+    """Return the value below which this part of what a histogram saw lies; not a number where it saw nothing."""
     rates = add(over("increase", f"{histogram}_bucket", window=window), "le")
-    return f"histogram_quantile({part}, {rates}) >= 0"
+    return f"histogram_quantile({part}, {rates})"
 
 
 EBPF_RUN_S = (
     f"{add(over('increase', 'nodewarden_ebpf_run_seconds_total', window='5m'))}"
-    f" / ({add(over('increase', 'nodewarden_ebpf_runs_total', window='5m'))} > 0)"
+    f" / {add(over('increase', 'nodewarden_ebpf_runs_total', window='5m'))}"
 )
 """Seconds a run of our programs in the kernel; five minutes, because the kernel keeps count one second a minute."""

@@ -248,10 +248,7 @@ def _protected() -> Panel:
             "close the port, find the caller, or restrict who may ask the service: `nodewarden list --observed`.",
         ),
         "suffix:/min",
-        Query(
-            f"{q.per_minute(_ALERTS, _WHERE, by='detector, mode')} > 0",
-            "{{detector}} ({{mode}})",
-        ),
+        Query(q.in_force_mode(q.per_minute(_ALERTS, _WHERE, by="detector, mode")), "{{detector}} ({{mode}})"),
     )
 
 
