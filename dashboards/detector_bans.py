@@ -35,7 +35,7 @@ def _speed() -> Panel:
         "Time to ban",
         About(
             "How long bans took, from the event that crossed the threshold to the kernel's set; brighter is more bans.",
-            "marks that move up: the guard is late. Below 50 ms is ordinary.",
+            "marks that move up: the guard is late. Milliseconds are ordinary, from log files up to a second.",
             "see lag and processor in *The guard itself*.",
         ),
         "s",

@@ -104,7 +104,7 @@ def _time_to_ban() -> Panel:
             "attackers have that much longer. The guard is busy, or the kernel's tables are locked by others.",
             "see lag and processor in *The guard itself*; does something else rewrite nftables rules all the time?",
         ),
-        Value("time to ban", q.quantile(0.95, LATENCY, "$__range"), "s", ((None, GOOD), (0.25, WATCH), (1, BAD))),
+        Value("time to ban", q.quantile(0.95, LATENCY, "$__range"), "s", ((None, GOOD), (2.5, WARN), (10, BAD))),
     )
 
 

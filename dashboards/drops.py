@@ -7,25 +7,13 @@ from dashboards import queries as q
 from dashboards.board import Row, board, row
 from dashboards.panels import FACT, FULL, GOOD, NONE_IS_GOOD, WARN, About, Value, bars, lines, number, stack
 from dashboards.queries import Query
-from monitor.ebpf.reasons import ReasonClass, label_pattern
+from monitor.ebpf.reasons import ReasonClass
 
-_PACKETS = "nodewarden_kernel_dropped_packets_total"
+_PACKETS = known.DROPPED
 _BYTES = "nodewarden_kernel_dropped_bytes_total"
 _TABLE = "nodewarden_conntrack_table_total"
 
 _NO_TROUBLE = 'event!~"insert|clash_resolve|search_restart"'
-
-_LAYERS = (
-    (
-        "device and queues",
-        "XDP|TC_.*|QDISC_.*|FQ_.*|CAKE_.*|CPU_BACKLOG|FULL_RING|DEV_.*|VLAN_.*|BRIDGE_.*|VXLAN_.*|TUNNEL_.*|QUEUE_PURGE|NO_TX_TARGET",
-    ),
-    ("firewall", "NETFILTER_DROP"),
-    ("IP, routing, neighbours", "IP_.*|IPV6_.*|IPV4_.*|NEIGH_.*|ICMP_.*|PKT_TOO_.*|OTHERHOST|FRAG_.*|DUP_FRAG|LWT.*"),
-    ("TCP, UDP, sockets", "TCP_.*|UDP_.*|SOCKET_.*|NO_SOCKET|PROTO_MEM|UNIX_.*|BPF_CGROUP_EGRESS"),
-)
-"""Where in the kernel a reason belongs, by how reasons are named (include/net/dropreason-core.h)."""
-_ELSEWHERE = "|".join(pattern for _, pattern in _LAYERS)
 
 
 def made() -> Dashboard:
@@ -77,7 +65,7 @@ def _trouble() -> Panel:
             "the reason says which: `SOCKET_RCVBUFF` a slow application, `CPU_BACKLOG` a busy processor, "
             "`TCP_LISTEN_OVERFLOW` a full accept queue.",
         ),
-        Value("trouble", _class_rate(ReasonClass.NO_MEMORY), "pps", NONE_IS_GOOD),
+        Value("trouble", known.drops_of(ReasonClass.NO_MEMORY), "pps", NONE_IS_GOOD),
     )
 
 
@@ -120,13 +108,7 @@ def _by_reason() -> Panel:
     )
 
 
-def _class_rate(kind: ReasonClass) -> str:
-    return q.or_none(q.per_second(_PACKETS, f'reason=~"{label_pattern(kind)}"'))
-
-
 def _by_class() -> Panel:
-    known = [kind for kind in ReasonClass if kind is not ReasonClass.OTHER]
-    rest = "|".join(label_pattern(kind) for kind in known)
     return stack(
         "Whose trouble it is",
         About(
@@ -138,10 +120,7 @@ def _by_class() -> Panel:
             "node's load.",
         ),
         "pps",
-        (
-            *(Query(_class_rate(kind), kind.value.replace("_", " ")) for kind in known),
-            Query(q.per_second(_PACKETS, f'reason!~"{rest}"'), "other"),
-        ),
+        known.drops_by_class(),
     )
 
 
@@ -173,10 +152,7 @@ def _layers() -> Panel:
             "floods that reach sockets are better dropped earlier: a ban, or a firewall rule in `raw`.",
         ),
         "pps",
-        (
-            *(Query(q.or_none(q.per_second(_PACKETS, f'reason=~"{pattern}"')), name) for name, pattern in _LAYERS),
-            Query(q.per_second(_PACKETS, f'reason!~"{_ELSEWHERE}"'), "unnamed or elsewhere"),
-        ),
+        known.drops_by_layer(),
     )
 
 

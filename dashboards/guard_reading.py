@@ -48,7 +48,7 @@ def _lag_by_source() -> Panel:
         ),
         "s",
         Query(q.most(q.select("nodewarden_source_lag_seconds"), "source"), "{{source}}"),
-        limit=1.0,
+        limit=5.0,
     )
 
 

@@ -2,7 +2,9 @@
 
 from dashboards import queries as q
 from dashboards.queries import Query
+from monitor.ebpf.reasons import ReasonClass, label_pattern
 
+DROPPED = "nodewarden_kernel_dropped_packets_total"
 _GREY = "#8e8e99"
 
 NEW = slice(3)
@@ -20,6 +22,25 @@ _STRENGTHS = (("proven", "red"), ("spoofable", "orange"), ("destination", "purpl
 _SETS = (("banned", "ban.*", "red"), ("shunned", "shun.*", "orange"), ("blocked", "block.*", "purple"))
 _DIRECTIONS = (("in", "blue"), ("out", "orange"), ("forwarded", "purple"), ("local", _GREY))
 _ENDS = (("expired", "green"), ("lifted", "orange"), ("allowlisted", "yellow"))
+_CLASSES = {
+    ReasonClass.FIREWALL: "orange",
+    ReasonClass.CLOSED_PORT: "yellow",
+    ReasonClass.BAD_PACKET: "purple",
+    ReasonClass.NO_MEMORY: "red",
+    ReasonClass.RATE_LIMIT: "blue",
+}
+_LAYERS = (
+    (
+        "device and queues",
+        "blue",
+        "XDP TC_.* QDISC_.* QUEUE_PURGE NO_TX_TARGET FQ_.* CAKE_.* CPU_BACKLOG FULL_RING DEV_.*",
+    ),
+    ("bridges, tunnels", "purple", "BRIDGE_.* VLAN_.* VXLAN_.* TUNNEL_.* LWT.*"),
+    ("firewall", "orange", "NETFILTER_DROP"),
+    ("IP, routing, neighbours", "yellow", "IP_.* IPV[46]_.* NEIGH_.* ICMP_.* PKT_TOO_.* OTHERHOST FRAG_.* DUP_FRAG"),
+    ("TCP, UDP, sockets", "green", "TCP_.* UDP_.* SOCKET_.* NO_SOCKET PROTO_MEM UNIX_.* BPF_CGROUP_EGRESS"),
+)
+"""Where in the kernel a reason belongs, by how reasons are named (include/net/dropreason-core.h)."""
 
 
 def verdicts(*more: str) -> list[Query]:
@@ -68,3 +89,26 @@ def handshakes() -> list[Query]:
         Query(q.per_second("nodewarden_handshakes_completed_total"), "complete", "green"),
         Query(q.per_second("nodewarden_handshakes_incomplete_total"), "incomplete", "orange"),
     ]
+
+
+def drops_of(kind: ReasonClass) -> str:
+    """Return how many packets drop for reasons of a class."""
+    return q.or_none(q.per_second(DROPPED, f'reason=~"{label_pattern(kind)}"'))
+
+
+def drops_by_class() -> list[Query]:
+    """Return drops by whose trouble they are."""
+    classes = [Query(drops_of(kind), kind.value.replace("_", " "), hue) for kind, hue in _CLASSES.items()]
+    rest = "|".join(label_pattern(kind) for kind in _CLASSES)
+    return [*classes, Query(q.or_none(q.per_second(DROPPED, f'reason!~"{rest}"')), "other", _GREY)]
+
+
+def drops_by_layer() -> list[Query]:
+    """Return drops by where in the kernel they happen."""
+    patterns = {name: "|".join(names.split()) for name, _, names in _LAYERS}
+    layers = [
+        Query(q.or_none(q.per_second(DROPPED, f'reason=~"{patterns[name]}"')), name, hue) for name, hue, _ in _LAYERS
+    ]
+    named = "|".join(patterns.values())
+    rest = q.per_second(DROPPED, f'reason!~"{named}"')
+    return [*layers, Query(q.or_none(rest), "unnamed or elsewhere", _GREY)]

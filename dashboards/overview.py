@@ -95,8 +95,8 @@ def _what_was_stopped() -> Panel:
         About(
             "Packets and bytes that our sets stop now, in the firewall and in front of the stack; bans in force; and "
             "how long most bans took, from the event that crossed a threshold to the kernel's set, in the time shown.",
-            "banned sources go on trying: that is what bans are for. A time to ban above a second means that "
-            "attackers have that much longer.",
+            "banned sources go on trying: that is what bans are for. A long time to ban gives attackers that much "
+            "more; from log files, up to a second is ordinary.",
             "nothing, if it is well. Against a flood that fills the line only the provider helps.",
         ),
         Value("Packets", q.STOPPED_PACKETS, "pps", FACT),
@@ -106,7 +106,7 @@ def _what_was_stopped() -> Panel:
             "Time to ban (95 %)",
             q.quantile(0.95, "nodewarden_ban_latency_seconds", "$__range"),
             "s",
-            ((None, GOOD), (0.25, WATCH), (1, BAD)),
+            ((None, GOOD), (2.5, WARN), (10, BAD)),
         ),
     )
 

@@ -168,7 +168,7 @@ def lines(
     title: str, about: About, unit: str, series: Series, *, table: Sequence[str] = (), limit: float | None = None
 ) -> model.Panel:
     """Return lines beside each other, to compare them. `table`: numbers in the legend, `limit`: a line to heed."""
-    panel = curve(unit, table)
+    panel = curve(unit, table).fill_opacity(0).line_width(2)
     if limit is not None:
         panel = panel.thresholds(thresholds(((None, "transparent"), (limit, BAD)))).thresholds_style(
             common.GraphThresholdsStyleConfig().mode(kinds.GraphThresholdsStyleMode.DASHED)
