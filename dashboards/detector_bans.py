@@ -32,7 +32,7 @@ def bans_and_filters() -> tuple[Row, ...]:
 
 def _speed() -> Panel:
     return heat_map(
-        "Time to ban",
+        "Time to ban, every ban",
         About(
             "How long bans took, from the event that crossed the threshold to the kernel's set; brighter is more bans.",
             "marks that move up: the guard is late. Milliseconds are ordinary, from log files up to a second.",
@@ -78,10 +78,7 @@ def _sets() -> Panel:
             "raise `bans.max_bans`, or shorten `bantime` of the detector that fills it.",
         ),
         "percentunit",
-        Query(
-            q.most(f"{q.select('nodewarden_set_elements')} / ({q.select('nodewarden_set_elements_limit')} > 0)", "set"),
-            "{{set}}",
-        ),
+        known.sets_in_use(),
         limit=0.9,
     )
 
@@ -108,10 +105,10 @@ def _windows() -> Panel:
         About(
             "Sources that a detector forgot because its window was full: their evidence is lost.",
             "a flood of sources washes the window; slow offenders get away.",
-            "raise `max_entries` of that detector.",
+            "raise `max_entries` of the detector that the table above names.",
         ),
         "cps",
-        Query(q.per_second("nodewarden_detector_evicted_keys_total", CHOSEN, by="detector"), "{{detector}}"),
+        Query(q.per_second("nodewarden_detector_evicted_keys_total", CHOSEN), "all detectors"),
     )
 
 
@@ -157,7 +154,7 @@ def _useless() -> Panel:
 
 def _unusable() -> Panel:
     return number(
-        "Filters that cannot be used",
+        "Dead filters",
         About(
             "Detectors whose filter or log cannot be used: they find nothing.",
             "a filter's file was changed or a log moved.",

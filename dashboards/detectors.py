@@ -73,7 +73,7 @@ def _bans_now() -> Panel:
 
 def _protected_now() -> Panel:
     return number(
-        "Allowlisted offenders",
+        "Allowlisted",
         About(
             "Alerts about somebody on the allowlist, in the time shown: they are not banned.",
             "something of yours looks like an attacker: it is broken, abused, or the threshold is too low for it.",
@@ -98,7 +98,7 @@ def _over_budget_now() -> Panel:
 
 def _time_to_ban() -> Panel:
     return number(
-        "Time to ban (95 %)",
+        "Time to ban",
         About(
             "How long 95 of 100 bans took at most, from the event that crossed the threshold to the kernel's set.",
             "attackers have that much longer. The guard is busy, or the kernel's tables are locked by others.",
@@ -172,6 +172,12 @@ def _table() -> Panel:
             Column("Bans", q.during(DECISIONS, 'verdict="ban"', CHOSEN, by=name), decimals=0),
             Column("Would ban", q.during(DECISIONS, 'verdict="observe"', CHOSEN, by=name), decimals=0),
             Column("Seen twice", q.during("nodewarden_detector_agreements_total", CHOSEN, by=name), decimals=0),
+            Column(
+                "Forgotten",
+                q.during("nodewarden_detector_evicted_keys_total", CHOSEN, by=name),
+                steps=NONE_IS_GOOD,
+                decimals=0,
+            ),
             Column("Window", q.most(_WINDOW_USE, name), "percentunit", ((None, GOOD), (0.8, WARN), (1, BAD)), 0),
         ),
         sort_by="Alerts",

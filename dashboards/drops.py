@@ -57,7 +57,7 @@ def _unexplained() -> Panel:
 
 def _trouble() -> Panel:
     return number(
-        "The node's own trouble",
+        "Own trouble",
         About(
             "Packets dropped for want of memory or of room in a buffer: no offence of anybody, and no detector counts "
             "them.",
@@ -83,7 +83,7 @@ def _table_used() -> Panel:
 
 def _table_refusals() -> Panel:
     return number(
-        "Connections refused by the table",
+        "Table refusals",
         About(
             "Packets dropped because the connection table had no room or could not insert.",
             "people cannot connect. `insert_failed` alone may also be a race between two equal packets.",

@@ -152,7 +152,7 @@ def _state() -> Panel:
         About(
             "Rows written, attempts that failed, and offences never written because the disk failed too long.",
             "more bans; in `failed`: the disk is full or broken.",
-            "free the disk; see *Not saving*.",
+            "free the disk; see *Is it kept well?*.",
         ),
         "cps",
         (

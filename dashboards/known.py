@@ -37,7 +37,11 @@ _LAYERS = (
     ),
     ("bridges, tunnels", "purple", "BRIDGE_.* VLAN_.* VXLAN_.* TUNNEL_.* LWT.*"),
     ("firewall", "orange", "NETFILTER_DROP"),
-    ("IP, routing, neighbours", "yellow", "IP_.* IPV[46]_.* NEIGH_.* ICMP_.* PKT_TOO_.* OTHERHOST FRAG_.* DUP_FRAG"),
+    (
+        "IP, routing, neighbours",
+        "yellow",
+        "IP_.* IPV4_.* IPV6_.* NEIGH_.* ICMP_.* PKT_TOO_.* OTHERHOST FRAG_.* DUP_FRAG",
+    ),
     ("TCP, UDP, sockets", "green", "TCP_.* UDP_.* SOCKET_.* NO_SOCKET PROTO_MEM UNIX_.* BPF_CGROUP_EGRESS"),
 )
 """Where in the kernel a reason belongs, by how reasons are named (include/net/dropreason-core.h)."""
@@ -74,6 +78,15 @@ def stopped_packets() -> list[Query]:
     table, front = "nodewarden_set_dropped_packets_total", "nodewarden_xdp_dropped_packets_total"
     sets = [Query(q.per_second(table, f'set=~"{which}"'), name, hue) for name, which, hue in _SETS]
     return [*sets, Query(q.or_none(q.per_second(front)), "banned, in front", "dark-red")]
+
+
+def sets_in_use() -> list[Query]:
+    """Return how full the fullest set of each kind is."""
+    held, limit = "nodewarden_set_elements", "nodewarden_set_elements_limit"
+    return [
+        Query(q.most(q.select(held, f'set=~"{which}"') + f" / ({q.select(limit)} > 0)"), name, hue)
+        for name, which, hue in _SETS
+    ]
 
 
 def by_direction(metric: str, *matchers: str) -> list[Query]:

@@ -85,7 +85,7 @@ def _is_it_attacked() -> Panel:
         Value("Alerts", q.per_minute(_ALERTS), "suffix:/min", ((None, GOOD), (1e-9, WATCH), (60, WARN)), 1),
         Value("Floods", q.per_minute("nodewarden_detector_floods_total"), "suffix:/min", NONE_IS_GOOD, 1),
         Value("New bans", q.per_minute(_DECISIONS, 'verdict="ban"'), "suffix:/min", NONE_IS_CALM, 1),
-        Value("Signals outside their band", q.OUTSIDE, steps=NONE_IS_GOOD, decimals=0),
+        Value("Unusual signals", q.OUTSIDE, steps=NONE_IS_GOOD, decimals=0),
     )
 
 
@@ -103,7 +103,7 @@ def _what_was_stopped() -> Panel:
         Value("Bytes", q.STOPPED_BYTES, "Bps", FACT),
         Value("Bans in force", q.now("nodewarden_bans", 'mode="enforce"'), "short", FACT, 0),
         Value(
-            "Time to ban (95 %)",
+            "Time to ban",
             q.quantile(0.95, "nodewarden_ban_latency_seconds", "$__range"),
             "s",
             ((None, GOOD), (2.5, WARN), (10, BAD)),
@@ -125,7 +125,7 @@ def _what_does_it_cost() -> Panel:
         ),
         Value("Processor", cpu, "percentunit", ((None, GOOD), (0.5, WARN), (0.9, BAD)), 1),
         Value("Memory", q.most(q.select("process_resident_memory_bytes")), "bytes", FACT),
-        Value("Counting one drop", q.EBPF_RUN_S, "s", ((None, GOOD), (1e-6, WARN))),
+        Value("Counting a drop", q.EBPF_RUN_S, "s", ((None, GOOD), (1e-6, WARN))),
         Value("Connection table", q.most(q.CONNTRACK_USE), "percentunit", FULL, 1),
     )
 
@@ -135,8 +135,8 @@ def _nodes() -> Panel:
         "Nodes",
         About(
             "Every node and what goes on there now; those with most alerts come first.",
-            "in *Alerts*: this node is under attack; *DOWN* that nobody watches it, and *Connections* near 100 % that "
-            "it will refuse new connections.",
+            "in *Alerts*: this node is under attack; `DOWN` that nobody watches it, and *Table* near 100 % that it "
+            "will refuse new connections.",
             "click on a node to see it alone. For one that is DOWN: `systemctl status nodewarden` there; its bans go "
             "on in the kernel until they end.",
         ),
@@ -148,7 +148,7 @@ def _nodes() -> Panel:
             Column("Bans", q.now("nodewarden_bans", 'mode="enforce"', by=q.BY_NODE), decimals=0),
             Column("Stopped", q.per_second("nodewarden_set_dropped_packets_total", by=q.BY_NODE), "pps"),
             Column("Dropped", q.per_second("nodewarden_kernel_dropped_packets_total", by=q.BY_NODE), "pps"),
-            Column("Connections", q.most(q.CONNTRACK_USE, q.BY_NODE), "percentunit", FULL, 1),
+            Column("Table", q.most(q.CONNTRACK_USE, q.BY_NODE), "percentunit", FULL, 1),
             Column("Unusual", q.now("nodewarden:signal:anomaly", by=q.BY_NODE), steps=NONE_IS_GOOD, decimals=0),
             Column("Processor", q.most(q.over("rate", "process_cpu_seconds_total"), q.BY_NODE), "percentunit", (), 1),
         ),

@@ -11,6 +11,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from dashboards.panels import SOURCE, About, Steps, properties, target, thresholds
 from dashboards.queries import Query
 
+_LEAST_KEY_WIDTH = 120
 _LEAST_WIDTH = 70
 """Pixels of a column: all of them are to be seen on a laptop."""
 
@@ -55,6 +56,8 @@ def grid(
     for number, column in enumerate(columns):
         data = target(Query(column.expression, column.name), number, is_instant=True).format(PromQueryFormat.TABLE)
         panel = panel.with_target(data).override_by_name(column.name, _look(column))
+    for heading in keys.values():
+        panel = panel.override_by_name(heading, properties(custom__minWidth=_LEAST_KEY_WIDTH))
     label, address = link
     if label:
         opening = {"title": "Show only ${__value.text}", "url": address, "targetBlank": False}

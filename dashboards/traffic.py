@@ -42,7 +42,7 @@ def _opened_now() -> Panel:
 
 def _bytes_now() -> Panel:
     return number(
-        "Bytes of finished flows",
+        "Bytes",
         About(
             "Bytes of flows that ended, both ways; 0 without `net.netfilter.nf_conntrack_acct`.",
             "large transfers ended just now: bytes count when a flow ends.",
@@ -56,7 +56,7 @@ def _incomplete_now() -> Panel:
     complete, incomplete = "nodewarden_handshakes_completed_total", "nodewarden_handshakes_incomplete_total"
     whole = f"({q.per_second(complete)} + {q.per_second(incomplete)})"
     return number(
-        "Attempts that came to nothing",
+        "In vain",
         About(
             "Share of attempts to connect whose handshake was never completed.",
             "a scan, a SYN flood, or a service of yours that is down.",
@@ -68,7 +68,7 @@ def _incomplete_now() -> Panel:
 
 def _unapproved_now() -> Panel:
     return number(
-        "Calls to where nobody approved",
+        "Unapproved calls",
         About(
             "Flows out of the node and its pods to a destination outside of `detectors.egress.approved`, in the time "
             "shown. Nothing is watched while that list is empty.",
@@ -81,7 +81,7 @@ def _unapproved_now() -> Panel:
 
 def _protected_now() -> Panel:
     return number(
-        "Protected ports reached",
+        "Protected ports",
         About(
             "Connections from outside to etcd, API server, kubelet or services of yours that are for inside, in the "
             "time shown.",
@@ -185,7 +185,7 @@ def _volume() -> Panel:
         About(
             f"Bytes of flows that ended: {_DIRECTIONS}. Needs `net.netfilter.nf_conntrack_acct=1`.",
             "in `out` or `forwarded` at odd hours that data leaves; in `in` uploads or a flood.",
-            "compare with *Calls to where nobody approved*.",
+            "compare with *Calls out, approved or not*.",
         ),
         "Bps",
         known.by_direction("nodewarden_flow_bytes_total"),

@@ -22,7 +22,7 @@ _BOTNET = 20
 
 _ONE_SECOND_A_MINUTE = "the kernel keeps count of runs in one second of each minute, and the test is shorter"
 _MAY_BE_EMPTY = {
-    ("overview", "What does it cost?", "Counting one drop"): _ONE_SECOND_A_MINUTE,
+    ("overview", "What does it cost?", "Counting a drop"): _ONE_SECOND_A_MINUTE,
     ("guard", "Time of a run in the kernel", "{{program}}"): _ONE_SECOND_A_MINUTE,
 }
 """What may show nothing although all is well, by dashboard, panel and series, with the reason."""
@@ -135,7 +135,7 @@ def _asked(dashboard: str, panel: str, legend: str) -> str:
     [
         ("overview", "Is it being attacked?", "Alerts"),
         ("overview", "Is it being attacked?", "New bans"),
-        ("overview", "Is it being attacked?", "Signals outside their band"),
+        ("overview", "Is it being attacked?", "Unusual signals"),
         ("overview", "What was stopped?", "Bans in force"),
         ("overview", "mark: Bans", "new bans: {{detector}}{{instance}}"),
         ("anomalies", "New bans", "unusual"),

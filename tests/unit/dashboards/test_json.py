@@ -137,7 +137,26 @@ def _overrides(panel: dict[str, Any]) -> set[str]:
 def test_overrides_meet_something(name: str) -> None:
     """Looks that are for one series by name are for one that a query makes, or a table's column."""
     for panel in panels(load(name)):
-        names = {target.get("legendFormat", "") for target in panel["targets"]}
-        for change in panel.get("transformations", ()):
-            names |= set(change["options"].get("renameByName", {}).values())
-        assert _overrides(panel) <= names, panel["title"]
+        assert _overrides(panel) <= _named(panel), panel["title"]
+
+
+def test_descriptions_refer_to_what_there_is() -> None:
+    """What a description names in italics is a dashboard, a panel, a value of a card, or a column of a table."""
+    known: set[str] = set()
+    described: list[tuple[str, str]] = []
+    for name in NAMES:
+        known.add(load(name)["title"].removeprefix("nodewarden / "))
+        for panel in panels(load(name)):
+            known |= {panel["title"], *_named(panel)}
+            described.append((panel["title"], panel["description"]))
+    for title, description in described:
+        referred = set(re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", description))
+        assert referred <= known, title
+
+
+def _named(panel: dict[str, Any]) -> set[str]:
+    """Return what a panel's series or columns are called."""
+    names = {target.get("legendFormat", "") for target in panel["targets"]}
+    for change in panel.get("transformations", ()):
+        names |= set(change["options"].get("renameByName", {}).values())
+    return names
