@@ -1,6 +1,7 @@
 """Rules under promtool: series written sample by sample, what is expected of them, and what promtool says."""
 
 import itertools
+import json
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -58,7 +59,7 @@ def run(
     expressions: Sequence[Mapping[str, Any]] = (),
     alerts: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Have promtool evaluate all rules over these series, one evaluation a step; AssertionError with what it says."""
+    """Have promtool evaluate the rules over these series, one evaluation a step; AssertionError with what it says."""
     case = {
         "interval": step,
         "input_series": [{"series": name, "values": values} for name, values in inputs.items()],
@@ -66,12 +67,12 @@ def run(
         "alert_rule_test": list(alerts),
     }
     document = {
-        "rule_files": [str(RULES / name) for name in FILES],
+        "rule_files": [str(RULES / name) for name in FILES if alerts or name != "alerts.yaml"],
         "evaluation_interval": step,
         "tests": [case],
     }
     path = directory / "test.yaml"
-    path.write_text(yaml.safe_dump(document))
+    path.write_text(json.dumps(document))  # which is YAML, too
     done = subprocess.run(["promtool", "test", "rules", str(path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

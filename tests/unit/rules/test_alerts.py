@@ -64,6 +64,7 @@ CASES = [
         },
     ),
     _counter("NodewardenRecordsLost", "nodewarden_source_lost_records_total", {"source": "conntrack"}),
+    _counter("NodewardenRecordsLost", "nodewarden_source_suppressed_records_total", {"source": "journal"}),
     Case(
         "NodewardenFilterDown",
         {series("nodewarden_filter_up", 'detector="web"'): "0x40"},
@@ -83,6 +84,26 @@ CASES = [
             series("nodewarden_ebpf_up", 'program="drops"'): "1x5 0x40",
             series("nodewarden_source_wanted", 'source="drops"'): "1x5 0x40",
             series("nodewarden_ebpf_up", 'program="xdp_ban"'): "0x40",
+        },
+    ),
+    Case(
+        "NodewardenEbpfOff",
+        {series("nodewarden_ebpf_up", 'program="xdp_ban"'): "1x5 0x40"},
+        {"program": "xdp_ban"},
+        "0",
+        {series("nodewarden_ebpf_up", 'program="xdp_ban"'): "1x5 0x3 1x40"},
+    ),
+    Case(
+        "NodewardenEbpfOff",
+        {
+            series("nodewarden_xdp_attached", 'interface="eth0",mode="native"'): "1x5 0x40",
+            series("nodewarden_xdp_attached", 'interface="eth0",mode="generic"'): "0x40",
+        },
+        {"interface": "eth0"},
+        "0",
+        {
+            series("nodewarden_xdp_attached", 'interface="eth0",mode="native"'): "1x5 0x40",
+            series("nodewarden_xdp_attached", 'interface="eth0",mode="generic"'): "0x5 1x40",
         },
     ),
     Case(
@@ -159,6 +180,20 @@ CASES = [
             series("nodewarden_set_elements_limit", 'set="shun4"'): "100x40",
             series("nodewarden_bans", 'mode="enforce",strength="proven"'): "49x40",
             series("nodewarden_bans", 'mode="observe",strength="proven"'): "40x40",
+            series("nodewarden_bans_limit"): "100x40",
+        },
+    ),
+    Case(
+        "NodewardenSetNearlyFull",
+        {
+            series("nodewarden_bans", 'mode="enforce",strength="proven"'): "51x40",
+            series("nodewarden_bans", 'mode="observe",strength="spoofable"'): "41x40",
+            series("nodewarden_bans_limit"): "100x40",
+        },
+        {"set": "all"},
+        "92%",
+        {
+            series("nodewarden_bans", 'mode="enforce",strength="proven"'): "51x40",
             series("nodewarden_bans_limit"): "100x40",
         },
     ),

@@ -166,6 +166,20 @@ def test_a_node_that_cannot_be_scraped_has_no_signals(tmp_path: Path) -> None:
     support.run(tmp_path, inputs, expressions=expressions)
 
 
+def test_without_a_median_yesterday_has_to_do(tmp_path: Path) -> None:
+    """A node that was away for most of a day has too little for a median, but it has the hour of the day before."""
+    end, away = 25 * HOUR, range(90, 24 * HOUR)
+    inputs = {name: " ".join(_without(samples, away)) for name, samples in node(levels(end, lambda _: False)).items()}
+    at = 24 * HOUR + 10
+    expressions = [
+        yields_nothing("nodewarden:signal:mad", at),
+        *(holds(f'nodewarden:signal:upper{{signal="{signal}"}} > bool 0', at) for signal in STEADY),
+        holds("count(nodewarden:signal:lower) == bool 6", at),
+        never(8, until=at),
+    ]
+    support.run(tmp_path, inputs, expressions=expressions)
+
+
 def test_each_node_has_bands_of_its_own(tmp_path: Path) -> None:
     """Of two nodes with the same name in two clusters, the one that is attacked is told of, and only that."""
     begin, other = 3 * HOUR, support.NODE.replace("default", "other")
