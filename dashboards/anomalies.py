@@ -7,7 +7,7 @@ from dashboards import queries as q
 from dashboards.board import address, board, row
 from dashboards.panels import GOOD, NONE_IS_GOOD, WARN, About, bars, curve, finished_curve, properties
 from dashboards.queries import Query
-from dashboards.tables import Column, grid
+from dashboards.tables import CLUSTER, NODE, Column, Key, grid
 
 _SIGNAL, _ANOMALY = "nodewarden:signal", "nodewarden:signal:anomaly"
 _LOWER, _UPPER = "nodewarden:signal:lower", "nodewarden:signal:upper"
@@ -21,7 +21,7 @@ def made() -> Dashboard:
         "anomalies",
         "Anomalies",
         "What is unlike other days: each signal with its usual band; yellow shade where a node is outside of it.",
-        row("Where and when", 9, _table(), _count(), widths=(14, 10)),
+        row("Where and when", 9, _table(), _count(), widths=(15, 9)),
         row("Signals of the chosen nodes, added up", 8, _bans(), _alerts()),
         row("", 8, _drops(), _stopped()),
         row("", 8, _flows(), _conntrack()),
@@ -40,7 +40,7 @@ def _table() -> Panel:
             "click on a node to see it alone, then read its signal below. *Drops*, *Detectors and thresholds* and "
             "*Traffic* say what it is made of.",
         ),
-        {"cluster": "Cluster", "instance": "Node", "signal": "Signal"},
+        (CLUSTER, NODE, Key("signal", "Signal", 95)),
         (
             Column("Unusual", q.most(q.select(_ANOMALY), _BY), steps=NONE_IS_GOOD, words=(("0", "no"), ("1", "YES"))),
             Column("Times", ratio, steps=((None, GOOD), (1, WARN)), decimals=2),

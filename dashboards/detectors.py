@@ -21,7 +21,7 @@ from dashboards.panels import (
     number,
 )
 from dashboards.queries import Query
-from dashboards.tables import Column, grid
+from dashboards.tables import Column, Key, grid
 
 _ALERTS = "nodewarden_detector_alerts_total"
 _BUSIEST = "nodewarden_detector_busiest_ratio"
@@ -161,7 +161,7 @@ def _table() -> Panel:
             "it forgets early.",
             "before you let a detector enforce: does anybody appear in *Would ban* who is yours?",
         ),
-        {"detector": "Detector"},
+        (Key("detector", "Detector", 150),),
         (
             Column("Mode", enforcing, words=(("0", "observe"), ("1", "enforce"))),
             Column("maxretry", q.most(q.select("nodewarden_detector_maxretry", CHOSEN), name), decimals=0),

@@ -23,7 +23,7 @@ from dashboards.panels import (
     steps,
 )
 from dashboards.queries import Query
-from dashboards.tables import Column, grid
+from dashboards.tables import CLUSTER, NODE, Column, Key, grid
 
 _GUARD = ("guard", "The guard itself")
 _DETECTORS = ("detectors", "Detectors and thresholds")
@@ -40,7 +40,7 @@ def made() -> Dashboard:
         "Node guard overview",
         "Start here: four questions, then every node, then when it happened.",
         row("", 6, *_questions()),
-        row("Nodes: click on one to see it alone", 7, _nodes()),
+        row("Nodes: click on one to see it alone", 7, _nodes(), _firing(), widths=(15, 9)),
         *_attack(),
         *_cost(),
     )
@@ -140,20 +140,33 @@ def _nodes() -> Panel:
             "click on a node to see it alone. For one that is DOWN: `systemctl status nodewarden` there; its bans go "
             "on in the kernel until they end.",
         ),
-        {"cluster": "Cluster", "instance": "Node"},
+        (CLUSTER, NODE),
         (
             Column("Guard", q.most(q.select("up"), q.BY_NODE), steps=_UP_IS_GOOD, words=_UP_OR_DOWN),
             Column("Alerts", q.per_minute(_ALERTS, by=q.BY_NODE), "suffix:/min", NONE_IS_CALM, 1),
-            Column("New bans", q.per_minute(_DECISIONS, 'verdict="ban"', by=q.BY_NODE), "suffix:/min", NONE_IS_CALM, 1),
             Column("Bans", q.now("nodewarden_bans", 'mode="enforce"', by=q.BY_NODE), decimals=0),
             Column("Stopped", q.per_second("nodewarden_set_dropped_packets_total", by=q.BY_NODE), "pps"),
             Column("Dropped", q.per_second("nodewarden_kernel_dropped_packets_total", by=q.BY_NODE), "pps"),
             Column("Table", q.most(q.CONNTRACK_USE, q.BY_NODE), "percentunit", FULL, 1),
             Column("Unusual", q.now("nodewarden:signal:anomaly", by=q.BY_NODE), steps=NONE_IS_GOOD, decimals=0),
-            Column("Processor", q.most(q.over("rate", "process_cpu_seconds_total"), q.BY_NODE), "percentunit", (), 1),
         ),
         sort_by="Alerts",
         link=("instance", address("overview", "var-cluster=${__data.fields.Cluster}", "var-instance=${__value.raw}")),
+    )
+
+
+def _firing() -> Panel:
+    return grid(
+        "Alerts that fire",
+        About(
+            "Alerts of the Prometheus rules that fire now, and for how long what they tell of has been so.",
+            "something needs a person: `critical` now, `warning` today.",
+            "each has a page in docs/runbooks under its name: meaning, impact, diagnosis, mitigation.",
+        ),
+        (Key("alertname", "Alert", 200), Key("severity", "Severity", 80), NODE),
+        (Column("For", q.most(q.FIRING_FOR_S, "alertname, severity, instance"), "s", decimals=0),),
+        sort_by="For",
+        nothing="none",
     )
 
 

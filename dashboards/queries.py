@@ -78,9 +78,13 @@ def or_none(expression: str) -> str:
     return f"({expression}) or sum(0 * {select('up')})"
 
 
-_FIRING = select("ALERTS", 'alertname=~"Nodewarden.*"', 'alertstate="firing"')
+_OURS = 'alertname=~"Nodewarden.*"'
+_FIRING = select("ALERTS", _OURS, 'alertstate="firing"')
 FIRING = or_none(f"count({_FIRING})")
 """Alerts of the rules that fire now."""
+
+FIRING_FOR_S = f"(time() - {select('ALERTS_FOR_STATE', _OURS)}) and ignoring (alertstate) {_FIRING}"
+"""How long what an alert tells of has been so, of those that fire."""
 
 OUTSIDE = or_none(now("nodewarden:signal:anomaly"))
 """Signals that are outside of their usual band now."""

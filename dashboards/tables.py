@@ -11,9 +11,17 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from dashboards.panels import SOURCE, About, Steps, properties, target, thresholds
 from dashboards.queries import Query
 
-_LEAST_KEY_WIDTH = 120
 _LEAST_WIDTH = 70
 """Pixels of a column: all of them are to be seen on a laptop."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """A column of a label's values: the label, its heading, its width in pixels."""
+
+    label: str
+    name: str
+    width: int
 
 
 @dataclass(frozen=True)
@@ -29,16 +37,20 @@ class Column:
     """Words instead of numbers: (value, word)."""
 
 
+CLUSTER, NODE = Key("cluster", "Cluster", 85), Key("instance", "Node", 110)
+
+
 def grid(
     title: str,
     about: About,
-    keys: dict[str, str],
+    keys: Sequence[Key],
     columns: Sequence[Column],
     *,
     sort_by: str,
     link: tuple[str, str] = ("", ""),
+    nothing: str = "-",
 ) -> model.Panel:
-    """Return a table with the labels `keys` (label: heading) in front; `link`: (label, address) of a click."""
+    """Return a table with labels in front; `link`: (label, address) of a click, `nothing`: what an empty one says."""
     panel = (
         table.Panel()
         .title(title)
@@ -50,18 +62,17 @@ def grid(
         .sort_by([common.TableSortByFieldState().display_name(sort_by).desc(True)])
         .unit("short")
         .min_width(_LEAST_WIDTH)
-        .no_value("-")
+        .no_value(nothing)
         .transformations([_merged(), _arranged(keys, columns), _sorted(sort_by)])
     )
     for number, column in enumerate(columns):
         data = target(Query(column.expression, column.name), number, is_instant=True).format(PromQueryFormat.TABLE)
         panel = panel.with_target(data).override_by_name(column.name, _look(column))
-    for heading in keys.values():
-        panel = panel.override_by_name(heading, properties(custom__minWidth=_LEAST_KEY_WIDTH))
     label, address = link
-    if label:
-        opening = {"title": "Show only ${__value.text}", "url": address, "targetBlank": False}
-        panel = panel.override_by_name(keys[label], properties(links=[opening]))
+    opening = {"title": "Show only ${__value.text}", "url": address, "targetBlank": False}
+    for key in keys:
+        changes = {"links": [opening]} if key.label == label else {}
+        panel = panel.override_by_name(key.name, properties(custom__width=key.width, **changes))
     return panel.build()
 
 
@@ -86,10 +97,11 @@ def _merged() -> model.DataTransformerConfig:
     return model.DataTransformerConfig(id_val="merge", options={})
 
 
-def _arranged(keys: dict[str, str], columns: Sequence[Column]) -> model.DataTransformerConfig:
+def _arranged(keys: Sequence[Key], columns: Sequence[Column]) -> model.DataTransformerConfig:
     """Put columns in order under their headings; a lone query's column is called otherwise than one of many."""
     values = ["Value"] if len(columns) == 1 else [f"Value #{chr(ord('A') + number)}" for number in range(len(columns))]
-    names = {**keys, **{value: column.name for value, column in zip(values, columns, strict=True)}}
+    names = {key.label: key.name for key in keys}
+    names |= {value: column.name for value, column in zip(values, columns, strict=True)}
     return model.DataTransformerConfig(
         id_val="organize",
         options={

@@ -96,6 +96,8 @@ class Story:
                 self._attacks.go_on(node, source)
         elif what == "operator":
             operate(daemon, node, self._count % 250 + 1)
+        elif what == "reload":
+            daemon.run("reload")
         elif what == "botnet":
             self._banned += [self._attacks.guess_passwords(node) for _ in range(_BOTNET)]
         else:
@@ -105,7 +107,7 @@ class Story:
 
 _BOTNET = 12
 _SHARE_OF_SECOND = 0.35
-_PLOT = (
+_CYCLE = (
     "scan",
     "banned_go_on",
     "guess_passwords",
@@ -121,6 +123,7 @@ _PLOT = (
     "confuse",
     "operator",
 )
+_PLOT = (*_CYCLE, *_CYCLE, "reload")
 
 
 def _keep(address: str) -> None:

@@ -89,12 +89,11 @@ class Attacks:
 
 
 def operate(daemon: Daemon, node: Host, number: int) -> None:
-    """Do what an operator does: ban, unban, allow, reload; and what another firewall does to our table."""
+    """Do what an operator does: ban, unban, allow; and what another firewall does to our table."""
     daemon.run("ban", f"192.0.2.{number}", "--for", "1h", "--reason", "lab")
     daemon.run("unban", f"192.0.2.{number}")
     daemon.run("ban", f"198.51.100.{number}", "--for", "2s", "--reason", "lab")
     daemon.run("ban", f"203.0.113.{number}", "--for", "1h", "--reason", "lab")
     daemon.run("allow", "add", f"203.0.113.{number}", "--reason", "lab")
-    daemon.run("reload")
     node.run("nft", "delete", "set", "inet", "nodewarden", "no_such_set", check=False)
     node.run("nft", "flush", "set", "inet", "nodewarden", "shun4", check=False)

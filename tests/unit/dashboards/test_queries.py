@@ -23,7 +23,8 @@ _RULES = {
     "nodewarden:signal:lower": _SIGNAL,
     "nodewarden:signal:upper": _SIGNAL,
     "nodewarden:signal:anomaly": _SIGNAL,
-    "ALERTS": frozenset(("alertname", "alertstate")),
+    "ALERTS": frozenset(("alertname", "alertstate", "severity")),
+    "ALERTS_FOR_STATE": frozenset(("alertname", "severity")),
 }
 """What Prometheus makes by the rules in dashboards/rules."""
 _FIXED_WINDOWS = {"1m": "marks have a step of their own", "5m": "the kernel counts runs one second a minute"}
