@@ -13,7 +13,7 @@ _CHUNK_BYTES = 65536
 
 @contextlib.contextmanager
 def forwarded(host: Host, port: int, local_port: int) -> Iterator[str]:
-    """Forward while the block runs; yield the address to open. OSError if the local port is taken."""
+    """Forward while the block runs; yield the address to open. Port 0 is any; OSError if it is taken."""
     listener = socket.create_server(("127.0.0.1", local_port))
     loop = asyncio.new_event_loop()
 
@@ -37,7 +37,7 @@ def forwarded(host: Host, port: int, local_port: int) -> Iterator[str]:
     thread = threading.Thread(target=_run, args=(loop, task), daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{local_port}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         loop.call_soon_threadsafe(task.cancel)
         thread.join(5)

@@ -139,10 +139,10 @@ def _asked(dashboard: str, panel: str, legend: str) -> str:
         ("overview", "Is it being attacked?", "New bans"),
         ("overview", "Is it being attacked?", "Unusual signals"),
         ("overview", "What was stopped?", "Bans in force"),
-        ("overview", "mark: Bans", "new bans: {{detector}}{{instance}}"),
+        ("overview", "mark: Bans", "bans begin after five quiet minutes"),
         ("anomalies", "New bans", "unusual"),
         ("anomalies", "Nodes outside of their band", "{{signal}}"),
-        ("anomalies", "mark: Anomalies", "unusual: {{signal}}{{instance}}"),
+        ("anomalies", "mark: Anomalies", "{{signal}} becomes unusual"),
     ],
 )
 def test_an_attack_is_seen_within_two_scrapes(watched: Watched, dashboard: str, panel: str, legend: str) -> None:
