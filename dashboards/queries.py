@@ -68,6 +68,12 @@ def frequent(counter: str, by: str, count: int) -> str:
     return f"{per_second(counter, by=by)} and on ({by}) {most_often}"
 
 
+def stopped(what: str = "packets", by: str = "") -> str:
+    """Return packets or bytes that our sets stop, and the program in front of the stack where there is one."""
+    table = per_second(f"nodewarden_set_dropped_{what}_total", by=by)
+    return f"{table} + ({per_second(f'nodewarden_xdp_dropped_{what}_total', by=by)} or 0 * {table})"
+
+
 def in_force_mode(expression: str) -> str:
     """Return of series by detector and mode those of the mode that is in force on some node."""
     return f"{expression} and on (detector, mode) ({most(select('nodewarden_detector_mode'), 'detector, mode')} > 0)"
@@ -83,8 +89,11 @@ _FIRING = select("ALERTS", _OURS, 'alertstate="firing"')
 FIRING = or_none(f"count({_FIRING})")
 """Alerts of the rules that fire now."""
 
-FIRING_FOR_S = f"(time() - {select('ALERTS_FOR_STATE', _OURS)}) and ignoring (alertstate) {_FIRING}"
-"""How long what an alert tells of has been so, of those that fire."""
+FIRING_FOR_S = (
+    f"label_replace(time() - ({select('ALERTS_FOR_STATE', _OURS)} and ignoring (alertstate) {_FIRING})"
+    ', "alertname", "$1", "alertname", "Nodewarden(.*)")'
+)
+"""How long what an alert tells of has been so, of those that fire; by the names of alerts without ours before them."""
 
 OUTSIDE = or_none(now("nodewarden:signal:anomaly"))
 """Signals that are outside of their usual band now."""
@@ -92,16 +101,6 @@ OUTSIDE = or_none(now("nodewarden:signal:anomaly"))
 LOST_SOURCES = add(f"{select('nodewarden_source_wanted')} - {select('nodewarden_source_up')}")
 """Sources that something needs and that cannot be read."""
 
-STOPPED_PACKETS = (
-    f"{per_second('nodewarden_set_dropped_packets_total')}"
-    f" + ({or_none(per_second('nodewarden_xdp_dropped_packets_total'))})"
-)
-"""Packets that the sets stop, and the program in front of the stack."""
-
-STOPPED_BYTES = (
-    f"{per_second('nodewarden_set_dropped_bytes_total')}"
-    f" + ({or_none(per_second('nodewarden_xdp_dropped_bytes_total'))})"
-)
 CONNTRACK_USE = f"{select('nodewarden_conntrack_entries')} / {select('nodewarden_conntrack_entries_limit')}"
 """Share of the connection table in use, by node."""
 

@@ -152,3 +152,22 @@ def test_an_attack_is_seen_within_two_scrapes(watched: Watched, dashboard: str, 
     _, second_s, *_ = watched.scrapes_after(watched.begun_s)
     assert _value_at(watched, expression, before_s) == 0
     assert _value_at(watched, expression, second_s + _SCRAPE_S / 2) > 0
+
+
+def test_bans_in_force_are_as_many_as_there_are(watched: Watched) -> None:
+    """The overview's number, and that of each node, is what `nodewarden list` says."""
+    held = [len(daemon.ask("list")) for daemon in watched.fleet.daemons]
+    watched.wait_for_scrapes(time.time(), 2)
+    assert _value_at(watched, _asked("overview", "What was stopped?", "Bans in force"), time.time()) == sum(held)
+    by_node = watched.fleet.prometheus.query(filled(_asked("overview", "Nodes", "Bans")))
+    assert {one["metric"]["instance"]: float(one["value"][1]) for one in by_node} == dict(zip(EDGES, held, strict=True))
+
+
+def test_a_guard_that_ended_is_told(watched: Watched) -> None:
+    """At the second scrape that finds nobody, one node is without guard; afterwards none is."""
+    expression = _asked("overview", "Is it well?", "Nodes without guard")
+    daemon = watched.fleet.daemons[1]
+    for change, down in ((daemon.stop, 1), (daemon.start, 0)):
+        change()
+        watched.wait_for_scrapes(time.time(), 2)
+        assert _value_at(watched, expression, time.time()) == down

@@ -47,4 +47,4 @@ def queries(name: str) -> Iterator[Asked]:
 def filled(text: str, span: str = "1h", rate_interval: str = "1m") -> str:
     """Fill in the variables: all nodes, a span of time."""
     values = {"__range": span, "__rate_interval": rate_interval}
-    return re.sub(r"\$\{?(\w+)\}?", lambda found: values.get(found[1], ".+" if found[1] == "job" else ".*"), text)
+    return re.sub(r"\$\{?([a-z_]\w*)\}?", lambda found: values.get(found[1], ".+" if found[1] == "job" else ".*"), text)

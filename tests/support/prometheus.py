@@ -84,7 +84,7 @@ class Prometheus:
     def _ask(self, what: str, **parameters: str | float) -> list[dict[str, Any]]:
         answer = json.loads(self._get(f"/api/v1/{what}", urllib.parse.urlencode(parameters).encode()))
         if answer["status"] != "success":
-            raise QueryError(answer["error"])
+            raise QueryError(f"{answer['error']}: {parameters['query']}")
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
 
