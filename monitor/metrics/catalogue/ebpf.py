@@ -19,7 +19,7 @@ METRICS = (
     Metric(
         "nodewarden_ebpf_rung",
         GAUGE,
-        "1 for how the program runs: `tracing` is best, `raw_tracepoint` costs more, `off` is not at all.",
+        "1 for how the program runs: `tracing` is best, `raw_tracepoint` dearer, `tracepoint` sees no source, `off`.",
         ("program", "rung"),
     ),
     Metric(
