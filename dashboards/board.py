@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard as model
 
 from dashboards.panels import BAD, CALM, SOURCE, WARN, WATCH
@@ -53,7 +54,7 @@ def board(
     )
     for variable in (_datasource(), *_nodes(), *more):
         frame = frame.with_variable(variable)
-    for mark in _marks():
+    for mark in (_by_hand(), *_marks()):
         frame = frame.annotation(mark)
     made = frame.build()
     made.panels = list(_placed(rows))
@@ -137,6 +138,21 @@ def _marks() -> tuple[build.AnnotationQuery, ...]:
         _mark("Bans", BAD, _begins(bans), "bans begin after five quiet minutes"),
         _mark("Reloads", CALM, f"{reloads} > 0", "{{instance}}: configuration reloaded, {{result}}"),
         _mark("Starts", WARN, f"{young_s} < 60", "{{instance}}: guard started"),
+    )
+
+
+def _by_hand() -> build.AnnotationQuery:
+    """Return the marks that people set in Grafana itself."""
+    own = kinds.DataSourceRef(type_val="grafana", uid="-- Grafana --")
+    return (
+        build.AnnotationQuery()
+        .name("Set by hand")
+        .type("dashboard")
+        .datasource(own)
+        .built_in(1)
+        .enable(True)
+        .hide(True)
+        .icon_color("purple")
     )
 
 

@@ -69,10 +69,10 @@ def properties(**values: object) -> list[model.DynamicConfigValue]:
 
 
 def target(query: Query, number: int, *, is_instant: bool = False) -> prometheus.Dataquery:
-    """Return a query as Grafana wants it."""
+    """Return a query as Grafana wants it; what is about all the time that is shown is asked once, not at each step."""
     made = prometheus.Dataquery().datasource(SOURCE).expr(query.expression).legend_format(query.name)
     made = made.ref_id(chr(ord("A") + number))
-    return made.instant() if is_instant else made.range()
+    return made.instant() if is_instant or "[$__range])" in query.expression else made.range()
 
 
 def _many(series: Series) -> Sequence[Query]:

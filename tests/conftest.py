@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-_TOOLS = ("nft", "ip", "nmap", "hping3", "ping", "curl", "conntrack", "setpriv", "unshare")
+_TOOLS = ("nft", "ip", "nmap", "hping3", "ping", "curl", "conntrack", "setpriv", "unshare", "prometheus", "promtool")
 
 
 def _missing_for_kernel() -> str:

@@ -40,7 +40,7 @@ def queries(name: str) -> Iterator[Asked]:
         for target in panel["targets"]:
             is_instant = bool(target.get("instant"))
             yield Asked(name, panel["title"], target["expr"], target.get("legendFormat", ""), is_instant)
-    for mark in dashboard["annotations"]["list"]:
+    for mark in (one for one in dashboard["annotations"]["list"] if not one["builtIn"]):
         yield Asked(name, f"mark: {mark['name']}", mark["expr"], mark["titleFormat"] + mark["textFormat"], False)
 
 
