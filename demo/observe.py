@@ -12,7 +12,7 @@ from pathlib import Path
 from demo.forward import forwarded
 from tests.support.attacks import Attacks, operate
 from tests.support.daemon import Daemon
-from tests.support.fleet import EDGES, Fleet, OrdinaryWork
+from tests.support.edges import NODES, Edges, OrdinaryWork
 from tests.support.lab import Host
 from tests.support.prometheus import PORT, RULES
 from tests.support.signal_history import signal_history
@@ -36,12 +36,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _leave)
     with tempfile.TemporaryDirectory(prefix="nodewarden-observe-") as directory:
         print("building two nodes, an attacker, a client and a monitor, with a made-up day of history", flush=True)
-        fleet = Fleet(Path(directory), scrape_s=_SCRAPE_S, rules=RULES)
-        fleet.prometheus.add_history(signal_history(EDGES, time.time() - _SCRAPE_S, with_bands=True))
-        with fleet, forwarded(fleet.monitor, PORT, options.port) as address:
+        edges = Edges(Path(directory), scrape_s=_SCRAPE_S, rules=RULES)
+        edges.prometheus.add_history(signal_history(NODES, time.time() - _SCRAPE_S, with_bands=True))
+        with edges, forwarded(edges.monitor, PORT, options.port) as address:
             print(f"Prometheus: {address} (scrapes each {_SCRAPE_S:g} s)")
             print("point a Grafana's data source there, and let it read dashboards/json", flush=True)
-            is_well = _play(fleet, options.minutes * 60)
+            is_well = _play(edges, options.minutes * 60)
             if options.keep:
                 _keep(address)
     print("the lab is gone")
@@ -54,30 +54,30 @@ def _leave(*_: object) -> None:
     sys.exit(1)
 
 
-def _play(fleet: Fleet, duration_s: float) -> bool:
+def _play(edges: Edges, duration_s: float) -> bool:
     """Work all the time, attack in the middle of it, and tell what happens."""
     began_s = time.monotonic()
-    work = OrdinaryWork(fleet, per_s=_FETCHES_PER_S)
-    story = Story(fleet)
+    work = OrdinaryWork(edges, per_s=_FETCHES_PER_S)
+    story = Story(edges)
     while (passed_s := time.monotonic() - began_s) < duration_s:
         part = passed_s / duration_s
         what = story.go_on() if 0.2 < part < 0.85 else "ordinary work only"
         print(f"{passed_s:6.0f} of {duration_s:.0f} s  {what}", flush=True)
         time.sleep(min(_PAUSE_S, max(0.0, duration_s - (time.monotonic() - began_s))))
     work.stop()
-    guards = fleet.prometheus.value("sum(up)")
+    guards = edges.prometheus.value("sum(up)")
     print(f"{work.succeeded} of {work.succeeded + work.failed} fetches of ordinary work succeeded")
-    print(f"{guards:g} of {len(fleet.nodes)} guards are up")
-    return guards == len(fleet.nodes)
+    print(f"{guards:g} of {len(edges.nodes)} guards are up")
+    return guards == len(edges.nodes)
 
 
 class Story:
     """One event after the other, for ever: each kind in turn, on either node."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, edges: Edges) -> None:
         """Nothing has happened yet."""
-        self._fleet = fleet
-        self._attacks = Attacks(fleet)
+        self._edges = edges
+        self._attacks = Attacks(edges)
         self._dice = random.Random(11)
         self._banned: list[str] = []
         self._count = 0
@@ -87,8 +87,8 @@ class Story:
         what = _PLOT[self._count % len(_PLOT)]
         number = int(self._dice.random() < _SHARE_OF_SECOND)
         self._count += 1
-        self._do(what, self._fleet.nodes[number], self._fleet.daemons[number])
-        return f"{EDGES[number]}: {what.replace('_', ' ')}"
+        self._do(what, self._edges.nodes[number], self._edges.daemons[number])
+        return f"{NODES[number]}: {what.replace('_', ' ')}"
 
     def _do(self, what: str, node: Host, daemon: Daemon) -> None:
         if what == "banned_go_on":

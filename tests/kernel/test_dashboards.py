@@ -10,7 +10,7 @@ import pytest
 from tests.support.attacks import Attacks, operate
 from tests.support.daemon import wait_for
 from tests.support.dashboards import NAMES, Asked, filled, queries
-from tests.support.fleet import EDGES, Fleet, OrdinaryWork
+from tests.support.edges import NODES, Edges, OrdinaryWork
 from tests.support.prometheus import RULES
 from tests.support.signal_history import signal_history
 
@@ -30,23 +30,23 @@ _MAY_BE_EMPTY = {
 
 
 class Watched:
-    """A fleet that was attacked, and when."""
+    """Nodes that were attacked, and when."""
 
-    def __init__(self, fleet: Fleet) -> None:
-        self.fleet = fleet
-        self.attacks = Attacks(fleet)
+    def __init__(self, edges: Edges) -> None:
+        self.edges = edges
+        self.attacks = Attacks(edges)
         self.since_s = time.time()
         self.begun_s = float("inf")
         """When the first attack was over."""
 
     def samples(self, expression: str) -> list[list[tuple[float, float]]]:
         """Return the values of each series of a query from the begin until now."""
-        found = self.fleet.prometheus.query_range(expression, self.since_s, time.time(), _SCRAPE_S)
+        found = self.edges.prometheus.query_range(expression, self.since_s, time.time(), _SCRAPE_S)
         return [[(float(at_s), float(value)) for at_s, value in series["values"]] for series in found]
 
     def scrapes_after(self, moment_s: float) -> list[float]:
         """Return when the second node was scraped after a moment."""
-        found = self.fleet.prometheus.query(f'up{{instance="{EDGES[1]}"}}[10m]')
+        found = self.edges.prometheus.query(f'up{{instance="{NODES[1]}"}}[10m]')
         return [float(at_s) for series in found for at_s, _ in series["values"] if float(at_s) > moment_s]
 
     def wait_for_scrapes(self, moment_s: float, count: int) -> None:
@@ -64,19 +64,19 @@ def _hurried(rules: Sequence[Path], directory: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """Yield a fleet after some seconds of ordinary work and every kind of attack; a day of history lies before them."""
-    directory = tmp_path_factory.mktemp("fleet")
-    fleet = Fleet(directory, scrape_s=_SCRAPE_S, rules=_hurried(RULES, directory))
-    fleet.prometheus.add_history(signal_history(EDGES, time.time() - 5))
-    with fleet:
-        seen = Watched(fleet)
-        work = OrdinaryWork(fleet, per_s=10)
+    """Yield two nodes after some seconds of ordinary work and every kind of attack; a day of history lies before them."""
+    directory = tmp_path_factory.mktemp("edges")
+    edges = Edges(directory, scrape_s=_SCRAPE_S, rules=_hurried(RULES, directory))
+    edges.prometheus.add_history(signal_history(NODES, time.time() - 5))
+    with edges:
+        seen = Watched(edges)
+        work = OrdinaryWork(edges, per_s=10)
         seen.wait_for_scrapes(0, 4)
         for _ in range(_BOTNET):
-            guesser = seen.attacks.guess_passwords(fleet.nodes[1])
-        wait_for(lambda: len(fleet.daemons[1].ask("list")) == _BOTNET, "bans of the botnet")
+            guesser = seen.attacks.guess_passwords(edges.nodes[1])
+        wait_for(lambda: len(edges.daemons[1].ask("list")) == _BOTNET, "bans of the botnet")
         seen.begun_s = time.time()
-        seen.attacks.go_on(fleet.nodes[1], guesser)
+        seen.attacks.go_on(edges.nodes[1], guesser)
         _attack(seen)
         seen.wait_for_scrapes(time.time(), 3)
         work.stop()
@@ -86,7 +86,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 def _attack(seen: Watched) -> None:
     """Do everything there is to the first node."""
-    attacks, target = seen.attacks, seen.fleet.nodes[0]
+    attacks, target = seen.attacks, seen.edges.nodes[0]
     scanner = attacks.scan(target)
     attacks.scan_from_within(target)
     guesser = attacks.guess_passwords(target)
@@ -97,8 +97,8 @@ def _attack(seen: Watched) -> None:
     attacks.amplify(target)
     attacks.go_on(target, guesser)
     attacks.go_on(target, scanner)
-    operate(seen.fleet.daemons[0], target, 7)
-    seen.fleet.daemons[0].run("reload")
+    operate(seen.edges.daemons[0], target, 7)
+    seen.edges.daemons[0].run("reload")
 
 
 def _span(watched: Watched) -> str:
@@ -109,7 +109,7 @@ def _shows(watched: Watched, asked: Asked) -> bool:
     """Whether a query finds anything, at any time for those over time, now for those of the moment."""
     expression = filled(asked.expression, _span(watched), f"{_WINDOW_S}s")
     if asked.is_instant:
-        return bool(watched.fleet.prometheus.query(expression))
+        return bool(watched.edges.prometheus.query(expression))
     return bool(watched.samples(expression))
 
 
@@ -122,7 +122,7 @@ def test_every_query_finds_something(watched: Watched, name: str) -> None:
 
 def _value_at(watched: Watched, expression: str, moment_s: float) -> float:
     """Return the highest value of a query at a moment; 0 if it finds nothing."""
-    found = watched.fleet.prometheus.query(filled(expression, "1m", f"{_WINDOW_S}s"), moment_s)
+    found = watched.edges.prometheus.query(filled(expression, "1m", f"{_WINDOW_S}s"), moment_s)
     return max((float(series["value"][1]) for series in found), default=0.0)
 
 
@@ -156,17 +156,17 @@ def test_an_attack_is_seen_within_two_scrapes(watched: Watched, dashboard: str, 
 
 def test_bans_in_force_are_as_many_as_there_are(watched: Watched) -> None:
     """The overview's number, and that of each node, is what `nodewarden list` says."""
-    held = [len(daemon.ask("list")) for daemon in watched.fleet.daemons]
+    held = [len(daemon.ask("list")) for daemon in watched.edges.daemons]
     watched.wait_for_scrapes(time.time(), 2)
     assert _value_at(watched, _asked("overview", "What was stopped?", "Bans in force"), time.time()) == sum(held)
-    by_node = watched.fleet.prometheus.query(filled(_asked("overview", "Nodes", "Bans")))
-    assert {one["metric"]["instance"]: float(one["value"][1]) for one in by_node} == dict(zip(EDGES, held, strict=True))
+    by_node = watched.edges.prometheus.query(filled(_asked("overview", "Nodes", "Bans")))
+    assert {one["metric"]["instance"]: float(one["value"][1]) for one in by_node} == dict(zip(NODES, held, strict=True))
 
 
 def test_a_guard_that_ended_is_told(watched: Watched) -> None:
     """At the second scrape that finds nobody, one node is without guard; afterwards none is."""
     expression = _asked("overview", "Is it well?", "Nodes without guard")
-    daemon = watched.fleet.daemons[1]
+    daemon = watched.edges.daemons[1]
     for change, down in ((daemon.stop, 1), (daemon.start, 0)):
         change()
         watched.wait_for_scrapes(time.time(), 2)

@@ -37,4 +37,4 @@ def test_a_grafana_outside_of_the_lab_finds_both_nodes() -> None:
             running.terminate()
     assert "2 of 2 guards are up" in rest
     namespaces = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
-    assert f"nw-fleet-{running.pid}-" not in namespaces
+    assert f"nw-edges-{running.pid}-" not in namespaces

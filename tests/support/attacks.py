@@ -1,4 +1,4 @@
-"""What an attacker, an operator and bad luck do to a fleet, each from an address of its own."""
+"""What an attacker, an operator and bad luck do to the nodes, each from an address of its own."""
 
 import contextlib
 import itertools
@@ -7,25 +7,25 @@ import time
 from datetime import datetime
 
 from tests.support.daemon import Daemon
-from tests.support.fleet import OFFENDERS, TRUSTED_OFFENDER, UNAPPROVED_PORT, Fleet
+from tests.support.edges import OFFENDERS, TRUSTED_OFFENDER, UNAPPROVED_PORT, Edges
 from tests.support.lab import Host
 
 _FLOOD_PACKETS = 1200
 
 
 class Attacks:
-    """Attacks on a fleet; each call is one, and comes from an address that did nothing before."""
+    """Attacks on the nodes; each call is one, and comes from an address that did nothing before."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, edges: Edges) -> None:
         """Nothing is done yet."""
-        self._fleet = fleet
+        self._edges = edges
         self._addresses = (f"10.88.0.{number}" for number in itertools.cycle(OFFENDERS))
 
     def scan(self, node: Host, source: str | None = None) -> str:
         """Scan ports that the firewall drops; return who did it."""
         source = source or next(self._addresses)
         scan = ("nmap", "-n", "-Pn", "-sS", "-T5", "--max-retries", "0", "-p", "1000-1059", "-S", source, "-e", "eth0")
-        self._fleet.attacker.run(*scan, node.address4)
+        self._edges.attacker.run(*scan, node.address4)
         return source
 
     def scan_from_within(self, node: Host) -> None:
@@ -40,7 +40,7 @@ class Attacks:
             f"{now} {node.name} sshd[{4000 + number}]: Failed password for root from {source} port {number} ssh2\n"
             for number in range(40000, 40008)
         ]
-        with self._fleet.log_of(node).open("a") as log:
+        with self._edges.log_of(node).open("a") as log:
             log.writelines(lines)
         return source
 
@@ -58,12 +58,12 @@ class Attacks:
 
     def touch_protected_port(self, node: Host) -> None:
         """Connect to etcd from outside."""
-        with self._fleet.attacker.entered(), contextlib.suppress(OSError):
+        with self._edges.attacker.entered(), contextlib.suppress(OSError):
             socket.create_connection((node.address4, 2379), 2, (next(self._addresses), 0)).close()
 
     def call_out(self, node: Host) -> None:
         """Let the node call where nobody approved, and where it may."""
-        for host, port in ((self._fleet.attacker, UNAPPROVED_PORT), (self._fleet.client, 53)):
+        for host, port in ((self._edges.attacker, UNAPPROVED_PORT), (self._edges.client, 53)):
             with node.entered(), contextlib.suppress(OSError):
                 socket.create_connection((host.address4, port), 2).close()
 
@@ -76,7 +76,7 @@ class Attacks:
             server.settimeout(2)
             server.bind((node.address4, 53))
             for _ in range(40):
-                with self._fleet.attacker.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+                with self._edges.attacker.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
                     asker.bind((source, 0))
                     asker.sendto(b"?" * 12, (node.address4, 53))
                     _, back = server.recvfrom(100)
@@ -85,7 +85,7 @@ class Attacks:
         node.run("conntrack", "-L")  # clears away what is over: the kernel itself takes up to a minute
 
     def _hping(self, node: Host, *arguments: str) -> None:
-        self._fleet.attacker.run("hping3", "-q", *arguments, node.address4, check=False)
+        self._edges.attacker.run("hping3", "-q", *arguments, node.address4, check=False)
 
 
 def operate(daemon: Daemon, node: Host, number: int) -> None:

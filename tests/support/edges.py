@@ -15,7 +15,7 @@ from tests.support.daemon import Daemon, wait_for
 from tests.support.lab import Host, Lab
 from tests.support.prometheus import Prometheus
 
-EDGES = ("edge-1", "edge-2")
+NODES = ("edge-1", "edge-2")
 OFFENDERS = range(101, 200)
 """Last bytes of the addresses that the attacker has beside its own."""
 TRUSTED_OFFENDER = "10.88.0.100"
@@ -54,14 +54,14 @@ bans:
 """
 
 
-class Fleet:
+class Edges:
     """The lab with everything running; use as a context manager."""
 
     def __init__(self, directory: Path, *, scrape_s: float, rules: Sequence[Path] = ()) -> None:
         """`directory` takes configurations, logs and Prometheus' data; nothing runs yet."""
         self._directory = directory
         self._stack = contextlib.ExitStack()
-        self.lab = Lab(*EDGES, "attacker", "client", "monitor", label="fleet")
+        self.lab = Lab(*NODES, "attacker", "client", "monitor", label="edges")
         self.daemons = [Daemon(node, directory / node.name) for node in self.nodes]
         targets = {node.name: f"{node.address4}:9843" for node in self.nodes}
         self.prometheus = Prometheus(self.monitor, directory / "prometheus", targets, scrape_s=scrape_s, rules=rules)
@@ -69,7 +69,7 @@ class Fleet:
     @property
     def nodes(self) -> list[Host]:
         """The guarded ones."""
-        return [self.lab[name] for name in EDGES]
+        return [self.lab[name] for name in NODES]
 
     @property
     def attacker(self) -> Host:
@@ -130,7 +130,7 @@ class Fleet:
                 monitor=self.monitor.address4,
                 trusted=TRUSTED_OFFENDER,
                 log=self.log_of(node),
-                front="eth0" if node.name == EDGES[0] else "",
+                front="eth0" if node.name == NODES[0] else "",
             )
         )
         daemon.start()
@@ -140,9 +140,9 @@ class Fleet:
 class OrdinaryWork:
     """A client that fetches pages from the nodes, again and again, until it is stopped."""
 
-    def __init__(self, fleet: Fleet, *, per_s: float) -> None:
+    def __init__(self, edges: Edges, *, per_s: float) -> None:
         """Start at once."""
-        self._fleet = fleet
+        self._edges = edges
         self._pause_s = 1 / per_s
         self._stop = threading.Event()
         self.failed = self.succeeded = 0
@@ -155,9 +155,9 @@ class OrdinaryWork:
         self._thread.join()
 
     def _work(self) -> None:
-        with self._fleet.client.entered():
+        with self._edges.client.entered():
             while not self._stop.wait(self._pause_s):
-                for node in self._fleet.nodes:
+                for node in self._edges.nodes:
                     try:
                         with socket.create_connection((node.address4, 80), 2) as link:
                             link.sendall(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
