@@ -8,14 +8,20 @@ SYSCONFDIR ?= /etc/nodewarden
 BINDIR ?= /usr/local/bin
 UNITDIR ?= /etc/systemd/system
 SYSUSERSDIR ?= /etc/sysusers.d
+TMPFILESDIR ?= /etc/tmpfiles.d
+APPARMORDIR ?= /etc/apparmor.d
 
 # What binds to the system comes from the distribution; the index's "bcc" is another project.
 RUNTIME_PACKAGES := python3-venv python3-bpfcc python3-systemd python3-nftables nftables linux-libc-dev
 TEST_PACKAGES := conntrack iproute2 nmap hping3 iputils-ping curl procps clang-format systemd-journal-remote apache2-utils \
-    slowhttptest ethtool rsync bind9-dnsutils dnsmasq-base prometheus
+    slowhttptest ethtool rsync bind9-dnsutils dnsmasq-base mmdebstrap systemd-container medusa \
+    sshpass prometheus
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help setup packages run demo observe dashboards test lint bench lock docs install uninstall clean
+# Building the Debian package and checking it.
+DEB_PACKAGES := debhelper dh-apparmor dh-python python3-click python3-rich python3-yaml groff-base man-db lintian openssh-client
+
+.PHONY: help setup packages run demo observe dashboards test lint bench lock docs man install uninstall deb clean
 
 help:
 	@echo 'make demo       watch a scan being banned, in a private lab of network namespaces'
@@ -23,6 +29,7 @@ help:
 	@echo 'make test       all tests; make lint: all checks; make bench: all figures'
 	@echo 'make run        the daemon in the foreground, observing this machine (CONFIG=... for another configuration)'
 	@echo 'make install    into $(PREFIX), with unit and configuration; make uninstall [PURGE=1]'
+	@echo 'make deb        a Debian package, into dist/'
 	@echo 'make setup      what the others need, without doing anything with it'
 
 # $(1): package names. Installs the missing ones, or says what to do where that needs root. Prometheus is for tests
@@ -41,7 +48,7 @@ define install_packages
 endef
 
 packages:
-	$(call install_packages,$(RUNTIME_PACKAGES) $(TEST_PACKAGES))
+	$(call install_packages,$(RUNTIME_PACKAGES) $(TEST_PACKAGES) $(DEB_PACKAGES))
 
 $(VENV)/.ready: requirements.lock pyproject.toml hatch_build.py | packages
 	/usr/bin/python3 -m venv --system-site-packages $(VENV)
@@ -54,10 +61,9 @@ setup: packages $(VENV)/.ready
 build/run/nodewarden.yaml: systemd/nodewarden.yaml
 	mkdir -p build/run/conf.d
 	cp $< $@
-	printf '%s\n' 'detectors: {port_scan: {mode: observe}, host_sweep: {mode: observe}, half_open: {mode: observe},' \
-	    '  failures: {sshd: {mode: observe}}}' \
-	    'control: {socket: $(CURDIR)/build/run/control.sock}' 'state: {directory: $(CURDIR)/build/run/state}' \
-	    > build/run/conf.d/observe.yaml
+	cp systemd/observe.yaml build/run/conf.d/
+	printf '%s\n' 'control: {socket: $(CURDIR)/build/run/control.sock}' 'state: {directory: $(CURDIR)/build/run/state}' \
+	    > build/run/conf.d/places.yaml
 
 run: setup build/run/nodewarden.yaml
 	$(VENV)/bin/nodewarden run --config $(CONFIG)
@@ -91,6 +97,9 @@ lock: setup
 	done
 	mv requirementsdev.lock requirements.lock
 
+man: setup
+	$(PYTHON) -m manual build/man
+
 # The JSON that Grafana reads, from the code beside it.
 dashboards: setup
 	$(PYTHON) -m dashboards
@@ -104,25 +113,46 @@ install:
 	/usr/bin/python3 -m venv --system-site-packages $(PREFIX)
 	$(PREFIX)/bin/python -m pip --quiet install --require-hashes --ignore-installed -r requirements.runtime.lock
 	$(PREFIX)/bin/python -m pip --quiet install --no-deps --force-reinstall .
-	install -d $(SYSCONFDIR)/conf.d $(BINDIR) $(UNITDIR) $(SYSUSERSDIR)
+	install -d $(SYSCONFDIR)/conf.d $(BINDIR) $(UNITDIR) $(SYSUSERSDIR) $(TMPFILESDIR)
+	[ -e $(SYSCONFDIR)/nodewarden.yaml ] || install -m 644 systemd/observe.yaml $(SYSCONFDIR)/conf.d/10-observe.yaml
 	[ -e $(SYSCONFDIR)/nodewarden.yaml ] || install -m 644 systemd/nodewarden.yaml $(SYSCONFDIR)/nodewarden.yaml
 	ln -sf $(PREFIX)/bin/nodewarden $(BINDIR)/nodewarden
 	sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden.service > $(UNITDIR)/nodewarden.service
+	[ ! -e /etc/kubernetes ] && [ ! -e /var/lib/rancher ] || install -D -m 644 systemd/kubernetes.conf \
+	    $(UNITDIR)/nodewarden.service.d/kubernetes.conf
 	install -m 644 systemd/nodewarden.sysusers $(SYSUSERSDIR)/nodewarden.conf
+	install -m 644 systemd/nodewarden.tmpfiles $(TMPFILESDIR)/nodewarden.conf
+	[ ! -d $(APPARMORDIR) ] || sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden.apparmor > $(APPARMORDIR)/nodewarden
+	[ ! -e $(APPARMORDIR)/nodewarden ] || [ ! -d /sys/kernel/security/apparmor ] || \
+	    apparmor_parser --replace $(APPARMORDIR)/nodewarden
 	systemd-sysusers $(SYSUSERSDIR)/nodewarden.conf
+	systemd-tmpfiles --create $(TMPFILESDIR)/nodewarden.conf
 	$(BINDIR)/nodewarden config check --config $(SYSCONFDIR)/nodewarden.yaml
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
 	systemctl enable --quiet nodewarden.service
-	@echo 'installed; read $(SYSCONFDIR)/nodewarden.yaml, then: systemctl start nodewarden'
+	@echo 'installed: systemctl start nodewarden, then nodewarden doctor'
+	@[ ! -e $(SYSCONFDIR)/conf.d/10-observe.yaml ] || \
+	    echo 'it only observes until you delete $(SYSCONFDIR)/conf.d/10-observe.yaml, which says when to'
 
-# Leaves configuration and state unless PURGE=1; bans and the table go.
+# Leaves configuration, state and account unless PURGE=1; bans and the table go.
 uninstall:
-	[ ! -d /run/systemd/system ] || systemctl stop nodewarden.service
+	[ ! -d /run/systemd/system ] || [ ! -e $(UNITDIR)/nodewarden.service ] || systemctl stop nodewarden.service
 	[ ! -x $(PREFIX)/bin/nodewarden ] || $(PREFIX)/bin/nodewarden flush
 	[ ! -e $(UNITDIR)/nodewarden.service ] || systemctl disable --quiet nodewarden.service
-	rm -rf $(PREFIX) $(BINDIR)/nodewarden $(UNITDIR)/nodewarden.service $(SYSUSERSDIR)/nodewarden.conf
+	[ ! -e $(APPARMORDIR)/nodewarden ] || [ ! -d /sys/kernel/security/apparmor ] || \
+	    apparmor_parser --remove $(APPARMORDIR)/nodewarden
+	rm -rf $(PREFIX) $(BINDIR)/nodewarden $(UNITDIR)/nodewarden.service $(SYSUSERSDIR)/nodewarden.conf \
+	    $(TMPFILESDIR)/nodewarden.conf $(APPARMORDIR)/nodewarden
+	rm -f $(UNITDIR)/nodewarden.service.d/kubernetes.conf
+	[ ! -d $(UNITDIR)/nodewarden.service.d ] || rmdir --ignore-fail-on-non-empty $(UNITDIR)/nodewarden.service.d
+	[ ! -d $(SYSUSERSDIR) ] || rmdir --ignore-fail-on-non-empty $(SYSUSERSDIR)
 	$(if $(PURGE),rm -rf $(SYSCONFDIR) /var/lib/nodewarden)
+	$(if $(PURGE),! getent passwd nodewarden >/dev/null || userdel nodewarden)
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
 
+deb: setup
+	PYTHON=$(CURDIR)/$(PYTHON) DEB_RULES_REQUIRES_ROOT=no debian/rules --no-print-directory clean binary
+
 clean:
-	rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist debian/nodewarden debian/.debhelper debian/completion debian/man debian/*.log debian/*.substvars
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

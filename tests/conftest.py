@@ -2,23 +2,26 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 
 import pytest
 
 _TOOLS = ("nft", "ip", "nmap", "hping3", "ping", "curl", "conntrack", "setpriv", "unshare", "prometheus", "promtool")
+_SYSTEM_TOOLS = (*_TOOLS, "mmdebstrap", "systemd-nspawn", "medusa", "sshpass")
 
 
-def _missing_for_kernel() -> str:
+def _missing(tools: Sequence[str]) -> str:
     """Say what this machine lacks for tests on the real kernel; empty when nothing."""
     if os.geteuid() != 0:
         return "needs root"
-    missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
+    missing = [tool for tool in tools if shutil.which(tool) is None]
     return f"needs {', '.join(missing)} (make setup installs them)" if missing else ""
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip or fail kernel tests where they cannot run."""
-    if item.get_closest_marker("kernel") and (reason := _missing_for_kernel()):
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"cannot run in CI: {reason}")
-        pytest.skip(reason)
+    """Skip or fail tests on the real kernel, or in a booted machine, where they cannot run."""
+    for marker, tools in (("kernel", _TOOLS), ("system", _SYSTEM_TOOLS)):
+        if item.get_closest_marker(marker) and (reason := _missing(tools)):
+            if os.environ.get("CI") == "true":
+                pytest.fail(f"cannot run in CI: {reason}")
+            pytest.skip(reason)

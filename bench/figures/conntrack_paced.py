@@ -1,10 +1,10 @@
 """What receiving connections costs, and whether any are missed."""
 
+import contextlib
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -24,7 +24,7 @@ _RATE = 50_000
 _LONG_S, _SHORT_S = 20.0, 5.0
 _TOLERANCE = 1.05
 """How much longer than planned sending may take: of 50,000 flows/s, 47,600 must go out."""
-_ROUNDS = 3
+_ROUNDS, _MOST_ROUNDS = 3, 9
 _MAX_ENTRIES = 2_000_000
 _LIMIT = Path("/proc/sys/net/netfilter/nf_conntrack_max")
 _QUIET_S = 1.0
@@ -32,6 +32,10 @@ _BUFFER_BYTES = 8 << 20
 _CONFIGURATION = "sources: {kernel_log: {enabled: false}}\n"
 _RECORDS = 'nodewarden_source_records_total{source="conntrack"}'
 _LOST = 'nodewarden_source_lost_records_total{source="conntrack"}'
+
+
+class TooSlowError(BenchmarkError):
+    """Others on this machine took the time that sending needs."""
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -65,7 +69,7 @@ class Traffic:
         )
         sent, took_s = done.stdout.split()
         if float(took_s) > duration_s * _TOLERANCE:
-            raise BenchmarkError(f"{sent} flows took {float(took_s):.1f} s: this machine cannot send at that pace")
+            raise TooSlowError(f"{sent} flows took {float(took_s):.1f} s: this machine cannot send at that pace")
         return int(sent) - (self._refused() - before)
 
     def _refused(self) -> int:
@@ -90,24 +94,41 @@ def conntrack_paced() -> Iterator[Figure]:
         with _room():
             long = _daemon_round(node, Path(directory) / "long", traffic, _LONG_S)
             progress(f"20 s: {long.missing} of {long.opened} flows lost, {long.gaps} gaps")
-            for number in range(_ROUNDS):
-                ours.append(_daemon_round(node, Path(directory) / str(number), traffic, _SHORT_S))
-                peers.append(_peer_round(node, traffic))
-                shown = ", ".join(f"{_cost(one):.3f} s ({one.events} events)" for one in (ours[-1], peers[-1]))
-                progress(f"round {number + 1}/{_ROUNDS}: per 100,000 events {shown}")
+            for mine, theirs in _rounds(node, Path(directory), traffic):
+                ours.append(mine)
+                peers.append(theirs)
+                shown = ", ".join(f"{_cost(one):.3f} s ({one.events} events)" for one in (mine, theirs))
+                progress(f"round {len(ours)}/{_ROUNDS}: per 100,000 events {shown}")
     yield Figure("conntrack_paced_lost", long.missing, "flows")
     yield Figure.beside("conntrack_cpu_s_per_100k", median(map(_cost, ours)), "s", median(map(_cost, peers)))
+
+
+def _rounds(node: Host, directory: Path, traffic: Traffic) -> Iterator[tuple[Round, Round]]:
+    """Yield rounds of ours and the peer's; those during which others held up the sender are made again."""
+    left = _ROUNDS
+    for number in range(_MOST_ROUNDS):
+        try:
+            yield _daemon_round(node, directory / str(number), traffic, _SHORT_S), _peer_round(node, traffic)
+        except TooSlowError as error:
+            progress(f"once more: {error}")
+            continue
+        left -= 1
+        if left == 0:
+            return
+    raise BenchmarkError(f"{left} of {_ROUNDS} rounds could not be sent at that pace")
 
 
 def _daemon_round(node: Host, directory: Path, traffic: Traffic, duration_s: float) -> Round:
     daemon = Daemon(node, directory, _CONFIGURATION)
     daemon.start()
     before, began_s = daemon.metrics(), cpu_s(daemon.pid)
-    tracked = traffic.send(duration_s)
-    time.sleep(_QUIET_S)
-    took_s = cpu_s(daemon.pid) - began_s
-    after = daemon.metrics()
-    daemon.stop()
+    try:
+        tracked = traffic.send(duration_s)
+        time.sleep(_QUIET_S)
+        took_s = cpu_s(daemon.pid) - began_s
+        after = daemon.metrics()
+    finally:
+        daemon.stop()
     opened = sum(
         int(value - before.get(series, 0))
         for series, value in after.items()
@@ -125,25 +146,27 @@ def _peer_round(node: Host, traffic: Traffic) -> Round:
     time.sleep(_QUIET_S)
     with node.entered():
         counter = Conntrack(buffer_bytes=512 << 20)
-    began_s = cpu_s(process.pid)
-    traffic.send(_SHORT_S)
-    time.sleep(_QUIET_S)
-    if process.poll() is not None:
-        raise BenchmarkError(f"conntrack -E ended with {process.returncode}: it lost events")
-    took_s = cpu_s(process.pid) - began_s
-    process.terminate()
-    process.wait()
-    while not counter.is_drained:
-        counter.read()
-    counter.close()
-    return Round(took_s, counter.stats.records, 0, counter.stats.lost, 0)
+    with contextlib.closing(counter):
+        try:
+            began_s = cpu_s(process.pid)
+            traffic.send(_SHORT_S)
+            time.sleep(_QUIET_S)
+            if process.poll() is not None:
+                raise BenchmarkError(f"conntrack -E ended with {process.returncode}: it lost events")
+            took_s = cpu_s(process.pid) - began_s
+        finally:
+            process.terminate()
+            process.wait()
+        while not counter.is_drained:
+            counter.read()
+        return Round(took_s, counter.stats.records, 0, counter.stats.lost, 0)
 
 
 def _cost(one: Round) -> float:
     return one.cpu_s / one.events * 100_000
 
 
-@contextmanager
+@contextlib.contextmanager
 def _room() -> Iterator[None]:
     """Make the table large enough for all that is sent; the setting is that of the whole machine."""
     before = _LIMIT.read_text()

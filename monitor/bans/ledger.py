@@ -146,6 +146,21 @@ class Ledger:
                 ended.append(ban)
         return ended
 
+    def shift(self, step_s: float, last_look_s: float, now_s: float) -> None:
+        """Follow the wall clock, which was set by `step_s` since the last look: bans keep the time that they had left.
+
+        Those that began between the last look and now, by the clock as it is now, were made when it was set already.
+        """
+        self._ends, self._due, self._end_count, self._period = {}, [], 0, 0
+        for key, ban in self._bans.items():
+            moved = ban
+            if not last_look_s < ban.since_s <= now_s:
+                moved = msgspec.structs.replace(ban, since_s=ban.since_s + step_s, until_s=ban.until_s + step_s)
+                self._bans[key] = moved
+                if self._record:
+                    self._record.put_ban(moved)
+            self._await_end(key, moved)
+
     def bans(self) -> Iterable[Ban]:
         """Return all bans, in no order."""
         return self._bans.values()

@@ -35,11 +35,13 @@ def merge(stored: Iterable[Ban], held: Iterable[Held], now_s: float) -> Iterator
 
     The kernel is written first and the store soon after, so after a kill the kernel may know of bans and of later ends
     that the store does not. The store alone knows after a reboot. Nothing is lost, and nothing lasts longer than either
-    of the two says. Prefixes are held as disjoint pieces: a piece inside a stored prefix is no ban of its own.
+    of the two says, nor than it was meant to where the clock is behind. Prefixes are held as disjoint pieces: a piece
+    inside a stored prefix is no ban of its own.
     """
     kernel = {ban_key(one.network, one.strength): one.until_s for one in held}
     prefixes: dict[bytes, Ban] = {}
-    for ban in stored:
+    for recorded in stored:
+        ban = _begun(recorded, now_s)
         if ban.until_s <= now_s:
             continue
         if ban.mode is not Mode.ENFORCE:
@@ -74,6 +76,14 @@ def _is_explained(
             if ban is not None and ban.until_s + _SAME_S >= until_s:
                 return True
     return False
+
+
+def _begun(ban: Ban, now_s: float) -> Ban:
+    """Return the ban as one that begins now at the latest: a machine without a clock of its own boots in the past."""
+    ahead_s = ban.since_s - now_s
+    if ahead_s <= _SAME_S:
+        return ban
+    return msgspec.structs.replace(ban, since_s=now_s, until_s=ban.until_s - ahead_s)
 
 
 def _later(ban: Ban, until_s: float | None) -> Merged:

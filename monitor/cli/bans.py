@@ -14,7 +14,7 @@ from monitor.control.client import DaemonUnreachable
 from monitor.control.protocol import MAX_PAGE, SET_WORDS, BanOrder, Flush, ListBans, SetWord, Unban, Wanted
 
 
-class _Duration(click.ParamType[float]):
+class _Duration(click.ParamType):  # type: ignore[type-arg]  # a generic only in newer clicks than Debian 12 has
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:

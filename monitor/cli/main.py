@@ -12,6 +12,8 @@ from monitor import __version__
 from monitor.cli.allow import allow
 from monitor.cli.bans import ban, flush, list_bans, unban
 from monitor.cli.config import FAULTY, config_group
+from monitor.cli.doctor import doctor
+from monitor.cli.drops import drops
 from monitor.cli.exchange import export_bans, import_bans
 from monitor.cli.fail2ban import fail2ban_group
 from monitor.cli.filter import filter_group
@@ -42,13 +44,14 @@ def cli(context: click.Context, socket_path: Path | None) -> None:
 
 @cli.command()
 @click.option("--config", "path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True)
-def run(path: Path) -> None:
+@click.option("--watch", is_flag=True, help="Reload by itself when the configuration's files change.")
+def run(path: Path, watch: bool) -> None:
     """Run the daemon in the foreground."""
     import asyncio
 
     from monitor.daemon.service import serve
 
-    asyncio.run(serve(path))
+    asyncio.run(serve(path, watch=watch))
 
 
 @cli.command()
@@ -60,7 +63,7 @@ def reload(target: Target) -> None:
 
 
 for command in (
-    *(ban, unban, list_bans, flush, status, why, allow, export_bans, import_bans),
+    *(ban, unban, list_bans, flush, status, doctor, why, allow, export_bans, import_bans, drops),
     *(config_group, filter_group, fail2ban_group),
 ):
     cli.add_command(command)

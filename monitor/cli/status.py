@@ -14,18 +14,29 @@ _ODDITIES = ("ignored", "unusable", "misdated", "outdated", "timeouts")
 
 
 @click.command()
+@click.option("--check", is_flag=True, help="Print only what is wrong; exit code 1 if anything is.")
 @show.json_option
-@click.pass_obj
-def status(target: Target, is_json: bool) -> None:
+@click.pass_context
+def status(context: click.Context, check: bool, is_json: bool) -> None:
     """Show how the daemon is; the first line says whether all is well."""
-    result = target.ask(Status())
+    result = context.obj.ask(Status())
     if is_json:
         show.as_json(result)
-        return
-    for problem in result["problems"]:
+    else:
+        _verdict(result["problems"])
+        if not check:
+            _everything(result)
+    context.exit(1 if check and result["problems"] else 0)
+
+
+def _verdict(problems: list[str]) -> None:
+    for problem in problems:
         click.secho(f"PROBLEM: {problem}", fg="red", bold=True)
-    if not result["problems"]:
+    if not problems:
         click.secho("all is well", fg="green")
+
+
+def _everything(result: dict[str, Any]) -> None:
     bans = result["bans"]
     click.echo(f"nodewarden {result['version']}, up {show.duration(result['uptime_s'])}, {result['configuration']}")
     click.echo(

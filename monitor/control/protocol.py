@@ -19,6 +19,10 @@ class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="statu
     """Ask how the daemon is."""
 
 
+class Doctor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="doctor"):
+    """Ask what the daemon may do here, what is missing and what mends it."""
+
+
 class ListBans(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="list"):
     """Ask for bans: those of all the given kinds, sorted, a page of them; the result also has the number of all."""
 
@@ -93,8 +97,8 @@ class Reload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="reloa
     """Read the configuration again."""
 
 
-Request: TypeAlias = (
-    Status | ListBans | BanOrder | Unban | Why | AllowList | AllowAdd | AllowRemove | AllowTest | Flush | Reload
+Request: TypeAlias = (Status | Doctor | ListBans | BanOrder | Unban | Why) | (
+    AllowList | AllowAdd | AllowRemove | AllowTest | Flush | Reload
 )
 
 

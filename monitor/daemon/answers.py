@@ -37,18 +37,21 @@ class Answers:
         pipeline: Pipeline,
         orders: Orders,
         describe: Callable[[], dict[str, Any]],
+        check: Callable[[], dict[str, Any]],
         history: Callable[[Network, int], list[Offence]],
         flush_state: Callable[[], bool],
         reload: Callable[[], None],
     ) -> None:
         """Take who knows what.
 
-        `describe` gives the service's part of the status, `history` an address's offences, `flush_state` puts what
-        was ordered on disk before it is answered, `reload` raises NodewardenError if it fails.
+        `describe` gives the service's part of the status, `check` what the self-check finds, `history` an address's
+        offences, `flush_state` puts what was ordered on disk before it is answered, `reload` raises NodewardenError if
+        it fails.
         """
         self._pipeline = pipeline
         self._orders = orders
         self._describe = describe
+        self._check = check
         self._history = history
         self._flush_state = flush_state
         self._reload = reload
@@ -58,6 +61,8 @@ class Answers:
         match request:
             case protocol.Status():
                 return Reply(ok=True, result=self._status())
+            case protocol.Doctor():
+                return Reply(ok=True, result=self._check())
             case protocol.ListBans():
                 return Reply(ok=True, result=self._list(request))
             case protocol.Why():

@@ -4,21 +4,27 @@ import logging
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from monitor.config.schema import Drops, Settings
 from monitor.daemon.intake import Process
 from monitor.daemon.program_intake import ProgramIntake
 from monitor.ebpf.drops import DropCounters
-from monitor.ebpf.messages import OFF_RUNG, RUNGS
+from monitor.ebpf.drops_classic import ClassicDropCounters
+from monitor.ebpf.messages import OFF_RUNG, RUNGS, KernelLacksError
+from monitor.ebpf.reasons import UNKNOWN
 from monitor.metrics.exporter import Sample
+from monitor.model.errors import PermanentError
 from monitor.model.events import DropsObserved
 
 _log = logging.getLogger(__name__)
 _MAX_UNKNOWN_SHOWN = 5
 
 
-class DropsIntake(ProgramIntake[DropCounters, Drops]):
+AnyDropCounters: TypeAlias = DropCounters | ClassicDropCounters
+
+
+class DropsIntake(ProgramIntake[AnyDropCounters, Drops]):
     """Counts dropped packets."""
 
     name = "drops"
@@ -51,15 +57,21 @@ class DropsIntake(ProgramIntake[DropCounters, Drops]):
         if settings.sources.drops != self.settings:
             self.restart(settings.sources.drops)
 
-    def make(self, settings: Drops, started: Callable[[subprocess.Popen[bytes]], None]) -> DropCounters:
-        """Load and attach it."""
-        return DropCounters(all_namespaces=settings.all_namespaces, started=started)
+    def make(self, settings: Drops, started: Callable[[subprocess.Popen[bytes]], None]) -> AnyDropCounters:
+        """Load and attach the best that this kernel takes."""
+        try:
+            return DropCounters(all_namespaces=settings.all_namespaces, started=started)
+        except KernelLacksError as best:
+            try:
+                return ClassicDropCounters(str(best), started)
+            except PermanentError as error:
+                raise PermanentError(f"{best}; {error}") from None
 
-    def taken(self, program: DropCounters) -> None:
+    def taken(self, program: AnyDropCounters) -> None:
         """Tell."""
         _log.info("counting dropped packets by %d reasons (%s)", len(program.reasons.names) - 1, program.rung)
 
-    def look(self, program: DropCounters) -> Iterator[DropsObserved]:
+    def look(self, program: AnyDropCounters) -> Iterator[DropsObserved]:
         """Yield what sources lost since the last look."""
         now_s = time.time()
         for one in program.look(time.monotonic()):
@@ -98,5 +110,5 @@ class DropsIntake(ProgramIntake[DropCounters, Drops]):
         yield "nodewarden_ebpf_lost_sources_total", (self.program_name,), stats.lost_offenders
 
 
-def _yes(value: bool) -> str:  # noqa: FBT001 - it is all there is
-    return "yes" if value else "no"
+def _yes(value: bool | None) -> str:  # noqa: FBT001 - it is all there is
+    return UNKNOWN if value is None else "yes" if value else "no"

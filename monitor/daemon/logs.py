@@ -28,6 +28,7 @@ def set_up(level: str) -> None:
         from systemd.journal import JournalHandler
 
         handler = JournalHandler(SYSLOG_IDENTIFIER="nodewarden")
+        handler.setFormatter(logging.Formatter("%(message)s"))  # the journal has level, time and place as fields
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(plain_formatter())

@@ -20,6 +20,8 @@ from monitor.control.server import ControlServer
 from monitor.daemon import logs, systemd
 from monitor.daemon.answers import Answers
 from monitor.daemon.background import Cutting, DriftMender
+from monitor.daemon.config_watch import ConfigWatch
+from monitor.daemon.doctor import check, log_check
 from monitor.daemon.health import Health
 from monitor.daemon.intakes import Intakes
 from monitor.daemon.orders import Orders
@@ -32,6 +34,7 @@ from monitor.enforcers.nftables import NftablesEnforcer
 from monitor.metrics.exporter import Exporter, Sample
 from monitor.model.addresses import Network
 from monitor.model.bans import AllowEntry, Offence
+from monitor.model.clock import ClockSteps
 from monitor.model.errors import ConfigError, NodewardenError, TemporaryError
 from monitor.model.events import Event
 
@@ -53,6 +56,7 @@ class Service:
         self._path = path
         self._settings = settings
         self._purge_at_s = 0.0
+        self._clock = ClockSteps(time.monotonic(), time.time())
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._exporter = Exporter(self._read_samples)
@@ -77,6 +81,7 @@ class Service:
             self.pipeline,
             Orders(self.pipeline, self._saver),
             self._health.describe,
+            lambda: check(self._settings, self.pipeline.log_filters, is_daemon=True),
             self._history,
             self._saver.flush,
             self.reload,
@@ -89,6 +94,7 @@ class Service:
     async def open(self) -> None:
         """Open sources, then what faces people, the kernel's table last: what fails before leaves nothing behind."""
         settings = self._settings
+        log_check(settings, self.pipeline.log_filters)
         store = self._saver.open()
         self._intakes.open()
         if settings.metrics.enabled:
@@ -113,7 +119,7 @@ class Service:
         """Run until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop.set)
-        self._loop.add_signal_handler(signal.SIGHUP, self._reload_on_signal)
+        self._loop.add_signal_handler(signal.SIGHUP, self.try_reload)
         self._intakes.attach(self._loop)
         self._surroundings.attach(self._loop)
         self._drift.attach(self._loop)
@@ -129,6 +135,7 @@ class Service:
 
     def _tick(self) -> None:
         """Do what is due each second; feeds the watchdog, so a loop that is stuck is restarted."""
+        self._follow_clock()
         self.pipeline.tick(time.time())
         self._intakes.tick()
         self._saver.tick()
@@ -138,6 +145,14 @@ class Service:
         systemd.status(self._health.summary())
         if systemd.is_watched():
             systemd.alive()
+
+    def _follow_clock(self) -> None:
+        """Keep the time that bans still have when the clock is set: the kernel's timeouts know nothing of it."""
+        now_s = time.time()
+        step_s, last_look_s = self._clock.look(time.monotonic(), now_s)
+        if step_s:
+            _log.warning("the clock was set by %+.0f s; all bans keep the time that they had left", step_s)
+            self.pipeline.ledger.shift(step_s, last_look_s, now_s)
 
     def _process(self, events: Iterable[Event]) -> None:
         """Take a batch through the pipeline; a fault of our own, in finding its events too, costs only this batch."""
@@ -199,7 +214,8 @@ class Service:
         except TemporaryError:
             return []
 
-    def _reload_on_signal(self) -> None:
+    def try_reload(self) -> None:
+        """Reload because of a signal or a changed file; a failure is only told."""
         systemd.reloading()
         try:
             self.reload()
@@ -244,14 +260,17 @@ def _needs_restart(old: Settings, new: Settings) -> list[str]:
     return [name for name, (before, after) in pairs.items() if before != after]
 
 
-async def serve(path: Path) -> None:
-    """Load, open, run and close; ConfigError and PermanentError explain themselves."""
+async def serve(path: Path, *, watch: bool = False) -> None:
+    """Load, open, run and close; `watch` follows changed files. ConfigError and PermanentError explain themselves."""
     loaded = load(path)
     logs.set_up(loaded.settings.log.level)
     sys.setswitchinterval(_SWITCH_S)
     service = Service(path, loaded)
+    config_watch = ConfigWatch(path, service.try_reload) if watch else None
     try:
         await service.open()
         await service.run()
     finally:
+        if config_watch:
+            config_watch.close()
         await service.close()

@@ -20,13 +20,21 @@ from typing import Any
 import msgspec
 
 from monitor.ebpf.btf import KERNEL, Btf
-from monitor.ebpf.layout import read_functions, read_layout
-from monitor.ebpf.messages import MAX_MESSAGE_BYTES, RAW_RUNG, TRACING_RUNG, MapShape, Report, Request
+from monitor.ebpf.kallsyms import KALLSYMS, read_functions
+from monitor.ebpf.layout import read_layout
+from monitor.ebpf.messages import (
+    MAX_MESSAGE_BYTES,
+    RAW_RUNG,
+    TRACING_RUNG,
+    KernelLacksError,
+    MapShape,
+    Report,
+    Request,
+)
 from monitor.ebpf.tracing import CAST_CALL, call_cast, load_tracing
 from monitor.ebpf.tree import include_flags, kernel_source, source_directory
 from monitor.model.errors import MalformedRecord, PermanentError
 
-_KALLSYMS = Path("/proc/kallsyms")
 _FUNCTIONS = frozenset(("ip_forward", "ip6_forward"))
 _SHOWN_LINES = 3
 _NEEDS_PRIVILEGE = (
@@ -43,7 +51,8 @@ def main(descriptor: int) -> None:
         try:
             report, descriptors = _load(request)
         except (PermanentError, MalformedRecord) as error:
-            report, descriptors = Report(error=str(error)), []
+            report = Report(error=str(error), is_of_kernel=isinstance(error, KernelLacksError))
+            descriptors = []
         socket.send_fds(channel, [msgspec.json.encode(report)], descriptors)
 
 
@@ -85,7 +94,7 @@ def _best(
         try:
             functions = [program.load_func(name, kind).fd for name, kind in request.functions.items()]
         except Exception as error:  # noqa: BLE001 - bcc raises bare Exception
-            raise PermanentError(_explain_load(str(error), output())) from None
+            raise _explain_load(str(error), output()) from None
     return program, functions, RAW_RUNG, fallen
 
 
@@ -109,7 +118,7 @@ def _kernel_btf() -> Btf:
     try:
         return Btf(KERNEL.read_bytes())
     except OSError as error:
-        raise PermanentError(f"this kernel tells nothing of its types: {KERNEL}: {error.strerror}") from None
+        raise KernelLacksError(f"this kernel tells nothing of its types: {KERNEL}: {error.strerror}") from None
 
 
 def _random_macros() -> dict[str, int]:
@@ -120,7 +129,7 @@ def _random_macros() -> dict[str, int]:
 def _function_macros() -> dict[str, int]:
     found: dict[str, int] = {}
     with contextlib.suppress(OSError):
-        found = read_functions(_KALLSYMS.read_text(), _FUNCTIONS)
+        found = read_functions(KALLSYMS.read_text(), _FUNCTIONS)
     return {name.upper(): found.get(name, 0) for name in _FUNCTIONS}
 
 
@@ -148,15 +157,17 @@ def _explain_compile(source: str, error: str, output: str) -> str:
     return f"{source} does not compile here: {'; '.join(faults[:_SHOWN_LINES]) or error}"
 
 
-def _explain_load(error: str, output: str) -> str:
+def _explain_load(error: str, output: str) -> PermanentError:
     if os.strerror(errno.EPERM) in error and "processed" not in output:
         lockdown = Path("/sys/kernel/security/lockdown")
         with contextlib.suppress(OSError):
             if "[none]" not in (state := lockdown.read_text()):
-                return f"the kernel is locked down, eBPF programs may not read its memory: {state.strip()}"
-        return _NEEDS_PRIVILEGE
+                return PermanentError(
+                    f"the kernel is locked down, eBPF programs may not read its memory: {state.strip()}"
+                )
+        return PermanentError(_NEEDS_PRIVILEGE)
     lines = [line for line in output.splitlines() if line.strip()]
-    return f"the kernel refuses the program: {error}: {'; '.join(lines[-_SHOWN_LINES:])}"
+    return KernelLacksError(f"the kernel refuses the program: {error}: {'; '.join(lines[-_SHOWN_LINES:])}")
 
 
 @contextlib.contextmanager

@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
+from monitor.ebpf.drop_kinds import DIRECTIONS, FAMILIES, DropKind, Dropped, DropStats
 from monitor.ebpf.frequent import FrequentSources
 from monitor.ebpf.loader import Loaded, load
 from monitor.ebpf.maps import Map, PerCpuArray, attach_raw_tracepoint, run_statistics
 from monitor.ebpf.messages import RAW_TRACEPOINT, TRACING_RUNG, Request
 from monitor.ebpf.reasons import ReasonClass, class_of
-from monitor.model.addresses import Address, fold_mapped
+from monitor.model.addresses import fold_mapped
 
 _PROGRAM = "kfree_skb"  # of the function, and of the tracepoint
 _MAPS = (
@@ -26,47 +25,10 @@ _MAPS = (
     "reason_slots",
     "unknown_reasons",
 )
-_FAMILIES = ("ipv4", "ipv6", "other", "no_header")
-_DIRECTIONS = ("in", "out", "forwarded")
 _NETNS = Path("/proc/thread-self/ns/net")
 _NUMBER = struct.Struct("=I")
 _CLASSES: Final = 8
 _LOST_OFFENDERS, _NO_DEVICE = 0, 1
-
-
-class DropKind(msgspec.Struct, frozen=True, order=True):
-    """What is counted apart; closed sets of words."""
-
-    reason: str
-    family: str
-    direction: str
-    is_tunnelled: bool
-    is_foreign: bool
-    """In another network namespace than the daemon's, such as a pod's."""
-
-
-class Dropped(msgspec.Struct, frozen=True):
-    """What a source lost since the last look, by class of reason in the order of ReasonClass."""
-
-    source: Address
-    packets: tuple[int, ...]
-    outer: Address | None
-
-
-class DropStats(msgspec.Struct):
-    """What is known of the counting itself; totals but for `offenders`."""
-
-    lost_offenders: int = 0
-    """Packets of sources that were not counted, because too many others were."""
-    no_device: int = 0
-    """Drops of which nobody knows the namespace."""
-    offenders: int = 0
-    """Sources that are counted exactly now."""
-    sketch_load: float = 0.0
-    """How full the sketch was: above 1, sources must come more often to be counted exactly."""
-    run_ns: int = 0
-    runs: int = 0
-    """Of the program, while the kernel kept count."""
 
 
 class DropCounters:
@@ -108,12 +70,12 @@ class DropCounters:
         for index, (packets, count_bytes) in self._drops.read().items():
             rest, is_foreign = divmod(index, 2)
             rest, is_tunnelled = divmod(rest, 2)
-            rest, direction = divmod(rest, len(_DIRECTIONS))
-            slot, family = divmod(rest, len(_FAMILIES))
+            rest, direction = divmod(rest, len(DIRECTIONS))
+            slot, family = divmod(rest, len(FAMILIES))
             kind = DropKind(
                 self.reasons.names[slot],
-                _FAMILIES[family],
-                _DIRECTIONS[direction],
+                FAMILIES[family],
+                DIRECTIONS[direction],
                 bool(is_tunnelled),
                 bool(is_foreign),
             )

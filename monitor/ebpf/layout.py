@@ -3,8 +3,8 @@
 import msgspec
 
 from monitor.ebpf.btf import Btf
+from monitor.ebpf.messages import KernelLacksError
 from monitor.ebpf.reasons import Reasons, read_reasons
-from monitor.model.errors import PermanentError
 
 _FIELDS = {
     "SKB_LEN": ("sk_buff", "len", 4),
@@ -37,21 +37,21 @@ class Layout(msgspec.Struct, frozen=True):
 
 
 def read_layout(btf: Btf) -> Layout:
-    """Read it from the kernel's BTF; PermanentError says what this kernel lacks."""
+    """Read it from the kernel's BTF; KernelLacksError says what this kernel lacks."""
     macros: dict[str, int] = {}
     skb_bytes = 0
     for macro, (struct, member, size) in _FIELDS.items():
         offset = btf.offset_bytes(struct, member)
         if offset is None:
-            raise PermanentError(f"this kernel's {struct} has no member {member}")
+            raise KernelLacksError(f"this kernel's {struct} has no member {member}")
         macros[macro] = offset
         if struct == "sk_buff":
             skb_bytes = max(skb_bytes, offset + size)
     if skb_bytes > _MAX_SKB_BYTES:
-        raise PermanentError(f"this kernel's sk_buff keeps what is needed in {skb_bytes} bytes: too many")
+        raise KernelLacksError(f"this kernel's sk_buff keeps what is needed in {skb_bytes} bytes: too many")
     reasons = read_reasons(btf)
     if reasons is None:
-        raise PermanentError("this kernel does not say why it drops packets (it does since 5.17)")
+        raise KernelLacksError("this kernel does not say why it drops packets (it does since 5.17)")
     first, *others = reasons.no_drops or (0,)
     macros |= {
         "SKB_BYTES": skb_bytes + -skb_bytes % 8,
@@ -64,14 +64,3 @@ def read_layout(btf: Btf) -> Layout:
     types = {macro: btf.struct_id(name) for macro, name in _TYPES.items()}
     macros |= {macro: number for macro, number in types.items() if number is not None}
     return Layout(macros, reasons, btf.function_id(_CAST) if None not in types.values() else None)
-
-
-def read_functions(text: str, names: frozenset[str]) -> dict[str, int]:
-    """Return addresses of kernel functions from the lines of /proc/kallsyms; hidden ones (0) are missing."""
-    found = {}
-    for line in text.splitlines():
-        address, _, rest = line.partition(" ")
-        name = rest[2:].split("\t")[0]
-        if name in names and (number := int(address, 16)):
-            found[name] = number
-    return found

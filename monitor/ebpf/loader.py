@@ -10,7 +10,7 @@ from typing import Self
 
 import msgspec
 
-from monitor.ebpf.messages import MAX_MESSAGE_BYTES, MapShape, Report, Request
+from monitor.ebpf.messages import MAX_MESSAGE_BYTES, KernelLacksError, MapShape, Report, Request
 from monitor.model.errors import PermanentError, TemporaryError
 
 _TIMEOUT_S = 20.0
@@ -57,8 +57,9 @@ def load(
     """Compile and load; takes half a second to a second, in which the caller waits.
 
     `started` is given the child, so that another thread can end it and with it this call.
-    PermanentError says what is missing: bcc, a privilege, something of the kernel; or what the compiler or the
-    verifier has against the program. TemporaryError if the child ends or hangs without an answer.
+    PermanentError says what is missing: bcc, a privilege; or what the compiler has against the program.
+    KernelLacksError says what the kernel lacks, or what the verifier has against the program. TemporaryError if the
+    child ends or hangs without an answer.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
@@ -83,7 +84,7 @@ def load(
         last = said.decode(errors="replace").strip().rpartition("\n")[2]
         raise TemporaryError(f"compiling {request.source} ended without an answer{': ' + last if last else ''}")
     if report.error:
-        raise PermanentError(report.error)
+        raise (KernelLacksError if report.is_of_kernel else PermanentError)(report.error)
     return Loaded(report, descriptors)
 
 

@@ -155,6 +155,14 @@ def attach_raw_tracepoint(program: int, name: str | None) -> int:
     return descriptor
 
 
+def attach_tracepoint(program: int, subsystem: str, name: str) -> int:
+    """Attach a program to a classic tracepoint, which takes tracefs; closing the descriptor detaches it."""
+    descriptor: int = library().bpf_attach_tracepoint(program, subsystem.encode(), name.encode())
+    if descriptor < 0:
+        raise PermanentError(f"cannot attach to tracepoint {subsystem}:{name}: {os.strerror(ctypes.get_errno())}")
+    return descriptor
+
+
 def count_runs() -> int:
     """Have the kernel keep run statistics of all programs until the descriptor that is returned is closed.
 

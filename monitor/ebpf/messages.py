@@ -3,10 +3,15 @@
 import msgspec
 
 from monitor.ebpf.reasons import UNKNOWN, Reasons
+from monitor.model.errors import PermanentError
 
 MAX_MESSAGE_BYTES = 1 << 18
-TRACING_RUNG, RAW_RUNG, OFF_RUNG = RUNGS = ("tracing", "raw_tracepoint", "off")
-RAW_TRACEPOINT, XDP = 17, 6  # BPF_PROG_TYPE_*, linux/bpf.h
+TRACING_RUNG, RAW_RUNG, CLASSIC_RUNG, OFF_RUNG = RUNGS = ("tracing", "raw_tracepoint", "tracepoint", "off")
+TRACEPOINT, RAW_TRACEPOINT, XDP = 5, 17, 6  # BPF_PROG_TYPE_*, linux/bpf.h
+
+
+class KernelLacksError(PermanentError):
+    """This kernel lacks what this program needs; one that needs less may do."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -46,3 +51,5 @@ class Report(msgspec.Struct, frozen=True):
     fallen: str = ""
     """Why it is not the best one."""
     error: str = ""
+    is_of_kernel: bool = False
+    """Whether the error is a KernelLacksError."""

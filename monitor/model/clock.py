@@ -1,4 +1,25 @@
-"""Wall time for kernel log records, which carry only the time since boot."""
+"""Wall time for kernel log records, which carry only the time since boot; and steps of the wall clock."""
+
+
+class ClockSteps:
+    """Notices when the wall clock was set, or the machine slept; a clock that NTP slews is not set.
+
+    CLOCK_MONOTONIC stands still in suspend, and so do the timeouts of nftables' elements.
+    """
+
+    LEAST_S = 1.0
+
+    def __init__(self, monotonic_s: float, realtime_s: float) -> None:
+        """Start from a pair of clocks read together, in seconds."""
+        self._monotonic_s = monotonic_s
+        self._realtime_s = realtime_s
+
+    def look(self, monotonic_s: float, realtime_s: float) -> tuple[float, float]:
+        """Return by how much the clock was set since the last look, 0 for not, and when that was, by the clock now."""
+        passed_s = monotonic_s - self._monotonic_s
+        step_s = realtime_s - self._realtime_s - passed_s
+        self._monotonic_s, self._realtime_s = monotonic_s, realtime_s
+        return (step_s if abs(step_s) >= self.LEAST_S else 0.0), realtime_s - passed_s
 
 
 class BootClock:

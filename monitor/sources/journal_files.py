@@ -19,7 +19,7 @@ def open_reader(directory: Path | None) -> Any:
     """Return a reader of all files there are; PermanentError with the remedy."""
     where = " or ".join(str(place) for place in _places(directory))
     try:
-        _check_access(directory)
+        check_access(directory)
         # not SYSTEM_ONLY: what services with ordinary accounts write is in the files of users
         return journal.Reader(path=str(directory)) if directory else journal.Reader(flags=journal.LOCAL_ONLY)
     except PermissionError as error:
@@ -33,8 +33,11 @@ def open_reader(directory: Path | None) -> Any:
         ) from error
 
 
-def _check_access(directory: Path | None) -> None:
-    """Raise the OSError that libsystemd keeps to itself: it opens a journal without any readable file."""
+def check_access(directory: Path | None) -> None:
+    """Raise the OSError that libsystemd keeps to itself: it opens a journal without any readable file.
+
+    None looks where journald keeps its files.
+    """
     failures = []
     for place in _places(directory):
         try:

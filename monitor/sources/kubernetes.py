@@ -17,6 +17,7 @@ import yaml
 from monitor.model.addresses import Network, host, network_of, parse_address
 from monitor.model.bans import AllowEntry
 from monitor.model.errors import MalformedRecord
+from monitor.sources.access import denied
 from monitor.sources.file_changes import read_bounded
 
 MAX_ENTRIES = 512
@@ -177,13 +178,19 @@ def watched_for_kubernetes(root: Path = Path("/")) -> list[Path]:
     return list(dict.fromkeys(_directory_or_file(root, pattern) for pattern, _ in _FILES))
 
 
+def denied_to_us(root: Path = Path("/")) -> list[str]:
+    """Return the cluster's files below `root`, and directories that hold them, that this process may not read."""
+    return list(denied(str(root / pattern) for pattern, _ in _FILES))
+
+
 def read_kubernetes(root: Path = Path("/")) -> tuple[list[AllowEntry], list[str]]:
     """Return what the cluster's files below `root` say must never be banned, and what could not be heeded.
 
     At most `MAX_ENTRIES` entries; each reason names file and key. Never raises: no such files, no entries.
     """
     entries: dict[Network, AllowEntry] = {}
-    notices: list[str] = []
+    closed = denied_to_us(root)
+    notices = [f"{path} may not be read, so the cluster is not protected: see `nodewarden doctor`" for path in closed]
     for pattern, parse in _FILES:
         for path in _matching(root, pattern):
             name = f"/{path.relative_to(root)}".encode(errors="replace").decode()

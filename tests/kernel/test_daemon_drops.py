@@ -1,12 +1,14 @@
 """The daemon counts what the kernel drops: in metrics, by source, and never at the price of anything else."""
 
+import json
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.support.bpf import programs
-from tests.support.daemon import wait_for
+from tests.support.daemon import NODEWARDEN, wait_for
 from tests.support.open_site import OpenSite, site
 
 __all__ = ["site"]
@@ -91,3 +93,51 @@ def test_without_the_privilege_all_else_goes_on(site: OpenSite) -> None:
     told = "CAP_BPF and CAP_PERFMON"
     wait_for(lambda: told in site.daemon.run("status").stdout, told, lambda: site.daemon.log, 20)
     assert site.source()["state"] == "up"
+
+
+HIDE_TYPES = 'mount -t tmpfs none /sys/kernel/btf && mount -t tracefs tracefs /sys/kernel/tracing && exec "$@"'
+
+
+def test_without_types_reasons_are_counted_all_the_same(site: OpenSite) -> None:
+    """A kernel that tells nothing of its types: the classic tracepoint counts by reason, and says what is missing."""
+    site.node.nft(_FIREWALL)
+    site.daemon.configure("sources: {kernel_log: {enabled: false}}\n")
+    site.daemon.start("unshare", "--mount", "sh", "-c", HIDE_TYPES, "hide")
+    is_up(site)
+    for target in (site.node.address4, site.node.address6):
+        site.attacker.run("nmap", "-6" if ":" in target else "-4", "-n", "-Pn", "-sS", "-p", "7", target)
+    counted = {key: value for key, value in site.daemon.metrics().items() if "kernel_dropped_packets" in key}
+    told = 'direction="unknown",family="{}",foreign="unknown",reason="NETFILTER_DROP",tunnelled="unknown"'
+    for family in ("ipv4", "ipv6"):
+        labels = set(told.format(family).split(","))
+        assert (
+            sum(value for key, value in counted.items() if labels <= set(key[key.index("{") + 1 : -1].split(","))) >= 1
+        )
+    assert site.daemon.metrics()['nodewarden_ebpf_rung{program="drops",rung="tracepoint"}'] == 1
+    assert "drop_rate sees nothing" in site.daemon.run("status").stdout
+
+
+def test_without_types_and_tracefs_all_else_goes_on(site: OpenSite) -> None:
+    """Then nothing is left to count with: one line says both."""
+    site.daemon.configure("sources: {kernel_log: {enabled: false}}\n")
+    site.daemon.start("unshare", "--mount", "sh", "-c", HIDE_TYPES.replace("tracefs tracefs", "tmpfs none"), "hide")
+    told = "tells nothing of its types"
+    wait_for(lambda: told in site.daemon.run("status").stdout, told, lambda: site.daemon.log, 20)
+    assert "mount -t tracefs" in site.daemon.run("status").stdout
+    assert drops(site)["state"] == "off"
+
+
+def test_where_packets_drop(site: OpenSite) -> None:
+    """`nodewarden drops` names the kernel's function, without a daemon, and leaves nothing attached."""
+    site.node.nft(_FIREWALL)
+    before = programs("kfree_skb")
+    asking = site.node.start(NODEWARDEN, "drops", "--for", "4s", "--json", stdout=subprocess.PIPE)
+    wait_for(lambda: programs("kfree_skb") - before, "the program", timeout_s=20)
+    site.attacker.run("hping3", "-q", "-i", "u1000", "-c", "300", "-S", "-p", "7", site.node.address4, check=False)
+    report = json.loads(asking.communicate(timeout=20)[0])
+    firewall = [place for place in report["places"] if place["reason"] == "NETFILTER_DROP"]
+    assert max(place["packets"] for place in firewall) >= 250
+    assert any(place["function"].startswith("nft_do_chain") or "nf_hook" in place["function"] for place in firewall), (
+        firewall
+    )
+    assert not programs("kfree_skb") - before

@@ -64,7 +64,7 @@ def _hurried(rules: Sequence[Path], directory: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """Yield two nodes after some seconds of ordinary work and every kind of attack; a day of history lies before them."""
+    """Yield two nodes after seconds of ordinary work and every kind of attack; a day of history lies before them."""
     directory = tmp_path_factory.mktemp("edges")
     edges = Edges(directory, scrape_s=_SCRAPE_S, rules=_hurried(RULES, directory))
     edges.prometheus.add_history(signal_history(NODES, time.time() - 5))

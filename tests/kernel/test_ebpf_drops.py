@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from bench.packets import ipv4_packet, syn_frame, udp_frame
-from monitor.ebpf.drops import DropCounters, DropKind, Dropped
+from monitor.ebpf.drop_kinds import DropKind, Dropped
+from monitor.ebpf.drops import DropCounters
 from monitor.model.addresses import parse_address
 from tests.support.lab import Host, Lab
 

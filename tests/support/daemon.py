@@ -27,6 +27,8 @@ class Daemon:
             f"control: {{socket: {self._socket}}}\nstate: {{directory: {directory / 'state'}}}\n"
         )
         self.configure(configuration)
+        self.options: tuple[str, ...] = ()
+        """What `nodewarden run` is given beside its configuration."""
         self.process: subprocess.Popen[str] | None = None
 
     def configure(self, configuration: str) -> None:
@@ -48,7 +50,7 @@ class Daemon:
         """Start it, behind a wrapper command if given, and do not wait."""
         with self.log_path.open("a") as log:
             self.process = self._host.start(
-                *wrapper, NODEWARDEN, "run", "--config", self.configuration_path, stderr=log
+                *wrapper, NODEWARDEN, "run", "--config", self.configuration_path, *self.options, stderr=log
             )
         return self.process
 

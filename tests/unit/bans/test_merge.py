@@ -39,6 +39,13 @@ def test_after_a_kill_the_kernel_may_know_more() -> None:
     }
 
 
+def test_a_clock_that_is_behind_lengthens_nothing() -> None:
+    """A ban that began in the future, by a clock that lost its time, lasts as long as it was meant to, from now on."""
+    ahead = Ban(parse_network("192.0.2.1"), PROVEN, 5000.0, 5600.0, "sshd", "why")
+    assert merged([ahead], []) == {"192.0.2.1": ("sshd", 700.0, False)}
+    assert merged([ahead], [held("192.0.2.1", 300.0)]) == {"192.0.2.1": ("sshd", 700.0, False)}
+
+
 def test_rounding_lengthens_nothing() -> None:
     """An end that differs by milliseconds is the stored one, restart after restart."""
     assert merged([ban("192.0.2.1", 500.0)], [held("192.0.2.1", 500.8)]) == {"192.0.2.1": ("sshd", 500.0, False)}

@@ -85,3 +85,14 @@ def test_notes_stand_at_the_end_and_do_not_flood(count: int, last: str) -> None:
 def test_without_filters_there_is_no_table_of_them() -> None:
     """Nobody who reads no logs sees an empty table."""
     assert not any(line.startswith("FILTER") for line in shown())
+
+
+@pytest.mark.parametrize(
+    ("problems", "code", "said"), [([], 0, "all is well"), (["a", "b"], 1, "PROBLEM: a\nPROBLEM: b")]
+)
+def test_a_check_says_just_what_is_wrong(problems: list[str], code: int, said: str) -> None:
+    """For probes and monitoring: exit code 1 while there are problems, and no line more than they need."""
+    done = CliRunner().invoke(status, ["--check"], obj=Answer(problems=problems), catch_exceptions=False)
+    assert (done.exit_code, done.output) == (code, f"{said}\n")
+    assert CliRunner().invoke(status, ["--check", "--json"], obj=Answer(problems=problems)).exit_code == code
+    assert CliRunner().invoke(status, obj=Answer(problems=problems)).exit_code == 0

@@ -187,7 +187,7 @@ def test_commands_know_the_new_detectors(tmp_path: Path) -> None:
     """`status` lists them, `why` says how far an address is and why it was banned, `list` shows the ban."""
     stages = pipeline(FAILURES)
     orders = Orders(stages, Saver(tmp_path / "nodewarden.db"))
-    answers = Answers(stages, orders, dict, lambda network, limit: [], lambda: True, lambda: None)
+    answers = Answers(stages, orders, dict, dict, lambda network, limit: [], lambda: True, lambda: None)
     batch = [failure("192.0.2.7", user=user, time_s=NOW_S) for user in ("root", "admin", "")]
     stages.process(batch, NOW_S)
     status = {one["name"]: one for one in answers.handle(Status()).result["detectors"]}

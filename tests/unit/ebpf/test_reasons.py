@@ -5,7 +5,8 @@ import re
 import pytest
 
 from monitor.ebpf.btf import Btf
-from monitor.ebpf.layout import _FIELDS, read_functions, read_layout
+from monitor.ebpf.kallsyms import read_functions
+from monitor.ebpf.layout import _FIELDS, read_layout
 from monitor.ebpf.reasons import ReasonClass, class_of, label_pattern, read_reasons
 from monitor.model.errors import PermanentError
 from monitor.model.events import DROP_CLASSES

@@ -2,7 +2,7 @@
 
 import pytest
 
-from monitor.model.clock import BootClock
+from monitor.model.clock import BootClock, ClockSteps
 
 BOOT_S = 1_700_000_000.0
 
@@ -44,3 +44,18 @@ def test_no_record_is_from_the_future() -> None:
     """A log clock that runs ahead never dates a record after the moment it was read."""
     clock = BootClock(100.0, BOOT_S + 100.0)
     assert clock.wall_s(107_000_000) == pytest.approx(BOOT_S + 100.0)
+
+
+def test_a_clock_that_is_set_is_noticed_once() -> None:
+    """A step is told with its size and with the last look's time on the new clock; then all is as it should be."""
+    steps = ClockSteps(100.0, BOOT_S + 100.0)
+    assert steps.look(101.0, BOOT_S + 101.0) == (0.0, BOOT_S + 100.0)
+    assert steps.look(102.0, BOOT_S + 3702.0) == (3600.0, BOOT_S + 3701.0)
+    assert steps.look(103.0, BOOT_S + 3703.0) == (0.0, BOOT_S + 3702.0)
+    assert steps.look(104.0, BOOT_S + 104.0) == (-3600.0, BOOT_S + 103.0)
+
+
+def test_slewing_is_no_step() -> None:
+    """A clock that NTP slows down for days is never taken for one that was set."""
+    steps = ClockSteps(0.0, BOOT_S)
+    assert all(steps.look(float(now), BOOT_S + now * 0.9995)[0] == 0.0 for now in range(1, 100_000))

@@ -1,0 +1,56 @@
+"""Who drops often, found among a million who do not."""
+
+import random
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+from bench.offenders import mac
+from bench.packets import udp_frame
+from bench.registry import Figure, benchmark, progress
+from monitor.ebpf.drops import DropCounters
+from monitor.model.addresses import parse_address
+from tests.support.lab import Lab
+
+_OFFENDERS, _FORGED = 50, 1_000_000
+_EVERY = 20
+"""An offender's packet after so many forged ones: 1,000 of each offender in all. Within a flood of 50,000/s that is
+50/s, from which on the detector drop_rate calls it an offence (3,000 a minute)."""
+_LOOK_EVERY = 50_000  # a second of such a flood
+_FREQUENT = 10
+_RULE = "table inet f { chain i { type filter hook input priority 0; udp dport 9 drop; }; }"
+
+
+@benchmark("drop_offenders_found", "drop_offenders_invented")
+def drop_offenders() -> Iterator[Figure]:
+    """Drop packets of 1,000,000 forged sources, each once, and 1,000 each of 50 true offenders among them (sources).
+
+    `drop_offenders_found`: offenders that were counted exactly (50 is all). `drop_offenders_invented`: others of which
+    10 packets or more were counted.
+    """
+    chance = random.Random(11)
+    offenders = [parse_address(f"198.51.100.{number}") for number in range(1, _OFFENDERS + 1)]
+    counted: Counter[bytes] = Counter()
+    with Lab("node", "outside", label="bench") as lab:
+        node, outside = lab["node"], lab["outside"]
+        node.nft(_RULE)
+        link, target = (mac(node), mac(outside)), parse_address(node.address4)
+        theirs = [udp_frame(link, source, target, 9) for source in offenders]
+        with node.entered():
+            counters = DropCounters(all_namespaces=False)
+        with outside.entered():
+            sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        with sender:
+            sender.bind(("eth0", 0))
+            for number in range(_FORGED):
+                sender.send(udp_frame(link, b"\x0b" + chance.randbytes(3), target, 9))
+                if number % _EVERY == 0:
+                    sender.send(theirs[number // _EVERY % _OFFENDERS])
+                if number % _LOOK_EVERY == _LOOK_EVERY - 1:
+                    counted.update({one.source: sum(one.packets) for one in counters.look(time.monotonic())})
+                    progress(f"{number + 1:,} forged: {sum(source in counted for source in offenders)} offenders found")
+        counters.close()
+    frequent = {source for source, packets in counted.items() if packets >= _FREQUENT}
+    yield Figure("drop_offenders_found", len(frequent & set(offenders)), "sources")
+    yield Figure("drop_offenders_invented", len(frequent - set(offenders)), "sources")

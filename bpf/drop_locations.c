@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Counts dropped packets by the place in the kernel that dropped them: for somebody who asks, for a few seconds.
+ *
+ * NOT_DROPPED and CONSUMED come as -D flags: reasons that say that nothing was dropped.
+ */
+
+#define MAX_LOCATIONS 2048
+
+enum event { LOST_LOCATIONS };
+
+struct place {
+	u64 address;
+	u64 reason;
+};
+
+BPF_TABLE("hash", struct place, u64, drop_locations, MAX_LOCATIONS);
+BPF_PERCPU_ARRAY(drop_location_events, u64, 1);
+
+int kfree_skb(u64 *ctx)
+{
+	struct place place = {.address = ctx[1], .reason = (u32)ctx[2]};
+	u64 zero = 0;
+
+	if (place.reason == NOT_DROPPED || place.reason == CONSUMED)
+		return 0;
+	u64 *count = drop_locations.lookup_or_try_init(&place, &zero);
+	if (count) {
+		__sync_fetch_and_add(count, 1);
+		return 0;
+	}
+	u32 event = LOST_LOCATIONS;
+	count = drop_location_events.lookup(&event);
+	if (count)
+		*count += 1;
+	return 0;
+}

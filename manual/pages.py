@@ -1,0 +1,127 @@
+"""What the pages say: nodewarden(8) from the commands, nodewarden.yaml(5) from the configuration's reference."""
+
+import inspect
+import re
+from collections.abc import Iterator
+
+import click
+
+from manual.roff import Page
+from monitor import __version__
+from monitor.cli.main import cli
+from monitor.config.reference import reference_markdown
+
+_ABOUT = """\
+nodewarden watches what the kernel and the logs of this machine say about its network traffic, recognises offenders and
+bans them in nftables, in the table `inet nodewarden`, which is its own. The daemon is started by systemd as
+`nodewarden.service`; the other commands ask it through its control socket, which root and the members of the group
+`nodewarden` may use.
+
+Evidence that anyone can forge only *shuns* a source: its new connections are refused. Proven evidence *bans* it: every
+packet from it is dropped. What is *blocked* is a destination. Bans end by themselves, and go on while the daemon does
+not run. `nodewarden allow list` names what is never banned, and why.
+
+A detector in the mode `observe` bans nobody: `nodewarden list --observed` shows whom it would have banned.
+"""
+
+_EXIT = {
+    "0": "Done.",
+    "1": "Refused or failed; `nodewarden status --check`: the daemon has problems.",
+    "2": "The configuration or the command line is faulty.",
+    "3": "The daemon cannot be reached.",
+}
+_SIGNALS = {
+    "SIGHUP": "Read the configuration again; a faulty one is refused and the one in force stays.",
+    "SIGTERM, SIGINT": "Save, and end. Bans stay in force.",
+}
+_FILES = {
+    "/etc/nodewarden/nodewarden.yaml": "The configuration, see nodewarden.yaml(5).",
+    "/etc/nodewarden/conf.d/*.yaml": "Changes to it, read in the order of their names.",
+    "/var/lib/nodewarden": "Bans and offences, across restarts.",
+    "/run/nodewarden/control.sock": "The control socket.",
+}
+_EXAMPLES = """\
+Why is an address banned, and how is it to be let in again?
+
+    nodewarden why 192.0.2.7
+    nodewarden unban 192.0.2.7
+    nodewarden allow add 192.0.2.0/24 --reason "our office"
+
+All bans in force for a program:
+
+    nodewarden list --json
+
+End everything at once, also when the daemon does not run:
+
+    nodewarden flush
+"""
+
+
+def nodewarden_8() -> str:
+    """Return the page of the command."""
+    page = Page("nodewarden", 8, __version__, "traffic monitor and dynamic banner")
+    page.heading("synopsis")
+    page.paragraph("`nodewarden` [*OPTIONS*] *COMMAND* [*ARGUMENTS*]")
+    page.heading("description")
+    page.markdown(_ABOUT)
+    page.heading("options")
+    _options(page, cli)
+    page.tagged("`-h, --help`", "Explain the command; each has it.")
+    page.heading("commands")
+    for words, command in commands(cli, ("nodewarden",)):
+        _command(page, words, command)
+    for title, entries in (("exit status", _EXIT), ("signals", _SIGNALS), ("files", _FILES)):
+        page.heading(title)
+        for word, meaning in entries.items():
+            page.tagged(f"**{word}**", meaning)
+    page.heading("environment")
+    page.tagged("**NODEWARDEN_SOCKET**", "The control socket, as `--socket` names it.")
+    page.heading("examples")
+    page.markdown(_EXAMPLES)
+    page.heading("see also")
+    page.paragraph("`nodewarden.yaml`(5), `nft`(8), `systemctl`(1), `journalctl`(1)")
+    return str(page)
+
+
+def nodewarden_yaml_5() -> str:
+    """Return the page of the configuration."""
+    page = Page("nodewarden.yaml", 5, __version__, "configuration of nodewarden")
+    page.heading("synopsis")
+    page.tagged("`/etc/nodewarden/nodewarden.yaml`", "")
+    page.tagged("`/etc/nodewarden/conf.d/*.yaml`", "")
+    page.heading("description")
+    page.markdown(re.sub(r"^## (?=[a-z])", "## Settings\n\n## ", reference_markdown(), count=1, flags=re.MULTILINE))
+    page.heading("see also")
+    page.paragraph("`nodewarden`(8)")
+    return str(page)
+
+
+PAGES = {"nodewarden.8": nodewarden_8, "nodewarden.yaml.5": nodewarden_yaml_5}
+
+
+def commands(group: click.Group, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield every command that does something, with the words that call it."""
+    for name, command in sorted(group.commands.items()):
+        if isinstance(command, click.Group):
+            yield from commands(command, (*words, name))
+        else:
+            yield (*words, name), command
+
+
+def _command(page: Page, words: tuple[str, ...], command: click.Command) -> None:
+    arguments = [param.make_metavar(_context(command)) for param in command.params if isinstance(param, click.Argument)]
+    page.subheading(" ".join((*words[1:], *arguments)))
+    for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
+        page.paragraph(paragraph.replace("*", r"\*"))
+    _options(page, command)
+
+
+def _options(page: Page, command: click.Command) -> None:
+    for param in command.params:
+        if isinstance(param, click.Option) and (record := param.get_help_record(_context(command))):
+            spelling, meaning = record
+            page.tagged(f"`{spelling}`", meaning.replace("<", r"\<"))
+
+
+def _context(command: click.Command) -> click.Context:
+    return click.Context(command, info_name=command.name)

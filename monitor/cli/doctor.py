@@ -1,0 +1,65 @@
+"""The command `nodewarden doctor`: what each source and enforcer needs, what is missing, what mends it."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from monitor.cli import show
+from monitor.cli.target import Target
+from monitor.config.load import DEFAULT_PATH
+from monitor.control.client import DaemonUnreachable
+from monitor.control.protocol import Doctor
+
+_COLOURS = {"ok": "green", "missing": "red", "could be better": "yellow", "off": None}
+
+
+@click.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True)
+@show.json_option
+@click.pass_obj
+def doctor(target: Target, path: Path, is_json: bool) -> None:
+    """Say what each source and enforcer needs, what is missing, and the command that mends it.
+
+    The daemon looks, from inside its sandbox; where none answers, this command does, as whoever runs it.
+    Exits with 1 if something is missing that the configuration asks for.
+    """
+    try:
+        finding = target.ask(Doctor())
+    except DaemonUnreachable as error:
+        if not is_json:
+            click.echo(f"{error}\n", err=True)
+        finding = _look_ourselves(path)
+    if is_json:
+        show.as_json(finding)
+    else:
+        _print(finding)
+    sys.exit(0 if finding["is_sound"] else 1)
+
+
+def _look_ourselves(path: Path) -> dict[str, Any]:
+    from monitor.config.load import load
+    from monitor.daemon.doctor import check
+    from monitor.daemon.log_filters import LogFilters
+
+    settings = load(path).settings
+    return check(settings, LogFilters(settings), is_daemon=False)
+
+
+def _print(finding: dict[str, Any]) -> None:
+    where = "by the running daemon" if finding["is_daemon"] else "by this command, not by the service"
+    sandbox = "inside a sandbox" if finding["is_sandboxed"] else "without a sandbox"
+    click.echo(f"looked at {where}, as {finding['account']}, {sandbox}, on Linux {finding['kernel']}")
+    if not finding["is_daemon"]:
+        click.echo("the service may be allowed less: journalctl -u nodewarden -g self-check")
+    click.echo()
+    for part in finding["parts"]:
+        state = click.style(f"{part['state']:<16}", fg=_COLOURS[part["state"]])
+        click.echo(f"{state}{part['kind']} {part['name']}")
+        if part["state"] == "off":
+            continue
+        for need in part["needs"]:
+            if need["missing"]:
+                click.echo(f"{'':<16}  needs {need['what']}: {need['missing']}")
+                click.echo(f"{'':<16}  to mend it: {need['mend']}")

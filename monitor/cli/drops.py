@@ -1,0 +1,37 @@
+"""The command that says where in the kernel packets drop."""
+
+import sys
+
+import click
+
+from monitor.cli import show
+from monitor.cli.bans import DURATION
+
+
+@click.command("drops")
+@click.option("--for", "seconds", type=DURATION, default=5.0, show_default="5s", help="How long to count.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Show so many places.")
+@show.json_option
+def drops(seconds: float, limit: int, is_json: bool) -> None:
+    """Count dropped packets by the kernel function that drops them, in all network namespaces.
+
+    Needs root and python3-bpfcc, and no running daemon. Costs nothing once it ends.
+    """
+    from monitor.daemon.drop_report import watch_drops
+
+    if sys.stderr.isatty():
+        click.echo(f"counting for {show.duration(seconds)} ...", err=True)
+    report = watch_drops(seconds, limit)
+    if is_json:
+        show.as_json(report)
+        return
+    if not report["places"]:
+        click.echo("nothing was dropped")
+        return
+    rows = [
+        (f"{place['packets']:,}", f"{place['packets'] / seconds:,.1f}", place["reason"], place["function"])
+        for place in report["places"]
+    ]
+    show.table(("packets", "a second", "reason", "dropped by"), rows)
+    if report["uncounted_packets"]:
+        click.echo(f"{report['uncounted_packets']:,} more in places there was no room to count")

@@ -1,0 +1,43 @@
+"""What drop counters tell, whichever program counts."""
+
+import msgspec
+
+from monitor.model.addresses import Address
+
+FAMILIES = ("ipv4", "ipv6", "other", "no_header")
+DIRECTIONS = ("in", "out", "forwarded")
+
+
+class DropKind(msgspec.Struct, frozen=True):
+    """What is counted apart; closed sets of words, `unknown` or None where the program cannot tell."""
+
+    reason: str
+    family: str
+    direction: str
+    is_tunnelled: bool | None
+    is_foreign: bool | None
+    """In another network namespace than the daemon's, such as a pod's."""
+
+
+class Dropped(msgspec.Struct, frozen=True):
+    """What a source lost since the last look, by class of reason in the order of ReasonClass."""
+
+    source: Address
+    packets: tuple[int, ...]
+    outer: Address | None
+
+
+class DropStats(msgspec.Struct):
+    """What is known of the counting itself; totals but for `offenders`."""
+
+    lost_offenders: int = 0
+    """Packets of sources that were not counted, because too many others were."""
+    no_device: int = 0
+    """Drops of which nobody knows the namespace."""
+    offenders: int = 0
+    """Sources that are counted exactly now."""
+    sketch_load: float = 0.0
+    """How full the sketch was: above 1, sources must come more often to be counted exactly."""
+    run_ns: int = 0
+    runs: int = 0
+    """Of the program, while the kernel kept count."""

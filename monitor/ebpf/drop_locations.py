@@ -1,0 +1,69 @@
+"""Where in the kernel packets drop: counted by `bpf/drop_locations.c` while somebody asks."""
+
+import os
+import struct
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from monitor.ebpf.kallsyms import KALLSYMS, name_places
+from monitor.ebpf.loader import Loaded, load
+from monitor.ebpf.maps import Map, PerCpuArray, attach_raw_tracepoint
+from monitor.ebpf.messages import RAW_TRACEPOINT, Request
+
+_PROGRAM, _MAPS = "kfree_skb", ("drop_locations", "drop_location_events")
+_PLACE, _COUNT = struct.Struct("=QQ"), struct.Struct("=Q")
+
+
+class DropLocation(msgspec.Struct, frozen=True):
+    """Packets that one place in the kernel dropped for one reason."""
+
+    packets: int
+    reason: str
+    function: str
+    """`name+0xoffset`; the bare address where the kernel hides its symbols (kernel.kptr_restrict)."""
+
+
+class DropLocations:
+    """The program, attached from `with` to its end; counts in all network namespaces."""
+
+    def __init__(self) -> None:
+        """Compile, load and attach; errors as `load` has them."""
+        request = Request("drop_locations.c", {_PROGRAM: RAW_TRACEPOINT}, _MAPS, needs_layout=True)
+        self._loaded: Loaded = load(request)
+        try:
+            self._places = Map(*self._loaded.maps["drop_locations"])
+            self._events = PerCpuArray(*self._loaded.maps["drop_location_events"])
+            self._attachment = attach_raw_tracepoint(self._loaded.functions[_PROGRAM], _PROGRAM)
+        except BaseException:
+            self._loaded.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Detach and unload."""
+        os.close(self._attachment)
+        self._loaded.close()
+
+    def read(self, most: int) -> tuple[list[DropLocation], int]:
+        """Return the places that dropped most, and packets of places that there was no room for."""
+        counted = [(_COUNT.unpack(value)[0], *_PLACE.unpack(key)) for key, value in self._places.items()]
+        counted.sort(reverse=True)
+        del counted[most:]
+        with KALLSYMS.open() as lines:
+            names = name_places(lines, {address for _, address, _ in counted})
+        shown = [
+            DropLocation(packets, self._reason(reason), names.get(address, f"{address:#x}"))
+            for packets, address, reason in counted
+        ]
+        return shown, self._events.read().get(0, (0,))[0]
+
+    def _reason(self, number: int) -> str:
+        reasons = self._loaded.reasons
+        slot = number if number < reasons.core else reasons.subsystems.get(number, reasons.unknown)
+        return reasons.names[slot]

@@ -1,0 +1,33 @@
+"""The kernel's functions by address, from the lines of /proc/kallsyms (proc(5)). Pure."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+KALLSYMS = Path("/proc/kallsyms")
+_CODE = frozenset("tTwW")
+"""Types of symbols that are functions, nm(1)."""
+
+
+def _symbols(lines: Iterable[str]) -> Iterator[tuple[int, str, str]]:
+    """Yield address, type and name."""
+    for line in lines:
+        address, _, rest = line.partition(" ")
+        yield int(address, 16), rest[:1], rest[2:].split()[0]
+
+
+def read_functions(text: str, names: frozenset[str]) -> dict[str, int]:
+    """Return the addresses of kernel functions; hidden ones (0) are missing."""
+    return {name: address for address, _, name in _symbols(text.splitlines()) if name in names and address}
+
+
+def name_places(lines: Iterable[str], addresses: Iterable[int]) -> dict[int, str]:
+    """Return `function+0xoffset` for each address; none where the kernel hides its addresses (kptr_restrict)."""
+    functions = sorted((address, name) for address, kind, name in _symbols(lines) if address and kind in _CODE)
+    begins = [address for address, _ in functions]
+    named = {}
+    for address in addresses:
+        if (number := bisect_right(begins, address)) > 0:
+            begin, name = functions[number - 1]
+            named[address] = f"{name}+{address - begin:#x}"
+    return named

@@ -1,0 +1,135 @@
+"""A machine on which nodewarden runs as its unit runs it, and what tests ask of it."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from tests.support.daemon import wait_for
+from tests.support.lab import Host, Lab
+from tests.support.machine import Machine
+
+UNIT = "nodewarden.service"
+DROP_INS = f"/etc/systemd/system/{UNIT}.d"
+_DROP_IN = f"{DROP_INS}/00-test.conf"
+# /dev/kmsg is the whole machine's: only lines with this prefix count, so no other test can be heard here
+PREFIX = "nwsystem: "
+_EVERYTHING = f"""
+sources: {{kernel_log: {{prefixes: ["{PREFIX}"]}}}}
+detectors:
+  failures:
+    sshd: {{backend: journal}}
+    logs: {{filter: sshd, backend: files, files: [/var/log/auth.log]}}
+"""
+
+
+_NETWORK_UNIT = """[Unit]
+DefaultDependencies=no
+After=network-pre.target
+Before=network.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/ip link set eth0 up
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+class Node(Machine):
+    """The machine `node` of a lab with an attacker and a neighbour; every source is on and every ban enforced.
+
+    After a reboot its interface comes up as on a real one: when the units that are ordered before the network are up.
+    """
+
+    def __init__(self, lab: Lab, layers: Sequence[Path]) -> None:
+        """Nothing is booted yet."""
+        super().__init__(lab["node"], layers)
+        self.attacker: Host = lab["attacker"]
+        self.neighbour: Host = lab["neighbour"]
+        self.when_off: Callable[[], None] = lambda: None
+        """Called when a reboot has cleared everything away, before the machine boots."""
+
+    def __enter__(self) -> Self:
+        """Boot, configure and start the daemon."""
+        super().__enter__()
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _prepare(self) -> None:
+        self.write("/etc/systemd/system/lab-network.service", _NETWORK_UNIT)
+        self.look("systemctl", "enable", "--quiet", "lab-network.service")
+        self.write("/var/log/auth.log", "")
+        self.look("chgrp", "adm", "/var/log/auth.log")
+        self.look("chmod", "640", "/var/log/auth.log")
+        self.path("/etc/nodewarden/conf.d/10-observe.yaml").unlink()
+        self.configure()
+        if not self.restart():
+            raise RuntimeError(f"nodewarden does not start: {self.log(UNIT)}")
+        self.settled()
+
+    def switched_off(self) -> None:
+        """Leave the interface down, beside what every reboot clears away."""
+        super().switched_off()
+        self.host.run("ip", "link", "set", "eth0", "down")
+        self.when_off()
+
+    def configure(self, more: str = "") -> None:
+        """Write the configuration that every test needs, and more YAML in a file of its own."""
+        self.write("/etc/nodewarden/conf.d/20-test.yaml", _EVERYTHING)
+        self.write("/etc/nodewarden/conf.d/30-more.yaml", more)
+
+    def drop_in(self, text: str) -> None:
+        """Change the unit by a drop-in; empty text takes it away. It takes effect with the next start."""
+        if text:
+            self.write(_DROP_IN, text)
+        else:
+            self.path(_DROP_IN).unlink(missing_ok=True)
+        self.look("systemctl", "daemon-reload")
+
+    def restart(self) -> bool:
+        """Restart the daemon; return whether it became ready."""
+        return self.systemctl("restart", UNIT)
+
+    def systemctl(self, *arguments: str) -> bool:
+        """Run systemctl; return whether it worked."""
+        self.look("systemctl", "reset-failed", UNIT, check=False)
+        return self.try_("systemctl", *arguments).returncode == 0
+
+    def answers(self) -> bool:
+        """Whether the daemon answers."""
+        return self.try_("nodewarden", "status").returncode == 0
+
+    def await_answer(self) -> None:
+        """Wait until the daemon answers."""
+        wait_for(self.answers, "the daemon to answer", lambda: self.log(UNIT), timeout_s=20)
+
+    def ask(self, *arguments: str) -> Any:
+        """Run a command of nodewarden that must succeed and read its JSON."""
+        return json.loads(self.look("nodewarden", *arguments, "--json"))
+
+    def banned(self) -> list[str]:
+        """Return what is banned, in force."""
+        return [ban["network"] for ban in self.ask("list")]
+
+    def in_kernel(self, address: str) -> int:
+        """Return how often the kernel's sets of bans hold an address."""
+        lines = self.host.run("nft", "list", "table", "inet", "nodewarden", check=False).stdout.splitlines()
+        return sum(f" {address} " in line and " timeout " in line for line in lines)
+
+    def settled(self) -> dict[str, Any]:
+        """Wait until all sources have come up or given up; return the status."""
+        status: dict[str, Any] = {}
+
+        def has_settled() -> bool:
+            status.update(self.ask("status"))
+            return all(source["state"] != "loading" for source in status["sources"])
+
+        wait_for(has_settled, "the sources to settle", lambda: self.log(UNIT))
+        return status

@@ -1,0 +1,76 @@
+"""A small Debian 12 to boot, made once by mmdebstrap and kept outside the checkout under a hash of its recipe."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import msgspec
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nodewarden"
+PASSWORD = "correct horse"
+"""Of root, in every image."""
+
+_BASE = ("systemd", "systemd-sysv", "dbus", "openssh-server", "iproute2", "iputils-ping", "procps", "python3")
+RUNTIME = ("python3-venv", "python3-bpfcc", "python3-systemd", "python3-nftables", "nftables", "linux-libc-dev")
+"""What the daemon takes from the distribution (RUNTIME_PACKAGES in the Makefile)."""
+_PACKAGE = ("python3-click", "python3-rich", "python3-yaml", "python3-apt")
+"""What the Debian package takes from there beside it, and what Ansible does to install it."""
+_TEST = ("apparmor", "conntrack", "libcap2-bin", "libfaketime", "make")
+
+_NOISE = (
+    *("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "e2scrub_reap.service"),
+    *("dpkg-db-backup.timer", "getty@tty1.service", "systemd-logind.service"),
+)
+_LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*")
+# nodelay: a wrong password is answered at once, so a brute force takes a second
+_HOOKS = (
+    'rm -f "$1/etc/hostname"; : > "$1/etc/machine-id"',  # else copied from the host, and wins over --hostname
+    f'chroot "$1" systemctl --quiet mask {" ".join(_NOISE)}',
+    'sed -i "s/pam_unix.so nullok/pam_unix.so nullok nodelay/" "$1/etc/pam.d/common-auth"',
+    f'echo "root:{PASSWORD}" | chroot "$1" chpasswd',
+    r'printf "MaxStartups 500:30:1000\nPermitRootLogin yes\nUseDNS no\n" > "$1/etc/ssh/sshd_config.d/lab.conf"',
+    'mkdir -p "$1/var/log/journal"',
+)
+
+
+class RootImage(msgspec.Struct, frozen=True):
+    """A recipe: Debian's minbase, what every machine of ours needs, and `packages`."""
+
+    packages: tuple[str, ...] = (*RUNTIME, *_PACKAGE, *_TEST)
+
+    def path(self) -> Path:
+        """Return the directory of the root file system, made now if the cache lacks it (a minute); never write to it.
+
+        RuntimeError with what mmdebstrap said.
+        """
+        command = self._command()
+        name = hashlib.sha256("\0".join(command).encode()).hexdigest()[:16]
+        CACHE.mkdir(parents=True, exist_ok=True)
+        root = CACHE / f"root-{name}"
+        with (CACHE / f"root-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not root.is_dir():
+                self._make(command, root)
+        return root
+
+    def _command(self) -> list[str]:
+        return [
+            *("mmdebstrap", "--variant=minbase", "--mode=root", "--format=directory", "--quiet"),
+            *('--aptopt=Acquire::Languages "none"', "--dpkgopt=force-unsafe-io"),
+            *(f"--dpkgopt=path-exclude={path}" for path in _LEFT_OUT),
+            f"--include={','.join((*_BASE, *self.packages))}",
+            *(f"--customize-hook={hook}" for hook in _HOOKS),
+            "bookworm",
+        ]
+
+    def _make(self, command: list[str], root: Path) -> None:
+        begun = root.with_suffix(".begun")
+        shutil.rmtree(begun, ignore_errors=True)
+        done = subprocess.run([*command, begun], capture_output=True, text=True)
+        if done.returncode:
+            shutil.rmtree(begun, ignore_errors=True)
+            raise RuntimeError(f"mmdebstrap could not make a Debian 12: {done.stderr.strip()}")
+        begun.rename(root)
