@@ -21,10 +21,11 @@ PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 # Building the Debian package and checking it.
 DEB_PACKAGES := debhelper dh-apparmor dh-python python3-click python3-rich python3-yaml groff-base man-db lintian openssh-client
 
-.PHONY: help setup packages run demo test lint bench lock docs man install uninstall deb clean
+.PHONY: help setup packages run demo observe dashboards test lint bench lock docs man install uninstall deb clean
 
 help:
 	@echo 'make demo       watch a scan being banned, in a private lab of network namespaces'
+	@echo 'make observe    a lab under attack in Prometheus, for dashboards: MINUTES=5, KEEP=1 leaves it up'
 	@echo 'make test       all tests; make lint: all checks; make bench: all figures'
 	@echo 'make run        the daemon in the foreground, observing this machine (CONFIG=... for another configuration)'
 	@echo 'make install    into $(PREFIX), with unit and configuration; make uninstall [PURGE=1]'
@@ -70,6 +71,10 @@ run: setup build/run/nodewarden.yaml
 demo: setup
 	$(PYTHON) -m demo $(if $(KEEP),--keep)
 
+# A lab in Prometheus, for a Grafana to be pointed at.
+observe: setup
+	$(PYTHON) -m demo.observe --minutes $(or $(MINUTES),5) $(if $(KEEP),--keep)
+
 test: setup
 	$(PYTHON) -m pytest
 
@@ -94,6 +99,10 @@ lock: setup
 
 man: setup
 	$(PYTHON) -m manual build/man
+
+# The JSON that Grafana reads, from the code beside it.
+dashboards: setup
+	$(PYTHON) -m dashboards
 
 docs: setup
 	$(PYTHON) -m monitor.config.reference > docs/configuration.md

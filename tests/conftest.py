@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-_TOOLS = ("nft", "ip", "nmap", "hping3", "ping", "curl", "conntrack", "setpriv", "unshare")
+_TOOLS = ("nft", "ip", "nmap", "hping3", "ping", "curl", "conntrack", "setpriv", "unshare", "prometheus", "promtool")
 _SYSTEM_TOOLS = (*_TOOLS, "mmdebstrap", "systemd-nspawn", "medusa", "sshpass")
 
 

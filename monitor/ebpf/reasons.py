@@ -100,3 +100,11 @@ def class_of(name: str) -> ReasonClass:
         if name.endswith(ending):
             return kind
     return next((kind for beginning, kind in _BEGINNINGS if name.startswith(beginning)), ReasonClass.OTHER)
+
+
+def label_pattern(kind: ReasonClass) -> str:
+    """Return the names of a class as a regular expression over whole names; empty for OTHER, which has none."""
+    names = [name for name, of in _CLASS_OF.items() if of is kind]
+    names += [f".*{ending}" for ending, of in _ENDINGS if of is kind]
+    names += [f"{beginning}.*" for beginning, of in _BEGINNINGS if of is kind]
+    return "|".join(names)

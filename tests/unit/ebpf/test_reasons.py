@@ -1,11 +1,13 @@
 """Drop reasons by the kernel's own names, and what the programs are told of the kernel."""
 
+import re
+
 import pytest
 
 from monitor.ebpf.btf import Btf
 from monitor.ebpf.kallsyms import read_functions
 from monitor.ebpf.layout import _FIELDS, read_layout
-from monitor.ebpf.reasons import ReasonClass, class_of, read_reasons
+from monitor.ebpf.reasons import ReasonClass, class_of, label_pattern, read_reasons
 from monitor.model.errors import PermanentError
 from monitor.model.events import DROP_CLASSES
 from tests.support.btf import BtfMaker
@@ -109,3 +111,11 @@ def test_functions_are_found_where_addresses_are_shown() -> None:
         "ip_forward": 0xFFFFFFFF81000010,
         "other": 0xFFFFFFFF81000020,
     }
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ReasonClass if kind is not ReasonClass.OTHER])
+def test_a_pattern_finds_the_names_of_its_class(kind: ReasonClass) -> None:
+    """Dashboards ask by what detectors go by: a name belongs to a class if, and only if, its pattern fits."""
+    names = {*(name for other in ReasonClass for name in label_pattern(other).split("|")), "TCP_CSUM", "FQ_FLOW_LIMIT"}
+    for name in (one.replace(".*", "X") for one in names if one):
+        assert (re.fullmatch(label_pattern(kind), name) is not None) == (class_of(name) is kind), name

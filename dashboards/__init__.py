@@ -1,0 +1,1 @@
+"""The Grafana dashboards as code: one module a dashboard, JSON for provisioning in `json/`."""

@@ -1,0 +1,22 @@
+"""`make dashboards`: writes the JSON of every dashboard into `dashboards/json`."""
+
+from pathlib import Path
+
+from dashboards.boards import BOARDS, text_of
+
+JSON = Path(__file__).with_name("json")
+
+
+def main() -> None:
+    """Write every file anew, and remove those of dashboards that are no more."""
+    JSON.mkdir(exist_ok=True)
+    for path in JSON.glob("*.json"):
+        if path.stem not in BOARDS:
+            path.unlink()
+    for name, made in BOARDS.items():
+        (JSON / f"{name}.json").write_text(text_of(made))
+        print(f"dashboards/json/{name}.json: {len(made.panels or ())} panels")
+
+
+if __name__ == "__main__":
+    main()

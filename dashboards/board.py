@@ -1,0 +1,194 @@
+"""The frame of every dashboard: variables, links between them, marks over time, and rows of panels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.models import common as kinds
+from grafana_foundation_sdk.models import dashboard as model
+
+from dashboards.panels import BAD, CALM, SOURCE, WARN, WATCH
+from dashboards.queries import add, most, over, select
+
+TAG = "nodewarden"
+COLUMNS = 24
+_MARK_WINDOW = "1m"
+_MARK_STEP = "60s"
+_QUIET = "5m"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Panels beside each other, `height` in Grafana's units of 30 pixels, under a heading unless that is empty."""
+
+    heading: str
+    height: int
+    panels: tuple[model.Panel, ...]
+    widths: tuple[int, ...]
+
+
+def row(heading: str, height: int, *panels: model.Panel, widths: Sequence[int] = ()) -> Row:
+    """Return a row; without `widths` (24 in all) its panels share it evenly."""
+    even, rest = divmod(COLUMNS, len(panels))
+    widths = tuple(widths) or (even + 1,) * rest + (even,) * (len(panels) - rest)
+    if sum(widths) != COLUMNS or len(widths) != len(panels):
+        raise ValueError(f"row {heading!r}: widths {widths} of {len(panels)} panels do not add up to {COLUMNS}")
+    return Row(heading, height, panels, widths)
+
+
+def board(
+    slug: str, title: str, purpose: str, *rows: Row, span: str = "now-3h", more: Sequence[build.QueryVariable] = ()
+) -> model.Dashboard:
+    """Return a dashboard; its uid is `nodewarden-SLUG` for ever, since people keep links to it."""
+    frame = (
+        build.Dashboard(f"nodewarden / {title}")
+        .uid(uid(slug))
+        .description(purpose)
+        .tags([TAG])
+        .readonly()
+        .tooltip(model.DashboardCursorSync.CROSSHAIR)
+        .time(span, "now")
+        .refresh("30s")
+        .timezone("browser")
+        .link(_links())
+    )
+    for variable in (_datasource(), *_nodes(), *more):
+        frame = frame.with_variable(variable)
+    for mark in (_by_hand(), *_marks()):
+        frame = frame.annotation(mark)
+    made = frame.build()
+    made.panels = list(_placed(rows))
+    return made
+
+
+def leads_to(panel: model.Panel, slug: str, name: str) -> model.Panel:
+    """Return a panel with a link to the dashboard that tells more, for the same nodes and time."""
+    url = f"/d/{uid(slug)}?${{__url_time_range}}&${{__all_variables}}"
+    panel.links = [model.DashboardLink(title=name, type_val=model.DashboardLinkType.LINK, url=url)]
+    return panel
+
+
+def uid(slug: str) -> str:
+    """Return the uid of a dashboard."""
+    return f"{TAG}-{slug}"
+
+
+def address(slug: str, *settings: str) -> str:
+    """Return where a dashboard is, at the time that is shown, with variables set as `settings` say."""
+    return f"/d/{uid(slug)}?{'&'.join(('${__url_time_range}', 'var-datasource=${datasource}', *settings))}"
+
+
+def variable(name: str, label: str, metric: str, *, all_value: str = ".*") -> build.QueryVariable:
+    """Return a variable of label values, of which several can be chosen, or all.
+
+    All is `all_value`, so that a node counts that was down all the time, and one without a label; if that is empty, all
+    is just the values there are.
+    """
+    query = f"label_values({metric}, {name})"
+    made = (
+        build.QueryVariable(name)
+        .label(label)
+        .datasource(SOURCE)
+        .query({"query": query, "refId": "PrometheusVariableQueryEditor-VariableQuery"})
+        .definition(query)
+        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(model.VariableSort.ALPHABETICAL_ASC)
+        .multi(True)
+        .include_all(True)
+        .current(model.VariableOption(selected=True, text=["All"], value=["$__all"]))
+    )
+    return made.all_value(all_value) if all_value else made
+
+
+def _datasource() -> build.DatasourceVariable:
+    return build.DatasourceVariable("datasource").label("Data source").type("prometheus")
+
+
+def _nodes() -> tuple[build.QueryVariable, ...]:
+    """Return the variables that choose nodes; jobs are named one by one, since `up` knows those of others, too."""
+    info = "nodewarden_build_info"
+    return (
+        variable("job", "Job", info, all_value=""),
+        variable("cluster", "Cluster", f'{info}{{job=~"$job"}}'),
+        variable("instance", "Node", f'{info}{{job=~"$job",cluster=~"$cluster"}}'),
+    )
+
+
+def _links() -> build.DashboardLink:
+    return (
+        build.DashboardLink("nodewarden")
+        .type(model.DashboardLinkType.DASHBOARDS)
+        .tags([TAG])
+        .as_dropdown(True)
+        .keep_time(True)
+        .include_vars(True)
+        .icon("external link")
+        .tooltip("The other dashboards of nodewarden, for the same nodes and time")
+    )
+
+
+def _marks() -> tuple[build.AnnotationQuery, ...]:
+    """Return what is marked over time on every dashboard: where it begins, so that a long attack is one line."""
+    unusual = most(over("max_over_time", "nodewarden:signal:anomaly", window=_MARK_WINDOW), "signal")
+    bans = add(over("increase", "nodewarden_decisions_total", 'verdict="ban"', window=_MARK_WINDOW))
+    reloads = add(over("increase", "nodewarden_config_reloads_total", window=_MARK_WINDOW), "instance, result")
+    young_s = f"time() - {select('process_start_time_seconds')}"
+    return (
+        _mark("Anomalies", WATCH, _begins(unusual), "{{signal}} becomes unusual"),
+        _mark("Bans", BAD, _begins(bans), "bans begin after five quiet minutes"),
+        _mark("Reloads", CALM, f"{reloads} > 0", "{{instance}}: configuration reloaded, {{result}}"),
+        _mark("Starts", WARN, f"{young_s} < 60", "{{instance}}: guard started"),
+    )
+
+
+def _by_hand() -> build.AnnotationQuery:
+    """Return the marks that people set in Grafana itself."""
+    own = kinds.DataSourceRef(type_val="grafana", uid="-- Grafana --")
+    return (
+        build.AnnotationQuery()
+        .name("Set by hand")
+        .type("dashboard")
+        .datasource(own)
+        .built_in(1)
+        .enable(True)
+        .hide(True)
+        .icon_color("purple")
+    )
+
+
+def _begins(expression: str) -> str:
+    """Return an expression where it is above nothing, and was nothing for five minutes."""
+    before = expression.replace(f"[{_MARK_WINDOW}]", f"[{_QUIET}] offset {_MARK_WINDOW}")
+    return f"({expression} > 0) unless ({before} > 0)"
+
+
+def _mark(name: str, colour: str, expression: str, text: str) -> build.AnnotationQuery:
+    return (
+        build.AnnotationQuery()
+        .name(name)
+        .datasource(SOURCE)
+        .enable(True)
+        .icon_color(colour)
+        .expr(expression)
+        .step(_MARK_STEP)
+        .title_format(text)
+        .text_format("")
+    )
+
+
+def _placed(rows: Sequence[Row]) -> Sequence[model.Panel | model.RowPanel]:
+    """Give each panel its place, and a number in reading order."""
+    placed: list[model.Panel | model.RowPanel] = []
+    top = 0
+    for one in rows:
+        if one.heading:
+            place = model.GridPos(x=0, y=top, w=COLUMNS, h=1)
+            placed.append(model.RowPanel(title=one.heading, id_val=len(placed) + 1, grid_pos=place))
+            top += 1
+        left = 0
+        for panel, width in zip(one.panels, one.widths, strict=True):
+            panel.id_val, panel.grid_pos = len(placed) + 1, model.GridPos(x=left, y=top, w=width, h=one.height)
+            placed.append(panel)
+            left += width
+        top += one.height
+    return placed

@@ -1,0 +1,127 @@
+"""Label values that are known beforehand, as series of their own with colours that never change."""
+
+from dashboards import queries as q
+from dashboards.queries import Query
+from monitor.ebpf.reasons import ReasonClass, label_pattern
+
+DROPPED = "nodewarden_kernel_dropped_packets_total"
+_GREY = "#8e8e99"
+
+NEW = slice(3)
+"""Of the verdicts those on somebody who was not banned."""
+_VERDICTS = (
+    ("banned", "ban", "red"),
+    ("only observed", "observe", _GREY),
+    ("over budget", "over_budget", "purple"),
+    ("banned already", "refresh|covered", "orange"),
+    ("protected", "allowlisted", "green"),
+    ("too late", "stale", "blue"),
+    ("no room", "full", "dark-red"),
+)
+_STRENGTHS = (("proven", "red"), ("spoofable", "orange"), ("destination", "purple"))
+_SETS = (("banned", "ban.*", "red"), ("shunned", "shun.*", "orange"), ("blocked", "block.*", "purple"))
+_DIRECTIONS = (("in", "blue"), ("out", "orange"), ("forwarded", "purple"), ("local", _GREY))
+_ENDS = (("expired", "green"), ("lifted", "orange"), ("allowlisted", "yellow"))
+_CLASSES = {
+    ReasonClass.FIREWALL: "orange",
+    ReasonClass.CLOSED_PORT: "yellow",
+    ReasonClass.BAD_PACKET: "purple",
+    ReasonClass.NO_MEMORY: "red",
+    ReasonClass.RATE_LIMIT: "blue",
+}
+_LAYERS = (
+    (
+        "device and queues",
+        "blue",
+        "XDP TC_.* QDISC_.* QUEUE_PURGE NO_TX_TARGET FQ_.* CAKE_.* CPU_BACKLOG FULL_RING DEV_.*",
+    ),
+    ("bridges, tunnels", "purple", "BRIDGE_.* VLAN_.* VXLAN_.* TUNNEL_.* LWT.*"),
+    ("firewall", "orange", "NETFILTER_DROP"),
+    (
+        "IP, routing, neighbours",
+        "yellow",
+        "IP_.* IPV4_.* IPV6_.* NEIGH_.* ICMP_.* PKT_TOO_.* OTHERHOST FRAG_.* DUP_FRAG",
+    ),
+    ("TCP, UDP, sockets", "green", "TCP_.* UDP_.* SOCKET_.* NO_SOCKET PROTO_MEM UNIX_.* BPF_CGROUP_EGRESS"),
+)
+"""Where in the kernel a reason belongs, by how reasons are named (include/net/dropreason-core.h)."""
+
+
+def verdicts(*more: str) -> list[Query]:
+    """Return what became of alerts, by the minute: new bans and what could have been some, then all the rest."""
+    metric = "nodewarden_decisions_total"
+    return [Query(q.per_minute(metric, f'verdict=~"{which}"', *more), name, hue) for name, which, hue in _VERDICTS]
+
+
+def alerts_by_strength(*more: str) -> list[Query]:
+    """Return alerts by strength of evidence, by the minute."""
+    metric = "nodewarden_detector_alerts_total"
+    return [Query(q.per_minute(metric, f'strength="{name}"', *more), name, hue) for name, hue in _STRENGTHS]
+
+
+def bans() -> list[Query]:
+    """Return bans in force by strength of evidence, and those that are only observed."""
+    enforced = [
+        Query(q.now("nodewarden_bans", 'mode="enforce"', f'strength="{name}"'), name, hue) for name, hue in _STRENGTHS
+    ]
+    return [*enforced, Query(q.now("nodewarden_bans", 'mode="observe"'), "only observed", _GREY)]
+
+
+def bans_ended() -> list[Query]:
+    """Return why bans ended, by the minute."""
+    metric = "nodewarden_bans_ended_total"
+    return [Query(q.per_minute(metric, f'cause="{name}"'), name, hue) for name, hue in _ENDS]
+
+
+def stopped_packets() -> list[Query]:
+    """Return packets that our sets stop, and those that the program in front of the stack does."""
+    table, front = "nodewarden_set_dropped_packets_total", "nodewarden_xdp_dropped_packets_total"
+    sets = [Query(q.per_second(table, f'set=~"{which}"'), name, hue) for name, which, hue in _SETS]
+    return [*sets, Query(q.or_none(q.per_second(front)), "banned, in front", "dark-red")]
+
+
+def sets_in_use() -> list[Query]:
+    """Return how full the fullest set of each kind is."""
+    held, limit = "nodewarden_set_elements", "nodewarden_set_elements_limit"
+    return [
+        Query(q.most(q.select(held, f'set=~"{which}"') + f" / ({q.select(limit)} > 0)"), name, hue)
+        for name, which, hue in _SETS
+    ]
+
+
+def by_direction(metric: str, *matchers: str) -> list[Query]:
+    """Return how fast a counter rises, by direction."""
+    return [
+        Query(q.or_none(q.per_second(metric, *matchers, f'direction="{name}"')), name, hue) for name, hue in _DIRECTIONS
+    ]
+
+
+def handshakes() -> list[Query]:
+    """Return attempts to connect that were completed, and those that came to nothing."""
+    return [
+        Query(q.per_second("nodewarden_handshakes_completed_total"), "complete", "green"),
+        Query(q.per_second("nodewarden_handshakes_incomplete_total"), "incomplete", "orange"),
+    ]
+
+
+def drops_of(kind: ReasonClass) -> str:
+    """Return how many packets drop for reasons of a class."""
+    return q.or_none(q.per_second(DROPPED, f'reason=~"{label_pattern(kind)}"'))
+
+
+def drops_by_class() -> list[Query]:
+    """Return drops by whose trouble they are."""
+    classes = [Query(drops_of(kind), kind.value.replace("_", " "), hue) for kind, hue in _CLASSES.items()]
+    rest = "|".join(label_pattern(kind) for kind in _CLASSES)
+    return [*classes, Query(q.or_none(q.per_second(DROPPED, f'reason!~"{rest}"')), "other", _GREY)]
+
+
+def drops_by_layer() -> list[Query]:
+    """Return drops by where in the kernel they happen."""
+    patterns = {name: "|".join(names.split()) for name, _, names in _LAYERS}
+    layers = [
+        Query(q.or_none(q.per_second(DROPPED, f'reason=~"{patterns[name]}"')), name, hue) for name, hue, _ in _LAYERS
+    ]
+    named = "|".join(patterns.values())
+    rest = q.per_second(DROPPED, f'reason!~"{named}"')
+    return [*layers, Query(q.or_none(rest), "unnamed or elsewhere", _GREY)]

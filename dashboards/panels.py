@@ -1,0 +1,261 @@
+"""Kinds of panels: what they look like is decided here, once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from grafana_foundation_sdk.builders import bargauge, common, heatmap, prometheus, stat, timeseries
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.models import common as kinds
+from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models import heatmap as heatmap_kinds
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from dashboards.queries import Query
+
+SOURCE = kinds.DataSourceRef(type_val="prometheus", uid="${datasource}")
+
+GOOD, CALM, WATCH, WARN, BAD = "green", "blue", "yellow", "orange", "red"
+"""What colours mean: well; a fact and no judgement; somebody is trying; look soon; look now."""
+
+Steps: TypeAlias = tuple[tuple[float | None, str], ...]
+"""From which value on a colour holds; the first holds from below."""
+
+FACT: Steps = ((None, CALM),)
+NONE_IS_GOOD: Steps = ((None, GOOD), (1e-9, BAD))
+NONE_IS_CALM: Steps = ((None, GOOD), (1e-9, WATCH))
+FULL: Steps = ((None, GOOD), (0.7, WARN), (0.9, BAD))
+
+Series: TypeAlias = Query | Sequence[Query]
+_Visual: TypeAlias = timeseries.Panel | stat.Panel | bargauge.Panel | heatmap.Panel
+
+
+@dataclass(frozen=True)
+class About:
+    """What a panel shows, what it means when it rises, and what to do then: its description."""
+
+    shows: str
+    rise: str
+    act: str
+
+    def __str__(self) -> str:
+        """Return the description as Grafana shows it (Markdown)."""
+        return f"{self.shows}\n\n**If it rises:** {self.rise}\n\n**Do:** {self.act}"
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value of a card: its name, its query, its unit and from where on it has which colour."""
+
+    name: str
+    expression: str
+    unit: str = "short"
+    steps: Steps = FACT
+    decimals: int | None = None
+
+
+def thresholds(steps: Steps) -> build.ThresholdsConfig:
+    """Return colours by value."""
+    return (
+        build.ThresholdsConfig()
+        .mode(model.ThresholdsMode.ABSOLUTE)
+        .steps([model.Threshold(value, colour) for value, colour in steps])
+    )
+
+
+def properties(**values: object) -> list[model.DynamicConfigValue]:
+    """Return the properties of an override; `__` in a name stands for a dot."""
+    return [model.DynamicConfigValue(name.replace("__", "."), value) for name, value in values.items()]
+
+
+def target(query: Query, number: int, *, is_instant: bool = False) -> prometheus.Dataquery:
+    """Return a query as Grafana wants it; what is about all the time that is shown is asked once, not at each step."""
+    made = prometheus.Dataquery().datasource(SOURCE).expr(query.expression).legend_format(query.name)
+    made = made.ref_id(chr(ord("A") + number))
+    return made.instant() if is_instant or "[$__range])" in query.expression else made.range()
+
+
+def _many(series: Series) -> Sequence[Query]:
+    return (series,) if isinstance(series, Query) else series
+
+
+_NOT_A_NUMBER = model.SpecialValueMap(
+    options=model.DashboardSpecialValueMapOptions(
+        match=model.SpecialValueMatch.NA_N, result=model.ValueMappingResult(text="-", color=CALM)
+    )
+)
+"""Quantiles of nothing, and shares of nothing."""
+
+
+def card(title: str, about: About, *values: Value) -> model.Panel:
+    """Return a few values below each other that together answer the question in the title."""
+    panel = (
+        stat.Panel()
+        .orientation(kinds.VizOrientation.HORIZONTAL)
+        .text_mode(kinds.BigValueTextMode.VALUE_AND_NAME)
+        .color_mode(kinds.BigValueColorMode.VALUE)
+        .graph_mode(kinds.BigValueGraphMode.NONE)
+        .justify_mode(kinds.BigValueJustifyMode.AUTO)
+        .wide_layout(True)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
+        .text(common.VizTextDisplayOptions().title_size(15).value_size(24))
+        .no_value("-")
+        .mappings([_NOT_A_NUMBER])
+        .unit("short")
+    )
+    for value in values:
+        changes: dict[str, object] = {"unit": value.unit, "thresholds": thresholds(value.steps).build()}
+        if value.decimals is not None:
+            changes["decimals"] = value.decimals
+        panel = panel.override_by_name(value.name, properties(**changes))
+    queries = [Query(value.expression, value.name) for value in values]
+    return _finished(panel, title, about, queries)
+
+
+def number(title: str, about: About, value: Value) -> model.Panel:
+    """Return one value in large, with its course behind it."""
+    panel = (
+        stat.Panel()
+        .text_mode(kinds.BigValueTextMode.VALUE)
+        .color_mode(kinds.BigValueColorMode.VALUE)
+        .graph_mode(kinds.BigValueGraphMode.AREA)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
+        .unit(value.unit)
+        .thresholds(thresholds(value.steps))
+        .min(0)
+        .no_value("-")
+        .mappings([_NOT_A_NUMBER])
+    )
+    if value.decimals is not None:
+        panel = panel.decimals(value.decimals)
+    return _finished(panel, title, about, [Query(value.expression, value.name)])
+
+
+_COLUMN_NAMES = {"lastNotNull": "Last *", "mean": "Mean", "max": "Max"}
+"""What Grafana calls the numbers of a legend."""
+
+
+def legend(columns: Sequence[str] = ()) -> common.VizLegendOptions:
+    """Return a list of names below, or beside the panel a table with numbers where those are read."""
+    made = common.VizLegendOptions().show_legend(True).calcs(list(columns))
+    if not columns:
+        return made.display_mode(kinds.LegendDisplayMode.LIST).placement(kinds.LegendPlacement.BOTTOM)
+    made = made.display_mode(kinds.LegendDisplayMode.TABLE).placement(kinds.LegendPlacement.RIGHT)
+    return made.sort_by(_COLUMN_NAMES[columns[-1]]).sort_desc(True)
+
+
+_LEAST_SCALE = {"percentunit": 0.01, "s": 1e-6, "bytes": 100, "Bps": 10}
+"""Where an axis ends at least, by unit: nothing at all shall not look like a scale up to a hundred."""
+
+
+def curve(unit: str, columns: Sequence[str] = ()) -> timeseries.Panel:
+    """Return a time series with what all kinds of it have in common."""
+    return (
+        timeseries.Panel()
+        .unit(unit)
+        .min(0)
+        .axis_soft_max(_LEAST_SCALE.get(unit, 1))
+        .line_width(1)
+        .fill_opacity(8)
+        .show_points(kinds.VisibilityMode.NEVER)
+        .color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))
+        .legend(legend(columns))
+        .tooltip(common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI).sort(kinds.SortOrder.DESCENDING))
+    )
+
+
+def lines(
+    title: str, about: About, unit: str, series: Series, *, table: Sequence[str] = (), limit: float | None = None
+) -> model.Panel:
+    """Return lines beside each other, to compare them. `table`: numbers in the legend, `limit`: a line to heed."""
+    panel = curve(unit, table).fill_opacity(0).line_width(2)
+    if limit is not None:
+        panel = panel.thresholds(thresholds(((None, "transparent"), (limit, BAD)))).thresholds_style(
+            common.GraphThresholdsStyleConfig().mode(kinds.GraphThresholdsStyleMode.DASHED)
+        )
+        panel = panel.axis_soft_max(limit)
+    return finished_curve(panel, title, about, series)
+
+
+def stack(title: str, about: About, unit: str, series: Series, *, table: Sequence[str] = ()) -> model.Panel:
+    """Return areas on each other: parts of a whole, whose upper edge is the whole."""
+    panel = curve(unit, table).fill_opacity(45).line_width(0).stacking(_stacked())
+    return finished_curve(panel, title, about, series)
+
+
+def bars(title: str, about: About, unit: str, series: Series, *, table: Sequence[str] = ()) -> model.Panel:
+    """Return bars on each other: things that happen seldom, so that a single one is seen."""
+    panel = curve(unit, table).draw_style(kinds.GraphDrawStyle.BARS).fill_opacity(80).line_width(0)
+    return finished_curve(panel.stacking(_stacked()), title, about, series)
+
+
+def steps(title: str, about: About, unit: str, series: Series) -> model.Panel:
+    """Return lines that keep a value until the next: states and counts of things."""
+    panel = curve(unit).line_interpolation(kinds.LineInterpolation.STEP_AFTER)
+    return finished_curve(panel, title, about, series)
+
+
+def _stacked() -> common.StackingConfig:
+    return common.StackingConfig().mode(kinds.StackingMode.NORMAL).group("A")
+
+
+def gauges(title: str, about: About, unit: str, query: Query, colours: Steps, top: float) -> model.Panel:
+    """Return a bar for each series, as it is now, up to `top`."""
+    panel = (
+        bargauge.Panel()
+        .orientation(kinds.VizOrientation.HORIZONTAL)
+        .display_mode(kinds.BarGaugeDisplayMode.BASIC)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
+        .unit(unit)
+        .decimals(0)
+        .min(0)
+        .max(top)
+        .thresholds(thresholds(colours))
+    )
+    return _finished(panel, title, about, [query], is_instant=True)
+
+
+def heat_map(title: str, about: About, unit: str, query: Query) -> model.Panel:
+    """Return a histogram over time: brighter where more of what happened lies."""
+    colour = (
+        heatmap.HeatmapColorOptions()
+        .mode(heatmap_kinds.HeatmapColorMode.SCHEME)
+        .scheme("Oranges")
+        .fill("dark-orange")
+        .scale(heatmap_kinds.HeatmapColorScale.EXPONENTIAL)
+        .exponent(0.5)
+        .steps(64)
+    )
+    panel = (
+        heatmap.Panel()
+        .calculate(False)
+        .color(colour)
+        .cell_gap(1)
+        .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(kinds.AxisPlacement.LEFT))
+        .show_legend()
+        .tooltip(heatmap.HeatmapTooltip().mode(kinds.TooltipDisplayMode.SINGLE).y_histogram(False))
+        .unit("short")
+    )
+    data = target(query, 0).format(PromQueryFormat.HEATMAP)
+    return _titled(panel, title, about).targets([data]).build()
+
+
+def finished_curve(panel: timeseries.Panel, title: str, about: About, series: Series) -> model.Panel:
+    """Return a time series with its queries."""
+    queries = _many(series)
+    for query in queries:
+        if query.colour:
+            fixed = {"mode": "fixed", "fixedColor": query.colour}
+            panel = panel.override_by_name(query.name, properties(color=fixed))
+    return _finished(panel, title, about, queries)
+
+
+def _finished(
+    panel: _Visual, title: str, about: About, queries: Sequence[Query], *, is_instant: bool = False
+) -> model.Panel:
+    targets = [target(query, number, is_instant=is_instant) for number, query in enumerate(queries)]
+    return _titled(panel, title, about).targets(list(targets)).build()
+
+
+def _titled(panel: _Visual, title: str, about: About) -> _Visual:
+    return panel.title(title).description(str(about)).datasource(SOURCE)

@@ -1,0 +1,126 @@
+"""PromQL in pieces: every query asks for the nodes that are chosen in the dashboard's variables."""
+
+from dataclasses import dataclass
+
+NODES = 'job=~"$job",cluster=~"$cluster",instance=~"$instance"'
+WINDOW = "$__rate_interval"
+MINUTE_S = 60
+BY_NODE = "cluster, instance"
+
+
+@dataclass(frozen=True)
+class Query:
+    """An expression, what its series are called (fixed text, or `{{label}}`), and their colour if it is to be fixed."""
+
+    expression: str
+    name: str
+    colour: str = ""
+
+
+def select(metric: str, *matchers: str) -> str:
+    """Return the series of a metric on the chosen nodes; `matchers` are more conditions, such as `mode="enforce"`."""
+    return f"{metric}{{{','.join((NODES, *matchers))}}}"
+
+
+def over(function: str, metric: str, *matchers: str, window: str = WINDOW) -> str:
+    """Return a function over a window of time, such as `rate` or `max_over_time`."""
+    return f"{function}({select(metric, *matchers)}[{window}])"
+
+
+def add(expression: str, by: str = "") -> str:
+    """Return the sum over all nodes, apart by labels (`by="detector, mode"`)."""
+    return f"sum by ({by}) ({expression})" if by else f"sum({expression})"
+
+
+def most(expression: str, by: str = "") -> str:
+    """Return the highest of all nodes, apart by labels."""
+    return f"max by ({by}) ({expression})" if by else f"max({expression})"
+
+
+def per_second(metric: str, *matchers: str, by: str = "") -> str:
+    """Return how fast a counter rises, summed over the nodes."""
+    return add(over("rate", metric, *matchers), by)
+
+
+def per_minute(metric: str, *matchers: str, by: str = "") -> str:
+    """Return how fast a counter rises, by the minute: for what happens seldom."""
+    return f"{MINUTE_S} * {per_second(metric, *matchers, by=by)}"
+
+
+def during(metric: str, *matchers: str, by: str = "") -> str:
+    """Return by how much a counter rose in the whole time that is shown."""
+    return add(over("increase", metric, *matchers, window="$__range"), by)
+
+
+def now(metric: str, *matchers: str, by: str = "") -> str:
+    """Return a gauge, summed over the nodes."""
+    return add(select(metric, *matchers), by)
+
+
+def highest(expression: str, count: int = 10) -> str:
+    """Return the highest series only: a fleet has more nodes than a panel has room."""
+    return f"topk({count}, {expression})"
+
+
+def frequent(counter: str, by: str, count: int) -> str:
+    """Return how fast a counter rises, apart by a label: the values that had most in all of the time that is shown."""
+    most_often = f"topk({count}, {add(f'increase({select(counter)}[$__range] @ end())', by)} > 0)"
+    return f"{per_second(counter, by=by)} and on ({by}) {most_often}"
+
+
+def stopped(what: str = "packets", by: str = "") -> str:
+    """Return packets or bytes that our sets stop, and the program in front of the stack where there is one."""
+    table = per_second(f"nodewarden_set_dropped_{what}_total", by=by)
+    return f"{table} + ({per_second(f'nodewarden_xdp_dropped_{what}_total', by=by)} or 0 * {table})"
+
+
+def in_force_mode(expression: str) -> str:
+    """Return of series by detector and mode those of the mode that is in force on some node."""
+    return f"{expression} and on (detector, mode) ({most(select('nodewarden_detector_mode'), 'detector, mode')} > 0)"
+
+
+def or_none(expression: str) -> str:
+    """Return 0 where an expression finds nothing, but nothing where there is no node to ask."""
+    return f"({expression}) or sum(0 * {select('up')})"
+
+
+_OURS = 'alertname=~"Nodewarden.*"'
+_FIRING = select("ALERTS", _OURS, 'alertstate="firing"')
+FIRING = or_none(f"count({_FIRING})")
+"""Alerts of the rules that fire now."""
+
+FIRING_FOR_S = (
+    f"label_replace(time() - ({select('ALERTS_FOR_STATE', _OURS)} and ignoring (alertstate) {_FIRING})"
+    ', "alertname", "$1", "alertname", "Nodewarden(.*)")'
+)
+"""How long what an alert tells of has been so, of those that fire; by the names of alerts without ours before them."""
+
+OUTSIDE = or_none(now("nodewarden:signal:anomaly"))
+"""Signals that are outside of their usual band now."""
+
+LOST_SOURCES = add(f"{select('nodewarden_source_wanted')} - {select('nodewarden_source_up')}")
+"""Sources that something needs and that cannot be read."""
+
+CONNTRACK_USE = f"{select('nodewarden_conntrack_entries')} / {select('nodewarden_conntrack_entries_limit')}"
+"""Share of the connection table in use, by node."""
+
+UNEXPLAINED = "NOT_SPECIFIED|unknown"
+"""The reasons by which the kernel says nothing."""
+
+
+def share(part: str, whole: str) -> str:
+    """Return a part of a whole between 0 and 1; 0 while there is nothing at all."""
+    return f"({part}) / ({whole} > 0) or 0 * {whole}"
+
+
+def quantile(part: float, histogram: str, window: str = WINDOW) -> str:
+    """Return the value below which this part of what a histogram saw lies; not a number where it saw nothing."""
+    rates = add(over("increase", f"{histogram}_bucket", window=window), "le")
+    return f"histogram_quantile({part}, {rates})"
+
+
+EBPF_RUN_S = (
+    f"{add(over('increase', 'nodewarden_ebpf_run_seconds_total', window='5m'))}"
+    f" / {add(over('increase', 'nodewarden_ebpf_runs_total', window='5m'))}"
+)
+"""Seconds a run of our programs in the kernel; five minutes, because the kernel keeps count one second a minute."""

@@ -1,0 +1,173 @@
+"""Every query of every dashboard, on a real Prometheus that scraped the daemon through real attacks."""
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.attacks import Attacks, operate
+from tests.support.daemon import wait_for
+from tests.support.dashboards import NAMES, Asked, filled, queries
+from tests.support.edges import NODES, Edges, OrdinaryWork
+from tests.support.prometheus import RULES
+from tests.support.signal_history import signal_history
+
+pytestmark = pytest.mark.kernel
+
+_SCRAPE_S = 1.0
+_WINDOW_S = 15
+_BOTNET = 20
+
+_ONE_SECOND_A_MINUTE = "the kernel keeps count of runs in one second of each minute, and the test is shorter"
+_MAY_BE_EMPTY = {
+    ("overview", "What does it cost?", "Counting a drop"): _ONE_SECOND_A_MINUTE,
+    ("overview", "Alerts that fire", "For"): "alerts wait for minutes before they fire",
+    ("guard", "Time of a run in the kernel", "{{program}}"): _ONE_SECOND_A_MINUTE,
+}
+"""What may show nothing although all is well, by dashboard, panel and series, with the reason."""
+
+
+class Watched:
+    """Nodes that were attacked, and when."""
+
+    def __init__(self, edges: Edges) -> None:
+        self.edges = edges
+        self.attacks = Attacks(edges)
+        self.since_s = time.time()
+        self.begun_s = float("inf")
+        """When the first attack was over."""
+
+    def samples(self, expression: str) -> list[list[tuple[float, float]]]:
+        """Return the values of each series of a query from the begin until now."""
+        found = self.edges.prometheus.query_range(expression, self.since_s, time.time(), _SCRAPE_S)
+        return [[(float(at_s), float(value)) for at_s, value in series["values"]] for series in found]
+
+    def scrapes_after(self, moment_s: float) -> list[float]:
+        """Return when the second node was scraped after a moment."""
+        found = self.edges.prometheus.query(f'up{{instance="{NODES[1]}"}}[10m]')
+        return [float(at_s) for series in found for at_s, _ in series["values"] if float(at_s) > moment_s]
+
+    def wait_for_scrapes(self, moment_s: float, count: int) -> None:
+        """Wait until it was scraped so often after a moment."""
+        wait_for(lambda: len(self.scrapes_after(moment_s)) >= count, f"{count} scrapes", timeout_s=20)
+
+
+def _hurried(rules: Sequence[Path], directory: Path) -> list[Path]:
+    """Return copies of the rules that are evaluated as often as the lab is scraped."""
+    copies = [directory / path.name for path in rules]
+    for path, copy in zip(rules, copies, strict=True):
+        copy.write_text(re.sub(r"interval: \w+", f"interval: {round(_SCRAPE_S)}s", path.read_text()))
+    return copies
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """Yield two nodes after seconds of ordinary work and every kind of attack; a day of history lies before them."""
+    directory = tmp_path_factory.mktemp("edges")
+    edges = Edges(directory, scrape_s=_SCRAPE_S, rules=_hurried(RULES, directory))
+    edges.prometheus.add_history(signal_history(NODES, time.time() - 5))
+    with edges:
+        seen = Watched(edges)
+        work = OrdinaryWork(edges, per_s=10)
+        seen.wait_for_scrapes(0, 4)
+        for _ in range(_BOTNET):
+            guesser = seen.attacks.guess_passwords(edges.nodes[1])
+        wait_for(lambda: len(edges.daemons[1].ask("list")) == _BOTNET, "bans of the botnet")
+        seen.begun_s = time.time()
+        seen.attacks.go_on(edges.nodes[1], guesser)
+        _attack(seen)
+        seen.wait_for_scrapes(time.time(), 3)
+        work.stop()
+        assert work.failed == 0
+        yield seen
+
+
+def _attack(seen: Watched) -> None:
+    """Do everything there is to the first node."""
+    attacks, target = seen.attacks, seen.edges.nodes[0]
+    scanner = attacks.scan(target)
+    attacks.scan_from_within(target)
+    guesser = attacks.guess_passwords(target)
+    attacks.flood(target)
+    attacks.confuse(target)
+    attacks.touch_protected_port(target)
+    attacks.call_out(target)
+    attacks.amplify(target)
+    attacks.go_on(target, guesser)
+    attacks.go_on(target, scanner)
+    operate(seen.edges.daemons[0], target, 7)
+    seen.edges.daemons[0].run("reload")
+
+
+def _span(watched: Watched) -> str:
+    return f"{round(time.time() - watched.since_s)}s"
+
+
+def _shows(watched: Watched, asked: Asked) -> bool:
+    """Whether a query finds anything, at any time for those over time, now for those of the moment."""
+    expression = filled(asked.expression, _span(watched), f"{_WINDOW_S}s")
+    if asked.is_instant:
+        return bool(watched.edges.prometheus.query(expression))
+    return bool(watched.samples(expression))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_query_finds_something(watched: Watched, name: str) -> None:
+    """With variables filled in, Prometheus takes each query of the dashboard, and all but the listed ones find data."""
+    empty = {(name, asked.panel, asked.legend) for asked in queries(name) if not _shows(watched, asked)}
+    assert empty <= set(_MAY_BE_EMPTY)
+
+
+def _value_at(watched: Watched, expression: str, moment_s: float) -> float:
+    """Return the highest value of a query at a moment; 0 if it finds nothing."""
+    found = watched.edges.prometheus.query(filled(expression, "1m", f"{_WINDOW_S}s"), moment_s)
+    return max((float(series["value"][1]) for series in found), default=0.0)
+
+
+def _asked(dashboard: str, panel: str, legend: str) -> str:
+    """Return the query behind what people look at."""
+    (asked,) = [one for one in queries(dashboard) if (one.panel, one.legend) == (panel, legend)]
+    return asked.expression
+
+
+@pytest.mark.parametrize(
+    ("dashboard", "panel", "legend"),
+    [
+        ("overview", "Is it being attacked?", "Alerts"),
+        ("overview", "Is it being attacked?", "New bans"),
+        ("overview", "Is it being attacked?", "Unusual signals"),
+        ("overview", "What was stopped?", "Bans in force"),
+        ("overview", "mark: Bans", "bans begin after five quiet minutes"),
+        ("anomalies", "New bans", "unusual"),
+        ("anomalies", "Nodes outside of their band", "{{signal}}"),
+        ("anomalies", "mark: Anomalies", "{{signal}} becomes unusual"),
+    ],
+)
+def test_an_attack_is_seen_within_two_scrapes(watched: Watched, dashboard: str, panel: str, legend: str) -> None:
+    """Nothing before a botnet comes; at the second scrape after it, it is shown, and marked as unusual."""
+    expression = _asked(dashboard, panel, legend)
+    before_s = watched.scrapes_after(0)[3]
+    _, second_s, *_ = watched.scrapes_after(watched.begun_s)
+    assert _value_at(watched, expression, before_s) == 0
+    assert _value_at(watched, expression, second_s + _SCRAPE_S / 2) > 0
+
+
+def test_bans_in_force_are_as_many_as_there_are(watched: Watched) -> None:
+    """The overview's number, and that of each node, is what `nodewarden list` says."""
+    held = [len(daemon.ask("list")) for daemon in watched.edges.daemons]
+    watched.wait_for_scrapes(time.time(), 2)
+    assert _value_at(watched, _asked("overview", "What was stopped?", "Bans in force"), time.time()) == sum(held)
+    by_node = watched.edges.prometheus.query(filled(_asked("overview", "Nodes", "Bans")))
+    assert {one["metric"]["instance"]: float(one["value"][1]) for one in by_node} == dict(zip(NODES, held, strict=True))
+
+
+def test_a_guard_that_ended_is_told(watched: Watched) -> None:
+    """At the second scrape that finds nobody, one node is without guard; afterwards none is."""
+    expression = _asked("overview", "Is it well?", "Nodes without guard")
+    daemon = watched.edges.daemons[1]
+    for change, down in ((daemon.stop, 1), (daemon.start, 0)):
+        change()
+        watched.wait_for_scrapes(time.time(), 2)
+        assert _value_at(watched, expression, time.time()) == down

@@ -1,0 +1,53 @@
+"""A day that never was: the watched signals and their bands before the lab began, as OpenMetrics text.
+
+Bands are learnt from a day; a lab that lives for minutes has none. What is written here is quiet, with a daily rhythm
+where a signal has one, and belongs to the scale of the lab.
+"""
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+
+DAY_S = 86400
+STEP_S = 60
+_HOURS = 26
+_SIGNALS = {
+    "bans": (0.15, 0.0, 5.0),
+    "alerts": (0.3, 0.0, 10.0),
+    "drops": (3.0, 0.5, 50.0),
+    "stopped": (0.5, 0.0, 50.0),
+    "flows": (18.0, 0.4, 50.0),
+    "conntrack": (0.004, 0.3, 0.1),
+}
+"""By signal: its mean, the part of it that swings with the hour, and half the width of its band."""
+
+
+def signal_history(instances: Sequence[str], until_s: float, *, with_bands: bool = False) -> str:
+    """Return a sample a minute of each signal, up to a moment; `with_bands` also of what rules make of them."""
+    labels = [
+        f'cluster="default",job="nodewarden",instance="{instance}",signal="{signal}"'
+        for instance in instances
+        for signal in _SIGNALS
+    ]
+    begin_s = int(until_s - _HOURS * 3600) // STEP_S * STEP_S
+    times = range(begin_s, int(until_s), STEP_S)
+    dice = random.Random(7)
+    courses = {label: list(_course(label.rpartition('signal="')[2][:-1], times, dice)) for label in labels}
+    names = {"nodewarden:signal": 0, "nodewarden:signal:distance": 1}
+    if with_bands:
+        names |= {"nodewarden:signal:lower": 2, "nodewarden:signal:upper": 3, "nodewarden:signal:anomaly": 4}
+    lines: list[str] = []
+    for name, place in names.items():
+        lines.append(f"# TYPE {name} gauge")
+        for label, course in courses.items():
+            lines += [f"{name}{{{label}}} {at[place]:.6g} {time_s}" for time_s, at in zip(times, course, strict=True)]
+    return "\n".join([*lines, "# EOF", ""])
+
+
+def _course(signal: str, times: Sequence[int], dice: random.Random) -> Iterator[tuple[float, ...]]:
+    """Yield value, distance from the middle, lower and upper edge, and anomaly at each time."""
+    mean, swing, width = _SIGNALS[signal]
+    for time_s in times:
+        middle = mean * (1 + swing * math.sin(2 * math.pi * time_s / DAY_S))
+        value = max(0.0, middle * dice.gauss(1, 0.15)) if swing else float(dice.random() < mean)
+        yield value, abs(value - middle), max(0.0, middle - width), middle + width, 0.0

@@ -1,0 +1,52 @@
+"""The examples of provisioning fit each other, the dashboards and the rules."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support.dashboards import NAMES, load
+from tests.support.prometheus import EXAMPLE, RULES
+
+_PROVISIONING = EXAMPLE.parent
+
+
+def _read(name: str) -> dict[str, Any]:
+    read: dict[str, Any] = yaml.safe_load((_PROVISIONING / name).read_text())
+    return read
+
+
+def test_grafana_knows_the_scrape_interval() -> None:
+    """The data source's interval is Prometheus': without it, windows of rates are too short and lines become dots."""
+    (source,) = _read("datasource.yaml")["datasources"]
+    assert source["jsonData"]["timeInterval"] == _read("prometheus.yml")["global"]["scrape_interval"]
+    assert source["type"] == "prometheus"
+
+
+def test_scraped_series_have_what_dashboards_and_rules_ask_for() -> None:
+    """Job and cluster are labels of everything scraped; the rule files there are would be loaded."""
+    settings = _read("prometheus.yml")
+    (job,) = settings["scrape_configs"]
+    assert job["job_name"] == "nodewarden"
+    assert set(job["static_configs"][0]["labels"]) == {"cluster"}
+    (pattern,) = settings["rule_files"]
+    assert RULES
+    assert all(Path(path.name).match(Path(pattern).name) for path in RULES)
+
+
+def test_the_dashboards_are_provided_and_cannot_be_edited_into_a_difference() -> None:
+    """Grafana takes them from files and does not let people save over them."""
+    (provider,) = _read("dashboards.yaml")["providers"]
+    assert (provider["type"], provider["allowUiUpdates"]) == ("file", False)
+    assert not any(load(name)["editable"] for name in NAMES)
+
+
+def test_the_operators_page_names_every_dashboard() -> None:
+    """docs/dashboards.md shows each one with a picture that is there and small."""
+    docs = Path(__file__).parents[3] / "docs"
+    page = (docs / "dashboards.md").read_text()
+    shown = re.findall(r"!\[[^\]]*\]\((images/[\w.-]+)\)", page)
+    assert sorted(shown) == [f"images/dashboard-{name}.png" for name in NAMES]
+    assert all((docs / image).stat().st_size < 200_000 for image in shown)
+    assert all(load(name)["title"].removeprefix("nodewarden / ") in page for name in NAMES)

@@ -1,0 +1,114 @@
+"""What the dashboards ask for exists, and what exists is shown."""
+
+import re
+
+import pytest
+
+from dashboards.unshown import UNSHOWN
+from monitor.metrics.catalogue import METRICS, Kind
+from tests.support.dashboards import NAMES, Asked, filled, load, queries
+from tests.unit.dashboards.promql import ANY, groupings, result_labels, selectors
+
+_SCRAPED = frozenset(("job", "cluster", "instance"))
+_PROCESS = (
+    "process_cpu_seconds_total",
+    "process_resident_memory_bytes",
+    "process_start_time_seconds",
+    "process_open_fds",
+    "process_max_fds",
+)
+_SIGNAL = frozenset(("signal",))
+_RULES = {
+    "nodewarden:signal": _SIGNAL,
+    "nodewarden:signal:lower": _SIGNAL,
+    "nodewarden:signal:upper": _SIGNAL,
+    "nodewarden:signal:anomaly": _SIGNAL,
+    "ALERTS": frozenset(("alertname", "alertstate", "severity")),
+    "ALERTS_FOR_STATE": frozenset(("alertname", "severity")),
+}
+"""What Prometheus makes by the rules in dashboards/rules."""
+_FIXED_WINDOWS = {"1m": "marks have a step of their own", "5m": "the kernel counts runs one second a minute"}
+"""Windows that are not Grafana's, and what they are for."""
+
+
+def _known() -> dict[str, frozenset[str]]:
+    """Return every series there is by name, with its own labels."""
+    known = {"up": frozenset[str](), **dict.fromkeys(_PROCESS, frozenset[str]()), **_RULES}
+    for metric in METRICS:
+        if metric.kind is Kind.HISTOGRAM:
+            known[f"{metric.name}_bucket"] = frozenset((*metric.labels, "le"))
+            known[f"{metric.name}_sum"] = known[f"{metric.name}_count"] = frozenset(metric.labels)
+        else:
+            known[metric.name] = frozenset(metric.labels)
+    return known
+
+
+_KNOWN = _known()
+_ASKED = [asked for name in NAMES for asked in queries(name)]
+
+
+def _name(asked: Asked) -> str:
+    return f"{asked.dashboard}: {asked.panel}"
+
+
+@pytest.mark.parametrize("asked", _ASKED, ids=_name)
+def test_metrics_and_labels_exist(asked: Asked) -> None:
+    """Every metric is in the catalogue, a process metric, or made by our rules, and has the labels that are used."""
+    expression = filled(asked.expression)
+    for metric, chosen in selectors(expression):
+        assert metric in _KNOWN, f"there is no {metric}"
+        assert chosen <= _KNOWN[metric] | _SCRAPED, f"{metric} has no {chosen - _KNOWN[metric] - _SCRAPED}"
+    for labels, metrics in groupings(expression):
+        below = set(_SCRAPED).union(*(_KNOWN[metric] for metric in metrics))
+        assert labels <= below, f"nothing has {labels - below}"
+
+
+@pytest.mark.parametrize("asked", _ASKED, ids=_name)
+def test_legends_name_labels_of_the_result(asked: Asked) -> None:
+    """What a legend puts into a series' name is a label that the query leaves."""
+    expression = filled(asked.expression)
+    left = result_labels(expression)
+    if ANY in left:
+        left = left.union(_SCRAPED, *(_KNOWN[metric] for metric, _ in selectors(expression)))
+    used = set(re.findall(r"\{\{(\w+)\}\}", asked.legend))
+    assert used <= left, f"{used - left} is not among {left}"
+
+
+@pytest.mark.parametrize("asked", _ASKED, ids=_name)
+def test_nodes_that_are_chosen_are_asked(asked: Asked) -> None:
+    """Every selector heeds the variables job, cluster and instance."""
+    chosen = r'job=~"\$job",cluster=~"\$cluster",instance=~"\$instance"'
+    assert len(re.findall(chosen, asked.expression)) == len(selectors(filled(asked.expression)))
+
+
+@pytest.mark.parametrize("asked", _ASKED, ids=_name)
+def test_windows_follow_the_scrape_interval(asked: Asked) -> None:
+    """Rates are over Grafana's own window, whatever the scrape interval is, but for the few with a reason."""
+    for window in re.findall(r"\[([^\]]+)\]", asked.expression):
+        assert window in ("$__rate_interval", "$__range") or window in _FIXED_WINDOWS, window
+    for counter in re.findall(r"(\w+_total)\{", asked.expression):
+        assert re.search(rf"(rate|increase)\({counter}", asked.expression) or counter.endswith("setups_total"), counter
+
+
+def test_every_metric_is_shown_or_has_a_reason() -> None:
+    """A metric that nobody can see is either on the list of those, with a reason, or missing from the dashboards."""
+    shown = {metric for asked in _ASKED for metric, _ in selectors(filled(asked.expression))}
+    families = {metric.name: metric for metric in METRICS}
+    missing = {
+        name
+        for name in families
+        if not shown & {name, f"{name}_bucket", f"{name}_sum", f"{name}_count"} and name not in UNSHOWN
+    }
+    assert not missing
+    assert not set(UNSHOWN) & shown, "shown after all: take it off the list"
+    assert set(UNSHOWN) <= set(families), "there is no such metric any more"
+
+
+def test_variables_ask_for_what_exists() -> None:
+    """The lists of nodes and detectors come from metrics that there are."""
+    for name in NAMES:
+        for variable in load(name)["templating"]["list"]:
+            if variable["type"] == "query":
+                found = re.fullmatch(r"label_values\((\w+)(?:\{.*\})?, (\w+)\)", variable["query"]["query"])
+                assert found, variable
+                assert found[2] in _KNOWN[found[1]] | _SCRAPED
