@@ -18,8 +18,8 @@ _LOGIN_S = "10"
 
 def _logs_in(host: Host, node: Node, password: str = PASSWORD) -> bool:
     """Whether this password, the right one by default, lets somebody in from this host."""
-    login = (*_LOGIN, f"root@{node.host.address4}", "hostname")
-    return host.run("timeout", _LOGIN_S, "sshpass", "-p", password, *login, check=False).stdout.strip() == node.host.name
+    login = ("sshpass", "-p", password, *_LOGIN, f"root@{node.host.address4}", "hostname")
+    return host.run("timeout", _LOGIN_S, *login, check=False).stdout.strip() == node.host.name
 
 
 def test_brute_force_ends_in_a_ban(node: Node, tmp_path_factory: pytest.TempPathFactory) -> None:
