@@ -9,7 +9,6 @@ import platform
 import pwd
 import socket
 import struct
-import sysconfig
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -20,13 +19,15 @@ from monitor.daemon.log_filters import LogFilters
 from monitor.ebpf.btf import KERNEL
 from monitor.ebpf.call import bpf
 from monitor.ebpf.maps import library
+from monitor.ebpf.messages import RAW_TRACEPOINT
+from monitor.ebpf.tree import system_headers
 from monitor.enforcers.nftables import NftablesEnforcer
 from monitor.model.errors import NodewardenError
 from monitor.sources import conntrack_socket, journal_files, kubernetes
 from monitor.sources.access import denied
 
 _PROBED_BUFFER_BYTES = 1 << 16
-_MAP_CREATE, _PROG_LOAD, _ARRAY, _RAW_TRACEPOINT = 0, 5, 2, 17  # linux/bpf.h
+_MAP_CREATE, _PROG_LOAD, _ARRAY = 0, 5, 2  # linux/bpf.h
 _RETURN_ZERO = struct.pack("=BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)  # r0 = 0; exit
 _CAPABILITIES = {  # linux/capability.h
     2: "CAP_DAC_READ_SEARCH",
@@ -125,8 +126,8 @@ def _module(name: str) -> str:
 
 
 def _headers() -> str:
-    multiarch = sysconfig.get_config_var("MULTIARCH") or ""
-    needed = [Path("/usr/include/linux/types.h"), Path("/usr/include", multiarch, "asm/types.h")]
+    general, own = system_headers()
+    needed = [general / "linux/types.h", own / "asm/types.h"]
     return next((f"{path} is missing" for path in needed if not path.exists()), "")
 
 
@@ -142,7 +143,7 @@ def _try_map() -> None:
 def _try_tracing() -> None:
     code, licence = ctypes.create_string_buffer(_RETURN_ZERO), ctypes.create_string_buffer(b"GPL")
     places = ctypes.addressof(code), ctypes.addressof(licence)
-    os.close(bpf(_PROG_LOAD, struct.pack("=IIQQ", _RAW_TRACEPOINT, len(_RETURN_ZERO) // 8, *places))[0])
+    os.close(bpf(_PROG_LOAD, struct.pack("=IIQQ", RAW_TRACEPOINT, len(_RETURN_ZERO) // 8, *places))[0])
 
 
 def _try_port(settings: Settings, *, is_ours: bool) -> None:

@@ -38,6 +38,3 @@ class DropStats(msgspec.Struct):
     """Sources that are counted exactly now."""
     sketch_load: float = 0.0
     """How full the sketch was: above 1, sources must come more often to be counted exactly."""
-    run_ns: int = 0
-    runs: int = 0
-    """Of the program, while the kernel kept count."""

@@ -58,12 +58,7 @@ class DropLocations:
         with KALLSYMS.open() as lines:
             names = name_places(lines, {address for _, address, _ in counted})
         shown = [
-            DropLocation(packets, self._reason(reason), names.get(address, f"{address:#x}"))
+            DropLocation(packets, self._loaded.reasons.name(reason), names.get(address, f"{address:#x}"))
             for packets, address, reason in counted
         ]
         return shown, self._events.read().get(0, (0,))[0]
-
-    def _reason(self, number: int) -> str:
-        reasons = self._loaded.reasons
-        slot = number if number < reasons.core else reasons.subsystems.get(number, reasons.unknown)
-        return reasons.names[slot]

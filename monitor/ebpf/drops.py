@@ -102,7 +102,6 @@ class DropCounters:
         self.stats.lost_offenders = events.get(_LOST_OFFENDERS, (0,))[0]
         self.stats.no_device = events.get(_NO_DEVICE, (0,))[0]
         self.stats.offenders, self.stats.sketch_load = len(self._frequent), self._frequent.load
-        self.stats.run_ns, self.stats.runs = self.run_statistics()
 
     def _describe_reasons(self) -> None:
         """Tell the program what reasons mean and where those of subsystems are counted."""

@@ -1,6 +1,7 @@
 """Why packets drop, by the names that the running kernel's BTF gives its reasons: the numbers are no ABI. Pure."""
 
 import enum
+from collections.abc import Mapping
 
 import msgspec
 
@@ -71,6 +72,10 @@ class Reasons(msgspec.Struct, frozen=True):
         """The slot of unknown reasons."""
         return len(self.names) - 1
 
+    def name(self, number: int) -> str:
+        """Return what a reason is called, by the kernel's number; `unknown` for one that has no name."""
+        return self.names[number if number < self.core else self.subsystems.get(number, self.unknown)]
+
 
 def read_reasons(btf: Btf) -> Reasons | None:
     """Return the kernel's reasons; None where it has none (before 5.17)."""
@@ -79,17 +84,22 @@ def read_reasons(btf: Btf) -> Reasons | None:
         return None
     by_number = {number: name for name, number in core.items() if 0 <= number < 1 << _SUBSYSTEM_SHIFT}
     by_number.pop(core.get(f"{_PREFIX}MAX", -1), None)
-    size = max(by_number) + 1
-    names = [by_number.get(number, UNKNOWN).removeprefix(_PREFIX) for number in range(size)]
-    subsystems: dict[int, int] = {}
+    others: dict[int, str] = {}
     for enum_name in btf.enum_names(_SUFFIX):
         for name, number in btf.enumerators(enum_name).items():
             unsigned = number & 0xFFFFFFFF
-            if 1 << _SUBSYSTEM_SHIFT <= unsigned < 0xFFFF0000 and unsigned not in subsystems:
-                subsystems[unsigned] = len(names)
-                names.append(name)
-    no_drops = tuple(number for number, name in by_number.items() if name in _NO_DROPS)
-    return Reasons((*names, UNKNOWN), size, subsystems, no_drops)
+            if 1 << _SUBSYSTEM_SHIFT <= unsigned < 0xFFFF0000:
+                others.setdefault(unsigned, name)
+    return arrange(by_number, others)
+
+
+def arrange(core: Mapping[int, str], others: Mapping[int, str]) -> Reasons:
+    """Give reasons their slots; names by number, `core` has at least one, with or without the kernel's prefix."""
+    size = max(core) + 1
+    names = [core.get(number, UNKNOWN).removeprefix(_PREFIX) for number in range(size)]
+    slots = {number: slot for slot, number in enumerate(others, size)}
+    no_drops = tuple(number for number, name in core.items() if name in _NO_DROPS)
+    return Reasons((*names, *others.values(), UNKNOWN), size, slots, no_drops)
 
 
 def class_of(name: str) -> ReasonClass:

@@ -4,14 +4,13 @@ import re
 
 import msgspec
 
-from monitor.ebpf.reasons import UNKNOWN, Reasons
+from monitor.ebpf.reasons import Reasons, arrange
 from monitor.model.errors import PermanentError
 
 _FIELD = re.compile(r"^\s*field:[^;]*?\b(\w+)(?:\[\d*\])?;\s*offset:(\d+);\s*size:(\d+);", re.MULTILINE)
 _SYMBOL = re.compile(r'\{\s*(\d+)\s*,\s*"(\w+)"\s*\}')
 _SIZES_BYTES = {"protocol": 2, "reason": 4}
 _MAX_REASONS = 4096
-_NOT_DROPPED = ("SKB_NOT_DROPPED_YET", "SKB_CONSUMED")
 
 
 class DropFormat(msgspec.Struct, frozen=True):
@@ -31,7 +30,4 @@ def read_drop_format(text: str) -> DropFormat:
     symbols = {int(number): name for number, name in _SYMBOL.findall(text) if int(number) < _MAX_REASONS}
     if not symbols:
         raise PermanentError("this kernel's tracepoint kfree_skb does not name its reasons")
-    size = max(symbols) + 1
-    names = [symbols.get(number, UNKNOWN) for number in range(size)]
-    no_drops = tuple(number for number, name in symbols.items() if name in _NOT_DROPPED)
-    return DropFormat(fields["reason"][0], fields["protocol"][0], Reasons((*names, UNKNOWN), size, {}, no_drops))
+    return DropFormat(fields["reason"][0], fields["protocol"][0], arrange(symbols, {}))

@@ -15,7 +15,11 @@ def kernel_source() -> Path:
     return source_directory() / "shim"
 
 
+def system_headers() -> tuple[Path, Path]:
+    """Return where linux-libc-dev puts the UAPI headers: those of all architectures, and this one's."""
+    return Path("/usr/include"), Path("/usr/include", sysconfig.get_config_var("MULTIARCH") or "")
+
+
 def include_flags() -> list[str]:
     """Return compiler flags for our own headers and the UAPI headers of the distribution's linux-libc-dev."""
-    multiarch = sysconfig.get_config_var("MULTIARCH") or ""
-    return [f"-I{source_directory()}", "-I/usr/include", f"-I/usr/include/{multiarch}"]
+    return [f"-I{directory}" for directory in (source_directory(), *system_headers())]

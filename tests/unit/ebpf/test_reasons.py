@@ -55,6 +55,8 @@ def test_reasons_have_slots() -> None:
     )  # fmt: skip
     assert (reasons.names, reasons.core, reasons.unknown) == (names, 5, 7)
     assert reasons.subsystems == {2 << 16: 5, 2 << 16 | 3: 6}
+    numbers = (4, 2 << 16 | 3, 3 << 16, 5)
+    assert [reasons.name(number) for number in numbers] == ["NETFILTER_DROP", "OVS_DROP_METER", "unknown", "unknown"]
     assert set(reasons.no_drops) == {0, 1}
 
 
