@@ -9,10 +9,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pytest
-
 from monitor.model.logs import LogBlock
 from monitor.sources.journal import Journal
+from tests.support.needs import cannot_run
 
 BOOT = "0123456789abcdef0123456789abcdef"
 SSH = {"sshd": [["_SYSTEMD_UNIT=ssh.service", "+", "_COMM=sshd"]]}
@@ -23,10 +22,7 @@ def remote() -> str:
     """Return where systemd-journal-remote is; without it, skip the test, or fail it in CI."""
     path = shutil.which("systemd-journal-remote", path=f"/lib/systemd:/usr/lib/systemd:{os.environ['PATH']}")
     if path is None:
-        reason = "needs systemd-journal-remote (make setup installs it)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"cannot run in CI: {reason}")
-        pytest.skip(reason)
+        cannot_run("needs systemd-journal-remote (make setup installs it)")
     return path
 
 

@@ -1,16 +1,27 @@
-"""Programs that a test cannot do without."""
+"""What a machine lacks is a reason to skip on a laptop and a failure in CI."""
 
 import os
 import shutil
+from collections.abc import Sequence
+from typing import NoReturn
 
 import pytest
 
 
+def cannot_run(reason: str) -> NoReturn:
+    """Skip the test, with the reason; in CI fail it."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"cannot run in CI: {reason}")
+    pytest.skip(reason)
+
+
+def missing(tools: Sequence[str]) -> str:
+    """Say which of these programs are missing; empty when none."""
+    absent = [tool for tool in tools if shutil.which(tool) is None]
+    return f"needs {', '.join(absent)} (make setup installs them)" if absent else ""
+
+
 def needs(*tools: str) -> None:
-    """Skip the test on a laptop and fail it in CI where a program is missing."""
-    missing = [tool for tool in tools if shutil.which(tool) is None]
-    if missing:
-        reason = f"needs {', '.join(missing)} (make setup installs them)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"cannot run in CI: {reason}")
-        pytest.skip(reason)
+    """Do not run where one of these programs is missing."""
+    if reason := missing(tools):
+        cannot_run(reason)

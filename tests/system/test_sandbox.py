@@ -1,6 +1,5 @@
 """The unit's sandbox: all works inside it, it is as tight as said, and nothing in it is there for no reason."""
 
-import os
 import re
 import subprocess
 import time
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import wait_for
+from tests.support.needs import cannot_run
 from tests.support.node import DROP_INS, UNIT, Node
 
 pytestmark = pytest.mark.system
@@ -48,12 +48,6 @@ def _complaints(node: Node) -> list[str]:
         + [text for text in down if not text.startswith("xdp")]
         + [text for text, is_done in done.items() if not is_done]
     )
-
-
-def _cannot(reason: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"cannot run in CI: {reason}")
-    pytest.skip(reason)
 
 
 def _finds_failure(node: Node) -> bool:
@@ -109,7 +103,7 @@ def test_the_apparmor_profile_is_one(node: Node) -> None:
 def test_no_capability_is_there_for_nothing(node: Node, capability: str) -> None:
     """Without any one of its capabilities something does not work, the self-check says so, and how to mend it."""
     if capability == "CAP_SYSLOG" and _DMESG_RESTRICT.read_text().strip() == "0":
-        _cannot("with kernel.dmesg_restrict = 0 everybody may read the kernel log")
+        cannot_run("with kernel.dmesg_restrict = 0 everybody may read the kernel log")
     left = " ".join(word for word in _words("AmbientCapabilities") if word != capability)
     keys = ("CapabilityBoundingSet", "AmbientCapabilities")
     node.drop_in("[Service]\nRestart=no\n" + "".join(f"{key}=\n{key}={left}\n" for key in keys))

@@ -1,15 +1,8 @@
 """Rules are tested by promtool: without it these tests skip on a laptop and fail in CI."""
 
-import os
-import shutil
-
-import pytest
+from tests.support.needs import needs
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
+def pytest_runtest_setup() -> None:
     """Skip or fail where there is no promtool."""
-    if shutil.which("promtool") is None:
-        reason = "needs promtool (make setup installs Debian's package prometheus)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"cannot run in CI: {reason}")
-        pytest.skip(reason)
+    needs("promtool")
