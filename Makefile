@@ -105,7 +105,7 @@ dashboards: setup
 	$(PYTHON) -m dashboards
 
 docs: setup
-	$(PYTHON) -m monitor.config.reference > docs/configuration.md
+	$(PYTHON) -m monitor.settings.reference > docs/configuration.md
 	$(PYTHON) -m monitor.metrics.reference > docs/metrics.md
 
 install:

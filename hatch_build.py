@@ -12,5 +12,5 @@ class ShipData(BuildHookInterface[Any]):
         """Map the repository's folders into the package."""
         if version == "standard":
             build_data["force_include"].update(
-                {"bpf": "monitor/ebpf/bpf", "systemd/nodewarden.yaml": "monitor/config/nodewarden.yaml"}
+                {"bpf": "monitor/ebpf/bpf", "systemd/nodewarden.yaml": "monitor/settings/nodewarden.yaml"}
             )

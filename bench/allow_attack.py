@@ -10,11 +10,11 @@ import msgspec
 from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
 from monitor.bans.policy import Decision, Policy
-from monitor.config.schema import Settings
-from monitor.daemon.wiring import build_rules
+from monitor.daemon.pipeline.wiring import build_rules
 from monitor.model.addresses import Address, Network, network_of
 from monitor.model.alerts import Alert, Evidence, Strength
 from monitor.model.bans import AllowEntry, Ban
+from monitor.settings.schema import Settings
 
 _DETECTORS = ("port_scan", "host_sweep")
 _EVIDENCE = Evidence(15, 15, 600.0, 0.0, 60.0, "distinct ports")

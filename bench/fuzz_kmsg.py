@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bench.kmsg_lines import KINDS, corpus_records, generated_records
 from monitor.model.errors import MalformedRecord
-from monitor.sources.kmsg_format import CAUSES, decode_packet, parse_record
+from monitor.sources.kmsg.format import CAUSES, decode_packet, parse_record
 
 _TOKENS = (
     *(b"IN=", b" OUT=", b"MAC=", b"SRC=8.8.8.8 ", b"SRC=2001:db8::9 ", b"DST=", b"PROTO=TCP ", b"PROTO=255 "),

@@ -12,8 +12,8 @@ import struct
 import sys
 import time
 
-from monitor.ebpf.call import bpf
-from monitor.ebpf.tree import include_flags, kernel_source
+from monitor.ebpf.headers import include_flags, kernel_source
+from monitor.ebpf.syscall import bpf
 
 _TEST_RUN, _LIVE_FRAMES = 10, 1 << 1  # linux/bpf.h
 _RUN = struct.Struct("=IIIIQQIIIIQQIII")

@@ -5,11 +5,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from monitor.bans.store import FILE_NAME, Store
-from monitor.bans.store_changes import Changes
 from monitor.model.addresses import Network, host, network_of
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban
+from monitor.state.changes import Changes
+from monitor.state.store import FILE_NAME, Store
 
 _DAY_S = 86400.0
 _REASONS = ("15 distinct ports", "10 distinct hosts on 22/tcp", "10 distinct hosts on 445/tcp", "by hand")

@@ -10,8 +10,8 @@ from statistics import quantiles
 from bench.packets import syn_frame
 from bench.registry import BenchmarkError
 from bench.set_watch import SetWatch
-from monitor.config.schema import PortScan
 from monitor.model.addresses import format_address, network_of, parse_address
+from monitor.settings.schema import PortScan
 from tests.support.lab import Host
 
 OFFENDERS = 200

@@ -9,10 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from monitor.config.load import load
-from monitor.daemon import logs
-from monitor.daemon.service import Service
-from monitor.enforcers.nftables import NftablesEnforcer
+from monitor.daemon.life import logs
+from monitor.daemon.life.service import Service
+from monitor.enforcers.nftables.enforcer import NftablesEnforcer
+from monitor.settings.load import load
 
 
 async def _run(path: Path) -> None:

@@ -14,11 +14,11 @@ from itertools import islice, pairwise
 from pathlib import Path
 
 from bench.kmsg_lines import packet_record
-from monitor.config.load import load
-from monitor.daemon import logs
-from monitor.daemon.service import Service
+from monitor.daemon.life import logs
+from monitor.daemon.life.service import Service
 from monitor.model.events import PROTOCOL_TCP, PROTOCOL_UDP, PacketLogged
-from monitor.sources.kmsg_format import decode_packet, is_packet_line, parse_record
+from monitor.settings.load import load
+from monitor.sources.kmsg.format import decode_packet, is_packet_line, parse_record
 
 _BATCH = 512  # what the source hands on at most
 _LINES_PER_S = 20_000

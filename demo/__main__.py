@@ -11,7 +11,7 @@ from pathlib import Path
 from demo.stage import PREFIX, SECOND_ADDRESS, SWEPT, SetWatcher, Stage, visiting
 from monitor.model.addresses import format_address, parse_address, parse_network
 from monitor.model.events import PacketLogged
-from monitor.sources.kmsg import KernelLog
+from monitor.sources.kmsg.reader import KernelLog
 from tests.support.daemon import wait_for
 
 

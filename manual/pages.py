@@ -9,7 +9,7 @@ import click
 from manual.roff import Page
 from monitor import __version__
 from monitor.cli.main import cli
-from monitor.config.reference import reference_markdown
+from monitor.settings.reference import reference_markdown
 
 _ABOUT = """\
 nodewarden watches what the kernel and the logs of this machine say about its network traffic, recognises offenders and

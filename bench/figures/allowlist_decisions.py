@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from bench.allow_attack import AllowAttack, Breach
 from bench.registry import BenchmarkError, Figure, benchmark, progress
-from monitor.enforcers.nftables import NftablesEnforcer
+from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from tests.support.lab import Lab
 
 _DECISIONS = 1_000_000

@@ -11,7 +11,7 @@ from bench.registry import BenchmarkError, Figure, benchmark, progress
 from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
 from monitor.bans.policy import DetectorPolicy, Policy, Rules, Verdict
-from monitor.enforcers.nftables import NftablesEnforcer
+from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.model.addresses import Address, host, parse_address, parse_network
 from monitor.model.alerts import Alert, Evidence, Strength
 from monitor.model.bans import AllowEntry, Mode

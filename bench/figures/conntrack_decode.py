@@ -8,7 +8,7 @@ from typing import Any
 from bench.peers import pyroute2
 from bench.registry import BenchmarkError, Figure, benchmark, progress
 from monitor.model.addresses import format_address
-from monitor.sources.conntrack_fast import FlowDecoder
+from monitor.sources.conntrack.fast_decoder import FlowDecoder
 from tests.support.conntrack import messages
 
 _RECORDINGS = ("tcp", "tcp_counted", "tcp_unanswered", "udp", "icmp", "dnat", "mark")

@@ -15,8 +15,8 @@ from bench.packets import udp_frame
 from bench.process import cpu_s
 from bench.registry import BenchmarkError, Figure, benchmark, progress
 from monitor.model.addresses import parse_address
-from monitor.sources.conntrack import Conntrack
-from monitor.sources.conntrack_health import read_health
+from monitor.sources.conntrack.health import read_health
+from monitor.sources.conntrack.reader import Conntrack
 from tests.support.daemon import Daemon, wait_for
 from tests.support.lab import Host, Lab
 

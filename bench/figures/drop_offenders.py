@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from bench.offenders import mac
 from bench.packets import udp_frame
 from bench.registry import Figure, benchmark, progress
-from monitor.ebpf.drops import DropCounters
 from monitor.model.addresses import parse_address
+from monitor.sources.drops.reader import DropCounters
 from tests.support.lab import Lab
 
 _OFFENDERS, _FORGED = 50, 1_000_000

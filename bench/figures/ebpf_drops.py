@@ -16,9 +16,9 @@ from bench.packets import udp_frame
 from bench.peers import bcc_drops
 from bench.process import memory_mb
 from bench.registry import BenchmarkError, Figure, benchmark, progress
-from monitor.ebpf.drops import DropCounters
 from monitor.ebpf.maps import count_runs
 from monitor.model.addresses import parse_address
+from monitor.sources.drops.reader import DropCounters
 from tests.support.daemon import Daemon, wait_for
 from tests.support.lab import Host, Lab
 

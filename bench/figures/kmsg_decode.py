@@ -9,7 +9,7 @@ from statistics import median
 from bench.kmsg_lines import mixed_records
 from bench.peers import fail2ban
 from bench.registry import Figure, benchmark, progress
-from monitor.sources.kmsg_format import decode_packet, is_packet_line, parse_record
+from monitor.sources.kmsg.format import decode_packet, is_packet_line, parse_record
 
 _ROUNDS = 7
 _LINES = 100_000

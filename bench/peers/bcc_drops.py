@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from bench.process import memory_mb
+from monitor.ebpf.headers import include_flags, kernel_source
 from monitor.ebpf.maps import attach_raw_tracepoint, run_statistics
-from monitor.ebpf.tree import include_flags, kernel_source
 
 _HEAD = """
 struct record { u64 time_ns; u32 source; u32 reason; u64 location; };

@@ -138,7 +138,7 @@ def flush(target: Target, is_json: bool) -> None:
         result = target.ask(Flush())
         text = f"{result['ended']} bans ended; the table inet nodewarden is removed until the next ban"
     except DaemonUnreachable:
-        from monitor.enforcers.nftables import NftablesEnforcer
+        from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 
         enforcer = NftablesEnforcer(max_bans=1)
         existed = enforcer.exists()

@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 import click
 
 from monitor.config.faults import InvalidConfigError, show_path
-from monitor.config.load import DEFAULT_PATH, Loaded, load
-from monitor.config.reference import json_schema, notation
 from monitor.config.shapes import group_of, leaves, plain
+from monitor.settings.load import DEFAULT_PATH, Loaded, load
+from monitor.settings.reference import json_schema, notation
 
 FAULTY = 2
 """The exit code that says: the configuration must change."""

@@ -8,9 +8,9 @@ import click
 
 from monitor.cli import show
 from monitor.cli.target import Target
-from monitor.config.load import DEFAULT_PATH
 from monitor.control.client import DaemonUnreachable
 from monitor.control.protocol import Doctor
+from monitor.settings.load import DEFAULT_PATH
 
 _COLOURS = {"ok": "green", "missing": "red", "could be better": "yellow", "off": None}
 
@@ -39,9 +39,9 @@ def doctor(target: Target, path: Path, is_json: bool) -> None:
 
 
 def _look_ourselves(path: Path) -> dict[str, Any]:
-    from monitor.config.load import load
-    from monitor.daemon.doctor import check
-    from monitor.daemon.log_filters import LogFilters
+    from monitor.daemon.selfcheck.doctor import check
+    from monitor.daemon.sources.log_filters import LogFilters
+    from monitor.settings.load import load
 
     settings = load(path).settings
     return check(settings, LogFilters(settings), is_daemon=False)

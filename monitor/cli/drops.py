@@ -17,7 +17,7 @@ def drops(seconds: float, limit: int, is_json: bool) -> None:
 
     Needs root and python3-bpfcc, and no running daemon. Costs nothing once it ends.
     """
-    from monitor.daemon.drop_report import watch_drops
+    from monitor.daemon.selfcheck.drop_report import watch_drops
 
     if sys.stderr.isatty():
         click.echo(f"counting for {show.duration(seconds)} ...", err=True)

@@ -19,10 +19,10 @@ from monitor.cli.fail2ban import fail2ban_group
 from monitor.cli.filter import filter_group
 from monitor.cli.status import status, why
 from monitor.cli.target import Target
-from monitor.config.load import DEFAULT_PATH
 from monitor.control.client import DaemonUnreachable
 from monitor.control.protocol import Reload
 from monitor.model.errors import ConfigError, NodewardenError
+from monitor.settings.load import DEFAULT_PATH
 
 EXIT_FAILED, EXIT_CONFIG, EXIT_UNREACHABLE = 1, FAULTY, 3
 
@@ -49,7 +49,7 @@ def run(path: Path, watch: bool) -> None:
     """Run the daemon in the foreground."""
     import asyncio
 
-    from monitor.daemon.service import serve
+    from monitor.daemon.life.service import serve
 
     asyncio.run(serve(path, watch=watch))
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from monitor.config.load import DEFAULT_PATH, load
-from monitor.config.schema import Control
 from monitor.control.client import ask
 from monitor.control.protocol import Request
 from monitor.model.errors import ConfigError
+from monitor.settings.load import DEFAULT_PATH, load
+from monitor.settings.schema import Control
 
 
 class Target:

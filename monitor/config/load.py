@@ -1,43 +1,23 @@
-"""Load the configuration: the main file, then `conf.d/*.yaml` beside it in the order of their names."""
+"""Load sections from files: the main file, then `conf.d/*.yaml` in its directory in the order of their names."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TypeVar, cast
-
-import msgspec
 
 from monitor.config.build import build, merge
 from monitor.config.document import UnreadableError, advise, parse, read_bytes
 from monitor.config.faults import Fault, InvalidConfigError, Origin
 from monitor.config.reader import Branch, Reader
-from monitor.config.schema import Settings
 from monitor.config.shapes import Group, Section, group_of
 
 S = TypeVar("S", bound=Section)
 
-DEFAULT_PATH = Path("/etc/nodewarden/nodewarden.yaml")
-
-
-class Loaded(msgspec.Struct, frozen=True):
-    """The settings, where each value comes from (field path to origin), and the files read, in that order."""
-
-    settings: Settings
-    origins: Mapping[str, Origin]
-    files: tuple[Path, ...]
-
-
-def load(path: Path = DEFAULT_PATH) -> Loaded:
-    """Read `path` and `conf.d/*.yaml` in its directory; a later file wins key by key.
-
-    Raises InvalidConfigError (a ConfigError) with every fault of every file.
-    """
-    settings, origins, files = load_as(Settings, path)
-    return Loaded(settings, MappingProxyType(origins), files)
-
 
 def load_as(struct: type[S], path: Path) -> tuple[S, dict[str, Origin], tuple[Path, ...]]:
-    """Do what `load` does for any section as the root; returns it, the origins, and the files read."""
+    """Read `path` and `conf.d/*.yaml` in its directory as one section; a later file wins key by key.
+
+    Returns the section, where each value comes from (field path to origin), and the files read, in that order. Raises
+    InvalidConfigError (a ConfigError) with every fault of every file.
+    """
     extra, faults = _drop_ins(path.parent / "conf.d")
     files = (path, *extra)
     shape = group_of(struct)

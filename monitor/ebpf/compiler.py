@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from monitor.ebpf.btf import KERNEL, Btf
+from monitor.ebpf.headers import include_flags, kernel_source, source_directory
 from monitor.ebpf.kallsyms import KALLSYMS, read_functions
 from monitor.ebpf.layout import read_layout
 from monitor.ebpf.messages import (
@@ -32,7 +33,6 @@ from monitor.ebpf.messages import (
     Request,
 )
 from monitor.ebpf.tracing import CAST_CALL, call_cast, load_tracing
-from monitor.ebpf.tree import include_flags, kernel_source, source_directory
 from monitor.model.errors import MalformedRecord, PermanentError
 
 _FUNCTIONS = frozenset(("ip_forward", "ip6_forward"))

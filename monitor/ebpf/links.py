@@ -5,7 +5,7 @@ import fcntl
 import socket
 import struct
 
-from monitor.ebpf.call import bpf
+from monitor.ebpf.syscall import bpf
 from monitor.model.errors import PermanentError, TemporaryError
 
 _LINK_CREATE, _ATTACH_XDP = 28, 37  # linux/bpf.h

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from monitor.ebpf.call import bpf
 from monitor.ebpf.messages import MapShape
+from monitor.ebpf.syscall import bpf
 from monitor.model.errors import PermanentError, TemporaryError
 
 _T = TypeVar("_T")

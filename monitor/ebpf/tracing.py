@@ -7,7 +7,7 @@ BPF_PROG_TYPE_TRACING and BPF_TRACE_RAW_TP, since 5.5.
 import ctypes
 import struct
 
-from monitor.ebpf.call import bpf
+from monitor.ebpf.syscall import bpf
 from monitor.model.errors import PermanentError
 
 _PROG_LOAD, _TYPE_TRACING, _ATTACH_RAW_TP = 5, 26, 23  # linux/bpf.h

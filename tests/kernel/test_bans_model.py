@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.enforcers.nftables import NftablesEnforcer
+from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.model.addresses import Network, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.enforcers.nftables import NftablesEnforcer
-from monitor.enforcers.ruleset import SCHEMA, Counter
+from monitor.enforcers.nftables.enforcer import NftablesEnforcer
+from monitor.enforcers.nftables.ruleset import SCHEMA, Counter
 from monitor.model.addresses import host, parse_address, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.ebpf.tree import include_flags, kernel_source, source_directory
+from monitor.ebpf.headers import include_flags, kernel_source, source_directory
 
 PROGRAM = """
 import socket, time, sys
@@ -56,4 +56,4 @@ def test_the_wheel_carries_sources_and_default_configuration(tmp_path: Path) -> 
     names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
     shipped = {f"monitor/ebpf/bpf/{path.relative_to(source_directory())}" for path in source_directory().rglob("*.h")}
     assert shipped
-    assert shipped | {"monitor/config/nodewarden.yaml", "monitor/py.typed"} <= names
+    assert shipped | {"monitor/settings/nodewarden.yaml", "monitor/py.typed"} <= names

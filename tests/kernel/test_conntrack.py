@@ -10,7 +10,7 @@ import pytest
 from monitor.model.addresses import parse_address
 from monitor.model.events import PROTOCOL_TCP, PROTOCOL_UDP
 from monitor.model.flows import Flow, FlowClosed, FlowEstablished, FlowListed, FlowOpened
-from monitor.sources.conntrack import Conntrack
+from monitor.sources.conntrack.reader import Conntrack
 from tests.support.daemon import wait_for
 from tests.support.lab import Host, Lab
 
@@ -166,7 +166,7 @@ def test_without_privilege_it_says_what_is_missing(lab: Lab) -> None:
     """Nobody but an administrator of the namespace may listen to others' connections."""
     script = (
         "import os; os.setuid(65534)\n"
-        "from monitor.sources.conntrack import Conntrack\n"
+        "from monitor.sources.conntrack.reader import Conntrack\n"
         "from monitor.model.errors import PermanentError\n"
         "try: Conntrack()\n"
         "except PermanentError as error: print(error)\n"

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from monitor.enforcers import netlink_socket
-from monitor.enforcers.conntrack import ConntrackCutter
-from monitor.enforcers.conntrack_messages import Direction, list_from
+from monitor.enforcers.conntrack.cutter import ConntrackCutter
+from monitor.enforcers.conntrack.messages import Direction, list_from
 from monitor.enforcers.netlink import Reply, Request, attribute
 from monitor.enforcers.netlink_socket import NetlinkSocket
 from monitor.model.addresses import parse_address, parse_network
@@ -151,7 +151,7 @@ def test_a_listing_that_takes_too_long_stops_and_says_so(
     lab: Lab, cutter: ConntrackCutter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bound on entries holds, what was found is deleted, and the next call goes on."""
-    monkeypatch.setattr("monitor.enforcers.conntrack._MAX_ENTRIES", 10)
+    monkeypatch.setattr("monitor.enforcers.conntrack.cutter._MAX_ENTRIES", 10)
     with contextlib.closing(NetlinkSocket()) as link:
         assert set(link.query([_insert("10.1.0.1", n) for n in range(15)])) == {0}
     assert cutter.cut([parse_network("10.1.0.0/16")]) == 10
@@ -176,7 +176,7 @@ def test_a_kernel_without_filters_is_met_by_a_listing(
     """After the first refusal all entries are listed and chosen here, and the filter is not tried again."""
     with contextlib.closing(NetlinkSocket()) as link:
         assert set(link.query([_insert("10.1.0.1", 1), _insert("10.1.0.2", 1)])) == {0}
-    monkeypatch.setattr("monitor.enforcers.conntrack.NetlinkSocket", _OldKernel)
+    monkeypatch.setattr("monitor.enforcers.conntrack.cutter.NetlinkSocket", _OldKernel)
     assert cutter.cut([parse_network("10.1.0.1")]) == 1
     assert not cutter._can_filter
     assert _sources(lab["node"]) == ["10.1.0.2"]

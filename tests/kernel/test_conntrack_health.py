@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from monitor.sources.conntrack_health import COUNTERS, numbers, read_health
+from monitor.sources.conntrack.health import COUNTERS, numbers, read_health
 from tests.support.lab import Host, Lab
 
 pytestmark = pytest.mark.kernel

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from monitor.model.events import PacketLogged
-from monitor.sources.kmsg import KernelLog
+from monitor.sources.kmsg.reader import KernelLog
 from tests.support.corpus.attacks import ATTACKS
 from tests.support.corpus.everyday import EVERYDAY
 from tests.support.corpus.expected import decoded, expected_formats

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from monitor.enforcers.drift import Drift, DriftKind, DriftWatch
-from monitor.enforcers.nftables import NftablesEnforcer
+from monitor.enforcers.nftables.drift import Drift, DriftKind, DriftWatch
+from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.model.addresses import Network, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import WORDS, Ban

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from bench.packets import ipv4_packet, syn_frame, udp_frame
-from monitor.ebpf.drop_kinds import DropKind, Dropped
-from monitor.ebpf.drops import DropCounters
 from monitor.model.addresses import parse_address
+from monitor.sources.drops.kinds import DropKind, Dropped
+from monitor.sources.drops.reader import DropCounters
 from tests.support.lab import Host, Lab
 
 pytestmark = pytest.mark.kernel

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from monitor.ebpf import drop_locations, drops, frequent, xdp
-from monitor.ebpf.drops import DropCounters
+from monitor.ebpf import drop_locations, frequent, xdp
 from monitor.ebpf.loader import load
 from monitor.ebpf.messages import RAW_TRACEPOINT, XDP, Request
 from monitor.ebpf.reasons import ReasonClass
+from monitor.sources.drops import reader as drops
+from monitor.sources.drops.reader import DropCounters
 from tests.support.bpf import map_types
 
 pytestmark = pytest.mark.kernel

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from monitor.model.logs import LogBlock
-from monitor.sources.journal import Journal
+from monitor.sources.journal.reader import Journal
 from tests.support.daemon import wait_for
 from tests.support.journal import drain, text
 from tests.support.journald import JOURNALD, Journald
@@ -127,7 +127,7 @@ def test_an_idle_reader_costs_nothing(journald: Journald) -> None:
 _FOLLOW = """
 import select
 from monitor.model.errors import TemporaryError
-from monitor.sources.journal import Journal
+from monitor.sources.journal.reader import Journal
 
 def opened(cursor):
     source = Journal({"sshd": [["SYSLOG_IDENTIFIER=sshd"]]}, cursor=cursor)

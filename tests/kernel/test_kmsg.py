@@ -11,7 +11,7 @@ import pytest
 from monitor.model.addresses import parse_address
 from monitor.model.errors import PermanentError
 from monitor.model.events import PacketLogged
-from monitor.sources.kmsg import KernelLog
+from monitor.sources.kmsg.reader import KernelLog
 from tests.kernel.conftest import Site
 from tests.support.daemon import wait_for
 

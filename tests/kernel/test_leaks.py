@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from monitor.enforcers.nftables import NftablesEnforcer, TableMissing
-from monitor.enforcers.ruleset import BAN_SETS, SCHEMA, Counter
+from monitor.enforcers.nftables.enforcer import NftablesEnforcer, TableMissing
+from monitor.enforcers.nftables.ruleset import BAN_SETS, SCHEMA, Counter
 from monitor.model.addresses import host, network_of, parse_address, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from monitor.enforcers import netlink_socket
-from monitor.enforcers.nftables import FailureCause, NftablesEnforcer, TableMissing
+from monitor.enforcers.nftables.enforcer import FailureCause, NftablesEnforcer, TableMissing
 from monitor.model.addresses import Network, host, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban
@@ -246,7 +246,7 @@ def test_without_the_capability_the_message_says_what_to_do(node: Host, tmp_path
     """A process without CAP_NET_ADMIN gets a PermanentError that names it."""
     script = tmp_path / "attempt.py"
     script.write_text(
-        "from monitor.enforcers.nftables import NftablesEnforcer\n"
+        "from monitor.enforcers.nftables.enforcer import NftablesEnforcer\n"
         "from monitor.model.errors import PermanentError\n"
         "for call in (lambda e: e.setup([]), lambda e: e.flush(), lambda e: e.exists(), lambda e: e.elements()):\n"
         "    try:\n        call(NftablesEnforcer(max_bans=5))\n"

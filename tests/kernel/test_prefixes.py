@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from monitor.enforcers.nftables import FailureCause, NftablesEnforcer
-from monitor.enforcers.prefixes import pieces
+from monitor.enforcers.nftables.enforcer import FailureCause, NftablesEnforcer
+from monitor.enforcers.nftables.prefixes import pieces
 from monitor.model.addresses import Network, network_of, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban
@@ -176,7 +176,7 @@ def test_what_would_fall_into_too_many_pieces_is_refused(enforcer: NftablesEnfor
 
 def test_bans_that_ended_make_room(enforcer: NftablesEnforcer, monkeypatch: pytest.MonkeyPatch) -> None:
     """What has ended by itself counts against no limit, once the limit is met."""
-    monkeypatch.setattr("monitor.enforcers.prefix_bans.MAX_PREFIXES", 3)
+    monkeypatch.setattr("monitor.enforcers.nftables.prefix_bans.MAX_PREFIXES", 3)
     bans = [_ban(f"10.{n}.0.0/16", 0.05 if n < 2 else 1000) for n in range(4)]
     assert enforcer.add(bans[:3], 0) == []
     assert [failure.cause for failure in enforcer.add(bans[3:], 0.01)] == [FailureCause.SET_FULL]

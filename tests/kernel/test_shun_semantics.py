@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from monitor.enforcers.nftables import NftablesEnforcer
+from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.model.addresses import host, network_of, parse_address
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from monitor.daemon import surroundings
-from monitor.daemon.surroundings import Surroundings
 from monitor.model.bans import AllowEntry
 from monitor.model.errors import TemporaryError
-from monitor.sources.node import read_node
-from monitor.sources.node_changes import NodeChanges
+from monitor.node import surroundings
+from monitor.node.addresses import read_node
+from monitor.node.changes import NodeChanges
+from monitor.node.surroundings import Surroundings
 from tests.support.daemon import wait_for
 from tests.support.lab import Host, Lab
 from tests.unit.sources.test_sessions import LOGIND, utmp_record

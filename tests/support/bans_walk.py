@@ -12,14 +12,14 @@ from pathlib import Path
 
 import msgspec
 
-from monitor.config.schema import Settings
-from monitor.daemon.pipeline import Pipeline
-from monitor.daemon.restore import restore
-from monitor.daemon.saver import Saver
-from monitor.daemon.table import Table
-from monitor.enforcers.nftables import NftablesEnforcer
+from monitor.daemon.life.restore import restore
+from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.daemon.pipeline.table import Table
+from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.model.addresses import Network, host, network_of
 from monitor.model.alerts import Strength
+from monitor.settings.schema import Settings
+from monitor.state.saver import Saver
 from tests.support.bans_model import ALLOWLIST, Ends, Key, Model, faults
 from tests.support.lab import Host
 

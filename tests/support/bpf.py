@@ -5,8 +5,8 @@ import os
 import struct
 
 from monitor.ebpf.btf import Btf
-from monitor.ebpf.call import bpf
 from monitor.ebpf.maps import library
+from monitor.ebpf.syscall import bpf
 
 _NEXT_ID = struct.Struct("=II")
 _GET_NEXT_ID, _GET_FD_BY_ID = 11, 13

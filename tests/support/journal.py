@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from monitor.model.logs import LogBlock
-from monitor.sources.journal import Journal
+from monitor.sources.journal.reader import Journal
 from tests.support.needs import cannot_run
 
 BOOT = "0123456789abcdef0123456789abcdef"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.model.logs import LogBlock
-from monitor.sources.tail import Tail
+from monitor.sources.tail.reader import Tail
 
 DETECTOR = "sshd"
 

@@ -9,9 +9,9 @@ from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.fail2ban.document import NOTHING, Document
 from monitor.filters.fail2ban.files import Loader
 from monitor.filters.fail2ban.interpolation import Work
+from monitor.filters.fail2ban.notation import parse_filter_reference
 from monitor.filters.fail2ban.spoofable import SPOOFABLE_NOTE, is_spoofable
 from monitor.filters.fail2ban.tags import substitute
-from monitor.filters.fail2ban.words import parse_filter_reference
 
 __all__ = ["FilterReader", "define", "open_filter", "parse_filter_reference", "read_filter"]
 

@@ -13,9 +13,9 @@ from monitor.filters.fail2ban.files import Loader
 from monitor.filters.fail2ban.filters import FILTER_OPTIONS, FilterReader, define, open_filter
 from monitor.filters.fail2ban.ini import Option
 from monitor.filters.fail2ban.interpolation import Work
-from monitor.filters.fail2ban.remarks import Actions, remarks_on_defaults, remarks_on_options
+from monitor.filters.fail2ban.notation import format_filter_reference, is_true, parse_filter_reference, split_words
 from monitor.filters.fail2ban.spoofable import SPOOFABLE_NOTE, is_spoofable
-from monitor.filters.fail2ban.words import format_filter_reference, is_true, parse_filter_reference, split_words
+from monitor.filters.fail2ban.unsupported import Actions, remarks_on_defaults, remarks_on_options
 
 LONGEST_BAN_S = 365 * 86_400.0
 _MAX_JAILS = 1000

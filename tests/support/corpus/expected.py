@@ -9,7 +9,7 @@ import yaml
 from monitor.model.addresses import parse_address
 from monitor.model.errors import MalformedRecord
 from monitor.model.events import PacketLogged, QuotedPacket
-from monitor.sources.kmsg_format import decode_packet, parse_record
+from monitor.sources.kmsg.format import decode_packet, parse_record
 from tests.support.corpus.scenario import CORPUS
 
 _PROTOCOLS = {

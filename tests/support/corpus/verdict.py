@@ -8,7 +8,7 @@ from monitor.detectors.host_sweep import host_sweep
 from monitor.detectors.port_scan import port_scan
 from monitor.model.addresses import format_address
 from monitor.model.events import PacketLogged
-from monitor.sources.kmsg_format import decode_packet, parse_record
+from monitor.sources.kmsg.format import decode_packet, parse_record
 from tests.support.corpus.scenario import Material
 
 MAX_PORTS, MAX_HOSTS = 15, 10

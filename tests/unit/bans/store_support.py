@@ -5,11 +5,11 @@ from pathlib import Path
 
 import msgspec
 
-from monitor.bans.store import Store
-from monitor.bans.store_changes import Allowed, Changes
 from monitor.model.addresses import Network, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode, Offence
+from monitor.state.changes import Allowed, Changes
+from monitor.state.store import Store
 
 NETWORK = parse_network("198.51.100.7")
 BAN = Ban(NETWORK, Strength.SPOOFABLE, 1000.0, 4600.0, "port_scan", "15 distinct ports within 10.0 s")

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.bans.store import Store
-from monitor.bans.store_changes import Allowed, Changes, Place
 from monitor.model.addresses import Network, network_of, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode, Offence
+from monitor.state.changes import Allowed, Changes, Place
+from monitor.state.store import Store
 from tests.unit.bans.store_support import BAN, NETWORK, OFFENCE, changes
 
 networks = st.one_of(
@@ -112,7 +112,7 @@ def test_offences_are_found_by_time_and_by_network(store: Store) -> None:
 
 def test_the_history_is_bounded_in_age_and_number(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is too old goes, then the oldest beyond the number; the newest stay."""
-    monkeypatch.setattr("monitor.bans.store._PURGE_ROWS", 7)
+    monkeypatch.setattr("monitor.state.store._PURGE_ROWS", 7)
     store.write(changes(*(msgspec.structs.replace(OFFENCE, time_s=float(n)) for n in range(100))))
     assert store.purge(50.0, 20) == 80
     assert [offence.time_s for offence in store.offences(0.0)] == [float(n) for n in range(80, 100)]

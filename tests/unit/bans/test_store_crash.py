@@ -7,13 +7,13 @@ import sys
 import time
 from pathlib import Path
 
-from monitor.bans.store import Store
+from monitor.state.store import Store
 
 _WRITER = """
 import sys
 from pathlib import Path
 import msgspec
-from monitor.bans.store import Store
+from monitor.state.store import Store
 from monitor.model.addresses import Network
 from tests.unit.bans.store_support import BAN, OFFENCE, changes
 
@@ -77,7 +77,7 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost(tmp_path: Path) -> No
 
 def test_killed_while_the_file_is_made_the_next_start_works(tmp_path: Path) -> None:
     """A first start that is cut short leaves nothing that has to be set aside."""
-    script = "import sys; from pathlib import Path; from monitor.bans.store import Store; print(flush=True); "
+    script = "import sys; from pathlib import Path; from monitor.state.store import Store; print(flush=True); "
     chance = random.Random(5)
     for number in range(10):
         path = tmp_path / str(number) / "nodewarden.db"

@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from monitor.bans import store_schema
-from monitor.bans.store import Store
 from monitor.model.addresses import Network
 from monitor.model.errors import TemporaryError
+from monitor.state import schema as store_schema
+from monitor.state.store import Store
 from tests.unit.bans.store_support import BAN, OFFENCE, by_hand, changes, fill, set_aside
 
 NEEDS_ROOT = pytest.mark.skipif(
@@ -237,7 +237,7 @@ def test_what_is_no_directory_or_no_file_is_named(tmp_path: Path) -> None:
 _IN_NAMESPACE = """
 import subprocess, sys
 from pathlib import Path
-from monitor.bans.store import Store
+from monitor.state.store import Store
 from monitor.model.errors import TemporaryError
 from tests.unit.bans.store_support import BAN, OFFENCE, changes
 

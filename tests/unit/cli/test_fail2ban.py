@@ -9,9 +9,9 @@ from click.testing import CliRunner
 
 from monitor.cli.config import config_group
 from monitor.cli.fail2ban import fail2ban_group
-from monitor.config.load import load
 from monitor.filters.definition import FilterError
 from monitor.filters.library import load_filter
+from monitor.settings.load import load
 from tests.unit.filters.fail2ban.support import write
 
 DEMO = "[Definition]\nfailregex = ^bad <HOST>$\n"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from monitor.config.faults import InvalidConfigError
-from monitor.config.load import load
 from monitor.model.errors import ConfigError
+from monitor.settings.load import load
 
 
 def write(directory: Path, text: str | bytes, name: str = "nodewarden.yaml") -> Path:

@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from monitor.config.flows import ProtectedService
-from monitor.config.load import load
-from monitor.config.schema import Settings
 from monitor.config.types import PortRange
-from monitor.daemon.flow_wiring import build_flow_detectors
+from monitor.daemon.pipeline.flow_wiring import build_flow_detectors
 from monitor.detectors.protected_port import ProtectedPort
 from monitor.model.addresses import Network, parse_network
 from monitor.model.bans import Mode
 from monitor.model.flows import FlowBatch
 from monitor.model.names import FLOW_DETECTORS
+from monitor.settings.flows import ProtectedService
+from monitor.settings.load import load
+from monitor.settings.schema import Settings
 from tests.support.flows import handshakes
 from tests.unit.config.support import faults_of, write
 

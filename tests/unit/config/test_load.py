@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config.load import load
-from monitor.config.schema import Level, Settings
 from monitor.config.types import Endpoint, PortRange
 from monitor.model.addresses import parse_network
 from monitor.model.bans import Mode
+from monitor.settings.load import load
+from monitor.settings.schema import Level, Settings
 from tests.unit.config.support import faults_of, write
 
 

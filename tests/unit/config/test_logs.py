@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from monitor.bans.policy import PREFIX, RECIDIVE
-from monitor.config.load import load
-from monitor.config.logs import DEFAULT_FAILURES, DETECTOR_NAMES, Backend, Failures
-from monitor.config.reference import json_schema
 from monitor.config.types import parse_timezone
 from monitor.model.bans import MANUAL, Mode
 from monitor.model.names import DROP_DETECTORS, FLOW_DETECTORS, PACKET_DETECTORS, RESERVED, SENDER_DETECTORS
+from monitor.settings.load import load
+from monitor.settings.logs import DEFAULT_FAILURES, DETECTOR_NAMES, Backend, Failures
+from monitor.settings.reference import json_schema
 from tests.unit.config.support import faults_of, write
 
 

@@ -9,11 +9,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from monitor.config import document
-from monitor.config.load import load
-from monitor.config.reference import notation
-from monitor.config.schema import Settings
 from monitor.config.shapes import group_of, leaves
 from monitor.model.errors import ConfigError
+from monitor.settings.load import load
+from monitor.settings.reference import notation
+from monitor.settings.schema import Settings
 
 KEYS = [part for path, _ in leaves(group_of(Settings), Settings()) for part in path.split(".")]
 SCALARS = st.one_of(

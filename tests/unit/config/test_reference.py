@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from monitor.config.load import load
-from monitor.config.reference import json_schema, notation, reference_markdown
-from monitor.config.schema import Settings
 from monitor.config.shapes import group_of, leaves
 from monitor.model.errors import ConfigError
+from monitor.settings.load import load
+from monitor.settings.reference import json_schema, notation, reference_markdown
+from monitor.settings.schema import Settings
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "systemd" / "nodewarden.yaml"
@@ -29,7 +29,7 @@ def faults(text: str) -> list[str]:
 def test_the_reference_is_up_to_date() -> None:
     """docs/configuration.md is what the schema generates."""
     written = (ROOT / "docs" / "configuration.md").read_text()
-    hint = "run `.venv/bin/python -m monitor.config.reference > docs/configuration.md`"
+    hint = "run `.venv/bin/python -m monitor.settings.reference > docs/configuration.md`"
     assert written == reference_markdown(), hint
 
 

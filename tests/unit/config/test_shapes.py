@@ -10,9 +10,9 @@ from msgspec import Meta, field
 from monitor.config.faults import DEFAULT, InvalidConfigError, Origin, fault_at
 from monitor.config.kinds import size, text
 from monitor.config.load import load_as
-from monitor.config.reference import json_schema, reference_markdown
-from monitor.config.schema import Settings
 from monitor.config.shapes import Section, group_of, leaves, plain
+from monitor.settings.reference import json_schema, reference_markdown
+from monitor.settings.schema import Settings
 from tests.unit.config.support import write
 
 

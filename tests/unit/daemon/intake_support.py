@@ -7,9 +7,9 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from monitor.config.schema import Settings
-from monitor.daemon.intake import Intake, Process
-from monitor.daemon.saver import Saver
+from monitor.settings.schema import Settings
+from monitor.sources.runner import Intake, Process
+from monitor.state.saver import Saver
 
 BATCH = 10
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import msgspec
 
-from monitor.bans.store import Store
-from monitor.bans.store_changes import Changes
-from monitor.daemon.saver import Saver
 from monitor.model.addresses import Network
 from monitor.model.bans import Ban
 from monitor.model.errors import TemporaryError
+from monitor.state.changes import Changes
+from monitor.state.saver import Saver
+from monitor.state.store import Store
 from tests.unit.bans.store_support import BAN
 
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from monitor.config.schema import Settings
-from monitor.daemon.conntrack_intake import ConntrackIntake
-from monitor.daemon.saver import Saver
-from monitor.sources.conntrack_health import TableHealth
+from monitor.settings.schema import Settings
+from monitor.sources.conntrack.health import TableHealth
+from monitor.sources.conntrack.runner import ConntrackIntake
+from monitor.state.saver import Saver
 
 
 def test_a_table_that_is_nearly_full_is_a_problem(tmp_path: Path) -> None:

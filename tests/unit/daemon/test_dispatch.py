@@ -9,25 +9,25 @@ import pytest
 from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
 from monitor.bans.policy import Verdict
-from monitor.config.flows import Egress
-from monitor.config.logs import Failures
-from monitor.config.schema import Detectors, Settings
 from monitor.control.protocol import ListBans, Status, Why
-from monitor.daemon.answers import Answers
-from monitor.daemon.dispatch import KINDS, Dispatch
-from monitor.daemon.log_filters import LogFilters
-from monitor.daemon.orders import Orders
-from monitor.daemon.pipeline import Pipeline
-from monitor.daemon.saver import Saver
-from monitor.daemon.table import Table
-from monitor.daemon.wiring import build_detectors, build_guard, build_rules
+from monitor.daemon.control.orders import Orders
+from monitor.daemon.control.requests import Answers
+from monitor.daemon.pipeline.dispatch import KINDS, Dispatch
+from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.daemon.pipeline.table import Table
+from monitor.daemon.pipeline.wiring import build_detectors, build_guard, build_rules
+from monitor.daemon.sources.log_filters import LogFilters
 from monitor.detectors.failures import FailuresDetector, FailureThresholds
-from monitor.enforcers.nftables import NftablesEnforcer
+from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.model.addresses import parse_address, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import AllowEntry, Mode
 from monitor.model.events import AuthFailure
 from monitor.model.names import DROP_DETECTORS, FLOW_DETECTORS, PACKET_DETECTORS
+from monitor.settings.flows import Egress
+from monitor.settings.logs import Failures
+from monitor.settings.schema import Detectors, Settings
+from monitor.state.saver import Saver
 from tests.support.events import failure, tcp
 
 NOW_S = 1010.0

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config.logs import Backend, Failures
-from monitor.config.schema import Detectors, Settings
-from monitor.daemon.files_intake import FilesIntake
-from monitor.daemon.log_filters import LogFilters
-from monitor.daemon.log_scan import LogScan
-from monitor.daemon.saver import Saver
+from monitor.daemon.sources.log_filters import LogFilters
+from monitor.daemon.sources.log_scan import LogScan
 from monitor.model.alerts import Strength
 from monitor.model.events import AuthFailure
+from monitor.settings.logs import Backend, Failures
+from monitor.settings.schema import Detectors, Settings
+from monitor.sources.tail.runner import FilesIntake
+from monitor.state.saver import Saver
 
 
 class Site:

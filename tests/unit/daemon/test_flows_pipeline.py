@@ -7,19 +7,19 @@ import msgspec
 import pytest
 
 from monitor.bans.policy import Decision, Verdict
-from monitor.config.flows import ConnectionRate, Egress, HalfOpen, OpenConnections, ProtectedPort
-from monitor.config.schema import Detectors, PortScan, Settings
-from monitor.daemon.flow_wiring import build_surrounding
-from monitor.daemon.pipeline import Pipeline
-from monitor.daemon.table import Table
-from monitor.daemon.wiring import build_guard
-from monitor.enforcers.nftables import NftablesEnforcer
+from monitor.daemon.pipeline.flow_wiring import build_surrounding
+from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.daemon.pipeline.table import Table
+from monitor.daemon.pipeline.wiring import build_guard
+from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.model.addresses import host, parse_address, parse_network
 from monitor.model.alerts import FloodAlert, Strength
 from monitor.model.bans import AllowEntry, Mode
 from monitor.model.flows import FlowBatch, FlowClosed, FlowOpened
-from monitor.sources.kubernetes import POD_NETWORK
-from monitor.sources.node import OWN_ADDRESS
+from monitor.node.addresses import OWN_ADDRESS
+from monitor.node.kubernetes import POD_NETWORK
+from monitor.settings.flows import ConnectionRate, Egress, HalfOpen, OpenConnections, ProtectedPort
+from monitor.settings.schema import Detectors, PortScan, Settings
 from tests.support.flows import CLIENT, NODE, flow, handshakes, incomplete
 
 OUTSIDE, POD, FRIEND = "203.0.113.9", "10.244.1.7", "192.0.2.77"

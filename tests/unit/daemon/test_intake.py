@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.daemon import intake
-from monitor.daemon.saver import Saver
 from monitor.model.errors import PermanentError
+from monitor.sources import runner as intake
+from monitor.state.saver import Saver
 from tests.unit.daemon.intake_support import BATCH, PipeIntake, until
 
 

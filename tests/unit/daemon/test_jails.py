@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config.logs import DEFAULT_FAILURES, Failures
-from monitor.config.schema import Detectors, Settings
-from monitor.daemon.log_filters import LogFilters
+from monitor.daemon.sources.log_filters import LogFilters
 from monitor.filters.matcher import LogMatcher
 from monitor.model.addresses import parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import AllowEntry, Mode
 from monitor.model.logs import LogBlock
+from monitor.settings.logs import DEFAULT_FAILURES, Failures
+from monitor.settings.schema import Detectors, Settings
 
 JAILS = """
 [DEFAULT]

@@ -7,12 +7,12 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from monitor.config.logs import Backend, Failures, Journal, LogFiles
-from monitor.config.schema import Detectors, Settings, Sources
-from monitor.daemon.log_filters import LogFilters, has_journal
+from monitor.daemon.sources.log_filters import LogFilters, has_journal
 from monitor.filters.matcher import LogMatcher
 from monitor.model.logs import LogBlock
-from monitor.sources.journal_match import Matcher
+from monitor.settings.logs import Backend, Failures, Journal, LogFiles
+from monitor.settings.schema import Detectors, Settings, Sources
+from monitor.sources.journal.match import Matcher
 
 APP = """
 description: An application of our own.

@@ -10,17 +10,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from monitor.config.logs import Backend, Failures
-from monitor.config.schema import Detectors, Settings
-from monitor.daemon import log_intake
-from monitor.daemon.intake import Process
-from monitor.daemon.log_filters import LogFilters
-from monitor.daemon.log_intake import LogIntake
-from monitor.daemon.log_scan import LogScan
-from monitor.daemon.saver import Saver
+from monitor.daemon.sources.log_filters import LogFilters
+from monitor.daemon.sources.log_scan import LogScan
 from monitor.filters.scan import Scan
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
+from monitor.settings.logs import Backend, Failures
+from monitor.settings.schema import Detectors, Settings
+from monitor.sources import log_runner as log_intake
+from monitor.sources.log_runner import LogIntake
+from monitor.sources.runner import Process
+from monitor.state.saver import Saver
 from tests.unit.daemon.intake_support import PipeStats, until
 
 _LINE = b"refused 192.0.2.1\n"

@@ -7,14 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from monitor.config.logs import Backend, Failures
-from monitor.config.schema import Detectors, Settings
-from monitor.daemon.log_filters import LogFilters
-from monitor.daemon.log_scan import LogScan
+from monitor.daemon.sources.log_filters import LogFilters
+from monitor.daemon.sources.log_scan import LogScan
 from monitor.metrics.catalogue import BY_NAME
 from monitor.model.addresses import parse_address
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
+from monitor.settings.logs import Backend, Failures
+from monitor.settings.schema import Detectors, Settings
 
 _FILTER = 'description: Ours.\nfailregex: ["^refused <HOST>$"]\nignoreregex: ["192\\\\.0\\\\.2\\\\.9$"]\n'
 _WRONG = 'description: It has an open bracket.\nfailregex: ["^(refused <HOST>$"]\n'

@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from monitor.config.schema import Settings
-from monitor.daemon.facts import Facts
-from monitor.daemon.needs import Part, examine, is_sound
+from monitor.daemon.selfcheck.probes import Facts
+from monitor.daemon.selfcheck.requirements import Part, examine, is_sound
+from monitor.settings.schema import Settings
 
 _CAPABILITIES = frozenset({"CAP_NET_ADMIN", "CAP_SYSLOG", "CAP_BPF", "CAP_PERFMON"})
 _SOUND = Facts(

@@ -4,11 +4,11 @@ import logging
 
 from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
-from monitor.daemon.logs import Limiter, plain_formatter
-from monitor.daemon.table import Table
-from monitor.enforcers.nftables import NftablesEnforcer
-from monitor.enforcers.ruleset import Counter as Stopped
-from monitor.sources.node import parse_resolvers
+from monitor.daemon.life.logs import Limiter, plain_formatter
+from monitor.daemon.pipeline.table import Table
+from monitor.enforcers.nftables.enforcer import NftablesEnforcer
+from monitor.enforcers.nftables.ruleset import Counter as Stopped
+from monitor.node.addresses import parse_resolvers
 
 
 def test_log_lines_are_limited_and_the_rest_counted() -> None:

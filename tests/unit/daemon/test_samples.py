@@ -1,16 +1,16 @@
 """What the pipeline knows as samples of the catalogue's metrics."""
 
-from monitor.config.flows import Egress
-from monitor.config.schema import Detectors, PortScan, Settings
-from monitor.daemon.pipeline import Ending, Pipeline
-from monitor.daemon.samples import pipeline_samples
-from monitor.daemon.table import Table
-from monitor.enforcers.nftables import NftablesEnforcer
-from monitor.enforcers.ruleset import MAX_PREFIXES
+from monitor.daemon.life.samples import pipeline_samples
+from monitor.daemon.pipeline.pipeline import Ending, Pipeline
+from monitor.daemon.pipeline.table import Table
+from monitor.enforcers.nftables.enforcer import NftablesEnforcer
+from monitor.enforcers.nftables.ruleset import MAX_PREFIXES
 from monitor.metrics.catalogue import BY_NAME
 from monitor.model.addresses import parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode
+from monitor.settings.flows import Egress
+from monitor.settings.schema import Detectors, PortScan, Settings
 from tests.support.events import tcp
 
 NOW_S = 1000.0

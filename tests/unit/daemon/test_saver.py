@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from monitor.bans.store import Store
-from monitor.bans.store_changes import Allowed, Changes
-from monitor.daemon.saver import Saver
+from monitor.state.changes import Allowed, Changes
+from monitor.state.saver import Saver
+from monitor.state.store import Store
 from tests.unit.bans.store_support import BAN, NETWORK, OFFENCE
 from tests.unit.daemon.saver_support import Clock, Disk, many, tick_until
 

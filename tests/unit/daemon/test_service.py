@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config.load import load
-from monitor.daemon.service import Service
+from monitor.daemon.life.service import Service
 from monitor.model.alerts import Strength
 from monitor.model.events import AuthFailure, Event
+from monitor.settings.load import load
 from tests.unit.config.support import write
 
 _FAILURE = AuthFailure(1000.0, "sshd", b"\xc0\0\2\1", Strength.PROVEN, "journal")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from monitor.daemon.traffic import Traffic
+from monitor.daemon.pipeline.traffic import Traffic
 from monitor.model.addresses import parse_address
 from monitor.model.events import PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP
 from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowOpened, FlowReset

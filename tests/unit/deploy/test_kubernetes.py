@@ -11,7 +11,7 @@ import yaml
 
 from monitor import __version__
 from monitor.cli.main import cli
-from monitor.sources.kubernetes import watched_for_kubernetes
+from monitor.node.kubernetes import watched_for_kubernetes
 from tests.support.manifests import KUBERNETES, ROOT, documents, kustomizations, referenced
 
 _KUBERNETES_VERSIONS = ("1.27", "1.30", kubernetes_validate.latest_version())

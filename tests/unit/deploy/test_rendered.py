@@ -9,9 +9,9 @@ import kubernetes_validate
 import pytest
 
 from monitor import __version__
-from monitor.config.load import load
-from monitor.config.schema import Settings
 from monitor.model.bans import Mode
+from monitor.settings.load import load
+from monitor.settings.schema import Settings
 from tests.support.manifests import ROOT, built, one, render
 
 _ROLES = ("worker", "control-plane")

@@ -5,8 +5,6 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.detectors import handshakes
-from monitor.detectors.handshakes import Handshakes
 from monitor.model.addresses import parse_address
 from monitor.model.events import PROTOCOL_TCP, PROTOCOL_UDP
 from monitor.model.flows import (
@@ -24,6 +22,8 @@ from monitor.model.flows import (
     FlowOpened,
     FlowReset,
 )
+from monitor.sources.conntrack import handshakes
+from monitor.sources.conntrack.handshakes import Handshakes
 
 SOURCE, NODE = parse_address("198.51.100.7"), parse_address("192.0.2.1")
 

@@ -5,7 +5,7 @@ import struct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.enforcers.conntrack_messages import Direction, decode_entry, delete_entry, list_from
+from monitor.enforcers.conntrack.messages import Direction, decode_entry, delete_entry, list_from
 from monitor.enforcers.netlink import attribute, attributes
 
 ADDRESSES = st.one_of(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.enforcers.ends import decode_ends
 from monitor.enforcers.netlink import attribute, decode_elements
+from monitor.enforcers.nftables.expiry import decode_ends
 from monitor.model.errors import MalformedRecord
 
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.enforcers import listing, netlink
+from monitor.enforcers import netlink
+from monitor.enforcers.nftables import listing
 from monitor.model.addresses import Network, network_of, parse_network
 from monitor.model.errors import MalformedRecord
 

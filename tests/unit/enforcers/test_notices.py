@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.enforcers.netlink import ElementEncoder, attribute, decode_elements, encode_key
-from monitor.enforcers.notices import NEW_ELEMENTS, NEW_GENERATION, Who, decode_set_name, decode_who, notices
+from monitor.enforcers.nftables.notices import NEW_ELEMENTS, NEW_GENERATION, Who, decode_set_name, decode_who, notices
 from monitor.model.errors import MalformedRecord
 
 OURS, THEIRS = 77, 4242

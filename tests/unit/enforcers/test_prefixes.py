@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.enforcers.prefix_set import PrefixSet
-from monitor.enforcers.prefixes import TooManyPieces, difference, pieces
+from monitor.enforcers.nftables.prefix_set import PrefixSet
+from monitor.enforcers.nftables.prefixes import TooManyPieces, difference, pieces
 from monitor.model.addresses import Network, network_of, parse_network
 
 SPACE = 256

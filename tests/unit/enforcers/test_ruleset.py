@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.enforcers.ruleset import BAN_SETS, Counter, Element, set_name, set_specs, setup_text
+from monitor.enforcers.nftables.ruleset import BAN_SETS, Counter, Element, set_name, set_specs, setup_text
 from monitor.model.addresses import network_of, parse_network
 from monitor.model.alerts import Strength
 

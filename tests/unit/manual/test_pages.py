@@ -12,8 +12,8 @@ from manual.__main__ import main
 from manual.pages import PAGES, commands, nodewarden_8, nodewarden_yaml_5
 from manual.roff import Page
 from monitor.cli.main import cli
-from monitor.config.schema import Settings
 from monitor.config.shapes import Group, Table, group_of
+from monitor.settings.schema import Settings
 from tests.support.needs import needs
 
 

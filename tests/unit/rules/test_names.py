@@ -10,16 +10,16 @@ import pytest
 
 from monitor.bans.policy import Verdict
 from monitor.cli.main import cli
-from monitor.daemon.conntrack_intake import ConntrackIntake
-from monitor.daemon.drops_intake import DropsIntake
-from monitor.daemon.files_intake import FilesIntake
-from monitor.daemon.journal_intake import JournalIntake
-from monitor.daemon.kernel_log_intake import KernelLogIntake
-from monitor.daemon.xdp_intake import XdpIntake
-from monitor.enforcers.drift import DriftKind
+from monitor.enforcers.nftables.drift import DriftKind
 from monitor.metrics.catalogue import BY_NAME
 from monitor.model.bans import MANUAL, Mode
 from monitor.model.names import DROP_DETECTORS, FLOW_DETECTORS, PACKET_DETECTORS, SENDER_DETECTORS
+from monitor.sources.conntrack.runner import ConntrackIntake
+from monitor.sources.drops.runner import DropsIntake
+from monitor.sources.journal.runner import JournalIntake
+from monitor.sources.kmsg.runner import KernelLogIntake
+from monitor.sources.tail.runner import FilesIntake
+from monitor.sources.xdp.runner import XdpIntake
 from tests.unit.rules import support
 
 RULES = support.rules()

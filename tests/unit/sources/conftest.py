@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.sources.journal import Journal
+from monitor.sources.journal.reader import Journal
 from tests.support.journal import Log
 
 

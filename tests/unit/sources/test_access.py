@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.sources.access import denied
+from monitor.files.access import denied
 
 _NOBODY = 65534
 

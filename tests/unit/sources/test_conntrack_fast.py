@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from monitor.model.errors import MalformedRecord
 from monitor.model.flows import FlowListed, FlowOpened
-from monitor.sources import conntrack_fast
-from monitor.sources.conntrack_fast import Decoded, FlowDecoder, compile_layout
-from monitor.sources.conntrack_format import DELETE, NEW, read, walk
+from monitor.sources.conntrack import fast_decoder as conntrack_fast
+from monitor.sources.conntrack.fast_decoder import Decoded, FlowDecoder, compile_layout
+from monitor.sources.conntrack.format import DELETE, NEW, read, walk
 from tests.support.conntrack import ORIGINAL, REPLY, all_messages, attribute, message, messages
 
 MESSAGES = all_messages()

@@ -15,7 +15,7 @@ from monitor.model.flows import (
     FlowListed,
     FlowOpened,
 )
-from monitor.sources.conntrack_format import CAUSES, read, walk
+from monitor.sources.conntrack.format import CAUSES, read, walk
 from tests.support.conntrack import (
     DUMPS,
     NAMES,

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.sources import file_changes
-from monitor.sources.file_changes import FileChanges, decode_events, read_bounded
+from monitor.files import changes as file_changes
+from monitor.files.changes import FileChanges, decode_events, read_bounded
 
 
 @pytest.fixture

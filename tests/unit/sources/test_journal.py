@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from monitor.sources.journal import Journal
+from monitor.sources.journal.reader import Journal
 from tests.support.journal import SSH, Log, drain, follow, is_readable, text, until_readable
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from monitor.sources.journal import Journal
+from monitor.sources.journal.reader import Journal
 from tests.support.journal import ROOT, SSH, Log, drain, text
 
 

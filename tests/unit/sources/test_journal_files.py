@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from monitor.model.errors import ConfigError, PermanentError
-from monitor.sources.journal import Journal
+from monitor.sources.journal.reader import Journal
 from tests.support.journal import SSH, Log, drain, follow, text, until_readable
 
 

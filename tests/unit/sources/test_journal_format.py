@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.sources.journal_format import MIN_LINE_BYTES, format_line, is_trusted, written_s
-from monitor.sources.journal_match import Entry
+from monitor.sources.journal.format import MIN_LINE_BYTES, format_line, is_trusted, written_s
+from monitor.sources.journal.match import Entry
 
 SSHD: dict[str, bytes | list[bytes]] = {
     "_HOSTNAME": b"node1",

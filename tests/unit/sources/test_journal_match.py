@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.model.errors import ConfigError
-from monitor.sources.journal_match import Entry, Group, Matcher, parse_match
+from monitor.sources.journal.match import Entry, Group, Matcher, parse_match
 
 SSH: dict[str, bytes | list[bytes]] = {"_SYSTEMD_UNIT": b"ssh.service", "_COMM": b"sshd", "PRIORITY": b"6"}
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.model.errors import MalformedRecord
-from monitor.sources import kubernetes
-from monitor.sources.kubernetes import (
+from monitor.node import kubernetes
+from monitor.node.kubernetes import (
     MAX_ENTRIES,
     MAX_FILE_BYTES,
     parse_cni,

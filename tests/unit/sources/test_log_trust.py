@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.sources.log_trust import others, untrusted_reason
+from monitor.sources.tail.trust import others, untrusted_reason
 
 USER, GROUP_OBJECT, GROUP, MASK, OTHER = 0x02, 0x04, 0x08, 0x10, 0x20
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from monitor.model.addresses import parse_address
 from monitor.model.errors import MalformedRecord
-from monitor.sources.node import (
+from monitor.node.addresses import (
     nexthop_gateways,
     own_address,
     parse_resolvers,

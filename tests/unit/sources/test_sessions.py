@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.model.addresses import format_address
-from monitor.sources.sessions import (
+from monitor.node.sessions import (
     MAX_SESSIONS,
     NATIVE_UTMP,
     UTMP_32_BIT_TIMES,

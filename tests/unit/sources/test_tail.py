@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.sources.tail import Tail, TailStats
+from monitor.sources.tail.reader import Tail, TailStats
 from tests.support.tail import append, blocks, followed, lines, open_files, tick
 
 
@@ -162,7 +162,7 @@ def test_an_unreadable_file_is_said_and_taken_up_later(log: Path, monkeypatch: p
 
 def test_without_events_a_tick_finds_it(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where inotify cannot be had, that is said; changes and new files are found by time."""
-    monkeypatch.setattr("monitor.sources.inotify.init", lambda: -1)
+    monkeypatch.setattr("monitor.files.inotify.init", lambda: -1)
     with followed(log, log.with_name("late.log")) as tail:
         assert "inotify" in tail.problems[0]
         assert lines(tail) == []

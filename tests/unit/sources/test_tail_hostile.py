@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.sources.tail_lines import split_lines
+from monitor.sources.tail.lines import split_lines
 from tests.support.tail import append, blocks, followed, lines, tick
 
 LONGEST = 256
@@ -143,7 +143,7 @@ def test_too_many_files(tmp_path: Path) -> None:
 
 def test_room_is_given_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a file goes, one that had no room is followed; what it held until then is not new."""
-    monkeypatch.setattr("monitor.sources.tail_files.MAX_FILES", 1)
+    monkeypatch.setattr("monitor.sources.tail.files.MAX_FILES", 1)
     first, second = tmp_path / "1.log", tmp_path / "2.log"
     first.write_bytes(b"old\n")
     with followed(tmp_path / "*.log") as tail:
@@ -161,7 +161,7 @@ def test_room_is_given_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_too_many_generations(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that were rotated away faster than they are read are given up at a bound, and counted."""
-    monkeypatch.setattr("monitor.sources.tail_files._MAX_RETIRED", 2)
+    monkeypatch.setattr("monitor.sources.tail.files._MAX_RETIRED", 2)
     with followed(log) as tail:
         for number in range(4):
             append(log, b"%d\n" % number * 200_000)

@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from monitor.sources.tail import Tail
-from monitor.sources.tail_places import Place
+from monitor.sources.tail.cursors import Place
+from monitor.sources.tail.reader import Tail
 from tests.support.tail import lines, tick
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.sources.tail import Tail
+from monitor.sources.tail.reader import Tail
 from tests.support.tail import followed, lines
 
 WRITER = """

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import yaml
 
-from monitor.config.load import load
-from monitor.config.logs import Failures
 from monitor.filters.fail2ban.export import to_yaml
 from monitor.filters.library import load_filter
 from monitor.model.addresses import parse_network
+from monitor.settings.load import load
+from monitor.settings.logs import Failures
 from tests.unit.filters.fail2ban.support import jails_of
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from monitor.config.types import parse_duration as parse_our_duration
 from monitor.filters.definition import FilterError
 from monitor.filters.fail2ban.durations import format_duration, parse_duration
-from monitor.filters.fail2ban.words import format_filter_reference, parse_filter_reference, split_words
+from monitor.filters.fail2ban.notation import format_filter_reference, parse_filter_reference, split_words
 
 
 @pytest.mark.parametrize(

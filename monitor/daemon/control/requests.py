@@ -1,0 +1,197 @@
+"""Answers to the commands that come over the control socket, as plain data."""
+
+import time
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+from monitor import __version__
+from monitor.control import protocol
+from monitor.control.protocol import ListBans, Reply, Request, Why
+from monitor.daemon.control.orders import Orders
+from monitor.daemon.control.presentation import show_ban, show_entry, show_note, show_offence
+from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.detectors.distinct import DistinctDetector
+from monitor.model.addresses import Address, Network, parse_network
+from monitor.model.alerts import Strength
+from monitor.model.bans import WORDS, Ban, Mode, Offence
+from monitor.model.errors import NodewardenError
+
+_SORTS: dict[str, Callable[[Ban], Any]] = {
+    "since": lambda ban: (-ban.since_s, ban.network),
+    "ends": lambda ban: (ban.until_s, ban.network),
+    "network": lambda ban: (len(ban.network.address), ban.network),
+}
+_MAX_HISTORY = 50
+
+
+class RequestError(NodewardenError):
+    """The request as a whole cannot be met; the message is for whoever sent it."""
+
+
+class Answers:
+    """Turns requests into replies; asks the pipeline, and the service for what only it knows."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        orders: Orders,
+        describe: Callable[[], dict[str, Any]],
+        check: Callable[[], dict[str, Any]],
+        history: Callable[[Network, int], list[Offence]],
+        flush_state: Callable[[], bool],
+        reload: Callable[[], None],
+    ) -> None:
+        """Take who knows what.
+
+        `describe` gives the service's part of the status, `check` what the self-check finds, `history` an address's
+        offences, `flush_state` puts what was ordered on disk before it is answered, `reload` raises NodewardenError if
+        it fails.
+        """
+        self._pipeline = pipeline
+        self._orders = orders
+        self._describe = describe
+        self._check = check
+        self._history = history
+        self._flush_state = flush_state
+        self._reload = reload
+
+    def handle(self, request: Request) -> Reply:
+        """Answer one request; NodewardenError for what the requester should read."""
+        match request:
+            case protocol.Status():
+                return Reply(ok=True, result=self._status())
+            case protocol.Doctor():
+                return Reply(ok=True, result=self._check())
+            case protocol.ListBans():
+                return Reply(ok=True, result=self._list(request))
+            case protocol.Why():
+                return Reply(ok=True, result=self._why(request))
+            case protocol.AllowList():
+                return Reply(ok=True, result=[show_entry(entry) for entry in self._pipeline.guard.entries])
+            case protocol.AllowTest():
+                return Reply(ok=True, result=show_entry(self._pipeline.guard.protects(_network(request.network))))
+            case protocol.Reload():
+                self._reload()
+                return Reply(ok=True)
+        return Reply(ok=True, result=self._carry_out(request))
+
+    def _carry_out(self, request: Request) -> Any:
+        """Do what was ordered, and answer once it is on disk."""
+        match request:
+            case protocol.BanOrder():
+                result: Any = self._orders.ban(request)
+            case protocol.Unban():
+                result = self._orders.unban(request)
+            case protocol.AllowAdd():
+                result = self._orders.allow(request)
+            case protocol.AllowRemove():
+                result = self._orders.disallow(request)
+            case protocol.Flush():
+                result = self._flush()
+        self._flush_state()  # where it fails, status and metrics say so; the order stands
+        return result
+
+    def _status(self) -> dict[str, Any]:
+        pipeline = self._pipeline
+        ledger = pipeline.ledger
+        detectors = pipeline.policy.rules.detectors
+        return {
+            "version": __version__,
+            **self._describe(),
+            "detectors": [
+                {
+                    "name": detector.name,
+                    "mode": detectors[detector.name].mode,
+                    "maxretry": detector.thresholds.maxretry,
+                    "findtime_s": detector.thresholds.findtime_s,
+                    "bantime_s": detectors[detector.name].bantime_s,
+                    "alerts": sum(pipeline.alerts[detector.name, *kind] for kind in product(Mode, Strength)),
+                    "window_entries": detector.stats.entries,
+                    "evicted_keys": detector.stats.evicted_keys,
+                }
+                for detector in pipeline.detectors
+            ],
+            "bans": {
+                **{word: ledger.count(Mode.ENFORCE, strength) for strength, word in WORDS.items()},
+                "observed": sum(ledger.count(Mode.OBSERVE, strength) for strength in Strength),
+                "refused_by_kernel": pipeline.ban_failures,
+                "over_budget": pipeline.policy.budget.refused_total,
+            },
+            "allowlist": len(pipeline.guard.entries),
+            "dropped": {
+                name: {"packets": counter.packets, "bytes": counter.bytes}
+                for name, counter in pipeline.table.counters().items()
+            },
+            "table": "in place" if pipeline.table.is_up else "not set up",
+        }
+
+    def _list(self, request: ListBans) -> dict[str, Any]:
+        within = _network(request.within) if request.within else None
+        bans = [
+            ban
+            for ban in self._pipeline.ledger.bans()
+            if (request.observed or ban.mode is Mode.ENFORCE)
+            and request.detector in ("", ban.detector)
+            and request.set in ("", ban.word)
+            and (within is None or within.overlaps(ban.network))
+        ]
+        first, limit = max(0, request.offset), max(0, min(request.limit, protocol.MAX_PAGE))
+        page = sorted(bans, key=_SORTS[request.sort])[first : first + limit]
+        now_s = time.time()
+        return {"total": len(bans), "bans": [show_ban(ban, now_s) for ban in page]}
+
+    def _why(self, request: Why) -> dict[str, Any]:
+        network = _network(request.network)
+        pipeline = self._pipeline
+        now_s = time.time()
+        bans = []
+        around = {network}
+        for ban in pipeline.ledger.covering(network):
+            element = pipeline.table.lookup(ban) if ban.mode is Mode.ENFORCE else None
+            kernel = element and {"timeout_s": element.timeout_s, "packets": element.packets, "bytes": element.bytes}
+            bans.append({**show_ban(ban, now_s), "kernel": kernel})
+            around.add(ban.network)
+        offences = sorted(
+            (offence for one in around for offence in self._history(one, _MAX_HISTORY)),
+            key=lambda offence: offence.time_s,
+        )
+        notes = pipeline.ledger.notes(network.address) if network.is_host else []
+        told = {offence.time_s for offence in offences}
+        history = [show_offence(offence) for offence in offences]
+        history += [show_note(note) for note in notes if note.time_s not in told]
+        return {
+            "network": str(network),
+            "allowlist": show_entry(pipeline.guard.protects(network)),
+            "bans": bans,
+            "leaked": list(pipeline.table.leaked(network)),
+            "counting": self._counting(network) if network.is_host else [],
+            "witnesses": self._witnesses(network.address) if network.is_host else {},
+            "history": sorted(history, key=lambda shown: shown["time_s"])[-_MAX_HISTORY:],
+        }
+
+    def _counting(self, network: Network) -> list[dict[str, Any]]:
+        """Say how close an address is to each detector's threshold."""
+        return [
+            {"detector": detector.name, "count": count, "maxretry": detector.thresholds.maxretry}
+            for detector in self._pipeline.detectors
+            if (count := detector.count(network.address))
+        ]
+
+    def _witnesses(self, address: Address) -> dict[str, dict[str, int]]:
+        """Say for each detector which sources saw how much of what its last alert about an address rests on."""
+        return {
+            detector.name: seen
+            for detector in self._pipeline.detectors
+            if isinstance(detector, DistinctDetector) and (seen := detector.witnesses(address))
+        }
+
+    def _flush(self) -> dict[str, Any]:
+        return {"ended": len(self._pipeline.flush())}
+
+
+def _network(text: str) -> Network:
+    try:
+        return parse_network(text)
+    except ValueError as error:
+        raise RequestError(str(error)) from None

@@ -1,0 +1,104 @@
+"""How the daemon is: what is wrong, its status in one line and in full, its metrics."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from monitor.daemon.life.background import Cutting
+from monitor.daemon.life.samples import pipeline_samples, saver_samples
+from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.daemon.sources.runners import Intakes
+from monitor.metrics.exporter import Sample
+from monitor.node.surroundings import Surroundings
+from monitor.settings.schema import Settings
+from monitor.state.saver import Saver
+
+_FLOOD_SHOWN_S = 60.0
+
+
+class Health:
+    """Asks all parts how they are, and counts what concerns the daemon as a whole."""
+
+    def __init__(
+        self,
+        path: Path,
+        settings: Settings,
+        pipeline: Pipeline,
+        intakes: Intakes,
+        saver: Saver,
+        surroundings: Surroundings,
+        cutting: Cutting,
+    ) -> None:
+        """Take who knows what; `path` and `settings` are those of the start."""
+        self._path = path
+        self._metrics = str(settings.metrics.listen) if settings.metrics.enabled else None
+        self._pipeline = pipeline
+        self._intakes = intakes
+        self._saver = saver
+        self._surroundings = surroundings
+        self._cutting = cutting
+        self._started_s = time.time()
+        self.config_error = ""
+        """What is wrong with the configuration on disk, where that is not the one in force."""
+        self.reloads = {"success": 0, "failure": 0}
+        self.internal_errors = 0
+        """Batches lost to faults of our own."""
+
+    def problems(self) -> list[str]:
+        """Say what is not as it should be, worst first."""
+        problems = []
+        if self._pipeline.policy.budget.is_exceeded(time.time()):
+            problems.append(
+                f"more than bans.budget.bans_per_minute ({self._pipeline.policy.budget.bans_per_minute}) bans: "
+                "the rest are only observed (`nodewarden list --observed`)"
+            )
+        problems += [
+            f"there is a flood: {flood}"
+            for flood in self._pipeline.floods.values()
+            if time.time() - flood.time_s < _FLOOD_SHOWN_S
+        ]
+        problems += self._intakes.problems()
+        if leaking := self._pipeline.table.leaking(time.time()):
+            hooks = ", ".join(f"{packets} in {hook}" for hook, packets in leaking.items())
+            problems.append(f"packets of banned sources pass all the same ({hooks}): see `nodewarden why ADDRESS`")
+        if not self._saver.is_saving_ok:
+            problems.append(self._saver.trouble)
+        if self.config_error:
+            problems.append(f"the configuration on disk is faulty, an older one is in force:\n{self.config_error}")
+        if self._pipeline.table.is_wanted and not self._pipeline.table.is_up:
+            problems.append("the table inet nodewarden is not in place; see the log")
+        if self._pipeline.ledger.is_full:
+            problems.append("bans.max_bans is reached: no further address can be banned")
+        problems += self._intakes.filter_problems()
+        if self.internal_errors:
+            problems.append(f"{self.internal_errors} batches were lost to internal faults; see the log")
+        return problems
+
+    def summary(self) -> str:
+        """Return one line for `systemctl status`."""
+        problems = self.problems()
+        state = f"PROBLEM: {problems[0].splitlines()[0]}; " if problems else ""
+        return f"{state}{len(self._pipeline.ledger)} bans, {self._pipeline.events} events"
+
+    def describe(self) -> dict[str, Any]:
+        """Return the service's part of the status."""
+        return {
+            "problems": self.problems(),
+            "notices": [*self._saver.notices, *self._surroundings.notices, *self._intakes.notices],
+            "uptime_s": time.time() - self._started_s,
+            "configuration": str(self._path),
+            "metrics": self._metrics,
+            **self._intakes.describe(),
+        }
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield every sample, as of now."""
+        yield from pipeline_samples(self._pipeline)
+        yield from self._intakes.samples()
+        yield from saver_samples(self._saver)
+        yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
+        yield "nodewarden_internal_errors_total", (), self.internal_errors
+        for result, count in self.reloads.items():
+            yield "nodewarden_config_reloads_total", (result,), count
+        yield "nodewarden_config_last_reload_successful", (), float(not self.config_error)

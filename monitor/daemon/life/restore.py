@@ -1,0 +1,105 @@
+"""Start-up: what was in force before is in force again, in the ledger and in the kernel, whichever was ahead."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from monitor.bans.merge import merge
+from monitor.daemon.pipeline.pipeline import Ending, Pipeline
+from monitor.daemon.pipeline.table import Table
+from monitor.enforcers.nftables.enforcer import Failure
+from monitor.model.alerts import Strength
+from monitor.model.bans import Ban, Mode, Offence
+from monitor.state.store import Store
+
+HISTORY_S = 28 * 86400.0
+"""How long offences are kept and counted."""
+
+MAX_OFFENCES = 100_000
+"""How many are kept: reading them all is part of every start."""
+
+_log = logging.getLogger(__name__)
+_HANDFUL = 8192
+
+
+def restore(pipeline: Pipeline, store: Store | None, clock: Callable[[], float] = time.time) -> int:
+    """Fill the ledger from store and kernel, then the kernel from the ledger; return how many bans are in force.
+
+    `clock` gives wall time: with many bans this takes a while, which must not be added to their time.
+    Without a store the kernel's own sets are what is known; without a table the store is.
+    """
+    now_s = clock()
+    if store:
+        pipeline.allow((allowed.entry for allowed in store.allowed()), now_s)
+        pipeline.policy.remember(history(store, now_s))
+    is_found = pipeline.table.exists()
+    held = pipeline.table.held(clock)
+    filling = _Filling(pipeline.table, clock)
+    protected: list[Ban] = []
+    for merged in merge(_running(pipeline, store, now_s), held, now_s):
+        ban = merged.ban
+        if pipeline.guard.protects(ban.network):
+            protected.append(ban)
+            if pipeline.record:
+                pipeline.record.remove_ban(ban.network, ban.strength)
+        elif not pipeline.ledger.is_full:
+            (pipeline.ledger.put if merged.is_news else pipeline.ledger.load)(ban)
+            if ban.mode is Mode.ENFORCE and not (merged.is_held and ban.network.is_host):
+                filling.add(ban)
+    if is_found or pipeline.enforces:
+        filling.begin()
+    for failure in filling.finish():
+        _log.error("the kernel refused the ban of %s: %s", failure.network, failure.reason)
+    pipeline.lift(protected, clock(), Ending.ALLOWLISTED)
+    return sum(pipeline.ledger.count(Mode.ENFORCE, strength) for strength in Strength)
+
+
+class _Filling:
+    """Fills the kernel's sets while the store is still being read: the kernel's part takes a third of the time."""
+
+    def __init__(self, table: Table, clock: Callable[[], float]) -> None:
+        self._table = table
+        self._clock = clock
+        self._worker = ThreadPoolExecutor(1, "restore")
+        self._jobs: list[Future[list[Failure]]] = []
+        self._waiting: list[Ban] = []
+
+    def begin(self) -> None:
+        """Make the table, once it is known that there will be one."""
+        if not self._table.is_up:
+            self._table.make()
+
+    def add(self, ban: Ban) -> None:
+        """Put a ban into the kernel soon."""
+        self._waiting.append(ban)
+        if len(self._waiting) >= _HANDFUL:
+            self._submit()
+
+    def finish(self) -> list[Failure]:
+        """Wait until all are in; return what the kernel refused."""
+        if self._waiting:
+            self._submit()
+        failures = [failure for job in self._jobs for failure in job.result()]
+        self._worker.shutdown()
+        return failures
+
+    def _submit(self) -> None:
+        self.begin()
+        bans, self._waiting = self._waiting, []
+        self._jobs.append(self._worker.submit(lambda: self._table.fill(bans, self._clock())))
+
+
+def _running(pipeline: Pipeline, store: Store | None, now_s: float) -> Iterator[Ban]:
+    """Yield the stored bans that go on; strike the others out of the store."""
+    for ban in store.bans() if store else ():
+        if ban.until_s > now_s:
+            yield ban
+        elif pipeline.record:
+            pipeline.record.remove_ban(ban.network, ban.strength)
+
+
+def history(store: Store | None, now_s: float) -> Iterator[Offence]:
+    """Yield the offences that still count, oldest first."""
+    if store:
+        yield from store.offences(now_s - HISTORY_S)

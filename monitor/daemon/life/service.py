@@ -1,0 +1,276 @@
+"""The daemon's life: open everything, run the loop, reload, stop; it alone watches clocks and signals."""
+
+import asyncio
+import ctypes
+import gc
+import logging
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from monitor.bans.guard import Guard
+from monitor.bans.ledger import Ledger
+from monitor.control.server import ControlServer
+from monitor.daemon.control.orders import Orders
+from monitor.daemon.control.requests import Answers
+from monitor.daemon.life import logs, systemd
+from monitor.daemon.life.background import Cutting, DriftMender
+from monitor.daemon.life.config_watch import ConfigWatch
+from monitor.daemon.life.health import Health
+from monitor.daemon.life.restore import HISTORY_S, MAX_OFFENCES, history, restore
+from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.daemon.pipeline.table import Table
+from monitor.daemon.selfcheck.doctor import check, log_check
+from monitor.daemon.sources.runners import Intakes
+from monitor.enforcers.nftables.enforcer import NftablesEnforcer
+from monitor.metrics.exporter import Exporter, Sample
+from monitor.model.addresses import Network
+from monitor.model.bans import AllowEntry, Offence
+from monitor.model.clock import ClockSteps
+from monitor.model.errors import ConfigError, NodewardenError, TemporaryError
+from monitor.model.events import Event
+from monitor.node.surroundings import Surroundings
+from monitor.settings.load import Loaded, load
+from monitor.settings.schema import Settings
+from monitor.state.changes import Allowed
+from monitor.state.saver import Saver
+from monitor.state.store import Store
+
+_log = logging.getLogger(__name__)
+_TICK_S = 1.0
+_SCRAPE_TIMEOUT_S = 5.0
+_SAVE_TIMEOUT_S = 5.0
+_PURGE_EVERY_S = 3600.0
+_SWITCH_S = 0.0005
+"""How long the loop may wait for a thread that writes out metrics or state. Python's 5 ms would be those of a ban."""
+
+
+class Service:
+    """One daemon, from `open` to `close`."""
+
+    def __init__(self, path: Path, loaded: Loaded) -> None:
+        """Wire the stages for a configuration that was loaded from `path`; nothing is opened or changed yet."""
+        settings = loaded.settings
+        self._path = path
+        self._settings = settings
+        self._purge_at_s = 0.0
+        self._clock = ClockSteps(time.monotonic(), time.time())
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        self._exporter = Exporter(self._read_samples)
+        protect = settings.bans.protect
+        self._surroundings = Surroundings(self._node_changed, sessions=protect.sessions, kubernetes=protect.kubernetes)
+        self._saver = Saver(settings.state.directory / "nodewarden.db", self._store_opened)
+        self._cutting = Cutting()
+        self.pipeline = Pipeline(
+            settings,
+            self._surroundings.entries,
+            self._make_table,
+            self._saver,
+            self._exporter.ban_latency.observe,
+            self._cutting.cut,
+        )
+        self._drift = DriftMender(self.pipeline.table)
+        self._intakes = Intakes(settings, self.pipeline, self._saver, self._process)
+        self._health = Health(
+            path, settings, self.pipeline, self._intakes, self._saver, self._surroundings, self._cutting
+        )
+        self._answers = Answers(
+            self.pipeline,
+            Orders(self.pipeline, self._saver),
+            self._health.describe,
+            lambda: check(self._settings, self.pipeline.log_filters, is_daemon=True),
+            self._history,
+            self._saver.flush,
+            self.reload,
+        )
+        self._control = ControlServer(settings.control.socket, self._answers.handle)
+
+    def _make_table(self, ledger: Ledger, guard: Guard) -> Table:
+        return Table(NftablesEnforcer(max_bans=self._settings.bans.max_bans), ledger, guard)
+
+    async def open(self) -> None:
+        """Open sources, then what faces people, the kernel's table last: what fails before leaves nothing behind."""
+        settings = self._settings
+        log_check(settings, self.pipeline.log_filters)
+        store = self._saver.open()
+        self._intakes.open()
+        if settings.metrics.enabled:
+            self._exporter.serve(settings.metrics.listen.host, settings.metrics.listen.port)
+        await self._control.open(settings.control.group)
+        in_force = restore(self.pipeline, store)
+        self._drift.open()  # only now: a hundred thousand notices of our own would overrun it
+        _settle_memory()
+        _log.info("guarding with %s; %d bans are in force", self._modes(), in_force)
+
+    async def close(self) -> None:
+        """Stop reading and answering; bans stay in the kernel."""
+        await self._control.close()
+        self._intakes.close()
+        self._surroundings.close()
+        self._drift.close()
+        self.pipeline.table.close()
+        self._cutting.close()
+        self._saver.close(_SAVE_TIMEOUT_S)
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stop.set)
+        self._loop.add_signal_handler(signal.SIGHUP, self.try_reload)
+        self._intakes.attach(self._loop)
+        self._surroundings.attach(self._loop)
+        self._drift.attach(self._loop)
+        systemd.ready()
+        while not self._stop.is_set():
+            self._tick()
+            try:
+                await asyncio.wait_for(self._stop.wait(), _TICK_S)
+            except TimeoutError:
+                continue
+        systemd.stopping()
+        _log.info("stopping; the bans in force stay in the kernel until they end (`nodewarden flush` removes them)")
+
+    def _tick(self) -> None:
+        """Do what is due each second; feeds the watchdog, so a loop that is stuck is restarted."""
+        self._follow_clock()
+        self.pipeline.tick(time.time())
+        self._intakes.tick()
+        self._saver.tick()
+        if (now_s := time.time()) >= self._purge_at_s:
+            self._purge_at_s = now_s + _PURGE_EVERY_S
+            self._saver.purge(now_s - HISTORY_S, MAX_OFFENCES)
+        systemd.status(self._health.summary())
+        if systemd.is_watched():
+            systemd.alive()
+
+    def _follow_clock(self) -> None:
+        """Keep the time that bans still have when the clock is set: the kernel's timeouts know nothing of it."""
+        now_s = time.time()
+        step_s, last_look_s = self._clock.look(time.monotonic(), now_s)
+        if step_s:
+            _log.warning("the clock was set by %+.0f s; all bans keep the time that they had left", step_s)
+            self.pipeline.ledger.shift(step_s, last_look_s, now_s)
+
+    def _process(self, events: Iterable[Event]) -> None:
+        """Take a batch through the pipeline; a fault of our own, in finding its events too, costs only this batch."""
+        batch: list[Event] = []
+        try:
+            batch.extend(events)
+            if batch:
+                self.pipeline.process(batch, time.time())
+        except Exception:  # noqa: BLE001 - the one supervisor: everything else is caught by name
+            self._health.internal_errors += 1
+            _log.exception("a batch of %d events was lost to an internal fault; please report this", len(batch))
+
+    def reload(self) -> None:
+        """Follow the configuration on disk; a faulty one is refused (ConfigError) and the old one stays."""
+        try:
+            settings = load(self._path).settings
+        except ConfigError as error:
+            self._health.reloads["failure"] += 1
+            self._health.config_error = str(error)
+            _log.error("reload refused, the configuration in force stays:\n%s", error)
+            raise
+        for change in _needs_restart(self._settings, settings):
+            _log.warning("%s changed: that takes effect after a restart", change)
+        was_enforcing = self.pipeline.enforces
+        self._settings = settings
+        logging.getLogger().setLevel(settings.log.level.upper())
+        now_s = time.time()
+        self.pipeline.reconfigure(settings, history(self._saver.store, now_s), now_s)
+        if self.pipeline.enforces and not was_enforcing:
+            self.pipeline.table.set_up(now_s)
+        self._intakes.reconfigure(settings, self.pipeline.log_filters)
+        protect = settings.bans.protect
+        self._surroundings.reconfigure(sessions=protect.sessions, kubernetes=protect.kubernetes)
+        self._health.config_error = ""
+        self._health.reloads["success"] += 1
+        _log.info("reloaded; guarding with %s", self._modes())
+
+    def _node_changed(self, entries: list[AllowEntry]) -> None:
+        """Follow the node's own addresses, gateways, resolvers, sessions and cluster."""
+        try:
+            self.pipeline.follow_node(entries, time.time())
+        except NodewardenError as error:
+            _log.error("the allowlist in the kernel could not follow the node: %s", error)
+            return
+        _log.info("what the node needs for itself changed; the allowlist follows")
+
+    def _store_opened(self, store: Store) -> None:
+        """Tell a store that could be opened only now of all that it cannot know."""
+        if store.is_new:
+            for ban in self.pipeline.ledger.bans():
+                self._saver.put_ban(ban)
+            for entry in self.pipeline.added:
+                self._saver.put_allowed(Allowed(entry.network, entry.reason, time.time()))
+
+    def _history(self, network: Network, limit: int) -> list[Offence]:
+        """Return the offences of a network that are on disk, newest first."""
+        try:
+            return self._saver.store.offences_of(network, limit) if self._saver.store else []
+        except TemporaryError:
+            return []
+
+    def try_reload(self) -> None:
+        """Reload because of a signal or a changed file; a failure is only told."""
+        systemd.reloading()
+        try:
+            self.reload()
+        except NodewardenError:
+            pass  # logged, counted and shown by `status`
+        finally:
+            systemd.ready()
+
+    def _modes(self) -> str:
+        return ", ".join(f"{name} ({policy.mode})" for name, policy in self.pipeline.policy.rules.detectors.items())
+
+    def _read_samples(self) -> list[Sample]:
+        """Collect all samples on the loop's thread, so that they fit together; called from the server's thread."""
+
+        async def collect() -> list[Sample]:
+            return list(self._health.samples())
+
+        return asyncio.run_coroutine_threadsafe(collect(), self._loop).result(_SCRAPE_TIMEOUT_S)
+
+
+def _settle_memory() -> None:
+    """Return what the start took, and have the garbage collector pass over what is to stay.
+
+    libnftables caches a large table once, and glibc keeps the pages. Looking through all modules and the ledger for
+    garbage takes 30 ms, for which a ban would wait.
+    """
+    gc.collect()
+    gc.freeze()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def _needs_restart(old: Settings, new: Settings) -> list[str]:
+    """Name the changed settings that a running daemon cannot follow."""
+    pairs = {
+        "metrics": (old.metrics, new.metrics),
+        "control": (old.control, new.control),
+        "state": (old.state, new.state),
+        "bans.max_bans": (old.bans.max_bans, new.bans.max_bans),
+    }
+    return [name for name, (before, after) in pairs.items() if before != after]
+
+
+async def serve(path: Path, *, watch: bool = False) -> None:
+    """Load, open, run and close; `watch` follows changed files. ConfigError and PermanentError explain themselves."""
+    loaded = load(path)
+    logs.set_up(loaded.settings.log.level)
+    sys.setswitchinterval(_SWITCH_S)
+    service = Service(path, loaded)
+    config_watch = ConfigWatch(path, service.try_reload) if watch else None
+    try:
+        await service.open()
+        await service.run()
+    finally:
+        if config_watch:
+            config_watch.close()
+        await service.close()

@@ -1,0 +1,1 @@
+"""The self-check: what this machine and sandbox allow, and what is missing."""

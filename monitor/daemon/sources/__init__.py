@@ -1,0 +1,1 @@
+"""The sources at work, and the filters that logs share."""

@@ -1,0 +1,236 @@
+"""Which logs are read for which detectors: settings, filters and fail2ban's jails to what sources and matcher need.
+
+Pure apart from reading the files of filters and jails, and looking whether logs are there.
+"""
+
+import datetime
+import glob
+import ipaddress
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitor.config.types import parse_timezone
+from monitor.filters.definition import FilterDefinition, FilterError
+from monitor.filters.library import load_filter
+from monitor.model.addresses import Network, parse_network
+from monitor.model.bans import AllowEntry
+from monitor.model.errors import ConfigError
+from monitor.settings.logs import DEFAULT_FAILURES, DETECTOR_NAMES, Backend, Failures
+from monitor.settings.schema import Settings
+from monitor.sources.journal.match import parse_match
+
+if TYPE_CHECKING:
+    from monitor.filters.fail2ban.jails import Jail
+
+JournalMatches = tuple[tuple[str, ...], ...]
+
+_JOURNALS = ("run/log/journal", "var/log/journal")
+_LIMITS_S = {"findtime_s": (1.0, 7 * 86400.0), "bantime_s": (1.0, 365 * 86400.0)}
+_MAX_RETRY = 10_000
+_SHOWN = 3
+
+
+class LogFilters:
+    """What is to be read and how, by detector; one that cannot run is named in `faults`, the others go on."""
+
+    def __init__(self, settings: Settings, root: Path = Path("/")) -> None:
+        """Load all filters; the journal is looked for under `root`."""
+        self.sections: dict[str, Failures] = {}
+        """The thresholds of every detector that is switched on, whether its filter is fit or not."""
+        self.definitions: dict[str, FilterDefinition] = {}
+        self.files: dict[str, tuple[str, ...]] = {}
+        """Absolute patterns of glob(7), for those that read files."""
+        self.journal: dict[str, JournalMatches] = {}
+        """Lines of journalctl(1)'s terms, for those that read the journal; none means all of it."""
+        self.timezones: dict[str, datetime.tzinfo] = {}
+        """Of dates that name none; where a detector is missing, the system's."""
+        self.findtimes_s: dict[str, float] = {}
+        """How far back each detector counts."""
+        self.faults: dict[str, str] = {}
+        self.notes: list[str] = []
+        """What people should know although all goes on, a sentence each."""
+        self.allowlist: list[AllowEntry] = []
+        """What fail2ban's jails ignore."""
+        self._reads_journal = settings.sources.journal.enabled
+        self._reads_files = settings.sources.files.enabled
+        self._has_journal = self._reads_journal and has_journal(root)
+        configured = settings.detectors.failures
+        jails = self._read_jails(settings.detectors.from_fail2ban)
+        taken_over = {jail.name for jail in jails if self._is_ours(jail, configured.get(jail.name))}
+        for name, section in configured.items():
+            if section.enabled and name not in taken_over:
+                self._add(name, section)
+        self._add_jails([jail for jail in jails if jail.name in taken_over])
+
+    def _add(self, name: str, section: Failures) -> None:
+        self._count(name, section)
+        try:
+            definition, matches = self._load(section)
+            self._read(name, definition, matches, section.files or definition.files, section.timezone)
+        except (FilterError, ConfigError, ValueError) as error:
+            self.faults[name] = str(error)
+            return
+        self.notes += [f"filter of {name}: {note}" for note in definition.notes]
+        if matches == ():
+            self.notes.append(f"{name} reads the whole journal: name what it should read in `journalmatch`")
+
+    def _count(self, name: str, section: Failures) -> None:
+        self.sections[name] = section
+        self.findtimes_s[name] = section.findtime_s
+
+    def _load(self, section: Failures) -> tuple[FilterDefinition, JournalMatches | None]:
+        """Return the filter and what to read of the journal; None: files are to be read."""
+        own = tuple(tuple(line.split()) for line in section.journalmatch)
+        is_auto = section.backend is Backend.AUTO
+        if section.backend is Backend.JOURNAL or (is_auto and self._has_journal and not (section.files and not own)):
+            definition = load_filter(section.filter, logtype="journal")
+            matches = own or definition.journalmatch
+            if matches or not is_auto:
+                return definition, matches
+        return load_filter(section.filter, logtype="file"), None
+
+    def _read(
+        self,
+        name: str,
+        definition: FilterDefinition,
+        matches: JournalMatches | None,
+        patterns: tuple[str, ...],
+        timezone: str,
+    ) -> None:
+        """Have a detector read the journal, or these files where `matches` is None; ValueError if the zone is wrong."""
+        zone = parse_timezone(timezone) if timezone else None
+        if matches is None:
+            self._check_files(patterns)
+            self.files[name] = patterns
+        else:
+            self._check_journal(matches)
+            self.journal[name] = matches
+        self.definitions[name] = definition
+        if zone:
+            self.timezones[name] = zone
+
+    def _check_files(self, patterns: tuple[str, ...]) -> None:
+        if not self._reads_files:
+            raise ConfigError("it reads files, but sources.files is off")
+        if not patterns:
+            raise ConfigError("neither section nor filter say which files to read: name them in `files`")
+        for pattern in patterns:
+            if not pattern.startswith("/"):
+                raise ConfigError(f"{pattern!r} is not an absolute path")
+
+    def _check_journal(self, matches: JournalMatches) -> None:
+        if not self._reads_journal:
+            raise ConfigError("it reads the journal, but sources.journal is off")
+        for line in matches:
+            parse_match(line)
+
+    def _read_jails(self, directory: str) -> "tuple[Jail, ...]":
+        """Return fail2ban's jails that may have a detector here."""
+        if not directory:
+            return ()
+        from monitor.filters.fail2ban.jails import read_jails
+
+        try:
+            configuration = read_jails(Path(directory))
+        except FilterError as error:
+            self.faults["from_fail2ban"] = str(error)
+            return ()
+        if configuration.faults:
+            self.faults["from_fail2ban"] = "; ".join(configuration.faults)
+        self.notes += [f"fail2ban: {note}" for note in configuration.notes]
+        self._allow("fail2ban", configuration.ignoreip)
+        for jail in configuration.jails:
+            self._allow(f"jail {jail.name}", [text for text in jail.ignoreip if text not in configuration.ignoreip])
+        return tuple(jail for jail in configuration.jails if self._is_named_well(jail.name))
+
+    def _allow(self, whose: str, ignoreip: Sequence[str]) -> None:
+        """Protect what fail2ban ignores; names are never resolved."""
+        known = {entry.network for entry in self.allowlist}
+        for text in ignoreip:
+            try:
+                network = _network(text)
+            except ValueError:
+                self.notes.append(f"{whose}: ignoreip {text!r} is no address: put its addresses into bans.allowlist")
+                continue
+            if network not in known:
+                known.add(network)
+                self.allowlist.append(AllowEntry(network, f"ignoreip of {whose}"))
+
+    def _is_named_well(self, name: str) -> bool:
+        wrong = DETECTOR_NAMES.check(name)
+        if name == "recidive":
+            self.notes.append("jail recidive is passed over: bans.recidive does what it does")
+        elif wrong:
+            self.faults[name] = f"the jail's name cannot be a detector's: {wrong}"
+        return not wrong
+
+    def _is_ours(self, jail: "Jail", section: Failures | None) -> bool:
+        """Whether a jail becomes a detector: what is configured here wins, unless it is only the default."""
+        if section is None:
+            return True
+        if section == DEFAULT_FAILURES.get(jail.name) and not jail.fault and self._has_log(jail):
+            return True
+        self.notes.append(f"jail {jail.name} is passed over: detectors.failures.{jail.name} is used instead")
+        return False
+
+    def _has_log(self, jail: "Jail") -> bool:
+        return self._has_journal if jail.backend == "journal" else _exists(jail.files)
+
+    def _add_jails(self, jails: "Sequence[Jail]") -> None:
+        noted: dict[str, list[str]] = {}
+        for jail in jails:
+            self._add_jail(jail)
+            for note in jail.notes:
+                noted.setdefault(note, []).append(jail.name)
+        self.notes += [f"jail {_names(names)}: {note}" for note, names in noted.items()]
+
+    def _add_jail(self, jail: "Jail") -> None:
+        name = jail.name
+        if jail.filter is None or jail.fault:
+            self.faults[name] = jail.fault
+            return
+        self._count(name, _section(jail))
+        matches = jail.journalmatch if jail.backend == "journal" else None
+        try:
+            self._read(name, jail.filter, matches, jail.files, jail.timezone)
+        except (ConfigError, ValueError) as error:
+            self.faults[name] = str(error)
+
+
+def has_journal(root: Path = Path("/")) -> bool:
+    """Whether journald keeps a journal here: in memory or on disk, one directory a machine."""
+    return any(path.is_dir() for place in _JOURNALS for path in (root / place).glob("*"))
+
+
+def _names(names: Sequence[str]) -> str:
+    """Name a few; what is said of one jail is mostly said of all."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _exists(patterns: Iterable[str]) -> bool:
+    return any(glob.glob(pattern) for pattern in patterns)  # noqa: PTH207 - Path.glob would take ** for whole trees
+
+
+def _section(jail: "Jail") -> Failures:
+    """Return a jail's thresholds, within our own limits."""
+    return Failures(
+        filter=jail.reference,
+        maxretry=max(1, min(jail.maxretry, _MAX_RETRY)),
+        findtime_s=_within("findtime_s", jail.findtime_s),
+        bantime_s=_within("bantime_s", jail.bantime_s),
+    )
+
+
+def _within(name: str, value_s: float) -> float:
+    low_s, high_s = _LIMITS_S[name]
+    return max(low_s, min(value_s, high_s))
+
+
+def _network(text: str) -> Network:
+    """Read an address or network in fail2ban's notations: host bits may be set, masks be written out."""
+    try:
+        return parse_network(text)
+    except ValueError:
+        return parse_network(str(ipaddress.ip_network(text, strict=False)))

@@ -1,0 +1,138 @@
+"""The filters at work: one matcher that all logs share, what is wrong with filters, what they counted."""
+
+import datetime
+import logging
+from collections.abc import Container, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from monitor.daemon.sources.log_filters import LogFilters
+from monitor.filters.definition import FilterDefinition
+from monitor.metrics.exporter import Sample
+from monitor.model.logs import LogBlock
+
+if TYPE_CHECKING:
+    from monitor.filters.matcher import LogMatcher
+    from monitor.filters.scan import Scan
+
+_log = logging.getLogger(__name__)
+_FROM_FAIL2BAN = "from_fail2ban"
+_COUNTERS = ("candidates", "failures", "ignored", "unusable", "misdated", "outdated", "timeouts")
+"""Of FilterStats; each is a metric too."""
+
+
+class _Made(NamedTuple):
+    """All that a matcher is made of."""
+
+    definitions: dict[str, FilterDefinition]
+    timezones: dict[str, datetime.tzinfo]
+    findtimes_s: dict[str, float]
+    confirm_timeout_s: float
+
+
+class LogScan:
+    """Finds failures in blocks. A filter that cannot be used costs its own detector only."""
+
+    def __init__(self, filters: LogFilters, confirm_timeout_s: float) -> None:
+        """Compile the filters; `confirm_timeout_s` is what one line may cost one of them."""
+        self.faults: dict[str, str] = {}
+        """Why these detectors find nothing."""
+        self.files: dict[str, tuple[str, ...]] = {}
+        """The patterns of files to read, by detector."""
+        self.journal: dict[str, tuple[tuple[str, ...], ...]] = {}
+        """What to read of the journal, by detector."""
+        self._made: _Made | None = None
+        self._matcher: LogMatcher | None = None
+        self._earlier: dict[str, dict[str, int]] = {}
+        self._notes: list[str] = []
+        self.follow(filters, confirm_timeout_s)
+
+    def follow(self, filters: LogFilters, confirm_timeout_s: float) -> None:
+        """Follow a changed configuration; nothing is compiled, and no connection forgotten, unless filters changed."""
+        findtimes_s = {name: filters.findtimes_s[name] for name in filters.definitions if name in filters.findtimes_s}
+        made = _Made(filters.definitions, filters.timezones, findtimes_s, confirm_timeout_s)
+        if made != self._made:
+            self._compile(made)
+        known = self.faults
+        self.faults = {**filters.faults, **(self._matcher.faults if self._matcher else {})}
+        for name, fault in self.faults.items():
+            if known.get(name) != fault:
+                _log.error("%s", _explain(name, fault))
+        self.files = {name: where for name, where in filters.files.items() if name not in self.faults}
+        self.journal = {name: where for name, where in filters.journal.items() if name not in self.faults}
+        self._notes = list(filters.notes)
+
+    def begin(self, block: LogBlock) -> "Scan | None":
+        """Begin to look for the failures in a block; None where no filter is at work."""
+        return self._matcher.begin(block) if self._matcher else None
+
+    @property
+    def notices(self) -> list[str]:
+        """What people should know although all goes on, a sentence each."""
+        slow = sorted(self._matcher.unsearchable) if self._matcher else ()
+        return self._notes + [f"filter of {name}: it must look closely at every line of its log: slow" for name in slow]
+
+    def problems(self) -> list[str]:
+        """Say which detectors find nothing, and why."""
+        return [_explain(name, fault) for name, fault in self.faults.items()]
+
+    def describe(self, waiting: Container[str] = ()) -> list[dict[str, Any]]:
+        """Return the filters' part of the status; `waiting` are patterns of files that are not there yet.
+
+        `state` is `up`, `waiting for files`, or `down` with its `trouble`.
+        """
+        definitions = self._made.definitions if self._made else {}
+        names = [*definitions, *(name for name in self.faults if name not in definitions and name != _FROM_FAIL2BAN)]
+        return [
+            {
+                "detector": name,
+                "filter": definitions[name].name if name in definitions else "",
+                "origin": definitions[name].origin if name in definitions else "",
+                "state": self._state(name, waiting),
+                "trouble": self.faults.get(name, ""),
+                "reads": ["journal"] if name in self.journal else list(self.files.get(name, ())),
+                **self._totals(name),
+            }
+            for name in names
+        ]
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield the filters' metrics."""
+        definitions = self._made.definitions if self._made else {}
+        for name in definitions.keys() | self.faults.keys():
+            yield "nodewarden_filter_up", (name,), float(name not in self.faults)
+        for name in definitions:
+            for counter, total in self._totals(name).items():
+                yield f"nodewarden_filter_{counter}_total", (name,), total
+
+    def _state(self, name: str, waiting: Container[str]) -> str:
+        if name in self.faults:
+            return "down"
+        patterns = self.files.get(name, ())
+        return "waiting for files" if patterns and all(one in waiting for one in patterns) else "up"
+
+    def _compile(self, made: _Made) -> None:
+        """Make a matcher, if anything is to be matched; totals go on."""
+        self._earlier = {name: self._totals(name) for name in made.definitions}
+        self._made = made
+        self._matcher = None
+        if made.definitions:
+            from monitor.filters.matcher import LogMatcher
+
+            self._matcher = LogMatcher(
+                made.definitions,
+                timezones=made.timezones,
+                findtimes_s=made.findtimes_s,
+                confirm_timeout_s=made.confirm_timeout_s,
+            )
+
+    def _totals(self, name: str) -> dict[str, int]:
+        """Return what this detector's filters counted since the start."""
+        earlier = self._earlier.get(name, {})
+        stats = self._matcher.stats.get(name) if self._matcher else None
+        return {counter: earlier.get(counter, 0) + (getattr(stats, counter) if stats else 0) for counter in _COUNTERS}
+
+
+def _explain(name: str, fault: str) -> str:
+    if name == _FROM_FAIL2BAN:
+        return f"detectors.from_fail2ban: {fault}"
+    return f"detector {name} finds nothing: {fault}"

@@ -1,0 +1,1 @@
+"""Cuts the established connections of a proven offender."""

@@ -1,0 +1,132 @@
+"""Cuts the established connections of a proven offender: deletes their entries of the kernel's connection table.
+
+The ban itself drops the offender's packets; without an entry what is left of a connection is no more accepted as
+"established" by anybody's rules, and its place in the table is free. Not for the hot path: each question walks the
+whole table. One instance belongs to one thread.
+"""
+
+import errno
+import os
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from monitor.enforcers.conntrack import messages
+from monitor.enforcers.conntrack.messages import Direction, Entry
+from monitor.enforcers.netlink import Request
+from monitor.enforcers.netlink_socket import NetlinkSocket
+from monitor.model.addresses import Address, Network
+from monitor.model.errors import PermanentError, TemporaryError
+
+_MAX_ENTRIES = 65536
+_MAX_TIME_S = 1.0
+_FEW = 8
+"""Up to so many IPv4 addresses are asked for one by one; a listing of all entries costs less than more of those."""
+_DELETES = 256
+_NO_FILTER = (errno.EINVAL, errno.EOPNOTSUPP)
+
+
+class ConntrackCutter:
+    """Deletes entries in the network namespace in which the first call is made."""
+
+    def __init__(self) -> None:
+        """Open nothing yet."""
+        self._link: NetlinkSocket | None = None
+        self._can_filter = True
+        self.is_available = True
+        """Whether this kernel has ctnetlink; known after the first `cut`."""
+        self.is_incomplete = False
+        """Whether the last `cut` stopped before its end: after 65,536 entries or a second of listing."""
+
+    def cut(self, networks: Sequence[Network]) -> int:
+        """Delete the entries whose original source or reply source lies in one of the networks; return how many.
+
+        Returns 0 where the kernel has no ctnetlink.
+        Raises TemporaryError for whatever else goes wrong; what was deleted until then stays deleted.
+        """
+        self.is_incomplete = False
+        try:
+            return self._cut(networks) if self._is_there() else 0
+        except PermanentError as error:
+            raise TemporaryError(f"connections were not cut: {_words(error)}") from error
+        except TemporaryError as error:
+            raise TemporaryError(f"connections were not cut: {_words(error)}") from error
+
+    def close(self) -> None:
+        """Close the socket; the next call opens it again."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def _socket(self) -> NetlinkSocket:
+        if self._link is None:
+            self._link = NetlinkSocket()
+        return self._link
+
+    def _is_there(self) -> bool:
+        # a subsystem that nobody registered is EINVAL (nfnetlink_rcv_msg in net/netfilter/nfnetlink.c)
+        self.is_available = self._socket().query([messages.get_statistics()])[0] != errno.EINVAL
+        return self.is_available
+
+    def _cut(self, networks: Sequence[Network]) -> int:
+        deleted = 0
+        for size in {len(network.address) for network in networks}:
+            wanted = [network for network in networks if len(network.address) == size]
+            hosts = {network.address for network in wanted if network.is_host}
+            prefixes = [network for network in wanted if not network.is_host]
+            if size == 4 and not prefixes and len(hosts) <= _FEW and self._can_filter:
+                for address in hosts:
+                    deleted += self._cut_address(address)
+            else:
+                deleted += self._cut_listed(size, hosts, prefixes)
+        return deleted
+
+    def _cut_address(self, address: Address) -> int:
+        """Let the kernel look for one address; list all where it does not know how."""
+        entries: list[Entry] = []
+        for direction in Direction:
+            try:
+                entries += self._list(messages.list_from(address, direction), address.__eq__)
+            except (PermanentError, TemporaryError) as error:
+                if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in _NO_FILTER:
+                    raise
+                self._can_filter = False
+                return self._cut_listed(4, {address}, [])
+        return self._delete({entry.identity: entry for entry in entries}.values())
+
+    def _cut_listed(self, size: int, hosts: set[Address], prefixes: Sequence[Network]) -> int:
+        """List one family and choose here."""
+
+        def is_wanted(address: Address) -> bool:
+            return address in hosts or any(network.contains(address) for network in prefixes)
+
+        return self._delete(list(self._list(messages.list_family(size), is_wanted)))
+
+    def _delete(self, entries: Collection[Entry]) -> int:
+        requests = [messages.delete_entry(entry) for entry in entries]
+        deleted = 0
+        for start in range(0, len(requests), _DELETES):
+            deleted += sum(answer == 0 for answer in self._socket().query(requests[start : start + _DELETES]))
+        return deleted
+
+    def _list(self, request: Request, is_wanted: Callable[[Address], bool]) -> Iterable[Entry]:
+        """Yield wanted entries until the listing, their number or the time is at its end."""
+        link = NetlinkSocket()  # a listing that is not read to its end leaves its socket unusable
+        try:
+            until_s = time.monotonic() + _MAX_TIME_S
+            count = 0
+            for reply in link.dump(request):
+                if time.monotonic() > until_s or count >= _MAX_ENTRIES:
+                    self.is_incomplete = True
+                    return
+                if (entry := messages.decode_entry(reply.body, is_wanted)) is not None:
+                    count += 1
+                    yield entry
+        finally:
+            link.close()
+
+
+def _words(error: Exception) -> str:
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno in (errno.EPERM, errno.EACCES):
+        return "it needs CAP_NET_ADMIN in this network namespace"
+    return os.strerror(cause.errno) if isinstance(cause, OSError) and cause.errno else str(error)

@@ -1,0 +1,1 @@
+"""The table inet nodewarden: sets, rules, elements, drift."""

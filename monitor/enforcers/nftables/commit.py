@@ -1,0 +1,141 @@
+"""Carries out changes of the table in as few transactions as fit, and says which of them the kernel refused."""
+
+import enum
+import errno
+import math
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from monitor.enforcers import netlink
+from monitor.enforcers.netlink import ElementEncoder, Request
+from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
+from monitor.enforcers.nftables import listing
+from monitor.enforcers.nftables.ruleset import BAN_SETS, TABLE, set_name
+from monitor.model.addresses import Network
+from monitor.model.alerts import Strength
+from monitor.model.errors import TemporaryError
+
+_CHUNK_MESSAGES = 8192
+_CHUNK_BYTES = 1 << 20
+_MAX_TIMEOUT_S = 100 * 365 * 86400.0
+"""Longer bans are cut to this: the kernel keeps timeouts in nanoseconds and refuses what does not fit."""
+
+ENCODERS = {name: ElementEncoder(TABLE, name) for name in (*BAN_SETS, "allow4", "allow6")}
+SET_FULL = (errno.ENFILE, errno.ENOSPC)
+
+
+class TableMissing(TemporaryError):  # noqa: N818 - it names what the caller must mend
+    """The table, or one of its sets, is gone: call `setup` and add the bans again."""
+
+
+class FailureCause(enum.StrEnum):
+    """Why the kernel refused an element: a closed set, fit for a metric label."""
+
+    SET_FULL = "set_full"
+    OVERLAP = "overlap"
+    OTHER = "other"
+
+
+class Failure(msgspec.Struct, frozen=True, gc=False):
+    """One ban that is not in force; `reason` is for people."""
+
+    network: Network
+    strength: Strength
+    cause: FailureCause
+    reason: str
+
+
+class Item(msgspec.Struct, frozen=True, gc=False):
+    """What belongs to one ban, or to bans that touch each other: all its messages or none."""
+
+    network: Network
+    strength: Strength
+    requests: tuple[Request, ...]
+
+
+Refused: TypeAlias = list[tuple[Item, int]]
+"""Items that are not in force, with the kernel's errno."""
+
+
+def commit(link: NetlinkSocket, items: Sequence[Item], check: Callable[[Refused], None] | None = None) -> Refused:
+    """Carry out all items in as few transactions as fit; return those refused, with their errno.
+
+    A transaction is all or nothing, so the refused are taken out and the rest goes again. `check` sees each refusal
+    before that and may raise.
+    """
+    refused: Refused = []
+    pending = list(_chunks(items, min(_CHUNK_BYTES, link.send_limit_bytes)))[::-1]
+    while pending:
+        chunk = pending.pop()
+        try:
+            failed = _transact(link, chunk)
+        except TooMuchAtOnce:
+            if len(chunk) == 1:
+                raise TemporaryError(f"nf_tables has no memory for the change of {chunk[0].network} alone") from None
+            half = len(chunk) // 2
+            pending += [chunk[half:], chunk[:half]]
+            continue
+        if failed:
+            new = [(chunk[index], code) for index, code in sorted(failed.items())]
+            if check is not None:
+                check(new)
+            refused += new
+            if rest := [item for index, item in enumerate(chunk) if index not in failed]:
+                pending.append(rest)
+    return refused
+
+
+def _transact(link: NetlinkSocket, chunk: Sequence[Item]) -> dict[int, int]:
+    """Send a chunk; return the errno of each item that failed, by its index in the chunk."""
+    requests: list[Request] = []
+    owners: list[int] = []
+    for index, item in enumerate(chunk):
+        requests += item.requests
+        owners += [index] * len(item.requests)
+    failed: dict[int, int] = {}
+    for index, code in link.transact(requests).items():
+        failed.setdefault(owners[index], code)
+    return failed
+
+
+def _chunks(items: Sequence[Item], limit_bytes: int) -> Iterable[list[Item]]:
+    chunk: list[Item] = []
+    messages = size = 0
+    for item in items:
+        item_bytes = sum(netlink.encoded_bytes(request) for request in item.requests)
+        if chunk and (messages + len(item.requests) > _CHUNK_MESSAGES or size + item_bytes > limit_bytes):
+            yield chunk
+            chunk, messages, size = [], 0, 0
+        chunk.append(item)
+        messages += len(item.requests)
+        size += item_bytes
+    if chunk:
+        yield chunk
+
+
+def milliseconds(remaining_s: float) -> int:
+    """Return a timeout as the kernel takes it: whole milliseconds, rounded up, at most a hundred years."""
+    return max(1, math.ceil(min(remaining_s, _MAX_TIMEOUT_S) * 1000))
+
+
+def demand_table(link: NetlinkSocket, refused: Refused) -> None:
+    """Raise TableMissing if that is why items were refused."""
+    if any(code == errno.ENOENT for _, code in refused):
+        there = listing.read_definitions(link)
+        if any(set_name(item.network, item.strength) not in there for item, _ in refused):
+            raise TableMissing(f"table inet {TABLE} or one of its sets is gone")
+
+
+def failure(network: Network, strength: Strength, code: int) -> Failure:
+    """Say in words why a ban is not in force; `code` is an errno."""
+    name = set_name(network, strength)
+    if code in SET_FULL:
+        cause, reason = FailureCause.SET_FULL, f"set {name} is full"
+    elif code in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOENT):
+        cause, reason = FailureCause.OVERLAP, f"it overlaps what somebody else put into set {name}"
+    else:
+        cause, reason = FailureCause.OTHER, f"set {name}: {os.strerror(code)}"
+    return Failure(network, strength, cause, reason)

@@ -1,0 +1,169 @@
+"""Notices when somebody else changes our table: a socket that listens to what nf_tables tells about every change."""
+
+import enum
+import errno
+import socket
+from collections.abc import Container
+
+import msgspec
+
+from monitor.enforcers import netlink
+from monitor.enforcers.netlink import RawElement
+from monitor.enforcers.netlink_socket import DATAGRAM_BYTES, open_socket
+from monitor.enforcers.nftables.listing import pair_intervals
+from monitor.enforcers.nftables.notices import (
+    DELETED_ELEMENTS,
+    DELETED_TABLE,
+    NEW_ELEMENTS,
+    NEW_GENERATION,
+    RULES,
+    Notice,
+    Who,
+    decode_set_name,
+    decode_who,
+    notices,
+)
+from monitor.enforcers.nftables.ruleset import BAN_SETS
+from monitor.model.addresses import Network, host
+from monitor.model.alerts import Strength
+from monitor.model.errors import MalformedRecord, TemporaryError
+
+_ADD_MEMBERSHIP, _GROUP = 1, 7  # NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES
+_MAX_DATAGRAMS = 256
+_MAX_ELEMENTS = 4096
+
+
+class DriftKind(enum.StrEnum):
+    """What somebody else did to our table: a closed set, fit for a metric label."""
+
+    TABLE_GONE = "table_gone"
+    RULES_CHANGED = "rules_changed"
+    """A chain, rule, set or counter was added or deleted."""
+    ELEMENT_GONE = "element_gone"
+    ELEMENT_ADDED = "element_added"
+    ALLOW_CHANGED = "allow_changed"
+    OVERRUN = "overrun"
+    """Notices were lost, or too many to keep: nothing is known, compare everything."""
+
+
+class Drift(msgspec.Struct, frozen=True, gc=False):
+    """One change. `network` and `strength` are given for elements only; without a network it is not a prefix."""
+
+    kind: DriftKind
+    who: Who | None = None
+    network: Network | None = None
+    strength: Strength | None = None
+    is_expired: bool = False
+    """The element's time was over when it went: compare with the ledger before calling it a change."""
+
+
+class _Transaction:
+    """What one transaction of somebody else did, until its end is read."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[DriftKind, None] = {}
+        self.elements: dict[tuple[int, str], list[RawElement]] = {}
+        self.count = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.kinds or self.elements)
+
+    def note(self, notice: Notice) -> None:
+        """Take in one message about our table."""
+        if notice.type == DELETED_TABLE:
+            self.kinds[DriftKind.TABLE_GONE] = None
+        elif notice.type in RULES:
+            self.kinds[DriftKind.RULES_CHANGED] = None
+        elif notice.type in (NEW_ELEMENTS, DELETED_ELEMENTS):
+            name = decode_set_name(notice.body)
+            if name.startswith("allow"):
+                self.kinds[DriftKind.ALLOW_CHANGED] = None
+            elif name in BAN_SETS and self.count <= _MAX_ELEMENTS:
+                elements = netlink.decode_elements(notice.body)
+                self.elements.setdefault((notice.type, name), []).extend(elements)
+                self.count += len(elements)
+
+    def drifts(self, who: Who | None) -> list[Drift]:
+        """Say what it came to; of a table that is gone nothing more is worth saying."""
+        if DriftKind.TABLE_GONE in self.kinds:
+            return [Drift(DriftKind.TABLE_GONE, who)]
+        if self.count > _MAX_ELEMENTS:
+            return [Drift(DriftKind.OVERRUN, who)]
+        found = [Drift(kind, who) for kind in self.kinds]
+        for (kind, name), elements in self.elements.items():
+            found += _of_elements(kind, name, elements, who)
+        return found
+
+
+def _of_elements(kind: int, name: str, elements: list[RawElement], who: Who | None) -> list[Drift]:
+    drift = DriftKind.ELEMENT_ADDED if kind == NEW_ELEMENTS else DriftKind.ELEMENT_GONE
+    strength = BAN_SETS[name]
+    if name.endswith("_nets"):
+        pairs = pair_intervals(elements)
+        if len(pairs) != sum(not element.is_end for element in elements) or not pairs:
+            return [Drift(drift, who, None, strength)]
+    else:
+        pairs = [(host(element.key), element) for element in elements]
+    return [Drift(drift, who, network, strength, element.remaining_ms == 0) for network, element in pairs]
+
+
+class DriftWatch:
+    """Listens in the network namespace of the calling thread from the moment it is made.
+
+    PermanentError where the kernel or a privilege is missing.
+    """
+
+    def __init__(self, own_ports: Container[int]) -> None:
+        """`own_ports`: whose changes are ours (`NftablesEnforcer.ports`), asked anew for each notice."""
+        self._own_ports = own_ports
+        self._socket = open_socket()
+        self._socket.setsockopt(270, _ADD_MEMBERSHIP, _GROUP)  # SOL_NETLINK
+        self._buffer = bytearray(DATAGRAM_BYTES)
+        self._open = _Transaction()
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait for; it stays readable while anything is left."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._socket.close()
+
+    def read(self) -> list[Drift]:
+        """Return what others changed since the last call, without waiting; at most 256 datagrams are read at once.
+
+        Changes are told when their transaction is complete. TemporaryError when the socket fails.
+        """
+        found: list[Drift] = []
+        for _ in range(_MAX_DATAGRAMS):
+            try:
+                size, _, flags, sender = self._socket.recvmsg_into([self._buffer], 0, socket.MSG_TRUNC)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise TemporaryError(f"nf_tables' notices cannot be read: {error}") from error
+                found.append(self._overrun())
+                continue
+            if sender[0] != 0:  # any process may send to our port; only port 0 is the kernel
+                continue
+            if flags & socket.MSG_TRUNC:
+                found.append(self._overrun())
+                continue
+            try:
+                self._take(bytes(memoryview(self._buffer)[:size]), found)
+            except MalformedRecord:
+                found.append(self._overrun())
+        return found
+
+    def _take(self, datagram: bytes, found: list[Drift]) -> None:
+        for notice in notices(datagram, self._own_ports, with_ends=bool(self._open)):
+            if notice.type != NEW_GENERATION:
+                self._open.note(notice)
+            elif self._open:
+                found += self._open.drifts(decode_who(notice.body))
+                self._open = _Transaction()
+
+    def _overrun(self) -> Drift:
+        self._open = _Transaction()
+        return Drift(DriftKind.OVERRUN)

@@ -1,0 +1,275 @@
+"""Puts bans into the sets of the table `inet nodewarden`.
+
+Building the table goes through libnftables; elements go by netlink messages of our own, whose cost does not depend on
+how many rules others have loaded or how many elements a set holds. Calls are synchronous and never wait for anybody
+but the kernel. One instance belongs to one thread; only `elements` may be called from another.
+"""
+
+import errno
+import os
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from monitor.enforcers import netlink
+from monitor.enforcers.netlink import DEL_ELEMENTS, NEW_ELEMENTS, Request
+from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
+from monitor.enforcers.nftables import batch as bulk
+from monitor.enforcers.nftables import listing
+from monitor.enforcers.nftables import setup as table
+from monitor.enforcers.nftables.commit import (
+    ENCODERS,
+    Failure,
+    FailureCause,
+    Item,
+    Refused,
+    TableMissing,
+    commit,
+    demand_table,
+    failure,
+    milliseconds,
+)
+from monitor.enforcers.nftables.prefix_bans import PrefixBans
+from monitor.enforcers.nftables.ruleset import TABLE, Counter, Element, allow_set_name, set_name
+from monitor.model.addresses import Address, Network, collapse
+from monitor.model.alerts import Strength
+from monitor.model.bans import Ban
+from monitor.model.errors import TemporaryError
+
+__all__ = ["Failure", "FailureCause", "NftablesEnforcer", "TableMissing"]
+
+_T = TypeVar("_T")
+
+
+class NftablesEnforcer:
+    """The table `inet nodewarden` of one network namespace, in which all calls must be made.
+
+    Every call raises PermanentError where CAP_NET_ADMIN or nf_tables is missing and TemporaryError for what may pass.
+    """
+
+    def __init__(self, *, max_bans: int) -> None:
+        """`max_bans` bounds each of the six sets of single addresses; opens nothing yet."""
+        self._max_bans = max_bans
+        self._opened: NetlinkSocket | None = None
+        self._prefixes = PrefixBans()
+        self._clock: tuple[float, float] | None = None
+        self._ports = table.OwnPorts()
+
+    def setup(self, allowlist: Sequence[Network]) -> None:
+        """Make the table, or bring an existing one to our form, in one transaction; bans that are in force stay.
+
+        A table of another form (an older schema, another `max_bans`) is replaced together with its bans, their
+        remaining times and all counters. If `max_bans` shrank, those that would end first go.
+        """
+        self._prefixes.forget()
+        table.setup(self._socket(), self._ports, max_bans=self._max_bans, allowlist=collapse(list(allowlist)))
+
+    def set_allowlist(self, networks: Sequence[Network]) -> None:
+        """Replace both allow sets in one transaction; networks may overlap. TableMissing when there is no table."""
+        disjoint = collapse(list(networks))
+        requests = []
+        for name in ("allow4", "allow6"):
+            members = [netlink.encode_element(n, interval=True) for n in disjoint if allow_set_name(n) == name]
+            requests.append(ENCODERS[name].request(DEL_ELEMENTS, b""))
+            requests += ENCODERS[name].requests(NEW_ELEMENTS, members)
+        try:
+            failed = self._socket().transact(requests)
+        except TooMuchAtOnce:
+            raise TemporaryError(
+                f"{len(disjoint)} networks are too many for one transaction: the old allowlist stays"
+            ) from None
+        if errno.ENOENT in failed.values():
+            raise TableMissing(f"table inet {TABLE} or one of its allow sets is gone")
+        if failed:
+            code = next(iter(failed.values()))
+            raise TemporaryError(f"the allowlist was not replaced: {os.strerror(code)}")
+
+    def add(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
+        """Put bans in force until `until_s`; `now_s` is wall time in seconds; those that have ended are skipped.
+
+        An address that is in force keeps its time on kernels before 6.12 and takes the new one since: use `refresh`
+        there. Prefixes may overlap: each address inside is banned until the latest end of all that contain it.
+        Returns what the kernel refused; the others are in force. Raises TableMissing when there is no table: then
+        some of the bans may have been added.
+        """
+        hosts, prefixes = _running(bans, now_s)
+        if len(hosts) >= bulk.WORTHWHILE:
+            hosts = bulk.add_hosts(self._socket(), hosts, now_s)
+        failures = self._commit_hosts([_item(ban, _add_requests(ban, now_s)) for ban in hosts])
+        return failures + self._put_prefixes(prefixes, now_s)
+
+    def refresh(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
+        """Give bans that are in force a new end (or add them); without a moment in which they are not.
+
+        The new end replaces the old whichever is later: pass max(old, new), or the ban is shortened. Counters of
+        packets and bytes go on, except where a prefix falls apart anew. Returns and raises as `add` does.
+        """
+        hosts, prefixes = _running(bans, now_s)
+        counts = {
+            strength: listing.read_counts(
+                self._socket(), [b.network for b in hosts if b.strength is strength], strength
+            )
+            for strength in {ban.strength for ban in hosts}
+        }
+        items = [
+            _item(ban, _refresh_requests(ban, now_s, counts[ban.strength].get(ban.network, (0, 0)))) for ban in hosts
+        ]
+        return self._commit_hosts(items) + self._put_prefixes(prefixes, now_s)
+
+    def remove(self, networks: Sequence[tuple[Network, Strength]]) -> None:
+        """Lift bans; absent ones are fine, as is an absent table. Where another ban overlaps, that one stays whole."""
+        items = []
+        prefixes: dict[Strength, dict[Network, float | None]] = {}
+        for network, strength in networks:
+            if not network.is_host:
+                prefixes.setdefault(strength, {})[network] = None
+                continue
+            encoder = ENCODERS[set_name(network, strength)]
+            element = netlink.encode_element(network, interval=False)
+            items.append(Item(network, strength, (encoder.request(DEL_ELEMENTS, element),)))
+        for item, code in commit(self._socket(), items):
+            if code != errno.ENOENT:
+                raise TemporaryError(f"the ban of {item.network} was not lifted: {os.strerror(code)}")
+        try:
+            for strength, wanted in prefixes.items():
+                for failed in self._prefixes.change(self._socket(), strength, wanted, self._now()):
+                    raise TemporaryError(f"the ban of {failed.network} was not lifted: {failed.reason}")
+        except TableMissing:
+            self._prefixes.forget()
+
+    def elements(self) -> list[Element]:
+        """Read all bans that are in force, overlapping prefixes as disjoint pieces.
+
+        Costs time in proportion to them; may be called from another thread. TableMissing when there is no table.
+        """
+        return self._needing_table(listing.read_elements)
+
+    def ends(self) -> Iterator[tuple[Network, Strength, float | None]]:
+        """Read who is banned for how many more seconds (None: for good), faster and leaner than `elements`.
+
+        TableMissing when there is none.
+        """
+        try:
+            yield from listing.read_ends()
+        except FileNotFoundError as error:
+            raise TableMissing(f"table inet {TABLE} is gone") from error
+
+    def lookup(self, network: Network, strength: Strength) -> Element | None:
+        """Read one ban, without a listing: None when exactly this network is not banned with this strength.
+
+        For a prefix that overlaps others: the sum over its pieces, or what the wider piece says that covers it, and
+        the least of their remaining times.
+        """
+        found = listing.lookup(self._socket(), network, strength)
+        if found is not None or network.is_host:
+            return found
+        return self._prefixes.lookup(self._socket(), network, strength)
+
+    def counters(self) -> Mapping[str, Counter]:
+        """Read what the rules of each set have dropped, by set name; TableMissing when there is no table."""
+        return self._needing_table(lambda: listing.read_counters(self._socket()))
+
+    def leaks(self) -> Mapping[str, Counter]:
+        """Read how much of what a ban should have stopped came through, by hook: `input` and `forward`.
+
+        Packets under way in the moment of a ban are counted too. TableMissing when there is no table.
+        """
+        return self._needing_table(lambda: listing.read_leaks(self._socket()))
+
+    def leaked(self, address: Address) -> tuple[str, ...]:
+        """Name the hooks (`input`, `forward`) that a packet of this address reached within the last ten minutes
+        although it was banned; empty without a table. Each hook remembers 1,024 addresses of a family.
+        """
+        return tuple(listing.leaked(self._socket(), address))
+
+    @property
+    def ports(self) -> Collection[int]:
+        """The netlink port numbers under which this instance changes the table: `DriftWatch` ignores those."""
+        return self._ports
+
+    def exists(self) -> bool:
+        """Tell whether the table is there, whatever is in it."""
+        return listing.exists(self._socket())
+
+    def flush(self) -> None:
+        """Delete the table and with it every ban; an absent one is fine."""
+        self._prefixes.forget()
+        failed = self._socket().transact([netlink.delete_table(TABLE)])
+        if failed and failed[0] != errno.ENOENT:
+            raise TemporaryError(f"table inet {TABLE} was not deleted: {os.strerror(failed[0])}")
+
+    def close(self) -> None:
+        """Close the socket; table and bans stay in force. The next call opens it again."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def _socket(self) -> NetlinkSocket:
+        if self._opened is None:
+            self._opened = NetlinkSocket()
+            self._ports.note(self._opened.port)
+        return self._opened
+
+    def _commit_hosts(self, items: list[Item]) -> list[Failure]:
+        if not items:
+            return []
+        refused = commit(self._socket(), items, self._demand_table)
+        return [failure(item.network, item.strength, code) for item, code in refused]
+
+    def _put_prefixes(self, bans: Iterable[Ban], now_s: float) -> list[Failure]:
+        self._clock = (now_s, time.monotonic())
+        wanted: dict[Strength, dict[Network, float | None]] = {}
+        for ban in bans:
+            wanted.setdefault(ban.strength, {})[ban.network] = ban.until_s
+        try:
+            parts = [self._prefixes.change(self._socket(), strength, part, now_s) for strength, part in wanted.items()]
+        except TableMissing:
+            self._prefixes.forget()
+            raise
+        return [failed for part in parts for failed in part]
+
+    def _now(self) -> float:
+        """Return the wall time, as the caller of `add` and `refresh` counts it."""
+        if self._clock is None:
+            return time.time()
+        now_s, read_at_s = self._clock
+        return now_s + time.monotonic() - read_at_s
+
+    def _demand_table(self, refused: Refused) -> None:
+        demand_table(self._socket(), refused)
+
+    def _needing_table(self, read: Callable[[], _T]) -> _T:
+        try:
+            return read()
+        except FileNotFoundError as error:
+            raise TableMissing(f"table inet {TABLE} is gone") from error
+
+
+def _running(bans: Iterable[Ban], now_s: float) -> tuple[list[Ban], list[Ban]]:
+    """Split the bans that have not ended into single addresses and prefixes."""
+    hosts: list[Ban] = []
+    prefixes: list[Ban] = []
+    for ban in bans:
+        if ban.until_s > now_s:
+            (hosts if ban.network.is_host else prefixes).append(ban)
+    return hosts, prefixes
+
+
+def _item(ban: Ban, requests: tuple[Request, ...]) -> Item:
+    return Item(ban.network, ban.strength, requests)
+
+
+def _add_requests(ban: Ban, now_s: float) -> tuple[Request, ...]:
+    timeout_ms = milliseconds(ban.until_s - now_s)
+    return (_request(NEW_ELEMENTS, ban, netlink.encode_key(ban.network.address, timeout_ms=timeout_ms)),)
+
+
+def _refresh_requests(ban: Ban, now_s: float, count: tuple[int, int]) -> tuple[Request, ...]:
+    # Kernels before 6.12 ignore the new timeout of an element they hold. The first add makes the delete succeed.
+    timeout_ms = milliseconds(ban.until_s - now_s)
+    add = _request(NEW_ELEMENTS, ban, netlink.encode_key(ban.network.address, timeout_ms=timeout_ms, count=count))
+    return add, _request(DEL_ELEMENTS, ban, netlink.encode_key(ban.network.address)), add
+
+
+def _request(kind: int, ban: Ban, element: bytes) -> Request:
+    return ENCODERS[set_name(ban.network, ban.strength)].request(kind, element)

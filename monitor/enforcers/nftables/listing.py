@@ -1,0 +1,233 @@
+"""Reads what the table holds: bans, counters, definitions. FileNotFoundError when there is no table or set."""
+
+import errno
+from collections.abc import Iterable, Iterator, Sequence
+
+from monitor.enforcers import netlink
+from monitor.enforcers.netlink import GET_ELEMENTS, ElementEncoder, RawElement, RawSet, Reply
+from monitor.enforcers.netlink_socket import NetlinkSocket
+from monitor.enforcers.nftables.expiry import decode_ends
+from monitor.enforcers.nftables.ruleset import BAN_SETS, LEAK_HOOKS, TABLE, Counter, Element, leak_set_name, set_name
+from monitor.model.addresses import Address, Network, host
+from monitor.model.alerts import Strength
+from monitor.model.errors import TemporaryError
+
+_ATTEMPTS = 5
+_QUESTIONS = 512
+"""How many elements are asked for in one datagram: the answers must fit the receive buffer."""
+
+
+def exists(link: NetlinkSocket) -> bool:
+    """Tell whether the table is there."""
+    return not isinstance(link.query([netlink.get_table(TABLE)])[0], int)
+
+
+def table_comment(link: NetlinkSocket) -> bytes | None:
+    """Return the table's user data, in which its comment stands; None when there is no table."""
+    answer = link.query([netlink.get_table(TABLE)])[0]
+    return None if isinstance(answer, int) else netlink.decode_table_userdata(answer.body)
+
+
+def read_definitions(link: NetlinkSocket) -> dict[str, RawSet]:
+    """Read how those of the twelve sets are defined that exist."""
+    answers = zip(BAN_SETS, link.query([netlink.get_set(TABLE, name) for name in BAN_SETS]), strict=True)
+    return {name: netlink.decode_set(answer.body) for name, answer in answers if not isinstance(answer, int)}
+
+
+def read_counters(link: NetlinkSocket) -> dict[str, Counter]:
+    """Read the twelve counters, by name."""
+    return _counters(link, BAN_SETS)
+
+
+def read_any_counters(link: NetlinkSocket) -> dict[str, Counter]:
+    """Read those counters of bans and leaks that exist, by name: an older schema lacks some."""
+    names = (*BAN_SETS, *(f"leak_{hook}" for hook in LEAK_HOOKS))
+    answers = link.query([netlink.get_counter(TABLE, name) for name in names])
+    decoded = [netlink.decode_counter(answer.body) for answer in answers if not isinstance(answer, int)]
+    return {name: Counter(packets, octets) for name, packets, octets in decoded}
+
+
+def read_leaks(link: NetlinkSocket) -> dict[str, Counter]:
+    """Read what came past the bans, by hook (`input`, `forward`)."""
+    counters = _counters(link, [f"leak_{hook}" for hook in LEAK_HOOKS])
+    return {hook: counters[f"leak_{hook}"] for hook in LEAK_HOOKS}
+
+
+def leaked(link: NetlinkSocket, address: Address) -> list[str]:
+    """Name the hooks at which a packet of this address lately came past its ban."""
+    requests = [
+        ElementEncoder(TABLE, leak_set_name(address, hook)).request(GET_ELEMENTS, netlink.encode_key(address))
+        for hook in LEAK_HOOKS
+    ]
+    answers = zip(LEAK_HOOKS, link.query(requests), strict=True)
+    return [hook for hook, answer in answers if _starting_at(address, answer)]
+
+
+def _counters(link: NetlinkSocket, names: Iterable[str]) -> dict[str, Counter]:
+    result = {}
+    for answer in link.query([netlink.get_counter(TABLE, name) for name in names]):
+        name, packets, octets = netlink.decode_counter(_present(answer).body)
+        result[name] = Counter(packets, octets)
+    return result
+
+
+def read_elements(names: Iterable[str] = tuple(BAN_SETS)) -> list[Element]:
+    """Read the elements of sets, through a socket of its own: a listing in parts must not meet other replies."""
+    result: list[Element] = []
+    for name in names:
+        if name.endswith("_nets"):
+            networks = pair_intervals(_dump(name))
+        else:
+            networks = [(host(element.key), element) for element in _dump_hash(name)]
+        result += [_element(network, BAN_SETS[name], element) for network, element in networks]
+    return result
+
+
+def read_ends() -> Iterator[tuple[Network, Strength, float | None]]:
+    """Yield network, strength and remaining seconds (None: no end) of all elements, one set in memory at a time.
+
+    A hash set is read until a further reading brings nothing new, as in `read_elements`, but what is found counts even
+    if it still grows. FileNotFoundError when there is no table.
+    """
+    for name, strength in BAN_SETS.items():
+        if name.endswith("_nets"):
+            for element in read_elements([name]):
+                yield element.network, strength, element.timeout_s
+            continue
+        found: dict[Address, int | None] = {}
+        for _ in range(_ATTEMPTS):
+            known = len(found)
+            for _, body in _bodies(name):  # a listing that begins anew says the same things again
+                decode_ends(body, found)
+            if known == len(found):
+                break
+        for address, remaining_ms in found.items():
+            yield host(address), strength, None if remaining_ms is None else remaining_ms / 1000
+
+
+def _dump_hash(name: str) -> Iterable[RawElement]:
+    """Read a hash set until a further reading brings nothing new.
+
+    The kernel grows the table in the background after many additions, and a listing meanwhile silently misses
+    elements and repeats others (rhashtable_walk_next in linux/rhashtable.h).
+    """
+    found: dict[Address, RawElement] = {}
+    for _ in range(_ATTEMPTS):
+        known = len(found)
+        found.update((element.key, element) for element in _dump(name))
+        if known == len(found):
+            return found.values()
+    raise TemporaryError(f"set {name} grows while it is read; try again")
+
+
+def _dump(name: str) -> list[RawElement]:
+    elements: list[RawElement] = []
+    for attempt_is_new, body in _bodies(name):
+        if attempt_is_new:
+            elements.clear()
+        elements += netlink.decode_elements(body)
+    return elements
+
+
+def _bodies(name: str) -> Iterator[tuple[bool, bytes]]:
+    """Yield the bodies of a listing's messages, and whether the listing begins anew: it was disturbed."""
+    request = ElementEncoder(TABLE, name).request(GET_ELEMENTS, b"")
+    for attempt in range(_ATTEMPTS):
+        link = NetlinkSocket()
+        is_new = True
+        try:
+            for reply in link.dump(request):
+                yield is_new, reply.body
+                is_new = False
+        except TemporaryError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise error.__cause__ from None
+            if attempt == _ATTEMPTS - 1:
+                raise TemporaryError(f"set {name} could not be read: {error}") from error
+        else:
+            return
+        finally:
+            link.close()
+
+
+def pair_intervals(raw: Iterable[RawElement]) -> list[tuple[Network, RawElement]]:
+    """Join the starts and ends of an interval set to prefixes, in order of address.
+
+    A start without an end reaches to the top of its family. An interval that is not a prefix (nobody but a person
+    with nft makes those) is left out; so is an end without a start.
+    """
+    ordered = sorted(raw, key=lambda element: (element.key, not element.is_end))
+    result = []
+    for index, element in enumerate(ordered):
+        if element.is_end:
+            continue
+        follower = ordered[index + 1] if index + 1 < len(ordered) else None
+        end = follower.key if follower is not None and follower.is_end else None
+        if (network := _prefix(element.key, end)) is not None:
+            result.append((network, element))
+    return result
+
+
+def _prefix(start: Address, end: Address | None) -> Network | None:
+    bits = len(start) * 8
+    size = (1 << bits if end is None else int.from_bytes(end)) - int.from_bytes(start)
+    if size <= 0 or size & (size - 1) or int.from_bytes(start) % size:
+        return None
+    return Network(start, bits - size.bit_length() + 1)
+
+
+def lookup(link: NetlinkSocket, network: Network, strength: Strength) -> Element | None:
+    """Read one element; None when the set does not hold exactly this network."""
+    encoder = ElementEncoder(TABLE, set_name(network, strength))
+    addresses = [network.address, network.last()]
+    # A set of prefixes answers with the start of whichever interval an address lies in; asked for an end, some
+    # kernels say nothing. So: the first and the last address must lie in the same interval, the next one must not.
+    if not network.is_host and (end := netlink.interval_end(network)) is not None:
+        addresses.append(end)
+    answers = link.query([encoder.request(GET_ELEMENTS, netlink.encode_key(address)) for address in addresses])
+    first, last, *after = (_starting_at(network.address, answer) for answer in answers)
+    if first is None or last is None or any(after):
+        return None
+    return _element(network, strength, first)
+
+
+def lookup_many(link: NetlinkSocket, networks: Sequence[Network], strength: Strength) -> list[Element]:
+    """Read elements that are known to be as asked for, many in one call; those that are not there are left out."""
+    found = []
+    encoders = {name: ElementEncoder(TABLE, name) for name in {set_name(network, strength) for network in networks}}
+    for start in range(0, len(networks), _QUESTIONS):
+        part = networks[start : start + _QUESTIONS]
+        questions = [
+            encoders[set_name(network, strength)].request(GET_ELEMENTS, netlink.encode_key(network.address))
+            for network in part
+        ]
+        for network, answer in zip(part, link.query(questions), strict=True):
+            if (element := _starting_at(network.address, answer)) is not None:
+                found.append(_element(network, strength, element))
+    return found
+
+
+def read_counts(link: NetlinkSocket, networks: Sequence[Network], strength: Strength) -> dict[Network, tuple[int, int]]:
+    """Read packets and bytes of those elements that have dropped any."""
+    found = lookup_many(link, networks, strength)
+    return {element.network: (element.packets, element.bytes) for element in found if element.packets}
+
+
+def _starting_at(start: Address, answer: Reply | int) -> RawElement | None:
+    """Return the element of an answer if it begins at `start`."""
+    if answer in (0, errno.ENOENT):
+        return None
+    return next((e for e in netlink.decode_elements(_present(answer).body) if e.key == start and not e.is_end), None)
+
+
+def _element(network: Network, strength: Strength, raw: RawElement) -> Element:
+    timeout_s = None if raw.remaining_ms is None else raw.remaining_ms / 1000
+    return Element(network, strength, timeout_s, raw.packets, raw.bytes)
+
+
+def _present(answer: Reply | int) -> Reply:
+    if isinstance(answer, int):
+        if answer == errno.ENOENT:
+            raise FileNotFoundError(answer, "no such table, set or counter")
+        raise TemporaryError(f"nf_tables: {errno.errorcode.get(answer, answer)}")
+    return answer

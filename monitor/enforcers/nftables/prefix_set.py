@@ -1,0 +1,171 @@
+"""What one interval set is meant to hold, and what it holds: plans of changes, cluster by cluster; pure."""
+
+import bisect
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from monitor.enforcers.nftables.prefixes import TooManyPieces, covers, difference, pieces
+from monitor.model.addresses import Network
+
+Wanted: TypeAlias = Mapping[Network, float | None]
+"""The wished end of each network (wall time, seconds), None to lift its ban."""
+
+_SLACK_S = 1.0
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """One cluster's change: carried out as one transaction, or not at all."""
+
+    root: Network
+    wanted: dict[Network, float | None]
+    forgotten: tuple[Network, ...]
+    """Bans that have ended, and adopted pieces that a given ban explains."""
+    removed: list[Network]
+    added: dict[Network, float]
+    ended: tuple[Network, ...]
+    """Pieces that the kernel has ended by itself."""
+
+
+class PrefixSet:
+    """The prefix bans of one set with their ends, and the pieces that the kernel holds for them.
+
+    What the kernel held at first is *adopted*: each piece counts as a ban of its own, until a ban is given that
+    explains it by containing it and ending no earlier.
+    """
+
+    def __init__(self, held: Mapping[Network, float], *, limit: int) -> None:
+        """`held`: the kernel's pieces with their ends in wall time, seconds; `limit` bounds bans and pieces each."""
+        self._limit = limit
+        self._bans = dict(held)
+        self._adopted = set(held)
+        self._held = dict(held)
+        self._bans_order = sorted(held)
+        self._length_counts = Counter(network.prefix_length for network in held)
+        self._held_order = sorted(held)
+
+    def reread(self, held: Mapping[Network, float]) -> None:
+        """Replace what the kernel is believed to hold; pieces that no ban explains are adopted."""
+        believed = self._held
+        self._held, self._held_order = dict(held), sorted(held)
+        for network in [n for n in self._adopted if n not in held]:
+            self._drop(network)
+        lengths = self._lengths(())
+        for network, end in held.items():
+            ends = [self._bans[cover] for cover in covers(network, self._bans, lengths)]
+            if network in believed:  # pieces of narrower bans may have become one
+                ends.append(believed[network])
+            if not ends or max(ends) + _SLACK_S < end:
+                self._put(network, end)
+                self._adopted.add(network)
+
+    def prune(self, now_s: float) -> bool:
+        """Forget bans and pieces that have ended, tell whether there were any; time in proportion to all of them."""
+        ended = [network for network, end in self._bans.items() if end <= now_s]
+        gone = [network for network, end in self._held.items() if end <= now_s]
+        for network in ended:
+            self._drop(network)
+        for network in gone:
+            del self._held[network]
+        self._held_order = sorted(self._held)
+        return bool(ended or gone)
+
+    def clusters(self, wanted: Wanted) -> list[dict[Network, float | None]]:
+        """Split wishes so that those which touch each other's addresses, or one ban's, stay together."""
+        known = dict.fromkeys(self._bans) | dict.fromkeys(wanted) if len(wanted) > 1 else self._bans
+        lengths = self._lengths(wanted)
+        parts: dict[Network, dict[Network, float | None]] = {}
+        for network, end in wanted.items():
+            parts.setdefault(next(covers(network, known, lengths), network), {})[network] = end
+        return list(parts.values())
+
+    def plan(self, wanted: dict[Network, float | None], now_s: float) -> Change:
+        """Work out what one of `clusters` changes; TooManyPieces when bans or pieces would exceed the limit."""
+        lengths = self._lengths(wanted)
+        root = min((next(covers(n, self._bans, lengths), n) for n in wanted), key=lambda n: n.prefix_length)
+        bans = {n: self._bans[n] for n in _inside(self._bans_order, root)}
+        given = {n: end for n, end in wanted.items() if end is not None}
+        after = {n: end for n, end in bans.items() if end > now_s and n not in wanted} | given
+        for network in self._explained(
+            {n: end for n, end in after.items() if n in given or n not in self._adopted}, after
+        ):
+            del after[network]
+        if len(self._bans) - len(bans) + len(after) > self._limit:
+            raise TooManyPieces
+        all_held = {n: self._held[n] for n in _inside(self._held_order, root)}
+        held = {n: end for n, end in all_held.items() if end > now_s}
+        room = self._limit - len(self._held) + len(all_held)
+        removed, added = difference(held, pieces(after, limit=room))
+        forgotten = tuple(n for n in bans if n not in after and n not in wanted)
+        return Change(root, wanted, forgotten, removed, added, tuple(n for n in all_held if n not in held))
+
+    def accept(self, change: Change) -> None:
+        """Take note that a planned change is in force."""
+        for network in change.forgotten:
+            self._drop(network)
+        for network, end in change.wanted.items():
+            self._adopted.discard(network)
+            if end is None:
+                self._drop(network)
+            else:
+                self._put(network, end)
+        for network in (*change.ended, *change.removed):
+            if self._held.pop(network, None) is not None:
+                _delete(self._held_order, network)
+        for network, end in change.added.items():
+            if network not in self._held:
+                bisect.insort(self._held_order, network)
+            self._held[network] = end
+
+    def covering(self, network: Network) -> list[Network]:
+        """Return the pieces that hold a ban's addresses: those inside it, or the one around it; empty: no such ban."""
+        if network not in self._bans:
+            return []
+        if inside := _inside(self._held_order, network):
+            return inside
+        return list(covers(network, self._held, sorted({n.prefix_length for n in self._held})))
+
+    def _explained(self, given: Mapping[Network, float], bans: Mapping[Network, float]) -> list[Network]:
+        """Return the adopted of `bans` of which every address lasts as long by what was `given`."""
+        adopted = [network for network in bans if network not in given]
+        if not adopted:
+            return []
+        parts = pieces(given, self._limit)
+        order, lengths = sorted(parts), sorted({n.prefix_length for n in parts})
+        found = []
+        for network in adopted:
+            over = _inside(order, network) or list(covers(network, parts, lengths))
+            is_whole = sum(2.0**-part.prefix_length for part in over) >= 2.0**-network.prefix_length
+            if is_whole and min(parts[part] for part in over) + _SLACK_S >= bans[network]:
+                found.append(network)
+        return found
+
+    def _lengths(self, more: Iterable[Network]) -> list[int]:
+        return sorted({*self._length_counts, *(network.prefix_length for network in more)})
+
+    def _put(self, network: Network, end: float) -> None:
+        if network not in self._bans:
+            self._length_counts[network.prefix_length] += 1
+            bisect.insort(self._bans_order, network)
+        self._bans[network] = end
+
+    def _drop(self, network: Network) -> None:
+        self._adopted.discard(network)
+        if self._bans.pop(network, None) is None:
+            return
+        _delete(self._bans_order, network)
+        self._length_counts[network.prefix_length] -= 1
+        if not self._length_counts[network.prefix_length]:
+            del self._length_counts[network.prefix_length]
+
+
+def _inside(order: list[Network], root: Network) -> list[Network]:
+    # `order` is one family's, by address and then length: all that lies inside is one run
+    first = bisect.bisect_left(order, root)
+    return order[first : bisect.bisect_right(order, Network(root.last(), root.bits))]
+
+
+def _delete(order: list[Network], network: Network) -> None:
+    del order[bisect.bisect_left(order, network)]

@@ -1,0 +1,144 @@
+"""Makes the table through libnftables, and replaces one of another form without a gap in protection."""
+
+import contextlib
+import errno
+import os
+import socket
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from monitor.enforcers.netlink_socket import NEEDS_KERNEL, NEEDS_PRIVILEGE, NetlinkSocket
+from monitor.enforcers.nftables import listing
+from monitor.enforcers.nftables.ruleset import SCHEMA, Element, set_name, set_specs, setup_text
+from monitor.model.addresses import Network
+from monitor.model.errors import PermanentError, TemporaryError
+
+_NETLINK_NETFILTER = 12  # linux/netlink.h
+_PORTS = 16
+
+
+class _Refused(Exception):  # noqa: N818 - never leaves this module
+    """The kernel refused the transaction; its words are the message."""
+
+
+class OwnPorts:
+    """The netlink port numbers under which this process changed the table, of late; may be read from any thread.
+
+    libnftables has a socket of its own, which says its number to nobody: it is found among our open descriptors.
+    """
+
+    def __init__(self) -> None:
+        self._recent: deque[int] = deque(maxlen=_PORTS)
+
+    def __contains__(self, port: object) -> bool:
+        """Whether it was us."""
+        return port in self._recent
+
+    def __iter__(self) -> Iterator[int]:
+        """Go through them, the oldest first."""
+        return iter(tuple(self._recent))
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self._recent)
+
+    def note(self, port: int) -> None:
+        """Remember a number in place of the oldest."""
+        if port and port not in self._recent:
+            self._recent.append(port)
+
+    def note_open(self) -> None:
+        """Remember the numbers of every netfilter socket that is open in this process now."""
+        for entry in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(OSError):  # another thread may close it meanwhile
+                if entry.readlink().name.startswith("socket:"):
+                    self._note_descriptor(os.dup(int(entry.name)))
+
+    def _note_descriptor(self, descriptor: int) -> None:
+        with socket.socket(fileno=descriptor) as opened:
+            if (opened.family, opened.proto) == (socket.AF_NETLINK, _NETLINK_NETFILTER):
+                self.note(opened.getsockname()[0])
+
+
+def setup(link: NetlinkSocket, ports: OwnPorts, *, max_bans: int, allowlist: Sequence[Network]) -> None:
+    """Make or complete the table in one transaction; `allowlist` must be disjoint. See `NftablesEnforcer.setup`."""
+    # Asking first finds a missing kernel part or privilege: libnftables would end the process over the former.
+    comment = listing.table_comment(link)
+    try:
+        if comment is None or (SCHEMA.encode() in comment and _same_sets(link, max_bans)):
+            try:
+                _run(ports, setup_text(max_bans=max_bans, allowlist=allowlist))
+            except _Refused:
+                if comment is None:
+                    raise
+            else:
+                return
+        _replace(link, ports, max_bans=max_bans, allowlist=allowlist)
+    except _Refused as error:
+        if "not supported" in str(error):
+            raise PermanentError(f"{NEEDS_KERNEL}; nft says: {error}") from error
+        raise TemporaryError(f"table inet nodewarden was not set up: {error}") from error
+
+
+def _same_sets(link: NetlinkSocket, max_bans: int) -> bool:
+    """Whether every set that exists is as it would be made: kernels differ in what they do with another size."""
+    specs = set_specs(max_bans)
+    return all(
+        (found.key_bytes, found.interval, found.size) == (spec.key_bytes, spec.interval, spec.size)
+        for name, found in listing.read_definitions(link).items()
+        for spec in (specs[name],)
+    )
+
+
+def _replace(link: NetlinkSocket, ports: OwnPorts, *, max_bans: int, allowlist: Sequence[Network]) -> None:
+    definitions = listing.read_definitions(link)
+    specs = set_specs(max_bans)
+    readable = [name for name, found in definitions.items() if found.key_bytes == specs[name].key_bytes]
+    elements = _longest(listing.read_elements(readable), {name: spec.size for name, spec in specs.items()})
+    counters = listing.read_any_counters(link)
+    _run(ports, setup_text(max_bans=max_bans, allowlist=allowlist, replace=True, elements=elements, counters=counters))
+
+
+def _longest(elements: Sequence[Element], sizes: dict[str, int]) -> list[Element]:
+    """Keep of each set as many as it takes, those first that last longest."""
+    kept: list[Element] = []
+    room = dict(sizes)
+    for element in sorted(elements, key=lambda e: float("inf") if e.timeout_s is None else e.timeout_s, reverse=True):
+        name = set_name(element.network, element.strength)
+        if room[name] > 0:
+            room[name] -= 1
+            kept.append(element)
+    return kept
+
+
+def _run(ports: OwnPorts, text: str) -> None:
+    context = _libnftables()
+    code, _, errors = context.cmd(text)
+    ports.note_open()  # only now: the kernel numbers its socket when it first sends
+    if code == 0:
+        return
+    if "Operation not permitted" in errors:
+        raise PermanentError(NEEDS_PRIVILEGE)
+    raise _Refused(errors.strip().split("\n")[0] or f"exit code {code} ({errno.errorcode.get(-code, 'unknown')})")
+
+
+class _Libnftables(Protocol):
+    def cmd(self, cmdline: str) -> tuple[int, str, str]: ...
+
+
+def _libnftables() -> _Libnftables:
+    """Return a fresh context: it belongs to the network namespace it is made in, and holds memory while it lives."""
+    try:
+        from nftables import Nftables
+    except ModuleNotFoundError as error:
+        raise PermanentError(
+            "the Python module nftables is missing: install the distribution's package python3-nftables and use a "
+            "virtual environment made with --system-site-packages"
+        ) from error
+    try:
+        context: _Libnftables = Nftables()
+    except OSError as error:
+        raise PermanentError(f"libnftables cannot be loaded: {error}; install libnftables1") from error
+    return context

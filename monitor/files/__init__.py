@@ -1,0 +1,1 @@
+"""Files of the system: changes by inotify, access, bounded reads."""

@@ -1,0 +1,93 @@
+"""What of a jail cannot be taken over: its actions, and options that mean nothing here. One sentence each."""
+
+import re
+from collections.abc import Iterator
+
+from monitor.filters.definition import FilterError
+from monitor.filters.fail2ban.document import Document
+from monitor.filters.fail2ban.notation import is_true
+
+_BLOCKERS = frozenset(
+    {"apf", "bsd", "firewallcmd", "hostsdeny", "ipfilter", "ipfw", "iptables", "nftables", "npf", "osx", "pf", "route"}
+    | {"shorewall", "ufw"}
+)
+"""Actions that ban in some firewall, by the first word of their names: we do that ourselves."""
+_ALL_PORTS = frozenset({"", "0:65535", "1:65535", "all", "any"})
+_UTF_8 = frozenset({"auto", "utf-8", "utf8", "ascii", "us-ascii"})
+_PROTOCOL = re.compile(r"""\bprotocol=["']?([a-z0-9,]+)""")
+_LETS_IN = re.compile(r"""\bblocktype=["']?(?:RETURN|ACCEPT)\b""", re.IGNORECASE)
+_SHOWN = 5
+
+
+class Actions:
+    """What a jail does with an address, as far as that matters here."""
+
+    def __init__(self, document: Document, jail: str) -> None:
+        """Read the actions of a jail; one that cannot be read is not there."""
+        self.fault = ""
+        try:
+            text = document.find(jail, "action") or ""
+            port = document.find(jail, "port") or ""
+            protocol = document.find(jail, "protocol") or "tcp"
+        except FilterError as error:
+            text, port, protocol, self.fault = "", "", "tcp", str(error)
+        names = dict.fromkeys(_outside_brackets(text).split())
+        self.others = [name for name in names if name.partition("-")[0] not in _BLOCKERS]
+        blockers = [name for name in names if name not in self.others]
+        self.has_ports = port not in _ALL_PORTS and any(not name.endswith("allports") for name in blockers)
+        self.protocols = {word for found in _PROTOCOL.findall(text) or [protocol] for word in found.split(",")}
+        self.lets_in = _LETS_IN.search(text) is not None
+
+    def remarks(self) -> Iterator[str]:
+        """Yield what these do beyond banning an address."""
+        if self.fault:
+            yield f"its actions cannot be read: {self.fault}"
+        if self.others:
+            more = ", ..." if len(self.others) > _SHOWN else ""
+            yield f"these actions are not run: {', '.join(self.others[:_SHOWN])}{more}"
+        if self.has_ports:
+            yield "bans apply to all ports"
+
+
+def _outside_brackets(text: str) -> str:
+    """Return a list of actions without their parameters."""
+    kept: list[str] = []
+    quote = ""
+    inside = False
+    for char in text:
+        if quote:
+            quote = "" if char == quote else quote
+        elif inside and char in "\"'":
+            quote = char
+        elif char == "[":
+            inside = True
+        elif char == "]":
+            inside = False
+        elif not inside:
+            kept.append(char)
+    return "".join(kept)
+
+
+def remarks_on_options(document: Document, jail: str) -> Iterator[str]:
+    """Yield what options of a jail mean nothing here; FilterError if one cannot be expanded."""
+    if (document.find(jail, "usedns") or "warn") not in ("no", "raw"):
+        yield "names in the log are never resolved (usedns)"
+    if document.find(jail, "ignorecommand"):
+        yield "its ignorecommand is not run: use the allowlist"
+    if (document.find(jail, "logencoding") or "auto").lower() not in _UTF_8:
+        yield "the log is read as UTF-8 (logencoding)"
+    backend = document.find(jail, "backend") or ""
+    if "[" in backend:
+        yield f"the backend's options are not taken over: {backend[:80]}"
+    own = sorted(name for name in document.own(jail) if name.startswith("bantime."))
+    if own:
+        yield f"longer bans are the same for all detectors: its {', '.join(own)} are not taken over, see bans.increment"
+
+
+def remarks_on_defaults(document: Document) -> Iterator[str]:
+    """Yield what `[DEFAULT]` says about longer bans, which is said elsewhere here."""
+    try:
+        if is_true(document.find("DEFAULT", "bantime.increment") or ""):
+            yield "bantime.increment and its likes are not taken over: see bans.increment"
+    except FilterError as error:
+        yield str(error)

@@ -1,0 +1,1 @@
+"""The guard's feeds: what the node needs and must never ban."""

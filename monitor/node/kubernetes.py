@@ -1,0 +1,298 @@
+"""What a Kubernetes node needs to live, from the files of kubelet, kubeadm, k3s, rke2 and the CNI plug-ins.
+
+API servers, etcd peers, cluster DNS, pod and service networks. Only literal addresses count; names are not resolved.
+Parsers are pure: text in, claims out, MalformedRecord for text that is not what its name says.
+Cilium keeps nothing documented on disk that tells its networks, so nothing of it is read.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import msgspec
+import yaml
+
+from monitor.files.access import denied
+from monitor.files.changes import read_bounded
+from monitor.model.addresses import Network, host, network_of, parse_address
+from monitor.model.bans import AllowEntry
+from monitor.model.errors import MalformedRecord
+
+MAX_ENTRIES = 512
+MAX_FILE_BYTES = 1 << 20
+_MAX_FILES = 64
+_MAX_NOTICES = 16
+_MAX_DEPTH = 64
+_MAX_YAML_EVENTS = 20_000
+_WIDEST = {32: 8, 128: 16}
+"""Shortest prefix that is believed, by address length in bits."""
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """What a file says: `text` is an address, a network or a URL, found under `key`."""
+
+    what: str
+    key: str
+    text: str
+
+
+Parser: TypeAlias = Callable[[str], list[Claim]]
+
+_API, _DNS, _PEER = "an API server of the cluster", "the cluster's DNS", "an etcd member of the cluster"
+POD_NETWORK, _SERVICE = "a pod network of the cluster", "a service network of the cluster"
+"""How the reasons of their entries begin."""
+
+_MANIFEST_FLAGS = {
+    "--service-cluster-ip-range": _SERVICE,
+    "--cluster-cidr": POD_NETWORK,
+    "--initial-cluster": _PEER,
+    "--etcd-servers": _PEER,
+}
+_KUBELET_KEYS = {"clusterDNS": _DNS, "podCIDR": POD_NETWORK}
+_RANCHER_KEYS = {
+    "cluster-cidr": POD_NETWORK,
+    "service-cidr": _SERVICE,
+    "cluster-dns": _DNS,
+    "server": _API,
+    "initial-cluster": _PEER,
+}
+_BALANCER_KEYS = {"ServerURL": _API, "ServerAddresses": _API}
+_FLANNEL_KEYS = {"FLANNEL_NETWORK": POD_NETWORK, "FLANNEL_IPV6_NETWORK": POD_NETWORK}
+_IPAM_KEYS = {"subnet": POD_NETWORK, "ipv4_pools": POD_NETWORK, "ipv6_pools": POD_NETWORK}
+
+
+def parse_kubeconfig(text: str) -> list[Claim]:
+    """Return the servers of all clusters of a kubeconfig."""
+    clusters = _list(_dict(_load_yaml(text)).get("clusters"))
+    servers = [_dict(_dict(cluster).get("cluster")).get("server") for cluster in clusters]
+    return [Claim(_API, "server", value) for server in servers for value in _texts(server)]
+
+
+def parse_kubelet(text: str) -> list[Claim]:
+    """Return cluster DNS and pod network of a KubeletConfiguration."""
+    return _claims(_dict(_load_yaml(text)), _KUBELET_KEYS)
+
+
+def parse_rancher(text: str) -> list[Claim]:
+    """Return networks and server of a configuration of k3s or rke2, and the members of their etcd's."""
+    return _claims(_dict(_load_yaml(text)), _RANCHER_KEYS)
+
+
+def parse_balancer(text: str) -> list[Claim]:
+    """Return the servers that an agent of k3s or rke2 has learned (JSON)."""
+    return _claims(_dict(_load_json(text)), _BALANCER_KEYS)
+
+
+def parse_manifest(text: str) -> list[Claim]:
+    """Return what the command lines of a static pod tell; both `--flag=value` and `--flag value`."""
+    found = []
+    for container in _list(_dict(_dict(_load_yaml(text)).get("spec")).get("containers")):
+        part = _dict(container)
+        words = [word for key in ("command", "args") for word in _list(part.get(key)) if isinstance(word, str)]
+        for word, following in zip(words, [*words[1:], ""], strict=True):
+            flag, equals, value = word.partition("=")
+            if flag in _MANIFEST_FLAGS:
+                found += [Claim(_MANIFEST_FLAGS[flag], flag, text) for text in _texts(value if equals else following)]
+    return found
+
+
+def parse_cni(text: str) -> list[Claim]:
+    """Return the literal networks of the IPAM part of a CNI configuration, or of each plug-in of a list (JSON)."""
+    document = _dict(_load_json(text))
+    found = []
+    for plugin in [document, *map(_dict, _list(document.get("plugins")))]:
+        ipam = _dict(plugin.get("ipam"))
+        ranges = [_dict(item) for items in _list(ipam.get("ranges")) for item in _list(items)]
+        for part in (ipam, *ranges):
+            found += _claims(part, _IPAM_KEYS)
+    return [msgspec.structs.replace(claim, key=f"ipam.{claim.key}") for claim in found]
+
+
+def parse_flannel(text: str) -> list[Claim]:
+    """Return the networks of flannel's subnet.env."""
+    pairs = (line.strip().partition("=") for line in text.splitlines())
+    return _claims({key: value.strip("\"'") for key, _, value in pairs}, _FLANNEL_KEYS)
+
+
+def parse_place(text: str) -> Network | None:
+    """Return the network of `10.96.0.0/12`, `10.0.0.1`, `https://10.0.0.1:6443` or `name=https://10.0.0.1:2380`.
+
+    None for a name. Host bits are cleared. ValueError for a network that is none.
+    """
+    if "://" not in text and "/" in text:
+        head, _, tail = text.partition("/")
+        try:
+            address = parse_address(head)
+        except ValueError:
+            return None  # for example a path
+        if not (tail.isascii() and tail.isdigit() and len(tail) <= 3 and int(tail) <= len(address) * 8):
+            raise ValueError(f"{text[:64]!r} is not a network")
+        return network_of(address, int(tail))
+    for candidate in (text, _host_of(text)):
+        try:
+            return host(parse_address(candidate))
+        except ValueError:
+            continue
+    return None
+
+
+def _host_of(text: str) -> str:
+    """Return the host of a URL, of `name=URL` or of `HOST:PORT`."""
+    before, scheme, rest = text.partition("://")
+    try:
+        return urlsplit(f"//{rest if scheme else before}").hostname or ""
+    except ValueError:
+        return ""
+
+
+# Path or pattern below the root, and what reads it. Directories of patterns are watched, so they have no wildcards.
+_FILES: tuple[tuple[str, Parser], ...] = (
+    ("etc/kubernetes/kubelet.conf", parse_kubeconfig),
+    ("var/lib/kubelet/kubeconfig", parse_kubeconfig),
+    ("var/lib/rancher/k3s/agent/kubelet.kubeconfig", parse_kubeconfig),
+    ("var/lib/rancher/rke2/agent/kubelet.kubeconfig", parse_kubeconfig),
+    ("var/lib/rancher/k3s/agent/etc/*load-balancer.json", parse_balancer),
+    ("var/lib/rancher/rke2/agent/etc/*load-balancer.json", parse_balancer),
+    ("var/lib/kubelet/config.yaml", parse_kubelet),
+    ("var/lib/rancher/k3s/agent/etc/kubelet.conf.d/*.conf", parse_kubelet),
+    ("var/lib/rancher/rke2/agent/etc/kubelet.conf.d/*.conf", parse_kubelet),
+    ("etc/kubernetes/manifests/*.yaml", parse_manifest),
+    ("var/lib/rancher/rke2/agent/pod-manifests/*.yaml", parse_manifest),
+    ("etc/rancher/k3s/config.yaml", parse_rancher),
+    ("etc/rancher/k3s/config.yaml.d/*.yaml", parse_rancher),
+    ("etc/rancher/rke2/config.yaml", parse_rancher),
+    ("etc/rancher/rke2/config.yaml.d/*.yaml", parse_rancher),
+    ("var/lib/rancher/k3s/server/db/etcd/config", parse_rancher),
+    ("var/lib/rancher/rke2/server/db/etcd/config", parse_rancher),
+    ("etc/cni/net.d/*.conflist", parse_cni),
+    ("etc/cni/net.d/*.conf", parse_cni),
+    ("var/lib/rancher/k3s/agent/etc/cni/net.d/*.conflist", parse_cni),
+    ("run/flannel/subnet.env", parse_flannel),
+)
+
+
+def watched_for_kubernetes(root: Path = Path("/")) -> list[Path]:
+    """Return the files and directories whose change may change what `read_kubernetes` returns."""
+    return list(dict.fromkeys(_directory_or_file(root, pattern) for pattern, _ in _FILES))
+
+
+def denied_to_us(root: Path = Path("/")) -> list[str]:
+    """Return the cluster's files below `root`, and directories that hold them, that this process may not read."""
+    return list(denied(str(root / pattern) for pattern, _ in _FILES))
+
+
+def read_kubernetes(root: Path = Path("/")) -> tuple[list[AllowEntry], list[str]]:
+    """Return what the cluster's files below `root` say must never be banned, and what could not be heeded.
+
+    At most `MAX_ENTRIES` entries; each reason names file and key. Never raises: no such files, no entries.
+    """
+    entries: dict[Network, AllowEntry] = {}
+    closed = denied_to_us(root)
+    notices = [f"{path} may not be read, so the cluster is not protected: see `nodewarden doctor`" for path in closed]
+    for pattern, parse in _FILES:
+        for path in _matching(root, pattern):
+            name = f"/{path.relative_to(root)}".encode(errors="replace").decode()
+            try:
+                for claim in parse(_read(path)):
+                    _settle(claim, name, entries, notices)
+            except MalformedRecord as error:
+                notices.append(f"{name} is skipped: {error}")
+    if len(notices) > _MAX_NOTICES:
+        notices[_MAX_NOTICES:] = [f"and {len(notices) - _MAX_NOTICES} more about the cluster's files"]
+    return list(entries.values()), notices
+
+
+def _settle(claim: Claim, name: str, entries: dict[Network, AllowEntry], notices: list[str]) -> None:
+    """Turn a claim into an entry, or into a notice if it cannot be believed."""
+    try:
+        network = parse_place(claim.text)
+    except ValueError as error:
+        notices.append(f"{name}: {claim.key}: {error}")
+        return
+    if network is None or network in entries or _is_local(network):
+        return
+    if network.prefix_length < _WIDEST[network.bits]:
+        notices.append(f"{name}: {claim.key}: {network} is too wide to be believed, it is not protected")
+    elif len(entries) >= MAX_ENTRIES:
+        notices.append(f"{name}: {claim.key}: {network} is not protected: more than {MAX_ENTRIES} networks")
+    else:
+        entries[network] = AllowEntry(network, f"{claim.what} ({name}: {claim.key})")
+
+
+def _is_local(network: Network) -> bool:
+    """Whether this is a loopback or unspecified address."""
+    if network.bits == 32:
+        return network.prefix_length >= 8 and network.address[0] in (0, 127)
+    return network.prefix_length == 128 and not any(network.address[:15]) and network.address[15] <= 1
+
+
+def _directory_or_file(root: Path, pattern: str) -> Path:
+    return (root / pattern).parent if "*" in pattern else root / pattern
+
+
+def _matching(root: Path, pattern: str) -> Iterator[Path]:
+    """Yield the files of a pattern in order of name, at most `_MAX_FILES`."""
+    if "*" not in pattern:
+        yield root / pattern
+        return
+    directory = (root / pattern).parent
+    try:
+        yield from sorted(directory.glob(Path(pattern).name))[:_MAX_FILES]
+    except OSError:
+        return
+
+
+def _read(path: Path) -> str:
+    data = read_bounded(path, MAX_FILE_BYTES)
+    if data is None and os.path.lexists(path):
+        raise MalformedRecord("unreadable", "no permission, or no regular file")
+    if data is not None and len(data) > MAX_FILE_BYTES:
+        raise MalformedRecord("oversized", f"more than {MAX_FILE_BYTES} bytes")
+    return (data or b"").decode(errors="replace")
+
+
+def _load_yaml(text: str) -> Any:
+    """Return the first document, all scalars as text; aliases are refused, for a few bytes of them make gigabytes."""
+    depth = 0
+    try:
+        for count, event in enumerate(yaml.parse(text, Loader=yaml.CSafeLoader)):
+            if count > _MAX_YAML_EVENTS:  # composing them would hold the interpreter, and so the daemon, for long
+                raise MalformedRecord("yaml", f"more than {_MAX_YAML_EVENTS} parts")
+            if isinstance(event, yaml.AliasEvent):
+                raise MalformedRecord("yaml", "aliases are not followed")
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth > _MAX_DEPTH:
+                raise MalformedRecord("yaml", f"nested more than {_MAX_DEPTH} deep")
+        return next(yaml.load_all(text, Loader=yaml.CBaseLoader), None)
+    except (yaml.YAMLError, ValueError) as error:
+        raise MalformedRecord("yaml", " ".join(str(error).split())[:200]) from error
+
+
+def _load_json(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise MalformedRecord("json", str(error)[:200]) from error
+
+
+def _dict(value: Any) -> dict[Any, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _texts(value: Any) -> list[str]:
+    """Return the parts of a comma-separated text or of a list of such."""
+    values = value if isinstance(value, list) else [value]
+    return [part.strip() for item in values if isinstance(item, str) for part in item.split(",") if part.strip()]
+
+
+def _claims(document: dict[Any, Any], keys: dict[str, str]) -> list[Claim]:
+    return [Claim(what, key, text) for key, what in keys.items() for text in _texts(document.get(key))]

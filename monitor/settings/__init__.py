@@ -1,0 +1,1 @@
+"""Everything that can be configured, composed from the sections of detectors, sources and bans."""

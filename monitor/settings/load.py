@@ -1,0 +1,30 @@
+"""Load the whole configuration."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import msgspec
+
+from monitor.config.faults import Origin
+from monitor.config.load import load_as
+from monitor.settings.schema import Settings
+
+DEFAULT_PATH = Path("/etc/nodewarden/nodewarden.yaml")
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """The settings, where each value comes from (field path to origin), and the files read, in that order."""
+
+    settings: Settings
+    origins: Mapping[str, Origin]
+    files: tuple[Path, ...]
+
+
+def load(path: Path = DEFAULT_PATH) -> Loaded:
+    """Read `path` and `conf.d/*.yaml` in its directory; a later file wins key by key.
+
+    Raises InvalidConfigError (a ConfigError) with every fault of every file.
+    """
+    settings, origins, files = load_as(Settings, path)
+    return Loaded(settings, MappingProxyType(origins), files)

@@ -1,0 +1,1 @@
+"""Connection tracking: flows as they open, complete a handshake and close."""

@@ -1,0 +1,181 @@
+"""Reader of connection tracking: flows as they open, complete a handshake and close.
+
+Events come by ctnetlink's multicast groups. When the receive buffer overflows the kernel says so (ENOBUFS), but not how
+much was lost: a gap. The table itself still knows every connection that is left, so it is listed once the flood has
+eased, a little at a time.
+"""
+
+import errno
+import socket
+import struct
+import time
+
+import msgspec
+
+from monitor.model.flows import Flow
+from monitor.sources.conntrack import socket as conntrack_socket
+from monitor.sources.conntrack.fast_decoder import FlowDecoder
+from monitor.sources.conntrack.socket import DATAGRAM_BYTES
+
+_QUIET_S = 1.0
+"""How long no event must have been lost before the table is listed: until then the next loss would make it useless."""
+_LIST_AGAIN_S = 30.0
+_DUMP_BUFFER_BYTES = 1 << 20
+_NSID_CMSG = struct.Struct("=i")
+_ANCILLARY_BYTES = socket.CMSG_SPACE(_NSID_CMSG.size)
+
+
+class ConntrackStats(msgspec.Struct):
+    """What the source counted; all are totals."""
+
+    records: int = 0
+    """Messages of the kernel."""
+    lost: int = 0
+    """Gaps: times that the buffer overflowed; how many events each has swallowed nobody knows."""
+    malformed: int = 0
+    skipped: int = 0
+    """Updates that tell of no complete handshake."""
+    resyncs: int = 0
+    """Times that the table was listed to the end after gaps."""
+    listed: int = 0
+    """Entries of the table in those lists."""
+
+
+class Conntrack:
+    """A source of flows. `is_drained` tells whether the last `read` took all there was."""
+
+    name = "conntrack"
+
+    def __init__(
+        self, *, buffer_bytes: int = 8 << 20, all_namespaces: bool = False, stats: ConntrackStats | None = None
+    ) -> None:
+        """Subscribe, in the network namespace of the calling thread; PermanentError says what is missing.
+
+        With `all_namespaces` flows of those namespaces count too that this one has a number for (pods').
+        """
+        self.stats = stats or ConntrackStats()
+        self.is_drained = False
+        self._has_namespaces = all_namespaces
+        self._decoder = FlowDecoder()
+        self._listing: Listing | None = None
+        self._gap_s: float | None = None
+        self._list_from_s = float("-inf")
+        self._socket = conntrack_socket.open_socket(buffer_bytes)
+        try:
+            conntrack_socket.listen(self._socket, all_namespaces=all_namespaces)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        self._socket.close()
+        if self._listing:
+            self._listing.close()
+            self._listing = None
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether events were lost that no list of the table has made up for yet."""
+        return self._gap_s is not None or self._listing is not None
+
+    def read(self, limit: int = 1024) -> list[Flow]:
+        """Return the events of at most `limit` waiting datagrams, in order."""
+        batches: dict[int | None, list[bytes]] = {}
+        receive = self._receive_named if self._has_namespaces else self._receive
+        self.is_drained = False
+        for _ in range(limit):
+            try:
+                namespace, datagram = receive()
+            except BlockingIOError:
+                self.is_drained = True
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                self.stats.lost += 1
+                self._gap_s = time.monotonic()
+                continue
+            batches.setdefault(namespace, []).append(datagram)
+        time_s = time.time()
+        events: list[Flow] = []
+        for namespace, datagrams in batches.items():
+            events += self._decode(datagrams, time_s, namespace)
+        return events
+
+    def catch_up(self, limit: int = 64) -> list[Flow]:
+        """Go on listing the table after a gap, at most `limit` datagrams of it; to be called now and then.
+
+        The events are FlowListed. Nothing is done while events are still being lost.
+        """
+        now_s = time.monotonic()
+        if self._listing is None:
+            if self._gap_s is None or now_s < self._gap_s + _QUIET_S or now_s < self._list_from_s:
+                return []
+            self._gap_s = None
+            self._list_from_s = now_s + _LIST_AGAIN_S
+            self._listing = Listing(self._decoder)
+        events = self._listing.read(limit)
+        self.stats.listed += len(events)
+        if self._listing.is_done:
+            self.stats.resyncs += 1
+            self._listing.close()
+            self._listing = None
+        return events
+
+    def _decode(self, datagrams: list[bytes], time_s: float, namespace: int | None) -> list[Flow]:
+        decoded = self._decoder.decode(datagrams, time_s, namespace)
+        stats = self.stats
+        stats.records += len(decoded.events) + decoded.skipped + decoded.malformed
+        stats.malformed += decoded.malformed
+        stats.skipped += decoded.skipped
+        return decoded.events
+
+    def _receive(self) -> tuple[int | None, bytes]:
+        return None, self._socket.recv(DATAGRAM_BYTES)
+
+    def _receive_named(self) -> tuple[int | None, bytes]:
+        """Receive a datagram and the number of the namespace it is from; None: our own."""
+        datagram, ancillary, _, _ = self._socket.recvmsg(DATAGRAM_BYTES, _ANCILLARY_BYTES)
+        for _, _, data in ancillary:
+            if len(data) == _NSID_CMSG.size:
+                return _NSID_CMSG.unpack(data)[0], datagram
+        return None, datagram
+
+
+class Listing:
+    """A dump of the whole table, read a little at a time; the kernel writes as much as is read."""
+
+    def __init__(self, decoder: FlowDecoder) -> None:
+        """Ask for it."""
+        self.is_done = False
+        self._decoder = decoder
+        self._socket = conntrack_socket.open_socket(_DUMP_BUFFER_BYTES)
+        try:
+            conntrack_socket.ask(self._socket, conntrack_socket.GET, is_dump=True)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def close(self) -> None:
+        """End it."""
+        self._socket.close()
+
+    def read(self, limit: int) -> list[Flow]:
+        """Return what at most `limit` datagrams hold; `is_done` when that was all. An error ends it and is raised."""
+        datagrams = []
+        for _ in range(limit):
+            try:
+                datagrams.append(self._socket.recv(DATAGRAM_BYTES))
+            except BlockingIOError:
+                break
+        decoded = self._decoder.decode(datagrams, time.time())
+        if decoded.errno:
+            self.is_done = True
+            raise conntrack_socket.explained(decoded.errno)
+        self.is_done = decoded.is_done
+        return decoded.events

@@ -1,0 +1,124 @@
+"""Brings connections, and attempts that came to nothing, to the pipeline."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from monitor.metrics.exporter import Sample
+from monitor.model.flows import Flow, FlowBatch
+from monitor.settings.schema import Settings
+from monitor.sources.conntrack.handshakes import Handshakes
+from monitor.sources.conntrack.health import TableHealth, read_health
+from monitor.sources.conntrack.reader import Conntrack, ConntrackStats
+from monitor.sources.runner import Intake, Process
+from monitor.state.saver import Saver
+
+_FULL = 0.9
+_BYTES_AN_EVENT, _WORST_EVENTS_PER_S = 1024, 400_000
+
+
+class ConntrackIntake(Intake[Conntrack]):
+    """Connection tracking. It has no place to go on at: what opened while nobody listened is not told again."""
+
+    name = Conntrack.name
+    title = "connection tracking"
+    stats: ConntrackStats
+
+    def __init__(self, settings: Settings, saver: Saver, process: Process) -> None:
+        """Nothing is opened yet."""
+        super().__init__(saver, process, ConntrackStats())
+        self._settings = settings.sources.conntrack
+        self._handshakes = Handshakes()
+        self._health: TableHealth | None = None
+        self._gaps_known = 0
+        self._is_blind = False
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the configuration has it."""
+        return self._settings.enabled
+
+    @property
+    def rest_s(self) -> float:
+        """Ten milliseconds with the default buffer: half of what it carries in the worst flood."""
+        return self._settings.buffer_bytes / _BYTES_AN_EVENT / _WORST_EVENTS_PER_S / 2
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Follow changed settings."""
+        if settings.sources.conntrack != self._settings:
+            self._settings = settings.sources.conntrack
+            self._renew()
+
+    def problems(self) -> list[str]:
+        """Say what is wrong."""
+        health = self._health
+        if health is None or not health.limit or health.entries < _FULL * health.limit:
+            return super().problems()
+        full = (
+            f"the connection table holds {health.entries} of {health.limit} entries: beyond that new connections drop"
+        )
+        return [*super().problems(), f"{full} (net.netfilter.nf_conntrack_max)"]
+
+    def describe(self) -> dict[str, Any]:
+        """Return this source's part of the status."""
+        known = self._handshakes.stats
+        return {
+            **super().describe(),
+            "events": known.incomplete,
+            "lag_s": None,
+            "other": {"handshakes": known.completed, "resyncs": self.stats.resyncs, "evicted": known.evicted},
+        }
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield this source's metrics."""
+        yield from super().samples()
+        if health := self._health:
+            yield "nodewarden_conntrack_entries", (), health.entries
+            yield "nodewarden_conntrack_entries_limit", (), health.limit
+            for name, total in health.totals.items():
+                yield "nodewarden_conntrack_table_total", (name,), total
+        known = self._handshakes.stats
+        yield "nodewarden_handshakes_completed_total", (), known.completed
+        yield "nodewarden_handshakes_incomplete_total", (), known.incomplete
+        yield "nodewarden_handshakes_evicted_total", (), known.evicted
+        yield "nodewarden_handshakes_pending", (), known.pending
+
+    def _make(self) -> Conntrack:
+        settings = self._settings
+        return Conntrack(buffer_bytes=settings.buffer_bytes, all_namespaces=settings.all_namespaces, stats=self.stats)
+
+    def _take(self, source: Conntrack) -> None:
+        """Hand on what waits. Around a gap nobody is blamed: what is read behind it may be older than what was lost."""
+        flows = source.read()
+        if self.stats.lost != self._gaps_known:
+            self._gaps_known = self.stats.lost
+            self._is_blind = True
+        self._process(self._sorted(flows, has_gap=self._is_blind))
+        if self._is_blind:
+            self._is_blind = not source.is_drained
+
+    def _look_after(self, source: Conntrack) -> None:
+        """Make up for what was lost, see whose time is up although nothing comes, and how the table is."""
+        listed = source.catch_up()
+        self._health = read_health()
+        self._process(self._sorted(listed, invalid_total=self._health.totals.get("invalid")))
+
+    def _sorted(
+        self, flows: Sequence[Flow], *, has_gap: bool = False, invalid_total: int | None = None
+    ) -> Iterator[FlowBatch]:
+        """Yield what the flows mean."""
+        batch = self._handshakes.feed(flows, time.time(), has_gap=has_gap)
+        batch.invalid_total = invalid_total
+        yield batch
+
+    def _recall_place(self) -> None:
+        pass
+
+    def _save_place(self) -> None:
+        pass
+
+    def _explain_loss(self) -> str:
+        return (
+            f"connection events are lost before they can be read ({self.stats.lost} gaps so far): there is a flood, or "
+            "sources.conntrack.buffer is too small"
+        )

@@ -1,0 +1,1 @@
+"""Packets that the kernel drops, counted by eBPF."""

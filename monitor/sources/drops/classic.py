@@ -1,0 +1,84 @@
+"""Drop counters for a kernel that tells nothing of its types: by reason and family, and nothing more."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from monitor.ebpf.loader import Loaded, load
+from monitor.ebpf.maps import PerCpuArray, attach_tracepoint, run_statistics
+from monitor.ebpf.messages import CLASSIC_RUNG, TRACEPOINT, Request
+from monitor.ebpf.reasons import UNKNOWN
+from monitor.ebpf.tracepoint_format import read_drop_format
+from monitor.model.errors import PermanentError
+from monitor.sources.drops.kinds import FAMILIES, DropKind, Dropped, DropStats
+
+_PROGRAM, _MAPS = "kfree_skb", ("drops",)
+_EVENT = ("skb", "kfree_skb")
+_TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
+
+
+class ClassicDropCounters:
+    """`bpf/drops_classic.c`, attached to the tracepoint skb:kfree_skb."""
+
+    rung: Final = CLASSIC_RUNG
+
+    def __init__(self, fallen: str, started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None) -> None:
+        """Compile, load and attach; `fallen` says why it is no better rung; errors as `load` has them."""
+        self.fallen = f"{fallen}; counted by reason only, so drop_rate sees nothing"
+        found = read_drop_format(_format())
+        self.reasons = found.reasons
+        macros = {
+            "REASON_AT": found.reason_at,
+            "PROTOCOL_AT": found.protocol_at,
+            "REASONS": len(self.reasons.names),
+        }
+        self._loaded: Loaded = load(Request("drops_classic.c", {_PROGRAM: TRACEPOINT}, _MAPS, macros), started=started)
+        try:
+            self._drops = PerCpuArray(*self._loaded.maps["drops"])
+            self._attachment = attach_tracepoint(self._loaded.functions[_PROGRAM], *_EVENT)
+        except BaseException:
+            self._loaded.close()
+            raise
+        self.stats = DropStats()
+
+    def close(self) -> None:
+        """Detach and unload."""
+        os.close(self._attachment)
+        self._loaded.close()
+
+    def totals(self) -> dict[DropKind, tuple[int, int]]:
+        """Return packets since the start, of all kinds there were, and no bytes."""
+        totals: dict[DropKind, tuple[int, int]] = {}
+        for index, (packets,) in self._drops.read().items():
+            slot, family = divmod(index, len(FAMILIES))
+            if slot not in self.reasons.no_drops:
+                kind = DropKind(self.reasons.names[slot], FAMILIES[family], UNKNOWN, None, None)
+                totals[kind] = totals.get(kind, (0, 0))[0] + packets, 0
+        return totals
+
+    def run_statistics(self) -> tuple[int, int]:
+        """Return the nanoseconds the program ran and how often, while the kernel kept count."""
+        return run_statistics(self._loaded.functions[_PROGRAM])
+
+    def unknown(self) -> dict[int, int]:
+        """Return nothing: numbers of reasons without a name are not kept."""
+        return {}
+
+    def look(self, _now_s: float) -> Iterator[Dropped]:
+        """Yield nothing: whose packets they were is not known."""
+        return iter(())
+
+
+def _format() -> str:
+    for tracefs in _TRACEFS:
+        path = tracefs.joinpath("events", *_EVENT, "format")
+        try:
+            return path.read_text()
+        except OSError:
+            continue
+    raise PermanentError(
+        f"nor is there a tracepoint {':'.join(_EVENT)} in tracefs that may be read "
+        f"(`mount -t tracefs tracefs {_TRACEFS[0]}`, and root)"
+    )

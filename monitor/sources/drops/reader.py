@@ -1,0 +1,112 @@
+"""Drop counters: what `bpf/drops.c` counts, read without waiting for anything."""
+
+import os
+import struct
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from monitor.ebpf.frequent import FrequentSources
+from monitor.ebpf.loader import Loaded, load
+from monitor.ebpf.maps import Map, PerCpuArray, attach_raw_tracepoint, run_statistics
+from monitor.ebpf.messages import RAW_TRACEPOINT, TRACING_RUNG, Request
+from monitor.ebpf.reasons import ReasonClass, class_of
+from monitor.model.addresses import fold_mapped
+from monitor.sources.drops.kinds import DIRECTIONS, FAMILIES, DropKind, Dropped, DropStats
+
+_PROGRAM = "kfree_skb"  # of the function, and of the tracepoint
+_MAPS = (
+    "drops",
+    "drop_events",
+    "reason_classes",
+    "drop_sketch_window",
+    "drop_offenders",
+    "reason_slots",
+    "unknown_reasons",
+)
+_NETNS = Path("/proc/thread-self/ns/net")
+_NUMBER = struct.Struct("=I")
+_CLASSES: Final = 8
+_LOST_OFFENDERS, _NO_DEVICE = 0, 1
+
+
+class DropCounters:
+    """The program, attached; opened in the network namespace whose drops are its own."""
+
+    MAX_OFFENDERS = 8192
+
+    def __init__(
+        self, *, all_namespaces: bool, started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None
+    ) -> None:
+        """Compile, load and attach, in about a second; errors as `load` has them."""
+        own = _NETNS.stat().st_ino
+        macros = {"OWN_NETNS": own, "ALL_NETNS": int(all_namespaces)}
+        request = Request("drops.c", {_PROGRAM: RAW_TRACEPOINT}, _MAPS, macros, tracepoint=_PROGRAM, needs_layout=True)
+        self._loaded: Loaded = load(request, started=started)
+        try:
+            self.reasons = self._loaded.reasons
+            self.stats = DropStats()
+            self._maps = {name: Map(*self._loaded.maps[name]) for name in _MAPS}
+            self._drops, self._events = (PerCpuArray(*self._loaded.maps[name]) for name in ("drops", "drop_events"))
+            maps = self._maps["drop_offenders"], self._maps["drop_sketch_window"]
+            self._frequent = FrequentSources(*maps, counters=_CLASSES)
+            self._describe_reasons()
+            self.rung, self.fallen = self._loaded.rung, self._loaded.fallen
+            name = None if self.rung == TRACING_RUNG else _PROGRAM
+            self._attachment = attach_raw_tracepoint(self._loaded.functions[_PROGRAM], name)
+        except BaseException:
+            self._loaded.close()
+            raise
+
+    def close(self) -> None:
+        """Detach and unload."""
+        os.close(self._attachment)
+        self._loaded.close()
+
+    def totals(self) -> dict[DropKind, tuple[int, int]]:
+        """Return packets and bytes since the start, of all kinds there were."""
+        totals: dict[DropKind, tuple[int, int]] = {}
+        for index, (packets, count_bytes) in self._drops.read().items():
+            rest, is_foreign = divmod(index, 2)
+            rest, is_tunnelled = divmod(rest, 2)
+            rest, direction = divmod(rest, len(DIRECTIONS))
+            slot, family = divmod(rest, len(FAMILIES))
+            kind = DropKind(
+                self.reasons.names[slot],
+                FAMILIES[family],
+                DIRECTIONS[direction],
+                bool(is_tunnelled),
+                bool(is_foreign),
+            )
+            before = totals.get(kind, (0, 0))  # numbers without a name share one
+            totals[kind] = before[0] + packets, before[1] + count_bytes
+        return totals
+
+    def run_statistics(self) -> tuple[int, int]:
+        """Return the nanoseconds the program ran and how often, while the kernel kept count."""
+        return run_statistics(self._loaded.functions[_PROGRAM])
+
+    def unknown(self) -> dict[int, int]:
+        """Return how often reasons came that the kernel's types do not name, by number: at most 64 of them."""
+        return {
+            _NUMBER.unpack(key)[0]: struct.unpack("=Q", value)[0]
+            for key, value in self._maps["unknown_reasons"].items()
+        }
+
+    def look(self, now_s: float) -> Iterator[Dropped]:
+        """Yield what each source that drops often lost since the last look; `now_s` is any clock in seconds."""
+        for key, counts, outer in self._frequent.look(now_s):
+            yield Dropped(fold_mapped(key), counts[: len(ReasonClass)], fold_mapped(outer) if any(outer) else None)
+        events = self._events.read()
+        self.stats.lost_offenders = events.get(_LOST_OFFENDERS, (0,))[0]
+        self.stats.no_device = events.get(_NO_DEVICE, (0,))[0]
+        self.stats.offenders, self.stats.sketch_load = len(self._frequent), self._frequent.load
+
+    def _describe_reasons(self) -> None:
+        """Tell the program what reasons mean and where those of subsystems are counted."""
+        order = list(ReasonClass)
+        for slot, name in enumerate(self.reasons.names):
+            self._maps["reason_classes"][_NUMBER.pack(slot)] = _NUMBER.pack(order.index(class_of(name)))
+        for number, slot in self.reasons.subsystems.items():
+            self._maps["reason_slots"][_NUMBER.pack(number)] = _NUMBER.pack(slot)

@@ -1,0 +1,114 @@
+"""Brings what the kernel drops to the pipeline and to the metrics."""
+
+import logging
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+from monitor.ebpf.messages import OFF_RUNG, RUNGS, KernelLacksError
+from monitor.ebpf.reasons import UNKNOWN
+from monitor.metrics.exporter import Sample
+from monitor.model.errors import PermanentError
+from monitor.model.events import DropsObserved
+from monitor.settings.schema import Drops, Settings
+from monitor.sources.drops.classic import ClassicDropCounters
+from monitor.sources.drops.reader import DropCounters
+from monitor.sources.program_runner import ProgramIntake
+from monitor.sources.runner import Process
+
+_log = logging.getLogger(__name__)
+_MAX_UNKNOWN_SHOWN = 5
+
+
+AnyDropCounters: TypeAlias = DropCounters | ClassicDropCounters
+
+
+class DropsIntake(ProgramIntake[AnyDropCounters, Drops]):
+    """Counts dropped packets."""
+
+    name = "drops"
+    title = "dropped packets are not counted"
+    program_name = "drops"
+
+    def __init__(self, settings: Settings, process: Process) -> None:
+        """Nothing is loaded yet."""
+        super().__init__(settings.sources.drops, process)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the settings ask for it."""
+        return self.settings.enabled
+
+    @property
+    def rung(self) -> str:
+        """How the program runs."""
+        return self.program.rung if self.program else OFF_RUNG
+
+    @property
+    def notices(self) -> list[str]:
+        """What people should know although all goes on, a sentence each."""
+        if self.program and self.program.fallen:
+            return [f"counting dropped packets costs more than it could ({self.rung}): {self.program.fallen}"]
+        return super().notices
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Follow changed settings."""
+        if settings.sources.drops != self.settings:
+            self.restart(settings.sources.drops)
+
+    def make(self, settings: Drops, started: Callable[[subprocess.Popen[bytes]], None]) -> AnyDropCounters:
+        """Load and attach the best that this kernel takes."""
+        try:
+            return DropCounters(all_namespaces=settings.all_namespaces, started=started)
+        except KernelLacksError as best:
+            try:
+                return ClassicDropCounters(str(best), started)
+            except PermanentError as error:
+                raise PermanentError(f"{best}; {error}") from None
+
+    def taken(self, program: AnyDropCounters) -> None:
+        """Tell."""
+        _log.info("counting dropped packets by %d reasons (%s)", len(program.reasons.names) - 1, program.rung)
+
+    def look(self, program: AnyDropCounters) -> Iterator[DropsObserved]:
+        """Yield what sources lost since the last look."""
+        now_s = time.time()
+        for one in program.look(time.monotonic()):
+            self.events += 1
+            yield DropsObserved(now_s, one.source, one.packets, one.outer)
+
+    def describe(self) -> dict[str, Any]:
+        """Return this source's part of the status."""
+        if self.program is None:
+            return {**super().describe(), "records": 0, "lost": 0, "other": {}}
+        stats = self.program.stats
+        unknown = sorted(self.program.unknown().items(), key=lambda pair: -pair[1])[:_MAX_UNKNOWN_SHOWN]
+        return {
+            **super().describe(),
+            "records": sum(count for count, _ in self.program.totals().values()),
+            "lost": stats.lost_offenders,
+            "other": {"sources_counted": stats.offenders, "namespace_unknown": stats.no_device}
+            | {f"unknown_reason_{number}": count for number, count in unknown},
+        }
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield this source's metrics."""
+        yield from super().samples()
+        for rung in RUNGS:
+            yield "nodewarden_ebpf_rung", (self.program_name, rung), float(rung == self.rung)
+        if self.program is None:
+            return
+        for kind, (packets, count_bytes) in self.program.totals().items():
+            words = (kind.reason, kind.family, kind.direction, _yes(kind.is_tunnelled), _yes(kind.is_foreign))
+            yield "nodewarden_kernel_dropped_packets_total", words, packets
+            yield "nodewarden_kernel_dropped_bytes_total", words, count_bytes
+        stats = self.program.stats
+        yield "nodewarden_ebpf_map_entries", ("drop_offenders",), stats.offenders
+        yield "nodewarden_ebpf_map_entries_limit", ("drop_offenders",), DropCounters.MAX_OFFENDERS
+        yield "nodewarden_ebpf_sketch_load_ratio", (self.program_name,), stats.sketch_load
+        yield "nodewarden_ebpf_lost_sources_total", (self.program_name,), stats.lost_offenders
+
+
+def _yes(value: bool | None) -> str:  # noqa: FBT001 - it is all there is
+    return UNKNOWN if value is None else "yes" if value else "no"

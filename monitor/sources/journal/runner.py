@@ -1,0 +1,121 @@
+"""Brings failures from the systemd journal to the pipeline."""
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from monitor.daemon.sources.log_scan import LogScan
+from monitor.model.logs import LogBlock
+from monitor.settings.schema import Settings
+from monitor.sources.journal.reader import Journal, JournalStats
+from monitor.sources.log_runner import LogIntake
+from monitor.sources.runner import Process
+from monitor.state.saver import Saver
+
+_log = logging.getLogger(__name__)
+_READ_ENTRIES = 1000
+_LOOK_EVERY_S = 60.0
+_PEEK_EVERY_S = 0.008
+_PEEK_FOR_S = 2.0
+"""journald tells its readers of an entry a quarter to half a second after it wrote it (a timer of 250 ms, as inexact as
+it is long). Entries come in bursts, so for a while after each we look by ourselves."""
+
+
+class _Asked(NamedTuple):
+    """What the journal is opened for."""
+
+    matches: dict[str, tuple[tuple[str, ...], ...]]
+    max_line_bytes: int
+
+
+class JournalIntake(LogIntake[Journal]):
+    """The systemd journal."""
+
+    name = Journal.name
+    title = "the journal"
+    stats: JournalStats
+
+    def __init__(self, settings: Settings, scan: LogScan, saver: Saver, process: Process) -> None:
+        """Nothing is opened yet."""
+        super().__init__(scan, saver, process, JournalStats())
+        self._asked = _Asked(scan.journal, settings.sources.journal.max_line_bytes)
+        self._place = ""
+        self._notices: list[str] = []
+        self._damage: list[str] = []
+        self._look_at_s = 0.0
+        self._records_known = 0
+        self._peek_until_s = 0.0
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a detector reads the journal."""
+        return bool(self._asked.matches)
+
+    @property
+    def notices(self) -> list[str]:
+        """What was to be said when it was opened last."""
+        return self._notices
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Follow what `scan` now wants of the journal, without losing the place."""
+        asked = _Asked(self._scan.journal, settings.sources.journal.max_line_bytes)
+        if asked != self._asked:
+            self._asked = asked
+            self._renew()
+
+    def problems(self) -> list[str]:
+        """Say what is wrong."""
+        return [*super().problems(), *self._damage]
+
+    def describe(self) -> dict[str, Any]:
+        """Return this source's part of the status."""
+        stats = self.stats
+        other = {"suppressed": stats.suppressed, "untrusted": stats.untrusted, "cut": stats.cut_lines}
+        return {**super().describe(), "other": other}
+
+    def _make(self) -> Journal:
+        asked = self._asked
+        source = Journal(asked.matches, cursor=self._place, max_line_bytes=asked.max_line_bytes, stats=self.stats)
+        self._notices = source.notices
+        for notice in source.notices:
+            _log.warning("%s", notice)
+        self._look_at_s = 0.0
+        return source
+
+    def _read(self, source: Journal) -> Sequence[LogBlock]:
+        return source.read(_READ_ENTRIES)
+
+    def _come_back(self) -> None:
+        super()._come_back()
+        now_s = time.monotonic()
+        if self.stats.records != self._records_known:
+            self._records_known = self.stats.records
+            self._peek_until_s = now_s + _PEEK_FOR_S
+        if self._source and self._loop and not self._again and now_s < self._peek_until_s:
+            self._again = self._loop.call_later(_PEEK_EVERY_S, self._readable)
+
+    def _look_after(self, source: Journal) -> None:
+        """Look at the files now and then, which is costly; read without being told where nobody tells."""
+        if (now_s := time.monotonic()) >= self._look_at_s:
+            self._look_at_s = now_s + _LOOK_EVERY_S
+            self._damage = source.problems
+        if source.timeout_s is not None:
+            self._take(source)
+
+    def _release(self) -> None:
+        super()._release()
+        self._damage = []
+
+    def _recall_place(self) -> None:
+        place = self._saved_places().get(self.name)
+        if place is not None and isinstance(place.position, str):
+            self._place = place.position
+
+    def _save_read(self, source: Journal) -> None:
+        if (cursor := source.cursor) not in ("", self._place):
+            self._place = cursor
+            self._saver.set_cursor(self.name, "", cursor)
+
+    def _explain_loss(self) -> str:
+        return f"entries of the journal may be lost: {'; '.join(self._notices) or 'see the log'}"

@@ -1,0 +1,1 @@
+"""The kernel log: packets that firewall rules write to it."""

@@ -1,0 +1,80 @@
+"""Brings the kernel log's packets to the pipeline."""
+
+from typing import Any
+
+from monitor.settings.schema import Settings
+from monitor.sources.kmsg.reader import BOOT_ID, KernelLog, KernelLogStats
+from monitor.sources.runner import Intake, Process
+from monitor.state.saver import Saver
+
+
+class KernelLogIntake(Intake[KernelLog]):
+    """The kernel log: at the start it must be readable, since it can be switched off."""
+
+    name = KernelLog.name
+    title = "the kernel log"
+    stats: KernelLogStats
+
+    def __init__(self, settings: Settings, saver: Saver, process: Process) -> None:
+        """Nothing is opened yet."""
+        super().__init__(saver, process, KernelLogStats())
+        self._settings = settings.sources.kernel_log
+        self._boot_id = BOOT_ID.read_text().strip()
+        self._place: int | None = None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the configuration has it."""
+        return self._settings.enabled
+
+    def open(self) -> None:
+        """Open the log after the place saved last; PermanentError says what is missing."""
+        self._recall_place()
+        if self.is_wanted:
+            self._source = self._make()
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Follow changed settings without losing the place; switched on, it is read from then on."""
+        if settings.sources.kernel_log == self._settings:
+            return
+        self._settings = settings.sources.kernel_log
+        self._renew()
+        if not self.is_wanted:
+            self._place = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return this source's part of the status."""
+        stats = self.stats
+        return {
+            **super().describe(),
+            "events": stats.packets - stats.excluded,
+            "lag_s": stats.lag_s,
+            "other": {"overruns": stats.overruns, "foreign": stats.foreign, "excluded": stats.excluded},
+        }
+
+    def _make(self) -> KernelLog:
+        settings = self._settings
+        return KernelLog(
+            after=self._place, prefixes=settings.prefixes, ignore_prefixes=settings.ignore_prefixes, stats=self.stats
+        )
+
+    def _take(self, source: KernelLog) -> None:
+        if events := source.read():
+            self._process(events)
+
+    def _recall_place(self) -> None:
+        """Go on after the last record that a daemon of this boot read; without one, from now on."""
+        place = self._saved_places().get(self.name)
+        if place is not None and place.boot_id == self._boot_id and isinstance(place.position, int):
+            self._place = place.position
+
+    def _save_place(self) -> None:
+        if self._source and self._source.sequence is not None and self._source.sequence != self._place:
+            self._place = self._source.sequence
+            self._saver.set_cursor(self.name, self._boot_id, self._place)
+
+    def _explain_loss(self) -> str:
+        return (
+            f"kernel log records are lost before they can be read ({self.stats.lost} so far): log fewer packets "
+            "(a limit on the rule) or enlarge the buffer (log_buf_len= on the kernel's command line)"
+        )

@@ -1,0 +1,90 @@
+"""What sources of log text share: filters look through what they read, a little at a time."""
+
+import math
+import time
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from monitor.daemon.sources.log_scan import LogScan
+from monitor.metrics.exporter import Sample
+from monitor.model.events import AuthFailure
+from monitor.model.logs import LogBlock
+from monitor.sources.runner import Intake, Process, SourceT
+from monitor.state.saver import Saver
+
+if TYPE_CHECKING:
+    from monitor.filters.scan import Scan
+
+_TURN_S = 0.05
+"""How long lines are looked through before others have their turn, should expressions take their longest on them."""
+
+
+class LogIntake(Intake[SourceT]):
+    """A source of log blocks, with the filters that all of them share."""
+
+    def __init__(self, scan: LogScan, saver: Saver, process: Process, stats: Any) -> None:
+        """Nothing is opened yet; `scan` says what is to be read, and finds failures in it."""
+        super().__init__(saver, process, stats)
+        self._scan = scan
+        self._waiting: deque[tuple[LogBlock, Scan]] = deque()
+        """What was read and not yet looked through: one batch at most."""
+        self._events = 0
+        self._lag_s: float | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return this source's part of the status; `lag_s` is None before the first failure that was read live."""
+        return {**super().describe(), "events": self._events, "lag_s": self._lag_s}
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield this source's metrics."""
+        yield from super().samples()
+        if self._lag_s is not None:
+            yield "nodewarden_source_lag_seconds", (self.name,), self._lag_s
+
+    @abstractmethod
+    def _read(self, source: SourceT) -> Sequence[LogBlock]:
+        """Read a bounded batch."""
+
+    @abstractmethod
+    def _save_read(self, source: SourceT) -> None:
+        """Have the place behind what was read saved, if it is a new one."""
+
+    def _take(self, source: SourceT) -> None:
+        """Look through what was read until the turn is over; read more when there is nothing left."""
+        if not self._waiting:
+            self._waiting.extend(
+                (block, scan) for block in self._read(source) if (scan := self._scan.begin(block)) is not None
+            )
+        self._look_through(time.monotonic() + _TURN_S)
+
+    def _look_through(self, until_s: float) -> None:
+        """Hand on the failures in what was read, until it is `until_s` or nothing is left."""
+        while self._waiting:
+            block, scan = self._waiting.popleft()
+            self._process(self._failures(block, scan, until_s))
+            if scan.has_more:
+                self._waiting.appendleft((block, scan))
+            if time.monotonic() >= until_s:
+                return
+
+    def _has_more(self, source: SourceT) -> bool:
+        return bool(self._waiting) or super()._has_more(source)
+
+    def _save_place(self) -> None:
+        if self._source and not self._waiting:
+            self._save_read(self._source)
+
+    def _settle(self) -> None:
+        """Look through all that was read: what is read again would count twice."""
+        self._look_through(math.inf)
+        super()._settle()
+
+    def _failures(self, block: LogBlock, scan: "Scan", until_s: float) -> Iterator[AuthFailure]:
+        """Look for failures when asked for the first, so that a fault is caught there and costs this block only."""
+        events = scan.run(until_s)
+        self._events += len(events)
+        if events and block.is_live:
+            self._lag_s = max(0.0, block.read_s - events[-1].time_s)
+        yield from events

@@ -1,0 +1,206 @@
+"""An eBPF program as the daemon keeps it: loaded beside the loop, looked at each second, told of when it is missing."""
+
+import asyncio
+import logging
+import os
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, Protocol, TypeVar
+
+from monitor.ebpf.maps import count_runs
+from monitor.metrics.exporter import Sample
+from monitor.model.errors import NodewardenError, PermanentError, TemporaryError
+from monitor.model.events import Event
+from monitor.settings.schema import Settings
+from monitor.sources.runner import Process
+
+_log = logging.getLogger(__name__)
+_TRY_AGAIN_S = 60.0
+_SAMPLE_EVERY_S = 60.0
+
+
+class Program(Protocol):
+    """What is loaded."""
+
+    def close(self) -> None:
+        """Unload."""
+
+    def run_statistics(self) -> tuple[int, int]:
+        """Return the nanoseconds it ran and how often, while the kernel kept count."""
+
+
+ProgramT = TypeVar("ProgramT", bound=Program)
+SettingsT = TypeVar("SettingsT")
+
+
+class ProgramIntake(ABC, Generic[ProgramT, SettingsT]):
+    """Owns one program. Whatever it lacks, all else goes on."""
+
+    name: str
+    """Of the source, in status and metrics."""
+    title: str
+    """What is missing without it, in words."""
+    program_name: str
+    """In metrics."""
+
+    def __init__(self, settings: SettingsT, process: Process) -> None:
+        """Nothing is loaded yet; `process` takes its events."""
+        self.settings = settings
+        self.program: ProgramT | None = None
+        self.trouble = ""
+        self.events = 0
+        self._process = process
+        self._loading: asyncio.Task[None] | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_open = False
+        self._try_at_s = 0.0
+        self._sampling: int | None = None
+        self._sample_at_s = 0.0
+
+    @property
+    @abstractmethod
+    def is_wanted(self) -> bool:
+        """Whether the settings ask for it."""
+
+    @abstractmethod
+    def make(self, settings: SettingsT, started: Callable[[subprocess.Popen[bytes]], None]) -> ProgramT:
+        """Load it; called in a thread, with what the settings were then."""
+
+    @abstractmethod
+    def taken(self, program: ProgramT) -> None:
+        """Begin to use it: it was just loaded."""
+
+    @abstractmethod
+    def look(self, program: ProgramT) -> Iterable[Event]:
+        """Return what there is new; called each second."""
+
+    @abstractmethod
+    def reconfigure(self, settings: Settings) -> None:
+        """Follow changed settings."""
+
+    @property
+    def state(self) -> str:
+        """How it is: `up`, `off` (nobody wants it, or this machine cannot), `loading`."""
+        return "up" if self.program else "loading" if self._loading else "off"
+
+    @property
+    def notices(self) -> list[str]:
+        """What people should know although all goes on, a sentence each."""
+        return [f"{self.title}: {self.trouble}"] if self.trouble else []
+
+    def open(self) -> None:
+        """Do nothing: loading takes a second, for which nothing need wait."""
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to load."""
+        self._loop = loop
+        self._is_open = True
+        self._begin()
+
+    def close(self) -> None:
+        """Unload, or stop loading."""
+        self._is_open = False
+        if self._child:
+            self._child.kill()  # which ends the thread that loads
+        self._stop_sampling()
+        self.unload()
+
+    def unload(self) -> None:
+        """Let go of the program."""
+        if self.program:
+            self.program.close()
+            self.program = None
+
+    def restart(self, settings: SettingsT) -> None:
+        """Begin anew with other settings."""
+        self.close()
+        self.settings = settings
+        self.trouble = ""
+        self._is_open = True
+        self._begin()
+
+    def tick(self) -> None:
+        """Hand on what is new; to be called each second."""
+        if self.program:
+            self._process(self.look(self.program))
+            self._sample_runs()
+        elif self.trouble and time.monotonic() >= self._try_at_s:
+            self._begin()
+
+    def problems(self) -> list[str]:
+        """Say what is wrong: nothing ever is so that others would suffer."""
+        return []
+
+    def describe(self) -> dict[str, Any]:
+        """Return this source's part of the status."""
+        return {
+            "name": self.name,
+            "state": self.state,
+            "trouble": self.trouble,
+            "malformed": 0,
+            "events": self.events,
+            "lag_s": None,
+        }
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield whether it runs and what it costs."""
+        yield "nodewarden_source_up", (self.name,), float(self.program is not None)
+        yield "nodewarden_ebpf_up", (self.program_name,), float(self.program is not None)
+        if self.program is not None:
+            run_ns, runs = self.program.run_statistics()
+            yield "nodewarden_ebpf_run_seconds_total", (self.program_name,), run_ns / 1e9
+            yield "nodewarden_ebpf_runs_total", (self.program_name,), runs
+
+    def _begin(self) -> None:
+        if self._loop and self.is_wanted and self._loading is None and self.program is None:
+            self._loading = self._loop.create_task(self._load(self.settings))
+
+    async def _load(self, settings: SettingsT) -> None:
+        """Load in a thread; what fails is told once, and tried again if it may pass."""
+        try:
+            program = await asyncio.to_thread(self.make, settings, self._note_child)
+        except (NodewardenError, OSError) as error:
+            text = str(error)
+            if text != self.trouble:
+                _log.warning("%s: %s", self.title, text)
+            self.trouble = text
+            may_pass = not isinstance(error, PermanentError)
+            self._try_at_s = time.monotonic() + (_TRY_AGAIN_S if may_pass else float("inf"))
+        else:
+            self._take(program, settings)
+        finally:
+            self._child = None
+            self._loading = None
+        if self._is_open and not self.trouble:
+            self._begin()  # the settings changed meanwhile
+
+    def _take(self, program: ProgramT, settings: SettingsT) -> None:
+        """Keep what was loaded, if it is still what is wanted."""
+        if not self._is_open or settings != self.settings:
+            program.close()
+            return
+        self.program, self.trouble = program, ""
+        self.taken(program)
+
+    def _note_child(self, child: subprocess.Popen[bytes]) -> None:
+        self._child = child
+
+    def _sample_runs(self) -> None:
+        """Have the kernel keep count for one second of each minute: that costs each run of a program some time."""
+        now_s = time.monotonic()
+        if self._sampling is not None:
+            self._stop_sampling()
+        elif now_s >= self._sample_at_s:
+            self._sample_at_s = now_s + _SAMPLE_EVERY_S
+            try:
+                self._sampling = count_runs()
+            except TemporaryError:
+                self._sample_at_s = float("inf")
+
+    def _stop_sampling(self) -> None:
+        if self._sampling is not None:
+            os.close(self._sampling)
+            self._sampling = None

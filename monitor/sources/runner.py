@@ -1,0 +1,260 @@
+"""What every source needs on the way to the pipeline: opening, waiting, trouble, a saved place."""
+
+import asyncio
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
+
+from monitor.daemon.life.samples import source_samples
+from monitor.metrics.exporter import Sample
+from monitor.model.errors import NodewardenError
+from monitor.settings.schema import Settings
+from monitor.state.changes import Place
+from monitor.state.saver import Saver
+
+_log = logging.getLogger(__name__)
+_REOPEN_AFTER_S = 10.0
+_LOSS_SHOWN_S = 600.0
+_FAILURES = (NodewardenError, OSError, ValueError)
+"""What a source may raise; ValueError: for a saved place, which must not keep the daemon from starting."""
+
+Process: TypeAlias = Callable[[Iterable[Any]], None]
+"""Takes a batch of events. What goes wrong while it asks for them costs this batch, not the daemon."""
+
+
+class Source(Protocol):
+    """What can be waited for and read."""
+
+    is_drained: bool
+    """Whether the last read took all there was."""
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+SourceT = TypeVar("SourceT", bound=Source)
+
+
+class Intake(ABC, Generic[SourceT]):
+    """Owns one source: reads it when the loop says so, opens it again when it fails. Others never notice."""
+
+    name: ClassVar[str]
+    """In metrics, status and state."""
+    title: ClassVar[str]
+    """In sentences."""
+    stats: Any
+    """What the source counted: `records`, `lost`, `malformed` and whatever else it has; outlives reopening."""
+
+    def __init__(self, saver: Saver, process: Process, stats: Any) -> None:
+        """Nothing is opened yet; `saver` keeps the place for the next start, `stats` is what sources count in."""
+        self.stats = stats
+        self._saver = saver
+        self._process = process
+        self._source: SourceT | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._again: asyncio.Handle | None = None
+        self._trouble = ""
+        self._reopen_at_s = 0.0
+        self._lost_known = 0
+        self._lossy_until_s = float("-inf")
+
+    @property
+    @abstractmethod
+    def is_wanted(self) -> bool:
+        """Whether there is anything to read it for."""
+
+    @property
+    def state(self) -> str:
+        """How it is, in a word or three: `up`, `off` (nobody wants it), `down` (it has trouble)."""
+        return "up" if self._source else "down" if self._trouble else "off"
+
+    @property
+    def rest_s(self) -> float:
+        """How long not to listen once everything was read: what comes meanwhile is cheaper to read together."""
+        return 0.0
+
+    @property
+    def notices(self) -> list[str]:
+        """What people should know although all goes on, a sentence each."""
+        return []
+
+    def open(self) -> None:
+        """Begin to read after the place saved last; what fails is told, and tried again."""
+        self._recall_place()
+        if self.is_wanted:
+            self._try_open()
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Read from now on whenever there is something to read."""
+        self._loop = loop
+        if self._source:
+            self._listen(self._source)
+
+    def close(self) -> None:
+        """Stop reading and save the place."""
+        self._settle()
+
+    @abstractmethod
+    def reconfigure(self, settings: Settings) -> None:
+        """Follow changed settings without losing the place."""
+
+    def tick(self) -> None:
+        """Try again what failed, save the place, watch for losses; to be called each second."""
+        now_s = time.monotonic()
+        if self.stats.lost != self._lost_known:
+            self._lost_known = self.stats.lost
+            self._lossy_until_s = now_s + _LOSS_SHOWN_S
+        if self._trouble and now_s >= self._reopen_at_s:
+            self._try_open()
+        self._guarded(self._look_after)
+        self._come_back()
+        self._save_place()
+
+    def problems(self) -> list[str]:
+        """Say what is wrong."""
+        problems = [f"reading {self.title} failed: {self._trouble}"] if self._trouble else []
+        if time.monotonic() < self._lossy_until_s:
+            problems.append(self._explain_loss())
+        return problems
+
+    def describe(self) -> dict[str, Any]:
+        """Return this source's part of the status.
+
+        Intakes add `events`, `lag_s` (None: not known) and `other`: counts that are worth a word only if not 0.
+        """
+        stats = self.stats
+        malformed = stats.malformed
+        return {
+            "name": self.name,
+            "state": self.state,
+            "trouble": self._trouble,
+            "records": stats.records,
+            "lost": stats.lost,
+            "malformed": sum(malformed.values()) if isinstance(malformed, dict) else malformed,
+        }
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield this source's metrics."""
+        return source_samples(self.name, self.stats, is_up=self._source is not None)
+
+    @abstractmethod
+    def _make(self) -> SourceT:
+        """Open the source at the place where reading goes on; raise one of _FAILURES if that fails."""
+
+    @abstractmethod
+    def _take(self, source: SourceT) -> None:
+        """Read a bounded batch and hand on what it holds; what `_make` raises, if the source fails."""
+
+    @abstractmethod
+    def _recall_place(self) -> None:
+        """Take the saved place for the one to go on at."""
+
+    @abstractmethod
+    def _save_place(self) -> None:
+        """Have the place saved, if it is a new one: everything before it has been handed on."""
+
+    @abstractmethod
+    def _explain_loss(self) -> str:
+        """Say what was lost and what helps."""
+
+    def _look_after(self, source: SourceT) -> None:
+        """Do what is due each second while the source is open."""
+
+    def _saved_places(self) -> dict[str, Place]:
+        """Return what is saved of all sources."""
+        return self._saver.store.cursors() if self._saver.store else {}
+
+    def _renew(self) -> None:
+        """Open with changed settings, at the same place; or stop, if nobody wants it any more."""
+        self._settle()
+        self._trouble = ""
+        if self.is_wanted:
+            self._try_open()
+
+    def _try_open(self) -> None:
+        try:
+            self._source = self._make()
+        except _FAILURES as error:
+            self._fail(_text(error))
+            return
+        if self._trouble:
+            _log.info("reading %s again", self.title)
+        self._trouble = ""
+        if self._loop:
+            self._listen(self._source)
+
+    def _listen(self, source: SourceT) -> None:
+        """Read when something comes, and what is there already."""
+        assert self._loop is not None  # noqa: S101 - both callers know
+        self._loop.add_reader(source.fileno(), self._readable)
+        self._again = self._again or self._loop.call_soon(self._readable)
+
+    def _readable(self) -> None:
+        """Take what waits, a bounded batch at a time; the loop sees to others before it comes back for more."""
+        if self._again:
+            self._again.cancel()
+            self._again = None
+        self._guarded(self._take)
+        if self._source and self._loop and self.rest_s and not self._has_more(self._source):
+            self._loop.remove_reader(self._source.fileno())
+            self._again = self._loop.call_later(self.rest_s, self._wake)
+        else:
+            self._come_back()
+
+    def _wake(self) -> None:
+        """Listen again after a rest."""
+        self._again = None
+        if self._source and self._loop:
+            self._loop.add_reader(self._source.fileno(), self._readable)
+
+    def _come_back(self) -> None:
+        """Have the loop call again if there is more to take."""
+        if self._source and self._loop and not self._again and self._has_more(self._source):
+            self._again = self._loop.call_soon(self._readable)
+
+    def _has_more(self, source: SourceT) -> bool:
+        """Whether there is something left to take, of which the descriptor does not tell."""
+        return not source.is_drained
+
+    def _guarded(self, use: Callable[[SourceT], None]) -> None:
+        """Use the source if it is open; if it fails, it is closed until it is time to try again."""
+        if self._source is None:
+            return
+        try:
+            use(self._source)
+        except _FAILURES as error:
+            self._settle()
+            self._fail(_text(error))
+
+    def _fail(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            _log.error("reading %s failed: %s; trying again every %.0f s", self.title, trouble, _REOPEN_AFTER_S)
+        self._trouble = trouble
+        self._reopen_at_s = time.monotonic() + _REOPEN_AFTER_S
+
+    def _settle(self) -> None:
+        """Close the source; reading can go on at the place that is saved now."""
+        self._save_place()
+        self._release()
+
+    def _release(self) -> None:
+        """Close the source if it is open."""
+        source, self._source = self._source, None
+        if self._again:
+            self._again.cancel()
+            self._again = None
+        if source:
+            if self._loop:
+                self._loop.remove_reader(source.fileno())
+            source.close()
+
+
+def _text(error: Exception) -> str:
+    return error.strerror or repr(error) if isinstance(error, OSError) else str(error)

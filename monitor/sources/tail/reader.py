@@ -1,0 +1,216 @@
+"""Follows log files over rotations, by inotify, and hands on whole lines in blocks."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+from monitor.files import inotify
+from monitor.model.logs import LogBlock
+from monitor.sources.tail.file import TailFile
+from monitor.sources.tail.files import MAX_FILES, Files, TailStats
+from monitor.sources.tail.lines import Run
+from monitor.sources.tail.paths import Paths
+
+__all__ = ["MIN_LINE_BYTES", "Tail", "TailStats"]
+
+MIN_LINE_BYTES = 256
+_CHUNK_BYTES = 131_072
+_MIN_COST_BYTES = 1_024  # of a read that finds nothing
+_MAX_NAMED = 3
+_SCAN_S = 60.0
+_COSTLY_SCAN_S = 10.0
+_SCAN_WITHOUT_INOTIFY_S = 5.0
+
+
+class Tail:
+    """A source of log blocks. Wait until `fileno` is readable, `read` until `is_drained`; call `tick` once a second.
+
+    A file that is new at the start is read from its end, one that appears later from its beginning, one with a saved
+    place from there, over rotations by rename or copytruncate. At most 512 files are followed.
+    """
+
+    name = "files"
+
+    def __init__(
+        self,
+        patterns: Mapping[str, Sequence[str]],
+        *,
+        places: Mapping[str, str] | None = None,
+        max_line_bytes: int = 8192,
+        stats: TailStats | None = None,
+    ) -> None:
+        """Open what is there; never raises for what the system lacks, `problems` says it.
+
+        `patterns`: absolute patterns of glob(7) by detector; `**` is no more than `*`. `places`: what `places` returned
+        in an earlier run; lines may be waiting there, so `read` before waiting. `max_line_bytes`: with the newline.
+        Totals given as `stats` are counted on. ValueError for a relative pattern or too short a line.
+        """
+        if max_line_bytes < MIN_LINE_BYTES:
+            raise ValueError(f"max_line_bytes is {max_line_bytes}, must be at least {MIN_LINE_BYTES}")
+        for pattern in (pattern for wanted in patterns.values() for pattern in wanted):
+            if not pattern.startswith("/"):
+                raise ValueError(f"{pattern} is no absolute path")
+        self.stats = stats or TailStats()
+        self.is_drained = False
+        """Whether the last `read` took all there was."""
+        self._watcher = inotify.Inotify()
+        self._paths = Paths(patterns, self._watcher)
+        self._files = Files(self._watcher, places or {}, max_line_bytes, self.stats)
+        self._ready: dict[TailFile, None] = {}
+        """Files in which there may be something to read, in turn."""
+        self._moved: set[str] = set()
+        self._is_stale = True
+        self._may_scan = True
+        self._scanned_s = 0.0
+        self._scan(is_start=True)
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on; readable when something may be read."""
+        return self._watcher.fileno()
+
+    def close(self) -> None:
+        """Close all files."""
+        self._files.close()
+        self._watcher.close()
+
+    @property
+    def problems(self) -> list[str]:
+        """What cannot be read as it should, a sentence each."""
+        found = [f"{path} cannot be read: {reason}" for path, reason in self._files.unreadable.items()]
+        if len(found) > _MAX_NAMED:
+            found[_MAX_NAMED:] = [f"{len(found) - _MAX_NAMED} more log files cannot be read"]
+        if self._files.too_many:
+            found.append(f"{self._files.too_many} log files are not followed: more than {MAX_FILES} match")
+        return [*found, *self._paths.problems, *([self._watcher.warning] if self._watcher.warning else ())]
+
+    @property
+    def notices(self) -> list[str]:
+        """What one should know of what is read, a sentence each: what proves nothing, where lines may be missing."""
+        found = [f"{file.path} proves nothing: {file.reason}" for file in self._files.open.values() if file.reason]
+        if len(found) > _MAX_NAMED:
+            found[_MAX_NAMED:] = [f"{len(found) - _MAX_NAMED} more log files prove nothing"]
+        return [*found, *self._files.gaps]
+
+    @property
+    def waiting(self) -> list[str]:
+        """Patterns that no file matches yet."""
+        return self._paths.waiting
+
+    def places(self) -> dict[str, str]:
+        """Return where each file was left, by path: only lines that were handed out are before it."""
+        return {path: self._files.place(path) for path in self._files.newest}
+
+    def changed_places(self) -> dict[str, str]:
+        """Return those of `places` that may have changed since this was last asked."""
+        moved, self._moved = self._moved, set()
+        return {path: self._files.place(path) for path in moved if path in self._files.newest}
+
+    def read(self, limit_bytes: int = 262_144) -> list[LogBlock]:
+        """Return about `limit_bytes` of waiting lines; many files take turns, older generations come first."""
+        now_s = time.monotonic()
+        self._notice()
+        if self._is_scan_due:
+            self._scan()
+        blocks: list[LogBlock] = []
+        known: dict[str, str] = {}
+        while self._ready and limit_bytes > 0:
+            file = next(iter(self._ready))
+            del self._ready[file]
+            if file.older not in self._ready:
+                file.check_trust(now_s, known)
+                blocks += self._read(file, limit_bytes, now_s)
+                limit_bytes -= max(_MIN_COST_BYTES, file.took_bytes)
+            if file.older in self._ready or not file.at_end:
+                self._ready[file] = None
+            elif file.is_copy:
+                self._files.drop(file)
+        self.is_drained = not self._ready
+        self._measure()
+        return blocks
+
+    def tick(self, now_s: float | None = None) -> bool:
+        """Look at what no event tells of, and close what is over; whether `read` should be called.
+
+        To be called about once a second; `now_s` is the monotonic clock.
+        """
+        now_s = time.monotonic() if now_s is None else now_s
+        for file in self._files.finish(self._ready, now_s):
+            self._ready.pop(file, None)
+            self._moved.add(file.path)
+            self._is_stale = self._is_stale or self._files.too_many > 0
+        for file in self._files.open.values():  # network file systems tell nobody of what others write
+            if file.has_changed():
+                self._ready[file] = None
+        if now_s - self._scanned_s >= (_SCAN_S if self._watcher.works else _SCAN_WITHOUT_INOTIFY_S):
+            self._is_stale = True
+        self._may_scan = self._may_scan or now_s - self._scanned_s >= _COSTLY_SCAN_S
+        self.is_drained = not (self._ready or self._is_scan_due)
+        self._measure()
+        return not self.is_drained
+
+    @property
+    def _is_scan_due(self) -> bool:
+        return self._is_stale and (self._may_scan or not self._paths.is_costly)
+
+    def _notice(self) -> None:
+        """Take what inotify tells."""
+        for watch, mask, name in self._watcher.events():
+            if mask & inotify.OVERFLOW:
+                self._ready.update(dict.fromkeys(self._files.open.values()))
+                self._is_stale = True
+            elif file := self._files.by_watch.get(watch):
+                if mask & inotify.ATTRIB:
+                    file.doubt()
+                if mask & inotify.MODIFY:
+                    self._ready[file] = None
+            elif self._paths.is_relevant(watch, mask, name):
+                self._is_stale = True
+
+    def _scan(self, *, is_start: bool = False) -> None:
+        """Look which files there are."""
+        self._is_stale = self._may_scan = False
+        self._scanned_s = time.monotonic()
+        changed = self._files.update(self._paths.scan(), self._scanned_s, is_start=is_start)
+        for file in changed:
+            self._ready[file] = None
+            self._moved.add(file.path)
+        self._measure()
+
+    def _read(self, file: TailFile, limit_bytes: int, now_s: float) -> list[LogBlock]:
+        """Read the next lines of a file."""
+        try:
+            taken = file.read(min(limit_bytes, _CHUNK_BYTES))
+            if taken is None:
+                self.stats.truncations += 1
+                self._ready.update(dict.fromkeys(self._files.truncated(file, now_s)))
+                return []
+        except OSError as error:
+            self.stats.malformed += 1
+            self._files.unreadable[file.path] = error.strerror or "not readable"
+            file.at_end = True
+            return []
+        runs, is_live = taken
+        if file.took_bytes:
+            file.read_s = now_s
+            self._moved.add(file.path)
+        return [self._block(file, run, is_live=is_live) for run in runs]
+
+    def _block(self, file: TailFile, run: Run, *, is_live: bool) -> LogBlock:
+        lines = run.data.count(b"\n")
+        is_trusted = not (run.is_cut or file.reason)
+        self.stats.records += lines
+        self.stats.blocks += 1
+        self.stats.bytes += len(run.data)
+        self.stats.cut_lines += run.is_cut
+        self.stats.untrusted += 0 if is_trusted else lines
+        return LogBlock(
+            log=file.path,
+            detectors=file.detectors,
+            data=run.data,
+            read_s=time.time(),
+            is_live=is_live,
+            is_trusted=is_trusted,
+        )
+
+    def _measure(self) -> None:
+        self.stats.files = len(self._files.open)
+        self.stats.unreadable_files = len(self._files.unreadable)

@@ -1,0 +1,104 @@
+"""Brings failures from log files to the pipeline."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from monitor.daemon.sources.log_scan import LogScan
+from monitor.model.logs import LogBlock
+from monitor.settings.schema import Settings
+from monitor.sources.log_runner import LogIntake
+from monitor.sources.runner import Process
+from monitor.sources.tail.reader import Tail, TailStats
+from monitor.state.saver import Saver
+
+_READ_BYTES = 262_144
+_PLACE = "file:"
+
+
+class _Asked(NamedTuple):
+    """What files are followed for."""
+
+    patterns: dict[str, tuple[str, ...]]
+    max_line_bytes: int
+
+
+class FilesIntake(LogIntake[Tail]):
+    """Log files, all of them in one source."""
+
+    name = "files"
+    title = "log files"
+    stats: TailStats
+
+    def __init__(self, settings: Settings, scan: LogScan, saver: Saver, process: Process) -> None:
+        """Nothing is opened yet."""
+        super().__init__(scan, saver, process, TailStats())
+        self._asked = _Asked(scan.files, settings.sources.files.max_line_bytes)
+        self._places: dict[str, str] = {}
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a detector reads files."""
+        return bool(self._asked.patterns)
+
+    @property
+    def waiting(self) -> list[str]:
+        """The patterns that no file matches yet."""
+        return self._source.waiting if self._source else []
+
+    @property
+    def notices(self) -> list[str]:
+        """What one should know of the files: which prove nothing, where lines may be missing."""
+        return self._source.notices if self._source else []
+
+    @property
+    def state(self) -> str:
+        """How it is: `waiting for files` where none of those that are named is there yet."""
+        return "waiting for files" if self._source and not self.stats.files else super().state
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Follow what `scan` now wants of files, without losing a place."""
+        asked = _Asked(self._scan.files, settings.sources.files.max_line_bytes)
+        if asked != self._asked:
+            self._asked = asked
+            self._renew()
+
+    def problems(self) -> list[str]:
+        """Say what is wrong."""
+        return [*super().problems(), *(self._source.problems if self._source else ())]
+
+    def describe(self) -> dict[str, Any]:
+        """Return this source's part of the status."""
+        stats = self.stats
+        other = {
+            "files": stats.files,
+            "unreadable": stats.unreadable_files,
+            "rotations": stats.rotations,
+            "truncations": stats.truncations,
+            "untrusted": stats.untrusted,
+            "cut": stats.cut_lines,
+        }
+        return {**super().describe(), "other": other}
+
+    def _make(self) -> Tail:
+        asked = self._asked
+        return Tail(asked.patterns, places=self._places, max_line_bytes=asked.max_line_bytes, stats=self.stats)
+
+    def _read(self, source: Tail) -> Sequence[LogBlock]:
+        return source.read(_READ_BYTES)
+
+    def _look_after(self, source: Tail) -> None:
+        source.tick()
+
+    def _recall_place(self) -> None:
+        for name, place in self._saved_places().items():
+            if name.startswith(_PLACE) and isinstance(place.position, str):
+                self._places[name.removeprefix(_PLACE)] = place.position
+
+    def _save_read(self, source: Tail) -> None:
+        for path, place in source.changed_places().items():
+            if self._places.get(path) != place:
+                self._places[path] = place
+                self._saver.set_cursor(_PLACE + path, "", place)
+
+    def _explain_loss(self) -> str:
+        return f"lines of log files may be lost ({self.stats.lost} gaps so far): {'; '.join(self.notices)}"

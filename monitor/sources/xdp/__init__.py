@@ -1,0 +1,1 @@
+"""What sources send, counted by the XDP program."""

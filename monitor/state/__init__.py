@@ -1,0 +1,1 @@
+"""State that outlives the daemon: bans, offences, cursors, networks allowed by hand."""

@@ -1,0 +1,187 @@
+"""Rows of the store: pure functions both ways. A row or value that makes no sense is a MalformedRecord."""
+
+import math
+from typing import Any, TypeAlias
+
+from monitor.model.addresses import Network, network_of
+from monitor.model.alerts import Strength
+from monitor.model.bans import Ban, Mode, Offence
+from monitor.model.errors import MalformedRecord
+from monitor.state.changes import Allowed, BanKey, Place
+
+Row: TypeAlias = tuple[Any, ...]
+
+_STRENGTHS: dict[Any, Strength] = {strength.value: strength for strength in Strength}
+_MODES: dict[Any, Mode] = {mode.value: mode for mode in Mode}
+_INTEGER_MAX = 2**63 - 1
+_SHARED: dict[str, str] = {}
+"""Texts that many bans have in common, so that a hundred thousand bans hold each once."""
+_MAX_SHARED = 4096
+
+
+def ban_row(ban: Ban) -> Row:
+    """Return address, prefix length, strength, mode, since, until, detector, reason."""
+    return (
+        *network_row(ban.network),
+        ban.strength.value,
+        ban.mode.value,
+        _time(ban.since_s),
+        _time(ban.until_s),
+        _text(ban.detector),
+        _text(ban.reason),
+    )
+
+
+def read_ban(row: Row) -> Ban:
+    """Read what `ban_row` makes."""
+    address, prefix_length, strength, mode, since_s, until_s, detector, reason = row
+    _check(address, prefix_length)
+    if type(since_s) is not float or type(until_s) is not float or not math.isfinite(since_s + until_s):
+        since_s, until_s = _time(since_s), _time(until_s)
+    if type(detector) is not str or type(reason) is not str:
+        detector, reason = _text(detector), _text(reason)
+    if len(_SHARED) > _MAX_SHARED:
+        _SHARED.clear()
+    detector, reason = _SHARED.setdefault(detector, detector), _SHARED.setdefault(reason, reason)
+    return Ban(Network(address, prefix_length), _strength(strength), since_s, until_s, detector, reason, _mode(mode))
+
+
+def ban_key_row(key: BanKey) -> Row:
+    """Return address, prefix length, strength."""
+    network, strength = key
+    return *network_row(network), strength.value
+
+
+def offence_row(offence: Offence) -> Row:
+    """Return time, address, prefix length, detector, strength, mode, bantime, step, reason, evidence."""
+    return (
+        _time(offence.time_s),
+        *network_row(offence.network),
+        _text(offence.detector),
+        offence.strength.value,
+        offence.mode.value,
+        _duration(offence.bantime_s),
+        _count(offence.step),
+        _text(offence.reason),
+        _bytes(offence.evidence),
+    )
+
+
+def read_offence(row: Row) -> Offence:
+    """Read what `offence_row` makes."""
+    time_s, address, prefix_length, detector, strength, mode, bantime_s, step, reason, evidence = row
+    return Offence(
+        time_s=_time(time_s),
+        network=_network(address, prefix_length),
+        detector=_text(detector),
+        strength=_strength(strength),
+        mode=_mode(mode),
+        bantime_s=_duration(bantime_s),
+        step=_count(step),
+        reason=_text(reason),
+        evidence=_bytes(evidence),
+    )
+
+
+def cursor_row(item: tuple[str, Place]) -> Row:
+    """Return source, boot id, position."""
+    source, place = item
+    return _text(source), _text(place.boot_id), _position(place.position)
+
+
+def read_cursor(row: Row) -> tuple[str, Place]:
+    """Read what `cursor_row` makes."""
+    source, boot_id, position = row
+    return _text(source), Place(_text(boot_id), _position(position))
+
+
+def allowed_row(allowed: Allowed) -> Row:
+    """Return address, prefix length, reason, added."""
+    return *network_row(allowed.network), _text(allowed.reason), _time(allowed.added_s)
+
+
+def read_allowed(row: Row) -> Allowed:
+    """Read what `allowed_row` makes."""
+    address, prefix_length, reason, added_s = row
+    return Allowed(_network(address, prefix_length), _text(reason), _time(added_s))
+
+
+def network_row(network: Network) -> tuple[bytes, int]:
+    """Return address, prefix length."""
+    _check(network.address, network.prefix_length)
+    return network.address, network.prefix_length
+
+
+def _network(address: Any, prefix_length: Any) -> Network:
+    _check(address, prefix_length)
+    return Network(address, prefix_length)
+
+
+def _check(address: object, prefix_length: object) -> None:
+    """Raise MalformedRecord unless these make a network."""
+    if type(address) is not bytes or len(address) not in (4, 16):
+        raise MalformedRecord("address", repr(address))
+    bits = len(address) * 8
+    if prefix_length == bits:
+        return
+    if type(prefix_length) is not int or not 0 <= prefix_length <= bits:
+        raise MalformedRecord("prefix_length", repr(prefix_length))
+    if network_of(address, prefix_length).address != address:
+        raise MalformedRecord("host_bits", f"{address.hex()}/{prefix_length}")
+
+
+def _strength(value: object) -> Strength:
+    try:
+        return _STRENGTHS[value]
+    except KeyError:
+        raise MalformedRecord("strength", repr(value)) from None
+
+
+def _mode(value: object) -> Mode:
+    try:
+        return _MODES[value]
+    except KeyError:
+        raise MalformedRecord("mode", repr(value)) from None
+
+
+def _time(value: object) -> float:
+    # SQLite turns NaN into NULL, which would refuse the whole batch.
+    if not isinstance(value, (float, int)) or not math.isfinite(value):
+        raise MalformedRecord("time", repr(value))
+    return float(value)
+
+
+def _duration(value: object) -> float:
+    duration_s = _time(value)
+    if duration_s < 0:
+        raise MalformedRecord("duration", repr(value))
+    return duration_s
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= _INTEGER_MAX:
+        raise MalformedRecord("count", repr(value))
+    return value
+
+
+def _position(value: object) -> int | str:
+    if type(value) is int and -_INTEGER_MAX <= value <= _INTEGER_MAX:
+        return value
+    if type(value) is str:
+        return _text(value)
+    raise MalformedRecord("position", repr(value))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise MalformedRecord("text", repr(value))
+    if value.isascii():
+        return value
+    # Lone surrogates, which decoding hostile bytes may leave, cannot be stored as they are.
+    return value.encode("utf-8", "backslashreplace").decode()
+
+
+def _bytes(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise MalformedRecord("bytes", repr(value))
+    return value

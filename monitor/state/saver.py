@@ -1,0 +1,272 @@
+"""Saves state beside the packets' way: gathers changes on the loop's thread, writes them from a thread of its own."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent import futures
+from pathlib import Path
+from typing import NamedTuple
+
+from monitor.model.addresses import Network
+from monitor.model.alerts import Strength
+from monitor.model.bans import Ban, Offence
+from monitor.model.errors import TemporaryError
+from monitor.state.changes import Allowed, Changes, Place, Position
+from monitor.state.store import Store
+
+_log = logging.getLogger(__name__)
+_RETRY_FIRST_S = 1.0
+_RETRY_LAST_S = 30.0
+_MAX_NOTICES = 20
+
+
+class _Outcome(NamedTuple):
+    """What the worker did: the store as it is now, None if it could not be opened or written."""
+
+    store: Store | None
+    opened: bool = False
+    error: TemporaryError | None = None
+
+
+class _Job(NamedTuple):
+    """What the worker is at."""
+
+    future: futures.Future[_Outcome]
+    changes: Changes
+    purge: tuple[float, int] | None
+    durable: bool
+
+
+class Saver:
+    """Owns the store. All methods are for the loop's thread; none but `open`, `flush` and `close` waits for a disk.
+
+    While saving fails, everything stays pending and is tried again; a store that failed is opened anew, which sets
+    a damaged file aside. Pending bans are bounded by the ledger, the rest by `max_offences` and `max_removals`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        on_opened: Callable[[Store], None] | None = None,
+        *,
+        max_offences: int = 100_000,
+        max_removals: int = 200_000,
+        clock: Callable[[], float] = time.monotonic,
+        open_store: Callable[[Path], Store] = Store.open,
+    ) -> None:
+        """Nothing is opened yet.
+
+        `on_opened` is called from `tick` or `flush` with a store that was opened after the start, when what was
+        pending is in it: if it `is_new`, whatever the daemon holds must be put again; if not, it may hold what could
+        not be read at the start. `clock` is monotonic, in seconds.
+        """
+        self._path = path
+        self._on_opened = on_opened
+        self._max_offences = max_offences
+        self._max_removals = max_removals
+        self._clock = clock
+        self._open_store = open_store
+        self._worker = futures.ThreadPoolExecutor(1, "saver")
+        self._pending = Changes()
+        self._purge: tuple[float, int] | None = None
+        self._job: _Job | None = None
+        self._retry_at_s = 0.0
+        self._retry_after_s = _RETRY_FIRST_S
+        self._is_synced = True
+        self._old_notices: deque[str] = deque(maxlen=_MAX_NOTICES)
+        self.store: Store | None = None
+        """The store while it works, for reading."""
+        self.trouble = ""
+        """Why state is not being saved, for `status`; empty while it is."""
+        self.written_total = 0
+        """Rows written or removed."""
+        self.failures_total = 0
+        self.dropped_offences_total = 0
+        """Offences that were never written: too many were pending."""
+        self.dropped_removals_total = 0
+        """Ends of bans that were never written: such a ban is still in the file, with its end in it."""
+
+    @property
+    def is_saving_ok(self) -> bool:
+        """Whether the last attempt to open or write worked."""
+        return not self.trouble
+
+    @property
+    def pending(self) -> int:
+        """How many changes are not written yet."""
+        return len(self._pending) + (len(self._job.changes) if self._job else 0)
+
+    @property
+    def notices(self) -> list[str]:
+        """What the operator should know of this store and of those before it, a sentence each."""
+        return [*self._old_notices, *(self.store.notices if self.store else ())]
+
+    def open(self) -> Store | None:
+        """Open the store at the daemon's start; None if that fails: `trouble` says why, and `tick` tries again."""
+        outcome = _open(self._open_store, self._path)
+        if outcome.error:
+            self._failed(str(outcome.error))
+        elif outcome.store:
+            self._succeeded(outcome)
+        return self.store
+
+    def put_ban(self, ban: Ban) -> None:
+        """Save a ban, in place of the one its network had in this strength."""
+        self._pending.put_ban(ban)
+
+    def remove_ban(self, network: Network, strength: Strength) -> None:
+        """Forget a ban."""
+        self._pending.remove_ban(network, strength)
+        self._bound()
+
+    def add_offence(self, offence: Offence) -> None:
+        """Append to the history."""
+        self._pending.offences.append(offence)
+        self._bound()
+
+    def set_cursor(self, source: str, boot_id: str, position: Position) -> None:
+        """Save the place in a source; it belongs after what was found before that place."""
+        self._pending.cursors[source] = Place(boot_id, position)
+
+    def put_allowed(self, entry: Allowed) -> None:
+        """Save a network that was allowed by hand."""
+        self._pending.allowed[entry.network] = entry
+
+    def remove_allowed(self, network: Network) -> None:
+        """Forget a network that was allowed by hand."""
+        self._pending.allowed[network] = None
+
+    def purge(self, before_s: float, max_offences: int) -> None:
+        """Have offences from before `before_s` and the oldest beyond `max_offences` deleted, when there is time."""
+        self._purge = before_s, max_offences
+
+    def tick(self) -> None:
+        """Begin to write if there is something to write and nothing under way; to be called each second."""
+        if self._job and not self._job.future.done():
+            return
+        self._collect()
+        is_wanted = self._pending or self._purge or self.store is None
+        if is_wanted and self._clock() >= self._retry_at_s:
+            self._begin(durable=False)
+
+    def flush(self, timeout_s: float = 2.0) -> bool:
+        """Write everything to the disk itself now; False if that failed or takes longer: it stays pending then."""
+        deadline_s = time.monotonic() + timeout_s
+        if not self._wait(deadline_s):
+            return False
+        if self.store is not None and self._is_synced and not self._pending:
+            return True
+        self._begin(durable=True)
+        return self._wait(deadline_s) and self.is_saving_ok
+
+    def close(self, timeout_s: float = 10.0) -> bool:
+        """Write everything and close; False if something could not be saved. No other call may follow."""
+        self._on_opened = None
+        is_saved = self.flush(timeout_s)
+        if not is_saved:
+            _log.error("%d changes could not be saved: %s", self.pending, self.trouble or "the disk is too slow")
+        if self.store and not self._job:
+            futures.wait([self._worker.submit(self.store.close)], timeout_s)
+        self._worker.shutdown(wait=False)
+        return is_saved
+
+    def _begin(self, *, durable: bool) -> None:
+        """Hand everything pending to the worker."""
+        changes, self._pending = self._pending, Changes()
+        purge = None
+        if not durable:  # somebody waits; purging can wait
+            purge, self._purge = self._purge, None
+        future = self._worker.submit(_save, self._open_store, self._path, self.store, changes, purge, durable)
+        self._job = _Job(future, changes, purge, durable)
+
+    def _wait(self, deadline_s: float) -> bool:
+        """Wait for the worker and take note of what it did; False if it is not done by then."""
+        if self._job:
+            futures.wait([self._job.future], max(0.0, deadline_s - time.monotonic()))
+            if not self._job.future.done():
+                return False
+            self._collect()
+        return True
+
+    def _collect(self) -> None:
+        """Take note of what the worker did."""
+        job, self._job = self._job, None
+        if job is None:
+            return
+        fault = job.future.exception()
+        outcome = _Outcome(None) if fault else job.future.result()
+        if fault or outcome.error:
+            if fault:
+                _log.error("an internal fault kept state from being saved; please report this", exc_info=fault)
+            later, self._pending = self._pending, job.changes
+            self._pending.follow(later)
+            self._purge = self._purge or job.purge
+            self._bound()
+            self._failed(str(outcome.error or repr(fault)))
+            return
+        self.written_total += len(job.changes)
+        self._is_synced = job.durable or (self._is_synced and not job.changes)
+        self._succeeded(outcome)
+        if outcome.opened and outcome.store and self._on_opened:
+            self._on_opened(outcome.store)
+
+    def _succeeded(self, outcome: _Outcome) -> None:
+        if self.trouble:
+            _log.info("state is being saved again")
+        if outcome.opened and outcome.store:
+            for notice in outcome.store.notices:
+                _log.warning("%s", notice)
+        self.store = outcome.store
+        self.trouble = ""
+        self._retry_after_s = _RETRY_FIRST_S
+        self._retry_at_s = 0.0
+
+    def _failed(self, reason: str) -> None:
+        if not self.trouble:
+            _log.error("state is not being saved: %s; trying again, what is unsaved is kept in memory", reason)
+        if self.store:
+            self._old_notices.extend(notice for notice in self.store.notices if notice not in self._old_notices)
+        self.store = None
+        self.trouble = f"state is not being saved: {reason}"
+        self.failures_total += 1
+        self._retry_at_s = self._clock() + self._retry_after_s
+        self._retry_after_s = min(2 * self._retry_after_s, _RETRY_LAST_S)
+
+    def _bound(self) -> None:
+        """Drop the oldest of what is pending without bound: recent offences and removals matter more."""
+        while len(self._pending.offences) > self._max_offences:
+            self._pending.offences.popleft()
+            self.dropped_offences_total += 1
+        while len(self._pending.ended) > self._max_removals:
+            self._pending.ended.popitem(last=False)
+            self.dropped_removals_total += 1
+
+
+def _open(open_store: Callable[[Path], Store], path: Path) -> _Outcome:
+    try:
+        return _Outcome(open_store(path), opened=True)
+    except TemporaryError as error:
+        return _Outcome(None, error=error)
+
+
+def _save(
+    open_store: Callable[[Path], Store],
+    path: Path,
+    store: Store | None,
+    changes: Changes,
+    purge: tuple[float, int] | None,
+    durable: bool,  # noqa: FBT001 - passed on by the executor
+) -> _Outcome:
+    """Write from the worker's thread; a store that fails is closed, so that the next attempt looks at it anew."""
+    outcome = _Outcome(store) if store else _open(open_store, path)
+    if outcome.store is None:
+        return outcome
+    try:
+        if purge:  # first: deleting twice does no harm, should writing fail
+            outcome.store.purge(*purge)
+        outcome.store.write(changes, durable=durable)
+    except TemporaryError as error:
+        outcome.store.close()
+        return _Outcome(None, error=error)
+    return outcome
