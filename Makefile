@@ -106,7 +106,7 @@ dashboards: setup
 
 docs: setup
 	$(PYTHON) -m monitor.settings.reference > docs/configuration.md
-	$(PYTHON) -m monitor.metrics.reference > docs/metrics.md
+	$(PYTHON) -m monitor.daemon.catalogue.reference > docs/metrics.md
 
 install:
 	$(call install_packages,$(RUNTIME_PACKAGES))

@@ -1,54 +1,54 @@
-"""Serves the catalogue's metrics over HTTP, from a thread of its own."""
+"""Serves the metrics of a catalogue over HTTP, from a thread of its own."""
 
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, disable_created_metrics, make_wsgi_app
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
-from monitor.metrics.catalogue import BAN_LATENCY, BY_NAME, METRICS, Kind
+from monitor.metrics.metric import Kind, Metric, Sample
 from monitor.model.errors import PermanentError
-
-Sample: TypeAlias = tuple[str, tuple[str, ...], float]
-"""Name, label values in the catalogue's order, value in base units."""
 
 _IP_FREEBIND = 15  # linux/in.h; for IPv6, too
 _FAMILIES = {Kind.COUNTER: CounterMetricFamily, Kind.GAUGE: GaugeMetricFamily}
 
 
 class Exporter(Collector):
-    """Asks for all samples when it is scraped; only the latency histogram is kept here."""
+    """Asks for all samples when it is scraped; only histograms are kept here."""
 
-    def __init__(self, read: Callable[[], Iterable[Sample]]) -> None:
-        """`read` is called from the server's thread at each scrape."""
+    def __init__(self, catalogue: Sequence[Metric], read: Callable[[], Iterable[Sample]]) -> None:
+        """Serve the metrics of `catalogue`; `read` is called from the server's thread at each scrape."""
         disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._catalogue = {metric.name: metric for metric in catalogue}
         self._read = read
         self.registry = CollectorRegistry()
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
-        self.ban_latency = Histogram(
-            BAN_LATENCY.name, BAN_LATENCY.help, buckets=BAN_LATENCY.buckets, registry=self.registry
-        )
+        self.histograms = {
+            metric.name: Histogram(metric.name, metric.help, buckets=metric.buckets, registry=self.registry)
+            for metric in catalogue
+            if metric.kind is Kind.HISTOGRAM
+        }
 
-    def describe(self) -> Iterable[Metric]:
+    def describe(self) -> Iterable[Family]:
         """Return nothing: registering must not call `read`."""
         return []
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[Family]:
         """Yield every family of the catalogue; a sample that is not in it is a KeyError."""
         families = {
             metric.name: _FAMILIES[metric.kind](metric.name, metric.help, labels=metric.labels)
-            for metric in METRICS
+            for metric in self._catalogue.values()
             if metric.kind in _FAMILIES
         }
         for name, labels, value in self._read():
-            if len(labels) != len(BY_NAME[name].labels):
-                raise ValueError(f"{name} has the labels {BY_NAME[name].labels}, got {labels}")
+            if len(labels) != len(self._catalogue[name].labels):
+                raise ValueError(f"{name} has the labels {self._catalogue[name].labels}, got {labels}")
             families[name].add_metric(labels, value)
         yield from families.values()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from monitor.daemon.sources.log_scan import LogScan
-from monitor.metrics.exporter import Sample
+from monitor.metrics.metric import Sample
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
 from monitor.sources.runner import Intake, Process, SourceT

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 from monitor.ebpf.maps import count_runs
-from monitor.metrics.exporter import Sample
+from monitor.metrics.metric import Sample
 from monitor.model.errors import NodewardenError, PermanentError, TemporaryError
 from monitor.model.events import Event
 from monitor.settings.schema import Settings

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from monitor.daemon.life.samples import source_samples
-from monitor.metrics.exporter import Sample
+from monitor.metrics.metric import Sample
 from monitor.model.errors import NodewardenError
 from monitor.settings.schema import Settings
 from monitor.state.changes import Place

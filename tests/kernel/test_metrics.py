@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from monitor.metrics.catalogue import METRICS
+from monitor.daemon.catalogue import METRICS
 from tests.kernel.conftest import Site
 from tests.support.daemon import wait_for
 from tests.support.everything import everything_on

@@ -9,7 +9,7 @@ from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.sources.runners import Intakes
-from monitor.metrics.exporter import Sample
+from monitor.metrics.metric import Sample
 from monitor.node.surroundings import Surroundings
 from monitor.settings.schema import Settings
 from monitor.state.saver import Saver

@@ -15,7 +15,7 @@ from monitor.detectors.egress import Egress
 from monitor.detectors.half_open import HalfOpen
 from monitor.detectors.udp_amplification import UdpAmplification
 from monitor.enforcers.nftables.ruleset import BAN_SETS, set_specs
-from monitor.metrics.exporter import Sample
+from monitor.metrics.metric import Sample
 from monitor.model.alerts import Strength
 from monitor.model.bans import MANUAL, Mode
 from monitor.state.saver import Saver

@@ -13,6 +13,7 @@ from pathlib import Path
 from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
 from monitor.control.server import ControlServer
+from monitor.daemon.catalogue import BAN_LATENCY, METRICS
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
 from monitor.daemon.life import logs, systemd
@@ -25,7 +26,8 @@ from monitor.daemon.pipeline.table import Table
 from monitor.daemon.selfcheck.doctor import check, log_check
 from monitor.daemon.sources.runners import Intakes
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
-from monitor.metrics.exporter import Exporter, Sample
+from monitor.metrics.exporter import Exporter
+from monitor.metrics.metric import Sample
 from monitor.model.addresses import Network
 from monitor.model.bans import AllowEntry, Offence
 from monitor.model.clock import ClockSteps
@@ -59,7 +61,7 @@ class Service:
         self._clock = ClockSteps(time.monotonic(), time.time())
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        self._exporter = Exporter(self._read_samples)
+        self._exporter = Exporter(METRICS, self._read_samples)
         protect = settings.bans.protect
         self._surroundings = Surroundings(self._node_changed, sessions=protect.sessions, kubernetes=protect.kubernetes)
         self._saver = Saver(settings.state.directory / "nodewarden.db", self._store_opened)
@@ -69,7 +71,7 @@ class Service:
             self._surroundings.entries,
             self._make_table,
             self._saver,
-            self._exporter.ban_latency.observe,
+            self._exporter.histograms[BAN_LATENCY.name].observe,
             self._cutting.cut,
         )
         self._drift = DriftMender(self.pipeline.table)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from monitor.metrics.exporter import Sample
+from monitor.metrics.metric import Sample
 from monitor.model.addresses import Address
 from monitor.model.events import PROTOCOL_NAMES
 from monitor.model.flows import Flow, FlowBatch, FlowClosed

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.filters.definition import FilterDefinition
-from monitor.metrics.exporter import Sample
+from monitor.metrics.metric import Sample
 from monitor.model.logs import LogBlock
 
 if TYPE_CHECKING:

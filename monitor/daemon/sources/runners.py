@@ -7,7 +7,7 @@ from typing import Any
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.sources.log_scan import LogScan
-from monitor.metrics.exporter import Sample
+from monitor.metrics.metric import Sample
 from monitor.settings.schema import Settings
 from monitor.sources.conntrack.runner import ConntrackIntake
 from monitor.sources.drops.runner import DropsIntake

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from monitor.metrics.exporter import Sample
+from monitor.metrics.metric import Sample
 from monitor.model.flows import Flow, FlowBatch
 from monitor.settings.schema import Settings
 from monitor.sources.conntrack.handshakes import Handshakes

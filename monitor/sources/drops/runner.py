@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from monitor.ebpf.messages import OFF_RUNG, RUNGS, KernelLacksError
 from monitor.ebpf.reasons import UNKNOWN
-from monitor.metrics.exporter import Sample
+from monitor.metrics.metric import Sample
 from monitor.model.errors import PermanentError
 from monitor.model.events import DropsObserved
 from monitor.settings.schema import Drops, Settings

@@ -12,7 +12,7 @@ from monitor.bans.guard import Guard
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.ebpf.xdp import MAX_SENDERS, PROGRAM, Wall
 from monitor.enforcers.nftables.ruleset import MAX_PREFIXES
-from monitor.metrics.exporter import Sample
+from monitor.metrics.metric import Sample
 from monitor.model.addresses import Network, collapse
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode, Offence

@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from monitor.daemon.catalogue import BY_NAME
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.sources.log_scan import LogScan
-from monitor.metrics.catalogue import BY_NAME
 from monitor.model.addresses import parse_address
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock

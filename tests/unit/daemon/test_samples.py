@@ -1,11 +1,11 @@
 """What the pipeline knows as samples of the catalogue's metrics."""
 
+from monitor.daemon.catalogue import BY_NAME
 from monitor.daemon.life.samples import pipeline_samples
 from monitor.daemon.pipeline.pipeline import Ending, Pipeline
 from monitor.daemon.pipeline.table import Table
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.enforcers.nftables.ruleset import MAX_PREFIXES
-from monitor.metrics.catalogue import BY_NAME
 from monitor.model.addresses import parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode

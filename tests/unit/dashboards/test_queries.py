@@ -5,7 +5,7 @@ import re
 import pytest
 
 from dashboards.unshown import UNSHOWN
-from monitor.metrics.catalogue import METRICS, Kind
+from monitor.daemon.catalogue import METRICS, Kind
 from tests.support.dashboards import NAMES, Asked, filled, load, queries
 from tests.unit.dashboards.promql import ANY, groupings, result_labels, selectors
 

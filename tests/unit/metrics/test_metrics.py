@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from monitor.metrics.catalogue import METRICS, Kind
-from monitor.metrics.exporter import Exporter, Sample
-from monitor.metrics.reference import reference_markdown
+from monitor.daemon.catalogue import BAN_LATENCY, METRICS, Kind
+from monitor.daemon.catalogue.reference import reference_markdown
+from monitor.metrics.exporter import Exporter
+from monitor.metrics.metric import Sample
 from monitor.model.errors import PermanentError
 
 
@@ -22,8 +23,8 @@ def free_port() -> int:
 def scrape(samples: list[Sample]) -> str:
     """Serve these samples over HTTP and read them back."""
     port = free_port()
-    exporter = Exporter(lambda: samples)
-    exporter.ban_latency.observe(0.002)
+    exporter = Exporter(METRICS, lambda: samples)
+    exporter.histograms[BAN_LATENCY.name].observe(0.002)
     exporter.serve("127.0.0.1", port)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as reply:
         return str(reply.read().decode())
@@ -55,7 +56,7 @@ def test_samples_are_served_as_they_are() -> None:
 def test_what_is_not_in_the_catalogue_is_an_error(sample: Sample) -> None:
     """A metric that the catalogue lacks, or with other labels, cannot slip out."""
     with pytest.raises((KeyError, ValueError)):
-        list(Exporter(lambda: [sample]).collect())
+        list(Exporter(METRICS, lambda: [sample]).collect())
 
 
 def test_a_taken_port_says_what_to_do() -> None:
@@ -63,7 +64,7 @@ def test_a_taken_port_says_what_to_do() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(PermanentError, match=rf"127\.0\.0\.1 port {port}.*metrics\.listen"):
-            Exporter(list).serve("127.0.0.1", port)
+            Exporter(METRICS, list).serve("127.0.0.1", port)
 
 
 def test_the_reference_is_up_to_date() -> None:

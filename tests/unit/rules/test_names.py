@@ -10,8 +10,8 @@ import pytest
 
 from monitor.bans.policy import Verdict
 from monitor.cli.main import cli
+from monitor.daemon.catalogue import BY_NAME
 from monitor.enforcers.nftables.drift import DriftKind
-from monitor.metrics.catalogue import BY_NAME
 from monitor.model.bans import MANUAL, Mode
 from monitor.model.names import DROP_DETECTORS, FLOW_DETECTORS, PACKET_DETECTORS, SENDER_DETECTORS
 from monitor.sources.conntrack.runner import ConntrackIntake

@@ -2,11 +2,11 @@
 
 import sys
 
-from monitor.metrics.catalogue import SECTIONS
+from monitor.daemon.catalogue import SECTIONS
 
 _HEAD = """# Metrics
 
-Generated from `monitor/metrics/catalogue`: `make docs`.
+Generated from `monitor/daemon/catalogue`: `make docs`.
 
 Served at `http://127.0.0.1:9843/metrics` (`metrics.listen`). Label values come from closed sets;
 addresses are never labels: ask `nodewarden why ADDRESS` for those.

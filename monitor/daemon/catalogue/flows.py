@@ -1,6 +1,6 @@
 """Connection tracking: ordinary traffic, handshakes, the connection table."""
 
-from monitor.metrics.catalogue.kinds import COUNTER, GAUGE, Metric
+from monitor.metrics.metric import COUNTER, GAUGE, Metric
 
 METRICS = (
     Metric(

@@ -1,6 +1,6 @@
 """What the sources read, and what they know to have lost."""
 
-from monitor.metrics.catalogue.kinds import COUNTER, GAUGE, Metric
+from monitor.metrics.metric import COUNTER, GAUGE, Metric
 
 METRICS = (
     Metric("nodewarden_source_up", GAUGE, "1 while the source is open.", ("source",)),

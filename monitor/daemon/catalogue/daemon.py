@@ -1,6 +1,6 @@
 """The daemon itself: version, state, configuration."""
 
-from monitor.metrics.catalogue.kinds import COUNTER, GAUGE, Metric
+from monitor.metrics.metric import COUNTER, GAUGE, Metric
 
 METRICS = (
     Metric("nodewarden_build_info", GAUGE, "Always 1; the version is in the label.", ("version",)),

@@ -1,8 +1,8 @@
 """Every metric there is: the exporter and docs/metrics.md are made from this list, nothing else creates one."""
 
-from monitor.metrics.catalogue import bans, daemon, detectors, ebpf, flows, sources
-from monitor.metrics.catalogue.bans import BAN_LATENCY
-from monitor.metrics.catalogue.kinds import Kind, Metric
+from monitor.daemon.catalogue import bans, daemon, detectors, ebpf, flows, sources
+from monitor.daemon.catalogue.bans import BAN_LATENCY
+from monitor.metrics.metric import Kind, Metric
 
 __all__ = ["BAN_LATENCY", "BY_NAME", "METRICS", "SECTIONS", "Kind", "Metric"]
 

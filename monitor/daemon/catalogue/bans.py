@@ -1,6 +1,6 @@
 """Decisions, bans, and the kernel's table."""
 
-from monitor.metrics.catalogue.kinds import COUNTER, GAUGE, HISTOGRAM, Metric
+from monitor.metrics.metric import COUNTER, GAUGE, HISTOGRAM, Metric
 
 BAN_LATENCY = Metric(
     "nodewarden_ban_latency_seconds",

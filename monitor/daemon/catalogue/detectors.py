@@ -1,6 +1,6 @@
 """From text to events to alerts: filters, detectors and their thresholds."""
 
-from monitor.metrics.catalogue.kinds import COUNTER, GAUGE, Metric
+from monitor.metrics.metric import COUNTER, GAUGE, Metric
 
 METRICS = (
     Metric(

@@ -1,6 +1,7 @@
-"""What a metric is."""
+"""What a metric is, and one sample of it."""
 
 import enum
+from typing import TypeAlias
 
 import msgspec
 
@@ -24,3 +25,7 @@ class Metric(msgspec.Struct, frozen=True):
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+
+
+Sample: TypeAlias = tuple[str, tuple[str, ...], float]
+"""Name, label values in the catalogue's order, value in base units."""

@@ -1,6 +1,6 @@
 """What eBPF programs count, and what they cost."""
 
-from monitor.metrics.catalogue.kinds import COUNTER, GAUGE, Metric
+from monitor.metrics.metric import COUNTER, GAUGE, Metric
 
 METRICS = (
     Metric(
