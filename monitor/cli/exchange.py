@@ -75,7 +75,7 @@ def import_bans(
     wanted = list({"plain": read_plain, "json": read_json, "nft": read_nft}[notation](text, default))
     answers: list[dict[str, Any]] = []
     for start in range(0, len(wanted), _CHUNK):
-        answers += target.ask(BanOrder(wanted[start : start + _CHUNK]))
+        answers += target.ask(BanOrder(wanted[start : start + _CHUNK], "import"))
         if sys.stderr.isatty():
             click.echo(f"\r{min(start + _CHUNK, len(wanted))} of {len(wanted)}", err=True, nl=False)
     refused = [one for one in answers if not one["done"]]

@@ -51,6 +51,8 @@ class BanOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="ban
     """Order bans; each gets an answer of its own."""
 
     bans: list[Wanted]
+    origin: Literal["operator", "import"] = "operator"
+    """Whose claims they become: imports never fill the room kept for detectors and operators."""
 
 
 class Unban(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="unban"):

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from monitor.model.addresses import Network
-from monitor.model.alerts import Strength
-from monitor.model.bans import Ban, Offence
+from monitor.model.bans import Ban, Offence, claim_key
 from monitor.model.errors import TemporaryError
 from monitor.state.changes import Allowed, Changes, Place, Position
 from monitor.state.store import Store
@@ -112,12 +111,12 @@ class Saver:
         return self.store
 
     def put_ban(self, ban: Ban) -> None:
-        """Save a ban, in place of the one its network had in this strength."""
+        """Save a claim, in place of the earlier one of its origin."""
         self._pending.put_ban(ban)
 
-    def remove_ban(self, network: Network, strength: Strength) -> None:
-        """Forget a ban."""
-        self._pending.remove_ban(network, strength)
+    def remove_ban(self, ban: Ban) -> None:
+        """Forget a claim."""
+        self._pending.remove_ban(claim_key(ban))
         self._bound()
 
     def add_offence(self, offence: Offence) -> None:

@@ -77,7 +77,7 @@ class Store:
         return notices
 
     def bans(self) -> Iterator[Ban]:
-        """Yield all bans, those that have ended since they were written included."""
+        """Yield all claims, those that have ended since they were written included; one network's follow each other."""
         return self._read("bans", "", (), rows.read_ban)
 
     def cursors(self) -> dict[str, Place]:
@@ -176,8 +176,8 @@ class Store:
         # In the order of the key, neighbours share pages: 100,000 take 0.4 s instead of 0.6 s.
         self._put("bans", sorted(self._encode(rows.ban_row, changes.bans.values())))
         self._writer.executemany(
-            "DELETE FROM bans WHERE address = ? AND prefix_length = ? AND strength = ?",
-            sorted(self._encode(rows.ban_key_row, changes.ended)),
+            "DELETE FROM bans WHERE address = ? AND prefix_length = ? AND strength = ? AND origin = ? AND detector = ?",
+            sorted(self._encode(rows.claim_key_row, changes.ended)),
         )
         self._put("offences", self._encode(rows.offence_row, changes.offences))
         self._put("cursors", self._encode(rows.cursor_row, changes.cursors.items()))

@@ -69,7 +69,16 @@ class Health:
         if self._pipeline.table.is_wanted and not self._pipeline.table.is_up:
             problems.append("the table inet nodewarden is not in place; see the log")
         if self._pipeline.ledger.is_full:
-            problems.append("bans.max_bans is reached: no further address can be banned")
+            problems.append("bans.max_bans is reached: a new ban needs a weaker one to yield, or is refused")
+        problems += [
+            f"{name} does not have all bans ({why}); {self._pipeline.table.name} has"
+            for name, why in self._pipeline.enforcers.faults.items()
+        ]
+        problems += [
+            f"the listener {name} failed {count} times; bans are not affected; see the log"
+            for name, count in self._pipeline.listeners.errors.items()
+            if count
+        ]
         problems += self._intakes.filter_problems()
         if self.internal_errors:
             problems.append(f"{self.internal_errors} batches were lost to internal faults; see the log")

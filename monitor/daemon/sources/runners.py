@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.sources.log_scan import LogScan
 from monitor.metrics.metric import Sample
@@ -16,22 +15,24 @@ from monitor.sources.kmsg.runner import KernelLogIntake
 from monitor.sources.program_runner import ProgramIntake
 from monitor.sources.runner import Intake, Process
 from monitor.sources.tail.runner import FilesIntake
-from monitor.sources.xdp.runner import XdpIntake
+from monitor.sources.xdp.runner import ProgramUser, XdpIntake
 from monitor.state.saver import Saver
 
 
 class Intakes:
     """The list of sources. What cannot be read is shown and tried again; only the kernel log can stop a start."""
 
-    def __init__(self, settings: Settings, pipeline: Pipeline, saver: Saver, process: Process) -> None:
-        """Nothing is opened yet; filters are compiled."""
-        self._scan = LogScan(pipeline.log_filters, settings.detectors.confirm_timeout_s)
+    def __init__(
+        self, settings: Settings, filters: LogFilters, xdp: ProgramUser, saver: Saver, process: Process
+    ) -> None:
+        """Nothing is opened yet; filters are compiled. `xdp` holds bans in the XDP program while it is loaded."""
+        self._scan = LogScan(filters, settings.detectors.confirm_timeout_s)
         self._files = FilesIntake(settings, self._scan, saver, process)
         self._sources: tuple[Intake[Any] | ProgramIntake[Any, Any], ...] = (
             KernelLogIntake(settings, saver, process),
             ConntrackIntake(settings, saver, process),
             DropsIntake(settings, process),
-            XdpIntake(settings, pipeline, process),
+            XdpIntake(settings, xdp, process),
             JournalIntake(settings, self._scan, saver, process),
             self._files,
         )

@@ -7,7 +7,8 @@ from monitor.enforcers import netlink
 from monitor.enforcers.netlink import GET_ELEMENTS, ElementEncoder, RawElement, RawSet, Reply
 from monitor.enforcers.netlink_socket import NetlinkSocket
 from monitor.enforcers.nftables.expiry import decode_ends
-from monitor.enforcers.nftables.ruleset import BAN_SETS, LEAK_HOOKS, TABLE, Counter, Element, leak_set_name, set_name
+from monitor.enforcers.nftables.ruleset import BAN_SETS, LEAK_HOOKS, TABLE, Element, leak_set_name, set_name
+from monitor.enforcers.protocol import Stopped
 from monitor.model.addresses import Address, Network, host
 from monitor.model.alerts import Strength
 from monitor.model.errors import TemporaryError
@@ -34,20 +35,20 @@ def read_definitions(link: NetlinkSocket) -> dict[str, RawSet]:
     return {name: netlink.decode_set(answer.body) for name, answer in answers if not isinstance(answer, int)}
 
 
-def read_counters(link: NetlinkSocket) -> dict[str, Counter]:
+def read_counters(link: NetlinkSocket) -> dict[str, Stopped]:
     """Read the twelve counters, by name."""
     return _counters(link, BAN_SETS)
 
 
-def read_any_counters(link: NetlinkSocket) -> dict[str, Counter]:
+def read_any_counters(link: NetlinkSocket) -> dict[str, Stopped]:
     """Read those counters of bans and leaks that exist, by name: an older schema lacks some."""
     names = (*BAN_SETS, *(f"leak_{hook}" for hook in LEAK_HOOKS))
     answers = link.query([netlink.get_counter(TABLE, name) for name in names])
     decoded = [netlink.decode_counter(answer.body) for answer in answers if not isinstance(answer, int)]
-    return {name: Counter(packets, octets) for name, packets, octets in decoded}
+    return {name: Stopped(packets, octets) for name, packets, octets in decoded}
 
 
-def read_leaks(link: NetlinkSocket) -> dict[str, Counter]:
+def read_leaks(link: NetlinkSocket) -> dict[str, Stopped]:
     """Read what came past the bans, by hook (`input`, `forward`)."""
     counters = _counters(link, [f"leak_{hook}" for hook in LEAK_HOOKS])
     return {hook: counters[f"leak_{hook}"] for hook in LEAK_HOOKS}
@@ -63,11 +64,11 @@ def leaked(link: NetlinkSocket, address: Address) -> list[str]:
     return [hook for hook, answer in answers if _starting_at(address, answer)]
 
 
-def _counters(link: NetlinkSocket, names: Iterable[str]) -> dict[str, Counter]:
+def _counters(link: NetlinkSocket, names: Iterable[str]) -> dict[str, Stopped]:
     result = {}
     for answer in link.query([netlink.get_counter(TABLE, name) for name in names]):
         name, packets, octets = netlink.decode_counter(_present(answer).body)
-        result[name] = Counter(packets, octets)
+        result[name] = Stopped(packets, octets)
     return result
 
 

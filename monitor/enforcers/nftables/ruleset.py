@@ -15,16 +15,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from monitor.enforcers.protocol import Stopped
 from monitor.model.addresses import Address, Network
 from monitor.model.alerts import Strength
-from monitor.model.bans import WORDS
+from monitor.model.bans import MAX_PREFIXES, WORDS
 
 TABLE = "nodewarden"
 SCHEMA = "nodewarden schema 3"
 """The table's comment. Raise the number with any change of chains or sets: a table of another schema is replaced."""
-
-MAX_PREFIXES = 16384
-"""The `size` of each `*_nets` set. Kernels before 6.17 count both ends of a prefix, so they hold half as many."""
 
 _OPENS = "ct state new ct direction original "
 _CONDITIONS = {"ban": "", "shun": _OPENS, "block": "ct direction original "}
@@ -42,13 +40,6 @@ _HOOKS = {
 LEAK_HOOKS = ("input", "forward")
 _LEAK_SIZE = 1024
 _LEAK_TIMEOUT = "10m"
-
-
-class Counter(msgspec.Struct, frozen=True, gc=False):
-    """What a rule has dropped since the table was made."""
-
-    packets: int
-    bytes: int
 
 
 class Element(msgspec.Struct, frozen=True, gc=False):
@@ -113,7 +104,7 @@ def setup_text(
     allowlist: Sequence[Network],
     replace: bool = False,
     elements: Iterable[Element] = (),
-    counters: Mapping[str, Counter] | None = None,
+    counters: Mapping[str, Stopped] | None = None,
 ) -> str:
     """Write the whole table as one transaction, which may be repeated: bans that are in the sets stay.
 
@@ -140,7 +131,7 @@ def setup_text(
     return "\n".join(lines) + "\n"
 
 
-def _counter(name: str, start: Counter | None) -> list[str]:
+def _counter(name: str, start: Stopped | None) -> list[str]:
     # A value is given only to a new table: to an existing counter it would mean nothing.
     value = [f"    packets {start.packets} bytes {start.bytes}"] if start else []
     return [f"  counter {name} {{", *value, "  }"]
@@ -157,7 +148,7 @@ def _ban_set(name: str, spec: SetSpec) -> list[str]:
     ]
 
 
-def _leak_sets(hook: str, start: Counter | None) -> list[str]:
+def _leak_sets(hook: str, start: Stopped | None) -> list[str]:
     lines = _counter(f"leak_{hook}", start)
     for family in "46":
         kind = [f"    type ipv{family}_addr", f"    size {_LEAK_SIZE}", "    flags dynamic, timeout"]

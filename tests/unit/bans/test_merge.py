@@ -1,9 +1,9 @@
 """What the store remembers and what the kernel holds become one ledger."""
 
-from monitor.bans.merge import RESTORED, Held, merge
+from monitor.bans.merge import RESTORED, merge
 from monitor.model.addresses import parse_network
 from monitor.model.alerts import Strength
-from monitor.model.bans import Ban, Mode
+from monitor.model.bans import Ban, Held, Mode
 
 PROVEN = Strength.PROVEN
 

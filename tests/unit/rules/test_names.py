@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from monitor.bans.policy import Verdict
+from monitor.bans.decision import Verdict
 from monitor.cli.main import cli
 from monitor.daemon.catalogue import BY_NAME
 from monitor.enforcers.nftables.drift import DriftKind

@@ -5,18 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-import msgspec
-
-from monitor.bans.guard import Guard
-from monitor.bans.ledger import Ledger
-from monitor.bans.merge import Held
 from monitor.enforcers.nftables.drift import Drift, DriftKind
-from monitor.enforcers.nftables.enforcer import Failure, NftablesEnforcer, TableMissing
-from monitor.enforcers.nftables.ruleset import Counter as Stopped
+from monitor.enforcers.nftables.enforcer import NftablesEnforcer, TableMissing
 from monitor.enforcers.nftables.ruleset import Element
+from monitor.enforcers.protocol import Enforcer, Failure, FailureCause, InForce, Stopped
 from monitor.model.addresses import Network
-from monitor.model.alerts import Strength
-from monitor.model.bans import Ban, Mode
+from monitor.model.bans import Ban, Held, Mode
 from monitor.model.errors import NodewardenError, TemporaryError
 
 _log = logging.getLogger(__name__)
@@ -28,20 +22,27 @@ _LEAK_PERIOD_S = 60.0
 _LEAKS_THAT_MATTER = 3
 
 
-class Table:
-    """Puts decisions into the kernel; nothing is touched there before the first ban that is enforced."""
+class NftablesTable(Enforcer):
+    """The leading enforcer; nothing is touched in the kernel before the first ban that is enforced."""
 
-    def __init__(self, enforcer: NftablesEnforcer, ledger: Ledger, guard: Guard) -> None:
-        """Use this enforcer; the ledger is what a new table is filled from, the guard its allow sets."""
+    name = "nftables"
+
+    def __init__(
+        self,
+        enforcer: NftablesEnforcer,
+        in_force: InForce,
+        allowlist: Sequence[Network],
+    ) -> None:
+        """Use this enforcer; a new table is filled from `in_force`, its allow sets from `allowlist`."""
         self._enforcer = enforcer
-        self._ledger = ledger
-        self._guard = guard
+        self._in_force = in_force
+        self._allowlist = allowlist
+        self.on_lost: Callable[[list[Failure]], None] = lambda _: None
         self.is_up = False
         self.is_wanted = False
         """Whether the table should be there: something was enforced since it was last removed on purpose."""
-        self.setups = 0
-        self.front: Callable[[Network], tuple[int, int]] | None = None
-        """What is dropped in front of the table, where anything is: packets and bytes of a proven ban."""
+        self.generation = 0
+        """How often the table was set up."""
         self._leaks_before: dict[str, int] = {}
         self._leaks_start: dict[str, int] = {}
         self._leaks_at_s = float("-inf")
@@ -57,50 +58,62 @@ class Table:
         if not self.exists():
             return
         for network, strength, left_s in self._enforcer.ends():
-            # One without an end was put there by hand: it is listed, and ends when somebody unbans it.
+            # An element without an end was put there by hand: it is listed, and ends when somebody unbans it.
             yield Held(network, strength, clock() + (_FOREVER_S if left_s is None else left_s))
 
     def make(self) -> None:
         """Make or complete the table; bans that are in it stay."""
         self.is_wanted = True
-        self._enforcer.setup(self._guard.networks())
+        self._enforcer.setup(self._allowlist)
         self.is_up = True
-        self.setups += 1
+        self.generation += 1
 
-    def set_up(self, now_s: float) -> list[Failure]:
-        """Make or complete the table and put every ban of the ledger into it; return those the kernel refused."""
+    def set_up(self, now_s: float) -> None:
+        """Make or complete the table and put every ban that should be in force into it; `on_lost` gets the refused."""
         self.make()
-        return self.fill([ban for ban in self._ledger.bans() if ban.mode is Mode.ENFORCE], now_s)
+        lost = self.fill([ban for ban in self._in_force.bans() if ban.mode is Mode.ENFORCE], now_s)
+        if lost:
+            self.on_lost(lost)
 
     def fill(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
         """Put bans into the table that was just made; return those the kernel refused."""
         return self._enforcer.add(bans, now_s)
 
-    def enforce(self, new: Sequence[Ban], longer: Sequence[Ban], now_s: float) -> list[Failure]:
-        """Put new bans into force and lengthen others, all in the ledger already; return those the kernel refused."""
-        return self._repairing(lambda: self._enforcer.add(new, now_s) + self._enforcer.refresh(longer, now_s), now_s)
+    def add(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
+        """Put new bans into force; return those that are not in force."""
+        failures = self._writing(lambda: self._enforcer.add(bans, now_s), bans, now_s)
+        if unknown := _of_unknown_outcome(failures, bans):
+            self._trying(lambda: self._enforcer.remove([(ban.network, ban.strength) for ban in unknown]))
+        return failures
 
-    def lift(self, bans: Sequence[Ban], now_s: float) -> None:
-        """End bans that are out of the ledger already."""
+    def refresh(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
+        """Give bans in force a later end; return those that kept the old one."""
+        failures = self._writing(lambda: self._enforcer.refresh(bans, now_s), bans, now_s)
+        if unknown := _of_unknown_outcome(failures, bans):
+            before = [ban for one in unknown if (ban := self._in_force.get(one.network, one.strength))]
+            self._trying(lambda: self._enforcer.refresh(before, now_s))
+        return failures
+
+    def remove(self, bans: Sequence[Ban], now_s: float) -> None:
+        """End bans; TemporaryError or PermanentError if the table cannot be written and cannot be set up again."""
         keys = [(ban.network, ban.strength) for ban in bans if ban.mode is Mode.ENFORCE]
         if keys:
             self._repairing(lambda: self._enforcer.remove(keys), now_s)
 
-    def guard_with(self, guard: Guard, now_s: float) -> None:
+    def allow(self, networks: Sequence[Network], now_s: float) -> None:
         """Follow a changed allowlist."""
-        self._guard = guard
+        self._allowlist = networks
         if self.is_up:
-            self._repairing(lambda: self._enforcer.set_allowlist(guard.networks()), now_s)
+            self._repairing(lambda: self._enforcer.set_allowlist(networks), now_s)
+
+    def stopped(self, ban: Ban) -> Stopped | None:
+        """Return what a ban has stopped; None if the kernel does not hold it."""
+        element = self.lookup(ban)
+        return None if element is None else Stopped(element.packets, element.bytes)
 
     def lookup(self, ban: Ban) -> Element | None:
-        """Return what the kernel holds for a ban, and what it stopped; None if nothing."""
-        element = self._reading(lambda: self._enforcer.lookup(ban.network, ban.strength), None)
-        if element and self.front and ban.strength is Strength.PROVEN:
-            packets, count_bytes = self.front(ban.network)
-            return msgspec.structs.replace(
-                element, packets=element.packets + packets, bytes=element.bytes + count_bytes
-            )
-        return element
+        """Return what the kernel holds for a ban; None if nothing."""
+        return self._reading(lambda: self._enforcer.lookup(ban.network, ban.strength), None)
 
     def counters(self) -> Mapping[str, Stopped]:
         """Return what each set stopped; empty without a table."""
@@ -133,8 +146,8 @@ class Table:
         """The netlink ports whose changes to the table are ours."""
         return self._enforcer.ports
 
-    def mend(self, drifts: Sequence[Drift], now_s: float) -> None:
-        """Put back what somebody else changed; what ended by itself is no drift."""
+    def restore(self, drifts: Sequence[Drift], now_s: float) -> None:
+        """Put back what others changed; an element that reached its end is no drift."""
         if not self.is_wanted:
             return
         gone: list[Ban] = []
@@ -152,13 +165,13 @@ class Table:
         if not self.is_up:
             self.repair(now_s)
         elif gone:
-            self._repairing(lambda: self._enforcer.refresh(gone, now_s), now_s)
+            self._repairing(lambda: self._report(self._enforcer.refresh(gone, now_s)), now_s)
 
     def _bans_of(self, drift: Drift, now_s: float) -> list[Ban]:
         """Return the bans that an element stood for and that have not ended."""
         if drift.network is None or drift.strength is None:
             return []
-        bans = [ban for ban in self._ledger.covering(drift.network) if ban.strength is drift.strength]
+        bans = [ban for ban in self._in_force.covering(drift.network) if ban.strength is drift.strength]
         bans = [ban for ban in bans if ban.network.is_host == drift.network.is_host]
         return [ban for ban in bans if ban.mode is Mode.ENFORCE and ban.until_s > now_s + _ENDING_S]
 
@@ -167,7 +180,7 @@ class Table:
         held = {(element.network, element.strength) for element in elements}
         missing = [
             ban
-            for ban in self._ledger.bans()
+            for ban in self._in_force.bans()
             if ban.mode is Mode.ENFORCE
             and ban.network.is_host
             and ban.until_s > now_s + _ENDING_S
@@ -175,7 +188,7 @@ class Table:
             and (ban.network, ban.strength) not in held
         ]
         if missing:
-            self._repairing(lambda: self._enforcer.add(missing, now_s), now_s)
+            self._repairing(lambda: self._report(self._enforcer.add(missing, now_s)), now_s)
         return len(missing)
 
     def read(self) -> list[Element]:
@@ -210,14 +223,49 @@ class Table:
             self.is_up = False
             return nothing
 
-    def _repairing(self, write: Callable[[], list[Failure] | None], now_s: float) -> list[Failure]:
-        """Write to the table, or set it up from the ledger where it is not or no longer there."""
+    def _report(self, failures: list[Failure]) -> None:
+        """Tell of bans in force that the kernel refused to take again."""
+        if failures:
+            self.on_lost(failures)
+
+    def _repairing(self, write: Callable[[], None], now_s: float) -> None:
+        """Write what is in `in_force` already, or set the table up from that where it is missing or fails."""
         try:
             if self.is_up:
-                return write() or []
-            return self.set_up(now_s)
+                write()
+            else:
+                self.set_up(now_s)
         except (TemporaryError, OSError) as error:
-            # The ledger holds what could not be written, so setting up again brings the kernel in line with it.
             _log.warning("writing to the table inet nodewarden failed (%s); setting it up again", error)
             self.is_up = False
-            return self.set_up(now_s)
+            self.set_up(now_s)
+
+    def _writing(self, write: Callable[[], list[Failure]], bans: Sequence[Ban], now_s: float) -> list[Failure]:
+        """Write what is not in `in_force` yet; where the table is missing, set it up first. Never raises for that."""
+        try:
+            if not self.is_up:
+                self.set_up(now_s)
+            try:
+                return write()
+            except (TemporaryError, OSError) as error:
+                _log.warning("writing to the table inet nodewarden failed (%s); setting it up again", error)
+                self.is_up = False
+                self.set_up(now_s)
+                return write()
+        except (NodewardenError, OSError) as error:
+            self.is_up = False
+            return [Failure(ban.network, ban.strength, FailureCause.NO_MEMORY, str(error)) for ban in bans]
+
+    def _trying(self, write: Callable[[], object]) -> None:
+        """Undo what may have been done; where that fails, the next repair brings the table in line."""
+        try:
+            write()
+        except (NodewardenError, OSError) as error:
+            self.is_up = False
+            _log.warning("the table inet nodewarden could not be brought in line: %s", error)
+
+
+def _of_unknown_outcome(failures: Sequence[Failure], bans: Sequence[Ban]) -> list[Ban]:
+    """Return the bans of which it is not known whether the kernel took them."""
+    keys = {(one.network, one.strength) for one in failures if one.cause is FailureCause.NO_MEMORY}
+    return [ban for ban in bans if (ban.network, ban.strength) in keys]
