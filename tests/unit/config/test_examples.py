@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from monitor.config.load import Loaded, load
 from monitor.config.shapes import group_of, leaves
 from monitor.filters.library import load_filter
+from monitor.settings.load import Loaded, load
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
