@@ -11,7 +11,7 @@ from monitor.daemon.sources.log_scan import LogScan
 from monitor.metrics.metric import Sample
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
-from monitor.sources.runner import Intake, Process, SourceT
+from monitor.sources.runner import Process, SourceRunner, SourceT
 from monitor.state.saver import Saver
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _TURN_S = 0.05
 """How long lines are looked through before others have their turn, should expressions take their longest on them."""
 
 
-class LogIntake(Intake[SourceT]):
+class LogRunner(SourceRunner[SourceT]):
     """A source of log blocks, with the filters that all of them share."""
 
     def __init__(self, scan: LogScan, saver: Saver, process: Process, stats: Any) -> None:

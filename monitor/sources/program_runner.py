@@ -35,7 +35,7 @@ ProgramT = TypeVar("ProgramT", bound=Program)
 SettingsT = TypeVar("SettingsT")
 
 
-class ProgramIntake(ABC, Generic[ProgramT, SettingsT]):
+class ProgramRunner(ABC, Generic[ProgramT, SettingsT]):
     """Owns one program. Whatever it lacks, all else goes on."""
 
     name: str

@@ -42,7 +42,7 @@ class Source(Protocol):
 SourceT = TypeVar("SourceT", bound=Source)
 
 
-class Intake(ABC, Generic[SourceT]):
+class SourceRunner(ABC, Generic[SourceT]):
     """Owns one source: reads it when the loop says so, opens it again when it fails. Others never notice."""
 
     name: ClassVar[str]
@@ -127,7 +127,7 @@ class Intake(ABC, Generic[SourceT]):
     def describe(self) -> dict[str, Any]:
         """Return this source's part of the status.
 
-        Intakes add `events`, `lag_s` (None: not known) and `other`: counts that are worth a word only if not 0.
+        Sources add `events`, `lag_s` (None: not known) and `other`: counts that are worth a word only if not 0.
         """
         stats = self.stats
         malformed = stats.malformed

@@ -24,7 +24,7 @@ from monitor.daemon.life.restore import HISTORY_S, MAX_OFFENCES, history, restor
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.pipeline.table import Table
 from monitor.daemon.selfcheck.doctor import check, log_check
-from monitor.daemon.sources.runners import Intakes
+from monitor.daemon.sources.runners import Sources
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.metrics.exporter import Exporter
 from monitor.metrics.metric import Sample
@@ -75,9 +75,9 @@ class Service:
             self._cutting.cut,
         )
         self._drift = DriftMender(self.pipeline.table)
-        self._intakes = Intakes(settings, self.pipeline, self._saver, self._process)
+        self._sources = Sources(settings, self.pipeline, self._saver, self._process)
         self._health = Health(
-            path, settings, self.pipeline, self._intakes, self._saver, self._surroundings, self._cutting
+            path, settings, self.pipeline, self._sources, self._saver, self._surroundings, self._cutting
         )
         self._answers = Answers(
             self.pipeline,
@@ -98,7 +98,7 @@ class Service:
         settings = self._settings
         log_check(settings, self.pipeline.log_filters)
         store = self._saver.open()
-        self._intakes.open()
+        self._sources.open()
         if settings.metrics.enabled:
             self._exporter.serve(settings.metrics.listen.host, settings.metrics.listen.port)
         await self._control.open(settings.control.group)
@@ -110,7 +110,7 @@ class Service:
     async def close(self) -> None:
         """Stop reading and answering; bans stay in the kernel."""
         await self._control.close()
-        self._intakes.close()
+        self._sources.close()
         self._surroundings.close()
         self._drift.close()
         self.pipeline.table.close()
@@ -122,7 +122,7 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop.set)
         self._loop.add_signal_handler(signal.SIGHUP, self.try_reload)
-        self._intakes.attach(self._loop)
+        self._sources.attach(self._loop)
         self._surroundings.attach(self._loop)
         self._drift.attach(self._loop)
         systemd.ready()
@@ -139,7 +139,7 @@ class Service:
         """Do what is due each second; feeds the watchdog, so a loop that is stuck is restarted."""
         self._follow_clock()
         self.pipeline.tick(time.time())
-        self._intakes.tick()
+        self._sources.tick()
         self._saver.tick()
         if (now_s := time.time()) >= self._purge_at_s:
             self._purge_at_s = now_s + _PURGE_EVERY_S
@@ -185,7 +185,7 @@ class Service:
         self.pipeline.reconfigure(settings, history(self._saver.store, now_s), now_s)
         if self.pipeline.enforces and not was_enforcing:
             self.pipeline.table.set_up(now_s)
-        self._intakes.reconfigure(settings, self.pipeline.log_filters)
+        self._sources.reconfigure(settings, self.pipeline.log_filters)
         protect = settings.bans.protect
         self._surroundings.reconfigure(sessions=protect.sessions, kubernetes=protect.kubernetes)
         self._health.config_error = ""

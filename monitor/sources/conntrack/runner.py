@@ -10,14 +10,14 @@ from monitor.settings.schema import Settings
 from monitor.sources.conntrack.handshakes import Handshakes
 from monitor.sources.conntrack.health import TableHealth, read_health
 from monitor.sources.conntrack.reader import Conntrack, ConntrackStats
-from monitor.sources.runner import Intake, Process
+from monitor.sources.runner import Process, SourceRunner
 from monitor.state.saver import Saver
 
 _FULL = 0.9
 _BYTES_AN_EVENT, _WORST_EVENTS_PER_S = 1024, 400_000
 
 
-class ConntrackIntake(Intake[Conntrack]):
+class ConntrackRunner(SourceRunner[Conntrack]):
     """Connection tracking. It has no place to go on at: what opened while nobody listened is not told again."""
 
     name = Conntrack.name

@@ -14,7 +14,7 @@ from monitor.model.events import DropsObserved
 from monitor.settings.schema import Drops, Settings
 from monitor.sources.drops.classic import ClassicDropCounters
 from monitor.sources.drops.reader import DropCounters
-from monitor.sources.program_runner import ProgramIntake
+from monitor.sources.program_runner import ProgramRunner
 from monitor.sources.runner import Process
 
 _log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ _MAX_UNKNOWN_SHOWN = 5
 AnyDropCounters: TypeAlias = DropCounters | ClassicDropCounters
 
 
-class DropsIntake(ProgramIntake[AnyDropCounters, Drops]):
+class DropsRunner(ProgramRunner[AnyDropCounters, Drops]):
     """Counts dropped packets."""
 
     name = "drops"

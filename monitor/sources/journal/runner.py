@@ -9,7 +9,7 @@ from monitor.daemon.sources.log_scan import LogScan
 from monitor.model.logs import LogBlock
 from monitor.settings.schema import Settings
 from monitor.sources.journal.reader import Journal, JournalStats
-from monitor.sources.log_runner import LogIntake
+from monitor.sources.log_runner import LogRunner
 from monitor.sources.runner import Process
 from monitor.state.saver import Saver
 
@@ -29,7 +29,7 @@ class _Asked(NamedTuple):
     max_line_bytes: int
 
 
-class JournalIntake(LogIntake[Journal]):
+class JournalRunner(LogRunner[Journal]):
     """The systemd journal."""
 
     name = Journal.name

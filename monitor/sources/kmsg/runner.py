@@ -4,11 +4,11 @@ from typing import Any
 
 from monitor.settings.schema import Settings
 from monitor.sources.kmsg.reader import BOOT_ID, KernelLog, KernelLogStats
-from monitor.sources.runner import Intake, Process
+from monitor.sources.runner import Process, SourceRunner
 from monitor.state.saver import Saver
 
 
-class KernelLogIntake(Intake[KernelLog]):
+class KernelLogRunner(SourceRunner[KernelLog]):
     """The kernel log: at the start it must be readable, since it can be switched off."""
 
     name = KernelLog.name

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from monitor.daemon.sources.log_scan import LogScan
 from monitor.model.logs import LogBlock
 from monitor.settings.schema import Settings
-from monitor.sources.log_runner import LogIntake
+from monitor.sources.log_runner import LogRunner
 from monitor.sources.runner import Process
 from monitor.sources.tail.reader import Tail, TailStats
 from monitor.state.saver import Saver
@@ -22,7 +22,7 @@ class _Asked(NamedTuple):
     max_line_bytes: int
 
 
-class FilesIntake(LogIntake[Tail]):
+class FilesRunner(LogRunner[Tail]):
     """Log files, all of them in one source."""
 
     name = "files"

@@ -19,7 +19,7 @@ from monitor.model.bans import Ban, Mode, Offence
 from monitor.model.errors import NodewardenError, PermanentError, TemporaryError
 from monitor.model.events import SenderObserved
 from monitor.settings.schema import Settings
-from monitor.sources.program_runner import ProgramIntake
+from monitor.sources.program_runner import ProgramRunner
 from monitor.sources.runner import Process
 
 _log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Wanted(NamedTuple):
     max_bans: int
 
 
-class XdpIntake(ProgramIntake[Wall, Wanted]):
+class XdpRunner(ProgramRunner[Wall, Wanted]):
     """Owns the wall. It follows the ledger and never decides; what it lacks, the sets behind it have."""
 
     name = "xdp"

@@ -1,4 +1,4 @@
-"""What tests of intakes share: a source that is a pipe, and patience."""
+"""What tests of runners share: a source that is a pipe, and patience."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from monitor.settings.schema import Settings
-from monitor.sources.runner import Intake, Process
+from monitor.sources.runner import Process, SourceRunner
 from monitor.state.saver import Saver
 
 BATCH = 10
@@ -52,7 +52,7 @@ class Pipe:
         return [chr(byte) for byte in data]
 
 
-class PipeIntake(Intake[Pipe]):
+class PipeRunner(SourceRunner[Pipe]):
     """Reads a pipe; its place is the number of events."""
 
     name = "pipe"

@@ -17,11 +17,11 @@ from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
 from monitor.settings.logs import Backend, Failures
 from monitor.settings.schema import Detectors, Settings
-from monitor.sources import log_runner as log_intake
-from monitor.sources.log_runner import LogIntake
+from monitor.sources import log_runner
+from monitor.sources.log_runner import LogRunner
 from monitor.sources.runner import Process
 from monitor.state.saver import Saver
-from tests.unit.daemon.intake_support import PipeStats, until
+from tests.unit.daemon.runner_support import PipeStats, until
 
 _LINE = b"refused 192.0.2.1\n"
 
@@ -52,7 +52,7 @@ class Shelf:
         os.close(self._descriptor)
 
 
-class ShelfIntake(LogIntake[Shelf]):
+class ShelfRunner(LogRunner[Shelf]):
     """Reads blocks, one a batch."""
 
     name = "shelf"
@@ -96,7 +96,7 @@ def scan(tmp_path: Path) -> LogScan:
 
 @pytest.fixture
 def saver(tmp_path: Path) -> Iterator[Saver]:
-    """Return a saver that is never opened: these intakes only note what they would save."""
+    """Return a saver that is never opened: these runners only note what they would save."""
     saver = Saver(tmp_path / "nodewarden.db")
     yield saver
     saver.close()
@@ -109,12 +109,12 @@ def block(count: int) -> LogBlock:
 
 def test_a_long_batch_leaves_others_their_turns(scan: LogScan, saver: Saver, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a batch is looked through line by line the loop goes round, and the place is saved only at the end."""
-    monkeypatch.setattr(log_intake, "_TURN_S", 0.0)
+    monkeypatch.setattr(log_runner, "_TURN_S", 0.0)
     rounds: list[int] = []
     seen: list[AuthFailure] = []
 
     async def run() -> None:
-        one = ShelfIntake(scan, saver, seen.extend)
+        one = ShelfRunner(scan, saver, seen.extend)
         one.shelf.blocks = [block(2000)]
         one.open()
         one.attach(asyncio.get_running_loop())
@@ -141,7 +141,7 @@ def test_hostile_lines_leave_others_their_turns(tmp_path: Path, saver: Saver) ->
 
     async def run() -> None:
         nonlocal rounds
-        one = ShelfIntake(scan, saver, seen.extend)
+        one = ShelfRunner(scan, saver, seen.extend)
         one.shelf.blocks = [msgspec.structs.replace(block(1), data=hostile * 20 + b"refused aa 192.0.2.1\n" + hostile)]
         one.open()
         one.attach(asyncio.get_running_loop())
@@ -159,11 +159,11 @@ def test_hostile_lines_leave_others_their_turns(tmp_path: Path, saver: Saver) ->
 
 def test_closing_looks_through_what_was_read(scan: LogScan, saver: Saver, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is left over that the next start would count again, and the place is behind it."""
-    monkeypatch.setattr(log_intake, "_TURN_S", 0.0)
+    monkeypatch.setattr(log_runner, "_TURN_S", 0.0)
     seen: list[AuthFailure] = []
 
     async def run() -> None:
-        one = ShelfIntake(scan, saver, seen.extend)
+        one = ShelfRunner(scan, saver, seen.extend)
         one.shelf.blocks = [block(2000)]
         one.open()
         one.attach(asyncio.get_running_loop())
@@ -196,7 +196,7 @@ def test_a_fault_in_a_filter_costs_one_block(scan: LogScan, saver: Saver, monkey
     monkeypatch.setattr(Scan, "run", run_badly)
 
     async def run() -> None:
-        one = ShelfIntake(scan, saver, supervise)
+        one = ShelfRunner(scan, saver, supervise)
         one.shelf.blocks = [block(1), msgspec.structs.replace(block(3), log="/logs/bad"), block(2)]
         one.open()
         one.attach(asyncio.get_running_loop())
@@ -211,7 +211,7 @@ def test_a_fault_in_a_filter_costs_one_block(scan: LogScan, saver: Saver, monkey
 
 def test_lag_is_of_what_was_read_live(scan: LogScan, saver: Saver) -> None:
     """The age of the last failure; unknown, and no sample, while there was only what was found at the start."""
-    one = ShelfIntake(scan, saver, list[AuthFailure]().extend)
+    one = ShelfRunner(scan, saver, list[AuthFailure]().extend)
     one.shelf.blocks = [
         LogBlock("journal", ("app",), _LINE, 1000.0, times_s=(990.0,), is_live=False),
         LogBlock("journal", ("app",), _LINE * 2, 1000.0, times_s=(999.0, 999.5)),
