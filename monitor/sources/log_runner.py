@@ -11,8 +11,8 @@ from monitor.daemon.sources.log_scan import LogScan
 from monitor.metrics.metric import Sample
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
+from monitor.sources.cursors import CursorStore
 from monitor.sources.runner import Process, SourceRunner, SourceT
-from monitor.state.saver import Saver
 
 if TYPE_CHECKING:
     from monitor.filters.scan import Scan
@@ -24,9 +24,10 @@ _TURN_S = 0.05
 class LogRunner(SourceRunner[SourceT]):
     """A source of log blocks, with the filters that all of them share."""
 
-    def __init__(self, scan: LogScan, saver: Saver, process: Process, stats: Any) -> None:
+    def __init__(self, scan: LogScan, cursors: CursorStore, process: Process, stats: Any) -> None:
         """Nothing is opened yet; `scan` says what is to be read, and finds failures in it."""
-        super().__init__(saver, process, stats)
+        super().__init__(process, stats)
+        self._cursors = cursors
         self._scan = scan
         self._waiting: deque[tuple[LogBlock, Scan]] = deque()
         """What was read and not yet looked through: one batch at most."""
@@ -49,7 +50,7 @@ class LogRunner(SourceRunner[SourceT]):
 
     @abstractmethod
     def _save_read(self, source: SourceT) -> None:
-        """Have the place behind what was read saved, if it is a new one."""
+        """Save the cursor after what was read, if it moved."""
 
     def _take(self, source: SourceT) -> None:
         """Look through what was read until the turn is over; read more when there is nothing left."""
@@ -72,7 +73,7 @@ class LogRunner(SourceRunner[SourceT]):
     def _has_more(self, source: SourceT) -> bool:
         return bool(self._waiting) or super()._has_more(source)
 
-    def _save_place(self) -> None:
+    def _save_cursor(self) -> None:
         if self._source and not self._waiting:
             self._save_read(self._source)
 

@@ -1,4 +1,4 @@
-"""What every source needs on the way to the pipeline: opening, waiting, trouble, a saved place."""
+"""What every source needs on the way to the pipeline: opening, waiting, trouble, a saved cursor."""
 
 import asyncio
 import logging
@@ -11,14 +11,12 @@ from monitor.daemon.life.samples import source_samples
 from monitor.metrics.metric import Sample
 from monitor.model.errors import NodewardenError
 from monitor.settings.schema import Settings
-from monitor.state.changes import Place
-from monitor.state.saver import Saver
 
 _log = logging.getLogger(__name__)
 _REOPEN_AFTER_S = 10.0
 _LOSS_SHOWN_S = 600.0
 _FAILURES = (NodewardenError, OSError, ValueError)
-"""What a source may raise; ValueError: for a saved place, which must not keep the daemon from starting."""
+"""What a source may raise; ValueError: for a saved cursor, which must not keep the daemon from starting."""
 
 Process: TypeAlias = Callable[[Iterable[Any]], None]
 """Takes a batch of events. What goes wrong while it asks for them costs this batch, not the daemon."""
@@ -52,10 +50,9 @@ class SourceRunner(ABC, Generic[SourceT]):
     stats: Any
     """What the source counted: `records`, `lost`, `malformed` and whatever else it has; outlives reopening."""
 
-    def __init__(self, saver: Saver, process: Process, stats: Any) -> None:
-        """Nothing is opened yet; `saver` keeps the place for the next start, `stats` is what sources count in."""
+    def __init__(self, process: Process, stats: Any) -> None:
+        """Open nothing yet; `process` takes the events, `stats` is what sources count in."""
         self.stats = stats
-        self._saver = saver
         self._process = process
         self._source: SourceT | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -86,8 +83,8 @@ class SourceRunner(ABC, Generic[SourceT]):
         return []
 
     def open(self) -> None:
-        """Begin to read after the place saved last; what fails is told, and tried again."""
-        self._recall_place()
+        """Start reading after the saved cursor; a failure is reported, and opening is tried again."""
+        self._load_cursor()
         if self.is_wanted:
             self._try_open()
 
@@ -98,15 +95,15 @@ class SourceRunner(ABC, Generic[SourceT]):
             self._listen(self._source)
 
     def close(self) -> None:
-        """Stop reading and save the place."""
+        """Stop reading and save the cursor."""
         self._settle()
 
     @abstractmethod
     def reconfigure(self, settings: Settings) -> None:
-        """Follow changed settings without losing the place."""
+        """Follow changed settings without losing the cursor."""
 
     def tick(self) -> None:
-        """Try again what failed, save the place, watch for losses; to be called each second."""
+        """Try again what failed, save the cursor, watch for losses; to be called each second."""
         now_s = time.monotonic()
         if self.stats.lost != self._lost_known:
             self._lost_known = self.stats.lost
@@ -115,7 +112,7 @@ class SourceRunner(ABC, Generic[SourceT]):
             self._try_open()
         self._guarded(self._look_after)
         self._come_back()
-        self._save_place()
+        self._save_cursor()
 
     def problems(self) -> list[str]:
         """Say what is wrong."""
@@ -146,33 +143,27 @@ class SourceRunner(ABC, Generic[SourceT]):
 
     @abstractmethod
     def _make(self) -> SourceT:
-        """Open the source at the place where reading goes on; raise one of _FAILURES if that fails."""
+        """Open the source at the cursor; raise one of _FAILURES if that fails."""
 
     @abstractmethod
     def _take(self, source: SourceT) -> None:
         """Read a bounded batch and hand on what it holds; what `_make` raises, if the source fails."""
 
     @abstractmethod
-    def _recall_place(self) -> None:
-        """Take the saved place for the one to go on at."""
-
-    @abstractmethod
-    def _save_place(self) -> None:
-        """Have the place saved, if it is a new one: everything before it has been handed on."""
-
-    @abstractmethod
     def _explain_loss(self) -> str:
         """Say what was lost and what helps."""
+
+    def _load_cursor(self) -> None:
+        """Take over the saved cursor. By default a source has none and reads from now on."""
+
+    def _save_cursor(self) -> None:
+        """Save the cursor if it moved: everything before it has been handed on."""
 
     def _look_after(self, source: SourceT) -> None:
         """Do what is due each second while the source is open."""
 
-    def _saved_places(self) -> dict[str, Place]:
-        """Return what is saved of all sources."""
-        return self._saver.store.cursors() if self._saver.store else {}
-
     def _renew(self) -> None:
-        """Open with changed settings, at the same place; or stop, if nobody wants it any more."""
+        """Open with changed settings, at the same cursor; or stop, if nothing wants it any more."""
         self._settle()
         self._trouble = ""
         if self.is_wanted:
@@ -240,8 +231,8 @@ class SourceRunner(ABC, Generic[SourceT]):
         self._reopen_at_s = time.monotonic() + _REOPEN_AFTER_S
 
     def _settle(self) -> None:
-        """Close the source; reading can go on at the place that is saved now."""
-        self._save_place()
+        """Close the source; reading can continue at the cursor that is saved now."""
+        self._save_cursor()
         self._release()
 
     def _release(self) -> None:

@@ -29,7 +29,7 @@ class Sources:
         self._files = FilesRunner(settings, self._scan, saver, process)
         self._runners: tuple[SourceRunner[Any] | ProgramRunner[Any, Any], ...] = (
             KernelLogRunner(settings, saver, process),
-            ConntrackRunner(settings, saver, process),
+            ConntrackRunner(settings, process),
             DropsRunner(settings, process),
             XdpRunner(settings, pipeline, process),
             JournalRunner(settings, self._scan, saver, process),
@@ -37,7 +37,7 @@ class Sources:
         )
 
     def open(self) -> None:
-        """Open every source after the place saved last; PermanentError where the kernel log cannot be read."""
+        """Open every source after its saved cursor; PermanentError where the kernel log cannot be read."""
         for one in self._runners:
             one.open()
 
@@ -47,18 +47,18 @@ class Sources:
             one.attach(loop)
 
     def close(self) -> None:
-        """Stop reading and save all places."""
+        """Stop reading and save all cursors."""
         for one in self._runners:
             one.close()
 
     def reconfigure(self, settings: Settings, filters: LogFilters) -> None:
-        """Follow changed settings and filters without losing a place."""
+        """Follow changed settings and filters without losing a cursor."""
         self._scan.follow(filters, settings.detectors.confirm_timeout_s)
         for one in self._runners:
             one.reconfigure(settings)
 
     def tick(self) -> None:
-        """Try again what failed, save places, watch for losses; to be called each second."""
+        """Try again what failed, save cursors, watch for losses; to be called each second."""
         for one in self._runners:
             one.tick()
 

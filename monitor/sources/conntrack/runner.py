@@ -11,22 +11,21 @@ from monitor.sources.conntrack.handshakes import Handshakes
 from monitor.sources.conntrack.health import TableHealth, read_health
 from monitor.sources.conntrack.reader import Conntrack, ConntrackStats
 from monitor.sources.runner import Process, SourceRunner
-from monitor.state.saver import Saver
 
 _FULL = 0.9
 _BYTES_AN_EVENT, _WORST_EVENTS_PER_S = 1024, 400_000
 
 
 class ConntrackRunner(SourceRunner[Conntrack]):
-    """Connection tracking. It has no place to go on at: what opened while nobody listened is not told again."""
+    """Connection tracking. It has no cursor: the kernel does not repeat events that nothing listened for."""
 
     name = Conntrack.name
     title = "connection tracking"
     stats: ConntrackStats
 
-    def __init__(self, settings: Settings, saver: Saver, process: Process) -> None:
-        """Nothing is opened yet."""
-        super().__init__(saver, process, ConntrackStats())
+    def __init__(self, settings: Settings, process: Process) -> None:
+        """Open nothing yet."""
+        super().__init__(process, ConntrackStats())
         self._settings = settings.sources.conntrack
         self._handshakes = Handshakes()
         self._health: TableHealth | None = None
@@ -110,12 +109,6 @@ class ConntrackRunner(SourceRunner[Conntrack]):
         batch = self._handshakes.feed(flows, time.time(), has_gap=has_gap)
         batch.invalid_total = invalid_total
         yield batch
-
-    def _recall_place(self) -> None:
-        pass
-
-    def _save_place(self) -> None:
-        pass
 
     def _explain_loss(self) -> str:
         return (

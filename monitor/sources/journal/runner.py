@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from monitor.daemon.sources.log_scan import LogScan
+from monitor.model.cursors import Cursor
 from monitor.model.logs import LogBlock
 from monitor.settings.schema import Settings
+from monitor.sources.cursors import CursorStore
 from monitor.sources.journal.reader import Journal, JournalStats
 from monitor.sources.log_runner import LogRunner
 from monitor.sources.runner import Process
-from monitor.state.saver import Saver
 
 _log = logging.getLogger(__name__)
 _READ_ENTRIES = 1000
@@ -36,11 +37,11 @@ class JournalRunner(LogRunner[Journal]):
     title = "the journal"
     stats: JournalStats
 
-    def __init__(self, settings: Settings, scan: LogScan, saver: Saver, process: Process) -> None:
+    def __init__(self, settings: Settings, scan: LogScan, cursors: CursorStore, process: Process) -> None:
         """Nothing is opened yet."""
-        super().__init__(scan, saver, process, JournalStats())
+        super().__init__(scan, cursors, process, JournalStats())
         self._asked = _Asked(scan.journal, settings.sources.journal.max_line_bytes)
-        self._place = ""
+        self._cursor = ""
         self._notices: list[str] = []
         self._damage: list[str] = []
         self._look_at_s = 0.0
@@ -58,7 +59,7 @@ class JournalRunner(LogRunner[Journal]):
         return self._notices
 
     def reconfigure(self, settings: Settings) -> None:
-        """Follow what `scan` now wants of the journal, without losing the place."""
+        """Follow what `scan` now wants of the journal, without losing the cursor."""
         asked = _Asked(self._scan.journal, settings.sources.journal.max_line_bytes)
         if asked != self._asked:
             self._asked = asked
@@ -76,7 +77,7 @@ class JournalRunner(LogRunner[Journal]):
 
     def _make(self) -> Journal:
         asked = self._asked
-        source = Journal(asked.matches, cursor=self._place, max_line_bytes=asked.max_line_bytes, stats=self.stats)
+        source = Journal(asked.matches, cursor=self._cursor, max_line_bytes=asked.max_line_bytes, stats=self.stats)
         self._notices = source.notices
         for notice in source.notices:
             _log.warning("%s", notice)
@@ -107,15 +108,15 @@ class JournalRunner(LogRunner[Journal]):
         super()._release()
         self._damage = []
 
-    def _recall_place(self) -> None:
-        place = self._saved_places().get(self.name)
-        if place is not None and isinstance(place.position, str):
-            self._place = place.position
+    def _load_cursor(self) -> None:
+        cursor = self._cursors.load_cursors().get(self.name)
+        if cursor is not None and isinstance(cursor.position, str):
+            self._cursor = cursor.position
 
     def _save_read(self, source: Journal) -> None:
-        if (cursor := source.cursor) not in ("", self._place):
-            self._place = cursor
-            self._saver.set_cursor(self.name, "", cursor)
+        if (cursor := source.cursor) not in ("", self._cursor):
+            self._cursor = cursor
+            self._cursors.save_cursor(self.name, Cursor("", cursor))
 
     def _explain_loss(self) -> str:
         return f"entries of the journal may be lost: {'; '.join(self._notices) or 'see the log'}"

@@ -3,7 +3,7 @@
 import errno
 import os
 
-from monitor.sources.tail.cursors import MARK_BYTES, encode_place, open_regular
+from monitor.sources.tail.cursors import MARK_BYTES, encode_cursor, open_regular
 from monitor.sources.tail.lines import Run, cut, split_lines
 from monitor.sources.tail.trust import untrusted_reason
 
@@ -27,7 +27,7 @@ class TailFile:
         self.offset = 0
         """Where the first line begins that was not handed out."""
         self.has_begun = False
-        """Whether all before it was handed out, and the saved place is here."""
+        """Whether all before it was handed out, so that the cursor to save is in this file."""
         self.at_end = False
         """Whether the last `read` took all there was."""
         self.took_bytes = 0
@@ -76,9 +76,9 @@ class TailFile:
         status = self._status()
         return status is not None and status.st_size != self._looked
 
-    def place(self) -> str:
-        """Return where it stands, to be saved."""
-        return encode_place(self.identity, self.offset, self._before)
+    def cursor(self) -> str:
+        """Return the cursor to save."""
+        return encode_cursor(self.identity, self.offset, self._before)
 
     def go_to(self, offset: int, *, is_live: bool) -> None:
         """Read on from here; unless live, what is there now counts as written before we came."""

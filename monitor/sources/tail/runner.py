@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from monitor.daemon.sources.log_scan import LogScan
+from monitor.model.cursors import Cursor
 from monitor.model.logs import LogBlock
 from monitor.settings.schema import Settings
+from monitor.sources.cursors import CursorStore
 from monitor.sources.log_runner import LogRunner
 from monitor.sources.runner import Process
 from monitor.sources.tail.reader import Tail, TailStats
-from monitor.state.saver import Saver
 
 _READ_BYTES = 262_144
-_PLACE = "file:"
+_CURSOR = "file:"
+"""Before the path, in the names of cursors."""
 
 
 class _Asked(NamedTuple):
@@ -29,11 +31,12 @@ class FilesRunner(LogRunner[Tail]):
     title = "log files"
     stats: TailStats
 
-    def __init__(self, settings: Settings, scan: LogScan, saver: Saver, process: Process) -> None:
+    def __init__(self, settings: Settings, scan: LogScan, cursors: CursorStore, process: Process) -> None:
         """Nothing is opened yet."""
-        super().__init__(scan, saver, process, TailStats())
+        super().__init__(scan, cursors, process, TailStats())
         self._asked = _Asked(scan.files, settings.sources.files.max_line_bytes)
-        self._places: dict[str, str] = {}
+        self._read_to: dict[str, str] = {}
+        """Cursors by path."""
 
     @property
     def is_wanted(self) -> bool:
@@ -56,7 +59,7 @@ class FilesRunner(LogRunner[Tail]):
         return "waiting for files" if self._source and not self.stats.files else super().state
 
     def reconfigure(self, settings: Settings) -> None:
-        """Follow what `scan` now wants of files, without losing a place."""
+        """Follow what `scan` now wants of files, without losing a cursor."""
         asked = _Asked(self._scan.files, settings.sources.files.max_line_bytes)
         if asked != self._asked:
             self._asked = asked
@@ -81,7 +84,7 @@ class FilesRunner(LogRunner[Tail]):
 
     def _make(self) -> Tail:
         asked = self._asked
-        return Tail(asked.patterns, places=self._places, max_line_bytes=asked.max_line_bytes, stats=self.stats)
+        return Tail(asked.patterns, cursors=self._read_to, max_line_bytes=asked.max_line_bytes, stats=self.stats)
 
     def _read(self, source: Tail) -> Sequence[LogBlock]:
         return source.read(_READ_BYTES)
@@ -89,16 +92,16 @@ class FilesRunner(LogRunner[Tail]):
     def _look_after(self, source: Tail) -> None:
         source.tick()
 
-    def _recall_place(self) -> None:
-        for name, place in self._saved_places().items():
-            if name.startswith(_PLACE) and isinstance(place.position, str):
-                self._places[name.removeprefix(_PLACE)] = place.position
+    def _load_cursor(self) -> None:
+        for name, cursor in self._cursors.load_cursors().items():
+            if name.startswith(_CURSOR) and isinstance(cursor.position, str):
+                self._read_to[name.removeprefix(_CURSOR)] = cursor.position
 
     def _save_read(self, source: Tail) -> None:
-        for path, place in source.changed_places().items():
-            if self._places.get(path) != place:
-                self._places[path] = place
-                self._saver.set_cursor(_PLACE + path, "", place)
+        for path, cursor in source.changed_cursors().items():
+            if self._read_to.get(path) != cursor:
+                self._read_to[path] = cursor
+                self._cursors.save_cursor(_CURSOR + path, Cursor("", cursor))
 
     def _explain_loss(self) -> str:
         return f"lines of log files may be lost ({self.stats.lost} gaps so far): {'; '.join(self.notices)}"

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from monitor.model.cursors import Cursor
 from monitor.settings.schema import Settings
+from monitor.sources.cursors import CursorStore
 from monitor.sources.runner import Process, SourceRunner
-from monitor.state.saver import Saver
 
 BATCH = 10
 
@@ -53,17 +54,18 @@ class Pipe:
 
 
 class PipeRunner(SourceRunner[Pipe]):
-    """Reads a pipe; its place is the number of events."""
+    """Reads a pipe; its cursor is the number of events."""
 
     name = "pipe"
     title = "the pipe"
     stats: PipeStats
 
-    def __init__(self, saver: Saver, process: Process) -> None:
-        super().__init__(saver, process, PipeStats())
+    def __init__(self, cursors: CursorStore, process: Process) -> None:
+        super().__init__(process, PipeStats())
+        self._cursors = cursors
         self._read_end, self.write_end = os.pipe2(os.O_NONBLOCK)
         self.missing: Exception | None = None
-        self.place = 0
+        self.position = 0
 
     is_wanted = True
 
@@ -89,14 +91,14 @@ class PipeRunner(SourceRunner[Pipe]):
     def _take(self, source: Pipe) -> None:
         self._process(source.read())
 
-    def _recall_place(self) -> None:
-        place = self._saved_places().get(self.name)
-        self.place = int(place.position) if place else 0
+    def _load_cursor(self) -> None:
+        cursor = self._cursors.load_cursors().get(self.name)
+        self.position = int(cursor.position) if cursor else 0
 
-    def _save_place(self) -> None:
-        if self.stats.records > self.place:
-            self.place = self.stats.records
-            self._saver.set_cursor(self.name, "", self.place)
+    def _save_cursor(self) -> None:
+        if self.stats.records > self.position:
+            self.position = self.stats.records
+            self._cursors.save_cursor(self.name, Cursor("", self.position))
 
     def _explain_loss(self) -> str:
         return f"{self.stats.lost} records are lost"

@@ -1,4 +1,4 @@
-"""Log files on their way to the pipeline: places, names of files, what is told."""
+"""Log files on their way to the pipeline: cursors, names of files, what is told."""
 
 import time
 from collections.abc import Iterator
@@ -69,8 +69,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
     site.saver.close()
 
 
-def test_places_outlive_a_restart(site: Site) -> None:
-    """Two files, each goes on where it was left; nothing is read twice and nothing is left out."""
+def test_cursors_outlive_a_restart(site: Site) -> None:
+    """Two files, each continues where it was left; nothing is read twice and nothing is left out."""
     site.runner.open()
     site.write("a.log", "192.0.2.1")
     site.write("b.log", "192.0.2.2")
@@ -83,10 +83,10 @@ def test_places_outlive_a_restart(site: Site) -> None:
     assert site.saver.store is not None
     cursors = site.saver.store.cursors()
     assert set(cursors) == {f"file:{site.directory}/a.log", f"file:{site.directory}/b.log"}
-    assert {place.boot_id for place in cursors.values()} == {""}
+    assert {cursor.boot_id for cursor in cursors.values()} == {""}
 
 
-def test_a_reload_keeps_places(site: Site) -> None:
+def test_a_reload_keeps_cursors(site: Site) -> None:
     """With another pattern the files that both name go on; what was written meanwhile is read."""
     site.runner.open()
     site.write("a.log", "192.0.2.1")

@@ -1,4 +1,4 @@
-"""What sources of log text share: short turns, places behind what was looked through, faults that cost little."""
+"""What sources of log text share: short turns, cursors behind what was looked through, faults that cost little."""
 
 import asyncio
 import math
@@ -27,7 +27,7 @@ _LINE = b"refused 192.0.2.1\n"
 
 
 class Shelf:
-    """A source of blocks that were put there; its place is how many were read."""
+    """A source of blocks that were put there; its cursor is how many were read."""
 
     def __init__(self) -> None:
         self.blocks: list[LogBlock] = []
@@ -74,9 +74,6 @@ class ShelfRunner(LogRunner[Shelf]):
         source.taken += 1
         return source.blocks[source.taken - 1 : source.taken]
 
-    def _recall_place(self) -> None:
-        pass
-
     def _save_read(self, source: Shelf) -> None:
         if source.taken and source.taken not in self.saved:
             self.saved.append(source.taken)
@@ -108,7 +105,7 @@ def block(count: int) -> LogBlock:
 
 
 def test_a_long_batch_leaves_others_their_turns(scan: LogScan, saver: Saver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a batch is looked through line by line the loop goes round, and the place is saved only at the end."""
+    """While a batch is looked through line by line the loop goes round, and the cursor is saved only at the end."""
     monkeypatch.setattr(log_runner, "_TURN_S", 0.0)
     rounds: list[int] = []
     seen: list[AuthFailure] = []
@@ -158,7 +155,7 @@ def test_hostile_lines_leave_others_their_turns(tmp_path: Path, saver: Saver) ->
 
 
 def test_closing_looks_through_what_was_read(scan: LogScan, saver: Saver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is left over that the next start would count again, and the place is behind it."""
+    """Nothing is left over that the next start would count again, and the cursor is behind it."""
     monkeypatch.setattr(log_runner, "_TURN_S", 0.0)
     seen: list[AuthFailure] = []
 

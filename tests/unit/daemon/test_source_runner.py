@@ -1,4 +1,4 @@
-"""What all sources share: turns, trouble, places. The sources here are pipes, read on a real loop."""
+"""What all sources share: turns, trouble, cursors. The sources here are pipes, read on a real loop."""
 
 import asyncio
 import logging
@@ -136,8 +136,8 @@ def test_a_source_that_fails_is_opened_again(
     asyncio.run(run())
 
 
-def test_a_place_is_saved_after_what_lies_before_it(saver: Saver, made: list[PipeRunner]) -> None:
-    """While events are processed no place behind them is pending; afterwards it is, and the next start knows it."""
+def test_a_cursor_is_saved_after_what_lies_before_it(saver: Saver, made: list[PipeRunner]) -> None:
+    """While events are processed no cursor behind them is pending; afterwards it is, and the next start knows it."""
     pending: list[int] = []
 
     def process(events: Iterable[str]) -> None:
@@ -161,7 +161,7 @@ def test_a_place_is_saved_after_what_lies_before_it(saver: Saver, made: list[Pip
     following = PipeRunner(saver, ignore)
     made.append(following)
     following.open()
-    assert following.place == 4
+    assert following.position == 4
 
 
 def test_losses_are_a_problem_for_a_while(
