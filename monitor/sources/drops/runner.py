@@ -11,9 +11,10 @@ from monitor.ebpf.reasons import UNKNOWN
 from monitor.metrics.metric import Sample
 from monitor.model.errors import PermanentError
 from monitor.model.events import DropsObserved
-from monitor.settings.schema import Drops, Settings
+from monitor.settings.schema import Settings
 from monitor.sources.drops.classic import ClassicDropCounters
 from monitor.sources.drops.reader import DropCounters
+from monitor.sources.drops.settings import DropsSettings
 from monitor.sources.program_runner import ProgramRunner
 from monitor.sources.runner import Process
 
@@ -24,7 +25,7 @@ _MAX_UNKNOWN_SHOWN = 5
 AnyDropCounters: TypeAlias = DropCounters | ClassicDropCounters
 
 
-class DropsRunner(ProgramRunner[AnyDropCounters, Drops]):
+class DropsRunner(ProgramRunner[AnyDropCounters, DropsSettings]):
     """Counts dropped packets."""
 
     name = "drops"
@@ -57,7 +58,7 @@ class DropsRunner(ProgramRunner[AnyDropCounters, Drops]):
         if settings.sources.drops != self.settings:
             self.restart(settings.sources.drops)
 
-    def make(self, settings: Drops, started: Callable[[subprocess.Popen[bytes]], None]) -> AnyDropCounters:
+    def make(self, settings: DropsSettings, started: Callable[[subprocess.Popen[bytes]], None]) -> AnyDropCounters:
         """Load and attach the best that this kernel takes."""
         try:
             return DropCounters(all_namespaces=settings.all_namespaces, started=started)
