@@ -1,4 +1,4 @@
-"""All sources and the filters that their logs share; each degrades alone."""
+"""All sources at work, and the filters that their logs share; each degrades alone."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,34 +7,23 @@ from typing import Any
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.sources.log_scan import LogScan
+from monitor.daemon.sources.registrations import SOURCES
 from monitor.metrics.metric import Sample
 from monitor.settings.schema import Settings
-from monitor.sources.conntrack.runner import ConntrackRunner
-from monitor.sources.drops.runner import DropsRunner
-from monitor.sources.journal.runner import JournalRunner
-from monitor.sources.kmsg.runner import KernelLogRunner
-from monitor.sources.program_runner import ProgramRunner
-from monitor.sources.runner import Process, SourceRunner
-from monitor.sources.tail.runner import FilesRunner
-from monitor.sources.xdp.runner import XdpRunner
+from monitor.sources import metrics
+from monitor.sources.registration import RunnerContext
+from monitor.sources.runner import Process
 from monitor.state.saver import Saver
 
 
 class Sources:
-    """The list of sources. What cannot be read is shown and tried again; only the kernel log can stop a start."""
+    """The runners of all sources. A source that fails is reported and retried; only the kernel log can stop a start."""
 
     def __init__(self, settings: Settings, pipeline: Pipeline, saver: Saver, process: Process) -> None:
-        """Nothing is opened yet; filters are compiled."""
+        """Open nothing yet; filters are compiled."""
         self._scan = LogScan(pipeline.log_filters, settings.detectors.confirm_timeout_s)
-        self._files = FilesRunner(settings, self._scan, saver, process)
-        self._runners: tuple[SourceRunner[Any] | ProgramRunner[Any, Any], ...] = (
-            KernelLogRunner(settings, saver, process),
-            ConntrackRunner(settings, process),
-            DropsRunner(settings, process),
-            XdpRunner(settings, pipeline, process),
-            JournalRunner(settings, self._scan, saver, process),
-            self._files,
-        )
+        context = RunnerContext(process, saver, self._scan, pipeline)
+        self._runners = [row.source.make(row.settings_in(settings), context) for row in SOURCES]
 
     def open(self) -> None:
         """Open every source after its saved cursor; PermanentError where the kernel log cannot be read."""
@@ -54,11 +43,11 @@ class Sources:
     def reconfigure(self, settings: Settings, filters: LogFilters) -> None:
         """Follow changed settings and filters without losing a cursor."""
         self._scan.follow(filters, settings.detectors.confirm_timeout_s)
-        for one in self._runners:
-            one.reconfigure(settings)
+        for row, runner in zip(SOURCES, self._runners, strict=True):
+            runner.reconfigure(row.settings_in(settings))
 
     def tick(self) -> None:
-        """Try again what failed, save cursors, watch for losses; to be called each second."""
+        """Retry what failed, save cursors, check for losses; call it each second."""
         for one in self._runners:
             one.tick()
 
@@ -72,17 +61,17 @@ class Sources:
 
     @property
     def notices(self) -> list[str]:
-        """What people should know although all goes on, a sentence each."""
+        """What operators should know although the sources work, a sentence each."""
         return [text for one in self._runners for text in one.notices] + self._scan.notices
 
     def describe(self) -> dict[str, Any]:
         """Return the status of sources and filters."""
-        filters = self._scan.describe(waiting=self._files.waiting)
+        filters = self._scan.describe(waiting=[pattern for one in self._runners for pattern in one.waiting])
         return {"sources": [one.describe() for one in self._runners], "filters": filters}
 
     def samples(self) -> Iterator[Sample]:
         """Yield the metrics of sources and filters."""
         for one in self._runners:
-            yield "nodewarden_source_wanted", (one.name,), float(one.is_wanted)
+            yield metrics.WANTED.name, (one.name,), float(one.is_wanted)
             yield from one.samples()
         yield from self._scan.samples()

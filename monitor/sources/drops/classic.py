@@ -66,8 +66,8 @@ class ClassicDropCounters:
         """Return nothing: numbers of reasons without a name are not kept."""
         return {}
 
-    def look(self, _now_s: float) -> Iterator[Dropped]:
-        """Yield nothing: whose packets they were is not known."""
+    def poll(self, _now_s: float) -> Iterator[Dropped]:
+        """Yield nothing: the sources of the packets are not known."""
         return iter(())
 
 

@@ -20,7 +20,7 @@ class DropKind(msgspec.Struct, frozen=True):
 
 
 class Dropped(msgspec.Struct, frozen=True):
-    """What a source lost since the last look, by class of reason in the order of ReasonClass."""
+    """What a source lost since the last poll, by class of reason in the order of ReasonClass."""
 
     source: Address
     packets: tuple[int, ...]

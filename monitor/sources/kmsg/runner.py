@@ -1,32 +1,35 @@
-"""Brings the kernel log's packets to the pipeline."""
+"""The runner of the kernel log."""
 
 from typing import Any
 
 from monitor.model.cursors import Cursor
-from monitor.settings.schema import Settings
 from monitor.sources.cursors import CursorStore
+from monitor.sources.kmsg.metrics import COUNTERS
 from monitor.sources.kmsg.reader import BOOT_ID, KernelLog, KernelLogStats
+from monitor.sources.kmsg.settings import KernelLogSettings
+from monitor.sources.metrics import LAG
 from monitor.sources.runner import Process, SourceRunner
 
 
-class KernelLogRunner(SourceRunner[KernelLog]):
-    """The kernel log: at the start it must be readable, since it can be switched off."""
+class KernelLogRunner(SourceRunner[KernelLog, KernelLogSettings]):
+    """Owns the kernel log. It must be readable at the start, since it can be switched off."""
 
     name = KernelLog.name
     title = "the kernel log"
+    counters = SourceRunner.counters | COUNTERS | {"lag_s": LAG}
     stats: KernelLogStats
 
-    def __init__(self, settings: Settings, cursors: CursorStore, process: Process) -> None:
+    def __init__(self, settings: KernelLogSettings, cursors: CursorStore, process: Process) -> None:
         """Open nothing yet."""
         super().__init__(process, KernelLogStats())
+        self._settings = settings
         self._cursors = cursors
-        self._settings = settings.sources.kernel_log
         self._boot_id = BOOT_ID.read_text().strip()
         self._sequence: int | None = None
 
     @property
     def is_wanted(self) -> bool:
-        """Whether the configuration has it."""
+        """Whether it is enabled."""
         return self._settings.enabled
 
     def open(self) -> None:
@@ -35,11 +38,11 @@ class KernelLogRunner(SourceRunner[KernelLog]):
         if self.is_wanted:
             self._source = self._make()
 
-    def reconfigure(self, settings: Settings) -> None:
+    def reconfigure(self, settings: KernelLogSettings) -> None:
         """Follow changed settings without losing the cursor; switched on, the log is read from then on."""
-        if settings.sources.kernel_log == self._settings:
+        if settings == self._settings:
             return
-        self._settings = settings.sources.kernel_log
+        self._settings = settings
         self._renew()
         if not self.is_wanted:
             self._sequence = None
@@ -57,7 +60,10 @@ class KernelLogRunner(SourceRunner[KernelLog]):
     def _make(self) -> KernelLog:
         settings = self._settings
         return KernelLog(
-            after=self._sequence, prefixes=settings.prefixes, ignore_prefixes=settings.ignore_prefixes, stats=self.stats
+            after=self._sequence,
+            prefixes=settings.prefixes,
+            ignore_prefixes=settings.ignore_prefixes,
+            stats=self.stats,
         )
 
     def _take(self, source: KernelLog) -> None:

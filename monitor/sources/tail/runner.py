@@ -1,68 +1,70 @@
-"""Brings failures from log files to the pipeline."""
+"""The runner of log files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from monitor.daemon.sources.log_scan import LogScan
 from monitor.model.cursors import Cursor
 from monitor.model.logs import LogBlock
-from monitor.settings.schema import Settings
 from monitor.sources.cursors import CursorStore
 from monitor.sources.log_runner import LogRunner
+from monitor.sources.log_scanner import LogScanner
 from monitor.sources.runner import Process
+from monitor.sources.tail.metrics import COUNTERS
 from monitor.sources.tail.reader import Tail, TailStats
+from monitor.sources.tail.settings import FilesSettings
 
 _READ_BYTES = 262_144
 _CURSOR = "file:"
 """Before the path, in the names of cursors."""
 
 
-class _Asked(NamedTuple):
-    """What files are followed for."""
+class _Opening(NamedTuple):
+    """What the files are opened for."""
 
-    patterns: dict[str, tuple[str, ...]]
+    patterns: Mapping[str, tuple[str, ...]]
     max_line_bytes: int
 
 
-class FilesRunner(LogRunner[Tail]):
-    """Log files, all of them in one source."""
+class FilesRunner(LogRunner[Tail, FilesSettings]):
+    """Owns all log files, as one source."""
 
-    name = "files"
+    name = Tail.name
     title = "log files"
+    counters = LogRunner.counters | COUNTERS
     stats: TailStats
 
-    def __init__(self, settings: Settings, scan: LogScan, cursors: CursorStore, process: Process) -> None:
-        """Nothing is opened yet."""
-        super().__init__(scan, cursors, process, TailStats())
-        self._asked = _Asked(scan.files, settings.sources.files.max_line_bytes)
+    def __init__(self, settings: FilesSettings, scanner: LogScanner, cursors: CursorStore, process: Process) -> None:
+        """Open nothing yet."""
+        super().__init__(scanner, cursors, process, TailStats())
+        self._opening = _Opening(scanner.files, settings.max_line_bytes)
         self._read_to: dict[str, str] = {}
         """Cursors by path."""
 
     @property
     def is_wanted(self) -> bool:
         """Whether a detector reads files."""
-        return bool(self._asked.patterns)
+        return bool(self._opening.patterns)
 
     @property
     def waiting(self) -> list[str]:
-        """The patterns that no file matches yet."""
+        """Patterns that no file matches yet."""
         return self._source.waiting if self._source else []
 
     @property
     def notices(self) -> list[str]:
-        """What one should know of the files: which prove nothing, where lines may be missing."""
+        """What operators should know of the files: which prove nothing, where lines may be missing."""
         return self._source.notices if self._source else []
 
     @property
     def state(self) -> str:
-        """How it is: `waiting for files` where none of those that are named is there yet."""
+        """Its state; `waiting for files` where no pattern matches a file yet."""
         return "waiting for files" if self._source and not self.stats.files else super().state
 
-    def reconfigure(self, settings: Settings) -> None:
-        """Follow what `scan` now wants of files, without losing a cursor."""
-        asked = _Asked(self._scan.files, settings.sources.files.max_line_bytes)
-        if asked != self._asked:
-            self._asked = asked
+    def reconfigure(self, settings: FilesSettings) -> None:
+        """Follow changed settings, and the files that the scanner now reads, without losing a cursor."""
+        opening = _Opening(self._scanner.files, settings.max_line_bytes)
+        if opening != self._opening:
+            self._opening = opening
             self._renew()
 
     def problems(self) -> list[str]:
@@ -83,13 +85,13 @@ class FilesRunner(LogRunner[Tail]):
         return {**super().describe(), "other": other}
 
     def _make(self) -> Tail:
-        asked = self._asked
-        return Tail(asked.patterns, cursors=self._read_to, max_line_bytes=asked.max_line_bytes, stats=self.stats)
+        opening = self._opening
+        return Tail(opening.patterns, cursors=self._read_to, max_line_bytes=opening.max_line_bytes, stats=self.stats)
 
     def _read(self, source: Tail) -> Sequence[LogBlock]:
         return source.read(_READ_BYTES)
 
-    def _look_after(self, source: Tail) -> None:
+    def _maintain(self, source: Tail) -> None:
         source.tick()
 
     def _load_cursor(self) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from monitor.bans.guard import Guard
 from monitor.daemon.pipeline.pipeline import Pipeline
@@ -18,9 +18,9 @@ from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode, Offence
 from monitor.model.errors import NodewardenError, PermanentError, TemporaryError
 from monitor.model.events import SenderObserved
-from monitor.settings.schema import Settings
 from monitor.sources.program_runner import ProgramRunner
 from monitor.sources.runner import Process
+from monitor.sources.xdp.settings import XdpSettings
 
 _log = logging.getLogger(__name__)
 _TRY_AGAIN_S = 60.0
@@ -28,23 +28,16 @@ _AT_ONCE = 5000
 """Bans that are copied before others have their turn."""
 
 
-class Wanted(NamedTuple):
-    """What the settings ask for: other `max_bans` need other maps."""
-
-    interfaces: tuple[str, ...]
-    max_bans: int
-
-
-class XdpRunner(ProgramRunner[Wall, Wanted]):
+class XdpRunner(ProgramRunner[Wall, XdpSettings]):
     """Owns the wall. It follows the ledger and never decides; what it lacks, the sets behind it have."""
 
     name = "xdp"
     title = "nothing is dropped in front of the stack"
     program_name = PROGRAM
 
-    def __init__(self, settings: Settings, pipeline: Pipeline, process: Process) -> None:
-        """Nothing is loaded yet."""
-        super().__init__(_wanted(settings), process)
+    def __init__(self, settings: XdpSettings, pipeline: Pipeline, process: Process) -> None:
+        """Load nothing yet."""
+        super().__init__(settings, process)
         self._pipeline = pipeline
         self._guard: Guard | None = None
         self._faults: dict[str, tuple[str, float]] = {}
@@ -62,12 +55,7 @@ class XdpRunner(ProgramRunner[Wall, Wanted]):
         """What people should know although all goes on, a sentence each."""
         return [*super().notices, *(f"{self.title}: {why}" for why, _ in self._faults.values())]
 
-    def reconfigure(self, settings: Settings) -> None:
-        """Follow changed settings."""
-        if _wanted(settings) != self.settings:
-            self.restart(_wanted(settings))
-
-    def make(self, settings: Wanted, started: Callable[[subprocess.Popen[bytes]], None]) -> Wall:
+    def make(self, settings: XdpSettings, started: Callable[[subprocess.Popen[bytes]], None]) -> Wall:
         """Load it."""
         return Wall(max_bans=settings.max_bans, max_prefixes=MAX_PREFIXES, started=started)
 
@@ -108,8 +96,8 @@ class XdpRunner(ProgramRunner[Wall, Wanted]):
     def add_offence(self, offence: Offence) -> None:
         """Leave history to others."""
 
-    def look(self, program: Wall) -> Iterator[SenderObserved]:
-        """Yield what sources sent since the last look; see to interfaces and allowlist."""
+    def poll(self, program: Wall) -> Iterator[SenderObserved]:
+        """Yield what sources sent since the last poll; attach interfaces, follow the allowlist."""
         self._follow_guard(program)
         self._attach(program)
         now_s = time.time()
@@ -195,7 +183,3 @@ class XdpRunner(ProgramRunner[Wall, Wanted]):
 def _is_held(ban: Ban) -> bool:
     """Whether a ban is one of the `ban` sets: the others let some packets through, by connection tracking."""
     return ban.mode is Mode.ENFORCE and ban.strength is Strength.PROVEN
-
-
-def _wanted(settings: Settings) -> Wanted:
-    return Wanted(settings.bans.xdp.interfaces, settings.bans.max_bans)

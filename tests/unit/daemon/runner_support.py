@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from monitor.model.cursors import Cursor
-from monitor.settings.schema import Settings
 from monitor.sources.cursors import CursorStore
 from monitor.sources.runner import Process, SourceRunner
 
@@ -53,7 +52,7 @@ class Pipe:
         return [chr(byte) for byte in data]
 
 
-class PipeRunner(SourceRunner[Pipe]):
+class PipeRunner(SourceRunner[Pipe, None]):
     """Reads a pipe; its cursor is the number of events."""
 
     name = "pipe"
@@ -79,7 +78,7 @@ class PipeRunner(SourceRunner[Pipe]):
         os.close(self._read_end)
         os.close(self.write_end)
 
-    def reconfigure(self, settings: Settings) -> None:
+    def reconfigure(self, settings: None) -> None:
         """Open again."""
         self._renew()
 

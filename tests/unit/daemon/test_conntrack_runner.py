@@ -1,13 +1,13 @@
 """What the runner of connection tracking says of the table."""
 
-from monitor.settings.schema import Settings
 from monitor.sources.conntrack.health import TableHealth
 from monitor.sources.conntrack.runner import ConntrackRunner
+from monitor.sources.conntrack.settings import ConntrackSettings
 
 
 def test_a_table_that_is_nearly_full_is_a_problem() -> None:
     """From nine tenths on, with the numbers and the sysctl that helps; without a limit nothing can be said."""
-    runner = ConntrackRunner(Settings(), lambda _: None)
+    runner = ConntrackRunner(ConntrackSettings(), lambda _: None)
     assert runner.problems() == []
     for entries, limit, is_problem in ((89, 100, False), (90, 100, True), (90, 0, False)):
         runner._health = TableHealth(entries, limit, {})

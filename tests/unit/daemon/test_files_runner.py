@@ -13,6 +13,7 @@ from monitor.model.events import AuthFailure
 from monitor.settings.logs import Backend, Failures
 from monitor.settings.schema import Detectors, Settings
 from monitor.sources.tail.runner import FilesRunner
+from monitor.sources.tail.settings import FilesSettings
 from monitor.state.saver import Saver
 
 
@@ -36,7 +37,7 @@ class Site:
 
     def make(self) -> FilesRunner:
         """Return a runner as a start makes it."""
-        return FilesRunner(Settings(), self.scan, self.saver, self.found.extend)
+        return FilesRunner(FilesSettings(), self.scan, self.saver, self.found.extend)
 
     def restart(self) -> None:
         """End the runner, save, and open another."""
@@ -93,10 +94,10 @@ def test_a_reload_keeps_cursors(site: Site) -> None:
     assert site.read() == ["192.0.2.1"]
     site.write("a.log", "192.0.2.2")
     site.scan.follow(site.filters("*.log", "*.txt"), 0.1)
-    site.runner.reconfigure(Settings())
+    site.runner.reconfigure(FilesSettings())
     assert site.read() == ["192.0.2.2"]
     site.scan.follow(LogFilters(Settings(detectors=Detectors(failures={}))), 0.1)
-    site.runner.reconfigure(Settings())
+    site.runner.reconfigure(FilesSettings())
     assert site.runner.describe()["state"] == "off"
     assert site.runner.problems() == []
 
@@ -106,7 +107,7 @@ def test_a_reload_that_changes_nothing_for_files_leaves_them_open(site: Site) ->
     site.runner.open()
     source = site.runner._source
     site.scan.follow(site.filters("*.log"), 0.2)
-    site.runner.reconfigure(Settings())
+    site.runner.reconfigure(FilesSettings())
     assert site.runner._source is source is not None
 
 

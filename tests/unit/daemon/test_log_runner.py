@@ -52,7 +52,15 @@ class Shelf:
         os.close(self._descriptor)
 
 
-class ShelfRunner(LogRunner[Shelf]):
+class LogStats(PipeStats):
+    """Totals as sources of log text have them."""
+
+    untrusted: int = 0
+    cut_lines: int = 0
+    unreadable_files: int = 0
+
+
+class ShelfRunner(LogRunner[Shelf, None]):
     """Reads blocks, one a batch."""
 
     name = "shelf"
@@ -60,11 +68,11 @@ class ShelfRunner(LogRunner[Shelf]):
     is_wanted = True
 
     def __init__(self, scan: LogScan, saver: Saver, process: Process) -> None:
-        super().__init__(scan, saver, process, PipeStats())
+        super().__init__(scan, saver, process, LogStats())
         self.shelf = Shelf()
         self.saved: list[int] = []
 
-    def reconfigure(self, settings: Settings) -> None:
+    def reconfigure(self, settings: None) -> None:
         """Follow nothing."""
 
     def _make(self) -> Shelf:

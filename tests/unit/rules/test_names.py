@@ -11,14 +11,11 @@ import pytest
 from monitor.bans.policy import Verdict
 from monitor.cli.main import cli
 from monitor.daemon.catalogue import BY_NAME
+from monitor.daemon.sources.registrations import SOURCES
 from monitor.enforcers.nftables.drift import DriftKind
 from monitor.model.bans import MANUAL, Mode
 from monitor.model.names import DROP_DETECTORS, FLOW_DETECTORS, PACKET_DETECTORS, SENDER_DETECTORS
-from monitor.sources.conntrack.runner import ConntrackRunner
 from monitor.sources.drops.runner import DropsRunner
-from monitor.sources.journal.runner import JournalRunner
-from monitor.sources.kmsg.runner import KernelLogRunner
-from monitor.sources.tail.runner import FilesRunner
 from monitor.sources.xdp.runner import XdpRunner
 from tests.unit.rules import support
 
@@ -26,13 +23,12 @@ RULES = support.rules()
 RECORDED = {rule["record"] for rule in RULES if "record" in rule}
 SIGNALS = {rule["labels"]["signal"] for rule in RULES if rule.get("record") == "nodewarden:signal"}
 SCRAPED = {"cluster", "job", "instance"}
-RUNNERS = (KernelLogRunner, ConntrackRunner, DropsRunner, XdpRunner, JournalRunner, FilesRunner)
 VALUES: dict[str, set[str]] = {
     "verdict": set(Verdict),
     "kind": set(DriftKind),
     "mode": set(Mode),
     "detector": {MANUAL, *PACKET_DETECTORS, *FLOW_DETECTORS, *DROP_DETECTORS, *SENDER_DETECTORS},
-    "source": {one.name for one in RUNNERS},
+    "source": {row.source.name for row in SOURCES},
     "program": {one.program_name for one in (DropsRunner, XdpRunner)},
     "event": {"opened", "closed"},
     "signal": SIGNALS,
