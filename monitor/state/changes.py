@@ -1,4 +1,4 @@
-"""What the store keeps beside bans and offences, and changes gathered until they are written."""
+"""What the store keeps in addition to bans and offences, and changes gathered until they are written."""
 
 from collections import OrderedDict, deque
 from typing import TypeAlias

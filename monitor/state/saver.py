@@ -1,4 +1,4 @@
-"""Saves state beside the packets' way: gathers changes on the loop's thread, writes them from a thread of its own."""
+"""Saves state off the data path: gathers changes on the loop's thread, writes them from a thread of its own."""
 
 import logging
 import time

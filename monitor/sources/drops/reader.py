@@ -1,4 +1,4 @@
-"""Drop counters: what `bpf/drops.c` counts, read without waiting for anything."""
+"""Drop counters: what `bpf/drops.c` counts, read without blocking."""
 
 import os
 import struct

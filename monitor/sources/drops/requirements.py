@@ -19,12 +19,14 @@ class DropsFindings(msgspec.Struct, frozen=True):
     types: str
     """Why the kernel's BTF cannot be read; empty: it can."""
     statistics: str
-    """The sysctl by which the kernel measures programs for everybody."""
+    """The sysctl by which the kernel measures all programs."""
 
     def parts(self, settings: DropsSettings, privileges: Privileges) -> list[Part]:
         """Return the counters as a part, and their run time as one that is optional."""
         types = Requirement("the kernel's types (BTF)", self.types, "a kernel with CONFIG_DEBUG_INFO_BTF=y")
-        is_measured = "CAP_SYS_ADMIN" in privileges.capabilities  # then the daemon has the kernel measure by itself
+        is_measured = (
+            "CAP_SYS_ADMIN" in privileges.capabilities
+        )  # then the daemon switches measuring on when it needs it
         statistics = sysctl_requirement(_STATISTICS, self.statistics, "the run time of eBPF programs")
         return [
             Part("drops", PartKind.SOURCE, settings.enabled, [*self.ebpf.requirements(privileges), types]),

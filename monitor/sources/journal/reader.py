@@ -55,7 +55,7 @@ class Journal:
     """A source of log blocks. Wait until `fileno` is readable, `read` until `is_drained`, wait again.
 
     `loop.add_reader(source.fileno(), ...)` is enough, for reading only: `read` resets the descriptor. Where `timeout_s`
-    is not None (network file systems tell nobody of changes), call `read` after that time as well.
+    is not None (network file systems do not notify of changes), call `read` after that time as well.
 
     An entry whose line had to be cut is not trusted: what an attacker sent may have pushed the true end out of it.
     """
@@ -127,7 +127,7 @@ class Journal:
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong with the journal just now, a sentence each; looks at every file, so not for each batch."""
+        """What is wrong with the journal just now, a sentence each; checks every file, so not for each batch."""
         files = journal_files(self._directory)
         unreadable = not_open(files)
         self.stats.unreadable_files = len(unreadable)

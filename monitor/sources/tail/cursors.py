@@ -152,7 +152,7 @@ def _compare(path: str, cursor: FileCursor) -> tuple[bool, bool]:
         return False, False
     try:
         status = os.fstat(descriptor)
-        # A device's number changes from boot to boot; the mark then tells
+        # A device's number changes from boot to boot; the mark then decides
         is_same = status.st_ino == cursor.inode and (status.st_dev == cursor.device or cursor.offset > 0)
         before = os.pread(descriptor, cursor.mark_bytes, cursor.offset - cursor.mark_bytes)
         return is_same, len(before) == cursor.mark_bytes and _hash(before) == cursor.mark

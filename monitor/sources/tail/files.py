@@ -1,4 +1,4 @@
-"""The log files that are open: which, where each begins, in which order generations are read, when they are closed."""
+"""The log files that are open: which, where each starts, in which order generations are read, when they are closed."""
 
 from collections import deque
 from collections.abc import Container, Iterable, Mapping
@@ -187,7 +187,7 @@ class Files:
         return []
 
     def _open_missed(self, older: TailFile, file: TailFile, now_s: float) -> list[TailFile]:
-        """Open the generations between two files; names may change between looking and opening."""
+        """Open the generations between two files; names may change between listing and opening."""
         opened: dict[Identity, TailFile] = {}
         for _ in range(_MAX_TRIES):
             missed = _missed(older)
@@ -255,7 +255,7 @@ class Files:
 
     @staticmethod
     def _is_over(file: TailFile, now_s: float) -> bool:
-        """Whether nobody writes this file any more: its successor is written, or it is deleted, and it is quiet."""
+        """Whether nothing writes to this file any more: its successor is written, or it is deleted, and it is quiet."""
         retired_s = file.retired_s or 0.0
         if file.older or now_s - max(retired_s, file.read_s) < _GRACE_S:
             return False

@@ -128,16 +128,16 @@ class Tail:
         return blocks
 
     def tick(self, now_s: float | None = None) -> bool:
-        """Look at what no event tells of, and close what is over; whether `read` should be called.
+        """Check what inotify does not report, and close what is done; return whether `read` should be called.
 
-        To be called about once a second; `now_s` is the monotonic clock.
+        Call it about once a second; `now_s` is the monotonic clock.
         """
         now_s = time.monotonic() if now_s is None else now_s
         for file in self._files.finish(self._ready, now_s):
             self._ready.pop(file, None)
             self._moved.add(file.path)
             self._is_stale = self._is_stale or self._files.too_many > 0
-        for file in self._files.open.values():  # network file systems tell nobody of what others write
+        for file in self._files.open.values():  # network file systems do not report what others write
             if file.has_changed():
                 self._ready[file] = None
         if now_s - self._scanned_s >= (_SCAN_S if self._watcher.works else _SCAN_WITHOUT_INOTIFY_S):
@@ -152,7 +152,7 @@ class Tail:
         return self._is_stale and (self._may_scan or not self._paths.is_costly)
 
     def _notice(self) -> None:
-        """Take what inotify tells."""
+        """Take the events of inotify."""
         for watch, mask, name in self._watcher.events():
             if mask & inotify.OVERFLOW:
                 self._ready.update(dict.fromkeys(self._files.open.values()))
@@ -166,7 +166,7 @@ class Tail:
                 self._is_stale = True
 
     def _scan(self, *, is_start: bool = False) -> None:
-        """Look which files there are."""
+        """List the files."""
         self._is_stale = self._may_scan = False
         self._scanned_s = time.monotonic()
         changed = self._files.update(self._paths.scan(), self._scanned_s, is_start=is_start)
