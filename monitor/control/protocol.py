@@ -20,7 +20,7 @@ class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="statu
 
 
 class Doctor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="doctor"):
-    """Ask what the daemon may do here, what is missing and what mends it."""
+    """Ask what the daemon may do here, what is missing and what repairs it."""
 
 
 class ListBans(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="list"):

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from itertools import product
-from typing import Any
 
 from monitor import __version__
 from monitor.bans.decision import Verdict
@@ -21,40 +20,9 @@ from monitor.model.alerts import Strength
 from monitor.model.bans import MANUAL, Mode
 from monitor.state.saver import Saver
 
-_SOURCE_METRICS = {
-    "records": "nodewarden_source_records_total",
-    "lost": "nodewarden_source_lost_records_total",
-    "overruns": "nodewarden_source_overruns_total",
-    "suppressed": "nodewarden_source_suppressed_records_total",
-    "foreign": "nodewarden_source_foreign_records_total",
-    "excluded": "nodewarden_source_excluded_records_total",
-    "untrusted": "nodewarden_source_untrusted_records_total",
-    "cut_lines": "nodewarden_source_cut_lines_total",
-    "bytes": "nodewarden_source_read_bytes_total",
-    "lost_bytes": "nodewarden_source_lost_bytes_total",
-    "truncations": "nodewarden_source_truncations_total",
-    "files": "nodewarden_source_files",
-    "unreadable_files": "nodewarden_source_unreadable_files",
-    "skipped": "nodewarden_source_skipped_records_total",
-    "resyncs": "nodewarden_source_resyncs_total",
-    "lag_s": "nodewarden_source_lag_seconds",
-}
-"""By the name that sources' counters have."""
-
 _ABOUT_SOURCES = (Strength.PROVEN, Strength.SPOOFABLE)
 _STRENGTHS: dict[type, tuple[Strength, ...]] = {Egress: (Strength.DESTINATION,)}
 """What the alerts of a detector can prove, where that is not about sources."""
-
-
-def source_samples(name: str, stats: Any, *, is_up: bool) -> Iterator[Sample]:
-    """Yield what a source counted; none counts everything."""
-    yield "nodewarden_source_up", (name,), float(is_up)
-    for counter, metric in _SOURCE_METRICS.items():
-        if (value := getattr(stats, counter, None)) is not None:
-            yield metric, (name,), value
-    causes = stats.malformed if isinstance(stats.malformed, dict) else {"unreadable": stats.malformed}
-    for cause, count in causes.items():
-        yield "nodewarden_source_malformed_records_total", (name, cause), count
 
 
 def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
