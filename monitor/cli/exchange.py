@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 import click
 
-from monitor.cli.bans import DURATION, answer, chosen_set, every_ban, set_options
+from monitor.cli.bans import DURATION, SetCommand, answer, chosen_set, every_ban, set_options
 from monitor.cli.show import json_option
 from monitor.cli.target import Target
 from monitor.config.types import parse_duration
@@ -41,11 +41,11 @@ def export_bans(target: Target, notation: str, set_name: SetWord | None) -> None
             click.echo(line)
     else:
         for ban in bans:
-            if set_name or ban["set"] != "block":
+            if set_name or ban["set"] != "egress":
                 click.echo(ban["network"])
 
 
-@click.command("import")
+@click.command("import", cls=SetCommand)
 @click.argument("file", type=click.File("r", encoding="utf-8"))
 @click.option("--format", "notation", type=_FORMATS, default="plain", show_default=True)
 @click.option(
@@ -62,7 +62,7 @@ def import_bans(
     bantime_s: float,
     reason: str,
     shun: bool,
-    block: bool,
+    egress: bool,
     is_json: bool,
 ) -> None:
     """Ban what a file lists; `-` reads standard input.
@@ -71,7 +71,7 @@ def import_bans(
     between braces, as `nft list set` prints them.
     """
     text = file.read(_MAX_FILE_BYTES)
-    default = Wanted("", bantime_s, reason, chosen_set(shun, block))
+    default = Wanted("", bantime_s, reason, chosen_set(shun, egress))
     wanted = list({"plain": read_plain, "json": read_json, "nft": read_nft}[notation](text, default))
     answers: list[dict[str, Any]] = []
     for start in range(0, len(wanted), _CHUNK):

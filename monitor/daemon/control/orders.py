@@ -62,7 +62,7 @@ class Orders:
         if request.everything:
             lifted = list(ledger.bans())
             self._pipeline.lift(lifted, time.time())
-            return [_done(str(ban.network), f"{ban.word} lifted") for ban in lifted]
+            return [_done(str(ban.network), f"{ban.title} lifted") for ban in lifted]
         answers = []
         ended: list[Ban] = []
         for text, network in _networks(request.networks):
@@ -70,7 +70,7 @@ class Orders:
                 answers.append(_refusal(text, network))
             elif bans := [ban for strength in Strength if (ban := ledger.get(network, strength))]:
                 ended += bans
-                answers.append(_done(str(network), " and ".join(ban.word for ban in bans) + " lifted"))
+                answers.append(_done(str(network), " and ".join(ban.title for ban in bans) + " lifted"))
             else:
                 answers.append(_refusal(text, self._why_not_banned(network)))
         self._pipeline.lift(ended, time.time())

@@ -38,7 +38,7 @@ class DecisionLog:
         """Write down which bans ended by themselves."""
         for ban in bans:
             if self._limiter.allows():
-                _log.info("%s of %s ended", ban.word, ban.network, extra=_fields(ban))
+                _log.info("%s of %s ended", ban.title, ban.network, extra=_fields(ban))
 
     def tick(self) -> None:
         """Begin the next second."""
@@ -54,7 +54,7 @@ def _write(decision: Decision) -> None:
     elif ban is None:
         _log.warning("not banning %s: %s", decision.network, _REFUSALS[decision.verdict])
     else:
-        verb = f"would {ban.word}" if ban.mode is Mode.OBSERVE else ban.word
+        verb = f"would {ban.title}" if ban.mode is Mode.OBSERVE else ban.title
         why = "bans.budget is spent; " if decision.verdict is Verdict.OVER_BUDGET else ""
         _log.info(
             "%s %s for %.0f s (%s): %s%s",

@@ -5,10 +5,12 @@ import time
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.cli.exchange import UnreadableFileError, as_nft, read_json, read_nft, read_plain
+from monitor.cli.main import cli
 from monitor.control.protocol import Wanted
 
 DEFAULT = Wanted("", 3600.0, "imported", set="ban")
@@ -69,6 +71,15 @@ def test_nft_round_trip() -> None:
     text = "\n".join(as_nft(bans))
     assert "add element inet nodewarden shun6_nets { 2001:db8::/56 timeout 600s }" in text
     assert [one.network for one in read_nft(text, DEFAULT)] == ["192.0.2.1", "2001:db8::/56"]
+
+
+@pytest.mark.parametrize("arguments", [["ban", "--block", "192.0.2.1"], ["import", "--block", "-"]])
+def test_the_former_option_says_what_it_is_called_now(arguments: list[str]) -> None:
+    """It orders nothing, is not in the help text, and the error names the new option."""
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 2
+    assert "No such option '--block': it is called --egress now." in done.output
+    assert "--block" not in CliRunner().invoke(cli, [arguments[0], "--help"]).output
 
 
 @given(st.text())
