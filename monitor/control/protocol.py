@@ -10,7 +10,7 @@ import msgspec
 MAX_REQUEST_BYTES = 1 << 20
 MAX_PAGE = 5000
 
-SetWord: TypeAlias = Literal["ban", "shun", "block"]
+SetWord: TypeAlias = Literal["ban", "shun", "egress"]
 """Drop everything from a source, refuse only its new connections, or refuse new connections to a destination."""
 SET_WORDS: tuple[SetWord, ...] = get_args(SetWord)
 

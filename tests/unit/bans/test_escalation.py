@@ -94,7 +94,7 @@ def test_forged_evidence_does_not_escalate() -> None:
 
 @pytest.mark.parametrize("escalates", [False, True])
 def test_destinations_do_not_escalate(escalates: bool) -> None:
-    """A destination called again and again gets no longer block, no week, no prefix; nor does it lengthen bans."""
+    """A destination called again and again gets no longer ban, no week, no prefix; nor does it lengthen bans."""
     some = policy(
         rules(recidive_maxretry=2, escalate_spoofable=escalates, ladder=tuple(steps_of({"ipv4_24": 2, "ipv6_56": 2})))
     )

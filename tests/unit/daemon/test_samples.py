@@ -89,7 +89,7 @@ def test_sets_are_counted_by_the_ledger() -> None:
     stages.ledger.put(ban("192.0.2.1", until_s=3000.0))
     found = read(stages)
     counted = {key[1]: value for key, value in found.items() if key[0] == "nodewarden_set_elements" and value}
-    assert counted == {"ban4": 2, "ban6": 1, "ban4_nets": 1, "shun6_nets": 1, "block4": 1}
+    assert counted == {"ban4": 2, "ban6": 1, "ban4_nets": 1, "shun6_nets": 1, "egress4": 1}
     assert found["nodewarden_set_elements_limit", "ban4"] == stages.ledger.max_bans
     assert found["nodewarden_set_elements_limit", "shun6_nets"] == MAX_PREFIXES
     assert found["nodewarden_bans", "enforce", "proven"] == 4
