@@ -14,10 +14,7 @@ from monitor.bans.ladder import Ladder, Recidive, Step
 from monitor.bans.ledger import Ledger, Note, Record
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, Strength
-from monitor.model.bans import MANUAL, AllowEntry, Ban, Mode, Offence
-
-RECIDIVE, PREFIX = "recidive", "prefix"
-"""Detector names of the bans that follow from bans: of a repeat offender, of a prefix full of offenders."""
+from monitor.model.bans import MANUAL, PREFIX, RECIDIVE, AllowEntry, Ban, Mode, Offence
 
 _SLACK = 0.05
 

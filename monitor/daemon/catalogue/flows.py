@@ -22,17 +22,6 @@ METRICS = (
         ("direction",),
     ),
     Metric(
-        "nodewarden_egress_flows_total",
-        COUNTER,
-        "Flows out of the node and its pods, by whether their destination is approved.",
-        ("approved",),
-    ),
-    Metric(
-        "nodewarden_uncounted_flows_total",
-        COUNTER,
-        "Flows to services that amplify, of which the kernel counted no bytes (nf_conntrack_acct is off).",
-    ),
-    Metric(
         "nodewarden_proofs_needed_handshakes",
         GAUGE,
         "How many complete handshakes prove who somebody is; rises while packets come that could be guesses.",

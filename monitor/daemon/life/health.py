@@ -85,7 +85,12 @@ class Health:
         """Return the service's part of the status."""
         return {
             "problems": self.problems(),
-            "notices": [*self._saver.notices, *self._surroundings.notices, *self._intakes.notices],
+            "notices": [
+                *self._pipeline.notices,
+                *self._saver.notices,
+                *self._surroundings.notices,
+                *self._intakes.notices,
+            ],
             "uptime_s": time.time() - self._started_s,
             "configuration": str(self._path),
             "metrics": self._metrics,
