@@ -1,6 +1,6 @@
 """The settings of section `detectors`: a section for each registered detector, and what they share."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, field
@@ -33,20 +33,17 @@ class _Common(Section, frozen=True, kw_only=True):
     ] = PortRange(32_768, 60_999)
 
 
-if TYPE_CHECKING:
-    _Registered = _Common
-else:
-    _Registered = msgspec.defstruct(
-        "_Registered",
-        [(one.name, Annotated[one.settings, Meta(description=one.summary)], one.settings()) for one in REGISTRATIONS],
-        bases=(_Common,),
-        module=__name__,
-        frozen=True,
-        kw_only=True,
-    )
+_Registered: Any = msgspec.defstruct(
+    "_Registered",
+    [(one.name, Annotated[one.settings, Meta(description=one.summary)], one.settings()) for one in REGISTRATIONS],
+    bases=(_Common,),
+    module=__name__,
+    frozen=True,
+    kw_only=True,
+)
 
 
-class Detectors(_Registered, frozen=True, kw_only=True):
+class Detectors(_Registered, frozen=True, kw_only=True):  # type: ignore[misc,call-arg]  # registered sections
     """Rules over events."""
 
     failures: Annotated[dict[str, FailuresSettings], DETECTOR_NAMES, Meta(description=DETECTOR.summary)] = field(

@@ -7,7 +7,7 @@ from typing import Any
 from monitor.bans.escalation import Increment
 from monitor.bans.guard import Guard
 from monitor.bans.ladder import steps_of
-from monitor.bans.policy import DetectorPolicy, Rules
+from monitor.bans.rules import DetectorPolicy, Rules
 from monitor.detectors.detector import Detector
 from monitor.detectors.registration import DetectorContext, Registration
 from monitor.detectors.registry import REGISTRATIONS, build
