@@ -10,6 +10,10 @@ from monitor.model.alerts import Strength
 
 MANUAL = "manual"
 """The detector name of a ban that a person ordered."""
+RECIDIVE, PREFIX = "recidive", "prefix"
+"""The detector names of bans that policy adds: for repeated offences, and of prefixes full of offenders."""
+NOT_DETECTORS = (RECIDIVE, PREFIX, MANUAL)
+"""Names of bans that no detector's alert started; no detector may have one of them."""
 
 
 WORDS = {Strength.PROVEN: "ban", Strength.SPOOFABLE: "shun", Strength.DESTINATION: "egress"}

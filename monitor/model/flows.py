@@ -5,7 +5,7 @@ reply's addresses tell what network address translation made of it: `real_destin
 behind a NodePort or service address), `translated_source` is whom it answers to. Without translation they are equal.
 """
 
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import msgspec
 
@@ -128,6 +128,8 @@ class FlowIncomplete(msgspec.Struct, frozen=True, gc=False):
     `time_s` is the wall time of its first packet, which anyone can have forged.
     """
 
+    covers_all_traffic: ClassVar[bool] = True
+
     time_s: float
     source: Address
     destination: Address
@@ -140,6 +142,8 @@ class FlowIncomplete(msgspec.Struct, frozen=True, gc=False):
 
 class FlowBatch(msgspec.Struct):
     """What one look at connection tracking told, sorted by what it means; nobody changes it once it is made."""
+
+    covers_all_traffic: ClassVar[bool] = True
 
     time_s: float
     """Wall time of the look, in seconds."""

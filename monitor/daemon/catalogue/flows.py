@@ -22,17 +22,6 @@ METRICS = (
         ("direction",),
     ),
     Metric(
-        "nodewarden_egress_flows_total",
-        COUNTER,
-        "Flows out of the node and its pods, by whether their destination is approved.",
-        ("approved",),
-    ),
-    Metric(
-        "nodewarden_uncounted_flows_total",
-        COUNTER,
-        "Flows to services that amplify for which the kernel counted no bytes (nf_conntrack_acct is off).",
-    ),
-    Metric(
         "nodewarden_proofs_needed_handshakes",
         GAUGE,
         "Number of complete handshakes that prove a source; it rises while packets arrive that could be guesses.",

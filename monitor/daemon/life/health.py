@@ -94,7 +94,12 @@ class Health:
         """Return the service's part of the status."""
         return {
             "problems": self.problems(),
-            "notices": [*self._saver.notices, *self._surroundings.notices, *self._sources.notices],
+            "notices": [
+                *self._pipeline.notices,
+                *self._saver.notices,
+                *self._surroundings.notices,
+                *self._sources.notices,
+            ],
             "uptime_s": time.time() - self._started_s,
             "configuration": str(self._path),
             "metrics": self._metrics,

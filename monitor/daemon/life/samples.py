@@ -2,27 +2,19 @@
 
 from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 from monitor import __version__
 from monitor.bans.decision import Verdict
 from monitor.bans.ledger import Ledger
-from monitor.bans.policy import PREFIX, RECIDIVE
-from monitor.daemon.pipeline.dispatch import Detector
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.detectors.distinct import DistinctDetector
-from monitor.detectors.egress import Egress
-from monitor.detectors.half_open import HalfOpen
-from monitor.detectors.udp_amplification import UdpAmplification
+from monitor.detectors.detector import Detector
 from monitor.enforcers.nftables.ruleset import BAN_SETS, set_specs
 from monitor.enforcers.nftables.table import NftablesTable
 from monitor.metrics.metric import Sample
 from monitor.model.alerts import Strength
-from monitor.model.bans import MANUAL, Mode
+from monitor.model.bans import NOT_DETECTORS, Mode
 from monitor.state.saver import Saver
-
-_ABOUT_SOURCES = (Strength.PROVEN, Strength.SPOOFABLE)
-_STRENGTHS: dict[type, tuple[Strength, ...]] = {Egress: (Strength.DESTINATION,)}
-"""What the alerts of a detector can prove, where that is not about sources."""
 
 
 def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
@@ -32,15 +24,15 @@ def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
         yield "nodewarden_events_total", (kind,), count
     for detector in pipeline.detectors:
         yield from _threshold_samples(pipeline, detector)
-        for mode, strength in product(Mode, _STRENGTHS.get(type(detector), _ABOUT_SOURCES)):
+        for mode, strength in product(Mode, detector.strengths):
             crossed = (detector.name, mode, strength)
             yield "nodewarden_detector_alerts_total", crossed, pipeline.metrics.alerts[crossed]
+        yield from detector.samples()
     yield from pipeline.traffic.samples()
     yield "nodewarden_proofs_needed_handshakes", (), pipeline.proofs.needed
     yield "nodewarden_proofs_entries", (), len(pipeline.proofs)
     yield "nodewarden_proofs_evicted_total", (), pipeline.proofs.evicted_total
-    yield from _detector_samples(pipeline)
-    for name in (*pipeline.policy.rules.detectors, RECIDIVE, PREFIX, MANUAL):
+    for name in (*pipeline.policy.rules.detectors, *NOT_DETECTORS):
         for verdict in Verdict:
             yield "nodewarden_decisions_total", (name, verdict), pipeline.metrics.decisions[name, verdict]
     for mode in Mode:
@@ -62,10 +54,10 @@ def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
     yield "nodewarden_allowlist_networks", (), len(pipeline.guard.entries)
 
 
-def _threshold_samples(pipeline: Pipeline, detector: Detector) -> Iterator[Sample]:
+def _threshold_samples(pipeline: Pipeline, detector: Detector[Any]) -> Iterator[Sample]:
     """Yield when a detector fires, and how close it is to that."""
     label = (detector.name,)
-    limits, stats, policy = detector.thresholds, detector.stats, pipeline.policy.rules.detectors[detector.name]
+    limits, stats, policy = detector.limits, detector.stats, pipeline.policy.rules.detectors[detector.name]
     yield "nodewarden_detector_maxretry", label, limits.maxretry
     yield "nodewarden_detector_findtime_seconds", label, limits.findtime_s
     yield "nodewarden_detector_bantime_seconds", label, policy.bantime_s
@@ -75,20 +67,6 @@ def _threshold_samples(pipeline: Pipeline, detector: Detector) -> Iterator[Sampl
     yield "nodewarden_detector_window_entries", label, stats.entries
     yield "nodewarden_detector_window_entries_limit", label, limits.max_entries
     yield "nodewarden_detector_evicted_keys_total", label, stats.evicted_keys
-
-
-def _detector_samples(pipeline: Pipeline) -> Iterator[Sample]:
-    """Yield what some detectors count beside alerts."""
-    for detector in pipeline.detectors:
-        if isinstance(detector, Egress):
-            for is_approved, count in detector.flows.items():
-                yield "nodewarden_egress_flows_total", ("yes" if is_approved else "no",), count
-        elif isinstance(detector, UdpAmplification):
-            yield "nodewarden_uncounted_flows_total", (), detector.uncounted_total
-        elif isinstance(detector, HalfOpen):
-            yield "nodewarden_detector_floods_total", (detector.name,), pipeline.metrics.floods[detector.name]
-        elif isinstance(detector, DistinctDetector):
-            yield "nodewarden_detector_agreements_total", (detector.name,), detector.agreements_total
 
 
 def _set_samples(ledger: Ledger) -> Iterator[Sample]:

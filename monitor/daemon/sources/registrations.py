@@ -23,23 +23,31 @@ class Configured(Generic[_SettingsT]):
 
     source: Registration[_SettingsT]
     settings_in: Callable[[Settings], _SettingsT]
+    switch: str
+    """The setting that switches it on."""
+    is_on: Callable[[_SettingsT], bool]
+
+    def is_on_in(self, settings: Settings) -> bool:
+        """Whether the configuration has it on."""
+        return self.is_on(self.settings_in(settings))
 
 
 def _xdp_settings(settings: Settings) -> XdpSettings:
     return XdpSettings(settings.bans.xdp.interfaces, settings.bans.max_bans)
 
 
+def _enabled(section: Any) -> bool:
+    return bool(section.enabled)
+
+
 _ROWS = (
-    Configured(KERNEL_LOG, lambda settings: settings.sources.kernel_log),
-    Configured(CONNTRACK, lambda settings: settings.sources.conntrack),
-    Configured(DROPS, lambda settings: settings.sources.drops),
-    Configured(XDP, _xdp_settings),
-    Configured(JOURNAL, lambda settings: settings.sources.journal),
-    Configured(FILES, lambda settings: settings.sources.files),
+    Configured(KERNEL_LOG, lambda settings: settings.sources.kernel_log, "sources.kernel_log.enabled", _enabled),
+    Configured(CONNTRACK, lambda settings: settings.sources.conntrack, "sources.conntrack.enabled", _enabled),
+    Configured(DROPS, lambda settings: settings.sources.drops, "sources.drops.enabled", _enabled),
+    Configured(XDP, _xdp_settings, "bans.xdp.interfaces", lambda own: bool(own.interfaces)),
+    Configured(JOURNAL, lambda settings: settings.sources.journal, "sources.journal.enabled", _enabled),
+    Configured(FILES, lambda settings: settings.sources.files, "sources.files.enabled", _enabled),
 )
 
 SOURCES: tuple[Configured[Any], ...] = _ROWS
 """All sources, in the order in which they are opened and shown."""
-
-YIELDS: tuple[type, ...] = tuple(dict.fromkeys(kind for row in SOURCES for kind in row.source.yields))
-"""The types of events that sources hand on: a detector that takes none of them is fed by nothing."""

@@ -11,11 +11,11 @@ from monitor.bans.escalation import Escalation, Increment
 from monitor.bans.guard import Guard
 from monitor.bans.ladder import Ladder, Recidive, steps_of
 from monitor.bans.ledger import Ledger
-from monitor.bans.policy import PREFIX, RECIDIVE, Policy
+from monitor.bans.policy import Policy
 from monitor.bans.rules import DetectorPolicy, Rules
 from monitor.model.addresses import host, network_of, parse_address, parse_network
 from monitor.model.alerts import Alert, Evidence, Strength
-from monitor.model.bans import AllowEntry, Mode, Offence
+from monitor.model.bans import PREFIX, RECIDIVE, AllowEntry, Mode, Offence
 from tests.support.policy import decide, order
 
 EVIDENCE = Evidence(5, 5, 600.0, 0.0, 1.0, "failures")

@@ -8,10 +8,11 @@ import pytest
 
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.sources.log_scan import LogScan
+from monitor.detectors.failures import Backend, FailuresSettings
 from monitor.model.alerts import Strength
 from monitor.model.events import AuthFailure
-from monitor.settings.logs import Backend, Failures
-from monitor.settings.schema import Detectors, Settings
+from monitor.settings.detectors import Detectors
+from monitor.settings.schema import Settings
 from monitor.sources.tail.runner import FilesRunner
 from monitor.sources.tail.settings import FilesSettings
 from monitor.state.saver import Saver
@@ -32,7 +33,7 @@ class Site:
     def filters(self, *patterns: str) -> LogFilters:
         """Load the filter of a detector that reads these."""
         files = tuple(f"{self.directory}/{pattern}" for pattern in patterns)
-        section = Failures(filter=f"{self.directory}/app.yaml", backend=Backend.FILES, files=files)
+        section = FailuresSettings(filter=f"{self.directory}/app.yaml", backend=Backend.FILES, files=files)
         return LogFilters(Settings(detectors=Detectors(failures={"app": section})))
 
     def make(self) -> FilesRunner:

@@ -12,11 +12,12 @@ import pytest
 
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.sources.log_scan import LogScan
+from monitor.detectors.failures import Backend, FailuresSettings
 from monitor.filters.scan import Scan
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
-from monitor.settings.logs import Backend, Failures
-from monitor.settings.schema import Detectors, Settings
+from monitor.settings.detectors import Detectors
+from monitor.settings.schema import Settings
 from monitor.sources import log_runner
 from monitor.sources.log_runner import LogRunner
 from monitor.sources.runner import Process
@@ -95,7 +96,7 @@ def scan(tmp_path: Path) -> LogScan:
     """Return the filter of a detector `app`."""
     path = tmp_path / "app.yaml"
     path.write_text('description: Ours.\nfailregex: ["^refused <HOST>$"]\n')
-    section = Failures(filter=str(path), backend=Backend.FILES, files=("/logs/app",))
+    section = FailuresSettings(filter=str(path), backend=Backend.FILES, files=("/logs/app",))
     return LogScan(LogFilters(Settings(detectors=Detectors(failures={"app": section}))), 0.1)
 
 
@@ -138,7 +139,7 @@ def test_hostile_lines_leave_others_their_turns(tmp_path: Path, saver: Saver) ->
     """Each line takes its filter to the limit: the loop goes round in between, and what is no such line is found."""
     path = tmp_path / "slow.yaml"
     path.write_text('description: It goes back and forth.\nfailregex: ["^refused (?:a+)+ <HOST>$"]\n')
-    section = Failures(filter=str(path), backend=Backend.FILES, files=("/logs/app",))
+    section = FailuresSettings(filter=str(path), backend=Backend.FILES, files=("/logs/app",))
     scan = LogScan(LogFilters(Settings(detectors=Detectors(failures={"app": section}))), 0.03)
     hostile = b"refused " + b"a" * 60 + b"\n"
     rounds = 0

@@ -12,9 +12,9 @@ from monitor.bans.decision import Verdict
 from monitor.cli.main import cli
 from monitor.daemon.catalogue import BY_NAME
 from monitor.daemon.sources.registrations import SOURCES
+from monitor.detectors.registry import REGISTRATIONS
 from monitor.enforcers.nftables.drift import DriftKind
 from monitor.model.bans import MANUAL, Mode
-from monitor.model.names import DROP_DETECTORS, FLOW_DETECTORS, PACKET_DETECTORS, SENDER_DETECTORS
 from monitor.sources.drops.runner import DropsRunner
 from monitor.sources.xdp.runner import XdpRunner
 from tests.unit.rules import support
@@ -27,7 +27,7 @@ VALUES: dict[str, set[str]] = {
     "verdict": set(Verdict),
     "kind": set(DriftKind),
     "mode": set(Mode),
-    "detector": {MANUAL, *PACKET_DETECTORS, *FLOW_DETECTORS, *DROP_DETECTORS, *SENDER_DETECTORS},
+    "detector": {MANUAL, *(one.name for one in REGISTRATIONS)},
     "source": {row.source.name for row in SOURCES},
     "program": {one.program_name for one in (DropsRunner, XdpRunner)},
     "event": {"opened", "closed"},
