@@ -7,13 +7,11 @@ from monitor.detectors.flow_limits import FlowDetector, FlowLimits
 from monitor.detectors.probes import service_key, show_service
 from monitor.model.addresses import Address, Network, format_address, host
 from monitor.model.alerts import Alert, Evidence, Strength
-from monitor.model.events import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP
-from monitor.model.flows import TCP_SYN_SENT, Flow, FlowBatch
+from monitor.model.flows import Flow, FlowBatch
 from monitor.model.networks import Networks
+from monitor.model.protocols import ECHO_REQUESTS, PROTOCOL_TCP, PROTOCOL_UDP, TCP_SYN_SENT, WELL_KNOWN_PORTS
 
 _MOST_ALERTS_A_SECOND = 50
-_WELL_KNOWN_PORTS = range(1, 1024)
-_ECHO_REQUESTS = {PROTOCOL_ICMP: 8, PROTOCOL_ICMPV6: 128}
 
 
 class Egress(FlowDetector):
@@ -94,7 +92,7 @@ def _begins(flow: Flow) -> bool:
     if flow.protocol == PROTOCOL_TCP:
         return flow.state == TCP_SYN_SENT
     if flow.protocol == PROTOCOL_UDP:
-        return not (flow.source_port in _WELL_KNOWN_PORTS and flow.destination_port not in _WELL_KNOWN_PORTS)
-    if flow.protocol in _ECHO_REQUESTS:
-        return flow.icmp_type == _ECHO_REQUESTS[flow.protocol]
+        return not (flow.source_port in WELL_KNOWN_PORTS and flow.destination_port not in WELL_KNOWN_PORTS)
+    if flow.protocol in ECHO_REQUESTS:
+        return flow.icmp_type == ECHO_REQUESTS[flow.protocol]
     return True

@@ -8,7 +8,8 @@ from monitor.detectors.probes import service_key, show_service
 from monitor.detectors.scoring import SAMPLE_SIZE
 from monitor.model.addresses import format_address
 from monitor.model.alerts import Alert, Evidence, FloodAlert
-from monitor.model.flows import ESTABLISHED_STATES, Flow, FlowBatch
+from monitor.model.flows import Flow, FlowBatch
+from monitor.model.protocols import ESTABLISHED_STATES
 
 _LOOK_BACK_S = 2.0
 _ROUND_TRIP_S = 0.5

@@ -10,9 +10,9 @@ from monitor.detectors.probes import service_key, show_service
 from monitor.detectors.proofs import service_proof
 from monitor.model.addresses import Address, Network
 from monitor.model.alerts import Alert
-from monitor.model.events import PROTOCOL_TCP
 from monitor.model.flows import Flow, FlowBatch
 from monitor.model.networks import Networks
+from monitor.model.protocols import PROTOCOL_TCP
 
 _MOST_ALERTS_A_BATCH = 64
 

@@ -6,8 +6,8 @@ from monitor.detectors.flow_limits import FlowLimits, RateDetector, flow_alert
 from monitor.detectors.probes import service_key, show_service
 from monitor.detectors.scoring import SAMPLE_SIZE
 from monitor.model.alerts import Alert
-from monitor.model.events import PROTOCOL_UDP
 from monitor.model.flows import Flow, FlowBatch, FlowClosed
+from monitor.model.protocols import PROTOCOL_UDP
 
 
 class UdpAmplification(RateDetector):

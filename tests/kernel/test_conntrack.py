@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from monitor.model.addresses import parse_address
-from monitor.model.events import PROTOCOL_TCP, PROTOCOL_UDP
 from monitor.model.flows import Flow, FlowClosed, FlowEstablished, FlowListed, FlowOpened
+from monitor.model.protocols import PROTOCOL_TCP, PROTOCOL_UDP
 from monitor.sources.conntrack.reader import Conntrack
 from tests.support.daemon import wait_for
 from tests.support.lab import Host, Lab

@@ -5,6 +5,7 @@ the flags of CTA_FILTER. An entry has two tuples: the original direction's and t
 """
 
 import enum
+import socket
 import struct
 from collections.abc import Callable
 
@@ -19,7 +20,7 @@ _ID, _ZONE, _FILTER = 12, 18, 25  # CTA_ID, CTA_ZONE, CTA_FILTER
 _IP_SOURCE = 1  # CTA_FILTER_F_CTA_IP_SRC, net/netfilter/nf_conntrack_core.h
 _ATTRIBUTE = struct.Struct("=HH")
 _SOURCE_HEADERS = {4: _ATTRIBUTE.pack(8, 1), 16: _ATTRIBUTE.pack(20, 3)}  # CTA_IP_V4_SRC, CTA_IP_V6_SRC
-_FAMILIES = {4: 2, 16: 10}  # AF_INET, AF_INET6
+_FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}
 
 
 class Direction(enum.IntEnum):
@@ -58,7 +59,9 @@ def list_from(address: Address, direction: Direction) -> Request:
     # CTA_FILTER_ORIG_FLAGS (1) and CTA_FILTER_REPLY_FLAGS (2)
     flags = b"".join(attribute(d, struct.pack("=I", _IP_SOURCE if d is direction else 0)) for d in Direction)
     tuple_ = attribute(direction, source, nested=True)
-    return Request(_GET, NLM_F_REQUEST, bytes([2, 0, 0, 0]) + tuple_ + attribute(_FILTER, flags, nested=True))
+    return Request(
+        _GET, NLM_F_REQUEST, bytes([socket.AF_INET, 0, 0, 0]) + tuple_ + attribute(_FILTER, flags, nested=True)
+    )
 
 
 def delete_entry(entry: Entry) -> Request:

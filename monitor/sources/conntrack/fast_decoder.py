@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 from monitor.model.errors import MalformedRecord
-from monitor.model.flows import ESTABLISHED_STATES, TCP_CLOSE, Flow
+from monitor.model.flows import Flow
+from monitor.model.protocols import ESTABLISHED_STATES, TCP_CLOSE
 from monitor.sources.conntrack.format import (
     DEFAULTS,
     DELETE,

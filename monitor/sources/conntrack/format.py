@@ -13,18 +13,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 from monitor.model.errors import MalformedRecord
-from monitor.model.events import PROTOCOL_TCP
-from monitor.model.flows import (
-    ESTABLISHED_STATES,
-    STATUS_SEEN_REPLY,
-    TCP_CLOSE,
-    Flow,
-    FlowClosed,
-    FlowEstablished,
-    FlowListed,
-    FlowOpened,
-    FlowReset,
-)
+from monitor.model.flows import Flow, FlowClosed, FlowEstablished, FlowListed, FlowOpened, FlowReset
+from monitor.model.protocols import ESTABLISHED_STATES, PROTOCOL_TCP, STATUS_SEEN_REPLY, TCP_CLOSE
 
 CAUSES = ("header", "attribute", "length", "tuple")
 """Every cause a MalformedRecord of this module can carry: no message about a connection; an attribute that does not fit

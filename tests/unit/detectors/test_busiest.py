@@ -21,9 +21,10 @@ from monitor.detectors.port_scan import port_scan
 from monitor.detectors.protected_port import ProtectedPort, ProtectedService
 from monitor.detectors.udp_amplification import UdpAmplification
 from monitor.model.addresses import parse_address, parse_network
-from monitor.model.events import DROP_CLASSES, PROTOCOL_UDP, DropsObserved, SenderObserved
+from monitor.model.events import DROP_CLASSES, DropsObserved, SenderObserved
 from monitor.model.flows import FlowBatch, FlowClosed, FlowOpened
 from monitor.model.networks import Networks, Surrounding
+from monitor.model.protocols import PROTOCOL_UDP
 from monitor.model.rates import RateWindow
 from monitor.model.window import DistinctWindow
 from tests.support.events import failure, tcp

@@ -5,16 +5,8 @@ from typing import Any
 import pytest
 
 from monitor.model.errors import MalformedRecord
-from monitor.model.flows import (
-    STATUS_ASSURED,
-    STATUS_DESTINATION_NAT,
-    STATUS_SOURCE_NAT,
-    Flow,
-    FlowClosed,
-    FlowEstablished,
-    FlowListed,
-    FlowOpened,
-)
+from monitor.model.flows import Flow, FlowClosed, FlowEstablished, FlowListed, FlowOpened
+from monitor.model.protocols import STATUS_ASSURED, STATUS_DESTINATION_NAT, STATUS_SOURCE_NAT
 from monitor.sources.conntrack.format import CAUSES, read, walk
 from tests.support.conntrack import (
     DUMPS,
