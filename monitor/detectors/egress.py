@@ -26,7 +26,6 @@ class Egress(FlowDetector):
     def __init__(self, limits: FlowLimits, approved: Sequence[Network], sources: Sequence[Network]) -> None:
         """Take what is approved, and whose flows count beside those of the node and the cluster's pods."""
         super().__init__(limits)
-        self.approved, self.sources = tuple(approved), tuple(sources)
         self.flows = {True: 0, False: 0}
         """How many flows out there were, by whether they were approved."""
         self._approved, self._sources = Networks(approved), Networks(sources)

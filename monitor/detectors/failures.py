@@ -33,14 +33,12 @@ class FailureThresholds(msgspec.Struct, frozen=True):
 class FailuresDetector:
     """Fires when the failures of one source reach the threshold; forgets it then, so it can fire again."""
 
-    takes = AuthFailure
-
     def __init__(self, name: str, thresholds: FailureThresholds) -> None:
         """Take the name, which its events carry, and when to fire."""
         self.name = name
         self.thresholds = thresholds
-        self.too_wide_total = 0
-        """Events that were ignored because they name an absurdly wide network, or none that can be."""
+        self.ignored_networks_total = 0
+        """Failures not counted because they name a network larger than allowed, or none that can be."""
         self._scores = Scores(
             findtime_s=thresholds.findtime_s,
             maxretry=thresholds.maxretry,
@@ -93,7 +91,7 @@ class FailuresDetector:
             if len(source) == 4 and length > 32:
                 length -= _MAPPED_BITS
             if not _SHORTEST_PREFIX[len(source)] <= length <= len(source) * 8:
-                self.too_wide_total += 1
+                self.ignored_networks_total += 1
                 return None
             if length < len(source) * 8:
                 return self._add_network(event, network_of(source, length), item, mark)

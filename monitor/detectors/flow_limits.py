@@ -87,7 +87,6 @@ class OriginRate:
 
     def __init__(self, limits: FlowLimits) -> None:
         """Begin with nothing."""
-        self.limits = limits
         self._prefix_bytes = limits.ipv6_prefix // 8
         self._rates = RateWindow(findtime_s=limits.findtime_s, maxretry=limits.maxretry, max_entries=limits.max_entries)
         self._rates.leaves_out = self._is_sheltered

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar, Generic, TypeVar
 
 from monitor.detectors.flow_limits import FlowLimits, OriginRate, flow_alert
-from monitor.model.addresses import Address
+from monitor.model.addresses import Address, format_address
 from monitor.model.alerts import Alert
 from monitor.model.events import DROP_CLASSES, DropsObserved, SenderObserved
 from monitor.model.window import WindowStats
@@ -72,8 +72,9 @@ class DropRate(PacketRate[DropsObserved]):
         return sum(event.packets[one] for one in _OFFENCES)
 
     def sample(self, event: DropsObserved) -> tuple[str, ...]:
-        """Say for which reasons."""
-        return tuple(f"{event.packets[one]} {DROP_CLASSES[one]}" for one in _OFFENCES if event.packets[one])
+        """Say for which reasons, and through which tunnel."""
+        reasons = tuple(f"{event.packets[one]} {DROP_CLASSES[one]}" for one in _OFFENCES if event.packets[one])
+        return (*reasons, f"in a tunnel from {format_address(event.outer)}") if event.outer else reasons
 
 
 class SynRate(PacketRate[SenderObserved]):

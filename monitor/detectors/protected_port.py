@@ -37,7 +37,6 @@ class ProtectedPort(FlowDetector):
     def __init__(self, limits: FlowLimits, services: Sequence[ProtectedService]) -> None:
         """Take the services; of two with one port both are looked at."""
         super().__init__(limits)
-        self.services = tuple(services)
         self._by_port: dict[int, list[tuple[str, Networks]]] = {}
         for service in services:
             entry = (service.name, Networks(service.networks))

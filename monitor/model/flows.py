@@ -5,8 +5,6 @@ reply's addresses tell what network address translation made of it: `real_destin
 behind a NodePort or service address), `translated_source` is whom it answers to. Without translation they are equal.
 """
 
-from typing import TypeAlias
-
 import msgspec
 
 from monitor.model.addresses import Address
@@ -58,11 +56,6 @@ class Flow(msgspec.Struct, frozen=True, gc=False):
     stop_ns: int | None = None
 
     @property
-    def real_source(self) -> Address:
-        """Who really began it: entries keep the source from before any translation."""
-        return self.source
-
-    @property
     def is_answered(self) -> bool:
         """Whether packets were seen in both directions; an answer to a forged packet is one, too."""
         return bool(self.status & STATUS_SEEN_REPLY)
@@ -95,9 +88,6 @@ class FlowReset(Flow, frozen=True, gc=False):
 
 class FlowListed(Flow, frozen=True, gc=False):
     """The entry was in a dump of the table: it opened some time ago."""
-
-
-FlowEvent: TypeAlias = FlowOpened | FlowEstablished | FlowReset | FlowClosed | FlowListed
 
 
 class FlowIncomplete(msgspec.Struct, frozen=True, gc=False):

@@ -95,7 +95,7 @@ def test_every_key_and_value(request_: Request) -> None:
                 word, true_bytes = types.describe(number)
                 expected, members = SHAPES[word]
                 assert (expected.size, size_bytes) == (true_bytes, true_bytes), (name, word)
-                assert types.members(word) == _offsets(expected, members), (name, word)
+                assert types.offsets(word) == _offsets(expected, members), (name, word)
                 seen.add(word)
     assert len(seen) >= (3 if request_.source == "drop_locations.c" else 6)
 

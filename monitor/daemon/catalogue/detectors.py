@@ -33,6 +33,12 @@ METRICS = (
         "Lines given up because an expression took longer than `confirm_timeout`: evidence that was not seen.",
         ("detector",),
     ),
+    Metric(
+        "nodewarden_filter_evicted_total",
+        COUNTER,
+        "Connections that a filter forgot early because there were too many: their failures may lack an address.",
+        ("detector",),
+    ),
     Metric("nodewarden_events_total", COUNTER, "Events handed to the detectors.", ("kind",)),
     Metric(
         "nodewarden_detector_alerts_total",
@@ -51,6 +57,12 @@ METRICS = (
         "nodewarden_detector_agreements_total",
         COUNTER,
         "Alerts whose offence a second source saw as well.",
+        ("detector",),
+    ),
+    Metric(
+        "nodewarden_detector_ignored_networks_total",
+        COUNTER,
+        "Failures not counted because they name a network larger than /16 (IPv4) or /32 (IPv6), or no valid one.",
         ("detector",),
     ),
     Metric("nodewarden_detector_maxretry", GAUGE, "The threshold as configured.", ("detector",)),

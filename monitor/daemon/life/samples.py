@@ -12,6 +12,7 @@ from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.pipeline.table import Table
 from monitor.detectors.distinct import DistinctDetector
 from monitor.detectors.egress import Egress
+from monitor.detectors.failures import FailuresDetector
 from monitor.detectors.half_open import HalfOpen
 from monitor.detectors.udp_amplification import UdpAmplification
 from monitor.enforcers.nftables.ruleset import BAN_SETS, set_specs
@@ -116,6 +117,8 @@ def _detector_samples(pipeline: Pipeline) -> Iterator[Sample]:
             yield "nodewarden_detector_floods_total", (detector.name,), pipeline.flood_alerts[detector.name]
         elif isinstance(detector, DistinctDetector):
             yield "nodewarden_detector_agreements_total", (detector.name,), detector.agreements_total
+        elif isinstance(detector, FailuresDetector):
+            yield "nodewarden_detector_ignored_networks_total", (detector.name,), detector.ignored_networks_total
 
 
 def _set_samples(ledger: Ledger) -> Iterator[Sample]:
@@ -145,3 +148,4 @@ def saver_samples(saver: Saver) -> Iterator[Sample]:
     yield "nodewarden_state_written_rows_total", (), saver.written_total
     yield "nodewarden_state_failures_total", (), saver.failures_total
     yield "nodewarden_state_dropped_offences_total", (), saver.dropped_offences_total
+    yield "nodewarden_state_dropped_removals_total", (), saver.dropped_removals_total

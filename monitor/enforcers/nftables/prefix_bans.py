@@ -25,7 +25,6 @@ from monitor.enforcers.nftables.ruleset import MAX_PREFIXES, TABLE, Element, set
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Strength
 
-_CONFLICT = (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.EINVAL)
 _Part: TypeAlias = dict[Network, float | None]
 _FOREVER_S = float("inf")
 _BATCH = 512

@@ -76,15 +76,8 @@ class FlowDecoder:
 
     def __init__(self) -> None:
         """Begin without any layout: the first messages of each teach them."""
-        self.forgotten_total = 0
-        """Times that there were too many layouts, and learning began anew: costs time, never a wrong event."""
         self._layouts: dict[bytes, tuple[Layout, ...]] = {}
         self._count = 0
-
-    @property
-    def layouts(self) -> int:
-        """How many layouts are remembered now."""
-        return sum(map(len, self._layouts.values()))
 
     def decode(self, datagrams: Sequence[bytes], time_s: float, namespace: int | None = None) -> Decoded:
         """Decode datagrams as received, in order; `time_s` (wall time) and `namespace` go into every event."""
@@ -150,7 +143,6 @@ class FlowDecoder:
         if self._count >= _MAX_LAYOUTS:
             self._layouts.clear()
             self._count = 0
-            self.forgotten_total += 1
         key = message[:_KEY_BYTES]
         others = self._layouts.get(key, ())[: _MAX_LAYOUTS_A_KEY - 1]
         self._layouts[key] = (*others, compile_layout(message, walked))

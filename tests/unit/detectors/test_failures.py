@@ -147,7 +147,7 @@ def test_absurd_networks_are_ignored_and_counted(source: str, length: int) -> No
     """No line of a log bans a sixteenth of a continent."""
     detector = sshd(maxretry=1)
     assert detector.feed([failure(source, prefix_length=length)]) == []
-    assert detector.too_wide_total == 1
+    assert detector.ignored_networks_total == 1
 
 
 def test_what_attackers_send_is_harmless_to_read() -> None:
