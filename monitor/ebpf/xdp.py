@@ -6,6 +6,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -66,6 +67,19 @@ class Sender(msgspec.Struct, frozen=True):
     source: Address
     syn_packets: int
     udp_packets: int
+
+
+class ProgramUser(Protocol):
+    """What uses the loaded program for bans: the enforcer."""
+
+    missing_total: int
+    reload: Callable[[], None]
+
+    def take(self, program: "Wall") -> None:
+        """Use a program that was just loaded."""
+
+    def release(self) -> None:
+        """Stop using it."""
 
 
 class Wall:

@@ -1,4 +1,4 @@
-"""The settings of logs: where they are read, and the detectors of failures in them."""
+"""The settings of detectors of failures in logs."""
 
 import enum
 from collections.abc import Iterable
@@ -6,12 +6,10 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from monitor.config.kinds import FILE_PATTERN, FILTER, JOURNAL_MATCH, TIMEZONE, Names, duration, integer, size
-from monitor.config.shapes import Conflict, Section
+from monitor.config.kinds import FILE_PATTERN, FILTER, JOURNAL_MATCH, TIMEZONE, Names, duration, integer
+from monitor.config.shapes import Conflict
 from monitor.model.names import RESERVED
 from monitor.settings.detector import Detector, reachable
-
-_LINE = size("256B", "64KiB")
 
 DETECTOR_NAMES = Names(
     "[A-Za-z0-9_-]{1,32}",
@@ -27,24 +25,6 @@ class Backend(enum.StrEnum):
     AUTO = "auto"
     JOURNAL = "journal"
     FILES = "files"
-
-
-class Journal(Section, frozen=True, kw_only=True):
-    """What applications write to the systemd journal."""
-
-    enabled: Annotated[bool, Meta(description="Read the systemd journal, where a detector asks for it.")] = True
-    max_line_bytes: Annotated[
-        int, _LINE, Meta(description="What is longer is cut here: the bound on what one line can cost.")
-    ] = 8192
-
-
-class LogFiles(Section, frozen=True, kw_only=True):
-    """What applications write to files."""
-
-    enabled: Annotated[bool, Meta(description="Read log files, where a detector asks for them.")] = True
-    max_line_bytes: Annotated[
-        int, _LINE, Meta(description="What is longer is cut here: the bound on what one line can cost.")
-    ] = 8192
 
 
 class Failures(Detector, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from monitor.config.kinds import GROUP, OPTIONAL_PATH, SOCKET_PATH, duration, integer, path, size, text
+from monitor.config.kinds import GROUP, OPTIONAL_PATH, SOCKET_PATH, duration, integer, path
 from monitor.config.shapes import Conflict, Section
 from monitor.config.types import Endpoint, PortRange
 from monitor.settings.bans import Bans
@@ -27,10 +27,12 @@ from monitor.settings.flows import (
     UdpAmplification,
     UdpRate,
 )
-from monitor.settings.logs import DEFAULT_FAILURES, DETECTOR_NAMES, Failures, Journal, LogFiles
-
-LogPrefix = Annotated[str, text(longest=127)]
-"""Text of a log prefix: the kernel's NF_LOG_PREFIXLEN is 128 with the closing NUL, so longer text never occurs."""
+from monitor.settings.logs import DEFAULT_FAILURES, DETECTOR_NAMES, Failures
+from monitor.sources.conntrack.settings import ConntrackSettings
+from monitor.sources.drops.settings import DropsSettings
+from monitor.sources.journal.settings import JournalSettings
+from monitor.sources.kmsg.settings import KernelLogSettings
+from monitor.sources.tail.settings import FilesSettings
 
 
 class Level(enum.StrEnum):
@@ -42,78 +44,20 @@ class Level(enum.StrEnum):
     ERROR = "error"
 
 
-class KernelLog(Section, frozen=True, kw_only=True):
-    """Packets that firewall rules write to the kernel log."""
+class SourcesSettings(Section, frozen=True, kw_only=True):
+    """What the daemon reads: a key for each source, whose section is in the source's folder."""
 
-    enabled: Annotated[bool, Meta(description="Read packets that firewall rules write to the kernel log.")] = True
-    prefixes: Annotated[
-        tuple[LogPrefix, ...],
-        Meta(
-            description="Only lines whose log prefix starts with one of these count; an empty list means any. "
-            "Naming your firewall's own prefixes is safer: other kernel messages can hold text that local users choose."
-        ),
-    ] = ()
-    ignore_prefixes: Annotated[
-        tuple[LogPrefix, ...],
-        Meta(
-            description="Lines whose log prefix contains one of these, in any case, are not offences: "
-            "the firewall let the packet pass."
-        ),
-    ] = ("ALLOW", "ACCEPT", "AUDIT")
-
-
-class Conntrack(Section, frozen=True, kw_only=True):
-    """Connections as the kernel tracks them."""
-
-    enabled: Annotated[
-        bool,
-        Meta(
-            description="Follow connections as they open, complete a handshake and close: scans are seen that no "
-            "firewall rule logs. Where the kernel cannot tell, all else goes on."
-        ),
-    ] = True
-    buffer_bytes: Annotated[
-        int,
-        size("64KiB", "256MiB"),
-        Meta(description="How much may wait to be read before events are lost: 8 MiB carry 50,000 connections/s."),
-    ] = field(default=8 << 20, name="buffer")
-    all_namespaces: Annotated[
-        bool,
-        Meta(
-            description="Hear network namespaces too that this one has a number for (`ip netns set`): pods' own tables."
-        ),
-    ] = False
-
-
-class Drops(Section, frozen=True, kw_only=True):
-    """Packets that the kernel drops, and why."""
-
-    enabled: Annotated[
-        bool,
-        Meta(
-            description="Count by eBPF which packets the kernel drops, whose, and for what reason. Where bcc or the "
-            "kernel lack something, all else goes on."
-        ),
-    ] = True
-    all_namespaces: Annotated[
-        bool,
-        Meta(
-            description="Sources whose packets drop in other network namespaces, such as pods', count for `drop_rate` "
-            "too; metrics tell those drops apart in any case."
-        ),
-    ] = False
-
-
-class Sources(Section, frozen=True, kw_only=True):
-    """What the daemon reads."""
-
-    kernel_log: Annotated[KernelLog, Meta(description="Packets that firewall rules write to the kernel log.")] = (
-        KernelLog()
+    kernel_log: Annotated[
+        KernelLogSettings, Meta(description="Packets that firewall rules write to the kernel log.")
+    ] = KernelLogSettings()
+    conntrack: Annotated[ConntrackSettings, Meta(description="Connections that the kernel tracks.")] = (
+        ConntrackSettings()
     )
-    conntrack: Annotated[Conntrack, Meta(description="Connections as the kernel tracks them.")] = Conntrack()
-    drops: Annotated[Drops, Meta(description="Packets that the kernel drops, and why.")] = Drops()
-    journal: Annotated[Journal, Meta(description="What applications write to the systemd journal.")] = Journal()
-    files: Annotated[LogFiles, Meta(description="What applications write to log files.")] = LogFiles()
+    drops: Annotated[DropsSettings, Meta(description="Packets that the kernel drops, and why.")] = DropsSettings()
+    journal: Annotated[JournalSettings, Meta(description="Application logs in the systemd journal.")] = (
+        JournalSettings()
+    )
+    files: Annotated[FilesSettings, Meta(description="Application logs in files.")] = FilesSettings()
 
 
 class PortScan(Detector, frozen=True, kw_only=True):
@@ -261,7 +205,7 @@ class Log(Section, frozen=True, kw_only=True):
 class Settings(Section, frozen=True, kw_only=True):
     """The whole configuration."""
 
-    sources: Annotated[Sources, Meta(description="What the daemon reads.")] = Sources()
+    sources: Annotated[SourcesSettings, Meta(description="What the daemon reads.")] = SourcesSettings()
     detectors: Annotated[
         Detectors, Meta(description="Rules over events, in fail2ban's words: `findtime`, `maxretry`, `bantime`.")
     ] = Detectors()

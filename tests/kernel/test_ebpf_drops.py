@@ -154,7 +154,7 @@ def test_a_full_socket_buffer_is_the_nodes_trouble(lab: Lab, counters: DropCount
         send(lab, frame, 200)
         found = dropped(counters, before, "SOCKET_RCVBUFF")
     assert 100 <= found["ipv4", "in"] < 200
-    assert all(one.packets[3] and not sum(one.packets[:3]) for one in counters.look(0.0))
+    assert all(one.packets[3] and not sum(one.packets[:3]) for one in counters.poll(0.0))
 
 
 def test_rp_filter(lab: Lab, counters: DropCounters) -> None:
@@ -201,7 +201,7 @@ def test_tunnels_are_looked_through(lab: Lab, counters: DropCounters, kind: str,
         if kind_.is_tunnelled and not kind_.is_foreign and kind_.family == ("ipv4" if "." in source else "ipv6")
     ]
     assert sum(tunnelled) == 100
-    found = {one.source: one for one in counters.look(0.0)}
+    found = {one.source: one for one in counters.poll(0.0)}
     assert found[parse_address(source)].outer == parse_address(lab["outside"].address4)
     assert sum(found[parse_address(source)].packets) >= 80
 
@@ -219,7 +219,7 @@ def test_who_drops_elsewhere_is_told_apart(lab: Lab, counters: DropCounters) -> 
         if kind.is_foreign and kind.reason == "NETFILTER_DROP"
     )
     assert foreign >= 60
-    assert list(counters.look(0.0)) == []
+    assert list(counters.poll(0.0)) == []
 
 
 def test_fifty_offenders_are_found_among_forged_sources(lab: Lab, counters: DropCounters) -> None:
@@ -241,8 +241,8 @@ def test_fifty_offenders_are_found_among_forged_sources(lab: Lab, counters: Drop
             if number % 40 == 0:
                 sender.send(theirs[number // 40 % 50])
             if number % 50_000 == 49_999:
-                seen |= {one.source: one for one in counters.look(number)}
-    seen |= {one.source: one for one in counters.look(200_000)}
+                seen |= {one.source: one for one in counters.poll(number)}
+    seen |= {one.source: one for one in counters.poll(200_000)}
     enough = {source for source, one in seen.items() if sum(one.packets) >= 10}
     assert enough == set(offenders)
 

@@ -18,6 +18,18 @@ METRICS = (
     ),
     Metric("nodewarden_bans", GAUGE, "Bans in force (mode enforce) or only observed.", ("mode", "strength")),
     Metric("nodewarden_bans_limit", GAUGE, "Most bans there can be."),
+    Metric("nodewarden_bulk_bans", GAUGE, "Bans that only imports, lists and peers claim."),
+    Metric(
+        "nodewarden_bulk_bans_limit",
+        GAUGE,
+        "Most bans that imports, lists and peers may hold; the rest is kept for detectors and operators.",
+    ),
+    Metric(
+        "nodewarden_listener_errors_total",
+        COUNTER,
+        "Calls of a listener of decisions that failed; bans are not affected.",
+        ("listener",),
+    ),
     Metric(
         "nodewarden_bans_ended_total",
         COUNTER,

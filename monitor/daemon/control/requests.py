@@ -106,7 +106,7 @@ class Answers:
                     "maxretry": detector.thresholds.maxretry,
                     "findtime_s": detector.thresholds.findtime_s,
                     "bantime_s": detectors[detector.name].bantime_s,
-                    "alerts": sum(pipeline.alerts[detector.name, *kind] for kind in product(Mode, Strength)),
+                    "alerts": sum(pipeline.metrics.alerts[detector.name, *kind] for kind in product(Mode, Strength)),
                     "window_entries": detector.stats.entries,
                     "evicted_keys": detector.stats.evicted_keys,
                 }
@@ -115,7 +115,7 @@ class Answers:
             "bans": {
                 **{word: ledger.count(Mode.ENFORCE, strength) for strength, word in WORDS.items()},
                 "observed": sum(ledger.count(Mode.OBSERVE, strength) for strength in Strength),
-                "refused_by_kernel": pipeline.ban_failures,
+                "refused_by_kernel": pipeline.metrics.refused,
                 "over_budget": pipeline.policy.budget.refused_total,
             },
             "allowlist": len(pipeline.guard.entries),
@@ -148,9 +148,9 @@ class Answers:
         bans = []
         around = {network}
         for ban in pipeline.ledger.covering(network):
-            element = pipeline.table.lookup(ban) if ban.mode is Mode.ENFORCE else None
-            kernel = element and {"timeout_s": element.timeout_s, "packets": element.packets, "bytes": element.bytes}
-            bans.append({**show_ban(ban, now_s), "kernel": kernel})
+            claims = pipeline.ledger.claims(ban.network, ban.strength)
+            shown = [show_ban(claim, now_s) for claim in claims if claim.until_s > now_s]
+            bans.append({**show_ban(ban, now_s), "kernel": self._kernel(ban), "claims": shown})
             around.add(ban.network)
         offences = sorted(
             (offence for one in around for offence in self._history(one, _MAX_HISTORY)),
@@ -170,6 +170,14 @@ class Answers:
             "history": sorted(history, key=lambda shown: shown["time_s"])[-_MAX_HISTORY:],
         }
 
+    def _kernel(self, ban: Ban) -> dict[str, Any] | None:
+        """Say what the kernel holds of a ban, and what all enforcers stopped; None: nothing."""
+        element = self._pipeline.table.lookup(ban) if ban.mode is Mode.ENFORCE else None
+        stopped = self._pipeline.enforcers.stopped(ban) if element else None
+        if element is None or stopped is None:
+            return None
+        return {"timeout_s": element.timeout_s, "packets": stopped.packets, "bytes": stopped.bytes}
+
     def _counting(self, network: Network) -> list[dict[str, Any]]:
         """Say how close an address is to each detector's threshold."""
         return [
@@ -187,7 +195,7 @@ class Answers:
         }
 
     def _flush(self) -> dict[str, Any]:
-        return {"ended": len(self._pipeline.flush())}
+        return {"ended": len(self._pipeline.bans.flush())}
 
 
 def _network(text: str) -> Network:

@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from monitor.daemon.pipeline.table import Table
 from monitor.enforcers.conntrack.cutter import ConntrackCutter
 from monitor.enforcers.nftables.drift import Drift, DriftKind, DriftWatch
+from monitor.enforcers.nftables.table import NftablesTable
 from monitor.model.addresses import Network
 from monitor.model.errors import NodewardenError
 
@@ -66,7 +66,7 @@ class Cutting:
 class DriftMender:
     """Watches what others do to the table; gathers it for a moment, so that a quarrel does not become a storm."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: NftablesTable) -> None:
         """Mend this table, on the loop."""
         self._table = table
         self._watch: DriftWatch | None = None
@@ -114,7 +114,7 @@ class DriftMender:
             return
         self._next_s = self._loop.time() + _MEND_EVERY_S
         drifts, self._pending = self._pending, []
-        self._table.mend(drifts, time.time())
+        self._table.restore(drifts, time.time())
         is_overrun = any(drift.kind is DriftKind.OVERRUN for drift in drifts)
         if is_overrun and (self._comparing is None or self._comparing.done()):
             self._comparing = self._loop.create_task(self._compare())

@@ -1,30 +1,30 @@
 """The pipeline: hands each batch from one stage to the next."""
 
-import enum
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 import msgspec
 
-from monitor.bans.guard import Guard
-from monitor.bans.ledger import Ledger, Record
-from monitor.bans.policy import Decision, Policy, Verdict
-from monitor.daemon.pipeline.decision_log import DecisionLog
+from monitor.bans.decision import Decision, Ending
+from monitor.bans.ledger import Ledger
+from monitor.bans.policy import Policy
+from monitor.daemon.pipeline.ban_control import BanControl
+from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.dispatch import KINDS, Dispatch
 from monitor.daemon.pipeline.flow_wiring import build_surrounding
-from monitor.daemon.pipeline.table import Table
+from monitor.daemon.pipeline.listeners import Listener, Listeners
 from monitor.daemon.pipeline.traffic import Traffic
 from monitor.daemon.pipeline.wiring import build_detectors, build_guard, build_rules
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.detectors.flow_limits import FlowDetector
 from monitor.detectors.proofs import Proofs
-from monitor.enforcers.nftables.enforcer import Failure
+from monitor.enforcers.enforcement import Enforcement
+from monitor.enforcers.nftables.table import NftablesTable
 from monitor.model.addresses import Network, host
-from monitor.model.alerts import Alert, FloodAlert, Strength
-from monitor.model.bans import AllowEntry, Ban, Mode, Offence
+from monitor.model.alerts import Alert, FloodAlert
+from monitor.model.bans import AllowEntry, Mode, Offence
 from monitor.model.events import DropsObserved, Event, SenderObserved
 from monitor.model.flows import FlowBatch, FlowIncomplete
 from monitor.settings.schema import Settings
@@ -34,14 +34,6 @@ _TURN_S = 60.0
 """How long a detector's busiest source is told of, at least; at most twice that."""
 
 
-class Ending(enum.StrEnum):
-    """Why a ban is over: a closed set, used as a metric label."""
-
-    EXPIRED = "expired"
-    LIFTED = "lifted"
-    ALLOWLISTED = "allowlisted"
-
-
 class Pipeline:
     """Events in, bans in force out. Synchronous: a batch is through when `process` returns."""
 
@@ -49,19 +41,18 @@ class Pipeline:
         self,
         settings: Settings,
         node: Sequence[AllowEntry],
-        make_table: Callable[[Ledger, Guard], Table],
-        record: Record | None = None,
-        observe_latency: Callable[[float], None] = lambda _: None,
+        make_enforcers: Callable[[Ledger, Sequence[Network]], Enforcement[NftablesTable]],
+        listeners: Sequence[Listener] = (),
+        metrics: DecisionMetrics | None = None,
         cut_connections: Callable[[list[Network]], None] = lambda _: None,
         log_filters: LogFilters | None = None,
     ) -> None:
         """Wire the stages.
 
-        `node` is what the node itself needs; `record` is told what must outlive a restart; `observe_latency` takes
-        seconds from event to kernel set; `cut_connections` ends the connections of proven offenders;
-        `log_filters` say which detectors watch logs (default: as `settings` have it).
+        `node` are node addresses, gateways and resolvers; `make_enforcers` gets the ledger and the networks that always
+        pass; `listeners` are told what is decided, in addition to `metrics`; `cut_connections` ends the connections of
+        proven offenders; `log_filters` say which detectors watch logs (default: as `settings` have it).
         """
-        self.record = record
         self._settings = settings
         self._node = node
         self._added: dict[Network, AllowEntry] = {}
@@ -69,26 +60,20 @@ class Pipeline:
         self.detectors = build_detectors(settings, self.log_filters.sections)
         self._dispatch = Dispatch(self.detectors)
         self.guard = build_guard(settings, (), node, self.log_filters.allowlist)
-        self.ledger = Ledger(max_bans=settings.bans.max_bans, record=record)
-        self.policy = Policy(self.guard, self.ledger, build_rules(settings, self.log_filters.sections), record)
-        self.table = make_table(self.ledger, self.guard)
+        self.ledger = Ledger(max_bans=settings.bans.max_bans)
+        self.policy = Policy(self.guard, self.ledger, build_rules(settings, self.log_filters.sections))
+        self.enforcers = make_enforcers(self.ledger, self.guard.networks())
+        self.table = self.enforcers.leader
+        self.metrics = metrics or DecisionMetrics()
+        self.listeners = Listeners([self.metrics, *listeners])
+        self.bans = BanControl(self.policy, self.enforcers, self.listeners, cut_connections)
         self.proofs = Proofs(settings.bans.prefixes.ipv6_score)
         self.floods: dict[str, FloodAlert] = {}
         """The last one of each detector."""
         self.traffic = Traffic()
         self._surround()
-        self.log = DecisionLog()
         self.events_by_kind: Counter[str] = Counter(dict.fromkeys(KINDS.values(), 0))
-        self.alerts: Counter[tuple[str, Mode, Strength]] = Counter()
-        self.flood_alerts: Counter[str] = Counter()
-        """By detector."""
-        self.ended: Counter[Ending] = Counter(dict.fromkeys(Ending, 0))
-        """Bans in force that ended, by cause."""
         self._turned_s = float("-inf")
-        self.decisions: Counter[tuple[str, Verdict]] = Counter()
-        self.ban_failures = 0
-        self._observe_latency = observe_latency
-        self._cut_connections = cut_connections
 
     @property
     def events(self) -> int:
@@ -120,23 +105,17 @@ class Pipeline:
         self, alerts: Iterable[Alert | FloodAlert], now_s: float, *, is_of_flows: bool = False
     ) -> list[Decision]:
         """Decide on alerts and carry that out; of flows, those of who is never banned are no offence."""
-        decisions: list[Decision] = []
+        draft = self.policy.draft(now_s)
+        answered: list[Alert | FloodAlert] = []
         for alert in alerts:
             if isinstance(alert, FloodAlert):
                 self.floods[alert.detector] = alert
-                self.flood_alerts[alert.detector] += 1
-                self.log.flooded(alert)
-                strength = Strength.SPOOFABLE
-            elif is_of_flows and self.guard.protects(host(alert.source)):
-                continue
-            else:
+                answered.append(alert)
+            elif not is_of_flows or not self.guard.protects(host(alert.source)):
                 weighed = msgspec.structs.replace(alert, strength=self.proofs.strength(alert))
-                decisions += self.policy.decide(weighed, now_s)
-                strength = weighed.strength
-            self.alerts[alert.detector, self.policy.rules.detectors[alert.detector].mode, strength] += 1
-        if decisions:
-            self.carry_out(decisions, now_s)
-        return decisions
+                self.policy.propose(draft, weighed)
+                answered.append(weighed)
+        return self.bans.carry_out(draft, answered) if answered else []
 
     def _surround(self) -> None:
         """Tell detectors of flows who is where."""
@@ -152,47 +131,10 @@ class Pipeline:
         attempts = cast("Sequence[FlowIncomplete | DropsObserved | SenderObserved]", events)
         return [event for event in attempts if self.guard.protects(host(event.source)) is None]
 
-    def carry_out(self, decisions: Sequence[Decision], now_s: float) -> list[Failure]:
-        """Put decisions into force and on record; return those bans the kernel refused."""
-        new = [decision.ban for decision in decisions if decision.verdict is Verdict.BAN and decision.ban]
-        longer = [decision.ban for decision in decisions if decision.verdict is Verdict.REFRESH and decision.ban]
-        failures = self.table.enforce(new, longer, now_s) if new or longer else []
-        if failures:
-            self._take_back(failures, decisions)
-        done_s = time.time()
-        for decision in decisions:
-            self.decisions[decision.detector, decision.verdict] += 1
-            if decision.alert and decision.verdict in (Verdict.BAN, Verdict.REFRESH):
-                self._observe_latency(max(0.0, done_s - decision.alert.time_s))
-        self.log.decided(decisions)
-        if proven := [ban.network for ban in new if ban.strength is Strength.PROVEN]:
-            self._cut_connections(proven)
-        return failures
-
-    def lift(self, bans: Sequence[Ban], now_s: float, cause: Ending = Ending.LIFTED) -> None:
-        """End bans before their time."""
-        self._strike_out(bans, cause)
-        self.table.lift(bans, now_s)
-
-    def flush(self) -> list[Ban]:
-        """End all bans, and remove the table; return which they were."""
-        bans = list(self.ledger.bans())
-        self.table.flush()
-        self._strike_out(bans, Ending.LIFTED)
-        return bans
-
-    def _strike_out(self, bans: Iterable[Ban], cause: Ending) -> None:
-        for ban in bans:
-            self.ledger.remove(ban.network, ban.strength)
-            self.ended[cause] += ban.mode is Mode.ENFORCE
-
     def tick(self, now_s: float) -> None:
         """Do what time alone calls for: end bans, repair the table, begin the log's next second."""
         self.table.repair(now_s)
-        ended = self.ledger.expire(now_s)
-        self.ended[Ending.EXPIRED] += sum(ban.mode is Mode.ENFORCE for ban in ended)
-        self.log.ended(ended)
-        self.log.tick()
+        self.bans.tick(now_s)
         if not 0 <= now_s - self._turned_s < _TURN_S:
             self._turned_s = now_s
             for detector in self.detectors:
@@ -239,19 +181,7 @@ class Pipeline:
         )
         self._surround()
         freed = [ban for ban in self.ledger.bans() if self.guard.protects(ban.network)]
-        self.table.guard_with(self.guard, now_s)
+        self.enforcers.allow(self.guard.networks(), now_s)
         if freed:
-            self.lift(freed, now_s, Ending.ALLOWLISTED)
+            self.bans.lift(freed, now_s, Ending.ALLOWLISTED)
             _log.warning("lifted %d bans that the allowlist now forbids", len(freed))
-
-    def _take_back(self, failures: Sequence[Failure], decisions: Sequence[Decision]) -> None:
-        """Strike bans that the kernel refused out of the ledger."""
-        self.ban_failures += len(failures)
-        _log.error("the kernel refused %d bans: %s: %s", len(failures), failures[0].network, failures[0].reason)
-        refused = {(failure.network, failure.strength) for failure in failures}
-        for decision in decisions:
-            ban = decision.ban
-            if ban and decision.verdict is not Verdict.COVERED and (ban.network, ban.strength) in refused:
-                self.ledger.remove(ban.network, ban.strength)
-                if decision.replaces:
-                    self.ledger.put(decision.replaces)

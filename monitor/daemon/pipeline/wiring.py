@@ -6,7 +6,7 @@ from types import MappingProxyType
 from monitor.bans.escalation import Increment
 from monitor.bans.guard import Guard
 from monitor.bans.ladder import steps_of
-from monitor.bans.policy import DetectorPolicy, Rules
+from monitor.bans.rules import DetectorPolicy, Rules
 from monitor.daemon.pipeline.dispatch import Detector
 from monitor.daemon.pipeline.flow_wiring import build_flow_detectors, is_watched
 from monitor.detectors.distinct import Thresholds

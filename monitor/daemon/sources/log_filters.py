@@ -32,7 +32,7 @@ _SHOWN = 3
 
 
 class LogFilters:
-    """What is to be read and how, by detector; one that cannot run is named in `faults`, the others go on."""
+    """What is to be read and how, by detector; one that cannot run is named in `faults`, the others keep working."""
 
     def __init__(self, settings: Settings, root: Path = Path("/")) -> None:
         """Load all filters; the journal is looked for under `root`."""
@@ -49,7 +49,7 @@ class LogFilters:
         """How far back each detector counts."""
         self.faults: dict[str, str] = {}
         self.notes: list[str] = []
-        """What people should know although all goes on, a sentence each."""
+        """What operators should know although the filters work, a sentence each."""
         self.allowlist: list[AllowEntry] = []
         """What fail2ban's jails ignore."""
         self._reads_journal = settings.sources.journal.enabled
@@ -200,7 +200,7 @@ class LogFilters:
 
 def has_journal(root: Path = Path("/")) -> bool:
     """Whether journald keeps a journal here: in memory or on disk, one directory a machine."""
-    return any(path.is_dir() for place in _JOURNALS for path in (root / place).glob("*"))
+    return any(path.is_dir() for directory in _JOURNALS for path in (root / directory).glob("*"))
 
 
 def _names(names: Sequence[str]) -> str:

@@ -19,8 +19,6 @@ from monitor.enforcers.nftables import listing
 from monitor.enforcers.nftables import setup as table
 from monitor.enforcers.nftables.commit import (
     ENCODERS,
-    Failure,
-    FailureCause,
     Item,
     Refused,
     TableMissing,
@@ -30,13 +28,14 @@ from monitor.enforcers.nftables.commit import (
     milliseconds,
 )
 from monitor.enforcers.nftables.prefix_bans import PrefixBans
-from monitor.enforcers.nftables.ruleset import TABLE, Counter, Element, allow_set_name, set_name
+from monitor.enforcers.nftables.ruleset import TABLE, Element, allow_set_name, set_name
+from monitor.enforcers.protocol import Failure, Stopped
 from monitor.model.addresses import Address, Network, collapse
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban
 from monitor.model.errors import TemporaryError
 
-__all__ = ["Failure", "FailureCause", "NftablesEnforcer", "TableMissing"]
+__all__ = ["NftablesEnforcer", "TableMissing"]
 
 _T = TypeVar("_T")
 
@@ -147,10 +146,10 @@ class NftablesEnforcer:
     def ends(self) -> Iterator[tuple[Network, Strength, float | None]]:
         """Read who is banned for how many more seconds (None: for good), faster and leaner than `elements`.
 
-        TableMissing when there is none.
+        A table of an older schema is read too, before `setup` replaces it. TableMissing when there is none.
         """
         try:
-            yield from listing.read_ends()
+            yield from listing.read_ends(self._socket())
         except FileNotFoundError as error:
             raise TableMissing(f"table inet {TABLE} is gone") from error
 
@@ -165,11 +164,11 @@ class NftablesEnforcer:
             return found
         return self._prefixes.lookup(self._socket(), network, strength)
 
-    def counters(self) -> Mapping[str, Counter]:
+    def counters(self) -> Mapping[str, Stopped]:
         """Read what the rules of each set have dropped, by set name; TableMissing when there is no table."""
         return self._needing_table(lambda: listing.read_counters(self._socket()))
 
-    def leaks(self) -> Mapping[str, Counter]:
+    def leaks(self) -> Mapping[str, Stopped]:
         """Read how much of what a ban should have stopped came through, by hook: `input` and `forward`.
 
         Packets under way in the moment of a ban are counted too. TableMissing when there is no table.

@@ -1,8 +1,8 @@
-"""Decoder of ctnetlink datagrams at flood rates: the walk of `conntrack_format` once a layout, then fixed offsets.
+"""Decoder of ctnetlink datagrams at flood rates: one walk of `format` for each layout, then fixed offsets.
 
 The kernel writes attributes in a stable order with stable lengths. All bytes by which the walk decides (the headers of
 message and attributes) are remembered as one number and a mask; a message that equals them is walked alike, whatever
-else it holds, so its fields are at the same places. One comparison of two numbers proves that for each message.
+else it holds, so its fields are at the same offsets. One comparison of two numbers proves that for each message.
 """
 
 import struct
@@ -42,14 +42,14 @@ _errno = struct.Struct("=i").unpack_from
 _LAST_WITHOUT_DEFAULT = FIELDS.index("translated_source_port")
 _WANTED = frozenset(
     (TCP_CLOSE, *(state for states in ESTABLISHED_STATES.values() for state in states))
-)  # of some protocol: only a first look
+)  # of any protocol: only a first check
 _FILL = (None, 0)  # every field that a message lacks is one of these
 
 Values: TypeAlias = tuple[Any, ...]
 Pick: TypeAlias = Callable[[Values], Values]
 Make: TypeAlias = Callable[..., Flow]
 Layout: TypeAlias = tuple[int, int, int, int, Callable[[bytes], Values], Pick | None, Make | None]
-"""Length in bytes, mask, pattern, place of the state (0: none); what reads the fields in the order of their places,
+"""Length in bytes, mask, pattern, offset of the state (0: none); what reads the fields in the order of their offsets,
 what puts them into the event's order (None: they are in it), and the event's class (None: an update)."""
 
 
@@ -60,7 +60,7 @@ class Decoded(msgspec.Struct, gc=False):
     malformed: int = 0
     """Messages that could not be understood; where a length is wrong, the rest of its datagram counts as one."""
     skipped: int = 0
-    """Messages understood and not wanted: updates that tell of neither handshake nor reset, other subsystems."""
+    """Messages decoded but not used: updates that show neither handshake nor reset, other subsystems."""
     is_done: bool = False
     """A dump came to its end (NLMSG_DONE)."""
     is_interrupted: bool = False
@@ -75,7 +75,7 @@ class FlowDecoder:
     """Decodes datagrams; remembers the layouts that it has seen, at most 256 of them. Never raises on any bytes."""
 
     def __init__(self) -> None:
-        """Begin without any layout: the first messages of each teach them."""
+        """Start without layouts; they are learned from messages."""
         self._layouts: dict[bytes, tuple[Layout, ...]] = {}
         self._count = 0
 

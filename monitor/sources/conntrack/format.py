@@ -2,7 +2,7 @@
 
 Numbers and names are those of linux/netlink.h, linux/netfilter/nfnetlink.h and nfnetlink_conntrack.h. Message and
 attribute headers are in host order, payloads in network order. The walk trusts nothing: wrong lengths are malformed,
-unknown attributes and those that nobody needs (helper, labels, security context, sequence adjustment, SYN proxy,
+unknown attributes and those that are not used (helper, labels, security context, sequence adjustment, SYN proxy,
 master, timeout, use) are skipped by their headers.
 """
 
@@ -97,9 +97,9 @@ class Walked(msgspec.Struct, frozen=True):
     """Where things are in a message: everything that the walk decided by, and what it found."""
 
     kind: type[Flow] | None
-    """The event's class; None for an update, which is one only if it tells of a handshake or a reset."""
+    """The event's class; None for an update, which is one only if it shows a handshake or a reset."""
     headers: list[tuple[int, int]]
-    """(offset, length in bytes) of all bytes that the walk looked at; whatever equals them is walked alike."""
+    """(offset, length in bytes) of all bytes that the walk read; a message that equals them is walked alike."""
     fields: dict[str, tuple[int, str]]
     """Offset and struct format by name."""
 
@@ -148,7 +148,7 @@ def _walk(message: bytes, offset: int, end: int, nest: Nest, walked: Walked) -> 
 
 
 def read(message: bytes, walked: Walked, time_s: float, namespace: int | None) -> Flow | None:
-    """Make the event of a message that was walked; None for an update that tells of neither handshake nor reset."""
+    """Make the event of a message that was walked; None for an update that shows neither handshake nor reset."""
     values: dict[str, Any] = {
         name: struct.unpack_from(f">{form}", message, offset)[0] for name, (offset, form) in walked.fields.items()
     }

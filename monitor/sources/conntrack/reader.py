@@ -31,16 +31,16 @@ class ConntrackStats(msgspec.Struct):
     records: int = 0
     """Messages of the kernel."""
     lost: int = 0
-    """Gaps: times that the buffer overflowed; how many events each has swallowed nobody knows."""
+    """Gaps: times that the buffer overflowed; how many events each one lost is not known."""
     malformed: int = 0
     skipped: int = 0
-    """Updates that tell of no complete handshake."""
+    """Updates that show no complete handshake."""
     resyncs: int = 0
     """Times that the table was listed to the end after gaps."""
 
 
 class Conntrack:
-    """A source of flows. `is_drained` tells whether the last `read` took all there was."""
+    """A source of flows. `is_drained`: whether the last `read` took all there was."""
 
     name = "conntrack"
 

@@ -1,4 +1,4 @@
-"""Drop counters for a kernel that tells nothing of its types: by reason and family, and nothing more."""
+"""Drop counters for a kernel without BTF types: by reason and family only."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ class ClassicDropCounters:
     rung: Final = CLASSIC_RUNG
 
     def __init__(self, fallen: str, started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None) -> None:
-        """Compile, load and attach; `fallen` says why it is no better rung; errors as `load` has them."""
+        """Compile, load and attach; `fallen` says why it is no better attach mode; errors as `load` has them."""
         self.fallen = f"{fallen}; counted by reason only, so drop_rate sees nothing"
         found = read_drop_format(_format())
         self.reasons = found.reasons
@@ -73,8 +73,8 @@ class ClassicDropCounters:
         """Return nothing: numbers of reasons without a name are not kept."""
         return {}
 
-    def look(self, _now_s: float) -> Iterator[Dropped]:
-        """Yield nothing: whose packets they were is not known."""
+    def poll(self, _now_s: float) -> Iterator[Dropped]:
+        """Yield nothing: the sources of the packets are not known."""
         return iter(())
 
 

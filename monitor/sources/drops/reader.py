@@ -1,4 +1,4 @@
-"""Drop counters: what `bpf/drops.c` counts, read without waiting for anything."""
+"""Drop counters: what `bpf/drops.c` counts, read without blocking."""
 
 import os
 import struct
@@ -110,8 +110,8 @@ class DropCounters:
             for key, value in self._maps["unknown_reasons"].items()
         }
 
-    def look(self, now_s: float) -> Iterator[Dropped]:
-        """Yield what each source that drops often lost since the last look; `now_s` is any clock in seconds."""
+    def poll(self, now_s: float) -> Iterator[Dropped]:
+        """Yield what each source that drops often lost since the last poll; `now_s` is any clock in seconds."""
         for key, counts, outer in self._frequent.look(now_s):
             yield Dropped(fold_mapped(key), counts[: len(ReasonClass)], fold_mapped(outer) if any(outer) else None)
         events = {_EVENTS[number]: count for number, (count,) in self._events.read().items()}

@@ -20,7 +20,7 @@ _WRITE = 2
 def untrusted_reason(path: str, descriptor: int | None = None, known: dict[str, str] | None = None) -> str:
     """Return why others than root, system accounts and our own could have written this file; empty: nobody could.
 
-    Looked at are the file itself (the open `descriptor`, where given), and every directory that leads to it, along the
+    Checked are the file itself (the open `descriptor`, where given), and every directory that leads to it, along the
     path as it is and along what it really names. `known` remembers what was found of directories between calls.
     """
     known = {} if known is None else known
@@ -29,8 +29,8 @@ def untrusted_reason(path: str, descriptor: int | None = None, known: dict[str, 
         if reason := others(status, _acl(path if descriptor is None else descriptor)):
             return f"{reason} may write it"
         real = os.path.realpath(path)
-        for place in dict.fromkeys((path, real)):
-            if reason := _on_the_way(place, known):
+        for way in dict.fromkeys((path, real)):
+            if reason := _on_the_way(way, known):
                 return reason
         return _link_reason(path) if real != path else ""
     except (OSError, ValueError) as error:

@@ -6,19 +6,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from monitor.bans.guard import Guard
-from monitor.bans.ledger import Ledger
-from monitor.bans.policy import Verdict
+from monitor.bans.decision import Verdict
 from monitor.control.protocol import ListBans, Status, Why
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
 from monitor.daemon.pipeline.dispatch import KINDS, Dispatch
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.daemon.pipeline.table import Table
 from monitor.daemon.pipeline.wiring import build_detectors, build_guard, build_rules
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.detectors.failures import FailuresDetector, FailureThresholds
-from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.model.addresses import parse_address, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import AllowEntry, Mode
@@ -29,6 +25,7 @@ from monitor.settings.logs import Failures
 from monitor.settings.schema import Detectors, Settings
 from monitor.state.saver import Saver
 from tests.support.events import failure, tcp
+from tests.support.policy import small_table
 
 NOW_S = 1010.0
 ALWAYS_OF_FLOWS = [name for name in FLOW_DETECTORS if name != "egress"]
@@ -50,7 +47,7 @@ def settings(failures: dict[str, Failures]) -> Settings:
 
 def pipeline(failures: dict[str, Failures]) -> Pipeline:
     """Return a pipeline that only observes: nothing reaches a kernel."""
-    return Pipeline(settings(failures), (), lambda ledger, guard: Table(NftablesEnforcer(max_bans=16), ledger, guard))
+    return Pipeline(settings(failures), (), small_table)
 
 
 class Counting(FailuresDetector):
@@ -107,7 +104,7 @@ def test_failures_become_decisions() -> None:
     assert decision.ban is not None
     assert (decision.ban.strength, decision.ban.until_s - decision.ban.since_s) == (Strength.PROVEN, 60.0)
     assert decision.ban.reason == "2 failures in web (journal)"
-    assert stages.alerts == {("web", Mode.OBSERVE, Strength.PROVEN): 1}
+    assert stages.metrics.alerts == {("web", Mode.OBSERVE, Strength.PROVEN): 1}
     assert pipeline({"sshd": Failures(filter="sshd")}).enforces
 
 
@@ -175,8 +172,7 @@ def test_what_fail2ban_ignores_is_protected() -> None:
     filters = LogFilters(settings({}))
     filters.sections = dict(FAILURES)
     filters.allowlist = ignored
-    table = Table(NftablesEnforcer(max_bans=16), Ledger(max_bans=16), Guard([]))
-    stages = Pipeline(settings(FAILURES), (), lambda ledger, guard: table, log_filters=filters)
+    stages = Pipeline(settings(FAILURES), (), small_table, log_filters=filters)
     for _ in range(2):
         (decision,) = stages.process([failure("192.0.2.7", detector="web")] * 2, NOW_S)
         assert (decision.verdict, decision.entry) == (Verdict.ALLOWLISTED, ignored[0])

@@ -6,12 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from monitor.bans.policy import Decision, Verdict
+from monitor.bans.decision import Decision, Verdict
+from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.flow_wiring import build_surrounding
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.daemon.pipeline.table import Table
 from monitor.daemon.pipeline.wiring import build_guard
-from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.model.addresses import host, parse_address, parse_network
 from monitor.model.alerts import FloodAlert, Strength
 from monitor.model.bans import AllowEntry, Mode
@@ -21,6 +20,7 @@ from monitor.node.kubernetes import POD_NETWORK
 from monitor.settings.flows import ConnectionRate, Egress, HalfOpen, OpenConnections, ProtectedPort
 from monitor.settings.schema import Detectors, PortScan, Settings
 from tests.support.flows import CLIENT, NODE, flow, handshakes, incomplete
+from tests.support.policy import small_table
 
 OUTSIDE, POD, FRIEND = "203.0.113.9", "10.244.1.7", "192.0.2.77"
 NODE_ENTRIES = (
@@ -45,9 +45,7 @@ def settings(**sections: Any) -> Settings:
 
 def pipeline(given: Settings | None = None) -> Pipeline:
     """Return a pipeline that only observes, on a node with pods and a gateway."""
-    return Pipeline(
-        given or settings(), NODE_ENTRIES, lambda ledger, guard: Table(NftablesEnforcer(max_bans=16), ledger, guard)
-    )
+    return Pipeline(given or settings(), NODE_ENTRIES, small_table, (DecisionLog(),))
 
 
 def feed(stages: Pipeline, time_s: float = 1000.0, **more: Any) -> list[Decision]:
@@ -66,10 +64,10 @@ def test_alerts_of_flows_become_decisions() -> None:
     decisions = feed(stages, completed=handshakes(10))
     assert names(decisions) == [(CLIENT, "connection_rate"), (CLIENT, "open_connections")]
     assert {decision.verdict for decision in decisions[:1]} == {Verdict.OBSERVE}
-    assert stages.alerts == {
+    assert stages.metrics.alerts == {
         (name, Mode.OBSERVE, Strength.SPOOFABLE): 1 for name in ("connection_rate", "open_connections")
     }
-    assert stages.decisions.total() == 2
+    assert stages.metrics.decisions.total() == 2
 
 
 @pytest.mark.parametrize("source", [NODE, POD, FRIEND, "224.0.0.5"])
@@ -79,8 +77,8 @@ def test_flows_of_the_protected_raise_nothing(source: str) -> None:
     attempts = [incomplete(source, port) for port in range(100)]
     flows = [*handshakes(100, source), *handshakes(9, source, 2379, id=200)]
     assert feed(stages, completed=flows, incomplete=attempts, opened=[flow(FlowOpened, source, to=FRIEND)]) == []
-    assert stages.alerts.total() == 0
-    assert stages.decisions.total() == 0
+    assert stages.metrics.alerts.total() == 0
+    assert stages.metrics.decisions.total() == 0
     assert list(stages.ledger.bans()) == []
 
 
@@ -122,12 +120,12 @@ def test_floods_are_kept_counted_and_logged(has_gap: bool, caplog: pytest.LogCap
     flood = stages.floods["half_open"]
     assert isinstance(flood, FloodAlert)
     assert (flood.target, flood.evidence.count) == (f"tcp/443 of {NODE}", 100)
-    assert stages.alerts == {("half_open", Mode.OBSERVE, Strength.SPOOFABLE): 1}
-    assert stages.flood_alerts == {"half_open": 1}
+    assert stages.metrics.alerts == {("half_open", Mode.OBSERVE, Strength.SPOOFABLE): 1}
+    assert stages.metrics.floods == {"half_open": 1}
     assert caplog.messages == [f"half_open: {flood}"]
     feed(stages, 1020.0, attempts=200)
     feed(stages, 1021.0)
-    assert (stages.floods["half_open"].time_s, stages.flood_alerts["half_open"]) == (1021.0, 2)
+    assert (stages.floods["half_open"].time_s, stages.metrics.floods["half_open"]) == (1021.0, 2)
 
 
 def test_attempts_that_came_to_nothing_are_events_of_their_own() -> None:

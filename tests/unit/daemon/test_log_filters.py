@@ -10,9 +10,11 @@ import pytest
 from monitor.daemon.sources.log_filters import LogFilters, has_journal
 from monitor.filters.matcher import LogMatcher
 from monitor.model.logs import LogBlock
-from monitor.settings.logs import Backend, Failures, Journal, LogFiles
-from monitor.settings.schema import Detectors, Settings, Sources
+from monitor.settings.logs import Backend, Failures
+from monitor.settings.schema import Detectors, Settings, SourcesSettings
 from monitor.sources.journal.match import Matcher
+from monitor.sources.journal.settings import JournalSettings
+from monitor.sources.tail.settings import FilesSettings
 
 APP = """
 description: An application of our own.
@@ -41,7 +43,7 @@ def empty(tmp_path: Path) -> Path:
 
 def filters_of(root: Path, failures: dict[str, Failures], **sources: object) -> LogFilters:
     """Load these detectors and no others."""
-    made = msgspec.structs.replace(Sources(), **sources)
+    made = msgspec.structs.replace(SourcesSettings(), **sources)
     return LogFilters(Settings(detectors=Detectors(failures=failures), sources=made), root)
 
 
@@ -72,7 +74,7 @@ def test_auto_means_the_journal_where_there_is_one(root: Path, empty: Path) -> N
     assert (filters.journal, filters.files, filters.faults) == ({"app": MATCHES}, {}, {})
     filters = filters_of(empty, {"app": app(root)})
     assert (filters.journal, filters.files, filters.faults) == ({}, {"app": ("/var/log/app.log",)}, {})
-    filters = filters_of(root, {"app": app(root)}, journal=Journal(enabled=False))
+    filters = filters_of(root, {"app": app(root)}, journal=JournalSettings(enabled=False))
     assert (filters.journal, filters.files) == ({}, {"app": ("/var/log/app.log",)})
 
 
@@ -118,7 +120,7 @@ def test_what_cannot_run_is_named_and_the_others_go_on(root: Path) -> None:
             "off": app(root, backend=Backend.FILES),
             "app": app(root),
         },
-        files=LogFiles(enabled=False),
+        files=FilesSettings(enabled=False),
     )
     assert list(filters.faults) == ["unknown", "missing", "nowhere", "off"]
     assert "no-such-filter" in filters.faults["unknown"]
@@ -129,7 +131,7 @@ def test_what_cannot_run_is_named_and_the_others_go_on(root: Path) -> None:
     (fault,) = filters_of(root, {"nowhere": bare(root)}).faults.values()
     assert "name them in `files`" in fault
     (fault,) = filters_of(
-        root, {"app": app(root, backend=Backend.JOURNAL)}, journal=Journal(enabled=False)
+        root, {"app": app(root, backend=Backend.JOURNAL)}, journal=JournalSettings(enabled=False)
     ).faults.values()
     assert "sources.journal is off" in fault
 

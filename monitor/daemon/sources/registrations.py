@@ -1,0 +1,45 @@
+"""The list of sources: a line each. Configuration, metrics, `status` and `doctor` follow from it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from monitor.settings.schema import Settings
+from monitor.sources.conntrack.registration import REGISTRATION as CONNTRACK
+from monitor.sources.drops.registration import REGISTRATION as DROPS
+from monitor.sources.journal.registration import REGISTRATION as JOURNAL
+from monitor.sources.kmsg.registration import REGISTRATION as KERNEL_LOG
+from monitor.sources.registration import Registration
+from monitor.sources.tail.registration import REGISTRATION as FILES
+from monitor.sources.xdp.registration import REGISTRATION as XDP
+from monitor.sources.xdp.settings import XdpSettings
+
+_SettingsT = TypeVar("_SettingsT")
+
+
+@dataclass(frozen=True)
+class Configured(Generic[_SettingsT]):
+    """A source, and what of the whole configuration is its own."""
+
+    source: Registration[_SettingsT]
+    settings_in: Callable[[Settings], _SettingsT]
+
+
+def _xdp_settings(settings: Settings) -> XdpSettings:
+    return XdpSettings(settings.bans.xdp.interfaces, settings.bans.max_bans)
+
+
+_ROWS = (
+    Configured(KERNEL_LOG, lambda settings: settings.sources.kernel_log),
+    Configured(CONNTRACK, lambda settings: settings.sources.conntrack),
+    Configured(DROPS, lambda settings: settings.sources.drops),
+    Configured(XDP, _xdp_settings),
+    Configured(JOURNAL, lambda settings: settings.sources.journal),
+    Configured(FILES, lambda settings: settings.sources.files),
+)
+
+SOURCES: tuple[Configured[Any], ...] = _ROWS
+"""All sources, in the order in which they are opened and shown."""
+
+YIELDS: tuple[type, ...] = tuple(dict.fromkeys(kind for row in SOURCES for kind in row.source.yields))
+"""The types of events that sources hand on: a detector that takes none of them is fed by nothing."""
