@@ -8,6 +8,7 @@ from monitor.config.kinds import integer
 from monitor.detectors.packet_rate import PacketRateDetector, PacketRateSettings
 from monitor.detectors.registration import Registration
 from monitor.detectors.settings import RECENT
+from monitor.model.addresses import format_address
 from monitor.model.bans import Mode
 from monitor.model.events import DROP_CLASSES, DropsObserved
 
@@ -52,8 +53,9 @@ class DropRateDetector(PacketRateDetector[DropsObserved]):
         return sum(event.packets[one] for one in _OFFENCES)
 
     def sample(self, event: DropsObserved) -> tuple[str, ...]:
-        """Report the reasons."""
-        return tuple(f"{event.packets[one]} {DROP_CLASSES[one]}" for one in _OFFENCES if event.packets[one])
+        """Report the reasons, and the tunnel that the packets came through."""
+        reasons = tuple(f"{event.packets[one]} {DROP_CLASSES[one]}" for one in _OFFENCES if event.packets[one])
+        return (*reasons, f"in a tunnel from {format_address(event.outer)}") if event.outer else reasons
 
 
 DETECTOR = Registration(

@@ -15,9 +15,9 @@ from monitor.metrics.metric import COUNTER, Metric, Sample
 from monitor.model.addresses import Address, Network, format_address, host
 from monitor.model.alerts import Alert, Evidence, Strength
 from monitor.model.bans import Mode
-from monitor.model.events import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP
-from monitor.model.flows import TCP_SYN_SENT, Flow, FlowBatch
+from monitor.model.flows import Flow, FlowBatch
 from monitor.model.networks import Networks
+from monitor.model.protocols import ECHO_REQUESTS, PROTOCOL_TCP, PROTOCOL_UDP, TCP_SYN_SENT, WELL_KNOWN_PORTS
 
 FLOWS = Metric(
     "nodewarden_egress_flows_total",
@@ -27,8 +27,6 @@ FLOWS = Metric(
 )
 
 _MOST_ALERTS_A_SECOND = 50
-_WELL_KNOWN_PORTS = range(1, 1024)
-_ECHO_REQUESTS = {PROTOCOL_ICMP: 8, PROTOCOL_ICMPV6: 128}
 
 
 class EgressSettings(DetectorSettings, frozen=True, kw_only=True):
@@ -150,9 +148,9 @@ def _opens(flow: Flow) -> bool:
     if flow.protocol == PROTOCOL_TCP:
         return flow.state == TCP_SYN_SENT
     if flow.protocol == PROTOCOL_UDP:
-        return not (flow.source_port in _WELL_KNOWN_PORTS and flow.destination_port not in _WELL_KNOWN_PORTS)
-    if flow.protocol in _ECHO_REQUESTS:
-        return flow.icmp_type == _ECHO_REQUESTS[flow.protocol]
+        return not (flow.source_port in WELL_KNOWN_PORTS and flow.destination_port not in WELL_KNOWN_PORTS)
+    if flow.protocol in ECHO_REQUESTS:
+        return flow.icmp_type == ECHO_REQUESTS[flow.protocol]
     return True
 
 

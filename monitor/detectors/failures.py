@@ -20,10 +20,10 @@ from monitor.model.alerts import Alert, Strength
 from monitor.model.events import AuthFailure
 from monitor.model.window import Crossing
 
-OVERSIZED = Metric(
-    "nodewarden_detector_oversized_networks_total",
+IGNORED_NETWORKS = Metric(
+    "nodewarden_detector_ignored_networks_total",
     COUNTER,
-    "Failures ignored because their line names a network larger than any line may ban, or an impossible one.",
+    "Failures not counted because they name a network larger than /16 (IPv4) or /32 (IPv6), or no valid one.",
     ("detector",),
 )
 
@@ -115,13 +115,13 @@ class FailuresDetector(Detector[AuthFailure]):
     name = "failures"
     takes = (AuthFailure,)
     is_addressed = True
-    metrics = (OVERSIZED,)
+    metrics = (IGNORED_NETWORKS,)
 
     def __init__(self, name: str, limits: Limits) -> None:
         """Take the name that its events carry, and when to fire."""
         super().__init__(limits)
         self.name = name
-        self.oversized_total = 0
+        self.ignored_networks_total = 0
         """Events that were ignored because they name a network larger than allowed, or an impossible one."""
         self._scores = Scores(limits)
         self._prefix_bytes = limits.ipv6_prefix // 8
@@ -159,7 +159,7 @@ class FailuresDetector(Detector[AuthFailure]):
 
     def samples(self) -> Iterator[Sample]:
         """Yield how many failures were ignored for the size of their network."""
-        yield OVERSIZED.name, (self.name,), self.oversized_total
+        yield IGNORED_NETWORKS.name, (self.name,), self.ignored_networks_total
 
     def _feed_wide(self, event: AuthFailure, item: bytes) -> Alert | None:
         """Take an event of IPv6, or one that names a network."""
@@ -170,7 +170,7 @@ class FailuresDetector(Detector[AuthFailure]):
             if len(source) == 4 and length > 32:
                 length -= _MAPPED_BITS
             if not _SHORTEST_PREFIX[len(source)] <= length <= len(source) * 8:
-                self.oversized_total += 1
+                self.ignored_networks_total += 1
                 return None
             if length < len(source) * 8:
                 return self._add_network(event, network_of(source, length), item, mark)

@@ -17,7 +17,8 @@ from monitor.detectors.settings import BANTIME, RECENT, CountingSettings
 from monitor.metrics.metric import COUNTER, Metric, Sample
 from monitor.model.addresses import format_address
 from monitor.model.alerts import Alert, Evidence, FloodAlert
-from monitor.model.flows import ESTABLISHED_STATES, Flow, FlowBatch
+from monitor.model.flows import Flow, FlowBatch
+from monitor.model.protocols import ESTABLISHED_STATES
 
 FLOODS = Metric(
     "nodewarden_detector_floods_total",

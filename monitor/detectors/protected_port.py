@@ -17,9 +17,9 @@ from monitor.detectors.settings import RECENT, DetectorSettings
 from monitor.model.addresses import Network, parse_network
 from monitor.model.alerts import Alert
 from monitor.model.bans import Mode
-from monitor.model.events import PROTOCOL_TCP
 from monitor.model.flows import Flow, FlowBatch
 from monitor.model.networks import Networks
+from monitor.model.protocols import PROTOCOL_TCP
 
 _MOST_ALERTS_A_BATCH = 64
 _PRIVATE = tuple(map(parse_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")))

@@ -16,8 +16,8 @@ from monitor.detectors.settings import BANTIME, ENTRIES, RECENT, DetectorSetting
 from monitor.metrics.metric import COUNTER, Metric, Sample
 from monitor.model.alerts import Alert
 from monitor.model.bans import Mode
-from monitor.model.events import PROTOCOL_UDP
 from monitor.model.flows import Flow, FlowBatch, FlowClosed
+from monitor.model.protocols import PROTOCOL_UDP
 
 UNCOUNTED = Metric(
     "nodewarden_uncounted_flows_total",

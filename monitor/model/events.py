@@ -14,13 +14,6 @@ from monitor.model.addresses import Address
 from monitor.model.alerts import Strength
 from monitor.model.flows import FlowBatch, FlowIncomplete
 
-TCP_FIN, TCP_SYN, TCP_RST, TCP_PSH, TCP_ACK, TCP_URG, TCP_ECE, TCP_CWR, TCP_AE = (1 << bit for bit in range(9))
-"""TCP flag bits in header order (RFC 9293 section 3.1; AE: RFC 9768)."""
-
-PROTOCOL_ICMP, PROTOCOL_IGMP, PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_ICMPV6 = 1, 2, 6, 17, 58
-PROTOCOL_NAMES = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp", 136: "udplite"}
-
-
 DROP_CLASSES = ("firewall", "closed_port", "bad_packet", "no_memory", "rate_limit", "other")
 """What the kernel's reasons to drop a packet mean; `no_memory` is the node's trouble, never an offence."""
 

@@ -10,6 +10,7 @@ import pytest
 
 from bench.packets import ipv4_packet, syn_frame, udp_frame
 from monitor.model.addresses import parse_address
+from monitor.model.protocols import PROTOCOL_GRE, PROTOCOL_IPIP, PROTOCOL_IPV6, PROTOCOL_UDP
 from monitor.sources.drops.kinds import DropKind, Dropped
 from monitor.sources.drops.reader import DropCounters
 from tests.support.lab import Host, Lab
@@ -173,11 +174,14 @@ def encapsulated(kind: str, lab: Lab, inner: bytes) -> bytes:
     link, theirs = frames(lab), parse_address(lab["outside"].address4)
     ours, packet = parse_address(lab["node"].address4), inner[14:]
     protocol, payload = {
-        "vxlan": (17, struct.pack("!HHHHII", 4000, 4789, 16 + len(inner), 0, 0x08000000, 42 << 8) + inner),
-        "vxlan_old_port": (17, struct.pack("!HHHHII", 4000, 8472, 16 + len(inner), 0, 0x08000000, 42 << 8) + inner),
-        "ipip": (4 if packet[0] >> 4 == 4 else 41, packet),
-        "gre": (47, struct.pack("!HH", 0, 0x0800 if packet[0] >> 4 == 4 else 0x86DD) + packet),
-        "gre_keyed": (47, struct.pack("!HHII", 0x3000, 0x6558, 7, 9) + inner),
+        "vxlan": (PROTOCOL_UDP, struct.pack("!HHHHII", 4000, 4789, 16 + len(inner), 0, 0x08000000, 42 << 8) + inner),
+        "vxlan_old_port": (
+            PROTOCOL_UDP,
+            struct.pack("!HHHHII", 4000, 8472, 16 + len(inner), 0, 0x08000000, 42 << 8) + inner,
+        ),
+        "ipip": (PROTOCOL_IPIP if packet[0] >> 4 == 4 else PROTOCOL_IPV6, packet),
+        "gre": (PROTOCOL_GRE, struct.pack("!HH", 0, 0x0800 if packet[0] >> 4 == 4 else 0x86DD) + packet),
+        "gre_keyed": (PROTOCOL_GRE, struct.pack("!HHII", 0x3000, 0x6558, 7, 9) + inner),
     }[kind]
     return link[0] + link[1] + b"\x08\x00" + ipv4_packet(theirs, ours, payload, protocol)
 

@@ -75,7 +75,6 @@ def test_nothing_is_lost_doubled_or_leaked_over_fifty_rotations(journald: Journa
     source.close()
     assert read == [b"%s %d" % (word, number) for number in range(50) for word in (b"before", b"after")]
     assert max(counts) == min(counts)
-    assert source.stats.invalidations >= 50
     assert source.stats.lost == 0
 
 

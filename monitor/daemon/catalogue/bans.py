@@ -68,6 +68,11 @@ METRICS = (
     Metric(
         "nodewarden_connections_cut_total", COUNTER, "Conntrack entries deleted because their other end was banned."
     ),
+    Metric(
+        "nodewarden_connections_cut_incomplete_total",
+        COUNTER,
+        "Times that connections of banned sources were not all cut; their packets drop anyway. The log says why.",
+    ),
     Metric("nodewarden_budget_bans_per_minute", GAUGE, "The most new bans a minute, as configured."),
     Metric("nodewarden_budget_refused_total", COUNTER, "Bans that were only observed because the budget was spent."),
     Metric("nodewarden_allowlist_networks", GAUGE, "Networks that are never banned."),

@@ -34,6 +34,12 @@ METRICS = (
         "Lines given up because an expression took longer than `confirm_timeout`: evidence that was not seen.",
         ("detector",),
     ),
+    Metric(
+        "nodewarden_filter_evicted_total",
+        COUNTER,
+        "Connections that a filter forgot early because there were too many: their failures may lack an address.",
+        ("detector",),
+    ),
     Metric("nodewarden_events_total", COUNTER, "Events handed to the detectors.", ("kind",)),
     Metric(
         "nodewarden_detector_alerts_total",

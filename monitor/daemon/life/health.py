@@ -112,6 +112,7 @@ class Health:
         yield from self._sources.samples()
         yield from saver_samples(self._saver)
         yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
+        yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
         yield "nodewarden_internal_errors_total", (), self.internal_errors
         for result, count in self.reloads.items():
             yield "nodewarden_config_reloads_total", (result,), count

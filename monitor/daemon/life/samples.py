@@ -96,3 +96,4 @@ def saver_samples(saver: Saver) -> Iterator[Sample]:
     yield "nodewarden_state_written_rows_total", (), saver.written_total
     yield "nodewarden_state_failures_total", (), saver.failures_total
     yield "nodewarden_state_dropped_offences_total", (), saver.dropped_offences_total
+    yield "nodewarden_state_dropped_removals_total", (), saver.dropped_removals_total

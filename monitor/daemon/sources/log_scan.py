@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _FROM_FAIL2BAN = "from_fail2ban"
-_COUNTERS = ("candidates", "failures", "ignored", "unusable", "misdated", "outdated", "timeouts")
+_COUNTERS = ("candidates", "failures", "ignored", "unusable", "misdated", "outdated", "timeouts", "evicted")
 """Of FilterStats; each is a metric too."""
 
 

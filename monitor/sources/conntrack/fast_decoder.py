@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 from monitor.model.errors import MalformedRecord
-from monitor.model.flows import ESTABLISHED_STATES, TCP_CLOSE, Flow
+from monitor.model.flows import Flow
+from monitor.model.protocols import ESTABLISHED_STATES, TCP_CLOSE
 from monitor.sources.conntrack.format import (
     DEFAULTS,
     DELETE,
@@ -75,15 +76,8 @@ class FlowDecoder:
 
     def __init__(self) -> None:
         """Start without layouts; they are learned from messages."""
-        self.forgotten_total = 0
-        """Times that there were too many layouts, and learning started again: costs time, never a wrong event."""
         self._layouts: dict[bytes, tuple[Layout, ...]] = {}
         self._count = 0
-
-    @property
-    def layouts(self) -> int:
-        """How many layouts are remembered now."""
-        return sum(map(len, self._layouts.values()))
 
     def decode(self, datagrams: Sequence[bytes], time_s: float, namespace: int | None = None) -> Decoded:
         """Decode datagrams as received, in order; `time_s` (wall time) and `namespace` go into every event."""
@@ -149,7 +143,6 @@ class FlowDecoder:
         if self._count >= _MAX_LAYOUTS:
             self._layouts.clear()
             self._count = 0
-            self.forgotten_total += 1
         key = message[:_KEY_BYTES]
         others = self._layouts.get(key, ())[: _MAX_LAYOUTS_A_KEY - 1]
         self._layouts[key] = (*others, compile_layout(message, walked))

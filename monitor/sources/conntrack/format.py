@@ -13,18 +13,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 from monitor.model.errors import MalformedRecord
-from monitor.model.events import PROTOCOL_TCP
-from monitor.model.flows import (
-    ESTABLISHED_STATES,
-    STATUS_SEEN_REPLY,
-    TCP_CLOSE,
-    Flow,
-    FlowClosed,
-    FlowEstablished,
-    FlowListed,
-    FlowOpened,
-    FlowReset,
-)
+from monitor.model.flows import Flow, FlowClosed, FlowEstablished, FlowListed, FlowOpened, FlowReset
+from monitor.model.protocols import ESTABLISHED_STATES, PROTOCOL_TCP, STATUS_SEEN_REPLY, TCP_CLOSE
 
 CAUSES = ("header", "attribute", "length", "tuple")
 """Every cause a MalformedRecord of this module can carry: no message about a connection; an attribute that does not fit
@@ -33,7 +23,7 @@ where it is; a known attribute of a wrong length; no whole pair of tuples."""
 NEW, DELETE = 0x100, 0x102  # NFNL_SUBSYS_CTNETLINK with IPCTNL_MSG_CT_NEW, IPCTNL_MSG_CT_DELETE
 NLM_F_MULTI, NLM_F_DUMP_INTR = 0x2, 0x10
 _NLM_F_CREATE = 0x400
-NLMSG_NOOP, NLMSG_ERROR, NLMSG_DONE, NLMSG_OVERRUN = 1, 2, 3, 4
+NLMSG_ERROR, NLMSG_DONE, NLMSG_OVERRUN = 2, 3, 4
 HEADER_BYTES = 16
 _BODY = HEADER_BYTES + 4  # after struct nfgenmsg
 

@@ -5,20 +5,14 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from monitor.model.events import PROTOCOL_TCP
-from monitor.model.flows import (
+from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowEstablished, FlowIncomplete, FlowListed, FlowOpened
+from monitor.model.protocols import (
     PROTOCOL_SCTP,
+    PROTOCOL_TCP,
     STATUS_ASSURED,
     STATUS_SEEN_REPLY,
     TCP_FIN_WAIT,
     TCP_SYN_SENT,
-    Flow,
-    FlowBatch,
-    FlowClosed,
-    FlowEstablished,
-    FlowIncomplete,
-    FlowListed,
-    FlowOpened,
 )
 
 _WAIT_S = 2.0

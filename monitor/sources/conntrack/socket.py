@@ -6,8 +6,7 @@ import socket
 import struct
 
 from monitor.model.errors import PermanentError, TemporaryError
-from monitor.model.events import PROTOCOL_TCP
-from monitor.model.flows import ESTABLISHED_STATES, PROTOCOL_DCCP, PROTOCOL_SCTP, TCP_CLOSE
+from monitor.model.protocols import ESTABLISHED_STATES, PROTOCOL_DCCP, PROTOCOL_SCTP, PROTOCOL_TCP, TCP_CLOSE
 from monitor.sources.conntrack.format import DELETE
 
 _NETLINK_NETFILTER, _SOL_NETLINK = 12, 270  # linux/netlink.h, linux/socket.h

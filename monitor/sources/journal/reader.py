@@ -14,7 +14,6 @@ from monitor.model.logs import LogBlock
 from monitor.sources.journal.files import journal_files, missing_roots, not_open, open_reader
 from monitor.sources.journal.format import MIN_LINE_BYTES, format_line, is_trusted, written_s
 from monitor.sources.journal.match import Entry, Group, Matcher
-from systemd import journal
 
 _MAX_NAMED = 3
 _MAX_NAME_BYTES = 64
@@ -35,7 +34,6 @@ class JournalStats(msgspec.Struct):
 
     records: int = 0
     """Entries read."""
-    blocks: int = 0
     lost: int = 0
     """Gaps: the entry at the saved cursor was gone, and entries after it may be gone with it. How many is not known."""
     suppressed: int = 0
@@ -45,8 +43,6 @@ class JournalStats(msgspec.Struct):
     untrusted: int = 0
     """Entries that others than the system can have written."""
     cut_lines: int = 0
-    invalidations: int = 0
-    """Times that journal files appeared or vanished: rotation, vacuuming."""
     unreadable_files: int = 0
     """Journal files that could not be read when `problems` was last asked for."""
 
@@ -167,7 +163,7 @@ class Journal:
         if self.is_drained:
             self._caught_up = True
             self._seen_us = now_us - _CLOCK_SLACK_US
-        blocks = [
+        return [
             LogBlock(
                 log=self.name,
                 detectors=detectors,
@@ -179,17 +175,13 @@ class Journal:
             )
             for (detectors, trusted, is_live), (lines, times_s) in groups.items()
         ]
-        self.stats.blocks += len(blocks)
-        return blocks
 
     def _process(self) -> None:
         """Take notice of what changed, which also silences the descriptor and closes files that are gone."""
         try:
-            state = self._reader.process()
+            self._reader.process()
         except OSError as error:
             raise TemporaryError(f"cannot follow the journal: {error.strerror}") from error
-        if state == journal.INVALIDATE:
-            self.stats.invalidations += 1
         if self._appearing.drain() and any(root.exists() for root in self._missing):
             raise TemporaryError("the journal may have moved to a directory that is new: open it again")
 

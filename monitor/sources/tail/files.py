@@ -29,7 +29,6 @@ class TailStats(msgspec.Struct):
 
     records: int = 0
     """Lines."""
-    blocks: int = 0
     bytes: int = 0
     cut_lines: int = 0
     """Lines longer than `max_line_bytes`: their end is missing, and they prove nothing."""

@@ -198,7 +198,6 @@ class Tail:
         lines = run.data.count(b"\n")
         is_trusted = not (run.is_cut or file.reason)
         self.stats.records += lines
-        self.stats.blocks += 1
         self.stats.bytes += len(run.data)
         self.stats.cut_lines += run.is_cut
         self.stats.untrusted += 0 if is_trusted else lines

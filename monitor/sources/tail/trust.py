@@ -13,7 +13,7 @@ _ORDINARY_GROUPS = frozenset((100,))  # `users`: distributions put people there
 _ACL = "system.posix_acl_access"
 _ACL_HEADER_BYTES = 4
 _ACL_ENTRY = struct.Struct("<HHI")
-_USER_OBJECT, _USER, _GROUP_OBJECT, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+_USER, _GROUP_OBJECT, _GROUP, _MASK, _OTHER = 0x02, 0x04, 0x08, 0x10, 0x20
 _WRITE = 2
 
 

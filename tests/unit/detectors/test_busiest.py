@@ -24,9 +24,10 @@ from monitor.detectors.syn_rate import SynRateDetector
 from monitor.detectors.udp_amplification import UdpAmplificationDetector
 from monitor.detectors.udp_rate import UdpRateDetector
 from monitor.model.addresses import parse_address, parse_network
-from monitor.model.events import DROP_CLASSES, PROTOCOL_UDP, DropsObserved, SenderObserved
+from monitor.model.events import DROP_CLASSES, DropsObserved, SenderObserved
 from monitor.model.flows import FlowBatch, FlowClosed, FlowOpened
 from monitor.model.networks import Networks, Surrounding
+from monitor.model.protocols import PROTOCOL_UDP
 from monitor.model.rates import RateWindow
 from monitor.model.window import DistinctWindow
 from tests.support.events import failure, tcp

@@ -9,10 +9,18 @@ from monitor.detectors.egress import EgressDetector
 from monitor.detectors.limits import Limits
 from monitor.model.addresses import parse_address, parse_network
 from monitor.model.alerts import Alert, Strength
-from monitor.model.events import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP
-from monitor.model.flows import PROTOCOL_GRE, TCP_ESTABLISHED, TCP_SYN_RECV, Flow, FlowBatch, FlowClosed, FlowListed
+from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowListed
 from monitor.model.flows import FlowOpened as Opened
 from monitor.model.networks import Networks, Surrounding
+from monitor.model.protocols import (
+    PROTOCOL_GRE,
+    PROTOCOL_ICMP,
+    PROTOCOL_ICMPV6,
+    PROTOCOL_TCP,
+    PROTOCOL_UDP,
+    TCP_ESTABLISHED,
+    TCP_SYN_RECV,
+)
 from tests.support.flows import NODE, flow, handshakes
 
 OUTSIDE, POD, ROUTED = "203.0.113.9", "10.244.1.7", "192.168.5.5"

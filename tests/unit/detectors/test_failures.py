@@ -148,7 +148,7 @@ def test_absurd_networks_are_ignored_and_counted(source: str, length: int) -> No
     """No line of a log bans a sixteenth of a continent."""
     detector = sshd(maxretry=1)
     assert detector.feed([failure(source, prefix_length=length)]) == []
-    assert list(detector.samples()) == [("nodewarden_detector_oversized_networks_total", ("sshd",), 1)]
+    assert list(detector.samples()) == [("nodewarden_detector_ignored_networks_total", ("sshd",), 1)]
 
 
 def test_what_attackers_send_is_harmless_to_read() -> None:

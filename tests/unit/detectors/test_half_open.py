@@ -11,8 +11,8 @@ from monitor.detectors.half_open import HalfOpenDetector
 from monitor.detectors.limits import Limits
 from monitor.model.addresses import parse_address
 from monitor.model.alerts import Alert, FloodAlert, Strength
-from monitor.model.events import PROTOCOL_UDP
 from monitor.model.flows import FlowBatch, FlowOpened
+from monitor.model.protocols import PROTOCOL_UDP
 from tests.support.flows import CLIENT, flow, incomplete
 
 LOOK_S = 0.01

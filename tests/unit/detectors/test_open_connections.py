@@ -10,7 +10,8 @@ from monitor.detectors.limits import Limits
 from monitor.detectors.open_connections import OpenConnectionsDetector
 from monitor.model.addresses import parse_address
 from monitor.model.alerts import Alert, Strength
-from monitor.model.flows import TCP_FIN_WAIT, Flow, FlowBatch, FlowClosed, FlowEstablished, FlowListed, FlowReset
+from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowEstablished, FlowListed, FlowReset
+from monitor.model.protocols import TCP_FIN_WAIT
 from tests.support.flows import CLIENT, flow, handshakes
 
 SOURCES = (CLIENT, "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "32.1.13.184")

@@ -14,8 +14,8 @@ from monitor.detectors.port_scan import PortScanDetector
 from monitor.detectors.proofs import Proofs, service_proof
 from monitor.model.addresses import parse_address
 from monitor.model.alerts import Alert, Strength
-from monitor.model.events import PROTOCOL_TCP
 from monitor.model.flows import Flow, FlowBatch
+from monitor.model.protocols import PROTOCOL_TCP
 from tests.support.flows import CLIENT, handshakes, incomplete
 
 LIMITS = Limits(10.0, 100)

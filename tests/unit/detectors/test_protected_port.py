@@ -10,8 +10,9 @@ from monitor.detectors.proofs import Proofs
 from monitor.detectors.protected_port import ProtectedPortDetector, ProtectedServiceSettings
 from monitor.model.addresses import parse_address, parse_network
 from monitor.model.alerts import Alert, Strength
-from monitor.model.flows import PROTOCOL_SCTP, Flow, FlowBatch, FlowClosed, FlowListed, FlowOpened
+from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowListed, FlowOpened
 from monitor.model.networks import Networks, Surrounding
+from monitor.model.protocols import PROTOCOL_SCTP
 from tests.support.flows import CLIENT, flow, handshakes, incomplete
 
 LIMITS = Limits(60.0, 1)

@@ -8,7 +8,20 @@ from monitor.detectors.limits import Limits
 from monitor.detectors.port_scan import PortScanDetector
 from monitor.model.addresses import parse_address
 from monitor.model.alerts import Strength
-from monitor.model.events import TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, TCP_URG, PacketLogged
+from monitor.model.events import PacketLogged
+from monitor.model.protocols import (
+    PROTOCOL_ICMP,
+    PROTOCOL_ICMPV6,
+    PROTOCOL_IGMP,
+    PROTOCOL_TCP,
+    PROTOCOL_UDP,
+    TCP_ACK,
+    TCP_FIN,
+    TCP_PSH,
+    TCP_RST,
+    TCP_SYN,
+    TCP_URG,
+)
 from tests.support.events import tcp, udp
 
 EPHEMERAL_PORTS = range(32768, 61000)
@@ -93,7 +106,7 @@ def test_ping_igmp_and_fragments_do_not_count() -> None:
     """What has no destination port is no probe."""
     events = [
         PacketLogged(1000.0, "", "eth0", "", parse_address("192.0.2.7"), bytes([10, 0, 0, host]), protocol)
-        for protocol in (1, 2, 6, 17, 58)
+        for protocol in (PROTOCOL_ICMP, PROTOCOL_IGMP, PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_ICMPV6)
         for host in range(50)
     ]
     assert fires(events) == []

@@ -9,9 +9,9 @@ from monitor.detectors.limits import Limits
 from monitor.detectors.udp_amplification import UdpAmplificationDetector
 from monitor.model.addresses import parse_address
 from monitor.model.alerts import Alert, Strength
-from monitor.model.events import PROTOCOL_UDP
 from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowOpened, FlowReset
 from monitor.model.networks import Surrounding
+from monitor.model.protocols import PROTOCOL_UDP
 from tests.support.flows import CLIENT, NODE, flow
 
 LIMITS = Limits(60.0, 100_000)
