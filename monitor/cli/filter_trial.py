@@ -197,7 +197,7 @@ class Trial:
 
 
 def _spans(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where each line begins and ends, newline included."""
+    """Yield start and end of each line, newline included."""
     start = 0
     while end := data.find(b"\n", start) + 1:
         yield start, end
