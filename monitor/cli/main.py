@@ -34,17 +34,19 @@ EXIT_FAILED, EXIT_CONFIG, EXIT_UNREACHABLE = 1, FAULTY, 3
     "socket_path",
     type=click.Path(path_type=Path),
     envvar="NODEWARDEN_SOCKET",
-    help="The daemon's control socket; by default the one that the configuration names.",
+    help="The control socket of the daemon; default: as configured.",
 )
 @click.pass_context
 def cli(context: click.Context, socket_path: Path | None) -> None:
-    """Watch a node's traffic and ban offenders in nftables."""
+    """Monitor the traffic of a node and ban offenders in nftables."""
     context.obj = Target(socket_path)
 
 
 @cli.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True)
-@click.option("--watch", is_flag=True, help="Reload by itself when the configuration's files change.")
+@click.option(
+    "--config", "path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, help="The main file."
+)
+@click.option("--watch", is_flag=True, help="Reload when configuration files change.")
 def run(path: Path, watch: bool) -> None:
     """Run the daemon in the foreground."""
     import asyncio
@@ -57,7 +59,7 @@ def run(path: Path, watch: bool) -> None:
 @cli.command()
 @click.pass_obj
 def reload(target: Target) -> None:
-    """Make the daemon read its configuration again; a faulty one is refused."""
+    """Reload the configuration of the daemon. An invalid one is refused; the one in force stays."""
     target.ask(Reload())
     click.echo("reloaded")
 

@@ -61,7 +61,9 @@ class Health:
         problems += self._sources.problems()
         if leaking := self._pipeline.table.leaking(time.time()):
             hooks = ", ".join(f"{packets} in {hook}" for hook, packets in leaking.items())
-            problems.append(f"packets of banned sources pass all the same ({hooks}): see `nodewarden why ADDRESS`")
+            problems.append(
+                f"traffic from banned sources is still getting through ({hooks}): see `nodewarden why ADDRESS`"
+            )
         if not self._saver.is_saving_ok:
             problems.append(self._saver.trouble)
         if self.config_error:
