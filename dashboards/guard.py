@@ -115,9 +115,9 @@ def _troubles() -> Panel:
             "`refused by the kernel`: bans that could not be set. `not in XDP`: bans that did not fit into the XDP "
             "map; nftables alone enforces them. `connections cut`: open connections of proven offenders that were "
             "ended; `cuts incomplete`: not all.",
-            "`refused by the kernel`: offenders are not banned. `connections cut`: proven offenders were connected. "
-            "`cuts incomplete`: conntrack entries remain, though their packets drop.",
-            "For `refused by the kernel` and `cuts incomplete` the log names the reason; `not in XDP`: the map is full.",
+            "`refused by the kernel`: offenders are not banned. `connections cut`: proven offenders were connected."
+            " `cuts incomplete`: conntrack entries remain, though their packets drop.",
+            "`refused by the kernel`, `cuts incomplete`: the log names the reason. `not in XDP`: the map is full.",
         ),
         "suffix:/min",
         (
