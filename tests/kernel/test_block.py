@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
-from monitor.enforcers.nftables.ruleset import SCHEMA, Counter
+from monitor.enforcers.nftables.ruleset import SCHEMA, DropCounter
 from monitor.model.addresses import host, parse_address, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban
@@ -244,7 +244,7 @@ def test_a_table_of_the_second_schema_is_replaced_with_all_it_held(site: OpenSit
         enforcer.setup([])
         assert {(str(e.network), e.strength) for e in enforcer.elements()} == set(_OLDER_BANS)
         assert all(590 < (element.timeout_s or 0) <= 600 for element in enforcer.elements())
-        assert (enforcer.counters()["ban4"], enforcer.leaks()["input"]) == (Counter(7, 420), Counter(7, 420))
+        assert (enforcer.counters()["ban4"], enforcer.leaks()["input"]) == (DropCounter(7, 420), DropCounter(7, 420))
         with open_ports(world, world.address4):
             assert reaches(node, world.address4, 8000)
             assert enforcer.add(blocked(world.address4), 0) == []

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer, TableMissing
-from monitor.enforcers.nftables.ruleset import BAN_SETS, SCHEMA, Counter
+from monitor.enforcers.nftables.ruleset import BAN_SETS, SCHEMA, DropCounter
 from monitor.model.addresses import host, network_of, parse_address, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban
@@ -14,7 +14,7 @@ from tests.support.lab import Host, Lab
 
 pytestmark = pytest.mark.kernel
 
-NONE = {"input": Counter(0, 0), "forward": Counter(0, 0)}
+NONE = {"input": DropCounter(0, 0), "forward": DropCounter(0, 0)}
 
 
 @pytest.fixture(scope="module")

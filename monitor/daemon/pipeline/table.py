@@ -12,8 +12,7 @@ from monitor.bans.ledger import Ledger
 from monitor.bans.merge import Held
 from monitor.enforcers.nftables.drift import Drift, DriftKind
 from monitor.enforcers.nftables.enforcer import Failure, NftablesEnforcer, TableMissing
-from monitor.enforcers.nftables.ruleset import Counter as Stopped
-from monitor.enforcers.nftables.ruleset import Element
+from monitor.enforcers.nftables.ruleset import DropCounter, Element
 from monitor.model.addresses import Network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode
@@ -102,11 +101,11 @@ class Table:
             )
         return element
 
-    def counters(self) -> Mapping[str, Stopped]:
+    def counters(self) -> Mapping[str, DropCounter]:
         """Return what each set stopped; empty without a table."""
         return self._reading(self._enforcer.counters, {})
 
-    def leaks(self) -> Mapping[str, Stopped]:
+    def leaks(self) -> Mapping[str, DropCounter]:
         """Return what came from banned sources and was seen behind the bans all the same, by hook."""
         return self._reading(self._enforcer.leaks, {})
 
@@ -148,7 +147,7 @@ class Table:
                 self.is_up = False
             self.drifts[drift.kind.value] += 1
             if drift.kind is not DriftKind.OVERRUN:
-                _log.warning("%s changed the table inet nodewarden: %s", drift.who or "somebody", drift.kind.value)
+                _log.warning("%s changed the table inet nodewarden: %s", drift.author or "a program", drift.kind.value)
         if not self.is_up:
             self.repair(now_s)
         elif gone:

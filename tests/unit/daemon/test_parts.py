@@ -7,7 +7,7 @@ from monitor.bans.ledger import Ledger
 from monitor.daemon.life.logs import Limiter, plain_formatter
 from monitor.daemon.pipeline.table import Table
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
-from monitor.enforcers.nftables.ruleset import Counter as Stopped
+from monitor.enforcers.nftables.ruleset import DropCounter
 from monitor.node.addresses import parse_resolvers
 
 
@@ -41,9 +41,9 @@ def test_leaks_of_an_earlier_daemon_are_no_alarm() -> None:
     class Counting(Table):
         total = 500
 
-        def leaks(self) -> dict[str, Stopped]:
+        def leaks(self) -> dict[str, DropCounter]:
             """Return the kernel's counter, which outlives the daemon."""
-            return {"input": Stopped(self.total, 0)}
+            return {"input": DropCounter(self.total, 0)}
 
     ledger = Ledger(max_bans=16)
     table = Counting(NftablesEnforcer(max_bans=16), ledger, Guard([]))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.enforcers.nftables.ruleset import BAN_SETS, Counter, Element, set_name, set_specs, setup_text
+from monitor.enforcers.nftables.ruleset import BAN_SETS, DropCounter, Element, set_name, set_specs, setup_text
 from monitor.model.addresses import network_of, parse_network
 from monitor.model.alerts import Strength
 
@@ -120,7 +120,7 @@ def test_a_replacement_deletes_first_and_carries_bans_and_counters() -> None:
             Element(parse_network("192.0.2.1"), Strength.PROVEN, 90001.5, 3, 120),
             Element(parse_network("2001:db8::/32"), Strength.SPOOFABLE, None, 0, 0),
         ],
-        counters={"ban4": Counter(7, 420)},
+        counters={"ban4": DropCounter(7, 420)},
     )
     assert text.startswith("delete table inet nodewarden\n")
     assert "counter ban4 {\n    packets 7 bytes 420\n" in text

@@ -150,7 +150,7 @@ def test_several_lines_ignored() -> None:
     ("definition", "reason"),
     [
         (FilterDefinition(name="f", failregex=()), "has no failregex"),
-        (FilterDefinition(name="f", failregex=("^bad$",)), "no <HOST>, <ADDR> or <F-ID> names the source of the failure"),
+        (FilterDefinition(name="f", failregex=("^bad$",)), "no <HOST>, <ADDR> or <F-ID> names the source"),
         (FilterDefinition(name="f", failregex=("<ADDR>", "(<ADDR>")), "not a valid regular expression"),
         (FilterDefinition(name="f", failregex=("<ADDR>",), ignoreregex=("",)), "would match every line"),
         (FilterDefinition(name="f", failregex=("<ADDR>",), prefregex="["), "not a valid regular expression"),

@@ -155,7 +155,7 @@ def test_a_jail_of_which_nothing_is_known_is_a_fault(tmp_path: Path) -> None:
 def test_broken_files_and_missing_directories_are_faults(tmp_path: Path) -> None:
     """Without readable jail files there is no configuration at all."""
     for directory in (tmp_path, tmp_path / "gone"):
-        with pytest.raises(FilterError, match="no jail.conf or jail.local"):
+        with pytest.raises(FilterError, match=r"no jail\.conf or jail\.local"):
             read_jails(directory)
     with pytest.raises(FilterError, match=r"jail\.local:2: "):
         jails_of(tmp_path, {"jail.conf": "", "jail.local": "[a]\nbroken\n"})
