@@ -13,7 +13,7 @@ from monitor.cli.bans import DURATION, answer, chosen_set, every_ban, set_option
 from monitor.cli.show import json_option
 from monitor.cli.target import Target
 from monitor.config.types import parse_duration
-from monitor.control.protocol import SET_WORDS, BanOrder, ListBans, SetWord, Wanted
+from monitor.control.protocol import SET_WORDS, BanOrder, ListBans, RequestedBan, SetWord
 from monitor.model.errors import NodewardenError
 
 _CHUNK = 2000
@@ -71,7 +71,7 @@ def import_bans(
     between braces, as `nft list set` prints them.
     """
     text = file.read(_MAX_FILE_BYTES)
-    default = Wanted("", bantime_s, reason, chosen_set(shun, block))
+    default = RequestedBan("", bantime_s, reason, chosen_set(shun, block))
     wanted = list({"plain": read_plain, "json": read_json, "nft": read_nft}[notation](text, default))
     answers: list[dict[str, Any]] = []
     for start in range(0, len(wanted), _CHUNK):
@@ -86,14 +86,14 @@ def import_bans(
         answer(refused, is_json)
 
 
-def read_plain(text: str, default: Wanted) -> Iterator[Wanted]:
+def read_plain(text: str, default: RequestedBan) -> Iterator[RequestedBan]:
     """Yield what a plain list names; the daemon judges whether it is a network."""
     for line in text.splitlines():
         if network := line.partition("#")[0].strip():
-            yield Wanted(network, default.bantime_s, default.reason, default.set)
+            yield RequestedBan(network, default.bantime_s, default.reason, default.set)
 
 
-def read_json(text: str, default: Wanted) -> Iterator[Wanted]:
+def read_json(text: str, default: RequestedBan) -> Iterator[RequestedBan]:
     """Yield the bans of an export that have not ended; UnreadableFileError if it is none."""
     try:
         bans = json.loads(text)
@@ -103,12 +103,12 @@ def read_json(text: str, default: Wanted) -> Iterator[Wanted]:
             left_s = float(ban["until_s"]) - now_s if "until_s" in ban else default.bantime_s
             word = SET_WORDS[SET_WORDS.index(ban.get("set", default.set))]
             if left_s >= 1:
-                yield Wanted(network, left_s, str(ban.get("reason") or default.reason), word)
+                yield RequestedBan(network, left_s, str(ban.get("reason") or default.reason), word)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UnreadableFileError(f"not the JSON that `nodewarden export --format json` writes: {error!r}") from None
 
 
-def read_nft(text: str, default: Wanted) -> Iterator[Wanted]:
+def read_nft(text: str, default: RequestedBan) -> Iterator[RequestedBan]:
     """Yield the elements between braces, with the time they have left; UnreadableFileError for a time that is none."""
     for block in _BRACES.findall(text):
         if ";" in block:
@@ -124,7 +124,7 @@ def read_nft(text: str, default: Wanted) -> Iterator[Wanted]:
                     left_s = max(1.0, parse_duration(left))
                 except ValueError:
                     raise UnreadableFileError(f"{left!r} after {words[0]} is not a time") from None
-            yield Wanted(words[0], left_s, default.reason, default.set)
+            yield RequestedBan(words[0], left_s, default.reason, default.set)
 
 
 def as_nft(bans: Iterable[dict[str, Any]]) -> Iterator[str]:
