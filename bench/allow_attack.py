@@ -7,14 +7,16 @@ from collections.abc import Iterable
 
 import msgspec
 
+from monitor.bans.decision import Decision
 from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
-from monitor.bans.policy import Decision, Policy
+from monitor.bans.policy import Policy
 from monitor.daemon.pipeline.wiring import build_rules
 from monitor.model.addresses import Address, Network, network_of
 from monitor.model.alerts import Alert, Evidence, Strength
 from monitor.model.bans import AllowEntry, Ban
 from monitor.settings.schema import Settings
+from tests.support.policy import decide, order
 
 _DETECTORS = ("port_scan", "host_sweep")
 _EVIDENCE = Evidence(15, 15, 600.0, 0.0, 60.0, "distinct ports")
@@ -82,7 +84,7 @@ class AllowAttack:
         if self._random.random() < 0.05:
             shortest = 8 if len(address) == 4 else 16
             network = network_of(address, self._random.randrange(shortest, _TOP[len(address)] + 1))
-            return [self._policy.order(network, strength, 600.0, "attack", self.now_s)]
+            return [order(self._policy, network, strength, 600.0, self.now_s)]
         length = 32 if len(address) == 4 else self._random.choice((64, 64, 56, 48, 128))
         alert = Alert(
             self._random.choice(_DETECTORS),
@@ -93,7 +95,7 @@ class AllowAttack:
             strength=strength,
             evidence=_EVIDENCE,
         )
-        return self._policy.decide(alert, self.now_s)
+        return decide(self._policy, alert, self.now_s)
 
     def _address(self) -> Address:
         """Return any address, or one at the border of an allowed network, in it, or in its neighbourhood."""

@@ -18,6 +18,8 @@ _USELESS = {
     "misdated": "nodewarden_filter_misdated_total",
     "outdated": "nodewarden_filter_outdated_total",
     "given up": "nodewarden_filter_timeouts_total",
+    "connection forgotten": "nodewarden_filter_evicted_total",
+    "network too large": "nodewarden_detector_ignored_networks_total",
 }
 
 
@@ -143,7 +145,8 @@ def _useless() -> Panel:
         "Lines that did not count",
         About(
             "`ignored` an ignoreregex matched; `no address` it names a host; `misdated` a wrong clock or zone; "
-            "`outdated` older than findtime; `given up` an expression took too long.",
+            "`outdated` older than findtime; `given up` an expression took too long; `connection forgotten` too many "
+            "connections at once to keep each one's address; `network too large` it names more than a /16 or /32.",
             "evidence does not count. `given up` on hostile lines means that an expression must be rewritten.",
             "set `timezone` of the detector for `misdated`; `nodewarden filter test` for the others.",
         ),

@@ -162,7 +162,7 @@ def _direction() -> Panel:
         About(
             "Drops of packets that came in, and of those that were going out, by family of addresses.",
             "in `out`: something of ours is not let out, or the line is full.",
-            "for outgoing drops look at egress rules, `block` sets and queues.",
+            "for outgoing drops look at the firewall's output rules, the `egress` sets and queues.",
         ),
         "pps",
         Query(q.per_second(_PACKETS, by="direction, family"), "{{direction}} {{family}}"),

@@ -112,15 +112,17 @@ def _troubles() -> Panel:
         "Bans that failed, and connections that were cut",
         About(
             "`refused by the kernel`: bans that could not be put in place. `did not fit in front`: the table alone "
-            "stops those. `connections cut`: what proven offenders had open was closed.",
-            "in `refused`: offenders go free; in `cut`: proven offenders were connected.",
-            "for `refused` the log says which and why; for the front, its map is full.",
+            "stops those. `connections cut`: what proven offenders had open was closed; `cuts incomplete`: not all.",
+            "in `refused`: offenders go free; in `cut`: proven offenders were connected; in `incomplete`: entries of "
+            "theirs stay in the connection table, though their packets drop.",
+            "for `refused` and `incomplete` the log says which and why; for the front, its map is full.",
         ),
         "suffix:/min",
         (
             Query(q.per_minute("nodewarden_ban_failures_total"), "refused by the kernel"),
             Query(q.or_none(q.per_minute("nodewarden_xdp_missing_bans_total")), "did not fit in front"),
             Query(q.per_minute("nodewarden_connections_cut_total"), "connections cut"),
+            Query(q.per_minute("nodewarden_connections_cut_incomplete_total"), "cuts incomplete"),
         ),
     )
 
@@ -150,7 +152,8 @@ def _state() -> Panel:
     return lines(
         "State on disk",
         About(
-            "Rows written, attempts that failed, and offences never written because the disk failed too long.",
+            "Rows written, attempts that failed, and offences and ends of bans never written because the disk failed "
+            "too long.",
             "more bans; in `failed`: the disk is full or broken.",
             "free the disk; see *Is it kept well?*.",
         ),
@@ -159,6 +162,7 @@ def _state() -> Panel:
             Query(q.per_second("nodewarden_state_written_rows_total"), "written"),
             Query(q.per_second("nodewarden_state_failures_total"), "failed attempts"),
             Query(q.per_second("nodewarden_state_dropped_offences_total"), "offences given up"),
+            Query(q.per_second("nodewarden_state_dropped_removals_total"), "ends of bans given up"),
         ),
     )
 

@@ -19,7 +19,7 @@ _VERDICTS = (
     ("no room", "full", "dark-red"),
 )
 _STRENGTHS = (("proven", "red"), ("spoofable", "orange"), ("destination", "purple"))
-_SETS = (("banned", "ban.*", "red"), ("shunned", "shun.*", "orange"), ("blocked", "block.*", "purple"))
+_SETS = (("banned", "ban.*", "red"), ("shunned", "shun.*", "orange"), ("egress", "egress.*", "purple"))
 _DIRECTIONS = (("in", "blue"), ("out", "orange"), ("forwarded", "purple"), ("local", _GREY))
 _ENDS = (("expired", "green"), ("lifted", "orange"), ("allowlisted", "yellow"))
 _CLASSES = {

@@ -215,9 +215,9 @@ def _stopped() -> Panel:
         "Packets stopped, by set",
         About(
             "Packets that our table drops: `ban` everything from a proven offender, `shun` new connections of "
-            "somebody whose evidence could be forged, `block` what the node sends to a blocked destination.",
-            "banned sources go on sending. In `block`, that something inside calls where it must not.",
-            "nothing for `ban` and `shun`. For `block` find the pod or process: `nodewarden why ADDRESS`.",
+            "somebody whose evidence could be forged, `egress` what the node sends to a banned destination.",
+            "banned sources go on sending. In `egress`, that something inside calls where it must not.",
+            "nothing for `ban` and `shun`. For `egress` find the pod or process: `nodewarden why ADDRESS`.",
         ),
         "pps",
         known.stopped_packets(),

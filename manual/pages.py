@@ -18,8 +18,8 @@ bans them in nftables, in the table `inet nodewarden`, which is its own. The dae
 `nodewarden` may use.
 
 Evidence that anyone can forge only *shuns* a source: its new connections are refused. Proven evidence *bans* it: every
-packet from it is dropped. What is *blocked* is a destination. Bans end by themselves, and go on while the daemon does
-not run. `nodewarden allow list` names what is never banned, and why.
+packet from it is dropped. A destination gets an *egress* ban: new connections to it are refused. Bans end by
+themselves, and go on while the daemon does not run. `nodewarden allow list` names what is never banned, and why.
 
 A detector in the mode `observe` bans nobody: `nodewarden list --observed` shows whom it would have banned.
 """

@@ -8,9 +8,11 @@ from statistics import median, quantiles
 from bench.kube_rules import RULES_PER_SERVICE, kube_proxy_rules
 from bench.peers.libnftables import Libnftables
 from bench.registry import BenchmarkError, Figure, benchmark, progress
+from monitor.bans.decision import Verdict
 from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
-from monitor.bans.policy import DetectorPolicy, Policy, Rules, Verdict
+from monitor.bans.policy import Policy
+from monitor.bans.rules import DetectorPolicy, Rules
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.model.addresses import Address, host, parse_address, parse_network
 from monitor.model.alerts import Alert, Evidence, Strength
@@ -30,8 +32,8 @@ _EVIDENCE = Evidence(15, 15, 600.0, 0.0, 60.0, "distinct ports", ("22/tcp", "23/
 def ban_apply() -> Iterator[Figure]:
     """One ban, from the alert to the kernel's set, beside the rules of 0, 3,000 and 10,000 services (ms, p99).
 
-    A node of the lab holds kube-proxy's rules, seven for each service. In the time measured: `Policy.decide` on an
-    alert and `NftablesEnforcer.add` of the one ban, which is in force when the call returns. 2,000 bans a round, IPv4
+    A node of the lab holds kube-proxy's rules, seven for each service. In the time measured: the policy's proposal,
+    `NftablesEnforcer.add` of the one ban, in force when the call returns, and its settlement. 2,000 bans a round, IPv4
     and IPv6 in turn; medians of three rounds' 99th percentiles. Fails if in all rounds the one at 3,000 services is
     1 ms or more: single rounds may meet noise. Peer, round by round beside ours: libnftables in one long-lived context,
     200 commands `add element` that put one address each into a set of the same kind.
@@ -89,8 +91,10 @@ def _ban_s(node: Host, enforcer: NftablesEnforcer, guard: Guard, number: int) ->
                 evidence=_EVIDENCE,
             )
             start_s = time.perf_counter()
-            (decision,) = policy.decide(alert, now_s)
-            failures = enforcer.add([decision.ban] if decision.ban else [], now_s)
+            draft = policy.draft(now_s)
+            policy.propose(draft, alert)
+            failures = enforcer.add(draft.changes().new, now_s)
+            (decision,) = policy.settle(draft, {}).decisions
             took.append(time.perf_counter() - start_s)
             if decision.verdict is not Verdict.BAN or failures:
                 raise BenchmarkError(f"{decision.network} was not banned: {decision.verdict} {failures}")

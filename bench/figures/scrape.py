@@ -62,7 +62,7 @@ def scrape() -> Iterator[Figure]:
 
 def _start(daemon: Daemon) -> None:
     process = daemon.launch()
-    for told in (f"{_BANS} bans are in force", "dropping in front of the stack on eth0"):
+    for told in (f"{_BANS} bans are in force", "XDP drops on eth0"):
         wait_for(lambda: told in daemon.log or process.poll() is not None, told, lambda: daemon.log, _START_S)  # noqa: B023
     wait_for(lambda: daemon.run("status").returncode == 0, "the daemon to answer", lambda: daemon.log)
 

@@ -27,6 +27,10 @@ class Budget:
         self._left -= 1.0
         return True
 
+    def give_back(self) -> None:
+        """Return one ban that was taken and is not in force."""
+        self._left = min(float(self.bans_per_minute), self._left + 1.0)
+
     def is_exceeded(self, now_s: float) -> bool:
         """Whether bans were refused within the last minute."""
         return self.exceeded_at_s is not None and now_s - self.exceeded_at_s < 60.0

@@ -1,12 +1,13 @@
 """After a restart: what the store remembers and what the kernel holds become one ledger, whichever was ahead."""
 
 from collections.abc import Iterable, Iterator, Mapping, Set
+from itertools import groupby
 
 import msgspec
 
 from monitor.model.addresses import Network, network_of
 from monitor.model.alerts import Strength
-from monitor.model.bans import Ban, Mode, ban_key, read_ban_key
+from monitor.model.bans import Ban, Held, Mode, ban_key, read_ban_key
 
 RESTORED = "restored"
 """The detector name of a ban that only the kernel knew of."""
@@ -14,16 +15,8 @@ RESTORED = "restored"
 _SAME_S = 2.0
 
 
-class Held(msgspec.Struct, frozen=True, gc=False):
-    """A network that the kernel holds in a set until `until_s` (wall time in seconds)."""
-
-    network: Network
-    strength: Strength
-    until_s: float
-
-
 class Merged(msgspec.Struct, frozen=True, gc=False):
-    """A ban that goes on: whether the store must be told of it, and whether the kernel holds it as it is."""
+    """A claim that continues: whether the store must learn of it, and whether the kernel holds it as it is."""
 
     ban: Ban
     is_news: bool
@@ -31,25 +24,34 @@ class Merged(msgspec.Struct, frozen=True, gc=False):
 
 
 def merge(stored: Iterable[Ban], held: Iterable[Held], now_s: float) -> Iterator[Merged]:
-    """Yield every ban that is in force or observed.
+    """Yield every claim that is in force or observed; `stored` has the claims of one network one after another.
 
-    The kernel is written first and the store soon after, so after a kill the kernel may know of bans and of later ends
-    that the store does not. The store alone knows after a reboot. Nothing is lost, and nothing lasts longer than either
+    The kernel is written first and the store soon after, so after a kill the kernel may know bans and later ends that
+    the store does not. Only the store knows bans after a reboot. Nothing is lost, and nothing lasts longer than either
     of the two says, nor than it was meant to where the clock is behind. Prefixes are held as disjoint pieces: a piece
-    inside a stored prefix is no ban of its own.
+    inside a stored prefix is no ban of its own. Of several claims the last to end stands for what the kernel holds.
     """
     kernel = {ban_key(one.network, one.strength): one.until_s for one in held}
     prefixes: dict[bytes, Ban] = {}
-    for recorded in stored:
-        ban = _begun(recorded, now_s)
-        if ban.until_s <= now_s:
+    for key, claims in groupby(stored, key=_key):
+        enforced: Ban | None = None
+        for recorded in claims:
+            ban = _started(recorded, now_s)
+            if ban.until_s <= now_s:
+                continue
+            if ban.mode is not Mode.ENFORCE:
+                yield Merged(ban, is_news=False, is_held=False)
+            elif enforced is None:
+                enforced = ban
+            else:
+                enforced, shorter = (ban, enforced) if ban.until_s > enforced.until_s else (enforced, ban)
+                yield Merged(shorter, is_news=False, is_held=True)
+        if enforced is None:
             continue
-        if ban.mode is not Mode.ENFORCE:
-            yield Merged(ban, is_news=False, is_held=False)
-        elif ban.network.is_host:
-            yield _later(ban, kernel.pop(ban_key(ban.network, ban.strength), None) if kernel else None)
+        if enforced.network.is_host:
+            yield _later(enforced, kernel.pop(key, None) if kernel else None)
         else:
-            prefixes[ban_key(ban.network, ban.strength)] = ban
+            prefixes[key] = enforced
     lengths = {(ban.network.bits, ban.network.prefix_length) for ban in prefixes.values()}
     unexplained = {
         key: until_s
@@ -62,6 +64,10 @@ def merge(stored: Iterable[Ban], held: Iterable[Held], now_s: float) -> Iterator
         network, strength = read_ban_key(key)
         ban = Ban(network, strength, now_s, until_s, RESTORED, "was in force when the daemon started")
         yield Merged(ban, is_news=True, is_held=True)
+
+
+def _key(ban: Ban) -> bytes:
+    return ban_key(ban.network, ban.strength)
 
 
 def _is_explained(
@@ -78,8 +84,8 @@ def _is_explained(
     return False
 
 
-def _begun(ban: Ban, now_s: float) -> Ban:
-    """Return the ban as one that begins now at the latest: a machine without a clock of its own boots in the past."""
+def _started(ban: Ban, now_s: float) -> Ban:
+    """Return the ban as one that starts now at the latest: a machine without a real-time clock boots in the past."""
     ahead_s = ban.since_s - now_s
     if ahead_s <= _SAME_S:
         return ban

@@ -1,6 +1,9 @@
-"""Policy: what becomes of an alert, and of what a person orders."""
+"""Policy: what becomes of an alert, and of what a person orders, in two steps.
 
-import enum
+The policy proposes (`propose`, `order`, `follow_up`) into a draft of one batch, the enforcers answer, and `settle`
+enters what is in force: ledger, offences, escalation, budget. A ban that the kernel refuses is no offence.
+"""
+
 import random
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -8,91 +11,31 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from monitor.bans.budget import Budget
-from monitor.bans.escalation import Escalation, Increment
+from monitor.bans.decision import ENTERED, WRITTEN, Decision, Ended, Ending, FollowUp, Settlement, Verdict
+from monitor.bans.draft import Draft
+from monitor.bans.escalation import Escalation
 from monitor.bans.guard import Guard
-from monitor.bans.ladder import Ladder, Recidive, Step
-from monitor.bans.ledger import Ledger, Note, Record
+from monitor.bans.ladder import Ladder, Recidive
+from monitor.bans.ledger import Claims, Ledger
+from monitor.bans.notes import Note
+from monitor.bans.rules import Rules
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, Strength
-from monitor.model.bans import MANUAL, AllowEntry, Ban, Mode, Offence
-
-RECIDIVE, PREFIX = "recidive", "prefix"
-"""Detector names of the bans that follow from bans: of a repeat offender, of a prefix full of offenders."""
+from monitor.model.bans import MANUAL, PREFIX, RECIDIVE, Ban, ClaimOrigin, Mode, Offence, ban_key
 
 _SLACK = 0.05
-
-
-class Verdict(enum.StrEnum):
-    """What was decided; a closed set, used as a metric label."""
-
-    BAN = "ban"
-    """A new ban."""
-    REFRESH = "refresh"
-    """A ban that was in force lasts longer."""
-    OBSERVE = "observe"
-    """It would have been a ban, but the detector only observes."""
-    OVER_BUDGET = "over_budget"
-    """It is only observed, because there were too many bans within a minute."""
-    ALLOWLISTED = "allowlisted"
-    """Refused: the guard protects the address."""
-    COVERED = "covered"
-    """Nothing to do: a ban in force does as much already."""
-    STALE = "stale"
-    """Refused: it would have ended before now."""
-    FULL = "full"
-    """Refused: the ledger is full."""
-
-
-class Decision(msgspec.Struct, frozen=True):
-    """A verdict with what it rests on: `ban` is what is now in force, or is only observed."""
-
-    verdict: Verdict
-    network: Network
-    detector: str
-    ban: Ban | None = None
-    entry: AllowEntry | None = None
-    alert: Alert | None = None
-    replaces: Ban | None = None
-
-
-class DetectorPolicy(msgspec.Struct, frozen=True):
-    """How alerts of one detector are answered."""
-
-    mode: Mode
-    bantime_s: float
-
-
-class Rules(msgspec.Struct, frozen=True):
-    """How alerts are answered."""
-
-    detectors: Mapping[str, DetectorPolicy]
-    bans_per_minute: int = 300
-    increment: Increment = Increment()
-    escalate_spoofable: bool = False
-    """Whether evidence that anyone can forge counts towards longer, repeated and prefix bans."""
-    recidive_maxretry: int = 0
-    """Bans of one network within `recidive_findtime_s` that lead to one of `recidive_bantime_s`; below 2: never."""
-    recidive_findtime_s: float = 86400.0
-    recidive_bantime_s: float = 604800.0
-    ladder: tuple[Step, ...] = ()
-    ladder_findtime_s: float = 86400.0
+_DERIVED = (MANUAL, RECIDIVE, PREFIX)
 
 
 class Policy:
-    """Turns alerts and orders into decisions, and keeps the ledger. Time is passed in."""
+    """Turns alerts and orders into decisions, and enters in the ledger what is in force. Time is passed in."""
 
     def __init__(
-        self,
-        guard: Guard,
-        ledger: Ledger,
-        rules: Rules,
-        record: Record | None = None,
-        uniform: Callable[[], float] = random.random,
+        self, guard: Guard, ledger: Ledger, rules: Rules, uniform: Callable[[], float] = random.random
     ) -> None:
-        """`record` is told of offences; `uniform` gives numbers from 0 to 1 for the jitter of ban times."""
+        """`uniform` gives numbers from 0 to 1 for the jitter of ban times."""
         self.guard = guard
         self.ledger = ledger
-        self._record = record
         self._uniform = uniform
         self._follow(rules)
 
@@ -126,38 +69,116 @@ class Policy:
             if self._counts(offence.detector, offence.strength):
                 self._count(offence)
 
-    def decide(self, alert: Alert, now_s: float) -> list[Decision]:
-        """Decide on an alert; bans count from the alert's own time. What follows from the ban comes after it."""
+    def draft(self, now_s: float) -> Draft:
+        """Begin a batch."""
+        return Draft(self.ledger, now_s)
+
+    def propose(self, draft: Draft, alert: Alert) -> Decision:
+        """Propose the answer to an alert; bans count from the alert's own time."""
         policy = self.rules.detectors[alert.detector]
         network = self._target(alert)
-        step = 0
-        if self._counts(alert.detector, alert.strength):
-            step = self.escalation.step(network, alert.detector, alert.time_s)
-        bantime_s = self.rules.increment.bantime_s(policy.bantime_s, step, self._uniform)
         reason = sys.intern(f"{alert.evidence.count} {alert.evidence.what}")  # few differ, and bans hold it for long
-        ban = _ban(network, alert, policy.mode, bantime_s, alert.detector, reason)
-        decisions = [self._settle(ban, now_s, alert, step)]
-        self.ledger.note(alert.source, Note(alert.time_s, decisions[0].verdict, alert))
-        if decisions[0].verdict in (Verdict.BAN, Verdict.OBSERVE) and self._counts(alert.detector, alert.strength):
-            for name, wider, longer_s in self._count(_offence(ban, alert, step)):
-                follow_up = _ban(wider, alert, policy.mode, longer_s, name, f"after {reason} ({alert.detector})")
-                decisions.append(self._settle(follow_up, now_s, alert, step))
-        return decisions
+        claim = _claim(network, alert, policy.mode, policy.bantime_s, alert.detector, reason)
+        step = self._step(draft, claim)
+        bantime_s = self.rules.increment.bantime_s(policy.bantime_s, step, self._uniform)
+        claim = msgspec.structs.replace(claim, until_s=alert.time_s + bantime_s)
+        return self._weigh(draft, claim, alert, step)
 
-    def order(self, network: Network, strength: Strength, bantime_s: float, reason: str, now_s: float) -> Decision:
-        """Decide on a ban that a person orders; the guard holds against people too, the budget does not."""
-        decision = self._settle(Ban(network, strength, now_s, now_s + bantime_s, MANUAL, reason), now_s, None, 0)
-        if network.is_host:
-            self.ledger.note(network.address, Note(now_s, decision.verdict, None))
-        return decision
+    def follow_up(self, draft: Draft, wanted: FollowUp) -> Decision:
+        """Propose a ban that follows from one in force."""
+        alert, cause = wanted.alert, wanted.decision
+        assert cause.claim is not None  # noqa: S101 - only bans have follow-ups
+        reason = f"after {cause.claim.reason} ({cause.detector})"
+        claim = _claim(wanted.network, alert, cause.claim.mode, wanted.bantime_s, wanted.detector, reason)
+        return self._weigh(draft, claim, alert, cause.step)
+
+    def order(
+        self,
+        draft: Draft,
+        network: Network,
+        strength: Strength,
+        bantime_s: float,
+        reason: str,
+        origin: ClaimOrigin = ClaimOrigin.OPERATOR,
+        name: str = MANUAL,
+    ) -> Decision:
+        """Propose a ban that a person, a file or a list orders; the guard applies to it, the budget does not."""
+        now_s = draft.now_s
+        claim = Ban(network, strength, now_s, now_s + bantime_s, name, reason, Mode.ENFORCE, origin)
+        return self._weigh(draft, claim, None, 0)
+
+    def settle(self, draft: Draft, refused: Mapping[bytes, str]) -> Settlement:
+        """Enter what is in force, given why the kernel refused bans (by `ban_key`).
+
+        What was refused is given back to the budget and leaves no trace but its decision.
+        """
+        settlement = Settlement([], [], [])
+        for decision in draft.decisions:
+            if failure := self._failure(decision, refused, draft.now_s):
+                if decision.is_paid:
+                    self.budget.give_back()
+                settled = msgspec.structs.replace(decision, verdict=Verdict.REFUSED, ban=None, failure=failure)
+            else:
+                settled = self._enter(decision, draft.now_s, settlement)
+            settlement.decisions.append(settled)
+        return settlement
+
+    def _failure(self, decision: Decision, refused: Mapping[bytes, str], now_s: float) -> str:
+        """Return why a decision cannot stand: its ban, or the one that it relied on, was refused."""
+        ban = decision.claim or decision.ban
+        if (
+            not refused
+            or ban is None
+            or decision.verdict not in (*ENTERED, Verdict.COVERED)
+            or ban.mode is Mode.OBSERVE
+        ):
+            return ""
+        failure = refused.get(ban_key(ban.network, ban.strength), "")
+        if not failure or decision.verdict in WRITTEN:
+            return failure
+        in_force = self.ledger.get(ban.network, ban.strength)
+        is_held = in_force is not None and in_force.mode is Mode.ENFORCE and in_force.until_s >= max(ban.until_s, now_s)
+        return "" if is_held else failure
+
+    def _enter(self, decision: Decision, now_s: float, settlement: Settlement) -> Decision:
+        """Enter one decision that stands."""
+        alert, claim = decision.alert, decision.claim
+        if alert:
+            self.ledger.note(alert.source, Note(alert.time_s, decision.verdict, alert))
+        elif decision.network.is_host:
+            self.ledger.note(decision.network.address, Note(now_s, decision.verdict, None))
+        if claim is None:
+            return decision
+        if (weaker := decision.yielding) and (gone := self.ledger.remove(weaker.network, weaker.strength)):
+            settlement.ended.append(Ended(*gone, Ending.YIELDED))
+        ban = self.ledger.put(claim, now_s)
+        if decision.verdict in (Verdict.REFRESH, Verdict.CLAIM):
+            return msgspec.structs.replace(decision, ban=ban)
+        offence = _offence(claim, alert, decision.step)
+        settled = msgspec.structs.replace(decision, ban=ban, offence=offence)
+        if alert and decision.verdict is not Verdict.OVER_BUDGET and self._counts(claim.detector, claim.strength):
+            settlement.follow_ups.extend(FollowUp(*what, alert, settled) for what in self._count(offence))
+        return settled
 
     def _target(self, alert: Alert) -> Network:
-        """Return the network to ban: the source alone where its prefix holds somebody protected."""
+        """Return the network to ban: the source alone where its prefix holds a protected address."""
         return host(alert.source) if alert.is_alone and self.guard.protects(alert.network) else alert.network
+
+    def _step(self, draft: Draft, claim: Ban) -> int:
+        """Return the escalation step of an alert's ban.
+
+        While a ban of the same detector is in force, what is still logged belongs to the offence that it answers: it
+        had that offence's step, which has been counted since.
+        """
+        if not self._counts(claim.detector, claim.strength):
+            return 0
+        step = self.escalation.step(claim.network, claim.detector, claim.since_s)
+        earlier = draft.claim_like(claim) if step else None
+        return step - 1 if earlier is not None and earlier.mode is claim.mode else step
 
     def _counts(self, detector: str, strength: Strength) -> bool:
         """Whether an offence makes later bans longer or wider."""
-        if detector in (MANUAL, RECIDIVE, PREFIX):
+        if detector in _DERIVED:
             return False
         if strength is Strength.SPOOFABLE:
             return self.rules.escalate_spoofable
@@ -173,41 +194,46 @@ class Policy:
             follow_ups.append((PREFIX, prefix, offence.bantime_s))
         return follow_ups
 
-    def _settle(self, ban: Ban, now_s: float, alert: Alert | None, step: int) -> Decision:
-        """Hold a wanted ban against guard, ledger and budget, and enter what comes of it."""
-        network = ban.network
+    def _weigh(self, draft: Draft, claim: Ban, alert: Alert | None, step: int) -> Decision:
+        """Check a wanted ban against guard, ledger, room and budget, and take the proposal down."""
+        network, now_s = claim.network, draft.now_s
+        decision = Decision(Verdict.COVERED, network, claim.detector, alert=alert, step=step)
         if (entry := self.guard.protects(network)) is not None:
-            return Decision(Verdict.ALLOWLISTED, network, ban.detector, entry=entry, alert=alert)
-        if ban.until_s <= now_s:
-            return Decision(Verdict.STALE, network, ban.detector, alert=alert)
-        for covering in self.ledger.covering(network):
-            if covering.until_s > now_s and _does_as_much(covering, ban):
-                return Decision(Verdict.COVERED, network, ban.detector, ban=covering, alert=alert)
-        current = self.ledger.get(network, ban.strength)
-        if current is not None and current.until_s <= now_s:  # ended, and not struck out yet
-            current = None
-        if current is None and self.ledger.is_full:
-            return Decision(Verdict.FULL, network, ban.detector, alert=alert)
-        verdict, ban = self._weigh(ban, current, now_s)
-        self.ledger.put(ban)
-        if self._record and verdict is not Verdict.REFRESH:
-            self._record.add_offence(_offence(ban, alert, step))
-        return Decision(verdict, network, ban.detector, ban=ban, alert=alert, replaces=current)
+            return draft.add(msgspec.structs.replace(decision, verdict=Verdict.ALLOWLISTED, entry=entry))
+        if claim.until_s <= now_s:
+            return draft.add(msgspec.structs.replace(decision, verdict=Verdict.STALE))
+        for ban, claims in draft.covering(network):
+            if _does_as_much(ban, claim) and _is_as_lasting(claims, claim, now_s):
+                return draft.add(msgspec.structs.replace(decision, ban=ban))
+        current = draft.get(network, claim.strength)
+        verdict, claim, is_paid = self._classify(draft, claim, current)
+        has_room, yielding = draft.room_for(claim) if current is None else (True, None)
+        if not has_room:
+            if is_paid:
+                self.budget.give_back()
+            return draft.add(msgspec.structs.replace(decision, verdict=Verdict.FULL))
+        return draft.add(
+            msgspec.structs.replace(decision, verdict=verdict, claim=claim, is_paid=is_paid, yielding=yielding)
+        )
 
-    def _weigh(self, ban: Ban, current: Ban | None, now_s: float) -> tuple[Verdict, Ban]:
-        """Return what kind of ban it becomes beside the current one, never a shorter one."""
-        if current is not None and current.mode is ban.mode:
-            ban = msgspec.structs.replace(ban, since_s=current.since_s, until_s=max(current.until_s, ban.until_s))
-        if ban.mode is Mode.OBSERVE:
-            return Verdict.OBSERVE, ban
+    def _classify(self, draft: Draft, claim: Ban, current: Ban | None) -> tuple[Verdict, Ban, bool]:
+        """Return the verdict on a claim, the claim (never shorter than its origin's earlier one), and who pays."""
+        earlier = draft.claim_like(claim)
+        if earlier is not None and earlier.mode is claim.mode:
+            until_s = max(earlier.until_s, claim.until_s)
+            claim = msgspec.structs.replace(claim, since_s=earlier.since_s, until_s=until_s)
+        if claim.mode is Mode.OBSERVE:
+            return Verdict.OBSERVE, claim, False
         if current is not None and current.mode is Mode.ENFORCE:
-            return Verdict.REFRESH, ban
-        if ban.detector != MANUAL and not self.budget.spend(now_s):
-            return Verdict.OVER_BUDGET, msgspec.structs.replace(ban, mode=Mode.OBSERVE)
-        return Verdict.BAN, ban
+            return (Verdict.REFRESH if claim.until_s > current.until_s else Verdict.CLAIM), claim, False
+        if claim.origin is not ClaimOrigin.DETECTOR:
+            return Verdict.BAN, claim, False
+        if not self.budget.spend(draft.now_s):
+            return Verdict.OVER_BUDGET, msgspec.structs.replace(claim, mode=Mode.OBSERVE), False
+        return Verdict.BAN, claim, True
 
 
-def _ban(network: Network, alert: Alert, mode: Mode, bantime_s: float, detector: str, reason: str) -> Ban:
+def _claim(network: Network, alert: Alert, mode: Mode, bantime_s: float, detector: str, reason: str) -> Ban:
     return Ban(network, alert.strength, alert.time_s, alert.time_s + bantime_s, detector, reason, mode)
 
 
@@ -227,9 +253,25 @@ def _does_as_much(current: Ban, wanted: Ban) -> bool:
         # What would have been banned is banned, or is counted already.
         return current.mode is Mode.ENFORCE or current.strength is wanted.strength
     # Packets logged just before a ban took hold raise alerts just after: those few seconds are not worth a refresh.
-    slack_s = 0.0 if wanted.detector == MANUAL else _SLACK * (wanted.until_s - wanted.since_s)
+    is_exact = wanted.origin is not ClaimOrigin.DETECTOR
+    slack_s = 0.0 if is_exact else _SLACK * (wanted.until_s - wanted.since_s)
     return (
         current.mode is Mode.ENFORCE
         and current.until_s >= wanted.until_s - slack_s
         and current.strength in (Strength.PROVEN, wanted.strength)
+    )
+
+
+def _is_as_lasting(claims: Claims, wanted: Ban, now_s: float) -> bool:
+    """Whether nothing that others withdraw would end what covers a wish.
+
+    A local claim covers local wishes. A claim of a peer or a list may be withdrawn at any time, so it covers only later
+    wishes of its own.
+    """
+    if wanted.mode is Mode.OBSERVE:
+        return True
+    if wanted.origin.is_local:
+        return any(one.origin.is_local and one.until_s > now_s and _does_as_much(one, wanted) for one in claims)
+    return any(
+        (one.origin, one.detector) == (wanted.origin, wanted.detector) and _does_as_much(one, wanted) for one in claims
     )

@@ -10,7 +10,7 @@ import msgspec
 MAX_REQUEST_BYTES = 1 << 20
 MAX_PAGE = 5000
 
-SetWord: TypeAlias = Literal["ban", "shun", "block"]
+SetWord: TypeAlias = Literal["ban", "shun", "egress"]
 """Drop everything from a source, drop only its new connections, or drop new connections to a destination."""
 SET_WORDS: tuple[SetWord, ...] = get_args(SetWord)
 
@@ -51,6 +51,8 @@ class BanOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="ban
     """Add bans; the reply has a result for each."""
 
     bans: list[RequestedBan]
+    origin: Literal["operator", "import"] = "operator"
+    """The origin of the claims: imports never use the reserve for detectors and operators."""
 
 
 class Unban(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="unban"):

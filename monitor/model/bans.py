@@ -1,6 +1,7 @@
 """Bans: decisions in force."""
 
 import enum
+from typing import TypeAlias
 
 import msgspec
 
@@ -9,12 +10,51 @@ from monitor.model.alerts import Strength
 
 MANUAL = "manual"
 """The detector name of a ban that a person ordered."""
+RECIDIVE, PREFIX = "recidive", "prefix"
+"""The detector names of bans that policy adds: for repeated offences, and of prefixes full of offenders."""
+NOT_DETECTORS = (RECIDIVE, PREFIX, MANUAL)
+"""Names of bans that no detector's alert started; no detector may have one of them."""
 
 
-WORDS = {Strength.PROVEN: "ban", Strength.SPOOFABLE: "shun", Strength.DESTINATION: "block"}
+WORDS = {Strength.PROVEN: "ban", Strength.SPOOFABLE: "shun", Strength.DESTINATION: "egress"}
 """What the sets of each strength are called, by the kernel's table and by people."""
 STRENGTHS = tuple(sorted(Strength, key=lambda strength: strength.number))
 """By number."""
+
+
+MAX_PREFIXES = 16384
+"""The most prefixes each `*_nets` set takes. Kernels before 6.17 count both ends of a prefix and hold half as many."""
+
+
+class ClaimOrigin(enum.StrEnum):
+    """Who claims that a network is banned, the lowest rank first: where there is no room, the lowest yields.
+
+    A network has one claim per origin and name (detector sshd, the operator, list NAME, peer NODE).
+    """
+
+    LIST = "list"
+    IMPORT = "import"
+    PEER = "peer"
+    DETECTOR = "detector"
+    OPERATOR = "operator"
+
+    @property
+    def rank(self) -> int:
+        """The order in which claims yield, from 0."""
+        return _RANKS[self]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether `unban` on this node ends the claim."""
+        return self not in (ClaimOrigin.LIST, ClaimOrigin.PEER)
+
+    @property
+    def is_bulk(self) -> bool:
+        """Whether such claims come by the thousand: they never fill the room kept for detectors and operators."""
+        return self not in (ClaimOrigin.DETECTOR, ClaimOrigin.OPERATOR)
+
+
+_RANKS = {origin: rank for rank, origin in enumerate(ClaimOrigin)}
 
 
 class Mode(enum.StrEnum):
@@ -25,23 +65,34 @@ class Mode(enum.StrEnum):
 
 
 class Ban(msgspec.Struct, frozen=True, gc=False):
-    """A network that is banned until `until_s`; both times are wall time in seconds since the epoch."""
+    """A network that is banned until `until_s`; both times are wall time in seconds since the epoch.
+
+    One claim, or what several claims amount to: then `since_s` is that of the first, all else that of the last to end.
+    """
 
     network: Network
     strength: Strength
     since_s: float
     until_s: float
     detector: str
+    """The name of the claim's origin: a detector, `manual`, a list, a peer."""
     reason: str
     mode: Mode = Mode.ENFORCE
+    origin: ClaimOrigin = ClaimOrigin.DETECTOR
 
     @property
     def word(self) -> str:
         """What the kernel's set of this strength is called.
 
-        `ban` drops everything from a source, `shun` only its new connections, `block` new connections to a destination.
+        `ban` drops everything from a source, `shun` only its new connections, `egress` new connections to a
+        destination.
         """
         return WORDS[self.strength]
+
+    @property
+    def title(self) -> str:
+        """What people call it: a ban, a shun, an egress ban."""
+        return "egress ban" if self.strength is Strength.DESTINATION else self.word
 
 
 def ban_key(network: Network, strength: Strength) -> bytes:
@@ -52,6 +103,22 @@ def ban_key(network: Network, strength: Strength) -> bytes:
 def read_ban_key(key: bytes) -> tuple[Network, Strength]:
     """Return what `ban_key` was made of."""
     return Network(key[:-2], key[-2]), STRENGTHS[key[-1]]
+
+
+ClaimKey: TypeAlias = tuple[Network, Strength, ClaimOrigin, str]
+
+
+def claim_key(claim: Ban) -> ClaimKey:
+    """Return what tells a claim from all others."""
+    return claim.network, claim.strength, claim.origin, claim.detector
+
+
+class Held(msgspec.Struct, frozen=True, gc=False):
+    """A network that an enforcer holds in force until `until_s` (wall time in seconds)."""
+
+    network: Network
+    strength: Strength
+    until_s: float
 
 
 class Offence(msgspec.Struct, frozen=True, gc=False):

@@ -1,24 +1,12 @@
-"""What the store keeps beside bans and offences, and changes gathered until they are written."""
+"""What the store keeps in addition to bans and offences, and changes gathered until they are written."""
 
 from collections import OrderedDict, deque
-from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from monitor.model.addresses import Network
-from monitor.model.alerts import Strength
-from monitor.model.bans import AllowEntry, Ban, Offence
-
-BanKey: TypeAlias = tuple[Network, Strength]
-Position: TypeAlias = int | str
-"""A place within a source: a sequence number, or the journal's own text. Integers are signed 64 bit."""
-
-
-class Place(NamedTuple):
-    """Where reading of a source goes on; `boot_id` is empty where the place outlives a reboot."""
-
-    boot_id: str
-    position: Position
+from monitor.model.bans import AllowEntry, Ban, ClaimKey, Offence, claim_key
+from monitor.model.cursors import Cursor
 
 
 class Allowed(msgspec.Struct, frozen=True, gc=False):
@@ -44,10 +32,10 @@ class Changes:
 
     def __init__(self) -> None:
         """Begin without changes."""
-        self.bans: dict[BanKey, Ban] = {}
-        self.ended: OrderedDict[BanKey, None] = OrderedDict()
+        self.bans: dict[ClaimKey, Ban] = {}
+        self.ended: OrderedDict[ClaimKey, None] = OrderedDict()
         self.offences: deque[Offence] = deque()
-        self.cursors: dict[str, Place] = {}
+        self.cursors: dict[str, Cursor] = {}
         self.allowed: dict[Network, Allowed | None] = {}
 
     def __len__(self) -> int:
@@ -55,14 +43,13 @@ class Changes:
         return len(self.bans) + len(self.ended) + len(self.offences) + len(self.cursors) + len(self.allowed)
 
     def put_ban(self, ban: Ban) -> None:
-        """Enter a ban, in place of the one its network had in this strength."""
-        key = ban.network, ban.strength
+        """Enter a claim, in place of the earlier one of its origin."""
+        key = claim_key(ban)
         self.ended.pop(key, None)
         self.bans[key] = ban
 
-    def remove_ban(self, network: Network, strength: Strength) -> None:
-        """Strike a ban out, if it is there."""
-        key = network, strength
+    def remove_ban(self, key: ClaimKey) -> None:
+        """Strike a claim out, if it is there."""
         self.bans.pop(key, None)
         self.ended[key] = None
 
@@ -71,7 +58,7 @@ class Changes:
         for ban in later.bans.values():
             self.put_ban(ban)
         for key in later.ended:
-            self.remove_ban(*key)
+            self.remove_ban(key)
         self.offences.extend(later.offences)
         self.cursors.update(later.cursors)
         self.allowed.update(later.allowed)

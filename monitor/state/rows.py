@@ -5,14 +5,16 @@ from typing import Any, TypeAlias
 
 from monitor.model.addresses import Network, network_of
 from monitor.model.alerts import Strength
-from monitor.model.bans import Ban, Mode, Offence
+from monitor.model.bans import Ban, ClaimKey, ClaimOrigin, Mode, Offence
+from monitor.model.cursors import Cursor
 from monitor.model.errors import MalformedRecord
-from monitor.state.changes import Allowed, BanKey, Place
+from monitor.state.changes import Allowed
 
 Row: TypeAlias = tuple[Any, ...]
 
 _STRENGTHS: dict[Any, Strength] = {strength.value: strength for strength in Strength}
 _MODES: dict[Any, Mode] = {mode.value: mode for mode in Mode}
+_ORIGINS: dict[Any, ClaimOrigin] = {origin.value: origin for origin in ClaimOrigin}
 _INTEGER_MAX = 2**63 - 1
 _SHARED: dict[str, str] = {}
 """Texts that many bans have in common, so that a hundred thousand bans hold each once."""
@@ -20,7 +22,7 @@ _MAX_SHARED = 4096
 
 
 def ban_row(ban: Ban) -> Row:
-    """Return address, prefix length, strength, mode, since, until, detector, reason."""
+    """Return address, prefix length, strength, mode, since, until, detector, reason, origin."""
     return (
         *network_row(ban.network),
         ban.strength.value,
@@ -29,12 +31,13 @@ def ban_row(ban: Ban) -> Row:
         _time(ban.until_s),
         _text(ban.detector),
         _text(ban.reason),
+        ban.origin.value,
     )
 
 
 def read_ban(row: Row) -> Ban:
     """Read what `ban_row` makes."""
-    address, prefix_length, strength, mode, since_s, until_s, detector, reason = row
+    address, prefix_length, strength, mode, since_s, until_s, detector, reason, origin = row
     _check(address, prefix_length)
     if type(since_s) is not float or type(until_s) is not float or not math.isfinite(since_s + until_s):
         since_s, until_s = _time(since_s), _time(until_s)
@@ -43,13 +46,14 @@ def read_ban(row: Row) -> Ban:
     if len(_SHARED) > _MAX_SHARED:
         _SHARED.clear()
     detector, reason = _SHARED.setdefault(detector, detector), _SHARED.setdefault(reason, reason)
-    return Ban(Network(address, prefix_length), _strength(strength), since_s, until_s, detector, reason, _mode(mode))
+    network = Network(address, prefix_length)
+    return Ban(network, _strength(strength), since_s, until_s, detector, reason, _mode(mode), _origin(origin))
 
 
-def ban_key_row(key: BanKey) -> Row:
-    """Return address, prefix length, strength."""
-    network, strength = key
-    return *network_row(network), strength.value
+def claim_key_row(key: ClaimKey) -> Row:
+    """Return address, prefix length, strength, origin, detector."""
+    network, strength, origin, detector = key
+    return *network_row(network), strength.value, origin.value, _text(detector)
 
 
 def offence_row(offence: Offence) -> Row:
@@ -83,16 +87,16 @@ def read_offence(row: Row) -> Offence:
     )
 
 
-def cursor_row(item: tuple[str, Place]) -> Row:
+def cursor_row(item: tuple[str, Cursor]) -> Row:
     """Return source, boot id, position."""
-    source, place = item
-    return _text(source), _text(place.boot_id), _position(place.position)
+    source, cursor = item
+    return _text(source), _text(cursor.boot_id), _position(cursor.position)
 
 
-def read_cursor(row: Row) -> tuple[str, Place]:
+def read_cursor(row: Row) -> tuple[str, Cursor]:
     """Read what `cursor_row` makes."""
     source, boot_id, position = row
-    return _text(source), Place(_text(boot_id), _position(position))
+    return _text(source), Cursor(_text(boot_id), _position(position))
 
 
 def allowed_row(allowed: Allowed) -> Row:
@@ -142,6 +146,13 @@ def _mode(value: object) -> Mode:
         return _MODES[value]
     except KeyError:
         raise MalformedRecord("mode", repr(value)) from None
+
+
+def _origin(value: object) -> ClaimOrigin:
+    try:
+        return _ORIGINS[value]
+    except KeyError:
+        raise MalformedRecord("origin", repr(value)) from None
 
 
 def _time(value: object) -> float:

@@ -6,7 +6,7 @@ import itertools
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,22 +16,28 @@ from monitor.model.errors import TemporaryError
 
 APPLICATION_ID = 0x4E57_4152
 """What tells our files from other programs' (https://www.sqlite.org/pragma.html#pragma_application_id): "NWAR"."""
-VERSION = 1
+VERSION = 2
 """The schema's version, in the file's `user_version`."""
 
 TABLES = {
-    "bans": "address, prefix_length, strength, mode, since_s, until_s, detector, reason",
+    "bans": "address, prefix_length, strength, mode, since_s, until_s, detector, reason, origin",
     "offences": "time_s, address, prefix_length, detector, strength, mode, bantime_s, step, reason, evidence",
     "cursors": "source, boot_id, position",
     "allowed": "address, prefix_length, reason, added_s",
 }
 """The columns of each table, in the order of its rows in `store_rows`."""
 
+_BANS = """CREATE TABLE bans (
+        address BLOB NOT NULL, prefix_length INTEGER NOT NULL, strength TEXT NOT NULL, origin TEXT NOT NULL,
+        detector TEXT NOT NULL, mode TEXT NOT NULL, since_s REAL NOT NULL, until_s REAL NOT NULL, reason TEXT NOT NULL,
+        PRIMARY KEY (address, prefix_length, strength, origin, detector)) STRICT, WITHOUT ROWID"""
+"""One row a claim. Rows come in the order of the key, so the claims of one network follow each other.
+
+The key's columns stand first: of others, integrity_check of SQLite 3.40 finds the wrong ones to be NULL.
+"""
+
 _SCHEMA = (
-    """CREATE TABLE bans (
-        address BLOB NOT NULL, prefix_length INTEGER NOT NULL, strength TEXT NOT NULL, mode TEXT NOT NULL,
-        since_s REAL NOT NULL, until_s REAL NOT NULL, detector TEXT NOT NULL, reason TEXT NOT NULL,
-        PRIMARY KEY (address, prefix_length, strength)) STRICT, WITHOUT ROWID""",
+    _BANS,
     """CREATE TABLE offences (
         id INTEGER PRIMARY KEY, time_s REAL NOT NULL, address BLOB NOT NULL, prefix_length INTEGER NOT NULL,
         detector TEXT NOT NULL, strength TEXT NOT NULL, mode TEXT NOT NULL, bantime_s REAL NOT NULL,
@@ -46,6 +52,16 @@ _SCHEMA = (
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {VERSION}",
 )
+_OLD_COLUMNS = "address, prefix_length, strength, mode, since_s, until_s, detector, reason"
+_FROM_1 = (
+    "ALTER TABLE bans RENAME TO bans_1",
+    _BANS,
+    f"""INSERT INTO bans ({_OLD_COLUMNS}, origin)
+        SELECT {_OLD_COLUMNS}, CASE detector WHEN 'manual' THEN 'operator' ELSE 'detector' END FROM bans_1""",  # noqa: S608
+    "DROP TABLE bans_1",
+    f"PRAGMA user_version = {VERSION}",
+)
+"""From schema 1, which had one ban for each network and strength."""
 _BUSY_S = 1.0
 _WAL_KEPT_BYTES = 16 << 20
 _MAX_SET_ASIDE = 10
@@ -116,7 +132,8 @@ def open_database(path: Path) -> Opened:
                 _make_file(path)
                 connection = connect(path)
             is_new = _is_empty(connection)
-            _prepare(connection, is_new=is_new)
+            is_old = not is_new and _pragma(connection, "user_version") < VERSION
+            _prepare(connection, _SCHEMA if is_new else _FROM_1 if is_old else ())
         except BaseException:
             connection.close()
             raise
@@ -170,7 +187,7 @@ def _fault(connection: sqlite3.Connection) -> _Fault | None:
         finding = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if finding != "ok":
             return _Fault("corrupt", f"is damaged ({' '.join(finding.split())})")
-        for table, columns in TABLES.items():
+        for table, columns in (TABLES if version == VERSION else TABLES | {"bans": _OLD_COLUMNS}).items():
             connection.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608 - constants
         connection.execute("SELECT id FROM offences LIMIT 0")
     except UnicodeDecodeError:  # SQLite's message quotes a damaged schema
@@ -206,14 +223,14 @@ def _set_aside(path: Path, fault: _Fault) -> Path:
     return path.with_name(kept)
 
 
-def _prepare(connection: sqlite3.Connection, *, is_new: bool) -> None:
-    """Set the connection up for writing, and the file if it is new."""
+def _prepare(connection: sqlite3.Connection, statements: Iterable[str]) -> None:
+    """Set the connection up for writing, and make or upgrade the tables, all or nothing."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
     connection.execute("BEGIN IMMEDIATE")  # fails here and now if the file cannot be written
     try:
-        for statement in _SCHEMA if is_new else ():
+        for statement in statements:
             connection.execute(statement)
         connection.execute("COMMIT")
     except BaseException:

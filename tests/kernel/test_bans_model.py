@@ -40,8 +40,9 @@ def test_a_later_end_of_a_prefix_outlives_a_kill(tmp_path: Path) -> None:
         stages = walk.stages
         now_s = time.time()
         for bantime_s in (1000.0, 5000.0):
-            decision = stages.pipeline.policy.order(network, Strength.PROVEN, bantime_s, "test", now_s)
-            assert stages.pipeline.carry_out([decision], now_s) == []
+            draft = stages.pipeline.policy.draft(now_s)
+            stages.pipeline.policy.order(draft, network, Strength.PROVEN, bantime_s, "test")
+            assert [one.failure for one in stages.pipeline.bans.carry_out(draft)] == [""]
             if bantime_s == 1000:
                 stages.save()
         stages.kill()

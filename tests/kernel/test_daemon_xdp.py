@@ -23,7 +23,7 @@ def xdp(site: OpenSite) -> dict[str, object]:
 
 def is_up(site: OpenSite) -> None:
     """Wait until the wall is in place with all bans."""
-    told = "dropping in front of the stack on eth0 (native)"
+    told = "XDP drops on eth0 (native)"
     wait_for(lambda: told in site.daemon.log, told, lambda: f"{xdp(site)}\n{site.daemon.log}", 20)
 
 

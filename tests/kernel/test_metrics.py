@@ -22,7 +22,7 @@ def test_the_metrics_are_clean_and_complete(site: Site) -> None:
     log.touch()
     site.configure(everything_on(log))
     site.daemon.start()
-    up = "dropping in front of the stack on eth0"
+    up = "XDP drops on eth0"
     wait_for(lambda: up in site.daemon.log, up, lambda: site.daemon.log, 20)
     site.scan()
     wait_for(site.banned, "a ban", lambda: site.daemon.log)

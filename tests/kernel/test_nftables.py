@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from monitor.enforcers import netlink_socket
-from monitor.enforcers.nftables.enforcer import FailureCause, NftablesEnforcer, TableMissing
+from monitor.enforcers.nftables.enforcer import NftablesEnforcer, TableMissing
+from monitor.enforcers.protocol import FailureCause
 from monitor.model.addresses import Network, host, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban

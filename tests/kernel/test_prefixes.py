@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from monitor.enforcers.nftables.enforcer import FailureCause, NftablesEnforcer
+from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.enforcers.nftables.prefixes import pieces
+from monitor.enforcers.protocol import FailureCause
 from monitor.model.addresses import Network, network_of, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban

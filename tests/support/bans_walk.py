@@ -13,9 +13,11 @@ from pathlib import Path
 import msgspec
 
 from monitor.daemon.life.restore import restore
+from monitor.daemon.pipeline.decision_record import DecisionRecord
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.daemon.pipeline.table import Table
+from monitor.enforcers.enforcement import Enforcement
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
+from monitor.enforcers.nftables.table import NftablesTable
 from monitor.model.addresses import Network, host, network_of
 from monitor.model.alerts import Strength
 from monitor.settings.schema import Settings
@@ -48,9 +50,12 @@ class Stages:
         store = self.saver.open()
         self.enforcer = NftablesEnforcer(max_bans=self._settings.bans.max_bans)
         self.pipeline = Pipeline(
-            self._settings, (), lambda ledger, guard: Table(self.enforcer, ledger, guard), self.saver
+            self._settings,
+            (),
+            lambda ledger, allowlist: Enforcement(NftablesTable(self.enforcer, ledger, allowlist)),
+            (DecisionRecord(self.saver),),
         )
-        restore(self.pipeline, store)
+        restore(self.pipeline, store, self.saver)
 
     def save(self) -> None:
         """Write what is pending; of offences only the last are kept, or restarts would get slower and slower."""
@@ -61,12 +66,12 @@ class Stages:
     def stop(self) -> None:
         """End as on SIGTERM."""
         self.save()
-        self.pipeline.table.close()
+        self.pipeline.enforcers.close()
         self.saver.close()
 
     def kill(self) -> None:
         """End as on SIGKILL: what was not written is lost."""
-        self.pipeline.table.close()
+        self.pipeline.enforcers.close()
         if self.saver.store:
             self.saver.store.close()
 
@@ -134,17 +139,19 @@ class Walk:
     def _order(self) -> None:
         """Have some networks banned, as one batch."""
         now_s = time.time()
-        decisions = []
+        policy = self.stages.pipeline.policy
+        draft = policy.draft(now_s)
         for _ in range(self._random.randrange(1, self._max_batch)):
             is_prefix = self._random.random() < 0.02
             network = self._random.choice(self._prefixes if is_prefix else self._hosts)
             strength = self._random.choice(tuple(Strength))
             bantime_s = self._random.choice((2.0, 20.0, 2000.0, 200_000.0)) * self._random.uniform(0.2, 2)
-            decisions.append(self.stages.pipeline.policy.order(network, strength, bantime_s, "walk", now_s))
+            policy.order(draft, network, strength, bantime_s, "walk")
             self.model.order(network, strength, now_s + bantime_s, now_s)
             self.done["order"] += 1
-        if refused := self.stages.pipeline.carry_out(decisions, now_s):
-            raise Mismatch(f"{self._place()}: the kernel refused {refused[0]}")
+        decisions = self.stages.pipeline.bans.carry_out(draft)
+        if refused := next((one for one in decisions if one.failure), None):
+            raise Mismatch(f"{self._place()}: the kernel refused {refused}")
 
     def _lift(self) -> None:
         """End the bans of some networks, and write at once, as the daemon does when a person orders it."""
@@ -162,7 +169,7 @@ class Walk:
             lifted += [ban for strength in Strength if (ban := ledger.get(network, strength))]
             self.model.lift(network)
             self.done["unban"] += 1
-        self.stages.pipeline.lift(lifted, time.time())
+        self.stages.pipeline.bans.lift(lifted, time.time())
         self._save()
 
     def _save(self) -> None:

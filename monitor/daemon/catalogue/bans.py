@@ -18,6 +18,18 @@ METRICS = (
     ),
     Metric("nodewarden_bans", GAUGE, "Bans in force (mode enforce) or only observed.", ("mode", "strength")),
     Metric("nodewarden_bans_limit", GAUGE, "Most bans there can be."),
+    Metric("nodewarden_bulk_bans", GAUGE, "Bans that only imports, lists and peers claim."),
+    Metric(
+        "nodewarden_bulk_bans_limit",
+        GAUGE,
+        "Most bans that imports, lists and peers may hold; the rest is kept for detectors and operators.",
+    ),
+    Metric(
+        "nodewarden_listener_errors_total",
+        COUNTER,
+        "Calls of a listener of decisions that failed; bans are not affected.",
+        ("listener",),
+    ),
     Metric(
         "nodewarden_bans_ended_total",
         COUNTER,
@@ -55,6 +67,11 @@ METRICS = (
     ),
     Metric(
         "nodewarden_connections_cut_total", COUNTER, "Conntrack entries deleted because their other end was banned."
+    ),
+    Metric(
+        "nodewarden_connections_cut_incomplete_total",
+        COUNTER,
+        "Times that connections of banned sources were not all cut; their packets drop anyway. The log says why.",
     ),
     Metric("nodewarden_budget_bans_per_minute", GAUGE, "The most new bans a minute, as configured."),
     Metric("nodewarden_budget_refused_total", COUNTER, "Bans that were only observed because the budget was spent."),

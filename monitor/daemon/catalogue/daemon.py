@@ -13,6 +13,11 @@ METRICS = (
         COUNTER,
         "Offences that were never written, because the disk failed for too long.",
     ),
+    Metric(
+        "nodewarden_state_dropped_removals_total",
+        COUNTER,
+        "Ended bans that were never removed from disk, because it failed for too long: a restart may restore them.",
+    ),
     Metric("nodewarden_internal_errors_total", COUNTER, "Batches lost to a fault of our own; the log has the trace."),
     Metric("nodewarden_config_reloads_total", COUNTER, "Configuration reloads, by result.", ("result",)),
     Metric("nodewarden_config_last_reload_successful", GAUGE, "0 while the files on disk are faulty."),

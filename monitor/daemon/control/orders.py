@@ -1,15 +1,15 @@
 """What people order over the control socket: bans, their end, the allowlist. Each thing named gets its own answer."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+from monitor.bans.decision import Ended
 from monitor.control.protocol import AllowAdd, AllowRemove, BanOrder, Unban
 from monitor.daemon.control.presentation import show_decision
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.model.addresses import Network, parse_network
-from monitor.model.alerts import Strength
-from monitor.model.bans import WORDS, Ban
+from monitor.model.bans import MANUAL, WORDS, Ban, ClaimOrigin
 from monitor.state.changes import Allowed
 
 _MAX_BANTIME_S = 10 * 365 * 86400.0
@@ -39,8 +39,11 @@ class Orders:
     def ban(self, request: BanOrder) -> list[Answer]:
         """Ban what can be banned; each of the others is refused with a sentence."""
         now_s = time.time()
+        policy = self._pipeline.policy
+        draft = policy.draft(now_s)
+        origin = ClaimOrigin(request.origin)
+        name = MANUAL if origin is ClaimOrigin.OPERATOR else origin.value
         answers: list[Answer | None] = []
-        decisions = []
         for wanted in request.bans:
             try:
                 network = parse_network(wanted.network)
@@ -48,32 +51,30 @@ class Orders:
             except ValueError as error:
                 answers.append(_refusal(wanted.network, error))
                 continue
-            strength = _STRENGTHS[wanted.set]
             reason = wanted.reason[:_MAX_REASON]
-            decisions.append(self._pipeline.policy.order(network, strength, bantime_s, reason, now_s))
+            policy.order(draft, network, _STRENGTHS[wanted.set], bantime_s, reason, origin, name)
             answers.append(None)
-        failures = {failure.network: failure.reason for failure in self._pipeline.carry_out(decisions, now_s)}
-        decided = iter([show_decision(decision, failures.get(decision.network)) for decision in decisions])
+        decided = iter([show_decision(decision) for decision in self._pipeline.bans.carry_out(draft)])
         return [answer or next(decided) for answer in answers]
 
     def unban(self, request: Unban) -> list[Answer]:
-        """End the bans of exactly these networks, or all."""
-        ledger = self._pipeline.ledger
+        """End the local claims of exactly these networks, or all; say which claims of others remain."""
+        now_s = time.time()
         if request.everything:
-            lifted = list(ledger.bans())
-            self._pipeline.lift(lifted, time.time())
-            return [_done(str(ban.network), f"{ban.word} lifted") for ban in lifted]
+            networks = dict.fromkeys(ban.network for ban in self._pipeline.ledger.bans())
+            return _lifted(self._pipeline.bans.unban(networks, now_s))
+        named = list(_networks(request.networks))
+        wanted = dict.fromkeys(network for _, network in named if isinstance(network, Network))
+        held = {network: self._pipeline.ledger.holders(network) for network in wanted}
+        answered = {answer["network"]: answer for answer in _lifted(self._pipeline.bans.unban(wanted, now_s))}
         answers = []
-        ended: list[Ban] = []
-        for text, network in _networks(request.networks):
+        for text, network in named:
             if not isinstance(network, Network):
                 answers.append(_refusal(text, network))
-            elif bans := [ban for strength in Strength if (ban := ledger.get(network, strength))]:
-                ended += bans
-                answers.append(_done(str(network), " and ".join(ban.word for ban in bans) + " lifted"))
+            elif answer := answered.get(str(network)):
+                answers.append(answer)
             else:
-                answers.append(_refusal(text, self._why_not_banned(network)))
-        self._pipeline.lift(ended, time.time())
+                answers.append(_refusal(text, self._why_not_lifted(network, held[network])))
         return answers
 
     def allow(self, request: AllowAdd) -> list[Answer]:
@@ -111,9 +112,30 @@ class Orders:
                 answers.append(_refusal(text, f"was not allowed by command{still}"))
         return answers
 
-    def _why_not_banned(self, network: Network) -> str:
+    def _why_not_lifted(self, network: Network, held: Sequence[Ban]) -> str:
+        if held:
+            return f"not lifted: {_claimed_by(held)}; end it there"
         around = [str(ban.network) for ban in self._pipeline.ledger.covering(network)]
         return f"not banned itself, but inside {', '.join(around)}: unban that" if around else "not banned"
+
+
+def _lifted(ended: Iterable[Ended]) -> list[Answer]:
+    """Return one answer a network: what was lifted, and which claims remain."""
+    by_network: dict[Network, list[Ended]] = {}
+    for one in ended:
+        by_network.setdefault(one.ban.network, []).append(one)
+    answers = []
+    for network, parts in by_network.items():
+        text = " and ".join(part.ban.title for part in parts) + " lifted"
+        if remaining := [part.remaining for part in parts if part.remaining]:
+            text += f"; it stays banned: {_claimed_by(remaining)}"
+        answers.append(_done(str(network), text))
+    return answers
+
+
+def _claimed_by(bans: Iterable[Ban]) -> str:
+    names = dict.fromkeys(f"{ban.origin} {ban.detector}" for ban in bans)
+    return "claimed by " + ", ".join(names)
 
 
 def _networks(texts: Iterable[str]) -> Iterable[tuple[str, Network | ValueError]]:

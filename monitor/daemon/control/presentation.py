@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from monitor.bans.ledger import Note
-from monitor.bans.policy import Decision, Verdict
+from monitor.bans.decision import WRITTEN, Decision, Verdict
+from monitor.bans.notes import Note
 from monitor.model.alerts import Evidence
 from monitor.model.bans import AllowEntry, Ban, Offence
 
@@ -22,6 +22,7 @@ def show_ban(ban: Ban, now_s: float) -> dict[str, Any]:
         "until_s": ban.until_s,
         "left_s": max(0.0, ban.until_s - now_s),
         "detector": ban.detector,
+        "origin": ban.origin,
         "reason": ban.reason,
     }
 
@@ -68,17 +69,24 @@ def _evidence(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def show_decision(decision: Decision, failure: str | None) -> dict[str, Any]:
+_TEXTS = {
+    Verdict.BAN: "banned",
+    Verdict.REFRESH: "banned for longer",
+    Verdict.CLAIM: "banned already for as long; this claim holds it too",
+    Verdict.STALE: "refused: it would be over already",
+    Verdict.FULL: "refused: there is no room (bans.max_bans; a quarter is kept for detectors and operators)",
+}
+
+
+def show_decision(decision: Decision) -> dict[str, Any]:
     """Show what became of an order."""
-    done = decision.verdict in (Verdict.BAN, Verdict.REFRESH) and failure is None
-    if failure is not None:
-        text = f"the kernel refused: {failure}"
+    done = decision.verdict in WRITTEN or decision.verdict is Verdict.CLAIM
+    if decision.failure:
+        text = f"the kernel refused: {decision.failure}"
     elif decision.entry:
         text = f"refused: {decision.entry.network} is on the allowlist ({decision.entry.reason})"
     elif decision.verdict is Verdict.COVERED and decision.ban:
         text = f"nothing to do: {decision.ban.network} is banned already, and for as long"
-    elif decision.verdict is Verdict.FULL:
-        text = "refused: there are bans.max_bans bans already"
     else:
-        text = "banned for longer" if decision.verdict is Verdict.REFRESH else "banned"
+        text = _TEXTS[decision.verdict]
     return {"network": str(decision.network), "done": done, "verdict": decision.verdict, "text": text}

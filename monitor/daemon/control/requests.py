@@ -11,7 +11,6 @@ from monitor.control.protocol import ListBans, Reply, Request, Why
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.presentation import show_ban, show_entry, show_note, show_offence
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.detectors.distinct import DistinctDetector
 from monitor.model.addresses import Address, Network, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import WORDS, Ban, Mode, Offence
@@ -103,10 +102,10 @@ class Answers:
                 {
                     "name": detector.name,
                     "mode": detectors[detector.name].mode,
-                    "maxretry": detector.thresholds.maxretry,
-                    "findtime_s": detector.thresholds.findtime_s,
+                    "maxretry": detector.limits.maxretry,
+                    "findtime_s": detector.limits.findtime_s,
                     "bantime_s": detectors[detector.name].bantime_s,
-                    "alerts": sum(pipeline.alerts[detector.name, *kind] for kind in product(Mode, Strength)),
+                    "alerts": sum(pipeline.metrics.alerts[detector.name, *kind] for kind in product(Mode, Strength)),
                     "window_entries": detector.stats.entries,
                     "evicted_keys": detector.stats.evicted_keys,
                 }
@@ -115,7 +114,7 @@ class Answers:
             "bans": {
                 **{word: ledger.count(Mode.ENFORCE, strength) for strength, word in WORDS.items()},
                 "observed": sum(ledger.count(Mode.OBSERVE, strength) for strength in Strength),
-                "refused_by_kernel": pipeline.ban_failures,
+                "refused_by_kernel": pipeline.metrics.refused,
                 "over_budget": pipeline.policy.budget.refused_total,
             },
             "allowlist": len(pipeline.guard.entries),
@@ -148,9 +147,9 @@ class Answers:
         bans = []
         around = {network}
         for ban in pipeline.ledger.covering(network):
-            element = pipeline.table.lookup(ban) if ban.mode is Mode.ENFORCE else None
-            kernel = element and {"timeout_s": element.timeout_s, "packets": element.packets, "bytes": element.bytes}
-            bans.append({**show_ban(ban, now_s), "kernel": kernel})
+            claims = pipeline.ledger.claims(ban.network, ban.strength)
+            shown = [show_ban(claim, now_s) for claim in claims if claim.until_s > now_s]
+            bans.append({**show_ban(ban, now_s), "kernel": self._kernel(ban), "claims": shown})
             around.add(ban.network)
         offences = sorted(
             (offence for one in around for offence in self._history(one, _MAX_HISTORY)),
@@ -170,24 +169,28 @@ class Answers:
             "history": sorted(history, key=lambda shown: shown["time_s"])[-_MAX_HISTORY:],
         }
 
+    def _kernel(self, ban: Ban) -> dict[str, Any] | None:
+        """Say what the kernel holds of a ban, and what all enforcers stopped; None: nothing."""
+        element = self._pipeline.table.lookup(ban) if ban.mode is Mode.ENFORCE else None
+        stopped = self._pipeline.enforcers.stopped(ban) if element else None
+        if element is None or stopped is None:
+            return None
+        return {"timeout_s": element.timeout_s, "packets": stopped.packets, "bytes": stopped.bytes}
+
     def _counting(self, network: Network) -> list[dict[str, Any]]:
         """Say how close an address is to each detector's threshold."""
         return [
-            {"detector": detector.name, "count": count, "maxretry": detector.thresholds.maxretry}
+            {"detector": detector.name, "count": count, "maxretry": detector.limits.maxretry}
             for detector in self._pipeline.detectors
             if (count := detector.count(network.address))
         ]
 
     def _witnesses(self, address: Address) -> dict[str, dict[str, int]]:
         """Say for each detector which sources saw how much of what its last alert about an address rests on."""
-        return {
-            detector.name: seen
-            for detector in self._pipeline.detectors
-            if isinstance(detector, DistinctDetector) and (seen := detector.witnesses(address))
-        }
+        return {detector.name: seen for detector in self._pipeline.detectors if (seen := detector.witnesses(address))}
 
     def _flush(self) -> dict[str, Any]:
-        return {"ended": len(self._pipeline.flush())}
+        return {"ended": len(self._pipeline.bans.flush())}
 
 
 def _network(text: str) -> Network:

@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from monitor.daemon.pipeline.table import Table
 from monitor.enforcers.conntrack.cutter import ConntrackCutter
 from monitor.enforcers.nftables.drift import Drift, DriftKind, DriftWatch
+from monitor.enforcers.nftables.table import NftablesTable
 from monitor.model.addresses import Network
 from monitor.model.errors import NodewardenError
 
@@ -24,14 +24,21 @@ class Cutting:
     def __init__(self) -> None:
         """Nothing is opened before the first ban."""
         self.cut_total = 0
+        self._incomplete_total = self._refused_total = 0  # one for each thread that counts
         self._cutter: ConntrackCutter | None = None
         self._worker = ThreadPoolExecutor(1, "conntrack")
         self._waiting: list[Future[int]] = []
+
+    @property
+    def incomplete_total(self) -> int:
+        """How often connections of banned networks were left open, some of them or all."""
+        return self._incomplete_total + self._refused_total
 
     def cut(self, networks: Sequence[Network]) -> None:
         """Have the connections of these networks cut soon; when too much waits, the ban has to do by itself."""
         self._waiting = [job for job in self._waiting if not job.done()]
         if len(self._waiting) >= _MAX_WAITING:
+            self._refused_total += 1
             _log.warning("too many bans at once: connections of %d networks are not cut, only dropped", len(networks))
             return
         job = self._worker.submit(self._cut, list(networks))
@@ -46,8 +53,12 @@ class Cutting:
             self._cutter = self._cutter or ConntrackCutter()
             count = self._cutter.cut(networks)
         except (NodewardenError, OSError) as error:
+            self._incomplete_total += 1
             _log.warning("connections of %s were not cut, only dropped: %s", networks[0], error)
             return 0
+        if self._cutter.is_incomplete:
+            self._incomplete_total += 1
+            _log.warning("connections of %s were not all cut, only dropped: there are too many", networks[0])
         self.cut_total += count
         return count
 
@@ -55,7 +66,7 @@ class Cutting:
 class DriftMender:
     """Watches what others do to the table; gathers it for a moment, so that a quarrel does not become a storm."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: NftablesTable) -> None:
         """Mend this table, on the loop."""
         self._table = table
         self._watch: DriftWatch | None = None
@@ -103,7 +114,7 @@ class DriftMender:
             return
         self._next_s = self._loop.time() + _MEND_EVERY_S
         drifts, self._pending = self._pending, []
-        self._table.mend(drifts, time.time())
+        self._table.restore(drifts, time.time())
         is_overrun = any(drift.kind is DriftKind.OVERRUN for drift in drifts)
         if is_overrun and (self._comparing is None or self._comparing.done()):
             self._comparing = self._loop.create_task(self._compare())

@@ -5,10 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from monitor.bans.decision import Ending
 from monitor.bans.merge import merge
-from monitor.daemon.pipeline.pipeline import Ending, Pipeline
-from monitor.daemon.pipeline.table import Table
-from monitor.enforcers.nftables.enforcer import Failure
+from monitor.daemon.pipeline.decision_record import Record
+from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.enforcers.nftables.table import NftablesTable
+from monitor.enforcers.protocol import Failure
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode, Offence
 from monitor.state.store import Store
@@ -23,42 +25,49 @@ _log = logging.getLogger(__name__)
 _HANDFUL = 8192
 
 
-def restore(pipeline: Pipeline, store: Store | None, clock: Callable[[], float] = time.time) -> int:
+def restore(
+    pipeline: Pipeline, store: Store | None, record: Record | None = None, clock: Callable[[], float] = time.time
+) -> int:
     """Fill the ledger from store and kernel, then the kernel from the ledger; return how many bans are in force.
 
-    `clock` gives wall time: with many bans this takes a while, which must not be added to their time.
-    Without a store the kernel's own sets are what is known; without a table the store is.
+    `record` is told what the store does not know yet. `clock` gives wall time: with many bans this takes a while, which
+    must not be added to their time. Without a store the kernel's own sets are what is known; without a table the store
+    is.
     """
     now_s = clock()
     if store:
         pipeline.allow((allowed.entry for allowed in store.allowed()), now_s)
         pipeline.policy.remember(history(store, now_s))
+    ledger = pipeline.ledger
     is_found = pipeline.table.exists()
     held = pipeline.table.held(clock)
     filling = _Filling(pipeline.table, clock)
-    protected: list[Ban] = []
-    for merged in merge(_running(pipeline, store, now_s), held, now_s):
+    unwanted: list[Ban] = []
+    for merged in merge(_running(store, record, now_s), held, now_s):
         ban = merged.ban
-        if pipeline.guard.protects(ban.network):
-            protected.append(ban)
-            if pipeline.record:
-                pipeline.record.remove_ban(ban.network, ban.strength)
-        elif not pipeline.ledger.is_full:
-            (pipeline.ledger.put if merged.is_news else pipeline.ledger.load)(ban)
-            if ban.mode is Mode.ENFORCE and not (merged.is_held and ban.network.is_host):
-                filling.add(ban)
+        is_protected = pipeline.guard.protects(ban.network) is not None
+        if is_protected or (ledger.is_full and ledger.get(ban.network, ban.strength) is None):
+            unwanted.append(ban)
+            if record:
+                record.remove_ban(ban)
+            continue
+        ledger.put(ban, now_s)
+        if merged.is_news and record:
+            record.put_ban(ban)
+        if ban.mode is Mode.ENFORCE and not (merged.is_held and ban.network.is_host):
+            filling.add(ban)
     if is_found or pipeline.enforces:
         filling.begin()
-    for failure in filling.finish():
-        _log.error("the kernel refused the ban of %s: %s", failure.network, failure.reason)
-    pipeline.lift(protected, clock(), Ending.ALLOWLISTED)
-    return sum(pipeline.ledger.count(Mode.ENFORCE, strength) for strength in Strength)
+    if refused := filling.finish():
+        pipeline.bans.lose(refused)
+    pipeline.bans.lift(unwanted, clock(), Ending.ALLOWLISTED)
+    return sum(ledger.count(Mode.ENFORCE, strength) for strength in Strength)
 
 
 class _Filling:
     """Fills the kernel's sets while the store is still being read: the kernel's part takes a third of the time."""
 
-    def __init__(self, table: Table, clock: Callable[[], float]) -> None:
+    def __init__(self, table: NftablesTable, clock: Callable[[], float]) -> None:
         self._table = table
         self._clock = clock
         self._worker = ThreadPoolExecutor(1, "restore")
@@ -90,13 +99,13 @@ class _Filling:
         self._jobs.append(self._worker.submit(lambda: self._table.fill(bans, self._clock())))
 
 
-def _running(pipeline: Pipeline, store: Store | None, now_s: float) -> Iterator[Ban]:
-    """Yield the stored bans that go on; strike the others out of the store."""
+def _running(store: Store | None, record: Record | None, now_s: float) -> Iterator[Ban]:
+    """Yield the stored claims that have not ended; strike the others out of the store."""
     for ban in store.bans() if store else ():
         if ban.until_s > now_s:
             yield ban
-        elif pipeline.record:
-            pipeline.record.remove_ban(ban.network, ban.strength)
+        elif record:
+            record.remove_ban(ban)
 
 
 def history(store: Store | None, now_s: float) -> Iterator[Offence]:

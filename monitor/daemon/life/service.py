@@ -7,10 +7,9 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
 from monitor.control.server import ControlServer
 from monitor.daemon.catalogue import BAN_LATENCY, METRICS
@@ -21,11 +20,16 @@ from monitor.daemon.life.background import Cutting, DriftMender
 from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.health import Health
 from monitor.daemon.life.restore import HISTORY_S, MAX_OFFENCES, history, restore
+from monitor.daemon.pipeline.decision_log import DecisionLog
+from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
+from monitor.daemon.pipeline.decision_record import DecisionRecord
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.daemon.pipeline.table import Table
 from monitor.daemon.selfcheck.doctor import check, log_check
-from monitor.daemon.sources.runners import Intakes
+from monitor.daemon.sources.runners import Sources
+from monitor.enforcers.enforcement import Enforcement
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
+from monitor.enforcers.nftables.table import NftablesTable
+from monitor.enforcers.xdp import XdpEnforcer
 from monitor.metrics.exporter import Exporter
 from monitor.metrics.metric import Sample
 from monitor.model.addresses import Network
@@ -69,15 +73,15 @@ class Service:
         self.pipeline = Pipeline(
             settings,
             self._surroundings.entries,
-            self._make_table,
-            self._saver,
-            self._exporter.histograms[BAN_LATENCY.name].observe,
+            self._make_enforcers,
+            (DecisionLog(), DecisionRecord(self._saver)),
+            DecisionMetrics(self._exporter.histograms[BAN_LATENCY.name].observe),
             self._cutting.cut,
         )
         self._drift = DriftMender(self.pipeline.table)
-        self._intakes = Intakes(settings, self.pipeline, self._saver, self._process)
+        self._sources = Sources(settings, self.pipeline.log_filters, self._xdp, self._saver, self._process)
         self._health = Health(
-            path, settings, self.pipeline, self._intakes, self._saver, self._surroundings, self._cutting
+            path, settings, self.pipeline, self._sources, self._saver, self._surroundings, self._cutting
         )
         self._answers = Answers(
             self.pipeline,
@@ -90,19 +94,21 @@ class Service:
         )
         self._control = ControlServer(settings.control.socket, self._answers.handle)
 
-    def _make_table(self, ledger: Ledger, guard: Guard) -> Table:
-        return Table(NftablesEnforcer(max_bans=self._settings.bans.max_bans), ledger, guard)
+    def _make_enforcers(self, ledger: Ledger, allowlist: Sequence[Network]) -> Enforcement[NftablesTable]:
+        table = NftablesTable(NftablesEnforcer(max_bans=self._settings.bans.max_bans), ledger, allowlist)
+        self._xdp = XdpEnforcer(ledger, allowlist)
+        return Enforcement(table, self._xdp)
 
     async def open(self) -> None:
         """Open sources, then what faces people, the kernel's table last: what fails before leaves nothing behind."""
         settings = self._settings
         log_check(settings, self.pipeline.log_filters)
         store = self._saver.open()
-        self._intakes.open()
+        self._sources.open()
         if settings.metrics.enabled:
             self._exporter.serve(settings.metrics.listen.host, settings.metrics.listen.port)
         await self._control.open(settings.control.group)
-        in_force = restore(self.pipeline, store)
+        in_force = restore(self.pipeline, store, self._saver)
         self._drift.open()  # only now: a hundred thousand notices of our own would overrun it
         _settle_memory()
         _log.info("guarding with %s; %d bans are in force", self._modes(), in_force)
@@ -110,10 +116,10 @@ class Service:
     async def close(self) -> None:
         """Stop reading and answering; bans stay in the kernel."""
         await self._control.close()
-        self._intakes.close()
+        self._sources.close()
         self._surroundings.close()
         self._drift.close()
-        self.pipeline.table.close()
+        self.pipeline.enforcers.close()
         self._cutting.close()
         self._saver.close(_SAVE_TIMEOUT_S)
 
@@ -122,7 +128,7 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop.set)
         self._loop.add_signal_handler(signal.SIGHUP, self.try_reload)
-        self._intakes.attach(self._loop)
+        self._sources.attach(self._loop)
         self._surroundings.attach(self._loop)
         self._drift.attach(self._loop)
         systemd.ready()
@@ -139,7 +145,7 @@ class Service:
         """Do what is due each second; feeds the watchdog, so a loop that is stuck is restarted."""
         self._follow_clock()
         self.pipeline.tick(time.time())
-        self._intakes.tick()
+        self._sources.tick()
         self._saver.tick()
         if (now_s := time.time()) >= self._purge_at_s:
             self._purge_at_s = now_s + _PURGE_EVERY_S
@@ -154,7 +160,7 @@ class Service:
         step_s, last_look_s = self._clock.look(time.monotonic(), now_s)
         if step_s:
             _log.warning("the clock was set by %+.0f s; all bans keep the time that they had left", step_s)
-            self.pipeline.ledger.shift(step_s, last_look_s, now_s)
+            self.pipeline.bans.follow_clock(step_s, last_look_s, now_s)
 
     def _process(self, events: Iterable[Event]) -> None:
         """Take a batch through the pipeline; a fault of our own, in finding its events too, costs only this batch."""
@@ -185,7 +191,7 @@ class Service:
         self.pipeline.reconfigure(settings, history(self._saver.store, now_s), now_s)
         if self.pipeline.enforces and not was_enforcing:
             self.pipeline.table.set_up(now_s)
-        self._intakes.reconfigure(settings, self.pipeline.log_filters)
+        self._sources.reconfigure(settings, self.pipeline.log_filters)
         protect = settings.bans.protect
         self._surroundings.reconfigure(sessions=protect.sessions, kubernetes=protect.kubernetes)
         self._health.config_error = ""
@@ -204,8 +210,8 @@ class Service:
     def _store_opened(self, store: Store) -> None:
         """Tell a store that could be opened only now of all that it cannot know."""
         if store.is_new:
-            for ban in self.pipeline.ledger.bans():
-                self._saver.put_ban(ban)
+            for claim in self.pipeline.ledger.all_claims():
+                self._saver.put_ban(claim)
             for entry in self.pipeline.added:
                 self._saver.put_allowed(Allowed(entry.network, entry.reason, time.time()))
 

@@ -1,6 +1,5 @@
 """Commits changes of the table in as few transactions as possible, and reports which ones the kernel refused."""
 
-import enum
 import errno
 import math
 import os
@@ -14,6 +13,7 @@ from monitor.enforcers.netlink import ElementEncoder, NetlinkRequest
 from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
 from monitor.enforcers.nftables import listing
 from monitor.enforcers.nftables.ruleset import BAN_SETS, TABLE, set_name
+from monitor.enforcers.protocol import Failure, FailureCause
 from monitor.model.addresses import Network
 from monitor.model.alerts import Strength
 from monitor.model.errors import TemporaryError
@@ -29,23 +29,6 @@ SET_FULL = (errno.ENFILE, errno.ENOSPC)
 
 class TableMissing(TemporaryError):  # noqa: N818 - named after what the caller must repair
     """The table or one of its sets is missing: call `setup` and add the bans again."""
-
-
-class FailureCause(enum.StrEnum):
-    """Why the kernel refused an element: a closed set, usable as a metric label."""
-
-    SET_FULL = "set_full"
-    OVERLAP = "overlap"
-    OTHER = "other"
-
-
-class Failure(msgspec.Struct, frozen=True, gc=False):
-    """One ban that is not in force; `reason` is a text for operators."""
-
-    network: Network
-    strength: Strength
-    cause: FailureCause
-    reason: str
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -73,8 +56,9 @@ def commit(link: NetlinkSocket, items: Sequence[Item], check: Callable[[Refused]
         try:
             failed = _transact(link, chunk)
         except TooMuchAtOnce:
-            if len(chunk) == 1:
-                raise TemporaryError(f"nf_tables has no memory for the change of {chunk[0].network} alone") from None
+            if len(chunk) == 1:  # too large even alone: only this item is refused
+                refused.append((chunk[0], errno.ENOBUFS))
+                continue
             half = len(chunk) // 2
             pending += [chunk[half:], chunk[:half]]
             continue
@@ -136,6 +120,8 @@ def failure(network: Network, strength: Strength, code: int) -> Failure:
         cause, reason = FailureCause.SET_FULL, f"set {name} is full"
     elif code in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOENT):
         cause, reason = FailureCause.OVERLAP, f"it overlaps an element that another program added to set {name}"
+    elif code in (errno.ENOBUFS, errno.ENOMEM):
+        cause, reason = FailureCause.NO_MEMORY, f"the kernel has no memory for the ban: {os.strerror(code)}"
     else:
         cause, reason = FailureCause.OTHER, f"set {name}: {os.strerror(code)}"
     return Failure(network, strength, cause, reason)

@@ -53,8 +53,6 @@ class Drift(msgspec.Struct, frozen=True, gc=False):
     author: ChangeAuthor | None = None
     network: Network | None = None
     strength: Strength | None = None
-    is_expired: bool = False
-    """The element had expired when it was removed: compare with the ledger before reporting a change."""
 
 
 class _Transaction:
@@ -104,7 +102,7 @@ def _of_elements(kind: int, name: str, elements: list[RawElement], author: Chang
             return [Drift(drift, author, None, strength)]
     else:
         pairs = [(host(element.key), element) for element in elements]
-    return [Drift(drift, author, network, strength, element.remaining_ms == 0) for network, element in pairs]
+    return [Drift(drift, author, network, strength) for network, _ in pairs]
 
 
 class DriftWatch:

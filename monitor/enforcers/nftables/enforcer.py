@@ -19,8 +19,6 @@ from monitor.enforcers.nftables import listing
 from monitor.enforcers.nftables import setup as table
 from monitor.enforcers.nftables.commit import (
     ENCODERS,
-    Failure,
-    FailureCause,
     Item,
     Refused,
     TableMissing,
@@ -30,13 +28,14 @@ from monitor.enforcers.nftables.commit import (
     milliseconds,
 )
 from monitor.enforcers.nftables.prefix_bans import PrefixBans
-from monitor.enforcers.nftables.ruleset import TABLE, DropCounter, Element, allow_set_name, set_name
+from monitor.enforcers.nftables.ruleset import TABLE, Element, allow_set_name, set_name
+from monitor.enforcers.protocol import Failure, Stopped
 from monitor.model.addresses import Address, Network, collapse
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban
 from monitor.model.errors import TemporaryError
 
-__all__ = ["Failure", "FailureCause", "NftablesEnforcer", "TableMissing"]
+__all__ = ["NftablesEnforcer", "TableMissing"]
 
 _T = TypeVar("_T")
 
@@ -147,10 +146,10 @@ class NftablesEnforcer:
     def ends(self) -> Iterator[tuple[Network, Strength, float | None]]:
         """Read the networks with their strength and remaining seconds (None: no timeout), faster than `elements`.
 
-        TableMissing if there is no table.
+        A table of an older schema is read too, before `setup` replaces it. TableMissing if there is no table.
         """
         try:
-            yield from listing.read_ends()
+            yield from listing.read_ends(self._socket())
         except FileNotFoundError as error:
             raise TableMissing(f"table inet {TABLE} is missing") from error
 
@@ -165,11 +164,11 @@ class NftablesEnforcer:
             return found
         return self._prefixes.lookup(self._socket(), network, strength)
 
-    def counters(self) -> Mapping[str, DropCounter]:
+    def counters(self) -> Mapping[str, Stopped]:
         """Read what the rules of each set have dropped, by set name; TableMissing if there is no table."""
         return self._needing_table(lambda: listing.read_counters(self._socket()))
 
-    def leaks(self) -> Mapping[str, DropCounter]:
+    def leaks(self) -> Mapping[str, Stopped]:
         """Read how much banned traffic still got through, by hook: `input` and `forward`.
 
         Packets in transit when a ban starts are counted too. TableMissing if there is no table.

@@ -9,18 +9,20 @@ from monitor.enforcers.netlink_socket import NetlinkSocket
 from monitor.enforcers.nftables.expiry import decode_ends
 from monitor.enforcers.nftables.ruleset import (
     BAN_SETS,
+    FORMER_SETS,
     LEAK_HOOKS,
     TABLE,
-    DropCounter,
     Element,
     leak_set_name,
     set_name,
 )
+from monitor.enforcers.protocol import Stopped
 from monitor.model.addresses import Address, Network, host
 from monitor.model.alerts import Strength
 from monitor.model.errors import TemporaryError
 
 _ATTEMPTS = 5
+_STRENGTHS = BAN_SETS | {former: BAN_SETS[name] for former, name in FORMER_SETS.items()}
 _QUESTIONS = 512
 """How many elements are requested in one datagram: the replies must fit the receive buffer."""
 
@@ -36,26 +38,27 @@ def table_comment(link: NetlinkSocket) -> bytes | None:
     return None if isinstance(answer, int) else netlink.decode_table_userdata(answer.body)
 
 
-def read_definitions(link: NetlinkSocket) -> dict[str, RawSet]:
-    """Read the definitions of those of the twelve sets that exist."""
-    answers = zip(BAN_SETS, link.query([netlink.get_set(TABLE, name) for name in BAN_SETS]), strict=True)
+def read_definitions(link: NetlinkSocket, names: Iterable[str] = tuple(BAN_SETS)) -> dict[str, RawSet]:
+    """Read the definitions of those sets of `names` that exist."""
+    names = tuple(names)
+    answers = zip(names, link.query([netlink.get_set(TABLE, name) for name in names]), strict=True)
     return {name: netlink.decode_set(answer.body) for name, answer in answers if not isinstance(answer, int)}
 
 
-def read_counters(link: NetlinkSocket) -> dict[str, DropCounter]:
+def read_counters(link: NetlinkSocket) -> dict[str, Stopped]:
     """Read the twelve counters, by name."""
     return _counters(link, BAN_SETS)
 
 
-def read_any_counters(link: NetlinkSocket) -> dict[str, DropCounter]:
-    """Read the existing counters of bans and leaks, by name: an older schema lacks some."""
-    names = (*BAN_SETS, *(f"leak_{hook}" for hook in LEAK_HOOKS))
+def read_any_counters(link: NetlinkSocket) -> dict[str, Stopped]:
+    """Read the existing counters of bans and leaks, by current name: an older schema lacks some or has other names."""
+    names = (*FORMER_SETS, *BAN_SETS, *(f"leak_{hook}" for hook in LEAK_HOOKS))
     answers = link.query([netlink.get_counter(TABLE, name) for name in names])
     decoded = [netlink.decode_counter(answer.body) for answer in answers if not isinstance(answer, int)]
-    return {name: DropCounter(packets, octets) for name, packets, octets in decoded}
+    return {FORMER_SETS.get(name, name): Stopped(packets, octets) for name, packets, octets in decoded}
 
 
-def read_leaks(link: NetlinkSocket) -> dict[str, DropCounter]:
+def read_leaks(link: NetlinkSocket) -> dict[str, Stopped]:
     """Read how much banned traffic got through, by hook (`input`, `forward`)."""
     counters = _counters(link, [f"leak_{hook}" for hook in LEAK_HOOKS])
     return {hook: counters[f"leak_{hook}"] for hook in LEAK_HOOKS}
@@ -71,33 +74,39 @@ def leaked(link: NetlinkSocket, address: Address) -> list[str]:
     return [hook for hook, answer in answers if _starting_at(address, answer)]
 
 
-def _counters(link: NetlinkSocket, names: Iterable[str]) -> dict[str, DropCounter]:
+def _counters(link: NetlinkSocket, names: Iterable[str]) -> dict[str, Stopped]:
     result = {}
     for answer in link.query([netlink.get_counter(TABLE, name) for name in names]):
         name, packets, octets = netlink.decode_counter(_present(answer).body)
-        result[name] = DropCounter(packets, octets)
+        result[name] = Stopped(packets, octets)
     return result
 
 
 def read_elements(names: Iterable[str] = tuple(BAN_SETS)) -> list[Element]:
-    """Read the elements of sets through a separate socket: a listing in parts must not mix with other replies."""
+    """Read the elements of sets through a separate socket: a listing in parts must not mix with other replies.
+
+    `names` may be names of an older schema (`FORMER_SETS`).
+    """
     result: list[Element] = []
     for name in names:
         if name.endswith("_nets"):
             networks = pair_intervals(_dump(name))
         else:
             networks = [(host(element.key), element) for element in _dump_hash(name)]
-        result += [_element(network, BAN_SETS[name], element) for network, element in networks]
+        result += [_element(network, _STRENGTHS[name], element) for network, element in networks]
     return result
 
 
-def read_ends() -> Iterator[tuple[Network, Strength, float | None]]:
+def read_ends(link: NetlinkSocket) -> Iterator[tuple[Network, Strength, float | None]]:
     """Yield network, strength and remaining seconds (None: no timeout) of all elements, one set in memory at a time.
 
     A hash set is read until another pass finds nothing new, as in `read_elements`; if it keeps growing, the elements
-    found so far are returned. FileNotFoundError if there is no table.
+    found so far are returned. Sets of an older schema are read too. FileNotFoundError if there is no table.
     """
-    for name, strength in BAN_SETS.items():
+    if not exists(link):
+        raise FileNotFoundError(errno.ENOENT, "no such table")
+    for name in read_definitions(link, _STRENGTHS):
+        strength = _STRENGTHS[name]
         if name.endswith("_nets"):
             for element in read_elements([name]):
                 yield element.network, strength, element.timeout_s

@@ -11,7 +11,7 @@ from collections.abc import Container, Iterator
 
 import msgspec
 
-from monitor.enforcers.netlink import attributes
+from monitor.enforcers.netlink import NFPROTO_INET, attributes
 from monitor.enforcers.nftables.ruleset import TABLE
 from monitor.model.errors import MalformedRecord
 
@@ -21,8 +21,8 @@ RULES = frozenset(10 << 8 | kind for kind in (3, 5, 6, 8, 9, 11, 18, 20))
 """NFT_MSG_NEW and NFT_MSG_DEL of CHAIN, RULE, SET and OBJ."""
 
 _NAME = TABLE.encode() + b"\0"
-# family inet; then the name of the table, which is the first attribute (type 1) of every kind of message
-_FAMILY, _FIRST = 1, struct.pack("=HH", 4 + len(_NAME), 1) + _NAME
+# the name of the table, which is the first attribute (type 1) of every kind of message
+_FIRST = struct.pack("=HH", 4 + len(_NAME), 1) + _NAME
 _HEADER = struct.Struct("=IHHII")
 _BE32 = struct.Struct(">I")
 
@@ -59,7 +59,7 @@ def notices(datagram: bytes, own_ports: Container[int], *, with_ends: bool) -> I
         length, kind, _, _, port = _HEADER.unpack_from(datagram, offset)
         if length < 20 or length > size - offset:
             raise MalformedRecord("netlink", f"notice of {length} bytes in {size - offset}")
-        is_ours = datagram[offset + 16] == _FAMILY and datagram.startswith(_FIRST, offset + 20)
+        is_ours = datagram[offset + 16] == NFPROTO_INET and datagram.startswith(_FIRST, offset + 20)
         if (is_ours or kind == NEW_GENERATION) and port not in own_ports:
             yield Notice(kind, datagram[offset + 16 : offset + length])
         offset += (length + 3) & ~3

@@ -11,7 +11,6 @@ from monitor.enforcers.nftables import listing
 from monitor.enforcers.nftables.commit import (
     ENCODERS,
     SET_FULL,
-    Failure,
     Item,
     TableMissing,
     commit,
@@ -21,9 +20,11 @@ from monitor.enforcers.nftables.commit import (
 )
 from monitor.enforcers.nftables.prefix_set import Change, PrefixSet
 from monitor.enforcers.nftables.prefixes import TooManyPieces
-from monitor.enforcers.nftables.ruleset import MAX_PREFIXES, TABLE, Element, set_name
+from monitor.enforcers.nftables.ruleset import TABLE, Element, set_name
+from monitor.enforcers.protocol import Failure
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Strength
+from monitor.model.bans import MAX_PREFIXES
 
 _Part: TypeAlias = dict[Network, float | None]
 _FOREVER_S = float("inf")

@@ -2,9 +2,9 @@
 
 Four base chains drop. `ban` runs before conntrack and DNAT and drops everything from its sources, so pods and
 NodePorts are covered. `shun` runs after conntrack and drops only packets that open a connection to us: an address that
-an attacker forged can still reply to our own connections. `block_output` and `block_forward` drop packets to an address
-on connections that the node, or a host or pod that it routes for, opened; they run after DNAT, so for a service address
-the real destination counts. All chains first accept loopback and the allow sets.
+an attacker forged can still reply to our own connections. `egress_output` and `egress_forward` drop packets to an
+address on connections that the node, or a host or pod that it routes for, opened; they run after DNAT, so for a service
+address the real destination counts. All chains first accept loopback and the allow sets.
 
 Two more chains only count: `leak_input` and `leak_forward` run last and see traffic that a ban should have stopped but
 did not, because another program changed our rules. They never drop, so a false match there does no harm.
@@ -15,25 +15,23 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from monitor.enforcers.protocol import Stopped
 from monitor.model.addresses import Address, Network
 from monitor.model.alerts import Strength
-from monitor.model.bans import WORDS
+from monitor.model.bans import MAX_PREFIXES, WORDS
 
 TABLE = "nodewarden"
-SCHEMA = "nodewarden schema 3"
+SCHEMA = "nodewarden schema 4"
 """The comment of the table. Increment the number with every change of chains or sets: other schemas are replaced."""
 
-MAX_PREFIXES = 16384
-"""The `size` of each `*_nets` set. Kernels before 6.17 count both ends of a prefix, so they fit half as many."""
-
 _OPENS = "ct state new ct direction original "
-_CONDITIONS = {"ban": "", "shun": _OPENS, "block": "ct direction original "}
+_CONDITIONS = {"ban": "", "shun": _OPENS, "egress": "ct direction original "}
 _HOOKS = {
     "ban": "prerouting priority raw - 10",
     "shun": "prerouting priority mangle - 10",
     # after destination NAT (-100), before the usual filter chains (0), whose rules have not counted the packet yet
-    "block_output": "output priority filter - 10",
-    "block_forward": "forward priority filter - 10",
+    "egress_output": "output priority filter - 10",
+    "egress_forward": "forward priority filter - 10",
     # after the usual filter chains (0): a packet that those drop did not leak
     "leak_input": "input priority 300",
     "leak_forward": "forward priority 300",
@@ -42,13 +40,6 @@ _HOOKS = {
 LEAK_HOOKS = ("input", "forward")
 _LEAK_SIZE = 1024
 _LEAK_TIMEOUT = "10m"
-
-
-class DropCounter(msgspec.Struct, frozen=True, gc=False):
-    """What a rule has dropped since the table was created."""
-
-    packets: int
-    bytes: int
 
 
 class Element(msgspec.Struct, frozen=True, gc=False):
@@ -106,6 +97,11 @@ BAN_SETS: dict[str, Strength] = {
 }
 """The names of the twelve ban sets, which are also the names of the twelve counters, with their strength."""
 
+FORMER_SETS = {
+    name.replace("egress", "block"): name for name, strength in BAN_SETS.items() if strength is Strength.DESTINATION
+}
+"""The names of sets and counters in schema 3 that have changed, with their current names."""
+
 
 def setup_text(
     *,
@@ -113,7 +109,7 @@ def setup_text(
     allowlist: Sequence[Network],
     replace: bool = False,
     elements: Iterable[Element] = (),
-    counters: Mapping[str, DropCounter] | None = None,
+    counters: Mapping[str, Stopped] | None = None,
 ) -> str:
     """Return the whole table as one transaction, which may be repeated: bans in the sets stay.
 
@@ -140,7 +136,7 @@ def setup_text(
     return "\n".join(lines) + "\n"
 
 
-def _counter(name: str, start: DropCounter | None) -> list[str]:
+def _counter(name: str, start: Stopped | None) -> list[str]:
     # Only a new table gets a value: nft ignores it for an existing counter.
     value = [f"    packets {start.packets} bytes {start.bytes}"] if start else []
     return [f"  counter {name} {{", *value, "  }"]
@@ -157,7 +153,7 @@ def _ban_set(name: str, spec: SetSpec) -> list[str]:
     ]
 
 
-def _leak_sets(hook: str, start: DropCounter | None) -> list[str]:
+def _leak_sets(hook: str, start: Stopped | None) -> list[str]:
     lines = _counter(f"leak_{hook}", start)
     for family in "46":
         kind = [f"    type ipv{family}_addr", f"    size {_LEAK_SIZE}", "    flags dynamic, timeout"]
@@ -166,16 +162,16 @@ def _leak_sets(hook: str, start: DropCounter | None) -> list[str]:
 
 
 def _rules(chain: str) -> list[str]:
-    blocks = chain.startswith("block")
+    is_egress = chain.startswith("egress")
     # With DNAT in output, oifname is that of the original destination: a service address of the node itself is on lo.
-    loopback, side = ('oifname "lo" ct status & dnat == 0', "daddr") if blocks else ('iifname "lo"', "saddr")
+    loopback, side = ('oifname "lo" ct status & dnat == 0', "daddr") if is_egress else ('iifname "lo"', "saddr")
     lines = [f"    {loopback} accept", f"    ip {side} @allow4 accept", f"    ip6 {side} @allow6 accept"]
     for name, strength in BAN_SETS.items():
         word, family = WORDS[strength], "4" if "4" in name else "6"
         field = f"ip {side}" if family == "4" else f"ip6 {side}"
         if chain.partition("_")[0] == word:
             lines.append(f"    {_CONDITIONS[word]}{field} @{name} counter name {name} drop")
-        elif chain.startswith("leak") and word != "block":
+        elif chain.startswith("leak") and word != "egress":
             noted = f"update @{chain.replace('leak', f'leaks{family}')} {{ {field} }}"
             lines.append(f"    {_CONDITIONS[word]}{field} @{name} counter name {chain} {noted}")
     return lines

@@ -6,40 +6,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.bans.budget import Budget
+from monitor.bans.decision import Decision, Verdict
 from monitor.bans.escalation import Escalation, Increment
 from monitor.bans.guard import Guard
 from monitor.bans.ladder import Ladder, Recidive, steps_of
 from monitor.bans.ledger import Ledger
-from monitor.bans.policy import PREFIX, RECIDIVE, Decision, DetectorPolicy, Policy, Rules, Verdict
+from monitor.bans.policy import Policy
+from monitor.bans.rules import DetectorPolicy, Rules
 from monitor.model.addresses import host, network_of, parse_address, parse_network
 from monitor.model.alerts import Alert, Evidence, Strength
-from monitor.model.bans import AllowEntry, Ban, Mode, Offence
+from monitor.model.bans import PREFIX, RECIDIVE, AllowEntry, Mode, Offence
+from tests.support.policy import decide, order
 
 EVIDENCE = Evidence(5, 5, 600.0, 0.0, 1.0, "failures")
 DAY_S = 86400.0
 
 
-class Recorder:
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.offences: list[Offence] = []
-
-    def put_ban(self, ban: Ban) -> None:
-        """Take no note."""
-
-    def remove_ban(self, network: object, strength: object) -> None:
-        """Take no note."""
-
-    def add_offence(self, offence: Offence) -> None:
-        """Note it."""
-        self.offences.append(offence)
-
-
-def policy(rules: Rules, allowed: str = "192.0.2.53", record: Recorder | None = None) -> Policy:
+def policy(rules: Rules, allowed: str = "192.0.2.53") -> Policy:
     """Return a policy with these rules; jitter is half of what it may be."""
     guard = Guard([AllowEntry(parse_network(allowed), "x")])
-    return Policy(guard, Ledger(max_bans=10_000, record=record), rules, record, lambda: 0.5)
+    return Policy(guard, Ledger(max_bans=10_000), rules, lambda: 0.5)
 
 
 def rules(**changes: object) -> Rules:
@@ -59,7 +45,7 @@ def alert(
 
 def bantimes(some: Policy, alerts: list[Alert]) -> list[float]:
     """Return the time of each ban that follows from alerts."""
-    bans = [decision.ban for one in alerts for decision in some.decide(one, one.time_s)]
+    bans = [decision.ban for one in alerts for decision in decide(some, one, one.time_s)]
     return [ban.until_s - ban.since_s for ban in bans if ban]
 
 
@@ -108,7 +94,7 @@ def test_forged_evidence_does_not_escalate() -> None:
 
 @pytest.mark.parametrize("escalates", [False, True])
 def test_destinations_do_not_escalate(escalates: bool) -> None:
-    """A destination called again and again gets no longer block, no week, no prefix; nor does it lengthen bans."""
+    """A destination called again and again gets no longer ban, no week, no prefix; nor does it lengthen bans."""
     some = policy(
         rules(recidive_maxretry=2, escalate_spoofable=escalates, ladder=tuple(steps_of({"ipv4_24": 2, "ipv6_56": 2})))
     )
@@ -134,14 +120,12 @@ def test_the_number_of_known_offenders_is_bounded() -> None:
 
 def test_a_restart_forgives_nothing() -> None:
     """A policy that is told the recorded history goes on where the old one stopped, recidive included."""
-    record = Recorder()
     some = rules(recidive_maxretry=3)
-    old = policy(some, record=record)
-    for time_s in (0.0, 2000.0):
-        old.decide(alert("198.51.100.7", time_s), time_s)
+    old = policy(some)
+    decisions = [one for time_s in (0.0, 2000.0) for one in decide(old, alert("198.51.100.7", time_s), time_s)]
     new = policy(some)
-    new.remember(record.offences)
-    decisions = new.decide(alert("198.51.100.7", 9000.0), 9000.0)
+    new.remember(one.offence for one in decisions if one.offence)
+    decisions = decide(new, alert("198.51.100.7", 9000.0), 9000.0)
     assert [decision.detector for decision in decisions] == ["sshd", RECIDIVE]
     assert decisions[0].ban is not None
     assert decisions[0].ban.until_s == 9000.0 + 2400.0
@@ -151,7 +135,7 @@ def test_recidivists_are_banned_for_long() -> None:
     """The third ban within a day, by whatever detectors, becomes one of a week."""
     some = policy(rules(recidive_maxretry=3, recidive_bantime_s=7 * DAY_S, increment=Increment(enabled=False)))
     times = [(0.0, "sshd"), (2000.0, "web"), (4000.0, "sshd")]
-    decisions = [some.decide(alert("198.51.100.7", time_s, detector=name), time_s) for time_s, name in times]
+    decisions = [decide(some, alert("198.51.100.7", time_s, detector=name), time_s) for time_s, name in times]
     assert [[decision.detector for decision in one] for one in decisions] == [["sshd"], ["web"], ["sshd", RECIDIVE]]
     assert [decision.verdict for decision in decisions[-1]] == [Verdict.BAN, Verdict.REFRESH]
     ban = some.ledger.get(parse_network("198.51.100.7"), Strength.PROVEN)
@@ -175,7 +159,7 @@ def test_many_offenders_ban_their_prefix() -> None:
     decisions: list[Decision] = []
     for number, subnet in enumerate((1, 1, 1, 2, 3, 4)):
         time_s = number * 10_000.0
-        decisions += some.decide(alert(f"2001:db8:0:{subnet:x}::7", time_s), time_s)
+        decisions += decide(some, alert(f"2001:db8:0:{subnet:x}::7", time_s), time_s)
     prefixes = [decision for decision in decisions if decision.detector == PREFIX]
     assert [str(decision.network) for decision in prefixes] == ["2001:db8::/56"]
     assert prefixes[0].verdict is Verdict.BAN
@@ -184,20 +168,20 @@ def test_many_offenders_ban_their_prefix() -> None:
 def test_a_prefix_with_somebody_allowed_in_it_is_left_alone() -> None:
     """A /64 that holds the resolver is not banned, its offender alone is; a crowd in it is nobody's proof."""
     some = policy(rules(), allowed="2001:db8::53")
-    (decision,) = some.decide(alert("2001:db8::7", 0.0), 0.0)
+    (decision,) = decide(some, alert("2001:db8::7", 0.0), 0.0)
     assert (decision.verdict, str(decision.network)) == (Verdict.BAN, "2001:db8::7")
-    (crowd,) = some.decide(alert("2001:db8::8", 0.0, alone=False), 0.0)
+    (crowd,) = decide(some, alert("2001:db8::8", 0.0, alone=False), 0.0)
     assert crowd.verdict is Verdict.ALLOWLISTED
 
 
 def test_beyond_the_budget_bans_are_only_observed() -> None:
     """The third ban of a minute with a budget of two is observed; later there is budget again; hands are free."""
     some = policy(rules(bans_per_minute=2))
-    verdicts = [some.decide(alert(f"198.51.100.{n}", 0.0), 0.0)[0].verdict for n in range(4)]
+    verdicts = [decide(some, alert(f"198.51.100.{n}", 0.0), 0.0)[0].verdict for n in range(4)]
     assert verdicts == [Verdict.BAN, Verdict.BAN, Verdict.OVER_BUDGET, Verdict.OVER_BUDGET]
     assert some.budget.is_exceeded(30.0)
-    assert some.order(parse_network("198.51.100.9"), Strength.PROVEN, 60.0, "", 0.0).verdict is Verdict.BAN
-    assert some.decide(alert("198.51.100.3", 31.0), 31.0)[0].verdict is Verdict.BAN
+    assert order(some, parse_network("198.51.100.9"), Strength.PROVEN, 60.0, 0.0).verdict is Verdict.BAN
+    assert decide(some, alert("198.51.100.3", 31.0), 31.0)[0].verdict is Verdict.BAN
     assert some.ledger.count(Mode.ENFORCE, Strength.PROVEN) == 4
     assert not some.budget.is_exceeded(91.0)
 

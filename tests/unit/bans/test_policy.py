@@ -3,12 +3,16 @@
 import msgspec
 import pytest
 
+from monitor.bans.decision import Decision, Verdict
 from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
-from monitor.bans.policy import Decision, DetectorPolicy, Policy, Rules, Verdict
+from monitor.bans.policy import Policy
+from monitor.bans.rules import DetectorPolicy, Rules
 from monitor.model.addresses import host, parse_address, parse_network
 from monitor.model.alerts import Alert, Evidence, Strength
 from monitor.model.bans import AllowEntry, Mode
+from tests.support import policy as policy_support
+from tests.support.policy import order
 
 EVIDENCE = Evidence(15, 15, 600.0, 990.0, 1000.0, "distinct ports", ("tcp/1",))
 ALLOWED = AllowEntry(parse_network("192.0.2.53"), "a resolver of this node")
@@ -32,7 +36,7 @@ def policy(mode: Mode = Mode.ENFORCE, max_bans: int = 100) -> Policy:
 
 def decide(some: Policy, what: Alert, now_s: float) -> Decision:
     """Return the decision on an alert from which nothing follows."""
-    (decision,) = some.decide(what, now_s)
+    (decision,) = policy_support.decide(some, what, now_s)
     return decision
 
 
@@ -72,7 +76,7 @@ def test_a_ban_is_never_shortened() -> None:
     """A longer ban in force covers a shorter one; a later end refreshes it and keeps its beginning."""
     some = policy()
     network = parse_network("198.51.100.7")
-    assert some.order(network, Strength.SPOOFABLE, 7200.0, "", 1000.0).verdict is Verdict.BAN
+    assert order(some, network, Strength.SPOOFABLE, 7200.0, 1000.0).verdict is Verdict.BAN
     assert decide(some, alert("198.51.100.7"), 1000.0).verdict is Verdict.COVERED
     later = decide(some, alert("198.51.100.7", time_s=6000.0), 6000.0)
     assert later.verdict is Verdict.REFRESH
@@ -84,7 +88,7 @@ def test_forged_evidence_does_not_lengthen_a_proven_ban() -> None:
     """The two strengths stand apart: a shun beside a shorter ban leaves the ban's end as it was."""
     some = policy()
     network = parse_network("198.51.100.7")
-    some.order(network, Strength.PROVEN, 60.0, "", 1000.0)
+    order(some, network, Strength.PROVEN, 60.0, 1000.0)
     assert decide(some, alert("198.51.100.7"), 1000.0).verdict is Verdict.BAN
     proven = some.ledger.get(network, Strength.PROVEN)
     assert proven is not None
@@ -95,30 +99,30 @@ def test_forged_evidence_does_not_lengthen_a_proven_ban() -> None:
 def test_a_ban_covers_a_shun_and_a_prefix_covers_its_hosts() -> None:
     """Nothing is added where a stronger or a wider ban does as much for as long."""
     some = policy()
-    some.order(parse_network("198.51.100.0/24"), Strength.PROVEN, 86400.0, "", 1000.0)
+    order(some, parse_network("198.51.100.0/24"), Strength.PROVEN, 86400.0, 1000.0)
     assert decide(some, alert("198.51.100.7"), 1000.0).verdict is Verdict.COVERED
 
 
 @pytest.mark.parametrize("other", [Strength.PROVEN, Strength.SPOOFABLE])
 @pytest.mark.parametrize("around", ["198.51.100.7", "198.51.100.0/24"])
-def test_a_block_and_a_ban_of_a_source_never_cover_each_other(other: Strength, around: str) -> None:
+def test_an_egress_ban_and_a_ban_of_a_source_never_cover_each_other(other: Strength, around: str) -> None:
     """What stops an address from calling does not stop anybody from calling it, nor the other way round."""
     wide, network = parse_network(around), parse_network("198.51.100.7")
     for first, second in ((Strength.DESTINATION, other), (other, Strength.DESTINATION)):
         some = policy()
-        assert some.order(wide, first, 86400.0, "", 1000.0).verdict is Verdict.BAN
-        assert some.order(network, second, 60.0, "", 1000.0).verdict is Verdict.BAN
+        assert order(some, wide, first, 86400.0, 1000.0).verdict is Verdict.BAN
+        assert order(some, network, second, 60.0, 1000.0).verdict is Verdict.BAN
         assert decide(some, alert("198.51.100.7", strength=second), 1000.0).verdict is Verdict.REFRESH
         assert some.ledger.get(wide, first).until_s == 87400.0  # type: ignore[union-attr]
         observing = policy(Mode.OBSERVE)
-        observing.order(wide, first, 86400.0, "", 1000.0)
+        order(observing, wide, first, 86400.0, 1000.0)
         assert decide(observing, alert("198.51.100.7", strength=second), 1000.0).verdict is Verdict.OBSERVE
 
 
-def test_a_block_covers_a_block() -> None:
+def test_an_egress_ban_covers_another() -> None:
     """Of the same kind, a wider and longer one leaves nothing to add, and a later end refreshes."""
     some = policy()
-    some.order(parse_network("198.51.100.0/24"), Strength.DESTINATION, 86400.0, "", 1000.0)
+    order(some, parse_network("198.51.100.0/24"), Strength.DESTINATION, 86400.0, 1000.0)
     told = alert("198.51.100.7", strength=Strength.DESTINATION)
     assert decide(some, told, 1000.0).verdict is Verdict.COVERED
     own = policy()
@@ -128,13 +132,12 @@ def test_a_block_covers_a_block() -> None:
     assert (own.ledger.count(Mode.ENFORCE, Strength.DESTINATION), len(own.ledger)) == (1, 1)
 
 
-def test_who_is_never_banned_is_never_blocked() -> None:
-    """A resolver that pods call stays reachable, whoever asks for a block of it or of a prefix around it."""
+def test_what_is_never_banned_gets_no_egress_ban() -> None:
+    """A resolver that pods call stays reachable, whoever asks for an egress ban of it or of a prefix around it."""
     some = policy()
     assert decide(some, alert("192.0.2.53", strength=Strength.DESTINATION), 1000.0).verdict is Verdict.ALLOWLISTED
     for text in ("192.0.2.53", "192.0.2.0/24"):
-        order = some.order(parse_network(text), Strength.DESTINATION, 60.0, "", 1000.0)
-        assert order.verdict is Verdict.ALLOWLISTED
+        assert order(some, parse_network(text), Strength.DESTINATION, 60.0, 1000.0).verdict is Verdict.ALLOWLISTED
 
 
 def test_evidence_from_long_ago_bans_nobody() -> None:
@@ -153,19 +156,19 @@ def test_a_full_ledger_refuses_and_says_so() -> None:
 @pytest.mark.parametrize("text", ["0.0.0.0/0", "192.0.2.0/24", "192.0.2.53", "127.0.0.1"])
 def test_the_guard_holds_against_people_too(text: str) -> None:
     """An order that would hit what is allowed is refused like an alert."""
-    assert policy().order(parse_network(text), Strength.PROVEN, 60.0, "", 1000.0).verdict is Verdict.ALLOWLISTED
+    assert order(policy(), parse_network(text), Strength.PROVEN, 60.0, 1000.0).verdict is Verdict.ALLOWLISTED
 
 
 def test_bans_end_at_their_time() -> None:
     """`expire` returns each ban once, at its end and not before, also after a refresh moved the end."""
     ledger = Ledger(max_bans=1000)
     some = Policy(Guard([]), ledger, Rules({}))
-    ban = some.order(parse_network("198.51.100.7"), Strength.PROVEN, 60.0, "", 1000.0).ban
+    ban = order(some, parse_network("198.51.100.7"), Strength.PROVEN, 60.0, 1000.0).ban
     assert ban is not None
     for second in range(500):  # replaced over and over, the ledger must not grow
         ledger.put(msgspec.structs.replace(ban, until_s=1060.0 + second))
     assert ledger.expire(1558.9) == []
-    assert [ended.network for ended in ledger.expire(1559.0)] == [ban.network]
+    assert [ended.network for ended, _ in ledger.expire(1559.0)] == [ban.network]
     assert ledger.expire(9999.0) == []
     assert len(ledger) == 0
 

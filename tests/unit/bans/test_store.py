@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from monitor.model.addresses import Network, network_of, parse_network
 from monitor.model.alerts import Strength
-from monitor.model.bans import Ban, Mode, Offence
-from monitor.state.changes import Allowed, Changes, Place
+from monitor.model.bans import Ban, Mode, Offence, claim_key
+from monitor.model.cursors import Cursor
+from monitor.state.changes import Allowed, Changes
 from monitor.state.store import Store
 from tests.unit.bans.store_support import BAN, NETWORK, OFFENCE, changes
 
@@ -54,7 +55,7 @@ def test_bans_and_offences_come_back(
     store.write(changes(*some, *more))
     store.close()
     store = Store.open(path)
-    assert {(ban.network, ban.strength): ban for ban in store.bans()} == changes(*some).bans
+    assert {claim_key(ban): ban for ban in store.bans()} == changes(*some).bans
     assert list(store.offences(float("-inf"))) == sorted(more, key=lambda offence: offence.time_s)
     assert store.notices == []
     store.close()
@@ -66,8 +67,8 @@ def test_the_last_word_on_a_ban_counts(store: Store) -> None:
     store.write(changes(BAN, proven))
     later = Changes()
     later.put_ban(BAN)
-    later.remove_ban(BAN.network, BAN.strength)
-    later.remove_ban(NETWORK, Strength.PROVEN)
+    later.remove_ban(claim_key(BAN))
+    later.remove_ban(claim_key(proven))
     longer = msgspec.structs.replace(proven, until_s=9000.0)
     later.put_ban(longer)
     store.write(later)
@@ -75,12 +76,12 @@ def test_the_last_word_on_a_ban_counts(store: Store) -> None:
 
 
 def test_places_in_the_sources_come_back(store: Store) -> None:
-    """Numbers and the journal's text alike; a new place takes the place of the old one."""
+    """Numbers and the journal's text alike; a new cursor replaces the old one."""
     first = Changes()
-    first.cursors = {"kernel_log": Place("boot", 1), "journal": Place("", "s=ab;i=1f")}
+    first.cursors = {"kernel_log": Cursor("boot", 1), "journal": Cursor("", "s=ab;i=1f")}
     store.write(first)
     second = Changes()
-    second.cursors = {"kernel_log": Place("boot", 2**62)}
+    second.cursors = {"kernel_log": Cursor("boot", 2**62)}
     store.write(second)
     assert store.cursors() == {"kernel_log": ("boot", 2**62), "journal": ("", "s=ab;i=1f")}
 
@@ -125,7 +126,7 @@ def test_reading_goes_on_while_something_is_written(store: Store) -> None:
     next(reading)
     removal = Changes()
     for n in range(3000):
-        removal.remove_ban(Network(n.to_bytes(4), 32), BAN.strength)
+        removal.remove_ban(claim_key(msgspec.structs.replace(BAN, network=Network(n.to_bytes(4), 32))))
     store.write(removal)
     assert sum(1 for _ in reading) == 2999
     assert list(store.bans()) == []

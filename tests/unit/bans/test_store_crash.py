@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 import msgspec
 from monitor.state.store import Store
+from monitor.model.bans import claim_key
 from monitor.model.addresses import Network
 from tests.unit.bans.store_support import BAN, OFFENCE, changes
 
@@ -29,7 +30,7 @@ while True:
     for host in range(20):
         put(batch, (host + 1) << 24)
     put(batch, number)
-    batch.remove_ban(Network((number - 1).to_bytes(4), 32), BAN.strength)
+    batch.remove_ban(claim_key(msgspec.structs.replace(BAN, network=Network((number - 1).to_bytes(4), 32))))
     store.write(batch, durable=number % 10 == 0)
     print(number, flush=True)
     number += 1

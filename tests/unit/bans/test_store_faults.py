@@ -14,6 +14,7 @@ import pytest
 from monitor.model.addresses import Network
 from monitor.model.errors import TemporaryError
 from monitor.state import schema as store_schema
+from monitor.state.schema import TABLES
 from monitor.state.store import Store
 from tests.unit.bans.store_support import BAN, OFFENCE, by_hand, changes, fill, set_aside
 
@@ -173,7 +174,12 @@ def test_rows_edited_by_hand_are_passed_over(path: Path) -> None:
     ]
     allowed = "INSERT INTO allowed VALUES (x'', 0, CAST(x'ff' AS TEXT), 1), (x'c0000200', 24, CAST(x'ff' AS TEXT), 1)"
     cursors = "INSERT INTO cursors VALUES ('a', '', x'00'), ('b', '', 1.5), ('c', '', 3)"
-    by_hand(path, *(f"INSERT INTO bans VALUES ({row}, 'd', 'r')" for row in bad), allowed, cursors)
+    by_hand(
+        path,
+        *(f"INSERT INTO bans ({TABLES['bans']}) VALUES ({row}, 'd', 'r', 'detector')" for row in bad),
+        allowed,
+        cursors,
+    )
     store = Store.open(path)
     for _ in range(2):
         assert len(list(store.bans())) == 1

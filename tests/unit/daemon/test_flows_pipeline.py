@@ -6,21 +6,26 @@ from typing import Any
 import msgspec
 import pytest
 
-from monitor.bans.policy import Decision, Verdict
-from monitor.daemon.pipeline.flow_wiring import build_surrounding
+from monitor.bans.decision import Decision, Verdict
+from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.daemon.pipeline.table import Table
-from monitor.daemon.pipeline.wiring import build_guard
-from monitor.enforcers.nftables.enforcer import NftablesEnforcer
+from monitor.daemon.pipeline.wiring import build_guard, build_surrounding
+from monitor.detectors.connection_rate import ConnectionRateSettings
+from monitor.detectors.egress import EgressSettings
+from monitor.detectors.half_open import HalfOpenSettings
+from monitor.detectors.open_connections import OpenConnectionsSettings
+from monitor.detectors.port_scan import PortScanSettings
+from monitor.detectors.protected_port import ProtectedPortSettings
 from monitor.model.addresses import host, parse_address, parse_network
 from monitor.model.alerts import FloodAlert, Strength
 from monitor.model.bans import AllowEntry, Mode
 from monitor.model.flows import FlowBatch, FlowClosed, FlowOpened
 from monitor.node.addresses import OWN_ADDRESS
 from monitor.node.kubernetes import POD_NETWORK
-from monitor.settings.flows import ConnectionRate, Egress, HalfOpen, OpenConnections, ProtectedPort
-from monitor.settings.schema import Detectors, PortScan, Settings
+from monitor.settings.detectors import Detectors
+from monitor.settings.schema import Settings
 from tests.support.flows import CLIENT, NODE, flow, handshakes, incomplete
+from tests.support.policy import small_table
 
 OUTSIDE, POD, FRIEND = "203.0.113.9", "10.244.1.7", "192.0.2.77"
 NODE_ENTRIES = (
@@ -29,12 +34,12 @@ NODE_ENTRIES = (
     AllowEntry(parse_network(FRIEND), "a gateway of this node"),
 )
 SECTIONS: dict[str, Any] = {
-    "port_scan": PortScan(mode=Mode.OBSERVE),
-    "half_open": HalfOpen(mode=Mode.OBSERVE, maxretry=10, total=100),
-    "connection_rate": ConnectionRate(maxretry=10),
-    "open_connections": OpenConnections(maxretry=10),
-    "protected_port": ProtectedPort(),
-    "egress": Egress(approved=(parse_network("198.18.0.0/15"),)),
+    "port_scan": PortScanSettings(mode=Mode.OBSERVE),
+    "half_open": HalfOpenSettings(mode=Mode.OBSERVE, maxretry=10, total=100),
+    "connection_rate": ConnectionRateSettings(maxretry=10),
+    "open_connections": OpenConnectionsSettings(maxretry=10),
+    "protected_port": ProtectedPortSettings(),
+    "egress": EgressSettings(approved=(parse_network("198.18.0.0/15"),)),
 }
 
 
@@ -45,9 +50,7 @@ def settings(**sections: Any) -> Settings:
 
 def pipeline(given: Settings | None = None) -> Pipeline:
     """Return a pipeline that only observes, on a node with pods and a gateway."""
-    return Pipeline(
-        given or settings(), NODE_ENTRIES, lambda ledger, guard: Table(NftablesEnforcer(max_bans=16), ledger, guard)
-    )
+    return Pipeline(given or settings(), NODE_ENTRIES, small_table, (DecisionLog(),))
 
 
 def feed(stages: Pipeline, time_s: float = 1000.0, **more: Any) -> list[Decision]:
@@ -66,10 +69,10 @@ def test_alerts_of_flows_become_decisions() -> None:
     decisions = feed(stages, completed=handshakes(10))
     assert names(decisions) == [(CLIENT, "connection_rate"), (CLIENT, "open_connections")]
     assert {decision.verdict for decision in decisions[:1]} == {Verdict.OBSERVE}
-    assert stages.alerts == {
+    assert stages.metrics.alerts == {
         (name, Mode.OBSERVE, Strength.SPOOFABLE): 1 for name in ("connection_rate", "open_connections")
     }
-    assert stages.decisions.total() == 2
+    assert stages.metrics.decisions.total() == 2
 
 
 @pytest.mark.parametrize("source", [NODE, POD, FRIEND, "224.0.0.5"])
@@ -79,14 +82,14 @@ def test_flows_of_the_protected_raise_nothing(source: str) -> None:
     attempts = [incomplete(source, port) for port in range(100)]
     flows = [*handshakes(100, source), *handshakes(9, source, 2379, id=200)]
     assert feed(stages, completed=flows, incomplete=attempts, opened=[flow(FlowOpened, source, to=FRIEND)]) == []
-    assert stages.alerts.total() == 0
-    assert stages.decisions.total() == 0
+    assert stages.metrics.alerts.total() == 0
+    assert stages.metrics.decisions.total() == 0
     assert list(stages.ledger.bans()) == []
 
 
 def test_proofs_are_applied_to_alerts() -> None:
     """What its handshakes prove, once settled, decides where a ban goes; a scan in the same name stays spoofable."""
-    stages = pipeline(settings(open_connections=OpenConnections()))
+    stages = pipeline(settings(open_connections=OpenConnectionsSettings()))
     feed(stages, invalid_total=7)
     (before,) = feed(stages, 1001.0, completed=handshakes(10))
     assert before.ban is not None
@@ -102,7 +105,7 @@ def test_proofs_are_applied_to_alerts() -> None:
 
 def test_guesses_beside_the_handshakes_take_the_proof() -> None:
     """The same batch tells of both: 200,000 invalid packets and ten handshakes prove nothing."""
-    stages = pipeline(settings(open_connections=OpenConnections()))
+    stages = pipeline(settings(open_connections=OpenConnectionsSettings()))
     feed(stages, invalid_total=7)
     (decision,) = feed(stages, 1001.0, completed=handshakes(10), invalid_total=200_007)
     assert decision.ban is not None
@@ -122,12 +125,12 @@ def test_floods_are_kept_counted_and_logged(has_gap: bool, caplog: pytest.LogCap
     flood = stages.floods["half_open"]
     assert isinstance(flood, FloodAlert)
     assert (flood.target, flood.evidence.count) == (f"tcp/443 of {NODE}", 100)
-    assert stages.alerts == {("half_open", Mode.OBSERVE, Strength.SPOOFABLE): 1}
-    assert stages.flood_alerts == {"half_open": 1}
+    assert stages.metrics.alerts == {("half_open", Mode.OBSERVE, Strength.SPOOFABLE): 1}
+    assert stages.metrics.floods == {"half_open": 1}
     assert caplog.messages == [f"half_open: {flood}"]
     feed(stages, 1020.0, attempts=200)
     feed(stages, 1021.0)
-    assert (stages.floods["half_open"].time_s, stages.flood_alerts["half_open"]) == (1021.0, 2)
+    assert (stages.floods["half_open"].time_s, stages.metrics.floods["half_open"]) == (1021.0, 2)
 
 
 def test_attempts_that_came_to_nothing_are_events_of_their_own() -> None:
@@ -182,7 +185,7 @@ def test_surroundings_are_read_from_the_allowlist() -> None:
 
 def test_a_reload_tells_new_detectors_who_is_where() -> None:
     """A detector that begins with the new configuration knows the allowlist from its first flow."""
-    stages = pipeline(settings(egress=Egress()))
+    stages = pipeline(settings(egress=EgressSettings()))
     assert feed(stages, opened=[flow(FlowOpened, NODE, to=OUTSIDE)]) == []
     stages.reconfigure(settings(), (), 1000.0)
     flows = [flow(FlowOpened, NODE, to=one) for one in (OUTSIDE, FRIEND)]
@@ -193,7 +196,7 @@ def test_a_reload_keeps_proofs_unless_they_are_counted_otherwise() -> None:
     """What is proven does not depend on thresholds, but on how long a prefix is one origin."""
     stages = pipeline()
     known = stages.proofs
-    stages.reconfigure(settings(connection_rate=ConnectionRate(maxretry=20)), (), 1000.0)
+    stages.reconfigure(settings(connection_rate=ConnectionRateSettings(maxretry=20)), (), 1000.0)
     assert stages.proofs is known
     prefixes = msgspec.structs.replace(Settings().bans.prefixes, ipv6_score=56)
     bans = msgspec.structs.replace(Settings().bans, prefixes=prefixes)

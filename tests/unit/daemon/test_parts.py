@@ -2,12 +2,11 @@
 
 import logging
 
-from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
 from monitor.daemon.life.logs import Limiter, plain_formatter
-from monitor.daemon.pipeline.table import Table
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
-from monitor.enforcers.nftables.ruleset import DropCounter
+from monitor.enforcers.nftables.table import NftablesTable
+from monitor.enforcers.protocol import Stopped
 from monitor.node.addresses import parse_resolvers
 
 
@@ -38,15 +37,15 @@ def test_resolvers_are_read_from_resolv_conf() -> None:
 def test_leaks_of_an_earlier_daemon_are_no_alarm() -> None:
     """Only what leaked since this daemon began to look counts, and a few packets in flight do not."""
 
-    class Counting(Table):
+    class Counting(NftablesTable):
         total = 500
 
-        def leaks(self) -> dict[str, DropCounter]:
+        def leaks(self) -> dict[str, Stopped]:
             """Return the kernel's counter, which outlives the daemon."""
-            return {"input": DropCounter(self.total, 0)}
+            return {"input": Stopped(self.total, 0)}
 
     ledger = Ledger(max_bans=16)
-    table = Counting(NftablesEnforcer(max_bans=16), ledger, Guard([]))
+    table = Counting(NftablesEnforcer(max_bans=16), ledger, ())
     assert table.leaking(1000.0) == {}
     table.total += 2
     assert table.leaking(1001.0) == {}

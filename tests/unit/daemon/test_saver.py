@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from monitor.model.cursors import Cursor
 from monitor.state.changes import Allowed, Changes
 from monitor.state.saver import Saver
 from monitor.state.store import Store
@@ -51,7 +52,7 @@ def test_what_is_put_is_in_the_file_after_a_tick(saver: Saver, path: Path) -> No
     """Each kind of change is written by the worker, and read by the next daemon."""
     saver.put_ban(BAN)
     saver.add_offence(OFFENCE)
-    saver.set_cursor("kernel_log", "boot", 7)
+    saver.save_cursor("kernel_log", Cursor("boot", 7))
     saver.put_allowed(ALLOWED)
     assert saver.pending == 4
     tick_until(saver, lambda: saver.pending == 0)
@@ -67,8 +68,8 @@ def test_the_last_word_wins_while_waiting(saver: Saver) -> None:
     first, second = many(2)
     for _ in range(1000):
         saver.put_ban(first)
-        saver.remove_ban(first.network, first.strength)
-        saver.remove_ban(second.network, second.strength)
+        saver.remove_ban(first)
+        saver.remove_ban(second)
         saver.put_ban(second)
         saver.put_allowed(ALLOWED)
         saver.remove_allowed(NETWORK)
@@ -82,13 +83,13 @@ def test_the_last_word_wins_over_a_write_that_fails_meanwhile(saver: Saver, disk
     """What is said while older changes are under way counts, although those come back."""
     first, second = many(2)
     saver.put_ban(first)
-    saver.remove_ban(second.network, second.strength)
+    saver.remove_ban(second)
     saver.put_allowed(ALLOWED)
     saver.add_offence(LARGE)
     disk.go.clear()
     disk.is_full = True
     saver.tick()
-    saver.remove_ban(first.network, first.strength)
+    saver.remove_ban(first)
     saver.put_ban(second)
     saver.remove_allowed(NETWORK)
     disk.go.set()
@@ -133,7 +134,7 @@ def test_what_could_grow_without_bound_is_bounded(saver: Saver) -> None:
     for number in range(80):
         saver.add_offence(msgspec.structs.replace(OFFENCE, step=number))
     for ban in many(80):
-        saver.remove_ban(ban.network, ban.strength)
+        saver.remove_ban(ban)
     assert saver.pending == 80
     assert (saver.dropped_offences_total, saver.dropped_removals_total) == (30, 50)
     assert saver.flush()

@@ -1,0 +1,148 @@
+"""A draft: the decisions of one batch before the enforcers have answered, and the ledger as it would be then.
+
+Everything that a batch wants of one network becomes one change. Nothing here touches the ledger: what the kernel
+refuses leaves no trace.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from monitor.bans.claims import effective, is_same_claim, rank, with_claim
+from monitor.bans.decision import Decision
+from monitor.bans.ledger import Claims, Ledger
+from monitor.model.addresses import Network, network_of
+from monitor.model.alerts import Strength
+from monitor.model.bans import Ban, Mode, ban_key
+
+
+class Changes(NamedTuple):
+    """What a draft asks of the enforcers: bans to add, bans to give a later end, bans that end to make room."""
+
+    new: list[Ban]
+    longer: list[Ban]
+    yielding: list[Ban]
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.new or self.longer)
+
+
+class Draft:
+    """Decisions in their order, over a ledger that stays as it is."""
+
+    def __init__(self, ledger: Ledger, now_s: float) -> None:
+        """Begin with nothing decided; `now_s` is the batch's wall time."""
+        self.now_s = now_s
+        self.decisions: list[Decision] = []
+        self._ledger = ledger
+        self._claims: dict[bytes, Claims] = {}
+        self._lengths: dict[tuple[int, int], None] = {}
+        self._yielding: dict[bytes, Ban] = {}
+        self._added = self._added_bulk = 0
+        self._added_prefixes: dict[tuple[int, int, bool], int] = {}
+
+    def get(self, network: Network, strength: Strength) -> Ban | None:
+        """Return what would be in force, or observed, for exactly this network and strength."""
+        return self._effective(ban_key(network, strength))
+
+    def claim_like(self, claim: Ban) -> Ban | None:
+        """Return the claim that the same origin would have by now; None if none, or if it has ended."""
+        claims = self._claims_of(ban_key(claim.network, claim.strength))
+        return next((one for one in claims if one.until_s > self.now_s and is_same_claim(one, claim)), None)
+
+    def covering(self, network: Network) -> Iterator[tuple[Ban, Claims]]:
+        """Yield the bans of this network and of the prefixes around it with their claims, narrowest first."""
+        lengths = dict.fromkeys(self._ledger.prefix_lengths(network))
+        lengths |= {length: None for bits, length in self._lengths if bits == network.bits}
+        for length in sorted((one for one in lengths if one <= network.prefix_length), reverse=True):
+            around = network_of(network.address, length)
+            for strength in Strength:
+                key = ban_key(around, strength)
+                if (ban := self._effective(key)) is not None:
+                    yield ban, self._claims_of(key)
+
+    def add(self, decision: Decision) -> Decision:
+        """Take a decision down; if it has a claim, what follows sees it."""
+        self.decisions.append(decision)
+        claim = decision.claim
+        if claim is None:
+            return decision
+        key = ban_key(claim.network, claim.strength)
+        if self._effective(key) is None:
+            self._count(claim)
+        if decision.yielding:
+            self._yielding[ban_key(decision.yielding.network, decision.yielding.strength)] = decision.yielding
+        self._claims[key] = with_claim(self._claims_of(key), claim, self.now_s)
+        if not claim.network.is_host:
+            self._lengths[claim.network.bits, claim.network.prefix_length] = None
+        return decision
+
+    def room_for(self, claim: Ban) -> tuple[bool, Ban | None]:
+        """Tell whether there is room for one more network, and which ban must yield for that."""
+        ledger = self._ledger
+        if claim.origin.is_bulk and ledger.bulk + self._added_bulk >= ledger.max_bulk:
+            return False, None
+        if claim.mode is Mode.ENFORCE and not claim.network.is_host:
+            has_room, yielding = self._room_for_prefix(claim)
+            if yielding or not has_room:
+                return has_room, yielding
+        if len(ledger) + self._added - len(self._yielding) < ledger.max_bans:
+            return True, None
+        yielding = self._weakest(claim)
+        return yielding is not None, yielding
+
+    def changes(self) -> Changes:
+        """Return what the enforcers have to do: one change a network, however many decisions it had."""
+        changes = Changes([], [], list(self._yielding.values()))
+        for key, claims in self._claims.items():
+            after = effective(claims, self.now_s)
+            if after is None or after.mode is not Mode.ENFORCE:
+                continue
+            before = effective(self._ledger.claims_of(key), self.now_s)
+            if before is None or before.mode is not Mode.ENFORCE:
+                changes.new.append(after)
+            elif before.until_s != after.until_s:
+                changes.longer.append(after)
+        return changes
+
+    def _room_for_prefix(self, claim: Ban) -> tuple[bool, Ban | None]:
+        """Tell whether the set of prefixes has room; bulk leaves a quarter of that free as well."""
+        ledger, network = self._ledger, claim.network
+        most = ledger.max_prefixes
+        if claim.origin.is_bulk:
+            bulk = ledger.count_in_set(claim.strength, network.bits, prefixes=True, bulk_only=True)
+            if bulk + self._added_prefixes.get(self._set_of(claim), 0) >= most - -(-most // 4):
+                return False, None
+        held = ledger.count_in_set(claim.strength, network.bits, prefixes=True)
+        added = sum(self._added_prefixes.get((claim.strength.number, network.bits, bulk), 0) for bulk in (False, True))
+        if held + added < most:
+            return True, None
+        yielding = self._weakest(claim, is_same_set=True)
+        return yielding is not None, yielding
+
+    def _weakest(self, claim: Ban, *, is_same_set: bool = False) -> Ban | None:
+        """Return a ban that this draft has not touched and that is weaker than a claim."""
+        while ban := self._ledger.weakest(rank(claim), claim if is_same_set else None):
+            key = ban_key(ban.network, ban.strength)
+            if key not in self._claims and key not in self._yielding:
+                return ban
+        return None
+
+    def _count(self, claim: Ban) -> None:
+        self._added += 1
+        self._added_bulk += claim.origin.is_bulk
+        if claim.mode is Mode.ENFORCE and not claim.network.is_host:
+            kind = self._set_of(claim)
+            self._added_prefixes[kind] = self._added_prefixes.get(kind, 0) + 1
+
+    def _set_of(self, claim: Ban) -> tuple[int, int, bool]:
+        return claim.strength.number, claim.network.bits, claim.origin.is_bulk
+
+    def _claims_of(self, key: bytes) -> Claims:
+        if key in self._yielding:
+            return ()
+        return self._claims.get(key) or self._ledger.claims_of(key)
+
+    def _effective(self, key: bytes) -> Ban | None:
+        claims = self._claims_of(key)
+        return effective(claims, self.now_s) if claims else None

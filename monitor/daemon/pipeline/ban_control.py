@@ -1,0 +1,163 @@
+"""Bans from proposal to end: has drafts enforced, enters what is in force, tells the listeners.
+
+Two steps: the policy has proposed, the enforcers answer, and only what is in force is settled. Kernel, ledger and
+answer agree after every call.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
+
+from monitor.bans.decision import Decision, Ended, Ending, Verdict
+from monitor.bans.draft import Draft
+from monitor.bans.policy import Policy
+from monitor.daemon.pipeline.listeners import Listeners
+from monitor.enforcers.enforcement import Enforcement
+from monitor.enforcers.nftables.table import NftablesTable
+from monitor.enforcers.protocol import Failure
+from monitor.model.addresses import Network
+from monitor.model.alerts import Alert, FloodAlert, Strength
+from monitor.model.bans import Ban, Mode, ban_key, read_ban_key
+
+_log = logging.getLogger(__name__)
+
+
+class BanControl:
+    """The one place that changes ledger and enforcers together."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        enforcers: Enforcement[NftablesTable],
+        listeners: Listeners,
+        cut_connections: Callable[[list[Network]], None] = lambda _: None,
+    ) -> None:
+        """`cut_connections` ends the connections of networks that were just banned on proof."""
+        self._policy = policy
+        self._ledger = policy.ledger
+        self._enforcers = enforcers
+        self._listeners = listeners
+        self._cut_connections = cut_connections
+        self._lost: list[Ended] = []
+        enforcers.leader.on_lost = self.lose
+
+    def carry_out(self, draft: Draft, alerts: Sequence[Alert | FloodAlert] = ()) -> list[Decision]:
+        """Have a draft enforced and enter what is in force; return its settled decisions and what followed from them.
+
+        `alerts` are those that the draft answers; listeners are told of them first.
+        """
+        settled: list[Decision] = []
+        ended: list[Ended] = []
+        done_s = now_s = draft.now_s
+        while draft.decisions:
+            refused = self._enforce(draft)
+            done_s = time.time()
+            settlement = self._policy.settle(draft, refused)
+            settled += settlement.decisions
+            ended += settlement.ended
+            draft = self._policy.draft(now_s)
+            for follow_up in settlement.follow_ups:
+                self._policy.follow_up(draft, follow_up)
+        self._tell_alerts(alerts)
+        self._tell_ended(ended)
+        self._listeners.settled(settled, done_s)
+        new = [one.claim for one in settled if one.verdict is Verdict.BAN and one.claim]
+        if proven := [claim.network for claim in new if claim.strength is Strength.PROVEN]:
+            self._cut_connections(proven)
+        return settled
+
+    def lift(self, bans: Sequence[Ban], now_s: float, cause: Ending = Ending.LIFTED) -> None:
+        """End bans before their time, whatever claims them."""
+        ended = self._strike_out(bans, cause)
+        try:
+            self._enforcers.remove(bans, now_s)
+        finally:
+            self._tell_ended(ended)
+
+    def unban(self, networks: Iterable[Network], now_s: float) -> list[Ended]:
+        """End all local claims of exactly these networks, in every strength; other claims may hold some still."""
+        ended = []
+        for network, strength in product(networks, Strength):
+            found = self._ledger.withdraw(network, strength, lambda claim: claim.origin.is_local, now_s)
+            if found is not None:
+                before, claims, after = found
+                ended.append(Ended(before, claims, Ending.LIFTED, after))
+        still = [one.remaining for one in ended if one.remaining and one.remaining.mode is Mode.ENFORCE]
+        kept = {(ban.network, ban.strength) for ban in still}
+        over = [one.ban for one in ended if (one.ban.network, one.ban.strength) not in kept]
+        try:
+            if over:
+                self._enforcers.remove(over, now_s)
+            if still:
+                self._strike_refused(self._enforcers.enforce((), still, now_s))
+        finally:
+            self._tell_ended(ended)
+        return ended
+
+    def flush(self) -> list[Ban]:
+        """End all bans, and remove the table; return which they were."""
+        bans = list(self._ledger.bans())
+        self._enforcers.flush(bans, time.time())
+        self._tell_ended(self._strike_out(bans, Ending.LIFTED))
+        return bans
+
+    def tick(self, now_s: float) -> None:
+        """End the bans whose time is over."""
+        ended = [Ended(ban, claims, Ending.EXPIRED) for ban, claims in self._ledger.expire(now_s)]
+        self._tell_ended(ended)
+        self._listeners.tick(now_s)
+
+    def follow_clock(self, step_s: float, last_read_s: float, now_s: float) -> None:
+        """Keep the time that bans have left when the wall clock was set: the kernel counts down without it."""
+        self._listeners.moved(self._ledger.shift(step_s, last_read_s, now_s))
+
+    def _enforce(self, draft: Draft) -> dict[bytes, str]:
+        """Have the enforcers do what a draft changes; return why bans were refused, by `ban_key`."""
+        changes = draft.changes()
+        if not changes:
+            return {}
+        now_s = draft.now_s
+        yielding = [ban for ban in changes.yielding if ban.mode is Mode.ENFORCE]
+        if yielding:
+            self._enforcers.remove(yielding, now_s)
+        refused = self._enforcers.enforce(changes.new, changes.longer, now_s)
+        if refused and yielding:  # a ban that made room for nothing stays
+            for_nothing = [
+                one.yielding
+                for one in draft.decisions
+                if one.claim and one.yielding in yielding and ban_key(one.claim.network, one.claim.strength) in refused
+            ]
+            self._strike_refused(self._enforcers.enforce([ban for ban in for_nothing if ban], (), now_s))
+        return refused
+
+    def lose(self, failures: Sequence[Failure]) -> None:
+        """Strike out bans that should be in force and that the kernel refused when the table was filled.
+
+        Listeners are told with what ends next, at the latest within a second.
+        """
+        self._strike_refused({ban_key(one.network, one.strength): one.reason for one in failures})
+
+    def _strike_refused(self, refused: Mapping[bytes, str]) -> None:
+        for key, reason in refused.items():
+            network, strength = read_ban_key(key)
+            if ban := self._ledger.get(network, strength):
+                _log.error("the kernel refused the ban of %s, which was in force: %s", network, reason)
+                self._lost += self._strike_out([ban], Ending.REFUSED)
+
+    def _strike_out(self, bans: Iterable[Ban], cause: Ending) -> list[Ended]:
+        struck = [self._ledger.remove(ban.network, ban.strength) for ban in bans]
+        return [Ended(*gone, cause) for gone in struck if gone is not None]
+
+    def _tell_alerts(self, alerts: Sequence[Alert | FloodAlert]) -> None:
+        modes = self._policy.rules.detectors
+        for alert in alerts:
+            if isinstance(alert, FloodAlert):
+                self._listeners.flooded(alert, modes[alert.detector].mode)
+            else:
+                self._listeners.alerted(alert, modes[alert.detector].mode)
+
+    def _tell_ended(self, ended: list[Ended]) -> None:
+        """Tell of what ended, and of what was lost in the meantime."""
+        lost, self._lost = self._lost, []
+        self._listeners.ended(ended + lost)

@@ -1,0 +1,94 @@
+"""All enforcers as one: the leader decides what is in force, the others follow and degrade alone."""
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Generic, TypeVar
+
+from monitor.enforcers.protocol import Enforcer, Failure, Stopped
+from monitor.model.addresses import Network
+from monitor.model.bans import Ban, ban_key
+from monitor.model.errors import NodewardenError
+
+_log = logging.getLogger(__name__)
+LeaderT = TypeVar("LeaderT", bound=Enforcer)
+
+
+class Enforcement(Generic[LeaderT]):
+    """A list of enforcers, the leader first. A follower that fails costs only its own work; `faults` names it."""
+
+    def __init__(self, leader: LeaderT, *followers: Enforcer) -> None:
+        """Take the enforcers. What the leader refuses is not in force, and is not passed to the followers."""
+        self.leader = leader
+        self.followers = followers
+        self.faults: dict[str, str] = {}
+        """Why a follower failed last, by its name; empty while all work."""
+
+    def enforce(self, new: Sequence[Ban], longer: Sequence[Ban], now_s: float) -> dict[bytes, str]:
+        """Put bans into force, or give them a later end; return why those that are not were refused, by `ban_key`."""
+        leader = self.leader
+        failures: list[Failure] = []
+        if new:
+            failures += leader.add(new, now_s)
+        generation = leader.generation
+        if longer:
+            failures += leader.refresh(longer, now_s)
+        if new and leader.generation != generation:  # it started anew in between, without what was added just before
+            failures += leader.add([ban for ban in new if _key(ban) not in _keys(failures)], now_s)
+        refused = {ban_key(one.network, one.strength): one.reason for one in failures}
+        added = [ban for ban in new if _key(ban) not in refused]
+        lengthened = [ban for ban in longer if _key(ban) not in refused]
+        for one in self.followers:
+            self._follow(one, partial(one.add, added, now_s), partial(one.refresh, lengthened, now_s))
+        return refused
+
+    def remove(self, bans: Sequence[Ban], now_s: float) -> None:
+        """End bans everywhere; an error of the leader is raised when the followers are done."""
+        for one in self.followers:
+            self._follow(one, partial(one.remove, bans, now_s))
+        self.leader.remove(bans, now_s)
+
+    def flush(self, bans: Sequence[Ban], now_s: float) -> None:
+        """End all bans, and leave nothing of the leader's own in the kernel."""
+        for one in self.followers:
+            self._follow(one, partial(one.remove, bans, now_s))
+        self.leader.flush()
+
+    def allow(self, networks: Sequence[Network], now_s: float) -> None:
+        """Let networks pass everywhere, in place of those named before."""
+        for one in self.followers:
+            self._follow(one, partial(one.allow, networks, now_s))
+        self.leader.allow(networks, now_s)
+
+    def stopped(self, ban: Ban) -> Stopped | None:
+        """Return what a ban has stopped at all enforcers; None if the leader does not hold it."""
+        held = self.leader.stopped(ban)
+        if held is None:
+            return None
+        counts = [held, *(found for one in self.followers if (found := one.stopped(ban)) is not None)]
+        return Stopped(sum(one.packets for one in counts), sum(one.bytes for one in counts))
+
+    def close(self) -> None:
+        """Let go of the kernel; what the leader holds stays."""
+        for one in self.followers:
+            one.close()
+        self.leader.close()
+
+    def _follow(self, follower: Enforcer, *calls: Callable[[], object]) -> None:
+        try:
+            for call in calls:
+                call()
+        except (NodewardenError, OSError) as error:
+            if str(error) != self.faults.get(follower.name):
+                _log.warning("%s does not follow (%s); %s has all bans", follower.name, error, self.leader.name)
+            self.faults[follower.name] = str(error)
+        else:
+            self.faults.pop(follower.name, None)
+
+
+def _key(ban: Ban) -> bytes:
+    return ban_key(ban.network, ban.strength)
+
+
+def _keys(failures: Sequence[Failure]) -> set[bytes]:
+    return {ban_key(one.network, one.strength) for one in failures}

@@ -1,0 +1,271 @@
+"""The kernel's table as the daemon keeps it: made when first needed, made again when it has vanished."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from monitor.enforcers.nftables.drift import Drift, DriftKind
+from monitor.enforcers.nftables.enforcer import NftablesEnforcer, TableMissing
+from monitor.enforcers.nftables.ruleset import Element
+from monitor.enforcers.protocol import Enforcer, Failure, FailureCause, InForce, Stopped
+from monitor.model.addresses import Network
+from monitor.model.bans import Ban, Held, Mode
+from monitor.model.errors import NodewardenError, TemporaryError
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+_FOREVER_S = 100 * 365 * 86400.0
+_ENDING_S = 0.5
+_SETTLING_S = 10.0
+_LEAK_PERIOD_S = 60.0
+_LEAKS_THAT_MATTER = 3
+
+
+class NftablesTable(Enforcer):
+    """The leading enforcer; nothing is touched in the kernel before the first ban that is enforced."""
+
+    name = "nftables"
+
+    def __init__(
+        self,
+        enforcer: NftablesEnforcer,
+        in_force: InForce,
+        allowlist: Sequence[Network],
+    ) -> None:
+        """Use this enforcer; a new table is filled from `in_force`, its allow sets from `allowlist`."""
+        self._enforcer = enforcer
+        self._in_force = in_force
+        self._allowlist = allowlist
+        self.on_lost: Callable[[list[Failure]], None] = lambda _: None
+        self.is_up = False
+        self.is_wanted = False
+        """Whether the table should be there: something was enforced since it was last removed on purpose."""
+        self.generation = 0
+        """How often the table was set up."""
+        self._leaks_before: dict[str, int] = {}
+        self._leaks_start: dict[str, int] = {}
+        self._leaks_at_s = float("-inf")
+        self.drifts: Counter[str] = Counter({kind.value: 0 for kind in DriftKind})
+        """Changes of others to the table, by kind."""
+
+    def exists(self) -> bool:
+        """Whether the kernel has the table, whoever made it."""
+        return self._enforcer.exists()
+
+    def held(self, clock: Callable[[], float]) -> Iterator[Held]:
+        """Yield what an earlier daemon, or somebody with nft, left in the kernel's sets of bans."""
+        if not self.exists():
+            return
+        for network, strength, left_s in self._enforcer.ends():
+            # An element without an end was put there by hand: it is listed, and ends when somebody unbans it.
+            yield Held(network, strength, clock() + (_FOREVER_S if left_s is None else left_s))
+
+    def make(self) -> None:
+        """Make or complete the table; bans that are in it stay."""
+        self.is_wanted = True
+        self._enforcer.setup(self._allowlist)
+        self.is_up = True
+        self.generation += 1
+
+    def set_up(self, now_s: float) -> None:
+        """Make or complete the table and put every ban that should be in force into it; `on_lost` gets the refused."""
+        self.make()
+        lost = self.fill([ban for ban in self._in_force.bans() if ban.mode is Mode.ENFORCE], now_s)
+        if lost:
+            self.on_lost(lost)
+
+    def fill(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
+        """Put bans into the table that was just made; return those the kernel refused."""
+        return self._enforcer.add(bans, now_s)
+
+    def add(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
+        """Put new bans into force; return those that are not in force."""
+        failures = self._writing(lambda: self._enforcer.add(bans, now_s), bans, now_s)
+        if unknown := _of_unknown_outcome(failures, bans):
+            self._trying(lambda: self._enforcer.remove([(ban.network, ban.strength) for ban in unknown]))
+        return failures
+
+    def refresh(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
+        """Give bans in force a later end; return those that kept the old one."""
+        failures = self._writing(lambda: self._enforcer.refresh(bans, now_s), bans, now_s)
+        if unknown := _of_unknown_outcome(failures, bans):
+            before = [ban for one in unknown if (ban := self._in_force.get(one.network, one.strength))]
+            self._trying(lambda: self._enforcer.refresh(before, now_s))
+        return failures
+
+    def remove(self, bans: Sequence[Ban], now_s: float) -> None:
+        """End bans; TemporaryError or PermanentError if the table cannot be written and cannot be set up again."""
+        keys = [(ban.network, ban.strength) for ban in bans if ban.mode is Mode.ENFORCE]
+        if keys:
+            self._repairing(lambda: self._enforcer.remove(keys), now_s)
+
+    def allow(self, networks: Sequence[Network], now_s: float) -> None:
+        """Follow a changed allowlist."""
+        self._allowlist = networks
+        if self.is_up:
+            self._repairing(lambda: self._enforcer.set_allowlist(networks), now_s)
+
+    def stopped(self, ban: Ban) -> Stopped | None:
+        """Return what a ban has stopped; None if the kernel does not hold it."""
+        element = self.lookup(ban)
+        return None if element is None else Stopped(element.packets, element.bytes)
+
+    def lookup(self, ban: Ban) -> Element | None:
+        """Return what the kernel holds for a ban; None if nothing."""
+        return self._reading(lambda: self._enforcer.lookup(ban.network, ban.strength), None)
+
+    def counters(self) -> Mapping[str, Stopped]:
+        """Return what each set stopped; empty without a table."""
+        return self._reading(self._enforcer.counters, {})
+
+    def leaks(self) -> Mapping[str, Stopped]:
+        """Return what came from banned sources and was seen behind the bans all the same, by hook."""
+        return self._reading(self._enforcer.leaks, {})
+
+    def leaking(self, now_s: float) -> dict[str, int]:
+        """Return how many packets leaked within the last minute or so, by hook; a few in flight at a ban do not count.
+
+        To be called each second or so: it compares with what it saw a minute before.
+        """
+        seen = {hook: stopped.packets for hook, stopped in self.leaks().items()}
+        if now_s - self._leaks_at_s > _LEAK_PERIOD_S or now_s < self._leaks_at_s:
+            # What leaked before the first call belongs to an earlier daemon.
+            self._leaks_before, self._leaks_at_s = self._leaks_start or seen, now_s
+            self._leaks_start = seen
+        before = self._leaks_before
+        grown = {hook: packets - min(before.get(hook, 0), packets) for hook, packets in seen.items()}
+        return {hook: packets for hook, packets in grown.items() if packets >= _LEAKS_THAT_MATTER}
+
+    def leaked(self, network: Network) -> tuple[str, ...]:
+        """Return the hooks at which packets of this address were seen lately although it is banned."""
+        return self._reading(lambda: self._enforcer.leaked(network.address), ()) if network.is_host else ()
+
+    @property
+    def ports(self) -> Container[int]:
+        """The netlink ports whose changes to the table are ours."""
+        return self._enforcer.ports
+
+    def restore(self, drifts: Sequence[Drift], now_s: float) -> None:
+        """Put back what others changed; an element that reached its end is no drift."""
+        if not self.is_wanted:
+            return
+        gone: list[Ban] = []
+        for drift in drifts:
+            if drift.kind is DriftKind.ELEMENT_GONE:
+                bans = self._bans_of(drift, now_s)
+                if not bans:
+                    continue
+                gone += bans
+            elif drift.kind not in (DriftKind.ELEMENT_ADDED, DriftKind.OVERRUN):
+                self.is_up = False
+            self.drifts[drift.kind.value] += 1
+            if drift.kind is not DriftKind.OVERRUN:
+                _log.warning("%s changed the table inet nodewarden: %s", drift.author or "a program", drift.kind.value)
+        if not self.is_up:
+            self.repair(now_s)
+        elif gone:
+            self._repairing(lambda: self._report(self._enforcer.refresh(gone, now_s)), now_s)
+
+    def _bans_of(self, drift: Drift, now_s: float) -> list[Ban]:
+        """Return the bans that an element stood for and that have not ended."""
+        if drift.network is None or drift.strength is None:
+            return []
+        bans = [ban for ban in self._in_force.covering(drift.network) if ban.strength is drift.strength]
+        bans = [ban for ban in bans if ban.network.is_host == drift.network.is_host]
+        return [ban for ban in bans if ban.mode is Mode.ENFORCE and ban.until_s > now_s + _ENDING_S]
+
+    def compare(self, elements: Sequence[Element], now_s: float) -> int:
+        """Put back the single addresses that a reading of the kernel's sets lacks; return how many."""
+        held = {(element.network, element.strength) for element in elements}
+        missing = [
+            ban
+            for ban in self._in_force.bans()
+            if ban.mode is Mode.ENFORCE
+            and ban.network.is_host
+            and ban.until_s > now_s + _ENDING_S
+            and ban.since_s < now_s - _SETTLING_S
+            and (ban.network, ban.strength) not in held
+        ]
+        if missing:
+            self._repairing(lambda: self._report(self._enforcer.add(missing, now_s)), now_s)
+        return len(missing)
+
+    def read(self) -> list[Element]:
+        """Read all elements; takes time in proportion to them, and may be called from another thread."""
+        return self._enforcer.elements()
+
+    def flush(self) -> None:
+        """Remove the table with all it holds."""
+        self._enforcer.flush()
+        self.is_up = self.is_wanted = False
+
+    def close(self) -> None:
+        """Let go of the kernel; the table and its bans stay."""
+        self._enforcer.close()
+
+    def repair(self, now_s: float) -> None:
+        """Set the table up again if it should be there and is not; a failure is logged and left to the next call."""
+        if self.is_wanted and not self.is_up:
+            try:
+                self.set_up(now_s)
+                _log.warning("the table inet nodewarden was set up again with all bans")
+            except (NodewardenError, OSError) as error:
+                _log.error("the table inet nodewarden cannot be set up: %s", error)
+
+    def _reading(self, read: Callable[[], _T], nothing: _T) -> _T:
+        """Read from the table; where it is not, or no longer there, there is nothing."""
+        if not self.is_up:
+            return nothing
+        try:
+            return read()
+        except TableMissing:
+            self.is_up = False
+            return nothing
+
+    def _report(self, failures: list[Failure]) -> None:
+        """Tell of bans in force that the kernel refused to take again."""
+        if failures:
+            self.on_lost(failures)
+
+    def _repairing(self, write: Callable[[], None], now_s: float) -> None:
+        """Write what is in `in_force` already, or set the table up from that where it is missing or fails."""
+        try:
+            if self.is_up:
+                write()
+            else:
+                self.set_up(now_s)
+        except (TemporaryError, OSError) as error:
+            _log.warning("writing to the table inet nodewarden failed (%s); setting it up again", error)
+            self.is_up = False
+            self.set_up(now_s)
+
+    def _writing(self, write: Callable[[], list[Failure]], bans: Sequence[Ban], now_s: float) -> list[Failure]:
+        """Write what is not in `in_force` yet; where the table is missing, set it up first. Never raises for that."""
+        try:
+            if not self.is_up:
+                self.set_up(now_s)
+            try:
+                return write()
+            except (TemporaryError, OSError) as error:
+                _log.warning("writing to the table inet nodewarden failed (%s); setting it up again", error)
+                self.is_up = False
+                self.set_up(now_s)
+                return write()
+        except (NodewardenError, OSError) as error:
+            self.is_up = False
+            return [Failure(ban.network, ban.strength, FailureCause.NO_MEMORY, str(error)) for ban in bans]
+
+    def _trying(self, write: Callable[[], object]) -> None:
+        """Undo what may have been done; where that fails, the next repair brings the table in line."""
+        try:
+            write()
+        except (NodewardenError, OSError) as error:
+            self.is_up = False
+            _log.warning("the table inet nodewarden could not be brought in line: %s", error)
+
+
+def _of_unknown_outcome(failures: Sequence[Failure], bans: Sequence[Ban]) -> list[Ban]:
+    """Return the bans of which it is not known whether the kernel took them."""
+    keys = {(one.network, one.strength) for one in failures if one.cause is FailureCause.NO_MEMORY}
+    return [ban for ban in bans if (ban.network, ban.strength) in keys]

@@ -1,0 +1,131 @@
+"""Keeps the bans of the XDP program equal to the `ban` sets of nftables; only drops what those drop too."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+
+from monitor.ebpf.xdp import Wall
+from monitor.enforcers.protocol import Enforcer, Failure, InForce, Stopped
+from monitor.model.addresses import Network, collapse
+from monitor.model.alerts import Strength
+from monitor.model.bans import Ban, Held, Mode
+from monitor.model.errors import TemporaryError
+
+_log = logging.getLogger(__name__)
+_AT_ONCE = 5000
+"""Bans that are copied before the loop serves others."""
+
+
+class XdpEnforcer(Enforcer):
+    """A following enforcer: a ban that does not fit here is in force in nftables all the same.
+
+    The program is loaded and attached by its source's runner, which calls `take` and `release`.
+    """
+
+    name = "xdp"
+
+    def __init__(self, in_force: InForce, allowlist: Sequence[Network]) -> None:
+        """Hold nothing until there is a program; then what `in_force` has, but for `allowlist`."""
+        self._in_force = in_force
+        self._allowlist = allowlist
+        self._program: Wall | None = None
+        self._copying: asyncio.Task[None] | None = None
+        self.generation = 0
+        self.on_lost: Callable[[list[Failure]], None] = lambda _: None
+        self.missing_total = 0
+        """Bans that did not fit."""
+        self.reload: Callable[[], None] = lambda: None
+        """Loads the program anew: what cannot be taken out of it must not stay."""
+
+    def take(self, program: Wall) -> None:
+        """Use a program that was just loaded: copy what is in force, and follow from here on. Needs a running loop."""
+        self.generation += 1
+        program.allow(collapse(list(self._allowlist)))
+        self._program = program
+        self._copying = asyncio.get_running_loop().create_task(self._copy(program))
+
+    def release(self) -> None:
+        """Stop using the program; it is about to be unloaded."""
+        self._program = None
+        if self._copying:
+            self._copying.cancel()
+            self._copying = None
+
+    def add(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
+        """Hold proven bans; what does not fit is counted, and no failure: nftables has it."""
+        held = [ban for ban in bans if _is_held(ban)]
+        if self._program and held:
+            self._put(self._program, held, now_s)
+        return []
+
+    refresh = add
+
+    def remove(self, bans: Sequence[Ban], now_s: float) -> None:  # noqa: ARG002 - the protocol's
+        """End proven bans. If that fails the whole program is loaded anew rather than drop wrongly."""
+        for ban in bans:
+            if self._program is None or ban.strength is not Strength.PROVEN:
+                continue
+            try:
+                self._program.remove(ban.network)
+            except TemporaryError as error:
+                _log.error("the ban of %s stays in XDP (%s): loading it anew", ban.network, error)
+                self.reload()
+
+    def allow(self, networks: Sequence[Network], now_s: float) -> None:  # noqa: ARG002 - the protocol's
+        """Let these pass."""
+        self._allowlist = networks
+        if self._program:
+            self._program.allow(collapse(list(networks)))
+
+    def counters(self) -> Mapping[str, Stopped]:
+        """Return what each of its maps stopped, by the name of the set that it is equal to."""
+        if self._program is None:
+            return {}
+        return {name: Stopped(packets, octets) for name, (packets, octets) in self._program.totals().items()}
+
+    def stopped(self, ban: Ban) -> Stopped | None:
+        """Return what a ban stopped here; None where it is not held."""
+        if self._program is None or ban.strength is not Strength.PROVEN:
+            return None
+        return Stopped(*self._program.stopped(ban.network))
+
+    def held(self, clock: Callable[[], float]) -> Iterator[Held]:
+        """Yield what the program holds: takes time in proportion to it."""
+        if self._program:
+            for network, left_s in self._program.held().items():
+                yield Held(network, Strength.PROVEN, clock() + left_s)
+
+    def flush(self) -> None:
+        """End everything."""
+        self.reload()
+
+    def close(self) -> None:
+        """Let go of the program."""
+        self.release()
+
+    def _put(self, program: Wall, bans: Sequence[Ban], now_s: float) -> None:
+        try:
+            program.put([(ban.network, ban.until_s) for ban in bans], now_s)
+        except TemporaryError as error:
+            if not self.missing_total:
+                _log.warning("not all bans fit into XDP (%s); nftables has them", error)
+            self.missing_total += len(bans)
+
+    async def _copy(self, program: Wall) -> None:
+        """Copy what is in force, a part at a time; changes in the meantime arrive through `add` and `remove`."""
+        rest = iter([ban for ban in self._in_force.bans() if _is_held(ban)])
+        count = 0
+        while part := list(islice(rest, _AT_ONCE)):
+            current = [ban for ban in part if self._in_force.get(ban.network, ban.strength) is ban]
+            self._put(program, current, time.time())
+            count += len(current)
+            await asyncio.sleep(0)
+        shown = ", ".join(f"{interface} ({mode})" for interface, mode in program.modes.items())
+        _log.info("XDP drops on %s: %d bans", shown or "no interface", count)
+
+
+def _is_held(ban: Ban) -> bool:
+    """Whether a ban is one of the `ban` sets: the others let some packets through, by connection tracking."""
+    return ban.mode is Mode.ENFORCE and ban.strength is Strength.PROVEN
