@@ -48,6 +48,8 @@ class NftablesTable(Enforcer):
         self._leaks_at_s = float("-inf")
         self.drifts: Counter[str] = Counter({kind.value: 0 for kind in DriftKind})
         """Changes to the table by other programs, by kind."""
+        self.on_drift: Callable[[Counter[tuple[str, str]]], None] = lambda _: None
+        """Called with changes of others that are being reverted: how many, by kind and program."""
 
     def exists(self) -> bool:
         """Whether the table exists in the kernel, whichever process created it."""
@@ -151,6 +153,7 @@ class NftablesTable(Enforcer):
         if not self.is_wanted:
             return
         gone: list[Ban] = []
+        changes: Counter[tuple[str, str]] = Counter()
         for drift in drifts:
             if drift.kind is DriftKind.ELEMENT_GONE:
                 bans = self._bans_of(drift, now_s)
@@ -160,12 +163,15 @@ class NftablesTable(Enforcer):
             elif drift.kind not in (DriftKind.ELEMENT_ADDED, DriftKind.OVERRUN):
                 self.is_up = False
             self.drifts[drift.kind.value] += 1
+            changes[drift.kind.value, str(drift.author or "a program")] += 1
             if drift.kind is not DriftKind.OVERRUN:
                 _log.warning("%s changed the table inet nodewarden: %s", drift.author or "a program", drift.kind.value)
         if not self.is_up:
             self.repair(now_s)
         elif gone:
             self._repairing(lambda: self._report(self._enforcer.refresh(gone, now_s)), now_s)
+        if changes:
+            self.on_drift(changes)
 
     def _bans_of(self, drift: Drift, now_s: float) -> list[Ban]:
         """Return the unexpired bans of a removed element."""
