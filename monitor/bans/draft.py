@@ -98,7 +98,7 @@ class Draft:
             after = effective(claims, self.now_s)
             if after is None or after.mode is not Mode.ENFORCE:
                 continue
-            before = effective(self._ledger.claims_of(key), self.now_s)
+            before = None if key in self._yielding else effective(self._ledger.claims_of(key), self.now_s)
             if before is None or before.mode is not Mode.ENFORCE:
                 changes.new.append(after)
             elif before.until_s != after.until_s:
@@ -139,9 +139,9 @@ class Draft:
         return claim.strength.number, claim.network.bits, claim.origin.is_bulk
 
     def _claims_of(self, key: bytes) -> Claims:
-        if key in self._yielding:
-            return ()
-        return self._claims.get(key) or self._ledger.claims_of(key)
+        if claims := self._claims.get(key):
+            return claims
+        return () if key in self._yielding else self._ledger.claims_of(key)
 
     def _effective(self, key: bytes) -> Ban | None:
         claims = self._claims_of(key)
