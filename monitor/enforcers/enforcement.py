@@ -1,6 +1,7 @@
 """All enforcers as one: the leader decides what is in force, the others follow and degrade alone."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Generic, TypeVar
@@ -23,6 +24,8 @@ class Enforcement(Generic[LeaderT]):
         self.followers = followers
         self.faults: dict[str, str] = {}
         """Why a follower failed last, by its name; empty while all work."""
+        self.errors: Counter[str] = Counter()
+        """How often each follower failed."""
 
     def enforce(self, new: Sequence[Ban], longer: Sequence[Ban], now_s: float) -> dict[bytes, str]:
         """Put bans into force, or give them a later end; return why those that are not were refused, by `ban_key`."""
@@ -50,9 +53,9 @@ class Enforcement(Generic[LeaderT]):
 
     def flush(self, bans: Sequence[Ban], now_s: float) -> None:
         """End all bans, and leave nothing of the leader's own in the kernel."""
+        self.leader.flush()  # if that fails, nothing has ended anywhere
         for one in self.followers:
             self._follow(one, partial(one.remove, bans, now_s))
-        self.leader.flush()
 
     def allow(self, networks: Sequence[Network], now_s: float) -> None:
         """Let networks pass everywhere, in place of those named before."""
@@ -78,10 +81,14 @@ class Enforcement(Generic[LeaderT]):
         try:
             for call in calls:
                 call()
-        except (NodewardenError, OSError) as error:
-            if str(error) != self.faults.get(follower.name):
-                _log.warning("%s does not follow (%s); %s has all bans", follower.name, error, self.leader.name)
-            self.faults[follower.name] = str(error)
+        except Exception as error:  # noqa: BLE001 - a follower must never cost a ban
+            why = str(error) or type(error).__name__
+            if why != self.faults.get(follower.name):
+                is_expected = isinstance(error, NodewardenError | OSError)
+                text = "%s does not follow (%s); %s has all bans"
+                _log.warning(text, follower.name, why, self.leader.name, exc_info=not is_expected)
+            self.faults[follower.name] = why
+            self.errors[follower.name] += 1
         else:
             self.faults.pop(follower.name, None)
 
