@@ -4,6 +4,7 @@ Everything that a batch wants of one network becomes one change. Nothing here to
 refuses leaves no trace.
 """
 
+from collections import ChainMap
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -38,6 +39,7 @@ class Draft:
         self._claims: dict[bytes, Claims] = {}
         self._lengths: dict[tuple[int, int], None] = {}
         self._yielding: dict[bytes, Ban] = {}
+        self._nobody_below: dict[tuple[int, int] | None, int] = {}
         self._added = self._added_bulk = 0
         self._added_prefixes: dict[tuple[int, int, bool], int] = {}
 
@@ -122,11 +124,14 @@ class Draft:
 
     def _weakest(self, claim: Ban, *, is_same_set: bool = False) -> Ban | None:
         """Return a ban that this draft has not touched and that is weaker than a claim."""
-        while ban := self._ledger.weakest(rank(claim), claim if is_same_set else None):
-            key = ban_key(ban.network, ban.strength)
-            if key not in self._claims and key not in self._yielding:
-                return ban
-        return None
+        below, kind = rank(claim), (claim.strength.number, claim.network.bits) if is_same_set else None
+        if below <= self._nobody_below.get(kind, -1):
+            return None
+        taken: ChainMap[bytes, object] = ChainMap(self._claims, self._yielding)  # type: ignore[arg-type]
+        ban = self._ledger.weakest(below, claim if is_same_set else None, taken)
+        if ban is None:  # nor will there be any later in this batch
+            self._nobody_below[kind] = below
+        return ban
 
     def _count(self, claim: Ban) -> None:
         self._added += 1
