@@ -75,7 +75,8 @@ class Health:
         if self._pipeline.ledger.is_full:
             problems.append("bans.max_bans is reached: a new ban needs a weaker one to yield, or is refused")
         problems += [
-            f"{name} does not have all bans ({why}); {self._pipeline.table.name} has"
+            f"{name} does not have all bans: it failed {self._pipeline.enforcers.errors[name]} times, last with "
+            f"{why!r}; {self._pipeline.table.name} has them"
             for name, why in self._pipeline.enforcers.faults.items()
         ]
         problems += [
