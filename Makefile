@@ -75,8 +75,10 @@ demo: setup
 observe: setup
 	$(PYTHON) -m demo.observe --minutes $(or $(MINUTES),5) $(if $(KEEP),--keep)
 
+# Unit tests share nothing and run side by side; tests on the kernel watch the whole machine, so they run alone.
 test: setup
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest --numprocesses auto --dist worksteal tests/unit tests/peers
+	$(PYTHON) -m pytest tests/kernel tests/system
 
 lint: setup
 	$(VENV)/bin/ruff check .

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from monitor.model.errors import MalformedRecord
-from monitor.model.events import PROTOCOL_TCP, PROTOCOL_UDP
+from monitor.model.protocols import PROTOCOL_TCP, PROTOCOL_UDP
 from monitor.sources.kmsg.format import decode_packet, is_packet_line, parse_record
 
 CORPUS = Path(__file__).parents[1] / "tests" / "corpus"

@@ -10,14 +10,14 @@ from statistics import quantiles
 from bench.packets import syn_frame
 from bench.registry import BenchmarkError
 from bench.set_watch import SetWatch
+from monitor.detectors.port_scan import PortScanSettings
 from monitor.model.addresses import format_address, network_of, parse_address
-from monitor.settings.schema import PortScan
 from tests.support.lab import Host
 
 OFFENDERS = 200
 _QUIET_S = 0.03
 _TIMEOUT_S = 3.0
-_MAXRETRY = PortScan().maxretry
+_MAXRETRY = PortScanSettings().maxretry
 
 
 class Attacker:

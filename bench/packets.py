@@ -3,14 +3,15 @@
 import socket
 import struct
 
-_SYN = 0x02
+from monitor.model.protocols import TCP_SYN
+
 _ETHERTYPE = {4: 0x0800, 16: 0x86DD}
 
 
 def syn_frame(link: tuple[bytes, bytes], source: bytes, destination: bytes, port: int) -> bytes:
     """Return the frame of a SYN to `port`; `link` is the destination's and the source's MAC, addresses are packed."""
     family = len(source)
-    segment = struct.pack("!HHIIBBHHH", 51234, port, 1, 0, 5 << 4, _SYN, 64240, 0, 0)
+    segment = struct.pack("!HHIIBBHHH", 51234, port, 1, 0, 5 << 4, TCP_SYN, 64240, 0, 0)
     pseudo = source + destination + struct.pack("!II", len(segment), socket.IPPROTO_TCP)
     segment = segment[:16] + _checksum(pseudo + segment) + segment[18:]
     header = _ipv4(source, destination, len(segment)) if family == 4 else _ipv6(source, destination, len(segment))

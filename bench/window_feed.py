@@ -16,7 +16,8 @@ from pathlib import Path
 from bench.kmsg_lines import packet_record
 from monitor.daemon.life import logs
 from monitor.daemon.life.service import Service
-from monitor.model.events import PROTOCOL_TCP, PROTOCOL_UDP, PacketLogged
+from monitor.model.events import PacketLogged
+from monitor.model.protocols import PROTOCOL_TCP, PROTOCOL_UDP
 from monitor.settings.load import load
 from monitor.sources.kmsg.format import decode_packet, is_packet_line, parse_record
 

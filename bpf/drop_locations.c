@@ -2,12 +2,9 @@
 /*
  * Counts dropped packets by the place in the kernel that dropped them: for somebody who asks, for a few seconds.
  *
- * NOT_DROPPED and CONSUMED come as -D flags: reasons that say that nothing was dropped.
+ * -D flags from monitor/ebpf/drop_locations.py: MAX_LOCATIONS, EVENT_LOST_LOCATIONS, EVENTS. From the kernel's types:
+ * NOT_DROPPED and CONSUMED, reasons that say that nothing was dropped.
  */
-
-#define MAX_LOCATIONS 2048
-
-enum event { LOST_LOCATIONS };
 
 struct place {
 	u64 address;
@@ -15,7 +12,7 @@ struct place {
 };
 
 BPF_TABLE("hash", struct place, u64, drop_locations, MAX_LOCATIONS);
-BPF_PERCPU_ARRAY(drop_location_events, u64, 1);
+BPF_PERCPU_ARRAY(drop_location_events, u64, EVENTS);
 
 int kfree_skb(u64 *ctx)
 {
@@ -29,7 +26,7 @@ int kfree_skb(u64 *ctx)
 		__sync_fetch_and_add(count, 1);
 		return 0;
 	}
-	u32 event = LOST_LOCATIONS;
+	u32 event = EVENT_LOST_LOCATIONS;
 	count = drop_location_events.lookup(&event);
 	if (count)
 		*count += 1;

@@ -5,23 +5,18 @@
  * Compiled through bcc. Offsets of kernel structures come as -D flags from the running kernel's BTF:
  * SKB_{LEN,DEV,SK,IIF,DST,PROTOCOL,NETWORK,HEAD} and SKB_BYTES (how much of an sk_buff to read), DEV_NET, SOCK_NET,
  * NET_INUM, DST_INPUT; numbers of types: TYPE_{IPHDR,IPV6HDR,UDPHDR,DST_ENTRY}. So do REASONS, UNKNOWN_REASON,
- * CORE_REASONS (slots), NOT_DROPPED, CONSUMED, OWN_NETNS, ALL_NETNS, SEED, and the kernel's functions IP_FORWARD and
+ * CORE_REASONS (slots), SUBSYSTEM_REASONS (how many), NOT_DROPPED, CONSUMED, and the kernel's functions IP_FORWARD and
  * IP6_FORWARD (0 where they are not known).
+ *
+ * From monitor/sources/drops/reader.py: OWN_NETNS, ALL_NETNS, FAMILY_*, DIRECTION_*, EVENT_*, EVENTS, PROTOCOL_*;
+ * CLASSES, a power of two, so that a mask bounds the index for the verifier; MAX_OFFENDERS, MAX_UNKNOWN_REASONS, and
+ * what the headers included here need.
  */
 
+#include <linux/if_ether.h>
+
+#include "drop_index.h"
 #include "sketch.h"
-
-#define FAMILIES 4
-#define DIRECTIONS 3
-/* a power of two, so that a mask bounds the index for the verifier */
-#define CLASSES 8
-#define MAX_OFFENDERS 8192
-
-enum family { IPV4, IPV6, OTHER_FAMILY, NO_HEADER };
-enum direction { IN, OUT, FORWARDED };
-/* by their numbers in IP headers (IANA) */
-enum protocol { TO_IPV4 = 4, TO_UDP = 17, TO_IPV6 = 41, TO_GRE = 47 };
-enum event { LOST_OFFENDERS, NO_DEVICE };
 
 struct drop_count {
 	u64 packets;
@@ -43,14 +38,14 @@ struct packet {
 	struct source outer;
 };
 
-BPF_PERCPU_ARRAY(drops, struct drop_count, REASONS *FAMILIES *DIRECTIONS * 2 * 2);
-BPF_PERCPU_ARRAY(drop_events, u64, 2);
+BPF_PERCPU_ARRAY(drops, struct drop_count, DROP_COUNTERS);
+BPF_PERCPU_ARRAY(drop_events, u64, EVENTS);
 BPF_ARRAY(reason_classes, u32, REASONS);
-BPF_ARRAY(drop_sketch, struct sketch_line, LINES);
+BPF_ARRAY(drop_sketch, struct sketch_line, SKETCH_LINES);
 BPF_ARRAY(drop_sketch_window, struct sketch_window, 1);
 BPF_TABLE("hash", struct source, struct offender, drop_offenders, MAX_OFFENDERS);
-BPF_TABLE("hash", u32, u32, reason_slots, 256);
-BPF_TABLE("hash", u32, u64, unknown_reasons, 64);
+BPF_TABLE("hash", u32, u32, reason_slots, SUBSYSTEM_REASONS);
+BPF_TABLE("hash", u32, u64, unknown_reasons, MAX_UNKNOWN_REASONS);
 
 #define FIELD(type, bytes, offset) (*(type *)((bytes) + (offset)))
 
@@ -111,7 +106,7 @@ static __always_inline void read_ip(void *at, u32 *family, struct source *source
 	inside->protocol = -1;
 	LOAD(header, 40, at, TYPE_IPHDR);
 	if (header[0] >> 4 == 4) {
-		*family = IPV4;
+		*family = FAMILY_IPV4;
 		set_ipv4(source, FIELD(u32, header, 12));
 		inside->at = at + (header[0] & 15) * 4;
 		if (FIELD(u16, header, 6) & bpf_htons(0x1fff)) /* a later fragment */
@@ -119,7 +114,7 @@ static __always_inline void read_ip(void *at, u32 *family, struct source *source
 		inside->protocol = header[9];
 	} else if (header[0] >> 4 == 6) {
 		RECAST(header, at, TYPE_IPV6HDR);
-		*family = IPV6;
+		*family = FAMILY_IPV6;
 		source->high = FIELD(u64, header, 8);
 		source->low = FIELD(u64, header, 16);
 		inside->at = at + 40;
@@ -130,13 +125,13 @@ static __always_inline void read_ip(void *at, u32 *family, struct source *source
 /* Moves `inside` behind a tunnel's headers, to the packet it carries; returns whether there is one. */
 static __always_inline int enter_tunnel(struct inside *inside)
 {
-	if (inside->protocol == TO_IPV4 || inside->protocol == TO_IPV6)
+	if (inside->protocol == PROTOCOL_IPIP || inside->protocol == PROTOCOL_IPV6)
 		return 1;
-	if (inside->protocol != TO_UDP && inside->protocol != TO_GRE)
+	if (inside->protocol != PROTOCOL_UDP && inside->protocol != PROTOCOL_GRE)
 		return 0;
 	LOAD(words, 4, inside->at, TYPE_UDPHDR);
 	u16 first = FIELD(u16, words, 0), second = FIELD(u16, words, 2);
-	if (inside->protocol == TO_UDP) {
+	if (inside->protocol == PROTOCOL_UDP) {
 		/* RFC 7348, and the port that Linux had before it; then an Ethernet header follows */
 		inside->at += 8 + 8 + 14;
 		return second == bpf_htons(4789) || second == bpf_htons(8472);
@@ -149,7 +144,7 @@ static __always_inline int enter_tunnel(struct inside *inside)
 		inside->at += 4;
 	if (first & bpf_htons(0x1000))
 		inside->at += 4;
-	if (second == bpf_htons(0x6558))
+	if (second == bpf_htons(ETH_P_TEB))
 		inside->at += 14;
 	return 1;
 }
@@ -159,11 +154,11 @@ static __always_inline void read_source(void *skb, struct packet *packet)
 	u16 protocol = SKB(u16, skb, SKB_PROTOCOL), network = SKB(u16, skb, SKB_NETWORK);
 
 	if (network == 0 || network == 0xffff) {
-		packet->family = NO_HEADER;
+		packet->family = FAMILY_NO_HEADER;
 		return;
 	}
-	packet->family = OTHER_FAMILY;
-	if (protocol != bpf_htons(0x0800) && protocol != bpf_htons(0x86dd))
+	packet->family = FAMILY_OTHER;
+	if (protocol != bpf_htons(ETH_P_IP) && protocol != bpf_htons(ETH_P_IPV6))
 		return;
 	struct inside inside = {};
 	read_ip(SKB(void *, skb, SKB_HEAD) + network, &packet->family, &packet->source, &inside);
@@ -220,14 +215,14 @@ static __always_inline void count_source(struct packet *packet, u32 slot)
 		return;
 	if (!offender) {
 		u64 hash = mix(&packet->source);
-		u32 index = hash % LINES;
+		u32 index = hash % SKETCH_LINES;
 		struct sketch_line *line = drop_sketch.lookup(&index);
 		struct sketch_window *window = drop_sketch_window.lookup(&zero);
 		if (!line || !window || !is_frequent(window, line, hash))
 			return;
 		struct offender fresh = {};
 		if (drop_offenders.insert(&packet->source, &fresh) == -E2BIG)
-			note(LOST_OFFENDERS);
+			note(EVENT_LOST_OFFENDERS);
 		offender = drop_offenders.lookup(&packet->source);
 		if (!offender)
 			return;
@@ -254,20 +249,22 @@ int kfree_skb(u64 *ctx)
 	packet.length = SKB(u32, skb, SKB_LEN);
 	u32 inum = read_netns(skb);
 	if (!inum)
-		note(NO_DEVICE);
+		note(EVENT_NO_DEVICE);
 	packet.is_foreign = inum != OWN_NETNS;
-	packet.direction = !SKB(u32, skb, SKB_IIF) ? OUT : is_forwarded(skb) ? FORWARDED : IN;
+	packet.direction = DIRECTION_OUT;
+	if (SKB(u32, skb, SKB_IIF))
+		packet.direction = is_forwarded(skb) ? DIRECTION_FORWARDED : DIRECTION_IN;
 	read_source(skb, &packet);
 	slot = slot_of(reason);
-	index = slot * FAMILIES + packet.family;
-	index = index * DIRECTIONS + packet.direction;
-	index = (index * 2 + packet.is_tunnelled) * 2 + packet.is_foreign;
+	index = drop_index(slot, packet.family, packet.direction, packet.is_tunnelled, packet.is_foreign);
 	struct drop_count *count = drops.lookup(&index);
 	if (count) {
 		count->packets += 1;
 		count->bytes += packet.length;
 	}
-	if (packet.direction != OUT && packet.family < OTHER_FAMILY && (ALL_NETNS || !packet.is_foreign))
+	if (packet.direction == DIRECTION_OUT || (packet.is_foreign && !ALL_NETNS))
+		return 0;
+	if (packet.family == FAMILY_IPV4 || packet.family == FAMILY_IPV6)
 		count_source(&packet, slot);
 	return 0;
 }

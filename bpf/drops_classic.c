@@ -3,29 +3,29 @@
  * Counts dropped packets at the tracepoint skb:kfree_skb by reason and family, and knows no more than that.
  *
  * For kernels without BTF: where the tracepoint's fields are comes from its format file, as -D flags REASON_AT and
- * PROTOCOL_AT (bytes), and so does REASONS (slots, of which the last is for reasons without a name).
+ * PROTOCOL_AT (bytes), and so do REASONS (slots, of which the last is for reasons without a name),
+ * FAMILY_{IPV4,IPV6,OTHER} and what drop_index.h needs: monitor/sources/drops/classic.py.
  */
 
-#define FAMILIES 4
+#include <linux/if_ether.h>
 
-/* in the order of drops.c */
-enum family { IPV4, IPV6, OTHER_FAMILY };
+#include "drop_index.h"
 
-BPF_PERCPU_ARRAY(drops, u64, REASONS *FAMILIES);
+BPF_PERCPU_ARRAY(drops, u64, DROP_COUNTERS);
 
 int kfree_skb(void *ctx)
 {
-	u32 reason = *(u32 *)(ctx + REASON_AT), family = OTHER_FAMILY;
+	u32 reason = *(u32 *)(ctx + REASON_AT), family = FAMILY_OTHER;
 	u16 protocol = *(u16 *)(ctx + PROTOCOL_AT);
 
 	if (reason >= REASONS)
 		reason = REASONS - 1;
 	/* in the order of the processor: the tracepoint has turned it */
-	if (protocol == 0x0800)
-		family = IPV4;
-	else if (protocol == 0x86dd)
-		family = IPV6;
-	u32 index = reason * FAMILIES + family;
+	if (protocol == ETH_P_IP)
+		family = FAMILY_IPV4;
+	else if (protocol == ETH_P_IPV6)
+		family = FAMILY_IPV6;
+	u32 index = drop_index(reason, family, 0, 0, 0);
 	u64 *count = drops.lookup(&index);
 	if (count)
 		*count += 1;

@@ -3,11 +3,13 @@
  * Finds sources that come often among any number of forged ones that come once: what drops.c and xdp_ban.c share.
  *
  * A count-min sketch (Cormode and Muthukrishnan 2005) that raises only the cells that need it (conservative update,
- * Estan and Varghese 2002). SEED is a -D flag. Losing a race costs a count.
+ * Estan and Varghese 2002). Losing a race costs a count.
+ *
+ * -D flags from monitor/ebpf/frequent.py: SKETCH_LINES; COUNT_BITS of a cell that count, the others are the epoch;
+ * FREQUENT_PACKETS, STEP_PACKETS; SEED.
  */
 
-#define LINES 16384
-#define E2BIG 7
+#include <linux/errno.h>
 
 /* IPv4 as ::ffff:0:0/96 */
 struct source {
@@ -44,20 +46,21 @@ static __always_inline u64 mix(struct source *source)
 /* Counts a source, by its hash, in its line; returns an estimate of how often it came in this window. */
 static __always_inline u32 estimate(struct sketch_line *line, u64 hash, u32 epoch)
 {
+	const u32 count_mask = (1u << COUNT_BITS) - 1;
 	u32 a, b, c, d, least;
 	u32 *in_a = &line->cells[hash >> 32 & 3], *in_b = &line->cells[4 + (hash >> 34 & 3)];
 	u32 *in_c = &line->cells[8 + (hash >> 36 & 3)], *in_d = &line->cells[12 + (hash >> 38 & 3)];
 
-	epoch <<= 16;
-	a = (*in_a & 0xffff0000) == epoch ? *in_a : epoch;
-	b = (*in_b & 0xffff0000) == epoch ? *in_b : epoch;
-	c = (*in_c & 0xffff0000) == epoch ? *in_c : epoch;
-	d = (*in_d & 0xffff0000) == epoch ? *in_d : epoch;
+	epoch <<= COUNT_BITS;
+	a = (*in_a & ~count_mask) == epoch ? *in_a : epoch;
+	b = (*in_b & ~count_mask) == epoch ? *in_b : epoch;
+	c = (*in_c & ~count_mask) == epoch ? *in_c : epoch;
+	d = (*in_d & ~count_mask) == epoch ? *in_d : epoch;
 	least = a < b ? a : b;
 	least = c < least ? c : least;
 	least = d < least ? d : least;
-	if ((least & 0xffff) == 0xffff)
-		return 0xffff;
+	if ((least & count_mask) == count_mask)
+		return count_mask;
 	least += 1;
 	if (a < least)
 		*in_a = least;
@@ -67,7 +70,7 @@ static __always_inline u32 estimate(struct sketch_line *line, u64 hash, u32 epoc
 		*in_c = least;
 	if (d < least)
 		*in_d = least;
-	return least & 0xffff;
+	return least & count_mask;
 }
 
 /* Counts a source; returns whether it comes so often that it deserves to be counted exactly. */
@@ -75,5 +78,5 @@ static __always_inline int is_frequent(struct sketch_window *window, struct sket
 {
 	window->total += 1;
 	/* what collides grows with all that was counted */
-	return estimate(line, hash, window->epoch) >= 16 + (window->total >> 13);
+	return estimate(line, hash, window->epoch) >= FREQUENT_PACKETS + window->total / STEP_PACKETS;
 }

@@ -3,22 +3,16 @@
  * Drops what banned sources send, before the stack sees it, and counts SYNs and UDP packets of sources that send many.
  *
  * Compiled through bcc. The maps hold what the sets `ban*` and `allow*` of nftables hold, which go on working behind.
- * What cannot be read as the start of an IP packet passes: judging it is the stack's business. MAX_BANS and
- * MAX_PREFIXES bound the maps, SEED is for the sketch; all come as -D flags.
+ * What cannot be read as the start of an IP packet passes: judging it is the stack's business.
+ *
+ * -D flags from monitor/ebpf/xdp.py: MAX_BANS, MAX_PREFIXES and MAX_SENDERS bound the maps, MAX_TAGS and MAX_EXTENSIONS
+ * what is looked behind; SET_*, SETS, EVENT_*, EVENTS, PROTOCOL_*, TCP_SYN, TCP_ACK, and what sketch.h needs.
  */
 
 #include <linux/bpf.h>
-#include <linux/in.h>
-#include <linux/in6.h>
+#include <linux/if_ether.h>
 
 #include "sketch.h"
-
-#define MAX_SENDERS 8192
-#define MAX_TAGS 2
-#define MAX_EXTENSIONS 6
-
-enum ban_set { BAN4, BAN6, BAN4_NETS, BAN6_NETS, SETS };
-enum event { LOST_SENDERS, EVENTS };
 
 /* In force until `until_ns` of CLOCK_MONOTONIC; what was stopped since it was written. */
 struct ban {
@@ -52,15 +46,15 @@ struct sender {
 	u64 udp;
 };
 
-BPF_F_TABLE("hash", u32, struct ban, xdp_ban4, MAX_BANS, 1 /* BPF_F_NO_PREALLOC */);
-BPF_F_TABLE("hash", struct address6, struct ban, xdp_ban6, MAX_BANS, 1);
-BPF_F_TABLE("lpm_trie", struct prefix4, struct ban, xdp_ban4_nets, MAX_PREFIXES, 1);
-BPF_F_TABLE("lpm_trie", struct prefix6, struct ban, xdp_ban6_nets, MAX_PREFIXES, 1);
-BPF_F_TABLE("lpm_trie", struct prefix4, u8, xdp_allow4, MAX_PREFIXES, 1);
-BPF_F_TABLE("lpm_trie", struct prefix6, u8, xdp_allow6, MAX_PREFIXES, 1);
+BPF_F_TABLE("hash", u32, struct ban, xdp_ban4, MAX_BANS, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", struct address6, struct ban, xdp_ban6, MAX_BANS, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("lpm_trie", struct prefix4, struct ban, xdp_ban4_nets, MAX_PREFIXES, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("lpm_trie", struct prefix6, struct ban, xdp_ban6_nets, MAX_PREFIXES, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("lpm_trie", struct prefix4, u8, xdp_allow4, MAX_PREFIXES, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("lpm_trie", struct prefix6, u8, xdp_allow6, MAX_PREFIXES, BPF_F_NO_PREALLOC);
 BPF_PERCPU_ARRAY(xdp_stops, struct stop_count, SETS);
 BPF_PERCPU_ARRAY(xdp_events, u64, EVENTS);
-BPF_ARRAY(xdp_sketch, struct sketch_line, LINES);
+BPF_ARRAY(xdp_sketch, struct sketch_line, SKETCH_LINES);
 BPF_ARRAY(xdp_sketch_window, struct sketch_window, 1);
 BPF_TABLE("hash", struct source, struct sender, xdp_senders, MAX_SENDERS);
 
@@ -95,25 +89,25 @@ static __always_inline void count_sender(struct source *source, struct packet *p
 {
 	u32 zero = 0;
 
-	if (packet->protocol == IPPROTO_TCP) {
+	if (packet->protocol == PROTOCOL_TCP) {
 		u8 *flags = packet->at + 13;
 		/* SYN without ACK */
-		if (packet->at + 14 > packet->end || (*flags & 0x12) != 0x02)
+		if (packet->at + 14 > packet->end || (*flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
 			return;
-	} else if (packet->protocol != IPPROTO_UDP) {
+	} else if (packet->protocol != PROTOCOL_UDP) {
 		return;
 	}
 	struct sender *sender = xdp_senders.lookup(source);
 	if (!sender) {
 		u64 hash = mix(source);
-		u32 index = hash % LINES;
+		u32 index = hash % SKETCH_LINES;
 		struct sketch_line *line = xdp_sketch.lookup(&index);
 		struct sketch_window *window = xdp_sketch_window.lookup(&zero);
 		if (!line || !window || !is_frequent(window, line, hash))
 			return;
 		struct sender fresh = {};
 		if (xdp_senders.insert(source, &fresh) == -E2BIG) {
-			u32 event = LOST_SENDERS;
+			u32 event = EVENT_LOST_SENDERS;
 			u64 *count = xdp_events.lookup(&event);
 			if (count)
 				*count += 1;
@@ -122,14 +116,14 @@ static __always_inline void count_sender(struct source *source, struct packet *p
 		if (!sender)
 			return;
 	}
-	__sync_fetch_and_add(packet->protocol == IPPROTO_TCP ? &sender->syn : &sender->udp, 1);
+	__sync_fetch_and_add(packet->protocol == PROTOCOL_TCP ? &sender->syn : &sender->udp, 1);
 }
 
 static __always_inline int judge_ipv4(void *at, struct packet *packet)
 {
 	u8 *header = at;
 	struct source source;
-	u32 address, set = BAN4;
+	u32 address, set = SET_BAN4;
 
 	if (at + 20 > packet->end || *header >> 4 != 4)
 		return XDP_PASS;
@@ -140,7 +134,7 @@ static __always_inline int judge_ipv4(void *at, struct packet *packet)
 	if (!is_banned) {
 		ban = xdp_ban4_nets.lookup(&prefix);
 		is_banned = is_in_force(ban);
-		set = BAN4_NETS;
+		set = SET_BAN4_NETS;
 	}
 	if (is_banned && !xdp_allow4.lookup(&prefix))
 		return stop(ban, set, packet->bytes);
@@ -160,18 +154,18 @@ static __always_inline void skip_extensions(void *at, u32 next, struct packet *p
 #pragma unroll
 	for (int count = 0; count < MAX_EXTENSIONS; count++) {
 		u8 *header = at;
-		if (next == IPPROTO_TCP || next == IPPROTO_UDP) {
+		if (next == PROTOCOL_TCP || next == PROTOCOL_UDP) {
 			packet->protocol = next;
 			packet->at = at;
 			return;
 		}
 		if (at + 8 > packet->end)
 			return;
-		if (next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS) {
+		if (next == PROTOCOL_HOPOPTS || next == PROTOCOL_ROUTING || next == PROTOCOL_DSTOPTS) {
 			at += (header[1] + 1) * 8;
-		} else if (next == IPPROTO_AH) {
+		} else if (next == PROTOCOL_AH) {
 			at += (header[1] + 2) * 4;
-		} else if (next == IPPROTO_FRAGMENT) {
+		} else if (next == PROTOCOL_FRAGMENT) {
 			if (*(u16 *)(header + 2) & bpf_htons(0xfff8))
 				return;
 			at += 8;
@@ -185,7 +179,7 @@ static __always_inline void skip_extensions(void *at, u32 next, struct packet *p
 static __always_inline int judge_ipv6(void *at, struct packet *packet)
 {
 	u8 *header = at;
-	u32 set = BAN6;
+	u32 set = SET_BAN6;
 
 	if (at + 40 > packet->end || *header >> 4 != 6)
 		return XDP_PASS;
@@ -199,7 +193,7 @@ static __always_inline int judge_ipv6(void *at, struct packet *packet)
 	if (!is_banned) {
 		ban = xdp_ban6_nets.lookup(&prefix);
 		is_banned = is_in_force(ban);
-		set = BAN6_NETS;
+		set = SET_BAN6_NETS;
 	}
 	if (is_banned && !xdp_allow6.lookup(&prefix))
 		return stop(ban, set, packet->bytes);
@@ -224,16 +218,16 @@ int xdp_ban(struct xdp_md *ctx)
 #pragma unroll
 	for (int tag = 0; tag < MAX_TAGS; tag++) {
 		/* IEEE 802.1Q, 802.1ad */
-		if (type != bpf_htons(0x8100) && type != bpf_htons(0x88a8))
+		if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
 			break;
 		if (at + 4 > packet.end)
 			return XDP_PASS;
 		type = *(u16 *)(at + 2);
 		at += 4;
 	}
-	if (type == bpf_htons(0x0800))
+	if (type == bpf_htons(ETH_P_IP))
 		return judge_ipv4(at, &packet);
-	if (type == bpf_htons(0x86dd))
+	if (type == bpf_htons(ETH_P_IPV6))
 		return judge_ipv6(at, &packet);
 	return XDP_PASS;
 }

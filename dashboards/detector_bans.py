@@ -18,6 +18,8 @@ _USELESS = {
     "misdated": "nodewarden_filter_misdated_total",
     "outdated": "nodewarden_filter_outdated_total",
     "timed out": "nodewarden_filter_timeouts_total",
+    "connection evicted": "nodewarden_filter_evicted_total",
+    "network too large": "nodewarden_detector_ignored_networks_total",
 }
 
 
@@ -74,9 +76,10 @@ def _sets() -> Panel:
     return lines(
         "Set usage",
         About(
-            "Elements of each set in the kernel as a share of its capacity, on the node where it is fullest.",
+            "Elements of each set in the kernel as a share of its capacity, on the node where it is fullest. `imports "
+            "and lists`: share of the capacity that is open to them.",
             "Bans accumulate. A full set takes no more.",
-            "Raise `bans.max_bans`, or shorten `bantime` of the detector that fills it.",
+            "Raise `bans.max_bans`, shorten `bantime` of the detector that fills it, or import fewer lists.",
         ),
         "percentunit",
         known.sets_in_use(),
@@ -143,8 +146,9 @@ def _useless() -> Panel:
     return bars(
         "Discarded matches",
         About(
-            "`ignored`: an ignoreregex matched. `no address`: it names a host. `misdated`: a wrong clock or time "
-            "zone. `outdated`: older than findtime. `timed out`: an expression took too long.",
+            "`ignored`: an ignoreregex matched. `no address`: it names a host. `misdated`: a wrong clock or time zone. "
+            "`outdated`: older than findtime. `timed out`: an expression took too long. `connection evicted`: too many "
+            "connections at once to remember each address. `network too large`: it names more than a /16 or /32.",
             "Evidence does not count. `timed out` on hostile lines: the expression must be rewritten.",
             "For `misdated` set `timezone` of the detector; for the others run `nodewarden filter test`.",
         ),

@@ -64,8 +64,8 @@ def _kept() -> Panel:
     return card(
         "Are state and configuration sound?",
         About(
-            "Nodes that cannot write to disk; nodes whose last reload failed; filters that cannot be used; batches of "
-            "events lost to an internal error in the time range shown.",
+            "Nodes that cannot write to disk; nodes whose last reload failed; filters that cannot be used; in the time "
+            "range shown, batches of events lost to an internal error and failed calls of decision listeners.",
             "A reboot would lose bans, a changed configuration is not in force, a log is not understood, or there is "
             "a bug.",
             "Free disk space; `nodewarden config check` names file and line; report internal errors with their trace: "
@@ -75,6 +75,7 @@ def _kept() -> Panel:
         Value("Failed reloads", faulty, "short", NONE_IS_GOOD, 0),
         Value("Unusable filters", q.add(f"1 - {q.select('nodewarden_filter_up')}"), "short", NONE_IS_GOOD, 0),
         Value("Internal errors", q.during("nodewarden_internal_errors_total"), "short", NONE_IS_GOOD, 0),
+        Value("Failed listeners", q.during("nodewarden_listener_errors_total"), "short", NONE_IS_GOOD, 0),
     )
 
 
@@ -114,15 +115,18 @@ def _troubles() -> Panel:
         About(
             "`refused by the kernel`: bans that could not be set. `not in XDP`: bans that did not fit into the XDP "
             "map; nftables alone enforces them. `connections cut`: open connections of proven offenders that were "
-            "ended.",
-            "`refused by the kernel`: offenders are not banned. `connections cut`: proven offenders were connected.",
-            "For `refused by the kernel` the log names the ban and the reason; for `not in XDP`, the map is full.",
+            "ended. `cuts incomplete`: not all of them were ended.",
+            "`refused by the kernel`: offenders are not banned. `connections cut`: proven offenders were connected. "
+            "`cuts incomplete`: some of their entries stay in the connection table, but their packets are dropped.",
+            "For `refused by the kernel` and `cuts incomplete` the log names the reason; for `not in XDP`, the map is "
+            "full.",
         ),
         "suffix:/min",
         (
             Query(q.per_minute("nodewarden_ban_failures_total"), "refused by the kernel"),
             Query(q.or_none(q.per_minute("nodewarden_xdp_missing_bans_total")), "not in XDP"),
             Query(q.per_minute("nodewarden_connections_cut_total"), "connections cut"),
+            Query(q.per_minute("nodewarden_connections_cut_incomplete_total"), "cuts incomplete"),
         ),
     )
 
@@ -151,7 +155,8 @@ def _state() -> Panel:
     return lines(
         "State on disk",
         About(
-            "Rows written, failed write attempts, and offences dropped because the disk failed for too long.",
+            "Rows written, failed write attempts, and offences and ended bans dropped because the disk failed for too "
+            "long.",
             "More bans. `failed attempts`: the disk is full or faulty.",
             "Free disk space; see *Are state and configuration sound?*.",
         ),
@@ -160,6 +165,7 @@ def _state() -> Panel:
             Query(q.per_second("nodewarden_state_written_rows_total"), "written"),
             Query(q.per_second("nodewarden_state_failures_total"), "failed attempts"),
             Query(q.per_second("nodewarden_state_dropped_offences_total"), "offences dropped"),
+            Query(q.per_second("nodewarden_state_dropped_removals_total"), "ended bans dropped"),
         ),
     )
 

@@ -219,9 +219,9 @@ def _stopped() -> Panel:
         "Packets stopped, by set",
         About(
             "Packets dropped by the guard: `ban` drops every packet from a proven offender, `shun` new connections "
-            "from a source whose evidence could be forged, `block` what the node sends to a blocked destination.",
-            "Banned sources keep sending. `block`: something on the node or in a pod calls a blocked destination.",
-            "Nothing for `ban` and `shun`. For `block` find the pod or process: `nodewarden why ADDRESS`.",
+            "from a source whose evidence could be forged, `egress` what the node sends to a banned destination.",
+            "Banned sources keep sending. `egress`: something on the node or in a pod calls a banned destination.",
+            "Nothing for `ban` and `shun`. For `egress` find the pod or process: `nodewarden why ADDRESS`.",
         ),
         "pps",
         known.stopped_packets(),

@@ -17,8 +17,8 @@ its own nftables table, `inet nodewarden`. systemd starts the daemon as `nodewar
 requests to its control socket, which root and members of the group `nodewarden` may use.
 
 Evidence that anyone can forge only *shuns* a source: its new connections are refused. Proven evidence *bans* it: every
-packet from it is dropped. What is *blocked* is a destination. Bans expire, and they stay in force while the daemon is
-not running. `nodewarden allow list` shows what is never banned, and why.
+packet from it is dropped. A destination gets an *egress* ban: new connections to it are refused. Bans expire, and they
+stay in force while the daemon is not running. `nodewarden allow list` shows what is never banned, and why.
 
 A detector in mode `observe` sets no bans; `nodewarden list --observed` shows what it would have banned.
 """

@@ -48,7 +48,7 @@ def drop_offenders() -> Iterator[Figure]:
                 if number % _EVERY == 0:
                     sender.send(theirs[number // _EVERY % _OFFENDERS])
                 if number % _LOOK_EVERY == _LOOK_EVERY - 1:
-                    counted.update({one.source: sum(one.packets) for one in counters.look(time.monotonic())})
+                    counted.update({one.source: sum(one.packets) for one in counters.poll(time.monotonic())})
                     progress(f"{number + 1:,} forged: {sum(source in counted for source in offenders)} offenders found")
         counters.close()
     frequent = {source for source, packets in counted.items() if packets >= _FREQUENT}

@@ -88,7 +88,7 @@ def _ours(node: Host) -> Iterator[tuple[Callable[[], tuple[int, int]], Callable[
         counters = DropCounters(all_namespaces=False)
 
     def turn() -> None:
-        list(counters.look(time.monotonic() + 1e6))
+        list(counters.poll(time.monotonic() + 1e6))
 
     def read() -> tuple[int, int]:
         return counters.run_statistics()

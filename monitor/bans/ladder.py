@@ -51,7 +51,6 @@ class Recidive:
 
     def __init__(self, *, maxretry: int, findtime_s: float, bantime_s: float) -> None:
         """Take fail2ban's three words for it."""
-        self.maxretry = maxretry
         self.bantime_s = bantime_s
         self._window = DistinctWindow(findtime_s=findtime_s, maxretry=maxretry, max_entries=_MAX_ENTRIES)
 

@@ -21,10 +21,7 @@ from monitor.bans.notes import Note
 from monitor.bans.rules import Rules
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, Strength
-from monitor.model.bans import MANUAL, Ban, ClaimOrigin, Mode, Offence, ban_key
-
-RECIDIVE, PREFIX = "recidive", "prefix"
-"""Detector names of the bans that follow from bans: of a repeat offender, of a prefix full of offenders."""
+from monitor.model.bans import MANUAL, PREFIX, RECIDIVE, Ban, ClaimOrigin, Mode, Offence, ban_key
 
 _SLACK = 0.05
 _DERIVED = (MANUAL, RECIDIVE, PREFIX)

@@ -33,15 +33,28 @@ DURATION = _Duration()
 def set_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options for the kind of ban."""
     shun = click.option("--shun", is_flag=True, help="Refuse only new inbound connections instead of every packet.")
-    block = click.option("--block", is_flag=True, help="Refuse new connections to them instead.")
-    return shun(block(command))
+    egress = click.option("--egress", is_flag=True, help="Refuse new outbound connections to them instead.")
+    return shun(egress(command))
 
 
-def chosen_set(shun: bool, block: bool) -> SetWord:
+class SetCommand(click.Command):
+    """A command with `set_options`; it reports the new name of an option of older versions."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as any command does."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name != "--block":
+                raise
+            raise click.UsageError("No such option '--block': it is called --egress now.", ctx) from None
+
+
+def chosen_set(shun: bool, egress: bool) -> SetWord:
     """Return the kind of ban that the options select."""
-    if shun and block:
-        raise click.UsageError("--shun and --block are two kinds of ban: order them one by one")
-    return "shun" if shun else "block" if block else "ban"
+    if shun and egress:
+        raise click.UsageError("--shun and --egress exclude each other")
+    return "shun" if shun else "egress" if egress else "ban"
 
 
 def every_ban(target: Target, request: ListBans, most: int | None = None) -> Iterator[dict[str, Any]]:
@@ -96,7 +109,7 @@ def _row(ban: dict[str, Any]) -> tuple[str, ...]:
     return ban["network"], word, show.duration(ban["left_s"]), ban["detector"], ban["reason"]
 
 
-@click.command()
+@click.command(cls=SetCommand)
 @click.argument("networks", nargs=-1, required=True, metavar="ADDRESS|NETWORK...")
 @click.option("--for", "bantime_s", type=DURATION, default="1h", show_default=True, help="Ban time.")
 @click.option("--reason", default="", help="Reason, shown by `list` and `why`.")
@@ -109,11 +122,11 @@ def ban(
     bantime_s: float,
     reason: str,
     shun: bool,
-    block: bool,
+    egress: bool,
     is_json: bool,
 ) -> None:
     """Ban addresses or networks. Allowlisted ones are refused."""
-    word = chosen_set(shun, block)
+    word = chosen_set(shun, egress)
     answer(target.ask(BanOrder([Wanted(network, bantime_s, reason, word) for network in networks])), is_json)
 
 

@@ -1,4 +1,4 @@
-"""The command `nodewarden doctor`: what each source and enforcer needs, what is missing, what mends it."""
+"""The command `nodewarden doctor`: what each source and enforcer needs, what is missing, what repairs it."""
 
 import sys
 from pathlib import Path
@@ -20,17 +20,17 @@ _COLOURS = {"ok": "green", "missing": "red", "could be better": "yellow", "off":
 @show.json_option
 @click.pass_obj
 def doctor(target: Target, path: Path, is_json: bool) -> None:
-    """Say what each source and enforcer needs, what is missing, and the command that mends it.
+    """Report what each source and enforcer needs, what is missing, and the command that repairs it.
 
-    The daemon looks, from inside its sandbox; where none answers, this command does, as whoever runs it.
-    Exits with 1 if something is missing that the configuration asks for.
+    The daemon checks from inside its sandbox; if none answers, this command checks with the rights of its caller.
+    Exits with 1 if something is missing that the configuration enables.
     """
     try:
         finding = target.ask(Doctor())
     except DaemonUnreachable as error:
         if not is_json:
             click.echo(f"{error}\n", err=True)
-        finding = _look_ourselves(path)
+        finding = _check_here(path)
     if is_json:
         show.as_json(finding)
     else:
@@ -38,7 +38,7 @@ def doctor(target: Target, path: Path, is_json: bool) -> None:
     sys.exit(0 if finding["is_sound"] else 1)
 
 
-def _look_ourselves(path: Path) -> dict[str, Any]:
+def _check_here(path: Path) -> dict[str, Any]:
     from monitor.daemon.selfcheck.doctor import check
     from monitor.daemon.sources.log_filters import LogFilters
     from monitor.settings.load import load
@@ -50,7 +50,7 @@ def _look_ourselves(path: Path) -> dict[str, Any]:
 def _print(finding: dict[str, Any]) -> None:
     where = "by the running daemon" if finding["is_daemon"] else "by this command, not by the service"
     sandbox = "inside a sandbox" if finding["is_sandboxed"] else "without a sandbox"
-    click.echo(f"looked at {where}, as {finding['account']}, {sandbox}, on Linux {finding['kernel']}")
+    click.echo(f"checked {where}, as {finding['account']}, {sandbox}, on Linux {finding['kernel']}")
     if not finding["is_daemon"]:
         click.echo("the service may be allowed less: journalctl -u nodewarden -g self-check")
     click.echo()
@@ -59,7 +59,7 @@ def _print(finding: dict[str, Any]) -> None:
         click.echo(f"{state}{part['kind']} {part['name']}")
         if part["state"] == "off":
             continue
-        for need in part["needs"]:
-            if need["missing"]:
-                click.echo(f"{'':<16}  needs {need['what']}: {need['missing']}")
-                click.echo(f"{'':<16}  to mend it: {need['mend']}")
+        for requirement in part["requirements"]:
+            if requirement["missing"]:
+                click.echo(f"{'':<16}  needs {requirement['what']}: {requirement['missing']}")
+                click.echo(f"{'':<16}  to repair it: {requirement['repair']}")

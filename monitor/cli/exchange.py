@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 import click
 
-from monitor.cli.bans import DURATION, answer, chosen_set, every_ban, set_options
+from monitor.cli.bans import DURATION, SetCommand, answer, chosen_set, every_ban, set_options
 from monitor.cli.show import json_option
 from monitor.cli.target import Target
 from monitor.config.types import parse_duration
@@ -19,7 +19,14 @@ from monitor.model.errors import NodewardenError
 _CHUNK = 2000
 _MAX_FILE_BYTES = 256 << 20
 _FORMATS = click.Choice(["plain", "json", "nft"])
-_BRACES = re.compile(r"\{([^{}]*)\}")
+_NFT = re.compile(
+    r"\btable\s+\S+\s+(?P<table>\S+)\s*(?=\{)|\bset\s+(?P<set>\S+)\s*(?=\{)"
+    r"|\belement\s+\S+\s+(?P<of>\S+)\s+(?P<into>\S+)\s*(?=\{)|\{(?P<elements>[^{}]*)\}"
+)
+"""The parts of an nft listing that matter: which table, which set, and what is between braces."""
+_OWN_TABLE = "nodewarden"
+_FORMER_WORDS = {"block": "egress"}
+"""What older versions called a kind of ban, with today's word."""
 _TIME_LEFT = re.compile(r"\b(expires|timeout)\s+(\S+)")
 
 
@@ -41,11 +48,11 @@ def export_bans(target: Target, notation: str, set_name: SetWord | None) -> None
             click.echo(line)
     else:
         for ban in bans:
-            if set_name or ban["set"] != "block":
+            if set_name or ban["set"] != "egress":
                 click.echo(ban["network"])
 
 
-@click.command("import")
+@click.command("import", cls=SetCommand)
 @click.argument("file", type=click.File("r", encoding="utf-8"))
 @click.option("--format", "notation", type=_FORMATS, default="plain", show_default=True)
 @click.option(
@@ -62,16 +69,19 @@ def import_bans(
     bantime_s: float,
     reason: str,
     shun: bool,
-    block: bool,
+    egress: bool,
     is_json: bool,
 ) -> None:
     """Ban what a file lists; `-` reads standard input.
 
     plain: one address or network per line, # starts a comment. json: the output of `export --format json`. nft:
     elements in braces, as printed by `nft list set`.
+
+    The kind of ban in json, and the name of a set in the table inet nodewarden, take precedence over --shun and
+    --egress. In files of older versions, `block` is imported as `egress`.
     """
     text = file.read(_MAX_FILE_BYTES)
-    default = Wanted("", bantime_s, reason, chosen_set(shun, block))
+    default = Wanted("", bantime_s, reason, chosen_set(shun, egress))
     wanted = list({"plain": read_plain, "json": read_json, "nft": read_nft}[notation](text, default))
     answers: list[dict[str, Any]] = []
     for start in range(0, len(wanted), _CHUNK):
@@ -101,7 +111,8 @@ def read_json(text: str, default: Wanted) -> Iterator[Wanted]:
         for ban in bans:
             network = str(ban["network"])
             left_s = float(ban["until_s"]) - now_s if "until_s" in ban else default.bantime_s
-            word = SET_WORDS[SET_WORDS.index(ban.get("set", default.set))]
+            word = ban.get("set", default.set)
+            word = SET_WORDS[SET_WORDS.index(_FORMER_WORDS.get(word, word))]
             if left_s >= 1:
                 yield Wanted(network, left_s, str(ban.get("reason") or default.reason), word)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -109,22 +120,40 @@ def read_json(text: str, default: Wanted) -> Iterator[Wanted]:
 
 
 def read_nft(text: str, default: Wanted) -> Iterator[Wanted]:
-    """Yield the elements between braces, with the time they have left; UnreadableFileError for a time that is none."""
-    for block in _BRACES.findall(text):
-        if ";" in block:
-            continue  # a set's own definition
-        for element in block.split(","):
-            words = element.split()
-            if not words:
-                continue
-            times = dict(_TIME_LEFT.findall(element))
-            left_s = default.bantime_s
-            if left := times.get("expires", times.get("timeout")):
-                try:
-                    left_s = max(1.0, parse_duration(left))
-                except ValueError:
-                    raise UnreadableFileError(f"{left!r} after {words[0]} is not a time") from None
-            yield Wanted(words[0], left_s, default.reason, default.set)
+    """Yield the elements between braces, with the time they have left; of our own table those of bans, by its sets.
+
+    UnreadableFileError for a time that is none.
+    """
+    table = ""
+    word: SetWord | None = default.set
+    for part in _NFT.finditer(text):
+        if part["elements"] is None:
+            table = part["table"] or part["of"] or table
+            word = _word_of(table, part["set"] or part["into"] or "", default.set)
+        elif word and ";" not in part["elements"]:  # else a set's own definition
+            for element in part["elements"].split(","):
+                if words := element.split():
+                    yield Wanted(words[0], _left_s(element, words[0], default.bantime_s), default.reason, word)
+
+
+def _word_of(table: str, name: str, default: SetWord) -> SetWord | None:
+    """Return the kind of ban that a set holds; None for a set of our own table that holds no bans."""
+    if table != _OWN_TABLE:
+        return default
+    word = name.removesuffix("_nets")[:-1]  # without the digit of the family
+    word = _FORMER_WORDS.get(word, word)
+    return next((known for known in SET_WORDS if known == word), None)
+
+
+def _left_s(element: str, network: str, default_s: float) -> float:
+    times = dict(_TIME_LEFT.findall(element))
+    left = times.get("expires", times.get("timeout"))
+    if not left:
+        return default_s
+    try:
+        return max(1.0, parse_duration(left))
+    except ValueError:
+        raise UnreadableFileError(f"{left!r} after {network} is not a time") from None
 
 
 def as_nft(bans: Iterable[dict[str, Any]]) -> Iterator[str]:

@@ -24,9 +24,10 @@ def import_jails(directory: Path) -> None:
     """
     from monitor.filters.fail2ban.export import to_yaml
     from monitor.filters.fail2ban.jails import read_jails
+    from monitor.settings.detectors import DETECTOR_NAMES
 
     configuration = read_jails(directory.absolute())
-    click.echo(to_yaml(configuration).encode(errors="backslashreplace"), nl=False)
+    click.echo(to_yaml(configuration, DETECTOR_NAMES.reserved).encode(errors="backslashreplace"), nl=False)
     sys.stdout.flush()
     for fault in configuration.faults:
         click.echo(f"nodewarden: {printable(fault)}", err=True)

@@ -40,7 +40,7 @@ def _everything(result: dict[str, Any]) -> None:
     bans = result["bans"]
     click.echo(f"nodewarden {result['version']}, up {show.duration(result['uptime_s'])}, {result['configuration']}")
     click.echo(
-        f"bans in force: {bans['ban']} ban, {bans['shun']} shun, {bans['block']} block; "
+        f"bans in force: {bans['ban']} ban, {bans['shun']} shun, {bans['egress']} egress; "
         f"observed only: {bans['observed']}; table inet nodewarden {result['table']}; "
         f"metrics {result['metrics'] or 'off'}"
     )
@@ -149,7 +149,7 @@ def _entry(entry: dict[str, str]) -> str:
 _EFFECTS = {
     "ban": "every packet from it is dropped",
     "shun": "new connections from it are refused",
-    "block": "new connections to it are refused",
+    "egress": "new connections to it are refused",
 }
 
 

@@ -10,7 +10,7 @@ import msgspec
 MAX_REQUEST_BYTES = 1 << 20
 MAX_PAGE = 5000
 
-SetWord: TypeAlias = Literal["ban", "shun", "block"]
+SetWord: TypeAlias = Literal["ban", "shun", "egress"]
 """Drop everything from a source, refuse only its new connections, or refuse new connections to a destination."""
 SET_WORDS: tuple[SetWord, ...] = get_args(SetWord)
 
@@ -20,7 +20,7 @@ class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="statu
 
 
 class Doctor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="doctor"):
-    """Ask what the daemon may do here, what is missing and what mends it."""
+    """Ask what the daemon may do here, what is missing and what repairs it."""
 
 
 class ListBans(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="list"):

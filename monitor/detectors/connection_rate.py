@@ -1,19 +1,62 @@
 """Connection rate: one source completes too many connections in a short time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from typing import Annotated
 
-from monitor.detectors.flow_limits import RateDetector, flow_alert
+from msgspec import Meta, field
+
+from monitor.config.kinds import integer
+from monitor.detectors.origin_rate import RateDetector
+from monitor.detectors.origins import origin_alert
+from monitor.detectors.registration import Registration
+from monitor.detectors.settings import BANTIME, RECENT, CountingSettings
 from monitor.model.alerts import Alert
+from monitor.model.bans import Mode
 from monitor.model.flows import FlowBatch
 
 
-class ConnectionRate(RateDetector):
+class ConnectionRateSettings(CountingSettings, frozen=True, kw_only=True):
+    """One source opens too many connections."""
+
+    mode: Annotated[
+        Mode,
+        Meta(
+            description="`enforce` bans; `observe` only records what would have been banned. Proxies, load balancers "
+            "and networks behind one address open many connections: put yours on the allowlist before you enforce."
+        ),
+    ] = Mode.OBSERVE
+    findtime_s: Annotated[float, RECENT, Meta(description="How far back connections of a source are counted.")] = field(
+        default=30.0, name="findtime"
+    )
+    bantime_s: Annotated[float, BANTIME, Meta(description="How long a ban lasts.")] = field(
+        default=600.0, name="bantime"
+    )
+    maxretry: Annotated[
+        int,
+        integer(10, 10_000_000),
+        Meta(description="Alert when one source completes this many connections within `findtime`."),
+    ] = 30_000
+
+
+class ConnectionRateDetector(RateDetector[FlowBatch]):
     """Fires for a source that completed `maxretry` handshakes within `findtime_s`."""
 
     name = "connection_rate"
+    takes = (FlowBatch,)
 
-    def feed(self, batch: FlowBatch) -> Iterable[Alert]:
-        """Return the alerts that a batch raised."""
-        limits = self.thresholds
-        for origin, source, count in self.rate.add([flow.source for flow in batch.completed], batch.time_s):
-            yield flow_alert(self.name, limits, source, batch.time_s, count, "connections", handshakes=origin)
+    def feed(self, events: Sequence[FlowBatch]) -> Iterator[Alert]:
+        """Yield the alerts that batches raised."""
+        for batch in events:
+            for origin, source, count in self.rate.add([flow.source for flow in batch.completed], batch.time_s):
+                yield origin_alert(
+                    self.name, self.limits, source, batch.time_s, count, "connections", handshakes=origin
+                )
+
+
+DETECTOR = Registration(
+    detector=ConnectionRateDetector,
+    settings=ConnectionRateSettings,
+    summary="One source completes too many connections in a short time.",
+    make=lambda section, context: ConnectionRateDetector(section.limits(context.ipv6_prefix)),
+    order=21,
+)

@@ -1,78 +1,132 @@
-"""Egress: the node, or a pod behind it, opens a flow to a destination that nobody approved."""
+"""Egress: the node, or a pod behind it, opens a flow to a destination that is not approved."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Annotated
 
-from monitor.detectors.flow_limits import FlowDetector, FlowLimits
+from msgspec import Meta, field
+
+from monitor.detectors.detector import Detector
+from monitor.detectors.limits import Limits
 from monitor.detectors.probes import service_key, show_service
+from monitor.detectors.registration import Registration
+from monitor.detectors.settings import ENTRIES, RECENT, DetectorSettings
+from monitor.metrics.metric import COUNTER, Metric, Sample
 from monitor.model.addresses import Address, Network, format_address, host
 from monitor.model.alerts import Alert, Evidence, Strength
-from monitor.model.events import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP
-from monitor.model.flows import TCP_SYN_SENT, Flow, FlowBatch
+from monitor.model.bans import Mode
+from monitor.model.flows import Flow, FlowBatch
 from monitor.model.networks import Networks
+from monitor.model.protocols import ECHO_REQUESTS, PROTOCOL_TCP, PROTOCOL_UDP, TCP_SYN_SENT, WELL_KNOWN_PORTS
+
+FLOWS = Metric(
+    "nodewarden_egress_flows_total",
+    COUNTER,
+    "Flows out of the node and its pods, by whether their destination is approved.",
+    ("approved",),
+)
 
 _MOST_ALERTS_A_SECOND = 50
-_WELL_KNOWN_PORTS = range(1, 1024)
-_ECHO_REQUESTS = {PROTOCOL_ICMP: 8, PROTOCOL_ICMPV6: 128}
 
 
-class Egress(FlowDetector):
+class EgressSettings(DetectorSettings, frozen=True, kw_only=True):
+    """Flows out to destinations that are not approved."""
+
+    mode: Annotated[
+        Mode,
+        Meta(description="`enforce` refuses new connections to the destination; `observe` only records them."),
+    ] = Mode.OBSERVE
+    findtime_s: Annotated[
+        float, RECENT, Meta(description="Minimum interval between alerts for the same destination.")
+    ] = field(default=600.0, name="findtime")
+    approved: Annotated[
+        tuple[Network, ...],
+        Meta(
+            description="Destinations to which the node and its pods may open connections, in addition to the "
+            "allowlist. Empty: any destination, the detector is off."
+        ),
+    ] = ()
+    sources: Annotated[
+        tuple[Network, ...],
+        Meta(
+            description="Networks that this node routes for and whose flows are watched, in addition to those of the "
+            "node and of the cluster's pod networks."
+        ),
+    ] = ()
+    max_entries: Annotated[
+        int, ENTRIES, Meta(description="Maximum number of destinations remembered: the bound on memory.")
+    ] = 8192
+
+    def limits(self, ipv6_prefix: int) -> Limits:
+        """Return when to fire: at the first flow."""
+        return Limits(self.findtime_s, 1, self.max_entries, ipv6_prefix)
+
+
+class EgressDetector(Detector[FlowBatch]):
     """Fires for the destination, once within `findtime_s`, and for at most fifty destinations a second.
 
-    What counts is who really answers, behind destination NAT. All that is on the allowlist is approved: the node's
+    The destination is the address that really answers, after destination NAT. The allowlist is approved: the node's
     resolvers and gateways, the cluster, administrators. At most `max_entries` destinations are remembered.
     """
 
     name = "egress"
+    takes = (FlowBatch,)
+    strengths = (Strength.DESTINATION,)
+    metrics = (FLOWS,)
 
-    def __init__(self, limits: FlowLimits, approved: Sequence[Network], sources: Sequence[Network]) -> None:
-        """Take what is approved, and whose flows count beside those of the node and the cluster's pods."""
+    def __init__(self, limits: Limits, approved: Sequence[Network], sources: Sequence[Network]) -> None:
+        """Take what is approved, and whose flows count in addition to those of the node and the cluster's pods."""
         super().__init__(limits)
-        self.approved, self.sources = tuple(approved), tuple(sources)
         self.flows = {True: 0, False: 0}
-        """How many flows out there were, by whether they were approved."""
+        """How many flows went out, by whether they were approved."""
         self._approved, self._sources = Networks(approved), Networks(sources)
-        self._told: OrderedDict[Address, tuple[float, int]] = OrderedDict()
+        self._reported: OrderedDict[Address, tuple[float, int]] = OrderedDict()
         self._second, self._alerts = 0, 0
 
-    def feed(self, batch: FlowBatch) -> Iterable[Alert]:
-        """Return the alerts that a batch raised."""
+    def feed(self, events: Sequence[FlowBatch]) -> list[Alert]:
+        """Return the alerts that batches raised."""
         own, pods, sources = self.surrounding.own, self.surrounding.pods, self._sources
         alerts = []
-        for flow in batch.opened:
-            source = flow.source
-            if (source in own or source in sources or source in pods) and _begins(flow):
-                is_approved = self._is_approved(flow.real_destination)
-                self.flows[is_approved] += 1
-                if not is_approved:
-                    self.own_stats.peak = 1
-                    if alert := self._violation(flow):
-                        alerts.append(alert)
-        self.own_stats.entries = len(self._told)
+        for batch in events:
+            for flow in batch.opened:
+                source = flow.source
+                if (source in own or source in sources or source in pods) and _opens(flow):
+                    is_approved = self._is_approved(flow.real_destination)
+                    self.flows[is_approved] += 1
+                    if not is_approved:
+                        self.stats.peak = 1
+                        if alert := self._violation(flow):
+                            alerts.append(alert)
+        self.stats.entries = len(self._reported)
         return alerts
 
     def count(self, source: Address) -> int:
-        """Return how many flows to this destination were not approved lately."""
-        return self._told.get(source, (0.0, 0))[1]
+        """Return how many recent flows to this destination were not approved."""
+        return self._reported.get(source, (0.0, 0))[1]
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield the flows out."""
+        for is_approved, count in self.flows.items():
+            yield FLOWS.name, ("yes" if is_approved else "no",), count
 
     def _is_approved(self, destination: Address) -> bool:
         return destination in self._approved or destination in self.surrounding.protected
 
     def _violation(self, flow: Flow) -> Alert | None:
-        limits, now_s, destination = self.thresholds, flow.time_s, flow.real_destination
-        told_s, count = self._told.pop(destination, (float("-inf"), 0))
-        is_new = not 0 <= now_s - told_s < limits.findtime_s
+        limits, now_s, destination = self.limits, flow.time_s, flow.real_destination
+        reported_s, count = self._reported.pop(destination, (float("-inf"), 0))
+        is_new = not 0 <= now_s - reported_s < limits.findtime_s
         if is_new:
             if int(now_s) != self._second:
                 self._second, self._alerts = int(now_s), 0
             self._alerts += 1
             if self._alerts > _MOST_ALERTS_A_SECOND:
-                self.own_stats.evicted_keys += 1
+                self.stats.evicted_keys += 1
                 return None
-        self._told[destination] = (now_s, 1) if is_new else (told_s, count + 1)
-        if len(self._told) > limits.max_entries:
-            self._told.popitem(last=False)
-            self.own_stats.evicted_keys += 1
+        self._reported[destination] = (now_s, 1) if is_new else (reported_s, count + 1)
+        if len(self._reported) > limits.max_entries:
+            self._reported.popitem(last=False)
+            self.stats.evicted_keys += 1
         if not is_new:
             return None
         sample = (f"{format_address(flow.source)} to {show_service(service_key(flow))}",)
@@ -89,12 +143,24 @@ class Egress(FlowDetector):
         )
 
 
-def _begins(flow: Flow) -> bool:
-    """Whether it opens a conversation, rather than going on with one that connection tracking had forgotten."""
+def _opens(flow: Flow) -> bool:
+    """Whether it opens a conversation, rather than continuing one that connection tracking had forgotten."""
     if flow.protocol == PROTOCOL_TCP:
         return flow.state == TCP_SYN_SENT
     if flow.protocol == PROTOCOL_UDP:
-        return not (flow.source_port in _WELL_KNOWN_PORTS and flow.destination_port not in _WELL_KNOWN_PORTS)
-    if flow.protocol in _ECHO_REQUESTS:
-        return flow.icmp_type == _ECHO_REQUESTS[flow.protocol]
+        return not (flow.source_port in WELL_KNOWN_PORTS and flow.destination_port not in WELL_KNOWN_PORTS)
+    if flow.protocol in ECHO_REQUESTS:
+        return flow.icmp_type == ECHO_REQUESTS[flow.protocol]
     return True
+
+
+DETECTOR = Registration(
+    detector=EgressDetector,
+    settings=EgressSettings,
+    summary="The node, or a pod behind it, opens a flow to a destination that is not approved.",
+    make=lambda section, context: EgressDetector(
+        section.limits(context.ipv6_prefix), section.approved, section.sources
+    ),
+    is_wanted=lambda section, _: bool(section.approved),
+    order=24,
+)

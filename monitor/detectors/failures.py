@@ -1,64 +1,137 @@
 """Failures: one source fails too often in one application (what fail2ban calls a jail)."""
 
-from collections.abc import Iterable, Sequence
+import enum
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
+from typing import Annotated
 
-import msgspec
+from msgspec import Meta, field
 
+from monitor.config.kinds import FILE_PATTERN, FILTER, JOURNAL_MATCH, TIMEZONE, integer
+from monitor.config.shapes import Conflict
+from monitor.detectors.detector import Detector
+from monitor.detectors.limits import Limits
+from monitor.detectors.registration import NamedRegistration
 from monitor.detectors.scoring import SAMPLE_SIZE, Scores
+from monitor.detectors.settings import BANTIME, ENTRIES, WindowSettings
+from monitor.metrics.metric import COUNTER, Metric, Sample
 from monitor.model.addresses import Address, Network, fold_mapped, network_of
 from monitor.model.alerts import Alert, Strength
 from monitor.model.events import AuthFailure
-from monitor.model.window import Crossing, WindowStats
+from monitor.model.window import Crossing
+
+IGNORED_NETWORKS = Metric(
+    "nodewarden_detector_ignored_networks_total",
+    COUNTER,
+    "Failures not counted because they name a network larger than /16 (IPv4) or /32 (IPv6), or no valid one.",
+    ("detector",),
+)
 
 _SERIAL_BYTES = 8
 _USER_BYTES = 48
 _SHORTEST_PREFIX = {4: 16, 16: 32}
-"""By length of the address: no line of a log is good enough to ban more than this."""
+"""By length of the address: no log line is trusted enough to ban a larger network."""
 _MAPPED_BITS = 96
 _FORGEABLE = b"\0"
 """Ends the keys of evidence that anyone can forge: it never adds to what is proven."""
 
 
-class FailureThresholds(msgspec.Struct, frozen=True):
-    """When to fire: `maxretry` failures within `findtime_s`; at most `max_entries` are remembered."""
+class Backend(enum.StrEnum):
+    """Where a detector's log is read."""
 
-    findtime_s: float
-    maxretry: int
-    max_entries: int
-    ipv6_prefix: int = 64
-    """IPv6 sources are scored by prefixes of this length too (a multiple of 8): a host can use all of its /64."""
+    AUTO = "auto"
+    JOURNAL = "journal"
+    FILES = "files"
 
 
-class FailuresDetector:
+class FailuresSettings(WindowSettings, frozen=True, kw_only=True):
+    """One source fails too often in one application."""
+
+    enabled: Annotated[bool, Meta(description="`false` switches this detector off.")] = True
+    filter: Annotated[
+        str,
+        FILTER,
+        Meta(
+            description="The filter that recognises a failure: the name of a built-in filter, or the absolute path of "
+            "one of your own (`*.yaml`) or of fail2ban's (`/etc/fail2ban/filter.d/NAME.conf`). Parameters follow in "
+            "brackets: `sshd[mode=aggressive]`."
+        ),
+    ]
+    backend: Annotated[
+        Backend,
+        Meta(
+            description="Where the log is read. `auto`: the journal, if there is one and the filter or `journalmatch` "
+            "names what to read in it; files otherwise. Setting `files` alone means files."
+        ),
+    ] = Backend.AUTO
+    files: Annotated[
+        tuple[Annotated[str, FILE_PATTERN], ...],
+        Meta(
+            description="The log files, as absolute paths in which `*`, `?` and `[...]` match. Empty: those that the "
+            "filter names."
+        ),
+    ] = ()
+    journalmatch: Annotated[
+        tuple[Annotated[str, JOURNAL_MATCH], ...],
+        Meta(
+            description="The journal entries to read, as for journalctl(1); an entry is read if one of the lines "
+            "matches. Empty: those that the filter names."
+        ),
+    ] = ()
+    timezone: Annotated[
+        str,
+        TIMEZONE,
+        Meta(
+            description="The time zone of dates in files that name none, such as `Europe/Berlin` or `UTC+02:00`. "
+            "Empty: that of the system."
+        ),
+    ] = ""
+    maxretry: Annotated[
+        int, integer(1, 10_000), Meta(description="Alert when one source fails this often within `findtime`.")
+    ] = 5
+    bantime_s: Annotated[float, BANTIME, Meta(description="How long a ban lasts.")] = field(
+        default=600.0, name="bantime"
+    )
+    max_entries: Annotated[
+        int, ENTRIES, Meta(description="Maximum number of failures remembered: the bound on memory.")
+    ] = 32_768
+
+    def conflicts(self) -> Iterable[Conflict]:
+        """Return what does not go together: a threshold above the bound on memory, a log that is never read."""
+        yield from super().conflicts()
+        if self.backend is Backend.JOURNAL and self.files:
+            yield Conflict(("files", "backend"), "never read: backend is journal")
+        if self.backend is Backend.FILES and self.journalmatch:
+            yield Conflict(("journalmatch", "backend"), "never used: backend is files")
+
+
+DEFAULT_FAILURES = {"sshd": FailuresSettings(filter="sshd")}
+"""The detectors that are there without being configured."""
+
+
+class FailuresDetector(Detector[AuthFailure]):
     """Fires when the failures of one source reach the threshold; forgets it then, so it can fire again."""
 
-    takes = AuthFailure
+    name = "failures"
+    takes = (AuthFailure,)
+    is_addressed = True
+    metrics = (IGNORED_NETWORKS,)
 
-    def __init__(self, name: str, thresholds: FailureThresholds) -> None:
-        """Take the name, which its events carry, and when to fire."""
+    def __init__(self, name: str, limits: Limits) -> None:
+        """Take the name that its events carry, and when to fire."""
+        super().__init__(limits)
         self.name = name
-        self.thresholds = thresholds
-        self.too_wide_total = 0
-        """Events that were ignored because they name an absurdly wide network, or none that can be."""
-        self._scores = Scores(
-            findtime_s=thresholds.findtime_s,
-            maxretry=thresholds.maxretry,
-            max_entries=thresholds.max_entries,
-            ipv6_prefix=thresholds.ipv6_prefix,
-        )
-        self._prefix_bytes = thresholds.ipv6_prefix // 8
-        self._prefix_end = bytes(16 - self._prefix_bytes) + bytes((thresholds.ipv6_prefix,))
-        # Every failure counts, so each is an item of its own, with the name that was tried behind its number.
+        self.ignored_networks_total = 0
+        """Events that were ignored because they name a network larger than allowed, or an impossible one."""
+        self._scores = Scores(limits)
+        self._prefix_bytes = limits.ipv6_prefix // 8
+        self._prefix_end = bytes(16 - self._prefix_bytes) + bytes((limits.ipv6_prefix,))
+        # Every failure counts, so each is an item of its own: a serial number, followed by the name that was tried.
         self._serials = count()
-
-    @property
-    def stats(self) -> WindowStats:
-        """What the window counted."""
-        return self._scores.stats
+        self.stats = self._scores.stats
 
     def feed(self, events: Sequence[AuthFailure]) -> list[Alert]:
-        """Take a batch of events, return the alerts it raised; other detectors' events are passed over."""
+        """Take a batch of events, return the alerts it raised; events of other detectors are skipped."""
         alerts = []
         name, add = self.name, self._scores.window.add
         for event in events:
@@ -84,6 +157,10 @@ class FailuresDetector:
         window = self._scores.window
         return max(window.count(source), window.count(source + _FORGEABLE))
 
+    def samples(self) -> Iterator[Sample]:
+        """Yield how many failures were ignored for the size of their network."""
+        yield IGNORED_NETWORKS.name, (self.name,), self.ignored_networks_total
+
     def _feed_wide(self, event: AuthFailure, item: bytes) -> Alert | None:
         """Take an event of IPv6, or one that names a network."""
         source = fold_mapped(event.source)
@@ -93,7 +170,7 @@ class FailuresDetector:
             if len(source) == 4 and length > 32:
                 length -= _MAPPED_BITS
             if not _SHORTEST_PREFIX[len(source)] <= length <= len(source) * 8:
-                self.too_wide_total += 1
+                self.ignored_networks_total += 1
                 return None
             if length < len(source) * 8:
                 return self._add_network(event, network_of(source, length), item, mark)
@@ -129,5 +206,15 @@ def _users(items: Iterable[bytes]) -> tuple[str, ...]:
 
 
 def _printable(text: str) -> str:
-    """Escape what attackers could send to a terminal with it."""
+    """Escape control characters that attackers could send to a terminal."""
     return text if text.isprintable() else text.encode("unicode_escape").decode()
+
+
+DETECTOR = NamedRegistration(
+    detector=FailuresDetector,
+    settings=FailuresSettings,
+    summary="One source fails too often in one application, as its log says: a fail2ban jail. Each section has a name "
+    "of its own; `sshd` is defined.",
+    make=lambda name, section, context: FailuresDetector(name, section.limits(context.ipv6_prefix)),
+    order=50,
+)

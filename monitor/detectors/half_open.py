@@ -1,61 +1,116 @@
 """Half-open connections: first packets of handshakes that are never completed, by source and in total (a SYN flood)."""
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from typing import Annotated
 
-from monitor.detectors.flow_limits import FlowLimits, RateDetector, flow_alert
+from msgspec import Meta, field
+
+from monitor.config.kinds import integer
+from monitor.detectors.limits import Limits
+from monitor.detectors.origin_rate import RateDetector
+from monitor.detectors.origins import origin_alert
 from monitor.detectors.probes import service_key, show_service
+from monitor.detectors.registration import Registration
 from monitor.detectors.scoring import SAMPLE_SIZE
+from monitor.detectors.settings import BANTIME, RECENT, CountingSettings
+from monitor.metrics.metric import COUNTER, Metric, Sample
 from monitor.model.addresses import format_address
 from monitor.model.alerts import Alert, Evidence, FloodAlert
-from monitor.model.flows import ESTABLISHED_STATES, Flow, FlowBatch
+from monitor.model.flows import Flow, FlowBatch
+from monitor.model.protocols import ESTABLISHED_STATES
+
+FLOODS = Metric(
+    "nodewarden_detector_floods_total",
+    COUNTER,
+    "Alerts about no single source: the sources are many, and probably forged. Part of the detector's alerts.",
+    ("detector",),
+)
 
 _LOOK_BACK_S = 2.0
 _ROUND_TRIP_S = 0.5
-"""Attempts younger than this may yet be completed: so long they do not count towards a flood."""
-_TELL_AGAIN_S = 10.0
+"""Younger attempts may still be completed, so they do not count towards a flood yet."""
+_REPORT_AGAIN_S = 10.0
 _FLOWS_REMEMBERED = 1024
 
 
-class HalfOpen(RateDetector):
-    """Fires for a source whose attempts stay unanswered, and when there are too many such attempts in all.
+class HalfOpenSettings(CountingSettings, frozen=True, kw_only=True):
+    """Connections are opened and never completed."""
 
-    Attempts that are refused at once leave nothing open and count only in total. In total, what counts is how many
-    more attempts there were within two seconds than complete handshakes, if those are the smaller part: with
-    forged sources there is nobody to ban, but the flood has a name. This holds while events are lost, too. Half a
-    second is left to each attempt, so that traffic that begins or ends all at once is no flood.
+    findtime_s: Annotated[float, RECENT, Meta(description="How far back attempts of a source are counted.")] = field(
+        default=10.0, name="findtime"
+    )
+    bantime_s: Annotated[float, BANTIME, Meta(description="How long a ban lasts.")] = field(
+        default=600.0, name="bantime"
+    )
+    maxretry: Annotated[
+        int,
+        integer(10, 1_000_000),
+        Meta(
+            description="Alert when one source leaves this many connections half-open within `findtime`. Attempts that "
+            "are refused at once do not count."
+        ),
+    ] = 200
+    total: Annotated[
+        int,
+        integer(100, 10_000_000),
+        Meta(
+            description="Report a flood when at least this many attempts stay incomplete within 2 s and they outnumber "
+            "the completed ones. The sources of a flood are probably forged, so none is banned for it."
+        ),
+    ] = 5000
+
+
+class HalfOpenDetector(RateDetector[FlowBatch]):
+    """Fires for a source whose attempts stay unanswered, and when there are too many such attempts in total.
+
+    Attempts that are refused at once leave nothing open and count only in total. The total is the number of attempts
+    within two seconds less the number of completed handshakes, as long as the latter are the smaller part: with forged
+    sources there is nobody to ban, but the flood has a target to report. The estimate holds while events are lost.
+    Attempts count half a second after they were made, so that traffic that starts or stops at once is no flood.
     """
 
     name = "half_open"
+    takes = (FlowBatch,)
+    metrics = (FLOODS,)
 
-    def __init__(self, limits: FlowLimits, total: int) -> None:
-        """Take the limits by source, and how many half-open connections in all are a flood."""
+    def __init__(self, limits: Limits, total: int) -> None:
+        """Take the limits by source, and how many half-open connections in total are a flood."""
         super().__init__(limits)
         self.total = total
+        self.floods_total = 0
         self._looks: deque[tuple[float, int, int]] = deque()
         self._young: deque[tuple[float, int]] = deque()
         self._attempts = self._completions = 0
-        self._told_s = float("-inf")
+        self._reported_s = float("-inf")
         self._seen: deque[Flow] = deque(maxlen=_FLOWS_REMEMBERED)
 
-    def feed(self, batch: FlowBatch) -> Iterable[Alert | FloodAlert]:
-        """Return the alerts that a batch raised."""
-        alerts: list[Alert | FloodAlert] = []
+    def feed(self, events: Sequence[FlowBatch]) -> Iterator[Alert | FloodAlert]:
+        """Yield the alerts that batches raised."""
+        for batch in events:
+            yield from self._by_source(batch)
+            count = self._look(batch)
+            if count >= self.total and not 0 <= batch.time_s - self._reported_s < _REPORT_AGAIN_S:
+                self._reported_s = batch.time_s
+                self.floods_total += 1
+                yield self._flood(count, batch)
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield how many floods there were."""
+        yield FLOODS.name, (self.name,), self.floods_total
+
+    def _by_source(self, batch: FlowBatch) -> Iterator[Alert]:
         open_ones = [one for one in batch.incomplete if not one.was_refused]
         for _, source, count in self.rate.add([one.source for one in open_ones], batch.time_s):
             services = dict.fromkeys(show_service(service_key(one)) for one in open_ones if one.source == source)
             sample = tuple(services)[:SAMPLE_SIZE]
             what = "half-open connections"
-            alerts.append(flow_alert(self.name, self.thresholds, source, batch.time_s, count, what, sample=sample))
-        if (count := self._look(batch)) >= self.total and not 0 <= batch.time_s - self._told_s < _TELL_AGAIN_S:
-            self._told_s = batch.time_s
-            alerts.append(self._flood(count, batch))
-        return alerts
+            yield origin_alert(self.name, self.limits, source, batch.time_s, count, what, sample=sample)
 
     def _look(self, batch: FlowBatch) -> int:
-        """Return how many attempts of two seconds are not complete; 0 while most are."""
+        """Return how many attempts of two seconds are incomplete; 0 while most are complete."""
         looks, young = self._looks, self._young
-        # What has no handshake is not what is flooded, however much there is of it.
+        # A protocol without handshakes is not what is flooded, however much of it there is.
         self._seen.extend([flow for flow in batch.opened if flow.protocol in ESTABLISHED_STATES])
         if batch.attempts or batch.completions:
             if looks and batch.time_s < looks[-1][0]:  # the clock was set back
@@ -76,7 +131,7 @@ class HalfOpen(RateDetector):
 
     def _flood(self, count: int, batch: FlowBatch) -> FloodAlert:
         seen = self._seen
-        busiest = Counter(map(_place, seen)).most_common(1)
+        busiest = Counter(map(_target, seen)).most_common(1)
         address, service = busiest[0][0] if busiest else ("an unknown address", "unknown")
         sources = len({flow.source for flow in seen})
         what = f"half-open connections ({sources} sources in the last {len(seen)} flows)"
@@ -84,5 +139,14 @@ class HalfOpen(RateDetector):
         return FloodAlert(self.name, batch.time_s, f"{service} of {address}", evidence)
 
 
-def _place(flow: Flow) -> tuple[str, str]:
+def _target(flow: Flow) -> tuple[str, str]:
     return format_address(flow.destination), show_service(service_key(flow))
+
+
+DETECTOR = Registration(
+    detector=HalfOpenDetector,
+    settings=HalfOpenSettings,
+    summary="Connections are opened and never completed: a SYN flood.",
+    make=lambda section, context: HalfOpenDetector(section.limits(context.ipv6_prefix), section.total),
+    order=20,
+)

@@ -1,20 +1,39 @@
-"""Who is counted as one: an IPv4 address, or an IPv6 prefix, of whose addresses one host can use all."""
+"""What counts as one source: an IPv4 address, or an IPv6 prefix, since one host can use every address of it."""
 
 from collections.abc import Iterable
 
+from monitor.detectors.limits import Limits
 from monitor.model.addresses import Address, Network, host, network_of
+from monitor.model.alerts import Alert, Evidence, Strength
 
 
 def origin_key(source: Address, prefix_bytes: int) -> bytes:
-    """Return the source itself, or of IPv6 the leading bytes (more than four of them, so that the two never meet)."""
+    """Return the source itself, or of IPv6 its leading bytes: more than four of them, so that the two never collide."""
     return source if len(source) == 4 else source[:prefix_bytes]
 
 
 def origin_of(source: Address, ipv6_prefix: int) -> Network:
-    """Return what a ban of this source bans."""
+    """Return the network that a ban of this source covers."""
     return host(source) if len(source) == 4 else network_of(source, ipv6_prefix)
 
 
 def example_of(origin: bytes, sources: Iterable[Address]) -> Address:
     """Return one of the sources that this origin stands for."""
     return origin if len(origin) == 4 else next(source for source in sources if source.startswith(origin))
+
+
+def origin_alert(
+    name: str,
+    limits: Limits,
+    source: Address,
+    time_s: float,
+    count: int,
+    what: str,
+    *,
+    sample: tuple[str, ...] = (),
+    handshakes: bytes | None = None,
+) -> Alert:
+    """Make an alert about the origin of a source; `handshakes` is the key in Proofs of the handshakes counted."""
+    evidence = Evidence(count, limits.maxretry, limits.findtime_s, time_s - limits.findtime_s, time_s, what, sample)
+    network = origin_of(source, limits.ipv6_prefix)
+    return Alert(name, time_s, source, network, network.is_host, Strength.SPOOFABLE, evidence, handshakes=handshakes)

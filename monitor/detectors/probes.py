@@ -2,15 +2,15 @@
 
 from typing import TypeAlias
 
-from monitor.model.events import PROTOCOL_NAMES, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_RST, PacketLogged
+from monitor.model.events import PacketLogged
 from monitor.model.flows import Flow, FlowIncomplete
+from monitor.model.protocols import PROTOCOL_NAMES, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_RST, WELL_KNOWN_PORTS
 
 Probe: TypeAlias = PacketLogged | FlowIncomplete
 """What may be one."""
 WITNESSES: dict[type[Probe], str] = {PacketLogged: "kernel_log", FlowIncomplete: "conntrack"}
 """By its type, the source that saw it."""
 
-_WELL_KNOWN_PORTS = range(1, 1024)
 SERVICE_KEY_BYTES = 3
 _ODD_DIGITS = frozenset("13579bdf")
 
@@ -35,7 +35,7 @@ def is_probe(event: Probe, ephemeral_ports: range) -> bool:
         return not event.tcp_flags & (TCP_ACK | TCP_RST)
     if event.protocol != PROTOCOL_UDP or port in ephemeral_ports:
         return False
-    return not (event.source_port in _WELL_KNOWN_PORTS and port not in _WELL_KNOWN_PORTS)
+    return not (event.source_port in WELL_KNOWN_PORTS and port not in WELL_KNOWN_PORTS)
 
 
 def _is_group(event: PacketLogged) -> bool:

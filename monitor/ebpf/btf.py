@@ -13,7 +13,6 @@ _HEADER = struct.Struct("=HBBIIIII")
 _TYPE = struct.Struct("=III")
 _MEMBER = struct.Struct("=III")
 _ENUMERATOR = struct.Struct("=Ii")
-_ENUMERATOR64 = struct.Struct("=III")
 _INT, _STRUCT, _UNION, _ENUM, _TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _FUNCTION, _TYPE_TAG, _ENUM64 = (
     1,
     4,
@@ -70,16 +69,6 @@ class Btf:
             raise MalformedRecord("btf", f"{struct_name}.{path} is a bit field")
         return total_bits // 8
 
-    def size_bytes(self, struct_name: str) -> int | None:
-        """Return how large a structure is; None if there is none."""
-        type_id = self._find(struct_name, _STRUCT)
-        return None if type_id is None else self._type(type_id)[2]
-
-    def members(self, struct_name: str) -> dict[str, int]:
-        """Return the offsets of a structure's own members in bytes, by name."""
-        type_id = self._find(struct_name, _STRUCT)
-        return {} if type_id is None else {name: bits // 8 for name, bits, _ in self._members(type_id) if name}
-
     def enumerators(self, enum_name: str) -> dict[str, int]:
         """Return the values of an enumeration by name; empty if there is none."""
         type_id = self._find(enum_name, _ENUM)
@@ -95,11 +84,6 @@ class Btf:
     def typedef_id(self, name: str) -> int | None:
         """Return the number of a type definition; None if there is none."""
         return self._find(name, _TYPEDEF)
-
-    def describe(self, type_id: int) -> tuple[str, int]:
-        """Return the name of a type behind qualifiers and type definitions, and the size of it in bytes."""
-        name_at, _, size_bytes = self._type(self._plain(type_id))
-        return self._string(name_at), size_bytes
 
     def struct_id(self, name: str) -> int | None:
         """Return the number of a structure; None if there is none."""

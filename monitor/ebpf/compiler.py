@@ -9,7 +9,6 @@ import ctypes
 import errno
 import os
 import resource
-import secrets
 import socket
 import sys
 import tempfile
@@ -63,7 +62,7 @@ def _load(request: Request) -> tuple[Report, list[int]]:
     btf = _kernel_btf() if request.needs_layout or request.tracepoint else None
     if request.needs_layout and btf:
         layout = read_layout(btf)
-        macros |= layout.macros | _random_macros() | _function_macros()
+        macros |= layout.macros | _function_macros()
         reasons, cast_function = layout.reasons, layout.cast_function
     program, functions, rung, fallen = _best(request, macros, btf, cast_function)
     maps = {name: program[name] for name in request.maps}
@@ -73,7 +72,7 @@ def _load(request: Request) -> tuple[Report, list[int]]:
         for name, table in maps.items()
     ]
     descriptors = functions + [table.map_fd for table in maps.values()]
-    return Report(list(request.functions), shapes, reasons, macros, rung, fallen), descriptors
+    return Report(list(request.functions), shapes, reasons, rung, fallen), descriptors
 
 
 def _best(
@@ -119,11 +118,6 @@ def _kernel_btf() -> Btf:
         return Btf(KERNEL.read_bytes())
     except OSError as error:
         raise KernelLacksError(f"this kernel tells nothing of its types: {KERNEL}: {error.strerror}") from None
-
-
-def _random_macros() -> dict[str, int]:
-    """Nobody can choose addresses that collide in a sketch whose seed they do not know."""
-    return {"SEED": secrets.randbits(63)}
 
 
 def _function_macros() -> dict[str, int]:

@@ -9,11 +9,20 @@ import msgspec
 
 from monitor.ebpf.kallsyms import KALLSYMS, name_places
 from monitor.ebpf.loader import Loaded, load
+from monitor.ebpf.macros import numbered
 from monitor.ebpf.maps import Map, PerCpuArray, attach_raw_tracepoint
 from monitor.ebpf.messages import RAW_TRACEPOINT, Request
 
 _PROGRAM, _MAPS = "kfree_skb", ("drop_locations", "drop_location_events")
+_EVENTS = ("lost_locations",)
+_MAX_LOCATIONS = 2048
 _PLACE, _COUNT = struct.Struct("=QQ"), struct.Struct("=Q")
+
+
+def program_request() -> Request:
+    """Return what to compile."""
+    macros = {"MAX_LOCATIONS": _MAX_LOCATIONS, **numbered("EVENT", _EVENTS, count="EVENTS")}
+    return Request("drop_locations.c", {_PROGRAM: RAW_TRACEPOINT}, _MAPS, macros, needs_layout=True)
 
 
 class DropLocation(msgspec.Struct, frozen=True):
@@ -30,8 +39,7 @@ class DropLocations:
 
     def __init__(self) -> None:
         """Compile, load and attach; errors as `load` has them."""
-        request = Request("drop_locations.c", {_PROGRAM: RAW_TRACEPOINT}, _MAPS, needs_layout=True)
-        self._loaded: Loaded = load(request)
+        self._loaded: Loaded = load(program_request())
         try:
             self._places = Map(*self._loaded.maps["drop_locations"])
             self._events = PerCpuArray(*self._loaded.maps["drop_location_events"])
@@ -61,4 +69,4 @@ class DropLocations:
             DropLocation(packets, self._loaded.reasons.name(reason), names.get(address, f"{address:#x}"))
             for packets, address, reason in counted
         ]
-        return shown, self._events.read().get(0, (0,))[0]
+        return shown, self._events.read().get(_EVENTS.index("lost_locations"), (0,))[0]

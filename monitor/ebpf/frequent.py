@@ -1,5 +1,6 @@
 """Sources that come often, as `bpf/sketch.h` finds them: counted exactly in a bounded map, forgotten when they stop."""
 
+import secrets
 import struct
 from collections import Counter
 from collections.abc import Iterator
@@ -7,10 +8,28 @@ from collections.abc import Iterator
 from monitor.ebpf.maps import Map
 
 _NUMBER, _WINDOW = struct.Struct("=I"), struct.Struct("=QQ")
+_LINES, _COUNT_BITS = 16_384, 16
+"""Lines of the sketch, and bits of a cell that count: the rest of its 32 are the epoch."""
+_FREQUENT_PACKETS, _STEP_PACKETS = 16, 8192
+"""A source comes often that comes so often in a window; one more for each step of packets that the window counted."""
 _WINDOW_PACKETS, _WINDOW_S = 32_768, 10.0
 _IDLE_LOOKS = 30
 """So many looks without a packet, and a source is no longer counted exactly."""
-_MAX_EPOCH = 0xFFFF
+_MAX_EPOCH = (1 << 32 - _COUNT_BITS) - 1
+
+
+def sketch_macros() -> dict[str, int]:
+    """Return what `bpf/sketch.h` needs; the seed is another each time.
+
+    Nobody can choose addresses that collide in a sketch whose seed they do not know.
+    """
+    return {
+        "SKETCH_LINES": _LINES,
+        "COUNT_BITS": _COUNT_BITS,
+        "FREQUENT_PACKETS": _FREQUENT_PACKETS,
+        "STEP_PACKETS": _STEP_PACKETS,
+        "SEED": secrets.randbits(63),
+    }
 
 
 class FrequentSources:

@@ -57,6 +57,7 @@ def read_layout(btf: Btf) -> Layout:
         "SKB_BYTES": skb_bytes + -skb_bytes % 8,
         "REASONS": len(reasons.names),
         "CORE_REASONS": reasons.core,
+        "SUBSYSTEM_REASONS": max(1, len(reasons.subsystems)),
         "UNKNOWN_REASON": reasons.unknown,
         "NOT_DROPPED": first,
         "CONSUMED": others[0] if others else first,

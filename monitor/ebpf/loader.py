@@ -29,7 +29,6 @@ class Loaded:
             shape.name: (self._descriptors[shape.name], shape) for shape in report.maps
         }
         self.reasons = report.reasons
-        self.macros = report.macros
         self.rung, self.fallen = report.rung, report.fallen
 
     def close(self) -> None:

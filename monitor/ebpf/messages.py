@@ -23,6 +23,7 @@ class Request(msgspec.Struct, frozen=True):
     """By name: their BPF_PROG_TYPE."""
     maps: tuple[str, ...]
     macros: dict[str, int] = {}
+    """Numbers that the program takes from Python; the compiler adds those of the running kernel."""
     tracepoint: str = ""
     """Where the only function is to be attached: then it is loaded as a tracing program, where the kernel can."""
     needs_layout: bool = False
@@ -45,7 +46,6 @@ class Report(msgspec.Struct, frozen=True):
     maps: list[MapShape] = []
     reasons: Reasons = Reasons((UNKNOWN,), 0, {}, ())
     """Where the layout was needed."""
-    macros: dict[str, int] = {}
     rung: str = ""
     """How the program is loaded: RUNGS, best first."""
     fallen: str = ""

@@ -1,18 +1,19 @@
 """The wall in front of the stack: what `bpf/xdp_ban.c` drops, kept equal to the sets of nftables."""
 
 import os
-import secrets
 import socket
 import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
 
 import msgspec
 
-from monitor.ebpf.frequent import FrequentSources
+from monitor.ebpf.frequent import FrequentSources, sketch_macros
 from monitor.ebpf.links import attach_xdp
 from monitor.ebpf.loader import Loaded, load
+from monitor.ebpf.macros import numbered, protocol_macros
 from monitor.ebpf.maps import Map, PerCpuArray, run_statistics
 from monitor.ebpf.messages import XDP, Request
 from monitor.model.addresses import Address, Network, fold_mapped
@@ -20,14 +21,44 @@ from monitor.model.errors import TemporaryError
 
 PROGRAM = "xdp_ban"
 SETS = ("ban4", "ban6", "ban4_nets", "ban6_nets")
-"""The sets of nftables whose elements are held here too, in the order of the counters of `xdp_ban.c`."""
+"""The sets of nftables whose elements are held here too, in the order of its counters."""
 MAX_SENDERS = 8192
+_EVENTS = ("lost_senders",)
+_MAX_TAGS, _MAX_EXTENSIONS = 2, 6
+"""VLAN tags and IPv6 extension headers that are looked behind."""
 _BANS = tuple(f"xdp_{name}" for name in SETS)
 _ALLOWED = ("xdp_allow4", "xdp_allow6")
 _MAPS = (*_BANS, *_ALLOWED, "xdp_stops", "xdp_events", "xdp_senders", "xdp_sketch_window")
 _BAN, _LENGTH = struct.Struct("=QQQ"), struct.Struct("=I")
 _FOREVER_NS = 1 << 62
 _YES = b"\1"
+_PROTOCOLS = (
+    "PROTOCOL_TCP",
+    "PROTOCOL_UDP",
+    "PROTOCOL_HOPOPTS",
+    "PROTOCOL_ROUTING",
+    "PROTOCOL_FRAGMENT",
+    "PROTOCOL_AH",
+    "PROTOCOL_DSTOPTS",
+    "TCP_SYN",
+    "TCP_ACK",
+)
+
+
+def program_request(max_bans: int, max_prefixes: int) -> Request:
+    """Return what to compile, with room for so many bans of addresses and so many of networks."""
+    macros = {
+        "MAX_BANS": max_bans,
+        "MAX_PREFIXES": max_prefixes,
+        "MAX_SENDERS": MAX_SENDERS,
+        "MAX_TAGS": _MAX_TAGS,
+        "MAX_EXTENSIONS": _MAX_EXTENSIONS,
+        **numbered("SET", SETS, count="SETS"),
+        **numbered("EVENT", _EVENTS, count="EVENTS"),
+        **protocol_macros(*_PROTOCOLS),
+        **sketch_macros(),
+    }
+    return Request("xdp_ban.c", {PROGRAM: XDP}, _MAPS, macros)
 
 
 class Sender(msgspec.Struct, frozen=True):
@@ -36,6 +67,19 @@ class Sender(msgspec.Struct, frozen=True):
     source: Address
     syn_packets: int
     udp_packets: int
+
+
+class ProgramUser(Protocol):
+    """What uses the loaded program for bans: the enforcer."""
+
+    missing_total: int
+    reload: Callable[[], None]
+
+    def take(self, program: "Wall") -> None:
+        """Use a program that was just loaded."""
+
+    def release(self) -> None:
+        """Stop using it."""
 
 
 class Wall:
@@ -48,8 +92,7 @@ class Wall:
         self, *, max_bans: int, max_prefixes: int, started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None
     ) -> None:
         """Compile and load, in about a second; `max_prefixes` bounds allowed networks too. Errors: see `load`."""
-        macros = {"MAX_BANS": max_bans, "MAX_PREFIXES": max_prefixes, "SEED": secrets.randbits(63)}
-        self._loaded: Loaded = load(Request("xdp_ban.c", {PROGRAM: XDP}, _MAPS, macros), started=started)
+        self._loaded: Loaded = load(program_request(max_bans, max_prefixes), started=started)
         try:
             self._maps = {name: Map(*self._loaded.maps[name]) for name in _MAPS}
             self._stops, self._events = (PerCpuArray(*self._loaded.maps[name]) for name in ("xdp_stops", "xdp_events"))
@@ -161,7 +204,7 @@ class Wall:
 
     def lost_senders(self) -> int:
         """Return how many packets were not counted exactly because too many sources were."""
-        return self._events.read().get(0, (0,))[0]
+        return self._events.read().get(_EVENTS.index("lost_senders"), (0,))[0]
 
     def run_statistics(self) -> tuple[int, int]:
         """Return the nanoseconds the program ran and how often, while the kernel kept count."""

@@ -13,14 +13,14 @@ from monitor.model.addresses import Address, Network
 from monitor.model.errors import MalformedRecord
 
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_DUMP, NLM_F_CREATE = 0x1, 0x4, 0x10, 0x300, 0x400
-NLMSG_ERROR, NLMSG_DONE, NLMSG_OVERRUN = 2, 3, 4
+NLMSG_ERROR, NLMSG_DONE = 2, 3
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _NFTABLES = 10 << 8  # NFNL_SUBSYS_NFTABLES
-GET_TABLE, NEW_TABLE, DEL_TABLE, GET_SET, NEW_SET = (_NFTABLES | n for n in (1, 0, 2, 10, 9))
+GET_TABLE, DEL_TABLE, GET_SET = (_NFTABLES | n for n in (1, 2, 10))
 NEW_ELEMENTS, GET_ELEMENTS, DEL_ELEMENTS = (_NFTABLES | n for n in (12, 13, 14))
-NEW_OBJECT, GET_OBJECT = _NFTABLES | 18, _NFTABLES | 19
+GET_OBJECT = _NFTABLES | 19
 
-_NFPROTO_INET = 1
+NFPROTO_INET = 1
 _NLA_F_NESTED, _NLA_TYPE_MASK = 0x8000, 0x3FFF
 _OBJECT_COUNTER = 1  # NFT_OBJECT_COUNTER
 _SET_INTERVAL = 0x4
@@ -118,7 +118,7 @@ class ElementEncoder:
 
     def __init__(self, table: str, name: str) -> None:
         """`table` is of family inet."""
-        self._prefix = _nfgen(_NFPROTO_INET) + _string(1, table) + _string(2, name)
+        self._prefix = _nfgen(NFPROTO_INET) + _string(1, table) + _string(2, name)
 
     def request(self, kind: int, elements: bytes, flags: int = 0) -> Request:
         """Build a message of `kind` (NEW_ELEMENTS …) over encoded elements; with none it means the whole set."""
@@ -141,22 +141,22 @@ class ElementEncoder:
 
 def get_table(table: str) -> Request:
     """Ask for a table of family inet."""
-    return Request(GET_TABLE, NLM_F_REQUEST, _nfgen(_NFPROTO_INET) + _string(1, table))
+    return Request(GET_TABLE, NLM_F_REQUEST, _nfgen(NFPROTO_INET) + _string(1, table))
 
 
 def delete_table(table: str) -> Request:
     """Delete a table of family inet with all it holds."""
-    return Request(DEL_TABLE, NLM_F_REQUEST, _nfgen(_NFPROTO_INET) + _string(1, table))
+    return Request(DEL_TABLE, NLM_F_REQUEST, _nfgen(NFPROTO_INET) + _string(1, table))
 
 
 def get_set(table: str, name: str) -> Request:
     """Ask for a set's definition (not its elements)."""
-    return Request(GET_SET, NLM_F_REQUEST, _nfgen(_NFPROTO_INET) + _string(1, table) + _string(2, name))
+    return Request(GET_SET, NLM_F_REQUEST, _nfgen(NFPROTO_INET) + _string(1, table) + _string(2, name))
 
 
 def get_counter(table: str, name: str) -> Request:
     """Ask for one named counter."""
-    body = _nfgen(_NFPROTO_INET) + _string(1, table) + _string(2, name) + attribute(3, _BE32.pack(_OBJECT_COUNTER))
+    body = _nfgen(NFPROTO_INET) + _string(1, table) + _string(2, name) + attribute(3, _BE32.pack(_OBJECT_COUNTER))
     return Request(GET_OBJECT, NLM_F_REQUEST, body)
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from monitor.files import inotify
 
-_EVENT = inotify.EVENT
 _CONTENT = inotify.ENTRIES | inotify.MODIFY | inotify.CLOSE_WRITE
 _MAX_WATCHES = 512
 

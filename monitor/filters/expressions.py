@@ -1,7 +1,6 @@
 """The compiled expressions of one filter, and what their groups mean."""
 
 import re
-from collections.abc import Sequence
 
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.fragments import may_be_empty, required
@@ -149,8 +148,3 @@ def _fragments(pattern: re.Pattern[str], prefix: re.Pattern[str] | None, definit
     if may_be_empty(prefix, "content"):  # then the failregex are held against the whole line
         return required(pattern) or required(prefix)
     return required(prefix, pattern)
-
-
-def candidates_of(expressions: Sequence[Expression]) -> list[int]:
-    """Return the numbers of those expressions that any line may match."""
-    return [number for number, expression in enumerate(expressions) if not expression.fragments]

@@ -32,6 +32,8 @@ class FilterStats(msgspec.Struct):
     """Lines from before the start that are older than findtime: not counted."""
     timeouts: int = 0
     """Confirmations that were stopped because they took too long."""
+    evicted: int = 0
+    """Connections forgotten early because there were too many: their failures may lack an address."""
 
 
 class Found(NamedTuple):
@@ -172,6 +174,7 @@ class LogFilter:
         identity = values.pop("mlfid", None) if is_connected else None
         if identity is not None:
             merged = self.connections.merge(identity, values, time_s or now_s)
+            self.stats.evicted = self.connections.evicted
             if merged is None:
                 return Missed(number)
             values = merged

@@ -10,9 +10,13 @@ from monitor.model.alerts import Strength
 
 MANUAL = "manual"
 """The detector name of a ban that a person ordered."""
+RECIDIVE, PREFIX = "recidive", "prefix"
+"""The detector names of bans that policy adds: for repeated offences, and of prefixes full of offenders."""
+NOT_DETECTORS = (RECIDIVE, PREFIX, MANUAL)
+"""Names of bans that no detector's alert started; no detector may have one of them."""
 
 
-WORDS = {Strength.PROVEN: "ban", Strength.SPOOFABLE: "shun", Strength.DESTINATION: "block"}
+WORDS = {Strength.PROVEN: "ban", Strength.SPOOFABLE: "shun", Strength.DESTINATION: "egress"}
 """What the sets of each strength are called, by the kernel's table and by people."""
 STRENGTHS = tuple(sorted(Strength, key=lambda strength: strength.number))
 """By number."""
@@ -80,9 +84,15 @@ class Ban(msgspec.Struct, frozen=True, gc=False):
     def word(self) -> str:
         """What the kernel's set of this strength is called.
 
-        `ban` drops everything from a source, `shun` only its new connections, `block` new connections to a destination.
+        `ban` drops everything from a source, `shun` only its new connections, `egress` new connections to a
+        destination.
         """
         return WORDS[self.strength]
+
+    @property
+    def title(self) -> str:
+        """What people call it: a ban, a shun, an egress ban."""
+        return "egress ban" if self.strength is Strength.DESTINATION else self.word
 
 
 def ban_key(network: Network, strength: Strength) -> bytes:

@@ -24,3 +24,8 @@ class TemporaryError(NodewardenError):
 
 class PermanentError(NodewardenError):
     """It will not work until somebody acts: stop, with a message that says what to do."""
+
+
+def explain(error: Exception) -> str:
+    """Return an error's text for people: of an OSError the system's words, without number and path."""
+    return error.strerror or repr(error) if isinstance(error, OSError) else str(error)

@@ -1,19 +1,18 @@
-"""Events: attributed facts that sources hand to detectors, in batches."""
+"""Events: attributed facts that sources hand to detectors, in batches of one type.
 
-from typing import TypeAlias
+Each type states in `covers_all_traffic` whether its source reports all traffic, that of the node and of everyone on the
+allowlist included. What a protected address does there is no offence, so it is neither counted nor reported as spared.
+The other types report what somebody has refused already: a firewall's log, an application.
+"""
+
+import re
+from typing import ClassVar, TypeAlias, get_args
 
 import msgspec
 
 from monitor.model.addresses import Address
 from monitor.model.alerts import Strength
 from monitor.model.flows import FlowBatch, FlowIncomplete
-
-TCP_FIN, TCP_SYN, TCP_RST, TCP_PSH, TCP_ACK, TCP_URG, TCP_ECE, TCP_CWR, TCP_AE = (1 << bit for bit in range(9))
-"""TCP flag bits in header order (RFC 9293 section 3.1; AE: RFC 9768)."""
-
-PROTOCOL_ICMP, PROTOCOL_IGMP, PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_ICMPV6 = 1, 2, 6, 17, 58
-PROTOCOL_NAMES = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp", 136: "udplite"}
-
 
 DROP_CLASSES = ("firewall", "closed_port", "bad_packet", "no_memory", "rate_limit", "other")
 """What the kernel's reasons to drop a packet mean; `no_memory` is the node's trouble, never an offence."""
@@ -35,6 +34,8 @@ class PacketLogged(msgspec.Struct, frozen=True, gc=False):
     `time_s` is wall time (seconds since the epoch), ports are None where the packet has none (fragments, ICMP),
     `tcp_flags` is a mask of the TCP_* bits. An empty `interface_in` means the node sent it itself.
     """
+
+    covers_all_traffic: ClassVar[bool] = False
 
     time_s: float
     prefix: str
@@ -61,6 +62,8 @@ class AuthFailure(msgspec.Struct, frozen=True, gc=False):
     `journal`. `strength` is PROVEN where only the application can have written the line, and knows whom it talked to.
     """
 
+    covers_all_traffic: ClassVar[bool] = False
+
     time_s: float
     detector: str
     source: Address
@@ -73,23 +76,27 @@ class AuthFailure(msgspec.Struct, frozen=True, gc=False):
 
 
 class DropsObserved(msgspec.Struct, frozen=True, gc=False):
-    """Packets of one source that the kernel dropped since it was looked at last.
+    """Packets of one source that the kernel dropped since the last poll.
 
-    `time_s` is the wall time of the look. `packets` are by class of reason, in the order of `DROP_CLASSES`.
+    `time_s` is the wall time of the poll. `packets` are by class of reason, in the order of `DROP_CLASSES`.
     """
+
+    covers_all_traffic: ClassVar[bool] = True
 
     time_s: float
     source: Address
     packets: tuple[int, ...]
     outer: Address | None = None
-    """Where the packets came in a tunnel: who sent the last of those around them."""
+    """Where the packets came in a tunnel: the source of the last outer packet."""
 
 
 class SenderObserved(msgspec.Struct, frozen=True, gc=False):
-    """What one source sent since it was looked at last, as it arrived at an interface: before any firewall.
+    """What one source sent since the last poll, as it arrived at an interface: before any firewall.
 
-    `time_s` is the wall time of the look; `syn_packets` are first packets of TCP connections.
+    `time_s` is the wall time of the poll; `syn_packets` are first packets of TCP connections.
     """
+
+    covers_all_traffic: ClassVar[bool] = True
 
     time_s: float
     source: Address
@@ -98,4 +105,9 @@ class SenderObserved(msgspec.Struct, frozen=True, gc=False):
 
 
 Event: TypeAlias = PacketLogged | AuthFailure | FlowIncomplete | FlowBatch | DropsObserved | SenderObserved
-"""Every kind of event there is; of flows only what detectors take."""
+"""Every type of event there is; of flows only what detectors take."""
+
+KINDS: dict[type[Event], str] = {
+    event: re.sub("(?<!^)(?=[A-Z])", "_", event.__name__).lower() for event in get_args(Event) if event is not FlowBatch
+}
+"""By type of event, its name in metrics: `packet_logged`. Batches of flows are counted by flow (pipeline.traffic)."""

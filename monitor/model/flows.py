@@ -5,34 +5,12 @@ reply's addresses tell what network address translation made of it: `real_destin
 behind a NodePort or service address), `translated_source` is whom it answers to. Without translation they are equal.
 """
 
-from typing import TypeAlias
+from typing import ClassVar
 
 import msgspec
 
 from monitor.model.addresses import Address
-
-STATUS_EXPECTED, STATUS_SEEN_REPLY, STATUS_ASSURED, STATUS_CONFIRMED = 1 << 0, 1 << 1, 1 << 2, 1 << 3
-STATUS_SOURCE_NAT, STATUS_DESTINATION_NAT, STATUS_DYING = 1 << 4, 1 << 5, 1 << 9
-STATUS_OFFLOAD, STATUS_HARDWARE_OFFLOAD = 1 << 14, 1 << 15
-"""Bits of `status` (kernel: enum ip_conntrack_status, linux/netfilter/nf_conntrack_common.h)."""
-
-TCP_SYN_SENT, TCP_SYN_RECV, TCP_ESTABLISHED, TCP_FIN_WAIT, TCP_CLOSE_WAIT = 1, 2, 3, 4, 5
-TCP_LAST_ACK, TCP_TIME_WAIT, TCP_CLOSE, TCP_SYN_SENT2 = 6, 7, 8, 9
-"""`state` of TCP (linux/netfilter/nf_conntrack_tcp.h)."""
-
-SCTP_ESTABLISHED, DCCP_OPEN = 4, 4
-_TCP = 6  # events.PROTOCOL_TCP; that module imports this one
-PROTOCOL_DCCP, PROTOCOL_GRE, PROTOCOL_SCTP, PROTOCOL_UDPLITE = 33, 47, 132, 136
-ESTABLISHED_STATES = {
-    _TCP: frozenset({TCP_ESTABLISHED, TCP_FIN_WAIT}),
-    PROTOCOL_SCTP: frozenset({SCTP_ESTABLISHED}),
-    PROTOCOL_DCCP: frozenset({DCCP_OPEN}),
-}
-"""By protocol: a `state` in which the handshake is complete. Other protocols have none, whatever was answered.
-
-TCP goes straight from TCP_SYN_RECV to TCP_FIN_WAIT where a client hangs up at once and its last two packets change
-places (seen in one of a thousand connections between processors).
-"""
+from monitor.model.protocols import ESTABLISHED_STATES, STATUS_SEEN_REPLY
 
 
 class Flow(msgspec.Struct, frozen=True, gc=False):
@@ -80,11 +58,6 @@ class Flow(msgspec.Struct, frozen=True, gc=False):
     stop_ns: int | None = None
 
     @property
-    def real_source(self) -> Address:
-        """Who really began it: entries keep the source from before any translation."""
-        return self.source
-
-    @property
     def is_answered(self) -> bool:
         """Whether packets were seen in both directions; an answer to a forged packet is one, too."""
         return bool(self.status & STATUS_SEEN_REPLY)
@@ -119,14 +92,13 @@ class FlowListed(Flow, frozen=True, gc=False):
     """The entry was in a dump of the table: it opened some time ago."""
 
 
-FlowEvent: TypeAlias = FlowOpened | FlowEstablished | FlowReset | FlowClosed | FlowListed
-
-
 class FlowIncomplete(msgspec.Struct, frozen=True, gc=False):
     """Somebody began a connection and completed no handshake in time: a probe, or a service that is not there.
 
     `time_s` is the wall time of its first packet, which anyone can have forged.
     """
+
+    covers_all_traffic: ClassVar[bool] = True
 
     time_s: float
     source: Address
@@ -140,6 +112,8 @@ class FlowIncomplete(msgspec.Struct, frozen=True, gc=False):
 
 class FlowBatch(msgspec.Struct):
     """What one look at connection tracking told, sorted by what it means; nobody changes it once it is made."""
+
+    covers_all_traffic: ClassVar[bool] = True
 
     time_s: float
     """Wall time of the look, in seconds."""

@@ -41,7 +41,6 @@ _NLA_TYPE_MASK = 0x3FFF
 _UNICAST = 1  # RTN_UNICAST
 _GROUP_MEMBER_BYTES = 8  # nexthop_grp
 _AF_INET, _AF_INET6 = int(socket.AF_INET), int(socket.AF_INET6)  # enum members are slow to look up
-_ADDRESS_BYTES = {_AF_INET: 4, _AF_INET6: 16}
 
 
 def read_node(resolver_files: Iterable[Path] = RESOLVER_FILES) -> list[AllowEntry]:

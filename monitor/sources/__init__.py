@@ -1,1 +1,1 @@
-"""Sources: one reader for each thing outside, its pure decoder beside it."""
+"""Sources: what the daemon reads. A folder each, with reader, pure decoder, settings, metrics and requirements."""

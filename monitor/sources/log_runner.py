@@ -1,35 +1,36 @@
-"""What sources of log text share: filters look through what they read, a little at a time."""
+"""The runner of a source of log text: filters scan what it reads, in short turns."""
 
 import math
 import time
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from monitor.daemon.sources.log_scan import LogScan
 from monitor.metrics.metric import Sample
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
-from monitor.sources.runner import Intake, Process, SourceT
-from monitor.state.saver import Saver
-
-if TYPE_CHECKING:
-    from monitor.filters.scan import Scan
+from monitor.sources import metrics
+from monitor.sources.cursors import CursorStore
+from monitor.sources.log_scanner import BlockScan, LogScanner
+from monitor.sources.runner import Process, SettingsT, SourceRunner, SourceT
 
 _TURN_S = 0.05
-"""How long lines are looked through before others have their turn, should expressions take their longest on them."""
+"""How long lines are scanned before others have their turn, should expressions take their longest on them."""
 
 
-class LogIntake(Intake[SourceT]):
-    """A source of log blocks, with the filters that all of them share."""
+class LogRunner(SourceRunner[SourceT, SettingsT]):
+    """Owns a source of log blocks; the filters are shared by all sources of log text."""
 
-    def __init__(self, scan: LogScan, saver: Saver, process: Process, stats: Any) -> None:
-        """Nothing is opened yet; `scan` says what is to be read, and finds failures in it."""
-        super().__init__(saver, process, stats)
-        self._scan = scan
-        self._waiting: deque[tuple[LogBlock, Scan]] = deque()
-        """What was read and not yet looked through: one batch at most."""
+    counters = SourceRunner.counters | metrics.LOG_COUNTERS
+
+    def __init__(self, scanner: LogScanner, cursors: CursorStore, process: Process, stats: Any) -> None:
+        """Open nothing yet; `scanner` says what to read, and finds failures in it."""
+        super().__init__(process, stats)
+        self._cursors = cursors
+        self._scanner = scanner
+        self._waiting: deque[tuple[LogBlock, BlockScan]] = deque()
+        """What was read and not yet scanned: one batch at most."""
         self._events = 0
         self._lag_s: float | None = None
 
@@ -41,7 +42,7 @@ class LogIntake(Intake[SourceT]):
         """Yield this source's metrics."""
         yield from super().samples()
         if self._lag_s is not None:
-            yield "nodewarden_source_lag_seconds", (self.name,), self._lag_s
+            yield metrics.LAG.name, (self.name,), self._lag_s
 
     @abstractmethod
     def _read(self, source: SourceT) -> Sequence[LogBlock]:
@@ -49,17 +50,17 @@ class LogIntake(Intake[SourceT]):
 
     @abstractmethod
     def _save_read(self, source: SourceT) -> None:
-        """Have the place behind what was read saved, if it is a new one."""
+        """Save the cursor after what was read, if it moved."""
 
     def _take(self, source: SourceT) -> None:
-        """Look through what was read until the turn is over; read more when there is nothing left."""
+        """Scan what was read until the turn is over; read more when there is nothing left."""
         if not self._waiting:
             self._waiting.extend(
-                (block, scan) for block in self._read(source) if (scan := self._scan.begin(block)) is not None
+                (block, scan) for block in self._read(source) if (scan := self._scanner.begin(block)) is not None
             )
-        self._look_through(time.monotonic() + _TURN_S)
+        self._scan(time.monotonic() + _TURN_S)
 
-    def _look_through(self, until_s: float) -> None:
+    def _scan(self, until_s: float) -> None:
         """Hand on the failures in what was read, until it is `until_s` or nothing is left."""
         while self._waiting:
             block, scan = self._waiting.popleft()
@@ -72,17 +73,17 @@ class LogIntake(Intake[SourceT]):
     def _has_more(self, source: SourceT) -> bool:
         return bool(self._waiting) or super()._has_more(source)
 
-    def _save_place(self) -> None:
+    def _save_cursor(self) -> None:
         if self._source and not self._waiting:
             self._save_read(self._source)
 
     def _settle(self) -> None:
-        """Look through all that was read: what is read again would count twice."""
-        self._look_through(math.inf)
+        """Scan all that was read: what is read again would count twice."""
+        self._scan(math.inf)
         super()._settle()
 
-    def _failures(self, block: LogBlock, scan: "Scan", until_s: float) -> Iterator[AuthFailure]:
-        """Look for failures when asked for the first, so that a fault is caught there and costs this block only."""
+    def _failures(self, block: LogBlock, scan: BlockScan, until_s: float) -> Iterator[AuthFailure]:
+        """Scan only when the first failure is asked for, so that a fault is caught there and costs this block only."""
         events = scan.run(until_s)
         self._events += len(events)
         if events and block.is_live:

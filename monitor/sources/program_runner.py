@@ -1,4 +1,4 @@
-"""An eBPF program as the daemon keeps it: loaded beside the loop, looked at each second, told of when it is missing."""
+"""The runner of an eBPF program: it loads the program without blocking the loop, polls it each second, retries."""
 
 import asyncio
 import logging
@@ -13,8 +13,8 @@ from monitor.ebpf.maps import count_runs
 from monitor.metrics.metric import Sample
 from monitor.model.errors import NodewardenError, PermanentError, TemporaryError
 from monitor.model.events import Event
-from monitor.settings.schema import Settings
-from monitor.sources.runner import Process
+from monitor.sources import metrics
+from monitor.sources.runner import Process, SettingsT
 
 _log = logging.getLogger(__name__)
 _TRY_AGAIN_S = 60.0
@@ -22,31 +22,30 @@ _SAMPLE_EVERY_S = 60.0
 
 
 class Program(Protocol):
-    """What is loaded."""
+    """A loaded program."""
 
     def close(self) -> None:
         """Unload."""
 
     def run_statistics(self) -> tuple[int, int]:
-        """Return the nanoseconds it ran and how often, while the kernel kept count."""
+        """Return its run time in nanoseconds and its runs, while the kernel kept statistics."""
 
 
 ProgramT = TypeVar("ProgramT", bound=Program)
-SettingsT = TypeVar("SettingsT")
 
 
-class ProgramIntake(ABC, Generic[ProgramT, SettingsT]):
-    """Owns one program. Whatever it lacks, all else goes on."""
+class ProgramRunner(ABC, Generic[ProgramT, SettingsT]):
+    """Owns one program. If it cannot run, other sources keep working."""
 
     name: str
     """Of the source, in status and metrics."""
     title: str
-    """What is missing without it, in words."""
+    """What is missing without it, in sentences."""
     program_name: str
     """In metrics."""
 
     def __init__(self, settings: SettingsT, process: Process) -> None:
-        """Nothing is loaded yet; `process` takes its events."""
+        """Load nothing yet; `process` takes its events."""
         self.settings = settings
         self.program: ProgramT | None = None
         self.trouble = ""
@@ -63,42 +62,48 @@ class ProgramIntake(ABC, Generic[ProgramT, SettingsT]):
     @property
     @abstractmethod
     def is_wanted(self) -> bool:
-        """Whether the settings ask for it."""
+        """Whether the settings enable it."""
 
     @abstractmethod
     def make(self, settings: SettingsT, started: Callable[[subprocess.Popen[bytes]], None]) -> ProgramT:
-        """Load it; called in a thread, with what the settings were then."""
+        """Load it; called in a thread, with the settings of that time. `started` takes the compiling child."""
 
     @abstractmethod
     def taken(self, program: ProgramT) -> None:
-        """Begin to use it: it was just loaded."""
+        """Start to use it: it was just loaded."""
 
     @abstractmethod
-    def look(self, program: ProgramT) -> Iterable[Event]:
-        """Return what there is new; called each second."""
+    def poll(self, program: ProgramT) -> Iterable[Event]:
+        """Return the events since the last poll; called each second."""
 
-    @abstractmethod
-    def reconfigure(self, settings: Settings) -> None:
-        """Follow changed settings."""
+    def reconfigure(self, settings: SettingsT) -> None:
+        """Follow changed settings: load it again with them."""
+        if settings != self.settings:
+            self.restart(settings)
 
     @property
     def state(self) -> str:
-        """How it is: `up`, `off` (nobody wants it, or this machine cannot), `loading`."""
+        """Its state: `up`, `off` (disabled, or this machine cannot run it), `loading`."""
         return "up" if self.program else "loading" if self._loading else "off"
 
     @property
     def notices(self) -> list[str]:
-        """What people should know although all goes on, a sentence each."""
+        """What operators should know although other sources work, a sentence each."""
         return [f"{self.title}: {self.trouble}"] if self.trouble else []
 
+    @property
+    def waiting(self) -> list[str]:
+        """Patterns of files that do not exist yet: it reads none."""
+        return []
+
     def open(self) -> None:
-        """Do nothing: loading takes a second, for which nothing need wait."""
+        """Do nothing: loading takes a second, and `attach` starts it in the background."""
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to load."""
+        """Start loading."""
         self._loop = loop
         self._is_open = True
-        self._begin()
+        self._start()
 
     def close(self) -> None:
         """Unload, or stop loading."""
@@ -109,29 +114,29 @@ class ProgramIntake(ABC, Generic[ProgramT, SettingsT]):
         self.unload()
 
     def unload(self) -> None:
-        """Let go of the program."""
+        """Unload the program."""
         if self.program:
             self.program.close()
             self.program = None
 
     def restart(self, settings: SettingsT) -> None:
-        """Begin anew with other settings."""
+        """Load again with other settings."""
         self.close()
         self.settings = settings
         self.trouble = ""
         self._is_open = True
-        self._begin()
+        self._start()
 
     def tick(self) -> None:
-        """Hand on what is new; to be called each second."""
+        """Hand on new events; call it each second."""
         if self.program:
-            self._process(self.look(self.program))
+            self._process(self.poll(self.program))
             self._sample_runs()
         elif self.trouble and time.monotonic() >= self._try_at_s:
-            self._begin()
+            self._start()
 
     def problems(self) -> list[str]:
-        """Say what is wrong: nothing ever is so that others would suffer."""
+        """Say what is wrong: never anything, since what does not run is a notice."""
         return []
 
     def describe(self) -> dict[str, Any]:
@@ -147,19 +152,19 @@ class ProgramIntake(ABC, Generic[ProgramT, SettingsT]):
 
     def samples(self) -> Iterator[Sample]:
         """Yield whether it runs and what it costs."""
-        yield "nodewarden_source_up", (self.name,), float(self.program is not None)
+        yield metrics.UP.name, (self.name,), float(self.program is not None)
         yield "nodewarden_ebpf_up", (self.program_name,), float(self.program is not None)
         if self.program is not None:
             run_ns, runs = self.program.run_statistics()
             yield "nodewarden_ebpf_run_seconds_total", (self.program_name,), run_ns / 1e9
             yield "nodewarden_ebpf_runs_total", (self.program_name,), runs
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         if self._loop and self.is_wanted and self._loading is None and self.program is None:
             self._loading = self._loop.create_task(self._load(self.settings))
 
     async def _load(self, settings: SettingsT) -> None:
-        """Load in a thread; what fails is told once, and tried again if it may pass."""
+        """Load in a thread; report a failure once, and retry it if it may be temporary."""
         try:
             program = await asyncio.to_thread(self.make, settings, self._note_child)
         except (NodewardenError, OSError) as error:
@@ -175,7 +180,7 @@ class ProgramIntake(ABC, Generic[ProgramT, SettingsT]):
             self._child = None
             self._loading = None
         if self._is_open and not self.trouble:
-            self._begin()  # the settings changed meanwhile
+            self._start()  # the settings changed meanwhile
 
     def _take(self, program: ProgramT, settings: SettingsT) -> None:
         """Keep what was loaded, if it is still what is wanted."""
@@ -189,7 +194,7 @@ class ProgramIntake(ABC, Generic[ProgramT, SettingsT]):
         self._child = child
 
     def _sample_runs(self) -> None:
-        """Have the kernel keep count for one second of each minute: that costs each run of a program some time."""
+        """Have the kernel keep statistics for one second of each minute: they cost each run of a program some time."""
         now_s = time.monotonic()
         if self._sampling is not None:
             self._stop_sampling()

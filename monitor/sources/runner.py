@@ -1,4 +1,4 @@
-"""What every source needs on the way to the pipeline: opening, waiting, trouble, a saved place."""
+"""The runner of a source: it opens, waits for and reads the source, reopens what failed and saves the cursor."""
 
 import asyncio
 import logging
@@ -7,25 +7,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
-from monitor.daemon.life.samples import source_samples
-from monitor.metrics.metric import Sample
-from monitor.model.errors import NodewardenError
-from monitor.settings.schema import Settings
-from monitor.state.changes import Place
-from monitor.state.saver import Saver
+from monitor.metrics.metric import Metric, Sample
+from monitor.model.errors import NodewardenError, explain
+from monitor.sources import metrics
 
 _log = logging.getLogger(__name__)
 _REOPEN_AFTER_S = 10.0
 _LOSS_SHOWN_S = 600.0
 _FAILURES = (NodewardenError, OSError, ValueError)
-"""What a source may raise; ValueError: for a saved place, which must not keep the daemon from starting."""
+"""What a source may raise; ValueError: for a saved cursor, which must not keep the daemon from starting."""
 
 Process: TypeAlias = Callable[[Iterable[Any]], None]
-"""Takes a batch of events. What goes wrong while it asks for them costs this batch, not the daemon."""
+"""Takes a batch of events. A fault while it iterates over them costs this batch, not the daemon."""
 
 
 class Source(Protocol):
-    """What can be waited for and read."""
+    """A reader that can be waited for."""
 
     is_drained: bool
     """Whether the last read took all there was."""
@@ -35,27 +32,29 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """End it."""
+        """Close it."""
         ...
 
 
 SourceT = TypeVar("SourceT", bound=Source)
+SettingsT = TypeVar("SettingsT")
 
 
-class Intake(ABC, Generic[SourceT]):
-    """Owns one source: reads it when the loop says so, opens it again when it fails. Others never notice."""
+class SourceRunner(ABC, Generic[SourceT, SettingsT]):
+    """Owns one source: reads it when it is readable, reopens it when it fails. Other sources are not affected."""
 
     name: ClassVar[str]
     """In metrics, status and state."""
     title: ClassVar[str]
     """In sentences."""
+    counters: ClassVar[dict[str, Metric]] = metrics.COUNTERS
+    """The metrics of its counters, by their names in `stats`."""
     stats: Any
-    """What the source counted: `records`, `lost`, `malformed` and whatever else it has; outlives reopening."""
+    """What the source counted: `malformed` and what `counters` name; it survives reopening."""
 
-    def __init__(self, saver: Saver, process: Process, stats: Any) -> None:
-        """Nothing is opened yet; `saver` keeps the place for the next start, `stats` is what sources count in."""
+    def __init__(self, process: Process, stats: Any) -> None:
+        """Open nothing yet; `process` takes the events, `stats` is what sources count in."""
         self.stats = stats
-        self._saver = saver
         self._process = process
         self._source: SourceT | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -72,22 +71,27 @@ class Intake(ABC, Generic[SourceT]):
 
     @property
     def state(self) -> str:
-        """How it is, in a word or three: `up`, `off` (nobody wants it), `down` (it has trouble)."""
+        """Its state: `up`, `off` (nothing uses it), `down` (it failed)."""
         return "up" if self._source else "down" if self._trouble else "off"
 
     @property
     def rest_s(self) -> float:
-        """How long not to listen once everything was read: what comes meanwhile is cheaper to read together."""
+        """How long to wait after everything was read: reading many records at once costs less."""
         return 0.0
 
     @property
     def notices(self) -> list[str]:
-        """What people should know although all goes on, a sentence each."""
+        """What operators should know although the source works, a sentence each."""
+        return []
+
+    @property
+    def waiting(self) -> list[str]:
+        """Patterns of files that do not exist yet."""
         return []
 
     def open(self) -> None:
-        """Begin to read after the place saved last; what fails is told, and tried again."""
-        self._recall_place()
+        """Start reading after the saved cursor; a failure is reported, and opening is tried again."""
+        self._load_cursor()
         if self.is_wanted:
             self._try_open()
 
@@ -98,24 +102,24 @@ class Intake(ABC, Generic[SourceT]):
             self._listen(self._source)
 
     def close(self) -> None:
-        """Stop reading and save the place."""
+        """Stop reading and save the cursor."""
         self._settle()
 
     @abstractmethod
-    def reconfigure(self, settings: Settings) -> None:
-        """Follow changed settings without losing the place."""
+    def reconfigure(self, settings: SettingsT) -> None:
+        """Follow changed settings of its own without losing the cursor."""
 
     def tick(self) -> None:
-        """Try again what failed, save the place, watch for losses; to be called each second."""
+        """Retry what failed, save the cursor, check for losses; call it each second."""
         now_s = time.monotonic()
         if self.stats.lost != self._lost_known:
             self._lost_known = self.stats.lost
             self._lossy_until_s = now_s + _LOSS_SHOWN_S
         if self._trouble and now_s >= self._reopen_at_s:
             self._try_open()
-        self._guarded(self._look_after)
+        self._guarded(self._maintain)
         self._come_back()
-        self._save_place()
+        self._save_cursor()
 
     def problems(self) -> list[str]:
         """Say what is wrong."""
@@ -127,7 +131,7 @@ class Intake(ABC, Generic[SourceT]):
     def describe(self) -> dict[str, Any]:
         """Return this source's part of the status.
 
-        Intakes add `events`, `lag_s` (None: not known) and `other`: counts that are worth a word only if not 0.
+        Runners add `events`, `lag_s` (None: not known) and `other`: counts to show only if they are not 0.
         """
         stats = self.stats
         malformed = stats.malformed
@@ -142,37 +146,37 @@ class Intake(ABC, Generic[SourceT]):
 
     def samples(self) -> Iterator[Sample]:
         """Yield this source's metrics."""
-        return source_samples(self.name, self.stats, is_up=self._source is not None)
+        label = (self.name,)
+        yield metrics.UP.name, label, float(self._source is not None)
+        for counter, metric in self.counters.items():
+            yield metric.name, label, getattr(self.stats, counter)
+        malformed = self.stats.malformed
+        for cause, count in (malformed if isinstance(malformed, dict) else {"unreadable": malformed}).items():
+            yield metrics.MALFORMED.name, (self.name, cause), count
 
     @abstractmethod
     def _make(self) -> SourceT:
-        """Open the source at the place where reading goes on; raise one of _FAILURES if that fails."""
+        """Open the source at the cursor; raise one of _FAILURES if that fails."""
 
     @abstractmethod
     def _take(self, source: SourceT) -> None:
-        """Read a bounded batch and hand on what it holds; what `_make` raises, if the source fails."""
-
-    @abstractmethod
-    def _recall_place(self) -> None:
-        """Take the saved place for the one to go on at."""
-
-    @abstractmethod
-    def _save_place(self) -> None:
-        """Have the place saved, if it is a new one: everything before it has been handed on."""
+        """Read a bounded batch and hand on its events; raise one of _FAILURES if the source fails."""
 
     @abstractmethod
     def _explain_loss(self) -> str:
         """Say what was lost and what helps."""
 
-    def _look_after(self, source: SourceT) -> None:
+    def _load_cursor(self) -> None:
+        """Take over the saved cursor. By default a source has none and reads from now on."""
+
+    def _save_cursor(self) -> None:
+        """Save the cursor if it moved: everything before it has been handed on."""
+
+    def _maintain(self, source: SourceT) -> None:
         """Do what is due each second while the source is open."""
 
-    def _saved_places(self) -> dict[str, Place]:
-        """Return what is saved of all sources."""
-        return self._saver.store.cursors() if self._saver.store else {}
-
     def _renew(self) -> None:
-        """Open with changed settings, at the same place; or stop, if nobody wants it any more."""
+        """Open with changed settings, at the same cursor; or stop, if nothing wants it any more."""
         self._settle()
         self._trouble = ""
         if self.is_wanted:
@@ -182,7 +186,7 @@ class Intake(ABC, Generic[SourceT]):
         try:
             self._source = self._make()
         except _FAILURES as error:
-            self._fail(_text(error))
+            self._fail(explain(error))
             return
         if self._trouble:
             _log.info("reading %s again", self.title)
@@ -191,13 +195,13 @@ class Intake(ABC, Generic[SourceT]):
             self._listen(self._source)
 
     def _listen(self, source: SourceT) -> None:
-        """Read when something comes, and what is there already."""
+        """Read when the source becomes readable, and what waits already."""
         assert self._loop is not None  # noqa: S101 - both callers know
         self._loop.add_reader(source.fileno(), self._readable)
         self._again = self._again or self._loop.call_soon(self._readable)
 
     def _readable(self) -> None:
-        """Take what waits, a bounded batch at a time; the loop sees to others before it comes back for more."""
+        """Take what waits, a bounded batch at a time; the loop serves others before it returns for more."""
         if self._again:
             self._again.cancel()
             self._again = None
@@ -220,18 +224,18 @@ class Intake(ABC, Generic[SourceT]):
             self._again = self._loop.call_soon(self._readable)
 
     def _has_more(self, source: SourceT) -> bool:
-        """Whether there is something left to take, of which the descriptor does not tell."""
+        """Whether there is something left to take, although the descriptor may not be readable."""
         return not source.is_drained
 
     def _guarded(self, use: Callable[[SourceT], None]) -> None:
-        """Use the source if it is open; if it fails, it is closed until it is time to try again."""
+        """Use the source if it is open; if it fails, close it until the next attempt."""
         if self._source is None:
             return
         try:
             use(self._source)
         except _FAILURES as error:
             self._settle()
-            self._fail(_text(error))
+            self._fail(explain(error))
 
     def _fail(self, trouble: str) -> None:
         if trouble != self._trouble:
@@ -240,8 +244,8 @@ class Intake(ABC, Generic[SourceT]):
         self._reopen_at_s = time.monotonic() + _REOPEN_AFTER_S
 
     def _settle(self) -> None:
-        """Close the source; reading can go on at the place that is saved now."""
-        self._save_place()
+        """Close the source; reading can continue at the cursor that is saved now."""
+        self._save_cursor()
         self._release()
 
     def _release(self) -> None:
@@ -254,7 +258,3 @@ class Intake(ABC, Generic[SourceT]):
             if self._loop:
                 self._loop.remove_reader(source.fileno())
             source.close()
-
-
-def _text(error: Exception) -> str:
-    return error.strerror or repr(error) if isinstance(error, OSError) else str(error)

@@ -1,22 +1,12 @@
-"""What the store keeps beside bans and offences, and changes gathered until they are written."""
+"""What the store keeps in addition to bans and offences, and changes gathered until they are written."""
 
 from collections import OrderedDict, deque
-from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from monitor.model.addresses import Network
 from monitor.model.bans import AllowEntry, Ban, ClaimKey, Offence, claim_key
-
-Position: TypeAlias = int | str
-"""A place within a source: a sequence number, or the journal's own text. Integers are signed 64 bit."""
-
-
-class Place(NamedTuple):
-    """Where reading of a source goes on; `boot_id` is empty where the place outlives a reboot."""
-
-    boot_id: str
-    position: Position
+from monitor.model.cursors import Cursor
 
 
 class Allowed(msgspec.Struct, frozen=True, gc=False):
@@ -45,7 +35,7 @@ class Changes:
         self.bans: dict[ClaimKey, Ban] = {}
         self.ended: OrderedDict[ClaimKey, None] = OrderedDict()
         self.offences: deque[Offence] = deque()
-        self.cursors: dict[str, Place] = {}
+        self.cursors: dict[str, Cursor] = {}
         self.allowed: dict[Network, Allowed | None] = {}
 
     def __len__(self) -> int:

@@ -6,8 +6,9 @@ from typing import Any, TypeAlias
 from monitor.model.addresses import Network, network_of
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, ClaimKey, ClaimOrigin, Mode, Offence
+from monitor.model.cursors import Cursor
 from monitor.model.errors import MalformedRecord
-from monitor.state.changes import Allowed, Place
+from monitor.state.changes import Allowed
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -86,16 +87,16 @@ def read_offence(row: Row) -> Offence:
     )
 
 
-def cursor_row(item: tuple[str, Place]) -> Row:
+def cursor_row(item: tuple[str, Cursor]) -> Row:
     """Return source, boot id, position."""
-    source, place = item
-    return _text(source), _text(place.boot_id), _position(place.position)
+    source, cursor = item
+    return _text(source), _text(cursor.boot_id), _position(cursor.position)
 
 
-def read_cursor(row: Row) -> tuple[str, Place]:
+def read_cursor(row: Row) -> tuple[str, Cursor]:
     """Read what `cursor_row` makes."""
     source, boot_id, position = row
-    return _text(source), Place(_text(boot_id), _position(position))
+    return _text(source), Cursor(_text(boot_id), _position(position))
 
 
 def allowed_row(allowed: Allowed) -> Row:

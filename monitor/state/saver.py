@@ -1,17 +1,18 @@
-"""Saves state beside the packets' way: gathers changes on the loop's thread, writes them from a thread of its own."""
+"""Saves state off the data path: gathers changes on the loop's thread, writes them from a thread of its own."""
 
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent import futures
 from pathlib import Path
 from typing import NamedTuple
 
 from monitor.model.addresses import Network
 from monitor.model.bans import Ban, Offence, claim_key
+from monitor.model.cursors import Cursor
 from monitor.model.errors import TemporaryError
-from monitor.state.changes import Allowed, Changes, Place, Position
+from monitor.state.changes import Allowed, Changes
 from monitor.state.store import Store
 
 _log = logging.getLogger(__name__)
@@ -124,9 +125,13 @@ class Saver:
         self._pending.offences.append(offence)
         self._bound()
 
-    def set_cursor(self, source: str, boot_id: str, position: Position) -> None:
-        """Save the place in a source; it belongs after what was found before that place."""
-        self._pending.cursors[source] = Place(boot_id, position)
+    def load_cursors(self) -> Mapping[str, Cursor]:
+        """Return the cursors on disk, by name; none while the store does not work."""
+        return self.store.cursors() if self.store else {}
+
+    def save_cursor(self, name: str, cursor: Cursor) -> None:
+        """Save a cursor; call it after the events before it were handed on."""
+        self._pending.cursors[name] = cursor
 
     def put_allowed(self, entry: Allowed) -> None:
         """Save a network that was allowed by hand."""

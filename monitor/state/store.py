@@ -1,6 +1,6 @@
 """The store: what outlives the daemon, in one SQLite file.
 
-Bans in force, the history of offences, the places in the sources and the networks allowed by hand. Nothing here is in
+Bans in force, the history of offences, the cursors of the sources and the networks allowed by hand. Nothing here is in
 the packets' way: changes are gathered and written in batches.
 """
 
@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 
 from monitor.model.addresses import Network
 from monitor.model.bans import Ban, Offence
+from monitor.model.cursors import Cursor
 from monitor.model.errors import MalformedRecord, TemporaryError
 from monitor.state import rows
-from monitor.state.changes import Allowed, Changes, Place
+from monitor.state.changes import Allowed, Changes
 from monitor.state.schema import TABLES, VERSION, Opened, connect, explained, open_database, roll_back
 
 FILE_NAME = "nodewarden.db"
@@ -80,8 +81,8 @@ class Store:
         """Yield all claims, those that have ended since they were written included; one network's follow each other."""
         return self._read("bans", "", (), rows.read_ban)
 
-    def cursors(self) -> dict[str, Place]:
-        """Return the place in each source, by the source's name."""
+    def cursors(self) -> dict[str, Cursor]:
+        """Return the saved cursors, by name."""
         return dict(self._read("cursors", "", (), rows.read_cursor))
 
     def allowed(self) -> list[Allowed]:

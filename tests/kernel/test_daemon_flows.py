@@ -90,8 +90,9 @@ def test_a_slow_flood_of_connections_is_found(site: OpenSite) -> None:
             with holding(site.attacker, site.node.address4, 8000, 60):
                 pass
         assert site.bans(observed=True) == []
+        wait_for(lambda: site.daemon.metrics()["nodewarden_proofs_entries"] > 0, "the handshakes to count")
         with holding(site.attacker, site.node.address4, 8000, 120):
-            site.until((site.attacker.address4, "shun", "open_connections"), observed=True)
+            site.until((site.attacker.address4, "ban", "open_connections"), observed=True)
             assert site.bans() == []
             counting = site.daemon.ask("why", site.attacker.address4)["counting"]
             assert {"detector": "open_connections", "count": 120, "maxretry": 100} in counting

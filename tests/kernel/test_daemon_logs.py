@@ -170,7 +170,7 @@ def test_files_are_read_on_after_a_restart(logs: Logs) -> None:
     assert logs.site.banned() == ["192.0.2.2"]
 
 
-def test_a_reload_adds_a_file_without_losing_the_place(logs: Logs) -> None:
+def test_a_reload_adds_a_file_without_losing_the_cursor(logs: Logs) -> None:
     """Two failures, a reload that adds a detector with a file of its own, one failure more: that makes three."""
     logs.configure(logs.of_file())
     logs.path.touch()

@@ -5,11 +5,13 @@ import signal
 import socket
 import sqlite3
 import sys
+import time
 
 import pytest
 
 from tests.kernel.conftest import Site
 from tests.support.daemon import wait_for
+from tests.support.older_table import schema_3
 
 pytestmark = pytest.mark.kernel
 
@@ -74,6 +76,44 @@ def test_a_damaged_store_is_set_aside_and_the_kernel_tells(site: Site) -> None:
     assert list(state.glob("nodewarden.db.corrupt-*"))
     assert "nodewarden.db.corrupt-" in " ".join(site.daemon.ask("status")["notices"])
     kill(site)
+    site.daemon.start()
+    assert same(before, ends(site))
+
+
+def test_an_older_versions_table_is_taken_over(site: Site) -> None:
+    """An upgrade after a kill: what the store knows, and what only the old sets knew, egress bans (`block`) included.
+
+    The new daemon is killed at once as well, so that what it did not save is read from its own table.
+    """
+    site.daemon.start()
+    site.daemon.run("ban", "--egress", "192.0.2.1", "198.51.100.0/24", "--for", "2h", "--reason", "saved")
+    saved = ends(site)
+    kill(site)
+    left = {
+        "ban4": ["192.0.2.9 timeout 3h"],
+        "shun6": ["2001:db8::9 timeout 3h"],
+        "block4": ["192.0.2.1 timeout 5h", "192.0.2.7 counter packets 3 bytes 180 timeout 3h"],
+        "block4_nets": ["198.51.100.0/24 timeout 119m", "203.0.113.0/25 timeout 3h"],
+        "block6": ["2001:db8::7 timeout 3h"],
+        "block6_nets": ["2001:db8:7::/48 timeout 3h"],
+    }
+    site.node.nft(f"delete table inet nodewarden\n{schema_3(left, {'block4': (70, 4200)})}")
+    written_s = time.time()
+    site.daemon.start()
+    before = ends(site)
+    only_in_kernel = ["192.0.2.9 ban", "2001:db8::9 shun"]
+    only_in_kernel += [f"{text} egress" for text in ("192.0.2.7", "203.0.113.0/25", "2001:db8::7", "2001:db8:7::/48")]
+    expected = saved | dict.fromkeys(only_in_kernel, written_s + 3 * 3600) | {"192.0.2.1 egress": written_s + 5 * 3600}
+    assert before == {key: pytest.approx(end_s, abs=5) for key, end_s in expected.items()}
+    told = {f"{ban['network']} {ban['set']}": ban["reason"] for ban in site.daemon.ask("list")}
+    assert {key for key, reason in told.items() if reason == "saved"} == saved.keys()
+    (why,) = site.daemon.ask("why", "192.0.2.7")["bans"]
+    assert (why["set"], why["kernel"]["packets"], why["kernel"]["bytes"]) == ("egress", 3, 180)
+    assert site.daemon.metrics()['nodewarden_set_dropped_packets_total{set="egress4"}'] == 70
+    kill(site)
+    listed = site.node.run("nft", "list", "table", "inet", "nodewarden").stdout
+    assert "block" not in listed
+    assert all(f" {key.split()[0]} " in listed for key in expected)
     site.daemon.start()
     assert same(before, ends(site))
 

@@ -10,6 +10,7 @@ import pytest
 
 from bench.packets import ipv4_packet, syn_frame, udp_frame
 from monitor.model.addresses import parse_address
+from monitor.model.protocols import PROTOCOL_GRE, PROTOCOL_IPIP, PROTOCOL_IPV6, PROTOCOL_UDP
 from monitor.sources.drops.kinds import DropKind, Dropped
 from monitor.sources.drops.reader import DropCounters
 from tests.support.lab import Host, Lab
@@ -153,7 +154,7 @@ def test_a_full_socket_buffer_is_the_nodes_trouble(lab: Lab, counters: DropCount
         send(lab, frame, 200)
         found = dropped(counters, before, "SOCKET_RCVBUFF")
     assert 100 <= found["ipv4", "in"] < 200
-    assert all(one.packets[3] and not sum(one.packets[:3]) for one in counters.look(0.0))
+    assert all(one.packets[3] and not sum(one.packets[:3]) for one in counters.poll(0.0))
 
 
 def test_rp_filter(lab: Lab, counters: DropCounters) -> None:
@@ -173,11 +174,14 @@ def encapsulated(kind: str, lab: Lab, inner: bytes) -> bytes:
     link, theirs = frames(lab), parse_address(lab["outside"].address4)
     ours, packet = parse_address(lab["node"].address4), inner[14:]
     protocol, payload = {
-        "vxlan": (17, struct.pack("!HHHHII", 4000, 4789, 16 + len(inner), 0, 0x08000000, 42 << 8) + inner),
-        "vxlan_old_port": (17, struct.pack("!HHHHII", 4000, 8472, 16 + len(inner), 0, 0x08000000, 42 << 8) + inner),
-        "ipip": (4 if packet[0] >> 4 == 4 else 41, packet),
-        "gre": (47, struct.pack("!HH", 0, 0x0800 if packet[0] >> 4 == 4 else 0x86DD) + packet),
-        "gre_keyed": (47, struct.pack("!HHII", 0x3000, 0x6558, 7, 9) + inner),
+        "vxlan": (PROTOCOL_UDP, struct.pack("!HHHHII", 4000, 4789, 16 + len(inner), 0, 0x08000000, 42 << 8) + inner),
+        "vxlan_old_port": (
+            PROTOCOL_UDP,
+            struct.pack("!HHHHII", 4000, 8472, 16 + len(inner), 0, 0x08000000, 42 << 8) + inner,
+        ),
+        "ipip": (PROTOCOL_IPIP if packet[0] >> 4 == 4 else PROTOCOL_IPV6, packet),
+        "gre": (PROTOCOL_GRE, struct.pack("!HH", 0, 0x0800 if packet[0] >> 4 == 4 else 0x86DD) + packet),
+        "gre_keyed": (PROTOCOL_GRE, struct.pack("!HHII", 0x3000, 0x6558, 7, 9) + inner),
     }[kind]
     return link[0] + link[1] + b"\x08\x00" + ipv4_packet(theirs, ours, payload, protocol)
 
@@ -197,7 +201,7 @@ def test_tunnels_are_looked_through(lab: Lab, counters: DropCounters, kind: str,
         if kind_.is_tunnelled and not kind_.is_foreign and kind_.family == ("ipv4" if "." in source else "ipv6")
     ]
     assert sum(tunnelled) == 100
-    found = {one.source: one for one in counters.look(0.0)}
+    found = {one.source: one for one in counters.poll(0.0)}
     assert found[parse_address(source)].outer == parse_address(lab["outside"].address4)
     assert sum(found[parse_address(source)].packets) >= 80
 
@@ -215,7 +219,7 @@ def test_who_drops_elsewhere_is_told_apart(lab: Lab, counters: DropCounters) -> 
         if kind.is_foreign and kind.reason == "NETFILTER_DROP"
     )
     assert foreign >= 60
-    assert list(counters.look(0.0)) == []
+    assert list(counters.poll(0.0)) == []
 
 
 def test_fifty_offenders_are_found_among_forged_sources(lab: Lab, counters: DropCounters) -> None:
@@ -237,8 +241,8 @@ def test_fifty_offenders_are_found_among_forged_sources(lab: Lab, counters: Drop
             if number % 40 == 0:
                 sender.send(theirs[number // 40 % 50])
             if number % 50_000 == 49_999:
-                seen |= {one.source: one for one in counters.look(number)}
-    seen |= {one.source: one for one in counters.look(200_000)}
+                seen |= {one.source: one for one in counters.poll(number)}
+    seen |= {one.source: one for one in counters.poll(200_000)}
     enough = {source for source, one in seen.items() if sum(one.packets) >= 10}
     assert enough == set(offenders)
 

@@ -4,16 +4,19 @@ import contextlib
 import itertools
 import struct
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
 from monitor.ebpf import drop_locations, frequent, xdp
 from monitor.ebpf.loader import load
-from monitor.ebpf.messages import RAW_TRACEPOINT, XDP, Request
+from monitor.ebpf.messages import XDP, Request
 from monitor.ebpf.reasons import ReasonClass
 from monitor.sources.drops import reader as drops
+from monitor.sources.drops.counter_index import BY_ALL, BY_REASON, CounterIndex
+from monitor.sources.drops.kinds import FAMILIES
 from monitor.sources.drops.reader import DropCounters
-from tests.support.bpf import map_types
+from tests.support.bpf import map_types, run_once
 
 pytestmark = pytest.mark.kernel
 
@@ -43,17 +46,21 @@ SHAPES: Mapping[str, tuple[struct.Struct, str]] = {
 }
 
 REQUESTS = (
-    Request(
-        "drops.c",
-        {"kfree_skb": RAW_TRACEPOINT},
-        drops._MAPS,
-        {"OWN_NETNS": 1, "ALL_NETNS": 0},
-        "kfree_skb",
-        needs_layout=True,
-    ),
-    Request("drop_locations.c", {"kfree_skb": RAW_TRACEPOINT}, drop_locations._MAPS, needs_layout=True),
-    Request("xdp_ban.c", {"xdp_ban": XDP}, xdp._MAPS, {"MAX_BANS": 9, "MAX_PREFIXES": 9, "SEED": 9}),
+    drops.program_request(1, all_namespaces=False),
+    drop_locations.program_request(),
+    xdp.program_request(max_bans=9, max_prefixes=9),
 )
+INDEX_PROGRAM = """
+#include <linux/bpf.h>
+#include "drop_index.h"
+int index_of(struct xdp_md *ctx)
+{
+	u32 *digits = (void *)(long)ctx->data;
+	if ((void *)(digits + 5) > (void *)(long)ctx->data_end)
+		return -1;
+	return drop_index(digits[0], digits[1], digits[2], digits[3], digits[4]);
+}
+"""
 
 
 def _offsets(shape: struct.Struct, names: str) -> dict[str, int]:
@@ -88,14 +95,33 @@ def test_every_key_and_value(request_: Request) -> None:
                 word, true_bytes = types.describe(number)
                 expected, members = SHAPES[word]
                 assert (expected.size, size_bytes) == (true_bytes, true_bytes), (name, word)
-                assert types.members(word) == _offsets(expected, members), (name, word)
+                assert types.offsets(word) == _offsets(expected, members), (name, word)
                 seen.add(word)
     assert len(seen) >= (3 if request_.source == "drop_locations.c" else 6)
+
+
+@pytest.mark.parametrize("index", [BY_ALL, BY_REASON], ids=["by_all", "by_reason"])
+def test_counters_are_where_python_reads_them(index: CounterIndex, tmp_path: Path) -> None:
+    """C's arithmetic makes of all that Python's makes of a number that very number, for as many slots as come.
+
+    Each of them is another thing: reasons, families, directions and the two marks are all there.
+    """
+    source = tmp_path / "index.c"
+    source.write_text(INDEX_PROGRAM)
+    slots, kinds = 200, len(FAMILIES) * index.directions * index.tunnelled * index.foreign
+    with contextlib.closing(load(Request(str(source), {"index_of": XDP}, (), index.macros))) as loaded:
+        program = loaded.functions["index_of"]
+        split = [index.split(number) for number in range(slots * kinds)]
+        found = [run_once(program, struct.pack("=5I", *digits))[0] for digits in split]
+    assert found == list(range(slots * kinds))
+    limits = (slots, len(FAMILIES), index.directions, index.tunnelled, index.foreign)
+    assert split == sorted(itertools.product(*map(range, limits)))
 
 
 def test_the_classes_fit() -> None:
     """There is a counter for each class of reason, and the maps have the sizes that Python says."""
     assert len(ReasonClass) <= drops._CLASSES
+    assert drops._CLASSES.bit_count() == 1
     with contextlib.closing(DropCounters(all_namespaces=False)) as counters:
         assert counters._maps["drop_offenders"].shape.max_entries == DropCounters.MAX_OFFENDERS
     with contextlib.closing(xdp.Wall(max_bans=16, max_prefixes=16)) as wall:

@@ -75,7 +75,6 @@ def test_nothing_is_lost_doubled_or_leaked_over_fifty_rotations(journald: Journa
     source.close()
     assert read == [b"%s %d" % (word, number) for number in range(50) for word in (b"before", b"after")]
     assert max(counts) == min(counts)
-    assert source.stats.invalidations >= 50
     assert source.stats.lost == 0
 
 
@@ -92,7 +91,7 @@ def _deleted() -> list[str]:
     return names
 
 
-def test_the_place_survives_rotation_and_vacuuming(journald: Journald) -> None:
+def test_the_cursor_survives_rotation_and_vacuuming(journald: Journald) -> None:
     """A second reader goes on where the first stopped, in an archived file; once that is vacuumed, a gap is told."""
     first = Journal(SSH, directory=journald.directory)
     journald.send("a")
@@ -149,7 +148,7 @@ while True:
 
 
 def test_a_journal_that_moves_to_the_disk_is_followed(journald: Journald) -> None:
-    """The machine's own journal is found; when it becomes persistent, the reader asks to be opened again, at its place.
+    """The machine's own journal is found; when it becomes persistent, the reader asks to be reopened, at its cursor.
 
     libsystemd never looks into a directory that did not exist when it was opened.
     """

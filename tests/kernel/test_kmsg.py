@@ -90,7 +90,7 @@ def test_every_lost_record_is_counted(site: Site) -> None:
     assert log.sequence - first == log.stats.records - read + log.stats.lost
 
 
-def test_reading_goes_on_from_a_saved_place(site: Site) -> None:
+def test_reading_continues_after_a_saved_cursor(site: Site) -> None:
     """What was logged between two readers is seen by the second, once, and nothing twice."""
     log = KernelLog(prefixes=[site.prefix])
     packets(site, 5, port=1001)

@@ -136,7 +136,7 @@ def test_the_allowlist_is_no_leak_and_leaks_never_drop(lab: Lab, enforcer: Nftab
 
 
 def test_a_table_of_the_first_schema_is_replaced_with_its_bans(lab: Lab, enforcer: NftablesEnforcer) -> None:
-    """An older version's table has no leak chains and no blocks: it gets them, and every ban and drop count stays."""
+    """An older version's table lacks leak chains and egress sets: it gets them, and every ban and drop count stays."""
     node = lab["node"]
     enforcer.add([Ban(parse_network(t), Strength.PROVEN, 0, 600, "t", "t") for t in ("192.0.2.1", "10.0.0.0/8")], 0)
     text = node.run("nft", "list", "table", "inet", "nodewarden").stdout
@@ -145,9 +145,9 @@ def test_a_table_of_the_first_schema_is_replaced_with_its_bans(lab: Lab, enforce
     for name in ("leak_input", "leak_forward"):
         text = text.replace(f"\tchain {name} {{", f"\tchain old_{name} {{").replace(f'counter name "{name}"', "counter")
     node.nft(text)
-    blocks = [f"block{family}{suffix}" for family in "46" for suffix in ("", "_nets")]
-    node.nft("".join(f"delete chain inet nodewarden block_{hook}\n" for hook in ("output", "forward")))
-    node.nft("".join(f"delete set inet nodewarden {name}\ndelete counter inet nodewarden {name}\n" for name in blocks))
+    egress = [f"egress{family}{suffix}" for family in "46" for suffix in ("", "_nets")]
+    node.nft("".join(f"delete chain inet nodewarden egress_{hook}\n" for hook in ("output", "forward")))
+    node.nft("".join(f"delete set inet nodewarden {name}\ndelete counter inet nodewarden {name}\n" for name in egress))
     node.nft("delete chain inet nodewarden old_leak_input\ndelete chain inet nodewarden old_leak_forward\n"
              "delete counter inet nodewarden leak_input\ndelete counter inet nodewarden leak_forward\n")  # fmt: skip
     with pytest.raises(TableMissing):

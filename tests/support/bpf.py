@@ -56,7 +56,21 @@ _BTF_INFO = struct.Struct("=QII16x")  # struct bpf_btf_info
 _MAX_BTF_BYTES = 1 << 20
 
 
-def map_types(descriptor: int) -> tuple[Btf, int, int]:
+class ProgramTypes(Btf):
+    """The types of a compiled program: those that are in its maps, in full."""
+
+    def describe(self, type_id: int) -> tuple[str, int]:
+        """Return the name of a type behind qualifiers and type definitions, and the size of it in bytes."""
+        name_at, _, size_bytes = self._type(self._plain(type_id))
+        return self._string(name_at), size_bytes
+
+    def offsets(self, struct_name: str) -> dict[str, int]:
+        """Return the offsets of a structure's own members in bytes, by name; none for what is no structure."""
+        type_id = self.struct_id(struct_name)
+        return {} if type_id is None else {name: bits // 8 for name, bits, _ in self._members(type_id) if name}
+
+
+def map_types(descriptor: int) -> tuple[ProgramTypes, int, int]:
     """Return the types that the compiled program came with, and the numbers of a map's key and value among them."""
     info, size = ctypes.create_string_buffer(_MAP_INFO_BYTES), ctypes.c_uint32(_MAP_INFO_BYTES)
     assert library().bpf_obj_get_info(descriptor, info, ctypes.byref(size)) == 0
@@ -67,4 +81,4 @@ def map_types(descriptor: int) -> tuple[Btf, int, int]:
     about, size = ctypes.create_string_buffer(packed, len(packed)), ctypes.c_uint32(len(packed))
     assert library().bpf_obj_get_info(opened, about, ctypes.byref(size)) == 0
     os.close(opened)
-    return Btf(data.raw[: _BTF_INFO.unpack_from(about)[1]]), key, value
+    return ProgramTypes(data.raw[: _BTF_INFO.unpack_from(about)[1]]), key, value

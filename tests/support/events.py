@@ -4,7 +4,8 @@ from typing import Any
 
 from monitor.model.addresses import parse_address
 from monitor.model.alerts import Strength
-from monitor.model.events import PROTOCOL_TCP, PROTOCOL_UDP, TCP_SYN, AuthFailure, PacketLogged
+from monitor.model.events import AuthFailure, PacketLogged
+from monitor.model.protocols import PROTOCOL_TCP, PROTOCOL_UDP, TCP_SYN
 
 
 def tcp(

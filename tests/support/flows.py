@@ -3,16 +3,8 @@
 from typing import Any
 
 from monitor.model.addresses import parse_address
-from monitor.model.events import PROTOCOL_TCP
-from monitor.model.flows import (
-    STATUS_SEEN_REPLY,
-    TCP_ESTABLISHED,
-    TCP_SYN_SENT,
-    Flow,
-    FlowEstablished,
-    FlowIncomplete,
-    FlowOpened,
-)
+from monitor.model.flows import Flow, FlowEstablished, FlowIncomplete, FlowOpened
+from monitor.model.protocols import PROTOCOL_TCP, STATUS_SEEN_REPLY, TCP_ESTABLISHED, TCP_SYN_SENT
 
 CLIENT, NODE = "198.51.100.7", "192.0.2.1"
 

@@ -1,4 +1,4 @@
-"""`nodewarden doctor` finds what is missing, and the command that it names mends it."""
+"""`nodewarden doctor` finds what is missing, and the command that it names repairs it."""
 
 import json
 from pathlib import Path
@@ -24,10 +24,10 @@ def _doctor(node: Node) -> tuple[int, dict[str, Any]]:
 
 
 def _missing(node: Node) -> dict[str, list[str]]:
-    """Return the mending commands by part, of all that is missing."""
+    """Return the repairing commands by part, of all that is missing."""
     code, finding = _doctor(node)
     unmet = [part for part in finding["parts"] if part["state"] == "missing"]
-    missing = {part["name"]: [need["mend"] for need in part["needs"]] for part in unmet}
+    missing = {part["name"]: [needed["repair"] for needed in part["requirements"]] for part in unmet}
     assert code == (1 if missing else 0)
     return missing
 
@@ -44,9 +44,9 @@ def test_a_log_file_that_may_not_be_read(node: Node) -> None:
     """It names a log file of root's alone; its command makes it readable."""
     log = "/var/log/auth.log"
     node.look("chown", "root:root", log)
-    ((part, mends),) = _missing(node).items()
+    ((part, repairs),) = _missing(node).items()
     assert part == "files"
-    node.look("sh", "-c", mends[0])
+    node.look("sh", "-c", repairs[0])
     assert _missing(node) == {}
 
 
@@ -68,10 +68,10 @@ def test_a_node_of_a_cluster(node: Node) -> None:
     node.look("chmod", "600", "/etc/kubernetes/kubelet.conf")
     try:
         assert node.restart()
-        ((part, mends),) = _missing(node).items()
+        ((part, repairs),) = _missing(node).items()
         assert part == "kubernetes"
         assert "the cluster is not protected" in "\n".join(node.ask("status")["notices"])
-        node.look("sh", "-c", mends[0])
+        node.look("sh", "-c", repairs[0])
         assert _missing(node) == {}
         assert "203.0.113.10" in node.look("nodewarden", "allow", "list")
         node.look("sh", "-c", f"rm -f {DROP_INS}/cap_*.conf")
@@ -89,9 +89,9 @@ def test_connections_of_all_namespaces(node: Node) -> None:
     node.configure("sources: {conntrack: {all_namespaces: true}}\n")
     try:
         assert node.restart()
-        ((part, mends),) = _missing(node).items()
+        ((part, repairs),) = _missing(node).items()
         assert part == "conntrack"
-        node.look("sh", "-c", mends[0])
+        node.look("sh", "-c", repairs[0])
         assert _missing(node) == {}
         assert {one["name"]: one["state"] for one in node.settled()["sources"]}["conntrack"] == "up"
     finally:

@@ -101,7 +101,7 @@ def test_the_apparmor_profile_is_one(node: Node) -> None:
 
 @pytest.mark.parametrize("capability", _words("AmbientCapabilities"))
 def test_no_capability_is_there_for_nothing(node: Node, capability: str) -> None:
-    """Without any one of its capabilities something does not work, the self-check says so, and how to mend it."""
+    """Without any one of its capabilities something does not work, the self-check says so, and how to repair it."""
     if capability == "CAP_SYSLOG" and _DMESG_RESTRICT.read_text().strip() == "0":
         cannot_run("with kernel.dmesg_restrict = 0 everybody may read the kernel log")
     left = " ".join(word for word in _words("AmbientCapabilities") if word != capability)
@@ -109,18 +109,18 @@ def test_no_capability_is_there_for_nothing(node: Node, capability: str) -> None
     node.drop_in("[Service]\nRestart=no\n" + "".join(f"{key}=\n{key}={left}\n" for key in keys))
     try:
         assert _complaints(node)
-        (mend,) = {mend for mend in _mends(node) if capability in mend}
-        node.look("sh", "-c", mend)
+        (repair,) = {repair for repair in _repairs(node) if capability in repair}
+        node.look("sh", "-c", repair)
         assert _complaints(node) == []
     finally:
         node.look("sh", "-c", f"rm -f {DROP_INS}/cap_*.conf")
         node.drop_in("")
 
 
-def _mends(node: Node) -> list[str]:
-    """Return the commands by which the self-check of the last start would mend something, as the log has them."""
+def _repairs(node: Node) -> list[str]:
+    """Return the commands by which the self-check of the last start would repair something, as the log has them."""
     lines = node.log(UNIT).rpartition("self-check")[2].splitlines()
-    return [line.partition("to mend it: ")[2] for line in lines if "to mend it: " in line]
+    return [line.partition("to repair it: ")[2] for line in lines if "to repair it: " in line]
 
 
 @pytest.mark.parametrize("family", [word for word in _words("RestrictAddressFamilies") if word != "AF_INET6"])

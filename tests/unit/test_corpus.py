@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from monitor.model.events import PROTOCOL_TCP, TCP_ACK, TCP_FIN, TCP_RST, PacketLogged
+from monitor.model.events import PacketLogged
+from monitor.model.protocols import PROTOCOL_TCP, TCP_ACK, TCP_FIN, TCP_RST
 from tests.support.corpus.attacks import ATTACKS
 from tests.support.corpus.everyday import EVERYDAY
 from tests.support.corpus.expected import decoded, expected_formats

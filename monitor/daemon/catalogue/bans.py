@@ -77,5 +77,11 @@ METRICS = (
     Metric(
         "nodewarden_budget_refused_total", COUNTER, "Bans that were only observed because the budget was exhausted."
     ),
+    Metric(
+        "nodewarden_connections_cut_incomplete_total",
+        COUNTER,
+        "Times that not all connections of a banned source were cut; its packets are dropped anyway. The log names the "
+        "reason.",
+    ),
     Metric("nodewarden_allowlist_networks", GAUGE, "Networks on the allowlist."),
 )

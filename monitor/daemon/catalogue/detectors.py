@@ -1,5 +1,6 @@
 """From text to events to alerts: filters, detectors and their thresholds."""
 
+from monitor.detectors import registry
 from monitor.metrics.metric import COUNTER, GAUGE, Metric
 
 METRICS = (
@@ -33,43 +34,45 @@ METRICS = (
         "Lines given up because an expression took longer than `confirm_timeout`: evidence that was not seen.",
         ("detector",),
     ),
+    Metric(
+        "nodewarden_filter_evicted_total",
+        COUNTER,
+        "Connections that a filter forgot early because there were too many: their failures may lack an address.",
+        ("detector",),
+    ),
     Metric("nodewarden_events_total", COUNTER, "Events handed to the detectors.", ("kind",)),
     Metric(
         "nodewarden_detector_alerts_total",
         COUNTER,
-        "Thresholds crossed, by what the evidence proves: `spoofable` anyone can have forged (floods count there), "
-        "`destination` is about whom the node calls.",
+        "Thresholds crossed, by what the evidence proves: `spoofable` evidence can be forged by anyone (floods count "
+        "there), `destination` is about an address that the node calls.",
         ("detector", "mode", "strength"),
     ),
+    Metric("nodewarden_detector_maxretry", GAUGE, "The configured threshold.", ("detector",)),
     Metric(
-        "nodewarden_detector_floods_total",
-        COUNTER,
-        "Those of the alerts that are about nobody in particular: sources are many, and probably forged.",
-        ("detector",),
+        "nodewarden_detector_findtime_seconds", GAUGE, "Time within which the threshold must be reached.", ("detector",)
     ),
-    Metric(
-        "nodewarden_detector_agreements_total",
-        COUNTER,
-        "Alerts whose offence a second source saw as well.",
-        ("detector",),
-    ),
-    Metric("nodewarden_detector_maxretry", GAUGE, "The threshold as configured.", ("detector",)),
-    Metric("nodewarden_detector_findtime_seconds", GAUGE, "The time within which it must be reached.", ("detector",)),
-    Metric("nodewarden_detector_bantime_seconds", GAUGE, "How long a first ban lasts.", ("detector",)),
+    Metric("nodewarden_detector_bantime_seconds", GAUGE, "Duration of a first ban.", ("detector",)),
     Metric("nodewarden_detector_mode", GAUGE, "1 for the mode in force.", ("detector", "mode")),
     Metric(
         "nodewarden_detector_busiest_ratio",
         GAUGE,
-        "How close any source came to the threshold within the last one to two minutes; 1: it crossed it. Of "
-        "connections, those of who is never banned are left out.",
+        "How close any source came to the threshold within the last one to two minutes; 1: it crossed it. Connections "
+        "of protected addresses do not count.",
         ("detector",),
     ),
-    Metric("nodewarden_detector_window_entries", GAUGE, "(key, item) pairs the window remembers.", ("detector",)),
-    Metric("nodewarden_detector_window_entries_limit", GAUGE, "Most pairs the window remembers.", ("detector",)),
+    Metric("nodewarden_detector_window_entries", GAUGE, "Entries that the detector remembers.", ("detector",)),
+    Metric(
+        "nodewarden_detector_window_entries_limit",
+        GAUGE,
+        "Maximum number of entries that the detector remembers.",
+        ("detector",),
+    ),
     Metric(
         "nodewarden_detector_evicted_keys_total",
         COUNTER,
         "Keys forgotten early because the window was full: evidence lost to a flood of sources.",
         ("detector",),
     ),
+    *registry.metrics(),
 )

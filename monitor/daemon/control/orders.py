@@ -126,7 +126,7 @@ def _lifted(ended: Iterable[Ended]) -> list[Answer]:
         by_network.setdefault(one.ban.network, []).append(one)
     answers = []
     for network, parts in by_network.items():
-        text = " and ".join(part.ban.word for part in parts) + " lifted"
+        text = " and ".join(part.ban.title for part in parts) + " lifted"
         if remaining := [part.remaining for part in parts if part.remaining]:
             text += f"; it stays banned: {_claimed_by(remaining)}"
         answers.append(_done(str(network), text))

@@ -11,7 +11,6 @@ from monitor.control.protocol import ListBans, Reply, Request, Why
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.presentation import show_ban, show_entry, show_note, show_offence
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.detectors.distinct import DistinctDetector
 from monitor.model.addresses import Address, Network, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import WORDS, Ban, Mode, Offence
@@ -103,8 +102,8 @@ class Answers:
                 {
                     "name": detector.name,
                     "mode": detectors[detector.name].mode,
-                    "maxretry": detector.thresholds.maxretry,
-                    "findtime_s": detector.thresholds.findtime_s,
+                    "maxretry": detector.limits.maxretry,
+                    "findtime_s": detector.limits.findtime_s,
                     "bantime_s": detectors[detector.name].bantime_s,
                     "alerts": sum(pipeline.metrics.alerts[detector.name, *kind] for kind in product(Mode, Strength)),
                     "window_entries": detector.stats.entries,
@@ -181,18 +180,14 @@ class Answers:
     def _counting(self, network: Network) -> list[dict[str, Any]]:
         """Say how close an address is to each detector's threshold."""
         return [
-            {"detector": detector.name, "count": count, "maxretry": detector.thresholds.maxretry}
+            {"detector": detector.name, "count": count, "maxretry": detector.limits.maxretry}
             for detector in self._pipeline.detectors
             if (count := detector.count(network.address))
         ]
 
     def _witnesses(self, address: Address) -> dict[str, dict[str, int]]:
         """Say for each detector which sources saw how much of what its last alert about an address rests on."""
-        return {
-            detector.name: seen
-            for detector in self._pipeline.detectors
-            if isinstance(detector, DistinctDetector) and (seen := detector.witnesses(address))
-        }
+        return {detector.name: seen for detector in self._pipeline.detectors if (seen := detector.witnesses(address))}
 
     def _flush(self) -> dict[str, Any]:
         return {"ended": len(self._pipeline.bans.flush())}

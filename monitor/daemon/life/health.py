@@ -8,7 +8,7 @@ from typing import Any
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.daemon.sources.runners import Intakes
+from monitor.daemon.sources.runners import Sources
 from monitor.metrics.metric import Sample
 from monitor.node.surroundings import Surroundings
 from monitor.settings.schema import Settings
@@ -25,7 +25,7 @@ class Health:
         path: Path,
         settings: Settings,
         pipeline: Pipeline,
-        intakes: Intakes,
+        sources: Sources,
         saver: Saver,
         surroundings: Surroundings,
         cutting: Cutting,
@@ -34,7 +34,7 @@ class Health:
         self._path = path
         self._metrics = str(settings.metrics.listen) if settings.metrics.enabled else None
         self._pipeline = pipeline
-        self._intakes = intakes
+        self._sources = sources
         self._saver = saver
         self._surroundings = surroundings
         self._cutting = cutting
@@ -58,7 +58,7 @@ class Health:
             for flood in self._pipeline.floods.values()
             if time.time() - flood.time_s < _FLOOD_SHOWN_S
         ]
-        problems += self._intakes.problems()
+        problems += self._sources.problems()
         if leaking := self._pipeline.table.leaking(time.time()):
             hooks = ", ".join(f"{packets} in {hook}" for hook, packets in leaking.items())
             problems.append(
@@ -81,7 +81,7 @@ class Health:
             for name, count in self._pipeline.listeners.errors.items()
             if count
         ]
-        problems += self._intakes.filter_problems()
+        problems += self._sources.filter_problems()
         if self.internal_errors:
             problems.append(f"{self.internal_errors} batches were lost to internal faults; see the log")
         return problems
@@ -96,19 +96,25 @@ class Health:
         """Return the service's part of the status."""
         return {
             "problems": self.problems(),
-            "notices": [*self._saver.notices, *self._surroundings.notices, *self._intakes.notices],
+            "notices": [
+                *self._pipeline.notices,
+                *self._saver.notices,
+                *self._surroundings.notices,
+                *self._sources.notices,
+            ],
             "uptime_s": time.time() - self._started_s,
             "configuration": str(self._path),
             "metrics": self._metrics,
-            **self._intakes.describe(),
+            **self._sources.describe(),
         }
 
     def samples(self) -> Iterator[Sample]:
         """Yield every sample, as of now."""
         yield from pipeline_samples(self._pipeline)
-        yield from self._intakes.samples()
+        yield from self._sources.samples()
         yield from saver_samples(self._saver)
         yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
+        yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
         yield "nodewarden_internal_errors_total", (), self.internal_errors
         for result, count in self.reloads.items():
             yield "nodewarden_config_reloads_total", (result,), count

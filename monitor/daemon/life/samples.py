@@ -7,54 +7,14 @@ from typing import Any
 from monitor import __version__
 from monitor.bans.decision import Verdict
 from monitor.bans.ledger import Ledger
-from monitor.bans.policy import PREFIX, RECIDIVE
-from monitor.daemon.pipeline.dispatch import Detector
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.detectors.distinct import DistinctDetector
-from monitor.detectors.egress import Egress
-from monitor.detectors.half_open import HalfOpen
-from monitor.detectors.udp_amplification import UdpAmplification
+from monitor.detectors.detector import Detector
 from monitor.enforcers.nftables.ruleset import BAN_SETS, set_specs
 from monitor.enforcers.nftables.table import NftablesTable
 from monitor.metrics.metric import Sample
 from monitor.model.alerts import Strength
-from monitor.model.bans import MANUAL, Mode
+from monitor.model.bans import NOT_DETECTORS, Mode
 from monitor.state.saver import Saver
-
-_SOURCE_METRICS = {
-    "records": "nodewarden_source_records_total",
-    "lost": "nodewarden_source_lost_records_total",
-    "overruns": "nodewarden_source_overruns_total",
-    "suppressed": "nodewarden_source_suppressed_records_total",
-    "foreign": "nodewarden_source_foreign_records_total",
-    "excluded": "nodewarden_source_excluded_records_total",
-    "untrusted": "nodewarden_source_untrusted_records_total",
-    "cut_lines": "nodewarden_source_cut_lines_total",
-    "bytes": "nodewarden_source_read_bytes_total",
-    "lost_bytes": "nodewarden_source_lost_bytes_total",
-    "truncations": "nodewarden_source_truncations_total",
-    "files": "nodewarden_source_files",
-    "unreadable_files": "nodewarden_source_unreadable_files",
-    "skipped": "nodewarden_source_skipped_records_total",
-    "resyncs": "nodewarden_source_resyncs_total",
-    "lag_s": "nodewarden_source_lag_seconds",
-}
-"""By the name that sources' counters have."""
-
-_ABOUT_SOURCES = (Strength.PROVEN, Strength.SPOOFABLE)
-_STRENGTHS: dict[type, tuple[Strength, ...]] = {Egress: (Strength.DESTINATION,)}
-"""What the alerts of a detector can prove, where that is not about sources."""
-
-
-def source_samples(name: str, stats: Any, *, is_up: bool) -> Iterator[Sample]:
-    """Yield what a source counted; none counts everything."""
-    yield "nodewarden_source_up", (name,), float(is_up)
-    for counter, metric in _SOURCE_METRICS.items():
-        if (value := getattr(stats, counter, None)) is not None:
-            yield metric, (name,), value
-    causes = stats.malformed if isinstance(stats.malformed, dict) else {"unreadable": stats.malformed}
-    for cause, count in causes.items():
-        yield "nodewarden_source_malformed_records_total", (name, cause), count
 
 
 def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
@@ -64,15 +24,15 @@ def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
         yield "nodewarden_events_total", (kind,), count
     for detector in pipeline.detectors:
         yield from _threshold_samples(pipeline, detector)
-        for mode, strength in product(Mode, _STRENGTHS.get(type(detector), _ABOUT_SOURCES)):
+        for mode, strength in product(Mode, detector.strengths):
             crossed = (detector.name, mode, strength)
             yield "nodewarden_detector_alerts_total", crossed, pipeline.metrics.alerts[crossed]
+        yield from detector.samples()
     yield from pipeline.traffic.samples()
     yield "nodewarden_proofs_needed_handshakes", (), pipeline.proofs.needed
     yield "nodewarden_proofs_entries", (), len(pipeline.proofs)
     yield "nodewarden_proofs_evicted_total", (), pipeline.proofs.evicted_total
-    yield from _detector_samples(pipeline)
-    for name in (*pipeline.policy.rules.detectors, RECIDIVE, PREFIX, MANUAL):
+    for name in (*pipeline.policy.rules.detectors, *NOT_DETECTORS):
         for verdict in Verdict:
             yield "nodewarden_decisions_total", (name, verdict), pipeline.metrics.decisions[name, verdict]
     for mode in Mode:
@@ -94,10 +54,10 @@ def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
     yield "nodewarden_allowlist_networks", (), len(pipeline.guard.entries)
 
 
-def _threshold_samples(pipeline: Pipeline, detector: Detector) -> Iterator[Sample]:
+def _threshold_samples(pipeline: Pipeline, detector: Detector[Any]) -> Iterator[Sample]:
     """Yield when a detector fires, and how close it is to that."""
     label = (detector.name,)
-    limits, stats, policy = detector.thresholds, detector.stats, pipeline.policy.rules.detectors[detector.name]
+    limits, stats, policy = detector.limits, detector.stats, pipeline.policy.rules.detectors[detector.name]
     yield "nodewarden_detector_maxretry", label, limits.maxretry
     yield "nodewarden_detector_findtime_seconds", label, limits.findtime_s
     yield "nodewarden_detector_bantime_seconds", label, policy.bantime_s
@@ -107,20 +67,6 @@ def _threshold_samples(pipeline: Pipeline, detector: Detector) -> Iterator[Sampl
     yield "nodewarden_detector_window_entries", label, stats.entries
     yield "nodewarden_detector_window_entries_limit", label, limits.max_entries
     yield "nodewarden_detector_evicted_keys_total", label, stats.evicted_keys
-
-
-def _detector_samples(pipeline: Pipeline) -> Iterator[Sample]:
-    """Yield what some detectors count beside alerts."""
-    for detector in pipeline.detectors:
-        if isinstance(detector, Egress):
-            for is_approved, count in detector.flows.items():
-                yield "nodewarden_egress_flows_total", ("yes" if is_approved else "no",), count
-        elif isinstance(detector, UdpAmplification):
-            yield "nodewarden_uncounted_flows_total", (), detector.uncounted_total
-        elif isinstance(detector, HalfOpen):
-            yield "nodewarden_detector_floods_total", (detector.name,), pipeline.metrics.floods[detector.name]
-        elif isinstance(detector, DistinctDetector):
-            yield "nodewarden_detector_agreements_total", (detector.name,), detector.agreements_total
 
 
 def _set_samples(ledger: Ledger) -> Iterator[Sample]:
@@ -150,3 +96,4 @@ def saver_samples(saver: Saver) -> Iterator[Sample]:
     yield "nodewarden_state_written_rows_total", (), saver.written_total
     yield "nodewarden_state_failures_total", (), saver.failures_total
     yield "nodewarden_state_dropped_offences_total", (), saver.dropped_offences_total
+    yield "nodewarden_state_dropped_removals_total", (), saver.dropped_removals_total

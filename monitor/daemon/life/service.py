@@ -25,7 +25,7 @@ from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.decision_record import DecisionRecord
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.doctor import check, log_check
-from monitor.daemon.sources.runners import Intakes
+from monitor.daemon.sources.runners import Sources
 from monitor.enforcers.enforcement import Enforcement
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.enforcers.nftables.table import NftablesTable
@@ -79,9 +79,9 @@ class Service:
             self._cutting.cut,
         )
         self._drift = DriftMender(self.pipeline.table)
-        self._intakes = Intakes(settings, self.pipeline.log_filters, self._xdp, self._saver, self._process)
+        self._sources = Sources(settings, self.pipeline.log_filters, self._xdp, self._saver, self._process)
         self._health = Health(
-            path, settings, self.pipeline, self._intakes, self._saver, self._surroundings, self._cutting
+            path, settings, self.pipeline, self._sources, self._saver, self._surroundings, self._cutting
         )
         self._answers = Answers(
             self.pipeline,
@@ -104,7 +104,7 @@ class Service:
         settings = self._settings
         log_check(settings, self.pipeline.log_filters)
         store = self._saver.open()
-        self._intakes.open()
+        self._sources.open()
         if settings.metrics.enabled:
             self._exporter.serve(settings.metrics.listen.host, settings.metrics.listen.port)
         await self._control.open(settings.control.group)
@@ -116,7 +116,7 @@ class Service:
     async def close(self) -> None:
         """Stop reading and answering; bans stay in the kernel."""
         await self._control.close()
-        self._intakes.close()
+        self._sources.close()
         self._surroundings.close()
         self._drift.close()
         self.pipeline.enforcers.close()
@@ -128,7 +128,7 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop.set)
         self._loop.add_signal_handler(signal.SIGHUP, self.try_reload)
-        self._intakes.attach(self._loop)
+        self._sources.attach(self._loop)
         self._surroundings.attach(self._loop)
         self._drift.attach(self._loop)
         systemd.ready()
@@ -145,7 +145,7 @@ class Service:
         """Do what is due each second; feeds the watchdog, so a loop that is stuck is restarted."""
         self._follow_clock()
         self.pipeline.tick(time.time())
-        self._intakes.tick()
+        self._sources.tick()
         self._saver.tick()
         if (now_s := time.time()) >= self._purge_at_s:
             self._purge_at_s = now_s + _PURGE_EVERY_S
@@ -191,7 +191,7 @@ class Service:
         self.pipeline.reconfigure(settings, history(self._saver.store, now_s), now_s)
         if self.pipeline.enforces and not was_enforcing:
             self.pipeline.table.set_up(now_s)
-        self._intakes.reconfigure(settings, self.pipeline.log_filters)
+        self._sources.reconfigure(settings, self.pipeline.log_filters)
         protect = settings.bans.protect
         self._surroundings.reconfigure(sessions=protect.sessions, kubernetes=protect.kubernetes)
         self._health.config_error = ""

@@ -53,7 +53,7 @@ class DecisionLog(Listener):
         for one in ended:
             if one.cause in _ENDINGS and one.remaining is None and self._limiter.allows():
                 level, text = _ENDINGS[one.cause]
-                _log.log(level, "%s of %s %s", one.ban.word, one.ban.network, text, extra=_fields(one.ban, "end"))
+                _log.log(level, "%s of %s %s", one.ban.title, one.ban.network, text, extra=_fields(one.ban, "end"))
 
     def tick(self, now_s: float) -> None:  # noqa: ARG002 - the listener's
         """Begin the next second."""
@@ -71,7 +71,7 @@ def _write(decision: Decision) -> None:
     elif ban is None:
         _log.warning("not banning %s: %s", decision.network, _REFUSALS[decision.verdict])
     else:
-        verb = f"would {ban.word}" if ban.mode is Mode.OBSERVE else ban.word
+        verb = f"would {ban.title}" if ban.mode is Mode.OBSERVE else ban.title
         why = "bans.budget is spent; " if decision.verdict is Verdict.OVER_BUDGET else ""
         _log.info(
             "%s %s for %.0f s (%s): %s%s",

@@ -2,8 +2,8 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, cast
 
 import msgspec
 
@@ -12,21 +12,21 @@ from monitor.bans.ledger import Ledger
 from monitor.bans.policy import Policy
 from monitor.daemon.pipeline.ban_control import BanControl
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
-from monitor.daemon.pipeline.dispatch import KINDS, Dispatch
-from monitor.daemon.pipeline.flow_wiring import build_surrounding
+from monitor.daemon.pipeline.dispatch import Dispatch
 from monitor.daemon.pipeline.listeners import Listener, Listeners
 from monitor.daemon.pipeline.traffic import Traffic
-from monitor.daemon.pipeline.wiring import build_detectors, build_guard, build_rules
+from monitor.daemon.pipeline.wiring import build_detectors, build_guard, build_rules, build_surrounding, wanted
+from monitor.daemon.sources.feeds import check_fed, unfed
 from monitor.daemon.sources.log_filters import LogFilters
-from monitor.detectors.flow_limits import FlowDetector
 from monitor.detectors.proofs import Proofs
+from monitor.detectors.registry import ALL
 from monitor.enforcers.enforcement import Enforcement
 from monitor.enforcers.nftables.table import NftablesTable
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, FloodAlert
 from monitor.model.bans import AllowEntry, Mode, Offence
-from monitor.model.events import DropsObserved, Event, SenderObserved
-from monitor.model.flows import FlowBatch, FlowIncomplete
+from monitor.model.events import KINDS, Event
+from monitor.model.flows import FlowBatch
 from monitor.settings.schema import Settings
 
 _log = logging.getLogger(__name__)
@@ -53,12 +53,16 @@ class Pipeline:
         pass; `listeners` are told what is decided, in addition to `metrics`; `cut_connections` ends the connections of
         proven offenders; `log_filters` say which detectors watch logs (default: as `settings` have it).
         """
+        check_fed(ALL)
         self._settings = settings
         self._node = node
         self._added: dict[Network, AllowEntry] = {}
         self.log_filters = log_filters or LogFilters(settings)
         self.detectors = build_detectors(settings, self.log_filters.sections)
         self._dispatch = Dispatch(self.detectors)
+        self.notices: list[str] = []
+        """Detectors that find nothing, a sentence for each reason."""
+        self._check_feeds()
         self.guard = build_guard(settings, (), node, self.log_filters.allowlist)
         self.ledger = Ledger(max_bans=settings.bans.max_bans)
         self.policy = Policy(self.guard, self.ledger, build_rules(settings, self.log_filters.sections))
@@ -87,49 +91,60 @@ class Pipeline:
 
     def process(self, events: Sequence[Event], now_s: float) -> list[Decision]:
         """Take a batch of events of one type all the way; return what was decided."""
-        if events and type(events[0]) is FlowBatch:
+        if not events:
+            return []
+        kind = type(events[0])
+        if kind is FlowBatch:
             return [decision for batch in events for decision in self._process_flows(cast("FlowBatch", batch), now_s)]
-        if events:
-            self.events_by_kind[KINDS[type(events[0])]] += len(events)
-        return self._answer(self._dispatch.feed(self._foreign(events)), now_s)
+        self.events_by_kind[KINDS[kind]] += len(events)
+        if kind.covers_all_traffic:
+            events = [event for event in cast("Sequence[Any]", events) if not self._is_protected(event)]
+        return self._answer(self._feed(events), now_s)
 
     def _process_flows(self, batch: FlowBatch, now_s: float) -> list[Decision]:
         self.traffic.count(batch, self.surrounding.own)
         self.proofs.note(batch.completed)
         if batch.invalid_total is not None:
             self.proofs.settle(batch.invalid_total, batch.time_s)
-        decisions = self._answer(self._dispatch.feed_flows(batch), now_s, is_of_flows=True)
-        return decisions + self.process(batch.incomplete, now_s)
+        return self._answer(self._feed([batch]), now_s) + self.process(batch.incomplete, now_s)
 
-    def _answer(
-        self, alerts: Iterable[Alert | FloodAlert], now_s: float, *, is_of_flows: bool = False
-    ) -> list[Decision]:
-        """Decide on alerts and carry that out; of flows, those of who is never banned are no offence."""
+    def _feed(self, events: Sequence[Event]) -> Iterator[Alert | FloodAlert]:
+        """Yield the alerts of a batch; where it covers all traffic, without those about protected addresses."""
+        spares_protected = bool(events) and events[0].covers_all_traffic
+        for alert in self._dispatch.feed(events):
+            if not (spares_protected and isinstance(alert, Alert) and self._is_protected(alert)):
+                yield alert
+
+    def _is_protected(self, one: Any) -> bool:
+        """Whether the source of an event or alert is on the allowlist."""
+        return self.guard.protects(host(one.source)) is not None
+
+    def _answer(self, alerts: Iterable[Alert | FloodAlert], now_s: float) -> list[Decision]:
+        """Decide on alerts, and carry out what was decided."""
         draft = self.policy.draft(now_s)
         answered: list[Alert | FloodAlert] = []
         for alert in alerts:
             if isinstance(alert, FloodAlert):
                 self.floods[alert.detector] = alert
                 answered.append(alert)
-            elif not is_of_flows or not self.guard.protects(host(alert.source)):
+            else:
                 weighed = msgspec.structs.replace(alert, strength=self.proofs.strength(alert))
                 self.policy.propose(draft, weighed)
                 answered.append(weighed)
         return self.bans.carry_out(draft, answered) if answered else []
 
     def _surround(self) -> None:
-        """Tell detectors of flows who is where."""
+        """Have all detectors follow the node's addresses, its pods and the allowlist."""
         self.surrounding = build_surrounding(self.guard, self._node)
         for detector in self.detectors:
-            if isinstance(detector, FlowDetector):
-                detector.follow(self.surrounding)
+            detector.follow(self.surrounding)
 
-    def _foreign(self, events: Sequence[Event]) -> Sequence[Event]:
-        """Leave out what those do who are never banned: connection tracking tells of the node's own as well."""
-        if not events or type(events[0]) not in (FlowIncomplete, DropsObserved, SenderObserved):
-            return events
-        attempts = cast("Sequence[FlowIncomplete | DropsObserved | SenderObserved]", events)
-        return [event for event in attempts if self.guard.protects(host(event.source)) is None]
+    def _check_feeds(self) -> None:
+        """Note which detectors find nothing because their sources are off, and log what is new of that."""
+        known, self.notices = self.notices, unfed(wanted(self._settings), self._settings)
+        for notice in self.notices:
+            if notice not in known:
+                _log.warning("%s", notice)
 
     def tick(self, now_s: float) -> None:
         """Do what time alone calls for: end bans, repair the table, begin the log's next second."""
@@ -148,6 +163,7 @@ class Pipeline:
         self.log_filters = log_filters or LogFilters(settings)
         self.detectors = build_detectors(settings, self.log_filters.sections, self.detectors)
         self._dispatch = Dispatch(self.detectors)
+        self._check_feeds()
         if settings.bans.prefixes.ipv6_score != self.proofs.ipv6_prefix:
             self.proofs = Proofs(settings.bans.prefixes.ipv6_score)
         self.policy.follow(build_rules(settings, self.log_filters.sections), offences)

@@ -6,8 +6,8 @@ from typing import TypeAlias
 
 from monitor.metrics.metric import Sample
 from monitor.model.addresses import Address
-from monitor.model.events import PROTOCOL_NAMES
 from monitor.model.flows import Flow, FlowBatch, FlowClosed
+from monitor.model.protocols import PROTOCOL_NAMES
 
 _DIRECTIONS = {(False, True): "in", (True, False): "out", (True, True): "local", (False, False): "forwarded"}
 _BACKWARDS = {"in": "out", "out": "in", "local": "local", "forwarded": "forwarded"}

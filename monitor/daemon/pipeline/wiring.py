@@ -1,70 +1,56 @@
-"""From settings to stages: the one place where each setting finds its use."""
+"""From settings to stages: the one place where each setting takes effect."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from monitor.bans.escalation import Increment
 from monitor.bans.guard import Guard
 from monitor.bans.ladder import steps_of
 from monitor.bans.rules import DetectorPolicy, Rules
-from monitor.daemon.pipeline.dispatch import Detector
-from monitor.daemon.pipeline.flow_wiring import build_flow_detectors, is_watched
-from monitor.detectors.distinct import Thresholds
-from monitor.detectors.failures import FailuresDetector, FailureThresholds
-from monitor.detectors.host_sweep import host_sweep
-from monitor.detectors.port_scan import port_scan
+from monitor.detectors.detector import Detector
+from monitor.detectors.registration import DetectorContext, Registration
+from monitor.detectors.registry import REGISTRATIONS, build
+from monitor.detectors.settings import DetectorSettings
 from monitor.model.bans import AllowEntry
-from monitor.model.names import DROP_DETECTORS, FLOW_DETECTORS, PACKET_DETECTORS, SENDER_DETECTORS
-from monitor.settings.logs import Failures
-from monitor.settings.schema import HostSweep, PortScan, Settings
+from monitor.model.networks import Networks, Surrounding
+from monitor.node.addresses import OWN_ADDRESS
+from monitor.node.kubernetes import POD_NETWORK
+from monitor.settings.schema import Settings
 
-_DETECTORS = dict(zip(PACKET_DETECTORS, (port_scan, host_sweep), strict=True))
-"""The detectors of packets: the name of each, which is its section in the configuration, and what makes it."""
+_NONE: Mapping[str, DetectorSettings] = MappingProxyType({})
 
-_NO_FAILURES: Mapping[str, Failures] = MappingProxyType({})
+
+def wanted(settings: Settings) -> Iterator[Registration[Any]]:
+    """Yield the registered detectors that the configuration gives anything to detect."""
+    context = _context(settings)
+    for registration in REGISTRATIONS:
+        if registration.is_wanted(settings.detectors.section(registration.name), context):
+            yield registration
 
 
 def build_detectors(
-    settings: Settings, failures: Mapping[str, Failures] = _NO_FAILURES, old: Sequence[Detector] = ()
-) -> list[Detector]:
-    """Make the detectors that the configuration describes; an old one with the same thresholds keeps its window.
+    settings: Settings, named: Mapping[str, DetectorSettings] = _NONE, old: Sequence[Detector[Any]] = ()
+) -> list[Detector[Any]]:
+    """Make the detectors that the configuration describes; an old one of the same recipe keeps its window.
 
-    `failures` are those that watch logs, with the names they run under.
+    `named` are the sections of detectors that are configured by name, such as those that watch logs.
     """
     kept = {detector.name: detector for detector in old}
-    detectors: list[Detector] = []
-    for name, make in _DETECTORS.items():
-        thresholds = _thresholds(settings, _section(settings, name))
+    context = _context(settings)
+    detectors = []
+    for name, section in _sections(settings, named).items():
+        made = build(name, section, context)
         known = kept.get(name)
-        detectors.append(known if known and known.thresholds == thresholds else make(thresholds))
-    detectors += build_flow_detectors(settings, kept)
-    for name, section in failures.items():
-        limits = FailureThresholds(
-            section.findtime_s, section.maxretry, section.max_entries, settings.bans.prefixes.ipv6_score
-        )
-        known = kept.get(name)
-        detectors.append(known if known and known.thresholds == limits else FailuresDetector(name, limits))
+        detectors.append(known if known and known.recipe == made.recipe else made)
     return detectors
 
 
-def _thresholds(settings: Settings, section: PortScan | HostSweep) -> Thresholds:
-    ports = settings.detectors.ephemeral_ports
-    return Thresholds(
-        section.findtime_s,
-        section.maxretry,
-        section.max_entries,
-        range(ports.first, ports.last + 1),
-        settings.bans.prefixes.ipv6_score,
-    )
-
-
-def build_rules(settings: Settings, failures: Mapping[str, Failures] = _NO_FAILURES) -> Rules:
-    """Say how alerts are answered, those of packets and those of `failures` in logs."""
+def build_rules(settings: Settings, named: Mapping[str, DetectorSettings] = _NONE) -> Rules:
+    """Return how the alerts of each detector are answered."""
     bans = settings.bans
-    others = (*FLOW_DETECTORS, *DROP_DETECTORS, *SENDER_DETECTORS)
-    names = [*PACKET_DETECTORS, *(name for name in others if is_watched(settings, name))]
-    sections = {name: getattr(settings.detectors, name) for name in names} | dict(failures)
     increment = bans.increment
+    sections = _sections(settings, named)
     rungs = {name: getattr(bans.prefixes, name) for name in ("ipv4_24", "ipv6_64", "ipv6_56", "ipv6_48")}
     return Rules(
         detectors={name: DetectorPolicy(section.mode, section.bantime_s) for name, section in sections.items()},
@@ -79,14 +65,33 @@ def build_rules(settings: Settings, failures: Mapping[str, Failures] = _NO_FAILU
     )
 
 
-def _section(settings: Settings, name: str) -> PortScan | HostSweep:
-    section: PortScan | HostSweep = getattr(settings.detectors, name)
-    return section
-
-
 def build_guard(
     settings: Settings, added: Iterable[AllowEntry], node: Iterable[AllowEntry], ignored: Iterable[AllowEntry] = ()
 ) -> Guard:
     """Make the guard of what is configured, what was added by command, what the node needs, what fail2ban ignores."""
     configured = [AllowEntry(network, "bans.allowlist in the configuration") for network in settings.bans.allowlist]
     return Guard([*configured, *added, *node, *ignored])
+
+
+def build_surrounding(guard: Guard, node: Iterable[AllowEntry]) -> Surrounding:
+    """Return the node's own addresses, its pods and the allowlist; `node` are the entries that the node needs."""
+    entries = list(node)
+    return Surrounding(
+        own=frozenset(entry.network.address for entry in entries if entry.reason == OWN_ADDRESS),
+        pods=Networks(entry.network for entry in entries if entry.reason.startswith(POD_NETWORK)),
+        protected=Networks(guard.networks()),
+    )
+
+
+def _context(settings: Settings) -> DetectorContext:
+    ports = settings.detectors.ephemeral_ports
+    return DetectorContext(
+        ipv6_prefix=settings.bans.prefixes.ipv6_score,
+        ephemeral_ports=range(ports.first, ports.last + 1),
+        xdp_interfaces=settings.bans.xdp.interfaces,
+    )
+
+
+def _sections(settings: Settings, named: Mapping[str, DetectorSettings]) -> dict[str, DetectorSettings]:
+    """Return the sections of all detectors that are to be made, in the order of `status`."""
+    return {one.name: settings.detectors.section(one.name) for one in wanted(settings)} | dict(named)

@@ -1,4 +1,4 @@
-"""Where the kernel drops packets, for whoever asks by command: no part of the running daemon."""
+"""Where the kernel drops packets, for a command: no part of the running daemon."""
 
 import time
 from typing import Any

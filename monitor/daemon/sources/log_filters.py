@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitor.config.types import parse_timezone
+from monitor.detectors.failures import DEFAULT_FAILURES, Backend, FailuresSettings
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.library import load_filter
 from monitor.model.addresses import Network, parse_network
 from monitor.model.bans import AllowEntry
 from monitor.model.errors import ConfigError
-from monitor.settings.logs import DEFAULT_FAILURES, DETECTOR_NAMES, Backend, Failures
+from monitor.settings.detectors import DETECTOR_NAMES
 from monitor.settings.schema import Settings
 from monitor.sources.journal.match import parse_match
 
@@ -32,11 +33,11 @@ _SHOWN = 3
 
 
 class LogFilters:
-    """What is to be read and how, by detector; one that cannot run is named in `faults`, the others go on."""
+    """What is to be read and how, by detector; one that cannot run is named in `faults`, the others keep working."""
 
     def __init__(self, settings: Settings, root: Path = Path("/")) -> None:
         """Load all filters; the journal is looked for under `root`."""
-        self.sections: dict[str, Failures] = {}
+        self.sections: dict[str, FailuresSettings] = {}
         """The thresholds of every detector that is switched on, whether its filter is fit or not."""
         self.definitions: dict[str, FilterDefinition] = {}
         self.files: dict[str, tuple[str, ...]] = {}
@@ -49,7 +50,7 @@ class LogFilters:
         """How far back each detector counts."""
         self.faults: dict[str, str] = {}
         self.notes: list[str] = []
-        """What people should know although all goes on, a sentence each."""
+        """What operators should know although the filters work, a sentence each."""
         self.allowlist: list[AllowEntry] = []
         """What fail2ban's jails ignore."""
         self._reads_journal = settings.sources.journal.enabled
@@ -63,7 +64,7 @@ class LogFilters:
                 self._add(name, section)
         self._add_jails([jail for jail in jails if jail.name in taken_over])
 
-    def _add(self, name: str, section: Failures) -> None:
+    def _add(self, name: str, section: FailuresSettings) -> None:
         self._count(name, section)
         try:
             definition, matches = self._load(section)
@@ -75,11 +76,11 @@ class LogFilters:
         if matches == ():
             self.notes.append(f"{name} reads the whole journal: name what it should read in `journalmatch`")
 
-    def _count(self, name: str, section: Failures) -> None:
+    def _count(self, name: str, section: FailuresSettings) -> None:
         self.sections[name] = section
         self.findtimes_s[name] = section.findtime_s
 
-    def _load(self, section: Failures) -> tuple[FilterDefinition, JournalMatches | None]:
+    def _load(self, section: FailuresSettings) -> tuple[FilterDefinition, JournalMatches | None]:
         """Return the filter and what to read of the journal; None: files are to be read."""
         own = tuple(tuple(line.split()) for line in section.journalmatch)
         is_auto = section.backend is Backend.AUTO
@@ -165,7 +166,7 @@ class LogFilters:
             self.faults[name] = f"the jail's name cannot be a detector's: {wrong}"
         return not wrong
 
-    def _is_ours(self, jail: "Jail", section: Failures | None) -> bool:
+    def _is_ours(self, jail: "Jail", section: FailuresSettings | None) -> bool:
         """Whether a jail becomes a detector: what is configured here wins, unless it is only the default."""
         if section is None:
             return True
@@ -200,7 +201,7 @@ class LogFilters:
 
 def has_journal(root: Path = Path("/")) -> bool:
     """Whether journald keeps a journal here: in memory or on disk, one directory a machine."""
-    return any(path.is_dir() for place in _JOURNALS for path in (root / place).glob("*"))
+    return any(path.is_dir() for directory in _JOURNALS for path in (root / directory).glob("*"))
 
 
 def _names(names: Sequence[str]) -> str:
@@ -213,9 +214,9 @@ def _exists(patterns: Iterable[str]) -> bool:
     return any(glob.glob(pattern) for pattern in patterns)  # noqa: PTH207 - Path.glob would take ** for whole trees
 
 
-def _section(jail: "Jail") -> Failures:
+def _section(jail: "Jail") -> FailuresSettings:
     """Return a jail's thresholds, within our own limits."""
-    return Failures(
+    return FailuresSettings(
         filter=jail.reference,
         maxretry=max(1, min(jail.maxretry, _MAX_RETRY)),
         findtime_s=_within("findtime_s", jail.findtime_s),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _FROM_FAIL2BAN = "from_fail2ban"
-_COUNTERS = ("candidates", "failures", "ignored", "unusable", "misdated", "outdated", "timeouts")
+_COUNTERS = ("candidates", "failures", "ignored", "unusable", "misdated", "outdated", "timeouts", "evicted")
 """Of FilterStats; each is a metric too."""
 
 
@@ -62,12 +62,12 @@ class LogScan:
         self._notes = list(filters.notes)
 
     def begin(self, block: LogBlock) -> "Scan | None":
-        """Begin to look for the failures in a block; None where no filter is at work."""
+        """Return a scan of a block for failures; None where no filter is in use."""
         return self._matcher.begin(block) if self._matcher else None
 
     @property
     def notices(self) -> list[str]:
-        """What people should know although all goes on, a sentence each."""
+        """What operators should know although the filters work, a sentence each."""
         slow = sorted(self._matcher.unsearchable) if self._matcher else ()
         return self._notes + [f"filter of {name}: it must look closely at every line of its log: slow" for name in slow]
 
@@ -111,7 +111,7 @@ class LogScan:
         return "waiting for files" if patterns and all(one in waiting for one in patterns) else "up"
 
     def _compile(self, made: _Made) -> None:
-        """Make a matcher, if anything is to be matched; totals go on."""
+        """Make a matcher, if anything is to be matched; totals continue."""
         self._earlier = {name: self._totals(name) for name in made.definitions}
         self._made = made
         self._matcher = None

@@ -5,6 +5,7 @@ the flags of CTA_FILTER. An entry has two tuples: the original direction's and t
 """
 
 import enum
+import socket
 import struct
 from collections.abc import Callable
 
@@ -19,7 +20,8 @@ _ID, _ZONE, _FILTER = 12, 18, 25  # CTA_ID, CTA_ZONE, CTA_FILTER
 _IP_SOURCE = 1  # CTA_FILTER_F_CTA_IP_SRC, net/netfilter/nf_conntrack_core.h
 _ATTRIBUTE = struct.Struct("=HH")
 _SOURCE_HEADERS = {4: _ATTRIBUTE.pack(8, 1), 16: _ATTRIBUTE.pack(20, 3)}  # CTA_IP_V4_SRC, CTA_IP_V6_SRC
-_FAMILIES = {4: 2, 16: 10}  # AF_INET, AF_INET6
+_INET = bytes([socket.AF_INET])
+_FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}
 
 
 class Direction(enum.IntEnum):
@@ -30,10 +32,9 @@ class Direction(enum.IntEnum):
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One entry: the sources of its two tuples, and what the kernel needs to delete just it."""
+    """One entry: the source of its original tuple, and what the kernel needs to delete just it."""
 
     source: Address
-    reply_source: Address
     identity: bytes
     """Attributes: the original tuple, the zone if any, the kernel's number of the entry."""
 
@@ -58,7 +59,9 @@ def list_from(address: Address, direction: Direction) -> Request:
     # CTA_FILTER_ORIG_FLAGS (1) and CTA_FILTER_REPLY_FLAGS (2)
     flags = b"".join(attribute(d, struct.pack("=I", _IP_SOURCE if d is direction else 0)) for d in Direction)
     tuple_ = attribute(direction, source, nested=True)
-    return Request(_GET, NLM_F_REQUEST, bytes([2, 0, 0, 0]) + tuple_ + attribute(_FILTER, flags, nested=True))
+    return Request(
+        _GET, NLM_F_REQUEST, bytes([socket.AF_INET, 0, 0, 0]) + tuple_ + attribute(_FILTER, flags, nested=True)
+    )
 
 
 def delete_entry(entry: Entry) -> Request:
@@ -71,7 +74,7 @@ def decode_entry(body: bytes, wanted: Callable[[Address], bool]) -> Entry | None
 
     The kernel writes both tuples first, and addresses first in them, so the sources are at known places.
     """
-    size = 4 if body[:1] == b"\x02" else 16
+    size = 4 if body[:1] == _INET else 16
     source = _source(body, 4, size)
     if source is None:
         return None
@@ -79,7 +82,7 @@ def decode_entry(body: bytes, wanted: Callable[[Address], bool]) -> Entry | None
     reply_source = _source(body, second, size)
     if reply_source is None or not (wanted(source) or wanted(reply_source)):
         return None
-    return Entry(source, reply_source, body[4:second] + _identity(body, second))
+    return Entry(source, body[4:second] + _identity(body, second))
 
 
 def _source(body: bytes, offset: int, size: int) -> Address | None:

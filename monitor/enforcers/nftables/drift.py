@@ -53,8 +53,6 @@ class Drift(msgspec.Struct, frozen=True, gc=False):
     who: Who | None = None
     network: Network | None = None
     strength: Strength | None = None
-    is_expired: bool = False
-    """The element's time was over when it went: compare with the ledger before calling it a change."""
 
 
 class _Transaction:
@@ -104,7 +102,7 @@ def _of_elements(kind: int, name: str, elements: list[RawElement], who: Who | No
             return [Drift(drift, who, None, strength)]
     else:
         pairs = [(host(element.key), element) for element in elements]
-    return [Drift(drift, who, network, strength, element.remaining_ms == 0) for network, element in pairs]
+    return [Drift(drift, who, network, strength) for network, _ in pairs]
 
 
 class DriftWatch:

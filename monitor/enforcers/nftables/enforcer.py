@@ -146,10 +146,10 @@ class NftablesEnforcer:
     def ends(self) -> Iterator[tuple[Network, Strength, float | None]]:
         """Read who is banned for how many more seconds (None: for good), faster and leaner than `elements`.
 
-        TableMissing when there is none.
+        A table of an older schema is read too, before `setup` replaces it. TableMissing when there is none.
         """
         try:
-            yield from listing.read_ends()
+            yield from listing.read_ends(self._socket())
         except FileNotFoundError as error:
             raise TableMissing(f"table inet {TABLE} is gone") from error
 

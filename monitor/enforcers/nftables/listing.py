@@ -7,13 +7,22 @@ from monitor.enforcers import netlink
 from monitor.enforcers.netlink import GET_ELEMENTS, ElementEncoder, RawElement, RawSet, Reply
 from monitor.enforcers.netlink_socket import NetlinkSocket
 from monitor.enforcers.nftables.expiry import decode_ends
-from monitor.enforcers.nftables.ruleset import BAN_SETS, LEAK_HOOKS, TABLE, Element, leak_set_name, set_name
+from monitor.enforcers.nftables.ruleset import (
+    BAN_SETS,
+    FORMER_SETS,
+    LEAK_HOOKS,
+    TABLE,
+    Element,
+    leak_set_name,
+    set_name,
+)
 from monitor.enforcers.protocol import Stopped
 from monitor.model.addresses import Address, Network, host
 from monitor.model.alerts import Strength
 from monitor.model.errors import TemporaryError
 
 _ATTEMPTS = 5
+_STRENGTHS = BAN_SETS | {former: BAN_SETS[name] for former, name in FORMER_SETS.items()}
 _QUESTIONS = 512
 """How many elements are asked for in one datagram: the answers must fit the receive buffer."""
 
@@ -29,9 +38,10 @@ def table_comment(link: NetlinkSocket) -> bytes | None:
     return None if isinstance(answer, int) else netlink.decode_table_userdata(answer.body)
 
 
-def read_definitions(link: NetlinkSocket) -> dict[str, RawSet]:
-    """Read how those of the twelve sets are defined that exist."""
-    answers = zip(BAN_SETS, link.query([netlink.get_set(TABLE, name) for name in BAN_SETS]), strict=True)
+def read_definitions(link: NetlinkSocket, names: Iterable[str] = tuple(BAN_SETS)) -> dict[str, RawSet]:
+    """Read how those of the twelve sets, or of these, are defined that exist."""
+    names = tuple(names)
+    answers = zip(names, link.query([netlink.get_set(TABLE, name) for name in names]), strict=True)
     return {name: netlink.decode_set(answer.body) for name, answer in answers if not isinstance(answer, int)}
 
 
@@ -41,11 +51,11 @@ def read_counters(link: NetlinkSocket) -> dict[str, Stopped]:
 
 
 def read_any_counters(link: NetlinkSocket) -> dict[str, Stopped]:
-    """Read those counters of bans and leaks that exist, by name: an older schema lacks some."""
-    names = (*BAN_SETS, *(f"leak_{hook}" for hook in LEAK_HOOKS))
+    """Read those counters of bans and leaks that exist, by today's names: an older schema lacks or renames some."""
+    names = (*FORMER_SETS, *BAN_SETS, *(f"leak_{hook}" for hook in LEAK_HOOKS))
     answers = link.query([netlink.get_counter(TABLE, name) for name in names])
     decoded = [netlink.decode_counter(answer.body) for answer in answers if not isinstance(answer, int)]
-    return {name: Stopped(packets, octets) for name, packets, octets in decoded}
+    return {FORMER_SETS.get(name, name): Stopped(packets, octets) for name, packets, octets in decoded}
 
 
 def read_leaks(link: NetlinkSocket) -> dict[str, Stopped]:
@@ -73,24 +83,30 @@ def _counters(link: NetlinkSocket, names: Iterable[str]) -> dict[str, Stopped]:
 
 
 def read_elements(names: Iterable[str] = tuple(BAN_SETS)) -> list[Element]:
-    """Read the elements of sets, through a socket of its own: a listing in parts must not meet other replies."""
+    """Read the elements of sets, through a socket of its own: a listing in parts must not meet other replies.
+
+    `names` may be those of an older schema (`FORMER_SETS`).
+    """
     result: list[Element] = []
     for name in names:
         if name.endswith("_nets"):
             networks = pair_intervals(_dump(name))
         else:
             networks = [(host(element.key), element) for element in _dump_hash(name)]
-        result += [_element(network, BAN_SETS[name], element) for network, element in networks]
+        result += [_element(network, _STRENGTHS[name], element) for network, element in networks]
     return result
 
 
-def read_ends() -> Iterator[tuple[Network, Strength, float | None]]:
+def read_ends(link: NetlinkSocket) -> Iterator[tuple[Network, Strength, float | None]]:
     """Yield network, strength and remaining seconds (None: no end) of all elements, one set in memory at a time.
 
     A hash set is read until a further reading brings nothing new, as in `read_elements`, but what is found counts even
-    if it still grows. FileNotFoundError when there is no table.
+    if it still grows. The sets of an older schema are read as well. FileNotFoundError when there is no table.
     """
-    for name, strength in BAN_SETS.items():
+    if not exists(link):
+        raise FileNotFoundError(errno.ENOENT, "no such table")
+    for name in read_definitions(link, _STRENGTHS):
+        strength = _STRENGTHS[name]
         if name.endswith("_nets"):
             for element in read_elements([name]):
                 yield element.network, strength, element.timeout_s

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterator
 
 import msgspec
 
-from monitor.enforcers.netlink import attributes
+from monitor.enforcers.netlink import NFPROTO_INET, attributes
 from monitor.enforcers.nftables.ruleset import TABLE
 from monitor.model.errors import MalformedRecord
 
@@ -20,8 +20,8 @@ RULES = frozenset(10 << 8 | kind for kind in (3, 5, 6, 8, 9, 11, 18, 20))
 """NFT_MSG_NEW and NFT_MSG_DEL of CHAIN, RULE, SET and OBJ."""
 
 _NAME = TABLE.encode() + b"\0"
-# family inet; then the table's name, which is the first attribute (type 1) of all kinds of message
-_FAMILY, _FIRST = 1, struct.pack("=HH", 4 + len(_NAME), 1) + _NAME
+# the table's name, which is the first attribute (type 1) of all kinds of message
+_FIRST = struct.pack("=HH", 4 + len(_NAME), 1) + _NAME
 _HEADER = struct.Struct("=IHHII")
 _BE32 = struct.Struct(">I")
 
@@ -54,7 +54,7 @@ def notices(datagram: bytes, own_ports: Container[int], *, with_ends: bool) -> I
         length, kind, _, _, port = _HEADER.unpack_from(datagram, offset)
         if length < 20 or length > size - offset:
             raise MalformedRecord("netlink", f"notice of {length} bytes in {size - offset}")
-        is_ours = datagram[offset + 16] == _FAMILY and datagram.startswith(_FIRST, offset + 20)
+        is_ours = datagram[offset + 16] == NFPROTO_INET and datagram.startswith(_FIRST, offset + 20)
         if (is_ours or kind == NEW_GENERATION) and port not in own_ports:
             yield Notice(kind, datagram[offset + 16 : offset + length])
         offset += (length + 3) & ~3

@@ -26,7 +26,6 @@ from monitor.model.addresses import Network, host
 from monitor.model.alerts import Strength
 from monitor.model.bans import MAX_PREFIXES
 
-_CONFLICT = (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.EINVAL)
 _Part: TypeAlias = dict[Network, float | None]
 _FOREVER_S = float("inf")
 _BATCH = 512

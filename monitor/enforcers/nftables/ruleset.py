@@ -2,9 +2,9 @@
 
 Four base chains drop. `ban` runs before conntrack and DNAT and drops everything from its sources, so pods and
 NodePorts are covered. `shun` runs after conntrack and drops only what opens a connection to us: an address that
-somebody forged can still answer our own connections. `block_output` and `block_forward` drop what goes to an address on
-connections that the node, or whom it routes for, opened; they run after DNAT, so behind a service's address it is the
-real destination that counts. Loopback and the allow sets are accepted first in all.
+somebody forged can still answer our own connections. `egress_output` and `egress_forward` drop what goes to an address
+on connections that the node, or whom it routes for, opened; they run after DNAT, so behind a service's address it is
+the real destination that counts. Loopback and the allow sets are accepted first in all.
 
 Two more chains only count: `leak_input` and `leak_forward` run last and see what a ban should have stopped and did not,
 because somebody changed our rules. They never drop, so a wrong guess there costs nothing.
@@ -21,17 +21,17 @@ from monitor.model.alerts import Strength
 from monitor.model.bans import MAX_PREFIXES, WORDS
 
 TABLE = "nodewarden"
-SCHEMA = "nodewarden schema 3"
+SCHEMA = "nodewarden schema 4"
 """The table's comment. Raise the number with any change of chains or sets: a table of another schema is replaced."""
 
 _OPENS = "ct state new ct direction original "
-_CONDITIONS = {"ban": "", "shun": _OPENS, "block": "ct direction original "}
+_CONDITIONS = {"ban": "", "shun": _OPENS, "egress": "ct direction original "}
 _HOOKS = {
     "ban": "prerouting priority raw - 10",
     "shun": "prerouting priority mangle - 10",
     # after destination NAT (-100), before the usual filter chains (0): what those let pass has not been counted yet
-    "block_output": "output priority filter - 10",
-    "block_forward": "forward priority filter - 10",
+    "egress_output": "output priority filter - 10",
+    "egress_forward": "forward priority filter - 10",
     # after the usual filter chains (0): what those drop did not leak
     "leak_input": "input priority 300",
     "leak_forward": "forward priority 300",
@@ -97,6 +97,11 @@ BAN_SETS: dict[str, Strength] = {
 }
 """The twelve sets of bans, which are also the names of the twelve counters, with their strength."""
 
+FORMER_SETS = {
+    name.replace("egress", "block"): name for name, strength in BAN_SETS.items() if strength is Strength.DESTINATION
+}
+"""What schema 3 called some of these sets and counters, with today's names."""
+
 
 def setup_text(
     *,
@@ -157,16 +162,16 @@ def _leak_sets(hook: str, start: Stopped | None) -> list[str]:
 
 
 def _rules(chain: str) -> list[str]:
-    blocks = chain.startswith("block")
+    is_egress = chain.startswith("egress")
     # To DNAT in output the interface is that of the address called: a service's own address on the node is on lo.
-    loopback, side = ('oifname "lo" ct status & dnat == 0', "daddr") if blocks else ('iifname "lo"', "saddr")
+    loopback, side = ('oifname "lo" ct status & dnat == 0', "daddr") if is_egress else ('iifname "lo"', "saddr")
     lines = [f"    {loopback} accept", f"    ip {side} @allow4 accept", f"    ip6 {side} @allow6 accept"]
     for name, strength in BAN_SETS.items():
         word, family = WORDS[strength], "4" if "4" in name else "6"
         field = f"ip {side}" if family == "4" else f"ip6 {side}"
         if chain.partition("_")[0] == word:
             lines.append(f"    {_CONDITIONS[word]}{field} @{name} counter name {name} drop")
-        elif chain.startswith("leak") and word != "block":
+        elif chain.startswith("leak") and word != "egress":
             noted = f"update @{chain.replace('leak', f'leaks{family}')} {{ {field} }}"
             lines.append(f"    {_CONDITIONS[word]}{field} @{name} counter name {chain} {noted}")
     return lines

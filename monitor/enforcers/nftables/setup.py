@@ -4,14 +4,17 @@ import contextlib
 import errno
 import os
 import socket
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from monitor.enforcers.netlink import DEL_ELEMENTS, NEW_ELEMENTS, encode_element
 from monitor.enforcers.netlink_socket import NEEDS_KERNEL, NEEDS_PRIVILEGE, NetlinkSocket
 from monitor.enforcers.nftables import listing
-from monitor.enforcers.nftables.ruleset import SCHEMA, Element, set_name, set_specs, setup_text
+from monitor.enforcers.nftables.commit import ENCODERS, Item, commit, milliseconds
+from monitor.enforcers.nftables.ruleset import FORMER_SETS, SCHEMA, Element, set_name, set_specs, setup_text
 from monitor.model.addresses import Network
 from monitor.model.errors import PermanentError, TemporaryError
 
@@ -93,12 +96,35 @@ def _same_sets(link: NetlinkSocket, max_bans: int) -> bool:
 
 
 def _replace(link: NetlinkSocket, ports: OwnPorts, *, max_bans: int, allowlist: Sequence[Network]) -> None:
-    definitions = listing.read_definitions(link)
+    read_at_s = time.monotonic()
     specs = set_specs(max_bans)
-    readable = [name for name, found in definitions.items() if found.key_bytes == specs[name].key_bytes]
+    definitions = listing.read_definitions(link, (*specs, *FORMER_SETS))
+    readable = [
+        name for name, found in definitions.items() if found.key_bytes == specs[FORMER_SETS.get(name, name)].key_bytes
+    ]
     elements = _longest(listing.read_elements(readable), {name: spec.size for name, spec in specs.items()})
     counters = listing.read_any_counters(link)
     _run(ports, setup_text(max_bans=max_bans, allowlist=allowlist, replace=True, elements=elements, counters=counters))
+    _count_prefixes(link, elements, read_at_s)
+
+
+def _count_prefixes(link: NetlinkSocket, elements: Sequence[Element], read_at_s: float) -> None:
+    """Give prefixes their packets and bytes back, each in one transaction: nft 1.0.6 drops them from interval sets."""
+    items = []
+    for element in elements:
+        if element.packets and not element.network.is_host:
+            encoder = ENCODERS[set_name(element.network, element.strength)]
+            left_s = None if element.timeout_s is None else element.timeout_s - (time.monotonic() - read_at_s)
+            counted = encode_element(
+                element.network,
+                interval=True,
+                timeout_ms=None if left_s is None else milliseconds(left_s),
+                count=(element.packets, element.bytes),
+            )
+            gone = encode_element(element.network, interval=True)
+            requests = (encoder.request(DEL_ELEMENTS, gone), encoder.request(NEW_ELEMENTS, counted))
+            items.append(Item(element.network, element.strength, requests))
+    commit(link, items)  # what is refused has ended meanwhile
 
 
 def _longest(elements: Sequence[Element], sizes: dict[str, int]) -> list[Element]:

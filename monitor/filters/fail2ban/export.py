@@ -3,7 +3,7 @@
 import datetime
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 import yaml
@@ -12,7 +12,6 @@ from monitor.filters.date_zones import fixed_zone
 from monitor.filters.fail2ban.durations import format_duration
 from monitor.filters.fail2ban.jails import LONGEST_BAN_S, Fail2banConfiguration, Jail
 from monitor.model.addresses import parse_network
-from monitor.model.names import RESERVED
 
 _LONGEST_FINDTIME_S = 7 * 86_400.0
 _LARGEST_MAXRETRY = 10_000
@@ -23,12 +22,13 @@ _REFERENCE = re.compile(r"/[^\[\]]+\.conf(\[.*\])?")
 _TERM = re.compile(r"\+|(?!__)[A-Z_][A-Z0-9_]{0,63}=\S*")
 
 
-def to_yaml(configuration: Fail2banConfiguration) -> str:
+def to_yaml(configuration: Fail2banConfiguration, reserved: Container[str]) -> str:
     """Write the jails that can run as `detectors.failures`, and `[DEFAULT]`'s ignoreip as `bans.allowlist`.
 
-    Comments at the top say what was left out. Settings beyond our bounds are cut to them, which is said too.
+    A jail whose name is `reserved`, for another detector, gets a similar one. Comments at the top name what was left
+    out, and what was cut to the bounds of our settings.
     """
-    return _Export(configuration).text()
+    return _Export(configuration, reserved).text()
 
 
 class _Dumper(yaml.SafeDumper):
@@ -43,8 +43,9 @@ _Dumper.add_representer(list, _flow)
 
 
 class _Export:
-    def __init__(self, configuration: Fail2banConfiguration) -> None:
+    def __init__(self, configuration: Fail2banConfiguration, reserved: Container[str]) -> None:
         self._configuration = configuration
+        self._reserved = reserved
         self._remarks: dict[str, list[str]] = {}
         """For each sentence, the jails that it holds for."""
 
@@ -123,7 +124,7 @@ class _Export:
         """Return a name that a detector may have, as close to the jail's as possible."""
         name = re.sub("[^A-Za-z0-9_-]", "-", jail)[:_LONGEST_NAME]
         number = 1
-        while name in RESERVED or name in taken:
+        while name in self._reserved or name in taken:
             number += 1
             suffix = f"-{number}"
             name = f"{re.sub('[^A-Za-z0-9_-]', '-', jail)[: _LONGEST_NAME - len(suffix)]}{suffix}"

@@ -26,7 +26,7 @@ _FIRST = ("enabled", "backend", "filter")
 _OPTIONS = (
     *_FIRST,
     *("maxretry", "maxmatches", "findtime", "bantime", "ignorecommand", "ignoreself", "ignoreip", "ignorecache"),
-    *("logtimezone", "logencoding", "logpath"),
+    *("logtimezone", "logpath"),
     *FILTER_OPTIONS,
 )
 
@@ -56,9 +56,6 @@ class Jail(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses, networks and names as they are written."""
     timezone: str = ""
     """fail2ban's notation (`UTC+0200`); empty: the system's."""
-    encoding: str = "auto"
-    is_udp: bool = False
-    """Whether its service is (also) reached by UDP."""
     notes: tuple[str, ...] = ()
     """What could not be taken over, a sentence each."""
 
@@ -194,8 +191,6 @@ class _JailReader:
             journalmatch=definition.journalmatch,
             ignoreip=split_words(options.get("ignoreip", "")),
             timezone=options.get("logtimezone", ""),
-            encoding=options.get("logencoding", "auto"),
-            is_udp=not actions.protocols.isdisjoint({"udp", "all"}),
             notes=tuple(notes),
         )
 

@@ -1,8 +1,8 @@
-"""Decoder of ctnetlink datagrams at flood rates: the walk of `conntrack_format` once a layout, then fixed offsets.
+"""Decoder of ctnetlink datagrams at flood rates: one walk of `format` for each layout, then fixed offsets.
 
 The kernel writes attributes in a stable order with stable lengths. All bytes by which the walk decides (the headers of
 message and attributes) are remembered as one number and a mask; a message that equals them is walked alike, whatever
-else it holds, so its fields are at the same places. One comparison of two numbers proves that for each message.
+else it holds, so its fields are at the same offsets. One comparison of two numbers proves that for each message.
 """
 
 import struct
@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 from monitor.model.errors import MalformedRecord
-from monitor.model.flows import ESTABLISHED_STATES, TCP_CLOSE, Flow
+from monitor.model.flows import Flow
+from monitor.model.protocols import ESTABLISHED_STATES, TCP_CLOSE
 from monitor.sources.conntrack.format import (
     DEFAULTS,
     DELETE,
@@ -41,14 +42,14 @@ _errno = struct.Struct("=i").unpack_from
 _LAST_WITHOUT_DEFAULT = FIELDS.index("translated_source_port")
 _WANTED = frozenset(
     (TCP_CLOSE, *(state for states in ESTABLISHED_STATES.values() for state in states))
-)  # of some protocol: only a first look
+)  # of any protocol: only a first check
 _FILL = (None, 0)  # every field that a message lacks is one of these
 
 Values: TypeAlias = tuple[Any, ...]
 Pick: TypeAlias = Callable[[Values], Values]
 Make: TypeAlias = Callable[..., Flow]
 Layout: TypeAlias = tuple[int, int, int, int, Callable[[bytes], Values], Pick | None, Make | None]
-"""Length in bytes, mask, pattern, place of the state (0: none); what reads the fields in the order of their places,
+"""Length in bytes, mask, pattern, offset of the state (0: none); what reads the fields in the order of their offsets,
 what puts them into the event's order (None: they are in it), and the event's class (None: an update)."""
 
 
@@ -59,7 +60,7 @@ class Decoded(msgspec.Struct, gc=False):
     malformed: int = 0
     """Messages that could not be understood; where a length is wrong, the rest of its datagram counts as one."""
     skipped: int = 0
-    """Messages understood and not wanted: updates that tell of neither handshake nor reset, other subsystems."""
+    """Messages decoded but not used: updates that show neither handshake nor reset, other subsystems."""
     is_done: bool = False
     """A dump came to its end (NLMSG_DONE)."""
     is_interrupted: bool = False
@@ -74,16 +75,9 @@ class FlowDecoder:
     """Decodes datagrams; remembers the layouts that it has seen, at most 256 of them. Never raises on any bytes."""
 
     def __init__(self) -> None:
-        """Begin without any layout: the first messages of each teach them."""
-        self.forgotten_total = 0
-        """Times that there were too many layouts, and learning began anew: costs time, never a wrong event."""
+        """Start without layouts; they are learned from messages."""
         self._layouts: dict[bytes, tuple[Layout, ...]] = {}
         self._count = 0
-
-    @property
-    def layouts(self) -> int:
-        """How many layouts are remembered now."""
-        return sum(map(len, self._layouts.values()))
 
     def decode(self, datagrams: Sequence[bytes], time_s: float, namespace: int | None = None) -> Decoded:
         """Decode datagrams as received, in order; `time_s` (wall time) and `namespace` go into every event."""
@@ -149,7 +143,6 @@ class FlowDecoder:
         if self._count >= _MAX_LAYOUTS:
             self._layouts.clear()
             self._count = 0
-            self.forgotten_total += 1
         key = message[:_KEY_BYTES]
         others = self._layouts.get(key, ())[: _MAX_LAYOUTS_A_KEY - 1]
         self._layouts[key] = (*others, compile_layout(message, walked))

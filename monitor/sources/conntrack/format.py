@@ -2,7 +2,7 @@
 
 Numbers and names are those of linux/netlink.h, linux/netfilter/nfnetlink.h and nfnetlink_conntrack.h. Message and
 attribute headers are in host order, payloads in network order. The walk trusts nothing: wrong lengths are malformed,
-unknown attributes and those that nobody needs (helper, labels, security context, sequence adjustment, SYN proxy,
+unknown attributes and those that are not used (helper, labels, security context, sequence adjustment, SYN proxy,
 master, timeout, use) are skipped by their headers.
 """
 
@@ -13,18 +13,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 from monitor.model.errors import MalformedRecord
-from monitor.model.events import PROTOCOL_TCP
-from monitor.model.flows import (
-    ESTABLISHED_STATES,
-    STATUS_SEEN_REPLY,
-    TCP_CLOSE,
-    Flow,
-    FlowClosed,
-    FlowEstablished,
-    FlowListed,
-    FlowOpened,
-    FlowReset,
-)
+from monitor.model.flows import Flow, FlowClosed, FlowEstablished, FlowListed, FlowOpened, FlowReset
+from monitor.model.protocols import ESTABLISHED_STATES, PROTOCOL_TCP, STATUS_SEEN_REPLY, TCP_CLOSE
 
 CAUSES = ("header", "attribute", "length", "tuple")
 """Every cause a MalformedRecord of this module can carry: no message about a connection; an attribute that does not fit
@@ -33,7 +23,7 @@ where it is; a known attribute of a wrong length; no whole pair of tuples."""
 NEW, DELETE = 0x100, 0x102  # NFNL_SUBSYS_CTNETLINK with IPCTNL_MSG_CT_NEW, IPCTNL_MSG_CT_DELETE
 NLM_F_MULTI, NLM_F_DUMP_INTR = 0x2, 0x10
 _NLM_F_CREATE = 0x400
-NLMSG_NOOP, NLMSG_ERROR, NLMSG_DONE, NLMSG_OVERRUN = 1, 2, 3, 4
+NLMSG_ERROR, NLMSG_DONE, NLMSG_OVERRUN = 2, 3, 4
 HEADER_BYTES = 16
 _BODY = HEADER_BYTES + 4  # after struct nfgenmsg
 
@@ -107,9 +97,9 @@ class Walked(msgspec.Struct, frozen=True):
     """Where things are in a message: everything that the walk decided by, and what it found."""
 
     kind: type[Flow] | None
-    """The event's class; None for an update, which is one only if it tells of a handshake or a reset."""
+    """The event's class; None for an update, which is one only if it shows a handshake or a reset."""
     headers: list[tuple[int, int]]
-    """(offset, length in bytes) of all bytes that the walk looked at; whatever equals them is walked alike."""
+    """(offset, length in bytes) of all bytes that the walk read; a message that equals them is walked alike."""
     fields: dict[str, tuple[int, str]]
     """Offset and struct format by name."""
 
@@ -158,7 +148,7 @@ def _walk(message: bytes, offset: int, end: int, nest: Nest, walked: Walked) -> 
 
 
 def read(message: bytes, walked: Walked, time_s: float, namespace: int | None) -> Flow | None:
-    """Make the event of a message that was walked; None for an update that tells of neither handshake nor reset."""
+    """Make the event of a message that was walked; None for an update that shows neither handshake nor reset."""
     values: dict[str, Any] = {
         name: struct.unpack_from(f">{form}", message, offset)[0] for name, (offset, form) in walked.fields.items()
     }

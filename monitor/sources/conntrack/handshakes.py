@@ -1,24 +1,18 @@
-"""Tells attempts from connections: sorts flows by what they mean. Pure; time is the events' own."""
+"""Separates connection attempts from connections, by what flows mean. Pure; the time is that of the events."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from monitor.model.events import PROTOCOL_TCP
-from monitor.model.flows import (
+from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowEstablished, FlowIncomplete, FlowListed, FlowOpened
+from monitor.model.protocols import (
     PROTOCOL_SCTP,
+    PROTOCOL_TCP,
     STATUS_ASSURED,
     STATUS_SEEN_REPLY,
     TCP_FIN_WAIT,
     TCP_SYN_SENT,
-    Flow,
-    FlowBatch,
-    FlowClosed,
-    FlowEstablished,
-    FlowIncomplete,
-    FlowListed,
-    FlowOpened,
 )
 
 _WAIT_S = 2.0
@@ -34,25 +28,25 @@ class HandshakeStats(msgspec.Struct):
     completed: int = 0
     incomplete: int = 0
     evicted: int = 0
-    """Attempts forgotten before their time, too many at once or beside a gap: what became of them nobody knows."""
+    """Attempts forgotten early, because there were too many or events were lost: their outcome is not known."""
     pending: int = 0
-    """Attempts whose time is not up."""
+    """Attempts that may still complete."""
 
 
 class Handshakes:
     """Follows every attempt for two seconds; at most 32,768 at a time, of which the oldest is forgotten first."""
 
     def __init__(self) -> None:
-        """Know none."""
+        """Start without attempts."""
         self.stats = HandshakeStats()
         self._pending: OrderedDict[_Key, Flow] = OrderedDict()
 
     def feed(self, flows: Iterable[Flow], now_s: float, *, has_gap: bool = False) -> FlowBatch:
-        """Take in flows in their order; tell what they mean, and which attempts came to nothing by `now_s`.
+        """Take flows in their order; return what they mean, and the attempts that stayed incomplete until `now_s`.
 
-        Connections picked up in their middle tell nothing of a handshake; nor do UDP and ICMP, which have none. Entries
-        of a list (FlowListed) that are still at their first packet count as attempts from then on. With `has_gap`
-        events were lost: attempts are forgotten, since who completed a handshake in those must not be blamed.
+        Connections picked up in their middle show no handshake, and UDP and ICMP have none. Entries of a list
+        (FlowListed) that are still at their first packet count as attempts from then on. `has_gap`: events were lost,
+        so attempts are forgotten: a source whose handshake was among the lost events must not be blamed.
         """
         batch = FlowBatch(now_s, has_gap=has_gap)
         if has_gap:
@@ -101,13 +95,13 @@ class Handshakes:
     def _end(self, flow: Flow, batch: FlowBatch) -> None:
         """Sort an end; if it is that of an attempt, judge it by that."""
         batch.ending.append(flow)
-        if (begun := self._pending.pop(_key(flow), None)) is None:
+        if (attempt := self._pending.pop(_key(flow), None)) is None:
             return
         if flow.status & STATUS_ASSURED:
             batch.completed.append(flow)
         elif not batch.has_gap:
             was_refused = type(flow) is FlowClosed and not flow.status & STATUS_SEEN_REPLY
-            batch.incomplete.append(_incomplete(begun, was_refused=was_refused))
+            batch.incomplete.append(_incomplete(attempt, was_refused=was_refused))
 
     def _forget(self) -> None:
         self.stats.evicted += len(self._pending)
@@ -117,11 +111,11 @@ class Handshakes:
     def _expired(self, now_s: float) -> Iterator[FlowIncomplete]:
         pending = self._pending
         while pending:
-            key, begun = next(iter(pending.items()))
-            if begun.time_s > now_s - _WAIT_S:
+            key, attempt = next(iter(pending.items()))
+            if attempt.time_s > now_s - _WAIT_S:
                 return
             del pending[key]
-            yield _incomplete(begun, was_refused=False)
+            yield _incomplete(attempt, was_refused=False)
 
 
 def _key(flow: Flow) -> _Key:
@@ -130,19 +124,19 @@ def _key(flow: Flow) -> _Key:
 
 
 def _is_attempt(flow: Flow) -> bool:
-    """Whether it begins with the first packet of a handshake."""
+    """Whether it starts with the first packet of a handshake."""
     if flow.protocol == PROTOCOL_TCP:
         return flow.state == TCP_SYN_SENT
     return flow.protocol == PROTOCOL_SCTP and type(flow) is FlowOpened
 
 
-def _incomplete(begun: Flow, *, was_refused: bool) -> FlowIncomplete:
+def _incomplete(attempt: Flow, *, was_refused: bool) -> FlowIncomplete:
     return FlowIncomplete(
-        begun.time_s,
-        begun.source,
-        begun.destination,
-        begun.protocol,
-        begun.destination_port,
-        begun.namespace,
+        attempt.time_s,
+        attempt.source,
+        attempt.destination,
+        attempt.protocol,
+        attempt.destination_port,
+        attempt.namespace,
         was_refused,
     )

@@ -1,4 +1,4 @@
-"""Health of the connection table, by ctnetlink: /proc/net/stat, which tells the same, is left out by distributions."""
+"""Health of the connection table, by ctnetlink: distributions leave out /proc/net/stat, which has the same figures."""
 
 import select
 import socket
@@ -43,7 +43,7 @@ class TableHealth(msgspec.Struct, frozen=True):
     limit: int
     """nf_conntrack_max: beyond it new connections are dropped."""
     totals: dict[str, int]
-    """By the values of COUNTERS; those that the kernel does not tell are missing."""
+    """By the values of COUNTERS; those that the kernel does not report are missing."""
 
 
 def read_health() -> TableHealth:

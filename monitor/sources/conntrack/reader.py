@@ -31,18 +31,16 @@ class ConntrackStats(msgspec.Struct):
     records: int = 0
     """Messages of the kernel."""
     lost: int = 0
-    """Gaps: times that the buffer overflowed; how many events each has swallowed nobody knows."""
+    """Gaps: times that the buffer overflowed; how many events each one lost is not known."""
     malformed: int = 0
     skipped: int = 0
-    """Updates that tell of no complete handshake."""
+    """Updates that show no complete handshake."""
     resyncs: int = 0
     """Times that the table was listed to the end after gaps."""
-    listed: int = 0
-    """Entries of the table in those lists."""
 
 
 class Conntrack:
-    """A source of flows. `is_drained` tells whether the last `read` took all there was."""
+    """A source of flows. `is_drained`: whether the last `read` took all there was."""
 
     name = "conntrack"
 
@@ -78,11 +76,6 @@ class Conntrack:
             self._listing.close()
             self._listing = None
 
-    @property
-    def has_gap(self) -> bool:
-        """Whether events were lost that no list of the table has made up for yet."""
-        return self._gap_s is not None or self._listing is not None
-
     def read(self, limit: int = 1024) -> list[Flow]:
         """Return the events of at most `limit` waiting datagrams, in order."""
         batches: dict[int | None, list[bytes]] = {}
@@ -97,8 +90,7 @@ class Conntrack:
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
-                self.stats.lost += 1
-                self._gap_s = time.monotonic()
+                self._note_gap()
                 continue
             batches.setdefault(namespace, []).append(datagram)
         time_s = time.time()
@@ -110,7 +102,8 @@ class Conntrack:
     def catch_up(self, limit: int = 64) -> list[Flow]:
         """Go on listing the table after a gap, at most `limit` datagrams of it; to be called now and then.
 
-        The events are FlowListed. Nothing is done while events are still being lost.
+        The events are FlowListed. Nothing is done while events are still being lost. A list that the kernel could not
+        keep whole (NLM_F_DUMP_INTR) is made again later.
         """
         now_s = time.monotonic()
         if self._listing is None:
@@ -120,9 +113,11 @@ class Conntrack:
             self._list_from_s = now_s + _LIST_AGAIN_S
             self._listing = Listing(self._decoder)
         events = self._listing.read(limit)
-        self.stats.listed += len(events)
         if self._listing.is_done:
-            self.stats.resyncs += 1
+            if self._listing.is_interrupted:
+                self._gap_s = now_s
+            else:
+                self.stats.resyncs += 1
             self._listing.close()
             self._listing = None
         return events
@@ -133,7 +128,13 @@ class Conntrack:
         stats.records += len(decoded.events) + decoded.skipped + decoded.malformed
         stats.malformed += decoded.malformed
         stats.skipped += decoded.skipped
+        if decoded.is_overrun:
+            self._note_gap()
         return decoded.events
+
+    def _note_gap(self) -> None:
+        self.stats.lost += 1
+        self._gap_s = time.monotonic()
 
     def _receive(self) -> tuple[int | None, bytes]:
         return None, self._socket.recv(DATAGRAM_BYTES)
@@ -152,7 +153,7 @@ class Listing:
 
     def __init__(self, decoder: FlowDecoder) -> None:
         """Ask for it."""
-        self.is_done = False
+        self.is_done = self.is_interrupted = False
         self._decoder = decoder
         self._socket = conntrack_socket.open_socket(_DUMP_BUFFER_BYTES)
         try:
@@ -178,4 +179,5 @@ class Listing:
             self.is_done = True
             raise conntrack_socket.explained(decoded.errno)
         self.is_done = decoded.is_done
+        self.is_interrupted = self.is_interrupted or decoded.is_interrupted
         return decoded.events

@@ -1,4 +1,4 @@
-"""Brings connections, and attempts that came to nothing, to the pipeline."""
+"""The runner of connection tracking: it hands on connections, and connection attempts that stayed incomplete."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -6,28 +6,29 @@ from typing import Any
 
 from monitor.metrics.metric import Sample
 from monitor.model.flows import Flow, FlowBatch
-from monitor.settings.schema import Settings
 from monitor.sources.conntrack.handshakes import Handshakes
 from monitor.sources.conntrack.health import TableHealth, read_health
+from monitor.sources.conntrack.metrics import COUNTERS
 from monitor.sources.conntrack.reader import Conntrack, ConntrackStats
-from monitor.sources.runner import Intake, Process
-from monitor.state.saver import Saver
+from monitor.sources.conntrack.settings import ConntrackSettings
+from monitor.sources.runner import Process, SourceRunner
 
 _FULL = 0.9
 _BYTES_AN_EVENT, _WORST_EVENTS_PER_S = 1024, 400_000
 
 
-class ConntrackIntake(Intake[Conntrack]):
-    """Connection tracking. It has no place to go on at: what opened while nobody listened is not told again."""
+class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
+    """Owns connection tracking. It has no cursor: the kernel does not repeat events that nothing listened for."""
 
     name = Conntrack.name
     title = "connection tracking"
+    counters = SourceRunner.counters | COUNTERS
     stats: ConntrackStats
 
-    def __init__(self, settings: Settings, saver: Saver, process: Process) -> None:
-        """Nothing is opened yet."""
-        super().__init__(saver, process, ConntrackStats())
-        self._settings = settings.sources.conntrack
+    def __init__(self, settings: ConntrackSettings, process: Process) -> None:
+        """Open nothing yet."""
+        super().__init__(process, ConntrackStats())
+        self._settings = settings
         self._handshakes = Handshakes()
         self._health: TableHealth | None = None
         self._gaps_known = 0
@@ -35,7 +36,7 @@ class ConntrackIntake(Intake[Conntrack]):
 
     @property
     def is_wanted(self) -> bool:
-        """Whether the configuration has it."""
+        """Whether it is enabled."""
         return self._settings.enabled
 
     @property
@@ -43,10 +44,10 @@ class ConntrackIntake(Intake[Conntrack]):
         """Ten milliseconds with the default buffer: half of what it carries in the worst flood."""
         return self._settings.buffer_bytes / _BYTES_AN_EVENT / _WORST_EVENTS_PER_S / 2
 
-    def reconfigure(self, settings: Settings) -> None:
+    def reconfigure(self, settings: ConntrackSettings) -> None:
         """Follow changed settings."""
-        if settings.sources.conntrack != self._settings:
-            self._settings = settings.sources.conntrack
+        if settings != self._settings:
+            self._settings = settings
             self._renew()
 
     def problems(self) -> list[str]:
@@ -88,7 +89,7 @@ class ConntrackIntake(Intake[Conntrack]):
         return Conntrack(buffer_bytes=settings.buffer_bytes, all_namespaces=settings.all_namespaces, stats=self.stats)
 
     def _take(self, source: Conntrack) -> None:
-        """Hand on what waits. Around a gap nobody is blamed: what is read behind it may be older than what was lost."""
+        """Hand on what waits. Around a gap no source is blamed: what follows it may be older than what was lost."""
         flows = source.read()
         if self.stats.lost != self._gaps_known:
             self._gaps_known = self.stats.lost
@@ -97,8 +98,8 @@ class ConntrackIntake(Intake[Conntrack]):
         if self._is_blind:
             self._is_blind = not source.is_drained
 
-    def _look_after(self, source: Conntrack) -> None:
-        """Make up for what was lost, see whose time is up although nothing comes, and how the table is."""
+    def _maintain(self, source: Conntrack) -> None:
+        """Make up for lost events, let attempts time out although no event comes, and read the table's health."""
         listed = source.catch_up()
         self._health = read_health()
         self._process(self._sorted(listed, invalid_total=self._health.totals.get("invalid")))
@@ -110,12 +111,6 @@ class ConntrackIntake(Intake[Conntrack]):
         batch = self._handshakes.feed(flows, time.time(), has_gap=has_gap)
         batch.invalid_total = invalid_total
         yield batch
-
-    def _recall_place(self) -> None:
-        pass
-
-    def _save_place(self) -> None:
-        pass
 
     def _explain_loss(self) -> str:
         return (

@@ -1,4 +1,4 @@
-"""ctnetlink: sockets, requests and the filter by which the kernel sends only what somebody wants."""
+"""ctnetlink: sockets, requests and the filter by which the kernel sends only what is used."""
 
 import ctypes
 import errno
@@ -6,8 +6,7 @@ import socket
 import struct
 
 from monitor.model.errors import PermanentError, TemporaryError
-from monitor.model.events import PROTOCOL_TCP
-from monitor.model.flows import ESTABLISHED_STATES, PROTOCOL_DCCP, PROTOCOL_SCTP, TCP_CLOSE
+from monitor.model.protocols import ESTABLISHED_STATES, PROTOCOL_DCCP, PROTOCOL_SCTP, PROTOCOL_TCP, TCP_CLOSE
 from monitor.sources.conntrack.format import DELETE
 
 _NETLINK_NETFILTER, _SOL_NETLINK = 12, 270  # linux/netlink.h, linux/socket.h
@@ -35,7 +34,7 @@ NEEDS_PRIVILEGE = (
     "reading conntrack events needs CAP_NET_ADMIN in this network namespace: run as root, or give the service "
     "AmbientCapabilities=CAP_NET_ADMIN"
 )
-NEEDS_KERNEL = "this kernel tells nothing of connections: it needs nf_conntrack_netlink (modprobe nf_conntrack_netlink)"
+NEEDS_KERNEL = "this kernel does not report connections: it needs nf_conntrack_netlink (modprobe nf_conntrack_netlink)"
 
 
 def open_socket(buffer_bytes: int) -> socket.socket:
@@ -69,7 +68,7 @@ def listen(opened: socket.socket, *, all_namespaces: bool) -> None:
 
 
 def attach_filter(opened: socket.socket) -> None:
-    """Have the kernel drop, before anything is copied, updates that tell of neither handshake nor reset."""
+    """Have the kernel drop, before anything is copied, updates that show neither handshake nor reset."""
     code = wanted()
     program = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("@HP", len(code) // 8, ctypes.addressof(program))  # struct sock_fprog

@@ -1,4 +1,4 @@
-"""Drop counters for a kernel that tells nothing of its types: by reason and family, and nothing more."""
+"""Drop counters for a kernel without BTF types: by reason and family only."""
 
 import os
 import subprocess
@@ -10,13 +10,25 @@ from monitor.ebpf.loader import Loaded, load
 from monitor.ebpf.maps import PerCpuArray, attach_tracepoint, run_statistics
 from monitor.ebpf.messages import CLASSIC_RUNG, TRACEPOINT, Request
 from monitor.ebpf.reasons import UNKNOWN
-from monitor.ebpf.tracepoint_format import read_drop_format
+from monitor.ebpf.tracepoint_format import DropFormat, read_drop_format
 from monitor.model.errors import PermanentError
+from monitor.sources.drops.counter_index import BY_REASON
 from monitor.sources.drops.kinds import FAMILIES, DropKind, Dropped, DropStats
 
 _PROGRAM, _MAPS = "kfree_skb", ("drops",)
 _EVENT = ("skb", "kfree_skb")
 _TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
+
+
+def program_request(found: DropFormat) -> Request:
+    """Return what to compile for a tracepoint of this format."""
+    macros = {
+        "REASON_AT": found.reason_at,
+        "PROTOCOL_AT": found.protocol_at,
+        "REASONS": len(found.reasons.names),
+        **BY_REASON.macros,
+    }
+    return Request("drops_classic.c", {_PROGRAM: TRACEPOINT}, _MAPS, macros)
 
 
 class ClassicDropCounters:
@@ -25,16 +37,11 @@ class ClassicDropCounters:
     rung: Final = CLASSIC_RUNG
 
     def __init__(self, fallen: str, started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None) -> None:
-        """Compile, load and attach; `fallen` says why it is no better rung; errors as `load` has them."""
+        """Compile, load and attach; `fallen` says why it is no better attach mode; errors as `load` has them."""
         self.fallen = f"{fallen}; counted by reason only, so drop_rate sees nothing"
         found = read_drop_format(_format())
         self.reasons = found.reasons
-        macros = {
-            "REASON_AT": found.reason_at,
-            "PROTOCOL_AT": found.protocol_at,
-            "REASONS": len(self.reasons.names),
-        }
-        self._loaded: Loaded = load(Request("drops_classic.c", {_PROGRAM: TRACEPOINT}, _MAPS, macros), started=started)
+        self._loaded: Loaded = load(program_request(found), started=started)
         try:
             self._drops = PerCpuArray(*self._loaded.maps["drops"])
             self._attachment = attach_tracepoint(self._loaded.functions[_PROGRAM], *_EVENT)
@@ -52,7 +59,7 @@ class ClassicDropCounters:
         """Return packets since the start, of all kinds there were, and no bytes."""
         totals: dict[DropKind, tuple[int, int]] = {}
         for index, (packets,) in self._drops.read().items():
-            slot, family = divmod(index, len(FAMILIES))
+            slot, family, *_ = BY_REASON.split(index)
             if slot not in self.reasons.no_drops:
                 kind = DropKind(self.reasons.names[slot], FAMILIES[family], UNKNOWN, None, None)
                 totals[kind] = totals.get(kind, (0, 0))[0] + packets, 0
@@ -66,8 +73,8 @@ class ClassicDropCounters:
         """Return nothing: numbers of reasons without a name are not kept."""
         return {}
 
-    def look(self, _now_s: float) -> Iterator[Dropped]:
-        """Yield nothing: whose packets they were is not known."""
+    def poll(self, _now_s: float) -> Iterator[Dropped]:
+        """Yield nothing: the sources of the packets are not known."""
         return iter(())
 
 

@@ -1,4 +1,4 @@
-"""What drop counters tell, whichever program counts."""
+"""What drop counters return, whichever program counts."""
 
 import msgspec
 
@@ -9,7 +9,7 @@ DIRECTIONS = ("in", "out", "forwarded")
 
 
 class DropKind(msgspec.Struct, frozen=True):
-    """What is counted apart; closed sets of words, `unknown` or None where the program cannot tell."""
+    """What is counted separately; closed sets of words, `unknown` or None where the program cannot know."""
 
     reason: str
     family: str
@@ -20,7 +20,7 @@ class DropKind(msgspec.Struct, frozen=True):
 
 
 class Dropped(msgspec.Struct, frozen=True):
-    """What a source lost since the last look, by class of reason in the order of ReasonClass."""
+    """What a source lost since the last poll, by class of reason in the order of ReasonClass."""
 
     source: Address
     packets: tuple[int, ...]
@@ -33,7 +33,7 @@ class DropStats(msgspec.Struct):
     lost_offenders: int = 0
     """Packets of sources that were not counted, because too many others were."""
     no_device: int = 0
-    """Drops of which nobody knows the namespace."""
+    """Drops whose namespace is not known."""
     offenders: int = 0
     """Sources that are counted exactly now."""
     sketch_load: float = 0.0

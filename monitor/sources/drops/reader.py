@@ -1,4 +1,4 @@
-"""Drop counters: what `bpf/drops.c` counts, read without waiting for anything."""
+"""Drop counters: what `bpf/drops.c` counts, read without blocking."""
 
 import os
 import struct
@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from monitor.ebpf.frequent import FrequentSources
+from monitor.ebpf.frequent import FrequentSources, sketch_macros
 from monitor.ebpf.loader import Loaded, load
+from monitor.ebpf.macros import numbered, protocol_macros
 from monitor.ebpf.maps import Map, PerCpuArray, attach_raw_tracepoint, run_statistics
 from monitor.ebpf.messages import RAW_TRACEPOINT, TRACING_RUNG, Request
 from monitor.ebpf.reasons import ReasonClass, class_of
 from monitor.model.addresses import fold_mapped
+from monitor.sources.drops.counter_index import BY_ALL
 from monitor.sources.drops.kinds import DIRECTIONS, FAMILIES, DropKind, Dropped, DropStats
 
 _PROGRAM = "kfree_skb"  # of the function, and of the tracepoint
@@ -27,8 +29,27 @@ _MAPS = (
 )
 _NETNS = Path("/proc/thread-self/ns/net")
 _NUMBER = struct.Struct("=I")
-_CLASSES: Final = 8
-_LOST_OFFENDERS, _NO_DEVICE = 0, 1
+_CLASSES: Final = 1 << (len(ReasonClass) - 1).bit_length()
+"""Counters of an offender: a power of two, so that a mask bounds the index for the verifier."""
+_EVENTS = ("lost_offenders", "no_device")
+_MAX_UNKNOWN_REASONS = 64
+
+
+def program_request(own_netns: int, *, all_namespaces: bool) -> Request:
+    """Return what to compile: counting for this network namespace, by the number of its inode."""
+    macros = {
+        "OWN_NETNS": own_netns,
+        "ALL_NETNS": int(all_namespaces),
+        "CLASSES": _CLASSES,
+        "MAX_OFFENDERS": DropCounters.MAX_OFFENDERS,
+        "MAX_UNKNOWN_REASONS": _MAX_UNKNOWN_REASONS,
+        **BY_ALL.macros,
+        **numbered("DIRECTION", DIRECTIONS, count="DIRECTIONS"),
+        **numbered("EVENT", _EVENTS, count="EVENTS"),
+        **protocol_macros("PROTOCOL_IPIP", "PROTOCOL_IPV6", "PROTOCOL_UDP", "PROTOCOL_GRE"),
+        **sketch_macros(),
+    }
+    return Request("drops.c", {_PROGRAM: RAW_TRACEPOINT}, _MAPS, macros, tracepoint=_PROGRAM, needs_layout=True)
 
 
 class DropCounters:
@@ -40,9 +61,7 @@ class DropCounters:
         self, *, all_namespaces: bool, started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None
     ) -> None:
         """Compile, load and attach, in about a second; errors as `load` has them."""
-        own = _NETNS.stat().st_ino
-        macros = {"OWN_NETNS": own, "ALL_NETNS": int(all_namespaces)}
-        request = Request("drops.c", {_PROGRAM: RAW_TRACEPOINT}, _MAPS, macros, tracepoint=_PROGRAM, needs_layout=True)
+        request = program_request(_NETNS.stat().st_ino, all_namespaces=all_namespaces)
         self._loaded: Loaded = load(request, started=started)
         try:
             self.reasons = self._loaded.reasons
@@ -68,10 +87,7 @@ class DropCounters:
         """Return packets and bytes since the start, of all kinds there were."""
         totals: dict[DropKind, tuple[int, int]] = {}
         for index, (packets, count_bytes) in self._drops.read().items():
-            rest, is_foreign = divmod(index, 2)
-            rest, is_tunnelled = divmod(rest, 2)
-            rest, direction = divmod(rest, len(DIRECTIONS))
-            slot, family = divmod(rest, len(FAMILIES))
+            slot, family, direction, is_tunnelled, is_foreign = BY_ALL.split(index)
             kind = DropKind(
                 self.reasons.names[slot],
                 FAMILIES[family],
@@ -88,19 +104,19 @@ class DropCounters:
         return run_statistics(self._loaded.functions[_PROGRAM])
 
     def unknown(self) -> dict[int, int]:
-        """Return how often reasons came that the kernel's types do not name, by number: at most 64 of them."""
+        """Return how often reasons came that the kernel's types do not name, by number: a bounded number of them."""
         return {
             _NUMBER.unpack(key)[0]: struct.unpack("=Q", value)[0]
             for key, value in self._maps["unknown_reasons"].items()
         }
 
-    def look(self, now_s: float) -> Iterator[Dropped]:
-        """Yield what each source that drops often lost since the last look; `now_s` is any clock in seconds."""
+    def poll(self, now_s: float) -> Iterator[Dropped]:
+        """Yield what each source that drops often lost since the last poll; `now_s` is any clock in seconds."""
         for key, counts, outer in self._frequent.look(now_s):
             yield Dropped(fold_mapped(key), counts[: len(ReasonClass)], fold_mapped(outer) if any(outer) else None)
-        events = self._events.read()
-        self.stats.lost_offenders = events.get(_LOST_OFFENDERS, (0,))[0]
-        self.stats.no_device = events.get(_NO_DEVICE, (0,))[0]
+        events = {_EVENTS[number]: count for number, (count,) in self._events.read().items()}
+        self.stats.lost_offenders = events.get("lost_offenders", 0)
+        self.stats.no_device = events.get("no_device", 0)
         self.stats.offenders, self.stats.sketch_load = len(self._frequent), self._frequent.load
 
     def _describe_reasons(self) -> None:

@@ -1,4 +1,4 @@
-"""Brings what the kernel drops to the pipeline and to the metrics."""
+"""The runner of the drop counters: it hands on what sources lost, and the kernel's drops as metrics."""
 
 import logging
 import subprocess
@@ -11,11 +11,10 @@ from monitor.ebpf.reasons import UNKNOWN
 from monitor.metrics.metric import Sample
 from monitor.model.errors import PermanentError
 from monitor.model.events import DropsObserved
-from monitor.settings.schema import Drops, Settings
 from monitor.sources.drops.classic import ClassicDropCounters
 from monitor.sources.drops.reader import DropCounters
-from monitor.sources.program_runner import ProgramIntake
-from monitor.sources.runner import Process
+from monitor.sources.drops.settings import DropsSettings
+from monitor.sources.program_runner import ProgramRunner
 
 _log = logging.getLogger(__name__)
 _MAX_UNKNOWN_SHOWN = 5
@@ -24,41 +23,32 @@ _MAX_UNKNOWN_SHOWN = 5
 AnyDropCounters: TypeAlias = DropCounters | ClassicDropCounters
 
 
-class DropsIntake(ProgramIntake[AnyDropCounters, Drops]):
-    """Counts dropped packets."""
+class DropsRunner(ProgramRunner[AnyDropCounters, DropsSettings]):
+    """Owns the program that counts dropped packets."""
 
     name = "drops"
     title = "dropped packets are not counted"
     program_name = "drops"
 
-    def __init__(self, settings: Settings, process: Process) -> None:
-        """Nothing is loaded yet."""
-        super().__init__(settings.sources.drops, process)
-
     @property
     def is_wanted(self) -> bool:
-        """Whether the settings ask for it."""
+        """Whether it is enabled."""
         return self.settings.enabled
 
     @property
     def rung(self) -> str:
-        """How the program runs."""
+        """The attach mode in use."""
         return self.program.rung if self.program else OFF_RUNG
 
     @property
     def notices(self) -> list[str]:
-        """What people should know although all goes on, a sentence each."""
+        """What operators should know although other sources work, a sentence each."""
         if self.program and self.program.fallen:
             return [f"counting dropped packets costs more than it could ({self.rung}): {self.program.fallen}"]
         return super().notices
 
-    def reconfigure(self, settings: Settings) -> None:
-        """Follow changed settings."""
-        if settings.sources.drops != self.settings:
-            self.restart(settings.sources.drops)
-
-    def make(self, settings: Drops, started: Callable[[subprocess.Popen[bytes]], None]) -> AnyDropCounters:
-        """Load and attach the best that this kernel takes."""
+    def make(self, settings: DropsSettings, started: Callable[[subprocess.Popen[bytes]], None]) -> AnyDropCounters:
+        """Load and attach the best program that this kernel takes."""
         try:
             return DropCounters(all_namespaces=settings.all_namespaces, started=started)
         except KernelLacksError as best:
@@ -68,13 +58,13 @@ class DropsIntake(ProgramIntake[AnyDropCounters, Drops]):
                 raise PermanentError(f"{best}; {error}") from None
 
     def taken(self, program: AnyDropCounters) -> None:
-        """Tell."""
+        """Report what is counted, and how."""
         _log.info("counting dropped packets by %d reasons (%s)", len(program.reasons.names) - 1, program.rung)
 
-    def look(self, program: AnyDropCounters) -> Iterator[DropsObserved]:
-        """Yield what sources lost since the last look."""
+    def poll(self, program: AnyDropCounters) -> Iterator[DropsObserved]:
+        """Yield what sources lost since the last poll."""
         now_s = time.time()
-        for one in program.look(time.monotonic()):
+        for one in program.poll(time.monotonic()):
             self.events += 1
             yield DropsObserved(now_s, one.source, one.packets, one.outer)
 

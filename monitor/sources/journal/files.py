@@ -17,7 +17,7 @@ _OPEN_FILES = Path("/proc/self/fd")
 
 def open_reader(directory: Path | None) -> Any:
     """Return a reader of all files there are; PermanentError with the remedy."""
-    where = " or ".join(str(place) for place in _places(directory))
+    where = " or ".join(str(path) for path in _directories(directory))
     try:
         check_access(directory)
         # not SYSTEM_ONLY: what services with ordinary accounts write is in the files of users
@@ -39,12 +39,12 @@ def check_access(directory: Path | None) -> None:
     None looks where journald keeps its files.
     """
     failures = []
-    for place in _places(directory):
+    for path in _directories(directory):
         try:
-            os.scandir(place).close()
+            os.scandir(path).close()
         except OSError as error:
             failures.append(error)
-    if len(failures) == len(_places(directory)):
+    if len(failures) == len(_directories(directory)):
         raise failures[0]
     files = journal_files(directory)
     needed = [path for path in files if path.name.startswith("system")] or files
@@ -57,7 +57,7 @@ def missing_roots(directory: Path | None) -> list[Path]:
     return [root for root in ([directory] if directory else _ROOTS) if not root.exists()]
 
 
-def _places(directory: Path | None) -> list[Path]:
+def _directories(directory: Path | None) -> list[Path]:
     """Return the directories that hold, or will hold, the journal's files."""
     if directory:
         return [directory]
@@ -70,15 +70,15 @@ def _places(directory: Path | None) -> list[Path]:
 
 def journal_files(directory: Path | None) -> list[Path]:
     """Return the files that libsystemd reads there, in no order; those that journald set aside (`~`) among them."""
-    places = _places(directory)
+    directories = _directories(directory)
     if directory:
-        places += [path for path in _entries(directory) if _MACHINE_DIRECTORY.fullmatch(path.name)]
-    return [path for place in places for path in _entries(place) if path.name.endswith((".journal", ".journal~"))]
+        directories += [path for path in _entries(directory) if _MACHINE_DIRECTORY.fullmatch(path.name)]
+    return [path for found in directories for path in _entries(found) if path.name.endswith((".journal", ".journal~"))]
 
 
-def _entries(place: Path) -> Iterable[Path]:
+def _entries(directory: Path) -> Iterable[Path]:
     try:
-        return list(place.iterdir())
+        return list(directory.iterdir())
     except OSError:
         return ()
 

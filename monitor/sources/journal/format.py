@@ -56,7 +56,7 @@ def is_trusted(entry: Entry) -> bool:
 
 
 def _is_service(unit: Value | None) -> bool:
-    """Whether this is a system service that runs nobody else's programs."""
+    """Whether this is a system service that runs no programs of others."""
     if not isinstance(unit, bytes) or not unit.endswith(b".service"):
         return False
     return not _RUNS_OTHERS.fullmatch(unit.removesuffix(b".service").partition(b"@")[0])
@@ -76,7 +76,7 @@ def format_line(entry: Entry, max_line_bytes: int) -> tuple[bytes, bool] | None:
         message = b" ".join(message)
     head = _head(entry)
     room = max_line_bytes - len(head) - 1
-    # The cut is told before blanks are stripped: the message may be a beginning that ends in an attacker's blanks.
+    # A cut is detected before blanks are stripped: the kept part may end in an attacker's blanks.
     return head + message[:room].rstrip().translate(_ONE_LINE) + b"\n", len(message) > room
 
 

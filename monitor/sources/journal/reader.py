@@ -1,4 +1,4 @@
-"""Reader of systemd's journal, by libsystemd: follows it over rotation, goes on from a saved place."""
+"""Reader of systemd's journal, by libsystemd: follows it across rotation, continues at a saved cursor."""
 
 import select
 import time
@@ -14,7 +14,6 @@ from monitor.model.logs import LogBlock
 from monitor.sources.journal.files import journal_files, missing_roots, not_open, open_reader
 from monitor.sources.journal.format import MIN_LINE_BYTES, format_line, is_trusted, written_s
 from monitor.sources.journal.match import Entry, Group, Matcher
-from systemd import journal
 
 _MAX_NAMED = 3
 _MAX_NAME_BYTES = 64
@@ -35,9 +34,8 @@ class JournalStats(msgspec.Struct):
 
     records: int = 0
     """Entries read."""
-    blocks: int = 0
     lost: int = 0
-    """Gaps: the saved place was gone, and entries after it may be gone with it. How many is not known."""
+    """Gaps: the entry at the saved cursor was gone, and entries after it may be gone with it. How many is not known."""
     suppressed: int = 0
     """Entries that journald refused by its own rate limit, of any service."""
     malformed: int = 0
@@ -45,8 +43,6 @@ class JournalStats(msgspec.Struct):
     untrusted: int = 0
     """Entries that others than the system can have written."""
     cut_lines: int = 0
-    invalidations: int = 0
-    """Times that journal files appeared or vanished: rotation, vacuuming."""
     unreadable_files: int = 0
     """Journal files that could not be read when `problems` was last asked for."""
 
@@ -55,7 +51,7 @@ class Journal:
     """A source of log blocks. Wait until `fileno` is readable, `read` until `is_drained`, wait again.
 
     `loop.add_reader(source.fileno(), ...)` is enough, for reading only: `read` resets the descriptor. Where `timeout_s`
-    is not None (network file systems tell nobody of changes), call `read` after that time as well.
+    is not None (network file systems do not notify of changes), call `read` after that time as well.
 
     An entry whose line had to be cut is not trusted: what an attacker sent may have pushed the true end out of it.
     """
@@ -105,7 +101,7 @@ class Journal:
             self._waiter.register(self._reader.fileno(), select.EPOLLIN)  # from here on, changes are noticed
             self._opened_us = time.time_ns() // 1000
             self._seen_us = self._opened_us - _CLOCK_SLACK_US
-            self._place = self._start(cursor)
+            self._entry_cursor = self._start(cursor)
         except OSError as error:
             self.close()
             raise TemporaryError(f"cannot read the journal: {error.strerror}") from error
@@ -122,12 +118,12 @@ class Journal:
 
     @property
     def cursor(self) -> str:
-        """Where to go on: the last entry handed out, and until when all was read. Opaque; empty: none yet."""
-        return f"{self._place} {self._seen_us}" if self._place else ""
+        """The cursor to save: last entry handed out, and the time up to which all was read. Opaque; empty: none yet."""
+        return f"{self._entry_cursor} {self._seen_us}" if self._entry_cursor else ""
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong with the journal just now, a sentence each; looks at every file, so not for each batch."""
+        """What is wrong with the journal just now, a sentence each; checks every file, so not for each batch."""
         files = journal_files(self._directory)
         unreadable = not_open(files)
         self.stats.unreadable_files = len(unreadable)
@@ -162,12 +158,12 @@ class Journal:
                 break
             try:
                 self._take(groups)
-            except (OSError, ValueError):  # a damaged entry; libsystemd goes on behind it
+            except (OSError, ValueError):  # a damaged entry; libsystemd continues after it
                 self.stats.malformed += 1
         if self.is_drained:
             self._caught_up = True
             self._seen_us = now_us - _CLOCK_SLACK_US
-        blocks = [
+        return [
             LogBlock(
                 log=self.name,
                 detectors=detectors,
@@ -179,17 +175,13 @@ class Journal:
             )
             for (detectors, trusted, is_live), (lines, times_s) in groups.items()
         ]
-        self.stats.blocks += len(blocks)
-        return blocks
 
     def _process(self) -> None:
         """Take notice of what changed, which also silences the descriptor and closes files that are gone."""
         try:
-            state = self._reader.process()
+            self._reader.process()
         except OSError as error:
             raise TemporaryError(f"cannot follow the journal: {error.strerror}") from error
-        if state == journal.INVALIDATE:
-            self.stats.invalidations += 1
         if self._appearing.drain() and any(root.exists() for root in self._missing):
             raise TemporaryError("the journal may have moved to a directory that is new: open it again")
 
@@ -213,7 +205,7 @@ class Journal:
         """Add the current entry to the group it belongs to."""
         entry: Entry = self._reader._get_all()
         received_us: int = self._reader._get_realtime()
-        self._place = self._reader._get_cursor()
+        self._entry_cursor = self._reader._get_cursor()
         self.stats.records += 1
         detectors = self._matcher.detectors(entry)
         if entry.get("MESSAGE_ID") == _DROPPED and entry.get("_TRANSPORT") == _DRIVER:
@@ -238,47 +230,47 @@ class Journal:
         self.stats.suppressed += int(count) if isinstance(count, bytes) and count.isdigit() else 1
 
     def _start(self, cursor: str) -> str:
-        """Go to where reading starts, ask for what matches, and return the place: the entry before, empty if none.
+        """Seek to where reading starts, add the matches, and return the cursor of the entry before, empty if none.
 
-        The place is found among all entries: seeking to the tail of a journal in which nothing matches leads anywhere
+        It is looked up among all entries: seeking to the tail of a journal in which nothing matches leads anywhere
         (systemd issues 9934 and 25369).
         """
         saved, _, seen = cursor.partition(" ")
-        place = self._find(saved, seen) if saved else self._tail()
+        entry_cursor = self._find(saved, seen) if saved else self._tail()
         for group in (*self._matcher.groups, _DROPPED_GROUP) if self._matcher.groups else ():
             self._reader.add_disjunction()
             for field, values in group:
                 for value in sorted(values):
                     self._reader.add_match(field.encode() + b"=" + value)
-        if place:
-            self._reader.seek_cursor(place)
+        if entry_cursor:
+            self._reader.seek_cursor(entry_cursor)
         else:
             self._reader.seek_head()
-        self._anchor = place
-        return place
+        self._anchor = entry_cursor
+        return entry_cursor
 
     def _tail(self) -> str:
-        """Return the place of the newest entry, empty if there is none."""
+        """Return the cursor of the newest entry, empty if there is none."""
         self._reader.seek_tail()
         return str(self._reader._get_cursor()) if self._reader._previous() else ""
 
     def _find(self, saved: str, seen: str) -> str:
-        """Return the saved place, or where to go on instead; says and counts what may be lost."""
+        """Return the saved cursor, or the one to continue at instead; reports and counts what may be lost."""
         try:
             seen_us = int(seen or 0)
             self._reader.seek_cursor(saved)
             found = self._reader._next()
         except (OSError, ValueError):
-            self._tell_gap("the saved place in the journal is not valid; reading goes on from now")
+            self._report_gap("the saved journal cursor is not valid; reading starts at the newest entry")
             return self._tail()
         if not found:
-            self._tell_gap("the saved place in the journal is gone, and nothing is after it; reading goes on from now")
+            self._report_gap("the saved journal cursor is gone, and no entry is after it; reading starts at the newest")
             return self._tail()
         if not self._reader.test_cursor(saved) and self._reader._get_realtime() > seen_us:
-            self._tell_gap("the saved place in the journal is gone; reading goes on at the oldest entry after it")
+            self._report_gap("the saved journal cursor is gone; reading continues at the oldest entry after it")
         self._seen_us = seen_us
         return saved
 
-    def _tell_gap(self, notice: str) -> None:
+    def _report_gap(self, notice: str) -> None:
         self.stats.lost += 1
         self.notices.append(notice)

@@ -1,67 +1,70 @@
-"""Brings failures from the systemd journal to the pipeline."""
+"""The runner of the systemd journal."""
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from monitor.daemon.sources.log_scan import LogScan
+from monitor.model.cursors import Cursor
 from monitor.model.logs import LogBlock
-from monitor.settings.schema import Settings
+from monitor.sources.cursors import CursorStore
+from monitor.sources.journal.metrics import COUNTERS
 from monitor.sources.journal.reader import Journal, JournalStats
-from monitor.sources.log_runner import LogIntake
+from monitor.sources.journal.settings import JournalSettings
+from monitor.sources.log_runner import LogRunner
+from monitor.sources.log_scanner import LogScanner
 from monitor.sources.runner import Process
-from monitor.state.saver import Saver
 
 _log = logging.getLogger(__name__)
 _READ_ENTRIES = 1000
-_LOOK_EVERY_S = 60.0
+_CHECK_EVERY_S = 60.0
 _PEEK_EVERY_S = 0.008
 _PEEK_FOR_S = 2.0
-"""journald tells its readers of an entry a quarter to half a second after it wrote it (a timer of 250 ms, as inexact as
-it is long). Entries come in bursts, so for a while after each we look by ourselves."""
+"""journald notifies readers of an entry a quarter to half a second after it wrote it (a timer of 250 ms, as inexact as
+it is long). Entries come in bursts, so for a while after each the journal is polled."""
 
 
-class _Asked(NamedTuple):
+class _Opening(NamedTuple):
     """What the journal is opened for."""
 
-    matches: dict[str, tuple[tuple[str, ...], ...]]
+    matches: Mapping[str, tuple[tuple[str, ...], ...]]
     max_line_bytes: int
 
 
-class JournalIntake(LogIntake[Journal]):
-    """The systemd journal."""
+class JournalRunner(LogRunner[Journal, JournalSettings]):
+    """Owns the systemd journal."""
 
     name = Journal.name
     title = "the journal"
+    counters = LogRunner.counters | COUNTERS
     stats: JournalStats
 
-    def __init__(self, settings: Settings, scan: LogScan, saver: Saver, process: Process) -> None:
-        """Nothing is opened yet."""
-        super().__init__(scan, saver, process, JournalStats())
-        self._asked = _Asked(scan.journal, settings.sources.journal.max_line_bytes)
-        self._place = ""
+    def __init__(self, settings: JournalSettings, scanner: LogScanner, cursors: CursorStore, process: Process) -> None:
+        """Open nothing yet."""
+        super().__init__(scanner, cursors, process, JournalStats())
+        self._opening = _Opening(scanner.journal, settings.max_line_bytes)
+        self._cursor = ""
         self._notices: list[str] = []
         self._damage: list[str] = []
-        self._look_at_s = 0.0
+        self._check_at_s = 0.0
         self._records_known = 0
         self._peek_until_s = 0.0
 
     @property
     def is_wanted(self) -> bool:
         """Whether a detector reads the journal."""
-        return bool(self._asked.matches)
+        return bool(self._opening.matches)
 
     @property
     def notices(self) -> list[str]:
-        """What was to be said when it was opened last."""
+        """What the last opening reported."""
         return self._notices
 
-    def reconfigure(self, settings: Settings) -> None:
-        """Follow what `scan` now wants of the journal, without losing the place."""
-        asked = _Asked(self._scan.journal, settings.sources.journal.max_line_bytes)
-        if asked != self._asked:
-            self._asked = asked
+    def reconfigure(self, settings: JournalSettings) -> None:
+        """Follow changed settings, and what the scanner now reads of the journal, without losing the cursor."""
+        opening = _Opening(self._scanner.journal, settings.max_line_bytes)
+        if opening != self._opening:
+            self._opening = opening
             self._renew()
 
     def problems(self) -> list[str]:
@@ -75,12 +78,12 @@ class JournalIntake(LogIntake[Journal]):
         return {**super().describe(), "other": other}
 
     def _make(self) -> Journal:
-        asked = self._asked
-        source = Journal(asked.matches, cursor=self._place, max_line_bytes=asked.max_line_bytes, stats=self.stats)
+        opening = self._opening
+        source = Journal(opening.matches, cursor=self._cursor, max_line_bytes=opening.max_line_bytes, stats=self.stats)
         self._notices = source.notices
         for notice in source.notices:
             _log.warning("%s", notice)
-        self._look_at_s = 0.0
+        self._check_at_s = 0.0
         return source
 
     def _read(self, source: Journal) -> Sequence[LogBlock]:
@@ -95,10 +98,10 @@ class JournalIntake(LogIntake[Journal]):
         if self._source and self._loop and not self._again and now_s < self._peek_until_s:
             self._again = self._loop.call_later(_PEEK_EVERY_S, self._readable)
 
-    def _look_after(self, source: Journal) -> None:
-        """Look at the files now and then, which is costly; read without being told where nobody tells."""
-        if (now_s := time.monotonic()) >= self._look_at_s:
-            self._look_at_s = now_s + _LOOK_EVERY_S
+    def _maintain(self, source: Journal) -> None:
+        """Check the files now and then, which is costly; read on file systems that do not notify of changes."""
+        if (now_s := time.monotonic()) >= self._check_at_s:
+            self._check_at_s = now_s + _CHECK_EVERY_S
             self._damage = source.problems
         if source.timeout_s is not None:
             self._take(source)
@@ -107,15 +110,15 @@ class JournalIntake(LogIntake[Journal]):
         super()._release()
         self._damage = []
 
-    def _recall_place(self) -> None:
-        place = self._saved_places().get(self.name)
-        if place is not None and isinstance(place.position, str):
-            self._place = place.position
+    def _load_cursor(self) -> None:
+        cursor = self._cursors.load_cursors().get(self.name)
+        if cursor is not None and isinstance(cursor.position, str):
+            self._cursor = cursor.position
 
     def _save_read(self, source: Journal) -> None:
-        if (cursor := source.cursor) not in ("", self._place):
-            self._place = cursor
-            self._saver.set_cursor(self.name, "", cursor)
+        if (cursor := source.cursor) not in ("", self._cursor):
+            self._cursor = cursor
+            self._cursors.save_cursor(self.name, Cursor("", cursor))
 
     def _explain_loss(self) -> str:
         return f"entries of the journal may be lost: {'; '.join(self._notices) or 'see the log'}"

@@ -15,6 +15,16 @@ import msgspec
 
 from monitor.model.errors import MalformedRecord
 from monitor.model.events import PacketLogged, QuotedPacket
+from monitor.model.protocols import (
+    PROTOCOL_AH,
+    PROTOCOL_ESP,
+    PROTOCOL_ICMP,
+    PROTOCOL_ICMPV6,
+    PROTOCOL_TCP,
+    PROTOCOL_UDP,
+    PROTOCOL_UDPLITE,
+    TCP_FLAG_NAMES,
+)
 
 CAUSES = ("header", "truncated", "incomplete", "not_ip", "field")
 """Every cause a MalformedRecord of this module can carry: the record's header is no header; the line ends early; the
@@ -83,8 +93,16 @@ _other = re.compile(
     re.ASCII,
 ).fullmatch
 
-_NUMBERS = {"TCP": 6, "UDP": 17, "UDPLITE": 136, "ICMP": 1, "ICMPv6": 58, "AH": 51, "ESP": 50}
-_FLAG_NAMES = ("AE", "CWR", "ECE", "URG", "ACK", "PSH", "RST", "SYN", "FIN")  # in the kernel's order, high bit first
+_NUMBERS = {
+    "TCP": PROTOCOL_TCP,
+    "UDP": PROTOCOL_UDP,
+    "UDPLITE": PROTOCOL_UDPLITE,
+    "ICMP": PROTOCOL_ICMP,
+    "ICMPv6": PROTOCOL_ICMPV6,
+    "AH": PROTOCOL_AH,
+    "ESP": PROTOCOL_ESP,
+}
+_FLAG_NAMES = TCP_FLAG_NAMES[::-1]  # in the kernel's order, high bit first
 _FLAGS = {
     "".join(f"{name} " for name, is_set in zip(_FLAG_NAMES, bits, strict=True) if is_set): int(
         "".join("01"[is_set] for is_set in bits), 2
@@ -143,7 +161,7 @@ def decode_packet(message: str, time_s: float) -> PacketLogged:
             socket.inet_pton(family, destination),
         )
         if tcp_source is not None:
-            ports = (6, _port(tcp_source), _port(tcp_destination), _FLAGS[flags])
+            ports = (PROTOCOL_TCP, _port(tcp_source), _port(tcp_destination), _FLAGS[flags])
         elif udp_source is not None:
             ports = (_NUMBERS[udp_name], _port(udp_source), _port(udp_destination), 0)
         else:
@@ -191,7 +209,7 @@ def _decode_quoted(text: str) -> QuotedPacket | None:
     family = socket.AF_INET6 if ":" in source else socket.AF_INET
     addresses = socket.inet_pton(family, source), socket.inet_pton(family, destination)
     if tcp_source is not None:
-        return QuotedPacket(*addresses, 6, _port(tcp_source), _port(tcp_destination))
+        return QuotedPacket(*addresses, PROTOCOL_TCP, _port(tcp_source), _port(tcp_destination))
     if udp_source is not None:
         return QuotedPacket(*addresses, _NUMBERS[udp_name], _port(udp_source), _port(udp_destination))
     return QuotedPacket(*addresses, _protocol(rest.partition(" ")[0]))

@@ -37,7 +37,7 @@ class KernelLogStats(msgspec.Struct):
 
 
 class KernelLog:
-    """A source of PacketLogged events. Reads from now on, or on from a saved sequence number.
+    """A source of PacketLogged events. Reads from now on, or from a saved sequence number on.
 
     `prefixes`: only lines whose log prefix starts with one of these count; empty means all.
     `ignore_prefixes`: lines whose log prefix contains one of these, in any case, do not count.
@@ -79,7 +79,7 @@ class KernelLog:
         os.close(self._descriptor)
 
     def read(self, limit: int = 512) -> list[PacketLogged]:
-        """Return the events of at most `limit` waiting records; `is_drained` tells whether more are waiting."""
+        """Return the events of at most `limit` waiting records; `is_drained` says whether more are waiting."""
         self._clock.observe(time.monotonic(), time.time())
         events = []
         fresh = self.is_drained
@@ -109,7 +109,7 @@ class KernelLog:
         except BlockingIOError:
             return None
         except OSError as error:
-            if error.errno == errno.EPIPE:  # the ring buffer overtook us; the sequence gap tells how many
+            if error.errno == errno.EPIPE:  # the ring buffer overtook us; the gap in sequence numbers says how many
                 self.stats.overruns += 1
                 return b""
             raise

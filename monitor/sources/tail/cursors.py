@@ -1,4 +1,4 @@
-"""Where reading of a log file stood, and where it goes on after rotations that nobody watched."""
+"""Cursors in log files, and where reading continues after rotations that happened while nothing watched."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 MARK_BYTES = 256
-"""This much before a place is compared, to notice a file that was emptied or whose inode was given to another."""
+"""How many bytes before a cursor are compared, to notice a file that was truncated or whose inode was reused."""
 _MAX_ENTRIES = 20_000
 _MAX_GENERATIONS = 64
 _MAX_LISTINGS = 8
@@ -20,7 +20,7 @@ _SUFFIX = re.compile(rf"(.+?)(?:\.\d{{1,3}}|[.-]{_DATE})", re.DOTALL)
 _INFIX = re.compile(rf"(.+?)[.-]{_DATE}(\.[^.]+)", re.DOTALL)  # logrotate's `extension`
 
 
-class Place(msgspec.Struct, frozen=True, gc=False):
+class FileCursor(msgspec.Struct, frozen=True, gc=False):
     """All lines before `offset` bytes of this file were handed out; `mark` is the hash of the bytes just before it."""
 
     device: int
@@ -49,19 +49,19 @@ class Rotated(NamedTuple):
     """Device and inode."""
 
 
-def encode_place(identity: tuple[int, int], offset: int, before: bytes) -> str:
+def encode_cursor(identity: tuple[int, int], offset: int, before: bytes) -> str:
     """Return the text to save; `identity`: device and inode; `before`: the at most MARK_BYTES before the offset."""
-    place = Place(*identity, offset, _hash(before), len(before))
-    return msgspec.json.encode(place).decode("ascii")
+    cursor = FileCursor(*identity, offset, _hash(before), len(before))
+    return msgspec.json.encode(cursor).decode("ascii")
 
 
-def decode_place(text: str) -> Place | None:
-    """Return the place that was saved, None where the text is none."""
+def decode_cursor(text: str) -> FileCursor | None:
+    """Return the cursor that was saved; None where the text is not one."""
     try:
-        place = msgspec.json.decode(text, type=Place)
+        cursor = msgspec.json.decode(text, type=FileCursor)
     except (msgspec.MsgspecError, UnicodeError):
         return None
-    return place if place.mark_bytes == min(place.offset, MARK_BYTES) else None
+    return cursor if cursor.mark_bytes == min(cursor.offset, MARK_BYTES) else None
 
 
 def open_regular(path: str) -> int:
@@ -73,29 +73,29 @@ def open_regular(path: str) -> int:
     return descriptor
 
 
-def find_parts(path: str, place: Place) -> list[Part] | None:
-    """Return what to read to go on at a place, oldest file first, the one at `path` last; None: the place is gone.
+def find_parts(path: str, cursor: FileCursor) -> list[Part] | None:
+    """Return the files to read after a cursor, oldest first, the one at `path` last; None: none holds the cursor.
 
     Rotated by rename: the file is found under another name, by inode and mark, and with it those after it. Emptied
     after a copy was made (copytruncate): the copy is found by its mark.
     """
-    is_there, goes_on = _compare(path, place)
+    is_there, goes_on = _compare(path, cursor)
     if is_there and goes_on:
-        return [Part(path, place.offset)]
+        return [Part(path, cursor.offset)]
     rotated = rotated_files(path)
-    compared = [_compare(generation.path, place) for generation in rotated]
+    compared = [_compare(generation.path, cursor) for generation in rotated]
     own = next((position for position, (is_same, _) in enumerate(compared) if is_same), None)
     if own is None and not is_there:
         return None
     end = len(rotated) if own is None else own
     first = own
     if own is None or not compared[own][1]:  # emptied; a mark of nothing would be found in every file
-        copies = [position for position, (_, goes_on) in enumerate(compared[:end]) if goes_on and place.offset]
+        copies = [position for position, (_, goes_on) in enumerate(compared[:end]) if goes_on and cursor.offset]
         first = copies[-1] if copies else None
     if first is None:
         return None
     parts = [
-        Part(generation.path, place.offset if position == first else 0, position < end, generation.identity)
+        Part(generation.path, cursor.offset if position == first else 0, position < end, generation.identity)
         for position, generation in enumerate(rotated)
         if position >= first
     ]
@@ -144,18 +144,18 @@ def _age(name: str) -> tuple[int, str]:
     return (-int(number) if number.isdecimal() and len(number) <= 3 else 0), name
 
 
-def _compare(path: str, place: Place) -> tuple[bool, bool]:
-    """Whether the file at this path is the one of the place, and whether the place is in what it holds."""
+def _compare(path: str, cursor: FileCursor) -> tuple[bool, bool]:
+    """Whether the file at this path is the one of the cursor, and whether it still holds what was before the cursor."""
     try:
         descriptor = open_regular(path)
     except (OSError, ValueError):
         return False, False
     try:
         status = os.fstat(descriptor)
-        # A device's number changes from boot to boot; the mark then tells
-        is_same = status.st_ino == place.inode and (status.st_dev == place.device or place.offset > 0)
-        before = os.pread(descriptor, place.mark_bytes, place.offset - place.mark_bytes)
-        return is_same, len(before) == place.mark_bytes and _hash(before) == place.mark
+        # A device's number changes from boot to boot; the mark then decides
+        is_same = status.st_ino == cursor.inode and (status.st_dev == cursor.device or cursor.offset > 0)
+        before = os.pread(descriptor, cursor.mark_bytes, cursor.offset - cursor.mark_bytes)
+        return is_same, len(before) == cursor.mark_bytes and _hash(before) == cursor.mark
     except OSError:
         return False, False
     finally:

@@ -3,7 +3,7 @@
 import errno
 import os
 
-from monitor.sources.tail.cursors import MARK_BYTES, encode_place, open_regular
+from monitor.sources.tail.cursors import MARK_BYTES, encode_cursor, open_regular
 from monitor.sources.tail.lines import Run, cut, split_lines
 from monitor.sources.tail.trust import untrusted_reason
 
@@ -13,7 +13,7 @@ _CHECK_S = 60.0
 class TailFile:
     """A regular file that is read from `offset` on; nothing of it is kept in memory but a few bytes.
 
-    Each read begins a little before the offset: if what is there is not what was there, the file was emptied and
+    Each read starts a little before the offset: if what is there is not what was there, the file was emptied and
     written anew, however long it is by now. Only a file that has the same bytes there again is not noticed.
     """
 
@@ -25,20 +25,20 @@ class TailFile:
         status = os.fstat(self.descriptor)
         self.identity = (status.st_dev, status.st_ino)
         self.offset = 0
-        """Where the first line begins that was not handed out."""
+        """Where the first line starts that was not handed out."""
         self.has_begun = False
-        """Whether all before it was handed out, and the saved place is here."""
+        """Whether all before it was handed out, so that the cursor to save is in this file."""
         self.at_end = False
         """Whether the last `read` took all there was."""
         self.took_bytes = 0
-        """How many bytes the last `read` had to look at."""
+        """How many bytes the last `read` had to examine."""
         self.older: TailFile | None = None
         """The log's generation before this one: to be read first."""
         self.newer: TailFile | None = None
         self.retired_s: float | None = None
         """Since when no pattern leads to it, on the monotonic clock."""
         self.is_copy = False
-        """Whether it was made by copying: nobody writes there, so that it is over at its end."""
+        """Whether it was made by copying: nothing writes to it, so that it is done at its end."""
         self.read_s = 0.0
         """When something was last found in it, on the monotonic clock."""
         self.watch = -1
@@ -48,10 +48,10 @@ class TailFile:
         self._max_line_bytes = max_line_bytes
         self._before = b""
         """The bytes just before the offset."""
-        self._looked = 0
+        self._scanned = 0
         """Up to where there is no newline behind the offset."""
         self._has_head = True
-        """Whether the line at the offset begins there."""
+        """Whether the line at the offset starts there."""
         self._live_from = 0
 
     def close(self) -> None:
@@ -74,11 +74,11 @@ class TailFile:
     def has_changed(self) -> bool:
         """Whether its length is another than the last `read` saw."""
         status = self._status()
-        return status is not None and status.st_size != self._looked
+        return status is not None and status.st_size != self._scanned
 
-    def place(self) -> str:
-        """Return where it stands, to be saved."""
-        return encode_place(self.identity, self.offset, self._before)
+    def cursor(self) -> str:
+        """Return the cursor to save."""
+        return encode_cursor(self.identity, self.offset, self._before)
 
     def go_to(self, offset: int, *, is_live: bool) -> None:
         """Read on from here; unless live, what is there now counts as written before we came."""
@@ -102,7 +102,7 @@ class TailFile:
         self._move(0)
 
     def doubt(self) -> None:
-        """Have the next `check_trust` look again: owner or permissions may have changed."""
+        """Have the next `check_trust` check again: owner or permissions may have changed."""
         self._checked_s = None
 
     def check_trust(self, now_s: float, known: dict[str, str]) -> None:
@@ -117,12 +117,12 @@ class TailFile:
         More than `limit_bytes` may be read where a line is longer. Raises OSError where reading fails.
         """
         limit_bytes = max(limit_bytes, self._max_line_bytes + 1)
-        is_long = not self._has_head or self._looked - self.offset > self._max_line_bytes
+        is_long = not self._has_head or self._scanned - self.offset > self._max_line_bytes
         return self._read_long(limit_bytes) if is_long else self._read_lines(limit_bytes)
 
     def _read_lines(self, limit_bytes: int) -> tuple[list[Run], bool] | None:
         """Read from the offset on."""
-        was_live = self._looked >= self._live_from
+        was_live = self._scanned >= self._live_from
         if not was_live:
             limit_bytes = min(limit_bytes, self._live_from - self.offset)
         overlap = len(self._before)
@@ -131,7 +131,7 @@ class TailFile:
             return None
         self.took_bytes = len(data) - overlap
         self.at_end = self.took_bytes < limit_bytes
-        self._looked = self.offset - overlap + len(data)
+        self._scanned = self.offset - overlap + len(data)
         end = data.rfind(b"\n", overlap) + 1
         if end:
             self.offset += end - overlap
@@ -146,20 +146,20 @@ class TailFile:
     def _read_long(self, limit_bytes: int) -> tuple[list[Run], bool] | None:
         """Read on in a line that is too long already, up to its end."""
         overlap = len(self._before)
-        data = os.pread(self.descriptor, limit_bytes, self._looked)
+        data = os.pread(self.descriptor, limit_bytes, self._scanned)
         if os.pread(self.descriptor, overlap, self.offset - overlap) != self._before or (
-            not data and os.fstat(self.descriptor).st_size < self._looked
+            not data and os.fstat(self.descriptor).st_size < self._scanned
         ):
             return None
         self.took_bytes = len(data)
         self.at_end = self.took_bytes < limit_bytes
         newline = data.find(b"\n")
         if newline < 0:
-            self._looked += len(data)
+            self._scanned += len(data)
             return [], True
         head = cut(os.pread(self.descriptor, self._max_line_bytes, self.offset), self._max_line_bytes)
         runs = [Run(head, is_cut=True)] if self._has_head else []
-        end = self._looked + newline + 1
+        end = self._scanned + newline + 1
         self._has_head = True
         self.at_end = False
         self._move(end)
@@ -167,14 +167,14 @@ class TailFile:
 
     def _skip_hole(self, length: int) -> None:
         """Go over zeros at the beginning of a line, over the whole of a hole at once."""
-        end, looked = self.offset + length, self._looked
-        if end == looked and not self.at_end:
+        end, scanned = self.offset + length, self._scanned
+        if end == scanned and not self.at_end:
             end = max(end, self._end_of_hole(end))
         self._move(end)
-        self._looked = max(looked, end)
+        self._scanned = max(scanned, end)
 
     def _end_of_hole(self, position: int) -> int:
-        size = os.fstat(self.descriptor).st_size  # before looking: what is written meanwhile is behind it
+        size = os.fstat(self.descriptor).st_size  # before seeking: what is written meanwhile is behind it
         try:
             return os.lseek(self.descriptor, position, os.SEEK_DATA)
         except OSError as error:
@@ -187,7 +187,7 @@ class TailFile:
             return None
 
     def _move(self, offset: int) -> None:
-        self.offset = self._looked = offset
+        self.offset = self._scanned = offset
         self.has_begun = self.has_begun or offset > 0
         begin = max(0, offset - MARK_BYTES)
         self._before = os.pread(self.descriptor, offset - begin, begin)

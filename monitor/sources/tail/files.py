@@ -1,4 +1,4 @@
-"""The log files that are open: which, where each begins, in which order generations are read, when they are closed."""
+"""The log files that are open: which, where each starts, in which order generations are read, when they are closed."""
 
 from collections import deque
 from collections.abc import Container, Iterable, Mapping
@@ -8,7 +8,7 @@ from typing import TypeAlias
 import msgspec
 
 from monitor.files import inotify
-from monitor.sources.tail.cursors import Part, decode_place, find_parts, rotated_files
+from monitor.sources.tail.cursors import Part, decode_cursor, find_parts, rotated_files
 from monitor.sources.tail.file import TailFile
 from monitor.sources.tail.paths import Match
 
@@ -17,8 +17,8 @@ _MAX_RETIRED = 64
 _MAX_SAVED = 4096
 _MAX_NOTICES = 16
 _MAX_TRIES = 8
-_GRACE_S = 5.0  # writers go on in a rotated file until they are told
-_ABANDONED_S = 600.0  # a writer that nobody told
+_GRACE_S = 5.0  # writers keep using a rotated file until they reopen it
+_ABANDONED_S = 600.0  # a writer that never reopens
 
 Identity: TypeAlias = tuple[int, int]
 """Device and inode."""
@@ -29,18 +29,17 @@ class TailStats(msgspec.Struct):
 
     records: int = 0
     """Lines."""
-    blocks: int = 0
     bytes: int = 0
     cut_lines: int = 0
     """Lines longer than `max_line_bytes`: their end is missing, and they prove nothing."""
     untrusted: int = 0
     """Lines that others than the system can have written, cut ones among them."""
     rotations: int = 0
-    """Files that took the place of another."""
+    """Files that replaced another of the same name."""
     truncations: int = 0
     """Files that were emptied. What was unread then is lost, unless a copy was made; how much is not known."""
     lost: int = 0
-    """Gaps: a saved place was gone, or too many generations were unread. How many lines is not known."""
+    """Gaps: the data at a saved cursor was gone, or too many generations were unread. How many lines is not known."""
     lost_bytes: int = 0
     """Ends of files without a newline, and generations that were given up."""
     malformed: int = 0
@@ -55,9 +54,9 @@ class Files:
     """The open files. A log that is rotated is a chain of them, `older` to `newer`, under one path."""
 
     def __init__(
-        self, watcher: inotify.Inotify, places: Mapping[str, str], max_line_bytes: int, stats: TailStats
+        self, watcher: inotify.Inotify, cursors: Mapping[str, str], max_line_bytes: int, stats: TailStats
     ) -> None:
-        """Nothing is open yet; `places`: what an earlier run saved, by path."""
+        """Open nothing yet; `cursors`: those that an earlier run saved, by path."""
         self.open: dict[Identity, TailFile] = {}
         self.by_watch: dict[int, TailFile] = {}
         self.newest: dict[str, TailFile] = {}
@@ -71,7 +70,7 @@ class Files:
         self._stats = stats
         self._watcher = watcher
         self._max_line_bytes = max_line_bytes
-        self._saved = dict(places)
+        self._saved = dict(cursors)
         self._passed_over: set[Identity] = set()
         """Files that are there but not open: if they are one day, what is in them now is old."""
 
@@ -109,14 +108,14 @@ class Files:
         return over
 
     def drop(self, file: TailFile) -> None:
-        """Close a file that is over, and remember the place of one that still exists: it may come back."""
+        """Close a file that is over, and remember the cursor of one that still exists: it may come back."""
         if self.open.get(file.identity) is not file:
             return
         self._stats.lost_bytes += file.unread_bytes
         if self.newest.get(file.path) is file:
             del self.newest[file.path]
             if not file.is_deleted:
-                self._saved[file.path] = file.place()
+                self._saved[file.path] = file.cursor()
             if len(self._saved) > _MAX_SAVED:
                 del self._saved[next(iter(self._saved))]
         if file.has_begun and file.newer:
@@ -131,20 +130,20 @@ class Files:
         if file.is_copy:  # the next copy is written over it
             self.drop(file)
             return []
-        place = decode_place(file.place())
-        parts = find_parts(file.path, place) if place else None
+        cursor = decode_cursor(file.cursor())
+        parts = find_parts(file.path, cursor) if cursor else None
         copies = self._open_parts((part for part in parts or () if part.is_copy), file, now_s, is_live=True)
         file.restart()
         file.has_begun = not copies
         self._chain([*([file.older] if file.older else ()), *copies, file])
         return [*copies, file]
 
-    def place(self, path: str) -> str:
-        """Return where to go on at this path: in its newest file of which something was read."""
+    def cursor(self, path: str) -> str:
+        """Return the cursor of this path: in its newest file of which something was read."""
         file = self.newest[path]
         while not file.has_begun and file.older:
             file = file.older
-        return file.place()
+        return file.cursor()
 
     def close(self) -> None:
         """Close all."""
@@ -187,7 +186,7 @@ class Files:
         return []
 
     def _open_missed(self, older: TailFile, file: TailFile, now_s: float) -> list[TailFile]:
-        """Open the generations between two files; names may change between looking and opening."""
+        """Open the generations between two files; names may change between listing and opening."""
         opened: dict[Identity, TailFile] = {}
         for _ in range(_MAX_TRIES):
             missed = _missed(older)
@@ -201,11 +200,11 @@ class Files:
         return sorted(opened.values(), key=lambda found: order.index(found.identity) if found.identity in order else -1)
 
     def _resume(self, file: TailFile, saved: str, now_s: float) -> list[TailFile]:
-        """Go on at a saved place; return the older generations to read first."""
-        place = decode_place(saved)
-        parts = find_parts(file.path, place) if place else None
+        """Continue at a saved cursor; return the older generations to read first."""
+        cursor = decode_cursor(saved)
+        parts = find_parts(file.path, cursor) if cursor else None
         if not parts:
-            self._lose(f"{file.path}: the saved place is gone; reading goes on at the beginning of the file")
+            self._lose(f"{file.path}: the saved cursor is gone; reading starts at the beginning of the file")
             parts = [Part(file.path, 0)]
         older = self._open_parts(parts[:-1], file, now_s, is_live=False)
         if any(part.identity not in self.open for part in parts[:-1]):
@@ -255,7 +254,7 @@ class Files:
 
     @staticmethod
     def _is_over(file: TailFile, now_s: float) -> bool:
-        """Whether nobody writes this file any more: its successor is written, or it is deleted, and it is quiet."""
+        """Whether nothing writes to this file any more: its successor is written, or it is deleted, and it is quiet."""
         retired_s = file.retired_s or 0.0
         if file.older or now_s - max(retired_s, file.read_s) < _GRACE_S:
             return False

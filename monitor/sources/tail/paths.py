@@ -50,7 +50,7 @@ class Paths:
 
     @property
     def is_costly(self) -> bool:
-        """Whether the last `scan` had so much to look at that it should not be done for every change."""
+        """Whether the last `scan` had so many entries to read that it should not be done for every change."""
         return self._entries > _MANY_ENTRIES
 
     def is_relevant(self, watch: int, mask: int, name: str) -> bool:
@@ -61,7 +61,7 @@ class Paths:
         return bool(mask & (inotify.UNMOUNT | inotify.IGNORED)) or any(known.match(name) for known in names.values())
 
     def scan(self) -> dict[tuple[int, int], Match]:
-        """Return what is there now, by device and inode; directories are watched before they are looked into."""
+        """Return what is there now, by device and inode; directories are watched before they are listed."""
         before, self._watches = self._watches, {}
         self._listed, self._entries, self._candidates, self.problems = {}, 0, {}, []
         for pattern in self._patterns:
@@ -102,11 +102,11 @@ class Paths:
                     for entry in entries:
                         self._entries += 1
                         if self._entries > _MAX_ENTRIES:
-                            self._say(f"not all log files are looked for: more than {_MAX_ENTRIES} names to look at")
+                            self._say(f"not all log files are found: more than {_MAX_ENTRIES} names to check")
                             break
                         names.append(entry.name)
             except OSError as error:
-                self._say(f"log files in {directory} cannot be looked for: {error.strerror}")
+                self._say(f"log files in {directory} cannot be listed: {error.strerror}")
         return self._listed[directory]
 
     def _matches(self) -> dict[tuple[int, int], Match]:
@@ -119,7 +119,7 @@ class Paths:
             try:
                 status = os.stat(path)  # noqa: PTH116 - many of them
             except PermissionError as error:
-                self._say(f"{path} cannot be looked at: {error.strerror}")
+                self._say(f"{path} cannot be examined: {error.strerror}")
                 continue
             except (OSError, ValueError):
                 continue
@@ -142,7 +142,7 @@ class Paths:
         return any(base in self._candidates and os.path.isfile(base) for base in bases)  # noqa: PTH113
 
     def _watch_target(self, path: str) -> None:
-        """Watch the place of what a symbolic link names: that is where it is rotated."""
+        """Watch the directory of a symbolic link's target: that is where it is rotated."""
         if os.path.islink(path):  # noqa: PTH114 - many of them
             directory, name = os.path.split(os.path.realpath(path))
             self._watch(directory, escape(name))

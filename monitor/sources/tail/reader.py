@@ -25,7 +25,7 @@ class Tail:
     """A source of log blocks. Wait until `fileno` is readable, `read` until `is_drained`; call `tick` once a second.
 
     A file that is new at the start is read from its end, one that appears later from its beginning, one with a saved
-    place from there, over rotations by rename or copytruncate. At most 512 files are followed.
+    cursor from there, across rotations by rename or copytruncate. At most 512 files are followed.
     """
 
     name = "files"
@@ -34,15 +34,15 @@ class Tail:
         self,
         patterns: Mapping[str, Sequence[str]],
         *,
-        places: Mapping[str, str] | None = None,
+        cursors: Mapping[str, str] | None = None,
         max_line_bytes: int = 8192,
         stats: TailStats | None = None,
     ) -> None:
         """Open what is there; never raises for what the system lacks, `problems` says it.
 
-        `patterns`: absolute patterns of glob(7) by detector; `**` is no more than `*`. `places`: what `places` returned
-        in an earlier run; lines may be waiting there, so `read` before waiting. `max_line_bytes`: with the newline.
-        Totals given as `stats` are counted on. ValueError for a relative pattern or too short a line.
+        `patterns`: absolute patterns of glob(7) by detector; `**` is no more than `*`. `cursors`: what `cursors()`
+        returned in an earlier run; lines may be waiting there, so `read` before waiting. `max_line_bytes`: with the
+        newline. Totals given as `stats` are counted on. ValueError for a relative pattern or too short a line.
         """
         if max_line_bytes < MIN_LINE_BYTES:
             raise ValueError(f"max_line_bytes is {max_line_bytes}, must be at least {MIN_LINE_BYTES}")
@@ -54,7 +54,7 @@ class Tail:
         """Whether the last `read` took all there was."""
         self._watcher = inotify.Inotify()
         self._paths = Paths(patterns, self._watcher)
-        self._files = Files(self._watcher, places or {}, max_line_bytes, self.stats)
+        self._files = Files(self._watcher, cursors or {}, max_line_bytes, self.stats)
         self._ready: dict[TailFile, None] = {}
         """Files in which there may be something to read, in turn."""
         self._moved: set[str] = set()
@@ -95,14 +95,14 @@ class Tail:
         """Patterns that no file matches yet."""
         return self._paths.waiting
 
-    def places(self) -> dict[str, str]:
-        """Return where each file was left, by path: only lines that were handed out are before it."""
-        return {path: self._files.place(path) for path in self._files.newest}
+    def cursors(self) -> dict[str, str]:
+        """Return the cursor of each file, by path: only lines that were handed out are before it."""
+        return {path: self._files.cursor(path) for path in self._files.newest}
 
-    def changed_places(self) -> dict[str, str]:
-        """Return those of `places` that may have changed since this was last asked."""
+    def changed_cursors(self) -> dict[str, str]:
+        """Return those of `cursors()` that may have changed since the last call."""
         moved, self._moved = self._moved, set()
-        return {path: self._files.place(path) for path in moved if path in self._files.newest}
+        return {path: self._files.cursor(path) for path in moved if path in self._files.newest}
 
     def read(self, limit_bytes: int = 262_144) -> list[LogBlock]:
         """Return about `limit_bytes` of waiting lines; many files take turns, older generations come first."""
@@ -128,16 +128,16 @@ class Tail:
         return blocks
 
     def tick(self, now_s: float | None = None) -> bool:
-        """Look at what no event tells of, and close what is over; whether `read` should be called.
+        """Check what inotify does not report, and close what is done; return whether `read` should be called.
 
-        To be called about once a second; `now_s` is the monotonic clock.
+        Call it about once a second; `now_s` is the monotonic clock.
         """
         now_s = time.monotonic() if now_s is None else now_s
         for file in self._files.finish(self._ready, now_s):
             self._ready.pop(file, None)
             self._moved.add(file.path)
             self._is_stale = self._is_stale or self._files.too_many > 0
-        for file in self._files.open.values():  # network file systems tell nobody of what others write
+        for file in self._files.open.values():  # network file systems do not report what others write
             if file.has_changed():
                 self._ready[file] = None
         if now_s - self._scanned_s >= (_SCAN_S if self._watcher.works else _SCAN_WITHOUT_INOTIFY_S):
@@ -152,7 +152,7 @@ class Tail:
         return self._is_stale and (self._may_scan or not self._paths.is_costly)
 
     def _notice(self) -> None:
-        """Take what inotify tells."""
+        """Take the events of inotify."""
         for watch, mask, name in self._watcher.events():
             if mask & inotify.OVERFLOW:
                 self._ready.update(dict.fromkeys(self._files.open.values()))
@@ -166,7 +166,7 @@ class Tail:
                 self._is_stale = True
 
     def _scan(self, *, is_start: bool = False) -> None:
-        """Look which files there are."""
+        """List the files."""
         self._is_stale = self._may_scan = False
         self._scanned_s = time.monotonic()
         changed = self._files.update(self._paths.scan(), self._scanned_s, is_start=is_start)
@@ -198,7 +198,6 @@ class Tail:
         lines = run.data.count(b"\n")
         is_trusted = not (run.is_cut or file.reason)
         self.stats.records += lines
-        self.stats.blocks += 1
         self.stats.bytes += len(run.data)
         self.stats.cut_lines += run.is_cut
         self.stats.untrusted += 0 if is_trusted else lines

@@ -1,65 +1,70 @@
-"""Brings failures from log files to the pipeline."""
+"""The runner of log files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from monitor.daemon.sources.log_scan import LogScan
+from monitor.model.cursors import Cursor
 from monitor.model.logs import LogBlock
-from monitor.settings.schema import Settings
-from monitor.sources.log_runner import LogIntake
+from monitor.sources.cursors import CursorStore
+from monitor.sources.log_runner import LogRunner
+from monitor.sources.log_scanner import LogScanner
 from monitor.sources.runner import Process
+from monitor.sources.tail.metrics import COUNTERS
 from monitor.sources.tail.reader import Tail, TailStats
-from monitor.state.saver import Saver
+from monitor.sources.tail.settings import FilesSettings
 
 _READ_BYTES = 262_144
-_PLACE = "file:"
+_CURSOR = "file:"
+"""Before the path, in the names of cursors."""
 
 
-class _Asked(NamedTuple):
-    """What files are followed for."""
+class _Opening(NamedTuple):
+    """What the files are opened for."""
 
-    patterns: dict[str, tuple[str, ...]]
+    patterns: Mapping[str, tuple[str, ...]]
     max_line_bytes: int
 
 
-class FilesIntake(LogIntake[Tail]):
-    """Log files, all of them in one source."""
+class FilesRunner(LogRunner[Tail, FilesSettings]):
+    """Owns all log files, as one source."""
 
-    name = "files"
+    name = Tail.name
     title = "log files"
+    counters = LogRunner.counters | COUNTERS
     stats: TailStats
 
-    def __init__(self, settings: Settings, scan: LogScan, saver: Saver, process: Process) -> None:
-        """Nothing is opened yet."""
-        super().__init__(scan, saver, process, TailStats())
-        self._asked = _Asked(scan.files, settings.sources.files.max_line_bytes)
-        self._places: dict[str, str] = {}
+    def __init__(self, settings: FilesSettings, scanner: LogScanner, cursors: CursorStore, process: Process) -> None:
+        """Open nothing yet."""
+        super().__init__(scanner, cursors, process, TailStats())
+        self._opening = _Opening(scanner.files, settings.max_line_bytes)
+        self._read_to: dict[str, str] = {}
+        """Cursors by path."""
 
     @property
     def is_wanted(self) -> bool:
         """Whether a detector reads files."""
-        return bool(self._asked.patterns)
+        return bool(self._opening.patterns)
 
     @property
     def waiting(self) -> list[str]:
-        """The patterns that no file matches yet."""
+        """Patterns that no file matches yet."""
         return self._source.waiting if self._source else []
 
     @property
     def notices(self) -> list[str]:
-        """What one should know of the files: which prove nothing, where lines may be missing."""
+        """What operators should know of the files: which prove nothing, where lines may be missing."""
         return self._source.notices if self._source else []
 
     @property
     def state(self) -> str:
-        """How it is: `waiting for files` where none of those that are named is there yet."""
+        """Its state; `waiting for files` where no pattern matches a file yet."""
         return "waiting for files" if self._source and not self.stats.files else super().state
 
-    def reconfigure(self, settings: Settings) -> None:
-        """Follow what `scan` now wants of files, without losing a place."""
-        asked = _Asked(self._scan.files, settings.sources.files.max_line_bytes)
-        if asked != self._asked:
-            self._asked = asked
+    def reconfigure(self, settings: FilesSettings) -> None:
+        """Follow changed settings, and the files that the scanner now reads, without losing a cursor."""
+        opening = _Opening(self._scanner.files, settings.max_line_bytes)
+        if opening != self._opening:
+            self._opening = opening
             self._renew()
 
     def problems(self) -> list[str]:
@@ -80,25 +85,25 @@ class FilesIntake(LogIntake[Tail]):
         return {**super().describe(), "other": other}
 
     def _make(self) -> Tail:
-        asked = self._asked
-        return Tail(asked.patterns, places=self._places, max_line_bytes=asked.max_line_bytes, stats=self.stats)
+        opening = self._opening
+        return Tail(opening.patterns, cursors=self._read_to, max_line_bytes=opening.max_line_bytes, stats=self.stats)
 
     def _read(self, source: Tail) -> Sequence[LogBlock]:
         return source.read(_READ_BYTES)
 
-    def _look_after(self, source: Tail) -> None:
+    def _maintain(self, source: Tail) -> None:
         source.tick()
 
-    def _recall_place(self) -> None:
-        for name, place in self._saved_places().items():
-            if name.startswith(_PLACE) and isinstance(place.position, str):
-                self._places[name.removeprefix(_PLACE)] = place.position
+    def _load_cursor(self) -> None:
+        for name, cursor in self._cursors.load_cursors().items():
+            if name.startswith(_CURSOR) and isinstance(cursor.position, str):
+                self._read_to[name.removeprefix(_CURSOR)] = cursor.position
 
     def _save_read(self, source: Tail) -> None:
-        for path, place in source.changed_places().items():
-            if self._places.get(path) != place:
-                self._places[path] = place
-                self._saver.set_cursor(_PLACE + path, "", place)
+        for path, cursor in source.changed_cursors().items():
+            if self._read_to.get(path) != cursor:
+                self._read_to[path] = cursor
+                self._cursors.save_cursor(_CURSOR + path, Cursor("", cursor))
 
     def _explain_loss(self) -> str:
         return f"lines of log files may be lost ({self.stats.lost} gaps so far): {'; '.join(self.notices)}"

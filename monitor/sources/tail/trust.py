@@ -13,14 +13,14 @@ _ORDINARY_GROUPS = frozenset((100,))  # `users`: distributions put people there
 _ACL = "system.posix_acl_access"
 _ACL_HEADER_BYTES = 4
 _ACL_ENTRY = struct.Struct("<HHI")
-_USER_OBJECT, _USER, _GROUP_OBJECT, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+_USER, _GROUP_OBJECT, _GROUP, _MASK, _OTHER = 0x02, 0x04, 0x08, 0x10, 0x20
 _WRITE = 2
 
 
 def untrusted_reason(path: str, descriptor: int | None = None, known: dict[str, str] | None = None) -> str:
     """Return why others than root, system accounts and our own could have written this file; empty: nobody could.
 
-    Looked at are the file itself (the open `descriptor`, where given), and every directory that leads to it, along the
+    Checked are the file itself (the open `descriptor`, where given), and every directory that leads to it, along the
     path as it is and along what it really names. `known` remembers what was found of directories between calls.
     """
     known = {} if known is None else known
@@ -29,8 +29,8 @@ def untrusted_reason(path: str, descriptor: int | None = None, known: dict[str, 
         if reason := others(status, _acl(path if descriptor is None else descriptor)):
             return f"{reason} may write it"
         real = os.path.realpath(path)
-        for place in dict.fromkeys((path, real)):
-            if reason := _on_the_way(place, known):
+        for way in dict.fromkeys((path, real)):
+            if reason := _on_the_way(way, known):
                 return reason
         return _link_reason(path) if real != path else ""
     except (OSError, ValueError) as error:

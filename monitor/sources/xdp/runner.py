@@ -4,51 +4,31 @@ import logging
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
-from monitor.ebpf.xdp import MAX_SENDERS, PROGRAM, Wall
+from monitor.ebpf.xdp import MAX_SENDERS, PROGRAM, ProgramUser, Wall
 from monitor.metrics.metric import Sample
 from monitor.model.bans import MAX_PREFIXES
 from monitor.model.errors import NodewardenError, PermanentError
 from monitor.model.events import SenderObserved
-from monitor.settings.schema import Settings
-from monitor.sources.program_runner import ProgramIntake
+from monitor.sources.program_runner import ProgramRunner
 from monitor.sources.runner import Process
+from monitor.sources.xdp.settings import XdpSettings
 
 _log = logging.getLogger(__name__)
 _TRY_AGAIN_S = 60.0
 
 
-class ProgramUser(Protocol):
-    """What uses the loaded program for bans: the enforcer."""
-
-    missing_total: int
-    reload: Callable[[], None]
-
-    def take(self, program: Wall) -> None:
-        """Use a program that was just loaded."""
-
-    def release(self) -> None:
-        """Stop using it."""
-
-
-class Wanted(NamedTuple):
-    """What the settings ask for: other `max_bans` need other maps."""
-
-    interfaces: tuple[str, ...]
-    max_bans: int
-
-
-class XdpIntake(ProgramIntake[Wall, Wanted]):
+class XdpRunner(ProgramRunner[Wall, XdpSettings]):
     """Owns the program."""
 
     name = "xdp"
     title = "nothing is dropped in front of the stack"
     program_name = PROGRAM
 
-    def __init__(self, settings: Settings, user: ProgramUser, process: Process) -> None:
-        """Nothing is loaded yet; `user` holds bans in the program while it is loaded."""
-        super().__init__(_wanted(settings), process)
+    def __init__(self, settings: XdpSettings, user: ProgramUser, process: Process) -> None:
+        """Load nothing yet; `user` holds bans in the program while it is loaded."""
+        super().__init__(settings, process)
         self._user = user
         user.reload = lambda: self.restart(self.settings)
         self._faults: dict[str, tuple[str, float]] = {}
@@ -64,12 +44,7 @@ class XdpIntake(ProgramIntake[Wall, Wanted]):
         """What people should know although all goes on, a sentence each."""
         return [*super().notices, *(f"{self.title}: {why}" for why, _ in self._faults.values())]
 
-    def reconfigure(self, settings: Settings) -> None:
-        """Follow changed settings."""
-        if _wanted(settings) != self.settings:
-            self.restart(_wanted(settings))
-
-    def make(self, settings: Wanted, started: Callable[[subprocess.Popen[bytes]], None]) -> Wall:
+    def make(self, settings: XdpSettings, started: Callable[[subprocess.Popen[bytes]], None]) -> Wall:
         """Load it."""
         return Wall(max_bans=settings.max_bans, max_prefixes=MAX_PREFIXES, started=started)
 
@@ -85,7 +60,7 @@ class XdpIntake(ProgramIntake[Wall, Wanted]):
         self._faults.clear()
         super().unload()
 
-    def look(self, program: Wall) -> Iterator[SenderObserved]:
+    def poll(self, program: Wall) -> Iterator[SenderObserved]:
         """Yield what sources sent since the last poll; attach to interfaces that came up."""
         self._attach(program)
         now_s = time.time()
@@ -139,7 +114,3 @@ class XdpIntake(ProgramIntake[Wall, Wanted]):
                 self._faults[interface] = str(error), now_s + (_TRY_AGAIN_S if may_pass else float("inf"))
             else:
                 self._faults.pop(interface, None)
-
-
-def _wanted(settings: Settings) -> Wanted:
-    return Wanted(settings.bans.xdp.interfaces, settings.bans.max_bans)

@@ -9,6 +9,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from monitor.model.protocols import (
+    PROTOCOL_AH,
+    PROTOCOL_DSTOPTS,
+    PROTOCOL_ESP,
+    PROTOCOL_FRAGMENT,
+    PROTOCOL_GRE,
+    PROTOCOL_HOPOPTS,
+    PROTOCOL_ICMP,
+    PROTOCOL_ICMPV6,
+    PROTOCOL_IGMP,
+    PROTOCOL_ROUTING,
+    PROTOCOL_SCTP,
+    PROTOCOL_TCP,
+    PROTOCOL_UDP,
+    PROTOCOL_UDPLITE,
+    TCP_ACK,
+    TCP_SYN,
+)
 from tests.support.corpus.packets import (
     ARP,
     extension,
@@ -23,8 +41,6 @@ from tests.support.corpus.packets import (
 from tests.support.corpus.scenario import ATTACKER4, ATTACKER6, MACS, NEIGHBOUR4, NODE, NODE4, NODE6, new_lab
 from tests.support.lab import Host, Lab
 
-SYN, ACK = 0x002, 0x010
-_TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
 Traffic: TypeAlias = Callable[[Lab], None]
 
 
@@ -66,10 +82,10 @@ def _frames(*packets: bytes) -> Traffic:
 
 _SYN_OPTIONS = bytes.fromhex("020405b40402080a000000010000000001030307")
 _OPENING = (
-    ipv4(_TCP, tcp(40000, 22, SYN, _SYN_OPTIONS)),
-    ipv6(_TCP, tcp(40000, 22, SYN, _SYN_OPTIONS)),
-    ipv4(_UDP, udp(40000, 161)),
-    ipv6(_UDP, udp(40000, 161)),
+    ipv4(PROTOCOL_TCP, tcp(40000, 22, TCP_SYN, _SYN_OPTIONS)),
+    ipv6(PROTOCOL_TCP, tcp(40000, 22, TCP_SYN, _SYN_OPTIONS)),
+    ipv4(PROTOCOL_UDP, udp(40000, 161)),
+    ipv6(PROTOCOL_UDP, udp(40000, 161)),
 )
 _STYLES = {
     "ufw": "[UFW BLOCK] ",
@@ -84,56 +100,57 @@ _STYLES = {
 
 def _quoting() -> tuple[bytes, ...]:
     """Return ICMP errors about packets that the node is said to have sent."""
-    whole_udp = ipv4(_UDP, udp(50000, 53), source=NODE4, destination=ATTACKER4)
-    whole_tcp = ipv4(_TCP, tcp(50001, 443, SYN), source=NODE4, destination=ATTACKER4)
-    udp6 = ipv6(_UDP, udp(50000, 53), source=NODE6, destination=ATTACKER6)
-    tcp6 = ipv6(_TCP, tcp(50001, 443, SYN), source=NODE6, destination=ATTACKER6)
-    echo = ipv4(_ICMP, icmp(8, 0, b"\0\1\0\2", b"ping"), source=NODE4, destination=ATTACKER4)
+    whole_udp = ipv4(PROTOCOL_UDP, udp(50000, 53), source=NODE4, destination=ATTACKER4)
+    whole_tcp = ipv4(PROTOCOL_TCP, tcp(50001, 443, TCP_SYN), source=NODE4, destination=ATTACKER4)
+    udp6 = ipv6(PROTOCOL_UDP, udp(50000, 53), source=NODE6, destination=ATTACKER6)
+    tcp6 = ipv6(PROTOCOL_TCP, tcp(50001, 443, TCP_SYN), source=NODE6, destination=ATTACKER6)
+    echo = ipv4(PROTOCOL_ICMP, icmp(8, 0, b"\0\1\0\2", b"ping"), source=NODE4, destination=ATTACKER4)
     gateway = socket.inet_aton(NEIGHBOUR4)
     return (
-        ipv4(_ICMP, icmp(3, 3, bytes(4), whole_udp)),
-        ipv4(_ICMP, icmp(3, 4, struct.pack("!HH", 0, 1400), whole_tcp)),
-        ipv4(_ICMP, icmp(3, 1, bytes(4), whole_tcp[:28])),  # the header and eight bytes: all that RFC 792 demands
-        ipv4(_ICMP, icmp(11, 0, bytes(4), echo)),
-        ipv4(_ICMP, icmp(5, 1, gateway, whole_udp)),
-        ipv4(_ICMP, icmp(12, 0, b"\x14\0\0\0", whole_udp)),
-        ipv4(_ICMP, icmp(3, 3, bytes(4), whole_udp[:12])),
-        ipv6(_ICMPV6, icmp(1, 4, bytes(4), udp6)),
-        ipv6(_ICMPV6, icmp(2, 0, struct.pack("!I", 1280), tcp6)),
-        ipv6(_ICMPV6, icmp(3, 0, bytes(4), tcp6)),
-        ipv6(_ICMPV6, icmp(4, 1, struct.pack("!I", 40), udp6)),
+        ipv4(PROTOCOL_ICMP, icmp(3, 3, bytes(4), whole_udp)),
+        ipv4(PROTOCOL_ICMP, icmp(3, 4, struct.pack("!HH", 0, 1400), whole_tcp)),
+        ipv4(
+            PROTOCOL_ICMP, icmp(3, 1, bytes(4), whole_tcp[:28])
+        ),  # the header and eight bytes: all that RFC 792 demands
+        ipv4(PROTOCOL_ICMP, icmp(11, 0, bytes(4), echo)),
+        ipv4(PROTOCOL_ICMP, icmp(5, 1, gateway, whole_udp)),
+        ipv4(PROTOCOL_ICMP, icmp(12, 0, b"\x14\0\0\0", whole_udp)),
+        ipv4(PROTOCOL_ICMP, icmp(3, 3, bytes(4), whole_udp[:12])),
+        ipv6(PROTOCOL_ICMPV6, icmp(1, 4, bytes(4), udp6)),
+        ipv6(PROTOCOL_ICMPV6, icmp(2, 0, struct.pack("!I", 1280), tcp6)),
+        ipv6(PROTOCOL_ICMPV6, icmp(3, 0, bytes(4), tcp6)),
+        ipv6(PROTOCOL_ICMPV6, icmp(4, 1, struct.pack("!I", 40), udp6)),
     )
 
 
 def _extensions() -> tuple[bytes, ...]:
     """Return IPv6 packets with each extension header that the kernel's logger knows."""
-    hop_by_hop, destination_options, routing, fragment, authentication, esp = 0, 60, 43, 44, 51, 50
-    ah = struct.pack("!BBHII", _TCP, 4, 0, 0x100, 1) + bytes(12)
+    ah = struct.pack("!BBHII", PROTOCOL_TCP, 4, 0, 0x100, 1) + bytes(12)
     return (
-        ipv6(hop_by_hop, extension(_TCP) + tcp(40000, 23, SYN)),
-        ipv6(hop_by_hop, extension(destination_options) + extension(_UDP) + udp(40000, 69)),
-        ipv6(routing, bytes((_TCP, 0, 4, 0, 0, 0, 0, 0)) + tcp(40000, 24, SYN)),
-        ipv6(fragment, fragment_header(_UDP, 0, more=True) + udp(40000, 70, bytes(1000))),
-        ipv6(fragment, fragment_header(_UDP, 1008, more=False) + bytes(500)),
-        ipv6(authentication, ah + tcp(40000, 25, SYN)),
-        ipv6(esp, struct.pack("!II", 0x2A, 1) + bytes(32)),
+        ipv6(PROTOCOL_HOPOPTS, extension(PROTOCOL_TCP) + tcp(40000, 23, TCP_SYN)),
+        ipv6(PROTOCOL_HOPOPTS, extension(PROTOCOL_DSTOPTS) + extension(PROTOCOL_UDP) + udp(40000, 69)),
+        ipv6(PROTOCOL_ROUTING, bytes((PROTOCOL_TCP, 0, 4, 0, 0, 0, 0, 0)) + tcp(40000, 24, TCP_SYN)),
+        ipv6(PROTOCOL_FRAGMENT, fragment_header(PROTOCOL_UDP, 0, more=True) + udp(40000, 70, bytes(1000))),
+        ipv6(PROTOCOL_FRAGMENT, fragment_header(PROTOCOL_UDP, 1008, more=False) + bytes(500)),
+        ipv6(PROTOCOL_AH, ah + tcp(40000, 25, TCP_SYN)),
+        ipv6(PROTOCOL_ESP, struct.pack("!II", 0x2A, 1) + bytes(32)),
         ipv6(59, b""),
     )
 
 
 def _protocols() -> tuple[bytes, ...]:
     """Return packets of protocols other than TCP, UDP and ICMP."""
-    ah = struct.pack("!BBHII", _TCP, 4, 0, 0x100, 1) + bytes(12)
+    ah = struct.pack("!BBHII", PROTOCOL_TCP, 4, 0, 0x100, 1) + bytes(12)
     return (
-        ipv4(132, tcp(40000, 36412, 0)),
-        ipv4(47, bytes(12)),
-        ipv4(136, udp(40000, 5000)),
-        ipv4(50, struct.pack("!II", 0x2A, 1) + bytes(32)),
-        ipv4(51, ah + tcp(40000, 22, SYN)),
-        ipv4(2, b"\x16\0\0\0" + socket.inet_aton("239.1.1.1"), options=b"\x94\x04\0\0"),
-        ipv4(_ICMP, icmp(8, 0, b"\0\1\0\2", b"ping")),
-        ipv6(_ICMPV6, icmp(128, 0, b"\0\1\0\2", b"ping")),
-        ipv6(132, tcp(40000, 36412, 0)),
+        ipv4(PROTOCOL_SCTP, tcp(40000, 36412, 0)),
+        ipv4(PROTOCOL_GRE, bytes(12)),
+        ipv4(PROTOCOL_UDPLITE, udp(40000, 5000)),
+        ipv4(PROTOCOL_ESP, struct.pack("!II", 0x2A, 1) + bytes(32)),
+        ipv4(PROTOCOL_AH, ah + tcp(40000, 22, TCP_SYN)),
+        ipv4(PROTOCOL_IGMP, b"\x16\0\0\0" + socket.inet_aton("239.1.1.1"), options=b"\x94\x04\0\0"),
+        ipv4(PROTOCOL_ICMP, icmp(8, 0, b"\0\1\0\2", b"ping")),
+        ipv6(PROTOCOL_ICMPV6, icmp(128, 0, b"\0\1\0\2", b"ping")),
+        ipv6(PROTOCOL_SCTP, tcp(40000, 36412, 0)),
     )
 
 
@@ -146,8 +163,8 @@ def _forward(lab: Lab) -> None:
     send(
         lab,
         (
-            ipv4(_TCP, tcp(40000, 6443, SYN), destination="10.99.0.5"),
-            ipv6(_UDP, udp(40000, 8472), destination="fd99::5"),
+            ipv4(PROTOCOL_TCP, tcp(40000, 6443, TCP_SYN), destination="10.99.0.5"),
+            ipv6(PROTOCOL_UDP, udp(40000, 8472), destination="fd99::5"),
         ),
     )
 
@@ -212,16 +229,23 @@ def _arp(lab: Lab) -> None:
 def _flag_sets() -> tuple[bytes, ...]:
     """Return TCP headers with each flag alone, none, and all nine."""
     masks = (0, *(1 << bit for bit in range(9)), 0x029, 0x1FF)
-    return tuple(ipv4(_TCP, tcp(40000, 1000 + number, mask)) for number, mask in enumerate(masks))
+    return tuple(ipv4(PROTOCOL_TCP, tcp(40000, 1000 + number, mask)) for number, mask in enumerate(masks))
 
 
 def _cut_short() -> tuple[bytes, ...]:
     """Return packets that end inside their headers."""
-    return (ipv4(_TCP, tcp(40000, 22, SYN)[:8]), ipv4(_UDP, udp(40000, 53)[:4]), ipv6(_TCP, tcp(40000, 22, SYN)[:12]))
+    return (
+        ipv4(PROTOCOL_TCP, tcp(40000, 22, TCP_SYN)[:8]),
+        ipv4(PROTOCOL_UDP, udp(40000, 53)[:4]),
+        ipv6(PROTOCOL_TCP, tcp(40000, 22, TCP_SYN)[:12]),
+    )
 
 
 def _formats() -> list[Format]:
-    first, second = ipv4(_UDP, udp(40000, 69, bytes(1472)), more=True), ipv4(_UDP, bytes(500), fragment=1480)
+    first, second = (
+        ipv4(PROTOCOL_UDP, udp(40000, 69, bytes(1472)), more=True),
+        ipv4(PROTOCOL_UDP, bytes(500), fragment=1480),
+    )
     ingress = """table netdev formats { chain seen {
         type filter hook ingress device eth0 priority 0; policy accept;
         vlan id 7 log prefix "PREFIX" flags all
@@ -241,7 +265,7 @@ def _formats() -> list[Format]:
             "options",
             "corpus-options ",
             _ALL,
-            _frames(ipv4(_TCP, tcp(40000, 22, SYN | ACK), options=b"\x07\x07\x04\0\0\0\0\0")),
+            _frames(ipv4(PROTOCOL_TCP, tcp(40000, 22, TCP_SYN | TCP_ACK), options=b"\x07\x07\x04\0\0\0\0\0")),
         ),
         Format("vlan", "corpus-vlan ", ingress, lambda lab: send(lab, _OPENING, vlan_id=7)),
         Format(

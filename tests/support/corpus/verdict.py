@@ -3,9 +3,9 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from monitor.detectors.distinct import Thresholds
-from monitor.detectors.host_sweep import host_sweep
-from monitor.detectors.port_scan import port_scan
+from monitor.detectors.host_sweep import HostSweepDetector
+from monitor.detectors.limits import Limits
+from monitor.detectors.port_scan import PortScanDetector
 from monitor.model.addresses import format_address
 from monitor.model.events import PacketLogged
 from monitor.sources.kmsg.format import decode_packet, parse_record
@@ -24,8 +24,8 @@ def decode(line: bytes) -> PacketLogged:
 def alerts_of(events: Sequence[PacketLogged]) -> frozenset[tuple[str, str]]:
     """Return which detector fired for which address, with the default thresholds."""
     detectors = [
-        port_scan(Thresholds(findtime_s=600, maxretry=MAX_PORTS, max_entries=32768, ephemeral_ports=_EPHEMERAL)),
-        host_sweep(Thresholds(findtime_s=600, maxretry=MAX_HOSTS, max_entries=32768, ephemeral_ports=_EPHEMERAL)),
+        PortScanDetector(Limits(findtime_s=600, maxretry=MAX_PORTS, max_entries=32768), _EPHEMERAL),
+        HostSweepDetector(Limits(findtime_s=600, maxretry=MAX_HOSTS, max_entries=32768), _EPHEMERAL),
     ]
     alerts = [alert for detector in detectors for alert in detector.feed(events)]
     return frozenset((alert.detector, format_address(alert.source)) for alert in alerts)

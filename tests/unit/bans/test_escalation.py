@@ -11,11 +11,11 @@ from monitor.bans.escalation import Escalation, Increment
 from monitor.bans.guard import Guard
 from monitor.bans.ladder import Ladder, Recidive, steps_of
 from monitor.bans.ledger import Ledger
-from monitor.bans.policy import PREFIX, RECIDIVE, Policy
+from monitor.bans.policy import Policy
 from monitor.bans.rules import DetectorPolicy, Rules
 from monitor.model.addresses import host, network_of, parse_address, parse_network
 from monitor.model.alerts import Alert, Evidence, Strength
-from monitor.model.bans import AllowEntry, Mode, Offence
+from monitor.model.bans import PREFIX, RECIDIVE, AllowEntry, Mode, Offence
 from tests.support.policy import decide, order
 
 EVIDENCE = Evidence(5, 5, 600.0, 0.0, 1.0, "failures")
@@ -94,7 +94,7 @@ def test_forged_evidence_does_not_escalate() -> None:
 
 @pytest.mark.parametrize("escalates", [False, True])
 def test_destinations_do_not_escalate(escalates: bool) -> None:
-    """A destination called again and again gets no longer block, no week, no prefix; nor does it lengthen bans."""
+    """A destination called again and again gets no longer ban, no week, no prefix; nor does it lengthen bans."""
     some = policy(
         rules(recidive_maxretry=2, escalate_spoofable=escalates, ladder=tuple(steps_of({"ipv4_24": 2, "ipv6_56": 2})))
     )

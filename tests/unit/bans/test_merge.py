@@ -60,7 +60,7 @@ def test_pieces_of_a_stored_prefix_are_no_bans_of_their_own() -> None:
 
 
 def test_kinds_of_one_network_are_told_apart() -> None:
-    """A block that only the kernel knows is adopted as a block, beside the stored ban of the same address."""
+    """An egress ban that only the kernel knows is adopted as one, beside the stored ban of the same address."""
     network = parse_network("192.0.2.1")
     wide = Ban(parse_network("192.0.2.0/24"), PROVEN, 0.0, 900.0, "sshd", "why")
     kernel = [held("192.0.2.1", 500.0), held("192.0.2.0/24", 900.0), Held(network, Strength.DESTINATION, 800.0)]
@@ -68,5 +68,5 @@ def test_kinds_of_one_network_are_told_apart() -> None:
     assert {(str(one.network), one.word): (one.detector, one.until_s) for one in joined} == {
         ("192.0.2.1", "ban"): ("sshd", 500.0),
         ("192.0.2.0/24", "ban"): ("sshd", 900.0),
-        ("192.0.2.1", "block"): (RESTORED, 800.0),
+        ("192.0.2.1", "egress"): (RESTORED, 800.0),
     }

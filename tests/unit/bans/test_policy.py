@@ -105,7 +105,7 @@ def test_a_ban_covers_a_shun_and_a_prefix_covers_its_hosts() -> None:
 
 @pytest.mark.parametrize("other", [Strength.PROVEN, Strength.SPOOFABLE])
 @pytest.mark.parametrize("around", ["198.51.100.7", "198.51.100.0/24"])
-def test_a_block_and_a_ban_of_a_source_never_cover_each_other(other: Strength, around: str) -> None:
+def test_an_egress_ban_and_a_ban_of_a_source_never_cover_each_other(other: Strength, around: str) -> None:
     """What stops an address from calling does not stop anybody from calling it, nor the other way round."""
     wide, network = parse_network(around), parse_network("198.51.100.7")
     for first, second in ((Strength.DESTINATION, other), (other, Strength.DESTINATION)):
@@ -119,7 +119,7 @@ def test_a_block_and_a_ban_of_a_source_never_cover_each_other(other: Strength, a
         assert decide(observing, alert("198.51.100.7", strength=second), 1000.0).verdict is Verdict.OBSERVE
 
 
-def test_a_block_covers_a_block() -> None:
+def test_an_egress_ban_covers_another() -> None:
     """Of the same kind, a wider and longer one leaves nothing to add, and a later end refreshes."""
     some = policy()
     order(some, parse_network("198.51.100.0/24"), Strength.DESTINATION, 86400.0, 1000.0)
@@ -132,8 +132,8 @@ def test_a_block_covers_a_block() -> None:
     assert (own.ledger.count(Mode.ENFORCE, Strength.DESTINATION), len(own.ledger)) == (1, 1)
 
 
-def test_who_is_never_banned_is_never_blocked() -> None:
-    """A resolver that pods call stays reachable, whoever asks for a block of it or of a prefix around it."""
+def test_what_is_never_banned_gets_no_egress_ban() -> None:
+    """A resolver that pods call stays reachable, whoever asks for an egress ban of it or of a prefix around it."""
     some = policy()
     assert decide(some, alert("192.0.2.53", strength=Strength.DESTINATION), 1000.0).verdict is Verdict.ALLOWLISTED
     for text in ("192.0.2.53", "192.0.2.0/24"):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from monitor.model.addresses import Network, network_of, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode, Offence, claim_key
-from monitor.state.changes import Allowed, Changes, Place
+from monitor.model.cursors import Cursor
+from monitor.state.changes import Allowed, Changes
 from monitor.state.store import Store
 from tests.unit.bans.store_support import BAN, NETWORK, OFFENCE, changes
 
@@ -75,12 +76,12 @@ def test_the_last_word_on_a_ban_counts(store: Store) -> None:
 
 
 def test_places_in_the_sources_come_back(store: Store) -> None:
-    """Numbers and the journal's text alike; a new place takes the place of the old one."""
+    """Numbers and the journal's text alike; a new cursor replaces the old one."""
     first = Changes()
-    first.cursors = {"kernel_log": Place("boot", 1), "journal": Place("", "s=ab;i=1f")}
+    first.cursors = {"kernel_log": Cursor("boot", 1), "journal": Cursor("", "s=ab;i=1f")}
     store.write(first)
     second = Changes()
-    second.cursors = {"kernel_log": Place("boot", 2**62)}
+    second.cursors = {"kernel_log": Cursor("boot", 2**62)}
     store.write(second)
     assert store.cursors() == {"kernel_log": ("boot", 2**62), "journal": ("", "s=ab;i=1f")}
 

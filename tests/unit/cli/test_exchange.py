@@ -4,11 +4,14 @@ import json
 import time
 from typing import Any
 
+import msgspec
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.cli.exchange import UnreadableFileError, as_nft, read_json, read_nft, read_plain
+from monitor.cli.main import cli
 from monitor.control.protocol import Wanted
 
 DEFAULT = Wanted("", 3600.0, "imported", set="ban")
@@ -36,6 +39,14 @@ def test_json_keeps_end_strength_and_reason() -> None:
     ]
     assert wanted[0].bantime_s == pytest.approx(600.0, abs=5)
     assert wanted[2].bantime_s == 3600.0
+
+
+def test_json_of_older_versions_is_read() -> None:
+    """What they called block is egress, whatever the default; a word that nobody ever used is an error."""
+    text = json.dumps([ban("192.0.2.1", "block"), ban("2001:db8::/56", "block"), ban("192.0.2.2", "egress")])
+    assert {one.set for one in read_json(text, DEFAULT)} == {"egress"}
+    with pytest.raises(UnreadableFileError, match="not the JSON"):
+        list(read_json(json.dumps([ban("192.0.2.1", "drop")]), DEFAULT))
 
 
 @pytest.mark.parametrize("text", ["", "{", "7", '["x"]', '[{"until_s": 1}]', '[{"network": "x", "until_s": "soon"}]'])
@@ -68,7 +79,70 @@ def test_nft_round_trip() -> None:
     bans = [ban("192.0.2.1"), ban("2001:db8::/56", "shun")]
     text = "\n".join(as_nft(bans))
     assert "add element inet nodewarden shun6_nets { 2001:db8::/56 timeout 600s }" in text
-    assert [one.network for one in read_nft(text, DEFAULT)] == ["192.0.2.1", "2001:db8::/56"]
+    assert [(one.network, one.set) for one in read_nft(text, DEFAULT)] == [
+        ("192.0.2.1", "ban"),
+        ("2001:db8::/56", "shun"),
+    ]
+
+
+@pytest.mark.parametrize("word", ["egress", "block"])
+def test_a_listing_of_our_table_says_of_what_kind_each_ban_is(word: str) -> None:
+    """Of today's table and of an older version's: what is allowed or leaked is no ban, nor is what rules hold."""
+    text = f"""table inet nodewarden {{
+        comment "nodewarden schema 3"
+        counter {word}4 {{
+            packets 0 bytes 0
+        }}
+        set ban4 {{
+            type ipv4_addr
+            elements = {{ 192.0.2.1 counter packets 0 bytes 0 timeout 2h expires 59m58s992ms }}
+        }}
+        set {word}4 {{
+            type ipv4_addr
+            elements = {{ 192.0.2.2 counter packets 3 bytes 180 timeout 1h,
+                         192.0.2.3 counter packets 0 bytes 0 }}
+        }}
+        set {word}6_nets {{
+            type ipv6_addr
+            elements = {{ 2001:db8::/56 counter packets 0 bytes 0 timeout 1h }}
+        }}
+        set allow4 {{
+            type ipv4_addr
+            elements = {{ 127.0.0.0/8, 203.0.113.1 }}
+        }}
+        chain leak_input {{
+            type filter hook input priority 300; policy accept;
+            ip saddr @ban4 counter name "leak_input" update @leaks4_input {{ ip saddr }}
+        }}
+    }}"""
+    assert [(one.network, one.set) for one in read_nft(text, msgspec.structs.replace(DEFAULT, set="shun"))] == [
+        ("192.0.2.1", "ban"),
+        ("192.0.2.2", "egress"),
+        ("192.0.2.3", "egress"),
+        ("2001:db8::/56", "egress"),
+    ]
+
+
+def test_an_older_export_for_nft_is_read() -> None:
+    """A line a set; the sets of another table say nothing, whatever they are called."""
+    text = """add element inet nodewarden block4 { 192.0.2.1 timeout 600s, 192.0.2.2 timeout 60s }
+    add element inet nodewarden shun6_nets { 2001:db8::/56 timeout 600s }
+    add element inet filter block4 { 192.0.2.3 timeout 600s }"""
+    assert [(one.network, one.set, one.bantime_s) for one in read_nft(text, DEFAULT)] == [
+        ("192.0.2.1", "egress", 600.0),
+        ("192.0.2.2", "egress", 60.0),
+        ("2001:db8::/56", "shun", 600.0),
+        ("192.0.2.3", "ban", 600.0),
+    ]
+
+
+@pytest.mark.parametrize("arguments", [["ban", "--block", "192.0.2.1"], ["import", "--block", "-"]])
+def test_the_former_option_says_what_it_is_called_now(arguments: list[str]) -> None:
+    """It orders nothing, is not in the help text, and the error names the new option."""
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 2
+    assert "No such option '--block': it is called --egress now." in done.output
+    assert "--block" not in CliRunner().invoke(cli, [arguments[0], "--help"]).output
 
 
 @given(st.text())

@@ -27,7 +27,7 @@ class Answer:
             "sources": [],
             "filters": [],
             "detectors": [],
-            "bans": {"ban": 0, "shun": 0, "block": 0, "observed": 0},
+            "bans": {"ban": 0, "shun": 0, "egress": 0, "observed": 0},
             "allowlist": 1,
             "dropped": {},
             "table": "not set up",

@@ -6,19 +6,19 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.config.types import PortRange
-from monitor.daemon.pipeline.flow_wiring import build_flow_detectors
-from monitor.detectors.protected_port import ProtectedPort
+from monitor.daemon.pipeline.wiring import build_detectors
+from monitor.detectors.protected_port import ProtectedPortDetector, ProtectedServiceSettings
+from monitor.detectors.registry import REGISTRATIONS
 from monitor.model.addresses import Network, parse_network
 from monitor.model.bans import Mode
 from monitor.model.flows import FlowBatch
-from monitor.model.names import FLOW_DETECTORS
-from monitor.settings.flows import ProtectedService
 from monitor.settings.load import load
 from monitor.settings.schema import Settings
 from tests.support.flows import handshakes
 from tests.unit.config.support import faults_of, write
 
 SYSTEMD = Path(__file__).parents[3] / "systemd"
+FLOW_DETECTORS = [one.name for one in REGISTRATIONS if FlowBatch in one.detector.takes]
 PRESETS = sorted((SYSTEMD / "presets").glob("*.yaml"))
 
 
@@ -76,8 +76,10 @@ detectors:
     assert (detectors.open_connections.findtime_s, detectors.open_connections.maxretry) == (3600.0, 1000)
     services = detectors.protected_port.services
     assert list(services) == ["etcd", "kube-apiserver", "kubelet", "database"]
-    assert services["kubelet"] == ProtectedService(ports=(PortRange(10250, 10250),), networks=networks("192.0.2.0/24"))
-    assert services["database"] == ProtectedService(ports=(PortRange(5432, 5432), PortRange(6000, 6010)))
+    assert services["kubelet"] == ProtectedServiceSettings(
+        ports=(PortRange(10250, 10250),), networks=networks("192.0.2.0/24")
+    )
+    assert services["database"] == ProtectedServiceSettings(ports=(PortRange(5432, 5432), PortRange(6000, 6010)))
     assert services["database"].networks == PRIVATE
     assert (detectors.egress.approved, detectors.egress.sources) == (
         networks("192.0.2.0/24", "2001:db8::/32"),
@@ -124,8 +126,8 @@ def test_a_jail_cannot_take_their_names(tmp_path: Path, name: str) -> None:
 
 def told(settings: Settings, source: str, port: int) -> bool:
     """Whether a connection is told of, on a node where nobody is allowed anything beside what is configured."""
-    (detector,) = (one for one in build_flow_detectors(settings, {}) if isinstance(one, ProtectedPort))
-    return bool(list(detector.feed(FlowBatch(1000.0, completed=handshakes(1, source, port)))))
+    (detector,) = (one for one in build_detectors(settings) if isinstance(one, ProtectedPortDetector))
+    return bool(list(detector.feed([FlowBatch(1000.0, completed=handshakes(1, source, port))])))
 
 
 def test_there_are_presets() -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from monitor.bans.policy import PREFIX, RECIDIVE
 from monitor.config.types import parse_timezone
-from monitor.model.bans import MANUAL, Mode
-from monitor.model.names import DROP_DETECTORS, FLOW_DETECTORS, PACKET_DETECTORS, RESERVED, SENDER_DETECTORS
+from monitor.detectors.failures import DEFAULT_FAILURES, Backend, FailuresSettings
+from monitor.detectors.registry import REGISTRATIONS
+from monitor.model.bans import MANUAL, PREFIX, RECIDIVE, Mode
+from monitor.settings.detectors import DETECTOR_NAMES
 from monitor.settings.load import load
-from monitor.settings.logs import DEFAULT_FAILURES, DETECTOR_NAMES, Backend, Failures
 from monitor.settings.reference import json_schema
 from tests.unit.config.support import faults_of, write
 
@@ -18,7 +18,7 @@ from tests.unit.config.support import faults_of, write
 def test_sshd_is_there_by_itself(tmp_path: Path) -> None:
     """Without a word of configuration failed logins are banned for, with fail2ban's thresholds."""
     settings = load(write(tmp_path, "")).settings
-    assert settings.detectors.failures == DEFAULT_FAILURES == {"sshd": Failures(filter="sshd")}
+    assert settings.detectors.failures == DEFAULT_FAILURES == {"sshd": FailuresSettings(filter="sshd")}
     sshd = settings.detectors.failures["sshd"]
     assert (sshd.enabled, sshd.mode, sshd.backend) == (True, Mode.ENFORCE, Backend.AUTO)
     assert (sshd.maxretry, sshd.findtime_s, sshd.bantime_s) == (5, 600.0, 600.0)
@@ -44,7 +44,7 @@ sources: {journal: {enabled: no, max_line_bytes: 1KiB}}
     settings = load(write(tmp_path, text)).settings
     detectors = settings.detectors
     assert list(detectors.failures) == ["sshd", "3proxy", "web"]
-    assert detectors.failures["sshd"] == Failures(filter="sshd", maxretry=1, timezone="Europe/Berlin")
+    assert detectors.failures["sshd"] == FailuresSettings(filter="sshd", maxretry=1, timezone="Europe/Berlin")
     assert detectors.failures["3proxy"].filter == '/etc/nodewarden/my filter.yaml[mode=strict, port="1,2"]'
     assert detectors.failures["web"].files == ("/var/log/nginx/*error.log",)
     assert (detectors.confirm_timeout_s, detectors.from_fail2ban) == (0.05, "/etc/fail2ban")
@@ -54,11 +54,11 @@ sources: {journal: {enabled: no, max_line_bytes: 1KiB}}
 
 def test_the_names_of_others_are_taken() -> None:
     """No failures detector can be mistaken for another detector, or for one of policy's own words."""
-    others = {*PACKET_DETECTORS, *FLOW_DETECTORS, *DROP_DETECTORS, *SENDER_DETECTORS, RECIDIVE, PREFIX, MANUAL}
+    others = {*(one.name for one in REGISTRATIONS), RECIDIVE, PREFIX, MANUAL}
     assert set(DETECTOR_NAMES.reserved) == others
 
 
-@pytest.mark.parametrize("name", RESERVED)
+@pytest.mark.parametrize("name", DETECTOR_NAMES.reserved)
 def test_a_taken_name_is_a_fault(tmp_path: Path, name: str) -> None:
     """It is named with its place."""
     path = write(tmp_path, f"detectors:\n  failures:\n    {name}: {{filter: sshd}}\n")

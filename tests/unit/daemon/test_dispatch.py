@@ -10,42 +10,42 @@ from monitor.bans.decision import Verdict
 from monitor.control.protocol import ListBans, Status, Why
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
-from monitor.daemon.pipeline.dispatch import KINDS, Dispatch
+from monitor.daemon.pipeline.dispatch import Dispatch
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.pipeline.wiring import build_detectors, build_guard, build_rules
 from monitor.daemon.sources.log_filters import LogFilters
-from monitor.detectors.failures import FailuresDetector, FailureThresholds
+from monitor.detectors.egress import EgressSettings
+from monitor.detectors.failures import FailuresDetector, FailuresSettings
+from monitor.detectors.limits import Limits
+from monitor.detectors.registry import REGISTRATIONS
 from monitor.model.addresses import parse_address, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import AllowEntry, Mode
-from monitor.model.events import AuthFailure
-from monitor.model.names import DROP_DETECTORS, FLOW_DETECTORS, PACKET_DETECTORS
-from monitor.settings.flows import Egress
-from monitor.settings.logs import Failures
-from monitor.settings.schema import Detectors, Settings
+from monitor.model.events import KINDS, AuthFailure
+from monitor.settings.detectors import Detectors
+from monitor.settings.schema import Settings
 from monitor.state.saver import Saver
 from tests.support.events import failure, tcp
 from tests.support.policy import small_table
 
 NOW_S = 1010.0
-ALWAYS_OF_FLOWS = [name for name in FLOW_DETECTORS if name != "egress"]
+REGISTERED = [one.name for one in REGISTRATIONS]
+ALWAYS = [name for name in REGISTERED if name not in ("egress", "syn_rate", "udp_rate")]
+"""Detectors that need no further configuration."""
 FAILURES = {
-    "sshd": Failures(filter="sshd", mode=Mode.OBSERVE),
-    "web": Failures(filter="web", mode=Mode.OBSERVE, maxretry=2, bantime_s=60.0),
+    "sshd": FailuresSettings(filter="sshd", mode=Mode.OBSERVE),
+    "web": FailuresSettings(filter="web", mode=Mode.OBSERVE, maxretry=2, bantime_s=60.0),
 }
 
 
-def settings(failures: dict[str, Failures]) -> Settings:
+def settings(failures: dict[str, FailuresSettings]) -> Settings:
     """Return settings with these failures detectors, in which nothing bans."""
     detectors = Detectors(failures=failures)
-    observing = {
-        name: msgspec.structs.replace(getattr(detectors, name), mode=Mode.OBSERVE)
-        for name in (*PACKET_DETECTORS, *FLOW_DETECTORS, *DROP_DETECTORS)
-    }
+    observing = {name: msgspec.structs.replace(getattr(detectors, name), mode=Mode.OBSERVE) for name in REGISTERED}
     return Settings(detectors=msgspec.structs.replace(detectors, **observing))
 
 
-def pipeline(failures: dict[str, Failures]) -> Pipeline:
+def pipeline(failures: dict[str, FailuresSettings]) -> Pipeline:
     """Return a pipeline that only observes: nothing reaches a kernel."""
     return Pipeline(settings(failures), (), small_table)
 
@@ -54,7 +54,7 @@ class Counting(FailuresDetector):
     """Notes the sizes of its batches."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name, FailureThresholds(600.0, 5, 1000))
+        super().__init__(name, Limits(600.0, 5, 1000))
         self.batches: list[int] = []
 
     def feed(self, events: Sequence[AuthFailure]) -> list[object]:  # type: ignore[override]
@@ -105,7 +105,7 @@ def test_failures_become_decisions() -> None:
     assert (decision.ban.strength, decision.ban.until_s - decision.ban.since_s) == (Strength.PROVEN, 60.0)
     assert decision.ban.reason == "2 failures in web (journal)"
     assert stages.metrics.alerts == {("web", Mode.OBSERVE, Strength.PROVEN): 1}
-    assert pipeline({"sshd": Failures(filter="sshd")}).enforces
+    assert pipeline({"sshd": FailuresSettings(filter="sshd")}).enforces
 
 
 def test_a_reload_keeps_what_was_counted() -> None:
@@ -115,10 +115,10 @@ def test_a_reload_keeps_what_was_counted() -> None:
     changed = {
         "sshd": msgspec.structs.replace(FAILURES["sshd"], bantime_s=50.0),
         "web": msgspec.structs.replace(FAILURES["web"], enabled=False),
-        "mail": Failures(filter="mail", mode=Mode.OBSERVE),
+        "mail": FailuresSettings(filter="mail", mode=Mode.OBSERVE),
     }
     stages.reconfigure(settings(changed), (), NOW_S)
-    names = [*PACKET_DETECTORS, *ALWAYS_OF_FLOWS, *DROP_DETECTORS, "sshd", "mail"]
+    names = [*ALWAYS, "sshd", "mail"]
     assert [detector.name for detector in stages.detectors] == names
     assert list(stages.policy.rules.detectors) == names
     assert stages.process([failure("192.0.2.7", detector="web")] * 9, NOW_S) == []
@@ -150,7 +150,7 @@ def test_a_detector_of_flows_goes_on_where_only_its_answer_changed(
 
 def test_egress_is_watched_where_something_is_approved() -> None:
     """With an empty list there is no such detector, and no rule for one."""
-    watching = Settings(detectors=Detectors(egress=Egress(approved=(parse_network("192.0.2.0/24"),))))
+    watching = Settings(detectors=Detectors(egress=EgressSettings(approved=(parse_network("192.0.2.0/24"),))))
     for given, is_watched in ((Settings(), False), (watching, True)):
         assert ("egress" in [one.name for one in build_detectors(given)]) is is_watched
         assert ("egress" in build_rules(given).detectors) is is_watched
@@ -160,7 +160,7 @@ def test_rules_hold_every_detector() -> None:
     """Policy finds the mode and ban time of whatever detector fires."""
     rules = build_rules(Settings(), FAILURES)
     times_s = {name: policy.bantime_s for name, policy in rules.detectors.items()}
-    assert list(times_s) == [*PACKET_DETECTORS, *ALWAYS_OF_FLOWS, *DROP_DETECTORS, "sshd", "web"]
+    assert list(times_s) == [*ALWAYS, "sshd", "web"]
     assert (times_s["port_scan"], times_s["half_open"], times_s["sshd"], times_s["web"]) == (3600.0, 600.0, 600.0, 60.0)
 
 

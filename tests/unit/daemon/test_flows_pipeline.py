@@ -8,17 +8,22 @@ import pytest
 
 from monitor.bans.decision import Decision, Verdict
 from monitor.daemon.pipeline.decision_log import DecisionLog
-from monitor.daemon.pipeline.flow_wiring import build_surrounding
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.daemon.pipeline.wiring import build_guard
+from monitor.daemon.pipeline.wiring import build_guard, build_surrounding
+from monitor.detectors.connection_rate import ConnectionRateSettings
+from monitor.detectors.egress import EgressSettings
+from monitor.detectors.half_open import HalfOpenSettings
+from monitor.detectors.open_connections import OpenConnectionsSettings
+from monitor.detectors.port_scan import PortScanSettings
+from monitor.detectors.protected_port import ProtectedPortSettings
 from monitor.model.addresses import host, parse_address, parse_network
 from monitor.model.alerts import FloodAlert, Strength
 from monitor.model.bans import AllowEntry, Mode
 from monitor.model.flows import FlowBatch, FlowClosed, FlowOpened
 from monitor.node.addresses import OWN_ADDRESS
 from monitor.node.kubernetes import POD_NETWORK
-from monitor.settings.flows import ConnectionRate, Egress, HalfOpen, OpenConnections, ProtectedPort
-from monitor.settings.schema import Detectors, PortScan, Settings
+from monitor.settings.detectors import Detectors
+from monitor.settings.schema import Settings
 from tests.support.flows import CLIENT, NODE, flow, handshakes, incomplete
 from tests.support.policy import small_table
 
@@ -29,12 +34,12 @@ NODE_ENTRIES = (
     AllowEntry(parse_network(FRIEND), "a gateway of this node"),
 )
 SECTIONS: dict[str, Any] = {
-    "port_scan": PortScan(mode=Mode.OBSERVE),
-    "half_open": HalfOpen(mode=Mode.OBSERVE, maxretry=10, total=100),
-    "connection_rate": ConnectionRate(maxretry=10),
-    "open_connections": OpenConnections(maxretry=10),
-    "protected_port": ProtectedPort(),
-    "egress": Egress(approved=(parse_network("198.18.0.0/15"),)),
+    "port_scan": PortScanSettings(mode=Mode.OBSERVE),
+    "half_open": HalfOpenSettings(mode=Mode.OBSERVE, maxretry=10, total=100),
+    "connection_rate": ConnectionRateSettings(maxretry=10),
+    "open_connections": OpenConnectionsSettings(maxretry=10),
+    "protected_port": ProtectedPortSettings(),
+    "egress": EgressSettings(approved=(parse_network("198.18.0.0/15"),)),
 }
 
 
@@ -84,7 +89,7 @@ def test_flows_of_the_protected_raise_nothing(source: str) -> None:
 
 def test_proofs_are_applied_to_alerts() -> None:
     """What its handshakes prove, once settled, decides where a ban goes; a scan in the same name stays spoofable."""
-    stages = pipeline(settings(open_connections=OpenConnections()))
+    stages = pipeline(settings(open_connections=OpenConnectionsSettings()))
     feed(stages, invalid_total=7)
     (before,) = feed(stages, 1001.0, completed=handshakes(10))
     assert before.ban is not None
@@ -100,7 +105,7 @@ def test_proofs_are_applied_to_alerts() -> None:
 
 def test_guesses_beside_the_handshakes_take_the_proof() -> None:
     """The same batch tells of both: 200,000 invalid packets and ten handshakes prove nothing."""
-    stages = pipeline(settings(open_connections=OpenConnections()))
+    stages = pipeline(settings(open_connections=OpenConnectionsSettings()))
     feed(stages, invalid_total=7)
     (decision,) = feed(stages, 1001.0, completed=handshakes(10), invalid_total=200_007)
     assert decision.ban is not None
@@ -180,7 +185,7 @@ def test_surroundings_are_read_from_the_allowlist() -> None:
 
 def test_a_reload_tells_new_detectors_who_is_where() -> None:
     """A detector that begins with the new configuration knows the allowlist from its first flow."""
-    stages = pipeline(settings(egress=Egress()))
+    stages = pipeline(settings(egress=EgressSettings()))
     assert feed(stages, opened=[flow(FlowOpened, NODE, to=OUTSIDE)]) == []
     stages.reconfigure(settings(), (), 1000.0)
     flows = [flow(FlowOpened, NODE, to=one) for one in (OUTSIDE, FRIEND)]
@@ -191,7 +196,7 @@ def test_a_reload_keeps_proofs_unless_they_are_counted_otherwise() -> None:
     """What is proven does not depend on thresholds, but on how long a prefix is one origin."""
     stages = pipeline()
     known = stages.proofs
-    stages.reconfigure(settings(connection_rate=ConnectionRate(maxretry=20)), (), 1000.0)
+    stages.reconfigure(settings(connection_rate=ConnectionRateSettings(maxretry=20)), (), 1000.0)
     assert stages.proofs is known
     prefixes = msgspec.structs.replace(Settings().bans.prefixes, ipv6_score=56)
     bans = msgspec.structs.replace(Settings().bans, prefixes=prefixes)

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from monitor.daemon.sources.log_filters import LogFilters
+from monitor.detectors.failures import DEFAULT_FAILURES, FailuresSettings
 from monitor.filters.matcher import LogMatcher
 from monitor.model.addresses import parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import AllowEntry, Mode
 from monitor.model.logs import LogBlock
-from monitor.settings.logs import DEFAULT_FAILURES, Failures
-from monitor.settings.schema import Detectors, Settings
+from monitor.settings.detectors import Detectors
+from monitor.settings.schema import Settings
 
 JAILS = """
 [DEFAULT]
@@ -97,15 +98,15 @@ def fail2ban(root: Path) -> Path:
     return directory
 
 
-def jails_of(directory: Path, root: Path, failures: dict[str, Failures] | None = None) -> LogFilters:
+def jails_of(directory: Path, root: Path, failures: dict[str, FailuresSettings] | None = None) -> LogFilters:
     """Load fail2ban's jails beside what is configured."""
     detectors = Detectors(from_fail2ban=str(directory), failures=failures or {})
     return LogFilters(Settings(detectors=detectors), root)
 
 
-def own(root: Path, **more: object) -> Failures:
+def own(root: Path, **more: object) -> FailuresSettings:
     """Return a section with the filter of one's own."""
-    return Failures(filter=str(root / "own.yaml"), **more)  # type: ignore[arg-type]
+    return FailuresSettings(filter=str(root / "own.yaml"), **more)  # type: ignore[arg-type]
 
 
 def test_jails_become_detectors(fail2ban: Path, root: Path) -> None:

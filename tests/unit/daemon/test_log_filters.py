@@ -8,11 +8,14 @@ import msgspec
 import pytest
 
 from monitor.daemon.sources.log_filters import LogFilters, has_journal
+from monitor.detectors.failures import Backend, FailuresSettings
 from monitor.filters.matcher import LogMatcher
 from monitor.model.logs import LogBlock
-from monitor.settings.logs import Backend, Failures, Journal, LogFiles
-from monitor.settings.schema import Detectors, Settings, Sources
+from monitor.settings.detectors import Detectors
+from monitor.settings.schema import Settings, SourcesSettings
 from monitor.sources.journal.match import Matcher
+from monitor.sources.journal.settings import JournalSettings
+from monitor.sources.tail.settings import FilesSettings
 
 APP = """
 description: An application of our own.
@@ -39,20 +42,20 @@ def empty(tmp_path: Path) -> Path:
     return tmp_path / "empty"
 
 
-def filters_of(root: Path, failures: dict[str, Failures], **sources: object) -> LogFilters:
+def filters_of(root: Path, failures: dict[str, FailuresSettings], **sources: object) -> LogFilters:
     """Load these detectors and no others."""
-    made = msgspec.structs.replace(Sources(), **sources)
+    made = msgspec.structs.replace(SourcesSettings(), **sources)
     return LogFilters(Settings(detectors=Detectors(failures=failures), sources=made), root)
 
 
-def app(root: Path, **more: object) -> Failures:
+def app(root: Path, **more: object) -> FailuresSettings:
     """Return a section with the filter app."""
-    return Failures(filter=str(root / "app.yaml"), **more)  # type: ignore[arg-type]
+    return FailuresSettings(filter=str(root / "app.yaml"), **more)  # type: ignore[arg-type]
 
 
-def bare(root: Path, **more: object) -> Failures:
+def bare(root: Path, **more: object) -> FailuresSettings:
     """Return a section with a filter that names neither files nor matches."""
-    return Failures(filter=str(root / "bare.yaml"), **more)  # type: ignore[arg-type]
+    return FailuresSettings(filter=str(root / "bare.yaml"), **more)  # type: ignore[arg-type]
 
 
 def test_a_journal_is_a_directory_of_a_machine(tmp_path: Path) -> None:
@@ -72,7 +75,7 @@ def test_auto_means_the_journal_where_there_is_one(root: Path, empty: Path) -> N
     assert (filters.journal, filters.files, filters.faults) == ({"app": MATCHES}, {}, {})
     filters = filters_of(empty, {"app": app(root)})
     assert (filters.journal, filters.files, filters.faults) == ({}, {"app": ("/var/log/app.log",)}, {})
-    filters = filters_of(root, {"app": app(root)}, journal=Journal(enabled=False))
+    filters = filters_of(root, {"app": app(root)}, journal=JournalSettings(enabled=False))
     assert (filters.journal, filters.files) == ({}, {"app": ("/var/log/app.log",)})
 
 
@@ -112,13 +115,13 @@ def test_what_cannot_run_is_named_and_the_others_go_on(root: Path) -> None:
     filters = filters_of(
         root,
         {
-            "unknown": Failures(filter="no-such-filter"),
-            "missing": Failures(filter=str(root / "missing.yaml")),
+            "unknown": FailuresSettings(filter="no-such-filter"),
+            "missing": FailuresSettings(filter=str(root / "missing.yaml")),
             "nowhere": bare(root),
             "off": app(root, backend=Backend.FILES),
             "app": app(root),
         },
-        files=LogFiles(enabled=False),
+        files=FilesSettings(enabled=False),
     )
     assert list(filters.faults) == ["unknown", "missing", "nowhere", "off"]
     assert "no-such-filter" in filters.faults["unknown"]
@@ -129,7 +132,7 @@ def test_what_cannot_run_is_named_and_the_others_go_on(root: Path) -> None:
     (fault,) = filters_of(root, {"nowhere": bare(root)}).faults.values()
     assert "name them in `files`" in fault
     (fault,) = filters_of(
-        root, {"app": app(root, backend=Backend.JOURNAL)}, journal=Journal(enabled=False)
+        root, {"app": app(root, backend=Backend.JOURNAL)}, journal=JournalSettings(enabled=False)
     ).faults.values()
     assert "sources.journal is off" in fault
 
@@ -137,7 +140,7 @@ def test_what_cannot_run_is_named_and_the_others_go_on(root: Path) -> None:
 def test_a_filters_bad_match_is_its_own_fault(root: Path) -> None:
     """What the journal cannot be asked for costs only the detector whose filter wants it."""
     (root / "bad.yaml").write_text(APP.replace("_COMM=other", "nonsense"))
-    filters = filters_of(root, {"bad": Failures(filter=str(root / "bad.yaml")), "app": app(root)})
+    filters = filters_of(root, {"bad": FailuresSettings(filter=str(root / "bad.yaml")), "app": app(root)})
     assert "nonsense" in filters.faults["bad"]
     assert list(filters.journal) == ["app"]
     assert Matcher(filters.journal).groups
@@ -145,7 +148,7 @@ def test_a_filters_bad_match_is_its_own_fault(root: Path) -> None:
 
 def test_what_is_switched_off_is_not_even_loaded(root: Path) -> None:
     """A detector with `enabled: false` has no filter, no thresholds and no fault."""
-    filters = filters_of(root, {"off": Failures(filter="no-such-filter", enabled=False)})
+    filters = filters_of(root, {"off": FailuresSettings(filter="no-such-filter", enabled=False)})
     assert (filters.sections, filters.definitions, filters.faults) == ({}, {}, {})
 
 

@@ -10,24 +10,25 @@ import pytest
 from monitor.daemon.catalogue import BY_NAME
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.sources.log_scan import LogScan
+from monitor.detectors.failures import Backend, FailuresSettings
 from monitor.model.addresses import parse_address
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
-from monitor.settings.logs import Backend, Failures
-from monitor.settings.schema import Detectors, Settings
+from monitor.settings.detectors import Detectors
+from monitor.settings.schema import Settings
 
 _FILTER = 'description: Ours.\nfailregex: ["^refused <HOST>$"]\nignoreregex: ["192\\\\.0\\\\.2\\\\.9$"]\n'
 _WRONG = 'description: It has an open bracket.\nfailregex: ["^(refused <HOST>$"]\n'
 
 
-def section(directory: Path, name: str, content: str, **more: object) -> Failures:
+def section(directory: Path, name: str, content: str, **more: object) -> FailuresSettings:
     """Write a filter and return a detector that has it read `/logs/NAME`."""
     path = directory / f"{name}.yaml"
     path.write_text(content)
-    return Failures(filter=str(path), backend=Backend.FILES, files=(f"/logs/{name}",), **more)  # type: ignore[arg-type]
+    return FailuresSettings(filter=str(path), backend=Backend.FILES, files=(f"/logs/{name}",), **more)  # type: ignore[arg-type]
 
 
-def filters(**failures: Failures) -> LogFilters:
+def filters(**failures: FailuresSettings) -> LogFilters:
     """Load these detectors and no others."""
     return LogFilters(Settings(detectors=Detectors(failures=failures)))
 
@@ -46,7 +47,7 @@ def failures(scan: LogScan, of: LogBlock) -> list[AuthFailure]:
 
 def test_a_filter_that_is_wrong_costs_its_own_detector(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """One that does not compile and one that is not there: both are named everywhere, neither is read for."""
-    absent = Failures(filter="/nonexistent/filter.yaml", backend=Backend.FILES, files=("/logs/absent",))
+    absent = FailuresSettings(filter="/nonexistent/filter.yaml", backend=Backend.FILES, files=("/logs/absent",))
     good, wrong = section(tmp_path, "good", _FILTER), section(tmp_path, "wrong", _WRONG)
     scan = LogScan(filters(good=good, wrong=wrong, absent=absent), 0.1)
     assert scan.files == {"good": ("/logs/good",)}

@@ -4,11 +4,13 @@ from monitor.bans.decision import Ending
 from monitor.daemon.catalogue import BY_NAME
 from monitor.daemon.life.samples import pipeline_samples
 from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.detectors.egress import EgressSettings
+from monitor.detectors.port_scan import PortScanSettings
 from monitor.model.addresses import parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import MAX_PREFIXES, Ban, Mode
-from monitor.settings.flows import Egress
-from monitor.settings.schema import Detectors, PortScan, Settings
+from monitor.settings.detectors import Detectors
+from monitor.settings.schema import Settings
 from tests.support.events import tcp
 from tests.support.policy import small_table
 
@@ -18,8 +20,8 @@ NOW_S = 1000.0
 def pipeline() -> Pipeline:
     """Return one with every detector that needs no program; scans are only observed."""
     detectors = Detectors(
-        port_scan=PortScan(mode=Mode.OBSERVE, maxretry=10, findtime_s=300.0, bantime_s=900.0),
-        egress=Egress(approved=(parse_network("198.18.0.0/15"),)),
+        port_scan=PortScanSettings(mode=Mode.OBSERVE, maxretry=10, findtime_s=300.0, bantime_s=900.0),
+        egress=EgressSettings(approved=(parse_network("198.18.0.0/15"),)),
     )
     return Pipeline(Settings(detectors=detectors), (), small_table)
 
@@ -89,7 +91,7 @@ def test_sets_are_counted_by_the_ledger() -> None:
     stages.ledger.put(ban("192.0.2.1", until_s=3000.0))
     found = read(stages)
     counted = {key[1]: value for key, value in found.items() if key[0] == "nodewarden_set_elements" and value}
-    assert counted == {"ban4": 2, "ban6": 1, "ban4_nets": 1, "shun6_nets": 1, "block4": 1}
+    assert counted == {"ban4": 2, "ban6": 1, "ban4_nets": 1, "shun6_nets": 1, "egress4": 1}
     assert found["nodewarden_set_elements_limit", "ban4"] == stages.ledger.max_bans
     assert found["nodewarden_set_elements_limit", "shun6_nets"] == MAX_PREFIXES
     assert found["nodewarden_bans", "enforce", "proven"] == 4

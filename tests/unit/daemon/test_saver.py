@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from monitor.model.cursors import Cursor
 from monitor.state.changes import Allowed, Changes
 from monitor.state.saver import Saver
 from monitor.state.store import Store
@@ -51,7 +52,7 @@ def test_what_is_put_is_in_the_file_after_a_tick(saver: Saver, path: Path) -> No
     """Each kind of change is written by the worker, and read by the next daemon."""
     saver.put_ban(BAN)
     saver.add_offence(OFFENCE)
-    saver.set_cursor("kernel_log", "boot", 7)
+    saver.save_cursor("kernel_log", Cursor("boot", 7))
     saver.put_allowed(ALLOWED)
     assert saver.pending == 4
     tick_until(saver, lambda: saver.pending == 0)

@@ -6,8 +6,8 @@ import pytest
 
 from monitor.daemon.pipeline.traffic import Traffic
 from monitor.model.addresses import parse_address
-from monitor.model.events import PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP
 from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowOpened, FlowReset
+from monitor.model.protocols import PROTOCOL_GRE, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP
 from tests.support.flows import CLIENT, NODE, flow
 
 OWN = frozenset(map(parse_address, (NODE, "2001:db8::1")))
@@ -66,7 +66,7 @@ def test_who_really_answers_decides() -> None:
 
 def test_protocols_have_names() -> None:
     """Those without one add up, so that forged ones make no new time series."""
-    protocols = (PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_ICMP, 47, 200, 201)
+    protocols = (PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_ICMP, PROTOCOL_GRE, 200, 201)
     known = counted(opened=[flow(FlowOpened, protocol=protocol) for protocol in protocols])
     assert {labels[2]: value for labels, value in known.items()} == {"tcp": 1, "udp": 1, "icmp": 1, "other": 3}
 

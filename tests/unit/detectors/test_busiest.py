@@ -8,29 +8,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.detectors.connection_rate import ConnectionRate
-from monitor.detectors.distinct import Thresholds
-from monitor.detectors.egress import Egress
-from monitor.detectors.failures import FailuresDetector, FailureThresholds
-from monitor.detectors.flow_limits import FlowDetector, FlowLimits
-from monitor.detectors.half_open import HalfOpen
-from monitor.detectors.host_sweep import host_sweep
-from monitor.detectors.open_connections import OpenConnections
-from monitor.detectors.packet_rate import DropRate, SynRate, UdpRate
-from monitor.detectors.port_scan import port_scan
-from monitor.detectors.protected_port import ProtectedPort, ProtectedService
-from monitor.detectors.udp_amplification import UdpAmplification
+from monitor.config.types import PortRange
+from monitor.detectors.connection_rate import ConnectionRateDetector
+from monitor.detectors.detector import Detector
+from monitor.detectors.drop_rate import DropRateDetector
+from monitor.detectors.egress import EgressDetector
+from monitor.detectors.failures import FailuresDetector
+from monitor.detectors.half_open import HalfOpenDetector
+from monitor.detectors.host_sweep import HostSweepDetector
+from monitor.detectors.limits import Limits
+from monitor.detectors.open_connections import OpenConnectionsDetector
+from monitor.detectors.port_scan import PortScanDetector
+from monitor.detectors.protected_port import ProtectedPortDetector, ProtectedServiceSettings
+from monitor.detectors.syn_rate import SynRateDetector
+from monitor.detectors.udp_amplification import UdpAmplificationDetector
+from monitor.detectors.udp_rate import UdpRateDetector
 from monitor.model.addresses import parse_address, parse_network
-from monitor.model.events import DROP_CLASSES, PROTOCOL_UDP, DropsObserved, SenderObserved
+from monitor.model.events import DROP_CLASSES, DropsObserved, SenderObserved
 from monitor.model.flows import FlowBatch, FlowClosed, FlowOpened
 from monitor.model.networks import Networks, Surrounding
+from monitor.model.protocols import PROTOCOL_UDP
 from monitor.model.rates import RateWindow
 from monitor.model.window import DistinctWindow
 from tests.support.events import failure, tcp
 from tests.support.flows import CLIENT, NODE, flow, handshakes, incomplete
 
-LIMITS = FlowLimits(60.0, 10)
-PROBES = Thresholds(60.0, 10, 1000, range(32768, 61000))
+LIMITS = Limits(60.0, 10)
+EPHEMERAL_PORTS = range(32768, 61000)
+PROBES = Limits(60.0, 10, 1000)
 OWN6 = "2001:db8::1"
 SURROUNDING = Surrounding(
     own=frozenset({parse_address(NODE), parse_address(OWN6)}),
@@ -50,21 +55,24 @@ def _amplified(source: str, count: int) -> FlowBatch:
     return FlowBatch(1000.0, ending=[answered])
 
 
-FLOWS: list[tuple[Callable[[], FlowDetector], Callable[[str, int], FlowBatch]]] = [
-    (lambda: HalfOpen(LIMITS, 1000), lambda who, n: FlowBatch(1000.0, incomplete=[incomplete(who)] * n)),
-    (lambda: ConnectionRate(LIMITS), lambda who, n: FlowBatch(1000.0, completed=handshakes(n, who))),
-    (lambda: OpenConnections(LIMITS), lambda who, n: FlowBatch(1000.0, completed=handshakes(n, who))),
-    (lambda: UdpAmplification(LIMITS, [53], 1.0), _amplified),
+FLOWS: list[tuple[Callable[[], Detector[FlowBatch]], Callable[[str, int], FlowBatch]]] = [
+    (lambda: HalfOpenDetector(LIMITS, 1000), lambda who, n: FlowBatch(1000.0, incomplete=[incomplete(who)] * n)),
+    (lambda: ConnectionRateDetector(LIMITS), lambda who, n: FlowBatch(1000.0, completed=handshakes(n, who))),
+    (lambda: OpenConnectionsDetector(LIMITS), lambda who, n: FlowBatch(1000.0, completed=handshakes(n, who))),
+    (lambda: UdpAmplificationDetector(LIMITS, [53], 1.0), _amplified),
 ]
 """Detectors that count by source, and what gives a source a count."""
 
 OTHERS: list[tuple[Any, Callable[[int], Iterable[Any]]]] = [
-    (lambda: port_scan(PROBES), lambda n: [tcp(CLIENT, port) for port in range(1, n + 1)]),
-    (lambda: host_sweep(PROBES), lambda n: [tcp(CLIENT, 22, to=f"192.0.2.{host}") for host in range(n)]),
-    (lambda: FailuresDetector("sshd", FailureThresholds(60.0, 10, 1000)), lambda n: [failure(CLIENT)] * n),
-    (lambda: DropRate(LIMITS), lambda n: [DropsObserved(1000.0, parse_address(CLIENT), _packets(n))]),
-    (lambda: SynRate(LIMITS), lambda n: [SenderObserved(1000.0, parse_address(CLIENT), n, 0)]),
-    (lambda: UdpRate(LIMITS), lambda n: [SenderObserved(1000.0, parse_address(CLIENT), 0, n)]),
+    (lambda: PortScanDetector(PROBES, EPHEMERAL_PORTS), lambda n: [tcp(CLIENT, port) for port in range(1, n + 1)]),
+    (
+        lambda: HostSweepDetector(PROBES, EPHEMERAL_PORTS),
+        lambda n: [tcp(CLIENT, 22, to=f"192.0.2.{host}") for host in range(n)],
+    ),
+    (lambda: FailuresDetector("sshd", Limits(60.0, 10, 1000)), lambda n: [failure(CLIENT)] * n),
+    (lambda: DropRateDetector(LIMITS), lambda n: [DropsObserved(1000.0, parse_address(CLIENT), _packets(n))]),
+    (lambda: SynRateDetector(LIMITS), lambda n: [SenderObserved(1000.0, parse_address(CLIENT), n, 0)]),
+    (lambda: UdpRateDetector(LIMITS), lambda n: [SenderObserved(1000.0, parse_address(CLIENT), 0, n)]),
 ]
 
 
@@ -73,7 +81,7 @@ OTHERS: list[tuple[Any, Callable[[int], Iterable[Any]]]] = [
 def test_flows_of_the_busiest_are_told(make: Any, batch: Any, count: int) -> None:
     """Four of ten are four; ten cross the threshold and are still told of, though the source begins anew."""
     known = make()
-    list(known.feed(batch(CLIENT, count)))
+    list(known.feed([batch(CLIENT, count)]))
     assert known.stats.busiest == count
 
 
@@ -96,41 +104,43 @@ def test_who_is_never_banned_is_no_measure(make: Any, batch: Any, sheltered: str
         for number, source in enumerate(order):
             one = batch(source, 3 if source == CLIENT else 9)
             one.completed = [msgspec.structs.replace(each, id=each.id + 100 * number) for each in one.completed]
-            list(known.feed(one))
+            list(known.feed([one]))
         assert known.stats.busiest == 3
 
 
 def test_one_forbidden_connection_is_the_threshold() -> None:
     """Detectors that need no second time tell 1 of 1 as soon as there was one, and 0 before."""
-    ports = ProtectedPort(FlowLimits(60.0, 1), [ProtectedService("etcd", (range(2379, 2380),), ())])
-    egress = Egress(FlowLimits(60.0, 1), [parse_network("198.18.0.0/15")], [])
+    ports = ProtectedPortDetector(
+        Limits(60.0, 1), {"etcd": ProtectedServiceSettings(ports=(PortRange(2379, 2379),), networks=())}
+    )
+    egress = EgressDetector(Limits(60.0, 1), [parse_network("198.18.0.0/15")], [])
     for known in (ports, egress):
         known.follow(SURROUNDING)
-    list(ports.feed(FlowBatch(1000.0, completed=handshakes(3, "10.1.2.3", 2379))))
-    list(egress.feed(FlowBatch(1000.0, opened=[flow(FlowOpened, NODE, 443, to="198.18.0.1")])))
+    list(ports.feed([FlowBatch(1000.0, completed=handshakes(3, "10.1.2.3", 2379))]))
+    list(egress.feed([FlowBatch(1000.0, opened=[flow(FlowOpened, NODE, 443, to="198.18.0.1")])]))
     assert (ports.stats.busiest, egress.stats.busiest) == (0, 0)
-    list(ports.feed(FlowBatch(1000.0, completed=handshakes(1, CLIENT, 2379))))
-    list(egress.feed(FlowBatch(1000.0, opened=[flow(FlowOpened, NODE, 443, to=CLIENT)])))
+    list(ports.feed([FlowBatch(1000.0, completed=handshakes(1, CLIENT, 2379))]))
+    list(egress.feed([FlowBatch(1000.0, opened=[flow(FlowOpened, NODE, 443, to=CLIENT)])]))
     assert (ports.stats.busiest, egress.stats.busiest) == (1, 1)
 
 
 def test_it_is_told_for_one_to_two_minutes() -> None:
     """What was highest outlives one turn, not two; open connections count as long as they are open."""
-    rate, held = ConnectionRate(LIMITS), OpenConnections(LIMITS)
+    rate, held = ConnectionRateDetector(LIMITS), OpenConnectionsDetector(LIMITS)
     for known in (rate, held):
         known.follow(SURROUNDING)
-        list(known.feed(FlowBatch(1000.0, completed=[*handshakes(5), *handshakes(8, NODE, id=50)])))
+        list(known.feed([FlowBatch(1000.0, completed=[*handshakes(5), *handshakes(8, NODE, id=50)])]))
     told = []
     for minute in range(1, 4):
         for known in (rate, held):
             known.stats.turn()
-            list(known.feed(FlowBatch(1000.0 + 60.0 * minute)))
+            list(known.feed([FlowBatch(1000.0 + 60.0 * minute)]))
         told.append((rate.stats.busiest, held.stats.busiest))
     assert told == [(5, 5), (0, 5), (0, 5)]
-    list(held.feed(FlowBatch(1300.0, ending=[flow(FlowClosed, id=number) for number in range(1, 4)])))
+    list(held.feed([FlowBatch(1300.0, ending=[flow(FlowClosed, id=number) for number in range(1, 4)])]))
     for _ in range(2):
         held.stats.turn()
-        list(held.feed(FlowBatch(1400.0)))
+        list(held.feed([FlowBatch(1400.0)]))
     assert held.stats.busiest == 2
 
 

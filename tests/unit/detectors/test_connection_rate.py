@@ -1,21 +1,21 @@
 """Connection rate: complete connections of one source, and nothing else, count."""
 
-from monitor.detectors.connection_rate import ConnectionRate
-from monitor.detectors.flow_limits import FlowLimits
+from monitor.detectors.connection_rate import ConnectionRateDetector
+from monitor.detectors.limits import Limits
 from monitor.model.addresses import parse_address
 from monitor.model.alerts import Alert, Strength
 from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowListed, FlowOpened
 from tests.support.flows import CLIENT, flow, handshakes, incomplete
 
 
-def detector() -> ConnectionRate:
+def detector() -> ConnectionRateDetector:
     """Return one that fires for a hundred within ten seconds."""
-    return ConnectionRate(FlowLimits(10.0, 100))
+    return ConnectionRateDetector(Limits(10.0, 100))
 
 
-def feed(known: ConnectionRate, completed: list[Flow], time_s: float = 1000.0) -> list[Alert]:
+def feed(known: ConnectionRateDetector, completed: list[Flow], time_s: float = 1000.0) -> list[Alert]:
     """Feed complete connections."""
-    return list(known.feed(FlowBatch(time_s, completed=completed)))
+    return list(known.feed([FlowBatch(time_s, completed=completed)]))
 
 
 def test_the_hundredth_connection_fires() -> None:
@@ -52,7 +52,7 @@ def test_only_complete_connections_count() -> None:
         attempts=500,
         completions=500,
     )
-    assert list(known.feed(batch)) == []
+    assert list(known.feed([batch])) == []
     assert known.count(parse_address(CLIENT)) == 0
 
 
@@ -75,7 +75,7 @@ def test_an_ipv6_prefix_counts_as_one() -> None:
 
 def test_prefixes_may_be_switched_off() -> None:
     """With a length of 128 each address stands for itself."""
-    known = ConnectionRate(FlowLimits(10.0, 100, ipv6_prefix=128))
+    known = ConnectionRateDetector(Limits(10.0, 100, ipv6_prefix=128))
     assert feed(known, [one for number in range(100) for one in handshakes(1, f"2001:db8::{number}")]) == []
     (alert,) = feed(known, handshakes(99, "2001:db8::1"))
     assert (str(alert.network), alert.is_alone) == ("2001:db8::1", True)
@@ -83,7 +83,7 @@ def test_prefixes_may_be_switched_off() -> None:
 
 def test_what_is_remembered_is_bounded() -> None:
     """A flood of sources leaves at most as many as allowed, and the busy one among them."""
-    known = ConnectionRate(FlowLimits(10.0, 100, max_entries=1024))
+    known = ConnectionRateDetector(Limits(10.0, 100, max_entries=1024))
     feed(known, handshakes(99))
     for number in range(5000):
         assert feed(known, handshakes(1, f"203.{number >> 8}.{number & 255}.1")) == []

@@ -5,14 +5,22 @@ from typing import Any
 
 import pytest
 
-from monitor.detectors.egress import Egress
-from monitor.detectors.flow_limits import FlowLimits
+from monitor.detectors.egress import EgressDetector
+from monitor.detectors.limits import Limits
 from monitor.model.addresses import parse_address, parse_network
 from monitor.model.alerts import Alert, Strength
-from monitor.model.events import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP
-from monitor.model.flows import PROTOCOL_GRE, TCP_ESTABLISHED, TCP_SYN_RECV, Flow, FlowBatch, FlowClosed, FlowListed
+from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowListed
 from monitor.model.flows import FlowOpened as Opened
 from monitor.model.networks import Networks, Surrounding
+from monitor.model.protocols import (
+    PROTOCOL_GRE,
+    PROTOCOL_ICMP,
+    PROTOCOL_ICMPV6,
+    PROTOCOL_TCP,
+    PROTOCOL_UDP,
+    TCP_ESTABLISHED,
+    TCP_SYN_RECV,
+)
 from tests.support.flows import NODE, flow, handshakes
 
 OUTSIDE, POD, ROUTED = "203.0.113.9", "10.244.1.7", "192.168.5.5"
@@ -24,10 +32,10 @@ SURROUNDING = Surrounding(
 )
 
 
-def detector(*, max_entries: int = 1000) -> Egress:
+def detector(*, max_entries: int = 1000) -> EgressDetector:
     """Return one of a node with an address of each family, pods, and a network it routes for."""
-    limits = FlowLimits(600.0, 1, max_entries)
-    known = Egress(limits, [parse_network(text) for text in APPROVED], [parse_network("192.168.5.0/24")])
+    limits = Limits(600.0, 1, max_entries)
+    known = EgressDetector(limits, [parse_network(text) for text in APPROVED], [parse_network("192.168.5.0/24")])
     known.follow(SURROUNDING)
     return known
 
@@ -37,9 +45,9 @@ def out(to: str = OUTSIDE, port: int | None = 443, source: str = NODE, **more: A
     return flow(Opened, source, port, to=to, **more)
 
 
-def feed(known: Egress, *flows: Flow) -> list[Alert]:
+def feed(known: EgressDetector, *flows: Flow) -> list[Alert]:
     """Feed what opened."""
-    return list(known.feed(FlowBatch(1000.0, opened=list(flows))))
+    return list(known.feed([FlowBatch(1000.0, opened=list(flows))]))
 
 
 def outsiders(numbers: Iterable[int], time_s: float = 1000.0) -> list[Flow]:
@@ -82,7 +90,7 @@ def test_flows_of_others_are_none_of_ours() -> None:
         ending=[flow(FlowClosed, NODE, to=OUTSIDE)],
         listed=[flow(FlowListed, NODE, to=OUTSIDE, state=TCP_ESTABLISHED)],
     )
-    assert list(known.feed(others)) == []
+    assert list(known.feed([others])) == []
     assert known.flows == {True: 0, False: 0}
 
 

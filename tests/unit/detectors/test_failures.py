@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.detectors.failures import FailuresDetector, FailureThresholds
+from monitor.detectors.failures import FailuresDetector
+from monitor.detectors.limits import Limits
 from monitor.model.addresses import parse_address
 from monitor.model.alerts import Alert, Strength
 from monitor.model.events import AuthFailure
@@ -13,7 +14,7 @@ from tests.support.events import failure
 
 KINDS = (Strength.PROVEN, Strength.SPOOFABLE)
 """What a log can prove."""
-THRESHOLDS = FailureThresholds(600.0, 5, 1000)
+THRESHOLDS = Limits(600.0, 5, 1000)
 
 
 def sshd(**changes: object) -> FailuresDetector:
@@ -147,7 +148,7 @@ def test_absurd_networks_are_ignored_and_counted(source: str, length: int) -> No
     """No line of a log bans a sixteenth of a continent."""
     detector = sshd(maxretry=1)
     assert detector.feed([failure(source, prefix_length=length)]) == []
-    assert detector.too_wide_total == 1
+    assert list(detector.samples()) == [("nodewarden_detector_ignored_networks_total", ("sshd",), 1)]
 
 
 def test_what_attackers_send_is_harmless_to_read() -> None:

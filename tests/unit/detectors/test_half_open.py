@@ -7,30 +7,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.detectors.flow_limits import FlowLimits
-from monitor.detectors.half_open import HalfOpen
+from monitor.detectors.half_open import HalfOpenDetector
+from monitor.detectors.limits import Limits
 from monitor.model.addresses import parse_address
 from monitor.model.alerts import Alert, FloodAlert, Strength
-from monitor.model.events import PROTOCOL_UDP
 from monitor.model.flows import FlowBatch, FlowOpened
+from monitor.model.protocols import PROTOCOL_UDP
 from tests.support.flows import CLIENT, flow, incomplete
 
 LOOK_S = 0.01
 
 
-def detector(*, maxretry: int = 10, total: int = 5000) -> HalfOpen:
+def detector(*, maxretry: int = 10, total: int = 5000) -> HalfOpenDetector:
     """Return one that fires for ten of one source within ten seconds."""
-    return HalfOpen(FlowLimits(10.0, maxretry), total)
+    return HalfOpenDetector(Limits(10.0, maxretry), total)
 
 
-def alerts_of(known: HalfOpen, batch: FlowBatch) -> list[Alert]:
+def alerts_of(known: HalfOpenDetector, batch: FlowBatch) -> list[Alert]:
     """Feed, and return what it says of sources."""
-    return [alert for alert in known.feed(batch) if isinstance(alert, Alert)]
+    return [alert for alert in known.feed([batch]) if isinstance(alert, Alert)]
 
 
-def floods_of(known: HalfOpen, batches: Iterable[FlowBatch]) -> list[FloodAlert]:
+def floods_of(known: HalfOpenDetector, batches: Iterable[FlowBatch]) -> list[FloodAlert]:
     """Feed, and return the floods."""
-    return [alert for batch in batches for alert in known.feed(batch) if isinstance(alert, FloodAlert)]
+    return [alert for batch in batches for alert in known.feed([batch]) if isinstance(alert, FloodAlert)]
 
 
 def looks(
@@ -97,8 +97,8 @@ def test_a_flood_has_a_name() -> None:
     known = detector()
     opened = [flow(FlowOpened, f"203.0.{number % 200}.1", 443, to="192.0.2.80") for number in range(1200)]
     opened += [flow(FlowOpened, port=22) for _ in range(100)]
-    assert list(known.feed(FlowBatch(1000.0, opened=opened, attempts=6000))) == []
-    (alert,) = known.feed(FlowBatch(1000.5))
+    assert list(known.feed([FlowBatch(1000.0, opened=opened, attempts=6000)])) == []
+    (alert,) = known.feed([FlowBatch(1000.5)])
     assert isinstance(alert, FloodAlert)
     assert (alert.detector, alert.target) == ("half_open", "tcp/443 of 192.0.2.80")
     assert str(alert) == (

@@ -6,21 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.model.addresses import parse_address
-from monitor.model.events import PROTOCOL_TCP, PROTOCOL_UDP
-from monitor.model.flows import (
+from monitor.model.flows import Flow, FlowClosed, FlowEstablished, FlowIncomplete, FlowListed, FlowOpened, FlowReset
+from monitor.model.protocols import (
     PROTOCOL_SCTP,
+    PROTOCOL_TCP,
+    PROTOCOL_UDP,
     STATUS_ASSURED,
     STATUS_SEEN_REPLY,
     TCP_ESTABLISHED,
     TCP_FIN_WAIT,
     TCP_SYN_SENT,
-    Flow,
-    FlowClosed,
-    FlowEstablished,
-    FlowIncomplete,
-    FlowListed,
-    FlowOpened,
-    FlowReset,
 )
 from monitor.sources.conntrack import handshakes
 from monitor.sources.conntrack.handshakes import Handshakes

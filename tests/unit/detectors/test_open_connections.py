@@ -6,11 +6,12 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.detectors.flow_limits import FlowLimits
-from monitor.detectors.open_connections import OpenConnections
+from monitor.detectors.limits import Limits
+from monitor.detectors.open_connections import OpenConnectionsDetector
 from monitor.model.addresses import parse_address
 from monitor.model.alerts import Alert, Strength
-from monitor.model.flows import TCP_FIN_WAIT, Flow, FlowBatch, FlowClosed, FlowEstablished, FlowListed, FlowReset
+from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowEstablished, FlowListed, FlowReset
+from monitor.model.protocols import TCP_FIN_WAIT
 from tests.support.flows import CLIENT, flow, handshakes
 
 SOURCES = (CLIENT, "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "32.1.13.184")
@@ -18,14 +19,14 @@ ORIGINS = (CLIENT, "2001:db8::ffff", "2001:db8::ffff", "2001:db8:0:1::ffff", "32
 NUMBERS = st.lists(st.integers(0, 19), max_size=8)
 
 
-def detector(*, maxretry: int = 10, max_entries: int = 1000) -> OpenConnections:
+def detector(*, maxretry: int = 10, max_entries: int = 1000) -> OpenConnectionsDetector:
     """Return one that fires for ten at a time, and again after a minute."""
-    return OpenConnections(FlowLimits(60.0, maxretry, max_entries))
+    return OpenConnectionsDetector(Limits(60.0, maxretry, max_entries))
 
 
-def feed(known: OpenConnections, time_s: float = 1000.0, **more: Any) -> list[Alert]:
+def feed(known: OpenConnectionsDetector, time_s: float = 1000.0, **more: Any) -> list[Alert]:
     """Feed one batch."""
-    return list(known.feed(FlowBatch(time_s, **more)))
+    return list(known.feed([FlowBatch(time_s, **more)]))
 
 
 def ends(count: int, source: str = CLIENT, first: int = 1) -> list[Flow]:
@@ -105,12 +106,12 @@ def test_gaps_do_not_let_memory_grow() -> None:
     known = detector()
     for number in range(200):
         assert len(feed(known, 1000.0 - number, completed=handshakes(10, f"203.0.113.{number}"))) == 1
-        known.feed(FlowBatch(1000.0 - number - 0.5, has_gap=True))
-    assert len(known._told_s) == 0
+        list(known.feed([FlowBatch(1000.0 - number - 0.5, has_gap=True)]))
+    assert len(known._reported_s) == 0
     for number in range(200):
         feed(known, 1000.0 + number, completed=handshakes(10, f"203.0.113.{number}"))
-        known.feed(FlowBatch(1000.0 + number + 0.5, has_gap=True))
-    assert len(known._told_s) == 60
+        list(known.feed([FlowBatch(1000.0 + number + 0.5, has_gap=True)]))
+    assert len(known._reported_s) == 60
 
 
 def test_what_is_followed_is_bounded() -> None:

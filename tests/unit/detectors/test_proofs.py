@@ -6,20 +6,19 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from monitor.detectors import proofs as module
-from monitor.detectors.connection_rate import ConnectionRate
-from monitor.detectors.distinct import Thresholds
-from monitor.detectors.flow_limits import FlowLimits, flow_alert
-from monitor.detectors.half_open import HalfOpen
-from monitor.detectors.origins import origin_key
-from monitor.detectors.port_scan import port_scan
+from monitor.detectors.connection_rate import ConnectionRateDetector
+from monitor.detectors.half_open import HalfOpenDetector
+from monitor.detectors.limits import Limits
+from monitor.detectors.origins import origin_alert, origin_key
+from monitor.detectors.port_scan import PortScanDetector
 from monitor.detectors.proofs import Proofs, service_proof
 from monitor.model.addresses import parse_address
 from monitor.model.alerts import Alert, Strength
-from monitor.model.events import PROTOCOL_TCP
 from monitor.model.flows import Flow, FlowBatch
+from monitor.model.protocols import PROTOCOL_TCP
 from tests.support.flows import CLIENT, handshakes, incomplete
 
-LIMITS = FlowLimits(10.0, 100)
+LIMITS = Limits(10.0, 100)
 GUESSES = 65_000
 
 
@@ -43,7 +42,7 @@ def strength(proofs: Proofs, source: str = CLIENT, port: int | None = None) -> S
     address = parse_address(source)
     key = origin_key(address, proofs.ipv6_prefix // 8)
     key = key if port is None else service_proof(key, PROTOCOL_TCP, port)
-    return proofs.strength(flow_alert("some", LIMITS, address, 1000.0, 1, "connections", handshakes=key))
+    return proofs.strength(origin_alert("some", LIMITS, address, 1000.0, 1, "connections", handshakes=key))
 
 
 @pytest.mark.parametrize(("count", "told"), [(0, "spoofable"), (3, "spoofable"), (4, "proven"), (1000, "proven")])
@@ -177,7 +176,7 @@ def test_families_are_told_apart(ipv6_prefix: int) -> None:
 def test_what_a_detector_knows_better_stays() -> None:
     """A line in a log proves by itself, a destination is none who could prove anything, and no key is no proof."""
     proofs, key = settled(handshakes(4)), parse_address(CLIENT)
-    alert = flow_alert("some", LIMITS, key, 1.0, 1, "probes")
+    alert = origin_alert("some", LIMITS, key, 1.0, 1, "probes")
     assert proofs.strength(alert) is Strength.SPOOFABLE
     for known in (Strength.PROVEN, Strength.DESTINATION):
         for handshakes_key in (None, key, b"unknown"):
@@ -188,8 +187,8 @@ def test_probes_in_the_name_of_a_client_stay_spoofable() -> None:
     """A thousand genuine handshakes do not prove that their source sent the scan and the half-open connections, too."""
     proofs = settled(handshakes(1000))
     forged = [incomplete(port=port) for port in range(100)]
-    scans = port_scan(Thresholds(600.0, 15, 1000, range(32768, 61000))).feed(forged)
-    floods = list(HalfOpen(LIMITS, 10_000).feed(FlowBatch(1003.0, incomplete=forged)))
+    scans = PortScanDetector(Limits(600.0, 15, 1000), range(32768, 61000)).feed(forged)
+    floods = list(HalfOpenDetector(LIMITS, 10_000).feed([FlowBatch(1003.0, incomplete=forged)]))
     assert (len(scans), len(floods)) == (6, 1)
     for alert in (*scans, *floods):
         assert isinstance(alert, Alert)
@@ -200,7 +199,7 @@ def test_probes_in_the_name_of_a_client_stay_spoofable() -> None:
 def test_real_connections_are_proven(source: str) -> None:
     """Who completes too many connections has proven it by these, also while somebody guesses."""
     flows = handshakes(100, source)
-    (alert,) = ConnectionRate(LIMITS).feed(FlowBatch(1001.0, completed=flows))
+    (alert,) = ConnectionRateDetector(LIMITS).feed([FlowBatch(1001.0, completed=flows)])
     assert alert.strength is Strength.SPOOFABLE
     assert settled(flows, 10 * GUESSES).strength(alert) is Strength.PROVEN
     assert settled(flows, 30 * GUESSES).strength(alert) is Strength.SPOOFABLE

@@ -4,28 +4,31 @@ from collections.abc import Iterable
 
 import pytest
 
-from monitor.detectors.flow_limits import FlowLimits
+from monitor.config.types import PortRange
+from monitor.detectors.limits import Limits
 from monitor.detectors.proofs import Proofs
-from monitor.detectors.protected_port import ProtectedPort, ProtectedService
+from monitor.detectors.protected_port import ProtectedPortDetector, ProtectedServiceSettings
 from monitor.model.addresses import parse_address, parse_network
 from monitor.model.alerts import Alert, Strength
-from monitor.model.flows import PROTOCOL_SCTP, Flow, FlowBatch, FlowClosed, FlowListed, FlowOpened
+from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowListed, FlowOpened
 from monitor.model.networks import Networks, Surrounding
+from monitor.model.protocols import PROTOCOL_SCTP
 from tests.support.flows import CLIENT, flow, handshakes, incomplete
 
-LIMITS = FlowLimits(60.0, 1)
-KUBELET = ProtectedService("kubelet", (range(10250, 10251),), (parse_network("10.0.0.0/8"), parse_network("fc00::/7")))
-ETCD = ProtectedService("etcd", (range(2379, 2381),), ())
+LIMITS = Limits(60.0, 1)
+INSIDE = (parse_network("10.0.0.0/8"), parse_network("fc00::/7"))
+KUBELET = {"kubelet": ProtectedServiceSettings(ports=(PortRange(10250, 10250),), networks=INSIDE)}
+ETCD = {"etcd": ProtectedServiceSettings(ports=(PortRange(2379, 2380),), networks=())}
 
 
-def detector(*services: ProtectedService) -> ProtectedPort:
+def detector(services: dict[str, ProtectedServiceSettings] | None = None) -> ProtectedPortDetector:
     """Return one for these services, or for kubelet and etcd."""
-    return ProtectedPort(LIMITS, services or (KUBELET, ETCD))
+    return ProtectedPortDetector(LIMITS, services or KUBELET | ETCD)
 
 
-def feed(known: ProtectedPort, completed: Iterable[Flow]) -> list[Alert]:
+def feed(known: ProtectedPortDetector, completed: Iterable[Flow]) -> list[Alert]:
     """Feed complete connections."""
-    return list(known.feed(FlowBatch(1005.0, completed=list(completed))))
+    return list(known.feed([FlowBatch(1005.0, completed=list(completed))]))
 
 
 @pytest.mark.parametrize("source", [CLIENT, "2001:db8::7"])
@@ -70,10 +73,11 @@ def test_the_allowlist_may_have_everything() -> None:
 
 def test_of_two_services_with_one_port_both_are_looked_at() -> None:
     """Who may have the first and not the second is told of, for the second; one connection is one alert."""
-    wide = ProtectedService("wide", (range(2379, 2380),), (parse_network("198.51.100.0/24"),))
-    (alert,) = feed(detector(wide, ETCD), handshakes(1, port=2379))
+    networks = (parse_network("198.51.100.0/24"),)
+    wide = {"wide": ProtectedServiceSettings(ports=(PortRange(2379, 2379),), networks=networks)}
+    (alert,) = feed(detector(wide | ETCD), handshakes(1, port=2379))
     assert alert.evidence.what.startswith("connection to etcd")
-    assert len(feed(detector(wide, ETCD), handshakes(1, "203.0.113.1", 2379))) == 1
+    assert len(feed(detector(wide | ETCD), handshakes(1, "203.0.113.1", 2379))) == 1
 
 
 def test_attempts_are_no_connections() -> None:
@@ -87,7 +91,7 @@ def test_attempts_are_no_connections() -> None:
         attempts=1,
         completions=1,
     )
-    assert list(detector().feed(batch)) == []
+    assert list(detector().feed([batch])) == []
     assert feed(detector(), handshakes(1, port=10250, protocol=PROTOCOL_SCTP)) == []
 
 

@@ -2,20 +2,45 @@
 
 import pytest
 
-from monitor.detectors.distinct import DistinctDetector, Thresholds
-from monitor.detectors.host_sweep import host_sweep
-from monitor.detectors.port_scan import port_scan
+from monitor.detectors.distinct import DistinctDetector
+from monitor.detectors.host_sweep import HostSweepDetector
+from monitor.detectors.limits import Limits
+from monitor.detectors.port_scan import PortScanDetector
 from monitor.model.addresses import parse_address
 from monitor.model.alerts import Strength
-from monitor.model.events import TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, TCP_URG, PacketLogged
+from monitor.model.events import PacketLogged
+from monitor.model.protocols import (
+    PROTOCOL_ICMP,
+    PROTOCOL_ICMPV6,
+    PROTOCOL_IGMP,
+    PROTOCOL_TCP,
+    PROTOCOL_UDP,
+    TCP_ACK,
+    TCP_FIN,
+    TCP_PSH,
+    TCP_RST,
+    TCP_SYN,
+    TCP_URG,
+)
 from tests.support.events import tcp, udp
 
-THRESHOLDS = Thresholds(600.0, 10, 1000, range(32768, 61000))
+EPHEMERAL_PORTS = range(32768, 61000)
+THRESHOLDS = Limits(600.0, 10, 1000)
+
+
+def port_scan() -> PortScanDetector:
+    """Return one that fires at ten ports."""
+    return PortScanDetector(THRESHOLDS, EPHEMERAL_PORTS)
+
+
+def host_sweep() -> HostSweepDetector:
+    """Return one that fires at ten hosts."""
+    return HostSweepDetector(THRESHOLDS, EPHEMERAL_PORTS)
 
 
 def both() -> list[DistinctDetector]:
     """Return both detectors."""
-    return [port_scan(THRESHOLDS), host_sweep(THRESHOLDS)]
+    return [PortScanDetector(THRESHOLDS, EPHEMERAL_PORTS), HostSweepDetector(THRESHOLDS, EPHEMERAL_PORTS)]
 
 
 def fires(events: list[PacketLogged]) -> list[str]:
@@ -26,7 +51,9 @@ def fires(events: list[PacketLogged]) -> list[str]:
 @pytest.mark.parametrize("flags", [TCP_SYN, 0, TCP_FIN, TCP_FIN | TCP_PSH | TCP_URG, TCP_SYN | TCP_FIN])
 def test_tcp_scans_are_seen(flags: int) -> None:
     """SYN, NULL, FIN and Xmas scans of ten ports fire, with evidence that names the ports."""
-    alerts = port_scan(THRESHOLDS).feed([tcp("192.0.2.7", port, flags=flags) for port in range(20, 30)])
+    alerts = PortScanDetector(THRESHOLDS, EPHEMERAL_PORTS).feed(
+        [tcp("192.0.2.7", port, flags=flags) for port in range(20, 30)]
+    )
     assert [(alert.source, alert.strength) for alert in alerts] == [(parse_address("192.0.2.7"), Strength.SPOOFABLE)]
     assert alerts[0].evidence.sample == tuple(f"tcp/{port}" for port in range(20, 30))
     assert (alerts[0].evidence.count, alerts[0].evidence.maxretry) == (10, 10)
@@ -39,7 +66,9 @@ def test_udp_scans_are_seen() -> None:
 
 def test_sweeps_are_seen() -> None:
     """One port on ten hosts fires, and the evidence names port and hosts."""
-    alerts = host_sweep(THRESHOLDS).feed([tcp("192.0.2.7", 22, to=f"10.0.0.{host}") for host in range(10)])
+    alerts = HostSweepDetector(THRESHOLDS, EPHEMERAL_PORTS).feed(
+        [tcp("192.0.2.7", 22, to=f"10.0.0.{host}") for host in range(10)]
+    )
     assert [alert.evidence.what for alert in alerts] == ["distinct hosts on tcp/22"]
     assert alerts[0].evidence.sample[:2] == ("10.0.0.0", "10.0.0.1")
 
@@ -77,7 +106,7 @@ def test_ping_igmp_and_fragments_do_not_count() -> None:
     """What has no destination port is no probe."""
     events = [
         PacketLogged(1000.0, "", "eth0", "", parse_address("192.0.2.7"), bytes([10, 0, 0, host]), protocol)
-        for protocol in (1, 2, 6, 17, 58)
+        for protocol in (PROTOCOL_ICMP, PROTOCOL_IGMP, PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_ICMPV6)
         for host in range(50)
     ]
     assert fires(events) == []
@@ -96,13 +125,15 @@ def test_a_slow_scan_escapes_only_beyond_findtime() -> None:
 
 def test_one_host_with_many_addresses_is_one_scanner() -> None:
     """Ten addresses of one /64 with a port each cross the threshold together; the alert names the /64."""
-    alerts = port_scan(THRESHOLDS).feed([tcp(f"2001:db8::{port}", port) for port in range(20, 30)])
+    alerts = PortScanDetector(THRESHOLDS, EPHEMERAL_PORTS).feed(
+        [tcp(f"2001:db8::{port}", port) for port in range(20, 30)]
+    )
     assert [(str(alert.network), alert.is_alone) for alert in alerts] == [("2001:db8::/64", False)]
 
 
 def test_a_scanner_does_not_accuse_its_neighbours() -> None:
     """After one address crossed by itself, a neighbour's stray packet in the same /64 raises nothing."""
-    detector = port_scan(THRESHOLDS)
+    detector = PortScanDetector(THRESHOLDS, EPHEMERAL_PORTS)
     alone = detector.feed([tcp("2001:db8::7", port) for port in range(20, 30)])
     assert [(str(alert.network), alert.is_alone) for alert in alone] == [("2001:db8::/64", True)]
     assert detector.feed([tcp("2001:db8::8", 99)]) == []

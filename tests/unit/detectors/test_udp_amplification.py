@@ -5,21 +5,21 @@ from typing import Any
 
 import pytest
 
-from monitor.detectors.flow_limits import FlowLimits
-from monitor.detectors.udp_amplification import UdpAmplification
+from monitor.detectors.limits import Limits
+from monitor.detectors.udp_amplification import UdpAmplificationDetector
 from monitor.model.addresses import parse_address
 from monitor.model.alerts import Alert, Strength
-from monitor.model.events import PROTOCOL_UDP
 from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowOpened, FlowReset
 from monitor.model.networks import Surrounding
+from monitor.model.protocols import PROTOCOL_UDP
 from tests.support.flows import CLIENT, NODE, flow
 
-LIMITS = FlowLimits(60.0, 100_000)
+LIMITS = Limits(60.0, 100_000)
 
 
-def detector() -> UdpAmplification:
+def detector() -> UdpAmplificationDetector:
     """Return one for DNS and NTP that fires for 100,000 bytes of answers, each eight times its request."""
-    known = UdpAmplification(LIMITS, (53, 123), 8.0)
+    known = UdpAmplificationDetector(LIMITS, (53, 123), 8.0)
     known.follow(Surrounding(own=frozenset([parse_address(NODE)])))
     return known
 
@@ -30,9 +30,9 @@ def closed(asked: int | None = 60, answered: int | None = 3000, port: int = 53, 
     return flow(fields.pop("kind", FlowClosed), fields.pop("source", CLIENT), port, **fields)
 
 
-def feed(known: UdpAmplification, flows: Iterable[Flow], time_s: float = 1000.0) -> list[Alert]:
+def feed(known: UdpAmplificationDetector, flows: Iterable[Flow], time_s: float = 1000.0) -> list[Alert]:
     """Feed what ended."""
-    return list(known.feed(FlowBatch(time_s, ending=list(flows))))
+    return list(known.feed([FlowBatch(time_s, ending=list(flows))]))
 
 
 def test_so_many_bytes_fire() -> None:
@@ -66,7 +66,7 @@ def test_only_ended_udp_flows_count() -> None:
     known = detector()
     assert feed(known, [closed(60, 10_000_000, protocol=6), closed(60, 10_000_000, kind=FlowReset)]) == []
     opened = [closed(60, 10_000_000, kind=FlowOpened)]
-    assert list(known.feed(FlowBatch(1000.0, opened=opened, completed=opened, listed=opened))) == []
+    assert list(known.feed([FlowBatch(1000.0, opened=opened, completed=opened, listed=opened)])) == []
 
 
 def test_the_nodes_own_requests_do_not_count() -> None:

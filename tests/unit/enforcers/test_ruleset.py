@@ -42,17 +42,17 @@ def test_every_shun_rule_drops_only_what_opens_a_connection_to_us() -> None:
 
 
 @pytest.mark.parametrize("hook", ["output", "forward"])
-def test_the_block_chains_are_exactly_this(hook: str) -> None:
+def test_the_egress_chains_are_exactly_this(hook: str) -> None:
     """Destinations count, never sources; loopback is believed only where nothing changed the destination since."""
     condition = "ct direction original"
-    assert _rules(f"block_{hook}") == [
+    assert _rules(f"egress_{hook}") == [
         'oifname "lo" ct status & dnat == 0 accept',
         "ip daddr @allow4 accept",
         "ip6 daddr @allow6 accept",
-        f"{condition} ip daddr @block4 counter name block4 drop",
-        f"{condition} ip daddr @block4_nets counter name block4_nets drop",
-        f"{condition} ip6 daddr @block6 counter name block6 drop",
-        f"{condition} ip6 daddr @block6_nets counter name block6_nets drop",
+        f"{condition} ip daddr @egress4 counter name egress4 drop",
+        f"{condition} ip daddr @egress4_nets counter name egress4_nets drop",
+        f"{condition} ip6 daddr @egress6 counter name egress6 drop",
+        f"{condition} ip6 daddr @egress6_nets counter name egress6_nets drop",
     ]
 
 
@@ -69,14 +69,14 @@ def test_the_leak_chains_count_and_note_but_never_drop(hook: str) -> None:
     assert [rule.startswith("ct state new ct direction original") for rule in rules[3:]] == [False] * 4 + [True] * 4
 
 
-def test_bans_come_before_conntrack_shuns_before_nat_and_blocks_after() -> None:
+def test_bans_come_before_conntrack_shuns_before_nat_and_egress_after() -> None:
     """The hooks' priorities decide what each chain sees."""
     hooks = re.findall(r"chain (\w+) \{\n    (type filter.*)", TEXT)
     assert hooks == [
         ("ban", "type filter hook prerouting priority raw - 10; policy accept;"),
         ("shun", "type filter hook prerouting priority mangle - 10; policy accept;"),
-        ("block_output", "type filter hook output priority filter - 10; policy accept;"),
-        ("block_forward", "type filter hook forward priority filter - 10; policy accept;"),
+        ("egress_output", "type filter hook output priority filter - 10; policy accept;"),
+        ("egress_forward", "type filter hook forward priority filter - 10; policy accept;"),
         ("leak_input", "type filter hook input priority 300; policy accept;"),
         ("leak_forward", "type filter hook forward priority 300; policy accept;"),
     ]
@@ -90,8 +90,8 @@ def test_nothing_but_our_own_table_is_named() -> None:
     assert flushed == [
         "flush chain inet nodewarden ban",
         "flush chain inet nodewarden shun",
-        "flush chain inet nodewarden block_output",
-        "flush chain inet nodewarden block_forward",
+        "flush chain inet nodewarden egress_output",
+        "flush chain inet nodewarden egress_forward",
         "flush chain inet nodewarden leak_input",
         "flush chain inet nodewarden leak_forward",
         "flush set inet nodewarden allow4",

@@ -168,3 +168,13 @@ def test_a_server(lines: str, expected: list[str]) -> None:
         assert outcome.expression is not None
         found.append(f"{outcome.host} {outcome.user}" if isinstance(outcome, Found) else "-")
     assert found == expected
+
+
+def test_what_a_filter_forgot_is_in_its_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more connections at once than are remembered the first are forgotten; the filter counts them."""
+    monkeypatch.setattr("monitor.filters.connections._MAX_CONNECTIONS", 10)
+    log_filter = LogFilter(_SERVER)
+    for number in range(13):
+        line = f"srv[{number}]: hello from 192.0.2.1\n"
+        assert isinstance(log_filter.examine(line, log_filter.everything, _NOW_S, _NOW_S), Missed)
+    assert log_filter.stats.evicted == 3

@@ -40,7 +40,7 @@ def test_keys_of_two_kinds_mean_the_same_with_three(last: int, strength: Strengt
 def test_each_kind_has_its_number_and_its_word() -> None:
     """Numbers lead back to their kind, and each kind has the word that people and the kernel's sets use."""
     assert [strength.number for strength in STRENGTHS] == [0, 1, 2]
-    words = {Strength.PROVEN: "ban", Strength.SPOOFABLE: "shun", Strength.DESTINATION: "block"}
+    words = {Strength.PROVEN: "ban", Strength.SPOOFABLE: "shun", Strength.DESTINATION: "egress"}
     assert words == WORDS
     for strength, word in words.items():
         assert Ban(parse_network("192.0.2.1"), strength, 0.0, 1.0, "test", "test").word == word

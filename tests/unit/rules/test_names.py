@@ -11,29 +11,25 @@ import pytest
 from monitor.bans.decision import Verdict
 from monitor.cli.main import cli
 from monitor.daemon.catalogue import BY_NAME
+from monitor.daemon.sources.registrations import SOURCES
+from monitor.detectors.registry import REGISTRATIONS
 from monitor.enforcers.nftables.drift import DriftKind
 from monitor.model.bans import MANUAL, Mode
-from monitor.model.names import DROP_DETECTORS, FLOW_DETECTORS, PACKET_DETECTORS, SENDER_DETECTORS
-from monitor.sources.conntrack.runner import ConntrackIntake
-from monitor.sources.drops.runner import DropsIntake
-from monitor.sources.journal.runner import JournalIntake
-from monitor.sources.kmsg.runner import KernelLogIntake
-from monitor.sources.tail.runner import FilesIntake
-from monitor.sources.xdp.runner import XdpIntake
+from monitor.sources.drops.runner import DropsRunner
+from monitor.sources.xdp.runner import XdpRunner
 from tests.unit.rules import support
 
 RULES = support.rules()
 RECORDED = {rule["record"] for rule in RULES if "record" in rule}
 SIGNALS = {rule["labels"]["signal"] for rule in RULES if rule.get("record") == "nodewarden:signal"}
 SCRAPED = {"cluster", "job", "instance"}
-INTAKES = (KernelLogIntake, ConntrackIntake, DropsIntake, XdpIntake, JournalIntake, FilesIntake)
 VALUES: dict[str, set[str]] = {
     "verdict": set(Verdict),
     "kind": set(DriftKind),
     "mode": set(Mode),
-    "detector": {MANUAL, *PACKET_DETECTORS, *FLOW_DETECTORS, *DROP_DETECTORS, *SENDER_DETECTORS},
-    "source": {one.name for one in INTAKES},
-    "program": {one.program_name for one in (DropsIntake, XdpIntake)},
+    "detector": {MANUAL, *(one.name for one in REGISTRATIONS)},
+    "source": {row.source.name for row in SOURCES},
+    "program": {one.program_name for one in (DropsRunner, XdpRunner)},
     "event": {"opened", "closed"},
     "signal": SIGNALS,
     "job": {"nodewarden"},

@@ -15,7 +15,8 @@ _NOBODY = 65534
 def place(tmp_path: Path) -> Iterator[Path]:
     """Yield a directory for somebody without privileges: root reads everything."""
     is_root = os.geteuid() == 0
-    for directory in (tmp_path, *tmp_path.parents[:2]):
+    ours = (one for one in tmp_path.parents if one.name.startswith(("pytest-", "popen-")))
+    for directory in (tmp_path, *ours):
         directory.chmod(0o755)
     yield tmp_path
     if is_root:

@@ -5,16 +5,8 @@ from typing import Any
 import pytest
 
 from monitor.model.errors import MalformedRecord
-from monitor.model.flows import (
-    STATUS_ASSURED,
-    STATUS_DESTINATION_NAT,
-    STATUS_SOURCE_NAT,
-    Flow,
-    FlowClosed,
-    FlowEstablished,
-    FlowListed,
-    FlowOpened,
-)
+from monitor.model.flows import Flow, FlowClosed, FlowEstablished, FlowListed, FlowOpened
+from monitor.model.protocols import STATUS_ASSURED, STATUS_DESTINATION_NAT, STATUS_SOURCE_NAT
 from monitor.sources.conntrack.format import CAUSES, read, walk
 from tests.support.conntrack import (
     DUMPS,
@@ -91,7 +83,7 @@ def test_what_conntrack_leaves_out(name: str) -> None:
 def test_both_ends_of_a_translated_flow() -> None:
     """Through a NodePort with masquerading, the client, the address it asked for and the real server are all kept."""
     opened = next(flow for flow in flows_of("dnat") if isinstance(flow, FlowOpened))
-    assert (opened.real_source, opened.destination, opened.destination_port) == (b"\x0aX\0\2", b"\x0aX\0\1", 30080)
+    assert (opened.source, opened.destination, opened.destination_port) == (b"\x0aX\0\2", b"\x0aX\0\1", 30080)
     assert (opened.real_destination, opened.real_destination_port) == (b"\x0aX\0\3", 8080)
     assert opened.translated_source == b"\x0aX\0\1"
     assert opened.status & (STATUS_SOURCE_NAT | STATUS_DESTINATION_NAT) == STATUS_SOURCE_NAT | STATUS_DESTINATION_NAT

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.files import changes as file_changes
+from monitor.files import inotify
 from monitor.files.changes import FileChanges, decode_events, read_bounded
 
 
@@ -92,7 +93,7 @@ def test_what_a_link_names_is_followed(tmp_path: Path) -> None:
 
 def test_lost_notifications_are_a_change(followed: FileChanges, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the kernel's queue overflowed, anything may have changed."""
-    overflow = file_changes._EVENT.pack(-1, 0x4000, 0, 0)
+    overflow = inotify.EVENT.pack(-1, 0x4000, 0, 0)
     answers = iter([overflow])
 
     def read(descriptor: int, size: int) -> bytes:

@@ -67,7 +67,7 @@ def test_the_first_match_ever_is_seen(log: Log, opened: list[Journal]) -> None:
     assert follow(bare, 1) == [b"only"]
 
 
-def test_reading_goes_on_after_a_saved_place(log: Log, opened: list[Journal]) -> None:
+def test_reading_continues_after_a_saved_cursor(log: Log, opened: list[Journal]) -> None:
     """What was written between two readers is read by the second, once, in order, and is not live."""
     opened.append(first := Journal(SSH, directory=log.directory))
     log.write("a", "b")
@@ -83,7 +83,7 @@ def test_reading_goes_on_after_a_saved_place(log: Log, opened: list[Journal]) ->
     assert second.notices == []
 
 
-def test_a_place_saved_before_anything_matched_counts(log: Log, opened: list[Journal]) -> None:
+def test_a_cursor_saved_before_anything_matched_counts(log: Log, opened: list[Journal]) -> None:
     """A reader that saw nothing yet still saves where it started."""
     opened.append(first := Journal(SSH, directory=log.directory))
     assert drain(first) == []
@@ -93,7 +93,7 @@ def test_a_place_saved_before_anything_matched_counts(log: Log, opened: list[Jou
 
 
 def test_a_part_of_what_waits_can_be_read(log: Log, opened: list[Journal]) -> None:
-    """Reading stops at the limit and says so, and the place saved there is exact."""
+    """Reading stops at the limit and says so, and the cursor saved there is exact."""
     opened.append(source := Journal(SSH, directory=log.directory))
     log.write(*"abcdef")
     assert text(source.read(4)) == [b"a", b"b", b"c", b"d"]
@@ -102,8 +102,8 @@ def test_a_part_of_what_waits_can_be_read(log: Log, opened: list[Journal]) -> No
     assert text(drain(source)) == text(drain(other)) == [b"e", b"f"]
 
 
-def test_a_vacuumed_place_goes_on_at_the_next_entry_and_is_told(log: Log, opened: list[Journal]) -> None:
-    """Where the saved entry is gone with its file, reading goes on at the oldest that is left, and a gap is counted."""
+def test_a_vacuumed_cursor_continues_at_the_next_entry_and_is_reported(log: Log, opened: list[Journal]) -> None:
+    """Where the saved entry is gone with its file, reading continues at the oldest left, and a gap is counted."""
     opened.append(first := Journal(SSH, directory=log.directory))
     log.write("a")
     assert text(drain(first)) == [b"a"]
@@ -131,8 +131,8 @@ def test_vacuuming_what_was_read_is_no_gap(log: Log, opened: list[Journal]) -> N
 
 
 @pytest.mark.parametrize("cursor", ["garbage", "s=1;i=z", "\0", "\udcff", "x " + "9" * 5000, "s=0;i=1;b=0 x"])
-def test_a_damaged_place_means_from_now_on(log: Log, opened: list[Journal], cursor: str) -> None:
-    """A saved place that is no place is told and counted, and reading starts now."""
+def test_a_damaged_cursor_means_from_now_on(log: Log, opened: list[Journal], cursor: str) -> None:
+    """A saved cursor that is none is reported and counted, and reading starts now."""
     log.write("old")
     opened.append(source := Journal(SSH, cursor=cursor, directory=log.directory))
     log.write("new", live=True)
@@ -141,7 +141,7 @@ def test_a_damaged_place_means_from_now_on(log: Log, opened: list[Journal], curs
     assert "not valid" in source.notices[0]
 
 
-def test_the_place_in_a_journal_that_was_wiped_means_from_now_on(log: Log, opened: list[Journal]) -> None:
+def test_the_cursor_in_a_journal_that_was_wiped_means_from_now_on(log: Log, opened: list[Journal]) -> None:
     """A journal made anew is followed from its end."""
     opened.append(first := Journal(SSH, directory=log.directory))
     log.write("a", live=True)

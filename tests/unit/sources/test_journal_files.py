@@ -24,7 +24,6 @@ def test_files_come_and_go_without_a_leak(log: Log, opened: list[Journal]) -> No
             drain(source)
         counts.append(len(list(Path("/proc/self/fd").iterdir())))
     assert max(counts[5:]) <= counts[5]
-    assert source.stats.invalidations >= 50
     assert source.problems == []
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from monitor.model.addresses import parse_address
 from monitor.model.errors import MalformedRecord
-from monitor.model.events import TCP_ACK, TCP_FIN, TCP_PSH, TCP_SYN, TCP_URG, QuotedPacket
+from monitor.model.events import QuotedPacket
+from monitor.model.protocols import TCP_ACK, TCP_FIN, TCP_PSH, TCP_SYN, TCP_URG
 from monitor.sources.kmsg.format import CAUSES, decode_packet, is_packet_line, parse_record
 
 IP4 = "SRC=192.0.2.7 DST=198.51.100.2 LEN=60 TOS=0x00 PREC=0x00 TTL=63 ID=12345 DF "

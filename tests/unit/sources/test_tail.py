@@ -30,50 +30,50 @@ def test_reading_starts_now(log: Path) -> None:
         assert block.is_live
         assert block.is_trusted
         assert block.times_s == ()
-        assert (tail.stats.records, tail.stats.blocks, tail.stats.bytes) == (2, 1, 10)
+        assert (tail.stats.records, tail.stats.bytes) == (2, 10)
         assert not select.select([tail], [], [], 0)[0]
         assert blocks(tail) == []
 
 
-def test_reading_goes_on_at_the_saved_place(log: Path) -> None:
+def test_reading_continues_at_the_saved_cursor(log: Path) -> None:
     """What was written while nobody read is handed out, not as live; what comes later is live."""
     with followed(log) as tail:
         append(log, b"1\n")
         assert lines(tail) == [b"1"]
-        places = tail.places()
+        cursors = tail.cursors()
     append(log, b"2\nhal")
-    with followed(log, places=places) as tail:
+    with followed(log, cursors=cursors) as tail:
         append(log, b"f\n3\n")
         found = blocks(tail)
         assert [(block.data, block.is_live) for block in found] == [(b"2\n", False), (b"half\n3\n", True)]
         assert tail.stats.lost == 0
 
 
-def test_only_lines_handed_out_are_before_the_place(log: Path) -> None:
-    """A place saved between two reads neither loses nor doubles a line; it changes only when something was read."""
+def test_only_lines_handed_out_are_before_the_cursor(log: Path) -> None:
+    """A cursor saved between two reads neither loses nor doubles a line; it changes only when something was read."""
     with followed(log, max_line_bytes=256) as tail:
         lines(tail)
-        tail.changed_places()
-        assert tail.changed_places() == {}
+        tail.changed_cursors()
+        assert tail.changed_cursors() == {}
         append(log, b"".join(b"%d\n" % number for number in range(1000)))
         first = b"".join(block.data for block in tail.read(300))
         assert not tail.is_drained
-        places = tail.changed_places()
-        assert places == tail.places()
-        assert list(places) == [str(log)]
-    with followed(log, places=places) as tail:
+        cursors = tail.changed_cursors()
+        assert cursors == tail.cursors()
+        assert list(cursors) == [str(log)]
+    with followed(log, cursors=cursors) as tail:
         rest = lines(tail)
     assert 0 < len(rest) < 1000
     assert first.split(b"\n")[:-1] + rest == [b"%d" % number for number in range(1000)]
 
 
-@pytest.mark.parametrize("place", ["", "{}", "nonsense", '{"device":1,"inode":-1,"offset":0}', "[" * 1000, "\udcff"])
-def test_a_place_that_is_none(log: Path, place: str) -> None:
+@pytest.mark.parametrize("cursor", ["", "{}", "nonsense", '{"device":1,"inode":-1,"offset":0}', "[" * 1000, "\udcff"])
+def test_a_cursor_that_is_none(log: Path, cursor: str) -> None:
     """Whatever was saved, reading starts; where it cannot go on, it starts at the beginning and says so."""
-    with followed(log, places={str(log): place}) as tail:
-        assert lines(tail) == ([b"old"] if place else [])
-        assert tail.stats.lost == bool(place)
-        assert len(tail.notices) == bool(place)
+    with followed(log, cursors={str(log): cursor}) as tail:
+        assert lines(tail) == ([b"old"] if cursor else [])
+        assert tail.stats.lost == bool(cursor)
+        assert len(tail.notices) == bool(cursor)
 
 
 def test_a_file_that_appears_is_read_from_its_beginning(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_file_that_appears_is_read_from_its_beginning(tmp_path: Path) -> None:
             directory.parent.rmdir()
             assert lines(tail) == []
             tick(tail, 6)
-            assert tail.places() == {}
+            assert tail.cursors() == {}
 
 
 def test_a_line_is_handed_out_when_it_is_whole(log: Path) -> None:
@@ -126,7 +126,7 @@ def test_what_is_no_log_is_left_alone(tmp_path: Path) -> None:
         append(tmp_path / "log", b"log\n")
         assert lines(tail) == [b"log"]
         assert tail.problems == []
-        assert list(tail.places()) == [str(tmp_path / "log")]
+        assert list(tail.cursors()) == [str(tmp_path / "log")]
 
 
 def test_one_file_by_many_names_is_read_once(log: Path, tmp_path: Path) -> None:

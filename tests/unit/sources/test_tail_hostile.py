@@ -78,11 +78,11 @@ def test_a_file_without_any_newline(log: Path) -> None:
             assert tail.read() == []
             assert not tail.is_drained
         assert lines(tail) == []
-        places = tail.places()
+        cursors = tail.cursors()
         append(log, b"y\nz\n")
         assert lines(tail) == [b"x" * 8191, b"z"]
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 20_000
-    with followed(log, places=places) as tail:
+    with followed(log, cursors=cursors) as tail:
         assert lines(tail) == [b"x" * 8191, b"z"]
 
 
@@ -91,10 +91,10 @@ def test_a_start_in_the_midst_of_a_long_line(log: Path) -> None:
     append(log, b"x" * 1000)
     with followed(log, max_line_bytes=LONGEST) as tail:
         assert lines(tail) == []
-        places = tail.places()
+        cursors = tail.cursors()
         append(log, b" Failed password from 192.0.2.1\nnext\n")
         assert lines(tail) == [b"next"]
-    with followed(log, places=places, max_line_bytes=LONGEST) as tail:
+    with followed(log, cursors=cursors, max_line_bytes=LONGEST) as tail:
         assert lines(tail) == [b"next"]
 
 
@@ -127,7 +127,7 @@ def test_too_many_files(tmp_path: Path) -> None:
     for number in range(10_000):
         (tmp_path / f"{number}.log").touch()
     with followed(tmp_path / "*.log") as tail:
-        assert len(tail.places()) == 512
+        assert len(tail.cursors()) == 512
         assert tail.problems == ["9488 log files are not followed: more than 512 match"]
         assert tail.stats.files == 512
         assert lines(tail) == []
@@ -156,7 +156,7 @@ def test_room_is_given_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert lines(tail) in ([], [b"new"])
         append(second, b"newer\n")
         assert lines(tail)[-1:] == [b"newer"]
-        assert list(tail.places()) == [str(second)]
+        assert list(tail.cursors()) == [str(second)]
 
 
 def test_too_many_generations(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:

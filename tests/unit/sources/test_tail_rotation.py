@@ -40,7 +40,7 @@ def test_rename(log: Path, pattern: str) -> None:
         assert lines(tail) == [b"6"]
         old.close()
         assert tail.stats.rotations == 1
-        assert list(tail.places()) == [str(log)]
+        assert list(tail.cursors()) == [str(log)]
         assert open_files(log.parent) == 2
         tick(tail, 6)
         assert open_files(log.parent) == 1
@@ -71,11 +71,11 @@ def test_rename_while_nobody_read(log: Path, name: str) -> None:
     with followed(log) as tail:
         append(log, b"1\n")
         assert lines(tail) == [b"1"]
-        places = tail.places()
+        cursors = tail.cursors()
     append(log, b"2\n")
     rotate(log, name)
     append(log, b"3\n")
-    with followed(log, places=places) as tail:
+    with followed(log, cursors=cursors) as tail:
         assert [(block.data, block.is_live) for block in blocks(tail)] == [(b"2\n", False), (b"3\n", False)]
         append(log, b"4\n")
         assert [(block.data, block.is_live) for block in blocks(tail)] == [(b"4\n", True)]
@@ -83,20 +83,20 @@ def test_rename_while_nobody_read(log: Path, name: str) -> None:
 
 
 def test_many_generations_while_nobody_read(log: Path) -> None:
-    """Those between the saved place and the file of today are read in order; older ones are not."""
+    """Those between the saved cursor and the file of today are read in order; older ones are not."""
     append(log, b"before\n")
     rotate(log, "auth.log.4")
     with followed(log) as tail:
         append(log, b"1\n")
         assert lines(tail) == [b"1"]
-        places = tail.places()
+        cursors = tail.cursors()
     for number, name in enumerate(("auth.log.3", "auth.log.2", "auth.log.1"), 2):
         append(log, b"%d\n" % number)
         rotate(log, name)
         os.utime(log.with_name(name), (number, number))
     append(log, b"5\n")
     os.utime(log.with_name("auth.log.4"), (1, 1))
-    with followed(log, places=places) as tail:
+    with followed(log, cursors=cursors) as tail:
         assert lines(tail) == [b"2", b"3", b"4", b"5"]
 
 
@@ -110,8 +110,8 @@ def test_many_generations_between_two_reads(log: Path) -> None:
         assert lines(tail) == [b"5", b"4", b"3", b"2", b"1", b"0"]
 
 
-def test_a_place_while_the_old_file_is_unread(log: Path) -> None:
-    """As long as nothing of the new file was handed out, the place is in the old one."""
+def test_the_cursor_while_the_old_file_is_unread(log: Path) -> None:
+    """As long as nothing of the new file was handed out, the cursor is in the old one."""
     with followed(log) as tail:
         append(log, b"1\n")
         lines(tail)
@@ -120,24 +120,24 @@ def test_a_place_while_the_old_file_is_unread(log: Path) -> None:
         append(log, b"3\n")
         (block,) = tail.read(1)
         assert block.data == b"2\n"
-        places = tail.places()
-    with followed(log, places=places) as tail:
+        cursors = tail.cursors()
+    with followed(log, cursors=cursors) as tail:
         assert lines(tail) == [b"3"]
 
 
-def test_a_place_that_is_gone(log: Path) -> None:
+def test_a_cursor_that_is_gone(log: Path) -> None:
     """Where the old generation was compressed or deleted, that is a gap; the new file is read from its beginning."""
     with followed(log) as tail:
         append(log, b"1\n")
         lines(tail)
-        places = tail.places()
+        cursors = tail.cursors()
     append(log, b"lost\n")
     log.rename(log.with_name("auth.log.1.gz"))
     append(log, b"2\n")
-    with followed(log, places=places) as tail:
+    with followed(log, cursors=cursors) as tail:
         assert [(block.data, block.is_live) for block in blocks(tail)] == [(b"2\n", False)]
         assert tail.stats.lost == 1
-        assert "the saved place is gone" in tail.notices[0]
+        assert "the saved cursor is gone" in tail.notices[0]
 
 
 @pytest.mark.parametrize("after", [b"", b"4\n", b"line 4, longer than all before it\n"])
@@ -170,16 +170,16 @@ def test_copytruncate_without_a_copy(log: Path) -> None:
 
 @pytest.mark.parametrize("after", [b"", b"4\n", b"line 4, longer than all before it\n"])
 def test_copytruncate_while_nobody_read(log: Path, after: bytes) -> None:
-    """The copy is found by what is before the saved place."""
+    """The copy is found by what is before the saved cursor."""
     with followed(log) as tail:
         append(log, b"line 1\nline 2\n")
         lines(tail)
-        places = tail.places()
+        cursors = tail.cursors()
     append(log, b"line 3\n")
     shutil.copy(log, log.with_name("auth.log.1"))
     os.truncate(log, 0)
     append(log, after)
-    with followed(log, places=places) as tail:
+    with followed(log, cursors=cursors) as tail:
         assert lines(tail) == [b"line 3", *after.splitlines()]
         assert tail.stats.lost == 0
 
@@ -201,13 +201,13 @@ def test_a_writer_that_does_not_append(log: Path) -> None:
 
 
 def test_a_reused_inode_is_another_file(log: Path) -> None:
-    """A file with the inode of the saved place but other content is read from its beginning."""
+    """A file with the inode of the saved cursor but other content is read from its beginning."""
     with followed(log) as tail:
         append(log, b"the first file\n")
         lines(tail)
-        places = tail.places()
+        cursors = tail.cursors()
     log.write_bytes(b"another file that is longer than the first\n")
-    with followed(log, places=places) as tail:
+    with followed(log, cursors=cursors) as tail:
         assert lines(tail) == [b"another file that is longer than the first"]
         assert tail.stats.lost == 1
 
@@ -251,4 +251,4 @@ def test_a_file_that_gets_another_name(log: Path) -> None:
         log.with_name("auth.log.1").rename(log)
         append(log, b"6\n")
         assert lines(tail) == [b"6"]
-        assert sorted(tail.places()) == [str(log), str(other)]
+        assert sorted(tail.cursors()) == [str(log), str(other)]

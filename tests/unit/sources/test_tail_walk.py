@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from monitor.sources.tail.cursors import Place
+from monitor.sources.tail.cursors import FileCursor
 from monitor.sources.tail.reader import Tail
 from tests.support.tail import lines, tick
 
@@ -28,13 +28,13 @@ class Walk(RuleBasedStateMachine):
         self.part = b""
         self.read: list[bytes] = []
         self.tail: Tail | None = self._follow({})
-        self.places: dict[str, str] = {}
+        self.cursors: dict[str, str] = {}
 
     def _open(self) -> BinaryIO:
         return self.path.open("ab", buffering=0)
 
-    def _follow(self, places: dict[str, str]) -> Tail:
-        return Tail({"x": [f"{self.directory}/app.log*"]}, places=places, max_line_bytes=300)
+    def _follow(self, cursors: dict[str, str]) -> Tail:
+        return Tail({"x": [f"{self.directory}/app.log*"]}, cursors=cursors, max_line_bytes=300)
 
     def _shift(self) -> Path:
         """Make room for a new generation and return its path."""
@@ -75,10 +75,10 @@ class Walk(RuleBasedStateMachine):
         """Rotate by a copy. A file of which nothing was read yet cannot be seen to be emptied."""
         if self.tail:
             self.read += lines(self.tail)
-        places = self.tail.places() if self.tail else self.places
-        place = msgspec.json.decode(places[str(self.path)], type=Place)
-        is_current = place.inode == self.path.stat().st_ino
-        if (self.tail or is_current) and not (is_current and place.offset):
+        cursors = self.tail.cursors() if self.tail else self.cursors
+        cursor = msgspec.json.decode(cursors[str(self.path)], type=FileCursor)
+        is_current = cursor.inode == self.path.stat().st_ino
+        if (self.tail or is_current) and not (is_current and cursor.offset):
             return
         self.write(count)
         shutil.copy(self.path, self._shift())
@@ -105,15 +105,15 @@ class Walk(RuleBasedStateMachine):
     def stop(self) -> None:
         """Stop reading, as at the end of the daemon."""
         assert self.tail
-        self.places = self.tail.places()
+        self.cursors = self.tail.cursors()
         self.tail.close()
         self.tail = None
 
     @precondition(lambda self: self.tail is None)
     @rule()
     def start(self) -> None:
-        """Go on reading at the saved place."""
-        self.tail = self._follow(self.places)
+        """Continue reading at the saved cursor."""
+        self.tail = self._follow(self.cursors)
 
     @invariant()
     def in_order(self) -> None:
@@ -126,12 +126,12 @@ class Walk(RuleBasedStateMachine):
             self.start()
         assert self.tail
         self.read += lines(self.tail)
-        places, stats = self.tail.places(), self.tail.stats
+        cursors, stats = self.tail.cursors(), self.tail.stats
         self.tail.close()
         self.writer.close()
         shutil.rmtree(self.directory)
         assert self.read == self.written
-        assert list(places) == [str(self.path)]
+        assert list(cursors) == [str(self.path)]
         assert (stats.lost, stats.lost_bytes, stats.cut_lines) == (0, 0, 0)
 
 

@@ -4,17 +4,18 @@ from pathlib import Path
 
 import yaml
 
+from monitor.detectors.failures import FailuresSettings
 from monitor.filters.fail2ban.export import to_yaml
 from monitor.filters.library import load_filter
 from monitor.model.addresses import parse_network
+from monitor.settings.detectors import DETECTOR_NAMES
 from monitor.settings.load import load
-from monitor.settings.logs import Failures
 from tests.unit.filters.fail2ban.support import jails_of
 
 
-def exported(directory: Path, jail_conf: str) -> tuple[str, dict[str, Failures]]:
+def exported(directory: Path, jail_conf: str) -> tuple[str, dict[str, FailuresSettings]]:
     """Export a jail.conf; returns the text, and the detectors that our own configuration makes of it."""
-    text = to_yaml(jails_of(directory, {"jail.conf": jail_conf}))
+    text = to_yaml(jails_of(directory, {"jail.conf": jail_conf}), DETECTOR_NAMES.reserved)
     path = directory / "nodewarden.yaml"
     path.write_text(text)
     detectors = load(path).settings.detectors.failures
@@ -30,7 +31,7 @@ def test_a_jail_becomes_a_detector(tmp_path: Path) -> None:
         "usedns = no\n",
     )
     assert found == {
-        "web": Failures(
+        "web": FailuresSettings(
             filter=f"{tmp_path}/filter.d/demo.conf[mode=aggressive]",
             files=("/var/log/a*.log", "/var/log/b"),
             journalmatch=("_COMM=demo",),

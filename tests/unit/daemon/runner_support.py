@@ -1,4 +1,4 @@
-"""What tests of intakes share: a source that is a pipe, and patience."""
+"""What tests of runners share: a source that is a pipe, and patience."""
 
 import asyncio
 import os
@@ -7,9 +7,9 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from monitor.settings.schema import Settings
-from monitor.sources.runner import Intake, Process
-from monitor.state.saver import Saver
+from monitor.model.cursors import Cursor
+from monitor.sources.cursors import CursorStore
+from monitor.sources.runner import Process, SourceRunner
 
 BATCH = 10
 
@@ -52,18 +52,19 @@ class Pipe:
         return [chr(byte) for byte in data]
 
 
-class PipeIntake(Intake[Pipe]):
-    """Reads a pipe; its place is the number of events."""
+class PipeRunner(SourceRunner[Pipe, None]):
+    """Reads a pipe; its cursor is the number of events."""
 
     name = "pipe"
     title = "the pipe"
     stats: PipeStats
 
-    def __init__(self, saver: Saver, process: Process) -> None:
-        super().__init__(saver, process, PipeStats())
+    def __init__(self, cursors: CursorStore, process: Process) -> None:
+        super().__init__(process, PipeStats())
+        self._cursors = cursors
         self._read_end, self.write_end = os.pipe2(os.O_NONBLOCK)
         self.missing: Exception | None = None
-        self.place = 0
+        self.position = 0
 
     is_wanted = True
 
@@ -77,7 +78,7 @@ class PipeIntake(Intake[Pipe]):
         os.close(self._read_end)
         os.close(self.write_end)
 
-    def reconfigure(self, settings: Settings) -> None:
+    def reconfigure(self, settings: None) -> None:
         """Open again."""
         self._renew()
 
@@ -89,14 +90,14 @@ class PipeIntake(Intake[Pipe]):
     def _take(self, source: Pipe) -> None:
         self._process(source.read())
 
-    def _recall_place(self) -> None:
-        place = self._saved_places().get(self.name)
-        self.place = int(place.position) if place else 0
+    def _load_cursor(self) -> None:
+        cursor = self._cursors.load_cursors().get(self.name)
+        self.position = int(cursor.position) if cursor else 0
 
-    def _save_place(self) -> None:
-        if self.stats.records > self.place:
-            self.place = self.stats.records
-            self._saver.set_cursor(self.name, "", self.place)
+    def _save_cursor(self) -> None:
+        if self.stats.records > self.position:
+            self.position = self.stats.records
+            self._cursors.save_cursor(self.name, Cursor("", self.position))
 
     def _explain_loss(self) -> str:
         return f"{self.stats.lost} records are lost"

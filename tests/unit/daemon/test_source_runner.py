@@ -1,4 +1,4 @@
-"""What all sources share: turns, trouble, places. The sources here are pipes, read on a real loop."""
+"""What all sources share: turns, trouble, cursors. The sources here are pipes, read on a real loop."""
 
 import asyncio
 import logging
@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from monitor.model.errors import PermanentError
-from monitor.sources import runner as intake
+from monitor.sources import runner
 from monitor.state.saver import Saver
-from tests.unit.daemon.intake_support import BATCH, PipeIntake, until
+from tests.unit.daemon.runner_support import BATCH, PipeRunner, until
 
 
 @pytest.fixture
@@ -24,11 +24,11 @@ def saver(tmp_path: Path) -> Iterator[Saver]:
 
 
 @pytest.fixture
-def made() -> Iterator[list[PipeIntake]]:
-    """End the intakes that a test made."""
-    intakes: list[PipeIntake] = []
-    yield intakes
-    for one in intakes:
+def made() -> Iterator[list[PipeRunner]]:
+    """End the runners that a test made."""
+    runners: list[PipeRunner] = []
+    yield runners
+    for one in runners:
         one.end()
 
 
@@ -36,13 +36,13 @@ def ignore(events: Iterable[str]) -> None:
     """Take events and do nothing with them."""
 
 
-def test_two_busy_sources_take_turns(saver: Saver, made: list[PipeIntake]) -> None:
+def test_two_busy_sources_take_turns(saver: Saver, made: list[PipeRunner]) -> None:
     """Each has hundreds of events waiting, and neither has more than its share before the other's next batch."""
     order: list[str] = []
 
     async def run() -> None:
         for name in "ab":
-            one = PipeIntake(saver, lambda events: order.extend(set(events)))
+            one = PipeRunner(saver, lambda events: order.extend(set(events)))
             made.append(one)
             one.write(name * 500)
             one.open()
@@ -58,12 +58,12 @@ def test_two_busy_sources_take_turns(saver: Saver, made: list[PipeIntake]) -> No
     assert "bbb" not in "".join(order)
 
 
-def test_what_waited_before_the_loop_is_read(saver: Saver, made: list[PipeIntake]) -> None:
+def test_what_waited_before_the_loop_is_read(saver: Saver, made: list[PipeRunner]) -> None:
     """Sources that wake nobody for what is there already are read once when the loop begins, and again when woken."""
     seen: list[str] = []
 
     async def run() -> None:
-        one = PipeIntake(saver, seen.extend)
+        one = PipeRunner(saver, seen.extend)
         made.append(one)
         one.write("abc")
         one.open()
@@ -85,13 +85,13 @@ def test_what_waited_before_the_loop_is_read(saver: Saver, made: list[PipeIntake
 def test_a_source_that_cannot_be_opened_does_not_stop_the_start(
     error: Exception,
     saver: Saver,
-    made: list[PipeIntake],
+    made: list[PipeRunner],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It is down in status and metrics, logged once, and opened as soon as a later attempt works."""
     caplog.set_level(logging.INFO)
-    one = PipeIntake(saver, ignore)
+    one = PipeRunner(saver, ignore)
     made.append(one)
     one.missing = error
     one.open()
@@ -102,7 +102,7 @@ def test_a_source_that_cannot_be_opened_does_not_stop_the_start(
     one.missing = None
     one.tick()
     assert one.describe()["state"] == "down"  # it is not time yet
-    monkeypatch.setattr(intake, "_REOPEN_AFTER_S", 0.0)
+    monkeypatch.setattr(runner, "_REOPEN_AFTER_S", 0.0)
     one.missing = error
     one._reopen_at_s = 0.0
     one.tick()
@@ -113,14 +113,14 @@ def test_a_source_that_cannot_be_opened_does_not_stop_the_start(
 
 
 def test_a_source_that_fails_is_opened_again(
-    saver: Saver, made: list[PipeIntake], monkeypatch: pytest.MonkeyPatch
+    saver: Saver, made: list[PipeRunner], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error while reading closes it, says so, and the next attempt goes on behind it."""
-    monkeypatch.setattr(intake, "_REOPEN_AFTER_S", 0.0)
+    monkeypatch.setattr(runner, "_REOPEN_AFTER_S", 0.0)
     seen: list[str] = []
 
     async def run() -> None:
-        one = PipeIntake(saver, seen.extend)
+        one = PipeRunner(saver, seen.extend)
         made.append(one)
         one.open()
         one.attach(asyncio.get_running_loop())
@@ -136,15 +136,15 @@ def test_a_source_that_fails_is_opened_again(
     asyncio.run(run())
 
 
-def test_a_place_is_saved_after_what_lies_before_it(saver: Saver, made: list[PipeIntake]) -> None:
-    """While events are processed no place behind them is pending; afterwards it is, and the next start knows it."""
+def test_a_cursor_is_saved_after_what_lies_before_it(saver: Saver, made: list[PipeRunner]) -> None:
+    """While events are processed no cursor behind them is pending; afterwards it is, and the next start knows it."""
     pending: list[int] = []
 
     def process(events: Iterable[str]) -> None:
         pending.append(saver.pending)
 
     async def run() -> None:
-        one = PipeIntake(saver, process)
+        one = PipeRunner(saver, process)
         made.append(one)
         one.write("abc")
         one.open()
@@ -158,17 +158,17 @@ def test_a_place_is_saved_after_what_lies_before_it(saver: Saver, made: list[Pip
 
     asyncio.run(run())
     assert saver.flush()
-    following = PipeIntake(saver, ignore)
+    following = PipeRunner(saver, ignore)
     made.append(following)
     following.open()
-    assert following.place == 4
+    assert following.position == 4
 
 
 def test_losses_are_a_problem_for_a_while(
-    saver: Saver, made: list[PipeIntake], monkeypatch: pytest.MonkeyPatch
+    saver: Saver, made: list[PipeRunner], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lost record shows in the problems, and no longer once ten minutes are over."""
-    one = PipeIntake(saver, ignore)
+    one = PipeRunner(saver, ignore)
     made.append(one)
     one.open()
     assert one.problems() == []
@@ -181,12 +181,12 @@ def test_losses_are_a_problem_for_a_while(
     assert one.problems() == []
 
 
-def test_a_source_that_is_closed_is_not_read_again(saver: Saver, made: list[PipeIntake]) -> None:
+def test_a_source_that_is_closed_is_not_read_again(saver: Saver, made: list[PipeRunner]) -> None:
     """Closing forgets the turn that was due."""
     seen: list[str] = []
 
     async def run() -> None:
-        one = PipeIntake(saver, seen.extend)
+        one = PipeRunner(saver, seen.extend)
         made.append(one)
         one.write("a" * 100)
         one.open()

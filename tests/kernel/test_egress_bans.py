@@ -32,7 +32,7 @@ _OLDER_BANS = [("192.0.2.1", Strength.PROVEN), ("198.51.100.0/24", Strength.PROV
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[OpenSite]:
     """Yield a node that routes for the client (a pod) and has a service in front of the attacker (the world)."""
-    with Lab("node", "attacker", "client", label="block") as lab:
+    with Lab("node", "attacker", "client", label="egress") as lab:
         site = OpenSite(lab, tmp_path)
         site.node.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.send_redirects=0")
         site.node.run("sysctl", "-qw", "net.ipv4.conf.eth0.send_redirects=0")
@@ -66,8 +66,8 @@ def enforcing(node: Host) -> Iterator[NftablesEnforcer]:
             enforcer.close()
 
 
-def blocked(*texts: str) -> list[Ban]:
-    """Return blocks of ten minutes."""
+def egress_bans(*texts: str) -> list[Ban]:
+    """Return egress bans of ten minutes."""
     return [Ban(parse_network(text), Strength.DESTINATION, 0, 600, "test", "test") for text in texts]
 
 
@@ -110,7 +110,7 @@ def datagrams(host: Host) -> Iterator[socket.socket]:
         yield receiver
 
 
-def test_a_blocked_destination_cannot_be_called(site: OpenSite) -> None:
+def test_a_banned_destination_cannot_be_called(site: OpenSite) -> None:
     """Not by the node, nor through it, nor by a service's address; it may still call us, and gets answers."""
     site.start()
     node, world, pod = site.node, site.attacker, site.client
@@ -122,8 +122,8 @@ def test_a_blocked_destination_cannot_be_called(site: OpenSite) -> None:
             for here in (node, pod):
                 assert reaches(here, world.address4, 8000)
                 assert reaches(here, "10.96.0.1", 80)
-            assert site.daemon.run("ban", "--block", world.address4).returncode == 0
-            assert site.bans() == [(world.address4, "block", "manual")]
+            assert site.daemon.run("ban", "--egress", world.address4).returncode == 0
+            assert site.bans() == [(world.address4, "egress", "manual")]
             for here in (node, pod):
                 assert not reaches(here, world.address4, 8000)
                 assert not reaches(here, "10.96.0.1", 80)
@@ -133,7 +133,7 @@ def test_a_blocked_destination_cannot_be_called(site: OpenSite) -> None:
                 receiver.recv(1)
             assert reaches(world, node.address4, 8001)
         counts = site.daemon.ask("status")["bans"]
-        assert (counts["ban"], counts["shun"], counts["block"]) == (0, 0, 1)
+        assert (counts["ban"], counts["shun"], counts["egress"]) == (0, 0, 1)
         assert site.daemon.run("unban", world.address4).returncode == 0
         assert reaches(node, world.address4, 8000)
 
@@ -145,19 +145,19 @@ def test_nothing_new_goes_there_and_all_comes_from_there(site: OpenSite, family:
     node, world = site.node, site.attacker
     ours, theirs = getattr(node, f"address{family}"), getattr(world, f"address{family}")
     prefix = f"{theirs}/{'31' if family == '4' else '127'}"
-    (block,) = blocked(prefix if as_prefix else theirs)
+    (egress,) = egress_bans(prefix if as_prefix else theirs)
     with open_ports(node, ours) as (_, heard), open_ports(world, theirs) as (_, receiver), enforcing(node) as enforcer:
         assert reaches(node, theirs, 8000)
         assert asks(node, theirs, receiver)
-        assert enforcer.add([block], 0) == []
+        assert enforcer.add([egress], 0) == []
         assert not reaches(node, theirs, 8000)
         assert not asks(node, theirs, receiver)
         with pytest.raises(TimeoutError):
             receiver.recv(1)
-        assert enforcer.counters()[f"block{family}{'_nets' if as_prefix else ''}"].packets >= 2
+        assert enforcer.counters()[f"egress{family}{'_nets' if as_prefix else ''}"].packets >= 2
         assert reaches(world, ours, 8000)
         assert asks(world, ours, heard)
-        enforcer.remove([(block.network, block.strength)])
+        enforcer.remove([(egress.network, egress.strength)])
         assert reaches(node, theirs, 8000)
         assert asks(node, theirs, receiver)
 
@@ -182,7 +182,7 @@ def test_open_connections_end_if_they_are_ours(site: OpenSite, sends_first: str)
             one.settimeout(1)
         ours.sendall(b"before")
         assert at_world.recv(100) == b"before"
-        assert site.daemon.run("ban", "--block", world.address4).returncode == 0
+        assert site.daemon.run("ban", "--egress", world.address4).returncode == 0
         if sends_first == "world":
             at_world.sendall(b"order")
         ours.sendall(b"answer")
@@ -194,7 +194,7 @@ def test_open_connections_end_if_they_are_ours(site: OpenSite, sends_first: str)
 
 
 def test_a_forwarded_datagram_is_stopped_too(site: OpenSite) -> None:
-    """A pod's questions to a blocked address end at the node, while others from there to the pod arrive."""
+    """A pod's questions to a banned address end at the node, while others from there to the pod arrive."""
     pod, world = site.client, site.attacker
     with (
         open_ports(world, world.address4) as (_, receiver),
@@ -202,9 +202,9 @@ def test_a_forwarded_datagram_is_stopped_too(site: OpenSite) -> None:
         enforcing(site.node) as enforcer,
     ):
         assert asks(pod, world.address4, receiver)
-        enforcer.add(blocked(world.address4), 0)
+        enforcer.add(egress_bans(world.address4), 0)
         assert not asks(pod, world.address4, receiver)
-        assert enforcer.counters()["block4"].packets >= 1
+        assert enforcer.counters()["egress4"].packets >= 1
         assert asks(world, pod.address4, heard)
 
 
@@ -214,57 +214,58 @@ def test_a_services_address_on_the_node_itself_is_no_way_around(site: OpenSite) 
     node.run("ip", "address", "add", "10.96.0.1/32", "dev", "lo")
     with open_ports(world, world.address4), open_ports(node, "127.0.0.1"), enforcing(node) as enforcer:
         assert reaches(node, "10.96.0.1", 80)
-        enforcer.add(blocked(world.address4), 0)
+        enforcer.add(egress_bans(world.address4), 0)
         assert not reaches(node, "10.96.0.1", 80)
-        node.run("nft", "add", "element", "inet", "nodewarden", "block4", "{ 127.0.0.1 timeout 10m }")
+        node.run("nft", "add", "element", "inet", "nodewarden", "egress4", "{ 127.0.0.1 timeout 10m }")
         assert reaches(node, "127.0.0.1", 8000)  # by hand, past the guard: loopback itself is always accepted
 
 
-def test_the_allow_set_wins_over_a_block(site: OpenSite) -> None:
+def test_the_allow_set_wins_over_an_egress_ban(site: OpenSite) -> None:
     """An address that got into both sets past the guard can be called, because the allow set is asked first."""
     node, world = site.node, site.attacker
     with open_ports(world, world.address4), enforcing(node) as enforcer:
-        enforcer.add(blocked(world.address4), 0)
+        enforcer.add(egress_bans(world.address4), 0)
         assert not reaches(node, world.address4, 8000)
         enforcer.set_allowlist([host(parse_address(world.address4))])
         assert reaches(node, world.address4, 8000)
 
 
 def test_a_table_of_the_second_schema_is_replaced_with_all_it_held(site: OpenSite) -> None:
-    """A version without blocks left bans, their ends and drop counts: all are carried over, and blocks work."""
+    """A version without egress bans left bans, ends and drop counts: all are carried over, and egress bans work."""
     node, world = site.node, site.attacker
     with enforcing(node) as enforcer:
         enforcer.add([Ban(parse_network(text), kind, 0, 600, "test", "test") for text, kind in _OLDER_BANS], 0)
         text = node.run("nft", "list", "table", "inet", "nodewarden").stdout.replace(SCHEMA, "nodewarden schema 2")
-        text = re.sub(r"\t(?:set|counter|chain) block.*?\n\t}\n", "", text, flags=re.DOTALL)
+        text = re.sub(r"\t(?:set|counter|chain) egress.*?\n\t}\n", "", text, flags=re.DOTALL)
         text = re.sub(r"(counter (?:ban4|leak_input) {\s+packets) 0 bytes 0", r"\1 7 bytes 420", text)
-        assert "block" not in text
+        assert "egress" not in text
         assert text.count("packets 7 bytes 420") == 2
         enforcer.flush()
         node.nft(text)
+        assert {(str(network), strength) for network, strength, _ in enforcer.ends()} == set(_OLDER_BANS)
         enforcer.setup([])
         assert {(str(e.network), e.strength) for e in enforcer.elements()} == set(_OLDER_BANS)
         assert all(590 < (element.timeout_s or 0) <= 600 for element in enforcer.elements())
         assert (enforcer.counters()["ban4"], enforcer.leaks()["input"]) == (Stopped(7, 420), Stopped(7, 420))
         with open_ports(world, world.address4):
             assert reaches(node, world.address4, 8000)
-            assert enforcer.add(blocked(world.address4), 0) == []
+            assert enforcer.add(egress_bans(world.address4), 0) == []
             assert not reaches(node, world.address4, 8000)
 
 
-def test_a_block_outlives_restart_and_tampering_and_ends_by_itself(site: OpenSite) -> None:
+def test_an_egress_ban_outlives_restart_and_tampering_and_ends_by_itself(site: OpenSite) -> None:
     """It is in force again after a restart, and after somebody deleted the table; when its time is up, it ends."""
     site.start()
     with serving(site.attacker, range(8000, 8001)), open_ports(site.attacker, "fd88::2"):
         assert reaches(site.node, "fd88::2", 8000)
-        site.daemon.run("ban", "--block", "--for", "6s", site.attacker.address4)
-        site.daemon.run("ban", "--block", "fd88::2", "--for", "1h")
+        site.daemon.run("ban", "--egress", "--for", "6s", site.attacker.address4)
+        site.daemon.run("ban", "--egress", "fd88::2", "--for", "1h")
         site.daemon.stop()
         assert not reaches(site.node, site.attacker.address4, 8000)
         site.daemon.start()
-        assert {word for _, word, _ in site.bans()} == {"block"}
+        assert {word for _, word, _ in site.bans()} == {"egress"}
         site.node.run("nft", "delete", "table", "inet", "nodewarden")
-        listing = ("nft", "list", "set", "inet", "nodewarden", "block6")
+        listing = ("nft", "list", "set", "inet", "nodewarden", "egress6")
         wait_for(
             lambda: "fd88::2" in site.node.run(*listing, check=False).stdout,
             "the table to be put back",
@@ -274,16 +275,16 @@ def test_a_block_outlives_restart_and_tampering_and_ends_by_itself(site: OpenSit
         wait_for(lambda: reaches(site.node, site.attacker.address4, 8000), "its end")
 
 
-def test_what_is_needed_is_never_blocked(site: OpenSite) -> None:
+def test_what_is_needed_gets_no_egress_ban(site: OpenSite) -> None:
     """The allowlist holds against orders, and for both kinds at once there is no order."""
     site.start("bans: {allowlist: [10.88.0.2]}\n")
-    done = site.daemon.run("ban", "--block", site.attacker.address4)
+    done = site.daemon.run("ban", "--egress", site.attacker.address4)
     assert (done.returncode, "allowlist" in done.stdout + done.stderr) == (1, True)
-    assert site.daemon.run("ban", "--block", "--shun", "192.0.2.1").returncode == 2
+    assert site.daemon.run("ban", "--egress", "--shun", "192.0.2.1").returncode == 2
 
 
 def test_a_pod_that_calls_out_is_told_of_and_stopped(site: OpenSite) -> None:
-    """First observed, then enforced: the destination is blocked for node and pod; approved ones are left alone."""
+    """First observed, then enforced: the destination is banned for node and pod; approved ones are left alone."""
     approved = "detectors: {egress: {mode: MODE, approved: [10.88.0.1, 10.88.0.9], sources: [10.88.0.3]}}\n"
     site.start(approved.replace("MODE", "observe"))
     site.node.run("ip", "address", "add", "10.88.0.9/32", "dev", "lo")
@@ -292,14 +293,14 @@ def test_a_pod_that_calls_out_is_told_of_and_stopped(site: OpenSite) -> None:
         connect(site.client, site.node.address4, 8001)
         connect(site.attacker, site.node.address4, 8001)
         connect(site.client, site.attacker.address4, 8000)
-        site.until((site.attacker.address4, "block", "egress"), observed=True)
+        site.until((site.attacker.address4, "egress", "egress"), observed=True)
         (event,) = site.daemon.ask("why", site.attacker.address4)["history"]
         assert event["sample"] == [f"{site.client.address4} to tcp/8000"]
         assert site.bans() == []
         site.daemon.stop()
         site.start(approved.replace("MODE", "enforce"))
         connect(site.client, "10.96.0.1", 80)  # behind a service's address
-        site.until((site.attacker.address4, "block", "egress"))
+        site.until((site.attacker.address4, "egress", "egress"))
         assert not reaches(site.client, site.attacker.address4, 8000)
         assert not reaches(site.node, site.attacker.address4, 8000)
         assert reaches(site.attacker, site.node.address4, 8001)

@@ -1,4 +1,4 @@
-"""What sources of log text share: short turns, places behind what was looked through, faults that cost little."""
+"""What sources of log text share: short turns, cursors behind what was looked through, faults that cost little."""
 
 import asyncio
 import math
@@ -12,22 +12,23 @@ import pytest
 
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.sources.log_scan import LogScan
+from monitor.detectors.failures import Backend, FailuresSettings
 from monitor.filters.scan import Scan
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
-from monitor.settings.logs import Backend, Failures
-from monitor.settings.schema import Detectors, Settings
-from monitor.sources import log_runner as log_intake
-from monitor.sources.log_runner import LogIntake
+from monitor.settings.detectors import Detectors
+from monitor.settings.schema import Settings
+from monitor.sources import log_runner
+from monitor.sources.log_runner import LogRunner
 from monitor.sources.runner import Process
 from monitor.state.saver import Saver
-from tests.unit.daemon.intake_support import PipeStats, until
+from tests.unit.daemon.runner_support import PipeStats, until
 
 _LINE = b"refused 192.0.2.1\n"
 
 
 class Shelf:
-    """A source of blocks that were put there; its place is how many were read."""
+    """A source of blocks that were put there; its cursor is how many were read."""
 
     def __init__(self) -> None:
         self.blocks: list[LogBlock] = []
@@ -52,7 +53,15 @@ class Shelf:
         os.close(self._descriptor)
 
 
-class ShelfIntake(LogIntake[Shelf]):
+class LogStats(PipeStats):
+    """Totals as sources of log text have them."""
+
+    untrusted: int = 0
+    cut_lines: int = 0
+    unreadable_files: int = 0
+
+
+class ShelfRunner(LogRunner[Shelf, None]):
     """Reads blocks, one a batch."""
 
     name = "shelf"
@@ -60,11 +69,11 @@ class ShelfIntake(LogIntake[Shelf]):
     is_wanted = True
 
     def __init__(self, scan: LogScan, saver: Saver, process: Process) -> None:
-        super().__init__(scan, saver, process, PipeStats())
+        super().__init__(scan, saver, process, LogStats())
         self.shelf = Shelf()
         self.saved: list[int] = []
 
-    def reconfigure(self, settings: Settings) -> None:
+    def reconfigure(self, settings: None) -> None:
         """Follow nothing."""
 
     def _make(self) -> Shelf:
@@ -73,9 +82,6 @@ class ShelfIntake(LogIntake[Shelf]):
     def _read(self, source: Shelf) -> Sequence[LogBlock]:
         source.taken += 1
         return source.blocks[source.taken - 1 : source.taken]
-
-    def _recall_place(self) -> None:
-        pass
 
     def _save_read(self, source: Shelf) -> None:
         if source.taken and source.taken not in self.saved:
@@ -90,13 +96,13 @@ def scan(tmp_path: Path) -> LogScan:
     """Return the filter of a detector `app`."""
     path = tmp_path / "app.yaml"
     path.write_text('description: Ours.\nfailregex: ["^refused <HOST>$"]\n')
-    section = Failures(filter=str(path), backend=Backend.FILES, files=("/logs/app",))
+    section = FailuresSettings(filter=str(path), backend=Backend.FILES, files=("/logs/app",))
     return LogScan(LogFilters(Settings(detectors=Detectors(failures={"app": section}))), 0.1)
 
 
 @pytest.fixture
 def saver(tmp_path: Path) -> Iterator[Saver]:
-    """Return a saver that is never opened: these intakes only note what they would save."""
+    """Return a saver that is never opened: these runners only note what they would save."""
     saver = Saver(tmp_path / "nodewarden.db")
     yield saver
     saver.close()
@@ -108,13 +114,13 @@ def block(count: int) -> LogBlock:
 
 
 def test_a_long_batch_leaves_others_their_turns(scan: LogScan, saver: Saver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a batch is looked through line by line the loop goes round, and the place is saved only at the end."""
-    monkeypatch.setattr(log_intake, "_TURN_S", 0.0)
+    """While a batch is looked through line by line the loop goes round, and the cursor is saved only at the end."""
+    monkeypatch.setattr(log_runner, "_TURN_S", 0.0)
     rounds: list[int] = []
     seen: list[AuthFailure] = []
 
     async def run() -> None:
-        one = ShelfIntake(scan, saver, seen.extend)
+        one = ShelfRunner(scan, saver, seen.extend)
         one.shelf.blocks = [block(2000)]
         one.open()
         one.attach(asyncio.get_running_loop())
@@ -133,7 +139,7 @@ def test_hostile_lines_leave_others_their_turns(tmp_path: Path, saver: Saver) ->
     """Each line takes its filter to the limit: the loop goes round in between, and what is no such line is found."""
     path = tmp_path / "slow.yaml"
     path.write_text('description: It goes back and forth.\nfailregex: ["^refused (?:a+)+ <HOST>$"]\n')
-    section = Failures(filter=str(path), backend=Backend.FILES, files=("/logs/app",))
+    section = FailuresSettings(filter=str(path), backend=Backend.FILES, files=("/logs/app",))
     scan = LogScan(LogFilters(Settings(detectors=Detectors(failures={"app": section}))), 0.03)
     hostile = b"refused " + b"a" * 60 + b"\n"
     rounds = 0
@@ -141,7 +147,7 @@ def test_hostile_lines_leave_others_their_turns(tmp_path: Path, saver: Saver) ->
 
     async def run() -> None:
         nonlocal rounds
-        one = ShelfIntake(scan, saver, seen.extend)
+        one = ShelfRunner(scan, saver, seen.extend)
         one.shelf.blocks = [msgspec.structs.replace(block(1), data=hostile * 20 + b"refused aa 192.0.2.1\n" + hostile)]
         one.open()
         one.attach(asyncio.get_running_loop())
@@ -158,12 +164,12 @@ def test_hostile_lines_leave_others_their_turns(tmp_path: Path, saver: Saver) ->
 
 
 def test_closing_looks_through_what_was_read(scan: LogScan, saver: Saver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is left over that the next start would count again, and the place is behind it."""
-    monkeypatch.setattr(log_intake, "_TURN_S", 0.0)
+    """Nothing is left over that the next start would count again, and the cursor is behind it."""
+    monkeypatch.setattr(log_runner, "_TURN_S", 0.0)
     seen: list[AuthFailure] = []
 
     async def run() -> None:
-        one = ShelfIntake(scan, saver, seen.extend)
+        one = ShelfRunner(scan, saver, seen.extend)
         one.shelf.blocks = [block(2000)]
         one.open()
         one.attach(asyncio.get_running_loop())
@@ -196,7 +202,7 @@ def test_a_fault_in_a_filter_costs_one_block(scan: LogScan, saver: Saver, monkey
     monkeypatch.setattr(Scan, "run", run_badly)
 
     async def run() -> None:
-        one = ShelfIntake(scan, saver, supervise)
+        one = ShelfRunner(scan, saver, supervise)
         one.shelf.blocks = [block(1), msgspec.structs.replace(block(3), log="/logs/bad"), block(2)]
         one.open()
         one.attach(asyncio.get_running_loop())
@@ -211,7 +217,7 @@ def test_a_fault_in_a_filter_costs_one_block(scan: LogScan, saver: Saver, monkey
 
 def test_lag_is_of_what_was_read_live(scan: LogScan, saver: Saver) -> None:
     """The age of the last failure; unknown, and no sample, while there was only what was found at the start."""
-    one = ShelfIntake(scan, saver, list[AuthFailure]().extend)
+    one = ShelfRunner(scan, saver, list[AuthFailure]().extend)
     one.shelf.blocks = [
         LogBlock("journal", ("app",), _LINE, 1000.0, times_s=(990.0,), is_live=False),
         LogBlock("journal", ("app",), _LINE * 2, 1000.0, times_s=(999.0, 999.5)),

@@ -1,4 +1,4 @@
-"""Log files on their way to the pipeline: places, names of files, what is told."""
+"""Log files on their way to the pipeline: cursors, names of files, what is told."""
 
 import time
 from collections.abc import Iterator
@@ -8,16 +8,18 @@ import pytest
 
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.sources.log_scan import LogScan
+from monitor.detectors.failures import Backend, FailuresSettings
 from monitor.model.alerts import Strength
 from monitor.model.events import AuthFailure
-from monitor.settings.logs import Backend, Failures
-from monitor.settings.schema import Detectors, Settings
-from monitor.sources.tail.runner import FilesIntake
+from monitor.settings.detectors import Detectors
+from monitor.settings.schema import Settings
+from monitor.sources.tail.runner import FilesRunner
+from monitor.sources.tail.settings import FilesSettings
 from monitor.state.saver import Saver
 
 
 class Site:
-    """An intake of `DIRECTORY/*.log` for a detector `app`, and what it found."""
+    """A runner of `DIRECTORY/*.log` for a detector `app`, and what it found."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -26,24 +28,24 @@ class Site:
         (directory / "app.yaml").write_text('description: Ours.\nfailregex: ["refused <HOST>$"]\n')
         self.found: list[AuthFailure] = []
         self.scan = LogScan(self.filters("*.log"), 0.1)
-        self.intake = self.make()
+        self.runner = self.make()
 
     def filters(self, *patterns: str) -> LogFilters:
         """Load the filter of a detector that reads these."""
         files = tuple(f"{self.directory}/{pattern}" for pattern in patterns)
-        section = Failures(filter=f"{self.directory}/app.yaml", backend=Backend.FILES, files=files)
+        section = FailuresSettings(filter=f"{self.directory}/app.yaml", backend=Backend.FILES, files=files)
         return LogFilters(Settings(detectors=Detectors(failures={"app": section})))
 
-    def make(self) -> FilesIntake:
-        """Return an intake as a start makes it."""
-        return FilesIntake(Settings(), self.scan, self.saver, self.found.extend)
+    def make(self) -> FilesRunner:
+        """Return a runner as a start makes it."""
+        return FilesRunner(FilesSettings(), self.scan, self.saver, self.found.extend)
 
     def restart(self) -> None:
-        """End the intake, save, and open another."""
-        self.intake.close()
+        """End the runner, save, and open another."""
+        self.runner.close()
         assert self.saver.flush()
-        self.intake = self.make()
-        self.intake.open()
+        self.runner = self.make()
+        self.runner.open()
 
     def write(self, name: str, *addresses: str) -> None:
         """Append a failure of each address to a file, dated now."""
@@ -53,25 +55,25 @@ class Site:
     def read(self) -> list[str]:
         """Take what waits; return the sources that were found, as text."""
         self.found.clear()
-        self.intake.tick()
-        self.intake._readable()
-        while (source := self.intake._source) and not source.is_drained:
-            self.intake._readable()
+        self.runner.tick()
+        self.runner._readable()
+        while (source := self.runner._source) and not source.is_drained:
+            self.runner._readable()
         return [".".join(map(str, event.source)) for event in self.found]
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    """Return a site whose intake is not open yet."""
+    """Return a site whose runner is not open yet."""
     site = Site(tmp_path)
     yield site
-    site.intake.close()
+    site.runner.close()
     site.saver.close()
 
 
-def test_places_outlive_a_restart(site: Site) -> None:
-    """Two files, each goes on where it was left; nothing is read twice and nothing is left out."""
-    site.intake.open()
+def test_cursors_outlive_a_restart(site: Site) -> None:
+    """Two files, each continues where it was left; nothing is read twice and nothing is left out."""
+    site.runner.open()
     site.write("a.log", "192.0.2.1")
     site.write("b.log", "192.0.2.2")
     assert sorted(site.read()) == ["192.0.2.1", "192.0.2.2"]
@@ -83,52 +85,52 @@ def test_places_outlive_a_restart(site: Site) -> None:
     assert site.saver.store is not None
     cursors = site.saver.store.cursors()
     assert set(cursors) == {f"file:{site.directory}/a.log", f"file:{site.directory}/b.log"}
-    assert {place.boot_id for place in cursors.values()} == {""}
+    assert {cursor.boot_id for cursor in cursors.values()} == {""}
 
 
-def test_a_reload_keeps_places(site: Site) -> None:
+def test_a_reload_keeps_cursors(site: Site) -> None:
     """With another pattern the files that both name go on; what was written meanwhile is read."""
-    site.intake.open()
+    site.runner.open()
     site.write("a.log", "192.0.2.1")
     assert site.read() == ["192.0.2.1"]
     site.write("a.log", "192.0.2.2")
     site.scan.follow(site.filters("*.log", "*.txt"), 0.1)
-    site.intake.reconfigure(Settings())
+    site.runner.reconfigure(FilesSettings())
     assert site.read() == ["192.0.2.2"]
     site.scan.follow(LogFilters(Settings(detectors=Detectors(failures={}))), 0.1)
-    site.intake.reconfigure(Settings())
-    assert site.intake.describe()["state"] == "off"
-    assert site.intake.problems() == []
+    site.runner.reconfigure(FilesSettings())
+    assert site.runner.describe()["state"] == "off"
+    assert site.runner.problems() == []
 
 
 def test_a_reload_that_changes_nothing_for_files_leaves_them_open(site: Site) -> None:
     """The source stays the same one."""
-    site.intake.open()
-    source = site.intake._source
+    site.runner.open()
+    source = site.runner._source
     site.scan.follow(site.filters("*.log"), 0.2)
-    site.intake.reconfigure(Settings())
-    assert site.intake._source is source is not None
+    site.runner.reconfigure(FilesSettings())
+    assert site.runner._source is source is not None
 
 
 def test_files_that_are_not_there_yet_are_waited_for(site: Site) -> None:
     """That is a state of source and filter, not a problem, and ends with the first file."""
-    site.intake.open()
-    assert site.intake.describe()["state"] == "waiting for files"
-    assert site.intake.problems() == []
-    assert [one["state"] for one in site.scan.describe(site.intake.waiting)] == ["waiting for files"]
+    site.runner.open()
+    assert site.runner.describe()["state"] == "waiting for files"
+    assert site.runner.problems() == []
+    assert [one["state"] for one in site.scan.describe(site.runner.waiting)] == ["waiting for files"]
     site.write("a.log", "192.0.2.1")
     assert site.read() == ["192.0.2.1"]
-    assert site.intake.describe()["state"] == "up"
-    assert [one["state"] for one in site.scan.describe(site.intake.waiting)] == ["up"]
-    assert ("nodewarden_source_files", ("files",), 1) in list(site.intake.samples())
+    assert site.runner.describe()["state"] == "up"
+    assert [one["state"] for one in site.scan.describe(site.runner.waiting)] == ["up"]
+    assert ("nodewarden_source_files", ("files",), 1) in list(site.runner.samples())
 
 
 def test_what_proves_nothing_is_told(site: Site) -> None:
     """A file that anybody may write: its failures count as forgeable, and a notice says why."""
-    site.intake.open()
+    site.runner.open()
     site.write("a.log", "192.0.2.1")
     (site.directory / "a.log").chmod(0o666)
     assert site.read() == ["192.0.2.1"]
     assert [event.strength for event in site.found] == [Strength.SPOOFABLE]
-    assert f"{site.directory}/a.log proves nothing: everybody may write it" in site.intake.notices
-    assert ("nodewarden_source_untrusted_records_total", ("files",), 1) in list(site.intake.samples())
+    assert f"{site.directory}/a.log proves nothing: everybody may write it" in site.runner.notices
+    assert ("nodewarden_source_untrusted_records_total", ("files",), 1) in list(site.runner.samples())

@@ -1,0 +1,79 @@
+"""What a detector is: a rule over events that raises alerts.
+
+A source hands a batch of events of one type to the pipeline, the dispatch feeds it to each detector that takes this
+type, and the detector returns the alerts that the batch raised. The rest of the daemon knows detectors by the members
+below only, so no other module names one:
+
+- routing: `takes`, `is_addressed`
+- `status` and `why`: `name`, `limits`, `stats`, `count`, `witnesses`
+- metrics: the same, `strengths` for the labels of alerts, `metrics` and `samples` for a detector's own
+- the node's addresses and the allowlist: `follow`
+- a reload of the configuration: `recipe`
+
+A detector does no I/O and reads no clock: time is that of the events, so recorded traffic replays exactly. What it
+remembers is bounded by `limits.max_entries`, whatever attackers send.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from monitor.detectors.limits import Limits
+from monitor.metrics.metric import Metric, Sample
+from monitor.model.addresses import Address
+from monitor.model.alerts import Alert, FloodAlert, Strength
+from monitor.model.events import Event
+from monitor.model.networks import Surrounding
+from monitor.model.window import WindowStats
+
+EventT = TypeVar("EventT", bound=Event)
+
+
+class Detector(ABC, Generic[EventT]):
+    """A rule over events of the types in `takes`."""
+
+    name: str
+    """In the configuration, bans, metrics and history; unique."""
+    takes: ClassVar[tuple[type[Event], ...]]
+    """The types of events that it is fed with."""
+    is_addressed: ClassVar[bool] = False
+    """Whether its events carry a detector's name (`event.detector`): only the detector of that name gets them."""
+    strengths: ClassVar[tuple[Strength, ...]] = (Strength.PROVEN, Strength.SPOOFABLE)
+    """What its alerts can prove."""
+    metrics: ClassVar[tuple[Metric, ...]] = ()
+    """Metrics of its own, in addition to those that all detectors have."""
+    recipe: tuple[Any, ...]
+    """What it was made of. After a reload, a detector of an equal recipe is kept with everything it remembers."""
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Self:
+        """Note the recipe, so that no subclass can leave a setting out of it."""
+        made = super().__new__(cls)
+        made.recipe = (cls, arguments, options)
+        return made
+
+    def __init__(self, limits: Limits) -> None:
+        """Take when to fire; what else a detector needs are further arguments."""
+        self.limits = limits
+        self.stats = WindowStats()
+        """What is remembered, what was forgotten early, and the highest count; subclasses may share a window's."""
+        self.surrounding = Surrounding()
+
+    @abstractmethod
+    def feed(self, events: Sequence[EventT]) -> Iterable[Alert | FloodAlert]:
+        """Take a batch of events, all of one type, and return the alerts that it raised."""
+
+    def count(self, source: Address) -> int:  # noqa: ARG002 - for those that remember something
+        """Return how close this address is to `limits.maxretry`; 0 for detectors that fire at once."""
+        return 0
+
+    def follow(self, surrounding: Surrounding) -> None:
+        """Follow the node's own addresses, pod networks and allowlist; called at start and after each change."""
+        self.surrounding = surrounding
+
+    def witnesses(self, source: Address) -> dict[str, int]:  # noqa: ARG002 - for those with several sources of events
+        """Return by source of events how much of what raised the last alert about this address it reported."""
+        return {}
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield the samples of `metrics`; a counter starts at 0, so that its first increase is seen."""
+        return iter(())

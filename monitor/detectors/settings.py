@@ -1,0 +1,65 @@
+"""Settings that detectors share; each detector derives its own section from one of these classes."""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from msgspec import Meta, field
+
+from monitor.config.kinds import duration, integer
+from monitor.config.shapes import Conflict, Section
+from monitor.detectors.limits import Limits
+from monitor.model.bans import Mode
+
+ENTRIES = integer(1024, 1_048_576)
+"""The range of `max_entries`."""
+RECENT = duration("1s", "1h")
+"""The range of `findtime` for rates: counts of a longer time say little about a flood."""
+BANTIME = duration("1s", "365d")
+"""The range of `bantime`."""
+
+
+class DetectorSettings(Section, frozen=True, kw_only=True):
+    """What every detector has. Without further settings it fires at the first offence and remembers nothing."""
+
+    mode: Annotated[Mode, Meta(description="`enforce` bans; `observe` only records what would have been banned.")] = (
+        Mode.ENFORCE
+    )
+    findtime_s: Annotated[
+        float, duration("1s", "1w"), Meta(description="How far back events of a source are counted.")
+    ] = field(default=600.0, name="findtime")
+    bantime_s: Annotated[float, BANTIME, Meta(description="How long a ban lasts.")] = field(
+        default=3600.0, name="bantime"
+    )
+
+    def limits(self, ipv6_prefix: int) -> Limits:
+        """Return when to fire; `ipv6_prefix` is the length of the IPv6 prefixes that count as one source."""
+        return Limits(self.findtime_s, 1, 0, ipv6_prefix)
+
+
+class CountingSettings(DetectorSettings, frozen=True, kw_only=True):
+    """A detector that counts by source, and fires at `maxretry`."""
+
+    maxretry: Annotated[
+        int, integer(1, 10_000), Meta(description="Alert at this many events of one source within `findtime`.")
+    ] = 5
+    max_entries: Annotated[
+        int, ENTRIES, Meta(description="Maximum number of sources remembered: the bound on memory.")
+    ] = 32_768
+
+    def limits(self, ipv6_prefix: int) -> Limits:
+        """Return when to fire."""
+        return Limits(self.findtime_s, self.maxretry, self.max_entries, ipv6_prefix)
+
+
+class WindowSettings(CountingSettings, frozen=True, kw_only=True):
+    """A detector that remembers each thing that it counts, and so can count no more than `max_entries`."""
+
+    max_entries: Annotated[
+        int, ENTRIES, Meta(description="Maximum number of counted items remembered: the bound on memory.")
+    ] = 32_768
+
+    def conflicts(self) -> Iterable[Conflict]:
+        """Return a fault where the threshold lies above the bound on memory."""
+        if self.maxretry >= self.max_entries:
+            text = f"{self.maxretry} can never be reached: it must be less than max_entries ({self.max_entries})"
+            yield Conflict(("maxretry", "max_entries"), text)

@@ -1,0 +1,105 @@
+"""How a source registers itself: all that the daemon needs to know of it.
+
+A source is a folder. `settings.py` has its section of the configuration, `reader.py` reads and a pure decoder next to
+it decodes, `runner.py` owns the reader, `metrics.py` and `requirements.py` say what it counts and what it needs, and
+`registration.py` makes one `Registration` of these. To add a source, make its folder, and add a line to
+`monitor/daemon/sources/registrations.py` and a key to `SourcesSettings`: configuration, reference, metrics, `status`
+and `doctor` follow.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, Protocol
+
+from monitor.ebpf.xdp import ProgramUser
+from monitor.metrics.metric import Metric, Sample
+from monitor.sources.cursors import CursorStore
+from monitor.sources.log_scanner import LogScanner, LogTargets
+from monitor.sources.requirements import Findings
+from monitor.sources.runner import Process, SettingsT
+
+
+class Runner(Protocol):
+    """What owns a source while the daemon runs: a SourceRunner or a ProgramRunner."""
+
+    @property
+    def name(self) -> str:
+        """The source's name."""
+        ...
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anything uses the source."""
+        ...
+
+    @property
+    def notices(self) -> list[str]:
+        """What operators should know although the source works, a sentence each."""
+        ...
+
+    @property
+    def waiting(self) -> list[str]:
+        """Patterns of files that do not exist yet."""
+        ...
+
+    def open(self) -> None:
+        """Open the source; PermanentError where the daemon must not start without it."""
+        ...
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Read from now on whenever there is something to read."""
+        ...
+
+    def close(self) -> None:
+        """Stop reading and save the cursor."""
+        ...
+
+    def reconfigure(self, settings: Any) -> None:
+        """Follow changed settings of its own."""
+        ...
+
+    def tick(self) -> None:
+        """Do what is due each second."""
+        ...
+
+    def problems(self) -> list[str]:
+        """Say what is wrong."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Return the source's part of the status."""
+        ...
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield the source's metrics."""
+        ...
+
+
+class RunnerContext(NamedTuple):
+    """What the daemon gives to runners; each takes what it needs."""
+
+    process: Process
+    cursors: CursorStore
+    scanner: LogScanner
+    xdp: ProgramUser
+    """Holds bans in the XDP program; no other source uses it."""
+
+
+@dataclass(frozen=True)
+class Registration(Generic[SettingsT]):
+    """A source."""
+
+    name: str
+    """In configuration, metrics, status and state."""
+    description: str
+    """What it reads, as a heading."""
+    settings: type[SettingsT]
+    yields: tuple[type, ...]
+    """The types of events that it hands on, and of those that they hold."""
+    metrics: tuple[Metric, ...]
+    """What no other source counts."""
+    make: Callable[[SettingsT, RunnerContext], Runner]
+    """Makes its runner; opens nothing."""
+    probe: Callable[[SettingsT, LogTargets], Findings]
+    """Tries what it needs, some milliseconds; changes nothing."""

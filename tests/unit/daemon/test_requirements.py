@@ -1,0 +1,140 @@
+"""What is missing where, which part needs it, and which command repairs it."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from monitor.daemon.selfcheck.probes import Probed
+from monitor.daemon.selfcheck.requirements import examine, is_sound
+from monitor.ebpf.requirements import EbpfFindings
+from monitor.model.requirements import Part, Privileges
+from monitor.settings.schema import Settings
+from monitor.sources.conntrack.requirements import ConntrackFindings
+from monitor.sources.drops.requirements import DropsFindings
+from monitor.sources.journal.requirements import JournalFindings
+from monitor.sources.kmsg.requirements import KernelLogFindings
+from monitor.sources.tail.requirements import FilesFindings
+from monitor.sources.xdp.requirements import XdpFindings
+
+_CAPABILITIES = frozenset({"CAP_NET_ADMIN", "CAP_SYSLOG", "CAP_BPF", "CAP_PERFMON"})
+_EBPF = EbpfFindings(bpf="", tracing="", compiler="")
+_SOUND = Probed(
+    kernel="6.18.0",
+    privileges=Privileges("nodewarden", is_sandboxed=True, capabilities=_CAPABILITIES),
+    sources={
+        "kernel_log": KernelLogFindings(kernel_log=""),
+        "conntrack": ConntrackFindings(conntrack="", accounting="1"),
+        "drops": DropsFindings(_EBPF, types="", statistics="1"),
+        "xdp": XdpFindings(_EBPF, interfaces=()),
+        "journal": JournalFindings(journal=""),
+        "files": FilesFindings({"sshd": ()}),
+    },
+    nftables="",
+    nftables_library="",
+    hyperscan="",
+    cluster=(),
+    state="",
+    metrics="",
+    group="",
+)
+
+
+def _replaced(value: Any, changes: dict[str, Any]) -> Any:
+    """Return what was probed with these fields changed, in whatever finding they are."""
+    if isinstance(value, dict):
+        return {name: _replaced(inner, changes) for name, inner in value.items()}
+    if not isinstance(value, msgspec.Struct):
+        return value
+    fields = {name: _replaced(inner, changes) for name, inner in msgspec.structs.asdict(value).items()}
+    return type(value)(**fields | {name: change for name, change in changes.items() if name in fields})
+
+
+def _examine(settings: str = "{}", /, **changes: Any) -> dict[str, Part]:
+    probed = _replaced(_SOUND, changes)
+    return {part.name: part for part in examine(msgspec.json.decode(settings, type=Settings), probed)}
+
+
+def _repairs(part: Part) -> list[str]:
+    return [requirement.repair for requirement in part.requirements if requirement.missing]
+
+
+def test_a_sound_node_misses_nothing() -> None:
+    """Where everything is there each part is ok, or off because it is not enabled."""
+    parts = _examine()
+    assert {name for name, part in parts.items() if part.state == "off"} == {"xdp"}
+    assert {part.state for part in parts.values()} == {"ok", "off"}
+    assert is_sound(list(parts.values()))
+
+
+@pytest.mark.parametrize(
+    ("fact", "part", "capability"),
+    [
+        ("kernel_log", "kernel_log", "CAP_SYSLOG"),
+        ("conntrack", "conntrack", "CAP_NET_ADMIN"),
+        ("nftables", "nftables", "CAP_NET_ADMIN"),
+        ("bpf", "drops", "CAP_BPF"),
+        ("tracing", "drops", "CAP_PERFMON"),
+    ],
+)
+def test_a_missing_capability_is_named(fact: str, part: str, capability: str) -> None:
+    """What fails for want of a capability is missing, and the command gives the service just that one."""
+    parts = _examine(**{fact: "Operation not permitted", "capabilities": _CAPABILITIES - {capability}})
+    assert [name for name, one in parts.items() if one.state == "missing"] == [part]
+    assert not is_sound(list(parts.values()))
+    (repair,) = _repairs(parts[part])
+    assert f"'AmbientCapabilities={capability}' 'CapabilityBoundingSet={capability}'" in repair
+    assert repair.endswith("systemctl daemon-reload && systemctl restart nodewarden.service")
+
+
+@pytest.mark.parametrize(
+    ("fact", "part", "command"),
+    [
+        ("conntrack", "conntrack", "modprobe nf_conntrack_netlink"),
+        ("nftables", "nftables", "modprobe nf_tables"),
+        ("nftables_library", "nftables", "apt-get install python3-nftables"),
+        ("compiler", "drops", "apt-get install python3-bpfcc linux-libc-dev"),
+    ],
+)
+def test_what_is_missing_besides_capabilities(fact: str, part: str, command: str) -> None:
+    """With all capabilities it is a module or a package that is missing."""
+    assert _repairs(_examine(**{fact: "no"})[part]) == [command]
+
+
+def test_other_namespaces_take_another_capability() -> None:
+    """Events of all network namespaces take CAP_NET_BROADCAST, which the unit does not give by itself."""
+    asked = '{"sources": {"conntrack": {"all_namespaces": true}}}'
+    (repair,) = _repairs(_examine(asked, conntrack="Operation not permitted")["conntrack"])
+    assert "AmbientCapabilities=CAP_NET_BROADCAST" in repair
+
+
+def test_what_is_switched_off_needs_nothing() -> None:
+    """A source that the configuration switches off is off, whatever is missing, and nothing is wrong."""
+    parts = _examine('{"sources": {"kernel_log": {"enabled": false}}}', kernel_log="No such file or directory")
+    assert parts["kernel_log"].state == "off"
+    assert is_sound(list(parts.values()))
+
+
+def test_what_only_helps_is_not_missing() -> None:
+    """Without Hyperscan or byte counts the daemon works: that could be better, and the exit code stays 0."""
+    parts = _examine(hyperscan="no module", accounting="0", statistics="")
+    assert [name for name, part in parts.items() if part.state == "could be better"] == [
+        *("filters", "flow_bytes", "ebpf_run_time"),
+    ]
+    assert is_sound(list(parts.values()))
+
+
+def test_state_that_the_sandbox_keeps_closed() -> None:
+    """A state directory that may not be written is made, given to the account, and opened in the unit."""
+    (repair,) = _repairs(_examine(state="/var/lib may not be written")["state"])
+    assert repair.startswith("install -d -o nodewarden -m 750 /var/lib/nodewarden && ")
+    assert "'ReadWritePaths=/var/lib/nodewarden'" in repair
+    (repair,) = _repairs(_examine(state="/var/lib may not be written", is_sandboxed=False)["state"])
+    assert "ReadWritePaths" not in repair
+
+
+def test_files_are_named_one_by_one() -> None:
+    """Each log file that may not be read is a requirement of its own, with its command; so are the cluster's files."""
+    parts = _examine(files={"sshd": (), "web": ("/var/log/web/a.log",)}, cluster=("/etc/kubernetes/kubelet.conf",))
+    assert _repairs(parts["files"]) == ["chgrp adm /var/log/web/a.log && chmod g+rX /var/log/web/a.log"]
+    assert "CAP_DAC_READ_SEARCH" in _repairs(parts["kubernetes"])[0]
