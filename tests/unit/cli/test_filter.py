@@ -280,7 +280,7 @@ def test_the_journal_is_read(tmp_path: Path) -> None:
 def test_a_filter_cannot_give_the_journal_orders(tmp_path: Path) -> None:
     """Terms that are options of journalctl are refused; an absent journal is one clear error."""
     path = own(tmp_path, OWN + "journalmatch: ['--vacuum-size=1']\n")
-    with pytest.raises(UnreadableLogError, match="invalid match for the journal.*expected FIELD=value"):
+    with pytest.raises(UnreadableLogError, match=r"invalid match for the journal.*expected FIELD=value"):
         run("test", path, f"journal:{tmp_path}")
     with pytest.raises(UnreadableLogError, match="the journal cannot be read"):
         run("test", "sshd", f"journal:{tmp_path / 'absent'}")
