@@ -18,7 +18,7 @@ _USELESS = {
     "misdated": "nodewarden_filter_misdated_total",
     "outdated": "nodewarden_filter_outdated_total",
     "timed out": "nodewarden_filter_timeouts_total",
-    "connection evicted": "nodewarden_filter_evicted_total",
+    "connection forgotten": "nodewarden_filter_evicted_total",
     "network too large": "nodewarden_detector_ignored_networks_total",
 }
 
@@ -146,9 +146,9 @@ def _useless() -> Panel:
     return bars(
         "Discarded matches",
         About(
-            "`ignored`: an ignoreregex matched. `no address`: it names a host. `misdated`: a wrong clock or time zone. "
-            "`outdated`: older than findtime. `timed out`: an expression took too long. `connection evicted`: too many "
-            "connections at once to remember each address. `network too large`: it names more than a /16 or /32.",
+            "`ignored`: an ignoreregex matched. `no address`: it names a host. `misdated`: a wrong clock or time "
+            "zone. `outdated`: older than findtime. `timed out`: an expression took too long. `connection forgotten`: "
+            "too many connections at once. `network too large`: larger than a /16 or /32.",
             "Evidence does not count. `timed out` on hostile lines: the expression must be rewritten.",
             "For `misdated` set `timezone` of the detector; for the others run `nodewarden filter test`.",
         ),

@@ -162,7 +162,7 @@ def _direction() -> Panel:
         About(
             "Drops of incoming and of outgoing packets, by address family.",
             "`out`: outgoing traffic of the node is refused, or the link is saturated.",
-            "For outgoing drops check the firewall's output rules, the `egress` sets and queues.",
+            "For outgoing drops check egress rules, `egress` sets and queues.",
         ),
         "pps",
         Query(q.per_second(_PACKETS, by="direction, family"), "{{direction}} {{family}}"),

@@ -115,11 +115,10 @@ def _troubles() -> Panel:
         About(
             "`refused by the kernel`: bans that could not be set. `not in XDP`: bans that did not fit into the XDP "
             "map; nftables alone enforces them. `connections cut`: open connections of proven offenders that were "
-            "ended. `cuts incomplete`: not all of them were ended.",
-            "`refused by the kernel`: offenders are not banned. `connections cut`: proven offenders were connected. "
-            "`cuts incomplete`: some of their entries stay in the connection table, but their packets are dropped.",
-            "For `refused by the kernel` and `cuts incomplete` the log names the reason; for `not in XDP`, the map is "
-            "full.",
+            "ended; `cuts incomplete`: not all.",
+            "`refused by the kernel`: offenders are not banned. `connections cut`: proven offenders were connected."
+            " `cuts incomplete`: conntrack entries remain, though their packets drop.",
+            "`refused by the kernel`, `cuts incomplete`: the log names the reason. `not in XDP`: the map is full.",
         ),
         "suffix:/min",
         (
@@ -155,8 +154,8 @@ def _state() -> Panel:
     return lines(
         "State on disk",
         About(
-            "Rows written, failed write attempts, and offences and ended bans dropped because the disk failed for too "
-            "long.",
+            "Rows written, failed write attempts, and offences and ends of bans dropped because the disk failed for "
+            "too long.",
             "More bans. `failed attempts`: the disk is full or faulty.",
             "Free disk space; see *Are state and configuration sound?*.",
         ),
@@ -165,7 +164,7 @@ def _state() -> Panel:
             Query(q.per_second("nodewarden_state_written_rows_total"), "written"),
             Query(q.per_second("nodewarden_state_failures_total"), "failed attempts"),
             Query(q.per_second("nodewarden_state_dropped_offences_total"), "offences dropped"),
-            Query(q.per_second("nodewarden_state_dropped_removals_total"), "ended bans dropped"),
+            Query(q.per_second("nodewarden_state_dropped_removals_total"), "ends of bans dropped"),
         ),
     )
 

@@ -11,7 +11,7 @@ from monitor.cli import show
 from monitor.cli.target import Target
 from monitor.config.types import parse_duration
 from monitor.control.client import DaemonUnreachable
-from monitor.control.protocol import MAX_PAGE, SET_WORDS, BanOrder, Flush, ListBans, SetWord, Unban, Wanted
+from monitor.control.protocol import MAX_PAGE, SET_WORDS, BanOrder, Flush, ListBans, RequestedBan, SetWord, Unban
 
 
 class _Duration(click.ParamType):  # type: ignore[type-arg]  # a generic only in newer clicks than Debian 12 has
@@ -127,7 +127,7 @@ def ban(
 ) -> None:
     """Ban addresses or networks. Allowlisted ones are refused."""
     word = chosen_set(shun, egress)
-    answer(target.ask(BanOrder([Wanted(network, bantime_s, reason, word) for network in networks])), is_json)
+    answer(target.ask(BanOrder([RequestedBan(network, bantime_s, reason, word) for network in networks])), is_json)
 
 
 @click.command()

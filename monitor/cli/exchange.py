@@ -13,7 +13,7 @@ from monitor.cli.bans import DURATION, SetCommand, answer, chosen_set, every_ban
 from monitor.cli.show import json_option
 from monitor.cli.target import Target
 from monitor.config.types import parse_duration
-from monitor.control.protocol import SET_WORDS, BanOrder, ListBans, SetWord, Wanted
+from monitor.control.protocol import SET_WORDS, BanOrder, ListBans, RequestedBan, SetWord
 from monitor.model.errors import NodewardenError
 
 _CHUNK = 2000
@@ -77,11 +77,11 @@ def import_bans(
     plain: one address or network per line, # starts a comment. json: the output of `export --format json`. nft:
     elements in braces, as printed by `nft list set`.
 
-    The kind of ban in json, and the name of a set in the table inet nodewarden, take precedence over --shun and
-    --egress. In files of older versions, `block` is imported as `egress`.
+    The kind of ban that json names, or the name of a set in the table inet nodewarden, takes precedence over --shun and
+    --egress. Files of older versions can be read: what they call `block` is imported as `egress`.
     """
     text = file.read(_MAX_FILE_BYTES)
-    default = Wanted("", bantime_s, reason, chosen_set(shun, egress))
+    default = RequestedBan("", bantime_s, reason, chosen_set(shun, egress))
     wanted = list({"plain": read_plain, "json": read_json, "nft": read_nft}[notation](text, default))
     answers: list[dict[str, Any]] = []
     for start in range(0, len(wanted), _CHUNK):
@@ -96,14 +96,14 @@ def import_bans(
         answer(refused, is_json)
 
 
-def read_plain(text: str, default: Wanted) -> Iterator[Wanted]:
+def read_plain(text: str, default: RequestedBan) -> Iterator[RequestedBan]:
     """Yield the entries of a plain list; the daemon validates them."""
     for line in text.splitlines():
         if network := line.partition("#")[0].strip():
-            yield Wanted(network, default.bantime_s, default.reason, default.set)
+            yield RequestedBan(network, default.bantime_s, default.reason, default.set)
 
 
-def read_json(text: str, default: Wanted) -> Iterator[Wanted]:
+def read_json(text: str, default: RequestedBan) -> Iterator[RequestedBan]:
     """Yield the bans of an export that have not ended; UnreadableFileError for any other JSON."""
     try:
         bans = json.loads(text)
@@ -114,12 +114,12 @@ def read_json(text: str, default: Wanted) -> Iterator[Wanted]:
             word = ban.get("set", default.set)
             word = SET_WORDS[SET_WORDS.index(_FORMER_WORDS.get(word, word))]
             if left_s >= 1:
-                yield Wanted(network, left_s, str(ban.get("reason") or default.reason), word)
+                yield RequestedBan(network, left_s, str(ban.get("reason") or default.reason), word)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UnreadableFileError(f"not the JSON that `nodewarden export --format json` writes: {error!r}") from None
 
 
-def read_nft(text: str, default: Wanted) -> Iterator[Wanted]:
+def read_nft(text: str, default: RequestedBan) -> Iterator[RequestedBan]:
     """Yield the elements between braces, with the time they have left; of our own table those of bans, by its sets.
 
     UnreadableFileError for a time that is none.
@@ -133,7 +133,7 @@ def read_nft(text: str, default: Wanted) -> Iterator[Wanted]:
         elif word and ";" not in part["elements"]:  # else a set's own definition
             for element in part["elements"].split(","):
                 if words := element.split():
-                    yield Wanted(words[0], _left_s(element, words[0], default.bantime_s), default.reason, word)
+                    yield RequestedBan(words[0], _left_s(element, words[0], default.bantime_s), default.reason, word)
 
 
 def _word_of(table: str, name: str, default: SetWord) -> SetWord | None:

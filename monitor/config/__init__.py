@@ -1,1 +1,1 @@
-"""Configuration: typed schema, YAML loader with places, reference and JSON Schema."""
+"""Configuration: typed schema, YAML loader that records file and line of values, JSON Schema."""

@@ -1,16 +1,16 @@
-"""Merged files to settings: defaults fill the gaps, and values that do not go together are found."""
+"""Builds settings from merged files: adds defaults and reports values that conflict."""
 
 from typing import Any
 
 import msgspec
 
 from monitor.config.faults import DEFAULT, Fault, Origin, fault_at
-from monitor.config.reader import Branch, Found, Tree
-from monitor.config.shapes import Field, Group, Section, Shape, Table, join, leaves
+from monitor.config.reader import Branch, LeafValue, Tree
+from monitor.config.shapes import Field, Group, NamedMap, Section, Shape, join, leaves
 
 
 def merge(earlier: Branch, later: Branch) -> Branch:
-    """Return both files' values: mappings merge key by key, anything else of the later file replaces the earlier's."""
+    """Merge the values of two files: mappings merge key by key, other values of the later file replace the earlier."""
     children = dict(earlier.children)
     for key, tree in later.children.items():
         known = children.get(key)
@@ -20,9 +20,9 @@ def merge(earlier: Branch, later: Branch) -> Branch:
 
 
 class Builder:
-    """Builds structs; `origins` gets the place of each value, `faults` what is missing or in conflict.
+    """Builds structs; collects the origin of each value in `origins`, and missing or conflicting values in `faults`.
 
-    `faulty` holds the paths that already have a fault: nothing more is said about these.
+    `faulty` contains the paths that already have a fault, for which no other fault is reported.
     """
 
     def __init__(self, faulty: frozenset[str] = frozenset()) -> None:
@@ -31,15 +31,15 @@ class Builder:
         self.origins: dict[str, Origin] = {}
 
     def group(self, shape: Group, branch: Branch, path: str = "", default: Any = msgspec.NODEFAULT) -> Section | None:
-        """Return the struct of a section; None when a required key is missing somewhere in it.
+        """Return the struct of a section; None if a required key in it is missing.
 
-        `default` is the section that fills the gaps; without one the struct's own defaults do.
+        `default` is the section with the default values; without one, those of the struct apply.
         """
         values: dict[str, Any] = {}
         complete = True
         for key, field in shape.fields.items():
-            place = join(path, key)
-            value = self._field(field, field.default_in(default), branch, place)
+            child_path = join(path, key)
+            value = self._field(field, field.default_in(default), branch, child_path)
             complete = complete and value is not None
             values[field.attribute] = value
         if not complete:
@@ -57,23 +57,23 @@ class Builder:
             return default
         if path in self.faulty:
             return None
-        if isinstance(field.shape, Group | Table):
+        if isinstance(field.shape, Group | NamedMap):
             return self._value(field.shape, Branch(parent.origin), path, default)
         self.faults.append(fault_at(parent.origin, path, "required, but missing"))
         return None
 
     def _value(self, shape: Shape, tree: Tree, path: str, default: Any) -> Any:
-        if isinstance(tree, Found):
+        if isinstance(tree, LeafValue):
             self.origins[path] = tree.origin
             return tree.value
         if isinstance(shape, Group):
             return self.group(shape, tree, path, default)
-        if isinstance(shape, Table):
+        if isinstance(shape, NamedMap):
             return self._table(shape, tree, path, {} if default is msgspec.NODEFAULT else default)
         raise TypeError(f"{path}: a mapping where the schema has {shape}")
 
-    def _table(self, shape: Table, branch: Branch, path: str, defaults: dict[str, Any]) -> dict[str, Any] | None:
-        """Return named things: the defaults, and what the files add to them or change in them."""
+    def _table(self, shape: NamedMap, branch: Branch, path: str, defaults: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the named items: the defaults with the additions and changes of the files."""
         named = dict(defaults)
         for name in defaults.keys() - branch.children.keys():
             self._default(shape.value, defaults[name], join(path, name))
@@ -84,22 +84,22 @@ class Builder:
         return None if None in named.values() else named
 
     def _default(self, shape: Shape, value: Any, path: str) -> None:
-        for place, _ in leaves(shape, value, path):
-            self.origins[place] = DEFAULT
+        for leaf_path, _ in leaves(shape, value, path):
+            self.origins[leaf_path] = DEFAULT
 
     def _check(self, section: Section, branch: Branch, path: str) -> None:
-        """Report conflicts at the first of their values that a file gives."""
+        """Report each conflict at the first of its values that is set in a file."""
         for conflict in section.conflicts():
             paths = [join(path, key) for key in conflict.keys]
             if self.faulty.intersection(paths):
                 continue
-            given = [place for place in paths if self.origins.get(place, DEFAULT) != DEFAULT]
+            given = [leaf_path for leaf_path in paths if self.origins.get(leaf_path, DEFAULT) != DEFAULT]
             origin = self.origins[given[0]] if given else branch.origin
             self.faults.append(fault_at(origin, paths[0], conflict.text))
 
 
 def build(shape: Group, branch: Branch, faulty: frozenset[str]) -> tuple[Any, dict[str, Origin], list[Fault]]:
-    """Return the struct (None when faulty), the origin of each value, and the faults."""
+    """Return the struct (None if it has faults), the origin of each value, and the faults."""
     builder = Builder(faulty)
     section = builder.group(shape, branch)
     return section, builder.origins, builder.faults

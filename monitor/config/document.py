@@ -1,4 +1,4 @@
-"""One file of the configuration: bytes to a tree of YAML nodes, or the faults that stand in the way."""
+"""Parses one file of the configuration: bytes to a tree of YAML nodes, or faults."""
 
 import errno
 import os
@@ -12,16 +12,16 @@ from monitor.config.faults import Fault
 
 SIZE_LIMIT_BYTES = 1 << 20
 DEPTH_LIMIT = 32
-"""How deep mappings and lists may nest: libyaml's composer recurses without a bound of its own."""
+"""Maximum nesting of mappings and lists: libyaml's composer recurses without a limit."""
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_SYNTAX_ERRORS = (yaml.YAMLError, ValueError, OverflowError)  # PyYAML lets chr() and int() fail on absurd escapes
+_SYNTAX_ERRORS = (yaml.YAMLError, ValueError, OverflowError)  # PyYAML lets chr() and int() fail on invalid escapes
 _ADVICE = {
-    errno.ENOENT: "no such file; create it (an empty one means all defaults) or name another one with --config",
-    errno.EACCES: "permission denied; run as root, or let this user read the file",
+    errno.ENOENT: "no such file; create it (an empty file means all defaults) or name another file with --config",
+    errno.EACCES: "permission denied; run as root, or give this user read permission",
     errno.EISDIR: "this is a directory; expected a YAML file",
     errno.ENOTDIR: "part of this path is a file, not a directory; check the spelling",
-    errno.ELOOP: "the symbolic links lead in a circle; point them to a file",
+    errno.ELOOP: "the symbolic links form a cycle; point them to a file",
 }
 
 
@@ -29,13 +29,13 @@ class UnreadableError(Exception):
     """A file cannot be turned into YAML nodes."""
 
     def __init__(self, *faults: Fault) -> None:
-        """Take all that is wrong with the file."""
+        """Take all faults of the file."""
         super().__init__(*faults)
         self.faults = faults
 
 
 def advise(file: Path, error: OSError) -> Fault:
-    """Say what to do about a file or directory that cannot be opened."""
+    """Return a fault with advice for a file or directory that cannot be opened."""
     advice = _ADVICE.get(error.errno or 0) or f"cannot be read: {error.strerror or error}"
     return Fault(file, 0, 0, "", advice)
 
@@ -43,7 +43,7 @@ def advise(file: Path, error: OSError) -> Fault:
 def read_bytes(file: Path) -> bytes:
     """Read a regular file of at most SIZE_LIMIT_BYTES; raises UnreadableError."""
     try:
-        # O_NONBLOCK: a FIFO in the file's place must not hold up the start for ever.
+        # O_NONBLOCK: opening a FIFO must not block the start forever.
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             data = _read_regular(descriptor)
@@ -52,16 +52,16 @@ def read_bytes(file: Path) -> bytes:
     except OSError as error:
         raise UnreadableError(advise(file, error)) from None
     except ValueError:  # an embedded NUL
-        raise UnreadableError(Fault(file, 0, 0, "", "this is not a file name; check the spelling")) from None
+        raise UnreadableError(Fault(file, 0, 0, "", "not a valid file name; check the spelling")) from None
     if data is None:
-        raise UnreadableError(Fault(file, 0, 0, "", "this is not a regular file; expected a YAML file"))
+        raise UnreadableError(Fault(file, 0, 0, "", "not a regular file; expected a YAML file"))
     if len(data) > SIZE_LIMIT_BYTES:
-        raise UnreadableError(Fault(file, 0, 0, "", "larger than 1 MiB; is this really a configuration of nodewarden?"))
+        raise UnreadableError(Fault(file, 0, 0, "", "larger than 1 MiB; check that this is nodewarden's configuration"))
     return data
 
 
 def _read_regular(descriptor: int) -> bytes | None:
-    """Read at most one byte more than is allowed; None for what is not a regular file."""
+    """Read at most one byte more than the limit; None if it is not a regular file."""
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -72,9 +72,9 @@ def _read_regular(descriptor: int) -> bytes | None:
 
 
 def parse(file: Path, data: bytes) -> yaml.Node | None:
-    """Return the root node of a file's content, None when it is empty; raises UnreadableError.
+    """Return the root node of the content of a file, None if it is empty; raises UnreadableError.
 
-    Anchors, aliases, tags, deep nesting and more than one document are refused before any node is made.
+    Anchors, aliases, tags, deep nesting and more than one document are refused before any node is created.
     """
     text = _decode(file, data)
     try:
@@ -92,7 +92,7 @@ def parse(file: Path, data: bytes) -> yaml.Node | None:
 
 
 def _decode(file: Path, data: bytes) -> str:
-    """Decode UTF-8 and refuse what YAML cannot hold, with the place of the first fault."""
+    """Decode UTF-8 and refuse characters that YAML does not allow, with the position of the first fault."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -107,12 +107,12 @@ def _decode(file: Path, data: bytes) -> str:
 
 
 def _fault_after(file: Path, before: str, text: str) -> Fault:
-    """Return a fault at the place that follows `before`."""
+    """Return a fault at the position after `before`."""
     return Fault(file, before.count("\n") + 1, len(before) - before.rfind("\n"), "", text)
 
 
 def _guard(file: Path, text: str) -> list[Fault]:
-    """Find what could make a small file into a large or deep tree, and what the configuration has no use for."""
+    """Find constructs that could expand a small file to a large or deep tree, and unsupported ones."""
     faults: list[Fault] = []
     depth = documents = 0
     for event in yaml.parse(text, Loader=_Loader):
@@ -121,7 +121,7 @@ def _guard(file: Path, text: str) -> list[Fault]:
             depth -= 1
         elif isinstance(event, yaml.DocumentStartEvent):
             documents += 1
-            found = "only one document a file; remove this `---` or move the rest to conf.d" if documents > 1 else ""
+            found = "only one document per file; remove this `---` or move the rest to conf.d" if documents > 1 else ""
         elif isinstance(event, yaml.NodeEvent):
             found = _refusal(event)
             if isinstance(event, yaml.CollectionStartEvent):
@@ -129,30 +129,30 @@ def _guard(file: Path, text: str) -> list[Fault]:
                 if depth > DEPTH_LIMIT:
                     found = f"nested more than {DEPTH_LIMIT} levels deep"
         if found:
-            line, column = place_of(event)
+            line, column = position_of(event)
             faults.append(Fault(file, line, column, "", found))
         if depth > DEPTH_LIMIT or documents > 1:
             break
     return faults
 
 
-def place_of(start: yaml.Event | yaml.Node) -> tuple[int, int]:
+def position_of(start: yaml.Event | yaml.Node) -> tuple[int, int]:
     """Return the line and column where an event or a node starts, both counted from 1."""
     mark = start.start_mark
     return (mark.line + 1, mark.column + 1) if mark else (1, 1)
 
 
 def _refusal(event: yaml.NodeEvent) -> str:
-    """Say why a node is refused; empty when it is fine."""
+    """Return why a node is refused; empty if it is accepted."""
     if event.anchor is not None:
-        return "anchors (&) and aliases (*) are not supported; write the value out, or quote the text"
+        return "anchors (&) and aliases (*) are not supported; repeat the value, or quote the text"
     if getattr(event, "tag", None) is not None:
         return "tags (!) are not supported; write the plain value, or quote the text"
     return ""
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Resolves no scalar: the schema, not YAML 1.1, says what a text means."""
+    """Resolves no scalar: the schema, not YAML 1.1, determines the type of a text."""
 
     yaml_implicit_resolvers = {}
 
@@ -161,7 +161,7 @@ _Loader: type[yaml.SafeLoader | yaml.CSafeLoader] = _PlainLoader
 if yaml.__with_libyaml__:
 
     class _FastLoader(yaml.CSafeLoader):
-        """The same over libyaml."""
+        """The same with libyaml."""
 
         yaml_implicit_resolvers = {}
 

@@ -1,4 +1,4 @@
-"""Where a value comes from, and what is wrong with it."""
+"""The origin of a value, and faults in the configuration."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,25 +9,25 @@ from monitor.model.errors import ConfigError
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """The place that a value comes from; without a file it is the schema's default. Lines and columns count from 1."""
+    """The file and position of a value; without a file it is the schema's default. Lines and columns start at 1."""
 
     file: Path | None = None
     line: int = 0
     column: int = 0
 
     def __str__(self) -> str:
-        """Write `FILE:LINE`, or `default`."""
+        """Return `FILE:LINE`, or `default`."""
         return "default" if self.file is None else f"{show_path(self.file)}:{self.line}"
 
 
 DEFAULT = Origin()
-"""The origin of a value that no file gives."""
+"""The origin of a value that no file sets."""
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One thing that the operator must change.
+    """One fault that the operator must correct.
 
-    `line` and `column` are 0 where the whole file is meant, `path` is empty where no field is.
+    `line` and `column` are 0 if the fault concerns the whole file; `path` is empty if it concerns no field.
     """
 
     file: Path
@@ -37,16 +37,16 @@ class Fault(msgspec.Struct, frozen=True):
     text: str
 
     def __str__(self) -> str:
-        """Write `FILE:LINE:COLUMN: field.path: text`."""
-        place = f"{show_path(self.file)}:{self.line}:{self.column}" if self.line else show_path(self.file)
-        return f"{place}: {self.path}: {self.text}" if self.path else f"{place}: {self.text}"
+        """Return `FILE:LINE:COLUMN: field.path: text`."""
+        position = f"{show_path(self.file)}:{self.line}:{self.column}" if self.line else show_path(self.file)
+        return f"{position}: {self.path}: {self.text}" if self.path else f"{position}: {self.text}"
 
 
 class InvalidConfigError(ConfigError):
-    """The configuration has faults: `faults` in the order of their places, `files` in the order of reading."""
+    """The configuration has faults: `faults` in the order of files and lines, `files` in the order of reading."""
 
     def __init__(self, faults: Iterable[Fault], files: Iterable[Path]) -> None:
-        """Take faults in any order; str() is one fault a line."""
+        """Take faults in any order; str() has one fault per line."""
         self.files = tuple(files)
         rank = {file: number for number, file in enumerate(self.files)}
         self.faults = tuple(sorted(faults, key=lambda f: (rank.get(f.file, len(rank)), str(f.file), f.line, f.column)))
@@ -54,13 +54,13 @@ class InvalidConfigError(ConfigError):
 
 
 def fault_at(origin: Origin, path: str, text: str) -> Fault:
-    """Return a fault at a value's place; a default has none, which is a ValueError."""
+    """Return a fault at the position of a value; ValueError for a default, which has no position."""
     if origin.file is None:
-        raise ValueError(f"{path}: a default is at fault: {text}")
+        raise ValueError(f"{path}: the default value is invalid: {text}")
     return Fault(origin.file, origin.line, origin.column, path, text)
 
 
 def show_path(path: Path) -> str:
-    """Write a file name for people; one with control characters or undecodable bytes is quoted and escaped."""
+    """Return a file name for messages; control characters and undecodable bytes are quoted and escaped."""
     text = str(path)
     return text if text.isprintable() else ascii(text)

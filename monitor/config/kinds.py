@@ -1,6 +1,6 @@
-"""Kinds of values: how each is read from text, written back, and described in the JSON Schema.
+"""Kinds of values: each defines how it is read from text, written back, and described in the JSON Schema.
 
-A field of the schema names its kind in its annotation: `Annotated[float, duration("1s", "1w"), Meta(...)]`.
+A field of the schema has its kind in its annotation: `Annotated[float, duration("1s", "1w"), Meta(...)]`.
 """
 
 import difflib
@@ -21,7 +21,7 @@ E = TypeVar("E", bound=enum.StrEnum)
 JsonSchema = Mapping[str, object]
 
 _PATH_BYTES = 4095
-_SOCKET_PATH_BYTES = 107  # sun_path of unix(7) holds 108 bytes with its closing NUL
+_SOCKET_PATH_BYTES = 107  # sun_path of unix(7) has 108 bytes including the closing NUL
 _NETWORK_LENGTH = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128")
 _GROUP = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _FILTER = re.compile(r"(/[^\[\]]+\.(yaml|conf)|[A-Za-z0-9][A-Za-z0-9_.-]{0,63})(\[.*\])?")
@@ -32,8 +32,8 @@ _BOOLEAN_PATTERN = "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|[Yy][Ee][Ss]|[Nn][Oo
 
 
 @dataclass(frozen=True, eq=False)
-class Kind(Generic[T]):
-    """One notation: `noun` names it for people, `read` raises ValueError, `write` gives what YAML would hold."""
+class ValueKind(Generic[T]):
+    """One notation: `noun` names it in messages, `read` raises ValueError, `write` returns the value for YAML."""
 
     noun: str
     read: Callable[[str], T]
@@ -43,17 +43,17 @@ class Kind(Generic[T]):
 
 @dataclass(frozen=True, eq=False)
 class Names:
-    """What the names of named things may be: `pattern` must match, `noun` says it for people."""
+    """The allowed names of named items: `pattern` must match, `noun` describes them in messages."""
 
     pattern: str
     noun: str
     reserved: tuple[str, ...] = ()
 
     def check(self, name: str) -> str:
-        """Say what is wrong with a name; empty: nothing."""
+        """Return the fault of a name; empty if it is valid."""
         if not re.fullmatch(self.pattern, name):
             return f"expected {self.noun}"
-        return "this name is taken: it stands for something else in bans and metrics" if name in self.reserved else ""
+        return "this name is reserved: bans and metrics use it for something else" if name in self.reserved else ""
 
     @property
     def schema(self) -> JsonSchema:
@@ -62,14 +62,14 @@ class Names:
 
 
 def near(word: str, known: list[str]) -> str | None:
-    """Return the known word that was probably meant; None when none is close."""
+    """Return the known word that was probably meant; None if none is similar."""
     if len(word) > 64:
-        return None  # comparing takes time that grows with the square of the length
+        return None  # the time of a comparison grows with the square of the length
     found = difflib.get_close_matches(word.lower(), known, n=1)
     return found[0] if found else None
 
 
-def integer(low: int, high: int) -> Kind[int]:
+def integer(low: int, high: int) -> ValueKind[int]:
     """Whole numbers from `low` to `high`."""
 
     def read(text: str) -> int:
@@ -78,10 +78,10 @@ def integer(low: int, high: int) -> Kind[int]:
             raise ValueError(f"{value} is out of range: expected {low} to {high}")
         return value
 
-    return Kind(f"integer, {low} to {high}", read, int, {"type": "integer", "minimum": low, "maximum": high})
+    return ValueKind(f"integer, {low} to {high}", read, int, {"type": "integer", "minimum": low, "maximum": high})
 
 
-def among(*choices: int) -> Kind[int]:
+def among(*choices: int) -> ValueKind[int]:
     """One of a few whole numbers."""
 
     def read(text: str) -> int:
@@ -90,10 +90,10 @@ def among(*choices: int) -> Kind[int]:
             raise ValueError(f"{value} is not one of {', '.join(map(str, choices))}")
         return value
 
-    return Kind("one of " + ", ".join(map(str, choices)), read, int, {"type": "integer", "enum": list(choices)})
+    return ValueKind("one of " + ", ".join(map(str, choices)), read, int, {"type": "integer", "enum": list(choices)})
 
 
-def number(low: float, high: float) -> Kind[float]:
+def number(low: float, high: float) -> ValueKind[float]:
     """Numbers from `low` to `high`, with or without decimals."""
 
     def read(text: str) -> float:
@@ -104,10 +104,10 @@ def number(low: float, high: float) -> Kind[float]:
             raise ValueError(f"{quote(text)} is out of range: expected {low:g} to {high:g}")
         return value
 
-    return Kind(f"number, {low:g} to {high:g}", read, float, {"type": "number", "minimum": low, "maximum": high})
+    return ValueKind(f"number, {low:g} to {high:g}", read, float, {"type": "number", "minimum": low, "maximum": high})
 
 
-def duration(low: str, high: str) -> Kind[float]:
+def duration(low: str, high: str) -> ValueKind[float]:
     """Durations from `low` to `high` (both in the configuration's notation); the value is in seconds."""
     low_s, high_s = types.parse_duration(low), types.parse_duration(high)
 
@@ -119,10 +119,10 @@ def duration(low: str, high: str) -> Kind[float]:
 
     seconds = {"type": "integer", "minimum": -int(-low_s // 1), "maximum": int(high_s)}
     text = {"type": "string", "pattern": _DURATION_PATTERN, "examples": [low, "1h30m", high]}
-    return Kind(f"duration, {low} to {high}", read, types.format_duration, {"anyOf": [text, seconds]})
+    return ValueKind(f"duration, {low} to {high}", read, types.format_duration, {"anyOf": [text, seconds]})
 
 
-def size(low: str, high: str) -> Kind[int]:
+def size(low: str, high: str) -> ValueKind[int]:
     """Sizes from `low` to `high` (both in the configuration's notation); the value is in bytes."""
     low_bytes, high_bytes = types.parse_size(low), types.parse_size(high)
 
@@ -134,11 +134,11 @@ def size(low: str, high: str) -> Kind[int]:
 
     bare = {"type": "integer", "minimum": low_bytes, "maximum": high_bytes}
     text = {"type": "string", "pattern": "^[0-9]+ ?([KkMmGgTt][Ii]?)?[Bb]?$", "examples": [low, high]}
-    return Kind(f"size, {low} to {high}", read, types.format_size, {"anyOf": [text, bare]})
+    return ValueKind(f"size, {low} to {high}", read, types.format_size, {"anyOf": [text, bare]})
 
 
-def choice(choices: type[E]) -> Kind[E]:
-    """One of the words of an enumeration."""
+def choice(choices: type[E]) -> ValueKind[E]:
+    """One of the values of an enumeration."""
     words = [str(member) for member in choices]
 
     def read(text: str) -> E:
@@ -148,29 +148,29 @@ def choice(choices: type[E]) -> Kind[E]:
         hint = f"; did you mean {meant}?" if meant else ""
         raise ValueError(f"{quote(text)} is not one of {', '.join(words)}{hint}")
 
-    return Kind(" or ".join(f"`{word}`" for word in words), read, str, {"type": "string", "enum": words})
+    return ValueKind(" or ".join(f"`{word}`" for word in words), read, str, {"type": "string", "enum": words})
 
 
-def text(longest: int) -> Kind[str]:
-    """Printable text of 1 to `longest` characters; empty text is refused because it would match everything."""
+def text(longest: int) -> ValueKind[str]:
+    """Printable text of 1 to `longest` characters; empty text is refused because it would match every line."""
 
     def read(value: str) -> str:
         if not 1 <= len(value) <= longest:
             raise ValueError(f"expected a text of 1 to {longest} characters, found {quote(value)}")
         if not value.isprintable():
-            raise ValueError(f"{quote(value)} holds characters that cannot be printed")
+            raise ValueError(f"{quote(value)} contains unprintable characters")
         return value
 
-    return Kind("text", read, str, {"type": "string", "minLength": 1, "maxLength": longest})
+    return ValueKind("text", read, str, {"type": "string", "minLength": 1, "maxLength": longest})
 
 
-def path(longest_bytes: int = _PATH_BYTES) -> Kind[Path]:
+def path(longest_bytes: int = _PATH_BYTES) -> ValueKind[Path]:
     """Absolute paths of at most `longest_bytes` bytes."""
 
     def read(value: str) -> Path:
         return Path(_absolute(value, longest_bytes, "/run/nodewarden"))
 
-    return Kind("absolute path", read, str, {"type": "string", "pattern": "^/", "maxLength": longest_bytes})
+    return ValueKind("absolute path", read, str, {"type": "string", "pattern": "^/", "maxLength": longest_bytes})
 
 
 def _absolute(value: str, longest_bytes: int, example: str) -> str:
@@ -191,29 +191,29 @@ def _read_file_pattern(value: str) -> str:
 
 
 def _read_filter(value: str) -> str:
-    """Read a reference to a filter: whether there is one is found out when it is loaded."""
+    """Read a reference to a filter; whether it exists is checked when it is loaded."""
     if not _FILTER.fullmatch(value) or not value.isprintable():
         raise ValueError(
-            f"{quote(value)} names no filter (expected for example sshd, sshd[mode=aggressive], or the absolute path "
+            f"{quote(value)} is not a filter (expected for example sshd, sshd[mode=aggressive], or the absolute path "
             "of a *.yaml or *.conf)"
         )
     return value
 
 
 def _read_journal_match(value: str) -> str:
-    """Read terms of journalctl(1), with `+` between groups of them."""
+    """Read match terms of journalctl(1), with `+` between groups."""
     groups = " ".join(value.split()).split(" + ")
     terms = [term for group in groups for term in group.split(" ")]
     if not value.isprintable() or not all(map(_JOURNAL_TERM.fullmatch, terms)):
         raise ValueError(
-            f"{quote(value)} is no match for the journal (expected for example "
+            f"{quote(value)} is not a journal match (expected for example "
             "_SYSTEMD_UNIT=ssh.service + SYSLOG_IDENTIFIER=sshd)"
         )
     return value
 
 
 def _read_timezone(value: str) -> str:
-    """Read the name of a time zone, or its offset from UTC; empty text is the system's."""
+    """Read the name of a time zone, or an offset from UTC; empty text means the system's zone."""
     if value:
         types.parse_timezone(value)
     return value
@@ -222,29 +222,29 @@ def _read_timezone(value: str) -> str:
 def _read_group(value: str) -> str:
     """Read the name of a Unix group."""
     if not _GROUP.fullmatch(value):
-        raise ValueError(f"{quote(value)} is not the name of a group (expected for example nodewarden)")
+        raise ValueError(f"{quote(value)} is not a group name (expected for example nodewarden)")
     return value
 
 
 def _read_network(value: str) -> Network:
-    """Read a network; bounded, so that the message is too."""
+    """Read a network; bounded, so that the message is bounded too."""
     if len(value) > _NETWORK_LENGTH:
         raise ValueError(f"{quote(value)} is not a network (expected for example 192.0.2.0/24 or 2001:db8::/32)")
     return parse_network(value)
 
 
-BOOLEAN: Kind[bool] = Kind(
+BOOLEAN: ValueKind[bool] = ValueKind(
     "boolean",
     types.parse_boolean,
     bool,
     {"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": _BOOLEAN_PATTERN}]},
 )
-NETWORK: Kind[Network] = Kind(
+NETWORK: ValueKind[Network] = ValueKind(
     "network", _read_network, str, {"type": "string", "examples": ["192.0.2.1", "10.0.0.0/8", "2001:db8::/32"]}
 )
-PORT: Kind[int] = Kind("port", types.parse_port, int, {"type": "integer", "minimum": 1, "maximum": 65535})
-PORT_RANGE: Kind[types.PortRange] = Kind(
-    "range of ports",
+PORT: ValueKind[int] = ValueKind("port", types.parse_port, int, {"type": "integer", "minimum": 1, "maximum": 65535})
+PORT_RANGE: ValueKind[types.PortRange] = ValueKind(
+    "port range",
     types.parse_port_range,
     str,
     {
@@ -254,7 +254,7 @@ PORT_RANGE: Kind[types.PortRange] = Kind(
         ]
     },
 )
-ENDPOINT: Kind[types.Endpoint] = Kind(
+ENDPOINT: ValueKind[types.Endpoint] = ValueKind(
     "address and port",
     types.parse_endpoint,
     str,
@@ -264,32 +264,32 @@ ENDPOINT: Kind[types.Endpoint] = Kind(
         "examples": ["127.0.0.1:9843", "[::1]:9843"],
     },
 )
-GROUP: Kind[str] = Kind("name of a group", _read_group, str, {"type": "string", "pattern": f"^{_GROUP.pattern}$"})
-SOCKET_PATH: Kind[Path] = path(_SOCKET_PATH_BYTES)
-OPTIONAL_PATH: Kind[str] = Kind(
+GROUP: ValueKind[str] = ValueKind("group name", _read_group, str, {"type": "string", "pattern": f"^{_GROUP.pattern}$"})
+SOCKET_PATH: ValueKind[Path] = path(_SOCKET_PATH_BYTES)
+OPTIONAL_PATH: ValueKind[str] = ValueKind(
     "absolute path or empty",
     _read_optional_path,
     str,
     {"type": "string", "pattern": "^(/|$)", "maxLength": _PATH_BYTES},
 )
-FILE_PATTERN: Kind[str] = Kind(
-    "absolute path, may hold `*`",
+FILE_PATTERN: ValueKind[str] = ValueKind(
+    "absolute path, may contain `*`",
     _read_file_pattern,
     str,
     {"type": "string", "pattern": "^/", "maxLength": _PATH_BYTES, "examples": ["/var/log/nginx/*error.log"]},
 )
-FILTER: Kind[str] = Kind(
+FILTER: ValueKind[str] = ValueKind(
     "name or path of a filter",
     _read_filter,
     str,
     {"type": "string", "pattern": f"^{_FILTER.pattern}$", "examples": ["sshd", "sshd[mode=aggressive]"]},
 )
-JOURNAL_MATCH: Kind[str] = Kind(
-    "match for the journal",
+JOURNAL_MATCH: ValueKind[str] = ValueKind(
+    "journal match",
     _read_journal_match,
     str,
     {"type": "string", "pattern": "^ *[A-Z_][A-Z0-9_]*=", "examples": ["_SYSTEMD_UNIT=ssh.service + _COMM=sshd"]},
 )
-TIMEZONE: Kind[str] = Kind(
+TIMEZONE: ValueKind[str] = ValueKind(
     "time zone or empty", _read_timezone, str, {"type": "string", "examples": ["", "Europe/Berlin", "UTC+02:00"]}
 )

@@ -1,4 +1,4 @@
-"""Load sections from files: the main file, then `conf.d/*.yaml` in its directory in the order of their names."""
+"""Loads sections from files: the main file, then `conf.d/*.yaml` in its directory in the order of their names."""
 
 from pathlib import Path
 from typing import TypeVar, cast
@@ -15,7 +15,7 @@ S = TypeVar("S", bound=Section)
 def load_as(struct: type[S], path: Path) -> tuple[S, dict[str, Origin], tuple[Path, ...]]:
     """Read `path` and `conf.d/*.yaml` in its directory as one section; a later file wins key by key.
 
-    Returns the section, where each value comes from (field path to origin), and the files read, in that order. Raises
+    Returns the section, the origin of each value (by field path), and the files in the order of reading. Raises
     InvalidConfigError (a ConfigError) with every fault of every file.
     """
     extra, faults = _drop_ins(path.parent / "conf.d")
@@ -33,7 +33,7 @@ def load_as(struct: type[S], path: Path) -> tuple[S, dict[str, Origin], tuple[Pa
 
 
 def _read(file: Path, shape: Group, faults: list[Fault]) -> Branch | None:
-    """Read one file; what is wrong is added to `faults`."""
+    """Read one file; its faults are added to `faults`."""
     try:
         node = parse(file, read_bytes(file))
     except UnreadableError as error:
@@ -48,20 +48,20 @@ def _read(file: Path, shape: Group, faults: list[Fault]) -> Branch | None:
 
 
 def _drop_ins(directory: Path) -> tuple[list[Path], list[Fault]]:
-    """Return the files of `conf.d`, sorted by name; a missing directory has none, hidden files are passed over."""
+    """Return the files of `conf.d`, sorted by name; none if it is missing; hidden files are skipped."""
     try:
         if not directory.parent.is_dir():
-            return [], []  # reading the main file says what is wrong
+            return [], []  # reading the main file reports the fault
         entries = sorted(entry for entry in directory.iterdir() if not entry.name.startswith("."))
     except FileNotFoundError:
         return [], []
     except NotADirectoryError:
-        return [], [Fault(directory, 0, 0, "", "this is a file; expected a directory of YAML files")]
+        return [], [Fault(directory, 0, 0, "", "not a directory; expected a directory of YAML files")]
     except OSError as error:
         return [], [advise(directory, error)]
-    # A file that looks as if it were read but is not would silently leave a setting at its default.
+    # A file that is expected to be read but is not would silently leave a setting at its default.
     faults = [
-        Fault(entry, 0, 0, "", f"only *.yaml is read; rename it to {entry.stem}.yaml or move it away")
+        Fault(entry, 0, 0, "", f"only *.yaml is read; rename it to {entry.stem}.yaml or move it elsewhere")
         for entry in entries
         if entry.suffix == ".yml"
     ]

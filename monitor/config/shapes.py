@@ -1,7 +1,7 @@
-"""The schema as a tree that the reader, the builder and the reference walk.
+"""The schema as a tree, used by the reader, the builder and the reference.
 
-It is made from the annotations of `Section` structs: a field is a section, a `dict[str, X]` of named things (`Names` in
-its annotation says which names), a `tuple[X, ...]` of values, or one value of a `Kind`.
+It is derived from the annotations of `Section` structs: a field is a section, a `dict[str, X]` of named items (`Names`
+in its annotation defines the valid names), a `tuple[X, ...]` of values, or one value of a `ValueKind`.
 """
 
 import enum
@@ -14,11 +14,11 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 import msgspec
 
 from monitor.config import kinds, types
-from monitor.config.kinds import Kind, Names
+from monitor.config.kinds import Names, ValueKind
 from monitor.model.addresses import Network
 
-_ANY_NAME = Names("[A-Za-z][A-Za-z0-9_-]{0,63}", "a name of letters, digits, _ and -, a letter first")
-_KIND_OF_TYPE: dict[object, Kind[Any]] = {
+_ANY_NAME = Names("[A-Za-z][A-Za-z0-9_-]{0,63}", "a name of letters, digits, _ and - that starts with a letter")
+_KIND_OF_TYPE: dict[object, ValueKind[Any]] = {
     bool: kinds.BOOLEAN,
     Network: kinds.NETWORK,
     types.PortRange: kinds.PORT_RANGE,
@@ -27,7 +27,7 @@ _KIND_OF_TYPE: dict[object, Kind[Any]] = {
 
 
 class Conflict(NamedTuple):
-    """Values that are each fine but do not go together; `keys` are keys of the section, the first is to blame."""
+    """Values that are valid alone but not together; `keys` are keys of the section, the fault is at the first."""
 
     keys: tuple[str, ...]
     text: str
@@ -37,7 +37,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A mapping of the configuration with known keys."""
 
     def conflicts(self) -> Iterable[Conflict]:
-        """Return what is wrong between the values of this section."""
+        """Return the conflicts between the values of this section."""
         return ()
 
 
@@ -45,7 +45,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Leaf:
     """One value."""
 
-    kind: Kind[Any]
+    kind: ValueKind[Any]
 
 
 @dataclass(frozen=True)
@@ -64,19 +64,19 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Named things of one shape."""
+class NamedMap:
+    """A mapping with names as keys and values of one shape."""
 
     value: "Group | Leaf"
     names: Names = _ANY_NAME
 
 
-Shape: TypeAlias = Leaf | Sequence | Group | Table
+Shape: TypeAlias = Leaf | Sequence | Group | NamedMap
 
 
 @dataclass(frozen=True)
 class Field:
-    """One key of a section: its Python name, what it means, and its default (`msgspec.NODEFAULT` when required)."""
+    """One key of a section: its Python name, its meaning, and its default (`msgspec.NODEFAULT` if required)."""
 
     key: str
     attribute: str
@@ -85,13 +85,13 @@ class Field:
     default: Any
 
     def default_in(self, section: Any) -> Any:
-        """Return the default where `section` is the section's own; a `section` of NODEFAULT leaves the struct's."""
+        """Return the default of this key in the default `section`; if that is NODEFAULT, the default of the struct."""
         return self.default if section is msgspec.NODEFAULT else getattr(section, self.attribute)
 
 
 @functools.cache
 def group_of(struct: type[Section]) -> Group:
-    """Return the shape of a section; TypeError where a field's type says too little to read it."""
+    """Return the shape of a section; TypeError if the type of a field is not supported or has no description."""
     fields = {}
     for info in msgspec.structs.fields(struct):
         metadata = _metadata(info.type)
@@ -108,7 +108,7 @@ def shape_of(annotation: Any, name: str) -> Shape:
     """Return the shape that a type annotation describes; `name` is for the TypeError."""
     metadata = _metadata(annotation)
     bare = typing.get_args(annotation)[0] if metadata else annotation
-    kind = next((m for m in metadata if isinstance(m, Kind)), None) or _KIND_OF_TYPE.get(bare)
+    kind = next((m for m in metadata if isinstance(m, ValueKind)), None) or _KIND_OF_TYPE.get(bare)
     if kind is not None:
         return Leaf(kind)
     arguments = typing.get_args(bare)
@@ -124,12 +124,12 @@ def shape_of(annotation: Any, name: str) -> Shape:
     if typing.get_origin(bare) is dict and arguments[0] is str:
         value = shape_of(arguments[1], name)
         if isinstance(value, Group | Leaf):
-            return Table(value, next((m for m in metadata if isinstance(m, Names)), _ANY_NAME))
-    raise TypeError(f"{name}: {annotation!r} needs a Kind, or is of a shape that files cannot be merged into")
+            return NamedMap(value, next((m for m in metadata if isinstance(m, Names)), _ANY_NAME))
+    raise TypeError(f"{name}: {annotation!r} needs a ValueKind, or is a shape that files cannot be merged into")
 
 
 def _metadata(annotation: Any) -> tuple[Any, ...]:
-    """Return what `Annotated` adds to a type."""
+    """Return the metadata that `Annotated` adds to a type."""
     return annotation.__metadata__ if typing.get_origin(annotation) is Annotated else ()
 
 
@@ -139,25 +139,25 @@ def join(path: str, key: str) -> str:
 
 
 def plain(shape: Shape, value: Any) -> Any:
-    """Return a value in the configuration's own notation, as JSON or YAML would hold it."""
+    """Return a value in the notation of the configuration, for JSON or YAML."""
     match shape:
         case Leaf(kind):
             return kind.write(value)
         case Sequence(item):
             return [item.kind.write(element) for element in value]
-        case Table(inner):
+        case NamedMap(inner):
             return {name: plain(inner, element) for name, element in value.items()}
         case Group(_, fields):
             return {key: plain(field.shape, getattr(value, field.attribute)) for key, field in fields.items()}
 
 
 def leaves(shape: Shape, value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the path of each value, list or empty table, and what `plain` makes of it."""
+    """Yield the path of each value, list or empty mapping, and its `plain` notation."""
     match shape:
         case Group(_, fields):
             for key, field in fields.items():
                 yield from leaves(field.shape, getattr(value, field.attribute), join(path, key))
-        case Table(inner) if value:
+        case NamedMap(inner) if value:
             for name, element in value.items():
                 yield from leaves(inner, element, join(path, name))
         case _:

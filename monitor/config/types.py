@@ -1,7 +1,7 @@
-"""Notations of the configuration: text to value and back, as pure functions.
+"""Notations of the configuration: pure functions that convert text to values and back.
 
-Each `parse_*` raises ValueError with a sentence that says what was expected; each `format_*` writes what its
-`parse_*` reads back to the same value.
+Each `parse_*` raises ValueError with a sentence that names the expected text; the text from a `format_*` is read back
+to the same value by its `parse_*`.
 """
 
 import datetime
@@ -16,7 +16,7 @@ _QUOTED_LENGTH = 60
 
 _DURATION_UNITS_MS = {"w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _DURATION = re.compile("".join(f"(?:([0-9]{{1,15}}){unit})?" for unit in _DURATION_UNITS_MS))
-# Milliseconds below this are exact in a float of seconds, so a duration survives being written and read again.
+# Milliseconds below this are exact in a float of seconds, so a duration is unchanged after writing and reading it.
 _DURATION_LIMIT_MS = 2**53
 
 _SIZE_UNITS = {
@@ -47,27 +47,27 @@ class PortRange(msgspec.Struct, frozen=True, order=True):
     last: int
 
     def __contains__(self, port: int) -> bool:
-        """Whether `port` lies inside."""
+        """Whether `port` is in the range."""
         return self.first <= port <= self.last
 
     def __str__(self) -> str:
-        """Write `32768-60999`, or one number where both ends are the same."""
+        """Return `32768-60999`, or one number if first and last are the same."""
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
 
 class Endpoint(msgspec.Struct, frozen=True, order=True):
-    """Where to listen: `host` is an IP address in canonical notation, `port` lies in 1..65535."""
+    """An address to listen on: `host` is an IP address in canonical notation, `port` is in 1..65535."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
-        """Write `127.0.0.1:9843` or `[::1]:9843`."""
+        """Return `127.0.0.1:9843` or `[::1]:9843`."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def quote(text: str) -> str:
-    """Quote operator's text for a message: control characters escaped, long text cut."""
+    """Quote the operator's text for a message: control characters are escaped, long text is truncated."""
     return repr(text) if len(text) <= _QUOTED_LENGTH else f"{text[:_QUOTED_LENGTH]!r}..."
 
 
@@ -75,12 +75,12 @@ def parse_boolean(text: str) -> bool:
     """Read true/false, yes/no or on/off in any case."""
     value = _BOOLEANS.get(text.lower())
     if value is None:
-        raise ValueError(f"{quote(text)} is neither true nor false (yes/no and on/off will do too)")
+        raise ValueError(f"{quote(text)} is neither true nor false (yes/no and on/off are accepted too)")
     return value
 
 
 def parse_integer(text: str) -> int:
-    """Read a decimal whole number; leading zeros are refused because YAML 1.1 takes them for octal."""
+    """Read a decimal whole number; leading zeros are refused because YAML 1.1 reads them as octal."""
     if not _INTEGER.fullmatch(text):
         raise ValueError(f"{quote(text)} is not a whole number (expected for example 15)")
     return int(text)
@@ -92,7 +92,7 @@ def parse_duration(text: str) -> float:
     if not text or match is None:
         raise ValueError(
             f"{quote(text)} is not a duration (expected for example 90s, 10m or 1h30m; units w d h m s ms, "
-            "the largest first, each once; a bare number means seconds)"
+            "largest first, each once; a bare number means seconds)"
         )
     total_ms = sum(
         int(count or 0) * unit for count, unit in zip(match.groups(), _DURATION_UNITS_MS.values(), strict=True)
@@ -110,7 +110,7 @@ def format_duration(duration_s: float) -> str:
     parts = []
     for unit, unit_ms in _DURATION_UNITS_MS.items():
         if unit == "w" and left_ms % unit_ms:
-            continue  # "365d" says more than "52w1d"
+            continue  # "365d" is clearer than "52w1d"
         count, left_ms = divmod(left_ms, unit_ms)
         if count:
             parts.append(f"{count}{unit}")
@@ -151,15 +151,15 @@ def parse_port_range(text: str) -> PortRange:
     try:
         ports = PortRange(parse_port(first), parse_port(last if dash else first))
     except ValueError:
-        message = f"{quote(text)} is not a range of ports (expected for example 32768-60999; ports are 1 to 65535)"
+        message = f"{quote(text)} is not a port range (expected for example 32768-60999; ports are 1 to 65535)"
         raise ValueError(message) from None
     if ports.first > ports.last:
-        raise ValueError(f"{quote(text)} runs backwards; did you mean {ports.last}-{ports.first}?")
+        raise ValueError(f"{quote(text)} is in reverse order; did you mean {ports.last}-{ports.first}?")
     return ports
 
 
 def parse_endpoint(text: str) -> Endpoint:
-    """Read `ADDRESS:PORT`, with IPv6 addresses in brackets; a host name is refused: it may resolve to anything."""
+    """Read `ADDRESS:PORT`, with IPv6 addresses in brackets; host names are refused: they may resolve to any address."""
     match = _ENDPOINT.fullmatch(text)
     try:
         host, port = (match[1] or match[2], match[3]) if match else ("", "")
@@ -179,7 +179,7 @@ def parse_timezone(text: str) -> datetime.tzinfo:
         return datetime.timezone(datetime.timedelta(minutes=-minutes if offset[1] == "-" else minutes))
     try:
         return zoneinfo.ZoneInfo(text)
-    except (ValueError, KeyError, OSError):  # not a name, not known, or a directory of zones
+    except (ValueError, KeyError, OSError):  # not a name, unknown, or a directory of zones
         raise ValueError(
             f"{quote(text)} is not a time zone (expected for example Europe/Berlin or UTC+02:00)"
         ) from None

@@ -1,1 +1,1 @@
-"""Control socket: how commands talk to the running daemon."""
+"""The control socket, through which commands talk to the running daemon."""

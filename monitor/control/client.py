@@ -1,4 +1,4 @@
-"""The command's side of the control socket."""
+"""The client side of the control socket, used by commands."""
 
 import socket
 from pathlib import Path
@@ -12,16 +12,16 @@ from monitor.model.errors import NodewardenError
 _TIMEOUT_S = 15.0
 
 
-class DaemonUnreachable(NodewardenError):  # noqa: N818 - says what is so, and what to do about it
-    """There is no daemon to talk to, or this user may not."""
+class DaemonUnreachable(NodewardenError):  # noqa: N818 - states the condition
+    """The daemon is not running, or this user may not use its socket."""
 
 
 class RequestRefused(NodewardenError):  # noqa: N818
-    """The daemon answered that it will not or cannot."""
+    """The daemon refused the request; the text says why."""
 
 
 def ask(path: Path, request: Request) -> Any:
-    """Send one request and return its result; DaemonUnreachable and RequestRefused explain themselves."""
+    """Send one request and return its result; DaemonUnreachable and RequestRefused have a text for the operator."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_TIMEOUT_S)
         try:
@@ -41,9 +41,9 @@ def ask(path: Path, request: Request) -> Any:
                 line = replies.readline()
             reply = decode_reply(line)
         except TimeoutError:
-            raise DaemonUnreachable(f"nodewarden took longer than {_TIMEOUT_S:.0f} s to answer on {path}") from None
+            raise DaemonUnreachable(f"nodewarden did not answer within {_TIMEOUT_S:.0f} s on {path}") from None
         except (OSError, msgspec.DecodeError) as error:
-            raise DaemonUnreachable(f"nodewarden broke off the answer on {path}: {error}") from None
+            raise DaemonUnreachable(f"nodewarden closed the connection on {path} during the answer: {error}") from None
     if not reply.ok:
         raise RequestRefused(reply.error)
     return reply.result

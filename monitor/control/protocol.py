@@ -1,6 +1,6 @@
-"""What commands and the daemon say to each other: one JSON object a line, each way once per connection.
+"""The protocol between commands and the daemon: one request and one reply per connection, each one line of JSON.
 
-Addresses and times are text and seconds since the epoch here: the protocol is read by people and by scripts.
+Addresses are text and times are seconds since the epoch, so that people and scripts can read the protocol.
 """
 
 from typing import Any, Literal, TypeAlias, get_args
@@ -11,26 +11,26 @@ MAX_REQUEST_BYTES = 1 << 20
 MAX_PAGE = 5000
 
 SetWord: TypeAlias = Literal["ban", "shun", "egress"]
-"""Drop everything from a source, refuse only its new connections, or refuse new connections to a destination."""
+"""Drop everything from a source, drop only its new connections, or drop new connections to a destination."""
 SET_WORDS: tuple[SetWord, ...] = get_args(SetWord)
 
 
 class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="status"):
-    """Ask how the daemon is."""
+    """Request the status of the daemon."""
 
 
 class Doctor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="doctor"):
-    """Ask what the daemon may do here, what is missing and what repairs it."""
+    """Request the self-check: what the daemon may do on this node, what is missing and how to repair it."""
 
 
 class ListBans(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="list"):
-    """Ask for bans: those of all the given kinds, sorted, a page of them; the result also has the number of all."""
+    """Request one page of the sorted bans that match all filters; the result also has their total number."""
 
     observed: bool = False
-    """Also those that are only observed."""
+    """Include bans that are only observed."""
     detector: str = ""
     set: SetWord | Literal[""] = ""
-    """Only of this kind."""
+    """Only bans of this set."""
     within: str = ""
     """Only networks that overlap this one."""
     sort: Literal["since", "ends", "network"] = "since"
@@ -38,8 +38,8 @@ class ListBans(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="lis
     limit: int = MAX_PAGE
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One ban that somebody wants."""
+class RequestedBan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One ban to add."""
 
     network: str
     bantime_s: float
@@ -48,55 +48,55 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BanOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="ban"):
-    """Order bans; each gets an answer of its own."""
+    """Add bans; the reply has a result for each."""
 
-    bans: list[Wanted]
+    bans: list[RequestedBan]
     origin: Literal["operator", "import"] = "operator"
-    """Whose claims they become: imports never fill the room kept for detectors and operators."""
+    """The origin of the claims: imports never use the reserve for detectors and operators."""
 
 
 class Unban(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="unban"):
-    """End bans, all of them with `everything`."""
+    """Lift bans, all of them with `everything`."""
 
     networks: list[str] = []
     everything: bool = False
 
 
 class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="why"):
-    """Ask what is known of an address or network."""
+    """Request what is known about an address or network."""
 
     network: str
 
 
 class AllowList(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="allow-list"):
-    """Ask what is never banned, and why."""
+    """Request the networks that are never banned, with reasons."""
 
 
 class AllowAdd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="allow-add"):
-    """Allow networks from now on, across restarts; bans inside them end."""
+    """Add networks to the allowlist, kept across restarts; bans inside them are lifted."""
 
     networks: list[str]
     reason: str = ""
 
 
 class AllowRemove(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="allow-remove"):
-    """Take back what AllowAdd allowed."""
+    """Remove networks that were added by AllowAdd."""
 
     networks: list[str]
 
 
 class AllowTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="allow-test"):
-    """Ask whether a network could be banned."""
+    """Request whether a network could be banned."""
 
     network: str
 
 
 class Flush(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="flush"):
-    """End all bans and remove the table."""
+    """Lift all bans and delete the table."""
 
 
 class Reload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="reload"):
-    """Read the configuration again."""
+    """Reload the configuration."""
 
 
 Request: TypeAlias = (Status | Doctor | ListBans | BanOrder | Unban | Why) | (
@@ -105,7 +105,7 @@ Request: TypeAlias = (Status | Doctor | ListBans | BanOrder | Unban | Why) | (
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """An answer: `result` if all went well, else `error`, a sentence for people."""
+    """The reply to a request: `result` on success, otherwise `error`, a sentence for the operator."""
 
     ok: bool
     result: Any = None
@@ -117,16 +117,16 @@ _reply_decoder = msgspec.json.Decoder(Reply)
 
 
 def decode_request(line: bytes) -> Request:
-    """Read a request; msgspec.DecodeError (of which ValidationError is one) says what is wrong with it."""
+    """Decode a request; msgspec.DecodeError (or its subclass ValidationError) if it is invalid."""
     request: Request = _request_decoder.decode(line)
     return request
 
 
 def decode_reply(line: bytes) -> Reply:
-    """Read a reply; msgspec.DecodeError if it is none."""
+    """Decode a reply; msgspec.DecodeError if it is invalid."""
     return _reply_decoder.decode(line)
 
 
 def encode(message: Request | Reply) -> bytes:
-    """Write a message as one line."""
+    """Encode a message as one line."""
     return msgspec.json.encode(message) + b"\n"

@@ -1,4 +1,4 @@
-"""The daemon's side of the control socket."""
+"""The server side of the control socket, used by the daemon."""
 
 import asyncio
 import contextlib
@@ -19,22 +19,22 @@ _MAX_CONNECTIONS = 32
 _TIMEOUT_S = 10.0
 _CLOSE_TIMEOUT_S = 0.5
 _TURNS_TO_SERVE = 5
-"""Turns of the loop from accepting a connection to the first line of `_serve`."""
+"""Iterations of the loop between accepting a connection and the first line of `_serve`."""
 _log = logging.getLogger(__name__)
 
 
 class ControlServer:
-    """Answers requests on a Unix socket that only root and one group may open."""
+    """Answers requests on a Unix socket that only root and one group may use."""
 
     def __init__(self, path: Path, handle: Callable[[Request], Reply]) -> None:
-        """`handle` answers one request at once, on the loop."""
+        """`handle` answers one request synchronously, on the loop."""
         self._path = path
         self._handle = handle
         self._connections: set[asyncio.Task[None] | None] = set()
         self._server: asyncio.Server | None = None
 
     async def open(self, group: str) -> Self:
-        """Bind the socket; PermanentError if another daemon answers on it or the place cannot be written."""
+        """Bind the socket; PermanentError if another daemon answers on it or it cannot be created."""
         if _answers(self._path):
             raise PermanentError(
                 f"another nodewarden answers on {self._path}; stop it, or set control.socket elsewhere"
@@ -43,7 +43,7 @@ class ControlServer:
             self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 self._path.unlink()
-            before = os.umask(0o177)  # nobody else may connect in the moment before the group is set
+            before = os.umask(0o177)  # nobody else may connect before the group is set
             try:
                 self._server = await asyncio.start_unix_server(self._serve, self._path, limit=MAX_REQUEST_BYTES)
             finally:
@@ -56,20 +56,20 @@ class ControlServer:
         return self
 
     def _open_to(self, group: str) -> None:
-        """Let the group use the socket, if there is such a group."""
+        """Let the group use the socket, if the group exists."""
         try:
             os.chown(self._path, -1, grp.getgrnam(group).gr_gid)
         except (KeyError, PermissionError) as error:
-            _log.info("only root may use the control socket: group %r cannot be given to it (%s)", group, error)
+            _log.info("only root may use the control socket: its group cannot be set to %r (%s)", group, error)
             return
         self._path.chmod(0o660)
 
     async def close(self) -> None:
-        """Stop answering, let answers under way go out, and remove the socket."""
+        """Stop accepting requests, finish replies in progress, and remove the socket."""
         if self._server is not None:
             for listener in self._server.sockets:
                 asyncio.get_running_loop().remove_reader(listener.fileno())
-            for _ in range(_TURNS_TO_SERVE):  # else a connection that was just accepted would be left open, unserved
+            for _ in range(_TURNS_TO_SERVE):  # otherwise a connection just accepted would stay open without a reply
                 await asyncio.sleep(0)
             self._server.close()
             if self._connections:
@@ -78,7 +78,7 @@ class ControlServer:
                 self._path.unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the one request of a connection."""
+        """Answer the single request of a connection."""
         task = asyncio.current_task()
         self._connections.add(task)
         try:
@@ -99,12 +99,12 @@ class ControlServer:
         """Read the request and answer it."""
         try:
             line = await asyncio.wait_for(reader.readline(), _TIMEOUT_S)
-        except ValueError:  # asyncio's word for a line over the limit
+        except ValueError:  # asyncio raises it for a line over the limit
             return Reply(ok=False, error=f"the request is longer than {MAX_REQUEST_BYTES} bytes")
         return self._answer(line)
 
     def _answer(self, line: bytes) -> Reply:
-        """Decode, handle, and turn what goes wrong into a sentence."""
+        """Decode and handle a request; errors become a reply with a sentence."""
         try:
             return self._handle(decode_request(line))
         except msgspec.DecodeError as error:
@@ -114,7 +114,7 @@ class ControlServer:
 
 
 def _answers(path: Path) -> bool:
-    """Whether somebody listens on this socket."""
+    """Whether a process listens on this socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)
         try:

@@ -1,1 +1,1 @@
-"""Enforcers: put decisions into force."""
+"""Enforcers put decisions into force."""

@@ -1,4 +1,4 @@
-"""All enforcers as one: the leader decides what is in force, the others follow and degrade alone."""
+"""Combines all enforcers: the leader decides what is in force, the others follow and may fail separately."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -15,17 +15,17 @@ LeaderT = TypeVar("LeaderT", bound=Enforcer)
 
 
 class Enforcement(Generic[LeaderT]):
-    """A list of enforcers, the leader first. A follower that fails costs only its own work; `faults` names it."""
+    """A list of enforcers, the leader first. A follower that fails affects no other; `faults` names it."""
 
     def __init__(self, leader: LeaderT, *followers: Enforcer) -> None:
-        """Take the enforcers. What the leader refuses is not in force, and is not passed to the followers."""
+        """Take the enforcers. A ban that the leader refuses is not in force and not passed to the followers."""
         self.leader = leader
         self.followers = followers
         self.faults: dict[str, str] = {}
-        """Why a follower failed last, by its name; empty while all work."""
+        """The last failure of each follower, by its name; empty while all work."""
 
     def enforce(self, new: Sequence[Ban], longer: Sequence[Ban], now_s: float) -> dict[bytes, str]:
-        """Put bans into force, or give them a later end; return why those that are not were refused, by `ban_key`."""
+        """Put bans into force, or give them a later expiry; return the reasons of refused ones, by `ban_key`."""
         leader = self.leader
         failures: list[Failure] = []
         if new:
@@ -33,7 +33,7 @@ class Enforcement(Generic[LeaderT]):
         generation = leader.generation
         if longer:
             failures += leader.refresh(longer, now_s)
-        if new and leader.generation != generation:  # it started anew in between, without what was added just before
+        if new and leader.generation != generation:  # it started again in between, without the bans just added
             failures += leader.add([ban for ban in new if _key(ban) not in _keys(failures)], now_s)
         refused = {ban_key(one.network, one.strength): one.reason for one in failures}
         added = [ban for ban in new if _key(ban) not in refused]
@@ -43,25 +43,25 @@ class Enforcement(Generic[LeaderT]):
         return refused
 
     def remove(self, bans: Sequence[Ban], now_s: float) -> None:
-        """End bans everywhere; an error of the leader is raised when the followers are done."""
+        """Lift bans everywhere; an error of the leader is raised after the followers are done."""
         for one in self.followers:
             self._follow(one, partial(one.remove, bans, now_s))
         self.leader.remove(bans, now_s)
 
     def flush(self, bans: Sequence[Ban], now_s: float) -> None:
-        """End all bans, and leave nothing of the leader's own in the kernel."""
+        """Lift all bans, and delete what the leader created in the kernel."""
         for one in self.followers:
             self._follow(one, partial(one.remove, bans, now_s))
         self.leader.flush()
 
     def allow(self, networks: Sequence[Network], now_s: float) -> None:
-        """Let networks pass everywhere, in place of those named before."""
+        """Replace the allowlist everywhere."""
         for one in self.followers:
             self._follow(one, partial(one.allow, networks, now_s))
         self.leader.allow(networks, now_s)
 
     def stopped(self, ban: Ban) -> Stopped | None:
-        """Return what a ban has stopped at all enforcers; None if the leader does not hold it."""
+        """Return what a ban has stopped in all enforcers; None if the leader does not have it."""
         held = self.leader.stopped(ban)
         if held is None:
             return None
@@ -69,7 +69,7 @@ class Enforcement(Generic[LeaderT]):
         return Stopped(sum(one.packets for one in counts), sum(one.bytes for one in counts))
 
     def close(self) -> None:
-        """Let go of the kernel; what the leader holds stays."""
+        """Release all descriptors; the leader's bans stay in force."""
         for one in self.followers:
             one.close()
         self.leader.close()
@@ -80,7 +80,7 @@ class Enforcement(Generic[LeaderT]):
                 call()
         except (NodewardenError, OSError) as error:
             if str(error) != self.faults.get(follower.name):
-                _log.warning("%s does not follow (%s); %s has all bans", follower.name, error, self.leader.name)
+                _log.warning("%s is not up to date (%s); %s enforces all bans", follower.name, error, self.leader.name)
             self.faults[follower.name] = str(error)
         else:
             self.faults.pop(follower.name, None)

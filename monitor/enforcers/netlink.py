@@ -1,4 +1,4 @@
-"""nf_tables messages as bytes: an encoder for requests and a decoder for the kernel's replies; no descriptor here.
+"""Encodes nf_tables requests and decodes the kernel's replies; opens no descriptor.
 
 Numbers and names are those of linux/netlink.h, linux/netfilter/nfnetlink.h and linux/netfilter/nf_tables.h. Message
 headers and attribute headers are in host order, the payloads of nf_tables attributes in network order.
@@ -34,16 +34,16 @@ _END_FLAG = _ATTRIBUTE.pack(8, 3) + _BE32.pack(_INTERVAL_END)  # NFTA_SET_ELEM_F
 _MAX_ATTRIBUTE_BYTES = 0xFFFF
 
 
-class Request(msgspec.Struct, frozen=True, gc=False):
-    """One message without its sequence number: `type` with subsystem, NLM_F_* `flags`, and all after the header."""
+class NetlinkRequest(msgspec.Struct, frozen=True, gc=False):
+    """One message without its sequence number: `type` with subsystem, NLM_F_* `flags`, body after the header."""
 
     type: int
     flags: int
     body: bytes
 
 
-class Reply(msgspec.Struct, frozen=True, gc=False):
-    """One message of the kernel: `body` is what follows the netlink header."""
+class NetlinkReply(msgspec.Struct, frozen=True, gc=False):
+    """One message from the kernel; `body` is the part after the netlink header."""
 
     type: int
     flags: int
@@ -52,7 +52,7 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
 
 
 class RawElement(msgspec.Struct, frozen=True, gc=False):
-    """One half of an interval, or a whole single address; times in milliseconds, None where there is no timeout."""
+    """The start or end of an interval, or a single address; times in milliseconds, None without a timeout."""
 
     key: Address
     is_end: bool
@@ -62,7 +62,7 @@ class RawElement(msgspec.Struct, frozen=True, gc=False):
 
 
 class RawSet(msgspec.Struct, frozen=True, gc=False):
-    """What the kernel says of a set."""
+    """The definition of a set as the kernel reports it."""
 
     key_bytes: int
     interval: bool
@@ -70,7 +70,7 @@ class RawSet(msgspec.Struct, frozen=True, gc=False):
 
 
 def attribute(kind: int, payload: bytes, *, nested: bool = False) -> bytes:
-    """Encode one attribute, padded to four bytes; ValueError when it exceeds the 64 KiB its length field can say."""
+    """Encode one attribute, padded to four bytes; ValueError if it exceeds the 64 KiB limit of its length field."""
     size = 4 + len(payload)
     if size > _MAX_ATTRIBUTE_BYTES:
         raise ValueError(f"an attribute of {size} bytes does not fit its 16-bit length")
@@ -78,7 +78,7 @@ def attribute(kind: int, payload: bytes, *, nested: bool = False) -> bytes:
 
 
 def interval_end(network: Network) -> Address | None:
-    """Return the first address after the network; None when the network ends at the top of its family."""
+    """Return the first address after the network; None if the network ends at the last address of its family."""
     after = int.from_bytes(network.last()) + 1
     return None if after >> network.bits else after.to_bytes(len(network.address))
 
@@ -88,8 +88,8 @@ def encode_element(
 ) -> bytes:
     """Encode a network as elements of a set: one, or for `interval` sets a start and (if there is one) an end.
 
-    `timeout_ms` (NFTA_SET_ELEM_TIMEOUT, milliseconds) None means the set's default: no timeout. `count`: packets and
-    bytes from which the element's counter goes on.
+    `timeout_ms` (NFTA_SET_ELEM_TIMEOUT, milliseconds) None means the default of the set: no timeout. `count` is the
+    initial value of the element's counter: packets and bytes.
     """
     start = encode_key(network.address, timeout_ms=timeout_ms, count=count)
     end = interval_end(network) if interval else None
@@ -114,18 +114,18 @@ def _encode_counter(packets: int, octets: int) -> bytes:
 
 
 class ElementEncoder:
-    """Encodes element messages of one set; the part that never changes is built once."""
+    """Encodes element messages of one set; the constant part is encoded once."""
 
     def __init__(self, table: str, name: str) -> None:
-        """`table` is of family inet."""
+        """`table` must be of family inet."""
         self._prefix = _nfgen(NFPROTO_INET) + _string(1, table) + _string(2, name)
 
-    def request(self, kind: int, elements: bytes, flags: int = 0) -> Request:
-        """Build a message of `kind` (NEW_ELEMENTS …) over encoded elements; with none it means the whole set."""
+    def request(self, kind: int, elements: bytes, flags: int = 0) -> NetlinkRequest:
+        """Build a message of `kind` (NEW_ELEMENTS …) with encoded elements; without any it applies to the whole set."""
         body = self._prefix + attribute(3, elements, nested=True) if elements else self._prefix
-        return Request(kind, NLM_F_REQUEST | (NLM_F_CREATE if kind == NEW_ELEMENTS else 0) | flags, body)
+        return NetlinkRequest(kind, NLM_F_REQUEST | (NLM_F_CREATE if kind == NEW_ELEMENTS else 0) | flags, body)
 
-    def requests(self, kind: int, elements: Iterable[bytes], limit_bytes: int = 32768) -> Iterator[Request]:
+    def requests(self, kind: int, elements: Iterable[bytes], limit_bytes: int = 32768) -> Iterator[NetlinkRequest]:
         """Pack many encoded elements into few messages."""
         packed: list[bytes] = []
         size = 0
@@ -139,25 +139,25 @@ class ElementEncoder:
             yield self.request(kind, b"".join(packed))
 
 
-def get_table(table: str) -> Request:
-    """Ask for a table of family inet."""
-    return Request(GET_TABLE, NLM_F_REQUEST, _nfgen(NFPROTO_INET) + _string(1, table))
+def get_table(table: str) -> NetlinkRequest:
+    """Request a table of family inet."""
+    return NetlinkRequest(GET_TABLE, NLM_F_REQUEST, _nfgen(NFPROTO_INET) + _string(1, table))
 
 
-def delete_table(table: str) -> Request:
-    """Delete a table of family inet with all it holds."""
-    return Request(DEL_TABLE, NLM_F_REQUEST, _nfgen(NFPROTO_INET) + _string(1, table))
+def delete_table(table: str) -> NetlinkRequest:
+    """Delete a table of family inet with its content."""
+    return NetlinkRequest(DEL_TABLE, NLM_F_REQUEST, _nfgen(NFPROTO_INET) + _string(1, table))
 
 
-def get_set(table: str, name: str) -> Request:
-    """Ask for a set's definition (not its elements)."""
-    return Request(GET_SET, NLM_F_REQUEST, _nfgen(NFPROTO_INET) + _string(1, table) + _string(2, name))
+def get_set(table: str, name: str) -> NetlinkRequest:
+    """Request the definition of a set (not its elements)."""
+    return NetlinkRequest(GET_SET, NLM_F_REQUEST, _nfgen(NFPROTO_INET) + _string(1, table) + _string(2, name))
 
 
-def get_counter(table: str, name: str) -> Request:
-    """Ask for one named counter."""
+def get_counter(table: str, name: str) -> NetlinkRequest:
+    """Request one named counter."""
     body = _nfgen(NFPROTO_INET) + _string(1, table) + _string(2, name) + attribute(3, _BE32.pack(_OBJECT_COUNTER))
-    return Request(GET_OBJECT, NLM_F_REQUEST, body)
+    return NetlinkRequest(GET_OBJECT, NLM_F_REQUEST, body)
 
 
 def _string(kind: int, text: str) -> bytes:
@@ -168,8 +168,8 @@ def _nfgen(family: int, resource: int = 0) -> bytes:
     return struct.pack(">BBH", family, 0, resource)
 
 
-def encode(requests: Sequence[Request], sequence: int) -> bytes:
-    """Join requests to one datagram, numbered from `sequence` on."""
+def encode(requests: Sequence[NetlinkRequest], sequence: int) -> bytes:
+    """Join requests to one datagram, numbered from `sequence`."""
     pack = _HEADER.pack
     parts = []
     for number, request in enumerate(requests, sequence):
@@ -178,22 +178,22 @@ def encode(requests: Sequence[Request], sequence: int) -> bytes:
     return b"".join(parts)
 
 
-def encode_batch(requests: Sequence[Request], sequence: int) -> bytes:
-    """Wrap requests to one transaction: `sequence` is the BEGIN, the requests follow, the last one asks for an ACK."""
+def encode_batch(requests: Sequence[NetlinkRequest], sequence: int) -> bytes:
+    """Wrap requests in one transaction: BEGIN has number `sequence`, the requests follow, the last one wants an ACK."""
     last = requests[-1]
-    acked = [*requests[:-1], Request(last.type, last.flags | NLM_F_ACK, last.body)]
+    acked = [*requests[:-1], NetlinkRequest(last.type, last.flags | NLM_F_ACK, last.body)]
     mark = _nfgen(0, 10)
-    begin, end = (Request(kind, NLM_F_REQUEST, mark) for kind in (_BATCH_BEGIN, _BATCH_END))
+    begin, end = (NetlinkRequest(kind, NLM_F_REQUEST, mark) for kind in (_BATCH_BEGIN, _BATCH_END))
     return encode([begin, *acked, end], sequence)
 
 
-def encoded_bytes(request: Request) -> int:
-    """Return the length of this request in a datagram, in bytes."""
+def encoded_bytes(request: NetlinkRequest) -> int:
+    """Return the length of a request in a datagram, in bytes."""
     return 16 + len(request.body)
 
 
-def decode_replies(datagram: bytes) -> Iterator[Reply]:
-    """Split a datagram of the kernel into messages; MalformedRecord("netlink") when lengths do not add up."""
+def decode_replies(datagram: bytes) -> Iterator[NetlinkReply]:
+    """Split a datagram from the kernel into messages; MalformedRecord("netlink") if a length is wrong."""
     offset, size = 0, len(datagram)
     while offset < size:
         if size - offset < 16:
@@ -201,20 +201,20 @@ def decode_replies(datagram: bytes) -> Iterator[Reply]:
         length, kind, flags, sequence, _ = _HEADER.unpack_from(datagram, offset)
         if length < 16 or length > size - offset:
             raise MalformedRecord("netlink", f"message of {length} bytes in {size - offset}")
-        yield Reply(kind, flags, sequence, datagram[offset + 16 : offset + length])
+        yield NetlinkReply(kind, flags, sequence, datagram[offset + 16 : offset + length])
         offset += (length + 3) & ~3
 
 
 def decode_error(body: bytes) -> int:
     """Return the errno of an NLMSG_ERROR (or NLMSG_DONE) body, 0 for an acknowledgement."""
     if len(body) < 4:
-        raise MalformedRecord("netlink", "an error without a number")
+        raise MalformedRecord("netlink", "an error message without an errno")
     (code,) = struct.unpack_from("=i", body)
     return -int(code)
 
 
 def attributes(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
-    """Walk over attributes: (type without flags, payload); MalformedRecord("netlink") on a wrong length."""
+    """Yield the attributes: (type without flags, payload); MalformedRecord("netlink") on a wrong length."""
     size = len(data)
     while offset + 4 <= size:
         length, kind = _ATTRIBUTE.unpack_from(data, offset)
@@ -225,7 +225,7 @@ def attributes(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
 
 
 def decode_elements(body: bytes) -> list[RawElement]:
-    """Read the elements of an NFT_MSG_NEWSETELEM body; MalformedRecord("netlink") when it is not one."""
+    """Decode the elements of an NFT_MSG_NEWSETELEM body; MalformedRecord("netlink") if it is not one."""
     return [
         _element(payload)
         for kind, listed in attributes(body, 4)
@@ -251,7 +251,7 @@ def _element(data: bytes) -> RawElement:
 
 
 def _element_counter(fields: dict[int, bytes]) -> tuple[int, int]:
-    # NFTA_SET_ELEM_EXPR where there is one expression, NFTA_SET_ELEM_EXPRESSIONS where there are more
+    # NFTA_SET_ELEM_EXPR for one expression, NFTA_SET_ELEM_EXPRESSIONS for several
     expressions = [fields[7]] if 7 in fields else [payload for _, payload in attributes(fields.get(11, b""))]
     for expression in expressions:
         parts = dict(attributes(expression))
@@ -274,14 +274,14 @@ def _number(form: struct.Struct, payload: bytes | None) -> int:
 
 
 def decode_counter(body: bytes) -> tuple[str, int, int]:
-    """Read an NFT_MSG_NEWOBJ body of a counter: (name, packets, bytes)."""
+    """Decode an NFT_MSG_NEWOBJ body of a counter: (name, packets, bytes)."""
     fields = dict(attributes(body, 4))
     packets, octets = _counter(fields.get(4, b""))
     return fields.get(2, b"").rstrip(b"\0").decode("ascii", "replace"), packets, octets
 
 
 def decode_set(body: bytes) -> RawSet:
-    """Read an NFT_MSG_NEWSET body."""
+    """Decode an NFT_MSG_NEWSET body."""
     fields = dict(attributes(body, 4))
     description = dict(attributes(fields.get(9, b"")))
     return RawSet(
@@ -292,5 +292,5 @@ def decode_set(body: bytes) -> RawSet:
 
 
 def decode_table_userdata(body: bytes) -> bytes:
-    """Return the user data of an NFT_MSG_NEWTABLE body, where nft(8) keeps the table's comment."""
+    """Return the user data of an NFT_MSG_NEWTABLE body, in which nft(8) stores the comment of the table."""
     return dict(attributes(body, 4)).get(6, b"")

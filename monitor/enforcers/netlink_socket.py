@@ -1,4 +1,4 @@
-"""A netlink socket to nf_tables that never waits: the kernel answers before send() returns."""
+"""A netlink socket to nf_tables that never blocks: the kernel answers before send() returns."""
 
 import errno
 import os
@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator, Sequence
 
 from monitor.enforcers import netlink
-from monitor.enforcers.netlink import Reply, Request
+from monitor.enforcers.netlink import NetlinkReply, NetlinkRequest
 from monitor.model.errors import MalformedRecord, PermanentError, TemporaryError
 
 _NETLINK_NETFILTER = 12  # linux/netlink.h
@@ -26,22 +26,22 @@ NEEDS_KERNEL = (
 )
 
 
-class TooMuchAtOnce(TemporaryError):  # noqa: N818 - it names what the caller must change
-    """The datagram or its replies exceed a buffer; nothing is known of the outcome: send less at once."""
+class TooMuchAtOnce(TemporaryError):  # noqa: N818 - named after what the caller must change
+    """The datagram or its replies exceed a buffer and the outcome is unknown: send less at once."""
 
     def __init__(self) -> None:
-        super().__init__("nf_tables has no room for this much at once, or its answer was lost; try again")
+        super().__init__("nf_tables has no buffer space for this request, or its answer was lost; try again")
 
 
 def open_socket() -> socket.socket:
-    """Open and bind a netfilter netlink socket that never blocks, with 4 MB for each direction where that is allowed.
+    """Open and bind a non-blocking netfilter netlink socket, with buffers of 4 MB per direction if allowed.
 
-    It belongs to the network namespace of the calling thread. Raises as `NetlinkSocket` does.
+    It belongs to the network namespace of the calling thread. Raises the same errors as `NetlinkSocket`.
     """
     try:
         opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER)
     except OSError as error:
-        raise _explained(error.errno or 0) from error
+        raise _error_of(error.errno or 0) from error
     opened.settimeout(0)
     opened.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
     for forced, plain in ((_SO_SNDBUFFORCE, socket.SO_SNDBUF), (_SO_RCVBUFFORCE, socket.SO_RCVBUF)):
@@ -54,28 +54,28 @@ def open_socket() -> socket.socket:
 
 
 class NetlinkSocket:
-    """One NETLINK_NETFILTER socket; opened at once, in the network namespace of the calling thread.
+    """One NETLINK_NETFILTER socket, opened immediately in the network namespace of the calling thread.
 
-    PermanentError where the kernel or a privilege is missing, TemporaryError for what may pass.
+    PermanentError if kernel support or a privilege is missing, TemporaryError for errors that may pass.
     """
 
     def __init__(self) -> None:
         self._socket = open_socket()
         self.send_limit_bytes = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2
         self.port: int = self._socket.getsockname()[0]
-        """The number under which the kernel knows this socket (nlmsg_pid)."""
+        """The netlink port ID of this socket (nlmsg_pid)."""
         self._sequence = 1
         self._buffer = bytearray(DATAGRAM_BYTES)
 
     def close(self) -> None:
-        """Close it; further calls fail."""
+        """Close the socket; further calls fail."""
         self._socket.close()
 
-    def transact(self, requests: Sequence[Request]) -> dict[int, int]:
-        """Carry out all requests as one transaction, or none.
+    def transact(self, requests: Sequence[NetlinkRequest]) -> dict[int, int]:
+        """Execute all requests as one transaction, or none.
 
-        Returns the errno of each request that failed, by its index; empty means that it is done. TooMuchAtOnce when
-        the kernel could not take or answer it as a whole.
+        Returns the errno of each failed request by its index; empty on success. TooMuchAtOnce if the transaction or
+        its replies exceed a buffer.
         """
         first = self._reserve(len(requests) + 2)
         self._send(netlink.encode_batch(requests, first))
@@ -86,10 +86,10 @@ class NetlinkSocket:
             if reply.type != netlink.NLMSG_ERROR or not -1 <= index < len(requests):
                 continue
             code = netlink.decode_error(reply.body)
-            if index == -1 and code:  # a fault of the transaction itself is told for its BEGIN
-                raise TooMuchAtOnce if code in _TOO_MUCH else _explained(code)
+            if index == -1 and code:  # an error of the transaction itself is reported for its BEGIN
+                raise TooMuchAtOnce if code in _TOO_MUCH else _error_of(code)
             if code in (errno.EPERM, errno.EOPNOTSUPP):
-                raise _explained(code)
+                raise _error_of(code)
             if code:
                 failed[index] = code
             done = done or index == len(requests) - 1
@@ -97,45 +97,47 @@ class NetlinkSocket:
             raise TooMuchAtOnce
         return failed
 
-    def query(self, requests: Sequence[Request]) -> list[Reply | int]:
-        """Ask several things in one datagram; returns for each its answer, or the errno of its refusal.
+    def query(self, requests: Sequence[NetlinkRequest]) -> list[NetlinkReply | int]:
+        """Send several requests in one datagram; return for each the reply, or the errno if it was refused.
 
-        An errno of 0 means that the kernel accepted the question and said nothing.
+        An errno of 0 means that the kernel accepted the request without a reply.
         """
         first = self._reserve(len(requests))
-        acked = [Request(request.type, request.flags | netlink.NLM_F_ACK, request.body) for request in requests]
+        acked = [NetlinkRequest(request.type, request.flags | netlink.NLM_F_ACK, request.body) for request in requests]
         self._send(netlink.encode(acked, first))
-        answers: dict[int, Reply | int] = {}
+        answers: dict[int, NetlinkReply | int] = {}
         for reply in self._drain():
             code = netlink.decode_error(reply.body) if reply.type == netlink.NLMSG_ERROR else 0
             if code in (errno.EPERM, errno.EOPNOTSUPP):
-                raise _explained(code)
+                raise _error_of(code)
             if reply.type != netlink.NLMSG_ERROR:
                 answers[reply.sequence - first] = reply
-            else:  # an acknowledgement follows its answer
+            else:  # an acknowledgement follows its reply
                 answers.setdefault(reply.sequence - first, code)
         if any(index not in answers for index in range(len(requests))):
-            raise TemporaryError("nf_tables left a question unanswered; try again")
+            raise TemporaryError("nf_tables did not answer a request; try again")
         return [answers[index] for index in range(len(requests))]
 
-    def dump(self, request: Request) -> Iterator[Reply]:
-        """Read a listing to its end. Errors are raised as TemporaryError with the errno in `__cause__`.
+    def dump(self, request: NetlinkRequest) -> Iterator[NetlinkReply]:
+        """Read a listing. Errors are raised as TemporaryError with the errno in `__cause__`.
 
-        After an error, or when it is not read to its end, the socket must be closed.
+        After an error, or if the listing is not read to the end, the socket must be closed.
         """
         first = self._reserve(1)
-        self._send(netlink.encode([Request(request.type, request.flags | netlink.NLM_F_DUMP, request.body)], first))
+        self._send(
+            netlink.encode([NetlinkRequest(request.type, request.flags | netlink.NLM_F_DUMP, request.body)], first)
+        )
         for reply in self._drain():
             if reply.sequence != first:
                 continue
             if reply.flags & netlink.NLM_F_DUMP_INTR:
-                raise TemporaryError("the set changed while it was read; try again") from OSError(errno.EINTR, "")
+                raise TemporaryError("the set changed while it was being read; try again") from OSError(errno.EINTR, "")
             if reply.type in (netlink.NLMSG_ERROR, netlink.NLMSG_DONE):
                 if code := netlink.decode_error(reply.body):
-                    raise _explained(code)
+                    raise _error_of(code)
                 return
             yield reply
-        raise TemporaryError("a listing of nf_tables ended early; try again")
+        raise TemporaryError("a listing from nf_tables ended early; try again")
 
     def _reserve(self, count: int) -> int:
         first = self._sequence if self._sequence + count < 1 << 32 else 1
@@ -148,10 +150,10 @@ class NetlinkSocket:
         except OSError as error:
             if error.errno in _TOO_MUCH:
                 raise TooMuchAtOnce from error
-            raise _explained(error.errno or 0) from error
+            raise _error_of(error.errno or 0) from error
 
-    def _drain(self) -> Iterator[Reply]:
-        """Yield all that the kernel has answered; TooMuchAtOnce, after all was read, when some of it was lost."""
+    def _drain(self) -> Iterator[NetlinkReply]:
+        """Yield all replies; if some were lost, raise TooMuchAtOnce after the rest was read."""
         lost = False
         while True:
             try:
@@ -162,8 +164,8 @@ class NetlinkSocket:
                 if error.errno == errno.ENOBUFS:
                     lost = True
                     continue
-                raise _explained(error.errno or 0) from error
-            if sender[0] != 0:  # any process may send to our port; only port 0 is the kernel
+                raise _error_of(error.errno or 0) from error
+            if sender[0] != 0:  # any process may send to our port; port 0 is the kernel
                 continue
             if flags & socket.MSG_TRUNC:
                 raise MalformedRecord("netlink", f"a datagram of {size} bytes")
@@ -172,7 +174,7 @@ class NetlinkSocket:
             raise TooMuchAtOnce
 
 
-def _explained(code: int) -> PermanentError | TemporaryError:
+def _error_of(code: int) -> PermanentError | TemporaryError:
     if code in (errno.EPERM, errno.EACCES):
         kind: type[PermanentError] | type[TemporaryError] = PermanentError
         error = kind(NEEDS_PRIVILEGE)

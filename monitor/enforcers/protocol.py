@@ -1,4 +1,4 @@
-"""What an enforcer is: it puts bans into force, and says what it refused."""
+"""The protocol of enforcers, which put bans into force and report refused ones."""
 
 import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,17 +12,17 @@ from monitor.model.bans import Ban, Held
 
 
 class FailureCause(enum.StrEnum):
-    """Why the kernel refused a ban: a closed set, fit for a metric label."""
+    """Why the kernel refused a ban: a closed set, usable as a metric label."""
 
     SET_FULL = "set_full"
     OVERLAP = "overlap"
     NO_MEMORY = "no_memory"
-    """The kernel had no memory for it, or its answer was lost: whether it is in force is not known."""
+    """The kernel had no memory for it, or its answer was lost: it is unknown whether the ban is in force."""
     OTHER = "other"
 
 
 class Failure(msgspec.Struct, frozen=True, gc=False):
-    """One ban that is not in force; `reason` is for people."""
+    """One ban that is not in force; `reason` is a text for operators."""
 
     network: Network
     strength: Strength
@@ -31,14 +31,14 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
 
 
 class Stopped(msgspec.Struct, frozen=True, gc=False):
-    """What a ban, a set or a hook has counted."""
+    """The counters of a ban, a set or a hook."""
 
     packets: int
     bytes: int
 
 
 class InForce(Protocol):
-    """What an enforcer may ask of the ledger: what should be in force."""
+    """The ledger's interface for enforcers: the bans that should be in force."""
 
     def bans(self) -> Iterable[Ban]:
         """Return all bans, observed ones included."""
@@ -54,32 +54,32 @@ class InForce(Protocol):
 
 
 class Enforcer(Protocol):
-    """Puts bans into force. nftables leads: what it refuses is not in force. The others follow, each degrading alone.
+    """Puts bans into force. nftables leads: a ban that it refuses is not in force. A failing follower affects no other.
 
     All calls are made on the loop's thread. `now_s` is wall time in seconds.
     """
 
     name: str
-    """In metrics and status."""
+    """Its name in metrics and status."""
     generation: int
-    """Rises whenever it had to start anew from what should be in force, as when its table had vanished."""
+    """Increases each time it had to start again from the bans that should be in force, as after a missing table."""
     on_lost: Callable[[list[Failure]], None]
-    """Called with bans that were in force and could not be kept when it started anew."""
+    """Called with bans that were in force and could not be restored when it started again."""
 
     def add(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
-        """Put bans into force until their ends; return those that are not in force after all."""
+        """Put bans into force until they expire; return those that are not in force."""
         ...
 
     def refresh(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
-        """Give bans in force a later end; return those that kept the old one."""
+        """Give active bans a later expiry; return those that kept the old one."""
         ...
 
     def remove(self, bans: Sequence[Ban], now_s: float) -> None:
-        """End bans; those that are not in force are fine."""
+        """Lift bans; one that is not in force is not an error."""
         ...
 
     def allow(self, networks: Sequence[Network], now_s: float) -> None:
-        """Let these pass whatever is banned, in place of those named before."""
+        """Replace the allowlist; its networks pass even if they are banned."""
         ...
 
     def counters(self) -> Mapping[str, Stopped]:
@@ -95,9 +95,9 @@ class Enforcer(Protocol):
         ...
 
     def flush(self) -> None:
-        """End everything, and remove what was made in the kernel."""
+        """Lift all bans, and delete what was created in the kernel."""
         ...
 
     def close(self) -> None:
-        """Let go of the kernel."""
+        """Release all descriptors."""
         ...

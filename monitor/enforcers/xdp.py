@@ -1,4 +1,4 @@
-"""Keeps the bans of the XDP program equal to the `ban` sets of nftables; only drops what those drop too."""
+"""Keeps the bans of the XDP program equal to the `ban` sets of nftables; it drops only what those drop too."""
 
 import asyncio
 import logging
@@ -15,19 +15,19 @@ from monitor.model.errors import TemporaryError
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 5000
-"""Bans that are copied before the loop serves others."""
+"""Bans that are copied before the loop runs other tasks."""
 
 
 class XdpEnforcer(Enforcer):
-    """A following enforcer: a ban that does not fit here is in force in nftables all the same.
+    """A following enforcer: a ban that does not fit here is still in force in nftables.
 
-    The program is loaded and attached by its source's runner, which calls `take` and `release`.
+    The runner of its source loads and attaches the program, and calls `take` and `release`.
     """
 
     name = "xdp"
 
     def __init__(self, in_force: InForce, allowlist: Sequence[Network]) -> None:
-        """Hold nothing until there is a program; then what `in_force` has, but for `allowlist`."""
+        """Start without bans; a program gets those of `in_force`, except for `allowlist`."""
         self._in_force = in_force
         self._allowlist = allowlist
         self._program: Wall | None = None
@@ -35,12 +35,12 @@ class XdpEnforcer(Enforcer):
         self.generation = 0
         self.on_lost: Callable[[list[Failure]], None] = lambda _: None
         self.missing_total = 0
-        """Bans that did not fit."""
+        """The number of bans that did not fit."""
         self.reload: Callable[[], None] = lambda: None
-        """Loads the program anew: what cannot be taken out of it must not stay."""
+        """Reloads the program: a ban that cannot be removed from it must not stay."""
 
     def take(self, program: Wall) -> None:
-        """Use a program that was just loaded: copy what is in force, and follow from here on. Needs a running loop."""
+        """Use a program that was just loaded: copy all active bans, then apply changes. Needs a running loop."""
         self.generation += 1
         program.allow(collapse(list(self._allowlist)))
         self._program = program
@@ -54,7 +54,7 @@ class XdpEnforcer(Enforcer):
             self._copying = None
 
     def add(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
-        """Hold proven bans; what does not fit is counted, and no failure: nftables has it."""
+        """Add proven bans; one that does not fit is counted but not a failure, because nftables has it."""
         held = [ban for ban in bans if _is_held(ban)]
         if self._program and held:
             self._put(self._program, held, now_s)
@@ -63,46 +63,46 @@ class XdpEnforcer(Enforcer):
     refresh = add
 
     def remove(self, bans: Sequence[Ban], now_s: float) -> None:  # noqa: ARG002 - the protocol's
-        """End proven bans. If that fails the whole program is loaded anew rather than drop wrongly."""
+        """Lift proven bans. If that fails the program is reloaded rather than drop packets wrongly."""
         for ban in bans:
             if self._program is None or ban.strength is not Strength.PROVEN:
                 continue
             try:
                 self._program.remove(ban.network)
             except TemporaryError as error:
-                _log.error("the ban of %s stays in XDP (%s): loading it anew", ban.network, error)
+                _log.error("the ban of %s cannot be removed from XDP (%s); reloading the program", ban.network, error)
                 self.reload()
 
     def allow(self, networks: Sequence[Network], now_s: float) -> None:  # noqa: ARG002 - the protocol's
-        """Let these pass."""
+        """Replace the allowlist."""
         self._allowlist = networks
         if self._program:
             self._program.allow(collapse(list(networks)))
 
     def counters(self) -> Mapping[str, Stopped]:
-        """Return what each of its maps stopped, by the name of the set that it is equal to."""
+        """Return what each of its maps has stopped, by the name of the corresponding set."""
         if self._program is None:
             return {}
         return {name: Stopped(packets, octets) for name, (packets, octets) in self._program.totals().items()}
 
     def stopped(self, ban: Ban) -> Stopped | None:
-        """Return what a ban stopped here; None where it is not held."""
+        """Return what a ban has stopped here; None if it is not in force here."""
         if self._program is None or ban.strength is not Strength.PROVEN:
             return None
         return Stopped(*self._program.stopped(ban.network))
 
     def held(self, clock: Callable[[], float]) -> Iterator[Held]:
-        """Yield what the program holds: takes time in proportion to it."""
+        """Yield the bans of the program; takes time proportional to their number."""
         if self._program:
             for network, left_s in self._program.held().items():
                 yield Held(network, Strength.PROVEN, clock() + left_s)
 
     def flush(self) -> None:
-        """End everything."""
+        """Lift all bans."""
         self.reload()
 
     def close(self) -> None:
-        """Let go of the program."""
+        """Release the program."""
         self.release()
 
     def _put(self, program: Wall, bans: Sequence[Ban], now_s: float) -> None:
@@ -114,7 +114,7 @@ class XdpEnforcer(Enforcer):
             self.missing_total += len(bans)
 
     async def _copy(self, program: Wall) -> None:
-        """Copy what is in force, a part at a time; changes in the meantime arrive through `add` and `remove`."""
+        """Copy active bans, some at a time; changes in the meantime arrive through `add` and `remove`."""
         rest = iter([ban for ban in self._in_force.bans() if _is_held(ban)])
         count = 0
         while part := list(islice(rest, _AT_ONCE)):
@@ -127,5 +127,5 @@ class XdpEnforcer(Enforcer):
 
 
 def _is_held(ban: Ban) -> bool:
-    """Whether a ban is one of the `ban` sets: the others let some packets through, by connection tracking."""
+    """Whether a ban is in one of the `ban` sets: the others let some packets through, by connection tracking."""
     return ban.mode is Mode.ENFORCE and ban.strength is Strength.PROVEN

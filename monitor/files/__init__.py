@@ -1,1 +1,1 @@
-"""Files of the system: changes by inotify, access, bounded reads."""
+"""Files of the system: change notification by inotify, access checks, bounded reads."""

@@ -1,4 +1,4 @@
-"""What this process may not read, although it is there."""
+"""Finds files that exist but that this process may not read."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -10,15 +10,15 @@ _MAX_FILES = 64
 
 
 def denied(patterns: Iterable[str]) -> Iterator[str]:
-    """Yield the files that match these absolute patterns of glob(7), and directories on the way, that may not be read.
+    """Yield unreadable files that match these absolute patterns of glob(7), and inaccessible parent directories.
 
-    At most `_MAX_FILES` files of a pattern are looked at, and what is not there is not denied.
+    At most `_MAX_FILES` files per pattern are checked. A missing file is not denied.
     """
     found: dict[str, None] = {}
     for pattern in patterns:
-        way = _closed_directory(Path(pattern))
-        if way:
-            found[way] = None
+        directory = _closed_directory(Path(pattern))
+        if directory:
+            found[directory] = None
             continue
         for path in islice(iglob(pattern), _MAX_FILES):  # noqa: PTH207 - the patterns are absolute
             if not os.access(path, os.R_OK, effective_ids=True):
@@ -27,7 +27,7 @@ def denied(patterns: Iterable[str]) -> Iterator[str]:
 
 
 def _closed_directory(path: Path) -> str:
-    """Return the first directory on the way that may not be passed, or not listed where names have wildcards."""
+    """Return the first parent directory that may not be searched, or listed if its next name has wildcards."""
     for directory in reversed(path.parents):
         if has_magic(str(directory)) or not directory.is_dir():
             break

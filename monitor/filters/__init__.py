@@ -1,1 +1,1 @@
-"""Text to events: filters in fail2ban's notation, matched over whole blocks of lines."""
+"""Turns log text into events: filters in fail2ban's notation, matched against whole blocks of lines."""

@@ -1,4 +1,4 @@
-"""Lines of one connection, put together: fail2ban's MLFID, NOFAIL, MLFFORGET and MLFGAINED (jail.conf(5))."""
+"""Joins the log lines of one connection: fail2ban's MLFID, NOFAIL, MLFFORGET and MLFGAINED (jail.conf(5))."""
 
 from collections import OrderedDict
 
@@ -9,7 +9,7 @@ _MAX_AGE_S = 300.0
 
 
 class _Connection:
-    """What the lines of one connection have said so far."""
+    """What the lines of one connection have reported so far."""
 
     __slots__ = ("has_more_users", "is_pending", "seen_s", "user", "values")
 
@@ -19,7 +19,7 @@ class _Connection:
         """The first user name that was tried."""
         self.has_more_users = False
         self.is_pending = False
-        """Whether it failed already, but from where is not known yet."""
+        """Whether it has failed while its source address is still unknown."""
         self.seen_s = seen_s
 
     def learn(self, values: Values, now_s: float) -> None:
@@ -36,26 +36,26 @@ class _Connection:
 
 
 class Connections:
-    """The connections that lines told of lately, by the identity that the filter gives them (a process number).
+    """Recently logged connections, by the identity that the filter extracts (usually a process ID).
 
-    At most 4,096 are remembered, and each for five minutes: the longer, the likelier its number belongs to another.
+    Remembers at most 4,096 of them, each for five minutes: later, another connection may have the same process ID.
     """
 
     def __init__(self) -> None:
-        """Know none."""
+        """Start empty."""
         self._known: OrderedDict[str, _Connection] = OrderedDict()
         self.evicted = 0
         """Connections forgotten early because there were too many: their failures may lack an address."""
 
     def __len__(self) -> int:
-        """Return how many are remembered."""
+        """Return the number of remembered connections."""
         return len(self._known)
 
     def merge(self, identity: str, values: Values, now_s: float) -> Values | None:
-        """Take in a line; return all that is known of its connection if it is a failure, None if it is not.
+        """Add a line; return all that is known of its connection if the line is a failure, None if it is not.
 
-        A line that only helps (NOFAIL) is none, unless failures without an address are pending or a second user name
-        was tried; nor is a login that succeeded (MLFGAINED), which settles what is pending.
+        A line that only adds information (NOFAIL) is not a failure, unless a failure without an address is pending or
+        a second user name was tried. A successful login (MLFGAINED) is not one either and clears pending failures.
         """
         pop = values.pop
         is_gained = bool(pop("mlfgained", None))
@@ -76,7 +76,7 @@ class Connections:
         return connection.values
 
     def wait(self, identity: str) -> None:
-        """Note a failure whose address is not known yet: a later line may tell it."""
+        """Record a failure whose address is not known yet: a later line may contain it."""
         if connection := self._known.get(identity):
             connection.is_pending = True
 

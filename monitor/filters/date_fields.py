@@ -1,7 +1,8 @@
-"""The fields of a date: what each looks like in a line (strptime(3) and fail2ban's own), and what they say together.
+"""The fields of a date: the expression of each (strptime(3) and fail2ban's additions), and the time that they give.
 
-Names of months and days are English whatever the locale. Beyond fail2ban: `%f` takes nanoseconds too (containers write
-them; else the zone after them would be overlooked), a leap second counts as the second before it, ISO weeks are read.
+Names of months and days are English whatever the locale. Differences from fail2ban: `%f` also accepts nanoseconds
+(containers write them, and the zone after them would be missed otherwise), a leap second counts as the second before
+it, and ISO weeks are supported.
 """
 
 import datetime
@@ -54,14 +55,14 @@ FIELDS = {
     "Exz": f"(?P<z>(?:{_ABBREVIATION})?{_OFFSET}|{_ABBREVIATION})",
     "ExZ": f"(?P<Z>{_ABBREVIATION})",
 }
-"""What a field looks like; the names of groups are those that `read_fields` knows."""
+"""The expression of each field; `read_fields` knows the fields by the names of the groups."""
 
 FIELDS["x"] = "{m}/{d}/{y}".format_map(FIELDS)
 FIELDS["X"] = "{H}:{M}:{S}".format_map(FIELDS)
 FIELDS["c"] = r"{a}\s+{b}\s+{d}\s+{X}\s+{Y}".format_map(FIELDS)
 
 ALPHABETIC = frozenset("aAbBpc")
-"""Fields that make a whole pattern ignore case, as fail2ban has it."""
+"""Fields that make the whole pattern ignore case, as in fail2ban."""
 
 _MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
@@ -70,10 +71,10 @@ _DAY_S = 86400.0
 
 
 class Reading(NamedTuple):
-    """What a date says, and while which times of now (from, until) it says so: it may name no year, or no day."""
+    """The time that a date gives, and the range of current times for which that holds: it may lack a year or a day."""
 
     time_s: float | None
-    """Seconds since the epoch; None: no such date."""
+    """Seconds since the epoch; None if there is no such date."""
     from_s: float = -math.inf
     until_s: float = math.inf
 
@@ -82,11 +83,11 @@ UNREADABLE = Reading(None)
 
 
 def read_fields(match: re.Match[str], now_s: float, zone: datetime.tzinfo | None) -> Reading:
-    """Read the groups named after fields. Fractions of seconds do not count, nor do weekdays beside a date.
+    """Read the groups named after fields. Fractions of seconds are ignored, and so is a weekday next to a date.
 
-    Without a year it is this year, or last year if that were more than a day ahead (or next year if that is not: around
-    New Year clocks differ). Without a date it is today, or yesterday if that were ahead. A zone in the line goes before
-    `zone` (None: the system's). What names no time is UNREADABLE.
+    A date without a year is in the latest year that puts it at most a day ahead of `now_s`; around New Year, when
+    clocks differ, that may be next year. A time without a date is today, or yesterday if today's would be in the
+    future. A zone in the line takes precedence over `zone` (None: the system's). UNREADABLE if the groups name no time.
     """
     given = {name: text for name, text in match.groupdict().items() if text}
     try:
@@ -116,7 +117,7 @@ def _read(given: Mapping[str, str], now_s: float, zone: datetime.tzinfo | None) 
 def _guess_year(
     given: Mapping[str, str], clock: datetime.time, year: int, now_s: float, zone: datetime.tzinfo | None
 ) -> Reading:
-    """Take the latest year that puts it a day ahead at most; ValueError if it is in none (29 February)."""
+    """Use the latest year that puts the date at most a day ahead; ValueError if no year has it (29 February)."""
     until_s = math.inf
     for candidate in (year + 1, year, year - 1):
         try:
@@ -130,7 +131,7 @@ def _guess_year(
 
 
 def _guess_day(today: datetime.date, clock: datetime.time, now_s: float, zone: datetime.tzinfo | None) -> Reading:
-    """Take today, or yesterday if it were yet to come."""
+    """Use today, or yesterday if today's time would be in the future."""
     time_s = epoch_s(datetime.datetime.combine(today, clock), zone)
     if time_s <= now_s:
         return Reading(time_s, from_s=time_s)
@@ -157,7 +158,7 @@ def _year(given: Mapping[str, str]) -> int | None:
 
 
 def _date(given: Mapping[str, str], year: int) -> datetime.date:
-    """Return the day in this year; ValueError or KeyError if there is none or too little is given."""
+    """Return the day in this year; ValueError or KeyError if it does not exist or a field is missing."""
     month_name = given.get("b") or given.get("B")
     month = _MONTHS[month_name[:3].lower()] if month_name else int(given.get("m", 0))
     if month and "d" in given:
@@ -175,7 +176,7 @@ def _date(given: Mapping[str, str], year: int) -> datetime.date:
 
 
 def _weekday(given: Mapping[str, str]) -> int:
-    """Return the day of the week, Monday 0; KeyError if none is given."""
+    """Return the day of the week, Monday is 0; KeyError if no field gives it."""
     if name := given.get("a") or given.get("A"):
         return _WEEKDAYS[name[:3].lower()]
     return int(given["u"]) - 1 if "u" in given else (int(given["w"]) - 1) % 7

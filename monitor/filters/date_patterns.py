@@ -1,4 +1,4 @@
-"""fail2ban's notation of a date's place and form (jail.conf(5), `datepattern`), turned into expressions for `re`."""
+"""Translates fail2ban's `datepattern` (jail.conf(5)), the position and format of a date, to expressions for `re`."""
 
 import re
 from typing import NamedTuple
@@ -6,11 +6,11 @@ from typing import NamedTuple
 from monitor.filters.date_fields import ALPHABETIC, FIELDS
 
 LINE_BEGIN = "{^LN-BEG}"
-"""The date begins the line, after two characters at most that belong to no word."""
+"""The date starts the line, after at most two characters that are not part of a word."""
 UNBOUND = "{UNB}"
-"""The date may begin and end within words."""
+"""The date may start and end inside a word."""
 
-_OUTSIDE_WORDS = r"(?!\w(?<=\w\w))"  # what fail2ban writes as (?=\b|\W|$) and (?=^|\b|\W), but cheaper
+_OUTSIDE_WORDS = r"(?!\w(?<=\w\w))"  # cheaper than fail2ban's (?=\b|\W|$) and (?=^|\b|\W)
 _field = re.compile(r"%(Ex[a-zA-Z]|.?)")
 _flags = re.compile(r"(?<!\\)\(\?([aiLmsux]+)\)")
 _begins_itself = re.compile(r"\(*(?:(?:\(\?:)?\^|\*\*)").match
@@ -24,27 +24,27 @@ _at_line_end = re.compile(r"(?<![\\|])\$\)?$").search
 _opaque = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
 
 
-class Expression(NamedTuple):
-    """Where a date stands and what it looks like."""
+class DatePattern(NamedTuple):
+    """The position and format of a date."""
 
     text: str
-    """For `re`; its first group is what is cut out of the line."""
+    """An expression for `re`; the text of its first group is cut out of the line."""
     is_at_begin: bool
-    """Whether it is tied to the line's begin."""
+    """Whether it is anchored to the start of the line."""
     is_at_end: bool
-    """Whether it is tied to the line's end."""
+    """Whether it is anchored to the end of the line."""
     is_whole: bool
-    """Whether the first group holds all fields: then its text alone says the time."""
+    """Whether the first group contains all fields, so that its text alone determines the time."""
 
     @property
     def matches_first_only(self) -> bool:
-        """Whether it can match nowhere but at the first character, so that it need not be searched for."""
+        """Whether it can match only at the first character, so that no search is needed."""
         text = _flags.sub("", self.text)
         return text.startswith("^") and not _has_choice(text)
 
 
 def expand_fields(pattern: str) -> tuple[str, bool]:
-    """Put expressions in the place of `%` fields; the second says whether case is to be ignored. ValueError."""
+    """Replace `%` fields by expressions; return text and whether to ignore case. ValueError for an unknown field."""
     ignores_case = False
 
     def replace(match: re.Match[str]) -> str:
@@ -53,16 +53,16 @@ def expand_fields(pattern: str) -> tuple[str, bool]:
         try:
             return FIELDS[match[1]]
         except KeyError:
-            raise ValueError(f"{match[0]!r} is no field of a date (a percent sign is written %%)") from None
+            raise ValueError(f"{match[0]!r} is not a date field (write %% for a percent sign)") from None
 
     return _field.sub(replace, pattern), ignores_case
 
 
-def place(pattern: str, *, ignores_case: bool = False, is_word_begin: bool = True) -> Expression:
-    """Tie an expression, its fields expanded, to the line's begin or to words, as its marks say.
+def anchor(pattern: str, *, ignores_case: bool = False, is_word_begin: bool = True) -> DatePattern:
+    """Anchor an expression whose fields are expanded to the start of the line or to word boundaries, as it specifies.
 
-    Marks are `{^LN-BEG}` and `{UNB}` before it, `**` (no tie) at either end, `^` and `$`. Without a group of its own
-    the whole becomes the first group. `is_word_begin` False: it says itself where it begins.
+    The markers are a leading `{^LN-BEG}` or `{UNB}`, `**` (no anchor) at either end, `^` and `$`. An expression without
+    a group becomes the first group as a whole. With `is_word_begin` False it has no word boundary added at its start.
     """
     text = pattern.strip()
     is_bound = not text.startswith(UNBOUND)
@@ -84,7 +84,7 @@ def place(pattern: str, *, ignores_case: bool = False, is_word_begin: bool = Tru
     if binds_end:
         text += _OUTSIDE_WORDS
     flags = "".join(sorted(set(letters.replace("u", ""))))
-    return Expression(f"(?{flags}){text}" if flags else text, is_at_begin, is_at_end, is_whole)
+    return DatePattern(f"(?{flags}){text}" if flags else text, is_at_begin, is_at_end, is_whole)
 
 
 def _has_choice(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""The templates that a `datepattern` stands for: fail2ban's default ones, and how their matches are read."""
+"""The templates of a `datepattern`, fail2ban's default templates, and how their matches are read."""
 
 import datetime
 import functools
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from monitor.filters.date_fields import FIELDS, UNREADABLE, Reading, read_fields
-from monitor.filters.date_patterns import LINE_BEGIN, UNBOUND, Expression, expand_fields, place
+from monitor.filters.date_patterns import LINE_BEGIN, UNBOUND, DatePattern, anchor, expand_fields
 
 _DEFAULTS = (
     # 2005-01-23T21:59:59.981746+01:00, 2005-01-23 21:59:59,000, 2005/01/23 8:59:59, 2005.01.23 21:59:59
@@ -55,57 +55,57 @@ _EPOCH = r"\d{10,11}\b(?:\.\d{3,6})?"
 _LONG_EPOCH = r"\d{10,11}(?:\d{3}(?:\.\d{1,6}|\d{3})?)?"
 
 Seek = Callable[[str, int, int], re.Match[str] | None]
-Reader = Callable[[re.Match[str], float, datetime.tzinfo | None], Reading]
+DateReader = Callable[[re.Match[str], float, datetime.tzinfo | None], Reading]
 
 
 class Template:
-    """One form of a date; its expression is compiled when it is first needed. It holds no state, so all share it."""
+    """One format of a date; its expression is compiled on first use. It has no state, so detectors share templates."""
 
-    def __init__(self, name: str, expression: Expression, read: Reader = read_fields, weight: float = 1.0) -> None:
-        """`name` is how a `datepattern` would write it; `weight` is how soon it is preferred to others."""
+    def __init__(self, name: str, expression: DatePattern, read: DateReader = read_fields, weight: float = 1.0) -> None:
+        """`name` is its notation in a `datepattern`; a template with a higher `weight` is preferred earlier."""
         self.name = name
         self.expression = expression
         self.read = read
         self.weight = weight
         self.is_anchored = expression.is_at_begin or expression.is_at_end
         self.end = _EVERYWHERE if expression.is_at_end else _SEARCHED
-        """How many characters of a line are searched: the first 1,000, or all where the line's end counts."""
+        """How many characters of a line are searched: the first 1,000, or all if it is anchored to the end."""
         self.is_memorable = read is read_fields
-        """Whether reading costs more than remembering."""
+        """Whether remembering the result costs less than reading the match again."""
 
     @functools.cached_property
     def pattern(self) -> re.Pattern[str]:
-        """The compiled expression; ValueError if it is none."""
+        """The compiled expression; ValueError if it does not compile."""
         try:
             return re.compile(self.expression.text)
         except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"this is no regular expression: {error}") from error
+            raise ValueError(f"not a valid regular expression: {error}") from error
 
     @functools.cached_property
     def is_direct(self) -> bool:
-        """Whether it can match at a line's first character only."""
+        """Whether it can match only at the first character of a line."""
         return self.expression.matches_first_only
 
     @functools.cached_property
     def seek(self) -> Seek:
-        """Search a line from a position to another."""
+        """The function that searches a line between two positions."""
         return self.pattern.match if self.is_direct else self.pattern.search
 
     @functools.cached_property
-    def telling(self) -> tuple[int, ...]:
-        """The groups that say the time, without the fraction; empty if the first group's text does as well."""
+    def time_groups(self) -> tuple[int, ...]:
+        """The groups that determine the time, without the fraction; empty if the text of the first group does so."""
         if self.expression.is_whole:
             return ()
         return tuple(number for name, number in self.pattern.groupindex.items() if name in FIELDS and name != "f")
 
     @functools.cached_property
     def fraction(self) -> int:
-        """The group that holds a fraction of seconds; 0 if none does."""
+        """The group that contains a fraction of a second; 0 if there is none."""
         return self.pattern.groupindex.get("f", 0)
 
 
 def templates(datepattern: str) -> list[Template]:
-    """Return the templates of a `datepattern`, one or more a line; empty: the default ones. ValueError says why not."""
+    """Return the templates of a `datepattern`, at least one per line; the default ones if it is empty. ValueError."""
     found: dict[str, Template] = {}
     for line in filter(None, map(str.strip, datepattern.split("\n"))):
         try:
@@ -126,15 +126,15 @@ def _of_line(line: str) -> list[Template]:
     if not _date_mark.search(line):
         found = [_template(UNBOUND + "^" if key == "{NONE}" else line)]
     elif not (found := list(_around_default(line))):
-        raise ValueError("the fields around {DATE} are those of a date too")
-    if not found[0].pattern.groups:  # the others are compiled when needed: it takes a while
-        raise ValueError("nothing says what to cut out of the line; put it into parentheses")
+        raise ValueError("{DATE} is surrounded by fields of a date")
+    if not found[0].pattern.groups:  # the others are compiled on first use, because that is slow
+        raise ValueError("no group says what to cut out of the line; put the date in parentheses")
     return found
 
 
 @functools.lru_cache(maxsize=1)
 def _defaults() -> tuple[Template, ...]:
-    """Return the default templates: first all at the line's begin, then anywhere."""
+    """Return the default templates: first those anchored to the start of the line, then the same ones anywhere."""
     at_begin = [
         Template(template.name, template.expression, template.read, _WEIGHT_AT_BEGIN)
         for template in (_template(LINE_BEGIN + form) for form in _DEFAULTS if not form.startswith((LINE_BEGIN, "^")))
@@ -143,14 +143,14 @@ def _defaults() -> tuple[Template, ...]:
 
 
 def _around_default(line: str) -> Iterator[Template]:
-    """Put each default template in the place of `{DATE}`; EPOCH and TAI64N only where nothing else surrounds them."""
+    """Replace `{DATE}` by each default template; EPOCH and TAI64N only where no other text surrounds it."""
     for form in _DEFAULTS:
         wrapped = _date_mark.sub(lambda _, form=form: form.removeprefix(LINE_BEGIN), line)  # type: ignore[misc]
         if form in {"EPOCH", "TAI64N"} and wrapped not in {form, "^" + form, LINE_BEGIN + form}:
             continue
         template = _template(wrapped)
         groups = _group_name.findall(template.expression.text)
-        if len(groups) == len(set(groups)):  # what surrounds the date may hold the same field
+        if len(groups) == len(set(groups)):  # the text around the date may contain the same field
             yield template
 
 
@@ -164,9 +164,9 @@ def _template(form: str) -> Template:
     if bare in {"EPOCH", "LEPOCH"}:
         return _of_epoch(key, is_at_begin=is_at_begin, is_long=bare == "LEPOCH")
     if bare == "TAI64N":
-        return Template(key, place(LINE_BEGIN * is_at_begin + "@[0-9a-f]{24}", is_word_begin=False), _read_tai64n)
+        return Template(key, anchor(LINE_BEGIN * is_at_begin + "@[0-9a-f]{24}", is_word_begin=False), _read_tai64n)
     text, ignores_case = expand_fields(form)
-    return Template(form, place(text, ignores_case=ignores_case))
+    return Template(form, anchor(text, ignores_case=ignores_case))
 
 
 def _of_epoch_mark(form: str, *, is_long: bool) -> Template:
@@ -175,7 +175,7 @@ def _of_epoch_mark(form: str, *, is_long: bool) -> Template:
     digits = f"(?P<epoch>{_LONG_EPOCH if is_long else _EPOCH})"
     return Template(
         form,
-        place(f"{marks}({_epoch_mark.sub(lambda _: digits, inner)})"),
+        anchor(f"{marks}({_epoch_mark.sub(lambda _: digits, inner)})"),
         _read_long_epoch if is_long else _read_epoch,
     )
 
@@ -189,11 +189,11 @@ def _of_epoch(name: str, *, is_at_begin: bool, is_long: bool) -> Template:
             rf"((?:^|(?P<square>(?<=^\[))|(?P<selinux>(?<=\baudit\())){digits})"
             r"(?:(?(selinux)(?=:\d+\)))|(?(square)(?=\])))"
         )
-    return Template(name, place(text, is_word_begin=False), _read_long_epoch if is_long else _read_epoch)
+    return Template(name, anchor(text, is_word_begin=False), _read_long_epoch if is_long else _read_epoch)
 
 
 def _key(form: str) -> str:
-    """Return what marks are known by: any case will do, unless there are fields, whose case counts."""
+    """Return the key of a marker: upper case, unless it contains fields, where case matters."""
     return form if "%" in form else form.upper()
 
 
@@ -203,7 +203,7 @@ def _read_epoch(match: re.Match[str], now_s: float, zone: datetime.tzinfo | None
 
 
 def _read_long_epoch(match: re.Match[str], now_s: float, zone: datetime.tzinfo | None) -> Reading:
-    """Seconds, milliseconds (fraction or none) or microseconds, told apart by how many digits there are."""
+    """Read seconds, milliseconds (with or without a fraction) or microseconds, depending on the number of digits."""
     del now_s, zone
     text = match["epoch"]
     if not text:
@@ -213,6 +213,6 @@ def _read_long_epoch(match: re.Match[str], now_s: float, zone: datetime.tzinfo |
 
 
 def _read_tai64n(match: re.Match[str], now_s: float, zone: datetime.tzinfo | None) -> Reading:
-    """Seconds since the epoch as fail2ban reads them: the ten seconds between TAI and UTC of 1970 do not count."""
+    """Read seconds since the epoch as fail2ban does: the ten seconds between TAI and UTC in 1970 are ignored."""
     del now_s, zone
     return Reading(float(int(match[1][2:17], 16)))

@@ -1,4 +1,4 @@
-"""Time zones as log lines name them: offsets, and abbreviations with the fixed offsets that fail2ban gives them."""
+"""Time zones as log lines write them: offsets, and abbreviations with the fixed offsets that fail2ban uses."""
 
 import datetime
 import re
@@ -49,7 +49,7 @@ _zone = re.compile(r"([A-Z]{3,5}|[A-Z])?(?:([+-])([01][0-9])(?::?([0-9]{2}))?)?"
 
 
 def fixed_zone(text: str) -> datetime.timezone:
-    """Return the zone of `Z`, `CEST`, `+0200`, `-05:00`, `UTC+02` (the sum of both); ValueError if it is none."""
+    """Return the zone of `Z`, `CEST`, `+0200`, `-05:00`, `UTC+02` (the sum of both); ValueError for other text."""
     match = _zone(text)
     if match is None or not text:
         raise ValueError("no time zone")
@@ -64,13 +64,13 @@ def fixed_zone(text: str) -> datetime.timezone:
 
 
 def wall_time(time_s: float, zone: datetime.tzinfo | None) -> datetime.datetime:
-    """Return what clocks in this zone show (None: the system's); ValueError, OverflowError or OSError out of range."""
+    """Return the local time in this zone (None: the system's); ValueError, OverflowError or OSError if out of range."""
     return datetime.datetime.fromtimestamp(time_s, zone).replace(tzinfo=None)
 
 
 def epoch_s(wall: datetime.datetime, zone: datetime.tzinfo | None) -> float:
-    """Return the time at which clocks in this zone show this; the first of both where the hour comes twice.
+    """Return the time of a local time in this zone, in seconds since the epoch; the earlier one of a repeated hour.
 
-    The system's zone (None) is mktime(3)'s: it decides what becomes of hours that come twice or never.
+    The system's zone (None) is read with mktime(3), which decides about repeated and skipped hours.
     """
     return time.mktime(wall.timetuple()) if zone is None else wall.replace(tzinfo=zone).timestamp()

@@ -1,8 +1,8 @@
-"""Stops an expression that takes too long on a line: attackers write these lines.
+"""Stops an expression that takes too long on a line: attackers can choose the text of a line.
 
-`re` cannot be given a time limit, but it looks for signals while it matches (CPython, Modules/_sre). So a timer of the
-process's own CPU time runs while a block is examined, and its handler raises when it finds the same confirmation under
-way as the last time. That costs two system calls a block and nothing a line.
+`re` has no time limit, but it checks for signals while it matches (CPython, Modules/_sre). So a timer of the process's
+CPU time runs while a block is examined, and its handler raises when the same match is still running as at the previous
+tick. This costs two system calls per block and nothing per line.
 """
 
 import signal
@@ -16,18 +16,18 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class TooSlow(Exception):  # noqa: N818 - it says what happened; the caller counts it
-    """A confirmation was stopped."""
+class TooSlow(Exception):  # noqa: N818 - not an error: the caller counts it
+    """A call was stopped because it took too long."""
 
 
 class Deadline:
-    """Bounds calls that run within `watching`; in threads other than the main one nothing is bounded.
+    """Bounds the duration of calls inside `watching`; without effect in threads other than the main one.
 
     A call is stopped after one to two times `timeout_s` of CPU time.
     """
 
     def __init__(self, timeout_s: float) -> None:
-        """`timeout_s` is CPU time of the whole process, in seconds: a busy machine stops nothing by itself."""
+        """`timeout_s` is CPU time of the whole process, in seconds: load from other processes does not count."""
         self._timeout_s = timeout_s
         self._calls = 0
         self._seen = -1
@@ -35,7 +35,7 @@ class Deadline:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Bound every `call` until the end of this block; not to be nested."""
+        """Bound every `call` inside this block; must not be nested."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -49,7 +49,7 @@ class Deadline:
             signal.signal(signal.SIGPROF, before)
 
     def call(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        """Return what `function` returns; TooSlow if it takes longer than is allowed."""
+        """Return what `function` returns; TooSlow if it takes too long."""
         self._calls += 1
         self._is_inside = True
         try:

@@ -1,4 +1,4 @@
-"""What a filter is, before anything is compiled: expressions in fail2ban's notation and what belongs to them."""
+"""The definition of a filter before it is compiled: expressions in fail2ban's notation and their settings."""
 
 import msgspec
 
@@ -6,29 +6,29 @@ from monitor.model.errors import NodewardenError
 
 
 class FilterError(NodewardenError):
-    """A filter cannot be used; the text says where (file and line, where known) and why. The others go on."""
+    """A filter cannot be used; the text gives file and line (if known) and the reason. Other filters keep working."""
 
 
 class FilterDefinition(msgspec.Struct, frozen=True, kw_only=True):
-    """A filter with all its parameters applied; the expressions still hold tags such as `<HOST>` and `<F-USER>`."""
+    """A filter with its parameters applied; the expressions still contain tags such as `<HOST>` and `<F-USER>`."""
 
     name: str
     failregex: tuple[str, ...]
-    """What a failure looks like; the first expression that matches counts."""
+    """Expressions for failures; the first one that matches counts."""
     ignoreregex: tuple[str, ...] = ()
     prefregex: str = ""
-    """Must match first; its `<F-CONTENT>` is what the failregex are held against."""
+    """Must match first; the failregex are then matched against its `<F-CONTENT>`."""
     maxlines: int = 1
-    """How many lines an expression may span."""
+    """Maximum number of lines that an expression may span."""
     datepattern: str = ""
-    """Where the date stands; empty: the default templates are tried."""
+    """Position and format of the date; empty: the default templates are tried."""
     journalmatch: tuple[tuple[str, ...], ...] = ()
-    """Matches of journalctl(1), one a line: terms `FIELD=value`, and `+` for "or"."""
+    """Matches as in journalctl(1), one per item: terms `FIELD=value`, and `+` for "or"."""
     files: tuple[str, ...] = ()
-    """Where distributions keep this log; patterns of glob(7) are possible."""
+    """Where distributions keep this log; may contain patterns of glob(7)."""
     is_spoofable: bool = False
-    """Whether others can cause such a line in the name of any address (UDP): then it proves nothing."""
+    """Whether anyone can cause such a line with a forged source address (UDP): then it proves nothing."""
     notes: tuple[str, ...] = ()
-    """What could not be taken over, a sentence each."""
+    """What could not be imported, one sentence each."""
     origin: str = ""
-    """The file it comes from."""
+    """The file that the filter was read from."""

@@ -1,4 +1,4 @@
-"""The compiled expressions of one filter, and what their groups mean."""
+"""The compiled expressions of one filter, and the meaning of their groups."""
 
 import re
 
@@ -12,11 +12,11 @@ _IDENTITIES = {"fid", "mlfid", *HOST_GROUPS}
 _LOOSE_DATE = re.compile(r"\{UNB\}|\*\*")
 
 Values = dict[str, str | None]
-"""What the groups of a match hold, those of `_FIELDS` that the expression has."""
+"""The text of the groups of a match: those of `_FIELDS` that the expression has."""
 
 
 class Expression:
-    """One failregex: the pattern and where its groups are."""
+    """One failregex: the pattern and the numbers of its groups."""
 
     __slots__ = (
         "_addresses",
@@ -31,16 +31,16 @@ class Expression:
     )
 
     def __init__(self, text: str, pattern: re.Pattern[str], prefix: re.Pattern[str] | None, fragments: str) -> None:
-        """`fragments` is what a line must contain, for Hyperscan; empty: any line may match."""
+        """`fragments` is the text that a line must contain, for Hyperscan; empty: any line may match."""
         groups = pattern.groupindex
         names = {*groups, *(prefix.groupindex if prefix else ())}
         self.text = text
         self.pattern = pattern
         self.fragments = fragments
         self.is_connected = "mlfid" in names
-        """Whether lines of one connection belong together (MLFID)."""
+        """Whether it joins the lines of one connection (MLFID)."""
         if not names & _IDENTITIES:
-            raise FilterError(f"no <HOST>, <ADDR> or <F-ID> says whose failure it is: {text[:200]!r}")
+            raise FilterError(f"no <HOST>, <ADDR> or <F-ID> names the source of the failure: {text[:200]!r}")
         self._fields = tuple(name for name in _FIELDS if name in groups)
         self._numbers = tuple(groups[name] for name in self._fields)
         self._addresses = tuple((name, groups[name]) for name in ("ip4", "ip6") if name in groups)
@@ -50,9 +50,9 @@ class Expression:
         )
 
     def values(self, match: re.Match[str]) -> Values:
-        """Return what the match says; `alt_` groups fill in for those that are empty.
+        """Return the values of a match; `alt_` groups replace groups that are empty.
 
-        An address that was cut out of a longer word is None: it is not what the line says.
+        An address that is only a part of a longer word is None: the line does not contain that address.
         """
         numbers = self._numbers
         if not numbers:
@@ -71,7 +71,7 @@ class Expression:
 
 
 def _is_cut(match: re.Match[str], number: int) -> bool:
-    """Whether the text of a group goes on, so that an address in it is a part of another, or of a name."""
+    """Whether the text around a group continues it, so that its address is only a part of another one or of a name."""
     text = match.string
     start, end = match.span(number)
     if text[start - 1 : start] == " " == text[end : end + 1]:  # as in most lines
@@ -81,18 +81,18 @@ def _is_cut(match: re.Match[str], number: int) -> bool:
     after = text[end : end + 2]
     if after[:1].isalnum() or after[:1] == "_":
         return True
-    # A port may follow an IPv6 address if the expression says so.
+    # A port may follow an IPv6 address if the expression allows it.
     joint = after[:1] == "." or (after[:1] == ":" and ":" in match[number] and match.end() == end)
     return joint and after[1:].isalnum()
 
 
 class Prefix:
-    """A prefregex: it must match first, and says what the failregex are held against."""
+    """A prefregex: it must match first, and the failregex are matched against its content."""
 
     __slots__ = ("_content", "_fields", "_numbers", "pattern")
 
     def __init__(self, text: str, *, is_multiline: bool) -> None:
-        """Compile; FilterError where that fails."""
+        """Compile the expression; FilterError if that fails."""
         self.pattern = compile_expression(text, is_multiline=is_multiline)
         groups = self.pattern.groupindex
         self._content = groups.get("content")
@@ -100,7 +100,7 @@ class Prefix:
         self._numbers = tuple(groups[name] for name in self._fields)
 
     def split(self, text: str) -> tuple[str, Values] | None:
-        """Return the content (with its newline) and what the prefix itself says; None if it does not match."""
+        """Return the content (with its newline) and the values of the prefix; None if it does not match."""
         match = self.pattern.search(text)
         if match is None:
             return None
@@ -110,10 +110,10 @@ class Prefix:
 
 
 class Expressions:
-    """All expressions of a filter, compiled."""
+    """All compiled expressions of a filter."""
 
     def __init__(self, definition: FilterDefinition) -> None:
-        """Compile; FilterError names the filter, where it comes from, and the first expression that is wrong."""
+        """Compile them; FilterError names the filter, its file, and the first invalid expression."""
         is_multiline = definition.maxlines > 1
         try:
             self.prefix = Prefix(definition.prefregex, is_multiline=is_multiline) if definition.prefregex else None
@@ -125,7 +125,7 @@ class Expressions:
         if not self.fail:
             raise FilterError(f"filter {definition.name} ({definition.origin or 'built in'}) has no failregex")
         self.ignores_early = 0 < len(self.ignore) < len(self.fail) - 2
-        """With few ignoreregex and many failregex, fail2ban holds the whole line against the former first."""
+        """With few ignoreregex and many failregex, fail2ban first matches the ignoreregex against the whole line."""
 
     def is_ignored(self, text: str) -> bool:
         """Whether an ignoreregex matches."""
@@ -138,13 +138,13 @@ def _expression(text: str, prefix: re.Pattern[str] | None, definition: FilterDef
 
 
 def _fragments(pattern: re.Pattern[str], prefix: re.Pattern[str] | None, definition: FilterDefinition) -> str:
-    """Say what a line must contain; nothing where lines are joined, or a date can be cut out of a word."""
+    """Return the text that a line must contain; none if lines are joined or the date may be inside a word."""
     if definition.maxlines > 1 or _LOOSE_DATE.search(definition.datepattern):
         return ""
     if prefix is None:
         return required(pattern)
     if "content" not in prefix.groupindex:
         return required(pattern) or required(prefix)
-    if may_be_empty(prefix, "content"):  # then the failregex are held against the whole line
+    if may_be_empty(prefix, "content"):  # then the failregex are matched against the whole line
         return required(pattern) or required(prefix)
     return required(prefix, pattern)

@@ -1,10 +1,10 @@
-r"""What every text that an expression matches must contain, as an expression that Hyperscan can search for.
+r"""The text that a line must contain for an expression to match, as an expression that Hyperscan can search for.
 
-An expression of `re` is walked for the literal text that it cannot match without, in order: `^Failed \S+ for .* from
-<HOST>` needs `Failed.* for.* from`. Lookaround, backreferences and conditions only make fewer texts match, so they are
-passed over; Hyperscan's own prefilter mode does the same. What we find is cheaper to match, and it holds although the
-date was cut out of the text that `re` sees: dates stand between characters of which none is part of a word, so text is
-split where two such meet.
+An expression for `re` is searched for the literal text that every match contains, in order: `^Failed \S+ for .* from
+<HOST>` needs `Failed.* for.* from`. Lookaround, backreferences and conditions only restrict the matches further, so
+they are skipped; Hyperscan's prefilter mode does the same. The result is cheaper to match than the prefilter mode's.
+It also holds for the line before its date was cut out: a date is between two characters that are not part of a word, so
+the text is split wherever two such characters meet.
 """
 
 import re
@@ -19,20 +19,20 @@ _MAX_PIECES = 16
 _SHORTEST = 3
 _GAP = ".*"
 _UNSEARCHED = "\n\ufffd"
-"""The newline ends what is searched in, and U+FFFD stands for bytes that are no UTF-8."""
+"""The newline ends the searched text, and U+FFFD replaces bytes that are not UTF-8."""
 
 Tree: TypeAlias = Any
-"""What `re`'s parser makes of an expression: (opcode, argument) pairs."""
+"""The parse tree of an expression: (opcode, argument) pairs of `re`'s parser."""
 
 _Run: TypeAlias = list[str]
-"""Characters that follow each other; one that may be any of several stands as their text."""
+"""Consecutive characters; an item with several characters stands for any one of them."""
 
 
 def required(pattern: re.Pattern[str], inner: re.Pattern[str] | None = None, group: str = "content") -> str:
-    r"""Return an expression for Hyperscan that finds all lines in which `pattern` may match; "" if nothing is required.
+    r"""Return an expression for Hyperscan that finds every line in which `pattern` may match; "" if there is none.
 
-    With `inner`, that one stands in the place of the group `group` of `pattern`. The result holds literal text,
-    alternatives and `.*` only; it is in bytes' terms: `\xc3\xa9` for an é.
+    `inner`, if given, takes the place of the group `group` of `pattern`. The result contains only literal text,
+    alternatives and `.*`, and matches bytes: `\xc3\xa9` for an é.
     """
     found = None if inner is None else _Walk(inner).pieces()
     pieces = _Walk(pattern, found, pattern.groupindex.get(group)).pieces()
@@ -40,14 +40,14 @@ def required(pattern: re.Pattern[str], inner: re.Pattern[str] | None = None, gro
 
 
 def may_be_empty(pattern: re.Pattern[str], group: str) -> bool:
-    """Whether a group of an expression may match nothing at all."""
+    """Whether a group of an expression may match the empty text."""
     tree = parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE)
     found = _find(tree, pattern.groupindex[group])
     return found is None or found.getwidth()[0] == 0
 
 
 def _find(part: Any, number: int) -> Tree | None:
-    """Return what is in a group, wherever in the tree it is."""
+    """Return the content of a group at any depth of the tree."""
     if isinstance(part, tuple) and len(part) == 2 and part[0] is sre.SUBPATTERN and part[1][0] == number:
         return part[1][3]
     if isinstance(part, (tuple, list, parser.SubPattern)):
@@ -56,7 +56,7 @@ def _find(part: Any, number: int) -> Tree | None:
 
 
 class _Walk:
-    """One expression's required pieces; text that is required but splits into nothing useful is left out."""
+    """Collects the required pieces of one expression; pieces that are too short to be useful are left out."""
 
     def __init__(
         self, pattern: re.Pattern[str], inner: Sequence[str] | None = None, inner_group: int | None = None
@@ -75,14 +75,14 @@ class _Walk:
         return pieces[:_MAX_PIECES]
 
     def _sequence(self, items: Iterable[tuple[Any, Any]], pieces: list[str], run: _Run, is_caseless: bool) -> _Run:  # noqa: FBT001
-        """Add what these items require to `pieces`; return the text that may still go on."""
+        """Add the text that these items require to `pieces`; return the text that the next item may continue."""
         for code, argument in items:
             if code is sre.LITERAL and chr(argument) not in _UNSEARCHED:
                 run.append(chr(argument))
             elif code is sre.IN and (characters := _class(argument)):
                 run.append(characters)
             elif code in (sre.AT, sre.ASSERT, sre.ASSERT_NOT):
-                continue  # no text of its own
+                continue  # matches no text
             elif code is sre.SUBPATTERN:
                 run = self._group(argument, pieces, run, is_caseless)
             elif code is sre.ATOMIC_GROUP:
@@ -107,7 +107,7 @@ class _Walk:
         return []
 
     def _other(self, code: Any, argument: Any, pieces: list[str], is_caseless: bool) -> None:  # noqa: FBT001
-        """Take what repeats at least once, and alternatives that all require something."""
+        """Handle repetitions of at least once, and alternatives that all require some text."""
         if code in (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT):
             least, _, items = argument
             if least:
@@ -131,12 +131,12 @@ class _Walk:
 
     @staticmethod
     def _flush(run: _Run, pieces: list[str], is_caseless: bool) -> None:  # noqa: FBT001
-        """Write a run of characters as one piece for each part in which no date can have stood."""
+        """Add a run of characters, one piece for each part that cannot contain a date."""
         part: _Run = []
         for characters in [*run, "  "]:
             is_border = not _is_word(characters) and (not part or not _is_word(part[-1]))
             if is_border or (is_caseless and not characters.isascii()) or characters == "  ":
-                # Vectorscan 5.4.12 loses matches of two bytes of which one may be several (so do alternatives of two).
+                # Vectorscan 5.4.12 misses two-byte matches with a character class, or of two-byte alternatives.
                 if any(map(_is_word, part)) and (len(part) != 2 or _is_fixed(part, is_caseless=is_caseless)):
                     pieces.append(_write(part, is_caseless=is_caseless))
                 part = []
@@ -157,7 +157,7 @@ def _is_word(characters: str) -> bool:
 
 
 def _is_fixed(part: _Run, *, is_caseless: bool) -> bool:
-    """Whether each place holds one certain byte."""
+    """Whether each position matches exactly one byte."""
     return all(len(text) == 1 and not (is_caseless and text.lower() != text.upper()) for text in part)
 
 
@@ -175,7 +175,7 @@ def _escape(character: str) -> str:
 
 
 def _weight(piece: str) -> int:
-    """Return how many characters a piece asks for, of its weakest alternative."""
+    """Return how many characters a piece requires, counting its shortest alternative."""
     if piece.startswith("(?:"):
         return min(len(alternative.replace(_GAP, "")) for alternative in piece[3:-1].split("|"))
     return len(piece.removeprefix("(?i:").removesuffix(")").replace("\\x", ""))

@@ -1,8 +1,8 @@
-"""Date, prefregex and failregex of a filter as one expression, where that comes to the same: one match, not three.
+"""Combines date, prefregex and failregex of a filter in one expression where that is equivalent: one match, not three.
 
-What it matches, the three match one after the other, and with the same groups; what it does not match is examined step
-by step. So it need not take every line, but what it takes must be right. Hence it is made only of parts whose meaning
-does not depend on where a text begins, except for the `^` with which they begin.
+A line that it matches is also matched by the three in turn, with the same groups. A line that it does not match is
+examined step by step, so it may miss lines but must never match a wrong one. Therefore only expressions are combined
+whose meaning does not depend on where the text starts, apart from the `^` at their own start.
 """
 
 import re
@@ -15,7 +15,7 @@ from monitor.filters.date_templates import Template
 from monitor.filters.expressions import Expression, Expressions
 
 _MAX_DATED = 1024
-"""A log mixes a few forms of dates; who can write dates of all forms only makes it slower."""
+"""A log contains few date formats; an attacker who writes dates in all formats only makes matching slower."""
 _CONTENT = "(?P<content>.+)$"
 _BY_NUMBER = re.compile(r"\\[1-9]|\(\?\(\d")
 _FLAGS = re.compile(r"\(\?([aimsx]+)\)\^")
@@ -24,19 +24,19 @@ _REPEATS = (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT)
 
 
 class Fusion:
-    """The fused expressions of a filter, made when they are first asked for."""
+    """The combined expressions of a filter, each compiled on first use."""
 
     def __init__(self, expressions: Expressions) -> None:
-        """Nothing is fused where an ignoreregex must be asked too."""
+        """With an ignoreregex nothing is combined, because that must be matched as well."""
         self._fail = [] if expressions.ignore else expressions.fail
         self._head = _head(expressions)
         self._dated: dict[tuple[Template, int], Expression | None] = {}
         self._plain: dict[int, Expression | None] = {}
 
     def dated(self, number: int, template: Template) -> Expression | None:
-        """Return the expression for lines that begin with a date of this form; None if there is none.
+        """Return the expression for lines that start with a date of this format; None if there is none.
 
-        The date's groups come first, with their own numbers.
+        The groups of the date come first and keep their numbers.
         """
         try:
             return self._dated[template, number]
@@ -62,12 +62,12 @@ class Fusion:
             return None
         try:
             return Expression(text, re.compile(f"{date}{self._head}(?:{text[1:]})"), None, "")
-        except re.error:  # two parts use a group of the same name
+        except re.error:  # two parts have a group of the same name
             return None
 
 
 def _date(template: Template) -> str | None:
-    """Return the expression for a date at the very begin of a line; None where that is more than the date."""
+    """Return the expression for a date at the first character of a line; None if the template matches more."""
     text = template.expression.text
     flags = ""
     if match := _FLAGS.match(text):
@@ -78,7 +78,7 @@ def _date(template: Template) -> str | None:
 
 
 def _head(expressions: Expressions) -> str | None:
-    """Return what comes before the content; "" without a prefregex, None if that cannot be fused."""
+    """Return the expression before the content; "" without a prefregex, None if it cannot be combined."""
     if expressions.prefix is None:
         return ""
     text = expressions.prefix.pattern.pattern
@@ -88,7 +88,7 @@ def _head(expressions: Expressions) -> str | None:
 
 
 def _can_follow(text: str) -> bool:
-    """Whether an expression means the same behind other text, once its `^` is taken away."""
+    """Whether an expression without its `^` means the same after other text."""
     if not text.startswith("^") or _BY_NUMBER.search(text):
         return False
     tree = list(parser.parse(text))
@@ -96,9 +96,9 @@ def _can_follow(text: str) -> bool:
 
 
 def _is_local(items: Iterable[tuple[Any, Any]], seen: int) -> bool:
-    """Whether nothing looks back further than the expression itself; `seen` characters at least were matched before."""
+    """Whether no item looks back past the start of the expression; at least `seen` characters are matched before."""
     for code, argument in items:
-        if code is sre.AT and not _is_local_place(argument, seen):
+        if code is sre.AT and not _is_local_anchor(argument, seen):
             return False
         if code in _LOOKS and argument[0] < 0:
             before = seen - argument[1].getwidth()[1]
@@ -110,14 +110,14 @@ def _is_local(items: Iterable[tuple[Any, Any]], seen: int) -> bool:
     return True
 
 
-def _is_local_place(place: Any, seen: int) -> bool:
-    if place in (sre.AT_END, sre.AT_END_STRING):
+def _is_local_anchor(anchor: Any, seen: int) -> bool:
+    if anchor in (sre.AT_END, sre.AT_END_STRING):
         return True
-    return place in (sre.AT_BOUNDARY, sre.AT_NON_BOUNDARY) and seen > 0
+    return anchor in (sre.AT_BOUNDARY, sre.AT_NON_BOUNDARY) and seen > 0
 
 
 def _inner(code: Any, argument: Any) -> list[Any]:
-    """Return the expressions within an item."""
+    """Return the expressions inside an item."""
     if code is sre.SUBPATTERN:
         return [argument[3]]
     if code is sre.ATOMIC_GROUP:
@@ -134,7 +134,7 @@ def _inner(code: Any, argument: Any) -> list[Any]:
 
 
 def _least(code: Any, argument: Any) -> int:
-    """Return how many characters an item matches at least; too few rather than too many."""
+    """Return a lower bound for the number of characters that an item matches."""
     if code in (sre.LITERAL, sre.NOT_LITERAL, sre.IN, sre.ANY):
         return 1
     if code in _REPEATS:

@@ -1,4 +1,4 @@
-"""Finds filters: those that come with the project, an operator's own, and fail2ban's."""
+"""Finds and reads filters: built-in ones, the operator's, and fail2ban's."""
 
 import re
 from pathlib import Path
@@ -14,27 +14,27 @@ BUILT_IN = Path(__file__).parent / "builtin"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _MAX_FILE_BYTES = 1 << 20
 _SYSLOG = r"^\s*<F-MLFID>(?:\S+ )?(?:{daemon})(?:\[\d+\])?:?</F-MLFID>\s+<F-CONTENT>.+</F-CONTENT>$"
-"""How syslog and the journal begin a message, without the date: `HOST DAEMON[PID]: `."""
+"""The start of a message in syslog and the journal, without the date: `HOST DAEMON[PID]: `."""
 
 
-class Mode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one mode of a filter adds to what it always looks for."""
+class FilterMode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The expressions that one mode adds to those of the filter."""
 
     failregex: tuple[str, ...] = ()
     ignoreregex: tuple[str, ...] = ()
 
 
 class FilterFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A filter's own YAML; the keys that are fail2ban's mean what they mean there."""
+    """A filter in YAML; keys that fail2ban has as well mean the same as there."""
 
     description: str
     failregex: tuple[str, ...] = ()
     ignoreregex: tuple[str, ...] = ()
     prefregex: str = ""
     daemon: str = ""
-    """Instead of prefregex: the name under which the application writes to syslog or the journal; an expression."""
-    modes: dict[str, Mode] = {}
-    """Chosen by `NAME[mode=...]`; the first is the default."""
+    """Instead of prefregex: an expression for the name of the application in syslog or the journal."""
+    modes: dict[str, FilterMode] = {}
+    """Selected by `NAME[mode=...]`; the first is the default."""
     datepattern: str = ""
     maxlines: int = 1
     journalmatch: tuple[str, ...] = ()
@@ -43,33 +43,33 @@ class FilterFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_filter(reference: str, *, logtype: str = "file") -> FilterDefinition:
-    """Read the filter that a reference names; FilterError says what is wrong with which file.
+    """Read the filter that a reference names; FilterError names the file and the fault.
 
-    A reference is the name of a built-in filter, or the absolute path of a filter of one's own (`*.yaml`) or of
-    fail2ban's (`/etc/fail2ban/filter.d/NAME.conf`); parameters may follow in brackets: `sshd[mode=aggressive]`.
+    A reference is the name of a built-in filter, or the absolute path of a filter (`*.yaml`) or of a filter of fail2ban
+    (`/etc/fail2ban/filter.d/NAME.conf`); parameters may follow in brackets: `sshd[mode=aggressive]`.
     `logtype` is `file` or `journal`, for fail2ban's filters.
     """
     name, parameters = parse_filter_reference(reference)
     if not name.startswith("/"):
         path = BUILT_IN / f"{name}.yaml"
         if not _NAME.fullmatch(name) or not path.is_file():
-            raise FilterError(f"there is no filter {name!r}; built in are: {', '.join(built_in_names())}")
+            raise FilterError(f"there is no filter {name!r}; the built-in filters are: {', '.join(built_in_names())}")
         return _load_yaml(path, name, parameters)
     path = Path(name)
     if path.suffix == ".yaml":
         return _load_yaml(path, path.stem, parameters)
     if path.suffix == ".conf" and path.parent.name == "filter.d":
         return read_filter(path.parent.parent, path.stem, parameters, logtype=logtype)
-    raise FilterError(f"{name} is neither a *.yaml file nor one of fail2ban's filter.d/*.conf")
+    raise FilterError(f"{name} is neither a *.yaml file nor a filter.d/*.conf of fail2ban")
 
 
 def built_in_names() -> list[str]:
-    """Return the names of the filters that come with the project."""
+    """Return the names of the built-in filters."""
     return sorted(path.stem for path in BUILT_IN.glob("*.yaml") if not path.stem.endswith(".samples"))
 
 
 def read_filter_file(path: Path) -> FilterFile:
-    """Read one filter's YAML; FilterError names the file, and the line where YAML tells it."""
+    """Read the YAML of one filter; FilterError names the file, and the line if YAML reports it."""
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_FILE_BYTES + 1)
@@ -88,9 +88,9 @@ def _load_yaml(path: Path, name: str, parameters: dict[str, str]) -> FilterDefin
     content = read_filter_file(path)
     mode = _mode(path, content, dict(parameters))
     if content.daemon and content.prefregex:
-        raise FilterError(f"{path}: give daemon or prefregex, not both")
+        raise FilterError(f"{path}: set daemon or prefregex, not both")
     if content.maxlines < 1 or content.maxlines > 100:
-        raise FilterError(f"{path}: maxlines must lie between 1 and 100")
+        raise FilterError(f"{path}: maxlines must be between 1 and 100")
     return FilterDefinition(
         name=name,
         failregex=content.failregex + mode.failregex,
@@ -105,15 +105,15 @@ def _load_yaml(path: Path, name: str, parameters: dict[str, str]) -> FilterDefin
     )
 
 
-def _mode(path: Path, content: FilterFile, parameters: dict[str, str]) -> Mode:
-    """Return what the chosen mode adds; a filter without modes takes no parameters."""
+def _mode(path: Path, content: FilterFile, parameters: dict[str, str]) -> FilterMode:
+    """Return the selected mode; a filter without modes takes no parameters."""
     wanted = parameters.pop("mode", next(iter(content.modes), ""))
     if parameters:
-        raise FilterError(f"{path}: unknown parameter {next(iter(parameters))!r}; there is only `mode`")
+        raise FilterError(f"{path}: unknown parameter {next(iter(parameters))!r}; the only parameter is `mode`")
     if wanted and wanted not in content.modes:
         known = ", ".join(content.modes) or "none"
         raise FilterError(f"{path}: there is no mode {wanted!r}; known: {known}")
-    return content.modes.get(wanted, Mode())
+    return content.modes.get(wanted, FilterMode())
 
 
 def _one_line(error: Any) -> str:

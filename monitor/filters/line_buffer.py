@@ -7,14 +7,14 @@ _MAX_CHARACTERS = 65_536
 
 
 class LineBuffer:
-    """The last `maxlines` lines, of which a match takes those that it used."""
+    """The last `maxlines` lines; a match removes the lines that it used."""
 
     def __init__(self, maxlines: int) -> None:
-        """Hold nothing."""
+        """Start empty."""
         self._lines: deque[str] = deque(maxlen=maxlines)
 
     def add(self, text: str) -> str:
-        """Take in a line (ending in a newline); return all that are held, as one text of bounded length."""
+        """Add a line (with its newline); return all buffered lines as one text of bounded length."""
         self._lines.append(text)
         while len(self._lines) > 1 and sum(map(len, self._lines)) > _MAX_CHARACTERS:
             self._lines.popleft()
@@ -25,7 +25,7 @@ class LineBuffer:
         self._lines.clear()
 
     def take(self, match: re.Match[str]) -> str:
-        """Drop the lines of a match, and return them; those that it skipped stay, another expression may want them."""
+        """Remove the lines of a match and return them; lines that it skipped stay, for other expressions."""
         text = match.string
         first = text.count("\n", 0, match.start())
         last = text.count("\n", 0, max(match.start(), match.end() - 1))

@@ -1,4 +1,4 @@
-"""One filter at work: a line in, a failure out; pure but for what it remembers of connections and dates."""
+"""Applies one filter to lines and returns failures; its only state is the connections and dates it remembers."""
 
 import datetime
 import re
@@ -16,55 +16,55 @@ from monitor.filters.line_buffer import LineBuffer
 
 
 class FilterStats(msgspec.Struct):
-    """What a filter counted; all are totals."""
+    """Counters of one filter; all are totals."""
 
     candidates: int = 0
-    """Lines that were looked at closely."""
+    """Lines that were examined."""
     failures: int = 0
     """Failures found."""
     ignored: int = 0
-    """Lines that matched, but an ignoreregex too."""
+    """Lines that matched a failregex and an ignoreregex."""
     unusable: int = 0
-    """Failures that name no address: a host name (names are never resolved) or what is none."""
+    """Failures without an address: they contain a host name (names are never resolved) or other text."""
     misdated: int = 0
-    """Lines dated in the future, or long before they were written: taken as of now."""
+    """Lines dated in the future, or long before they were written: counted as of now."""
     outdated: int = 0
-    """Lines from before the start that are older than findtime: not counted."""
+    """Lines written before the start that are older than findtime: ignored."""
     timeouts: int = 0
-    """Confirmations that were stopped because they took too long."""
+    """Lines whose examination was stopped because it took too long."""
     evicted: int = 0
     """Connections forgotten early because there were too many: their failures may lack an address."""
 
 
 class Found(NamedTuple):
-    """A failure in a line: whose, as the line says it."""
+    """A failure in a line, with its source as the line gives it."""
 
     expression: int
-    """Which failregex matched, from 0."""
+    """The number of the failregex that matched, from 0."""
     host: str
     is_name: bool
     """Whether `host` is not an address but a name, which is never resolved."""
     user: str
     cidr: str | None
     time_s: float | None
-    """What the line's date says; None if it has none that can be read."""
+    """The time of the line's date; None if it has no readable date."""
 
 
 class Ignored(NamedTuple):
     """An ignoreregex matched."""
 
     expression: int | None
-    """The failregex that matched before, if one did."""
+    """The number of the failregex that matched first, if any."""
 
 
 class Missed(NamedTuple):
-    """No failure: nothing matched, or what did only helps to understand other lines (NOFAIL)."""
+    """No failure: nothing matched, or the line only adds information for other lines (NOFAIL)."""
 
     expression: int | None = None
 
 
 _STILL_S = 60.0
-"""Where expressions span lines, one without a date happened when the last dated one did, if that is not longer ago."""
+"""Where expressions span lines, a line without a date gets the time of the last dated line, if that is not older."""
 
 Outcome = Found | Ignored | Missed
 _NOTHING = Missed()
@@ -78,10 +78,10 @@ class _Hit(NamedTuple):
 
 
 class LogFilter:
-    """A compiled filter with its memory; lines must come in the order of their log."""
+    """A compiled filter with its state; lines must come in the order of the log."""
 
     def __init__(self, definition: FilterDefinition, timezone: datetime.tzinfo | None = None) -> None:
-        """Compile; FilterError says what is wrong. `timezone` is of dates that name none; None: the system's."""
+        """Compile; FilterError on a fault. `timezone` applies to dates without a zone; None: the system's."""
         self.definition = definition
         self.stats = FilterStats()
         self.expressions = Expressions(definition)
@@ -94,24 +94,24 @@ class LogFilter:
         self._buffer = LineBuffer(definition.maxlines) if definition.maxlines > 1 else None
         self._fusion = Fusion(self.expressions) if self._buffer is None else None
         self.everything = range(len(self.expressions.fail))
-        """The numbers of all expressions, for lines about which nothing is known."""
+        """The numbers of all expressions, for lines that were not scanned."""
 
     def examine(self, text: str, candidates: Sequence[int], now_s: float, time_s: float | None = None) -> Outcome:
-        """Hold a line (with its newline) against those failregex that may match, at least one, in their order.
+        """Match a line (with its newline) against the failregex with these numbers, at least one, in this order.
 
-        `now_s` is wall time, for dates without a year; `time_s` is the line's time where its source knows it: then the
-        line holds no date. TooSlow may be raised from within, by a Deadline; nothing was remembered then.
+        `now_s` is wall time, for dates without a year; `time_s` is the time of the line if its source knows it: then
+        the line contains no date. A Deadline may raise TooSlow in here; the line then leaves no state.
         """
         outcome = self._examine_at_once(text, candidates[0], now_s, time_s)
         return self._examine_by_steps(text, candidates, now_s, time_s) if outcome is None else outcome
 
     def give_up(self) -> None:
-        """Forget the lines before: what took too long would take as long again with the next one."""
+        """Forget the previous lines: with the next line they would take too long again."""
         if self._buffer:
             self._buffer.clear()
 
     def _examine_at_once(self, text: str, number: int, now_s: float, time_s: float | None) -> Outcome | None:
-        """Try date, prefix and the first candidate as one expression; None: it takes the single steps to know."""
+        """Try date, prefix and the first candidate as one expression; None if the single steps must decide."""
         if self._fusion is None:
             return None
         if time_s is not None:
@@ -170,7 +170,7 @@ class LogFilter:
         return _NOTHING
 
     def _conclude(self, number: int, values: Values, is_connected: bool, now_s: float, time_s: float | None) -> Outcome:  # noqa: FBT001
-        """Make out whose failure it is, if it is one."""
+        """Return the failure with its source, if the match is a failure."""
         identity = values.pop("mlfid", None) if is_connected else None
         if identity is not None:
             merged = self.connections.merge(identity, values, time_s or now_s)

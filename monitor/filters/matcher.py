@@ -1,4 +1,4 @@
-"""All filters at work: blocks of lines in, failures out."""
+"""Applies all filters to blocks of lines and returns failures."""
 
 import datetime
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from monitor.filters.deadline import Deadline
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.log_filter import FilterStats, LogFilter
-from monitor.filters.scan import Reader, Scan
+from monitor.filters.scan import ActiveFilter, Scan
 from monitor.filters.scanner import BlockScanner, Candidate, EveryLine, Scanner, can_search, is_available
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
@@ -16,18 +16,18 @@ _FINDTIME_S = 600.0
 
 
 class _Group(NamedTuple):
-    """Filters that read the same log, and what finds their candidates."""
+    """Filters that read the same log, and the scanner that finds their candidates."""
 
-    readers: tuple[Reader, ...]
+    filters: tuple[ActiveFilter, ...]
     scanner: Scanner
     targets: tuple[tuple[int, int], ...]
-    """By number of the scanner's expressions: which filter's, and which of its own."""
+    """For each expression of the scanner: the index of its filter, and its number in that filter."""
 
 
 class LogMatcher:
-    """Filters by detector. All that read a log are matched against a block of it in one pass.
+    """The filters of all detectors. Those that read the same log are matched against a block of it in one pass.
 
-    A block's lines are decoded and looked at closely only where they hold text that some expression requires.
+    Only lines that contain the text that some expression requires are decoded and examined.
     """
 
     def __init__(
@@ -39,14 +39,14 @@ class LogMatcher:
         confirm_timeout_s: float = 0.1,
         use_hyperscan: bool = True,
     ) -> None:
-        """Compile; a filter that is wrong goes into `faults`, the others work.
+        """Compile the filters; an invalid one goes into `faults`, the others work.
 
-        `timezones` are of dates that name none (default: the system's), `findtimes_s` how far back lines count that
-        were written before we read (default: 600), `confirm_timeout_s` what one line may cost one filter. Without
-        Hyperscan the same failures are found, slower.
+        `timezones` apply to dates without a zone (default: the system's). `findtimes_s` is the maximum age of lines
+        that were written before the start (default: 600). `confirm_timeout_s` is the CPU time that one line may cost
+        one filter. Without Hyperscan the result is the same, but slower.
         """
         self.faults: dict[str, str] = {}
-        """Why the filters of these detectors cannot be used."""
+        """By detector: why its filter cannot be used."""
         self._filters: dict[str, LogFilter] = {}
         for detector, definition in definitions.items():
             try:
@@ -55,8 +55,8 @@ class LogMatcher:
                 self.faults[detector] = str(error)
         self.stats: dict[str, FilterStats] = {name: log_filter.stats for name, log_filter in self._filters.items()}
         findtimes_s = findtimes_s or {}
-        self._readers = {
-            name: Reader(name, log_filter, findtimes_s.get(name, _FINDTIME_S))
+        self._active = {
+            name: ActiveFilter(name, log_filter, findtimes_s.get(name, _FINDTIME_S))
             for name, log_filter in self._filters.items()
         }
         self._deadline = Deadline(confirm_timeout_s)
@@ -65,11 +65,11 @@ class LogMatcher:
         self._unsearchable = {name for name, log_filter in self._filters.items() if not self._is_searchable(log_filter)}
 
     def scan(self, block: LogBlock) -> list[AuthFailure]:
-        """Return the failures in a block; see Scan.run."""
+        """Return the failures in a block; see `Scan.run`."""
         return self.begin(block).run()
 
     def begin(self, block: LogBlock) -> Scan:
-        """Look for candidates; the scan confirms them. Scans must run in the order in which they were begun."""
+        """Find the candidates; the scan confirms them. Scans must run in the order in which they were started."""
         groups = self._groups.get(block.detectors)
         if groups is None:
             groups = self._groups[block.detectors] = self._make_groups(block.detectors)
@@ -78,31 +78,31 @@ class LogMatcher:
 
     @property
     def unsearchable(self) -> frozenset[str]:
-        """The detectors whose filters must look at every line of their logs: slow."""
+        """The detectors whose filters must examine every line of their logs, which is slow."""
         return frozenset(self._unsearchable)
 
     def _is_searchable(self, log_filter: LogFilter) -> bool:
         return self._uses_hyperscan and all(can_search(fail.fragments) for fail in log_filter.expressions.fail)
 
     def _make_groups(self, detectors: Sequence[str]) -> list[_Group]:
-        """Compile what reads one log: one database for all filters but those that must look at every line."""
-        readers = [self._readers[name] for name in detectors if name in self._readers]
-        searched = tuple(reader for reader in readers if reader.detector not in self._unsearchable)
+        """Group the filters of one log: one database for all except those that must examine every line."""
+        filters = [self._active[name] for name in detectors if name in self._active]
+        searched = tuple(active for active in filters if active.detector not in self._unsearchable)
         fragments, targets = [], []
-        for index, reader in enumerate(searched):
-            for number, expression in enumerate(reader.log_filter.expressions.fail):
+        for index, active in enumerate(searched):
+            for number, expression in enumerate(active.log_filter.expressions.fail):
                 fragments.append(expression.fragments)
                 targets.append((index, number))
         groups = [_Group(searched, BlockScanner(fragments), tuple(targets))] if searched else []
-        if others := tuple(reader for reader in readers if reader.detector in self._unsearchable):
+        if others := tuple(active for active in filters if active.detector in self._unsearchable):
             groups.append(_Group(others, EveryLine(), ()))
         return groups
 
 
-def _shared_out(group: _Group, candidates: Sequence[Candidate]) -> list[tuple[Reader, Sequence[Candidate]]]:
-    """Return each filter that should look at any line, with those lines and its own expressions that may match."""
-    if len(group.readers) == 1 or (candidates and candidates[0][2] is None):
-        return [(reader, candidates) for reader in group.readers]
+def _shared_out(group: _Group, candidates: Sequence[Candidate]) -> list[tuple[ActiveFilter, Sequence[Candidate]]]:
+    """Return each filter that has candidates, with their lines and the numbers of its expressions that may match."""
+    if len(group.filters) == 1 or (candidates and candidates[0][2] is None):
+        return [(active, candidates) for active in group.filters]
     wanted: dict[int, list[Candidate]] = {}
     for start, end, numbers in candidates:
         own: dict[int, list[int]] = {}
@@ -111,4 +111,4 @@ def _shared_out(group: _Group, candidates: Sequence[Candidate]) -> list[tuple[Re
             own.setdefault(index, []).append(own_number)
         for index, own_numbers in own.items():
             wanted.setdefault(index, []).append((start, end, own_numbers))
-    return [(group.readers[index], each) for index, each in wanted.items()]
+    return [(group.filters[index], each) for index, each in wanted.items()]

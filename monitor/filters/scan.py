@@ -1,4 +1,4 @@
-"""A block of lines on its way through the filters: candidates are confirmed, failures come out."""
+"""Confirms the candidates of one block of lines and returns the failures."""
 
 import functools
 import math
@@ -16,43 +16,45 @@ from monitor.model.logs import LogBlock
 
 _MAX_USER = 64
 _ODD_S = 60.0
-"""A line that was just written, but is dated further away than this, has a wrong clock or time zone."""
+"""A line that was just written and whose date differs by more than this has a wrong clock or time zone."""
 
-_Step = tuple["Reader", str, Sequence[int], float | None]
-"""A filter, a line with its newline, the expressions to try, and the line's time where the source knows it."""
+_Step = tuple["ActiveFilter", str, Sequence[int], float | None]
+"""A filter, a line with its newline, the expressions to try, and the time of the line if the source knows it."""
 
 
-class Reader(NamedTuple):
-    """A filter at work for a detector."""
+class ActiveFilter(NamedTuple):
+    """A filter that works for a detector."""
 
     detector: str
     log_filter: LogFilter
     findtime_s: float
-    """How far back lines count that were written before we read."""
+    """Maximum age of lines that were written before the start."""
 
 
 class Scan:
-    """One block's candidates; it can be left in between and taken up again, so that hostile lines hold up nobody."""
+    """The candidates of one block. It can pause and continue, so a pathological log line cannot stall the rest."""
 
-    def __init__(self, block: LogBlock, work: Iterable[tuple[Reader, Sequence[Candidate]]], deadline: Deadline) -> None:
-        """`work` says which lines each filter should look at; nothing is done yet."""
+    def __init__(
+        self, block: LogBlock, work: Iterable[tuple[ActiveFilter, Sequence[Candidate]]], deadline: Deadline
+    ) -> None:
+        """`work` lists the lines that each filter must examine; nothing is done yet."""
         self.has_more = False
-        """Whether the last run stopped before the end."""
+        """Whether the last run stopped before the end of the block."""
         self._block = block
         self._steps = _steps(block, work)
         self._deadline = deadline
 
     def run(self, until_s: float = math.inf) -> list[AuthFailure]:
-        """Go on until all is done or it is `until_s` (of the monotonic clock, in seconds); return failures found.
+        """Continue until the end or until `until_s` (monotonic clock, in seconds); return the failures found.
 
-        Each detector's come in the order of its lines. Never raises for what lines hold.
+        Those of one detector are in the order of the lines. Never raises because of the content of a line.
         """
         events: list[AuthFailure] = []
         read_s, call, clock = self._block.read_s, self._deadline.call, time.monotonic
         self.has_more = False
         with self._deadline.watching():
-            for reader, text, numbers, time_s in self._steps:
-                log_filter = reader.log_filter
+            for active, text, numbers, time_s in self._steps:
+                log_filter = active.log_filter
                 stats = log_filter.stats
                 stats.candidates += 1
                 try:
@@ -62,7 +64,7 @@ class Scan:
                     log_filter.give_up()
                 else:
                     if isinstance(outcome, Found):
-                        event = self._event(reader, outcome)
+                        event = self._event(active, outcome)
                         if event is not None:
                             events.append(event)
                     elif isinstance(outcome, Ignored):
@@ -72,15 +74,15 @@ class Scan:
                     break
         return events
 
-    def _event(self, reader: Reader, found: Found) -> AuthFailure | None:
-        """Say whose failure it is, and of when; None if nobody can tell, or it is too old."""
-        block, log_filter = self._block, reader.log_filter
+    def _event(self, active: ActiveFilter, found: Found) -> AuthFailure | None:
+        """Return the event of a failure; None if it has no address or is too old."""
+        block, log_filter = self._block, active.log_filter
         stats = log_filter.stats
         address = _address(found)
         if address is None:
             stats.unusable += 1
             return None
-        when_s = _when_s(reader, block, found.time_s)
+        when_s = _when_s(active, block, found.time_s)
         if when_s is None:
             return None
         stats.failures += 1
@@ -89,16 +91,16 @@ class Scan:
         length = int(found.cidr) if found.cidr and len(found.cidr) < 4 else None
         if length is not None and length > 8 * len(address):
             length = None
-        return AuthFailure(when_s, reader.detector, address, strength, block.log, found.user[:_MAX_USER], length)
+        return AuthFailure(when_s, active.detector, address, strength, block.log, found.user[:_MAX_USER], length)
 
 
-def _when_s(reader: Reader, block: LogBlock, time_s: float | None) -> float | None:
+def _when_s(active: ActiveFilter, block: LogBlock, time_s: float | None) -> float | None:
     """Return the wall time of a failure; None if it is too old to count.
 
-    A line that was written while we read happened now, whatever its date says. One from before counts by its date:
-    without one nobody knows.
+    A line that was written while we read happened now, whatever its date is. A line written before the start counts by
+    its date; without a date its time is unknown and it is ignored.
     """
-    now_s, stats = block.read_s, reader.log_filter.stats
+    now_s, stats = block.read_s, active.log_filter.stats
     if block.is_live:
         if time_s is None:
             return now_s
@@ -106,7 +108,7 @@ def _when_s(reader: Reader, block: LogBlock, time_s: float | None) -> float | No
             return min(time_s, now_s)
         stats.misdated += 1
         return now_s
-    if time_s is None or time_s < now_s - reader.findtime_s:
+    if time_s is None or time_s < now_s - active.findtime_s:
         stats.outdated += 1
         return None
     if time_s > now_s + _ODD_S:
@@ -115,7 +117,7 @@ def _when_s(reader: Reader, block: LogBlock, time_s: float | None) -> float | No
 
 
 def _address(found: Found) -> Address | None:
-    """Return whose failure it is; None for names, which are never resolved, and for text that is no address."""
+    """Return the source address; None for names, which are never resolved, and for other text."""
     if found.is_name:
         return None
     try:
@@ -125,15 +127,15 @@ def _address(found: Found) -> Address | None:
 
 
 _parsed = functools.lru_cache(maxsize=4096)(parse_address)
-"""Who fails once, fails again."""
+"""Cached, because a source that fails once usually fails again."""
 
 
-def _steps(block: LogBlock, work: Iterable[tuple[Reader, Sequence[Candidate]]]) -> Iterator[_Step]:
+def _steps(block: LogBlock, work: Iterable[tuple[ActiveFilter, Sequence[Candidate]]]) -> Iterator[_Step]:
     data, times_s = block.data, block.times_s
     text = data.decode() if data.isascii() else None
     time_s = None
-    for reader, candidates in work:
-        everything = reader.log_filter.everything
+    for active, candidates in work:
+        everything = active.log_filter.everything
         seen = line_number = 0
         for start, end, numbers in candidates:
             if times_s:
@@ -141,4 +143,4 @@ def _steps(block: LogBlock, work: Iterable[tuple[Reader, Sequence[Candidate]]]) 
                 seen = start
                 time_s = times_s[line_number]
             line = text[start:end] if text is not None else data[start:end].decode(errors="replace")
-            yield reader, line, everything if numbers is None else numbers, time_s
+            yield active, line, everything if numbers is None else numbers, time_s

@@ -1,31 +1,31 @@
-"""Finds the lines of a block that any of many expressions may match, in one pass over the block."""
+"""Finds the lines of a block that at least one expression may match, in one pass over the block."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 try:
     import hyperscan
-except ImportError:  # no wheel for this machine: every line is a candidate then, with the same result
+except ImportError:  # no wheel for this machine: then every line is a candidate, with the same result
     hyperscan = None  # type: ignore[assignment]
 
 
 _SURELY_TAKEN = 1000
-"""Up to this length, in characters, Hyperscan takes any fragment; compiling each to know would take most of a start."""
+"""Hyperscan accepts every fragment up to this length, in characters; test-compiling each would slow the start."""
 
 Candidate: TypeAlias = tuple[int, int, Sequence[int] | None]
-"""A line (`data[start:end]`, with its newline) and the expressions that may match it, ascending; None: all."""
+"""A line (`data[start:end]`, with its newline) and the numbers of expressions that may match, sorted; None: all."""
 
 
 class Scanner(Protocol):
     """Finds candidates."""
 
     def candidates(self, data: bytes) -> list[Candidate]:
-        """Return them in the order of the lines; `data` is whole lines."""
+        """Return the candidates in the order of the lines; `data` consists of whole lines."""
         ...
 
 
 class EveryLine:
-    """Takes every line for a candidate of every expression."""
+    """Treats every line as a candidate for every expression."""
 
     def candidates(self, data: bytes) -> list[Candidate]:
         """Return every line."""
@@ -38,19 +38,19 @@ class EveryLine:
 
 
 class BlockScanner:
-    """Holds the text that each expression requires in one Hyperscan database."""
+    """Searches for the text that each expression requires, with one Hyperscan database."""
 
     def __init__(self, fragments: Sequence[str]) -> None:
-        """Compile; `fragments` are by number of the expression (see `fragments.required`), none of them empty."""
+        """Compile; `fragments` has one item per expression (see `fragments.required`), none of them empty."""
         by_text: dict[str, list[int]] = {}
         for number, text in enumerate(fragments):
             by_text.setdefault(text, []).append(number)
         self._numbers = [tuple(numbers) for numbers in by_text.values()]
-        # `.*\n` makes it one match for each line, at its end, however often the text occurs.
+        # `.*\n` gives one match per line, at its end, however often the text occurs.
         self._database = _compile([f"{text}.*\\n".encode() for text in by_text])
 
     def candidates(self, data: bytes) -> list[Candidate]:
-        """Return the lines that hold what some expression requires."""
+        """Return the lines that contain the text that some expression requires."""
         hits: list[tuple[int, int]] = []
         self._database.scan(data, match_event_handler=_collector(hits))
         hits.sort()
@@ -81,7 +81,7 @@ def _collector(hits: list[tuple[int, int]]) -> Callable[..., None]:
 
 
 def is_available() -> bool:
-    """Whether Hyperscan is there."""
+    """Whether Hyperscan is installed."""
     return hyperscan is not None
 
 
@@ -92,7 +92,7 @@ def _compile(expressions: Sequence[bytes]) -> Any:
 
 
 def can_search(fragment: str) -> bool:
-    """Whether Hyperscan takes what an expression requires; it refuses what is too large."""
+    """Whether Hyperscan can compile a fragment; it refuses fragments that are too large."""
     if len(fragment) <= _SURELY_TAKEN:
         return bool(fragment)
     try:

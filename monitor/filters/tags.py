@@ -1,11 +1,11 @@
-"""fail2ban's tags in expressions, resolved to groups of `re` (jail.conf(5), "FILTER FILES")."""
+"""Replaces fail2ban's tags in expressions by groups for `re` (jail.conf(5), "FILTER FILES")."""
 
 import re
 
 from monitor.filters.definition import FilterError
 
 _IPV4 = r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}"
-# Text that looks like an address; whether it is one is for parse_address to say.
+# Text that looks like an address; parse_address decides whether it is one.
 _IPV6 = r"(?:[0-9a-fA-F]{1,4}::?|::){1,7}(?:[0-9a-fA-F]{1,4}|(?<=:):)"
 _IP4 = rf"(?:::f{{4,6}}:)?(?P<ip4>{_IPV4})"
 _IP6 = rf"(?P<ip6>{_IPV6})"
@@ -36,8 +36,8 @@ HOST_GROUPS = ("ip4", "ip6", "dns")
 def resolve(expression: str) -> str:
     """Return an expression for `re` with `<HOST>`, `<ADDR>`, `<F-USER>` ... `<SKIPLINES>` as groups.
 
-    Addresses land in the groups `ip4` and `ip6`, names in `dns`, a failure's own identity in `fid`, other tags `<F-X>`
-    in a group named `x`. Tags that are none of fail2ban's stay as they are.
+    Addresses are in the groups `ip4` and `ip6`, names in `dns`, the ID of a failure in `fid`, other tags `<F-X>` in a
+    group named `x`. Tags that fail2ban does not define stay as they are.
     """
     if len(expression) > _MAX_LENGTH:
         raise FilterError(f"an expression is longer than {_MAX_LENGTH} characters: {expression[:60]!r}...")
@@ -61,15 +61,15 @@ def resolve(expression: str) -> str:
         opened.add(name)
         return f"(?P<{_GROUPS.get(name, name)}>"
 
-    # A flag for a part of an expression was once written inside its group; `re` wants it in the group's own head.
+    # Old filters set a flag for a group inside it; `re` expects it in the head of the group.
     return _INNER_FLAGS.sub(r"(?\1:", _TAG.sub(replace, expression))
 
 
 def compile_expression(expression: str, *, is_multiline: bool = False) -> re.Pattern[str]:
-    """Compile an expression with tags; FilterError says what is wrong with it."""
+    """Compile an expression with tags; FilterError if it is invalid."""
     if not expression.strip():
         raise FilterError("an expression is empty: it would match every line")
     try:
         return re.compile(resolve(expression), re.MULTILINE if is_multiline else 0)
     except (re.error, RecursionError, OverflowError) as error:
-        raise FilterError(f"this is no regular expression: {error}: {expression[:200]!r}") from error
+        raise FilterError(f"not a valid regular expression: {error}: {expression[:200]!r}") from error

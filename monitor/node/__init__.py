@@ -1,1 +1,1 @@
-"""The guard's feeds: what the node needs and must never ban."""
+"""Finds the addresses that must never be banned: node addresses, gateways, resolvers, sessions, cluster."""

@@ -1,7 +1,7 @@
-"""What the node itself needs to live: its own addresses, its default gateways, its resolvers.
+"""Reads node addresses, default gateways and resolvers.
 
-The kernel is asked over rtnetlink(7) directly, because a library for it costs 19 MB of memory. Decoders
-are pure: bytes in, values out, and MalformedRecord for what no kernel says.
+rtnetlink(7) is used directly, because a library for it costs 19 MB of memory. Decoders are pure: they take bytes,
+return values, and raise MalformedRecord for bytes that no kernel sends.
 """
 
 import errno
@@ -18,10 +18,10 @@ from monitor.model.addresses import Address, fold_mapped, host, parse_address
 from monitor.model.bans import AllowEntry
 from monitor.model.errors import MalformedRecord, TemporaryError
 
-# The second one names the real resolvers where the first only has systemd-resolved's stub on loopback.
+# The second file has the real resolvers where the first only has the loopback stub of systemd-resolved.
 RESOLVER_FILES = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
 OWN_ADDRESS = "an address of this node"
-"""The reason of the entries of the node's own addresses."""
+"""The reason of the entries for node addresses."""
 _MAX_FILE_BYTES = 65536
 _TIMEOUT_S = 5.0
 _MAX_NEXTHOPS = 1024
@@ -44,11 +44,11 @@ _AF_INET, _AF_INET6 = int(socket.AF_INET), int(socket.AF_INET6)  # enum members 
 
 
 def read_node(resolver_files: Iterable[Path] = RESOLVER_FILES) -> list[AllowEntry]:
-    """Return what must never be banned for the node's own sake; TemporaryError if the kernel does not answer."""
+    """Return entries for node addresses, gateways and resolvers; TemporaryError if the kernel does not answer."""
     try:
-        with _Asker() as asker:
-            addresses = list(asker.addresses())
-            gateways = list(asker.gateways())
+        with _RouteQuery() as query:
+            addresses = list(query.addresses())
+            gateways = list(query.gateways())
     except (OSError, MalformedRecord) as error:
         raise TemporaryError(f"cannot read the node's addresses and routes: {error}") from error
     resolvers = [address for path in resolver_files for address in parse_resolvers(_read(path))]
@@ -57,12 +57,12 @@ def read_node(resolver_files: Iterable[Path] = RESOLVER_FILES) -> list[AllowEntr
         "a default gateway of this node": gateways,
         "a resolver of this node": resolvers,
     }
-    # IPv6 lists one route twice where two tables or metrics hold it: an address counts once for each reason
+    # IPv6 lists a route twice if it is in two tables or has two metrics: an address counts once for each reason
     return [AllowEntry(host(address), reason) for reason, some in found.items() for address in dict.fromkeys(some)]
 
 
 def parse_resolvers(text: str) -> list[Address]:
-    """Return the `nameserver` addresses of a resolv.conf(5); zones are cut off, other lines passed over."""
+    """Return the `nameserver` addresses of a resolv.conf(5); zones are removed, other lines skipped."""
     found = []
     for line in text.splitlines():
         words = line.split()
@@ -75,7 +75,7 @@ def parse_resolvers(text: str) -> list[Address]:
 
 
 def _read(path: Path) -> str:
-    """Return the file's text; a node without resolvers is a node all the same."""
+    """Return the text of the file; empty if it cannot be read, because a node may have no resolvers."""
     return (read_bounded(path, _MAX_FILE_BYTES) or b"").decode(errors="replace")
 
 
@@ -84,7 +84,7 @@ def split_messages(data: bytes, offset: int = 0) -> Iterator[tuple[int, int, int
     size = len(data)
     while offset < size:
         if size - offset < 16:
-            raise MalformedRecord("netlink", "a message header is cut off")
+            raise MalformedRecord("netlink", "a message header is truncated")
         length, kind, _, sequence, _ = _HEADER.unpack_from(data, offset)
         if length < 16 or length > size - offset:
             raise MalformedRecord("netlink", f"a message of {length} bytes where {size - offset} are left")
@@ -93,7 +93,7 @@ def split_messages(data: bytes, offset: int = 0) -> Iterator[tuple[int, int, int
 
 
 def split_attributes(data: bytes) -> dict[int, bytes]:
-    """Return the attributes of a payload by type; of two of one type the last counts."""
+    """Return the attributes of a payload by type; if a type occurs twice the last one counts."""
     found = {}
     offset, size = 0, len(data)
     while size - offset >= 4:  # the kernel may pad the end
@@ -106,15 +106,15 @@ def split_attributes(data: bytes) -> dict[int, bytes]:
 
 
 def own_address(payload: bytes) -> Address | None:
-    """Return the address of an ifaddrmsg: IFA_LOCAL is ours on point-to-point links, IFA_ADDRESS the peer's."""
+    """Return the address of an ifaddrmsg: on point-to-point links IFA_LOCAL is ours, IFA_ADDRESS the peer's."""
     attributes = split_attributes(payload[_IFADDRMSG_BYTES:])
     return _address(attributes.get(_IFA_LOCAL) or attributes.get(_IFA_ADDRESS) or b"")
 
 
 def route_gateways(payload: bytes) -> tuple[list[Address], list[int]]:
-    """Return the gateways of a route (rtmsg) and the ids of the nexthop objects that hold its gateways.
+    """Return the gateways of a route (rtmsg) and the IDs of the nexthop objects that contain its gateways.
 
-    Each hop of a multipath route counts. Nexthop objects are named only where the route itself tells no gateway
+    Each hop of a multipath route counts. IDs of nexthop objects are returned only if the route itself has no gateway
     (sysctl net.ipv4.nexthop_compat_mode=0).
     """
     attributes = split_attributes(payload[_RTMSG_BYTES:])
@@ -131,7 +131,7 @@ def route_gateways(payload: bytes) -> tuple[list[Address], list[int]]:
 
 
 def nexthop_gateways(payload: bytes) -> tuple[list[Address], list[int]]:
-    """Return the gateway of a nexthop object (nhmsg), and the ids of its members if it is a group."""
+    """Return the gateway of a nexthop object (nhmsg), and the IDs of its members if it is a group."""
     attributes = split_attributes(payload[_NHMSG_BYTES:])
     group = attributes.get(_NHA_GROUP, b"")
     members = [
@@ -142,31 +142,31 @@ def nexthop_gateways(payload: bytes) -> tuple[list[Address], list[int]]:
 
 
 def _hop_gateways(attributes: dict[int, bytes]) -> Iterator[Address]:
-    # RTA_VIA is an IPv4 route through an IPv6 gateway (RFC 8950): a family of two bytes, then the address.
+    # RTA_VIA is an IPv6 gateway of an IPv4 route (RFC 8950): a family of two bytes, then the address.
     for raw in (attributes.get(_RTA_GATEWAY, b""), attributes.get(_RTA_VIA, b"")[2:]):
         if gateway := _address(raw):
             yield gateway
 
 
 def _address(raw: bytes) -> Address | None:
-    """Return the address, None where there is none or it is no IP address; an all-zero gateway is none."""
+    """Return the address; None if it is missing, all zero, or not an IP address."""
     return fold_mapped(raw) if len(raw) in (4, 16) and any(raw) else None
 
 
-class _Asker:
-    """Requests to the kernel's routing tables, all within `_TIMEOUT_S`."""
+class _RouteQuery:
+    """Queries addresses and routes of the kernel; all queries together take at most `_TIMEOUT_S`."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
         self._sequence = 0
         self._until_s = time.monotonic() + _TIMEOUT_S
-        try:  # since Linux 4.20: dumps are filtered by what the request's header says
+        try:  # since Linux 4.20: dumps are filtered by the header of the request
             self._socket.setsockopt(_SOL_NETLINK, _GET_STRICT_CHK, 1)
             self._is_strict = True
         except OSError:
             self._is_strict = False
 
-    def __enter__(self) -> "_Asker":
+    def __enter__(self) -> "_RouteQuery":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -180,10 +180,10 @@ class _Asker:
                     yield address
 
     def gateways(self) -> Iterator[Address]:
-        """Yield the next hops of all default routes of all tables, each hop of a multipath route too.
+        """Yield the next hops of all default routes of all tables, including each hop of a multipath route.
 
-        The kernel filters dumps by route type but not by prefix length, so of other routes only one byte is looked
-        at: 1,000,000 routes take about a second. Exceptions of IPv6 routes (learned MTUs) are left out in the kernel.
+        The kernel filters dumps by route type but not by prefix length, so for other routes only one byte is read:
+        1,000,000 routes take about a second. The kernel leaves out exceptions of IPv6 routes (learned MTUs).
         """
         wanted: list[int] = []
         kind = _UNICAST if self._is_strict else 0
@@ -198,7 +198,7 @@ class _Asker:
         yield from self._nexthops(wanted)
 
     def _nexthops(self, wanted: list[int]) -> Iterator[Address]:
-        """Yield the gateways behind nexthop objects, by id, as there may be very many others."""
+        """Yield the gateways of these nexthop objects, requested by ID because there may be very many others."""
         seen: set[int] = set()
         while wanted and len(seen) < _MAX_NEXTHOPS:
             identity = wanted.pop()
@@ -212,13 +212,13 @@ class _Asker:
                     yield from gateways
                     wanted += members
             except OSError as error:
-                if error.errno != errno.ENOENT:  # gone since the route was read; a notification tells
+                if error.errno != errno.ENOENT:  # deleted since the route was read; a notification reports it
                     raise
 
     def _ask(self, kind: int, flags: int, body: bytes, answer: int) -> Iterator[tuple[bytes, int, int]]:
-        """Yield the answers' data with start and end; OSError for what the kernel refuses, or past the deadline.
+        """Yield the data of the replies with start and end; OSError if the kernel refuses, or after the deadline.
 
-        A dump that was interrupted by a change (NLM_F_DUMP_INTR) is taken as it is: the change is notified.
+        A dump that was interrupted by a change (NLM_F_DUMP_INTR) is used as it is: a notification reports the change.
         """
         self._sequence += 1
         self._socket.send(_HEADER.pack(16 + len(body), kind, _REQUEST | flags, self._sequence, 0) + body)
@@ -241,6 +241,6 @@ class _Asker:
 
 
 def _check(payload: bytes) -> None:
-    """Raise the error that ends an answer, if it is one (nlmsgerr, or the status of a dump)."""
+    """Raise the error that ends a reply, if there is one (nlmsgerr, or the status of a dump)."""
     if len(payload) >= 4 and (number := -int.from_bytes(payload[:4], sys.byteorder, signed=True)):
         raise OSError(number, os.strerror(number))

@@ -1,26 +1,26 @@
-"""Tells when the node's addresses or default routes changed: rtnetlink's own notifications (rtnetlink(7))."""
+"""Reports changes of node addresses and default routes, by the notifications of rtnetlink(7)."""
 
 import ctypes
 import socket
 import struct
 
 # linux/rtnetlink.h: RTMGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV6_IFADDR, _IPV6_ROUTE and RTNLGRP_NEXTHOP (32).
-# Links count because the kernel does not tell of the IPv4 routes that vanish with a link that goes down.
+# Links are included because the kernel does not report IPv4 routes that vanish when a link goes down.
 _GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400 | 1 << 31
 _MAX_READS = 256
 
 _NEWLINK, _NEWROUTE, _DELROUTE = 16, 24, 25
 _SO_ATTACH_FILTER = 26  # asm-generic/socket.h
-# linux/filter.h: load a half word, a word, a byte at an absolute place; jump if equal; return
+# linux/filter.h: load a half word, a word, a byte at an absolute offset; jump if equal; return
 _LOAD_HALF, _LOAD_WORD, _LOAD_BYTE, _IF_EQUAL, _RETURN = 0x28, 0x20, 0x30, 0x15, 0x06
 _TYPE_AT, _DST_LEN_AT, _LINK_CHANGE_AT = 4, 16 + 1, 16 + 12  # nlmsghdr.nlmsg_type, rtmsg.rtm_dst_len, ifi_change
 
 
 def _filter_program() -> bytes:
-    """Return the classic BPF program that keeps default routes, flag changes of links, and all that is neither.
+    """Return the classic BPF program that drops messages about non-default routes and links without a flag change.
 
-    A router learns thousands of routes a second: they must not wake the daemon. Loads are in network byte order, the
-    header is not, so the types are swapped to match.
+    A router may learn thousands of routes per second, which must not wake the daemon. Loads use network byte order but
+    the header does not, so the types are swapped to match.
     """
     program = (
         (_LOAD_HALF, 0, 0, _TYPE_AT),
@@ -39,7 +39,7 @@ def _filter_program() -> bytes:
 
 
 class NodeChanges:
-    """A socket that becomes readable when something changed; what it was has to be read anew."""
+    """A socket that becomes readable after a change; the caller must then read addresses and routes again."""
 
     def __init__(self) -> None:
         """Subscribe; needs no privilege. OSError if the kernel has no netlink."""
@@ -58,9 +58,9 @@ class NodeChanges:
         return self._socket.fileno()
 
     def drain(self) -> bool:
-        """Take all notifications, of which only relevant ones arrive; lost ones (ENOBUFS) mean a change as well."""
+        """Read all notifications; return whether there were any. Lost notifications (ENOBUFS) count as a change."""
         changed = False
-        for _ in range(_MAX_READS):  # a storm of changes must not hold the caller; the rest is read next time
+        for _ in range(_MAX_READS):  # a storm of changes must not block the caller; the rest is read next time
             try:
                 self._socket.recv(65536)
             except BlockingIOError:

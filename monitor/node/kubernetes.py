@@ -1,8 +1,8 @@
-"""What a Kubernetes node needs to live, from the files of kubelet, kubeadm, k3s, rke2 and the CNI plug-ins.
+"""Reads the addresses that a Kubernetes node needs from the files of kubelet, kubeadm, k3s, rke2 and CNI plug-ins.
 
-API servers, etcd peers, cluster DNS, pod and service networks. Only literal addresses count; names are not resolved.
-Parsers are pure: text in, claims out, MalformedRecord for text that is not what its name says.
-Cilium keeps nothing documented on disk that tells its networks, so nothing of it is read.
+These are API servers, etcd peers, cluster DNS, pod and service networks. Only literal addresses count; names are not
+resolved. Parsers are pure: they take text, return claims, and raise MalformedRecord for text in another format.
+Cilium has no documented file with its networks, so it is not supported.
 """
 
 import os
@@ -27,11 +27,11 @@ _MAX_NOTICES = 16
 _MAX_DEPTH = 64
 _MAX_YAML_EVENTS = 20_000
 _WIDEST = {32: 8, 128: 16}
-"""Shortest prefix that is believed, by address length in bits."""
+"""The shortest prefix length that is accepted, by address length in bits."""
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """What a file says: `text` is an address, a network or a URL, found under `key`."""
+    """A value in a file: `text` is an address, a network or a URL, found under `key`."""
 
     what: str
     key: str
@@ -42,7 +42,7 @@ Parser: TypeAlias = Callable[[str], list[Claim]]
 
 _API, _DNS, _PEER = "an API server of the cluster", "the cluster's DNS", "an etcd member of the cluster"
 POD_NETWORK, _SERVICE = "a pod network of the cluster", "a service network of the cluster"
-"""How the reasons of their entries begin."""
+"""The start of the reasons of their entries."""
 
 _MANIFEST_FLAGS = {
     "--service-cluster-ip-range": _SERVICE,
@@ -76,17 +76,17 @@ def parse_kubelet(text: str) -> list[Claim]:
 
 
 def parse_rancher(text: str) -> list[Claim]:
-    """Return networks and server of a configuration of k3s or rke2, and the members of their etcd's."""
+    """Return networks and server of a configuration of k3s or rke2, and the etcd members."""
     return _claims(_dict(_load_yaml(text)), _RANCHER_KEYS)
 
 
 def parse_balancer(text: str) -> list[Claim]:
-    """Return the servers that an agent of k3s or rke2 has learned (JSON)."""
+    """Return the servers that an agent of k3s or rke2 has discovered (JSON)."""
     return _claims(_dict(_load_json(text)), _BALANCER_KEYS)
 
 
 def parse_manifest(text: str) -> list[Claim]:
-    """Return what the command lines of a static pod tell; both `--flag=value` and `--flag value`."""
+    """Return the claims in the command lines of a static pod; both `--flag=value` and `--flag value`."""
     found = []
     for container in _list(_dict(_dict(_load_yaml(text)).get("spec")).get("containers")):
         part = _dict(container)
@@ -116,7 +116,7 @@ def parse_flannel(text: str) -> list[Claim]:
     return _claims({key: value.strip("\"'") for key, _, value in pairs}, _FLANNEL_KEYS)
 
 
-def parse_place(text: str) -> Network | None:
+def parse_network_or_url(text: str) -> Network | None:
     """Return the network of `10.96.0.0/12`, `10.0.0.1`, `https://10.0.0.1:6443` or `name=https://10.0.0.1:2380`.
 
     None for a name. Host bits are cleared. ValueError for a network that is none.
@@ -126,7 +126,7 @@ def parse_place(text: str) -> Network | None:
         try:
             address = parse_address(head)
         except ValueError:
-            return None  # for example a path
+            return None  # such as a path
         if not (tail.isascii() and tail.isdigit() and len(tail) <= 3 and int(tail) <= len(address) * 8):
             raise ValueError(f"{text[:64]!r} is not a network")
         return network_of(address, int(tail))
@@ -147,7 +147,7 @@ def _host_of(text: str) -> str:
         return ""
 
 
-# Path or pattern below the root, and what reads it. Directories of patterns are watched, so they have no wildcards.
+# Path or pattern below the root, and its parser. The directory of a pattern is watched, so it has no wildcards.
 _FILES: tuple[tuple[str, Parser], ...] = (
     ("etc/kubernetes/kubelet.conf", parse_kubeconfig),
     ("var/lib/kubelet/kubeconfig", parse_kubeconfig),
@@ -174,23 +174,23 @@ _FILES: tuple[tuple[str, Parser], ...] = (
 
 
 def watched_for_kubernetes(root: Path = Path("/")) -> list[Path]:
-    """Return the files and directories whose change may change what `read_kubernetes` returns."""
+    """Return the files and directories whose change may change the result of `read_kubernetes`."""
     return list(dict.fromkeys(_directory_or_file(root, pattern) for pattern, _ in _FILES))
 
 
 def denied_to_us(root: Path = Path("/")) -> list[str]:
-    """Return the cluster's files below `root`, and directories that hold them, that this process may not read."""
+    """Return the files of the cluster below `root`, and their directories, that this process may not read."""
     return list(denied(str(root / pattern) for pattern, _ in _FILES))
 
 
 def read_kubernetes(root: Path = Path("/")) -> tuple[list[AllowEntry], list[str]]:
-    """Return what the cluster's files below `root` say must never be banned, and what could not be heeded.
+    """Return the entries from the files of the cluster below `root`, and notices on what could not be used.
 
-    At most `MAX_ENTRIES` entries; each reason names file and key. Never raises: no such files, no entries.
+    At most `MAX_ENTRIES` entries; each reason names file and key. Never raises; without such files the list is empty.
     """
     entries: dict[Network, AllowEntry] = {}
     closed = denied_to_us(root)
-    notices = [f"{path} may not be read, so the cluster is not protected: see `nodewarden doctor`" for path in closed]
+    notices = [f"cannot read {path}, so the cluster is not protected: see `nodewarden doctor`" for path in closed]
     for pattern, parse in _FILES:
         for path in _matching(root, pattern):
             name = f"/{path.relative_to(root)}".encode(errors="replace").decode()
@@ -200,21 +200,21 @@ def read_kubernetes(root: Path = Path("/")) -> tuple[list[AllowEntry], list[str]
             except MalformedRecord as error:
                 notices.append(f"{name} is skipped: {error}")
     if len(notices) > _MAX_NOTICES:
-        notices[_MAX_NOTICES:] = [f"and {len(notices) - _MAX_NOTICES} more about the cluster's files"]
+        notices[_MAX_NOTICES:] = [f"and {len(notices) - _MAX_NOTICES} more notices about files of the cluster"]
     return list(entries.values()), notices
 
 
 def _settle(claim: Claim, name: str, entries: dict[Network, AllowEntry], notices: list[str]) -> None:
-    """Turn a claim into an entry, or into a notice if it cannot be believed."""
+    """Turn a claim into an entry, or into a notice if it is not accepted."""
     try:
-        network = parse_place(claim.text)
+        network = parse_network_or_url(claim.text)
     except ValueError as error:
         notices.append(f"{name}: {claim.key}: {error}")
         return
     if network is None or network in entries or _is_local(network):
         return
     if network.prefix_length < _WIDEST[network.bits]:
-        notices.append(f"{name}: {claim.key}: {network} is too wide to be believed, it is not protected")
+        notices.append(f"{name}: {claim.key}: {network} is larger than allowed and is not protected")
     elif len(entries) >= MAX_ENTRIES:
         notices.append(f"{name}: {claim.key}: {network} is not protected: more than {MAX_ENTRIES} networks")
     else:
@@ -247,18 +247,18 @@ def _matching(root: Path, pattern: str) -> Iterator[Path]:
 def _read(path: Path) -> str:
     data = read_bounded(path, MAX_FILE_BYTES)
     if data is None and os.path.lexists(path):
-        raise MalformedRecord("unreadable", "no permission, or no regular file")
+        raise MalformedRecord("unreadable", "no permission, or not a regular file")
     if data is not None and len(data) > MAX_FILE_BYTES:
         raise MalformedRecord("oversized", f"more than {MAX_FILE_BYTES} bytes")
     return (data or b"").decode(errors="replace")
 
 
 def _load_yaml(text: str) -> Any:
-    """Return the first document, all scalars as text; aliases are refused, for a few bytes of them make gigabytes."""
+    """Return the first document, all scalars as text; aliases are refused, because they can expand to gigabytes."""
     depth = 0
     try:
         for count, event in enumerate(yaml.parse(text, Loader=yaml.CSafeLoader)):
-            if count > _MAX_YAML_EVENTS:  # composing them would hold the interpreter, and so the daemon, for long
+            if count > _MAX_YAML_EVENTS:  # composing them would block the interpreter, and so the daemon
                 raise MalformedRecord("yaml", f"more than {_MAX_YAML_EVENTS} parts")
             if isinstance(event, yaml.AliasEvent):
                 raise MalformedRecord("yaml", "aliases are not followed")
@@ -289,7 +289,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _texts(value: Any) -> list[str]:
-    """Return the parts of a comma-separated text or of a list of such."""
+    """Return the parts of a comma-separated text or of a list of such texts."""
     values = value if isinstance(value, list) else [value]
     return [part.strip() for item in values if isinstance(item, str) for part in item.split(",") if part.strip()]
 

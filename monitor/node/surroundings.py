@@ -1,4 +1,4 @@
-"""Keeps what the guard protects by itself up to date, without polling: what node, administrators and cluster need."""
+"""Keeps the automatic part of the allowlist up to date without polling: node, administrators and cluster."""
 
 import asyncio
 import logging
@@ -18,14 +18,14 @@ _log = logging.getLogger(__name__)
 _SETTLE_S = 0.2
 _RETRY_S = 10.0
 _MAX_SHARE = 0.05
-"""The part of the time that reading may take while changes never end."""
+"""The maximum share of time spent reading during continuous changes."""
 
 
 class Surroundings:
-    """What must never be banned: addresses, gateways, resolvers, sessions, cluster; tells when that changed.
+    """Node addresses, gateways, resolvers, sessions and cluster addresses; reports when they change.
 
-    `entries` is the last reading, in order of precedence. `notices` says what cannot be heeded or followed. An entry
-    ends with what it stands for: an administrator who logs out is no longer protected.
+    `entries` is the last reading, in order of precedence. `notices` lists what cannot be read or watched. An entry
+    ends when its cause ends: an administrator who logs out is no longer protected.
     """
 
     def __init__(
@@ -36,9 +36,9 @@ class Surroundings:
         kubernetes: bool = True,
         root: Path = Path("/"),
     ) -> None:
-        """Read once, TemporaryError if that fails; changes from now on are not missed.
+        """Read once; TemporaryError if that fails. No change after that is missed.
 
-        `sessions` and `kubernetes` say whether those are protected at all; all files are looked for below `root`.
+        `sessions` and `kubernetes` enable the protection of each; all files are below `root`.
         """
         self._on_change = on_change
         self._sessions = sessions
@@ -54,19 +54,19 @@ class Surroundings:
         self._node_changes = NodeChanges()
         self._file_changes = FileChanges(self._watched())
         try:
-            self.entries, self._unheeded = self._read()
+            self.entries, self._unused = self._read()
         except TemporaryError:
             self.close()
             raise
-        self._tell_notices([])
+        self._log_notices([])
 
     @property
     def notices(self) -> list[str]:
-        """What cannot be heeded or followed, for status; worst first."""
-        return [text for text in (self._failure, self._file_changes.warning) if text] + self._unheeded
+        """What cannot be read or watched, for `status`; worst first."""
+        return [text for text in (self._failure, self._file_changes.warning) if text] + self._unused
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Follow changes on this loop."""
+        """Watch for changes on this loop."""
         self._loop = loop
         for changes in (self._node_changes, self._file_changes):
             loop.add_reader(changes.fileno(), self._drain, changes)
@@ -74,13 +74,13 @@ class Surroundings:
             self._schedule()
 
     def reconfigure(self, *, sessions: bool, kubernetes: bool) -> None:
-        """Follow changed settings: reads anew and tells, soon, if that changes the entries."""
+        """Apply changed settings: reads again soon, and reports if the entries change."""
         if (sessions, kubernetes) != (self._sessions, self._kubernetes):
             self._sessions, self._kubernetes = sessions, kubernetes
             self._schedule()
 
     def close(self) -> None:
-        """Stop following."""
+        """Stop watching."""
         for changes in (self._node_changes, self._file_changes):
             if self._loop:
                 self._loop.remove_reader(changes.fileno())
@@ -96,57 +96,57 @@ class Surroundings:
             self._schedule()
 
     def _schedule(self) -> None:
-        """Read anew once things have settled: an interface that comes up changes many things at once."""
+        """Schedule a reading after a short delay: an interface that comes up causes many changes at once."""
         self._is_stale = True
         if self._loop and (self._pending is None or self._pending.done()):
             self._pending = self._loop.create_task(self._follow())
 
     async def _follow(self) -> None:
-        """Read until nothing changed while reading; seldom, if reading is slow; again, if it failed."""
+        """Read until there was no change during a reading; less often if reading is slow; retry if it failed."""
         while self._is_stale:
             await asyncio.sleep(max(_SETTLE_S, self._rests_until_s - time.monotonic()))
             self._is_stale = False
             started_s = time.monotonic()
             try:
-                entries, unheeded = await asyncio.to_thread(self._read)
+                entries, unused = await asyncio.to_thread(self._read)
             except TemporaryError as error:
                 if not self._failure:
-                    _log.warning("%s; the allowlist stays as it was, next attempt in %d s", error, _RETRY_S)
-                self._failure = f"{error}; the allowlist is an older one"
+                    _log.warning("%s; the allowlist is unchanged, next attempt in %d s", error, _RETRY_S)
+                self._failure = f"{error}; the allowlist may be outdated"
                 self._is_stale = True
                 self._rests_until_s = time.monotonic() + _RETRY_S
                 continue
             ended_s = time.monotonic()
             self._rests_until_s = ended_s + (ended_s - started_s) / _MAX_SHARE
-            self._take(entries, unheeded)
+            self._take(entries, unused)
 
-    def _take(self, entries: list[AllowEntry], unheeded: list[str]) -> None:
-        """Keep a reading; tell if it is another than the last one."""
+    def _take(self, entries: list[AllowEntry], unused: list[str]) -> None:
+        """Store a reading; report it if it differs from the last one."""
         before = self.notices
         self._failure = ""
-        self._unheeded = unheeded
-        self._tell_notices(before)
+        self._unused = unused
+        self._log_notices(before)
         if entries != self.entries:
             self.entries = entries
             self._on_change(entries)
 
-    def _tell_notices(self, before: list[str]) -> None:
+    def _log_notices(self, before: list[str]) -> None:
         for notice in self.notices:
             if notice not in before:
                 _log.warning("%s", notice)
 
     def _read(self) -> tuple[list[AllowEntry], list[str]]:
-        """Return entries and notices; runs in a thread while the daemon serves, and touches nothing of it."""
+        """Return entries and notices; runs in a thread and must not touch the daemon's state."""
         entries = read_node(self._resolvers)
         notices: list[str] = []
         if self._sessions:
-            found, said = read_sessions(*self._logins)
+            found, found_notices = read_sessions(*self._logins)
             entries += found
-            notices += said
+            notices += found_notices
         if self._kubernetes:
-            found, said = read_kubernetes(self._root)
+            found, found_notices = read_kubernetes(self._root)
             entries += found
-            notices += said
+            notices += found_notices
         return entries, notices
 
 

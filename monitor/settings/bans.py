@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from monitor.config.kinds import Kind, among, duration, integer, number
+from monitor.config.kinds import ValueKind, among, duration, integer, number
 from monitor.config.shapes import Section
 from monitor.model.addresses import Network
 
@@ -20,7 +20,7 @@ def _read_interface(value: str) -> str:
     return value
 
 
-INTERFACE: Kind[str] = Kind(
+INTERFACE: ValueKind[str] = ValueKind(
     "name of an interface", _read_interface, str, {"type": "string", "pattern": f"^{_INTERFACE.pattern}$"}
 )
 

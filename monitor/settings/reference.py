@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from monitor.config.shapes import Field, Group, Leaf, Section, Sequence, Shape, Table, group_of, join, plain
+from monitor.config.shapes import Field, Group, Leaf, NamedMap, Section, Sequence, Shape, group_of, join, plain
 from monitor.settings.schema import Settings
 
 _BARE = re.compile(r"[A-Za-z0-9/.](?:[A-Za-z0-9_/.:-]*[A-Za-z0-9_/.-])?")  # needs no quotes in YAML's flow style
@@ -45,7 +45,7 @@ Anchors, aliases, tags and files over 1 MiB are refused.
 | duration | `90s`, `10m`, `1h30m`, `4w`, `500ms` | units `w d h m s ms`, largest first; a bare number means seconds |
 | size | `64KiB`, `1MiB`, `10MB` | `KiB` is 1024 bytes, `KB` is 1000; a bare number means bytes |
 | network | `192.0.2.1`, `10.0.0.0/8`, `2001:db8::/32` | a single address, or a prefix without host bits |
-| range of ports | `32768-60999` | both ends included |
+| port range | `32768-60999` | both ends included |
 | address and port | `127.0.0.1:9843`, `[::1]:9843` | IPv6 in brackets; no host names |
 | boolean | `true`, `false` | or `yes`, `no`, `on`, `off`, in any case |
 | filter | `sshd`, `sshd[mode=aggressive]`, `/etc/fail2ban/filter.d/sshd.conf` | a built-in filter, or a file |
@@ -84,7 +84,7 @@ def _schema(shape: Shape, default: Any) -> dict[str, Any]:
             return dict(kind.schema)
         case Sequence(item):
             return {"type": "array", "items": _schema(item, msgspec.NODEFAULT)}
-        case Table(value, names):
+        case NamedMap(value, names):
             inner = _schema(value, msgspec.NODEFAULT)
             return {"type": ["object", "null"], "propertyNames": dict(names.schema), "additionalProperties": inner}
         case Group(_, fields):
@@ -107,13 +107,13 @@ def _groups(group: Group, default: Any, path: str, description: str) -> Iterator
         match field.shape:
             case Group() as inner:
                 yield from _groups(inner, field.default_in(default), join(path, field.key), field.description)
-            case Table(Group() as inner):
+            case NamedMap(Group() as inner):
                 yield from _groups(inner, msgspec.NODEFAULT, join(path, f"{field.key}.NAME"), field.description)
 
 
 def _has_section(shape: Shape) -> bool:
     """Whether the keys below have a table of their own."""
-    return isinstance(shape, Group) or (isinstance(shape, Table) and isinstance(shape.value, Group))
+    return isinstance(shape, Group) or (isinstance(shape, NamedMap) and isinstance(shape.value, Group))
 
 
 def _row(field: Field, section: Any) -> str:
@@ -129,7 +129,7 @@ def _noun(shape: Shape) -> str:
             return kind.noun
         case Sequence(item):
             return f"list of: {item.kind.noun}"
-        case Table(value):
+        case NamedMap(value):
             return f"names, each with: {_noun(value)}"
         case Group():
             return "section"

@@ -12,7 +12,7 @@ import pytest
 from monitor.enforcers import netlink_socket
 from monitor.enforcers.conntrack.cutter import ConntrackCutter
 from monitor.enforcers.conntrack.messages import Direction, list_from
-from monitor.enforcers.netlink import Reply, Request, attribute
+from monitor.enforcers.netlink import NetlinkReply, NetlinkRequest, attribute
 from monitor.enforcers.netlink_socket import NetlinkSocket
 from monitor.model.addresses import parse_address, parse_network
 from monitor.model.errors import TemporaryError
@@ -113,7 +113,7 @@ def test_a_connection_of_ours_to_the_offender_is_cut_too(lab: Lab, cutter: Connt
         assert f"dst={bystander.address4}" in left
 
 
-def _insert(source: str, number: int, zone: int | None = None) -> Request:
+def _insert(source: str, number: int, zone: int | None = None) -> NetlinkRequest:
     """Ask for a UDP entry from `source` to the node."""
     ours, theirs = parse_address("10.88.0.1"), parse_address(source)
     near, far = struct.pack(">H", 53), struct.pack(">H", 1024 + number % 60000)
@@ -126,7 +126,7 @@ def _insert(source: str, number: int, zone: int | None = None) -> Request:
     body = bytes([2, 0, 0, 0]) + tuple_of(1, (theirs, ours), (far, near)) + tuple_of(2, (ours, theirs), (near, far))
     body += attribute(7, struct.pack(">I", 600))  # CTA_TIMEOUT
     body += attribute(18, struct.pack(">H", zone)) if zone is not None else b""  # CTA_ZONE
-    return Request(1 << 8, 0x1 | 0x200 | 0x400, body)
+    return NetlinkRequest(1 << 8, 0x1 | 0x200 | 0x400, body)
 
 
 def test_among_fifty_thousand_entries_only_the_right_ones_go(lab: Lab, cutter: ConntrackCutter) -> None:
@@ -163,10 +163,10 @@ def test_a_listing_that_takes_too_long_stops_and_says_so(
 class _OldKernel(NetlinkSocket):
     """A kernel that refuses filters."""
 
-    def dump(self, request: Request) -> Iterator[Reply]:
+    def dump(self, request: NetlinkRequest) -> Iterator[NetlinkReply]:
         """Refuse what has one."""
         if request in [list_from(parse_address("10.1.0.1"), direction) for direction in Direction]:
-            raise netlink_socket._explained(errno.EOPNOTSUPP)
+            raise netlink_socket._error_of(errno.EOPNOTSUPP)
         return super().dump(request)
 
 
@@ -192,8 +192,8 @@ def test_a_kernel_without_conntrack_is_no_error(cutter: ConntrackCutter, monkeyp
 def test_other_refusals_are_temporary_and_say_why(cutter: ConntrackCutter, monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing privilege is named."""
 
-    def refuse(self: NetlinkSocket, requests: Sequence[Request]) -> list[Reply | int]:
-        raise netlink_socket._explained(errno.EPERM)
+    def refuse(self: NetlinkSocket, requests: Sequence[NetlinkRequest]) -> list[NetlinkReply | int]:
+        raise netlink_socket._error_of(errno.EPERM)
 
     monkeypatch.setattr(NetlinkSocket, "query", refuse)
     with pytest.raises(TemporaryError, match="CAP_NET_ADMIN"):

@@ -15,7 +15,13 @@ def test_the_demo_tells_its_story_and_leaves_nothing() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     told = done.stdout
-    story = ("scan starts", "first logged drop", "threshold crossed", "shun after", "new connections of the attacker")
+    story = (
+        "scan starts",
+        "first logged drop",
+        "threshold crossed",
+        "shun after",
+        "new connections of the attacker fail",
+    )
     places = [told.index(words) for words in story]
     assert places == sorted(places)
     assert "OK    no ban overlaps the allowlist" in told

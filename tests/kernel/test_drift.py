@@ -98,8 +98,8 @@ def test_a_table_that_is_deleted_is_told_once_with_who_did_it(watch: DriftWatch,
     assert process.wait(10) == 0
     (drift,) = _read(watch)
     assert drift.kind is DriftKind.TABLE_GONE
-    assert drift.who is not None
-    assert (drift.who.name, drift.who.pid) == ("nft", process.pid)
+    assert drift.author is not None
+    assert (drift.author.name, drift.author.pid) == ("nft", process.pid)
 
 
 @pytest.mark.parametrize("text", NETWORKS)
@@ -196,5 +196,5 @@ def test_another_instance_in_our_process_is_somebody_else(enforcer: NftablesEnfo
         other.add([_ban("203.0.113.9")], now_s=0)
     (drift,) = _read(watch)
     assert drift.kind is DriftKind.ELEMENT_ADDED
-    assert drift.who is not None
-    assert drift.who.pid == os.getpid()
+    assert drift.author is not None
+    assert drift.author.pid == os.getpid()

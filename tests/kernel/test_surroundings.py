@@ -222,7 +222,7 @@ def test_a_node_that_joins_a_cluster_is_followed(node: Host, tmp_path: Path) -> 
         config = tmp_path / "var/lib/kubelet/config.yaml"
         config.write_text("clusterDNS: [10.96.0.10]\npodCIDR: 0.0.0.0/0\n")
         followed.becomes(lambda found: "10.96.0.10" in found, "the cluster's DNS")
-        assert "too wide" in followed.surroundings.notices[0]
+        assert "larger than allowed" in followed.surroundings.notices[0]
         followed.loop.call_soon_threadsafe(lambda: followed.surroundings.reconfigure(sessions=True, kubernetes=False))
         followed.becomes(lambda found: "10.96.0.10" not in found, "the setting to take hold")
         assert followed.surroundings.notices == []
@@ -242,7 +242,7 @@ def test_a_reading_that_fails_is_repeated(node: Host, tmp_path: Path, monkeypatc
     with Followed(node, tmp_path) as followed:
         failing.set()
         node.run("ip", "addr", "add", "10.88.0.50/24", "dev", "eth0")
-        wait_for(lambda: followed.surroundings.notices == ["no answer; the allowlist is an older one"], "the notice")
+        wait_for(lambda: followed.surroundings.notices == ["no answer; the allowlist may be outdated"], "the notice")
         assert node.address4 in followed.reasons()
         failing.clear()
         followed.becomes(lambda found: "10.88.0.50" in found, "the address")

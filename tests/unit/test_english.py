@@ -16,7 +16,7 @@ import pytest
 
 from manual.pages import commands
 from monitor.cli.main import cli
-from monitor.config.shapes import Group, Table, group_of
+from monitor.config.shapes import Group, NamedMap, group_of
 from monitor.daemon.catalogue import SECTIONS
 from monitor.settings.schema import Settings
 from tests.support.dashboards import JSON, NAMES
@@ -144,7 +144,7 @@ def _described(group: Group, place: str = "") -> Iterator[tuple[str, str]]:
     for field in group.fields.values():
         path = f"{place}{field.key}"
         yield path, field.description
-        shape = field.shape.value if isinstance(field.shape, Table) else field.shape
+        shape = field.shape.value if isinstance(field.shape, NamedMap) else field.shape
         if isinstance(shape, Group):
             yield from _described(shape, f"{path}.")
 

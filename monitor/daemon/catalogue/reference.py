@@ -8,8 +8,9 @@ _HEAD = """# Metrics
 
 Generated from `monitor/daemon/catalogue`: `make docs`.
 
-Served at `http://127.0.0.1:9843/metrics` (`metrics.listen`), together with the usual `process_*` metrics. Label values
-come from closed sets. Addresses are never labels; use `nodewarden why ADDRESS` for these.
+Served at `http://127.0.0.1:9843/metrics` (`metrics.listen`). Label values come from closed sets;
+addresses are never labels: ask `nodewarden why ADDRESS` for those.
+The usual `process_*` metrics are exported as well.
 """
 
 

@@ -1,8 +1,8 @@
-"""Cuts the established connections of a proven offender: deletes their entries of the kernel's connection table.
+"""Cuts the established connections of a proven offender: deletes their entries in the kernel's connection table.
 
-The ban itself drops the offender's packets; without an entry what is left of a connection is no more accepted as
-"established" by anybody's rules, and its place in the table is free. Not for the hot path: each question walks the
-whole table. One instance belongs to one thread.
+The ban itself drops the packets of the offender. Without its entry, no rule accepts the rest of a connection as
+"established" any more, and its slot in the table is free. Not for the hot path: each request walks the whole table.
+One instance belongs to one thread.
 """
 
 import errno
@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from monitor.enforcers.conntrack import messages
 from monitor.enforcers.conntrack.messages import Direction, Entry
-from monitor.enforcers.netlink import Request
+from monitor.enforcers.netlink import NetlinkRequest
 from monitor.enforcers.netlink_socket import NetlinkSocket
 from monitor.model.addresses import Address, Network
 from monitor.model.errors import PermanentError, TemporaryError
@@ -20,39 +20,39 @@ from monitor.model.errors import PermanentError, TemporaryError
 _MAX_ENTRIES = 65536
 _MAX_TIME_S = 1.0
 _FEW = 8
-"""Up to so many IPv4 addresses are asked for one by one; a listing of all entries costs less than more of those."""
+"""Up to this many IPv4 addresses are requested one by one; for more, listing all entries costs less."""
 _DELETES = 256
 _NO_FILTER = (errno.EINVAL, errno.EOPNOTSUPP)
 
 
 class ConntrackCutter:
-    """Deletes entries in the network namespace in which the first call is made."""
+    """Deletes entries in the network namespace of the first call."""
 
     def __init__(self) -> None:
         """Open nothing yet."""
         self._link: NetlinkSocket | None = None
         self._can_filter = True
         self.is_available = True
-        """Whether this kernel has ctnetlink; known after the first `cut`."""
+        """Whether this kernel has ctnetlink; set by the first `cut`."""
         self.is_incomplete = False
-        """Whether the last `cut` stopped before its end: after 65,536 entries or a second of listing."""
+        """Whether the last `cut` stopped early: after 65,536 entries or a second of listing."""
 
     def cut(self, networks: Sequence[Network]) -> int:
-        """Delete the entries whose original source or reply source lies in one of the networks; return how many.
+        """Delete the entries whose original source or reply source is in one of the networks; return how many.
 
-        Returns 0 where the kernel has no ctnetlink.
-        Raises TemporaryError for whatever else goes wrong; what was deleted until then stays deleted.
+        Returns 0 if the kernel has no ctnetlink.
+        Raises TemporaryError for any other failure; entries deleted before it stay deleted.
         """
         self.is_incomplete = False
         try:
             return self._cut(networks) if self._is_there() else 0
         except PermanentError as error:
-            raise TemporaryError(f"connections were not cut: {_words(error)}") from error
+            raise TemporaryError(f"connections were not cut: {_explain(error)}") from error
         except TemporaryError as error:
-            raise TemporaryError(f"connections were not cut: {_words(error)}") from error
+            raise TemporaryError(f"connections were not cut: {_explain(error)}") from error
 
     def close(self) -> None:
-        """Close the socket; the next call opens it again."""
+        """Close the socket; the next call reopens it."""
         if self._link is not None:
             self._link.close()
             self._link = None
@@ -63,7 +63,7 @@ class ConntrackCutter:
         return self._link
 
     def _is_there(self) -> bool:
-        # a subsystem that nobody registered is EINVAL (nfnetlink_rcv_msg in net/netfilter/nfnetlink.c)
+        # an unregistered subsystem gives EINVAL (nfnetlink_rcv_msg in net/netfilter/nfnetlink.c)
         self.is_available = self._socket().query([messages.get_statistics()])[0] != errno.EINVAL
         return self.is_available
 
@@ -81,7 +81,7 @@ class ConntrackCutter:
         return deleted
 
     def _cut_address(self, address: Address) -> int:
-        """Let the kernel look for one address; list all where it does not know how."""
+        """Have the kernel search for one address; list all entries where it cannot."""
         entries: list[Entry] = []
         for direction in Direction:
             try:
@@ -94,7 +94,7 @@ class ConntrackCutter:
         return self._delete({entry.identity: entry for entry in entries}.values())
 
     def _cut_listed(self, size: int, hosts: set[Address], prefixes: Sequence[Network]) -> int:
-        """List one family and choose here."""
+        """List one family and select the entries here."""
 
         def is_wanted(address: Address) -> bool:
             return address in hosts or any(network.contains(address) for network in prefixes)
@@ -108,9 +108,9 @@ class ConntrackCutter:
             deleted += sum(answer == 0 for answer in self._socket().query(requests[start : start + _DELETES]))
         return deleted
 
-    def _list(self, request: Request, is_wanted: Callable[[Address], bool]) -> Iterable[Entry]:
-        """Yield wanted entries until the listing, their number or the time is at its end."""
-        link = NetlinkSocket()  # a listing that is not read to its end leaves its socket unusable
+    def _list(self, request: NetlinkRequest, is_wanted: Callable[[Address], bool]) -> Iterable[Entry]:
+        """Yield wanted entries up to the end of the listing, the limit on entries or the limit on time."""
+        link = NetlinkSocket()  # a listing that is not read to the end leaves its socket unusable
         try:
             until_s = time.monotonic() + _MAX_TIME_S
             count = 0
@@ -125,7 +125,7 @@ class ConntrackCutter:
             link.close()
 
 
-def _words(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     cause = error.__cause__
     if isinstance(cause, OSError) and cause.errno in (errno.EPERM, errno.EACCES):
         return "it needs CAP_NET_ADMIN in this network namespace"

@@ -1,7 +1,7 @@
-"""ctnetlink messages as bytes: listing and deleting entries of the connection table; pure.
+"""Encodes and decodes ctnetlink messages that list and delete entries of the connection table; pure.
 
 Numbers and names are those of linux/netfilter/nfnetlink_conntrack.h; attribute payloads are in network order, except
-the flags of CTA_FILTER. An entry has two tuples: the original direction's and the one that its replies must have.
+the flags of CTA_FILTER. An entry has two tuples: that of the original direction and that of its replies.
 """
 
 import enum
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from monitor.enforcers.netlink import NLM_F_REQUEST, Request, attribute
+from monitor.enforcers.netlink import NLM_F_REQUEST, NetlinkRequest, attribute
 from monitor.model.addresses import Address
 
 _CONNTRACK = 1 << 8  # NFNL_SUBSYS_CTNETLINK
@@ -25,54 +25,54 @@ _FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}
 
 
 class Direction(enum.IntEnum):
-    """Which of an entry's tuples: CTA_TUPLE_ORIG or CTA_TUPLE_REPLY."""
+    """The tuple of an entry: CTA_TUPLE_ORIG or CTA_TUPLE_REPLY."""
 
     ORIGINAL = 1
     REPLY = 2
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One entry: the source of its original tuple, and what the kernel needs to delete just it."""
+    """One entry: the source of its original tuple, and the attributes that identify it for a deletion."""
 
     source: Address
     identity: bytes
-    """Attributes: the original tuple, the zone if any, the kernel's number of the entry."""
+    """Attributes: the original tuple, the zone if any, and the kernel's ID of the entry."""
 
 
-def get_statistics() -> Request:
-    """Ask how many entries there are: every kernel with ctnetlink answers."""
-    return Request(_GET_STATS, NLM_F_REQUEST, bytes(4))
+def get_statistics() -> NetlinkRequest:
+    """Request the number of entries, which every kernel with ctnetlink answers."""
+    return NetlinkRequest(_GET_STATS, NLM_F_REQUEST, bytes(4))
 
 
-def list_family(size: int) -> Request:
-    """List the entries of one family, by the length of its addresses in bytes."""
-    return Request(_GET, NLM_F_REQUEST, bytes([_FAMILIES[size], 0, 0, 0]))
+def list_family(size: int) -> NetlinkRequest:
+    """List the entries of one family, given by the length of its addresses in bytes."""
+    return NetlinkRequest(_GET, NLM_F_REQUEST, bytes([_FAMILIES[size], 0, 0, 0]))
 
 
-def list_from(address: Address, direction: Direction) -> Request:
+def list_from(address: Address, direction: Direction) -> NetlinkRequest:
     """List the entries with this IPv4 source (CTA_FILTER); kernels before 5.8 list the whole family instead.
 
-    Not for IPv6: there the kernel's filter is inverted (seen on 6.18), it lists all entries but those asked for. For
-    the same reason nothing is ever deleted by filter: such a delete of one IPv6 address removes everybody else's.
+    Not for IPv6: there the kernel's filter is inverted (seen on 6.18) and lists all entries except the requested ones.
+    For the same reason entries are never deleted by filter: deleting one IPv6 address would delete all others.
     """
     source = attribute(1, attribute(1, address), nested=True)  # CTA_TUPLE_IP, CTA_IP_V4_SRC
     # CTA_FILTER_ORIG_FLAGS (1) and CTA_FILTER_REPLY_FLAGS (2)
     flags = b"".join(attribute(d, struct.pack("=I", _IP_SOURCE if d is direction else 0)) for d in Direction)
     tuple_ = attribute(direction, source, nested=True)
-    return Request(
+    return NetlinkRequest(
         _GET, NLM_F_REQUEST, bytes([socket.AF_INET, 0, 0, 0]) + tuple_ + attribute(_FILTER, flags, nested=True)
     )
 
 
-def delete_entry(entry: Entry) -> Request:
-    """Delete one entry: by its whole tuple, for a delete without a tuple is a flush of everything."""
-    return Request(_DELETE, NLM_F_REQUEST, bytes([_FAMILIES[len(entry.source)], 0, 0, 0]) + entry.identity)
+def delete_entry(entry: Entry) -> NetlinkRequest:
+    """Delete one entry by its whole tuple: a delete without a tuple flushes the whole table."""
+    return NetlinkRequest(_DELETE, NLM_F_REQUEST, bytes([_FAMILIES[len(entry.source)], 0, 0, 0]) + entry.identity)
 
 
 def decode_entry(body: bytes, wanted: Callable[[Address], bool]) -> Entry | None:
-    """Read an entry of a listing if one of its sources is `wanted`; None for any other and for what is malformed.
+    """Decode an entry of a listing if one of its sources is `wanted`; None for other and for malformed entries.
 
-    The kernel writes both tuples first, and addresses first in them, so the sources are at known places.
+    The kernel writes both tuples first, each starting with the addresses, so the sources are at known offsets.
     """
     size = 4 if body[:1] == _INET else 16
     source = _source(body, 4, size)
@@ -86,7 +86,7 @@ def decode_entry(body: bytes, wanted: Callable[[Address], bool]) -> Entry | None
 
 
 def _source(body: bytes, offset: int, size: int) -> Address | None:
-    """Return the source in the tuple that begins at `offset`: behind its header and that of CTA_TUPLE_IP."""
+    """Return the source in the tuple at `offset`: after its header and that of CTA_TUPLE_IP."""
     if not body.startswith(_SOURCE_HEADERS[size], offset + 8) or len(body) < offset + 12 + size:
         return None
     return body[offset + 12 : offset + 12 + size]

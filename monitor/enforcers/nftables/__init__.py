@@ -1,1 +1,1 @@
-"""The table inet nodewarden: sets, rules, elements, drift."""
+"""The table inet nodewarden: sets, rules, elements and drift."""

@@ -1,10 +1,10 @@
-"""Many bans of single addresses at once, as at start: a thousand elements a message instead of one."""
+"""Adds many bans of single addresses at once, as at start: hundreds of elements per message instead of one."""
 
 import struct
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from monitor.enforcers.netlink import NEW_ELEMENTS, Request, encode_element
+from monitor.enforcers.netlink import NEW_ELEMENTS, NetlinkRequest, encode_element
 from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
 from monitor.enforcers.nftables.commit import ENCODERS, milliseconds
 from monitor.enforcers.nftables.ruleset import set_name
@@ -12,15 +12,15 @@ from monitor.model.addresses import host
 from monitor.model.bans import Ban
 
 WORTHWHILE = 64
-_MESSAGE_ELEMENTS = 700  # below 32 KiB for both families: a nested attribute's length has 16 bits
+_MESSAGE_ELEMENTS = 700  # below 32 KiB for both families: the length of a nested attribute has 16 bits
 _TRANSACTION_MESSAGES = 24
 _BE64 = struct.Struct(">Q")
 
 
 def add_hosts(link: NetlinkSocket, bans: Sequence[Ban], now_s: float) -> list[Ban]:
-    """Put bans of single addresses in force; return those of refused transactions, which have to go one by one.
+    """Put bans of single addresses in force; return those of refused transactions, to be added one by one.
 
-    A message of many elements is refused as a whole, so this tells nothing of who was to blame.
+    The kernel refuses a message of many elements as a whole, so it is unknown which element caused the refusal.
     """
     left: list[Ban] = []
     messages = _messages(bans, now_s)
@@ -34,14 +34,14 @@ def add_hosts(link: NetlinkSocket, bans: Sequence[Ban], now_s: float) -> list[Ba
     return left
 
 
-def _messages(bans: Sequence[Ban], now_s: float) -> Iterator[tuple[Request, list[Ban]]]:
+def _messages(bans: Sequence[Ban], now_s: float) -> Iterator[tuple[NetlinkRequest, list[Ban]]]:
     by_kind: dict[int, list[Ban]] = {}
     for ban in bans:
         by_kind.setdefault(len(ban.network.address) * 4 + ban.strength.number, []).append(ban)
     for members in by_kind.values():
         size = len(members[0].network.address)
         encoder = ENCODERS[set_name(members[0].network, members[0].strength)]
-        # All elements of a set look alike but for time and address: the rest is encoded once.
+        # The elements of a set differ only in timeout and address: the rest is encoded once.
         model = encode_element(host(bytes(size)), interval=False, timeout_ms=0)
         head, middle = model[:8], model[16:-size]
         for start in range(0, len(members), _MESSAGE_ELEMENTS):

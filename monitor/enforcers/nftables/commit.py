@@ -1,4 +1,4 @@
-"""Carries out changes of the table in as few transactions as fit, and says which of them the kernel refused."""
+"""Commits changes of the table in as few transactions as possible, and reports which ones the kernel refused."""
 
 import errno
 import math
@@ -9,7 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 from monitor.enforcers import netlink
-from monitor.enforcers.netlink import ElementEncoder, Request
+from monitor.enforcers.netlink import ElementEncoder, NetlinkRequest
 from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
 from monitor.enforcers.nftables import listing
 from monitor.enforcers.nftables.ruleset import BAN_SETS, TABLE, set_name
@@ -21,33 +21,33 @@ from monitor.model.errors import TemporaryError
 _CHUNK_MESSAGES = 8192
 _CHUNK_BYTES = 1 << 20
 _MAX_TIMEOUT_S = 100 * 365 * 86400.0
-"""Longer bans are cut to this: the kernel keeps timeouts in nanoseconds and refuses what does not fit."""
+"""Longer bans are reduced to this: the kernel keeps timeouts in nanoseconds and refuses larger values."""
 
 ENCODERS = {name: ElementEncoder(TABLE, name) for name in (*BAN_SETS, "allow4", "allow6")}
 SET_FULL = (errno.ENFILE, errno.ENOSPC)
 
 
-class TableMissing(TemporaryError):  # noqa: N818 - it names what the caller must mend
-    """The table, or one of its sets, is gone: call `setup` and add the bans again."""
+class TableMissing(TemporaryError):  # noqa: N818 - named after what the caller must repair
+    """The table or one of its sets is missing: call `setup` and add the bans again."""
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
-    """What belongs to one ban, or to bans that touch each other: all its messages or none."""
+    """The messages for one ban, or for bans that overlap: all of them are committed or none."""
 
     network: Network
     strength: Strength
-    requests: tuple[Request, ...]
+    requests: tuple[NetlinkRequest, ...]
 
 
 Refused: TypeAlias = list[tuple[Item, int]]
-"""Items that are not in force, with the kernel's errno."""
+"""Items that are not in force, with the errno of the kernel."""
 
 
 def commit(link: NetlinkSocket, items: Sequence[Item], check: Callable[[Refused], None] | None = None) -> Refused:
-    """Carry out all items in as few transactions as fit; return those refused, with their errno.
+    """Commit all items in as few transactions as possible; return those that were refused, with their errno.
 
-    A transaction is all or nothing, so the refused are taken out and the rest goes again. `check` sees each refusal
-    before that and may raise.
+    A transaction is all or nothing, so refused items are removed and the rest is sent again. `check` is called with
+    the refused items before that and may raise.
     """
     refused: Refused = []
     pending = list(_chunks(items, min(_CHUNK_BYTES, link.send_limit_bytes)))[::-1]
@@ -56,7 +56,7 @@ def commit(link: NetlinkSocket, items: Sequence[Item], check: Callable[[Refused]
         try:
             failed = _transact(link, chunk)
         except TooMuchAtOnce:
-            if len(chunk) == 1:  # too much even alone: this one is refused, the others stand
+            if len(chunk) == 1:  # too large even alone: only this item is refused
                 refused.append((chunk[0], errno.ENOBUFS))
                 continue
             half = len(chunk) // 2
@@ -74,7 +74,7 @@ def commit(link: NetlinkSocket, items: Sequence[Item], check: Callable[[Refused]
 
 def _transact(link: NetlinkSocket, chunk: Sequence[Item]) -> dict[int, int]:
     """Send a chunk; return the errno of each item that failed, by its index in the chunk."""
-    requests: list[Request] = []
+    requests: list[NetlinkRequest] = []
     owners: list[int] = []
     for index, item in enumerate(chunk):
         requests += item.requests
@@ -101,27 +101,27 @@ def _chunks(items: Sequence[Item], limit_bytes: int) -> Iterable[list[Item]]:
 
 
 def milliseconds(remaining_s: float) -> int:
-    """Return a timeout as the kernel takes it: whole milliseconds, rounded up, at most a hundred years."""
+    """Return a timeout for the kernel: whole milliseconds, rounded up, at most a hundred years."""
     return max(1, math.ceil(min(remaining_s, _MAX_TIMEOUT_S) * 1000))
 
 
 def demand_table(link: NetlinkSocket, refused: Refused) -> None:
-    """Raise TableMissing if that is why items were refused."""
+    """Raise TableMissing if items were refused because the table or a set is missing."""
     if any(code == errno.ENOENT for _, code in refused):
         there = listing.read_definitions(link)
         if any(set_name(item.network, item.strength) not in there for item, _ in refused):
-            raise TableMissing(f"table inet {TABLE} or one of its sets is gone")
+            raise TableMissing(f"table inet {TABLE} or one of its sets is missing")
 
 
 def failure(network: Network, strength: Strength, code: int) -> Failure:
-    """Say in words why a ban is not in force; `code` is an errno."""
+    """Return the failure of a ban with its reason; `code` is an errno."""
     name = set_name(network, strength)
     if code in SET_FULL:
         cause, reason = FailureCause.SET_FULL, f"set {name} is full"
     elif code in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOENT):
-        cause, reason = FailureCause.OVERLAP, f"it overlaps what somebody else put into set {name}"
+        cause, reason = FailureCause.OVERLAP, f"it overlaps an element that another program added to set {name}"
     elif code in (errno.ENOBUFS, errno.ENOMEM):
-        cause, reason = FailureCause.NO_MEMORY, f"the kernel has no memory for it: {os.strerror(code)}"
+        cause, reason = FailureCause.NO_MEMORY, f"the kernel has no memory for the ban: {os.strerror(code)}"
     else:
         cause, reason = FailureCause.OTHER, f"set {name}: {os.strerror(code)}"
     return Failure(network, strength, cause, reason)

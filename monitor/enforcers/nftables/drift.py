@@ -1,4 +1,4 @@
-"""Notices when somebody else changes our table: a socket that listens to what nf_tables tells about every change."""
+"""Detects changes of our table by other programs: a socket that receives the notifications of nf_tables."""
 
 import enum
 import errno
@@ -17,10 +17,10 @@ from monitor.enforcers.nftables.notices import (
     NEW_ELEMENTS,
     NEW_GENERATION,
     RULES,
+    ChangeAuthor,
     Notice,
-    Who,
+    decode_author,
     decode_set_name,
-    decode_who,
     notices,
 )
 from monitor.enforcers.nftables.ruleset import BAN_SETS
@@ -34,7 +34,7 @@ _MAX_ELEMENTS = 4096
 
 
 class DriftKind(enum.StrEnum):
-    """What somebody else did to our table: a closed set, fit for a metric label."""
+    """How another program changed our table: a closed set, usable as a metric label."""
 
     TABLE_GONE = "table_gone"
     RULES_CHANGED = "rules_changed"
@@ -43,20 +43,20 @@ class DriftKind(enum.StrEnum):
     ELEMENT_ADDED = "element_added"
     ALLOW_CHANGED = "allow_changed"
     OVERRUN = "overrun"
-    """Notices were lost, or too many to keep: nothing is known, compare everything."""
+    """Notifications were lost, or too many to keep: the changes are unknown, so compare everything."""
 
 
 class Drift(msgspec.Struct, frozen=True, gc=False):
-    """One change. `network` and `strength` are given for elements only; without a network it is not a prefix."""
+    """One change. `network` and `strength` are set for elements only; an interval without a prefix has no network."""
 
     kind: DriftKind
-    who: Who | None = None
+    author: ChangeAuthor | None = None
     network: Network | None = None
     strength: Strength | None = None
 
 
 class _Transaction:
-    """What one transaction of somebody else did, until its end is read."""
+    """The changes of a transaction of another program, collected up to its end."""
 
     def __init__(self) -> None:
         self.kinds: dict[DriftKind, None] = {}
@@ -67,7 +67,7 @@ class _Transaction:
         return bool(self.kinds or self.elements)
 
     def note(self, notice: Notice) -> None:
-        """Take in one message about our table."""
+        """Add one message about our table."""
         if notice.type == DELETED_TABLE:
             self.kinds[DriftKind.TABLE_GONE] = None
         elif notice.type in RULES:
@@ -81,38 +81,38 @@ class _Transaction:
                 self.elements.setdefault((notice.type, name), []).extend(elements)
                 self.count += len(elements)
 
-    def drifts(self, who: Who | None) -> list[Drift]:
-        """Say what it came to; of a table that is gone nothing more is worth saying."""
+    def drifts(self, author: ChangeAuthor | None) -> list[Drift]:
+        """Return the changes; if the table was deleted, only that."""
         if DriftKind.TABLE_GONE in self.kinds:
-            return [Drift(DriftKind.TABLE_GONE, who)]
+            return [Drift(DriftKind.TABLE_GONE, author)]
         if self.count > _MAX_ELEMENTS:
-            return [Drift(DriftKind.OVERRUN, who)]
-        found = [Drift(kind, who) for kind in self.kinds]
+            return [Drift(DriftKind.OVERRUN, author)]
+        found = [Drift(kind, author) for kind in self.kinds]
         for (kind, name), elements in self.elements.items():
-            found += _of_elements(kind, name, elements, who)
+            found += _of_elements(kind, name, elements, author)
         return found
 
 
-def _of_elements(kind: int, name: str, elements: list[RawElement], who: Who | None) -> list[Drift]:
+def _of_elements(kind: int, name: str, elements: list[RawElement], author: ChangeAuthor | None) -> list[Drift]:
     drift = DriftKind.ELEMENT_ADDED if kind == NEW_ELEMENTS else DriftKind.ELEMENT_GONE
     strength = BAN_SETS[name]
     if name.endswith("_nets"):
         pairs = pair_intervals(elements)
         if len(pairs) != sum(not element.is_end for element in elements) or not pairs:
-            return [Drift(drift, who, None, strength)]
+            return [Drift(drift, author, None, strength)]
     else:
         pairs = [(host(element.key), element) for element in elements]
-    return [Drift(drift, who, network, strength) for network, _ in pairs]
+    return [Drift(drift, author, network, strength) for network, _ in pairs]
 
 
 class DriftWatch:
-    """Listens in the network namespace of the calling thread from the moment it is made.
+    """Listens in the network namespace of the calling thread as soon as it is created.
 
-    PermanentError where the kernel or a privilege is missing.
+    PermanentError if kernel support or a privilege is missing.
     """
 
     def __init__(self, own_ports: Container[int]) -> None:
-        """`own_ports`: whose changes are ours (`NftablesEnforcer.ports`), asked anew for each notice."""
+        """`own_ports`: netlink ports of our own changes (`NftablesEnforcer.ports`), checked for each notification."""
         self._own_ports = own_ports
         self._socket = open_socket()
         self._socket.setsockopt(270, _ADD_MEMBERSHIP, _GROUP)  # SOL_NETLINK
@@ -120,7 +120,7 @@ class DriftWatch:
         self._open = _Transaction()
 
     def fileno(self) -> int:
-        """Return the descriptor to wait for; it stays readable while anything is left."""
+        """Return the descriptor to wait for; it stays readable while notifications are left."""
         return self._socket.fileno()
 
     def close(self) -> None:
@@ -128,9 +128,9 @@ class DriftWatch:
         self._socket.close()
 
     def read(self) -> list[Drift]:
-        """Return what others changed since the last call, without waiting; at most 256 datagrams are read at once.
+        """Return the changes by other programs since the last call, without waiting; reads at most 256 datagrams.
 
-        Changes are told when their transaction is complete. TemporaryError when the socket fails.
+        Changes are reported when their transaction is complete. TemporaryError if the socket fails.
         """
         found: list[Drift] = []
         for _ in range(_MAX_DATAGRAMS):
@@ -140,10 +140,10 @@ class DriftWatch:
                 break
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
-                    raise TemporaryError(f"nf_tables' notices cannot be read: {error}") from error
+                    raise TemporaryError(f"notifications of nf_tables cannot be read: {error}") from error
                 found.append(self._overrun())
                 continue
-            if sender[0] != 0:  # any process may send to our port; only port 0 is the kernel
+            if sender[0] != 0:  # any process may send to our port; port 0 is the kernel
                 continue
             if flags & socket.MSG_TRUNC:
                 found.append(self._overrun())
@@ -159,7 +159,7 @@ class DriftWatch:
             if notice.type != NEW_GENERATION:
                 self._open.note(notice)
             elif self._open:
-                found += self._open.drifts(decode_who(notice.body))
+                found += self._open.drifts(decode_author(notice.body))
                 self._open = _Transaction()
 
     def _overrun(self) -> Drift:

@@ -1,8 +1,8 @@
 """Puts bans into the sets of the table `inet nodewarden`.
 
-Building the table goes through libnftables; elements go by netlink messages of our own, whose cost does not depend on
-how many rules others have loaded or how many elements a set holds. Calls are synchronous and never wait for anybody
-but the kernel. One instance belongs to one thread; only `elements` may be called from another.
+The table is built through libnftables; elements are written with our own netlink messages, whose cost does not depend
+on the number of rules of other programs or of elements in a set. Calls are synchronous and wait only for the kernel.
+One instance belongs to one thread; only `elements` may be called from another.
 """
 
 import errno
@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import TypeVar
 
 from monitor.enforcers import netlink
-from monitor.enforcers.netlink import DEL_ELEMENTS, NEW_ELEMENTS, Request
+from monitor.enforcers.netlink import DEL_ELEMENTS, NEW_ELEMENTS, NetlinkRequest
 from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
 from monitor.enforcers.nftables import batch as bulk
 from monitor.enforcers.nftables import listing
@@ -43,11 +43,11 @@ _T = TypeVar("_T")
 class NftablesEnforcer:
     """The table `inet nodewarden` of one network namespace, in which all calls must be made.
 
-    Every call raises PermanentError where CAP_NET_ADMIN or nf_tables is missing and TemporaryError for what may pass.
+    Every call raises PermanentError if CAP_NET_ADMIN or nf_tables is missing, and TemporaryError for other errors.
     """
 
     def __init__(self, *, max_bans: int) -> None:
-        """`max_bans` bounds each of the six sets of single addresses; opens nothing yet."""
+        """`max_bans` limits each of the six sets of single addresses; opens nothing yet."""
         self._max_bans = max_bans
         self._opened: NetlinkSocket | None = None
         self._prefixes = PrefixBans()
@@ -55,16 +55,16 @@ class NftablesEnforcer:
         self._ports = table.OwnPorts()
 
     def setup(self, allowlist: Sequence[Network]) -> None:
-        """Make the table, or bring an existing one to our form, in one transaction; bans that are in force stay.
+        """Create the table, or complete an existing one, in one transaction; bans that are in force stay.
 
-        A table of another form (an older schema, another `max_bans`) is replaced together with its bans, their
-        remaining times and all counters. If `max_bans` shrank, those that would end first go.
+        A table with another definition (an older schema, another `max_bans`) is replaced; its bans, their remaining
+        times and all counters are kept. If `max_bans` was reduced, the bans that expire first are dropped.
         """
         self._prefixes.forget()
         table.setup(self._socket(), self._ports, max_bans=self._max_bans, allowlist=collapse(list(allowlist)))
 
     def set_allowlist(self, networks: Sequence[Network]) -> None:
-        """Replace both allow sets in one transaction; networks may overlap. TableMissing when there is no table."""
+        """Replace both allow sets in one transaction; networks may overlap. TableMissing if there is no table."""
         disjoint = collapse(list(networks))
         requests = []
         for name in ("allow4", "allow6"):
@@ -75,21 +75,21 @@ class NftablesEnforcer:
             failed = self._socket().transact(requests)
         except TooMuchAtOnce:
             raise TemporaryError(
-                f"{len(disjoint)} networks are too many for one transaction: the old allowlist stays"
+                f"{len(disjoint)} networks are too many for one transaction; the previous allowlist stays in force"
             ) from None
         if errno.ENOENT in failed.values():
-            raise TableMissing(f"table inet {TABLE} or one of its allow sets is gone")
+            raise TableMissing(f"table inet {TABLE} or one of its allow sets is missing")
         if failed:
             code = next(iter(failed.values()))
             raise TemporaryError(f"the allowlist was not replaced: {os.strerror(code)}")
 
     def add(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
-        """Put bans in force until `until_s`; `now_s` is wall time in seconds; those that have ended are skipped.
+        """Put bans in force until `until_s`; `now_s` is wall time in seconds; expired bans are skipped.
 
-        An address that is in force keeps its time on kernels before 6.12 and takes the new one since: use `refresh`
-        there. Prefixes may overlap: each address inside is banned until the latest end of all that contain it.
-        Returns what the kernel refused; the others are in force. Raises TableMissing when there is no table: then
-        some of the bans may have been added.
+        An address that is already banned keeps its timeout on kernels before 6.12 and gets the new one on later
+        kernels: use `refresh` for it. Prefixes may overlap: each address is banned until the latest expiry of all
+        prefixes that contain it. Returns the bans that the kernel refused; the others are in force. Raises
+        TableMissing if there is no table: then some of the bans may have been added.
         """
         hosts, prefixes = _running(bans, now_s)
         if len(hosts) >= bulk.WORTHWHILE:
@@ -98,10 +98,10 @@ class NftablesEnforcer:
         return failures + self._put_prefixes(prefixes, now_s)
 
     def refresh(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
-        """Give bans that are in force a new end (or add them); without a moment in which they are not.
+        """Give active bans a new expiry (or add them) without interrupting them.
 
-        The new end replaces the old whichever is later: pass max(old, new), or the ban is shortened. Counters of
-        packets and bytes go on, except where a prefix falls apart anew. Returns and raises as `add` does.
+        The new expiry replaces the old one even if it is earlier: pass max(old, new) to never shorten a ban. Packet
+        and byte counters continue, except where a prefix is split differently. Returns and raises as `add` does.
         """
         hosts, prefixes = _running(bans, now_s)
         counts = {
@@ -116,7 +116,7 @@ class NftablesEnforcer:
         return self._commit_hosts(items) + self._put_prefixes(prefixes, now_s)
 
     def remove(self, networks: Sequence[tuple[Network, Strength]]) -> None:
-        """Lift bans; absent ones are fine, as is an absent table. Where another ban overlaps, that one stays whole."""
+        """Lift bans; a missing ban or table is not an error. Other bans that overlap stay complete."""
         items = []
         prefixes: dict[Strength, dict[Network, float | None]] = {}
         for network, strength in networks:
@@ -137,27 +137,27 @@ class NftablesEnforcer:
             self._prefixes.forget()
 
     def elements(self) -> list[Element]:
-        """Read all bans that are in force, overlapping prefixes as disjoint pieces.
+        """Read all bans in force; overlapping prefixes appear as disjoint pieces.
 
-        Costs time in proportion to them; may be called from another thread. TableMissing when there is no table.
+        Takes time proportional to their number; may be called from another thread. TableMissing if there is no table.
         """
         return self._needing_table(listing.read_elements)
 
     def ends(self) -> Iterator[tuple[Network, Strength, float | None]]:
-        """Read who is banned for how many more seconds (None: for good), faster and leaner than `elements`.
+        """Read the networks with their strength and remaining seconds (None: no timeout), faster than `elements`.
 
-        A table of an older schema is read too, before `setup` replaces it. TableMissing when there is none.
+        A table of an older schema is read too, before `setup` replaces it. TableMissing if there is no table.
         """
         try:
             yield from listing.read_ends(self._socket())
         except FileNotFoundError as error:
-            raise TableMissing(f"table inet {TABLE} is gone") from error
+            raise TableMissing(f"table inet {TABLE} is missing") from error
 
     def lookup(self, network: Network, strength: Strength) -> Element | None:
-        """Read one ban, without a listing: None when exactly this network is not banned with this strength.
+        """Read one ban without a listing; None if exactly this network is not banned with this strength.
 
-        For a prefix that overlaps others: the sum over its pieces, or what the wider piece says that covers it, and
-        the least of their remaining times.
+        For a prefix that overlaps others: the sum over its pieces, or the counters of the wider piece that covers it,
+        and the shortest of their remaining times.
         """
         found = listing.lookup(self._socket(), network, strength)
         if found is not None or network.is_host:
@@ -165,40 +165,40 @@ class NftablesEnforcer:
         return self._prefixes.lookup(self._socket(), network, strength)
 
     def counters(self) -> Mapping[str, Stopped]:
-        """Read what the rules of each set have dropped, by set name; TableMissing when there is no table."""
+        """Read what the rules of each set have dropped, by set name; TableMissing if there is no table."""
         return self._needing_table(lambda: listing.read_counters(self._socket()))
 
     def leaks(self) -> Mapping[str, Stopped]:
-        """Read how much of what a ban should have stopped came through, by hook: `input` and `forward`.
+        """Read how much banned traffic still got through, by hook: `input` and `forward`.
 
-        Packets under way in the moment of a ban are counted too. TableMissing when there is no table.
+        Packets in transit when a ban starts are counted too. TableMissing if there is no table.
         """
         return self._needing_table(lambda: listing.read_leaks(self._socket()))
 
     def leaked(self, address: Address) -> tuple[str, ...]:
-        """Name the hooks (`input`, `forward`) that a packet of this address reached within the last ten minutes
-        although it was banned; empty without a table. Each hook remembers 1,024 addresses of a family.
+        """Return the hooks (`input`, `forward`) that a packet of this address reached within the last ten minutes
+        although it was banned; empty without a table. Each hook remembers 1,024 addresses per family.
         """
         return tuple(listing.leaked(self._socket(), address))
 
     @property
     def ports(self) -> Collection[int]:
-        """The netlink port numbers under which this instance changes the table: `DriftWatch` ignores those."""
+        """The netlink ports from which this instance changes the table; `DriftWatch` ignores their changes."""
         return self._ports
 
     def exists(self) -> bool:
-        """Tell whether the table is there, whatever is in it."""
+        """Whether the table exists, whatever its content."""
         return listing.exists(self._socket())
 
     def flush(self) -> None:
-        """Delete the table and with it every ban; an absent one is fine."""
+        """Delete the table with every ban; a missing table is not an error."""
         self._prefixes.forget()
         failed = self._socket().transact([netlink.delete_table(TABLE)])
         if failed and failed[0] != errno.ENOENT:
             raise TemporaryError(f"table inet {TABLE} was not deleted: {os.strerror(failed[0])}")
 
     def close(self) -> None:
-        """Close the socket; table and bans stay in force. The next call opens it again."""
+        """Close the socket; table and bans stay in force. The next call reopens it."""
         if self._opened is not None:
             self._opened.close()
             self._opened = None
@@ -228,7 +228,7 @@ class NftablesEnforcer:
         return [failed for part in parts for failed in part]
 
     def _now(self) -> float:
-        """Return the wall time, as the caller of `add` and `refresh` counts it."""
+        """Return the wall time on the clock of the caller of `add` and `refresh`."""
         if self._clock is None:
             return time.time()
         now_s, read_at_s = self._clock
@@ -241,11 +241,11 @@ class NftablesEnforcer:
         try:
             return read()
         except FileNotFoundError as error:
-            raise TableMissing(f"table inet {TABLE} is gone") from error
+            raise TableMissing(f"table inet {TABLE} is missing") from error
 
 
 def _running(bans: Iterable[Ban], now_s: float) -> tuple[list[Ban], list[Ban]]:
-    """Split the bans that have not ended into single addresses and prefixes."""
+    """Split the bans that have not expired into single addresses and prefixes."""
     hosts: list[Ban] = []
     prefixes: list[Ban] = []
     for ban in bans:
@@ -254,21 +254,21 @@ def _running(bans: Iterable[Ban], now_s: float) -> tuple[list[Ban], list[Ban]]:
     return hosts, prefixes
 
 
-def _item(ban: Ban, requests: tuple[Request, ...]) -> Item:
+def _item(ban: Ban, requests: tuple[NetlinkRequest, ...]) -> Item:
     return Item(ban.network, ban.strength, requests)
 
 
-def _add_requests(ban: Ban, now_s: float) -> tuple[Request, ...]:
+def _add_requests(ban: Ban, now_s: float) -> tuple[NetlinkRequest, ...]:
     timeout_ms = milliseconds(ban.until_s - now_s)
     return (_request(NEW_ELEMENTS, ban, netlink.encode_key(ban.network.address, timeout_ms=timeout_ms)),)
 
 
-def _refresh_requests(ban: Ban, now_s: float, count: tuple[int, int]) -> tuple[Request, ...]:
-    # Kernels before 6.12 ignore the new timeout of an element they hold. The first add makes the delete succeed.
+def _refresh_requests(ban: Ban, now_s: float, count: tuple[int, int]) -> tuple[NetlinkRequest, ...]:
+    # Kernels before 6.12 ignore a new timeout of an existing element. The first add makes the delete succeed.
     timeout_ms = milliseconds(ban.until_s - now_s)
     add = _request(NEW_ELEMENTS, ban, netlink.encode_key(ban.network.address, timeout_ms=timeout_ms, count=count))
     return add, _request(DEL_ELEMENTS, ban, netlink.encode_key(ban.network.address)), add
 
 
-def _request(kind: int, ban: Ban, element: bytes) -> Request:
+def _request(kind: int, ban: Ban, element: bytes) -> NetlinkRequest:
     return ENCODERS[set_name(ban.network, ban.strength)].request(kind, element)

@@ -1,10 +1,10 @@
-"""Reads what the table holds: bans, counters, definitions. FileNotFoundError when there is no table or set."""
+"""Reads the content of the table: bans, counters, definitions. FileNotFoundError if there is no table or set."""
 
 import errno
 from collections.abc import Iterable, Iterator, Sequence
 
 from monitor.enforcers import netlink
-from monitor.enforcers.netlink import GET_ELEMENTS, ElementEncoder, RawElement, RawSet, Reply
+from monitor.enforcers.netlink import GET_ELEMENTS, ElementEncoder, NetlinkReply, RawElement, RawSet
 from monitor.enforcers.netlink_socket import NetlinkSocket
 from monitor.enforcers.nftables.expiry import decode_ends
 from monitor.enforcers.nftables.ruleset import (
@@ -24,22 +24,22 @@ from monitor.model.errors import TemporaryError
 _ATTEMPTS = 5
 _STRENGTHS = BAN_SETS | {former: BAN_SETS[name] for former, name in FORMER_SETS.items()}
 _QUESTIONS = 512
-"""How many elements are asked for in one datagram: the answers must fit the receive buffer."""
+"""How many elements are requested in one datagram: the replies must fit the receive buffer."""
 
 
 def exists(link: NetlinkSocket) -> bool:
-    """Tell whether the table is there."""
+    """Whether the table exists."""
     return not isinstance(link.query([netlink.get_table(TABLE)])[0], int)
 
 
 def table_comment(link: NetlinkSocket) -> bytes | None:
-    """Return the table's user data, in which its comment stands; None when there is no table."""
+    """Return the user data of the table, which contains its comment; None if there is no table."""
     answer = link.query([netlink.get_table(TABLE)])[0]
     return None if isinstance(answer, int) else netlink.decode_table_userdata(answer.body)
 
 
 def read_definitions(link: NetlinkSocket, names: Iterable[str] = tuple(BAN_SETS)) -> dict[str, RawSet]:
-    """Read how those of the twelve sets, or of these, are defined that exist."""
+    """Read the definitions of those sets of `names` that exist."""
     names = tuple(names)
     answers = zip(names, link.query([netlink.get_set(TABLE, name) for name in names]), strict=True)
     return {name: netlink.decode_set(answer.body) for name, answer in answers if not isinstance(answer, int)}
@@ -51,7 +51,7 @@ def read_counters(link: NetlinkSocket) -> dict[str, Stopped]:
 
 
 def read_any_counters(link: NetlinkSocket) -> dict[str, Stopped]:
-    """Read those counters of bans and leaks that exist, by today's names: an older schema lacks or renames some."""
+    """Read the existing counters of bans and leaks, by current name: an older schema lacks some or has other names."""
     names = (*FORMER_SETS, *BAN_SETS, *(f"leak_{hook}" for hook in LEAK_HOOKS))
     answers = link.query([netlink.get_counter(TABLE, name) for name in names])
     decoded = [netlink.decode_counter(answer.body) for answer in answers if not isinstance(answer, int)]
@@ -59,13 +59,13 @@ def read_any_counters(link: NetlinkSocket) -> dict[str, Stopped]:
 
 
 def read_leaks(link: NetlinkSocket) -> dict[str, Stopped]:
-    """Read what came past the bans, by hook (`input`, `forward`)."""
+    """Read how much banned traffic got through, by hook (`input`, `forward`)."""
     counters = _counters(link, [f"leak_{hook}" for hook in LEAK_HOOKS])
     return {hook: counters[f"leak_{hook}"] for hook in LEAK_HOOKS}
 
 
 def leaked(link: NetlinkSocket, address: Address) -> list[str]:
-    """Name the hooks at which a packet of this address lately came past its ban."""
+    """Return the hooks that a packet of this address reached recently although it was banned."""
     requests = [
         ElementEncoder(TABLE, leak_set_name(address, hook)).request(GET_ELEMENTS, netlink.encode_key(address))
         for hook in LEAK_HOOKS
@@ -83,9 +83,9 @@ def _counters(link: NetlinkSocket, names: Iterable[str]) -> dict[str, Stopped]:
 
 
 def read_elements(names: Iterable[str] = tuple(BAN_SETS)) -> list[Element]:
-    """Read the elements of sets, through a socket of its own: a listing in parts must not meet other replies.
+    """Read the elements of sets through a separate socket: a listing in parts must not mix with other replies.
 
-    `names` may be those of an older schema (`FORMER_SETS`).
+    `names` may be names of an older schema (`FORMER_SETS`).
     """
     result: list[Element] = []
     for name in names:
@@ -98,10 +98,10 @@ def read_elements(names: Iterable[str] = tuple(BAN_SETS)) -> list[Element]:
 
 
 def read_ends(link: NetlinkSocket) -> Iterator[tuple[Network, Strength, float | None]]:
-    """Yield network, strength and remaining seconds (None: no end) of all elements, one set in memory at a time.
+    """Yield network, strength and remaining seconds (None: no timeout) of all elements, one set in memory at a time.
 
-    A hash set is read until a further reading brings nothing new, as in `read_elements`, but what is found counts even
-    if it still grows. The sets of an older schema are read as well. FileNotFoundError when there is no table.
+    A hash set is read until another pass finds nothing new, as in `read_elements`; if it keeps growing, the elements
+    found so far are returned. Sets of an older schema are read too. FileNotFoundError if there is no table.
     """
     if not exists(link):
         raise FileNotFoundError(errno.ENOENT, "no such table")
@@ -114,7 +114,7 @@ def read_ends(link: NetlinkSocket) -> Iterator[tuple[Network, Strength, float | 
         found: dict[Address, int | None] = {}
         for _ in range(_ATTEMPTS):
             known = len(found)
-            for _, body in _bodies(name):  # a listing that begins anew says the same things again
+            for _, body in _bodies(name):  # a listing that restarts repeats the same elements
                 decode_ends(body, found)
             if known == len(found):
                 break
@@ -123,9 +123,9 @@ def read_ends(link: NetlinkSocket) -> Iterator[tuple[Network, Strength, float | 
 
 
 def _dump_hash(name: str) -> Iterable[RawElement]:
-    """Read a hash set until a further reading brings nothing new.
+    """Read a hash set until another pass finds nothing new.
 
-    The kernel grows the table in the background after many additions, and a listing meanwhile silently misses
+    The kernel resizes the table in the background after many additions; a listing during that time silently misses
     elements and repeats others (rhashtable_walk_next in linux/rhashtable.h).
     """
     found: dict[Address, RawElement] = {}
@@ -134,7 +134,7 @@ def _dump_hash(name: str) -> Iterable[RawElement]:
         found.update((element.key, element) for element in _dump(name))
         if known == len(found):
             return found.values()
-    raise TemporaryError(f"set {name} grows while it is read; try again")
+    raise TemporaryError(f"set {name} kept growing while it was being read; try again")
 
 
 def _dump(name: str) -> list[RawElement]:
@@ -147,7 +147,7 @@ def _dump(name: str) -> list[RawElement]:
 
 
 def _bodies(name: str) -> Iterator[tuple[bool, bytes]]:
-    """Yield the bodies of a listing's messages, and whether the listing begins anew: it was disturbed."""
+    """Yield the bodies of the messages of a listing, and whether the listing restarts because the set changed."""
     request = ElementEncoder(TABLE, name).request(GET_ELEMENTS, b"")
     for attempt in range(_ATTEMPTS):
         link = NetlinkSocket()
@@ -170,8 +170,8 @@ def _bodies(name: str) -> Iterator[tuple[bool, bytes]]:
 def pair_intervals(raw: Iterable[RawElement]) -> list[tuple[Network, RawElement]]:
     """Join the starts and ends of an interval set to prefixes, in order of address.
 
-    A start without an end reaches to the top of its family. An interval that is not a prefix (nobody but a person
-    with nft makes those) is left out; so is an end without a start.
+    A start without an end extends to the last address of its family. An interval that is not a prefix (only a person
+    with nft adds one) is left out, as is an end without a start.
     """
     ordered = sorted(raw, key=lambda element: (element.key, not element.is_end))
     result = []
@@ -194,11 +194,11 @@ def _prefix(start: Address, end: Address | None) -> Network | None:
 
 
 def lookup(link: NetlinkSocket, network: Network, strength: Strength) -> Element | None:
-    """Read one element; None when the set does not hold exactly this network."""
+    """Read one element; None if the set does not contain exactly this network."""
     encoder = ElementEncoder(TABLE, set_name(network, strength))
     addresses = [network.address, network.last()]
-    # A set of prefixes answers with the start of whichever interval an address lies in; asked for an end, some
-    # kernels say nothing. So: the first and the last address must lie in the same interval, the next one must not.
+    # A set of prefixes returns the start of the interval that contains an address; for an end, some kernels return
+    # nothing. So the first and the last address must be in the same interval, and the next address must not.
     if not network.is_host and (end := netlink.interval_end(network)) is not None:
         addresses.append(end)
     answers = link.query([encoder.request(GET_ELEMENTS, netlink.encode_key(address)) for address in addresses])
@@ -209,7 +209,7 @@ def lookup(link: NetlinkSocket, network: Network, strength: Strength) -> Element
 
 
 def lookup_many(link: NetlinkSocket, networks: Sequence[Network], strength: Strength) -> list[Element]:
-    """Read elements that are known to be as asked for, many in one call; those that are not there are left out."""
+    """Read many elements in one call, for networks that are known to be elements; missing ones are left out."""
     found = []
     encoders = {name: ElementEncoder(TABLE, name) for name in {set_name(network, strength) for network in networks}}
     for start in range(0, len(networks), _QUESTIONS):
@@ -225,13 +225,13 @@ def lookup_many(link: NetlinkSocket, networks: Sequence[Network], strength: Stre
 
 
 def read_counts(link: NetlinkSocket, networks: Sequence[Network], strength: Strength) -> dict[Network, tuple[int, int]]:
-    """Read packets and bytes of those elements that have dropped any."""
+    """Read packets and bytes of the elements that have dropped any."""
     found = lookup_many(link, networks, strength)
     return {element.network: (element.packets, element.bytes) for element in found if element.packets}
 
 
-def _starting_at(start: Address, answer: Reply | int) -> RawElement | None:
-    """Return the element of an answer if it begins at `start`."""
+def _starting_at(start: Address, answer: NetlinkReply | int) -> RawElement | None:
+    """Return the element of a reply if it starts at `start`."""
     if answer in (0, errno.ENOENT):
         return None
     return next((e for e in netlink.decode_elements(_present(answer).body) if e.key == start and not e.is_end), None)
@@ -242,7 +242,7 @@ def _element(network: Network, strength: Strength, raw: RawElement) -> Element:
     return Element(network, strength, timeout_s, raw.packets, raw.bytes)
 
 
-def _present(answer: Reply | int) -> Reply:
+def _present(answer: NetlinkReply | int) -> NetlinkReply:
     if isinstance(answer, int):
         if answer == errno.ENOENT:
             raise FileNotFoundError(answer, "no such table, set or counter")

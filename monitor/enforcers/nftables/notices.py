@@ -1,8 +1,9 @@
-"""Notices of nf_tables about our table, as bytes: which to look at, and what they say; pure.
+"""Selects and decodes the notifications of nf_tables about our table; pure.
 
-The kernel tells every listener of NFNLGRP_NFTABLES about every change of every table (nf_tables_commit in
-net/netfilter/nf_tables_api.c): first all messages of a transaction, then one NFT_MSG_NEWGEN with who made it. Elements
-that end by their timeout are not told (seen on 6.18). Numbers and names are those of linux/netfilter/nf_tables.h.
+The kernel notifies every listener of NFNLGRP_NFTABLES of every change of every table (nf_tables_commit in
+net/netfilter/nf_tables_api.c): first all messages of a transaction, then one NFT_MSG_NEWGEN with the process that made
+it. Elements that expire by their timeout are not reported (seen on 6.18). Numbers and names are those of
+linux/netfilter/nf_tables.h.
 """
 
 import struct
@@ -20,30 +21,34 @@ RULES = frozenset(10 << 8 | kind for kind in (3, 5, 6, 8, 9, 11, 18, 20))
 """NFT_MSG_NEW and NFT_MSG_DEL of CHAIN, RULE, SET and OBJ."""
 
 _NAME = TABLE.encode() + b"\0"
-# the table's name, which is the first attribute (type 1) of all kinds of message
+# the name of the table, which is the first attribute (type 1) of every kind of message
 _FIRST = struct.pack("=HH", 4 + len(_NAME), 1) + _NAME
 _HEADER = struct.Struct("=IHHII")
 _BE32 = struct.Struct(">I")
 
 
-class Who(msgspec.Struct, frozen=True, gc=False):
-    """The process behind a transaction; `pid` is that of its thread, as the initial pid namespace counts."""
+class ChangeAuthor(msgspec.Struct, frozen=True, gc=False):
+    """The process that made a transaction; `pid` is the thread ID in the initial PID namespace."""
 
     name: str
     pid: int
 
+    def __str__(self) -> str:
+        """Return `NAME (pid PID)`."""
+        return f"{self.name} (pid {self.pid})"
+
 
 class Notice(msgspec.Struct, frozen=True, gc=False):
-    """One message about our table, or the end of any transaction: `type`, and what follows the header."""
+    """One message about our table, or the end of any transaction: `type`, and the body after the header."""
 
     type: int
     body: bytes
 
 
 def notices(datagram: bytes, own_ports: Container[int], *, with_ends: bool) -> Iterator[Notice]:
-    """Yield what others did to our table; `with_ends`: and the ends of transactions that began in earlier datagrams.
+    """Yield messages about our table from other programs; `with_ends`: and ends of transactions of earlier datagrams.
 
-    A datagram without our table's name costs one search through it. MalformedRecord("netlink") on a wrong length.
+    A datagram without the name of our table costs one search. MalformedRecord("netlink") on a wrong length.
     """
     if not with_ends and _FIRST not in datagram:
         return
@@ -60,14 +65,14 @@ def notices(datagram: bytes, own_ports: Container[int], *, with_ends: bool) -> I
         offset += (length + 3) & ~3
 
 
-def decode_who(body: bytes) -> Who | None:
-    """Read the process of an NFT_MSG_NEWGEN body; None where the kernel does not say."""
+def decode_author(body: bytes) -> ChangeAuthor | None:
+    """Decode the process of an NFT_MSG_NEWGEN body; None if the kernel does not report it."""
     fields = dict(attributes(body, 4))
     if len(fields.get(2, b"")) != 4 or 3 not in fields:
         return None
-    return Who(fields[3].rstrip(b"\0").decode("utf-8", "replace"), _BE32.unpack(fields[2])[0])
+    return ChangeAuthor(fields[3].rstrip(b"\0").decode("utf-8", "replace"), _BE32.unpack(fields[2])[0])
 
 
 def decode_set_name(body: bytes) -> str:
-    """Read the set's name of an element message's body; empty where there is none."""
+    """Decode the name of the set in the body of an element message; empty if there is none."""
     return dict(attributes(body, 4)).get(2, b"").rstrip(b"\0").decode("ascii", "replace")

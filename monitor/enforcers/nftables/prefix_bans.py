@@ -1,11 +1,11 @@
-"""Brings the interval sets in line with the prefix bans: one transaction for each cluster of overlapping ones."""
+"""Updates the interval sets to match the prefix bans: one transaction per cluster of overlapping prefixes."""
 
 import errno
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from monitor.enforcers import netlink
-from monitor.enforcers.netlink import DEL_ELEMENTS, NEW_ELEMENTS, Request
+from monitor.enforcers.netlink import DEL_ELEMENTS, NEW_ELEMENTS, NetlinkRequest
 from monitor.enforcers.netlink_socket import NetlinkSocket
 from monitor.enforcers.nftables import listing
 from monitor.enforcers.nftables.commit import (
@@ -32,21 +32,21 @@ _BATCH = 512
 
 
 class PrefixBans:
-    """The prefix bans of all four interval sets; a set is read from the kernel when it is first needed."""
+    """The prefix bans of all interval sets; a set is read from the kernel on first use."""
 
     def __init__(self) -> None:
         self._sets: dict[str, PrefixSet] = {}
 
     def forget(self) -> None:
-        """Read the sets anew when they are next needed: somebody may have replaced them."""
+        """Read the sets again on next use: another program may have replaced them."""
         self._sets.clear()
 
     def change(
         self, link: NetlinkSocket, strength: Strength, wanted: Mapping[Network, float | None], now_s: float
     ) -> list[Failure]:
-        """Give prefixes another end (wall time, seconds), or lift those with None; return what is not in force.
+        """Give prefixes a new expiry (wall time, seconds), or lift those with None; return those that failed.
 
-        What was refused stays as it was. Raises TableMissing when the set is not there.
+        A refused ban stays unchanged. Raises TableMissing if the set does not exist.
         """
         by_set: dict[str, _Part] = {}
         for network, end in wanted.items():
@@ -58,7 +58,7 @@ class PrefixBans:
         return failures
 
     def lookup(self, link: NetlinkSocket, network: Network, strength: Strength) -> Element | None:
-        """Add up what the kernel holds for a ban that is not one piece of its own; None when there is no such ban."""
+        """Add up the kernel's pieces of a ban that is not a single element; None if there is no such ban."""
         known = self._sets.get(set_name(network, strength))
         covering = known.covering(network) if known else []
         found = listing.lookup_many(link, covering, strength)
@@ -81,8 +81,8 @@ class PrefixBans:
         changes, too_large = _planned(known, known.clusters(wanted), now_s)
         is_reread = any(netlink.interval_end(change.root) is None for change in changes)
         if is_reread:
-            # The kernel does not see that an interval without an end overlaps others, and would cut it short at the
-            # first of them: so it must be known what is there.
+            # The kernel does not detect that an interval without an end overlaps others and would truncate it at the
+            # first of them, so the content of the set must be known.
             known.reread(_read(name, now_s))
             changes, too_large = _planned(known, known.clusters(wanted), now_s)
         full, conflicting = self._carry_out(link, strength, known, changes, now_s, is_careful=is_reread)
@@ -97,7 +97,7 @@ class PrefixBans:
     def _retry(
         self, link: NetlinkSocket, strength: Strength, known: PrefixSet, part: _Part, now_s: float, out: list[Failure]
     ) -> list[_Part]:
-        """Try bans apart from others; return those without room, append to `out` those that met something else."""
+        """Retry bans separately; return those for which the set is full, append other failures to `out`."""
         changes, too_large = _planned(known, known.clusters(part), now_s)
         full, conflicting = self._carry_out(link, strength, known, changes, now_s, is_careful=True)
         out += [failure(network, strength, code) for part, code in conflicting for network in part]
@@ -112,7 +112,7 @@ class PrefixBans:
         now_s: float,
         out: list[Failure],
     ) -> None:
-        """Put in as much as there is room for: by halves, and nothing more once a single ban did not fit."""
+        """Add as many bans as fit: try halves, and stop once a single ban does not fit."""
         pending = list(parts)[::-1]
         is_full = False
         while pending:
@@ -135,7 +135,7 @@ class PrefixBans:
         *,
         is_careful: bool,
     ) -> tuple[list[_Part], list[tuple[_Part, int]]]:
-        """Commit planned changes; return the wishes for which there is no room, and those that met something else."""
+        """Commit planned changes; return the requests for which the set is full, and those that failed otherwise."""
         counts = _kept_counts(link, strength, changes)
         requests = ((change, _requests(change, strength, counts, now_s, is_careful=is_careful)) for change in changes)
         items = [Item(change.root, strength, parts) for change, parts in requests if parts]
@@ -148,9 +148,9 @@ class PrefixBans:
 
 
 def _clear_ended(link: NetlinkSocket, name: str) -> None:
-    """Make the kernel drop ended intervals of a set that nobody remembers: it does when the set changes.
+    """Make the kernel remove expired intervals of a set that are unknown here: it does so when the set changes.
 
-    What is added and deleted for that is an address that nobody can have.
+    For that, the unspecified address is added and deleted, which no host can have.
     """
     nobody = netlink.encode_element(host(bytes(4 if "4" in name else 16)), interval=True)
     for kind in (NEW_ELEMENTS, DEL_ELEMENTS):
@@ -158,7 +158,7 @@ def _clear_ended(link: NetlinkSocket, name: str) -> None:
 
 
 def _batches(parts: Iterable[_Part]) -> Iterator[_Part]:
-    """Join clusters, which do not touch each other, to handfuls: plans for ten thousand at once take 20 MB."""
+    """Join disjoint clusters to batches of limited size: plans for ten thousand at once take 20 MB."""
     batch: _Part = {}
     for part in parts:
         batch |= part
@@ -170,7 +170,7 @@ def _batches(parts: Iterable[_Part]) -> Iterator[_Part]:
 
 
 def _planned(known: PrefixSet, parts: Iterable[_Part], now_s: float) -> tuple[list[Change], list[_Part]]:
-    """Plan each of these clusters; return those for which there is no room, even without what has ended, apart."""
+    """Plan each cluster; return the changes, and the clusters that do not fit even without expired bans."""
     changes: list[Change] = []
     too_large: list[_Part] = []
     for part in parts:
@@ -180,7 +180,7 @@ def _planned(known: PrefixSet, parts: Iterable[_Part], now_s: float) -> tuple[li
             too_large.append(part)
     if not too_large or not known.prune(now_s):
         return changes, too_large
-    # what has ended is in no plan, so those that were made still hold
+    # expired bans are in no plan, so the plans made so far remain valid
     more, too_large = _planned(known, too_large, now_s)
     return changes + more, too_large
 
@@ -189,27 +189,27 @@ def _read(name: str, now_s: float) -> dict[Network, float]:
     try:
         held = listing.read_elements([name])
     except FileNotFoundError as error:
-        raise TableMissing(f"table inet {TABLE} or its set {name} is gone") from error
+        raise TableMissing(f"table inet {TABLE} or its set {name} is missing") from error
     return {e.network: _FOREVER_S if e.timeout_s is None else now_s + e.timeout_s for e in held}
 
 
 def _kept_counts(link: NetlinkSocket, strength: Strength, changes: Iterable[Change]) -> dict[Network, tuple[int, int]]:
-    """Read the counters of the pieces that only get another end."""
+    """Read the counters of the pieces that only get a new expiry."""
     kept = [network for change in changes for network in change.removed if network in change.added]
     return listing.read_counts(link, kept, strength)
 
 
 def _requests(
     change: Change, strength: Strength, counts: Mapping[Network, tuple[int, int]], now_s: float, *, is_careful: bool
-) -> tuple[Request, ...]:
-    """Write a change as messages: first all that goes, then all that comes."""
+) -> tuple[NetlinkRequest, ...]:
+    """Encode a change as messages: first the removals, then the additions."""
     encoder = ENCODERS[set_name(change.root, strength)]
     gone = [netlink.encode_element(network, interval=True) for network in change.removed]
-    # The kernel keeps ended intervals for a while, does not list them, and mistakes a wider one that is added over them
-    # (6.18: it refuses it, or cuts it short without a word). Adding them anew and deleting them clears the ground.
+    # The kernel keeps expired intervals for a while without listing them. A wider interval added over them is refused
+    # or silently truncated (seen on 6.18). Adding the expired ones again and deleting them avoids that.
     over = [netlink.encode_element(network, interval=True) for network in change.ended]
     requests = [*encoder.requests(NEW_ELEMENTS, over), *encoder.requests(DEL_ELEMENTS, over)]
-    # A piece may end between the reading and the writing: what is added first can always be deleted.
+    # A piece may expire between reading and writing: an element that was just added can always be deleted.
     requests += encoder.requests(NEW_ELEMENTS, gone) if is_careful else []
     requests += encoder.requests(DEL_ELEMENTS, gone)
     requests += encoder.requests(

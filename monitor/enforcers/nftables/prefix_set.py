@@ -1,4 +1,4 @@
-"""What one interval set is meant to hold, and what it holds: plans of changes, cluster by cluster; pure."""
+"""Plans changes of one interval set, cluster by cluster, from its wanted and its actual content; pure."""
 
 import bisect
 from collections import Counter
@@ -11,33 +11,33 @@ from monitor.enforcers.nftables.prefixes import TooManyPieces, covers, differenc
 from monitor.model.addresses import Network
 
 Wanted: TypeAlias = Mapping[Network, float | None]
-"""The wished end of each network (wall time, seconds), None to lift its ban."""
+"""The new expiry of each network (wall time, seconds); None lifts its ban."""
 
 _SLACK_S = 1.0
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
-    """One cluster's change: carried out as one transaction, or not at all."""
+    """The change of one cluster, committed as one transaction or not at all."""
 
     root: Network
     wanted: dict[Network, float | None]
     forgotten: tuple[Network, ...]
-    """Bans that have ended, and adopted pieces that a given ban explains."""
+    """Expired bans, and adopted pieces that a given ban explains."""
     removed: list[Network]
     added: dict[Network, float]
     ended: tuple[Network, ...]
-    """Pieces that the kernel has ended by itself."""
+    """Pieces that have expired in the kernel."""
 
 
 class PrefixSet:
-    """The prefix bans of one set with their ends, and the pieces that the kernel holds for them.
+    """The prefix bans of one set with their expiry, and the pieces that the kernel holds for them.
 
-    What the kernel held at first is *adopted*: each piece counts as a ban of its own, until a ban is given that
-    explains it by containing it and ending no earlier.
+    Pieces found in the kernel at the start are *adopted*: each counts as a separate ban until a ban is given that
+    explains it, that is, contains it and expires no earlier.
     """
 
     def __init__(self, held: Mapping[Network, float], *, limit: int) -> None:
-        """`held`: the kernel's pieces with their ends in wall time, seconds; `limit` bounds bans and pieces each."""
+        """`held`: the pieces in the kernel, with their expiry in wall time (s); `limit` is for bans and for pieces."""
         self._limit = limit
         self._bans = dict(held)
         self._adopted = set(held)
@@ -47,7 +47,7 @@ class PrefixSet:
         self._held_order = sorted(held)
 
     def reread(self, held: Mapping[Network, float]) -> None:
-        """Replace what the kernel is believed to hold; pieces that no ban explains are adopted."""
+        """Replace the known content of the kernel's set; pieces that no ban explains are adopted."""
         believed = self._held
         self._held, self._held_order = dict(held), sorted(held)
         for network in [n for n in self._adopted if n not in held]:
@@ -55,14 +55,14 @@ class PrefixSet:
         lengths = self._lengths(())
         for network, end in held.items():
             ends = [self._bans[cover] for cover in covers(network, self._bans, lengths)]
-            if network in believed:  # pieces of narrower bans may have become one
+            if network in believed:  # pieces of narrower bans may have been merged
                 ends.append(believed[network])
             if not ends or max(ends) + _SLACK_S < end:
                 self._put(network, end)
                 self._adopted.add(network)
 
     def prune(self, now_s: float) -> bool:
-        """Forget bans and pieces that have ended, tell whether there were any; time in proportion to all of them."""
+        """Forget expired bans and pieces; return whether there were any. Takes time proportional to all of them."""
         ended = [network for network, end in self._bans.items() if end <= now_s]
         gone = [network for network, end in self._held.items() if end <= now_s]
         for network in ended:
@@ -73,7 +73,7 @@ class PrefixSet:
         return bool(ended or gone)
 
     def clusters(self, wanted: Wanted) -> list[dict[Network, float | None]]:
-        """Split wishes so that those which touch each other's addresses, or one ban's, stay together."""
+        """Split requests into clusters: requests that overlap each other or the same ban stay together."""
         known = dict.fromkeys(self._bans) | dict.fromkeys(wanted) if len(wanted) > 1 else self._bans
         lengths = self._lengths(wanted)
         parts: dict[Network, dict[Network, float | None]] = {}
@@ -82,7 +82,7 @@ class PrefixSet:
         return list(parts.values())
 
     def plan(self, wanted: dict[Network, float | None], now_s: float) -> Change:
-        """Work out what one of `clusters` changes; TooManyPieces when bans or pieces would exceed the limit."""
+        """Plan the change of one of `clusters`; TooManyPieces if bans or pieces would exceed the limit."""
         lengths = self._lengths(wanted)
         root = min((next(covers(n, self._bans, lengths), n) for n in wanted), key=lambda n: n.prefix_length)
         bans = {n: self._bans[n] for n in _inside(self._bans_order, root)}
@@ -102,7 +102,7 @@ class PrefixSet:
         return Change(root, wanted, forgotten, removed, added, tuple(n for n in all_held if n not in held))
 
     def accept(self, change: Change) -> None:
-        """Take note that a planned change is in force."""
+        """Record that a planned change is in force."""
         for network in change.forgotten:
             self._drop(network)
         for network, end in change.wanted.items():
@@ -120,7 +120,7 @@ class PrefixSet:
             self._held[network] = end
 
     def covering(self, network: Network) -> list[Network]:
-        """Return the pieces that hold a ban's addresses: those inside it, or the one around it; empty: no such ban."""
+        """Return the pieces with the addresses of a ban: those inside it, or the one around it; empty: no such ban."""
         if network not in self._bans:
             return []
         if inside := _inside(self._held_order, network):
@@ -128,7 +128,7 @@ class PrefixSet:
         return list(covers(network, self._held, sorted({n.prefix_length for n in self._held})))
 
     def _explained(self, given: Mapping[Network, float], bans: Mapping[Network, float]) -> list[Network]:
-        """Return the adopted of `bans` of which every address lasts as long by what was `given`."""
+        """Return the adopted networks of `bans` whose addresses are all covered for as long by `given`."""
         adopted = [network for network in bans if network not in given]
         if not adopted:
             return []
@@ -162,7 +162,7 @@ class PrefixSet:
 
 
 def _inside(order: list[Network], root: Network) -> list[Network]:
-    # `order` is one family's, by address and then length: all that lies inside is one run
+    # `order` has one family, sorted by address and then length: all networks inside `root` are consecutive
     first = bisect.bisect_left(order, root)
     return order[first : bisect.bisect_right(order, Network(root.last(), root.bits))]
 

@@ -1,7 +1,7 @@
-"""Overlapping prefix bans as disjoint pieces, because the kernel's interval sets refuse overlaps: pure.
+"""Splits overlapping prefix bans into disjoint pieces, because the kernel's interval sets refuse overlaps; pure.
 
-Every address ends with the latest of the bans that contain it. Prefixes nest or are disjoint, so bans fall apart into
-clusters: a widest ban and all inside it. Pieces never join over the border of a cluster: neighbours stay apart.
+Every address expires with the latest of the bans that contain it. Prefixes are nested or disjoint, so bans form
+clusters: a widest ban and all bans inside it. Pieces are never merged across clusters, even if they are adjacent.
 """
 
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -10,18 +10,18 @@ from typing import TypeAlias
 from monitor.model.addresses import Network, network_of
 
 Ends: TypeAlias = Mapping[Network, float]
-"""The end of each network, in seconds of any one clock."""
+"""The expiry of each network, in seconds; all on the same clock."""
 _Timed: TypeAlias = tuple[Network, float]
 
 
-class TooManyPieces(Exception):  # noqa: N818 - it names what the caller must refuse
-    """The bans would fall apart into more pieces than the set takes."""
+class TooManyPieces(Exception):  # noqa: N818 - named after what the caller must refuse
+    """The bans would need more pieces than the set may contain."""
 
 
 def pieces(bans: Ends, limit: int | None = None) -> dict[Network, float]:
-    """Return the fewest disjoint prefixes that cover exactly the bans, with the latest end of each address.
+    """Return the fewest disjoint prefixes that cover exactly the bans, with the latest expiry of each address.
 
-    Families may be mixed. TooManyPieces as soon as there are more than `limit`, whatever work remains.
+    Families may be mixed. TooManyPieces as soon as there are more than `limit`.
     """
     found: list[_Timed] = []
     for root, inside in _clusters(bans):
@@ -30,7 +30,7 @@ def pieces(bans: Ends, limit: int | None = None) -> dict[Network, float]:
 
 
 def difference(before: Ends, after: Ends) -> tuple[list[Network], dict[Network, float]]:
-    """Return which pieces to remove and which to add; one whose end changed is in both."""
+    """Return which pieces to remove and which to add; a piece with a new expiry is in both."""
     removed = [network for network, end in before.items() if after.get(network) != end]
     added = {network: end for network, end in after.items() if before.get(network) != end}
     return removed, added
@@ -47,7 +47,7 @@ def _clusters(bans: Ends) -> Iterator[tuple[Network, Sequence[_Timed]]]:
 
 
 def _divide(prefix: Network, end: float, inside: Sequence[_Timed], found: list[_Timed], limit: int | None) -> None:
-    """Append the pieces of `prefix` to `found`: it lasts until `end`, except where one of `inside` lasts longer."""
+    """Append the pieces of `prefix` to `found`: it expires at `end`, except where one of `inside` expires later."""
     if inside and inside[0][0] == prefix:
         end = max(end, inside[0][1])
     longer = [timed for timed in inside if timed[1] > end]
@@ -57,7 +57,7 @@ def _divide(prefix: Network, end: float, inside: Sequence[_Timed], found: list[_
         first = len(found)
         _divide(low, end, longer[:middle], found, limit)
         _divide(high, end, longer[middle:], found, limit)
-        # two pieces are the two halves; alike, they are one
+        # two pieces are the two halves; with the same expiry they are one
         if len(found) != first + 2 or found[-1][1] != found[-2][1]:
             return
         end = found[-1][1]
@@ -74,7 +74,7 @@ def _halves(prefix: Network) -> tuple[Network, Network]:
 
 
 def covers(network: Network, known: Container[Network], lengths: Sequence[int]) -> Iterator[Network]:
-    """Yield those of `known` that contain `network`, itself among them, the widest first; `lengths`: theirs, sorted."""
+    """Yield the networks of `known` that contain `network` (or equal it), widest first; `lengths`: theirs, sorted."""
     for length in lengths:
         if length > network.prefix_length:
             return

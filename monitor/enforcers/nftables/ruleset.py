@@ -1,13 +1,13 @@
-"""The table `inet nodewarden`, as text for nft(8): pure, nothing here touches the kernel.
+"""The table `inet nodewarden` as text for nft(8); pure, nothing here touches the kernel.
 
 Four base chains drop. `ban` runs before conntrack and DNAT and drops everything from its sources, so pods and
-NodePorts are covered. `shun` runs after conntrack and drops only what opens a connection to us: an address that
-somebody forged can still answer our own connections. `egress_output` and `egress_forward` drop what goes to an address
-on connections that the node, or whom it routes for, opened; they run after DNAT, so behind a service's address it is
-the real destination that counts. Loopback and the allow sets are accepted first in all.
+NodePorts are covered. `shun` runs after conntrack and drops only packets that open a connection to us: an address that
+an attacker forged can still reply to our own connections. `egress_output` and `egress_forward` drop packets to an
+address on connections that the node, or a host or pod that it routes for, opened; they run after DNAT, so for a service
+address the real destination counts. All chains first accept loopback and the allow sets.
 
-Two more chains only count: `leak_input` and `leak_forward` run last and see what a ban should have stopped and did not,
-because somebody changed our rules. They never drop, so a wrong guess there costs nothing.
+Two more chains only count: `leak_input` and `leak_forward` run last and see traffic that a ban should have stopped but
+did not, because another program changed our rules. They never drop, so a false match there does no harm.
 """
 
 import ipaddress
@@ -22,17 +22,17 @@ from monitor.model.bans import MAX_PREFIXES, WORDS
 
 TABLE = "nodewarden"
 SCHEMA = "nodewarden schema 4"
-"""The table's comment. Raise the number with any change of chains or sets: a table of another schema is replaced."""
+"""The comment of the table. Increment the number with every change of chains or sets: other schemas are replaced."""
 
 _OPENS = "ct state new ct direction original "
 _CONDITIONS = {"ban": "", "shun": _OPENS, "egress": "ct direction original "}
 _HOOKS = {
     "ban": "prerouting priority raw - 10",
     "shun": "prerouting priority mangle - 10",
-    # after destination NAT (-100), before the usual filter chains (0): what those let pass has not been counted yet
+    # after destination NAT (-100), before the usual filter chains (0), whose rules have not counted the packet yet
     "egress_output": "output priority filter - 10",
     "egress_forward": "forward priority filter - 10",
-    # after the usual filter chains (0): what those drop did not leak
+    # after the usual filter chains (0): a packet that those drop did not leak
     "leak_input": "input priority 300",
     "leak_forward": "forward priority 300",
 }
@@ -43,10 +43,10 @@ _LEAK_TIMEOUT = "10m"
 
 
 class Element(msgspec.Struct, frozen=True, gc=False):
-    """One ban as the kernel holds it.
+    """One ban in the kernel's set.
 
-    `timeout_s` is the time that remains, in seconds; None means that it never ends. `packets` and `bytes` were
-    dropped since the element was added or last refreshed.
+    `timeout_s` is the remaining time in seconds; None means no timeout. `packets` and `bytes` count drops since the
+    element was added.
     """
 
     network: Network
@@ -57,7 +57,7 @@ class Element(msgspec.Struct, frozen=True, gc=False):
 
 
 class SetSpec(msgspec.Struct, frozen=True, gc=False):
-    """What a set is: `key_bytes` is 4 or 16, `size` the most elements it takes."""
+    """The definition of a set: `key_bytes` is 4 or 16, `size` the maximum number of elements."""
 
     key_bytes: int
     interval: bool
@@ -65,23 +65,23 @@ class SetSpec(msgspec.Struct, frozen=True, gc=False):
 
 
 def set_name(network: Network, strength: Strength) -> str:
-    """Name the set that holds this network: `ban4`, `shun6_nets` and so on."""
+    """Return the name of the set for this network: `ban4`, `shun6_nets` and so on."""
     family = "4" if len(network.address) == 4 else "6"
     return f"{WORDS[strength]}{family}{'' if network.is_host else '_nets'}"
 
 
 def allow_set_name(network: Network) -> str:
-    """Name the allow set of this network's family."""
+    """Return the name of the allow set for the family of this network."""
     return "allow4" if len(network.address) == 4 else "allow6"
 
 
 def leak_set_name(address: Address, hook: str) -> str:
-    """Name the set of addresses of this family that came past their ban at `hook` within the last ten minutes."""
+    """Return the name of the set of banned addresses of this family that reached `hook` in the last ten minutes."""
     return f"leaks{4 if len(address) == 4 else 6}_{hook}"
 
 
 def set_specs(max_bans: int) -> dict[str, SetSpec]:
-    """Describe the twelve sets of bans; `max_bans` bounds each set of single addresses."""
+    """Return the definitions of the twelve ban sets; `max_bans` limits each set of single addresses."""
     return {
         f"{word}{family}{suffix}": SetSpec(
             key_bytes=4 if family == "4" else 16, interval=bool(suffix), size=MAX_PREFIXES if suffix else max_bans
@@ -95,12 +95,12 @@ def set_specs(max_bans: int) -> dict[str, SetSpec]:
 BAN_SETS: dict[str, Strength] = {
     name: next(strength for strength, word in WORDS.items() if name.startswith(word)) for name in set_specs(1)
 }
-"""The twelve sets of bans, which are also the names of the twelve counters, with their strength."""
+"""The names of the twelve ban sets, which are also the names of the twelve counters, with their strength."""
 
 FORMER_SETS = {
     name.replace("egress", "block"): name for name, strength in BAN_SETS.items() if strength is Strength.DESTINATION
 }
-"""What schema 3 called some of these sets and counters, with today's names."""
+"""The names of sets and counters in schema 3 that have changed, with their current names."""
 
 
 def setup_text(
@@ -111,10 +111,10 @@ def setup_text(
     elements: Iterable[Element] = (),
     counters: Mapping[str, Stopped] | None = None,
 ) -> str:
-    """Write the whole table as one transaction, which may be repeated: bans that are in the sets stay.
+    """Return the whole table as one transaction, which may be repeated: bans in the sets stay.
 
-    `allowlist` must be disjoint (see `monitor.model.addresses.collapse`). With `replace` the old table is deleted in
-    the same transaction and `elements` and `counters` carry over what it held.
+    `allowlist` must be disjoint (see `monitor.model.addresses.collapse`). With `replace`, the old table is deleted in
+    the same transaction, and `elements` and `counters` carry its content over.
     """
     lines = [f"delete table inet {TABLE}"] if replace else []
     lines += [f"table inet {TABLE} {{", f'  comment "{SCHEMA}"']
@@ -137,7 +137,7 @@ def setup_text(
 
 
 def _counter(name: str, start: Stopped | None) -> list[str]:
-    # A value is given only to a new table: to an existing counter it would mean nothing.
+    # Only a new table gets a value: nft ignores it for an existing counter.
     value = [f"    packets {start.packets} bytes {start.bytes}"] if start else []
     return [f"  counter {name} {{", *value, "  }"]
 
@@ -163,7 +163,7 @@ def _leak_sets(hook: str, start: Stopped | None) -> list[str]:
 
 def _rules(chain: str) -> list[str]:
     is_egress = chain.startswith("egress")
-    # To DNAT in output the interface is that of the address called: a service's own address on the node is on lo.
+    # With DNAT in output, oifname is that of the original destination: a service address of the node itself is on lo.
     loopback, side = ('oifname "lo" ct status & dnat == 0', "daddr") if is_egress else ('iifname "lo"', "saddr")
     lines = [f"    {loopback} accept", f"    ip {side} @allow4 accept", f"    ip6 {side} @allow6 accept"]
     for name, strength in BAN_SETS.items():
@@ -197,13 +197,13 @@ def _ban_elements(elements: Iterable[Element]) -> list[str]:
 
 
 def _duration(seconds: float) -> str:
-    # nft 1.0.6 refuses large numbers of milliseconds ("value too large"): days and seconds apart keep them small.
+    # nft 1.0.6 refuses large numbers of milliseconds ("value too large"): separate days and seconds keep them small.
     whole_s, milliseconds = divmod(max(1, round(seconds * 1000)), 1000)
     days, rest_s = divmod(whole_s, 86400)
     return "".join(f"{n}{unit}" for n, unit in ((days, "d"), (rest_s, "s"), (milliseconds, "ms")) if n)
 
 
 def _notation(network: Network) -> str:
-    # inet_ntop writes ::192.0.2.1 for IPv4-compatible addresses, which nft reads as well; ipaddress keeps to hex.
+    # inet_ntop writes ::192.0.2.1 for IPv4-compatible addresses, which nft also reads; ipaddress writes hex.
     text = str(ipaddress.ip_address(network.address))
     return text if network.is_host else f"{text}/{network.prefix_length}"

@@ -1,4 +1,4 @@
-"""Makes the table through libnftables, and replaces one of another form without a gap in protection."""
+"""Creates the table through libnftables, and replaces a table with another definition without a gap in protection."""
 
 import contextlib
 import errno
@@ -23,37 +23,37 @@ _PORTS = 16
 
 
 class _Refused(Exception):  # noqa: N818 - never leaves this module
-    """The kernel refused the transaction; its words are the message."""
+    """The kernel refused the transaction; the message is libnftables' error text."""
 
 
 class OwnPorts:
-    """The netlink port numbers under which this process changed the table, of late; may be read from any thread.
+    """The netlink ports from which this process recently changed the table; may be read from any thread.
 
-    libnftables has a socket of its own, which says its number to nobody: it is found among our open descriptors.
+    libnftables has its own socket and does not expose its port: it is found among our open descriptors.
     """
 
     def __init__(self) -> None:
         self._recent: deque[int] = deque(maxlen=_PORTS)
 
     def __contains__(self, port: object) -> bool:
-        """Whether it was us."""
+        """Whether this port is one of ours."""
         return port in self._recent
 
     def __iter__(self) -> Iterator[int]:
-        """Go through them, the oldest first."""
+        """Iterate over the ports, oldest first."""
         return iter(tuple(self._recent))
 
     def __len__(self) -> int:
-        """Count them."""
+        """Return the number of ports."""
         return len(self._recent)
 
     def note(self, port: int) -> None:
-        """Remember a number in place of the oldest."""
+        """Remember a port, replacing the oldest one."""
         if port and port not in self._recent:
             self._recent.append(port)
 
     def note_open(self) -> None:
-        """Remember the numbers of every netfilter socket that is open in this process now."""
+        """Remember the ports of all netfilter sockets that are open in this process."""
         for entry in Path("/proc/self/fd").iterdir():
             with contextlib.suppress(OSError):  # another thread may close it meanwhile
                 if entry.readlink().name.startswith("socket:"):
@@ -66,8 +66,8 @@ class OwnPorts:
 
 
 def setup(link: NetlinkSocket, ports: OwnPorts, *, max_bans: int, allowlist: Sequence[Network]) -> None:
-    """Make or complete the table in one transaction; `allowlist` must be disjoint. See `NftablesEnforcer.setup`."""
-    # Asking first finds a missing kernel part or privilege: libnftables would end the process over the former.
+    """Create or complete the table in one transaction; `allowlist` must be disjoint. See `NftablesEnforcer.setup`."""
+    # A request first reveals missing kernel support or a missing privilege: without the former libnftables would exit.
     comment = listing.table_comment(link)
     try:
         if comment is None or (SCHEMA.encode() in comment and _same_sets(link, max_bans)):
@@ -86,7 +86,7 @@ def setup(link: NetlinkSocket, ports: OwnPorts, *, max_bans: int, allowlist: Seq
 
 
 def _same_sets(link: NetlinkSocket, max_bans: int) -> bool:
-    """Whether every set that exists is as it would be made: kernels differ in what they do with another size."""
+    """Whether every existing set has the wanted definition: kernels differ in how they handle another size."""
     specs = set_specs(max_bans)
     return all(
         (found.key_bytes, found.interval, found.size) == (spec.key_bytes, spec.interval, spec.size)
@@ -109,7 +109,7 @@ def _replace(link: NetlinkSocket, ports: OwnPorts, *, max_bans: int, allowlist: 
 
 
 def _count_prefixes(link: NetlinkSocket, elements: Sequence[Element], read_at_s: float) -> None:
-    """Give prefixes their packets and bytes back, each in one transaction: nft 1.0.6 drops them from interval sets."""
+    """Restore the counters of prefixes, one transaction each: nft 1.0.6 loses them in interval sets."""
     items = []
     for element in elements:
         if element.packets and not element.network.is_host:
@@ -124,11 +124,11 @@ def _count_prefixes(link: NetlinkSocket, elements: Sequence[Element], read_at_s:
             gone = encode_element(element.network, interval=True)
             requests = (encoder.request(DEL_ELEMENTS, gone), encoder.request(NEW_ELEMENTS, counted))
             items.append(Item(element.network, element.strength, requests))
-    commit(link, items)  # what is refused has ended meanwhile
+    commit(link, items)  # refused items have expired meanwhile
 
 
 def _longest(elements: Sequence[Element], sizes: dict[str, int]) -> list[Element]:
-    """Keep of each set as many as it takes, those first that last longest."""
+    """Return the elements that fit into each set, preferring those that expire last."""
     kept: list[Element] = []
     room = dict(sizes)
     for element in sorted(elements, key=lambda e: float("inf") if e.timeout_s is None else e.timeout_s, reverse=True):
@@ -142,7 +142,7 @@ def _longest(elements: Sequence[Element], sizes: dict[str, int]) -> list[Element
 def _run(ports: OwnPorts, text: str) -> None:
     context = _libnftables()
     code, _, errors = context.cmd(text)
-    ports.note_open()  # only now: the kernel numbers its socket when it first sends
+    ports.note_open()  # only now: the kernel assigns the port of a socket on its first send
     if code == 0:
         return
     if "Operation not permitted" in errors:
@@ -155,7 +155,7 @@ class _Libnftables(Protocol):
 
 
 def _libnftables() -> _Libnftables:
-    """Return a fresh context: it belongs to the network namespace it is made in, and holds memory while it lives."""
+    """Return a new context: it belongs to the current network namespace, and uses memory while it exists."""
     try:
         from nftables import Nftables
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""The kernel's table as the daemon keeps it: made when first needed, made again when it has vanished."""
+"""The daemon's table in the kernel: created on first use, and created again if it is missing."""
 
 import logging
 from collections import Counter
@@ -23,7 +23,7 @@ _LEAKS_THAT_MATTER = 3
 
 
 class NftablesTable(Enforcer):
-    """The leading enforcer; nothing is touched in the kernel before the first ban that is enforced."""
+    """The leading enforcer; it creates nothing in the kernel before the first enforced ban."""
 
     name = "nftables"
 
@@ -40,43 +40,43 @@ class NftablesTable(Enforcer):
         self.on_lost: Callable[[list[Failure]], None] = lambda _: None
         self.is_up = False
         self.is_wanted = False
-        """Whether the table should be there: something was enforced since it was last removed on purpose."""
+        """Whether the table should exist: a ban was enforced since it was last deleted on purpose."""
         self.generation = 0
         """How often the table was set up."""
         self._leaks_before: dict[str, int] = {}
         self._leaks_start: dict[str, int] = {}
         self._leaks_at_s = float("-inf")
         self.drifts: Counter[str] = Counter({kind.value: 0 for kind in DriftKind})
-        """Changes of others to the table, by kind."""
+        """Changes to the table by other programs, by kind."""
 
     def exists(self) -> bool:
-        """Whether the kernel has the table, whoever made it."""
+        """Whether the table exists in the kernel, whichever process created it."""
         return self._enforcer.exists()
 
     def held(self, clock: Callable[[], float]) -> Iterator[Held]:
-        """Yield what an earlier daemon, or somebody with nft, left in the kernel's sets of bans."""
+        """Yield the bans in the kernel's sets, from an earlier daemon or added with nft."""
         if not self.exists():
             return
         for network, strength, left_s in self._enforcer.ends():
-            # An element without an end was put there by hand: it is listed, and ends when somebody unbans it.
+            # An element without a timeout was added by hand: it is listed, and ends when it is unbanned.
             yield Held(network, strength, clock() + (_FOREVER_S if left_s is None else left_s))
 
     def make(self) -> None:
-        """Make or complete the table; bans that are in it stay."""
+        """Create or complete the table; bans in it stay."""
         self.is_wanted = True
         self._enforcer.setup(self._allowlist)
         self.is_up = True
         self.generation += 1
 
     def set_up(self, now_s: float) -> None:
-        """Make or complete the table and put every ban that should be in force into it; `on_lost` gets the refused."""
+        """Create or complete the table and add all bans that should be in force; `on_lost` gets the refused ones."""
         self.make()
         lost = self.fill([ban for ban in self._in_force.bans() if ban.mode is Mode.ENFORCE], now_s)
         if lost:
             self.on_lost(lost)
 
     def fill(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
-        """Put bans into the table that was just made; return those the kernel refused."""
+        """Add bans to the table that was just created; return those that the kernel refused."""
         return self._enforcer.add(bans, now_s)
 
     def add(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
@@ -87,7 +87,7 @@ class NftablesTable(Enforcer):
         return failures
 
     def refresh(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
-        """Give bans in force a later end; return those that kept the old one."""
+        """Give active bans a later expiry; return those that kept the old one."""
         failures = self._writing(lambda: self._enforcer.refresh(bans, now_s), bans, now_s)
         if unknown := _of_unknown_outcome(failures, bans):
             before = [ban for one in unknown if (ban := self._in_force.get(one.network, one.strength))]
@@ -95,13 +95,13 @@ class NftablesTable(Enforcer):
         return failures
 
     def remove(self, bans: Sequence[Ban], now_s: float) -> None:
-        """End bans; TemporaryError or PermanentError if the table cannot be written and cannot be set up again."""
+        """Lift bans; TemporaryError or PermanentError if the table cannot be written and cannot be set up again."""
         keys = [(ban.network, ban.strength) for ban in bans if ban.mode is Mode.ENFORCE]
         if keys:
             self._repairing(lambda: self._enforcer.remove(keys), now_s)
 
     def allow(self, networks: Sequence[Network], now_s: float) -> None:
-        """Follow a changed allowlist."""
+        """Apply a changed allowlist."""
         self._allowlist = networks
         if self.is_up:
             self._repairing(lambda: self._enforcer.set_allowlist(networks), now_s)
@@ -112,25 +112,25 @@ class NftablesTable(Enforcer):
         return None if element is None else Stopped(element.packets, element.bytes)
 
     def lookup(self, ban: Ban) -> Element | None:
-        """Return what the kernel holds for a ban; None if nothing."""
+        """Return the kernel's element for a ban; None if there is none."""
         return self._reading(lambda: self._enforcer.lookup(ban.network, ban.strength), None)
 
     def counters(self) -> Mapping[str, Stopped]:
-        """Return what each set stopped; empty without a table."""
+        """Return what each set has stopped; empty without a table."""
         return self._reading(self._enforcer.counters, {})
 
     def leaks(self) -> Mapping[str, Stopped]:
-        """Return what came from banned sources and was seen behind the bans all the same, by hook."""
+        """Return how much traffic of banned sources got through, by hook."""
         return self._reading(self._enforcer.leaks, {})
 
     def leaking(self, now_s: float) -> dict[str, int]:
-        """Return how many packets leaked within the last minute or so, by hook; a few in flight at a ban do not count.
+        """Return how many packets leaked in about the last minute, by hook; a few in transit at a ban do not count.
 
-        To be called each second or so: it compares with what it saw a minute before.
+        Must be called about once a second: it compares with the counters of a minute ago.
         """
         seen = {hook: stopped.packets for hook, stopped in self.leaks().items()}
         if now_s - self._leaks_at_s > _LEAK_PERIOD_S or now_s < self._leaks_at_s:
-            # What leaked before the first call belongs to an earlier daemon.
+            # Leaks before the first call belong to an earlier daemon.
             self._leaks_before, self._leaks_at_s = self._leaks_start or seen, now_s
             self._leaks_start = seen
         before = self._leaks_before
@@ -138,16 +138,16 @@ class NftablesTable(Enforcer):
         return {hook: packets for hook, packets in grown.items() if packets >= _LEAKS_THAT_MATTER}
 
     def leaked(self, network: Network) -> tuple[str, ...]:
-        """Return the hooks at which packets of this address were seen lately although it is banned."""
+        """Return the hooks that packets of this address reached recently although it is banned."""
         return self._reading(lambda: self._enforcer.leaked(network.address), ()) if network.is_host else ()
 
     @property
     def ports(self) -> Container[int]:
-        """The netlink ports whose changes to the table are ours."""
+        """The netlink ports of our own changes to the table."""
         return self._enforcer.ports
 
     def restore(self, drifts: Sequence[Drift], now_s: float) -> None:
-        """Put back what others changed; an element that reached its end is no drift."""
+        """Revert changes by other programs; an expired element is not a drift."""
         if not self.is_wanted:
             return
         gone: list[Ban] = []
@@ -161,14 +161,14 @@ class NftablesTable(Enforcer):
                 self.is_up = False
             self.drifts[drift.kind.value] += 1
             if drift.kind is not DriftKind.OVERRUN:
-                _log.warning("%s changed the table inet nodewarden: %s", drift.who or "somebody", drift.kind.value)
+                _log.warning("%s changed the table inet nodewarden: %s", drift.author or "a program", drift.kind.value)
         if not self.is_up:
             self.repair(now_s)
         elif gone:
             self._repairing(lambda: self._report(self._enforcer.refresh(gone, now_s)), now_s)
 
     def _bans_of(self, drift: Drift, now_s: float) -> list[Ban]:
-        """Return the bans that an element stood for and that have not ended."""
+        """Return the unexpired bans of a removed element."""
         if drift.network is None or drift.strength is None:
             return []
         bans = [ban for ban in self._in_force.covering(drift.network) if ban.strength is drift.strength]
@@ -176,7 +176,7 @@ class NftablesTable(Enforcer):
         return [ban for ban in bans if ban.mode is Mode.ENFORCE and ban.until_s > now_s + _ENDING_S]
 
     def compare(self, elements: Sequence[Element], now_s: float) -> int:
-        """Put back the single addresses that a reading of the kernel's sets lacks; return how many."""
+        """Add the single addresses that are missing in a listing of the kernel's sets; return how many."""
         held = {(element.network, element.strength) for element in elements}
         missing = [
             ban
@@ -192,20 +192,20 @@ class NftablesTable(Enforcer):
         return len(missing)
 
     def read(self) -> list[Element]:
-        """Read all elements; takes time in proportion to them, and may be called from another thread."""
+        """Read all elements; takes time proportional to their number, and may be called from another thread."""
         return self._enforcer.elements()
 
     def flush(self) -> None:
-        """Remove the table with all it holds."""
+        """Delete the table with its content."""
         self._enforcer.flush()
         self.is_up = self.is_wanted = False
 
     def close(self) -> None:
-        """Let go of the kernel; the table and its bans stay."""
+        """Close the socket; the table and its bans stay."""
         self._enforcer.close()
 
     def repair(self, now_s: float) -> None:
-        """Set the table up again if it should be there and is not; a failure is logged and left to the next call."""
+        """Set the table up again if it should exist and is missing; a failure is logged, the next call tries again."""
         if self.is_wanted and not self.is_up:
             try:
                 self.set_up(now_s)
@@ -214,7 +214,7 @@ class NftablesTable(Enforcer):
                 _log.error("the table inet nodewarden cannot be set up: %s", error)
 
     def _reading(self, read: Callable[[], _T], nothing: _T) -> _T:
-        """Read from the table; where it is not, or no longer there, there is nothing."""
+        """Read from the table; return `nothing` if it does not exist."""
         if not self.is_up:
             return nothing
         try:
@@ -224,12 +224,12 @@ class NftablesTable(Enforcer):
             return nothing
 
     def _report(self, failures: list[Failure]) -> None:
-        """Tell of bans in force that the kernel refused to take again."""
+        """Report active bans that the kernel refused to add again."""
         if failures:
             self.on_lost(failures)
 
     def _repairing(self, write: Callable[[], None], now_s: float) -> None:
-        """Write what is in `in_force` already, or set the table up from that where it is missing or fails."""
+        """Write changes that `in_force` already has; if the table is missing or writing fails, set it up from there."""
         try:
             if self.is_up:
                 write()
@@ -241,7 +241,7 @@ class NftablesTable(Enforcer):
             self.set_up(now_s)
 
     def _writing(self, write: Callable[[], list[Failure]], bans: Sequence[Ban], now_s: float) -> list[Failure]:
-        """Write what is not in `in_force` yet; where the table is missing, set it up first. Never raises for that."""
+        """Write changes that `in_force` does not have yet; a missing table is set up first. Returns failures."""
         try:
             if not self.is_up:
                 self.set_up(now_s)
@@ -257,15 +257,15 @@ class NftablesTable(Enforcer):
             return [Failure(ban.network, ban.strength, FailureCause.NO_MEMORY, str(error)) for ban in bans]
 
     def _trying(self, write: Callable[[], object]) -> None:
-        """Undo what may have been done; where that fails, the next repair brings the table in line."""
+        """Undo a change of unknown outcome; if that fails, the next repair corrects the table."""
         try:
             write()
         except (NodewardenError, OSError) as error:
             self.is_up = False
-            _log.warning("the table inet nodewarden could not be brought in line: %s", error)
+            _log.warning("the table inet nodewarden could not be corrected (%s); it is set up again", error)
 
 
 def _of_unknown_outcome(failures: Sequence[Failure], bans: Sequence[Ban]) -> list[Ban]:
-    """Return the bans of which it is not known whether the kernel took them."""
+    """Return the bans for which it is unknown whether the kernel added them."""
     keys = {(one.network, one.strength) for one in failures if one.cause is FailureCause.NO_MEMORY}
     return [ban for ban in bans if (ban.network, ban.strength) in keys]

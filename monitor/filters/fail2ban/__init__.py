@@ -1,1 +1,1 @@
-"""Reads fail2ban's own configuration: filter.d and jails, as fail2ban reads them."""
+"""Reads fail2ban's configuration: filter.d and jails, as fail2ban reads them."""

@@ -1,4 +1,4 @@
-"""Several ini files as one: later ones win option by option, and what they replaced is still `known`."""
+"""Merges ini files: later files win option by option, and replaced values stay available as `known/OPTION`."""
 
 import re
 from collections import ChainMap
@@ -14,10 +14,10 @@ _KNOWN = "KNOWN/"
 
 
 class Document:
-    """Sections of options, with the raw text of each."""
+    """Sections with the raw text of their options."""
 
     def __init__(self, work: Work, *files: IniFile) -> None:
-        """Merge files in this order; expanding their values is counted as `work`."""
+        """Merge files in this order; expanding their values counts as `work`."""
         self.work = work
         self.defaults: Section = {}
         self._sections: dict[str, Section] = {}
@@ -43,22 +43,22 @@ class Document:
         present.update(section)
 
     def sections(self) -> tuple[str, ...]:
-        """Return the names of all sections but `[DEFAULT]`, in order."""
+        """Return the names of all sections except `[DEFAULT]`, in order."""
         return tuple(name for name in self._sections if not name.startswith(_KNOWN))
 
     def own(self, section: str) -> Mapping[str, Option]:
-        """Return the options that a section itself holds, without those of `[DEFAULT]`."""
+        """Return the options of a section itself, without those of `[DEFAULT]`."""
         return self._sections.get(section, {})
 
     def add_known(self, section: str, values: Mapping[str, str]) -> None:
-        """Let `%(known/x)s` in this section stand for these finished values."""
+        """Make these finished values available in this section as `%(known/NAME)s`."""
         texts = {name: text.replace("%", "%%") for name, text in values.items() if not name.startswith("known/")}
         self._sections[section].update({f"known/{name}": Option(text) for name, text in texts.items()})
 
     def find(self, section: str, option: str, variables: Mapping[str, str] = NOTHING) -> str | None:
-        """Return the expanded value of an option, also out of `[DEFAULT]`; None if there is no such section or option.
+        """Return the expanded value of an option, also from `[DEFAULT]`; None if there is no such section or option.
 
-        `variables` win over options of the same name. FilterError names the place of what cannot be expanded.
+        `variables` win over options of the same name. FilterError gives file and line of what cannot be expanded.
         """
         own = {} if section == "DEFAULT" else self._sections.get(section)
         if own is None:
@@ -79,26 +79,26 @@ class Document:
         try:
             return interpolate(found.text, look_up, self.work)
         except FilterError as error:
-            raise FilterError(f"{found.place}: {option} of [{section[:80]}]: {error}") from None
+            raise FilterError(f"{found.location}: {option} of [{section[:80]}]: {error}") from None
 
     def _elsewhere(self, section: str, name: str) -> Option | None:
-        """Return what `SECTION/OPTION`, `known/OPTION` or `default/OPTION` stands for."""
-        place, slash, option = name.partition("/")
+        """Return the option that `SECTION/OPTION`, `known/OPTION` or `default/OPTION` refers to."""
+        scope, slash, option = name.partition("/")
         if not slash:
             return None
-        if place == "known":
+        if scope == "known":
             return self._sections.get(_KNOWN + section, {}).get(option) or self.defaults.get(option)
-        if place == "default":
+        if scope == "default":
             return self.defaults.get(option)
-        named = self._sections.get(place)
+        named = self._sections.get(scope)
         return None if named is None else named.get(option) or self.defaults.get(option)
 
     def find_tag(self, section: str, tag: str, variables: Mapping[str, str]) -> str | None:
-        """Return what the tag `<x>` or `<section/x>` stands for, seen from a section; None for a tag of expressions."""
-        place, slash, option = tag.partition("/")
-        if slash and place and option:
-            places = {"known": (_KNOWN + section, section), "default": ("DEFAULT",)}
-            for name in places.get(place.lower(), (place,)):
+        """Return the value of the tag `<x>` or `<section/x>` in a section; None for a tag of expressions."""
+        scope, slash, option = tag.partition("/")
+        if slash and scope and option:
+            sections = {"known": (_KNOWN + section, section), "default": ("DEFAULT",)}
+            for name in sections.get(scope.lower(), (scope,)):
                 value = self.find(name, option)
                 if value is not None:
                     return value

@@ -1,4 +1,4 @@
-"""fail2ban's durations: `600`, `10m`, `1d 12h`, `1week-6h`, `24*60*60`, -1 for ever."""
+"""fail2ban's durations: `600`, `10m`, `1d 12h`, `1week-6h`, `24*60*60`; -1 means forever."""
 
 import math
 import re
@@ -22,7 +22,7 @@ _MAX_CHARS = 100
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds of a duration, which may be a sum or product; negative ones are fail2ban's "for ever"."""
+    """Return the seconds of a duration, which may be a sum or product; a negative one means forever in fail2ban."""
     try:
         return _evaluate(text.lower().strip())
     except (ValueError, ArithmeticError):
@@ -32,7 +32,7 @@ def parse_duration(text: str) -> float:
 def _evaluate(text: str) -> float:
     if len(text) > _MAX_CHARS:
         raise ValueError("too long")
-    parser = _Parser(_tokens(text))
+    parser = _DurationParser(_tokens(text))
     value = parser.sum()
     if not parser.is_done() or not math.isfinite(value):
         raise ValueError("no number")
@@ -40,7 +40,7 @@ def _evaluate(text: str) -> float:
 
 
 def _tokens(text: str) -> list[str]:
-    """Return numbers and operators: a unit is a factor, and numbers side by side are a sum."""
+    """Return numbers and operators: a unit is a factor, and adjacent numbers are added."""
     tokens: list[str] = []
     position = 0
     is_number = False
@@ -60,8 +60,8 @@ def _tokens(text: str) -> list[str]:
     return tokens
 
 
-class _Parser:
-    """Recursive descent over the tokens; the bound on the text bounds its depth."""
+class _DurationParser:
+    """Recursive descent over the tokens; the length limit of the text bounds its depth."""
 
     def __init__(self, tokens: list[str]) -> None:
         self._tokens = [*tokens, ""]
@@ -71,7 +71,7 @@ class _Parser:
         return not self._tokens[self._position]
 
     def _next(self, *wanted: str) -> str:
-        """Take the next token if it is one of those wanted; empty otherwise."""
+        """Take the next token if it is one of `wanted`; empty otherwise."""
         token = self._tokens[self._position]
         if token not in wanted or not token:
             return ""
@@ -108,7 +108,7 @@ class _Parser:
 
 
 def format_duration(duration_s: float) -> str:
-    """Write whole seconds as `90s`, `10m`, `1h30m` or `4w`: at least `1s`."""
+    """Write whole seconds as `90s`, `10m`, `1h30m` or `4w`; at least `1s`."""
     left_s = max(1, round(duration_s))
     if left_s % (7 * _DAY_S) == 0:
         return f"{left_s // (7 * _DAY_S)}w"

@@ -1,4 +1,4 @@
-"""fail2ban's jails as a configuration of our own, with what could not be translated as comments."""
+"""Translates fail2ban's jails to our configuration; comments list what could not be translated."""
 
 import datetime
 import ipaddress
@@ -17,7 +17,7 @@ _LONGEST_FINDTIME_S = 7 * 86_400.0
 _LARGEST_MAXRETRY = 10_000
 _LONGEST_NAME = 32
 _SHOWN = 8
-"""How many jails a comment names."""
+"""Maximum number of jails named in a comment."""
 _REFERENCE = re.compile(r"/[^\[\]]+\.conf(\[.*\])?")
 _TERM = re.compile(r"\+|(?!__)[A-Z_][A-Z0-9_]{0,63}=\S*")
 
@@ -25,14 +25,14 @@ _TERM = re.compile(r"\+|(?!__)[A-Z_][A-Z0-9_]{0,63}=\S*")
 def to_yaml(configuration: Fail2banConfiguration, reserved: Container[str]) -> str:
     """Write the jails that can run as `detectors.failures`, and `[DEFAULT]`'s ignoreip as `bans.allowlist`.
 
-    A jail whose name is `reserved`, for another detector, gets a similar one. Comments at the top name what was left
-    out, and what was cut to the bounds of our settings.
+    A jail with a `reserved` name, that of another detector, gets a similar one. Comments at the top list what was left
+    out, and which settings were reduced to our limits.
     """
     return _Export(configuration, reserved).text()
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes lists in one line."""
+    """Writes lists on one line."""
 
 
 def _flow(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
@@ -46,15 +46,15 @@ class _Export:
     def __init__(self, configuration: Fail2banConfiguration, reserved: Container[str]) -> None:
         self._configuration = configuration
         self._reserved = reserved
-        self._remarks: dict[str, list[str]] = {}
-        """For each sentence, the jails that it holds for."""
+        self._notes: dict[str, list[str]] = {}
+        """For each note, the jails that it applies to."""
 
     def text(self) -> str:
         """Return the whole file."""
         for fault in self._configuration.faults:
-            self._remark("fail2ban", fault)
+            self._note("fail2ban", fault)
         for note in self._configuration.notes:
-            self._remark("fail2ban", note)
+            self._note("fail2ban", note)
         failures: dict[str, Any] = {}
         for jail in self._configuration.jails:
             detector = self._detector(jail)
@@ -68,60 +68,60 @@ class _Export:
 
     def _comments(self) -> Iterable[str]:
         yield "Translated from fail2ban's configuration."
-        for sentence, jails in self._remarks.items():
+        for sentence, jails in self._notes.items():
             names = list(dict.fromkeys(jails))
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             yield f"{', '.join(names[:_SHOWN])}{more}: {sentence}"
 
-    def _remark(self, jail: str, sentence: str) -> None:
-        self._remarks.setdefault(sentence, []).append(jail)
+    def _note(self, jail: str, sentence: str) -> None:
+        self._notes.setdefault(sentence, []).append(jail)
 
     def _detector(self, jail: Jail) -> dict[str, Any]:
-        """Return the settings of one detector; empty if it cannot run."""
+        """Return the settings of one detector; empty if the jail cannot run."""
         if jail.fault or not _is_ours(_REFERENCE, jail.reference):
-            self._remark(jail.name, f"left out: {jail.fault or f'its filter cannot be named here: {jail.reference}'}")
+            self._note(jail.name, f"left out: {jail.fault or f'its filter path is not supported: {jail.reference}'}")
             return {}
         for note in jail.notes:
-            self._remark(jail.name, note)
+            self._note(jail.name, note)
         if jail.own_options:
             own = ", ".join(jail.own_options)
-            self._remark(jail.name, f"the jail's own {own} cannot be said here: use detectors.from_fail2ban")
+            self._note(jail.name, f"its own {own} cannot be expressed here: use detectors.from_fail2ban")
         others = [word for word in jail.ignoreip if word not in self._configuration.ignoreip]
         if others:
-            self._remark(jail.name, f"its own ignoreip is left out, one allowlist holds for all: {' '.join(others)}")
+            self._note(jail.name, f"its own ignoreip is left out, one allowlist applies to all: {' '.join(others)}")
         settings: dict[str, Any] = {"filter": jail.reference, "backend": jail.backend}
-        settings |= self._places(jail)
+        settings |= self._log_sources(jail)
         return settings | {
             "maxretry": self._at_most(jail, "maxretry", jail.maxretry, _LARGEST_MAXRETRY),
             "findtime": format_duration(self._at_most(jail, "findtime", jail.findtime_s, _LONGEST_FINDTIME_S)),
             "bantime": format_duration(self._at_most(jail, "bantime", jail.bantime_s, LONGEST_BAN_S)),
         }
 
-    def _places(self, jail: Jail) -> dict[str, Any]:
-        """Return where the log is read, and the time zone of its lines."""
+    def _log_sources(self, jail: Jail) -> dict[str, Any]:
+        """Return the log that the jail reads, and the time zone of its lines."""
         files = [file for file in jail.files if file.startswith("/") and file.isprintable()]
         matches = [" ".join(terms) for terms in jail.journalmatch if all(_is_ours(_TERM, term) for term in terms)]
         zone = _zone(jail.timezone)
         if len(files) < len(jail.files):
-            self._remark(jail.name, "files that are no absolute paths are left out")
+            self._note(jail.name, "files without an absolute path are left out")
         if len(matches) < len(jail.journalmatch):
-            self._remark(jail.name, "a journalmatch is left out: values with spaces cannot be said here")
+            self._note(jail.name, "a journalmatch is left out: values with spaces are not supported here")
         if jail.timezone and not zone:
-            self._remark(jail.name, f"logtimezone {jail.timezone[:40]} is no offset from UTC")
-        places = {
+            self._note(jail.name, f"logtimezone {jail.timezone[:40]} is not an offset from UTC")
+        sources = {
             "files": files if jail.backend != "journal" else [],
             "journalmatch": matches if jail.backend != "files" else [],
             "timezone": zone,
         }
-        return {key: value for key, value in places.items() if value}
+        return {key: value for key, value in sources.items() if value}
 
     def _at_most(self, jail: Jail, option: str, value: float, limit: float) -> float:
         if value > limit:
-            self._remark(jail.name, f"{option} is cut to the longest or largest that is possible here")
+            self._note(jail.name, f"{option} is reduced to the maximum that is possible here")
         return min(value, limit)
 
     def _name(self, jail: str, taken: Iterable[str]) -> str:
-        """Return a name that a detector may have, as close to the jail's as possible."""
+        """Return a valid detector name as close to the jail's as possible."""
         name = re.sub("[^A-Za-z0-9_-]", "-", jail)[:_LONGEST_NAME]
         number = 1
         while name in self._reserved or name in taken:
@@ -129,7 +129,7 @@ class _Export:
             suffix = f"-{number}"
             name = f"{re.sub('[^A-Za-z0-9_-]', '-', jail)[: _LONGEST_NAME - len(suffix)]}{suffix}"
         if name != jail:
-            self._remark(jail, f"called {name} here")
+            self._note(jail, f"renamed to {name}")
         return name
 
     def _networks(self, words: Iterable[str]) -> list[str]:
@@ -138,7 +138,7 @@ class _Export:
             try:
                 networks[str(parse_network(str(ipaddress.ip_network(word, strict=False))))] = None
             except ValueError:
-                self._remark("fail2ban", f"ignoreip {word[:80]} is no network, and names are not resolved")
+                self._note("fail2ban", f"ignoreip {word[:80]} is not a network, and names are not resolved")
         return list(networks)
 
 
@@ -147,7 +147,7 @@ def _is_ours(pattern: re.Pattern[str], text: str) -> bool:
 
 
 def _zone(text: str) -> str:
-    """Return a time zone as `UTC+02:00`; empty if it is none."""
+    """Return a time zone as `UTC+02:00`; empty for other text."""
     try:
         offset = fixed_zone(text).utcoffset(None) if text else None
     except ValueError:
@@ -159,5 +159,5 @@ def _zone(text: str) -> str:
 
 
 def _comment(text: str) -> str:
-    """Return a text as one line that can stand in a comment."""
+    """Return a text as one line for a comment."""
     return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))

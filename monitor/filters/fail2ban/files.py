@@ -1,4 +1,4 @@
-"""Which files make up a configuration: `.conf`, drop-ins, `.local` beside each, and what they include."""
+"""Finds the files of a configuration: `.conf`, drop-ins, their `.local` files, and included files."""
 
 import os
 from pathlib import Path
@@ -13,17 +13,17 @@ _MAX_DEPTH = 16
 
 
 class Loader:
-    """Reads configurations below one directory; each file once."""
+    """Reads configurations below one directory, each file only once."""
 
     def __init__(self, work: Work) -> None:
-        """Count what is done as `work`."""
+        """Everything that is read counts as `work`."""
         self.work = work
         self._files: dict[Path, IniFile | None] = {}
 
     def load(self, base: Path) -> Document | None:
-        """Read `BASE.conf`, `BASE.d/*.conf`, `BASE.local` and `BASE.d/*.local`; None if there is none of them.
+        """Read `BASE.conf`, `BASE.d/*.conf`, `BASE.local` and `BASE.d/*.local`; None if none of them exists.
 
-        FilterError names the file, and the line where it is known.
+        FilterError names the file, and the line if it is known.
         """
         drop_ins = base.with_name(base.name + ".d")
         paths = [
@@ -42,12 +42,12 @@ class Loader:
     def _read(self, path: Path) -> IniFile | None:
         if path not in self._files:
             if len(self._files) >= _MAX_FILES * 4:
-                raise FilterError(f"{path}: more files than are ever read")
+                raise FilterError(f"{path}: this configuration has too many files")
             self._files[path] = read_ini(path)
         return self._files[path]
 
     def _collect(self, paths: list[Path], around: tuple[str, ...], ordered: list[Path]) -> None:
-        """Add files in the order in which they are merged: what is included before, itself, what is included after."""
+        """Add files in the order of merging: those included before, the file itself, those included after."""
         for path in paths:
             self._collect_one(path, around, ordered)
             local = path.with_suffix(".local")
@@ -59,14 +59,14 @@ class Loader:
         if file is None:
             return
         if len(around) >= _MAX_DEPTH or len(ordered) >= _MAX_FILES:
-            raise FilterError(f"{path}: too many files, or includes nest too deep")
+            raise FilterError(f"{path}: too many files, or includes are nested too deeply")
         inside = (*around, os.path.realpath(path))
         self._collect(self._includes(path, file, "before", inside), inside, ordered)
         ordered.append(path)
         self._collect(self._includes(path, file, "after", inside), inside, ordered)
 
     def _includes(self, path: Path, file: IniFile, option: str, inside: tuple[str, ...]) -> list[Path]:
-        """Return the files that a file names, but not those that it is itself included by."""
+        """Return the files that a file includes, except those that include it."""
         if "INCLUDES" not in file.sections:
             return []
         names = Document(self.work, file).find("INCLUDES", option) or ""
@@ -77,7 +77,7 @@ class Loader:
 
 
 def _matching(directory: Path, suffix: str) -> list[Path]:
-    """Return the drop-ins of a directory, sorted by name; hidden files are passed over."""
+    """Return the drop-ins of a directory, sorted by name; hidden files are skipped."""
     try:
         names = (entry.name for entry in directory.iterdir())
         paths = sorted(directory / name for name in names if name.endswith(suffix) and not name.startswith("."))

@@ -1,4 +1,4 @@
-"""One filter of filter.d with its parameters, as fail2ban would hand it to its server."""
+"""Reads one filter of filter.d with its parameters, as fail2ban would pass it to its server."""
 
 import re
 import shlex
@@ -25,10 +25,10 @@ _WORK_CHARS = 1 << 25
 def read_filter(
     directory: Path, name: str, parameters: Mapping[str, str] = NOTHING, *, logtype: str = "file"
 ) -> FilterDefinition:
-    """Read `filter.d/NAME.conf` below `directory` (/etc/fail2ban), with what it includes and its `.local` files.
+    """Read `filter.d/NAME.conf` below `directory` (/etc/fail2ban), with included files and its `.local` files.
 
-    `logtype` is `file` or `journal`: what lines begin with, unless filter or parameters say it. FilterError names the
-    file, and the line where it is known.
+    `logtype` is `file` or `journal` and determines the start of the lines, unless filter or parameters set it.
+    FilterError names the file, and the line if it is known.
     """
     reader = open_filter(Loader(Work(_WORK_CHARS)), directory, name, parameters, logtype)
     reader.read()
@@ -47,10 +47,10 @@ def open_filter(
 
 
 class FilterReader:
-    """The options of a filter: `[Definition]` and `[Init]`, parameters, and what the jail lets it see."""
+    """The options of a filter: `[Definition]` and `[Init]`, parameters, and the options of the jail."""
 
     def __init__(self, document: Document, base: Path, parameters: Mapping[str, str], logtype: str) -> None:
-        """Take the filter's files as one document; `base` is their path without `.conf`."""
+        """Take the merged files of the filter; `base` is their path without `.conf`."""
         self.name = base.name
         self.origin = f"{base}.conf"
         self._document = document
@@ -62,9 +62,9 @@ class FilterReader:
         self._tags: dict[str, str | None] = {}
 
     def read(self, given: Mapping[str, str] = NOTHING, *, is_complete: bool = False) -> None:
-        """Expand the options; `given` and the parameters come before the filter's own.
+        """Expand the options; `given` and the parameters take precedence over those of the filter.
 
-        `is_complete` reads all of `[Definition]` and not just what a filter is made of.
+        With `is_complete`, read all options of `[Definition]`, not only those that define a filter.
         """
         self._variables = {**given, **self._parameters}
         wanted = (name for name in FILTER_OPTIONS if name not in self._variables)
@@ -86,30 +86,30 @@ class FilterReader:
                 yield name, value
 
     def combined(self) -> dict[str, str]:
-        """Return all options with their tags replaced; what is conditional (`x?family=inet6`) is left as it is."""
+        """Return all options with their tags replaced; conditional ones (`x?family=inet6`) stay unchanged."""
         values = {**self._options, **self._parameters}
         conditional = {match[1] for name in values if (match := _CONDITIONAL.fullmatch(name))}
         return substitute(values, conditional, self._tag, self._document.work, self.origin)
 
     def _tag(self, name: str) -> str | None:
-        """Return what a tag stands for that is no option read so far; like fail2ban, ask only once."""
+        """Return the value of a tag that is not an option read so far; like fail2ban, look it up only once."""
         if name not in self._tags:
             self._tags[name] = self._document.find_tag("Definition", name, self._variables)
         return self._tags[name]
 
 
 def define(reader: FilterReader, options: Mapping[str, str], jail: Mapping[str, str] = NOTHING) -> FilterDefinition:
-    """Make a definition of a filter's finished options, and those that its jail sets itself.
+    """Create the definition from the finished options of a filter, and those that its jail overrides.
 
-    FilterError if nothing is left to look for.
+    FilterError if there is no failregex.
     """
     failregex = _lines(options, "failregex") + _lines(jail, "failregex")
     if not failregex:
-        raise FilterError(f"{reader.origin}: has no failregex, so it is no filter of its own")
+        raise FilterError(f"{reader.origin}: has no failregex, so it cannot be used as a filter")
     maxlines, notes = _maxlines(options, jail)
     spoofable = is_spoofable(reader.name)
     undefined = (match[1] for text in failregex if (match := _UNDEFINED.fullmatch(text)))
-    notes += tuple(f"nothing defines <{name}>: is the mode right?" for name in undefined)
+    notes += tuple(f"<{name}> is not defined: check the mode" for name in undefined)
     return FilterDefinition(
         name=reader.name,
         failregex=failregex,
@@ -129,11 +129,11 @@ def _lines(options: Mapping[str, str], name: str) -> tuple[str, ...]:
 
 
 def _maxlines(options: Mapping[str, str], jail: Mapping[str, str]) -> tuple[int, tuple[str, ...]]:
-    """Return how many lines an expression may span, and a note where that is cut; the filter's own comes first."""
+    """Return how many lines an expression may span, and a note if that is reduced; the filter takes precedence."""
     for text in (options.get("maxlines", ""), jail.get("maxlines", "")):
         if re.fullmatch(r"\s*[0-9]{1,9}\s*", text) and int(text) > 0:
             lines = int(text)
-            return min(lines, _MAX_LINES), (f"maxlines {lines} is cut to {_MAX_LINES}",) * (lines > _MAX_LINES)
+            return min(lines, _MAX_LINES), (f"maxlines {lines} is reduced to {_MAX_LINES}",) * (lines > _MAX_LINES)
     return 1, ()
 
 

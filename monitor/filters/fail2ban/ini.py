@@ -1,4 +1,4 @@
-"""One ini file of fail2ban: bytes to sections of options, each with its place. Bounded; nothing is expanded here."""
+"""Reads one ini file of fail2ban: bytes to sections of options, each with its line. Bounded; expands nothing."""
 
 import os
 import re
@@ -16,15 +16,15 @@ _DELIMITER = re.compile("[=:]")
 
 
 class Option(msgspec.Struct, frozen=True):
-    """The raw text of an option and where it stands; `line` is 0 where it comes from no file."""
+    """The raw text of an option, with its file and line; `line` is 0 if it is from no file."""
 
     text: str
     file: str = ""
     line: int = 0
 
     @property
-    def place(self) -> str:
-        """Write `FILE:LINE`, or what is known of it."""
+    def location(self) -> str:
+        """Return `FILE:LINE`, or the known part of it."""
         return f"{self.file}:{self.line}" if self.line else self.file or "a parameter"
 
 
@@ -32,24 +32,24 @@ Section: TypeAlias = dict[str, Option]
 
 
 class IniFile(msgspec.Struct, frozen=True):
-    """What a file says: `[DEFAULT]`, and the other sections by name; names of options are in lower case."""
+    """The content of a file: `[DEFAULT]`, and the other sections by name; option names are in lower case."""
 
     defaults: Section
     sections: dict[str, Section]
 
 
 def read_ini(path: Path) -> IniFile | None:
-    """Read one file; None where there is none. FilterError says what is wrong with it."""
+    """Read one file; None if it does not exist. FilterError if it is invalid."""
     try:
         data = _read_bytes(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise FilterError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ValueError:  # an embedded NUL, or text that no file name can hold
+    except ValueError:  # an embedded NUL, or text that a file name cannot contain
         raise FilterError(f"{str(path)!r} is not a file name") from None
     if len(data) > SIZE_LIMIT_BYTES:
-        raise FilterError(f"{path}: larger than 1 MiB; is this really a configuration of fail2ban?")
+        raise FilterError(f"{path}: larger than 1 MiB; check that this is a configuration of fail2ban")
     try:
         return parse_ini(str(path), data.decode())
     except UnicodeDecodeError as error:
@@ -58,12 +58,12 @@ def read_ini(path: Path) -> IniFile | None:
 
 
 def _read_bytes(path: Path) -> bytes:
-    """Read at most one byte more than is allowed, of regular files only."""
-    # O_NONBLOCK: a FIFO in the file's place must not hold up the reader for ever.
+    """Read at most one byte more than the limit, from regular files only."""
+    # O_NONBLOCK: opening a FIFO must not block the reader forever.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(0, "this is not a regular file")
+            raise OSError(0, "not a regular file")
         with os.fdopen(descriptor, "rb", closefd=False) as stream:
             return stream.read(SIZE_LIMIT_BYTES + 1)
     finally:
@@ -71,29 +71,29 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def parse_ini(file: str, text: str) -> IniFile:
-    """Read the text of a file; FilterError names the line of the first fault.
+    """Parse the text of a file; FilterError names the line of the first fault.
 
-    `#` and `;` start a comment line, ` ;` a comment behind a value; deeper indented lines continue a value.
+    `#` and `;` start a comment line, ` ;` a comment after a value; lines with deeper indentation continue a value.
     """
-    parser = _Parser(file)
+    parser = _IniParser(file)
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
         parser.take(number, line)
     return parser.finish()
 
 
-class _Parser:
-    """Takes the lines of a file, one after the other."""
+class _IniParser:
+    """Parses the lines of a file one by one."""
 
     def __init__(self, file: str) -> None:
         self._file = file
         self._sections: dict[str, dict[str, tuple[int, list[str]]]] = {"DEFAULT": {}}
         self._section: dict[str, tuple[int, list[str]]] | None = None
         self._value: list[str] | None = None
-        """The lines of the option that is being read."""
+        """The lines of the current option."""
         self._indent = 0
 
     def take(self, number: int, line: str) -> None:
-        """Take one line, without its end."""
+        """Parse one line, without its newline."""
         content, is_comment = _content(line)
         if not content:
             if self._value is not None and not is_comment:
@@ -111,24 +111,24 @@ class _Parser:
 
     def _start_section(self, number: int, name: str) -> None:
         if name in self._sections and name != "DEFAULT":
-            raise FilterError(f"{self._file}:{number}: section [{name[:80]}] stands there twice")
+            raise FilterError(f"{self._file}:{number}: section [{name[:80]}] occurs twice")
         self._section = self._sections.setdefault(name, {})
         self._value = None
 
     def _start_option(self, number: int, content: str) -> None:
         if self._section is None:
-            raise FilterError(f"{self._file}:{number}: {content[:80]!r} stands before the first [section]")
+            raise FilterError(f"{self._file}:{number}: {content[:80]!r} is before the first [section]")
         delimiter = _DELIMITER.search(content)
         name = content[: delimiter.start()].rstrip().lower() if delimiter else ""
         if delimiter is None or not name:
             raise FilterError(f"{self._file}:{number}: {content[:80]!r} is neither [section] nor option = value")
         if name in self._section:
-            raise FilterError(f"{self._file}:{number}: option {name[:80]!r} stands there twice")
+            raise FilterError(f"{self._file}:{number}: option {name[:80]!r} occurs twice")
         self._value = [content[delimiter.end() :].strip()]
         self._section[name] = (number, self._value)
 
     def finish(self) -> IniFile:
-        """Join the lines of all values."""
+        """Return the parsed file, with the lines of each value joined."""
         sections = {
             name: {
                 option: Option("\n".join(lines).rstrip(), self._file, line) for option, (line, lines) in section.items()
@@ -139,7 +139,7 @@ class _Parser:
 
 
 def _content(line: str) -> tuple[str, bool]:
-    """Return a line without comment and space around it, and whether there was a comment."""
+    """Return a line without its comment and surrounding space, and whether it had a comment."""
     stripped = line.strip()
     if stripped.startswith(("#", ";")):
         return "", True

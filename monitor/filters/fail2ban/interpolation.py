@@ -1,4 +1,4 @@
-"""`%(option)s` in values: expanded as fail2ban does, within bounds that no definition of definitions can break."""
+"""Expands `%(option)s` in values as fail2ban does; limits on time and size hold for nested references too."""
 
 import re
 from collections.abc import Callable
@@ -6,31 +6,31 @@ from collections.abc import Callable
 from monitor.filters.definition import FilterError
 
 MAX_VALUE_CHARS = 1 << 16
-"""How long a value may become."""
+"""Maximum length of an expanded value."""
 _MAX_DEPTH = 10
 _STEP_CHARS = 50
-"""What each step costs, however short the text."""
+"""The minimum cost of each step, even for short text."""
 _PERCENT = re.compile(r"%(?:%|\(([^)]+)\)s)?")
 
 
 class Work:
-    """Counts the characters that expansion looks at, so that a small file cannot keep us busy for hours."""
+    """Counts the characters that expansion processes, so that a small file cannot cause hours of work."""
 
     def __init__(self, limit_chars: int) -> None:
-        """Allow so much work in all."""
+        """Allow at most `limit_chars` in total."""
         self._left_chars = limit_chars
 
     def spend(self, chars: int) -> None:
-        """Count some of it; FilterError when the bound is reached."""
+        """Count work; FilterError when the limit is reached."""
         self._left_chars -= chars + _STEP_CHARS
         if self._left_chars < 0:
-            raise FilterError("expanding this configuration takes too long: its definitions use each other too often")
+            raise FilterError("expanding this configuration takes too long: its options refer to each other too often")
 
 
 def interpolate(text: str, look_up: Callable[[str], str | None], work: Work) -> str:
-    """Return a raw value with `%(x)s` replaced, also inside of what replaces them, and `%%` as `%`.
+    """Return a raw value with `%(x)s` replaced, recursively, and `%%` replaced by `%`.
 
-    `look_up` returns the raw text of an option, given in lower case, or None. FilterError says what is wrong.
+    `look_up` takes an option name in lower case and returns its raw text or None. FilterError if it cannot be expanded.
     """
     expander = _Expander(look_up, work)
     expander.expand(text, 1)
@@ -45,9 +45,9 @@ class _Expander:
         self.parts: list[str] = []
 
     def expand(self, text: str, depth: int) -> None:
-        """Add a text to the parts, and instead of each reference what it stands for."""
+        """Add a text to the parts, with each reference replaced by its value."""
         if depth > _MAX_DEPTH:
-            raise FilterError(f"references nest more than {_MAX_DEPTH} deep, or lead in a circle")
+            raise FilterError(f"references are nested more than {_MAX_DEPTH} deep, or form a cycle")
         self._work.spend(len(text))
         end = 0
         for match in _PERCENT.finditer(text):

@@ -1,4 +1,4 @@
-"""fail2ban's jails: which are enabled, what each watches, and how it counts."""
+"""Reads fail2ban's jails: which are enabled, what each reads, and its thresholds."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from monitor.filters.fail2ban.ini import Option
 from monitor.filters.fail2ban.interpolation import Work
 from monitor.filters.fail2ban.notation import format_filter_reference, is_true, parse_filter_reference, split_words
 from monitor.filters.fail2ban.spoofable import SPOOFABLE_NOTE, is_spoofable
-from monitor.filters.fail2ban.unsupported import Actions, remarks_on_defaults, remarks_on_options
+from monitor.filters.fail2ban.unsupported import Actions, notes_on_defaults, notes_on_options
 
 LONGEST_BAN_S = 365 * 86_400.0
 _MAX_JAILS = 1000
@@ -32,54 +32,54 @@ _OPTIONS = (
 
 
 class Jail(msgspec.Struct, frozen=True, kw_only=True):
-    """An enabled jail. Where fail2ban has defaults of its own for what nobody set, those are here."""
+    """An enabled jail. Options that are not set have fail2ban's built-in defaults."""
 
     name: str
     filter: FilterDefinition | None = None
-    """The filter with the jail's parameters and its own expressions; None where it cannot be read."""
+    """The filter with the parameters and expressions of the jail; None if it cannot be read."""
     fault: str = ""
     """Why it cannot run; empty if it can."""
     reference: str = ""
-    """The filter as `detectors.failures.NAME.filter` takes it: path and parameters."""
+    """The filter in the notation of `detectors.failures.NAME.filter`: path and parameters."""
     own_options: tuple[str, ...] = ()
-    """What the jail itself changes in its filter, so that `reference` alone is not the same."""
+    """The options of the filter that the jail overrides, so that `reference` alone is not equivalent."""
     maxretry: int = 3
     findtime_s: float = 600.0
     bantime_s: float = 600.0
-    """At most LONGEST_BAN_S, which also stands for fail2ban's "for ever"."""
+    """At most LONGEST_BAN_S, which also replaces an endless ban of fail2ban."""
     files: tuple[str, ...] = ()
-    """Paths in which patterns of glob(7) are possible; empty if the journal is read."""
+    """Paths, which may contain patterns of glob(7); empty if the journal is read."""
     backend: str = "auto"
     """`auto`, `journal` or `files`."""
     journalmatch: tuple[tuple[str, ...], ...] = ()
     ignoreip: tuple[str, ...] = ()
-    """Addresses, networks and names as they are written."""
+    """Addresses, networks and names as written in the file."""
     timezone: str = ""
-    """fail2ban's notation (`UTC+0200`); empty: the system's."""
+    """A zone in fail2ban's notation (`UTC+0200`); empty: the system's."""
     notes: tuple[str, ...] = ()
-    """What could not be taken over, a sentence each."""
+    """What could not be imported, one sentence each."""
 
 
 class Fail2banConfiguration(msgspec.Struct, frozen=True, kw_only=True):
-    """The enabled jails in the order of the files, and what holds for all of them."""
+    """The enabled jails in the order of the files, and what applies to all of them."""
 
     jails: tuple[Jail, ...]
     faults: tuple[str, ...] = ()
-    """Sections of which it is not even known whether they are enabled, one line each."""
+    """Sections for which it is not known whether they are enabled, one line each."""
     ignoreip: tuple[str, ...] = ()
-    """What `[DEFAULT]` says is never banned."""
+    """The addresses and networks that `[DEFAULT]` exempts from bans."""
     notes: tuple[str, ...] = ()
 
 
 def read_jails(directory: Path) -> Fail2banConfiguration:
     """Read jail.conf, jail.d/*.conf, jail.local and jail.d/*.local, in this order.
 
-    FilterError if there is none, or if one is no ini file. What is wrong with one jail is a fault of that jail.
+    FilterError if none exists, or if one is not an ini file. A fault in a single jail is reported in its `fault`.
     """
     loader = Loader(Work(_WORK_CHARS))
     document = loader.load(directory / "jail")
     if document is None:
-        raise FilterError(f"{directory}: neither jail.conf nor jail.local is there; is this fail2ban's directory?")
+        raise FilterError(f"{directory}: no jail.conf or jail.local; name the directory of fail2ban")
     given = {"fail2ban_version": "1.1.0", "fail2ban_confpath": str(directory)}
     document.defaults.update({name: Option(text.replace("%", "%%")) for name, text in given.items()})
     faults: list[str] = []
@@ -90,7 +90,7 @@ def read_jails(directory: Path) -> Fail2banConfiguration:
     except FilterError as error:
         faults.append(str(error))
     jails = tuple(_JailReader(loader, directory, document, name).read() for name in names)
-    notes = tuple(remarks_on_defaults(document))
+    notes = tuple(notes_on_defaults(document))
     return Fail2banConfiguration(jails=jails, faults=tuple(faults), ignoreip=ignoreip, notes=notes)
 
 
@@ -103,7 +103,7 @@ def _enabled(document: Document, faults: list[str]) -> list[str]:
         except FilterError as error:
             faults.append(str(error))
     if len(names) > _MAX_JAILS:
-        faults.append(f"{len(names)} jails are enabled: only the first {_MAX_JAILS} are read")
+        faults.append(f"{len(names)} jails are enabled, only the first {_MAX_JAILS} are read")
     return names[:_MAX_JAILS]
 
 
@@ -117,7 +117,7 @@ class _JailReader:
         self._name = name
 
     def read(self) -> Jail:
-        """Return the jail; what is wrong with it is its fault."""
+        """Return the jail; if it cannot be read, its `fault` says why."""
         try:
             return self._read()
         except FilterError as error:
@@ -156,14 +156,14 @@ class _JailReader:
         return open_filter(self._loader, self._directory, name, parameters, logtype)
 
     def _is_default(self, name: str, parameters: Mapping[str, str], backend: str) -> bool:
-        """Tell whether the filter is the same without its parameters: `mode=normal` mostly says nothing."""
+        """Whether the filter is the same without its parameters: `mode=normal` usually changes nothing."""
         try:
             return _plain(self._open(name, {}, backend)) == _plain(self._open(name, parameters, backend))
         except FilterError:
             return False
 
     def _own_options(self, reader: FilterReader, definition: FilterDefinition) -> tuple[str, ...]:
-        """Return which expressions are not those of the filter by itself."""
+        """Return the options in which the jail's filter differs from the filter alone."""
         try:
             plain = _plain(reader)
         except FilterError:
@@ -173,12 +173,12 @@ class _JailReader:
     def _jail(self, options: Mapping[str, str], backend: str, definition: FilterDefinition, actions: Actions) -> Jail:
         bantime_s = parse_duration(options.get("bantime", "600"))
         files = () if backend == "journal" else _files(options.get("logpath", ""))
-        notes = [*remarks_on_options(self._document, self._name), *actions.remarks(), *definition.notes]
+        notes = [*notes_on_options(self._document, self._name), *actions.notes(), *definition.notes]
         if not 0 <= bantime_s <= LONGEST_BAN_S:
-            notes.append(f"bantime {options['bantime']} becomes 365 days")
+            notes.append(f"bantime {options['bantime']} is reduced to 365 days")
             bantime_s = LONGEST_BAN_S
         if backend == "journal" and not definition.journalmatch:
-            notes.append("without a journalmatch the whole journal is read")
+            notes.append("it has no journalmatch, so the whole journal is read")
         return Jail(
             name=self._name,
             filter=definition,
@@ -196,7 +196,7 @@ class _JailReader:
 
 
 def _plain(reader: FilterReader) -> FilterDefinition:
-    """Return a filter as it is without a jail around it."""
+    """Return the definition of a filter without its jail."""
     reader.read()
     return define(reader, reader.combined())
 
@@ -204,23 +204,23 @@ def _plain(reader: FilterReader) -> FilterDefinition:
 def _backend(text: str) -> str:
     name = text.partition("[")[0].strip().lower()
     if name not in _BACKENDS:
-        raise FilterError(f"backend {text[:80]!r} is not known (expected auto, systemd, polling or pyinotify)")
+        raise FilterError(f"unknown backend {text[:80]!r} (expected auto, systemd, polling or pyinotify)")
     return _BACKENDS[name]
 
 
 def _fault(definition: FilterDefinition, files: tuple[str, ...], backend: str, actions: Actions) -> str:
-    """Say why a jail that can be read must not, or cannot, run."""
+    """Return why a readable jail must not or cannot run; empty if it can."""
     if actions.lets_in:
-        return "its action lets addresses in: banning them would lock out whom it means to admit"
+        return "its action admits addresses, so a ban would block the addresses that it is meant to admit"
     if definition.name == "recidive":
-        return "it reads fail2ban's own bans; bans.recidive does the same for ours"
+        return "it reads fail2ban's bans; use bans.recidive for ours"
     if backend != "journal" and not files:
         return "it has no logpath"
     return ""
 
 
 def _files(text: str) -> tuple[str, ...]:
-    """Return the paths of a logpath, one a line, without a `head` or `tail` behind them."""
+    """Return the paths of a logpath, one per line, without a trailing `head` or `tail`."""
     return tuple(dict.fromkeys(_paths(text)))
 
 

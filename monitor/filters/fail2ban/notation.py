@@ -1,4 +1,4 @@
-"""The small notations of fail2ban's values: lists, switches, and names with parameters in brackets."""
+"""Notations in fail2ban's values: lists, switches, and names with parameters in brackets."""
 
 import re
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ _TRUE = ("1", "on", "true", "yes")
 
 
 def parse_filter_reference(text: str) -> tuple[str, dict[str, str]]:
-    """Split `sshd[mode=aggressive, x="a,b"]` into the name and its parameters; FilterError names what is wrong."""
+    """Split `sshd[mode=aggressive, x="a,b"]` into the name and its parameters; FilterError if it is invalid."""
     name, bracket, rest = text.partition("[")
     name, rest = name.strip(), rest.rstrip()
     if not name or (bracket and not rest.endswith("]")):
-        raise FilterError(f"{text[:80]!r} is no filter: expected a name, or NAME[KEY=VALUE, ...]")
+        raise FilterError(f"{text[:80]!r} is not a filter: expected a name, or NAME[KEY=VALUE, ...]")
     parameters: dict[str, str] = {}
     rest, position = rest[:-1], 0
     while rest[position:].strip(" \t\n,"):
@@ -25,7 +25,7 @@ def parse_filter_reference(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _parse_parameter(text: str, position: int, parameters: dict[str, str]) -> int:
-    """Read `KEY=VALUE` and what separates it from the next; returns where that begins."""
+    """Read `KEY=VALUE` and the separator after it; return the position of the next one."""
     key = _KEY.match(text, position)
     if key is None:
         raise FilterError(f"expected a parameter KEY=VALUE at {text[position : position + 40]!r}")
@@ -45,7 +45,7 @@ def _parse_parameter(text: str, position: int, parameters: dict[str, str]) -> in
 
 
 def format_filter_reference(name: str, parameters: Mapping[str, str]) -> str:
-    """Write what `parse_filter_reference` reads: values are quoted where they must be."""
+    """Write the notation of `parse_filter_reference`; values are quoted if necessary."""
     if not parameters:
         return name
     return f"{name}[{', '.join(f'{key}={_quote(value)}' for key, value in parameters.items())}]"
@@ -63,5 +63,5 @@ def split_words(text: str) -> tuple[str, ...]:
 
 
 def is_true(text: str) -> bool:
-    """Tell whether a switch is on; anything unknown is off, as in fail2ban."""
+    """Whether a switch is on; unknown text is off, as in fail2ban."""
     return text.lower() in _TRUE

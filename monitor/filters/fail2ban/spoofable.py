@@ -1,8 +1,8 @@
-"""Which services log addresses that anybody can forge: those reached by UDP, without a handshake first."""
+"""Lists services that log addresses which anyone can forge: services over UDP, without a handshake."""
 
 import re
 
-_WORDS = frozenset(
+_UDP_SERVICES = frozenset(
     {"dnsmasq", "named", "nsd", "unbound"}
     | {"asterisk", "freeswitch", "kamailio", "opensips", "sip"}
     | {"counterstrike", "mumble", "murmur"}
@@ -10,10 +10,10 @@ _WORDS = frozenset(
     | {"chrony", "chronyd", "freeradius", "ntp", "ntpd", "radius", "snmp", "snmpd", "tftp", "tftpd"}
     | {"portsentry", "scanlogd"}
 )
-SPOOFABLE_NOTE = "the service answers UDP, where addresses can be forged: it only leads to a shun"
+SPOOFABLE_NOTE = "the service uses UDP, where source addresses can be forged: it only leads to a shun"
 
 
 def is_spoofable(name: str) -> bool:
-    """Tell from the name of a filter or jail whether others can cause its lines in the name of any address."""
+    """Whether anyone can cause log lines with a forged address, judged by the name of a filter or jail."""
     lower = name.rpartition("/")[2].lower().replace("counter-strike", "counterstrike")
-    return not _WORDS.isdisjoint(re.split("[^a-z0-9]+", lower))
+    return not _UDP_SERVICES.isdisjoint(re.split("[^a-z0-9]+", lower))

@@ -1,4 +1,4 @@
-"""`<tag>` in finished values: replaced by other options of the filter, as fail2ban does, nested ones too."""
+"""Replaces `<tag>` in finished values by other options of the filter, as fail2ban does, also nested ones."""
 
 import re
 from collections import Counter
@@ -9,7 +9,7 @@ from monitor.filters.fail2ban.interpolation import MAX_VALUE_CHARS, Work
 
 _TAG = re.compile(r"<([^ <>]+)>")
 _MAX_SAME = 25
-"""How often one tag may be replaced in one value: beyond that it leads in a circle."""
+"""How often one tag may be replaced in one value; more often means a cycle."""
 _MAX_PASSES = 50
 
 
@@ -18,8 +18,8 @@ def substitute(
 ) -> dict[str, str]:
     """Return the values with each tag replaced by the value of that name, or by what `look_up` returns for it.
 
-    Tags that neither knows stay, such as `<HOST>`. `ignored` names are neither replaced nor looked into. A pass leaves
-    `<a-<b>>` as `<a-x>`, so passes go on until nothing changes. FilterError names `file` and tells of circles.
+    Unknown tags such as `<HOST>` stay. Values of `ignored` names stay unchanged, and their tags are not replaced. One
+    pass turns `<a-<b>>` into `<a-x>`, so passes repeat until nothing changes. FilterError names `file` on a cycle.
     """
     tags = dict(values)
     replacer = _Replacer(tags, ignored, look_up, work, file)
@@ -34,7 +34,7 @@ def substitute(
                 again = again or _TAG.search(after) is not None
         if not again:
             return tags
-    raise FilterError(f"{file}: tags nest too deep, or lead in a circle")
+    raise FilterError(f"{file}: tags are nested too deeply, or form a cycle")
 
 
 class _Replacer:
@@ -54,7 +54,7 @@ class _Replacer:
         self._counts: dict[str, Counter[str]] = {}
 
     def replace(self, name: str, value: str) -> str:
-        """Replace what can be replaced from left to right; what a replacement brings is looked at too."""
+        """Replace tags from left to right; tags inside a replacement are replaced too."""
         counts = self._counts.setdefault(name, Counter())
         self._work.spend(len(value))
         match = _TAG.search(value)
@@ -77,6 +77,6 @@ class _Replacer:
 
     def _replacement(self, name: str, tag: str, counts: Counter[str]) -> str | None:
         if tag == name or counts[tag] > _MAX_SAME:
-            raise FilterError(f"{self._file}: the tag <{tag[:80]}> in {name} leads in a circle")
+            raise FilterError(f"{self._file}: the tag <{tag[:80]}> in {name} forms a cycle")
         found = self._tags.get(tag)
         return self._look_up(tag) if found is None else found

@@ -1,4 +1,4 @@
-"""What of a jail cannot be taken over: its actions, and options that mean nothing here. One sentence each."""
+"""Lists what cannot be imported from a jail: its actions, and options without a meaning here. One sentence each."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ _BLOCKERS = frozenset(
     {"apf", "bsd", "firewallcmd", "hostsdeny", "ipfilter", "ipfw", "iptables", "nftables", "npf", "osx", "pf", "route"}
     | {"shorewall", "ufw"}
 )
-"""Actions that ban in some firewall, by the first word of their names: we do that ourselves."""
+"""Actions that ban in a firewall, by the first word of their names: the ban itself replaces them."""
 _ALL_PORTS = frozenset({"", "0:65535", "1:65535", "all", "any"})
 _UTF_8 = frozenset({"auto", "utf-8", "utf8", "ascii", "us-ascii"})
 _PROTOCOL = re.compile(r"""\bprotocol=["']?([a-z0-9,]+)""")
@@ -20,10 +20,10 @@ _SHOWN = 5
 
 
 class Actions:
-    """What a jail does with an address, as far as that matters here."""
+    """The actions of a jail, as far as they matter here."""
 
     def __init__(self, document: Document, jail: str) -> None:
-        """Read the actions of a jail; one that cannot be read is not there."""
+        """Read the actions of a jail; if they cannot be read, `fault` says why and there are none."""
         self.fault = ""
         try:
             text = document.find(jail, "action") or ""
@@ -38,8 +38,8 @@ class Actions:
         self.protocols = {word for found in _PROTOCOL.findall(text) or [protocol] for word in found.split(",")}
         self.lets_in = _LETS_IN.search(text) is not None
 
-    def remarks(self) -> Iterator[str]:
-        """Yield what these do beyond banning an address."""
+    def notes(self) -> Iterator[str]:
+        """Yield what the actions do beyond banning an address."""
         if self.fault:
             yield f"its actions cannot be read: {self.fault}"
         if self.others:
@@ -68,8 +68,8 @@ def _outside_brackets(text: str) -> str:
     return "".join(kept)
 
 
-def remarks_on_options(document: Document, jail: str) -> Iterator[str]:
-    """Yield what options of a jail mean nothing here; FilterError if one cannot be expanded."""
+def notes_on_options(document: Document, jail: str) -> Iterator[str]:
+    """Yield a note on each option of a jail that is not imported; FilterError if one cannot be expanded."""
     if (document.find(jail, "usedns") or "warn") not in ("no", "raw"):
         yield "names in the log are never resolved (usedns)"
     if document.find(jail, "ignorecommand"):
@@ -78,16 +78,16 @@ def remarks_on_options(document: Document, jail: str) -> Iterator[str]:
         yield "the log is read as UTF-8 (logencoding)"
     backend = document.find(jail, "backend") or ""
     if "[" in backend:
-        yield f"the backend's options are not taken over: {backend[:80]}"
+        yield f"the options of the backend are not imported: {backend[:80]}"
     own = sorted(name for name in document.own(jail) if name.startswith("bantime."))
     if own:
-        yield f"longer bans are the same for all detectors: its {', '.join(own)} are not taken over, see bans.increment"
+        yield f"its {', '.join(own)} are not imported: bans.increment applies to all detectors"
 
 
-def remarks_on_defaults(document: Document) -> Iterator[str]:
-    """Yield what `[DEFAULT]` says about longer bans, which is said elsewhere here."""
+def notes_on_defaults(document: Document) -> Iterator[str]:
+    """Yield a note if `[DEFAULT]` configures longer bans, which are configured elsewhere here."""
     try:
         if is_true(document.find("DEFAULT", "bantime.increment") or ""):
-            yield "bantime.increment and its likes are not taken over: see bans.increment"
+            yield "bantime.increment and related options are not imported: see bans.increment"
     except FilterError as error:
         yield str(error)

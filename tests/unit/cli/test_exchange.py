@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from monitor.cli.exchange import UnreadableFileError, as_nft, read_json, read_nft, read_plain
 from monitor.cli.main import cli
-from monitor.control.protocol import Wanted
+from monitor.control.protocol import RequestedBan
 
-DEFAULT = Wanted("", 3600.0, "imported", set="ban")
+DEFAULT = RequestedBan("", 3600.0, "imported", set="ban")
 
 
 def ban(network: str, word: str = "ban", left_s: float = 600.0) -> dict[str, Any]:

@@ -219,7 +219,7 @@ def test_unusable_logs_and_filters(tmp_path: Path) -> None:
         ("sshd[mode=odd]", log): "there is no mode 'odd'",
         (broken, log): "own.yaml",
         (tmp_path / "absent.yaml", log): "absent.yaml cannot be read",
-        ("sshd[", log): "is no filter",
+        ("sshd[", log): "is not a filter",
     }
     for words, message in cases.items():
         command: list[str | Path] = [
@@ -248,7 +248,7 @@ def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert tried("filter.d/sshd.conf[m=odd]", "odd 192.0.2.1\n")["failures"] == 1
     monkeypatch.chdir(tmp_path / "filter.d")
     assert tried("sshd.conf[m=odd]", "odd 192.0.2.1\n")["failures"] == 1
-    with pytest.raises(FilterError, match="built in"):
+    with pytest.raises(FilterError, match="built-in"):
         run("test", "own", "-")
 
 

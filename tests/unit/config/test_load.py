@@ -80,7 +80,7 @@ def test_a_typo_is_answered_with_the_near_key(tmp_path: Path) -> None:
     path = write(tmp_path, "detectors:\n  port_scan:\n    maxrety: 5\nquite_other: 1\n")
     assert faults_of(path) == [
         "nodewarden.yaml:3:5: detectors.port_scan.maxrety: unknown key; did you mean maxretry?",
-        f"nodewarden.yaml:4:1: quite_other: unknown key; known here: {', '.join(Settings.__struct_fields__)}",
+        f"nodewarden.yaml:4:1: quite_other: unknown key; known keys: {', '.join(Settings.__struct_fields__)}",
     ]
 
 
@@ -127,7 +127,7 @@ def test_all_faults_of_all_files_come_at_once(tmp_path: Path) -> None:
         ("{[a]: b}", "1:2: expected a key, found a list"),
         ('"a\\nb": 1', "1:1: 'a\\nb': unknown key"),
         ('log: {level: "a\\x1b[2Jb"}', "1:14: log.level: 'a\\x1b[2Jb' is not one of"),
-        ('control: {group: "\\u202egroup"}', "'\\u202egroup' is not the name of a group"),
+        ('control: {group: "\\u202egroup"}', "'\\u202egroup' is not a group name"),
         ("log: {level: " + "x" * 5000 + "}", "log.level: 5000 characters are too many for one value"),
         ("log: {level: " + "x" * 4000 + "}", "log.level: '" + "x" * 60 + "'... is not one of"),
         ("<<: {log: {}}", "1:1: '<<': unknown key"),
@@ -136,7 +136,7 @@ def test_all_faults_of_all_files_come_at_once(tmp_path: Path) -> None:
         ("log: {level: !!str info}", "1:14: tags (!) are not supported"),
         ("!!python/object:os.system {}", "1:1: tags (!) are not supported"),
         ("[" * 100, "1:33: nested more than 32 levels deep"),
-        ("log: {}\n---\nlog: {}", "2:1: only one document a file"),
+        ("log: {}\n---\nlog: {}", "2:1: only one document per file"),
         ("log: {level: info", "not valid YAML: while parsing a flow mapping, did not find expected ',' or '}'"),
         (
             "log:\n\tlevel: info",
@@ -192,7 +192,7 @@ def test_a_missing_main_file_is_a_fault(tmp_path: Path) -> None:
     """Without a main file nothing starts, whatever conf.d holds."""
     write(tmp_path, "log: {}", "conf.d/1.yaml")
     (line,) = faults_of(tmp_path / "nodewarden.yaml")
-    advice = "create it (an empty one means all defaults) or name another one with --config"
+    advice = "create it (an empty file means all defaults) or name another file with --config"
     assert line == f"nodewarden.yaml: no such file; {advice}"
 
 
@@ -205,20 +205,20 @@ def test_things_in_a_files_place_are_named(tmp_path: Path) -> None:
     path = write(tmp_path, "")
     lines = faults_of(path)
     assert lines[0] == "conf.d/1.yaml: this is a directory; expected a YAML file"
-    assert lines[1] == "conf.d/2.yaml: this is not a regular file; expected a YAML file"
-    assert lines[2].startswith("conf.d/3.yaml: the symbolic links lead in a circle")
+    assert lines[1] == "conf.d/2.yaml: not a regular file; expected a YAML file"
+    assert lines[2].startswith("conf.d/3.yaml: the symbolic links form a cycle")
     assert "part of this path is a file" in faults_of(path / "inner.yaml")[-1]
-    assert "this is not a file name" in faults_of(tmp_path / "a\0b" / ".." / "x.yaml")[-1]
+    assert "not a valid file name" in faults_of(tmp_path / "a\0b" / ".." / "x.yaml")[-1]
 
 
 def test_conf_d_must_be_a_directory_of_yaml_files(tmp_path: Path) -> None:
     """A file named conf.d, and a *.yml that would silently not be read, are faults."""
     path = write(tmp_path, "")
     write(tmp_path, "log: {}", "conf.d/local.yml")
-    assert faults_of(path) == ["conf.d/local.yml: only *.yaml is read; rename it to local.yaml or move it away"]
+    assert faults_of(path) == ["conf.d/local.yml: only *.yaml is read; rename it to local.yaml or move it elsewhere"]
     other = write(tmp_path / "other", "")
     write(tmp_path / "other", "", "conf.d")
-    assert faults_of(other) == ["conf.d: this is a file; expected a directory of YAML files"]
+    assert faults_of(other) == ["conf.d: not a directory; expected a directory of YAML files"]
 
 
 def test_permission_denied_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +229,7 @@ def test_permission_denied_says_what_to_do(tmp_path: Path, monkeypatch: pytest.M
 
     path = write(tmp_path, "")
     monkeypatch.setattr(os, "open", refuse)
-    assert faults_of(path) == ["nodewarden.yaml: permission denied; run as root, or let this user read the file"]
+    assert faults_of(path) == ["nodewarden.yaml: permission denied; run as root, or give this user read permission"]
 
 
 def test_file_names_cannot_break_a_message(tmp_path: Path) -> None:

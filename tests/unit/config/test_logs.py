@@ -62,7 +62,7 @@ def test_the_names_of_others_are_taken() -> None:
 def test_a_taken_name_is_a_fault(tmp_path: Path, name: str) -> None:
     """It is named with its place."""
     path = write(tmp_path, f"detectors:\n  failures:\n    {name}: {{filter: sshd}}\n")
-    taken = "this name is taken: it stands for something else in bans and metrics"
+    taken = "this name is reserved: bans and metrics use it for something else"
     assert faults_of(path) == [f"nodewarden.yaml:3:5: detectors.failures.{name}: {taken}"]
 
 
@@ -78,17 +78,17 @@ def test_an_odd_name_is_a_fault(tmp_path: Path, name: str) -> None:
     ("section", "fault"),
     [
         ("{}", "1:27: detectors.failures.x.filter: required, but missing"),
-        ("{filter: ''}", ".filter: '' names no filter"),
-        ("{filter: relative/x.yaml}", ".filter: 'relative/x.yaml' names no filter"),
-        ("{filter: /etc/filter.d/x}", ".filter: '/etc/filter.d/x' names no filter"),
-        ('{filter: "sshd[mode"}', ".filter: 'sshd[mode' names no filter"),
+        ("{filter: ''}", ".filter: '' is not a filter"),
+        ("{filter: relative/x.yaml}", ".filter: 'relative/x.yaml' is not a filter"),
+        ("{filter: /etc/filter.d/x}", ".filter: '/etc/filter.d/x' is not a filter"),
+        ('{filter: "sshd[mode"}', ".filter: 'sshd[mode' is not a filter"),
         ("{filter: a, backend: systemd}", ".backend: 'systemd' is not one of auto, journal, files"),
         ("{filter: a, files: [log]}", ".files[0]: 'log' is not an absolute path"),
         ("{filter: a, files: /var/log/x}", ".files: expected a list, found '/var/log/x'"),
-        ("{filter: a, journalmatch: [sshd]}", ".journalmatch[0]: 'sshd' is no match for the journal"),
-        ("{filter: a, journalmatch: [_COMM=a +]}", ".journalmatch[0]: '_COMM=a +' is no match for the journal"),
-        ("{filter: a, journalmatch: [__CURSOR=a]}", ".journalmatch[0]: '__CURSOR=a' is no match for the journal"),
-        ("{filter: a, journalmatch: ['']}", ".journalmatch[0]: '' is no match for the journal"),
+        ("{filter: a, journalmatch: [sshd]}", ".journalmatch[0]: 'sshd' is not a journal match"),
+        ("{filter: a, journalmatch: [_COMM=a +]}", ".journalmatch[0]: '_COMM=a +' is not a journal match"),
+        ("{filter: a, journalmatch: [__CURSOR=a]}", ".journalmatch[0]: '__CURSOR=a' is not a journal match"),
+        ("{filter: a, journalmatch: ['']}", ".journalmatch[0]: '' is not a journal match"),
         ("{filter: a, timezone: Mars/Phobos}", ".timezone: 'Mars/Phobos' is not a time zone"),
         ("{filter: a, maxretry: 0}", ".maxretry: 0 is out of range: expected 1 to 10000"),
         ("{filter: a, maxretry: 2000, max_entries: 1500}", ".maxretry: 2000 can never be reached"),

@@ -92,7 +92,7 @@ def test_required_keys_and_names_are_checked(tmp_path: Path) -> None:
         "nodewarden.yaml:2:9: filters.sshd.pattern: required, but missing",
         "nodewarden.yaml:3:3: filters.alone.pattern: required, but missing",
         "nodewarden.yaml:4:18: filters.bad.pattern: expected a text of 1 to 100 characters, found ''",
-        "nodewarden.yaml:5:3: filters.'a b': expected a name of letters, digits, _ and -, a letter first",
+        "nodewarden.yaml:5:3: filters.'a b': expected a name of letters, digits, _ and - that starts with a letter",
     ]
 
 
@@ -152,6 +152,6 @@ def test_settings_cannot_be_changed() -> None:
 
 def test_a_default_has_no_place() -> None:
     """A fault needs a place in a file."""
-    with pytest.raises(ValueError, match="a default is at fault"):
+    with pytest.raises(ValueError, match="default value is invalid"):
         fault_at(DEFAULT, "a.b", "wrong")
     assert str(fault_at(Origin(Path("/x.yaml"), 3, 4), "a.b", "wrong")) == "/x.yaml:3:4: a.b: wrong"

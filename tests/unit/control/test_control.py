@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 
 from monitor.control.client import DaemonUnreachable, RequestRefused, ask
-from monitor.control.protocol import MAX_REQUEST_BYTES, BanOrder, Reply, Request, Status, Wanted, Why, decode_reply
+from monitor.control.protocol import (
+    MAX_REQUEST_BYTES,
+    BanOrder,
+    Reply,
+    Request,
+    RequestedBan,
+    Status,
+    Why,
+    decode_reply,
+)
 from monitor.control.server import ControlServer
 from monitor.model.errors import PermanentError, TemporaryError
 
@@ -48,7 +57,7 @@ def test_requests_arrive_as_they_were_sent(tmp_path: Path) -> None:
         return Reply(ok=True, result={"answer": 42})
 
     path = tmp_path / "control.sock"
-    order = BanOrder([Wanted("192.0.2.1", 60.0, "because", set="shun")])
+    order = BanOrder([RequestedBan("192.0.2.1", 60.0, "because", set="shun")])
     assert served(path, handle, lambda: ask(path, order)) == {"answer": 42}
     assert seen == [order]
     assert not path.exists()
@@ -131,7 +140,7 @@ def test_a_connection_is_closed_however_far_it_came(
 
 
 def test_no_daemon_is_explained(tmp_path: Path) -> None:
-    """Without a socket the client says how to start the daemon; with a mute one, that it broke off."""
+    """Without a socket the client says how to start the daemon; with a mute one, that it closed the connection."""
     with pytest.raises(DaemonUnreachable, match="systemctl start nodewarden"):
         ask(tmp_path / "control.sock", Status())
     path = tmp_path / "mute.sock"
@@ -139,7 +148,7 @@ def test_no_daemon_is_explained(tmp_path: Path) -> None:
         mute.bind(str(path))
         mute.listen()
         threading.Thread(target=_hang_up, args=(mute,), daemon=True).start()
-        with pytest.raises(DaemonUnreachable, match="broke off"):
+        with pytest.raises(DaemonUnreachable, match="closed the connection"):
             ask(path, Why("::1"))
 
 

@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.enforcers.netlink import ElementEncoder, attribute, decode_elements, encode_key
-from monitor.enforcers.nftables.notices import NEW_ELEMENTS, NEW_GENERATION, Who, decode_set_name, decode_who, notices
+from monitor.enforcers.nftables.notices import (
+    NEW_ELEMENTS,
+    NEW_GENERATION,
+    ChangeAuthor,
+    decode_author,
+    decode_set_name,
+    notices,
+)
 from monitor.model.errors import MalformedRecord
 
 OURS, THEIRS = 77, 4242
@@ -38,7 +45,8 @@ def test_what_others_did_to_our_table_is_found_among_other_messages() -> None:
     element, end = notices(datagram, {OURS}, with_ends=False)
     assert decode_set_name(element.body) == "ban4"
     assert [raw.key for raw in decode_elements(element.body)] == [bytes([192, 0, 2, 1])]
-    assert (end.type, decode_who(end.body)) == (NEW_GENERATION, Who("nft", 99))
+    assert (end.type, decode_author(end.body)) == (NEW_GENERATION, ChangeAuthor("nft", 99))
+    assert str(decode_author(end.body)) == "nft (pid 99)"
 
 
 def test_the_end_of_a_transaction_is_looked_for_only_when_one_is_open() -> None:
@@ -51,7 +59,7 @@ def test_the_end_of_a_transaction_is_looked_for_only_when_one_is_open() -> None:
 
 def test_a_kernel_that_does_not_say_who_is_no_error() -> None:
     """Kernels before 4.20 name no process."""
-    assert decode_who(bytes(4) + attribute(1, bytes(4))) is None
+    assert decode_author(bytes(4) + attribute(1, bytes(4))) is None
 
 
 @pytest.mark.parametrize("with_ends", [False, True])
@@ -61,7 +69,7 @@ def test_arbitrary_bytes_raise_nothing_but_malformed_record(data: bytes, *, with
     """Whatever arrives, it is read or refused as malformed."""
     try:
         for notice in notices(data + _element("nodewarden"), set(), with_ends=with_ends):
-            decode_who(notice.body)
+            decode_author(notice.body)
             decode_set_name(notice.body)
     except MalformedRecord as error:
         assert error.cause == "netlink"

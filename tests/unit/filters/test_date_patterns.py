@@ -194,13 +194,13 @@ def test_zone_decides_what_today_is() -> None:
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("%Q", "'%Q' is no field"),
-        ("%Exb", "'%Exb' is no field"),
-        ("50%", "'%' is no field"),
+        ("%Q", "'%Q' is not a date field"),
+        ("%Exb", "'%Exb' is not a date field"),
+        ("50%", "'%' is not a date field"),
         ("%H %H", "redefinition of group"),
-        ("(%Y", "no regular expression"),
-        ("%M {DATE}", "around {DATE}"),
-        ("({DATE}", "no regular expression"),
+        ("(%Y", "not a valid regular expression"),
+        ("%M {DATE}", "{DATE} is surrounded"),
+        ("({DATE}", "not a valid regular expression"),
         ("[(]%%", "what to cut out"),
     ],
 )

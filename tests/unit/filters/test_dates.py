@@ -78,7 +78,7 @@ def test_memory_is_bounded() -> None:
     for second in range(3000):
         text = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(NOW_S + second)) + "x" * (50_000 * (second % 100 == 0))
         assert detector.find(text, NOW_S) == Dated(0, len(text), NOW_S + second)
-        known = detector._places[0].known
+        known = detector._ranked[0].known
         assert len(known) <= 1024
         assert all(dated.end <= 100 for dated in known.values())
 

@@ -107,9 +107,9 @@ def test_built_in_names() -> None:
         (_PLAIN + "files: /var/log/x", "at `$.files`"),
         (_PLAIN + "ignoreregex: [1]", "at `$.ignoreregex[0]`"),
         (_PLAIN + "modes: {a: {bad: []}}", "unknown field `bad` - at `$.modes[...]`"),
-        (_PLAIN + "maxlines: 0", "maxlines must lie between 1 and 100"),
-        (_PLAIN + "maxlines: 101", "maxlines must lie between 1 and 100"),
-        (_PLAIN + "daemon: x\nprefregex: ^x", "give daemon or prefregex, not both"),
+        (_PLAIN + "maxlines: 0", "maxlines must be between 1 and 100"),
+        (_PLAIN + "maxlines: 101", "maxlines must be between 1 and 100"),
+        (_PLAIN + "daemon: x\nprefregex: ^x", "set daemon or prefregex, not both"),
         (b"# " + b"x" * (1 << 20), "is larger than 1048576 bytes"),
     ],
     ids=range(20),
@@ -136,7 +136,7 @@ def test_the_largest_file(tmp_path: Path) -> None:
     ("parameters", "reason"),
     [
         ("mode=loud", "there is no mode 'loud'; known: normal, strict"),
-        ("logtype=journal", "unknown parameter 'logtype'; there is only `mode`"),
+        ("logtype=journal", "unknown parameter 'logtype'; the only parameter is `mode`"),
         ("mode=strict, port=22", "unknown parameter 'port'"),
     ],
 )

@@ -150,12 +150,12 @@ def test_several_lines_ignored() -> None:
     ("definition", "reason"),
     [
         (FilterDefinition(name="f", failregex=()), "has no failregex"),
-        (FilterDefinition(name="f", failregex=("^bad$",)), "no <HOST>, <ADDR> or <F-ID> says whose failure it is"),
-        (FilterDefinition(name="f", failregex=("<ADDR>", "(<ADDR>")), "this is no regular expression"),
+        (FilterDefinition(name="f", failregex=("^bad$",)), "no <HOST>, <ADDR> or <F-ID> names the source"),
+        (FilterDefinition(name="f", failregex=("<ADDR>", "(<ADDR>")), "not a valid regular expression"),
         (FilterDefinition(name="f", failregex=("<ADDR>",), ignoreregex=("",)), "would match every line"),
-        (FilterDefinition(name="f", failregex=("<ADDR>",), prefregex="["), "this is no regular expression"),
-        (FilterDefinition(name="f", failregex=("<ADDR>",), datepattern="%q"), "'%q' is no field of a date"),
-        (FilterDefinition(name="f", failregex=("<ADDR>",), datepattern="("), "this is no regular expression"),
+        (FilterDefinition(name="f", failregex=("<ADDR>",), prefregex="["), "not a valid regular expression"),
+        (FilterDefinition(name="f", failregex=("<ADDR>",), datepattern="%q"), "'%q' is not a date field"),
+        (FilterDefinition(name="f", failregex=("<ADDR>",), datepattern="("), "not a valid regular expression"),
     ],
 )
 @pytest.mark.parametrize(("origin", "place"), [("", "built in"), ("/etc/f.yaml", "/etc/f.yaml")])

@@ -280,7 +280,7 @@ def test_faults_and_strangers() -> None:
     """A filter that is wrong is named, the others work; detectors that nobody knows are passed over."""
     matcher = LogMatcher({"d": _BAD, "e": _definition("bad")}, timezones={"d": _UTC})
     assert list(matcher.faults) == ["e"]
-    assert "says whose failure" in matcher.faults["e"]
+    assert "names the source of the failure" in matcher.faults["e"]
     assert list(matcher.stats) == ["d"]
     assert _whose(matcher.scan(_block("bad u ::1", detectors=("e", "x", "d")))) == ["::1"]
     assert matcher.scan(_block("bad u ::1", detectors=("e", "x"))) == matcher.scan(_block()) == []

@@ -12,7 +12,7 @@ from manual.__main__ import main
 from manual.pages import PAGES, commands, nodewarden_8, nodewarden_yaml_5
 from manual.roff import Page
 from monitor.cli.main import cli
-from monitor.config.shapes import Group, Table, group_of
+from monitor.config.shapes import Group, NamedMap, group_of
 from monitor.settings.schema import Settings
 from tests.support.needs import needs
 
@@ -52,9 +52,9 @@ def test_every_key_is_there(pages: dict[str, str]) -> None:
     def walk(group: Group, path: str) -> None:
         for key, field in group.fields.items():
             assert key in pages["nodewarden.yaml.5"]
-            inner = field.shape.value if isinstance(field.shape, Table) else field.shape
+            inner = field.shape.value if isinstance(field.shape, NamedMap) else field.shape
             if isinstance(inner, Group):
-                name = f"{path}{key}" + (".NAME" if isinstance(field.shape, Table) else "")
+                name = f"{path}{key}" + (".NAME" if isinstance(field.shape, NamedMap) else "")
                 if not all(isinstance(one.shape, Group) for one in inner.fields.values()):
                     assert name in pages["nodewarden.yaml.5"]
                 walk(inner, f"{name}.")

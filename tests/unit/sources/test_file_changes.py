@@ -130,7 +130,7 @@ def test_too_few_watches_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(file_changes, "_add_watch", fail)
     changes = FileChanges([tmp_path / "file"])
-    assert "changes below / are not followed" in changes.warning
+    assert "changes below / are not detected" in changes.warning
     changes.close()
 
 

@@ -21,7 +21,7 @@ from monitor.node.kubernetes import (
     parse_kubeconfig,
     parse_kubelet,
     parse_manifest,
-    parse_place,
+    parse_network_or_url,
     parse_rancher,
     read_kubernetes,
     watched_for_kubernetes,
@@ -169,8 +169,8 @@ def test_k3s(tmp_path: Path) -> None:
 def test_cni_configurations() -> None:
     """Calico's literal pools and host-local's ranges count; names of pools and `usePodCidr` do not."""
     assert [claim.text for claim in parse_cni(json.dumps(CALICO))] == ["192.168.0.0/16", "a-pool", "fd00:c::/48"]
-    assert parse_place("a-pool") is None
-    assert parse_place("usePodCidr") is None
+    assert parse_network_or_url("a-pool") is None
+    assert parse_network_or_url("usePodCidr") is None
     assert [claim.text for claim in parse_cni(json.dumps(HOST_LOCAL))] == ["10.85.0.0/16", "fd00:85::/64"]
 
 
@@ -196,7 +196,7 @@ def test_cni_configurations() -> None:
 )
 def test_places(text: str, expected: str | None) -> None:
     """Addresses, networks, URLs and cluster members are understood; names are not, and are not resolved."""
-    network = parse_place(text)
+    network = parse_network_or_url(text)
     assert (str(network) if network else None) == expected
 
 
@@ -206,9 +206,7 @@ def test_absurd_networks_are_refused(tmp_path: Path, network: str) -> None:
     tree(tmp_path, {"var/lib/kubelet/config.yaml": f"podCIDR: {network}\nclusterDNS: [10.96.0.10]\n"})
     entries, notices = read_kubernetes(tmp_path)
     assert [str(entry.network) for entry in entries] == ["10.96.0.10"]
-    assert notices == [
-        f"/var/lib/kubelet/config.yaml: podCIDR: {network} is too wide to be believed, it is not protected"
-    ]
+    assert notices == [f"/var/lib/kubelet/config.yaml: podCIDR: {network} is larger than allowed and is not protected"]
 
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a]\nclusterDNS: [*b,*b,*b,*b]\n"
@@ -245,7 +243,7 @@ def test_what_is_no_file_is_skipped_with_a_notice(tmp_path: Path) -> None:
     (tmp_path / "var/lib/kubelet").mkdir(parents=True)
     os.mkfifo(tmp_path / "var/lib/kubelet/config.yaml")
     assert read_kubernetes(tmp_path)[1] == [
-        "/var/lib/kubelet/config.yaml is skipped: unreadable: no permission, or no regular file"
+        "/var/lib/kubelet/config.yaml is skipped: unreadable: no permission, or not a regular file"
     ]
 
 
@@ -256,7 +254,7 @@ def test_numbers_are_bounded_and_said(tmp_path: Path) -> None:
     entries, notices = read_kubernetes(tmp_path)
     assert len(entries) == MAX_ENTRIES
     assert len(notices) == 17
-    assert notices[-1] == "and 472 more about the cluster's files"
+    assert notices[-1] == "and 472 more notices about files of the cluster"
 
 
 def test_no_cluster_no_entries(tmp_path: Path) -> None:
@@ -296,4 +294,4 @@ def test_arbitrary_text_raises_nothing_but_malformed(parse: Callable[[str], list
     with contextlib.suppress(MalformedRecord):
         for claim in parse(text):
             with contextlib.suppress(ValueError):
-                parse_place(claim.text)
+                parse_network_or_url(claim.text)

@@ -136,7 +136,7 @@ def test_a_mode_that_nothing_defines_is_noted(tmp_path: Path) -> None:
     """A typo in the mode leaves a tag where an expression should be, and a note that says so."""
     found = filter_of(tmp_path, MINIMAL + "  <re-<mode>>\n", {"mode": "agressive"})
     assert found.failregex == ("^x <HOST>$", "<re-agressive>")
-    assert found.notes == ("nothing defines <re-agressive>: is the mode right?",)
+    assert found.notes == ("<re-agressive> is not defined: check the mode",)
 
 
 def test_services_without_handshake_are_spoofable(tmp_path: Path) -> None:
@@ -156,10 +156,10 @@ def test_services_without_handshake_are_spoofable(tmp_path: Path) -> None:
         ("[Definition]\n\nfailregex = %(gone)s", "demo.conf:3: .*no option 'gone'"),
         ("[Definition]\nfailregex = 100%", "demo.conf:2: .*lone %"),
         ("[Definition]\nfailregex = %(gone/x)s", "demo.conf:2: .*no option 'gone/x'"),
-        ("[Definition]\nfailregex = %(a)s\na = %(b)s\nb = %(a)s", "demo.conf:2: .*circle"),
-        ("[Definition]\nfailregex = <failregex>", "demo.conf: the tag <failregex> .*circle"),
-        ("[Definition]\nfailregex = <a>\na = <b>\nb = <a>", "demo.conf: .*circle"),
-        ("[Definition]\nfailregex = <a>\na = x<a>", "demo.conf: .*(circle|too deep)"),
+        ("[Definition]\nfailregex = %(a)s\na = %(b)s\nb = %(a)s", "demo.conf:2: .*cycle"),
+        ("[Definition]\nfailregex = <failregex>", "demo.conf: the tag <failregex> .*cycle"),
+        ("[Definition]\nfailregex = <a>\na = <b>\nb = <a>", "demo.conf: .*cycle"),
+        ("[Definition]\nfailregex = <a>\na = x<a>", "demo.conf: .*(cycle|too deeply)"),
         (MINIMAL + "journalmatch = 'open", "demo.conf: journalmatch"),
     ],
 )

@@ -38,7 +38,7 @@ again = yes
     assert texts(ini.defaults) == {"known": "a=b", "again": "yes"}
     assert texts(ini.sections["Definition"]) == {"failregex": "^one;two\n^three\n^four = 4\n\n^six", "empty": ""}
     assert texts(ini.sections["Init?family=inet6"]) == {"x": "1"}
-    assert ini.sections["Definition"]["failregex"].place == "f.conf:7"
+    assert ini.sections["Definition"]["failregex"].location == "f.conf:7"
 
 
 def test_all_line_ends_are_line_ends() -> None:
