@@ -18,7 +18,7 @@ from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.decision_record import DecisionRecord
 from monitor.daemon.pipeline.listeners import Listeners
 from monitor.enforcers.enforcement import Enforcement
-from monitor.enforcers.netlink import NEW_ELEMENTS, Request
+from monitor.enforcers.netlink import NEW_ELEMENTS, NetlinkRequest
 from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.enforcers.nftables.table import NftablesTable
@@ -156,13 +156,13 @@ def alert_on(network: Network, time_s: float, detector: str = DETECTOR) -> Alert
     return Alert(detector, time_s, network.address, network, network.is_host, Strength.PROVEN, evidence)
 
 
-_Transact: TypeAlias = Callable[[NetlinkSocket, Sequence[Request]], dict[int, int]]
+_Transact: TypeAlias = Callable[[NetlinkSocket, Sequence[NetlinkRequest]], dict[int, int]]
 
 
 def _on_behalf_of(take: _Transact) -> _Transact:
     """Return a function, which unlike a bound method becomes the method of a class that it is put into."""
 
-    def transact(link: NetlinkSocket, requests: Sequence[Request]) -> dict[int, int]:
+    def transact(link: NetlinkSocket, requests: Sequence[NetlinkRequest]) -> dict[int, int]:
         return take(link, requests)
 
     return transact
@@ -204,7 +204,7 @@ class Trouble:
         finally:
             self._left = 0
 
-    def _take(self, link: NetlinkSocket, requests: Sequence[Request]) -> dict[int, int]:
+    def _take(self, link: NetlinkSocket, requests: Sequence[NetlinkRequest]) -> dict[int, int]:
         hit = [
             index
             for index, request in enumerate(requests)

@@ -225,7 +225,7 @@ class NftablesTable(Enforcer):
         return self._enforcer.elements()
 
     def flush(self) -> None:
-        """Delete the table with its content; after an error it is set up again, with the bans that should be in force."""
+        """Delete the table with its content; after an error it is set up again with all bans."""
         self.is_up = False
         self._enforcer.flush()
         self.is_wanted = False
