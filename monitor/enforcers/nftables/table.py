@@ -8,7 +8,7 @@ from typing import TypeVar
 from monitor.enforcers.nftables.drift import Drift, DriftKind
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer, TableMissing
 from monitor.enforcers.nftables.ruleset import Element
-from monitor.enforcers.protocol import Enforcer, Failure, FailureCause, InForce, Stopped
+from monitor.enforcers.protocol import Failure, FailureCause, InForce, Leader, Stopped
 from monitor.model.addresses import Network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Held, Mode
@@ -23,7 +23,7 @@ _LEAK_PERIOD_S = 60.0
 _LEAKS_THAT_MATTER = 3
 
 
-class NftablesTable(Enforcer):
+class NftablesTable(Leader):
     """The leading enforcer; it creates nothing in the kernel before the first enforced ban."""
 
     name = "nftables"
