@@ -143,6 +143,14 @@ class Leader(Enforcer, Protocol):
         """Set it up again if it should exist and is missing; a failure is logged, the next call tries again."""
         ...
 
+    def doubt(self, bans: Iterable[Ban]) -> None:
+        """Have `repair` correct bans for which the kernel kept another expiry than it should."""
+        ...
+
+    def give_up(self, failures: list[Failure], now_s: float) -> None:
+        """Report active bans that the kernel refused to add again; `repair` corrects those of unknown outcome."""
+        ...
+
     def lookup(self, ban: Ban) -> Entry | None:
         """Return what the kernel holds of a ban; None if it holds nothing."""
         ...
