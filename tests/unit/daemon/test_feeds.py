@@ -20,14 +20,23 @@ from monitor.detectors.settings import DetectorSettings
 from monitor.model.alerts import Alert
 from monitor.model.errors import PermanentError
 from monitor.model.events import PacketLogged, SenderObserved
+from monitor.model.flows import FlowBatch
 from monitor.settings.schema import Settings
 from tests.support.policy import small_table
 
-NO_PROBES = "port_scan, host_sweep find nothing: sources.kernel_log.enabled is off and sources.conntrack.enabled is off"
-NO_FLOWS = (
-    "half_open, connection_rate, open_connections, protected_port, udp_amplification find nothing: "
-    "sources.conntrack.enabled is off"
+
+def fed_with(event: type, *, more: bool) -> str:
+    """Name the wanted detectors that take this type of event, alone or among others."""
+    return ", ".join(
+        one.name for one in wanted(Settings()) if event in one.detector.takes and (len(one.detector.takes) > 1) is more
+    )
+
+
+NO_PROBES = (
+    f"{fed_with(PacketLogged, more=True)} find nothing: "
+    "sources.kernel_log.enabled is off and sources.conntrack.enabled is off"
 )
+NO_FLOWS = f"{fed_with(FlowBatch, more=False)} find nothing: sources.conntrack.enabled is off"
 
 
 class Unheard:
