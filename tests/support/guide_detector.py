@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from monitor.control.protocol import Status
-from monitor.daemon.control.orders import Orders
-from monitor.daemon.control.requests import Answers
 from monitor.daemon.life.samples import pipeline_samples
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.settings.load import load
 from monitor.settings.reference import json_schema, reference_markdown
-from monitor.state.saver import Saver
+from tests.support.answers import answers_of
 from tests.support.events import tcp
 from tests.support.flows import CLIENT
 from tests.support.policy import small_table
@@ -32,8 +30,7 @@ def run(path: Path) -> dict[str, Any]:
     for minute in range(_KNOCKS):
         now_s = 1000.0 + 60.0 * minute
         decided.append([one.detector for one in pipeline.process([tcp(CLIENT, 22, time_s=now_s)], now_s)])
-    orders = Orders(pipeline, Saver(path.parent / "nodewarden.db"))
-    answers = Answers(pipeline, orders, dict, dict, lambda network, limit: [], lambda: True, lambda: None)
+    answers = answers_of(pipeline, path.parent)
     (status,) = (one for one in answers.handle(Status()).result["detectors"] if one["name"] == NAME)
     return {
         "decided": decided,
