@@ -76,9 +76,10 @@ def _sets() -> Panel:
     return lines(
         "Set usage",
         About(
-            "Elements of each set in the kernel as a share of its capacity, on the node where it is fullest.",
+            "Elements of each set in the kernel as a share of its capacity, on the node where it is fullest. `imports "
+            "and lists`: share of the capacity that is open to them.",
             "Bans accumulate. A full set takes no more.",
-            "Raise `bans.max_bans`, or shorten `bantime` of the detector that fills it.",
+            "Raise `bans.max_bans`, shorten `bantime` of the detector that fills it, or import fewer lists.",
         ),
         "percentunit",
         known.sets_in_use(),

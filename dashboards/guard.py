@@ -64,8 +64,8 @@ def _kept() -> Panel:
     return card(
         "Are state and configuration sound?",
         About(
-            "Nodes that cannot write to disk; nodes whose last reload failed; filters that cannot be used; batches of "
-            "events lost to an internal error in the time range shown.",
+            "Nodes that cannot write to disk; nodes whose last reload failed; filters that cannot be used; in the time "
+            "range shown, batches of events lost to an internal error and failed calls of decision listeners.",
             "A reboot would lose bans, a changed configuration is not in force, a log is not understood, or there is "
             "a bug.",
             "Free disk space; `nodewarden config check` names file and line; report internal errors with their trace: "
@@ -75,6 +75,7 @@ def _kept() -> Panel:
         Value("Failed reloads", faulty, "short", NONE_IS_GOOD, 0),
         Value("Unusable filters", q.add(f"1 - {q.select('nodewarden_filter_up')}"), "short", NONE_IS_GOOD, 0),
         Value("Internal errors", q.during("nodewarden_internal_errors_total"), "short", NONE_IS_GOOD, 0),
+        Value("Failed listeners", q.during("nodewarden_listener_errors_total"), "short", NONE_IS_GOOD, 0),
     )
 
 

@@ -81,12 +81,14 @@ def stopped_packets() -> list[Query]:
 
 
 def sets_in_use() -> list[Query]:
-    """Return how full the fullest set of each kind is."""
+    """Return how full the fullest set of each kind is, and the share that imports and lists may use."""
     held, limit = "nodewarden_set_elements", "nodewarden_set_elements_limit"
-    return [
+    sets = [
         Query(q.most(q.select(held, f'set=~"{which}"') + f" / ({q.select(limit)} > 0)"), name, hue)
         for name, which, hue in _SETS
     ]
+    bulk = q.most(f"{q.select('nodewarden_bulk_bans')} / ({q.select('nodewarden_bulk_bans_limit')} > 0)")
+    return [*sets, Query(bulk, "imports and lists", _GREY)]
 
 
 def by_direction(metric: str, *matchers: str) -> list[Query]:

@@ -38,7 +38,7 @@ def set_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 class SetCommand(click.Command):
-    """A command with `set_options`, which says what an option of older versions is called now."""
+    """A command with `set_options`; it reports the new name of an option of older versions."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse as any command does."""
@@ -53,7 +53,7 @@ class SetCommand(click.Command):
 def chosen_set(shun: bool, egress: bool) -> SetWord:
     """Return the kind of ban that the options select."""
     if shun and egress:
-        raise click.UsageError("--shun and --egress are two kinds of ban: order them one by one")
+        raise click.UsageError("--shun and --egress exclude each other")
     return "shun" if shun else "egress" if egress else "ban"
 
 

@@ -14,6 +14,7 @@ from monitor.cli.bans import ban, flush, list_bans, unban
 from monitor.cli.config import FAULTY, config_group
 from monitor.cli.doctor import doctor
 from monitor.cli.drops import drops
+from monitor.cli.events import events
 from monitor.cli.exchange import export_bans, import_bans
 from monitor.cli.fail2ban import fail2ban_group
 from monitor.cli.filter import filter_group
@@ -65,7 +66,7 @@ def reload(target: Target) -> None:
 
 
 for command in (
-    *(ban, unban, list_bans, flush, status, doctor, why, allow, export_bans, import_bans, drops),
+    *(ban, unban, list_bans, flush, status, doctor, why, events, allow, export_bans, import_bans, drops),
     *(config_group, filter_group, fail2ban_group),
 ):
     cli.add_command(command)

@@ -80,7 +80,8 @@ METRICS = (
     Metric(
         "nodewarden_connections_cut_incomplete_total",
         COUNTER,
-        "Times that connections of banned sources were not all cut; their packets drop anyway. The log says why.",
+        "Times that not all connections of a banned source were cut; its packets are dropped anyway. The log names the "
+        "reason.",
     ),
     Metric("nodewarden_allowlist_networks", GAUGE, "Networks on the allowlist."),
 )

@@ -19,7 +19,7 @@ METRICS = (
     Metric(
         "nodewarden_state_dropped_removals_total",
         COUNTER,
-        "Ended bans that were never removed from disk, because it failed for too long: a restart may restore them.",
+        "Ended bans that were not removed from disk because writing failed for too long; a restart may restore them.",
     ),
     Metric("nodewarden_config_reloads_total", COUNTER, "Configuration reloads, by result.", ("result",)),
     Metric("nodewarden_config_last_reload_successful", GAUGE, "0 while the configuration files on disk are invalid."),

@@ -58,8 +58,7 @@ def restore(
             filling.add(ban)
     if is_found or pipeline.enforces:
         filling.begin()
-    if refused := filling.finish():
-        pipeline.bans.lose(refused)
+    pipeline.table.give_up(filling.finish(), clock())
     pipeline.bans.lift(unwanted, clock(), Ending.ALLOWLISTED)
     return sum(ledger.count(Mode.ENFORCE, strength) for strength in Strength)
 

@@ -18,11 +18,12 @@ from monitor.daemon.control.requests import Answers
 from monitor.daemon.life import logs, systemd
 from monitor.daemon.life.background import Cutting, DriftMender
 from monitor.daemon.life.config_watch import ConfigWatch
-from monitor.daemon.life.health import Health
+from monitor.daemon.life.health import Health, ProblemWatch
 from monitor.daemon.life.restore import HISTORY_S, MAX_OFFENCES, history, restore
 from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.decision_record import DecisionRecord
+from monitor.daemon.pipeline.event_stream import EventStream
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.doctor import check, log_check
 from monitor.daemon.sources.runners import Sources
@@ -70,14 +71,17 @@ class Service:
         self._surroundings = Surroundings(self._node_changed, sessions=protect.sessions, kubernetes=protect.kubernetes)
         self._saver = Saver(settings.state.directory / "nodewarden.db", self._store_opened)
         self._cutting = Cutting()
+        self._events = EventStream()
+        self._problems = ProblemWatch()
         self.pipeline = Pipeline(
             settings,
             self._surroundings.entries,
             self._make_enforcers,
-            (DecisionLog(), DecisionRecord(self._saver)),
+            (DecisionLog(), DecisionRecord(self._saver), self._events),
             DecisionMetrics(self._exporter.histograms[BAN_LATENCY.name].observe),
             self._cutting.cut,
         )
+        self.pipeline.table.on_drift = self.pipeline.listeners.drifted
         self._drift = DriftMender(self.pipeline.table)
         self._sources = Sources(settings, self.pipeline.log_filters, self._xdp, self._saver, self._process)
         self._health = Health(
@@ -86,6 +90,7 @@ class Service:
         self._answers = Answers(
             self.pipeline,
             Orders(self.pipeline, self._saver),
+            self._events,
             self._health.describe,
             lambda: check(self._settings, self.pipeline.log_filters, is_daemon=True),
             self._history,
@@ -150,7 +155,9 @@ class Service:
         if (now_s := time.time()) >= self._purge_at_s:
             self._purge_at_s = now_s + _PURGE_EVERY_S
             self._saver.purge(now_s - HISTORY_S, MAX_OFFENCES)
-        systemd.status(self._health.summary())
+        problems = self._health.problems()
+        self.pipeline.listeners.troubled(*self._problems.changes(problems))
+        systemd.status(self._health.summary(problems))
         if systemd.is_watched():
             systemd.alive()
 

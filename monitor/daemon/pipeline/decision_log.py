@@ -1,6 +1,6 @@
 """Decisions in the daemon's log, never without bound: a listener.
 
-The fields that go to the journal with them are documented in docs/operations.md.
+The fields that go to the journal with them are documented in docs/events.md.
 """
 
 import logging

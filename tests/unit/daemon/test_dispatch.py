@@ -11,6 +11,7 @@ from monitor.control.protocol import ListBans, Status, Why
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
 from monitor.daemon.pipeline.dispatch import Dispatch
+from monitor.daemon.pipeline.event_stream import EventStream
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.pipeline.wiring import build_detectors, build_guard, build_rules
 from monitor.daemon.sources.log_filters import LogFilters
@@ -183,7 +184,7 @@ def test_commands_know_the_new_detectors(tmp_path: Path) -> None:
     """`status` lists them, `why` says how far an address is and why it was banned, `list` shows the ban."""
     stages = pipeline(FAILURES)
     orders = Orders(stages, Saver(tmp_path / "nodewarden.db"))
-    answers = Answers(stages, orders, dict, dict, lambda network, limit: [], lambda: True, lambda: None)
+    answers = Answers(stages, orders, EventStream(), dict, dict, lambda network, limit: [], lambda: True, lambda: None)
     batch = [failure("192.0.2.7", user=user, time_s=NOW_S) for user in ("root", "admin", "")]
     stages.process(batch, NOW_S)
     status = {one["name"]: one for one in answers.handle(Status()).result["detectors"]}
