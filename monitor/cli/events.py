@@ -51,8 +51,8 @@ def events(target: Target, follow: bool, since_s: float | None, is_json: bool) -
 
 def _first(target: Target, since: float | None) -> dict[str, Any]:
     page: dict[str, Any] = target.ask(Events(0, since))
-    if since is not None and page["events"] and page["events"][0]["number"] > page["lost"] + 1:
-        page["lost"] = 0  # all those are older than what was asked for
+    if since is not None and (not page["events"] or page["events"][0]["number"] > page["lost"] + 1):
+        page["lost"] = 0  # a kept event is older than `since`, so are all that are no longer kept
     return page
 
 

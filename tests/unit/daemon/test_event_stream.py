@@ -1,16 +1,22 @@
 """The event stream: bounded, numbered, complete in its kinds; what readers missed is told."""
 
 import json
+import logging
+import re
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from monitor.bans.decision import Decision, Ended, Ending, Verdict
-from monitor.cli.events import line
+from monitor.cli.events import events, line
 from monitor.daemon.control.event_presentation import show_events
 from monitor.daemon.life.health import ProblemWatch
+from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.event_stream import MAX_EVENTS, EventStream
 from monitor.daemon.pipeline.listeners import Listener, Listeners
 from monitor.model.addresses import parse_address, parse_network
@@ -144,3 +150,38 @@ def test_a_problem_whose_numbers_change_is_the_same() -> None:
     assert watch.changes(["3 batches were lost"]) == (["3 batches were lost"], [])
     assert watch.changes(["4 batches were lost", "no table"]) == (["no table"], [])
     assert watch.changes([]) == ([], ["4 batches were lost", "no table"])
+
+
+class _Target:
+    """Answers as a daemon with this stream does."""
+
+    def __init__(self, kept: EventStream) -> None:
+        self._kept = kept
+
+    def ask(self, request: Any) -> dict[str, Any]:
+        """Return the page asked for."""
+        return show_events(self._kept, request.after, request.since_s)
+
+
+@pytest.mark.parametrize(("time_s", "is_told"), [(0.0, False), (9e9, True)])
+def test_lost_events_are_reported_only_if_they_may_be_in_range(time_s: float, is_told: bool) -> None:
+    """With --since, events that are no longer kept matter only if the oldest kept event is in range too."""
+    kept = EventStream(lambda: time_s)
+    kept.ended([Ended(BAN, (BAN,), Ending.EXPIRED)] * (MAX_EVENTS + 10))
+    result = CliRunner().invoke(events, ["--since", "10m"], obj=_Target(kept))
+    assert result.exit_code == 0
+    assert ("10 earlier events are no longer kept" in result.output) is is_told
+
+
+def test_the_fields_in_the_journal_are_those_documented(caplog: pytest.LogCaptureFixture) -> None:
+    """docs/events.md names each field that bans and ends have in the journal, and no other."""
+    log = DecisionLog()
+    with caplog.at_level(logging.INFO):
+        log.settled([decided(Verdict.BAN)], 100.0)
+        log.ended([Ended(BAN, (BAN,), Ending.EXPIRED)])
+    text = (Path(__file__).parents[3] / "docs/events.md").read_text()
+    documented = set(re.findall(r"^\| `(NODEWARDEN_\w+)` \|", text, re.MULTILINE))
+    assert [{name for name in vars(record) if name.startswith("NODEWARDEN_")} for record in caplog.records] == [
+        documented,
+        documented,
+    ]
