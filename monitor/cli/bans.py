@@ -151,12 +151,9 @@ def flush(target: Target, is_json: bool) -> None:
         result = target.ask(Flush())
         text = f"{result['ended']} bans ended; the table inet nodewarden is removed until the next ban"
     except DaemonUnreachable:
-        from monitor.enforcers.nftables.enforcer import NftablesEnforcer
+        from monitor.daemon.life.enforcers import remove_table
 
-        enforcer = NftablesEnforcer(max_bans=1)
-        existed = enforcer.exists()
-        enforcer.flush()
-        enforcer.close()
+        existed = remove_table()
         result = {"ended": None, "removed": existed}
         text = "the table inet nodewarden is removed" if existed else "there was no table inet nodewarden"
     if is_json:

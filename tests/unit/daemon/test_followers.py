@@ -14,8 +14,7 @@ from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.decision_record import DecisionRecord
 from monitor.daemon.pipeline.listeners import Listener, Listeners
 from monitor.enforcers.enforcement import Enforcement
-from monitor.enforcers.nftables.table import NftablesTable
-from monitor.enforcers.protocol import Enforcer, Failure
+from monitor.enforcers.protocol import Enforcer, Failure, Leader
 from monitor.model.addresses import Network, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban
@@ -70,7 +69,7 @@ def test_whatever_others_raise_bans_are_as_without_them(error: Exception) -> Non
     ledgers = []
     for others in ((), (_Broken(error),)):
         leader, record, metrics = _Leader(), Notebook(), DecisionMetrics()
-        enforcers = Enforcement(cast("NftablesTable", leader), *(cast("Enforcer", one) for one in others))
+        enforcers = Enforcement(cast("Leader", leader), *(cast("Enforcer", one) for one in others))
         listeners = Listeners([*(cast("Listener", one) for one in others), metrics, DecisionRecord(record)])
         policy = Policy(Guard([]), Ledger(max_bans=10), RULES)
         bans = BanControl(policy, enforcers, listeners)
