@@ -74,3 +74,40 @@ def test_what_a_follow_up_displaces_is_told_after_it_was_entered() -> None:
     assert verdicts == [Verdict.OBSERVE, Verdict.BAN, Verdict.BAN, Verdict.BAN]
     assert sorted(str(ban.network) for ban in ledger.bans()) == ["198.51.100.0/24", "198.51.100.1", "198.51.100.2"]
     assert rows.rows == {claim_key(claim): claim for claim in ledger.all_claims()}
+
+
+class Restarting(Willing):
+    """A table that is set up again, without what is new, the first times that it refreshes."""
+
+    restarts = 2
+
+    def add(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
+        """Note what it has."""
+        self.has = {ban.network: ban.until_s for ban in bans}
+        return []
+
+    def refresh(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
+        """Lose what was added, while there are restarts left."""
+        if self.restarts:
+            self.restarts -= 1
+            self.generation += 1
+            self.has = {}
+        self.has |= {ban.network: ban.until_s for ban in bans}
+        return []
+
+    def remove(self, bans: Sequence[Ban], now_s: float) -> None:
+        """End bans."""
+        self.has = {}
+
+
+def test_what_is_new_is_written_again_each_time_the_table_was_set_up_meanwhile() -> None:
+    """Set up twice while bans are made longer, it has all in the end; set up over and over, nothing counts."""
+    new = Ban(host(bytes((192, 0, 2, 1))), Strength.PROVEN, 0.0, 600.0, "sshd", "")
+    longer = Ban(host(bytes((192, 0, 2, 2))), Strength.PROVEN, 0.0, 900.0, "sshd", "")
+    table = Restarting(NftablesEnforcer(max_bans=16), Ledger(max_bans=16), ())
+    assert Enforcement(table).enforce([new], [longer], 0.0) == {}
+    assert table.has == {new.network: 600.0, longer.network: 900.0}
+    table.restarts = 1000
+    refused = Enforcement(table).enforce([new], [longer], 0.0)
+    assert len(refused) == 2
+    assert new.network not in table.has
