@@ -49,8 +49,24 @@ def events(target: Target, follow: bool, since_s: float | None, is_json: bool) -
         pass
 
 
+def _all_after(target: Target, after: int, since: float | None = None) -> dict[str, Any]:
+    """Ask for page after page; return all as one. A restart in between ends it: the next request notices."""
+    page: dict[str, Any] = target.ask(Events(after, since))
+    while page["more"]:
+        further = target.ask(Events(page["last"], since))
+        if further["run"] != page["run"]:
+            break
+        page |= {
+            "last": further["last"],
+            "more": further["more"],
+            "lost": page["lost"] + further["lost"],
+            "events": page["events"] + further["events"],
+        }
+    return page
+
+
 def _first(target: Target, since: float | None) -> dict[str, Any]:
-    page: dict[str, Any] = target.ask(Events(0, since))
+    page = _all_after(target, 0, since)
     if since is not None and (not page["events"] or page["events"][0]["number"] > page["lost"] + 1):
         page["lost"] = 0  # a kept event is older than `since`, so are all that are no longer kept
     return page
@@ -67,10 +83,10 @@ def _follow(target: Target, since: float | None) -> Iterator[dict[str, Any]]:
         time.sleep(_ASK_EVERY_S)
         run, last = page["run"], page["last"]
         try:
-            page = target.ask(Events(last))
+            page = _all_after(target, last)
             if page["run"] != run:
                 click.echo("nodewarden: the daemon was restarted", err=True)
-                page = target.ask(Events(0))
+                page = _all_after(target, 0)
             is_away = False
         except DaemonUnreachable as error:
             if not is_away:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from monitor.bans.decision import Decision, Ended, Ending, Verdict
 from monitor.cli.events import events, line
+from monitor.control.protocol import MAX_EVENTS_PAGE
 from monitor.daemon.control.event_presentation import show_events
 from monitor.daemon.life.health import ProblemWatch
 from monitor.daemon.pipeline.decision_log import DecisionLog
@@ -104,8 +105,15 @@ def test_it_is_bounded_and_tells_what_is_lost() -> None:
     """However much happens, the newest are kept; a reader that was too slow learns how many it missed."""
     some = stream()
     some.ended([Ended(BAN, (BAN,), Ending.EXPIRED)] * (MAX_EVENTS + 10))
-    page = show_events(some, 0, None)
-    assert (len(page["events"]), page["lost"], page["last"]) == (MAX_EVENTS, 10, MAX_EVENTS + 10)
+    first = show_events(some, 0, None)
+    events: list[dict[str, Any]] = []
+    after = 0
+    assert (first["lost"], first["last"], first["more"]) == (10, 10 + MAX_EVENTS_PAGE, True)
+    while len(page := show_events(some, after, None)["events"]) == MAX_EVENTS_PAGE:
+        events, after = events + page, page[-1]["number"]
+    assert [event["number"] for event in events + page] == list(range(11, MAX_EVENTS + 11))
+    page = show_events(some, MAX_EVENTS, None)
+    assert (page["last"], page["more"]) == (MAX_EVENTS + 10, False)
     page = show_events(some, 20, None)
     assert (page["events"][0]["number"], page["lost"]) == (21, 0)
     page = show_events(some, page["last"], None)
@@ -150,6 +158,14 @@ def test_a_problem_whose_numbers_change_is_the_same() -> None:
     assert watch.changes(["3 batches were lost"]) == (["3 batches were lost"], [])
     assert watch.changes(["4 batches were lost", "no table"]) == (["no table"], [])
     assert watch.changes([]) == ([], ["4 batches were lost", "no table"])
+
+
+def test_numbers_in_names_tell_problems_apart() -> None:
+    """An interface, an address or a port is no count."""
+    for one, other in (("off on eth0", "off on eth1"), ("no 192.0.2.1", "no 192.0.2.2"), ("no 0:80", "no 0:81")):
+        watch = ProblemWatch()
+        watch.changes([one])
+        assert watch.changes([other]) == ([other], [one])
 
 
 class _Target:
