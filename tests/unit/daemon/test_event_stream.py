@@ -116,7 +116,7 @@ def test_it_is_bounded_and_tells_what_is_lost() -> None:
     assert (page["last"], page["more"]) == (MAX_EVENTS + 10, False)
     page = show_events(some, 20, None)
     assert (page["events"][0]["number"], page["lost"]) == (21, 0)
-    page = show_events(some, page["last"], None)
+    page = show_events(some, some.last, None)
     assert (page["events"], page["lost"]) == ([], 0)
 
 
