@@ -11,7 +11,7 @@ from monitor.cli import show
 from monitor.cli.bans import DURATION
 from monitor.cli.printable import printable
 from monitor.cli.target import Target
-from monitor.control.client import DaemonUnreachable
+from monitor.control.client import DaemonUnreachable, RequestRefused
 from monitor.control.protocol import Events
 
 _ASK_EVERY_S = 0.5
@@ -73,7 +73,7 @@ def _first(target: Target, since: float | None) -> dict[str, Any]:
 
 
 def _follow(target: Target, since: float | None) -> Iterator[dict[str, Any]]:
-    """Yield what is new, again and again; a daemon that restarts is waited for."""
+    """Yield what is new, again and again; a daemon that restarts or is busy is waited for."""
     page = _first(target, since)
     if since is None:
         page |= {"lost": 0, "events": page["events"][-_SHOWN_BEFORE_FOLLOWING:]}
@@ -88,7 +88,7 @@ def _follow(target: Target, since: float | None) -> Iterator[dict[str, Any]]:
                 click.echo("nodewarden: the daemon was restarted", err=True)
                 page = _all_after(target, 0)
             is_away = False
-        except DaemonUnreachable as error:
+        except (DaemonUnreachable, RequestRefused) as error:
             if not is_away:
                 click.echo(f"nodewarden: waiting for the daemon: {error}", err=True)
             is_away = True
