@@ -9,7 +9,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from monitor.model.bans import Ban, Mode
+from monitor.model.bans import Ban, ClaimOrigin, Mode
+
+RANKS = 1 + len(ClaimOrigin)
+_HELD_BY = {
+    (mode, origin): (1 + origin.rank if mode is Mode.ENFORCE else 0) + RANKS * origin.is_bulk
+    for mode in Mode
+    for origin in ClaimOrigin
+}
+"""Origins that come by the thousand have the lowest ranks: where one of them is the highest, no other holds it."""
 
 
 def effective(claims: Sequence[Ban], now_s: float) -> Ban | None:
@@ -42,15 +50,17 @@ def rank(ban: Ban, claims: Sequence[Ban] = ()) -> int:
 
     Claims that are only observed hold nothing.
     """
-    if ban.mode is Mode.OBSERVE:
-        return 0
-    if len(claims) < 2:
-        return 1 + ban.origin.rank
-    return 1 + max(claim.origin.rank for claim in claims if claim.mode is Mode.ENFORCE)
+    return holding(ban, claims) % RANKS
 
 
-def is_bulk(ban: Ban, claims: Sequence[Ban] = ()) -> bool:
-    """Whether only origins hold it that come by the thousand."""
+def holding(ban: Ban, claims: Sequence[Ban] = ()) -> int:
+    """Return `rank`, plus RANKS if only origins hold the network that come by the thousand."""
     if len(claims) < 2 or ban.mode is Mode.OBSERVE:
-        return ban.origin.is_bulk
-    return all(claim.origin.is_bulk for claim in claims if claim.mode is Mode.ENFORCE)
+        return _HELD_BY[ban.mode, ban.origin]
+    enforced = (claim.origin for claim in claims if claim.mode is Mode.ENFORCE)
+    return _HELD_BY[Mode.ENFORCE, max(enforced, key=lambda origin: origin.rank)]
+
+
+def bulk_share(limit: int) -> int:
+    """Return how much of a limit imports, lists and peers may use: a quarter is kept for detectors and operators."""
+    return limit - -(-limit // 4)

@@ -8,7 +8,7 @@ from collections import ChainMap
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from monitor.bans.claims import effective, is_same_claim, rank, with_claim
+from monitor.bans.claims import bulk_share, effective, is_same_claim, rank, with_claim
 from monitor.bans.decision import Decision
 from monitor.bans.ledger import Claims, Ledger
 from monitor.model.addresses import Network, network_of
@@ -49,7 +49,7 @@ class Draft:
 
     def claim_like(self, claim: Ban) -> Ban | None:
         """Return the claim that the same origin would have by now; None if none, or if it has ended."""
-        claims = self._claims_of(ban_key(claim.network, claim.strength))
+        claims = self._claims_of(claim.key)
         return next((one for one in claims if one.until_s > self.now_s and is_same_claim(one, claim)), None)
 
     def covering(self, network: Network) -> Iterator[tuple[Ban, Claims]]:
@@ -69,11 +69,11 @@ class Draft:
         claim = decision.claim
         if claim is None:
             return decision
-        key = ban_key(claim.network, claim.strength)
+        key = claim.key
         if self._effective(key) is None:
             self._count(claim)
         if decision.yielding:
-            self._yielding[ban_key(decision.yielding.network, decision.yielding.strength)] = decision.yielding
+            self._yielding[decision.yielding.key] = decision.yielding
         self._claims[key] = with_claim(self._claims_of(key), claim)
         if not claim.network.is_host:
             self._lengths[claim.network.bits, claim.network.prefix_length] = None
@@ -110,14 +110,13 @@ class Draft:
     def _room_for_prefix(self, claim: Ban) -> tuple[bool, Ban | None]:
         """Tell whether the set of prefixes has room; bulk leaves a quarter of that free as well."""
         ledger, network = self._ledger, claim.network
-        most = ledger.max_prefixes
         if claim.origin.is_bulk:
             bulk = ledger.count_in_set(claim.strength, network.bits, prefixes=True, bulk_only=True)
-            if bulk + self._added_prefixes.get(self._set_of(claim), 0) >= most - -(-most // 4):
+            if bulk + self._added_prefixes.get(self._set_of(claim), 0) >= bulk_share(ledger.max_prefixes):
                 return False, None
         held = ledger.count_in_set(claim.strength, network.bits, prefixes=True)
         added = sum(self._added_prefixes.get((claim.strength.number, network.bits, bulk), 0) for bulk in (False, True))
-        if held + added < most:
+        if held + added < ledger.max_prefixes:
             return True, None
         yielding = self._weakest(claim, is_same_set=True)
         return yielding is not None, yielding

@@ -8,16 +8,15 @@ from typing import TypeAlias
 
 import msgspec
 
-from monitor.bans.claims import effective, is_bulk, rank, with_claim
+from monitor.bans.claims import RANKS, bulk_share, effective, holding, rank, with_claim
 from monitor.bans.notes import Notes
 from monitor.model.addresses import Network, network_of
 from monitor.model.alerts import Strength
-from monitor.model.bans import MAX_PREFIXES, Ban, ClaimOrigin, Mode, ban_key
+from monitor.model.bans import MAX_PREFIXES, Ban, Mode, ban_key
 
 SHAPES = 4
 """Addresses and prefixes of both families."""
 _KINDS = SHAPES * 2 * len(Strength)
-_RANKS = 1 + len(ClaimOrigin)
 _PERIOD_S = 1024
 """Ends are kept by periods, as plain lists; only those of the current period are in a heap."""
 _MAX_CANDIDATES = 512
@@ -49,9 +48,8 @@ class Ledger(Notes):
         self._period = 0
         self._end_count = 0
         self._shapes: Counter[tuple[int, int]] = Counter()
-        self._counts = [0] * (2 * _KINDS)
-        self._ranks = [[0] * _RANKS for _ in range(_KINDS)]
-        """How many bans of each kind have each rank."""
+        self._counts = [0] * (2 * RANKS * _KINDS)
+        """How many bans there are, by `_KINDS * holding + kind`."""
         self._weakest: dict[int | None, list[Candidate]] = {}
 
     def __len__(self) -> int:
@@ -65,13 +63,13 @@ class Ledger(Notes):
 
     @property
     def max_bulk(self) -> int:
-        """How many bans imports, lists and peers may hold: a quarter is kept for detectors and operators."""
-        return self.max_bans - -(-self.max_bans // 4)
+        """How many bans imports, lists and peers may hold."""
+        return bulk_share(self.max_bans)
 
     @property
     def bulk(self) -> int:
         """How many bans only imports, lists and peers claim."""
-        return sum(self._counts[_KINDS:])
+        return sum(self._counts[RANKS * _KINDS :])
 
     def get(self, network: Network, strength: Strength) -> Ban | None:
         """Return the ban of exactly this network and strength."""
@@ -106,7 +104,7 @@ class Ledger(Notes):
 
     def put(self, claim: Ban, now_s: float = 0.0) -> Ban:
         """Enter a claim, in place of the earlier one of its origin; return what the network's claims amount to."""
-        key = ban_key(claim.network, claim.strength)
+        key = claim.key
         known = self._bans.get(key)
         if known is None:
             self._enter(key, claim)
@@ -200,7 +198,7 @@ class Ledger(Notes):
     def count(self, mode: Mode, strength: Strength) -> int:
         """Return how many bans of this kind there are."""
         first = SHAPES * (2 * strength.number + (mode is Mode.ENFORCE))
-        return sum(self._counts[first : first + SHAPES]) + sum(self._counts[_KINDS + first : _KINDS + first + SHAPES])
+        return sum(sum(self._counts[kind::_KINDS]) for kind in range(first, first + SHAPES))
 
     def count_in_set(self, strength: Strength, bits: int, *, prefixes: bool, bulk_only: bool = False) -> int:
         """Return how many bans in force are of this strength and family (32 or 128 bits), of addresses or prefixes.
@@ -208,7 +206,16 @@ class Ledger(Notes):
         `bulk_only`: those that only imports, lists and peers claim.
         """
         kind = SHAPES * (2 * strength.number + 1) + 2 * (bits == 128) + prefixes
-        return self._counts[_KINDS + kind] + (0 if bulk_only else self._counts[kind])
+        return sum(self._counts[kind + RANKS * _KINDS * bulk_only :: _KINDS])
+
+    def count_by_rank(self, kind: int | None = None) -> list[int]:
+        """Return how many bans have each rank; `kind`: only bans of this kind."""
+        counts = self._counts
+        if kind is None:
+            by_holding = [sum(counts[first : first + _KINDS]) for first in range(0, len(counts), _KINDS)]
+        else:
+            by_holding = counts[kind::_KINDS]
+        return [few + bulk for few, bulk in zip(by_holding[:RANKS], by_holding[RANKS:], strict=True)]
 
     def weakest(self, below: int, like: Ban | None = None, taken: Container[bytes] = ()) -> Ban | None:
         """Return the ban that yields first: of the lowest origin, with the shortest remaining time; None if all stay.
@@ -217,8 +224,7 @@ class Ledger(Notes):
         `taken`: not these, by `ban_key`. Many calls cost one walk over all bans, and none where nobody is weaker.
         """
         kind = None if like is None else _kind(like)
-        counts = [sum(column) for column in zip(*self._ranks, strict=True)] if kind is None else self._ranks[kind]
-        lowest = next((its_rank for its_rank, count in enumerate(counts) if count), below)
+        lowest = next((its_rank for its_rank, count in enumerate(self.count_by_rank(kind)) if count), below)
         if lowest >= below:
             return None
         for is_fresh in (False, True):
@@ -258,12 +264,10 @@ class Ledger(Notes):
         self._bans[key] = ban
         if len(claims) > 1 or (claims and claims[0] is not ban):
             self._claims[key] = claims
-        kind = _kind(ban)
-        self._counts[kind + _KINDS * is_bulk(ban, claims)] += 1
-        its_rank = rank(ban, claims)
-        self._ranks[kind][its_rank] += 1
+        kind, held = _kind(ban), holding(ban, claims)
+        self._counts[_KINDS * held + kind] += 1
         for one in (None, kind) if self._weakest else ():
-            self._offer(self._weakest.get(one), (its_rank, ban.until_s, key))
+            self._offer(self._weakest.get(one), (held % RANKS, ban.until_s, key))
         if not ban.network.is_host:
             self._shapes[ban.network.bits, ban.network.prefix_length] += 1
         self._await_end(key)
@@ -296,9 +300,7 @@ class Ledger(Notes):
         if ban is None:
             return None
         claims = self._claims.pop(key, (ban,))
-        kind = _kind(ban)
-        self._counts[kind + _KINDS * is_bulk(ban, claims)] -= 1
-        self._ranks[kind][rank(ban, claims)] -= 1
+        self._counts[_KINDS * holding(ban, claims) + _kind(ban)] -= 1
         if not ban.network.is_host:
             shape = ban.network.bits, ban.network.prefix_length
             self._shapes[shape] -= 1

@@ -1,7 +1,6 @@
 """After a restart: what the store remembers and what the kernel holds become one ledger, whichever was ahead."""
 
 from collections.abc import Iterable, Iterator, Mapping, Set
-from itertools import groupby
 
 import msgspec
 
@@ -31,27 +30,15 @@ def merge(stored: Iterable[Ban], held: Iterable[Held], now_s: float) -> Iterator
     of the two says, nor than it was meant to where the clock is behind. Prefixes are held as disjoint pieces: a piece
     inside a stored prefix is no ban of its own. Of several claims the last to end stands for what the kernel holds.
     """
-    kernel = {ban_key(one.network, one.strength): one.until_s for one in held}
+    kernel = {one.key: one.until_s for one in held}
     prefixes: dict[bytes, Ban] = {}
-    for key, claims in groupby(stored, key=_key):
-        enforced: Ban | None = None
-        for recorded in claims:
-            ban = _started(recorded, now_s)
-            if ban.until_s <= now_s:
-                continue
-            if ban.mode is not Mode.ENFORCE:
-                yield Merged(ban, is_news=False, is_held=False)
-            elif enforced is None:
-                enforced = ban
-            else:
-                enforced, shorter = (ban, enforced) if ban.until_s > enforced.until_s else (enforced, ban)
-                yield Merged(shorter, is_news=False, is_held=True)
-        if enforced is None:
-            continue
-        if enforced.network.is_host:
-            yield _later(enforced, kernel.pop(key, None) if kernel else None)
+    for ban, is_last in _running(stored, now_s):
+        if not is_last:
+            yield Merged(ban, is_news=False, is_held=ban.mode is Mode.ENFORCE)
+        elif ban.network.is_host:
+            yield _later(ban, kernel.pop(ban.key, None) if kernel else None)
         else:
-            prefixes[key] = enforced
+            prefixes[ban.key] = ban
     lengths = {(ban.network.bits, ban.network.prefix_length) for ban in prefixes.values()}
     unexplained = {
         key: until_s
@@ -66,8 +53,24 @@ def merge(stored: Iterable[Ban], held: Iterable[Held], now_s: float) -> Iterator
         yield Merged(ban, is_news=True, is_held=True)
 
 
-def _key(ban: Ban) -> bytes:
-    return ban_key(ban.network, ban.strength)
+def _running(stored: Iterable[Ban], now_s: float) -> Iterator[tuple[Ban, bool]]:
+    """Yield the claims that have not ended, and whether each is its network's last enforced one to end."""
+    last: Ban | None = None
+    for recorded in stored:
+        ban = _started(recorded, now_s)
+        if ban.until_s <= now_s:
+            continue
+        if ban.mode is not Mode.ENFORCE:
+            yield ban, False
+        elif last is None or ban.network != last.network or ban.strength is not last.strength:
+            if last is not None:
+                yield last, True
+            last = ban
+        else:
+            last, shorter = (ban, last) if ban.until_s > last.until_s else (last, ban)
+            yield shorter, False
+    if last is not None:
+        yield last, True
 
 
 def _is_explained(

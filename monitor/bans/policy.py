@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from monitor.bans.budget import Budget
+from monitor.bans.claims import is_same_claim
 from monitor.bans.decision import ENTERED, WRITTEN, Decision, Ended, Ending, FollowUp, Settlement, Verdict
 from monitor.bans.draft import Draft
 from monitor.bans.escalation import Escalation
@@ -21,10 +22,9 @@ from monitor.bans.notes import Note
 from monitor.bans.rules import Rules
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, Strength
-from monitor.model.bans import MANUAL, PREFIX, RECIDIVE, Ban, ClaimOrigin, Mode, Offence, ban_key
+from monitor.model.bans import MANUAL, NOT_DETECTORS, PREFIX, RECIDIVE, Ban, ClaimOrigin, Mode, Offence
 
 _SLACK = 0.05
-_DERIVED = (MANUAL, RECIDIVE, PREFIX)
 
 
 class Policy:
@@ -128,7 +128,7 @@ class Policy:
         ban = decision.claim or decision.ban
         if ban is None or decision.verdict not in (*ENTERED, Verdict.COVERED) or ban.mode is Mode.OBSERVE:
             return ""
-        failure = refused.get(ban_key(ban.network, ban.strength), "")
+        failure = refused.get(ban.key, "")
         if decision.verdict in WRITTEN:
             return failure
         in_force = self.ledger.get(ban.network, ban.strength)
@@ -147,9 +147,7 @@ class Policy:
         if (weaker := decision.yielding) and (gone := self.ledger.remove(weaker.network, weaker.strength)):
             settlement.ended.append(Ended(*gone, Ending.YIELDED))
         ban = self.ledger.put(claim, now_s)
-        if decision.verdict in (Verdict.REFRESH, Verdict.CLAIM):
-            return msgspec.structs.replace(decision, ban=ban)
-        if decision.verdict is Verdict.OVER_BUDGET:  # neither in force nor a detector's trial: no offence
+        if decision.verdict not in (Verdict.BAN, Verdict.OBSERVE):  # part of an earlier offence, or of none
             return msgspec.structs.replace(decision, ban=ban)
         offence = _offence(claim, alert, decision.step)
         settled = msgspec.structs.replace(decision, ban=ban, offence=offence)
@@ -175,7 +173,7 @@ class Policy:
 
     def _counts(self, detector: str, strength: Strength) -> bool:
         """Whether an offence makes later bans longer or wider."""
-        if detector in _DERIVED:
+        if detector in NOT_DETECTORS:
             return False
         if strength is Strength.SPOOFABLE:
             return self.rules.escalate_spoofable
@@ -269,6 +267,4 @@ def _is_as_lasting(claims: Claims, wanted: Ban, now_s: float) -> bool:
         return True
     if wanted.origin.is_local:
         return any(one.origin.is_local and one.until_s > now_s and _does_as_much(one, wanted) for one in claims)
-    return any(
-        (one.origin, one.detector) == (wanted.origin, wanted.detector) and _does_as_much(one, wanted) for one in claims
-    )
+    return any(is_same_claim(one, wanted) and _does_as_much(one, wanted) for one in claims)

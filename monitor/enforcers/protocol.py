@@ -9,7 +9,7 @@ import msgspec
 
 from monitor.model.addresses import Network
 from monitor.model.alerts import Strength
-from monitor.model.bans import Ban, Held
+from monitor.model.bans import Ban, Held, ban_key
 
 
 class FailureCause(enum.StrEnum):
@@ -29,6 +29,11 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
     strength: Strength
     cause: FailureCause
     reason: str
+
+    @property
+    def key(self) -> bytes:
+        """The `ban_key` of the ban."""
+        return ban_key(self.network, self.strength)
 
 
 class Stopped(msgspec.Struct, frozen=True, gc=False):

@@ -81,6 +81,11 @@ class Ban(msgspec.Struct, frozen=True, gc=False):
     origin: ClaimOrigin = ClaimOrigin.DETECTOR
 
     @property
+    def key(self) -> bytes:
+        """Its `ban_key`."""
+        return ban_key(self.network, self.strength)
+
+    @property
     def word(self) -> str:
         """What the kernel's set of this strength is called.
 
@@ -119,6 +124,11 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     network: Network
     strength: Strength
     until_s: float
+
+    @property
+    def key(self) -> bytes:
+        """Its `ban_key`."""
+        return ban_key(self.network, self.strength)
 
 
 class Offence(msgspec.Struct, frozen=True, gc=False):

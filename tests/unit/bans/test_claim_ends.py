@@ -33,7 +33,7 @@ def ranks(ledger: Ledger) -> list[int]:
 
 def counted(ledger: Ledger) -> list[int]:
     """Return how many bans the ledger believes to have of each rank."""
-    return [sum(column) for column in zip(*ledger._ranks, strict=True)]
+    return ledger.count_by_rank()
 
 
 def test_a_claim_that_is_only_observed_does_not_hold_a_list_entry() -> None:
@@ -115,3 +115,9 @@ def test_what_was_beyond_the_budget_is_no_offence() -> None:
     decisions = [one for alert in alerts for one in decide(some, alert, 0.0)]
     assert [one.verdict for one in decisions] == [Verdict.BAN, Verdict.OVER_BUDGET]
     assert [one.offence is not None for one in decisions] == [True, False]
+
+
+def test_origins_that_come_by_the_thousand_are_the_lowest() -> None:
+    """So the highest origin of a network says whether only those hold it."""
+    bulk = [origin.is_bulk for origin in sorted(ClaimOrigin, key=lambda origin: origin.rank)]
+    assert bulk == sorted(bulk, reverse=True)
