@@ -4,22 +4,20 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Generic, TypeVar
 
-from monitor.enforcers.protocol import Enforcer, Stopped
+from monitor.enforcers.protocol import Enforcer, Leader, Stopped
 from monitor.model.addresses import Network
-from monitor.model.bans import Ban, ban_key
+from monitor.model.bans import Ban
 from monitor.model.errors import NodewardenError
 
 _log = logging.getLogger(__name__)
-LeaderT = TypeVar("LeaderT", bound=Enforcer)
 _ATTEMPTS = 4
 
 
-class Enforcement(Generic[LeaderT]):
+class Enforcement:
     """A list of enforcers, the leader first. A follower that fails affects no other; `faults` names it."""
 
-    def __init__(self, leader: LeaderT, *followers: Enforcer) -> None:
+    def __init__(self, leader: Leader, *followers: Enforcer) -> None:
         """Take the enforcers. A ban that the leader refuses is not in force and not passed to the followers."""
         self.leader = leader
         self.followers = followers
@@ -31,8 +29,8 @@ class Enforcement(Generic[LeaderT]):
     def enforce(self, new: Sequence[Ban], longer: Sequence[Ban], now_s: float) -> dict[bytes, str]:
         """Put bans into force, or give them a later expiry; return the reasons of refused ones, by `ban_key`."""
         refused = self._lead(new, longer, now_s)
-        added = [ban for ban in new if _key(ban) not in refused]
-        lengthened = [ban for ban in longer if _key(ban) not in refused]
+        added = [ban for ban in new if ban.key not in refused]
+        lengthened = [ban for ban in longer if ban.key not in refused]
         for one in self.followers:
             self._follow(one, partial(one.add, added, now_s), partial(one.refresh, lengthened, now_s))
         return refused
@@ -46,9 +44,9 @@ class Enforcement(Generic[LeaderT]):
             if longer:
                 failures += leader.refresh(longer, now_s)
             if not new or leader.generation == generation:
-                return {ban_key(one.network, one.strength): one.reason for one in failures}
+                return {one.key: one.reason for one in failures}
         leader.remove(new, now_s)
-        return {_key(ban): f"{leader.name} had to start again too often" for ban in (*new, *longer)}
+        return {ban.key: f"{leader.name} had to start again too often" for ban in (*new, *longer)}
 
     def remove(self, bans: Sequence[Ban], now_s: float) -> None:
         """Lift bans everywhere; an error of the leader is raised after the followers are done."""
@@ -96,7 +94,3 @@ class Enforcement(Generic[LeaderT]):
             self.errors[follower.name] += 1
         else:
             self.faults.pop(follower.name, None)
-
-
-def _key(ban: Ban) -> bytes:
-    return ban_key(ban.network, ban.strength)

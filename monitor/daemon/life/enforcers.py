@@ -6,7 +6,7 @@ from typing import NamedTuple
 from monitor.enforcers.enforcement import Enforcement
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.enforcers.nftables.table import NftablesTable
-from monitor.enforcers.protocol import InForce, Leader
+from monitor.enforcers.protocol import InForce
 from monitor.enforcers.xdp import XdpEnforcer
 from monitor.model.addresses import Network
 
@@ -17,7 +17,7 @@ class Enforcers(NamedTuple):
     table: NftablesTable
     xdp: XdpEnforcer
 
-    def combined(self) -> Enforcement[Leader]:
+    def combined(self) -> Enforcement:
         """Return them as the pipeline uses them: nftables leads, the others follow."""
         return Enforcement(self.table, self.xdp)
 

@@ -29,7 +29,6 @@ from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.doctor import check, log_check
 from monitor.daemon.sources.runners import Sources
 from monitor.enforcers.enforcement import Enforcement
-from monitor.enforcers.protocol import Leader
 from monitor.metrics.exporter import Exporter
 from monitor.metrics.metric import Sample
 from monitor.model.addresses import Network
@@ -98,7 +97,7 @@ class Service:
         )
         self._control = ControlServer(settings.control.socket, self._answers.handle)
 
-    def _make_enforcers(self, ledger: Ledger, allowlist: Sequence[Network]) -> Enforcement[Leader]:
+    def _make_enforcers(self, ledger: Ledger, allowlist: Sequence[Network]) -> Enforcement:
         self._enforcers = make_enforcers(self._settings.bans.max_bans, ledger, allowlist)
         return self._enforcers.combined()
 

@@ -16,10 +16,10 @@ from monitor.bans.draft import Draft
 from monitor.bans.policy import Policy
 from monitor.daemon.pipeline.listeners import Listeners
 from monitor.enforcers.enforcement import Enforcement
-from monitor.enforcers.protocol import Failure, Leader
+from monitor.enforcers.protocol import Failure
 from monitor.model.addresses import Network
 from monitor.model.alerts import Alert, FloodAlert, Strength
-from monitor.model.bans import Ban, Mode, ban_key, read_ban_key
+from monitor.model.bans import Ban, Mode, read_ban_key
 from monitor.model.errors import NodewardenError
 
 _log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class BanControl:
     def __init__(
         self,
         policy: Policy,
-        enforcers: Enforcement[Leader],
+        enforcers: Enforcement,
         listeners: Listeners,
         cut_connections: Callable[[list[Network]], None] = lambda _: None,
     ) -> None:
@@ -86,15 +86,19 @@ class BanControl:
             if found is not None:
                 before, claims, after = found
                 ended.append(Ended(before, claims, Ending.LIFTED, after))
-        still = [one.remaining for one in ended if one.remaining and one.remaining.mode is Mode.ENFORCE]
-        kept = {(ban.network, ban.strength) for ban in still}
-        over = [one.ban for one in ended if (one.ban.network, one.ban.strength) not in kept]
+        still: list[Ban] = []
+        over: list[Ban] = []
+        for one in ended:
+            if one.remaining and one.remaining.mode is Mode.ENFORCE:
+                still.append(one.remaining)
+            else:
+                over.append(one.ban)
         try:
             if over:
                 self._enforcers.remove(over, now_s)
             if still and (refused := self._enforcers.enforce((), still, now_s)):
                 # the kernel kept the later end: that ends as soon as it lets us
-                self._enforcers.leader.doubt([ban for ban in still if ban_key(ban.network, ban.strength) in refused])
+                self._enforcers.leader.doubt([ban for ban in still if ban.key in refused])
         finally:
             self._tell_ended(ended)
         return ended
@@ -122,19 +126,22 @@ class BanControl:
         if not changes:
             return {}
         now_s = draft.now_s
-        yielding = [ban for ban in changes.yielding if ban.mode is Mode.ENFORCE]
-        self._make_room(yielding, now_s)
+        yielding = {ban.key: ban for ban in changes.yielding if ban.mode is Mode.ENFORCE}
+        self._make_room(list(yielding.values()), now_s)
         generation = self._enforcers.leader.generation
         refused = self._enforcers.enforce(changes.new, changes.longer, now_s)
-        for_nothing = [
-            one.yielding
-            for one in draft.decisions
-            if one.claim and one.yielding in yielding and ban_key(one.claim.network, one.claim.strength) in refused
-        ]
+        for_nothing = yielding.keys() & {
+            one.yielding.key for one in draft.decisions if one.claim and one.yielding and one.claim.key in refused
+        }
         if self._enforcers.leader.generation != generation:  # it was filled from the ledger, which still has them
-            self._make_room([ban for ban in yielding if ban not in for_nothing], now_s)
-        if for_nothing:  # a ban that made room for nothing stays
-            back = [_longest(ban, changes.new, refused) for ban in for_nothing if ban]
+            self._make_room([ban for key, ban in yielding.items() if key not in for_nothing], now_s)
+        if for_nothing:  # a ban that made room for nothing stays, as long as a new claim on it wants if that is longer
+            ends = {ban.key: ban.until_s for ban in changes.new if ban.key not in refused}
+            back = [
+                msgspec.structs.replace(ban, until_s=max(ban.until_s, ends.get(key, 0.0)))
+                for key, ban in yielding.items()
+                if key in for_nothing
+            ]
             self._strike_refused(self._enforcers.enforce(back, (), now_s))
         return refused
 
@@ -151,7 +158,7 @@ class BanControl:
 
         Listeners are told with what ends next, at the latest within a second.
         """
-        self._strike_refused({ban_key(one.network, one.strength): one.reason for one in failures})
+        self._strike_refused({one.key: one.reason for one in failures})
 
     def _strike_refused(self, refused: Mapping[bytes, str]) -> None:
         for key, reason in refused.items():
@@ -176,10 +183,3 @@ class BanControl:
         """Tell of what ended, and of what was lost in the meantime."""
         lost, self._lost = self._lost, []
         self._listeners.ended(ended + lost)
-
-
-def _longest(ban: Ban, new: Sequence[Ban], refused: Mapping[bytes, str]) -> Ban:
-    """Return a ban with the end of a new one of the same network that came in the same batch, if that is later."""
-    key = ban_key(ban.network, ban.strength)
-    ends = [one.until_s for one in new if ban_key(one.network, one.strength) == key and key not in refused]
-    return msgspec.structs.replace(ban, until_s=max(ban.until_s, *ends)) if ends else ban

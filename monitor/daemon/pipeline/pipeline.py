@@ -21,7 +21,6 @@ from monitor.daemon.sources.log_filters import LogFilters
 from monitor.detectors.proofs import Proofs
 from monitor.detectors.registry import ALL
 from monitor.enforcers.enforcement import Enforcement
-from monitor.enforcers.protocol import Leader
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, FloodAlert
 from monitor.model.bans import AllowEntry, Mode, Offence
@@ -41,7 +40,7 @@ class Pipeline:
         self,
         settings: Settings,
         node: Sequence[AllowEntry],
-        make_enforcers: Callable[[Ledger, Sequence[Network]], Enforcement[Leader]],
+        make_enforcers: Callable[[Ledger, Sequence[Network]], Enforcement],
         listeners: Sequence[Listener] = (),
         metrics: DecisionMetrics | None = None,
         cut_connections: Callable[[list[Network]], None] = lambda _: None,
@@ -121,17 +120,20 @@ class Pipeline:
 
     def _answer(self, alerts: Iterable[Alert | FloodAlert], now_s: float) -> list[Decision]:
         """Decide on alerts, and carry out what was decided."""
+        answered = [alert if isinstance(alert, FloodAlert) else self._weighed(alert) for alert in alerts]
+        if not answered:
+            return []
         draft = self.policy.draft(now_s)
-        answered: list[Alert | FloodAlert] = []
-        for alert in alerts:
+        for alert in answered:
             if isinstance(alert, FloodAlert):
                 self.floods[alert.detector] = alert
-                answered.append(alert)
             else:
-                weighed = msgspec.structs.replace(alert, strength=self.proofs.strength(alert))
-                self.policy.propose(draft, weighed)
-                answered.append(weighed)
-        return self.bans.carry_out(draft, answered) if answered else []
+                self.policy.propose(draft, alert)
+        return self.bans.carry_out(draft, answered)
+
+    def _weighed(self, alert: Alert) -> Alert:
+        """Return the alert with the strength that the source's handshakes give it."""
+        return msgspec.structs.replace(alert, strength=self.proofs.strength(alert))
 
     def _surround(self) -> None:
         """Have all detectors follow the node's addresses, its pods and the allowlist."""
