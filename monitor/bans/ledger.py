@@ -9,6 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 from monitor.bans.claims import RANKS, bulk_share, effective, holding, rank, with_claim
+from monitor.bans.end_times import EndTimes
 from monitor.bans.notes import Notes
 from monitor.model.addresses import Network, network_of
 from monitor.model.alerts import Strength
@@ -17,8 +18,6 @@ from monitor.model.bans import MAX_PREFIXES, Ban, Mode, ban_key
 SHAPES = 4
 """Addresses and prefixes of both families."""
 _KINDS = SHAPES * 2 * len(Strength)
-_PERIOD_S = 1024
-"""Ends are kept by periods, as plain lists; only those of the current period are in a heap."""
 _MAX_CANDIDATES = 512
 """Bans that one search for the weakest finds: a search walks all bans."""
 
@@ -43,10 +42,7 @@ class Ledger(Notes):
         self._bans: dict[bytes, Ban] = {}
         self._claims: dict[bytes, Claims] = {}
         """Of those that have more than one."""
-        self._ends: dict[int, list[bytes]] = {}
-        self._due: list[tuple[float, bytes]] = []
-        self._period = 0
-        self._end_count = 0
+        self._ends = EndTimes()
         self._shapes: Counter[tuple[int, int]] = Counter()
         self._counts = [0] * (2 * RANKS * _KINDS)
         """How many bans there are, by `_KINDS * holding + kind`."""
@@ -141,20 +137,9 @@ class Ledger(Notes):
 
         A ban that from now on is only observed has ended: nothing remains of it.
         """
-        period = int(now_s) // _PERIOD_S
-        if period > self._period:
-            self._period = period
-            for passed in [other for other in self._ends if other <= period]:
-                for key in self._ends.pop(passed):
-                    if key in self._bans:
-                        heapq.heappush(self._due, (self._next_end(key), key))
         ended = []
-        while self._due and self._due[0][0] <= now_s:
-            until_s, key = heapq.heappop(self._due)
-            self._end_count -= 1
-            ban = self._bans.get(key)
-            if ban is None or self._next_end(key) != until_s:  # it was replaced
-                continue
+        for key in self._ends.pop_due(now_s, self._next_end):
+            ban = self._bans[key]
             claims = self.claims_of(key)
             self._strike(key)
             rest = tuple(claim for claim in claims if claim.until_s > now_s)
@@ -165,12 +150,12 @@ class Ledger(Notes):
         return ended
 
     def shift(self, step_s: float, last_read_s: float, now_s: float) -> list[Ban]:
-        """Follow the wall clock, which was set by `step_s` since it was last read: bans keep the time they had left.
+        """Move all claims by `step_s`, by which the wall clock was set since it was last read; remaining times stay.
 
         Claims that began between that reading and now, by the clock as it is now, were made after it was set. Returns
         the claims that moved.
         """
-        self._ends, self._due, self._end_count, self._period = {}, [], 0, 0
+        self._ends = EndTimes()
         self._weakest.clear()
         moved: list[Ban] = []
 
@@ -276,22 +261,19 @@ class Ledger(Notes):
         self._strike(key)
         self._enter(key, ban, claims)
 
-    def _next_end(self, key: bytes) -> float:
-        """Return when the first of a ban's claims ends."""
-        claims = self._claims.get(key)
-        return min(claim.until_s for claim in claims) if claims else self._bans[key].until_s
+    def _next_end(self, key: bytes) -> float | None:
+        """Return when the first of a ban's claims ends; None without a ban."""
+        if claims := self._claims.get(key):
+            return min(claim.until_s for claim in claims)
+        ban = self._bans.get(key)
+        return None if ban is None else ban.until_s
 
     def _await_end(self, key: bytes) -> None:
         """Note when a claim of a ban ends next."""
-        end_s = self._next_end(key)
-        period = int(end_s) // _PERIOD_S
-        if period > self._period:
-            self._ends.setdefault(period, []).append(key)
-        else:
-            heapq.heappush(self._due, (end_s, key))
-        self._end_count += 1
-        if self._end_count > 2 * len(self._bans) + 64:  # ends of bans that were replaced pile up
-            self._ends, self._due, self._end_count = {}, [], 0
+        if (end_s := self._next_end(key)) is not None:
+            self._ends.add(key, end_s)
+        if self._ends.count > 2 * len(self._bans) + 64:  # entries of bans that were replaced pile up
+            self._ends.clear()
             for kept in self._bans:
                 self._await_end(kept)
 
