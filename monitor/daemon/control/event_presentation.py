@@ -5,10 +5,9 @@ from typing import Any
 
 from monitor.bans.decision import Decision, Ended
 from monitor.control.protocol import MAX_EVENTS_PAGE
-from monitor.daemon.control.presentation import show_decision_reason, show_evidence
+from monitor.daemon.control.presentation import describe_ban, show_decision_reason, show_evidence
 from monitor.daemon.pipeline.event_stream import ClockStep, EventStream, Problem, StreamEvent, TableChange
 from monitor.model.alerts import FloodAlert
-from monitor.model.bans import Ban
 
 
 def show_events(stream: EventStream, after: int, since_s: float | None) -> dict[str, Any]:
@@ -33,7 +32,12 @@ def show_event(event: StreamEvent) -> dict[str, Any]:
             return head | _of_decision(decision)
         case Ended() as ended:
             remaining_s = ended.remaining.until_s if ended.remaining else None
-            return head | {"event": "end", "cause": ended.cause, **_of_ban(ended.ban), "remaining_until_s": remaining_s}
+            return head | {
+                "event": "end",
+                "cause": ended.cause,
+                **describe_ban(ended.ban),
+                "remaining_until_s": remaining_s,
+            }
         case FloodAlert() as flood:
             return head | {"event": "flood", "detector": flood.detector, "text": str(flood)}
         case ClockStep(bans):
@@ -51,7 +55,7 @@ def _of_decision(decision: Decision) -> dict[str, Any]:
         "detector": decision.detector,
     }
     if decision.ban:
-        shown |= _of_ban(decision.ban)
+        shown |= describe_ban(decision.ban)
     if decision.claim:
         shown["origin"] = decision.claim.origin
     if decision.alert:
@@ -59,17 +63,3 @@ def _of_decision(decision: Decision) -> dict[str, Any]:
     if text := show_decision_reason(decision):
         shown["text"] = text
     return shown
-
-
-def _of_ban(ban: Ban) -> dict[str, Any]:
-    return {
-        "network": str(ban.network),
-        "set": ban.word,
-        "strength": ban.strength,
-        "mode": ban.mode,
-        "detector": ban.detector,
-        "origin": ban.origin,
-        "since_s": ban.since_s,
-        "until_s": ban.until_s,
-        "reason": ban.reason,
-    }

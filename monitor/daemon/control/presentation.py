@@ -13,6 +13,11 @@ from monitor.model.bans import AllowEntry, Ban, Offence
 
 def show_ban(ban: Ban, now_s: float) -> dict[str, Any]:
     """Show a ban as of now."""
+    return {**describe_ban(ban), "left_s": max(0.0, ban.until_s - now_s)}
+
+
+def describe_ban(ban: Ban) -> dict[str, Any]:
+    """Show a ban, whenever that is."""
     return {
         "network": str(ban.network),
         "set": ban.word,
@@ -20,7 +25,6 @@ def show_ban(ban: Ban, now_s: float) -> dict[str, Any]:
         "mode": ban.mode,
         "since_s": ban.since_s,
         "until_s": ban.until_s,
-        "left_s": max(0.0, ban.until_s - now_s),
         "detector": ban.detector,
         "origin": ban.origin,
         "reason": ban.reason,

@@ -29,8 +29,8 @@ def restore(
 ) -> int:
     """Fill the ledger from store and kernel, then the kernel from the ledger; return how many bans are in force.
 
-    `record` is told what the store does not know yet. `clock` gives wall time: with many bans this takes a while, which
-    must not be added to their time. Without a store the kernel's own sets are what is known; without a table the store
+    `record` receives what the store lacks. `clock` gives wall time: with many bans this takes a while, which must not
+    be added to their time. Without a store the kernel's own sets are what is known; without a table the store
     is.
     """
     now_s = clock()

@@ -47,7 +47,7 @@ class BanControl:
     def carry_out(self, draft: Draft, alerts: Sequence[Alert | FloodAlert] = ()) -> list[Decision]:
         """Have a draft enforced and enter what is in force; return its settled decisions and what followed from them.
 
-        `alerts` are those that the draft answers; listeners are told of them first.
+        `alerts` are those that the draft answers; listeners receive them first.
         """
         rounds: list[tuple[list[Ended], list[Decision], float]] = []
         now_s = draft.now_s
@@ -117,7 +117,7 @@ class BanControl:
         self._listeners.tick(now_s)
 
     def follow_clock(self, step_s: float, last_read_s: float, now_s: float) -> None:
-        """Keep the time that bans have left when the wall clock was set: the kernel counts down without it."""
+        """Keep the remaining time of all bans after the wall clock was set: the kernel counts without that clock."""
         self._listeners.moved(self._ledger.shift(step_s, last_read_s, now_s))
 
     def _enforce(self, draft: Draft) -> dict[bytes, str]:
@@ -146,7 +146,7 @@ class BanControl:
         return refused
 
     def _make_room(self, yielding: Sequence[Ban], now_s: float) -> None:
-        """End bans in the kernel that yield; where that fails, the table goes on trying, and new bans may not fit."""
+        """End bans in the kernel that yield. If that fails, the table tries again later, and new bans may not fit."""
         try:
             if yielding:
                 self._enforcers.remove(yielding, now_s)
@@ -156,7 +156,7 @@ class BanControl:
     def lose(self, failures: Sequence[Failure]) -> None:
         """Strike out bans that should be in force and that the kernel refused when the table was filled.
 
-        Listeners are told with what ends next, at the latest within a second.
+        Listeners receive this with the next ends, at most a second later.
         """
         self._strike_refused({one.key: one.reason for one in failures})
 

@@ -1,4 +1,4 @@
-"""Listeners: who is told what was decided and is in force. None of them can delay or break a ban.
+"""Listeners: they receive what was decided and is in force. None of them can delay or break a ban.
 
 A listener is one file with a class derived from `Listener`, and a line where the service composes the list. All methods
 are called on the loop's thread, after the enforcers have answered; each must return at once: what takes longer belongs
@@ -48,7 +48,7 @@ class Listener:
 
 
 class Listeners(Listener):
-    """Tells all listeners, each by itself."""
+    """Calls all listeners; one that fails affects no other."""
 
     def __init__(self, listeners: Sequence[Listener]) -> None:
         """Take them in the order in which they are told."""

@@ -30,7 +30,7 @@ from monitor.settings.schema import Settings
 
 _log = logging.getLogger(__name__)
 _TURN_S = 60.0
-"""How long a detector's busiest source is told of, at least; at most twice that."""
+"""How long a detector's busiest source is reported at least; at most twice as long."""
 
 
 class Pipeline:
