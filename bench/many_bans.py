@@ -8,7 +8,7 @@ from pathlib import Path
 from monitor.model.addresses import Network, host, network_of
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban
-from monitor.state.changes import Changes
+from monitor.state.changes import StateChanges
 from monitor.state.store import FILE_NAME, Store
 
 _DAY_S = 86400.0
@@ -19,7 +19,7 @@ _DETECTORS = ("port_scan", "host_sweep", "host_sweep", "manual")
 def write_bans(state: Path, count: int, *, prefixes: int = 0) -> None:
     """Write a store with `count` bans that last from a day to a month, `prefixes` of them of IPv6 /64 networks."""
     state.mkdir(parents=True, exist_ok=True)
-    changes = Changes()
+    changes = StateChanges()
     random_source = random.Random(3)
     now_s = time.time()
     for number, network in enumerate(_networks(random_source, count, prefixes)):
