@@ -8,7 +8,7 @@ from typing import Self
 import msgspec
 
 from monitor.ebpf.kallsyms import KALLSYMS, name_places
-from monitor.ebpf.loader import Loaded, load
+from monitor.ebpf.loader import LoadedProgram, load
 from monitor.ebpf.macros import numbered
 from monitor.ebpf.maps import Map, PerCpuArray, attach_raw_tracepoint
 from monitor.ebpf.messages import RAW_TRACEPOINT, Request
@@ -39,7 +39,7 @@ class DropLocations:
 
     def __init__(self) -> None:
         """Compile, load and attach; errors as `load` has them."""
-        self._loaded: Loaded = load(program_request())
+        self._loaded: LoadedProgram = load(program_request())
         try:
             self._places = Map(*self._loaded.maps["drop_locations"])
             self._events = PerCpuArray(*self._loaded.maps["drop_location_events"])

@@ -17,7 +17,7 @@ _TIMEOUT_S = 20.0
 _MAX_DESCRIPTORS = 32
 
 
-class Loaded:
+class LoadedProgram:
     """A loaded program: descriptors by name. Closing them unloads it, and so does the end of the process."""
 
     def __init__(self, report: Report, descriptors: list[int]) -> None:
@@ -52,7 +52,7 @@ def load(
     timeout_s: float = _TIMEOUT_S,
     python: str = sys.executable,
     started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None,
-) -> Loaded:
+) -> LoadedProgram:
     """Compile and load; takes half a second to a second, in which the caller waits.
 
     `started` is given the child, so that another thread can end it and with it this call.
@@ -84,7 +84,7 @@ def load(
         raise TemporaryError(f"compiling {request.source} ended without an answer{': ' + last if last else ''}")
     if report.error:
         raise (KernelLacksError if report.is_of_kernel else PermanentError)(report.error)
-    return Loaded(report, descriptors)
+    return LoadedProgram(report, descriptors)
 
 
 def _exchange(channel: socket.socket, request: Request) -> tuple[Report | None, list[int]]:

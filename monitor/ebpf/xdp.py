@@ -12,7 +12,7 @@ import msgspec
 
 from monitor.ebpf.frequent import FrequentSources, sketch_macros
 from monitor.ebpf.links import attach_xdp
-from monitor.ebpf.loader import Loaded, load
+from monitor.ebpf.loader import LoadedProgram, load
 from monitor.ebpf.macros import numbered, protocol_macros
 from monitor.ebpf.maps import Map, PerCpuArray, run_statistics
 from monitor.ebpf.messages import XDP, Request
@@ -92,7 +92,7 @@ class Wall:
         self, *, max_bans: int, max_prefixes: int, started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None
     ) -> None:
         """Compile and load, in about a second; `max_prefixes` bounds allowed networks too. Errors: see `load`."""
-        self._loaded: Loaded = load(program_request(max_bans, max_prefixes), started=started)
+        self._loaded: LoadedProgram = load(program_request(max_bans, max_prefixes), started=started)
         try:
             self._maps = {name: Map(*self._loaded.maps[name]) for name in _MAPS}
             self._stops, self._events = (PerCpuArray(*self._loaded.maps[name]) for name in ("xdp_stops", "xdp_events"))

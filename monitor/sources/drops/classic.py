@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from monitor.ebpf.loader import Loaded, load
+from monitor.ebpf.loader import LoadedProgram, load
 from monitor.ebpf.maps import PerCpuArray, attach_tracepoint, run_statistics
 from monitor.ebpf.messages import CLASSIC_RUNG, TRACEPOINT, Request
 from monitor.ebpf.reasons import UNKNOWN
@@ -41,7 +41,7 @@ class ClassicDropCounters:
         self.fallen = f"{fallen}; counted by reason only, so drop_rate sees nothing"
         found = read_drop_format(_format())
         self.reasons = found.reasons
-        self._loaded: Loaded = load(program_request(found), started=started)
+        self._loaded: LoadedProgram = load(program_request(found), started=started)
         try:
             self._drops = PerCpuArray(*self._loaded.maps["drops"])
             self._attachment = attach_tracepoint(self._loaded.functions[_PROGRAM], *_EVENT)

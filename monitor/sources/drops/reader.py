@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from monitor.ebpf.frequent import FrequentSources, sketch_macros
-from monitor.ebpf.loader import Loaded, load
+from monitor.ebpf.loader import LoadedProgram, load
 from monitor.ebpf.macros import numbered, protocol_macros
 from monitor.ebpf.maps import Map, PerCpuArray, attach_raw_tracepoint, run_statistics
 from monitor.ebpf.messages import RAW_TRACEPOINT, TRACING_RUNG, Request
@@ -62,7 +62,7 @@ class DropCounters:
     ) -> None:
         """Compile, load and attach, in about a second; errors as `load` has them."""
         request = program_request(_NETNS.stat().st_ino, all_namespaces=all_namespaces)
-        self._loaded: Loaded = load(request, started=started)
+        self._loaded: LoadedProgram = load(request, started=started)
         try:
             self.reasons = self._loaded.reasons
             self.stats = DropStats()
