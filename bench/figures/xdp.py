@@ -1,4 +1,4 @@
-"""What the wall in front of the stack costs, and how much a node survives with it."""
+"""The cost of the XDP program, and the load that a node survives with it."""
 
 import contextlib
 import random
@@ -12,7 +12,7 @@ from statistics import median
 
 from bench.packets import syn_frame
 from bench.registry import BenchmarkError, Figure, benchmark, progress
-from monitor.ebpf.xdp import Wall
+from monitor.ebpf.xdp import XdpProgram
 from monitor.model.addresses import Network, host, network_of, parse_address
 from tests.support.bpf import run_once
 from tests.support.lab import Host, Lab
@@ -49,10 +49,10 @@ def xdp_cost() -> Iterator[Figure]:
         "xdp_pass6_ns": _frame(_FREE6, _ACK),
     }
     results: dict[str, list[float]] = {name: [] for name in frames}
-    with _filled() as wall:
+    with _filled() as program:
         for number in range(_ROUNDS):
             for name, frame in frames.items():
-                verdict, nanoseconds = run_once(wall.program, frame, _REPEAT)
+                verdict, nanoseconds = run_once(program.program, frame, _REPEAT)
                 if verdict != (1 if "drop" in name else 2):
                     raise BenchmarkError(f"{name}: verdict {verdict}")
                 results[name].append(nanoseconds)
@@ -64,7 +64,7 @@ def xdp_cost() -> Iterator[Figure]:
 
 @benchmark("xdp_survived_pps", "xdp_survived_nft_raw_pps", "xdp_survived_nft_input_pps")
 def xdp_survived() -> Iterator[Figure]:
-    """Flood a node over a veth pair from a banned source, and count the packets that each kind of wall stopped (1/s).
+    """Flood a node over a veth pair from a banned source, and count the packets stopped by XDP and by nftables (1/s).
 
     By the XDP program, by nftables before connection tracking (`nft_raw`, as our table does it), and in input behind it
     (`nft_input`, as most do). The peer of the first is the second. Sender and node share the machine: only the ratio
@@ -74,9 +74,9 @@ def xdp_survived() -> Iterator[Figure]:
     with Lab("node", "outside", label="bench") as lab, _direct(lab) as frame:
         node, outside = lab["node"], lab["outside"]
         for number in range(_ROUNDS):
-            with _filled() as wall, node.entered():
-                wall.attach("direct0")
-                results["xdp"].append(_flood(outside, frame, partial(_stopped, wall)))
+            with _filled() as program, node.entered():
+                program.attach("direct0")
+                results["xdp"].append(_flood(outside, frame, partial(_stopped, program)))
             for name, rule in _RULES.items():
                 node.nft(
                     "table inet w { counter c { }; set b { type ipv4_addr; elements = { 11.0.0.7 }; }; "
@@ -92,12 +92,12 @@ def xdp_survived() -> Iterator[Figure]:
     yield Figure("xdp_survived_nft_input_pps", middle["input"], "1/s")
 
 
-def _stopped(wall: Wall) -> int:
-    return wall.totals().get("ban4", (0, 0))[0]
+def _stopped(program: XdpProgram) -> int:
+    return program.totals().get("ban4", (0, 0))[0]
 
 
 @contextmanager
-def _filled() -> Iterator[Wall]:
+def _filled() -> Iterator[XdpProgram]:
     chance = random.Random(3)
     networks: set[Network] = {host(_BANNED4), host(_BANNED6)}
     while len(networks) < _BANS:
@@ -105,10 +105,10 @@ def _filled() -> Iterator[Wall]:
     while len(networks) < _BANS + _PREFIXES:
         networks.add(network_of(bytes((172, *chance.randbytes(3))), 24))
     now_s = time.time()
-    with contextlib.closing(Wall(max_bans=131_072, max_prefixes=16_384)) as wall:
-        wall.put([(network, now_s + 3600) for network in networks], now_s)
-        wall.allow([Network(bytes((10, 0, 0, 0)), 8)])
-        yield wall
+    with contextlib.closing(XdpProgram(max_bans=131_072, max_prefixes=16_384)) as program:
+        program.put([(network, now_s + 3600) for network in networks], now_s)
+        program.allow([Network(bytes((10, 0, 0, 0)), 8)])
+        yield program
 
 
 def _frame(source: bytes, flags: int | None = None) -> bytes:
