@@ -36,10 +36,10 @@ _FLAGS_AT = {4: 14 + 20 + 13, 16: 14 + 40 + 13}
 
 @benchmark("xdp_drop_ns", "xdp_pass_ns", "xdp_pass_syn_ns", "xdp_drop6_ns", "xdp_pass6_ns")
 def xdp_cost() -> Iterator[Figure]:
-    """Run the program on frames by BPF_PROG_TEST_RUN, a million times, beside 100,000 bans and 1,000 prefixes (ns).
+    """Run the program on frames by BPF_PROG_TEST_RUN, a million times, with 100,000 bans and 1,000 prefixes (ns).
 
-    `xdp_drop_ns` of a banned source, `xdp_pass_ns` of a packet on an open connection; `xdp_pass_syn_ns` of a SYN, whose
-    source is counted; `6`: the same over IPv6. Medians over rounds.
+    `xdp_drop_ns`: a packet of a banned source. `xdp_pass_ns`: a packet of an open connection. `xdp_pass_syn_ns`: a SYN,
+    whose source is counted. `6`: the same over IPv6. Medians over rounds.
     """
     frames = {
         "xdp_drop_ns": _frame(_BANNED4),
@@ -66,9 +66,9 @@ def xdp_cost() -> Iterator[Figure]:
 def xdp_survived() -> Iterator[Figure]:
     """Flood a node over a veth pair from a banned source, and count the packets stopped by XDP and by nftables (1/s).
 
-    By the XDP program, by nftables before connection tracking (`nft_raw`, as our table does it), and in input behind it
-    (`nft_input`, as most do). The peer of the first is the second. Sender and node share the machine: only the ratio
-    says something. Medians over interleaved rounds of 2 s.
+    The packets are dropped by the XDP program, by nftables before connection tracking (`nft_raw`, as in our table), and
+    in input after it (`nft_input`, as in most rulesets). The peer of the first is the second. Sender and node share the
+    machine, so only the ratio is meaningful. Medians over interleaved rounds of 2 s.
     """
     results: dict[str, list[float]] = {"xdp": [], "raw": [], "input": []}
     with Lab("node", "outside", label="bench") as lab, _direct(lab) as frame:
@@ -87,7 +87,7 @@ def xdp_survived() -> Iterator[Figure]:
             shown = ", ".join(f"{name} {values[-1]:,.0f}/s" for name, values in results.items())
             progress(f"round {number + 1}/{_ROUNDS}: {shown}")
     middle = {name: median(values) for name, values in results.items()}
-    yield Figure.beside("xdp_survived_pps", middle["xdp"], "1/s", middle["raw"])
+    yield Figure.with_peer("xdp_survived_pps", middle["xdp"], "1/s", middle["raw"])
     yield Figure("xdp_survived_nft_raw_pps", middle["raw"], "1/s")
     yield Figure("xdp_survived_nft_input_pps", middle["input"], "1/s")
 
@@ -120,7 +120,7 @@ def _frame(source: bytes, flags: int | None = None) -> bytes:
 
 @contextmanager
 def _direct(lab: Lab) -> Iterator[str]:
-    """Join the hosts by a veth pair of their own; yield the frame to be sent over it, in hex."""
+    """Connect the hosts by a separate veth pair; yield the frame to send over it, in hex."""
     node, outside = lab["node"], lab["outside"]
     words = f"link add direct0 netns {node.namespace} type veth peer name direct0 netns {outside.namespace}"
     subprocess.run(["ip", *words.split()], check=True)
@@ -135,12 +135,12 @@ def _direct(lab: Lab) -> Iterator[str]:
 
 
 def _flood(outside: Host, frame: str, count: Callable[[], int]) -> float:
-    """Return how many packets a second were stopped, in the middle of the flood."""
+    """Return how many packets per second were dropped, in the middle of the flood."""
     sender = outside.start(sys.executable, "-m", "bench.live_frames", "direct0", frame, str(_SECONDS + 4 * _SETTLE_S))
     before, deadline_s = count(), time.monotonic() + 10
     while count() == before:
         if time.monotonic() > deadline_s:
-            raise BenchmarkError("nothing was stopped: is the sender well?")
+            raise BenchmarkError("no packet was dropped: check the sender")
         time.sleep(0.01)
     time.sleep(_SETTLE_S)
     first, from_s = count(), time.monotonic()
