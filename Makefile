@@ -1,4 +1,4 @@
-# Every target does the set-up it needs and can be run twice. Debian 12, as root where it installs packages.
+# Every target does its own set-up and can be repeated. For Debian 12; root is required to install packages.
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -11,29 +11,29 @@ SYSUSERSDIR ?= /etc/sysusers.d
 TMPFILESDIR ?= /etc/tmpfiles.d
 APPARMORDIR ?= /etc/apparmor.d
 
-# What binds to the system comes from the distribution; the index's "bcc" is another project.
+# Bindings to the system come from the distribution; "bcc" on PyPI is another project.
 RUNTIME_PACKAGES := python3-venv python3-bpfcc python3-systemd python3-nftables nftables linux-libc-dev
 TEST_PACKAGES := conntrack iproute2 nmap hping3 iputils-ping curl procps clang-format systemd-journal-remote apache2-utils \
     slowhttptest ethtool rsync bind9-dnsutils dnsmasq-base mmdebstrap systemd-container medusa \
     sshpass prometheus
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-# Building the Debian package and checking it.
+# For building and checking the Debian package.
 DEB_PACKAGES := debhelper dh-apparmor dh-python python3-click python3-rich python3-yaml groff-base man-db lintian openssh-client
 
 .PHONY: help setup packages run demo observe dashboards test lint bench lock docs man install uninstall deb clean
 
 help:
-	@echo 'make demo       watch a scan being banned, in a private lab of network namespaces'
-	@echo 'make observe    a lab under attack in Prometheus, for dashboards: MINUTES=5, KEEP=1 leaves it up'
-	@echo 'make test       all tests; make lint: all checks; make bench: all figures'
-	@echo 'make run        the daemon in the foreground, observing this machine (CONFIG=... for another configuration)'
-	@echo 'make install    into $(PREFIX), with unit and configuration; make uninstall [PURGE=1]'
-	@echo 'make deb        a Debian package, into dist/'
-	@echo 'make setup      what the others need, without doing anything with it'
+	@echo 'make demo       show a scan being banned, in a lab of private network namespaces'
+	@echo 'make observe    run a lab under attack with Prometheus, for dashboards (MINUTES=5; KEEP=1 keeps it running)'
+	@echo 'make test       run all tests; make lint: all checks; make bench: all benchmarks'
+	@echo 'make run        run the daemon in the foreground, observing this machine (CONFIG=FILE for another configuration)'
+	@echo 'make install    install into $(PREFIX), with unit and configuration; make uninstall [PURGE=1]'
+	@echo 'make deb        build a Debian package in dist/'
+	@echo 'make setup      install what the other targets need'
 
-# $(1): package names. Installs the missing ones, or says what to do where that needs root. Prometheus is for tests
-# and the demo, which start their own: the package's service is stopped again.
+# $(1): package names. Installs missing ones, or prints the command if root is required. Tests and demo start their own
+# Prometheus, so the service of the package is disabled.
 define install_packages
 	@missing=$$(for package in $(1); do \
 	    dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; done); \
@@ -71,7 +71,7 @@ run: setup build/run/nodewarden.yaml
 demo: setup
 	$(PYTHON) -m demo $(if $(KEEP),--keep)
 
-# A lab in Prometheus, for a Grafana to be pointed at.
+# A lab with Prometheus, as a data source for Grafana.
 observe: setup
 	$(PYTHON) -m demo.observe --minutes $(or $(MINUTES),5) $(if $(KEEP),--keep)
 
@@ -90,7 +90,7 @@ lint: setup
 bench: setup
 	$(PYTHON) -m bench
 
-# Pins for development and for what is installed; no index or host is written into them.
+# Pins for development and for installation; they contain no index or host.
 lock: setup
 	for extra in dev ''; do \
 	    $(VENV)/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
@@ -102,7 +102,7 @@ lock: setup
 man: setup
 	$(PYTHON) -m manual build/man
 
-# The JSON that Grafana reads, from the code beside it.
+# The JSON for Grafana, generated from the code in dashboards/.
 dashboards: setup
 	$(PYTHON) -m dashboards
 
@@ -134,9 +134,9 @@ install:
 	systemctl enable --quiet nodewarden.service
 	@echo 'installed: systemctl start nodewarden, then nodewarden doctor'
 	@[ ! -e $(SYSCONFDIR)/conf.d/10-observe.yaml ] || \
-	    echo 'it only observes until you delete $(SYSCONFDIR)/conf.d/10-observe.yaml, which says when to'
+	    echo 'it only observes until you delete $(SYSCONFDIR)/conf.d/10-observe.yaml; see there'
 
-# Leaves configuration, state and account unless PURGE=1; bans and the table go.
+# Keeps configuration, state and account unless PURGE=1; removes bans and the table.
 uninstall:
 	[ ! -d /run/systemd/system ] || [ ! -e $(UNITDIR)/nodewarden.service ] || systemctl stop nodewarden.service
 	[ ! -x $(PREFIX)/bin/nodewarden ] || $(PREFIX)/bin/nodewarden flush

@@ -8,7 +8,7 @@ JSON = Path(__file__).with_name("json")
 
 
 def main() -> None:
-    """Write every file anew, and remove those of dashboards that are no more."""
+    """Write every file again and remove files of dashboards that no longer exist."""
     JSON.mkdir(exist_ok=True)
     for path in JSON.glob("*.json"):
         if path.stem not in BOARDS:

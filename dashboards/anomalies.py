@@ -20,9 +20,9 @@ def made() -> Dashboard:
     return board(
         "anomalies",
         "Anomalies",
-        "What is unlike other days: each signal with its usual band; yellow shade where a node is outside of it.",
-        row("Where and when", 9, _table(), _count(), widths=(15, 9)),
-        row("Signals of the chosen nodes, added up", 8, _bans(), _alerts()),
+        "Deviations from other days: each signal with its usual band, shaded yellow while a node is outside of it.",
+        row("Nodes and times", 9, _table(), _count(), widths=(15, 9)),
+        row("Signals, summed over the selected nodes", 8, _bans(), _alerts()),
         row("", 8, _drops(), _stopped()),
         row("", 8, _flows(), _conntrack()),
         span="now-24h",
@@ -34,11 +34,10 @@ def _table() -> Panel:
     return grid(
         "Signals now",
         About(
-            "Each signal of each node, its usual band, and how many times the upper edge it has now; 1 is the edge.",
-            "in *Times* above 1, that this node has more of it than usual; *Unusual* that the rules call it an "
-            "anomaly.",
-            "click on a node to see it alone, then read its signal below. *Drops*, *Detectors and thresholds* and "
-            "*Traffic* say what it is made of.",
+            "Each signal of each node and its usual band; *Times* is the value as a multiple of the upper edge.",
+            "*Times* above 1: the node has more of it than usual. *Unusual*: the rules report an anomaly.",
+            "Click a node to select it, then read its signal below. *Drops*, *Detectors and thresholds* and *Traffic* "
+            "show the details.",
         ),
         (CLUSTER, NODE, Key("signal", "Signal", 95)),
         (
@@ -55,11 +54,11 @@ def _table() -> Panel:
 
 def _count() -> Panel:
     return bars(
-        "Nodes outside of their band",
+        "Nodes outside their band",
         About(
-            "How many of the chosen nodes are outside of their usual band, by signal.",
-            "something new goes on: on one node an attack on it, on many at once a botnet, a release, or an outage.",
-            "read the signal below; the marks tell what else happened then: bans, reloads, starts of the guard.",
+            "Number of selected nodes outside their usual band, by signal.",
+            "Something changed. One node: an attack on it. Many at once: a botnet, a release, or an outage.",
+            "Read the signal below; annotations show what else happened: bans, reloads, starts of the guard.",
         ),
         "short",
         Query(q.now(_ANOMALY, by="signal"), "{{signal}}"),
@@ -110,9 +109,9 @@ def _bans() -> Panel:
         "bans",
         "suffix:/min",
         About(
-            "Bans that begin, by the minute, those of observing detectors included, within what is usual.",
-            "more offenders than on other days, or a threshold that now hits ordinary users.",
-            "`nodewarden list --sort since`: strangers from many networks are an attack, customers are a mistake.",
+            "New bans per minute, including those that are only observed, with the usual band.",
+            "More offenders than on other days, or a threshold that ordinary users now cross.",
+            "Run `nodewarden list --sort since`: strangers from many networks are an attack, customers are a mistake.",
         ),
     )
 
@@ -123,9 +122,10 @@ def _alerts() -> Panel:
         "alerts",
         "suffix:/min",
         About(
-            "How often detectors fire, by the minute, within what is usual.",
-            "sources try more than usual; without new bans they are banned already, allowed, or only observed.",
-            "open *Detectors and thresholds* and see which detector it is.",
+            "Alerts of all detectors per minute, with the usual band.",
+            "Sources are more active than usual. Without new bans they are already banned, allowlisted, or only "
+            "observed.",
+            "Open *Detectors and thresholds* to see which detector it is.",
         ),
     )
 
@@ -136,23 +136,24 @@ def _drops() -> Panel:
         "drops",
         "pps",
         About(
-            "Everything that the kernel drops on the nodes and in their pods, within what is usual at this time of "
+            "All packets that the kernel drops on the nodes and in their pods, with the usual band for this time of "
             "day.",
-            "a flood, a changed firewall rule, or a node that runs out of something.",
-            "open *Drops*: the reason says which of them it is.",
+            "A flood, a changed firewall rule, or a resource shortage on a node.",
+            "Open *Drops*: the reason tells which.",
         ),
     )
 
 
 def _stopped() -> Panel:
     return _band(
-        "Packets stopped by our sets",
+        "Packets stopped by the guard",
         "stopped",
         "pps",
         About(
-            "Packets of banned sources, within what is usual.",
-            "those who are banned send more. That costs them and hardly us.",
-            "nothing, unless the line is full. If it falls to nothing in an attack, see *Leaks* in *The guard itself*.",
+            "Packets of banned sources, with the usual band.",
+            "Banned sources send more. This costs the node little.",
+            "Nothing, unless the link is saturated. If it falls to zero during an attack, see *Leaks* in *Guard "
+            "health*.",
         ),
     )
 
@@ -163,23 +164,24 @@ def _flows() -> Panel:
         "flows",
         "cps",
         About(
-            "Connections that begin, by the second, within what is usual at this time of day.",
-            "more visitors, a flood of connections, or an application of yours that loops.",
-            "open *Traffic*: direction and protocol tell whose they are.",
+            "Flows opened per second, with the usual band for this time of day.",
+            "More visitors, a flood of connections, or an application in a loop.",
+            "Open *Traffic*: direction and protocol show the origin.",
         ),
     )
 
 
 def _conntrack() -> Panel:
     return _band(
-        "Connection table in use",
+        "Connection table usage",
         "conntrack",
         "percentunit",
         About(
-            "Share of the connection table in use, on average of the chosen nodes, within what is usual at this time "
-            "of day.",
-            "connections pile up: a flood of half-open ones, or slow clients. When full, everybody's new ones drop.",
-            "raise `net.netfilter.nf_conntrack_max` if it nears 100 %; see *Traffic* for where they come from.",
+            "Share of the connection table in use, mean of the selected nodes, with the usual band for this time of "
+            "day.",
+            "Connections accumulate: a flood of half-open ones, or slow clients. When the table is full, every new "
+            "connection is dropped.",
+            "Raise `net.netfilter.nf_conntrack_max` if it nears 100 %; *Traffic* shows where connections come from.",
         ),
         is_share=True,
     )

@@ -19,7 +19,7 @@ _QUIET = "5m"
 
 @dataclass(frozen=True)
 class Row:
-    """Panels beside each other, `height` in Grafana's units of 30 pixels, under a heading unless that is empty."""
+    """Panels side by side, `height` in Grafana's units of 30 pixels, under a heading unless that is empty."""
 
     heading: str
     height: int
@@ -62,7 +62,7 @@ def board(
 
 
 def leads_to(panel: model.Panel, slug: str, name: str) -> model.Panel:
-    """Return a panel with a link to the dashboard that tells more, for the same nodes and time."""
+    """Return a panel with a link to the dashboard with the details, same nodes and time range."""
     url = f"/d/{uid(slug)}?${{__url_time_range}}&${{__all_variables}}"
     panel.links = [model.DashboardLink(title=name, type_val=model.DashboardLinkType.LINK, url=url)]
     return panel
@@ -105,7 +105,7 @@ def _datasource() -> build.DatasourceVariable:
 
 
 def _nodes() -> tuple[build.QueryVariable, ...]:
-    """Return the variables that choose nodes; jobs are named one by one, since `up` knows those of others, too."""
+    """Return the variables that select nodes; jobs are listed by name, since `up` also has the jobs of others."""
     info = "nodewarden_build_info"
     return (
         variable("job", "Job", info, all_value=""),
@@ -123,19 +123,19 @@ def _links() -> build.DashboardLink:
         .keep_time(True)
         .include_vars(True)
         .icon("external link")
-        .tooltip("The other dashboards of nodewarden, for the same nodes and time")
+        .tooltip("Other dashboards of nodewarden, same nodes and time range")
     )
 
 
 def _marks() -> tuple[build.AnnotationQuery, ...]:
-    """Return what is marked over time on every dashboard: where it begins, so that a long attack is one line."""
+    """Return the annotations of every dashboard: only the start of a change, so that a long attack is one line."""
     unusual = most(over("max_over_time", "nodewarden:signal:anomaly", window=_MARK_WINDOW), "signal")
     bans = add(over("increase", "nodewarden_decisions_total", 'verdict="ban"', window=_MARK_WINDOW))
     reloads = add(over("increase", "nodewarden_config_reloads_total", window=_MARK_WINDOW), "instance, result")
     young_s = f"time() - {select('process_start_time_seconds')}"
     return (
-        _mark("Anomalies", WATCH, _begins(unusual), "{{signal}} becomes unusual"),
-        _mark("Bans", BAD, _begins(bans), "bans begin after five quiet minutes"),
+        _mark("Anomalies", WATCH, _starts(unusual), "{{signal}} becomes unusual"),
+        _mark("Bans", BAD, _starts(bans), "first bans after five minutes without any"),
         _mark("Reloads", CALM, f"{reloads} > 0", "{{instance}}: configuration reloaded, {{result}}"),
         _mark("Starts", WARN, f"{young_s} < 60", "{{instance}}: guard started"),
     )
@@ -146,7 +146,7 @@ def _by_hand() -> build.AnnotationQuery:
     own = kinds.DataSourceRef(type_val="grafana", uid="-- Grafana --")
     return (
         build.AnnotationQuery()
-        .name("Set by hand")
+        .name("Manual")
         .type("dashboard")
         .datasource(own)
         .built_in(1)
@@ -156,8 +156,8 @@ def _by_hand() -> build.AnnotationQuery:
     )
 
 
-def _begins(expression: str) -> str:
-    """Return an expression where it is above nothing, and was nothing for five minutes."""
+def _starts(expression: str) -> str:
+    """Return an expression where it is above zero after five minutes at zero."""
     before = expression.replace(f"[{_MARK_WINDOW}]", f"[{_QUIET}] offset {_MARK_WINDOW}")
     return f"({expression} > 0) unless ({before} > 0)"
 

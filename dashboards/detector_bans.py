@@ -1,4 +1,4 @@
-"""Bans and filters of logs, for the person who tunes."""
+"""Bans and log filters, for tuning thresholds."""
 
 from grafana_foundation_sdk.models.dashboard import Panel
 
@@ -17,7 +17,7 @@ _USELESS = {
     "no address": "nodewarden_filter_unusable_total",
     "misdated": "nodewarden_filter_misdated_total",
     "outdated": "nodewarden_filter_outdated_total",
-    "given up": "nodewarden_filter_timeouts_total",
+    "timed out": "nodewarden_filter_timeouts_total",
     "connection forgotten": "nodewarden_filter_evicted_total",
     "network too large": "nodewarden_detector_ignored_networks_total",
 }
@@ -28,17 +28,18 @@ def bans_and_filters() -> tuple[Row, ...]:
     return (
         row("Bans", 8, _speed(), _forced(), _ended()),
         row("", 8, _sets(), _budget(), _windows()),
-        row("Filters of logs", 7, _found(), _looked(), _useless(), _unusable(), widths=(7, 7, 6, 4)),
+        row("Log filters", 7, _found(), _looked(), _useless(), _unusable(), widths=(7, 7, 6, 4)),
     )
 
 
 def _speed() -> Panel:
     return heat_map(
-        "Time to ban, every ban",
+        "Time to ban, distribution",
         About(
-            "How long bans took, from the event that crossed the threshold to the kernel's set; brighter is more bans.",
-            "marks that move up: the guard is late. Milliseconds are ordinary, from log files up to a second.",
-            "see lag and processor in *The guard itself*.",
+            "Time from the event that crossed the threshold to the element in the kernel's set; brighter means more "
+            "bans.",
+            "Marks that move up: the guard is late. Milliseconds are normal; for log files, up to a second.",
+            "See *Lag by source* and *CPU time* in *Guard health*.",
         ),
         "s",
         Query(q.add(q.over("increase", f"{LATENCY}_bucket"), "le"), "{{le}}"),
@@ -49,9 +50,9 @@ def _forced() -> Panel:
     return steps(
         "Bans in force",
         About(
-            "Bans by strength of evidence; `only observed` are such as would be, if their detector enforced.",
-            "more offenders, longer `bantime`, or escalation of those who come again.",
-            "`nodewarden list --sort ends`.",
+            "Bans by strength of evidence. `observed` bans are recorded but not enforced.",
+            "More offenders, longer `bantime`, or escalation of repeat offenders.",
+            "Run `nodewarden list --sort ends`.",
         ),
         "short",
         known.bans(),
@@ -60,11 +61,11 @@ def _forced() -> Panel:
 
 def _ended() -> Panel:
     return bars(
-        "Bans that ended",
+        "Ended bans",
         About(
-            "By cause: their time was up, somebody lifted them, or their address was put on the allowlist.",
-            "in `lifted` and `allowlisted`: bans were mistakes: that is the number to tune by.",
-            "`nodewarden why ADDRESS` says which detector was wrong; raise its `maxretry`.",
+            "Bans that expired, were lifted by an operator, or ended because their address was allowlisted.",
+            "`lifted`, `allowlisted`: these bans were mistakes. Tune thresholds by this number.",
+            "`nodewarden why ADDRESS` names the detector that was wrong; raise its `maxretry`.",
         ),
         "suffix:/min",
         known.bans_ended(),
@@ -73,11 +74,12 @@ def _ended() -> Panel:
 
 def _sets() -> Panel:
     return lines(
-        "Capacity of the sets in use",
+        "Set usage",
         About(
-            "Elements of each set in the kernel, as share of what it can hold; of the node where it is fullest.",
-            "bans pile up. A full set takes no more.",
-            "raise `bans.max_bans`, or shorten `bantime` of the detector that fills it.",
+            "Elements of each set in the kernel as a share of its capacity, on the node where it is fullest. `imports "
+            "and lists`: share of the capacity that is open to them.",
+            "Bans accumulate. A full set takes no more.",
+            "Raise `bans.max_bans`, shorten `bantime` of the detector that fills it, or import fewer lists.",
         ),
         "percentunit",
         known.sets_in_use(),
@@ -89,9 +91,9 @@ def _budget() -> Panel:
     return lines(
         "Budget of new bans",
         About(
-            "New bans of the busiest node by the minute, and the lowest budget of all.",
-            "the brake comes near: beyond it bans are only observed.",
-            "is it an attack or a mistake? `nodewarden list --sort since`.",
+            "New bans per minute on the busiest node, and the lowest budget of any node.",
+            "The budget is nearly exhausted; beyond it bans are only observed.",
+            "Decide whether it is an attack or a mistake: `nodewarden list --sort since`.",
         ),
         "suffix:/min",
         (
@@ -103,11 +105,11 @@ def _budget() -> Panel:
 
 def _windows() -> Panel:
     return lines(
-        "Keys forgotten early",
+        "Early evictions",
         About(
             "Sources that a detector forgot because its window was full: their evidence is lost.",
-            "a flood of sources washes the window; slow offenders get away.",
-            "raise `max_entries` of the detector that the table above names.",
+            "A flood of sources fills the window; slow offenders go undetected.",
+            "Raise `max_entries` of the detector that the table *Detectors* names.",
         ),
         "cps",
         Query(q.per_second("nodewarden_detector_evicted_keys_total", CHOSEN), "all detectors"),
@@ -118,9 +120,9 @@ def _found() -> Panel:
     return lines(
         "Failures found in logs",
         About(
-            "Failed logins and the like that each filter found.",
-            "somebody guesses passwords, or an application of yours has a wrong one.",
-            "`nodewarden list`; for an application of yours, mend its password and allow it.",
+            "Failed logins and similar failures that each filter found.",
+            "Someone guesses passwords, or one of your applications has a wrong one.",
+            "Run `nodewarden list`. If it is your application, fix its password and allow it.",
         ),
         "cps",
         Query(q.per_second("nodewarden_filter_failures_total", CHOSEN, by="detector"), "{{detector}}"),
@@ -129,10 +131,10 @@ def _found() -> Panel:
 
 def _looked() -> Panel:
     return lines(
-        "Lines looked at closely",
+        "Candidate lines",
         About(
-            "Lines that may be failures, by filter: what the matcher could not rule out in its first pass.",
-            "more such lines in the log. Far above the failures found, the filter is too wide and costs time.",
+            "Lines that may be failures, by filter: those that the first pass could not rule out.",
+            "More such lines in the log. Far above the failures found, the filter is too broad and costs time.",
             "`nodewarden filter test FILTER LOG` shows what it finds and misses.",
         ),
         "cps",
@@ -142,13 +144,13 @@ def _looked() -> Panel:
 
 def _useless() -> Panel:
     return bars(
-        "Lines that did not count",
+        "Discarded matches",
         About(
-            "`ignored` an ignoreregex matched; `no address` it names a host; `misdated` a wrong clock or zone; "
-            "`outdated` older than findtime; `given up` an expression took too long; `connection forgotten` too many "
-            "connections at once to keep each one's address; `network too large` it names more than a /16 or /32.",
-            "evidence does not count. `given up` on hostile lines means that an expression must be rewritten.",
-            "set `timezone` of the detector for `misdated`; `nodewarden filter test` for the others.",
+            "`ignored`: an ignoreregex matched. `no address`: it names a host. `misdated`: a wrong clock or time "
+            "zone. `outdated`: older than findtime. `timed out`: an expression took too long. `connection forgotten`: "
+            "too many connections at once. `network too large`: larger than a /16 or /32.",
+            "Evidence does not count. `timed out` on hostile lines: the expression must be rewritten.",
+            "For `misdated` set `timezone` of the detector; for the others run `nodewarden filter test`.",
         ),
         "suffix:/min",
         [Query(q.per_minute(metric, CHOSEN), cause) for cause, metric in _USELESS.items()],
@@ -157,11 +159,11 @@ def _useless() -> Panel:
 
 def _unusable() -> Panel:
     return number(
-        "Dead filters",
+        "Unusable filters",
         About(
             "Detectors whose filter or log cannot be used: they find nothing.",
-            "a filter's file was changed or a log moved.",
-            "`nodewarden status` says which file and line.",
+            "A filter file was changed or a log moved.",
+            "`nodewarden status` names file and line.",
         ),
         Value("unusable", q.add(f"1 - {q.select('nodewarden_filter_up', CHOSEN)}"), "short", NONE_IS_GOOD, 0),
     )

@@ -1,4 +1,4 @@
-"""Detectors and thresholds: for the person who tunes."""
+"""Detectors and thresholds: for tuning."""
 
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
@@ -37,10 +37,10 @@ def made() -> Dashboard:
     return board(
         "detectors",
         "Detectors and thresholds",
-        "For tuning: how near ordinary sources come to each threshold, who would be banned, and how fast bans bite.",
+        "For tuning thresholds: how close ordinary sources come, what would be banned, how fast bans take effect.",
         row("", 4, _alerts_now(), _bans_now(), _protected_now(), _over_budget_now(), _time_to_ban(), _floods_now()),
-        row("Headroom: how near the busiest source comes to the threshold", 9, _headroom(), _headroom_over_time()),
-        row("Every detector, in the time that is shown", 14, _table()),
+        row("Headroom: busiest source as a share of the threshold", 9, _headroom(), _headroom_over_time()),
+        row("All detectors, in the time range shown", 14, _table()),
         *_alerts(),
         *bans_and_filters(),
         more=[variable("detector", "Detector", q.select("nodewarden_detector_maxretry"))],
@@ -51,9 +51,9 @@ def _alerts_now() -> Panel:
     return number(
         "Alerts",
         About(
-            "Thresholds crossed, by the minute.",
-            "sources do what the detectors look for, or thresholds are too low.",
-            "see by detector below.",
+            "Thresholds crossed per minute.",
+            "Sources show the behaviour that the detectors look for, or thresholds are too low.",
+            "See *Alerts by detector and mode*.",
         ),
         Value("alerts", q.per_minute(_ALERTS, CHOSEN), "suffix:/min", NONE_IS_CALM, 1),
     )
@@ -63,9 +63,9 @@ def _bans_now() -> Panel:
     return number(
         "New bans",
         About(
-            "Bans that begin, by the minute.",
-            "more offenders, or a threshold that hits ordinary users.",
-            "`nodewarden list --sort since` and look at who they are.",
+            "New bans per minute, enforced ones only.",
+            "More offenders, or a threshold that ordinary users cross.",
+            "Run `nodewarden list --sort since` and check the addresses.",
         ),
         Value("bans", q.per_minute(DECISIONS, 'verdict="ban"', CHOSEN), "suffix:/min", NONE_IS_CALM, 1),
     )
@@ -75,11 +75,12 @@ def _protected_now() -> Panel:
     return number(
         "Allowlisted",
         About(
-            "Alerts about somebody on the allowlist, in the time shown: they are not banned.",
-            "something of yours looks like an attacker: it is broken, abused, or the threshold is too low for it.",
-            "the log names it: `journalctl -u nodewarden | grep 'not banning'`.",
+            "Alerts about allowlisted sources in the time range shown: they are not banned.",
+            "One of your systems behaves like an attacker: it is broken or compromised, or the threshold is too low "
+            "for it.",
+            "The log names it: `journalctl -u nodewarden | grep 'not banning'`.",
         ),
-        Value("protected", q.during(DECISIONS, 'verdict="allowlisted"', CHOSEN), "short", NONE_IS_CALM, 0),
+        Value("allowlisted", q.during(DECISIONS, 'verdict="allowlisted"', CHOSEN), "short", NONE_IS_CALM, 0),
     )
 
 
@@ -87,10 +88,9 @@ def _over_budget_now() -> Panel:
     return number(
         "Over budget",
         About(
-            "Bans that were only observed because there were more than `bans.budget.bans_per_minute`, in the time "
-            "shown.",
-            "so many bans at once are rather a mistake than an attack: whoever offended goes free.",
-            "`nodewarden list --observed`: if it is an attack, raise the budget; if not, the threshold.",
+            "Bans in the time range shown that were only observed because `bans.budget.bans_per_minute` was exceeded.",
+            "That many bans at once are more likely a mistake than an attack. These offenders are not banned.",
+            "Run `nodewarden list --observed`. If it is an attack, raise the budget; if not, raise the threshold.",
         ),
         Value("over budget", q.during("nodewarden_budget_refused_total"), "short", NONE_IS_GOOD, 0),
     )
@@ -100,9 +100,9 @@ def _time_to_ban() -> Panel:
     return number(
         "Time to ban",
         About(
-            "How long 95 of 100 bans took at most, from the event that crossed the threshold to the kernel's set.",
-            "attackers have that much longer. The guard is busy, or the kernel's tables are locked by others.",
-            "see lag and processor in *The guard itself*; does something else rewrite nftables rules all the time?",
+            "95th percentile of the time from the event that crossed the threshold to the element in the kernel's set.",
+            "Attackers have that much more time. The guard is busy, or other programs lock the kernel's tables.",
+            "See lag and CPU time in *Guard health*; check whether another program keeps rewriting nftables rules.",
         ),
         Value("time to ban", q.quantile(0.95, LATENCY, "$__range"), "s", ((None, GOOD), (2.5, WARN), (10, BAD))),
     )
@@ -112,9 +112,9 @@ def _floods_now() -> Panel:
     return number(
         "Floods",
         About(
-            "Alerts about nobody in particular, in the time shown: first packets whose sources are probably forged.",
-            "somebody floods the node. Nobody can be banned for it.",
-            "is `net.ipv4.tcp_syncookies` 1? Is the service meant to be reached from everywhere?",
+            "Flood alerts in the time range shown: first packets whose sources are probably forged.",
+            "The node is being flooded. There is no source to ban.",
+            "Check that `net.ipv4.tcp_syncookies` is 1, and whether the service must be reachable from everywhere.",
         ),
         Value("floods", q.during("nodewarden_detector_floods_total", CHOSEN), "short", NONE_IS_GOOD, 0),
     )
@@ -124,10 +124,11 @@ def _headroom() -> Panel:
     return gauges(
         "Busiest source now",
         About(
-            "How far the busiest source of the last minute or two came: 100 % is the threshold. Of the node where it "
-            "is most.",
-            "ordinary sources come near the threshold, and the next busy day will ban them; or an attacker is at work.",
-            "if `nodewarden list --observed` shows yours, raise `maxretry` until they stay below half.",
+            "Highest count of any source in the last one to two minutes as a share of the threshold, on the node "
+            "where it is highest.",
+            "Ordinary sources come close to the threshold and will be banned on a busier day, or an attack is under "
+            "way.",
+            "If `nodewarden list --observed` shows your own systems, raise `maxretry` until they stay below 50 %.",
         ),
         "percentunit",
         Query(f"sort_desc({q.most(q.select(_BUSIEST, CHOSEN), 'detector')})", "{{detector}}"),
@@ -140,9 +141,9 @@ def _headroom_over_time() -> Panel:
     return lines(
         "Busiest source over time",
         About(
-            "The same over time; the dashed line is the threshold, crossing it is an alert.",
-            "a daily wave that nears the line is your own traffic; a lone peak through it is an offender.",
-            "set `maxretry` between the two: above the waves, below the peaks.",
+            "The same over time. The dashed line is the threshold; crossing it is an alert.",
+            "A daily wave close to the line is your own traffic; a single peak through it is an offender.",
+            "Set `maxretry` above the waves and below the peaks.",
         ),
         "percentunit",
         Query(q.most(q.select(_BUSIEST, CHOSEN), "detector"), "{{detector}}"),
@@ -156,10 +157,10 @@ def _table() -> Panel:
     return grid(
         "Detectors",
         About(
-            "Thresholds as configured (the highest of the chosen nodes), and what came of them in the time shown.",
-            "in *Alerts* without *Bans* a detector that observes, or offenders that are banned already; in *Window*: "
-            "it forgets early.",
-            "before you let a detector enforce: does anybody appear in *Would ban* who is yours?",
+            "Thresholds as configured (the highest of the selected nodes), and their results in the time range shown.",
+            "*Alerts* without *Bans*: the detector observes, or the offenders are already banned. *Window*: entries "
+            "are evicted early.",
+            "Before you let a detector enforce, check *Would ban* for your own systems.",
         ),
         (Key("detector", "Detector", 150),),
         (
@@ -171,9 +172,9 @@ def _table() -> Panel:
             Column("Alerts", q.during(_ALERTS, CHOSEN, by=name), steps=NONE_IS_CALM, decimals=0),
             Column("Bans", q.during(DECISIONS, 'verdict="ban"', CHOSEN, by=name), decimals=0),
             Column("Would ban", q.during(DECISIONS, 'verdict="observe"', CHOSEN, by=name), decimals=0),
-            Column("Seen twice", q.during("nodewarden_detector_agreements_total", CHOSEN, by=name), decimals=0),
+            Column("Corroborated", q.during("nodewarden_detector_agreements_total", CHOSEN, by=name), decimals=0),
             Column(
-                "Forgotten",
+                "Evicted",
                 q.during("nodewarden_detector_evicted_keys_total", CHOSEN, by=name),
                 steps=NONE_IS_GOOD,
                 decimals=0,
@@ -186,7 +187,7 @@ def _table() -> Panel:
 
 def _alerts() -> tuple[Row, ...]:
     return (
-        row("Alerts, and what became of them", 8, _by_mode(), _by_strength(), widths=(14, 10)),
+        row("Alerts and decisions", 8, _by_mode(), _by_strength(), widths=(14, 10)),
         row("", 8, _enforced(), _verdicts()),
     )
 
@@ -195,9 +196,10 @@ def _by_mode() -> Panel:
     return bars(
         "Alerts by detector and mode",
         About(
-            "How often each detector fired: `enforce` bans, `observe` only notes whom it would have banned.",
-            "more offences, or a threshold too low. Observing detectors with many alerts are not ready to enforce.",
-            "compare with the busiest source: many alerts of many sources are a threshold's fault.",
+            "How often each detector fired: `enforce` bans, `observe` only records what it would have banned.",
+            "More offences, or a threshold that is too low. An observing detector with many alerts is not ready to "
+            "enforce.",
+            "Compare with *Busiest source now*: many alerts of many sources point to the threshold.",
         ),
         "suffix:/min",
         Query(q.in_force_mode(q.per_minute(_ALERTS, CHOSEN, by="detector, mode")), "{{detector}} ({{mode}})"),
@@ -209,10 +211,10 @@ def _by_strength() -> Panel:
     return bars(
         "Alerts by strength of evidence",
         About(
-            "`proven`: a handshake or an application's log names the source. `spoofable`: anybody could have forged "
-            "it, so it is only shunned. `destination`: about whom the node calls.",
-            "in `spoofable` scans and floods; in `proven` logins and connections that really happened.",
-            "treat proven ones as persons, spoofable ones as weather.",
+            "`proven`: a handshake or an application's log identifies the source. `spoofable`: the source could be "
+            "forged, so it is only shunned. `destination`: about a destination that the node calls.",
+            "`spoofable`: scans and floods. `proven`: logins and connections that took place.",
+            "Investigate proven sources one by one; treat spoofable ones as background noise.",
         ),
         "suffix:/min",
         known.alerts_by_strength(CHOSEN),
@@ -221,11 +223,11 @@ def _by_strength() -> Panel:
 
 def _enforced() -> Panel:
     return bars(
-        "Banned, or only observed",
+        "New bans, enforced or observed",
         About(
-            "New bans beside those that would have been, because the detector observes or the budget is spent.",
-            "in `only observed` what enforcing would do to the node; in `over budget`: offenders go free.",
-            "`nodewarden list --observed` for a day; if nobody of yours is there, set `mode: enforce`.",
+            "New bans, alongside those not enforced because the detector observes or the budget is exhausted.",
+            "`observed`: what enforcing would do to the node. `over budget`: offenders are not banned.",
+            "Watch `nodewarden list --observed` for a day; if none of your systems appears, set `mode: enforce`.",
         ),
         "suffix:/min",
         known.verdicts(CHOSEN)[known.NEW],
@@ -234,12 +236,12 @@ def _enforced() -> Panel:
 
 def _verdicts() -> Panel:
     return bars(
-        "Everything else that was decided",
+        "Other decisions",
         About(
-            "`banned already` a ban in force does it, or lasts longer; `protected` somebody on the allowlist; `too "
-            "late` it would have ended already; `no room` for more bans.",
-            "in `banned already`: banned sources go on; in `no room`: offenders go free.",
-            "for `no room` raise `bans.max_bans`; for `protected` see who it is in the log.",
+            "`already banned`: a ban in force covers it, or is extended. `allowlisted`: never banned. `expired`: the "
+            "ban would already have ended. `at capacity`: `bans.max_bans` is reached.",
+            "`already banned`: banned sources continue. `at capacity`: offenders are not banned.",
+            "For `at capacity` raise `bans.max_bans`; for `allowlisted` the log names the source.",
         ),
         "suffix:/min",
         known.verdicts(CHOSEN)[known.NEW.stop :],

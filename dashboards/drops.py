@@ -1,4 +1,4 @@
-"""Drops: what the kernel drops, why, where, and how much of it nobody can explain."""
+"""Drops: what the kernel drops, why, where, and how much of it is unexplained."""
 
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
@@ -21,9 +21,9 @@ def made() -> Dashboard:
     return board(
         "drops",
         "Drops",
-        "What the kernel drops, by its own reasons, on the node and in its pods; the connection table beside it.",
+        "What the kernel drops on the node and in its pods, by reason; pressure on the connection table.",
         row("", 4, _rate(), _unexplained(), _trouble(), _table_used(), _table_refusals()),
-        row("Why", 9, _by_reason()),
+        row("Reasons", 9, _by_reason()),
         row("", 8, _by_class(), _unexplained_share()),
         *_where(),
         *_connection_table(),
@@ -34,9 +34,9 @@ def _rate() -> Panel:
     return number(
         "Dropped now",
         About(
-            "Packets that the kernel drops, for whatever reason.",
-            "an attack, a firewall that says no, or a node in trouble.",
-            "read the reasons below.",
+            "Packets that the kernel drops, for any reason.",
+            "An attack, a firewall rule, or a resource shortage on the node.",
+            "Read the reasons in *Packets dropped, by reason*.",
         ),
         Value("dropped", q.per_second(_PACKETS), "pps", FACT),
     )
@@ -47,9 +47,9 @@ def _unexplained() -> Panel:
     return number(
         "Unexplained",
         About(
-            "Share of drops for which the kernel names no reason of its own.",
-            "something drops which older code paths, drivers or modules do not explain.",
-            "`nodewarden status --json` has the numbers of unknown reasons; a newer kernel names more.",
+            "Share of drops for which the kernel gives no specific reason.",
+            "Older code paths, drivers or modules drop packets without naming a reason.",
+            "`nodewarden status --json` lists the numbers of unknown reasons; newer kernels name more.",
         ),
         Value("unexplained", q.share(part, q.per_second(_PACKETS)), "percentunit", ((None, GOOD), (0.5, WARN)), 0),
     )
@@ -57,15 +57,14 @@ def _unexplained() -> Panel:
 
 def _trouble() -> Panel:
     return number(
-        "Own trouble",
+        "Resource drops",
         About(
-            "Packets dropped for want of memory or of room in a buffer: no offence of anybody, and no detector counts "
-            "them.",
-            "the node cannot keep up: applications read too slowly, buffers are too small, or memory is short.",
-            "the reason says which: `SOCKET_RCVBUFF` a slow application, `CPU_BACKLOG` a busy processor, "
+            "Packets dropped for lack of memory or buffer space. They are no offence, and no detector counts them.",
+            "The node cannot keep up: applications read too slowly, buffers are too small, or memory is short.",
+            "The reason tells which: `SOCKET_RCVBUFF` a slow application, `CPU_BACKLOG` a busy CPU, "
             "`TCP_LISTEN_OVERFLOW` a full accept queue.",
         ),
-        Value("trouble", known.drops_of(ReasonClass.NO_MEMORY), "pps", NONE_IS_GOOD),
+        Value("resource drops", known.drops_of(ReasonClass.NO_MEMORY), "pps", NONE_IS_GOOD),
     )
 
 
@@ -74,8 +73,8 @@ def _table_used() -> Panel:
         "Connection table",
         About(
             "Share of the connection table in use, on the fullest node.",
-            "many or stale connections; when it is full, new connections of everybody drop.",
-            "raise `net.netfilter.nf_conntrack_max`, shorten its timeouts, or find who fills it in *Traffic*.",
+            "Many or stale connections. When it is full, every new connection is dropped.",
+            "Raise `net.netfilter.nf_conntrack_max`, shorten its timeouts, or find the source in *Traffic*.",
         ),
         Value("used", q.most(q.CONNTRACK_USE), "percentunit", FULL, 1),
     )
@@ -83,13 +82,13 @@ def _table_used() -> Panel:
 
 def _table_refusals() -> Panel:
     return number(
-        "Table refusals",
+        "Connection table drops",
         About(
-            "Packets dropped because the connection table had no room or could not insert.",
-            "people cannot connect. `insert_failed` alone may also be a race between two equal packets.",
-            "raise `net.netfilter.nf_conntrack_max`.",
+            "Packets dropped because the connection table was full or an insertion failed.",
+            "Clients cannot connect. `insert_failed` alone may also be a race between two identical packets.",
+            "Raise `net.netfilter.nf_conntrack_max`.",
         ),
-        Value("refused", q.per_second(_TABLE, 'event=~"insert_failed|drop|early_drop"'), "pps", NONE_IS_GOOD),
+        Value("dropped", q.per_second(_TABLE, 'event=~"insert_failed|drop|early_drop"'), "pps", NONE_IS_GOOD),
     )
 
 
@@ -97,10 +96,11 @@ def _by_reason() -> Panel:
     return stack(
         "Packets dropped, by reason",
         About(
-            "The twelve most frequent reasons, in the kernel's own words (`enum skb_drop_reason`).",
-            "`NETFILTER_DROP` a firewall, ours or another; `NO_SOCKET` closed ports are tried; `TCP_*` late or forged "
-            "packets; `SOCKET_RCVBUFF` an application that reads too slowly.",
-            "for floods see *Anomalies*; for the firewall, which of its rules counts; for buffers, the application.",
+            "The twelve most frequent reasons, as the kernel names them (`enum skb_drop_reason`).",
+            "`NETFILTER_DROP`: a firewall, this one or another. `NO_SOCKET`: probes of closed ports. `TCP_*`: late or "
+            "forged packets. `SOCKET_RCVBUFF`: an application that reads too slowly.",
+            "For floods see *Anomalies*; for the firewall, find the rule that counts; for buffers, check the "
+            "application.",
         ),
         "pps",
         Query(q.frequent(_PACKETS, "reason", 12), "{{reason}}"),
@@ -110,14 +110,14 @@ def _by_reason() -> Panel:
 
 def _by_class() -> Panel:
     return stack(
-        "Whose trouble it is",
+        "Packets dropped, by cause",
         About(
-            "Drops by what they mean: a firewall refused, a port is closed, the packet is malformed, the node has no "
-            "memory or room, a rate limit, or something else.",
-            "in `firewall`, `closed port` and `bad packet`: others send what is not wanted; in `no memory`: the node "
-            "suffers.",
-            "for the first three the detectors `port_scan` and `drop_rate` name the senders; for the last look at the "
-            "node's load.",
+            "Drops by class of reason: refused by a firewall, closed port, malformed packet, no memory or buffer "
+            "space, rate limit, other.",
+            "`firewall`, `closed port`, `bad packet`: others send unwanted packets. `no memory`: the node is "
+            "overloaded.",
+            "For the first three the detectors `port_scan` and `drop_rate` name the senders; for `no memory` check "
+            "the node's load.",
         ),
         "pps",
         known.drops_by_class(),
@@ -127,11 +127,11 @@ def _by_class() -> Panel:
 def _unexplained_share() -> Panel:
     part = q.per_second(_PACKETS, f'reason=~"{q.UNEXPLAINED}"', by=q.BY_NODE)
     return lines(
-        "Share unexplained",
+        "Unexplained share by node",
         About(
-            "Share of each node's drops for which the kernel names no reason; the ten highest.",
-            "less of what happens is known. One node alone: its driver or a module of its own.",
-            "compare kernels and drivers between nodes; quiet nodes may show high shares of next to nothing.",
+            "Share of each node's drops for which the kernel gives no specific reason; the ten highest.",
+            "Drops are harder to explain. A single node: its driver, or a module that only it has.",
+            "Compare kernels and drivers between nodes. A high share on a quiet node may be a few packets.",
         ),
         "percentunit",
         Query(q.highest(f"{part} / ({q.per_second(_PACKETS, by=q.BY_NODE)} > 0)"), "{{instance}}"),
@@ -139,17 +139,17 @@ def _unexplained_share() -> Panel:
 
 
 def _where() -> tuple[Row, ...]:
-    return (row("Where", 8, _layers(), _direction(), _places()), row("", 8, _bytes_lost(), _nodes(), _ours()))
+    return (row("Location", 8, _layers(), _direction(), _places()), row("", 8, _bytes_lost(), _nodes(), _ours()))
 
 
 def _layers() -> Panel:
     return stack(
-        "Where in the kernel",
+        "Drops by layer",
         About(
-            "Drops by the layer that the reason belongs to, from the wire to the application.",
-            "in higher layers: what could be dropped earlier is carried far. The lower the layer, the cheaper the "
+            "Drops by the layer that the reason belongs to, from the device to the application.",
+            "Higher layers: packets are processed far before they are dropped. The lower the layer, the cheaper the "
             "drop.",
-            "floods that reach sockets are better dropped earlier: a ban, or a firewall rule in `raw`.",
+            "Drop floods that reach sockets earlier: by a ban, or a firewall rule in `raw`.",
         ),
         "pps",
         known.drops_by_layer(),
@@ -158,11 +158,11 @@ def _layers() -> Panel:
 
 def _direction() -> Panel:
     return stack(
-        "By direction and family",
+        "Drops by direction and family",
         About(
-            "Drops of packets that came in, and of those that were going out, by family of addresses.",
-            "in `out`: something of ours is not let out, or the line is full.",
-            "for outgoing drops look at the firewall's output rules, the `egress` sets and queues.",
+            "Drops of incoming and of outgoing packets, by address family.",
+            "`out`: outgoing traffic of the node is refused, or the link is saturated.",
+            "For outgoing drops check egress rules, `egress` sets and queues.",
         ),
         "pps",
         Query(q.per_second(_PACKETS, by="direction, family"), "{{direction}} {{family}}"),
@@ -171,11 +171,11 @@ def _direction() -> Panel:
 
 def _places() -> Panel:
     return stack(
-        "Node, pods and tunnels",
+        "Drops by namespace",
         About(
-            "Drops in the node's own network namespace and in others (pods), inside of tunnels or not.",
-            "in `pods`: network policy refuses, or a pod is under attack.",
-            "the kernel tells it of all namespaces; which pod it is, its own counters (`nstat`) say.",
+            "Drops in the node's own network namespace and in others (pods), inside and outside of tunnels.",
+            "`pods`: a network policy refuses traffic, or a pod is under attack.",
+            "The counter covers all namespaces; to identify the pod, compare the pods' own counters (`nstat`).",
         ),
         "pps",
         (
@@ -195,9 +195,10 @@ def _bytes_lost() -> Panel:
     return stack(
         "Bytes dropped, by reason",
         About(
-            "Bytes of the dropped packets, as far as the kernel had not taken headers off; the eight highest reasons.",
-            "bulk traffic is dropped: a flood of large packets, or transfers that suffer.",
-            "compare with the packets: few and large are transfers, many and small are scans and SYN floods.",
+            "Bytes of the dropped packets, without headers that the kernel had already removed; the eight highest "
+            "reasons.",
+            "Bulk traffic is dropped: a flood of large packets, or transfers that suffer.",
+            "Compare with the packets: few and large are transfers, many and small are scans and SYN floods.",
         ),
         "Bps",
         Query(q.frequent(_BYTES, "reason", 8), "{{reason}}"),
@@ -206,11 +207,11 @@ def _bytes_lost() -> Panel:
 
 def _nodes() -> Panel:
     return lines(
-        "By node",
+        "Drops by node",
         About(
-            "The ten nodes that drop most.",
-            "one node alone is attacked or ill; all together, something changed for all.",
-            "choose the node above to see its reasons.",
+            "The ten nodes that drop most packets.",
+            "A single node: it is attacked or faulty. All nodes: something changed for all of them.",
+            "Select the node at the top to see its reasons.",
         ),
         "pps",
         Query(q.highest(q.per_second(_PACKETS, by=q.BY_NODE)), "{{instance}}"),
@@ -219,12 +220,12 @@ def _nodes() -> Panel:
 
 def _ours() -> Panel:
     return stack(
-        "Our own drops: front and table",
+        "Drops by the guard: XDP and nftables",
         About(
-            "What our sets stop. In front of the stack (XDP) the kernel makes no packet of it and counts no drop; in "
-            "the table it is part of `NETFILTER_DROP`.",
-            "banned sources go on sending.",
-            "nothing; if the table stops much, `bans.xdp.interfaces` makes it cheaper.",
+            "Packets dropped by the guard's sets. XDP drops happen before the kernel allocates a packet and are in no "
+            "drop counter; drops in nftables are part of `NETFILTER_DROP`.",
+            "Banned sources keep sending.",
+            "Nothing. If nftables drops a lot, `bans.xdp.interfaces` makes it cheaper.",
         ),
         "pps",
         known.stopped_packets(),
@@ -237,11 +238,11 @@ def _connection_table() -> tuple[Row, ...]:
 
 def _entries() -> Panel:
     return lines(
-        "Entries of the connection table",
+        "Connection table entries",
         About(
-            "Connections that the kernel tracks, of the ten nodes with most.",
-            "more or longer connections. At the limit, new ones drop.",
-            "raise `net.netfilter.nf_conntrack_max` before it is reached.",
+            "Connections that the kernel tracks, on the ten nodes with most.",
+            "More or longer connections. At the limit, new ones are dropped.",
+            "Raise `net.netfilter.nf_conntrack_max` before it is reached.",
         ),
         "short",
         Query(q.highest(q.select("nodewarden_conntrack_entries")), "{{instance}}"),
@@ -250,12 +251,12 @@ def _entries() -> Panel:
 
 def _events() -> Panel:
     return bars(
-        "Trouble of the connection table",
+        "Connection table errors",
         About(
-            "What went wrong in it: `drop` and `early_drop` no room; `insert_failed` a race or no room; `invalid` "
-            "packets that belong to nothing; `chain_toolong` too many in one bucket.",
-            "in `drop`: connections are refused; in `invalid` late packets or forged ones.",
-            "for `drop` raise the limit; for `chain_toolong` raise `nf_conntrack_buckets`.",
+            "`drop`, `early_drop`: the table is full. `insert_failed`: a race, or a full table. `invalid`: packets "
+            "that belong to no connection. `chain_toolong`: too many entries in one bucket.",
+            "`drop`: connections are refused. `invalid`: late or forged packets.",
+            "For `drop` raise the limit; for `chain_toolong` raise `nf_conntrack_buckets`.",
         ),
         "pps",
         Query(q.per_second(_TABLE, _NO_TROUBLE, by="event"), "{{event}}"),
@@ -264,11 +265,11 @@ def _events() -> Panel:
 
 def _half_open() -> Panel:
     return stack(
-        "Attempts to connect",
+        "Connection attempts",
         About(
-            "Handshakes that were completed, and attempts that came to nothing.",
-            "in `incomplete` a scan or a SYN flood; in `complete` many visitors.",
-            "a flood of incomplete ones: is `net.ipv4.tcp_syncookies` 1?",
+            "Completed TCP handshakes, and incomplete or failed connection attempts.",
+            "`incomplete`: a scan or a SYN flood. `complete`: many visitors.",
+            "In a flood of incomplete ones, check that `net.ipv4.tcp_syncookies` is 1.",
         ),
         "cps",
         known.handshakes(),

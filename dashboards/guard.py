@@ -1,4 +1,4 @@
-"""The guard itself: does it see everything, does what it decides hold, and what does it cost."""
+"""Guard health: completeness of evidence, effect of bans, cost."""
 
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
@@ -14,8 +14,8 @@ def made() -> Dashboard:
     """Return the dashboard."""
     return board(
         "guard",
-        "The guard itself",
-        "Does the guard see everything, does what it decides hold, and what does it cost?",
+        "Guard health",
+        "Is evidence complete, are bans effective, and what does the guard cost?",
         row("", 6, _seeing(), _biting(), _kept()),
         *readings(),
         *_holding(),
@@ -26,13 +26,14 @@ def made() -> Dashboard:
 
 def _seeing() -> Panel:
     return card(
-        "Does it see everything?",
+        "Is evidence complete?",
         About(
-            "Nodes whose guard does not answer; sources that are needed and cannot be read; records lost before "
-            "anybody read them; age of the last event when it was read, of the slowest source.",
-            "the guard is blind on that side, or late: what is banned stays banned, new attacks may go unnoticed.",
-            "`systemctl status nodewarden` on nodes without guard, `nodewarden status` on all others: it says what is "
-            "missing.",
+            "Nodes whose guard does not respond; required sources that cannot be read; records lost before they were "
+            "read; age of the last event when it was read, of the slowest source.",
+            "The guard is blind or late on that source. Existing bans stay in force, but new attacks may go "
+            "undetected.",
+            "Run `systemctl status nodewarden` on nodes without guard and `nodewarden status` on all others: it names "
+            "what is missing.",
         ),
         Value("Nodes without guard", q.add(f"1 - {q.select('up')}"), "short", NONE_IS_GOOD, 0),
         Value("Sources lost", q.LOST_SOURCES, "short", NONE_IS_GOOD, 0),
@@ -43,51 +44,52 @@ def _seeing() -> Panel:
 
 def _biting() -> Panel:
     return card(
-        "Does it hold?",
+        "Are bans effective?",
         About(
-            "Nodes without our table; packets of banned sources that passed it all the same; and, in the time shown, "
-            "bans that the kernel refused and changes of others to the table that were put back.",
-            "bans do not bite: something flushes our rules, edits them, or goes around them.",
-            "`nft list table inet nodewarden`; find who it is with `nft monitor`; does a flowtable or another XDP "
-            "program go around the table?",
+            "Nodes without the table `inet nodewarden`; packets from banned sources that got past it; in the time "
+            "range shown, bans that the kernel refused and foreign changes to the table that were repaired.",
+            "Bans have no effect: something flushes, edits or bypasses the rules.",
+            "Check `nft list table inet nodewarden`; find the writer with `nft monitor`; look for a flowtable or "
+            "another XDP program that bypasses the table.",
         ),
         Value("Tables missing", q.add(f"1 - {q.select('nodewarden_table_up')}"), "short", NONE_IS_GOOD, 0),
         Value("Leaks", q.per_second("nodewarden_leaked_packets_total"), "pps", NONE_IS_GOOD),
         Value("Bans refused", q.during("nodewarden_ban_failures_total"), "short", NONE_IS_GOOD, 0),
-        Value("Tampering mended", q.during("nodewarden_table_drift_total"), "short", ((None, GOOD), (1, WARN)), 0),
+        Value("Changes repaired", q.during("nodewarden_table_drift_total"), "short", ((None, GOOD), (1, WARN)), 0),
     )
 
 
 def _kept() -> Panel:
     faulty = q.add(f"1 - {q.select('nodewarden_config_last_reload_successful')}")
     return card(
-        "Is it kept well?",
+        "Are state and configuration sound?",
         About(
-            "Nodes that cannot write to disk; nodes whose last reload failed; filters that cannot be used; and "
-            "batches of events lost to a fault of our own in the time shown.",
-            "a restart would forget bans, a changed configuration is not in force, a log is not understood, or there "
-            "is a bug.",
-            "free the disk; `nodewarden config check` names file and line; report faults with their trace: "
+            "Nodes that cannot write to disk; nodes whose last reload failed; filters that cannot be used; in the time "
+            "range shown, batches of events lost to an internal error and failed calls of decision listeners.",
+            "A reboot would lose bans, a changed configuration is not in force, a log is not understood, or there is "
+            "a bug.",
+            "Free disk space; `nodewarden config check` names file and line; report internal errors with their trace: "
             "`journalctl -u nodewarden -p err`.",
         ),
         Value("Nodes not saving", q.add(f"1 - {q.select('nodewarden_state_saving')}"), "short", NONE_IS_GOOD, 0),
-        Value("Faulty configurations", faulty, "short", NONE_IS_GOOD, 0),
+        Value("Failed reloads", faulty, "short", NONE_IS_GOOD, 0),
         Value("Unusable filters", q.add(f"1 - {q.select('nodewarden_filter_up')}"), "short", NONE_IS_GOOD, 0),
-        Value("Faults of our own", q.during("nodewarden_internal_errors_total"), "short", NONE_IS_GOOD, 0),
+        Value("Internal errors", q.during("nodewarden_internal_errors_total"), "short", NONE_IS_GOOD, 0),
+        Value("Failed listeners", q.during("nodewarden_listener_errors_total"), "short", NONE_IS_GOOD, 0),
     )
 
 
 def _holding() -> tuple[Row, ...]:
-    return (row("What happens to the table", 8, _changes(), _passed(), _troubles(), _table()),)
+    return (row("The table in nftables", 8, _changes(), _passed(), _troubles(), _table()),)
 
 
 def _changes() -> Panel:
     return bars(
-        "Changes of others to our table",
+        "Foreign changes to the table",
         About(
-            "By kind; all were noticed and mended.",
-            "somebody flushes nftables (`nft flush ruleset` at a firewall's reload), or tampers.",
-            "find who: `nft monitor`; make the other firewall flush only its own table.",
+            "Changes to the table by other programs, by kind; all were detected and repaired.",
+            "Something flushes nftables (`nft flush ruleset` when a firewall reloads) or tampers with the table.",
+            "Find the writer with `nft monitor`; make the other firewall flush only its own table.",
         ),
         "suffix:/min",
         Query(q.per_minute("nodewarden_table_drift_total", by="kind"), "{{kind}}"),
@@ -96,11 +98,11 @@ def _changes() -> Panel:
 
 def _passed() -> Panel:
     return bars(
-        "Packets of banned sources that passed",
+        "Packets from banned sources that passed",
         About(
-            "By the hook that saw them behind our table.",
-            "a ban does not bite.",
-            "does a flowtable or an XDP program go around the table? Are our rules there?",
+            "Packets from banned sources that got past the table, by the hook that saw them.",
+            "A ban has no effect.",
+            "Check whether a flowtable or an XDP program bypasses the table, and whether its rules are in place.",
         ),
         "pps",
         Query(q.per_second("nodewarden_leaked_packets_total", by="hook"), "{{hook}}"),
@@ -109,18 +111,19 @@ def _passed() -> Panel:
 
 def _troubles() -> Panel:
     return bars(
-        "Bans that failed, and connections that were cut",
+        "Failed bans and cut connections",
         About(
-            "`refused by the kernel`: bans that could not be put in place. `did not fit in front`: the table alone "
-            "stops those. `connections cut`: what proven offenders had open was closed; `cuts incomplete`: not all.",
-            "in `refused`: offenders go free; in `cut`: proven offenders were connected; in `incomplete`: entries of "
-            "theirs stay in the connection table, though their packets drop.",
-            "for `refused` and `incomplete` the log says which and why; for the front, its map is full.",
+            "`refused by the kernel`: bans that could not be set. `not in XDP`: bans that did not fit into the XDP "
+            "map; nftables alone enforces them. `connections cut`: open connections of proven offenders that were "
+            "ended; `cuts incomplete`: not all.",
+            "`refused by the kernel`: offenders are not banned. `connections cut`: proven offenders were connected."
+            " `cuts incomplete`: conntrack entries remain, though their packets drop.",
+            "`refused by the kernel`, `cuts incomplete`: the log names the reason. `not in XDP`: the map is full.",
         ),
         "suffix:/min",
         (
             Query(q.per_minute("nodewarden_ban_failures_total"), "refused by the kernel"),
-            Query(q.or_none(q.per_minute("nodewarden_xdp_missing_bans_total")), "did not fit in front"),
+            Query(q.or_none(q.per_minute("nodewarden_xdp_missing_bans_total")), "not in XDP"),
             Query(q.per_minute("nodewarden_connections_cut_total"), "connections cut"),
             Query(q.per_minute("nodewarden_connections_cut_incomplete_total"), "cuts incomplete"),
         ),
@@ -131,10 +134,9 @@ def _table() -> Panel:
     return steps(
         "Tables in place",
         About(
-            "Nodes whose table is known to be in place, and how often tables were set up in all.",
-            "in `set up so far`, beyond one a start: the table had vanished. If `in place` falls, a node is without "
-            "protection.",
-            "`nodewarden status` there; who removes it?",
+            "Nodes whose table is known to be in place, and how often tables were set up in total.",
+            "`set up so far` beyond one per start: the table had vanished. If `in place` falls, a node is unprotected.",
+            "Run `nodewarden status` on that node and find out what removes the table.",
         ),
         "short",
         (
@@ -145,35 +147,35 @@ def _table() -> Panel:
 
 
 def _upkeep() -> tuple[Row, ...]:
-    return (row("Upkeep", 7, _state(), _pending(), _reloads()), row("", 6, _versions(), _allowed()))
+    return (row("State and configuration", 7, _state(), _pending(), _reloads()), row("", 6, _versions(), _allowed()))
 
 
 def _state() -> Panel:
     return lines(
         "State on disk",
         About(
-            "Rows written, attempts that failed, and offences and ends of bans never written because the disk failed "
+            "Rows written, failed write attempts, and offences and ends of bans dropped because the disk failed for "
             "too long.",
-            "more bans; in `failed`: the disk is full or broken.",
-            "free the disk; see *Is it kept well?*.",
+            "More bans. `failed attempts`: the disk is full or faulty.",
+            "Free disk space; see *Are state and configuration sound?*.",
         ),
         "cps",
         (
             Query(q.per_second("nodewarden_state_written_rows_total"), "written"),
             Query(q.per_second("nodewarden_state_failures_total"), "failed attempts"),
-            Query(q.per_second("nodewarden_state_dropped_offences_total"), "offences given up"),
-            Query(q.per_second("nodewarden_state_dropped_removals_total"), "ends of bans given up"),
+            Query(q.per_second("nodewarden_state_dropped_offences_total"), "offences dropped"),
+            Query(q.per_second("nodewarden_state_dropped_removals_total"), "ends of bans dropped"),
         ),
     )
 
 
 def _pending() -> Panel:
     return lines(
-        "Changes not on disk yet",
+        "Unsaved changes",
         About(
-            "What a crash of the machine would lose, of the ten nodes with most.",
-            "many bans at once, or a slow disk. It falls back within seconds when all is well.",
-            "if it does not, see *State on disk*.",
+            "Changes that a crash of the machine would lose, on the ten nodes with most.",
+            "Many bans at once, or a slow disk. It falls back within seconds on a healthy node.",
+            "If it does not, see *State on disk*.",
         ),
         "short",
         Query(q.highest(q.select("nodewarden_state_pending_changes")), "{{instance}}"),
@@ -184,9 +186,9 @@ def _reloads() -> Panel:
     return bars(
         "Configuration reloads",
         About(
-            "Reloads of the configuration by result.",
-            "somebody changes the configuration; failures leave the old one in force.",
-            "`nodewarden config check`.",
+            "Reloads of the configuration, by result.",
+            "The configuration is being changed. After a failed reload the old one stays in force.",
+            "Run `nodewarden config check`.",
         ),
         "suffix:/min",
         Query(q.per_minute("nodewarden_config_reloads_total", by="result"), "{{result}}"),
@@ -197,9 +199,9 @@ def _versions() -> Panel:
     return steps(
         "Nodes by version",
         About(
-            "How many nodes run which version.",
-            "a roll-out. Two versions for long means that it got stuck.",
-            "update the rest.",
+            "Number of nodes that run each version.",
+            "A rollout. Two versions for long mean that it is stuck.",
+            "Update the remaining nodes.",
         ),
         "short",
         Query(f"count by (version) ({q.select('nodewarden_build_info')})", "{{version}}"),
@@ -210,9 +212,10 @@ def _allowed() -> Panel:
     return steps(
         "Networks never banned",
         About(
-            "Size of the allowlist, of the ten nodes with most: configured, found on the node, and allowed by command.",
-            "more is exempt. A sudden rise means that a cluster's networks, or somebody's sessions, came in.",
-            "`nodewarden allow list` says what and why.",
+            "Size of the allowlist on the ten nodes with most entries: configured, detected on the node, and added by "
+            "command.",
+            "More networks are exempt. A sudden rise means that cluster networks or administrator sessions were added.",
+            "`nodewarden allow list` shows each entry and its reason.",
         ),
         "short",
         Query(q.highest(q.select("nodewarden_allowlist_networks")), "{{instance}}"),

@@ -1,4 +1,4 @@
-"""What the guard costs: processor, memory, and the programs in the kernel."""
+"""Cost of the guard: CPU time, memory, and the programs in the kernel."""
 
 from grafana_foundation_sdk.models.dashboard import Panel
 
@@ -13,21 +13,21 @@ _RUN_S, _RUNS = "nodewarden_ebpf_run_seconds_total", "nodewarden_ebpf_runs_total
 
 
 def costs() -> tuple[Row, ...]:
-    """Return the rows that `The guard itself` shows of it."""
+    """Return the rows that `Guard health` shows of it."""
     return (*_process(), *_programs(), *_memory_of_sources())
 
 
 def _process() -> tuple[Row, ...]:
-    return (row("What does it cost?", 8, _processor(), _memory(), _files()),)
+    return (row("Cost", 8, _processor(), _memory(), _files()),)
 
 
 def _processor() -> Panel:
     return lines(
-        "Processor time",
+        "CPU time",
         About(
-            "Cores that the guard takes, of the ten nodes where it takes most; 100 % is one core.",
-            "more to read. In a flood that is expected; at rest it is not.",
-            "compare with *Records read*.",
+            "CPU time of the guard on the ten nodes where it is highest; 100 % is one core.",
+            "More to read. Expected during a flood, but not at rest.",
+            "Compare with *Records read*.",
         ),
         "percentunit",
         Query(q.highest(q.over("rate", "process_cpu_seconds_total")), "{{instance}}"),
@@ -38,9 +38,9 @@ def _memory() -> Panel:
     return lines(
         "Memory",
         About(
-            "Resident memory, of the ten nodes where it is largest.",
-            "more to remember; every table is bounded. A line that never stops rising is a leak.",
-            "report it with `nodewarden status --json`.",
+            "Resident memory of the guard on the ten nodes where it is highest.",
+            "More to remember; every table is bounded. A rise that never stops is a leak.",
+            "Report it with the output of `nodewarden status --json`.",
         ),
         "bytes",
         Query(q.highest(q.select("process_resident_memory_bytes")), "{{instance}}"),
@@ -51,9 +51,9 @@ def _files() -> Panel:
     return lines(
         "Open files",
         About(
-            "Descriptors in use as share of what the guard may open, of the ten highest nodes.",
-            "more logs are followed; a line that never stops rising is a leak.",
-            "raise `LimitNOFILE=` of the unit; report a leak.",
+            "Open file descriptors as a share of the limit, on the ten nodes where it is highest.",
+            "More logs are followed. A rise that never stops is a leak.",
+            "Raise `LimitNOFILE=` of the unit; report a leak.",
         ),
         "percentunit",
         Query(q.highest(f"{q.select('process_open_fds')} / {q.select('process_max_fds')}"), "{{instance}}"),
@@ -66,11 +66,12 @@ def _programs() -> tuple[Row, ...]:
 
 def _each() -> Panel:
     return lines(
-        "Time of a run in the kernel",
+        "eBPF run time",
         About(
-            "Mean time that a run of each eBPF program takes: `drops` for a dropped packet, `xdp` for a received one.",
-            "memory or caches are contended, or the kernel runs a slower kind of program (see *How programs run*).",
-            "nothing below a microsecond.",
+            "Mean run time of each eBPF program: `drops` runs once per dropped packet, `xdp_ban` once per received "
+            "packet.",
+            "Memory or caches are contended, or the kernel uses an attach mode that costs more (see *Attach mode*).",
+            "Nothing below a microsecond.",
         ),
         "s",
         Query(
@@ -83,11 +84,12 @@ def _each() -> Panel:
 
 def _share() -> Panel:
     return lines(
-        "Processor time in the kernel",
+        "CPU time of eBPF programs",
         About(
-            "What our eBPF programs take of a core, while the kernel kept count: one second of each minute.",
-            "more packets: see *Packets dropped by the kernel*.",
-            "if it matters, turn `sources.drops` off on that node: all else goes on.",
+            "CPU time of the eBPF programs, as a share of one core, while the kernel collects run statistics: one "
+            "second of each minute.",
+            "More packets: see *Packets dropped by the kernel*.",
+            "If it matters, set `sources.drops.enabled: false` on that node; other sources keep working.",
         ),
         "percentunit",
         # The counters move in one second of each minute: their rise in a minute is what that second took.
@@ -97,17 +99,17 @@ def _share() -> Panel:
 
 def _rung() -> Panel:
     return steps(
-        "How programs run",
+        "Attach mode",
         About(
-            "Nodes by how each program is attached: `tracing` is best, `raw_tracepoint` costs more, `off` is not at "
-            "all.",
-            "in `off`: the node sees no drops: python3-bpfcc, capabilities or BTF are missing.",
-            "`nodewarden status` says what is missing.",
+            "Nodes by how each program is attached: `tracing` is best, `raw_tracepoint` costs more, `tracepoint` "
+            "counts reasons only, `off` is not attached.",
+            "`off`: drops are not counted on the node; python3-bpfcc, a capability or BTF is missing.",
+            "`nodewarden status` names what is missing.",
         ),
         "short",
         (
             Query(f"{q.now('nodewarden_ebpf_rung', by='program, rung')} > 0", "{{program}}: {{rung}}"),
-            Query(f"{q.now('nodewarden_xdp_attached', by='mode')} > 0", "interfaces in front: {{mode}}"),
+            Query(f"{q.now('nodewarden_xdp_attached', by='mode')} > 0", "XDP interfaces: {{mode}}"),
         ),
     )
 
@@ -118,12 +120,12 @@ def _memory_of_sources() -> tuple[Row, ...]:
 
 def _maps() -> Panel:
     return lines(
-        "Memory of sources in the kernel",
+        "eBPF map usage",
         About(
-            "How full the maps are in which the kernel counts sources one by one, and the sketch that finds frequent "
-            "ones.",
-            "many sources at once. Above 100 % of the sketch, a source must come more often to be noticed.",
-            "nothing in a flood of forged sources: frequent ones are still found.",
+            "Fill level of the maps in which the kernel counts single sources, and load of the sketch that finds "
+            "frequent ones.",
+            "Many sources at once. Above 100 % of the sketch, a source must send more packets to be noticed.",
+            "Nothing during a flood of forged sources: frequent ones are still found.",
         ),
         "percentunit",
         (
@@ -136,11 +138,11 @@ def _maps() -> Panel:
 
 def _windows() -> Panel:
     return lines(
-        "Memory of detectors",
+        "Detector window usage",
         About(
-            "How full each detector's window is, on the node where it is fullest.",
-            "many sources at once. At 100 % it forgets the oldest.",
-            "raise `max_entries` of that detector.",
+            "Fill level of each detector's window, on the node where it is fullest.",
+            "Many sources at once. At 100 % the oldest entries are evicted.",
+            "Raise `max_entries` of that detector.",
         ),
         "percentunit",
         Query(
@@ -157,29 +159,29 @@ def _windows() -> Panel:
 
 def _forgotten() -> Panel:
     return lines(
-        "Forgotten early",
+        "Early evictions",
         About(
-            "What was forgotten before its time because a table was full: sources in the kernel, handshakes under "
-            "way, proofs of who completed one.",
-            "a flood of sources: less is proven, slow offenders may get away.",
-            "see *Anomalies*; nobody is banned wrongly for it.",
+            "Entries evicted before their time because a table was full: sources in the kernel, pending handshakes, "
+            "handshake evidence.",
+            "A flood of sources: less is proven, and slow offenders may go undetected.",
+            "See *Anomalies*. No wrong ban results.",
         ),
         "cps",
         (
             Query(q.per_second("nodewarden_ebpf_lost_sources_total"), "sources in the kernel"),
-            Query(q.per_second("nodewarden_handshakes_evicted_total"), "handshakes under way"),
-            Query(q.per_second("nodewarden_proofs_evicted_total"), "proofs"),
+            Query(q.per_second("nodewarden_handshakes_evicted_total"), "pending handshakes"),
+            Query(q.per_second("nodewarden_proofs_evicted_total"), "handshake evidence"),
         ),
     )
 
 
 def _proofs() -> Panel:
     return lines(
-        "Proofs of who is who",
+        "Handshake evidence",
         About(
-            "Origins whose completed handshakes are known, and how many are needed to prove one, of the highest node.",
-            "in `handshakes needed`: packets come that could be guesses of a forger.",
-            "nothing: the guard asks for more proof by itself.",
+            "Origins with a known completed handshake, and handshakes needed to prove one, on the highest node.",
+            "`handshakes needed`: packets arrive that may be a forger's guesses.",
+            "Nothing: the guard raises the number of needed handshakes automatically.",
         ),
         "short",
         (

@@ -1,4 +1,4 @@
-"""What the guard reads: does it see everything?"""
+"""Sources of evidence: how much is read, lost and discarded."""
 
 from grafana_foundation_sdk.models.dashboard import Panel
 
@@ -16,9 +16,9 @@ _WITHOUT_WEIGHT = {
 
 
 def readings() -> tuple[Row, ...]:
-    """Return the rows that `The guard itself` shows of it."""
+    """Return the rows that `Guard health` shows of it."""
     return (
-        row("What is read", 8, _records(), _lag_by_source()),
+        row("Sources", 8, _records(), _lag_by_source()),
         row("", 7, _lost(), _gaps(), _malformed()),
         *_left_out(),
     )
@@ -29,8 +29,8 @@ def _records() -> Panel:
         "Records read",
         About(
             "Records read from each source.",
-            "more goes on, or something writes more logs. At nothing, a source is silent or not set up.",
-            "for the kernel log put a limit on the firewall's log rule.",
+            "More activity, or more log output. At zero, a source is silent or not set up.",
+            "For the kernel log, rate-limit the firewall's log rule.",
         ),
         "cps",
         Query(q.per_second("nodewarden_source_records_total", by="source"), "{{source}}"),
@@ -42,9 +42,9 @@ def _lag_by_source() -> Panel:
     return lines(
         "Lag by source",
         About(
-            "Age of the last event when it was read, of the slowest node.",
-            "the guard cannot keep up, or clocks differ.",
-            "see processor time; is one source much larger than the others?",
+            "Age of the last event when it was read, on the slowest node.",
+            "The guard cannot keep up, or clocks differ.",
+            "See *CPU time*, and whether one source is much larger than the others.",
         ),
         "s",
         Query(q.most(q.select("nodewarden_source_lag_seconds"), "source"), "{{source}}"),
@@ -57,9 +57,8 @@ def _lost() -> Panel:
         "Records lost",
         About(
             "Evidence that no detector saw: `lost` before it was read, `suppressed` by journald's rate limit.",
-            "the kernel's buffers are too small, or a flood is too fast. Attackers may get away, nobody is banned "
-            "wrongly.",
-            "limit the log rule, enlarge `log_buf_len` or `sources.conntrack.buffer`.",
+            "Kernel buffers are too small, or a flood is too fast. Attackers may go undetected; no wrong ban results.",
+            "Rate-limit the log rule, enlarge `log_buf_len` or `sources.conntrack.buffer`.",
         ),
         "cps",
         (
@@ -71,28 +70,28 @@ def _lost() -> Panel:
 
 def _gaps() -> Panel:
     return bars(
-        "Gaps and how they were made up",
+        "Gaps and resynchronisations",
         About(
-            "Times the reader fell behind, the connection table was listed anew, or a log was emptied in place.",
-            "more than can be read at once arrives.",
-            "the same as for lost records.",
+            "Times a reader fell behind, the connection table was listed again, or a log was truncated in place.",
+            "Records arrive faster than they can be read.",
+            "The same as for *Records lost*.",
         ),
         "suffix:/min",
         (
             Query(q.per_minute("nodewarden_source_overruns_total", by="source"), "{{source}} fell behind"),
-            Query(q.per_minute("nodewarden_source_resyncs_total", by="source"), "{{source}} listed anew"),
-            Query(q.per_minute("nodewarden_source_truncations_total", by="source"), "{{source}} emptied"),
+            Query(q.per_minute("nodewarden_source_resyncs_total", by="source"), "{{source}} listed again"),
+            Query(q.per_minute("nodewarden_source_truncations_total", by="source"), "{{source}} truncated"),
         ),
     )
 
 
 def _malformed() -> Panel:
     return bars(
-        "Records not understood",
+        "Malformed records",
         About(
             "Records that could not be decoded, by cause; they were skipped.",
-            "somebody writes nonsense to a log, or a kernel or application changed its format.",
-            "look at the log; report formats that should be known.",
+            "Something writes garbage to a log, or a kernel or application changed its format.",
+            "Look at the log; report formats that should be supported.",
         ),
         "suffix:/min",
         Query(q.per_minute("nodewarden_source_malformed_records_total", by="source, cause"), "{{source}} {{cause}}"),
@@ -105,13 +104,13 @@ def _left_out() -> tuple[Row, ...]:
 
 def _uncounted() -> Panel:
     return lines(
-        "Records that do not count",
+        "Records not counted as evidence",
         About(
-            "`foreign` users wrote them to the kernel log, `excluded` their prefix is not configured, `untrusted` "
-            "others can have written them, `skipped` they tell nothing new.",
-            "in `foreign` or `untrusted`: somebody may be forging evidence; in `excluded`: a firewall logs under "
-            "another name.",
-            "for `excluded` compare `sources.kernel_log.prefixes` with `dmesg`.",
+            "`foreign`: written to the kernel log by user space. `excluded`: the log prefix is not configured. "
+            "`untrusted`: others than the system can have written it. `skipped`: nothing new in it.",
+            "`foreign`, `untrusted`: someone may be forging evidence. `excluded`: a firewall logs under another "
+            "prefix.",
+            "For `excluded` compare `sources.kernel_log.prefixes` with `dmesg`.",
         ),
         "cps",
         [Query(q.per_second(metric), name) for name, metric in _WITHOUT_WEIGHT.items()],
@@ -122,8 +121,8 @@ def _files() -> Panel:
     return steps(
         "Log files",
         About(
-            "Log files that are followed, and those that are there but cannot be read.",
-            "in `unreadable`: permissions changed: those logs are not watched.",
+            "Log files that are followed, and those that exist but cannot be read.",
+            "`unreadable`: permissions changed; those logs are not watched.",
             "`nodewarden status` names them.",
         ),
         "short",
@@ -138,14 +137,15 @@ def _volume() -> Panel:
     return lines(
         "Log bytes",
         About(
-            "Bytes of logs that are read, and those given up: ends without a newline, too many unread generations.",
-            "logs grow faster; in `given up`: they are rotated faster than they are read.",
-            "rotate less often, or keep more generations.",
+            "Bytes of logs that are read, and those that are lost: trailing data without a newline, too many unread "
+            "rotated files.",
+            "Logs grow faster. `lost`: they are rotated faster than they are read.",
+            "Rotate less often, or keep more rotated files.",
         ),
         "Bps",
         (
             Query(q.per_second("nodewarden_source_read_bytes_total"), "read"),
-            Query(q.per_second("nodewarden_source_lost_bytes_total"), "given up"),
+            Query(q.per_second("nodewarden_source_lost_bytes_total"), "lost"),
         ),
     )
 
@@ -154,9 +154,9 @@ def _events() -> Panel:
     return lines(
         "Events by kind",
         About(
-            "What the detectors are handed.",
-            "more goes on; which kind says on which side.",
-            "compare with *Alerts by detector*.",
+            "Events handed to the detectors, by kind.",
+            "More activity of that kind.",
+            "Compare with *Alerts by detector*.",
         ),
         "cps",
         Query(q.per_second("nodewarden_events_total", by="kind"), "{{kind}}"),

@@ -8,15 +8,15 @@ DROPPED = "nodewarden_kernel_dropped_packets_total"
 _GREY = "#8e8e99"
 
 NEW = slice(3)
-"""Of the verdicts those on somebody who was not banned."""
+"""The verdicts on sources that were not banned before."""
 _VERDICTS = (
     ("banned", "ban", "red"),
-    ("only observed", "observe", _GREY),
+    ("observed", "observe", _GREY),
     ("over budget", "over_budget", "purple"),
-    ("banned already", "refresh|covered", "orange"),
-    ("protected", "allowlisted", "green"),
-    ("too late", "stale", "blue"),
-    ("no room", "full", "dark-red"),
+    ("already banned", "refresh|covered", "orange"),
+    ("allowlisted", "allowlisted", "green"),
+    ("expired", "stale", "blue"),
+    ("at capacity", "full", "dark-red"),
 )
 _STRENGTHS = (("proven", "red"), ("spoofable", "orange"), ("destination", "purple"))
 _SETS = (("banned", "ban.*", "red"), ("shunned", "shun.*", "orange"), ("egress", "egress.*", "purple"))
@@ -48,13 +48,13 @@ _LAYERS = (
 
 
 def verdicts(*more: str) -> list[Query]:
-    """Return what became of alerts, by the minute: new bans and what could have been some, then all the rest."""
+    """Return decisions per minute: new bans and those not enforced, then all others."""
     metric = "nodewarden_decisions_total"
     return [Query(q.per_minute(metric, f'verdict=~"{which}"', *more), name, hue) for name, which, hue in _VERDICTS]
 
 
 def alerts_by_strength(*more: str) -> list[Query]:
-    """Return alerts by strength of evidence, by the minute."""
+    """Return alerts per minute by strength of evidence."""
     metric = "nodewarden_detector_alerts_total"
     return [Query(q.per_minute(metric, f'strength="{name}"', *more), name, hue) for name, hue in _STRENGTHS]
 
@@ -64,29 +64,31 @@ def bans() -> list[Query]:
     enforced = [
         Query(q.now("nodewarden_bans", 'mode="enforce"', f'strength="{name}"'), name, hue) for name, hue in _STRENGTHS
     ]
-    return [*enforced, Query(q.now("nodewarden_bans", 'mode="observe"'), "only observed", _GREY)]
+    return [*enforced, Query(q.now("nodewarden_bans", 'mode="observe"'), "observed", _GREY)]
 
 
 def bans_ended() -> list[Query]:
-    """Return why bans ended, by the minute."""
+    """Return ended bans per minute by cause."""
     metric = "nodewarden_bans_ended_total"
     return [Query(q.per_minute(metric, f'cause="{name}"'), name, hue) for name, hue in _ENDS]
 
 
 def stopped_packets() -> list[Query]:
-    """Return packets that our sets stop, and those that the program in front of the stack does."""
+    """Return packets dropped by the sets in nftables, and those dropped in XDP."""
     table, front = "nodewarden_set_dropped_packets_total", "nodewarden_xdp_dropped_packets_total"
     sets = [Query(q.per_second(table, f'set=~"{which}"'), name, hue) for name, which, hue in _SETS]
-    return [*sets, Query(q.or_none(q.per_second(front)), "banned, in front", "dark-red")]
+    return [*sets, Query(q.or_none(q.per_second(front)), "banned (XDP)", "dark-red")]
 
 
 def sets_in_use() -> list[Query]:
-    """Return how full the fullest set of each kind is."""
+    """Return how full the fullest set of each kind is, and the share that imports and lists may use."""
     held, limit = "nodewarden_set_elements", "nodewarden_set_elements_limit"
-    return [
+    sets = [
         Query(q.most(q.select(held, f'set=~"{which}"') + f" / ({q.select(limit)} > 0)"), name, hue)
         for name, which, hue in _SETS
     ]
+    bulk = q.most(f"{q.select('nodewarden_bulk_bans')} / ({q.select('nodewarden_bulk_bans_limit')} > 0)")
+    return [*sets, Query(bulk, "imports and lists", _GREY)]
 
 
 def by_direction(metric: str, *matchers: str) -> list[Query]:
@@ -97,7 +99,7 @@ def by_direction(metric: str, *matchers: str) -> list[Query]:
 
 
 def handshakes() -> list[Query]:
-    """Return attempts to connect that were completed, and those that came to nothing."""
+    """Return completed handshakes, and incomplete or failed connection attempts."""
     return [
         Query(q.per_second("nodewarden_handshakes_completed_total"), "complete", "green"),
         Query(q.per_second("nodewarden_handshakes_incomplete_total"), "incomplete", "orange"),
@@ -110,7 +112,7 @@ def drops_of(kind: ReasonClass) -> str:
 
 
 def drops_by_class() -> list[Query]:
-    """Return drops by whose trouble they are."""
+    """Return drops by class of reason."""
     classes = [Query(drops_of(kind), kind.value.replace("_", " "), hue) for kind, hue in _CLASSES.items()]
     rest = "|".join(label_pattern(kind) for kind in _CLASSES)
     return [*classes, Query(q.or_none(q.per_second(DROPPED, f'reason!~"{rest}"')), "other", _GREY)]

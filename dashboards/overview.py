@@ -1,4 +1,4 @@
-"""Node guard overview: is it well, is it being attacked, what was stopped, what is it costing."""
+"""Node guard overview: health, attacks, what was stopped, and cost."""
 
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
@@ -25,7 +25,7 @@ from dashboards.panels import (
 from dashboards.queries import Query
 from dashboards.tables import CLUSTER, NODE, Column, Key, grid
 
-_GUARD = ("guard", "The guard itself")
+_GUARD = ("guard", "Guard health")
 _DETECTORS = ("detectors", "Detectors and thresholds")
 _ALERTS = "nodewarden_detector_alerts_total"
 _DECISIONS = "nodewarden_decisions_total"
@@ -38,9 +38,9 @@ def made() -> Dashboard:
     return board(
         "overview",
         "Node guard overview",
-        "Start here: four questions, then every node, then when it happened.",
+        "Start here: four questions, the state of every node, then the course over time.",
         row("", 6, *_questions()),
-        row("Nodes: click on one to see it alone", 7, _nodes(), _firing(), widths=(15, 9)),
+        row("Nodes (click one to select it)", 7, _nodes(), _firing(), widths=(15, 9)),
         *_attack(),
         *_cost(),
     )
@@ -57,12 +57,12 @@ def _questions() -> tuple[Panel, ...]:
 
 def _is_it_well() -> Panel:
     return card(
-        "Is it well?",
+        "Is the guard healthy?",
         About(
-            "Nodes whose guard does not answer; sources (kernel log, conntrack, eBPF, logs) that are needed and "
-            "cannot be read; records lost before anybody read them; alerts of the Prometheus rules that fire.",
-            "the guard sees less than it should: what is banned stays banned, but new attacks may go unnoticed.",
-            "open *The guard itself*; on the node run `nodewarden status`, whose first lines say what is wrong.",
+            "Nodes whose guard does not respond; required sources (kernel log, conntrack, eBPF, logs) that cannot be "
+            "read; records lost before they were read; firing alerts of the Prometheus rules.",
+            "Evidence is missing. Existing bans stay in force, but new attacks may go undetected.",
+            "Open *Guard health*. On the node run `nodewarden status`; problems come first.",
         ),
         Value("Nodes without guard", q.add(f"1 - {q.select('up')}"), steps=NONE_IS_GOOD, decimals=0),
         Value("Sources lost", q.LOST_SOURCES, steps=NONE_IS_GOOD, decimals=0),
@@ -73,14 +73,14 @@ def _is_it_well() -> Panel:
 
 def _is_it_attacked() -> Panel:
     return card(
-        "Is it being attacked?",
+        "Are nodes under attack?",
         About(
-            "How often detectors fire, floods of forged sources are noticed, and new bans begin, by the minute; and "
-            "how many watched signals are outside of their usual band.",
-            "somebody is at work. A few alerts a minute are ordinary on the open Internet; floods and signals outside "
-            "of their band are not.",
-            "open *Anomalies* for when and where, *Detectors and thresholds* for what; `nodewarden list` names the "
-            "sources, `nodewarden why ADDRESS` says what they did.",
+            "Alerts, floods with forged sources and new bans per minute; number of watched signals outside their "
+            "usual band.",
+            "Sources scan, guess passwords or flood. A few alerts per minute are normal on the public Internet; "
+            "floods and signals outside their band are not.",
+            "Open *Anomalies* for node and time, *Detectors and thresholds* for the detector. `nodewarden list` shows "
+            "the sources, `nodewarden why ADDRESS` the history of one.",
         ),
         Value("Alerts", q.per_minute(_ALERTS), "suffix:/min", ((None, GOOD), (1e-9, WATCH), (60, WARN)), 1),
         Value("Floods", q.per_minute("nodewarden_detector_floods_total"), "suffix:/min", NONE_IS_GOOD, 1),
@@ -93,11 +93,13 @@ def _what_was_stopped() -> Panel:
     return card(
         "What was stopped?",
         About(
-            "Packets and bytes that our sets stop now, in the firewall and in front of the stack; bans in force; and "
-            "how long most bans took, from the event that crossed a threshold to the kernel's set, in the time shown.",
-            "banned sources go on trying: that is what bans are for. A long time to ban gives attackers that much "
-            "more; from log files, up to a second is ordinary.",
-            "nothing, if it is well. Against a flood that fills the line only the provider helps.",
+            "Packets and bytes dropped by the guard's sets, in nftables and XDP; bans in force; 95th percentile of "
+            "the time to ban over the time range shown, from the event that crossed a threshold to the element in the "
+            "kernel's set.",
+            "Banned sources keep sending, as expected. A long time to ban gives attackers that much more time; up to "
+            "1 s is normal for log files.",
+            "Nothing while the time to ban is low. A flood that saturates the uplink can only be filtered by the "
+            "provider.",
         ),
         Value("Packets", q.stopped(), "pps", FACT),
         Value("Bytes", q.stopped("bytes"), "Bps", FACT),
@@ -116,16 +118,16 @@ def _what_does_it_cost() -> Panel:
     return card(
         "What does it cost?",
         About(
-            "Of the node that has it worst: processor time of the guard (100 % is one core), its memory, the time "
-            "that counting a dropped packet takes in the kernel, and how full the connection table is.",
-            "the guard works harder, which in a flood is expected; a connection table that is nearly full makes the "
-            "kernel drop new connections of everybody.",
-            "if the table fills, raise `net.netfilter.nf_conntrack_max` and find out who fills it (*Traffic*); if the "
-            "guard itself costs too much, see *The guard itself*.",
+            "On the node with the highest value: CPU time (100 % is one core) and memory of the guard, and connection "
+            "table usage. Mean time of one eBPF program run, over all nodes.",
+            "The guard has more to process, as expected during a flood. When the connection table is full, the kernel "
+            "drops every new connection.",
+            "If the table fills, raise `net.netfilter.nf_conntrack_max` and find the source in *Traffic*. If the "
+            "guard costs too much, see *Guard health*.",
         ),
-        Value("Processor", cpu, "percentunit", ((None, GOOD), (0.5, WARN), (0.9, BAD)), 1),
+        Value("CPU", cpu, "percentunit", ((None, GOOD), (0.5, WARN), (0.9, BAD)), 1),
         Value("Memory", q.most(q.select("process_resident_memory_bytes")), "bytes", FACT),
-        Value("Counting a drop", q.EBPF_RUN_S, "s", ((None, GOOD), (1e-6, WARN))),
+        Value("eBPF run", q.EBPF_RUN_S, "s", ((None, GOOD), (1e-6, WARN))),
         Value("Connection table", q.most(q.CONNTRACK_USE), "percentunit", FULL, 1),
     )
 
@@ -134,11 +136,11 @@ def _nodes() -> Panel:
     return grid(
         "Nodes",
         About(
-            "Every node and what goes on there now; those with most alerts come first.",
-            "in *Alerts*: this node is under attack; `DOWN` that nobody watches it, and *Table* near 100 % that it "
-            "will refuse new connections.",
-            "click on a node to see it alone. For one that is DOWN: `systemctl status nodewarden` there; its bans go "
-            "on in the kernel until they end.",
+            "Current state of each node, sorted by alerts per minute.",
+            "*Alerts*: the node is under attack. `DOWN`: its guard does not respond. *Table* near 100 %: the node is "
+            "about to refuse new connections.",
+            "Click a node to select it. If it is DOWN, run `systemctl status nodewarden` there; bans in the kernel "
+            "stay in force until they expire.",
         ),
         (CLUSTER, NODE),
         (
@@ -157,11 +159,11 @@ def _nodes() -> Panel:
 
 def _firing() -> Panel:
     return grid(
-        "Alerts that fire",
+        "Firing alerts",
         About(
-            "Alerts of the Prometheus rules that fire now, and for how long what they tell of has been so.",
-            "something needs a person: `critical` now, `warning` today.",
-            "each has a page, docs/runbooks/NodewardenNAME.md: meaning, impact, diagnosis, mitigation.",
+            "Firing alerts of the Prometheus rules, and how long their condition has lasted.",
+            "`critical` needs attention now, `warning` today.",
+            "Read the alert's runbook, docs/runbooks/NodewardenNAME.md: meaning, impact, diagnosis, mitigation.",
         ),
         (Key("alertname", "Alert", 140), Key("severity", "Severity", 75), Key("instance", "Node", 80)),
         (Column("For", q.most(q.FIRING_FOR_S, "alertname, severity, instance"), "s", decimals=0),),
@@ -173,7 +175,7 @@ def _firing() -> Panel:
 def _attack() -> tuple[Row, ...]:
     return (
         row(
-            "Is it being attacked? What was stopped?",
+            "Attacks and bans",
             8,
             leads_to(_by_detector(), *_DETECTORS),
             leads_to(_outcome(), *_DETECTORS),
@@ -187,8 +189,9 @@ def _by_detector() -> Panel:
         "Alerts by detector",
         About(
             "How often each detector's threshold was crossed.",
-            "sources do what the detector is named after, or that its threshold is too low for this node.",
-            "`nodewarden list` and `nodewarden why ADDRESS`; if they are yours, allow them or raise `maxretry`.",
+            "Sources show the behaviour that the detector looks for, or its threshold is too low for this node.",
+            "Run `nodewarden list` and `nodewarden why ADDRESS`. If the sources are yours, allow them or raise "
+            "`maxretry`.",
         ),
         "suffix:/min",
         Query(q.per_minute(_ALERTS, by="detector"), "{{detector}}"),
@@ -197,13 +200,14 @@ def _by_detector() -> Panel:
 
 def _outcome() -> Panel:
     return bars(
-        "What became of the alerts",
+        "Decisions on alerts",
         About(
-            "Decisions: `banned` a new ban, `banned already` one in force does it, `only observed` the detector does "
-            "not enforce, `protected` somebody on the allowlist, `over budget` too many at once, `no room` for more.",
-            "in `banned` an attack that is being dealt with; in `over budget` and `no room`: offenders go free.",
-            "for `over budget` decide whether it is an attack or a mistake, then raise `bans.budget`; for `protected` "
-            "ask why somebody trusted offends.",
+            "`banned`: a new ban. `observed`: the detector does not enforce. `over budget`: too many new bans per "
+            "minute. `already banned`: a ban in force covers it. `allowlisted`: never banned. `expired`: the ban "
+            "would already have ended. `at capacity`: `bans.max_bans` is reached.",
+            "`banned`: an attack is being handled. `over budget`, `at capacity`: offenders are not banned.",
+            "`over budget`: decide whether it is an attack or a wrong threshold, then raise `bans.budget`. "
+            "`allowlisted`: find out why a trusted source offends.",
         ),
         "suffix:/min",
         known.verdicts(),
@@ -214,10 +218,10 @@ def _stopped() -> Panel:
     return stack(
         "Packets stopped, by set",
         About(
-            "Packets that our table drops: `ban` everything from a proven offender, `shun` new connections of "
-            "somebody whose evidence could be forged, `egress` what the node sends to a banned destination.",
-            "banned sources go on sending. In `egress`, that something inside calls where it must not.",
-            "nothing for `ban` and `shun`. For `egress` find the pod or process: `nodewarden why ADDRESS`.",
+            "Packets dropped by the guard: `ban` drops every packet from a proven offender, `shun` new connections "
+            "from a source whose evidence could be forged, `egress` what the node sends to a banned destination.",
+            "Banned sources keep sending. `egress`: something on the node or in a pod calls a banned destination.",
+            "Nothing for `ban` and `shun`. For `egress` find the pod or process: `nodewarden why ADDRESS`.",
         ),
         "pps",
         known.stopped_packets(),
@@ -228,10 +232,9 @@ def _bans() -> Panel:
     return steps(
         "Bans in force",
         About(
-            "How many bans there are, by strength of evidence; `only observed` are such as would be, if their "
-            "detector enforced.",
-            "more offenders. A steep rise is a botnet, or a threshold that hits ordinary users.",
-            "`nodewarden list --sort since` shows the newest; `nodewarden unban ADDRESS` ends a mistake.",
+            "Bans by strength of evidence. `observed` bans are recorded but not enforced.",
+            "More offenders. A steep rise is a botnet, or a threshold that ordinary users cross.",
+            "`nodewarden list --sort since` shows the newest; `nodewarden unban ADDRESS` ends a wrong one.",
         ),
         "short",
         known.bans(),
@@ -241,7 +244,7 @@ def _bans() -> Panel:
 def _cost() -> tuple[Row, ...]:
     return (
         row(
-            "What is dropped beside that? What does it cost?",
+            "Other drops, and cost",
             8,
             leads_to(_dropped(), "drops", "Drops"),
             leads_to(_table(), "traffic", "Traffic"),
@@ -254,10 +257,10 @@ def _dropped() -> Panel:
     return stack(
         "Packets dropped by the kernel",
         About(
-            "Everything that the kernel drops on the node and in its pods, ours included, by the most frequent "
-            "reasons.",
-            "an attack, a firewall that says no, or trouble of the node itself: the reason tells which.",
-            "open *Drops*.",
+            "All packets that the kernel drops on the node and in its pods, including those dropped by the guard, by "
+            "the most frequent reasons.",
+            "An attack, a firewall rule, or a resource shortage on the node: the reason tells which.",
+            "Open *Drops*.",
         ),
         "pps",
         Query(q.frequent("nodewarden_kernel_dropped_packets_total", "reason", 8), "{{reason}}"),
@@ -266,11 +269,11 @@ def _dropped() -> Panel:
 
 def _table() -> Panel:
     return lines(
-        "Connection table in use",
+        "Connection table usage",
         About(
-            "Share of the kernel's connection table that is in use, of the ten fullest nodes.",
-            "many connections, or a flood of half-open ones. At 100 % the kernel drops new connections of everybody.",
-            "raise `net.netfilter.nf_conntrack_max`; see who opens them in *Traffic*.",
+            "Share of the kernel's connection table that is in use, on the ten fullest nodes.",
+            "Many connections, or a flood of half-open ones. At 100 % the kernel drops every new connection.",
+            "Raise `net.netfilter.nf_conntrack_max`; *Traffic* shows who opens the connections.",
         ),
         "percentunit",
         Query(q.highest(q.CONNTRACK_USE), "{{instance}}"),
@@ -280,11 +283,12 @@ def _table() -> Panel:
 
 def _processor() -> Panel:
     return lines(
-        "Processor time of the guard",
+        "CPU time of the guard",
         About(
-            "Cores that the guard takes, of the ten nodes where it takes most; 100 % is one core.",
-            "it has more to read: a flood, or a log that grows fast.",
-            "see which source delivers most in *The guard itself*; limit the firewall's log rule if that is it.",
+            "CPU time of the guard on the ten nodes where it is highest; 100 % is one core.",
+            "The guard has more to read: a flood, or a fast-growing log.",
+            "See which source delivers most in *Guard health*; rate-limit the firewall's log rule if it is the kernel "
+            "log.",
         ),
         "percentunit",
         Query(q.highest(q.over("rate", "process_cpu_seconds_total")), "{{instance}}"),
@@ -295,9 +299,9 @@ def _memory() -> Panel:
     return lines(
         "Memory of the guard",
         About(
-            "Resident memory, of the ten nodes where it is largest. All tables in it are bounded.",
-            "more sources or bans to remember. One that never stops is a leak.",
-            "see *The guard itself*; report a leak with `nodewarden status --json`.",
+            "Resident memory of the guard on the ten nodes where it is highest. All its tables are bounded.",
+            "More sources or bans to remember. A rise that never stops is a leak.",
+            "See *Guard health*; report a leak with the output of `nodewarden status --json`.",
         ),
         "bytes",
         Query(q.highest(q.select("process_resident_memory_bytes")), "{{instance}}"),

@@ -16,7 +16,7 @@ from dashboards.queries import Query
 SOURCE = kinds.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 GOOD, CALM, WATCH, WARN, BAD = "green", "blue", "yellow", "orange", "red"
-"""What colours mean: well; a fact and no judgement; somebody is trying; look soon; look now."""
+"""Meaning of colours: healthy; a fact without judgement; activity of offenders; check soon; check now."""
 
 Steps: TypeAlias = tuple[tuple[float | None, str], ...]
 """From which value on a colour holds; the first holds from below."""
@@ -136,7 +136,7 @@ _COLUMN_NAMES = {"lastNotNull": "Last *", "mean": "Mean", "max": "Max"}
 
 
 def legend(columns: Sequence[str] = ()) -> common.VizLegendOptions:
-    """Return a list of names below, or beside the panel a table with numbers where those are read."""
+    """Return a list of names below the panel, or a table with numbers to its right."""
     made = common.VizLegendOptions().show_legend(True).calcs(list(columns))
     if not columns:
         return made.display_mode(kinds.LegendDisplayMode.LIST).placement(kinds.LegendPlacement.BOTTOM)
@@ -167,7 +167,7 @@ def curve(unit: str, columns: Sequence[str] = ()) -> timeseries.Panel:
 def lines(
     title: str, about: About, unit: str, series: Series, *, table: Sequence[str] = (), limit: float | None = None
 ) -> model.Panel:
-    """Return lines beside each other, to compare them. `table`: numbers in the legend, `limit`: a line to heed."""
+    """Return lines in one panel, to compare them. `table`: numbers in the legend, `limit`: a line to heed."""
     panel = curve(unit, table).fill_opacity(0).line_width(2)
     if limit is not None:
         panel = panel.thresholds(thresholds(((None, "transparent"), (limit, BAD)))).thresholds_style(

@@ -43,7 +43,7 @@ def per_second(metric: str, *matchers: str, by: str = "") -> str:
 
 
 def per_minute(metric: str, *matchers: str, by: str = "") -> str:
-    """Return how fast a counter rises, by the minute: for what happens seldom."""
+    """Return the rate of a counter per minute: for rare events."""
     return f"{MINUTE_S} * {per_second(metric, *matchers, by=by)}"
 
 
@@ -69,7 +69,7 @@ def frequent(counter: str, by: str, count: int) -> str:
 
 
 def stopped(what: str = "packets", by: str = "") -> str:
-    """Return packets or bytes that our sets stop, and the program in front of the stack where there is one."""
+    """Return packets or bytes dropped by the sets in nftables, and in XDP where that is on."""
     table = per_second(f"nodewarden_set_dropped_{what}_total", by=by)
     return f"{table} + ({per_second(f'nodewarden_xdp_dropped_{what}_total', by=by)} or 0 * {table})"
 
@@ -93,10 +93,10 @@ FIRING_FOR_S = (
     f"label_replace(time() - ({select('ALERTS_FOR_STATE', _OURS)} and ignoring (alertstate) {_FIRING})"
     ', "alertname", "$1", "alertname", "Nodewarden(.*)")'
 )
-"""How long what an alert tells of has been so, of those that fire; by the names of alerts without ours before them."""
+"""How long the condition of each firing alert has lasted; alert names without the prefix `Nodewarden`."""
 
 OUTSIDE = or_none(now("nodewarden:signal:anomaly"))
-"""Signals that are outside of their usual band now."""
+"""Signals outside their usual band now."""
 
 LOST_SOURCES = add(f"{select('nodewarden_source_wanted')} - {select('nodewarden_source_up')}")
 """Sources that something needs and that cannot be read."""

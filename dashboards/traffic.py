@@ -1,4 +1,4 @@
-"""Traffic: who talks with whom, in which direction, and where that was not approved."""
+"""Traffic: connections by direction and protocol, unapproved egress, protected ports."""
 
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
@@ -20,7 +20,7 @@ def made() -> Dashboard:
     return board(
         "traffic",
         "Traffic",
-        "Connections and bytes by direction and protocol, calls to where nobody approved, and protected ports.",
+        "Connections and bytes by direction and protocol, unapproved egress, and protected ports.",
         row("", 4, _opened_now(), _bytes_now(), _incomplete_now(), _unapproved_now(), _protected_now()),
         *_flows(),
         *_bytes(),
@@ -32,9 +32,9 @@ def _opened_now() -> Panel:
     return number(
         "New flows",
         About(
-            "Flows that begin, by the second.",
-            "more visitors, a flood, or an application that loops.",
-            "see direction and protocol below.",
+            "Flows opened per second.",
+            "More visitors, a flood, or an application in a loop.",
+            "See *New flows by direction* and *New flows by protocol*.",
         ),
         Value("flows", q.per_second(_FLOWS, _OPENED), "cps", FACT),
     )
@@ -44,9 +44,9 @@ def _bytes_now() -> Panel:
     return number(
         "Bytes",
         About(
-            "Bytes of flows that ended, both ways; 0 without `net.netfilter.nf_conntrack_acct`.",
-            "large transfers ended just now: bytes count when a flow ends.",
-            "for what is on the line at this moment use the interface's own counters.",
+            "Bytes of closed flows, both ways; 0 without `net.netfilter.nf_conntrack_acct`.",
+            "Large transfers just ended: bytes are counted when a flow closes.",
+            "For the current use of the link see the interface's own counters.",
         ),
         Value("bytes", q.per_second("nodewarden_flow_bytes_total"), "Bps", FACT),
     )
@@ -56,11 +56,11 @@ def _incomplete_now() -> Panel:
     complete, incomplete = "nodewarden_handshakes_completed_total", "nodewarden_handshakes_incomplete_total"
     whole = f"({q.per_second(complete)} + {q.per_second(incomplete)})"
     return number(
-        "In vain",
+        "Failed connections",
         About(
-            "Share of attempts to connect whose handshake was never completed.",
-            "a scan, a SYN flood, or a service of yours that is down.",
-            "see *Attempts to connect*; `nodewarden list` names scanners.",
+            "Share of connection attempts whose handshake was never completed.",
+            "A scan, a SYN flood, or a service of yours that is down.",
+            "See *Connection attempts*; `nodewarden list` names scanners.",
         ),
         Value("incomplete", q.share(q.per_second(incomplete), whole), "percentunit", FACT, 0),
     )
@@ -68,12 +68,12 @@ def _incomplete_now() -> Panel:
 
 def _unapproved_now() -> Panel:
     return number(
-        "Unapproved calls",
+        "Unapproved egress",
         About(
-            "Flows out of the node and its pods to a destination outside of `detectors.egress.approved`, in the time "
+            "Flows from the node and its pods to destinations outside `detectors.egress.approved`, in the time range "
             "shown. Nothing is watched while that list is empty.",
-            "something inside calls out: new software, a misconfiguration, or malware.",
-            "`nodewarden list --observed` names destinations, `nodewarden why ADDRESS` who called them.",
+            "Something inside calls out: new software, a misconfiguration, or malware.",
+            "`nodewarden list --observed` names the destinations, `nodewarden why ADDRESS` the source that called one.",
         ),
         Value("unapproved", q.during("nodewarden_egress_flows_total", 'approved="no"'), "short", NONE_IS_CALM, 0),
     )
@@ -83,10 +83,10 @@ def _protected_now() -> Panel:
     return number(
         "Protected ports",
         About(
-            "Connections from outside to etcd, API server, kubelet or services of yours that are for inside, in the "
-            "time shown.",
-            "somebody who should not could reach them: the firewall in front is open.",
-            "close the port to the outside first, then see who it was: `nodewarden list --observed`.",
+            "Connections from outside to etcd, API server, kubelet or other internal services, in the time range "
+            "shown.",
+            "An outside source could connect: the firewall lets it through.",
+            "Close the port to the outside first, then identify the source: `nodewarden list --observed`.",
         ),
         Value("protected", q.during(_ALERTS, 'detector="protected_port"'), "short", NONE_IS_GOOD, 0),
     )
@@ -100,9 +100,9 @@ def _direction() -> Panel:
     return stack(
         "New flows by direction",
         About(
-            f"Flows that begin: {_DIRECTIONS}.",
-            "in `in` visitors or a flood; in `out` and `forwarded`: something here calls out a lot.",
-            "for `in` see *Detectors and thresholds*; for `out` ask the node's applications (`ss -tp`).",
+            f"Flows opened: {_DIRECTIONS}.",
+            "`in`: visitors or a flood. `out`, `forwarded`: something here opens many connections.",
+            "For `in` see *Detectors and thresholds*; for `out` check the node's applications (`ss -tp`).",
         ),
         "cps",
         known.by_direction(_FLOWS, _OPENED),
@@ -113,9 +113,9 @@ def _protocol() -> Panel:
     return stack(
         "New flows by protocol",
         About(
-            "Flows that begin, by protocol.",
-            "in `udp` often DNS, or an amplification attack; in `icmp` pings and sweeps.",
-            "for `udp` see answers of services that amplify below.",
+            "Flows opened, by protocol.",
+            "`udp`: often DNS, or an amplification attack. `icmp`: pings and sweeps.",
+            "For `udp` see *Protected ports, egress, amplification*.",
         ),
         "cps",
         Query(q.per_second(_FLOWS, _OPENED, by="protocol"), "{{protocol}}"),
@@ -124,11 +124,11 @@ def _protocol() -> Panel:
 
 def _balance() -> Panel:
     return lines(
-        "Opened and closed",
+        "Flows opened and closed",
         About(
-            "Flows that begin and flows that end.",
-            "a gap between them: connections stay open, and the connection table fills.",
-            "see *Connection table*; slow attacks hold connections (`open_connections`).",
+            "Flows opened and flows closed per second.",
+            "A gap between them: connections stay open, and the connection table fills.",
+            "See *Connection table*; slow attacks hold connections open (`open_connections`).",
         ),
         "cps",
         Query(q.per_second(_FLOWS, by="event"), "{{event}}"),
@@ -137,11 +137,11 @@ def _balance() -> Panel:
 
 def _attempts() -> Panel:
     return stack(
-        "Attempts to connect",
+        "Connection attempts",
         About(
-            "TCP handshakes completed, and attempts that came to nothing.",
-            "in `incomplete` scans and SYN floods.",
-            "see *Detectors and thresholds*: `port_scan`, `half_open`.",
+            "Completed TCP handshakes, and incomplete or failed connection attempts.",
+            "`incomplete`: scans and SYN floods.",
+            "See *Detectors and thresholds*: `port_scan`, `half_open`.",
         ),
         "cps",
         known.handshakes(),
@@ -150,11 +150,11 @@ def _attempts() -> Panel:
 
 def _pending() -> Panel:
     return lines(
-        "Attempts under way",
+        "Half-open connections",
         About(
-            "Attempts to connect whose time is not up: half-open connections that the guard follows.",
-            "a SYN flood, or a service that answers slowly.",
-            "is `net.ipv4.tcp_syncookies` 1? See *Floods* in *Detectors and thresholds*.",
+            "Half-open connections that the guard follows and that have not timed out.",
+            "A SYN flood, or a service that answers slowly.",
+            "Check that `net.ipv4.tcp_syncookies` is 1. See *Floods* in *Detectors and thresholds*.",
         ),
         "short",
         Query(q.now("nodewarden_handshakes_pending"), "half-open"),
@@ -165,9 +165,9 @@ def _table() -> Panel:
     return lines(
         "Connection table",
         About(
-            "Share of the connection table in use, of the ten fullest nodes.",
-            "connections pile up; when it is full, new ones of everybody drop.",
-            "raise `net.netfilter.nf_conntrack_max`.",
+            "Share of the connection table in use, on the ten fullest nodes.",
+            "Connections accumulate. When the table is full, every new connection is dropped.",
+            "Raise `net.netfilter.nf_conntrack_max`.",
         ),
         "percentunit",
         Query(q.highest(q.CONNTRACK_USE), "{{instance}}"),
@@ -183,9 +183,9 @@ def _volume() -> Panel:
     return stack(
         "Bytes by direction",
         About(
-            f"Bytes of flows that ended: {_DIRECTIONS}. Needs `net.netfilter.nf_conntrack_acct=1`.",
-            "in `out` or `forwarded` at odd hours that data leaves; in `in` uploads or a flood.",
-            "compare with *Calls out, approved or not*.",
+            f"Bytes of closed flows: {_DIRECTIONS}. Needs `net.netfilter.nf_conntrack_acct=1`.",
+            "`out`, `forwarded` at unusual hours: data leaves the node. `in`: uploads or a flood.",
+            "Compare with *Egress by approval*.",
         ),
         "Bps",
         known.by_direction("nodewarden_flow_bytes_total"),
@@ -196,9 +196,9 @@ def _packets() -> Panel:
     return stack(
         "Packets by direction",
         About(
-            f"Packets of flows that ended: {_DIRECTIONS}.",
-            "many packets with few bytes: scans, floods, chatty protocols.",
-            "see *Bytes per packet*.",
+            f"Packets of closed flows: {_DIRECTIONS}.",
+            "Many packets with few bytes: scans, floods, chatty protocols.",
+            "See *Bytes per packet*.",
         ),
         "pps",
         known.by_direction("nodewarden_flow_packets_total"),
@@ -209,9 +209,9 @@ def _size() -> Panel:
     return lines(
         "Bytes per packet",
         About(
-            "Mean size of packets by direction.",
-            "bulk transfers. A fall towards 60 bytes means empty packets: scans and floods.",
-            "small ones in `in`: see *Drops* and *Attempts to connect*.",
+            "Mean size of packets, by direction.",
+            "Bulk transfers. A fall towards 60 bytes means empty packets: scans and floods.",
+            "For small ones in `in` see *Drops* and *Connection attempts*.",
         ),
         "bytes",
         Query(
@@ -223,16 +223,16 @@ def _size() -> Panel:
 
 
 def _forbidden() -> tuple[Row, ...]:
-    return (row("Where it should not go", 8, _egress(), _protected(), _uncounted()),)
+    return (row("Egress, protected ports, amplification", 8, _egress(), _protected(), _uncounted()),)
 
 
 def _egress() -> Panel:
     return stack(
-        "Calls out, approved or not",
+        "Egress by approval",
         About(
-            "Flows out of the node and its pods by whether their destination is in `detectors.egress.approved`.",
-            "in `no`: something new calls out.",
-            "`nodewarden why ADDRESS` says who called; approve it, or let `egress` enforce.",
+            "Flows from the node and its pods, by whether their destination is in `detectors.egress.approved`.",
+            "`approved: no`: something new calls out.",
+            "`nodewarden why ADDRESS` names the source; approve the destination, or let `egress` enforce.",
         ),
         "cps",
         Query(q.per_second("nodewarden_egress_flows_total", by="approved"), "approved: {{approved}}"),
@@ -241,11 +241,11 @@ def _egress() -> Panel:
 
 def _protected() -> Panel:
     return bars(
-        "Protected ports, unapproved calls, amplification",
+        "Protected ports, egress, amplification",
         About(
             "Alerts of the detectors that watch where connections go: `protected_port`, `egress`, `udp_amplification`.",
-            "a door is open that should not be, something calls out, or a service of yours is used against others.",
-            "close the port, find the caller, or restrict who may ask the service: `nodewarden list --observed`.",
+            "A port is open that should not be, something calls out, or a service of yours is used to attack others.",
+            "Close the port, find the caller, or restrict access to the service: `nodewarden list --observed`.",
         ),
         "suffix:/min",
         Query(q.in_force_mode(q.per_minute(_ALERTS, _WHERE, by="detector, mode")), "{{detector}} ({{mode}})"),
@@ -254,12 +254,12 @@ def _protected() -> Panel:
 
 def _uncounted() -> Panel:
     return lines(
-        "Answers nobody measured",
+        "Flows without byte counts",
         About(
-            "Flows to services that amplify (DNS, NTP, …) of which the kernel counted no bytes.",
+            "Flows to services that amplify (DNS, NTP, …) for which the kernel counted no bytes.",
             "`udp_amplification` cannot judge them.",
-            "`sysctl -w net.netfilter.nf_conntrack_acct=1`.",
+            "Run `sysctl -w net.netfilter.nf_conntrack_acct=1`.",
         ),
         "cps",
-        Query(q.per_second("nodewarden_uncounted_flows_total"), "not measured"),
+        Query(q.per_second("nodewarden_uncounted_flows_total"), "not counted"),
     )

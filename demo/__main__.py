@@ -1,4 +1,4 @@
-"""Plays an attack against a node, tells what happens, and says whether all of it happened as it should."""
+"""Runs an attack against a node, prints a timeline, and checks each expected event."""
 
 import argparse
 import os
@@ -16,91 +16,93 @@ from tests.support.daemon import wait_for
 
 
 class Story:
-    """Prints the timeline and keeps count of what did not happen."""
+    """Prints the timeline and collects failed expectations."""
 
     def __init__(self) -> None:
-        """Begin now."""
+        """Start now."""
         self._start_s = time.time()
         self.failures: list[str] = []
 
-    def tell(self, text: str, at_s: float | None = None) -> None:
+    def report(self, text: str, at_s: float | None = None) -> None:
         """Print one line of the timeline, at a moment of wall time or now."""
         offset_s = (time.time() if at_s is None else at_s) - self._start_s
         print(f"{offset_s:8.3f} s  {text}", flush=True)
 
     def expect(self, holds: bool, text: str) -> None:  # noqa: FBT001
-        """Print what was expected and whether it is so."""
-        self.tell(f"{'OK   ' if holds else 'FAIL '} {text}")
+        """Print an expectation and whether it was met."""
+        self.report(f"{'OK   ' if holds else 'FAIL '} {text}")
         if not holds:
             self.failures.append(text)
 
 
 def main() -> int:
-    """Run the demo; exit code 0 only if everything happened."""
+    """Run the demo; exit code 0 only if all expectations were met."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="leave the lab up until Ctrl-C")
+    parser.add_argument("--keep", action="store_true", help="keep the lab running until Ctrl-C")
     keep = parser.parse_args().keep
     if os.geteuid() != 0:
-        print("the demo makes network namespaces: run it as root", file=sys.stderr)
+        print("the demo creates network namespaces: run it as root", file=sys.stderr)
         return 1
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the lab is removed then, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the lab is removed as well
     with tempfile.TemporaryDirectory(prefix="nodewarden-demo-") as directory, Stage(Path(directory)) as stage:
         story = Story()
         _play(stage, story)
         if keep:
             _keep(stage)
     for failure in story.failures:
-        print(f"did not happen: {failure}", file=sys.stderr)
-    print("the demo failed" if story.failures else "all of it happened; the lab is gone")
+        print(f"failed: {failure}", file=sys.stderr)
+    print("the demo failed" if story.failures else "the demo succeeded; the lab is removed")
     return 1 if story.failures else 0
 
 
 def _play(stage: Stage, story: Story) -> None:
     node, attacker, neighbour = stage.node, stage.attacker, stage.neighbour
-    story.tell(f"node {node.address4} runs nodewarden and a web page behind a firewall that logs what it drops")
+    story.report(f"node {node.address4} runs nodewarden and a web server behind a firewall that logs dropped packets")
     before = stage.daemon.metrics()
     watcher = SetWatcher(node)
     story.expect(stage.fetch(attacker), f"attacker {attacker.address4} can fetch the page")
     with visiting(stage, neighbour) as visitor:
-        story.tell(f"neighbour {neighbour.address4} fetches the page again and again")
+        story.report(f"neighbour {neighbour.address4} fetches the page repeatedly")
         _attack(stage, story, watcher, attacker.address4, ["--top-ports", "100", node.address4])
-        story.expect(not stage.fetch(attacker), "the attacker's new connections fail now, the open port included")
+        story.expect(
+            not stage.fetch(attacker), "new connections of the attacker fail, including those to the open port"
+        )
         _attack(stage, story, watcher, SECOND_ADDRESS, ["-p", "22", "-S", SECOND_ADDRESS, "-e", "eth0", *SWEPT])
     story.expect(
         visitor.failed == 0 and visitor.succeeded > 5,
-        f"the neighbour's fetches all succeeded ({visitor.succeeded} of {visitor.succeeded + visitor.failed})",
+        f"all fetches of the neighbour succeeded ({visitor.succeeded} of {visitor.succeeded + visitor.failed})",
     )
     _check_bans(stage, story)
     print("\n$ nodewarden status")
     print(stage.daemon.run("status").stdout)
     print(f"$ nodewarden why {attacker.address4}")
     print(stage.daemon.run("why", attacker.address4).stdout)
-    print("metrics that moved:")
+    print("changed metrics:")
     for series, value in stage.daemon.metrics().items():
         if series.startswith("nodewarden_") and "_bucket" not in series and value != before.get(series, 0.0):
             print(f"  {series} {before.get(series, 0.0):g} -> {value:g}")
 
 
 def _attack(stage: Stage, story: Story, watcher: SetWatcher, source: str, scan: list[str]) -> None:
-    """Run one nmap scan and tell what the kernel logged and when the source entered the set."""
+    """Run one nmap scan and report what the kernel logged and when the source entered the set."""
     log = KernelLog(prefixes=[PREFIX])
     command = ["nmap", "-n", "-Pn", "-sS", "-T5", "--max-retries", "0", *scan]
-    story.tell(f"scan starts from {source}: {' '.join(command[:12])}{' ...' if len(command) > 12 else ''}")
+    story.report(f"scan starts from {source}: {' '.join(command[:12])}{' ...' if len(command) > 12 else ''}")
     stage.attacker.run(*command)
     drops = [event for event in _all(log) if format_address(event.source) == source]
     log.close()
     if not drops:
         story.expect(holds=False, text="the firewall logged the scan")
         return
-    story.tell(f"first logged drop: port {drops[0].destination_port} of {_to(drops[0])}", drops[0].time_s)
+    story.report(f"first logged drop: port {drops[0].destination_port} of {_to(drops[0])}", drops[0].time_s)
     wait_for(lambda: watcher.when(source), f"{source} to enter a set", lambda: stage.daemon.log)
     shunned_s = watcher.when(source) or 0.0
     ban = stage.daemon.ask("why", source)["bans"][0]
     crossing = next(event for event in reversed(drops) if event.time_s <= ban["since_s"])
-    story.tell(f"threshold crossed: {ban['reason']} ({ban['detector']})", crossing.time_s)
-    story.tell(
+    story.report(f"threshold crossed: {ban['reason']} ({ban['detector']})", crossing.time_s)
+    story.report(
         f"shun after {(shunned_s - crossing.time_s) * 1000:.1f} ms: {source} is in the kernel's set; "
-        f"{len(drops)} of its packets reached the log in all",
+        f"{len(drops)} of its packets were logged in total",
         shunned_s,
     )
 
@@ -117,20 +119,20 @@ def _to(event: PacketLogged) -> str:
 
 
 def _check_bans(stage: Stage, story: Story) -> None:
-    """Hold the bans in force against who should be banned and who must not."""
+    """Check that the attacker is banned, and nothing else."""
     banned = [parse_network(ban["network"]) for ban in stage.daemon.ask("list")]
     allowed = [parse_network(entry["network"]) for entry in stage.daemon.ask("allow", "list")]
     expected = {stage.attacker.address4, SECOND_ADDRESS}
-    story.expect({str(network) for network in banned} == expected, f"banned are {' and '.join(sorted(expected))} only")
+    story.expect({str(network) for network in banned} == expected, f"only {' and '.join(sorted(expected))} are banned")
     hit = [entry for entry in allowed if any(entry.overlaps(network) for network in banned)]
-    story.expect(not hit, f"zero bans on the allowlist ({len(allowed)} networks)")
+    story.expect(not hit, f"no ban overlaps the allowlist ({len(allowed)} networks)")
     untouched = not any(network.contains(parse_address(stage.neighbour.address4)) for network in banned)
     story.expect(untouched, "the neighbour is not banned")
 
 
 def _keep(stage: Stage) -> None:
-    """Leave the lab up until Ctrl-C, and say how to look."""
-    print("\nThe lab stays up until you press Ctrl-C. From another terminal:")
+    """Keep the lab running until Ctrl-C, and print commands to try."""
+    print("\nThe lab runs until you press Ctrl-C. Try in another terminal:")
     for text in (
         stage.daemon.command("list"),
         f"ip netns exec {stage.node.namespace} nft list table inet nodewarden",

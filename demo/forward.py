@@ -1,4 +1,4 @@
-"""A port of this machine's loopback that leads into a host of the lab, where nobody else could reach it."""
+"""A loopback port of this machine that forwards to a host of the lab."""
 
 import asyncio
 import contextlib

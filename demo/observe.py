@@ -1,4 +1,4 @@
-"""`make observe`: two guarded nodes under mixed attacks and ordinary work, in Prometheus, for dashboards to show."""
+"""`make observe`: two guarded nodes under mixed attacks and ordinary work, scraped by Prometheus, for dashboards."""
 
 import argparse
 import os
@@ -24,55 +24,55 @@ _PAUSE_S = 4.0
 
 
 def main() -> int:
-    """Run it; exit code 0 if all guards were up until the end."""
+    """Run it; exit code 0 if all daemons were up at the end."""
     parser = argparse.ArgumentParser(prog="make observe", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=5.0, help="how long to attack and work")
-    parser.add_argument("--port", type=int, default=_LOCAL_PORT, help="where Prometheus is to be found on 127.0.0.1")
-    parser.add_argument("--keep", action="store_true", help="leave it up until Ctrl-C")
+    parser.add_argument("--minutes", type=float, default=5.0, help="duration of attacks and ordinary work")
+    parser.add_argument("--port", type=int, default=_LOCAL_PORT, help="port of Prometheus on 127.0.0.1")
+    parser.add_argument("--keep", action="store_true", help="keep the lab running until Ctrl-C")
     options = parser.parse_args()
     if os.geteuid() != 0:
-        print("it makes network namespaces: run it as root", file=sys.stderr)
+        print("this creates network namespaces: run it as root", file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, _leave)
     with tempfile.TemporaryDirectory(prefix="nodewarden-observe-") as directory:
-        print("building two nodes, an attacker, a client and a monitor, with a made-up day of history", flush=True)
+        print("creating two nodes, an attacker, a client and a monitor, with one day of synthetic history", flush=True)
         edges = Edges(Path(directory), scrape_s=_SCRAPE_S, rules=RULES)
         edges.prometheus.add_history(signal_history(NODES, time.time() - _SCRAPE_S, with_bands=True))
         with edges, forwarded(edges.monitor, PORT, options.port) as address:
-            print(f"Prometheus: {address} (scrapes each {_SCRAPE_S:g} s)")
-            print("point a Grafana's data source there, and let it read dashboards/json", flush=True)
+            print(f"Prometheus: {address} (scrapes every {_SCRAPE_S:g} s)")
+            print("use it as a data source in Grafana, and import dashboards/json", flush=True)
             is_well = _play(edges, options.minutes * 60)
             if options.keep:
                 _keep(address)
-    print("the lab is gone")
+    print("the lab is removed")
     return 0 if is_well else 1
 
 
 def _leave(*_: object) -> None:
-    """End, so that the lab is removed; who asks twice does not get it half removed."""
+    """Exit, so that the lab is removed; a second signal does not interrupt that."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(1)
 
 
 def _play(edges: Edges, duration_s: float) -> bool:
-    """Work all the time, attack in the middle of it, and tell what happens."""
+    """Run ordinary work all the time and attacks in the middle, and report events."""
     began_s = time.monotonic()
     work = OrdinaryWork(edges, per_s=_FETCHES_PER_S)
     story = Story(edges)
     while (passed_s := time.monotonic() - began_s) < duration_s:
         part = passed_s / duration_s
-        what = story.go_on() if 0.2 < part < 0.85 else "ordinary work only"
+        what = story.advance() if 0.2 < part < 0.85 else "ordinary work only"
         print(f"{passed_s:6.0f} of {duration_s:.0f} s  {what}", flush=True)
         time.sleep(min(_PAUSE_S, max(0.0, duration_s - (time.monotonic() - began_s))))
     work.stop()
     guards = edges.prometheus.value("sum(up)")
     print(f"{work.succeeded} of {work.succeeded + work.failed} fetches of ordinary work succeeded")
-    print(f"{guards:g} of {len(edges.nodes)} guards are up")
+    print(f"{guards:g} of {len(edges.nodes)} daemons are up")
     return guards == len(edges.nodes)
 
 
 class Story:
-    """One event after the other, for ever: each kind in turn, on either node."""
+    """An endless sequence of events: each kind in turn, on either node."""
 
     def __init__(self, edges: Edges) -> None:
         """Nothing has happened yet."""
@@ -82,8 +82,8 @@ class Story:
         self._banned: list[str] = []
         self._count = 0
 
-    def go_on(self) -> str:
-        """Let the next thing happen and say what it was."""
+    def advance(self) -> str:
+        """Run the next event and return its description."""
         what = _PLOT[self._count % len(_PLOT)]
         number = int(self._dice.random() < _SHARE_OF_SECOND)
         self._count += 1
@@ -91,7 +91,7 @@ class Story:
         return f"{NODES[number]}: {what.replace('_', ' ')}"
 
     def _do(self, what: str, node: Host, daemon: Daemon) -> None:
-        if what == "banned_go_on":
+        if what == "banned_sources_continue":
             for source in self._banned[-2:]:
                 self._attacks.keep_sending(node, source)
         elif what == "operator":
@@ -109,17 +109,17 @@ _BOTNET = 12
 _SHARE_OF_SECOND = 0.35
 _CYCLE = (
     "scan",
-    "banned_go_on",
+    "banned_sources_continue",
     "guess_passwords",
     "flood",
-    "banned_go_on",
+    "banned_sources_continue",
     "touch_protected_port",
     "botnet",
-    "banned_go_on",
+    "banned_sources_continue",
     "call_out",
     "amplify",
     "scan_from_within",
-    "banned_go_on",
+    "banned_sources_continue",
     "confuse",
     "operator",
 )
@@ -127,8 +127,8 @@ _PLOT = (*_CYCLE, *_CYCLE, "reload")
 
 
 def _keep(address: str) -> None:
-    """Leave it up until Ctrl-C."""
-    print(f"\n{address} stays up until you press Ctrl-C", flush=True)
+    """Keep the lab running until Ctrl-C."""
+    print(f"\n{address} is up until you press Ctrl-C", flush=True)
     try:
         signal.pause()
     except KeyboardInterrupt:

@@ -77,7 +77,7 @@ class Stage:
 
 
 class SetWatcher:
-    """Notes when addresses enter the kernel's sets, as nftables itself tells: independent of the daemon."""
+    """Records when addresses enter the kernel's sets, as reported by nftables: independent of the daemon."""
 
     def __init__(self, host: Host) -> None:
         """Start watching in this host."""
@@ -96,7 +96,7 @@ class SetWatcher:
 
 
 class Visitor:
-    """Fetches the page again and again from a host, on a new connection each time."""
+    """Fetches the page repeatedly from a host, on a new connection each time."""
 
     def __init__(self, stage: Stage, host: Host) -> None:
         """Start at once."""
@@ -114,7 +114,7 @@ class Visitor:
                 self.failed += 1
 
     def stop(self) -> None:
-        """End after the fetch under way."""
+        """Stop after the current fetch."""
         self._stop.set()
         self._thread.join()
 

@@ -189,7 +189,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help=f"write {names}")
     options = parser.parse_args()
     if os.geteuid() != 0:
-        print("it makes network namespaces: run it as root", file=sys.stderr)
+        print("this creates network namespaces: run it as root", file=sys.stderr)
         return 1
     for document in DOCUMENTS:
         text, _ = renewed(document.read_text())

@@ -12,46 +12,45 @@ from monitor.cli.main import cli
 from monitor.settings.reference import reference_markdown
 
 _ABOUT = """\
-nodewarden watches what the kernel and the logs of this machine say about its network traffic, recognises offenders and
-bans them in nftables, in the table `inet nodewarden`, which is its own. The daemon is started by systemd as
-`nodewarden.service`; the other commands ask it through its control socket, which root and the members of the group
-`nodewarden` may use.
+nodewarden monitors the network traffic of a machine through kernel events and logs, detects offenders and bans them in
+its own nftables table, `inet nodewarden`. systemd starts the daemon as `nodewarden.service`. The other commands send
+requests to its control socket, which root and members of the group `nodewarden` may use.
 
 Evidence that anyone can forge only *shuns* a source: its new connections are refused. Proven evidence *bans* it: every
-packet from it is dropped. A destination gets an *egress* ban: new connections to it are refused. Bans end by
-themselves, and go on while the daemon does not run. `nodewarden allow list` names what is never banned, and why.
+packet from it is dropped. A destination gets an *egress* ban: new connections to it are refused. Bans expire, and they
+stay in force while the daemon is not running. `nodewarden allow list` shows what is never banned, and why.
 
-A detector in the mode `observe` bans nobody: `nodewarden list --observed` shows whom it would have banned.
+A detector in mode `observe` sets no bans; `nodewarden list --observed` shows what it would have banned.
 """
 
 _EXIT = {
     "0": "Done.",
     "1": "Refused or failed; `nodewarden status --check`: the daemon has problems.",
-    "2": "The configuration or the command line is faulty.",
+    "2": "The configuration or the command line is invalid.",
     "3": "The daemon cannot be reached.",
 }
 _SIGNALS = {
-    "SIGHUP": "Read the configuration again; a faulty one is refused and the one in force stays.",
-    "SIGTERM, SIGINT": "Save, and end. Bans stay in force.",
+    "SIGHUP": "Reload the configuration. An invalid one is refused; the one in force stays.",
+    "SIGTERM, SIGINT": "Save the state and exit. Bans stay in force.",
 }
 _FILES = {
     "/etc/nodewarden/nodewarden.yaml": "The configuration, see nodewarden.yaml(5).",
-    "/etc/nodewarden/conf.d/*.yaml": "Changes to it, read in the order of their names.",
-    "/var/lib/nodewarden": "Bans and offences, across restarts.",
+    "/etc/nodewarden/conf.d/*.yaml": "Further files, read in the order of their names; later ones take precedence.",
+    "/var/lib/nodewarden": "Bans and offences, kept across restarts.",
     "/run/nodewarden/control.sock": "The control socket.",
 }
 _EXAMPLES = """\
-Why is an address banned, and how is it to be let in again?
+Find out why an address is banned, unban it and allow its network:
 
     nodewarden why 192.0.2.7
     nodewarden unban 192.0.2.7
     nodewarden allow add 192.0.2.0/24 --reason "our office"
 
-All bans in force for a program:
+Print all bans in force as JSON:
 
     nodewarden list --json
 
-End everything at once, also when the daemon does not run:
+End all bans at once, with or without the daemon:
 
     nodewarden flush
 """
@@ -66,7 +65,7 @@ def nodewarden_8() -> str:
     page.markdown(_ABOUT)
     page.heading("options")
     _options(page, cli)
-    page.tagged("`-h, --help`", "Explain the command; each has it.")
+    page.tagged("`-h, --help`", "Show help; available for every command.")
     page.heading("commands")
     for words, command in commands(cli, ("nodewarden",)):
         _command(page, words, command)
@@ -75,7 +74,7 @@ def nodewarden_8() -> str:
         for word, meaning in entries.items():
             page.tagged(f"**{word}**", meaning)
     page.heading("environment")
-    page.tagged("**NODEWARDEN_SOCKET**", "The control socket, as `--socket` names it.")
+    page.tagged("**NODEWARDEN_SOCKET**", "The control socket; same as `--socket`.")
     page.heading("examples")
     page.markdown(_EXAMPLES)
     page.heading("see also")
@@ -100,7 +99,7 @@ PAGES = {"nodewarden.8": nodewarden_8, "nodewarden.yaml.5": nodewarden_yaml_5}
 
 
 def commands(group: click.Group, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Yield every command that does something, with the words that call it."""
+    """Yield every command that is no group, with the words that call it."""
     for name, command in sorted(group.commands.items()):
         if isinstance(command, click.Group):
             yield from commands(command, (*words, name))

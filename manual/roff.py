@@ -13,17 +13,17 @@ class Page:
     """One page, written from top to bottom."""
 
     def __init__(self, name: str, section: int, version: str, about: str) -> None:
-        """`about` says in half a sentence what `name` is, for apropos(1)."""
+        """`about` describes `name` in one phrase, for apropos(1)."""
         self._lines = [f'.TH {_quote(name.upper())} {section} "" {_quote(f"nodewarden {version}")} "nodewarden"']
         self.heading("name")
         self._lines.append(rf"{escape(name)} \- {escape(about)}")
 
     def heading(self, text: str) -> None:
-        """Begin a section."""
+        """Start a section."""
         self._lines.append(f".SH {_quote(text.upper())}")
 
     def subheading(self, text: str) -> None:
-        """Begin a part of a section."""
+        """Start a subsection."""
         self._lines.append(f".SS {_quote(text)}")
 
     def paragraph(self, text: str) -> None:
@@ -31,11 +31,11 @@ class Page:
         self._lines += [".PP", inline(text)]
 
     def tagged(self, tag: str, text: str) -> None:
-        """Write a word or option with what it means beside it."""
+        """Write a word or option and its meaning."""
         self._lines += [".TP", inline(tag), inline(text) or r"\&"]
 
     def bullet(self, text: str) -> None:
-        """Write one of several things."""
+        """Write a list item."""
         self._lines += [r".IP \(bu 2", inline(text)]
 
     def example(self, text: str) -> None:
@@ -128,7 +128,7 @@ def _line(text: str) -> str:
 
 
 def _guard(line: str) -> str:
-    """Keep a line that begins as a request does from being one."""
+    """Escape a line that would be read as a request."""
     return rf"\&{line}" if line.startswith((".", "'")) else line
 
 

@@ -4,6 +4,7 @@ Everything that a batch wants of one network becomes one change. Nothing here to
 refuses leaves no trace.
 """
 
+from collections import ChainMap
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -38,6 +39,7 @@ class Draft:
         self._claims: dict[bytes, Claims] = {}
         self._lengths: dict[tuple[int, int], None] = {}
         self._yielding: dict[bytes, Ban] = {}
+        self._nobody_below: dict[tuple[int, int] | None, int] = {}
         self._added = self._added_bulk = 0
         self._added_prefixes: dict[tuple[int, int, bool], int] = {}
 
@@ -98,7 +100,7 @@ class Draft:
             after = effective(claims, self.now_s)
             if after is None or after.mode is not Mode.ENFORCE:
                 continue
-            before = effective(self._ledger.claims_of(key), self.now_s)
+            before = None if key in self._yielding else effective(self._ledger.claims_of(key), self.now_s)
             if before is None or before.mode is not Mode.ENFORCE:
                 changes.new.append(after)
             elif before.until_s != after.until_s:
@@ -122,11 +124,14 @@ class Draft:
 
     def _weakest(self, claim: Ban, *, is_same_set: bool = False) -> Ban | None:
         """Return a ban that this draft has not touched and that is weaker than a claim."""
-        while ban := self._ledger.weakest(rank(claim), claim if is_same_set else None):
-            key = ban_key(ban.network, ban.strength)
-            if key not in self._claims and key not in self._yielding:
-                return ban
-        return None
+        below, kind = rank(claim), (claim.strength.number, claim.network.bits) if is_same_set else None
+        if below <= self._nobody_below.get(kind, -1):
+            return None
+        taken: ChainMap[bytes, object] = ChainMap(self._claims, self._yielding)  # type: ignore[arg-type]
+        ban = self._ledger.weakest(below, claim if is_same_set else None, taken)
+        if ban is None:  # nor will there be any later in this batch
+            self._nobody_below[kind] = below
+        return ban
 
     def _count(self, claim: Ban) -> None:
         self._added += 1
@@ -139,9 +144,9 @@ class Draft:
         return claim.strength.number, claim.network.bits, claim.origin.is_bulk
 
     def _claims_of(self, key: bytes) -> Claims:
-        if key in self._yielding:
-            return ()
-        return self._claims.get(key) or self._ledger.claims_of(key)
+        if claims := self._claims.get(key):
+            return claims
+        return () if key in self._yielding else self._ledger.claims_of(key)
 
     def _effective(self, key: bytes) -> Ban | None:
         claims = self._claims_of(key)

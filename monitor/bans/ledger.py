@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import TypeAlias
 
 import msgspec
@@ -11,11 +11,12 @@ from monitor.bans.claims import effective, is_bulk, rank, with_claim
 from monitor.bans.notes import Notes
 from monitor.model.addresses import Network, network_of
 from monitor.model.alerts import Strength
-from monitor.model.bans import MAX_PREFIXES, Ban, Mode, ban_key
+from monitor.model.bans import MAX_PREFIXES, Ban, ClaimOrigin, Mode, ban_key
 
 SHAPES = 4
 """Addresses and prefixes of both families."""
 _KINDS = SHAPES * 2 * len(Strength)
+_RANKS = 1 + len(ClaimOrigin)
 _PERIOD_S = 1024
 """Ends are kept by periods, as plain lists; only those of the current period are in a heap."""
 _MAX_CANDIDATES = 512
@@ -46,6 +47,8 @@ class Ledger(Notes):
         self._end_count = 0
         self._shapes: Counter[tuple[int, int]] = Counter()
         self._counts = [0] * (2 * _KINDS)
+        self._ranks = [[0] * _RANKS for _ in range(_KINDS)]
+        """How many bans of each kind have each rank."""
         self._weakest: dict[int | None, list[tuple[int, float, bytes]]] = {}
 
     def __len__(self) -> int:
@@ -202,35 +205,40 @@ class Ledger(Notes):
         kind = SHAPES * (2 * strength.number + 1) + 2 * (bits == 128) + prefixes
         return self._counts[_KINDS + kind] + (0 if bulk_only else self._counts[kind])
 
-    def weakest(self, below: int, like: Ban | None = None) -> Ban | None:
+    def weakest(self, below: int, like: Ban | None = None, taken: Container[bytes] = ()) -> Ban | None:
         """Return the ban that yields first: of the lowest origin, with the shortest remaining time; None if all stay.
 
         Only bans of a rank below `below` yield. `like`: only those of the kind (strength, family, shape) of this one.
-        Each is offered once; many calls cost one walk over all bans.
+        `taken`: not these, by `ban_key`. Many calls cost one walk over all bans, and none where nobody is weaker.
         """
         kind = None if like is None else _kind(like)
+        counts = [sum(column) for column in zip(*self._ranks, strict=True)] if kind is None else self._ranks[kind]
+        lowest = next((its_rank for its_rank, count in enumerate(counts) if count), below)
+        if lowest >= below:
+            return None
         for is_fresh in (False, True):
             if is_fresh:
-                self._weakest[kind] = self._find_weakest(kind)
+                self._weakest[kind] = self._find_weakest(kind, taken)
             candidates = self._weakest.get(kind, [])
             while candidates:
                 its_rank, until_s, key = candidates.pop()
                 ban = self._bans.get(key)
                 if ban is None or ban.until_s != until_s or rank(ban, self.claims_of(key)) != its_rank:
                     continue
-                if its_rank < below:
+                if key in taken:
+                    continue
+                if its_rank == lowest or (is_fresh and its_rank < below):
                     return ban
-                candidates.append((its_rank, until_s, key))
-                break
+                break  # a weaker one came since, or all that are left are stronger
         return None
 
-    def _find_weakest(self, kind: int | None) -> list[tuple[int, float, bytes]]:
+    def _find_weakest(self, kind: int | None, taken: Container[bytes]) -> list[tuple[int, float, bytes]]:
         """Return the weakest bans, the very weakest last."""
         claims = self._claims
         ranked = (
             (rank(ban, claims[key]) if key in claims else rank(ban), ban.until_s, key)
             for key, ban in self._bans.items()
-            if kind is None or _kind(ban) == kind
+            if (kind is None or _kind(ban) == kind) and key not in taken
         )
         return heapq.nsmallest(_MAX_CANDIDATES, ranked)[::-1]
 
@@ -238,7 +246,9 @@ class Ledger(Notes):
         self._bans[key] = ban
         if len(claims) > 1 or (claims and claims[0] is not ban):
             self._claims[key] = claims
-        self._counts[_kind(ban) + _KINDS * is_bulk(claims or (ban,))] += 1
+        kind = _kind(ban)
+        self._counts[kind + _KINDS * is_bulk(claims or (ban,))] += 1
+        self._ranks[kind][rank(ban, claims)] += 1
         if not ban.network.is_host:
             self._shapes[ban.network.bits, ban.network.prefix_length] += 1
         self._await_end(key, ban)
@@ -265,7 +275,9 @@ class Ledger(Notes):
         if ban is None:
             return None
         claims = self._claims.pop(key, (ban,))
-        self._counts[_kind(ban) + _KINDS * is_bulk(claims)] -= 1
+        kind = _kind(ban)
+        self._counts[kind + _KINDS * is_bulk(claims)] -= 1
+        self._ranks[kind][rank(ban, claims)] -= 1
         if not ban.network.is_host:
             shape = ban.network.bits, ban.network.prefix_length
             self._shapes[shape] -= 1

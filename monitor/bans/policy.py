@@ -126,19 +126,14 @@ class Policy:
     def _failure(self, decision: Decision, refused: Mapping[bytes, str], now_s: float) -> str:
         """Return why a decision cannot stand: its ban, or the one that it relied on, was refused."""
         ban = decision.claim or decision.ban
-        if (
-            not refused
-            or ban is None
-            or decision.verdict not in (*ENTERED, Verdict.COVERED)
-            or ban.mode is Mode.OBSERVE
-        ):
+        if ban is None or decision.verdict not in (*ENTERED, Verdict.COVERED) or ban.mode is Mode.OBSERVE:
             return ""
         failure = refused.get(ban_key(ban.network, ban.strength), "")
-        if not failure or decision.verdict in WRITTEN:
+        if decision.verdict in WRITTEN:
             return failure
         in_force = self.ledger.get(ban.network, ban.strength)
         is_held = in_force is not None and in_force.mode is Mode.ENFORCE and in_force.until_s >= max(ban.until_s, now_s)
-        return "" if is_held else failure
+        return "" if is_held else failure or "the ban that holds it was lost meanwhile"
 
     def _enter(self, decision: Decision, now_s: float, settlement: Settlement) -> Decision:
         """Enter one decision that stands."""

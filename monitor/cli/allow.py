@@ -1,4 +1,4 @@
-"""Commands about the allowlist: what is never banned."""
+"""Commands for the allowlist: networks that are never banned."""
 
 import sys
 from typing import Any
@@ -13,14 +13,14 @@ from monitor.control.protocol import AllowAdd, AllowList, AllowRemove, AllowTest
 
 @click.group()
 def allow() -> None:
-    """Show and change what is never banned."""
+    """Show and change the allowlist: networks that are never banned."""
 
 
 @allow.command("list")
 @show.json_option
 @click.pass_obj
 def list_entries(target: Target, is_json: bool) -> None:
-    """Show every network that is never banned, and why."""
+    """List the allowlisted networks, each with the reason."""
     entries: list[dict[str, Any]] = target.ask(AllowList())
     if is_json:
         show.as_json(entries)
@@ -30,11 +30,11 @@ def list_entries(target: Target, is_json: bool) -> None:
 
 @allow.command()
 @click.argument("networks", nargs=-1, required=True, metavar="ADDRESS|NETWORK...")
-@click.option("--reason", default="", help="Why, for `list` and `why`.")
+@click.option("--reason", default="", help="Reason, shown by `list` and `why`.")
 @show.json_option
 @click.pass_obj
 def add(target: Target, networks: tuple[str, ...], reason: str, is_json: bool) -> None:
-    """Never ban these networks, across restarts; bans inside them end at once."""
+    """Add networks, across restarts. Bans inside them end at once."""
     answer(target.ask(AllowAdd(list(networks), reason)), is_json)
 
 
@@ -43,7 +43,7 @@ def add(target: Target, networks: tuple[str, ...], reason: str, is_json: bool) -
 @show.json_option
 @click.pass_obj
 def remove(target: Target, networks: tuple[str, ...], is_json: bool) -> None:
-    """Take back what `allow add` allowed."""
+    """Remove networks that `allow add` added."""
     answer(target.ask(AllowRemove(list(networks))), is_json)
 
 
@@ -52,7 +52,7 @@ def remove(target: Target, networks: tuple[str, ...], is_json: bool) -> None:
 @show.json_option
 @click.pass_obj
 def test(target: Target, network: str, is_json: bool) -> None:
-    """Say whether a network could be banned; exit code 1 if it could."""
+    """Report whether a network could be banned; exit code 1 if it could."""
     entry = target.ask(AllowTest(network))
     if is_json:
         show.as_json(entry)

@@ -1,4 +1,4 @@
-"""Commands that list, order and end bans."""
+"""Commands that list, set and end bans."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -31,14 +31,14 @@ DURATION = _Duration()
 
 
 def set_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that say what kind of ban is wanted."""
+    """Add the options for the kind of ban."""
     shun = click.option("--shun", is_flag=True, help="Refuse only new inbound connections instead of every packet.")
     egress = click.option("--egress", is_flag=True, help="Refuse new outbound connections to them instead.")
     return shun(egress(command))
 
 
 class SetCommand(click.Command):
-    """A command with `set_options`, which says what an option of older versions is called now."""
+    """A command with `set_options`; it reports the new name of an option of older versions."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse as any command does."""
@@ -51,9 +51,9 @@ class SetCommand(click.Command):
 
 
 def chosen_set(shun: bool, egress: bool) -> SetWord:
-    """Return what the options say."""
+    """Return the kind of ban that the options select."""
     if shun and egress:
-        raise click.UsageError("--shun and --egress are two kinds of ban: order them one by one")
+        raise click.UsageError("--shun and --egress exclude each other")
     return "shun" if shun else "egress" if egress else "ban"
 
 
@@ -71,15 +71,15 @@ def every_ban(target: Target, request: ListBans, most: int | None = None) -> Ite
 
 
 @click.command("list")
-@click.option("--observed", is_flag=True, help="Also show what detectors in observe mode would have banned.")
+@click.option("--observed", is_flag=True, help="Also show bans that are observed but not enforced.")
 @click.option(
-    "--detector", default="", help="Only bans by this detector, or `manual`, `restored`, `recidive`, `prefix`."
+    "--detector", default="", help="Only bans of this detector, or `manual`, `restored`, `recidive`, `prefix`."
 )
 @click.option("--set", "set_name", type=click.Choice(SET_WORDS), help="Only bans of this kind.")
-@click.option("--within", default="", metavar="NETWORK", help="Only what overlaps this network.")
+@click.option("--within", default="", metavar="NETWORK", help="Only bans that overlap this network.")
 @click.option("--sort", type=click.Choice(["since", "ends", "network"]), default="since", show_default=True)
-@click.option("--limit", type=click.IntRange(min=1), help="Show at most so many.")
-@click.option("--offset", type=click.IntRange(min=0), default=0, help="Pass over so many.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show at most N bans.")
+@click.option("--offset", type=click.IntRange(min=0), metavar="N", default=0, help="Skip the first N bans.")
 @show.json_option
 @click.pass_obj
 def list_bans(
@@ -93,7 +93,7 @@ def list_bans(
     offset: int,
     is_json: bool,
 ) -> None:
-    """Show the bans in force, the latest first."""
+    """List the bans in force, newest first."""
     request = ListBans(observed, detector, set_name or "", within, sort, offset)
     bans = list(every_ban(target, request, limit))
     if is_json:
@@ -111,8 +111,8 @@ def _row(ban: dict[str, Any]) -> tuple[str, ...]:
 
 @click.command(cls=SetCommand)
 @click.argument("networks", nargs=-1, required=True, metavar="ADDRESS|NETWORK...")
-@click.option("--for", "bantime_s", type=DURATION, default="1h", show_default=True, help="How long.")
-@click.option("--reason", default="", help="Why, for `list` and `why`.")
+@click.option("--for", "bantime_s", type=DURATION, default="1h", show_default=True, help="Ban time.")
+@click.option("--reason", default="", help="Reason, shown by `list` and `why`.")
 @set_options
 @show.json_option
 @click.pass_obj
@@ -125,18 +125,18 @@ def ban(
     egress: bool,
     is_json: bool,
 ) -> None:
-    """Ban addresses or networks. What the allowlist protects is refused."""
+    """Ban addresses or networks. Allowlisted ones are refused."""
     word = chosen_set(shun, egress)
     answer(target.ask(BanOrder([RequestedBan(network, bantime_s, reason, word) for network in networks])), is_json)
 
 
 @click.command()
 @click.argument("networks", nargs=-1, metavar="ADDRESS|NETWORK...")
-@click.option("--all", "everything", is_flag=True, help="End every ban.")
+@click.option("--all", "everything", is_flag=True, help="End all bans.")
 @show.json_option
 @click.pass_obj
 def unban(target: Target, networks: tuple[str, ...], everything: bool, is_json: bool) -> None:
-    """End bans before their time."""
+    """End bans early."""
     if bool(networks) == everything:
         raise click.UsageError("name the addresses to unban, or give --all")
     answer(target.ask(Unban(list(networks), everything)), is_json)
@@ -146,17 +146,14 @@ def unban(target: Target, networks: tuple[str, ...], everything: bool, is_json: 
 @show.json_option
 @click.pass_obj
 def flush(target: Target, is_json: bool) -> None:
-    """End all bans and remove the table inet nodewarden; also when the daemon is not running."""
+    """End all bans and remove the table inet nodewarden. Works without the daemon as well."""
     try:
         result = target.ask(Flush())
         text = f"{result['ended']} bans ended; the table inet nodewarden is removed until the next ban"
     except DaemonUnreachable:
-        from monitor.enforcers.nftables.enforcer import NftablesEnforcer
+        from monitor.daemon.life.enforcers import remove_table
 
-        enforcer = NftablesEnforcer(max_bans=1)
-        existed = enforcer.exists()
-        enforcer.flush()
-        enforcer.close()
+        existed = remove_table()
         result = {"ended": None, "removed": existed}
         text = "the table inet nodewarden is removed" if existed else "there was no table inet nodewarden"
     if is_json:

@@ -1,4 +1,4 @@
-"""`nodewarden config`: check the configuration, show what is in force and why, print its schema."""
+"""`nodewarden config`: check the configuration, show the settings in force and their origin, print the schema."""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from monitor.settings.load import DEFAULT_PATH, Loaded, load
 from monitor.settings.reference import json_schema, notation
 
 FAULTY = 2
-"""The exit code that says: the configuration must change."""
+"""Exit code for an invalid configuration."""
 
 _config = click.option(
     "--config",
@@ -21,7 +21,7 @@ _config = click.option(
     type=click.Path(path_type=Path),
     default=DEFAULT_PATH,
     show_default=True,
-    help="The main file; conf.d/*.yaml beside it is read too.",
+    help="The main file; conf.d/*.yaml in its directory is read as well.",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -35,7 +35,7 @@ def config_group() -> None:
 @_config
 @_json
 def check(path: Path, as_json: bool) -> None:
-    """Say whether the configuration is sound; exit code 2 when not."""
+    """Check the configuration; exit code 2 if it is invalid."""
     try:
         loaded = load(path)
     except InvalidConfigError as error:
@@ -50,7 +50,7 @@ def check(path: Path, as_json: bool) -> None:
 @_config
 @_json
 def show(path: Path, as_json: bool) -> None:
-    """Print the settings in force and the file and line that each comes from."""
+    """Print the settings in force, each with its file and line."""
     try:
         loaded = load(path)
     except InvalidConfigError as error:
@@ -98,5 +98,5 @@ def _names(files: Sequence[Path]) -> list[str]:
 
 
 def _print_json(value: object) -> None:
-    """Print indented JSON; ASCII only, so that no terminal or pipe chokes on it."""
+    """Print indented JSON; ASCII only, which every terminal and pipe accepts."""
     click.echo(json.dumps(value, indent=2))

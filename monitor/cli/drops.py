@@ -1,4 +1,4 @@
-"""The command that says where in the kernel packets drop."""
+"""The command `nodewarden drops`: which kernel functions drop packets, and why."""
 
 import sys
 
@@ -9,13 +9,20 @@ from monitor.cli.bans import DURATION
 
 
 @click.command("drops")
-@click.option("--for", "seconds", type=DURATION, default=5.0, show_default="5s", help="How long to count.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Show so many places.")
+@click.option("--for", "seconds", type=DURATION, default=5.0, show_default="5s", help="Time to count.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    default=20,
+    show_default=True,
+    help="Show at most N locations.",
+)
 @show.json_option
 def drops(seconds: float, limit: int, is_json: bool) -> None:
     """Count dropped packets by the kernel function that drops them, in all network namespaces.
 
-    Needs root and python3-bpfcc, and no running daemon. Costs nothing once it ends.
+    Requires root and python3-bpfcc. Works with or without the daemon, and costs nothing after it ends.
     """
     from monitor.daemon.selfcheck.drop_report import watch_drops
 
@@ -26,12 +33,12 @@ def drops(seconds: float, limit: int, is_json: bool) -> None:
         show.as_json(report)
         return
     if not report["places"]:
-        click.echo("nothing was dropped")
+        click.echo("no packets were dropped")
         return
     rows = [
         (f"{place['packets']:,}", f"{place['packets'] / seconds:,.1f}", place["reason"], place["function"])
         for place in report["places"]
     ]
-    show.table(("packets", "a second", "reason", "dropped by"), rows)
+    show.table(("packets", "per second", "reason", "dropped by"), rows)
     if report["uncounted_packets"]:
-        click.echo(f"{report['uncounted_packets']:,} more in places there was no room to count")
+        click.echo(f"{report['uncounted_packets']:,} more in other locations: the table was full")

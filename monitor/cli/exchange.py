@@ -1,4 +1,4 @@
-"""Commands that carry bans in and out: plain lists, JSON, nft's set syntax."""
+"""Commands that export and import bans: plain lists, JSON, nft's set syntax."""
 
 import json
 import re
@@ -31,7 +31,7 @@ _TIME_LEFT = re.compile(r"\b(expires|timeout)\s+(\S+)")
 
 
 class UnreadableFileError(NodewardenError):
-    """The file is not what it is said to be."""
+    """The file does not have the given format."""
 
 
 @click.command("export")
@@ -39,7 +39,7 @@ class UnreadableFileError(NodewardenError):
 @click.option("--set", "set_name", type=click.Choice(SET_WORDS), help="Only bans of this kind.")
 @click.pass_obj
 def export_bans(target: Target, notation: str, set_name: SetWord | None) -> None:
-    """Write the bans in force to standard output; a plain list has no destinations unless they are asked for."""
+    """Write the bans in force to standard output. A plain list has no destinations unless --set asks for them."""
     bans = list(every_ban(target, ListBans(set=set_name or "", sort="network")))
     if notation == "json":
         click.echo(json.dumps(bans, indent=2))
@@ -56,9 +56,9 @@ def export_bans(target: Target, notation: str, set_name: SetWord | None) -> None
 @click.argument("file", type=click.File("r", encoding="utf-8"))
 @click.option("--format", "notation", type=_FORMATS, default="plain", show_default=True)
 @click.option(
-    "--for", "bantime_s", type=DURATION, default="1d", show_default=True, help="Where the file names no time."
+    "--for", "bantime_s", type=DURATION, default="1d", show_default=True, help="Ban time where the file has none."
 )
-@click.option("--reason", default="imported", show_default=True, help="Where the file names none.")
+@click.option("--reason", default="imported", show_default=True, help="Reason where the file has none.")
 @set_options
 @json_option
 @click.pass_obj
@@ -74,8 +74,8 @@ def import_bans(
 ) -> None:
     """Ban what a file lists; `-` reads standard input.
 
-    plain: an address or network a line, # begins a comment. json: what `export --format json` writes. nft: elements
-    between braces, as `nft list set` prints them.
+    plain: one address or network per line, # starts a comment. json: the output of `export --format json`. nft:
+    elements in braces, as printed by `nft list set`.
 
     The kind of ban that json names, or the name of a set in the table inet nodewarden, takes precedence over --shun and
     --egress. Files of older versions can be read: what they call `block` is imported as `egress`.
@@ -92,19 +92,19 @@ def import_bans(
     if is_json:
         answer(answers, is_json)
     else:
-        click.echo(f"{len(answers) - len(refused)} banned, {len(refused)} not")
+        click.echo(f"{len(answers) - len(refused)} banned, {len(refused)} refused")
         answer(refused, is_json)
 
 
 def read_plain(text: str, default: RequestedBan) -> Iterator[RequestedBan]:
-    """Yield what a plain list names; the daemon judges whether it is a network."""
+    """Yield the entries of a plain list; the daemon validates them."""
     for line in text.splitlines():
         if network := line.partition("#")[0].strip():
             yield RequestedBan(network, default.bantime_s, default.reason, default.set)
 
 
 def read_json(text: str, default: RequestedBan) -> Iterator[RequestedBan]:
-    """Yield the bans of an export that have not ended; UnreadableFileError if it is none."""
+    """Yield the bans of an export that have not ended; UnreadableFileError for any other JSON."""
     try:
         bans = json.loads(text)
         now_s = time.time()
@@ -157,7 +157,7 @@ def _left_s(element: str, network: str, default_s: float) -> float:
 
 
 def as_nft(bans: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Yield lines for `nft -f`, a line a set: for sets of the names that nodewarden itself uses."""
+    """Yield lines for `nft -f`, one per set, with the set names of nodewarden's own table."""
     by_set: dict[str, list[str]] = {}
     for ban in bans:
         network = ban["network"]

@@ -1,4 +1,4 @@
-"""`nodewarden fail2ban`: fail2ban's jails as a configuration of our own."""
+"""`nodewarden fail2ban`: fail2ban's jails as a configuration of nodewarden."""
 
 import sys
 from pathlib import Path
@@ -12,15 +12,15 @@ _DEFAULT = Path("/etc/fail2ban")
 
 @click.group("fail2ban")
 def fail2ban_group() -> None:
-    """Take over what fail2ban is configured to do."""
+    """Migrate from fail2ban."""
 
 
 @fail2ban_group.command("import")
 @click.argument("directory", metavar="[DIR]", type=click.Path(path_type=Path), default=_DEFAULT)
 def import_jails(directory: Path) -> None:
-    """Print the enabled jails as YAML for conf.d, with what could not be translated as comments.
+    """Print the enabled jails as YAML for conf.d; comments name what could not be translated.
 
-    DIR is where fail2ban's jail.conf is, by default /etc/fail2ban. Its filters are used where they are.
+    DIR is the directory of fail2ban's jail.conf, by default /etc/fail2ban. Its filters are used in place.
     """
     from monitor.filters.fail2ban.export import to_yaml
     from monitor.filters.fail2ban.jails import read_jails

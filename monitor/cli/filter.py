@@ -1,4 +1,4 @@
-"""`nodewarden filter`: try a filter on a log, list the filters that come with the project."""
+"""`nodewarden filter`: test a filter on a log, list the built-in filters."""
 
 import datetime
 import sys
@@ -13,7 +13,7 @@ from monitor.cli.bans import DURATION
 from monitor.cli.log_lines import LogLines
 from monitor.config.types import parse_timezone
 
-_TELL_EVERY_S = 1.0
+_REPORT_EVERY_S = 1.0
 
 
 class _Timezone(click.ParamType):  # type: ignore[type-arg]  # as in bans.py
@@ -29,20 +29,34 @@ class _Timezone(click.ParamType):  # type: ignore[type-arg]  # as in bans.py
 
 @click.group("filter")
 def filter_group() -> None:
-    """Try and list the filters that find failures in logs."""
+    """Test and list the filters that find failures in logs."""
 
 
 @filter_group.command("test")
 @click.argument("reference", metavar="FILTER")
 @click.argument("log", metavar="LOG")
 @show.json_option
-@click.option("--timezone", type=_Timezone(), metavar="ZONE", help="Of dates that name none; by default the system's.")
-@click.option("--max-line-bytes", type=click.IntRange(256, 65_536), default=8192, show_default=True)
 @click.option(
-    "--confirm-timeout", "confirm_timeout_s", type=DURATION, default="100ms", show_default=True, help="For one line."
+    "--timezone", type=_Timezone(), metavar="ZONE", help="Time zone of dates that name none; default: the system's."
 )
 @click.option(
-    "--missed", type=click.IntRange(0, 1000), default=0, show_default=True, help="Print so many missed lines."
+    "--max-line-bytes", type=click.IntRange(256, 65_536), default=8192, show_default=True, help="Cut longer lines."
+)
+@click.option(
+    "--confirm-timeout",
+    "confirm_timeout_s",
+    type=DURATION,
+    default="100ms",
+    show_default=True,
+    help="Time limit for one line.",
+)
+@click.option(
+    "--missed",
+    type=click.IntRange(0, 1000),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Print the first N missed lines.",
 )
 def test_filter(
     reference: str,
@@ -53,9 +67,9 @@ def test_filter(
     confirm_timeout_s: float,
     missed: int,
 ) -> None:
-    """Say what a filter finds in a log.
+    """Report what a filter finds in a log.
 
-    FILTER: the name of a built-in one, or the path of a *.yaml or of fail2ban's filter.d/*.conf; parameters follow in
+    FILTER: name of a built-in filter, or path of a *.yaml or of fail2ban's filter.d/*.conf; parameters follow in
     brackets: sshd[mode=aggressive]. LOG: a file, - for standard input, journal, or journal:DIRECTORY.
     """
     from monitor.cli.filter_report import as_dict, print_report
@@ -67,7 +81,7 @@ def test_filter(
     lines.journalmatch = definition.journalmatch
     trial = Trial(definition, timezone=timezone, confirm_timeout_s=confirm_timeout_s, missed_lines=missed)
     with _Progress(lines) as progress:
-        trial.run(lines, progress.tell)
+        trial.run(lines, progress.report)
     if is_json:
         show.as_json(as_dict(definition, lines, trial))
     else:
@@ -77,7 +91,7 @@ def test_filter(
 @filter_group.command("list")
 @show.json_option
 def list_filters(is_json: bool) -> None:
-    """List the built-in filters, their modes (the first is the default), and where they read."""
+    """List the built-in filters, their modes (default first), and the logs that they read."""
     from monitor.filters.library import BUILT_IN, built_in_names, read_filter_file
 
     files = {name: read_filter_file(BUILT_IN / f"{name}.yaml") for name in built_in_names()}
@@ -103,7 +117,7 @@ def list_filters(is_json: bool) -> None:
 
 
 def _absolute(reference: str) -> str:
-    """Make the path in a reference absolute; what is no path is the name of a built-in filter."""
+    """Make the path in a reference absolute; anything else is the name of a built-in filter."""
     name, bracket, parameters = reference.partition("[")
     name = name.strip()
     if "/" in name or name.endswith((".yaml", ".conf")):
@@ -112,23 +126,23 @@ def _absolute(reference: str) -> str:
 
 
 class _Progress:
-    """Says on a terminal how far a command is, once a second; nothing of that stays."""
+    """Shows the progress of a command on a terminal, once a second, and erases it at the end."""
 
     def __init__(self, log: LogLines) -> None:
         self._log = log
-        self._next_s = time.monotonic() + _TELL_EVERY_S
-        self._has_told = False
+        self._next_s = time.monotonic() + _REPORT_EVERY_S
+        self._has_reported = False
 
     def __enter__(self) -> "_Progress":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._has_told:
+        if self._has_reported:
             click.echo("\r\x1b[K", err=True, nl=False)
 
-    def tell(self) -> None:
-        """Tell now, if it is time."""
+    def report(self) -> None:
+        """Report progress if a second has passed."""
         if (now_s := time.monotonic()) >= self._next_s and sys.stderr.isatty():
-            self._next_s = now_s + _TELL_EVERY_S
-            self._has_told = True
+            self._next_s = now_s + _REPORT_EVERY_S
+            self._has_reported = True
             click.echo(f"\r{self._log.lines:,} lines, {self._log.read_bytes >> 20:,} MiB", err=True, nl=False)

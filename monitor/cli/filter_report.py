@@ -1,4 +1,4 @@
-"""What a filter made of a log, for people and for machines."""
+"""Results of a filter on a log, as text and as JSON."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -66,7 +66,7 @@ def missed(log: LogLines, trial: Trial) -> int:
 
 
 def print_report(definition: FilterDefinition, log: LogLines, trial: Trial) -> None:
-    """Print it for people; nothing that comes from log or filter reaches the terminal as it is."""
+    """Print it as text; anything from log or filter is escaped for the terminal."""
     click.echo(f"{printable(definition.name)} ({printable(definition.origin)}) on {printable(log.name)}")
     for sentence in (*_lines(log, trial), *_matches(trial), *_times(log, trial), *_costs(trial)):
         click.echo(sentence)
@@ -75,7 +75,7 @@ def print_report(definition: FilterDefinition, log: LogLines, trial: Trial) -> N
     _print_expressions(trial)
     _print_addresses(trial)
     if trial.tally.missed_lines:
-        click.echo("\nFirst lines missed:")
+        click.echo("\nFirst missed lines:")
     for line in trial.tally.missed_lines:
         click.echo(f"  {printable(line)}")
 
@@ -94,7 +94,7 @@ def _lines(log: LogLines, trial: Trial) -> Iterator[str]:
     tally = trial.tally
     yield (
         f"{_count(log.lines, 'line')}: {tally.matched:,} matched, {tally.ignored:,} ignored, "
-        f"{missed(log, trial):,} missed" + (f", {tally.timeouts:,} stopped: took too long" if tally.timeouts else "")
+        f"{missed(log, trial):,} missed" + (f", {tally.timeouts:,} timed out" if tally.timeouts else "")
     )
     if log.cut_lines:
         yield f"{_count(log.cut_lines, 'line')} cut: longer than --max-line-bytes"
@@ -104,37 +104,37 @@ def _matches(trial: Trial) -> Iterator[str]:
     tally = trial.tally
     if not tally.matched:
         return
-    yield f"of those matched: {_count(tally.failures, 'failure')} with an address"
+    yield f"matched: {_count(tally.failures, 'failure')} with an address"
     if tally.helping:
-        yield f"  {tally.helping:,} are no failures by themselves, but help to understand other lines"
+        yield f"  {tally.helping:,} are no failures but provide context for other lines"
     if tally.names:
-        yield f"  {tally.names:,} not usable: a host name instead of an address; names are never resolved"
+        yield f"  {tally.names:,} unusable: a host name instead of an address; names are never resolved"
     if tally.others:
-        yield f"  {tally.others:,} not usable: neither an address nor a name where the address should be"
+        yield f"  {tally.others:,} unusable: neither an address nor a host name"
 
 
 def _times(log: LogLines, trial: Trial) -> Iterator[str]:
     tally, dates = trial.tally, trial.dates
     if not log.is_journal and dates.lines:
         found = dates.lines - dates.undated
-        odd = f" ({dates.unreadable:,} of them no real date)" if dates.unreadable else ""
+        odd = f" ({dates.unreadable:,} of them invalid)" if dates.unreadable else ""
         yield f"dates: in {found:,} of the first {_count(dates.lines, 'line')}{odd}"
         for template, count in dates.templates.most_common(5):
             yield f"  {count:,} like {printable(template)}"
     if tally.undated:
-        yield f"{_count(tally.undated, 'failure')} without a time: counted only if read while they are written"
+        yield f"{_count(tally.undated, 'failure')} without a time: counted only if read as they are written"
     if tally.future:
-        yield f"{_count(tally.future, 'failure')} dated in the future: is --timezone right?"
+        yield f"{_count(tally.future, 'failure')} dated in the future: check --timezone"
 
 
 def _costs(trial: Trial) -> Iterator[str]:
     tally = trial.tally
-    yield f"time: {tally.examine_s * 1e3:,.0f} ms, {tally.candidates:,} lines looked at closely"
+    yield f"time: {tally.examine_s * 1e3:,.0f} ms, {_count(tally.candidates, 'candidate line')}"
     if not trial.has_hyperscan:
-        yield "Hyperscan is not installed: must look at every line: slow"
+        yield "slow: every line is a candidate, since Hyperscan is not installed"
     elif not trial.is_searchable:
         guilty = [str(number) for number, one in enumerate(tally.expressions, 1) if not one.is_searchable]
-        yield f"must look at every line: slow; no fixed text to search for in expression {_several(guilty)}"
+        yield f"slow: every line is a candidate; no fixed text to search for in expression {_several(guilty)}"
 
 
 def _print_expressions(trial: Trial) -> None:
@@ -150,7 +150,7 @@ def _print_expressions(trial: Trial) -> None:
     ]
     click.echo()
     show.table(("", "HITS", "MS", "US/LINE", "EXPRESSION"), rows)
-    click.echo("MS: of the lines that may match, as timed afterwards on a sample of them (US/LINE), by itself.")
+    click.echo("MS: time of the expression on all its candidate lines, estimated from a sample (US/LINE).")
 
 
 def _print_addresses(trial: Trial) -> None:
@@ -163,7 +163,7 @@ def _print_addresses(trial: Trial) -> None:
     if (more := len(tally.addresses) - _MOST_SHOWN) > 0:
         click.echo(f"and {_count(more, 'address', 'addresses')} more")
     if tally.unlisted:
-        click.echo(f"and {_count(tally.unlisted, 'failure')} of further addresses: too many to list")
+        click.echo(f"and {_count(tally.unlisted, 'failure')} of other addresses, not listed")
 
 
 def _shortened(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What each expression of a filter costs, measured on a sample of the lines that it was held against."""
+"""Cost of each expression of a filter, measured on a sample of its candidate lines."""
 
 import contextlib
 import re
@@ -13,15 +13,15 @@ from monitor.filters.log_filter import LogFilter
 _MAX_SAMPLES = 2048
 _MAX_SAMPLE_CHARS = 4 << 20
 _BUDGET_S = 2.0
-"""How long measuring may take in all: lines that take long are lines that somebody made so."""
+"""Limit on the total measuring time: slow lines may have been crafted."""
 
 
 class ExpressionTally(msgspec.Struct):
-    """What one failregex did."""
+    """Results of one failregex."""
 
     text: str
     is_searchable: bool
-    """Whether Hyperscan can find the lines that it may match; else those are all lines."""
+    """Whether Hyperscan can find its candidate lines; otherwise every line is one."""
     candidates: int = 0
     """Lines that it may match."""
     hits: int = 0
@@ -83,7 +83,7 @@ class Sample:
 
 
 def _content(log_filter: LogFilter, deadline: Deadline, line: str, *, has_date: bool) -> str | None:
-    """Return what the expressions are held against; None where the prefix spares them the line."""
+    """Return the text that the expressions are matched against; None where the prefix rules out the line."""
     try:
         if has_date and (dated := deadline.call(log_filter.dates.find, line[:-1], time.time())) is not None:
             line = line[: dated.start] + line[dated.end :]

@@ -1,4 +1,4 @@
-"""A filter tried on a log: what the daemon would make of each line, and what that costs."""
+"""A filter tested on a log: what the daemon would find in each line, and the cost."""
 
 import datetime
 import time
@@ -23,20 +23,20 @@ _ODD_S = 60.0
 
 
 class Dates(msgspec.Struct):
-    """What dates were found in the first lines of the log."""
+    """Dates found in the first lines of the log."""
 
     lines: int = 0
-    """How many lines were looked at."""
+    """Lines examined."""
     undated: int = 0
     """Lines in which no date was found."""
     unreadable: int = 0
     """Lines with a date that does not exist."""
     templates: Counter[str] = msgspec.field(default_factory=Counter)
-    """Lines by what their date looks like, as a `datepattern`."""
+    """Lines by the notation of their date, as a `datepattern`."""
 
 
 class Tally(msgspec.Struct):
-    """What came out. `matched + ignored + missed + timeouts` are all lines."""
+    """The result. `matched + ignored + missed + timeouts` are all lines."""
 
     expressions: list[ExpressionTally]
     matched: int = 0
@@ -46,31 +46,31 @@ class Tally(msgspec.Struct):
     timeouts: int = 0
     """Lines that took too long."""
     candidates: int = 0
-    """Lines that were looked at closely."""
+    """Lines on which expressions were run."""
     failures: int = 0
-    """Of the matched: those with an address."""
+    """Matched lines with an address."""
     helping: int = 0
-    """Of the matched: those that are no failures by themselves, but help to understand other lines."""
+    """Matched lines that are no failures but provide context for others."""
     names: int = 0
-    """Of the matched: those with a host name instead of an address; they are never resolved."""
+    """Matched lines with a host name instead of an address; names are never resolved."""
     others: int = 0
-    """Of the matched: those with something else instead of an address."""
+    """Matched lines with something else instead of an address."""
     undated: int = 0
-    """Of those with somebody to blame: lines whose time is not known."""
+    """Failures without a known time."""
     future: int = 0
-    """Of those with somebody to blame: lines dated more than a minute from now."""
+    """Failures dated more than a minute from now."""
     addresses: Counter[str] = msgspec.field(default_factory=Counter)
     """Failures by address: the first 100,000 addresses."""
     unlisted: int = 0
-    """Failures of addresses that were one too many."""
+    """Failures of addresses beyond those."""
     missed_lines: list[str] = []
-    """The first lines that did not match, as many as were asked for, each cut at 1,000 characters."""
+    """The first lines that did not match, up to the requested number, each cut at 1,000 characters."""
     examine_s: float = 0.0
     """Time to search and examine all lines, without reading them."""
 
 
 class Trial:
-    """Lines are held against one filter as the daemon does; memory does not grow with the log."""
+    """Matches lines against one filter as the daemon does; memory does not grow with the log."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Trial:
         confirm_timeout_s: float = 0.1,
         missed_lines: int = 0,
     ) -> None:
-        """Compile; FilterError says what is wrong. `missed_lines`: how many of them to keep."""
+        """Compile; raises FilterError with a message. `missed_lines`: how many of them to keep."""
         self._filter = LogFilter(definition, timezone)
         self._head_dates = DateDetector(definition.datepattern, timezone=timezone)
         self._deadline = Deadline(confirm_timeout_s)
@@ -92,11 +92,11 @@ class Trial:
         is_searchable = self.has_hyperscan and all(one.is_searchable for one in self.tally.expressions)
         self._scanner: Scanner = BlockScanner([one.fragments for one in fail]) if is_searchable else EveryLine()
         self.is_searchable = is_searchable
-        """Whether Hyperscan picks the lines to be looked at; else it is every line: slow."""
+        """Whether Hyperscan selects the candidate lines; otherwise every line is one, which is slow."""
         self._sample = Sample(len(fail))
 
-    def run(self, log: LogLines, tell: Callable[[], None] = lambda: None) -> None:
-        """Examine the whole log, then time the expressions; calls `tell` after each block.
+    def run(self, log: LogLines, progress: Callable[[], None] = lambda: None) -> None:
+        """Examine the whole log, then time the expressions; calls `progress` after each block.
 
         UnreadableLogError if the log cannot be read.
         """
@@ -105,7 +105,7 @@ class Trial:
             with self._deadline.watching():
                 self._examine(data, is_timed=log.is_journal)
             self.tally.examine_s += time.perf_counter() - start_s
-            tell()
+            progress()
         self._sample.measure(self._filter, self.tally.expressions, self._deadline)
 
     def _examine(self, data: bytes, *, is_timed: bool) -> None:
@@ -133,7 +133,7 @@ class Trial:
             self._keep_missed(data, taken)
 
     def _count(self, outcome: Outcome, now_s: float) -> bool:
-        """Count what a line came to; whether anything matched."""
+        """Count the outcome of a line; return whether anything matched."""
         tally = self.tally
         if isinstance(outcome, Ignored):
             tally.ignored += 1
@@ -153,7 +153,7 @@ class Trial:
         return True
 
     def _blame(self, found: Found) -> None:
-        """Count whose failure it is."""
+        """Count a failure for its address."""
         tally = self.tally
         if found.is_name:
             tally.names += 1
@@ -197,7 +197,7 @@ class Trial:
 
 
 def _spans(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where each line begins and ends, newline included."""
+    """Yield start and end of each line, newline included."""
     start = 0
     while end := data.find(b"\n", start) + 1:
         yield start, end

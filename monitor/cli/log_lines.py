@@ -1,4 +1,4 @@
-"""A log of any size as blocks of whole lines of bounded length, for commands that look at one once."""
+"""A log of any size as blocks of whole lines of bounded length, for commands that read it once."""
 
 import re
 import subprocess
@@ -21,7 +21,7 @@ _TERM = re.compile(r"\+|(?!__)[A-Z_][A-Z0-9_]{0,63}=.*", re.DOTALL)
 
 
 class UnreadableLogError(NodewardenError):
-    """The log cannot be read; the text names it and says why."""
+    """The log cannot be read; the message names it and the reason."""
 
 
 class LogLines:
@@ -36,7 +36,7 @@ class LogLines:
         journal = _JOURNAL.fullmatch(log)
         self.name = show_path(Path(log))
         self.is_journal = journal is not None
-        """Whether each line begins with its time, in seconds since the epoch, and a blank."""
+        """Whether each line starts with its time, in seconds since the epoch, and a blank."""
         self.journalmatch: Sequence[Sequence[str]] = ()
         """What to read of the journal, as for journalctl(1), a line each; nothing: all of it."""
         self.read_bytes = self.lines = self.cut_lines = 0
@@ -45,7 +45,7 @@ class LogLines:
         self._max_line_bytes = max_line_bytes
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield whole lines, each with one newline at its end; UnreadableLogError if that is not possible."""
+        """Yield whole lines, each with one newline at its end; UnreadableLogError if the log cannot be read."""
         try:
             with self._opened() as file:
                 for data in self._entries(file) if self.is_journal else self._lines(file):
@@ -86,7 +86,7 @@ class LogLines:
         yield b"".join((*entries, _one_line(entry)))
 
     def _bounded(self, data: bytes) -> bytes:
-        """Return lines of bounded length, without the holes that a file has that was emptied under its writer."""
+        """Return lines of bounded length, without the zero bytes of a file that was truncated under its writer."""
         if b"\0" in data:
             data = _HOLES.sub(b"", data)
         self.lines += data.count(b"\n")
@@ -116,7 +116,7 @@ class LogLines:
 
 
 def _one_line(entry: bytes) -> bytes:
-    """Return an entry as one line, without what could pass for the end of one; nothing for nothing."""
+    """Return an entry as one line, without characters that end a line; an empty one stays empty."""
     return entry.rstrip().translate(_ONE_LINE) + b"\n" if entry else b""
 
 
@@ -125,7 +125,7 @@ def _journal(directory: str | None, journalmatch: Sequence[Sequence[str]]) -> It
     """Open what journalctl(1) prints: `TIME HOST IDENTIFIER[PID]: MESSAGE`."""
     terms = [term for line in journalmatch for term in ("+", *line)][1:]
     if wrong := [term for term in terms if not _TERM.fullmatch(term)]:
-        raise UnreadableLogError(f"the journal cannot be asked for {wrong[0]!r}: FIELD=value is expected")
+        raise UnreadableLogError(f"invalid match for the journal: {wrong[0]!r} (expected FIELD=value)")
     command = ["journalctl", "--quiet", "--no-pager", "--all", "--output=short-unix"]
     command += [f"--directory={directory}"] if directory else []
     # The terms are not options, whatever the filter's author wrote.

@@ -14,6 +14,7 @@ from monitor.cli.bans import ban, flush, list_bans, unban
 from monitor.cli.config import FAULTY, config_group
 from monitor.cli.doctor import doctor
 from monitor.cli.drops import drops
+from monitor.cli.events import events
 from monitor.cli.exchange import export_bans, import_bans
 from monitor.cli.fail2ban import fail2ban_group
 from monitor.cli.filter import filter_group
@@ -34,17 +35,19 @@ EXIT_FAILED, EXIT_CONFIG, EXIT_UNREACHABLE = 1, FAULTY, 3
     "socket_path",
     type=click.Path(path_type=Path),
     envvar="NODEWARDEN_SOCKET",
-    help="The daemon's control socket; by default the one that the configuration names.",
+    help="The control socket of the daemon; default: as configured.",
 )
 @click.pass_context
 def cli(context: click.Context, socket_path: Path | None) -> None:
-    """Watch a node's traffic and ban offenders in nftables."""
+    """Monitor the traffic of a node and ban offenders in nftables."""
     context.obj = Target(socket_path)
 
 
 @cli.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True)
-@click.option("--watch", is_flag=True, help="Reload by itself when the configuration's files change.")
+@click.option(
+    "--config", "path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, help="The main file."
+)
+@click.option("--watch", is_flag=True, help="Reload when configuration files change.")
 def run(path: Path, watch: bool) -> None:
     """Run the daemon in the foreground."""
     import asyncio
@@ -57,13 +60,13 @@ def run(path: Path, watch: bool) -> None:
 @cli.command()
 @click.pass_obj
 def reload(target: Target) -> None:
-    """Make the daemon read its configuration again; a faulty one is refused."""
+    """Reload the configuration of the daemon. An invalid one is refused; the one in force stays."""
     target.ask(Reload())
     click.echo("reloaded")
 
 
 for command in (
-    *(ban, unban, list_bans, flush, status, doctor, why, allow, export_bans, import_bans, drops),
+    *(ban, unban, list_bans, flush, status, doctor, why, events, allow, export_bans, import_bans, drops),
     *(config_group, filter_group, fail2ban_group),
 ):
     cli.add_command(command)

@@ -1,4 +1,4 @@
-"""How numbers and tables look to people."""
+"""Notation of numbers, and tables, for people."""
 
 import json
 import sys
@@ -29,17 +29,17 @@ def moment(time_s: float) -> str:
 
 
 def counts(of: Mapping[str, int]) -> str:
-    """Write what happened at all: `3 foreign, 1 cut`."""
+    """Write the counts above zero: `3 foreign, 1 cut`."""
     return ", ".join(f"{count} {word}" for word, count in of.items() if count)
 
 
 def first(texts: Sequence[str]) -> str:
-    """Write the first of several, and how many there are beside it."""
+    """Write the first of several, and how many more there are."""
     return "".join(texts[:1]) + (f" and {len(texts) - 1} more" if len(texts) > 1 else "")
 
 
 def as_json(result: Any) -> None:
-    """Print a result for machines."""
+    """Print a result as JSON."""
     click.echo(json.dumps(result, indent=2))
 
 

@@ -1,4 +1,4 @@
-"""Commands that explain: how the daemon is, and why an address is or is not banned."""
+"""Commands that explain: the state of the daemon, and why an address is banned or not."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from monitor.control.protocol import Status, Why
 
 _MAX_NOTICES = 10
 _ODDITIES = ("ignored", "unusable", "misdated", "outdated", "timeouts")
-"""What a filter counts that is worth a word only where it happened."""
+"""Counters of a filter that are shown only above zero."""
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Print only what is wrong; exit code 1 if anything is.")
+@click.option("--check", is_flag=True, help="Print only problems; exit code 1 if there are any.")
 @show.json_option
 @click.pass_context
 def status(context: click.Context, check: bool, is_json: bool) -> None:
-    """Show how the daemon is; the first line says whether all is well."""
+    """Show the state of the daemon. Problems come first; without any, the first line is `all is well`."""
     result = context.obj.ask(Status())
     if is_json:
         show.as_json(result)
@@ -48,7 +48,7 @@ def _everything(result: dict[str, Any]) -> None:
 
 
 def _sections(result: dict[str, Any]) -> None:
-    """Print sources, filters, detectors, what was stopped, how much is allowed, and what else should be known."""
+    """Print sources, filters, detectors, drops by set, the size of the allowlist, and notices."""
     click.echo()
     _sources(result["sources"])
     if result["filters"]:
@@ -73,7 +73,7 @@ def _sections(result: dict[str, Any]) -> None:
     click.echo()
     for name, drop in stopped.items():
         click.echo(f"{name} stopped {drop['packets']} packets, {drop['bytes']} bytes")
-    click.echo(f"{result['allowlist']} networks are never banned (`nodewarden allow list` names them)")
+    click.echo(f"{result['allowlist']} networks are never banned (`nodewarden allow list` shows them)")
     notices = result["notices"]
     for notice in notices[:_MAX_NOTICES]:
         click.echo(f"note: {notice}")
@@ -119,7 +119,7 @@ def _filters(filters: list[dict[str, Any]]) -> None:
 @show.json_option
 @click.pass_obj
 def why(target: Target, network: str, is_json: bool) -> None:
-    """Explain why an address is banned, or why it is not."""
+    """Explain why an address is banned, or why not."""
     result = target.ask(Why(network))
     if is_json:
         show.as_json(result)
@@ -132,12 +132,12 @@ def why(target: Target, network: str, is_json: bool) -> None:
         _explain_ban(ban)
     if result["leaked"]:
         hooks = " and ".join(result["leaked"])
-        click.secho(f"  but its packets passed all the same and were seen in {hooks} within ten minutes", fg="red")
+        click.secho(f"  but its traffic is still getting through: seen in {hooks} within ten minutes", fg="red")
     for counting in result["counting"]:
         click.echo(f"  {counting['detector']} counts {counting['count']} of {counting['maxretry']}")
     for detector, witnesses in result["witnesses"].items():
-        seen = ", ".join(f"{count} by {witness}" for witness, count in witnesses.items())
-        click.echo(f"  what {detector} last counted was seen by: {seen}")
+        seen = ", ".join(f"{count} from {witness}" for witness, count in witnesses.items())
+        click.echo(f"  evidence for the last alert of {detector}: {seen}")
     for past in result["history"]:
         _explain_past(past)
 
@@ -162,9 +162,9 @@ def _explain_ban(ban: dict[str, Any]) -> None:
         + (f": {ban['reason']}" if ban["reason"] else "")
     )
     if ban["kernel"]:
-        click.echo(f"  stopped since: {ban['kernel']['packets']} packets, {ban['kernel']['bytes']} bytes")
+        click.echo(f"  dropped so far: {ban['kernel']['packets']} packets, {ban['kernel']['bytes']} bytes")
     elif ban["mode"] == "enforce":
-        click.secho("  but the kernel's set does not hold it", fg="red")
+        click.secho("  but it is missing from the kernel's set", fg="red")
 
 
 def _explain_past(past: dict[str, Any]) -> None:

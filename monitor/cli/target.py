@@ -1,4 +1,4 @@
-"""Which daemon a command talks to."""
+"""The daemon that a command talks to."""
 
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,10 @@ class Target:
         if self._socket_path is None:
             try:
                 self._socket_path = load(DEFAULT_PATH).settings.control.socket
-            except ConfigError:  # missing, faulty or not for this user's eyes: the daemon's default it is
+            except ConfigError:  # missing, invalid or unreadable for this user: use the default
                 self._socket_path = Control().socket
         return self._socket_path
 
     def ask(self, request: Request) -> Any:
-        """Send a request, return the result; DaemonUnreachable and RequestRefused explain themselves."""
+        """Send a request and return the result; raises DaemonUnreachable or RequestRefused, both with a message."""
         return ask(self.socket_path, request)

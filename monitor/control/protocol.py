@@ -68,6 +68,18 @@ class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="why"):
     network: str
 
 
+class Events(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="events"):
+    """Request the events with a higher number than `after`, oldest first; a reader repeats this to follow them.
+
+    The result has `events`, `run` (differs after a restart, when numbers begin again), `last` (the newest number) and
+    `lost` (how many events after `after` are no longer kept).
+    """
+
+    after: int = 0
+    since_s: float | None = None
+    """Only events of this time and later, seconds since the epoch."""
+
+
 class AllowList(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="allow-list"):
     """Request the networks that are never banned, with reasons."""
 
@@ -99,7 +111,7 @@ class Reload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="reloa
     """Reload the configuration."""
 
 
-Request: TypeAlias = (Status | Doctor | ListBans | BanOrder | Unban | Why) | (
+Request: TypeAlias = (Status | Doctor | ListBans | BanOrder | Unban | Why | Events) | (
     AllowList | AllowAdd | AllowRemove | AllowTest | Flush | Reload
 )
 

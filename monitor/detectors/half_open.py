@@ -85,15 +85,17 @@ class HalfOpenDetector(RateDetector[FlowBatch]):
         self._reported_s = float("-inf")
         self._seen: deque[Flow] = deque(maxlen=_FLOWS_REMEMBERED)
 
-    def feed(self, events: Sequence[FlowBatch]) -> Iterator[Alert | FloodAlert]:
-        """Yield the alerts that batches raised."""
+    def feed(self, events: Sequence[FlowBatch]) -> list[Alert | FloodAlert]:
+        """Return the alerts that batches raised."""
+        alerts: list[Alert | FloodAlert] = []
         for batch in events:
-            yield from self._by_source(batch)
+            alerts += self._by_source(batch)
             count = self._look(batch)
             if count >= self.total and not 0 <= batch.time_s - self._reported_s < _REPORT_AGAIN_S:
                 self._reported_s = batch.time_s
                 self.floods_total += 1
-                yield self._flood(count, batch)
+                alerts.append(self._flood(count, batch))
+        return alerts
 
     def samples(self) -> Iterator[Sample]:
         """Yield how many floods there were."""

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, TypeAlias
 
 from msgspec import Meta, field
@@ -68,10 +68,9 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
         self._reported_s: dict[bytes, float] = {}
         self._turns = 0
 
-    def feed(self, events: Sequence[FlowBatch]) -> Iterator[Alert]:
-        """Yield the alerts that batches raised."""
-        for batch in events:
-            yield from self._take(batch)
+    def feed(self, events: Sequence[FlowBatch]) -> list[Alert]:
+        """Return the alerts that batches raised."""
+        return [alert for batch in events for alert in self._take(batch)]
 
     def count(self, source: Address) -> int:
         """Return how many connections of this source are open."""

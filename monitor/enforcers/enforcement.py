@@ -1,6 +1,7 @@
 """Combines all enforcers: the leader decides what is in force, the others follow and may fail separately."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Generic, TypeVar
@@ -23,6 +24,8 @@ class Enforcement(Generic[LeaderT]):
         self.followers = followers
         self.faults: dict[str, str] = {}
         """The last failure of each follower, by its name; empty while all work."""
+        self.errors: Counter[str] = Counter()
+        """How often each follower failed."""
 
     def enforce(self, new: Sequence[Ban], longer: Sequence[Ban], now_s: float) -> dict[bytes, str]:
         """Put bans into force, or give them a later expiry; return the reasons of refused ones, by `ban_key`."""
@@ -50,9 +53,9 @@ class Enforcement(Generic[LeaderT]):
 
     def flush(self, bans: Sequence[Ban], now_s: float) -> None:
         """Lift all bans, and delete what the leader created in the kernel."""
+        self.leader.flush()  # if that fails, no ban has ended anywhere
         for one in self.followers:
             self._follow(one, partial(one.remove, bans, now_s))
-        self.leader.flush()
 
     def allow(self, networks: Sequence[Network], now_s: float) -> None:
         """Replace the allowlist everywhere."""
@@ -78,10 +81,14 @@ class Enforcement(Generic[LeaderT]):
         try:
             for call in calls:
                 call()
-        except (NodewardenError, OSError) as error:
-            if str(error) != self.faults.get(follower.name):
-                _log.warning("%s is not up to date (%s); %s enforces all bans", follower.name, error, self.leader.name)
-            self.faults[follower.name] = str(error)
+        except Exception as error:  # noqa: BLE001 - a follower must never cost a ban
+            why = str(error) or type(error).__name__
+            if why != self.faults.get(follower.name):
+                is_expected = isinstance(error, NodewardenError | OSError)
+                text = "%s is not up to date (%s); %s enforces all bans"
+                _log.warning(text, follower.name, why, self.leader.name, exc_info=not is_expected)
+            self.faults[follower.name] = why
+            self.errors[follower.name] += 1
         else:
             self.faults.pop(follower.name, None)
 

@@ -1,6 +1,7 @@
 """The protocol of enforcers, which put bans into force and report refused ones."""
 
 import enum
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -100,4 +101,68 @@ class Enforcer(Protocol):
 
     def close(self) -> None:
         """Release all descriptors."""
+        ...
+
+
+class Entry(Protocol):
+    """One ban as the kernel holds it."""
+
+    @property
+    def timeout_s(self) -> float | None:
+        """The remaining time in seconds; None means no timeout."""
+        ...
+
+
+class Leader(Enforcer, Protocol):
+    """The enforcer that decides what is in force. It keeps its bans in the kernel, where others may delete them."""
+
+    is_up: bool
+    """Whether it is set up in the kernel, as far as is known."""
+    is_wanted: bool
+    """Whether it should be set up: a ban was enforced since it was last deleted on purpose."""
+    drifts: Counter[str]
+    """Changes by other programs, by kind."""
+
+    def exists(self) -> bool:
+        """Whether it is set up in the kernel, whichever process did that."""
+        ...
+
+    def make(self) -> None:
+        """Set it up or complete it, without adding bans; bans in it stay."""
+        ...
+
+    def fill(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
+        """Add bans after `make`; return those that the kernel refused."""
+        ...
+
+    def set_up(self, now_s: float) -> None:
+        """Set it up with all bans that should be in force; `on_lost` gets the refused ones."""
+        ...
+
+    def repair(self, now_s: float) -> None:
+        """Set it up again if it should exist and is missing; a failure is logged, the next call tries again."""
+        ...
+
+    def doubt(self, bans: Iterable[Ban]) -> None:
+        """Have `repair` correct bans for which the kernel kept another expiry than it should."""
+        ...
+
+    def give_up(self, failures: list[Failure], now_s: float) -> None:
+        """Report active bans that the kernel refused to add again; `repair` corrects those of unknown outcome."""
+        ...
+
+    def lookup(self, ban: Ban) -> Entry | None:
+        """Return what the kernel holds of a ban; None if it holds nothing."""
+        ...
+
+    def leaks(self) -> Mapping[str, Stopped]:
+        """Return how much traffic of banned sources got through, by hook."""
+        ...
+
+    def leaking(self, now_s: float) -> Mapping[str, int]:
+        """Return how many packets leaked in about the last minute, by hook; called about once a second."""
+        ...
+
+    def leaked(self, network: Network) -> Sequence[str]:
+        """Return the hooks that packets of this address reached recently although it is banned."""
         ...

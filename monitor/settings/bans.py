@@ -1,4 +1,4 @@
-"""The settings of section `bans`: what becomes of alerts."""
+"""The settings of section `bans`: from alerts to bans."""
 
 import re
 from typing import Annotated
@@ -10,7 +10,7 @@ from monitor.config.shapes import Section
 from monitor.model.addresses import Network
 
 _INTERFACE = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
-"""Of what the kernel takes (dev_valid_name): what people use."""
+"""The common part of what the kernel accepts (dev_valid_name)."""
 
 
 def _read_interface(value: str) -> str:
@@ -28,46 +28,48 @@ INTERFACE: ValueKind[str] = ValueKind(
 class Increment(Section, frozen=True, kw_only=True):
     """Longer bans for repeat offenders."""
 
-    enabled: Annotated[bool, Meta(description="Ban for longer each time the same source offends again.")] = True
+    enabled: Annotated[bool, Meta(description="Ban a source for longer each time it offends again.")] = True
     factor: Annotated[
         float,
         number(0.01, 1000),
-        Meta(description="The n-th repetition is banned for `bantime`, doubled n times, times `factor`."),
+        Meta(description="The ban time of the n-th repetition is `bantime`, doubled n times, times `factor`."),
     ] = 1.0
     multipliers: Annotated[
         tuple[Annotated[float, number(0.01, 1_000_000)], ...],
         Meta(
-            description="Used instead of doubling: the n-th repetition is banned for `bantime` times the n-th of "
-            "these; the first stands for the first offence, the last for all further ones."
+            description="Factors instead of doubling: the n-th offence is banned for `bantime` times the n-th factor, "
+            "all further ones with the last factor."
         ),
     ] = ()
-    maxtime_s: Annotated[float, duration("1s", "3650d"), Meta(description="No ban grows longer than this.")] = field(
+    maxtime_s: Annotated[float, duration("1s", "3650d"), Meta(description="Maximum ban time.")] = field(
         default=4 * 604800.0, name="maxtime"
     )
     rndtime_s: Annotated[
         float,
         duration("0s", "365d"),
-        Meta(description="Up to this much is added at random, so that nobody can time the end of a ban."),
+        Meta(description="Maximum random time added to a ban, so that its end cannot be predicted."),
     ] = field(default=0.0, name="rndtime")
-    overalljails: Annotated[bool, Meta(description="Count offences against all detectors together.")] = False
+    overalljails: Annotated[bool, Meta(description="Count offences of a source across all detectors.")] = False
     decay_s: Annotated[
         float,
         duration("1m", "365d"),
-        Meta(description="After each such time without an offence, one step is forgiven."),
+        Meta(description="After each period of this length without an offence, the escalation step is lowered by one."),
     ] = field(default=604800.0, name="decay")
 
 
 class Recidive(Section, frozen=True, kw_only=True):
-    """One long ban for who was banned again and again."""
+    """One long ban for sources that were banned repeatedly."""
 
-    enabled: Annotated[bool, Meta(description="Ban repeat offenders of whatever detectors for long.")] = True
+    enabled: Annotated[bool, Meta(description="Set a long ban on sources that any detectors banned repeatedly.")] = True
     maxretry: Annotated[
-        int, integer(2, 1000), Meta(description="How many bans of one source within `findtime` make a recidivist.")
+        int,
+        integer(2, 1000),
+        Meta(description="Number of bans of one source within `findtime` that leads to the long ban."),
     ] = 5
-    findtime_s: Annotated[float, duration("1m", "4w"), Meta(description="How far back bans are counted.")] = field(
+    findtime_s: Annotated[float, duration("1m", "4w"), Meta(description="Period over which bans are counted.")] = field(
         default=86400.0, name="findtime"
     )
-    bantime_s: Annotated[float, duration("1s", "365d"), Meta(description="How long a recidivist is banned.")] = field(
+    bantime_s: Annotated[float, duration("1s", "365d"), Meta(description="Duration of the long ban.")] = field(
         default=604800.0, name="bantime"
     )
 
@@ -79,95 +81,102 @@ class Prefixes(Section, frozen=True, kw_only=True):
         int,
         among(48, 56, 64, 128),
         Meta(
-            description="IPv6 sources are scored and banned as prefixes of this length, since one host can use any "
-            "address of its /64; 128 takes each address by itself. A prefix that holds somebody allowed is left "
-            "alone, its offender is banned by itself."
+            description="Count and ban IPv6 sources as prefixes of this length, since one host can use any address of "
+            "its /64; 128: each address separately. If a prefix contains an allowlisted address, only the offending "
+            "address is banned."
         ),
     ] = 64
     findtime_s: Annotated[
-        float, duration("1m", "4w"), Meta(description="How far back offenders of a prefix are counted.")
+        float, duration("1m", "4w"), Meta(description="Period over which offenders in a prefix are counted.")
     ] = field(default=86400.0, name="findtime")
     ipv4_24: Annotated[
-        int, integer(0, 256), Meta(description="So many distinct offenders ban their IPv4 /24; 0 or 1: never.")
+        int,
+        integer(0, 256),
+        Meta(description="Ban an IPv4 /24 with at least this many distinct offenders; 0 or 1: never."),
     ] = 0
     ipv6_64: Annotated[
         int,
         integer(0, 65536),
         Meta(
-            description="So many distinct offenders ban their IPv6 /64 (where `ipv6_score` is longer); 0 or 1: never."
+            description="Ban an IPv6 /64 with at least this many distinct offenders (if `ipv6_score` is longer); 0 or "
+            "1: never."
         ),
     ] = 4
     ipv6_56: Annotated[
-        int, integer(0, 256), Meta(description="So many distinct offenders ban their IPv6 /56; 0 or 1: never.")
+        int,
+        integer(0, 256),
+        Meta(description="Ban an IPv6 /56 with at least this many distinct offenders; 0 or 1: never."),
     ] = 4
     ipv6_48: Annotated[
-        int, integer(0, 65536), Meta(description="So many distinct offenders ban their IPv6 /48; 0 or 1: never.")
+        int,
+        integer(0, 65536),
+        Meta(description="Ban an IPv6 /48 with at least this many distinct offenders; 0 or 1: never."),
     ] = 16
 
 
 class Budget(Section, frozen=True, kw_only=True):
-    """The brake."""
+    """Limit on new bans."""
 
     bans_per_minute: Annotated[
         int,
         integer(1, 1_000_000),
         Meta(
-            description="More new bans than this within a minute are only observed: that many are rather a mistake, "
-            "or a flood of forged sources. Bans by hand are exempt."
+            description="Maximum number of new bans per minute; further ones are only observed. More are likely caused "
+            "by a wrong threshold or a flood of forged sources. Manual bans are exempt."
         ),
     ] = 300
 
 
 class Protect(Section, frozen=True, kw_only=True):
-    """What the allowlist finds by itself, beside the node's addresses, gateways and resolvers."""
+    """Entries of the allowlist that are detected on the node, in addition to its addresses, gateways and resolvers."""
 
     sessions: Annotated[
-        bool, Meta(description="Never ban where administrators are logged in from, while they are.")
+        bool, Meta(description="Allowlist the addresses of logged-in administrators during their sessions.")
     ] = True
     kubernetes: Annotated[
         bool,
         Meta(
-            description="On a Kubernetes node, never ban its API server, nodes, pods and services, as far as "
-            "the node's own files name them."
+            description="On a Kubernetes node, allowlist its API server, nodes, pods and services, as far as files on "
+            "the node name them."
         ),
     ] = True
 
 
 class Xdp(Section, frozen=True, kw_only=True):
-    """A second wall in front of the first."""
+    """Bans in XDP, before nftables."""
 
     interfaces: Annotated[
         tuple[Annotated[str, INTERFACE], ...],
         Meta(
-            description="Interfaces that face the attackers, such as `eth0`: there an XDP program drops what the `ban` "
-            "sets hold before the kernel's stack sees it. The sets of nftables go on working behind it. Empty: none."
+            description="External interfaces, such as `eth0`. On them an XDP program drops packets of sources in the "
+            "`ban` sets before the kernel's network stack; the sets in nftables stay active. Empty: none."
         ),
     ] = ()
 
 
 class Bans(Section, frozen=True, kw_only=True):
-    """What becomes of alerts."""
+    """From alerts to bans."""
 
-    allowlist: Annotated[
-        tuple[Network, ...], Meta(description="Addresses and networks that are never banned, whatever they do.")
-    ] = ()
-    protect: Annotated[Protect, Meta(description="What the allowlist finds by itself.")] = Protect()
-    budget: Annotated[Budget, Meta(description="The brake: too many bans at once are only observed.")] = Budget()
+    allowlist: Annotated[tuple[Network, ...], Meta(description="Addresses and networks that are never banned.")] = ()
+    protect: Annotated[Protect, Meta(description="Entries of the allowlist that are detected on the node.")] = Protect()
+    budget: Annotated[Budget, Meta(description="Limit on new bans.")] = Budget()
     increment: Annotated[
-        Increment, Meta(description="Longer bans for repeat offenders, in fail2ban's words (`bantime.increment`).")
+        Increment, Meta(description="Longer bans for repeat offenders, as fail2ban's `bantime.increment`.")
     ] = Increment()
-    recidive: Annotated[Recidive, Meta(description="One long ban for who was banned again and again.")] = Recidive()
+    recidive: Annotated[Recidive, Meta(description="One long ban for sources that were banned repeatedly.")] = (
+        Recidive()
+    )
     prefixes: Annotated[Prefixes, Meta(description="Bans of whole prefixes.")] = Prefixes()
     escalate_spoofable: Annotated[
         bool,
         Meta(
-            description="Let evidence that anyone can forge, such as a logged packet, count towards longer, repeated "
-            "and prefix bans too. Off: who forges somebody's address cannot have him shunned for weeks."
+            description="Count evidence that anyone can forge, such as a logged packet, towards longer, recidive and "
+            "prefix bans. While this is off, an attacker who forges an address cannot have it shunned for weeks."
         ),
     ] = False
-    xdp: Annotated[Xdp, Meta(description="Dropping in front of the stack, by eBPF.")] = Xdp()
+    xdp: Annotated[Xdp, Meta(description="Drop packets of banned sources in XDP, by eBPF.")] = Xdp()
     max_bans: Annotated[
         int,
         integer(16, 1_048_576),
-        Meta(description="Capacity of each of the kernel's sets of banned addresses: the bound on kernel memory."),
+        Meta(description="Capacity of each of the kernel's sets of banned addresses; bounds kernel memory."),
     ] = 131_072

@@ -18,10 +18,10 @@ _INTRO = """\
 
 <!-- Generated from monitor/settings/schema.py by `.venv/bin/python -m monitor.settings.reference`: change it there. -->
 
-nodewarden reads `/etc/nodewarden/nodewarden.yaml` at its start, then every `conf.d/*.yaml` in the same directory,
-sorted by name. All files have the same keys. A later file wins key by key: mappings are merged, values and lists are
-replaced as a whole. So keep your own settings in a file such as `/etc/nodewarden/conf.d/50-local.yaml`, and updates of
-the package never touch them:
+nodewarden reads `/etc/nodewarden/nodewarden.yaml` at start, then every `conf.d/*.yaml` in the same directory, sorted by
+name. All files have the same keys. Later files take precedence: mappings are merged key by key, values and lists are
+replaced as a whole. Keep your own settings in a file such as `/etc/nodewarden/conf.d/50-local.yaml`, which package
+updates never change:
 
 ```yaml
 bans:
@@ -31,12 +31,12 @@ detectors:
     mode: observe
 ```
 
-- `nodewarden config check` says whether the files are sound, and names every fault with its file, line and column.
-- `nodewarden config show` prints the settings in force and the file and line that each comes from.
+- `nodewarden config check` validates the files and reports every error with file, line and column.
+- `nodewarden config show` prints the settings in force, each with its file and line.
 - `nodewarden config schema` prints a JSON Schema (draft 2020-12) for editors.
 
-A fault of any kind, an unknown or doubled key among them, keeps the daemon from starting with half of what you meant.
-A section with nothing in it has its defaults. Anchors, aliases, tags and files over 1 MiB are refused.
+With any error, including unknown and duplicate keys, the daemon does not start. An empty section has its defaults.
+Anchors, aliases, tags and files over 1 MiB are refused.
 
 ## Notations
 
@@ -47,12 +47,12 @@ A section with nothing in it has its defaults. Anchors, aliases, tags and files 
 | network | `192.0.2.1`, `10.0.0.0/8`, `2001:db8::/32` | a single address, or a prefix without host bits |
 | port range | `32768-60999` | both ends included |
 | address and port | `127.0.0.1:9843`, `[::1]:9843` | IPv6 in brackets; no host names |
-| boolean | `true`, `false` | `yes`, `no`, `on` and `off` will do too, in any case |
+| boolean | `true`, `false` | or `yes`, `no`, `on`, `off`, in any case |
 | filter | `sshd`, `sshd[mode=aggressive]`, `/etc/fail2ban/filter.d/sshd.conf` | a built-in filter, or a file |
-| time zone | `Europe/Berlin`, `UTC+02:00`, `""` | a name of tzdata, an offset from UTC, or the system's |
+| time zone | `Europe/Berlin`, `UTC+02:00`, `""` | a tzdata name, an offset from UTC, or empty for the system's |
 | mode | `enforce`, `observe` | `enforce` bans; `observe` records what would have been banned |
 
-Values are read as the type that the key has: `no` is a text where a text is expected.
+Values are read as the type of the key: `no` is a string where a string is expected.
 """
 
 

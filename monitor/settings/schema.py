@@ -24,7 +24,7 @@ from monitor.sources.tail.settings import FilesSettings
 
 
 class Level(enum.StrEnum):
-    """The least severity that the daemon logs."""
+    """The lowest severity that the daemon logs."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -53,44 +53,44 @@ class Metrics(Section, frozen=True, kw_only=True):
 
     enabled: Annotated[bool, Meta(description="Serve metrics for Prometheus at `/metrics`.")] = True
     listen: Annotated[
-        Endpoint, Meta(description="The address and port that serve them; `0.0.0.0` and `[::]` mean all addresses.")
+        Endpoint, Meta(description="Address and port of the endpoint; `0.0.0.0` and `[::]` mean all addresses.")
     ] = Endpoint("127.0.0.1", 9843)
 
 
 class Control(Section, frozen=True, kw_only=True):
-    """The socket that the command line talks to."""
+    """The control socket of the command line."""
 
-    socket: Annotated[Path, SOCKET_PATH, Meta(description="The Unix socket that the command line talks to.")] = Path(
+    socket: Annotated[Path, SOCKET_PATH, Meta(description="Path of the Unix socket for the command line.")] = Path(
         "/run/nodewarden/control.sock"
     )
     group: Annotated[
-        str, GROUP, Meta(description="The group whose members may use the socket, and so may ban and unban.")
+        str, GROUP, Meta(description="Group whose members may use the socket, and thus ban and unban.")
     ] = "nodewarden"
 
 
 class State(Section, frozen=True, kw_only=True):
-    """What outlives a restart."""
+    """State that is kept across restarts."""
 
-    directory: Annotated[Path, path(), Meta(description="The directory for what outlives a restart.")] = Path(
-        "/var/lib/nodewarden"
-    )
+    directory: Annotated[
+        Path, path(), Meta(description="Directory of the database with bans, history and cursors.")
+    ] = Path("/var/lib/nodewarden")
 
 
 class Log(Section, frozen=True, kw_only=True):
-    """The daemon's own log."""
+    """The log of the daemon."""
 
-    level: Annotated[Level, Meta(description="The least severity that is logged.")] = Level.INFO
+    level: Annotated[Level, Meta(description="Lowest severity that is logged.")] = Level.INFO
 
 
 class Settings(Section, frozen=True, kw_only=True):
     """The whole configuration."""
 
-    sources: Annotated[SourcesSettings, Meta(description="What the daemon reads.")] = SourcesSettings()
+    sources: Annotated[SourcesSettings, Meta(description="Sources of evidence.")] = SourcesSettings()
     detectors: Annotated[
-        Detectors, Meta(description="Rules over events, in fail2ban's words: `findtime`, `maxretry`, `bantime`.")
+        Detectors, Meta(description="Detectors, configured in fail2ban's terms: `findtime`, `maxretry`, `bantime`.")
     ] = Detectors()
-    bans: Annotated[Bans, Meta(description="What becomes of alerts.")] = Bans()
+    bans: Annotated[Bans, Meta(description="From alerts to bans.")] = Bans()
     metrics: Annotated[Metrics, Meta(description="The endpoint for Prometheus.")] = Metrics()
-    control: Annotated[Control, Meta(description="The socket that the command line talks to.")] = Control()
-    state: Annotated[State, Meta(description="What outlives a restart of the daemon.")] = State()
-    log: Annotated[Log, Meta(description="The daemon's own log.")] = Log()
+    control: Annotated[Control, Meta(description="The control socket of the command line.")] = Control()
+    state: Annotated[State, Meta(description="State that is kept across restarts.")] = State()
+    log: Annotated[Log, Meta(description="The log of the daemon.")] = Log()

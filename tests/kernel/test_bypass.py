@@ -77,6 +77,6 @@ def test_past_netfilter_it_covers_the_node_and_xdp_the_pods(node: Node) -> None:
     assert node.reaches(_POD)
     node.daemon.stop()
     node.start(_XDP)
-    wait_for(lambda: "in front of the stack on eth0" in node.daemon.log, "the XDP program", lambda: node.daemon.log, 20)
+    wait_for(lambda: "XDP drops on eth0" in node.daemon.log, "the XDP program", lambda: node.daemon.log, 20)
     assert not node.reaches(node.host.address4)
     assert not node.reaches(_POD)

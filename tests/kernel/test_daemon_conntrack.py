@@ -76,9 +76,15 @@ def test_the_table_is_watched(site: OpenSite) -> None:
 
 
 def test_switched_off_it_is_not_read(site: OpenSite) -> None:
-    """It can be switched off and on by a reload."""
+    """It can be switched off by a reload; then `status` names the detectors that find nothing without it."""
     site.start()
     assert site.source()["state"] == "up"
+    assert not any("find nothing" in notice for notice in site.daemon.ask("status")["notices"])
     site.daemon.configure("sources: {kernel_log: {enabled: false}, conntrack: {enabled: false}}\n")
     assert site.daemon.run("reload").returncode == 0
     assert site.source()["state"] == "off"
+    starved = [notice for notice in site.daemon.ask("status")["notices"] if "find nothing" in notice]
+    assert [notice.split(" find nothing: ")[1] for notice in starved] == [
+        "sources.kernel_log.enabled is off and sources.conntrack.enabled is off",
+        "sources.conntrack.enabled is off",
+    ]

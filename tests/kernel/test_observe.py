@@ -35,6 +35,6 @@ def test_a_grafana_outside_of_the_lab_finds_both_nodes() -> None:
             assert running.wait(30) == 0, rest
         finally:
             running.terminate()
-    assert "2 of 2 guards are up" in rest
+    assert "2 of 2 daemons are up" in rest
     namespaces = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
     assert f"nw-edges-{running.pid}-" not in namespaces

@@ -9,6 +9,7 @@ from monitor.bans.policy import Policy
 from monitor.enforcers.enforcement import Enforcement
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.enforcers.nftables.table import NftablesTable
+from monitor.enforcers.protocol import Leader
 from monitor.model.addresses import Network
 from monitor.model.alerts import Alert, Strength
 from monitor.model.bans import MANUAL, ClaimOrigin
@@ -49,6 +50,6 @@ def order(
     return decision
 
 
-def small_table(ledger: Ledger, allowlist: Sequence[Network]) -> Enforcement[NftablesTable]:
+def small_table(ledger: Ledger, allowlist: Sequence[Network]) -> Enforcement[Leader]:
     """Return enforcers that open nothing before the first enforced ban."""
     return Enforcement(NftablesTable(NftablesEnforcer(max_bans=16), ledger, allowlist))

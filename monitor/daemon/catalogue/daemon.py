@@ -3,22 +3,24 @@
 from monitor.metrics.metric import COUNTER, GAUGE, Metric
 
 METRICS = (
-    Metric("nodewarden_build_info", GAUGE, "Always 1; the version is in the label.", ("version",)),
+    Metric("nodewarden_build_info", GAUGE, "Always 1; the label is the version.", ("version",)),
     Metric("nodewarden_state_saving", GAUGE, "0 while bans and history cannot be written to disk."),
-    Metric("nodewarden_state_pending_changes", GAUGE, "Changes that are not on disk yet."),
-    Metric("nodewarden_state_written_rows_total", COUNTER, "Rows written to disk or removed."),
-    Metric("nodewarden_state_failures_total", COUNTER, "Attempts to write that failed."),
+    Metric("nodewarden_state_pending_changes", GAUGE, "Changes not yet written to disk."),
+    Metric("nodewarden_state_written_rows_total", COUNTER, "Rows written to or removed from the database."),
+    Metric("nodewarden_state_failures_total", COUNTER, "Failed write attempts."),
     Metric(
         "nodewarden_state_dropped_offences_total",
         COUNTER,
-        "Offences that were never written, because the disk failed for too long.",
+        "Offences dropped because writing failed for too long.",
+    ),
+    Metric(
+        "nodewarden_internal_errors_total", COUNTER, "Event batches lost to an internal error; the log has the trace."
     ),
     Metric(
         "nodewarden_state_dropped_removals_total",
         COUNTER,
-        "Ended bans that were never removed from disk, because it failed for too long: a restart may restore them.",
+        "Ended bans that were not removed from disk because writing failed for too long; a restart may restore them.",
     ),
-    Metric("nodewarden_internal_errors_total", COUNTER, "Batches lost to a fault of our own; the log has the trace."),
     Metric("nodewarden_config_reloads_total", COUNTER, "Configuration reloads, by result.", ("result",)),
-    Metric("nodewarden_config_last_reload_successful", GAUGE, "0 while the files on disk are faulty."),
+    Metric("nodewarden_config_last_reload_successful", GAUGE, "0 while the configuration files on disk are invalid."),
 )

@@ -10,7 +10,7 @@ Generated from `monitor/daemon/catalogue`: `make docs`.
 
 Served at `http://127.0.0.1:9843/metrics` (`metrics.listen`). Label values come from closed sets;
 addresses are never labels: ask `nodewarden why ADDRESS` for those.
-The usual `process_*` metrics stand beside these.
+The usual `process_*` metrics are exported as well.
 """
 
 

@@ -36,7 +36,11 @@ def show_note(note: Note) -> dict[str, Any]:
     """Show one thing that happened lately."""
     shown: dict[str, Any] = {"time_s": note.time_s, "what": note.verdict}
     if note.alert:
-        shown |= {"detector": note.alert.detector, "strength": note.alert.strength, **_evidence(note.alert.evidence)}
+        shown |= {
+            "detector": note.alert.detector,
+            "strength": note.alert.strength,
+            **show_evidence(note.alert.evidence),
+        }
     return shown
 
 
@@ -53,11 +57,12 @@ def show_offence(offence: Offence) -> dict[str, Any]:
     }
     if offence.evidence:
         with contextlib.suppress(msgspec.DecodeError):  # of an earlier version: the rest still tells the story
-            shown |= _evidence(msgspec.json.decode(offence.evidence, type=Evidence))
+            shown |= show_evidence(msgspec.json.decode(offence.evidence, type=Evidence))
     return shown
 
 
-def _evidence(evidence: Evidence) -> dict[str, Any]:
+def show_evidence(evidence: Evidence) -> dict[str, Any]:
+    """Show what an alert rests on."""
     return {
         "count": evidence.count,
         "maxretry": evidence.maxretry,
@@ -81,12 +86,16 @@ _TEXTS = {
 def show_decision(decision: Decision) -> dict[str, Any]:
     """Show what became of an order."""
     done = decision.verdict in WRITTEN or decision.verdict is Verdict.CLAIM
-    if decision.failure:
-        text = f"the kernel refused: {decision.failure}"
-    elif decision.entry:
-        text = f"refused: {decision.entry.network} is on the allowlist ({decision.entry.reason})"
-    elif decision.verdict is Verdict.COVERED and decision.ban:
-        text = f"nothing to do: {decision.ban.network} is banned already, and for as long"
-    else:
-        text = _TEXTS[decision.verdict]
+    text = show_decision_reason(decision) or _TEXTS[decision.verdict]
     return {"network": str(decision.network), "done": done, "verdict": decision.verdict, "text": text}
+
+
+def show_decision_reason(decision: Decision) -> str:
+    """Say what stood against a ban; empty if there is nothing to add to the verdict."""
+    if decision.failure:
+        return f"the kernel refused: {decision.failure}"
+    if decision.entry:
+        return f"refused: {decision.entry.network} is on the allowlist ({decision.entry.reason})"
+    if decision.verdict is Verdict.COVERED and decision.ban:
+        return f"nothing to do: {decision.ban.network} is banned already, and for as long"
+    return ""

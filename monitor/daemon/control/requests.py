@@ -8,8 +8,10 @@ from typing import Any
 from monitor import __version__
 from monitor.control import protocol
 from monitor.control.protocol import ListBans, Reply, Request, Why
+from monitor.daemon.control.event_presentation import show_events
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.presentation import show_ban, show_entry, show_note, show_offence
+from monitor.daemon.pipeline.event_stream import EventStream
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.model.addresses import Address, Network, parse_network
 from monitor.model.alerts import Strength
@@ -35,6 +37,7 @@ class Answers:
         self,
         pipeline: Pipeline,
         orders: Orders,
+        events: EventStream,
         describe: Callable[[], dict[str, Any]],
         check: Callable[[], dict[str, Any]],
         history: Callable[[Network, int], list[Offence]],
@@ -49,6 +52,7 @@ class Answers:
         """
         self._pipeline = pipeline
         self._orders = orders
+        self._events = events
         self._describe = describe
         self._check = check
         self._history = history
@@ -66,6 +70,8 @@ class Answers:
                 return Reply(ok=True, result=self._list(request))
             case protocol.Why():
                 return Reply(ok=True, result=self._why(request))
+            case protocol.Events():
+                return Reply(ok=True, result=show_events(self._events, request.after, request.since_s))
             case protocol.AllowList():
                 return Reply(ok=True, result=[show_entry(entry) for entry in self._pipeline.guard.entries])
             case protocol.AllowTest():

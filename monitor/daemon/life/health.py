@@ -1,7 +1,8 @@
 """How the daemon is: what is wrong, its status in one line and in full, its metrics."""
 
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from monitor.settings.schema import Settings
 from monitor.state.saver import Saver
 
 _FLOOD_SHOWN_S = 60.0
+_NUMBER = re.compile(r"[0-9]+")
 
 
 class Health:
@@ -61,7 +63,9 @@ class Health:
         problems += self._sources.problems()
         if leaking := self._pipeline.table.leaking(time.time()):
             hooks = ", ".join(f"{packets} in {hook}" for hook, packets in leaking.items())
-            problems.append(f"packets of banned sources pass all the same ({hooks}): see `nodewarden why ADDRESS`")
+            problems.append(
+                f"traffic from banned sources is still getting through ({hooks}): see `nodewarden why ADDRESS`"
+            )
         if not self._saver.is_saving_ok:
             problems.append(self._saver.trouble)
         if self.config_error:
@@ -71,7 +75,8 @@ class Health:
         if self._pipeline.ledger.is_full:
             problems.append("bans.max_bans is reached: a new ban needs a weaker one to yield, or is refused")
         problems += [
-            f"{name} does not have all bans ({why}); {self._pipeline.table.name} has"
+            f"{name} does not have all bans: it failed {self._pipeline.enforcers.errors[name]} times, last with "
+            f"{why!r}; {self._pipeline.table.name} has them"
             for name, why in self._pipeline.enforcers.faults.items()
         ]
         problems += [
@@ -84,9 +89,8 @@ class Health:
             problems.append(f"{self.internal_errors} batches were lost to internal faults; see the log")
         return problems
 
-    def summary(self) -> str:
+    def summary(self, problems: Sequence[str]) -> str:
         """Return one line for `systemctl status`."""
-        problems = self.problems()
         state = f"PROBLEM: {problems[0].splitlines()[0]}; " if problems else ""
         return f"{state}{len(self._pipeline.ledger)} bans, {self._pipeline.events} events"
 
@@ -117,3 +121,18 @@ class Health:
         for result, count in self.reloads.items():
             yield "nodewarden_config_reloads_total", (result,), count
         yield "nodewarden_config_last_reload_successful", (), float(not self.config_error)
+
+
+class ProblemWatch:
+    """Finds which problems appeared and which are over; one whose numbers change stays the same problem."""
+
+    def __init__(self) -> None:
+        """Start without problems."""
+        self._known: dict[str, str] = {}
+
+    def changes(self, problems: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Return the texts of those that appeared and of those that are over, since the last call."""
+        before, self._known = self._known, {_NUMBER.sub("#", text): text for text in problems}
+        appeared = [text for key, text in self._known.items() if key not in before]
+        over = [text for key, text in before.items() if key not in self._known]
+        return appeared, over

@@ -9,8 +9,7 @@ from monitor.bans.decision import Ending
 from monitor.bans.merge import merge
 from monitor.daemon.pipeline.decision_record import Record
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.enforcers.nftables.table import NftablesTable
-from monitor.enforcers.protocol import Failure
+from monitor.enforcers.protocol import Failure, Leader
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode, Offence
 from monitor.state.store import Store
@@ -58,8 +57,7 @@ def restore(
             filling.add(ban)
     if is_found or pipeline.enforces:
         filling.begin()
-    if refused := filling.finish():
-        pipeline.bans.lose(refused)
+    pipeline.table.give_up(filling.finish(), clock())
     pipeline.bans.lift(unwanted, clock(), Ending.ALLOWLISTED)
     return sum(ledger.count(Mode.ENFORCE, strength) for strength in Strength)
 
@@ -67,7 +65,7 @@ def restore(
 class _Filling:
     """Fills the kernel's sets while the store is still being read: the kernel's part takes a third of the time."""
 
-    def __init__(self, table: NftablesTable, clock: Callable[[], float]) -> None:
+    def __init__(self, table: Leader, clock: Callable[[], float]) -> None:
         self._table = table
         self._clock = clock
         self._worker = ThreadPoolExecutor(1, "restore")

@@ -10,7 +10,7 @@ from monitor.bans.ledger import Ledger
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.detectors.detector import Detector
 from monitor.enforcers.nftables.ruleset import BAN_SETS, set_specs
-from monitor.enforcers.nftables.table import NftablesTable
+from monitor.enforcers.protocol import Leader
 from monitor.metrics.metric import Sample
 from monitor.model.alerts import Strength
 from monitor.model.bans import NOT_DETECTORS, Mode
@@ -77,7 +77,7 @@ def _set_samples(ledger: Ledger) -> Iterator[Sample]:
         yield "nodewarden_set_elements", (name,), count
 
 
-def _table_samples(table: NftablesTable) -> Iterator[Sample]:
+def _table_samples(table: Leader) -> Iterator[Sample]:
     for name, counter in table.counters().items():
         yield "nodewarden_set_dropped_packets_total", (name,), counter.packets
         yield "nodewarden_set_dropped_bytes_total", (name,), counter.bytes

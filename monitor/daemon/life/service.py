@@ -18,18 +18,18 @@ from monitor.daemon.control.requests import Answers
 from monitor.daemon.life import logs, systemd
 from monitor.daemon.life.background import Cutting, DriftMender
 from monitor.daemon.life.config_watch import ConfigWatch
-from monitor.daemon.life.health import Health
+from monitor.daemon.life.enforcers import make_enforcers
+from monitor.daemon.life.health import Health, ProblemWatch
 from monitor.daemon.life.restore import HISTORY_S, MAX_OFFENCES, history, restore
 from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.decision_record import DecisionRecord
+from monitor.daemon.pipeline.event_stream import EventStream
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.doctor import check, log_check
 from monitor.daemon.sources.runners import Sources
 from monitor.enforcers.enforcement import Enforcement
-from monitor.enforcers.nftables.enforcer import NftablesEnforcer
-from monitor.enforcers.nftables.table import NftablesTable
-from monitor.enforcers.xdp import XdpEnforcer
+from monitor.enforcers.protocol import Leader
 from monitor.metrics.exporter import Exporter
 from monitor.metrics.metric import Sample
 from monitor.model.addresses import Network
@@ -70,22 +70,26 @@ class Service:
         self._surroundings = Surroundings(self._node_changed, sessions=protect.sessions, kubernetes=protect.kubernetes)
         self._saver = Saver(settings.state.directory / "nodewarden.db", self._store_opened)
         self._cutting = Cutting()
+        self._events = EventStream()
+        self._problems = ProblemWatch()
         self.pipeline = Pipeline(
             settings,
             self._surroundings.entries,
             self._make_enforcers,
-            (DecisionLog(), DecisionRecord(self._saver)),
+            (DecisionLog(), DecisionRecord(self._saver), self._events),
             DecisionMetrics(self._exporter.histograms[BAN_LATENCY.name].observe),
             self._cutting.cut,
         )
-        self._drift = DriftMender(self.pipeline.table)
-        self._sources = Sources(settings, self.pipeline.log_filters, self._xdp, self._saver, self._process)
+        self._enforcers.table.on_drift = self.pipeline.listeners.drifted
+        self._drift = DriftMender(self._enforcers.table)
+        self._sources = Sources(settings, self.pipeline.log_filters, self._enforcers.xdp, self._saver, self._process)
         self._health = Health(
             path, settings, self.pipeline, self._sources, self._saver, self._surroundings, self._cutting
         )
         self._answers = Answers(
             self.pipeline,
             Orders(self.pipeline, self._saver),
+            self._events,
             self._health.describe,
             lambda: check(self._settings, self.pipeline.log_filters, is_daemon=True),
             self._history,
@@ -94,10 +98,9 @@ class Service:
         )
         self._control = ControlServer(settings.control.socket, self._answers.handle)
 
-    def _make_enforcers(self, ledger: Ledger, allowlist: Sequence[Network]) -> Enforcement[NftablesTable]:
-        table = NftablesTable(NftablesEnforcer(max_bans=self._settings.bans.max_bans), ledger, allowlist)
-        self._xdp = XdpEnforcer(ledger, allowlist)
-        return Enforcement(table, self._xdp)
+    def _make_enforcers(self, ledger: Ledger, allowlist: Sequence[Network]) -> Enforcement[Leader]:
+        self._enforcers = make_enforcers(self._settings.bans.max_bans, ledger, allowlist)
+        return self._enforcers.combined()
 
     async def open(self) -> None:
         """Open sources, then what faces people, the kernel's table last: what fails before leaves nothing behind."""
@@ -150,7 +153,9 @@ class Service:
         if (now_s := time.time()) >= self._purge_at_s:
             self._purge_at_s = now_s + _PURGE_EVERY_S
             self._saver.purge(now_s - HISTORY_S, MAX_OFFENCES)
-        systemd.status(self._health.summary())
+        problems = self._health.problems()
+        self.pipeline.listeners.troubled(*self._problems.changes(problems))
+        systemd.status(self._health.summary(problems))
         if systemd.is_watched():
             systemd.alive()
 

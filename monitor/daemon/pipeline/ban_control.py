@@ -9,16 +9,18 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 
+import msgspec
+
 from monitor.bans.decision import Decision, Ended, Ending, Verdict
 from monitor.bans.draft import Draft
 from monitor.bans.policy import Policy
 from monitor.daemon.pipeline.listeners import Listeners
 from monitor.enforcers.enforcement import Enforcement
-from monitor.enforcers.nftables.table import NftablesTable
-from monitor.enforcers.protocol import Failure
+from monitor.enforcers.protocol import Failure, Leader
 from monitor.model.addresses import Network
 from monitor.model.alerts import Alert, FloodAlert, Strength
 from monitor.model.bans import Ban, Mode, ban_key, read_ban_key
+from monitor.model.errors import NodewardenError
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +31,7 @@ class BanControl:
     def __init__(
         self,
         policy: Policy,
-        enforcers: Enforcement[NftablesTable],
+        enforcers: Enforcement[Leader],
         listeners: Listeners,
         cut_connections: Callable[[list[Network]], None] = lambda _: None,
     ) -> None:
@@ -89,8 +91,9 @@ class BanControl:
         try:
             if over:
                 self._enforcers.remove(over, now_s)
-            if still:
-                self._strike_refused(self._enforcers.enforce((), still, now_s))
+            if still and (refused := self._enforcers.enforce((), still, now_s)):
+                # the kernel kept the later end: that ends as soon as it lets us
+                self._enforcers.leader.doubt([ban for ban in still if ban_key(ban.network, ban.strength) in refused])
         finally:
             self._tell_ended(ended)
         return ended
@@ -119,17 +122,28 @@ class BanControl:
             return {}
         now_s = draft.now_s
         yielding = [ban for ban in changes.yielding if ban.mode is Mode.ENFORCE]
-        if yielding:
-            self._enforcers.remove(yielding, now_s)
+        self._make_room(yielding, now_s)
+        generation = self._enforcers.leader.generation
         refused = self._enforcers.enforce(changes.new, changes.longer, now_s)
-        if refused and yielding:  # a ban that made room for nothing stays
-            for_nothing = [
-                one.yielding
-                for one in draft.decisions
-                if one.claim and one.yielding in yielding and ban_key(one.claim.network, one.claim.strength) in refused
-            ]
-            self._strike_refused(self._enforcers.enforce([ban for ban in for_nothing if ban], (), now_s))
+        for_nothing = [
+            one.yielding
+            for one in draft.decisions
+            if one.claim and one.yielding in yielding and ban_key(one.claim.network, one.claim.strength) in refused
+        ]
+        if self._enforcers.leader.generation != generation:  # it was filled from the ledger, which still has them
+            self._make_room([ban for ban in yielding if ban not in for_nothing], now_s)
+        if for_nothing:  # a ban that made room for nothing stays
+            back = [_longest(ban, changes.new, refused) for ban in for_nothing if ban]
+            self._strike_refused(self._enforcers.enforce(back, (), now_s))
         return refused
+
+    def _make_room(self, yielding: Sequence[Ban], now_s: float) -> None:
+        """End bans in the kernel that yield; where that fails, the table goes on trying, and new bans may not fit."""
+        try:
+            if yielding:
+                self._enforcers.remove(yielding, now_s)
+        except (NodewardenError, OSError) as error:
+            _log.warning("%d bans that should make room are still in the kernel: %s", len(yielding), error)
 
     def lose(self, failures: Sequence[Failure]) -> None:
         """Strike out bans that should be in force and that the kernel refused when the table was filled.
@@ -161,3 +175,10 @@ class BanControl:
         """Tell of what ended, and of what was lost in the meantime."""
         lost, self._lost = self._lost, []
         self._listeners.ended(ended + lost)
+
+
+def _longest(ban: Ban, new: Sequence[Ban], refused: Mapping[bytes, str]) -> Ban:
+    """Return a ban with the end of a new one of the same network that came in the same batch, if that is later."""
+    key = ban_key(ban.network, ban.strength)
+    ends = [one.until_s for one in new if ban_key(one.network, one.strength) == key and key not in refused]
+    return msgspec.structs.replace(ban, until_s=max(ban.until_s, *ends)) if ends else ban

@@ -1,6 +1,6 @@
 """Decisions in the daemon's log, never without bound: a listener.
 
-The fields that go to the journal with them are documented in docs/operations.md.
+The fields that go to the journal with them are documented in docs/events.md.
 """
 
 import logging
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 _LINES_PER_S = 20
 _REFUSALS = {
     Verdict.STALE: "the evidence is so old that the ban would be over already",
-    Verdict.FULL: "there are bans.max_bans bans already, and none that is weaker",
+    Verdict.FULL: "there is no room (bans.max_bans; a quarter is kept for detectors and operators)",
 }
 
 

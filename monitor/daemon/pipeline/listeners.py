@@ -37,11 +37,11 @@ class Listener:
     def moved(self, claims: Sequence[Ban]) -> None:
         """Take claims that have other times now, because the clock was set."""
 
-    def drifted(self, kind: str, who: str) -> None:
-        """Take a change of others to the table, which is being put back."""
+    def drifted(self, changes: Counter[tuple[str, str]]) -> None:
+        """Take how often other programs changed the table, by kind of change and program; it is being reverted."""
 
     def troubled(self, appeared: Sequence[str], passed: Sequence[str]) -> None:
-        """Take the problems in `status` that appeared, and those that passed."""
+        """Take the problems in `status` that appeared, and those that are over."""
 
     def tick(self, now_s: float) -> None:
         """Do what is due each second."""
@@ -78,13 +78,14 @@ class Listeners(Listener):
         """Tell all."""
         self._tell(lambda one: one.moved(claims))
 
-    def drifted(self, kind: str, who: str) -> None:
+    def drifted(self, changes: Counter[tuple[str, str]]) -> None:
         """Tell all."""
-        self._tell(lambda one: one.drifted(kind, who))
+        self._tell(lambda one: one.drifted(changes))
 
     def troubled(self, appeared: Sequence[str], passed: Sequence[str]) -> None:
-        """Tell all."""
-        self._tell(lambda one: one.troubled(appeared, passed))
+        """Tell all, if there is anything."""
+        if appeared or passed:
+            self._tell(lambda one: one.troubled(appeared, passed))
 
     def tick(self, now_s: float) -> None:
         """Tell all."""

@@ -21,7 +21,7 @@ from monitor.daemon.sources.log_filters import LogFilters
 from monitor.detectors.proofs import Proofs
 from monitor.detectors.registry import ALL
 from monitor.enforcers.enforcement import Enforcement
-from monitor.enforcers.nftables.table import NftablesTable
+from monitor.enforcers.protocol import Leader
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, FloodAlert
 from monitor.model.bans import AllowEntry, Mode, Offence
@@ -41,7 +41,7 @@ class Pipeline:
         self,
         settings: Settings,
         node: Sequence[AllowEntry],
-        make_enforcers: Callable[[Ledger, Sequence[Network]], Enforcement[NftablesTable]],
+        make_enforcers: Callable[[Ledger, Sequence[Network]], Enforcement[Leader]],
         listeners: Sequence[Listener] = (),
         metrics: DecisionMetrics | None = None,
         cut_connections: Callable[[list[Network]], None] = lambda _: None,

@@ -2,14 +2,16 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from monitor.enforcers.nftables.drift import Drift, DriftKind
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer, TableMissing
+from monitor.enforcers.nftables.leak_watch import LeakWatch
 from monitor.enforcers.nftables.ruleset import Element
-from monitor.enforcers.protocol import Enforcer, Failure, FailureCause, InForce, Stopped
+from monitor.enforcers.protocol import Failure, FailureCause, InForce, Leader, Stopped
 from monitor.model.addresses import Network
+from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Held, Mode
 from monitor.model.errors import NodewardenError, TemporaryError
 
@@ -18,11 +20,9 @@ _T = TypeVar("_T")
 _FOREVER_S = 100 * 365 * 86400.0
 _ENDING_S = 0.5
 _SETTLING_S = 10.0
-_LEAK_PERIOD_S = 60.0
-_LEAKS_THAT_MATTER = 3
 
 
-class NftablesTable(Enforcer):
+class NftablesTable(Leader):
     """The leading enforcer; it creates nothing in the kernel before the first enforced ban."""
 
     name = "nftables"
@@ -43,11 +43,13 @@ class NftablesTable(Enforcer):
         """Whether the table should exist: a ban was enforced since it was last deleted on purpose."""
         self.generation = 0
         """How often the table was set up."""
-        self._leaks_before: dict[str, int] = {}
-        self._leaks_start: dict[str, int] = {}
-        self._leaks_at_s = float("-inf")
+        self._leak_watch = LeakWatch()
+        self._doubtful: set[tuple[Network, Strength]] = set()
+        """Bans for which the kernel may differ from `in_force`: `repair` corrects it."""
         self.drifts: Counter[str] = Counter({kind.value: 0 for kind in DriftKind})
         """Changes to the table by other programs, by kind."""
+        self.on_drift: Callable[[Counter[tuple[str, str]]], None] = lambda _: None
+        """Called with changes of others that are being reverted: how many, by kind and program."""
 
     def exists(self) -> bool:
         """Whether the table exists in the kernel, whichever process created it."""
@@ -71,9 +73,12 @@ class NftablesTable(Enforcer):
     def set_up(self, now_s: float) -> None:
         """Create or complete the table and add all bans that should be in force; `on_lost` gets the refused ones."""
         self.make()
-        lost = self.fill([ban for ban in self._in_force.bans() if ban.mode is Mode.ENFORCE], now_s)
-        if lost:
-            self.on_lost(lost)
+        try:
+            lost = self.fill([ban for ban in self._in_force.bans() if ban.mode is Mode.ENFORCE], now_s)
+        except BaseException:
+            self.is_up = False  # a table that lacks bans is not in place
+            raise
+        self.give_up(lost, now_s)
 
     def fill(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
         """Add bans to the table that was just created; return those that the kernel refused."""
@@ -82,23 +87,40 @@ class NftablesTable(Enforcer):
     def add(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
         """Put new bans into force; return those that are not in force."""
         failures = self._writing(lambda: self._enforcer.add(bans, now_s), bans, now_s)
-        if unknown := _of_unknown_outcome(failures, bans):
-            self._trying(lambda: self._enforcer.remove([(ban.network, ban.strength) for ban in unknown]))
+        if unknown := _of_unknown_outcome(failures):
+            self._doubtful |= unknown
+            self._clear_doubts(now_s)
+            in_line = {key for key in unknown - self._doubtful if self._is_in_force(*key, now_s)}
+            failures = [one for one in failures if (one.network, one.strength) not in in_line]
         return failures
 
     def refresh(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
         """Give active bans a later expiry; return those that kept the old one."""
         failures = self._writing(lambda: self._enforcer.refresh(bans, now_s), bans, now_s)
-        if unknown := _of_unknown_outcome(failures, bans):
-            before = [ban for one in unknown if (ban := self._in_force.get(one.network, one.strength))]
-            self._trying(lambda: self._enforcer.refresh(before, now_s))
+        if unknown := _of_unknown_outcome(failures):
+            self._doubtful |= unknown
+            self._clear_doubts(now_s)
         return failures
 
     def remove(self, bans: Sequence[Ban], now_s: float) -> None:
-        """Lift bans; TemporaryError or PermanentError if the table cannot be written and cannot be set up again."""
+        """Lift bans; TemporaryError or PermanentError if that fails twice: then `repair` tries again."""
         keys = [(ban.network, ban.strength) for ban in bans if ban.mode is Mode.ENFORCE]
         if keys:
+            self._doubtful.update(keys)
             self._repairing(lambda: self._enforcer.remove(keys), now_s)
+            self._doubtful.difference_update(keys)
+
+    def doubt(self, bans: Iterable[Ban]) -> None:
+        """Have `repair` correct bans for which the kernel kept another expiry than it should."""
+        self._doubtful.update((ban.network, ban.strength) for ban in bans)
+
+    def give_up(self, failures: list[Failure], now_s: float) -> None:
+        """Report active bans that the kernel refused to add again; `repair` corrects those of unknown outcome."""
+        if failures:
+            self.on_lost(failures)
+        if unknown := _of_unknown_outcome(failures):
+            self._doubtful |= unknown
+            self._clear_doubts(now_s)
 
     def allow(self, networks: Sequence[Network], now_s: float) -> None:
         """Apply a changed allowlist."""
@@ -128,14 +150,7 @@ class NftablesTable(Enforcer):
 
         Must be called about once a second: it compares with the counters of a minute ago.
         """
-        seen = {hook: stopped.packets for hook, stopped in self.leaks().items()}
-        if now_s - self._leaks_at_s > _LEAK_PERIOD_S or now_s < self._leaks_at_s:
-            # Leaks before the first call belong to an earlier daemon.
-            self._leaks_before, self._leaks_at_s = self._leaks_start or seen, now_s
-            self._leaks_start = seen
-        before = self._leaks_before
-        grown = {hook: packets - min(before.get(hook, 0), packets) for hook, packets in seen.items()}
-        return {hook: packets for hook, packets in grown.items() if packets >= _LEAKS_THAT_MATTER}
+        return self._leak_watch.grown(self.leaks(), now_s)
 
     def leaked(self, network: Network) -> tuple[str, ...]:
         """Return the hooks that packets of this address reached recently although it is banned."""
@@ -151,6 +166,7 @@ class NftablesTable(Enforcer):
         if not self.is_wanted:
             return
         gone: list[Ban] = []
+        changes: Counter[tuple[str, str]] = Counter()
         for drift in drifts:
             if drift.kind is DriftKind.ELEMENT_GONE:
                 bans = self._bans_of(drift, now_s)
@@ -160,12 +176,15 @@ class NftablesTable(Enforcer):
             elif drift.kind not in (DriftKind.ELEMENT_ADDED, DriftKind.OVERRUN):
                 self.is_up = False
             self.drifts[drift.kind.value] += 1
+            changes[drift.kind.value, str(drift.author or "a program")] += 1
             if drift.kind is not DriftKind.OVERRUN:
                 _log.warning("%s changed the table inet nodewarden: %s", drift.author or "a program", drift.kind.value)
         if not self.is_up:
             self.repair(now_s)
         elif gone:
-            self._repairing(lambda: self._report(self._enforcer.refresh(gone, now_s)), now_s)
+            self._repairing(lambda: self.give_up(self._enforcer.refresh(gone, now_s), now_s), now_s)
+        if changes:
+            self.on_drift(changes)
 
     def _bans_of(self, drift: Drift, now_s: float) -> list[Ban]:
         """Return the unexpired bans of a removed element."""
@@ -188,7 +207,7 @@ class NftablesTable(Enforcer):
             and (ban.network, ban.strength) not in held
         ]
         if missing:
-            self._repairing(lambda: self._report(self._enforcer.add(missing, now_s)), now_s)
+            self._repairing(lambda: self.give_up(self._enforcer.add(missing, now_s), now_s), now_s)
         return len(missing)
 
     def read(self) -> list[Element]:
@@ -196,22 +215,28 @@ class NftablesTable(Enforcer):
         return self._enforcer.elements()
 
     def flush(self) -> None:
-        """Delete the table with its content."""
+        """Delete the table with its content; after an error it is set up again with all bans."""
+        self.is_up = False
         self._enforcer.flush()
-        self.is_up = self.is_wanted = False
+        self.is_wanted = False
+        self._doubtful.clear()
 
     def close(self) -> None:
         """Close the socket; the table and its bans stay."""
         self._enforcer.close()
 
     def repair(self, now_s: float) -> None:
-        """Set the table up again if it should exist and is missing; a failure is logged, the next call tries again."""
+        """Set the table up again if it should exist and is missing, and correct what the kernel may hold otherwise.
+
+        A failure is logged; the next call tries again.
+        """
         if self.is_wanted and not self.is_up:
             try:
                 self.set_up(now_s)
                 _log.warning("the table inet nodewarden was set up again with all bans")
             except (NodewardenError, OSError) as error:
                 _log.error("the table inet nodewarden cannot be set up: %s", error)
+        self._clear_doubts(now_s)
 
     def _reading(self, read: Callable[[], _T], nothing: _T) -> _T:
         """Read from the table; return `nothing` if it does not exist."""
@@ -223,22 +248,17 @@ class NftablesTable(Enforcer):
             self.is_up = False
             return nothing
 
-    def _report(self, failures: list[Failure]) -> None:
-        """Report active bans that the kernel refused to add again."""
-        if failures:
-            self.on_lost(failures)
-
     def _repairing(self, write: Callable[[], None], now_s: float) -> None:
         """Write changes that `in_force` already has; if the table is missing or writing fails, set it up from there."""
         try:
-            if self.is_up:
-                write()
-            else:
+            if not self.is_up:
                 self.set_up(now_s)
+            write()
         except (TemporaryError, OSError) as error:
             _log.warning("writing to the table inet nodewarden failed (%s); setting it up again", error)
             self.is_up = False
             self.set_up(now_s)
+            write()  # setting up leaves alone what is in the table
 
     def _writing(self, write: Callable[[], list[Failure]], bans: Sequence[Ban], now_s: float) -> list[Failure]:
         """Write changes that `in_force` does not have yet; a missing table is set up first. Returns failures."""
@@ -256,16 +276,25 @@ class NftablesTable(Enforcer):
             self.is_up = False
             return [Failure(ban.network, ban.strength, FailureCause.NO_MEMORY, str(error)) for ban in bans]
 
-    def _trying(self, write: Callable[[], object]) -> None:
-        """Undo a change of unknown outcome; if that fails, the next repair corrects the table."""
+    def _is_in_force(self, network: Network, strength: Strength, now_s: float) -> bool:
+        ban = self._in_force.get(network, strength)
+        return ban is not None and ban.mode is Mode.ENFORCE and ban.until_s > now_s
+
+    def _clear_doubts(self, now_s: float) -> None:
+        """Make the kernel hold what `in_force` says where this is not known; the next call tries again what fails."""
+        if not (self.is_up and self._doubtful):
+            return
+        held = {key for key in self._doubtful if self._is_in_force(*key, now_s)}
+        bans = [ban for key in held if (ban := self._in_force.get(*key))]
         try:
-            write()
+            self._enforcer.remove(list(self._doubtful - held))
+            failures = self._enforcer.refresh(bans, now_s)
         except (NodewardenError, OSError) as error:
-            self.is_up = False
-            _log.warning("the table inet nodewarden could not be corrected (%s); it is set up again", error)
+            _log.warning("the table inet nodewarden could not be corrected: %s", error)
+        else:
+            self._doubtful = {(one.network, one.strength) for one in failures}
 
 
-def _of_unknown_outcome(failures: Sequence[Failure], bans: Sequence[Ban]) -> list[Ban]:
+def _of_unknown_outcome(failures: Sequence[Failure]) -> set[tuple[Network, Strength]]:
     """Return the bans for which it is unknown whether the kernel added them."""
-    keys = {(one.network, one.strength) for one in failures if one.cause is FailureCause.NO_MEMORY}
-    return [ban for ban in bans if (ban.network, ban.strength) in keys]
+    return {(one.network, one.strength) for one in failures if one.cause is FailureCause.NO_MEMORY}

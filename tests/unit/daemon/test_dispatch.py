@@ -8,8 +8,6 @@ import pytest
 
 from monitor.bans.decision import Verdict
 from monitor.control.protocol import ListBans, Status, Why
-from monitor.daemon.control.orders import Orders
-from monitor.daemon.control.requests import Answers
 from monitor.daemon.pipeline.dispatch import Dispatch
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.pipeline.wiring import build_detectors, build_guard, build_rules
@@ -24,7 +22,7 @@ from monitor.model.bans import AllowEntry, Mode
 from monitor.model.events import KINDS, AuthFailure
 from monitor.settings.detectors import Detectors
 from monitor.settings.schema import Settings
-from monitor.state.saver import Saver
+from tests.support.answers import answers_of
 from tests.support.events import failure, tcp
 from tests.support.policy import small_table
 
@@ -182,8 +180,7 @@ def test_what_fail2ban_ignores_is_protected() -> None:
 def test_commands_know_the_new_detectors(tmp_path: Path) -> None:
     """`status` lists them, `why` says how far an address is and why it was banned, `list` shows the ban."""
     stages = pipeline(FAILURES)
-    orders = Orders(stages, Saver(tmp_path / "nodewarden.db"))
-    answers = Answers(stages, orders, dict, dict, lambda network, limit: [], lambda: True, lambda: None)
+    answers = answers_of(stages, tmp_path)
     batch = [failure("192.0.2.7", user=user, time_s=NOW_S) for user in ("root", "admin", "")]
     stages.process(batch, NOW_S)
     status = {one["name"]: one for one in answers.handle(Status()).result["detectors"]}

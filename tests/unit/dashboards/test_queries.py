@@ -6,6 +6,8 @@ import pytest
 
 from dashboards.unshown import UNSHOWN
 from monitor.daemon.catalogue import METRICS, Kind
+from monitor.detectors.registry import REGISTRATIONS
+from monitor.model.bans import NOT_DETECTORS
 from tests.support.dashboards import NAMES, DashboardQuery, filled, load, queries
 from tests.unit.dashboards.promql import ANY, groupings, result_labels, selectors
 
@@ -61,6 +63,14 @@ def test_metrics_and_labels_exist(asked: DashboardQuery) -> None:
     for labels, metrics in groupings(expression):
         below = set(_SCRAPED).union(*(_KNOWN[metric] for metric in metrics))
         assert labels <= below, f"nothing has {labels - below}"
+
+
+@pytest.mark.parametrize("asked", _ASKED, ids=_name)
+def test_detectors_that_are_named_exist(asked: DashboardQuery) -> None:
+    """A query about certain detectors names registered ones, or an origin of bans that is none."""
+    known = {*(one.name for one in REGISTRATIONS), *NOT_DETECTORS}
+    for names in re.findall(r'detector=~?"([^"$]*)"', asked.expression):
+        assert set(names.split("|")) <= known
 
 
 @pytest.mark.parametrize("asked", _ASKED, ids=_name)

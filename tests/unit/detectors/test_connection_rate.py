@@ -1,11 +1,25 @@
 """Connection rate: complete connections of one source, and nothing else, count."""
 
-from monitor.detectors.connection_rate import ConnectionRateDetector
+from monitor.detectors.connection_rate import ConnectionRateDetector, ConnectionRateSettings
 from monitor.detectors.limits import Limits
 from monitor.model.addresses import parse_address
 from monitor.model.alerts import Alert, Strength
 from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowListed, FlowOpened
+from tests.support.detectors import Samples
 from tests.support.flows import CLIENT, flow, handshakes, incomplete
+
+SAMPLES = Samples(
+    ConnectionRateSettings(maxretry=3),
+    fires=[FlowBatch(1000.0 + step, completed=handshakes(1, id=step)) for step in range(3)],
+    quiet={
+        "attempts are no connections": [
+            FlowBatch(1000.0, opened=[flow(FlowOpened)] * 9, incomplete=[incomplete()] * 9)
+        ],
+        "connections of more than findtime": [
+            FlowBatch(1000.0 + 30.0 * step, completed=handshakes(1, id=step)) for step in range(9)
+        ],
+    },
+)
 
 
 def detector() -> ConnectionRateDetector:

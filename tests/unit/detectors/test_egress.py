@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from monitor.detectors.egress import EgressDetector
+from monitor.detectors.egress import EgressDetector, EgressSettings
 from monitor.detectors.limits import Limits
 from monitor.model.addresses import parse_address, parse_network
 from monitor.model.alerts import Alert, Strength
@@ -21,6 +21,7 @@ from monitor.model.protocols import (
     TCP_ESTABLISHED,
     TCP_SYN_RECV,
 )
+from tests.support.detectors import Samples
 from tests.support.flows import NODE, flow, handshakes
 
 OUTSIDE, POD, ROUTED = "203.0.113.9", "10.244.1.7", "192.168.5.5"
@@ -29,6 +30,17 @@ SURROUNDING = Surrounding(
     own=frozenset(map(parse_address, (NODE, "2001:db8::1"))),
     pods=Networks([parse_network("10.244.0.0/16")]),
     protected=Networks([parse_network("10.0.0.0/8")]),
+)
+SAMPLES = Samples(
+    EgressSettings(approved=(parse_network("198.51.100.0/24"),)),
+    fires=[FlowBatch(1000.0, opened=[flow(Opened, NODE, 443, to=OUTSIDE)])],
+    quiet={
+        "approved destinations": [FlowBatch(1000.0, opened=[flow(Opened, NODE, 443, to="198.51.100.9")])],
+        "flows of others": [FlowBatch(1000.0, opened=[flow(Opened, ROUTED, 443, to=OUTSIDE)])],
+        "replies of a server that connection tracking forgot": [
+            FlowBatch(1000.0, opened=[flow(Opened, NODE, 40_000, to=OUTSIDE, state=TCP_ESTABLISHED)])
+        ],
+    },
 )
 
 

@@ -5,16 +5,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.detectors.failures import FailuresDetector
+from monitor.detectors.failures import FailuresDetector, FailuresSettings
 from monitor.detectors.limits import Limits
 from monitor.model.addresses import parse_address
 from monitor.model.alerts import Alert, Strength
 from monitor.model.events import AuthFailure
+from tests.support.detectors import Samples
 from tests.support.events import failure
 
 KINDS = (Strength.PROVEN, Strength.SPOOFABLE)
 """What a log can prove."""
 THRESHOLDS = Limits(600.0, 5, 1000)
+SAMPLES = Samples(
+    FailuresSettings(filter="sshd", maxretry=3),
+    fires=[failure("192.0.2.7", user=user) for user in ("root", "", "root")],
+    quiet={
+        "sources do not add up": [failure(f"192.0.2.{number}") for number in range(1, 9)],
+        "forgeable lines never add to proven ones": [
+            failure("192.0.2.7", strength=strength) for strength in (Strength.PROVEN, Strength.SPOOFABLE) * 2
+        ],
+        "failures of more than findtime": [failure("192.0.2.7", time_s=1000.0 + 400.0 * step) for step in range(9)],
+    },
+)
 
 
 def sshd(**changes: object) -> FailuresDetector:

@@ -7,15 +7,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.detectors.half_open import HalfOpenDetector
+from monitor.detectors.half_open import HalfOpenDetector, HalfOpenSettings
 from monitor.detectors.limits import Limits
 from monitor.model.addresses import parse_address
 from monitor.model.alerts import Alert, FloodAlert, Strength
 from monitor.model.flows import FlowBatch, FlowOpened
 from monitor.model.protocols import PROTOCOL_UDP
-from tests.support.flows import CLIENT, flow, incomplete
+from tests.support.detectors import Samples
+from tests.support.flows import CLIENT, flow, handshakes, incomplete
 
 LOOK_S = 0.01
+SAMPLES = Samples(
+    HalfOpenSettings(maxretry=3, total=1000),
+    fires=[FlowBatch(1000.0 + step, incomplete=[incomplete()]) for step in range(3)],
+    quiet={
+        "attempts that are refused leave nothing open": [
+            FlowBatch(1000.0, incomplete=[incomplete(was_refused=True)] * 9)
+        ],
+        "complete connections": [FlowBatch(1000.0, completed=handshakes(9), attempts=9, completions=9)],
+        "sources do not add up": [FlowBatch(1000.0, incomplete=[incomplete(f"192.0.2.{n}")]) for n in range(1, 9)],
+    },
+)
 
 
 def detector(*, maxretry: int = 10, total: int = 5000) -> HalfOpenDetector:

@@ -7,16 +7,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.detectors.limits import Limits
-from monitor.detectors.open_connections import OpenConnectionsDetector
+from monitor.detectors.open_connections import OpenConnectionsDetector, OpenConnectionsSettings
 from monitor.model.addresses import parse_address
 from monitor.model.alerts import Alert, Strength
 from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowEstablished, FlowListed, FlowReset
 from monitor.model.protocols import TCP_FIN_WAIT
+from tests.support.detectors import Samples
 from tests.support.flows import CLIENT, flow, handshakes
 
 SOURCES = (CLIENT, "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "32.1.13.184")
 ORIGINS = (CLIENT, "2001:db8::ffff", "2001:db8::ffff", "2001:db8:0:1::ffff", "32.1.13.184")
+ENDED = [flow(FlowClosed, id=number) for number in range(20)]
 NUMBERS = st.lists(st.integers(0, 19), max_size=8)
+SAMPLES = Samples(
+    OpenConnectionsSettings(maxretry=3),
+    fires=[FlowBatch(1000.0 + step, completed=handshakes(1, id=step)) for step in range(3)],
+    quiet={
+        "connections that end in time": [
+            FlowBatch(1000.0 + step, completed=handshakes(2, id=step), ending=ENDED[: step + 1]) for step in range(9)
+        ],
+        "sources do not add up": [
+            FlowBatch(1000.0, completed=handshakes(2, f"192.0.2.{n}", id=10 * n)) for n in range(1, 9)
+        ],
+    },
+)
 
 
 def detector(*, maxretry: int = 10, max_entries: int = 1000) -> OpenConnectionsDetector:

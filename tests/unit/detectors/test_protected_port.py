@@ -7,18 +7,28 @@ import pytest
 from monitor.config.types import PortRange
 from monitor.detectors.limits import Limits
 from monitor.detectors.proofs import Proofs
-from monitor.detectors.protected_port import ProtectedPortDetector, ProtectedServiceSettings
+from monitor.detectors.protected_port import ProtectedPortDetector, ProtectedPortSettings, ProtectedServiceSettings
 from monitor.model.addresses import parse_address, parse_network
 from monitor.model.alerts import Alert, Strength
 from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowListed, FlowOpened
 from monitor.model.networks import Networks, Surrounding
 from monitor.model.protocols import PROTOCOL_SCTP
+from tests.support.detectors import Samples
 from tests.support.flows import CLIENT, flow, handshakes, incomplete
 
 LIMITS = Limits(60.0, 1)
 INSIDE = (parse_network("10.0.0.0/8"), parse_network("fc00::/7"))
 KUBELET = {"kubelet": ProtectedServiceSettings(ports=(PortRange(10250, 10250),), networks=INSIDE)}
 ETCD = {"etcd": ProtectedServiceSettings(ports=(PortRange(2379, 2380),), networks=())}
+SAMPLES = Samples(
+    ProtectedPortSettings(),
+    fires=[FlowBatch(1000.0, completed=handshakes(1, port=10250))],
+    quiet={
+        "private networks may have it": [FlowBatch(1000.0, completed=handshakes(9, "10.1.2.3", 10250))],
+        "attempts are no connections": [FlowBatch(1000.0, opened=[flow(FlowOpened, port=10250)])],
+        "other ports": [FlowBatch(1000.0, completed=handshakes(9, port=443))],
+    },
+)
 
 
 def detector(services: dict[str, ProtectedServiceSettings] | None = None) -> ProtectedPortDetector:

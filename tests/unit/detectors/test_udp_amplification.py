@@ -4,17 +4,31 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from monitor.detectors.limits import Limits
-from monitor.detectors.udp_amplification import UdpAmplificationDetector
+from monitor.detectors.udp_amplification import UdpAmplificationDetector, UdpAmplificationSettings
 from monitor.model.addresses import parse_address
 from monitor.model.alerts import Alert, Strength
 from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowOpened, FlowReset
 from monitor.model.networks import Surrounding
 from monitor.model.protocols import PROTOCOL_UDP
+from tests.support.detectors import Samples
 from tests.support.flows import CLIENT, NODE, flow
 
 LIMITS = Limits(60.0, 100_000)
+ENDED = flow(FlowClosed, CLIENT, 53, protocol=PROTOCOL_UDP, original_bytes=60, reply_bytes=1000)
+SAMPLES = Samples(
+    UdpAmplificationSettings(answered_bytes=3000),
+    fires=[FlowBatch(1000.0 + step, ending=[ENDED]) for step in range(3)],
+    quiet={
+        "long questions": [FlowBatch(1000.0, ending=[replace(ENDED, original_bytes=900)] * 9)],
+        "other services": [
+            FlowBatch(1000.0, ending=[replace(ENDED, destination_port=443, real_destination_port=443)] * 9)
+        ],
+        "the node's own questions": [FlowBatch(1000.0, ending=[replace(ENDED, source=parse_address(NODE))] * 9)],
+    },
+)
 
 
 def detector() -> UdpAmplificationDetector:

@@ -1,0 +1,109 @@
+"""Keeps the last events for `nodewarden events`: a listener.
+
+An event is a decision, an end of a ban, a flood, a clock step, a change of the table by another program, or a problem
+that appeared or is over. Readers ask for what is newer than the last event that they have, so a slow reader costs the
+daemon nothing. docs/events.md describes what they get.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from monitor.bans.decision import Decision, Ended, Verdict
+from monitor.daemon.pipeline.listeners import Listener
+from monitor.model.alerts import FloodAlert
+from monitor.model.bans import Ban, Mode
+
+MAX_EVENTS = 2048
+
+
+class ClockStep(msgspec.Struct, frozen=True):
+    """The clock was set; `bans` claims have other times now."""
+
+    bans: int
+
+
+class TableChange(msgspec.Struct, frozen=True):
+    """Another program changed the table; the change is being reverted."""
+
+    kind: str
+    author: str
+    count: int
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A problem of `status` that appeared or is over."""
+
+    text: str
+    is_over: bool
+
+
+What = Decision | Ended | FloodAlert | ClockStep | TableChange | Problem
+
+
+class StreamEvent(msgspec.Struct, frozen=True):
+    """One event; `number` increases by one with each, `time_s` is wall time."""
+
+    number: int
+    time_s: float
+    what: What
+
+
+class EventStream(Listener):
+    """The last MAX_EVENTS events since the start of the daemon; older ones give way."""
+
+    name = "events"
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        """`clock` gives wall time in seconds, for what has no time of its own."""
+        self._clock = clock
+        self._events: deque[StreamEvent] = deque(maxlen=MAX_EVENTS)
+        self.name_of_run = f"{clock():.6f}"
+        """Differs after a restart, when numbers begin again."""
+        self.last = 0
+        """The number of the newest event; 0 without any."""
+
+    def after(self, number: int, since_s: float = float("-inf")) -> Iterator[StreamEvent]:
+        """Yield the kept events with a higher number that are not older than `since_s`, oldest first."""
+        return (event for event in self._events if event.number > number and event.time_s >= since_s)
+
+    def lost_after(self, number: int) -> int:
+        """Return how many events with a higher number are no longer kept."""
+        return max(0, self.last - len(self._events) - number)
+
+    def settled(self, decisions: Sequence[Decision], done_s: float) -> None:
+        """Keep decisions; that a ban covers further alerts is no event."""
+        for decision in decisions:
+            if decision.verdict is not Verdict.COVERED:
+                self._keep(decision, done_s)
+
+    def ended(self, ended: Sequence[Ended]) -> None:
+        """Keep ends."""
+        now_s = self._clock()
+        for one in ended:
+            self._keep(one, now_s)
+
+    def flooded(self, alert: FloodAlert, mode: Mode) -> None:  # noqa: ARG002 - the listener's
+        """Keep a flood."""
+        self._keep(alert, alert.time_s)
+
+    def moved(self, claims: Sequence[Ban]) -> None:
+        """Keep a clock step."""
+        self._keep(ClockStep(len(claims)), self._clock())
+
+    def drifted(self, changes: Counter[tuple[str, str]]) -> None:
+        """Keep the changes of other programs."""
+        for (kind, author), count in changes.items():
+            self._keep(TableChange(kind, author, count), self._clock())
+
+    def troubled(self, appeared: Sequence[str], passed: Sequence[str]) -> None:
+        """Keep changes of the problems."""
+        for texts, is_over in ((passed, True), (appeared, False)):
+            for text in texts:
+                self._keep(Problem(text, is_over), self._clock())
+
+    def _keep(self, what: What, time_s: float) -> None:
+        self.last += 1
+        self._events.append(StreamEvent(self.last, time_s, what))

@@ -1,0 +1,71 @@
+"""`nodewarden events` of a real daemon: what happened, in order, also while it is followed and across a restart."""
+
+import json
+import signal
+from typing import Any
+
+import pytest
+
+from tests.kernel.conftest import Site
+from tests.support.daemon import NODEWARDEN, wait_for
+
+pytestmark = pytest.mark.kernel
+
+
+def test_events_tell_what_happened(site: Site) -> None:
+    """A ban of a detector, orders, a refusal, a vanished table and an end are there, as JSON and as lines."""
+    site.daemon.start()
+    site.scan()
+    wait_for(site.banned, "a ban", lambda: site.daemon.log)
+    site.daemon.run("ban", "192.0.2.7", "--reason", "tests")
+    site.daemon.run("ban", "127.0.0.1")
+    site.lab["node"].run("nft", "delete table inet nodewarden")
+    wait_for(lambda: "table_change" in kinds(site), "the change of the table", lambda: site.daemon.log)
+    site.daemon.run("unban", "192.0.2.7")
+    assert [kind for kind in kinds(site) if kind != "problem"] == ["ban", "ban", "allowlisted", "table_change", "end"]
+    first, second, *_ = [event for event in events(site) if event["event"] == "ban"]
+    assert (first["network"], first["detector"], first["origin"]) == (site.attacker.address4, "port_scan", "detector")
+    assert len(first["sample"]) == 15
+    assert (second["detector"], second["origin"], second["reason"]) == ("manual", "operator", "tests")
+    lines = site.daemon.run("events", "--since", "1h").stdout
+    assert "ban 192.0.2.7 for 1h (manual): tests" in lines
+    assert "end of ban 192.0.2.7 (manual): lifted" in lines
+    assert "not banning 127.0.0.1 (manual): refused: 127.0.0" in lines
+    assert site.daemon.run("events", "--since", "0s").stdout == ""
+
+
+def test_following_survives_a_restart(site: Site) -> None:
+    """`--follow` shows new events as they come, waits for a daemon that restarts, and goes on with its events."""
+    site.daemon.start()
+    out, errors = site.daemon.log_path.with_name("events"), site.daemon.log_path.with_name("errors")
+    socket = site.daemon.configuration_path.with_name("control.sock")
+    with out.open("w") as stdout, errors.open("w") as stderr:
+        reader = site.lab["node"].start(
+            *("env", "PYTHONUNBUFFERED=1", NODEWARDEN, "--socket", socket, "events", "--follow", "--json"),
+            stdout=stdout,
+            stderr=stderr,
+        )
+    for address in ("192.0.2.1", "192.0.2.2"):
+        site.daemon.run("ban", address)
+        wait_for(lambda: f'"{address}"' in out.read_text(), f"{address} to be shown", errors.read_text)  # noqa: B023
+        if address == "192.0.2.1":
+            site.daemon.stop()
+            wait_for(lambda: "waiting for the daemon" in errors.read_text(), "the reader to notice", out.read_text)
+            site.daemon.start()
+    assert "restarted" in errors.read_text()
+    shown = [json.loads(line)["network"] for line in out.read_text().splitlines() if '"ban"' in line]
+    assert shown == ["192.0.2.1", "192.0.2.2"]
+    reader.send_signal(signal.SIGINT)
+    assert reader.wait(10) == 0
+
+
+def events(site: Site) -> list[dict[str, Any]]:
+    """Return what `events --json` prints."""
+    done = site.daemon.run("events", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def kinds(site: Site) -> list[str]:
+    """Return the kinds of all events, in order."""
+    return [event["event"] for event in events(site)]

@@ -1,0 +1,36 @@
+"""UDP rate: UDP packets of one source, counted before any firewall."""
+
+from monitor.detectors.limits import Limits
+from monitor.detectors.udp_rate import UdpRateDetector, UdpRateSettings
+from monitor.model.addresses import parse_address
+from monitor.model.alerts import Strength
+from monitor.model.events import SenderObserved
+from tests.support.detectors import Samples
+from tests.support.flows import CLIENT
+
+
+def sent(source: str = CLIENT, *, time_s: float = 1000.0, syn_packets: int = 0, udp_packets: int = 0) -> SenderObserved:
+    """Return what one source sent since the last poll."""
+    return SenderObserved(time_s, parse_address(source), syn_packets, udp_packets)
+
+
+SAMPLES = Samples(
+    UdpRateSettings(maxretry=10),
+    fires=[sent(udp_packets=4), sent(udp_packets=4), sent(udp_packets=2, syn_packets=9)],
+    quiet={
+        "packets of another kind": [sent(syn_packets=1000)],
+        "sources do not add up": [sent(f"192.0.2.{number}", udp_packets=9) for number in range(1, 9)],
+        "packets of more than findtime": [sent(udp_packets=9), sent(udp_packets=9, time_s=1030.0)],
+    },
+)
+
+
+def test_the_alert_says_what_was_counted() -> None:
+    """Several polls add up; anyone can have sent the packets."""
+    detector = UdpRateDetector(Limits(10.0, 10))
+    assert list(detector.feed([sent(udp_packets=9)])) == []
+    assert detector.count(parse_address(CLIENT)) == 9
+    (alert,) = detector.feed([sent(udp_packets=5, time_s=1001.0)])
+    assert (alert.strength, alert.handshakes, alert.time_s) == (Strength.SPOOFABLE, None, 1001.0)
+    evidence = alert.evidence
+    assert (evidence.count, evidence.what, evidence.sample) == (14, "UDP packets", ())
