@@ -71,7 +71,7 @@ class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="why"):
 class Events(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="events"):
     """Request the events with a higher number than `after`, oldest first; a reader repeats this to follow them.
 
-    The result has `events`, `run` (differs after a restart, when numbers begin again), `last` (the newest number) and
+    The result has `events`, `run` (differs after a restart, when numbers start again), `last` (the newest number) and
     `lost` (how many events after `after` are no longer kept).
     """
 
