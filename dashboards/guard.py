@@ -80,7 +80,10 @@ def _kept() -> Panel:
 
 
 def _holding() -> tuple[Row, ...]:
-    return (row("The table in nftables", 8, _changes(), _passed(), _troubles(), _table()),)
+    return (
+        row("The table in nftables", 8, _changes(), _passed(), _troubles(), _table()),
+        row("Decisions", 7, _bulk(), _listeners()),
+    )
 
 
 def _changes() -> Panel:
@@ -143,6 +146,36 @@ def _table() -> Panel:
             Query(q.now("nodewarden_table_up"), "in place"),
             Query(q.now("nodewarden_table_setups_total"), "set up so far"),
         ),
+    )
+
+
+def _bulk() -> Panel:
+    return lines(
+        "Bans held by imports, lists and peers",
+        About(
+            "Bans that only imports, lists and peers claim, and their limit, on the ten nodes with most.",
+            "An import or a list was loaded. At the limit further entries are refused; detectors and operators keep "
+            "their reserve.",
+            "Raise `bans.max_bans`, or import shorter lists.",
+        ),
+        "short",
+        (
+            Query(q.highest(q.select("nodewarden_bulk_bans")), "{{instance}}"),
+            Query(q.highest(q.select("nodewarden_bulk_bans_limit")), "{{instance}} limit"),
+        ),
+    )
+
+
+def _listeners() -> Panel:
+    return bars(
+        "Listener errors",
+        About(
+            "Failed calls of decision listeners (log, store, event stream), by listener.",
+            "A bug in nodewarden. Bans are not affected, but this listener missed decisions.",
+            "Report the trace: `journalctl -u nodewarden -p err`.",
+        ),
+        "suffix:/min",
+        Query(q.per_minute("nodewarden_listener_errors_total", by="listener"), "{{listener}}"),
     )
 
 

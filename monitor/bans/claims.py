@@ -29,19 +29,28 @@ def is_same_claim(one: Ban, other: Ban) -> bool:
     return one.detector == other.detector and one.origin is other.origin
 
 
-def with_claim(claims: Sequence[Ban], claim: Ban, now_s: float) -> tuple[Ban, ...]:
-    """Return the claims with this one, in place of the earlier one of its origin; without those that have ended."""
-    kept = [other for other in claims if other.until_s > now_s and not is_same_claim(other, claim)]
-    return (*kept, claim)
+def with_claim(claims: Sequence[Ban], claim: Ban) -> tuple[Ban, ...]:
+    """Return the claims with this one, in place of the earlier one of its origin.
+
+    Claims that have ended stay until the ledger expires them: the store must learn of each.
+    """
+    return (*(other for other in claims if not is_same_claim(other, claim)), claim)
 
 
 def rank(ban: Ban, claims: Sequence[Ban] = ()) -> int:
-    """Return how strongly a network is held, for eviction: 0 where it is only observed, else by its highest origin."""
+    """Return how strongly a network is held, for eviction: 0 where it is only observed, else by its highest origin.
+
+    Claims that are only observed hold nothing.
+    """
     if ban.mode is Mode.OBSERVE:
         return 0
-    return 1 + (max(claim.origin.rank for claim in claims) if claims else ban.origin.rank)
+    if len(claims) < 2:
+        return 1 + ban.origin.rank
+    return 1 + max(claim.origin.rank for claim in claims if claim.mode is Mode.ENFORCE)
 
 
-def is_bulk(claims: Sequence[Ban]) -> bool:
-    """Whether only origins claim it that come by the thousand."""
-    return claims[0].origin.is_bulk if len(claims) == 1 else all(claim.origin.is_bulk for claim in claims)
+def is_bulk(ban: Ban, claims: Sequence[Ban] = ()) -> bool:
+    """Whether only origins hold it that come by the thousand."""
+    if len(claims) < 2 or ban.mode is Mode.OBSERVE:
+        return ban.origin.is_bulk
+    return all(claim.origin.is_bulk for claim in claims if claim.mode is Mode.ENFORCE)

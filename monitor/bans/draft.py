@@ -74,7 +74,7 @@ class Draft:
             self._count(claim)
         if decision.yielding:
             self._yielding[ban_key(decision.yielding.network, decision.yielding.strength)] = decision.yielding
-        self._claims[key] = with_claim(self._claims_of(key), claim, self.now_s)
+        self._claims[key] = with_claim(self._claims_of(key), claim)
         if not claim.network.is_host:
             self._lengths[claim.network.bits, claim.network.prefix_length] = None
         return decision

@@ -1,5 +1,6 @@
 """The ledger: which bans are in force, who claims them, and when they end."""
 
+import bisect
 import heapq
 from collections import Counter
 from collections.abc import Callable, Container, Iterable
@@ -23,6 +24,8 @@ _MAX_CANDIDATES = 512
 """Bans that one search for the weakest finds: a search walks all bans."""
 
 Claims: TypeAlias = tuple[Ban, ...]
+Candidate: TypeAlias = tuple[int, float, bytes]
+"""Rank, end and key of a ban that may have to yield."""
 
 
 class Ledger(Notes):
@@ -49,7 +52,7 @@ class Ledger(Notes):
         self._counts = [0] * (2 * _KINDS)
         self._ranks = [[0] * _RANKS for _ in range(_KINDS)]
         """How many bans of each kind have each rank."""
-        self._weakest: dict[int | None, list[tuple[int, float, bytes]]] = {}
+        self._weakest: dict[int | None, list[Candidate]] = {}
 
     def __len__(self) -> int:
         """Return the number of bans, observed ones included."""
@@ -108,7 +111,7 @@ class Ledger(Notes):
         if known is None:
             self._enter(key, claim)
             return claim
-        claims = with_claim(self._claims.get(key, (known,)), claim, now_s)
+        claims = with_claim(self._claims.get(key, (known,)), claim)
         ban = effective(claims, now_s) or claim
         self._replace(key, ban, claims)
         return ban
@@ -135,28 +138,32 @@ class Ledger(Notes):
             self._replace(key, after, kept)
         return before, gone, after
 
-    def expire(self, now_s: float) -> list[tuple[Ban, Claims]]:
-        """Strike out and return the bans that ended by `now_s`, with their claims."""
+    def expire(self, now_s: float) -> list[tuple[Ban, Claims, Ban | None]]:
+        """Strike out the claims that ended by `now_s`; return for each ban what it was, these claims, what remains.
+
+        A ban that from now on is only observed has ended: nothing remains of it.
+        """
         period = int(now_s) // _PERIOD_S
         if period > self._period:
             self._period = period
             for passed in [other for other in self._ends if other <= period]:
                 for key in self._ends.pop(passed):
-                    if (ban := self._bans.get(key)) is not None:
-                        heapq.heappush(self._due, (ban.until_s, key))
+                    if key in self._bans:
+                        heapq.heappush(self._due, (self._next_end(key), key))
         ended = []
         while self._due and self._due[0][0] <= now_s:
             until_s, key = heapq.heappop(self._due)
             self._end_count -= 1
             ban = self._bans.get(key)
-            if ban is None or ban.until_s != until_s:  # it was replaced
+            if ban is None or self._next_end(key) != until_s:  # it was replaced
                 continue
             claims = self.claims_of(key)
             self._strike(key)
             rest = tuple(claim for claim in claims if claim.until_s > now_s)
-            if rest and (observed := effective(rest, now_s)) is not None:  # only observed, for longer than the others
-                self._enter(key, observed, rest)
-            ended.append((ban, tuple(claim for claim in claims if claim.until_s <= now_s)))
+            if (after := effective(rest, now_s)) is not None:
+                self._enter(key, after, rest)
+            remaining = after if after is not None and after.mode is ban.mode else None
+            ended.append((ban, tuple(claim for claim in claims if claim.until_s <= now_s), remaining))
         return ended
 
     def shift(self, step_s: float, last_read_s: float, now_s: float) -> list[Ban]:
@@ -166,6 +173,7 @@ class Ledger(Notes):
         the claims that moved.
         """
         self._ends, self._due, self._end_count, self._period = {}, [], 0, 0
+        self._weakest.clear()
         moved: list[Ban] = []
 
         def follow(claim: Ban) -> Ban:
@@ -175,12 +183,9 @@ class Ledger(Notes):
             moved.append(later)
             return later
 
-        for key, ban in self._bans.items():
-            claims = tuple(map(follow, self._claims.get(key, (ban,))))
-            if len(claims) > 1:
-                self._claims[key] = claims
-            self._bans[key] = (effective(claims, now_s) or claims[0]) if len(claims) > 1 else claims[0]
-            self._await_end(key, self._bans[key])
+        for key in list(self._bans):
+            claims = tuple(map(follow, self.claims_of(key)))
+            self._replace(key, effective(claims, now_s) or claims[0], claims)
         return moved
 
     def bans(self) -> Iterable[Ban]:
@@ -229,10 +234,11 @@ class Ledger(Notes):
                     continue
                 if its_rank == lowest or (is_fresh and its_rank < below):
                     return ban
-                break  # a weaker one came since, or all that are left are stronger
+                candidates.append((its_rank, until_s, key))
+                break  # all that are left are stronger
         return None
 
-    def _find_weakest(self, kind: int | None, taken: Container[bytes]) -> list[tuple[int, float, bytes]]:
+    def _find_weakest(self, kind: int | None, taken: Container[bytes]) -> list[Candidate]:
         """Return the weakest bans, the very weakest last."""
         claims = self._claims
         ranked = (
@@ -242,33 +248,48 @@ class Ledger(Notes):
         )
         return heapq.nsmallest(_MAX_CANDIDATES, ranked)[::-1]
 
+    def _offer(self, candidates: list[Candidate] | None, entry: Candidate) -> None:
+        """Add a ban to those that were found to be the weakest, if it is one of them."""
+        if candidates and entry < candidates[0]:
+            bisect.insort(candidates, entry, key=lambda one: (-one[0], -one[1]))
+            del candidates[: max(0, len(candidates) - 2 * _MAX_CANDIDATES)]
+
     def _enter(self, key: bytes, ban: Ban, claims: Claims = ()) -> None:
         self._bans[key] = ban
         if len(claims) > 1 or (claims and claims[0] is not ban):
             self._claims[key] = claims
         kind = _kind(ban)
-        self._counts[kind + _KINDS * is_bulk(claims or (ban,))] += 1
-        self._ranks[kind][rank(ban, claims)] += 1
+        self._counts[kind + _KINDS * is_bulk(ban, claims)] += 1
+        its_rank = rank(ban, claims)
+        self._ranks[kind][its_rank] += 1
+        for one in (None, kind) if self._weakest else ():
+            self._offer(self._weakest.get(one), (its_rank, ban.until_s, key))
         if not ban.network.is_host:
             self._shapes[ban.network.bits, ban.network.prefix_length] += 1
-        self._await_end(key, ban)
+        self._await_end(key)
 
     def _replace(self, key: bytes, ban: Ban, claims: Claims) -> None:
         self._strike(key)
         self._enter(key, ban, claims)
 
-    def _await_end(self, key: bytes, ban: Ban) -> None:
-        """Note when a ban ends."""
-        period = int(ban.until_s) // _PERIOD_S
+    def _next_end(self, key: bytes) -> float:
+        """Return when the first of a ban's claims ends."""
+        claims = self._claims.get(key)
+        return min(claim.until_s for claim in claims) if claims else self._bans[key].until_s
+
+    def _await_end(self, key: bytes) -> None:
+        """Note when a claim of a ban ends next."""
+        end_s = self._next_end(key)
+        period = int(end_s) // _PERIOD_S
         if period > self._period:
             self._ends.setdefault(period, []).append(key)
         else:
-            heapq.heappush(self._due, (ban.until_s, key))
+            heapq.heappush(self._due, (end_s, key))
         self._end_count += 1
         if self._end_count > 2 * len(self._bans) + 64:  # ends of bans that were replaced pile up
             self._ends, self._due, self._end_count = {}, [], 0
-            for kept, other in self._bans.items():
-                self._await_end(kept, other)
+            for kept in self._bans:
+                self._await_end(kept)
 
     def _strike(self, key: bytes) -> tuple[Ban, Claims] | None:
         ban = self._bans.pop(key, None)
@@ -276,7 +297,7 @@ class Ledger(Notes):
             return None
         claims = self._claims.pop(key, (ban,))
         kind = _kind(ban)
-        self._counts[kind + _KINDS * is_bulk(claims)] -= 1
+        self._counts[kind + _KINDS * is_bulk(ban, claims)] -= 1
         self._ranks[kind][rank(ban, claims)] -= 1
         if not ban.network.is_host:
             shape = ban.network.bits, ban.network.prefix_length

@@ -149,9 +149,11 @@ class Policy:
         ban = self.ledger.put(claim, now_s)
         if decision.verdict in (Verdict.REFRESH, Verdict.CLAIM):
             return msgspec.structs.replace(decision, ban=ban)
+        if decision.verdict is Verdict.OVER_BUDGET:  # neither in force nor a detector's trial: no offence
+            return msgspec.structs.replace(decision, ban=ban)
         offence = _offence(claim, alert, decision.step)
         settled = msgspec.structs.replace(decision, ban=ban, offence=offence)
-        if alert and decision.verdict is not Verdict.OVER_BUDGET and self._counts(claim.detector, claim.strength):
+        if alert and self._counts(claim.detector, claim.strength):
             settlement.follow_ups.extend(FollowUp(*what, alert, settled) for what in self._count(offence))
         return settled
 

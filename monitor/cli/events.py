@@ -11,7 +11,7 @@ from monitor.cli import show
 from monitor.cli.bans import DURATION
 from monitor.cli.printable import printable
 from monitor.cli.target import Target
-from monitor.control.client import DaemonUnreachable
+from monitor.control.client import DaemonUnreachable, RequestRefused
 from monitor.control.protocol import Events
 
 _ASK_EVERY_S = 0.5
@@ -49,15 +49,31 @@ def events(target: Target, follow: bool, since_s: float | None, is_json: bool) -
         pass
 
 
+def _all_after(target: Target, after: int, since: float | None = None) -> dict[str, Any]:
+    """Ask for page after page; return all as one. A restart in between ends it: the next request notices."""
+    page: dict[str, Any] = target.ask(Events(after, since))
+    while page["more"]:
+        further = target.ask(Events(page["last"], since))
+        if further["run"] != page["run"]:
+            break
+        page |= {
+            "last": further["last"],
+            "more": further["more"],
+            "lost": page["lost"] + further["lost"],
+            "events": page["events"] + further["events"],
+        }
+    return page
+
+
 def _first(target: Target, since: float | None) -> dict[str, Any]:
-    page: dict[str, Any] = target.ask(Events(0, since))
-    if since is not None and page["events"] and page["events"][0]["number"] > page["lost"] + 1:
-        page["lost"] = 0  # all those are older than what was asked for
+    page = _all_after(target, 0, since)
+    if since is not None and (not page["events"] or page["events"][0]["number"] > page["lost"] + 1):
+        page["lost"] = 0  # a kept event is older than `since`, so are all that are no longer kept
     return page
 
 
 def _follow(target: Target, since: float | None) -> Iterator[dict[str, Any]]:
-    """Yield what is new, again and again; a daemon that restarts is waited for."""
+    """Yield what is new, again and again; a daemon that restarts or is busy is waited for."""
     page = _first(target, since)
     if since is None:
         page |= {"lost": 0, "events": page["events"][-_SHOWN_BEFORE_FOLLOWING:]}
@@ -67,12 +83,12 @@ def _follow(target: Target, since: float | None) -> Iterator[dict[str, Any]]:
         time.sleep(_ASK_EVERY_S)
         run, last = page["run"], page["last"]
         try:
-            page = target.ask(Events(last))
+            page = _all_after(target, last)
             if page["run"] != run:
                 click.echo("nodewarden: the daemon was restarted", err=True)
-                page = target.ask(Events(0))
+                page = _all_after(target, 0)
             is_away = False
-        except DaemonUnreachable as error:
+        except (DaemonUnreachable, RequestRefused) as error:
             if not is_away:
                 click.echo(f"nodewarden: waiting for the daemon: {error}", err=True)
             is_away = True

@@ -9,6 +9,7 @@ import msgspec
 
 MAX_REQUEST_BYTES = 1 << 20
 MAX_PAGE = 5000
+MAX_EVENTS_PAGE = 256
 
 SetWord: TypeAlias = Literal["ban", "shun", "egress"]
 """Drop everything from a source, drop only its new connections, or drop new connections to a destination."""
@@ -69,10 +70,11 @@ class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="why"):
 
 
 class Events(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="events"):
-    """Request the events with a higher number than `after`, oldest first; a reader repeats this to follow them.
+    """Request a page of the events with a higher number than `after`, oldest first; a reader repeats it to follow them.
 
-    The result has `events`, `run` (differs after a restart, when numbers start again), `last` (the newest number) and
-    `lost` (how many events after `after` are no longer kept).
+    The result has `events` (at most MAX_EVENTS_PAGE), `run` (differs after a restart, when numbers start from 1 again),
+    `last` (the `after` of the next request), `more` (whether there may be more already) and `lost` (how many events
+    after `after` are no longer kept).
     """
 
     after: int = 0

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Generic, TypeVar
 
-from monitor.enforcers.protocol import Enforcer, Failure, Stopped
+from monitor.enforcers.protocol import Enforcer, Stopped
 from monitor.model.addresses import Network
 from monitor.model.bans import Ban, ban_key
 from monitor.model.errors import NodewardenError
 
 _log = logging.getLogger(__name__)
 LeaderT = TypeVar("LeaderT", bound=Enforcer)
+_ATTEMPTS = 4
 
 
 class Enforcement(Generic[LeaderT]):
@@ -29,21 +30,25 @@ class Enforcement(Generic[LeaderT]):
 
     def enforce(self, new: Sequence[Ban], longer: Sequence[Ban], now_s: float) -> dict[bytes, str]:
         """Put bans into force, or give them a later expiry; return the reasons of refused ones, by `ban_key`."""
-        leader = self.leader
-        failures: list[Failure] = []
-        if new:
-            failures += leader.add(new, now_s)
-        generation = leader.generation
-        if longer:
-            failures += leader.refresh(longer, now_s)
-        if new and leader.generation != generation:  # it started again in between, without the bans just added
-            failures += leader.add([ban for ban in new if _key(ban) not in _keys(failures)], now_s)
-        refused = {ban_key(one.network, one.strength): one.reason for one in failures}
+        refused = self._lead(new, longer, now_s)
         added = [ban for ban in new if _key(ban) not in refused]
         lengthened = [ban for ban in longer if _key(ban) not in refused]
         for one in self.followers:
             self._follow(one, partial(one.add, added, now_s), partial(one.refresh, lengthened, now_s))
         return refused
+
+    def _lead(self, new: Sequence[Ban], longer: Sequence[Ban], now_s: float) -> dict[bytes, str]:
+        """Have the leader write, anew if it started again while refreshing: then it lacks what was added before."""
+        leader = self.leader
+        for _ in range(_ATTEMPTS):
+            failures = list(leader.add(new, now_s)) if new else []
+            generation = leader.generation
+            if longer:
+                failures += leader.refresh(longer, now_s)
+            if not new or leader.generation == generation:
+                return {ban_key(one.network, one.strength): one.reason for one in failures}
+        leader.remove(new, now_s)
+        return {_key(ban): f"{leader.name} had to start again too often" for ban in (*new, *longer)}
 
     def remove(self, bans: Sequence[Ban], now_s: float) -> None:
         """Lift bans everywhere; an error of the leader is raised after the followers are done."""
@@ -95,7 +100,3 @@ class Enforcement(Generic[LeaderT]):
 
 def _key(ban: Ban) -> bytes:
     return ban_key(ban.network, ban.strength)
-
-
-def _keys(failures: Sequence[Failure]) -> set[bytes]:
-    return {ban_key(one.network, one.strength) for one in failures}

@@ -2,10 +2,12 @@
 
 import json
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from monitor.daemon.pipeline.event_stream import MAX_EVENTS
 from tests.kernel.conftest import Site
 from tests.support.daemon import NODEWARDEN, wait_for
 
@@ -57,6 +59,45 @@ def test_following_survives_a_restart(site: Site) -> None:
     assert shown == ["192.0.2.1", "192.0.2.2"]
     reader.send_signal(signal.SIGINT)
     assert reader.wait(10) == 0
+
+
+def test_a_stopped_reader_keeps_no_ban_from_being_made(site: Site, tmp_path: Path) -> None:
+    """While it is stopped, bans are made; when it continues, it says exactly how many events it missed."""
+    site.daemon.start()
+    out, errors = tmp_path / "events", tmp_path / "errors"
+    socket = site.daemon.configuration_path.with_name("control.sock")
+    with out.open("w") as stdout, errors.open("w") as stderr:
+        reader = site.lab["node"].start(
+            *("env", "PYTHONUNBUFFERED=1", NODEWARDEN, "--socket", socket, "events", "--follow", "--json"),
+            stdout=stdout,
+            stderr=stderr,
+        )
+    site.daemon.run("ban", "192.0.2.1")
+    wait_for(lambda: '"192.0.2.1"' in out.read_text(), "the first ban to be shown", errors.read_text)
+    seen = last_number(out)
+    reader.send_signal(signal.SIGSTOP)
+    try:
+        addresses = tmp_path / "addresses"
+        addresses.write_text("".join(f"198.18.{n // 250}.{n % 250 + 1}\n" for n in range(MAX_EVENTS + 500)))
+        assert site.daemon.run("import", str(addresses)).returncode == 0
+        site.scan()
+        wait_for(site.banned, "a ban", lambda: site.daemon.log)
+        newest = json.loads(site.daemon.run("events", "--json").stdout.splitlines()[-1])["number"]
+    finally:
+        reader.send_signal(signal.SIGCONT)
+    wait_for(lambda: last_number(out) >= newest, "the reader to catch up", errors.read_text)
+    numbers = [json.loads(line)["number"] for line in out.read_text().splitlines()]
+    lost = [int(words.split()[1]) for words in errors.read_text().splitlines() if "no longer kept" in words]
+    assert sum(lost) == numbers[-1] - seen - sum(number > seen for number in numbers) > 0
+    assert numbers == sorted(set(numbers))
+    reader.send_signal(signal.SIGINT)
+    assert reader.wait(10) == 0
+
+
+def last_number(path: Path) -> int:
+    """Return the number of the last complete line of JSON, 0 without any."""
+    lines = path.read_text().rpartition("\n")[0].splitlines()
+    return json.loads(lines[-1])["number"] if lines else 0
 
 
 def events(site: Site) -> list[dict[str, Any]]:

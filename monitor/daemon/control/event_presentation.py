@@ -1,8 +1,10 @@
 """How events look to commands: plain data, addresses as text, times in seconds. docs/events.md describes the fields."""
 
+from itertools import islice
 from typing import Any
 
 from monitor.bans.decision import Decision, Ended
+from monitor.control.protocol import MAX_EVENTS_PAGE
 from monitor.daemon.control.presentation import show_decision_reason, show_evidence
 from monitor.daemon.pipeline.event_stream import ClockStep, EventStream, Problem, StreamEvent, TableChange
 from monitor.model.alerts import FloodAlert
@@ -10,13 +12,16 @@ from monitor.model.bans import Ban
 
 
 def show_events(stream: EventStream, after: int, since_s: float | None) -> dict[str, Any]:
-    """Show the events after a number, and where to go on."""
+    """Show one page of the events after a number, and the number after which to go on: a page takes the loop 1 ms."""
     since_s = float("-inf") if since_s is None else since_s
+    page = [show_event(event) for event in islice(stream.after(after, since_s), MAX_EVENTS_PAGE)]
+    is_full = len(page) == MAX_EVENTS_PAGE
     return {
         "run": stream.name_of_run,
-        "last": stream.last,
+        "last": page[-1]["number"] if is_full else stream.last,
+        "more": is_full,
         "lost": stream.lost_after(after),
-        "events": [show_event(event) for event in stream.after(after, since_s)],
+        "events": page,
     }
 
 

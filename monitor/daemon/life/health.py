@@ -16,7 +16,8 @@ from monitor.settings.schema import Settings
 from monitor.state.saver import Saver
 
 _FLOOD_SHOWN_S = 60.0
-_NUMBER = re.compile(r"[0-9]+")
+_COUNT = re.compile(r"(?<![\w.:/-])[0-9]+(?:[.,][0-9]+)?(?![\w:/-]|[.,]\w)")
+"""A number that stands alone; those in names and addresses tell one problem from another."""
 
 
 class Health:
@@ -132,7 +133,7 @@ class ProblemWatch:
 
     def changes(self, problems: Sequence[str]) -> tuple[list[str], list[str]]:
         """Return the texts of those that appeared and of those that are over, since the last call."""
-        before, self._known = self._known, {_NUMBER.sub("#", text): text for text in problems}
+        before, self._known = self._known, {_COUNT.sub("#", text): text for text in problems}
         appeared = [text for key, text in self._known.items() if key not in before]
         over = [text for key, text in before.items() if key not in self._known]
         return appeared, over

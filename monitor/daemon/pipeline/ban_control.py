@@ -49,24 +49,25 @@ class BanControl:
 
         `alerts` are those that the draft answers; listeners are told of them first.
         """
-        settled: list[Decision] = []
-        ended: list[Ended] = []
-        done_s = now_s = draft.now_s
+        rounds: list[tuple[list[Ended], list[Decision], float]] = []
+        now_s = draft.now_s
         while draft.decisions:
             refused = self._enforce(draft)
             done_s = time.time()
             settlement = self._policy.settle(draft, refused)
-            settled += settlement.decisions
-            ended += settlement.ended
+            lost, self._lost = self._lost, []
+            rounds.append((lost + settlement.ended, settlement.decisions, done_s))
             draft = self._policy.draft(now_s)
             for follow_up in settlement.follow_ups:
                 self._policy.follow_up(draft, follow_up)
-        self._tell_alerts(alerts)
-        self._tell_ended(ended)
-        self._listeners.settled(settled, done_s)
+        settled = [decision for _, decisions, _ in rounds for decision in decisions]
         new = [one.claim for one in settled if one.verdict is Verdict.BAN and one.claim]
         if proven := [claim.network for claim in new if claim.strength is Strength.PROVEN]:
             self._cut_connections(proven)
+        self._tell_alerts(alerts)
+        for ended, decisions, done_s in rounds:  # in the order in which it came to be
+            self._tell_ended(ended)
+            self._listeners.settled(decisions, done_s)
         return settled
 
     def lift(self, bans: Sequence[Ban], now_s: float, cause: Ending = Ending.LIFTED) -> None:
@@ -107,8 +108,8 @@ class BanControl:
 
     def tick(self, now_s: float) -> None:
         """End the bans whose time is over."""
-        ended = [Ended(ban, claims, Ending.EXPIRED) for ban, claims in self._ledger.expire(now_s)]
-        self._tell_ended(ended)
+        expired = self._ledger.expire(now_s)
+        self._tell_ended([Ended(ban, claims, Ending.EXPIRED, remaining) for ban, claims, remaining in expired])
         self._listeners.tick(now_s)
 
     def follow_clock(self, step_s: float, last_read_s: float, now_s: float) -> None:

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.bans.claims import is_bulk
 from monitor.bans.decision import Decision, Verdict
 from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
@@ -141,10 +140,10 @@ def _compare(ledger: Ledger, model: _Model) -> None:
         assert ban.until_s == max(claim.until_s for claim in enforced or claims)
         assert ban.mode is (Mode.ENFORCE if enforced else Mode.OBSERVE)
         found = {claim_key(claim): claim.until_s for claim in ledger.claims(network, strength)}
-        assert found.items() >= {claim_key(claim): claim.until_s for claim in claims}.items()
+        assert found == {claim_key(claim): claim.until_s for claim in claims}
         kinds[ban.mode, strength] += 1
         sets[strength, network.bits, not network.is_host] += bool(enforced)
-    assert ledger.bulk == sum(is_bulk(ledger.claims(*key)) for key in held)
+    assert ledger.bulk == sum(_is_bulk(claims) for claims in held.values())
     for strength in Strength:
         for mode in Mode:
             assert ledger.count(mode, strength) == kinds[mode, strength]
@@ -162,7 +161,12 @@ def _compare(ledger: Ledger, model: _Model) -> None:
 def _rank(claims: list[Ban]) -> int:
     if all(claim.mode is Mode.OBSERVE for claim in claims):
         return 0
-    return 1 + max(claim.origin.rank for claim in claims)
+    return 1 + max(claim.origin.rank for claim in claims if claim.mode is Mode.ENFORCE)
+
+
+def _is_bulk(claims: list[Ban]) -> bool:
+    holding = [claim for claim in claims if claim.mode is Mode.ENFORCE] or [max(claims, key=lambda one: one.until_s)]
+    return all(claim.origin.is_bulk for claim in holding)
 
 
 def _policy(max_bans: int, max_prefixes: int = 1000) -> Policy:

@@ -27,8 +27,8 @@ def test_bans_keep_the_time_they_had_left(step_s: float) -> None:
     written = {claim.network: claim for claim in ledger.shift(step_s, now_s - 1, now_s)}
     assert ledger.expire(now_s) == []
     assert written[_ban(1, 0).network].until_s == NOW_S + step_s + BANTIME_S
-    assert [ban.network for ban, _ in ledger.expire(now_s + 4)] == [_ban(2, 0).network]
-    assert [ban.network for ban, _ in ledger.expire(now_s + BANTIME_S)] == [_ban(1, 0).network]
+    assert [ban.network for ban, _, _ in ledger.expire(now_s + 4)] == [_ban(2, 0).network]
+    assert [ban.network for ban, _, _ in ledger.expire(now_s + BANTIME_S)] == [_ban(1, 0).network]
     assert len(ledger) == 0
 
 

@@ -168,7 +168,7 @@ def test_bans_end_at_their_time() -> None:
     for second in range(500):  # replaced over and over, the ledger must not grow
         ledger.put(msgspec.structs.replace(ban, until_s=1060.0 + second))
     assert ledger.expire(1558.9) == []
-    assert [ended.network for ended, _ in ledger.expire(1559.0)] == [ban.network]
+    assert [ended.network for ended, _, _ in ledger.expire(1559.0)] == [ban.network]
     assert ledger.expire(9999.0) == []
     assert len(ledger) == 0
 

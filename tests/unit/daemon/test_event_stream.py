@@ -1,16 +1,23 @@
 """The event stream: bounded, numbered, complete in its kinds; what readers missed is told."""
 
 import json
+import logging
+import re
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from monitor.bans.decision import Decision, Ended, Ending, Verdict
-from monitor.cli.events import line
+from monitor.cli.events import events, line
+from monitor.control.protocol import MAX_EVENTS_PAGE
 from monitor.daemon.control.event_presentation import show_events
 from monitor.daemon.life.health import ProblemWatch
+from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.event_stream import MAX_EVENTS, EventStream
 from monitor.daemon.pipeline.listeners import Listener, Listeners
 from monitor.model.addresses import parse_address, parse_network
@@ -98,11 +105,18 @@ def test_it_is_bounded_and_tells_what_is_lost() -> None:
     """However much happens, the newest are kept; a reader that was too slow learns how many it missed."""
     some = stream()
     some.ended([Ended(BAN, (BAN,), Ending.EXPIRED)] * (MAX_EVENTS + 10))
-    page = show_events(some, 0, None)
-    assert (len(page["events"]), page["lost"], page["last"]) == (MAX_EVENTS, 10, MAX_EVENTS + 10)
+    first = show_events(some, 0, None)
+    events: list[dict[str, Any]] = []
+    after = 0
+    assert (first["lost"], first["last"], first["more"]) == (10, 10 + MAX_EVENTS_PAGE, True)
+    while len(page := show_events(some, after, None)["events"]) == MAX_EVENTS_PAGE:
+        events, after = events + page, page[-1]["number"]
+    assert [event["number"] for event in events + page] == list(range(11, MAX_EVENTS + 11))
+    page = show_events(some, MAX_EVENTS, None)
+    assert (page["last"], page["more"]) == (MAX_EVENTS + 10, False)
     page = show_events(some, 20, None)
     assert (page["events"][0]["number"], page["lost"]) == (21, 0)
-    page = show_events(some, page["last"], None)
+    page = show_events(some, some.last, None)
     assert (page["events"], page["lost"]) == ([], 0)
 
 
@@ -144,3 +158,46 @@ def test_a_problem_whose_numbers_change_is_the_same() -> None:
     assert watch.changes(["3 batches were lost"]) == (["3 batches were lost"], [])
     assert watch.changes(["4 batches were lost", "no table"]) == (["no table"], [])
     assert watch.changes([]) == ([], ["4 batches were lost", "no table"])
+
+
+def test_numbers_in_names_tell_problems_apart() -> None:
+    """An interface, an address or a port is no count."""
+    for one, other in (("off on eth0", "off on eth1"), ("no 192.0.2.1", "no 192.0.2.2"), ("no 0:80", "no 0:81")):
+        watch = ProblemWatch()
+        watch.changes([one])
+        assert watch.changes([other]) == ([other], [one])
+
+
+class _Target:
+    """Answers as a daemon with this stream does."""
+
+    def __init__(self, kept: EventStream) -> None:
+        self._kept = kept
+
+    def ask(self, request: Any) -> dict[str, Any]:
+        """Return the page asked for."""
+        return show_events(self._kept, request.after, request.since_s)
+
+
+@pytest.mark.parametrize(("time_s", "is_told"), [(0.0, False), (9e9, True)])
+def test_lost_events_are_reported_only_if_they_may_be_in_range(time_s: float, is_told: bool) -> None:
+    """With --since, events that are no longer kept matter only if the oldest kept event is in range too."""
+    kept = EventStream(lambda: time_s)
+    kept.ended([Ended(BAN, (BAN,), Ending.EXPIRED)] * (MAX_EVENTS + 10))
+    result = CliRunner().invoke(events, ["--since", "10m"], obj=_Target(kept))
+    assert result.exit_code == 0
+    assert ("10 earlier events are no longer kept" in result.output) is is_told
+
+
+def test_the_fields_in_the_journal_are_those_documented(caplog: pytest.LogCaptureFixture) -> None:
+    """docs/events.md names each field that bans and ends have in the journal, and no other."""
+    log = DecisionLog()
+    with caplog.at_level(logging.INFO):
+        log.settled([decided(Verdict.BAN)], 100.0)
+        log.ended([Ended(BAN, (BAN,), Ending.EXPIRED)])
+    text = (Path(__file__).parents[3] / "docs/events.md").read_text()
+    documented = set(re.findall(r"^\| `(NODEWARDEN_\w+)` \|", text, re.MULTILINE))
+    assert [{name for name in vars(record) if name.startswith("NODEWARDEN_")} for record in caplog.records] == [
+        documented,
+        documented,
+    ]

@@ -121,6 +121,7 @@ CASES = [
         {series("nodewarden_state_saving"): "1x11 0x30"},
     ),
     _counter("NodewardenInternalErrors", "nodewarden_internal_errors_total", {}),
+    _counter("NodewardenListenerErrors", "nodewarden_listener_errors_total", {"listener": "log"}),
     Case(
         "NodewardenTableMissing",
         {
