@@ -1,1 +1,1 @@
-"""Benchmarks, side by side with peers: `python -m bench`."""
+"""Benchmarks that compare nodewarden with other programs (peers): `python -m bench`."""

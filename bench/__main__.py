@@ -1,4 +1,4 @@
-"""Runs the benchmarks, prints a line for each figure and writes them to build/bench.json."""
+"""Runs the benchmarks, prints one line per figure and writes all figures to build/bench.json."""
 
 import argparse
 import sys
@@ -16,8 +16,8 @@ _OUTPUT = Path("build/bench.json")
 def main() -> int:
     """Return the exit code: 0, or 1 if any benchmark failed."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="a figure; only the benchmarks that yield these run")
-    parser.add_argument("--list", action="store_true", help="show what there is and run nothing")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a figure; run only the benchmarks that measure these")
+    parser.add_argument("--list", action="store_true", help="list all benchmarks and run none")
     options = parser.parse_args()
     benchmarks = all_benchmarks()
     if options.list:
@@ -35,7 +35,7 @@ def main() -> int:
 
 
 def _run(benchmarks: Sequence[Benchmark]) -> tuple[list[Figure], int]:
-    """Run one benchmark after the other; return all figures and how many benchmarks failed."""
+    """Run the benchmarks in turn; return all figures and the number of failed benchmarks."""
     figures: list[Figure] = []
     failures = 0
     for entry in benchmarks:
@@ -45,7 +45,7 @@ def _run(benchmarks: Sequence[Benchmark]) -> tuple[list[Figure], int]:
         except BenchmarkError as error:
             failures += 1
             print(f"FAILED {', '.join(entry.names)}: {error}", file=sys.stderr, flush=True)
-        except Exception:  # noqa: BLE001 - one broken benchmark must not take the others with it
+        except Exception:  # noqa: BLE001 - one failing benchmark must not stop the others
             failures += 1
             print(f"FAILED {', '.join(entry.names)}:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
         else:

@@ -1,4 +1,4 @@
-"""Random alerts and orders that are after the allowlist, and a check of the decisions that does without the guard."""
+"""Random alerts and orders that target the allowlist, and a check of the decisions that does not use the guard."""
 
 import bisect
 import random
@@ -25,15 +25,15 @@ _SECONDS_A_DECISION = 0.02
 _TOP = {4: 32, 16: 128}
 
 
-class Breach(Exception):  # noqa: N818 - it names what was found
-    """Something allowed was banned; the message names it, with seed and decision."""
+class Breach(Exception):  # noqa: N818 - named after the finding
+    """An allowed network was banned; the message has network, seed and decision."""
 
 
 class AllowAttack:
-    """A stream of decisions by the daemon's own policy, with everything switched on that could widen a ban."""
+    """A stream of decisions by the daemon's policy, with every option enabled that could enlarge a ban."""
 
     def __init__(self, seed: int, now_s: float) -> None:
-        """`now_s` is wall time in seconds; it goes on with each decision."""
+        """`now_s` is wall time in seconds; it advances with each decision."""
         self.seed = seed
         self.now_s = now_s
         self.decided = 0
@@ -47,8 +47,8 @@ class AllowAttack:
         self._ranges = Ranges(self._targets)
         self._verdicts: Counter[str] = Counter()
 
-    def go_on(self, count: int) -> None:
-        """Decide so often; Breach at the first ban of something allowed."""
+    def run(self, count: int) -> None:
+        """Make `count` decisions; Breach at the first ban of an allowed network."""
         for _ in range(count):
             self.now_s += _SECONDS_A_DECISION
             for decision in self._decide():
@@ -60,22 +60,22 @@ class AllowAttack:
                 self.ledger.expire(self.now_s)
 
     def check(self, networks: Iterable[Network]) -> None:
-        """Breach if one of these holds an allowed address."""
+        """Breach if one of these networks contains an allowed address."""
         for network in networks:
             if self._ranges.meet(network):
-                raise Breach(f"{network} is banned, and allowed: seed {self.seed}, decision {self.decided}")
+                raise Breach(f"{network} is banned but allowed: seed {self.seed}, decision {self.decided}")
 
     def in_force(self) -> Iterable[Ban]:
-        """Return the bans of the ledger that have not ended."""
+        """Return the unexpired bans of the ledger."""
         return [ban for ban in self.ledger.bans() if ban.until_s > self.now_s]
 
     def lift_all(self) -> None:
-        """Empty the ledger."""
+        """Lift all bans in the ledger."""
         for ban in list(self.ledger.bans()):
             self.ledger.remove(ban.network, ban.strength)
 
     def verdicts(self) -> str:
-        """Say how often what was decided."""
+        """Return the number of each verdict as text."""
         return ", ".join(f"{count:,} {verdict}" for verdict, count in self._verdicts.most_common())
 
     def _decide(self) -> list[Decision]:
@@ -98,7 +98,7 @@ class AllowAttack:
         return decide(self._policy, alert, self.now_s)
 
     def _address(self) -> Address:
-        """Return any address, or one at the border of an allowed network, in it, or in its neighbourhood."""
+        """Return any address, or one inside, at the border of, or near an allowed network."""
         if self._random.random() < 0.5:
             return self._random.randbytes(self._random.choice((4, 16)))
         network = self._random.choice(self._targets)
@@ -115,7 +115,7 @@ class AllowAttack:
 
 
 class Ranges:
-    """Address ranges of networks, to be asked whether another network meets one; own arithmetic, not the guard's."""
+    """Address ranges of networks that other networks are compared with; does not use the code of the guard."""
 
     def __init__(self, networks: Iterable[Network]) -> None:
         self._borders: dict[int, list[tuple[int, int]]] = {32: [], 128: []}
@@ -126,7 +126,7 @@ class Ranges:
             self._borders[bits] = _joined(sorted(borders))
 
     def meet(self, network: Network) -> bool:
-        """Whether any address of this network lies in one of the ranges."""
+        """Whether any address of this network is in one of the ranges."""
         borders = self._borders[network.bits]
         at = bisect.bisect_right(borders, int.from_bytes(network.last()), key=lambda border: border[0])
         return at > 0 and borders[at - 1][1] >= int.from_bytes(network.address)
@@ -144,7 +144,7 @@ def _joined(borders: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _settings() -> Settings:
-    """Return the default settings with every way to a wider ban open, and no brake."""
+    """Return the default settings with every option for larger bans enabled, and no ban budget."""
     settings = Settings()
     replace = msgspec.structs.replace
     prefixes = replace(settings.bans.prefixes, ipv4_24=2, ipv6_64=2, ipv6_56=2, ipv6_48=2)

@@ -1,4 +1,4 @@
-"""Hostile kernel log lines: seeded mutations of good ones, and the promise that the decoder survives them all."""
+"""Hostile kernel log lines: seeded mutations of valid lines, and a check that the decoder handles them all."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -15,18 +15,18 @@ _TOKENS = (
 
 
 class SurvivalError(Exception):
-    """A line made the decoder do what it must not; the message holds the line, its number and the seed."""
+    """A line caused a forbidden exception of the decoder; the message has the line, its number and the seed."""
 
 
 def seed_records() -> list[bytes]:
-    """Return what to mutate: the corpus, and generated records of every kind."""
+    """Return the records to mutate: the corpus, and generated records of every kind."""
     random_source = random.Random(2)
     generated = (record for kind in KINDS for record in generated_records(random_source, kind, 50))
     return [*corpus_records(), *generated]
 
 
 def mutations(records: Sequence[bytes], seed: int) -> Iterator[bytes]:
-    """Yield mutated records without end, the same ones for the same records and seed: one to three mutations each."""
+    """Yield mutated records endlessly, the same ones for the same records and seed: one to three mutations each."""
     random_source = random.Random(seed)
     while True:
         record = random_source.choice(records)
@@ -36,7 +36,7 @@ def mutations(records: Sequence[bytes], seed: int) -> Iterator[bytes]:
 
 
 def survive(records: Sequence[bytes], count: int, seed: int) -> int:
-    """Decode `count` mutated records; return how many decoded to a packet. SurvivalError at the first bad one."""
+    """Decode `count` mutated records; return how many decoded to a packet. SurvivalError at the first failure."""
     decoded = 0
     for number, raw in zip(range(count), mutations(records, seed), strict=False):
         try:
@@ -51,7 +51,7 @@ def survive(records: Sequence[bytes], count: int, seed: int) -> int:
 
 
 def _flip(random_source: random.Random, record: bytes, _: Sequence[bytes]) -> bytes:
-    """Turn over one bit."""
+    """Flip one bit."""
     if not record:
         return record
     changed = bytearray(record)
@@ -60,20 +60,20 @@ def _flip(random_source: random.Random, record: bytes, _: Sequence[bytes]) -> by
 
 
 def _cut(random_source: random.Random, record: bytes, _: Sequence[bytes]) -> bytes:
-    """Leave out a piece: half the time all that follows, as where a line was cut short."""
+    """Remove a part: half the time the whole rest, as in a truncated line."""
     start = random_source.randrange(len(record) + 1)
     end = len(record) if random_source.random() < 0.5 else start + random_source.randrange(20)
     return record[:start] + record[end:]
 
 
 def _splice(random_source: random.Random, record: bytes, records: Sequence[bytes]) -> bytes:
-    """Go on with the rest of another record, as where two lines ran into each other."""
+    """Continue with the rest of another record, as in two merged lines."""
     other = random_source.choice(records)
     return record[: random_source.randrange(len(record) + 1)] + other[random_source.randrange(len(other) + 1) :]
 
 
 def _insert(random_source: random.Random, record: bytes, _: Sequence[bytes]) -> bytes:
-    """Put a word of the grammar, or any bytes, anywhere."""
+    """Insert a word of the grammar, or random bytes, anywhere."""
     at = random_source.randrange(len(record) + 1)
     if random_source.random() < 0.8:
         word = random_source.choice(_TOKENS)
@@ -83,7 +83,7 @@ def _insert(random_source: random.Random, record: bytes, _: Sequence[bytes]) -> 
 
 
 def _duplicate_field(random_source: random.Random, record: bytes, _: Sequence[bytes]) -> bytes:
-    """Say a field once more, in its place or elsewhere."""
+    """Repeat a field, in its position or elsewhere."""
     words = record.split(b" ")
     word = random_source.choice(words)
     words.insert(random_source.randrange(len(words) + 1), word)

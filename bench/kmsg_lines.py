@@ -1,4 +1,4 @@
-"""Lines of the kernel log to measure with: real records of the corpus, and generated ones in the kernel's notation."""
+"""Kernel log lines for measurements: real records of the corpus, and generated ones in the kernel's format."""
 
 import random
 import socket
@@ -20,13 +20,13 @@ _DESTINATION = {4: bytes([198, 51, 100, 2]), 16: socket.inet_pton(socket.AF_INET
 
 
 def corpus_records(directory: Path = CORPUS) -> list[bytes]:
-    """Return the records of all `*.kmsg` files below, each as /dev/kmsg hands it out; empty where there are none."""
+    """Return the records of all `*.kmsg` files below a directory, as read from /dev/kmsg; empty if there are none."""
     files = sorted(directory.rglob("*.kmsg"))
     return [line for file in files for line in file.read_bytes().splitlines(keepends=True) if line.strip()]
 
 
 def mixed_records(count: int) -> list[bytes]:
-    """Return `count` decodable records, IPv4 and IPv6, TCP and UDP in turn; a kind the corpus lacks is generated."""
+    """Return `count` decodable records, alternating IPv4 and IPv6, TCP and UDP; missing kinds are generated."""
     by_kind: dict[Kind, list[bytes]] = {kind: [] for kind in KINDS}
     for record in corpus_records():
         kind = _kind(record)
@@ -49,7 +49,7 @@ def generated_records(random_source: random.Random, kind: Kind, count: int) -> l
 def packet_record(
     sequence: int, source: bytes, port: int, *, protocol: int = PROTOCOL_TCP, destination: bytes | None = None
 ) -> bytes:
-    """Return the record of a logged TCP SYN or UDP packet as /dev/kmsg hands it out."""
+    """Return the record of a logged TCP SYN or UDP packet as read from /dev/kmsg."""
     addresses = f"SRC={_text(source)} DST={_text(destination or _DESTINATION[len(source)])}"
     if len(source) == 4:
         header = f"{addresses} LEN=60 TOS=0x00 PREC=0x00 TTL=63 ID={sequence & 0xFFFF} DF"
@@ -63,12 +63,12 @@ def packet_record(
 
 
 def _text(address: bytes) -> str:
-    """Write an address as the kernel's %pI4 and %pI6 do: IPv6 with every digit."""
+    """Return an address in the format of the kernel's %pI4 and %pI6: IPv6 with every digit."""
     return ".".join(map(str, address)) if len(address) == 4 else address.hex(":", 2)
 
 
 def _kind(record: bytes) -> Kind | None:
-    """Say what a record logs; None where it has no ports or is no packet at all."""
+    """Return the kind of a record; None if it has no ports or is not a packet."""
     try:
         message = parse_record(record).message
         event = decode_packet(message, 0.0) if is_packet_line(message) else None

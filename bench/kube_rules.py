@@ -1,4 +1,4 @@
-"""The rules of a Kubernetes node, as kube-proxy's nftables mode lays them out: a load on whoever reads all rules."""
+"""The rules of a Kubernetes node as in kube-proxy's nftables mode: a load for programs that read all rules."""
 
 from collections.abc import Iterator
 
@@ -9,9 +9,9 @@ RULES_PER_SERVICE = 1 + 3 * _ENDPOINTS
 def kube_proxy_rules(services: int) -> str:
     """Return one transaction for nft(8): `services` cluster addresses, each with a chain and two endpoints.
 
-    The layout is that of Kubernetes' pkg/proxy/nftables: a verdict map from address, protocol and port to a chain of
-    each service, which picks an endpoint, whose chain translates the destination. It picks by one rule for each
-    endpoint (as in the iptables mode), not by an anonymous map: the kernel takes minutes to find names for 10,000.
+    The layout is that of Kubernetes' pkg/proxy/nftables: a verdict map from address, protocol and port to the chain of
+    a service, which selects an endpoint, whose chain translates the destination. It selects by one rule per endpoint
+    (as in the iptables mode), not by an anonymous map: the kernel takes minutes to find names for 10,000.
     """
     return "\n".join(_lines(services)) + "\n"
 

@@ -1,8 +1,8 @@
-"""Sends one frame as often as the machine can, out of an interface of this namespace.
+"""Sends one frame as often as possible from an interface of this namespace.
 
-`python -m bench.live_frames INTERFACE FRAME SECONDS`: FRAME in hex. By BPF_PROG_RUN with live frames (since 5.18): the
-kernel makes the packets itself, about ten times as many as a raw socket sends. The other end of a veth must take frames
-in bulk: it has an XDP program, or `gro` on.
+`python -m bench.live_frames INTERFACE FRAME SECONDS`: FRAME in hex. Uses BPF_PROG_RUN with live frames (since 5.18):
+the kernel creates the packets, about ten times as many as a raw socket can send. The peer of a veth must accept frames
+in bulk: it needs an XDP program or `gro` enabled.
 """
 
 import ctypes
@@ -17,13 +17,13 @@ from monitor.ebpf.syscall import bpf
 
 _TEST_RUN, _LIVE_FRAMES = 10, 1 << 1  # linux/bpf.h
 _RUN = struct.Struct("=IIIIQQIIIIQQIII")
-"""Of union bpf_attr, `test`."""
+"""The part `test` of union bpf_attr."""
 _AT_ONCE, _BATCH = 1 << 16, 64
 _PROGRAM = "int send(struct xdp_md *ctx) { return bpf_redirect(INTERFACE, 0); }"
 
 
 def main(interface: str, frame: bytes, seconds: float) -> None:
-    """Send until the time is over."""
+    """Send for the given time."""
     os.environ["BCC_KERNEL_SOURCE"] = str(kernel_source())
     from bcc import BPF
 

@@ -1,24 +1,24 @@
-"""Log files for benchmarks: sshd under a brute force, and servers that go about their work."""
+"""Log files for benchmarks: sshd during a brute-force attack, and servers in normal operation."""
 
 import time
 from collections.abc import Callable, Iterator
 from itertools import count, cycle, islice
 
 _SECOND_LINES = 200
-"""Lines a second: what a host under attack writes."""
+"""Lines per second of a host under attack."""
 
 
 def attack_lines(lines: int, start_s: float) -> Iterator[str]:
-    """Yield what sshd logs of a brute force with several attempts in each connection.
+    """Yield the log lines of sshd during a brute-force attack with several attempts per connection.
 
-    Each of 5,000 addresses comes back again and again, with a name that exists or not; fail2ban-regex says that 55 % of
-    the lines are failures.
+    Each of 5,000 addresses returns repeatedly, with an existing or unknown user name; according to fail2ban-regex 55 %
+    of the lines are failures.
     """
     return islice(_dated(_connections(), start_s), lines)
 
 
 def benign_lines(lines: int, start_s: float) -> Iterator[str]:
-    """Yield what a host's own services log: cron, systemd, logins by key, a resolver, a mail server."""
+    """Yield the log lines of a host's services: cron, systemd, logins by key, a resolver, a mail server."""
     return islice(_dated(map(_benign, count()), start_s), lines)
 
 

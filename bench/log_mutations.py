@@ -1,4 +1,4 @@
-"""Hostile log lines: seeded mutations of good ones, and the promise that no filter blames whom a line does not name."""
+"""Hostile log lines: seeded mutations of valid lines, and a check that filters report only addresses in the line."""
 
 import datetime
 import random
@@ -46,19 +46,19 @@ _ADDRESS = re.compile(r"(?:::[fF]{4}:)?(?:[0-9]{1,3}\.){3}[0-9]{1,3}|[0-9a-fA-F:
 
 
 class BlameError(Exception):
-    """A line made a filter do what it must not; the message holds the line and how to make it again."""
+    """A line caused a wrong result of a filter; the message has the line, and how to reproduce it."""
 
 
 def filters() -> list[tuple[FilterDefinition, list[bytes]]]:
-    """Return the built-in filters in all modes and, where it can be had, fail2ban's, each with good lines."""
+    """Return the built-in filters in all modes and, if available, those of fail2ban, each with valid lines."""
     found = [(load_filter(reference), lines) for reference, lines in _built_in()]
     return [*found, *_of_fail2ban()] if fail2ban.fetch() else found
 
 
 def survive(definition: FilterDefinition, lines: Sequence[bytes], count: int, seed: int) -> int:
-    """Scan `count` mutated lines, one by one; return the failures found. BlameError at the first wrong one."""
+    """Scan `count` mutated lines one by one; return the number of failures found. BlameError at the first wrong one."""
     matcher = LogMatcher({"d": definition}, timezones={"d": datetime.UTC})
-    # Lines of one connection belong together: a later line than the one that names the address may tell the failure.
+    # Lines of one connection are joined: the failure may be in a later line than the address.
     joins_lines = _joins_lines(definition)
     earlier: set[Address] = set()
     recent: deque[frozenset[Address]] = deque(maxlen=definition.maxlines)
@@ -75,12 +75,12 @@ def survive(definition: FilterDefinition, lines: Sequence[bytes], count: int, se
         failures += len(events)
         for event in events:
             if event.source not in earlier and not any(event.source in known for known in recent):
-                raise BlameError(f"{where}: {format_address(event.source)} is not named: {line!r}")
+                raise BlameError(f"{where}: {format_address(event.source)} is not in the line: {line!r}")
     return failures
 
 
 def mutations(lines: Sequence[bytes], seed: int) -> Iterator[bytes]:
-    """Yield mutated lines without end, the same ones for the same lines and seed: one to four mutations each."""
+    """Yield mutated lines endlessly, the same ones for the same lines and seed: one to four mutations each."""
     choose = random.Random(seed)
     while True:
         line = bytearray(choose.choice(lines))
@@ -90,7 +90,7 @@ def mutations(lines: Sequence[bytes], seed: int) -> Iterator[bytes]:
 
 
 def named(line: bytes) -> frozenset[Address]:
-    """Return the addresses that stand in a line as words of their own, not as parts of longer ones."""
+    """Return the addresses that are separate words of a line, not parts of longer words."""
     text = line.decode(errors="replace")
     found = set()
     for match in _ADDRESS.finditer(text):
@@ -104,7 +104,7 @@ def named(line: bytes) -> frozenset[Address]:
 
 
 def _heads(word: str) -> Iterator[str]:
-    """Yield what an address and a port or prefix that follow each other may be taken for."""
+    """Yield the possible readings of an address followed by a port or prefix length."""
     for position, character in enumerate(word):
         if character == ":":
             yield word[:position]
@@ -112,7 +112,7 @@ def _heads(word: str) -> Iterator[str]:
 
 
 def _mutate(line: bytearray, choose: random.Random, lines: Sequence[bytes]) -> None:
-    """Change a line in one place."""
+    """Change a line at one position."""
     start = choose.randrange(len(line) + 1)
     end = min(len(line), start + choose.randrange(1, 40))
     kind = choose.randrange(6)

@@ -1,8 +1,8 @@
 """A process that matches a log file as the daemon does: run by the benchmark `log_lines`.
 
-`python -m bench.log_scan LOG FILTER [COPIES]` prints, as JSON: `lines`, `failures` found, `cpu_s` (CPU seconds of
-reading and matching, without the compiling before) and `peak_mb` (of the process, 10^6 bytes). COPIES further filters,
-each for an application of its own, read the same log.
+`python -m bench.log_scan LOG FILTER [COPIES]` prints JSON: `lines`, `failures` found, `cpu_s` (CPU seconds of reading
+and matching, without compiling) and `peak_mb` (of the process, 10^6 bytes). COPIES more filters, each for a different
+application, read the same log.
 """
 
 import os
@@ -43,7 +43,7 @@ def _run(log: Path, reference: str, copies: int) -> dict[str, float]:
 
 
 def _further(number: int) -> tuple[str, FilterDefinition]:
-    """Return the filter of an application that nobody has."""
+    """Return the filter of a fictitious application."""
     name = f"application{number}"
     expressions = (
         rf"^\s*\S+ {name}(?:\[\d+\])?: login of <F-USER>.*</F-USER> from <ADDR> failed$",

@@ -1,4 +1,4 @@
-"""A state directory that holds many bans, as the daemon leaves it behind."""
+"""A state directory with many bans, as left by the daemon."""
 
 import random
 import time
@@ -8,7 +8,7 @@ from pathlib import Path
 from monitor.model.addresses import Network, host, network_of
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban
-from monitor.state.changes import Changes
+from monitor.state.changes import StateChanges
 from monitor.state.store import FILE_NAME, Store
 
 _DAY_S = 86400.0
@@ -17,9 +17,9 @@ _DETECTORS = ("port_scan", "host_sweep", "host_sweep", "manual")
 
 
 def write_bans(state: Path, count: int, *, prefixes: int = 0) -> None:
-    """Write a store with `count` bans that last from a day to a month, `prefixes` of them of IPv6 /64 networks."""
+    """Write a store with `count` bans of a day to a month, `prefixes` of them for IPv6 /64 networks."""
     state.mkdir(parents=True, exist_ok=True)
-    changes = Changes()
+    changes = StateChanges()
     random_source = random.Random(3)
     now_s = time.time()
     for number, network in enumerate(_networks(random_source, count, prefixes)):
@@ -33,7 +33,7 @@ def write_bans(state: Path, count: int, *, prefixes: int = 0) -> None:
 
 
 def _networks(random_source: random.Random, count: int, prefixes: int) -> Iterator[Network]:
-    """Yield distinct public networks: hosts of both families in turn, then IPv6 prefixes."""
+    """Yield distinct public networks: alternating hosts of both families, then IPv6 prefixes."""
     seen: set[Network] = set()
     while len(seen) < count:
         if len(seen) >= count - prefixes:

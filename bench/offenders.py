@@ -1,4 +1,4 @@
-"""Offenders one after the other, and how soon each is banned."""
+"""Sends offending packets from one source at a time, and measures the latency of each ban."""
 
 import json
 import random
@@ -21,7 +21,7 @@ _MAXRETRY = PortScanSettings().maxretry
 
 
 class Attacker:
-    """Sends SYNs to the node in anybody's name."""
+    """Sends SYN packets to the node from any forged source."""
 
     def __init__(self, here: Host, target: Host) -> None:
         with here.entered():
@@ -31,11 +31,11 @@ class Attacker:
         self._target = {4: parse_address(target.address4), 16: parse_address(target.address6)}
 
     def frame(self, source: bytes, port: int) -> bytes:
-        """Make a probe of a port."""
+        """Return a probe of a port."""
         return syn_frame(self._link, source, self._target[len(source)], port)
 
     def send(self, frame: bytes) -> None:
-        """Send it; the node has taken it in, and logged it, when this returns or soon after."""
+        """Send a frame; the node has received and logged it when this returns or soon after."""
         self._socket.send(frame)
 
 
@@ -61,18 +61,18 @@ def measure(attacker: Attacker, watch: SetWatch, number: int, offenders: int = O
 
 
 def _offenders(number: int, count: int) -> Iterator[bytes]:
-    """Yield addresses nobody else has, new ones each round (RFC 2544 and RFC 3849 ranges)."""
+    """Yield unused addresses, new ones for each round (RFC 2544 and RFC 3849 ranges)."""
     for index in range(count):
         yield parse_address(f"198.18.{number}.{index + 1}" if index % 2 else f"2001:db8:{number:x}:{index + 1:x}::1")
 
 
 def _element(source: bytes) -> bytes:
-    """Return where the element begins that bans a source: IPv6 is banned by /64."""
+    """Return the start of the element that bans a source: IPv6 is banned by /64."""
     return source if len(source) == 4 else network_of(source, 64).address
 
 
 def percentiles(latencies: list[float]) -> tuple[float, float]:
-    """Return the 50th and the 99th."""
+    """Return the 50th and the 99th percentile."""
     cuts = quantiles(latencies, n=100, method="inclusive")
     return cuts[49], cuts[98]
 

@@ -1,7 +1,7 @@
-"""Sends the first packets of ever new flows at an exact rate; runs as a process of its own.
+"""Sends the first packets of new flows at an exact rate; runs as a separate process.
 
 `python -m bench.paced_flows FRAME RATE SECONDS FIRST`: FRAME is a UDP frame in hex, whose ports are replaced by the
-number of each flow, counted from FIRST. Prints how many it sent and how many seconds that took.
+number of each flow, counted from FIRST. Prints the number of packets sent and the seconds that it took.
 """
 
 import ctypes
@@ -12,7 +12,7 @@ import sys
 import time
 
 _BURST = 50
-_PORTS_AT = 34  # behind Ethernet and IPv4
+_PORTS_AT = 34  # after Ethernet and IPv4
 _PORTS = struct.Struct("!HH")
 
 
@@ -57,7 +57,7 @@ class Sender:
         """Send flows `first` to `first` + 49; return how many."""
         for number in range(_BURST):
             flow = first + number
-            # source ports from 1024 on, and for each 60,000 flows another destination port
+            # source ports from 1024, and another destination port for every 60,000 flows
             _PORTS.pack_into(self._frames, number * self._size + _PORTS_AT, 1024 + flow % 60_000, 1024 + flow // 60_000)
         sent = 0
         while sent < _BURST:
@@ -70,7 +70,7 @@ class Sender:
 
 
 def main(frame: bytes, rate: int, duration_s: float, first: int) -> None:
-    """Send `rate` flows a second, never ahead of time; what came too late is made up for at once."""
+    """Send `rate` flows per second, never ahead of time; late ones are sent immediately."""
     sender = Sender(frame)
     begun_s = time.monotonic()
     sent, total = 0, int(rate * duration_s) // _BURST * _BURST

@@ -1,4 +1,4 @@
-"""Ethernet frames in anybody's name, as bytes (RFC 9293, RFC 768, RFC 791, RFC 8200)."""
+"""Ethernet frames from any source, as bytes (RFC 9293, RFC 768, RFC 791, RFC 8200)."""
 
 import socket
 import struct
@@ -19,7 +19,7 @@ def syn_frame(link: tuple[bytes, bytes], source: bytes, destination: bytes, port
 
 
 def udp_frame(link: tuple[bytes, bytes], source: bytes, destination: bytes, port: int) -> bytes:
-    """Return the frame of an empty UDP datagram over IPv4, without checksum: its ports may be replaced."""
+    """Return the frame of an empty UDP datagram over IPv4, without a checksum, so that its ports may be replaced."""
     datagram = struct.pack("!HHHH", 51234, port, 8, 0)
     header = _ipv4(source, destination, len(datagram), socket.IPPROTO_UDP)
     return link[0] + link[1] + struct.pack("!H", _ETHERTYPE[4]) + header + datagram

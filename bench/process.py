@@ -1,4 +1,4 @@
-"""What a process took so far (proc(5))."""
+"""Resource usage of a process (proc(5))."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a benchmark is, and where they are found: every module of `bench.figures` that registers one."""
+"""The registry of benchmarks: every module of `bench.figures` registers its own."""
 
 import importlib
 import pkgutil
@@ -11,11 +11,11 @@ from bench import figures
 
 
 class BenchmarkError(Exception):
-    """A benchmark found something wrong, or cannot run here; the message says what."""
+    """A benchmark found a fault or cannot run here; the message says why."""
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """One measured value; `peer` is what the peer reached in the same run and `ratio` is value to peer."""
+    """One measured value; `peer` is the peer's value in the same run, and `ratio` is value divided by peer."""
 
     name: str
     value: float
@@ -24,15 +24,15 @@ class Figure(msgspec.Struct, frozen=True):
     ratio: float | None = None
 
     @classmethod
-    def beside(cls, name: str, value: float, unit: str, peer: float | None) -> "Figure":
-        """Make a figure of a value and its peer's, if the peer could be measured."""
+    def with_peer(cls, name: str, value: float, unit: str, peer: float | None) -> "Figure":
+        """Create a figure from a value and that of the peer, if the peer was measured."""
         return cls(name, value, unit, peer, value / peer if peer else None)
 
     def __str__(self) -> str:
-        """Write one line: name, value, unit, and where there is one the peer's value and the ratio."""
-        beside = "" if self.peer is None else f"   peer {_number(self.peer)}"
+        """Return one line: name, value, unit, and if there is a peer its value and the ratio."""
+        peer = "" if self.peer is None else f"   peer {_number(self.peer)}"
         ratio = "" if self.ratio is None else f"   ratio {self.ratio:.2f}"
-        return f"{self.name:<28} {_number(self.value):>12} {self.unit:<8}{beside}{ratio}".rstrip()
+        return f"{self.name:<28} {_number(self.value):>12} {self.unit:<8}{peer}{ratio}".rstrip()
 
 
 def _number(value: float) -> str:
@@ -40,21 +40,21 @@ def _number(value: float) -> str:
 
 
 class Benchmark(msgspec.Struct, frozen=True):
-    """A function that measures, and the names of the figures it yields."""
+    """A function that measures, and the names of the figures that it yields."""
 
     names: tuple[str, ...]
     run: Callable[[], Iterable[Figure]]
 
     @property
     def title(self) -> str:
-        """The first line of the function's docstring."""
+        """The first line of the docstring of the function."""
         return (self.run.__doc__ or "").strip().partition("\n")[0]
 
     def measure(self) -> list[Figure]:
-        """Run it to its end; BenchmarkError if it does not yield exactly the figures it promised."""
+        """Run it to the end; BenchmarkError if it does not yield exactly the figures it registered."""
         measured = list(self.run())
         if sorted(figure.name for figure in measured) != sorted(self.names):
-            raise BenchmarkError(f"promised {self.names}, yielded {[figure.name for figure in measured]}")
+            raise BenchmarkError(f"registered {self.names}, yielded {[figure.name for figure in measured]}")
         return measured
 
 
@@ -72,12 +72,12 @@ def benchmark(*names: str) -> Callable[[Callable[[], Iterable[Figure]]], Callabl
 
 
 def all_benchmarks() -> list[Benchmark]:
-    """Import every module of `bench.figures`; return what they registered, in the order of their names."""
+    """Import every module of `bench.figures`; return the registered benchmarks, in the order of the module names."""
     for module in sorted(pkgutil.iter_modules(figures.__path__), key=lambda module: module.name):
         importlib.import_module(f"{figures.__name__}.{module.name}")
     return list(_benchmarks)
 
 
 def progress(text: str) -> None:
-    """Tell who watches what is going on; figures alone go to standard output."""
+    """Print progress to standard error; only figures go to standard output."""
     print(f"  {text}", file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
-"""A process that scrapes as Prometheus does, only more often: run by the benchmark `scrape`, inside the lab.
+"""A process that scrapes like Prometheus, but more often: run by the benchmark `scrape`, inside the lab.
 
-`python -m bench.scraper COUNT` scrapes the daemon's default address so often, one scrape after the other on one
-connection, and prints a line for each: seconds until the whole answer was there, and its bytes. 0: until it is ended.
+`python -m bench.scraper COUNT` scrapes the daemon's default address COUNT times, consecutively on one connection, and
+prints one line per scrape: seconds until the whole response was received, and its bytes. 0: until it is killed.
 """
 
 import http.client

@@ -1,4 +1,4 @@
-"""Sees elements enter nftables sets as the kernel announces them, without ever listing a set."""
+"""Receives the kernel's notifications of new elements in nftables sets, without listing a set."""
 
 import socket
 import time
@@ -14,7 +14,7 @@ _DATAGRAM_BYTES = 1 << 16
 
 
 class SetWatch:
-    """A subscription to the changes of nf_tables on one host."""
+    """A subscription to the notifications of nf_tables on one host."""
 
     def __init__(self, host: Host) -> None:
         with host.entered():
@@ -31,7 +31,7 @@ class SetWatch:
         self._socket.close()
 
     def wait_for(self, address: bytes, timeout_s: float) -> float | None:
-        """Return when (CLOCK_MONOTONIC, seconds) the announcement of this address came; None if it did not."""
+        """Return the time (CLOCK_MONOTONIC, seconds) of the notification of this address; None if there was none."""
         deadline_s = time.monotonic() + timeout_s
         while (left_s := deadline_s - time.monotonic()) > 0:
             self._socket.settimeout(left_s)

@@ -1,7 +1,7 @@
 """A process that starts the daemon's Service once: run by the benchmark `restore`, inside the lab.
 
-`python -m bench.start_run CONFIGURATION` prints the seconds that `Service.open` took, how many bans are in force then
-and how many elements the kernel holds.
+`python -m bench.start_run CONFIGURATION` prints the seconds that `Service.open` took, the number of bans in force and
+the number of elements in the kernel.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""A process that is the daemon, fed with a flood of sources: run by the benchmark `window_rss`, inside the lab.
+"""A process that runs the daemon and feeds it a flood of sources: run by the benchmark `window_rss`, inside the lab.
 
 `python -m bench.window_feed CONFIGURATION SOURCES...` builds the daemon's Service, opens it and runs it as the daemon
-does, and takes packets from ever new sources through its pipeline. Whenever one of the given numbers of sources is
-reached, it prints that number, VmRSS in KiB, and how many sources its windows then remember, by number of items.
+does, and feeds packets from new sources to its pipeline. At each of the given numbers of sources it prints that number,
+VmRSS in KiB, and how many sources the windows remember, by number of items.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ from monitor.model.protocols import PROTOCOL_TCP, PROTOCOL_UDP
 from monitor.settings.load import load
 from monitor.sources.kmsg.format import decode_packet, is_packet_line, parse_record
 
-_BATCH = 512  # what the source hands on at most
+_BATCH = 512  # the maximum batch of the source
 _LINES_PER_S = 20_000
-# Items of each source in turn: mostly the single packets of a flood, and enough of the others to fill every level of
+# Items of each source in turn: mostly single packets of a flood, and enough of the others to fill every level of
 # the windows. None reaches a threshold (15 and 10).
 _SHAPES = (1, 2, 1, 3, 1, 2, 1, 3, 1, 5, 1, 2, 1, 9, 1, 3)
 _SCRAMBLE = 0x9E37_79B9_7F4A_7C15  # odd, so that multiplying by it maps distinct numbers to distinct ones
 
 
 def main() -> None:
-    """Run to the last of the numbers of sources."""
+    """Run until the last of the given numbers of sources."""
     path, *numbers = sys.argv[1:]
     asyncio.run(_run(Path(path), sorted(map(int, numbers))))
 
@@ -46,7 +46,7 @@ async def _run(path: Path, milestones: Sequence[int]) -> None:
             events = _events(range(first, last))
             while batch := list(islice(events, _BATCH)):
                 service.pipeline.process(batch, time.time())
-                await asyncio.sleep(0)  # the daemon's own seconds, metrics and control go on beside
+                await asyncio.sleep(0)  # the daemon's timers, metrics and control socket keep working
             print(last, _rss_kib(), [detector.stats.entries for detector in service.pipeline.detectors], flush=True)
         life.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -56,7 +56,7 @@ async def _run(path: Path, milestones: Sequence[int]) -> None:
 
 
 def _events(sources: range) -> Iterator[PacketLogged]:
-    """Yield packets of these sources as the kernel log source would: decoded from lines, 20,000 of them a second."""
+    """Yield packets of these sources as the kernel log source would: decoded from lines, 20,000 per second."""
     start_s = time.time()
     for source in sources:
         for item in range(_SHAPES[source % len(_SHAPES)]):
@@ -66,7 +66,7 @@ def _events(sources: range) -> Iterator[PacketLogged]:
 
 
 def _record(source: int, item: int) -> bytes:
-    """Return one line: 16 sources at a time IPv4 or IPv6, scanning ports or sweeping hosts, over TCP or UDP."""
+    """Return one line: alternating per 16 sources IPv4 or IPv6, port scans or host sweeps, TCP or UDP."""
     turn = source // len(_SHAPES)
     sweeps, protocol = turn & 2, PROTOCOL_UDP if turn & 4 else PROTOCOL_TCP
     if turn & 1:

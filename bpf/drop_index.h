@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Which element of the array `drops` counts a packet; monitor/sources/drops/counter_index.py turns it back.
+ * The index in the array `drops` of the counter for a packet; monitor/sources/drops/counter_index.py decodes it.
  *
- * The element's number has a digit for each thing that is told apart. -D flags say how many values each has: REASONS
- * (slots), FAMILIES, DIRECTIONS, TUNNELLED and FOREIGN (2, or 1 where the program cannot tell).
+ * The index has one digit per attribute. -D flags are the number of values of each: REASONS (slots), FAMILIES,
+ * DIRECTIONS, TUNNELLED and FOREIGN (2, or 1 if the program cannot determine it).
  */
 
 #define DROP_COUNTERS (REASONS * FAMILIES * DIRECTIONS * TUNNELLED * FOREIGN)

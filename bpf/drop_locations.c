@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Counts dropped packets by the place in the kernel that dropped them: for somebody who asks, for a few seconds.
+ * Counts dropped packets by the location in the kernel that dropped them, for a few seconds while a command asks.
  *
  * -D flags from monitor/ebpf/drop_locations.py: MAX_LOCATIONS, EVENT_LOST_LOCATIONS, EVENTS. From the kernel's types:
- * NOT_DROPPED and CONSUMED, reasons that say that nothing was dropped.
+ * NOT_DROPPED and CONSUMED, reasons that mean that no packet was dropped.
  */
 
-struct place {
+struct location {
 	u64 address;
 	u64 reason;
 };
 
-BPF_TABLE("hash", struct place, u64, drop_locations, MAX_LOCATIONS);
+BPF_TABLE("hash", struct location, u64, drop_locations, MAX_LOCATIONS);
 BPF_PERCPU_ARRAY(drop_location_events, u64, EVENTS);
 
 int kfree_skb(u64 *ctx)
 {
-	struct place place = {.address = ctx[1], .reason = (u32)ctx[2]};
+	struct location location = {.address = ctx[1], .reason = (u32)ctx[2]};
 	u64 zero = 0;
 
-	if (place.reason == NOT_DROPPED || place.reason == CONSUMED)
+	if (location.reason == NOT_DROPPED || location.reason == CONSUMED)
 		return 0;
-	u64 *count = drop_locations.lookup_or_try_init(&place, &zero);
+	u64 *count = drop_locations.lookup_or_try_init(&location, &zero);
 	if (count) {
 		__sync_fetch_and_add(count, 1);
 		return 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Counts dropped packets at the raw tracepoint kfree_skb: in all by reason, and by source for those that drop often.
+ * Counts dropped packets at the raw tracepoint kfree_skb: all by reason, and those of frequent sources by source.
  *
  * Compiled through bcc. Offsets of kernel structures come as -D flags from the running kernel's BTF:
  * SKB_{LEN,DEV,SK,IIF,DST,PROTOCOL,NETWORK,HEAD} and SKB_BYTES (how much of an sk_buff to read), DEV_NET, SOCK_NET,
- * NET_INUM, DST_INPUT; numbers of types: TYPE_{IPHDR,IPV6HDR,UDPHDR,DST_ENTRY}. So do REASONS, UNKNOWN_REASON,
+ * NET_INUM, DST_INPUT; type IDs: TYPE_{IPHDR,IPV6HDR,UDPHDR,DST_ENTRY}. So do REASONS, UNKNOWN_REASON,
  * CORE_REASONS (slots), SUBSYSTEM_REASONS (how many), NOT_DROPPED, CONSUMED, and the kernel's functions IP_FORWARD and
  * IP6_FORWARD (0 where they are not known).
  *
@@ -50,11 +50,11 @@ BPF_TABLE("hash", u32, u64, unknown_reasons, MAX_UNKNOWN_REASONS);
 #define FIELD(type, bytes, offset) (*(type *)((bytes) + (offset)))
 
 /*
- * How to read the kernel's memory, cheapest first; each call of bpf_probe_read_kernel costs 25 to 50 ns.
+ * Ways to read kernel memory, cheapest first; each call of bpf_probe_read_kernel costs 25 to 50 ns.
  *
- * With TRACING the verifier knows the types of what the tracepoint gives and lets the program follow pointers to
- * structures. With CASTS (since 6.2) it believes us what else points to one: the loader turns calls of CAST_CALL into
- * calls of the kernel's bpf_rdonly_cast, which cost nothing. Reads that fail give zeros.
+ * With TRACING the verifier knows the types of the tracepoint's arguments and lets the program follow pointers to
+ * structures. With CASTS (since 6.2) it accepts casts of other pointers: the loader replaces calls of CAST_CALL by
+ * calls of the kernel's bpf_rdonly_cast, which cost nothing. Failed reads return zeros.
  */
 #ifdef TRACING
 #define READ(to, base, offset) ((to) = *(typeof(to) *)((void *)(base) + (offset)))
@@ -94,7 +94,7 @@ static __always_inline u32 slot_of(u32 reason)
 	return UNKNOWN_REASON;
 }
 
-/* What is behind an IP header: its protocol (-1: nothing that can be read as a header), and where. */
+/* The payload of an IP header: its protocol (-1: no readable header), and its address. */
 struct inside {
 	void *at;
 	int protocol;
@@ -122,7 +122,7 @@ static __always_inline void read_ip(void *at, u32 *family, struct source *source
 	}
 }
 
-/* Moves `inside` behind a tunnel's headers, to the packet it carries; returns whether there is one. */
+/* Moves `inside` past the headers of a tunnel, to the inner packet; returns whether there is one. */
 static __always_inline int enter_tunnel(struct inside *inside)
 {
 	if (inside->protocol == PROTOCOL_IPIP || inside->protocol == PROTOCOL_IPV6)
@@ -132,11 +132,11 @@ static __always_inline int enter_tunnel(struct inside *inside)
 	LOAD(words, 4, inside->at, TYPE_UDPHDR);
 	u16 first = FIELD(u16, words, 0), second = FIELD(u16, words, 2);
 	if (inside->protocol == PROTOCOL_UDP) {
-		/* RFC 7348, and the port that Linux had before it; then an Ethernet header follows */
+		/* RFC 7348, and the port that Linux used before it; an Ethernet header follows */
 		inside->at += 8 + 8 + 14;
 		return second == bpf_htons(4789) || second == bpf_htons(8472);
 	}
-	/* RFC 2784, RFC 2890: checksum, key and sequence number are there where the flags say so */
+	/* RFC 2784, RFC 2890: flags indicate checksum, key and sequence number */
 	inside->at += 4;
 	if (first & bpf_htons(0x8000))
 		inside->at += 4;
@@ -175,7 +175,7 @@ static __always_inline void read_source(void *skb, struct packet *packet)
 	packet->family = family;
 }
 
-/* Whether a packet was on its way through: its route says so. */
+/* Whether a packet was being forwarded, according to its route. */
 static __always_inline int is_forwarded(void *skb)
 {
 	void *entry = (void *)(SKB(u64, skb, SKB_DST) & ~1ull);
@@ -192,8 +192,7 @@ static __always_inline u32 read_netns(void *skb)
 	void *device = SKB(void *, skb, SKB_DEV), *socket = SKB(void *, skb, SKB_SK), *net = 0;
 	u32 inum = 0;
 
-	/* the device shares its place with other things in sockets' queues: only one with an inode number is believed
-	 */
+	/* in socket queues the field of the device has other content: only one with an inode number is valid */
 	if (device)
 		READ(net, device, DEV_NET);
 	if (net)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Counts dropped packets at the tracepoint skb:kfree_skb by reason and family, and knows no more than that.
+ * Counts dropped packets at the tracepoint skb:kfree_skb, only by reason and family.
  *
- * For kernels without BTF: where the tracepoint's fields are comes from its format file, as -D flags REASON_AT and
- * PROTOCOL_AT (bytes), and so do REASONS (slots, of which the last is for reasons without a name),
+ * For kernels without BTF: the offsets of the tracepoint's fields come from its format file, as -D flags REASON_AT and
+ * PROTOCOL_AT (bytes), and so do REASONS (slots; the last one is for reasons without a name),
  * FAMILY_{IPV4,IPV6,OTHER} and what drop_index.h needs: monitor/sources/drops/classic.py.
  */
 
@@ -20,7 +20,7 @@ int kfree_skb(void *ctx)
 
 	if (reason >= REASONS)
 		reason = REASONS - 1;
-	/* in the order of the processor: the tracepoint has turned it */
+	/* in host byte order: the tracepoint has converted it */
 	if (protocol == ETH_P_IP)
 		family = FAMILY_IPV4;
 	else if (protocol == ETH_P_IPV6)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Finds sources that come often among any number of forged ones that come once: what drops.c and xdp_ban.c share.
+ * Finds frequent sources among any number of forged ones that occur once; shared by drops.c and xdp_ban.c.
  *
- * A count-min sketch (Cormode and Muthukrishnan 2005) that raises only the cells that need it (conservative update,
- * Estan and Varghese 2002). Losing a race costs a count.
+ * A count-min sketch (Cormode and Muthukrishnan 2005) that increments only the smallest cells (conservative update,
+ * Estan and Varghese 2002). A lost race costs one count.
  *
- * -D flags from monitor/ebpf/frequent.py: SKETCH_LINES; COUNT_BITS of a cell that count, the others are the epoch;
+ * -D flags from monitor/ebpf/frequent.py: SKETCH_LINES; COUNT_BITS of a cell, the other bits are the epoch;
  * FREQUENT_PACKETS, STEP_PACKETS; SEED.
  */
 
@@ -17,13 +17,13 @@ struct source {
 	u64 low;
 };
 
-/* What the sketch counts in now: a cell that carries another epoch is empty, so clearing all takes one write. */
+/* The current window: a cell with another epoch counts as empty, so clearing all cells takes one write. */
 struct sketch_window {
 	u64 total;
 	u64 epoch;
 };
 
-/* All cells of a source lie in one cache line, since of forged sources each costs a miss. */
+/* All cells of a source are in one cache line, because each forged source costs a cache miss. */
 struct sketch_line {
 	u32 cells[16];
 };
@@ -43,7 +43,7 @@ static __always_inline u64 mix(struct source *source)
 	return hash ^ hash >> 31;
 }
 
-/* Counts a source, by its hash, in its line; returns an estimate of how often it came in this window. */
+/* Counts a source, by its hash, in its line; returns an estimate of its packets in this window. */
 static __always_inline u32 estimate(struct sketch_line *line, u64 hash, u32 epoch)
 {
 	const u32 count_mask = (1u << COUNT_BITS) - 1;
@@ -73,10 +73,10 @@ static __always_inline u32 estimate(struct sketch_line *line, u64 hash, u32 epoc
 	return least & count_mask;
 }
 
-/* Counts a source; returns whether it comes so often that it deserves to be counted exactly. */
+/* Counts a source; returns whether it is frequent, so that it should be counted exactly. */
 static __always_inline int is_frequent(struct sketch_window *window, struct sketch_line *line, u64 hash)
 {
 	window->total += 1;
-	/* what collides grows with all that was counted */
+	/* collisions grow with the total count */
 	return estimate(line, hash, window->epoch) >= FREQUENT_PACKETS + window->total / STEP_PACKETS;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Drops what banned sources send, before the stack sees it, and counts SYNs and UDP packets of sources that send many.
+ * Drops packets of banned sources before the network stack, and counts SYN and UDP packets of frequent sources.
  *
- * Compiled through bcc. The maps hold what the sets `ban*` and `allow*` of nftables hold, which go on working behind.
- * What cannot be read as the start of an IP packet passes: judging it is the stack's business.
+ * Compiled through bcc. The maps have the elements of the sets `ban*` and `allow*` of nftables, which keep working.
+ * A packet that does not start with a valid IP header passes: the network stack handles it.
  *
  * -D flags from monitor/ebpf/xdp.py: MAX_BANS, MAX_PREFIXES and MAX_SENDERS bound the maps, MAX_TAGS and MAX_EXTENSIONS
- * what is looked behind; SET_*, SETS, EVENT_*, EVENTS, PROTOCOL_*, TCP_SYN, TCP_ACK, and what sketch.h needs.
+ * the headers to skip; SET_*, SETS, EVENT_*, EVENTS, PROTOCOL_*, TCP_SYN, TCP_ACK, and what sketch.h needs.
  */
 
 #include <linux/bpf.h>
@@ -14,7 +14,7 @@
 
 #include "sketch.h"
 
-/* In force until `until_ns` of CLOCK_MONOTONIC; what was stopped since it was written. */
+/* In force until `until_ns` of CLOCK_MONOTONIC; the counters start when the ban is added. */
 struct ban {
 	u64 until_ns;
 	u64 packets;
@@ -58,7 +58,7 @@ BPF_ARRAY(xdp_sketch, struct sketch_line, SKETCH_LINES);
 BPF_ARRAY(xdp_sketch_window, struct sketch_window, 1);
 BPF_TABLE("hash", struct source, struct sender, xdp_senders, MAX_SENDERS);
 
-/* A packet as far as it was read; `at` is behind the IP header, 0 where that is not known. */
+/* The parsed part of a packet; `at` is the end of the IP header, 0 if it is not known. */
 struct packet {
 	void *at;
 	void *end;
@@ -66,7 +66,7 @@ struct packet {
 	u32 bytes;
 };
 
-/* The clock that is read here is that of the last tick: 4 ms at most behind, and cheap (since 5.11). */
+/* The coarse clock is that of the last tick: at most 4 ms late, and cheap (since 5.11). */
 static __always_inline int is_in_force(struct ban *ban)
 {
 	return ban && ban->until_ns > bpf_ktime_get_coarse_ns();
@@ -138,7 +138,7 @@ static __always_inline int judge_ipv4(void *at, struct packet *packet)
 	}
 	if (is_banned && !xdp_allow4.lookup(&prefix))
 		return stop(ban, set, packet->bytes);
-	/* of a fragment that is not the first the ports are elsewhere */
+	/* later fragments have no ports */
 	if (*(u16 *)(at + 6) & bpf_htons(0x1fff))
 		return XDP_PASS;
 	packet->protocol = header[9];
@@ -148,7 +148,7 @@ static __always_inline int judge_ipv4(void *at, struct packet *packet)
 	return XDP_PASS;
 }
 
-/* Goes behind the extension headers (RFC 8200, section 4); leaves the protocol 0 where there is none to be read. */
+/* Skips the extension headers (RFC 8200, section 4); the protocol stays 0 if none can be read. */
 static __always_inline void skip_extensions(void *at, u32 next, struct packet *packet)
 {
 #pragma unroll

@@ -93,7 +93,7 @@ class Story:
     def _do(self, what: str, node: Host, daemon: Daemon) -> None:
         if what == "banned_sources_continue":
             for source in self._banned[-2:]:
-                self._attacks.go_on(node, source)
+                self._attacks.keep_sending(node, source)
         elif what == "operator":
             operate(daemon, node, self._count % 250 + 1)
         elif what == "reload":

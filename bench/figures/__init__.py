@@ -1,1 +1,1 @@
-"""The benchmarks: one a file, found by being here."""
+"""The benchmarks: one per file; every file in this directory is found automatically."""

@@ -17,11 +17,11 @@ _SEED = 20_240_603
 def allowlist_decisions() -> Iterator[Figure]:
     """Decisions that never banned an address of the allowlist (decisions; all of them).
 
-    Alerts of both detectors, proven and spoofable, with escalation, repeat offenders and all rungs of the prefix ladder
-    switched on, and orders of prefixes of any length: half of all sources lie in, beside or around one of 60 allowed
-    networks, the built-in ones among them. Each ban decided on is compared with the allowlist by address ranges, not
-    by the guard's own means. After each 100,000 decisions the bans in force go into the kernel of a node of the lab,
-    whose sets are read back and compared in the same way. A breach names seed and decision. No peer.
+    Input: alerts of both detectors, proven and spoofable, with escalation, repeat offenders and all steps of the prefix
+    ladder enabled, and orders of prefixes of any length. Half of all sources are inside, next to or around one of 60
+    allowed networks, including the built-in ones. Each ban is compared with the allowlist by address ranges, without
+    the code of the guard. After every 100,000 decisions the bans in force are added to the kernel of a node in the lab,
+    and its sets are read back and compared in the same way. A breach reports seed and decision. No peer.
     """
     with Lab("node", label="bench") as lab, lab["node"].entered():
         attack = AllowAttack(_SEED, time.time())
@@ -29,7 +29,7 @@ def allowlist_decisions() -> Iterator[Figure]:
         try:
             enforcer.setup(attack.guard.networks())
             while attack.decided < _DECISIONS:
-                attack.go_on(_CHUNK)
+                attack.run(_CHUNK)
                 now_s = attack.now_s
                 if refused := enforcer.add(list(attack.in_force()), now_s):
                     raise BenchmarkError(f"the kernel refused {len(refused)} bans, the first: {refused[0]}")

@@ -1,4 +1,4 @@
-"""How long a ban takes beside the rules of a Kubernetes node."""
+"""Time to apply a ban on a node with the rules of Kubernetes."""
 
 import contextlib
 import time
@@ -30,27 +30,28 @@ _EVIDENCE = Evidence(15, 15, 600.0, 0.0, 60.0, "distinct ports", ("22/tcp", "23/
 
 @benchmark(*(f"ban_apply_p99_ms_{services}_services" for services in _SERVICES))
 def ban_apply() -> Iterator[Figure]:
-    """One ban, from the alert to the kernel's set, beside the rules of 0, 3,000 and 10,000 services (ms, p99).
+    """One ban, from the alert to the kernel's set, on nodes with the rules of 0, 3,000 and 10,000 services (ms, p99).
 
-    A node of the lab holds kube-proxy's rules, seven for each service. In the time measured: the policy's proposal,
-    `NftablesEnforcer.add` of the one ban, in force when the call returns, and its settlement. 2,000 bans a round, IPv4
-    and IPv6 in turn; medians of three rounds' 99th percentiles. Fails if in all rounds the one at 3,000 services is
-    1 ms or more: single rounds may meet noise. Peer, round by round beside ours: libnftables in one long-lived context,
-    200 commands `add element` that put one address each into a set of the same kind.
+    A node of the lab has kube-proxy's rules, seven per service. The measured time includes the policy's proposal,
+    `NftablesEnforcer.add` of the one ban, in force when the call returns, and its settlement. 2,000 bans per round,
+    IPv4 and IPv6 in turn; medians of the 99th percentiles of three rounds. Fails if that at 3,000 services is 1 ms or
+    more in all rounds, because a single round may have noise. Peer, in rounds interleaved with ours: libnftables in one
+    long-lived context, 200 commands `add element` with one address each, for a set of the same kind.
 
-    Our part does not depend on others' rules, the kernel's does: each commit goes through all chains of all tables
-    (`nf_tables_commit`, net/netfilter/nf_tables_api.c), three for each service here. That is about 15 ns a chain, and
-    ten times as much for the first bans after something else, such as the peer, used up the processor's caches.
+    Our part of the time does not depend on other rules, but the kernel's does: each commit walks all chains of all
+    tables (`nf_tables_commit`, net/netfilter/nf_tables_api.c), here three per service. That takes about 15 ns per
+    chain, and ten times as long for the first bans after another program, such as the peer, has replaced the CPU
+    caches.
     """
     for services in _SERVICES:
-        ours, peers = _beside(services)
+        ours, peers = _rounds(services)
         if services == _JUDGED and min(ours) >= _LIMIT_MS:
             raise BenchmarkError(f"p99 {min(ours):.2f} ms in the best of {_ROUNDS} rounds, {_LIMIT_MS} ms is the limit")
-        yield Figure.beside(f"ban_apply_p99_ms_{services}_services", median(ours), "ms", median(peers))
+        yield Figure.with_peer(f"ban_apply_p99_ms_{services}_services", median(ours), "ms", median(peers))
 
 
-def _beside(services: int) -> tuple[list[float], list[float]]:
-    """Return our and the peer's 99th percentile of each round, in milliseconds."""
+def _rounds(services: int) -> tuple[list[float], list[float]]:
+    """Return the 99th percentiles of ours and the peer for each round, in milliseconds."""
     ours, peers = [], []
     with Lab("node", label="bench") as lab, contextlib.closing(NftablesEnforcer(max_bans=131_072)) as enforcer:
         node = lab["node"]
@@ -74,7 +75,7 @@ def _beside(services: int) -> tuple[list[float], list[float]]:
 
 
 def _ban_s(node: Host, enforcer: NftablesEnforcer, guard: Guard, number: int) -> list[float]:
-    """Decide on and carry out one ban after the other; return how long each took, in seconds."""
+    """Decide and enforce bans one by one; return the time that each took, in seconds."""
     rules = Rules({"port_scan": DetectorPolicy(Mode.ENFORCE, 3600.0)}, bans_per_minute=1_000_000)
     policy = Policy(guard, Ledger(max_bans=131_072), rules)
     took = []
@@ -99,12 +100,12 @@ def _ban_s(node: Host, enforcer: NftablesEnforcer, guard: Guard, number: int) ->
             if decision.verdict is not Verdict.BAN or failures:
                 raise BenchmarkError(f"{decision.network} was not banned: {decision.verdict} {failures}")
         if len(enforcer.elements()) != (number + 1) * _BANS:
-            raise BenchmarkError("the kernel does not hold every ban")
+            raise BenchmarkError("some bans are missing in the kernel")
     return took
 
 
 def _offenders(number: int, count: int) -> Iterator[Address]:
-    """Yield addresses nobody else has, new ones each round (RFC 2544 and RFC 3849 ranges)."""
+    """Yield unused addresses, new ones for each round (RFC 2544 and RFC 3849 ranges)."""
     for index in range(count):
         low = f"{index >> 8}.{index & 0xFF}"
         yield parse_address(f"198.{18 + number}.{low}" if index % 2 else f"2001:db8:{number:x}::{index:x}")

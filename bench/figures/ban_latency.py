@@ -1,4 +1,4 @@
-"""How soon an offender is banned."""
+"""Latency of a ban."""
 
 import os
 import tempfile
@@ -20,17 +20,17 @@ _ROUNDS = 3
 def ban_latency() -> Iterator[Figure]:
     """From the packet that crosses the threshold to the offender in the kernel's set, end to end (milliseconds).
 
-    The real daemon on a node of the lab reads the real /dev/kmsg; 200 offenders a round, IPv4 and IPv6 in turn, each
-    with maxretry - 1 probes, then silence, then the packet that counts. The clock (CLOCK_MONOTONIC of one thread)
-    starts just before that packet is sent and stops when the kernel's announcement of the new element arrives.
-    Medians of each round's percentile. No peer: fail2ban has no filter for the kernel log.
+    The real daemon on a node of the lab reads the real /dev/kmsg; 200 offenders per round, IPv4 and IPv6 in turn, each
+    with maxretry - 1 probes, then a pause, then the packet that crosses the threshold. The clock (CLOCK_MONOTONIC of
+    one thread) starts just before that packet is sent and stops when the kernel's notification of the new element
+    arrives. Medians of the percentiles of each round. No peer: fail2ban has no filter for the kernel log.
     """
     prefix = f"nw-bench-{os.getpid()}: "
     rounds = []
     with Lab("node", "attacker", label="bench") as lab, tempfile.TemporaryDirectory(prefix="nw-bench-") as directory:
         host = lab["node"]
         host.nft(logging_firewall(prefix))
-        budget = "bans: {budget: {bans_per_minute: 1000000}}\n"  # the brake is not what is measured
+        budget = "bans: {budget: {bans_per_minute: 1000000}}\n"  # the ban budget must not limit the measurement
         daemon = Daemon(host, Path(directory), counting_only(prefix) + budget)
         daemon.start()
         with SetWatch(host) as watch:

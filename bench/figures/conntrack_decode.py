@@ -22,10 +22,10 @@ _BATCH = 512
 def conntrack_decode() -> Iterator[Figure]:
     """Conntrack events decoded on one core: datagrams as the kernel sent them (events per second of CPU time).
 
-    The corpus's recordings of TCP, UDP and ICMP over IPv4 and IPv6, with and without counters, marks and translation,
-    again and again in batches of 512. Half of them become events of ours, whole ones with all fields; the others are
-    updates that tell of no handshake, which cost about as much. CPU time, because others may share the machine.
-    Peer: pyroute2's own decoder over the same datagrams, reading both tuples, status and id. Medians over interleaved
+    Input: the recordings of TCP, UDP and ICMP over IPv4 and IPv6 in the corpus, with and without counters, marks and
+    translation, repeated in batches of 512. Half of them become complete events with all fields; the others are
+    updates without a handshake, which cost about the same. CPU time, because the machine may be shared.
+    Peer: the decoder of pyroute2 on the same datagrams, reading both tuples, status and ID. Medians over interleaved
     rounds.
     """
     recorded = [message for name in _RECORDINGS for message in messages(name)]
@@ -37,9 +37,9 @@ def conntrack_decode() -> Iterator[Figure]:
         ours.append(_decode(recorded))
         if peer is not None:
             peers.append(_decode_by(peer, recorded))
-        beside = f", peer {peers[-1]:,.0f}/s" if peers else ""
-        progress(f"round {number + 1}/{_ROUNDS}: {ours[-1]:,.0f}/s{beside}")
-    yield Figure.beside("conntrack_decode_events_per_s", median(ours), "events/s", median(peers) if peers else None)
+        peer_text = f", peer {peers[-1]:,.0f}/s" if peers else ""
+        progress(f"round {number + 1}/{_ROUNDS}: {ours[-1]:,.0f}/s{peer_text}")
+    yield Figure.with_peer("conntrack_decode_events_per_s", median(ours), "events/s", median(peers) if peers else None)
 
 
 def _repeated(recorded: Sequence[bytes], count: int) -> list[bytes]:
@@ -50,7 +50,7 @@ def _decode(recorded: Sequence[bytes]) -> float:
     """Return events per CPU second."""
     batch, rounds, decoder = _repeated(recorded, _BATCH), _EVENTS // _BATCH, FlowDecoder()
     if decoder.decode(recorded, 1.0).malformed:
-        raise BenchmarkError("a recorded event did not decode")
+        raise BenchmarkError("a recorded event was not decoded")
     start_s = time.process_time()
     for _ in range(rounds):
         decoder.decode(batch, 1.0)
@@ -67,7 +67,7 @@ def _decode_by(peer: Callable[[bytes], tuple[Any, ...]], recorded: Sequence[byte
 
 
 def _compare(recorded: Sequence[bytes], peer: Callable[[bytes], tuple[Any, ...]]) -> None:
-    """Fail unless both read the same."""
+    """Fail unless both decode the same values."""
     for raw in recorded:
         for event in FlowDecoder().decode([raw], 1.0).events:
             ours = (

@@ -1,4 +1,4 @@
-"""What a SYN flood does to the daemon, and to bans in the middle of it."""
+"""The daemon under a SYN flood, and the latency of bans during the flood."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ from tests.support.open_site import serving
 
 _OFFENDERS = 100
 _SETTLED_S, _END_S = 20.0, 30.0
-"""By then all that is bounded is full."""
+"""After this time all bounded tables are full."""
 _RECORDS = 'nodewarden_source_records_total{source="conntrack"}'
 _LOST = 'nodewarden_source_lost_records_total{source="conntrack"}'
 _NAMES = (
@@ -36,13 +36,13 @@ _NAMES = (
 
 @benchmark(*(f"conntrack_flood_{kind}{name}" for kind in ("", "tiny_") for name in _NAMES))
 def conntrack_flood() -> Iterator[Figure]:
-    """Flood an open port with first packets in forged names, as fast as hping3 makes them, for half a minute.
+    """Flood an open port with SYN packets from forged sources, as fast as hping3 can, for half a minute.
 
-    With the default buffer, and (`tiny`) with one of 64 KiB. `named_ms`: from its start until the daemon's log names
-    it. `ban_p50_ms`, `ban_p99_ms`: in the middle of it, from the logged packet that crosses a threshold to the
-    kernel's announcement of the element (see `ban_latency`). `gaps`: overruns counted. `events_per_s`: read.
-    `cpu_share`: of one core. `growth_mb`: resident memory after 30 s less that after 20 s. `wrong_bans`: bans of others
-    than the measured offenders. No peer: none both follows connections and bans.
+    With the default buffer, and (`tiny`) with one of 64 KiB. `named_ms`: time from the start of the flood to its alert
+    in the daemon's log. `ban_p50_ms`, `ban_p99_ms`: during the flood, from the logged packet that crosses a threshold
+    to the kernel's notification of the element (see `ban_latency`). `gaps`: counted overruns. `events_per_s`: events
+    read. `cpu_share`: of one core. `growth_mb`: increase of resident memory between 20 s and 30 s. `wrong_bans`: bans
+    of other sources than the measured offenders. No peer: no other program both follows connections and bans.
     """
     for kind, buffer in (("", "8MiB"), ("tiny_", "64KiB")):
         for name, value, unit in _flood(buffer):
@@ -59,7 +59,7 @@ def _flood(buffer: str) -> list[tuple[str, float, str]]:
         daemon.start()
         with SetWatch(node) as watch, serving(node, range(80, 81)), _flooding(lab["flooder"], node) as begun_s:
             before, began_cpu_s = daemon.metrics(), cpu_s(daemon.pid)
-            wait_for(lambda: "half-open" in daemon.log, "the flood to be named", lambda: daemon.log, 20)
+            wait_for(lambda: "half-open" in daemon.log, "the alert for the flood", lambda: daemon.log, 20)
             named_s = time.monotonic() - begun_s
             latencies = measure(Attacker(lab["attacker"], node), watch, 0, _OFFENDERS)
             _until(begun_s + _SETTLED_S)
@@ -71,7 +71,7 @@ def _flood(buffer: str) -> list[tuple[str, float, str]]:
         bans = daemon.ask("list")
         p50, p99 = percentiles(latencies)
         events_per_s = (after[_RECORDS] - before[_RECORDS]) / took_s
-        progress(f"buffer {buffer}: named after {named_s:.2f} s, bans p99 {p99:.1f} ms, {events_per_s:,.0f} events/s")
+        progress(f"buffer {buffer}: alert after {named_s:.2f} s, bans p99 {p99:.1f} ms, {events_per_s:,.0f} events/s")
         return [
             ("named_ms", named_s * 1e3, "ms"),
             ("ban_p50_ms", p50, "ms"),
@@ -86,12 +86,12 @@ def _flood(buffer: str) -> list[tuple[str, float, str]]:
 
 @contextmanager
 def _flooding(here: Host, node: Host) -> Iterator[float]:
-    """Flood port 80 and yield when that began (CLOCK_MONOTONIC)."""
+    """Flood port 80 and yield the start time (CLOCK_MONOTONIC)."""
     process = here.start("hping3", "-q", "--flood", "-S", "-p", "80", "--rand-source", node.address4)
     try:
         yield time.monotonic()
         if process.poll() is not None:
-            raise BenchmarkError(f"hping3 ended with {process.returncode}")
+            raise BenchmarkError(f"hping3 exited with {process.returncode}")
     finally:
         process.terminate()
         try:

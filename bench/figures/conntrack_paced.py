@@ -1,4 +1,4 @@
-"""What receiving connections costs, and whether any are missed."""
+"""The cost of receiving connection events, and the number of lost events."""
 
 import contextlib
 import sys
@@ -23,7 +23,7 @@ from tests.support.lab import Host, Lab
 _RATE = 50_000
 _LONG_S, _SHORT_S = 20.0, 5.0
 _TOLERANCE = 1.05
-"""How much longer than planned sending may take: of 50,000 flows/s, 47,600 must go out."""
+"""How much longer than planned sending may take: at 50,000 flows/s, 47,600/s must be sent."""
 _ROUNDS, _MOST_ROUNDS = 3, 9
 _MAX_ENTRIES = 2_000_000
 _LIMIT = Path("/proc/sys/net/netfilter/nf_conntrack_max")
@@ -35,22 +35,22 @@ _LOST = 'nodewarden_source_lost_records_total{source="conntrack"}'
 
 
 class TooSlowError(BenchmarkError):
-    """Others on this machine took the time that sending needs."""
+    """Other programs on this machine used the CPU time needed for sending."""
 
 
 class Round(msgspec.Struct, frozen=True):
-    """What a receiver did with one phase of traffic."""
+    """The results of a receiver for one phase of traffic."""
 
     cpu_s: float
     events: int
     opened: int
     gaps: int
     missing: int
-    """Flows that the kernel tracked and the receiver was not told of."""
+    """Flows that the kernel tracked and that were not reported to the receiver."""
 
 
 class Traffic:
-    """New UDP flows from the client to the node, each once."""
+    """New UDP flows from the client to the node, one packet each."""
 
     def __init__(self, node: Host, client: Host) -> None:
         self._node, self._client = node, client
@@ -59,7 +59,7 @@ class Traffic:
         self._next = 0
 
     def send(self, duration_s: float) -> int:
-        """Send at the rate, with an empty table; return how many flows the kernel tracked of it."""
+        """Send at the given rate, starting with an empty table; return the number of flows that the kernel tracked."""
         self._node.run("conntrack", "-F")
         before = self._refused()
         first = self._next
@@ -69,7 +69,7 @@ class Traffic:
         )
         sent, took_s = done.stdout.split()
         if float(took_s) > duration_s * _TOLERANCE:
-            raise TooSlowError(f"{sent} flows took {float(took_s):.1f} s: this machine cannot send at that pace")
+            raise TooSlowError(f"{sent} flows took {float(took_s):.1f} s: this machine cannot send at that rate")
         return int(sent) - (self._refused() - before)
 
     def _refused(self) -> int:
@@ -82,9 +82,9 @@ class Traffic:
 def conntrack_paced() -> Iterator[Figure]:
     """50,000 new flows/s, paced, over a link of the lab to the running daemon with its default buffer and detectors.
 
-    `conntrack_paced_lost`: of those that the kernel tracked in 20 s, how many the daemon was not told of (flows).
-    `conntrack_cpu_s_per_100k`: CPU seconds of the daemon for 100,000 events, in rounds of 5 s. Peer: `conntrack -E`
-    with the same buffer, writing to /dev/null, in rounds between. Medians.
+    `conntrack_paced_lost`: flows that the kernel tracked in 20 s and that were not reported to the daemon.
+    `conntrack_cpu_s_per_100k`: CPU seconds of the daemon per 100,000 events, in rounds of 5 s. Peer: `conntrack -E`
+    with the same buffer, writing to /dev/null, in interleaved rounds. Medians.
     """
     ours, peers = [], []
     with Lab("node", "client", label="bench") as lab, tempfile.TemporaryDirectory(prefix="nw-bench-") as directory:
@@ -100,22 +100,22 @@ def conntrack_paced() -> Iterator[Figure]:
                 shown = ", ".join(f"{_cost(one):.3f} s ({one.events} events)" for one in (mine, theirs))
                 progress(f"round {len(ours)}/{_ROUNDS}: per 100,000 events {shown}")
     yield Figure("conntrack_paced_lost", long.missing, "flows")
-    yield Figure.beside("conntrack_cpu_s_per_100k", median(map(_cost, ours)), "s", median(map(_cost, peers)))
+    yield Figure.with_peer("conntrack_cpu_s_per_100k", median(map(_cost, ours)), "s", median(map(_cost, peers)))
 
 
 def _rounds(node: Host, directory: Path, traffic: Traffic) -> Iterator[tuple[Round, Round]]:
-    """Yield rounds of ours and the peer's; those during which others held up the sender are made again."""
+    """Yield rounds of ours and the peer's; rounds in which the sender was too slow are repeated."""
     left = _ROUNDS
     for number in range(_MOST_ROUNDS):
         try:
             yield _daemon_round(node, directory / str(number), traffic, _SHORT_S), _peer_round(node, traffic)
         except TooSlowError as error:
-            progress(f"once more: {error}")
+            progress(f"repeated: {error}")
             continue
         left -= 1
         if left == 0:
             return
-    raise BenchmarkError(f"{left} of {_ROUNDS} rounds could not be sent at that pace")
+    raise BenchmarkError(f"{left} of {_ROUNDS} rounds could not be sent at that rate")
 
 
 def _daemon_round(node: Host, directory: Path, traffic: Traffic, duration_s: float) -> Round:
@@ -140,7 +140,7 @@ def _daemon_round(node: Host, directory: Path, traffic: Traffic, duration_s: flo
 
 
 def _peer_round(node: Host, traffic: Traffic) -> Round:
-    """Count with one process what another one, whose time is taken, throws away."""
+    """Count the events with one process while another one, whose CPU time is measured, discards them."""
     process = node.start("conntrack", "-E", "-b", str(_BUFFER_BYTES))
     wait_for(lambda: "conntrack" in Path(f"/proc/{process.pid}/comm").read_text(), "conntrack to run")
     time.sleep(_QUIET_S)
@@ -152,7 +152,7 @@ def _peer_round(node: Host, traffic: Traffic) -> Round:
             traffic.send(_SHORT_S)
             time.sleep(_QUIET_S)
             if process.poll() is not None:
-                raise BenchmarkError(f"conntrack -E ended with {process.returncode}: it lost events")
+                raise BenchmarkError(f"conntrack -E exited with {process.returncode}: it lost events")
             took_s = cpu_s(process.pid) - began_s
         finally:
             process.terminate()
@@ -168,7 +168,7 @@ def _cost(one: Round) -> float:
 
 @contextlib.contextmanager
 def _room() -> Iterator[None]:
-    """Make the table large enough for all that is sent; the setting is that of the whole machine."""
+    """Make the table large enough for all flows; the setting applies to the whole machine."""
     before = _LIMIT.read_text()
     _LIMIT.write_text(str(_MAX_ENTRIES))
     try:

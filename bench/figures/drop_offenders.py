@@ -1,4 +1,4 @@
-"""Who drops often, found among a million who do not."""
+"""Detection of sources with many dropped packets among a million other sources."""
 
 import random
 import socket
@@ -15,19 +15,19 @@ from tests.support.lab import Lab
 
 _OFFENDERS, _FORGED = 50, 1_000_000
 _EVERY = 20
-"""An offender's packet after so many forged ones: 1,000 of each offender in all. Within a flood of 50,000/s that is
-50/s, from which on the detector drop_rate calls it an offence (3,000 a minute)."""
-_LOOK_EVERY = 50_000  # a second of such a flood
+"""An offender sends a packet after this many forged ones: 1,000 packets per offender in total. In a flood of 50,000/s
+that is 50/s, the threshold of the detector drop_rate (3,000 per minute)."""
+_POLL_EVERY = 50_000  # a second of such a flood
 _FREQUENT = 10
 _RULE = "table inet f { chain i { type filter hook input priority 0; udp dport 9 drop; }; }"
 
 
 @benchmark("drop_offenders_found", "drop_offenders_invented")
 def drop_offenders() -> Iterator[Figure]:
-    """Drop packets of 1,000,000 forged sources, each once, and 1,000 each of 50 true offenders among them (sources).
+    """Drop one packet of each of 1,000,000 forged sources, and 1,000 of each of 50 real offenders among them (sources).
 
-    `drop_offenders_found`: offenders that were counted exactly (50 is all). `drop_offenders_invented`: others of which
-    10 packets or more were counted.
+    `drop_offenders_found`: offenders that were counted exactly (all: 50). `drop_offenders_invented`: other sources with
+    10 or more counted packets.
     """
     chance = random.Random(11)
     offenders = [parse_address(f"198.51.100.{number}") for number in range(1, _OFFENDERS + 1)]
@@ -47,7 +47,7 @@ def drop_offenders() -> Iterator[Figure]:
                 sender.send(udp_frame(link, b"\x0b" + chance.randbytes(3), target, 9))
                 if number % _EVERY == 0:
                     sender.send(theirs[number // _EVERY % _OFFENDERS])
-                if number % _LOOK_EVERY == _LOOK_EVERY - 1:
+                if number % _POLL_EVERY == _POLL_EVERY - 1:
                     counted.update({one.source: sum(one.packets) for one in counters.poll(time.monotonic())})
                     progress(f"{number + 1:,} forged: {sum(source in counted for source in offenders)} offenders found")
         counters.close()

@@ -1,4 +1,4 @@
-"""What counting dropped packets costs: time for each, memory, the start."""
+"""The cost of counting dropped packets: time per packet, memory, start."""
 
 import random
 import socket
@@ -32,12 +32,12 @@ _CONFIGURATION = "sources: {{kernel_log: {{enabled: false}}, drops: {{enabled: {
 
 @benchmark("drop_probe_ns", "drop_probe_flood_ns", "drop_probe_record_ns", "drop_probe_lru_ns", "drop_probe_empty_ns")
 def drop_probe() -> Iterator[Figure]:
-    """Drop 100,000 packets by a rule in input and read how long the program took for each (ns, BPF_ENABLE_STATS).
+    """Drop 100,000 packets by a rule in input and read the program's time per packet (ns, BPF_ENABLE_STATS).
 
-    `drop_probe_ns`: of 100 sources. `drop_probe_flood_ns`: of 100,000 sources with a packet each. Beside them, as
-    programs of bcc on the same tracepoint: a record for each packet as tcpdrop writes it (`record`, also the peer of
-    the first), an LRU hash by source (`lru`, under the flood, also the peer of the second), and one that does nothing
-    (`empty`): so much of each figure is the measuring itself. Medians over interleaved rounds.
+    `drop_probe_ns`: of 100 sources. `drop_probe_flood_ns`: of 100,000 sources with one packet each. For comparison,
+    programs of bcc on the same tracepoint: one record per packet as in tcpdrop (`record`, also the peer of the first),
+    an LRU hash by source (`lru`, under the flood, also the peer of the second), and an empty program (`empty`), whose
+    time is the overhead of the measurement in each figure. Medians over interleaved rounds.
     """
     results: dict[str, list[float]] = {name: [] for name in ("ours", "flood", "record", "lru", "empty")}
     with Lab("node", "outside", label="bench") as lab:
@@ -55,18 +55,18 @@ def drop_probe() -> Iterator[Figure]:
             shown = ", ".join(f"{name} {values[-1]:.0f}" for name, values in results.items())
             progress(f"round {number + 1}/{_ROUNDS}: {shown} ns")
     middle = {name: median(values) for name, values in results.items()}
-    yield Figure.beside("drop_probe_ns", middle["ours"], "ns", middle["record"])
-    yield Figure.beside("drop_probe_flood_ns", middle["flood"], "ns", middle["lru"])
+    yield Figure.with_peer("drop_probe_ns", middle["ours"], "ns", middle["record"])
+    yield Figure.with_peer("drop_probe_flood_ns", middle["flood"], "ns", middle["lru"])
     for name in ("record", "lru", "empty"):
         yield Figure(f"drop_probe_{name}_ns", middle[name], "ns")
 
 
 @benchmark("ebpf_rss_delta_mb", "ebpf_start_ms")
 def ebpf_cost() -> Iterator[Figure]:
-    """Compare the daemon with and without counting drops: resident memory (VmRSS, MB of 10^6 bytes), time to attached.
+    """Compare the daemon with and without counting drops: resident memory (VmRSS, MB of 10^6 bytes), time to attach.
 
-    `ebpf_start_ms`: from the call to the attached program, compiler included. Peer of the memory: the same program
-    compiled by bcc inside the process. Medians over rounds.
+    `ebpf_start_ms`: from the call to the attached program, including the compiler. Peer for the memory: the same
+    program compiled by bcc inside the process. Medians over rounds.
     """
     deltas, starts, peers = [], [], []
     with Lab("node", label="bench") as lab:
@@ -78,7 +78,7 @@ def ebpf_cost() -> Iterator[Figure]:
             starts.append((time.monotonic() - begun_s) * 1e3)
             peers.append(_in_process_mb())
             progress(f"round {number + 1}/3: {deltas[-1]:.1f} MB, in-process {peers[-1]:.1f} MB, {starts[-1]:.0f} ms")
-    yield Figure.beside("ebpf_rss_delta_mb", median(deltas), "MB", median(peers))
+    yield Figure.with_peer("ebpf_rss_delta_mb", median(deltas), "MB", median(peers))
     yield Figure("ebpf_start_ms", median(starts), "ms")
 
 
@@ -100,14 +100,14 @@ def _ours(node: Host) -> Iterator[tuple[Callable[[], tuple[int, int]], Callable[
 
 
 def _measure(lab: Lab, sources: Sequence[bytes], read: Callable[[], tuple[int, int]]) -> float:
-    """Return the nanoseconds of each run while packets of these sources drop."""
+    """Return the nanoseconds per run while packets of these sources are dropped."""
     link = mac(lab["node"]), mac(lab["outside"])
     target = parse_address(lab["node"].address4)
     frames = [udp_frame(link, source, target, 9) for source in sources]
     with lab["outside"].entered():
         sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
     counting = count_runs()
-    with sender, open(counting, "rb"):  # noqa: PTH123 - closes it
+    with sender, open(counting, "rb"):  # noqa: PTH123 - to close it
         sender.bind(("eth0", 0))
         before_ns, before_runs = read()
         for number in range(_PACKETS):

@@ -19,11 +19,11 @@ _PEER_FEW = 200
 
 @benchmark("kmsg_decode_lines_per_s")
 def kmsg_decode() -> Iterator[Figure]:
-    """Kernel log lines decoded on one core, IPv4 and IPv6, TCP and UDP in turn (lines per second of CPU time).
+    """Kernel log lines decoded on one core, alternating IPv4 and IPv6, TCP and UDP (lines per second of CPU time).
 
-    The daemon's own functions in its own order: parse_record, the test of the facility, is_packet_line, decode_packet.
-    CPU time, because others may share the machine. Peer: `fail2ban-regex` of Debian's fail2ban with a pattern for the
-    same lines, without its start: the difference between many lines and few. Medians over interleaved rounds.
+    The daemon's functions in the daemon's order: parse_record, the facility check, is_packet_line, decode_packet.
+    CPU time, because the machine may be shared. Peer: `fail2ban-regex` of Debian's fail2ban with a pattern for the
+    same lines, without its start: the difference between many and few lines. Medians over interleaved rounds.
     """
     records = mixed_records(_LINES)
     messages = [parse_record(record).message for record in records[:_PEER_LINES]]
@@ -34,9 +34,9 @@ def kmsg_decode() -> Iterator[Figure]:
             ours.append(_decode(records))
             if has_peer:
                 peers.append(_peer(messages, Path(directory)))
-            beside = f", peer {peers[-1]:,.0f}/s" if peers else ""
-            progress(f"round {number + 1}/{_ROUNDS}: {ours[-1]:,.0f}/s{beside}")
-    yield Figure.beside("kmsg_decode_lines_per_s", median(ours), "lines/s", median(peers) if peers else None)
+            peer_text = f", peer {peers[-1]:,.0f}/s" if peers else ""
+            progress(f"round {number + 1}/{_ROUNDS}: {ours[-1]:,.0f}/s{peer_text}")
+    yield Figure.with_peer("kmsg_decode_lines_per_s", median(ours), "lines/s", median(peers) if peers else None)
 
 
 def _decode(records: Sequence[bytes]) -> float:
@@ -50,6 +50,6 @@ def _decode(records: Sequence[bytes]) -> float:
 
 
 def _peer(messages: Sequence[str], directory: Path) -> float:
-    """Return the peer's lines per CPU second, its start left out."""
+    """Return the peer's lines per CPU second, without its start."""
     few = messages[:_PEER_FEW]
     return (len(messages) - len(few)) / (fail2ban.cpu_s(messages, directory) - fail2ban.cpu_s(few, directory))

@@ -12,10 +12,10 @@ _SEED = 20_240_601
 
 @benchmark("kmsg_fuzz_lines_per_run")
 def kmsg_fuzz() -> Iterator[Figure]:
-    """Mutated kernel log lines that the decoder took without anything but MalformedRecord (lines; all of them).
+    """Mutated kernel log lines on which the decoder raised nothing except MalformedRecord (lines; must be all).
 
-    Every run mutates the same way (the seed is fixed), as long as the corpus stays the same. A line that raises
-    anything else fails the benchmark and is printed with its seed. No peer.
+    Every run makes the same mutations (the seed is fixed), as long as the corpus stays the same. A line that raises
+    another exception fails the benchmark and is printed with its seed. No peer.
     """
     records = seed_records()
     survived = decoded = 0
@@ -25,5 +25,5 @@ def kmsg_fuzz() -> Iterator[Figure]:
         except SurvivalError as error:
             raise BenchmarkError(str(error)) from error
         survived += _CHUNK
-        progress(f"{survived:,} lines survived, {decoded:,} of them still packets")
+        progress(f"{survived:,} lines passed, {decoded:,} of them decoded to a packet")
     yield Figure("kmsg_fuzz_lines_per_run", survived, "lines")

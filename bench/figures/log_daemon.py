@@ -1,4 +1,4 @@
-"""Speed of the whole daemon over a log that grows, beside fail2ban's server."""
+"""Speed of the whole daemon on a growing log, compared with the server of fail2ban."""
 
 import tempfile
 import time
@@ -18,7 +18,7 @@ _ROUNDS = 3
 _LINES = 200_000
 _TIMEOUT_S = 120.0
 _READING_S = 4.0
-"""Asking costs the daemon something, so nobody asks before it has had its time."""
+"""The wait before the first request, because requests cost the daemon CPU time."""
 _RECORDS = 'nodewarden_source_records_total{source="files"}'
 _CONFIGURATION = """detectors:
   failures:
@@ -30,9 +30,9 @@ _CONFIGURATION = """detectors:
 def log_daemon() -> Iterator[Figure]:
     """Append 200,000 lines of a brute force at once to a log that the running daemon reads (lines per CPU second).
 
-    The installed command with the detector sshd, which counts and never bans; every line must have been read. With it
-    its peak memory (VmHWM, MB of 10^6 bytes). Peer: fail2ban's server with a jail of its filter sshd that counts and
-    never bans, polling. CPU seconds of the process, medians over interleaved rounds.
+    The installed command runs with the detector sshd, which counts but never bans; every line must have been read. Also
+    measured: its peak memory (VmHWM, MB of 10^6 bytes). Peer: the server of fail2ban with a jail of its filter sshd
+    that counts but never bans, with polling. CPU seconds of the process, medians over interleaved rounds.
     """
     has_peer = fail2ban.fetch()
     ours, peers = [], []
@@ -51,11 +51,11 @@ def log_daemon() -> Iterator[Figure]:
         mine, theirs = (median([run[column] for run in runs]) if runs else None for runs in (ours, peers))
         if column == 0:
             mine, theirs = (_LINES / took_s if took_s else None for took_s in (mine, theirs))
-        yield Figure.beside(name, mine or 0.0, unit, theirs)
+        yield Figure.with_peer(name, mine or 0.0, unit, theirs)
 
 
 def _read(host: Host, directory: Path, lines: list[str]) -> tuple[float, float]:
-    """Return the CPU seconds that the daemon took for these lines, and its VmHWM in MB."""
+    """Return the daemon's CPU seconds for these lines, and its VmHWM in MB."""
     directory.mkdir()
     log = directory / "auth.log"
     log.touch(mode=0o600)

@@ -11,11 +11,11 @@ _SEED = 20_261_123
 
 @benchmark("log_lines_survived")
 def log_fuzz() -> Iterator[Figure]:
-    """Scan a million mutated log lines with built-in filters in all modes and fail2ban's (lines; all of them).
+    """Scan a million mutated log lines with all modes of the built-in filters and fail2ban's filters (lines; all).
 
-    No exception, and every address that is reported stands in the line as a word of its own; where a filter joins the
-    lines of a connection, in that line or an earlier one. The seed is fixed; what breaks the promise is printed. No
-    peer.
+    Requires that there is no exception, and that every reported address is a separate word of the line, or of an
+    earlier one if the filter joins the lines of a connection. The seed is fixed; a line that violates this is printed.
+    No peer.
     """
     each = filters()
     survived = failures = 0
@@ -27,5 +27,5 @@ def log_fuzz() -> Iterator[Figure]:
             raise BenchmarkError(str(error)) from error
         survived += count
         if number % 20 == 19:
-            progress(f"{survived:,} lines survived, {failures:,} failures found")
+            progress(f"{survived:,} lines passed, {failures:,} failures found")
     yield Figure("log_lines_survived", survived, "lines")

@@ -1,4 +1,4 @@
-"""Speed of the filters over whole logs, beside fail2ban's own tool."""
+"""Speed of the filters on whole logs, compared with fail2ban-regex."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ _MANY = 1000
 
 
 class _Run(msgspec.Struct):
-    """What `bench.log_scan` prints."""
+    """The output of `bench.log_scan`."""
 
     lines: int
     failures: int
@@ -38,9 +38,9 @@ class _Run(msgspec.Struct):
 def log_lines() -> Iterator[Figure]:
     """Match an sshd log of 200,000 lines, 55 % failures, and one of other services with the filter sshd.
 
-    What the daemon does with a block of a file: LogMatcher.scan, on one core, in a process of its own; lines per second
-    of CPU time. Peer: Debian's `fail2ban-regex` with its own filter sshd over the same attack, and over the first
-    100,000 of a million benign lines; its start is left out, but for peak memory. Medians over interleaved rounds.
+    Measures what the daemon does with a block of a file: LogMatcher.scan, on one core, in a separate process; lines per
+    second of CPU time. Peer: Debian's `fail2ban-regex` with its filter sshd on the same attack, and on the first
+    100,000 of a million benign lines, without its start except for peak memory. Medians over interleaved rounds.
     """
     has_peer = fail2ban.fetch()
     with tempfile.TemporaryDirectory() as directory:
@@ -58,20 +58,20 @@ def log_lines() -> Iterator[Figure]:
                 f"round {number + 1}/{_ROUNDS}: {attacks[-1].lines_per_s:,.0f}/s, {benigns[-1].lines_per_s:,.0f}/s"
             )
     cpu_s = median(peer.cpu_s - idle_s for peer in peers) if peers else None
-    yield Figure.beside(
+    yield Figure.with_peer(
         "log_attack_lines_per_s",
         median(run.lines_per_s for run in attacks),
         "lines/s",
         _ATTACK_LINES / cpu_s if cpu_s else None,
     )
-    yield Figure.beside("log_attack_cpu_s", median(run.cpu_s for run in attacks), "s", cpu_s)
-    yield Figure.beside(
+    yield Figure.with_peer("log_attack_cpu_s", median(run.cpu_s for run in attacks), "s", cpu_s)
+    yield Figure.with_peer(
         "log_attack_peak_mb",
         median(run.peak_mb for run in attacks),
         "MB",
         median(peer.peak_mb for peer in peers) if peers else None,
     )
-    yield Figure.beside(
+    yield Figure.with_peer(
         "log_benign_lines_per_s",
         median(run.lines_per_s for run in benigns),
         "lines/s",
@@ -81,9 +81,9 @@ def log_lines() -> Iterator[Figure]:
 
 @benchmark("log_1000_filters_ratio")
 def log_many_filters() -> Iterator[Figure]:
-    """Speed over benign lines with 1,000 further filters that read the same log, to the speed without them.
+    """Ratio of the speed on benign lines with 1,000 more filters that read the same log to the speed without them.
 
-    Each has two expressions of its own. Medians over interleaved rounds.
+    Each has two expressions. Medians over interleaved rounds.
     """
     with tempfile.TemporaryDirectory() as directory:
         _, benign, _ = _logs(Path(directory))
@@ -96,7 +96,7 @@ def log_many_filters() -> Iterator[Figure]:
 
 
 def _logs(directory: Path) -> tuple[Path, Path, Path]:
-    """Write the attack, the benign log and its first lines."""
+    """Write the attack log, the benign log, and the first lines of the latter."""
     attack, benign, few = (directory / name for name in ("attack.log", "benign.log", "few.log"))
     start_s = time.time() - 7200
     for path, lines in (

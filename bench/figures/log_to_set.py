@@ -1,4 +1,4 @@
-"""How soon an offender whom a log names is banned."""
+"""Latency of a ban of an offender in a log."""
 
 import os
 import random
@@ -27,7 +27,7 @@ detectors:
     files: {{filter: {filter}, backend: files, files: ['{log}'], maxretry: 1}}
     journal: {{filter: {filter}, backend: journal, journalmatch: ['SYSLOG_IDENTIFIER=bench'], maxretry: 1}}
 """
-# Tells the time just before each entry is handed to journald.
+# Prints the time just before each entry is passed to journald.
 _SENDER = """
 import sys, time
 from systemd import journal
@@ -38,7 +38,7 @@ for line in sys.stdin:
 """
 
 Write = Callable[[str], float]
-"""Writes a line and returns when it began to, in seconds of CLOCK_MONOTONIC."""
+"""Writes a line and returns the time just before, in seconds of CLOCK_MONOTONIC."""
 
 
 @benchmark("log_to_set_p50_ms", "log_to_set_p99_ms", "journal_to_set_p50_ms", "journal_to_set_p99_ms")
@@ -46,8 +46,8 @@ def log_to_set() -> Iterator[Figure]:
     """Follow a failure from the log to the offender in the kernel's set (milliseconds), from a file and from journald.
 
     The real daemon on a node of the lab; maxretry is 1, 300 offenders each, one at a time with 20 to 60 ms between. The
-    clock starts just before write(2), or sd_journal_send(3) to a journald of the benchmark's own, and stops when the
-    kernel's announcement of the new element arrives. No peer.
+    clock starts just before write(2), or sd_journal_send(3) to a private journald, and stops when the kernel's
+    notification of the new element arrives. No peer.
     """
     with Lab("node", label="bench") as lab, tempfile.TemporaryDirectory(prefix="nw-bench-") as name:
         directory, host = Path(name), lab["node"]

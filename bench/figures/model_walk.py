@@ -1,4 +1,4 @@
-"""A million operations on bans beside a simple model."""
+"""A million operations on bans, compared with a simple model."""
 
 import logging
 import tempfile
@@ -19,16 +19,16 @@ _SEED = 20_240_602
 
 @benchmark("model_operations_survived")
 def model_walk() -> Iterator[Figure]:
-    """Random operations on bans after which ledger and kernel held what a simple model says (operations; all of them).
+    """Random operations on bans after which ledger and kernel matched a simple model (operations; must be all).
 
-    The daemon's stages (policy, ledger, store, table, enforcer) on a node of the lab: orders and unbans of 5,000
-    addresses and 400 overlapping prefixes in batches, bans of tenths of a second to days, so that many really end
-    meanwhile, flushed rulesets, restarts, and kills that lose what was not saved. Every 10,000 operations and after
-    each start all ends are compared, single addresses one by one and prefixes by what they cover, to within two
-    seconds. A mismatch fails the benchmark and names seed and step; the seed is fixed. No peer.
+    The daemon's stages (policy, ledger, store, table, enforcer) run on a node of the lab with these operations: orders
+    and unbans of 5,000 addresses and 400 overlapping prefixes in batches, bans of tenths of a second to days, so that
+    many expire meanwhile, flushed rulesets, restarts, and kills that lose unsaved changes. Every 10,000 operations and
+    after each start all expiry times are compared, single addresses one by one and prefixes by the addresses they
+    cover, to within two seconds. A mismatch fails the benchmark and reports seed and step; the seed is fixed. No peer.
     """
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # the losses are meant
+    logging.disable(logging.WARNING)  # the losses are intended
     start_s = time.monotonic()
     told = iter(range(_OPERATIONS))
 

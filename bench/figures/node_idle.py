@@ -1,4 +1,4 @@
-"""What the daemon costs a quiet node."""
+"""The cost of the daemon on an idle node."""
 
 import tempfile
 import time
@@ -20,13 +20,13 @@ _LIMIT_MB = 60.0
 
 @benchmark("idle_cpu_percent", "idle_rss_mb")
 def node_idle() -> Iterator[Figure]:
-    """CPU (percent of one core) and resident memory (MB of 10^6 bytes) on a quiet node, over five minutes.
+    """CPU (percent of one core) and resident memory (MB of 10^6 bytes) on an idle node, over five minutes.
 
-    nodewarden is installed by `make install` in a booted Debian 12 and runs as its unit does: own user, sandbox, every
-    source on (kernel log, conntrack, drops, XDP, journal, files), every detector, enforcing, scraped every 15 s. Ten
-    seconds after all sources are up, user and system time of the process are read, and again five minutes later; VmRSS
-    is the largest of all scrapes. Kernel log and dropped packets are the whole machine's, whatever else runs on it.
-    The benchmark fails at 0.5 % or 60 MB. No peer.
+    nodewarden is installed by `make install` in a booted Debian 12 and runs as its unit: separate user, sandbox, all
+    sources enabled (kernel log, conntrack, drops, XDP, journal, files), all detectors, enforcing, scraped every 15 s.
+    User and system time of the process are read ten seconds after all sources are up, and again five minutes later;
+    VmRSS is the maximum of all scrapes. Kernel log and dropped packets are those of the whole machine, including other
+    programs. The benchmark fails at 0.5 % or 60 MB. No peer.
     """
     with (
         tempfile.TemporaryDirectory(prefix="nw-bench-") as directory,
@@ -47,7 +47,7 @@ def node_idle() -> Iterator[Figure]:
 
 
 def _measure(node: Node) -> tuple[float, float]:
-    """Return the percentage of a core and the largest VmRSS in MB."""
+    """Return the percentage of a core and the maximum VmRSS in MB."""
     pid = node.main_pid(UNIT)
     began_s, before_s, rss_mb = time.monotonic(), cpu_s(pid), 0.0
     while (left_s := began_s + _MEASURE_S - time.monotonic()) > 0:

@@ -1,4 +1,4 @@
-"""What a scrape takes, and whether a ban waits for it."""
+"""Duration of a scrape, and its effect on the latency of bans."""
 
 import os
 import sys
@@ -27,14 +27,14 @@ _MOST_DELAY_MS = 5.0
 
 @benchmark("scrape_ms", "scrape_p99_ms", "scrape_kb", "scraped_ban_p50_ms", "scraped_ban_p99_ms")
 def scrape() -> Iterator[Figure]:
-    """Scrapes of the daemon with 100,000 bans and every detector on, and bans beside scrapes (milliseconds, kB).
+    """Scrapes of the daemon with 100,000 bans and all detectors, and the latency of bans during scrapes (ms, kB).
 
-    The real daemon with 90,000 addresses and 10,000 prefixes in the kernel, every detector of packets, flows, drops and
-    senders (XDP included), and one for each built-in filter. `scrape_ms` is the median and `scrape_p99_ms` the 99th
-    percentile of 200 scrapes, one after the other on one connection, from the request to the last byte of the answer,
-    which is not compressed; `scrape_kb` is the longest answer. Then offenders as in `ban_latency`, in turn without
-    scrapes, which is the peer, and beside a process that scrapes without a pause: medians of each round's percentile.
-    Fails at 50 ms (median) or 200 kB, or where the median ban comes more than 5 ms later.
+    The real daemon has 90,000 addresses and 10,000 prefixes in the kernel, all detectors of packets, flows, drops and
+    senders (including XDP), and one for each built-in filter. `scrape_ms` is the median and `scrape_p99_ms` the 99th
+    percentile of 200 consecutive scrapes on one connection, from the request to the last byte of the response, which is
+    not compressed; `scrape_kb` is the largest response. Then offenders as in `ban_latency`, alternating without
+    scrapes, which is the peer, and with a process that scrapes continuously: medians of the percentiles of each round.
+    Fails at 50 ms (median) or 200 kB, or if the median ban is delayed by more than 5 ms.
     """
     prefix = f"nw-bench-{os.getpid()}: "
     with Lab("node", "attacker", label="bench") as lab, tempfile.TemporaryDirectory(prefix="nw-bench-") as directory:
@@ -56,8 +56,8 @@ def scrape() -> Iterator[Figure]:
     yield Figure("scrape_ms", median(times_ms), "ms")
     yield Figure("scrape_p99_ms", p99_ms, "ms")
     yield Figure("scrape_kb", size_kb, "kB")
-    yield Figure.beside("scraped_ban_p50_ms", beside[0], "ms", alone[0])
-    yield Figure.beside("scraped_ban_p99_ms", beside[1], "ms", alone[1])
+    yield Figure.with_peer("scraped_ban_p50_ms", beside[0], "ms", alone[0])
+    yield Figure.with_peer("scraped_ban_p99_ms", beside[1], "ms", alone[1])
 
 
 def _start(daemon: Daemon) -> None:
@@ -68,14 +68,14 @@ def _start(daemon: Daemon) -> None:
 
 
 def _scrapes(host: Host) -> tuple[list[float], float]:
-    """Return how long each scrape took, in milliseconds, and the size of the longest, in kB."""
+    """Return the duration of each scrape in milliseconds, and the size of the largest in kB."""
     done = host.run(sys.executable, "-m", "bench.scraper", str(_SCRAPES))
     times_s, sizes = zip(*(map(float, line.split()) for line in done.stdout.splitlines()), strict=True)
     return [1e3 * took_s for took_s in times_s], max(sizes) / 1e3
 
 
 def _bans(lab: Lab, host: Host) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return the 50th and the 99th percentile of bans without scrapes, and beside them."""
+    """Return the 50th and 99th percentile of the latency of bans without scrapes, and during scrapes."""
     rounds: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
     attacker = Attacker(lab["attacker"], host)
     with SetWatch(host) as watch:

@@ -1,4 +1,4 @@
-"""How much of the system the unit is exposed to, by systemd's own count."""
+"""Exposure of the systemd unit, as rated by systemd."""
 
 import re
 import subprocess
@@ -16,8 +16,7 @@ _LIMIT = 2.0
 def unit_exposure() -> Iterator[Figure]:
     """Exposure of the unit (0 to 10) as `systemd-analyze security --offline=true` counts it.
 
-    Fails above 2.0. Which part of it stands for what, `systemd-analyze security nodewarden` lists on an installed node.
-    No peer.
+    Fails above 2.0. `systemd-analyze security nodewarden` lists the contributions on an installed node. No peer.
     """
     with tempfile.TemporaryDirectory(prefix="nw-bench-") as directory:
         unit = Path(directory, _UNIT.name)
@@ -26,7 +25,7 @@ def unit_exposure() -> Iterator[Figure]:
         told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = re.search(r"Overall exposure level for \S+: ([\d.]+)", told)
     if found is None:
-        raise BenchmarkError(f"systemd-analyze tells no exposure: {told}")
+        raise BenchmarkError(f"systemd-analyze reports no exposure: {told}")
     if (exposure := float(found[1])) > _LIMIT:
-        raise BenchmarkError(f"an exposure of {exposure}, at most {_LIMIT} expected")
+        raise BenchmarkError(f"exposure is {exposure}, expected at most {_LIMIT}")
     yield Figure("unit_exposure", exposure, "of 10")

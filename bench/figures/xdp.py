@@ -1,4 +1,4 @@
-"""What the wall in front of the stack costs, and how much a node survives with it."""
+"""The cost of the XDP program, and the load that a node survives with it."""
 
 import contextlib
 import random
@@ -12,7 +12,7 @@ from statistics import median
 
 from bench.packets import syn_frame
 from bench.registry import BenchmarkError, Figure, benchmark, progress
-from monitor.ebpf.xdp import Wall
+from monitor.ebpf.xdp import XdpProgram
 from monitor.model.addresses import Network, host, network_of, parse_address
 from tests.support.bpf import run_once
 from tests.support.lab import Host, Lab
@@ -36,10 +36,10 @@ _FLAGS_AT = {4: 14 + 20 + 13, 16: 14 + 40 + 13}
 
 @benchmark("xdp_drop_ns", "xdp_pass_ns", "xdp_pass_syn_ns", "xdp_drop6_ns", "xdp_pass6_ns")
 def xdp_cost() -> Iterator[Figure]:
-    """Run the program on frames by BPF_PROG_TEST_RUN, a million times, beside 100,000 bans and 1,000 prefixes (ns).
+    """Run the program on frames by BPF_PROG_TEST_RUN, a million times, with 100,000 bans and 1,000 prefixes (ns).
 
-    `xdp_drop_ns` of a banned source, `xdp_pass_ns` of a packet on an open connection; `xdp_pass_syn_ns` of a SYN, whose
-    source is counted; `6`: the same over IPv6. Medians over rounds.
+    `xdp_drop_ns`: a packet of a banned source. `xdp_pass_ns`: a packet of an open connection. `xdp_pass_syn_ns`: a SYN,
+    whose source is counted. `6`: the same over IPv6. Medians over rounds.
     """
     frames = {
         "xdp_drop_ns": _frame(_BANNED4),
@@ -49,10 +49,10 @@ def xdp_cost() -> Iterator[Figure]:
         "xdp_pass6_ns": _frame(_FREE6, _ACK),
     }
     results: dict[str, list[float]] = {name: [] for name in frames}
-    with _filled() as wall:
+    with _filled() as program:
         for number in range(_ROUNDS):
             for name, frame in frames.items():
-                verdict, nanoseconds = run_once(wall.program, frame, _REPEAT)
+                verdict, nanoseconds = run_once(program.program, frame, _REPEAT)
                 if verdict != (1 if "drop" in name else 2):
                     raise BenchmarkError(f"{name}: verdict {verdict}")
                 results[name].append(nanoseconds)
@@ -64,19 +64,19 @@ def xdp_cost() -> Iterator[Figure]:
 
 @benchmark("xdp_survived_pps", "xdp_survived_nft_raw_pps", "xdp_survived_nft_input_pps")
 def xdp_survived() -> Iterator[Figure]:
-    """Flood a node over a veth pair from a banned source, and count the packets that each kind of wall stopped (1/s).
+    """Flood a node over a veth pair from a banned source, and count the packets stopped by XDP and by nftables (1/s).
 
-    By the XDP program, by nftables before connection tracking (`nft_raw`, as our table does it), and in input behind it
-    (`nft_input`, as most do). The peer of the first is the second. Sender and node share the machine: only the ratio
-    says something. Medians over interleaved rounds of 2 s.
+    The packets are dropped by the XDP program, by nftables before connection tracking (`nft_raw`, as in our table), and
+    in input after it (`nft_input`, as in most rulesets). The peer of the first is the second. Sender and node share the
+    machine, so only the ratio is meaningful. Medians over interleaved rounds of 2 s.
     """
     results: dict[str, list[float]] = {"xdp": [], "raw": [], "input": []}
     with Lab("node", "outside", label="bench") as lab, _direct(lab) as frame:
         node, outside = lab["node"], lab["outside"]
         for number in range(_ROUNDS):
-            with _filled() as wall, node.entered():
-                wall.attach("direct0")
-                results["xdp"].append(_flood(outside, frame, partial(_stopped, wall)))
+            with _filled() as program, node.entered():
+                program.attach("direct0")
+                results["xdp"].append(_flood(outside, frame, partial(_stopped, program)))
             for name, rule in _RULES.items():
                 node.nft(
                     "table inet w { counter c { }; set b { type ipv4_addr; elements = { 11.0.0.7 }; }; "
@@ -87,17 +87,17 @@ def xdp_survived() -> Iterator[Figure]:
             shown = ", ".join(f"{name} {values[-1]:,.0f}/s" for name, values in results.items())
             progress(f"round {number + 1}/{_ROUNDS}: {shown}")
     middle = {name: median(values) for name, values in results.items()}
-    yield Figure.beside("xdp_survived_pps", middle["xdp"], "1/s", middle["raw"])
+    yield Figure.with_peer("xdp_survived_pps", middle["xdp"], "1/s", middle["raw"])
     yield Figure("xdp_survived_nft_raw_pps", middle["raw"], "1/s")
     yield Figure("xdp_survived_nft_input_pps", middle["input"], "1/s")
 
 
-def _stopped(wall: Wall) -> int:
-    return wall.totals().get("ban4", (0, 0))[0]
+def _stopped(program: XdpProgram) -> int:
+    return program.totals().get("ban4", (0, 0))[0]
 
 
 @contextmanager
-def _filled() -> Iterator[Wall]:
+def _filled() -> Iterator[XdpProgram]:
     chance = random.Random(3)
     networks: set[Network] = {host(_BANNED4), host(_BANNED6)}
     while len(networks) < _BANS:
@@ -105,10 +105,10 @@ def _filled() -> Iterator[Wall]:
     while len(networks) < _BANS + _PREFIXES:
         networks.add(network_of(bytes((172, *chance.randbytes(3))), 24))
     now_s = time.time()
-    with contextlib.closing(Wall(max_bans=131_072, max_prefixes=16_384)) as wall:
-        wall.put([(network, now_s + 3600) for network in networks], now_s)
-        wall.allow([Network(bytes((10, 0, 0, 0)), 8)])
-        yield wall
+    with contextlib.closing(XdpProgram(max_bans=131_072, max_prefixes=16_384)) as program:
+        program.put([(network, now_s + 3600) for network in networks], now_s)
+        program.allow([Network(bytes((10, 0, 0, 0)), 8)])
+        yield program
 
 
 def _frame(source: bytes, flags: int | None = None) -> bytes:
@@ -120,7 +120,7 @@ def _frame(source: bytes, flags: int | None = None) -> bytes:
 
 @contextmanager
 def _direct(lab: Lab) -> Iterator[str]:
-    """Join the hosts by a veth pair of their own; yield the frame to be sent over it, in hex."""
+    """Connect the hosts by a separate veth pair; yield the frame to send over it, in hex."""
     node, outside = lab["node"], lab["outside"]
     words = f"link add direct0 netns {node.namespace} type veth peer name direct0 netns {outside.namespace}"
     subprocess.run(["ip", *words.split()], check=True)
@@ -135,12 +135,12 @@ def _direct(lab: Lab) -> Iterator[str]:
 
 
 def _flood(outside: Host, frame: str, count: Callable[[], int]) -> float:
-    """Return how many packets a second were stopped, in the middle of the flood."""
+    """Return how many packets per second were dropped, in the middle of the flood."""
     sender = outside.start(sys.executable, "-m", "bench.live_frames", "direct0", frame, str(_SECONDS + 4 * _SETTLE_S))
     before, deadline_s = count(), time.monotonic() + 10
     while count() == before:
         if time.monotonic() > deadline_s:
-            raise BenchmarkError("nothing was stopped: is the sender well?")
+            raise BenchmarkError("no packet was dropped: check the sender")
         time.sleep(0.01)
     time.sleep(_SETTLE_S)
     first, from_s = count(), time.monotonic()

@@ -1,1 +1,1 @@
-"""Peers: other people's programs, fetched into build/ and never installed."""
+"""Peers: other programs to compare with, unpacked in build/ and never installed."""

@@ -1,6 +1,6 @@
-"""How bcc's tools count drops: loaded in the process, a record for each packet or an LRU hash by source.
+"""Counts drops as bcc's tools do: loaded in the process, with one record per packet or an LRU hash by source.
 
-As a program, `python -m bench.peers.bcc_drops`, prints how many MB (10^6 bytes) loading one took.
+As a program, `python -m bench.peers.bcc_drops`, it prints the memory for loading one, in MB (10^6 bytes).
 """
 
 import os
@@ -61,7 +61,7 @@ def _load(name: str) -> tuple[Any, Any]:
 
 @contextmanager
 def attached(name: str) -> Iterator[Callable[[], tuple[int, int]]]:
-    """Attach one; yields what reads nanoseconds and runs. Nobody reads the records: that would cost more still."""
+    """Attach a program; yield a function that reads nanoseconds and runs. Reading the records would cost more still."""
     program, function = _load(name)
     if name == "record":
         program["records"].open_perf_buffer(lambda *_: None)

@@ -1,4 +1,4 @@
-"""fail2ban as Debian packages it, unpacked below build/: its own tool over a file of kernel log lines."""
+"""Debian's fail2ban, unpacked below build/: runs fail2ban-regex on files."""
 
 import os
 import re
@@ -13,14 +13,14 @@ import msgspec
 from bench.registry import BenchmarkError, progress
 
 HOME = Path("build/peers/fail2ban").absolute()
-"""Where the package is unpacked."""
+"""The directory of the unpacked package."""
 _TIMEOUT_S = 120
-# What an operator would write to ban who is logged by the firewall; fail2ban ships no filter for it.
+# A filter for packets logged by the firewall, as an operator would write it; fail2ban has none.
 _FAILREGEX = r"kernel: \[[^\]]*\] .*IN=\S* OUT=\S* .*SRC=<ADDR> DST=\S+ .*PROTO=(?:TCP|UDP) SPT=\d+ DPT=\d+ "
 
 
 def fetch() -> bool:
-    """Unpack the package if it is not there yet; whether it is there now."""
+    """Unpack the package if it is missing; return whether it is available."""
     if _tool().exists():
         return True
     HOME.mkdir(parents=True, exist_ok=True)
@@ -32,19 +32,19 @@ def fetch() -> bool:
         unpack = ["dpkg", "-x", str(package), str(HOME)]
         subprocess.run(unpack, check=True, capture_output=True, text=True, timeout=_TIMEOUT_S)
     except subprocess.CalledProcessError as error:
-        progress(f"no fail2ban to compare with: {error.stderr.strip() or error}")
+        progress(f"fail2ban is not available for comparison: {error.stderr.strip() or error}")
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        progress(f"no fail2ban to compare with: {error}")
+        progress(f"fail2ban is not available for comparison: {error}")
     return _tool().exists()
 
 
 def environment() -> dict[str, str]:
-    """Return the environment in which its programs find their own modules."""
+    """Return the environment in which its programs find their modules."""
     return {**os.environ, "PYTHONPATH": str(HOME / "usr/lib/python3/dist-packages")}
 
 
 def cpu_s(messages: Sequence[str], directory: Path) -> float:
-    """Return the CPU seconds that `fail2ban-regex` takes for these packet lines; every one of them must match."""
+    """Return the CPU seconds of `fail2ban-regex` for these packet lines, all of which must match."""
     log = directory / "kern.log"
     log.write_text("".join(f"Jun  1 12:00:00 node kernel: [ 1234.567890] {message}\n" for message in messages))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -63,7 +63,7 @@ def cpu_s(messages: Sequence[str], directory: Path) -> float:
 
 
 class RegexRun(msgspec.Struct, frozen=True):
-    """What `fail2ban-regex` reported of a log, and what it took: CPU seconds, and peak memory in 10^6 bytes."""
+    """The result of `fail2ban-regex` for a log, with its CPU seconds and peak memory in 10^6 bytes."""
 
     lines: int
     matched: int
@@ -72,7 +72,7 @@ class RegexRun(msgspec.Struct, frozen=True):
 
 
 def run_regex(log: Path, filter_name: str) -> RegexRun:
-    """Run `fail2ban-regex` over a whole log with one of its own filters, its start included."""
+    """Run `fail2ban-regex` on a whole log with one of its filters, including its start."""
     configuration = HOME / "etc/fail2ban"
     filter_path = configuration / f"filter.d/{filter_name}.conf"
     command: list[str | Path] = ["/usr/bin/python3", _tool(), "-c", configuration, log, filter_path]

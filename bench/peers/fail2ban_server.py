@@ -1,4 +1,4 @@
-"""fail2ban's server on a host of the lab, with configuration, socket, database and log in a directory of its own."""
+"""The server of fail2ban on a host of the lab, with configuration, socket, database and log in one directory."""
 
 import contextlib
 import re
@@ -21,7 +21,7 @@ from tests.support.lab import Host
 _POLL_S = 0.1
 _QUIET_S = 3.0
 _IDLE = 0.03
-"""A polling server takes 1 % of a CPU to see that nothing is new."""
+"""A polling server uses 1 % of a CPU while idle."""
 _START_S = 30.0
 _END_S = 10.0
 _JAIL = """[lab]
@@ -39,10 +39,10 @@ _NEVER = 1_000_000
 
 
 class Fail2banServer:
-    """One jail with the nftables action, and a database that may hold bans before the server starts."""
+    """One jail with the nftables action, and a database that may contain bans before the server starts."""
 
     def __init__(self, host: Host, directory: Path, filter_name: str = "") -> None:
-        """Write the configuration; nothing runs yet. With a filter, it reads `log` and counts, but never bans."""
+        """Write the configuration; nothing runs yet. With a filter it reads `log` and counts but never bans."""
         self._host = host
         self._directory = directory
         self._database = directory / "fail2ban.sqlite3"
@@ -59,7 +59,7 @@ class Fail2banServer:
         (configuration / "fail2ban.local").write_text(f"[DEFAULT]\ndbfile = {self._database}\ndbpurgeage = 8d\n")
 
     def write_bans(self, count: int) -> None:
-        """Have the server make its database and stop; then put bans into it as it would have."""
+        """Let the server create its database and stop; then write bans to it as the server would."""
         process = self._start()
         wait_for(lambda: self._client("status", "lab") == 0, "fail2ban to start", self._log, _START_S)
         self._stop(process)
@@ -71,7 +71,7 @@ class Fail2banServer:
             database.executemany(insert, [(*row, data) for row in rows])
 
     def restore_s(self, count: int, timeout_s: float) -> tuple[float, float]:
-        """Start it and wait for its bans; return when the first and the last was in the kernel's set (s from start)."""
+        """Start it and wait for its bans; return the times of the first and last ban in the kernel (s from start)."""
         first_s = None
         start_s = time.monotonic()
         process = self._start()
@@ -87,7 +87,7 @@ class Fail2banServer:
         return first_s or last_s, last_s
 
     def read(self, lines: Sequence[str], timeout_s: float) -> tuple[float, float]:
-        """Append these lines to the log and wait until all are read; return the CPU seconds and VmHWM in MB."""
+        """Append lines to the log and wait until all are read; return the CPU seconds and VmHWM in MB."""
         process = self._start()
         wait_for(lambda: self._client("status", "lab") == 0, "fail2ban to start", self._log, _START_S)
         before_s = _settled_cpu_s(process.pid, _START_S)
@@ -140,13 +140,13 @@ class Fail2banServer:
             process.wait()
 
     def _held(self) -> int:
-        """Count the elements of its set; 0 while there is none."""
+        """Return the number of elements of its set; 0 if there is no set."""
         with self._host.entered():
             link = NetlinkSocket()
         request = ElementEncoder("f2b-table", "addr-set-lab").request(GET_ELEMENTS, b"")
         try:
             return sum(len(decode_elements(reply.body)) for reply in link.dump(request))
-        except TemporaryError:  # no set yet, or it changed while it was read
+        except TemporaryError:  # no set yet, or it changed while being read
             return 0
         finally:
             link.close()
@@ -157,7 +157,7 @@ class Fail2banServer:
 
 
 def _settled_cpu_s(pid: int, timeout_s: float) -> float:
-    """Wait until a process has nothing to do for three seconds; return its CPU seconds so far."""
+    """Wait until a process is idle for three seconds; return its CPU seconds."""
     deadline_s = time.monotonic() + timeout_s
     known_s = cpu_s(pid)
     while time.monotonic() < deadline_s:

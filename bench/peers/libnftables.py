@@ -1,4 +1,4 @@
-"""libnftables, kept open: what a daemon would use that does not speak netlink itself."""
+"""libnftables in a long-lived context, as used by a daemon without its own netlink code."""
 
 import time
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ class Libnftables:
     """One context on a host of the lab, with a table and sets like ours."""
 
     def __init__(self, host: Host) -> None:
-        """Make the table; the context is the Python module's that comes with nftables."""
+        """Create the table; the context is from the Python module of nftables."""
         from nftables import Nftables
 
         host.nft(_TABLE)
@@ -32,7 +32,7 @@ class Libnftables:
             self._context: _Context = Nftables()
 
     def add_s(self, addresses: Iterable[Address]) -> list[float]:
-        """Ban each address by a command of its own; return how long each took, in seconds."""
+        """Ban each address by a separate command; return the time of each, in seconds."""
         took = []
         for address in addresses:
             name = "hosts4" if len(address) == 4 else "hosts6"

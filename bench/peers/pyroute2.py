@@ -1,4 +1,4 @@
-"""pyroute2 as Debian packages it, unpacked below build/: its decoder of conntrack messages, in this process."""
+"""Debian's pyroute2, unpacked below build/: its decoder of conntrack messages, in this process."""
 
 import importlib
 import subprocess
@@ -10,13 +10,13 @@ from typing import Any
 from bench.registry import progress
 
 HOME = Path("build/peers/pyroute2").absolute()
-"""Where the package is unpacked."""
+"""The directory of the unpacked package."""
 _MODULES = HOME / "usr/lib/python3/dist-packages"
 _TIMEOUT_S = 120
 
 
 def fetch() -> bool:
-    """Unpack the package if it is not there yet; whether it is there now."""
+    """Unpack the package if it is missing; return whether it is available."""
     if _MODULES.exists():
         return True
     HOME.mkdir(parents=True, exist_ok=True)
@@ -28,16 +28,16 @@ def fetch() -> bool:
         unpack = ["dpkg", "-x", str(package), str(HOME)]
         subprocess.run(unpack, check=True, capture_output=True, text=True, timeout=_TIMEOUT_S)
     except subprocess.CalledProcessError as error:
-        progress(f"no pyroute2 to compare with: {error.stderr.strip() or error}")
+        progress(f"pyroute2 is not available for comparison: {error.stderr.strip() or error}")
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        progress(f"no pyroute2 to compare with: {error}")
+        progress(f"pyroute2 is not available for comparison: {error}")
     return _MODULES.exists()
 
 
 def decoder() -> Callable[[bytes], tuple[Any, ...]]:
-    """Return a function that decodes one message and reads what flow detectors need of it.
+    """Return a function that decodes one message and reads the fields that flow detectors need.
 
-    pyroute2 decodes nested attributes when they are read, so they are: addresses and ports of both tuples, and status.
+    pyroute2 decodes nested attributes on access, so addresses and ports of both tuples, and status are accessed.
     """
     sys.path.insert(0, str(_MODULES))
     try:

@@ -1,1 +1,1 @@
-"""eBPF: compile, load and read through bcc."""
+"""Compiles and loads eBPF programs through bcc, and reads their maps."""

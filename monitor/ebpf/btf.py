@@ -1,4 +1,4 @@
-"""Reader of BTF, the kernel's description of its own types (Documentation/bpf/btf.rst). Pure."""
+"""Decodes BTF, the kernel's description of its types (Documentation/bpf/btf.rst). Pure."""
 
 import struct
 from array import array
@@ -28,19 +28,19 @@ _INT, _STRUCT, _UNION, _ENUM, _TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _FUNCTION,
 )
 _MODIFIERS = frozenset((_TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _TYPE_TAG))
 _FIXED = {_INT: 4, 3: 12, 14: 4, 17: 4}
-"""Bytes behind the type itself, by kind: integer, array, variable, declaration tag."""
+"""Bytes after the type header, by kind: integer, array, variable, declaration tag."""
 _EACH = {_STRUCT: 12, _UNION: 12, _ENUM: 8, 13: 8, 15: 12, _ENUM64: 12}
-"""Bytes for each member, by kind; 13 is a function's prototype, 15 a section."""
+"""Bytes per member, by kind; 13 is a function prototype, 15 a section."""
 _KEPT = frozenset((_STRUCT, _ENUM, _TYPEDEF, _FUNCTION))
 _LAST_KIND = 19
 _MAX_DEPTH = 32
 
 
 class Btf:
-    """The types of one object; MalformedRecord for whatever is not BTF."""
+    """The types of one object; MalformedRecord if it is not BTF."""
 
     def __init__(self, data: bytes) -> None:
-        """Take in the whole; only where types begin is remembered beside the bytes."""
+        """Take the whole object; only the offsets of types are remembered in addition to the bytes."""
         try:
             magic, version, _, header_bytes, type_at, type_bytes, string_at, string_bytes = _HEADER.unpack_from(data)
         except struct.error:
@@ -50,13 +50,13 @@ class Btf:
         self._types = data[header_bytes + type_at : header_bytes + type_at + type_bytes]
         self._strings = data[header_bytes + string_at : header_bytes + string_at + string_bytes]
         if len(self._types) != type_bytes or len(self._strings) != string_bytes:
-            raise MalformedRecord("btf", "a section is cut off")
+            raise MalformedRecord("btf", "a section is truncated")
         self._offsets = array("I", [0])
         self._named: dict[tuple[int, int], int] = {}
         self._index()
 
     def offset_bytes(self, struct_name: str, path: str) -> int | None:
-        """Return where a member is, `a.b` through inner ones; None if there is none. Bit fields are refused."""
+        """Return the offset of a member, or of `a.b` in a nested one; None if it does not exist. Refuses bit fields."""
         type_id = self._find(struct_name, _STRUCT)
         total_bits = 0
         for name in path.split("."):
@@ -70,7 +70,7 @@ class Btf:
         return total_bits // 8
 
     def enumerators(self, enum_name: str) -> dict[str, int]:
-        """Return the values of an enumeration by name; empty if there is none."""
+        """Return the values of an enumeration by name; empty if it does not exist."""
         type_id = self._find(enum_name, _ENUM)
         if type_id is None:
             return {}
@@ -82,30 +82,30 @@ class Btf:
         }
 
     def typedef_id(self, name: str) -> int | None:
-        """Return the number of a type definition; None if there is none."""
+        """Return the ID of a type definition; None if it does not exist."""
         return self._find(name, _TYPEDEF)
 
     def struct_id(self, name: str) -> int | None:
-        """Return the number of a structure; None if there is none."""
+        """Return the ID of a structure; None if it does not exist."""
         return self._find(name, _STRUCT)
 
     def function_id(self, name: str) -> int | None:
-        """Return the number of a function that the kernel tells of; None if there is none."""
+        """Return the ID of a kernel function; None if BTF does not contain it."""
         return self._find(name, _FUNCTION)
 
     def enum_names(self, ending: str) -> list[str]:
-        """Return the names of enumerations that end so."""
+        """Return the names of enumerations with this ending."""
         names = [self._string(name_at) for name_at, kind in self._named if kind == _ENUM]
         return [name for name in names if name.endswith(ending)]
 
     def _index(self) -> None:
-        """Note where each type begins, and the first of each name among those that are asked for by name."""
+        """Record the offset of each type, and the first type of each name that is looked up by name."""
         types, offsets, named = self._types, self._offsets, self._named
         unpack, fixed, each = _TYPE.unpack_from, _FIXED.get, _EACH.get
         at, end, number = 0, len(types), 1
         while at < end:
             if end - at < 12:
-                raise MalformedRecord("btf", "a type is cut off")
+                raise MalformedRecord("btf", "a type is truncated")
             name_at, info, _ = unpack(types, at)
             kind = info >> 24 & 0x1F
             if not 0 < kind <= _LAST_KIND:
@@ -116,10 +116,10 @@ class Btf:
             at += 12 + fixed(kind, 0) + each(kind, 0) * (info & 0xFFFF)
             number += 1
         if at != end:
-            raise MalformedRecord("btf", "the last type is cut off")
+            raise MalformedRecord("btf", "the last type is truncated")
 
     def _find(self, name: str, kind: int) -> int | None:
-        """Return the type of this name; names may stand in the table more than once, so each place is tried."""
+        """Return the type of this name; the string table may contain a name several times, so all are tried."""
         wanted, at = b"\0" + name.encode() + b"\0", -1
         while (at := self._strings.find(wanted, at + 1)) >= 0:
             if (type_id := self._named.get((at + 1, kind))) is not None:
@@ -141,7 +141,7 @@ class Btf:
             yield self._string(name_at), offset & 0xFFFFFF if has_bit_fields else offset, member_type
 
     def _member(self, type_id: int, wanted: str, depth: int = 0) -> tuple[int, int] | None:
-        """Return offset in bits and type of a member, looking into those without a name."""
+        """Return offset in bits and type of a member, also of members of anonymous structures."""
         type_id = self._plain(type_id)
         if depth > _MAX_DEPTH or self._type(type_id)[1] >> 24 & 0x1F not in (_STRUCT, _UNION):
             return None
@@ -153,13 +153,13 @@ class Btf:
         return None
 
     def _plain(self, type_id: int) -> int:
-        """Return the type behind names and qualifiers."""
+        """Return the type without type definitions and qualifiers."""
         for _ in range(_MAX_DEPTH):
             _, info, behind = self._type(type_id)
             if info >> 24 & 0x1F not in _MODIFIERS:
                 return type_id
             type_id = behind
-        raise MalformedRecord("btf", f"type {type_id} leads nowhere")
+        raise MalformedRecord("btf", f"type {type_id} does not resolve")
 
     def _string(self, at: int) -> str:
         end = self._strings.find(b"\0", at)

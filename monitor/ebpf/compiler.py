@@ -1,7 +1,7 @@
-"""Compiles and loads one eBPF program, hands its descriptors to the daemon, and ends.
+"""Compiles and loads one eBPF program, passes its descriptors to the daemon, and exits.
 
-`python -m monitor.ebpf.compiler FD`: a Unix socket with one message, a Request; answers with one message, a Report, and
-the descriptors beside it. bcc brings a compiler of a hundred megabytes with it: only this process ever imports it.
+`python -m monitor.ebpf.compiler FD`: FD is a Unix socket with one message, a LoadRequest; the reply is one message, a
+Report, with the descriptors attached. bcc includes a compiler of a hundred megabytes: only this process imports it.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ from monitor.ebpf.kallsyms import KALLSYMS, read_functions
 from monitor.ebpf.layout import read_layout
 from monitor.ebpf.messages import (
     MAX_MESSAGE_BYTES,
-    RAW_RUNG,
-    TRACING_RUNG,
+    RAW_MODE,
+    TRACING_MODE,
     KernelLacksError,
+    LoadRequest,
     MapShape,
     Report,
-    Request,
 )
 from monitor.ebpf.tracing import CAST_CALL, call_cast, load_tracing
 from monitor.model.errors import MalformedRecord, PermanentError
@@ -44,9 +44,9 @@ _NEEDS_BCC = "the Python module bcc is missing: install the distribution's packa
 
 
 def main(descriptor: int) -> None:
-    """Answer the one request."""
+    """Answer the single request."""
     with socket.socket(fileno=descriptor) as channel:
-        request = msgspec.json.decode(channel.recv(MAX_MESSAGE_BYTES), type=Request)
+        request = msgspec.json.decode(channel.recv(MAX_MESSAGE_BYTES), type=LoadRequest)
         try:
             report, descriptors = _load(request)
         except (PermanentError, MalformedRecord) as error:
@@ -55,7 +55,7 @@ def main(descriptor: int) -> None:
         socket.send_fds(channel, [msgspec.json.encode(report)], descriptors)
 
 
-def _load(request: Request) -> tuple[Report, list[int]]:
+def _load(request: LoadRequest) -> tuple[Report, list[int]]:
     macros = dict(request.macros)
     reasons = Report().reasons
     cast_function = None
@@ -64,46 +64,46 @@ def _load(request: Request) -> tuple[Report, list[int]]:
         layout = read_layout(btf)
         macros |= layout.macros | _function_macros()
         reasons, cast_function = layout.reasons, layout.cast_function
-    program, functions, rung, fallen = _best(request, macros, btf, cast_function)
+    program, functions, attach_mode, fallback_reason = _best(request, macros, btf, cast_function)
     maps = {name: program[name] for name in request.maps}
     shapes = [
-        # of per-CPU maps bcc's Leaf is the array of all processors' values, sLeaf one of them
+        # in per-CPU maps bcc's Leaf is the array of the values of all processors, sLeaf one value
         MapShape(name, ctypes.sizeof(table.Key), ctypes.sizeof(getattr(table, "sLeaf", table.Leaf)), table.max_entries)
         for name, table in maps.items()
     ]
     descriptors = functions + [table.map_fd for table in maps.values()]
-    return Report(list(request.functions), shapes, reasons, rung, fallen), descriptors
+    return Report(list(request.functions), shapes, reasons, attach_mode, fallback_reason), descriptors
 
 
 def _best(
-    request: Request, macros: dict[str, int], btf: Btf | None, cast_function: int | None
+    request: LoadRequest, macros: dict[str, int], btf: Btf | None, cast_function: int | None
 ) -> tuple[Any, list[int], str, str]:
-    """Return the compiled program, descriptors of its functions, the rung, and why it is no better one."""
-    fallen = ""
+    """Return the compiled program, descriptors of its functions, the attach mode, and why no better one is used."""
+    fallback_reason = ""
     if request.tracepoint and btf:
         if cast_function:
-            with contextlib.suppress(PermanentError):  # it is dearer without, and no less
-                return *_trace(request, macros, btf, cast_function), TRACING_RUNG, ""
+            with contextlib.suppress(PermanentError):  # without casts it costs more, with the same result
+                return *_trace(request, macros, btf, cast_function), TRACING_MODE, ""
         try:
-            return *_trace(request, macros, btf), TRACING_RUNG, ""
+            return *_trace(request, macros, btf), TRACING_MODE, ""
         except PermanentError as error:
-            fallen = str(error)
+            fallback_reason = str(error)
     program = _compile(request.source, macros)
     with _captured() as output:
         try:
             functions = [program.load_func(name, kind).fd for name, kind in request.functions.items()]
         except Exception as error:  # noqa: BLE001 - bcc raises bare Exception
             raise _explain_load(str(error), output()) from None
-    return program, functions, RAW_RUNG, fallen
+    return program, functions, RAW_MODE, fallback_reason
 
 
 def _trace(
-    request: Request, macros: dict[str, int], btf: Btf, cast_function: int | None = None
+    request: LoadRequest, macros: dict[str, int], btf: Btf, cast_function: int | None = None
 ) -> tuple[Any, list[int]]:
     """Return the program, compiled and loaded for a tracepoint of known types."""
     type_id = btf.typedef_id(f"btf_trace_{request.tracepoint}")
     if type_id is None:
-        raise PermanentError(f"this kernel does not tell the types of tracepoint {request.tracepoint}")
+        raise PermanentError(f"this kernel has no BTF type of tracepoint {request.tracepoint}")
     casts = {"CASTS": 1, "CAST_CALL": CAST_CALL} if cast_function else {}
     program = _compile(request.source, macros | {"TRACING": 1} | casts)
     (name,) = request.functions
@@ -117,7 +117,7 @@ def _kernel_btf() -> Btf:
     try:
         return Btf(KERNEL.read_bytes())
     except OSError as error:
-        raise KernelLacksError(f"this kernel tells nothing of its types: {KERNEL}: {error.strerror}") from None
+        raise KernelLacksError(f"this kernel has no BTF: {KERNEL}: {error.strerror}") from None
 
 
 def _function_macros() -> dict[str, int]:
@@ -157,7 +157,7 @@ def _explain_load(error: str, output: str) -> PermanentError:
         with contextlib.suppress(OSError):
             if "[none]" not in (state := lockdown.read_text()):
                 return PermanentError(
-                    f"the kernel is locked down, eBPF programs may not read its memory: {state.strip()}"
+                    f"the kernel is locked down, so eBPF programs may not read its memory: {state.strip()}"
                 )
         return PermanentError(_NEEDS_PRIVILEGE)
     lines = [line for line in output.splitlines() if line.strip()]
@@ -166,7 +166,7 @@ def _explain_load(error: str, output: str) -> PermanentError:
 
 @contextlib.contextmanager
 def _captured() -> Iterator[Any]:
-    """Keep what the compiler and the verifier write to standard error; yields a function that returns it."""
+    """Capture what compiler and verifier write to standard error; yields a function that returns it."""
     before = os.dup(2)
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 2)

@@ -1,4 +1,4 @@
-"""Sources that come often, as `bpf/sketch.h` finds them: counted exactly in a bounded map, forgotten when they stop."""
+"""Counts frequent sources, found by `bpf/sketch.h`, exactly in a bounded map, and removes idle ones."""
 
 import secrets
 import struct
@@ -9,19 +9,19 @@ from monitor.ebpf.maps import Map
 
 _NUMBER, _WINDOW = struct.Struct("=I"), struct.Struct("=QQ")
 _LINES, _COUNT_BITS = 16_384, 16
-"""Lines of the sketch, and bits of a cell that count: the rest of its 32 are the epoch."""
+"""Lines of the sketch, and bits of a cell for the count: the rest of the 32 bits are the epoch."""
 _FREQUENT_PACKETS, _STEP_PACKETS = 16, 8192
-"""A source comes often that comes so often in a window; one more for each step of packets that the window counted."""
+"""A source with at least this many packets in a window is frequent; plus one per step of packets in the window."""
 _WINDOW_PACKETS, _WINDOW_S = 32_768, 10.0
-_IDLE_LOOKS = 30
-"""So many looks without a packet, and a source is no longer counted exactly."""
+_IDLE_POLLS = 30
+"""After this many polls without a packet a source is no longer counted exactly."""
 _MAX_EPOCH = (1 << 32 - _COUNT_BITS) - 1
 
 
 def sketch_macros() -> dict[str, int]:
-    """Return what `bpf/sketch.h` needs; the seed is another each time.
+    """Return the macros of `bpf/sketch.h`, with a new random seed.
 
-    Nobody can choose addresses that collide in a sketch whose seed they do not know.
+    An attacker who does not know the seed cannot choose addresses that collide.
     """
     return {
         "SKETCH_LINES": _LINES,
@@ -33,10 +33,10 @@ def sketch_macros() -> dict[str, int]:
 
 
 class FrequentSources:
-    """Reads the exact counts and turns the window of the sketch."""
+    """Reads the exact counts, and starts new windows of the sketch."""
 
     def __init__(self, sources: Map, window: Map, *, counters: int) -> None:
-        """Take the maps; values of `sources` begin with so many 64-bit counters."""
+        """Take the maps; values of `sources` start with this many 64-bit counters."""
         self._sources, self._window = sources, window
         self._counters = struct.Struct(f"={counters}Q")
         self._zero = (0,) * counters
@@ -45,14 +45,14 @@ class FrequentSources:
         self._epoch, self._window_from_s = 1, 0.0
         self._begin_window()
         self.load = 0.0
-        """How full the sketch was at the last look: above 1, a source must come more often to be noticed."""
+        """The load of the sketch at the last poll; above 1, a source needs more packets to be frequent."""
 
     def __len__(self) -> int:
         """Return how many sources are counted exactly."""
         return len(self._before)
 
-    def look(self, now_s: float) -> Iterator[tuple[bytes, tuple[int, ...], bytes]]:
-        """Yield the key of each source that grew, by how much since the last look, and what stands behind its counters.
+    def poll(self, now_s: float) -> Iterator[tuple[bytes, tuple[int, ...], bytes]]:
+        """Yield for each source with new packets: key, increase since the last poll, and the bytes after its counters.
 
         `now_s` is any clock in seconds.
         """
@@ -70,16 +70,16 @@ class FrequentSources:
         self._turn_window(now_s)
 
     def _forget_idle(self) -> None:
-        """Make room: sooner, the fuller it is."""
+        """Remove idle sources; the fuller the map, the sooner."""
         limit = self._sources.shape.max_entries
-        patience = max(1, _IDLE_LOOKS * (limit - len(self._before)) // limit)
+        patience = max(1, _IDLE_POLLS * (limit - len(self._before)) // limit)
         for key in [key for key, looks in self._idle.items() if looks >= patience]:
             del self._sources[key]
             del self._idle[key]
             self._before.pop(key, None)
 
     def _turn_window(self, now_s: float) -> None:
-        """Have the sketch begin anew before chance alone makes sources look busy."""
+        """Start a new window before collisions alone make sources look frequent."""
         value = self._window.get(_NUMBER.pack(0))
         total = _WINDOW.unpack(value)[0] if value else 0
         self.load = total / _WINDOW_PACKETS

@@ -1,22 +1,22 @@
-"""Where the eBPF sources are, and how bcc compiles them without kernel headers."""
+"""Locates the eBPF sources, and the headers to compile them without kernel headers."""
 
 import sysconfig
 from pathlib import Path
 
 
 def source_directory() -> Path:
-    """Return the directory of the eBPF C sources: inside the installed package, or beside it in a checkout."""
+    """Return the directory of the eBPF C sources: in the installed package, or next to it in a checkout."""
     packaged = Path(__file__).parent / "bpf"
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "bpf"
 
 
 def kernel_source() -> Path:
-    """Return what BCC_KERNEL_SOURCE must name: a tree of the few headers that bcc includes before every program."""
+    """Return the value of BCC_KERNEL_SOURCE: a tree of the few headers that bcc includes before every program."""
     return source_directory() / "shim"
 
 
 def system_headers() -> tuple[Path, Path]:
-    """Return where linux-libc-dev puts the UAPI headers: those of all architectures, and this one's."""
+    """Return the directories of the UAPI headers of linux-libc-dev: for all architectures, and for this one."""
     return Path("/usr/include"), Path("/usr/include", sysconfig.get_config_var("MULTIARCH") or "")
 
 

@@ -1,4 +1,4 @@
-"""The kernel's functions by address, from the lines of /proc/kallsyms (proc(5)). Pure."""
+"""Reads the addresses of kernel functions from the lines of /proc/kallsyms (proc(5)). Pure."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 KALLSYMS = Path("/proc/kallsyms")
 _CODE = frozenset("tTwW")
-"""Types of symbols that are functions, nm(1)."""
+"""The symbol types of functions, nm(1)."""
 
 
 def _symbols(lines: Iterable[str]) -> Iterator[tuple[int, str, str]]:
@@ -17,12 +17,12 @@ def _symbols(lines: Iterable[str]) -> Iterator[tuple[int, str, str]]:
 
 
 def read_functions(text: str, names: frozenset[str]) -> dict[str, int]:
-    """Return the addresses of kernel functions; hidden ones (0) are missing."""
+    """Return the addresses of kernel functions; hidden ones (0) are left out."""
     return {name: address for address, _, name in _symbols(text.splitlines()) if name in names and address}
 
 
-def name_places(lines: Iterable[str], addresses: Iterable[int]) -> dict[int, str]:
-    """Return `function+0xoffset` for each address; none where the kernel hides its addresses (kptr_restrict)."""
+def name_locations(lines: Iterable[str], addresses: Iterable[int]) -> dict[int, str]:
+    """Return `function+0xoffset` for each address; empty if the kernel hides its addresses (kptr_restrict)."""
     functions = sorted((address, name) for address, kind, name in _symbols(lines) if address and kind in _CODE)
     begins = [address for address, _ in functions]
     named = {}

@@ -1,4 +1,4 @@
-"""What `drops.c` must know of the running kernel: offsets of its structures, its drop reasons. Pure."""
+"""Reads what `drops.c` needs to know about the running kernel: offsets in structures, and drop reasons. Pure."""
 
 import msgspec
 
@@ -20,24 +20,24 @@ _FIELDS = {
     "NET_INUM": ("net", "ns.inum", 4),
     "DST_INPUT": ("dst_entry", "input", 8),
 }
-"""By macro: structure, member, its size in bytes."""
+"""By macro: structure, member, size of the member in bytes."""
 _TYPES = {f"TYPE_{name.upper()}": name for name in ("iphdr", "ipv6hdr", "udphdr", "dst_entry")}
 _CAST = "bpf_rdonly_cast"
 _MAX_SKB_BYTES = 320
-"""What may be read of an sk_buff: a program has 512 bytes of stack."""
+"""The maximum part of an sk_buff to read: a program has 512 bytes of stack."""
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """Macros for the compiler, and the reasons by slot."""
+    """Macros for the compiler, and the drop reasons by slot."""
 
     macros: dict[str, int]
     reasons: Reasons
     cast_function: int | None
-    """The number of the kernel's bpf_rdonly_cast, where it has it and all types to cast to."""
+    """The BTF ID of bpf_rdonly_cast, if the kernel has it and all types to cast to."""
 
 
 def read_layout(btf: Btf) -> Layout:
-    """Read it from the kernel's BTF; KernelLacksError says what this kernel lacks."""
+    """Read the layout from the kernel's BTF; KernelLacksError says what this kernel lacks."""
     macros: dict[str, int] = {}
     skb_bytes = 0
     for macro, (struct, member, size) in _FIELDS.items():
@@ -48,10 +48,10 @@ def read_layout(btf: Btf) -> Layout:
         if struct == "sk_buff":
             skb_bytes = max(skb_bytes, offset + size)
     if skb_bytes > _MAX_SKB_BYTES:
-        raise KernelLacksError(f"this kernel's sk_buff keeps what is needed in {skb_bytes} bytes: too many")
+        raise KernelLacksError(f"the needed members of this kernel's sk_buff span {skb_bytes} bytes: too many")
     reasons = read_reasons(btf)
     if reasons is None:
-        raise KernelLacksError("this kernel does not say why it drops packets (it does since 5.17)")
+        raise KernelLacksError("this kernel has no drop reasons (they exist since 5.17)")
     first, *others = reasons.no_drops or (0,)
     macros |= {
         "SKB_BYTES": skb_bytes + -skb_bytes % 8,

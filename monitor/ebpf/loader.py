@@ -1,4 +1,4 @@
-"""Has a program compiled and loaded by a child that lives a second, and holds what comes of it."""
+"""Compiles and loads a program in a child process that lives for a second, and holds the descriptors."""
 
 import os
 import socket
@@ -10,18 +10,18 @@ from typing import Self
 
 import msgspec
 
-from monitor.ebpf.messages import MAX_MESSAGE_BYTES, KernelLacksError, MapShape, Report, Request
+from monitor.ebpf.messages import MAX_MESSAGE_BYTES, KernelLacksError, LoadRequest, MapShape, Report
 from monitor.model.errors import PermanentError, TemporaryError
 
 _TIMEOUT_S = 20.0
 _MAX_DESCRIPTORS = 32
 
 
-class Loaded:
-    """A loaded program: descriptors by name. Closing them unloads it, and so does the end of the process."""
+class LoadedProgram:
+    """The descriptors of a loaded program by name. Closing them unloads it, as does the end of the process."""
 
     def __init__(self, report: Report, descriptors: list[int]) -> None:
-        """Take over the descriptors."""
+        """Take ownership of the descriptors."""
         names = [*report.functions, *(shape.name for shape in report.maps)]
         self._descriptors = dict(zip(names, descriptors, strict=True))
         self.functions = {name: self._descriptors[name] for name in report.functions}
@@ -29,7 +29,7 @@ class Loaded:
             shape.name: (self._descriptors[shape.name], shape) for shape in report.maps
         }
         self.reasons = report.reasons
-        self.rung, self.fallen = report.rung, report.fallen
+        self.attach_mode, self.fallback_reason = report.attach_mode, report.fallback_reason
 
     def close(self) -> None:
         """Unload."""
@@ -47,18 +47,17 @@ class Loaded:
 
 
 def load(
-    request: Request,
+    request: LoadRequest,
     *,
     timeout_s: float = _TIMEOUT_S,
     python: str = sys.executable,
     started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None,
-) -> Loaded:
-    """Compile and load; takes half a second to a second, in which the caller waits.
+) -> LoadedProgram:
+    """Compile and load; blocks the caller for half a second to a second.
 
-    `started` is given the child, so that another thread can end it and with it this call.
-    PermanentError says what is missing: bcc, a privilege; or what the compiler has against the program.
-    KernelLacksError says what the kernel lacks, or what the verifier has against the program. TemporaryError if the
-    child ends or hangs without an answer.
+    `started` is called with the child, so that another thread can kill it and thereby end this call.
+    PermanentError if bcc or a privilege is missing, or if the program does not compile. KernelLacksError if the kernel
+    lacks something, or if the verifier refuses the program. TemporaryError if the child exits or hangs without a reply.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
@@ -81,13 +80,13 @@ def load(
             _, said = child.communicate()
     if report is None:
         last = said.decode(errors="replace").strip().rpartition("\n")[2]
-        raise TemporaryError(f"compiling {request.source} ended without an answer{': ' + last if last else ''}")
+        raise TemporaryError(f"compiling {request.source} ended without a reply{': ' + last if last else ''}")
     if report.error:
         raise (KernelLacksError if report.is_of_kernel else PermanentError)(report.error)
-    return Loaded(report, descriptors)
+    return LoadedProgram(report, descriptors)
 
 
-def _exchange(channel: socket.socket, request: Request) -> tuple[Report | None, list[int]]:
+def _exchange(channel: socket.socket, request: LoadRequest) -> tuple[Report | None, list[int]]:
     try:
         channel.send(msgspec.json.encode(request))
         data, descriptors, _, _ = socket.recv_fds(channel, MAX_MESSAGE_BYTES, _MAX_DESCRIPTORS)

@@ -1,4 +1,4 @@
-"""Numbers that the programs in bpf/ share with Python: declared in Python alone, given to the compiler as -D flags."""
+"""Numbers that the programs in bpf/ share with Python: defined only in Python, passed to the compiler as -D flags."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from monitor.model import protocols
 
 
 def numbered(prefix: str, names: Sequence[str], *, count: str) -> dict[str, int]:
-    """Return a macro for each name, `PREFIX_NAME`, with its index, and `count` with how many there are."""
+    """Return a macro `PREFIX_NAME` with the index of each name, and a macro `count` with their number."""
     return {f"{prefix}_{name.upper()}": number for number, name in enumerate(names)} | {count: len(names)}
 
 

@@ -1,4 +1,4 @@
-"""Access to eBPF maps, attaching and run statistics through libbcc_bpf: bcc's own library without its compiler."""
+"""Maps, attaching and run statistics through libbcc_bpf, the library of bcc without the compiler."""
 
 import ctypes
 import errno
@@ -26,7 +26,7 @@ _INFO_BYTES, _RUN_TIME_AT = 232, 192  # struct bpf_prog_info, linux/bpf.h: run_t
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """Return the library; PermanentError where it is not installed."""
+    """Return the library; PermanentError if it is not installed."""
     try:
         return ctypes.CDLL(_LIBRARY, use_errno=True)
     except OSError as error:
@@ -35,7 +35,7 @@ def library() -> ctypes.CDLL:
 
 @functools.cache
 def processors() -> int:
-    """Return how many processors there can be: per-CPU maps have a value for each."""
+    """Return the number of possible processors: per-CPU maps have a value for each."""
     last = _POSSIBLE.read_text().strip().replace(",", "-").rpartition("-")[2]
     return int(last) + 1
 
@@ -52,21 +52,21 @@ def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
 
 
 class Map:
-    """One map by its descriptor; keys and values are bytes."""
+    """One map, accessed by its descriptor; keys and values are bytes."""
 
     def __init__(self, descriptor: int, shape: MapShape) -> None:
-        """Take the descriptor, which stays the caller's."""
+        """Use the descriptor, which the caller still owns."""
         self.shape = shape
         self._descriptor = descriptor
         self._key = ctypes.create_string_buffer(shape.key_bytes)
         self._value = ctypes.create_string_buffer(shape.value_bytes)
 
     def __setitem__(self, key: bytes, value: bytes) -> None:
-        """Set one value; TemporaryError if it does not fit in."""
+        """Set one value; TemporaryError if the map is full."""
         _check(library().bpf_update_elem(self._descriptor, key, value, 0), f"map {self.shape.name}")
 
     def update(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        """Set many values, in batches; TemporaryError if they do not all fit in."""
+        """Set many values in batches; TemporaryError if the map becomes full."""
         for batch in _batches(pairs, _BATCH):
             keys = b"".join(key for key, _ in batch)
             values = b"".join(value for _, value in batch)
@@ -81,12 +81,12 @@ class Map:
         return self._value.raw
 
     def __delitem__(self, key: bytes) -> None:
-        """Remove one value; one that is not there is fine, TemporaryError for all else."""
+        """Remove one value; a missing one is not an error. TemporaryError for other errors."""
         if library().bpf_delete_elem(self._descriptor, key) < 0 and ctypes.get_errno() != errno.ENOENT:
             _check(-1, f"map {self.shape.name}")
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield all keys and values of a hash, in batches; what changes meanwhile may be missed or come twice."""
+        """Yield all keys and values of a hash in batches; entries that change meanwhile may be missed or repeated."""
         shape, batch = self.shape, min(_BATCH, self.shape.max_entries)
         keys = ctypes.create_string_buffer(shape.key_bytes * batch)
         values = ctypes.create_string_buffer(shape.value_bytes * batch)
@@ -106,17 +106,17 @@ class Map:
 
 
 class PerCpuArray:
-    """An array with a value for each processor, whose values are 64-bit counters."""
+    """A per-CPU array whose values are 64-bit counters."""
 
     def __init__(self, descriptor: int, shape: MapShape) -> None:
-        """Take the descriptor, which stays the caller's."""
+        """Use the descriptor, which the caller still owns."""
         self.shape = shape
         self._descriptor = descriptor
         self._width = shape.value_bytes // 8
         self._stride = self._width * processors()
 
     def read(self) -> dict[int, tuple[int, ...]]:
-        """Return the sums over all processors by index, of those that are not all zero; in one or a few calls."""
+        """Return the sums over all processors by index, without those that are all zero; takes one or a few calls."""
         size = self.shape.max_entries
         keys = ctypes.create_string_buffer(4 * size)
         values = (ctypes.c_uint64 * (self._stride * size))()
@@ -133,7 +133,7 @@ class PerCpuArray:
 
 
 def _filled(raw: bytes, entry_bytes: int) -> Iterator[int]:
-    """Yield the indices of entries that are not all zero; of the thousands that are, sixty-four are passed at once."""
+    """Yield the indices of entries that are not all zero; sixty-four zero entries are skipped at once."""
     block_bytes = _BLOCK * entry_bytes
     empty_block, empty = bytes(block_bytes), bytes(entry_bytes)
     for block_at in range(0, len(raw), block_bytes):
@@ -145,9 +145,9 @@ def _filled(raw: bytes, entry_bytes: int) -> Iterator[int]:
 
 
 def attach_raw_tracepoint(program: int, name: str | None) -> int:
-    """Attach a program, to what it was loaded for where there is no name.
+    """Attach a program to a raw tracepoint; without a name, to the one that it was loaded for.
 
-    Closing the descriptor that is returned detaches it, and so does the end of the process.
+    Closing the returned descriptor detaches it, as does the end of the process.
     """
     descriptor: int = library().bpf_attach_raw_tracepoint(program, name.encode() if name else None)
     if descriptor < 0:
@@ -156,7 +156,7 @@ def attach_raw_tracepoint(program: int, name: str | None) -> int:
 
 
 def attach_tracepoint(program: int, subsystem: str, name: str) -> int:
-    """Attach a program to a classic tracepoint, which takes tracefs; closing the descriptor detaches it."""
+    """Attach a program to a classic tracepoint, which requires tracefs; closing the descriptor detaches it."""
     descriptor: int = library().bpf_attach_tracepoint(program, subsystem.encode(), name.encode())
     if descriptor < 0:
         raise PermanentError(f"cannot attach to tracepoint {subsystem}:{name}: {os.strerror(ctypes.get_errno())}")
@@ -164,9 +164,9 @@ def attach_tracepoint(program: int, subsystem: str, name: str) -> int:
 
 
 def count_runs() -> int:
-    """Have the kernel keep run statistics of all programs until the descriptor that is returned is closed.
+    """Enable run statistics of all programs until the returned descriptor is closed.
 
-    TemporaryError where that is not allowed (it takes CAP_SYS_ADMIN). bpf(2): BPF_ENABLE_STATS, since 5.8.
+    TemporaryError if that is not permitted (it requires CAP_SYS_ADMIN). bpf(2): BPF_ENABLE_STATS, since 5.8.
     """
     try:
         return bpf(_ENABLE_STATS, b"")[0]
@@ -175,7 +175,7 @@ def count_runs() -> int:
 
 
 def run_statistics(program: int) -> tuple[int, int]:
-    """Return the nanoseconds a program ran and how often, while the kernel kept count (`count_runs`)."""
+    """Return the run time of a program in nanoseconds and the number of runs, while `count_runs` was enabled."""
     info, size = ctypes.create_string_buffer(_INFO_BYTES), ctypes.c_uint32(_INFO_BYTES)
     _check(library().bpf_obj_get_info(program, info, ctypes.byref(size)), "run statistics")
     time_ns, runs = _RUN_TIME.unpack_from(info, _RUN_TIME_AT)

@@ -1,4 +1,4 @@
-"""What the daemon and the compiling child say to each other."""
+"""The messages between the daemon and the child process that compiles."""
 
 import msgspec
 
@@ -6,32 +6,32 @@ from monitor.ebpf.reasons import UNKNOWN, Reasons
 from monitor.model.errors import PermanentError
 
 MAX_MESSAGE_BYTES = 1 << 18
-TRACING_RUNG, RAW_RUNG, CLASSIC_RUNG, OFF_RUNG = RUNGS = ("tracing", "raw_tracepoint", "tracepoint", "off")
+TRACING_MODE, RAW_MODE, CLASSIC_MODE, OFF_MODE = ATTACH_MODES = ("tracing", "raw_tracepoint", "tracepoint", "off")
 TRACEPOINT, RAW_TRACEPOINT, XDP = 5, 17, 6  # BPF_PROG_TYPE_*, linux/bpf.h
 
 
 class KernelLacksError(PermanentError):
-    """This kernel lacks what this program needs; one that needs less may do."""
+    """This kernel lacks something that the program needs; a simpler program may work."""
 
 
-class Request(msgspec.Struct, frozen=True):
-    """What to compile and load."""
+class LoadRequest(msgspec.Struct, frozen=True):
+    """A program to compile and load."""
 
     source: str
-    """A file of bpf/."""
+    """The name of a file in bpf/."""
     functions: dict[str, int]
-    """By name: their BPF_PROG_TYPE."""
+    """The BPF_PROG_TYPE of each function, by name."""
     maps: tuple[str, ...]
     macros: dict[str, int] = {}
     """Numbers that the program takes from Python; the compiler adds those of the running kernel."""
     tracepoint: str = ""
-    """Where the only function is to be attached: then it is loaded as a tracing program, where the kernel can."""
+    """The tracepoint for the only function, which is then loaded as a tracing program if the kernel supports it."""
     needs_layout: bool = False
-    """Whether the kernel's layout and drop reasons are needed."""
+    """Whether the program needs the kernel's layout and drop reasons."""
 
 
 class MapShape(msgspec.Struct, frozen=True):
-    """What a map is; sizes in bytes, of one value on one processor."""
+    """The definition of a map; sizes in bytes, of one value on one processor."""
 
     name: str
     key_bytes: int
@@ -40,16 +40,16 @@ class MapShape(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What was loaded: descriptors of functions and then of maps come beside it, in this order; or what went wrong."""
+    """The result: the descriptors of functions, then of maps, are passed with it in this order; or an error."""
 
     functions: list[str] = []
     maps: list[MapShape] = []
     reasons: Reasons = Reasons((UNKNOWN,), 0, {}, ())
-    """Where the layout was needed."""
-    rung: str = ""
-    """How the program is loaded: RUNGS, best first."""
-    fallen: str = ""
-    """Why it is not the best one."""
+    """Set if the layout was requested."""
+    attach_mode: str = ""
+    """How the program is attached: one of ATTACH_MODES, best first."""
+    fallback_reason: str = ""
+    """Why the best attach mode is not used; empty if it is."""
     error: str = ""
     is_of_kernel: bool = False
     """Whether the error is a KernelLacksError."""

@@ -1,4 +1,4 @@
-"""Why packets drop, by the names that the running kernel's BTF gives its reasons: the numbers are no ABI. Pure."""
+"""Drop reasons by their names in the running kernel's BTF, because the numbers are not stable. Pure."""
 
 import enum
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ UNKNOWN = "unknown"
 
 
 class ReasonClass(enum.StrEnum):
-    """What a reason means for whom to blame; a closed set, in the order of the counters of `drops.c`."""
+    """What a reason says about the cause; a closed set, in the order of the counters of `drops.c`."""
 
     FIREWALL = "firewall"
     CLOSED_PORT = "closed_port"
     BAD_PACKET = "bad_packet"
     NO_MEMORY = "no_memory"
-    """No memory, no room in a buffer: the node's trouble, never an offence."""
+    """No memory or buffer space: a resource problem of the node, never an offence."""
     RATE_LIMIT = "rate_limit"
     OTHER = "other"
 
@@ -57,15 +57,15 @@ _BEGINNINGS = (
 
 
 class Reasons(msgspec.Struct, frozen=True):
-    """Reasons by the slot in which `drops.c` counts them; the last slot is for those that are unknown."""
+    """Reasons by the slot in which `drops.c` counts them; the last slot is for unknown reasons."""
 
     names: tuple[str, ...]
     core: int
-    """Reasons below this have their own number as slot."""
+    """For reasons below this the slot is the number itself."""
     subsystems: dict[int, int]
-    """Slots of other reasons, by number."""
+    """The slots of other reasons, by number."""
     no_drops: tuple[int, ...]
-    """Numbers that say that nothing was dropped."""
+    """Numbers that mean that no packet was dropped."""
 
     @property
     def unknown(self) -> int:
@@ -73,12 +73,12 @@ class Reasons(msgspec.Struct, frozen=True):
         return len(self.names) - 1
 
     def name(self, number: int) -> str:
-        """Return what a reason is called, by the kernel's number; `unknown` for one that has no name."""
+        """Return the name of a reason by the kernel's number; `unknown` if it has no name."""
         return self.names[number if number < self.core else self.subsystems.get(number, self.unknown)]
 
 
 def read_reasons(btf: Btf) -> Reasons | None:
-    """Return the kernel's reasons; None where it has none (before 5.17)."""
+    """Return the kernel's reasons; None if it has none (before 5.17)."""
     core = btf.enumerators("skb_drop_reason")
     if not core:
         return None
@@ -94,7 +94,7 @@ def read_reasons(btf: Btf) -> Reasons | None:
 
 
 def arrange(core: Mapping[int, str], others: Mapping[int, str]) -> Reasons:
-    """Give reasons their slots; names by number, `core` has at least one, with or without the kernel's prefix."""
+    """Assign slots to reasons, given as names by number, with or without the kernel's prefix; `core` is not empty."""
     size = max(core) + 1
     names = [core.get(number, UNKNOWN).removeprefix(_PREFIX) for number in range(size)]
     slots = {number: slot for slot, number in enumerate(others, size)}
@@ -103,7 +103,7 @@ def arrange(core: Mapping[int, str], others: Mapping[int, str]) -> Reasons:
 
 
 def class_of(name: str) -> ReasonClass:
-    """Return what a reason means, by its name; names of later kernels that nobody knows here are OTHER."""
+    """Return the class of a reason by its name; unknown names of later kernels are OTHER."""
     if name in _CLASS_OF:
         return _CLASS_OF[name]
     for ending, kind in _ENDINGS:
@@ -113,7 +113,7 @@ def class_of(name: str) -> ReasonClass:
 
 
 def label_pattern(kind: ReasonClass) -> str:
-    """Return the names of a class as a regular expression over whole names; empty for OTHER, which has none."""
+    """Return a regular expression that matches the whole names of a class; empty for OTHER, which has none."""
     names = [name for name, of in _CLASS_OF.items() if of is kind]
     names += [f".*{ending}" for ending, of in _ENDINGS if of is kind]
     names += [f"{beginning}.*" for beginning, of in _BEGINNINGS if of is kind]

@@ -1,4 +1,4 @@
-"""What every eBPF program requires: the system call, and bcc, which compiles."""
+"""The requirements of all eBPF programs: the system call, and bcc, which compiles them."""
 
 import ctypes
 import os
@@ -18,10 +18,10 @@ _RETURN_ZERO = struct.pack("=BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)  # r0 = 0;
 
 
 class EbpfFindings(msgspec.Struct, frozen=True):
-    """Why something does not work, each empty where it does."""
+    """The reasons why something does not work; each is empty if it works."""
 
     bpf: str
-    """Making a map."""
+    """Creating a map."""
     tracing: str
     """Loading a program that may read kernel memory."""
     compiler: str
@@ -39,7 +39,7 @@ class EbpfFindings(msgspec.Struct, frozen=True):
 
 
 def probe_ebpf() -> EbpfFindings:
-    """Make a map and load a program that does nothing; look for the compiler."""
+    """Create a map, load a program that does nothing, and look for the compiler."""
     return EbpfFindings(
         bpf=why_not(_make_map),
         tracing=why_not(_load_tracing),

@@ -1,4 +1,4 @@
-"""bpf(2): the system call itself, for what bcc's library does not offer."""
+"""The system call bpf(2), for commands that bcc's library does not support."""
 
 import ctypes
 import os
@@ -9,17 +9,17 @@ from monitor.model.errors import PermanentError
 
 _NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}  # asm/unistd.h
 _ATTRIBUTES_BYTES = 128
-"""More than union bpf_attr had for any command that is used here; what is behind its end must be zero."""
+"""Larger than union bpf_attr for all commands used here; the bytes after its end must be zero."""
 
 
 def bpf(command: int, packed: bytes) -> tuple[int, bytes]:
-    """Return the result and the attributes as the kernel left them; OSError for what it refuses.
+    """Return the result and the attributes as changed by the kernel; OSError if it refuses.
 
-    `packed` is the start of union bpf_attr (linux/bpf.h). PermanentError on a machine whose number is not known.
+    `packed` is the start of union bpf_attr (linux/bpf.h). PermanentError if the call number of this machine is unknown.
     """
     number = _NUMBERS.get(platform.machine())
     if number is None:
-        raise PermanentError(f"not known how to call bpf(2) on {platform.machine()}")
+        raise PermanentError(f"the number of the system call bpf(2) on {platform.machine()} is unknown")
     attributes: Any = ctypes.create_string_buffer(packed, _ATTRIBUTES_BYTES)
     result: int = ctypes.CDLL(None, use_errno=True).syscall(number, command, attributes, _ATTRIBUTES_BYTES)
     if result < 0:

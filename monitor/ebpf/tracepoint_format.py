@@ -1,4 +1,4 @@
-"""What a tracepoint's format file in tracefs says (Documentation/trace/events.rst). Pure."""
+"""Parses the format file of a tracepoint in tracefs (Documentation/trace/events.rst). Pure."""
 
 import re
 
@@ -14,7 +14,7 @@ _MAX_REASONS = 4096
 
 
 class DropFormat(msgspec.Struct, frozen=True):
-    """Where skb:kfree_skb has its fields, in bytes from its begin, and what its reasons are called."""
+    """The offsets of the fields of skb:kfree_skb in bytes, and the names of its reasons."""
 
     reason_at: int
     protocol_at: int
@@ -22,7 +22,7 @@ class DropFormat(msgspec.Struct, frozen=True):
 
 
 def read_drop_format(text: str) -> DropFormat:
-    """Read it; PermanentError says what this kernel's tracepoint lacks."""
+    """Parse the format; PermanentError says what the tracepoint of this kernel lacks."""
     fields = {name: (int(offset), int(size)) for name, offset, size in _FIELD.findall(text)}
     for name, size_bytes in _SIZES_BYTES.items():
         if fields.get(name, (0, 0))[1] != size_bytes:

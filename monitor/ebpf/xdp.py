@@ -1,4 +1,4 @@
-"""The wall in front of the stack: what `bpf/xdp_ban.c` drops, kept equal to the sets of nftables."""
+"""The XDP program `bpf/xdp_ban.c`, which drops the bans of nftables before the network stack."""
 
 import os
 import socket
@@ -12,20 +12,20 @@ import msgspec
 
 from monitor.ebpf.frequent import FrequentSources, sketch_macros
 from monitor.ebpf.links import attach_xdp
-from monitor.ebpf.loader import Loaded, load
+from monitor.ebpf.loader import LoadedProgram, load
 from monitor.ebpf.macros import numbered, protocol_macros
 from monitor.ebpf.maps import Map, PerCpuArray, run_statistics
-from monitor.ebpf.messages import XDP, Request
+from monitor.ebpf.messages import XDP, LoadRequest
 from monitor.model.addresses import Address, Network, fold_mapped
 from monitor.model.errors import TemporaryError
 
 PROGRAM = "xdp_ban"
 SETS = ("ban4", "ban6", "ban4_nets", "ban6_nets")
-"""The sets of nftables whose elements are held here too, in the order of its counters."""
+"""The sets of nftables whose elements the program has too, in the order of its counters."""
 MAX_SENDERS = 8192
 _EVENTS = ("lost_senders",)
 _MAX_TAGS, _MAX_EXTENSIONS = 2, 6
-"""VLAN tags and IPv6 extension headers that are looked behind."""
+"""The maximum number of VLAN tags and IPv6 extension headers that are skipped."""
 _BANS = tuple(f"xdp_{name}" for name in SETS)
 _ALLOWED = ("xdp_allow4", "xdp_allow6")
 _MAPS = (*_BANS, *_ALLOWED, "xdp_stops", "xdp_events", "xdp_senders", "xdp_sketch_window")
@@ -45,8 +45,8 @@ _PROTOCOLS = (
 )
 
 
-def program_request(max_bans: int, max_prefixes: int) -> Request:
-    """Return what to compile, with room for so many bans of addresses and so many of networks."""
+def program_request(max_bans: int, max_prefixes: int) -> LoadRequest:
+    """Return the request to compile and load the program, with limits on bans of addresses and of prefixes."""
     macros = {
         "MAX_BANS": max_bans,
         "MAX_PREFIXES": max_prefixes,
@@ -58,11 +58,11 @@ def program_request(max_bans: int, max_prefixes: int) -> Request:
         **protocol_macros(*_PROTOCOLS),
         **sketch_macros(),
     }
-    return Request("xdp_ban.c", {PROGRAM: XDP}, _MAPS, macros)
+    return LoadRequest("xdp_ban.c", {PROGRAM: XDP}, _MAPS, macros)
 
 
 class Sender(msgspec.Struct, frozen=True):
-    """What a source sent since the last look: first packets of TCP connections, and UDP packets."""
+    """What a source has sent since the last poll: SYN packets of TCP, and UDP packets."""
 
     source: Address
     syn_packets: int
@@ -70,29 +70,29 @@ class Sender(msgspec.Struct, frozen=True):
 
 
 class ProgramUser(Protocol):
-    """What uses the loaded program for bans: the enforcer."""
+    """The user of the loaded program: the enforcer."""
 
     missing_total: int
     reload: Callable[[], None]
 
-    def take(self, program: "Wall") -> None:
+    def take(self, program: "XdpProgram") -> None:
         """Use a program that was just loaded."""
 
     def release(self) -> None:
-        """Stop using it."""
+        """Stop using the program."""
 
 
-class Wall:
-    """The program, loaded; dropping on the interfaces it is attached to, in the namespace of the thread that attaches.
+class XdpProgram:
+    """The loaded program; it drops on the interfaces it is attached to, in the namespace of the thread that attaches.
 
-    Everything ends with the process: the sets of nftables go on without it.
+    It ends with the process; the sets of nftables keep working without it.
     """
 
     def __init__(
         self, *, max_bans: int, max_prefixes: int, started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None
     ) -> None:
-        """Compile and load, in about a second; `max_prefixes` bounds allowed networks too. Errors: see `load`."""
-        self._loaded: Loaded = load(program_request(max_bans, max_prefixes), started=started)
+        """Compile and load, in about a second; `max_prefixes` limits allowed networks too. Errors as from `load`."""
+        self._loaded: LoadedProgram = load(program_request(max_bans, max_prefixes), started=started)
         try:
             self._maps = {name: Map(*self._loaded.maps[name]) for name in _MAPS}
             self._stops, self._events = (PerCpuArray(*self._loaded.maps[name]) for name in ("xdp_stops", "xdp_events"))
@@ -111,9 +111,9 @@ class Wall:
         self._loaded.close()
 
     def attach(self, interface: str) -> None:
-        """See to it that the interface of this name has the program, a new one of the same name too.
+        """Ensure that the program is attached to the interface of this name, also if the interface is a new one.
 
-        TemporaryError while there is none, or somebody else's program is on it; PermanentError if it cannot be.
+        TemporaryError if there is none, or another program is attached to it; PermanentError if it is not possible.
         """
         try:
             index = socket.if_nametoindex(interface)
@@ -128,34 +128,34 @@ class Wall:
         self._links[interface] = descriptor, index, mode
 
     def detach(self, interface: str) -> None:
-        """Take the program off an interface; one without is fine."""
+        """Detach the program from an interface; an interface without it is not an error."""
         if interface in self._links:
             os.close(self._links.pop(interface)[0])
 
     @property
     def modes(self) -> dict[str, str]:
-        """How it is attached, by interface: `native` or `generic`."""
+        """The attach mode by interface: `native` or `generic`."""
         return {interface: mode for interface, (_, _, mode) in self._links.items()}
 
     def put(self, bans: Iterable[tuple[Network, float]], now_s: float) -> None:
-        """Drop what these send until so many seconds of the epoch; TemporaryError if not all of them fit in."""
+        """Drop packets of each network until its time (seconds since the epoch); TemporaryError if not all bans fit."""
         clock_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - int(now_s * 1e9)
         parts: dict[str, list[tuple[bytes, bytes]]] = {}
         for network, until_s in bans:
-            name, key = _place(network)
+            name, key = _map_key(network)
             until_ns = min(_FOREVER_NS, max(0, int(until_s * 1e9) + clock_ns))
-            counts = self.stopped(network)  # a longer ban goes on counting
+            counts = self.stopped(network)  # a longer ban keeps its counters
             parts.setdefault(name, []).append((key, _BAN.pack(until_ns, *counts)))
         for name, pairs in parts.items():
             self._maps[name].update(pairs)
 
     def remove(self, network: Network) -> None:
-        """Let through what it sends; one that is not banned is fine. TemporaryError if it cannot be taken out."""
-        name, key = _place(network)
+        """Lift a ban; a network without one is not an error. TemporaryError if it cannot be removed."""
+        name, key = _map_key(network)
         del self._maps[name][key]
 
     def allow(self, networks: Sequence[Network]) -> None:
-        """Replace what always passes; those that are new first."""
+        """Replace the networks that always pass; new ones are added first."""
         wanted = frozenset(networks)
         for network in wanted - self._allowed:
             self._maps[_allow_map(network)][_prefix_key(network)] = _YES
@@ -164,7 +164,7 @@ class Wall:
         self._allowed = wanted
 
     def held(self) -> dict[Network, float]:
-        """Return all that is held, with the seconds that remain: takes time in proportion to them."""
+        """Return all bans with their remaining seconds; takes time proportional to their number."""
         now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         return {
             _network(name, key): (_BAN.unpack(value)[0] - now_ns) / 1e9
@@ -173,8 +173,8 @@ class Wall:
         }
 
     def stopped(self, network: Network) -> tuple[int, int]:
-        """Return packets and bytes that were stopped by the ban of exactly this network."""
-        name, key = _place(network)
+        """Return packets and bytes that the ban of exactly this network has dropped."""
+        name, key = _map_key(network)
         value = self._maps[name].get(key)
         if value is None:
             return 0, 0
@@ -182,37 +182,37 @@ class Wall:
         return packets, count_bytes
 
     def totals(self) -> dict[str, tuple[int, int]]:
-        """Return packets and bytes that each set stopped, since the start."""
+        """Return packets and bytes that each set has dropped since the start."""
         counts = self._stops.read()
         pairs = (counts.get(number, (0, 0)) for number in range(len(SETS)))
         return {name: (packets, count_bytes) for name, (packets, count_bytes) in zip(SETS, pairs, strict=True)}
 
-    def look(self, now_s: float) -> Iterator[Sender]:
-        """Yield what each source that sends often sent since the last look; `now_s` is any clock in seconds."""
-        for key, (syn_packets, udp_packets), _ in self._senders.look(now_s):
+    def poll(self, now_s: float) -> Iterator[Sender]:
+        """Yield what each frequent source has sent since the last poll; `now_s` is any clock in seconds."""
+        for key, (syn_packets, udp_packets), _ in self._senders.poll(now_s):
             yield Sender(fold_mapped(key), syn_packets, udp_packets)
 
     @property
     def senders(self) -> int:
-        """How many sources are counted exactly."""
+        """The number of sources that are counted exactly."""
         return len(self._senders)
 
     @property
     def sketch_load(self) -> float:
-        """How full the sketch was at the last look."""
+        """The load of the sketch at the last poll."""
         return self._senders.load
 
     def lost_senders(self) -> int:
-        """Return how many packets were not counted exactly because too many sources were."""
+        """Return how many packets were not counted exactly because too many sources already were."""
         return self._events.read().get(_EVENTS.index("lost_senders"), (0,))[0]
 
     def run_statistics(self) -> tuple[int, int]:
-        """Return the nanoseconds the program ran and how often, while the kernel kept count."""
+        """Return the run time of the program in nanoseconds and the number of runs, while statistics were enabled."""
         return run_statistics(self.program)
 
 
-def _place(network: Network) -> tuple[str, bytes]:
-    """Return the map that holds this network, and its key there."""
+def _map_key(network: Network) -> tuple[str, bytes]:
+    """Return the map for this network, and its key in the map."""
     family = "4" if len(network.address) == 4 else "6"
     if network.is_host:
         return f"xdp_ban{family}", network.address

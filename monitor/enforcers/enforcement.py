@@ -24,7 +24,7 @@ class Enforcement:
         self.faults: dict[str, str] = {}
         """The last failure of each follower, by its name; empty while all work."""
         self.errors: Counter[str] = Counter()
-        """How often each follower failed."""
+        """The number of failures of each follower."""
 
     def enforce(self, new: Sequence[Ban], longer: Sequence[Ban], now_s: float) -> dict[bytes, str]:
         """Put bans into force, or give them a later expiry; return the reasons of refused ones, by `ban_key`."""
@@ -56,7 +56,7 @@ class Enforcement:
 
     def flush(self, bans: Sequence[Ban], now_s: float) -> None:
         """Lift all bans, and delete what the leader created in the kernel."""
-        self.leader.flush()  # if that fails, no ban has ended anywhere
+        self.leader.flush()  # if it fails, no ban has been lifted anywhere
         for one in self.followers:
             self._follow(one, partial(one.remove, bans, now_s))
 

@@ -47,7 +47,7 @@ class InForce(Protocol):
     """The ledger's interface for enforcers: the bans that should be in force."""
 
     def bans(self) -> Iterable[Ban]:
-        """Return all bans, observed ones included."""
+        """Return all bans, including observed ones."""
         ...
 
     def get(self, network: Network, strength: Strength) -> Ban | None:
@@ -97,7 +97,7 @@ class Enforcer(Protocol):
         ...
 
     def held(self, clock: Callable[[], float]) -> Iterator[Held]:
-        """Yield what is in force; `clock` gives wall time in seconds."""
+        """Yield the bans in force; `clock` returns wall time in seconds."""
         ...
 
     def flush(self) -> None:
@@ -110,7 +110,7 @@ class Enforcer(Protocol):
 
 
 class Entry(Protocol):
-    """One ban as the kernel holds it."""
+    """One ban in the kernel."""
 
     @property
     def timeout_s(self) -> float | None:
@@ -122,7 +122,7 @@ class Leader(Enforcer, Protocol):
     """The enforcer that decides what is in force. It keeps its bans in the kernel, where others may delete them."""
 
     is_up: bool
-    """Whether it is set up in the kernel, as far as is known."""
+    """Whether it is set up in the kernel, as last known."""
     is_wanted: bool
     """Whether it should be set up: a ban was enforced since it was last deleted on purpose."""
     drifts: Counter[str]
@@ -149,7 +149,7 @@ class Leader(Enforcer, Protocol):
         ...
 
     def doubt(self, bans: Iterable[Ban]) -> None:
-        """Have `repair` correct bans for which the kernel kept another expiry than it should."""
+        """Mark bans whose expiry in the kernel may be wrong; `repair` corrects them."""
         ...
 
     def give_up(self, failures: list[Failure], now_s: float) -> None:
@@ -157,7 +157,7 @@ class Leader(Enforcer, Protocol):
         ...
 
     def lookup(self, ban: Ban) -> Entry | None:
-        """Return what the kernel holds of a ban; None if it holds nothing."""
+        """Return the kernel's entry of a ban; None if there is none."""
         ...
 
     def leaks(self) -> Mapping[str, Stopped]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
-from monitor.ebpf.xdp import Wall
+from monitor.ebpf.xdp import XdpProgram
 from monitor.enforcers.protocol import Enforcer, Failure, InForce, Stopped
 from monitor.model.addresses import Network, collapse
 from monitor.model.alerts import Strength
@@ -30,7 +30,7 @@ class XdpEnforcer(Enforcer):
         """Start without bans; a program gets those of `in_force`, except for `allowlist`."""
         self._in_force = in_force
         self._allowlist = allowlist
-        self._program: Wall | None = None
+        self._program: XdpProgram | None = None
         self._copying: asyncio.Task[None] | None = None
         self.generation = 0
         self.on_lost: Callable[[list[Failure]], None] = lambda _: None
@@ -39,7 +39,7 @@ class XdpEnforcer(Enforcer):
         self.reload: Callable[[], None] = lambda: None
         """Reloads the program: a ban that cannot be removed from it must not stay."""
 
-    def take(self, program: Wall) -> None:
+    def take(self, program: XdpProgram) -> None:
         """Use a program that was just loaded: copy all active bans, then apply changes. Needs a running loop."""
         self.generation += 1
         program.allow(collapse(list(self._allowlist)))
@@ -105,7 +105,7 @@ class XdpEnforcer(Enforcer):
         """Release the program."""
         self.release()
 
-    def _put(self, program: Wall, bans: Sequence[Ban], now_s: float) -> None:
+    def _put(self, program: XdpProgram, bans: Sequence[Ban], now_s: float) -> None:
         try:
             program.put([(ban.network, ban.until_s) for ban in bans], now_s)
         except TemporaryError as error:
@@ -113,7 +113,7 @@ class XdpEnforcer(Enforcer):
                 _log.warning("not all bans fit into XDP (%s); nftables has them", error)
             self.missing_total += len(bans)
 
-    async def _copy(self, program: Wall) -> None:
+    async def _copy(self, program: XdpProgram) -> None:
         """Copy active bans, some at a time; changes in the meantime arrive through `add` and `remove`."""
         rest = iter([ban for ban in self._in_force.bans() if _is_held(ban)])
         count = 0

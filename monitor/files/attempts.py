@@ -1,4 +1,4 @@
-"""Small attempts that find out what this machine has and permits; nothing is changed."""
+"""Small checks of what this machine supports and permits; they change nothing."""
 
 import contextlib
 import importlib.util
@@ -9,7 +9,7 @@ from monitor.model.errors import NodewardenError, explain
 
 
 def why_not(attempt: Callable[[], object]) -> str:
-    """Return why an attempt fails with an OSError or an error of our own; empty if it does not."""
+    """Return why an attempt fails, with an OSError or one of our errors; empty if it succeeds."""
     try:
         attempt()
     except (OSError, NodewardenError) as error:
@@ -18,7 +18,7 @@ def why_not(attempt: Callable[[], object]) -> str:
 
 
 def missing_module(name: str) -> str:
-    """Say that a Python module is missing; empty if it is there. It is not imported."""
+    """Return that a Python module is missing; empty if it is installed. The module is not imported."""
     return "" if importlib.util.find_spec(name) else f"the Python module {name} is missing"
 
 

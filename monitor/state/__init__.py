@@ -1,1 +1,1 @@
-"""State that outlives the daemon: bans, offences, cursors, networks allowed by hand."""
+"""State that is kept across restarts: bans, offences, cursors, networks allowed by an operator."""

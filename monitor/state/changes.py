@@ -1,4 +1,4 @@
-"""What the store keeps in addition to bans and offences, and changes gathered until they are written."""
+"""Networks allowed by an operator, and changes to the store that are collected until they are written."""
 
 from collections import OrderedDict, deque
 
@@ -10,7 +10,7 @@ from monitor.model.cursors import Cursor
 
 
 class Allowed(msgspec.Struct, frozen=True, gc=False):
-    """A network that a person put on the allowlist of the running daemon; `added_s` is seconds since the epoch."""
+    """A network that an operator added to the allowlist of the running daemon; `added_s` is seconds since the epoch."""
 
     network: Network
     reason: str
@@ -18,20 +18,20 @@ class Allowed(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def entry(self) -> AllowEntry:
-        """What the guard takes."""
+        """The entry for the guard."""
         return AllowEntry(self.network, self.reason)
 
 
-class Changes:
-    """Changes to the store, one for each key: what was said last counts. Offences are appended, never changed.
+class StateChanges:
+    """Changes to the store, one per key: the last one counts. Offences are appended, never changed.
 
-    `bans` and `ended` have no key in common. An entry of `allowed` that is None is to be removed.
+    `bans` and `ended` have no key in common. None in `allowed` removes the network.
     """
 
     __slots__ = ("allowed", "bans", "cursors", "ended", "offences")
 
     def __init__(self) -> None:
-        """Begin without changes."""
+        """Start without changes."""
         self.bans: dict[ClaimKey, Ban] = {}
         self.ended: OrderedDict[ClaimKey, None] = OrderedDict()
         self.offences: deque[Offence] = deque()
@@ -39,22 +39,22 @@ class Changes:
         self.allowed: dict[Network, Allowed | None] = {}
 
     def __len__(self) -> int:
-        """Return the number of rows that writing would touch."""
+        """Return the number of rows to write or delete."""
         return len(self.bans) + len(self.ended) + len(self.offences) + len(self.cursors) + len(self.allowed)
 
     def put_ban(self, ban: Ban) -> None:
-        """Enter a claim, in place of the earlier one of its origin."""
+        """Add a claim; it replaces the earlier one of the same origin."""
         key = claim_key(ban)
         self.ended.pop(key, None)
         self.bans[key] = ban
 
     def remove_ban(self, key: ClaimKey) -> None:
-        """Strike a claim out, if it is there."""
+        """Remove a claim, if it exists."""
         self.bans.pop(key, None)
         self.ended[key] = None
 
-    def follow(self, later: "Changes") -> None:
-        """Take over changes that were made after these."""
+    def follow(self, later: "StateChanges") -> None:
+        """Append changes that were made after these."""
         for ban in later.bans.values():
             self.put_ban(ban)
         for key in later.ended:

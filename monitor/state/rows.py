@@ -1,4 +1,4 @@
-"""Rows of the store: pure functions both ways. A row or value that makes no sense is a MalformedRecord."""
+"""Converts objects to rows of the store and back; pure. MalformedRecord for an invalid row or value."""
 
 import math
 from typing import Any, TypeAlias
@@ -17,7 +17,7 @@ _MODES: dict[Any, Mode] = {mode.value: mode for mode in Mode}
 _ORIGINS: dict[Any, ClaimOrigin] = {origin.value: origin for origin in ClaimOrigin}
 _INTEGER_MAX = 2**63 - 1
 _SHARED: dict[str, str] = {}
-"""Texts that many bans have in common, so that a hundred thousand bans hold each once."""
+"""Texts shared by many bans, so that a hundred thousand bans keep each text only once in memory."""
 _MAX_SHARED = 4096
 
 
@@ -36,7 +36,7 @@ def ban_row(ban: Ban) -> Row:
 
 
 def read_ban(row: Row) -> Ban:
-    """Read what `ban_row` makes."""
+    """Decode a row of `ban_row`."""
     address, prefix_length, strength, mode, since_s, until_s, detector, reason, origin = row
     _check(address, prefix_length)
     if type(since_s) is not float or type(until_s) is not float or not math.isfinite(since_s + until_s):
@@ -72,7 +72,7 @@ def offence_row(offence: Offence) -> Row:
 
 
 def read_offence(row: Row) -> Offence:
-    """Read what `offence_row` makes."""
+    """Decode a row of `offence_row`."""
     time_s, address, prefix_length, detector, strength, mode, bantime_s, step, reason, evidence = row
     return Offence(
         time_s=_time(time_s),
@@ -94,7 +94,7 @@ def cursor_row(item: tuple[str, Cursor]) -> Row:
 
 
 def read_cursor(row: Row) -> tuple[str, Cursor]:
-    """Read what `cursor_row` makes."""
+    """Decode a row of `cursor_row`."""
     source, boot_id, position = row
     return _text(source), Cursor(_text(boot_id), _position(position))
 
@@ -105,7 +105,7 @@ def allowed_row(allowed: Allowed) -> Row:
 
 
 def read_allowed(row: Row) -> Allowed:
-    """Read what `allowed_row` makes."""
+    """Decode a row of `allowed_row`."""
     address, prefix_length, reason, added_s = row
     return Allowed(_network(address, prefix_length), _text(reason), _time(added_s))
 
@@ -122,7 +122,7 @@ def _network(address: Any, prefix_length: Any) -> Network:
 
 
 def _check(address: object, prefix_length: object) -> None:
-    """Raise MalformedRecord unless these make a network."""
+    """Raise MalformedRecord unless these are a valid network."""
     if type(address) is not bytes or len(address) not in (4, 16):
         raise MalformedRecord("address", repr(address))
     bits = len(address) * 8
@@ -156,7 +156,7 @@ def _origin(value: object) -> ClaimOrigin:
 
 
 def _time(value: object) -> float:
-    # SQLite turns NaN into NULL, which would refuse the whole batch.
+    # SQLite converts NaN to NULL, and would then refuse the whole batch.
     if not isinstance(value, (float, int)) or not math.isfinite(value):
         raise MalformedRecord("time", repr(value))
     return float(value)
@@ -188,7 +188,7 @@ def _text(value: object) -> str:
         raise MalformedRecord("text", repr(value))
     if value.isascii():
         return value
-    # Lone surrogates, which decoding hostile bytes may leave, cannot be stored as they are.
+    # Lone surrogates, which may result from decoding invalid bytes, cannot be stored unchanged.
     return value.encode("utf-8", "backslashreplace").decode()
 
 

@@ -1,4 +1,4 @@
-"""Saves state off the data path: gathers changes on the loop's thread, writes them from a thread of its own."""
+"""Saves state off the data path: collects changes on the loop's thread, writes them from a worker thread."""
 
 import logging
 import time
@@ -12,7 +12,7 @@ from monitor.model.addresses import Network
 from monitor.model.bans import Ban, Offence, claim_key
 from monitor.model.cursors import Cursor
 from monitor.model.errors import TemporaryError
-from monitor.state.changes import Allowed, Changes
+from monitor.state.changes import Allowed, StateChanges
 from monitor.state.store import Store
 
 _log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ _MAX_NOTICES = 20
 
 
 class _Outcome(NamedTuple):
-    """What the worker did: the store as it is now, None if it could not be opened or written."""
+    """The result of the worker: the open store, None if it could not be opened or written."""
 
     store: Store | None
     opened: bool = False
@@ -30,19 +30,19 @@ class _Outcome(NamedTuple):
 
 
 class _Job(NamedTuple):
-    """What the worker is at."""
+    """The current job of the worker."""
 
     future: futures.Future[_Outcome]
-    changes: Changes
+    changes: StateChanges
     purge: tuple[float, int] | None
     durable: bool
 
 
 class Saver:
-    """Owns the store. All methods are for the loop's thread; none but `open`, `flush` and `close` waits for a disk.
+    """Owns the store. All methods are for the loop's thread; only `open`, `flush` and `close` wait for the disk.
 
-    While saving fails, everything stays pending and is tried again; a store that failed is opened anew, which sets
-    a damaged file aside. Pending bans are bounded by the ledger, the rest by `max_offences` and `max_removals`.
+    While saving fails, all changes stay pending and are tried again; a store that failed is reopened, which sets a
+    damaged file aside. Pending bans are bounded by the ledger, the rest by `max_offences` and `max_removals`.
     """
 
     def __init__(
@@ -57,9 +57,9 @@ class Saver:
     ) -> None:
         """Nothing is opened yet.
 
-        `on_opened` is called from `tick` or `flush` with a store that was opened after the start, when what was
-        pending is in it: if it `is_new`, whatever the daemon holds must be put again; if not, it may hold what could
-        not be read at the start. `clock` is monotonic, in seconds.
+        `on_opened` is called from `tick` or `flush` with a store that was opened after the start, when the pending
+        changes are in it: if it `is_new`, the daemon must add all its state again; if not, it may contain state that
+        could not be read at the start. `clock` is monotonic, in seconds.
         """
         self._path = path
         self._on_opened = on_opened
@@ -68,7 +68,7 @@ class Saver:
         self._clock = clock
         self._open_store = open_store
         self._worker = futures.ThreadPoolExecutor(1, "saver")
-        self._pending = Changes()
+        self._pending = StateChanges()
         self._purge: tuple[float, int] | None = None
         self._job: _Job | None = None
         self._retry_at_s = 0.0
@@ -76,34 +76,34 @@ class Saver:
         self._is_synced = True
         self._old_notices: deque[str] = deque(maxlen=_MAX_NOTICES)
         self.store: Store | None = None
-        """The store while it works, for reading."""
+        """The store, for reading; None while it does not work."""
         self.trouble = ""
         """Why state is not being saved, for `status`; empty while it is."""
         self.written_total = 0
         """Rows written or removed."""
         self.failures_total = 0
         self.dropped_offences_total = 0
-        """Offences that were never written: too many were pending."""
+        """Offences that were not written because too many were pending."""
         self.dropped_removals_total = 0
-        """Ends of bans that were never written: such a ban is still in the file, with its end in it."""
+        """Removals of bans that were not written: such a ban is still in the file, with its expiry."""
 
     @property
     def is_saving_ok(self) -> bool:
-        """Whether the last attempt to open or write worked."""
+        """Whether the last attempt to open or write succeeded."""
         return not self.trouble
 
     @property
     def pending(self) -> int:
-        """How many changes are not written yet."""
+        """The number of changes that are not written yet."""
         return len(self._pending) + (len(self._job.changes) if self._job else 0)
 
     @property
     def notices(self) -> list[str]:
-        """What the operator should know of this store and of those before it, a sentence each."""
+        """Notices for the operator on this store and earlier ones, one sentence each."""
         return [*self._old_notices, *(self.store.notices if self.store else ())]
 
     def open(self) -> Store | None:
-        """Open the store at the daemon's start; None if that fails: `trouble` says why, and `tick` tries again."""
+        """Open the store at the start of the daemon; None if that fails: `trouble` says why, and `tick` tries again."""
         outcome = _open(self._open_store, self._path)
         if outcome.error:
             self._failed(str(outcome.error))
@@ -112,41 +112,41 @@ class Saver:
         return self.store
 
     def put_ban(self, ban: Ban) -> None:
-        """Save a claim, in place of the earlier one of its origin."""
+        """Save a claim; it replaces the earlier one of the same origin."""
         self._pending.put_ban(ban)
 
     def remove_ban(self, ban: Ban) -> None:
-        """Forget a claim."""
+        """Remove a claim."""
         self._pending.remove_ban(claim_key(ban))
         self._bound()
 
     def add_offence(self, offence: Offence) -> None:
-        """Append to the history."""
+        """Append an offence to the history."""
         self._pending.offences.append(offence)
         self._bound()
 
     def load_cursors(self) -> Mapping[str, Cursor]:
-        """Return the cursors on disk, by name; none while the store does not work."""
+        """Return the cursors on disk, by name; empty while the store does not work."""
         return self.store.cursors() if self.store else {}
 
     def save_cursor(self, name: str, cursor: Cursor) -> None:
-        """Save a cursor; call it after the events before it were handed on."""
+        """Save a cursor; must be called after the events before it were passed on."""
         self._pending.cursors[name] = cursor
 
     def put_allowed(self, entry: Allowed) -> None:
-        """Save a network that was allowed by hand."""
+        """Save a network that was allowed by an operator."""
         self._pending.allowed[entry.network] = entry
 
     def remove_allowed(self, network: Network) -> None:
-        """Forget a network that was allowed by hand."""
+        """Remove a network that was allowed by an operator."""
         self._pending.allowed[network] = None
 
     def purge(self, before_s: float, max_offences: int) -> None:
-        """Have offences from before `before_s` and the oldest beyond `max_offences` deleted, when there is time."""
+        """Schedule the deletion of offences before `before_s`, and of the oldest beyond `max_offences`."""
         self._purge = before_s, max_offences
 
     def tick(self) -> None:
-        """Begin to write if there is something to write and nothing under way; to be called each second."""
+        """Start writing if changes are pending and the worker is idle; must be called each second."""
         if self._job and not self._job.future.done():
             return
         self._collect()
@@ -155,7 +155,7 @@ class Saver:
             self._begin(durable=False)
 
     def flush(self, timeout_s: float = 2.0) -> bool:
-        """Write everything to the disk itself now; False if that failed or takes longer: it stays pending then."""
+        """Write all changes to the disk now; False if that fails or takes longer: then they stay pending."""
         deadline_s = time.monotonic() + timeout_s
         if not self._wait(deadline_s):
             return False
@@ -165,7 +165,7 @@ class Saver:
         return self._wait(deadline_s) and self.is_saving_ok
 
     def close(self, timeout_s: float = 10.0) -> bool:
-        """Write everything and close; False if something could not be saved. No other call may follow."""
+        """Write all changes and close; False if some could not be saved. No other call may follow."""
         self._on_opened = None
         is_saved = self.flush(timeout_s)
         if not is_saved:
@@ -176,16 +176,16 @@ class Saver:
         return is_saved
 
     def _begin(self, *, durable: bool) -> None:
-        """Hand everything pending to the worker."""
-        changes, self._pending = self._pending, Changes()
+        """Pass all pending changes to the worker."""
+        changes, self._pending = self._pending, StateChanges()
         purge = None
-        if not durable:  # somebody waits; purging can wait
+        if not durable:  # a durable write is waited for, so do not purge in it
             purge, self._purge = self._purge, None
         future = self._worker.submit(_save, self._open_store, self._path, self.store, changes, purge, durable)
         self._job = _Job(future, changes, purge, durable)
 
     def _wait(self, deadline_s: float) -> bool:
-        """Wait for the worker and take note of what it did; False if it is not done by then."""
+        """Wait for the worker and process its result; False if it is not done by then."""
         if self._job:
             futures.wait([self._job.future], max(0.0, deadline_s - time.monotonic()))
             if not self._job.future.done():
@@ -194,7 +194,7 @@ class Saver:
         return True
 
     def _collect(self) -> None:
-        """Take note of what the worker did."""
+        """Process the result of the worker."""
         job, self._job = self._job, None
         if job is None:
             return
@@ -202,7 +202,7 @@ class Saver:
         outcome = _Outcome(None) if fault else job.future.result()
         if fault or outcome.error:
             if fault:
-                _log.error("an internal fault kept state from being saved; please report this", exc_info=fault)
+                _log.error("an internal fault prevented saving state; please report this", exc_info=fault)
             later, self._pending = self._pending, job.changes
             self._pending.follow(later)
             self._purge = self._purge or job.purge
@@ -228,7 +228,7 @@ class Saver:
 
     def _failed(self, reason: str) -> None:
         if not self.trouble:
-            _log.error("state is not being saved: %s; trying again, what is unsaved is kept in memory", reason)
+            _log.error("state is not being saved: %s; retrying, unsaved changes stay in memory", reason)
         if self.store:
             self._old_notices.extend(notice for notice in self.store.notices if notice not in self._old_notices)
         self.store = None
@@ -238,7 +238,7 @@ class Saver:
         self._retry_after_s = min(2 * self._retry_after_s, _RETRY_LAST_S)
 
     def _bound(self) -> None:
-        """Drop the oldest of what is pending without bound: recent offences and removals matter more."""
+        """Drop the oldest pending offences and removals above the limits: recent ones matter more."""
         while len(self._pending.offences) > self._max_offences:
             self._pending.offences.popleft()
             self.dropped_offences_total += 1
@@ -258,16 +258,16 @@ def _save(
     open_store: Callable[[Path], Store],
     path: Path,
     store: Store | None,
-    changes: Changes,
+    changes: StateChanges,
     purge: tuple[float, int] | None,
     durable: bool,  # noqa: FBT001 - passed on by the executor
 ) -> _Outcome:
-    """Write from the worker's thread; a store that fails is closed, so that the next attempt looks at it anew."""
+    """Write from the worker's thread; a store that fails is closed, so that the next attempt checks it again."""
     outcome = _Outcome(store) if store else _open(open_store, path)
     if outcome.store is None:
         return outcome
     try:
-        if purge:  # first: deleting twice does no harm, should writing fail
+        if purge:  # first: deleting again is harmless if writing fails
             outcome.store.purge(*purge)
         outcome.store.write(changes, durable=durable)
     except TemporaryError as error:

@@ -1,4 +1,4 @@
-"""The store's file: its tables, how it is opened, and how a file that cannot be used is set aside."""
+"""The file of the store: its tables, opening it, and setting aside a file that cannot be used."""
 
 import errno
 import functools
@@ -15,9 +15,9 @@ from typing import NamedTuple
 from monitor.model.errors import TemporaryError
 
 APPLICATION_ID = 0x4E57_4152
-"""What tells our files from other programs' (https://www.sqlite.org/pragma.html#pragma_application_id): "NWAR"."""
+"""Identifies our files (https://www.sqlite.org/pragma.html#pragma_application_id): "NWAR"."""
 VERSION = 2
-"""The schema's version, in the file's `user_version`."""
+"""The version of the schema, in `user_version` of the file."""
 
 TABLES = {
     "bans": "address, prefix_length, strength, mode, since_s, until_s, detector, reason, origin",
@@ -25,15 +25,15 @@ TABLES = {
     "cursors": "source, boot_id, position",
     "allowed": "address, prefix_length, reason, added_s",
 }
-"""The columns of each table, in the order of its rows in `store_rows`."""
+"""The columns of each table, in the order of the rows in `rows`."""
 
 _BANS = """CREATE TABLE bans (
         address BLOB NOT NULL, prefix_length INTEGER NOT NULL, strength TEXT NOT NULL, origin TEXT NOT NULL,
         detector TEXT NOT NULL, mode TEXT NOT NULL, since_s REAL NOT NULL, until_s REAL NOT NULL, reason TEXT NOT NULL,
         PRIMARY KEY (address, prefix_length, strength, origin, detector)) STRICT, WITHOUT ROWID"""
-"""One row a claim. Rows come in the order of the key, so the claims of one network follow each other.
+"""One row per claim. Rows are in the order of the key, so the claims of one network are consecutive.
 
-The key's columns stand first: of others, integrity_check of SQLite 3.40 finds the wrong ones to be NULL.
+The columns of the key come first: otherwise integrity_check of SQLite 3.40 checks the wrong columns for NULL.
 """
 
 _SCHEMA = (
@@ -61,7 +61,7 @@ _FROM_1 = (
     "DROP TABLE bans_1",
     f"PRAGMA user_version = {VERSION}",
 )
-"""From schema 1, which had one ban for each network and strength."""
+"""The upgrade from schema 1, which had one ban per network and strength."""
 _BUSY_S = 1.0
 _WAL_KEPT_BYTES = 16 << 20
 _MAX_SET_ASIDE = 10
@@ -74,10 +74,10 @@ _CAUSES = {
     sqlite3.SQLITE_READONLY: "{path} is read-only: make the file, its directory and file system writable",
     sqlite3.SQLITE_PERM: "{path} is not accessible: make the file, its directory and file system writable",
     sqlite3.SQLITE_CANTOPEN: "{path} cannot be opened: make the file, its directory and file system writable",
-    sqlite3.SQLITE_BUSY: "{path} is locked by another program: end it (`fuser -v {path}` names it)",
-    sqlite3.SQLITE_IOERR: "I/O error on {path}: check free space and the kernel log for faults of the disk",
-    sqlite3.SQLITE_CORRUPT: "{path} is damaged: it is set aside when it is opened again",
-    sqlite3.SQLITE_NOTADB: "{path} is damaged: it is set aside when it is opened again",
+    sqlite3.SQLITE_BUSY: "{path} is locked by another program: stop it (`fuser -v {path}` shows it)",
+    sqlite3.SQLITE_IOERR: "I/O error on {path}: check free space, and the kernel log for disk errors",
+    sqlite3.SQLITE_CORRUPT: "{path} is damaged: it is set aside when it is reopened",
+    sqlite3.SQLITE_NOTADB: "{path} is damaged: it is set aside when it is reopened",
 }
 _ERRNO_CAUSES = {
     errno.ENOSPC: sqlite3.SQLITE_FULL,
@@ -90,7 +90,7 @@ _ERRNO_CAUSES = {
 
 
 class Opened(NamedTuple):
-    """A usable file: the connection that writes to it, whether it was made just now, and what is to be told."""
+    """A usable file: the connection for writing, whether the file was just created, and notices."""
 
     connection: sqlite3.Connection
     is_new: bool
@@ -104,7 +104,7 @@ class _Fault(NamedTuple):
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn errors of SQLite and of the file system into a TemporaryError that says what to do."""
+    """Convert errors of SQLite and the file system to a TemporaryError that says what to do."""
     try:
         yield
     except sqlite3.Error as error:
@@ -118,7 +118,7 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def open_database(path: Path) -> Opened:
-    """Open the file, made if it is missing, set aside and made anew if it cannot be used; TemporaryError."""
+    """Open the file; create it if it is missing, set it aside and create a new one if unusable. TemporaryError."""
     with explained(path):
         _make_file(path)
         connection = connect(path)
@@ -127,7 +127,7 @@ def open_database(path: Path) -> Opened:
             fault = _fault(connection)
             if fault is not None:
                 kept = _set_aside(path, fault)
-                notices.append(f"{path} {fault.sentence}: it was set aside as {kept.name}, a new one was made")
+                notices.append(f"{path} {fault.sentence}: it was set aside as {kept.name}, and a new one was created")
                 connection.close()
                 _make_file(path)
                 connection = connect(path)
@@ -141,8 +141,8 @@ def open_database(path: Path) -> Opened:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open one connection to an existing file, in autocommit; it may move between threads, one at a time."""
-    # By URI, or a file removed in the meantime would be made again with the wrong mode.
+    """Open one connection to an existing file, in autocommit mode; threads may share it, one at a time."""
+    # By URI: otherwise a file removed in the meantime would be created again with the wrong mode.
     uri = f"{path.absolute().as_uri()}?mode=rw"
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
     connection.text_factory = functools.partial(str, encoding="utf-8", errors="replace")
@@ -150,14 +150,14 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _make_file(path: Path) -> None:
-    """Make the directory (0750) and an empty file (0640) where they are missing."""
+    """Create the directory (0750) and an empty file (0640) if they are missing."""
     if not path.parent.is_dir():
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o640)
     except FileExistsError:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise TemporaryError(f"{path} is not a regular file: move it out of the way") from None
+            raise TemporaryError(f"{path} is not a regular file: move it elsewhere") from None
         return
     try:
         os.fchmod(descriptor, 0o640)
@@ -166,13 +166,13 @@ def _make_file(path: Path) -> None:
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:
-    """Whether nobody has put anything into the file yet; also one whose making was interrupted."""
+    """Whether the file has no tables yet, also because creating them was interrupted."""
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     return not (tables or _pragma(connection, "application_id") or _pragma(connection, "user_version"))
 
 
 def _fault(connection: sqlite3.Connection) -> _Fault | None:
-    """Say why the file cannot be used, None if it can; nothing is changed in it."""
+    """Return why the file cannot be used, None if it can; the file is not changed."""
     try:
         if _is_empty(connection):
             return None
@@ -180,10 +180,10 @@ def _fault(connection: sqlite3.Connection) -> _Fault | None:
             return _Fault("foreign", "belongs to another program")
         version = _pragma(connection, "user_version")
         if version > VERSION:
-            return _Fault("newer", f"is of a newer nodewarden (schema {version}, this one knows {VERSION})")
+            return _Fault("newer", f"is from a newer nodewarden (schema {version}, the newest supported is {VERSION})")
         if version < 1:
             return _Fault("corrupt", f"is damaged (schema {version})")
-        # Not quick_check: it takes a seventh of the time, and passes indexes that deleting then stumbles over for ever.
+        # Not quick_check: it takes a seventh of the time, but accepts damaged indexes, on which deletions fail.
         finding = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if finding != "ok":
             return _Fault("corrupt", f"is damaged ({' '.join(finding.split())})")
@@ -191,7 +191,7 @@ def _fault(connection: sqlite3.Connection) -> _Fault | None:
             connection.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608 - constants
         connection.execute("SELECT id FROM offences LIMIT 0")
     except UnicodeDecodeError:  # SQLite's message quotes a damaged schema
-        return _Fault("corrupt", "is damaged (its schema is no text)")
+        return _Fault("corrupt", "is damaged (its schema is not text)")
     except sqlite3.Error as error:
         if _primary_code(error) in _DAMAGED:
             return _Fault("corrupt", f"is damaged ({error})")
@@ -200,7 +200,7 @@ def _fault(connection: sqlite3.Connection) -> _Fault | None:
 
 
 def _set_aside(path: Path, fault: _Fault) -> Path:
-    """Rename the file with what belongs to it to a free name; return that."""
+    """Rename the file and its WAL files to an unused name; return the name."""
     others = [
         other
         for word in _WORDS
@@ -209,13 +209,13 @@ def _set_aside(path: Path, fault: _Fault) -> Path:
     ]
     if len(others) >= _MAX_SET_ASIDE:
         raise TemporaryError(
-            f"{path} {fault.sentence}, and {len(others)} files were set aside before: look at them, then remove them"
+            f"{path} {fault.sentence}, and {len(others)} files were set aside before: check and remove them"
         )
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
     names = (f"{path.name}.{fault.word}-{stamp}{f'.{n}' if n else ''}" for n in itertools.count())
     kept = next(name for name in names if not any(path.with_name(name + suffix).exists() for suffix in _ALL_SUFFIXES))
-    # The main file last: what is interrupted here is found again at the next start, and no log is left behind
-    # for SQLite to throw away. The connection is still open for the same reason: closing would do so, too.
+    # The main file last: an interruption here is detected at the next start, and no WAL is left without its main file,
+    # which SQLite would delete. The connection is still open for the same reason: closing it would delete the WAL too.
     for suffix in _ALL_SUFFIXES:
         part = path.with_name(path.name + suffix)
         if part.exists():
@@ -224,11 +224,11 @@ def _set_aside(path: Path, fault: _Fault) -> Path:
 
 
 def _prepare(connection: sqlite3.Connection, statements: Iterable[str]) -> None:
-    """Set the connection up for writing, and make or upgrade the tables, all or nothing."""
+    """Prepare the connection for writing, and create or upgrade the tables, all or nothing."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
-    connection.execute("BEGIN IMMEDIATE")  # fails here and now if the file cannot be written
+    connection.execute("BEGIN IMMEDIATE")  # fails here if the file cannot be written
     try:
         for statement in statements:
             connection.execute(statement)
@@ -239,7 +239,7 @@ def _prepare(connection: sqlite3.Connection, statements: Iterable[str]) -> None:
 
 
 def roll_back(connection: sqlite3.Connection) -> None:
-    """Undo the transaction if SQLite has not done so; the error that led here is the one to tell."""
+    """Roll the transaction back if SQLite has not done so; errors are ignored, the original one is reported."""
     if connection.in_transaction:
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
@@ -250,5 +250,5 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 
 def _primary_code(error: sqlite3.Error) -> int:
-    """Return SQLite's result code without its extension; 0 for errors that Python's module raises itself."""
+    """Return the primary result code of SQLite; 0 for errors that Python's module raises itself."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

@@ -1,7 +1,7 @@
-"""The store: what outlives the daemon, in one SQLite file.
+"""The store: state that is kept across restarts, in one SQLite file.
 
-Bans in force, the history of offences, the cursors of the sources and the networks allowed by hand. Nothing here is in
-the packets' way: changes are gathered and written in batches.
+It contains the bans in force, the history of offences, the cursors of the sources and the networks allowed by an
+operator. Nothing here is on the data path: changes are collected and written in batches.
 """
 
 import sqlite3
@@ -17,11 +17,11 @@ from monitor.model.bans import Ban, Offence
 from monitor.model.cursors import Cursor
 from monitor.model.errors import MalformedRecord, TemporaryError
 from monitor.state import rows
-from monitor.state.changes import Allowed, Changes
+from monitor.state.changes import Allowed, StateChanges
 from monitor.state.schema import TABLES, VERSION, Opened, connect, explained, open_database, roll_back
 
 FILE_NAME = "nodewarden.db"
-"""The file's name within the state directory."""
+"""The name of the file in the state directory."""
 _READ_ROWS = 1000
 _PURGE_ROWS = 5000
 
@@ -29,16 +29,16 @@ _T = TypeVar("_T")
 
 
 class Store:
-    """The open file. Reads and writes have a connection each, so that neither waits for the other.
+    """The open file. Reads and writes use separate connections, so that neither waits for the other.
 
-    Every method may be called from any thread. TemporaryError says what to do; then nothing was changed.
+    Every method may be called from any thread. After a TemporaryError, whose text says what to do, nothing has changed.
     """
 
     def __init__(self, path: Path, opened: Opened) -> None:
-        """Take over what `open_database` opened; use `Store.open`."""
+        """Take the result of `open_database`; use `Store.open`."""
         self.path = path
         self.is_new = opened.is_new
-        """Whether the file was made just now, and so knows nothing of what was before."""
+        """Whether the file was just created, so that it has no earlier state."""
         self._opening_notices = opened.notices
         self._writer = opened.connection
         self._write_lock = threading.Lock()
@@ -52,10 +52,10 @@ class Store:
 
     @classmethod
     def open(cls, path: Path) -> "Store":
-        """Open the file at `path`; TemporaryError where that cannot be done now.
+        """Open the file at `path`; TemporaryError if that fails.
 
-        A missing one is made. One that is damaged, of another program or of a newer schema is renamed, never deleted,
-        and a new one made; `notices` says so.
+        A missing file is created. A damaged file, or one of another program or a newer schema, is renamed, never
+        deleted, and a new one is created; `notices` reports it.
         """
         opened = open_database(path)
         try:
@@ -67,18 +67,18 @@ class Store:
 
     @property
     def notices(self) -> list[str]:
-        """What the operator should know, a sentence each."""
+        """Notices for the operator, one sentence each."""
         notices = list(self._opening_notices)
         notices += [
-            f"{count} rows of {table} in {self.path} make no sense and were passed over"
+            f"{count} rows of {table} in {self.path} are invalid and were skipped"
             for table, count in self._unreadable.items()
         ]
         if self._refused:
-            notices.append(f"{self._refused} changes made no sense and were not saved; please report this")
+            notices.append(f"{self._refused} changes were invalid and were not saved; please report this")
         return notices
 
     def bans(self) -> Iterator[Ban]:
-        """Yield all claims, those that have ended since they were written included; one network's follow each other."""
+        """Yield all claims, including those that have expired since; the claims of one network are consecutive."""
         return self._read("bans", "", (), rows.read_ban)
 
     def cursors(self) -> dict[str, Cursor]:
@@ -86,11 +86,11 @@ class Store:
         return dict(self._read("cursors", "", (), rows.read_cursor))
 
     def allowed(self) -> list[Allowed]:
-        """Return the networks allowed by hand, oldest first."""
+        """Return the networks allowed by an operator, oldest first."""
         return list(self._read("allowed", "ORDER BY added_s", (), rows.read_allowed))
 
     def offences(self, since_s: float) -> Iterator[Offence]:
-        """Yield the offences from `since_s` (seconds since the epoch) on, oldest first."""
+        """Yield the offences since `since_s` (seconds since the epoch), oldest first."""
         return self._read("offences", "WHERE time_s >= ? ORDER BY time_s, id", (since_s,), rows.read_offence)
 
     def offences_of(self, network: Network, limit: int) -> list[Offence]:
@@ -99,11 +99,11 @@ class Store:
         parameters = network.address, network.prefix_length, limit
         return list(self._read("offences", where, parameters, rows.read_offence))
 
-    def write(self, changes: Changes, *, durable: bool = False) -> None:
+    def write(self, changes: StateChanges, *, durable: bool = False) -> None:
         """Write all changes or, with a TemporaryError, none.
 
-        They outlive the daemon's end at once; a power failure may take the last seconds, unless `durable`. Writing
-        twice does no harm except to offences, which are then there twice.
+        They immediately survive the end of the daemon; without `durable`, a power failure may lose the last seconds.
+        Writing twice is harmless except for offences, which are then stored twice.
         """
         with self._write_lock, explained(self.path):
             self._check_identity()
@@ -113,8 +113,8 @@ class Store:
             try:
                 with self._transaction():
                     if durable:
-                        # Dirties one page, so that there is something to commit and the log is synced even when all
-                        # changes were written before.
+                        # Changes one page, so that there is a commit that syncs the WAL even if all changes were
+                        # written before.
                         self._writer.execute(f"PRAGMA user_version = {VERSION}")
                     self._apply(changes)
             except BaseException:
@@ -125,26 +125,26 @@ class Store:
                     self._writer.execute("PRAGMA synchronous = NORMAL")
 
     def purge(self, before_s: float, max_offences: int) -> int:
-        """Delete offences from before `before_s`, and the oldest beyond `max_offences`; return how many."""
+        """Delete offences before `before_s`, and the oldest beyond `max_offences`; return how many."""
         purged = self._delete("WHERE time_s < ? ORDER BY time_s LIMIT ?", lambda: (before_s, _PURGE_ROWS))
         return purged + self._delete("ORDER BY time_s, id LIMIT ?", lambda: (self._excess(max_offences),))
 
     def close(self) -> None:
-        """Move everything into the main file and close; never raises, a log that stays is read at the next start."""
+        """Move the WAL to the main file and close; never raises: a WAL that remains is read at the next start."""
         with self._read_lock:
             self._reader.close()
         with self._write_lock:
             try:
                 self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             except sqlite3.Error:
-                pass  # the log stays beside the main file, with all that was written
+                pass  # the WAL stays next to the main file, with all that was written
             finally:
                 self._writer.close()
 
     def _read(
         self, table: str, where: str, parameters: tuple[Any, ...], read: Callable[[rows.Row], _T]
     ) -> Iterator[_T]:
-        """Yield what a query finds, a thousand rows at a time; rows that make no sense are counted."""
+        """Yield the results of a query, reading a thousand rows at a time; invalid rows are counted and skipped."""
         unreadable = 0
         with explained(self.path), self._read_lock:
             cursor = self._reader.execute(f"SELECT {TABLES[table]} FROM {table} {where}", parameters)  # noqa: S608
@@ -173,8 +173,8 @@ class Store:
             roll_back(self._writer)
             raise
 
-    def _apply(self, changes: Changes) -> None:
-        # In the order of the key, neighbours share pages: 100,000 take 0.4 s instead of 0.6 s.
+    def _apply(self, changes: StateChanges) -> None:
+        # In the order of the key, adjacent rows share pages: 100,000 take 0.4 s instead of 0.6 s.
         self._put("bans", sorted(self._encode(rows.ban_row, changes.bans.values())))
         self._writer.executemany(
             "DELETE FROM bans WHERE address = ? AND prefix_length = ? AND strength = ? AND origin = ? AND detector = ?",
@@ -194,7 +194,7 @@ class Store:
         self._writer.executemany(f"REPLACE INTO {table} ({columns}) VALUES ({marks})", values)  # noqa: S608
 
     def _encode(self, encode: Callable[[_T], rows.Row], items: Iterable[_T]) -> Iterator[rows.Row]:
-        """Yield rows; one that makes no sense is left out, or it would keep all others from being saved for ever."""
+        """Yield rows; an invalid one is left out, because it would prevent saving all others forever."""
         for item in items:
             try:
                 yield encode(item)
@@ -202,7 +202,7 @@ class Store:
                 self._refused += 1
 
     def _delete(self, which: str, parameters: Callable[[], tuple[float, ...]]) -> int:
-        """Delete offences a few thousand at a time, so that changes are not kept waiting."""
+        """Delete offences a few thousand at a time, so that changes do not have to wait."""
         total = 0
         while True:
             with self._write_lock, explained(self.path), self._transaction():
@@ -217,10 +217,10 @@ class Store:
         return max(0, min(_PURGE_ROWS, count - max_offences))
 
     def _check_identity(self) -> None:
-        """Refuse to write to a file that was removed: that would succeed, and be lost."""
+        """Refuse to write to a file that was removed: the write would succeed and be lost."""
         try:
             found = self.path.stat()
         except FileNotFoundError:
-            raise TemporaryError(f"{self.path} was removed while in use: it is made anew") from None
+            raise TemporaryError(f"{self.path} was removed while in use: it is created again") from None
         if (found.st_dev, found.st_ino) != self._identity:
             raise TemporaryError(f"{self.path} was replaced while in use: the new one is opened")

@@ -121,7 +121,7 @@ def test_without_types_and_tracefs_all_else_goes_on(site: OpenSite) -> None:
     """Then nothing is left to count with: one line says both."""
     site.daemon.configure("sources: {kernel_log: {enabled: false}}\n")
     site.daemon.start("unshare", "--mount", "sh", "-c", HIDE_TYPES.replace("tracefs tracefs", "tmpfs none"), "hide")
-    told = "tells nothing of its types"
+    told = "this kernel has no BTF"
     wait_for(lambda: told in site.daemon.run("status").stdout, told, lambda: site.daemon.log, 20)
     assert "mount -t tracefs" in site.daemon.run("status").stdout
     assert drops(site)["state"] == "off"

@@ -1,4 +1,4 @@
-"""The daemon with a wall in front of the stack: bans are the same with it and without it."""
+"""The daemon with XDP: bans are the same with it and without it."""
 
 import signal
 
@@ -22,7 +22,7 @@ def xdp(site: OpenSite) -> dict[str, object]:
 
 
 def is_up(site: OpenSite) -> None:
-    """Wait until the wall is in place with all bans."""
+    """Wait until XDP drops with all bans."""
     told = "XDP drops on eth0 (native)"
     wait_for(lambda: told in site.daemon.log, told, lambda: f"{xdp(site)}\n{site.daemon.log}", 20)
 
@@ -63,7 +63,7 @@ def test_bans_hold_in_front_and_behind(site: OpenSite) -> None:
 
 
 def test_the_allowlist_and_spoofable_bans(site: OpenSite) -> None:
-    """Who is allowed afterwards passes at once; a shun is for connection tracking, never for the wall."""
+    """Who is allowed afterwards passes at once; a shun is for connection tracking, never for XDP."""
     site.start(_XDP)
     is_up(site)
     assert site.daemon.run("ban", "10.88.0.0/30").returncode != 0, "the node itself is inside"

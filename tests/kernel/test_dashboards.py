@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.attacks import Attacks, operate
 from tests.support.daemon import wait_for
-from tests.support.dashboards import NAMES, Asked, filled, queries
+from tests.support.dashboards import NAMES, DashboardQuery, filled, queries
 from tests.support.edges import NODES, Edges, OrdinaryWork
 from tests.support.prometheus import RULES
 from tests.support.signal_history import signal_history
@@ -76,7 +76,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             guesser = seen.attacks.guess_passwords(edges.nodes[1])
         wait_for(lambda: len(edges.daemons[1].ask("list")) == _BOTNET, "bans of the botnet")
         seen.begun_s = time.time()
-        seen.attacks.go_on(edges.nodes[1], guesser)
+        seen.attacks.keep_sending(edges.nodes[1], guesser)
         _attack(seen)
         seen.wait_for_scrapes(time.time(), 3)
         work.stop()
@@ -95,8 +95,8 @@ def _attack(seen: Watched) -> None:
     attacks.touch_protected_port(target)
     attacks.call_out(target)
     attacks.amplify(target)
-    attacks.go_on(target, guesser)
-    attacks.go_on(target, scanner)
+    attacks.keep_sending(target, guesser)
+    attacks.keep_sending(target, scanner)
     operate(seen.edges.daemons[0], target, 7)
     seen.edges.daemons[0].run("reload")
 
@@ -105,7 +105,7 @@ def _span(watched: Watched) -> str:
     return f"{round(time.time() - watched.since_s)}s"
 
 
-def _shows(watched: Watched, asked: Asked) -> bool:
+def _shows(watched: Watched, asked: DashboardQuery) -> bool:
     """Whether a query finds anything, at any time for those over time, now for those of the moment."""
     expression = filled(asked.expression, _span(watched), f"{_WINDOW_S}s")
     if asked.is_instant:

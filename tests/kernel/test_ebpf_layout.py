@@ -10,7 +10,7 @@ import pytest
 
 from monitor.ebpf import drop_locations, frequent, xdp
 from monitor.ebpf.loader import load
-from monitor.ebpf.messages import XDP, Request
+from monitor.ebpf.messages import XDP, LoadRequest
 from monitor.ebpf.reasons import ReasonClass
 from monitor.sources.drops import reader as drops
 from monitor.sources.drops.counter_index import BY_ALL, BY_REASON, CounterIndex
@@ -28,7 +28,7 @@ _PREFIX4, _PREFIX6 = (struct.Struct(xdp._LENGTH.format + tail) for tail in ("4s"
 
 SHAPES: Mapping[str, tuple[struct.Struct, str]] = {
     # C's name: what Python takes it for, and its members
-    "place": (drop_locations._PLACE, "address reason"),
+    "location": (drop_locations._LOCATION, "address reason"),
     "drop_count": (_PAIR, "packets bytes"),
     "source": (_ADDRESS, "high low"),
     "offender": (_OFFENDER, "packets" + " -" * (drops._CLASSES - 1) + " outer"),
@@ -85,7 +85,7 @@ def _items(text: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: request.source)
-def test_every_key_and_value(request_: Request) -> None:
+def test_every_key_and_value(request_: LoadRequest) -> None:
     """Size, names and offsets of the members of all that maps hold are what Python's formats say."""
     seen = set()
     with contextlib.closing(load(request_)) as loaded:
@@ -109,7 +109,7 @@ def test_counters_are_where_python_reads_them(index: CounterIndex, tmp_path: Pat
     source = tmp_path / "index.c"
     source.write_text(INDEX_PROGRAM)
     slots, kinds = 200, len(FAMILIES) * index.directions * index.tunnelled * index.foreign
-    with contextlib.closing(load(Request(str(source), {"index_of": XDP}, (), index.macros))) as loaded:
+    with contextlib.closing(load(LoadRequest(str(source), {"index_of": XDP}, (), index.macros))) as loaded:
         program = loaded.functions["index_of"]
         split = [index.split(number) for number in range(slots * kinds)]
         found = [run_once(program, struct.pack("=5I", *digits))[0] for digits in split]
@@ -124,5 +124,5 @@ def test_the_classes_fit() -> None:
     assert drops._CLASSES.bit_count() == 1
     with contextlib.closing(DropCounters(all_namespaces=False)) as counters:
         assert counters._maps["drop_offenders"].shape.max_entries == DropCounters.MAX_OFFENDERS
-    with contextlib.closing(xdp.Wall(max_bans=16, max_prefixes=16)) as wall:
-        assert wall._maps["xdp_senders"].shape.max_entries == xdp.MAX_SENDERS
+    with contextlib.closing(xdp.XdpProgram(max_bans=16, max_prefixes=16)) as program:
+        assert program._maps["xdp_senders"].shape.max_entries == xdp.MAX_SENDERS

@@ -1,1 +1,1 @@
-"""What tests, the demo and the benchmarks share."""
+"""Code shared by tests, the demo and the benchmarks."""

@@ -1,4 +1,4 @@
-"""Answers to commands, of a pipeline that has no daemon around it."""
+"""Answers commands about a pipeline without a daemon."""
 
 from pathlib import Path
 
@@ -10,6 +10,6 @@ from monitor.state.saver import Saver
 
 
 def answers_of(pipeline: Pipeline, directory: Path) -> Answers:
-    """Return what answers commands about this pipeline; nothing is saved below the directory."""
+    """Return the answers for commands about this pipeline; nothing is saved in the directory."""
     orders = Orders(pipeline, Saver(directory / "nodewarden.db"))
     return Answers(pipeline, orders, EventStream(), dict, dict, lambda network, limit: [], lambda: True, lambda: None)

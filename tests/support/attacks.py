@@ -1,4 +1,4 @@
-"""What an attacker, an operator and bad luck do to the nodes, each from an address of its own."""
+"""Attacks, operator actions and faults on the nodes, each from a separate address."""
 
 import contextlib
 import itertools
@@ -14,15 +14,15 @@ _FLOOD_PACKETS = 1200
 
 
 class Attacks:
-    """Attacks on the nodes; each call is one, and comes from an address that did nothing before."""
+    """Attacks on the nodes; each call is one attack, from an address that was not used before."""
 
     def __init__(self, edges: Edges) -> None:
-        """Nothing is done yet."""
+        """Prepare the attacks; nothing is sent yet."""
         self._edges = edges
         self._addresses = (f"10.88.0.{number}" for number in itertools.cycle(OFFENDERS))
 
     def scan(self, node: Host, source: str | None = None) -> str:
-        """Scan ports that the firewall drops; return who did it."""
+        """Scan ports that the firewall drops; return the source."""
         source = source or next(self._addresses)
         scan = ("nmap", "-n", "-Pn", "-sS", "-T5", "--max-retries", "0", "-p", "1000-1059", "-S", source, "-e", "eth0")
         self._edges.attacker.run(*scan, node.address4)
@@ -33,7 +33,7 @@ class Attacks:
         self.scan(node, TRUSTED_OFFENDER)
 
     def guess_passwords(self, node: Host) -> str:
-        """Let a log say what sshd says when somebody guesses passwords."""
+        """Append the log lines of sshd for password guessing; return the source."""
         source = next(self._addresses)
         now = datetime.now().astimezone().strftime("%b %e %H:%M:%S")
         lines = [
@@ -45,15 +45,15 @@ class Attacks:
         return source
 
     def flood(self, node: Host) -> None:
-        """Send first packets of handshakes to an open port, in the name of sources that do not exist."""
+        """Send SYN packets to an open port, from forged sources that do not exist."""
         self._hping(node, "-S", "-p", "80", "--rand-source", "-i", "u500", "-c", str(_FLOOD_PACKETS))
 
-    def go_on(self, node: Host, source: str) -> None:
-        """Go on sending, from an address that is banned."""
+    def keep_sending(self, node: Host, source: str) -> None:
+        """Continue sending from a banned address."""
         self._hping(node, "-S", "-p", "80", "-a", source, "-i", "u2000", "-c", "300")
 
     def confuse(self, node: Host) -> None:
-        """Send packets that belong to no connection."""
+        """Send packets that are not part of a connection."""
         self._hping(node, "-A", "-p", "80", "-a", next(self._addresses), "-i", "u2000", "-c", "200")
 
     def touch_protected_port(self, node: Host) -> None:
@@ -62,13 +62,13 @@ class Attacks:
             socket.create_connection((node.address4, 2379), 2, (next(self._addresses), 0)).close()
 
     def call_out(self, node: Host) -> None:
-        """Let the node call where nobody approved, and where it may."""
+        """Let the node connect to an unapproved destination, and to an approved one."""
         for host, port in ((self._edges.attacker, UNAPPROVED_PORT), (self._edges.client, 53)):
             with node.entered(), contextlib.suppress(OSError):
                 socket.create_connection((host.address4, port), 2).close()
 
     def amplify(self, node: Host) -> None:
-        """Ask a name server little and let it answer much."""
+        """Send small queries to a name server that sends large answers."""
         with node.entered():
             server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         source = next(self._addresses)
@@ -82,14 +82,14 @@ class Attacks:
                     _, back = server.recvfrom(100)
                     server.sendto(b"!" * 1000, back)
         time.sleep(1.1)
-        node.run("conntrack", "-L")  # clears away what is over: the kernel itself takes up to a minute
+        node.run("conntrack", "-L")  # removes expired entries: the kernel itself takes up to a minute
 
     def _hping(self, node: Host, *arguments: str) -> None:
         self._edges.attacker.run("hping3", "-q", *arguments, node.address4, check=False)
 
 
 def operate(daemon: Daemon, node: Host, number: int) -> None:
-    """Do what an operator does: ban, unban, allow; and what another firewall does to our table."""
+    """Ban, unban and allow as an operator does, and change our table as another firewall might."""
     daemon.run("ban", f"192.0.2.{number}", "--for", "1h", "--reason", "lab")
     daemon.run("unban", f"192.0.2.{number}")
     daemon.run("ban", f"198.51.100.{number}", "--for", "2s", "--reason", "lab")

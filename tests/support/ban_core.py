@@ -1,4 +1,4 @@
-"""Policy, ledger, enforcers and listeners without a daemon around them, and a check that all of them agree."""
+"""Policy, ledger, enforcers and listeners without a daemon, and a check that all of them agree."""
 
 import contextlib
 import errno
@@ -33,30 +33,30 @@ RULES = Rules({DETECTOR: DetectorPolicy(Mode.ENFORCE, BANTIME_S)})
 
 
 class Notebook:
-    """What a store would hold."""
+    """The content that a store would have."""
 
     def __init__(self) -> None:
         self.claims: dict[ClaimKey, Ban] = {}
         self.offences: list[Offence] = []
 
     def put_ban(self, ban: Ban) -> None:
-        """Note a claim."""
+        """Add a claim."""
         self.claims[claim_key(ban)] = ban
 
     def remove_ban(self, ban: Ban) -> None:
-        """Strike a claim out."""
+        """Remove a claim."""
         self.claims.pop(claim_key(ban), None)
 
     def add_offence(self, offence: Offence) -> None:
-        """Note an offence."""
+        """Add an offence."""
         self.offences.append(offence)
 
 
 class BanCore:
-    """All that stands between an alert and the kernel; to be made in the network namespace that is to be used."""
+    """All stages between an alert and the kernel; must be created in the network namespace to use."""
 
     def __init__(self, *, rules: Rules = RULES, max_bans: int = 2000, set_size: int = 2000) -> None:
-        """`max_bans` bounds the ledger, `set_size` each of the kernel's sets of addresses."""
+        """`max_bans` limits the ledger, `set_size` each set of addresses in the kernel."""
         self.enforcer = NftablesEnforcer(max_bans=set_size)
         self.ledger = Ledger(max_bans=max_bans)
         self.policy = Policy(Guard([]), self.ledger, rules)
@@ -68,10 +68,10 @@ class BanCore:
         self.listeners = Listeners([self.metrics, DecisionRecord(self.record)])
         self.bans = BanControl(self.policy, Enforcement(self.table), self.listeners, self.cut.extend)
         self.foreign: set[Key] = set()
-        """What others put into the kernel's sets."""
+        """Elements that other programs added to the kernel's sets."""
 
     def alert(self, *networks: Network, time_s: float | None = None) -> list[Decision]:
-        """Answer an alert on proof for each of these networks, as one batch."""
+        """Raise a proven alert for each of these networks, as one batch; return the decisions."""
         now_s = time.time() if time_s is None else time_s
         draft = self.policy.draft(now_s)
         alerts = [alert_on(network, now_s) for network in networks]
@@ -86,7 +86,7 @@ class BanCore:
         name: str = "manual",
         strength: Strength = Strength.PROVEN,
     ) -> list[Decision]:
-        """Order bans of so many seconds, as one batch."""
+        """Order bans with this duration in seconds, as one batch."""
         draft = self.policy.draft(time.time())
         for network, bantime_s in wishes:
             self.policy.order(draft, network, strength, bantime_s, "test", origin, name)
@@ -102,14 +102,14 @@ class BanCore:
         self.bans.tick(time.time())
 
     def in_kernel(self) -> dict[Key, float]:
-        """Return what the kernel holds and nobody else put there."""
+        """Return the bans in the kernel, without elements of other programs."""
         now_s = time.time()
         held = self.enforcer.elements() if self.enforcer.exists() else []
         ends = {(one.network, one.strength): now_s + (one.timeout_s or 0.0) for one in held}
         return {key: end_s for key, end_s in ends.items() if key not in self.foreign}
 
     def check(self) -> None:
-        """Assert that kernel, ledger and what the store was told are the same."""
+        """Assert that kernel, ledger and store agree."""
         now_s = time.time()
         enforced = [ban for ban in self.ledger.bans() if ban.mode is Mode.ENFORCE]
         in_ledger = {(ban.network, ban.strength): ban.until_s for ban in enforced}
@@ -118,7 +118,7 @@ class BanCore:
         assert claims == self.record.claims
 
     def check_answers(self, decisions: Sequence[Decision], before: dict[Key, float]) -> None:
-        """Assert that answers and metrics say what is in force; `before` was in force before this one batch."""
+        """Assert that answers and metrics match the bans in force; `before` is the state before this batch."""
         for one in decisions:
             key = one.network, Strength.PROVEN
             ban = self.ledger.get(*key)
@@ -144,7 +144,7 @@ class BanCore:
         assert set(self.cut) >= {one.network for one in in_force if one.verdict is Verdict.BAN}
 
     def close(self) -> None:
-        """Remove the table."""
+        """Delete the table."""
         with contextlib.suppress(FileNotFoundError):
             self.enforcer.flush()
         self.enforcer.close()
@@ -160,7 +160,7 @@ _Transact: TypeAlias = Callable[[NetlinkSocket, Sequence[NetlinkRequest]], dict[
 
 
 def _on_behalf_of(take: _Transact) -> _Transact:
-    """Return a function, which unlike a bound method becomes the method of a class that it is put into."""
+    """Return a function that, unlike a bound method, becomes a method of the class that it is assigned to."""
 
     def transact(link: NetlinkSocket, requests: Sequence[NetlinkRequest]) -> dict[int, int]:
         return take(link, requests)
@@ -169,7 +169,7 @@ def _on_behalf_of(take: _Transact) -> _Transact:
 
 
 class Trouble:
-    """Stands between the daemon and nf_tables: what is done to transactions that name certain networks."""
+    """Intercepts transactions of the daemon that contain certain networks, and makes them fail."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._transact = NetlinkSocket.transact
@@ -179,7 +179,7 @@ class Trouble:
         self._before: Callable[[], object] = lambda: None
         self._kinds: tuple[int, ...] = (NEW_ELEMENTS,)
         self.count = 0
-        """Transactions that it spoilt."""
+        """The number of transactions that it made fail."""
         monkeypatch.setattr(NetlinkSocket, "transact", _on_behalf_of(self._take))
 
     @contextlib.contextmanager
@@ -192,9 +192,9 @@ class Trouble:
         before: Callable[[], object] = lambda: None,
         kinds: tuple[int, ...] = (NEW_ELEMENTS,),
     ) -> Iterator[None]:
-        """Spoil transactions with requests of these kinds for these networks: "busy", "undone", "done" or "call".
+        """Make transactions with requests of these kinds for these networks fail: "busy", "undone", "done" or "call".
 
-        "undone" and "done" are an answer that never came, of what was not done or was. "call" calls `before` first.
+        "undone" and "done" lose the answer, without or after executing the transaction. "call" calls `before` first.
         """
         self._addresses = tuple(network.address for network in networks)
         self._cause, self._left, self._before, self._kinds = cause, times, before, kinds

@@ -1,4 +1,4 @@
-"""A simple model of which bans should be in force, and how two accounts of them are compared."""
+"""A simple model of the bans that should be in force, and a comparison of two sets of bans."""
 
 import heapq
 from collections import Counter
@@ -10,20 +10,20 @@ from monitor.model.alerts import Strength
 
 Key: TypeAlias = tuple[Network, Strength]
 Ends: TypeAlias = Mapping[Key, float]
-"""When each ban ends (wall time, seconds)."""
+"""The expiry of each ban (wall time, seconds)."""
 
 TOLERANCE_S = 2.0
 ALLOWLIST = tuple(map(parse_network, ("20.0.3.0/28", "20.0.5.7", "20.1.0.0/24", "2400::1:0:0:0:7", "2400:0:0:2::/64")))
 
 
 def faults(expected: Ends, found: Ends, now_s: float) -> list[str]:
-    """Say where two sets of bans differ: hosts one by one, prefixes by the addresses they cover; ended ones are none.
+    """Return the differences of two sets of bans: hosts one by one, prefixes by the addresses they cover.
 
-    An end may differ by two seconds, so a ban that has less than that left may be missing.
+    Expired bans are ignored. An expiry may differ by two seconds, so a ban with less than that left may be missing.
     """
     hosts = [_as_of(ends, now_s) for ends in (expected, found)]
     result = [
-        f"{network} {strength.value}: {_left(wanted_s, now_s)} expected, {_left(end_s, now_s)} found"
+        f"{network} {strength.value}: expected {_left(wanted_s, now_s)}, found {_left(end_s, now_s)}"
         for network, strength in hosts[0].keys() | hosts[1].keys()
         if abs(
             (wanted_s := hosts[0].get((network, strength), now_s)) - (end_s := hosts[1].get((network, strength), now_s))
@@ -37,7 +37,7 @@ def faults(expected: Ends, found: Ends, now_s: float) -> list[str]:
             ends_at = [_ends_at(part, borders, now_s) for part in intervals]
             result += [
                 f"{host(border.to_bytes(bits // 8))} {strength.value}, in prefixes: "
-                f"{_left(wanted_s, now_s)} expected, {_left(end_s, now_s)} found"
+                f"expected {_left(wanted_s, now_s)}, found {_left(end_s, now_s)}"
                 for border, wanted_s, end_s in zip(borders, *ends_at, strict=True)
                 if abs(wanted_s - end_s) > TOLERANCE_S
             ]
@@ -53,7 +53,7 @@ def _left(end_s: float, now_s: float) -> str:
 
 
 def _intervals(ends: Ends, strength: Strength, bits: int, now_s: float) -> list[tuple[int, int, float]]:
-    """Return first address, the one after the last, and end of each prefix of a kind that has not ended."""
+    """Return first address, the address after the last, and expiry of each unexpired prefix of a kind."""
     return [
         (start := int.from_bytes(network.address), start + (1 << (bits - network.prefix_length)), end_s)
         for (network, its_strength), end_s in ends.items()
@@ -62,7 +62,7 @@ def _intervals(ends: Ends, strength: Strength, bits: int, now_s: float) -> list[
 
 
 def _ends_at(intervals: list[tuple[int, int, float]], borders: Sequence[int], now_s: float) -> list[float]:
-    """Return the latest end of the intervals around each of these addresses, `now_s` where there is none."""
+    """Return the latest expiry of the intervals around each of these addresses, `now_s` if there is none."""
     result = []
     waiting = sorted(intervals, reverse=True)
     around: list[tuple[float, int]] = []
@@ -77,16 +77,16 @@ def _ends_at(intervals: list[tuple[int, int, float]], borders: Sequence[int], no
 
 
 class Model:
-    """What should be in force, after the rules that docs and policy state for orders of people."""
+    """The bans that should be in force, by the documented rules for orders of operators."""
 
     def __init__(self) -> None:
         self.ends: dict[Key, float] = {}
         self.saved: dict[Key, float] = {}
-        """What was in force when the store was last written."""
+        """The bans in force when the store was last written."""
         self._lengths: Counter[tuple[int, int]] = Counter()
 
     def order(self, network: Network, strength: Strength, until_s: float, now_s: float) -> None:
-        """Ban, unless it is allowed, or a ban around it does as much; never shorten."""
+        """Ban a network, unless it is allowed or a ban around it lasts as long; never shorten a ban."""
         if any(allowed.overlaps(network) for allowed in ALLOWLIST):
             return
         enough = {strength} if strength is Strength.DESTINATION else {strength, Strength.PROVEN}
@@ -98,17 +98,17 @@ class Model:
         self._put((network, strength), max(until_s, current_s if current_s > now_s else 0.0))
 
     def lift(self, network: Network) -> None:
-        """End the bans of exactly this network."""
+        """Lift the bans of exactly this network."""
         for strength in Strength:
             self._drop((network, strength))
 
     def expire(self, now_s: float) -> None:
-        """Forget what has ended."""
+        """Forget expired bans."""
         for key in [key for key, end_s in self.ends.items() if end_s <= now_s]:
             self._drop(key)
 
     def replace(self, ends: Ends) -> None:
-        """Begin anew with these bans."""
+        """Start again with these bans."""
         self.ends = dict(ends)
         self._lengths = Counter((n.bits, n.prefix_length) for n, _ in ends if not n.is_host)
 

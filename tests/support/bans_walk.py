@@ -1,6 +1,6 @@
-"""A random walk over bans: the daemon's stages and the kernel beside the simple model.
+"""A random walk over bans: compares the daemon's stages and the kernel with the simple model.
 
-Operations follow from the seed alone; the times do not, since short bans really end in the kernel meanwhile.
+Operations depend only on the seed; the times do not, because short bans really expire in the kernel meanwhile.
 """
 
 import contextlib
@@ -28,15 +28,15 @@ from tests.support.lab import Host
 _KEPT_OFFENCES = 1000
 
 
-class Mismatch(Exception):  # noqa: N818 - it names what was found
-    """Model and daemon or kernel disagree; the message says where, after which step of which seed."""
+class Mismatch(Exception):  # noqa: N818 - named after the finding
+    """Model and daemon or kernel disagree; the message has the difference, seed and step."""
 
 
 class Stages:
-    """The daemon's stages without its loop: what `Service` wires, from store to kernel."""
+    """The daemon's stages without its loop, wired as in `Service`, from store to kernel."""
 
     def __init__(self, directory: Path) -> None:
-        """Start as after an installation; to be made in the network namespace that is to be used."""
+        """Start as after an installation; must be created in the network namespace to use."""
         self._path = directory / "nodewarden.db"
         settings = Settings()
         self._settings = msgspec.structs.replace(
@@ -45,7 +45,7 @@ class Stages:
         self.start()
 
     def start(self) -> None:
-        """Begin as the daemon does."""
+        """Start as the daemon does."""
         self.saver = Saver(self._path)
         store = self.saver.open()
         self.enforcer = NftablesEnforcer(max_bans=self._settings.bans.max_bans)
@@ -58,37 +58,37 @@ class Stages:
         restore(self.pipeline, store, self.saver)
 
     def save(self) -> None:
-        """Write what is pending; of offences only the last are kept, or restarts would get slower and slower."""
+        """Write pending changes; only recent offences are kept, otherwise restarts would become slower and slower."""
         if not self.saver.flush(30) or self.saver.store is None:
             raise Mismatch(f"the store was not written: {self.saver.trouble}")
         self.saver.store.purge(0.0, _KEPT_OFFENCES)
 
     def stop(self) -> None:
-        """End as on SIGTERM."""
+        """Stop as on SIGTERM."""
         self.save()
         self.pipeline.enforcers.close()
         self.saver.close()
 
     def kill(self) -> None:
-        """End as on SIGKILL: what was not written is lost."""
+        """Stop as on SIGKILL: unwritten changes are lost."""
         self.pipeline.enforcers.close()
         if self.saver.store:
             self.saver.store.close()
 
     def in_ledger(self) -> dict[Key, float]:
-        """Return what the daemon believes to be in force."""
+        """Return the bans in force according to the daemon."""
         return {(ban.network, ban.strength): ban.until_s for ban in self.pipeline.ledger.bans()}
 
     def in_kernel(self, now_s: float) -> dict[Key, float]:
-        """Return what the kernel enforces."""
+        """Return the bans in the kernel."""
         return {(e.network, e.strength): now_s + (e.timeout_s or 0.0) for e in self.enforcer.elements()}
 
 
 class Walk:
-    """A seeded random walk; `run` raises Mismatch at the first checkpoint that finds anything wrong."""
+    """A seeded random walk; `run` raises Mismatch at the first checkpoint that finds a difference."""
 
     def __init__(self, node: Host, directory: Path, seed: int, max_batch: int) -> None:
-        """Begin with nothing; `node` is the lab's host in whose namespace the calling thread is."""
+        """Start without bans; `node` is the host of the lab whose namespace the calling thread is in."""
         self._node = node
         self._max_batch = max_batch
         self.seed = seed
@@ -101,11 +101,11 @@ class Walk:
 
     @property
     def steps(self) -> int:
-        """How many operations were done."""
+        """The number of operations done."""
         return self.done.total()
 
     def run(self, steps: int, every: int, tell: Callable[[str], None] = lambda _: None) -> None:
-        """Do at least so many operations, with a checkpoint at least so often."""
+        """Do at least `steps` operations, with a checkpoint at least every `every`."""
         checked = self.steps
         while self.steps < steps:
             (step,) = self._random.choices(*zip(*_STEPS, strict=True))
@@ -116,8 +116,8 @@ class Walk:
                 tell(f"{self.steps:,} operations, {len(self.model.ends):,} bans in force")
 
     def check(self) -> None:
-        """Compare model, ledger and kernel, after what the daemon does each second and at each scrape."""
-        self.stages.pipeline.table.counters()  # notices a table that is gone
+        """Compare model, ledger and kernel, after the work that the daemon does each second and at each scrape."""
+        self.stages.pipeline.table.counters()  # detects a missing table
         now_s = time.time()
         self.stages.pipeline.tick(now_s)
         self.model.expire(now_s)
@@ -127,17 +127,17 @@ class Walk:
         self._compare("kernel", self.model.ends, held, now_s)
         for network, _ in held:
             if any(allowed.overlaps(network) for allowed in ALLOWLIST):
-                raise Mismatch(f"{self._place()}: {network} is allowed, and banned in the kernel")
+                raise Mismatch(f"{self._position()}: {network} is allowed but banned in the kernel")
 
     def _compare(self, what: str, expected: Ends, found: Ends, now_s: float) -> None:
         if different := faults(expected, found, now_s):
-            raise Mismatch(f"{self._place()}: {len(different)} faults in the {what}: " + "; ".join(different[:5]))
+            raise Mismatch(f"{self._position()}: {len(different)} faults in the {what}: " + "; ".join(different[:5]))
 
-    def _place(self) -> str:
+    def _position(self) -> str:
         return f"seed {self.seed}, step {self.steps} ({dict(self.done)})"
 
     def _order(self) -> None:
-        """Have some networks banned, as one batch."""
+        """Ban some networks as one batch."""
         now_s = time.time()
         policy = self.stages.pipeline.policy
         draft = policy.draft(now_s)
@@ -151,10 +151,10 @@ class Walk:
             self.done["order"] += 1
         decisions = self.stages.pipeline.bans.carry_out(draft)
         if refused := next((one for one in decisions if one.failure), None):
-            raise Mismatch(f"{self._place()}: the kernel refused {refused}")
+            raise Mismatch(f"{self._position()}: the kernel refused {refused}")
 
     def _lift(self) -> None:
-        """End the bans of some networks, and write at once, as the daemon does when a person orders it."""
+        """Lift the bans of some networks and write immediately, as the daemon does for an operator."""
         networks = self._random.sample(self._hosts, self._random.randrange(1, 1 + self._max_batch // 2))
         networks += self._random.sample(self._prefixes, self._random.randrange(1, 2 + self._max_batch // 8))
         self._lift_all(networks)
@@ -184,7 +184,7 @@ class Walk:
         self.done["tick"] += 1
 
     def _lose(self) -> None:
-        """Somebody flushes the whole ruleset."""
+        """Flush the whole ruleset, as another program might."""
         self._node.nft("flush ruleset\n")
         self.done["flush ruleset"] += 1
 
@@ -194,14 +194,14 @@ class Walk:
         self.done["restart"] += 1
 
     def _kill(self) -> None:
-        """Kill it: of what was not written, the kernel knows; without a table nobody does."""
+        """Kill the daemon: unwritten changes are only in the kernel; without a table they are lost."""
         expected = self.model.ends if self.stages.enforcer.exists() else self.model.saved
         self.stages.kill()
         self._start_again(expected)
         self.done["kill"] += 1
 
     def _start_again(self, expected: Ends) -> None:
-        """Start; what is in force must be as before, though pieces of prefixes may now be bans of their own."""
+        """Start; the same addresses must be banned as before, but pieces of prefixes may now be separate bans."""
         self.stages.start()
         now_s = time.time()
         found = self.stages.in_ledger()

@@ -1,4 +1,4 @@
-"""What eBPF programs the kernel holds, asked with bpf(2)."""
+"""Lists, runs and inspects the eBPF programs in the kernel, with bpf(2)."""
 
 import ctypes
 import os
@@ -31,7 +31,7 @@ def run_once(program: int, frame: bytes, repeat: int = 1) -> tuple[int, int]:
 
 
 def programs(name: str) -> set[int]:
-    """Return the numbers of the programs of this name."""
+    """Return the IDs of the programs with this name."""
     found: set[int] = set()
     number = 0
     while True:
@@ -41,7 +41,7 @@ def programs(name: str) -> set[int]:
             return found
         try:
             descriptor, _ = bpf(_GET_FD_BY_ID, _NEXT_ID.pack(number, 0))
-        except FileNotFoundError:  # it ended meanwhile
+        except FileNotFoundError:  # it was unloaded meanwhile
             continue
         info, size = ctypes.create_string_buffer(_INFO_BYTES), ctypes.c_uint32(_INFO_BYTES)
         library().bpf_obj_get_info(descriptor, info, ctypes.byref(size))
@@ -57,21 +57,21 @@ _MAX_BTF_BYTES = 1 << 20
 
 
 class ProgramTypes(Btf):
-    """The types of a compiled program: those that are in its maps, in full."""
+    """The complete types of a compiled program that its maps use."""
 
     def describe(self, type_id: int) -> tuple[str, int]:
-        """Return the name of a type behind qualifiers and type definitions, and the size of it in bytes."""
+        """Return the name and the size in bytes of a type without qualifiers and type definitions."""
         name_at, _, size_bytes = self._type(self._plain(type_id))
         return self._string(name_at), size_bytes
 
     def offsets(self, struct_name: str) -> dict[str, int]:
-        """Return the offsets of a structure's own members in bytes, by name; none for what is no structure."""
+        """Return the offsets of the direct members of a structure in bytes, by name; empty for other types."""
         type_id = self.struct_id(struct_name)
         return {} if type_id is None else {name: bits // 8 for name, bits, _ in self._members(type_id) if name}
 
 
 def map_types(descriptor: int) -> tuple[ProgramTypes, int, int]:
-    """Return the types that the compiled program came with, and the numbers of a map's key and value among them."""
+    """Return the types of the compiled program, and the type IDs of key and value of a map."""
     info, size = ctypes.create_string_buffer(_MAP_INFO_BYTES), ctypes.c_uint32(_MAP_INFO_BYTES)
     assert library().bpf_obj_get_info(descriptor, info, ctypes.byref(size)) == 0
     number, key, value = struct.unpack_from("=III", info, _MAP_BTF_AT)

@@ -1,4 +1,4 @@
-"""Makes BTF by hand, for tests of its reader."""
+"""Creates BTF for tests of the decoder."""
 
 import struct
 
@@ -6,7 +6,7 @@ _INT, _PTR, _STRUCT, _UNION, _ENUM, _TYPEDEF, _CONST = 1, 2, 4, 5, 6, 8, 10
 
 
 class BtfMaker:
-    """Adds types one by one; numbers count from 1, as in the kernel's."""
+    """Adds types one by one; type IDs start at 1, as in the kernel."""
 
     def __init__(self) -> None:
         self._types = b""
@@ -14,7 +14,7 @@ class BtfMaker:
         self._count = 0
 
     def string(self, text: str) -> int:
-        """Add a string and return where it is; empty text is at 0."""
+        """Add a string and return its offset; empty text is at 0."""
         if not text:
             return 0
         at = len(self._strings)
@@ -35,7 +35,7 @@ class BtfMaker:
         return self._add("", _PTR, to)
 
     def alias(self, name: str, to: int) -> int:
-        """Add a type definition, behind a qualifier."""
+        """Add a type definition of a qualified type."""
         return self._add(name, _TYPEDEF, self._add("", _CONST, to))
 
     def composite(
@@ -57,6 +57,6 @@ class BtfMaker:
         return self._add(name, _ENUM, 4, tail, len(values))
 
     def bytes(self) -> bytes:
-        """Return the whole."""
+        """Return the whole object."""
         header = struct.pack("=HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(self._types), len(self._types), len(self._strings))
         return header + self._types + self._strings

@@ -1,4 +1,4 @@
-"""A cgroup for one test in every hierarchy that systemd uses, made and removed."""
+"""Creates and removes a cgroup for one test in every hierarchy that systemd uses."""
 
 import contextlib
 import time
@@ -9,10 +9,10 @@ _EMPTIES_S = 5.0
 
 
 class Cgroup:
-    """One cgroup; `procs` are the files that move whoever writes to them into it."""
+    """One cgroup; a process that writes its PID to the files `procs` moves into it."""
 
     def __init__(self, name: str) -> None:
-        """Make it, on hosts with the unified hierarchy and on those with both."""
+        """Create it, on hosts with the unified hierarchy and on hosts with both."""
         named = [_MOUNT / kind for kind in ("systemd", "unified") if (_MOUNT / kind / "cgroup.procs").exists()]
         self._directories = [hierarchy / name for hierarchy in named or [_MOUNT]]
         for directory in self._directories:
@@ -20,7 +20,7 @@ class Cgroup:
         self.procs = [directory / "cgroup.procs" for directory in self._directories]
 
     def close(self) -> None:
-        """Remove it and what was made inside, once the processes that are ending in it are gone."""
+        """Remove it and its children, after the processes in it have exited."""
         deadline = time.monotonic() + _EMPTIES_S
         for directory in self._directories:
             while directory.exists():

@@ -1,4 +1,4 @@
-"""The corpus of conntrack messages, what conntrack(8) says of them, and messages made by hand."""
+"""The corpus of conntrack messages, the output of conntrack(8) for them, and constructed messages."""
 
 import ipaddress
 import struct
@@ -10,7 +10,7 @@ from typing import Any
 CORPUS = Path(__file__).parents[1] / "corpus" / "conntrack"
 NAMES = sorted(path.stem for path in CORPUS.glob("*.bin"))
 DUMPS = [name for name in NAMES if name.startswith("dump")]
-# conntrack(8) calls the states of SCTP and DCCP by TCP's names
+# conntrack(8) uses TCP's names for the states of SCTP and DCCP
 _STATES = ["NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSE"]
 _WITH_HANDSHAKE = {6: (3, 4), 132: (4,)}
 _KINDS = {"new": "FlowOpened", "update": "FlowEstablished", "destroy": "FlowClosed", None: "FlowListed"}
@@ -32,7 +32,7 @@ def all_messages() -> list[bytes]:
 
 
 def told(name: str) -> list[dict[str, Any]]:
-    """Return what conntrack(8) said of a recording: of opened, established, closed and listed flows only."""
+    """Return the output of conntrack(8) for a recording: only opened, established, closed and listed flows."""
     flows = map(_told, ET.parse(CORPUS / f"{name}.xml").getroot())
     return [flow for flow in flows if flow["class"] != "FlowEstablished" or flow.pop("completes")]
 
@@ -84,7 +84,7 @@ def _number(meta: ET.Element, *paths: str) -> int | None:
 
 
 def leaves(message: bytes) -> dict[tuple[int, ...], bytes]:
-    """Return the payloads of a whole message by the types on their way; nested is what says so itself."""
+    """Return the payloads of a message by their path of types; attributes are nested if their flag is set."""
     return dict(_leaves(message[20:], ()))
 
 
@@ -100,22 +100,22 @@ def _leaves(data: bytes, way: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...]
 
 
 def attribute(kind: int, payload: bytes) -> bytes:
-    """Make an attribute."""
+    """Return an attribute."""
     return struct.pack("=HH", 4 + len(payload), kind) + payload + bytes(-len(payload) % 4)
 
 
 def nest(kind: int, *attributes: bytes) -> bytes:
-    """Make a nested attribute."""
+    """Return a nested attribute."""
     return attribute(kind | 0x8000, b"".join(attributes))
 
 
 def message(body: bytes, kind: int = 0x100, flags: int = 0x600) -> bytes:
-    """Make a message of the kernel's; a new flow unless it says otherwise."""
+    """Return a message as from the kernel; a new flow by default."""
     return struct.pack("=IHHII", 20 + len(body), kind, flags, 0, 0) + b"\x02\0\0\0" + body
 
 
 def direction(kind: int, source: bytes, destination: bytes, *more: bytes) -> bytes:
-    """Make a tuple: of TCP from port 0x1234 to port 80 unless `more` says otherwise."""
+    """Return a tuple: TCP from port 0x1234 to port 80, unless `more` overrides it."""
     types = (1, 2) if len(source) == 4 else (3, 4)
     ports = attribute(1, b"\x06"), attribute(2, b"\x12\x34"), attribute(3, b"\0\x50")
     addresses = nest(1, attribute(types[0], source), attribute(types[1], destination))

@@ -1,4 +1,4 @@
-"""Traffic that makes the kernel say every kind of thing about connections; each scenario in a lab of its own."""
+"""Traffic that makes the kernel report every kind of connection event; each scenario in a separate lab."""
 
 import socket
 import struct
@@ -28,7 +28,7 @@ def _family(address: str) -> socket.AddressFamily:
 
 
 def _exchange(server: Host, client: Host, target: str, port: int = _PORT) -> None:
-    """Connect by TCP, send a word each way, close in order."""
+    """Connect by TCP, send a word in each direction, close in order."""
     family = _family(target)
     with server.entered():
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -99,7 +99,7 @@ def _refused(node: Host, client: Host, target: str) -> None:
 
 
 def _syn(node: Host, client: Host, target: str) -> None:
-    """Send a SYN that nobody answers: to an address that nobody has."""
+    """Send a SYN without an answer, to an unused address."""
     silent = target[:-1] + "9"
     client.run("ip", "neigh", "replace", silent, "lladdr", _link_address(node), "dev", "eth0")
     with client.entered():
@@ -163,14 +163,14 @@ def _experimental(node: Host, client: Host, target: str) -> None:
 
 
 def _through_node(lab: Lab) -> None:
-    """Reach the backend through addresses of the node, by the rules' DNAT."""
+    """Reach the backend through addresses of the node, by DNAT."""
     node, client, backend = lab["node"], lab["client"], lab["backend"]
     for target in (node.address4, node.address6):
         _exchange(backend, client, target, 30080)
 
 
 def _out_through_node(lab: Lab) -> None:
-    """Reach the backend through the node as the router, which replaces the source."""
+    """Reach the backend through the node as a router that replaces the source."""
     node, client, backend = lab["node"], lab["client"], lab["backend"]
     client.run("ip", "route", "replace", f"{backend.address4}/32", "via", node.address4, "onlink", "dev", "eth0")
     client.run("ip", "route", "replace", f"{backend.address6}/128", "via", node.address6, "onlink", "dev", "eth0")

@@ -17,7 +17,7 @@ class Daemon:
     """`nodewarden run` with its configuration, socket, state and log in one directory."""
 
     def __init__(self, host: Host, directory: Path, configuration: str = "") -> None:
-        """Write the configuration: `configuration` is YAML that a file in conf.d adds; nothing runs yet."""
+        """Write the configuration: `configuration` is YAML for a file in conf.d; nothing runs yet."""
         self._host = host
         self._socket = directory / "control.sock"
         self.log_path = directory / "daemon.log"
@@ -28,26 +28,26 @@ class Daemon:
         )
         self.configure(configuration)
         self.options: tuple[str, ...] = ()
-        """What `nodewarden run` is given beside its configuration."""
+        """Arguments of `nodewarden run` in addition to its configuration."""
         self.process: subprocess.Popen[str] | None = None
 
     def configure(self, configuration: str) -> None:
-        """Write what is added to the configuration; the daemon reads it at start or reload."""
+        """Write the additional configuration; the daemon reads it at start or reload."""
         (self.configuration_path.parent / "conf.d/more.yaml").write_text(configuration)
 
     @property
     def log(self) -> str:
-        """What the daemon wrote to its log so far."""
+        """The content of the daemon's log."""
         return self.log_path.read_text() if self.log_path.exists() else ""
 
     @property
     def pid(self) -> int:
-        """The process id of the daemon that runs."""
+        """The PID of the running daemon."""
         assert self.process is not None
         return self.process.pid
 
     def launch(self, *wrapper: str) -> subprocess.Popen[str]:
-        """Start it, behind a wrapper command if given, and do not wait."""
+        """Start it, through a wrapper command if given, and do not wait."""
         with self.log_path.open("a") as log:
             self.process = self._host.start(
                 *wrapper, NODEWARDEN, "run", "--config", self.configuration_path, *self.options, stderr=log
@@ -55,7 +55,7 @@ class Daemon:
         return self.process
 
     def start(self, *wrapper: str) -> None:
-        """Start it, behind a wrapper if given, and wait until it answers; RuntimeError with its log if it does not."""
+        """Start it, through a wrapper if given, and wait until it answers; RuntimeError with its log if it does not."""
         process = self.launch(*wrapper)
         wait_for(
             lambda: self.run("status").returncode == 0 or process.poll() is not None,
@@ -63,10 +63,10 @@ class Daemon:
             lambda: self.log,
         )
         if process.poll() is not None:
-            raise RuntimeError(f"the daemon ended with {process.returncode}\n{self.log}")
+            raise RuntimeError(f"the daemon exited with {process.returncode}\n{self.log}")
 
     def stop(self) -> int:
-        """End it with SIGTERM; return its exit code."""
+        """Stop it with SIGTERM; return its exit code."""
         assert self.process is not None
         self.process.terminate()
         return self.process.wait(10)
@@ -76,18 +76,18 @@ class Daemon:
         return self._host.run(NODEWARDEN, "--socket", self._socket, *arguments, check=False)
 
     def ask(self, *arguments: str) -> Any:
-        """Run a command that must succeed and read its JSON."""
+        """Run a command that must succeed; return its JSON output."""
         done = self.run(*arguments, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     def command(self, *arguments: str) -> str:
-        """Write what a person types to run a command against it."""
+        """Return the command line for running a command against it by hand."""
         words = ["ip netns exec", self._host.namespace, NODEWARDEN, "--socket", self._socket, *arguments]
         return " ".join(map(str, words))
 
     def metrics(self) -> dict[str, float]:
-        """Read /metrics at its default address as series and values."""
+        """Return the series and values of /metrics at the default address."""
         text = self._host.run("curl", "-sf", "http://127.0.0.1:9843/metrics").stdout
         lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
         return {series: float(value) for series, _, value in lines}
@@ -96,9 +96,9 @@ class Daemon:
 def wait_for(
     condition: Callable[[], Any], what: str, explain: Callable[[], str] = lambda: "", timeout_s: float = 10.0
 ) -> None:
-    """Wait until a condition holds; RuntimeError with an explanation if it never does."""
+    """Wait until a condition is true; RuntimeError with an explanation after the timeout."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
-            raise RuntimeError(f"waited {timeout_s:.0f} s in vain for {what}\n{explain()}")
+            raise RuntimeError(f"timed out after {timeout_s:.0f} s waiting for {what}\n{explain()}")
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""The committed dashboards as people's Grafana reads them: panels and queries, variables filled in as Grafana does."""
+"""Reads the committed dashboards like Grafana: panels and queries, with variables replaced."""
 
 import json
 import re
@@ -12,8 +12,8 @@ NAMES = sorted(path.stem for path in JSON.glob("*.json"))
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A query of a dashboard, and where it stands; `panel` is a panel's title, a variable's or a mark's name."""
+class DashboardQuery:
+    """A query of a dashboard; `panel` is the title of the panel, or the name of the variable or annotation."""
 
     dashboard: str
     panel: str
@@ -29,22 +29,23 @@ def load(name: str) -> dict[str, Any]:
 
 
 def panels(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the panels that show something, rows left out."""
+    """Return the panels without rows."""
     return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
 
 
-def queries(name: str) -> Iterator[Asked]:
-    """Yield every query of a dashboard's panels and marks."""
+def queries(name: str) -> Iterator[DashboardQuery]:
+    """Yield every query of the panels and annotations of a dashboard."""
     dashboard = load(name)
     for panel in panels(dashboard):
         for target in panel["targets"]:
             is_instant = bool(target.get("instant"))
-            yield Asked(name, panel["title"], target["expr"], target.get("legendFormat", ""), is_instant)
+            yield DashboardQuery(name, panel["title"], target["expr"], target.get("legendFormat", ""), is_instant)
     for mark in (one for one in dashboard["annotations"]["list"] if not one["builtIn"]):
-        yield Asked(name, f"mark: {mark['name']}", mark["expr"], mark["titleFormat"] + mark["textFormat"], False)
+        text = mark["titleFormat"] + mark["textFormat"]
+        yield DashboardQuery(name, f"mark: {mark['name']}", mark["expr"], text, False)
 
 
 def filled(text: str, span: str = "1h", rate_interval: str = "1m") -> str:
-    """Fill in the variables: all nodes, a span of time."""
+    """Replace the variables: all nodes, a time range."""
     values = {"__range": span, "__rate_interval": rate_interval}
     return re.sub(r"\$\{?([a-z_]\w*)\}?", lambda found: values.get(found[1], ".+" if found[1] == "job" else ".*"), text)

@@ -11,13 +11,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def build() -> Path:
-    """Build the package of this checkout (ten seconds); RuntimeError with what the build said."""
+    """Build the package of this checkout (ten seconds); RuntimeError with the build output on failure."""
     needs("dh", "dpkg-deb", "dh_python3")
     environment = os.environ | {"PYTHON": sys.executable, "DEB_RULES_REQUIRES_ROOT": "no"}
     command = ["debian/rules", "--no-print-directory", "clean", "binary"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"the package does not build:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+        raise RuntimeError(f"building the package failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
     return max((ROOT / "dist").glob("nodewarden_*.deb"), key=lambda file: file.stat().st_mtime)
 
 

@@ -1,4 +1,4 @@
-"""What the tests of every detector share: samples, and a node to find them on."""
+"""Shared by the tests of all detectors: samples, and a node."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -14,11 +14,11 @@ SURROUNDING = Surrounding(own=frozenset([parse_address(NODE)]), protected=Networ
 
 
 class Samples(NamedTuple):
-    """Events that prove a detector, whatever it counts: `SAMPLES` in `tests/unit/detectors/test_NAME.py`."""
+    """Events that test a detector, whatever it counts: `SAMPLES` in `tests/unit/detectors/test_NAME.py`."""
 
     section: DetectorSettings
-    """Its settings, with a threshold that is soon reached."""
+    """Its settings, with a low threshold."""
     fires: Sequence[Event]
-    """Events that raise one alert: with the last event, and not before."""
+    """Events that raise one alert, with the last event and not before."""
     quiet: Mapping[str, Sequence[Event]]
-    """Events that must raise none although they look alike, by the reason."""
+    """Similar events that must not raise an alert, by the reason."""

@@ -1,6 +1,6 @@
-"""Two guarded nodes, an attacker, a client and a monitor with Prometheus: what dashboards are looked at with.
+"""Two guarded nodes, an attacker, a client and a monitor with Prometheus, as data for the dashboards.
 
-edge-1 also drops in front of the stack (XDP); edge-2 only in its table.
+edge-1 also drops by XDP; edge-2 only by its table.
 """
 
 import contextlib
@@ -17,9 +17,9 @@ from tests.support.prometheus import Prometheus
 
 NODES = ("edge-1", "edge-2")
 OFFENDERS = range(101, 200)
-"""Last bytes of the addresses that the attacker has beside its own."""
+"""Last bytes of the additional addresses of the attacker."""
 TRUSTED_OFFENDER = "10.88.0.100"
-"""An address of the attacker's that is on the allowlist."""
+"""An address of the attacker that is on the allowlist."""
 UNAPPROVED_PORT = 8000
 _REPOSITORY = Path(__file__).parents[2]
 
@@ -55,10 +55,10 @@ bans:
 
 
 class Edges:
-    """The lab with everything running; use as a context manager."""
+    """The lab with everything running; to be used as a context manager."""
 
     def __init__(self, directory: Path, *, scrape_s: float, rules: Sequence[Path] = ()) -> None:
-        """`directory` takes configurations, logs and Prometheus' data; nothing runs yet."""
+        """`directory` is for configurations, logs and the data of Prometheus; nothing runs yet."""
         self._directory = directory
         self._stack = contextlib.ExitStack()
         self.lab = Lab(*NODES, "attacker", "client", "monitor", label="edges")
@@ -68,30 +68,30 @@ class Edges:
 
     @property
     def nodes(self) -> list[Host]:
-        """The guarded ones."""
+        """The guarded nodes."""
         return [self.lab[name] for name in NODES]
 
     @property
     def attacker(self) -> Host:
-        """Has many addresses."""
+        """The attacker, with many addresses."""
         return self.lab["attacker"]
 
     @property
     def client(self) -> Host:
-        """Only does ordinary work."""
+        """The client, with normal traffic only."""
         return self.lab["client"]
 
     @property
     def monitor(self) -> Host:
-        """Where Prometheus runs."""
+        """The host of Prometheus."""
         return self.lab["monitor"]
 
     def log_of(self, node: Host) -> Path:
-        """Where a node's sshd would log."""
+        """The path of the sshd log of a node."""
         return self._directory / node.name / "auth.log"
 
     def __enter__(self) -> Self:
-        """Build the lab and start everything; what was put in is taken away again if it fails."""
+        """Build the lab and start everything; on failure all of it is removed again."""
         self._stack.enter_context(self.lab)
         try:
             for number in (int(TRUSTED_OFFENDER.rpartition(".")[2]), *OFFENDERS):
@@ -138,10 +138,10 @@ class Edges:
 
 
 class OrdinaryWork:
-    """A client that fetches pages from the nodes, again and again, until it is stopped."""
+    """A client that repeatedly fetches pages from the nodes until it is stopped."""
 
     def __init__(self, edges: Edges, *, per_s: float) -> None:
-        """Start at once."""
+        """Start immediately."""
         self._edges = edges
         self._pause_s = 1 / per_s
         self._stop = threading.Event()
@@ -150,7 +150,7 @@ class OrdinaryWork:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the fetch under way."""
+        """Stop after the current fetch."""
         self._stop.set()
         self._thread.join()
 

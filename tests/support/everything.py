@@ -1,4 +1,4 @@
-"""A configuration in which nothing is off."""
+"""A configuration with everything enabled."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ from monitor.filters.library import built_in_names
 
 
 def everything_on(log: Path) -> str:
-    """Return configuration with every detector on, one for each built-in filter, all of them reading this log."""
-    names = [name for name in built_in_names() if name != "sshd"]  # that one is there by itself
+    """Return a configuration with all detectors, including one per built-in filter, all of them reading this log."""
+    names = [name for name in built_in_names() if name != "sshd"]  # enabled by default
     filters = "".join(f"    {name}: {{filter: {name}, files: [{log}]}}\n" for name in names)
     return (
         "bans: {budget: {bans_per_minute: 1000000}, xdp: {interfaces: [eth0]}}\n"

@@ -1,7 +1,7 @@
-"""fail2ban's own sample logs, with what its filters should make of each line.
+"""fail2ban's sample logs, with the expected result of its filters for each line.
 
-The files of `fail2ban/tests/files/logs` hold, before a line, `# failJSON: {...}` with the expected verdict, and in
-between `# filterOptions:` (the parameters of the filter; a list: each of them in turn) and `# addFILE:` (go on there).
+The files of `fail2ban/tests/files/logs` have before a line `# failJSON: {...}` with the expected result, and in between
+`# filterOptions:` (the parameters of the filter; a list: each of them in turn) and `# addFILE:` (continue in a file).
 """
 
 import json
@@ -14,17 +14,17 @@ _DIRECTIVE = re.compile(r"#+ ?(failJSON|filterOptions|fileOptions|addFILE):(.+)"
 
 
 class Sample(NamedTuple):
-    """A line and what one filter, with these options, should make of it."""
+    """A line and the expected result of one filter with these options."""
 
     place: str
-    """File and line, for people."""
+    """File and line, for messages."""
     options: Mapping[str, str]
     line: str
     expected: Mapping[str, Any]
 
     @property
     def is_journal(self) -> bool:
-        """Whether the line comes without a date, as from the journal."""
+        """Whether the line has no date, as from the journal."""
         return self.options.get("logtype") == "journal"
 
     @property

@@ -1,6 +1,6 @@
-"""What happens to a guard in its life, done to a real one: each fault returns when the daemon answers again.
+"""Faults in the life of the daemon, applied to a real one: each function returns when the daemon answers again.
 
-RuntimeError where the fault did not happen, or the daemon does not come back.
+RuntimeError if the fault did not occur, or if the daemon does not recover.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ def restart(node: Node, siege: Siege) -> None:
 
 
 def stand_still(node: Node, siege: Siege) -> None:
-    """`systemctl stop`, packets meanwhile, `systemctl start`."""
+    """`systemctl stop`, then packets, then `systemctl start`."""
     _demand(node.systemctl("stop", UNIT), "it does not stop", node)
     siege.await_packets()
     _demand(node.systemctl("start", UNIT), "it does not start", node)
@@ -43,16 +43,16 @@ def reload(node: Node, siege: Siege) -> None:
     """`systemctl reload` of a changed configuration."""
     node.configure("detectors: {port_scan: {maxretry: 77}}\n")
     _demand(node.systemctl("reload", UNIT), "it does not reload", node)
-    _demand(_maxretry(node) == 77, "what was reloaded is not in force", node)
+    _demand(_maxretry(node) == 77, "the reloaded configuration is not in force", node)
     node.configure()
     _demand(node.systemctl("reload", UNIT), "it does not reload back", node)
 
 
 def reload_of_a_faulty_configuration(node: Node, siege: Siege) -> None:
-    """`systemctl reload` of a faulty configuration: systemctl says that it failed, and the old one stays in force."""
+    """`systemctl reload` of a faulty configuration: systemctl reports a failure, and the old one stays in force."""
     before = _maxretry(node)
     node.configure("detectors: {port_scan: {maxretry: many}}\n")
-    _demand(not node.systemctl("reload", UNIT), "a faulty configuration is not refused", node)
+    _demand(not node.systemctl("reload", UNIT), "a faulty configuration was not refused", node)
     _demand("30-more.yaml" in node.log(UNIT), "the log does not say where the fault is", node)
     _demand(node.unit(UNIT, "ActiveState")["ActiveState"] == "active", "it ended", node)
     _demand(_maxretry(node) == before, "the configuration changed", node)
@@ -72,7 +72,7 @@ def kill(node: Node, siege: Siege) -> None:
 
 
 def hang(node: Node, siege: Siege) -> None:
-    """The loop is stuck, and the watchdog (here of three seconds) ends it."""
+    """The loop is stuck, and the watchdog (here three seconds) kills the daemon."""
     node.drop_in("[Service]\nWatchdogSec=3\n")
     _demand(node.restart(), "it does not restart", node)
     with _restarted_by_systemd(node):
@@ -102,18 +102,18 @@ def reboot(node: Node, siege: Siege) -> None:
 
 
 def full_disk(node: Node, siege: Siege) -> None:
-    """No space for the state: bans go on, `status` says so; a restart meanwhile; then there is space again."""
+    """No space for the state: bans continue and `status` reports it; a restart meanwhile; then there is space again."""
     _demand(node.systemctl("stop", UNIT), "it does not stop", node)
     node.look("mount", "-t", "tmpfs", "-o", "size=1m,mode=755", "small", _STATE)
     try:
         node.look("dd", "if=/dev/zero", f"of={_STATE}/rubbish", "bs=4k", check=False)
         _demand(node.systemctl("start", UNIT), "it does not start", node)
         node.look("nodewarden", "ban", *_MEANWHILE, check=False)
-        wait_for(lambda: "state is not being saved" in _problems(node), "the full disk to be told", timeout_s=5)
+        wait_for(lambda: "state is not being saved" in _problems(node), "the full disk to be reported", timeout_s=5)
         _demand(node.restart(), "it does not restart without space", node)
         node.look("rm", f"{_STATE}/rubbish")
-        wait_for(lambda: "state is not being saved" not in _problems(node), "saving to go on", timeout_s=40)
-        _demand(set(_MEANWHILE) <= set(node.banned()), "bans made without space are gone", node)
+        wait_for(lambda: "state is not being saved" not in _problems(node), "saving to continue", timeout_s=40)
+        _demand(set(_MEANWHILE) <= set(node.banned()), "bans added without space are gone", node)
         node.look("nodewarden", "unban", *_MEANWHILE)
     finally:
         node.systemctl("stop", UNIT)
@@ -131,7 +131,7 @@ def _problems(node: Node) -> str:
 def clock_jumps(node: Node, siege: Siege) -> None:
     """The daemon's clock jumps an hour ahead and back again.
 
-    A container has its host's clock, so it is the daemon's alone (libfaketime); that of kernel and journal stays.
+    A container has the clock of its host, so only the daemon's clock changes (libfaketime), not kernel and journal.
     """
     node.write(_OFFSET, "+0\n")
     environment = f"LD_PRELOAD={_FAKETIME} FAKETIME_TIMESTAMP_FILE={_OFFSET} FAKETIME_NO_CACHE=1"
@@ -155,7 +155,7 @@ def _has_stepped(node: Node, before: int) -> bool:
 
 
 def journal_rotates(node: Node, siege: Siege) -> None:
-    """journald begins new files and removes the old ones."""
+    """journald starts new files and removes the old ones."""
     node.look("journalctl", "--rotate")
     node.look("journalctl", "--vacuum-time=1s")
     node.await_answer()

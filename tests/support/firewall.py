@@ -1,8 +1,8 @@
-"""The firewall that tests, demo and benchmarks put in front of a node."""
+"""The firewall of the nodes in tests, demo and benchmarks."""
 
 
 def logging_firewall(prefix: str) -> str:
-    """Return a ruleset that lets in loopback, answers, ICMP and port 80, and logs with this prefix what it drops."""
+    """Return a ruleset that accepts loopback, replies, ICMP and port 80, and logs dropped packets with this prefix."""
     return f"""
 table inet firewall {{
     chain input {{
@@ -18,5 +18,5 @@ table inet firewall {{
 
 
 def counting_only(prefix: str) -> str:
-    """Return configuration: only this firewall's lines count, since /dev/kmsg belongs to the whole machine."""
+    """Return a configuration that reads only this firewall's lines, because /dev/kmsg is that of the whole machine."""
     return f"sources: {{kernel_log: {{prefixes: ['{prefix}']}}}}\n"

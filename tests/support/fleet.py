@@ -1,4 +1,4 @@
-"""Runs the Ansible role from a host of a lab against a booted machine, over ssh as a fleet is run."""
+"""Runs the Ansible role from a host of a lab against a booted machine, over SSH as for a fleet."""
 
 import os
 import re
@@ -18,7 +18,7 @@ _SSH = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=
 
 
 class Played(NamedTuple):
-    """What a run did: numbers of its recap, and all that it printed."""
+    """The result of a run: the numbers of its recap, and its output."""
 
     ok: int
     changed: int
@@ -27,23 +27,23 @@ class Played(NamedTuple):
 
 
 class Fleet:
-    """One controller and one node that lets it in."""
+    """One controller, and one node that it can log in to."""
 
     def __init__(self, controller: Host, node: Machine, directory: Path) -> None:
-        """Make a key in the directory and let it in on the node."""
+        """Create a key in the directory and authorize it on the node."""
         self._controller = controller
         self._directory = directory
         key = directory / "key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
         node.write("/root/.ssh/authorized_keys", key.with_suffix(".pub").read_text())
         node.look("chmod", "-R", "go=", "/root/.ssh")
-        # one connection for all tasks of all plays, which `close` ends
+        # one connection for all tasks of all plays, which `close` closes
         self._ssh = f"{_SSH} -o ControlMaster=auto -o ControlPersist=yes -o ControlPath={directory}/connection"
         self._host = {"ansible_host": node.host.address4, "ansible_user": "root"}
         self._host |= {"ansible_ssh_private_key_file": str(key), "ansible_python_interpreter": "/usr/bin/python3"}
 
     def play(self, *options: str, **variables: object) -> Played:
-        """Run the playbook with these variables of the role; a failure is for the caller to judge."""
+        """Run the playbook with these variables of the role; the caller checks for failures."""
         inventory = self._directory / "inventory.yml"
         inventory.write_text(yaml.safe_dump({"all": {"hosts": {"node": self._host | variables}}}))
         environment = {"ANSIBLE_HOME": str(self._directory), "ANSIBLE_PIPELINING": "1", "ANSIBLE_SSH_ARGS": self._ssh}
@@ -58,5 +58,5 @@ class Fleet:
         return Played(int(recap[1]), int(recap[2]), int(recap[3]), output)
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._controller.run("ssh", *self._ssh.split(), "-O", "exit", self._host["ansible_host"], check=False)

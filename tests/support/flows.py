@@ -12,7 +12,7 @@ CLIENT, NODE = "198.51.100.7", "192.0.2.1"
 def flow(kind: type[Flow], source: str = CLIENT, port: int | None = 22, *, to: str = NODE, **more: Any) -> Flow:
     """Return a flow, by default TCP from a client to port 22 of the node, without translation, at 1000 s.
 
-    `real_to` and `real_port` say what destination NAT made of it. TCP that opens does so with its first packet.
+    `real_to` and `real_port` are the destination after NAT. An opening TCP flow starts with its first packet.
     """
     protocol = more.setdefault("protocol", PROTOCOL_TCP)
     if protocol == PROTOCOL_TCP and kind is FlowOpened:
@@ -36,12 +36,12 @@ def flow(kind: type[Flow], source: str = CLIENT, port: int | None = 22, *, to: s
 
 
 def handshakes(count: int, source: str = CLIENT, port: int = 22, **more: Any) -> list[Flow]:
-    """Return so many connections of one source that were completed, each an entry of its own."""
+    """Return `count` completed connections of one source, each a separate entry."""
     first = more.pop("id", 1)
     return [flow(FlowEstablished, source, port, id=number, **more) for number in range(first, first + count)]
 
 
 def incomplete(source: str = CLIENT, port: int | None = 22, *, to: str = NODE, **more: Any) -> FlowIncomplete:
-    """Return an attempt that came to nothing, by default one of TCP that was left open."""
+    """Return an incomplete attempt, by default a half-open TCP one."""
     fields = {"time_s": 1000.0, "protocol": PROTOCOL_TCP, **more}
     return FlowIncomplete(source=parse_address(source), destination=parse_address(to), destination_port=port, **fields)

@@ -1,4 +1,4 @@
-"""Frames for XDP, and an independent reading of what `bpf/xdp_ban.c` must make of them."""
+"""Frames for XDP, and an independent implementation of the verdict of `bpf/xdp_ban.c`."""
 
 import ipaddress
 import struct
@@ -29,18 +29,18 @@ def ipv6(source: str, payload: bytes, next_header: int = 6) -> bytes:
 
 
 def extensions(payload: bytes, last: int, *kinds: int) -> tuple[int, bytes]:
-    """Return the first header's number and a chain of extension headers of 8 or 16 bytes before a payload."""
+    """Return the type of the first header, and a chain of extension headers of 8 or 16 bytes before a payload."""
     following = last
     for kind in reversed(kinds):
         header = bytes((following, 0)) + bytes(6) if kind == 44 else bytes((following, 1)) + bytes(14)
-        if kind == 51:  # its length counts words of four bytes, less two
+        if kind == 51:  # its length is in words of four bytes, minus two
             header = bytes((following, 2)) + bytes(14)
         payload, following = header + payload, kind
     return following, payload
 
 
 def tcp(flags: int = 0x02) -> bytes:
-    """Return a segment's header."""
+    """Return the header of a segment."""
     return struct.pack("!HHIIBBHHH", 51234, 443, 1, 0, 0x50, flags, 64240, 0, 0)
 
 
@@ -50,7 +50,7 @@ def udp() -> bytes:
 
 
 def all_shapes(source4: str, source6: str) -> Iterator[bytes]:
-    """Yield frames of every shape, from these sources."""
+    """Yield frames of every kind, from these sources."""
     options = bytes(3) + b"\x01" + bytes(36)
     packets4 = [ipv4(source4, tcp()), ipv4(source4, udp(), 17), ipv4(source4, tcp(), options=options)]
     packets4 += [ipv4(source4, tcp(), options=bytes(4)), ipv4(source4, udp(), 17, fragment=0x2000)]
@@ -72,13 +72,13 @@ def all_shapes(source4: str, source6: str) -> Iterator[bytes]:
     for tags in ((), (0x8100,), (0x88A8, 0x8100), (0x8100, 0x8100, 0x8100), (0x88A8,) * 6):
         yield from (ethernet(packet, 0x0800, *tags) for packet in packets4)
         yield from (ethernet(packet, 0x86DD, *tags) for packet in packets6)
-        yield ethernet(packets4[0], 0x86DD, *tags)  # says one thing and is another
+        yield ethernet(packets4[0], 0x86DD, *tags)  # the type does not match the content
         yield ethernet(packets6[0], 0x0800, *tags)
         yield ethernet(bytes(60), 0x0806, *tags)
 
 
 def verdict(frame: bytes, is_banned: Callable[[bytes], bool]) -> int:
-    """Return what becomes of a frame: dropped if a whole IP header from a banned source is behind at most two tags."""
+    """Return the verdict for a frame: dropped if a complete IP header of a banned source follows at most two tags."""
     at, tags = 12, 0
     while True:
         if len(frame) < at + 2:

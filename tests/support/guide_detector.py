@@ -1,6 +1,6 @@
 """Runs the detector of the contributor's guide in a tree that has it: `python -m tests.support.guide_detector CONFIG`.
 
-Prints what the configuration, the pipeline, `status` and the metrics make of it, as JSON.
+Prints its state in the configuration, the pipeline, `status` and the metrics, as JSON.
 """
 
 import json
@@ -23,7 +23,7 @@ _KNOCKS = 3
 
 
 def run(path: Path) -> dict[str, Any]:
-    """Load a configuration, knock at port 22 in three minutes, and return all that is known of the detector."""
+    """Load a configuration, send probes to port 22 for three minutes, and return the state of the detector."""
     settings = load(path).settings
     pipeline = Pipeline(settings, (), small_table)
     decided = []

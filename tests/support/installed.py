@@ -1,4 +1,4 @@
-"""A machine with nodewarden installed by `make install`, as an operator would, from wheels fetched beforehand."""
+"""A machine with nodewarden installed by `make install`, as by an operator, from wheels fetched beforehand."""
 
 import hashlib
 import re
@@ -17,13 +17,13 @@ _WANTED = ("monitor", "bpf", "systemd", "Makefile", "pyproject.toml", "hatch_bui
 _DOCUMENTS = ("README.md", "CHANGELOG.md", "LICENSE")
 _LOCK = _CHECKOUT / "requirements.runtime.lock"
 SOURCE = Path("/opt/source")
-"""Where the checkout is in the machine."""
+"""The path of the checkout in the machine."""
 
 
 def wheels() -> Path:
-    """Return a directory with all that pip needs for an installation, fetched now if the cache lacks it.
+    """Return a directory with all packages for an installation by pip, fetched now if the cache lacks them.
 
-    The machines have no way out of the lab, so nothing can be fetched in them.
+    The machines have no network outside the lab, so they cannot fetch anything.
     """
     backend = re.search(r'"(hatchling==[^"]+)"', (_CHECKOUT / "pyproject.toml").read_text())
     assert backend is not None
@@ -41,19 +41,19 @@ def wheels() -> Path:
         begun.chmod(0o755)
         try:
             begun.rename(directory)
-        except OSError:  # somebody else was faster
+        except OSError:  # another process was faster
             shutil.rmtree(begun)
     return directory
 
 
 def make(machine: Machine, *targets: str) -> str:
-    """Run targets of the Makefile in the machine; return what it printed."""
+    """Run targets of the Makefile in the machine; return the output."""
     offline = (f"PIP_FIND_LINKS={wheels()}", "PIP_NO_INDEX=1")
     return machine.look("env", *offline, "make", "--no-print-directory", "-C", SOURCE, *targets)
 
 
 def copy_checkout(machine: Machine) -> None:
-    """Put what an installation needs of the checkout into the machine."""
+    """Copy the files for an installation from the checkout to the machine."""
     source = machine.path(SOURCE)
     for name in (*_WANTED, *_DOCUMENTS):
         if (path := _CHECKOUT / name).is_dir():
@@ -64,7 +64,7 @@ def copy_checkout(machine: Machine) -> None:
 
 
 def install(layer: Path) -> list[Path]:
-    """Make `layer`, what an installation adds to a machine; return all layers. nodewarden was never started there."""
+    """Create `layer` with the files that an installation adds; return all layers. nodewarden never ran in it."""
     base = RootImage().path()
     with Lab("node", label="install") as lab, Machine(lab["node"], [base], binds=[wheels()]) as machine:
         copy_checkout(machine)

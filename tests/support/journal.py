@@ -1,4 +1,4 @@
-"""Journals for tests, made with systemd-journal-remote, and how tests read them."""
+"""Creates journals for tests with systemd-journal-remote, and reads them."""
 
 import os
 import select
@@ -19,7 +19,7 @@ ROOT = {"_UID": "0", "_COMM": "sshd", "SYSLOG_IDENTIFIER": "sshd", "_PID": "7", 
 
 
 def remote() -> str:
-    """Return where systemd-journal-remote is; without it, skip the test, or fail it in CI."""
+    """Return the path of systemd-journal-remote; without it, skip the test, or fail it in CI."""
     path = shutil.which("systemd-journal-remote", path=f"/lib/systemd:/usr/lib/systemd:{os.environ['PATH']}")
     if path is None:
         cannot_run("needs systemd-journal-remote (make setup installs it)")
@@ -37,7 +37,7 @@ def exported(fields: Mapping[str, str | bytes], time_us: int, monotonic_us: int)
 
 
 class Log:
-    """A directory of journal files; times of entries count up from an hour ago, or from now with `live`."""
+    """A directory of journal files; the times of entries start an hour ago, or now with `live`."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -45,7 +45,7 @@ class Log:
         self._ticks = 0
 
     def write(self, *messages: str | bytes, file: str = "a", live: bool = False, **fields: str | bytes) -> None:
-        """Append one entry for each message, as root's sshd unless `fields` say otherwise."""
+        """Append one entry per message, from sshd as root unless `fields` overrides it."""
         self.write_entries([ROOT | fields | {"MESSAGE": message} for message in messages], file=file, live=live)
 
     def write_entries(
@@ -64,7 +64,7 @@ class Log:
 
 
 def drain(source: Journal, limit: int = 1000) -> list[LogBlock]:
-    """Return the blocks of all entries that wait."""
+    """Return the blocks of all pending entries."""
     blocks = source.read(limit)
     while not source.is_drained:
         blocks += source.read(limit)
@@ -72,7 +72,7 @@ def drain(source: Journal, limit: int = 1000) -> list[LogBlock]:
 
 
 def text(blocks: Sequence[LogBlock]) -> list[bytes]:
-    """Return what was written, without the prefix."""
+    """Return the messages without the prefix."""
     return [line.partition(b": ")[2] for block in blocks for line in block.data.splitlines()]
 
 
@@ -83,11 +83,11 @@ def is_readable(source: Journal) -> bool:
 
 def until_readable(source: Journal) -> None:
     """Wait for the descriptor to become readable."""
-    assert select.select([source.fileno()], [], [], 20)[0], "nothing woke the reader"
+    assert select.select([source.fileno()], [], [], 20)[0], "the reader was not woken"
 
 
 def follow(source: Journal, count: int) -> list[bytes]:
-    """Return the messages read, woken by the descriptor alone, until there are so many."""
+    """Return `count` messages, read whenever the descriptor becomes readable."""
     messages: list[bytes] = []
     while len(messages) < count:
         until_readable(source)

@@ -1,4 +1,4 @@
-"""A journald of a test's own, in a mount namespace in which its journal is the machine's."""
+"""A private journald for a test, in a mount namespace in which its journal is the system journal."""
 
 import signal
 import subprocess
@@ -16,7 +16,7 @@ Audit=no
 ForwardToWall=no
 RateLimitBurst=0
 """
-# A journald of our own: its /run is empty but for the directory of the journal, which is the test's.
+# A private journald: its /run is empty except for the directory of the journal, which belongs to the test.
 _START = """
 mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /var/log
@@ -29,7 +29,7 @@ _SEND = "import sys; from systemd import journal; [journal.send(text, **eval(sys
 
 
 class Journald:
-    """A private journald; it ends, with all its mounts, when its process ends."""
+    """A private journald; its mounts disappear with its process."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory / "journal"
@@ -51,7 +51,7 @@ class Journald:
         wait_for(self._is_listening, "journald to listen")
 
     def files(self) -> Iterator[Path]:
-        """Return the journal's files."""
+        """Return the files of the journal."""
         return self.directory.glob("*/*.journal")
 
     def _is_listening(self) -> bool:
@@ -63,7 +63,7 @@ class Journald:
         )
 
     def inside(self, script: str) -> subprocess.Popen[str]:
-        """Start a Python script that sees this journald's journal as the machine's."""
+        """Start a Python script that sees the journal of this journald as the system journal."""
         return subprocess.Popen(
             ["nsenter", "-t", str(self.process.pid), "-m", sys.executable, "-c", script],
             cwd=Path(__file__).parents[2],
@@ -72,24 +72,24 @@ class Journald:
         )
 
     def make_persistent(self) -> None:
-        """Have journald move its journal from /run to /var, where there was none before."""
+        """Let journald move its journal from /run to /var, which had none before."""
         assert self._run("mkdir", "/var/log/journal").returncode == 0
         self.process.send_signal(signal.SIGUSR1)
 
     def send(self, *messages: str, uid: int = 0, **fields: str) -> None:
-        """Write entries by the native protocol, under an account."""
+        """Write entries by the native protocol, as an account."""
         command = ["setpriv", "--reuid", str(uid), "--clear-groups", "/usr/bin/python3", "-c", _SEND]
         done = self._run(*command, repr({"SYSLOG_IDENTIFIER": "sshd"} | fields), *messages)
         assert done.returncode == 0, done.stderr.decode()
 
     def rotate(self) -> None:
-        """Have journald archive its files and begin new ones."""
+        """Let journald archive its files and start new ones."""
         before = set(self.files())
         self.process.send_signal(signal.SIGUSR2)
         wait_for(lambda: len(set(self.files()) - before) >= 1, "journald to rotate")
 
     def vacuum(self, left: int) -> None:
-        """Delete all but the newest archived files."""
+        """Delete all archived files except the newest ones."""
         subprocess.run(
             ["journalctl", "-q", "-D", next(self.files()).parent, f"--vacuum-files={left}"],
             capture_output=True,

@@ -1,7 +1,7 @@
-"""A private lab: hosts as network namespaces on one switch; nothing of it is left behind.
+"""A private lab: hosts as network namespaces on one switch; it is removed completely.
 
 Every host gets `10.88.0.N/24` and `fd88::N/64` on `eth0`, N counting from 1 in the order given. The switch is a bridge
-in a namespace of its own, so hosts reach each other as neighbours on a LAN and one can forge another's address.
+in a separate namespace, so hosts are neighbours as on a LAN, and one can forge the address of another.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ class Host:
     def run(
         self, *arguments: str | Path, check: bool = True, timeout_s: float = 60, input_text: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end inside this host; with `check`, a failure shows what it said."""
+        """Run a command inside this host and wait; with `check`, a failure raises with the output."""
         done = subprocess.run(
             self._command(arguments), capture_output=True, text=True, timeout=timeout_s, input=input_text, check=False
         )
@@ -60,9 +60,9 @@ class Host:
         stderr: int | IO[Any] = subprocess.DEVNULL,
         env: dict[str, str] | None = None,
     ) -> subprocess.Popen[str]:
-        """Start a command inside this host; it ends with the lab at the latest.
+        """Start a command inside this host; it is stopped with the lab at the latest.
 
-        `ip netns exec` replaces itself by the command, so the returned pid is the command's own.
+        `ip netns exec` replaces itself by the command, so the returned PID is that of the command.
         """
         process = subprocess.Popen(
             self._command(arguments), stdout=stdout, stderr=stderr, text=True, stdin=subprocess.DEVNULL, env=env
@@ -76,7 +76,7 @@ class Host:
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
-        """Put the calling thread into this host's network namespace; sockets opened inside belong to it."""
+        """Move the calling thread to the network namespace of this host; sockets opened inside belong to it."""
         before = os.open(f"/proc/self/task/{threading.get_native_id()}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         inside = os.open(f"/run/netns/{self.namespace}", os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -90,7 +90,7 @@ class Host:
             os.close(before)
 
     def stop_all(self) -> None:
-        """End every process that `start` started and that still runs."""
+        """Stop every process that `start` started and that is still running."""
         for process in self._started:
             if process.poll() is None:
                 process.terminate()
@@ -109,7 +109,7 @@ def _setns(descriptor: int) -> None:
 
 
 class Lab:
-    """Hosts on one switch, from `with` to its end. Needs root."""
+    """Hosts on one switch, for the duration of a `with` block. Needs root."""
 
     def __init__(self, *names: str, label: str = "lab") -> None:
         self._tag = f"nw-{label}-{os.getpid()}"
@@ -132,7 +132,7 @@ class Lab:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop what was started and remove every namespace."""
+        """Stop all processes and remove every namespace."""
         self.close()
 
     def _build(self) -> None:
@@ -162,7 +162,7 @@ class Lab:
             _ip("-n", host.namespace, "link", "set", "eth0", "up")
 
     def close(self) -> None:
-        """Stop what was started, remove every namespace, put the sysctl back."""
+        """Stop all processes, remove every namespace, restore the sysctl."""
         for host in self.hosts:
             host.stop_all()
         for namespace in [self.switch, *(host.namespace for host in self.hosts)]:
@@ -173,7 +173,7 @@ class Lab:
 
 @contextlib.contextmanager
 def _log_setting() -> Iterator[IO[str]]:
-    """Hold the file that keeps the setting as it was before the first of the labs that stand now."""
+    """Lock the file with the original value of the setting, from before the first existing lab."""
     with _LOG_ALL_BEFORE.open("a+") as before:
         fcntl.flock(before, fcntl.LOCK_EX)
         before.seek(0)
@@ -181,7 +181,7 @@ def _log_setting() -> Iterator[IO[str]]:
 
 
 def _unmute_log_rules() -> None:
-    """Let log rules outside the initial namespace speak."""
+    """Enable log rules outside the initial network namespace."""
     with _log_setting() as before:
         if not before.read():
             before.write(_LOG_ALL.read_text())
@@ -189,7 +189,7 @@ def _unmute_log_rules() -> None:
 
 
 def _mute_log_rules() -> None:
-    """Put the setting back, unless another lab still needs it."""
+    """Restore the setting, unless another lab still needs it."""
     with _log_setting() as before:
         saved = before.read()
         if saved and not any(Path("/run/netns").glob("nw-*-switch")):

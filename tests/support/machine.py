@@ -3,9 +3,9 @@
     with Lab("node", "attacker") as lab, Machine(lab["node"], [RootImage().path()]) as machine:
         machine.run("systemctl", "is-system-running")
 
-Its root is an overlay, whose writes go into memory and are gone with it. Mounts and processes live in namespaces of
-their own, which the kernel clears away with their first process, and that ends with the test. Files outlive a reboot;
-so would nftables and conntrack, which belong to the lab's host: `reboot` empties them, as a real one does.
+Its root is an overlay in memory, which is lost at the end. Mounts and processes are in separate namespaces, which the
+kernel removes with their first process, at the end of the test. Files survive a reboot; so would nftables and
+conntrack, which belong to the host of the lab: `reboot` empties them, as a real reboot does.
 """
 
 import contextlib
@@ -25,12 +25,12 @@ from tests.support.daemon import wait_for
 from tests.support.lab import Host
 from tests.support.processes import children, descendants, is_first_systemd, outside
 
-_REBOOT = 133  # what systemd-nspawn ends with when the machine wants to be booted again
+_REBOOT = 133  # exit code of systemd-nspawn when the machine requests a reboot
 _BOOT_S = 60.0
 _HALT = signal.SIGRTMIN + 4  # systemd(1): halt.target
 _RUNNING = ("running", "degraded")
 
-# The first process of the namespaces: makes the root, says so, and stays until it is ended.
+# The first process of the namespaces: creates the root, reports it, and stays until it is killed.
 _UNSHARE = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 _KEEPER = """
 set -e
@@ -40,15 +40,15 @@ mount -t overlay -o "lowerdir=$LAYERS,upperdir=$SPACE/upper,workdir=$SPACE/work"
 echo ready
 exec sleep infinity
 """
-# systemd-nspawn keeps to the cgroup that it is started in.
+# systemd-nspawn stays in the cgroup in which it is started.
 _ENTER = 'for procs in $PROCS; do echo $$ > "$procs"; done; exec "$@"'
 
 
 class Machine:
-    """One machine, from `with` to its end; entering `with` boots it."""
+    """One machine, for the duration of a `with` block; entering it boots the machine."""
 
     def __init__(self, host: Host, layers: Sequence[Path], *, binds: Sequence[Path] = ()) -> None:
-        """`layers` are the directories of its root, the uppermost first; `binds` it sees, read-only, where they are."""
+        """`layers` are the directories of its root, uppermost first; `binds` are mounted read-only in place."""
         self.host = host
         self._layers = layers
         self._binds = binds
@@ -60,7 +60,7 @@ class Machine:
         self._leader = 0
 
     def __enter__(self) -> Self:
-        """Make the root and boot."""
+        """Create the root and boot."""
         try:
             self._make_root()
             self.boot()
@@ -92,11 +92,11 @@ class Machine:
         assert keeper.stdout is not None
         assert keeper.stderr is not None
         if keeper.stdout.readline() != "ready\n":
-            raise RuntimeError(f"the root of a machine could not be made: {keeper.stderr.read()}")
+            raise RuntimeError(f"the root of a machine could not be created: {keeper.stderr.read()}")
         (self._keeper,) = children(keeper.pid)
 
     def boot(self) -> None:
-        """Boot and wait until all that is to start has started; RuntimeError with the console if it does not."""
+        """Boot and wait until all units have started; RuntimeError with the console output if they do not."""
         assert self._cgroup is not None
         name = self.host.namespace
         self._nspawn = subprocess.Popen(
@@ -104,7 +104,7 @@ class Machine:
             + ["systemd-nspawn", "--quiet", f"--directory={self._space}/root", "--boot", f"--machine={name}"]
             + [f"--hostname={self.host.name}", "--register=no", "--keep-unit", "--console=pipe"]
             + [f"--network-namespace-path=/run/netns/{name}", "--resolv-conf=off", "--timezone=off"]
-            # what a machine of one's own has: nspawn's own filter lacks these two calls, see the unit for the daemon's
+            # as on a real machine: nspawn's filter refuses these two calls; see the unit for the daemon's filter
             + ["--capability=all", "--system-call-filter=bpf perf_event_open", "--bind=/dev/kmsg"]
             + [f"--bind-ro={path}" for path in self._binds],
             env=os.environ
@@ -130,37 +130,37 @@ class Machine:
         return self._space.with_suffix(".console")
 
     def console(self) -> str:
-        """What the machine wrote to its console since it was booted."""
+        """The console output of the machine since boot."""
         return self._console.read_text(errors="replace") if self._console.exists() else ""
 
     @property
     def leader(self) -> int:
-        """The machine's first process, as this process sees it; all namespaces are its."""
+        """The PID of the machine's first process, as seen here; all namespaces are its."""
         return self._leader
 
     def _enter(self, arguments: Sequence[str | Path]) -> list[str]:
         return ["nsenter", "-t", str(self._leader), "-a", *map(str, arguments)]
 
     def look(self, *arguments: str | Path, check: bool = True, input_text: str | None = None) -> str:
-        """Run a command beside systemd, under none of its limits; return what it printed. For looking and arranging."""
+        """Run a command outside systemd, without its limits; return the output. For checks and preparation."""
         return self.try_(*arguments, check=check, input_text=input_text).stdout
 
     def try_(
         self, *arguments: str | Path, check: bool = False, input_text: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command like `look`, whether it works or not; return what came of it."""
+        """Run a command like `look`, which may fail; return the result."""
         return _finish(self.host.name, self._enter(arguments), check=check, input_text=input_text)
 
     def run(
         self, *arguments: str | Path, properties: Sequence[str] = (), check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command as a transient service, as a machine's own services run; `properties` as in systemd-run(1)."""
+        """Run a command as a transient service, like the services of the machine; `properties` as in systemd-run(1)."""
         given = [f"--property={one}" for one in properties]
         wrapper = ("systemd-run", "--quiet", "--wait", "--pipe", "--collect", *given, "--")
         return _finish(self.host.name, self._enter([*wrapper, *arguments]), check=check)
 
     def path(self, inside: str | Path) -> Path:
-        """Return where a file of the machine is, as this process sees it; absolute symbolic links lead astray."""
+        """Return the path of a file of the machine, as seen here; not for absolute symbolic links."""
         return Path(f"/proc/{self._leader}/root") / Path(inside).relative_to("/")
 
     def write(self, inside: str | Path, text: str) -> None:
@@ -169,26 +169,26 @@ class Machine:
         self.path(inside).write_text(text)
 
     def unit(self, name: str, *keys: str) -> dict[str, str]:
-        """Return properties of a unit, as `systemctl show` tells them."""
+        """Return properties of a unit, from `systemctl show`."""
         lines = self.look("systemctl", "show", name, *(f"--property={key}" for key in keys)).splitlines()
         return dict(line.split("=", 1) for line in lines)
 
     def main_pid(self, unit: str) -> int:
-        """Return the main process of a unit as this process sees it; 0 if there is none."""
+        """Return the main PID of a unit, as seen here; 0 if there is none."""
         return outside(int(self.unit(unit, "MainPID")["MainPID"]), Path(f"/proc/{self._leader}/ns/pid").readlink())
 
     def journal(self, unit: str) -> list[dict[str, Any]]:
-        """Return the entries of a unit in this boot, oldest first, with all that was sent to journald by now."""
+        """Return the entries of a unit in this boot, oldest first, including all that were sent to journald by now."""
         self.look("journalctl", "--sync")
         text = self.look("journalctl", "--boot", f"--unit={unit}", "--output=json", "--all", check=False)
         return [json.loads(line) for line in text.splitlines()]
 
     def log(self, unit: str) -> str:
-        """Return the messages of a unit and of systemd about it, a line each."""
+        """Return the messages of a unit and of systemd about it, one per line."""
         return "\n".join(str(entry.get("MESSAGE", "")) for entry in self.journal(unit))
 
     def reboot(self) -> None:
-        """Reboot in good order."""
+        """Reboot cleanly."""
         assert self._nspawn is not None
         self.look("systemctl", "reboot", check=False)
         ended = self._nspawn.wait(30)
@@ -198,12 +198,12 @@ class Machine:
         self.boot()
 
     def switched_off(self) -> None:
-        """Make the host as a reboot leaves it; called between shutdown and boot."""
+        """Reset the host as a reboot does; called between shutdown and boot."""
         self.host.run("nft", "flush", "ruleset")
         self.host.run("conntrack", "-F", check=False)
 
     def halt(self) -> None:
-        """Shut down in good order; its files stay until `close`, and `boot` boots it again."""
+        """Shut down cleanly; files stay until `close`, and `boot` boots it again."""
         if self._nspawn is None or self._nspawn.poll() is not None:
             return
         if self._leader:
@@ -213,7 +213,7 @@ class Machine:
         _end(self._nspawn)
 
     def keep(self, layer: Path) -> None:
-        """Halt, and copy all that the machine wrote into a new directory, as a layer for other machines."""
+        """Halt, and copy all files that the machine wrote to a new directory, as a layer for other machines."""
         self.halt()
         upper = Path(f"/proc/{self._keeper}/root") / self._space.relative_to("/") / "upper"
         for volatile in ("var/log/journal", "run", "tmp", "etc/machine-id"):

@@ -1,4 +1,4 @@
-"""The Kubernetes manifests: their files, and what kustomize makes of them."""
+"""The Kubernetes manifests: their files, and the output of kustomize."""
 
 import os
 import re
@@ -14,7 +14,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy/kubernetes"
 _KUSTOMIZE = (5, 0)
-"""The oldest that knows all fields that are used."""
+"""The oldest version that supports all fields in use."""
 
 
 def documents(text: str) -> list[dict[str, Any]]:
@@ -38,7 +38,7 @@ def referenced(directory: Path, kustomization: dict[str, Any]) -> Iterator[Path]
 
 
 def render(overlay: Path, *components: str) -> list[dict[str, Any]]:
-    """Return what an overlay in the empty directory `overlay`, with these components, makes of all manifests."""
+    """Return all manifests with an overlay in the empty directory `overlay` and these components applied."""
     there = os.path.relpath(KUBERNETES, overlay.resolve())
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
@@ -50,7 +50,7 @@ def render(overlay: Path, *components: str) -> list[dict[str, Any]]:
 
 
 def built(overlay: Path, kustomization: str) -> list[dict[str, Any]]:
-    """Return what kustomize makes of this kustomization, as `overlay` has it beside its other files."""
+    """Return the output of kustomize for this kustomization, written to `overlay` next to its other files."""
     _need_kustomize()
     (overlay / "kustomization.yaml").write_text(kustomization)
     done = subprocess.run(["kubectl", "kustomize", overlay], capture_output=True, text=True)
@@ -59,7 +59,7 @@ def built(overlay: Path, kustomization: str) -> list[dict[str, Any]]:
 
 
 def _need_kustomize() -> None:
-    """Skip where there is none, in CI too: no package of Debian 12 has one that knows components."""
+    """Skip without kustomize, in CI too: no package of Debian 12 has one that supports components."""
     if shutil.which("kubectl"):
         told = subprocess.run(["kubectl", "version", "--client"], capture_output=True, text=True).stdout
         found = re.search(r"Kustomize Version: v(\d+)\.(\d+)", told)

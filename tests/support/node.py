@@ -1,4 +1,4 @@
-"""A machine on which nodewarden runs as its unit runs it, and what tests ask of it."""
+"""A machine on which nodewarden runs as its systemd unit, with functions for tests."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from tests.support.machine import Machine
 UNIT = "nodewarden.service"
 DROP_INS = f"/etc/systemd/system/{UNIT}.d"
 _DROP_IN = f"{DROP_INS}/00-test.conf"
-# /dev/kmsg is the whole machine's: only lines with this prefix count, so no other test can be heard here
+# /dev/kmsg is that of the whole machine: only lines with this prefix count, so that other tests do not interfere
 PREFIX = "nwsystem: "
 _EVERYTHING = f"""
 sources: {{kernel_log: {{prefixes: ["{PREFIX}"]}}}}
@@ -39,9 +39,9 @@ WantedBy=multi-user.target
 
 
 class Node(Machine):
-    """The machine `node` of a lab with an attacker and a neighbour; every source is on and every ban enforced.
+    """The machine `node` of a lab with an attacker and a neighbour; all sources are enabled, all bans enforced.
 
-    After a reboot its interface comes up as on a real one: when the units that are ordered before the network are up.
+    After a reboot its interface comes up as on a real machine: after the units that are ordered before the network.
     """
 
     def __init__(self, lab: Lab, layers: Sequence[Path]) -> None:
@@ -50,7 +50,7 @@ class Node(Machine):
         self.attacker: Host = lab["attacker"]
         self.neighbour: Host = lab["neighbour"]
         self.when_off: Callable[[], None] = lambda: None
-        """Called when a reboot has cleared everything away, before the machine boots."""
+        """Called after a reboot has reset everything, before the machine boots."""
 
     def __enter__(self) -> Self:
         """Boot, configure and start the daemon."""
@@ -75,18 +75,18 @@ class Node(Machine):
         self.settled()
 
     def switched_off(self) -> None:
-        """Leave the interface down, beside what every reboot clears away."""
+        """Set the interface down, in addition to the normal reset."""
         super().switched_off()
         self.host.run("ip", "link", "set", "eth0", "down")
         self.when_off()
 
     def configure(self, more: str = "") -> None:
-        """Write the configuration that every test needs, and more YAML in a file of its own."""
+        """Write the configuration for all tests, and more YAML in a separate file."""
         self.write("/etc/nodewarden/conf.d/20-test.yaml", _EVERYTHING)
         self.write("/etc/nodewarden/conf.d/30-more.yaml", more)
 
     def drop_in(self, text: str) -> None:
-        """Change the unit by a drop-in; empty text takes it away. It takes effect with the next start."""
+        """Change the unit by a drop-in; empty text removes it. It takes effect with the next start."""
         if text:
             self.write(_DROP_IN, text)
         else:
@@ -98,7 +98,7 @@ class Node(Machine):
         return self.systemctl("restart", UNIT)
 
     def systemctl(self, *arguments: str) -> bool:
-        """Run systemctl; return whether it worked."""
+        """Run systemctl; return whether it succeeded."""
         self.look("systemctl", "reset-failed", UNIT, check=False)
         return self.try_("systemctl", *arguments).returncode == 0
 
@@ -111,20 +111,20 @@ class Node(Machine):
         wait_for(self.answers, "the daemon to answer", lambda: self.log(UNIT), timeout_s=20)
 
     def ask(self, *arguments: str) -> Any:
-        """Run a command of nodewarden that must succeed and read its JSON."""
+        """Run a command of nodewarden that must succeed; return its JSON output."""
         return json.loads(self.look("nodewarden", *arguments, "--json"))
 
     def banned(self) -> list[str]:
-        """Return what is banned, in force."""
+        """Return the banned networks."""
         return [ban["network"] for ban in self.ask("list")]
 
     def in_kernel(self, address: str) -> int:
-        """Return how often the kernel's sets of bans hold an address."""
+        """Return how often an address is in the kernel's ban sets."""
         lines = self.host.run("nft", "list", "table", "inet", "nodewarden", check=False).stdout.splitlines()
         return sum(f" {address} " in line and " timeout " in line for line in lines)
 
     def settled(self) -> dict[str, Any]:
-        """Wait until all sources have come up or given up; return the status."""
+        """Wait until all sources are up or have failed; return the status."""
         status: dict[str, Any] = {}
 
         def has_settled() -> bool:

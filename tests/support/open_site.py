@@ -1,4 +1,4 @@
-"""A node without any firewall, an attacker and a client, with the daemon on the node: what connection tracking sees."""
+"""A node without a firewall, an attacker and a client, with the daemon on the node: for connection tracking."""
 
 import contextlib
 import socket
@@ -16,7 +16,7 @@ _CONFIGURATION = "sources: {{kernel_log: {{enabled: {log}}}, conntrack: {{buffer
 
 
 class OpenSite:
-    """The hosts and the daemon, which reads connection tracking alone unless told otherwise."""
+    """The hosts and the daemon, which by default reads only connection tracking."""
 
     def __init__(self, lab: Lab, directory: Path) -> None:
         self.lab = lab
@@ -26,16 +26,16 @@ class OpenSite:
         self.daemon = Daemon(self.node, directory)
 
     def start(self, more: str = "", *, buffer: str = "8MiB", log: bool = False) -> None:
-        """Start the daemon with further configuration."""
+        """Start the daemon with additional configuration."""
         self.daemon.configure(_CONFIGURATION.format(buffer=buffer, log=str(log).lower()) + more)
         self.daemon.start()
 
     def source(self) -> dict[str, object]:
-        """Return what the status says of the source."""
+        """Return the status of the source."""
         return next(one for one in self.daemon.ask("status")["sources"] if one["name"] == "conntrack")
 
     def bans(self, *, observed: bool = False) -> list[tuple[str, str, str]]:
-        """Return network, set and detector of each ban; with `observed` also of those that are none."""
+        """Return network, set and detector of each ban; with `observed` also of observed ones."""
         listed = self.daemon.ask("list", *(["--observed"] if observed else []))
         return [(ban["network"], ban["set"], ban["detector"]) for ban in listed]
 
@@ -53,21 +53,21 @@ class OpenSite:
         )
 
     def wait_for_completed(self, count: int) -> None:
-        """Wait until so many handshakes were seen."""
-        name = "nodewarden_handshakes_completed_total"  # asking for it is one more
+        """Wait until `count` handshakes were seen."""
+        name = "nodewarden_handshakes_completed_total"  # the scrape itself is one more
         wait_for(lambda: self.daemon.metrics()[name] >= count, f"{count} handshakes", lambda: self.daemon.log)
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[OpenSite]:
-    """Yield a site of its own for each test."""
+    """Yield a separate site for each test."""
     with Lab("node", "attacker", "client", label="flows") as lab:
         yield OpenSite(lab, tmp_path)
 
 
 @contextmanager
 def serving(host: Host, ports: range) -> Iterator[None]:
-    """Listen on ports, take whoever connects and hang up."""
+    """Listen on ports, accept connections and close them."""
     with host.entered():
         servers = [socket.create_server((host.address4, port), backlog=100) for port in ports]
 
@@ -88,7 +88,7 @@ def serving(host: Host, ports: range) -> Iterator[None]:
 
 
 def connect(here: Host, address: str, port: int) -> None:
-    """Connect and hang up."""
+    """Connect and close."""
     with here.entered():
         client = socket.socket()
     with client:
@@ -98,7 +98,7 @@ def connect(here: Host, address: str, port: int) -> None:
 
 @contextmanager
 def holding(here: Host, address: str, port: int, count: int) -> Iterator[list[socket.socket]]:
-    """Hold so many open connections."""
+    """Hold `count` open connections."""
     opened: list[socket.socket] = []
     try:
         with here.entered():

@@ -1,4 +1,4 @@
-"""A policy whose proposals are enforced, and enforcers for a pipeline."""
+"""Settles the proposals of a policy, and creates enforcers for a pipeline."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from monitor.model.bans import MANUAL, ClaimOrigin
 
 
 def settle_all(policy: Policy, draft: Draft) -> list[Decision]:
-    """Enter a draft and what follows from it, as if the kernel refused nothing; return the decisions."""
+    """Settle a draft and its follow-ups, as if the kernel accepted all; return the decisions."""
     decisions: list[Decision] = []
     while draft.decisions:
         settlement = policy.settle(draft, {})
@@ -27,7 +27,7 @@ def settle_all(policy: Policy, draft: Draft) -> list[Decision]:
 
 
 def decide(policy: Policy, alert: Alert, now_s: float) -> list[Decision]:
-    """Answer one alert; the first decision is on the alert itself."""
+    """Decide on one alert; the first decision is on the alert itself."""
     draft = policy.draft(now_s)
     policy.propose(draft, alert)
     return settle_all(policy, draft)

@@ -1,4 +1,4 @@
-"""Debian's Prometheus in a host of the lab, configured as our example configures it."""
+"""Debian's Prometheus in a host of the lab, with our example configuration."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ class QueryError(Exception):
 
 
 class Prometheus:
-    """A server that scrapes the targets; it ends with the host."""
+    """A server that scrapes the targets; it is stopped with the host."""
 
     def __init__(
         self, host: Host, directory: Path, targets: Mapping[str, str], *, scrape_s: float, rules: Sequence[Path] = ()
@@ -48,7 +48,7 @@ class Prometheus:
         self.configuration.write_text(yaml.safe_dump(settings))
 
     def add_history(self, openmetrics: str) -> None:
-        """Put samples of the past into its storage, before it starts."""
+        """Add past samples to its storage before it starts."""
         text = self._directory / "history.txt"
         text.write_text(openmetrics)
         command: list[str | Path] = ["promtool", "tsdb", "create-blocks-from", "openmetrics", text, self._data]
@@ -69,15 +69,15 @@ class Prometheus:
         wait_for(self._is_ready, "Prometheus", self._log.read_text, 20)
 
     def query(self, expression: str, time_s: float | None = None) -> list[dict[str, Any]]:
-        """Ask for a value of each series, now or at a time; QueryError if it is refused."""
+        """Query the value of each series, now or at a time; QueryError if it is refused."""
         return self._ask("query", query=expression, **({} if time_s is None else {"time": time_s}))
 
     def query_range(self, expression: str, start_s: float, end_s: float, step_s: float) -> list[dict[str, Any]]:
-        """Ask for the values of each series over time."""
+        """Query the values of each series over time."""
         return self._ask("query_range", query=expression, start=start_s, end=end_s, step=step_s)
 
     def value(self, expression: str) -> float | None:
-        """Ask for the only value there is; None if there is none."""
+        """Query a single value; None if there is none."""
         found = self.query(expression)
         return float(found[0]["value"][1]) if found else None
 

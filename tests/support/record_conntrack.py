@@ -1,7 +1,7 @@
-"""Records the corpus of conntrack messages anew: `python -m tests.support.record_conntrack [NAME ...]`. Needs root.
+"""Records the corpus of conntrack messages again: `python -m tests.support.record_conntrack [NAME ...]`. Needs root.
 
-Each scenario plays real traffic through a host of a lab of its own. What the kernel announces there is kept twice: the
-datagrams as they were received (NAME.bin), and what `conntrack -E -o xml` said of the same events (NAME.xml).
+Each scenario plays real traffic through a host of a separate lab. The kernel's notifications are stored twice: the
+datagrams as received (NAME.bin), and the output of `conntrack -E -o xml` for the same events (NAME.xml).
 """
 
 import os
@@ -29,7 +29,7 @@ _RULES = "table inet tracked { chain watched { type filter hook prerouting prior
 
 
 def main(names: list[str]) -> None:
-    """Record the scenarios of these names, all if none is given."""
+    """Record the scenarios with these names, or all."""
     CORPUS.mkdir(parents=True, exist_ok=True)
     for scenario in SCENARIOS:
         if not names or scenario.name in names:
@@ -78,7 +78,7 @@ def _follow(node: Host, traffic: Callable[[], None]) -> tuple[list[bytes], str]:
 
 
 def _read(file: IO[str]) -> str:
-    """Return what was told, without the name of the process that closed an entry by hand."""
+    """Return the output, without the name of the process that deleted an entry."""
     file.seek(0)
     return re.sub(r"</flow> .*", "</flow>", file.read())
 

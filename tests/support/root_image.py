@@ -1,4 +1,4 @@
-"""A small Debian 12 to boot, made once by mmdebstrap and kept outside the checkout under a hash of its recipe."""
+"""A small bootable Debian 12, created once by mmdebstrap and kept outside the checkout under a hash of its recipe."""
 
 import fcntl
 import hashlib
@@ -11,13 +11,13 @@ import msgspec
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nodewarden"
 PASSWORD = "correct horse"
-"""Of root, in every image."""
+"""The password of root in every image."""
 
 _BASE = ("systemd", "systemd-sysv", "dbus", "openssh-server", "iproute2", "iputils-ping", "procps", "python3")
 RUNTIME = ("python3-venv", "python3-bpfcc", "python3-systemd", "python3-nftables", "nftables", "linux-libc-dev")
-"""What the daemon takes from the distribution (RUNTIME_PACKAGES in the Makefile)."""
+"""The daemon's packages from the distribution (RUNTIME_PACKAGES in the Makefile)."""
 _PACKAGE = ("python3-click", "python3-rich", "python3-yaml", "python3-apt")
-"""What the Debian package takes from there beside it, and what Ansible does to install it."""
+"""Additional packages for the Debian package, and for installing it with Ansible."""
 _TEST = ("apparmor", "conntrack", "libcap2-bin", "libfaketime", "make")
 
 _NOISE = (
@@ -25,9 +25,9 @@ _NOISE = (
     *("dpkg-db-backup.timer", "getty@tty1.service", "systemd-logind.service"),
 )
 _LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*")
-# nodelay: a wrong password is answered at once, so a brute force takes a second
+# nodelay: a wrong password is answered immediately, so a brute-force attack takes a second
 _HOOKS = (
-    'rm -f "$1/etc/hostname"; : > "$1/etc/machine-id"',  # else copied from the host, and wins over --hostname
+    'rm -f "$1/etc/hostname"; : > "$1/etc/machine-id"',  # otherwise copied from the host, and overrides --hostname
     f'chroot "$1" systemctl --quiet mask {" ".join(_NOISE)}',
     'sed -i "s/pam_unix.so nullok/pam_unix.so nullok nodelay/" "$1/etc/pam.d/common-auth"',
     f'echo "root:{PASSWORD}" | chroot "$1" chpasswd',
@@ -37,14 +37,14 @@ _HOOKS = (
 
 
 class RootImage(msgspec.Struct, frozen=True):
-    """A recipe: Debian's minbase, what every machine of ours needs, and `packages`."""
+    """A recipe: Debian's minbase, the packages for all our machines, and `packages`."""
 
     packages: tuple[str, ...] = (*RUNTIME, *_PACKAGE, *_TEST)
 
     def path(self) -> Path:
-        """Return the directory of the root file system, made now if the cache lacks it (a minute); never write to it.
+        """Return the directory of the root file system, created now if it is not cached (a minute); never write to it.
 
-        RuntimeError with what mmdebstrap said.
+        RuntimeError with the output of mmdebstrap if that fails.
         """
         command = self._command()
         name = hashlib.sha256("\0".join(command).encode()).hexdigest()[:16]
@@ -72,5 +72,5 @@ class RootImage(msgspec.Struct, frozen=True):
         done = subprocess.run([*command, begun], capture_output=True, text=True)
         if done.returncode:
             shutil.rmtree(begun, ignore_errors=True)
-            raise RuntimeError(f"mmdebstrap could not make a Debian 12: {done.stderr.strip()}")
+            raise RuntimeError(f"mmdebstrap could not create a Debian 12: {done.stderr.strip()}")
         begun.rename(root)

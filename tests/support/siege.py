@@ -1,4 +1,4 @@
-"""Whether bans hold: what is banned, what the kernel's sets hold, and what of a banned source got through."""
+"""Checks bans during faults: the list of bans, the kernel's sets, and packets of a banned source that got through."""
 
 import ipaddress
 import random
@@ -14,9 +14,9 @@ from tests.support.daemon import wait_for
 from tests.support.node import Node
 
 _BANS = 200
-_BANTIME = "30m"  # less than the clock jumps
+_BANTIME = "30m"  # shorter than the jumps of the clock
 _PACKETS_PER_S = 500
-# In front of nodewarden's first chain, and behind all that drops there: raw is -300, its chain is at raw - 10.
+# Before nodewarden's first chain, and after all that drops there: raw is -300, its chain is at raw - 10.
 _COUNTERS = """
 table inet siege {{
     counter arrived {{ }}
@@ -28,7 +28,7 @@ table inet siege {{
 
 
 class Losses(msgspec.Struct, frozen=True):
-    """What must not happen: bans that are gone, bans that are there twice, packets of a banned source that passed."""
+    """Lost bans, duplicate bans, and packets of a banned source that passed; all must be 0."""
 
     lost: int
     doubled: int
@@ -36,10 +36,10 @@ class Losses(msgspec.Struct, frozen=True):
 
 
 class Siege:
-    """A banned attacker that sends packets all the time, and many other bans, from `with` to its end."""
+    """A banned attacker that sends packets continuously, and many other bans, for the duration of a `with` block."""
 
     def __init__(self, node: Node, seed: int) -> None:
-        """`seed` chooses whom else to ban."""
+        """`seed` selects the other banned addresses."""
         self._node = node
         numbers = random.Random(seed).sample(range(1 << 16), _BANS - 1)
         self.banned = {str(ipaddress.ip_address("198.18.0.0") + number) for number in numbers} | {
@@ -48,7 +48,7 @@ class Siege:
         self._sender: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
-        """Ban them, count, and let the attacker send."""
+        """Add the bans, start counting, and let the attacker send."""
         self._node.look("nodewarden", "import", "-", "--for", _BANTIME, input_text="\n".join(sorted(self.banned)))
         self.count()
         self._node.when_off = self.count
@@ -69,17 +69,17 @@ class Siege:
         self._node.look("nodewarden", "unban", *sorted(self.banned), check=False)
 
     def count(self) -> None:
-        """Begin to count the attacker's packets, from zero."""
+        """Start counting the attacker's packets from zero."""
         self._node.host.run("nft", "delete", "table", "inet", "siege", check=False)
         self._node.host.nft(_COUNTERS.format(address=self._node.attacker.address4))
 
     def await_packets(self) -> None:
-        """Wait until more of the attacker's packets have arrived: what never came proves nothing."""
+        """Wait until more of the attacker's packets have arrived: without packets the check would be meaningless."""
         before = self._packets("arrived")
         wait_for(lambda: self._packets("arrived") > before + 20, "the attacker's packets", timeout_s=20)
 
     def losses(self) -> Losses:
-        """Hold what is banned against what should be."""
+        """Compare the bans with those that should exist."""
         self.await_packets()
         listed = Counter(self._node.banned())
         held = Counter(self._held())

@@ -1,7 +1,7 @@
-"""A day that never was: the watched signals and their bands before the lab began, as OpenMetrics text.
+"""A synthetic day: the watched signals and their bands before the start of the lab, as OpenMetrics text.
 
-Bands are learnt from a day; a lab that lives for minutes has none. What is written here is quiet, with a daily rhythm
-where a signal has one, and belongs to the scale of the lab.
+Bands are learned from a day, and a lab runs only for minutes. The values are quiet, with a daily rhythm if the signal
+has one, on the scale of the lab.
 """
 
 import math
@@ -19,11 +19,11 @@ _SIGNALS = {
     "flows": (18.0, 0.4, 50.0),
     "conntrack": (0.004, 0.3, 0.1),
 }
-"""By signal: its mean, the part of it that swings with the hour, and half the width of its band."""
+"""By signal: its mean, the part of it that varies with the hour, and half the width of its band."""
 
 
 def signal_history(instances: Sequence[str], until_s: float, *, with_bands: bool = False) -> str:
-    """Return a sample a minute of each signal, up to a moment; `with_bands` also of what rules make of them."""
+    """Return one sample per minute of each signal, up to a time; `with_bands` also those of the recording rules."""
     labels = [
         f'cluster="default",job="nodewarden",instance="{instance}",signal="{signal}"'
         for instance in instances
@@ -37,15 +37,15 @@ def signal_history(instances: Sequence[str], until_s: float, *, with_bands: bool
     if with_bands:
         names |= {"nodewarden:signal:lower": 2, "nodewarden:signal:upper": 3, "nodewarden:signal:anomaly": 4}
     lines: list[str] = []
-    for name, place in names.items():
+    for name, column in names.items():
         lines.append(f"# TYPE {name} gauge")
         for label, course in courses.items():
-            lines += [f"{name}{{{label}}} {at[place]:.6g} {time_s}" for time_s, at in zip(times, course, strict=True)]
+            lines += [f"{name}{{{label}}} {at[column]:.6g} {time_s}" for time_s, at in zip(times, course, strict=True)]
     return "\n".join([*lines, "# EOF", ""])
 
 
 def _course(signal: str, times: Sequence[int], dice: random.Random) -> Iterator[tuple[float, ...]]:
-    """Yield value, distance from the middle, lower and upper edge, and anomaly at each time."""
+    """Yield value, distance from the middle, lower and upper limit, and anomaly at each time."""
     mean, swing, width = _SIGNALS[signal]
     for time_s in times:
         middle = mean * (1 + swing * math.sin(2 * math.pi * time_s / DAY_S))

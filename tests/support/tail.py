@@ -1,4 +1,4 @@
-"""Reading a tail to its end, as its caller does."""
+"""Reads a tail to the end, as its runner does."""
 
 import time
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ DETECTOR = "sshd"
 
 @contextmanager
 def followed(*patterns: object, **options: Any) -> Iterator[Tail]:
-    """Follow these patterns for one detector; what waits at the start is left to be read."""
+    """Follow these patterns for one detector; existing content is not read yet."""
     tail = Tail({DETECTOR: [str(pattern) for pattern in patterns]}, **options)
     try:
         yield tail
@@ -23,7 +23,7 @@ def followed(*patterns: object, **options: Any) -> Iterator[Tail]:
 
 
 def blocks(tail: Tail, limit_bytes: int = 262_144) -> list[LogBlock]:
-    """Return all that waits."""
+    """Return all pending blocks."""
     found = tail.read(limit_bytes)
     while not tail.is_drained:
         found += tail.read(limit_bytes)
@@ -31,7 +31,7 @@ def blocks(tail: Tail, limit_bytes: int = 262_144) -> list[LogBlock]:
 
 
 def lines(tail: Tail, limit_bytes: int = 262_144) -> list[bytes]:
-    """Return the lines that wait, without their newlines."""
+    """Return the pending lines, without their newlines."""
     found: list[bytes] = []
     for block in blocks(tail, limit_bytes):
         assert block.data.endswith(b"\n")
@@ -40,12 +40,12 @@ def lines(tail: Tail, limit_bytes: int = 262_144) -> list[bytes]:
 
 
 def tick(tail: Tail, after_s: float) -> bool:
-    """Let time go by."""
+    """Advance the time."""
     return tail.tick(time.monotonic() + after_s)
 
 
 def append(path: Path, text: bytes) -> None:
-    """Write to the end of a file, which is made if need be."""
+    """Append to a file, which is created if it is missing."""
     with path.open("ab") as file:
         file.write(text)
 

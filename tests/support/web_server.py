@@ -1,4 +1,4 @@
-"""A web server for the lab, as `python -m tests.support.web_server ADDRESS PORT`, until it is ended."""
+"""A web server for the lab, as `python -m tests.support.web_server ADDRESS PORT`, until it is killed."""
 
 import asyncio
 import sys
@@ -7,7 +7,7 @@ _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: %s\r\n\r\nhello"
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer requests on one connection, as long as the client wants to keep it."""
+    """Answer requests on one connection, as long as the client keeps it open."""
     try:
         while head := await reader.readuntil(b"\r\n\r\n"):
             keeps = b"keep-alive" in head.lower()

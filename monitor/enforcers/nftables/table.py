@@ -49,7 +49,7 @@ class NftablesTable(Leader):
         self.drifts: Counter[str] = Counter({kind.value: 0 for kind in DriftKind})
         """Changes to the table by other programs, by kind."""
         self.on_drift: Callable[[Counter[tuple[str, str]]], None] = lambda _: None
-        """Called with changes of others that are being reverted: how many, by kind and program."""
+        """Called with the changes by other programs that are being reverted: their number, by kind and program."""
 
     def exists(self) -> bool:
         """Whether the table exists in the kernel, whichever process created it."""
@@ -76,7 +76,7 @@ class NftablesTable(Leader):
         try:
             lost = self.fill([ban for ban in self._in_force.bans() if ban.mode is Mode.ENFORCE], now_s)
         except BaseException:
-            self.is_up = False  # a table that lacks bans is not in place
+            self.is_up = False  # a table without its bans counts as missing
             raise
         self.give_up(lost, now_s)
 
@@ -111,7 +111,7 @@ class NftablesTable(Leader):
             self._doubtful.difference_update(keys)
 
     def doubt(self, bans: Iterable[Ban]) -> None:
-        """Have `repair` correct bans for which the kernel kept another expiry than it should."""
+        """Mark bans whose expiry in the kernel may be wrong; `repair` corrects them."""
         self._doubtful.update((ban.network, ban.strength) for ban in bans)
 
     def give_up(self, failures: list[Failure], now_s: float) -> None:
@@ -129,7 +129,7 @@ class NftablesTable(Leader):
             self._repairing(lambda: self._enforcer.set_allowlist(networks), now_s)
 
     def stopped(self, ban: Ban) -> Stopped | None:
-        """Return what a ban has stopped; None if the kernel does not hold it."""
+        """Return what a ban has stopped; None if it is not in the kernel."""
         element = self.lookup(ban)
         return None if element is None else Stopped(element.packets, element.bytes)
 
@@ -226,7 +226,7 @@ class NftablesTable(Leader):
         self._enforcer.close()
 
     def repair(self, now_s: float) -> None:
-        """Set the table up again if it should exist and is missing, and correct what the kernel may hold otherwise.
+        """Set the table up again if it should exist and is missing, and correct bans that may differ in the kernel.
 
         A failure is logged; the next call tries again.
         """
@@ -258,7 +258,7 @@ class NftablesTable(Leader):
             _log.warning("writing to the table inet nodewarden failed (%s); setting it up again", error)
             self.is_up = False
             self.set_up(now_s)
-            write()  # setting up leaves alone what is in the table
+            write()  # the setup does not change bans in the table
 
     def _writing(self, write: Callable[[], list[Failure]], bans: Sequence[Ban], now_s: float) -> list[Failure]:
         """Write changes that `in_force` does not have yet; a missing table is set up first. Returns failures."""
@@ -281,7 +281,7 @@ class NftablesTable(Leader):
         return ban is not None and ban.mode is Mode.ENFORCE and ban.until_s > now_s
 
     def _clear_doubts(self, now_s: float) -> None:
-        """Make the kernel hold what `in_force` says where this is not known; the next call tries again what fails."""
+        """Correct bans that may differ in the kernel to those of `in_force`; the next call retries failed ones."""
         if not (self.is_up and self._doubtful):
             return
         held = {key for key in self._doubtful if self._is_in_force(*key, now_s)}

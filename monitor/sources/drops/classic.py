@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from monitor.ebpf.loader import Loaded, load
+from monitor.ebpf.loader import LoadedProgram, load
 from monitor.ebpf.maps import PerCpuArray, attach_tracepoint, run_statistics
-from monitor.ebpf.messages import CLASSIC_RUNG, TRACEPOINT, Request
+from monitor.ebpf.messages import CLASSIC_MODE, TRACEPOINT, LoadRequest
 from monitor.ebpf.reasons import UNKNOWN
 from monitor.ebpf.tracepoint_format import DropFormat, read_drop_format
 from monitor.model.errors import PermanentError
@@ -20,7 +20,7 @@ _EVENT = ("skb", "kfree_skb")
 _TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 
 
-def program_request(found: DropFormat) -> Request:
+def program_request(found: DropFormat) -> LoadRequest:
     """Return what to compile for a tracepoint of this format."""
     macros = {
         "REASON_AT": found.reason_at,
@@ -28,20 +28,20 @@ def program_request(found: DropFormat) -> Request:
         "REASONS": len(found.reasons.names),
         **BY_REASON.macros,
     }
-    return Request("drops_classic.c", {_PROGRAM: TRACEPOINT}, _MAPS, macros)
+    return LoadRequest("drops_classic.c", {_PROGRAM: TRACEPOINT}, _MAPS, macros)
 
 
 class ClassicDropCounters:
     """`bpf/drops_classic.c`, attached to the tracepoint skb:kfree_skb."""
 
-    rung: Final = CLASSIC_RUNG
+    attach_mode: Final = CLASSIC_MODE
 
-    def __init__(self, fallen: str, started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None) -> None:
-        """Compile, load and attach; `fallen` says why it is no better attach mode; errors as `load` has them."""
-        self.fallen = f"{fallen}; counted by reason only, so drop_rate sees nothing"
+    def __init__(self, reason: str, started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None) -> None:
+        """Compile, load and attach; `reason` says why no better attach mode is used. Raises the errors of `load`."""
+        self.fallback_reason = f"{reason}; counted by reason only, so drop_rate sees nothing"
         found = read_drop_format(_format())
         self.reasons = found.reasons
-        self._loaded: Loaded = load(program_request(found), started=started)
+        self._loaded: LoadedProgram = load(program_request(found), started=started)
         try:
             self._drops = PerCpuArray(*self._loaded.maps["drops"])
             self._attachment = attach_tracepoint(self._loaded.functions[_PROGRAM], *_EVENT)

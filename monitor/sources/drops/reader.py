@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from monitor.ebpf.frequent import FrequentSources, sketch_macros
-from monitor.ebpf.loader import Loaded, load
+from monitor.ebpf.loader import LoadedProgram, load
 from monitor.ebpf.macros import numbered, protocol_macros
 from monitor.ebpf.maps import Map, PerCpuArray, attach_raw_tracepoint, run_statistics
-from monitor.ebpf.messages import RAW_TRACEPOINT, TRACING_RUNG, Request
+from monitor.ebpf.messages import RAW_TRACEPOINT, TRACING_MODE, LoadRequest
 from monitor.ebpf.reasons import ReasonClass, class_of
 from monitor.model.addresses import fold_mapped
 from monitor.sources.drops.counter_index import BY_ALL
@@ -35,7 +35,7 @@ _EVENTS = ("lost_offenders", "no_device")
 _MAX_UNKNOWN_REASONS = 64
 
 
-def program_request(own_netns: int, *, all_namespaces: bool) -> Request:
+def program_request(own_netns: int, *, all_namespaces: bool) -> LoadRequest:
     """Return what to compile: counting for this network namespace, by the number of its inode."""
     macros = {
         "OWN_NETNS": own_netns,
@@ -49,7 +49,7 @@ def program_request(own_netns: int, *, all_namespaces: bool) -> Request:
         **protocol_macros("PROTOCOL_IPIP", "PROTOCOL_IPV6", "PROTOCOL_UDP", "PROTOCOL_GRE"),
         **sketch_macros(),
     }
-    return Request("drops.c", {_PROGRAM: RAW_TRACEPOINT}, _MAPS, macros, tracepoint=_PROGRAM, needs_layout=True)
+    return LoadRequest("drops.c", {_PROGRAM: RAW_TRACEPOINT}, _MAPS, macros, tracepoint=_PROGRAM, needs_layout=True)
 
 
 class DropCounters:
@@ -62,7 +62,7 @@ class DropCounters:
     ) -> None:
         """Compile, load and attach, in about a second; errors as `load` has them."""
         request = program_request(_NETNS.stat().st_ino, all_namespaces=all_namespaces)
-        self._loaded: Loaded = load(request, started=started)
+        self._loaded: LoadedProgram = load(request, started=started)
         try:
             self.reasons = self._loaded.reasons
             self.stats = DropStats()
@@ -71,8 +71,8 @@ class DropCounters:
             maps = self._maps["drop_offenders"], self._maps["drop_sketch_window"]
             self._frequent = FrequentSources(*maps, counters=_CLASSES)
             self._describe_reasons()
-            self.rung, self.fallen = self._loaded.rung, self._loaded.fallen
-            name = None if self.rung == TRACING_RUNG else _PROGRAM
+            self.attach_mode, self.fallback_reason = self._loaded.attach_mode, self._loaded.fallback_reason
+            name = None if self.attach_mode == TRACING_MODE else _PROGRAM
             self._attachment = attach_raw_tracepoint(self._loaded.functions[_PROGRAM], name)
         except BaseException:
             self._loaded.close()
@@ -112,7 +112,7 @@ class DropCounters:
 
     def poll(self, now_s: float) -> Iterator[Dropped]:
         """Yield what each source that drops often lost since the last poll; `now_s` is any clock in seconds."""
-        for key, counts, outer in self._frequent.look(now_s):
+        for key, counts, outer in self._frequent.poll(now_s):
             yield Dropped(fold_mapped(key), counts[: len(ReasonClass)], fold_mapped(outer) if any(outer) else None)
         events = {_EVENTS[number]: count for number, (count,) in self._events.read().items()}
         self.stats.lost_offenders = events.get("lost_offenders", 0)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-from monitor.ebpf.messages import OFF_RUNG, RUNGS, KernelLacksError
+from monitor.ebpf.messages import ATTACH_MODES, OFF_MODE, KernelLacksError
 from monitor.ebpf.reasons import UNKNOWN
 from monitor.metrics.metric import Sample
 from monitor.model.errors import PermanentError
@@ -36,15 +36,16 @@ class DropsRunner(ProgramRunner[AnyDropCounters, DropsSettings]):
         return self.settings.enabled
 
     @property
-    def rung(self) -> str:
+    def attach_mode(self) -> str:
         """The attach mode in use."""
-        return self.program.rung if self.program else OFF_RUNG
+        return self.program.attach_mode if self.program else OFF_MODE
 
     @property
     def notices(self) -> list[str]:
         """What operators should know although other sources work, a sentence each."""
-        if self.program and self.program.fallen:
-            return [f"counting dropped packets costs more than it could ({self.rung}): {self.program.fallen}"]
+        if self.program and self.program.fallback_reason:
+            reason = self.program.fallback_reason
+            return [f"counting dropped packets costs more than it could ({self.attach_mode}): {reason}"]
         return super().notices
 
     def make(self, settings: DropsSettings, started: Callable[[subprocess.Popen[bytes]], None]) -> AnyDropCounters:
@@ -59,7 +60,7 @@ class DropsRunner(ProgramRunner[AnyDropCounters, DropsSettings]):
 
     def taken(self, program: AnyDropCounters) -> None:
         """Report what is counted, and how."""
-        _log.info("counting dropped packets by %d reasons (%s)", len(program.reasons.names) - 1, program.rung)
+        _log.info("counting dropped packets by %d reasons (%s)", len(program.reasons.names) - 1, program.attach_mode)
 
     def poll(self, program: AnyDropCounters) -> Iterator[DropsObserved]:
         """Yield what sources lost since the last poll."""
@@ -85,8 +86,8 @@ class DropsRunner(ProgramRunner[AnyDropCounters, DropsSettings]):
     def samples(self) -> Iterator[Sample]:
         """Yield this source's metrics."""
         yield from super().samples()
-        for rung in RUNGS:
-            yield "nodewarden_ebpf_rung", (self.program_name, rung), float(rung == self.rung)
+        for mode in ATTACH_MODES:
+            yield "nodewarden_ebpf_rung", (self.program_name, mode), float(mode == self.attach_mode)
         if self.program is None:
             return
         for kind, (packets, count_bytes) in self.program.totals().items():

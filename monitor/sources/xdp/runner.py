@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from monitor.ebpf.xdp import MAX_SENDERS, PROGRAM, ProgramUser, Wall
+from monitor.ebpf.xdp import MAX_SENDERS, PROGRAM, ProgramUser, XdpProgram
 from monitor.metrics.metric import Sample
 from monitor.model.bans import MAX_PREFIXES
 from monitor.model.errors import NodewardenError, PermanentError
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 _TRY_AGAIN_S = 60.0
 
 
-class XdpRunner(ProgramRunner[Wall, XdpSettings]):
+class XdpRunner(ProgramRunner[XdpProgram, XdpSettings]):
     """Owns the program."""
 
     name = "xdp"
@@ -44,11 +44,11 @@ class XdpRunner(ProgramRunner[Wall, XdpSettings]):
         """What people should know although all goes on, a sentence each."""
         return [*super().notices, *(f"{self.title}: {why}" for why, _ in self._faults.values())]
 
-    def make(self, settings: XdpSettings, started: Callable[[subprocess.Popen[bytes]], None]) -> Wall:
+    def make(self, settings: XdpSettings, started: Callable[[subprocess.Popen[bytes]], None]) -> XdpProgram:
         """Load it."""
-        return Wall(max_bans=settings.max_bans, max_prefixes=MAX_PREFIXES, started=started)
+        return XdpProgram(max_bans=settings.max_bans, max_prefixes=MAX_PREFIXES, started=started)
 
-    def taken(self, program: Wall) -> None:
+    def taken(self, program: XdpProgram) -> None:
         """Have it used, and attach it."""
         self._faults.clear()
         self._user.take(program)
@@ -60,11 +60,11 @@ class XdpRunner(ProgramRunner[Wall, XdpSettings]):
         self._faults.clear()
         super().unload()
 
-    def poll(self, program: Wall) -> Iterator[SenderObserved]:
+    def poll(self, program: XdpProgram) -> Iterator[SenderObserved]:
         """Yield what sources sent since the last poll; attach to interfaces that came up."""
         self._attach(program)
         now_s = time.time()
-        for one in program.look(time.monotonic()):
+        for one in program.poll(time.monotonic()):
             self.events += 1
             yield SenderObserved(now_s, one.source, one.syn_packets, one.udp_packets)
 
@@ -98,7 +98,7 @@ class XdpRunner(ProgramRunner[Wall, XdpSettings]):
         yield "nodewarden_ebpf_sketch_load_ratio", (self.program_name,), self.program.sketch_load
         yield "nodewarden_ebpf_lost_sources_total", (self.program_name,), self.program.lost_senders()
 
-    def _attach(self, program: Wall) -> None:
+    def _attach(self, program: XdpProgram) -> None:
         """See to every interface; one that fails is told of once, and tried again if it may pass."""
         now_s = time.monotonic()
         for interface in self.settings.interfaces:

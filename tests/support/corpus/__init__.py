@@ -1,1 +1,1 @@
-"""What the corpus is made of: scenarios played in the lab, shared by the recorder and the live tests."""
+"""The scenarios of the corpus, played in the lab; shared by the recorder and the live tests."""

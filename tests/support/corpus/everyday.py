@@ -1,4 +1,4 @@
-"""Negative scenarios: what a firewall logs though nobody attacks. Each must raise nothing."""
+"""Negative scenarios: packets that a firewall logs without any attack. None may raise an alert."""
 
 import contextlib
 import socket
@@ -26,7 +26,7 @@ _FAMILIES = ((socket.AF_INET, NODE4, NEIGHBOUR4), (socket.AF_INET6, NODE6, NEIGH
 
 
 def _ping(lab: Lab) -> None:
-    """Ping in an ordinary way, with big packets that come in fragments, and as a flood."""
+    """Ping normally, with large fragmented packets, and as a flood."""
     ping = lab[NEIGHBOUR].run
     for address in (NODE4, NODE6):
         ping("ping", "-c", "3", "-i", "0.01", "-W", "0.05", address, check=False)
@@ -111,13 +111,13 @@ def _close_in_turns(connections: Iterable[socket.socket]) -> None:
 
 
 def _late_resolver(lab: Lab) -> None:
-    """Query a resolver from sixty ports of a wide range and sixty of the kernel's choice: it answers too late."""
+    """Query a resolver that answers too late, from sixty ports of a wide range and sixty chosen by the kernel."""
     for family, node, server in _FAMILIES:
         _answer_late(lab, family, node, server, 53, [*range(2000, 62000, 1000), *[0] * 60])
 
 
 def _late_service(lab: Lab) -> None:
-    """Query a service on a port above 1023 from sixty ports of the kernel's choice: it answers too late."""
+    """Query a service on a port above 1023 that answers too late, from sixty ports chosen by the kernel."""
     for family, node, server in _FAMILIES:
         _answer_late(lab, family, node, server, 8600, [0] * 60)
 
@@ -150,7 +150,7 @@ def _monitoring_probe(lab: Lab) -> None:
 
 
 def _traceroute(lab: Lab) -> None:
-    """Trace the route to the node as traceroute(8) does: UDP, a port further with each probe, from 33434."""
+    """Trace the route to the node like traceroute(8): UDP, the next port for each probe, from 33434."""
     for family, node, _ in _FAMILIES:
         level, option = (
             (socket.IPPROTO_IP, socket.IP_TTL)
@@ -164,7 +164,7 @@ def _traceroute(lab: Lab) -> None:
 
 
 def _icmp_errors(lab: Lab) -> None:
-    """Receive the errors for sixty packets that the node sent and the firewall never tracked: each quotes one."""
+    """Receive ICMP errors that quote sixty packets which the node sent and the firewall did not track."""
     lab[NODE].nft("table inet untracked { chain output { type filter hook output priority raw; notrack; }; }")
     for setting in ("net.ipv4.icmp_ratemask=0", "net.ipv6.icmp.ratemask=0"):  # limit no kind of error
         lab[NEIGHBOUR].run("sysctl", "-qw", setting)

@@ -1,4 +1,4 @@
-"""What formats/expected.yaml says, as events: read without the decoder that it is to judge."""
+"""Reads formats/expected.yaml as events, without the decoder that it is compared with."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ _FLAG_BITS = {
 
 @functools.cache
 def expected_formats() -> dict[str, list[PacketLogged | str]]:
-    """Return by name what each line holds: an event (of time 0), or the cause of its refusal."""
+    """Return by name the content of each line: an event (at time 0), or the cause of its refusal."""
     document = yaml.safe_load((CORPUS / "formats" / "expected.yaml").read_text(encoding="utf-8"))
     return {
         name: [_expected(form["prefix"], line) for line in form["lines"]]
@@ -50,7 +50,7 @@ def expected_formats() -> dict[str, list[PacketLogged | str]]:
 
 
 def decoded(lines: Sequence[bytes]) -> list[PacketLogged | str]:
-    """Return what the decoder makes of each line, in the same form."""
+    """Return the result of the decoder for each line, in the same form."""
     return [_decoded(line) for line in lines]
 
 

@@ -1,4 +1,4 @@
-"""Scenarios for the decoder: each way in which the kernel writes a packet. What they hold: formats/expected.yaml."""
+"""Scenarios for the decoder: every format in which the kernel logs a packet, as in formats/expected.yaml."""
 
 import contextlib
 import fcntl
@@ -46,7 +46,7 @@ Traffic: TypeAlias = Callable[[Lab], None]
 
 @dataclass(frozen=True)
 class Format:
-    """Traffic that one kind of log rule writes down; every line has this prefix."""
+    """Traffic that one kind of log rule logs; every line has this prefix."""
 
     name: str
     prefix: str
@@ -63,7 +63,7 @@ def play_format(form: Format) -> None:
 
 
 def _prerouting(statement: str) -> str:
-    """Return rules that log what the attacker sends, before anything reassembles it."""
+    """Return rules that log the attacker's packets before reassembly."""
     return f"""table inet formats {{ chain seen {{
         type filter hook prerouting priority raw; policy accept;
         ip saddr 10.88.0.2 {statement}
@@ -99,7 +99,7 @@ _STYLES = {
 
 
 def _quoting() -> tuple[bytes, ...]:
-    """Return ICMP errors about packets that the node is said to have sent."""
+    """Return ICMP errors about packets that the node supposedly sent."""
     whole_udp = ipv4(PROTOCOL_UDP, udp(50000, 53), source=NODE4, destination=ATTACKER4)
     whole_tcp = ipv4(PROTOCOL_TCP, tcp(50001, 443, TCP_SYN), source=NODE4, destination=ATTACKER4)
     udp6 = ipv6(PROTOCOL_UDP, udp(50000, 53), source=NODE6, destination=ATTACKER6)
@@ -109,9 +109,7 @@ def _quoting() -> tuple[bytes, ...]:
     return (
         ipv4(PROTOCOL_ICMP, icmp(3, 3, bytes(4), whole_udp)),
         ipv4(PROTOCOL_ICMP, icmp(3, 4, struct.pack("!HH", 0, 1400), whole_tcp)),
-        ipv4(
-            PROTOCOL_ICMP, icmp(3, 1, bytes(4), whole_tcp[:28])
-        ),  # the header and eight bytes: all that RFC 792 demands
+        ipv4(PROTOCOL_ICMP, icmp(3, 1, bytes(4), whole_tcp[:28])),  # the header and eight bytes, the minimum in RFC 792
         ipv4(PROTOCOL_ICMP, icmp(11, 0, bytes(4), echo)),
         ipv4(PROTOCOL_ICMP, icmp(5, 1, gateway, whole_udp)),
         ipv4(PROTOCOL_ICMP, icmp(12, 0, b"\x14\0\0\0", whole_udp)),
@@ -170,7 +168,7 @@ def _forward(lab: Lab) -> None:
 
 
 def _bridge(lab: Lab) -> None:
-    """Log on the switch itself, where netfilter sees bridged packets: the ports are PHYSIN and PHYSOUT."""
+    """Log on the switch, where netfilter sees bridged packets: the ports are PHYSIN and PHYSOUT."""
     switch = Host("switch", lab.switch, 0)
     switch.run("sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=1", "net.bridge.bridge-nf-call-ip6tables=1")
     switch.run("bridge", "fdb", "replace", MACS[NODE], "dev", "p0", "master", "static")  # else flooded
@@ -182,7 +180,7 @@ def _bridge(lab: Lab) -> None:
 
 
 def _output(lab: Lab) -> None:
-    """Send a datagram of root's and one of nobody's from the node."""
+    """Send one datagram as root and one as nobody from the node."""
     lab[NODE].run("sysctl", "-qw", "net.ipv4.ip_local_port_range=40000 40000")
     for user in ("0", "65534"):
         lab[NODE].run(
@@ -207,7 +205,7 @@ def _loopback(lab: Lab) -> None:
 
 
 def _tunnel(lab: Lab) -> None:
-    """Receive from an interface without link-layer addresses, as WireGuard's are."""
+    """Receive on an interface without link-layer addresses, such as WireGuard's."""
     with contextlib.ExitStack() as stack:
         with lab[NODE].entered():
             tunnel = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
@@ -220,7 +218,7 @@ def _tunnel(lab: Lab) -> None:
 
 
 def _arp(lab: Lab) -> None:
-    """Ask for the node's link address."""
+    """Request the link address of the node."""
     asker = bytes.fromhex("020000000002") + socket.inet_aton(ATTACKER4)
     request = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + asker + bytes(6) + socket.inet_aton(NODE4)
     send(lab, [request], ethertype=ARP)

@@ -1,4 +1,4 @@
-"""Packets made by hand, byte for byte: what no tool sends on request. TCP and UDP checksums are left out."""
+"""Constructs packets byte by byte that no tool sends. TCP and UDP checksums are left out."""
 
 import socket
 import struct
@@ -72,13 +72,13 @@ def udp(source_port: int, destination_port: int, payload: bytes = b"payload.") -
 
 
 def icmp(kind: int, code: int, rest: bytes, payload: bytes = b"") -> bytes:
-    """Return an ICMP message (RFC 792): `rest` is its second word. The checksum is wrong for ICMPv6: nobody looks."""
+    """Return an ICMP message (RFC 792): `rest` is its second word. The checksum is wrong for ICMPv6."""
     message = struct.pack("!BBH4s", kind, code, 0, rest) + payload
     return message[:2] + struct.pack("!H", checksum(message + bytes(len(message) % 2))) + message[4:]
 
 
 def extension(next_header: int) -> bytes:
-    """Return an extension header of eight bytes (RFC 8200 section 4) that holds nothing but padding."""
+    """Return an extension header of eight bytes (RFC 8200 section 4) that contains only padding."""
     return bytes((next_header, 0, 1, 4, 0, 0, 0, 0))
 
 

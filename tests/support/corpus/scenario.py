@@ -1,4 +1,4 @@
-"""A scenario: traffic in a lab of its own, behind a firewall whose log lines carry a prefix of their own."""
+"""A scenario: traffic in a separate lab, behind a firewall whose log lines have a unique prefix."""
 
 import errno
 import os
@@ -22,7 +22,7 @@ NODE4, ATTACKER4, NEIGHBOUR4 = "10.88.0.1", "10.88.0.2", "10.88.0.3"
 NODE6, ATTACKER6, NEIGHBOUR6 = "fd88::1", "fd88::2", "fd88::3"
 MACS = {NODE: "02:00:00:00:00:01", ATTACKER: "02:00:00:00:00:02", NEIGHBOUR: "02:00:00:00:00:03"}
 
-# A usual host firewall that drops what it does not know, and logs that. Port 80 is served.
+# A typical host firewall that drops and logs unknown packets. Port 80 is served.
 _FIREWALL = """
 table inet firewall {
   chain input {
@@ -44,7 +44,7 @@ table inet firewall {
 
 @dataclass(frozen=True)
 class Material:
-    """How much a scenario must hold to prove anything: counted for the source that has most of it."""
+    """The minimum content for a scenario to be meaningful, counted for the source with the most of it."""
 
     lines: int
     ports: int = 1
@@ -64,7 +64,7 @@ class Scenario:
 
     @property
     def folder(self) -> str:
-        """Where its lines are kept."""
+        """The folder of its lines."""
         return "positive" if self.alerts else "negative"
 
 
@@ -76,7 +76,7 @@ def play(scenario: Scenario, prefix: str) -> None:
 
 
 def new_lab() -> Lab:
-    """Return the lab of the corpus; link addresses are fixed once it is entered."""
+    """Return the lab of the corpus; it has fixed link addresses after it is entered."""
     return _CorpusLab(NODE, ATTACKER, NEIGHBOUR, label="corpus")
 
 
@@ -89,7 +89,7 @@ class _CorpusLab(Lab):
 
 
 def flush_connections(host: Host) -> None:
-    """Forget every connection that this host tracks, as timeouts do."""
+    """Delete every connection that this host tracks, as timeouts do."""
     # linux/netfilter/nfnetlink_conntrack.h: IPCTNL_MSG_CT_DELETE without attributes; flags REQUEST and ACK.
     length, message_type, flags = 20, 1 << 8 | 2, 1 | 4
     with host.entered(), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as netlink:
@@ -103,19 +103,19 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Log(Protocol[T_co]):
-    """Something that reads /dev/kmsg in batches without blocking."""
+    """A reader of /dev/kmsg in batches that does not block."""
 
     def fileno(self) -> int:
         """Return the descriptor to wait on."""
         ...
 
     def read(self) -> Sequence[T_co]:
-        """Return what waits."""
+        """Return the pending records."""
         ...
 
 
 class RawLog:
-    """Raw records of /dev/kmsg from now on, as the kernel gives them; only those in which `owns` finds something."""
+    """Raw records of /dev/kmsg from now on, unchanged; only those that `owns` matches."""
 
     def __init__(self, owns: re.Pattern[bytes]) -> None:
         self._owns = owns
@@ -131,7 +131,7 @@ class RawLog:
         os.close(self._descriptor)
 
     def read(self) -> list[bytes]:
-        """Return the first line of every waiting record that is ours; records lost to an overrun are an error."""
+        """Return the first line of every pending record that is ours; records lost by an overrun are an error."""
         records: list[bytes] = []
         while True:
             try:
@@ -140,7 +140,7 @@ class RawLog:
                 return records
             except OSError as error:
                 if error.errno == errno.EPIPE:
-                    raise RuntimeError("the kernel log overran its reader: the recording has holes") from error
+                    raise RuntimeError("the kernel log overran its reader: the recording is incomplete") from error
                 raise
             # Facility 0 is the kernel; other software may quote our prefix.
             if int(record.partition(b",")[0]) < 8 and self._owns.search(record):
@@ -148,7 +148,7 @@ class RawLog:
 
 
 class Follower(Generic[T_co]):
-    """Reads a log beside the traffic (the kernel's buffer holds only some hundred lines) until it falls silent."""
+    """Reads a log during the traffic (the kernel's buffer fits only some hundred lines) until no new lines arrive."""
 
     QUIET_S = 0.05
 

@@ -33,7 +33,7 @@ _DISCOVERY = (
     32412,
     32414,
 )
-"""UDP ports to which devices on a LAN broadcast to find each other."""
+"""UDP ports to which devices on a LAN broadcast for discovery."""
 _STREAM_PORTS = range(5004, 5044, 2)
 _GROUPS4 = [
     ("224.0.0.251", 5353),
@@ -50,7 +50,7 @@ _GROUPS6 = [
 
 
 def _groups(lab: Lab) -> None:
-    """Send to groups that the node is a member of: IGMP, MLD, service discovery and twenty streams."""
+    """Send to groups of which the node is a member: IGMP, MLD, service discovery and twenty streams."""
     with contextlib.ExitStack() as stack:
         sender = _sockets(stack, lab[NEIGHBOUR])
         _join_all(stack, lab[NODE])
@@ -67,7 +67,7 @@ def _own_groups(lab: Lab) -> None:
 
 
 def _join_all(stack: contextlib.ExitStack, host: Host) -> None:
-    """Make a host a member of all groups and, as a multicast router, of those that reports go to."""
+    """Make a host a member of all groups and, as a multicast router, of the groups for reports."""
     host.run("sysctl", "-qw", "net.ipv4.igmp_max_memberships=64")
     groups4, groups6 = ([group for group, _ in groups] for groups in (_GROUPS4, _GROUPS6))
     _join(_sockets(stack, host), ["224.0.0.22", *groups4], ["ff02::16", *groups6])
@@ -82,7 +82,7 @@ def _announce(sender: dict[int, socket.socket]) -> None:
 
 
 def _report(stack: contextlib.ExitStack, router: Host, member: dict[int, socket.socket]) -> None:
-    """Join a group of each family and wait until the kernel's reports of it are on the wire (it delays them)."""
+    """Join a group of each family and wait until the kernel has sent its reports (it delays them)."""
     with router.entered():
         wire = stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003)))  # ETH_P_ALL
     _join(member, ["239.9.9.9"], ["ff15::9:9"])
@@ -96,7 +96,7 @@ def _report(stack: contextlib.ExitStack, router: Host, member: dict[int, socket.
 
 
 def _query_members(stack: contextlib.ExitStack, router: Host) -> None:
-    """Ask all hosts for their groups: IGMPv2 general query (RFC 2236), MLDv1 query (RFC 2710)."""
+    """Query all hosts for their groups: IGMPv2 general query (RFC 2236), MLDv1 query (RFC 2710)."""
     with router.entered():
         igmp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IGMP))
         mld = stack.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6))
@@ -108,7 +108,7 @@ def _query_members(stack: contextlib.ExitStack, router: Host) -> None:
 
 
 def _broadcasts(lab: Lab) -> None:
-    """Broadcast to the subnet and to everybody, as NetBIOS, DHCP and a LAN's devices do."""
+    """Broadcast to the subnet and to all hosts, like NetBIOS, DHCP and devices on a LAN."""
     _broadcast(lab[NEIGHBOUR])
 
 
@@ -141,7 +141,7 @@ def _sockets(stack: contextlib.ExitStack, host: Host) -> dict[int, socket.socket
 
 
 def _index(sock: socket.socket) -> int:
-    """Return the number of eth0 where this socket lives."""
+    """Return the index of eth0 in the namespace of this socket."""
     request = fcntl.ioctl(sock, 0x8933, struct.pack("16si", b"eth0", 0))  # SIOCGIFINDEX, linux/sockios.h
     return int(struct.unpack("16si", request)[1])
 

@@ -1,4 +1,4 @@
-"""What the detectors say of a scenario's events, and whether there were enough of them."""
+"""The alerts of the detectors for the events of a scenario, and whether there were enough events."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ MAX_PORTS, MAX_HOSTS = 15, 10
 
 
 def decode(line: bytes) -> PacketLogged:
-    """Decode one record of /dev/kmsg; its time is that since boot."""
+    """Decode one record of /dev/kmsg; its time is relative to boot."""
     record = parse_record(line)
     return decode_packet(record.message, record.timestamp_us / 1e6)
 
 
 def alerts_of(events: Sequence[PacketLogged]) -> frozenset[tuple[str, str]]:
-    """Return which detector fired for which address, with the default thresholds."""
+    """Return pairs of detector and address for the alerts with default thresholds."""
     detectors = [
         PortScanDetector(Limits(findtime_s=600, maxretry=MAX_PORTS, max_entries=32768), _EPHEMERAL),
         HostSweepDetector(Limits(findtime_s=600, maxretry=MAX_HOSTS, max_entries=32768), _EPHEMERAL),
@@ -35,7 +35,7 @@ _EPHEMERAL = range(32768, 61000)
 
 
 def material_of(events: Sequence[PacketLogged]) -> Material:
-    """Count what these events hold, whatever a detector makes of it."""
+    """Count the content of these events, independently of the detectors."""
     ports = defaultdict(set)
     hosts = defaultdict(set)
     for event in events:
@@ -50,5 +50,5 @@ def material_of(events: Sequence[PacketLogged]) -> Material:
 
 
 def is_enough(found: Material, wanted: Material) -> bool:
-    """Whether nothing falls short of what is wanted."""
+    """Whether all counts reach the minimum."""
     return found.lines >= wanted.lines and found.ports >= wanted.ports and found.hosts >= wanted.hosts

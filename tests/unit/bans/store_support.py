@@ -8,7 +8,7 @@ import msgspec
 from monitor.model.addresses import Network, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode, Offence
-from monitor.state.changes import Allowed, Changes
+from monitor.state.changes import Allowed, StateChanges
 from monitor.state.store import Store
 
 NETWORK = parse_network("198.51.100.7")
@@ -16,9 +16,9 @@ BAN = Ban(NETWORK, Strength.SPOOFABLE, 1000.0, 4600.0, "port_scan", "15 distinct
 OFFENCE = Offence(1000.0, NETWORK, "port_scan", Strength.SPOOFABLE, Mode.ENFORCE, 3600.0, 0, "15 ports", b"{}")
 
 
-def changes(*items: Ban | Offence | Allowed) -> Changes:
+def changes(*items: Ban | Offence | Allowed) -> StateChanges:
     """Return changes that put all these."""
-    result = Changes()
+    result = StateChanges()
     for item in items:
         match item:
             case Ban():

@@ -13,7 +13,7 @@ from monitor.model.addresses import Network, network_of, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode, Offence, claim_key
 from monitor.model.cursors import Cursor
-from monitor.state.changes import Allowed, Changes
+from monitor.state.changes import Allowed, StateChanges
 from monitor.state.store import Store
 from tests.unit.bans.store_support import BAN, NETWORK, OFFENCE, changes
 
@@ -65,7 +65,7 @@ def test_the_last_word_on_a_ban_counts(store: Store) -> None:
     """Put then removed is gone, removed then put is there, and the strengths of one network are apart."""
     proven = msgspec.structs.replace(BAN, strength=Strength.PROVEN)
     store.write(changes(BAN, proven))
-    later = Changes()
+    later = StateChanges()
     later.put_ban(BAN)
     later.remove_ban(claim_key(BAN))
     later.remove_ban(claim_key(proven))
@@ -77,10 +77,10 @@ def test_the_last_word_on_a_ban_counts(store: Store) -> None:
 
 def test_places_in_the_sources_come_back(store: Store) -> None:
     """Numbers and the journal's text alike; a new cursor replaces the old one."""
-    first = Changes()
+    first = StateChanges()
     first.cursors = {"kernel_log": Cursor("boot", 1), "journal": Cursor("", "s=ab;i=1f")}
     store.write(first)
-    second = Changes()
+    second = StateChanges()
     second.cursors = {"kernel_log": Cursor("boot", 2**62)}
     store.write(second)
     assert store.cursors() == {"kernel_log": ("boot", 2**62), "journal": ("", "s=ab;i=1f")}
@@ -95,7 +95,7 @@ def test_networks_allowed_by_hand_come_back_until_removed(store: Store) -> None:
     store.write(changes(office, other))
     assert store.allowed() == [other, office]
     assert office.entry.reason == "büro"
-    removal = Changes()
+    removal = StateChanges()
     removal.allowed[other.network] = None
     store.write(removal)
     assert store.allowed() == [office]
@@ -124,7 +124,7 @@ def test_reading_goes_on_while_something_is_written(store: Store) -> None:
     store.write(changes(*(msgspec.structs.replace(BAN, network=Network(n.to_bytes(4), 32)) for n in range(3000))))
     reading = store.bans()
     next(reading)
-    removal = Changes()
+    removal = StateChanges()
     for n in range(3000):
         removal.remove_ban(claim_key(msgspec.structs.replace(BAN, network=Network(n.to_bytes(4), 32))))
     store.write(removal)
@@ -138,7 +138,7 @@ def test_what_makes_no_sense_does_not_keep_the_rest_from_being_saved(store: Stor
     hostile = msgspec.structs.replace(BAN, reason="user \udcff\x00 from 8.8.8.8")
     store.write(changes(hostile, broken), durable=True)
     assert [ban.reason for ban in store.bans()] == ["user \\udcff\x00 from 8.8.8.8"]
-    assert "1 changes made no sense" in store.notices[0]
+    assert "1 changes were invalid" in store.notices[0]
 
 
 def test_only_the_daemons_group_may_read(path: Path, store: Store) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from monitor.model.addresses import Network
 from monitor.model.bans import Ban
 from monitor.model.errors import TemporaryError
-from monitor.state.changes import Changes
+from monitor.state.changes import StateChanges
 from monitor.state.saver import Saver
 from monitor.state.store import Store
 from tests.unit.bans.store_support import BAN
@@ -40,7 +40,7 @@ class Disk:
         store = Store.open(path)
         write = store.write
 
-        def limited(changes: Changes, *, durable: bool = False) -> None:
+        def limited(changes: StateChanges, *, durable: bool = False) -> None:
             self.go.wait(10)
             self.writes += 1
             store._writer.execute(f"PRAGMA max_page_count = {1 if self.is_full else 10**6}")

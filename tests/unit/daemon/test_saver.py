@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from monitor.model.cursors import Cursor
-from monitor.state.changes import Allowed, Changes
+from monitor.state.changes import Allowed, StateChanges
 from monitor.state.saver import Saver
 from monitor.state.store import Store
 from tests.unit.bans.store_support import BAN, NETWORK, OFFENCE
@@ -183,7 +183,7 @@ def test_a_flush_that_fails_or_takes_too_long_says_so(saver: Saver, disk: Disk) 
 def test_without_a_store_the_daemon_goes_on(path: Path, clock: Clock, disk: Disk) -> None:
     """What happens before it can be opened is in it afterwards, and the owner hears of what it held already."""
     earlier = Store.open(path)
-    kept = Changes()
+    kept = StateChanges()
     kept.allowed[NETWORK] = ALLOWED
     earlier.write(kept)
     earlier.close()

@@ -8,7 +8,7 @@ from dashboards.unshown import UNSHOWN
 from monitor.daemon.catalogue import METRICS, Kind
 from monitor.detectors.registry import REGISTRATIONS
 from monitor.model.bans import NOT_DETECTORS
-from tests.support.dashboards import NAMES, Asked, filled, load, queries
+from tests.support.dashboards import NAMES, DashboardQuery, filled, load, queries
 from tests.unit.dashboards.promql import ANY, groupings, result_labels, selectors
 
 _SCRAPED = frozenset(("job", "cluster", "instance"))
@@ -49,12 +49,12 @@ _KNOWN = _known()
 _ASKED = [asked for name in NAMES for asked in queries(name)]
 
 
-def _name(asked: Asked) -> str:
+def _name(asked: DashboardQuery) -> str:
     return f"{asked.dashboard}: {asked.panel}"
 
 
 @pytest.mark.parametrize("asked", _ASKED, ids=_name)
-def test_metrics_and_labels_exist(asked: Asked) -> None:
+def test_metrics_and_labels_exist(asked: DashboardQuery) -> None:
     """Every metric is in the catalogue, a process metric, or made by our rules, and has the labels that are used."""
     expression = filled(asked.expression)
     for metric, chosen in selectors(expression):
@@ -66,7 +66,7 @@ def test_metrics_and_labels_exist(asked: Asked) -> None:
 
 
 @pytest.mark.parametrize("asked", _ASKED, ids=_name)
-def test_detectors_that_are_named_exist(asked: Asked) -> None:
+def test_detectors_that_are_named_exist(asked: DashboardQuery) -> None:
     """A query about certain detectors names registered ones, or an origin of bans that is none."""
     known = {*(one.name for one in REGISTRATIONS), *NOT_DETECTORS}
     for names in re.findall(r'detector=~?"([^"$]*)"', asked.expression):
@@ -74,7 +74,7 @@ def test_detectors_that_are_named_exist(asked: Asked) -> None:
 
 
 @pytest.mark.parametrize("asked", _ASKED, ids=_name)
-def test_legends_name_labels_of_the_result(asked: Asked) -> None:
+def test_legends_name_labels_of_the_result(asked: DashboardQuery) -> None:
     """What a legend puts into a series' name is a label that the query leaves."""
     expression = filled(asked.expression)
     left = result_labels(expression)
@@ -85,14 +85,14 @@ def test_legends_name_labels_of_the_result(asked: Asked) -> None:
 
 
 @pytest.mark.parametrize("asked", _ASKED, ids=_name)
-def test_nodes_that_are_chosen_are_asked(asked: Asked) -> None:
+def test_nodes_that_are_chosen_are_asked(asked: DashboardQuery) -> None:
     """Every selector heeds the variables job, cluster and instance."""
     chosen = r'job=~"\$job",cluster=~"\$cluster",instance=~"\$instance"'
     assert len(re.findall(chosen, asked.expression)) == len(selectors(filled(asked.expression)))
 
 
 @pytest.mark.parametrize("asked", _ASKED, ids=_name)
-def test_windows_follow_the_scrape_interval(asked: Asked) -> None:
+def test_windows_follow_the_scrape_interval(asked: DashboardQuery) -> None:
     """Rates are over Grafana's own window, whatever the scrape interval is, but for the few with a reason."""
     for window in re.findall(r"\[([^\]]+)\]", asked.expression):
         assert window in ("$__rate_interval", "$__range") or window in _FIXED_WINDOWS, window

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Stands in for the kernel's own headers, which bcc includes before every program and which nodes rarely have.
+ * Replaces the kernel's headers, which bcc includes before every program and which nodes rarely have.
  * Set BCC_KERNEL_SOURCE to this directory's parent; UAPI headers come from the distribution's linux-libc-dev.
  * Programs get offsets of kernel structures as -D flags, read from the running kernel's BTF.
  */
