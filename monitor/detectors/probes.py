@@ -3,12 +3,16 @@
 from typing import TypeAlias
 
 from monitor.model.events import PacketLogged
-from monitor.model.flows import Flow, FlowIncomplete
+from monitor.model.flows import Flow, FlowIncomplete, OutboundIncomplete
 from monitor.model.protocols import PROTOCOL_NAMES, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_RST, WELL_KNOWN_PORTS
 
 Probe: TypeAlias = PacketLogged | FlowIncomplete
 """What may be one."""
-WITNESSES: dict[type[Probe], str] = {PacketLogged: "kernel_log", FlowIncomplete: "conntrack"}
+WITNESSES: dict[type[Probe], str] = {
+    PacketLogged: "kernel_log",
+    FlowIncomplete: "conntrack",
+    OutboundIncomplete: "conntrack",
+}
 """By its type, the source that saw it."""
 
 SERVICE_KEY_BYTES = 3
@@ -16,9 +20,10 @@ _ODD_DIGITS = frozenset("13579bdf")
 
 
 def is_probe(event: Probe, ephemeral_ports: range) -> bool:
-    """Whether this is what a scanner sends and a working network does not; a handshake that came to nothing is.
+    """Whether this is what a scanner sends and a working network does not: an attempt that nothing answered.
 
-    Firewalls log much that is no probe, and each of these would ban somebody's resolver, client or neighbour:
+    An attempt that the service answered is a health check's, or a client's that changed its mind. Firewalls log much
+    that is no probe, and each of these would ban somebody's resolver, client or neighbour:
 
     - TCP with ACK or RST belongs to a connection, if a closed one: a first packet has neither (RFC 9293 section 3.5),
     - UDP to an ephemeral port, or from a well-known port to a higher one, is a late reply to the node's own client,
@@ -27,7 +32,7 @@ def is_probe(event: Probe, ephemeral_ports: range) -> bool:
     - packets the node sent itself (no incoming interface) and fragments without ports tell nothing of a source.
     """
     if isinstance(event, FlowIncomplete):
-        return event.destination_port is not None
+        return event.destination_port is not None and not event.was_answered
     port = event.destination_port
     if port is None or not event.interface_in or _is_group(event):
         return False

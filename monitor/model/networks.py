@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import msgspec
 
 from monitor.model.addresses import Address, Network
+from monitor.model.clients import Clients
+from monitor.model.services import Services
 
 
 class Networks:
@@ -24,14 +26,24 @@ class Networks:
 
 
 class Surrounding(msgspec.Struct, frozen=True):
-    """Who is where, seen from this node; detectors of flows are given a new one whenever it changes."""
+    """Who is where, seen from this node; detectors are given a new one whenever it changes."""
 
     own: frozenset[Address] = frozenset()
     """The node's own addresses."""
     pods: Networks = Networks()
     """Networks of the cluster's pods."""
+    behind: Networks = Networks()
+    """Networks reached through this node: of containers, pods, and of a LAN or VPN that it routes for."""
     protected: Networks = Networks()
     """All that is never banned: what the node needs, and what is allowed by configuration or command."""
+    services: Services = msgspec.field(default_factory=Services)
+    """Services known on this node and behind it; shared, and kept up to date."""
+    clients: Clients = msgspec.field(default_factory=Clients)
+    """Sources that completed handshakes lately; shared, and kept up to date."""
+
+    def is_ours(self, address: Address) -> bool:
+        """Whether an address is of this node or lies behind it."""
+        return address in self.own or address in self.behind or address in self.pods
 
     def shelters(self, origin: bytes) -> bool:
         """Whether nobody would be banned for what is counted by this key: an address, or the first bytes of IPv6."""

@@ -36,6 +36,7 @@ from monitor.model.bans import AllowEntry, Offence
 from monitor.model.clock import ClockSteps
 from monitor.model.errors import ConfigError, NodewardenError, TemporaryError
 from monitor.model.events import Event
+from monitor.node.listeners import read_listeners
 from monitor.node.surroundings import Surroundings
 from monitor.settings.load import Loaded, load
 from monitor.settings.schema import Settings
@@ -146,6 +147,7 @@ class Service:
     def _tick(self) -> None:
         """Do what is due each second; feeds the watchdog, so a loop that is stuck is restarted."""
         self._follow_clock()
+        self.pipeline.evidence.services.follow(read_listeners())
         self.pipeline.tick(time.time())
         self._sources.tick()
         self._saver.tick()

@@ -13,7 +13,9 @@ from monitor.detectors.registration import DetectorContext, Registration
 from monitor.detectors.registry import REGISTRATIONS, build
 from monitor.detectors.settings import DetectorSettings
 from monitor.model.bans import AllowEntry
+from monitor.model.clients import Clients
 from monitor.model.networks import Networks, Surrounding
+from monitor.model.services import Services
 from monitor.node.addresses import OWN_ADDRESS
 from monitor.node.kubernetes import POD_NETWORK
 from monitor.settings.schema import Settings
@@ -73,13 +75,17 @@ def build_guard(
     return Guard([*configured, *added, *node, *ignored])
 
 
-def build_surrounding(guard: Guard, node: Iterable[AllowEntry]) -> Surrounding:
-    """Return the node's own addresses, its pods and the allowlist; `node` are the entries that the node needs."""
+def build_surrounding(
+    guard: Guard, node: Iterable[AllowEntry], services: Services | None = None, clients: Clients | None = None
+) -> Surrounding:
+    """Return who is where; `node` are the entries that the node needs, services and clients those that are learned."""
     entries = list(node)
     return Surrounding(
         own=frozenset(entry.network.address for entry in entries if entry.reason == OWN_ADDRESS),
         pods=Networks(entry.network for entry in entries if entry.reason.startswith(POD_NETWORK)),
         protected=Networks(guard.networks()),
+        services=Services() if services is None else services,
+        clients=Clients() if clients is None else clients,
     )
 
 

@@ -4,14 +4,17 @@ import select
 import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
 from monitor.model.errors import TemporaryError
+from monitor.model.flows import ListenTotals
 from monitor.sources.conntrack import socket as conntrack_socket
 from monitor.sources.conntrack.format import HEADER_BYTES, NLMSG_DONE, NLMSG_ERROR
 from monitor.sources.conntrack.socket import DATAGRAM_BYTES, GET_CPU_STATISTICS, GET_STATISTICS
 
+NETSTAT = Path("/proc/self/net/netstat")
 _BODY = HEADER_BYTES + 4  # after struct nfgenmsg
 _BUFFER_BYTES = 1 << 18
 _ANSWER_S = 1.0
@@ -58,6 +61,17 @@ def read_health() -> TableHealth:
                 if name := COUNTERS.get(kind):
                     totals[name] = totals.get(name, 0) + value
     return TableHealth(sizes.get(_ENTRIES, 0), sizes.get(_LIMIT, 0), totals)
+
+
+def read_listen_totals(path: Path = NETSTAT) -> ListenTotals | None:
+    """Return what listeners of this namespace dropped since it started; None where the kernel does not say."""
+    try:
+        words = [line.split() for line in path.read_text().splitlines() if line.startswith("TcpExt:")]
+        names, values = words
+        totals = dict(zip(names[1:], map(int, values[1:]), strict=True))
+    except (OSError, ValueError):
+        return None
+    return ListenTotals(*(totals.get(name, 0) for name in ("ListenOverflows", "ListenDrops", "SyncookiesSent")))
 
 
 def numbers(message: bytes) -> Iterator[tuple[int, int]]:
