@@ -13,7 +13,7 @@ from monitor.detectors.registration import DetectorContext, Registration
 from monitor.detectors.registry import REGISTRATIONS, build
 from monitor.detectors.settings import DetectorSettings
 from monitor.model.bans import AllowEntry
-from monitor.model.networks import Networks, Surrounding
+from monitor.model.networks import Networks, NodeNetworks, Surrounding
 from monitor.node.addresses import OWN_ADDRESS
 from monitor.node.kubernetes import POD_NETWORK
 from monitor.settings.schema import Settings
@@ -73,13 +73,23 @@ def build_guard(
     return Guard([*configured, *added, *node, *ignored])
 
 
-def build_surrounding(guard: Guard, node: Iterable[AllowEntry]) -> Surrounding:
-    """Return the node's own addresses, its pods and the allowlist; `node` are the entries that the node needs."""
+def build_surrounding(
+    settings: Settings, guard: Guard, node: Iterable[AllowEntry], networks: NodeNetworks
+) -> Surrounding:
+    """Return who is where: `node` are the entries that the node needs, `networks` those around it."""
     entries = list(node)
+    pods = [entry.network for entry in entries if entry.reason.startswith(POD_NETWORK)]
+    known_pods = Networks(pods)
+    # pods of the cluster on other nodes are reached by an uplink, and count as pods all the same
+    elsewhere = [network for network in networks.elsewhere if network.address not in known_pods]
+    internal = settings.bans.internal
     return Surrounding(
         own=frozenset(entry.network.address for entry in entries if entry.reason == OWN_ADDRESS),
-        pods=Networks(entry.network for entry in entries if entry.reason.startswith(POD_NETWORK)),
+        pods=known_pods,
         protected=Networks(guard.networks()),
+        connected=Networks(networks.connected),
+        behind=Networks([*networks.behind, *pods], holes=elsewhere),
+        internal=Networks([*internal.networks, *(networks.inner if internal.connected else ())]),
     )
 
 
