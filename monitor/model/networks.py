@@ -12,17 +12,45 @@ from monitor.model.services import Services
 class Networks:
     """Networks of both families; `address in networks` costs one look for each length of prefix."""
 
-    def __init__(self, networks: Iterable[Network] = ()) -> None:
-        """Take the networks."""
-        self._by_length: dict[int, dict[int, set[int]]] = {4: {}, 16: {}}
-        for network in networks:
-            shift = network.bits - network.prefix_length
-            self._by_length[len(network.address)].setdefault(shift, set()).add(int.from_bytes(network.address) >> shift)
+    def __init__(self, networks: Iterable[Network] = (), holes: Iterable[Network] = ()) -> None:
+        """Take the networks; an address in a hole counts only if one of the networks is longer, as for routes."""
+        self._by_length = _by_length(networks)
+        self._holes = _by_length(holes)
 
     def __contains__(self, address: Address) -> bool:
         """Whether the address lies in one of them."""
-        number = int.from_bytes(address)
-        return any(number >> shift in known for shift, known in self._by_length[len(address)].items())
+        number, holes = int.from_bytes(address), self._holes[len(address)]
+        for shift, known in self._by_length[len(address)].items():  # the longest prefix first
+            if number >> shift in known:
+                return not any(number >> other in them for other, them in holes.items() if other <= shift)
+        return False
+
+
+def _by_length(networks: Iterable[Network]) -> dict[int, dict[int, set[int]]]:
+    """Return by address length and length of the host part, shortest first, the networks as numbers without it."""
+    found: dict[int, dict[int, set[int]]] = {4: {}, 16: {}}
+    for network in networks:
+        shift = network.bits - network.prefix_length
+        found[len(network.address)].setdefault(shift, set()).add(int.from_bytes(network.address) >> shift)
+    return {size: dict(sorted(by_shift.items())) for size, by_shift in found.items()}
+
+
+class NodeNetworks(msgspec.Struct, frozen=True):
+    """The networks around the node as its interfaces and routes have them; none is loopback or link-local."""
+
+    connected: tuple[Network, ...] = ()
+    """Networks of the node's interfaces."""
+    uplink: tuple[Network, ...] = ()
+    """Those of them on interfaces of default routes; without a default route, on all but container bridges."""
+    behind: tuple[Network, ...] = ()
+    """Networks connected to or routed by other interfaces than those of `uplink`."""
+    elsewhere: tuple[Network, ...] = ()
+    """Networks that may lie inside `behind` by number, but are reached by an uplink."""
+
+    @property
+    def inner(self) -> tuple[Network, ...]:
+        """Connected networks that have nothing in common with those of an uplink, where neighbours may be strangers."""
+        return tuple(one for one in self.connected if not any(one.overlaps(other) for other in self.uplink))
 
 
 class Surrounding(msgspec.Struct, frozen=True):
@@ -32,10 +60,14 @@ class Surrounding(msgspec.Struct, frozen=True):
     """The node's own addresses."""
     pods: Networks = Networks()
     """Networks of the cluster's pods."""
-    behind: Networks = Networks()
-    """Networks reached through this node: of containers, pods, and of a LAN or VPN that it routes for."""
     protected: Networks = Networks()
     """All that is never banned: what the node needs, and what is allowed by configuration or command."""
+    connected: Networks = Networks()
+    """Networks of the node's interfaces. Here and below, node addresses are inside: check `own` first."""
+    behind: Networks = Networks()
+    """Networks reached through this node: containers, pods, the LAN of a router, networks of VPN peers."""
+    internal: Networks = Networks()
+    """Networks whose hosts are not strangers: `bans.internal`, and connected networks other than an uplink's."""
     services: Services = msgspec.field(default_factory=Services)
     """Services known on this node and behind it; shared, and kept up to date."""
     clients: Clients = msgspec.field(default_factory=Clients)

@@ -1,4 +1,4 @@
-"""Reports changes of node addresses and default routes, by the notifications of rtnetlink(7)."""
+"""Reports changes of node addresses, links and routes, by the notifications of rtnetlink(7)."""
 
 import ctypes
 import socket
@@ -13,23 +13,29 @@ _NEWLINK, _NEWROUTE, _DELROUTE = 16, 24, 25
 _SO_ATTACH_FILTER = 26  # asm-generic/socket.h
 # linux/filter.h: load a half word, a word, a byte at an absolute offset; jump if equal; return
 _LOAD_HALF, _LOAD_WORD, _LOAD_BYTE, _IF_EQUAL, _RETURN = 0x28, 0x20, 0x30, 0x15, 0x06
-_TYPE_AT, _DST_LEN_AT, _LINK_CHANGE_AT = 4, 16 + 1, 16 + 12  # nlmsghdr.nlmsg_type, rtmsg.rtm_dst_len, ifi_change
+# nlmsghdr.nlmsg_type, rtmsg.rtm_dst_len, rtmsg.rtm_protocol, ifinfomsg.ifi_change
+_TYPE_AT, _DST_LEN_AT, _PROTOCOL_AT, _LINK_CHANGE_AT = 4, 16 + 1, 16 + 5, 16 + 12
+_BOOT, _STATIC = 3, 4  # RTPROT_BOOT (`ip route add` without a protocol), RTPROT_STATIC
 
 
 def _filter_program() -> bytes:
-    """Return the classic BPF program that drops messages about non-default routes and links without a flag change.
+    """Return the classic BPF program that drops messages about routes of daemons and links without a flag change.
 
-    A router may learn thousands of routes per second, which must not wake the daemon. Loads use network byte order but
-    the header does not, so the types are swapped to match.
+    A router may learn thousands of routes per second, which must not wake the daemon: of non-default routes only those
+    count that an administrator or a script has set. Loads use network byte order but the header does not, so the types
+    are swapped to match.
     """
     program = (
         (_LOAD_HALF, 0, 0, _TYPE_AT),
         (_IF_EQUAL, 3, 0, socket.htons(_NEWROUTE)),
         (_IF_EQUAL, 2, 0, socket.htons(_DELROUTE)),
-        (_IF_EQUAL, 3, 0, socket.htons(_NEWLINK)),
+        (_IF_EQUAL, 6, 0, socket.htons(_NEWLINK)),
         (_RETURN, 0, 0, 0xFFFFFFFF),
         (_LOAD_BYTE, 0, 0, _DST_LEN_AT),
-        (_IF_EQUAL, 2, 3, 0),
+        (_IF_EQUAL, 5, 0, 0),
+        (_LOAD_BYTE, 0, 0, _PROTOCOL_AT),
+        (_IF_EQUAL, 3, 0, _BOOT),
+        (_IF_EQUAL, 2, 3, _STATIC),
         (_LOAD_WORD, 0, 0, _LINK_CHANGE_AT),
         (_IF_EQUAL, 1, 0, 0),
         (_RETURN, 0, 0, 0xFFFFFFFF),

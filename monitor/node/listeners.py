@@ -46,8 +46,8 @@ def parse_listeners(lines: Iterable[str]) -> Iterator[Service]:
 
 def _address(digits: str) -> Address:
     """Return an address of words in the byte order of the machine; ANY_ADDRESS for the unspecified one."""
+    if len(digits) not in (_WORD_DIGITS, 4 * _WORD_DIGITS):
+        raise ValueError(f"{digits!r} is not an address")
     words = (digits[at : at + _WORD_DIGITS] for at in range(0, len(digits), _WORD_DIGITS))
     address = b"".join(int(word, 16).to_bytes(4, sys.byteorder) for word in words)
-    if len(address) not in (4, 16):
-        raise ValueError(f"{digits!r} is not an address")
     return fold_mapped(address) if any(address) else ANY_ADDRESS

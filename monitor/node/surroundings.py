@@ -5,10 +5,12 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from monitor.files.changes import FileChanges
 from monitor.model.bans import AllowEntry
 from monitor.model.errors import TemporaryError
+from monitor.model.networks import NodeNetworks
 from monitor.node.addresses import RESOLVER_FILES, read_node
 from monitor.node.changes import NodeChanges
 from monitor.node.kubernetes import read_kubernetes, watched_for_kubernetes
@@ -21,16 +23,23 @@ _MAX_SHARE = 0.05
 """The maximum share of time spent reading during continuous changes."""
 
 
-class Surroundings:
-    """Node addresses, gateways, resolvers, sessions and cluster addresses; reports when they change.
+class Reading(NamedTuple):
+    """What surrounds the node: entries of the allowlist, in order of precedence, and networks."""
 
-    `entries` is the last reading, in order of precedence. `notices` lists what cannot be read or watched. An entry
-    ends when its cause ends: an administrator who logs out is no longer protected.
+    entries: list[AllowEntry]
+    networks: NodeNetworks
+
+
+class Surroundings:
+    """Node addresses, gateways, resolvers, sessions, cluster addresses and networks; reports when they change.
+
+    `reading` is the last one. `notices` lists what cannot be read or watched. An entry ends when its cause ends: an
+    administrator who logs out is no longer protected.
     """
 
     def __init__(
         self,
-        on_change: Callable[[list[AllowEntry]], None],
+        on_change: Callable[[Reading], None],
         *,
         sessions: bool = True,
         kubernetes: bool = True,
@@ -54,7 +63,7 @@ class Surroundings:
         self._node_changes = NodeChanges()
         self._file_changes = FileChanges(self._watched())
         try:
-            self.entries, self._unused = self._read()
+            self.reading, self._unused = self._read()
         except TemporaryError:
             self.close()
             raise
@@ -74,7 +83,7 @@ class Surroundings:
             self._schedule()
 
     def reconfigure(self, *, sessions: bool, kubernetes: bool) -> None:
-        """Apply changed settings: reads again soon, and reports if the entries change."""
+        """Apply changed settings: reads again soon, and reports if anything changes."""
         if (sessions, kubernetes) != (self._sessions, self._kubernetes):
             self._sessions, self._kubernetes = sessions, kubernetes
             self._schedule()
@@ -108,7 +117,7 @@ class Surroundings:
             self._is_stale = False
             started_s = time.monotonic()
             try:
-                entries, unused = await asyncio.to_thread(self._read)
+                reading, unused = await asyncio.to_thread(self._read)
             except TemporaryError as error:
                 if not self._failure:
                     _log.warning("%s; the allowlist is unchanged, next attempt in %d s", error, _RETRY_S)
@@ -118,27 +127,26 @@ class Surroundings:
                 continue
             ended_s = time.monotonic()
             self._rests_until_s = ended_s + (ended_s - started_s) / _MAX_SHARE
-            self._take(entries, unused)
+            self._take(reading, unused)
 
-    def _take(self, entries: list[AllowEntry], unused: list[str]) -> None:
+    def _take(self, reading: Reading, unused: list[str]) -> None:
         """Store a reading; report it if it differs from the last one."""
         before = self.notices
         self._failure = ""
         self._unused = unused
         self._log_notices(before)
-        if entries != self.entries:
-            self.entries = entries
-            self._on_change(entries)
+        if reading != self.reading:
+            self.reading = reading
+            self._on_change(reading)
 
     def _log_notices(self, before: list[str]) -> None:
         for notice in self.notices:
             if notice not in before:
                 _log.warning("%s", notice)
 
-    def _read(self) -> tuple[list[AllowEntry], list[str]]:
-        """Return entries and notices; runs in a thread and must not touch the daemon's state."""
-        entries = read_node(self._resolvers)
-        notices: list[str] = []
+    def _read(self) -> tuple[Reading, list[str]]:
+        """Return a reading and notices; runs in a thread and must not touch the daemon's state."""
+        entries, networks, notices = read_node(self._resolvers)
         if self._sessions:
             found, found_notices = read_sessions(*self._logins)
             entries += found
@@ -147,7 +155,7 @@ class Surroundings:
             found, found_notices = read_kubernetes(self._root)
             entries += found
             notices += found_notices
-        return entries, notices
+        return Reading(entries, networks), notices
 
 
 def _below(root: Path, path: Path) -> Path:

@@ -7,7 +7,7 @@ from msgspec import Meta, field
 
 from monitor.config.kinds import ValueKind, among, duration, integer, number
 from monitor.config.shapes import Section
-from monitor.model.addresses import Network
+from monitor.model.addresses import Network, parse_network
 
 _INTERFACE = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
 """The common part of what the kernel accepts (dev_valid_name)."""
@@ -142,6 +142,29 @@ class Protect(Section, frozen=True, kw_only=True):
     ] = True
 
 
+PRIVATE = tuple(
+    map(parse_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")),
+)
+"""Private networks (RFC 1918), shared ones of providers (RFC 6598) and unique local ones (RFC 4193)."""
+
+
+class Internal(Section, frozen=True, kw_only=True):
+    """Networks whose hosts are not strangers."""
+
+    networks: Annotated[
+        tuple[Network, ...],
+        Meta(description="Internal networks: private ones (RFC 1918, RFC 4193) and carrier-grade NAT (RFC 6598)."),
+    ] = PRIVATE
+    connected: Annotated[
+        bool,
+        Meta(
+            description="Networks of the node's interfaces are internal as well, except those of interfaces with a "
+            "default route: neighbours in the public network of a hosting provider are strangers. Without a default "
+            "route, only networks of container bridges are."
+        ),
+    ] = True
+
+
 class Xdp(Section, frozen=True, kw_only=True):
     """Bans in XDP, before nftables."""
 
@@ -159,6 +182,7 @@ class Bans(Section, frozen=True, kw_only=True):
 
     allowlist: Annotated[tuple[Network, ...], Meta(description="Addresses and networks that are never banned.")] = ()
     protect: Annotated[Protect, Meta(description="Entries of the allowlist that are detected on the node.")] = Protect()
+    internal: Annotated[Internal, Meta(description="Networks whose hosts are not strangers.")] = Internal()
     budget: Annotated[Budget, Meta(description="Limit on new bans.")] = Budget()
     increment: Annotated[
         Increment, Meta(description="Longer bans for repeat offenders, as fail2ban's `bantime.increment`.")

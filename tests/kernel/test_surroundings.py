@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from monitor.model.bans import AllowEntry
 from monitor.model.errors import TemporaryError
 from monitor.node import surroundings
-from monitor.node.addresses import read_node
+from monitor.node.addresses import Node, read_node
 from monitor.node.changes import NodeChanges
-from monitor.node.surroundings import Surroundings
+from monitor.node.routes import TOO_MANY_ROUTES
+from monitor.node.surroundings import Reading, Surroundings
 from tests.support.daemon import wait_for
 from tests.support.lab import Host, Lab
 from tests.unit.sources.test_sessions import LOGIND, utmp_record
@@ -32,7 +32,7 @@ class Followed:
     """Surroundings on a loop of their own, in a thread inside the host's namespace."""
 
     def __init__(self, node: Host, root: Path) -> None:
-        self.changes: list[list[AllowEntry]] = []
+        self.changes: list[Reading] = []
         self._node = node
         self._root = root
         self._ready = threading.Event()
@@ -62,7 +62,7 @@ class Followed:
 
     def reasons(self) -> dict[str, str]:
         """Return what is protected now, and why."""
-        return {str(entry.network): entry.reason for entry in self.surroundings.entries}
+        return {str(entry.network): entry.reason for entry in self.surroundings.reading.entries}
 
     def becomes(self, condition: Callable[[dict[str, str]], bool], what: str) -> None:
         """Wait until what is protected meets a condition."""
@@ -72,7 +72,7 @@ class Followed:
 def gateways(node: Host) -> list[str]:
     """Return the default gateways as read inside the host."""
     with node.entered():
-        entries = read_node([])
+        entries = read_node([]).entries
     return [str(entry.network) for entry in entries if entry.reason == "a default gateway of this node"]
 
 
@@ -83,7 +83,7 @@ def test_addresses_are_those_of_ip_addr(node: Host) -> None:
     listed = json.loads(node.run("ip", "-j", "addr").stdout)
     expected = {address["local"] for link in listed for address in link["addr_info"]}
     with node.entered():
-        found = {str(entry.network) for entry in read_node([]) if entry.reason == "an address of this node"}
+        found = {str(entry.network) for entry in read_node([]).entries if entry.reason == "an address of this node"}
     assert found == expected
     assert "10.99.0.1" in found
 
@@ -137,20 +137,27 @@ def test_many_routes_are_read_in_time(node: Host, tmp_path: Path) -> None:
     node.run("ip", "-batch", batch)
     node.run("ip", "route", "add", "default", "via", "10.88.0.7")
     assert gateways(node) == ["10.88.0.7"]
+    with node.entered():
+        assert read_node([]).notices == [TOO_MANY_ROUTES]
 
 
 def test_only_what_matters_is_notified(node: Host) -> None:
-    """Routes that are no default do not wake the daemon; addresses, default routes and links that go down do."""
+    """Routes of daemons do not wake us; addresses, default and static routes, and links that go down do."""
     with node.entered():
         changes = NodeChanges()
     try:
-        node.run("ip", "route", "add", "192.0.2.0/24", "via", "10.88.0.2")
-        node.run("ip", "-6", "route", "add", "2001:db8::/32", "via", "fd88::2")
+        for protocol in ("bird", "zebra", "bgp", "ospf", "ra"):
+            node.run("ip", "route", "add", "192.0.2.0/24", "via", "10.88.0.2", "protocol", protocol)
+            node.run("ip", "route", "del", "192.0.2.0/24")
+        node.run("ip", "-6", "route", "add", "2001:db8::/32", "via", "fd88::2", "protocol", "bird")
         assert not changes.drain()
         for command in (
             "addr add 10.88.0.50/24 dev eth0",
             "route add default via 10.88.0.2",
             "route del default",
+            "route add 192.0.2.0/24 via 10.88.0.2",
+            "route del 192.0.2.0/24",
+            "-6 route add 2001:db8:1::/48 via fd88::2 protocol static",
             "-6 route add default via fd88::2",
             "nexthop add id 1 via 10.88.0.2 dev eth0",
             "link set eth0 down",
@@ -173,6 +180,77 @@ def test_addresses_and_gateways_are_followed(node: Host, tmp_path: Path) -> None
         followed.becomes(lambda found: "10.88.0.50" not in found, "the address to go")
         node.run("ip", "link", "set", "eth0", "down")
         followed.becomes(lambda found: "10.88.0.2" not in found, "the gateway to go")
+
+
+def behind(reading: Reading) -> set[str]:
+    """Return the networks behind the node."""
+    return {str(network) for network in reading.networks.behind}
+
+
+def test_networks_behind_the_node_are_followed(node: Host, tmp_path: Path) -> None:
+    """A container bridge counts at once, all else only while there is a default route; an uplink never does."""
+    with Followed(node, tmp_path) as followed:
+        assert behind(followed.surroundings.reading) == set()
+        assert "10.88.0.0/24" in map(str, followed.surroundings.reading.networks.uplink)
+
+        def becomes(expected: set[str], *commands: str) -> None:
+            for command in commands:
+                node.run("ip", *command.split())
+            wait_for(lambda: behind(followed.surroundings.reading) == expected, f"{commands}")
+
+        bridge = {"172.30.0.0/16", "fd30::/64"}
+        becomes(
+            bridge,
+            "link add docker0 type bridge",
+            "link set docker0 up",
+            "addr add 172.30.0.1/16 dev docker0",
+            "addr add fd30::1/64 dev docker0 nodad",
+        )
+        becomes(
+            bridge,
+            "link add pod0 type veth peer name inside",
+            "link set pod0 up",
+            "link set inside up",
+            "route add 10.244.3.7 dev pod0",
+        )
+        becomes({*bridge, "10.244.3.7"}, "route add default via 10.88.0.2")
+        becomes({*bridge, "10.244.3.7", "192.0.2.0/24"}, "route add 192.0.2.0/24 via 172.30.0.9")
+        becomes({*bridge, "10.244.3.7"}, "route del 192.0.2.0/24")
+        becomes({"10.244.3.7"}, "-6 route add default via fd30::9 dev docker0")
+        becomes({*bridge, "10.244.3.7"}, "-6 route del default")
+        becomes(bridge, "link del pod0")
+        becomes(set(), "link del docker0")
+
+
+def test_a_bridge_with_a_port_that_leaves_is_none_of_containers(node: Host) -> None:
+    """Without a default route, the bridge of an interface of the outside counts no longer."""
+    node.run("ip", "link", "add", "br0", "type", "bridge")
+    node.run("ip", "addr", "add", "172.30.0.1/16", "dev", "br0")
+    node.run("ip", "link", "add", "outside", "type", "ifb")
+    with node.entered():
+        assert [str(network) for network in read_node([]).networks.behind] == ["172.30.0.0/16"]
+    node.run("ip", "link", "set", "outside", "master", "br0")
+    with node.entered():
+        assert read_node([]).networks.behind == ()
+
+
+def test_nexthop_objects_have_interfaces(node: Host) -> None:
+    """An uplink and a network behind the node, both by objects, as routing daemons write them."""
+    node.run("sysctl", "-qw", "net.ipv4.nexthop_compat_mode=0")
+    for command in (
+        "link add inside type ifb",
+        "link set inside up",
+        "nexthop add id 1 via 10.88.0.2 dev eth0",
+        "nexthop add id 2 dev inside",
+        "nexthop add id 10 group 1",
+        "route add default nhid 10",
+        "route add 198.18.0.0/15 nhid 2",
+    ):
+        node.run("ip", *command.split())
+    with node.entered():
+        found = read_node([]).networks
+    assert [str(network) for network in found.behind] == ["198.18.0.0/15"]
+    assert "10.88.0.0/24" in map(str, found.uplink)
 
 
 def test_what_changes_nothing_is_not_told(node: Host, tmp_path: Path) -> None:
@@ -232,7 +310,7 @@ def test_a_reading_that_fails_is_repeated(node: Host, tmp_path: Path, monkeypatc
     """While the kernel does not answer, the old entries stay and a notice says so; then the change is taken up."""
     failing = threading.Event()
 
-    def read(files: list[Path]) -> list[AllowEntry]:
+    def read(files: list[Path]) -> Node:
         if failing.is_set():
             raise TemporaryError("no answer")
         return read_node(files)
@@ -253,12 +331,12 @@ def test_a_change_while_reading_is_not_missed(node: Host, tmp_path: Path, monkey
     """What changes after it was read, but before the reading ended, is read once more."""
     reading, changed = threading.Event(), threading.Event()
 
-    def read(files: list[Path]) -> list[AllowEntry]:
-        entries = read_node(files)
+    def read(files: list[Path]) -> Node:
+        node = read_node(files)
         if threading.current_thread().name.startswith("asyncio"):
             reading.set()
             assert changed.wait(10)
-        return entries
+        return node
 
     monkeypatch.setattr(surroundings, "read_node", read)
     monkeypatch.setattr(surroundings, "_MAX_SHARE", 1.0)

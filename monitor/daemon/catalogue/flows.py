@@ -24,8 +24,8 @@ METRICS = (
     Metric(
         "nodewarden_evidence_set_aside_total",
         COUNTER,
-        "Events that did not count against their source, by reason: attempts at known services (known_service), or made "
-        "from this side of the node (outbound), logged packets that were accepted (accepted) or could not be "
+        "Events that did not count against their source, by reason: attempts at known services (known_service) or from "
+        "this side of the node (outbound), logged packets that were accepted (accepted) or could not be "
         "checked (unchecked), and alerts about clients whose address anyone can have used (contested).",
         ("reason",),
     ),

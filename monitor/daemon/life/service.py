@@ -32,12 +32,12 @@ from monitor.enforcers.enforcement import Enforcement
 from monitor.metrics.exporter import Exporter
 from monitor.metrics.metric import Sample
 from monitor.model.addresses import Network
-from monitor.model.bans import AllowEntry, Offence
+from monitor.model.bans import Offence
 from monitor.model.clock import ClockSteps
 from monitor.model.errors import ConfigError, NodewardenError, TemporaryError
 from monitor.model.events import Event
 from monitor.node.listeners import read_listeners
-from monitor.node.surroundings import Surroundings
+from monitor.node.surroundings import Reading, Surroundings
 from monitor.settings.load import Loaded, load
 from monitor.settings.schema import Settings
 from monitor.state.changes import Allowed
@@ -74,11 +74,12 @@ class Service:
         self._problems = ProblemWatch()
         self.pipeline = Pipeline(
             settings,
-            self._surroundings.entries,
+            self._surroundings.reading.entries,
             self._make_enforcers,
             (DecisionLog(), DecisionRecord(self._saver), self._events),
             DecisionMetrics(self._exporter.histograms[BAN_LATENCY.name].observe),
             self._cutting.cut,
+            networks=self._surroundings.reading.networks,
         )
         self._enforcers.table.on_drift = self.pipeline.listeners.drifted
         self._drift = DriftMender(self._enforcers.table)
@@ -204,14 +205,14 @@ class Service:
         self._health.reloads["success"] += 1
         _log.info("reloaded; guarding with %s", self._modes())
 
-    def _node_changed(self, entries: list[AllowEntry]) -> None:
-        """Follow the node's own addresses, gateways, resolvers, sessions and cluster."""
+    def _node_changed(self, reading: Reading) -> None:
+        """Follow node addresses, gateways, resolvers, sessions, cluster and networks."""
         try:
-            self.pipeline.follow_node(entries, time.time())
+            self.pipeline.follow_node(reading.entries, time.time(), reading.networks)
         except NodewardenError as error:
             _log.error("the allowlist in the kernel could not follow the node: %s", error)
             return
-        _log.info("what the node needs for itself changed; the allowlist follows")
+        _log.info("node addresses, routes, sessions or resolvers changed; allowlist and networks updated")
 
     def _store_opened(self, store: Store) -> None:
         """Tell a store that could be opened only now of all that it cannot know."""

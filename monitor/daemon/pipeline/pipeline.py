@@ -27,6 +27,7 @@ from monitor.model.alerts import Alert, FloodAlert
 from monitor.model.bans import AllowEntry, Mode, Offence
 from monitor.model.events import KINDS, Event, PacketLogged
 from monitor.model.flows import FlowBatch, FlowIncomplete
+from monitor.model.networks import NodeNetworks
 from monitor.settings.schema import Settings
 
 _log = logging.getLogger(__name__)
@@ -46,16 +47,19 @@ class Pipeline:
         metrics: DecisionMetrics | None = None,
         cut_connections: Callable[[list[Network]], None] = lambda _: None,
         log_filters: LogFilters | None = None,
+        networks: NodeNetworks = NodeNetworks(),  # noqa: B008 - immutable
     ) -> None:
         """Wire the stages.
 
-        `node` are node addresses, gateways and resolvers; `make_enforcers` gets the ledger and the networks that always
-        pass; `listeners` are told what is decided, in addition to `metrics`; `cut_connections` ends the connections of
-        proven offenders; `log_filters` say which detectors watch logs (default: as `settings` have it).
+        `node` are node addresses, gateways and resolvers, `networks` those around the node; `make_enforcers` gets the
+        ledger and the networks that always pass; `listeners` are told what is decided, in addition to `metrics`;
+        `cut_connections` ends the connections of proven offenders; `log_filters` say which detectors watch logs
+        (default: as `settings` have it).
         """
         check_fed(ALL)
         self._settings = settings
         self._node = node
+        self._networks = networks
         self._added: dict[Network, AllowEntry] = {}
         self.log_filters = log_filters or LogFilters(settings)
         self.detectors = build_detectors(settings, self.log_filters.sections)
@@ -166,7 +170,8 @@ class Pipeline:
 
     def _surround(self) -> None:
         """Have all detectors follow the node's addresses, its pods and the allowlist."""
-        self.surrounding = build_surrounding(self.guard, self._node, self.evidence.services, self.evidence.clients)
+        learned = self.evidence.services, self.evidence.clients
+        self.surrounding = build_surrounding(self._settings, self.guard, self._node, self._networks, *learned)
         self.evidence.follow(self.surrounding)
         self._one_way = {detector.name for detector in self.detectors if detector.is_one_way}
         for detector in self.detectors:
@@ -207,10 +212,15 @@ class Pipeline:
         self.policy.follow(build_rules(settings, self.log_filters.sections), offences)
         self._renew_guard(now_s)
 
-    def follow_node(self, node: Sequence[AllowEntry], now_s: float) -> None:
-        """Follow what the node itself needs."""
+    def follow_node(self, node: Sequence[AllowEntry], now_s: float, networks: NodeNetworks | None = None) -> None:
+        """Follow what the node itself needs, and the networks around it if given."""
+        is_same = list(node) == list(self._node)
         self._node = node
-        self._renew_guard(now_s)
+        self._networks = self._networks if networks is None else networks
+        if is_same:  # a container that starts or ends changes only the networks
+            self._surround()
+        else:
+            self._renew_guard(now_s)
 
     @property
     def added(self) -> Iterable[AllowEntry]:

@@ -14,7 +14,7 @@ from monitor.detectors.registry import REGISTRATIONS, build
 from monitor.detectors.settings import DetectorSettings
 from monitor.model.bans import AllowEntry
 from monitor.model.clients import Clients
-from monitor.model.networks import Networks, Surrounding
+from monitor.model.networks import Networks, NodeNetworks, Surrounding
 from monitor.model.services import Services
 from monitor.node.addresses import OWN_ADDRESS
 from monitor.node.kubernetes import POD_NETWORK
@@ -76,16 +76,32 @@ def build_guard(
 
 
 def build_surrounding(
-    guard: Guard, node: Iterable[AllowEntry], services: Services | None = None, clients: Clients | None = None
+    settings: Settings,
+    guard: Guard,
+    node: Iterable[AllowEntry],
+    networks: NodeNetworks,
+    services: Services | None = None,
+    clients: Clients | None = None,
 ) -> Surrounding:
-    """Return who is where; `node` are the entries that the node needs, services and clients those that are learned."""
+    """Return who is where.
+
+    `node` are the entries that the node needs, `networks` those around it; services and clients are learned.
+    """
     entries = list(node)
+    pods = [entry.network for entry in entries if entry.reason.startswith(POD_NETWORK)]
+    known_pods = Networks(pods)
+    # pods of the cluster on other nodes are reached by an uplink, and count as pods all the same
+    elsewhere = [network for network in networks.elsewhere if network.address not in known_pods]
+    internal = settings.bans.internal
     return Surrounding(
         own=frozenset(entry.network.address for entry in entries if entry.reason == OWN_ADDRESS),
-        pods=Networks(entry.network for entry in entries if entry.reason.startswith(POD_NETWORK)),
+        pods=known_pods,
         protected=Networks(guard.networks()),
         services=Services() if services is None else services,
         clients=Clients() if clients is None else clients,
+        connected=Networks(networks.connected),
+        behind=Networks([*networks.behind, *pods], holes=elsewhere),
+        internal=Networks([*internal.networks, *(networks.inner if internal.connected else ())]),
     )
 
 

@@ -1,5 +1,7 @@
 """A set of networks answers as its members would one by one."""
 
+from collections.abc import Container
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +28,16 @@ def test_it_is_its_members(networks: list[Network], asked: list[Address]) -> Non
         assert (address in known) is any(network.contains(address) for network in networks)
 
 
+@given(st.lists(NETWORKS, max_size=6), st.lists(NETWORKS, max_size=6), st.lists(ADDRESSES, min_size=1, max_size=8))
+def test_the_longest_prefix_decides(networks: list[Network], holes: list[Network], asked: list[Address]) -> None:
+    """As for routes: of the networks and holes that contain an address, the longest counts, and a hole if equal."""
+    known = Networks(networks, holes)
+    for address in [*asked, *(network.address for network in (*networks, *holes))]:
+        longest = max((one.prefix_length for one in networks if one.contains(address)), default=-1)
+        hole = max((one.prefix_length for one in holes if one.contains(address)), default=-1)
+        assert (address in known) is (longest > hole)
+
+
 def test_families_do_not_meet() -> None:
     """All of IPv4 holds no address of IPv6, and the other way round."""
     four, six = parse_address("192.0.2.1"), parse_address("c000:201::")
@@ -43,7 +55,12 @@ def test_it_takes_what_can_be_read_only_once() -> None:
     assert parse_address("192.0.3.0") not in known
 
 
+def everywhere(surrounding: Surrounding) -> list[Container[Address]]:
+    """Return all that a surrounding says of addresses."""
+    return [getattr(surrounding, name) for name in ("own", "pods", "protected", "connected", "behind", "internal")]
+
+
 def test_at_first_nobody_is_anywhere() -> None:
     """Before a detector is told who is where, it takes everybody for a stranger."""
     nowhere, address = Surrounding(), parse_address("192.0.2.1")
-    assert not any(address in places for places in (nowhere.own, nowhere.pods, nowhere.protected))
+    assert not any(address in places for places in everywhere(nowhere))

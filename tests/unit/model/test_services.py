@@ -92,9 +92,7 @@ def test_listeners_are_followed() -> None:
 def test_they_are_bounded() -> None:
     """The one seen longest ago is forgotten first."""
     services = Services()
-    flows = [
-        flow(FlowEstablished, port=number % 60_000, to=f"10.{number // 60_000}.0.1") for number in range(_MAX_SERVICES)
-    ]
+    flows = [flow(FlowEstablished, port=number, to="10.0.0.1") for number in range(_MAX_SERVICES)]
     services.note(FlowBatch(1000.0, completed=flows), lambda _: True)
     services.note(FlowBatch(1001.0, completed=handshakes(1)), lambda _: True)
     assert len(services) == _MAX_SERVICES

@@ -2,21 +2,17 @@
 
 import contextlib
 import struct
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.model.addresses import parse_address
+from monitor.model.addresses import parse_address, parse_network
 from monitor.model.errors import MalformedRecord
-from monitor.node.addresses import (
-    nexthop_gateways,
-    own_address,
-    parse_resolvers,
-    route_gateways,
-    split_attributes,
-    split_messages,
-)
+from monitor.node.addresses import parse_resolvers
+from monitor.node.routes import InterfaceAddress, container_bridges, interface_address, route_hops, route_network
+from monitor.node.rtnetlink import Hops, nexthop, split_attributes, split_messages
 
 V4, V6 = parse_address("192.0.2.1"), parse_address("2001:db8::1")
 
@@ -68,43 +64,49 @@ def test_the_nested_flag_is_no_part_of_the_type() -> None:
 def test_the_local_address_is_ours() -> None:
     """On a point-to-point link IFA_ADDRESS is the peer's and IFA_LOCAL ours; IPv6 often has IFA_ADDRESS only."""
     other = parse_address("192.0.2.99")
-    assert own_address(bytes(8) + attribute(1, other) + attribute(2, V4)) == V4
-    assert own_address(bytes(8) + attribute(1, V6)) == V6
-    assert own_address(bytes(8)) is None
+    header = struct.pack("=BBBBI", 2, 24, 0, 0, 7)
+    found = interface_address(header + attribute(1, other) + attribute(2, V4))
+    assert found == InterfaceAddress(V4, parse_network("192.0.2.0/24"), 7)
+    found = interface_address(struct.pack("=BBBBI", 2, 32, 0, 0, 7) + attribute(1, other) + attribute(2, V4))
+    assert found == InterfaceAddress(V4, parse_network("192.0.2.99"), 7)
+    found = interface_address(struct.pack("=BBBBI", 10, 64, 0, 0, 9) + attribute(1, V6))
+    assert found == InterfaceAddress(V6, parse_network("2001:db8::/64"), 9)
+    assert interface_address(bytes(8)) is None
 
 
 def test_every_kind_of_gateway_is_found() -> None:
-    """Plain, IPv4 through IPv6 (RTA_VIA), and each hop of a multipath route."""
+    """Plain, IPv4 through IPv6 (RTA_VIA), and each hop of a multipath route, with its interface."""
     via = attribute(18, struct.pack("=H", 10) + V6)
-    assert route_gateways(bytes(12) + attribute(5, V4)) == ([V4], [])
-    assert route_gateways(bytes(12) + via) == ([V6], [])
+    assert route_hops(bytes(12) + attribute(5, V4)) == Hops([V4], [], [])
+    assert route_hops(bytes(12) + via + attribute(4, struct.pack("=I", 3))) == Hops([V6], [3], [])
     hops = hop(attribute(5, V4)) + hop() + hop(via)
-    assert route_gateways(bytes(12) + attribute(9, hops)) == ([V4, V6], [])
+    assert route_hops(bytes(12) + attribute(9, hops)) == Hops([V4, V6], [2, 2, 2], [])
 
 
-def test_a_nexthop_object_is_named_where_the_route_tells_no_gateway() -> None:
-    """With a gateway in the route itself, the object needs no question of its own."""
+def test_a_nexthop_object_is_named_where_the_route_has_no_hop() -> None:
+    """With a gateway or an interface in the route itself, the object needs no question of its own."""
     identity = attribute(30, struct.pack("=I", 17))
-    assert route_gateways(bytes(12) + identity) == ([], [17])
-    assert route_gateways(bytes(12) + identity + attribute(5, V4)) == ([V4], [])
+    assert route_hops(bytes(12) + identity) == Hops([], [], [17])
+    assert route_hops(bytes(12) + identity + attribute(5, V4)) == Hops([V4], [], [])
+    assert route_hops(bytes(12) + identity + attribute(4, struct.pack("=I", 3))) == Hops([], [3], [])
 
 
-def test_nexthop_objects_tell_gateway_or_members() -> None:
-    """A single object has a gateway, a group the ids of its members."""
-    assert nexthop_gateways(bytes(8) + attribute(6, V6)) == ([V6], [])
+def test_nexthop_objects_have_a_hop_or_members() -> None:
+    """A single object has gateway and interface, a group the IDs of its members."""
+    assert nexthop(bytes(8) + attribute(6, V6) + attribute(5, struct.pack("=I", 3))) == Hops([V6], [3], [])
     group = struct.pack("=IBBH", 17, 0, 0, 0) + struct.pack("=IBBH", 18, 0, 0, 0)
-    assert nexthop_gateways(bytes(8) + attribute(2, group)) == ([], [17, 18])
+    assert nexthop(bytes(8) + attribute(2, group)) == Hops([], [], [17, 18])
 
 
 def test_an_unspecified_gateway_is_none() -> None:
     """0.0.0.0 is how tunnels say that there is no gateway."""
-    assert route_gateways(bytes(12) + attribute(5, bytes(4))) == ([], [])
+    assert route_hops(bytes(12) + attribute(5, bytes(4))) == Hops([], [], [])
 
 
 def test_mapped_addresses_are_folded() -> None:
     """One gateway does not have two names."""
     mapped = bytes(10) + b"\xff\xff" + V4
-    assert route_gateways(bytes(12) + attribute(5, mapped)) == ([V4], [])
+    assert route_hops(bytes(12) + attribute(5, mapped)).gateways == [V4]
 
 
 ATTRIBUTES = st.lists(st.builds(attribute, st.integers(0, 40), st.binary(max_size=40))).map(b"".join)
@@ -113,13 +115,19 @@ ATTRIBUTES = st.lists(st.builds(attribute, st.integers(0, 40), st.binary(max_siz
 @given(st.binary(max_size=300) | st.builds(lambda head, rest: head + rest, st.binary(max_size=16), ATTRIBUTES))
 def test_arbitrary_bytes_raise_nothing_but_malformed(data: bytes) -> None:
     """Whatever arrives, decoders return addresses of 4 or 16 bytes or raise MalformedRecord."""
-    for decode in (route_gateways, nexthop_gateways):
+    for decode in (route_hops, nexthop):
         with contextlib.suppress(MalformedRecord):
-            gateways, identities = decode(data)
-            assert all(len(gateway) in (4, 16) for gateway in gateways)
-            assert all(0 <= identity < 1 << 320 for identity in identities)
+            hops = decode(data)
+            assert all(len(gateway) in (4, 16) for gateway in hops.gateways)
+            assert all(0 <= number < 1 << 320 for number in (*hops.interfaces, *hops.nexthops))
     with contextlib.suppress(MalformedRecord):
-        assert len(own_address(data) or b"1234") in (4, 16)
+        found = interface_address(data)
+        assert found is None or found.network.contains(found.network.address)
+    with contextlib.suppress(MalformedRecord):
+        route = route_network(data)
+        assert route is None or route.contains(route.last())
+    with contextlib.suppress(MalformedRecord):
+        assert container_bridges([data]) <= {int.from_bytes(data[4:8], sys.byteorder)}
     with contextlib.suppress(MalformedRecord):
         assert all(0 <= start <= end <= len(data) for _, _, start, end in split_messages(data))
 
