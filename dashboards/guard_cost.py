@@ -180,8 +180,8 @@ def _set_aside() -> Panel:
     return lines(
         "Evidence set aside",
         About(
-            "Events and alerts that did not count against their source: attempts at known services or from this side of "
-            "the node, logged packets that were accepted or could not be checked, alerts about known clients whose "
+            "Events and alerts that did not count against their source: attempts at known services or from this side "
+            "of the node, logged packets that were accepted or could not be checked, alerts about known clients whose "
             "address anyone can have used, and half-open connections that this node caused.",
             "`contested`: somebody may be sending packets in the name of your clients. `excused`: a service accepts "
             "connections too slowly. `unchecked`: events of connection tracking are lost.",
