@@ -16,7 +16,7 @@ WITNESSES: dict[type[Probe], str] = {
 """By its type, the source that saw it."""
 
 SERVICE_KEY_BYTES = 3
-_ODD_DIGITS = frozenset("13579bdf")
+_BROADCAST = "ff:ff:ff:ff:ff:ff"
 
 
 def is_probe(event: Probe, ephemeral_ports: range) -> bool:
@@ -44,16 +44,18 @@ def is_probe(event: Probe, ephemeral_ports: range) -> bool:
 
 
 def _is_group(event: PacketLogged) -> bool:
-    """Whether the packet was sent to many, by its address (RFC 5771, RFC 4291) or the group bit (IEEE 802).
+    """Whether the packet was sent to many: to a group address (RFC 5771, RFC 4291) or to the link-layer broadcast.
 
-    The node's own broadcasts loop back without a link-layer header: there, any address that ends in .255 counts as one.
+    The group bit of a link-layer address is no sign: clusters such as those of Windows NLB receive all their unicast
+    traffic at 03:bf:... or 01:00:5e:7f:.... The node's own broadcasts loop back without a link-layer header: there, any
+    address that ends in .255 counts as one.
     """
     first = event.destination[0]
     if first >= 0xE0 and (len(event.destination) == 4 or first == 0xFF):
         return True
     if not event.mac:
         return len(event.destination) == 4 and event.destination[3] == 0xFF
-    return event.mac[1:2] in _ODD_DIGITS
+    return event.mac.startswith(_BROADCAST)
 
 
 def service_key(event: Probe | Flow) -> bytes:
