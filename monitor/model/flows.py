@@ -129,7 +129,7 @@ class OutboundIncomplete(FlowIncomplete, frozen=True, gc=False):
 
 
 class ListenTotals(msgspec.Struct, frozen=True):
-    """How often this node dropped or delayed connection attempts since it started (TcpExt in /proc/net/netstat)."""
+    """What listeners of this node did since it started (/proc/net/netstat and /proc/net/snmp, snmp_counter.rst)."""
 
     overflows: int = 0
     """ListenOverflows: an accept queue was full, because the application accepts too slowly."""
@@ -137,6 +137,8 @@ class ListenTotals(msgspec.Struct, frozen=True):
     """ListenDrops: attempts dropped at a listener for any reason, overflows included."""
     cookies: int = 0
     """SyncookiesSent: attempts answered without remembering them, because a queue was full."""
+    accepted: int = 0
+    """PassiveOpens: connections that TCP accepted."""
 
 
 class FlowBatch(msgspec.Struct):
@@ -151,7 +153,7 @@ class FlowBatch(msgspec.Struct):
     invalid_total: int | None = None
     """The table's total of invalid packets (32 bits), where this look took it."""
     listen_totals: ListenTotals | None = None
-    """What listeners of this node dropped so far, where this poll read it."""
+    """What listeners of this node did so far, where this poll read it."""
     attempts: int = 0
     """First packets of handshakes."""
     completions: int = 0

@@ -116,10 +116,11 @@ class Pipeline:
         own = self.surrounding.own
         self.traffic.count(batch, own)
         batch, probes, outbound, taken_back = self.evidence.sort(batch)
-        # Of other hosts behind us nobody knows whether they were asked before they answered.
+        # a host behind the node may answer packets that it was not sent
         self.proofs.note([flow for flow in batch.completed if flow.real_destination in own])
         if batch.invalid_total is not None:
-            self.proofs.settle(batch.invalid_total, batch.time_s)
+            totals = batch.listen_totals
+            self.proofs.settle(batch.invalid_total, None if totals is None else totals.accepted, batch.time_s)
         self._take_back(taken_back, now_s)
         decisions = self._answer(self._feed([batch]), now_s)
         self.events_by_kind[KINDS[FlowIncomplete]] += len(batch.incomplete) - len(probes)
