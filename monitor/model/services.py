@@ -56,6 +56,11 @@ class Services:
         self._by_port.subtract((protocol, port) for _, protocol, port in before - self._listening)
         self._new += self._listening - before
 
+    def see_listeners(self, now_s: float) -> None:
+        """Remember the listening sockets, so that they are known while they are closed, or after a reboot."""
+        for service in self._listening:
+            self._add(service, now_s)
+
     def take_new(self) -> list[Service]:
         """Return the services that became known since the last call."""
         new, self._new = self._new, []
@@ -67,7 +72,7 @@ class Services:
         if any(self.has(service, now_s) for service in _services_of(attempt)):
             return True
         port = attempt.destination_port or 0
-        if is_own and (ANY_ADDRESS, attempt.protocol, port) in self._listening:
+        if is_own and self.has((ANY_ADDRESS, attempt.protocol, port), now_s):
             return True
         return attempt.real_destination is not None and self._is_redirected(attempt.real_destination, port)
 
