@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from monitor.model.addresses import Address, Network
+from monitor.model.sysctls import Ports
 
 
 class Networks:
@@ -66,6 +67,8 @@ class Surrounding(msgspec.Struct, frozen=True):
     """Networks reached through this node: containers, pods, the LAN of a router, networks of VPN peers."""
     internal: Networks = Networks()
     """Networks whose hosts are not strangers: `bans.internal`, and connected networks other than an uplink's."""
+    client_ports: Ports = Ports()
+    """The ports of the node's own clients: UDP to these is taken for a late reply."""
 
     def shelters(self, origin: bytes) -> bool:
         """Whether nobody would be banned for what is counted by this key: an address, or the first bytes of IPv6."""
