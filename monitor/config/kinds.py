@@ -254,6 +254,17 @@ PORT_RANGE: ValueKind[types.PortRange] = ValueKind(
         ]
     },
 )
+AUTO_PORT_RANGE: ValueKind[types.PortRange | types.Automatic] = ValueKind(
+    "port range or `auto`",
+    lambda text: types.Automatic.AUTO if text == types.Automatic.AUTO else types.parse_port_range(text),
+    str,
+    {
+        "anyOf": [
+            {"type": "string", "pattern": "^(auto|[0-9]{1,5}(-[0-9]{1,5})?)$", "examples": ["auto", "32768-60999"]},
+            {"type": "integer", "minimum": 1, "maximum": 65535},
+        ]
+    },
+)
 ENDPOINT: ValueKind[types.Endpoint] = ValueKind(
     "address and port",
     types.parse_endpoint,

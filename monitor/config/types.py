@@ -5,6 +5,7 @@ to the same value by its `parse_*`.
 """
 
 import datetime
+import enum
 import re
 import zoneinfo
 
@@ -38,6 +39,12 @@ _ENDPOINT = re.compile(r"(?:\[([0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)\]|([0-9.]+)):([0-9]
 _OFFSET = re.compile("(?:Z|UTC|GMT)?(?:([+-])([01][0-9]|2[0-3])(?::?([0-5][0-9]))?)?", re.ASCII)
 _INTEGER = re.compile("0|-?[1-9][0-9]{0,17}")
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+class Automatic(enum.StrEnum):
+    """A value that the daemon finds out by itself."""
+
+    AUTO = "auto"
 
 
 class PortRange(msgspec.Struct, frozen=True, order=True):

@@ -37,10 +37,9 @@ class DistinctDetector(Detector[Probe]):
     is_one_way = True
     metrics = (AGREEMENTS,)
 
-    def __init__(self, limits: Limits, ephemeral_ports: range) -> None:
-        """Take when to fire, and the ports of the node's own clients: UDP to these is taken for a late reply."""
+    def __init__(self, limits: Limits) -> None:
+        """Take when to fire."""
         super().__init__(limits)
-        self._ephemeral_ports = ephemeral_ports
         self._agreement = Agreement(limits.findtime_s)
         self._scores = Scores(limits)
         self._prefix_bytes = limits.ipv6_prefix // 8
@@ -122,7 +121,7 @@ class DistinctDetector(Detector[Probe]):
     def feed(self, events: Sequence[Probe]) -> list[Alert]:
         """Take a batch of events, return the alerts it raised."""
         alerts = []
-        ports = self._ephemeral_ports
+        ports = self.surrounding.client_ports
         for event in events:
             if not is_probe(event, ports):
                 continue

@@ -66,6 +66,6 @@ DETECTOR = Registration(
     detector=HostSweepDetector,
     settings=HostSweepSettings,
     summary="One source tries one port on many addresses.",
-    make=lambda section, context: HostSweepDetector(section.limits(context.ipv6_prefix), context.ephemeral_ports),
+    make=lambda section, context: HostSweepDetector(section.limits(context.ipv6_prefix)),
     order=11,
 )

@@ -69,6 +69,6 @@ DETECTOR = Registration(
     detector=OutboundScanDetector,
     settings=OutboundScanSettings,
     summary="The node, or a host or pod behind it, tries many destinations that do not answer.",
-    make=lambda section, context: OutboundScanDetector(section.limits(context.ipv6_prefix), range(0)),
+    make=lambda section, context: OutboundScanDetector(section.limits(context.ipv6_prefix)),
     order=13,
 )

@@ -58,6 +58,6 @@ DETECTOR = Registration(
     detector=PortScanDetector,
     settings=PortScanSettings,
     summary="One source tries many ports of the node.",
-    make=lambda section, context: PortScanDetector(section.limits(context.ipv6_prefix), context.ephemeral_ports),
+    make=lambda section, context: PortScanDetector(section.limits(context.ipv6_prefix)),
     order=10,
 )

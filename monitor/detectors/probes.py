@@ -5,6 +5,7 @@ from typing import TypeAlias
 from monitor.model.events import PacketLogged
 from monitor.model.flows import Flow, FlowIncomplete, OutboundIncomplete
 from monitor.model.protocols import PROTOCOL_NAMES, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_RST, WELL_KNOWN_PORTS
+from monitor.model.sysctls import Ports
 
 Probe: TypeAlias = PacketLogged | FlowIncomplete
 """What may be one."""
@@ -19,14 +20,14 @@ SERVICE_KEY_BYTES = 3
 _BROADCAST = "ff:ff:ff:ff:ff:ff"
 
 
-def is_probe(event: Probe, ephemeral_ports: range) -> bool:
+def is_probe(event: Probe, client_ports: Ports) -> bool:
     """Whether this is what a scanner sends and a working network does not: an attempt that nothing answered.
 
     An attempt that the service answered is a health check's, or a client's that changed its mind. Firewalls log much
     that is no probe, and each of these would ban somebody's resolver, client or neighbour:
 
     - TCP with ACK or RST belongs to a connection, if a closed one: a first packet has neither (RFC 9293 section 3.5),
-    - UDP to an ephemeral port, or from a well-known port to a higher one, is a late reply to the node's own client,
+    - UDP to a port of the node's own clients, or from a well-known port to a higher one, is a late reply to them,
     - ping, ICMP errors and IGMP,
     - broadcast and multicast are addressed to everybody,
     - packets the node sent itself (no incoming interface) and fragments without ports tell nothing of a source.
@@ -38,7 +39,7 @@ def is_probe(event: Probe, ephemeral_ports: range) -> bool:
         return False
     if event.protocol == PROTOCOL_TCP:
         return not event.tcp_flags & (TCP_ACK | TCP_RST)
-    if event.protocol != PROTOCOL_UDP or port in ephemeral_ports:
+    if event.protocol != PROTOCOL_UDP or port in client_ports:
         return False
     return not (event.source_port in WELL_KNOWN_PORTS and port not in WELL_KNOWN_PORTS)
 

@@ -21,8 +21,6 @@ class DetectorContext(msgspec.Struct, frozen=True):
 
     ipv6_prefix: int = 64
     """`bans.prefixes.ipv6_score`"""
-    ephemeral_ports: range = range(32_768, 61_000)
-    """`detectors.ephemeral_ports`"""
     xdp_interfaces: tuple[str, ...] = ()
     """`bans.xdp.interfaces`"""
 

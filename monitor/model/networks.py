@@ -7,6 +7,7 @@ import msgspec
 from monitor.model.addresses import Address, Network
 from monitor.model.clients import Clients
 from monitor.model.services import Services
+from monitor.model.sysctls import Ports
 
 
 class Networks:
@@ -68,6 +69,8 @@ class Surrounding(msgspec.Struct, frozen=True):
     """Networks reached through this node: containers, pods, the LAN of a router, networks of VPN peers."""
     internal: Networks = Networks()
     """Networks whose hosts are not strangers: `bans.internal`, and connected networks other than an uplink's."""
+    client_ports: Ports = Ports()
+    """The ports of the node's own clients: UDP to these is taken for a late reply."""
     services: Services = msgspec.field(default_factory=Services)
     """Services known on this node and behind it; shared, and kept up to date."""
     clients: Clients = msgspec.field(default_factory=Clients)

@@ -1,4 +1,7 @@
-"""Keeps the automatic part of the allowlist up to date without polling: node, administrators and cluster."""
+"""Keeps up to date what surrounds the node: addresses, networks, administrators, cluster, and kernel settings.
+
+Changes are notified, except those of sysctls and of routes that routing daemons set: these are polled.
+"""
 
 import asyncio
 import logging
@@ -11,23 +14,29 @@ from monitor.files.changes import FileChanges
 from monitor.model.bans import AllowEntry
 from monitor.model.errors import TemporaryError
 from monitor.model.networks import NodeNetworks
+from monitor.model.sysctls import Sysctls
 from monitor.node.addresses import RESOLVER_FILES, read_node
 from monitor.node.changes import NodeChanges
 from monitor.node.kubernetes import read_kubernetes, watched_for_kubernetes
 from monitor.node.sessions import LOGIND_SESSIONS, UTMP, read_sessions
+from monitor.node.sysctls import notices as sysctl_notices
+from monitor.node.sysctls import read_sysctls
 
 _log = logging.getLogger(__name__)
 _SETTLE_S = 0.2
 _RETRY_S = 10.0
+_POLL_S = 10.0
+_POLLS_A_ROUTE_READING = 6
 _MAX_SHARE = 0.05
 """The maximum share of time spent reading during continuous changes."""
 
 
 class Reading(NamedTuple):
-    """What surrounds the node: entries of the allowlist, in order of precedence, and networks."""
+    """What surrounds the node: entries of the allowlist, in order of precedence, networks, and kernel settings."""
 
     entries: list[AllowEntry]
     networks: NodeNetworks
+    sysctls: Sysctls
 
 
 class Surroundings:
@@ -57,6 +66,7 @@ class Surroundings:
         self._logins = (_below(root, UTMP), _below(root, LOGIND_SESSIONS))
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pending: asyncio.Task[None] | None = None
+        self._polling: asyncio.Task[None] | None = None
         self._is_stale = False
         self._failure = ""
         self._rests_until_s = 0.0
@@ -79,6 +89,7 @@ class Surroundings:
         self._loop = loop
         for changes in (self._node_changes, self._file_changes):
             loop.add_reader(changes.fileno(), self._drain, changes)
+        self._polling = loop.create_task(self._poll())
         if self._is_stale:
             self._schedule()
 
@@ -94,8 +105,9 @@ class Surroundings:
             if self._loop:
                 self._loop.remove_reader(changes.fileno())
             changes.close()
-        if self._pending:
-            self._pending.cancel()
+        for task in (self._pending, self._polling):
+            if task:
+                task.cancel()
 
     def _watched(self) -> list[Path]:
         return [*self._resolvers, *self._logins, *watched_for_kubernetes(self._root)]
@@ -103,6 +115,26 @@ class Surroundings:
     def _drain(self, changes: NodeChanges | FileChanges) -> None:
         if changes.drain():
             self._schedule()
+
+    async def _poll(self) -> None:
+        """Schedule a reading when a sysctl has changed, and from time to time when a route has."""
+        polls = 0
+        while True:
+            await asyncio.sleep(_POLL_S)
+            polls += 1
+            is_changed = read_sysctls(self._root) != self.reading.sysctls
+            if not is_changed and polls % _POLLS_A_ROUTE_READING == 0:
+                is_changed = await self._has_new_routes()
+            if is_changed:
+                self._schedule()
+
+    async def _has_new_routes(self) -> bool:
+        """Whether the networks around the node are others than those of the last reading."""
+        known = self.reading.networks
+        try:
+            return (await asyncio.to_thread(read_node, self._resolvers)).networks != known
+        except TemporaryError:
+            return True  # the reading reports it
 
     def _schedule(self) -> None:
         """Schedule a reading after a short delay: an interface that comes up causes many changes at once."""
@@ -147,6 +179,8 @@ class Surroundings:
     def _read(self) -> tuple[Reading, list[str]]:
         """Return a reading and notices; runs in a thread and must not touch the daemon's state."""
         entries, networks, notices = read_node(self._resolvers)
+        sysctls = read_sysctls(self._root)
+        notices += sysctl_notices(sysctls)
         if self._sessions:
             found, found_notices = read_sessions(*self._logins)
             entries += found
@@ -155,7 +189,7 @@ class Surroundings:
             found, found_notices = read_kubernetes(self._root)
             entries += found
             notices += found_notices
-        return Reading(entries, networks), notices
+        return Reading(entries, networks, sysctls), notices
 
 
 def _below(root: Path, path: Path) -> Path:

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, field
 
-from monitor.config.kinds import OPTIONAL_PATH, Names, duration
+from monitor.config.kinds import AUTO_PORT_RANGE, OPTIONAL_PATH, Names, duration
 from monitor.config.shapes import Section
-from monitor.config.types import PortRange
+from monitor.config.types import Automatic, PortRange
 from monitor.detectors.failures import DEFAULT_FAILURES, DETECTOR, FailuresSettings
 from monitor.detectors.registry import REGISTRATIONS
 from monitor.detectors.settings import DetectorSettings
@@ -25,12 +25,14 @@ class _Common(Section, frozen=True, kw_only=True):
     """What detectors of several kinds share."""
 
     ephemeral_ports: Annotated[
-        PortRange,
+        PortRange | Automatic,
+        AUTO_PORT_RANGE,
         Meta(
-            description="The ports that the node's own clients use, as in `/proc/sys/net/ipv4/ip_local_port_range`: "
-            "UDP packets to these are taken for late replies and never counted."
+            description="The ports that the node's own clients use: UDP packets to these are taken for late replies "
+            "and never counted. `auto`: those of the sysctl `net.ipv4.ip_local_port_range`, whose changes are "
+            "followed. A range counts in addition, for programs that choose their ports themselves, such as resolvers."
         ),
-    ] = PortRange(32_768, 60_999)
+    ] = Automatic.AUTO
 
 
 _Registered: Any = msgspec.defstruct(

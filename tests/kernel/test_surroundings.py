@@ -14,6 +14,7 @@ from monitor.node.addresses import Node, read_node
 from monitor.node.changes import NodeChanges
 from monitor.node.routes import TOO_MANY_ROUTES
 from monitor.node.surroundings import Reading, Surroundings
+from monitor.node.sysctls import read_sysctls
 from tests.support.daemon import wait_for
 from tests.support.lab import Host, Lab
 from tests.unit.sources.test_sessions import LOGIND, utmp_record
@@ -35,6 +36,9 @@ class Followed:
         self.changes: list[Reading] = []
         self._node = node
         self._root = root
+        self._ports = root / "proc/sys/net/ipv4/ip_local_port_range"
+        self._ports.parent.mkdir(parents=True)
+        self.set_ports("32768\t60999\n")
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -59,6 +63,10 @@ class Followed:
         self._ready.set()
         await self._end.wait()
         self.surroundings.close()
+
+    def set_ports(self, text: str) -> None:
+        """Write the sysctl net.ipv4.ip_local_port_range."""
+        self._ports.write_text(text)
 
     def reasons(self) -> dict[str, str]:
         """Return what is protected now, and why."""
@@ -251,6 +259,28 @@ def test_nexthop_objects_have_interfaces(node: Host) -> None:
         found = read_node([]).networks
     assert [str(network) for network in found.behind] == ["198.18.0.0/15"]
     assert "10.88.0.0/24" in map(str, found.uplink)
+
+
+def test_sysctls_and_routes_of_daemons_are_polled(node: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither is notified: a new port range, and a route that a routing daemon sets."""
+    monkeypatch.setattr(surroundings, "_POLL_S", 0.05)
+    node.run("ip", "route", "add", "default", "via", "10.88.0.2")
+    node.run("ip", "link", "add", "inside", "type", "ifb")
+    node.run("ip", "link", "set", "inside", "up")
+    with Followed(node, tmp_path) as followed:
+        assert followed.surroundings.reading.sysctls.local_ports == (32_768, 60_999)
+        followed.set_ports("1024\t65535\n")
+        wait_for(lambda: followed.surroundings.reading.sysctls.local_ports == (1024, 65_535), "the port range")
+        node.run("ip", "route", "add", "192.0.2.0/24", "dev", "inside", "protocol", "bird")
+        wait_for(lambda: behind(followed.surroundings.reading) == {"192.0.2.0/24"}, "the route")
+
+
+def test_the_port_range_is_that_of_the_network_namespace(node: Host) -> None:
+    """As the kernel has it for the node, whatever another namespace has."""
+    node.run("sysctl", "-qw", "net.ipv4.ip_local_port_range=20000 30000")
+    with node.entered():
+        assert read_sysctls().local_ports == (20_000, 30_000)
+    assert read_sysctls().local_ports != (20_000, 30_000)
 
 
 def test_what_changes_nothing_is_not_told(node: Host, tmp_path: Path) -> None:

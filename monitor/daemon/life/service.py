@@ -83,6 +83,7 @@ class Service:
             DecisionMetrics(self._exporter.histograms[BAN_LATENCY.name].observe),
             self._cutting.cut,
             networks=self._surroundings.reading.networks,
+            sysctls=self._surroundings.reading.sysctls,
         )
         self._known_services = KnownServices(self.pipeline.evidence.services, self._saver)
         self._enforcers.table.on_drift = self.pipeline.listeners.drifted
@@ -219,13 +220,13 @@ class Service:
         _log.info("reloaded; guarding with %s", self._modes())
 
     def _node_changed(self, reading: Reading) -> None:
-        """Follow node addresses, gateways, resolvers, sessions, cluster and networks."""
+        """Follow node addresses, gateways, resolvers, sessions, cluster, networks and kernel settings."""
         try:
-            self.pipeline.follow_node(reading.entries, time.time(), reading.networks)
+            self.pipeline.follow_node(reading.entries, time.time(), reading.networks, reading.sysctls)
         except NodewardenError as error:
             _log.error("the allowlist in the kernel could not follow the node: %s", error)
             return
-        _log.info("node addresses, routes, sessions or resolvers changed; allowlist and networks updated")
+        _log.info("node addresses, routes, sessions, resolvers or sysctls changed; allowlist and networks updated")
 
     def _store_opened(self, store: Store) -> None:
         """Tell a store that could be opened only now of all that it cannot know."""

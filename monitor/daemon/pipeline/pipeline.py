@@ -16,7 +16,14 @@ from monitor.daemon.pipeline.dispatch import Dispatch
 from monitor.daemon.pipeline.evidence import Evidence
 from monitor.daemon.pipeline.listeners import Listener, Listeners
 from monitor.daemon.pipeline.traffic import Traffic
-from monitor.daemon.pipeline.wiring import build_detectors, build_guard, build_rules, build_surrounding, wanted
+from monitor.daemon.pipeline.wiring import (
+    build_detectors,
+    build_guard,
+    build_rules,
+    build_surrounding,
+    uncovered_ports,
+    wanted,
+)
 from monitor.daemon.sources.feeds import check_fed, unfed
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.detectors.proofs import Proofs
@@ -28,6 +35,7 @@ from monitor.model.bans import AllowEntry, Mode, Offence
 from monitor.model.events import KINDS, Event, PacketLogged
 from monitor.model.flows import FlowBatch, FlowIncomplete
 from monitor.model.networks import NodeNetworks
+from monitor.model.sysctls import Sysctls
 from monitor.settings.schema import Settings
 
 _log = logging.getLogger(__name__)
@@ -48,25 +56,26 @@ class Pipeline:
         cut_connections: Callable[[list[Network]], None] = lambda _: None,
         log_filters: LogFilters | None = None,
         networks: NodeNetworks = NodeNetworks(),  # noqa: B008 - immutable
+        sysctls: Sysctls = Sysctls(),  # noqa: B008 - immutable
     ) -> None:
         """Wire the stages.
 
-        `node` are node addresses, gateways and resolvers, `networks` those around the node; `make_enforcers` gets the
-        ledger and the networks that always pass; `listeners` are told what is decided, in addition to `metrics`;
-        `cut_connections` ends the connections of proven offenders; `log_filters` say which detectors watch logs
-        (default: as `settings` have it).
+        `node` are node addresses, gateways and resolvers, `networks` those around the node, `sysctls` the kernel's
+        settings; `make_enforcers` gets the ledger and the networks that always pass; `listeners` are told what is
+        decided, in addition to `metrics`; `cut_connections` ends the connections of proven offenders; `log_filters` say
+        which detectors watch logs (default: as `settings` have it).
         """
         check_fed(ALL)
         self._settings = settings
         self._node = node
         self._networks = networks
+        self._sysctls = sysctls
         self._added: dict[Network, AllowEntry] = {}
         self.log_filters = log_filters or LogFilters(settings)
         self.detectors = build_detectors(settings, self.log_filters.sections)
         self._dispatch = Dispatch(self.detectors)
         self.notices: list[str] = []
-        """Detectors that find nothing, a sentence for each reason."""
-        self._check_feeds()
+        """What keeps detectors from finding anything, or is not as configured; a sentence each."""
         self.guard = build_guard(settings, (), node, self.log_filters.allowlist)
         self.ledger = Ledger(max_bans=settings.bans.max_bans)
         self.policy = Policy(self.guard, self.ledger, build_rules(settings, self.log_filters.sections))
@@ -170,21 +179,25 @@ class Pipeline:
 
     def _weighed(self, alert: Alert) -> Alert:
         """Return the alert with the strength that the source's handshakes give it, and with what puts it in doubt."""
-        alert = msgspec.structs.replace(alert, strength=self.proofs.strength(alert))
+        if not self._sysctls.is_tcp_liberal:
+            alert = msgspec.structs.replace(alert, strength=self.proofs.strength(alert))
         return self.evidence.weigh(alert, is_one_way=alert.detector in self._one_way)
 
     def _surround(self) -> None:
         """Have all detectors follow the node's addresses, its pods and the allowlist."""
         learned = self.evidence.services, self.evidence.clients
-        self.surrounding = build_surrounding(self._settings, self.guard, self._node, self._networks, *learned)
+        around = self._networks, self._sysctls
+        self.surrounding = build_surrounding(self._settings, self.guard, self._node, *around, *learned)
         self.evidence.follow(self.surrounding)
         self._one_way = {detector.name for detector in self.detectors if detector.is_one_way}
         for detector in self.detectors:
             detector.follow(self.surrounding)
+        self._note_omissions()
 
-    def _check_feeds(self) -> None:
-        """Note which detectors find nothing because their sources are off, and log what is new of that."""
-        known, self.notices = self.notices, unfed(wanted(self._settings), self._settings)
+    def _note_omissions(self) -> None:
+        """Note what keeps detectors from finding anything, or is not as configured, and log what is new of that."""
+        known = self.notices
+        self.notices = unfed(wanted(self._settings), self._settings) + uncovered_ports(self._settings, self._sysctls)
         for notice in self.notices:
             if notice not in known:
                 _log.warning("%s", notice)
@@ -210,18 +223,26 @@ class Pipeline:
         self.log_filters = log_filters or LogFilters(settings)
         self.detectors = build_detectors(settings, self.log_filters.sections, self.detectors)
         self._dispatch = Dispatch(self.detectors)
-        self._check_feeds()
         if settings.bans.prefixes.ipv6_score != self.proofs.ipv6_prefix:
             self.proofs = Proofs(settings.bans.prefixes.ipv6_score)
             self.evidence.count_by(settings.bans.prefixes.ipv6_score)
         self.policy.follow(build_rules(settings, self.log_filters.sections), offences)
         self._renew_guard(now_s)
 
-    def follow_node(self, node: Sequence[AllowEntry], now_s: float, networks: NodeNetworks | None = None) -> None:
-        """Follow what the node itself needs, and the networks around it if given."""
+    def follow_node(
+        self,
+        node: Sequence[AllowEntry],
+        now_s: float,
+        networks: NodeNetworks | None = None,
+        sysctls: Sysctls | None = None,
+    ) -> None:
+        """Follow what the node itself needs, and the networks around it and the kernel's settings if given."""
         is_same = list(node) == list(self._node)
         self._node = node
         self._networks = self._networks if networks is None else networks
+        if sysctls is not None and sysctls != self._sysctls:
+            self._sysctls = sysctls
+            self.proofs = Proofs(self.proofs.ipv6_prefix)  # what was noted while anyone could forge it must not count
         if is_same:  # a container that starts or ends changes only the networks
             self._surround()
         else:

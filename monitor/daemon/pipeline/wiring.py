@@ -8,6 +8,7 @@ from monitor.bans.escalation import Increment
 from monitor.bans.guard import Guard
 from monitor.bans.ladder import steps_of
 from monitor.bans.rules import DetectorPolicy, Rules
+from monitor.config.types import PortRange
 from monitor.detectors.detector import Detector
 from monitor.detectors.registration import DetectorContext, Registration
 from monitor.detectors.registry import REGISTRATIONS, build
@@ -16,6 +17,7 @@ from monitor.model.bans import AllowEntry
 from monitor.model.clients import Clients
 from monitor.model.networks import Networks, NodeNetworks, Surrounding
 from monitor.model.services import Services
+from monitor.model.sysctls import KERNEL_PORTS, Ports, Sysctls
 from monitor.node.addresses import OWN_ADDRESS
 from monitor.node.kubernetes import POD_NETWORK
 from monitor.settings.schema import Settings
@@ -80,6 +82,7 @@ def build_surrounding(
     guard: Guard,
     node: Iterable[AllowEntry],
     networks: NodeNetworks,
+    sysctls: Sysctls,
     services: Services | None = None,
     clients: Clients | None = None,
 ) -> Surrounding:
@@ -102,14 +105,29 @@ def build_surrounding(
         connected=Networks(networks.connected),
         behind=Networks([*networks.behind, *pods], holes=elsewhere),
         internal=Networks([*internal.networks, *(networks.inner if internal.connected else ())]),
+        client_ports=Ports({sysctls.local_ports or KERNEL_PORTS, *_configured_ports(settings)}),
     )
 
 
-def _context(settings: Settings) -> DetectorContext:
+def uncovered_ports(settings: Settings, sysctls: Sysctls) -> list[str]:
+    """Return a notice if the configured ports of clients are not those that the kernel gives to clients."""
+    first, last = sysctls.local_ports or KERNEL_PORTS
+    return [
+        f"detectors.ephemeral_ports ({low}-{high}) does not contain net.ipv4.ip_local_port_range ({first}-{last}): "
+        "both are taken for ports of clients"
+        for low, high in _configured_ports(settings)
+        if not low <= first <= last <= high
+    ]
+
+
+def _configured_ports(settings: Settings) -> list[tuple[int, int]]:
     ports = settings.detectors.ephemeral_ports
+    return [(ports.first, ports.last)] if isinstance(ports, PortRange) else []
+
+
+def _context(settings: Settings) -> DetectorContext:
     return DetectorContext(
         ipv6_prefix=settings.bans.prefixes.ipv6_score,
-        ephemeral_ports=range(ports.first, ports.last + 1),
         xdp_interfaces=settings.bans.xdp.interfaces,
     )
 

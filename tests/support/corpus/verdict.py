@@ -24,14 +24,11 @@ def decode(line: bytes) -> PacketLogged:
 def alerts_of(events: Sequence[PacketLogged]) -> frozenset[tuple[str, str]]:
     """Return pairs of detector and address for the alerts with default thresholds."""
     detectors = [
-        PortScanDetector(Limits(findtime_s=600, maxretry=MAX_PORTS, max_entries=32768), _EPHEMERAL),
-        HostSweepDetector(Limits(findtime_s=600, maxretry=MAX_HOSTS, max_entries=32768), _EPHEMERAL),
+        PortScanDetector(Limits(findtime_s=600, maxretry=MAX_PORTS, max_entries=32768)),
+        HostSweepDetector(Limits(findtime_s=600, maxretry=MAX_HOSTS, max_entries=32768)),
     ]
     alerts = [alert for detector in detectors for alert in detector.feed(events)]
     return frozenset((alert.detector, format_address(alert.source)) for alert in alerts)
-
-
-_EPHEMERAL = range(32768, 61000)
 
 
 def material_of(events: Sequence[PacketLogged]) -> Material:

@@ -58,7 +58,7 @@ PROMISES: Mapping[str, Mapping[str, Any]] = {
     },
     "game-udp-xdp.yaml": {
         "bans.xdp.interfaces": ["eth0"],
-        "detectors.ephemeral_ports": "32768-60999",
+        "detectors.ephemeral_ports": "auto",
         "detectors.port_scan.mode": "enforce",
         "detectors.syn_rate.findtime": "10s",
         "detectors.syn_rate.maxretry": 2000,

@@ -97,6 +97,7 @@ def test_the_json_schema_is_one() -> None:
         "detectors: {failures: {sshd: {filter: a/b}}}",
         "detectors: {failures: {sshd: {files: [log]}}}",
         "detectors: {from_fail2ban: etc}",
+        "detectors: {ephemeral_ports: automatic}",
     ],
 )
 def test_the_json_schema_refuses_what_the_loader_refuses(text: str, tmp_path: Path) -> None:
@@ -114,6 +115,7 @@ def test_the_json_schema_refuses_what_the_loader_refuses(text: str, tmp_path: Pa
         "detectors: {port_scan: {findtime: 90, bantime: 1h30m}}",
         "metrics: {enabled: 'yes', listen: '[::1]:9843'}",
         "detectors: {ephemeral_ports: 53}",
+        "detectors: {ephemeral_ports: auto}",
         "bans: {allowlist: ['2001:db8::/32']}",
         "detectors: {failures: {sshd: {filter: 'sshd[mode=ddos]', timezone: UTC}, 3x: {filter: /a/b.conf}}}",
         "detectors: {from_fail2ban: '', failures: {a: {filter: a, journalmatch: ['A=b + C=d']}}}",

@@ -21,9 +21,9 @@ from monitor.model.alerts import FloodAlert, Strength
 from monitor.model.bans import AllowEntry, Mode
 from monitor.model.flows import FlowBatch, FlowClosed, FlowOpened, ListenTotals
 from monitor.model.networks import NodeNetworks
+from monitor.model.sysctls import Sysctls
 from monitor.node.addresses import OWN_ADDRESS
 from monitor.node.kubernetes import POD_NETWORK
-from monitor.settings.bans import Bans, Internal
 from monitor.settings.detectors import Detectors
 from monitor.settings.schema import Settings
 from tests.support.flows import CLIENT, NODE, flow, handshakes, incomplete
@@ -179,61 +179,12 @@ def test_who_is_where_is_followed() -> None:
 def test_surroundings_are_read_from_the_allowlist() -> None:
     """The node's own addresses and the pods by the reasons they are on it, all else that is allowed as protected."""
     guard = build_guard(Settings(), (), NODE_ENTRIES)
-    surrounding = build_surrounding(Settings(), guard, NODE_ENTRIES, NodeNetworks())
+    surrounding = build_surrounding(Settings(), guard, NODE_ENTRIES, NodeNetworks(), Sysctls())
     assert surrounding.own == {parse_address(NODE)}
     assert parse_address(POD) in surrounding.pods
     assert parse_address(FRIEND) not in surrounding.pods
     for text, is_protected in ((NODE, True), (POD, True), (FRIEND, True), ("127.0.0.1", True), (OUTSIDE, False)):
         assert (parse_address(text) in surrounding.protected) is is_protected
-
-
-NETWORKS = NodeNetworks(
-    connected=tuple(map(parse_network, ("172.17.0.0/16", "198.51.100.0/24", "203.0.113.0/24"))),
-    uplink=(parse_network("203.0.113.0/24"),),
-    behind=(parse_network("172.17.0.0/16"), parse_network("198.51.0.0/16")),
-    elsewhere=(parse_network("198.51.7.0/24"), parse_network("10.244.9.0/24")),
-)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("172.17.0.2", "connected behind internal"),  # a container
-        ("198.51.100.7", "connected behind internal"),  # the LAN of a router, with public addresses
-        ("198.51.8.7", "behind"),  # routed through it
-        ("198.51.7.7", ""),  # inside by number, yet reached by the uplink
-        ("203.0.113.7", "connected"),  # a neighbour in the provider's network
-        ("10.244.9.7", "behind internal"),  # a pod of another node
-        ("100.64.0.1", "internal"),
-        ("8.8.8.8", ""),
-        ("fd00::1", "internal"),
-        ("2001:db8::1", ""),
-    ],
-)
-def test_addresses_are_placed_by_the_networks_around_the_node(text: str, expected: str) -> None:
-    """Whether an address is in a connected network, behind the node, or internal."""
-    surrounding = build_surrounding(Settings(), build_guard(Settings(), (), NODE_ENTRIES), NODE_ENTRIES, NETWORKS)
-    found = [name for name in ("connected", "behind", "internal") if parse_address(text) in getattr(surrounding, name)]
-    assert " ".join(found) == expected
-
-
-def test_connected_networks_are_internal_only_if_configured() -> None:
-    """`bans.internal` replaces both the private networks and the connected ones."""
-    given = Settings(bans=Bans(internal=Internal(networks=(parse_network("192.0.2.0/24"),), connected=False)))
-    internal = build_surrounding(given, build_guard(given, (), ()), (), NETWORKS).internal
-    assert [text for text in ("192.0.2.1", "172.17.0.2", "10.0.0.1") if parse_address(text) in internal] == [
-        "192.0.2.1"
-    ]
-
-
-def test_networks_are_followed_without_a_change_of_the_allowlist() -> None:
-    """A container that starts changes what is behind the node; the detectors follow, and entries are kept."""
-    stages = pipeline()
-    stages.follow_node(NODE_ENTRIES, 1000.0, NETWORKS)
-    assert parse_address("172.17.0.2") in stages.detectors[0].surrounding.behind
-    stages.follow_node([], 1001.0)
-    assert parse_address("172.17.0.2") in stages.detectors[0].surrounding.behind
-    assert stages.surrounding.own == frozenset()
 
 
 def test_a_reload_tells_new_detectors_who_is_where() -> None:

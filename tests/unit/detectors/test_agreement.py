@@ -15,7 +15,6 @@ from monitor.model.addresses import parse_address
 from tests.support.events import tcp
 from tests.support.flows import CLIENT, incomplete
 
-EPHEMERAL_PORTS = range(32768, 61000)
 THRESHOLDS = Limits(600.0, 10, 1000)
 PORTS = range(20, 30)
 KERNEL_LOG, CONNTRACK = "kernel_log", "conntrack"
@@ -41,7 +40,7 @@ BOTH_ORDERS = pytest.mark.parametrize(
 @BOTH_ORDERS
 def test_what_both_saw_is_one_alert(first: Seen, second: Seen, witness: str, other: str) -> None:
     """Whoever comes first raises it, the other confirms it, thing by thing, and raises none."""
-    detector = PortScanDetector(THRESHOLDS, EPHEMERAL_PORTS)
+    detector = PortScanDetector(THRESHOLDS)
     assert len(detector.feed(first())) == 1
     assert (detector.agreements_total, detector.witnesses(parse_address(CLIENT))) == (0, {witness: 10})
     assert detector.feed(second(PORTS[:6])) == []
@@ -54,7 +53,7 @@ def test_what_both_saw_is_one_alert(first: Seen, second: Seen, witness: str, oth
 @BOTH_ORDERS
 def test_what_only_the_second_saw_counts(first: Seen, second: Seen, witness: str, other: str) -> None:
     """It confirms what is known; ten ports beside those are another offence."""
-    detector = PortScanDetector(THRESHOLDS, EPHEMERAL_PORTS)
+    detector = PortScanDetector(THRESHOLDS)
     detector.feed(first())
     assert detector.feed(second(range(20, 39))) == []
     assert detector.count(parse_address(CLIENT)) == 9
@@ -65,7 +64,7 @@ def test_what_only_the_second_saw_counts(first: Seen, second: Seen, witness: str
 @BOTH_ORDERS
 def test_who_goes_on_is_told_of_again(first: Seen, second: Seen, witness: str, other: str) -> None:
     """What one source of events sees again it does not confirm by itself: that is another alert."""
-    detector = PortScanDetector(THRESHOLDS, EPHEMERAL_PORTS)
+    detector = PortScanDetector(THRESHOLDS)
     assert [len(detector.feed(first(time_s=1000.0 + number))) for number in range(3)] == [1, 1, 1]
     assert detector.agreements_total == 0
 
@@ -73,7 +72,7 @@ def test_who_goes_on_is_told_of_again(first: Seen, second: Seen, witness: str, o
 @BOTH_ORDERS
 def test_after_findtime_it_is_a_new_offence(first: Seen, second: Seen, witness: str, other: str) -> None:
     """The same scan, seen by the other source more than ten minutes after the alert, counts for itself."""
-    detector = PortScanDetector(THRESHOLDS, EPHEMERAL_PORTS)
+    detector = PortScanDetector(THRESHOLDS)
     detector.feed(first())
     assert len(detector.feed(second(time_s=1601.0))) == 1
     assert (detector.agreements_total, detector.witnesses(parse_address(CLIENT))) == (0, {other: 10})
@@ -82,7 +81,7 @@ def test_after_findtime_it_is_a_new_offence(first: Seen, second: Seen, witness: 
 @BOTH_ORDERS
 def test_a_long_scan_is_many_alerts_and_one_agreement(first: Seen, second: Seen, witness: str, other: str) -> None:
     """Forty ports are four alerts, all of which the other source confirms: nothing is told twice."""
-    detector = PortScanDetector(THRESHOLDS, EPHEMERAL_PORTS)
+    detector = PortScanDetector(THRESHOLDS)
     assert len(detector.feed(first(range(20, 60)))) == 4
     assert detector.feed(second(range(20, 60))) == []
     assert detector.agreements_total == 1
@@ -92,7 +91,7 @@ def test_a_long_scan_is_many_alerts_and_one_agreement(first: Seen, second: Seen,
 @BOTH_ORDERS
 def test_others_are_no_witnesses_against_one(first: Seen, second: Seen, witness: str, other: str) -> None:
     """A neighbour who tries the same ports is another offender."""
-    detector = PortScanDetector(THRESHOLDS, EPHEMERAL_PORTS)
+    detector = PortScanDetector(THRESHOLDS)
     detector.feed(first())
     (alert,) = detector.feed(second(source="198.51.100.8"))
     assert (alert.source, detector.agreements_total) == (parse_address("198.51.100.8"), 0)
@@ -102,7 +101,7 @@ def test_others_are_no_witnesses_against_one(first: Seen, second: Seen, witness:
 @pytest.mark.parametrize("is_alone", [True, False])
 def test_an_ipv6_host_is_one_offender(first: Seen, second: Seen, witness: str, other: str, is_alone: bool) -> None:
     """One address with ten ports, or ten addresses of a /64 with a port each: one alert, which the other confirms."""
-    detector = PortScanDetector(THRESHOLDS, EPHEMERAL_PORTS)
+    detector = PortScanDetector(THRESHOLDS)
     sources = {port: "2001:db8::7" if is_alone else f"2001:db8::{port}" for port in PORTS}
     alerts = [alert for port in PORTS for alert in detector.feed(first([port], sources[port]))]
     assert [(str(alert.network), alert.is_alone) for alert in alerts] == [("2001:db8::/64", is_alone)]
@@ -116,7 +115,7 @@ def test_an_ipv6_host_is_one_offender(first: Seen, second: Seen, witness: str, o
 @pytest.mark.parametrize("has_turned", [False, True])
 def test_a_sweep_is_agreed_on_too(has_turned: bool) -> None:
     """Its keys hold the port, its things are hosts; a sweep of another port is not confirmed by this one."""
-    detector = HostSweepDetector(THRESHOLDS, EPHEMERAL_PORTS)
+    detector = HostSweepDetector(THRESHOLDS)
     first: list[Probe] = [tcp(CLIENT, 22, to=f"10.0.0.{number}") for number in range(10)]
     second: list[Probe] = [incomplete(CLIENT, 22, to=f"10.0.0.{number}") for number in range(10)]
     other_port: list[Probe] = [incomplete(CLIENT, 23, to=f"10.0.0.{number}") for number in range(10)]
@@ -131,7 +130,7 @@ def test_a_sweep_is_agreed_on_too(has_turned: bool) -> None:
 
 def test_ordinary_alerts_know_their_witness_only() -> None:
     """Nobody was asked about: nobody saw anything."""
-    detector: DistinctDetector = PortScanDetector(THRESHOLDS, EPHEMERAL_PORTS)
+    detector: DistinctDetector = PortScanDetector(THRESHOLDS)
     assert detector.witnesses(parse_address(CLIENT)) == {}
     detector.feed(logged(PORTS[:9]))
     assert detector.witnesses(parse_address(CLIENT)) == {}

@@ -34,7 +34,6 @@ from tests.support.events import failure, tcp
 from tests.support.flows import CLIENT, NODE, flow, handshakes, incomplete
 
 LIMITS = Limits(60.0, 10)
-EPHEMERAL_PORTS = range(32768, 61000)
 PROBES = Limits(60.0, 10, 1000)
 OWN6 = "2001:db8::1"
 SURROUNDING = Surrounding(
@@ -64,9 +63,9 @@ FLOWS: list[tuple[Callable[[], Detector[FlowBatch]], Callable[[str, int], FlowBa
 """Detectors that count by source, and what gives a source a count."""
 
 OTHERS: list[tuple[Any, Callable[[int], Iterable[Any]]]] = [
-    (lambda: PortScanDetector(PROBES, EPHEMERAL_PORTS), lambda n: [tcp(CLIENT, port) for port in range(1, n + 1)]),
+    (lambda: PortScanDetector(PROBES), lambda n: [tcp(CLIENT, port) for port in range(1, n + 1)]),
     (
-        lambda: HostSweepDetector(PROBES, EPHEMERAL_PORTS),
+        lambda: HostSweepDetector(PROBES),
         lambda n: [tcp(CLIENT, 22, to=f"192.0.2.{host}") for host in range(n)],
     ),
     (lambda: FailuresDetector("sshd", Limits(60.0, 10, 1000)), lambda n: [failure(CLIENT)] * n),

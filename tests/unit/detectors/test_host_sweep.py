@@ -8,7 +8,6 @@ from tests.support.events import tcp
 from tests.support.flows import CLIENT, incomplete
 
 LIMITS = Limits(600.0, 10, 1000)
-EPHEMERAL = range(32768, 61000)
 SAMPLES = Samples(
     HostSweepSettings(maxretry=3),
     fires=[tcp(CLIENT, 22, to="10.0.0.1"), tcp(CLIENT, 22, to="10.0.0.2"), incomplete(CLIENT, 22, to="10.0.0.3")],
@@ -25,8 +24,6 @@ SAMPLES = Samples(
 
 def test_sweeps_are_seen() -> None:
     """One port on ten hosts fires, and the evidence names port and hosts."""
-    alerts = HostSweepDetector(LIMITS, EPHEMERAL).feed(
-        [tcp("192.0.2.7", 22, to=f"10.0.0.{host}") for host in range(10)]
-    )
+    alerts = HostSweepDetector(LIMITS).feed([tcp("192.0.2.7", 22, to=f"10.0.0.{host}") for host in range(10)])
     assert [alert.evidence.what for alert in alerts] == ["distinct hosts on tcp/22"]
     assert alerts[0].evidence.sample[:2] == ("10.0.0.0", "10.0.0.1")

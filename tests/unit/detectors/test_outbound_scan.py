@@ -29,7 +29,7 @@ SAMPLES = Samples(
 
 def test_the_evidence_names_destinations() -> None:
     """With address and service, and the pod is the source."""
-    detector = OutboundScanDetector(Limits(600.0, 2, 100), range(1, 2))
+    detector = OutboundScanDetector(Limits(600.0, 2, 100))
     (alert,) = detector.feed([outbound(22), outbound(23)])
     assert alert.evidence.what == "destinations that did not answer"
     assert alert.evidence.sample == ("203.0.113.9 tcp/22", "203.0.113.9 tcp/23")

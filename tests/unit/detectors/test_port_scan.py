@@ -13,7 +13,6 @@ from tests.support.events import tcp, udp
 from tests.support.flows import CLIENT, incomplete
 
 LIMITS = Limits(600.0, 10, 1000)
-EPHEMERAL = range(32768, 61000)
 SAMPLES = Samples(
     PortScanSettings(maxretry=3),
     fires=[tcp(CLIENT, 22), incomplete(CLIENT, 80), udp(CLIENT, 53)],
@@ -28,13 +27,13 @@ SAMPLES = Samples(
 
 
 def _fires(events: list[PacketLogged]) -> list[str]:
-    return [alert.detector for alert in PortScanDetector(LIMITS, EPHEMERAL).feed(events)]
+    return [alert.detector for alert in PortScanDetector(LIMITS).feed(events)]
 
 
 @pytest.mark.parametrize("flags", [TCP_SYN, 0, TCP_FIN, TCP_FIN | TCP_PSH | TCP_URG, TCP_SYN | TCP_FIN])
 def test_tcp_scans_are_seen(flags: int) -> None:
     """SYN, NULL, FIN and Xmas scans of ten ports fire, with evidence that names the ports."""
-    alerts = PortScanDetector(LIMITS, EPHEMERAL).feed([tcp("192.0.2.7", port, flags=flags) for port in range(20, 30)])
+    alerts = PortScanDetector(LIMITS).feed([tcp("192.0.2.7", port, flags=flags) for port in range(20, 30)])
     assert [(alert.source, alert.strength) for alert in alerts] == [(parse_address("192.0.2.7"), Strength.SPOOFABLE)]
     assert alerts[0].evidence.sample == tuple(f"tcp/{port}" for port in range(20, 30))
     assert (alerts[0].evidence.count, alerts[0].evidence.maxretry) == (10, 10)
@@ -48,13 +47,13 @@ def test_a_slow_scan_escapes_only_beyond_findtime() -> None:
 
 def test_one_host_with_many_addresses_is_one_scanner() -> None:
     """Ten addresses of one /64 with a port each cross the threshold together; the alert names the /64."""
-    alerts = PortScanDetector(LIMITS, EPHEMERAL).feed([tcp(f"2001:db8::{port}", port) for port in range(20, 30)])
+    alerts = PortScanDetector(LIMITS).feed([tcp(f"2001:db8::{port}", port) for port in range(20, 30)])
     assert [(str(alert.network), alert.is_alone) for alert in alerts] == [("2001:db8::/64", False)]
 
 
 def test_a_scanner_does_not_accuse_its_neighbours() -> None:
     """After one address crossed by itself, a neighbour's stray packet in the same /64 raises nothing."""
-    detector = PortScanDetector(LIMITS, EPHEMERAL)
+    detector = PortScanDetector(LIMITS)
     alone = detector.feed([tcp("2001:db8::7", port) for port in range(20, 30)])
     assert [(str(alert.network), alert.is_alone) for alert in alone] == [("2001:db8::/64", True)]
     assert detector.feed([tcp("2001:db8::8", 99)]) == []

@@ -4,9 +4,10 @@ import pytest
 
 from monitor.detectors.probes import is_probe
 from monitor.model.protocols import TCP_SYN
+from monitor.model.sysctls import Ports
 from tests.support.events import tcp, udp
 
-EPHEMERAL = range(32_768, 61_000)
+EPHEMERAL = Ports()
 SENDER = "02:00:00:00:00:02:08:00"
 LINKS = {
     "unicast": "02:00:00:00:00:01",

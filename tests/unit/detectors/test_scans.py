@@ -12,12 +12,11 @@ from monitor.model.protocols import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from tests.support.events import tcp, udp
 
 LIMITS = Limits(600.0, 10, 1000)
-EPHEMERAL = range(32768, 61000)
 
 
 def both() -> list[DistinctDetector]:
     """Return both detectors."""
-    return [PortScanDetector(LIMITS, EPHEMERAL), HostSweepDetector(LIMITS, EPHEMERAL)]
+    return [PortScanDetector(LIMITS), HostSweepDetector(LIMITS)]
 
 
 def fires(events: list[PacketLogged]) -> list[str]:

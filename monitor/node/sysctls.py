@@ -1,0 +1,43 @@
+"""Reads the kernel settings on which evidence depends; inotify(7) does not report their changes, so they are polled."""
+
+import re
+from pathlib import Path
+
+from monitor.files.changes import read_bounded
+from monitor.model.sysctls import KERNEL_PORTS, Sysctls
+
+_DIRECTORY = Path("proc/sys")
+_PORT_RANGE = "net/ipv4/ip_local_port_range"
+_TCP_LIBERAL = "net/netfilter/nf_conntrack_tcp_be_liberal"
+_MAX_BYTES = 64
+_RANGE = re.compile(rb"\s*([0-9]{1,5})\s+([0-9]{1,5})\s*")
+
+
+def read_sysctls(root: Path = Path("/")) -> Sysctls:
+    """Return the values below `root`, of the network namespace of the caller; two small reads, without blocking."""
+    directory = root / _DIRECTORY
+    return Sysctls(
+        local_ports=parse_port_range(read_bounded(directory / _PORT_RANGE, _MAX_BYTES) or b""),
+        is_tcp_liberal=(read_bounded(directory / _TCP_LIBERAL, _MAX_BYTES) or b"").strip() not in (b"", b"0"),
+    )
+
+
+def parse_port_range(text: bytes) -> tuple[int, int] | None:
+    """Return first and last port of `32768 60999`; None for any other text."""
+    match = _RANGE.fullmatch(text)
+    ports = (int(match[1]), int(match[2])) if match else (0, 0)
+    return ports if 1 <= ports[0] <= ports[1] <= 65_535 else None
+
+
+def notices(sysctls: Sysctls) -> list[str]:
+    """Return what these values keep from working."""
+    found = []
+    if sysctls.local_ports is None:
+        first, last = KERNEL_PORTS
+        found.append(f"cannot read net.ipv4.ip_local_port_range: ports {first}-{last} are taken for those of clients")
+    if sysctls.is_tcp_liberal:
+        found.append(
+            "net.netfilter.nf_conntrack_tcp_be_liberal is 1: anyone can forge a handshake, so connections prove "
+            "nothing and their sources are shunned instead of banned"
+        )
+    return found
