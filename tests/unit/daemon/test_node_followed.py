@@ -112,5 +112,5 @@ def test_handshakes_that_anyone_can_forge_prove_nothing() -> None:
         stages.follow_node(NODE_ENTRIES, 1000.0, sysctls=Sysctls(is_tcp_liberal=is_liberal))
         assert len(stages.proofs) == 0
         feed(stages, invalid_total=7)
-        decisions = feed(stages, completed=handshakes(10), invalid_total=7)
+        decisions = feed(stages, 1001.0, completed=handshakes(10), invalid_total=7)
         assert {decision.alert.strength for decision in decisions if decision.alert} == {expected}
