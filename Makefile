@@ -77,7 +77,7 @@ observe: setup
 
 # Unit tests share nothing and run side by side; tests on the kernel watch the whole machine, so they run alone.
 test: setup
-	$(PYTHON) -m pytest --numprocesses auto --dist worksteal tests/unit tests/peers
+	$(PYTHON) -m pytest --numprocesses auto --dist worksteal tests/unit tests/peers tests/forgers/test_logs.py
 	$(PYTHON) -m pytest tests/kernel tests/system
 
 lint: setup
