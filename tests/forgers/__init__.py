@@ -1,0 +1,1 @@
+"""Forgers: everybody who would like to have somebody else banned."""
