@@ -94,8 +94,19 @@ def _genuine_lines(reference: str) -> tuple[tuple[str, str], ...]:
     )
 
 
+def _pieces(line: str) -> Iterator[str]:
+    """Yield the parts of a line around the victim's address; what the application writes next may complete them."""
+    start, end = line.index(VICTIM), line.index(VICTIM) + len(VICTIM)
+    before = [match.start() for match in re.finditer(r"(?<=\w)(?=\W)|(?<=\W)(?=\S)", line[:start])]
+    after = [end + match.start() for match in re.finditer(r"\b|$", line[end:])]
+    for first in [*before[-9:], start]:
+        for last in dict.fromkeys((end, *after[:2], *after[-2:])):
+            yield line[first:last]
+
+
 def payloads(reference: str) -> Iterator[tuple[str, str]]:
     """Yield the kind of each attack, and the text that the client sends."""
+    pieces: set[str] = set()
     forged = list(dict.fromkeys(line.replace(address, VICTIM) for line, address in _genuine_lines(reference)))
     for header in (VICTIM, f"{VICTIM}, 10.0.0.1", f"X-Forwarded-For: {VICTIM}", f"\r\nX-Real-IP: {VICTIM}\r\n"):
         yield "header", header
@@ -106,6 +117,10 @@ def payloads(reference: str) -> Iterator[tuple[str, str]]:
         tails = [line[line.index(VICTIM) + shift :] for shift in (0, -1, -6, -12) if shift + line.index(VICTIM) >= 0]
         for text in (message, f"x {message}", *tails, *(f"x{tail}" for tail in tails), *(tail[:-1] for tail in tails)):
             yield "tail", text
+        for piece in _pieces(line):
+            if piece not in pieces:
+                pieces.add(piece)
+                yield "piece", piece
         for kind, separator in _BREAKS.items():
             yield kind, f"x{separator}{line}{separator}"
             yield kind, f"x{separator}{message}"
