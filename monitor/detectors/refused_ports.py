@@ -38,9 +38,10 @@ class RefusedPortsSettings(WindowSettings, frozen=True, kw_only=True):
 
 
 class RefusedPortsDetector(Detector[DropsObserved]):
-    """Fires when the ports that one source probed in vain within `findtime_s` are estimated to be `maxretry`."""
+    """Fires when the ports that one source probed without an answer within `findtime_s` are estimated to be `maxretry`."""
 
     takes = (DropsObserved,)
+    is_one_way = True
     strengths = (Strength.SPOOFABLE,)
     what: ClassVar[str]
     """Names what is counted, for people."""

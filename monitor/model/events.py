@@ -73,6 +73,8 @@ class AuthFailure(msgspec.Struct, frozen=True, gc=False):
     """The name that was tried, as the attacker sent it: at most 64 characters."""
     prefix_length: int | None = None
     """Set where the line names a network rather than one address."""
+    doubt: str = ""
+    """Why the line proves nothing, in a few words; empty where it does."""
 
 
 class DropsObserved(msgspec.Struct, frozen=True, gc=False):
