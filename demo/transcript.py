@@ -50,7 +50,7 @@ cp "$2/systemd/nodewarden.yaml" /etc/nodewarden/
 cp "$2/systemd/observe.yaml" /etc/nodewarden/conf.d/10-observe.yaml
 printf 'sources:\\n  kernel_log:\\n    prefixes: ["drop: "]\\n' > /etc/nodewarden/conf.d/50-local.yaml
 # Nobody but this demo writes the log: as in the journal of a real node, its lines prove who failed
-printf 'detectors:\\n  failures:\\n    sshd: {evidence: proven}\\n' > /etc/nodewarden/conf.d/51-evidence.yaml
+sed -i 's/evidence: auto/evidence: proven/' /etc/nodewarden/nodewarden.yaml
 touch /var/log/auth.log
 exec "$3" run
 """
