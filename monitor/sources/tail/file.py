@@ -3,10 +3,10 @@
 import errno
 import os
 
+from monitor.files.permissions import Grants, file_writer
 from monitor.model.writers import FileWriter, ordinary_reason
 from monitor.sources.tail.cursors import MARK_BYTES, encode_cursor, open_regular
 from monitor.sources.tail.lines import Run, cut, split_lines
-from monitor.sources.tail.trust import Grants, file_writer
 
 _CHECK_S = 60.0
 

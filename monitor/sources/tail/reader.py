@@ -4,12 +4,12 @@ import time
 from collections.abc import Mapping, Sequence
 
 from monitor.files import inotify
+from monitor.files.permissions import Grants
 from monitor.model.logs import LogBlock
 from monitor.sources.tail.file import TailFile
 from monitor.sources.tail.files import MAX_FILES, Files, TailStats
 from monitor.sources.tail.lines import Run
 from monitor.sources.tail.paths import Paths
-from monitor.sources.tail.trust import Grants
 
 __all__ = ["MIN_LINE_BYTES", "Tail", "TailStats"]
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.files.permissions import Grants, file_writer, others
 from monitor.model.writers import FileWriter, Grant, Holder, ordinary_reason
-from monitor.sources.tail.trust import Grants, file_writer, others
 
 USER, GROUP_OBJECT, GROUP, MASK, OTHER = 0x02, 0x04, 0x08, 0x10, 0x20
 
