@@ -226,6 +226,7 @@ class Service:
         except NodewardenError as error:
             _log.error("the allowlist in the kernel could not follow the node: %s", error)
             return
+        self._sources.reconfigure(self._settings, self.pipeline.log_filters)  # one depends on a sysctl
         _log.info("node addresses, routes, sessions, resolvers or sysctls changed; allowlist and networks updated")
 
     def _store_opened(self, store: Store) -> None:

@@ -4,6 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from monitor.config.types import PortRange
+from monitor.model.sysctls import KERNEL_PORTS
+from monitor.node.sysctls import read_sysctls
 from monitor.settings.schema import Settings
 from monitor.sources.conntrack.registration import REGISTRATION as CONNTRACK
 from monitor.sources.drops.registration import REGISTRATION as DROPS
@@ -38,8 +41,12 @@ def _xdp_settings(settings: Settings) -> XdpSettings:
 
 
 def _drop_counting(settings: Settings) -> DropCounting:
+    """The program takes one range of ports: where the configured one differs from the kernel's, the one around both."""
     detectors = settings.detectors
-    return DropCounting(settings.sources.drops, detectors.drop_rate.overlay_peers, detectors.ephemeral_ports)
+    first, last = read_sysctls().local_ports or KERNEL_PORTS
+    if isinstance(ports := detectors.ephemeral_ports, PortRange):
+        first, last = min(first, ports.first), max(last, ports.last)
+    return DropCounting(settings.sources.drops, detectors.drop_rate.overlay_peers, PortRange(first, last))
 
 
 def _enabled(section: Any) -> bool:
