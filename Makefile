@@ -21,12 +21,14 @@ PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 # For building and checking the Debian package.
 DEB_PACKAGES := debhelper dh-apparmor dh-python python3-click python3-rich python3-yaml groff-base man-db lintian openssh-client
 
-.PHONY: help setup packages run demo observe dashboards test lint bench lock docs man install uninstall deb clean
+.PHONY: help setup packages run demo observe dashboards test zoo forgers lint bench lock docs man install uninstall deb clean
 
 help:
 	@echo 'make demo       show a scan being banned, in a lab of private network namespaces'
 	@echo 'make observe    run a lab under attack with Prometheus, for dashboards (MINUTES=5; KEEP=1 keeps it running)'
 	@echo 'make test       run all tests; make lint: all checks; make bench: all benchmarks'
+	@echo 'make zoo        run legitimate traffic of every kind against the daemon; none of it may lead to a ban'
+	@echo 'make forgers    run attackers who want somebody else banned; none of them may succeed'
 	@echo 'make run        run the daemon in the foreground, observing this machine (CONFIG=FILE for another configuration)'
 	@echo 'make install    install into $(PREFIX), with unit and configuration; make uninstall [PURGE=1]'
 	@echo 'make deb        build a Debian package in dist/'
@@ -78,7 +80,14 @@ observe: setup
 # Unit tests share nothing and run side by side; tests on the kernel watch the whole machine, so they run alone.
 test: setup
 	$(PYTHON) -m pytest --numprocesses auto --dist worksteal tests/unit tests/peers
-	$(PYTHON) -m pytest tests/kernel tests/system
+	$(PYTHON) -m pytest tests/kernel tests/system tests/zoo tests/forgers
+
+# All behaviours against both addresses of the node, and a table; `make test` runs the reduced form.
+zoo: setup
+	$(PYTHON) -m tests.zoo
+
+forgers: setup
+	$(PYTHON) -m tests.forgers
 
 lint: setup
 	$(VENV)/bin/ruff check .

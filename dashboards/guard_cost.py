@@ -115,7 +115,7 @@ def _rung() -> Panel:
 
 
 def _memory_of_sources() -> tuple[Row, ...]:
-    return (row("", 8, _maps(), _windows()), row("", 7, _forgotten(), _proofs()))
+    return (row("", 8, _maps(), _windows()), row("", 7, _forgotten(), _proofs()), row("", 7, _set_aside(), _services()))
 
 
 def _maps() -> Panel:
@@ -171,7 +171,41 @@ def _forgotten() -> Panel:
             Query(q.per_second("nodewarden_ebpf_lost_sources_total"), "sources in the kernel"),
             Query(q.per_second("nodewarden_handshakes_evicted_total"), "pending handshakes"),
             Query(q.per_second("nodewarden_proofs_evicted_total"), "handshake evidence"),
+            Query(q.per_second("nodewarden_clients_evicted_total"), "known clients"),
         ),
+    )
+
+
+def _set_aside() -> Panel:
+    return lines(
+        "Evidence set aside",
+        About(
+            "Events and alerts that did not count against their source: attempts at known services or from this side "
+            "of the node, logged packets that were accepted or could not be checked, alerts about known clients whose "
+            "address anyone can have used, and half-open connections that this node caused.",
+            "`contested`: somebody may be sending packets in the name of your clients. `excused`: a service accepts "
+            "connections too slowly. `unchecked`: events of connection tracking are lost.",
+            "`nodewarden list --observed` shows contested alerts; `nodewarden status` names log prefixes of accepted "
+            "packets.",
+        ),
+        "cps",
+        (
+            Query(q.per_second("nodewarden_evidence_set_aside_total", by="reason"), "{{reason}}"),
+            Query(q.per_second("nodewarden_detector_excused_total"), "excused"),
+        ),
+    )
+
+
+def _services() -> Panel:
+    return lines(
+        "Known services",
+        About(
+            "Services that are known on a node and behind it, on the highest node.",
+            "Attempts at known services are no probes. At 8,192 the one seen longest ago is forgotten.",
+            "Nothing.",
+        ),
+        "short",
+        (Query(q.most(q.select("nodewarden_services_known")), "services"),),
     )
 
 

@@ -84,6 +84,8 @@ class Ending(enum.StrEnum):
     ALLOWLISTED = "allowlisted"
     YIELDED = "yielded"
     """A stronger claim needed its room."""
+    WITHDRAWN = "withdrawn"
+    """What the ban rested on proved to be no evidence."""
     REFUSED = "refused"
     """The kernel refused it when the table was set up again."""
 

@@ -77,10 +77,13 @@ class Policy:
         """Propose the answer to an alert; bans count from the alert's own time."""
         policy = self.rules.detectors[alert.detector]
         network = self._target(alert)
-        reason = sys.intern(f"{alert.evidence.count} {alert.evidence.what}")  # few differ, and bans hold it for long
-        claim = _claim(network, alert, policy.mode, policy.bantime_s, alert.detector, reason)
+        doubt = f" ({alert.doubt})" if alert.doubt else ""
+        # few differ, and bans hold it for long
+        reason = sys.intern(f"{alert.evidence.count} {alert.evidence.what}{doubt}")
+        mode = Mode.OBSERVE if alert.doubt else policy.mode
+        claim = _claim(network, alert, mode, policy.bantime_s, alert.detector, reason)
         step = self._step(draft, claim)
-        bantime_s = self.rules.increment.bantime_s(policy.bantime_s, step, self._uniform)
+        bantime_s = min(self.rules.increment.bantime_s(policy.bantime_s, step, self._uniform), alert.longest_s)
         claim = msgspec.structs.replace(claim, until_s=alert.time_s + bantime_s)
         return self._weigh(draft, claim, alert, step)
 

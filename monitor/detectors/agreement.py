@@ -1,6 +1,7 @@
 """Agreement: what one source of events raised an alert for, another may see as well. That is one alert, not two."""
 
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -61,6 +62,20 @@ class Agreement:
             self.total += 1
         witnesses.add(witness)
         return True
+
+    def take_back(self, key: bytes, item: bytes) -> int | None:
+        """Strike out a thing that was no evidence after all; return how many things are left, None if it was none."""
+        seen = self._seen.get(key)
+        return None if seen is None or seen.items.pop(item, None) is None else len(seen.items)
+
+    def reviewed(self, is_none: Callable[[bytes, bytes], bool]) -> Iterator[tuple[bytes, int]]:
+        """Strike out what `is_none` (key, thing) says is no evidence; yield the keys concerned and what is left."""
+        for key, seen in self._seen.items():
+            gone = [item for item in seen.items if is_none(key, item)]
+            for item in gone:
+                del seen.items[item]
+            if gone:
+                yield key, len(seen.items)
 
     def witnesses(self, leading: bytes, lengths: tuple[int, ...]) -> dict[str, int]:
         """Return who saw what of the last alert whose key is these bytes and so many more."""

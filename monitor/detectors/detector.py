@@ -8,6 +8,7 @@ below only, so no other module names one:
 - `status` and `why`: `name`, `limits`, `stats`, `count`, `witnesses`
 - metrics: the same, `strengths` for the labels of alerts, `metrics` and `samples` for a detector's own
 - the node's addresses and the allowlist: `follow`
+- evidence that turns out to be none: `review`, `take_back`
 - a reload of the configuration: `recipe`
 
 A detector does no I/O and reads no clock: time is that of the events, so recorded traffic replays exactly. What it
@@ -20,10 +21,11 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from monitor.detectors.limits import Limits
 from monitor.metrics.metric import Metric, Sample
-from monitor.model.addresses import Address
+from monitor.model.addresses import Address, Network
 from monitor.model.alerts import Alert, FloodAlert, Strength
 from monitor.model.events import Event
 from monitor.model.networks import Surrounding
+from monitor.model.services import Service
 from monitor.model.window import WindowStats
 
 EventT = TypeVar("EventT", bound=Event)
@@ -38,6 +40,8 @@ class Detector(ABC, Generic[EventT]):
     """The types of events that it is fed with."""
     is_addressed: ClassVar[bool] = False
     """Whether its events carry a detector's name (`event.detector`): only the detector of that name gets them."""
+    is_one_way: ClassVar[bool] = False
+    """Whether it counts packets that nothing shows to be of their source: another host can have sent them all."""
     strengths: ClassVar[tuple[Strength, ...]] = (Strength.PROVEN, Strength.SPOOFABLE)
     """What its alerts can prove."""
     metrics: ClassVar[tuple[Metric, ...]] = ()
@@ -69,6 +73,14 @@ class Detector(ABC, Generic[EventT]):
     def follow(self, surrounding: Surrounding) -> None:
         """Follow the node's own addresses, pod networks and allowlist; called at start and after each change."""
         self.surrounding = surrounding
+
+    def review(self, services: Sequence[Service]) -> Iterable[Network]:  # noqa: ARG002 - see DistinctDetector
+        """Take note of services that became known; return the networks that recent alerts no longer convict."""
+        return ()
+
+    def take_back(self, events: Sequence[EventT]) -> Iterable[Network]:  # noqa: ARG002 - see DistinctDetector
+        """Take back events that were no evidence; return the networks that recent alerts no longer convict."""
+        return ()
 
     def witnesses(self, source: Address) -> dict[str, int]:  # noqa: ARG002 - for those with several sources of events
         """Return by source of events how much of what raised the last alert about this address it reported."""

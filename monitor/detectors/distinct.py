@@ -6,17 +6,20 @@ address or as the leading bytes of an IPv6 prefix, alone or followed by a servic
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from monitor.detectors.agreement import Agreement
 from monitor.detectors.detector import Detector
 from monitor.detectors.limits import Limits
+from monitor.detectors.origins import origin_key
 from monitor.detectors.probes import SERVICE_KEY_BYTES, WITNESSES, Probe, is_probe
 from monitor.detectors.scoring import SAMPLE_SIZE, Scores
 from monitor.metrics.metric import COUNTER, Metric, Sample
-from monitor.model.addresses import Address
+from monitor.model.addresses import Address, Network
 from monitor.model.alerts import Alert, Strength
-from monitor.model.events import PacketLogged
+from monitor.model.events import Event, PacketLogged
 from monitor.model.flows import FlowIncomplete
+from monitor.model.services import Service
 from monitor.model.window import Crossing
 
 AGREEMENTS = Metric(
@@ -30,7 +33,8 @@ AGREEMENTS = Metric(
 class DistinctDetector(Detector[Probe]):
     """Fires when one key reaches the threshold of distinct items; forgets the key then, so it can fire again."""
 
-    takes = (PacketLogged, FlowIncomplete)
+    takes: ClassVar[tuple[type[Event], ...]] = (PacketLogged, FlowIncomplete)
+    is_one_way = True
     metrics = (AGREEMENTS,)
 
     def __init__(self, limits: Limits) -> None:
@@ -61,6 +65,46 @@ class DistinctDetector(Detector[Probe]):
     def agreements_total(self) -> int:
         """How many alerts a second source of events confirmed."""
         return self._agreement.total
+
+    def origin(self, key: bytes) -> bytes:
+        """Return the source or prefix that a key starts with."""
+        return key
+
+    def place(self, key: bytes, item: bytes) -> bytes:  # noqa: ARG002 - see subclasses
+        """Return the service that an item is an attempt at: its service key, behind its address if there is one."""
+        return b""
+
+    def is_served(self, item: bytes) -> bool:  # noqa: ARG002 - see subclasses
+        """Whether an item turned out to be a service since it was counted."""
+        return False
+
+    def review(self, services: Sequence[Service]) -> Iterator[Network]:
+        """Strike services that became known from the evidence of recent alerts; yield whom that no longer convicts."""
+        known: set[bytes] = set()
+        for address, protocol, port in services:
+            key = (protocol << 16 | port).to_bytes(SERVICE_KEY_BYTES)
+            known.update((key, address + key))
+        left = self._agreement.reviewed(lambda key, item: self.place(key, item) in known)
+        yield from (self._network(key) for key, count in left if self._is_too_little(count))
+
+    def take_back(self, events: Sequence[Probe]) -> Iterator[Network]:
+        """Take back probes that were none; yield whom the rest no longer convicts."""
+        for event in events:
+            for source in dict.fromkeys((event.source, origin_key(event.source, self._prefix_bytes))):
+                key, item = self.key(source, event), self.item(event)
+                left = self._agreement.take_back(key, item)
+                if left is None:
+                    self._scores.window.discard(key, item)
+                elif self._is_too_little(left):
+                    yield self._network(key)
+
+    def _network(self, key: bytes) -> Network:
+        origin = self.origin(key)
+        return self._scores.network(origin if len(origin) == 4 else origin.ljust(16, b"\0"))
+
+    def _is_too_little(self, count: int) -> bool:
+        """Whether an alert no longer holds: one item fewer does not acquit a scanner, half of them do."""
+        return 2 * count < self.limits.maxretry
 
     def witnesses(self, source: Address) -> dict[str, int]:
         """Return by source of events how many items of the last alert about this address it reported."""
@@ -104,8 +148,19 @@ class DistinctDetector(Detector[Probe]):
                 return None, False
             crossing = scores.add_to_prefix(own_key, key, item, event.time_s)
         if crossing is not None:
+            crossing = self._without_services(key, crossing)
+        if crossing is not None:
             self._agreement.alerted(key, crossing.items, witness, event.time_s)
         return crossing, is_alone
+
+    def _without_services(self, key: bytes, crossing: Crossing) -> Crossing | None:
+        """Return a crossing unless too many of its items turned out to be services: the others then stay counted."""
+        items = tuple(item for item in crossing.items if not self.is_served(item))
+        if len(items) == len(crossing.items):
+            return crossing
+        for item in items:
+            self._scores.window.add(key, item, crossing.last_s)
+        return None
 
     def _alert(self, event: Probe, crossing: Crossing, *, is_alone: bool) -> Alert:
         source = event.source

@@ -15,15 +15,22 @@ from monitor.detectors.registration import Registration
 from monitor.detectors.scoring import SAMPLE_SIZE
 from monitor.detectors.settings import BANTIME, RECENT, CountingSettings
 from monitor.metrics.metric import COUNTER, Metric, Sample
-from monitor.model.addresses import format_address
+from monitor.model.addresses import Address, format_address
 from monitor.model.alerts import Alert, Evidence, FloodAlert
-from monitor.model.flows import Flow, FlowBatch
+from monitor.model.flows import Flow, FlowBatch, ListenTotals
 from monitor.model.protocols import ESTABLISHED_STATES
 
 FLOODS = Metric(
     "nodewarden_detector_floods_total",
     COUNTER,
     "Alerts about no single source: the sources are many, and probably forged. Part of the detector's alerts.",
+    ("detector",),
+)
+
+EXCUSED = Metric(
+    "nodewarden_detector_excused_total",
+    COUNTER,
+    "Sources over the threshold that were not at fault, because this node dropped or delayed connection attempts.",
     ("detector",),
 )
 
@@ -64,15 +71,21 @@ class HalfOpenSettings(CountingSettings, frozen=True, kw_only=True):
 class HalfOpenDetector(RateDetector[FlowBatch]):
     """Fires for a source whose attempts stay unanswered, and when there are too many such attempts in total.
 
-    Attempts that are refused at once leave nothing open and count only in total. The total is the number of attempts
-    within two seconds less the number of completed handshakes, as long as the latter are the smaller part: with forged
-    sources there is nobody to ban, but the flood has a target to report. The estimate holds while events are lost.
-    Attempts count half a second after they were made, so that traffic that starts or stops at once is no flood.
+    Attempts that are refused at once, or given up after an answer, leave nothing open and count only in total. The
+    total is the number of attempts within two seconds less the number of completed handshakes, as long as the latter
+    are the smaller part: with forged sources there is nobody to ban, but the flood has a target to report. The estimate
+    holds while events are lost. Attempts count half a second after they were made, so that traffic that starts or stops
+    at once is no flood.
+
+    A source is not at fault while this node drops or delays attempts. While an accept queue overflows, which attempts
+    alone cannot cause, no source is; while listeners drop attempts otherwise or send SYN cookies, no source is that
+    completed connections lately.
     """
 
     name = "half_open"
     takes = (FlowBatch,)
-    metrics = (FLOODS,)
+    is_one_way = True
+    metrics = (FLOODS, EXCUSED)
 
     def __init__(self, limits: Limits, total: int) -> None:
         """Take the limits by source, and how many half-open connections in total are a flood."""
@@ -84,6 +97,10 @@ class HalfOpenDetector(RateDetector[FlowBatch]):
         self._attempts = self._completions = 0
         self._reported_s = float("-inf")
         self._seen: deque[Flow] = deque(maxlen=_FLOWS_REMEMBERED)
+        self.excused_total = 0
+        """Sources over the threshold that were not at fault."""
+        self._listen_totals: ListenTotals | None = None
+        self._overflowing_s = self._dropping_s = float("-inf")
 
     def feed(self, events: Sequence[FlowBatch]) -> list[Alert | FloodAlert]:
         """Return the alerts that batches raised."""
@@ -98,16 +115,38 @@ class HalfOpenDetector(RateDetector[FlowBatch]):
         return alerts
 
     def samples(self) -> Iterator[Sample]:
-        """Yield how many floods there were."""
+        """Yield how many floods there were, and how often sources were not at fault."""
         yield FLOODS.name, (self.name,), self.floods_total
+        yield EXCUSED.name, (self.name,), self.excused_total
 
     def _by_source(self, batch: FlowBatch) -> Iterator[Alert]:
-        open_ones = [one for one in batch.incomplete if not one.was_refused]
+        self._follow_listeners(batch)
+        open_ones = [one for one in batch.incomplete if not (one.was_refused or one.was_answered)]
         for _, source, count in self.rate.add([one.source for one in open_ones], batch.time_s):
+            if self._is_excused(source, batch.time_s):
+                self.excused_total += 1
+                continue
             services = dict.fromkeys(show_service(service_key(one)) for one in open_ones if one.source == source)
             sample = tuple(services)[:SAMPLE_SIZE]
             what = "half-open connections"
             yield origin_alert(self.name, self.limits, source, batch.time_s, count, what, sample=sample)
+
+    def _follow_listeners(self, batch: FlowBatch) -> None:
+        """Note when listeners of this node dropped or delayed attempts."""
+        now_s, totals, before = batch.time_s, batch.listen_totals, self._listen_totals
+        if totals is not None:
+            self._listen_totals = totals
+            if before is not None and totals.overflows != before.overflows:
+                self._overflowing_s = now_s
+            if before is not None and (totals.drops, totals.cookies) != (before.drops, before.cookies):
+                self._dropping_s = now_s
+
+    def _is_excused(self, source: Address, now_s: float) -> bool:
+        """Whether this node may be what left the attempts of a source open."""
+        back_s = self.limits.findtime_s + _LOOK_BACK_S
+        if 0 <= now_s - self._overflowing_s <= back_s:
+            return True
+        return 0 <= now_s - self._dropping_s <= back_s and self.surrounding.clients.handshakes(source) > 0
 
     def _look(self, batch: FlowBatch) -> int:
         """Return how many attempts of two seconds are incomplete; 0 while most are complete."""

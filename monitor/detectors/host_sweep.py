@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from monitor.config.kinds import integer
 from monitor.detectors.distinct import DistinctDetector
-from monitor.detectors.probes import Probe, service_key, show_service
+from monitor.detectors.probes import SERVICE_KEY_BYTES, Probe, service_key, show_service
 from monitor.detectors.registration import Registration
 from monitor.detectors.settings import ENTRIES, WindowSettings
 from monitor.model.addresses import format_address
@@ -44,6 +44,14 @@ class HostSweepDetector(DistinctDetector):
     def item(self, probe: Probe) -> bytes:
         """Return the destination."""
         return probe.destination
+
+    def origin(self, key: bytes) -> bytes:
+        """Return the key without the service."""
+        return key[:-SERVICE_KEY_BYTES]
+
+    def place(self, key: bytes, item: bytes) -> bytes:
+        """Return the service at the destination."""
+        return item + key[-SERVICE_KEY_BYTES:]
 
     def what(self, probe: Probe) -> str:
         """Name the items, and the service."""

@@ -40,6 +40,7 @@ class PacketRateSettings(CountingSettings, frozen=True, kw_only=True):
 class PacketRateDetector(RateDetector[EventT]):
     """Fires when `maxretry` packets of one source came within `findtime_s`."""
 
+    is_one_way = True
     what: ClassVar[str]
     """Names what is counted, for people."""
 

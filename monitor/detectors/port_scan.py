@@ -37,6 +37,14 @@ class PortScanDetector(DistinctDetector):
         """Return the service that was probed."""
         return service_key(probe)
 
+    def place(self, key: bytes, item: bytes) -> bytes:  # noqa: ARG002 - whoever tried it
+        """Return the service, at any address."""
+        return item
+
+    def is_served(self, item: bytes) -> bool:
+        """Whether a service is known on the port."""
+        return self.surrounding.services.has_port(item[0], int.from_bytes(item[1:]))
+
     def what(self, probe: Probe) -> str:  # noqa: ARG002 - the same for all
         """Name the items."""
         return "distinct ports"

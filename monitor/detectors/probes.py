@@ -3,23 +3,28 @@
 from typing import TypeAlias
 
 from monitor.model.events import PacketLogged
-from monitor.model.flows import Flow, FlowIncomplete
+from monitor.model.flows import Flow, FlowIncomplete, OutboundIncomplete
 from monitor.model.protocols import PROTOCOL_NAMES, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_RST, WELL_KNOWN_PORTS
 from monitor.model.sysctls import Ports
 
 Probe: TypeAlias = PacketLogged | FlowIncomplete
 """What may be one."""
-WITNESSES: dict[type[Probe], str] = {PacketLogged: "kernel_log", FlowIncomplete: "conntrack"}
+WITNESSES: dict[type[Probe], str] = {
+    PacketLogged: "kernel_log",
+    FlowIncomplete: "conntrack",
+    OutboundIncomplete: "conntrack",
+}
 """By its type, the source that saw it."""
 
 SERVICE_KEY_BYTES = 3
-_ODD_DIGITS = frozenset("13579bdf")
+_BROADCAST = "ff:ff:ff:ff:ff:ff"
 
 
 def is_probe(event: Probe, client_ports: Ports) -> bool:
-    """Whether this is what a scanner sends and a working network does not; a handshake that came to nothing is.
+    """Whether this is what a scanner sends and a working network does not: an attempt that nothing answered.
 
-    Firewalls log much that is no probe, and each of these would ban somebody's resolver, client or neighbour:
+    An attempt that the service answered is a health check's, or a client's that changed its mind. Firewalls log much
+    that is no probe, and each of these would ban somebody's resolver, client or neighbour:
 
     - TCP with ACK or RST belongs to a connection, if a closed one: a first packet has neither (RFC 9293 section 3.5),
     - UDP to a port of the node's own clients, or from a well-known port to a higher one, is a late reply to them,
@@ -28,7 +33,7 @@ def is_probe(event: Probe, client_ports: Ports) -> bool:
     - packets the node sent itself (no incoming interface) and fragments without ports tell nothing of a source.
     """
     if isinstance(event, FlowIncomplete):
-        return event.destination_port is not None
+        return event.destination_port is not None and not event.was_answered
     port = event.destination_port
     if port is None or not event.interface_in or _is_group(event):
         return False
@@ -40,16 +45,18 @@ def is_probe(event: Probe, client_ports: Ports) -> bool:
 
 
 def _is_group(event: PacketLogged) -> bool:
-    """Whether the packet was sent to many, by its address (RFC 5771, RFC 4291) or the group bit (IEEE 802).
+    """Whether the packet was sent to many: to a group address (RFC 5771, RFC 4291) or to the link-layer broadcast.
 
-    The node's own broadcasts loop back without a link-layer header: there, any address that ends in .255 counts as one.
+    The group bit of a link-layer address is no sign: clusters such as those of Windows NLB receive all their unicast
+    traffic at 03:bf:... or 01:00:5e:7f:.... The node's own broadcasts loop back without a link-layer header: there, any
+    address that ends in .255 counts as one.
     """
     first = event.destination[0]
     if first >= 0xE0 and (len(event.destination) == 4 or first == 0xFF):
         return True
     if not event.mac:
         return len(event.destination) == 4 and event.destination[3] == 0xFF
-    return event.mac[1:2] in _ODD_DIGITS
+    return event.mac.startswith(_BROADCAST)
 
 
 def service_key(event: Probe | Flow) -> bytes:

@@ -5,6 +5,10 @@ number up to 66,000 below the right one (MAXACKWINCONST, nf_conntrack_proto_tcp.
 guesses right once in about 65,000 packets. Each wrong guess counts as `invalid` in the statistics of the table. So
 handshakes prove something only when there are many more than those guesses can have brought about.
 
+A host behind this node, such as a pod with CAP_NET_RAW, can answer packets of a forger in the node's name, and both
+know the numbers. Connection tracking sees a handshake; the node's TCP sees none. So handshakes count against the number
+of connections that TCP accepted (PassiveOpens, RFC 4022): each one more is taken for a forged one.
+
 And only what was done by handshake is proven: a source that works with us completes handshakes all day, and must not be
 banned for good because somebody else sends probes in its name.
 """
@@ -15,6 +19,7 @@ from collections.abc import Iterable
 from monitor.detectors.origins import origin_key
 from monitor.model.alerts import Alert, Strength
 from monitor.model.flows import Flow
+from monitor.model.protocols import PROTOCOL_TCP
 
 _GUESSES_A_HANDSHAKE = 65_000
 _LEAST = 4
@@ -43,7 +48,9 @@ class Proofs:
         self._current: Counter[bytes] = Counter()
         self._previous: Counter[bytes] = Counter()
         self._guesses = [0, 0]
-        self._invalid_total: int | None = None
+        self._unaccepted = [0, 0]
+        self._totals: tuple[int, int] | None = None
+        self._claimed = self._credit = 0
         self._begun_s = float("-inf")
 
     def __len__(self) -> int:
@@ -52,34 +59,47 @@ class Proofs:
 
     @property
     def needed(self) -> int:
-        """How many handshakes are proof, as many guesses as there were."""
-        return _LEAST + _MARGIN * sum(self._guesses) // _GUESSES_A_HANDSHAKE
+        """How many handshakes are proof, given how many can be forged."""
+        return _LEAST + _MARGIN * sum(self._guesses) // _GUESSES_A_HANDSHAKE + _MARGIN * sum(self._unaccepted)
 
     def note(self, completed: Iterable[Flow]) -> None:
-        """Take in completed handshakes of our own namespace: of others the guesses are not known."""
+        """Take in completed handshakes with this node's own sockets.
+
+        Those of other namespaces are skipped: their guesses are not known.
+        """
         width = self._prefix_bytes
         keys = [(origin_key(flow.source, width), flow) for flow in completed if flow.namespace is None]
+        self._claimed += sum(flow.protocol == PROTOCOL_TCP for _, flow in keys)
         self._fresh.update(key for key, _ in keys)
         self._fresh.update(service_proof(key, flow.protocol, flow.destination_port) for key, flow in keys)
         if len(self._fresh) > _MAX_ENTRIES:  # nobody settles
             self.evicted_total += len(self._fresh)
             self._fresh.clear()
 
-    def settle(self, invalid_total: int, now_s: float) -> None:
-        """Let what was noted count, given the table's total of invalid packets so far (32 bits); to be called often."""
+    def settle(self, invalid_total: int, accepted_total: int | None, now_s: float) -> None:
+        """Let what was noted count; to be called often.
+
+        `invalid_total` is the table's total of invalid packets (32 bits), `accepted_total` that of connections that TCP
+        accepted; if that is not known, handshakes prove nothing.
+        """
         fresh, self._fresh = self._fresh, Counter()
-        before, self._invalid_total = self._invalid_total, invalid_total
-        if before is None:
+        claimed, self._claimed = self._claimed, 0
+        before, self._totals = self._totals, None if accepted_total is None else (invalid_total, accepted_total)
+        if before is None or accepted_total is None:
             self.evicted_total += len(fresh)
+            self._credit = 0
             return
         is_old = now_s >= self._begun_s + _LATELY_S
         if is_old or now_s < self._begun_s or len(self._current) + len(fresh) > _MAX_ENTRIES:
             if not is_old:
                 self.evicted_total += len(self._previous)
             self._previous, self._current = self._current, Counter()
-            self._guesses = [self._guesses[1], 0]
+            self._guesses, self._unaccepted = [self._guesses[1], 0], [self._unaccepted[1], 0]
             self._begun_s = now_s
-        self._guesses[1] += (invalid_total - before) % (1 << _COUNTER_BITS)
+        self._guesses[1] += (invalid_total - before[0]) % (1 << _COUNTER_BITS)
+        accepted = max(0, accepted_total - before[1])
+        self._unaccepted[1] += max(0, claimed - accepted - self._credit)
+        self._credit = max(0, accepted - claimed)  # connection tracking reports some of them a moment later
         self._current.update(fresh)
 
     def strength(self, alert: Alert) -> Strength:

@@ -56,6 +56,10 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     evidence: Evidence
     handshakes: bytes | None = None
     """Where what was counted are completed handshakes: their key among those that are known (detectors.proofs)."""
+    doubt: str = ""
+    """Why the evidence is not held against its source: then it is only observed. Empty: there is no doubt."""
+    longest_s: float = float("inf")
+    """The longest ban that this evidence justifies, in seconds."""
 
 
 class FloodAlert(msgspec.Struct, frozen=True, gc=False):

@@ -1,6 +1,7 @@
-"""Cursors: how far a source has been read, kept over a restart."""
+"""Cursors: how far a source has been read, kept over a restart; and the store of cursors as sources see it."""
 
-from typing import NamedTuple, TypeAlias
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol, TypeAlias
 
 Position: TypeAlias = int | str
 """A position within a source: a sequence number, or text that only the source can read. Integers are signed 64 bit."""
@@ -11,3 +12,15 @@ class Cursor(NamedTuple):
 
     boot_id: str
     position: Position
+
+
+class CursorStore(Protocol):
+    """Keeps cursors by name: the name of a source, or one that starts with it where a source has several."""
+
+    def load_cursors(self) -> Mapping[str, Cursor]:
+        """Return the saved cursors of all sources; none where nothing can be read."""
+        ...
+
+    def save_cursor(self, name: str, cursor: Cursor) -> None:
+        """Save a cursor under this name. Call it after the events before the cursor were handed on."""
+        ...

@@ -12,7 +12,7 @@ import msgspec
 
 from monitor.model.addresses import Address
 from monitor.model.alerts import Strength
-from monitor.model.flows import FlowBatch, FlowIncomplete
+from monitor.model.flows import FlowBatch, FlowIncomplete, OutboundIncomplete
 
 DROP_CLASSES = ("firewall", "closed_port", "bad_packet", "no_memory", "rate_limit", "other")
 """What the kernel's reasons to drop a packet mean; `no_memory` is the node's trouble, never an offence."""
@@ -104,7 +104,9 @@ class SenderObserved(msgspec.Struct, frozen=True, gc=False):
     udp_packets: int
 
 
-Event: TypeAlias = PacketLogged | AuthFailure | FlowIncomplete | FlowBatch | DropsObserved | SenderObserved
+Event: TypeAlias = (
+    PacketLogged | AuthFailure | FlowIncomplete | OutboundIncomplete | FlowBatch | DropsObserved | SenderObserved
+)
 """Every type of event there is; of flows only what detectors take."""
 
 KINDS: dict[type[Event], str] = {

@@ -93,7 +93,7 @@ class FlowListed(Flow, frozen=True, gc=False):
 
 
 class FlowIncomplete(msgspec.Struct, frozen=True, gc=False):
-    """Somebody began a connection and completed no handshake in time: a probe, or a service that is not there.
+    """A connection attempt that completed no handshake in time: a probe, or a service that is not there.
 
     `time_s` is the wall time of its first packet, which anyone can have forged.
     """
@@ -108,6 +108,37 @@ class FlowIncomplete(msgspec.Struct, frozen=True, gc=False):
     namespace: int | None = None
     was_refused: bool = False
     """Whether it was turned down at once (RST) rather than left open."""
+    was_answered: bool = False
+    """Whether the service answered and the source then gave up (RST), as health checks and half-open scanners do."""
+    real_destination: Address | None = None
+    """The destination after NAT, where that changed address or port."""
+    real_destination_port: int | None = None
+    translated_source: Address | None = None
+    """The source after NAT, where that changed it."""
+
+    @property
+    def is_masqueraded(self) -> bool:
+        """Whether this node sent it on under another source address: the source lies behind the node."""
+        return self.translated_source is not None and self.real_destination is None
+
+
+class OutboundIncomplete(FlowIncomplete, frozen=True, gc=False):
+    """An attempt of the node itself, or of a host behind it, to reach somebody else that completed no handshake."""
+
+    covers_all_traffic: ClassVar[bool] = False
+
+
+class ListenTotals(msgspec.Struct, frozen=True):
+    """What listeners of this node did since it started (/proc/net/netstat and /proc/net/snmp, snmp_counter.rst)."""
+
+    overflows: int = 0
+    """ListenOverflows: an accept queue was full, because the application accepts too slowly."""
+    drops: int = 0
+    """ListenDrops: attempts dropped at a listener for any reason, overflows included."""
+    cookies: int = 0
+    """SyncookiesSent: attempts answered without remembering them, because a queue was full."""
+    accepted: int = 0
+    """PassiveOpens: connections that TCP accepted."""
 
 
 class FlowBatch(msgspec.Struct):
@@ -121,6 +152,8 @@ class FlowBatch(msgspec.Struct):
     """Events were lost beside this: what was completed or ended then was not told."""
     invalid_total: int | None = None
     """The table's total of invalid packets (32 bits), where this look took it."""
+    listen_totals: ListenTotals | None = None
+    """What listeners of this node did so far, where this poll read it."""
     attempts: int = 0
     """First packets of handshakes."""
     completions: int = 0

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import msgspec
 
 from monitor.model.addresses import Address, Network
+from monitor.model.clients import Clients
+from monitor.model.services import Services
 from monitor.model.sysctls import Ports
 
 
@@ -53,7 +55,7 @@ class NodeNetworks(msgspec.Struct, frozen=True):
 
 
 class Surrounding(msgspec.Struct, frozen=True):
-    """Who is where, seen from this node; detectors of flows are given a new one whenever it changes."""
+    """Who is where, seen from this node; detectors are given a new one whenever it changes."""
 
     own: frozenset[Address] = frozenset()
     """The node's own addresses."""
@@ -69,6 +71,14 @@ class Surrounding(msgspec.Struct, frozen=True):
     """Networks whose hosts are not strangers: `bans.internal`, and connected networks other than an uplink's."""
     client_ports: Ports = Ports()
     """The ports of the node's own clients: UDP to these is taken for a late reply."""
+    services: Services = msgspec.field(default_factory=Services)
+    """Services known on this node and behind it; shared, and kept up to date."""
+    clients: Clients = msgspec.field(default_factory=Clients)
+    """Sources that completed handshakes lately; shared, and kept up to date."""
+
+    def is_ours(self, address: Address) -> bool:
+        """Whether an address is of this node or lies behind it."""
+        return address in self.own or address in self.behind or address in self.pods
 
     def shelters(self, origin: bytes) -> bool:
         """Whether nobody would be banned for what is counted by this key: an address, or the first bytes of IPv6."""

@@ -100,6 +100,16 @@ class DistinctWindow:
         self._put(key, items)
         return None
 
+    def discard(self, key: bytes, item: bytes) -> bool:
+        """Take an item back that was no evidence after all; return whether it was remembered."""
+        items = self._take(key)
+        if items is None:
+            return False
+        found = items.pop(item, None) is not None
+        if items:
+            self._put(key, items)
+        return found
+
     def __len__(self) -> int:
         """Return the number of keys remembered."""
         return len(self._single) + sum(map(len, self._multiple))

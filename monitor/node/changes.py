@@ -14,7 +14,7 @@ _SO_ATTACH_FILTER = 26  # asm-generic/socket.h
 # linux/filter.h: load a half word, a word, a byte at an absolute offset; jump if equal; return
 _LOAD_HALF, _LOAD_WORD, _LOAD_BYTE, _IF_EQUAL, _RETURN = 0x28, 0x20, 0x30, 0x15, 0x06
 # nlmsghdr.nlmsg_type, rtmsg.rtm_dst_len, rtmsg.rtm_protocol, ifinfomsg.ifi_change
-_TYPE_AT, _DST_LEN_AT, _PROTOCOL_AT, _LINK_CHANGE_AT = 4, 16 + 1, 16 + 5, 16 + 12
+_TYPE_AT, _DST_LEN_AT, _ORIGIN_AT, _LINK_CHANGE_AT = 4, 16 + 1, 16 + 5, 16 + 12
 _BOOT, _STATIC = 3, 4  # RTPROT_BOOT (`ip route add` without a protocol), RTPROT_STATIC
 
 
@@ -33,7 +33,7 @@ def _filter_program() -> bytes:
         (_RETURN, 0, 0, 0xFFFFFFFF),
         (_LOAD_BYTE, 0, 0, _DST_LEN_AT),
         (_IF_EQUAL, 5, 0, 0),
-        (_LOAD_BYTE, 0, 0, _PROTOCOL_AT),
+        (_LOAD_BYTE, 0, 0, _ORIGIN_AT),
         (_IF_EQUAL, 3, 0, _BOOT),
         (_IF_EQUAL, 2, 3, _STATIC),
         (_LOAD_WORD, 0, 0, _LINK_CHANGE_AT),

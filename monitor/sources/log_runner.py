@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from monitor.metrics.metric import Sample
+from monitor.model.cursors import CursorStore
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
 from monitor.sources import metrics
-from monitor.sources.cursors import CursorStore
 from monitor.sources.log_scanner import BlockScan, LogScanner
 from monitor.sources.runner import Process, SettingsT, SourceRunner, SourceT
 

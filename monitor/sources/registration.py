@@ -14,7 +14,7 @@ from typing import Any, Generic, NamedTuple, Protocol
 
 from monitor.ebpf.xdp import ProgramUser
 from monitor.metrics.metric import Metric, Sample
-from monitor.sources.cursors import CursorStore
+from monitor.model.cursors import CursorStore
 from monitor.sources.log_scanner import LogScanner, LogTargets
 from monitor.sources.requirements import Findings
 from monitor.sources.runner import Process, SettingsT

@@ -11,7 +11,7 @@ import pytest
 
 from tests.kernel.conftest import Site
 from tests.support.daemon import wait_for
-from tests.support.older_table import schema_3
+from tests.support.older_table import older_table
 
 pytestmark = pytest.mark.kernel
 
@@ -97,7 +97,7 @@ def test_an_older_versions_table_is_taken_over(site: Site) -> None:
         "block6": ["2001:db8::7 timeout 3h"],
         "block6_nets": ["2001:db8:7::/48 timeout 3h"],
     }
-    site.node.nft(f"delete table inet nodewarden\n{schema_3(left, {'block4': (70, 4200)})}")
+    site.node.nft(f"delete table inet nodewarden\n{older_table(3, left, {'block4': (70, 4200)})}")
     written_s = time.time()
     site.daemon.start()
     before = ends(site)

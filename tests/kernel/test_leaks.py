@@ -98,6 +98,18 @@ def test_with_the_rules_gone_each_hook_tells_what_came_through(
     assert len(enforcer.counters()) == len(BAN_SETS)
 
 
+def test_packets_of_no_connection_leak_as_well(lab: Lab, enforcer: NftablesEnforcer) -> None:
+    """A FIN scan of a shunned host is dropped; without the rules it is counted as a leak, by the same condition."""
+    node, offender = lab["node"], lab["offender"]
+    scan = ("nmap", "-n", "-Pn", "-sF", "-T5", "--max-retries", "0", "-p", "9,10", node.address4)
+    enforcer.add([Ban(host(parse_address(offender.address4)), Strength.SPOOFABLE, 0, 600, "test", "test")], 0)
+    offender.run(*scan)
+    assert enforcer.leaks() == NONE
+    _unguard(node)
+    offender.run(*scan)
+    assert enforcer.leaks()["input"].packets == 2
+
+
 def test_answers_from_a_shunned_host_are_no_leak(lab: Lab, enforcer: NftablesEnforcer) -> None:
     """A shun lets our own connections be answered: even without its rules, answers are not counted."""
     node, offender = lab["node"], lab["offender"]

@@ -1,4 +1,4 @@
-"""A table of schema 3, as the version that made it left it, becomes one of today's without losing anything."""
+"""A table of an older schema, as the version that made it left it, becomes one of today's without losing anything."""
 
 import contextlib
 import re
@@ -21,24 +21,33 @@ from monitor.model.alerts import Strength
 from monitor.model.errors import TemporaryError
 from tests.support.daemon import wait_for
 from tests.support.lab import Host, Lab
-from tests.support.older_table import SETS, schema_3
+from tests.support.older_table import EGRESS_WORDS, OLDER_SCHEMAS, older_table, sets_of
 
 pytestmark = pytest.mark.kernel
 
-_STRENGTHS = {"ban": Strength.PROVEN, "shun": Strength.SPOOFABLE, "block": Strength.DESTINATION}
+_STRENGTHS = {
+    "ban": Strength.PROVEN,
+    "shun": Strength.SPOOFABLE,
+    **dict.fromkeys(EGRESS_WORDS.values(), Strength.DESTINATION),
+}
 _NETWORKS = {
     "4": ("192.0.2.{}", "198.51.100.{}"),
     "6": ("2001:db8::{}", "2001:db8:1::{}"),
     "4_nets": ("10.{}.0.0/16", "172.16.{}.0/24"),
     "6_nets": ("2001:db8:{}::/48", "fd00:{}::/32"),
 }
-_COUNTERS = {name: (100 + number, 6000 + number) for number, name in enumerate((*SETS, "leak_input", "leak_forward"))}
 
 
-def former_bans() -> dict[str, list[Element]]:
+def former_counters(schema: int) -> dict[str, tuple[int, int]]:
+    """Return the counts of all counters of the old table, packets and bytes."""
+    names = (*sets_of(schema), "leak_input", "leak_forward")
+    return {name: (100 + number, 6000 + number) for number, name in enumerate(names)}
+
+
+def former_bans(schema: int) -> dict[str, list[Element]]:
     """Return two bans for each of the old sets: one that ends in an hour or so, and one that never does."""
     bans: dict[str, list[Element]] = {}
-    for number, name in enumerate(SETS, 10):
+    for number, name in enumerate(sets_of(schema), 10):
         strength = _STRENGTHS[re.split("[46]", name)[0]]
         networks = [parse_network(text.format(number)) for text in _NETWORKS[re.sub("[a-z]+", "", name, count=1)]]
         times = (3600.0 + 60 * number, None)
@@ -48,7 +57,7 @@ def former_bans() -> dict[str, list[Element]]:
     return bans
 
 
-def load(node: Host, bans: dict[str, list[Element]]) -> None:
+def load(node: Host, schema: int, bans: dict[str, list[Element]]) -> None:
     """Make the old table with its counters and these bans."""
     hosts = {
         name: [
@@ -59,7 +68,7 @@ def load(node: Host, bans: dict[str, list[Element]]) -> None:
         for name, elements in bans.items()
         if not name.endswith("_nets")
     }
-    node.nft(schema_3(hosts, _COUNTERS))
+    node.nft(older_table(schema, hosts, former_counters(schema)))
     # nft 1.0.6 drops the counts of prefixes, so those are added by netlink
     requests = [
         ElementEncoder(TABLE, name).request(
@@ -106,13 +115,16 @@ def ending(elements: dict[tuple[Network, Strength], float | None]) -> dict[tuple
     return {key: None if left_s is None else -(-left_s // 10) * 10 for key, left_s in elements.items()}
 
 
-def test_every_ban_its_time_and_its_counts_are_carried_over(node: Host, enforcer: NftablesEnforcer) -> None:
+@pytest.mark.parametrize("schema", OLDER_SCHEMAS)
+def test_every_ban_its_time_and_its_counts_are_carried_over(
+    node: Host, enforcer: NftablesEnforcer, schema: int
+) -> None:
     """Bans of all twelve sets, with and without an end, and all counters; nothing is left under the old names."""
     enforcer.setup([])
     today = shape(node)
     enforcer.flush()
-    former = former_bans()
-    load(node, former)
+    former = former_bans(schema)
+    load(node, schema, former)
     expected = {(e.network, e.strength): e for elements in former.values() for e in elements}
     assert len(expected) == 24
     times = {key: element.timeout_s for key, element in expected.items()}
@@ -123,7 +135,7 @@ def test_every_ban_its_time_and_its_counts_are_carried_over(node: Host, enforcer
     assert ending({key: element.timeout_s for key, element in found.items()}) == times
     counts = {key: (element.packets, element.bytes) for key, element in found.items()}
     assert counts == {key: (element.packets, element.bytes) for key, element in expected.items()}
-    carried = {name.replace("block", "egress"): Stopped(*counted) for name, counted in _COUNTERS.items()}
+    carried = {name.replace("block", "egress"): Stopped(*counted) for name, counted in former_counters(schema).items()}
     assert enforcer.counters() == {name: carried[name] for name in BAN_SETS}
     assert enforcer.leaks() == {hook: carried[f"leak_{hook}"] for hook in ("input", "forward")}
     assert shape(node) == today
@@ -135,10 +147,12 @@ def counts_on(enforcer: NftablesEnforcer, before: int) -> bool:
     return enforcer.counters()["egress4"].packets > before
 
 
-def test_a_banned_destination_stays_unreachable_throughout(node: Host, enforcer: NftablesEnforcer) -> None:
+@pytest.mark.parametrize("schema", OLDER_SCHEMAS)
+def test_a_banned_destination_stays_unreachable_throughout(node: Host, enforcer: NftablesEnforcer, schema: int) -> None:
     """No datagram gets out before, while or after the table is replaced; the counts go on from where they were."""
     world = ("10.88.0.2", 9)
-    old = schema_3({"block4": [f"{world[0]} timeout 1h"]}, {"block4": (1000, 60_000)})
+    former = f"{EGRESS_WORDS[schema]}4"
+    old = older_table(schema, {former: [f"{world[0]} timeout 1h"]}, {former: (1000, 60_000)})
     refused = sent = 0
     is_over = threading.Event()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -172,11 +186,12 @@ def test_a_banned_destination_stays_unreachable_throughout(node: Host, enforcer:
         assert sender.sendto(b"x", world) == 1
 
 
+@pytest.mark.parametrize("schema", OLDER_SCHEMAS)
 def test_a_replacement_that_fails_leaves_the_old_table_whole(
-    node: Host, enforcer: NftablesEnforcer, monkeypatch: pytest.MonkeyPatch
+    node: Host, enforcer: NftablesEnforcer, monkeypatch: pytest.MonkeyPatch, schema: int
 ) -> None:
     """The last line of the transaction is refused: the old table, its rules and its bans are as before."""
-    load(node, former_bans())
+    load(node, schema, former_bans(schema))
     before = node.run("nft", "-s", "list", "table", "inet", "nodewarden").stdout
 
     def faulty(**how: Any) -> str:

@@ -1,5 +1,6 @@
 """What bans and shuns do to real packets: three hosts on a switch, one of them forging."""
 
+import re
 import socket
 import subprocess
 import time
@@ -132,6 +133,75 @@ def test_an_established_connection_survives_a_shun_and_dies_under_a_ban(
         enforcer.add([_ban(theirs, Strength.PROVEN)], 0)
         assert not _echoes(connection)
     assert enforcer.counters()[f"ban{family}"].packets > 0
+
+
+SCANS = ("-sS", "-sF", "-sN", "-sX", "-sA", "-sM", "-sW", "-sU")
+"""Scan modes of nmap(1) whose answers tell something of a port."""
+
+
+def _reasons(attacker: Host, target: str, mode: str) -> set[str]:
+    """Scan a closed and an open port; return why nmap thinks what it reports."""
+    family = "-6" if ":" in target else "-4"
+    ports = "9,80" if mode != "-sU" else "9,10"
+    options = ("-n", "-Pn", "-T5", "--max-retries", "0", "--host-timeout", "20s", "-p", ports, "-oX", "-")
+    listed = attacker.run("nmap", family, mode, *options, target).stdout
+    return set(re.findall(r'<state state="[^"]*" reason="([^"]*)"', listed))
+
+
+@pytest.mark.parametrize("mode", SCANS)
+@pytest.mark.parametrize("family", ["4", "6"])
+def test_a_shunned_scanner_gets_no_answer_in_any_mode(
+    lab: Lab, enforcer: NftablesEnforcer, mode: str, family: str
+) -> None:
+    """Before the shun closed ports answer; then nothing does, though conntrack calls most of these packets invalid."""
+    node, attacker = lab["node"], lab["attacker"]
+    target, theirs = getattr(node, f"address{family}"), getattr(attacker, f"address{family}")
+    assert _reasons(attacker, target, mode) & {"reset", "port-unreach"}
+    enforcer.add([_ban(theirs, Strength.SPOOFABLE)], 0)
+    before = enforcer.counters()[f"shun{family}"].packets
+    assert _reasons(attacker, target, mode) == {"no-response"}
+    assert enforcer.counters()[f"shun{family}"].packets >= before + 2
+
+
+UNTRACKED = (
+    "table inet skip {{ chain {hook} {{ type filter hook {hook} priority raw; ip saddr {address} notrack; }}; }}"
+)
+
+
+def test_a_shun_holds_where_tcp_is_not_tracked(lab: Lab, enforcer: NftablesEnforcer) -> None:
+    """Without tracking a first packet is told from an answer by its flags: our connections work, theirs do not."""
+    node, neighbour = lab["node"], lab["neighbour"]
+    node.nft(UNTRACKED.format(hook="prerouting", address=neighbour.address4))
+    node.nft(UNTRACKED.format(hook="output", address=node.address4))
+    try:
+        assert _answers(neighbour, node.address4)
+        enforcer.add([_ban(neighbour.address4, Strength.SPOOFABLE)], 0)
+        assert not _answers(neighbour, node.address4)
+        for mode in ("-sF", "-sN", "-sX"):
+            assert _reasons(neighbour, node.address4, mode) == {"no-response"}
+        assert _answers(node, neighbour.address4)
+        node.run("ping", "-c1", "-W2", neighbour.address4)
+    finally:
+        node.nft("delete table inet skip\n")
+
+
+@pytest.mark.parametrize("family", ["4", "6"])
+def test_a_shunned_neighbour_is_still_found_and_may_report_errors(
+    lab: Lab, enforcer: NftablesEnforcer, family: str
+) -> None:
+    """Neighbour discovery, and errors about our own packets, are no new connections: both pass."""
+    node, neighbour = lab["node"], lab["neighbour"]
+    theirs = getattr(neighbour, f"address{family}")
+    enforcer.add([_ban(theirs, Strength.SPOOFABLE)], 0)
+    node.run("ip", "neigh", "flush", "dev", "eth0")
+    node.run("ping", "-c1", "-W2", theirs)
+    kind = socket.AF_INET6 if family == "6" else socket.AF_INET
+    with node.entered(), socket.socket(kind, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(2)
+        sender.connect((theirs, 9))
+        sender.send(b"x")
+        with pytest.raises(ConnectionRefusedError):
+            sender.recv(1)
 
 
 def test_the_allow_sets_win_over_both(lab: Lab, enforcer: NftablesEnforcer) -> None:

@@ -1,21 +1,28 @@
-"""The table in schema 3, in which the egress sets were called `block`."""
+"""The table in older schemas: in 3 the egress sets were called `block`, 4 shunned new connections only."""
 
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_TEXT = Path(__file__).with_name("table_schema_3.nft").read_text()
-"""The ruleset of that version, with `bans.max_bans: 1000` and an empty allowlist."""
+OLDER_SCHEMAS = (3, 4)
+_TEXTS = {number: Path(__file__).with_name(f"table_schema_{number}.nft").read_text() for number in OLDER_SCHEMAS}
+"""The rulesets of those versions, with `bans.max_bans: 1000` and an empty allowlist."""
 
-SETS = tuple(
-    f"{word}{family}{suffix}" for word in ("ban", "shun", "block") for family in "46" for suffix in ("", "_nets")
-)
-"""The ban sets, which are also the names of the counters."""
+EGRESS_WORDS = {3: "block", 4: "egress"}
+"""What the sets of destinations were called, by schema."""
 
 
-def schema_3(elements: Mapping[str, Sequence[str]], counters: Mapping[str, tuple[int, int]] | None = None) -> str:
+def sets_of(schema: int) -> tuple[str, ...]:
+    """Return the ban sets of a schema, which are also the names of the counters."""
+    words = ("ban", "shun", EGRESS_WORDS[schema])
+    return tuple(f"{word}{family}{suffix}" for word in words for family in "46" for suffix in ("", "_nets"))
+
+
+def older_table(
+    schema: int, elements: Mapping[str, Sequence[str]], counters: Mapping[str, tuple[int, int]] | None = None
+) -> str:
     """Return the table for nft(8): `elements` by set in nft's notation, `counters` as packets and bytes."""
-    text = _TEXT
+    text = _TEXTS[schema]
     for name, (packets, octets) in (counters or {}).items():
         text = re.sub(rf"(counter {name} {{\n)", rf"\1    packets {packets} bytes {octets}\n", text, count=1)
     lines = [f"add element inet nodewarden {name} {{ {', '.join(listed)} }}" for name, listed in elements.items()]

@@ -9,9 +9,10 @@ from monitor.bans.policy import Policy
 from monitor.enforcers.enforcement import Enforcement
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.enforcers.nftables.table import NftablesTable
+from monitor.enforcers.protocol import Failure
 from monitor.model.addresses import Network
 from monitor.model.alerts import Alert, Strength
-from monitor.model.bans import MANUAL, ClaimOrigin
+from monitor.model.bans import MANUAL, Ban, ClaimOrigin
 
 
 def settle_all(policy: Policy, draft: Draft) -> list[Decision]:
@@ -52,3 +53,19 @@ def order(
 def small_table(ledger: Ledger, allowlist: Sequence[Network]) -> Enforcement:
     """Return enforcers that open nothing before the first ban that is enforced."""
     return Enforcement(NftablesTable(NftablesEnforcer(max_bans=16), ledger, allowlist))
+
+
+class Willing(NftablesTable):
+    """A table that takes everything and has no kernel behind it."""
+
+    def add(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
+        """Take bans."""
+        return []
+
+    def remove(self, bans: Sequence[Ban], now_s: float) -> None:
+        """End bans."""
+
+
+def willing_table(ledger: Ledger, allowlist: Sequence[Network]) -> Enforcement:
+    """Return enforcers that take everything."""
+    return Enforcement(Willing(NftablesEnforcer(max_bans=16), ledger, allowlist))

@@ -22,6 +22,16 @@ METRICS = (
         ("direction",),
     ),
     Metric(
+        "nodewarden_evidence_set_aside_total",
+        COUNTER,
+        "Events that did not count against their source, by reason: attempts at known services (known_service) or from "
+        "this side of the node (outbound), logged packets that were accepted (accepted) or could not be "
+        "checked (unchecked), and alerts about clients whose address anyone can have used (contested).",
+        ("reason",),
+    ),
+    Metric("nodewarden_services_known", GAUGE, "Services that are known on this node and behind it."),
+    Metric("nodewarden_clients_evicted_total", COUNTER, "Clients forgotten early, because there were too many."),
+    Metric(
         "nodewarden_proofs_needed_handshakes",
         GAUGE,
         "Number of complete handshakes that prove a source; it rises while packets arrive that could be guesses.",

@@ -101,6 +101,7 @@ class Health:
             "problems": self.problems(),
             "notices": [
                 *self._pipeline.notices,
+                *self._pipeline.evidence.notices(time.time()),
                 *self._saver.notices,
                 *self._surroundings.notices,
                 *self._sources.notices,

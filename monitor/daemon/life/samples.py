@@ -29,6 +29,7 @@ def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
             yield "nodewarden_detector_alerts_total", crossed, pipeline.metrics.alerts[crossed]
         yield from detector.samples()
     yield from pipeline.traffic.samples()
+    yield from pipeline.evidence.samples()
     yield "nodewarden_proofs_needed_handshakes", (), pipeline.proofs.needed
     yield "nodewarden_proofs_entries", (), len(pipeline.proofs)
     yield "nodewarden_proofs_evicted_total", (), pipeline.proofs.evicted_total

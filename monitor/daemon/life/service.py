@@ -20,6 +20,7 @@ from monitor.daemon.life.background import Cutting, DriftMender
 from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import make_enforcers
 from monitor.daemon.life.health import Health, ProblemWatch
+from monitor.daemon.life.known_services import KnownServices
 from monitor.daemon.life.restore import HISTORY_S, MAX_OFFENCES, history, restore
 from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
@@ -81,6 +82,7 @@ class Service:
             networks=self._surroundings.reading.networks,
             sysctls=self._surroundings.reading.sysctls,
         )
+        self._known_services = KnownServices(self.pipeline.evidence.services, self._saver)
         self._enforcers.table.on_drift = self.pipeline.listeners.drifted
         self._drift = DriftMender(self._enforcers.table)
         self._sources = Sources(settings, self.pipeline.log_filters, self._enforcers.xdp, self._saver, self._process)
@@ -108,6 +110,7 @@ class Service:
         settings = self._settings
         log_check(settings, self.pipeline.log_filters)
         store = self._saver.open()
+        self._known_services.open(time.time())
         self._sources.open()
         if settings.metrics.enabled:
             self._exporter.serve(settings.metrics.listen.host, settings.metrics.listen.port)
@@ -148,6 +151,7 @@ class Service:
     def _tick(self) -> None:
         """Do what is due each second; feeds the watchdog, so a loop that is stuck is restarted."""
         self._follow_clock()
+        self._known_services.tick(time.time())
         self.pipeline.tick(time.time())
         self._sources.tick()
         self._saver.tick()

@@ -80,12 +80,27 @@ class BanControl:
 
     def unban(self, networks: Iterable[Network], now_s: float) -> list[Ended]:
         """End all local claims of exactly these networks, in every strength; other claims may hold some still."""
+        places = product(networks, Strength)
+        return self._end_claims(places, lambda claim: claim.origin.is_local, Ending.LIFTED, now_s)
+
+    def withdraw(self, network: Network, detector: str, now_s: float) -> list[Ended]:
+        """End what a detector claims of a network on evidence that anyone can forge: it proved to be none."""
+        places = ((network, Strength.SPOOFABLE),)
+        return self._end_claims(places, lambda claim: claim.detector == detector, Ending.WITHDRAWN, now_s)
+
+    def _end_claims(
+        self,
+        places: Iterable[tuple[Network, Strength]],
+        which: Callable[[Ban], bool],
+        cause: Ending,
+        now_s: float,
+    ) -> list[Ended]:
         ended = []
-        for network, strength in product(networks, Strength):
-            found = self._ledger.withdraw(network, strength, lambda claim: claim.origin.is_local, now_s)
+        for network, strength in places:
+            found = self._ledger.withdraw(network, strength, which, now_s)
             if found is not None:
                 before, claims, after = found
-                ended.append(Ended(before, claims, Ending.LIFTED, after))
+                ended.append(Ended(before, claims, cause, after))
         still: list[Ban] = []
         over: list[Ban] = []
         for one in ended:

@@ -13,6 +13,7 @@ from monitor.bans.policy import Policy
 from monitor.daemon.pipeline.ban_control import BanControl
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.dispatch import Dispatch
+from monitor.daemon.pipeline.evidence import Evidence
 from monitor.daemon.pipeline.listeners import Listener, Listeners
 from monitor.daemon.pipeline.traffic import Traffic
 from monitor.daemon.pipeline.wiring import (
@@ -31,8 +32,8 @@ from monitor.enforcers.enforcement import Enforcement
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, FloodAlert
 from monitor.model.bans import AllowEntry, Mode, Offence
-from monitor.model.events import KINDS, Event
-from monitor.model.flows import FlowBatch
+from monitor.model.events import KINDS, Event, PacketLogged
+from monitor.model.flows import FlowBatch, FlowIncomplete
 from monitor.model.networks import NodeNetworks
 from monitor.model.sysctls import Sysctls
 from monitor.settings.schema import Settings
@@ -84,6 +85,7 @@ class Pipeline:
         self.listeners = Listeners([self.metrics, *listeners])
         self.bans = BanControl(self.policy, self.enforcers, self.listeners, cut_connections)
         self.proofs = Proofs(settings.bans.prefixes.ipv6_score)
+        self.evidence = Evidence(settings.bans.prefixes.ipv6_score)
         self.floods: dict[str, FloodAlert] = {}
         """The last one of each detector."""
         self.traffic = Traffic()
@@ -109,16 +111,43 @@ class Pipeline:
         if kind is FlowBatch:
             return [decision for batch in events for decision in self._process_flows(cast("FlowBatch", batch), now_s)]
         self.events_by_kind[KINDS[kind]] += len(events)
-        if kind.covers_all_traffic:
+        if kind is PacketLogged:
+            events = self.evidence.admit(cast("Sequence[PacketLogged]", events), now_s)
+        return self._process_admitted(events, now_s)
+
+    def _process_admitted(self, events: Sequence[Event], now_s: float) -> list[Decision]:
+        """Take events that count all the way."""
+        if events and type(events[0]).covers_all_traffic:
             events = [event for event in cast("Sequence[Any]", events) if not self._is_protected(event)]
         return self._answer(self._feed(events), now_s)
 
     def _process_flows(self, batch: FlowBatch, now_s: float) -> list[Decision]:
-        self.traffic.count(batch, self.surrounding.own)
-        self.proofs.note(batch.completed)
+        own = self.surrounding.own
+        self.traffic.count(batch, own)
+        batch, probes, outbound, taken_back = self.evidence.sort(batch)
+        # a host behind the node may answer packets that it was not sent
+        self.proofs.note([flow for flow in batch.completed if flow.real_destination in own])
         if batch.invalid_total is not None:
-            self.proofs.settle(batch.invalid_total, batch.time_s)
-        return self._answer(self._feed([batch]), now_s) + self.process(batch.incomplete, now_s)
+            totals = batch.listen_totals
+            self.proofs.settle(batch.invalid_total, None if totals is None else totals.accepted, batch.time_s)
+        self._take_back(taken_back, now_s)
+        decisions = self._answer(self._feed([batch]), now_s)
+        self.events_by_kind[KINDS[FlowIncomplete]] += len(batch.incomplete) - len(probes)
+        decisions += self.process(probes, now_s) + self.process(outbound, now_s)
+        return decisions + self._process_admitted(self.evidence.release(now_s), now_s)
+
+    def _take_back(self, events: Sequence[PacketLogged], now_s: float) -> None:
+        """Take back logged packets that were accepted, and end the bans that rest on them."""
+        if events:
+            for detector in self.detectors:
+                if PacketLogged in detector.takes:
+                    self._acquit(detector.name, detector.take_back(events), now_s)
+
+    def _acquit(self, detector: str, networks: Iterable[Network], now_s: float) -> None:
+        """End the bans of a detector whose evidence proved to be none."""
+        for network in networks:
+            if self.bans.withdraw(network, detector, now_s):
+                _log.info("%s: the ban of %s is lifted, since what it rests on was no probe", detector, network)
 
     def _feed(self, events: Sequence[Event]) -> Iterator[Alert | FloodAlert]:
         """Yield the alerts of a batch; where it covers all traffic, without those about protected addresses."""
@@ -145,14 +174,19 @@ class Pipeline:
         return self.bans.carry_out(draft, answered)
 
     def _weighed(self, alert: Alert) -> Alert:
-        """Return the alert with the strength that the source's handshakes give it."""
-        if self._sysctls.is_tcp_liberal:
-            return alert
-        return msgspec.structs.replace(alert, strength=self.proofs.strength(alert))
+        """Return the alert with the strength that the source's handshakes give it, and with what puts it in doubt."""
+        if not self._sysctls.is_tcp_liberal:
+            alert = msgspec.structs.replace(alert, strength=self.proofs.strength(alert))
+        return self.evidence.weigh(alert, is_one_way=alert.detector in self._one_way)
 
     def _surround(self) -> None:
         """Have all detectors follow the node's addresses, its pods and the allowlist."""
-        self.surrounding = build_surrounding(self._settings, self.guard, self._node, self._networks, self._sysctls)
+        learned = self.evidence.services, self.evidence.clients
+        self.surrounding = build_surrounding(
+            self._settings, self.guard, self._node, self._networks, self._sysctls, *learned
+        )
+        self.evidence.follow(self.surrounding)
+        self._one_way = {detector.name for detector in self.detectors if detector.is_one_way}
         for detector in self.detectors:
             detector.follow(self.surrounding)
         self._note_omissions()
@@ -168,6 +202,10 @@ class Pipeline:
     def tick(self, now_s: float) -> None:
         """Do what time alone calls for: end bans, repair the table, begin the log's next second."""
         self.table.repair(now_s)
+        self._process_admitted(self.evidence.release(now_s), now_s)
+        if new := self.evidence.services.take_new():
+            for detector in self.detectors:
+                self._acquit(detector.name, detector.review(new), now_s)
         self.bans.tick(now_s)
         if not 0 <= now_s - self._turned_s < _TURN_S:
             self._turned_s = now_s
@@ -184,6 +222,7 @@ class Pipeline:
         self._dispatch = Dispatch(self.detectors)
         if settings.bans.prefixes.ipv6_score != self.proofs.ipv6_prefix:
             self.proofs = Proofs(settings.bans.prefixes.ipv6_score)
+            self.evidence.count_by(settings.bans.prefixes.ipv6_score)
         self.policy.follow(build_rules(settings, self.log_filters.sections), offences)
         self._renew_guard(now_s)
 

@@ -14,7 +14,9 @@ from monitor.detectors.registration import DetectorContext, Registration
 from monitor.detectors.registry import REGISTRATIONS, build
 from monitor.detectors.settings import DetectorSettings
 from monitor.model.bans import AllowEntry
+from monitor.model.clients import Clients
 from monitor.model.networks import Networks, NodeNetworks, Surrounding
+from monitor.model.services import Services
 from monitor.model.sysctls import KERNEL_PORTS, Ports, Sysctls
 from monitor.node.addresses import OWN_ADDRESS
 from monitor.node.kubernetes import POD_NETWORK
@@ -76,9 +78,18 @@ def build_guard(
 
 
 def build_surrounding(
-    settings: Settings, guard: Guard, node: Iterable[AllowEntry], networks: NodeNetworks, sysctls: Sysctls
+    settings: Settings,
+    guard: Guard,
+    node: Iterable[AllowEntry],
+    networks: NodeNetworks,
+    sysctls: Sysctls,
+    services: Services | None = None,
+    clients: Clients | None = None,
 ) -> Surrounding:
-    """Return who is where: `node` are the entries that the node needs, `networks` those around it."""
+    """Return who is where.
+
+    `node` are the entries that the node needs, `networks` those around it; services and clients are learned.
+    """
     entries = list(node)
     pods = [entry.network for entry in entries if entry.reason.startswith(POD_NETWORK)]
     known_pods = Networks(pods)
@@ -89,6 +100,8 @@ def build_surrounding(
         own=frozenset(entry.network.address for entry in entries if entry.reason == OWN_ADDRESS),
         pods=known_pods,
         protected=Networks(guard.networks()),
+        services=Services() if services is None else services,
+        clients=Clients() if clients is None else clients,
         connected=Networks(networks.connected),
         behind=Networks([*networks.behind, *pods], holes=elsewhere),
         internal=Networks([*internal.networks, *(networks.inner if internal.connected else ())]),

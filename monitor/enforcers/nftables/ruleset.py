@@ -1,8 +1,9 @@
 """The table `inet nodewarden` as text for nft(8); pure, nothing here touches the kernel.
 
 Four base chains drop. `ban` runs before conntrack and DNAT and drops everything from its sources, so pods and
-NodePorts are covered. `shun` runs after conntrack and drops only packets that open a connection to us: an address that
-an attacker forged can still reply to our own connections. `egress_output` and `egress_forward` drop packets to an
+NodePorts are covered. `shun` runs after conntrack and drops what cannot be an answer, that is packets that open a
+connection to us or belong to none: an address that an attacker forged can still reply to our own connections.
+`egress_output` and `egress_forward` drop packets to an
 address on connections that the node, or a host or pod that it routes for, opened; they run after DNAT, so for a service
 address the real destination counts. All chains first accept loopback and the allow sets.
 
@@ -11,7 +12,7 @@ did not, because another program changed our rules. They never drop, so a false 
 """
 
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -21,11 +22,16 @@ from monitor.model.alerts import Strength
 from monitor.model.bans import MAX_PREFIXES, WORDS
 
 TABLE = "nodewarden"
-SCHEMA = "nodewarden schema 4"
+SCHEMA = "nodewarden schema 5"
 """The comment of the table. Increment the number with every change of chains or sets: other schemas are replaced."""
 
-_OPENS = "ct state new ct direction original "
-_CONDITIONS = {"ban": "", "shun": _OPENS, "egress": "ct direction original "}
+_ANSWERS = (
+    "ct state established,related accept",
+    # nobody tracks these, so an answer looks like a request; but TCP answers with ACK or RST (RFC 9293, section 3.10.7)
+    "ct state untracked meta l4proto != tcp accept",
+    "ct state untracked tcp flags & (ack | rst) != 0x0 accept",
+)
+"""What a shun lets through. What is left opens a connection, or belongs to none (`invalid`): FIN, NULL, Xmas scans."""
 _HOOKS = {
     "ban": "prerouting priority raw - 10",
     "shun": "prerouting priority mangle - 10",
@@ -165,16 +171,35 @@ def _rules(chain: str) -> list[str]:
     is_egress = chain.startswith("egress")
     # With DNAT in output, oifname is that of the original destination: a service address of the node itself is on lo.
     loopback, side = ('oifname "lo" ct status & dnat == 0', "daddr") if is_egress else ('iifname "lo"', "saddr")
-    lines = [f"    {loopback} accept", f"    ip {side} @allow4 accept", f"    ip6 {side} @allow6 accept"]
-    for name, strength in BAN_SETS.items():
-        word, family = WORDS[strength], "4" if "4" in name else "6"
-        field = f"ip {side}" if family == "4" else f"ip6 {side}"
-        if chain.partition("_")[0] == word:
-            lines.append(f"    {_CONDITIONS[word]}{field} @{name} counter name {name} drop")
-        elif chain.startswith("leak") and word != "egress":
-            noted = f"update @{chain.replace('leak', f'leaks{family}')} {{ {field} }}"
-            lines.append(f"    {_CONDITIONS[word]}{field} @{name} counter name {chain} {noted}")
-    return lines
+    rules = [f"{loopback} accept", f"ip {side} @allow4 accept", f"ip6 {side} @allow6 accept"]
+    if chain.startswith("leak"):
+        rules += [*_leak_rules(chain, "ban"), *_ANSWERS, *_leak_rules(chain, "shun")]
+    elif is_egress:
+        rules += _drop_rules("egress", side, "ct direction original ")
+    else:
+        rules += [*(_ANSWERS if chain == "shun" else ()), *_drop_rules(chain, side)]
+    return [f"    {rule}" for rule in rules]
+
+
+def _drop_rules(word: str, side: str, condition: str = "") -> list[str]:
+    return [
+        f"{condition}{_ip(family)} {side} @{name} counter name {name} drop" for name, family in _sets_of(word).items()
+    ]
+
+
+def _leak_rules(chain: str, word: str) -> Iterator[str]:
+    for name, family in _sets_of(word).items():
+        noted = f"update @{chain.replace('leak', f'leaks{family}')} {{ {_ip(family)} saddr }}"
+        yield f"{_ip(family)} saddr @{name} counter name {chain} {noted}"
+
+
+def _sets_of(word: str) -> dict[str, str]:
+    """Return the families of the sets of this kind, by name."""
+    return {name: "4" if "4" in name else "6" for name in BAN_SETS if name.startswith(word)}
+
+
+def _ip(family: str) -> str:
+    return "ip" if family == "4" else "ip6"
 
 
 def _allow_elements(allowlist: Sequence[Network]) -> list[str]:

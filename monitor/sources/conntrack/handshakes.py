@@ -5,7 +5,16 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowEstablished, FlowIncomplete, FlowListed, FlowOpened
+from monitor.model.flows import (
+    Flow,
+    FlowBatch,
+    FlowClosed,
+    FlowEstablished,
+    FlowIncomplete,
+    FlowListed,
+    FlowOpened,
+    FlowReset,
+)
 from monitor.model.protocols import (
     PROTOCOL_SCTP,
     PROTOCOL_TCP,
@@ -100,8 +109,9 @@ class Handshakes:
         if flow.status & STATUS_ASSURED:
             batch.completed.append(flow)
         elif not batch.has_gap:
-            was_refused = type(flow) is FlowClosed and not flow.status & STATUS_SEEN_REPLY
-            batch.incomplete.append(_incomplete(attempt, was_refused=was_refused))
+            was_answered = type(flow) is FlowReset or bool(flow.status & STATUS_SEEN_REPLY)
+            was_refused = type(flow) is FlowClosed and not was_answered
+            batch.incomplete.append(_incomplete(attempt, was_refused=was_refused, was_answered=was_answered))
 
     def _forget(self) -> None:
         self.stats.evicted += len(self._pending)
@@ -130,7 +140,9 @@ def _is_attempt(flow: Flow) -> bool:
     return flow.protocol == PROTOCOL_SCTP and type(flow) is FlowOpened
 
 
-def _incomplete(attempt: Flow, *, was_refused: bool) -> FlowIncomplete:
+def _incomplete(attempt: Flow, *, was_refused: bool, was_answered: bool = False) -> FlowIncomplete:
+    real = attempt.real_destination, attempt.real_destination_port
+    is_redirected = real != (attempt.destination, attempt.destination_port)
     return FlowIncomplete(
         attempt.time_s,
         attempt.source,
@@ -139,4 +151,8 @@ def _incomplete(attempt: Flow, *, was_refused: bool) -> FlowIncomplete:
         attempt.destination_port,
         attempt.namespace,
         was_refused,
+        was_answered,
+        real[0] if is_redirected else None,
+        real[1] if is_redirected else None,
+        attempt.translated_source if attempt.translated_source != attempt.source else None,
     )

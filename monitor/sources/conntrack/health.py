@@ -4,14 +4,17 @@ import select
 import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
 from monitor.model.errors import TemporaryError
+from monitor.model.flows import ListenTotals
 from monitor.sources.conntrack import socket as conntrack_socket
 from monitor.sources.conntrack.format import HEADER_BYTES, NLMSG_DONE, NLMSG_ERROR
 from monitor.sources.conntrack.socket import DATAGRAM_BYTES, GET_CPU_STATISTICS, GET_STATISTICS
 
+NETSTAT, SNMP = Path("/proc/self/net/netstat"), Path("/proc/self/net/snmp")
 _BODY = HEADER_BYTES + 4  # after struct nfgenmsg
 _BUFFER_BYTES = 1 << 18
 _ANSWER_S = 1.0
@@ -58,6 +61,23 @@ def read_health() -> TableHealth:
                 if name := COUNTERS.get(kind):
                     totals[name] = totals.get(name, 0) + value
     return TableHealth(sizes.get(_ENTRIES, 0), sizes.get(_LIMIT, 0), totals)
+
+
+def read_listen_totals(netstat: Path = NETSTAT, snmp: Path = SNMP) -> ListenTotals | None:
+    """Return what listeners of this namespace did since it started; None where the kernel does not say."""
+    try:
+        dropped, accepted = _totals(netstat, "TcpExt:"), _totals(snmp, "Tcp:")
+        names = ("ListenOverflows", "ListenDrops", "SyncookiesSent")
+        overflows, drops, cookies = (dropped.get(name, 0) for name in names)
+        return ListenTotals(overflows, drops, cookies, accepted["PassiveOpens"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _totals(path: Path, label: str) -> dict[str, int]:
+    """Read the two lines of a label: names, then values."""
+    names, values = (line.split() for line in path.read_text().splitlines() if line.startswith(label))
+    return dict(zip(names[1:], map(int, values[1:]), strict=True))
 
 
 def numbers(message: bytes) -> Iterator[tuple[int, int]]:

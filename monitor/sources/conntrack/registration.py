@@ -1,6 +1,6 @@
 """Registers connection tracking."""
 
-from monitor.model.flows import FlowBatch, FlowIncomplete
+from monitor.model.flows import FlowBatch, FlowIncomplete, OutboundIncomplete
 from monitor.sources.conntrack.metrics import METRICS
 from monitor.sources.conntrack.requirements import probe
 from monitor.sources.conntrack.runner import ConntrackRunner
@@ -11,7 +11,7 @@ REGISTRATION = Registration(
     name=ConntrackRunner.name,
     description="connections that the kernel tracks",
     settings=ConntrackSettings,
-    yields=(FlowBatch, FlowIncomplete),  # batches hold the attempts that stayed incomplete
+    yields=(FlowBatch, FlowIncomplete, OutboundIncomplete),  # batches hold the attempts that stayed incomplete
     metrics=METRICS,
     make=lambda settings, context: ConntrackRunner(settings, context.process),
     probe=probe,

@@ -1,13 +1,15 @@
 """The runner of connection tracking: it hands on connections, and connection attempts that stayed incomplete."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from monitor.metrics.metric import Sample
 from monitor.model.flows import Flow, FlowBatch
 from monitor.sources.conntrack.handshakes import Handshakes
-from monitor.sources.conntrack.health import TableHealth, read_health
+from monitor.sources.conntrack.health import TableHealth, read_health, read_listen_totals
 from monitor.sources.conntrack.metrics import COUNTERS
 from monitor.sources.conntrack.reader import Conntrack, ConntrackStats
 from monitor.sources.conntrack.settings import ConntrackSettings
@@ -102,15 +104,15 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
         """Make up for lost events, let attempts time out although no event comes, and read the table's health."""
         listed = source.catch_up()
         self._health = read_health()
-        self._process(self._sorted(listed, invalid_total=self._health.totals.get("invalid")))
+        totals = {"invalid_total": self._health.totals.get("invalid"), "listen_totals": read_listen_totals()}
+        self._process(self._sorted(listed, totals))
 
     def _sorted(
-        self, flows: Sequence[Flow], *, has_gap: bool = False, invalid_total: int | None = None
+        self, flows: Sequence[Flow], totals: Mapping[str, Any] | None = None, *, has_gap: bool = False
     ) -> Iterator[FlowBatch]:
-        """Yield what the flows mean."""
+        """Yield what the flows mean, with these totals."""
         batch = self._handshakes.feed(flows, time.time(), has_gap=has_gap)
-        batch.invalid_total = invalid_total
-        yield batch
+        yield msgspec.structs.replace(batch, **totals) if totals else batch
 
     def _explain_loss(self) -> str:
         return (

@@ -5,9 +5,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from monitor.model.cursors import Cursor
+from monitor.model.cursors import Cursor, CursorStore
 from monitor.model.logs import LogBlock
-from monitor.sources.cursors import CursorStore
 from monitor.sources.journal.metrics import COUNTERS
 from monitor.sources.journal.reader import Journal, JournalStats
 from monitor.sources.journal.settings import JournalSettings

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from monitor.model.cursors import Cursor
-from monitor.sources.cursors import CursorStore
+from monitor.model.cursors import Cursor, CursorStore
 from monitor.sources.kmsg.metrics import COUNTERS
 from monitor.sources.kmsg.reader import BOOT_ID, KernelLog, KernelLogStats
 from monitor.sources.kmsg.settings import KernelLogSettings

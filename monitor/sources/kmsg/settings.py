@@ -29,4 +29,4 @@ class KernelLogSettings(Section, frozen=True, kw_only=True):
             description="Do not count lines whose log prefix contains one of these, in any case: the firewall accepted "
             "the packet."
         ),
-    ] = ("ALLOW", "ACCEPT", "AUDIT")
+    ] = ("ALLOW", "ACCEPT", "AUDIT", "TRACE", "-A]")

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from monitor.model.cursors import Cursor
+from monitor.model.cursors import Cursor, CursorStore
 from monitor.model.logs import LogBlock
-from monitor.sources.cursors import CursorStore
 from monitor.sources.log_runner import LogRunner
 from monitor.sources.log_scanner import LogScanner
 from monitor.sources.runner import Process

@@ -7,8 +7,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from monitor.model.cursors import Cursor
-from monitor.sources.cursors import CursorStore
+from monitor.model.cursors import Cursor, CursorStore
 from monitor.sources.runner import Process, SourceRunner
 
 BATCH = 10

@@ -12,24 +12,13 @@ from monitor.daemon.pipeline.ban_control import BanControl
 from monitor.daemon.pipeline.listeners import Listener, Listeners
 from monitor.enforcers.enforcement import Enforcement
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
-from monitor.enforcers.nftables.table import NftablesTable
 from monitor.enforcers.protocol import Failure
 from monitor.model.addresses import host
 from monitor.model.alerts import Alert, Evidence, Strength
 from monitor.model.bans import Ban, ClaimKey, Mode, claim_key
+from tests.support.policy import Willing
 
 EVIDENCE = Evidence(5, 5, 600.0, 0.0, 1.0, "failures")
-
-
-class Willing(NftablesTable):
-    """A table that takes everything and has no kernel behind it."""
-
-    def add(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
-        """Take bans."""
-        return []
-
-    def remove(self, bans: Sequence[Ban], now_s: float) -> None:
-        """End bans."""
 
 
 class Rows(Listener):

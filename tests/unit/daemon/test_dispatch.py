@@ -82,7 +82,7 @@ def test_packets_go_to_the_detectors_of_packets() -> None:
 def test_events_are_counted_by_kind() -> None:
     """All kinds are there from the start, and the total is their sum."""
     stages = pipeline(FAILURES)
-    none = {"flow_incomplete": 0, "drops_observed": 0, "sender_observed": 0}
+    none = {"flow_incomplete": 0, "outbound_incomplete": 0, "drops_observed": 0, "sender_observed": 0}
     assert stages.events_by_kind == {"packet_logged": 0, "auth_failure": 0, **none}
     stages.process([tcp("192.0.2.7", 22)], NOW_S)
     stages.process([failure("192.0.2.7"), failure("192.0.2.8", detector="gone")], NOW_S)

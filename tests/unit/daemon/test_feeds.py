@@ -20,7 +20,7 @@ from monitor.detectors.settings import DetectorSettings
 from monitor.model.alerts import Alert
 from monitor.model.errors import PermanentError
 from monitor.model.events import PacketLogged, SenderObserved
-from monitor.model.flows import FlowBatch
+from monitor.model.flows import FlowBatch, OutboundIncomplete
 from monitor.settings.schema import Settings
 from tests.support.policy import small_table
 
@@ -32,11 +32,17 @@ def fed_with(event: type, *, more: bool) -> str:
     )
 
 
+def fed_with_flows() -> str:
+    """Name the wanted detectors that only connection tracking feeds."""
+    takes = ((FlowBatch,), (OutboundIncomplete,))
+    return ", ".join(one.name for one in wanted(Settings()) if one.detector.takes in takes)
+
+
 NO_PROBES = (
     f"{fed_with(PacketLogged, more=True)} find nothing: "
     "sources.kernel_log.enabled is off and sources.conntrack.enabled is off"
 )
-NO_FLOWS = f"{fed_with(FlowBatch, more=False)} find nothing: sources.conntrack.enabled is off"
+NO_FLOWS = f"{fed_with_flows()} find nothing: sources.conntrack.enabled is off"
 
 
 class Unheard:

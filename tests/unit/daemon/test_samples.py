@@ -108,5 +108,5 @@ def test_bans_that_end_are_counted_by_cause() -> None:
     assert stages.ledger.covering(parse_network("192.0.2.1")) == []
     found = read(stages)
     assert {cause: found["nodewarden_bans_ended_total", cause] for cause in Ending} == {
-        "expired": 1, "lifted": 0, "allowlisted": 0, "yielded": 0, "refused": 0
+        "expired": 1, "lifted": 0, "allowlisted": 0, "yielded": 0, "withdrawn": 0, "refused": 0
     }  # fmt: skip

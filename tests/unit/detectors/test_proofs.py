@@ -22,10 +22,15 @@ LIMITS = Limits(10.0, 100)
 GUESSES = 65_000
 
 
+def settle(proofs: Proofs, invalid_total: int, now_s: float) -> None:
+    """Settle while TCP accepts more connections than anybody claims."""
+    proofs.settle(invalid_total, round(1e6 * now_s), now_s)
+
+
 def begun(ipv6_prefix: int = 64) -> Proofs:
     """Return proofs that know the table's total, which was 7 at 1000 s."""
     proofs = Proofs(ipv6_prefix)
-    proofs.settle(7, 1000.0)
+    settle(proofs, 7, 1000.0)
     return proofs
 
 
@@ -33,7 +38,7 @@ def settled(flows: list[Flow], guesses: int = 0) -> Proofs:
     """Return what knows these handshakes, and so many guesses beside them."""
     proofs = begun()
     proofs.note(flows)
-    proofs.settle(7 + guesses, 1001.0)
+    settle(proofs, 7 + guesses, 1001.0)
     return proofs
 
 
@@ -64,11 +69,11 @@ def test_what_is_not_settled_proves_nothing() -> None:
     """Until the guesses beside them are known, handshakes do not count; before the first total they never will."""
     proofs = Proofs()
     proofs.note(handshakes(1000))
-    proofs.settle(7, 1000.0)
+    settle(proofs, 7, 1000.0)
     assert (strength(proofs), proofs.evicted_total) == (Strength.SPOOFABLE, 2)
     proofs.note(handshakes(4))
     assert strength(proofs) is Strength.SPOOFABLE
-    proofs.settle(7, 1001.0)
+    settle(proofs, 7, 1001.0)
     assert strength(proofs) is Strength.PROVEN
 
 
@@ -83,16 +88,38 @@ def test_guesses_raise_the_need(guesses: int, needed: int) -> None:
 def test_guesses_take_back_what_was_proven() -> None:
     """Handshakes that were enough are no longer so once many guesses came, for as long as these are remembered."""
     proofs = settled(handshakes(7))
-    proofs.settle(7 + GUESSES, 1002.0)
+    settle(proofs, 7 + GUESSES, 1002.0)
     assert strength(proofs) is Strength.SPOOFABLE
 
 
 def test_the_total_wraps() -> None:
     """It has 32 bits: from just below its end to just above zero it is a small step."""
     proofs = Proofs()
-    proofs.settle((1 << 32) - GUESSES, 1000.0)
-    proofs.settle(GUESSES, 1001.0)
+    settle(proofs, (1 << 32) - GUESSES, 1000.0)
+    settle(proofs, GUESSES, 1001.0)
     assert proofs.needed == 4 + 2 * 4
+
+
+@pytest.mark.parametrize(("accepted", "lag", "needed"), [(10, 0, 4), (0, 10, 4), (0, 0, 44), (9, 0, 8), (7, 2, 8)])
+def test_handshakes_that_tcp_did_not_accept_are_forged(accepted: int, lag: int, needed: int) -> None:
+    """A pod answers in the name of the node: each handshake more than TCP accepted raises the need."""
+    proofs = Proofs()
+    proofs.settle(7, 100, 1000.0)
+    proofs.settle(7, 100 + lag, 1001.0)
+    proofs.note(handshakes(10))
+    proofs.settle(7, 100 + lag + accepted, 1002.0)
+    assert proofs.needed == needed
+    assert (strength(proofs) is Strength.PROVEN) is (needed <= 10)
+
+
+def test_without_the_total_of_tcp_nothing_is_proven() -> None:
+    """Nothing that was noted meanwhile will count later."""
+    proofs = begun()
+    proofs.note(handshakes(10))
+    proofs.settle(7, None, 1001.0)
+    settle(proofs, 7, 1002.0)
+    assert strength(proofs) is Strength.SPOOFABLE
+    assert proofs.evicted_total == 2
 
 
 def test_other_namespaces_never_count() -> None:
@@ -108,7 +135,7 @@ def test_handshakes_are_forgotten_after_five_to_ten_minutes(offset_s: int) -> No
     for time_s in range(1001, 1000 + 900 + 1):
         if time_s == 1001 + offset_s:
             proofs.note(handshakes(8))
-        proofs.settle(7 + GUESSES * (time_s > 1000 + offset_s), float(time_s))
+        settle(proofs, 7 + GUESSES * (time_s > 1000 + offset_s), float(time_s))
         age_s = time_s - (1001 + offset_s)
         if 0 <= age_s <= 299:
             assert (strength(proofs), proofs.needed) == (Strength.PROVEN, 8)
@@ -120,9 +147,9 @@ def test_handshakes_are_forgotten_after_five_to_ten_minutes(offset_s: int) -> No
 def test_a_clock_set_back_proves_no_longer_than_otherwise() -> None:
     """A day back a new generation begins: what is known stays for that one, and is not kept for a day."""
     proofs = settled(handshakes(4))
-    proofs.settle(7, -85_400.0)
+    settle(proofs, 7, -85_400.0)
     assert strength(proofs) is Strength.PROVEN
-    proofs.settle(7, -85_100.0)
+    settle(proofs, 7, -85_100.0)
     assert strength(proofs) is Strength.SPOOFABLE
 
 
@@ -133,7 +160,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(100):
         crowd = [one for host in range(20) for one in handshakes(1, f"203.0.{number}.{host}")]
         proofs.note([*crowd, *handshakes(4)])
-        proofs.settle(7, 1001.0)
+        settle(proofs, 7, 1001.0 + number / 1000)
         most = max(most, len(proofs))
         assert strength(proofs) is Strength.PROVEN
     assert 64 < most <= 2 * 64
@@ -155,7 +182,7 @@ def test_an_ipv6_prefix_is_one_origin(ipv6_prefix: int) -> None:
     """Four addresses of one prefix prove it together, and nothing of the next one."""
     proofs = begun(ipv6_prefix)
     proofs.note([one for host in range(4) for one in handshakes(1, f"2001:db8::{host}")])
-    proofs.settle(7, 1001.0)
+    settle(proofs, 7, 1001.0)
     assert strength(proofs, "2001:db8::99") is Strength.PROVEN
     assert strength(proofs, "2001:db8:1::1") is Strength.SPOOFABLE
 
@@ -167,7 +194,7 @@ def test_families_are_told_apart(ipv6_prefix: int) -> None:
     # 32.1.13.184 begins as 2001:db8:: does; 06 and 0016 behind it are tcp/22.
     proofs.note([*handshakes(1000, "2001:db8::1"), *handshakes(1000, "2001:db8:600:1600::1")])
     proofs.note(handshakes(1000, "2001:db8:0:600:1600::1"))
-    proofs.settle(7, 1001.0)
+    settle(proofs, 7, 1001.0)
     assert strength(proofs, "2001:db8:600:1600::1") is Strength.PROVEN
     assert strength(proofs, "32.1.13.184") is Strength.SPOOFABLE
     assert strength(proofs, "32.1.13.184", port=22) is Strength.SPOOFABLE

@@ -37,7 +37,7 @@ def test_late_answers_to_our_own_udp_clients_do_not_count() -> None:
 
 
 def test_broadcast_and_multicast_do_not_count() -> None:
-    """A chatty neighbour on the LAN addresses everybody, by IP or by the link's group bit."""
+    """A chatty neighbour on the LAN addresses everybody, by IP address or link-layer broadcast."""
     ports = range(1, 30)
     assert fires([udp("10.0.0.9", port, to="255.255.255.255") for port in ports]) == []
     assert fires([udp("10.0.0.9", port, to="224.0.0.251") for port in ports]) == []

@@ -1,0 +1,61 @@
+"""Keeps the services that are known across restarts: after a reboot, checks come before the services are up again."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from monitor.model.cursors import Cursor, CursorStore
+from monitor.model.services import Service, Services
+from monitor.node.listeners import read_listeners
+
+_NAME = "services"
+_MAX_KEPT = 1024
+_SAVE_EVERY_S = 60.0
+
+_encode = msgspec.json.encode
+_decode = msgspec.json.Decoder(list[tuple[str, int, int, float]]).decode
+
+
+class KnownServices:
+    """Follows listening sockets, and saves what is known each minute: the 1,024 services seen last."""
+
+    def __init__(
+        self,
+        services: Services,
+        store: CursorStore,
+        read: Callable[[], frozenset[Service]] = read_listeners,
+    ) -> None:
+        """Load nothing yet."""
+        self._services = services
+        self._store = store
+        self._read = read
+        self._saved = ""
+        self._save_at_s = float("-inf")
+
+    def open(self, now_s: float) -> None:
+        """Load what an earlier run knew; what cannot be read is not known."""
+        cursor = self._store.load_cursors().get(_NAME)
+        try:
+            rows = _decode(cursor.position) if cursor and isinstance(cursor.position, str) else []
+            known = [((bytes.fromhex(address), protocol, port), seen_s) for address, protocol, port, seen_s in rows]
+        except (msgspec.DecodeError, ValueError):
+            known = []
+        self._services.remember(known, now_s)
+        self.tick(now_s)
+
+    def tick(self, now_s: float) -> None:
+        """Follow the listening sockets; save if it is time. Call it each second."""
+        self._services.follow(self._read())
+        if now_s >= self._save_at_s or self._save_at_s > now_s + _SAVE_EVERY_S:
+            self._save_at_s = now_s + _SAVE_EVERY_S
+            self._services.see_listeners(now_s)
+            self._save()
+
+    def _save(self) -> None:
+        rows = [(service[0].hex(), *service[1:], seen_s) for service, seen_s in self._services.remembered()][
+            -_MAX_KEPT:
+        ]
+        text = _encode(rows).decode()
+        if text != self._saved:
+            self._saved = text
+            self._store.save_cursor(_NAME, Cursor("", text))

@@ -1,0 +1,165 @@
+"""Evidence: decides which events may count against their source, before detectors see them, and what alerts are worth.
+
+Ordinary life looks like an attack in four ways, each of which is sorted out here:
+
+- attempts at services that exist, but are being restarted or overloaded (`monitor.model.services`);
+- attempts of hosts behind this node to reach others: they are not about us, and go to `outbound_scan`;
+- packets that a firewall logs although it accepts them (`log_correlation`);
+- packets that carry the address of a client that works with us (`monitor.model.clients`): another host may have sent
+  them, so such an alert is in doubt until the source goes on, and then has effect for a short time only.
+
+Pure; time is that of the events.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from monitor.daemon.pipeline.log_correlation import LogCorrelation
+from monitor.metrics.metric import Sample
+from monitor.model.addresses import Address
+from monitor.model.alerts import Alert, Strength
+from monitor.model.clients import Clients
+from monitor.model.events import PacketLogged
+from monitor.model.flows import Flow, FlowBatch, FlowIncomplete, OutboundIncomplete
+from monitor.model.networks import Surrounding
+from monitor.model.rates import RateWindow
+from monitor.model.services import Services
+
+CORROBORATING_ALERTS = 5
+"""How many alerts within `CORROBORATION_S` it takes to shun a known client on evidence that anyone can forge."""
+CORROBORATION_S = 600.0
+LONGEST_CLIENT_SHUN_S = 600.0
+"""How long a known client is shunned at most on such evidence."""
+_MAX_CONTESTED = 16_384
+
+
+class SortedFlows(NamedTuple):
+    """A batch of flows, by whom it is about."""
+
+    batch: FlowBatch
+    """Flows to the node or through it to what lies behind."""
+    probes: list[FlowIncomplete]
+    """Its incomplete attempts that were not made to known services."""
+    outbound: list[OutboundIncomplete]
+    """Incomplete attempts of the node, or of hosts behind it, to reach others."""
+    taken_back: list[PacketLogged]
+    """Packets that counted before, and turned out to be accepted."""
+
+
+class Evidence:
+    """Sorts events; remembers services, clients and logged packets, all bounded."""
+
+    def __init__(self, ipv6_prefix: int = 64) -> None:
+        """Know of nothing; the addresses of an IPv6 prefix of this length are one source."""
+        self.services = Services()
+        self.clients = Clients(ipv6_prefix)
+        self.logged = LogCorrelation()
+        self.ipv6_prefix = ipv6_prefix
+        self.contested_total = 0
+        """Alerts about known clients that had no effect."""
+        self.sorted_out = {"known_service": 0, "outbound": 0}
+        """Attempts that did not count, by reason."""
+        self._surrounding = Surrounding()
+        self._contested = RateWindow(
+            findtime_s=CORROBORATION_S, maxretry=CORROBORATING_ALERTS, max_entries=_MAX_CONTESTED
+        )
+
+    def follow(self, surrounding: Surrounding) -> None:
+        """Follow who is where."""
+        self._surrounding = surrounding
+
+    def count_by(self, ipv6_prefix: int) -> None:
+        """Count the addresses of IPv6 prefixes of this length as one source from now on."""
+        self.ipv6_prefix = ipv6_prefix
+        self.clients = Clients(ipv6_prefix)
+
+    def sort(self, batch: FlowBatch) -> SortedFlows:
+        """Sort a batch of flows, and learn services and clients from it."""
+        taken_back = self.logged.note(batch)
+        self.services.note(batch, self._surrounding.is_ours)
+        inbound: list[FlowIncomplete] = []
+        probes: list[FlowIncomplete] = []
+        outbound: list[OutboundIncomplete] = []
+        for attempt in batch.incomplete:
+            if self._is_outbound_attempt(attempt):
+                outbound.append(_outbound(attempt))
+                continue
+            inbound.append(attempt)
+            if not self.services.serves(attempt, is_own=attempt.destination in self._surrounding.own):
+                probes.append(attempt)
+        self.sorted_out["outbound"] += len(outbound)
+        self.sorted_out["known_service"] += len(inbound) - len(probes)
+        completed, listed = self._inbound(batch.completed), self._inbound(batch.listed)
+        self.clients.note(completed, batch.time_s)
+        if outbound or len(completed) != len(batch.completed) or len(listed) != len(batch.listed):
+            batch = msgspec.structs.replace(batch, incomplete=inbound, completed=completed, listed=listed)
+        return SortedFlows(batch, probes, outbound, taken_back)
+
+    def admit(self, events: Sequence[PacketLogged], now_s: float) -> list[PacketLogged]:
+        """Return the logged packets that count now; others may follow from `release`."""
+        about_us = [event for event in events if not self._is_outbound(event.source, event.destination)]
+        self.sorted_out["outbound"] += len(events) - len(about_us)
+        return self.logged.admit(about_us, now_s)
+
+    def release(self, now_s: float) -> list[PacketLogged]:
+        """Return the logged packets that count by now."""
+        return self.logged.release(now_s)
+
+    def weigh(self, alert: Alert, *, is_one_way: bool) -> Alert:
+        """Put an alert in doubt if anyone can have caused it, and it is about a client that works with us."""
+        if not is_one_way or alert.strength is not Strength.SPOOFABLE or not self.clients.knows(alert.source):
+            return alert
+        origin = alert.source if len(alert.source) == 4 else alert.source[: self.ipv6_prefix // 8]
+        if any(self._contested.add({origin: 1}, alert.time_s)):
+            return msgspec.structs.replace(alert, longest_s=LONGEST_CLIENT_SHUN_S)
+        self.contested_total += 1
+        count = self.clients.handshakes(alert.source)
+        doubt = f"anyone can have sent this in the name of a client with {count} recent connections"
+        return msgspec.structs.replace(alert, doubt=doubt)
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield what was sorted out, and how much is remembered."""
+        reasons = {
+            **self.sorted_out,
+            "accepted": self.logged.accepted_total,
+            "unchecked": self.logged.lost_total,
+            "contested": self.contested_total,
+        }
+        for reason, count in reasons.items():
+            yield "nodewarden_evidence_set_aside_total", (reason,), count
+        yield "nodewarden_services_known", (), len(self.services)
+        yield "nodewarden_clients_evicted_total", (), self.clients.evicted_total
+
+    def notices(self, now_s: float) -> list[str]:
+        """Say what operators should know of their firewall's log."""
+        return [
+            f"the log prefix {name!r} marks accepted packets: its lines count only where no connection was opened; add "
+            "it to sources.kernel_log.ignore_prefixes if it never marks dropped ones"
+            for name in self.logged.mixed(now_s)
+        ]
+
+    def _inbound(self, flows: list[Flow]) -> list[Flow]:
+        return [flow for flow in flows if not self._is_outbound_flow(flow)]
+
+    def _is_outbound_flow(self, flow: Flow) -> bool:
+        to = flow.real_destination
+        if to in self._surrounding.own:
+            return False
+        is_masqueraded = flow.translated_source != flow.source and to == flow.destination
+        return (is_masqueraded and not self._surrounding.is_ours(to)) or self._is_outbound(flow.source, to)
+
+    def _is_outbound_attempt(self, attempt: FlowIncomplete) -> bool:
+        to = attempt.real_destination or attempt.destination
+        if to in self._surrounding.own:
+            return False
+        return (attempt.is_masqueraded and not self._surrounding.is_ours(to)) or self._is_outbound(attempt.source, to)
+
+    def _is_outbound(self, source: Address, destination: Address) -> bool:
+        """Whether a packet goes from this side of the node to the other."""
+        return self._surrounding.is_ours(source) and not self._surrounding.is_ours(destination)
+
+
+def _outbound(attempt: FlowIncomplete) -> OutboundIncomplete:
+    return OutboundIncomplete(*(getattr(attempt, name) for name in attempt.__struct_fields__))

@@ -1,0 +1,1 @@
+"""Forgers: attackers who want somebody else banned."""

@@ -1,0 +1,40 @@
+"""`make forgers`: attackers who want somebody else banned; exit code 1 if one succeeds beyond what is documented."""
+
+import os
+import signal
+import sys
+
+from tests.forgers.network import CONTROL
+from tests.forgers.runner import Row, run
+
+_WIDTH = 46
+
+
+def main() -> int:
+    """Run the forgers and print the table."""
+    if os.geteuid() != 0:
+        print("the forgers create network namespaces: run them as root", file=sys.stderr)
+        return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the lab is removed as well
+    rows = run(lambda line: print(line, flush=True))
+    print(f"\n{'forger':<{_WIDTH}} {'packets':>8} {'proven':>7} {'shuns':>6}")
+    for row in rows:
+        _print(row)
+    forged = [row for row in rows if row.forger is not CONTROL]
+    print(f"\nforged_proven_bans {sum(len(row.proven) for row in forged)}")
+    print(f"forged_undocumented_shuns {sum(bool(row.shuns) and not row.forger.shuns for row in forged)}")
+    return 0 if all(row.is_good for row in rows) else 1
+
+
+def _print(row: Row) -> None:
+    print(f"{row.forger.name:<{_WIDTH}} {row.packets:>8} {len(row.proven):>7} {len(row.shuns):>6}")
+    for text in (*row.proven, *row.shuns):
+        print(f"    {text}: {row.forger.shuns or 'NOT DOCUMENTED'}")
+    for text in row.observed:
+        print(f"    only noticed: {text}")
+    if row.failure:
+        print(f"    did not take place: {row.failure}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
