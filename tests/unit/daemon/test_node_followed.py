@@ -111,6 +111,6 @@ def test_handshakes_that_anyone_can_forge_prove_nothing() -> None:
     for is_liberal, expected in ((True, Strength.SPOOFABLE), (False, Strength.PROVEN)):
         stages.follow_node(NODE_ENTRIES, 1000.0, sysctls=Sysctls(is_tcp_liberal=is_liberal))
         assert len(stages.proofs) == 0
-        feed(stages, invalid_total=7)
-        decisions = feed(stages, completed=handshakes(10), invalid_total=7)
+        feed(stages, invalid_total=7, accepted_total=0)
+        decisions = feed(stages, completed=handshakes(10), invalid_total=7, accepted_total=10)
         assert {decision.alert.strength for decision in decisions if decision.alert} == {expected}
