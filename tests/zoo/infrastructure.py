@@ -239,7 +239,7 @@ def load_test(visit: Visit) -> None:
     """The operator measures with ab: 3,000 requests, 50 at a time."""
     (client,) = visit.outside()
     done = visit.world.run(
-        "ab", "-q", "-B", client, "-n", "3000", "-c", "50", f"http://{visit.address4}/", timeout_s=60
+        "ab", "-q", "-k", "-B", client, "-n", "3000", "-c", "50", f"http://{visit.address4}/", timeout_s=60
     )
     expect("Complete requests:      3000" in done.stdout, 1, "requests complete")
     request(visit.world, client, visit.address4, 80)
@@ -254,7 +254,11 @@ BEHAVIOURS = (
     Behaviour("infrastructure: broadcasts of a link", chatty_link),
     Behaviour("infrastructure: DHCP", dhcp),
     Behaviour("infrastructure: VRRP, OSPF, IGMP, BGP", routers, _BOTH),
-    Behaviour("infrastructure: Ceph client with OSDs down", storage_cluster),
+    Behaviour(
+        "infrastructure: Ceph client with OSDs down",
+        storage_cluster,
+        expects_observed="an internal source calls closed ports: worth knowing, not worth cutting off",
+    ),
     Behaviour("infrastructure: mail exchange", mail_exchange),
     Behaviour("infrastructure: 500 sensors behind one address", message_broker, _BOTH),
     Behaviour("infrastructure: log sender, syslog restarts", log_sender, _BOTH),

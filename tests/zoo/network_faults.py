@@ -9,7 +9,7 @@ from tests.zoo.behaviour import Behaviour, Visit
 from tests.zoo.topology import GUARDED, OPEN, VIRTUAL4
 from tests.zoo.traffic import attempt_all, connect, exchange, expect, is_reachable, reset, together
 
-_SERVICES = (22, 25, 80, 143, 443, 2049, 3389, 5222, 6443, 8000, 9100, *range(5000, 5010))
+_SERVICES = (22, 25, 80, 143, 443, 2049, 3389, 5222, 8000, 9100, *range(5000, 5010))
 
 
 def _in_the_middle(client: str, address: str, ports: tuple[int, ...] | range, first_port: int = 40000) -> list[bytes]:

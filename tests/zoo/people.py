@@ -167,6 +167,7 @@ def remote_desktop(visit: Visit) -> None:
     connect(visit.world, client, visit.address4, 3389).close()
 
 
+_FORGED = "somebody scans in the name of a client that is known: reported, not banned"
 _BOTH = (OPEN, GUARDED)
 BEHAVIOURS = (
     Behaviour("people: 500 behind one NAT", one_address_for_500, _BOTH),
@@ -176,8 +177,8 @@ BEHAVIOURS = (
     Behaviour("people: bookmarks of services", bookmarks_of_a_dashboard, _BOTH),
     Behaviour("people: IMAP with many folders", mail_program, _BOTH),
     Behaviour("people: line that loses packets", lossy_line, _BOTH),
-    Behaviour("people: SYNs forged in a client's name", forged_name, _BOTH),
-    Behaviour("people: SYNs forged, client with one connection", forged_name_of_idle_client, _BOTH),
+    Behaviour("people: SYNs forged in a client's name", forged_name, _BOTH, _FORGED),
+    Behaviour("people: SYNs forged, client with one connection", forged_name_of_idle_client, _BOTH, _FORGED),
     Behaviour("people: passive FTP", passive_ftp, _BOTH),
     Behaviour("people: CI runner clones by ssh", clones, _BOTH),
     Behaviour("people: game servers", games, (GUARDED, OPEN)),
