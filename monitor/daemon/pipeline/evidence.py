@@ -8,6 +8,8 @@ Ordinary life looks like an attack in four ways, each of which is sorted out her
 - packets that carry the address of a client that works with us (`monitor.model.clients`): another host may have sent
   them, so such an alert is in doubt until the source goes on, and then has effect for a short time only.
 
+Alerts about hosts in internal networks are in doubt as well (`bans.internal`), unless they are proven.
+
 Pure; time is that of the events.
 """
 
@@ -30,6 +32,7 @@ from monitor.model.services import Services
 CORROBORATING_ALERTS = 5
 """How many alerts within `CORROBORATION_S` it takes to shun a known client on evidence that anyone can forge."""
 CORROBORATION_S = 600.0
+INTERNAL_DOUBT = "internal network: bans.internal.mode is observe"
 LONGEST_CLIENT_SHUN_S = 600.0
 """How long a known client is shunned at most on such evidence."""
 _MAX_CONTESTED = 16_384
@@ -57,6 +60,8 @@ class Evidence:
         self.clients = Clients(ipv6_prefix)
         self.logged = LogCorrelation()
         self.ipv6_prefix = ipv6_prefix
+        self.internal_total = 0
+        """Alerts about internal hosts that had no effect."""
         self.contested_total = 0
         """Alerts about known clients that had no effect."""
         self.sorted_out = {"known_service": 0, "outbound": 0}
@@ -108,8 +113,13 @@ class Evidence:
         return self.logged.release(now_s)
 
     def weigh(self, alert: Alert, *, is_one_way: bool) -> Alert:
-        """Put an alert in doubt if anyone can have caused it, and it is about a client that works with us."""
-        if not is_one_way or alert.strength is not Strength.SPOOFABLE or not self.clients.knows(alert.source):
+        """Put an alert in doubt if anyone can have caused it, and it is about an internal host or a working client."""
+        if alert.strength is not Strength.SPOOFABLE:
+            return alert
+        if self._surrounding.spares_internal and alert.source in self._surrounding.internal:
+            self.internal_total += 1
+            return msgspec.structs.replace(alert, doubt=INTERNAL_DOUBT)
+        if not is_one_way or not self.clients.knows(alert.source):
             return alert
         origin = alert.source if len(alert.source) == 4 else alert.source[: self.ipv6_prefix // 8]
         if any(self._contested.add({origin: 1}, alert.time_s)):
@@ -125,6 +135,7 @@ class Evidence:
             **self.sorted_out,
             "accepted": self.logged.accepted_total,
             "unchecked": self.logged.lost_total,
+            "internal": self.internal_total,
             "contested": self.contested_total,
         }
         for reason, count in reasons.items():

@@ -15,8 +15,9 @@ from monitor.model.networks import NodeNetworks
 from monitor.model.protocols import PROTOCOL_TCP
 from monitor.model.services import ANY_ADDRESS
 from monitor.node.addresses import OWN_ADDRESS
+from monitor.settings.bans import Bans, Internal
 from monitor.settings.schema import Settings
-from tests.support.events import tcp
+from tests.support.events import failure, tcp
 from tests.support.flows import CLIENT, NODE, flow, handshakes, incomplete
 from tests.support.policy import willing_table
 
@@ -24,9 +25,9 @@ CONTAINER, ELSEWHERE = "172.17.0.2", "203.0.113.9"
 NODE_ENTRIES = (AllowEntry(parse_network(NODE), OWN_ADDRESS),)
 
 
-def pipeline() -> Pipeline:
+def pipeline(settings: Settings | None = None) -> Pipeline:
     """Return one on a node with a network of containers behind it; detectors enforce as by default."""
-    stages = Pipeline(Settings(), NODE_ENTRIES, willing_table)
+    stages = Pipeline(settings or Settings(), NODE_ENTRIES, willing_table)
     stages.follow_node(NODE_ENTRIES, 999.0, NodeNetworks(behind=(parse_network("172.17.0.0/16"),)))
     return stages
 
@@ -200,6 +201,19 @@ def _alert(strength: Strength) -> Any:
     source = parse_address(CLIENT)
     evidence = Evidence(15, 15, 600.0, 900.0, 1000.0, "distinct ports")
     return Alert("port_scan", 1000.0, source, host(source), True, strength, evidence)
+
+
+@pytest.mark.parametrize("source", ["10.1.2.3", "192.168.1.9", "100.64.0.9", "fd00::9"])
+@pytest.mark.parametrize("mode", list(Mode))
+def test_internal_hosts_are_only_observed_on_evidence_that_anyone_can_forge(source: str, mode: Mode) -> None:
+    """Unless the operator has it otherwise; failed logins ban them in any case."""
+    stages = pipeline(Settings(bans=Bans(internal=Internal(mode=mode))))
+    (scan,) = feed(stages, incomplete=refused(range(15), source))
+    assert scan.verdict is (Verdict.OBSERVE if mode is Mode.OBSERVE else Verdict.BAN)
+    assert scan.ban is not None
+    assert scan.ban.reason.endswith("(internal network: bans.internal.mode is observe)") is (mode is Mode.OBSERVE)
+    (login,) = stages.process([failure(source)] * 5, 1001.0)
+    assert login.verdict is Verdict.BAN
 
 
 def test_only_the_nodes_own_sockets_prove() -> None:
