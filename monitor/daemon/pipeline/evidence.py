@@ -35,6 +35,8 @@ CORROBORATION_S = 600.0
 INTERNAL_DOUBT = "internal network: bans.internal.mode is observe"
 LONGEST_CLIENT_SHUN_S = 600.0
 """How long a known client is shunned at most on such evidence."""
+_LONGEST_SCAN_S = 60.0
+"""How long before the alert a source has to be a client at most; connections that a scan makes do not count."""
 _MAX_CONTESTED = 16_384
 
 
@@ -97,7 +99,7 @@ class Evidence:
         self.sorted_out["outbound"] += len(outbound)
         self.sorted_out["known_service"] += len(inbound) - len(probes)
         completed, listed = self._inbound(batch.completed), self._inbound(batch.listed)
-        self.clients.note(completed, batch.time_s)
+        self.clients.note((*completed, *listed), batch.time_s)
         if outbound or len(completed) != len(batch.completed) or len(listed) != len(batch.listed):
             batch = msgspec.structs.replace(batch, incomplete=inbound, completed=completed, listed=listed)
         return SortedFlows(batch, probes, outbound, taken_back)
@@ -119,7 +121,8 @@ class Evidence:
         if self._surrounding.spares_internal and alert.source in self._surrounding.internal:
             self.internal_total += 1
             return msgspec.structs.replace(alert, doubt=INTERNAL_DOUBT)
-        if not is_one_way or not self.clients.knows(alert.source):
+        before_s = max(alert.evidence.first_s, alert.time_s - _LONGEST_SCAN_S)
+        if not is_one_way or not self.clients.knows(alert.source, before_s):
             return alert
         origin = alert.source if len(alert.source) == 4 else alert.source[: self.ipv6_prefix // 8]
         if any(self._contested.add({origin: 1}, alert.time_s)):

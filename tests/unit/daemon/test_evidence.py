@@ -169,7 +169,7 @@ def test_a_source_is_not_at_fault_for_what_the_node_dropped(
 def test_packets_in_the_name_of_a_client_are_in_doubt() -> None:
     """Fifteen forged probes are only observed; seventy-five shun for ten minutes, and `why` has the reason."""
     stages = pipeline()
-    feed(stages, completed=handshakes(21))
+    feed(stages, 990.0, completed=handshakes(21))
     (first,) = feed(stages, 1001.0, incomplete=refused(range(15)))
     assert first.verdict is Verdict.OBSERVE
     assert first.ban is not None
@@ -188,11 +188,18 @@ def test_packets_in_the_name_of_a_client_are_in_doubt() -> None:
 def test_proven_evidence_about_a_client_is_in_no_doubt() -> None:
     """A client that fails to log in too often."""
     stages = pipeline()
-    feed(stages, completed=handshakes(21))
+    feed(stages, 900.0, completed=handshakes(21))
     alert = stages.evidence.weigh(_alert(Strength.PROVEN), is_one_way=True)
     assert alert.doubt == ""
     assert stages.evidence.weigh(_alert(Strength.SPOOFABLE), is_one_way=False).doubt == ""
     assert stages.evidence.weigh(_alert(Strength.SPOOFABLE), is_one_way=True).doubt != ""
+
+
+def test_a_scanner_that_connects_while_it_scans_is_no_client() -> None:
+    """Open ports complete the handshakes of a connect scan."""
+    stages = pipeline()
+    (decision,) = feed(stages, completed=handshakes(5), incomplete=refused(range(1000, 1015)))
+    assert decision.verdict is Verdict.BAN
 
 
 def _alert(strength: Strength) -> Any:
