@@ -3,15 +3,15 @@
  * Counts dropped packets at the raw tracepoint kfree_skb: all by reason, and those of frequent sources by source.
  *
  * Compiled through bcc. Offsets of kernel structures come as -D flags from the running kernel's BTF:
- * SKB_{LEN,PKT_TYPE,DEV,SK,IIF,DST,PROTOCOL,NETWORK,TAIL,HEAD} and SKB_BYTES (how much of an sk_buff to read), DEV_NET, SOCK_NET,
- * NET_INUM, DST_INPUT; type IDs: TYPE_{IPHDR,IPV6HDR,UDPHDR,TCPHDR,DST_ENTRY}. So do REASONS, UNKNOWN_REASON,
+ * SKB_{LEN,PKT_TYPE,DEV,SK,IIF,DST,PROTOCOL,NETWORK,TAIL,HEAD} and SKB_BYTES (how much of an sk_buff to read), DEV_NET,
+ * SOCK_NET, NET_INUM, DST_INPUT; type IDs: TYPE_{IPHDR,IPV6HDR,UDPHDR,TCPHDR,DST_ENTRY}. So do REASONS, UNKNOWN_REASON,
  * CORE_REASONS (slots), SUBSYSTEM_REASONS (how many), NOT_DROPPED, CONSUMED, and the kernel's functions IP_FORWARD and
  * IP6_FORWARD (0 where they are not known).
  *
- * From monitor/sources/drops/reader.py: OWN_NETNS, ALL_NETNS, FAMILY_*, DIRECTION_*, EVENT_*, EVENTS, PROTOCOL_*, TCP_*;
- * CLASSES, a power of two, so that a mask bounds the index for the verifier, and PROBE_REASON, a bit above it;
+ * From monitor/sources/drops/reader.py: OWN_NETNS, ALL_NETNS, FAMILY_*, DIRECTION_*, EVENT_*, EVENTS, PROTOCOL_*,
+ * TCP_*; CLASSES, a power of two, so that a mask bounds the index for the verifier, and PROBE_REASON, a bit above it;
  * MAX_OFFENDERS, MAX_PROBERS, MAX_OVERLAY_PEERS, MAX_UNKNOWN_REASONS; WELL_KNOWN_PORTS (the first port above them),
- * FIRST_CLIENT_PORT, LAST_CLIENT_PORT; PROBE_STEP_PACKETS, PORT_SEED; and what the headers included here need.
+ * {FIRST,LAST}_{CLIENT,TRACEROUTE}_PORT; PROBE_STEP_PACKETS, PORT_SEED; and what the headers included here need.
  */
 
 #include <linux/if_ether.h>
@@ -200,8 +200,9 @@ static __always_inline int is_overlay_peer(struct source *source)
 }
 
 /*
- * Reads whom to count. Anyone can write any source into a tunnel's packet, so that of the inner packet counts only where
- * the outer one is from an overlay peer. One tunnel is entered: in a peer's nested tunnels the first inner source counts.
+ * Reads whom to count. Anyone can write any source into a tunnel's packet, so that of the inner packet counts only
+ * where the outer one is from an overlay peer. One tunnel is entered: in a peer's nested tunnels the first inner source
+ * counts.
  */
 static __always_inline void read_source(void *skb, struct packet *packet)
 {
@@ -306,6 +307,8 @@ static __always_inline void note_probe(struct packet *packet)
 		LOAD(udp, 4, payload->at, TYPE_UDPHDR);
 		u16 from = bpf_ntohs(FIELD(u16, udp, 0)), to = bpf_ntohs(FIELD(u16, udp, 2));
 		if (to >= FIRST_CLIENT_PORT && to <= LAST_CLIENT_PORT)
+			return;
+		if (to >= FIRST_TRACEROUTE_PORT && to <= LAST_TRACEROUTE_PORT)
 			return;
 		if (from && from < WELL_KNOWN_PORTS && to >= WELL_KNOWN_PORTS)
 			return;

@@ -4,7 +4,15 @@ from typing import TypeAlias
 
 from monitor.model.events import PacketLogged
 from monitor.model.flows import Flow, FlowIncomplete, OutboundIncomplete
-from monitor.model.protocols import PROTOCOL_NAMES, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_RST, WELL_KNOWN_PORTS
+from monitor.model.protocols import (
+    PROTOCOL_NAMES,
+    PROTOCOL_TCP,
+    PROTOCOL_UDP,
+    TCP_ACK,
+    TCP_RST,
+    TRACEROUTE_PORTS,
+    WELL_KNOWN_PORTS,
+)
 from monitor.model.sysctls import Ports
 
 Probe: TypeAlias = PacketLogged | FlowIncomplete
@@ -16,8 +24,6 @@ WITNESSES: dict[type[Probe], str] = {
 }
 """By its type, the source that saw it."""
 
-_TRACEROUTE_PORTS = range(33_434, 33_690)
-"""traceroute(8) starts at 33434 and counts up, one port a packet: as far as 255 hops."""
 SERVICE_KEY_BYTES = 3
 _BROADCAST = "ff:ff:ff:ff:ff:ff"
 
@@ -42,7 +48,7 @@ def is_probe(event: Probe, client_ports: Ports) -> bool:
         return False
     if event.protocol == PROTOCOL_TCP:
         return not event.tcp_flags & (TCP_ACK | TCP_RST)
-    if event.protocol != PROTOCOL_UDP or port in client_ports or port in _TRACEROUTE_PORTS:
+    if event.protocol != PROTOCOL_UDP or port in client_ports or port in TRACEROUTE_PORTS:
         return False
     return not (event.source_port in WELL_KNOWN_PORTS and port not in WELL_KNOWN_PORTS)
 

@@ -19,6 +19,8 @@ PROTOCOL_NAMES = {
 }
 """Names for people and metrics; a closed set."""
 
+TRACEROUTE_PORTS = range(33_434, 33_690)
+"""traceroute(8) sends UDP to 33434 and up, another port with each packet: so far at most, with 255 hops."""
 WELL_KNOWN_PORTS = range(1, 1024)
 """Ports of servers (RFC 6335: system ports); a client picks none of them by itself."""
 

@@ -124,6 +124,7 @@ def forged_name_of_idle_client(visit: Visit) -> None:
     with connect(visit.world, client, visit.address4, _TLS_PORT) as link:
         for _ in range(25):
             exchange(link)
+        time.sleep(0.5)
         forged = (
             packets.tcp((client, 44445), (visit.address4, port), packets.SYN, ttl=51) for port in range(1000, 1015)
         )

@@ -125,7 +125,8 @@ class Evidence:
         if not is_one_way or not self.clients.knows(alert.source, before_s):
             return alert
         origin = alert.source if len(alert.source) == 4 else alert.source[: self.ipv6_prefix // 8]
-        if any(self._contested.add({origin: 1}, alert.time_s)):
+        # by detector: two that count the same packets corroborate nothing
+        if any(self._contested.add({origin + alert.detector.encode(): 1}, alert.time_s)):
             return msgspec.structs.replace(alert, longest_s=LONGEST_CLIENT_SHUN_S)
         self.contested_total += 1
         count = self.clients.handshakes(alert.source)

@@ -15,7 +15,7 @@ from monitor.ebpf.maps import Map, PerCpuArray, attach_raw_tracepoint, run_stati
 from monitor.ebpf.messages import RAW_TRACEPOINT, TRACING_MODE, LoadRequest
 from monitor.ebpf.reasons import ReasonClass, class_of
 from monitor.model.addresses import Network, fold_mapped
-from monitor.model.protocols import WELL_KNOWN_PORTS
+from monitor.model.protocols import TRACEROUTE_PORTS, WELL_KNOWN_PORTS
 from monitor.sources.drops.counter_index import BY_ALL
 from monitor.sources.drops.kinds import DIRECTIONS, FAMILIES, DropKind, Dropped, DropStats
 from monitor.sources.drops.settings import DropCounting
@@ -66,6 +66,8 @@ def program_request(own_netns: int, counting: DropCounting) -> LoadRequest:
         "PORT_SEED": _PORT_SEED,
         "FIRST_CLIENT_PORT": counting.client_ports.first,
         "LAST_CLIENT_PORT": counting.client_ports.last,
+        "FIRST_TRACEROUTE_PORT": TRACEROUTE_PORTS.start,
+        "LAST_TRACEROUTE_PORT": TRACEROUTE_PORTS.stop - 1,
         "WELL_KNOWN_PORTS": WELL_KNOWN_PORTS.stop,
         "MAX_OFFENDERS": DropCounters.MAX_OFFENDERS,
         "MAX_PROBERS": DropCounters.MAX_PROBERS,
