@@ -79,8 +79,8 @@ observe: setup
 
 # Unit tests share nothing and run side by side; tests on the kernel watch the whole machine, so they run alone.
 test: setup
-	$(PYTHON) -m pytest --numprocesses auto --dist worksteal tests/unit tests/peers
-	$(PYTHON) -m pytest tests/kernel tests/system tests/zoo tests/forgers
+	$(PYTHON) -m pytest --numprocesses auto --dist worksteal tests/unit tests/peers tests/forgers/test_logs.py
+	$(PYTHON) -m pytest tests/kernel tests/system tests/zoo tests/forgers/test_network.py
 
 # All behaviours against both addresses of the node, and a table; `make test` runs the reduced form.
 zoo: setup

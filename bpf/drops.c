@@ -3,17 +3,19 @@
  * Counts dropped packets at the raw tracepoint kfree_skb: all by reason, and those of frequent sources by source.
  *
  * Compiled through bcc. Offsets of kernel structures come as -D flags from the running kernel's BTF:
- * SKB_{LEN,DEV,SK,IIF,DST,PROTOCOL,NETWORK,HEAD} and SKB_BYTES (how much of an sk_buff to read), DEV_NET, SOCK_NET,
- * NET_INUM, DST_INPUT; type IDs: TYPE_{IPHDR,IPV6HDR,UDPHDR,DST_ENTRY}. So do REASONS, UNKNOWN_REASON,
+ * SKB_{LEN,PKT_TYPE,DEV,SK,IIF,DST,PROTOCOL,NETWORK,TAIL,HEAD} and SKB_BYTES (how much of an sk_buff to read), DEV_NET, SOCK_NET,
+ * NET_INUM, DST_INPUT; type IDs: TYPE_{IPHDR,IPV6HDR,UDPHDR,TCPHDR,DST_ENTRY}. So do REASONS, UNKNOWN_REASON,
  * CORE_REASONS (slots), SUBSYSTEM_REASONS (how many), NOT_DROPPED, CONSUMED, and the kernel's functions IP_FORWARD and
  * IP6_FORWARD (0 where they are not known).
  *
- * From monitor/sources/drops/reader.py: OWN_NETNS, ALL_NETNS, FAMILY_*, DIRECTION_*, EVENT_*, EVENTS, PROTOCOL_*;
- * CLASSES, a power of two, so that a mask bounds the index for the verifier; MAX_OFFENDERS, MAX_UNKNOWN_REASONS, and
- * what the headers included here need.
+ * From monitor/sources/drops/reader.py: OWN_NETNS, ALL_NETNS, FAMILY_*, DIRECTION_*, EVENT_*, EVENTS, PROTOCOL_*, TCP_*;
+ * CLASSES, a power of two, so that a mask bounds the index for the verifier, and PROBE_REASON, a bit above it;
+ * MAX_OFFENDERS, MAX_PROBERS, MAX_OVERLAY_PEERS, MAX_UNKNOWN_REASONS; WELL_KNOWN_PORTS (the first port above them),
+ * FIRST_CLIENT_PORT, LAST_CLIENT_PORT; PROBE_STEP_PACKETS, PORT_SEED; and what the headers included here need.
  */
 
 #include <linux/if_ether.h>
+#include <linux/if_packet.h>
 
 #include "drop_index.h"
 #include "sketch.h"
@@ -23,12 +25,34 @@ struct drop_count {
 	u64 bytes;
 };
 
+/* `outer` is set where the source is that of the inner packet. */
 struct offender {
 	u64 packets[CLASSES];
+	u64 tunnelled;
 	struct source outer;
 };
 
+/* Bitmaps of hashed destination ports, since the last poll. */
+struct prober {
+	u64 stealth;
+	u64 ports;
+};
+
+struct peer {
+	u32 length;
+	u8 address[16];
+};
+
+/* The payload of an IP header: its protocol (-1: no readable header), and its address. */
+struct payload {
+	void *at;
+	int protocol;
+	int is_to_group;
+};
+
+/* `end` is that of the packet's linear part. */
 struct packet {
+	void *end;
 	u32 length;
 	u32 family;
 	u32 direction;
@@ -36,6 +60,7 @@ struct packet {
 	u32 is_foreign;
 	struct source source;
 	struct source outer;
+	struct payload payload;
 };
 
 BPF_PERCPU_ARRAY(drops, struct drop_count, DROP_COUNTERS);
@@ -44,6 +69,8 @@ BPF_ARRAY(reason_classes, u32, REASONS);
 BPF_ARRAY(drop_sketch, struct sketch_line, SKETCH_LINES);
 BPF_ARRAY(drop_sketch_window, struct sketch_window, 1);
 BPF_TABLE("hash", struct source, struct offender, drop_offenders, MAX_OFFENDERS);
+BPF_TABLE("hash", struct source, struct prober, drop_probers, MAX_PROBERS);
+BPF_F_TABLE("lpm_trie", struct peer, u8, overlay_peers, MAX_OVERLAY_PEERS, BPF_F_NO_PREALLOC);
 BPF_TABLE("hash", u32, u32, reason_slots, SUBSYSTEM_REASONS);
 BPF_TABLE("hash", u32, u64, unknown_reasons, MAX_UNKNOWN_REASONS);
 
@@ -94,61 +121,88 @@ static __always_inline u32 slot_of(u32 reason)
 	return UNKNOWN_REASON;
 }
 
-/* The payload of an IP header: its protocol (-1: no readable header), and its address. */
-struct inside {
-	void *at;
-	int protocol;
-};
-
 /* Reads one IP header. */
-static __always_inline void read_ip(void *at, u32 *family, struct source *source, struct inside *inside)
+static __always_inline void read_ip(void *at, void *end, u32 *family, struct source *source, struct payload *payload)
 {
-	inside->protocol = -1;
+	payload->protocol = -1;
+	if (at + 20 > end)
+		return;
 	LOAD(header, 40, at, TYPE_IPHDR);
 	if (header[0] >> 4 == 4) {
 		*family = FAMILY_IPV4;
 		set_ipv4(source, FIELD(u32, header, 12));
-		inside->at = at + (header[0] & 15) * 4;
+		payload->at = at + (header[0] & 15) * 4;
+		payload->is_to_group = header[16] >= 0xe0;
 		if (FIELD(u16, header, 6) & bpf_htons(0x1fff)) /* a later fragment */
 			return;
-		inside->protocol = header[9];
-	} else if (header[0] >> 4 == 6) {
+		payload->protocol = header[9];
+	} else if (header[0] >> 4 == 6 && at + 40 <= end) {
 		RECAST(header, at, TYPE_IPV6HDR);
 		*family = FAMILY_IPV6;
-		source->high = FIELD(u64, header, 8);
-		source->low = FIELD(u64, header, 16);
-		inside->at = at + 40;
-		inside->protocol = header[6];
+		/* a mapped IPv4 address is none in a packet (RFC 6890), and blames no host of IPv4 */
+		if (FIELD(u64, header, 8) || FIELD(u32, header, 16) != bpf_htonl(0xffff)) {
+			source->high = FIELD(u64, header, 8);
+			source->low = FIELD(u64, header, 16);
+		}
+		payload->at = at + 40;
+		payload->is_to_group = header[24] == 0xff;
+		payload->protocol = header[6];
 	}
 }
 
-/* Moves `inside` past the headers of a tunnel, to the inner packet; returns whether there is one. */
-static __always_inline int enter_tunnel(struct inside *inside)
+/* Returns the length of the UDP tunnel's headers in front of the inner packet, 0 if it is none. */
+static __always_inline u32 udp_tunnel_bytes(void *at, void *end, u16 port)
 {
-	if (inside->protocol == PROTOCOL_IPIP || inside->protocol == PROTOCOL_IPV6)
-		return 1;
-	if (inside->protocol != PROTOCOL_UDP && inside->protocol != PROTOCOL_GRE)
+	/* VXLAN: RFC 7348, and the port that Linux used before it; an Ethernet header follows */
+	if (port == bpf_htons(4789) || port == bpf_htons(8472))
+		return 8 + 8 + 14;
+	if (port != bpf_htons(6081) || at + 16 > end)
 		return 0;
-	LOAD(words, 4, inside->at, TYPE_UDPHDR);
+	/* Geneve: RFC 8926, with options; Ethernet or IP follows */
+	LOAD(words, 4, at + 8, TYPE_UDPHDR);
+	u32 bytes = 8 + 8 + (words[0] & 63) * 4;
+	return FIELD(u16, words, 2) == bpf_htons(ETH_P_TEB) ? bytes + 14 : bytes;
+}
+
+/* Moves `payload` past the headers of a tunnel, to the inner packet; returns whether there is one. */
+static __always_inline int enter_tunnel(struct payload *payload, void *end)
+{
+	if (payload->protocol == PROTOCOL_IPIP || payload->protocol == PROTOCOL_IPV6)
+		return 1;
+	if (payload->protocol != PROTOCOL_UDP && payload->protocol != PROTOCOL_GRE)
+		return 0;
+	LOAD(words, 4, payload->at, TYPE_UDPHDR);
 	u16 first = FIELD(u16, words, 0), second = FIELD(u16, words, 2);
-	if (inside->protocol == PROTOCOL_UDP) {
-		/* RFC 7348, and the port that Linux used before it; an Ethernet header follows */
-		inside->at += 8 + 8 + 14;
-		return second == bpf_htons(4789) || second == bpf_htons(8472);
+	if (payload->protocol == PROTOCOL_UDP) {
+		u32 bytes = udp_tunnel_bytes(payload->at, end, second);
+		payload->at += bytes;
+		return bytes;
 	}
 	/* RFC 2784, RFC 2890: flags indicate checksum, key and sequence number */
-	inside->at += 4;
+	payload->at += 4;
 	if (first & bpf_htons(0x8000))
-		inside->at += 4;
+		payload->at += 4;
 	if (first & bpf_htons(0x2000))
-		inside->at += 4;
+		payload->at += 4;
 	if (first & bpf_htons(0x1000))
-		inside->at += 4;
+		payload->at += 4;
 	if (second == bpf_htons(ETH_P_TEB))
-		inside->at += 14;
+		payload->at += 14;
 	return 1;
 }
 
+static __always_inline int is_overlay_peer(struct source *source)
+{
+	struct peer key = {.length = 128};
+
+	__builtin_memcpy(key.address, source, 16);
+	return overlay_peers.lookup(&key) != 0;
+}
+
+/*
+ * Reads whom to count. Anyone can write any source into a tunnel's packet, so that of the inner packet counts only where
+ * the outer one is from an overlay peer. One tunnel is entered: in a peer's nested tunnels the first inner source counts.
+ */
 static __always_inline void read_source(void *skb, struct packet *packet)
 {
 	u16 protocol = SKB(u16, skb, SKB_PROTOCOL), network = SKB(u16, skb, SKB_NETWORK);
@@ -158,21 +212,27 @@ static __always_inline void read_source(void *skb, struct packet *packet)
 		return;
 	}
 	packet->family = FAMILY_OTHER;
+	packet->payload.protocol = -1;
 	if (protocol != bpf_htons(ETH_P_IP) && protocol != bpf_htons(ETH_P_IPV6))
 		return;
-	struct inside inside = {};
-	read_ip(SKB(void *, skb, SKB_HEAD) + network, &packet->family, &packet->source, &inside);
-	if (!enter_tunnel(&inside))
+	void *head = SKB(void *, skb, SKB_HEAD);
+	packet->end = head + SKB(u32, skb, SKB_TAIL);
+	read_ip(head + network, packet->end, &packet->family, &packet->source, &packet->payload);
+	struct payload inside = packet->payload;
+	if (!enter_tunnel(&inside, packet->end))
 		return;
 	u32 family = packet->family;
 	struct source inner = {};
-	read_ip(inside.at, &family, &inner, &inside);
+	read_ip(inside.at, packet->end, &family, &inner, &inside);
 	if (!inner.low && !inner.high)
 		return;
 	packet->is_tunnelled = 1;
+	packet->family = family;
+	if (!is_overlay_peer(&packet->source))
+		return;
 	packet->outer = packet->source;
 	packet->source = inner;
-	packet->family = family;
+	packet->payload = inside;
 }
 
 /* Whether a packet was being forwarded, according to its route. */
@@ -205,30 +265,100 @@ static __always_inline u32 read_netns(void *skb)
 	return inum;
 }
 
-static __always_inline void count_source(struct packet *packet, u32 slot)
+/* A random function of the seed: who does not know it cannot choose ports that share a bit. */
+static __always_inline u64 port_bit(u32 protocol, u16 port)
 {
-	u32 zero = 0, *class = reason_classes.lookup(&slot);
+	u64 hash = (PORT_SEED ^ (protocol << 16 | port)) * 0x9e3779b97f4a7c15ull;
+
+	hash = (hash ^ hash >> 32) * 0xbf58476d1ce4e5b9ull;
+	return 1ull << (hash >> 58);
+}
+
+/* Whether the node should have got the packet, by its link-layer address: multicast ones are used by clusters, too. */
+static __always_inline int is_addressed_to_us(void *skb)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	u8 type = SKB(u8, skb, SKB_PKT_TYPE) >> 5;
+#else
+	u8 type = SKB(u8, skb, SKB_PKT_TYPE) & 7;
+#endif
+	return type == PACKET_HOST || type == PACKET_MULTICAST;
+}
+
+/* Notes the port of a packet that only scanners send; monitor/detectors/probes.py explains what is one, and why. */
+static __always_inline void note_probe(struct packet *packet)
+{
+	struct payload *payload = &packet->payload;
+	u64 bit, is_stealth = 0;
+
+	if (payload->is_to_group || payload->at + 8 > packet->end)
+		return;
+	if (payload->protocol == PROTOCOL_TCP) {
+		if (payload->at + 14 > packet->end)
+			return;
+		LOAD(tcp, 14, payload->at, TYPE_TCPHDR);
+		u8 flags = tcp[13];
+		if (flags & (TCP_ACK | TCP_RST))
+			return;
+		is_stealth = (flags & (TCP_SYN | TCP_FIN)) != TCP_SYN;
+		bit = port_bit(PROTOCOL_TCP, bpf_ntohs(FIELD(u16, tcp, 2)));
+	} else if (payload->protocol == PROTOCOL_UDP) {
+		LOAD(udp, 4, payload->at, TYPE_UDPHDR);
+		u16 from = bpf_ntohs(FIELD(u16, udp, 0)), to = bpf_ntohs(FIELD(u16, udp, 2));
+		if (to >= FIRST_CLIENT_PORT && to <= LAST_CLIENT_PORT)
+			return;
+		if (from && from < WELL_KNOWN_PORTS && to >= WELL_KNOWN_PORTS)
+			return;
+		bit = port_bit(PROTOCOL_UDP, to);
+	} else {
+		return;
+	}
+	struct prober *prober = drop_probers.lookup(&packet->source);
+	if (!prober) {
+		struct prober fresh = {};
+		if (drop_probers.insert(&packet->source, &fresh) == -E2BIG)
+			note(EVENT_LOST_PROBES);
+		prober = drop_probers.lookup(&packet->source);
+		if (!prober)
+			return;
+	}
+	/* a lost race costs one port */
+	if (is_stealth)
+		prober->stealth |= bit;
+	else
+		prober->ports |= bit;
+}
+
+/* Counts the packet for its source; returns whether the source sends often enough that its probes are noted. */
+static __always_inline int count_source(struct packet *packet, u32 class)
+{
+	u32 zero = 0;
 	struct offender *offender = drop_offenders.lookup(&packet->source);
 
-	if (!class)
-		return;
 	if (!offender) {
 		u64 hash = mix(&packet->source);
 		u32 index = hash % SKETCH_LINES;
 		struct sketch_line *line = drop_sketch.lookup(&index);
 		struct sketch_window *window = drop_sketch_window.lookup(&zero);
-		if (!line || !window || !is_frequent(window, line, hash))
-			return;
+		if (!line || !window)
+			return 0;
+		u32 packets = sight(window, line, hash);
+		if (!is_frequent(window, packets))
+			/* in a flood of forged sources with a packet each, few of these are noted */
+			return packets * PROBE_STEP_PACKETS > window->total;
 		struct offender fresh = {};
 		if (drop_offenders.insert(&packet->source, &fresh) == -E2BIG)
 			note(EVENT_LOST_OFFENDERS);
 		offender = drop_offenders.lookup(&packet->source);
 		if (!offender)
-			return;
+			return 1;
 	}
-	__sync_fetch_and_add(&offender->packets[*class & (CLASSES - 1)], 1);
-	if (packet->is_tunnelled)
+	__sync_fetch_and_add(&offender->packets[class & (CLASSES - 1)], 1);
+	if (packet->is_tunnelled) {
+		__sync_fetch_and_add(&offender->tunnelled, 1);
 		offender->outer = packet->outer;
+	}
+	return 1;
 }
 
 int kfree_skb(u64 *ctx)
@@ -263,7 +393,13 @@ int kfree_skb(u64 *ctx)
 	}
 	if (packet.direction == DIRECTION_OUT || (packet.is_foreign && !ALL_NETNS))
 		return 0;
-	if (packet.family == FAMILY_IPV4 || packet.family == FAMILY_IPV6)
-		count_source(&packet, slot);
+	u32 *class = reason_classes.lookup(&slot);
+	if (!class || (packet.family != FAMILY_IPV4 && packet.family != FAMILY_IPV6))
+		return 0;
+	if (!count_source(&packet, *class) || !(*class & PROBE_REASON))
+		return 0;
+	/* what others behind the node, or their peers, cannot reach is not about us */
+	if (packet.direction == DIRECTION_IN && is_addressed_to_us(skb))
+		note_probe(&packet);
 	return 0;
 }

@@ -73,10 +73,16 @@ static __always_inline u32 estimate(struct sketch_line *line, u64 hash, u32 epoc
 	return least & count_mask;
 }
 
-/* Counts a source; returns whether it is frequent, so that it should be counted exactly. */
-static __always_inline int is_frequent(struct sketch_window *window, struct sketch_line *line, u64 hash)
+/* Counts a packet of a source; returns an estimate of the source's packets in this window. */
+static __always_inline u32 sight(struct sketch_window *window, struct sketch_line *line, u64 hash)
 {
 	window->total += 1;
+	return estimate(line, hash, window->epoch);
+}
+
+/* Whether a source with this estimate is frequent, so that it should be counted exactly. */
+static __always_inline int is_frequent(struct sketch_window *window, u32 packets)
+{
 	/* collisions grow with the total count */
-	return estimate(line, hash, window->epoch) >= FREQUENT_PACKETS + window->total / STEP_PACKETS;
+	return packets >= FREQUENT_PACKETS + window->total / STEP_PACKETS;
 }

@@ -103,7 +103,7 @@ static __always_inline void count_sender(struct source *source, struct packet *p
 		u32 index = hash % SKETCH_LINES;
 		struct sketch_line *line = xdp_sketch.lookup(&index);
 		struct sketch_window *window = xdp_sketch_window.lookup(&zero);
-		if (!line || !window || !is_frequent(window, line, hash))
+		if (!line || !window || !is_frequent(window, sight(window, line, hash)))
 			return;
 		struct sender fresh = {};
 		if (xdp_senders.insert(source, &fresh) == -E2BIG) {

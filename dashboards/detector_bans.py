@@ -125,7 +125,10 @@ def _found() -> Panel:
             "Run `nodewarden list`. If it is your application, fix its password and allow it.",
         ),
         "cps",
-        Query(q.per_second("nodewarden_filter_failures_total", CHOSEN, by="detector"), "{{detector}}"),
+        [
+            Query(q.per_second("nodewarden_filter_failures_total", CHOSEN, by="detector"), "{{detector}}"),
+            Query(q.per_second("nodewarden_filter_unproven_total", CHOSEN, by="detector"), "{{detector}}, only shuns"),
+        ],
     )
 
 

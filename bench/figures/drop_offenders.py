@@ -11,6 +11,7 @@ from bench.packets import udp_frame
 from bench.registry import Figure, benchmark, progress
 from monitor.model.addresses import parse_address
 from monitor.sources.drops.reader import DropCounters
+from monitor.sources.drops.settings import DropCounting, DropsSettings
 from tests.support.lab import Lab
 
 _OFFENDERS, _FORGED = 50, 1_000_000
@@ -38,7 +39,7 @@ def drop_offenders() -> Iterator[Figure]:
         link, target = (mac(node), mac(outside)), parse_address(node.address4)
         theirs = [udp_frame(link, source, target, 9) for source in offenders]
         with node.entered():
-            counters = DropCounters(all_namespaces=False)
+            counters = DropCounters(DropCounting(DropsSettings()))
         with outside.entered():
             sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
         with sender:

@@ -19,6 +19,7 @@ from bench.registry import BenchmarkError, Figure, benchmark, progress
 from monitor.ebpf.maps import count_runs
 from monitor.model.addresses import parse_address
 from monitor.sources.drops.reader import DropCounters
+from monitor.sources.drops.settings import DropCounting, DropsSettings
 from tests.support.daemon import Daemon, wait_for
 from tests.support.lab import Host, Lab
 
@@ -74,7 +75,7 @@ def ebpf_cost() -> Iterator[Figure]:
             sizes = [_daemon_mb(lab["node"], enabled=enabled) for enabled in (False, True)]
             deltas.append(sizes[1] - sizes[0])
             begun_s = time.monotonic()
-            DropCounters(all_namespaces=False).close()
+            DropCounters(DropCounting(DropsSettings())).close()
             starts.append((time.monotonic() - begun_s) * 1e3)
             peers.append(_in_process_mb())
             progress(f"round {number + 1}/3: {deltas[-1]:.1f} MB, in-process {peers[-1]:.1f} MB, {starts[-1]:.0f} ms")
@@ -85,7 +86,7 @@ def ebpf_cost() -> Iterator[Figure]:
 @contextmanager
 def _ours(node: Host) -> Iterator[tuple[Callable[[], tuple[int, int]], Callable[[], None]]]:
     with node.entered():
-        counters = DropCounters(all_namespaces=False)
+        counters = DropCounters(DropCounting(DropsSettings()))
 
     def turn() -> None:
         list(counters.poll(time.monotonic() + 1e6))

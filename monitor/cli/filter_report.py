@@ -9,7 +9,9 @@ from monitor.cli import show
 from monitor.cli.filter_trial import Trial
 from monitor.cli.log_lines import LogLines
 from monitor.cli.printable import printable
+from monitor.files.permissions import file_writer
 from monitor.filters.definition import FilterDefinition
+from monitor.filters.evidence import doubt, standing_doubt
 
 _MOST_SHOWN = 20
 _MOST_LISTED = 1000
@@ -22,6 +24,7 @@ def as_dict(definition: FilterDefinition, log: LogLines, trial: Trial) -> dict[s
     return {
         "filter": {"name": definition.name, "origin": definition.origin, "notes": list(definition.notes)},
         "log": log.name,
+        "doubt": doubt_of(definition, log),
         "lines": log.lines,
         "bytes": log.read_bytes,
         "cut_lines": log.cut_lines,
@@ -59,6 +62,21 @@ def as_dict(definition: FilterDefinition, log: LogLines, trial: Trial) -> dict[s
     }
 
 
+def doubt_of(definition: FilterDefinition, log: LogLines) -> str:
+    """Return why lines of this log prove nothing; empty if they prove. Of the journal, entries may still differ."""
+    if log.is_journal:
+        return standing_doubt(definition.evidence, ())
+    return doubt(definition.evidence, None if log.path is None else file_writer(str(log.path)))
+
+
+def _evidence(definition: FilterDefinition, log: LogLines) -> str:
+    if reason := doubt_of(definition, log):
+        return f"evidence: failures only shun: {reason}"
+    if log.is_journal:
+        return "evidence: proven, for entries that the application itself wrote; others only shun"
+    return "evidence: proven"
+
+
 def missed(log: LogLines, trial: Trial) -> int:
     """Return how many lines nothing matched."""
     tally = trial.tally
@@ -70,6 +88,7 @@ def print_report(definition: FilterDefinition, log: LogLines, trial: Trial) -> N
     click.echo(f"{printable(definition.name)} ({printable(definition.origin)}) on {printable(log.name)}")
     for sentence in (*_lines(log, trial), *_matches(trial), *_times(log, trial), *_costs(trial)):
         click.echo(sentence)
+    click.echo(printable(_evidence(definition, log)))
     for note in definition.notes:
         click.echo(f"note: {printable(note)}")
     _print_expressions(trial)

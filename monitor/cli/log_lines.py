@@ -37,6 +37,8 @@ class LogLines:
         self.name = show_path(Path(log))
         self.is_journal = journal is not None
         """Whether each line starts with its time, in seconds since the epoch, and a blank."""
+        self.path = None if journal or log == "-" else Path(log).absolute()
+        """The file, if it is one."""
         self.journalmatch: Sequence[Sequence[str]] = ()
         """What to read of the journal, as for journalctl(1), a line each; nothing: all of it."""
         self.read_bytes = self.lines = self.cut_lines = 0

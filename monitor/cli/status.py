@@ -98,7 +98,7 @@ def _sources(sources: list[dict[str, Any]]) -> None:
 
 def _filters(filters: list[dict[str, Any]]) -> None:
     show.table(
-        ("FILTER OF", "FILTER", "STATE", "READS", "CANDIDATES", "FAILURES", "ALSO"),
+        ("FILTER OF", "FILTER", "STATE", "READS", "CANDIDATES", "FAILURES", "EVIDENCE", "ALSO"),
         [
             (
                 one["detector"],
@@ -107,6 +107,7 @@ def _filters(filters: list[dict[str, Any]]) -> None:
                 show.first(one["reads"]),
                 str(one["candidates"]),
                 str(one["failures"]),
+                one["evidence"],
                 show.counts({key: one[key] for key in _ODDITIES}),
             )
             for one in filters

@@ -25,6 +25,7 @@ _SOCKET_PATH_BYTES = 107  # sun_path of unix(7) has 108 bytes including the clos
 _NETWORK_LENGTH = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128")
 _GROUP = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _FILTER = re.compile(r"(/[^\[\]]+\.(yaml|conf)|[A-Za-z0-9][A-Za-z0-9_.-]{0,63})(\[.*\])?")
+_DETECTOR_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _JOURNAL_TERM = re.compile("(?!__)[A-Z_][A-Z0-9_]{0,63}=.*")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 _DURATION_PATTERN = "^([0-9]+|(?=[0-9])([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?)$"
@@ -212,6 +213,13 @@ def _read_journal_match(value: str) -> str:
     return value
 
 
+def _read_detector_name(value: str) -> str:
+    """Read the name of a failures detector, which is the name of a jail."""
+    if not _DETECTOR_NAME.fullmatch(value):
+        raise ValueError(f"{quote(value)} is not a name of a detector (expected for example nginx-http-auth)")
+    return value
+
+
 def _read_timezone(value: str) -> str:
     """Read the name of a time zone, or an offset from UTC; empty text means the system's zone."""
     if value:
@@ -300,6 +308,12 @@ JOURNAL_MATCH: ValueKind[str] = ValueKind(
     _read_journal_match,
     str,
     {"type": "string", "pattern": "^ *[A-Z_][A-Z0-9_]*=", "examples": ["_SYSTEMD_UNIT=ssh.service + _COMM=sshd"]},
+)
+DETECTOR_NAME: ValueKind[str] = ValueKind(
+    "name of a detector",
+    _read_detector_name,
+    str,
+    {"type": "string", "pattern": f"^{_DETECTOR_NAME.pattern}$", "examples": ["nginx-http-auth"]},
 )
 TIMEZONE: ValueKind[str] = ValueKind(
     "time zone or empty", _read_timezone, str, {"type": "string", "examples": ["", "Europe/Berlin", "UTC+02:00"]}

@@ -1,16 +1,19 @@
 """Drop rate: the kernel drops too many packets of one source."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Meta, field
 
 from monitor.config.kinds import integer
+from monitor.detectors.limits import Limits
 from monitor.detectors.packet_rate import PacketRateDetector, PacketRateSettings
 from monitor.detectors.registration import Registration
 from monitor.detectors.settings import RECENT
-from monitor.model.addresses import format_address
+from monitor.model.addresses import Network, format_address
 from monitor.model.bans import Mode
 from monitor.model.events import DROP_CLASSES, DropsObserved
+from monitor.model.networks import Networks
 
 _OFFENCES = tuple(number for number, name in enumerate(DROP_CLASSES) if name not in ("no_memory", "other"))
 
@@ -36,32 +39,52 @@ class DropRateSettings(PacketRateSettings, frozen=True, kw_only=True):
             "closed port, as malformed, or over a limit. Drops for lack of memory do not count."
         ),
     ] = 3000
+    overlay_peers: Annotated[
+        tuple[Network, ...],
+        Meta(
+            description="Networks of hosts whose tunnels (VXLAN, Geneve, GRE, IPIP, SIT) this node trusts, such as the "
+            "other nodes of a cluster. Dropped packets in their tunnels count for the inner source. Those in tunnels "
+            "of any other sender count for the sender: anyone can write an inner source."
+        ),
+    ] = ()
 
 
 class DropRateDetector(PacketRateDetector[DropsObserved]):
     """Counts packets that the kernel dropped for a reason that is the source's.
 
-    Drops for lack of memory or buffers are the node's problem and do not count, nor do those of unknown reasons.
+    Drops for lack of memory or buffers are the node's problem and do not count, nor do those of unknown reasons. The
+    source of an inner packet is a claim of the sender of the outer one, and counts only where that is an overlay peer.
     """
 
     name = "drop_rate"
     takes = (DropsObserved,)
     what = "packets that the kernel dropped"
 
+    def __init__(self, limits: Limits, overlay_peers: Sequence[Network] = ()) -> None:
+        """Take when to fire, and whose tunnels are trusted."""
+        super().__init__(limits)
+        self._overlay_peers = Networks(overlay_peers)
+
     def weigh(self, event: DropsObserved) -> int:
         """Count the drops that are the source's fault."""
+        if event.outer and event.outer not in self._overlay_peers:  # as a program with former settings counted it
+            return 0
         return sum(event.packets[one] for one in _OFFENCES)
 
     def sample(self, event: DropsObserved) -> tuple[str, ...]:
-        """Report the reasons, and the tunnel that the packets came through."""
+        """Report the reasons, and whose tunnel the packets were in."""
         reasons = tuple(f"{event.packets[one]} {DROP_CLASSES[one]}" for one in _OFFENCES if event.packets[one])
-        return (*reasons, f"in a tunnel from {format_address(event.outer)}") if event.outer else reasons
+        if event.outer:
+            return (*reasons, f"in a tunnel from overlay peer {format_address(event.outer)}")
+        if event.tunnelled:
+            return (*reasons, f"{event.tunnelled} tunnel packets, counted for the sender of the tunnel")
+        return reasons
 
 
 DETECTOR = Registration(
     detector=DropRateDetector,
     settings=DropRateSettings,
     summary="The kernel drops too many packets of one source.",
-    make=lambda section, context: DropRateDetector(section.limits(context.ipv6_prefix)),
+    make=lambda section, context: DropRateDetector(section.limits(context.ipv6_prefix), section.overlay_peers),
     order=30,
 )

@@ -44,6 +44,14 @@ class Backend(enum.StrEnum):
     FILES = "files"
 
 
+class LineEvidence(enum.StrEnum):
+    """What the lines of a detector's log prove."""
+
+    AUTO = "auto"
+    PROVEN = "proven"
+    SPOOFABLE = "spoofable"
+
+
 class FailuresSettings(WindowSettings, frozen=True, kw_only=True):
     """One source fails too often in one application."""
 
@@ -78,6 +86,16 @@ class FailuresSettings(WindowSettings, frozen=True, kw_only=True):
             "matches. Empty: those that the filter names."
         ),
     ] = ()
+    evidence: Annotated[
+        LineEvidence,
+        Meta(
+            description="What the lines prove: proven failures ban, others only shun. `auto`: proven if the filter is "
+            "built in and vetted, and only its application can have written the line. `proven`: you vouch that nobody "
+            "else gets text into this log and that the address in a line is that of the connection; lines still only "
+            "shun if they were cut or if containers or ordinary accounts can have written them. `spoofable`: always "
+            "shun."
+        ),
+    ] = LineEvidence.AUTO
     timezone: Annotated[
         str,
         TIMEZONE,
@@ -193,7 +211,8 @@ class FailuresDetector(Detector[AuthFailure]):
     def _alert(
         self, event: AuthFailure, crossing: Crossing, source: Address, network: Network, *, is_alone: bool
     ) -> Alert:
-        what = f"failures in {self.name} ({_printable(event.log)})"
+        where = f"{event.log}; shuns only: {event.doubt}" if event.doubt else event.log
+        what = f"failures in {self.name} ({_printable(where)})"
         evidence = self._scores.evidence(crossing, what, _users(crossing.items))
         return Alert(self.name, event.time_s, source, network, is_alone, event.strength, evidence)
 

@@ -34,6 +34,8 @@ EXCUSED = Metric(
     ("detector",),
 )
 
+_ANSWERED_PER_HALF_OPEN = 10
+"""How many attempts at the same time that the source gave up after the answer count as one."""
 _LOOK_BACK_S = 2.0
 _ROUND_TRIP_S = 0.5
 """Younger attempts may still be completed, so they do not count towards a flood yet."""
@@ -71,11 +73,11 @@ class HalfOpenSettings(CountingSettings, frozen=True, kw_only=True):
 class HalfOpenDetector(RateDetector[FlowBatch]):
     """Fires for a source whose attempts stay unanswered, and when there are too many such attempts in total.
 
-    Attempts that are refused at once, or given up after an answer, leave nothing open and count only in total. The
-    total is the number of attempts within two seconds less the number of completed handshakes, as long as the latter
-    are the smaller part: with forged sources there is nobody to ban, but the flood has a target to report. The estimate
-    holds while events are lost. Attempts count half a second after they were made, so that traffic that starts or stops
-    at once is no flood.
+    Attempts that are refused at once leave nothing open and count only in total. Those that are given up after an
+    answer count in part: health checks do that now and then, floods all the time. The total is the number of attempts
+    within two seconds less the number of completed handshakes, as long as the latter are the smaller part: with forged
+    sources there is nobody to ban, but the flood has a target to report. The estimate holds while events are lost.
+    Attempts count half a second after they were made, so that traffic that starts or stops at once is no flood.
 
     A source is not at fault while this node drops or delays attempts. While an accept queue overflows, which attempts
     alone cannot cause, no source is; while listeners drop attempts otherwise or send SYN cookies, no source is that
@@ -121,8 +123,12 @@ class HalfOpenDetector(RateDetector[FlowBatch]):
 
     def _by_source(self, batch: FlowBatch) -> Iterator[Alert]:
         self._follow_listeners(batch)
-        open_ones = [one for one in batch.incomplete if not (one.was_refused or one.was_answered)]
-        for _, source, count in self.rate.add([one.source for one in open_ones], batch.time_s):
+        open_ones = [one for one in batch.incomplete if not one.was_refused]
+        weights = Counter(one.source for one in open_ones if not one.was_answered)
+        for source, count in Counter(one.source for one in open_ones if one.was_answered).items():
+            if count >= _ANSWERED_PER_HALF_OPEN:
+                weights[source] += count // _ANSWERED_PER_HALF_OPEN
+        for _, source, count in self.rate.add(list(weights), batch.time_s, weights.values()):
             if self._is_excused(source, batch.time_s):
                 self.excused_total += 1
                 continue

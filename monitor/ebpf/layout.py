@@ -8,12 +8,14 @@ from monitor.ebpf.reasons import Reasons, read_reasons
 
 _FIELDS = {
     "SKB_LEN": ("sk_buff", "len", 4),
+    "SKB_PKT_TYPE": ("sk_buff", "pkt_type", 1),
     "SKB_DEV": ("sk_buff", "dev", 8),
     "SKB_SK": ("sk_buff", "sk", 8),
     "SKB_IIF": ("sk_buff", "skb_iif", 4),
     "SKB_DST": ("sk_buff", "_skb_refdst", 8),
     "SKB_PROTOCOL": ("sk_buff", "protocol", 2),
     "SKB_NETWORK": ("sk_buff", "network_header", 2),
+    "SKB_TAIL": ("sk_buff", "tail", 4),
     "SKB_HEAD": ("sk_buff", "head", 8),
     "DEV_NET": ("net_device", "nd_net.net", 8),
     "SOCK_NET": ("sock", "__sk_common.skc_net.net", 8),
@@ -21,7 +23,7 @@ _FIELDS = {
     "DST_INPUT": ("dst_entry", "input", 8),
 }
 """By macro: structure, member, size of the member in bytes."""
-_TYPES = {f"TYPE_{name.upper()}": name for name in ("iphdr", "ipv6hdr", "udphdr", "dst_entry")}
+_TYPES = {f"TYPE_{name.upper()}": name for name in ("iphdr", "ipv6hdr", "udphdr", "tcphdr", "dst_entry")}
 _CAST = "bpf_rdonly_cast"
 _MAX_SKB_BYTES = 320
 """The maximum part of an sk_buff to read: a program has 512 bytes of stack."""

@@ -6,7 +6,7 @@ import functools
 import itertools
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -87,6 +87,13 @@ class Map:
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield all keys and values of a hash in batches; entries that change meanwhile may be missed or repeated."""
+        return self._walk(library().bpf_lookup_batch)
+
+    def take(self) -> Iterator[tuple[bytes, bytes]]:
+        """Remove all entries of a hash in batches and yield them; what changes meanwhile may be missed."""
+        return self._walk(library().bpf_lookup_and_delete_batch)
+
+    def _walk(self, read_batch: Callable[..., int]) -> Iterator[tuple[bytes, bytes]]:
         shape, batch = self.shape, min(_BATCH, self.shape.max_entries)
         keys = ctypes.create_string_buffer(shape.key_bytes * batch)
         values = ctypes.create_string_buffer(shape.value_bytes * batch)
@@ -94,9 +101,7 @@ class Map:
         first = True
         while True:
             count.value = batch
-            result = library().bpf_lookup_batch(
-                self._descriptor, None if first else token, token, keys, values, ctypes.byref(count)
-            )
+            result = read_batch(self._descriptor, None if first else token, token, keys, values, ctypes.byref(count))
             first = False
             for number in range(count.value if result == 0 or ctypes.get_errno() == errno.ENOENT else 0):
                 key_at, value_at = number * shape.key_bytes, number * shape.value_bytes

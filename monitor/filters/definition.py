@@ -2,6 +2,7 @@
 
 import msgspec
 
+from monitor.filters.evidence import EvidenceRule
 from monitor.model.errors import NodewardenError
 
 
@@ -26,8 +27,8 @@ class FilterDefinition(msgspec.Struct, frozen=True, kw_only=True):
     """Matches as in journalctl(1), one per item: terms `FIELD=value`, and `+` for "or"."""
     files: tuple[str, ...] = ()
     """Where distributions keep this log; may contain patterns of glob(7)."""
-    is_spoofable: bool = False
-    """Whether anyone can cause such a line with a forged source address (UDP): then it proves nothing."""
+    evidence: EvidenceRule = EvidenceRule()
+    """Which lines prove who failed; by default none."""
     notes: tuple[str, ...] = ()
     """What could not be imported, one sentence each."""
     origin: str = ""

@@ -1,5 +1,6 @@
 """Finds and reads filters: built-in ones, the operator's, and fail2ban's."""
 
+import enum
 import re
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import msgspec
 import yaml
 
+from monitor.filters.accounts import SHARED_ACCOUNTS, account_uid, log_daemon
 from monitor.filters.definition import FilterDefinition, FilterError
+from monitor.filters.evidence import NOT_VETTED, EvidenceRule, Writers
 from monitor.filters.fail2ban.filters import parse_filter_reference, read_filter
 
 BUILT_IN = Path(__file__).parent / "builtin"
@@ -15,6 +18,21 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _MAX_FILE_BYTES = 1 << 20
 _SYSLOG = r"^\s*<F-MLFID>(?:\S+ )?(?:{daemon})(?:\[\d+\])?:?</F-MLFID>\s+<F-CONTENT>.+</F-CONTENT>$"
 """The start of a message in syslog and the journal, without the date: `HOST DAEMON[PID]: `."""
+
+
+class FilterEvidence(enum.StrEnum):
+    """What the lines of a filter can prove."""
+
+    PROVEN = "proven"
+    SPOOFABLE = "spoofable"
+
+
+class WritersSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The application that writes the lines: every entry of the journal must come from one of each of these."""
+
+    units: tuple[str, ...] = ()
+    executables: tuple[str, ...] = ()
+    accounts: tuple[str, ...] = ()
 
 
 class FilterMode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,7 +57,13 @@ class FilterFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     maxlines: int = 1
     journalmatch: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
-    spoofable: bool = False
+    evidence: FilterEvidence = FilterEvidence.SPOOFABLE
+    doubt: str = ""
+    """Why the lines prove nothing, in a few words; for `evidence: spoofable`."""
+    writers: WritersSection = WritersSection()
+    """Who writes the lines that prove; for `evidence: proven`."""
+    direct_files: tuple[str, ...] = ()
+    """Patterns of files that only the application writes; for `evidence: proven`."""
 
 
 def load_filter(reference: str, *, logtype: str = "file") -> FilterDefinition:
@@ -100,7 +124,7 @@ def _load_yaml(path: Path, name: str, parameters: dict[str, str]) -> FilterDefin
         datepattern=content.datepattern,
         journalmatch=tuple(tuple(match.split()) for match in content.journalmatch),
         files=content.files,
-        is_spoofable=content.spoofable,
+        evidence=_evidence(path, content),
         origin=str(path),
     )
 
@@ -114,6 +138,34 @@ def _mode(path: Path, content: FilterFile, parameters: dict[str, str]) -> Filter
         known = ", ".join(content.modes) or "none"
         raise FilterError(f"{path}: there is no mode {wanted!r}; known: {known}")
     return content.modes.get(wanted, FilterMode())
+
+
+def _evidence(path: Path, content: FilterFile) -> EvidenceRule:
+    """Return what the file says of its evidence; FilterError where that is contradictory or incomplete."""
+    section = content.writers
+    if content.evidence is FilterEvidence.SPOOFABLE:
+        if section != WritersSection() or content.direct_files:
+            raise FilterError(f"{path}: writers and direct_files need `evidence: proven`")
+        return EvidenceRule(doubt=content.doubt or NOT_VETTED)
+    if content.doubt:
+        raise FilterError(f"{path}: doubt needs `evidence: spoofable`")
+    if not section.accounts or bool(section.units) != bool(section.executables):
+        raise FilterError(f"{path}: `evidence: proven` needs writers.accounts, and both units and executables or none")
+    if not section.units and not content.direct_files:
+        raise FilterError(f"{path}: `evidence: proven` needs writers.units with executables, or direct_files")
+    if shared := sorted(SHARED_ACCOUNTS.intersection(section.accounts)):
+        raise FilterError(f"{path}: account {shared[0]} runs programs of others: what it writes proves nothing")
+    return EvidenceRule(
+        Writers(
+            units=frozenset(section.units),
+            executables=frozenset(section.executables),
+            accounts=section.accounts,
+            uids=frozenset(uid for name in section.accounts if (uid := account_uid(name)) is not None),
+            log_daemon=log_daemon(),
+            direct_files=content.direct_files,
+        ),
+        doubt="",
+    )
 
 
 def _one_line(error: Any) -> str:

@@ -22,6 +22,8 @@ class FilterStats(msgspec.Struct):
     """Lines that were examined."""
     failures: int = 0
     """Failures found."""
+    unproven: int = 0
+    """Failures that prove nothing, so that they only shun."""
     ignored: int = 0
     """Lines that matched a failregex and an ignoreregex."""
     unusable: int = 0
@@ -89,28 +91,50 @@ class LogFilter:
             self.dates = DateDetector(definition.datepattern, timezone=timezone)
         except ValueError as error:
             raise FilterError(f"filter {definition.name} ({definition.origin or 'built in'}): {error}") from error
+        self.doubt = ""
+        """Why the last failure that proves nothing does so."""
         self.connections = Connections()
+        """What all lines report."""
+        self._proven_connections = Connections()
+        """What lines that prove report: no other line adds to them."""
         self._last_s = float("-inf")
-        self._buffer = LineBuffer(definition.maxlines) if definition.maxlines > 1 else None
-        self._fusion = Fusion(self.expressions) if self._buffer is None else None
+        self._has_buffers = definition.maxlines > 1
+        self._buffers = (LineBuffer(definition.maxlines), LineBuffer(definition.maxlines))
+        """The previous lines: those that prove nothing, and those that prove."""
+        self._fusion = None if self._has_buffers else Fusion(self.expressions)
         self.everything = range(len(self.expressions.fail))
         """The numbers of all expressions, for lines that were not scanned."""
 
-    def examine(self, text: str, candidates: Sequence[int], now_s: float, time_s: float | None = None) -> Outcome:
+    def examine(
+        self,
+        text: str,
+        candidates: Sequence[int],
+        now_s: float,
+        time_s: float | None = None,
+        proves: bool = False,  # noqa: FBT001, FBT002 - called for each line, by a function that takes no keywords
+    ) -> Outcome:
         """Match a line (with its newline) against the failregex with these numbers, at least one, in this order.
 
         `now_s` is wall time, for dates without a year; `time_s` is the time of the line if its source knows it: then
-        the line contains no date. A Deadline may raise TooSlow in here; the line then leaves no state.
+        the line contains no date. What a line that `proves` yields rests on no line that proves nothing. A Deadline may
+        raise TooSlow in here; the line then leaves no state.
         """
-        outcome = self._examine_at_once(text, candidates[0], now_s, time_s)
-        return self._examine_by_steps(text, candidates, now_s, time_s) if outcome is None else outcome
+        outcome = self._examine_at_once(text, candidates[0], now_s, time_s, proves)
+        return self._examine_by_steps(text, candidates, now_s, time_s, proves) if outcome is None else outcome
 
     def give_up(self) -> None:
         """Forget the previous lines: with the next line they would take too long again."""
-        if self._buffer:
-            self._buffer.clear()
+        for buffer in self._buffers:
+            buffer.clear()
 
-    def _examine_at_once(self, text: str, number: int, now_s: float, time_s: float | None) -> Outcome | None:
+    def _examine_at_once(
+        self,
+        text: str,
+        number: int,
+        now_s: float,
+        time_s: float | None,
+        proves: bool,  # noqa: FBT001
+    ) -> Outcome | None:
         """Try date, prefix and the first candidate as one expression; None if the single steps must decide."""
         if self._fusion is None:
             return None
@@ -127,28 +151,36 @@ class LogFilter:
             if time_s is None:
                 return None
             self._last_s = time_s
-        return self._conclude(number, fused.values(match), fused.is_connected, now_s, time_s)
+        return self._conclude(number, fused.values(match), fused.is_connected, time_s or now_s, time_s, proves)
 
-    def _examine_by_steps(self, text: str, candidates: Sequence[int], now_s: float, time_s: float | None) -> Outcome:
+    def _examine_by_steps(
+        self,
+        text: str,
+        candidates: Sequence[int],
+        now_s: float,
+        time_s: float | None,
+        proves: bool,  # noqa: FBT001
+    ) -> Outcome:
         if time_s is None:
             if (dated := self.dates.find(text[:-1], now_s)) is not None:
                 text = text[: dated.start] + text[dated.end :]
                 time_s = dated.time_s
             if time_s is not None:
                 self._last_s = time_s
-        if self._buffer:
+        buffer = self._buffers[proves]
+        if self._has_buffers:
             if time_s is None and self._last_s > now_s - _STILL_S:
                 time_s = self._last_s
-            text = self._buffer.add(text)
+            text = buffer.add(text)
         hit = self._search(text, candidates)
         if not isinstance(hit, _Hit):
             return hit
-        if self._buffer and self.expressions.is_ignored(self._buffer.take(hit.match)):
+        if self._has_buffers and self.expressions.is_ignored(buffer.take(hit.match)):
             return Ignored(hit.number)
         values = hit.expression.values(hit.match)
         if hit.prefix:
             values = hit.prefix | values
-        return self._conclude(hit.number, values, hit.expression.is_connected, now_s, time_s)
+        return self._conclude(hit.number, values, hit.expression.is_connected, time_s or now_s, time_s, proves)
 
     def _search(self, text: str, candidates: Sequence[int]) -> _Hit | Ignored | Missed:
         expressions = self.expressions
@@ -164,17 +196,29 @@ class LogFilter:
             expression = expressions.fail[number]
             match = expression.pattern.search(text)
             if match:
-                if expressions.ignore and not self._buffer and expressions.is_ignored(text):
+                if expressions.ignore and not self._has_buffers and expressions.is_ignored(text):
                     return Ignored(number)
                 return _Hit(number, expression, match, prefix)
         return _NOTHING
 
-    def _conclude(self, number: int, values: Values, is_connected: bool, now_s: float, time_s: float | None) -> Outcome:  # noqa: FBT001
+    def _conclude(
+        self,
+        number: int,
+        values: Values,
+        is_connected: bool,  # noqa: FBT001
+        when_s: float,
+        time_s: float | None,
+        proves: bool,  # noqa: FBT001
+    ) -> Outcome:
         """Return the failure with its source, if the match is a failure."""
         identity = values.pop("mlfid", None) if is_connected else None
+        connections = self._proven_connections if proves else self.connections
         if identity is not None:
-            merged = self.connections.merge(identity, values, time_s or now_s)
-            self.stats.evicted = self.connections.evicted
+            if proves:
+                # Later lines that prove nothing may complete what this one reports, but not the other way round
+                self.connections.merge(identity, dict(values), when_s)
+            merged = connections.merge(identity, values, when_s)
+            self.stats.evicted = self.connections.evicted + self._proven_connections.evicted
             if merged is None:
                 return Missed(number)
             values = merged
@@ -185,6 +229,7 @@ class LogFilter:
         if not host:
             if identity is not None:
                 self.connections.wait(identity)
+                connections.wait(identity)
             return Missed(number)
         is_name = not address and host == values.get("dns")
         return Found(number, host, is_name, values.get("user") or "", values.get("cidr"), time_s)

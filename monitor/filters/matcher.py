@@ -77,6 +77,11 @@ class LogMatcher:
         return Scan(block, work, self._deadline)
 
     @property
+    def doubts(self) -> dict[str, str]:
+        """Why the last failure of each detector that proves nothing does so; empty where all prove."""
+        return {name: log_filter.doubt for name, log_filter in self._filters.items()}
+
+    @property
     def unsearchable(self) -> frozenset[str]:
         """The detectors whose filters must examine every line of their logs, which is slow."""
         return frozenset(self._unsearchable)

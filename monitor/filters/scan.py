@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from monitor.filters.deadline import Deadline, TooSlow
+from monitor.filters.evidence import doubt
 from monitor.filters.log_filter import Found, Ignored, LogFilter
 from monitor.filters.scanner import Candidate
 from monitor.model.addresses import Address, parse_address
@@ -18,8 +19,9 @@ _MAX_USER = 64
 _ODD_S = 60.0
 """A line that was just written and whose date differs by more than this has a wrong clock or time zone."""
 
-_Step = tuple["ActiveFilter", str, Sequence[int], float | None]
-"""A filter, a line with its newline, the expressions to try, and the time of the line if the source knows it."""
+_Step = tuple["ActiveFilter", str, Sequence[int], float | None, str]
+"""A filter, a line with its newline, the expressions to try, the time of the line if the source knows it, and why the
+line proves nothing."""
 
 
 class ActiveFilter(NamedTuple):
@@ -53,18 +55,18 @@ class Scan:
         read_s, call, clock = self._block.read_s, self._deadline.call, time.monotonic
         self.has_more = False
         with self._deadline.watching():
-            for active, text, numbers, time_s in self._steps:
+            for active, text, numbers, time_s, reason in self._steps:
                 log_filter = active.log_filter
                 stats = log_filter.stats
                 stats.candidates += 1
                 try:
-                    outcome = call(log_filter.examine, text, numbers, read_s, time_s)
+                    outcome = call(log_filter.examine, text, numbers, read_s, time_s, not reason)
                 except TooSlow:
                     stats.timeouts += 1
                     log_filter.give_up()
                 else:
                     if isinstance(outcome, Found):
-                        event = self._event(active, outcome)
+                        event = self._event(active, outcome, reason)
                         if event is not None:
                             events.append(event)
                     elif isinstance(outcome, Ignored):
@@ -74,8 +76,8 @@ class Scan:
                     break
         return events
 
-    def _event(self, active: ActiveFilter, found: Found) -> AuthFailure | None:
-        """Return the event of a failure; None if it has no address or is too old."""
+    def _event(self, active: ActiveFilter, found: Found, reason: str) -> AuthFailure | None:
+        """Return the event of a failure; None if it has no address or is too old. `reason`: why it proves nothing."""
         block, log_filter = self._block, active.log_filter
         stats = log_filter.stats
         address = _address(found)
@@ -86,12 +88,15 @@ class Scan:
         if when_s is None:
             return None
         stats.failures += 1
-        is_proof = block.is_trusted and not log_filter.definition.is_spoofable
-        strength = Strength.PROVEN if is_proof else Strength.SPOOFABLE
+        if reason:
+            stats.unproven += 1
+            log_filter.doubt = reason
+        strength = Strength.SPOOFABLE if reason else Strength.PROVEN
         length = int(found.cidr) if found.cidr and len(found.cidr) < 4 else None
         if length is not None and length > 8 * len(address):
             length = None
-        return AuthFailure(when_s, active.detector, address, strength, block.log, found.user[:_MAX_USER], length)
+        user = found.user[:_MAX_USER]
+        return AuthFailure(when_s, active.detector, address, strength, block.log, user, length, reason)
 
 
 def _when_s(active: ActiveFilter, block: LogBlock, time_s: float | None) -> float | None:
@@ -136,6 +141,7 @@ def _steps(block: LogBlock, work: Iterable[tuple[ActiveFilter, Sequence[Candidat
     time_s = None
     for active, candidates in work:
         everything = active.log_filter.everything
+        reason = doubt(active.log_filter.definition.evidence, block.writer, is_cut=block.is_cut)
         seen = line_number = 0
         for start, end, numbers in candidates:
             if times_s:
@@ -143,4 +149,4 @@ def _steps(block: LogBlock, work: Iterable[tuple[ActiveFilter, Sequence[Candidat
                 seen = start
                 time_s = times_s[line_number]
             line = text[start:end] if text is not None else data[start:end].decode(errors="replace")
-            yield active, line, everything if numbers is None else numbers, time_s
+            yield active, line, everything if numbers is None else numbers, time_s, reason

@@ -73,12 +73,15 @@ class AuthFailure(msgspec.Struct, frozen=True, gc=False):
     """The name that was tried, as the attacker sent it: at most 64 characters."""
     prefix_length: int | None = None
     """Set where the line names a network rather than one address."""
+    doubt: str = ""
+    """Why the line proves nothing, in a few words; empty where it does."""
 
 
 class DropsObserved(msgspec.Struct, frozen=True, gc=False):
     """Packets of one source that the kernel dropped since the last poll.
 
-    `time_s` is the wall time of the poll. `packets` are by class of reason, in the order of `DROP_CLASSES`.
+    `time_s` is the wall time of the poll. `packets` are by class of reason, in the order of `DROP_CLASSES`; all are
+    zero for an infrequent source, of which only the ports of its probes are known.
     """
 
     covers_all_traffic: ClassVar[bool] = True
@@ -87,7 +90,13 @@ class DropsObserved(msgspec.Struct, frozen=True, gc=False):
     source: Address
     packets: tuple[int, ...]
     outer: Address | None = None
-    """Where the packets came in a tunnel: the source of the last outer packet."""
+    """Where an overlay peer's tunnel carried the packets: the peer. Then `source` is that of the inner packets."""
+    tunnelled: int = 0
+    """How many of the packets were those of a tunnel. Without `outer`, `source` sent the tunnel's packets itself."""
+    stealth_ports: int = 0
+    """A bitmap (`monitor.model.port_bitmap`) of the ports of refused FIN, NULL, Xmas and SYN/FIN probes."""
+    closed_ports: int = 0
+    """A bitmap of the ports of refused SYN and UDP probes."""
 
 
 class SenderObserved(msgspec.Struct, frozen=True, gc=False):

@@ -150,6 +150,8 @@ class FlowBatch(msgspec.Struct):
     """Wall time of the look, in seconds."""
     has_gap: bool = False
     """Events were lost beside this: what was completed or ended then was not told."""
+    has_more: bool = False
+    """More events were waiting: what happened before `time_s` is not all in yet."""
     invalid_total: int | None = None
     """The table's total of invalid packets (32 bits), where this look took it."""
     listen_totals: ListenTotals | None = None

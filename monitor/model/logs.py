@@ -2,6 +2,8 @@
 
 import msgspec
 
+from monitor.model.writers import Writer
+
 
 class LogBlock(msgspec.Struct, frozen=True, gc=False):
     """Whole lines of one log, as a source read them.
@@ -20,5 +22,7 @@ class LogBlock(msgspec.Struct, frozen=True, gc=False):
     times_s: tuple[float, ...] = ()
     is_live: bool = True
     """Whether it was written while we were reading; False for what was found there at the start."""
-    is_trusted: bool = True
-    """Whether only the application itself and root can have written it; text of others proves nothing."""
+    writer: Writer | None = None
+    """Who wrote the lines; None: not known, so that they prove nothing."""
+    is_cut: bool = False
+    """Whether the ends of the lines are missing: what a client sent may have pushed the true end out of a line."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, field
 
-from monitor.config.kinds import AUTO_PORT_RANGE, OPTIONAL_PATH, Names, duration
+from monitor.config.kinds import AUTO_PORT_RANGE, DETECTOR_NAME, OPTIONAL_PATH, Names, duration
 from monitor.config.shapes import Section
 from monitor.config.types import Automatic, PortRange
 from monitor.detectors.failures import DEFAULT_FAILURES, DETECTOR, FailuresSettings
@@ -60,6 +60,14 @@ class Detectors(_Registered, frozen=True, kw_only=True):  # type: ignore[misc,ca
             "precedence over a jail of the same name, except for the default one. Empty: none."
         ),
     ] = ""
+    from_fail2ban_proven: Annotated[
+        tuple[Annotated[str, DETECTOR_NAME], ...],
+        Meta(
+            description="The jails of `from_fail2ban` whose lines prove who failed, so that they ban and do not only "
+            "shun. fail2ban's filters are not vetted: you vouch for their format and their logs, as with "
+            "`evidence: proven` in a section of `failures`."
+        ),
+    ] = ()
     confirm_timeout_s: Annotated[
         float,
         duration("10ms", "10s"),

@@ -105,6 +105,10 @@ class SourceRunner(ABC, Generic[SourceT, SettingsT]):
         """Stop reading and save the cursor."""
         self._settle()
 
+    def poll(self) -> None:
+        """Take what waits now, without waiting for the loop."""
+        self._guarded(self._take)
+
     @abstractmethod
     def reconfigure(self, settings: SettingsT) -> None:
         """Follow changed settings of its own without losing the cursor."""

@@ -77,7 +77,7 @@ def test_without_bcc_all_else_goes_on(site: OpenSite, tmp_path: Path) -> None:
     (tmp_path / "nothing/bcc.py").write_text("raise ImportError('no module named bcc')\n")
     site.daemon.configure("sources: {kernel_log: {enabled: false}}\n")
     site.daemon.start("env", f"PYTHONPATH={tmp_path / 'nothing'}")
-    told = "dropped packets are not counted: the Python module bcc is missing"
+    told = "are not seen: the Python module bcc is missing"
     wait_for(lambda: told in site.daemon.run("status").stdout, told, lambda: site.daemon.log, 20)
     assert drops(site)["state"] == "off"
     assert site.daemon.ask("status")["problems"] == []
@@ -114,7 +114,7 @@ def test_without_types_reasons_are_counted_all_the_same(site: OpenSite) -> None:
             sum(value for key, value in counted.items() if labels <= set(key[key.index("{") + 1 : -1].split(","))) >= 1
         )
     assert site.daemon.metrics()['nodewarden_ebpf_rung{program="drops",rung="tracepoint"}'] == 1
-    assert "drop_rate sees nothing" in site.daemon.run("status").stdout
+    assert "closed_port_scan see nothing" in site.daemon.run("status").stdout
 
 
 def test_without_types_and_tracefs_all_else_goes_on(site: OpenSite) -> None:

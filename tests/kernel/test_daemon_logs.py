@@ -39,12 +39,12 @@ class Logs:
     def of_file(self, name: str = "app", filter_name: str = "ours", file: str = "app.log", more: str = "") -> str:
         """Return a detector that reads a file."""
         where = f"filter: {self.directory}/{filter_name}.yaml, backend: files, files: ['{self.directory}/{file}']"
-        return f"{name}: {{{where}, maxretry: 3{more}}}"
+        return f"{name}: {{{where}, maxretry: 3, evidence: proven{more}}}"
 
     def of_journal(self, name: str = "unit") -> str:
         """Return a detector that reads the journal."""
         where = f"filter: {self.directory}/ours.yaml, backend: journal, journalmatch: ['SYSLOG_IDENTIFIER=sshd']"
-        return f"{name}: {{{where}, maxretry: 3}}"
+        return f"{name}: {{{where}, maxretry: 3, evidence: proven}}"
 
     def write(self, *addresses: str, path: Path | None = None) -> None:
         """Append a failure of each address to a file."""

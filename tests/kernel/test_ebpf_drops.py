@@ -9,10 +9,11 @@ from collections.abc import Iterator
 import pytest
 
 from bench.packets import ipv4_packet, syn_frame, udp_frame
-from monitor.model.addresses import parse_address
+from monitor.model.addresses import parse_address, parse_network
 from monitor.model.protocols import PROTOCOL_GRE, PROTOCOL_IPIP, PROTOCOL_IPV6, PROTOCOL_UDP
 from monitor.sources.drops.kinds import DropKind, Dropped
 from monitor.sources.drops.reader import DropCounters
+from monitor.sources.drops.settings import DropCounting, DropsSettings
 from tests.support.lab import Host, Lab
 
 pytestmark = pytest.mark.kernel
@@ -46,7 +47,7 @@ def lab() -> Iterator[Lab]:
 def counters(lab: Lab) -> Iterator[DropCounters]:
     """Count on the node."""
     with lab["node"].entered():
-        counters = DropCounters(all_namespaces=False)
+        counters = DropCounters(DropCounting(DropsSettings()))
     yield counters
     counters.close()
 
@@ -173,37 +174,130 @@ def encapsulated(kind: str, lab: Lab, inner: bytes) -> bytes:
     """Put an Ethernet frame, or the IP packet in it, into a tunnel's packet from outside to the node."""
     link, theirs = frames(lab), parse_address(lab["outside"].address4)
     ours, packet = parse_address(lab["node"].address4), inner[14:]
+    ethertype = b"\x08\x00" if packet[0] >> 4 == 4 else b"\x86\xdd"
+    vxlan = struct.pack("!II", 0x08000000, 42 << 8) + inner
     protocol, payload = {
-        "vxlan": (PROTOCOL_UDP, struct.pack("!HHHHII", 4000, 4789, 16 + len(inner), 0, 0x08000000, 42 << 8) + inner),
-        "vxlan_old_port": (
-            PROTOCOL_UDP,
-            struct.pack("!HHHHII", 4000, 8472, 16 + len(inner), 0, 0x08000000, 42 << 8) + inner,
-        ),
+        "vxlan": (PROTOCOL_UDP, udp(4789, vxlan)),
+        "vxlan_old_port": (PROTOCOL_UDP, udp(8472, vxlan)),
+        "geneve": (PROTOCOL_UDP, udp(6081, b"\x00\x00\x65\x58" + bytes(4) + inner)),
+        "geneve_options": (PROTOCOL_UDP, udp(6081, b"\x02\x00\x65\x58" + bytes(12) + inner)),
+        "geneve_ip": (PROTOCOL_UDP, udp(6081, b"\x00\x00" + ethertype + bytes(4) + packet)),
         "ipip": (PROTOCOL_IPIP if packet[0] >> 4 == 4 else PROTOCOL_IPV6, packet),
-        "gre": (PROTOCOL_GRE, struct.pack("!HH", 0, 0x0800 if packet[0] >> 4 == 4 else 0x86DD) + packet),
+        "gre": (PROTOCOL_GRE, b"\x00\x00" + ethertype + packet),
         "gre_keyed": (PROTOCOL_GRE, struct.pack("!HHII", 0x3000, 0x6558, 7, 9) + inner),
+        # these are not looked into: they encrypt, or another program decodes them
+        "wireguard": (PROTOCOL_UDP, udp(51820, b"\x04" + bytes(15) + packet)),
+        "teredo": (PROTOCOL_UDP, udp(3544, packet)),
+        "esp": (50, struct.pack("!II", 1, 1) + packet),
     }[kind]
     return link[0] + link[1] + b"\x08\x00" + ipv4_packet(theirs, ours, payload, protocol)
 
 
-@pytest.mark.parametrize("kind", ["vxlan", "vxlan_old_port", "ipip", "gre", "gre_keyed"])
-@pytest.mark.parametrize("source", ["198.51.100.7", "2001:db8::7"])
-def test_tunnels_are_looked_through(lab: Lab, counters: DropCounters, kind: str, source: str) -> None:
-    """The source inside is blamed, the one around it is kept, and the drop is marked as tunnelled."""
+def udp(port: int, data: bytes) -> bytes:
+    """Return a UDP datagram without a checksum."""
+    return struct.pack("!HHHH", 4000, port, 8 + len(data), 0) + data
+
+
+LOOKED_INTO = ("vxlan", "vxlan_old_port", "geneve", "geneve_options", "geneve_ip", "ipip", "gre", "gre_keyed")
+NOT_LOOKED_INTO = ("wireguard", "teredo", "esp")
+SOURCES = ("198.51.100.7", "2001:db8::7")
+
+
+def inner_frame(source: str) -> bytes:
+    """Return a frame with a first packet of this source, for a tunnel."""
     target = "192.0.2.1" if "." in source else "2001:db8::1"
-    inner = syn_frame((bytes(6), bytes(6)), parse_address(source), parse_address(target), 80)
-    before = counters.totals()
-    send(lab, encapsulated(kind, lab, inner), 100)
+    return syn_frame((bytes(6), bytes(6)), parse_address(source), parse_address(target), 80)
+
+
+@pytest.fixture
+def overlay(lab: Lab) -> Iterator[DropCounters]:
+    """Count on the node, for which outside is an overlay peer."""
+    with lab["node"].entered():
+        peers = (parse_network("203.0.113.0/24"), parse_network("10.88.0.2/31"), parse_network("fd88::/64"))
+        counters = DropCounters(DropCounting(DropsSettings(), peers))
+    yield counters
+    counters.close()
+
+
+@pytest.mark.parametrize("kind", LOOKED_INTO)
+@pytest.mark.parametrize("source", SOURCES)
+def test_tunnels_of_overlay_peers_are_looked_through(lab: Lab, overlay: DropCounters, kind: str, source: str) -> None:
+    """The source inside is blamed, the one around it is kept, and the drop is marked as tunnelled."""
+    before = overlay.totals()
+    send(lab, encapsulated(kind, lab, inner_frame(source)), 100)
     time.sleep(0.05)
     tunnelled = [
         packets - before.get(kind_, (0, 0))[0]
-        for kind_, (packets, _) in counters.totals().items()
+        for kind_, (packets, _) in overlay.totals().items()
         if kind_.is_tunnelled and not kind_.is_foreign and kind_.family == ("ipv4" if "." in source else "ipv6")
     ]
     assert sum(tunnelled) == 100
-    found = {one.source: one for one in counters.poll(0.0)}
-    assert found[parse_address(source)].outer == parse_address(lab["outside"].address4)
-    assert sum(found[parse_address(source)].packets) >= 80
+    found = {one.source: one for one in overlay.poll(0.0)}
+    assert found.keys() == {parse_address(source)}
+    one = found[parse_address(source)]
+    assert one.outer == parse_address(lab["outside"].address4)
+    assert 80 <= sum(one.packets) == one.tunnelled
+
+
+@pytest.mark.parametrize("kind", [*LOOKED_INTO, *NOT_LOOKED_INTO])
+@pytest.mark.parametrize("source", SOURCES)
+def test_in_a_strangers_tunnel_nobody_but_the_sender_is_blamed(
+    lab: Lab, counters: DropCounters, kind: str, source: str
+) -> None:
+    """Anyone can write an inner source: the sender of the outer packet counts, and is marked as one of tunnels."""
+    send(lab, encapsulated(kind, lab, inner_frame(source)), 100)
+    time.sleep(0.05)
+    (one,) = counters.poll(0.0)
+    assert (one.source, one.outer) == (parse_address(lab["outside"].address4), None)
+    assert sum(one.packets) >= 80
+    assert one.tunnelled == (sum(one.packets) if kind in LOOKED_INTO else 0)
+
+
+@pytest.mark.parametrize("kind", ["vxlan", "gre", "ipip", "geneve"])
+def test_random_inner_sources_add_up_under_their_sender(lab: Lab, counters: DropCounters, kind: str) -> None:
+    """A sender that writes another inner source into each packet is found as one that sends one."""
+    for number in range(100):
+        send(lab, encapsulated(kind, lab, inner_frame(f"198.51.{number}.7")), 1)
+    time.sleep(0.05)
+    (one,) = counters.poll(0.0)
+    assert one.source == parse_address(lab["outside"].address4)
+    assert sum(one.packets) >= 80
+
+
+def test_a_peers_nested_tunnel_counts_for_the_first_inner_source(lab: Lab, overlay: DropCounters) -> None:
+    """A peer vouches for the packets that it wraps, and not for what these claim to carry."""
+    nested = inner_frame("198.51.100.7")[:14] + ipv4_packet(
+        parse_address("203.0.113.5"), parse_address("192.0.2.1"), inner_frame("198.51.100.9")[14:], PROTOCOL_IPIP
+    )
+    send(lab, encapsulated("vxlan", lab, nested), 100)
+    time.sleep(0.05)
+    (one,) = overlay.poll(0.0)
+    assert (one.source, one.outer) == (parse_address("203.0.113.5"), parse_address(lab["outside"].address4))
+
+
+@pytest.mark.parametrize("type_", [3, 4, 11, 12])
+def test_an_icmp_error_never_blames_whom_it_quotes(lab: Lab, overlay: DropCounters, type_: int) -> None:
+    """Its sender made the quotation up, as far as we know: the source of the error is what counts."""
+    link, ours = frames(lab), parse_address(lab["node"].address4)
+    lab["node"].nft("table inet e { chain i { type filter hook input priority 0; meta l4proto icmp drop; }; }")
+    try:
+        error = struct.pack("!BBHI", type_, 0, 0, 0) + inner_frame("198.51.100.7")[14:]
+        packet = ipv4_packet(parse_address(lab["outside"].address4), ours, error, 1)
+        send(lab, link[0] + link[1] + b"\x08\x00" + packet, 100)
+        time.sleep(0.05)
+        assert {one.source for one in overlay.poll(0.0)} == {parse_address(lab["outside"].address4)}
+    finally:
+        lab["node"].nft("delete table inet e")
+
+
+def test_an_ipv6_packet_with_a_mapped_source_blames_no_ipv4_host(lab: Lab, counters: DropCounters) -> None:
+    """No host sends ::ffff:198.51.100.7, so nobody at 198.51.100.7 sent it."""
+    link = frames(lab)
+    frame = bytearray(syn_frame(link, parse_address("2001:db8::7"), parse_address(lab["node"].address6), 9))
+    frame[22:38] = bytes(10) + b"\xff\xff" + parse_address("198.51.100.7")
+    send(lab, bytes(frame), 100)
+    time.sleep(0.05)
+    assert parse_address("198.51.100.7") not in {one.source for one in counters.poll(0.0)}
 
 
 def test_who_drops_elsewhere_is_told_apart(lab: Lab, counters: DropCounters) -> None:

@@ -16,12 +16,13 @@ from monitor.sources.drops import reader as drops
 from monitor.sources.drops.counter_index import BY_ALL, BY_REASON, CounterIndex
 from monitor.sources.drops.kinds import FAMILIES
 from monitor.sources.drops.reader import DropCounters
+from monitor.sources.drops.settings import DropCounting, DropsSettings
 from tests.support.bpf import map_types, run_once
 
 pytestmark = pytest.mark.kernel
 
 _U32, _U64, _U8 = struct.Struct("=I"), struct.Struct("=Q"), struct.Struct("=B")
-_OFFENDER = struct.Struct(f"={drops._CLASSES}Q16s")
+_OFFENDER = struct.Struct(f"={drops._CLASSES}QQ16s")
 _PAIR, _ADDRESS = struct.Struct("=QQ"), struct.Struct("=8s8s")
 _WINDOW = frequent._WINDOW
 _PREFIX4, _PREFIX6 = (struct.Struct(xdp._LENGTH.format + tail) for tail in ("4s", "16s"))
@@ -31,7 +32,9 @@ SHAPES: Mapping[str, tuple[struct.Struct, str]] = {
     "location": (drop_locations._LOCATION, "address reason"),
     "drop_count": (_PAIR, "packets bytes"),
     "source": (_ADDRESS, "high low"),
-    "offender": (_OFFENDER, "packets" + " -" * (drops._CLASSES - 1) + " outer"),
+    "offender": (_OFFENDER, "packets" + " -" * (drops._CLASSES - 1) + " tunnelled outer"),
+    "prober": (drops._PROBER, "stealth ports"),
+    "peer": (drops._PEER, "length address"),
     "sketch_window": (_WINDOW, "total epoch"),
     "ban": (xdp._BAN, "until_ns packets bytes"),
     "stop_count": (_PAIR, "packets bytes"),
@@ -46,7 +49,7 @@ SHAPES: Mapping[str, tuple[struct.Struct, str]] = {
 }
 
 REQUESTS = (
-    drops.program_request(1, all_namespaces=False),
+    drops.program_request(1, DropCounting(DropsSettings())),
     drop_locations.program_request(),
     xdp.program_request(max_bans=9, max_prefixes=9),
 )
@@ -122,7 +125,8 @@ def test_the_classes_fit() -> None:
     """There is a counter for each class of reason, and the maps have the sizes that Python says."""
     assert len(ReasonClass) <= drops._CLASSES
     assert drops._CLASSES.bit_count() == 1
-    with contextlib.closing(DropCounters(all_namespaces=False)) as counters:
+    with contextlib.closing(DropCounters(DropCounting(DropsSettings()))) as counters:
         assert counters._maps["drop_offenders"].shape.max_entries == DropCounters.MAX_OFFENDERS
+        assert counters._maps["drop_probers"].shape.max_entries == DropCounters.MAX_PROBERS
     with contextlib.closing(xdp.XdpProgram(max_bans=16, max_prefixes=16)) as program:
         assert program._maps["xdp_senders"].shape.max_entries == xdp.MAX_SENDERS

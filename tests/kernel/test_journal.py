@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from monitor.model.logs import LogBlock
+from monitor.model.writers import ordinary_reason
 from monitor.sources.journal.reader import Journal
 from tests.support.daemon import wait_for
 from tests.support.journal import drain, text
@@ -51,8 +52,8 @@ def test_root_is_trusted_and_a_user_s_imitation_is_not(journald: Journald) -> No
     journald.send("forged", uid=1000, SYSLOG_PID="1", _UID="0", _TRANSPORT="kernel", _SYSTEMD_UNIT="ssh.service")
     trusted, forged = follow(source, lambda blocks: len(blocks) >= 2)
     source.close()
-    assert (text([trusted]), trusted.is_trusted) == ([b"real"], True)
-    assert (text([forged]), forged.is_trusted) == ([b"forged"], False)
+    assert (text([trusted]), ordinary_reason(trusted.writer)) == ([b"real"], "")
+    assert (text([forged]), ordinary_reason(forged.writer)) == ([b"forged"], "account 1000 wrote it")
     host = os.uname().nodename.encode()
     assert trusted.data.startswith(host + b" sshd[")
     assert abs(trusted.times_s[0] - trusted.read_s) < 60

@@ -162,6 +162,10 @@ def test_senders_are_counted(program: XdpProgram) -> None:
         "192.0.2.4": (ethernet(ipv4("192.0.2.4", tcp(0x12)), 0x0800), ""),
         "192.0.2.5": (ethernet(ipv4("192.0.2.5", tcp(0x10)), 0x0800), ""),
         "192.0.2.6": (ethernet(ipv4("192.0.2.6", udp(), 17, fragment=0x10), 0x0800), ""),
+        # tunnels: an inner source never counts
+        "192.0.2.7": (ethernet(ipv4("192.0.2.7", ipv4("192.0.2.66", tcp()), 4), 0x0800), ""),
+        "192.0.2.8": (ethernet(ipv4("192.0.2.8", ipv6("2001:db8::66", tcp()), 41), 0x0800), ""),
+        "2001:db8::9": (ethernet(ipv6("2001:db8::9", ipv4("192.0.2.66", tcp()), 4), 0x86DD), ""),
     }
     assert list(program.poll(0.0)) == []
     for whole, _ in senders.values():

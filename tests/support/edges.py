@@ -47,7 +47,7 @@ detectors:
   egress: {{approved: [{client}]}}
   udp_amplification: {{answered: 20KB}}
   drop_rate: {{maxretry: 400}}
-  failures: {{sshd: {{backend: files, files: ["{log}"]}}}}
+  failures: {{sshd: {{backend: files, files: ["{log}"], evidence: proven}}}}
 bans:
   allowlist: [{client}, {monitor}, {trusted}]
   xdp: {{interfaces: [{front}]}}

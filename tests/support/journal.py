@@ -12,10 +12,18 @@ from pathlib import Path
 from monitor.model.logs import LogBlock
 from monitor.sources.journal.reader import Journal
 from tests.support.needs import cannot_run
+from tests.support.writers import MACHINE_ID
 
 BOOT = "0123456789abcdef0123456789abcdef"
 SSH = {"sshd": [["_SYSTEMD_UNIT=ssh.service", "+", "_COMM=sshd"]]}
-ROOT = {"_UID": "0", "_COMM": "sshd", "SYSLOG_IDENTIFIER": "sshd", "_PID": "7", "_HOSTNAME": "node1"}
+ROOT = {
+    "_MACHINE_ID": MACHINE_ID,
+    "_UID": "0",
+    "_COMM": "sshd",
+    "SYSLOG_IDENTIFIER": "sshd",
+    "_PID": "7",
+    "_HOSTNAME": "node1",
+}
 
 
 def remote() -> str:

@@ -19,7 +19,7 @@ sources: {{kernel_log: {{prefixes: ["{PREFIX}"]}}}}
 detectors:
   failures:
     sshd: {{backend: journal}}
-    logs: {{filter: sshd, backend: files, files: [/var/log/auth.log]}}
+    logs: {{filter: sshd, backend: files, files: [/var/log/auth.log], evidence: proven}}
 """
 
 

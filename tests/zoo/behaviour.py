@@ -9,7 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 from tests.support.lab import Host
-from tests.zoo.topology import BLOCKS4, NODE4, NODE6, OPEN, OUTSIDE4, SILENT4, Topology
+from tests.zoo.topology import BEHIND4, BLOCKS4, NODE4, NODE6, OPEN, OUTSIDE4, SILENT4, Topology
 from tests.zoo.watch import Watch
 
 
@@ -19,7 +19,12 @@ class Addresses:
     def __init__(self) -> None:
         """Start with all of them."""
         self._lock = threading.Lock()
-        blocks = {"outside": OUTSIDE4, "silent": (SILENT4,), **{name: (block,) for name, block in BLOCKS4.items()}}
+        blocks = {
+            "outside": OUTSIDE4,
+            "silent": (SILENT4,),
+            "behind": (BEHIND4,),
+            **{name: (block,) for name, block in BLOCKS4.items()},
+        }
         self._free = {name: self._hosts(networks) for name, networks in blocks.items()}
         self._numbers6 = itertools.count(1)
 
@@ -68,6 +73,10 @@ class Visit:
     def inside(self, host: Host, count: int = 1) -> list[str]:
         """Take private addresses of `pods`, `lan` or `neighbour`."""
         return self._take(host.name, count)
+
+    def behind(self, count: int = 1) -> list[str]:
+        """Take public addresses of `lan`, for which the node routes."""
+        return self._take("behind", count)
 
     def outside6(self, count: int = 1) -> list[str]:
         """Take public IPv6 addresses of `world`."""

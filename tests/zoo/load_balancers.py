@@ -15,6 +15,7 @@ from tests.zoo.topology import (
     REJECTED_PORTS,
 )
 from tests.zoo.traffic import (
+    accepting,
     answering,
     attempt_all,
     connect,
@@ -117,14 +118,11 @@ def full_accept_queue(visit: Visit) -> None:
         while time.monotonic() < deadline_s:
             links.append(start_connecting(visit.world, source, visit.address4, port))
             time.sleep(1 / 40)
-        server.settimeout(0.5)
-        with contextlib.suppress(TimeoutError):
-            while True:
-                server.accept()[0].close()
         for link in links:
             link.close()
-        time.sleep(1)
-        expect(is_reachable(visit.world, source, visit.address4, port), 1, "the service reached when it accepts again")
+        with accepting(server):
+            time.sleep(3)
+            expect(is_reachable(visit.world, source, visit.address4, port), 1, "the service reached, once it accepts")
 
 
 def burst_at_start(visit: Visit) -> None:

@@ -44,6 +44,7 @@ def _echo(server: socket.socket) -> None:
 def _serve_datagrams(port: int) -> None:
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.setsockopt(socket.SOL_IP, _IP_PKTINFO, 1)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # clients use the port at an address of their own
     server.bind(("0.0.0.0", port))
     server.setblocking(False)
     asyncio.get_running_loop().add_reader(server, _echo, server)

@@ -26,9 +26,10 @@ VIRTUAL4 = "192.0.2.3"
 """A public address that moves between the node and its neighbour."""
 BEHIND4 = "192.0.2.64/26"
 """Public addresses of the LAN, for which the node routes."""
-OUTSIDE4 = ("198.51.100.0/24", "203.0.113.0/25", "192.0.2.128/25")
+OUTSIDE4 = ("198.51.100.0/24", "203.0.113.0/24", "192.0.2.128/25", "198.18.0.0/22")
+"""Set aside for documentation and measurements (RFC 5737, RFC 2544), so these belong to nobody."""
 OUTSIDE6 = "2001:db8:8000::/33"
-SILENT4, SILENT6 = "203.0.113.128/25", "2001:db8:4000::/34"
+SILENT4, SILENT6 = "198.19.0.0/22", "2001:db8:4000::/34"
 """Outside as well, but whoever is called there does not answer."""
 PODS4, PODS6, LAN4, NEAR4 = "10.244.0.0/24", "2001:db8:244::/64", "192.168.7.0/24", "10.88.0.0/24"
 BLOCKS4 = {"pods": "10.244.0.128/25", "lan": "192.168.7.128/25", "neighbour": "10.88.0.128/25"}

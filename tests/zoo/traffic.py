@@ -132,17 +132,23 @@ def listening(host: Host, address: str, ports: Iterable[int], *, backlog: int = 
 @contextmanager
 def answering(host: Host, address: str, ports: Iterable[int], *, backlog: int = 64) -> Iterator[None]:
     """Listen on ports, accept, answer once and close."""
-    with listening(host, address, ports, backlog=backlog) as servers:
-        threads = [threading.Thread(target=_answer, args=(server,), daemon=True) for server in servers]
+    with listening(host, address, ports, backlog=backlog) as servers, accepting(*servers):
+        yield
+
+
+@contextmanager
+def accepting(*servers: socket.socket) -> Iterator[None]:
+    """Accept on listening sockets, answer once and close; the sockets are shut down at the end."""
+    threads = [threading.Thread(target=_answer, args=(server,), daemon=True) for server in servers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        for server in servers:
+            server.shutdown(socket.SHUT_RDWR)
         for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            for server in servers:
-                server.shutdown(socket.SHUT_RDWR)
-            for thread in threads:
-                thread.join(5)
+            thread.join(5)
 
 
 def _answer(server: socket.socket) -> None:

@@ -25,7 +25,7 @@ _ACTED = ("ban", "refresh", "claim", "full", "refused", "over_budget")
 """Kinds of events of an alert that led to a ban, or did not only because there were too many."""
 _NOTICED = (*_ACTED, "observe", "allowlisted")
 _LAB4 = ("10.88.0.0/16", "10.244.0.0/16", "192.168.7.0/24", "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
-_LAB = tuple(map(ipaddress.ip_network, (*_LAB4, "fd88::/16", "2001:db8::/32")))
+_LAB = tuple(map(ipaddress.ip_network, (*_LAB4, "198.18.0.0/15", "fd88::/16", "2001:db8::/32")))
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -9,6 +9,12 @@ METRICS = (
     ),
     Metric("nodewarden_filter_candidates_total", COUNTER, "Lines that were looked at closely.", ("detector",)),
     Metric("nodewarden_filter_failures_total", COUNTER, "Failures found.", ("detector",)),
+    Metric(
+        "nodewarden_filter_unproven_total",
+        COUNTER,
+        "Failures that prove nothing, because others can have written the line: they only shun.",
+        ("detector",),
+    ),
     Metric("nodewarden_filter_ignored_total", COUNTER, "Lines that matched, but an ignoreregex too.", ("detector",)),
     Metric(
         "nodewarden_filter_unusable_total",

@@ -26,6 +26,7 @@ from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.decision_record import DecisionRecord
 from monitor.daemon.pipeline.event_stream import EventStream
+from monitor.daemon.pipeline.log_correlation import WAIT_S
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.doctor import check, log_check
 from monitor.daemon.sources.runners import Sources
@@ -37,6 +38,7 @@ from monitor.model.bans import Offence
 from monitor.model.clock import ClockSteps
 from monitor.model.errors import ConfigError, NodewardenError, TemporaryError
 from monitor.model.events import Event
+from monitor.model.flows import FlowBatch
 from monitor.node.surroundings import Reading, Surroundings
 from monitor.settings.load import Loaded, load
 from monitor.settings.schema import Settings
@@ -62,6 +64,7 @@ class Service:
         self._path = path
         self._settings = settings
         self._purge_at_s = 0.0
+        self._is_looking_again = False
         self._clock = ClockSteps(time.monotonic(), time.time())
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
@@ -172,6 +175,11 @@ class Service:
             _log.warning("the clock was set by %+.0f s; all bans keep the time that they had left", step_s)
             self.pipeline.bans.follow_clock(step_s, last_look_s, now_s)
 
+    def _look_again(self) -> None:
+        """Read connection tracking, for logged packets that wait for it."""
+        self._is_looking_again = False
+        self._sources.poll(FlowBatch)
+
     def _process(self, events: Iterable[Event]) -> None:
         """Take a batch through the pipeline; a fault of our own, in finding its events too, costs only this batch."""
         batch: list[Event] = []
@@ -179,6 +187,9 @@ class Service:
             batch.extend(events)
             if batch:
                 self.pipeline.process(batch, time.time())
+                if not self._is_looking_again and self.pipeline.evidence.logged.is_waiting:
+                    self._is_looking_again = True
+                    self._loop.call_later(WAIT_S, self._look_again)
         except Exception:  # noqa: BLE001 - the one supervisor: everything else is caught by name
             self._health.internal_errors += 1
             _log.exception("a batch of %d events was lost to an internal fault; please report this", len(batch))
@@ -215,6 +226,7 @@ class Service:
         except NodewardenError as error:
             _log.error("the allowlist in the kernel could not follow the node: %s", error)
             return
+        self._sources.reconfigure(self._settings, self.pipeline.log_filters)  # one depends on a sysctl
         _log.info("node addresses, routes, sessions, resolvers or sysctls changed; allowlist and networks updated")
 
     def _store_opened(self, store: Store) -> None:

@@ -17,8 +17,8 @@ from monitor.model.events import PacketLogged
 from monitor.model.flows import Flow, FlowBatch
 from monitor.model.protocols import PROTOCOL_TCP, PROTOCOL_UDP
 
-WAIT_S = 0.3
-"""How long a line waits: many times what it takes to read connection tracking."""
+WAIT_S = 0.05
+"""How long a line waits at least; the kernel reports a connection within microseconds after it logged the packet."""
 _ENOUGH_DROPS = 20
 _MIXED_S = 3600.0
 _HORIZON_S = 2.0
@@ -52,7 +52,6 @@ class Prefix(msgspec.Struct):
 class _Line(msgspec.Struct):
     event: PacketLogged
     came_s: float
-    is_counted: bool
 
 
 class LogCorrelation:
@@ -65,7 +64,8 @@ class LogCorrelation:
         self.lost_total = 0
         """Lines that did not count because events of connection tracking were lost, or too many lines waited."""
         self.prefixes: OrderedDict[str, Prefix] = OrderedDict()
-        self._lines: OrderedDict[_Key, _Line] = OrderedDict()
+        self._waiting: OrderedDict[_Key, _Line] = OrderedDict()
+        self._counted: OrderedDict[_Key, _Line] = OrderedDict()
         self._opened: OrderedDict[_Key, float] = OrderedDict()
         self._flows_s = float("-inf")
         self._needed_s = float("-inf")
@@ -73,6 +73,11 @@ class LogCorrelation:
     def mixed(self, now_s: float) -> list[str]:
         """Return the prefixes that mark accepted packets."""
         return [name for name, prefix in self.prefixes.items() if prefix.marks_accepted(now_s)]
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether lines wait for connection tracking to be read."""
+        return bool(self._waiting)
 
     def admit(self, events: Iterable[PacketLogged], now_s: float) -> list[PacketLogged]:
         """Return the lines that count at once; others are returned by `release` later, or never."""
@@ -94,28 +99,35 @@ class LogCorrelation:
         is_counted = prefix.marks_drops_only(now_s)
         if not is_counted:
             self._needed_s = now_s
-        self._lines.pop(key, None)
-        self._lines[key] = _Line(event, now_s, is_counted)
-        if len(self._lines) > _MAX_LINES:
-            self.lost_total += not self._lines.popitem(last=False)[1].is_counted
+        lines = self._counted if is_counted else self._waiting
+        lines.pop(key, None)
+        lines[key] = _Line(event, now_s)
+        if len(lines) > _MAX_LINES:
+            lines.popitem(last=False)
+            self.lost_total += not is_counted
         return is_counted
 
     def note(self, batch: FlowBatch) -> list[PacketLogged]:
         """Take in connections that opened; return lines that had counted although their packets were accepted."""
-        now_s = self._flows_s = batch.time_s
+        now_s = batch.time_s
+        if not batch.has_more:
+            self._flows_s = now_s
         if batch.has_gap:
             self._lose()
             return []
-        if not self._lines and now_s - self._needed_s > _ACTIVE_S:
+        if not (self._waiting or self._counted) and now_s - self._needed_s > _ACTIVE_S:
             return []
-        return [line.event for line in self._match(batch.opened, now_s) if line.is_counted]
+        return [line.event for line in self._match(batch.opened, now_s)]
 
     def _match(self, opened: Sequence[Flow], now_s: float) -> Iterator[_Line]:
+        """Sort out the lines of connections; yield those that had counted."""
         is_needed = 0 <= now_s - self._needed_s <= _ACTIVE_S
-        lines, known = self._lines, self._opened
+        waiting, counted, known = self._waiting, self._counted, self._opened
         for flow in opened:
             for key in _keys(flow):
-                if (line := lines.pop(key, None)) is not None:
+                if (line := waiting.pop(key, None)) is not None:
+                    self._note_accepted(self._prefix(line.event.prefix), now_s)
+                elif (line := counted.pop(key, None)) is not None:
                     self._note_accepted(self._prefix(line.event.prefix), now_s)
                     yield line
                 elif is_needed:
@@ -126,24 +138,29 @@ class LogCorrelation:
     def release(self, now_s: float) -> list[PacketLogged]:
         """Return the lines that waited long enough: no connection was opened by their packets."""
         released = []
-        while self._lines:
-            key, line = next(iter(self._lines.items()))
-            if 0 <= now_s - line.came_s < (_HORIZON_S if line.is_counted else WAIT_S):
+        while self._waiting:
+            key, line = next(iter(self._waiting.items()))
+            is_checked = self._flows_s >= line.came_s + WAIT_S or not 0 <= now_s - line.came_s < _ALIVE_S
+            if not is_checked:
                 break
-            if self._flows_s < line.came_s and not line.is_counted and now_s - line.came_s < _ALIVE_S:
-                break  # connection tracking was not read since
-            del self._lines[key]
+            del self._waiting[key]
             self._prefix(line.event.prefix).dropped += 1
-            if not line.is_counted:
-                released.append(line.event)
+            released.append(line.event)
+        while self._counted:
+            key, line = next(iter(self._counted.items()))
+            if 0 <= now_s - line.came_s < _HORIZON_S:
+                break
+            del self._counted[key]
+            self._prefix(line.event.prefix).dropped += 1
         while self._opened and not 0 <= now_s - next(iter(self._opened.values())) < _HORIZON_S:
             self._opened.popitem(last=False)
         return released
 
     def _lose(self) -> None:
         """Forget what waits: its connections may be among the events that were lost."""
-        self.lost_total += sum(not line.is_counted for line in self._lines.values())
-        self._lines.clear()
+        self.lost_total += len(self._waiting)
+        self._waiting.clear()
+        self._counted.clear()
         self._opened.clear()
 
     def _note_accepted(self, prefix: Prefix, now_s: float) -> None:

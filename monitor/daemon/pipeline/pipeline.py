@@ -134,7 +134,11 @@ class Pipeline:
         decisions = self._answer(self._feed([batch]), now_s)
         self.events_by_kind[KINDS[FlowIncomplete]] += len(batch.incomplete) - len(probes)
         decisions += self.process(probes, now_s) + self.process(outbound, now_s)
-        return decisions + self._process_admitted(self.evidence.release(now_s), now_s)
+        return decisions + self.release(now_s)
+
+    def release(self, now_s: float) -> list[Decision]:
+        """Take logged packets that waited for connection tracking all the way."""
+        return self._process_admitted(self.evidence.release(now_s), now_s)
 
     def _take_back(self, events: Sequence[PacketLogged], now_s: float) -> None:
         """Take back logged packets that were accepted, and end the bans that rest on them."""
@@ -182,9 +186,8 @@ class Pipeline:
     def _surround(self) -> None:
         """Have all detectors follow the node's addresses, its pods and the allowlist."""
         learned = self.evidence.services, self.evidence.clients
-        self.surrounding = build_surrounding(
-            self._settings, self.guard, self._node, self._networks, self._sysctls, *learned
-        )
+        around = self._networks, self._sysctls
+        self.surrounding = build_surrounding(self._settings, self.guard, self._node, *around, *learned)
         self.evidence.follow(self.surrounding)
         self._one_way = {detector.name for detector in self.detectors if detector.is_one_way}
         for detector in self.detectors:
@@ -202,7 +205,7 @@ class Pipeline:
     def tick(self, now_s: float) -> None:
         """Do what time alone calls for: end bans, repair the table, begin the log's next second."""
         self.table.repair(now_s)
-        self._process_admitted(self.evidence.release(now_s), now_s)
+        self.release(now_s)
         if new := self.evidence.services.take_new():
             for detector in self.detectors:
                 self._acquit(detector.name, detector.review(new), now_s)

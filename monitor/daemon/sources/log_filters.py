@@ -10,9 +10,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from monitor.config.types import parse_timezone
-from monitor.detectors.failures import DEFAULT_FAILURES, Backend, FailuresSettings
+from monitor.detectors.failures import DEFAULT_FAILURES, Backend, FailuresSettings, LineEvidence
 from monitor.filters.definition import FilterDefinition, FilterError
+from monitor.filters.evidence import EvidenceRule, standing_doubt
 from monitor.filters.library import load_filter
 from monitor.model.addresses import Network, parse_network
 from monitor.model.bans import AllowEntry
@@ -53,6 +56,7 @@ class LogFilters:
         """What operators should know although the filters work, a sentence each."""
         self.allowlist: list[AllowEntry] = []
         """What fail2ban's jails ignore."""
+        self._vouched = settings.detectors.from_fail2ban_proven
         self._reads_journal = settings.sources.journal.enabled
         self._reads_files = settings.sources.files.enabled
         self._has_journal = self._reads_journal and has_journal(root)
@@ -68,11 +72,17 @@ class LogFilters:
         self._count(name, section)
         try:
             definition, matches = self._load(section)
+            definition = _with_evidence(definition, section.evidence)
             self._read(name, definition, matches, section.files or definition.files, section.timezone)
         except (FilterError, ConfigError, ValueError) as error:
             self.faults[name] = str(error)
             return
         self.notes += [f"filter of {name}: {note}" for note in definition.notes]
+        if definition.evidence.writers and (doubt := standing_doubt(definition.evidence, self.files.get(name, ()))):
+            self.notes.append(
+                f"{name} only shuns: {doubt}; read the journal, or set detectors.failures.{name}.evidence: proven if "
+                "nobody else can write there"
+            )
         if matches == ():
             self.notes.append(f"{name} reads the whole journal: name what it should read in `journalmatch`")
 
@@ -185,6 +195,16 @@ class LogFilters:
             for note in jail.notes:
                 noted.setdefault(note, []).append(jail.name)
         self.notes += [f"jail {_names(names)}: {note}" for note, names in noted.items()]
+        unknown = [name for name in self._vouched if name not in {jail.name for jail in jails}]
+        if unknown:
+            self.notes.append(f"from_fail2ban_proven: {_names(unknown)} is no jail that runs here")
+        if unvetted := [
+            jail.name for jail in jails if jail.name in self.definitions and jail.name not in self._vouched
+        ]:
+            self.notes.append(
+                f"jail {_names(unvetted)} only shuns: fail2ban's filters are not vetted; name jails whose logs nobody "
+                "else can write in detectors.from_fail2ban_proven"
+            )
 
     def _add_jail(self, jail: "Jail") -> None:
         name = jail.name
@@ -193,10 +213,22 @@ class LogFilters:
             return
         self._count(name, _section(jail))
         matches = jail.journalmatch if jail.backend == "journal" else None
+        evidence = LineEvidence.PROVEN if name in self._vouched else LineEvidence.AUTO
         try:
-            self._read(name, jail.filter, matches, jail.files, jail.timezone)
+            self._read(name, _with_evidence(jail.filter, evidence), matches, jail.files, jail.timezone)
         except (ConfigError, ValueError) as error:
             self.faults[name] = str(error)
+
+
+def _with_evidence(definition: FilterDefinition, evidence: LineEvidence) -> FilterDefinition:
+    """Return the filter with what the operator says of its evidence."""
+    if evidence is LineEvidence.AUTO:
+        return definition
+    if evidence is LineEvidence.PROVEN:
+        rule = EvidenceRule(doubt="", is_vouched=True)
+    else:
+        rule = EvidenceRule(doubt="the configuration says `evidence: spoofable`")
+    return msgspec.structs.replace(definition, evidence=rule)
 
 
 def has_journal(root: Path = Path("/")) -> bool:

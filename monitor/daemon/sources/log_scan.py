@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.filters.definition import FilterDefinition
+from monitor.filters.evidence import doubt, standing_doubt
 from monitor.metrics.metric import Sample
 from monitor.model.logs import LogBlock
+from monitor.model.writers import FileWriter
 
 if TYPE_CHECKING:
     from monitor.filters.matcher import LogMatcher
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _FROM_FAIL2BAN = "from_fail2ban"
-_COUNTERS = ("candidates", "failures", "ignored", "unusable", "misdated", "outdated", "timeouts", "evicted")
+_COUNTERS = ("candidates", "failures", "unproven", "ignored", "unusable", "misdated", "outdated", "timeouts", "evicted")
 """Of FilterStats; each is a metric too."""
 
 
@@ -44,6 +46,8 @@ class LogScan:
         self._matcher: LogMatcher | None = None
         self._earlier: dict[str, dict[str, int]] = {}
         self._notes: list[str] = []
+        self._file_doubts: dict[str, str] = {}
+        """Why the file that each detector read last proves nothing."""
         self.follow(filters, confirm_timeout_s)
 
     def follow(self, filters: LogFilters, confirm_timeout_s: float) -> None:
@@ -63,6 +67,10 @@ class LogScan:
 
     def begin(self, block: LogBlock) -> "Scan | None":
         """Return a scan of a block for failures; None where no filter is in use."""
+        if isinstance(block.writer, FileWriter) and self._made:
+            for name in block.detectors:
+                if definition := self._made.definitions.get(name):
+                    self._file_doubts[name] = doubt(definition.evidence, block.writer)
         return self._matcher.begin(block) if self._matcher else None
 
     @property
@@ -89,6 +97,7 @@ class LogScan:
                 "origin": definitions[name].origin if name in definitions else "",
                 "state": self._state(name, waiting),
                 "trouble": self.faults.get(name, ""),
+                "evidence": self._evidence(name),
                 "reads": ["journal"] if name in self.journal else list(self.files.get(name, ())),
                 **self._totals(name),
             }
@@ -110,10 +119,28 @@ class LogScan:
         patterns = self.files.get(name, ())
         return "waiting for files" if patterns and all(one in waiting for one in patterns) else "up"
 
+    def _evidence(self, name: str) -> str:
+        """Say whether the lines of a detector's log prove who failed: `proven`, or `shuns only: REASON`."""
+        definition = self._made.definitions.get(name) if self._made else None
+        if definition is None or self._made is None:
+            return ""
+        rule = definition.evidence
+        reason = standing_doubt(rule, self.files.get(name, ())) or self._file_doubts.get(name, "")
+        if reason:
+            return f"shuns only: {reason}"
+        totals = self._totals(name)
+        if not totals["unproven"] or self._matcher is None:
+            return "proven"
+        last = self._matcher.doubts.get(name, "") or "see the log"
+        if totals["unproven"] == totals["failures"]:
+            return f"shuns only: {last}"
+        return f"proven, except {totals['unproven']} of {totals['failures']} failures: {last}"
+
     def _compile(self, made: _Made) -> None:
         """Make a matcher, if anything is to be matched; totals continue."""
         self._earlier = {name: self._totals(name) for name in made.definitions}
         self._made = made
+        self._file_doubts.clear()
         self._matcher = None
         if made.definitions:
             from monitor.filters.matcher import LogMatcher

@@ -4,9 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from monitor.config.types import PortRange
+from monitor.model.sysctls import KERNEL_PORTS
+from monitor.node.sysctls import read_sysctls
 from monitor.settings.schema import Settings
 from monitor.sources.conntrack.registration import REGISTRATION as CONNTRACK
 from monitor.sources.drops.registration import REGISTRATION as DROPS
+from monitor.sources.drops.settings import DropCounting
 from monitor.sources.journal.registration import REGISTRATION as JOURNAL
 from monitor.sources.kmsg.registration import REGISTRATION as KERNEL_LOG
 from monitor.sources.registration import Registration
@@ -36,6 +40,15 @@ def _xdp_settings(settings: Settings) -> XdpSettings:
     return XdpSettings(settings.bans.xdp.interfaces, settings.bans.max_bans)
 
 
+def _drop_counting(settings: Settings) -> DropCounting:
+    """The program takes one range of ports: where the configured one differs from the kernel's, the one around both."""
+    detectors = settings.detectors
+    first, last = read_sysctls().local_ports or KERNEL_PORTS
+    if isinstance(ports := detectors.ephemeral_ports, PortRange):
+        first, last = min(first, ports.first), max(last, ports.last)
+    return DropCounting(settings.sources.drops, detectors.drop_rate.overlay_peers, PortRange(first, last))
+
+
 def _enabled(section: Any) -> bool:
     return bool(section.enabled)
 
@@ -43,7 +56,7 @@ def _enabled(section: Any) -> bool:
 _ROWS = (
     Configured(KERNEL_LOG, lambda settings: settings.sources.kernel_log, "sources.kernel_log.enabled", _enabled),
     Configured(CONNTRACK, lambda settings: settings.sources.conntrack, "sources.conntrack.enabled", _enabled),
-    Configured(DROPS, lambda settings: settings.sources.drops, "sources.drops.enabled", _enabled),
+    Configured(DROPS, _drop_counting, "sources.drops.enabled", lambda own: own.section.enabled),
     Configured(XDP, _xdp_settings, "bans.xdp.interfaces", lambda own: bool(own.interfaces)),
     Configured(JOURNAL, lambda settings: settings.sources.journal, "sources.journal.enabled", _enabled),
     Configured(FILES, lambda settings: settings.sources.files, "sources.files.enabled", _enabled),

@@ -9,10 +9,11 @@ from monitor.daemon.sources.log_scan import LogScan
 from monitor.daemon.sources.registrations import SOURCES
 from monitor.ebpf.xdp import ProgramUser
 from monitor.metrics.metric import Sample
+from monitor.model.events import Event
 from monitor.settings.schema import Settings
 from monitor.sources import metrics
 from monitor.sources.registration import RunnerContext
-from monitor.sources.runner import Process
+from monitor.sources.runner import Process, SourceRunner
 from monitor.state.saver import Saver
 
 
@@ -52,6 +53,12 @@ class Sources:
         """Retry what failed, save cursors, check for losses; call it each second."""
         for one in self._runners:
             one.tick()
+
+    def poll(self, event: type[Event]) -> None:
+        """Read at once what sources of this type of event have."""
+        for row, runner in zip(SOURCES, self._runners, strict=True):
+            if event in row.source.yields and isinstance(runner, SourceRunner):
+                runner.poll()
 
     def problems(self) -> list[str]:
         """Say which sources cannot be read, or lose something, and why."""

@@ -10,7 +10,7 @@ from monitor.filters.fail2ban.document import NOTHING, Document
 from monitor.filters.fail2ban.files import Loader
 from monitor.filters.fail2ban.interpolation import Work
 from monitor.filters.fail2ban.notation import parse_filter_reference
-from monitor.filters.fail2ban.spoofable import SPOOFABLE_NOTE, is_spoofable
+from monitor.filters.fail2ban.spoofable import IMPORTED, UDP, is_spoofable
 from monitor.filters.fail2ban.tags import substitute
 
 __all__ = ["FilterReader", "define", "open_filter", "parse_filter_reference", "read_filter"]
@@ -107,7 +107,6 @@ def define(reader: FilterReader, options: Mapping[str, str], jail: Mapping[str, 
     if not failregex:
         raise FilterError(f"{reader.origin}: has no failregex, so it cannot be used as a filter")
     maxlines, notes = _maxlines(options, jail)
-    spoofable = is_spoofable(reader.name)
     undefined = (match[1] for text in failregex if (match := _UNDEFINED.fullmatch(text)))
     notes += tuple(f"<{name}> is not defined: check the mode" for name in undefined)
     return FilterDefinition(
@@ -118,8 +117,8 @@ def define(reader: FilterReader, options: Mapping[str, str], jail: Mapping[str, 
         maxlines=maxlines,
         datepattern=jail.get("datepattern", options.get("datepattern", "")),
         journalmatch=_journalmatch(reader.origin, options) + _journalmatch("the jail", jail),
-        is_spoofable=spoofable,
-        notes=(*notes, SPOOFABLE_NOTE) if spoofable else notes,
+        evidence=UDP if is_spoofable(reader.name) else IMPORTED,
+        notes=notes,
         origin=reader.origin,
     )
 

@@ -14,7 +14,7 @@ from monitor.filters.fail2ban.filters import FILTER_OPTIONS, FilterReader, defin
 from monitor.filters.fail2ban.ini import Option
 from monitor.filters.fail2ban.interpolation import Work
 from monitor.filters.fail2ban.notation import format_filter_reference, is_true, parse_filter_reference, split_words
-from monitor.filters.fail2ban.spoofable import SPOOFABLE_NOTE, is_spoofable
+from monitor.filters.fail2ban.spoofable import UDP, is_spoofable
 from monitor.filters.fail2ban.unsupported import Actions, notes_on_defaults, notes_on_options
 
 LONGEST_BAN_S = 365 * 86_400.0
@@ -137,8 +137,7 @@ class _JailReader:
         definition = define(reader, reader.combined(), {key: options[key] for key in FILTER_OPTIONS if key in options})
         actions = Actions(self._document, self._name)
         if actions.protocols == {"udp"} or is_spoofable(self._name):
-            notes = dict.fromkeys((*definition.notes, SPOOFABLE_NOTE))
-            definition = msgspec.structs.replace(definition, is_spoofable=True, notes=tuple(notes))
+            definition = msgspec.structs.replace(definition, evidence=UDP)
         shortest = {} if parameters and self._is_default(name, parameters, backend) else parameters
         jail = self._jail(options, backend, definition, actions)
         return msgspec.structs.replace(

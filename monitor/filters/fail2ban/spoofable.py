@@ -1,6 +1,8 @@
-"""Lists services that log addresses which anyone can forge: services over UDP, without a handshake."""
+"""Why imported filters prove nothing; services over UDP, where addresses can be forged, are named apart."""
 
 import re
+
+from monitor.filters.evidence import EvidenceRule
 
 _UDP_SERVICES = frozenset(
     {"dnsmasq", "named", "nsd", "unbound"}
@@ -10,7 +12,8 @@ _UDP_SERVICES = frozenset(
     | {"chrony", "chronyd", "freeradius", "ntp", "ntpd", "radius", "snmp", "snmpd", "tftp", "tftpd"}
     | {"portsentry", "scanlogd"}
 )
-SPOOFABLE_NOTE = "the service uses UDP, where source addresses can be forged: it only leads to a shun"
+IMPORTED = EvidenceRule(doubt="fail2ban's filters are not vetted")
+UDP = EvidenceRule(doubt="the service uses UDP, where addresses can be forged")
 
 
 def is_spoofable(name: str) -> bool:

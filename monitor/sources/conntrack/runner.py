@@ -96,7 +96,7 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
         if self.stats.lost != self._gaps_known:
             self._gaps_known = self.stats.lost
             self._is_blind = True
-        self._process(self._sorted(flows, has_gap=self._is_blind))
+        self._process(self._sorted(flows, {"has_more": not source.is_drained}, has_gap=self._is_blind))
         if self._is_blind:
             self._is_blind = not source.is_drained
 
@@ -108,11 +108,11 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
         self._process(self._sorted(listed, totals))
 
     def _sorted(
-        self, flows: Sequence[Flow], totals: Mapping[str, Any] | None = None, *, has_gap: bool = False
+        self, flows: Sequence[Flow], fields: Mapping[str, Any], *, has_gap: bool = False
     ) -> Iterator[FlowBatch]:
-        """Yield what the flows mean, with these totals."""
+        """Yield what the flows mean, with further fields of the batch."""
         batch = self._handshakes.feed(flows, time.time(), has_gap=has_gap)
-        yield msgspec.structs.replace(batch, **totals) if totals else batch
+        yield msgspec.structs.replace(batch, **fields)
 
     def _explain_loss(self) -> str:
         return (

@@ -38,7 +38,9 @@ class ClassicDropCounters:
 
     def __init__(self, reason: str, started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None) -> None:
         """Compile, load and attach; `reason` says why no better attach mode is used. Raises the errors of `load`."""
-        self.fallback_reason = f"{reason}; counted by reason only, so drop_rate sees nothing"
+        self.fallback_reason = (
+            f"{reason}; counted by reason only, so drop_rate, stealth_scan and closed_port_scan see nothing"
+        )
         found = read_drop_format(_format())
         self.reasons = found.reasons
         self._loaded: LoadedProgram = load(program_request(found), started=started)

@@ -25,6 +25,9 @@ class Dropped(msgspec.Struct, frozen=True):
     source: Address
     packets: tuple[int, ...]
     outer: Address | None
+    tunnelled: int
+    stealth_ports: int
+    closed_ports: int
 
 
 class DropStats(msgspec.Struct):
@@ -32,9 +35,13 @@ class DropStats(msgspec.Struct):
 
     lost_offenders: int = 0
     """Packets of sources that were not counted, because too many others were."""
+    lost_probes: int = 0
+    """Probes whose ports were not noted, because too many sources probed between two polls."""
     no_device: int = 0
     """Drops whose namespace is not known."""
     offenders: int = 0
     """Sources that are counted exactly now."""
+    probers: int = 0
+    """Sources whose probes were noted between the last two polls."""
     sketch_load: float = 0.0
     """How full the sketch was: above 1, sources must come more often to be counted exactly."""

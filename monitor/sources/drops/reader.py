@@ -1,6 +1,7 @@
 """Drop counters: what `bpf/drops.c` counts, read without blocking."""
 
 import os
+import secrets
 import struct
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,9 +14,11 @@ from monitor.ebpf.macros import numbered, protocol_macros
 from monitor.ebpf.maps import Map, PerCpuArray, attach_raw_tracepoint, run_statistics
 from monitor.ebpf.messages import RAW_TRACEPOINT, TRACING_MODE, LoadRequest
 from monitor.ebpf.reasons import ReasonClass, class_of
-from monitor.model.addresses import fold_mapped
+from monitor.model.addresses import Network, fold_mapped
+from monitor.model.protocols import WELL_KNOWN_PORTS
 from monitor.sources.drops.counter_index import BY_ALL
 from monitor.sources.drops.kinds import DIRECTIONS, FAMILIES, DropKind, Dropped, DropStats
+from monitor.sources.drops.settings import DropCounting
 
 _PROGRAM = "kfree_skb"  # of the function, and of the tracepoint
 _MAPS = (
@@ -24,29 +27,54 @@ _MAPS = (
     "reason_classes",
     "drop_sketch_window",
     "drop_offenders",
+    "drop_probers",
+    "overlay_peers",
     "reason_slots",
     "unknown_reasons",
+)
+_PROTOCOLS = (
+    *("PROTOCOL_IPIP", "PROTOCOL_IPV6", "PROTOCOL_UDP", "PROTOCOL_GRE", "PROTOCOL_TCP"),
+    *("TCP_FIN", "TCP_SYN", "TCP_RST", "TCP_ACK"),
 )
 _NETNS = Path("/proc/thread-self/ns/net")
 _NUMBER = struct.Struct("=I")
 _CLASSES: Final = 1 << (len(ReasonClass) - 1).bit_length()
 """Counters of an offender: a power of two, so that a mask bounds the index for the verifier."""
-_EVENTS = ("lost_offenders", "no_device")
+_EVENTS = ("lost_offenders", "lost_probes", "no_device")
 _MAX_UNKNOWN_REASONS = 64
+_PROBE_REASONS = frozenset(("NO_SOCKET", "NETFILTER_DROP"))
+"""For these reasons a scan's packets are dropped: nothing listens, or a firewall refuses."""
+_PROBE_REASON = _CLASSES
+"""The bit of these reasons in their class."""
+_PROBE_STEP_PACKETS = 2048
+"""A source's probes are noted if it sends at least one in so many packets of infrequent sources."""
+_PORT_SEED = secrets.randbits(63)
+"""Of the process, not of a program: detectors combine bitmaps of programs that follow each other."""
+_PROBER, _PEER = struct.Struct("=QQ"), struct.Struct("=I16s")
+_NO_PACKETS = (0,) * len(ReasonClass)
+_MAPPED = bytes(10) + b"\xff\xff"
 
 
-def program_request(own_netns: int, *, all_namespaces: bool) -> LoadRequest:
+def program_request(own_netns: int, counting: DropCounting) -> LoadRequest:
     """Return what to compile: counting for this network namespace, by the number of its inode."""
     macros = {
         "OWN_NETNS": own_netns,
-        "ALL_NETNS": int(all_namespaces),
+        "ALL_NETNS": int(counting.section.all_namespaces),
         "CLASSES": _CLASSES,
+        "PROBE_REASON": _PROBE_REASON,
+        "PROBE_STEP_PACKETS": _PROBE_STEP_PACKETS,
+        "PORT_SEED": _PORT_SEED,
+        "FIRST_CLIENT_PORT": counting.client_ports.first,
+        "LAST_CLIENT_PORT": counting.client_ports.last,
+        "WELL_KNOWN_PORTS": WELL_KNOWN_PORTS.stop,
         "MAX_OFFENDERS": DropCounters.MAX_OFFENDERS,
+        "MAX_PROBERS": DropCounters.MAX_PROBERS,
+        "MAX_OVERLAY_PEERS": max(1, len(counting.overlay_peers)),
         "MAX_UNKNOWN_REASONS": _MAX_UNKNOWN_REASONS,
         **BY_ALL.macros,
         **numbered("DIRECTION", DIRECTIONS, count="DIRECTIONS"),
         **numbered("EVENT", _EVENTS, count="EVENTS"),
-        **protocol_macros("PROTOCOL_IPIP", "PROTOCOL_IPV6", "PROTOCOL_UDP", "PROTOCOL_GRE"),
+        **protocol_macros(*_PROTOCOLS),
         **sketch_macros(),
     }
     return LoadRequest("drops.c", {_PROGRAM: RAW_TRACEPOINT}, _MAPS, macros, tracepoint=_PROGRAM, needs_layout=True)
@@ -55,13 +83,13 @@ def program_request(own_netns: int, *, all_namespaces: bool) -> LoadRequest:
 class DropCounters:
     """The program, attached; opened in the network namespace whose drops are its own."""
 
-    MAX_OFFENDERS = 8192
+    MAX_OFFENDERS, MAX_PROBERS = 8192, 4096
 
     def __init__(
-        self, *, all_namespaces: bool, started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None
+        self, counting: DropCounting, *, started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None
     ) -> None:
         """Compile, load and attach, in about a second; errors as `load` has them."""
-        request = program_request(_NETNS.stat().st_ino, all_namespaces=all_namespaces)
+        request = program_request(_NETNS.stat().st_ino, counting)
         self._loaded: LoadedProgram = load(request, started=started)
         try:
             self.reasons = self._loaded.reasons
@@ -69,8 +97,9 @@ class DropCounters:
             self._maps = {name: Map(*self._loaded.maps[name]) for name in _MAPS}
             self._drops, self._events = (PerCpuArray(*self._loaded.maps[name]) for name in ("drops", "drop_events"))
             maps = self._maps["drop_offenders"], self._maps["drop_sketch_window"]
-            self._frequent = FrequentSources(*maps, counters=_CLASSES)
+            self._frequent = FrequentSources(*maps, counters=_CLASSES + 1)
             self._describe_reasons()
+            self._maps["overlay_peers"].update((_peer_key(network), b"\1") for network in counting.overlay_peers)
             self.attach_mode, self.fallback_reason = self._loaded.attach_mode, self._loaded.fallback_reason
             name = None if self.attach_mode == TRACING_MODE else _PROGRAM
             self._attachment = attach_raw_tracepoint(self._loaded.functions[_PROGRAM], name)
@@ -111,11 +140,21 @@ class DropCounters:
         }
 
     def poll(self, now_s: float) -> Iterator[Dropped]:
-        """Yield what each source that drops often lost since the last poll; `now_s` is any clock in seconds."""
+        """Yield what each source that drops often lost since the last poll, and which ports sources probed.
+
+        `now_s` is any clock in seconds.
+        """
+        probers = {key: _PROBER.unpack(value) for key, value in self._maps["drop_probers"].take()}
+        self.stats.probers = len(probers)
         for key, counts, outer in self._frequent.poll(now_s):
-            yield Dropped(fold_mapped(key), counts[: len(ReasonClass)], fold_mapped(outer) if any(outer) else None)
+            by_class, tunnelled = counts[: len(ReasonClass)], counts[_CLASSES]
+            peer = fold_mapped(outer) if any(outer) else None
+            yield Dropped(fold_mapped(key), by_class, peer, tunnelled, *probers.pop(key, (0, 0)))
+        for key, bitmaps in probers.items():
+            yield Dropped(fold_mapped(key), _NO_PACKETS, None, 0, *bitmaps)
         events = {_EVENTS[number]: count for number, (count,) in self._events.read().items()}
         self.stats.lost_offenders = events.get("lost_offenders", 0)
+        self.stats.lost_probes = events.get("lost_probes", 0)
         self.stats.no_device = events.get("no_device", 0)
         self.stats.offenders, self.stats.sketch_load = len(self._frequent), self._frequent.load
 
@@ -123,6 +162,14 @@ class DropCounters:
         """Tell the program what reasons mean and where those of subsystems are counted."""
         order = list(ReasonClass)
         for slot, name in enumerate(self.reasons.names):
-            self._maps["reason_classes"][_NUMBER.pack(slot)] = _NUMBER.pack(order.index(class_of(name)))
+            number = order.index(class_of(name)) | (_PROBE_REASON if name in _PROBE_REASONS else 0)
+            self._maps["reason_classes"][_NUMBER.pack(slot)] = _NUMBER.pack(number)
         for number, slot in self.reasons.subsystems.items():
             self._maps["reason_slots"][_NUMBER.pack(number)] = _NUMBER.pack(slot)
+
+
+def _peer_key(network: Network) -> bytes:
+    """Return the key in the map of overlay peers, in which IPv4 is mapped into IPv6."""
+    if len(network.address) == 4:
+        return _PEER.pack(96 + network.prefix_length, _MAPPED + network.address)
+    return _PEER.pack(network.prefix_length, network.address)

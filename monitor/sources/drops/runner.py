@@ -13,7 +13,7 @@ from monitor.model.errors import PermanentError
 from monitor.model.events import DropsObserved
 from monitor.sources.drops.classic import ClassicDropCounters
 from monitor.sources.drops.reader import DropCounters
-from monitor.sources.drops.settings import DropsSettings
+from monitor.sources.drops.settings import DropCounting
 from monitor.sources.program_runner import ProgramRunner
 
 _log = logging.getLogger(__name__)
@@ -23,17 +23,17 @@ _MAX_UNKNOWN_SHOWN = 5
 AnyDropCounters: TypeAlias = DropCounters | ClassicDropCounters
 
 
-class DropsRunner(ProgramRunner[AnyDropCounters, DropsSettings]):
+class DropsRunner(ProgramRunner[AnyDropCounters, DropCounting]):
     """Owns the program that counts dropped packets."""
 
     name = "drops"
-    title = "dropped packets are not counted"
+    title = "dropped packets are not counted, so scans that no log rule and no connection shows are not seen"
     program_name = "drops"
 
     @property
     def is_wanted(self) -> bool:
         """Whether it is enabled."""
-        return self.settings.enabled
+        return self.settings.section.enabled
 
     @property
     def attach_mode(self) -> str:
@@ -48,10 +48,10 @@ class DropsRunner(ProgramRunner[AnyDropCounters, DropsSettings]):
             return [f"counting dropped packets costs more than it could ({self.attach_mode}): {reason}"]
         return super().notices
 
-    def make(self, settings: DropsSettings, started: Callable[[subprocess.Popen[bytes]], None]) -> AnyDropCounters:
+    def make(self, settings: DropCounting, started: Callable[[subprocess.Popen[bytes]], None]) -> AnyDropCounters:
         """Load and attach the best program that this kernel takes."""
         try:
-            return DropCounters(all_namespaces=settings.all_namespaces, started=started)
+            return DropCounters(settings, started=started)
         except KernelLacksError as best:
             try:
                 return ClassicDropCounters(str(best), started)
@@ -67,7 +67,9 @@ class DropsRunner(ProgramRunner[AnyDropCounters, DropsSettings]):
         now_s = time.time()
         for one in program.poll(time.monotonic()):
             self.events += 1
-            yield DropsObserved(now_s, one.source, one.packets, one.outer)
+            yield DropsObserved(
+                now_s, one.source, one.packets, one.outer, one.tunnelled, one.stealth_ports, one.closed_ports
+            )
 
     def describe(self) -> dict[str, Any]:
         """Return this source's part of the status."""
@@ -78,7 +80,7 @@ class DropsRunner(ProgramRunner[AnyDropCounters, DropsSettings]):
         return {
             **super().describe(),
             "records": sum(count for count, _ in self.program.totals().values()),
-            "lost": stats.lost_offenders,
+            "lost": stats.lost_offenders + stats.lost_probes,
             "other": {"sources_counted": stats.offenders, "namespace_unknown": stats.no_device}
             | {f"unknown_reason_{number}": count for number, count in unknown},
         }
@@ -97,8 +99,10 @@ class DropsRunner(ProgramRunner[AnyDropCounters, DropsSettings]):
         stats = self.program.stats
         yield "nodewarden_ebpf_map_entries", ("drop_offenders",), stats.offenders
         yield "nodewarden_ebpf_map_entries_limit", ("drop_offenders",), DropCounters.MAX_OFFENDERS
+        yield "nodewarden_ebpf_map_entries", ("drop_probers",), stats.probers
+        yield "nodewarden_ebpf_map_entries_limit", ("drop_probers",), DropCounters.MAX_PROBERS
         yield "nodewarden_ebpf_sketch_load_ratio", (self.program_name,), stats.sketch_load
-        yield "nodewarden_ebpf_lost_sources_total", (self.program_name,), stats.lost_offenders
+        yield "nodewarden_ebpf_lost_sources_total", (self.program_name,), stats.lost_offenders + stats.lost_probes
 
 
 def _yes(value: bool | None) -> str:  # noqa: FBT001 - it is all there is

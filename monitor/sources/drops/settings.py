@@ -1,10 +1,12 @@
 """The settings of drop counting, section `sources.drops`."""
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from msgspec import Meta
 
 from monitor.config.shapes import Section
+from monitor.config.types import PortRange
+from monitor.model.addresses import Network
 
 
 class DropsSettings(Section, frozen=True, kw_only=True):
@@ -21,6 +23,16 @@ class DropsSettings(Section, frozen=True, kw_only=True):
         bool,
         Meta(
             description="Count sources whose packets are dropped in other network namespaces, such as those of pods, "
-            "for `drop_rate` too. Metrics report those drops separately in any case."
+            "for detectors too. Metrics report those drops separately in any case."
         ),
     ] = False
+
+
+class DropCounting(NamedTuple):
+    """What the program is loaded for: its own section, and what detectors want counted."""
+
+    section: DropsSettings
+    overlay_peers: tuple[Network, ...] = ()
+    """`detectors.drop_rate.overlay_peers`."""
+    client_ports: PortRange = PortRange(32_768, 60_999)
+    """`detectors.ephemeral_ports`: UDP to these is no probe."""

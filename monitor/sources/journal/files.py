@@ -61,11 +61,15 @@ def _directories(directory: Path | None) -> list[Path]:
     """Return the directories that hold, or will hold, the journal's files."""
     if directory:
         return [directory]
+    return [root / machine_id().decode() for root in _ROOTS]
+
+
+def machine_id() -> bytes:
+    """Return the id of this machine, as journald writes it into entries; empty if it cannot be read."""
     try:
-        machine = _MACHINE_ID.read_text("ascii").strip()
+        return _MACHINE_ID.read_text("ascii").strip().encode()
     except (OSError, ValueError):
-        machine = ""
-    return [root / machine for root in _ROOTS]
+        return b""
 
 
 def journal_files(directory: Path | None) -> list[Path]:

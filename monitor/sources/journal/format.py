@@ -1,7 +1,8 @@
-"""An entry of the journal as one line of log text, when it was written, and whether it can be believed. Pure."""
+"""An entry of the journal as one line of log text, when it was written, and who wrote it. Pure."""
 
 import re
 
+from monitor.model.writers import JournalWriter
 from monitor.sources.journal.match import Entry, Value
 
 MIN_LINE_BYTES = 256
@@ -10,7 +11,6 @@ MIN_LINE_BYTES = 256
 _MAX_WORD_BYTES = 64
 _MAX_PID_DIGITS = 10
 _MAX_SKEW_US = 60_000_000
-_FIRST_USER_UID = 1000
 
 # Whitespace that some reader takes for the end of a line, and the NUL that some take for the end of a text.
 _BREAKS = b"\n\r\v\f\0\x1c\x1d\x1e"
@@ -18,48 +18,39 @@ _ONE_LINE = bytes.maketrans(_BREAKS, b" " * len(_BREAKS))
 # Printable ASCII without what ends an identifier in a line: blank, brackets, colon.
 _WORD = bytes(code if 0x20 < code < 0x7F and code not in b"[]:" else ord("?") for code in range(256))
 
-# Services that run programs of people who logged in, have a crontab, a mailbox or a web space, as those people and,
-# where PAM opens no session, in the service's own control group.
-_RUNS_OTHERS = re.compile(
-    rb"anacron|at|atd|cron|crond|cronie|dcron|fcron"
-    rb"|autovt|getty|console-getty|container-getty|serial-getty|ssh|sshd|display-manager|gdm3?|lightdm|sddm|user"
-    rb"|inetd|inetutils-inetd|openbsd-inetd|xinetd|vsftpd"
-    rb"|courier|dovecot|exim|exim4|postfix|sendmail"
-    rb"|apache2|httpd|php.*|uwsgi"
-    rb"|containerd|docker|podman"
+_MAX_PATH_BYTES = 512
+"""Longer names of units and executables are not known ones, and cost memory."""
+
+# Where engines put containers: by systemd's names of scopes and slices, or below directories of their own.
+_CONTAINER = re.compile(
+    rb"(?:^|/)(?:kubepods|docker|libpod|lxc|nspawn|garden|buildkit|machine\.slice|system-nspawn)(?:[./-]|$)"
+    rb"|(?:^|/|:)(?:docker|cri-containerd|crio|containerd|libpod|nerdctl|lxc|incus|machine|buildkit)[-.:@][^/]*\.scope"
 )
 
 
-def is_trusted(entry: Entry) -> bool:
-    """Whether only the system itself can have written this entry; every doubt makes it untrusted.
+def journal_writer(entry: Entry, machine_id: bytes) -> JournalWriter:
+    """Return who wrote an entry, by the fields with a leading underscore, which only journald sets.
 
-    journald lets every user write entries with any text and any identifier. What it adds itself, the fields with a
-    leading underscore, says who did:
-
-    - `_TRANSPORT=kernel`: /dev/kmsg, which only the kernel and root write.
-    - `_UID` below 1000: a system account. sshd's privileged monitor counts, though it runs in the user's session.
-    - `_SYSTEMD_UNIT` is a system service: services may run under dynamic and ordinary accounts. `user@UID.service` is
-      no such service: it holds all that a user runs.
-
-    Exceptions, because others write there: containers (`CONTAINER_ID`, `CONTAINER_NAME`: root's engine hands on what
-    they print); under a user's id, services that run the programs of users (cron jobs, shells without a session, mail
-    delivery, PHP), and what belongs to a login (`_AUDIT_LOGINUID`, which PAM sets and a process cannot take back).
+    A field that is missing, is there twice, or is malformed is not known. `machine_id` is that of this machine.
     """
-    if entry.get("_TRANSPORT") == b"kernel":
-        return True
-    if "CONTAINER_ID" in entry or "CONTAINER_NAME" in entry:
-        return False
-    uid = _number(entry.get("_UID"))
-    if uid is not None and uid < _FIRST_USER_UID:
-        return True
-    return "_AUDIT_LOGINUID" not in entry and _is_service(entry.get("_SYSTEMD_UNIT"))
-
-
-def _is_service(unit: Value | None) -> bool:
-    """Whether this is a system service that runs no programs of others."""
-    if not isinstance(unit, bytes) or not unit.endswith(b".service"):
-        return False
-    return not _RUNS_OTHERS.fullmatch(unit.removesuffix(b".service").partition(b"@")[0])
+    unit = _text(entry.get("_SYSTEMD_UNIT"))
+    control_group = entry.get("_SYSTEMD_CGROUP", b"")
+    name, at, instance = unit.partition("@")
+    if at:
+        unit = f"{name}@{instance[instance.rfind('.') :]}" if "." in instance else ""
+    return JournalWriter(
+        transport=_text(entry.get("_TRANSPORT")),
+        unit=unit,
+        executable=_text(entry.get("_EXE")),
+        uid=_number(entry.get("_UID")),
+        is_contained="CONTAINER_ID" in entry
+        or "CONTAINER_NAME" in entry
+        or not isinstance(control_group, bytes)
+        or _CONTAINER.search(control_group) is not None
+        or _CONTAINER.search(_first(entry.get("_SYSTEMD_UNIT"))) is not None,
+        has_login="_AUDIT_LOGINUID" in entry,
+        is_local=bool(machine_id) and entry.get("_MACHINE_ID") == machine_id,
+    )
 
 
 def format_line(entry: Entry, max_line_bytes: int) -> tuple[bytes, bool] | None:
@@ -106,6 +97,14 @@ def _word(value: Value | None) -> bytes:
 def _pid(value: Value | None) -> bytes:
     digits = _first(value)
     return digits if len(digits) <= _MAX_PID_DIGITS and digits.isdigit() else b""
+
+
+def _text(value: Value | None) -> str:
+    """Return printable ASCII of reasonable length; empty for everything else, and for a field that is there twice."""
+    if not isinstance(value, bytes) or len(value) > _MAX_PATH_BYTES or not value.isascii():
+        return ""
+    text = value.decode()
+    return text if text.isprintable() else ""
 
 
 def _number(value: Value | None) -> int | None:

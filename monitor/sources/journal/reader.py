@@ -11,8 +11,9 @@ import msgspec
 from monitor.files.changes import FileChanges
 from monitor.model.errors import PermanentError, TemporaryError
 from monitor.model.logs import LogBlock
-from monitor.sources.journal.files import journal_files, missing_roots, not_open, open_reader
-from monitor.sources.journal.format import MIN_LINE_BYTES, format_line, is_trusted, written_s
+from monitor.model.writers import JournalWriter, ordinary_reason
+from monitor.sources.journal.files import journal_files, machine_id, missing_roots, not_open, open_reader
+from monitor.sources.journal.format import MIN_LINE_BYTES, format_line, journal_writer, written_s
 from monitor.sources.journal.match import Entry, Group, Matcher
 
 _MAX_NAMED = 3
@@ -25,8 +26,11 @@ _DRIVER = b"driver"
 _DROPPED_GROUP: Group = (("MESSAGE_ID", frozenset((_DROPPED,))), ("_TRANSPORT", frozenset((_DRIVER,))))
 
 
-_Groups: TypeAlias = dict[tuple[tuple[str, ...], bool, bool], tuple[list[bytes], list[float]]]
-"""Lines and times, by detectors, trust and liveness."""
+_MAX_GROUPS = 64
+"""Of one read: with more writers at once, the read ends early, and the next one continues."""
+
+_Groups: TypeAlias = dict[tuple[tuple[str, ...], JournalWriter, bool, bool], tuple[list[bytes], list[float]]]
+"""Lines and times, by detectors, writer, whether they were cut, and liveness."""
 
 
 class JournalStats(msgspec.Struct):
@@ -53,7 +57,7 @@ class Journal:
     `loop.add_reader(source.fileno(), ...)` is enough, for reading only: `read` resets the descriptor. Where `timeout_s`
     is not None (network file systems do not notify of changes), call `read` after that time as well.
 
-    An entry whose line had to be cut is not trusted: what an attacker sent may have pushed the true end out of it.
+    Each block names the writer of its lines, and whether the lines had to be cut.
     """
 
     name = "journal"
@@ -84,6 +88,7 @@ class Journal:
         self._matcher = Matcher(matches)
         self._max_line_bytes = max_line_bytes
         self._directory = directory
+        self._machine_id = machine_id()
         self._caught_up = False
         self._anchor = ""
         self._missing = missing_roots(directory)
@@ -146,7 +151,7 @@ class Journal:
     def read(self, limit: int = 1000) -> list[LogBlock]:
         """Return at most `limit` waiting entries, in blocks of what belongs together.
 
-        A block holds lines for the same detectors, equally trusted, in the journal's order; `times_s` has the time of
+        A block holds lines of one writer for the same detectors, in the journal's order; `times_s` has the time of
         each. TemporaryError if the journal cannot be read any more, or moved: open it again, at `cursor`.
         """
         self._process()
@@ -154,7 +159,7 @@ class Journal:
         self.is_drained = False
         now_us = time.time_ns() // 1000
         for _ in range(limit):
-            if not self._advance(is_first=not groups):
+            if len(groups) >= _MAX_GROUPS or not self._advance(is_first=not groups):
                 break
             try:
                 self._take(groups)
@@ -171,9 +176,10 @@ class Journal:
                 read_s=now_us / 1e6,
                 times_s=tuple(times_s),
                 is_live=is_live,
-                is_trusted=trusted,
+                writer=writer,
+                is_cut=is_cut,
             )
-            for (detectors, trusted, is_live), (lines, times_s) in groups.items()
+            for (detectors, writer, is_cut, is_live), (lines, times_s) in groups.items()
         ]
 
     def _process(self) -> None:
@@ -217,13 +223,14 @@ class Journal:
             self.stats.malformed += 1
             return
         line, is_cut = formatted
-        trusted = not is_cut and is_trusted(entry)
+        writer = journal_writer(entry, self._machine_id)
+        is_ordinary = is_cut or bool(ordinary_reason(writer))
         self.stats.cut_lines += is_cut
-        self.stats.untrusted += not trusted
+        self.stats.untrusted += is_ordinary
         is_live = self._caught_up or received_us >= self._opened_us
-        lines, times_s = groups.setdefault((detectors, trusted, is_live), ([], []))
+        lines, times_s = groups.setdefault((detectors, writer, is_cut, is_live), ([], []))
         lines.append(line)
-        times_s.append(written_s(entry, received_us, is_believed=trusted))
+        times_s.append(written_s(entry, received_us, is_believed=not is_ordinary))
 
     def _count_suppressed(self, entry: Entry) -> None:
         count = entry.get("N_DROPPED")

@@ -3,9 +3,10 @@
 import errno
 import os
 
+from monitor.files.permissions import Grants, file_writer
+from monitor.model.writers import FileWriter, ordinary_reason
 from monitor.sources.tail.cursors import MARK_BYTES, encode_cursor, open_regular
 from monitor.sources.tail.lines import Run, cut, split_lines
-from monitor.sources.tail.trust import untrusted_reason
 
 _CHECK_S = 60.0
 
@@ -42,8 +43,10 @@ class TailFile:
         self.read_s = 0.0
         """When something was last found in it, on the monotonic clock."""
         self.watch = -1
+        self.writer: FileWriter | None = None
+        """Who may write it, as of the last check."""
         self.reason = ""
-        """Why what it says proves nothing; empty: only the system can have written it."""
+        """Why what it says proves nothing; empty: only system accounts can have written it."""
         self._checked_s: float | None = None
         self._max_line_bytes = max_line_bytes
         self._before = b""
@@ -102,14 +105,15 @@ class TailFile:
         self._move(0)
 
     def doubt(self) -> None:
-        """Have the next `check_trust` check again: owner or permissions may have changed."""
+        """Have the next `check_writer` check again: owner or permissions may have changed."""
         self._checked_s = None
 
-    def check_trust(self, now_s: float, known: dict[str, str]) -> None:
-        """Look who can write it, if that was not done for a minute; see `untrusted_reason` for `known`."""
+    def check_writer(self, now_s: float, known: dict[str, Grants]) -> None:
+        """Look who can write it, if that was not done for a minute; see `file_writer` for `known`."""
         if self._checked_s is None or now_s - self._checked_s >= _CHECK_S:
             self._checked_s = now_s
-            self.reason = untrusted_reason(self.path, self.descriptor, known)
+            self.writer = file_writer(self.path, self.descriptor, known)
+            self.reason = ordinary_reason(self.writer)
 
     def read(self, limit_bytes: int) -> tuple[list[Run], bool] | None:
         """Return the whole lines among the next bytes, and whether they are live; None: the file was emptied.

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from monitor.files import inotify
+from monitor.files.permissions import Grants
 from monitor.model.logs import LogBlock
 from monitor.sources.tail.file import TailFile
 from monitor.sources.tail.files import MAX_FILES, Files, TailStats
@@ -111,12 +112,12 @@ class Tail:
         if self._is_scan_due:
             self._scan()
         blocks: list[LogBlock] = []
-        known: dict[str, str] = {}
+        known: dict[str, Grants] = {}
         while self._ready and limit_bytes > 0:
             file = next(iter(self._ready))
             del self._ready[file]
             if file.older not in self._ready:
-                file.check_trust(now_s, known)
+                file.check_writer(now_s, known)
                 blocks += self._read(file, limit_bytes, now_s)
                 limit_bytes -= max(_MIN_COST_BYTES, file.took_bytes)
             if file.older in self._ready or not file.at_end:
@@ -196,18 +197,18 @@ class Tail:
 
     def _block(self, file: TailFile, run: Run, *, is_live: bool) -> LogBlock:
         lines = run.data.count(b"\n")
-        is_trusted = not (run.is_cut or file.reason)
         self.stats.records += lines
         self.stats.bytes += len(run.data)
         self.stats.cut_lines += run.is_cut
-        self.stats.untrusted += 0 if is_trusted else lines
+        self.stats.untrusted += lines if run.is_cut or file.reason else 0
         return LogBlock(
             log=file.path,
             detectors=file.detectors,
             data=run.data,
             read_s=time.time(),
             is_live=is_live,
-            is_trusted=is_trusted,
+            writer=file.writer,
+            is_cut=run.is_cut,
         )
 
     def _measure(self) -> None:

@@ -97,6 +97,21 @@ def test_people_read_it_too(tmp_path: Path) -> None:
     assert "two of interest" not in done.output
 
 
+def test_whether_the_log_proves_is_said(tmp_path: Path) -> None:
+    """A file that syslog writes only shuns; a filter of one's own proves in a file that only its application writes."""
+    log = tmp_path / "auth.log"
+    log.write_text(failed("192.0.2.1"))
+    log.chmod(0o640)
+    assert f"failures only shun: {log} is no file that only the application writes" in run("test", "sshd", log).output
+    assert "no file" in json.loads(run("test", "sshd", log, "--json").output)["doubt"]
+    own = tmp_path / "own.yaml"
+    section = f"evidence: proven\nwriters: {{accounts: [root]}}\ndirect_files: ['{log}']\n"
+    own.write_text(f"description: x\nfailregex: ['from <ADDR> port']\n{section}")
+    assert "\nevidence: proven\n" in run("test", own, log).output
+    log.chmod(0o666)
+    assert "failures only shun: everybody may write it" in run("test", own, log).output
+
+
 def test_what_cannot_be_banned_is_said(tmp_path: Path) -> None:
     """Names are never resolved, identities may be no addresses: both are told, as are lines without any date."""
     found = tried(own(tmp_path), "app: bad example.org\napp: worse !!\napp: bad 192.0.2.1\napp: good 192.0.2.2\n")

@@ -9,7 +9,7 @@ from monitor.cli.status import status
 from monitor.control.protocol import Request
 
 _SOURCE = {"trouble": "", "records": 0, "events": 0, "lost": 0, "malformed": 0, "lag_s": None, "other": {}}
-_FILTER = {"origin": "", "state": "up", "trouble": "", "candidates": 0, "failures": 0}
+_FILTER = {"evidence": "", "origin": "", "state": "up", "trouble": "", "candidates": 0, "failures": 0}
 _ODD = dict.fromkeys(("ignored", "unusable", "misdated", "outdated", "timeouts"), 0)
 
 
@@ -65,13 +65,32 @@ def test_all_sources_are_listed() -> None:
 
 def test_a_dozen_filters_are_a_dozen_lines() -> None:
     """Each says what it reads, however many files those are, and what it found."""
-    one = _FILTER | _ODD | {"filter": "nginx", "reads": ["/a", "/b", "/c"], "candidates": 9, "failures": 5}
-    journal = _FILTER | _ODD | {"detector": "sshd", "filter": "sshd", "reads": ["journal"], "ignored": 2, "timeouts": 1}
+    one = (
+        _FILTER
+        | _ODD
+        | {"filter": "nginx", "reads": ["/a", "/b", "/c"], "evidence": "proven", "candidates": 9, "failures": 5}
+    )
+    journal = (
+        _FILTER
+        | _ODD
+        | {
+            "detector": "sshd",
+            "filter": "sshd",
+            "reads": ["journal"],
+            "evidence": "shuns only: x",
+            "ignored": 2,
+            "timeouts": 1,
+        }
+    )
     down = _FILTER | _ODD | {"detector": "mine", "filter": "", "state": "down", "reads": [], "trouble": "no such file"}
     lines = shown(filters=[*(one | {"detector": f"web{number}"} for number in range(10)), journal, down])
-    start = lines.index("FILTER OF FILTER STATE READS CANDIDATES FAILURES ALSO")
-    assert lines[start + 1] == "web0 nginx up /a and 2 more 9 5"
-    assert lines[start + 11 : start + 14] == ["sshd sshd up journal 0 0 2 ignored, 1 timeouts", "mine down 0 0", ""]
+    start = lines.index("FILTER OF FILTER STATE READS CANDIDATES FAILURES EVIDENCE ALSO")
+    assert lines[start + 1] == "web0 nginx up /a and 2 more 9 5 proven"
+    assert lines[start + 11 : start + 14] == [
+        "sshd sshd up journal 0 0 shuns only: x 2 ignored, 1 timeouts",
+        "mine down 0 0",
+        "",
+    ]
 
 
 @pytest.mark.parametrize(("count", "last"), [(10, "note: 9"), (12, "2 more notes: see `nodewarden status --json`")])

@@ -126,7 +126,7 @@ def test_the_detector_that_starves_is_named() -> None:
         ((), []),
         (("kernel_log",), []),
         (("journal", "files"), []),
-        (("drops",), ["drop_rate finds nothing: sources.drops.enabled is off"]),
+        (("drops",), ["drop_rate, stealth_scan, closed_port_scan find nothing: sources.drops.enabled is off"]),
         (("conntrack",), [NO_FLOWS]),
         (("kernel_log", "conntrack"), [NO_PROBES, NO_FLOWS]),
     ],

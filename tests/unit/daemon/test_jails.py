@@ -11,6 +11,7 @@ from monitor.model.addresses import parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import AllowEntry, Mode
 from monitor.model.logs import LogBlock
+from monitor.model.writers import FileWriter
 from monitor.settings.detectors import Detectors
 from monitor.settings.schema import Settings
 
@@ -98,9 +99,11 @@ def fail2ban(root: Path) -> Path:
     return directory
 
 
-def jails_of(directory: Path, root: Path, failures: dict[str, FailuresSettings] | None = None) -> LogFilters:
+def jails_of(
+    directory: Path, root: Path, failures: dict[str, FailuresSettings] | None = None, **more: object
+) -> LogFilters:
     """Load fail2ban's jails beside what is configured."""
-    detectors = Detectors(from_fail2ban=str(directory), failures=failures or {})
+    detectors = Detectors(from_fail2ban=str(directory), failures=failures or {}, **more)
     return LogFilters(Settings(detectors=detectors), root)
 
 
@@ -120,8 +123,19 @@ def test_jails_become_detectors(fail2ban: Path, root: Path) -> None:
     assert filters.journal == {"forever": (("_COMM=app",),)}
     assert list(filters.definitions) == ["app", "forever", "sshd"]
     matcher = LogMatcher(filters.definitions)
-    (event,) = matcher.scan(LogBlock("x", ("app",), b"refused bob from 192.0.2.7\n", 1e9))
-    assert (event.user, event.strength) == ("bob", Strength.PROVEN)
+    (event,) = matcher.scan(LogBlock("x", ("app",), b"refused bob from 192.0.2.7\n", 1e9, writer=FileWriter("x", "x")))
+    assert (event.user, event.strength) == ("bob", Strength.SPOOFABLE)
+
+
+def test_jails_prove_only_where_the_operator_says(fail2ban: Path, root: Path) -> None:
+    """A jail that is named proves; the others only shun, and a note names them. A name without a jail is noted."""
+    filters = jails_of(fail2ban, root, from_fail2ban_proven=("app", "gone"))
+    assert [name for name, one in filters.definitions.items() if one.evidence.is_vouched] == ["app"]
+    assert any(note.startswith("jail forever, sshd only shuns: ") for note in filters.notes)
+    assert any("from_fail2ban_proven: gone is no jail" in note for note in filters.notes)
+    block = LogBlock("x", ("app",), b"refused bob from 192.0.2.7\n", 1e9, writer=FileWriter("x", "x"))
+    (event,) = LogMatcher(filters.definitions).scan(block)
+    assert event.strength is Strength.PROVEN
 
 
 def test_jails_that_cannot_run_are_named(fail2ban: Path, root: Path) -> None:

@@ -134,5 +134,5 @@ def test_everything_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     known = correlation()
     known.admit([line(port, prefix=f"{port}: ") for port in range(1, 31)], 1000.0)
     known.note(FlowBatch(1000.1, opened=[opened(port) for port in range(100, 130)]))
-    assert (len(known._lines), len(known.prefixes), len(known._opened)) == (10, 10, 10)
+    assert (len(known._waiting), len(known.prefixes), len(known._opened)) == (10, 10, 10)
     assert known.lost_total == 20

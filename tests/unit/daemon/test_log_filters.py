@@ -8,14 +8,17 @@ import msgspec
 import pytest
 
 from monitor.daemon.sources.log_filters import LogFilters, has_journal
-from monitor.detectors.failures import Backend, FailuresSettings
+from monitor.daemon.sources.log_scan import LogScan
+from monitor.detectors.failures import Backend, FailuresSettings, LineEvidence
 from monitor.filters.matcher import LogMatcher
 from monitor.model.logs import LogBlock
+from monitor.model.writers import FileWriter, Grant, Holder, Writer
 from monitor.settings.detectors import Detectors
 from monitor.settings.schema import Settings, SourcesSettings
 from monitor.sources.journal.match import Matcher
 from monitor.sources.journal.settings import JournalSettings
 from monitor.sources.tail.settings import FilesSettings
+from tests.support.writers import SSHD
 
 APP = """
 description: An application of our own.
@@ -163,6 +166,51 @@ def test_the_matcher_takes_what_comes_out(root: Path) -> None:
     line = b"2026-03-01 06:59:30 refused bob from 192.0.2.7\n"
     (event,) = matcher.scan(LogBlock("/var/log/app.log", ("app",), line, now_s, is_live=False))
     assert (event.detector, event.user, event.time_s) == ("app", "bob", now_s - 30)
+
+
+def test_what_only_shuns_is_noted(root: Path, empty: Path) -> None:
+    """A vetted filter that only reads what syslog writes: a note says why, and what can be changed."""
+    (note,) = filters_of(empty, {"sshd": FailuresSettings(filter="sshd")}).notes
+    assert note.startswith("sshd only shuns: /var/log/auth.log is no file that only the application writes; ")
+    assert "detectors.failures.sshd.evidence: proven" in note
+    assert filters_of(root, {"sshd": FailuresSettings(filter="sshd")}).notes == []
+
+
+@pytest.mark.parametrize("evidence", LineEvidence)
+def test_the_operator_decides_on_evidence(root: Path, evidence: LineEvidence) -> None:
+    """`auto` is what the filter says, `proven` vouches for it, `spoofable` never proves."""
+    filters = filters_of(root, {"sshd": FailuresSettings(filter="sshd", evidence=evidence)})
+    rule = filters.definitions["sshd"].evidence
+    assert rule.is_vouched is (evidence is LineEvidence.PROVEN)
+    assert (rule.writers is not None) is (evidence is LineEvidence.AUTO)
+    (row,) = LogScan(filters, 0.1).describe()
+    reason = "the configuration says `evidence: spoofable`"
+    assert row["evidence"] == (f"shuns only: {reason}" if evidence is LineEvidence.SPOOFABLE else "proven")
+
+
+def test_status_says_what_the_lines_prove(root: Path) -> None:
+    """Who may write the file counts as soon as it was read; of the journal, what the last failure was about."""
+    log = "/var/log/nginx/access.log"
+    sections = {"web": FailuresSettings(filter="nginx-scan", files=(log,)), "sshd": FailuresSettings(filter="sshd")}
+    scan = LogScan(filters_of(root, sections), 0.1)
+
+    def shown() -> list[str]:
+        return [row["evidence"] for row in scan.describe()]
+
+    def read(log: str, detector: str, line: str, writer: Writer) -> None:
+        times_s = (1e9,) if detector == "sshd" else ()
+        begun = scan.begin(LogBlock(log, (detector,), line.encode() + b"\n", 1e9, times_s, writer=writer))
+        assert begun
+        begun.run()
+
+    assert shown() == ["proven", "proven"]
+    read(log, "web", "x", FileWriter(log, log, (Grant(Holder.ACCOUNT, 33),)))
+    failed = "h sshd[1]: Failed password for root from 192.0.2.1 port 1 ssh2"
+    read("journal", "sshd", failed, msgspec.structs.replace(SSHD, executable=""))
+    assert shown() == ["shuns only: account 33 may write it", "shuns only: an unknown program wrote it"]
+    read(log, "web", "x", FileWriter(log, log))
+    read("journal", "sshd", failed, SSHD)
+    assert shown() == ["proven", "proven, except 1 of 2 failures: an unknown program wrote it"]
 
 
 def test_the_default_configuration_runs_here() -> None:

@@ -8,7 +8,6 @@ from monitor.detectors.port_scan import PortScanSettings
 from monitor.model.addresses import parse_address, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Mode
-from monitor.model.flows import ListenTotals
 from monitor.model.networks import NodeNetworks
 from monitor.model.sysctls import Sysctls
 from monitor.settings.bans import Bans, Internal
@@ -112,6 +111,6 @@ def test_handshakes_that_anyone_can_forge_prove_nothing() -> None:
     for is_liberal, expected in ((True, Strength.SPOOFABLE), (False, Strength.PROVEN)):
         stages.follow_node(NODE_ENTRIES, 1000.0, sysctls=Sysctls(is_tcp_liberal=is_liberal))
         assert len(stages.proofs) == 0
-        feed(stages, invalid_total=7, listen_totals=ListenTotals())
-        decisions = feed(stages, completed=handshakes(10), invalid_total=7, listen_totals=ListenTotals(accepted=10))
+        feed(stages, invalid_total=7)
+        decisions = feed(stages, 1001.0, completed=handshakes(10), invalid_total=7)
         assert {decision.alert.strength for decision in decisions if decision.alert} == {expected}

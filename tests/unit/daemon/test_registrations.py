@@ -9,15 +9,20 @@ import pytest
 
 import monitor.sources
 from monitor.bans.ledger import Ledger
+from monitor.config.types import PortRange
 from monitor.daemon.catalogue import BY_NAME
 from monitor.daemon.sources.registrations import SOURCES, Configured
+from monitor.detectors.drop_rate import DropRateSettings
 from monitor.enforcers.xdp import XdpEnforcer
+from monitor.model.addresses import parse_network
 from monitor.model.cursors import Cursor
 from monitor.model.events import Event
 from monitor.model.logs import LogBlock
 from monitor.model.requirements import Privileges
 from monitor.settings.bans import Bans, Xdp
+from monitor.settings.detectors import Detectors
 from monitor.settings.schema import Settings, SourcesSettings
+from monitor.sources.drops.settings import DropCounting
 from monitor.sources.log_scanner import BlockScan
 from monitor.sources.registration import RunnerContext
 
@@ -57,11 +62,25 @@ def test_every_folder_is_registered() -> None:
 
 
 def test_each_section_belongs_to_the_source_of_its_name() -> None:
-    """`sources.NAME` is read into the section that the source of this name registers; XDP is configured by `bans`."""
+    """`sources.NAME` is read into the section that the source of this name registers; XDP is configured by `bans`.
+
+    Drop counting takes settings of detectors in addition to its section.
+    """
     sections = {field.encode_name: type(field.default) for field in msgspec.structs.fields(SourcesSettings)}
     registered = {row.source.name: row.source.settings for row in SOURCES}
     assert registered.keys() - sections.keys() == {"xdp"}
-    assert {name: registered[name] for name in sections} == sections
+    assert registered["drops"] is DropCounting
+    assert {name: registered[name] for name in sections} == sections | {"drops": DropCounting}
+    assert type(DropCounting(Settings().sources.drops).section) is sections["drops"]
+
+
+def test_drops_are_counted_by_the_settings_of_detectors() -> None:
+    """Which tunnels are trusted, and which ports belong to the node's clients, is configured where it is used."""
+    peers = (parse_network("10.0.0.0/24"),)
+    detectors = Detectors(drop_rate=DropRateSettings(overlay_peers=peers), ephemeral_ports=PortRange(1024, 65535))
+    (row,) = (row for row in SOURCES if row.source.name == "drops")
+    settings = Settings(detectors=detectors)
+    assert row.settings_in(settings) == DropCounting(settings.sources.drops, peers, PortRange(1024, 65535))
 
 
 @EACH

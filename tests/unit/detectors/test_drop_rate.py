@@ -1,10 +1,11 @@
 """Drop rate: packets that the kernel drops, for reasons that are the source's."""
 
+import msgspec
 import pytest
 
 from monitor.detectors.drop_rate import DropRateDetector, DropRateSettings
 from monitor.detectors.limits import Limits
-from monitor.model.addresses import parse_address
+from monitor.model.addresses import parse_address, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.events import DROP_CLASSES, DropsObserved
 from tests.support.detectors import Samples
@@ -25,6 +26,9 @@ SAMPLES = Samples(
         "lack of memory is the node's problem": [drops(no_memory=1000)],
         "reasons that say nothing": [drops(other=1000)],
         "sources do not add up": [drops(f"192.0.2.{number}", firewall=9) for number in range(1, 9)],
+        "an inner source that no overlay peer vouches for": [
+            msgspec.structs.replace(drops(firewall=99), outer=parse_address("198.51.100.9"))
+        ],
         "drops of more than findtime": [drops(firewall=9), drops(firewall=9, time_s=1200.0)],
     },
 )
@@ -49,17 +53,33 @@ def test_one_poll_may_report_many_sources() -> None:
     assert [str(alert.network) for alert in alerts] == ["192.0.2.7", "2001:db8::/64"]
 
 
+PEERS = (parse_network("10.0.0.0/24"), parse_network("2001:db8:1::/64"))
+
+
 @pytest.mark.parametrize(
-    ("outer", "sample"),
+    ("outer", "tunnelled", "sample"),
     [
-        (None, ("8 firewall", "4 closed_port")),
-        ("10.0.0.7", ("8 firewall", "4 closed_port", "in a tunnel from 10.0.0.7")),
-        ("2001:db8::7", ("8 firewall", "4 closed_port", "in a tunnel from 2001:db8::7")),
+        (None, 0, ("8 firewall", "4 closed_port")),
+        (None, 7, ("8 firewall", "4 closed_port", "7 tunnel packets, counted for the sender of the tunnel")),
+        ("10.0.0.7", 12, ("8 firewall", "4 closed_port", "in a tunnel from overlay peer 10.0.0.7")),
+        ("2001:db8:1::7", 12, ("8 firewall", "4 closed_port", "in a tunnel from overlay peer 2001:db8:1::7")),
     ],
 )
-def test_an_alert_says_why_packets_dropped_and_who_sent_the_tunnel(outer: str | None, sample: tuple[str, ...]) -> None:
-    """Reasons that are the source's, with their packets; and where a tunnel carried them, its other end."""
+def test_an_alert_says_why_packets_dropped_and_who_sent_the_tunnel(
+    outer: str | None, tunnelled: int, sample: tuple[str, ...]
+) -> None:
+    """Reasons that are the source's, with their packets; and where a tunnel carried them, whom that accuses."""
     packets = tuple(COUNTS.get(name, 0) for name in DROP_CLASSES)
-    event = DropsObserved(1000.0, parse_address("192.0.2.7"), packets, parse_address(outer) if outer else None)
-    (alert,) = DropRateDetector(Limits(60.0, 10)).feed([event])
+    peer = parse_address(outer) if outer else None
+    event = DropsObserved(1000.0, parse_address("192.0.2.7"), packets, peer, tunnelled)
+    (alert,) = DropRateDetector(Limits(60.0, 10), PEERS).feed([event])
     assert (alert.evidence.count, alert.evidence.sample) == (12, sample)
+
+
+@pytest.mark.parametrize("outer", ["10.0.1.7", "2001:db8:2::7"])
+def test_an_inner_source_counts_only_behind_an_overlay_peer(outer: str) -> None:
+    """What a program with former settings still reports after a reload is not counted by the new ones."""
+    packets = tuple(COUNTS.get(name, 0) for name in DROP_CLASSES)
+    event = DropsObserved(1000.0, parse_address("192.0.2.7"), packets, parse_address(outer), 12)
+    assert list(DropRateDetector(Limits(60.0, 10), PEERS).feed([event])) == []
+    assert list(DropRateDetector(Limits(60.0, 10)).feed([event])) == []

@@ -40,6 +40,16 @@ def alerts_of(known: HalfOpenDetector, batch: FlowBatch) -> list[Alert]:
     return [alert for alert in known.feed([batch]) if isinstance(alert, Alert)]
 
 
+def test_attempts_that_are_given_up_after_an_answer_count_in_part() -> None:
+    """Some health checks at a time do not, a flood whose source answers with RST does."""
+    known = detector()
+    checks = FlowBatch(1000.0, incomplete=[incomplete(was_answered=True)] * 9)
+    assert alerts_of(known, checks) == []
+    assert known.count(parse_address(CLIENT)) == 0
+    flood = FlowBatch(1001.0, incomplete=[incomplete(was_answered=True)] * 100)
+    assert len(alerts_of(known, flood)) == 1
+
+
 def floods_of(known: HalfOpenDetector, batches: Iterable[FlowBatch]) -> list[FloodAlert]:
     """Feed, and return the floods."""
     return [alert for batch in batches for alert in known.feed([batch]) if isinstance(alert, FloodAlert)]

@@ -10,10 +10,11 @@ from monitor.ebpf.macros import numbered, protocol_macros
 from monitor.ebpf.reasons import arrange
 from monitor.ebpf.tracepoint_format import DropFormat
 from monitor.sources.drops import classic, reader
+from monitor.sources.drops.settings import DropCounting, DropsSettings
 
 SOURCES = sorted(source_directory().glob("*.[ch]"), key=lambda path: path.name)
 REQUESTS = (
-    reader.program_request(1, all_namespaces=False),
+    reader.program_request(1, DropCounting(DropsSettings())),
     classic.program_request(DropFormat(8, 16, arrange({2: "NOT_SPECIFIED"}, {}))),
     drop_locations.program_request(),
     xdp.program_request(max_bans=9, max_prefixes=9),

@@ -15,6 +15,8 @@ from monitor.filters.matcher import LogMatcher
 from monitor.model.addresses import format_address
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
+from monitor.model.writers import Writer
+from tests.support.writers import installed
 
 NOW_S = datetime.datetime(2026, 11, 23, 17, 34, tzinfo=datetime.UTC).timestamp()
 PLANTED = "203.0.113.66"
@@ -89,7 +91,7 @@ by_reference = pytest.mark.parametrize("reference", references())
 
 @functools.cache
 def definition_of(reference: str) -> FilterDefinition:
-    return load_filter(reference)
+    return installed(load_filter(reference))
 
 
 def make_matcher(reference: str, *, use_hyperscan: bool = True, confirm_timeout_s: float = 1.0) -> LogMatcher:
@@ -103,10 +105,12 @@ def make_matcher(reference: str, *, use_hyperscan: bool = True, confirm_timeout_
     return matcher
 
 
-def scan(matcher: LogMatcher, lines: tuple[str, ...], *, is_journal: bool = False) -> list[AuthFailure]:
+def scan(
+    matcher: LogMatcher, lines: tuple[str, ...], *, is_journal: bool = False, writer: Writer | None = None
+) -> list[AuthFailure]:
     data = "".join(f"{line}\n" for line in lines).encode()
     times_s = (NOW_S - 5,) * len(lines) if is_journal else ()
-    return matcher.scan(LogBlock("journal" if is_journal else "/log", ("d",), data, NOW_S, times_s))
+    return matcher.scan(LogBlock("journal" if is_journal else "/log", ("d",), data, NOW_S, times_s, writer=writer))
 
 
 def check(events: list[AuthFailure], expected: tuple[Failure, ...]) -> None:

@@ -12,6 +12,7 @@ from monitor.filters.matcher import LogMatcher
 from monitor.filters.scanner import can_search
 from monitor.model.addresses import format_address
 from monitor.model.alerts import Strength
+from tests.support.writers import genuine
 from tests.unit.filters.builtin_support import (
     CASES,
     NOW_S,
@@ -41,8 +42,19 @@ def test_sample(case: Case) -> None:
     assert not matcher.unsearchable
     assert matcher.stats["d"].timeouts == matcher.stats["d"].misdated == 0
     assert all(event.time_s < NOW_S for event in events)
-    is_spoofable = definition_of(case.reference).is_spoofable
-    assert all(event.strength is (Strength.SPOOFABLE if is_spoofable else Strength.PROVEN) for event in events)
+    assert all(event.strength is Strength.SPOOFABLE and event.doubt for event in events)
+
+
+@by_case
+def test_the_application_s_own_lines_prove(case: Case) -> None:
+    """What the application itself writes, where the filter says, is proven, and otherwise the same."""
+    events = scan(make_matcher(case.reference), case.sample.text)
+    for writer in genuine(definition_of(case.reference)):
+        proven = scan(make_matcher(case.reference), case.sample.text, writer=writer)
+        assert [(event.strength, event.doubt) for event in proven] == [(Strength.PROVEN, "")] * len(events)
+        assert [(event.source, event.user, event.time_s) for event in proven] == [
+            (event.source, event.user, event.time_s) for event in events
+        ]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from monitor.filters.definition import FilterError
+from monitor.filters.evidence import EvidenceRule
 from monitor.filters.library import BUILT_IN, built_in_names, load_filter, read_filter_file
 from monitor.filters.log_filter import LogFilter
 
@@ -20,7 +21,9 @@ modes:
 datepattern: '{^LN-BEG}'
 journalmatch: [_SYSTEMD_UNIT=demo.service + _UID=0]
 files: [/var/log/demo.log]
-spoofable: true
+evidence: proven
+writers: {units: [demo.service], executables: [/usr/bin/demo], accounts: [root, no-such-account]}
+direct_files: [/var/log/demo.log]
 """
 _PLAIN = "description: x\nfailregex: ['^bad <ADDR>$']\n"
 
@@ -41,7 +44,11 @@ def test_a_filter_of_ones_own(tmp_path: Path) -> None:
     assert "(?:demo(?:-x)?)" in found.prefregex
     assert (found.datepattern, found.files) == ("{^LN-BEG}", ("/var/log/demo.log",))
     assert found.journalmatch == (("_SYSTEMD_UNIT=demo.service", "+", "_UID=0"),)
-    assert (found.is_spoofable, found.maxlines) == (True, 1)
+    writers = found.evidence.writers
+    assert writers is not None
+    assert (writers.units, writers.executables) == (frozenset({"demo.service"}), frozenset({"/usr/bin/demo"}))
+    assert (writers.uids, writers.direct_files) == (frozenset({0}), ("/var/log/demo.log",))
+    assert found.maxlines == 1
     assert load_filter(f"{path}[mode=normal]") == found
 
 
@@ -74,7 +81,31 @@ def test_a_plain_filter(tmp_path: Path) -> None:
         (),
         (),
     )
-    assert (found.maxlines, found.is_spoofable, found.notes) == (1, False, ())
+    assert (found.maxlines, found.evidence, found.notes) == (1, EvidenceRule(), ())
+
+
+@pytest.mark.parametrize(
+    ("more", "fault"),
+    [
+        ("writers: {accounts: [root]}", "need `evidence: proven`"),
+        ("direct_files: [/var/log/x]", "need `evidence: proven`"),
+        ("evidence: proven", "needs writers.accounts"),
+        ("evidence: proven\nwriters: {accounts: [root]}", "or direct_files"),
+        ("evidence: proven\nwriters: {accounts: [root], units: [a.service]}", "both units and executables"),
+        ("evidence: proven\ndoubt: x\nwriters: {accounts: [root]}\ndirect_files: [/a]", "doubt needs"),
+        ("evidence: proven\nwriters: {accounts: [root, www-data]}\ndirect_files: [/a]", "www-data runs programs"),
+        ("evidence: sure", "evidence"),
+    ],
+)
+def test_evidence_that_cannot_be(tmp_path: Path, more: str, fault: str) -> None:
+    """Proof needs an application that is named in full; an account that others share is none."""
+    with pytest.raises(FilterError, match=fault):
+        load_filter(str(_write(tmp_path, _PLAIN + more)))
+
+
+def test_a_doubt_is_handed_on(tmp_path: Path) -> None:
+    """Why the lines prove nothing is said in the filter's own words."""
+    assert load_filter(str(_write(tmp_path, f"{_PLAIN}doubt: it rains"))).evidence == EvidenceRule(doubt="it rains")
 
 
 def test_built_in_names() -> None:

@@ -12,11 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.filters.definition import FilterDefinition
+from monitor.filters.evidence import NOT_VETTED, EvidenceRule
 from monitor.filters.matcher import LogMatcher
 from monitor.model.addresses import format_address
 from monitor.model.alerts import Strength
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
+from monitor.model.writers import Writer
+from tests.support.writers import SSHD, VOUCHED
 from tests.unit.filters.builtin_support import CASES, definition_of, references
 
 _UTC = datetime.UTC
@@ -205,13 +208,44 @@ def test_timezones() -> None:
         assert [event.time_s for event in events if event.source[-1] == 2] == of_zulu[local]
 
 
-@pytest.mark.parametrize("is_trusted", [True, False])
-@pytest.mark.parametrize("is_spoofable", [True, False])
-def test_how_sure_that_is(is_trusted: bool, is_spoofable: bool) -> None:
-    """A failure is proven only if nobody else can have written the line and nobody else can have caused it."""
-    definition = _definition(r"bad <ADDR>", is_spoofable=is_spoofable)
-    [event] = _scan(definition, "bad 192.0.2.1", is_trusted=is_trusted)
-    assert event.strength is (Strength.PROVEN if is_trusted and not is_spoofable else Strength.SPOOFABLE)
+@pytest.mark.parametrize("writer", [SSHD, None])
+@pytest.mark.parametrize("rule", [VOUCHED, EvidenceRule()])
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_how_sure_that_is(writer: Writer | None, rule: EvidenceRule, is_cut: bool) -> None:
+    """A failure is proven only if the filter's lines can prove, who wrote this one is known, and all of it is there."""
+    definition = _definition(r"bad <ADDR>", evidence=rule)
+    [event] = _scan(definition, "bad 192.0.2.1", writer=writer, is_cut=is_cut)
+    is_proof = rule is VOUCHED and writer is SSHD and not is_cut
+    assert event.strength is (Strength.PROVEN if is_proof else Strength.SPOOFABLE)
+    assert bool(event.doubt) is not is_proof
+
+
+def test_lines_that_prove_nothing_add_nothing_to_those_that_prove() -> None:
+    """A forged line of the same connection names no address for a genuine one; the genuine one helps a lesser one."""
+    definition = _definition(
+        r"^from <ADDR>$",
+        r"^Failed$",
+        r"^<F-NOFAIL>end</F-NOFAIL> <ADDR>$",
+        prefregex=r"(?<=\[)<F-MLFID>\d+</F-MLFID>\]: <F-CONTENT>.+</F-CONTENT>$",
+        evidence=VOUCHED,
+    )
+    forged, genuine = ("x[7]: end 192.0.2.66",), ("x[7]: Failed",)
+    matcher = _matcher({"d": definition})
+    assert matcher.scan(_block(*forged)) == []
+    assert matcher.scan(_block(*genuine, writer=SSHD)) == []
+    [event] = matcher.scan(_block("x[7]: end 192.0.2.1"))
+    assert (_whose([event]), event.strength) == (["192.0.2.1"], Strength.SPOOFABLE)
+    [event] = matcher.scan(_block("x[7]: end 192.0.2.1", writer=SSHD))
+    assert (_whose([event]), event.strength) == (["192.0.2.1"], Strength.PROVEN)
+
+
+def test_lines_of_different_strength_are_not_joined() -> None:
+    """An expression over several lines takes them from one kind of writer."""
+    definition = _definition("Failed<SKIPLINES>.*from <ADDR>", maxlines=3, evidence=VOUCHED)
+    matcher = _matcher({"d": definition})
+    assert matcher.scan(_block("Failed")) == []
+    assert matcher.scan(_block("from 192.0.2.1", writer=SSHD)) == []
+    assert _whose(matcher.scan(_block("from 192.0.2.66"))) == ["192.0.2.66"]
 
 
 def test_users_and_networks() -> None:
@@ -238,7 +272,7 @@ def test_who_cannot_be_told() -> None:
     """Names are never resolved, and what only looks like an address is none: both are counted as unusable."""
     matcher = _matcher({"d": _definition("bad (?:<HOST>|<F-ID/>)$")})
     assert matcher.scan(_block("bad localhost", "bad 300.1.1.1", "bad 1:2:3", "bad %%", "bad 192.0.2.1")) == [
-        AuthFailure(_NOW_S, "d", bytes([192, 0, 2, 1]), Strength.PROVEN, "/log")
+        AuthFailure(_NOW_S, "d", bytes([192, 0, 2, 1]), Strength.SPOOFABLE, "/log", doubt=NOT_VETTED)
     ]
     assert (matcher.stats["d"].unusable, matcher.stats["d"].failures) == (4, 1)
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.sources.journal.format import MIN_LINE_BYTES, format_line, is_trusted, written_s
+from monitor.model.writers import JournalWriter, ordinary_reason
+from monitor.sources.journal.format import MIN_LINE_BYTES, format_line, journal_writer, written_s
 from monitor.sources.journal.match import Entry
 
 SSHD: dict[str, bytes | list[bytes]] = {
@@ -17,6 +18,7 @@ SSHD: dict[str, bytes | list[bytes]] = {
     "_COMM": b"sshd-session",
     "MESSAGE": b"Failed",
 }
+HERE = b"0123456789abcdef0123456789abcdef"
 # What every line looks like, whatever somebody wrote.
 LINE = re.compile(rb"(?:[!-9;-Z\\^-~]{1,64} )?[!-9;-Z\\^-~]{1,64}(?:\[\d{1,10}\])?: [^\n\r\0]*\n")
 
@@ -59,7 +61,51 @@ LINE = re.compile(rb"(?:[!-9;-Z\\^-~]{1,64} )?[!-9;-Z\\^-~]{1,64}(?:\[\d{1,10}\]
 )
 def test_who_is_trusted(fields: Entry, trusted: bool) -> None:
     """Only what journald itself says of the writer counts, and what users can get into counts for nothing."""
-    assert is_trusted(fields) is trusted
+    writer = journal_writer({"_MACHINE_ID": HERE, **fields}, HERE)
+    assert (ordinary_reason(writer) == "") is trusted
+
+
+@pytest.mark.parametrize(
+    ("fields", "writer"),
+    [
+        (
+            {"_TRANSPORT": b"syslog", "_SYSTEMD_UNIT": b"ssh.service", "_EXE": b"/usr/sbin/sshd", "_UID": b"0"},
+            JournalWriter("syslog", "ssh.service", "/usr/sbin/sshd", 0),
+        ),
+        ({"_SYSTEMD_UNIT": b"ssh@0-10.0.0.1:22-10.0.0.2:9.service"}, JournalWriter(unit="ssh@.service")),
+        ({"_SYSTEMD_UNIT": b"user@1000.service"}, JournalWriter(unit="user@.service")),
+        ({"_SYSTEMD_UNIT": b"a@b"}, JournalWriter()),
+        ({"_SYSTEMD_UNIT": [b"ssh.service", b"x.service"]}, JournalWriter(is_contained=False)),
+        ({"_EXE": b"/usr/sbin/sshd (deleted)"}, JournalWriter(executable="/usr/sbin/sshd (deleted)")),
+        ({"_EXE": b"/tmp/\xff"}, JournalWriter()),
+        ({"_EXE": b"/tmp/a\nb"}, JournalWriter()),
+        ({"_EXE": b"/" + b"a" * 4000}, JournalWriter()),
+        ({"_UID": b"-1", "_AUDIT_LOGINUID": b"0"}, JournalWriter(has_login=True)),
+        ({"UNIT": b"ssh.service", "EXE": b"/usr/sbin/sshd"}, JournalWriter()),
+        ({"_SYSTEMD_CGROUP": b"/kubepods/besteffort/pod7c/0f"}, JournalWriter(is_contained=True)),
+        ({"_SYSTEMD_CGROUP": b"/kubepods.slice/kubepods-burstable.slice/x.scope"}, JournalWriter(is_contained=True)),
+        ({"_SYSTEMD_CGROUP": b"/docker/0f"}, JournalWriter(is_contained=True)),
+        ({"_SYSTEMD_CGROUP": b"/machine.slice/libpod-0f.scope"}, JournalWriter(is_contained=True)),
+        ({"_SYSTEMD_UNIT": b"docker-0f.scope"}, JournalWriter(unit="docker-0f.scope", is_contained=True)),
+        (
+            {"_SYSTEMD_UNIT": b"cri-containerd-0f.scope"},
+            JournalWriter(unit="cri-containerd-0f.scope", is_contained=True),
+        ),
+        ({"_SYSTEMD_CGROUP": b"/system.slice/ssh.service"}, JournalWriter()),
+        ({"_SYSTEMD_CGROUP": b"/user.slice/user-0.slice/session-3.scope"}, JournalWriter()),
+        ({"_MACHINE_ID": HERE}, JournalWriter(is_local=True)),
+        ({"_MACHINE_ID": b"0" * 32}, JournalWriter()),
+    ],
+)
+def test_facts_about_the_writer(fields: Entry, writer: JournalWriter) -> None:
+    """What journald reports is handed on; what is missing, doubled or malformed is not known."""
+    assert journal_writer(fields, HERE) == writer
+
+
+def test_without_a_machine_id_nothing_is_local() -> None:
+    """Where this machine's id cannot be read, entries may be from anywhere."""
+    assert not journal_writer({"_MACHINE_ID": b""}, b"").is_local
+    assert ordinary_reason(journal_writer({"_UID": b"0"}, b"")) == "it is from another machine"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +191,8 @@ _values = st.one_of(
 )
 def test_any_entry_is_one_bounded_line(entry: Entry, max_line_bytes: int) -> None:
     """Whatever the fields hold, there is one line with a whole prefix, within the bound, and nothing raises."""
-    assert is_trusted(entry) in (True, False)
+    writer = journal_writer(entry, HERE)
+    assert len(writer.unit + writer.executable + writer.transport) <= 3 * 512
     assert written_s(entry, 0, is_believed=True) >= 0
     formatted = format_line(entry, max_line_bytes)
     assert (formatted is None) == ("MESSAGE" not in entry)

@@ -9,9 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.sources.tail.trust import others, untrusted_reason
+from monitor.files.permissions import Grants, file_writer, others
+from monitor.model.writers import FileWriter, Grant, Holder, ordinary_reason
 
 USER, GROUP_OBJECT, GROUP, MASK, OTHER = 0x02, 0x04, 0x08, 0x10, 0x20
+
+
+def untrusted_reason(path: str, descriptor: int | None = None, known: dict[str, Grants] | None = None) -> str:
+    """Return why ordinary accounts can have written a file."""
+    return ordinary_reason(file_writer(path, descriptor, known))
+
+
+def who(grants: Grants) -> str:
+    """Return the first who is no system account."""
+    reason = ordinary_reason(FileWriter("/x", "/x", grants))
+    return reason.removesuffix(" may write it")
 
 
 def status(mode: int, uid: int = 0, gid: int = 0) -> os.stat_result:
@@ -49,7 +61,7 @@ def log(tmp_path: Path) -> Path:
 )
 def test_modes(mode: int, uid: int, gid: int, expected: str) -> None:
     """System accounts and their groups may write; people, the group `users` and nobody may not."""
-    assert others(status(mode, uid, gid)) == expected
+    assert who(others(status(mode, uid, gid))) == expected
 
 
 @pytest.mark.parametrize(
@@ -66,13 +78,26 @@ def test_modes(mode: int, uid: int, gid: int, expected: str) -> None:
 )
 def test_lists(entries: list[tuple[int, int, int]], expected: str) -> None:
     """An access control list counts with its mask, and takes the place of the group's permissions."""
-    assert others(status(0o660, 0, 70_002), acl(*entries)) == expected
+    assert who(others(status(0o660, 0, 70_002), acl(*entries))) == expected
 
 
 @given(st.binary(min_size=1, max_size=40))
 def test_arbitrary_lists(data: bytes) -> None:
     """Whatever the list, there is an answer."""
-    assert isinstance(others(status(0o644), data), str)
+    assert len(others(status(0o644), data)) <= 32
+
+
+def test_facts_name_system_accounts_too() -> None:
+    """The source reports everybody apart from root; what that means is for others to decide."""
+    assert others(status(0o664, 33, 33)) == (Grant(Holder.ACCOUNT, 33), Grant(Holder.GROUP, 33))
+    assert others(status(0o664)) == ()
+
+
+def test_a_very_long_list_lets_everybody() -> None:
+    """The facts are bounded; what is beyond the bound counts for the worst."""
+    entries = [(USER, 6, 200 + number) for number in range(100)]
+    found = others(status(0o644), acl(*entries, (MASK, 6, 0), (OTHER, 0, 0)))
+    assert (len(found), found[-1].holder) == (32, Holder.EVERYBODY)
 
 
 def test_the_real_thing(log: Path) -> None:
@@ -138,9 +163,9 @@ def test_what_is_not_there(tmp_path: Path) -> None:
 
 def test_directories_are_remembered(log: Path) -> None:
     """Between calls with the same memory a directory is looked at once."""
-    known: dict[str, str] = {}
+    known: dict[str, Grants] = {}
     assert untrusted_reason(str(log), None, known) == ""
-    assert known[str(log.parent)] == ""
+    assert known[str(log.parent)] == ()
     log.parent.chmod(0o777)
     assert untrusted_reason(str(log), None, known) == ""
     assert untrusted_reason(str(log)) != ""

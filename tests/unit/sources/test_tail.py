@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.model.writers import FileWriter, ordinary_reason
 from monitor.sources.tail.reader import Tail, TailStats
 from tests.support.tail import append, blocks, followed, lines, open_files, tick
 
@@ -28,7 +29,7 @@ def test_reading_starts_now(log: Path) -> None:
         (block,) = blocks(tail)
         assert (block.log, block.detectors, block.data) == (str(log), ("sshd",), b"new\nnewer\n")
         assert block.is_live
-        assert block.is_trusted
+        assert (block.writer, block.is_cut) == (FileWriter(str(log), str(log)), False)
         assert block.times_s == ()
         assert (tail.stats.records, tail.stats.bytes) == (2, 10)
         assert not select.select([tail], [], [], 0)[0]
@@ -190,15 +191,15 @@ def test_trust_is_looked_at_again(log: Path) -> None:
     """A file that others may write proves nothing from then on; the notice says who."""
     with followed(log) as tail:
         append(log, b"1\n")
-        assert [block.is_trusted for block in blocks(tail)] == [True]
+        assert [ordinary_reason(block.writer) for block in blocks(tail)] == [""]
         log.chmod(0o666)
         append(log, b"2\n")
-        assert [block.is_trusted for block in blocks(tail)] == [False]
+        assert [ordinary_reason(block.writer) for block in blocks(tail)] == ["everybody may write it"]
         assert tail.notices == [f"{log} proves nothing: everybody may write it"]
         assert tail.stats.untrusted == 1
         log.chmod(0o640)
         append(log, b"3\n")
-        assert [block.is_trusted for block in blocks(tail)] == [True]
+        assert [ordinary_reason(block.writer) for block in blocks(tail)] == [""]
         assert tail.notices == []
 
 

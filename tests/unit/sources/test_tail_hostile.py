@@ -51,7 +51,7 @@ def test_any_bytes_in_any_pieces(data: list[bytes], tmp_path_factory: pytest.Tem
         for piece in data:
             append(path, piece)
             found += blocks(tail, 1)
-    handed = [(line + b"\n", not block.is_trusted) for block in found for line in block.data.split(b"\n")[:-1]]
+    handed = [(line + b"\n", block.is_cut) for block in found for line in block.data.split(b"\n")[:-1]]
     whole = b"".join(data)
     assert handed == reference(whole[: whole.rfind(b"\n") + 1], LONGEST)
 
@@ -62,9 +62,9 @@ def test_a_line_that_is_too_long(log: Path, limit_bytes: int) -> None:
     with followed(log, max_line_bytes=LONGEST) as tail:
         append(log, b"before\n" + b"x" * (LONGEST - 1) + b"\n" + b"y" * 1_000_000 + b"\nafter\n")
         found = blocks(tail, limit_bytes)
-        trusted = b"".join(block.data for block in found if block.is_trusted)
+        trusted = b"".join(block.data for block in found if not block.is_cut)
         assert trusted == b"before\n" + b"x" * (LONGEST - 1) + b"\nafter\n"
-        assert [block.data for block in found if not block.is_trusted] == [b"y" * (LONGEST - 1) + b"\n"]
+        assert [block.data for block in found if block.is_cut] == [b"y" * (LONGEST - 1) + b"\n"]
         assert (tail.stats.cut_lines, tail.stats.untrusted, tail.stats.records) == (1, 1, 4)
 
 

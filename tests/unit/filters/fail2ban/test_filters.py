@@ -139,12 +139,13 @@ def test_a_mode_that_nothing_defines_is_noted(tmp_path: Path) -> None:
     assert found.notes == ("<re-agressive> is not defined: check the mode",)
 
 
-def test_services_without_handshake_are_spoofable(tmp_path: Path) -> None:
-    """Filters of services that answer UDP prove nothing, and say so; others do not."""
+def test_imported_filters_prove_nothing(tmp_path: Path) -> None:
+    """No filter of fail2ban proves anything; those of services that answer UDP say that as the reason."""
     names = {"named-refused": True, "counter-strike": True, "my-openvpn": True, "sshd": False, "unnamed": False}
     for name, expected in names.items():
         found = read_filter(write(tmp_path, {f"filter.d/{name}.conf": MINIMAL}), name)
-        assert (found.is_spoofable, bool(found.notes)) == (expected, expected), name
+        assert (found.evidence.writers, found.evidence.is_vouched) == (None, False)
+        assert ("UDP" in found.evidence.doubt) is expected, name
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,17 @@
+"""Closed port scans: refused SYN and UDP packets."""
+
+from monitor.detectors.closed_port_scan import ClosedPortScanSettings
+from tests.support.detectors import Samples
+from tests.support.refused_ports import probed
+
+SAMPLES = Samples(
+    ClosedPortScanSettings(maxretry=8),
+    fires=[probed(closed=4), probed(closed=3, first=2, time_s=1100.0), probed(closed=3, first=5, time_s=1200.0)],
+    quiet={
+        "the same ports again and again": [probed(closed=6, time_s=1000.0 + step) for step in range(99)],
+        "one port, as with a dead syslog server": [probed(closed=1, time_s=1000.0 + step) for step in range(99)],
+        "sources do not add up": [probed(closed=6, first=6 * n, source=f"192.0.2.{n + 1}") for n in range(9)],
+        "ports of more than findtime": [probed(closed=4, first=4 * n, time_s=1000.0 + 700 * n) for n in range(9)],
+        "probes of the other kind": [probed(stealth=60)],
+    },
+)
