@@ -5,9 +5,10 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from monitor.config.kinds import ValueKind, among, duration, integer, number
+from monitor.config.kinds import GROUP, ValueKind, among, duration, integer, number
 from monitor.config.shapes import Section
 from monitor.model.addresses import Network, parse_network
+from monitor.model.bans import ADMIN_GROUPS
 
 _INTERFACE = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
 """The common part of what the kernel accepts (dev_valid_name)."""
@@ -133,6 +134,13 @@ class Protect(Section, frozen=True, kw_only=True):
     sessions: Annotated[
         bool, Meta(description="Allowlist the addresses of logged-in administrators during their sessions.")
     ] = True
+    admin_groups: Annotated[
+        tuple[Annotated[str, GROUP], ...],
+        Meta(
+            description="Administrators are root, and members of these groups with a shell. Sessions of other users, "
+            "such as accounts for file transfer, protect no address."
+        ),
+    ] = ADMIN_GROUPS
     kubernetes: Annotated[
         bool,
         Meta(
