@@ -51,6 +51,8 @@ cp "$2/systemd/observe.yaml" /etc/nodewarden/conf.d/10-observe.yaml
 printf 'sources:\\n  kernel_log:\\n    prefixes: ["drop: "]\\n' > /etc/nodewarden/conf.d/50-local.yaml
 # Nobody but this demo writes the log: as in the journal of a real node, its lines prove who failed
 sed -i 's/evidence: auto/evidence: proven/' /etc/nodewarden/nodewarden.yaml
+# the attacker's address is private
+sed -i '/^  internal:/,/mode:/ s/mode: observe/mode: enforce/' /etc/nodewarden/nodewarden.yaml
 touch /var/log/auth.log
 exec "$3" run
 """

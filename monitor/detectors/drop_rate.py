@@ -15,6 +15,9 @@ from monitor.model.bans import Mode
 from monitor.model.events import DROP_CLASSES, DropsObserved
 from monitor.model.networks import Networks
 
+_CLOSED_PORT = DROP_CLASSES.index("closed_port")
+_FEW_PORTS = 8
+_SHARE_AT_FEW_PORTS = 10
 _OFFENCES = tuple(number for number, name in enumerate(DROP_CLASSES) if name not in ("no_memory", "other"))
 
 
@@ -52,6 +55,7 @@ class DropRateSettings(PacketRateSettings, frozen=True, kw_only=True):
 class DropRateDetector(PacketRateDetector[DropsObserved]):
     """Counts packets that the kernel dropped for a reason that is the source's.
 
+    Packets to few closed ports count a tenth: senders of logs or media do not notice that the receiver restarts.
     Drops for lack of memory or buffers are the node's problem and do not count, nor do those of unknown reasons. The
     source of an inner packet is a claim of the sender of the outer one, and counts only where that is an overlay peer.
     """
@@ -66,10 +70,13 @@ class DropRateDetector(PacketRateDetector[DropsObserved]):
         self._overlay_peers = Networks(overlay_peers)
 
     def weigh(self, event: DropsObserved) -> int:
-        """Count the drops that are the source's fault."""
+        """Count the drops that are the source's fault, those at few closed ports in part."""
         if event.outer and event.outer not in self._overlay_peers:  # as a program with former settings counted it
             return 0
-        return sum(event.packets[one] for one in _OFFENCES)
+        at_closed_ports = event.packets[_CLOSED_PORT]
+        if event.closed_ports.bit_count() < _FEW_PORTS:
+            at_closed_ports //= _SHARE_AT_FEW_PORTS
+        return sum(event.packets[one] for one in _OFFENCES if one != _CLOSED_PORT) + at_closed_ports
 
     def sample(self, event: DropsObserved) -> tuple[str, ...]:
         """Report the reasons, and whose tunnel the packets were in."""

@@ -16,6 +16,8 @@ WITNESSES: dict[type[Probe], str] = {
 }
 """By its type, the source that saw it."""
 
+_TRACEROUTE_PORTS = range(33_434, 33_690)
+"""traceroute(8) starts at 33434 and counts up, one port a packet: as far as 255 hops."""
 SERVICE_KEY_BYTES = 3
 _BROADCAST = "ff:ff:ff:ff:ff:ff"
 
@@ -28,6 +30,7 @@ def is_probe(event: Probe, client_ports: Ports) -> bool:
 
     - TCP with ACK or RST belongs to a connection, if a closed one: a first packet has neither (RFC 9293 section 3.5),
     - UDP to a port of the node's own clients, or from a well-known port to a higher one, is a late reply to them,
+    - UDP to ports of traceroute,
     - ping, ICMP errors and IGMP,
     - broadcast and multicast are addressed to everybody,
     - packets the node sent itself (no incoming interface) and fragments without ports tell nothing of a source.
@@ -39,7 +42,7 @@ def is_probe(event: Probe, client_ports: Ports) -> bool:
         return False
     if event.protocol == PROTOCOL_TCP:
         return not event.tcp_flags & (TCP_ACK | TCP_RST)
-    if event.protocol != PROTOCOL_UDP or port in client_ports:
+    if event.protocol != PROTOCOL_UDP or port in client_ports or port in _TRACEROUTE_PORTS:
         return False
     return not (event.source_port in WELL_KNOWN_PORTS and port not in WELL_KNOWN_PORTS)
 

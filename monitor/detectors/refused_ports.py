@@ -38,7 +38,7 @@ class RefusedPortsSettings(WindowSettings, frozen=True, kw_only=True):
 
 
 class RefusedPortsDetector(Detector[DropsObserved]):
-    """Fires when the ports that one source probed without an answer within `findtime_s` are estimated to be `maxretry`."""
+    """Fires when one source is estimated to have probed `maxretry` ports without an answer within `findtime_s`."""
 
     takes = (DropsObserved,)
     is_one_way = True

@@ -1,54 +1,67 @@
 """Clients: sources that completed handshakes lately. Somebody who forges their address must not cut them off."""
 
-from collections import Counter
 from collections.abc import Iterable
+
+import msgspec
 
 from monitor.model.addresses import Address
 from monitor.model.flows import Flow
 
-_LATELY_S = 300.0
+_LATELY_S = 1800.0
 _MAX_ENTRIES = 65_536
-KNOWN = 4
-"""Handshakes of a known client. Fewer can be guessed (see `monitor.detectors.proofs`), or be those of a scanner."""
+
+
+class _Client(msgspec.Struct, gc=False):
+    first_s: float
+    handshakes: int = 0
 
 
 class Clients:
-    """Handshakes completed by origin within the last five to ten minutes.
+    """Handshakes completed by origin within the last half hour to hour.
 
-    At most 65,536 origins a generation are remembered; beyond that, those of the five minutes before are forgotten
-    early (`evicted_total`).
+    At most 65,536 origins a generation are remembered; beyond that, those of the half hour before are forgotten early
+    (`evicted_total`).
     """
 
     def __init__(self, ipv6_prefix: int = 64) -> None:
         """Know of none; the addresses of an IPv6 prefix of this length (a multiple of 8) are one origin."""
         self.evicted_total = 0
         self._prefix_bytes = ipv6_prefix // 8
-        self._current: Counter[bytes] = Counter()
-        self._previous: Counter[bytes] = Counter()
+        self._current: dict[bytes, _Client] = {}
+        self._previous: dict[bytes, _Client] = {}
         self._started_s = float("-inf")
 
     def __len__(self) -> int:
         """Return how many origins are remembered."""
         return len(self._current) + len(self._previous)
 
-    def note(self, completed: Iterable[Flow], now_s: float) -> None:
-        """Take in completed handshakes."""
+    def note(self, flows: Iterable[Flow], now_s: float) -> None:
+        """Take in completed handshakes, and connections that were open before."""
         is_old = not 0 <= now_s - self._started_s < _LATELY_S
         if is_old or len(self._current) >= _MAX_ENTRIES:
             if not is_old:
                 self.evicted_total += len(self._previous)
-            self._previous, self._current = self._current, Counter()
+            self._previous, self._current = self._current, {}
             self._started_s = now_s
-        self._current.update(self._origin(flow.source) for flow in completed)
+        known = self._current
+        for flow in flows:
+            origin = self._origin(flow.source)
+            client = known.get(origin)
+            if client is None:
+                client = known[origin] = _Client(now_s)
+            client.handshakes += 1
 
     def handshakes(self, source: Address) -> int:
         """Return how many handshakes the origin of this address completed lately."""
-        origin = self._origin(source)
-        return self._current[origin] + self._previous[origin]
+        return sum(client.handshakes for client in self._found(source))
 
-    def knows(self, source: Address) -> bool:
-        """Whether this is the address of a client that works with us."""
-        return self.handshakes(source) >= KNOWN
+    def knows(self, source: Address, before_s: float) -> bool:
+        """Whether the origin of this address was a client before a time: a scanner connects while it scans."""
+        return any(client.first_s < before_s for client in self._found(source))
+
+    def _found(self, source: Address) -> Iterable[_Client]:
+        origin = self._origin(source)
+        return [known[origin] for known in (self._previous, self._current) if origin in known]
 
     def _origin(self, source: Address) -> bytes:
         return source if len(source) == 4 else source[: self._prefix_bytes]

@@ -69,6 +69,8 @@ class Surrounding(msgspec.Struct, frozen=True):
     """Networks reached through this node: containers, pods, the LAN of a router, networks of VPN peers."""
     internal: Networks = Networks()
     """Networks whose hosts are not strangers: `bans.internal`, and connected networks other than an uplink's."""
+    spares_internal: bool = True
+    """Whether evidence that anyone can forge bans no source in an internal network."""
     client_ports: Ports = Ports()
     """The ports of the node's own clients: UDP to these is taken for a late reply."""
     services: Services = msgspec.field(default_factory=Services)

@@ -8,7 +8,7 @@ from msgspec import Meta, field
 from monitor.config.kinds import GROUP, ValueKind, among, duration, integer, number
 from monitor.config.shapes import Section
 from monitor.model.addresses import Network, parse_network
-from monitor.model.bans import ADMIN_GROUPS
+from monitor.model.bans import ADMIN_GROUPS, Mode
 from monitor.settings.presets import PRESET
 
 _INTERFACE = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
@@ -160,6 +160,13 @@ PRIVATE = tuple(
 class Internal(Section, frozen=True, kw_only=True):
     """Networks whose hosts are not strangers."""
 
+    mode: Annotated[
+        Mode,
+        Meta(
+            description="`observe`: evidence that anyone can forge bans no source in these networks, and is only "
+            "recorded. Proven evidence, such as failed logins, bans in any mode. `enforce`: no exception."
+        ),
+    ] = Mode.OBSERVE
     networks: Annotated[
         tuple[Network, ...],
         Meta(description="Internal networks: private ones (RFC 1918, RFC 4193) and carrier-grade NAT (RFC 6598)."),

@@ -25,6 +25,7 @@ class Daemon:
         (directory / "conf.d").mkdir(parents=True, exist_ok=True)
         self.configuration_path.write_text(
             f"control: {{socket: {self._socket}}}\nstate: {{directory: {directory / 'state'}}}\n"
+            "bans: {internal: {mode: enforce}}\n"  # the lab's attackers have private addresses
         )
         self.configure(configuration)
         self.options: tuple[str, ...] = ()

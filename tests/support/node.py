@@ -20,6 +20,7 @@ detectors:
   failures:
     sshd: {{backend: journal}}
     logs: {{filter: sshd, backend: files, files: [/var/log/auth.log], evidence: proven}}
+bans: {{internal: {{mode: enforce}}}}
 """
 
 

@@ -16,7 +16,7 @@ _GREETINGS = {
     25: b"220 zoo ESMTP\r\n",
     143: b"* OK zoo IMAP4\r\n",
 }
-_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nzoo"
+_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: keep-alive\r\n\r\nzoo"
 _BACKLOG = 1024
 _IP_PKTINFO = 8  # linux/in.h; the socket module has it since Python 3.14
 

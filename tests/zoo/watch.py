@@ -47,7 +47,8 @@ def configuration(logs: Path, allowlist: Iterable[str]) -> str:
         name: {"filter": name, "mode": "enforce", "backend": "files", "files": [str(logs / f"{name}.log")]}
         for name in LOGS
     }
-    bans = {"allowlist": list(allowlist), "xdp": {"interfaces": ["eth0"]}}
+    internal = {"mode": "observe"}  # other labs have it otherwise
+    bans = {"internal": internal, "allowlist": list(allowlist), "xdp": {"interfaces": ["eth0"]}}
     return yaml.safe_dump({"detectors": detectors, "bans": bans})
 
 

@@ -24,9 +24,10 @@ METRICS = (
     Metric(
         "nodewarden_evidence_set_aside_total",
         COUNTER,
-        "Events that did not count against their source, by reason: attempts at known services (known_service) or from "
-        "this side of the node (outbound), logged packets that were accepted (accepted) or could not be "
-        "checked (unchecked), and alerts about clients whose address anyone can have used (contested).",
+        "Events and alerts that did not count against their source, by reason: attempts at known services "
+        "(known_service) or from this side of the node (outbound), logged packets that were accepted (accepted) or "
+        "could not be checked (unchecked), alerts about internal hosts (internal), and about clients whose address "
+        "anyone can have used (contested).",
         ("reason",),
     ),
     Metric("nodewarden_services_known", GAUGE, "Services that are known on this node and behind it."),

@@ -8,6 +8,8 @@ Ordinary life looks like an attack in four ways, each of which is sorted out her
 - packets that carry the address of a client that works with us (`monitor.model.clients`): another host may have sent
   them, so such an alert is in doubt until the source goes on, and then has effect for a short time only.
 
+Alerts about hosts in internal networks are in doubt as well (`bans.internal`), unless they are proven.
+
 Pure; time is that of the events.
 """
 
@@ -30,8 +32,11 @@ from monitor.model.services import Services
 CORROBORATING_ALERTS = 5
 """How many alerts within `CORROBORATION_S` it takes to shun a known client on evidence that anyone can forge."""
 CORROBORATION_S = 600.0
+INTERNAL_DOUBT = "internal network: bans.internal.mode is observe"
 LONGEST_CLIENT_SHUN_S = 600.0
 """How long a known client is shunned at most on such evidence."""
+_LONGEST_SCAN_S = 60.0
+"""How long before the alert a source has to be a client at most; connections that a scan makes do not count."""
 _MAX_CONTESTED = 16_384
 
 
@@ -57,6 +62,8 @@ class Evidence:
         self.clients = Clients(ipv6_prefix)
         self.logged = LogCorrelation()
         self.ipv6_prefix = ipv6_prefix
+        self.internal_total = 0
+        """Alerts about internal hosts that had no effect."""
         self.contested_total = 0
         """Alerts about known clients that had no effect."""
         self.sorted_out = {"known_service": 0, "outbound": 0}
@@ -92,7 +99,7 @@ class Evidence:
         self.sorted_out["outbound"] += len(outbound)
         self.sorted_out["known_service"] += len(inbound) - len(probes)
         completed, listed = self._inbound(batch.completed), self._inbound(batch.listed)
-        self.clients.note(completed, batch.time_s)
+        self.clients.note((*completed, *listed), batch.time_s)
         if outbound or len(completed) != len(batch.completed) or len(listed) != len(batch.listed):
             batch = msgspec.structs.replace(batch, incomplete=inbound, completed=completed, listed=listed)
         return SortedFlows(batch, probes, outbound, taken_back)
@@ -108,8 +115,14 @@ class Evidence:
         return self.logged.release(now_s)
 
     def weigh(self, alert: Alert, *, is_one_way: bool) -> Alert:
-        """Put an alert in doubt if anyone can have caused it, and it is about a client that works with us."""
-        if not is_one_way or alert.strength is not Strength.SPOOFABLE or not self.clients.knows(alert.source):
+        """Put an alert in doubt if anyone can have caused it, and it is about an internal host or a working client."""
+        if alert.strength is not Strength.SPOOFABLE:
+            return alert
+        if self._surrounding.spares_internal and alert.source in self._surrounding.internal:
+            self.internal_total += 1
+            return msgspec.structs.replace(alert, doubt=INTERNAL_DOUBT)
+        before_s = max(alert.evidence.first_s, alert.time_s - _LONGEST_SCAN_S)
+        if not is_one_way or not self.clients.knows(alert.source, before_s):
             return alert
         origin = alert.source if len(alert.source) == 4 else alert.source[: self.ipv6_prefix // 8]
         if any(self._contested.add({origin: 1}, alert.time_s)):
@@ -125,6 +138,7 @@ class Evidence:
             **self.sorted_out,
             "accepted": self.logged.accepted_total,
             "unchecked": self.logged.lost_total,
+            "internal": self.internal_total,
             "contested": self.contested_total,
         }
         for reason, count in reasons.items():

@@ -13,7 +13,7 @@ from monitor.detectors.detector import Detector
 from monitor.detectors.registration import DetectorContext, Registration
 from monitor.detectors.registry import REGISTRATIONS, build
 from monitor.detectors.settings import DetectorSettings
-from monitor.model.bans import AllowEntry
+from monitor.model.bans import AllowEntry, Mode
 from monitor.model.clients import Clients
 from monitor.model.networks import Networks, NodeNetworks, Surrounding
 from monitor.model.services import Services
@@ -106,6 +106,7 @@ def build_surrounding(
         connected=Networks(networks.connected),
         behind=Networks([*networks.behind, *pods], holes=elsewhere),
         internal=Networks([*internal.networks, *(networks.inner if internal.connected else ())]),
+        spares_internal=internal.mode is Mode.OBSERVE,
         client_ports=Ports({sysctls.local_ports or KERNEL_PORTS, *_configured_ports(settings)}),
     )
 

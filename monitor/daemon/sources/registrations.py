@@ -41,7 +41,7 @@ def _xdp_settings(settings: Settings) -> XdpSettings:
 
 
 def _drop_counting(settings: Settings) -> DropCounting:
-    """The program takes one range of ports: where the configured one differs from the kernel's, the one around both."""
+    """Return what to count; the program takes one range of ports: that around the configured one and the kernel's."""
     detectors = settings.detectors
     first, last = read_sysctls().local_ports or KERNEL_PORTS
     if isinstance(ports := detectors.ephemeral_ports, PortRange):

@@ -15,8 +15,9 @@ from monitor.model.networks import NodeNetworks
 from monitor.model.protocols import PROTOCOL_TCP
 from monitor.model.services import ANY_ADDRESS
 from monitor.node.addresses import OWN_ADDRESS
+from monitor.settings.bans import Bans, Internal
 from monitor.settings.schema import Settings
-from tests.support.events import tcp
+from tests.support.events import failure, tcp
 from tests.support.flows import CLIENT, NODE, flow, handshakes, incomplete
 from tests.support.policy import willing_table
 
@@ -24,9 +25,9 @@ CONTAINER, ELSEWHERE = "172.17.0.2", "203.0.113.9"
 NODE_ENTRIES = (AllowEntry(parse_network(NODE), OWN_ADDRESS),)
 
 
-def pipeline() -> Pipeline:
+def pipeline(settings: Settings | None = None) -> Pipeline:
     """Return one on a node with a network of containers behind it; detectors enforce as by default."""
-    stages = Pipeline(Settings(), NODE_ENTRIES, willing_table)
+    stages = Pipeline(settings or Settings(), NODE_ENTRIES, willing_table)
     stages.follow_node(NODE_ENTRIES, 999.0, NodeNetworks(behind=(parse_network("172.17.0.0/16"),)))
     return stages
 
@@ -168,7 +169,7 @@ def test_a_source_is_not_at_fault_for_what_the_node_dropped(
 def test_packets_in_the_name_of_a_client_are_in_doubt() -> None:
     """Fifteen forged probes are only observed; seventy-five shun for ten minutes, and `why` has the reason."""
     stages = pipeline()
-    feed(stages, completed=handshakes(21))
+    feed(stages, 990.0, completed=handshakes(21))
     (first,) = feed(stages, 1001.0, incomplete=refused(range(15)))
     assert first.verdict is Verdict.OBSERVE
     assert first.ban is not None
@@ -187,11 +188,18 @@ def test_packets_in_the_name_of_a_client_are_in_doubt() -> None:
 def test_proven_evidence_about_a_client_is_in_no_doubt() -> None:
     """A client that fails to log in too often."""
     stages = pipeline()
-    feed(stages, completed=handshakes(21))
+    feed(stages, 900.0, completed=handshakes(21))
     alert = stages.evidence.weigh(_alert(Strength.PROVEN), is_one_way=True)
     assert alert.doubt == ""
     assert stages.evidence.weigh(_alert(Strength.SPOOFABLE), is_one_way=False).doubt == ""
     assert stages.evidence.weigh(_alert(Strength.SPOOFABLE), is_one_way=True).doubt != ""
+
+
+def test_a_scanner_that_connects_while_it_scans_is_no_client() -> None:
+    """Open ports complete the handshakes of a connect scan."""
+    stages = pipeline()
+    (decision,) = feed(stages, completed=handshakes(5), incomplete=refused(range(1000, 1015)))
+    assert decision.verdict is Verdict.BAN
 
 
 def _alert(strength: Strength) -> Any:
@@ -200,6 +208,19 @@ def _alert(strength: Strength) -> Any:
     source = parse_address(CLIENT)
     evidence = Evidence(15, 15, 600.0, 900.0, 1000.0, "distinct ports")
     return Alert("port_scan", 1000.0, source, host(source), True, strength, evidence)
+
+
+@pytest.mark.parametrize("source", ["10.1.2.3", "192.168.1.9", "100.64.0.9", "fd00::9"])
+@pytest.mark.parametrize("mode", list(Mode))
+def test_internal_hosts_are_only_observed_on_evidence_that_anyone_can_forge(source: str, mode: Mode) -> None:
+    """Unless the operator has it otherwise; failed logins ban them in any case."""
+    stages = pipeline(Settings(bans=Bans(internal=Internal(mode=mode))))
+    (scan,) = feed(stages, incomplete=refused(range(15), source))
+    assert scan.verdict is (Verdict.OBSERVE if mode is Mode.OBSERVE else Verdict.BAN)
+    assert scan.ban is not None
+    assert scan.ban.reason.endswith("(internal network: bans.internal.mode is observe)") is (mode is Mode.OBSERVE)
+    (login,) = stages.process([failure(source)] * 5, 1001.0)
+    assert login.verdict is Verdict.BAN
 
 
 def test_only_the_nodes_own_sockets_prove() -> None:

@@ -14,9 +14,10 @@ from tests.support.flows import CLIENT
 COUNTS = {"firewall": 8, "closed_port": 4, "no_memory": 100}
 
 
-def drops(source: str = CLIENT, *, time_s: float = 1000.0, **packets: int) -> DropsObserved:
-    """Return packets of one source that were dropped, by class of reason."""
-    return DropsObserved(time_s, parse_address(source), tuple(packets.get(name, 0) for name in DROP_CLASSES))
+def drops(source: str = CLIENT, *, time_s: float = 1000.0, closed_ports: int = 0xFF, **packets: int) -> DropsObserved:
+    """Return packets of one source that were dropped, by class of reason, those at closed ports at eight of them."""
+    counts = tuple(packets.get(name, 0) for name in DROP_CLASSES)
+    return DropsObserved(time_s, parse_address(source), counts, closed_ports=closed_ports)
 
 
 SAMPLES = Samples(
@@ -25,6 +26,7 @@ SAMPLES = Samples(
     quiet={
         "lack of memory is the node's problem": [drops(no_memory=1000)],
         "reasons that say nothing": [drops(other=1000)],
+        "a receiver of logs that restarts": [drops(closed_port=99, closed_ports=1)],
         "sources do not add up": [drops(f"192.0.2.{number}", firewall=9) for number in range(1, 9)],
         "an inner source that no overlay peer vouches for": [
             msgspec.structs.replace(drops(firewall=99), outer=parse_address("198.51.100.9"))
@@ -71,7 +73,7 @@ def test_an_alert_says_why_packets_dropped_and_who_sent_the_tunnel(
     """Reasons that are the source's, with their packets; and where a tunnel carried them, whom that accuses."""
     packets = tuple(COUNTS.get(name, 0) for name in DROP_CLASSES)
     peer = parse_address(outer) if outer else None
-    event = DropsObserved(1000.0, parse_address("192.0.2.7"), packets, peer, tunnelled)
+    event = DropsObserved(1000.0, parse_address("192.0.2.7"), packets, peer, tunnelled, closed_ports=0xFF)
     (alert,) = DropRateDetector(Limits(60.0, 10), PEERS).feed([event])
     assert (alert.evidence.count, alert.evidence.sample) == (12, sample)
 

@@ -1,24 +1,25 @@
 """Clients: sources that completed handshakes within the last minutes."""
 
 from monitor.model.addresses import parse_address
-from monitor.model.clients import KNOWN, Clients
+from monitor.model.clients import Clients
 from tests.support.flows import CLIENT, handshakes
 
 
 def test_a_client_is_known_by_its_handshakes() -> None:
-    """From the fourth on, for five to ten minutes; an IPv6 host by its prefix."""
+    """For half an hour to an hour; an IPv6 host by its prefix."""
     clients = Clients()
     source = parse_address(CLIENT)
-    clients.note(handshakes(KNOWN - 1), 1000.0)
-    assert not clients.knows(source)
-    clients.note([*handshakes(1), *handshakes(KNOWN, "2001:db8::1")], 1299.0)
-    assert clients.knows(source)
-    assert clients.knows(parse_address("2001:db8::2"))
-    assert not clients.knows(parse_address("2001:db8:0:1::1"))
-    clients.note([], 1300.0)
-    assert clients.handshakes(source) == KNOWN
-    clients.note([], 1600.0)
-    assert not clients.knows(source)
+    assert not clients.knows(source, 5000.0)
+    clients.note([*handshakes(2), *handshakes(1, "2001:db8::1")], 1000.0)
+    clients.note(handshakes(3), 2799.0)
+    assert clients.knows(source, 1001.0)
+    assert not clients.knows(source, 1000.0)
+    assert clients.knows(parse_address("2001:db8::2"), 1001.0)
+    assert not clients.knows(parse_address("2001:db8:0:1::1"), 5000.0)
+    clients.note([], 2800.0)
+    assert (clients.handshakes(source), clients.handshakes(parse_address("192.0.2.9"))) == (5, 0)
+    clients.note([], 4600.0)
+    assert not clients.knows(source, 5000.0)
 
 
 def test_they_are_bounded() -> None:
