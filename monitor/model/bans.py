@@ -149,6 +149,10 @@ class Offence(msgspec.Struct, frozen=True, gc=False):
     evidence: bytes = b""
 
 
+ADMIN_GROUPS = ("root", "sudo", "wheel", "admin")
+"""Groups whose members administrate the node, in the common distributions."""
+
+
 class AllowEntry(msgspec.Struct, frozen=True, gc=False):
     """A network that is never banned, and why."""
 

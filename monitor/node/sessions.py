@@ -2,12 +2,13 @@
 
 Only literal addresses count; names are never resolved, because the owner of the zone could choose what is protected.
 For the same reason `ut_host` of utmp is not read: terminal emulators let any user write it (utempter), while
-`ut_addr_v6` is written by the login service.
+`ut_addr_v6` is written by the login service. A session counts if its user is an administrator by login (`su` changes
+nothing) and its process still runs: records of crashed services stay in utmp.
 """
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 
 import msgspec
@@ -26,7 +27,9 @@ _MAX_SESSION_FILES = 4096
 _MAX_WORD = 32
 
 _USER_PROCESS = 7  # bits/utmp.h
-_LINE, _USER = slice(8, 40), slice(44, 76)
+_PID, _LINE, _USER = slice(4, 8), slice(8, 40), slice(44, 76)
+_LOGIND_CLASSES = ("user", "user-early", "user-light")
+"""Classes of sessions in which a person works; others are those of service managers, background jobs, greeters."""
 
 
 class UtmpLayout(msgspec.Struct, frozen=True):
@@ -49,17 +52,45 @@ class Session(msgspec.Struct, frozen=True):
     address: Address
     user: str
     terminal: str
+    pid: int
+    """The process that leads the session."""
 
 
-def read_sessions(utmp: Path = UTMP, logind: Path = LOGIND_SESSIONS) -> tuple[list[AllowEntry], list[str]]:
-    """Return an entry for each remote address, at most `MAX_SESSIONS`, and notices on omissions; never raises."""
+def is_running(pid: int) -> bool:
+    """Whether a process exists; it need not be visible in /proc, nor ours."""
+    if not 0 < pid < 1 << 31:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it exists, and we may not signal it
+        return True
+    return True
+
+
+def read_sessions(
+    administrators: Container[str],
+    utmp: Path = UTMP,
+    logind: Path = LOGIND_SESSIONS,
+    is_alive: Callable[[int], bool] = is_running,
+) -> tuple[list[AllowEntry], list[str]]:
+    """Return an entry for each remote address of administrators, at most `MAX_SESSIONS`, and notices; never raises."""
     notices = []
+    are_others = False
     data = read_bounded(utmp, _MAX_UTMP_BYTES) or b""
     if len(data) > _MAX_UTMP_BYTES:
         notices.append(f"{utmp} is larger than {_MAX_UTMP_BYTES} bytes; the rest is not read")
     sessions: dict[Address, Session] = {}
     for session in (*parse_utmp(data[:_MAX_UTMP_BYTES]), *_logind_sessions(logind)):
-        sessions.setdefault(session.address, session)
+        if not is_alive(session.pid):
+            continue
+        if session.user in administrators:
+            sessions.setdefault(session.address, session)
+        else:
+            are_others = True
+    if are_others:
+        notices.append("remote sessions of users who are in none of bans.protect.admin_groups are not protected")
     if len(sessions) > MAX_SESSIONS:
         notices.append(f"sessions from {len(sessions)} remote addresses: only the first {MAX_SESSIONS} are protected")
     return [_entry(session) for session in list(sessions.values())[:MAX_SESSIONS]], notices
@@ -75,14 +106,18 @@ def parse_utmp(data: bytes, layout: UtmpLayout = NATIVE_UTMP) -> list[Session]:
         raw = record[layout.address_at : layout.address_at + 16]
         address = fold_mapped(raw[:4] if not any(raw[4:]) else raw)  # IPv4 uses only the first word
         if _is_remote(address):
-            sessions.append(Session(address, _printable(record[_USER]), _printable(record[_LINE])))
+            pid = int.from_bytes(record[_PID], sys.byteorder)
+            sessions.append(Session(address, _printable(record[_USER]), _printable(record[_LINE]), pid))
     return sessions
 
 
 def parse_logind_session(text: str) -> Session | None:
-    """Return the login of a session file of systemd-logind; None if it is local, closing, or from a host name."""
+    """Return the login of a session file of systemd-logind.
+
+    None if it is local, closing, from a host name, or of a class in which nobody works.
+    """
     values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
-    if values.get("REMOTE") != "1" or values.get("STATE") == "closing":
+    if values.get("REMOTE") != "1" or values.get("STATE") == "closing" or values.get("CLASS") not in _LOGIND_CLASSES:
         return None
     try:
         address = parse_address(values.get("REMOTE_HOST", "").partition("%")[0])
@@ -91,7 +126,9 @@ def parse_logind_session(text: str) -> Session | None:
     if not _is_remote(address):
         return None
     terminal = values.get("TTY") or values.get("SERVICE", "")
-    return Session(address, _printable(values.get("USER", "").encode()), _printable(terminal.encode()))
+    leader = values.get("LEADER", "")
+    pid = int(leader) if leader.isascii() and leader.isdigit() and len(leader) <= 10 else 0
+    return Session(address, _printable(values.get("USER", "").encode()), _printable(terminal.encode()), pid)
 
 
 def _logind_sessions(directory: Path) -> Iterable[Session]:

@@ -6,16 +6,17 @@ Changes are notified, except those of sysctls and of routes that routing daemons
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from monitor.files.changes import FileChanges
-from monitor.model.bans import AllowEntry
+from monitor.model.bans import ADMIN_GROUPS, AllowEntry
 from monitor.model.errors import TemporaryError
 from monitor.model.networks import NodeNetworks
 from monitor.model.sysctls import Sysctls
 from monitor.node.addresses import RESOLVER_FILES, read_node
+from monitor.node.administrators import Administrators
 from monitor.node.changes import NodeChanges
 from monitor.node.kubernetes import read_kubernetes, watched_for_kubernetes
 from monitor.node.sessions import LOGIND_SESSIONS, UTMP, read_sessions
@@ -51,15 +52,18 @@ class Surroundings:
         on_change: Callable[[Reading], None],
         *,
         sessions: bool = True,
+        admin_groups: Sequence[str] = ADMIN_GROUPS,
         kubernetes: bool = True,
         root: Path = Path("/"),
     ) -> None:
         """Read once; TemporaryError if that fails. No change after that is missed.
 
-        `sessions` and `kubernetes` enable the protection of each; all files are below `root`.
+        `sessions` and `kubernetes` enable the protection of each, `admin_groups` name the groups of administrators; all
+        files are below `root`.
         """
         self._on_change = on_change
         self._sessions = sessions
+        self._admin_groups = tuple(admin_groups)
         self._kubernetes = kubernetes
         self._root = root
         self._resolvers = [_below(root, path) for path in RESOLVER_FILES]
@@ -93,10 +97,11 @@ class Surroundings:
         if self._is_stale:
             self._schedule()
 
-    def reconfigure(self, *, sessions: bool, kubernetes: bool) -> None:
+    def reconfigure(self, *, sessions: bool, kubernetes: bool, admin_groups: Sequence[str] = ADMIN_GROUPS) -> None:
         """Apply changed settings: reads again soon, and reports if anything changes."""
-        if (sessions, kubernetes) != (self._sessions, self._kubernetes):
-            self._sessions, self._kubernetes = sessions, kubernetes
+        wanted = sessions, kubernetes, tuple(admin_groups)
+        if wanted != (self._sessions, self._kubernetes, self._admin_groups):
+            self._sessions, self._kubernetes, self._admin_groups = wanted
             self._schedule()
 
     def close(self) -> None:
@@ -182,7 +187,7 @@ class Surroundings:
         sysctls = read_sysctls(self._root)
         notices += sysctl_notices(sysctls)
         if self._sessions:
-            found, found_notices = read_sessions(*self._logins)
+            found, found_notices = read_sessions(Administrators(self._admin_groups), *self._logins)
             entries += found
             notices += found_notices
         if self._kubernetes:

@@ -5,10 +5,11 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from monitor.config.kinds import ValueKind, among, duration, integer, number
+from monitor.config.kinds import GROUP, ValueKind, among, duration, integer, number
 from monitor.config.shapes import Section
 from monitor.model.addresses import Network, parse_network
-from monitor.model.bans import Mode
+from monitor.model.bans import ADMIN_GROUPS, Mode
+from monitor.settings.presets import PRESET
 
 _INTERFACE = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
 """The common part of what the kernel accepts (dev_valid_name)."""
@@ -134,6 +135,13 @@ class Protect(Section, frozen=True, kw_only=True):
     sessions: Annotated[
         bool, Meta(description="Allowlist the addresses of logged-in administrators during their sessions.")
     ] = True
+    admin_groups: Annotated[
+        tuple[Annotated[str, GROUP], ...],
+        Meta(
+            description="Administrators are root, and members of these groups with a shell. Sessions of other users, "
+            "such as accounts for file transfer, protect no address."
+        ),
+    ] = ADMIN_GROUPS
     kubernetes: Annotated[
         bool,
         Meta(
@@ -189,6 +197,14 @@ class Bans(Section, frozen=True, kw_only=True):
     """From alerts to bans."""
 
     allowlist: Annotated[tuple[Network, ...], Meta(description="Addresses and networks that are never banned.")] = ()
+    presets: Annotated[
+        tuple[Annotated[str, PRESET], ...],
+        Meta(
+            description="Documented networks of load balancers and their health checks that are never banned: "
+            "`gcp-load-balancer`, `azure-load-balancer`. Those of AWS check from addresses of your own VPC: add its "
+            "subnets to `allowlist`."
+        ),
+    ] = ()
     protect: Annotated[Protect, Meta(description="Entries of the allowlist that are detected on the node.")] = Protect()
     internal: Annotated[Internal, Meta(description="Networks whose hosts are not strangers.")] = Internal()
     budget: Annotated[Budget, Meta(description="Limit on new bans.")] = Budget()

@@ -70,7 +70,12 @@ class Service:
         self._stop = asyncio.Event()
         self._exporter = Exporter(METRICS, self._read_samples)
         protect = settings.bans.protect
-        self._surroundings = Surroundings(self._node_changed, sessions=protect.sessions, kubernetes=protect.kubernetes)
+        self._surroundings = Surroundings(
+            self._node_changed,
+            sessions=protect.sessions,
+            admin_groups=protect.admin_groups,
+            kubernetes=protect.kubernetes,
+        )
         self._saver = Saver(settings.state.directory / "nodewarden.db", self._store_opened)
         self._cutting = Cutting()
         self._events = EventStream()
@@ -214,7 +219,9 @@ class Service:
             self.pipeline.table.set_up(now_s)
         self._sources.reconfigure(settings, self.pipeline.log_filters)
         protect = settings.bans.protect
-        self._surroundings.reconfigure(sessions=protect.sessions, kubernetes=protect.kubernetes)
+        self._surroundings.reconfigure(
+            sessions=protect.sessions, kubernetes=protect.kubernetes, admin_groups=protect.admin_groups
+        )
         self._health.config_error = ""
         self._health.reloads["success"] += 1
         _log.info("reloaded; guarding with %s", self._modes())

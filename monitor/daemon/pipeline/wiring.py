@@ -20,6 +20,7 @@ from monitor.model.services import Services
 from monitor.model.sysctls import KERNEL_PORTS, Ports, Sysctls
 from monitor.node.addresses import OWN_ADDRESS
 from monitor.node.kubernetes import POD_NETWORK
+from monitor.settings.presets import preset_entries
 from monitor.settings.schema import Settings
 
 _NONE: Mapping[str, DetectorSettings] = MappingProxyType({})
@@ -74,7 +75,7 @@ def build_guard(
 ) -> Guard:
     """Make the guard of what is configured, what was added by command, what the node needs, what fail2ban ignores."""
     configured = [AllowEntry(network, "bans.allowlist in the configuration") for network in settings.bans.allowlist]
-    return Guard([*configured, *added, *node, *ignored])
+    return Guard([*configured, *preset_entries(settings.bans.presets), *added, *node, *ignored])
 
 
 def build_surrounding(
