@@ -35,6 +35,7 @@ def test_observing_touches_nothing(site: Site) -> None:
     """With every detector in observe mode the scan is counted as a would-be ban, and no table is made."""
     site.configure(
         "detectors: {port_scan: {mode: observe}, host_sweep: {mode: observe}, half_open: {mode: observe}, "
+        "stealth_scan: {mode: observe}, "
         "failures: {sshd: {mode: observe}}}"
     )
     site.daemon.start()
