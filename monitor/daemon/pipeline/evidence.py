@@ -13,7 +13,7 @@ Alerts about hosts in internal networks are in doubt as well (`bans.internal`), 
 Pure; time is that of the events.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -89,12 +89,13 @@ class Evidence:
         inbound: list[FlowIncomplete] = []
         probes: list[FlowIncomplete] = []
         outbound: list[OutboundIncomplete] = []
+        is_served = _Once(lambda one: self.services.serves(one, is_own=one.destination in self._surrounding.own))
         for attempt in batch.incomplete:
             if self._is_outbound_attempt(attempt):
                 outbound.append(_outbound(attempt))
                 continue
             inbound.append(attempt)
-            if not self.services.serves(attempt, is_own=attempt.destination in self._surrounding.own):
+            if not is_served(attempt):
                 probes.append(attempt)
         self.sorted_out["outbound"] += len(outbound)
         self.sorted_out["known_service"] += len(inbound) - len(probes)
@@ -174,6 +175,22 @@ class Evidence:
     def _is_outbound(self, source: Address, destination: Address) -> bool:
         """Whether a packet goes from this side of the node to the other."""
         return self._surrounding.is_ours(source) and not self._surrounding.is_ours(destination)
+
+
+class _Once:
+    """Asks once for each service of a batch: floods try one many thousand times."""
+
+    def __init__(self, ask: Callable[[FlowIncomplete], bool]) -> None:
+        self._ask = ask
+        self._answers: dict[tuple[Address, int, int | None, Address | None, int | None], bool] = {}
+
+    def __call__(self, attempt: FlowIncomplete) -> bool:
+        called = attempt.destination, attempt.protocol, attempt.destination_port
+        key = (*called, attempt.real_destination, attempt.real_destination_port)
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = self._answers[key] = self._ask(attempt)
+        return answer
 
 
 def _outbound(attempt: FlowIncomplete) -> OutboundIncomplete:
