@@ -171,7 +171,7 @@ def _forgotten() -> Panel:
             Query(q.per_second("nodewarden_ebpf_lost_sources_total"), "sources in the kernel"),
             Query(q.per_second("nodewarden_handshakes_evicted_total"), "pending handshakes"),
             Query(q.per_second("nodewarden_proofs_evicted_total"), "handshake evidence"),
-            Query(q.per_second("nodewarden_clients_evicted_total"), "known clients"),
+            Query(q.per_second("nodewarden_clients_refused_total"), "known clients"),
         ),
     )
 

@@ -1,5 +1,6 @@
 """Who besides root may write a log file, or put another in its place."""
 
+import errno
 import os
 import stat
 import struct
@@ -18,6 +19,7 @@ _ACL_HEADER_BYTES = 4
 _ACL_ENTRY = struct.Struct("<HHI")
 _USER, _GROUP_OBJECT, _GROUP, _MASK, _OTHER = 0x02, 0x04, 0x08, 0x10, 0x20
 _WRITE = 2
+_MAX_LINKS = 40  # path_resolution(7)
 
 _EVERYBODY = Grant(Holder.EVERYBODY, 0)
 
@@ -35,10 +37,13 @@ def file_writer(path: str, descriptor: int | None = None, known: dict[str, Grant
         status = Path(path).stat() if descriptor is None else os.fstat(descriptor)
         grants = others(status, _acl(path if descriptor is None else descriptor))
         real = os.path.realpath(path)
+        if real != path and not os.path.samestat(Path(real).stat(), status):
+            return FileWriter(path, fault="its path leads elsewhere meanwhile")
         for way in dict.fromkeys((path, real)):
             grants += tuple(grant for directory in _parents(path=way) for grant in _of_directory(directory, known))
-        if real != path:
-            grants += _of_link(path)
+        for link in _links(path):
+            grants += _of_link(link)
+            grants += tuple(grant for directory in _parents(link) for grant in _of_directory(directory, known))
     except (OSError, ValueError) as error:
         fault = f"who may write it is not known: {getattr(error, 'strerror', '') or error}"
         return FileWriter(path, fault=fault)
@@ -54,6 +59,24 @@ def _of_directory(directory: str, known: dict[str, Grants]) -> Grants:
         found = _owner(status) if is_sticky else others(status, _acl(directory))
         known[directory] = _indirect(found, f"may replace what is in {directory}")
     return known[directory]
+
+
+def _links(path: str) -> Iterator[str]:
+    """Yield the symbolic links that a path leads through, each where it lies; OSError after too many."""
+    done = "/"
+    left = [part for part in path.split("/") if part]
+    followed = 0
+    while left:
+        done = os.path.normpath(f"{done}/{left.pop(0)}")
+        if not os.path.islink(done):  # noqa: PTH114 - a string
+            continue
+        followed += 1
+        if followed > _MAX_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        yield done
+        target = os.readlink(done)  # noqa: PTH115 - a string
+        left = [part for part in target.split("/") if part] + left
+        done = "/" if target.startswith("/") else os.path.dirname(done)  # noqa: PTH120 - a string
 
 
 def _of_link(path: str) -> Grants:

@@ -19,13 +19,13 @@ class _Client(msgspec.Struct, gc=False):
 class Clients:
     """Handshakes completed by origin within the last half hour to hour.
 
-    At most 65,536 origins a generation are remembered; beyond that, those of the half hour before are forgotten early
-    (`evicted_total`).
+    At most 65,536 new origins within half an hour are remembered; further ones are not (`refused_total`), so that
+    nobody who has many addresses can have others forgotten.
     """
 
     def __init__(self, ipv6_prefix: int = 64) -> None:
         """Know of none; the addresses of an IPv6 prefix of this length (a multiple of 8) are one origin."""
-        self.evicted_total = 0
+        self.refused_total = 0
         self._prefix_bytes = ipv6_prefix // 8
         self._current: dict[bytes, _Client] = {}
         self._previous: dict[bytes, _Client] = {}
@@ -37,10 +37,7 @@ class Clients:
 
     def note(self, flows: Iterable[Flow], now_s: float) -> None:
         """Take in completed handshakes, and connections that were open before."""
-        is_old = not 0 <= now_s - self._started_s < _LATELY_S
-        if is_old or len(self._current) >= _MAX_ENTRIES:
-            if not is_old:
-                self.evicted_total += len(self._previous)
+        if not 0 <= now_s - self._started_s < _LATELY_S:
             self._previous, self._current = self._current, {}
             self._started_s = now_s
         known = self._current
@@ -48,6 +45,9 @@ class Clients:
             origin = self._origin(flow.source)
             client = known.get(origin)
             if client is None:
+                if len(known) >= _MAX_ENTRIES:
+                    self.refused_total += 1
+                    continue
                 client = known[origin] = _Client(now_s)
             client.handshakes += 1
 

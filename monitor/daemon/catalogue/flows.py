@@ -31,7 +31,7 @@ METRICS = (
         ("reason",),
     ),
     Metric("nodewarden_services_known", GAUGE, "Services that are known on this node and behind it."),
-    Metric("nodewarden_clients_evicted_total", COUNTER, "Clients forgotten early, because there were too many."),
+    Metric("nodewarden_clients_refused_total", COUNTER, "Clients not remembered, because there were too many."),
     Metric(
         "nodewarden_proofs_needed_handshakes",
         GAUGE,

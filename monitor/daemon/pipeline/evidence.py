@@ -20,6 +20,7 @@ import msgspec
 
 from monitor.daemon.pipeline.log_correlation import LogCorrelation
 from monitor.metrics.metric import Sample
+from monitor.model import alerts
 from monitor.model.addresses import Address
 from monitor.model.alerts import Alert, Strength
 from monitor.model.clients import Clients
@@ -27,7 +28,7 @@ from monitor.model.events import PacketLogged
 from monitor.model.flows import Flow, FlowBatch, FlowIncomplete, OutboundIncomplete
 from monitor.model.networks import Surrounding
 from monitor.model.rates import RateWindow
-from monitor.model.services import Services
+from monitor.model.services import ANY_ADDRESS, Services
 
 CORROBORATING_ALERTS = 5
 """How many alerts within `CORROBORATION_S` it takes to shun a known client on evidence that anyone can forge."""
@@ -37,6 +38,8 @@ LONGEST_CLIENT_SHUN_S = 600.0
 """How long a known client is shunned at most on such evidence."""
 _LONGEST_SCAN_S = 60.0
 """How long before the alert a source has to be a client at most; connections that a scan makes do not count."""
+_POLL_S = 1.5
+"""The same where nothing says when the evidence began: counters are read each second."""
 _MAX_CONTESTED = 16_384
 
 
@@ -109,7 +112,17 @@ class Evidence:
         """Return the logged packets that count now; others may follow from `release`."""
         about_us = [event for event in events if not self._is_outbound(event.source, event.destination)]
         self.sorted_out["outbound"] += len(events) - len(about_us)
-        return self.logged.admit(about_us, now_s)
+        probes = [event for event in about_us if not self._is_at_service(event)]
+        self.sorted_out["known_service"] += len(about_us) - len(probes)
+        return self.logged.admit(probes, now_s)
+
+    def _is_at_service(self, event: PacketLogged) -> bool:
+        """Whether a logged packet was sent to a known service: a limit or a maintenance rule refused it."""
+        place = event.protocol, event.destination_port or 0
+        if self.services.has((event.destination, *place), event.time_s):
+            return True
+        is_own = event.destination in self._surrounding.own
+        return is_own and self.services.has((ANY_ADDRESS, *place), event.time_s)
 
     def release(self, now_s: float) -> list[PacketLogged]:
         """Return the logged packets that count by now."""
@@ -122,8 +135,7 @@ class Evidence:
         if self._surrounding.spares_internal and alert.source in self._surrounding.internal:
             self.internal_total += 1
             return msgspec.structs.replace(alert, doubt=INTERNAL_DOUBT)
-        before_s = max(alert.evidence.first_s, alert.time_s - _LONGEST_SCAN_S)
-        if not is_one_way or not self.clients.knows(alert.source, before_s):
+        if not is_one_way or not self.clients.knows(alert.source, _started_s(alert.evidence)):
             return alert
         origin = alert.source if len(alert.source) == 4 else alert.source[: self.ipv6_prefix // 8]
         # by detector: two that count the same packets corroborate nothing
@@ -146,7 +158,7 @@ class Evidence:
         for reason, count in reasons.items():
             yield "nodewarden_evidence_set_aside_total", (reason,), count
         yield "nodewarden_services_known", (), len(self.services)
-        yield "nodewarden_clients_evicted_total", (), self.clients.evicted_total
+        yield "nodewarden_clients_refused_total", (), self.clients.refused_total
 
     def notices(self, now_s: float) -> list[str]:
         """Say what operators should know of their firewall's log."""
@@ -175,6 +187,13 @@ class Evidence:
     def _is_outbound(self, source: Address, destination: Address) -> bool:
         """Whether a packet goes from this side of the node to the other."""
         return self._surrounding.is_ours(source) and not self._surrounding.is_ours(destination)
+
+
+def _started_s(evidence: alerts.Evidence) -> float:
+    """Return when the packets of an alert began to come, as far as it is known."""
+    if evidence.first_s <= evidence.last_s - evidence.findtime_s:  # that of a counter
+        return evidence.last_s - _POLL_S
+    return max(evidence.first_s, evidence.last_s - _LONGEST_SCAN_S)
 
 
 class _Once:

@@ -1,5 +1,8 @@
 """Clients: sources that completed handshakes within the last minutes."""
 
+import pytest
+
+from monitor.model import clients as module
 from monitor.model.addresses import parse_address
 from monitor.model.clients import Clients
 from tests.support.flows import CLIENT, handshakes
@@ -22,14 +25,14 @@ def test_a_client_is_known_by_its_handshakes() -> None:
     assert not clients.knows(source, 5000.0)
 
 
-def test_they_are_bounded() -> None:
-    """Too many in five minutes: those of the five before are forgotten, and counted."""
+def test_they_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody with many addresses can have others forgotten: what is too much is not remembered, and counted."""
+    monkeypatch.setattr(module, "_MAX_ENTRIES", 64)
     clients = Clients()
     clients.note(handshakes(1), 1000.0)
-    sources = (f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(65_536))
-    for source in sources:
-        clients.note(handshakes(1, source), 1001.0)
-    clients.note(handshakes(1, "192.0.2.9"), 1002.0)
-    assert len(clients) <= 2 * 65_536
-    clients.note(handshakes(1), 999.0)
-    assert clients.evicted_total == 0
+    for second in range(1000):
+        clients.note(handshakes(1, f"203.0.{second >> 8}.{second & 255}"), 1001.0 + second)
+    assert clients.knows(parse_address(CLIENT), 1001.0)
+    assert (len(clients), clients.refused_total) == (64, 1000 - 63)
+    clients.note(handshakes(1), 2800.0)
+    assert clients.handshakes(parse_address(CLIENT)) == 2
