@@ -18,7 +18,7 @@ from collections.abc import Iterable
 
 from monitor.detectors.origins import origin_key
 from monitor.model.alerts import Alert, Strength
-from monitor.model.flows import Flow
+from monitor.model.flows import Flow, ListenTotals
 from monitor.model.protocols import PROTOCOL_TCP
 
 _GUESSES_A_HANDSHAKE = 65_000
@@ -49,7 +49,7 @@ class Proofs:
         self._previous: Counter[bytes] = Counter()
         self._guesses = [0, 0]
         self._unaccepted = [0, 0]
-        self._totals: tuple[int, int] | None = None
+        self._totals: tuple[int, ListenTotals] | None = None
         self._claimed = self._credit = 0
         self._begun_s = float("-inf")
 
@@ -62,30 +62,40 @@ class Proofs:
         """How many handshakes are proof, given how many can be forged."""
         return _LEAST + _MARGIN * sum(self._guesses) // _GUESSES_A_HANDSHAKE + _MARGIN * sum(self._unaccepted)
 
-    def note(self, completed: Iterable[Flow]) -> None:
-        """Take in completed handshakes with this node's own sockets.
+    def note(self, completed: Iterable[Flow], late: Iterable[Flow] = ()) -> None:
+        """Take in completed TCP handshakes with this node's own sockets; `late` ones are only compared with TCP's count.
 
         Those of other namespaces are skipped: their guesses are not known.
         """
         width = self._prefix_bytes
-        keys = [(origin_key(flow.source, width), flow) for flow in completed if flow.namespace is None]
-        self._claimed += sum(flow.protocol == PROTOCOL_TCP for _, flow in keys)
+        flows = [flow for flow in completed if flow.namespace is None and flow.protocol == PROTOCOL_TCP]
+        keys = [(origin_key(flow.source, width), flow) for flow in flows]
+        self._claimed += len(flows) + sum(flow.namespace is None and flow.protocol == PROTOCOL_TCP for flow in late)
         self._fresh.update(key for key, _ in keys)
         self._fresh.update(service_proof(key, flow.protocol, flow.destination_port) for key, flow in keys)
         if len(self._fresh) > _MAX_ENTRIES:  # nobody settles
-            self.evicted_total += len(self._fresh)
-            self._fresh.clear()
+            self.lose()
 
-    def settle(self, invalid_total: int, accepted_total: int | None, now_s: float) -> None:
+    def lose(self) -> None:
+        """Let what was noted since the last `settle` prove nothing: nobody knows how much of it TCP accepted."""
+        self.evicted_total += len(self._fresh)
+        self._fresh.clear()
+        self._totals = None
+
+    def settle(self, invalid_total: int, totals: ListenTotals | None, now_s: float) -> None:
         """Let what was noted count; to be called often.
 
-        `invalid_total` is the table's total of invalid packets (32 bits), `accepted_total` that of connections that TCP
-        accepted; if that is not known, handshakes prove nothing.
+        `invalid_total` is the table's total of invalid packets (32 bits), `totals` those of TCP. If these are not known,
+        or show that TCP dropped attempts that connection tracking took for connections, nothing new is proven.
         """
         fresh, self._fresh = self._fresh, Counter()
         claimed, self._claimed = self._claimed, 0
-        before, self._totals = self._totals, None if accepted_total is None else (invalid_total, accepted_total)
-        if before is None or accepted_total is None:
+        before, self._totals = self._totals, None if totals is None else (invalid_total, totals)
+        if (
+            before is None
+            or totals is None
+            or (totals.overflows, totals.drops) != (before[1].overflows, before[1].drops)
+        ):
             self.evicted_total += len(fresh)
             self._credit = 0
             return
@@ -97,7 +107,7 @@ class Proofs:
             self._guesses, self._unaccepted = [self._guesses[1], 0], [self._unaccepted[1], 0]
             self._begun_s = now_s
         self._guesses[1] += (invalid_total - before[0]) % (1 << _COUNTER_BITS)
-        accepted = max(0, accepted_total - before[1])
+        accepted = max(0, totals.accepted - before[1].accepted)
         self._unaccepted[1] += max(0, claimed - accepted - self._credit)
         self._credit = max(0, accepted - claimed)  # connection tracking reports some of them a moment later
         self._current.update(fresh)

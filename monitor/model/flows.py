@@ -164,6 +164,8 @@ class FlowBatch(msgspec.Struct):
     """First packets of all protocols that passed, and of connections picked up in their middle."""
     completed: list[Flow] = msgspec.field(default_factory=list)
     """Handshakes seen from their first packet to their end, each once; `time_s` is that of the end."""
+    late: list[Flow] = msgspec.field(default_factory=list)
+    """Handshakes that were completed after their attempt had been taken for incomplete, each once."""
     ending: list[Flow] = msgspec.field(default_factory=list)
     """Flows that one end is done with: FlowEstablished in TCP_FIN_WAIT, FlowReset, FlowClosed. One comes repeatedly."""
     listed: list[Flow] = msgspec.field(default_factory=list)

@@ -126,10 +126,12 @@ class Pipeline:
         self.traffic.count(batch, own)
         batch, probes, outbound, taken_back = self.evidence.sort(batch)
         # a host behind the node may answer packets that it was not sent
-        self.proofs.note([flow for flow in batch.completed if flow.real_destination in own])
+        late = [flow for flow in batch.late if flow.real_destination in own]
+        self.proofs.note([flow for flow in batch.completed if flow.real_destination in own], late)
+        if batch.has_gap:
+            self.proofs.lose()
         if batch.invalid_total is not None:
-            totals = batch.listen_totals
-            self.proofs.settle(batch.invalid_total, None if totals is None else totals.accepted, batch.time_s)
+            self.proofs.settle(batch.invalid_total, batch.listen_totals, batch.time_s)
         self._take_back(taken_back, now_s)
         decisions = self._answer(self._feed([batch]), now_s)
         self.events_by_kind[KINDS[FlowIncomplete]] += len(batch.incomplete) - len(probes)

@@ -49,6 +49,8 @@ class Handshakes:
         """Start without attempts."""
         self.stats = HandshakeStats()
         self._pending: OrderedDict[_Key, Flow] = OrderedDict()
+        self._given_up: OrderedDict[_Key, None] = OrderedDict()
+        """Attempts that were given up, and may still complete."""
 
     def feed(self, flows: Iterable[Flow], now_s: float, *, has_gap: bool = False) -> FlowBatch:
         """Take flows in their order; return what they mean, and the attempts that stayed incomplete until `now_s`.
@@ -66,7 +68,7 @@ class Handshakes:
         self._sort(flows, batch)
         batch.incomplete.extend(self._expired(now_s))
         while len(self._pending) > _MAX_PENDING:
-            self._pending.popitem(last=False)
+            self._give_up(self._pending.popitem(last=False)[0])
             self.stats.evicted += 1
         self.stats.pending = len(self._pending)
         self.stats.completed += len(batch.completed)
@@ -85,7 +87,9 @@ class Handshakes:
             elif kind is FlowEstablished:
                 if pending.pop(_key(flow), None) is not None:
                     batch.completed.append(flow)
-                if flow.state == TCP_FIN_WAIT:
+                elif self._given_up and self._given_up.pop(_key(flow), 0) is None:
+                    batch.late.append(flow)
+                if flow.protocol == PROTOCOL_TCP and flow.state == TCP_FIN_WAIT:
                     batch.ending.append(flow)
                 else:
                     batch.completions += 1
@@ -113,6 +117,11 @@ class Handshakes:
             was_refused = type(flow) is FlowClosed and not was_answered
             batch.incomplete.append(_incomplete(attempt, was_refused=was_refused, was_answered=was_answered))
 
+    def _give_up(self, key: _Key) -> None:
+        self._given_up[key] = None
+        if len(self._given_up) > _MAX_PENDING:
+            self._given_up.popitem(last=False)
+
     def _forget(self) -> None:
         self.stats.evicted += len(self._pending)
         self.stats.pending = 0
@@ -125,6 +134,7 @@ class Handshakes:
             if attempt.time_s > now_s - _WAIT_S:
                 return
             del pending[key]
+            self._give_up(key)
             yield _incomplete(attempt, was_refused=False)
 
 

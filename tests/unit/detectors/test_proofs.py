@@ -14,8 +14,8 @@ from monitor.detectors.port_scan import PortScanDetector
 from monitor.detectors.proofs import Proofs, service_proof
 from monitor.model.addresses import parse_address
 from monitor.model.alerts import Alert, Strength
-from monitor.model.flows import Flow, FlowBatch
-from monitor.model.protocols import PROTOCOL_TCP
+from monitor.model.flows import Flow, FlowBatch, ListenTotals
+from monitor.model.protocols import PROTOCOL_SCTP, PROTOCOL_TCP
 from tests.support.flows import CLIENT, handshakes, incomplete
 
 LIMITS = Limits(10.0, 100)
@@ -24,7 +24,7 @@ GUESSES = 65_000
 
 def settle(proofs: Proofs, invalid_total: int, now_s: float) -> None:
     """Settle while TCP accepts more connections than anybody claims."""
-    proofs.settle(invalid_total, round(1e6 * now_s), now_s)
+    proofs.settle(invalid_total, ListenTotals(accepted=round(1e6 * now_s)), now_s)
 
 
 def begun(ipv6_prefix: int = 64) -> Proofs:
@@ -104,10 +104,10 @@ def test_the_total_wraps() -> None:
 def test_handshakes_that_tcp_did_not_accept_are_forged(accepted: int, lag: int, needed: int) -> None:
     """A pod answers in the name of the node: each handshake more than TCP accepted raises the need."""
     proofs = Proofs()
-    proofs.settle(7, 100, 1000.0)
-    proofs.settle(7, 100 + lag, 1001.0)
+    proofs.settle(7, ListenTotals(accepted=100), 1000.0)
+    proofs.settle(7, ListenTotals(accepted=100 + lag), 1001.0)
     proofs.note(handshakes(10))
-    proofs.settle(7, 100 + lag + accepted, 1002.0)
+    proofs.settle(7, ListenTotals(accepted=100 + lag + accepted), 1002.0)
     assert proofs.needed == needed
     assert (strength(proofs) is Strength.PROVEN) is (needed <= 10)
 
@@ -120,6 +120,40 @@ def test_without_the_total_of_tcp_nothing_is_proven() -> None:
     settle(proofs, 7, 1002.0)
     assert strength(proofs) is Strength.SPOOFABLE
     assert proofs.evicted_total == 2
+
+
+def test_handshakes_that_complete_late_hide_no_forged_ones() -> None:
+    """TCP accepts ten connections whose last packet comes late, which are no cover for ten forged ones."""
+    proofs = begun()
+    proofs.settle(7, ListenTotals(accepted=10**9), 1001.0)
+    proofs.note(handshakes(10), late=handshakes(10, "203.0.113.9"))
+    proofs.settle(7, ListenTotals(accepted=10**9 + 10), 1002.0)
+    assert strength(proofs) is Strength.SPOOFABLE
+
+
+@pytest.mark.parametrize("totals", [ListenTotals(overflows=1, accepted=10**10), ListenTotals(drops=1, accepted=10**10)])
+def test_while_listeners_drop_nothing_is_proven_and_nobody_is_kept_from_it(totals: ListenTotals) -> None:
+    """Connection tracking took for connections what TCP dropped."""
+    proofs = begun()
+    proofs.note(handshakes(10))
+    proofs.settle(7, totals, 1001.0)
+    assert strength(proofs) is Strength.SPOOFABLE
+    assert proofs.needed == 4
+
+
+def test_after_a_gap_nothing_is_proven() -> None:
+    """Handshakes that were lost would hide forged ones."""
+    proofs = begun()
+    proofs.note(handshakes(10))
+    proofs.lose()
+    settle(proofs, 7, 1001.0)
+    settle(proofs, 7, 1002.0)
+    assert strength(proofs) is Strength.SPOOFABLE
+
+
+def test_only_tcp_proves() -> None:
+    """Nothing checks the handshakes of SCTP."""
+    assert strength(settled(handshakes(1000, protocol=PROTOCOL_SCTP))) is Strength.SPOOFABLE
 
 
 def test_other_namespaces_never_count() -> None:

@@ -10,7 +10,7 @@ from monitor.detectors.proofs import Proofs
 from monitor.detectors.protected_port import ProtectedPortDetector, ProtectedPortSettings, ProtectedServiceSettings
 from monitor.model.addresses import parse_address, parse_network
 from monitor.model.alerts import Alert, Strength
-from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowListed, FlowOpened
+from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowListed, FlowOpened, ListenTotals
 from monitor.model.networks import Networks, Surrounding
 from monitor.model.protocols import PROTOCOL_SCTP
 from tests.support.detectors import Samples
@@ -117,12 +117,12 @@ def test_alerts_of_one_look_are_bounded() -> None:
 def test_four_connections_with_that_service_are_proof() -> None:
     """Its key is that under which the handshakes are known, before translation; others of the source do not help."""
     proofs = Proofs()
-    proofs.settle(0, 1000, 1000.0)
+    proofs.settle(0, ListenTotals(accepted=1000), 1000.0)
     proofs.note(handshakes(1000, port=443))
     proofs.note(handshakes(3, port=30443, real_port=10250))
-    proofs.settle(0, 2003, 1001.0)
+    proofs.settle(0, ListenTotals(accepted=2003), 1001.0)
     (alert,) = feed(detector(), handshakes(1, port=30443, real_port=10250))
     assert proofs.strength(alert) is Strength.SPOOFABLE
     proofs.note(handshakes(1, port=30443, real_port=10250))
-    proofs.settle(0, 3000, 1002.0)
+    proofs.settle(0, ListenTotals(accepted=3000), 1002.0)
     assert proofs.strength(alert) is Strength.PROVEN
