@@ -63,7 +63,7 @@ class Proofs:
         return _LEAST + _MARGIN * sum(self._guesses) // _GUESSES_A_HANDSHAKE + _MARGIN * sum(self._unaccepted)
 
     def note(self, completed: Iterable[Flow], late: Iterable[Flow] = ()) -> None:
-        """Take in completed TCP handshakes with this node's own sockets; `late` ones are only compared with TCP's count.
+        """Take in completed TCP handshakes with this node's own sockets; `late` ones only count against TCP's total.
 
         Those of other namespaces are skipped: their guesses are not known.
         """
@@ -85,17 +85,13 @@ class Proofs:
     def settle(self, invalid_total: int, totals: ListenTotals | None, now_s: float) -> None:
         """Let what was noted count; to be called often.
 
-        `invalid_total` is the table's total of invalid packets (32 bits), `totals` those of TCP. If these are not known,
-        or show that TCP dropped attempts that connection tracking took for connections, nothing new is proven.
+        `invalid_total` is the table's total of invalid packets (32 bits), `totals` those of TCP. If these are not
+        known, or TCP dropped attempts that connection tracking took for connections, nothing new is proven.
         """
         fresh, self._fresh = self._fresh, Counter()
         claimed, self._claimed = self._claimed, 0
         before, self._totals = self._totals, None if totals is None else (invalid_total, totals)
-        if (
-            before is None
-            or totals is None
-            or (totals.overflows, totals.drops) != (before[1].overflows, before[1].drops)
-        ):
+        if before is None or totals is None or _has_dropped(before[1], totals):
             self.evicted_total += len(fresh)
             self._credit = 0
             return
@@ -118,6 +114,10 @@ class Proofs:
             return alert.strength
         count = self._current[alert.handshakes] + self._previous[alert.handshakes]
         return Strength.PROVEN if count >= self.needed else Strength.SPOOFABLE
+
+
+def _has_dropped(before: ListenTotals, now: ListenTotals) -> bool:
+    return (now.overflows, now.drops) != (before.overflows, before.drops)
 
 
 def service_proof(origin: bytes, protocol: int, port: int | None) -> bytes:

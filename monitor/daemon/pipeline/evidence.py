@@ -38,8 +38,6 @@ LONGEST_CLIENT_SHUN_S = 600.0
 """How long a known client is shunned at most on such evidence."""
 _LONGEST_SCAN_S = 60.0
 """How long before the alert a source has to be a client at most; connections that a scan makes do not count."""
-_POLL_S = 1.5
-"""The same where nothing says when the evidence began: counters are read each second."""
 _MAX_CONTESTED = 16_384
 
 
@@ -190,9 +188,9 @@ class Evidence:
 
 
 def _started_s(evidence: alerts.Evidence) -> float:
-    """Return when the packets of an alert began to come, as far as it is known."""
+    """Return when the packets of an alert began to come; infinity where nothing says so."""
     if evidence.first_s <= evidence.last_s - evidence.findtime_s:  # that of a counter
-        return evidence.last_s - _POLL_S
+        return float("inf")
     return max(evidence.first_s, evidence.last_s - _LONGEST_SCAN_S)
 
 
