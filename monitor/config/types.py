@@ -42,7 +42,7 @@ _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False,
 
 
 class Automatic(enum.StrEnum):
-    """A value that the daemon finds out by itself."""
+    """A value that the daemon determines automatically."""
 
     AUTO = "auto"
 

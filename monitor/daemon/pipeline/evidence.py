@@ -6,7 +6,7 @@ Ordinary life looks like an attack in four ways, each of which is sorted out her
 - attempts of hosts behind this node to reach others: they are not about us, and go to `outbound_scan`;
 - packets that a firewall logs although it accepts them (`log_correlation`);
 - packets that carry the address of a client that works with us (`monitor.model.clients`): another host may have sent
-  them, so such an alert is in doubt until the source goes on, and then has effect for a short time only.
+  them, so such an alert is in doubt unless the source continues, and then has effect for a short time only.
 
 Alerts about hosts in internal networks are in doubt as well (`bans.internal`), unless they are proven.
 
