@@ -11,11 +11,10 @@ from typing import ClassVar
 from monitor.detectors.agreement import Agreement
 from monitor.detectors.detector import Detector
 from monitor.detectors.limits import Limits
-from monitor.detectors.origins import origin_key
 from monitor.detectors.probes import SERVICE_KEY_BYTES, WITNESSES, Probe, is_probe
 from monitor.detectors.scoring import SAMPLE_SIZE, Scores
 from monitor.metrics.metric import COUNTER, Metric, Sample
-from monitor.model.addresses import Address, Network
+from monitor.model.addresses import Address, Network, origin_key
 from monitor.model.alerts import Alert, Strength
 from monitor.model.events import Event, PacketLogged
 from monitor.model.flows import FlowIncomplete

@@ -10,10 +10,10 @@ from msgspec import Meta, field
 from monitor.config.kinds import integer
 from monitor.detectors.detector import Detector
 from monitor.detectors.limits import Limits
-from monitor.detectors.origins import origin_alert, origin_key
+from monitor.detectors.origins import origin_alert
 from monitor.detectors.registration import Registration
 from monitor.detectors.settings import BANTIME, ENTRIES, RECENT, WindowSettings
-from monitor.model.addresses import Address
+from monitor.model.addresses import Address, origin_key
 from monitor.model.alerts import Alert
 from monitor.model.bans import Mode
 from monitor.model.flows import Flow, FlowBatch

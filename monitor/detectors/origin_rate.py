@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 
 from monitor.detectors.detector import Detector, EventT
 from monitor.detectors.limits import Limits
-from monitor.detectors.origins import example_of, origin_key
-from monitor.model.addresses import Address
+from monitor.detectors.origins import example_of
+from monitor.model.addresses import Address, origin_key
 from monitor.model.networks import Surrounding
 from monitor.model.rates import RateWindow
 from monitor.model.window import WindowStats

@@ -7,11 +7,6 @@ from monitor.model.addresses import Address, Network, host, network_of
 from monitor.model.alerts import Alert, Evidence, Strength
 
 
-def origin_key(source: Address, prefix_bytes: int) -> bytes:
-    """Return the source itself, or of IPv6 its leading bytes: more than four of them, so that the two never collide."""
-    return source if len(source) == 4 else source[:prefix_bytes]
-
-
 def origin_of(source: Address, ipv6_prefix: int) -> Network:
     """Return the network that a ban of this source covers."""
     return host(source) if len(source) == 4 else network_of(source, ipv6_prefix)

@@ -16,7 +16,7 @@ banned for good because somebody else sends probes in its name.
 from collections import Counter
 from collections.abc import Iterable
 
-from monitor.detectors.origins import origin_key
+from monitor.model.addresses import origin_key
 from monitor.model.alerts import Alert, Strength
 from monitor.model.flows import Flow, ListenTotals
 from monitor.model.protocols import PROTOCOL_TCP

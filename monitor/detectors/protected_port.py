@@ -9,12 +9,12 @@ from monitor.config.shapes import Section
 from monitor.config.types import PortRange
 from monitor.detectors.detector import Detector
 from monitor.detectors.limits import Limits
-from monitor.detectors.origins import origin_alert, origin_key
+from monitor.detectors.origins import origin_alert
 from monitor.detectors.probes import service_key, show_service
 from monitor.detectors.proofs import service_proof
 from monitor.detectors.registration import Registration
 from monitor.detectors.settings import RECENT, DetectorSettings
-from monitor.model.addresses import Network, parse_network
+from monitor.model.addresses import Network, origin_key, parse_network
 from monitor.model.alerts import Alert
 from monitor.model.bans import Mode
 from monitor.model.flows import Flow, FlowBatch

@@ -9,9 +9,9 @@ from msgspec import Meta
 from monitor.config.kinds import integer
 from monitor.detectors.detector import Detector
 from monitor.detectors.limits import Limits
-from monitor.detectors.origins import origin_alert, origin_key
+from monitor.detectors.origins import origin_alert
 from monitor.detectors.settings import ENTRIES, WindowSettings
-from monitor.model.addresses import Address
+from monitor.model.addresses import Address, origin_key
 from monitor.model.alerts import Alert, Strength
 from monitor.model.bitmap_window import BitmapWindow
 from monitor.model.events import DropsObserved

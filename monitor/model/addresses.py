@@ -124,3 +124,8 @@ def _joined(low: Network, high: Network) -> Network | None:
         return None
     parent = network_of(low.address, low.prefix_length - 1)
     return parent if parent.contains(high.address) else None
+
+
+def origin_key(source: Address, prefix_bytes: int) -> bytes:
+    """Return the source itself, or of IPv6 its leading bytes: more than four of them, so that the two never collide."""
+    return source if len(source) == 4 else source[:prefix_bytes]

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from monitor.model.addresses import Address
+from monitor.model.addresses import Address, origin_key
 from monitor.model.flows import Flow
 
 _LATELY_S = 1800.0
@@ -42,7 +42,7 @@ class Clients:
             self._started_s = now_s
         known = self._current
         for flow in flows:
-            origin = self._origin(flow.source)
+            origin = origin_key(flow.source, self._prefix_bytes)
             client = known.get(origin)
             if client is None:
                 if len(known) >= _MAX_ENTRIES:
@@ -60,8 +60,5 @@ class Clients:
         return any(client.first_s < before_s for client in self._found(source))
 
     def _found(self, source: Address) -> Iterable[_Client]:
-        origin = self._origin(source)
+        origin = origin_key(source, self._prefix_bytes)
         return [known[origin] for known in (self._previous, self._current) if origin in known]
-
-    def _origin(self, source: Address) -> bytes:
-        return source if len(source) == 4 else source[: self._prefix_bytes]

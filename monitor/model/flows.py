@@ -63,6 +63,11 @@ class Flow(msgspec.Struct, frozen=True, gc=False):
         return bool(self.status & STATUS_SEEN_REPLY)
 
     @property
+    def is_masqueraded(self) -> bool:
+        """Whether this node sent it on under another source address: the source lies behind the node."""
+        return self.translated_source != self.source and self.real_destination == self.destination
+
+    @property
     def is_established(self) -> bool:
         """Whether this message says that a handshake is complete: answered, and in the state that says so."""
         return self.is_answered and self.state in ESTABLISHED_STATES.get(self.protocol, ())

@@ -68,17 +68,17 @@ class Services:
 
     def serves(self, attempt: FlowIncomplete, *, is_own: bool) -> bool:
         """Whether an attempt was made to a known service; `is_own`: its destination is an address of the node."""
-        now_s = attempt.time_s
-        if any(self.has(service, now_s) for service in _services_of(attempt)):
+        called, *real = _services_of(attempt)
+        if self.has(called, attempt.time_s, is_own=is_own) or any(self.has(one, attempt.time_s) for one in real):
             return True
         port = attempt.destination_port or 0
-        if is_own and self.has((ANY_ADDRESS, attempt.protocol, port), now_s):
-            return True
         return attempt.real_destination is not None and self._is_redirected(attempt.real_destination, port)
 
-    def has(self, service: Service, now_s: float) -> bool:
-        """Whether exactly this service is known."""
-        return service in self._listening or now_s - self._seen_s.get(service, float("-inf")) <= KEPT_S
+    def has(self, service: Service, now_s: float, *, is_own: bool = False) -> bool:
+        """Whether this service is known; `is_own`: at an address of the node, where one on all addresses counts too."""
+        if service in self._listening or now_s - self._seen_s.get(service, float("-inf")) <= KEPT_S:
+            return True
+        return is_own and self.has((ANY_ADDRESS, *service[1:]), now_s)
 
     def has_port(self, protocol: int, port: int) -> bool:
         """Whether a service on this port is known at any address."""

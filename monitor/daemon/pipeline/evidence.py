@@ -20,15 +20,14 @@ import msgspec
 
 from monitor.daemon.pipeline.log_correlation import LogCorrelation
 from monitor.metrics.metric import Sample
-from monitor.model import alerts
-from monitor.model.addresses import Address
-from monitor.model.alerts import Alert, Strength
+from monitor.model.addresses import Address, origin_key
+from monitor.model.alerts import Alert, Evidence, Strength
 from monitor.model.clients import Clients
 from monitor.model.events import PacketLogged
 from monitor.model.flows import Flow, FlowBatch, FlowIncomplete, OutboundIncomplete
 from monitor.model.networks import Surrounding
 from monitor.model.rates import RateWindow
-from monitor.model.services import ANY_ADDRESS, Services
+from monitor.model.services import Services
 
 CORROBORATING_ALERTS = 5
 """How many alerts within `CORROBORATION_S` it takes to shun a known client on evidence that anyone can forge."""
@@ -54,7 +53,7 @@ class SortedFlows(NamedTuple):
     """Packets that counted before, and turned out to be accepted."""
 
 
-class Evidence:
+class EvidenceSorter:
     """Sorts events; remembers services, clients and logged packets, all bounded."""
 
     def __init__(self, ipv6_prefix: int = 64) -> None:
@@ -92,7 +91,8 @@ class Evidence:
         outbound: list[OutboundIncomplete] = []
         is_served = _Once(lambda one: self.services.serves(one, is_own=one.destination in self._surrounding.own))
         for attempt in batch.incomplete:
-            if self._is_outbound_attempt(attempt):
+            to = attempt.real_destination or attempt.destination
+            if self._is_outbound(attempt.source, to, is_masqueraded=attempt.is_masqueraded):
                 outbound.append(_outbound(attempt))
                 continue
             inbound.append(attempt)
@@ -116,11 +116,8 @@ class Evidence:
 
     def _is_at_service(self, event: PacketLogged) -> bool:
         """Whether a logged packet was sent to a known service: a limit or a maintenance rule refused it."""
-        place = event.protocol, event.destination_port or 0
-        if self.services.has((event.destination, *place), event.time_s):
-            return True
-        is_own = event.destination in self._surrounding.own
-        return is_own and self.services.has((ANY_ADDRESS, *place), event.time_s)
+        service = event.destination, event.protocol, event.destination_port or 0
+        return self.services.has(service, event.time_s, is_own=event.destination in self._surrounding.own)
 
     def release(self, now_s: float) -> list[PacketLogged]:
         """Return the logged packets that count by now."""
@@ -135,7 +132,7 @@ class Evidence:
             return msgspec.structs.replace(alert, doubt=INTERNAL_DOUBT)
         if not is_one_way or not self.clients.knows(alert.source, _started_s(alert.evidence)):
             return alert
-        origin = alert.source if len(alert.source) == 4 else alert.source[: self.ipv6_prefix // 8]
+        origin = origin_key(alert.source, self.ipv6_prefix // 8)
         # by detector: two that count the same packets corroborate nothing
         if any(self._contested.add({origin + alert.detector.encode(): 1}, alert.time_s)):
             return msgspec.structs.replace(alert, longest_s=LONGEST_CLIENT_SHUN_S)
@@ -167,27 +164,20 @@ class Evidence:
         ]
 
     def _inbound(self, flows: list[Flow]) -> list[Flow]:
-        return [flow for flow in flows if not self._is_outbound_flow(flow)]
+        is_outbound = self._is_outbound
+        return [
+            flow
+            for flow in flows
+            if not is_outbound(flow.source, flow.real_destination, is_masqueraded=flow.is_masqueraded)
+        ]
 
-    def _is_outbound_flow(self, flow: Flow) -> bool:
-        to = flow.real_destination
-        if to in self._surrounding.own:
-            return False
-        is_masqueraded = flow.translated_source != flow.source and to == flow.destination
-        return (is_masqueraded and not self._surrounding.is_ours(to)) or self._is_outbound(flow.source, to)
-
-    def _is_outbound_attempt(self, attempt: FlowIncomplete) -> bool:
-        to = attempt.real_destination or attempt.destination
-        if to in self._surrounding.own:
-            return False
-        return (attempt.is_masqueraded and not self._surrounding.is_ours(to)) or self._is_outbound(attempt.source, to)
-
-    def _is_outbound(self, source: Address, destination: Address) -> bool:
-        """Whether a packet goes from this side of the node to the other."""
-        return self._surrounding.is_ours(source) and not self._surrounding.is_ours(destination)
+    def _is_outbound(self, source: Address, destination: Address, *, is_masqueraded: bool = False) -> bool:
+        """Whether a packet goes from this side of the node to the other; only sources on this side are masqueraded."""
+        is_ours = self._surrounding.is_ours
+        return not is_ours(destination) and (is_masqueraded or is_ours(source))
 
 
-def _started_s(evidence: alerts.Evidence) -> float:
+def _started_s(evidence: Evidence) -> float:
     """Return when the packets of an alert began to come; infinity where nothing says so."""
     if evidence.first_s <= evidence.last_s - evidence.findtime_s:  # that of a counter
         return float("inf")
@@ -211,4 +201,4 @@ class _Once:
 
 
 def _outbound(attempt: FlowIncomplete) -> OutboundIncomplete:
-    return OutboundIncomplete(*(getattr(attempt, name) for name in attempt.__struct_fields__))
+    return OutboundIncomplete(*msgspec.structs.astuple(attempt))

@@ -36,8 +36,6 @@ class Prefix(msgspec.Struct):
 
     dropped: int = 0
     """Lines without a connection since the last that had one."""
-    accepted: int = 0
-    """Lines whose packet opened a connection."""
     accepted_s: float = float("-inf")
 
     def marks_accepted(self, now_s: float) -> bool:
@@ -165,7 +163,6 @@ class LogCorrelation:
 
     def _note_accepted(self, prefix: Prefix, now_s: float) -> None:
         self.accepted_total += 1
-        prefix.accepted += 1
         prefix.dropped = 0
         prefix.accepted_s = now_s
 

@@ -13,7 +13,7 @@ from monitor.bans.policy import Policy
 from monitor.daemon.pipeline.ban_control import BanControl
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.dispatch import Dispatch
-from monitor.daemon.pipeline.evidence import Evidence
+from monitor.daemon.pipeline.evidence import EvidenceSorter
 from monitor.daemon.pipeline.listeners import Listener, Listeners
 from monitor.daemon.pipeline.traffic import Traffic
 from monitor.daemon.pipeline.wiring import (
@@ -85,7 +85,7 @@ class Pipeline:
         self.listeners = Listeners([self.metrics, *listeners])
         self.bans = BanControl(self.policy, self.enforcers, self.listeners, cut_connections)
         self.proofs = Proofs(settings.bans.prefixes.ipv6_score)
-        self.evidence = Evidence(settings.bans.prefixes.ipv6_score)
+        self.evidence = EvidenceSorter(settings.bans.prefixes.ipv6_score)
         self.floods: dict[str, FloodAlert] = {}
         """The last one of each detector."""
         self.traffic = Traffic()
@@ -134,8 +134,8 @@ class Pipeline:
             self.proofs.settle(batch.invalid_total, batch.listen_totals, batch.time_s)
         self._take_back(taken_back, now_s)
         decisions = self._answer(self._feed([batch]), now_s)
-        self.events_by_kind[KINDS[FlowIncomplete]] += len(batch.incomplete) - len(probes)
-        decisions += self.process(probes, now_s) + self.process(outbound, now_s)
+        self.events_by_kind[KINDS[FlowIncomplete]] += len(batch.incomplete)
+        decisions += self._process_admitted(probes, now_s) + self.process(outbound, now_s)
         return decisions + self.release(now_s)
 
     def release(self, now_s: float) -> list[Decision]:

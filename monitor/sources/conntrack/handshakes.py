@@ -85,9 +85,11 @@ class Handshakes:
                     batch.attempts += 1
                     pending.setdefault(_key(flow), flow)
             elif kind is FlowEstablished:
-                if pending.pop(_key(flow), None) is not None:
+                key = _key(flow)
+                if pending.pop(key, None) is not None:
                     batch.completed.append(flow)
-                elif self._given_up and self._given_up.pop(_key(flow), 0) is None:
+                elif key in self._given_up:
+                    del self._given_up[key]
                     batch.late.append(flow)
                 if flow.protocol == PROTOCOL_TCP and flow.state == TCP_FIN_WAIT:
                     batch.ending.append(flow)

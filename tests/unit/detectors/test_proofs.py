@@ -9,10 +9,10 @@ from monitor.detectors import proofs as module
 from monitor.detectors.connection_rate import ConnectionRateDetector
 from monitor.detectors.half_open import HalfOpenDetector
 from monitor.detectors.limits import Limits
-from monitor.detectors.origins import origin_alert, origin_key
+from monitor.detectors.origins import origin_alert
 from monitor.detectors.port_scan import PortScanDetector
 from monitor.detectors.proofs import Proofs, service_proof
-from monitor.model.addresses import parse_address
+from monitor.model.addresses import origin_key, parse_address
 from monitor.model.alerts import Alert, Strength
 from monitor.model.flows import Flow, FlowBatch, ListenTotals
 from monitor.model.protocols import PROTOCOL_SCTP, PROTOCOL_TCP
