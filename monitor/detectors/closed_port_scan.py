@@ -4,8 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from monitor.config.kinds import integer
-from monitor.detectors.refused_ports import MOST_PORTS, RefusedPortsDetector, RefusedPortsSettings
+from monitor.detectors.refused_ports import PortThreshold, RefusedPortsDetector, RefusedPortsSettings
 from monitor.detectors.registration import Registration
 from monitor.model.bans import Mode
 from monitor.model.events import DropsObserved
@@ -21,14 +20,7 @@ class ClosedPortScanSettings(RefusedPortsSettings, frozen=True, kw_only=True):
             "services that are down, and media that arrives after many calls, look the same."
         ),
     ] = Mode.OBSERVE
-    maxretry: Annotated[
-        int,
-        integer(2, MOST_PORTS),
-        Meta(
-            description="Alert when one source tries about this many distinct destination ports within `findtime`. The "
-            "number is estimated, with a standard error of 10 % at 30 ports."
-        ),
-    ] = 30
+    maxretry: PortThreshold = 30
 
 
 class ClosedPortScanDetector(RefusedPortsDetector):

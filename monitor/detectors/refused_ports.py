@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeAlias
 
 from msgspec import Meta
 
@@ -21,17 +21,20 @@ MOST_PORTS = 200
 """The highest threshold: of more ports, 64 bits say little."""
 
 
+PortThreshold: TypeAlias = Annotated[
+    int,
+    integer(2, MOST_PORTS),
+    Meta(
+        description="Alert when one source tries about this many distinct destination ports within `findtime`. The "
+        "number is estimated, with a standard error of 10 % at 30 ports."
+    ),
+]
+
+
 class RefusedPortsSettings(WindowSettings, frozen=True, kw_only=True):
     """One source tries many ports."""
 
-    maxretry: Annotated[
-        int,
-        integer(2, MOST_PORTS),
-        Meta(
-            description="Alert when one source tries about this many distinct destination ports within `findtime`. The "
-            "number is estimated, with a standard error of 10 % at 30 ports."
-        ),
-    ] = 15
+    maxretry: PortThreshold = 15
     max_entries: Annotated[
         int, ENTRIES, Meta(description="Maximum number of bitmaps of ports remembered: the bound on memory.")
     ] = 16_384

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from tests.forgers.packets import segment, unreachable, vxlan
+from tests.forgers.packets import unreachable, vxlan
 from tests.support.lab import Host
 from tests.zoo import traffic
 from tests.zoo.behaviour import Visit
@@ -40,6 +40,18 @@ class Forger(msgspec.Struct, frozen=True):
     target: str = OPEN
 
 
+def _client(visit: Visit) -> str:
+    """Return the address of a client that completed 21 connections."""
+    (client,) = visit.outside()
+    for _ in range(21):
+        traffic.request(visit.world, client, visit.address4, 80)
+    return client
+
+
+def _leave_open(visit: Visit, victim: str) -> None:
+    send(visit.world, [tcp((victim, 41_000 + n), (visit.address4, 443), SYN) for n in range(300)], pause_s=_PAUSE_S)
+
+
 def _probe(visit: Visit, victim: str, count: int, flags: int = SYN, first: int = 2000) -> None:
     packets = (tcp((victim, 40_000 + port), (visit.address4, port), flags) for port in range(first, first + count))
     send(visit.world, packets, pause_s=_PAUSE_S)
@@ -53,27 +65,21 @@ def scan_as_a_stranger(visit: Visit) -> None:
 
 def scan_as_a_client(visit: Visit) -> None:
     """Send 60 first packets in the name of a client with 21 connections."""
-    (victim,) = visit.outside()
-    for _ in range(21):
-        traffic.request(visit.world, victim, visit.address4, 80)
+    victim = _client(visit)
     time.sleep(1.0)
     _probe(visit, victim, 60)
 
 
 def scan_widely_as_a_client(visit: Visit) -> None:
     """Send 300 first packets in the name of a client with 21 connections."""
-    (victim,) = visit.outside()
-    for _ in range(21):
-        traffic.request(visit.world, victim, visit.address4, 80)
+    victim = _client(visit)
     time.sleep(1.0)
     _probe(visit, victim, 300)
 
 
 def scan_without_syn(visit: Visit) -> None:
     """Send NULL, FIN, Xmas and ACK probes in the name of a client."""
-    (victim,) = visit.outside()
-    for _ in range(21):
-        traffic.request(visit.world, victim, visit.address4, 80)
+    victim = _client(visit)
     for number, flags in enumerate((0, FIN, FIN | PSH | 0x20, ACK)):
         _probe(visit, victim, 60, flags, first=3000 + 100 * number)
 
@@ -123,9 +129,9 @@ def _handshake(
     visit: Visit, accomplice: Host, victim: tuple[str, int], called: tuple[str, int], answering: tuple[str, int]
 ) -> None:
     """Forge both packets of the victim; the accomplice sends what is between them."""
-    send(visit.world, [segment(victim, called, SYN, 1000)], pause_s=0.005)
-    send(accomplice, [segment(answering, victim, SYN | ACK, KNOWN, 1001)], pause_s=0.005)
-    send(visit.world, [segment(victim, called, ACK, 1001, KNOWN + 1)], pause_s=0.005)
+    send(visit.world, [tcp(victim, called, SYN, sequence=1000)], pause_s=0.005)
+    send(accomplice, [tcp(answering, victim, SYN | ACK, sequence=KNOWN, acknowledged=1001)], pause_s=0.005)
+    send(visit.world, [tcp(victim, called, ACK, sequence=1001, acknowledged=KNOWN + 1)], pause_s=0.005)
 
 
 def _drop_everything(listener: socket.socket) -> None:
@@ -142,22 +148,19 @@ def guess_numbers(visit: Visit) -> None:
     called = visit.address4, 80
     for port in range(30):
         source = victim, 22_000 + port
-        send(visit.world, [segment(source, called, SYN, 1000)], pause_s=_PAUSE_S)
-        send(visit.world, [segment(source, called, ACK, 1001, guess << 25) for guess in range(128)])
+        send(visit.world, [tcp(source, called, SYN, sequence=1000)], pause_s=_PAUSE_S)
+        send(visit.world, [tcp(source, called, ACK, sequence=1001, acknowledged=guess << 25) for guess in range(128)])
 
 
 def leave_half_open(visit: Visit) -> None:
     """Send 300 first packets to an open port in the name of a client, whose host answers with RST."""
-    (victim,) = visit.outside()
-    for _ in range(21):
-        traffic.request(visit.world, victim, visit.address4, 80)
-    send(visit.world, [tcp((victim, 41_000 + n), (visit.address4, 443), SYN) for n in range(300)], pause_s=_PAUSE_S)
+    _leave_open(visit, _client(visit))
 
 
 def leave_half_open_as_a_stranger(visit: Visit) -> None:
     """Send 300 first packets to an open port in the name of an address that does not answer."""
     (victim,) = visit.silent()
-    send(visit.world, [tcp((victim, 41_000 + n), (visit.address4, 443), SYN) for n in range(300)], pause_s=_PAUSE_S)
+    _leave_open(visit, victim)
 
 
 def tunnel(visit: Visit) -> None:

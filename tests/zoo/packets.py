@@ -19,11 +19,18 @@ def ipv4(source: str, destination: str, protocol: int, payload: bytes, *, ttl: i
 
 
 def tcp(
-    source: tuple[str, int], destination: tuple[str, int], flags: int, *, payload: bytes = b"", ttl: int = 64
+    source: tuple[str, int],
+    destination: tuple[str, int],
+    flags: int,
+    *,
+    payload: bytes = b"",
+    ttl: int = 64,
+    sequence: int = 0x11111111,
+    acknowledged: int = 0x22222222,
 ) -> bytes:
-    """Return a TCP segment in a packet."""
-    acknowledged = 0x22222222 if flags & ACK else 0
-    head = struct.pack("!HHIIBBHHH", source[1], destination[1], 0x11111111, acknowledged, 0x50, flags, 64240, 0, 0)
+    """Return a TCP segment in a packet; `acknowledged` counts with ACK only."""
+    numbers = sequence & 0xFFFFFFFF, acknowledged & 0xFFFFFFFF if flags & ACK else 0
+    head = struct.pack("!HHIIBBHHH", source[1], destination[1], *numbers, 0x50, flags, 64240, 0, 0)
     summed = _checksum(source[0], destination[0], TCP, head + payload)
     return ipv4(source[0], destination[0], TCP, head[:16] + summed + head[18:] + payload, ttl=ttl)
 
