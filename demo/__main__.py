@@ -2,7 +2,9 @@
 
 import argparse
 import os
+import select
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -88,8 +90,8 @@ def _attack(stage: Stage, story: Story, watcher: SetWatcher, source: str, scan: 
     log = KernelLog(prefixes=[PREFIX])
     command = ["nmap", "-n", "-Pn", "-sS", "-T5", "--max-retries", "0", *scan]
     story.report(f"scan starts from {source}: {' '.join(command[:12])}{' ...' if len(command) > 12 else ''}")
-    stage.attacker.run(*command)
-    drops = [event for event in _all(log) if format_address(event.source) == source]
+    scanner = stage.attacker.start(*command)
+    drops = [event for event in _logged_until(log, scanner) if format_address(event.source) == source]
     log.close()
     if not drops:
         story.expect(holds=False, text="the firewall logged the scan")
@@ -98,20 +100,21 @@ def _attack(stage: Stage, story: Story, watcher: SetWatcher, source: str, scan: 
     wait_for(lambda: watcher.when(source), f"{source} to enter a set", lambda: stage.daemon.log)
     shunned_s = watcher.when(source) or 0.0
     ban = stage.daemon.ask("why", source)["bans"][0]
-    crossing = next(event for event in reversed(drops) if event.time_s <= ban["since_s"])
-    story.report(f"threshold crossed: {ban['reason']} ({ban['detector']})", crossing.time_s)
+    story.report(f"threshold crossed: {ban['reason']} ({ban['detector']})", ban["since_s"])
     story.report(
-        f"shun after {(shunned_s - crossing.time_s) * 1000:.1f} ms: {source} is in the kernel's set; "
+        f"shun after {(shunned_s - ban['since_s']) * 1000:.1f} ms: {source} is in the kernel's set; "
         f"{len(drops)} of its packets were logged in total",
         shunned_s,
     )
 
 
-def _all(log: KernelLog) -> list[PacketLogged]:
+def _logged_until(log: KernelLog, scanner: subprocess.Popen[str]) -> list[PacketLogged]:
+    """Return what is logged while the scanner runs; read as it comes, since only a fresh record dates the others."""
     events = log.read()
-    while not log.is_drained:
+    while scanner.poll() is None or not log.is_drained:
+        select.select([log], [], [], 0.05)
         events += log.read()
-    return events
+    return events + log.read()
 
 
 def _to(event: PacketLogged) -> str:
