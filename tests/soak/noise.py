@@ -20,7 +20,7 @@ _FORGED_PORTS = 8
 _STRANGER_FAILURES = 2
 _METRICS = ("127.0.0.1", 9843)
 _IDLE = 150
-_SLOW_LINE = b"a" * 4000 + b"!\n"
+_SLOW_LINE = b"a" * 60_000 + b"! refused 203.0.113.9\n"
 _RULES = """
 table inet other {{
     set s {{ type ipv4_addr; elements = {{ {elements} }} }}
