@@ -67,7 +67,7 @@ def _first_handle(node: Host, chain: str) -> str:
 
 
 def test_our_own_changes_are_no_drift(enforcer: NftablesEnforcer, watch: DriftWatch) -> None:
-    """Set-up through libnftables, replacement of the table, bans in and out, a reopened socket: nothing is told."""
+    """Set-up, replacement of the table, bans in and out, a reopened socket: nothing is told."""
     enforcer.setup([parse_network("10.0.0.0/8"), parse_network("fe80::/10")])
     enforcer.add([_ban("203.0.113.1"), _ban("203.0.113.0/24"), _ban("203.0.113.128/25", 2000)], now_s=0)
     enforcer.refresh([_ban(text, 3000) for text in NETWORKS], now_s=0)

@@ -12,7 +12,6 @@ from monitor.enforcers.protocol import FailureCause
 from monitor.model.addresses import Network, host, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban
-from monitor.model.errors import PermanentError
 from tests.support.lab import Host, Lab
 
 pytestmark = pytest.mark.kernel
@@ -259,12 +258,3 @@ def test_without_the_capability_the_message_says_what_to_do(node: Host, tmp_path
                     python if python.exists() else "python3", script)  # fmt: skip
     assert done.stdout.count("needs CAP_NET_ADMIN") == 4
     assert done.stderr == ""
-
-
-def test_without_the_library_the_message_names_the_package(
-    enforcer: NftablesEnforcer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A missing Python module is a PermanentError that says what to install."""
-    monkeypatch.setitem(__import__("sys").modules, "nftables", None)
-    with pytest.raises(PermanentError, match="python3-nftables"):
-        enforcer.setup([])
