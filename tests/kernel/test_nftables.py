@@ -242,6 +242,24 @@ def test_a_socket_too_small_only_means_more_transactions(
     assert enforcer.elements() == []
 
 
+def test_a_replacement_larger_than_any_socket_takes_keeps_all_bans(
+    enforcer: NftablesEnforcer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without the privilege for a large buffer, table and rules are replaced first, and the bans follow at once."""
+    networks = [host((0x0B000000 + n).to_bytes(4)) for n in range(20_000)]
+    assert enforcer.add([_ban(network) for network in networks], now_s=0) == []
+    monkeypatch.setattr(netlink_socket, "_SO_SNDBUFFORCE", 7)  # SO_SNDBUF, which net.core.wmem_max limits
+    monkeypatch.setattr(netlink_socket, "_BUFFER_BYTES", 32768)
+    _setup_with(200_000, [parse_network("10.0.0.0/8")])
+    assert {element.network for element in enforcer.elements()} == set(networks)
+    assert "do not fit into one transaction" in caplog.text
+    caplog.clear()
+    monkeypatch.undo()
+    _setup_with(100_000, [])
+    assert {element.network for element in enforcer.elements()} == set(networks)
+    assert not caplog.text
+
+
 def test_without_the_capability_the_message_says_what_to_do(node: Host, tmp_path: Path) -> None:
     """A process without CAP_NET_ADMIN gets a PermanentError that names it."""
     script = tmp_path / "attempt.py"

@@ -129,12 +129,14 @@ def _dump_hash(name: str) -> Iterable[RawElement]:
     The kernel resizes the table in the background after many additions; a listing during that time silently misses
     elements and repeats others (rhashtable_walk_next in linux/rhashtable.h).
     """
-    found: dict[Address, RawElement] = {}
+    found: dict[Address, RawElement] = {element.key: element for element in _dump(name)}
     for _ in range(_ATTEMPTS):
-        known = len(found)
-        found.update((element.key, element) for element in _dump(name))
-        if known == len(found):
+        seen: dict[Address, int | None] = {}
+        for _, body in _bodies(name):
+            decode_ends(body, seen)
+        if seen.keys() <= found.keys():
             return found.values()
+        found.update((element.key, element) for element in _dump(name))
     raise TemporaryError(f"set {name} kept growing while it was being read; try again")
 
 
