@@ -91,6 +91,19 @@ def test_an_element_that_ends_by_itself_is_no_drift(enforcer: NftablesEnforcer, 
     assert _read(watch) == []
 
 
+def test_a_table_that_is_put_to_sleep_is_told_and_woken(
+    enforcer: NftablesEnforcer, watch: DriftWatch, node: Host
+) -> None:
+    """All rules are still listed, but none is in force: that is a change of the rules, and set-up ends it."""
+    _nft(node, "add table inet nodewarden { flags dormant; }")
+    assert "flags dormant" in node.run("nft", "list", "table", "inet", "nodewarden").stdout
+    assert [drift.kind for drift in _read(watch)] == [DriftKind.RULES_CHANGED]
+    enforcer.setup([])
+    assert "dormant" not in node.run("nft", "list", "table", "inet", "nodewarden").stdout
+    assert len(enforcer.elements()) == len(NETWORKS)
+    assert _read(watch) == []
+
+
 @pytest.mark.parametrize("command", ["flush ruleset", "delete table inet nodewarden"])
 def test_a_table_that_is_deleted_is_told_once_with_who_did_it(watch: DriftWatch, node: Host, command: str) -> None:
     """Of all the messages about what went with it, one remains."""

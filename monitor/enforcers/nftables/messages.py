@@ -67,12 +67,13 @@ def get_counter(table: str, name: str) -> NetlinkRequest:
 
 
 def new_table(table: str, comment: str) -> NetlinkRequest:
-    """Create a table; an existing one keeps its comment."""
+    """Create a table; an existing one keeps its comment, and is woken up if another program made it dormant."""
     # NFTA_TABLE_USERDATA with NFTNL_UDATA_TABLE_COMMENT: type and length are one byte each
     text = comment.encode() + b"\0"
     if len(text) > _MAX_COMMENT_BYTES:
         raise ValueError(f"a comment of {len(text)} bytes")
-    return _create(NEW_TABLE, string_attribute(1, table), attribute(6, bytes([0, len(text)]) + text))
+    flags = _number(2, 0)
+    return _create(NEW_TABLE, string_attribute(1, table), flags, attribute(6, bytes([0, len(text)]) + text))
 
 
 def new_chain(table: str, chain: Chain) -> NetlinkRequest:
