@@ -55,8 +55,8 @@ def _print(finding: dict[str, Any]) -> None:
     click.echo(f"checked {where}, as {finding['account']}, {sandbox}, on Linux {finding['kernel']}")
     if not finding["is_daemon"]:
         click.echo("the service may be allowed less: journalctl -u nodewarden -g self-check")
-    click.echo(versions(finding["nft_installed"], finding["nft_newest_writer"]))
-    if warning := crash_warning(finding["nft_installed"], finding["nft_crashing_set"]):
+    click.echo(versions(finding["nft_installed"], finding.get("nft_newest_writer", "")))
+    if warning := crash_warning(finding["nft_installed"], finding.get("nft_crashing_set", "")):
         click.secho(warning, fg="yellow")
     click.echo()
     for part in finding["parts"]:
