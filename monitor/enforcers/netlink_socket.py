@@ -148,17 +148,23 @@ class NetlinkSocket:
         return first
 
     def _send(self, datagram: bytes) -> None:
-        # The kernel refuses a datagram above the buffer's size less 32 (netlink_sendmsg); a larger size costs nothing.
         if len(datagram) + _OVERHEAD_BYTES > self._send_buffer_bytes:
-            with contextlib.suppress(PermissionError):
-                self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, len(datagram) + _OVERHEAD_BYTES)
-                self._send_buffer_bytes = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+            self._enlarge(len(datagram) + _OVERHEAD_BYTES)
         try:
             self._socket.send(datagram)
         except OSError as error:
             if error.errno in _TOO_MUCH:
                 raise TooMuchAtOnce from error
             raise _error_of(error.errno or 0) from error
+
+    def _enlarge(self, needed_bytes: int) -> None:
+        """Enlarge the send buffer, if allowed; nothing is allocated for it.
+
+        The kernel refuses a datagram above its size less 32 bytes (netlink_sendmsg in net/netlink/af_netlink.c).
+        """
+        with contextlib.suppress(PermissionError):
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, needed_bytes)
+            self._send_buffer_bytes = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
 
     def _drain(self) -> Iterator[NetlinkReply]:
         """Yield all replies; if some were lost, raise TooMuchAtOnce after the rest was read."""
