@@ -22,13 +22,13 @@ from monitor.model.addresses import parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban
 from tests.support.daemon import Daemon, wait_for
-from tests.support.firewall import counting_only
 from tests.support.lab import Host, Lab
 from tests.support.needs import needs
 from tests.support.nft_versions import FOREIGN_TABLES, SUITES, Nft, Run, unpacked
 
 pytestmark = pytest.mark.kernel
 
+QUIET = "sources: {kernel_log: {enabled: false}, drops: {enabled: false}, journal: {enabled: false}}\n"
 OURS = ("list", "table", "inet", TABLE)
 BAN = Ban(parse_network("192.0.2.1"), Strength.PROVEN, since_s=0, until_s=3600, detector="test", reason="test")
 PREFIX = Ban(parse_network("2001:db8::/32"), Strength.SPOOFABLE, since_s=0, until_s=3600, detector="t", reason="t")
@@ -125,7 +125,7 @@ def test_daemon_and_nft_survive_each_other(
     nft = versions[SUITES.index(suite)]
     with Lab("node", label="versions") as lab:
         node = lab["node"]
-        daemon = Daemon(node, tmp_path, counting_only("nwversions: "))
+        daemon = Daemon(node, tmp_path, QUIET)
         runs = [nft.run(node, "-f", "-", ruleset=FOREIGN_TABLES)]
         daemon.start()
         assert daemon.run("ban", "192.0.2.1", "198.51.100.0/24").returncode == 0
