@@ -39,6 +39,8 @@ def _process(probed: Probed) -> dict[str, Any]:
         "kernel": probed.kernel,
         "is_sandboxed": privileges.is_sandboxed,
         "capabilities": sorted(privileges.capabilities),
+        "nft_newest_writer": probed.writers.newest,
+        "nft_crashing_set": probed.writers.crashing,
     }
 
 

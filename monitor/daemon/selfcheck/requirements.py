@@ -40,10 +40,7 @@ def _nftables(probed: Probed) -> Part:
     """Return the part that bans by hand need in any case."""
     is_allowed = "CAP_NET_ADMIN" in probed.privileges.capabilities
     repair = "modprobe nf_tables" if is_allowed else capability_repair("CAP_NET_ADMIN", probed.privileges)
-    requirements = [
-        Requirement("the kernel's nf_tables", probed.nftables, repair),
-        Requirement("libnftables for Python", probed.nftables_library, "apt-get install python3-nftables"),
-    ]
+    requirements = [Requirement("the kernel's nf_tables", probed.nftables, repair)]
     return Part("nftables", PartKind.ENFORCER, is_wanted=True, requirements=requirements)
 
 

@@ -8,6 +8,7 @@ import pytest
 from monitor.daemon.selfcheck.probes import Probed
 from monitor.daemon.selfcheck.requirements import examine, is_sound
 from monitor.ebpf.requirements import EbpfFindings
+from monitor.enforcers.nftables.writers import Writers
 from monitor.model.requirements import Part, Privileges
 from monitor.settings.schema import Settings
 from monitor.sources.conntrack.requirements import ConntrackFindings
@@ -31,7 +32,7 @@ _SOUND = Probed(
         "files": FilesFindings({"sshd": ()}),
     },
     nftables="",
-    nftables_library="",
+    writers=Writers(),
     hyperscan="",
     cluster=(),
     state="",
@@ -92,7 +93,6 @@ def test_a_missing_capability_is_named(fact: str, part: str, capability: str) ->
     [
         ("conntrack", "conntrack", "modprobe nf_conntrack_netlink"),
         ("nftables", "nftables", "modprobe nf_tables"),
-        ("nftables_library", "nftables", "apt-get install python3-nftables"),
         ("compiler", "drops", "apt-get install python3-bpfcc linux-libc-dev"),
     ],
 )
