@@ -1,7 +1,7 @@
 """Follows log files over rotations, by inotify, and hands on whole lines in blocks."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from monitor.files import inotify
 from monitor.files.permissions import Grants
@@ -100,19 +100,26 @@ class Tail:
         """Return the cursor of each file, by path: only lines that were handed out are before it."""
         return {path: self._files.cursor(path) for path in self._files.newest}
 
-    def changed_cursors(self) -> dict[str, str]:
-        """Return those of `cursors()` that may have changed since the last call."""
-        moved, self._moved = self._moved, set()
+    def changed_cursors(self, busy: Container[str] = ()) -> dict[str, str]:
+        """Return those of `cursors()` that may have changed since they were returned, except of the `busy` paths."""
+        moved = {path for path in self._moved if path not in busy}
+        self._moved -= moved
         return {path: self._files.cursor(path) for path in moved if path in self._files.newest}
 
-    def read(self, limit_bytes: int = 262_144) -> list[LogBlock]:
-        """Return about `limit_bytes` of waiting lines; many files take turns, older generations come first."""
+    def read(self, limit_bytes: int = 262_144, busy: Container[str] = ()) -> list[LogBlock]:
+        """Return about `limit_bytes` of waiting lines; many files take turns, older generations come first.
+
+        Nothing is read of the `busy` paths.
+        """
         now_s = time.monotonic()
         self._notice()
         if self._is_scan_due:
             self._scan()
         blocks: list[LogBlock] = []
         known: dict[str, Grants] = {}
+        waiting = {file: None for file in self._ready if file.path in busy}
+        for file in waiting:
+            del self._ready[file]
         while self._ready and limit_bytes > 0:
             file = next(iter(self._ready))
             del self._ready[file]
@@ -124,6 +131,7 @@ class Tail:
                 self._ready[file] = None
             elif file.is_copy:
                 self._files.drop(file)
+        self._ready |= waiting
         self.is_drained = not self._ready
         self._measure()
         return blocks
