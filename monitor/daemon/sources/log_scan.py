@@ -86,7 +86,11 @@ class LogScan:
     def problems(self) -> list[str]:
         """Say which detectors find nothing, or not everything, and why."""
         found = [_explain(name, fault) for name, fault in self.faults.items()]
-        return found + [_explain_pause(name, paused) for name, paused in self._paused().items()]
+        return found + list(self.slow_filters().values())
+
+    def slow_filters(self) -> dict[str, str]:
+        """Say which lines are skipped because a filter takes too long on them, by detector."""
+        return {name: _explain_pause(name, paused) for name, paused in self._paused().items()}
 
     def describe(self, waiting: Container[str] = ()) -> list[dict[str, Any]]:
         """Return the filters' part of the status; `waiting` are patterns of files that are not there yet.
@@ -184,5 +188,5 @@ def _explain_pause(name: str, paused: Mapping[int | None, int]) -> str:
     which = "its filter" if None in paused else f"failregex {', '.join(map(str, numbers))} of its filter"
     return (
         f"detector {name} skips lines longer than {min(paused.values())} characters: {which} takes too long on longer "
-        "ones; make it faster, or somebody can hide there (nodewarden filter test)"
+        "ones, and a source that writes these is not seen"
     )

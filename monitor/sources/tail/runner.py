@@ -76,6 +76,7 @@ class FilesRunner(LogRunner[Tail, FilesSettings]):
         other = {
             "files": stats.files,
             "unreadable": stats.unreadable_files,
+            "not followed": stats.unfollowed_files,
             "rotations": stats.rotations,
             "truncations": stats.truncations,
             "untrusted": stats.untrusted,
