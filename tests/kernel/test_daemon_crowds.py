@@ -3,11 +3,14 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from monitor.control.client import ask
+from monitor.control.protocol import BanOrder, ListBans, RequestedBan
 from tests.kernel.conftest import Site
 from tests.support.daemon import wait_for
 
@@ -30,12 +33,27 @@ end = time.monotonic() + 30
 while time.monotonic() < end:
     socket.create_connection(("127.0.0.1", 9843), 10).close()
 """
+_IDLE_MEMBER = """
+import os, signal, socket, sys
+os.chdir(sys.argv[1])
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+held = []
+for number in range(300):
+    client = socket.socket(socket.AF_UNIX)
+    client.connect("control.sock")
+    held.append(client)
+print("idle", flush=True)
+signal.alarm(60)
+signal.pause()
+"""
 
 
 @contextmanager
-def stranger(site: Site, script: str, *, says: str = "") -> Iterator[subprocess.Popen[str]]:
+def stranger(
+    site: Site, script: str, *arguments: str | Path, says: str = "", wrapper: tuple[str, ...] = _NOBODY
+) -> Iterator[subprocess.Popen[str]]:
     """Run a script on the node as nobody, from when it says something until the block ends."""
-    process = site.node.start(*_NOBODY, sys.executable, "-c", script, stdout=subprocess.PIPE)
+    process = site.node.start(*wrapper, sys.executable, "-c", script, *arguments, stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:
         if says:
@@ -67,3 +85,31 @@ def test_a_thousand_idle_connections_change_nothing(site: Site) -> None:
     assert metrics["nodewarden_internal_errors_total"] == 0
     assert site.daemon.stop() == 0
     assert "Traceback" not in site.daemon.log
+
+
+def test_idle_members_do_not_lock_out_root(site: Site, tmp_path: Path) -> None:
+    """Hundreds of connections of a member of the group, which send nothing: root's commands are answered."""
+    tmp_path.chmod(0o755)
+    site.configure("control: {group: nogroup}\n")
+    site.daemon.start(*_FEW_DESCRIPTORS)
+    with stranger(site, _IDLE_MEMBER, tmp_path, says="idle", wrapper=()):
+        assert site.daemon.run("ban", "198.51.100.7").returncode == 0
+        assert site.banned() == ["198.51.100.7"]
+    dropped = 'nodewarden_client_connections_dropped_total{cause="crowded",server="control"}'
+    assert site.daemon.metrics()[dropped] >= 292
+
+
+def test_a_large_order_lets_others_through(site: Site, tmp_path: Path) -> None:
+    """While an order of 2,000 bans is carried out, other commands are answered again and again, and so are scrapes."""
+    site.daemon.start()
+    order = BanOrder([RequestedBan(f"198.18.{n >> 8}.{n & 255}", 600.0) for n in range(2_000)])
+    with ThreadPoolExecutor(1) as pool:
+        ordered = pool.submit(ask, tmp_path / "control.sock", order)
+        answered = []
+        while not ordered.done():
+            answered.append(ask(tmp_path / "control.sock", ListBans(limit=1))["total"])
+            assert "nodewarden_bans" in site.node.run("curl", "-sf", "http://127.0.0.1:9843/metrics").stdout
+        assert all(one["done"] for one in ordered.result())
+    assert len(set(answered)) > 10
+    assert len(site.daemon.ask("unban", "--all")) == 2_000
+    assert site.banned() == []

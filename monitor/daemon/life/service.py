@@ -99,7 +99,8 @@ class Service:
         self._enforcers.table.on_drift = self.pipeline.listeners.drifted
         self._drift = DriftMender(self._enforcers.table)
         self._sources = Sources(settings, self.pipeline.log_filters, self._enforcers.xdp, self._saver, self._process)
-        self._upkeep = Upkeep(self._supervisor, self._descriptors, self._systemd, {"metrics": self._exporter.dropped})
+        self._upkeep = Upkeep(self._supervisor, self._descriptors, self._systemd)
+        self._upkeep.follow("metrics", self._exporter.dropped)
         self._health = Health(
             path, settings, self.pipeline, self._sources, self._saver, self._surroundings, self._cutting, self._upkeep
         )
@@ -110,10 +111,16 @@ class Service:
             self._health.describe,
             lambda: check(self._settings, self.pipeline.log_filters, is_daemon=True),
             self._history,
-            self._saver.flush,
+            self._saver.save_now,
             self.reload,
         )
-        self._control = ControlServer(settings.control.socket, self._answers.handle)
+        self._control = ControlServer(
+            settings.control.socket,
+            self._answers.handle,
+            self._supervisor.failed,
+            reserved_from=self._descriptors.reserved_from,
+        )
+        self._upkeep.follow("control", self._control.dropped)
 
     def _make_enforcers(self, ledger: Ledger, allowlist: Sequence[Network]) -> Enforcement:
         self._enforcers = make_enforcers(self._settings.bans.max_bans, ledger, allowlist)

@@ -46,7 +46,7 @@ class Supervisor:
             try:
                 part()
             except Exception as error:  # noqa: BLE001 - the one supervisor: everything else is caught by name
-                self._failed(name, error)
+                self.failed(name, error)
 
     def batch_lost(self, events: int, error: Exception) -> None:
         """Note that a batch of events was lost to a fault."""
@@ -58,7 +58,7 @@ class Supervisor:
         """Note a fault in a callback of the loop: an exception handler of asyncio."""
         error = context.get("exception")
         if isinstance(error, Exception):
-            self._failed("a callback of the loop", error)
+            self.failed("a callback of the loop", error)
         else:
             _log.warning("the loop reports: %s", context.get("message"))
 
@@ -74,7 +74,8 @@ class Supervisor:
             problems.append(f"{self._batches_lost} batches were lost to internal faults; see the log")
         return problems
 
-    def _failed(self, name: str, error: Exception) -> None:
+    def failed(self, name: str, error: Exception) -> None:
+        """Note a failure of a part."""
         self.errors_total += 1
         now_s = self._clock()
         failure = self._failures.get(name)

@@ -20,20 +20,21 @@ class Upkeep:
         supervisor: Supervisor,
         descriptors: Descriptors,
         systemd: ServiceManager,
-        dropped: Mapping[str, Mapping[str, int]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take who knows what.
-
-        `dropped` counts connections closed without an answer, by server and cause; `clock` is monotonic, in seconds.
-        """
+        """Take who knows what; `clock` is monotonic, in seconds."""
         self._supervisor = supervisor
         self._descriptors = descriptors
         self._systemd = systemd
-        self._dropped = dropped
+        self._dropped: dict[str, Mapping[str, int]] = {}
         self._clock = clock
-        self._known = dict.fromkeys(dropped, 0)
-        self._crowded_until_s = dict.fromkeys(dropped, float("-inf"))
+        self._known: dict[str, int] = {}
+        self._crowded_until_s: dict[str, float] = {}
+
+    def follow(self, server: str, dropped: Mapping[str, int]) -> None:
+        """Watch the counters of a server: connections closed without an answer, by cause."""
+        self._dropped[server] = dropped
+        self._known[server] = 0
 
     def problems(self) -> list[str]:
         """Say what keeps the daemon from its work."""

@@ -142,11 +142,12 @@ def test_the_limit_is_raised_as_far_as_it_may_be() -> None:
 def test_crowding_clients_are_a_note_for_a_while() -> None:
     """The note names the setting and counts; the samples are in the catalogue."""
     clock = Clock()
-    dropped = {"metrics": {"crowded": 0, "timeout": 0}}
-    upkeep = Upkeep(Supervisor(), Descriptors(10**6), ServiceManager(), dropped, clock)
+    dropped = {"crowded": 0, "timeout": 0}
+    upkeep = Upkeep(Supervisor(), Descriptors(10**6), ServiceManager(), clock)
+    upkeep.follow("metrics", dropped)
     upkeep.check()
     assert upkeep.notices() == []
-    dropped["metrics"]["crowded"] += 3
+    dropped["crowded"] += 3
     upkeep.check()
     (notice,) = upkeep.notices()
     assert "metrics.listen" in notice
