@@ -5,6 +5,8 @@ import os
 import socket
 import time
 
+from monitor.model.printable import printable
+
 _log = logging.getLogger(__name__)
 
 
@@ -45,7 +47,7 @@ class ServiceManager:
 
     def status(self, text: str) -> None:
         """Set the line that `systemctl status` shows; only the first line of the text, so that it is no state."""
-        self._send("STATUS=" + text.partition("\n")[0])
+        self._send("STATUS=" + printable(text.partition("\n")[0]))
 
     def alive(self) -> None:
         """Feed the watchdog, if it expects a sign of life from this process."""
