@@ -13,12 +13,15 @@ _RESERVED_SHARE = 4
 
 
 def raise_limit() -> int:
-    """Raise this process's limit as far as it may; return the limit."""
+    """Raise this process's limit as far as it may; return the limit. Where the sandbox forbids it, it stays."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _MOST if hard == resource.RLIM_INFINITY else min(hard, _MOST)
     if soft == resource.RLIM_INFINITY or soft >= most:
         return soft if soft != resource.RLIM_INFINITY else _MOST
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    except (OSError, ValueError):  # the unit sets soft and hard limit alike, and permits no change
+        return soft
     return most
 
 
