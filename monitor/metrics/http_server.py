@@ -48,7 +48,9 @@ class HttpLimits(msgspec.Struct, frozen=True):
     linger_s: float = 1.0
     """From the last byte of an answer until the client has closed."""
     share: float = 0.1
-    """The share of time that making answers may take; more requests wait and are answered together."""
+    """The share of time that making answers may take in the long run; more requests wait and are answered together."""
+    burst_s: float = 2.0
+    """Time for making answers that may be spent at once, after a time without requests."""
 
 
 class Drop(enum.StrEnum):
@@ -86,6 +88,8 @@ class HttpServer:
         self._connections: set[Connection] = set()
         self._waiting: list[tuple[Connection, HttpRequest]] = []
         self._respond_at_s = self._accept_at_s = 0.0
+        self._credit_s = limits.burst_s
+        self._credited_at_s = clock()
         self._is_accepting = self._is_closing = False
         self._spare: int | None = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._dropped = dropped
@@ -238,14 +242,21 @@ class HttpServer:
                 _log.exception("a scrape could not be answered; the next ones are tried as well")
             self.faults += 1
             answers = [refusal(503, "the samples could not be collected; see the log of nodewarden")] * len(waiting)
-        now_s = self._clock()
-        pause_s = (now_s - started_s) * (1 / self._limits.share - 1)
-        self._respond_at_s = now_s + min(pause_s, _LONGEST_PAUSE_S)
+        self._pay(started_s)
         encoded: dict[int, bytes] = {}  # equal answers are one object, and so are their bytes
         for (connection, _), answer in zip(waiting, answers, strict=True):
             data = encoded.setdefault(id(answer), b"") or answer.encode()
             encoded[id(answer)] = data
             self._start_sending(connection, data)
+
+    def _pay(self, started_s: float) -> None:
+        """Take the time that answers took from the credit; without credit the next answers wait."""
+        now_s = self._clock()
+        limits = self._limits
+        earned_s = self._credit_s + (now_s - self._credited_at_s) * limits.share
+        self._credit_s = min(earned_s, limits.burst_s) - (now_s - started_s)
+        self._credited_at_s = now_s
+        self._respond_at_s = now_s + min(max(0.0, -self._credit_s / limits.share), _LONGEST_PAUSE_S)
 
     def _start_sending(self, connection: Connection, data: bytes) -> None:
         connection.stage = Stage.SENDING

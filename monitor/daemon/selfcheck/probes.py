@@ -5,6 +5,7 @@ import grp
 import os
 import platform
 import pwd
+import resource
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,6 +48,8 @@ class Probed(msgspec.Struct, frozen=True):
     state: str
     metrics: str
     group: str
+    descriptors: int
+    """How many file descriptors this process may have; the daemon raises the soft limit to the hard one."""
 
 
 def probe(settings: Settings, filters: LogFilters, *, serves_metrics: bool) -> Probed:
@@ -62,6 +65,7 @@ def probe(settings: Settings, filters: LogFilters, *, serves_metrics: bool) -> P
         state=_writable(settings.state.directory),
         metrics=why_not(lambda: _try_port(settings, is_ours=serves_metrics)) if settings.metrics.enabled else "",
         group=_group(settings.control.group),
+        descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
     )
 
 

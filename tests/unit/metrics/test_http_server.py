@@ -174,7 +174,7 @@ def test_many_requests_are_answered_together() -> None:
         time.sleep(0.02)
         return hello(requests)
 
-    with served(respond) as (_, _, port), contextlib.ExitStack() as stack:
+    with served(respond, burst_s=0.0) as (_, _, port), contextlib.ExitStack() as stack:
         clients = [stack.enter_context(connect(port)) for _ in range(40)]
         for client in clients:
             client.sendall(_GET)
