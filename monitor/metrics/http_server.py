@@ -171,8 +171,8 @@ class HttpServer:
         if is_short or len(self._connections) >= self._limits.connections:
             given_up = victim(self._connections)
             if given_up is None:
-                accepted.close()
                 self._dropped[Drop.DESCRIPTORS] += 1
+                accepted.close()
                 return
             self._drop(given_up, Drop.DESCRIPTORS if is_short else Drop.CROWDED)
         now_s = self._clock()
@@ -188,8 +188,9 @@ class HttpServer:
         else:
             self._close_spare()
             with contextlib.suppress(OSError):
-                self._listener.accept()[0].close()
+                accepted, _ = self._listener.accept()
                 self._dropped[Drop.DESCRIPTORS] += 1
+                accepted.close()
             with contextlib.suppress(OSError):  # another thread was faster; the next shortage is waited out
                 self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._accept_at_s = self._clock() + _RETRY_ACCEPT_S
