@@ -27,7 +27,7 @@ MAX_PREFIXES = 16384
 
 
 class ClaimOrigin(enum.StrEnum):
-    """Who claims that a network is banned, the lowest rank first: where there is no room, the lowest yields.
+    """Who claims that a network is banned.
 
     A network has one claim per origin and name (detector sshd, the operator, list NAME, peer NODE).
     """
@@ -39,11 +39,6 @@ class ClaimOrigin(enum.StrEnum):
     OPERATOR = "operator"
 
     @property
-    def rank(self) -> int:
-        """The order in which claims yield, from 0."""
-        return _RANKS[self]
-
-    @property
     def is_local(self) -> bool:
         """Whether `unban` on this node ends the claim."""
         return self not in (ClaimOrigin.LIST, ClaimOrigin.PEER)
@@ -52,9 +47,6 @@ class ClaimOrigin(enum.StrEnum):
     def is_bulk(self) -> bool:
         """Whether such claims come by the thousand: they never fill the room kept for detectors and operators."""
         return self not in (ClaimOrigin.DETECTOR, ClaimOrigin.OPERATOR)
-
-
-_RANKS = {origin: rank for rank, origin in enumerate(ClaimOrigin)}
 
 
 class Mode(enum.StrEnum):

@@ -123,8 +123,10 @@ class Budget(Section, frozen=True, kw_only=True):
         int,
         integer(1, 1_000_000),
         Meta(
-            description="Maximum number of new bans per minute; further ones are only observed. More are likely caused "
-            "by a wrong threshold or a flood of forged sources. Manual bans are exempt."
+            description="Maximum number of new bans per minute, for each strength of evidence: bans on proof, shuns "
+            "on what anyone can forge, and egress bans have a budget of this size each. Further ones are only "
+            "observed. More are likely caused by a wrong threshold or a flood of forged sources. Manual bans are "
+            "exempt."
         ),
     ] = 300
 
@@ -219,12 +221,17 @@ class Bans(Section, frozen=True, kw_only=True):
         bool,
         Meta(
             description="Count evidence that anyone can forge, such as a logged packet, towards longer, recidive and "
-            "prefix bans. While this is off, an attacker who forges an address cannot have it shunned for weeks."
+            "prefix bans. While this is off, an attacker who forges an address cannot have it shunned for weeks. Such "
+            "evidence is counted apart: it makes shuns longer and wider, never bans."
         ),
     ] = False
     xdp: Annotated[Xdp, Meta(description="Drop packets of banned sources in XDP, by eBPF.")] = Xdp()
     max_bans: Annotated[
         int,
         integer(16, 1_048_576),
-        Meta(description="Capacity of each of the kernel's sets of banned addresses; bounds kernel memory."),
+        Meta(
+            description="Maximum number of bans in force, and capacity of each of the kernel's sets of banned "
+            "addresses; bounds memory. When it is reached the weakest ban yields: shuns by detectors first, then "
+            "egress bans, lists, imports, peers, and bans on proof to those by hand."
+        ),
     ] = 131_072

@@ -15,7 +15,7 @@ from monitor.control.server import ControlServer
 from monitor.daemon.catalogue import BAN_LATENCY, METRICS
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
-from monitor.daemon.life import logs, systemd
+from monitor.daemon.life import capacity, logs, systemd
 from monitor.daemon.life.background import Cutting, DriftMender
 from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import make_enforcers
@@ -102,7 +102,12 @@ class Service:
             Orders(self.pipeline, self._saver),
             self._events,
             self._health.describe,
-            lambda: check(self._settings, self.pipeline.log_filters, is_daemon=True),
+            lambda: check(
+                self._settings,
+                self.pipeline.log_filters,
+                is_daemon=True,
+                known=[capacity.part(self.pipeline.policy, time.time())],
+            ),
             self._history,
             self._saver.flush,
             self.reload,

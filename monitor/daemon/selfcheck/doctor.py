@@ -1,10 +1,11 @@
 """The self-check: at start for the log, and by command."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from monitor.daemon.selfcheck.probes import Probed, probe
-from monitor.daemon.selfcheck.requirements import examine, is_sound
+from monitor.daemon.selfcheck.requirements import examine, in_order, is_sound
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.model.requirements import Part
 from monitor.settings.schema import Settings
@@ -12,10 +13,13 @@ from monitor.settings.schema import Settings
 _log = logging.getLogger(__name__)
 
 
-def check(settings: Settings, filters: LogFilters, *, is_daemon: bool) -> dict[str, Any]:
-    """Return the whole finding as plain data; `is_daemon`: this process is the one that serves."""
+def check(settings: Settings, filters: LogFilters, *, is_daemon: bool, known: Sequence[Part] = ()) -> dict[str, Any]:
+    """Return the whole finding as plain data.
+
+    `is_daemon`: this process is the one that serves. `known`: parts that only a running daemon can judge.
+    """
     probed = probe(settings, filters, serves_metrics=is_daemon)
-    parts = examine(settings, probed)
+    parts = in_order([*examine(settings, probed), *known])
     shown = [_show(one) for one in parts]
     return {"is_sound": is_sound(parts), "is_daemon": is_daemon, **_process(probed), "parts": shown}
 
