@@ -26,6 +26,16 @@ MAX_PREFIXES = 16384
 """The most prefixes each `*_nets` set takes. Kernels before 6.17 count both ends of a prefix and hold half as many."""
 
 
+MAX_ALLOWED = 16384
+"""The most networks on the allowlist, adjacent ones merged."""
+MAX_ALLOW_ENTRIES = 4 * MAX_ALLOWED
+"""The most entries before they are merged: each costs memory, even inside a wider one."""
+MAX_ALLOWED_NODE = 4096
+"""How much of that is kept for the node, its cluster, commands and fail2ban's `ignoreip`."""
+MAX_ALLOWED_CONFIGURED = MAX_ALLOWED - MAX_ALLOWED_NODE
+"""The most networks of `bans.allowlist`, adjacent ones merged."""
+
+
 class ClaimOrigin(enum.StrEnum):
     """Who claims that a network is banned.
 

@@ -1,14 +1,15 @@
 """The settings of section `bans`: from alerts to bans."""
 
 import re
+from collections.abc import Iterable
 from typing import Annotated
 
 from msgspec import Meta, field
 
 from monitor.config.kinds import GROUP, ValueKind, among, duration, integer, number
-from monitor.config.shapes import Section
-from monitor.model.addresses import Network, parse_network
-from monitor.model.bans import ADMIN_GROUPS, Mode
+from monitor.config.shapes import Conflict, Section
+from monitor.model.addresses import Network, collapse, parse_network
+from monitor.model.bans import ADMIN_GROUPS, MAX_ALLOWED_CONFIGURED, Mode
 from monitor.settings.presets import PRESET
 
 _INTERFACE = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
@@ -198,7 +199,13 @@ class Xdp(Section, frozen=True, kw_only=True):
 class Bans(Section, frozen=True, kw_only=True):
     """From alerts to bans."""
 
-    allowlist: Annotated[tuple[Network, ...], Meta(description="Addresses and networks that are never banned.")] = ()
+    allowlist: Annotated[
+        tuple[Network, ...],
+        Meta(
+            description="Addresses and networks that are never banned; at most "
+            f"{MAX_ALLOWED_CONFIGURED}, adjacent ones merged."
+        ),
+    ] = ()
     presets: Annotated[
         tuple[Annotated[str, PRESET], ...],
         Meta(
@@ -235,3 +242,11 @@ class Bans(Section, frozen=True, kw_only=True):
             "egress bans, lists, imports, peers, and bans on proof to those by hand."
         ),
     ] = 131_072
+
+    def conflicts(self) -> Iterable[Conflict]:
+        """Refuse an allowlist that is too large for the kernel's sets and the maps of XDP."""
+        if len(self.allowlist) > MAX_ALLOWED_CONFIGURED and (
+            (count := len(collapse(self.allowlist))) > MAX_ALLOWED_CONFIGURED
+        ):
+            text = f"{count} networks, adjacent ones merged, are too many: expected at most {MAX_ALLOWED_CONFIGURED}"
+            yield Conflict(("allowlist",), f"{text}; allow wider networks")

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from monitor.model.addresses import Network
 from monitor.model.alerts import Strength
-from monitor.model.bans import Ban, Offence
+from monitor.model.bans import MAX_ALLOW_ENTRIES, Ban, Offence
 from monitor.model.cursors import Cursor
 from monitor.model.errors import MalformedRecord, TemporaryError
 from monitor.state import rows
@@ -86,9 +86,9 @@ class Store:
         """Return the saved cursors, by name."""
         return dict(self._read("cursors", "", (), rows.read_cursor))
 
-    def allowed(self) -> list[Allowed]:
-        """Return the networks allowed by an operator, oldest first."""
-        return list(self._read("allowed", "ORDER BY added_s", (), rows.read_allowed))
+    def allowed(self, limit: int = MAX_ALLOW_ENTRIES) -> list[Allowed]:
+        """Return the networks allowed by an operator, oldest first, at most `limit`."""
+        return list(self._read("allowed", "ORDER BY added_s LIMIT ?", (limit,), rows.read_allowed))
 
     def offences(self, since_s: float) -> Iterator[Offence]:
         """Yield the offences since `since_s` (seconds since the epoch), oldest first."""

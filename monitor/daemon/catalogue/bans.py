@@ -111,4 +111,11 @@ METRICS = (
         "reason.",
     ),
     Metric("nodewarden_allowlist_networks", GAUGE, "Networks on the allowlist."),
+    Metric("nodewarden_allowlist_limit", GAUGE, "Maximum number of networks on the allowlist, adjacent ones merged."),
+    Metric(
+        "nodewarden_allowlist_omitted",
+        GAUGE,
+        "Networks that should be on the allowlist and are left out because it is full, by where they come from.",
+        ("provider",),
+    ),
 )

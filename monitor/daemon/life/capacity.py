@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 
+from monitor.bans.allowlist import PROVIDERS, TITLES
 from monitor.bans.claims import Rank
 from monitor.bans.policy import Policy
 from monitor.enforcers.nftables.ruleset import BAN_SETS, set_specs
 from monitor.metrics.metric import Sample
 from monitor.model.alerts import Strength
-from monitor.model.bans import WORDS
+from monitor.model.bans import MAX_ALLOWED, WORDS
 from monitor.model.requirements import Part, PartKind, Requirement
 
 _OBSERVED = "`nodewarden list --observed`"
@@ -33,6 +34,11 @@ def problems(policy: Policy, now_s: float) -> Iterator[str]:
         yield f"the share of bans.max_bans for {names} is used up ({ledger.max_bulk} bans): more of them are refused"
     for name in _full_prefix_sets(policy):
         yield f"the set {name} is full: a new prefix needs a weaker one to yield, or is refused"
+    for provider, count in policy.guard.omitted.items():
+        yield (
+            f"the allowlist is full ({MAX_ALLOWED} networks): {count} of {TITLES[provider]} are left out and could be "
+            "banned (`nodewarden allow list`)"
+        )
     for strength in ledger.observed.crowded(now_s):
         yield (
             f"more than {ledger.observed.max_each} entries of the class {WORDS[strength]} are only observed: "
@@ -44,7 +50,7 @@ def part(policy: Policy, now_s: float) -> Part:
     """Return what doctor says about room."""
     missing = "; ".join(problems(policy, now_s))
     repair = "nodewarden list --sort since --limit 30   # what fills it? raise bans.max_bans if need be"
-    room = Requirement("budget and room for bans of every class", missing, repair)
+    room = Requirement("budget, room for bans of every class, and for the allowlist", missing, repair)
     return Part("room", PartKind.ENFORCER, is_wanted=True, requirements=[room], is_optional=True)
 
 
@@ -58,6 +64,10 @@ def samples(policy: Policy) -> Iterator[Sample]:
     for one in Rank:
         yield "nodewarden_bans_by_class", (one.label,), counts[one]
         yield "nodewarden_bans_full", (one.label,), float(ledger.is_full_for(one))
+    yield "nodewarden_allowlist_networks", (), len(policy.guard.entries)
+    yield "nodewarden_allowlist_limit", (), MAX_ALLOWED
+    for provider in PROVIDERS:
+        yield "nodewarden_allowlist_omitted", (provider,), policy.guard.omitted.get(provider, 0)
     yield "nodewarden_observed_limit", (), ledger.observed.max_each
     for strength in Strength:
         yield "nodewarden_observed_evicted_total", (strength,), ledger.observed.evicted[strength]

@@ -37,7 +37,7 @@ def restore(
     """
     now_s = clock()
     if store:
-        pipeline.allow((allowed.entry for allowed in store.allowed()), now_s)
+        pipeline.allow([allowed.entry for allowed in store.allowed()], now_s, is_restored=True)
         pipeline.policy.remember(history(store, now_s))
     ledger = pipeline.ledger
     is_found = pipeline.table.exists()

@@ -45,7 +45,6 @@ def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
     yield from capacity.samples(pipeline.policy)
     yield "nodewarden_ban_failures_total", (), pipeline.metrics.refused
     yield from _table_samples(pipeline.table)
-    yield "nodewarden_allowlist_networks", (), len(pipeline.guard.entries)
 
 
 def _threshold_samples(pipeline: Pipeline, detector: Detector[Any]) -> Iterator[Sample]:

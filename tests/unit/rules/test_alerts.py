@@ -200,6 +200,13 @@ CASES = [
         },
     ),
     Case(
+        "NodewardenAllowlistCut",
+        {series("nodewarden_allowlist_omitted", 'provider="command"'): "7x40"},
+        {"provider": "command"},
+        "7",
+        {series("nodewarden_allowlist_omitted", 'provider="command"'): "0x40"},
+    ),
+    Case(
         "NodewardenNoRoom",
         {series("nodewarden_bans_full", 'class="spoofable"'): "1x40"},
         {"class": "spoofable"},
