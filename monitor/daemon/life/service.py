@@ -105,6 +105,7 @@ class Service:
             lambda: check(
                 self._settings,
                 self.pipeline.log_filters,
+                self._sources.slow_filters(),
                 is_daemon=True,
                 known=[capacity.part(self.pipeline.policy, time.time())],
             ),
@@ -281,7 +282,7 @@ class Service:
 def _settle_memory() -> None:
     """Return what the start took, and have the garbage collector pass over what is to stay.
 
-    libnftables caches a large table once, and glibc keeps the pages. Looking through all modules and the ledger for
+    Reading a large table takes memory once, and glibc keeps the pages. Looking through all modules and the ledger for
     garbage takes 30 ms, for which a ban would wait.
     """
     gc.collect()
