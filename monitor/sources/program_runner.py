@@ -87,6 +87,11 @@ class ProgramRunner(ABC, Generic[ProgramT, SettingsT]):
         return "up" if self.program else "loading" if self._loading else "off"
 
     @property
+    def is_working(self) -> bool:
+        """Whether the program does its work, for the metric."""
+        return self.program is not None
+
+    @property
     def notices(self) -> list[str]:
         """What operators should know although other sources work, a sentence each."""
         return [f"{self.title}: {self.trouble}"] if self.trouble else []
@@ -152,7 +157,7 @@ class ProgramRunner(ABC, Generic[ProgramT, SettingsT]):
 
     def samples(self) -> Iterator[Sample]:
         """Yield whether it runs and what it costs."""
-        yield metrics.UP.name, (self.name,), float(self.program is not None)
+        yield metrics.UP.name, (self.name,), float(self.is_working)
         yield "nodewarden_ebpf_up", (self.program_name,), float(self.program is not None)
         if self.program is not None:
             run_ns, runs = self.program.run_statistics()

@@ -123,8 +123,7 @@ class Saver:
 
     def add_offence(self, offence: Offence) -> None:
         """Append an offence to the history."""
-        self._pending.offences.append(offence)
-        self._bound()
+        self.dropped_offences_total += self._pending.add_offence(offence, self._max_offences)
 
     def load_cursors(self) -> Mapping[str, Cursor]:
         """Return the cursors on disk, by name; empty while the store does not work."""
@@ -261,9 +260,7 @@ class Saver:
 
     def _bound(self) -> None:
         """Drop the oldest pending offences and removals above the limits: recent ones matter more."""
-        while len(self._pending.offences) > self._max_offences:
-            self._pending.offences.popleft()
-            self.dropped_offences_total += 1
+        self.dropped_offences_total += self._pending.bound_offences(self._max_offences)
         while len(self._pending.ended) > self._max_removals:
             self._pending.ended.popitem(last=False)
             self.dropped_removals_total += 1

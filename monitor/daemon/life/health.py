@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from monitor.daemon.life import capacity
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
 from monitor.daemon.life.upkeep import Upkeep
@@ -51,12 +52,7 @@ class Health:
 
     def problems(self) -> list[str]:
         """Say what is not as it should be, worst first."""
-        problems = []
-        if self._pipeline.policy.budget.is_exceeded(time.time()):
-            problems.append(
-                f"more than bans.budget.bans_per_minute ({self._pipeline.policy.budget.bans_per_minute}) bans: "
-                "the rest are only observed (`nodewarden list --observed`)"
-            )
+        problems = list(capacity.problems(self._pipeline.policy, time.time()))
         problems += [
             f"there is a flood: {flood}"
             for flood in self._pipeline.floods.values()
@@ -74,8 +70,6 @@ class Health:
             problems.append(f"the configuration on disk is faulty, an older one is in force:\n{self.config_error}")
         if self._pipeline.table.is_wanted and not self._pipeline.table.is_up:
             problems.append("the table inet nodewarden is not in place; see the log")
-        if self._pipeline.ledger.is_full:
-            problems.append("bans.max_bans is reached: a new ban needs a weaker one to yield, or is refused")
         problems += [
             f"{name} does not have all bans: it failed {self._pipeline.enforcers.errors[name]} times, last with "
             f"{why!r}; {self._pipeline.table.name} has them"

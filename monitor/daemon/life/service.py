@@ -14,7 +14,7 @@ from monitor.control.server import ControlServer
 from monitor.daemon.catalogue import BAN_LATENCY, METRICS
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
-from monitor.daemon.life import descriptors, logs, memory
+from monitor.daemon.life import capacity, descriptors, logs, memory
 from monitor.daemon.life.background import Cutting, DriftMender
 from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import make_enforcers
@@ -109,7 +109,13 @@ class Service:
             Orders(self.pipeline, self._saver),
             self._events,
             self._health.describe,
-            lambda: check(self._settings, self.pipeline.log_filters, self._sources.slow_filters(), is_daemon=True),
+            lambda: check(
+                self._settings,
+                self.pipeline.log_filters,
+                self._sources.slow_filters(),
+                is_daemon=True,
+                known=[capacity.part(self.pipeline.policy, time.time())],
+            ),
             self._history,
             self._saver.save_now,
             self.reload,

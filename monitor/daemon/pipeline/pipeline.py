@@ -7,7 +7,9 @@ from typing import Any, cast
 
 import msgspec
 
+from monitor.bans.allowlist import BY_COMMAND
 from monitor.bans.decision import Decision, Ending
+from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
 from monitor.bans.policy import Policy
 from monitor.daemon.pipeline.ban_control import BanControl
@@ -270,10 +272,18 @@ class Pipeline:
         """What was allowed by command."""
         return self._added.values()
 
-    def allow(self, entries: Iterable[AllowEntry], now_s: float) -> None:
-        """Allow networks by command."""
-        self._added.update((entry.network, entry) for entry in entries)
-        self._renew_guard(now_s)
+    def allow(self, entries: Iterable[AllowEntry], now_s: float, *, is_restored: bool = False) -> bool:
+        """Allow networks by command; False, and none is allowed, if they do not all fit.
+
+        `is_restored`: they were allowed before; what does not fit is counted as omitted.
+        """
+        added = self._added | {entry.network: entry for entry in entries}
+        guard = build_guard(self._settings, added.values(), self._node, self.log_filters.allowlist)
+        if BY_COMMAND in guard.omitted and not is_restored:
+            return False
+        self._added = added
+        self._follow_guard(guard, now_s)
+        return True
 
     def disallow(self, networks: Iterable[Network], now_s: float) -> list[Network]:
         """Take back what was allowed by command; return what there was to take back."""
@@ -282,10 +292,13 @@ class Pipeline:
         return gone
 
     def _renew_guard(self, now_s: float) -> None:
+        """Make the allowlist anew."""
+        guard = build_guard(self._settings, self._added.values(), self._node, self.log_filters.allowlist)
+        self._follow_guard(guard, now_s)
+
+    def _follow_guard(self, guard: Guard, now_s: float) -> None:
         """Put a changed allowlist into force, in the kernel too, and lift bans that it now forbids."""
-        self.guard = self.policy.guard = build_guard(
-            self._settings, self._added.values(), self._node, self.log_filters.allowlist
-        )
+        self.guard = self.policy.guard = guard
         self._surround()
         freed = [ban for ban in self.ledger.bans() if self.guard.protects(ban.network)]
         self.enforcers.allow(self.guard.networks(), now_s)
