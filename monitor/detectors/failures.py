@@ -18,7 +18,7 @@ from monitor.metrics.metric import COUNTER, Metric, Sample
 from monitor.model.addresses import Address, Network, fold_mapped, network_of
 from monitor.model.alerts import Alert, Strength
 from monitor.model.events import AuthFailure
-from monitor.model.window import Crossing
+from monitor.model.window_stats import Crossing
 
 IGNORED_NETWORKS = Metric(
     "nodewarden_detector_ignored_networks_total",

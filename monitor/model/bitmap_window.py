@@ -3,7 +3,7 @@
 from collections import deque
 
 from monitor.model.port_bitmap import estimate
-from monitor.model.window import WindowStats
+from monitor.model.window_stats import WindowStats
 
 _SLOTS = 8
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from monitor.model.window import WindowStats
+from monitor.model.window_stats import WindowStats
 
 
 class RateWindow:
