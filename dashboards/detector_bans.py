@@ -112,7 +112,10 @@ def _windows() -> Panel:
             "Raise `max_entries` of the detector that the table *Detectors* names.",
         ),
         "cps",
-        Query(q.per_second("nodewarden_detector_evicted_keys_total", CHOSEN), "all detectors"),
+        [
+            Query(q.per_second("nodewarden_detector_evicted_keys_total", CHOSEN), "all detectors"),
+            Query(q.per_second("nodewarden_detector_missed_keys_total", CHOSEN), "of which slow attackers are missed"),
+        ],
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
 from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.daemon.selfcheck.windows import window_problems
 from monitor.daemon.sources.runners import Sources
 from monitor.metrics.metric import Sample
 from monitor.node.surroundings import Surroundings
@@ -86,6 +87,7 @@ class Health:
             if count
         ]
         problems += self._sources.filter_problems()
+        problems += window_problems(self._pipeline.detectors)
         if self.internal_errors:
             problems.append(f"{self.internal_errors} batches were lost to internal faults; see the log")
         return problems

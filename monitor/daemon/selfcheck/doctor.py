@@ -1,21 +1,28 @@
 """The self-check: at start for the log, and by command."""
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from monitor.daemon.selfcheck.probes import Probed, probe
 from monitor.daemon.selfcheck.requirements import examine, is_sound
+from monitor.daemon.selfcheck.windows import windows_part
 from monitor.daemon.sources.log_filters import LogFilters
+from monitor.detectors.detector import Detector
 from monitor.model.requirements import Part
 from monitor.settings.schema import Settings
 
 _log = logging.getLogger(__name__)
 
 
-def check(settings: Settings, filters: LogFilters, *, is_daemon: bool) -> dict[str, Any]:
-    """Return the whole finding as plain data; `is_daemon`: this process is the one that serves."""
+def check(
+    settings: Settings, filters: LogFilters, *, is_daemon: bool, detectors: Iterable[Detector[Any]] = ()
+) -> dict[str, Any]:
+    """Return the whole finding as plain data; `is_daemon`: this process is the one that serves, with its detectors."""
     probed = probe(settings, filters, serves_metrics=is_daemon)
     parts = examine(settings, probed)
+    if is_daemon:
+        parts.append(windows_part(detectors))
     shown = [_show(one) for one in parts]
     return {"is_sound": is_sound(parts), "is_daemon": is_daemon, **_process(probed), "parts": shown}
 
