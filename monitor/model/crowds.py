@@ -5,7 +5,7 @@ share gets a window of its own, in which it can only push out itself. Shares are
 /24 and of a /16 for IPv4: what one customer has, and what one provider has.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 SHARE = 8
 """A /48 or /24 may take an eighth of a window, a /32 or /16 a quarter."""
@@ -19,6 +19,11 @@ def networks_of(key: bytes) -> tuple[bytes, bytes]:
     Keys of IPv4 are shorter than 8 bytes, and those of IPv6 are not.
     """
     return (key[:6], key[:4]) if len(key) >= _SHORTEST_IPV6_KEY else (key[:3], key[:2])
+
+
+def networks_of_origin(origin: bytes) -> tuple[bytes, bytes]:
+    """Return the same of an origin (`origin_key`): only those of IPv4 have four bytes."""
+    return (origin[:3], origin[:2]) if len(origin) == 4 else (origin[:6], origin[:4])
 
 
 def belongs(key: bytes, network: bytes) -> bool:
@@ -49,6 +54,17 @@ def find_crowds(entries: Iterable[tuple[bytes, int]]) -> list[bytes]:
             provider = network[:4] if len(network) == 6 else network[:2]
             wide[provider] = wide.get(provider, 0) + count
     return [*found, *_above(wide, 2 * total / SHARE)]
+
+
+def beyond_share(origins: Collection[bytes]) -> Iterator[bytes]:
+    """Yield the origins (`origin_key`) that a /48 or /24 has more than its share of all, the first of each first."""
+    networks: dict[bytes, list[bytes]] = {}
+    for origin in origins:
+        networks.setdefault(networks_of_origin(origin)[0], []).append(origin)
+    share = max(1, len(origins) // SHARE)
+    for found in networks.values():
+        if len(found) > share:
+            yield from found[:-share]
 
 
 def _above(counts: Mapping[bytes, int], limit: float) -> list[bytes]:
