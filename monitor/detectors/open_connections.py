@@ -54,8 +54,8 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
     """Fires for a source that holds `maxretry` connections at a time; again each `findtime_s` while it lasts.
 
     A connection is open from its complete handshake until one end hangs up. At most `max_entries` are followed; beyond
-    that, the oldest are forgotten, those of a network with more than its share first. After a gap all are forgotten: the
-    listing of the table restores what is left.
+    that, the oldest are forgotten, first those of a network with more than its share. After a gap all are forgotten:
+    the listing of the table restores what is left.
     """
 
     name = "open_connections"
