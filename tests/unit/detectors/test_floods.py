@@ -80,7 +80,7 @@ class Forger:
         changed: dict[str, Any] = {
             name: source for name in event.__struct_fields__ if getattr(event, name) == self._subject
         }
-        if "id" in names:
+        if "id" in event.__struct_fields__:
             changed["id"] = next(self._ids)
         return msgspec.structs.replace(event, time_s=time_s, **changed)
 
