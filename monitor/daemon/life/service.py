@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from monitor.bans.ledger import Ledger
 from monitor.control.server import ControlServer
@@ -102,7 +103,7 @@ class Service:
             Orders(self.pipeline, self._saver),
             self._events,
             self._health.describe,
-            lambda: check(self._settings, self.pipeline.log_filters, is_daemon=True, detectors=self.pipeline.detectors),
+            self._check,
             self._history,
             self._saver.flush,
             self.reload,
@@ -244,6 +245,11 @@ class Service:
             for entry in self.pipeline.added:
                 self._saver.put_allowed(Allowed(entry.network, entry.reason, time.time()))
 
+    def _check(self) -> dict[str, Any]:
+        """Return what the self-check finds."""
+        slow, detectors = self._sources.slow_filters(), self.pipeline.detectors
+        return check(self._settings, self.pipeline.log_filters, slow, is_daemon=True, detectors=detectors)
+
     def _history(self, network: Network, limit: int) -> list[Offence]:
         """Return the offences of a network that are on disk, newest first."""
         try:
@@ -276,7 +282,7 @@ class Service:
 def _settle_memory() -> None:
     """Return what the start took, and have the garbage collector pass over what is to stay.
 
-    libnftables caches a large table once, and glibc keeps the pages. Looking through all modules and the ledger for
+    Reading a large table takes memory once, and glibc keeps the pages. Looking through all modules and the ledger for
     garbage takes 30 ms, for which a ban would wait.
     """
     gc.collect()
