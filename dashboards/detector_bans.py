@@ -131,6 +131,7 @@ def _windows() -> Panel:
         "cps",
         (
             Query(q.per_second("nodewarden_detector_evicted_keys_total", CHOSEN), "all detectors"),
+            Query(q.per_second("nodewarden_detector_missed_keys_total", CHOSEN), "of which slow attackers are missed"),
             Query(q.per_second("nodewarden_observed_evicted_total", by="strength"), "observed entries, {{strength}}"),
         ),
     )

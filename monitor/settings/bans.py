@@ -113,7 +113,10 @@ class Prefixes(Section, frozen=True, kw_only=True):
     ipv6_48: Annotated[
         int,
         integer(0, 65536),
-        Meta(description="Ban an IPv6 /48 with at least this many distinct offenders; 0 or 1: never."),
+        Meta(
+            description="Ban an IPv6 /48 with at least this many distinct offenders, or as many proven failures within "
+            "a detector's `findtime` as these have together; 0 or 1: never."
+        ),
     ] = 16
 
 

@@ -11,6 +11,7 @@ from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
 from monitor.daemon.life.upkeep import Upkeep
 from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.daemon.selfcheck.windows import window_problems
 from monitor.daemon.sources.runners import Sources
 from monitor.metrics.metric import Sample
 from monitor.node.surroundings import Surroundings
@@ -81,6 +82,7 @@ class Health:
             if count
         ]
         problems += self._sources.filter_problems()
+        problems += window_problems(self._pipeline.detectors)
         return problems + self._upkeep.problems()
 
     def summary(self, problems: Sequence[str]) -> str:

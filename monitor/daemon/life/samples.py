@@ -60,6 +60,7 @@ def _threshold_samples(pipeline: Pipeline, detector: Detector[Any]) -> Iterator[
     yield "nodewarden_detector_window_entries", label, stats.entries
     yield "nodewarden_detector_window_entries_limit", label, limits.max_entries
     yield "nodewarden_detector_evicted_keys_total", label, stats.evicted_keys
+    yield "nodewarden_detector_missed_keys_total", label, stats.missed_keys
 
 
 def _table_samples(table: Leader) -> Iterator[Sample]:

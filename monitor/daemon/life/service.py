@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from monitor.bans.ledger import Ledger
 from monitor.control.server import ControlServer
@@ -31,6 +32,7 @@ from monitor.daemon.pipeline.event_stream import EventStream
 from monitor.daemon.pipeline.log_correlation import WAIT_S
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.doctor import check, log_check
+from monitor.daemon.selfcheck.windows import windows_part
 from monitor.daemon.sources.runners import Sources
 from monitor.enforcers.enforcement import Enforcement
 from monitor.metrics.exporter import Exporter
@@ -109,13 +111,7 @@ class Service:
             Orders(self.pipeline, self._saver),
             self._events,
             self._health.describe,
-            lambda: check(
-                self._settings,
-                self.pipeline.log_filters,
-                self._sources.slow_filters(),
-                is_daemon=True,
-                known=[capacity.part(self.pipeline.policy, time.time())],
-            ),
+            self._check,
             self._history,
             self._saver.save_now,
             self.reload,
@@ -275,6 +271,12 @@ class Service:
                 self._saver.put_ban(claim)
             for entry in self.pipeline.added:
                 self._saver.put_allowed(Allowed(entry.network, entry.reason, time.time()))
+
+    def _check(self) -> dict[str, Any]:
+        """Return what the self-check finds."""
+        known = [capacity.part(self.pipeline.policy, time.time()), windows_part(self.pipeline.detectors)]
+        slow = self._sources.slow_filters()
+        return check(self._settings, self.pipeline.log_filters, slow, is_daemon=True, known=known)
 
     def _history(self, network: Network, limit: int) -> list[Offence]:
         """Return the offences of a network that are on disk, newest first."""

@@ -144,6 +144,7 @@ def _configured_ports(settings: Settings) -> list[tuple[int, int]]:
 def _context(settings: Settings) -> DetectorContext:
     return DetectorContext(
         ipv6_prefix=settings.bans.prefixes.ipv6_score,
+        ipv6_48=settings.bans.prefixes.ipv6_48,
         xdp_interfaces=settings.bans.xdp.interfaces,
     )
 
