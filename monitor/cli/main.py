@@ -50,11 +50,10 @@ def cli(context: click.Context, socket_path: Path | None) -> None:
 @click.option("--watch", is_flag=True, help="Reload when configuration files change.")
 def run(path: Path, watch: bool) -> None:
     """Run the daemon in the foreground."""
-    import asyncio
-
+    from monitor.daemon.life import loop
     from monitor.daemon.life.service import serve
 
-    asyncio.run(serve(path, watch=watch))
+    loop.run(serve(path, watch=watch))
 
 
 @cli.command()

@@ -1,5 +1,6 @@
 """Saves state off the data path: collects changes on the loop's thread, writes them from a worker thread."""
 
+import contextlib
 import logging
 import time
 from collections import deque
@@ -12,6 +13,7 @@ from monitor.model.addresses import Network
 from monitor.model.bans import Ban, Offence, claim_key
 from monitor.model.cursors import Cursor
 from monitor.model.errors import TemporaryError
+from monitor.model.retry import Worker
 from monitor.state.changes import Allowed, StateChanges
 from monitor.state.store import Store
 
@@ -67,7 +69,7 @@ class Saver:
         self._max_removals = max_removals
         self._clock = clock
         self._open_store = open_store
-        self._worker = futures.ThreadPoolExecutor(1, "saver")
+        self._worker = Worker("saver")
         self._pending = StateChanges()
         self._purge: tuple[float, int] | None = None
         self._job: _Job | None = None
@@ -171,17 +173,23 @@ class Saver:
         if not is_saved:
             _log.error("%d changes could not be saved: %s", self.pending, self.trouble or "the disk is too slow")
         if self.store and not self._job:
-            futures.wait([self._worker.submit(self.store.close)], timeout_s)
-        self._worker.shutdown(wait=False)
+            with contextlib.suppress(TemporaryError):
+                futures.wait([self._worker.submit(self.store.close)], timeout_s)
+        self._worker.shutdown()
         return is_saved
 
     def _begin(self, *, durable: bool) -> None:
-        """Pass all pending changes to the worker."""
+        """Pass all pending changes to the worker; they stay pending if it cannot be started."""
         changes, self._pending = self._pending, StateChanges()
         purge = None
         if not durable:  # a durable write is waited for, so do not purge in it
             purge, self._purge = self._purge, None
-        future = self._worker.submit(_save, self._open_store, self._path, self.store, changes, purge, durable)
+        try:
+            future = self._worker.submit(_save, self._open_store, self._path, self.store, changes, purge, durable)
+        except TemporaryError as error:
+            self._pending, self._purge = changes, self._purge or purge
+            self._failed(str(error))
+            return
         self._job = _Job(future, changes, purge, durable)
 
     def _wait(self, deadline_s: float) -> bool:

@@ -61,7 +61,7 @@ class Health:
             for flood in self._pipeline.floods.values()
             if time.time() - flood.time_s < _FLOOD_SHOWN_S
         ]
-        problems += self._sources.problems()
+        problems += [*self._sources.problems(), *self._surroundings.problems]
         if leaking := self._pipeline.table.leaking(time.time()):
             hooks = ", ".join(f"{packets} in {hook}" for hook, packets in leaking.items())
             problems.append(

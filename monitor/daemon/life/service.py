@@ -227,12 +227,14 @@ class Service:
         _log.info("reloaded; guarding with %s", self._modes())
 
     def _node_changed(self, reading: Reading) -> None:
-        """Follow node addresses, gateways, resolvers, sessions, cluster, networks and kernel settings."""
+        """Follow node addresses, gateways, resolvers, sessions, cluster, networks and kernel settings.
+
+        TemporaryError if the kernel refuses the allowlist: the surroundings report that, and try again.
+        """
         try:
             self.pipeline.follow_node(reading.entries, time.time(), reading.networks, reading.sysctls)
         except NodewardenError as error:
-            _log.error("the allowlist in the kernel could not follow the node: %s", error)
-            return
+            raise TemporaryError(f"the allowlist in the kernel could not follow the node: {error}") from error
         self._sources.reconfigure(self._settings, self.pipeline.log_filters)  # one depends on a sysctl
         _log.info("node addresses, routes, sessions, resolvers or sysctls changed; allowlist and networks updated")
 
