@@ -70,7 +70,9 @@ class Health:
         if not self._saver.is_saving_ok:
             problems.append(self._saver.trouble)
         if self.config_error:
-            problems.append(f"the configuration on disk is faulty, an older one is in force:\n{self.config_error}")
+            problems.append(
+                f"the configuration on disk is faulty or cannot be read, an older one is in force:\n{self.config_error}"
+            )
         if self._pipeline.table.is_wanted and not self._pipeline.table.is_up:
             problems.append("the table inet nodewarden is not in place; see the log")
         if self._pipeline.ledger.is_full:

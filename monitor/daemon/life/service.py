@@ -50,6 +50,7 @@ _log = logging.getLogger(__name__)
 _TICK_S = 1.0
 _SCRAPE_TIMEOUT_S = 5.0
 _SAVE_TIMEOUT_S = 5.0
+_RELOAD_AGAIN_S = 5.0
 _PURGE_EVERY_S = 3600.0
 _SWITCH_S = 0.0005
 """How long the loop may wait for a thread that writes out metrics or state. Python's 5 ms would be those of a ban."""
@@ -200,13 +201,18 @@ class Service:
             _log.exception("a batch of %d events was lost to an internal fault; please report this", len(batch))
 
     def reload(self) -> None:
-        """Follow the configuration on disk; a faulty one is refused (ConfigError) and the old one stays."""
+        """Follow the configuration on disk; a faulty one is refused (ConfigError) and the old one stays.
+
+        TemporaryError if the system cannot read it now; the reload is then tried again.
+        """
         try:
             settings = load(self._path).settings
-        except ConfigError as error:
+        except (ConfigError, TemporaryError) as error:
             self._health.reloads["failure"] += 1
             self._health.config_error = str(error)
             _log.error("reload refused, the configuration in force stays:\n%s", error)
+            if isinstance(error, TemporaryError):
+                self._loop.call_later(_RELOAD_AGAIN_S, self.try_reload)
             raise
         for change in _needs_restart(self._settings, settings):
             _log.warning("%s changed: that takes effect after a restart", change)
