@@ -91,11 +91,11 @@ class ControlServer:
             else:
                 writer.write(encode(await self._reply(reader)))
             await asyncio.wait_for(writer.drain(), _TIMEOUT_S)
-        except (TimeoutError, ConnectionError):
+        except (TimeoutError, OSError):
             pass
         finally:
             writer.close()
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(OSError):
                 await writer.wait_closed()
             self._connections.discard(task)
 

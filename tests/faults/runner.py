@@ -74,6 +74,7 @@ def run(rig: Rig, groups: Iterator[Sequence[Case]], report: Callable[[Outcome], 
 
 def _inject(rig: Rig, cases: Sequence[Case]) -> Outcome:
     read = len(rig.daemon.log)
+    before = rig.problems()
     with _failing(rig.daemon.pid, cases):
         attackers = rig.attacks()
         rig.stir()
@@ -92,10 +93,12 @@ def _inject(rig: Rig, cases: Sequence[Case]) -> Outcome:
     if lost := [one for one in rig.sentinels if one not in banned or f" {one} " not in kernel]:
         return Outcome(cases, Fate.LOST, ", ".join(lost))
     log = [line for line in rig.daemon.log[read:].splitlines() if " WARNING " in line or " ERROR " in line]
-    reports = [line for line in log if "changed the table" not in line] + [one for one in seen if one != "no answer"]
+    reports = [line for line in log if "changed the table" not in line] + [
+        one for one in seen if one not in before and one != "no answer"
+    ]
     detail = reports[0][:150] if reports else ""
     if missing := _missing(attackers, banned):
-        return Outcome(cases, Fate.DEGRADED if reports else Fate.SILENT, detail or f"{missing} were not found")
+        return Outcome(cases, Fate.DEGRADED if reports else Fate.SILENT, f"not found: {missing}; {detail}")
     return Outcome(cases, Fate.SURVIVED if set(attackers) <= early else Fate.RETRIED, detail)
 
 
@@ -109,7 +112,7 @@ def _missing(attackers: Sequence[str], banned: set[str]) -> str:
 def _failing(pid: int, cases: Sequence[Case]) -> Iterator[None]:
     """Have these calls of a process fail."""
     calls = ",".join(case.call for case in cases)
-    injections = [word for case in cases for word in ("-e", f"inject={case.call}:error={case.errno}")]
+    injections = [word for case in cases for word in ("-e", f"inject={case.call}:error={case.errno}{_when(case)}")]
     command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={calls}", *injections, "-p", str(pid)]
     tracer = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
@@ -119,6 +122,11 @@ def _failing(pid: int, cases: Sequence[Case]) -> Iterator[None]:
     finally:
         tracer.send_signal(signal.SIGINT)
         tracer.wait(_ATTACH_S)
+
+
+def _when(case: Case) -> str:
+    """Have every second call interrupted: a call that always is would be repeated for ever, and no signal does that."""
+    return ":when=1+2" if case.errno == "EINTR" else ""
 
 
 def _is_traced(pid: int) -> bool:
