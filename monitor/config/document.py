@@ -24,10 +24,8 @@ _ADVICE = {
     errno.ENOTDIR: "part of this path is a file, not a directory; check the spelling",
     errno.ELOOP: "the symbolic links form a cycle; point them to a file",
 }
-_PASSING = frozenset(
-    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EIO, errno.EINTR, errno.EAGAIN, errno.ESTALE}
-)
-"""Errors that are not the operator's: the daemon must not stay down for them."""
+_LASTING = frozenset({*_ADVICE, errno.EPERM, errno.EINVAL, errno.ENAMETOOLONG})
+"""Errors that the operator must correct. The daemon must not stay down for others: descriptors, memory, the disk."""
 
 
 class UnreadableError(Exception):
@@ -44,7 +42,7 @@ def advise(file: Path, error: OSError) -> Fault:
 
     TemporaryError if the cause is no fault of the configuration and may pass.
     """
-    if error.errno in _PASSING:
+    if error.errno not in _LASTING:
         raise TemporaryError(
             f"{show_path(file)} cannot be read: {error.strerror}; the system lacks something"
         ) from error

@@ -19,7 +19,8 @@ from tests.zoo.packets import SYN, send, tcp
 _PORTS = range(2000, 2024)
 _FAILURES = 4
 _SENTINELS = 16
-_ANSWER_S = 1.0
+_ANSWER_S, _ANSWER_IN_FAULT_S = 10.0, 1.0
+_START_S = 60.0
 _LOSSES = ("lost before they can be read", "is a flood")
 """Parts of problems that stay for minutes after the fault: what was lost stays lost."""
 
@@ -58,7 +59,7 @@ class Rig:
     def start(self) -> None:
         """Start the daemon, wait until all sources work, and ban the sentinels, which no fault may lose."""
         self.launch()
-        wait_for(lambda: not self.troubles(), "all sources", lambda: f"{self.troubles()}\n{self.daemon.log}", 30)
+        wait_for(lambda: not self.troubles(), "all sources", lambda: f"{self.troubles()}\n{self.daemon.log}", _START_S)
         wait_for(lambda: self.order(*self.sentinels), "the first bans", lambda: self.daemon.log)
 
     def launch(self, *wrapper: str) -> None:
@@ -81,11 +82,11 @@ class Rig:
         """Whether the daemon runs."""
         return self.daemon.process is not None and self.daemon.process.poll() is None
 
-    def ask(self, request: Request) -> Any:
+    def ask(self, request: Request, timeout_s: float = _ANSWER_S) -> Any:
         """Return the result of a request; None if the daemon does not answer it in time."""
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.settimeout(_ANSWER_S)
+                connection.settimeout(timeout_s)
                 connection.connect(str(self._socket))
                 connection.sendall(encode(request))
                 with connection.makefile("rb") as replies:
@@ -99,8 +100,8 @@ class Rig:
         return self.ask(BanOrder([RequestedBan(address, 86400.0, "test") for address in addresses]))
 
     def problems(self) -> list[str]:
-        """Return what `nodewarden status` calls a problem or a notice."""
-        status = self.ask(Status())
+        """Return what `nodewarden status` calls a problem or a notice; `no answer` if it does not answer soon."""
+        status = self.ask(Status(), _ANSWER_IN_FAULT_S)
         return [*status["problems"], *status["notices"]] if status else ["no answer"]
 
     def troubles(self) -> list[str]:
@@ -111,9 +112,9 @@ class Rig:
         down = [f"{one['name']}: {one['state']}" for one in status["sources"] if one["state"] != "up"]
         return down + [text for text in status["problems"] if not any(loss in text for loss in _LOSSES)]
 
-    def banned(self) -> set[str]:
+    def banned(self, timeout_s: float = _ANSWER_S) -> set[str]:
         """Return what the daemon says is banned; empty if it does not answer."""
-        page = self.ask(ListBans())
+        page = self.ask(ListBans(), timeout_s)
         return {ban["network"] for ban in page["bans"]} if page else set()
 
     def in_kernel(self) -> str:
@@ -131,7 +132,7 @@ class Rig:
         run("nft", f"delete element inet nodewarden ban4 {{ {self.sentinels[0]} }}", check=False)
         run("ip", "address", "del", "192.0.2.77/32", "dev", "lo", check=False)
         run("curl", "-s", "-m", "1", "http://127.0.0.1:9843/metrics", check=False)
-        self.ask(Reload())
+        self.ask(Reload(), _ANSWER_IN_FAULT_S)
 
     def _fresh(self) -> str:
         number = next(self._numbers)

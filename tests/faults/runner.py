@@ -80,7 +80,7 @@ def _inject(rig: Rig, cases: Sequence[Case]) -> Outcome:
         rig.stir()
         seen = rig.problems()
         time.sleep(_FAULT_S)
-        early = rig.banned()
+        early = rig.banned(_FAULT_S)
     if not rig.is_alive:
         return Outcome(cases, Fate.DIED, _last_line(rig.daemon.log[read:]))
     rig.ask(Reload())  # the operator tries again what was refused during the fault
