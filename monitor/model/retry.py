@@ -59,11 +59,13 @@ class Worker:
         self._executor: futures.ThreadPoolExecutor | None = self._started()
 
     def submit(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> futures.Future[_T]:
-        """Have the thread do this; TemporaryError if there is no thread, and then it will not be done."""
+        """Have the thread do this. Without a thread it will not be done: the future has failed with TemporaryError."""
         self._executor = self._executor or self._started()
-        if self._executor is None:
-            raise TemporaryError("the system has no thread to spare")
-        return self._executor.submit(work, *args, **kwargs)
+        if self._executor:
+            return self._executor.submit(work, *args, **kwargs)
+        refused: futures.Future[_T] = futures.Future()
+        refused.set_exception(TemporaryError("the system has no thread to spare"))
+        return refused
 
     def shutdown(self, *, cancel: bool = False) -> None:
         """Take no more work; with `cancel` what waits is dropped."""

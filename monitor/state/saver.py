@@ -1,6 +1,5 @@
 """Saves state off the data path: collects changes on the loop's thread, writes them from a worker thread."""
 
-import contextlib
 import logging
 import time
 from collections import deque
@@ -173,23 +172,17 @@ class Saver:
         if not is_saved:
             _log.error("%d changes could not be saved: %s", self.pending, self.trouble or "the disk is too slow")
         if self.store and not self._job:
-            with contextlib.suppress(TemporaryError):
-                futures.wait([self._worker.submit(self.store.close)], timeout_s)
+            futures.wait([self._worker.submit(self.store.close)], timeout_s)
         self._worker.shutdown()
         return is_saved
 
     def _begin(self, *, durable: bool) -> None:
-        """Pass all pending changes to the worker; they stay pending if it cannot be started."""
+        """Pass all pending changes to the worker."""
         changes, self._pending = self._pending, StateChanges()
         purge = None
         if not durable:  # a durable write is waited for, so do not purge in it
             purge, self._purge = self._purge, None
-        try:
-            future = self._worker.submit(_save, self._open_store, self._path, self.store, changes, purge, durable)
-        except TemporaryError as error:
-            self._pending, self._purge = changes, self._purge or purge
-            self._failed(str(error))
-            return
+        future = self._worker.submit(_save, self._open_store, self._path, self.store, changes, purge, durable)
         self._job = _Job(future, changes, purge, durable)
 
     def _wait(self, deadline_s: float) -> bool:
@@ -209,13 +202,13 @@ class Saver:
         fault = job.future.exception()
         outcome = _Outcome(None) if fault else job.future.result()
         if fault or outcome.error:
-            if fault:
+            if fault and not isinstance(fault, TemporaryError):
                 _log.error("an internal fault prevented saving state; please report this", exc_info=fault)
             later, self._pending = self._pending, job.changes
             self._pending.follow(later)
             self._purge = self._purge or job.purge
             self._bound()
-            self._failed(str(outcome.error or repr(fault)))
+            self._failed(str(fault if isinstance(fault, TemporaryError) else outcome.error or repr(fault)))
             return
         self.written_total += len(job.changes)
         self._is_synced = job.durable or (self._is_synced and not job.changes)

@@ -10,7 +10,7 @@ from monitor.enforcers.conntrack.cutter import ConntrackCutter
 from monitor.enforcers.nftables.drift import Drift, DriftKind, DriftWatch
 from monitor.enforcers.nftables.table import NftablesTable
 from monitor.model.addresses import Network
-from monitor.model.errors import SYSTEM_FAULTS, NodewardenError, TemporaryError
+from monitor.model.errors import SYSTEM_FAULTS, NodewardenError
 from monitor.model.retry import Worker
 
 _log = logging.getLogger(__name__)
@@ -42,11 +42,12 @@ class Cutting:
             self._refused_total += 1
             _log.warning("too many bans at once: connections of %d networks are not cut, only dropped", len(networks))
             return
-        try:
-            self._waiting.append(self._worker.submit(self._cut, list(networks)))
-        except TemporaryError as error:
+        job = self._worker.submit(self._cut, list(networks))
+        if job.done() and (error := job.exception()):
             self._refused_total += 1
             _log.warning("connections of %s were not cut, only dropped: %s", networks[0], error)
+            return
+        self._waiting.append(job)
 
     def close(self) -> None:
         """Do not begin anything further."""

@@ -1,6 +1,7 @@
 """The saver gathers, writes beside the loop, and loses nothing while the disk does not take it."""
 
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -260,3 +261,23 @@ def test_closing_writes_what_is_pending(path: Path) -> None:
     store = Store.open(path)
     assert list(store.bans()) == [BAN]
     store.close()
+
+
+def test_without_a_thread_all_changes_stay_pending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system has no thread when saving starts: `trouble` says so; once there is one each change is saved once."""
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        saver = Saver(tmp_path / "nodewarden.db")
+        saver.open()
+        saver.save_cursor("kernel_log", Cursor("", 7))
+        assert not saver.flush()
+        assert "no thread" in saver.trouble
+        assert saver.pending == 1
+    assert saver.flush()
+    assert saver.written_total == 1
+    assert saver.load_cursors()["kernel_log"].position == 7
+    saver.close()

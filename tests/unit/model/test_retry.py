@@ -59,8 +59,7 @@ def test_work_without_a_thread_is_refused_and_never_done(monkeypatch: pytest.Mon
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", fail)
         worker = Worker("test")
-        with pytest.raises(TemporaryError, match="thread"):
-            worker.submit(done.append, 1)
+        assert isinstance(worker.submit(done.append, 1).exception(0), TemporaryError)
     assert worker.submit(done.append, 2).result(5) is None
     assert done == [2]
     worker.shutdown()
