@@ -57,6 +57,10 @@ def run(path: Path, watch: bool) -> None:
         loop.run(serve(path, watch=watch))
     except (OSError, MemoryError) as error:  # exit 1: systemd starts it again
         raise TemporaryError(f"the system lacks what the daemon needs: {explain(error)}") from error
+    except RuntimeError as error:
+        if "new thread" not in str(error):
+            raise
+        raise TemporaryError(f"the system lacks what the daemon needs: {error}") from error
 
 
 @cli.command()

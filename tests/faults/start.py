@@ -12,7 +12,7 @@ from tests.faults.rig import Rig
 from tests.faults.runner import Fate, Outcome, until
 from tests.faults.table import ERRNOS, Case
 
-_START_S = 40.0
+_START_S = 90.0
 _CONFIG_EXIT = 2
 """RestartPreventExitStatus in the unit."""
 _POINTS = (0.5, 0.97)

@@ -43,7 +43,9 @@ def test_an_error_that_stays_is_the_operators(tmp_path: Path, monkeypatch: pytes
         load(path)
 
 
-@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), MemoryError()])
+@pytest.mark.parametrize(
+    "error", [OSError(24, "Too many open files"), MemoryError(), RuntimeError("can't start new thread")]
+)
 def test_a_start_without_means_ends_with_a_sentence(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """Nothing is left for the event loop: `run` ends with an error that `main` turns into a sentence and code 1."""
 
