@@ -183,7 +183,7 @@ class ProgramRunner(ABC, Generic[ProgramT, SettingsT]):
             self._take(program, settings)
         except SYSTEM_FAULTS as error:
             self._note(error)
-            self._may_pass = not isinstance(error, PermanentError)
+            self._may_pass = self._has_run or not isinstance(error, PermanentError)
         finally:
             self._child = None
             self._loading = None
