@@ -119,6 +119,7 @@ class Health:
         yield from pipeline_samples(self._pipeline)
         yield from self._sources.samples()
         yield from saver_samples(self._saver)
+        yield "nodewarden_surroundings_up", (), float(not self._surroundings.problems)
         yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
         yield "nodewarden_internal_errors_total", (), self.internal_errors
