@@ -1,7 +1,7 @@
 """All sources at work, and the filters that their logs share; each degrades alone."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from monitor.daemon.sources.log_filters import LogFilters
@@ -50,10 +50,9 @@ class Sources:
         for row, runner in zip(SOURCES, self._runners, strict=True):
             runner.reconfigure(row.settings_in(settings))
 
-    def tick(self) -> None:
-        """Retry what failed, save cursors, check for losses; call it each second."""
-        for one in self._runners:
-            one.tick()
+    def tick_parts(self) -> dict[str, Callable[[], object]]:
+        """Return what each source does each second, by name: retry what failed, save cursors, check for losses."""
+        return {f"the source {one.name}": one.tick for one in self._runners}
 
     def poll(self, event: type[Event]) -> None:
         """Read at once what sources of this type of event have."""
@@ -68,6 +67,10 @@ class Sources:
     def filter_problems(self) -> list[str]:
         """Say which detectors find nothing because of their filters, and why."""
         return self._scan.problems()
+
+    def slow_filters(self) -> dict[str, str]:
+        """Say which lines are skipped because a filter takes too long on them, by detector."""
+        return self._scan.slow_filters()
 
     @property
     def notices(self) -> list[str]:

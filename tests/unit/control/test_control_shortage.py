@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from monitor.control.protocol import Reply, Status, decode_reply, encode
+from monitor.control.protocol import Reply, Request, Status, decode_reply, encode
 from monitor.control.server import ControlServer
 
 
@@ -30,6 +30,10 @@ def _without_descriptors() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
+async def _answer(request: Request) -> Reply:
+    return Reply(ok=True, result="here")
+
+
 def test_a_connection_that_cannot_be_accepted_is_tried_once_a_second(tmp_path: Path) -> None:
     """One attempt for each connection, not one for each place in the queue; it is answered as soon as it can be."""
     path = tmp_path / "control.sock"
@@ -38,7 +42,7 @@ def test_a_connection_that_cannot_be_accepted_is_tried_once_a_second(tmp_path: P
     async def run() -> bytes:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: attempts.append(context))
-        server = await ControlServer(path, lambda request: Reply(ok=True, result="here")).open("no-such-group")
+        server = await ControlServer(path, _answer).open("no-such-group")
         with socket.socket(socket.AF_UNIX) as client:
             client.setblocking(False)
             with _without_descriptors():
@@ -62,7 +66,7 @@ def test_many_commands_wait_in_the_queue(tmp_path: Path) -> None:
 
     async def run() -> list[bytes]:
         loop = asyncio.get_running_loop()
-        server = await ControlServer(path, lambda request: Reply(ok=True)).open("no-such-group")
+        server = await ControlServer(path, _answer).open("no-such-group")
         clients = [socket.socket(socket.AF_UNIX) for _ in range(50)]
         for client in clients:
             client.setblocking(False)
