@@ -59,7 +59,7 @@ class Health:
             for flood in self._pipeline.floods.values()
             if time.time() - flood.time_s < _FLOOD_SHOWN_S
         ]
-        problems += self._sources.problems()
+        problems += [*self._sources.problems(), *self._surroundings.problems]
         if leaking := self._pipeline.table.leaking(time.time()):
             hooks = ", ".join(f"{packets} in {hook}" for hook, packets in leaking.items())
             problems.append(
@@ -68,7 +68,9 @@ class Health:
         if not self._saver.is_saving_ok:
             problems.append(self._saver.trouble)
         if self.config_error:
-            problems.append(f"the configuration on disk is faulty, an older one is in force:\n{self.config_error}")
+            problems.append(
+                f"the configuration on disk is faulty or cannot be read, an older one is in force:\n{self.config_error}"
+            )
         if self._pipeline.table.is_wanted and not self._pipeline.table.is_up:
             problems.append("the table inet nodewarden is not in place; see the log")
         problems += [
@@ -113,6 +115,7 @@ class Health:
         yield from pipeline_samples(self._pipeline)
         yield from self._sources.samples()
         yield from saver_samples(self._saver)
+        yield "nodewarden_surroundings_up", (), float(not self._surroundings.problems)
         yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
         yield from self._upkeep.samples()

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 from monitor.bans.claims import Claims, claim_rank
 from monitor.bans.decision import Ending
@@ -14,6 +14,7 @@ from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.enforcers.protocol import Failure, Leader
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode, Offence
+from monitor.model.retry import Worker
 from monitor.state.store import Store
 
 HISTORY_S = 28 * 86400.0
@@ -90,7 +91,7 @@ class _Filling:
     def __init__(self, table: Leader, clock: Callable[[], float]) -> None:
         self._table = table
         self._clock = clock
-        self._worker = ThreadPoolExecutor(1, "restore")
+        self._worker = Worker("restore")
         self._jobs: list[Future[list[Failure]]] = []
         self._waiting: list[Ban] = []
 

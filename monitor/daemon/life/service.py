@@ -54,6 +54,7 @@ _log = logging.getLogger(__name__)
 _TICK_S = 1.0
 _SCRAPE_TIMEOUT_S = 5.0
 _SAVE_TIMEOUT_S = 5.0
+_RELOAD_AGAIN_S = 5.0
 _PURGE_EVERY_S = 3600.0
 _SWITCH_S = 0.0005
 """How long the loop may wait for a thread that writes out metrics or state. Python's 5 ms would be those of a ban."""
@@ -228,13 +229,18 @@ class Service:
             self._supervisor.batch_lost(len(batch), error)
 
     def reload(self) -> None:
-        """Follow the configuration on disk; a faulty one is refused (ConfigError) and the old one stays."""
+        """Follow the configuration on disk; a faulty one is refused (ConfigError) and the old one stays.
+
+        TemporaryError if the system cannot read it now; the reload is then tried again.
+        """
         try:
             settings = load(self._path).settings
-        except ConfigError as error:
+        except (ConfigError, TemporaryError) as error:
             self._health.reloads["failure"] += 1
             self._health.config_error = str(error)
             _log.error("reload refused, the configuration in force stays:\n%s", error)
+            if isinstance(error, TemporaryError):
+                self._loop.call_later(_RELOAD_AGAIN_S, self.try_reload)
             raise
         for change in needs_restart(self._settings, settings):
             _log.warning("%s changed: that takes effect after a restart", change)
@@ -255,12 +261,14 @@ class Service:
         _log.info("reloaded; guarding with %s", self._modes())
 
     def _node_changed(self, reading: Reading) -> None:
-        """Follow node addresses, gateways, resolvers, sessions, cluster, networks and kernel settings."""
+        """Follow node addresses, gateways, resolvers, sessions, cluster, networks and kernel settings.
+
+        TemporaryError if the kernel refuses the allowlist: the surroundings report that, and try again.
+        """
         try:
             self.pipeline.follow_node(reading.entries, time.time(), reading.networks, reading.sysctls)
         except NodewardenError as error:
-            _log.error("the allowlist in the kernel could not follow the node: %s", error)
-            return
+            raise TemporaryError(f"the allowlist in the kernel could not follow the node: {error}") from error
         self._sources.reconfigure(self._settings, self.pipeline.log_filters)  # one depends on a sysctl
         _log.info("node addresses, routes, sessions, resolvers or sysctls changed; allowlist and networks updated")
 

@@ -34,6 +34,7 @@ from monitor.enforcers.enforcement import Enforcement
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, FloodAlert
 from monitor.model.bans import AllowEntry, Mode, Offence
+from monitor.model.errors import NodewardenError
 from monitor.model.events import KINDS, Event, PacketLogged
 from monitor.model.flows import FlowBatch, FlowIncomplete
 from monitor.model.networks import NodeNetworks
@@ -256,16 +257,19 @@ class Pipeline:
         sysctls: Sysctls | None = None,
     ) -> None:
         """Follow what the node itself needs, and the networks around it and the kernel's settings if given."""
-        is_same = list(node) == list(self._node)
-        self._node = node
+        before, self._node = self._node, node
         self._networks = self._networks if networks is None else networks
         if sysctls is not None and sysctls != self._sysctls:
             self._sysctls = sysctls
             self.proofs = Proofs(self.proofs.ipv6_prefix)  # what was noted while anyone could forge it must not count
-        if is_same:  # a container that starts or ends changes only the networks
+        if list(node) == list(before):  # a container that starts or ends changes only the networks
             self._surround()
-        else:
+            return
+        try:
             self._renew_guard(now_s)
+        except NodewardenError:
+            self._node = before  # the same node is followed when it is tried again
+            raise
 
     @property
     def added(self) -> Iterable[AllowEntry]:
