@@ -1,6 +1,8 @@
 """Networks allowed by an operator, and changes to the store that are collected until they are written."""
 
 from collections import OrderedDict, deque
+from collections.abc import Iterator
+from itertools import chain
 
 import msgspec
 
@@ -26,16 +28,17 @@ class Allowed(msgspec.Struct, frozen=True, gc=False):
 class StateChanges:
     """Changes to the store, one per key: the last one counts. Offences are appended, never changed.
 
-    `bans` and `ended` have no key in common. None in `allowed` removes the network. Offences that anyone can forge are
-    apart from the others, so that a flood of them displaces only its own kind.
+    `bans` and `ended` have no key in common. None in `allowed` removes the network. Offences and removals that anyone
+    can forge are apart from the others, so that a flood of them displaces only its own kind.
     """
 
-    __slots__ = ("allowed", "bans", "cursors", "ended", "forgeable", "offences")
+    __slots__ = ("allowed", "bans", "cursors", "ended", "forgeable", "forgeable_ended", "offences")
 
     def __init__(self) -> None:
         """Start without changes."""
         self.bans: dict[ClaimKey, Ban] = {}
         self.ended: OrderedDict[ClaimKey, None] = OrderedDict()
+        self.forgeable_ended: OrderedDict[ClaimKey, None] = OrderedDict()
         self.offences: deque[Offence] = deque()
         self.forgeable: deque[Offence] = deque()
         self.cursors: dict[str, Cursor] = {}
@@ -44,23 +47,39 @@ class StateChanges:
     def __len__(self) -> int:
         """Return the number of rows to write or delete."""
         offences = len(self.offences) + len(self.forgeable)
-        return len(self.bans) + len(self.ended) + offences + len(self.cursors) + len(self.allowed)
+        ended = len(self.ended) + len(self.forgeable_ended)
+        return len(self.bans) + ended + offences + len(self.cursors) + len(self.allowed)
 
     def put_ban(self, ban: Ban) -> None:
         """Add a claim; it replaces the earlier one of the same origin."""
         key = claim_key(ban)
-        self.ended.pop(key, None)
+        self._removals_like(key).pop(key, None)
         self.bans[key] = ban
 
     def remove_ban(self, key: ClaimKey) -> None:
         """Remove a claim, if it exists."""
         self.bans.pop(key, None)
-        self.ended[key] = None
+        self._removals_like(key)[key] = None
 
     def add_offence(self, offence: Offence, limit: int) -> int:
         """Append an offence; return how many had to go for `limit`, the oldest that anyone can forge first."""
         (self.forgeable if offence.strength is Strength.SPOOFABLE else self.offences).append(offence)
         return self.bound_offences(limit)
+
+    def all_ended(self) -> Iterator[ClaimKey]:
+        """Yield every removal."""
+        return chain(self.ended, self.forgeable_ended)
+
+    def bound_removals(self, limit: int) -> int:
+        """Drop the oldest removals above `limit`, those of claims that anyone can forge first; return how many."""
+        dropped = 0
+        while len(self.ended) + len(self.forgeable_ended) > limit:
+            (self.forgeable_ended or self.ended).popitem(last=False)
+            dropped += 1
+        return dropped
+
+    def _removals_like(self, key: ClaimKey) -> OrderedDict[ClaimKey, None]:
+        return self.forgeable_ended if key[1] is Strength.SPOOFABLE else self.ended
 
     def bound_offences(self, limit: int) -> int:
         """Drop offences above `limit`, and return how many."""
@@ -74,7 +93,7 @@ class StateChanges:
         """Append changes that were made after these."""
         for ban in later.bans.values():
             self.put_ban(ban)
-        for key in later.ended:
+        for key in later.all_ended():
             self.remove_ban(key)
         self.offences.extend(later.offences)
         self.forgeable.extend(later.forgeable)

@@ -262,9 +262,7 @@ class Saver:
     def _bound(self) -> None:
         """Drop the oldest pending offences and removals above the limits: recent ones matter more."""
         self.dropped_offences_total += self._pending.bound_offences(self._max_offences)
-        while len(self._pending.ended) > self._max_removals:
-            self._pending.ended.popitem(last=False)
-            self.dropped_removals_total += 1
+        self.dropped_removals_total += self._pending.bound_removals(self._max_removals)
 
 
 def _open(open_store: Callable[[Path], Store], path: Path) -> _Outcome:

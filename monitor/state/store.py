@@ -184,7 +184,7 @@ class Store:
         self._put("bans", sorted(self._encode(rows.ban_row, changes.bans.values())))
         self._writer.executemany(
             "DELETE FROM bans WHERE address = ? AND prefix_length = ? AND strength = ? AND origin = ? AND detector = ?",
-            sorted(self._encode(rows.claim_key_row, changes.ended)),
+            sorted(self._encode(rows.claim_key_row, changes.all_ended())),
         )
         self._put("offences", self._encode(rows.offence_row, (*changes.offences, *changes.forgeable)))
         self._put("cursors", self._encode(rows.cursor_row, changes.cursors.items()))

@@ -17,7 +17,7 @@ from monitor.bans.policy import Policy
 from monitor.bans.rules import DetectorPolicy, Rules
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, Evidence, Strength
-from monitor.model.bans import Ban, ClaimOrigin, Mode, Offence
+from monitor.model.bans import Ban, ClaimOrigin, Mode, Offence, claim_key
 from monitor.state.changes import StateChanges
 from tests.support.policy import decide, order
 
@@ -200,3 +200,16 @@ def test_forged_offences_that_wait_for_the_disk_go_first() -> None:
             dropped += changes.add_offence(kind, 10)
     assert [one.time_s for one in changes.offences] == [float(n) for n in range(10, 20)]
     assert (len(changes.forgeable), dropped) == (0, 50)
+
+
+def test_removals_of_forged_claims_that_wait_for_the_disk_go_first() -> None:
+    """While nothing can be saved, a flood of entries that come and go does not bring back what an operator lifted."""
+    changes = StateChanges()
+    lifted = Ban(numbered(1), PROVEN, 0.0, 600.0, "manual", "", Mode.ENFORCE, ClaimOrigin.OPERATOR)
+    changes.remove_ban(claim_key(lifted))
+    for n in range(100):
+        changes.remove_ban(claim_key(Ban(numbered(n), SPOOFABLE, 0.0, 600.0, "port_scan", "", Mode.OBSERVE)))
+    assert changes.bound_removals(10) == 91
+    assert claim_key(lifted) in changes.all_ended()
+    changes.put_ban(lifted)
+    assert (len(changes), claim_key(lifted) in changes.all_ended()) == (10, False)
