@@ -5,6 +5,7 @@ from collections import OrderedDict, deque
 import msgspec
 
 from monitor.model.addresses import Network
+from monitor.model.alerts import Strength
 from monitor.model.bans import AllowEntry, Ban, ClaimKey, Offence, claim_key
 from monitor.model.cursors import Cursor
 
@@ -25,22 +26,25 @@ class Allowed(msgspec.Struct, frozen=True, gc=False):
 class StateChanges:
     """Changes to the store, one per key: the last one counts. Offences are appended, never changed.
 
-    `bans` and `ended` have no key in common. None in `allowed` removes the network.
+    `bans` and `ended` have no key in common. None in `allowed` removes the network. Offences that anyone can forge are
+    apart from the others, so that a flood of them displaces only its own kind.
     """
 
-    __slots__ = ("allowed", "bans", "cursors", "ended", "offences")
+    __slots__ = ("allowed", "bans", "cursors", "ended", "forgeable", "offences")
 
     def __init__(self) -> None:
         """Start without changes."""
         self.bans: dict[ClaimKey, Ban] = {}
         self.ended: OrderedDict[ClaimKey, None] = OrderedDict()
         self.offences: deque[Offence] = deque()
+        self.forgeable: deque[Offence] = deque()
         self.cursors: dict[str, Cursor] = {}
         self.allowed: dict[Network, Allowed | None] = {}
 
     def __len__(self) -> int:
         """Return the number of rows to write or delete."""
-        return len(self.bans) + len(self.ended) + len(self.offences) + len(self.cursors) + len(self.allowed)
+        offences = len(self.offences) + len(self.forgeable)
+        return len(self.bans) + len(self.ended) + offences + len(self.cursors) + len(self.allowed)
 
     def put_ban(self, ban: Ban) -> None:
         """Add a claim; it replaces the earlier one of the same origin."""
@@ -53,6 +57,19 @@ class StateChanges:
         self.bans.pop(key, None)
         self.ended[key] = None
 
+    def add_offence(self, offence: Offence, limit: int) -> int:
+        """Append an offence; return how many had to go for `limit`, the oldest that anyone can forge first."""
+        (self.forgeable if offence.strength is Strength.SPOOFABLE else self.offences).append(offence)
+        return self.bound_offences(limit)
+
+    def bound_offences(self, limit: int) -> int:
+        """Drop offences above `limit`, and return how many."""
+        dropped = 0
+        while len(self.offences) + len(self.forgeable) > limit:
+            (self.forgeable or self.offences).popleft()
+            dropped += 1
+        return dropped
+
     def follow(self, later: "StateChanges") -> None:
         """Append changes that were made after these."""
         for ban in later.bans.values():
@@ -60,5 +77,6 @@ class StateChanges:
         for key in later.ended:
             self.remove_ban(key)
         self.offences.extend(later.offences)
+        self.forgeable.extend(later.forgeable)
         self.cursors.update(later.cursors)
         self.allowed.update(later.allowed)
