@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from monitor.cli import show
+from monitor.cli.nft_program import crash_warning, installed_version, versions
 from monitor.cli.target import Target
 from monitor.control.client import DaemonUnreachable
 from monitor.control.protocol import Doctor
@@ -32,6 +33,7 @@ def doctor(target: Target, path: Path, is_json: bool) -> None:
             show.say(str(error), err=True)
             show.say(err=True)
         finding = _check_here(path)
+    finding["nft_installed"] = installed_version()
     if is_json:
         show.as_json(finding)
     else:
@@ -54,6 +56,9 @@ def _print(finding: dict[str, Any]) -> None:
     show.say(f"checked {where}, as {finding['account']}, {sandbox}, on Linux {finding['kernel']}")
     if not finding["is_daemon"]:
         show.say("the service may be allowed less: journalctl -u nodewarden -g self-check")
+    show.say(versions(finding["nft_installed"], finding.get("nft_newest_writer", "")))
+    if warning := crash_warning(finding["nft_installed"], finding.get("nft_crashing_set", "")):
+        show.say(warning, fg="yellow")
     show.say()
     for part in finding["parts"]:
         show.start_line(f"{part['state']:<16}", _COLOURS[part["state"]])

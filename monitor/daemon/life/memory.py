@@ -7,7 +7,7 @@ import gc
 def settle() -> None:
     """Return what the start took, and have the garbage collector pass over what is to stay.
 
-    libnftables caches a large table once, and glibc keeps the pages. Looking through all modules and the ledger for
+    Reading a large table takes memory once, and glibc keeps the pages. Looking through all modules and the ledger for
     garbage takes 30 ms, for which a ban would wait.
     """
     gc.collect()

@@ -9,12 +9,14 @@ import resource
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.sources.registrations import SOURCES
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
+from monitor.enforcers.nftables.writers import Writers, read_writers
 from monitor.files.attempts import missing_module, why_not
 from monitor.model.requirements import Privileges
 from monitor.node import kubernetes
@@ -41,7 +43,8 @@ class Probed(msgspec.Struct, frozen=True):
     sources: Mapping[str, Findings]
     """By name: what each found of itself."""
     nftables: str
-    nftables_library: str
+    writers: Writers
+    """Who else makes tables."""
     hyperscan: str
     cluster: tuple[str, ...]
     """Of the cluster's files, those that may not be read."""
@@ -50,6 +53,8 @@ class Probed(msgspec.Struct, frozen=True):
     group: str
     descriptors: int
     """How many file descriptors this process may have; the daemon raises the soft limit to the hard one."""
+    slow_filters: Mapping[str, str] = MappingProxyType({})
+    """By detector: which lines are skipped because its filter takes too long on them."""
 
 
 def probe(settings: Settings, filters: LogFilters, *, serves_metrics: bool) -> Probed:
@@ -59,7 +64,7 @@ def probe(settings: Settings, filters: LogFilters, *, serves_metrics: bool) -> P
         privileges=_privileges(),
         sources={row.source.name: row.source.probe(row.settings_in(settings), filters) for row in SOURCES},
         nftables=why_not(lambda: NftablesEnforcer(max_bans=16).exists()),
-        nftables_library=missing_module("nftables"),
+        writers=read_writers(),
         hyperscan=missing_module("hyperscan"),
         cluster=tuple(kubernetes.denied_to_us()) if settings.bans.protect.kubernetes else (),
         state=_writable(settings.state.directory),
