@@ -1,6 +1,7 @@
 """Serves the metrics of a catalogue over HTTP, from a thread of its own."""
 
 import gzip
+import logging
 import socket
 import sys
 import threading
@@ -17,6 +18,7 @@ from monitor.metrics.http_server import Drop, HttpServer
 from monitor.metrics.metric import Kind, Metric, Sample
 from monitor.model.errors import PermanentError
 
+_log = logging.getLogger(__name__)
 _IP_FREEBIND = 15  # linux/in.h; for IPv6, too
 _OPENMETRICS = "application/openmetrics-text"
 _BACKLOG = 128
@@ -67,13 +69,20 @@ class Exporter(Collector):
         refused = refusal(405, "only GET is served here", ("Allow", "GET"))
         return [snapshot.answer(request.headers) if request.method == "GET" else refused for request in requests]
 
-    def serve(self, host: str, port: int, reserved_from: int = sys.maxsize) -> HttpServer:
+    def serve(
+        self,
+        host: str,
+        port: int,
+        failed: Callable[[Exception], None] = lambda error: _log.error("a scrape failed", exc_info=error),
+        reserved_from: int = sys.maxsize,
+    ) -> HttpServer:
         """Serve until the returned server is closed; PermanentError says how to get out of the way of the port's owner.
 
-        File descriptors from `reserved_from` on are left to the rest of the daemon.
+        `failed` is called with faults, from the server's thread; file descriptors from `reserved_from` on are left to
+        the rest of the daemon.
         """
         try:
-            server = HttpServer(_listen(host, port), self.respond, self.dropped, reserved_from=reserved_from)
+            server = HttpServer(_listen(host, port), self.respond, self.dropped, failed, reserved_from=reserved_from)
         except OSError as error:
             raise PermanentError(
                 f"cannot serve metrics on {host} port {port}: {error.strerror}; "

@@ -13,7 +13,6 @@ a connection that is never accepted would wake the server again and again.
 import contextlib
 import enum
 import errno
-import logging
 import os
 import selectors
 import socket
@@ -26,7 +25,6 @@ import msgspec
 from monitor.metrics.http_connection import Connection, Stage, group_of, victim
 from monitor.metrics.http_message import HttpAnswer, HttpRequest, read_head, refusal
 
-_log = logging.getLogger(__name__)
 _ACCEPTS_AT_ONCE = 32
 _RECEIVE_BYTES = 4096
 _SEND_BYTES = 1 << 18
@@ -69,6 +67,7 @@ class HttpServer:
         listener: socket.socket,
         respond: Respond,
         dropped: dict[str, int],
+        failed: Callable[[Exception], None],
         limits: HttpLimits = HttpLimits(),  # noqa: B008 - immutable
         *,
         reserved_from: int = sys.maxsize,
@@ -76,8 +75,8 @@ class HttpServer:
     ) -> None:
         """Take a listening socket.
 
-        `dropped` counts connections closed without an answer, by cause; descriptors from the number `reserved_from` on
-        are left to others.
+        `dropped` counts connections closed without an answer, by cause; `failed` is called, from the server's thread,
+        with faults; descriptors from the number `reserved_from` on are left to others.
         """
         self._listener = listener
         self._respond = respond
@@ -93,8 +92,7 @@ class HttpServer:
         self._is_accepting = self._is_closing = False
         self._spare: int | None = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._dropped = dropped
-        self.faults = 0
-        """Answers that could not be made."""
+        self._failed = failed
         listener.setblocking(False)  # noqa: FBT003 - the library's signature
 
     def close(self) -> None:
@@ -106,7 +104,11 @@ class HttpServer:
     def serve(self) -> None:
         """Serve until `close`."""
         while not self._is_closing:
-            self._step()
+            try:
+                self._step()
+            except OSError as error:  # the kernel has no memory even for waiting
+                self._failed(error)
+                time.sleep(_RETRY_ACCEPT_S)
         for connection in list(self._connections):
             self._drop(connection)
         self._selector.close()
@@ -238,10 +240,8 @@ class HttpServer:
         started_s = self._clock()
         try:
             answers = self._respond([request for _, request in waiting])
-        except Exception:  # noqa: BLE001 - the server must outlive a fault in what it serves
-            if not self.faults:
-                _log.exception("a scrape could not be answered; the next ones are tried as well")
-            self.faults += 1
+        except Exception as error:  # noqa: BLE001 - for the supervisor: the server outlives a fault in what it serves
+            self._failed(error)
             answers = [refusal(503, "the samples could not be collected; see the log of nodewarden")] * len(waiting)
         self._pay(started_s)
         encoded: dict[int, bytes] = {}  # equal answers are one object, and so are their bytes

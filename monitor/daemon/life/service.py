@@ -1,6 +1,7 @@
 """The daemon's life: open everything, run the loop, reload, stop; it alone watches clocks and signals."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
@@ -138,7 +139,7 @@ class Service:
         self._sources.open()
         if settings.metrics.enabled:
             listen = settings.metrics.listen
-            self._exporter.serve(listen.host, listen.port, self._descriptors.reserved_from)
+            self._exporter.serve(listen.host, listen.port, self._scrape_failed, self._descriptors.reserved_from)
         await self._control.open(settings.control.group)
         in_force = restore(self.pipeline, store, self._saver)
         self._drift.open()  # only now: a hundred thousand notices of our own would overrun it
@@ -305,6 +306,11 @@ class Service:
 
     def _modes(self) -> str:
         return ", ".join(f"{name} ({policy.mode})" for name, policy in self.pipeline.policy.rules.detectors.items())
+
+    def _scrape_failed(self, error: Exception) -> None:
+        """Note a fault; called from the server's thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._supervisor.failed, "answering a scrape", error)
 
     def _read_samples(self) -> list[Sample]:
         """Collect all samples on the loop's thread, so that they fit together; called from the server's thread."""

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.cli.main import cli
+from monitor.cli.status import _ODDITIES
 from monitor.control import protocol
 from monitor.control.client import RequestRefused
 from monitor.control.protocol import Request
@@ -36,7 +37,7 @@ def _results(text: str) -> dict[type, Any]:
     counts = {"count": 3, "maxretry": 2, "findtime_s": 60.0, "first_s": 0.0, "last_s": 1.0}
     past = {"time_s": 0.0, "what": text, "detector": text, "bantime_s": 1.0, "step": 1}
     source = {"name": text, "state": text, "records": 0, "events": 0, "lost": 0, "malformed": 0, "lag_s": None}
-    odd = dict.fromkeys(("ignored", "unusable", "misdated", "outdated", "timeouts", "candidates", "failures"), 1)
+    odd = dict.fromkeys((*_ODDITIES, "candidates", "failures"), 1)
     detector = {"name": text, "mode": text, "maxretry": 1, "findtime_s": 1, "bantime_s": 1, "alerts": 1}
     need = {"what": text, "missing": text, "repair": text}
     head = {"number": 1, "time_s": 0.0}

@@ -25,7 +25,7 @@ def hello(requests: Sequence[HttpRequest]) -> list[HttpAnswer]:
 
 
 @contextlib.contextmanager
-def served(respond: Respond = hello, **limits: float) -> Iterator[tuple[HttpServer, dict[str, int], int]]:
+def served(respond: Respond = hello, **limits: float) -> Iterator[tuple[list[Exception], dict[str, int], int]]:
     """Serve on a free port until the block ends."""
     with served_from(2**31, respond, **limits) as running:
         yield running
@@ -34,16 +34,17 @@ def served(respond: Respond = hello, **limits: float) -> Iterator[tuple[HttpServ
 @contextlib.contextmanager
 def served_from(
     reserved_from: int, respond: Respond, **limits: float
-) -> Iterator[tuple[HttpServer, dict[str, int], int]]:
+) -> Iterator[tuple[list[Exception], dict[str, int], int]]:
     """Serve with file descriptors below a number only."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     port = listener.getsockname()[1]
     dropped: dict[str, int] = dict.fromkeys(Drop, 0)
-    server = HttpServer(listener, respond, dropped, HttpLimits(**limits), reserved_from=reserved_from)  # type: ignore[arg-type]
+    faults: list[Exception] = []
+    server = HttpServer(listener, respond, dropped, faults.append, HttpLimits(**limits), reserved_from=reserved_from)  # type: ignore[arg-type]
     thread = threading.Thread(target=server.serve)
     thread.start()
     try:
-        yield server, dropped, port
+        yield faults, dropped, port
     finally:
         server.close()
         thread.join(_WAIT_S)
@@ -152,16 +153,16 @@ def test_a_half_closed_client_is_answered() -> None:
 
 def test_a_fault_in_an_answer_is_told_and_survived() -> None:
     """The client gets 503, the fault is counted, and the next request is answered."""
-    faults = iter([TimeoutError("the loop is stuck")])
+    errors = iter([TimeoutError("the loop is stuck")])
 
     def respond(requests: Sequence[HttpRequest]) -> list[HttpAnswer]:
-        for fault in faults:
-            raise fault
+        for error in errors:
+            raise error
         return hello(requests)
 
-    with served(respond) as (server, _, port):
+    with served(respond) as (faults, _, port):
         assert ask(port).startswith(b"HTTP/1.1 503")
-        assert server.faults == 1
+        assert [type(fault) for fault in faults] == [TimeoutError]
         assert ask(port).endswith(b"hello")
 
 
