@@ -16,12 +16,13 @@ from monitor.daemon.catalogue import BAN_LATENCY, METRICS
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
 from monitor.daemon.life import logs, systemd
-from monitor.daemon.life.background import Cutting, DriftMender
+from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import make_enforcers
 from monitor.daemon.life.health import Health, ProblemWatch
 from monitor.daemon.life.known_services import KnownServices
 from monitor.daemon.life.restore import HISTORY_S, MAX_OFFENCES, history, restore
+from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.decision_record import DecisionRecord
@@ -92,7 +93,7 @@ class Service:
         )
         self._known_services = KnownServices(self.pipeline.evidence.services, self._saver)
         self._enforcers.table.on_drift = self.pipeline.listeners.drifted
-        self._drift = DriftMender(self._enforcers.table)
+        self._drift = TableWatch(self._enforcers.keeper, self._enforcers.table.ports)
         self._sources = Sources(settings, self.pipeline.log_filters, self._enforcers.xdp, self._saver, self._process)
         self._health = Health(
             path, settings, self.pipeline, self._sources, self._saver, self._surroundings, self._cutting

@@ -109,6 +109,14 @@ FORMER_SETS = {
 """The names of sets and counters in schema 3 that have changed, with their current names."""
 
 
+def definition_names() -> frozenset[str]:
+    """Return the names of all parts of the table as `definition` lists them; any other part is foreign."""
+    sets = [*BAN_SETS, "allow4", "allow6", *(f"leaks{family}_{hook}" for hook in LEAK_HOOKS for family in "46")]
+    counters = [*BAN_SETS, *(f"leak_{hook}" for hook in LEAK_HOOKS)]
+    parts = {"chain": _HOOKS, "rules of chain": _HOOKS, "set": sets, "object": counters}
+    return frozenset({"table", *(f"{kind} {name}" for kind, names in parts.items() for name in names)})
+
+
 def setup_text(
     *,
     max_bans: int,

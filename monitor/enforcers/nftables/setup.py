@@ -69,7 +69,7 @@ def setup(link: NetlinkSocket, ports: OwnPorts, *, max_bans: int, allowlist: Seq
     """Create or complete the table in one transaction; `allowlist` must be disjoint. See `NftablesEnforcer.setup`."""
     # A request first reveals missing kernel support or a missing privilege: without the former libnftables would exit.
     comment = listing.table_comment(link)
-    try:
+    with _explained():
         if comment is None or (SCHEMA.encode() in comment and _same_sets(link, max_bans)):
             try:
                 _run(ports, setup_text(max_bans=max_bans, allowlist=allowlist))
@@ -79,10 +79,6 @@ def setup(link: NetlinkSocket, ports: OwnPorts, *, max_bans: int, allowlist: Seq
             else:
                 return
         _replace(link, ports, max_bans=max_bans, allowlist=allowlist)
-    except _Refused as error:
-        if "not supported" in str(error):
-            raise PermanentError(f"{NEEDS_KERNEL}; nft says: {error}") from error
-        raise TemporaryError(f"table inet nodewarden was not set up: {error}") from error
 
 
 def _same_sets(link: NetlinkSocket, max_bans: int) -> bool:
@@ -93,6 +89,23 @@ def _same_sets(link: NetlinkSocket, max_bans: int) -> bool:
         for name, found in listing.read_definitions(link).items()
         for spec in (specs[name],)
     )
+
+
+def replace(link: NetlinkSocket, ports: OwnPorts, *, max_bans: int, allowlist: Sequence[Network]) -> None:
+    """Delete the table and create it in one transaction; bans keep their time, and all counters continue."""
+    with _explained():
+        _replace(link, ports, max_bans=max_bans, allowlist=allowlist)
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Raise what the caller can do about a refusal."""
+    try:
+        yield
+    except _Refused as error:
+        if "not supported" in str(error):
+            raise PermanentError(f"{NEEDS_KERNEL}; nft says: {error}") from error
+        raise TemporaryError(f"table inet nodewarden was not set up: {error}") from error
 
 
 def _replace(link: NetlinkSocket, ports: OwnPorts, *, max_bans: int, allowlist: Sequence[Network]) -> None:
