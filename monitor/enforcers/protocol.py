@@ -67,6 +67,11 @@ class ForeignElement(msgspec.Struct, frozen=True, gc=False):
         network = network_between(self.first, self.last)
         return str(network) if network else f"{format_address(self.first)}-{format_address(self.last)}"
 
+    def contains(self, network: Network) -> bool:
+        """Whether all addresses of a network are among its addresses."""
+        same_family = len(self.first) == len(network.address)
+        return same_family and self.first <= network.address and network.last() <= self.last
+
     def overlaps(self, network: Network) -> bool:
         """Whether they have an address in common."""
         same_family = len(self.first) == len(network.address)
@@ -90,6 +95,10 @@ class Foreign(Protocol):
 
     def lift(self, elements: Iterable[ForeignElement], now_s: float) -> None:
         """Delete elements; one that is gone is not an error. TemporaryError or PermanentError if that fails."""
+        ...
+
+    def lift_all(self, now_s: float) -> list[ForeignElement]:
+        """Delete all that can be; return those of them that were known one by one. Raises what `lift` does."""
         ...
 
 

@@ -1,6 +1,5 @@
 """What others change in the table is found without any notification: each part is compared with what it should be."""
 
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ PROVEN, SPOOFABLE = Strength.PROVEN, Strength.SPOOFABLE
 ALLOWED = ["10.0.0.0/8", "10.88.0.0/16", "192.168.0.0/24", "192.168.1.0/25", "fd00::/8"]
 BANNED = ["192.0.2.1", "192.0.2.2", "198.51.100.0/24", "240.0.0.0/4", "2001:db8::1", "2001:db8:1::/48"]
 T = "inet nodewarden"
+SHORTENED = (("delete", ""), ("add", " timeout 2m"))
 
 
 class Kept:
@@ -90,8 +90,7 @@ CHANGES = {
     "rules flushed": (f"flush chain {T} shun", DriftKind.RULES_CHANGED),
     "chain's policy": (f"add chain {T} egress_output {{ policy drop; }}", DriftKind.RULES_CHANGED),
     "chain's hook and priority": (
-        f"delete chain {T} egress_output; "
-        f"add chain {T} egress_output {{ type filter hook output priority 77; policy accept; }}",
+        f"delete chain {T} shun; add chain {T} shun {{ type filter hook input priority 77; }}",
         DriftKind.RULES_CHANGED,
     ),
     "chain deleted": (f"delete chain {T} leak_input", DriftKind.RULES_CHANGED),
@@ -99,7 +98,7 @@ CHANGES = {
         f"add chain {T} mine {{ type filter hook input priority 0; policy drop; }}",
         DriftKind.RULES_CHANGED,
     ),
-    "set deleted": (f"flush chain {T} ban; flush chain {T} leak_input; flush chain {T} leak_forward; delete set {T} ban6",
+    "set deleted": (f"flush chain {T} egress_output; flush chain {T} egress_forward; delete set {T} egress6",
                     DriftKind.RULES_CHANGED),
     "foreign set": (f"add set {T} mine {{ type ipv4_addr; }}", DriftKind.RULES_CHANGED),
     "foreign map": (f"add map {T} mine {{ type ipv4_addr : verdict; }}", DriftKind.RULES_CHANGED),
@@ -114,14 +113,13 @@ CHANGES = {
     "prefix without an end removed": (f"delete element {T} ban4_nets {{ 240.0.0.0/4 }}", DriftKind.ELEMENT_GONE),
     "prefixes flushed": (f"flush set {T} ban6_nets", DriftKind.ELEMENT_GONE),
     "prefix shortened": (
-        f"delete element {T} ban4_nets {{ 198.51.100.0/24 }}; "
-        f"add element {T} ban4_nets {{ 198.51.100.0/24 timeout 2m }}",
+        "; ".join(f"{what} element {T} ban4_nets {{ 198.51.100.0/24{end} }}" for what, end in SHORTENED),
         DriftKind.ELEMENT_GONE,
     ),
     "address removed": (f"delete element {T} ban4 {{ 192.0.2.1 }}", DriftKind.ELEMENT_GONE),
     "addresses flushed": (f"flush set {T} ban6", DriftKind.ELEMENT_GONE),
     "address shortened": (
-        f"delete element {T} ban4 {{ 192.0.2.1 }}; add element {T} ban4 {{ 192.0.2.1 timeout 2m }}",
+        "; ".join(f"{what} element {T} ban4 {{ 192.0.2.1{end} }}" for what, end in SHORTENED),
         DriftKind.ELEMENT_CHANGED,
     ),
     "address forever": (

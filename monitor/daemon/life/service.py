@@ -96,14 +96,14 @@ class Service:
         self._drift = TableWatch(self._enforcers.keeper, self._enforcers.table.ports)
         self._sources = Sources(settings, self.pipeline.log_filters, self._enforcers.xdp, self._saver, self._process)
         self._health = Health(
-            path, settings, self.pipeline, self._sources, self._saver, self._surroundings, self._cutting
+            path, settings, self.pipeline, self._sources, self._saver, self._surroundings, self._cutting, self._drift
         )
         self._answers = Answers(
             self.pipeline,
             Orders(self.pipeline, self._saver),
             self._events,
             self._health.describe,
-            lambda: check(self._settings, self.pipeline.log_filters, is_daemon=True),
+            lambda: check(self._settings, self.pipeline.log_filters, is_daemon=True, faults=self.pipeline.table.faults),
             self._history,
             self._saver.flush,
             self.reload,

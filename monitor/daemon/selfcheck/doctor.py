@@ -1,7 +1,10 @@
 """The self-check: at start for the log, and by command."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
+
+import msgspec
 
 from monitor.daemon.selfcheck.probes import Probed, probe
 from monitor.daemon.selfcheck.requirements import examine, is_sound
@@ -12,9 +15,15 @@ from monitor.settings.schema import Settings
 _log = logging.getLogger(__name__)
 
 
-def check(settings: Settings, filters: LogFilters, *, is_daemon: bool) -> dict[str, Any]:
-    """Return the whole finding as plain data; `is_daemon`: this process is the one that serves."""
+def check(
+    settings: Settings, filters: LogFilters, *, is_daemon: bool, faults: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return the whole finding as plain data.
+
+    `is_daemon`: this process is the one that serves, and `faults` is what is wrong with its table.
+    """
     probed = probe(settings, filters, serves_metrics=is_daemon)
+    probed = msgspec.structs.replace(probed, table="; it ".join((faults or {}).values()))
     parts = examine(settings, probed)
     shown = [_show(one) for one in parts]
     return {"is_sound": is_sound(parts), "is_daemon": is_daemon, **_process(probed), "parts": shown}

@@ -47,6 +47,8 @@ class Probed(msgspec.Struct, frozen=True):
     state: str
     metrics: str
     group: str
+    table: str = ""
+    """What is wrong with the table of the running daemon."""
 
 
 def probe(settings: Settings, filters: LogFilters, *, serves_metrics: bool) -> Probed:

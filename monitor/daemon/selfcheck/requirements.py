@@ -42,6 +42,11 @@ def _nftables(probed: Probed) -> Part:
     repair = "modprobe nf_tables" if is_allowed else capability_repair("CAP_NET_ADMIN", probed.privileges)
     requirements = [
         Requirement("the kernel's nf_tables", probed.nftables, repair),
+        Requirement(
+            "the table inet nodewarden as it should be",
+            probed.table and f"it {probed.table}",
+            "journalctl -u nodewarden -g 'table inet nodewarden'",
+        ),
         Requirement("libnftables for Python", probed.nftables_library, "apt-get install python3-nftables"),
     ]
     return Part("nftables", PartKind.ENFORCER, is_wanted=True, requirements=requirements)

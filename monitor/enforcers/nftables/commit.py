@@ -12,9 +12,9 @@ from monitor.enforcers import netlink
 from monitor.enforcers.netlink import DEL_ELEMENTS, NEW_ELEMENTS, ElementEncoder, NetlinkRequest
 from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
 from monitor.enforcers.nftables import listing
-from monitor.enforcers.nftables.ruleset import BAN_SETS, TABLE, set_name
-from monitor.enforcers.protocol import Failure, FailureCause
-from monitor.model.addresses import Network
+from monitor.enforcers.nftables.ruleset import BAN_SETS, TABLE, allow_set_name, set_name
+from monitor.enforcers.protocol import Failure, FailureCause, ForeignElement
+from monitor.model.addresses import Network, host
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban
 from monitor.model.errors import TemporaryError
@@ -154,6 +154,25 @@ def refreshing(ban: Ban, now_s: float, count: tuple[int, int]) -> Item:
     add = _request(NEW_ELEMENTS, ban, netlink.encode_key(ban.network.address, timeout_ms=timeout_ms, count=count))
     remove = _request(DEL_ELEMENTS, ban, netlink.encode_key(ban.network.address))
     return Item(ban.network, ban.strength, (add, remove, add))
+
+
+def deleting(element: ForeignElement) -> Item:
+    """Return the message that deletes an element of another program."""
+    keys = netlink.encode_key(element.first)
+    if element.set.endswith("_nets") and element.last != b"\xff" * len(element.last):
+        end = (int.from_bytes(element.last) + 1).to_bytes(len(element.last))
+        keys += netlink.encode_key(end, is_end=True)
+    return Item(host(element.first), element.strength, (ENCODERS[element.set].request(DEL_ELEMENTS, keys),))
+
+
+def allowing(disjoint: Sequence[Network]) -> list[NetlinkRequest]:
+    """Return the messages that replace the content of both allow sets."""
+    requests = []
+    for name in ("allow4", "allow6"):
+        members = [netlink.encode_element(n, interval=True) for n in disjoint if allow_set_name(n) == name]
+        requests.append(ENCODERS[name].request(DEL_ELEMENTS, b""))
+        requests += ENCODERS[name].requests(NEW_ELEMENTS, members)
+    return requests
 
 
 def _request(kind: int, ban: Ban, element: bytes) -> NetlinkRequest:

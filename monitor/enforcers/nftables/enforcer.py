@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import TypeVar
 
 from monitor.enforcers import netlink
-from monitor.enforcers.netlink import DEL_ELEMENTS, NEW_ELEMENTS
+from monitor.enforcers.netlink import DEL_ELEMENTS
 from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
 from monitor.enforcers.nftables import batch as bulk
 from monitor.enforcers.nftables import listing
@@ -24,7 +24,9 @@ from monitor.enforcers.nftables.commit import (
     Refused,
     TableMissing,
     adding,
+    allowing,
     commit,
+    deleting,
     demand_table,
     failure,
     refreshing,
@@ -32,9 +34,9 @@ from monitor.enforcers.nftables.commit import (
 )
 from monitor.enforcers.nftables.definition import Definition, differences, read_definition, strangers, summary
 from monitor.enforcers.nftables.prefix_bans import PrefixBans
-from monitor.enforcers.nftables.ruleset import TABLE, Element, allow_set_name, set_name
+from monitor.enforcers.nftables.ruleset import TABLE, Element, set_name
 from monitor.enforcers.protocol import Failure, ForeignElement, Stopped
-from monitor.model.addresses import Address, Network, collapse, host
+from monitor.model.addresses import Address, Network, collapse
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban
 from monitor.model.errors import TemporaryError
@@ -93,13 +95,8 @@ class NftablesEnforcer:
     def set_allowlist(self, networks: Sequence[Network]) -> None:
         """Replace both allow sets in one transaction; networks may overlap. TableMissing if there is no table."""
         disjoint = collapse(list(networks))
-        requests = []
-        for name in ("allow4", "allow6"):
-            members = [netlink.encode_element(n, interval=True) for n in disjoint if allow_set_name(n) == name]
-            requests.append(ENCODERS[name].request(DEL_ELEMENTS, b""))
-            requests += ENCODERS[name].requests(NEW_ELEMENTS, members)
         try:
-            failed = self._socket().transact(requests)
+            failed = self._socket().transact(allowing(disjoint))
         except TooMuchAtOnce:
             raise TemporaryError(
                 f"{len(disjoint)} networks are too many for one transaction; the previous allowlist stays in force"
@@ -163,15 +160,15 @@ class NftablesEnforcer:
 
     def delete(self, elements: Iterable[ForeignElement], now_s: float) -> None:
         """Delete elements that other programs added, as they are in the kernel; one that is gone is not an error."""
-        items = []
-        for one in elements:
-            keys = netlink.encode_key(one.first)
-            if one.set.endswith("_nets") and one.last != b"\xff" * len(one.last):
-                keys += netlink.encode_key((int.from_bytes(one.last) + 1).to_bytes(len(one.last)), is_end=True)
-            items.append(Item(host(one.first), one.strength, (ENCODERS[one.set].request(DEL_ELEMENTS, keys),)))
-        for item, code in commit(self._socket(), items):
+        for item, code in commit(self._socket(), [deleting(one) for one in elements]):
             if code != errno.ENOENT:
                 raise TemporaryError(f"the element {item.network} was not deleted: {os.strerror(code)}")
+        self.reread_prefixes(now_s)
+
+    def empty(self, name: str, now_s: float) -> None:
+        """Delete all elements of a set."""
+        if code := self._socket().transact([ENCODERS[name].request(DEL_ELEMENTS, b"")]).get(0, 0):
+            raise TemporaryError(f"set {name} was not emptied: {os.strerror(code)}")
         self.reread_prefixes(now_s)
 
     def reread_prefixes(self, now_s: float) -> None:

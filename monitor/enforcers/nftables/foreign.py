@@ -74,6 +74,22 @@ class ForeignElements(Foreign):
         ]
         self._enforcer.refresh(shared, now_s)
 
+    def lift_all(self, now_s: float) -> list[ForeignElement]:
+        """Delete all; of a set with more than are known one by one only those, unless no ban of ours is in it.
+
+        Returns those that were known one by one. TemporaryError or PermanentError if that fails.
+        """
+        elements = self.listed(now_s)
+        emptied = [
+            name for name in BAN_SETS if self._more[name] and not contents.bans_in(name, self._in_force.bans(), now_s)
+        ]
+        for name in emptied:
+            self._enforcer.empty(name, now_s)
+            self._known[name].clear()
+            self._more[name] = 0
+        self.lift([one for one in elements if one.set not in emptied], now_s)
+        return elements
+
     def forget_all(self) -> None:
         """Forget them: the table was deleted."""
         for known in self._known.values():
