@@ -16,7 +16,7 @@ T = "inet nodewarden"
 
 
 def _flood_and(site: Site, command: str) -> None:
-    """Have one transaction of 60,000 foreign elements, twice,, larger than the daemon's buffer, do something to our table."""
+    """Have a transaction that overruns the daemon's buffer, with 120,000 foreign elements, change our table."""
     lines = ["table inet other { set s { type ipv4_addr; }\n }"]
     for second in range(2):
         texts = (f"10.{second}.{n >> 8}.{n & 255}" for n in range(30_000))

@@ -63,7 +63,7 @@ METRICS = (
     Metric(
         "nodewarden_table_drift_total",
         COUNTER,
-        "Foreign changes to the table that were detected and repaired, by kind.",
+        "Foreign changes to the table that were detected, by kind. All were reverted but `element_added`.",
         ("kind",),
     ),
     Metric(
