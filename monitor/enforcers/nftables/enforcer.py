@@ -76,8 +76,7 @@ class NftablesEnforcer:
         found = self._read_definition()
         if found is None:
             return
-        wrong = differences(self._definition, found) if self._definition else strangers(found)
-        if wrong:
+        if wrong := differences(self._definition, found) if self._definition else strangers(found):
             _log.warning("the table inet %s is replaced, because others changed it: %s", TABLE, summary(wrong))
             table.replace(self._socket(), self._ports, max_bans=self._max_bans, allowlist=disjoint)
             found = self._read_definition()

@@ -157,7 +157,7 @@ class TableKeeper:
 
     def _judge_set(self, name: str, reading: Reading, now_s: float) -> Iterator[None]:
         if name.endswith("_nets"):
-            self._judge_prefixes(name, reading, now_s)
+            yield from self._judge_prefixes(name, reading, now_s)
             return
         gone = changed = 0
         for part in _slices(reading.wrong, _SLICE):
@@ -188,7 +188,7 @@ class TableKeeper:
         missing = [ban for ban in bans if ban.network not in ends]
         return missing, [ban for ban in there if not contents.ends_alike(ends[ban.network], ban.until_s, now_s)]
 
-    def _judge_prefixes(self, name: str, reading: Reading, now_s: float) -> None:
+    def _judge_prefixes(self, name: str, reading: Reading, now_s: float) -> Iterator[None]:
         """Revert what was read exactly and is still so now that nothing else runs."""
         wrong = [ban for ban in reading.wrong if self._is_due(ban, now_s)]
         if wrong:
@@ -198,8 +198,11 @@ class TableKeeper:
             raise TemporaryError(f"set {name} kept changing while it was read")
         strangers = [one for one in reading.strangers if not self._is_explained(one, BAN_SETS[name], now_s)]
         added = self._table.foreign.replace(name, strangers, reading.more, now_s)
-        if wrong:
-            self._table.put_back(wrong, now_s)
+        for index, part in enumerate(_slices(wrong, _SLICE)):
+            bans = [ban for ban in part if self._is_due(ban, now_s)]
+            write = self._table.put_back_missing if index else self._table.put_back  # the first one reads the set again
+            write(bans, now_s)
+            yield
         self._found(DriftKind.ELEMENT_GONE, len(wrong), f"{len(wrong)} bans of set {name} were not in force")
         self._found(DriftKind.ELEMENT_ADDED, added, f"{added} elements of set {name} are foreign")
 

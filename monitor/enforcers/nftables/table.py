@@ -25,12 +25,7 @@ class NftablesTable(TableFaults, Leader):
 
     name = "nftables"
 
-    def __init__(
-        self,
-        enforcer: NftablesEnforcer,
-        in_force: InForce,
-        allowlist: Sequence[Network],
-    ) -> None:
+    def __init__(self, enforcer: NftablesEnforcer, in_force: InForce, allowlist: Sequence[Network]) -> None:
         """Use this enforcer; a new table is filled from `in_force`, its allow sets from `allowlist`."""
         super().__init__()
         self._enforcer = enforcer
@@ -177,7 +172,7 @@ class NftablesTable(TableFaults, Leader):
         self._keeping(write, now_s)
 
     def put_back_missing(self, bans: Sequence[Ban], now_s: float) -> None:
-        """Do the same, faster, for single addresses that are not in the kernel at all."""
+        """Do the same, faster, for bans that are not in the kernel at all, which of prefixes must be known already."""
         self._keeping(lambda: self.give_up(self._enforcer.add(bans, now_s), now_s), now_s)
 
     def reallow(self, now_s: float) -> None:
