@@ -70,7 +70,9 @@ def decode_author(body: bytes) -> ChangeAuthor | None:
     fields = dict(attributes(body, 4))
     if len(fields.get(2, b"")) != 4 or 3 not in fields:
         return None
-    return ChangeAuthor(fields[3].rstrip(b"\0").decode("utf-8", "replace"), _BE32.unpack(fields[2])[0])
+    name = fields[3].rstrip(b"\0").decode("ascii", "replace")  # a process chooses its name
+    printable = "".join(one if one.isascii() and one.isprintable() else "?" for one in name)
+    return ChangeAuthor(printable, _BE32.unpack(fields[2])[0])
 
 
 def decode_set_name(body: bytes) -> str:
