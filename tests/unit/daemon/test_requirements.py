@@ -138,3 +138,11 @@ def test_files_are_named_one_by_one() -> None:
     parts = _examine(files={"sshd": (), "web": ("/var/log/web/a.log",)}, cluster=("/etc/kubernetes/kubelet.conf",))
     assert _repairs(parts["files"]) == ["chgrp adm /var/log/web/a.log && chmod g+rX /var/log/web/a.log"]
     assert "CAP_DAC_READ_SEARCH" in _repairs(parts["kubernetes"])[0]
+
+
+def test_a_table_that_is_not_as_it_should_be_is_missing_something() -> None:
+    """What the running daemon cannot repair or compare makes the check unsound, with the reason."""
+    part = _examine(table="cannot be set up: changing nftables needs CAP_NET_ADMIN")["nftables"]
+    assert part.state == "missing"
+    (missing,) = [needed.missing for needed in part.requirements if needed.missing]
+    assert missing == "it cannot be set up: changing nftables needs CAP_NET_ADMIN"
