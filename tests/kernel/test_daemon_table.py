@@ -16,12 +16,12 @@ T = "inet nodewarden"
 
 
 def _flood_and(site: Site, command: str) -> None:
-    """Have a transaction that overruns the daemon's buffer, with 120,000 foreign elements, change our table."""
+    """Have a transaction that overruns the daemon's buffer, with 180,000 foreign elements, end with a command."""
     lines = ["table inet other { set s { type ipv4_addr; }\n }"]
-    for second in range(2):
+    for second in range(6):
         texts = (f"10.{second}.{n >> 8}.{n & 255}" for n in range(30_000))
         lines.append(f"add element inet other s {{ {', '.join(texts)} }}")
-    site.node.nft("\n".join([*lines, command, *lines[1:]]) + "\n")
+    site.node.nft("\n".join([*lines, command]) + "\n")
 
 
 def _ask(site: Site, request: Request) -> Any:
