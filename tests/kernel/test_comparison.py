@@ -8,9 +8,9 @@ import pytest
 
 from monitor.bans.ledger import Ledger
 from monitor.enforcers.nftables.contents import MAX_FOREIGN
-from monitor.enforcers.nftables.definition import differences, read_definition, strangers
 from monitor.enforcers.nftables.drift import DriftKind
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
+from monitor.enforcers.nftables.fingerprint import differences, read_definition, strangers
 from monitor.enforcers.nftables.keeper import PARTS, TableKeeper
 from monitor.enforcers.nftables.table import NftablesTable
 from monitor.model.addresses import parse_network

@@ -32,7 +32,7 @@ from monitor.enforcers.nftables.commit import (
     refreshing,
     running,
 )
-from monitor.enforcers.nftables.definition import Definition, differences, read_definition, strangers, summary
+from monitor.enforcers.nftables.fingerprint import Definition, differences, read_definition, strangers, summary
 from monitor.enforcers.nftables.prefix_bans import PrefixBans
 from monitor.enforcers.nftables.ruleset import TABLE, Element, set_name
 from monitor.enforcers.protocol import Failure, ForeignElement, Stopped

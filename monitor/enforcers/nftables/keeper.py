@@ -15,9 +15,9 @@ from typing import TypeVar
 
 from monitor.enforcers.nftables import contents
 from monitor.enforcers.nftables.contents import ENDING_S, Found, Reading
-from monitor.enforcers.nftables.definition import summary
 from monitor.enforcers.nftables.drift import Drift, DriftKind
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
+from monitor.enforcers.nftables.fingerprint import summary
 from monitor.enforcers.nftables.foreign import UNKNOWN_AUTHOR
 from monitor.enforcers.nftables.ruleset import BAN_SETS
 from monitor.enforcers.nftables.table import NftablesTable

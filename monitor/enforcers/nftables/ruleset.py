@@ -110,7 +110,7 @@ FORMER_SETS = {
 
 
 def definition_names() -> frozenset[str]:
-    """Return the names of all parts of the table as `definition` lists them; any other part is foreign."""
+    """Return the names of all parts of the table as `fingerprint` lists them; any other part is foreign."""
     sets = [*BAN_SETS, "allow4", "allow6", *(f"leaks{family}_{hook}" for hook in LEAK_HOOKS for family in "46")]
     counters = [*BAN_SETS, *(f"leak_{hook}" for hook in LEAK_HOOKS)]
     parts = {"chain": _HOOKS, "rules of chain": _HOOKS, "set": sets, "object": counters}
