@@ -20,7 +20,7 @@ from monitor.enforcers.nftables.ruleset import (
     set_specs,
 )
 from monitor.model.addresses import Network
-from monitor.model.errors import TemporaryError
+from monitor.model.errors import PermanentError, TemporaryError
 
 _log = logging.getLogger(__name__)
 
@@ -36,8 +36,9 @@ def setup(link: NetlinkSocket, *, max_bans: int, allowlist: Sequence[Network]) -
         if comment is None or (SCHEMA.encode() in comment and _same_sets(link, max_bans)):
             try:
                 _run(link, [*definition(max_bans=max_bans), *allowed(allowlist)])
-            except _Refused:
-                if comment is None:
+            except (_Refused, PermanentError) as error:
+                # EOPNOTSUPP, a PermanentError, is also the answer about a chain that is at another hook
+                if comment is None or isinstance(error.__cause__, PermissionError):
                     raise
             else:
                 return
