@@ -102,7 +102,7 @@ class Service:
         )
         self._known_services = KnownServices(self.pipeline.evidence.services, self._saver)
         self._enforcers.table.on_drift = self.pipeline.listeners.drifted
-        self._drift = TableWatch(self._enforcers.keeper, self._enforcers.table.ports)
+        self._drift = TableWatch(self._enforcers.keeper, self._enforcers.table.ports, self._supervisor.failed)
         self._sources = Sources(settings, self.pipeline.log_filters, self._enforcers.xdp, self._saver, self._process)
         self._upkeep = Upkeep(self._supervisor, self._descriptors, self._systemd)
         self._upkeep.follow("metrics", self._exporter.dropped)
@@ -193,6 +193,7 @@ class Service:
             "saving known services": partial(self._known_services.tick, now_s),
             **{name: partial(part, now_s) for name, part in self.pipeline.tick_parts().items()},
             **self._sources.tick_parts(),
+            "comparing the table": self._drift.tick,
             "saving state": self._saver.tick,
             "purging history": self._purge,
             "checking descriptors and clients": self._upkeep.check,

@@ -8,15 +8,14 @@ with what it should be. One part at a time, in a thread, with pauses: a full set
 import asyncio
 import contextlib
 import itertools
-import logging
 import time
-from collections.abc import Container
+from collections.abc import Callable, Container
 
 from monitor.enforcers.nftables.drift import Drift, DriftWatch
 from monitor.enforcers.nftables.keeper import ALLOWLIST, DEFINITION, PARTS, TableKeeper
-from monitor.model.errors import NodewardenError, TemporaryError
+from monitor.model.errors import SYSTEM_FAULTS, explain
+from monitor.model.retry import Worker
 
-_log = logging.getLogger(__name__)
 _REVERT_EVERY_S = 0.2
 PAUSE_S = 7.5
 """The time between two comparisons: rules and allowlist are compared every 15 s, each set of bans every 3 minutes."""
@@ -31,9 +30,20 @@ _STALE_S = 900.0
 class TableWatch:
     """Has changes reverted by a `TableKeeper`."""
 
-    def __init__(self, keeper: TableKeeper, ports: Container[int], pause_s: float = PAUSE_S) -> None:
-        """`ports` are those of our own changes, `pause_s` the time between two comparisons in seconds."""
+    def __init__(
+        self,
+        keeper: TableKeeper,
+        ports: Container[int],
+        failed: Callable[[str, Exception], None],
+        pause_s: float = PAUSE_S,
+    ) -> None:
+        """`ports` are those of our own changes, `pause_s` the time between two comparisons in seconds.
+
+        `failed` is told of a fault of our own, with the name of what failed.
+        """
         self._keeper = keeper
+        self._failed = failed
+        self._worker = Worker("table")
         self._ports = ports
         self._pause_s = pause_s
         self._watch: DriftWatch | None = None
@@ -55,25 +65,48 @@ class TableWatch:
         """Start to listen for notifications; if that fails, comparisons alone find changes, and it is tried again."""
         try:
             self._watch = DriftWatch(self._ports)
-        except (NodewardenError, OSError) as error:
-            self._keeper.fault("notifications", f"is compared only every few minutes, no change is notified: {error}")
+        except SYSTEM_FAULTS as error:
+            self._unnoticed(error)
             return
-        self._keeper.fault("notifications", "")
-        if self._loop:
-            self._loop.add_reader(self._watch.fileno(), self._readable)
+        self._listen()
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Read and compare on this loop."""
         self._loop = loop
-        if self._watch:
-            loop.add_reader(self._watch.fileno(), self._readable)
+        self._listen()
         self._comparing = loop.create_task(self._compare_always())
+
+    def tick(self) -> None:
+        """Start to compare again where a fault of our own ended it, and raise that; call it each second."""
+        if self._loop is None or self._comparing is None or not self._comparing.done():
+            return
+        ended, self._comparing = self._comparing, self._loop.create_task(self._compare_always())
+        if not ended.cancelled() and (error := ended.exception()):
+            raise error
 
     def close(self) -> None:
         """Stop watching."""
         self._close_watch()
         if self._comparing:
             self._comparing.cancel()
+        self._worker.shutdown(cancel=True)
+
+    def _listen(self) -> None:
+        if self._watch is None:
+            return
+        if self._loop:
+            try:
+                self._loop.add_reader(self._watch.fileno(), self._readable)
+            except SYSTEM_FAULTS as error:  # epoll has no memory
+                self._unnoticed(error)
+                return
+        self._keeper.fault("notifications", "")
+
+    def _unnoticed(self, error: Exception) -> None:
+        """Close what failed; the next comparison opens it again."""
+        self._close_watch()
+        text = f"is compared only every few minutes, no change is notified: {explain(error)}"
+        self._keeper.fault("notifications", text)
 
     def _close_watch(self) -> None:
         if self._watch:
@@ -87,9 +120,8 @@ class TableWatch:
             return
         try:
             drifts = self._watch.read()
-        except TemporaryError as error:
-            self._close_watch()
-            self._keeper.fault("notifications", f"is compared only every few minutes: {error}")
+        except SYSTEM_FAULTS as error:
+            self._unnoticed(error)
             self._compare_all()
             return
         if not drifts:
@@ -103,7 +135,11 @@ class TableWatch:
             return
         self._next_revert_s = self._loop.time() + _REVERT_EVERY_S
         drifts, self._pending = self._pending, []
-        self._keeper.revert(drifts, time.time())
+        try:
+            self._keeper.revert(drifts, time.time())
+        except Exception:
+            self._compare_all()  # what is left to revert is no longer known
+            raise
         if self._keeper.suspects:
             self._wake.set()
 
@@ -116,7 +152,7 @@ class TableWatch:
             await self._pause()
             if self._watch is None:
                 self.open()
-                self._compare_all()
+                self._keeper.suspects |= dict.fromkeys(PARTS)
             await self._compare_suspects()
             for part in regular:
                 await self._compare(part, is_suspect=False)
@@ -137,31 +173,42 @@ class TableWatch:
         parts = [part for part in self._keeper.suspects if is_due or part in (DEFINITION, ALLOWLIST)]
         for part in parts:
             self._keeper.suspects.pop(part, None)
-            await self._compare(part, is_suspect=True)
+            await self._compare(part, is_suspect=True, may_rewrite=is_due)
         if parts and is_due:
             took_s = time.monotonic() - started_s
             self._all_from_s = time.monotonic() + min(_MAX_WAIT_S, _BUSY_SHARE * took_s)
 
-    async def _compare(self, part: str, *, is_suspect: bool) -> None:
-        """Compare a part and have it reverted; what is suspected and cannot be read is written anew."""
+    async def _compare(self, part: str, *, is_suspect: bool, may_rewrite: bool = False) -> None:
+        """Compare a part and have it reverted; a fault of our own in it keeps no other part from being compared."""
         if not self._keeper.is_needed:
             self._compared_s[part] = time.monotonic()
             return
         try:
-            reading = await asyncio.to_thread(self._keeper.read, part, self._keeper.snapshot())
+            self._why_not[part] = await self._compared(part, is_suspect=is_suspect, may_rewrite=may_rewrite)
+        except Exception as error:  # noqa: BLE001 - for the supervisor: a fault costs this comparison
+            self._why_not[part] = f"internal fault {type(error).__name__}"
+            self._failed(f"comparing {part} of the table", error)
+        if not self._why_not[part]:
+            self._compared_s[part] = time.monotonic()
+        self._report()
+
+    async def _compared(self, part: str, *, is_suspect: bool, may_rewrite: bool) -> str:
+        """Compare a part; return why that was not possible. What is suspected is then written anew, or stays so.
+
+        Writing anew is not always allowed: notifications of our own writing may be lost too, and are suspicious.
+        """
+        try:
+            job = self._worker.submit(self._keeper.read, part, self._keeper.snapshot())
+            reading = await asyncio.wrap_future(job)
             for _ in self._keeper.judge(part, reading, time.time()):
                 await asyncio.sleep(0)
-        except (NodewardenError, OSError) as error:
-            self._why_not[part] = str(error)
-            if is_suspect:
+        except SYSTEM_FAULTS as error:
+            if is_suspect and may_rewrite:
                 self._keeper.rewrite(part, time.time())
-        except Exception as error:  # noqa: BLE001 - it must be tried again and reported, never just end
-            _log.exception("comparing the %s of the table failed; please report this", part)
-            self._why_not[part] = f"internal fault {type(error).__name__}"
-        else:
-            self._compared_s[part] = time.monotonic()
-            self._why_not[part] = ""
-        self._report()
+            elif is_suspect:
+                self._keeper.suspects[part] = None
+            return explain(error)
+        return ""
 
     def _report(self) -> None:
         """Report a part that was not compared for too long."""

@@ -126,7 +126,11 @@ class DriftWatch:
         """`own_ports`: netlink ports of our own changes (`NftablesEnforcer.ports`), checked for each notification."""
         self._own_ports = own_ports
         self._socket = open_socket()
-        self._socket.setsockopt(270, _ADD_MEMBERSHIP, _GROUP)  # SOL_NETLINK
+        try:
+            self._socket.setsockopt(270, _ADD_MEMBERSHIP, _GROUP)  # SOL_NETLINK
+        except OSError:
+            self._socket.close()
+            raise
         self._buffer = bytearray(DATAGRAM_BYTES)
         self._open = _Transaction()
 

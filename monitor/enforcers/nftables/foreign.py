@@ -26,10 +26,15 @@ class ForeignElements(Foreign):
     """Those of one table."""
 
     def __init__(
-        self, enforcer: NftablesEnforcer, in_force: InForce, is_doubtful: Callable[[Network, Strength], bool]
+        self,
+        enforcer: NftablesEnforcer,
+        in_force: InForce,
+        is_doubtful: Callable[[Network, Strength], bool],
+        is_up: Callable[[], bool],
     ) -> None:
-        """`is_doubtful`: whether the kernel may still hold a ban that was lifted."""
+        """`is_doubtful`: whether the kernel may still hold a ban that was lifted; `is_up`: whether there is a table."""
         self._enforcer = enforcer
+        self._is_up = is_up
         self._in_force = in_force
         self._is_doubtful = is_doubtful
         self._known: dict[str, dict[_Key, ForeignElement]] = {name: {} for name in BAN_SETS}
@@ -51,6 +56,8 @@ class ForeignElements(Foreign):
 
         Inside a prefix, those that are known one by one. TemporaryError or PermanentError if they cannot be read.
         """
+        if not self._is_up():
+            return []
         found = [one for one in self.listed(now_s) if one.overlaps(network)] if not network.is_host else []
         for strength in Strength:
             if network.is_host:
@@ -60,7 +67,8 @@ class ForeignElements(Foreign):
 
     def lift(self, elements: Iterable[ForeignElement], now_s: float) -> None:
         """Delete elements; one that is gone is not an error. TemporaryError or PermanentError if that fails."""
-        elements = list(elements)
+        if not (elements := list(elements)):
+            return
         self._enforcer.delete(elements, now_s)
         for one in elements:
             self.forget(one.set, one.first, one.last)

@@ -40,7 +40,7 @@ class NftablesTable(TableFaults, Leader):
         self._leak_watch = LeakWatch()
         self._doubtful: set[tuple[Network, Strength]] = set()
         """Bans for which the kernel may differ from `in_force`: `repair` corrects it."""
-        self.foreign = ForeignElements(enforcer, in_force, self.is_doubtful)
+        self.foreign = ForeignElements(enforcer, in_force, self.is_doubtful, lambda: self.is_up)
 
     def exists(self) -> bool:
         """Whether the table exists in the kernel, whichever process created it."""

@@ -1,6 +1,7 @@
 """When the table is compared: always part by part, at once on suspicion, and never silently not at all."""
 
 import asyncio
+import errno
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -55,24 +56,36 @@ class _Watch:
         pass
 
 
-def _run(keeper: _Keeper, until: Callable[[], bool], monkeypatch: pytest.MonkeyPatch, pause_s: float = 0.0) -> None:
+def _run(
+    keeper: _Keeper,
+    until: Callable[[], bool],
+    monkeypatch: pytest.MonkeyPatch,
+    add_reader: Callable[..., None] = lambda *_: None,
+) -> list[tuple[str, Exception]]:
+    """Watch until something is so; return the faults of our own that were reported."""
     monkeypatch.setattr(table_watch, "DriftWatch", _Watch)
+    faults: list[tuple[str, Exception]] = []
 
     async def run() -> None:
-        watch = TableWatch(cast("TableKeeper", keeper), (), pause_s)
+        watch = TableWatch(cast("TableKeeper", keeper), (), lambda *fault: faults.append(fault), pause_s=0.0)
         watch.open()
         loop = asyncio.get_running_loop()
-        monkeypatch.setattr(loop, "add_reader", lambda *_: None)
+        monkeypatch.setattr(loop, "add_reader", add_reader)
         monkeypatch.setattr(loop, "remove_reader", lambda *_: None)
         watch.attach(loop)
         try:
             async with asyncio.timeout(30):
                 while not until():
                     await asyncio.sleep(0)
+                    try:
+                        watch.tick()
+                    except ArithmeticError as error:
+                        faults.append(("tick", error))
         finally:
             watch.close()
 
     asyncio.run(run())
+    return faults
 
 
 def test_every_part_is_compared_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,3 +131,64 @@ def test_a_part_that_is_not_compared_for_long_is_a_fault(monkeypatch: pytest.Mon
     monkeypatch.setattr(table_watch, "_STALE_S", 900.0)
     broken.clear()
     _run(keeper, lambda: keeper.faults["comparison"] == "", monkeypatch)
+
+
+def test_a_loop_that_cannot_wait_for_notifications_is_a_fault_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparisons find changes meanwhile, all parts are suspected once it works, and nothing is written anew."""
+    refusals = [OSError(errno.ENOMEM, "no memory")] * 3
+    faults: list[str] = []
+
+    def add_reader(*_: object) -> None:
+        faults.append(keeper.faults["notifications"])
+        if refusals:
+            raise refusals.pop()
+
+    keeper = _Keeper()
+    _run(keeper, lambda: not refusals and not keeper.faults["notifications"], monkeypatch, add_reader)
+    assert [bool(one) for one in faults] == [False, True, True, True]
+    assert {*PARTS} <= {*keeper.compared}
+    assert keeper.rewritten == []
+
+
+def test_a_fault_of_our_own_is_reported_and_the_comparison_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a part, all others are compared; in between, the comparison starts again."""
+
+    def fail(part: str) -> None:
+        if part == ALLOWLIST:
+            raise ZeroDivisionError
+
+    keeper = _Keeper(fail)
+    assert {name for name, _ in _run(keeper, lambda: {*PARTS} <= {*keeper.compared}, monkeypatch)} == {
+        "comparing allowlist of the table"
+    }
+    broken = [True]
+
+    async def pause(_: TableWatch) -> None:
+        await asyncio.sleep(0)
+        if broken:
+            broken.clear()
+            raise ZeroDivisionError
+
+    keeper = _Keeper()
+    monkeypatch.setattr(TableWatch, "_pause", pause)
+    faults = _run(keeper, lambda: {*PARTS} <= {*keeper.compared}, monkeypatch)
+    assert [name for name, _ in faults] == ["tick"]
+
+
+def test_what_cannot_be_read_is_not_written_anew_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own writing may overrun the buffer of notifications, too: what that makes suspicious waits for its turn."""
+
+    def busy(_: str) -> None:
+        raise TemporaryError("nf_tables kept changing")
+
+    class Overrunning(_Keeper):
+        def rewrite(self, part: str, now_s: float) -> None:
+            super().rewrite(part, now_s)
+            self.suspects |= dict.fromkeys(PARTS)
+
+    monkeypatch.setattr(table_watch, "_BUSY_SHARE", 1e9)
+    keeper = Overrunning(busy)
+    keeper.suspects = dict.fromkeys(PARTS)
+    _run(keeper, lambda: len(keeper.compared) > 3 * len(PARTS), monkeypatch)
+    assert keeper.rewritten == list(PARTS)
+    assert keeper.suspects.keys() == {*PARTS}
