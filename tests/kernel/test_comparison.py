@@ -1,13 +1,16 @@
 """What others change in the table is found without any notification: each part is compared with what it should be."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from monitor.bans.ledger import Ledger
-from monitor.enforcers.nftables.contents import MAX_FOREIGN
+from monitor.daemon.life.table_watch import TableWatch
+from monitor.enforcers.nftables.contents import MAX_FOREIGN, Reading
 from monitor.enforcers.nftables.drift import DriftKind
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.enforcers.nftables.fingerprint import differences, read_definition, strangers
@@ -170,6 +173,39 @@ def test_a_thousand_lost_bans_are_back(kept: Kept) -> None:
     assert kept.compare() == ["element_gone"]
     assert kept.table.drifts["element_gone"] == 10_002
     assert kept.content() == content
+
+
+def test_our_own_refill_that_overruns_the_buffer_rebuilds_nothing_again(kept: Kept) -> None:
+    """Notifications of our own bans are lost too: everything is compared then, nothing differs, nothing is rebuilt."""
+    kept.ban(*(f"172.{16 + (n >> 16)}.{n >> 8 & 255}.{n & 255}" for n in range(10_000)))
+    before, content = kept.table.generation, kept.content()
+    read: Counter[str] = Counter()
+
+    class Counting(TableKeeper):
+        def read(self, part: str, *args: Any) -> list[str] | Reading:
+            read[part] += kept.table.generation > before
+            return super().read(part, *args)
+
+    async def run() -> None:
+        keeper = Counting(kept.table, kept.enforcer, kept.ledger)
+        watch = TableWatch(keeper, kept.enforcer.ports, lambda *fault: pytest.fail(str(fault)), pause_s=0.01)
+        watch.open()
+        assert watch._watch is not None
+        watch._watch._socket.setsockopt(1, 33, 65_536)  # SOL_SOCKET, SO_RCVBUFFORCE
+        watch.attach(asyncio.get_running_loop())
+        kept.node.run("nft", "delete", "table", "inet", "nodewarden")
+        try:
+            async with asyncio.timeout(60):
+                while min(read[part] for part in PARTS) < 3 or keeper.suspects:
+                    await asyncio.sleep(0.01)
+        finally:
+            watch.close()
+
+    asyncio.run(run())
+    assert kept.table.drifts["overrun"] >= 1
+    assert kept.table.generation == before + 1
+    assert kept.content() == content
+    assert kept.table.faults == {}
 
 
 def test_elements_that_others_added_are_known_and_stay(kept: Kept) -> None:
