@@ -33,7 +33,7 @@ from monitor.enforcers.nftables.commit import (
     running,
 )
 from monitor.enforcers.nftables.definition import allowed
-from monitor.enforcers.nftables.fingerprint import Definition, differences, read_definition, strangers, summary
+from monitor.enforcers.nftables.fingerprint import WantedDefinition, summary
 from monitor.enforcers.nftables.prefix_bans import PrefixBans
 from monitor.enforcers.nftables.ruleset import TABLE, Element, set_name
 from monitor.enforcers.protocol import Failure, ForeignElement, Stopped
@@ -63,8 +63,7 @@ class NftablesEnforcer:
         self._prefixes = PrefixBans()
         self._clock: tuple[float, float] | None = None
         self._ports: deque[int] = deque(maxlen=_PORTS)
-        self._definition: Definition | None = None
-        """The definition of the table after the last `setup`; None if it could not be read."""
+        self._definition = WantedDefinition()
 
     def setup(self, allowlist: Sequence[Network]) -> None:
         """Create the table, or complete an existing one, in one transaction; bans that are in force stay.
@@ -76,23 +75,17 @@ class NftablesEnforcer:
         self._prefixes.forget()
         disjoint = collapse(list(allowlist))
         table.setup(self._socket(), max_bans=self._max_bans, allowlist=disjoint)
-        found = self._read_definition()
-        if found is None:
-            return
-        if wrong := differences(self._definition, found) if self._definition else strangers(found):
+        if wrong := self._definition.note():
             _log.warning("the table inet %s is replaced, because others changed it: %s", TABLE, summary(wrong))
             table.replace(self._socket(), max_bans=self._max_bans, allowlist=disjoint)
-            found = self._read_definition()
-        self._definition = found
+            self._definition.note(is_new=True)
 
     def differences(self) -> list[str]:
         """Say how the table is defined otherwise than after the last `setup`; empty if it is not.
 
         May be called from another thread. TemporaryError if others change nf_tables all the time meanwhile.
         """
-        found = read_definition()
-        wanted = self._definition
-        return differences(wanted, found) if wanted else ["what it should be could not be read when it was set up"]
+        return self._definition.differences()
 
     def set_allowlist(self, networks: Sequence[Network]) -> None:
         """Replace both allow sets in one transaction; networks may overlap. TableMissing if there is no table."""
@@ -253,14 +246,6 @@ class NftablesEnforcer:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
-
-    def _read_definition(self) -> dict[str, bytes] | None:
-        """Return what `differences` compares with; None if others change nf_tables all the time."""
-        try:
-            return read_definition()
-        except TemporaryError as error:
-            _log.warning("%s", error)
-            return None
 
     def _socket(self) -> NetlinkSocket:
         if self._opened is None:

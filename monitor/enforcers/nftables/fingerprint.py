@@ -5,6 +5,7 @@ the table and how, only whether it is still the same. Numbers are those of linux
 """
 
 import hashlib
+import logging
 import struct
 from collections.abc import Collection, Mapping
 from typing import TypeAlias
@@ -16,6 +17,8 @@ from monitor.enforcers.nftables import messages
 from monitor.enforcers.nftables.definition import part_names
 from monitor.enforcers.nftables.ruleset import TABLE
 from monitor.model.errors import TemporaryError
+
+_log = logging.getLogger(__name__)
 
 Definition: TypeAlias = Mapping[str, bytes]
 """A digest of each part, by its name: `table`, `chain ban`, `rules of chain ban`, `set ban4`, `object ban4`."""
@@ -91,6 +94,31 @@ def differences(wanted: Definition, found: Definition) -> list[str]:
         *(f"{name} changed" for name in sorted(changed)),
         *(f"{_printable(name)} is foreign" for name in sorted(found.keys() - wanted.keys())),
     ]
+
+
+class WantedDefinition:
+    """How the table should be defined: as it was right after it was set up."""
+
+    def __init__(self) -> None:
+        """Nothing is known before the first set-up."""
+        self._wanted: Definition | None = None
+
+    def note(self, *, is_new: bool = False) -> list[str]:
+        """Read the definition after a set-up, and want it; unless it `is_new`, say what others left in it instead."""
+        try:
+            found = read_definition()
+        except TemporaryError as error:
+            _log.warning("%s", error)
+            return []
+        wrong = [] if is_new else differences(self._wanted, found) if self._wanted else strangers(found)
+        if not wrong:
+            self._wanted = found
+        return wrong
+
+    def differences(self) -> list[str]:
+        """Say how the table is defined otherwise now. TemporaryError if others change nf_tables all the time."""
+        found, wanted = read_definition(), self._wanted
+        return differences(wanted, found) if wanted else ["what it should be could not be read when it was set up"]
 
 
 def summary(texts: Collection[str]) -> str:
