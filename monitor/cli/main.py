@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from monitor import __version__
+from monitor.cli import show
 from monitor.cli.allow import allow
 from monitor.cli.bans import ban, flush, list_bans, unban
 from monitor.cli.config import FAULTY, config_group
@@ -62,7 +63,7 @@ def run(path: Path, watch: bool) -> None:
 def reload(target: Target) -> None:
     """Reload the configuration of the daemon. An invalid one is refused; the one in force stays."""
     target.ask(Reload())
-    click.echo("reloaded")
+    show.say("reloaded")
 
 
 for command in (
@@ -85,5 +86,5 @@ def main() -> None:
 
 
 def _die(error: Exception, code: int) -> None:
-    click.echo(f"nodewarden: {error}", err=True)
+    show.say_lines(f"nodewarden: {error}", err=True)
     sys.exit(code)

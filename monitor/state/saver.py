@@ -1,5 +1,6 @@
 """Saves state off the data path: collects changes on the loop's thread, writes them from a worker thread."""
 
+import asyncio
 import logging
 import time
 from collections import deque
@@ -163,6 +164,26 @@ class Saver:
         self._begin(durable=True)
         return self._wait(deadline_s) and self.is_saving_ok
 
+    async def save_now(self, timeout_s: float = 2.0) -> bool:
+        """Like `flush`, but the loop works on meanwhile, and what it changes after this call is not waited for."""
+        deadline_s = time.monotonic() + timeout_s
+        while self._job:
+            if not await self._done(self._job, deadline_s):
+                return False
+        if self.store is not None and self._is_synced and not self._pending:
+            return True
+        return await self._done(self._begin(durable=True), deadline_s) and self.is_saving_ok
+
+    async def _done(self, job: _Job, deadline_s: float) -> bool:
+        """Wait for a job on the loop, and process its result unless `tick` did; False if it is not done by then."""
+        waited = asyncio.wrap_future(job.future)
+        await asyncio.wait([waited], timeout=max(0.0, deadline_s - time.monotonic()))
+        if not job.future.done():
+            return False
+        if self._job is job:
+            self._collect()
+        return True
+
     def close(self, timeout_s: float = 10.0) -> bool:
         """Write all changes and close; False if some could not be saved. No other call may follow."""
         self._on_opened = None
@@ -174,14 +195,15 @@ class Saver:
         self._worker.shutdown(wait=False)
         return is_saved
 
-    def _begin(self, *, durable: bool) -> None:
-        """Pass all pending changes to the worker."""
+    def _begin(self, *, durable: bool) -> _Job:
+        """Pass all pending changes to the worker; return its job."""
         changes, self._pending = self._pending, StateChanges()
         purge = None
         if not durable:  # a durable write is waited for, so do not purge in it
             purge, self._purge = self._purge, None
         future = self._worker.submit(_save, self._open_store, self._path, self.store, changes, purge, durable)
         self._job = _Job(future, changes, purge, durable)
+        return self._job
 
     def _wait(self, deadline_s: float) -> bool:
         """Wait for the worker and process its result; False if it is not done by then."""

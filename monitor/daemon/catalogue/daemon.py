@@ -14,7 +14,16 @@ METRICS = (
         "Offences dropped because writing failed for too long.",
     ),
     Metric(
-        "nodewarden_internal_errors_total", COUNTER, "Event batches lost to an internal error; the log has the trace."
+        "nodewarden_internal_errors_total",
+        COUNTER,
+        "Internal errors, each of which cost a batch of events or one run of a periodic task; the log has the trace.",
+    ),
+    Metric(
+        "nodewarden_client_connections_dropped_total",
+        COUNTER,
+        "Connections to the daemon that were closed without an answer, by server (`metrics`, `control`) and cause: "
+        "`crowded` (a newer one took its place), `timeout`, `descriptors` (they are reserved for sources).",
+        ("server", "cause"),
     ),
     Metric(
         "nodewarden_state_dropped_removals_total",

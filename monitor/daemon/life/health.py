@@ -9,6 +9,7 @@ from typing import Any
 from monitor.daemon.life import capacity
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
+from monitor.daemon.life.upkeep import Upkeep
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.sources.runners import Sources
 from monitor.metrics.metric import Sample
@@ -33,6 +34,7 @@ class Health:
         saver: Saver,
         surroundings: Surroundings,
         cutting: Cutting,
+        upkeep: Upkeep,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
         self._path = path
@@ -46,8 +48,7 @@ class Health:
         self.config_error = ""
         """What is wrong with the configuration on disk, where that is not the one in force."""
         self.reloads = {"success": 0, "failure": 0}
-        self.internal_errors = 0
-        """Batches lost to faults of our own."""
+        self._upkeep = upkeep
 
     def problems(self) -> list[str]:
         """Say what is not as it should be, worst first."""
@@ -80,9 +81,7 @@ class Health:
             if count
         ]
         problems += self._sources.filter_problems()
-        if self.internal_errors:
-            problems.append(f"{self.internal_errors} batches were lost to internal faults; see the log")
-        return problems
+        return problems + self._upkeep.problems()
 
     def summary(self, problems: Sequence[str]) -> str:
         """Return one line for `systemctl status`."""
@@ -99,6 +98,7 @@ class Health:
                 *self._saver.notices,
                 *self._surroundings.notices,
                 *self._sources.notices,
+                *self._upkeep.notices(),
             ],
             "uptime_s": time.time() - self._started_s,
             "configuration": str(self._path),
@@ -113,7 +113,7 @@ class Health:
         yield from saver_samples(self._saver)
         yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
-        yield "nodewarden_internal_errors_total", (), self.internal_errors
+        yield from self._upkeep.samples()
         for result, count in self.reloads.items():
             yield "nodewarden_config_reloads_total", (result,), count
         yield "nodewarden_config_last_reload_successful", (), float(not self.config_error)

@@ -207,13 +207,28 @@ class Pipeline:
                 _log.warning("%s", notice)
 
     def tick(self, now_s: float) -> None:
-        """Do what time alone calls for: end bans, repair the table, begin the log's next second."""
-        self.table.repair(now_s)
-        self.release(now_s)
+        """Do what time alone calls for."""
+        for part in self.tick_parts().values():
+            part(now_s)
+
+    def tick_parts(self) -> dict[str, Callable[[float], object]]:
+        """Return what time alone calls for, by name, so that each part may fail without the others."""
+        return {
+            "repairing the table": self.table.repair,
+            "releasing logged packets": self.release,
+            "learning services": self._review_services,
+            "ending bans": self.bans.tick,
+            "turning the busiest sources": self._turn,
+        }
+
+    def _review_services(self, now_s: float) -> None:
+        """Take back what rests on attempts at a service that was not known yet."""
         if new := self.evidence.services.take_new():
             for detector in self.detectors:
                 self._acquit(detector.name, detector.review(new), now_s)
-        self.bans.tick(now_s)
+
+    def _turn(self, now_s: float) -> None:
+        """Forget the busiest sources from time to time."""
         if not 0 <= now_s - self._turned_s < _TURN_S:
             self._turned_s = now_s
             for detector in self.detectors:

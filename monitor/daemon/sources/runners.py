@@ -1,7 +1,7 @@
 """All sources at work, and the filters that their logs share; each degrades alone."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from monitor.daemon.sources.log_filters import LogFilters
@@ -49,10 +49,9 @@ class Sources:
         for row, runner in zip(SOURCES, self._runners, strict=True):
             runner.reconfigure(row.settings_in(settings))
 
-    def tick(self) -> None:
-        """Retry what failed, save cursors, check for losses; call it each second."""
-        for one in self._runners:
-            one.tick()
+    def tick_parts(self) -> dict[str, Callable[[], object]]:
+        """Return what each source does each second, by name: retry what failed, save cursors, check for losses."""
+        return {f"the source {one.name}": one.tick for one in self._runners}
 
     def poll(self, event: type[Event]) -> None:
         """Read at once what sources of this type of event have."""
