@@ -15,7 +15,10 @@ from monitor.control.clients import Client, Clients, Drop
 from monitor.control.protocol import MAX_REQUEST_BYTES, Reply, Request, decode_request, encode
 from monitor.model.errors import NodewardenError, PermanentError
 
-_BACKLOG = 32
+_BACKLOG = 64
+_ACCEPTS_A_TURN = 1
+"""asyncio's `backlog` is also how often it accepts in a turn of the loop. When there are no descriptors left it plans a
+new attempt for each of them: with a hundred, there are ten thousand a second later, and a million in the third."""
 _REQUEST_TIMEOUT_S = 5.0
 _REPLY_TIMEOUT_S = 10.0
 _CLOSE_TIMEOUT_S = 0.5
@@ -63,13 +66,11 @@ class ControlServer:
             self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 self._path.unlink()
-            before = os.umask(0o177)  # nobody else may connect before the group is set
-            try:
-                self._server = await asyncio.start_unix_server(
-                    self._serve, self._path, limit=MAX_REQUEST_BYTES, backlog=_BACKLOG
-                )
-            finally:
-                os.umask(before)
+            listener = _bound(self._path)
+            self._server = await asyncio.start_unix_server(
+                self._serve, sock=listener, limit=MAX_REQUEST_BYTES, backlog=_ACCEPTS_A_TURN
+            )
+            listener.listen(_BACKLOG)
             self._open_to(group)
         except OSError as error:
             raise PermanentError(
@@ -160,6 +161,20 @@ async def _close(writer: asyncio.StreamWriter) -> None:
         await asyncio.wait_for(writer.wait_closed(), _REPLY_TIMEOUT_S)
     except (TimeoutError, OSError):
         writer.transport.abort()
+
+
+def _bound(path: Path) -> socket.socket:
+    """Return a socket that is bound to this path; nobody else may connect before the group is set."""
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        bound.bind(str(path))
+    except OSError:
+        bound.close()
+        raise
+    finally:
+        os.umask(before)
+    return bound
 
 
 def _answers(path: Path) -> bool:

@@ -13,6 +13,7 @@ from monitor.model.addresses import Network
 from monitor.model.bans import Ban, Offence, claim_key
 from monitor.model.cursors import Cursor
 from monitor.model.errors import TemporaryError
+from monitor.model.retry import Worker
 from monitor.state.changes import Allowed, StateChanges
 from monitor.state.store import Store
 
@@ -68,7 +69,7 @@ class Saver:
         self._max_removals = max_removals
         self._clock = clock
         self._open_store = open_store
-        self._worker = futures.ThreadPoolExecutor(1, "saver")
+        self._worker = Worker("saver")
         self._pending = StateChanges()
         self._purge: tuple[float, int] | None = None
         self._job: _Job | None = None
@@ -123,8 +124,7 @@ class Saver:
 
     def add_offence(self, offence: Offence) -> None:
         """Append an offence to the history."""
-        self._pending.offences.append(offence)
-        self._bound()
+        self.dropped_offences_total += self._pending.add_offence(offence, self._max_offences)
 
     def load_cursors(self) -> Mapping[str, Cursor]:
         """Return the cursors on disk, by name; empty while the store does not work."""
@@ -193,7 +193,7 @@ class Saver:
             _log.error("%d changes could not be saved: %s", self.pending, self.trouble or "the disk is too slow")
         if self.store and not self._job:
             futures.wait([self._worker.submit(self.store.close)], timeout_s)
-        self._worker.shutdown(wait=False)
+        self._worker.shutdown()
         return is_saved
 
     def _begin(self, *, durable: bool) -> _Job:
@@ -223,13 +223,13 @@ class Saver:
         fault = job.future.exception()
         outcome = _Outcome(None) if fault else job.future.result()
         if fault or outcome.error:
-            if fault:
+            if fault and not isinstance(fault, TemporaryError):
                 _log.error("an internal fault prevented saving state; please report this", exc_info=fault)
             later, self._pending = self._pending, job.changes
             self._pending.follow(later)
             self._purge = self._purge or job.purge
             self._bound()
-            self._failed(str(outcome.error or repr(fault)))
+            self._failed(str(fault if isinstance(fault, TemporaryError) else outcome.error or repr(fault)))
             return
         self.written_total += len(job.changes)
         self._is_synced = job.durable or (self._is_synced and not job.changes)
@@ -261,12 +261,8 @@ class Saver:
 
     def _bound(self) -> None:
         """Drop the oldest pending offences and removals above the limits: recent ones matter more."""
-        while len(self._pending.offences) > self._max_offences:
-            self._pending.offences.popleft()
-            self.dropped_offences_total += 1
-        while len(self._pending.ended) > self._max_removals:
-            self._pending.ended.popitem(last=False)
-            self.dropped_removals_total += 1
+        self.dropped_offences_total += self._pending.bound_offences(self._max_offences)
+        self.dropped_removals_total += self._pending.bound_removals(self._max_removals)
 
 
 def _open(open_store: Callable[[Path], Store], path: Path) -> _Outcome:

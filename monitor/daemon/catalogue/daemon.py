@@ -4,6 +4,11 @@ from monitor.metrics.metric import COUNTER, GAUGE, Metric
 
 METRICS = (
     Metric("nodewarden_build_info", GAUGE, "Always 1; the label is the version.", ("version",)),
+    Metric(
+        "nodewarden_surroundings_up",
+        GAUGE,
+        "0 while node addresses, gateways, resolvers and sessions cannot be read: the allowlist may be old.",
+    ),
     Metric("nodewarden_state_saving", GAUGE, "0 while bans and history cannot be written to disk."),
     Metric("nodewarden_state_pending_changes", GAUGE, "Changes not yet written to disk."),
     Metric("nodewarden_state_written_rows_total", COUNTER, "Rows written to or removed from the database."),

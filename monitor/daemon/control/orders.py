@@ -10,7 +10,7 @@ from monitor.control.protocol import AllowAdd, AllowRemove, BanOrder, Unban
 from monitor.daemon.control.presentation import show_decision
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.model.addresses import Network, parse_network
-from monitor.model.bans import MANUAL, WORDS, Ban, ClaimOrigin
+from monitor.model.bans import MANUAL, MAX_ALLOWED, WORDS, Ban, ClaimOrigin
 from monitor.state.changes import Allowed
 
 _MAX_BANTIME_S = 10 * 365 * 86400.0
@@ -115,9 +115,11 @@ class Orders:
                 continue
             entries.append(Allowed(network, reason, now_s))
             answers.append(_done(str(network), "allowed"))
+        if not self._pipeline.allow([entry.entry for entry in entries], now_s):
+            text = f"not allowed: the allowlist has room for {MAX_ALLOWED} networks; remove some, or allow wider ones"
+            return [{**answer, "done": False, "text": text} if answer["done"] else answer for answer in answers]
         for entry in entries:
             self._record.put_allowed(entry)
-        self._pipeline.allow((entry.entry for entry in entries), now_s)
         return answers
 
     def disallow(self, request: AllowRemove) -> list[Answer]:

@@ -7,6 +7,7 @@ from itertools import product
 from typing import Any
 
 from monitor import __version__
+from monitor.bans.claims import Rank
 from monitor.control import protocol
 from monitor.control.protocol import ListBans, Reply, Request, Why
 from monitor.daemon.control.event_presentation import show_events
@@ -127,7 +128,12 @@ class Answers:
                 **{word: ledger.count(Mode.ENFORCE, strength) for strength, word in WORDS.items()},
                 "observed": sum(ledger.count(Mode.OBSERVE, strength) for strength in Strength),
                 "refused_by_kernel": pipeline.metrics.refused,
-                "over_budget": pipeline.policy.budget.refused_total,
+                "over_budget": pipeline.policy.budgets.refused_total,
+                "over_budget_by_set": {
+                    word: pipeline.policy.budgets[strength].refused_total for strength, word in WORDS.items()
+                },
+                "held_by": {one.label: ledger.count_by_rank()[one] for one in Rank},
+                "no_room_for": [one.label for one in Rank if ledger.is_full_for(one)],
             },
             "allowlist": len(pipeline.guard.entries),
             "dropped": {

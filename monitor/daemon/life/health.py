@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from monitor.daemon.life import capacity
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
 from monitor.daemon.life.upkeep import Upkeep
 from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.daemon.selfcheck.windows import window_problems
 from monitor.daemon.sources.runners import Sources
 from monitor.metrics.metric import Sample
 from monitor.node.surroundings import Surroundings
@@ -51,18 +53,13 @@ class Health:
 
     def problems(self) -> list[str]:
         """Say what is not as it should be, worst first."""
-        problems = []
-        if self._pipeline.policy.budget.is_exceeded(time.time()):
-            problems.append(
-                f"more than bans.budget.bans_per_minute ({self._pipeline.policy.budget.bans_per_minute}) bans: "
-                "the rest are only observed (`nodewarden list --observed`)"
-            )
+        problems = list(capacity.problems(self._pipeline.policy, time.time()))
         problems += [
             f"there is a flood: {flood}"
             for flood in self._pipeline.floods.values()
             if time.time() - flood.time_s < _FLOOD_SHOWN_S
         ]
-        problems += self._sources.problems()
+        problems += [*self._sources.problems(), *self._surroundings.problems]
         if leaking := self._pipeline.table.leaking(time.time()):
             hooks = ", ".join(f"{packets} in {hook}" for hook, packets in leaking.items())
             problems.append(
@@ -71,11 +68,11 @@ class Health:
         if not self._saver.is_saving_ok:
             problems.append(self._saver.trouble)
         if self.config_error:
-            problems.append(f"the configuration on disk is faulty, an older one is in force:\n{self.config_error}")
+            problems.append(
+                f"the configuration on disk is faulty or cannot be read, an older one is in force:\n{self.config_error}"
+            )
         if self._pipeline.table.is_wanted and not self._pipeline.table.is_up:
             problems.append("the table inet nodewarden is not in place; see the log")
-        if self._pipeline.ledger.is_full:
-            problems.append("bans.max_bans is reached: a new ban needs a weaker one to yield, or is refused")
         problems += [
             f"{name} does not have all bans: it failed {self._pipeline.enforcers.errors[name]} times, last with "
             f"{why!r}; {self._pipeline.table.name} has them"
@@ -87,6 +84,7 @@ class Health:
             if count
         ]
         problems += self._sources.filter_problems()
+        problems += window_problems(self._pipeline.detectors)
         return problems + self._upkeep.problems()
 
     def summary(self, problems: Sequence[str]) -> str:
@@ -117,6 +115,7 @@ class Health:
         yield from pipeline_samples(self._pipeline)
         yield from self._sources.samples()
         yield from saver_samples(self._saver)
+        yield "nodewarden_surroundings_up", (), float(not self._surroundings.problems)
         yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
         yield from self._upkeep.samples()

@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from monitor.bans.ledger import Ledger
 from monitor.control.server import ControlServer
 from monitor.daemon.catalogue import BAN_LATENCY, METRICS
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
-from monitor.daemon.life import descriptors, logs, memory
+from monitor.daemon.life import capacity, descriptors, logs, memory
 from monitor.daemon.life.background import Cutting, DriftMender
 from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import make_enforcers
@@ -32,6 +33,7 @@ from monitor.daemon.pipeline.event_stream import EventStream
 from monitor.daemon.pipeline.log_correlation import WAIT_S
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.doctor import check, log_check
+from monitor.daemon.selfcheck.windows import windows_part
 from monitor.daemon.sources.runners import Sources
 from monitor.enforcers.enforcement import Enforcement
 from monitor.metrics.exporter import Exporter
@@ -53,6 +55,7 @@ _log = logging.getLogger(__name__)
 _TICK_S = 1.0
 _SCRAPE_TIMEOUT_S = 5.0
 _SAVE_TIMEOUT_S = 5.0
+_RELOAD_AGAIN_S = 5.0
 _PURGE_EVERY_S = 3600.0
 _SWITCH_S = 0.0005
 """How long the loop may wait for a thread that writes out metrics or state. Python's 5 ms would be those of a ban."""
@@ -110,7 +113,7 @@ class Service:
             Orders(self.pipeline, self._saver),
             self._events,
             self._health.describe,
-            lambda: check(self._settings, self.pipeline.log_filters, self._sources.slow_filters(), is_daemon=True),
+            self._check,
             self._history,
             self._saver.save_now,
             self.reload,
@@ -227,13 +230,18 @@ class Service:
             self._supervisor.batch_lost(len(batch), error)
 
     def reload(self) -> None:
-        """Follow the configuration on disk; a faulty one is refused (ConfigError) and the old one stays."""
+        """Follow the configuration on disk; a faulty one is refused (ConfigError) and the old one stays.
+
+        TemporaryError if the system cannot read it now; the reload is then tried again.
+        """
         try:
             settings = load(self._path).settings
-        except ConfigError as error:
+        except (ConfigError, TemporaryError) as error:
             self._health.reloads["failure"] += 1
             self._health.config_error = str(error)
             _log.error("reload refused, the configuration in force stays:\n%s", error)
+            if isinstance(error, TemporaryError):
+                self._loop.call_later(_RELOAD_AGAIN_S, self.try_reload)
             raise
         for change in needs_restart(self._settings, settings):
             _log.warning("%s changed: that takes effect after a restart", change)
@@ -254,12 +262,14 @@ class Service:
         _log.info("reloaded; guarding with %s", self._modes())
 
     def _node_changed(self, reading: Reading) -> None:
-        """Follow node addresses, gateways, resolvers, sessions, cluster, networks and kernel settings."""
+        """Follow node addresses, gateways, resolvers, sessions, cluster, networks and kernel settings.
+
+        TemporaryError if the kernel refuses the allowlist: the surroundings report that, and try again.
+        """
         try:
             self.pipeline.follow_node(reading.entries, time.time(), reading.networks, reading.sysctls)
         except NodewardenError as error:
-            _log.error("the allowlist in the kernel could not follow the node: %s", error)
-            return
+            raise TemporaryError(f"the allowlist in the kernel could not follow the node: {error}") from error
         self._sources.reconfigure(self._settings, self.pipeline.log_filters)  # one depends on a sysctl
         _log.info("node addresses, routes, sessions, resolvers or sysctls changed; allowlist and networks updated")
 
@@ -270,6 +280,12 @@ class Service:
                 self._saver.put_ban(claim)
             for entry in self.pipeline.added:
                 self._saver.put_allowed(Allowed(entry.network, entry.reason, time.time()))
+
+    def _check(self) -> dict[str, Any]:
+        """Return what the self-check finds."""
+        known = [capacity.part(self.pipeline.policy, time.time()), windows_part(self.pipeline.detectors)]
+        slow = self._sources.slow_filters()
+        return check(self._settings, self.pipeline.log_filters, slow, is_daemon=True, known=known)
 
     def _history(self, network: Network, limit: int) -> list[Offence]:
         """Return the offences of a network that are on disk, newest first."""

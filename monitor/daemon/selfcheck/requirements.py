@@ -17,6 +17,11 @@ _DESCRIPTORS = 1024
 def examine(settings: Settings, probed: Probed) -> list[Part]:
     """Return all parts, sources first; of each kind those last that are optional."""
     parts = [_filters(settings, probed), _nftables(probed), *_sources(settings, probed), *_others(settings, probed)]
+    return in_order(parts)
+
+
+def in_order(parts: list[Part]) -> list[Part]:
+    """Return parts by kind; of each kind those last that are optional."""
     kinds = list(PartKind)
     return sorted(parts, key=lambda part: (kinds.index(part.kind), part.is_optional))
 

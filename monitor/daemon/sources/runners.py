@@ -9,10 +9,11 @@ from monitor.daemon.sources.log_scan import LogScan
 from monitor.daemon.sources.registrations import SOURCES
 from monitor.ebpf.xdp import ProgramUser
 from monitor.metrics.metric import Sample
+from monitor.model.errors import SYSTEM_FAULTS
 from monitor.model.events import Event
 from monitor.settings.schema import Settings
 from monitor.sources import metrics
-from monitor.sources.registration import RunnerContext
+from monitor.sources.registration import Runner, RunnerContext
 from monitor.sources.runner import Process, SourceRunner
 from monitor.state.saver import Saver
 
@@ -79,11 +80,24 @@ class Sources:
     def describe(self) -> dict[str, Any]:
         """Return the status of sources and filters."""
         filters = self._scan.describe(waiting=[pattern for one in self._runners for pattern in one.waiting])
-        return {"sources": [one.describe() for one in self._runners], "filters": filters}
+        return {"sources": [self._described(one) for one in self._runners], "filters": filters}
 
     def samples(self) -> Iterator[Sample]:
         """Yield the metrics of sources and filters."""
         for one in self._runners:
             yield metrics.WANTED.name, (one.name,), float(one.is_wanted)
-            yield from one.samples()
+            try:
+                yield from list(one.samples())
+            except SYSTEM_FAULTS as error:
+                one.fail(error)
+                yield metrics.UP.name, (one.name,), 0.0
         yield from self._scan.samples()
+
+    @staticmethod
+    def _described(runner: Runner) -> dict[str, Any]:
+        """Return the status of a source. Some ask the kernel for it: one that fails then is closed, and retried."""
+        try:
+            return runner.describe()
+        except SYSTEM_FAULTS as error:
+            runner.fail(error)
+            return runner.describe()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -261,6 +262,26 @@ def test_closing_writes_what_is_pending(path: Path) -> None:
     store = Store.open(path)
     assert list(store.bans()) == [BAN]
     store.close()
+
+
+def test_without_a_thread_all_changes_stay_pending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system has no thread when saving starts: `trouble` says so; once there is one each change is saved once."""
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        saver = Saver(tmp_path / "nodewarden.db")
+        saver.open()
+        saver.save_cursor("kernel_log", Cursor("", 7))
+        assert not saver.flush()
+        assert "no thread" in saver.trouble
+        assert saver.pending == 1
+    assert saver.flush()
+    assert saver.written_total == 1
+    assert saver.load_cursors()["kernel_log"].position == 7
+    saver.close()
 
 
 def test_the_loop_works_on_while_an_order_is_saved(saver: Saver, disk: Disk) -> None:
