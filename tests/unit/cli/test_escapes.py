@@ -36,7 +36,8 @@ def _results(text: str) -> dict[type, Any]:
     counts = {"count": 3, "maxretry": 2, "findtime_s": 60.0, "first_s": 0.0, "last_s": 1.0}
     past = {"time_s": 0.0, "what": text, "detector": text, "bantime_s": 1.0, "step": 1}
     source = {"name": text, "state": text, "records": 0, "events": 0, "lost": 0, "malformed": 0, "lag_s": None}
-    odd = dict.fromkeys(("ignored", "unusable", "misdated", "outdated", "timeouts", "candidates", "failures"), 1)
+    counters = ("ignored", "unusable", "misdated", "outdated", "timeouts", "skipped", "candidates", "failures")
+    odd = dict.fromkeys(counters, 1)
     detector = {"name": text, "mode": text, "maxretry": 1, "findtime_s": 1, "bantime_s": 1, "alerts": 1}
     need = {"what": text, "missing": text, "repair": text}
     head = {"number": 1, "time_s": 0.0}
