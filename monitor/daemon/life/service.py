@@ -102,7 +102,7 @@ class Service:
             Orders(self.pipeline, self._saver),
             self._events,
             self._health.describe,
-            lambda: check(self._settings, self.pipeline.log_filters, is_daemon=True),
+            lambda: check(self._settings, self.pipeline.log_filters, self._sources.slow_filters(), is_daemon=True),
             self._history,
             self._saver.flush,
             self.reload,

@@ -8,6 +8,7 @@ import pwd
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -49,6 +50,8 @@ class Probed(msgspec.Struct, frozen=True):
     state: str
     metrics: str
     group: str
+    slow_filters: Mapping[str, str] = MappingProxyType({})
+    """By detector: which lines are skipped because its filter takes too long on them."""
 
 
 def probe(settings: Settings, filters: LogFilters, *, serves_metrics: bool) -> Probed:

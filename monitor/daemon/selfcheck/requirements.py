@@ -32,8 +32,16 @@ def _filters(settings: Settings, probed: Probed) -> Part:
     scanner = Requirement(
         "Hyperscan: one pass for all filters", probed.hyperscan, "install again: `make install`, or the package"
     )
+    slow = [
+        Requirement(
+            f"a filter of {name} that is fast on long lines",
+            why,
+            "nodewarden reload, when you have rewritten the expression in the filter's file (see nodewarden status)",
+        )
+        for name, why in probed.slow_filters.items()
+    ]
     is_wanted = settings.sources.journal.enabled or settings.sources.files.enabled
-    return Part("filters", PartKind.SOURCE, is_wanted, [scanner], is_optional=True)
+    return Part("filters", PartKind.SOURCE, is_wanted, [scanner, *slow], is_optional=True)
 
 
 def _nftables(probed: Probed) -> Part:

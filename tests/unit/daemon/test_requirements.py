@@ -68,6 +68,20 @@ def test_a_sound_node_misses_nothing() -> None:
     assert is_sound(list(parts.values()))
 
 
+def test_a_crowded_pattern_is_named() -> None:
+    """Too many log files are a requirement that is missing."""
+    parts = _examine(crowded=("/var/log/app/*.log",))
+    assert [one.missing for one in parts["files"].requirements] == ["/var/log/app/*.log leads to more"]
+
+
+def test_a_slow_filter_is_named() -> None:
+    """A filter that skips long lines could be better; nothing is missing."""
+    parts = _examine(slow_filters={"app": "detector app skips lines longer than 80 characters"})
+    assert [name for name, one in parts.items() if one.state == "could be better"] == ["filters"]
+    assert is_sound(list(parts.values()))
+    assert "nodewarden reload" in _repairs(parts["filters"])[0]
+
+
 @pytest.mark.parametrize(
     ("fact", "part", "capability"),
     [
