@@ -15,13 +15,13 @@ APPARMORDIR ?= /etc/apparmor.d
 RUNTIME_PACKAGES := python3-venv python3-bpfcc python3-systemd linux-libc-dev
 TEST_PACKAGES := nftables python3-nftables conntrack iproute2 nmap hping3 iputils-ping curl procps clang-format systemd-journal-remote apache2-utils \
     slowhttptest ethtool rsync bind9-dnsutils dnsmasq-base mmdebstrap systemd-container medusa \
-    sshpass prometheus
+    sshpass prometheus strace
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
 # For building and checking the Debian package.
 DEB_PACKAGES := debhelper dh-apparmor dh-python python3-click python3-rich python3-yaml groff-base man-db lintian openssh-client
 
-.PHONY: help setup packages run demo observe dashboards test zoo forgers soak lint bench lock docs man install uninstall deb clean
+.PHONY: help setup packages run demo observe dashboards test zoo forgers faults soak lint bench lock docs man install uninstall deb clean
 
 help:
 	@echo 'make demo       show a scan being banned, in a lab of private network namespaces'
@@ -29,6 +29,7 @@ help:
 	@echo 'make test       run all tests; make lint: all checks; make bench: all benchmarks'
 	@echo 'make zoo        run legitimate traffic of every kind against the daemon; none of it may lead to a ban'
 	@echo 'make forgers    run attackers who want somebody else banned; none of them may succeed'
+	@echo 'make faults     have every system call of the daemon fail with every errno; it must survive all of them'
 	@echo 'make run        run the daemon in the foreground, observing this machine (CONFIG=FILE for another configuration)'
 	@echo 'make install    install into $(PREFIX), with unit and configuration; make uninstall [PURGE=1]'
 	@echo 'make deb        build a Debian package in dist/'
@@ -94,6 +95,10 @@ zoo: setup
 
 forgers: setup
 	$(PYTHON) -m tests.forgers
+
+# Every system call with every errno, and faults during the start: about twenty minutes. `make test` runs a part.
+faults: setup
+	$(PYTHON) -m tests.faults
 
 # True offenders in a mixed attack, for MINUTES; `make test` runs three minutes.
 soak: setup

@@ -28,7 +28,7 @@ def bans_and_filters() -> tuple[Row, ...]:
     """Return the rows that `Detectors and thresholds` shows of them."""
     return (
         row("Bans", 8, _speed(), _forced(), _ended()),
-        row("", 8, _sets(), _budget(), _windows()),
+        row("", 8, _sets(), _classes(), _budget(), _windows()),
         row("Log filters", 7, _found(), _looked(), _useless(), _unusable(), widths=(7, 7, 6, 4)),
     )
 
@@ -88,11 +88,27 @@ def _sets() -> Panel:
     )
 
 
+def _classes() -> Panel:
+    return lines(
+        "Bans by class",
+        About(
+            "Bans by who holds them, on the busiest node, and the limit of all that are in force.",
+            "`spoofable`: shuns on evidence that anyone can forge. When the limit is reached they yield first.",
+            "If `proven` or `list` approaches the limit, raise `bans.max_bans` or import fewer lists.",
+        ),
+        "short",
+        (
+            Query(q.most(q.select("nodewarden_bans_by_class"), by="class"), "{{class}}"),
+            Query(f"min({q.select('nodewarden_bans_limit')})", "limit"),
+        ),
+    )
+
+
 def _budget() -> Panel:
     return lines(
         "Budget of new bans",
         About(
-            "New bans per minute on the busiest node, and the lowest budget of any node.",
+            "New bans per minute on the busiest node, and the lowest budget of any node for each strength.",
             "The budget is nearly exhausted; beyond it bans are only observed.",
             "Decide whether it is an attack or a mistake: `nodewarden list --sort since`.",
         ),
@@ -113,7 +129,11 @@ def _windows() -> Panel:
             "Raise `max_entries` of the detector that the table *Detectors* names.",
         ),
         "cps",
-        Query(q.per_second("nodewarden_detector_evicted_keys_total", CHOSEN), "all detectors"),
+        (
+            Query(q.per_second("nodewarden_detector_evicted_keys_total", CHOSEN), "all detectors"),
+            Query(q.per_second("nodewarden_detector_missed_keys_total", CHOSEN), "of which slow attackers are missed"),
+            Query(q.per_second("nodewarden_observed_evicted_total", by="strength"), "observed entries, {{strength}}"),
+        ),
     )
 
 

@@ -7,7 +7,20 @@ import pytest
 
 from tests.support.needs import cannot_run, missing
 
-_TOOLS = ("nft", "ip", "nmap", "hping3", "ping", "curl", "conntrack", "setpriv", "unshare", "prometheus", "promtool")
+_TOOLS = (
+    "nft",
+    "ip",
+    "nmap",
+    "hping3",
+    "ping",
+    "curl",
+    "conntrack",
+    "setpriv",
+    "unshare",
+    "strace",
+    "prometheus",
+    "promtool",
+)
 _SYSTEM_TOOLS = (*_TOOLS, "mmdebstrap", "systemd-nspawn", "medusa", "sshpass")
 
 

@@ -1,4 +1,10 @@
-"""The budget: more bans a minute than this are not an attack we understand, but perhaps a mistake of ours."""
+"""The budget: more bans a minute than this are not an attack we understand, but perhaps a mistake of ours.
+
+Each strength of evidence has a budget of its own. Forged sources cost nothing: with one budget for all, a flood of them
+would spend what proven offenders need.
+"""
+
+from monitor.model.alerts import Strength
 
 
 class Budget:
@@ -34,3 +40,25 @@ class Budget:
     def is_exceeded(self, now_s: float) -> bool:
         """Whether bans were refused within the last minute."""
         return self.exceeded_at_s is not None and now_s - self.exceeded_at_s < 60.0
+
+
+class Budgets:
+    """One budget for each strength of evidence, all of the same size."""
+
+    def __init__(self, bans_per_minute: int) -> None:
+        """Start with a full minute's worth of each."""
+        self.bans_per_minute = bans_per_minute
+        self.by_strength = {strength: Budget(bans_per_minute) for strength in Strength}
+
+    def __getitem__(self, strength: Strength) -> Budget:
+        """Return the budget of a strength."""
+        return self.by_strength[strength]
+
+    @property
+    def refused_total(self) -> int:
+        """How many bans were refused for want of budget, of all strengths."""
+        return sum(budget.refused_total for budget in self.by_strength.values())
+
+    def exceeded(self, now_s: float) -> list[Strength]:
+        """Return the strengths of which bans were refused within the last minute."""
+        return [strength for strength, budget in self.by_strength.items() if budget.is_exceeded(now_s)]

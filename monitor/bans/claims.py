@@ -5,19 +5,43 @@ of a detector here. What is in force ends with the latest claim that is enforced
 where none is.
 """
 
+import enum
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import msgspec
 
+from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, ClaimOrigin, Mode
 
-RANKS = 1 + len(ClaimOrigin)
-_HELD_BY = {
-    (mode, origin): (1 + origin.rank if mode is Mode.ENFORCE else 0) + RANKS * origin.is_bulk
-    for mode in Mode
-    for origin in ClaimOrigin
-}
-"""Origins that come by the thousand have the lowest ranks: where one of them is the highest, no other holds it."""
+
+class Rank(enum.IntEnum):
+    """How strongly a network is held, weakest first: where there is no room, the weakest yields.
+
+    What anyone can forge comes below everything that somebody decided or proved: forged sources cost an attacker
+    nothing, and must not push out a single ban that rests on more. Calls to a destination follow, since one host behind
+    the node can make as many of them as it likes.
+    """
+
+    OBSERVED = 0
+    SPOOFABLE = 1
+    DESTINATION = 2
+    LIST = 3
+    IMPORT = 4
+    PEER = 5
+    PROVEN = 6
+    OPERATOR = 7
+
+    @property
+    def label(self) -> str:
+        """Its name in metrics and texts."""
+        return self.name.lower()
+
+
+Claims: TypeAlias = tuple[Ban, ...]
+RANKS = len(Rank)
+_OF_DETECTORS = {strength: Rank[strength.name] for strength in Strength}
+_OF_OTHERS = {origin: Rank[origin.name] for origin in ClaimOrigin if origin is not ClaimOrigin.DETECTOR}
 
 
 def effective(claims: Sequence[Ban], now_s: float) -> Ban | None:
@@ -45,20 +69,26 @@ def with_claim(claims: Sequence[Ban], claim: Ban) -> tuple[Ban, ...]:
     return (*(other for other in claims if not is_same_claim(other, claim)), claim)
 
 
-def rank(ban: Ban, claims: Sequence[Ban] = ()) -> int:
-    """Return how strongly a network is held, for eviction: 0 where it is only observed, else by its highest origin.
+def claim_rank(claim: Ban) -> Rank:
+    """Return how strongly a claim holds its network; one that is only observed holds nothing."""
+    if claim.mode is Mode.OBSERVE:
+        return Rank.OBSERVED
+    return _OF_DETECTORS[claim.strength] if claim.origin is ClaimOrigin.DETECTOR else _OF_OTHERS[claim.origin]
 
-    Claims that are only observed hold nothing.
-    """
+
+def rank(ban: Ban, claims: Sequence[Ban] = ()) -> int:
+    """Return how strongly a network is held: by the strongest of its claims."""
     return holding(ban, claims) % RANKS
 
 
 def holding(ban: Ban, claims: Sequence[Ban] = ()) -> int:
     """Return `rank`, plus RANKS if only origins hold the network that come by the thousand."""
-    if len(claims) < 2 or ban.mode is Mode.OBSERVE:
-        return _HELD_BY[ban.mode, ban.origin]
-    enforced = (claim.origin for claim in claims if claim.mode is Mode.ENFORCE)
-    return _HELD_BY[Mode.ENFORCE, max(enforced, key=lambda origin: origin.rank)]
+    if ban.mode is Mode.OBSERVE:
+        return 0
+    if len(claims) < 2:
+        return claim_rank(ban) + RANKS * ban.origin.is_bulk
+    enforced = [claim for claim in claims if claim.mode is Mode.ENFORCE]
+    return max(map(claim_rank, enforced)) + RANKS * all(claim.origin.is_bulk for claim in enforced)
 
 
 def bulk_share(limit: int) -> int:

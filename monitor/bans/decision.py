@@ -7,7 +7,7 @@ import msgspec
 
 from monitor.model.addresses import Network
 from monitor.model.alerts import Alert
-from monitor.model.bans import AllowEntry, Ban, Offence
+from monitor.model.bans import AllowEntry, Ban, Mode, Offence
 
 
 class Verdict(enum.StrEnum):
@@ -97,6 +97,11 @@ class Ended(msgspec.Struct, frozen=True):
     claims: tuple[Ban, ...]
     cause: Ending
     remaining: Ban | None = None
+
+    @property
+    def is_displaced(self) -> bool:
+        """Whether this was only observed and newer entries took its place: such ends are counted, and no event."""
+        return self.ban.mode is Mode.OBSERVE and self.cause is Ending.YIELDED
 
 
 class Settlement(NamedTuple):

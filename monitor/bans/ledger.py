@@ -8,44 +8,48 @@ from typing import TypeAlias
 
 import msgspec
 
-from monitor.bans.claims import RANKS, bulk_share, effective, holding, rank, with_claim
+from monitor.bans.claims import Claims, Rank, bulk_share, effective, is_same_claim, rank, with_claim
+from monitor.bans.counts import BanCounts, kind_of
 from monitor.bans.end_times import EndTimes
 from monitor.bans.notes import Notes
+from monitor.bans.observed import MAX_OBSERVED, ObservedRings
 from monitor.model.addresses import Network, network_of
 from monitor.model.alerts import Strength
 from monitor.model.bans import MAX_PREFIXES, Ban, Mode, ban_key
 
-SHAPES = 4
-"""Addresses and prefixes of both families."""
-_KINDS = SHAPES * 2 * len(Strength)
 _MAX_CANDIDATES = 512
 """Bans that one search for the weakest finds: a search walks all bans."""
 
-Claims: TypeAlias = tuple[Ban, ...]
 Candidate: TypeAlias = tuple[int, float, bytes]
 """Rank, end and key of a ban that may have to yield."""
 
 
-class Ledger(Notes):
-    """Bans by network and strength, at most `max_bans`; knows which end when.
+class Ledger(Notes, BanCounts):
+    """Bans by network and strength, at most `max_bans` in force; knows which end when.
 
     The strengths of one network are apart, as in the kernel's sets: forged evidence must not lengthen a ban that rests
     on proof. A network of one strength may have several claims (`monitor.bans.claims`); most have one, which then is
-    the ban itself. In addition, bounded notes of what happened to the addresses seen last.
+    the ban itself. What is only observed has bounds of its own (`observed`). In addition, bounded notes of what
+    happened to the addresses seen last.
     """
 
-    def __init__(self, *, max_bans: int, max_prefixes: int = MAX_PREFIXES) -> None:
-        """Make an empty ledger; `max_prefixes` bounds the prefixes in force of each strength and family."""
-        super().__init__()
+    def __init__(self, *, max_bans: int, max_prefixes: int = MAX_PREFIXES, max_observed: int = MAX_OBSERVED) -> None:
+        """Make an empty ledger.
+
+        `max_prefixes` bounds the prefixes in force of each strength and family, `max_observed` the entries of each
+        strength that are only observed.
+        """
+        Notes.__init__(self)
+        BanCounts.__init__(self)
         self.max_bans = max_bans
         self.max_prefixes = max_prefixes
+        self.observed = ObservedRings(max_observed)
+        self._dropped: list[tuple[Ban, Claims]] = []
         self._bans: dict[bytes, Ban] = {}
         self._claims: dict[bytes, Claims] = {}
         """Of those that have more than one."""
         self._ends = EndTimes()
         self._shapes: Counter[tuple[int, int]] = Counter()
-        self._counts = [0] * (2 * RANKS * _KINDS)
-        """How many bans there are, by `_KINDS * holding + kind`."""
         self._weakest: dict[int | None, list[Candidate]] = {}
 
     def __len__(self) -> int:
@@ -54,18 +58,21 @@ class Ledger(Notes):
 
     @property
     def is_full(self) -> bool:
-        """Whether a further network needs another one to yield."""
-        return len(self._bans) >= self.max_bans
+        """Whether a further ban needs another one to yield."""
+        return self.in_force >= self.max_bans
+
+    def is_full_for(self, wanted: Rank) -> bool:
+        """Whether a new ban of this rank is refused; for what is observed, whether it displaces an older entry."""
+        counts = self.count_by_rank()
+        if wanted is Rank.OBSERVED:
+            return any(self.count(Mode.OBSERVE, one) >= self.observed.max_each for one in Strength)
+        is_bulk = wanted in (Rank.LIST, Rank.IMPORT, Rank.PEER)
+        return (is_bulk and self.bulk >= self.max_bulk) or (self.is_full and not any(counts[1:wanted]))
 
     @property
     def max_bulk(self) -> int:
         """How many bans imports, lists and peers may hold."""
         return bulk_share(self.max_bans)
-
-    @property
-    def bulk(self) -> int:
-        """How many bans only imports, lists and peers claim."""
-        return sum(self._counts[RANKS * _KINDS :])
 
     def get(self, network: Network, strength: Strength) -> Ban | None:
         """Return the ban of exactly this network and strength."""
@@ -103,12 +110,22 @@ class Ledger(Notes):
         key = claim.key
         known = self._bans.get(key)
         if known is None:
-            self._enter(key, claim)
+            self._enter(key, claim, now_s=now_s)
             return claim
         claims = with_claim(self._claims.get(key, (known,)), claim)
         ban = effective(claims, now_s) or claim
-        self._replace(key, ban, claims)
+        self._replace(key, ban, claims, now_s)
         return ban
+
+    def take_dropped(self) -> list[tuple[Ban, Claims]]:
+        """Return the observed entries that were dropped for newer ones since the last call, with their claims."""
+        taken, self._dropped = self._dropped, []
+        gone = []
+        for ban, claims in taken:
+            again = self.claims_of(ban.key)
+            if over := tuple(one for one in claims if not any(is_same_claim(one, other) for other in again)):
+                gone.append((ban, over))
+        return gone
 
     def remove(self, network: Network, strength: Strength) -> tuple[Ban, Claims] | None:
         """Strike a ban out with all its claims; return both, None if there was none."""
@@ -129,7 +146,7 @@ class Ledger(Notes):
         if after is None:
             self._strike(key)
         else:
-            self._replace(key, after, kept)
+            self._replace(key, after, kept, now_s)
         return before, gone, after
 
     def expire(self, now_s: float) -> list[tuple[Ban, Claims, Ban | None]]:
@@ -144,7 +161,7 @@ class Ledger(Notes):
             self._strike(key)
             rest = tuple(claim for claim in claims if claim.until_s > now_s)
             if (after := effective(rest, now_s)) is not None:
-                self._enter(key, after, rest)
+                self._enter(key, after, rest, now_s)
             remaining = after if after is not None and after.mode is ban.mode else None
             ended.append((ban, tuple(claim for claim in claims if claim.until_s <= now_s), remaining))
         return ended
@@ -168,7 +185,7 @@ class Ledger(Notes):
 
         for key in list(self._bans):
             claims = tuple(map(follow, self.claims_of(key)))
-            self._replace(key, effective(claims, now_s) or claims[0], claims)
+            self._replace(key, effective(claims, now_s) or claims[0], claims, now_s)
         return moved
 
     def bans(self) -> Iterable[Ban]:
@@ -180,36 +197,16 @@ class Ledger(Notes):
         for key in self._bans:
             yield from self.claims_of(key)
 
-    def count(self, mode: Mode, strength: Strength) -> int:
-        """Return how many bans of this kind there are."""
-        first = SHAPES * (2 * strength.number + (mode is Mode.ENFORCE))
-        return sum(sum(self._counts[kind::_KINDS]) for kind in range(first, first + SHAPES))
-
-    def count_in_set(self, strength: Strength, bits: int, *, prefixes: bool, bulk_only: bool = False) -> int:
-        """Return how many bans in force are of this strength and family (32 or 128 bits), of addresses or prefixes.
-
-        `bulk_only`: those that only imports, lists and peers claim.
-        """
-        kind = SHAPES * (2 * strength.number + 1) + 2 * (bits == 128) + prefixes
-        return sum(self._counts[kind + RANKS * _KINDS * bulk_only :: _KINDS])
-
-    def count_by_rank(self, kind: int | None = None) -> list[int]:
-        """Return how many bans have each rank; `kind`: only bans of this kind."""
-        counts = self._counts
-        if kind is None:
-            by_holding = [sum(counts[first : first + _KINDS]) for first in range(0, len(counts), _KINDS)]
-        else:
-            by_holding = counts[kind::_KINDS]
-        return [few + bulk for few, bulk in zip(by_holding[:RANKS], by_holding[RANKS:], strict=True)]
-
     def weakest(self, below: int, like: Ban | None = None, taken: Container[bytes] = ()) -> Ban | None:
-        """Return the ban that yields first: of the lowest origin, with the shortest remaining time; None if all stay.
+        """Return the ban that yields first: of the lowest rank, with the shortest remaining time; None if all stay.
 
-        Only bans of a rank below `below` yield. `like`: only those of the kind (strength, family, shape) of this one.
-        `taken`: not these, by `ban_key`. Many calls cost one walk over all bans, and none where nobody is weaker.
+        Only bans in force of a rank below `below` yield. `like`: only those of the kind (strength, family, shape) of
+        this one. `taken`: not these, by `ban_key`. Many calls cost one walk over all bans, and none where nobody is
+        weaker.
         """
-        kind = None if like is None else _kind(like)
-        lowest = next((its_rank for its_rank, count in enumerate(self.count_by_rank(kind)) if count), below)
+        kind = None if like is None else kind_of(like)
+        counts = self.count_by_rank(kind)
+        lowest = next((its_rank for its_rank, count in enumerate(counts) if its_rank and count), below)
         if lowest >= below:
             return None
         for is_fresh in (False, True):
@@ -235,7 +232,7 @@ class Ledger(Notes):
         ranked = (
             (rank(ban, claims[key]) if key in claims else rank(ban), ban.until_s, key)
             for key, ban in self._bans.items()
-            if (kind is None or _kind(ban) == kind) and key not in taken
+            if ban.mode is Mode.ENFORCE and (kind is None or kind_of(ban) == kind) and key not in taken
         )
         return heapq.nsmallest(_MAX_CANDIDATES, ranked)[::-1]
 
@@ -245,21 +242,29 @@ class Ledger(Notes):
             bisect.insort(candidates, entry, key=lambda one: (-one[0], -one[1]))
             del candidates[: max(0, len(candidates) - 2 * _MAX_CANDIDATES)]
 
-    def _enter(self, key: bytes, ban: Ban, claims: Claims = ()) -> None:
+    def _enter(self, key: bytes, ban: Ban, claims: Claims = (), now_s: float = 0.0) -> None:
         self._bans[key] = ban
         if len(claims) > 1 or (claims and claims[0] is not ban):
             self._claims[key] = claims
-        kind, held = _kind(ban), holding(ban, claims)
-        self._counts[_KINDS * held + kind] += 1
-        for one in (None, kind) if self._weakest else ():
-            self._offer(self._weakest.get(one), (held % RANKS, ban.until_s, key))
+        self._add(ban, claims)
         if not ban.network.is_host:
             self._shapes[ban.network.bits, ban.network.prefix_length] += 1
         self._await_end(key)
+        if ban.mode is Mode.OBSERVE:
+            self._drop(self.observed.add(key), now_s)
+        elif self._weakest:
+            for one in (None, kind_of(ban)):
+                self._offer(self._weakest.get(one), (rank(ban, claims), ban.until_s, key))
 
-    def _replace(self, key: bytes, ban: Ban, claims: Claims) -> None:
+    def _drop(self, key: bytes | None, now_s: float) -> None:
+        """Drop an observed entry for newer ones."""
+        if key is not None and (gone := self._strike(key)):
+            self._dropped.append(gone)
+            self.observed.note_eviction(gone[0].strength, now_s)
+
+    def _replace(self, key: bytes, ban: Ban, claims: Claims, now_s: float) -> None:
         self._strike(key)
-        self._enter(key, ban, claims)
+        self._enter(key, ban, claims, now_s)
 
     def _next_end(self, key: bytes) -> float | None:
         """Return when the first of a ban's claims ends; None without a ban."""
@@ -282,17 +287,11 @@ class Ledger(Notes):
         if ban is None:
             return None
         claims = self._claims.pop(key, (ban,))
-        self._counts[_KINDS * holding(ban, claims) + _kind(ban)] -= 1
+        self._subtract(ban, claims)
+        self.observed.discard(key)
         if not ban.network.is_host:
             shape = ban.network.bits, ban.network.prefix_length
             self._shapes[shape] -= 1
             if not self._shapes[shape]:
                 del self._shapes[shape]
         return ban, claims
-
-
-def _kind(ban: Ban) -> int:
-    """Return a number for each kind of ban: strength, mode, family, and whether it is of a prefix."""
-    network = ban.network
-    kind = 2 * ban.strength.number + (ban.mode is Mode.ENFORCE)
-    return SHAPES * kind + 2 * (network.bits == 128) + (not network.is_host)

@@ -10,19 +10,18 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from monitor.bans.budget import Budget
-from monitor.bans.claims import is_same_claim
+from monitor.bans.budget import Budgets
+from monitor.bans.claims import Claims, is_same_claim
 from monitor.bans.decision import ENTERED, WRITTEN, Decision, Ended, Ending, FollowUp, Settlement, Verdict
 from monitor.bans.draft import Draft
-from monitor.bans.escalation import Escalation
 from monitor.bans.guard import Guard
-from monitor.bans.ladder import Ladder, Recidive
-from monitor.bans.ledger import Claims, Ledger
+from monitor.bans.ledger import Ledger
 from monitor.bans.notes import Note
+from monitor.bans.repeats import RepeatOffenders
 from monitor.bans.rules import Rules
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, Strength
-from monitor.model.bans import MANUAL, NOT_DETECTORS, PREFIX, RECIDIVE, Ban, ClaimOrigin, Mode, Offence
+from monitor.model.bans import MANUAL, NOT_DETECTORS, Ban, ClaimOrigin, Mode, Offence
 
 _SLACK = 0.05
 
@@ -41,33 +40,23 @@ class Policy:
 
     def _follow(self, rules: Rules) -> None:
         self.rules = rules
-        self.budget = Budget(rules.bans_per_minute)
-        self.escalation = Escalation(rules.increment)
-        self._ladder = Ladder(rules.ladder, rules.ladder_findtime_s)
-        self._recidive = (
-            Recidive(
-                maxretry=rules.recidive_maxretry,
-                findtime_s=rules.recidive_findtime_s,
-                bantime_s=rules.recidive_bantime_s,
-            )
-            if rules.recidive_maxretry >= 2
-            else None
-        )
+        self.budgets = Budgets(rules.bans_per_minute)
+        self._repeats = {strength: RepeatOffenders(rules) for strength in Strength}
 
     def follow(self, rules: Rules, offences: Iterable[Offence]) -> None:
         """Take up changed rules; `offences` is the history, oldest first."""
         if rules != self.rules:
-            spent = self.budget
+            spent = self.budgets
             self._follow(rules)
             if rules.bans_per_minute == spent.bans_per_minute:
-                self.budget = spent
+                self.budgets = spent
             self.remember(offences)
 
     def remember(self, offences: Iterable[Offence]) -> None:
         """Count past offences, oldest first, so that a restart forgives nothing."""
         for offence in offences:
             if self._counts(offence.detector, offence.strength):
-                self._count(offence)
+                self._repeats[offence.strength].count(offence)
 
     def draft(self, now_s: float) -> Draft:
         """Begin a batch."""
@@ -118,8 +107,8 @@ class Policy:
         settlement = Settlement([], [], [])
         for decision in draft.decisions:
             if failure := self._failure(decision, refused, draft.now_s):
-                if decision.is_paid:
-                    self.budget.give_back()
+                if decision.is_paid and decision.claim:
+                    self.budgets[decision.claim.strength].give_back()
                 settled = msgspec.structs.replace(decision, verdict=Verdict.REFUSED, ban=None, failure=failure)
             else:
                 settled = self._enter(decision, draft.now_s, settlement)
@@ -155,7 +144,8 @@ class Policy:
         offence = _offence(claim, alert, decision.step)
         settled = msgspec.structs.replace(decision, ban=ban, offence=offence)
         if alert and self._counts(claim.detector, claim.strength):
-            settlement.follow_ups.extend(FollowUp(*what, alert, settled) for what in self._count(offence))
+            repeats = self._repeats[claim.strength].count(offence)
+            settlement.follow_ups.extend(FollowUp(*what, alert, settled) for what in repeats)
         return settled
 
     def _target(self, alert: Alert) -> Network:
@@ -170,7 +160,7 @@ class Policy:
         """
         if not self._counts(claim.detector, claim.strength):
             return 0
-        step = self.escalation.step(claim.network, claim.detector, claim.since_s)
+        step = self._repeats[claim.strength].step(claim.network, claim.detector, claim.since_s)
         earlier = draft.claim_like(claim) if step else None
         return step - 1 if earlier is not None and earlier.mode is claim.mode else step
 
@@ -181,16 +171,6 @@ class Policy:
         if strength is Strength.SPOOFABLE:
             return self.rules.escalate_spoofable
         return strength is Strength.PROVEN
-
-    def _count(self, offence: Offence) -> list[tuple[str, Network, float]]:
-        """Count an offence; return the bans that follow from it: detector, network, time."""
-        self.escalation.count(offence)
-        follow_ups = []
-        if self._recidive and self._recidive.crosses(offence):
-            follow_ups.append((RECIDIVE, offence.network, self._recidive.bantime_s))
-        if (prefix := self._ladder.climb(offence)) is not None:
-            follow_ups.append((PREFIX, prefix, offence.bantime_s))
-        return follow_ups
 
     def _weigh(self, draft: Draft, claim: Ban, alert: Alert | None, step: int) -> Decision:
         """Check a wanted ban against guard, ledger, room and budget, and take the proposal down."""
@@ -205,10 +185,10 @@ class Policy:
                 return draft.add(msgspec.structs.replace(decision, ban=ban))
         current = draft.get(network, claim.strength)
         verdict, claim, is_paid = self._classify(draft, claim, current)
-        has_room, yielding = draft.room_for(claim) if current is None else (True, None)
+        has_room, yielding = draft.room_for(claim)
         if not has_room:
             if is_paid:
-                self.budget.give_back()
+                self.budgets[claim.strength].give_back()
             return draft.add(msgspec.structs.replace(decision, verdict=Verdict.FULL))
         return draft.add(
             msgspec.structs.replace(decision, verdict=verdict, claim=claim, is_paid=is_paid, yielding=yielding)
@@ -226,7 +206,7 @@ class Policy:
             return (Verdict.REFRESH if claim.until_s > current.until_s else Verdict.CLAIM), claim, False
         if claim.origin is not ClaimOrigin.DETECTOR:
             return Verdict.BAN, claim, False
-        if not self.budget.spend(draft.now_s):
+        if not self.budgets[claim.strength].spend(draft.now_s):
             return Verdict.OVER_BUDGET, msgspec.structs.replace(claim, mode=Mode.OBSERVE), False
         return Verdict.BAN, claim, True
 

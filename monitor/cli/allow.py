@@ -57,7 +57,7 @@ def test(target: Target, network: str, is_json: bool) -> None:
     if is_json:
         show.as_json(entry)
     elif entry:
-        click.echo(f"{network} is never banned: {entry['network']} is on the allowlist ({entry['reason']})")
+        show.say(f"{network} is never banned: {entry['network']} is on the allowlist ({entry['reason']})")
     else:
-        click.echo(f"{network} could be banned")
+        show.say(f"{network} could be banned")
     sys.exit(0 if entry else 1)

@@ -99,7 +99,7 @@ def list_bans(
     if is_json:
         show.as_json(bans)
     elif not bans:
-        click.echo("no bans")
+        show.say("no bans")
     else:
         show.table(("NETWORK", "SET", "ENDS IN", "DETECTOR", "REASON"), [_row(ban) for ban in bans])
 
@@ -159,7 +159,7 @@ def flush(target: Target, is_json: bool) -> None:
     if is_json:
         show.as_json(result)
     else:
-        click.echo(text)
+        show.say(text)
 
 
 def answer(answers: list[dict[str, Any]], is_json: bool) -> None:
@@ -168,6 +168,6 @@ def answer(answers: list[dict[str, Any]], is_json: bool) -> None:
         show.as_json(answers)
     else:
         for answer in answers:
-            click.echo(f"{answer['network']}: {answer['text']}", err=not answer["done"])
+            show.say(f"{answer['network']}: {answer['text']}", err=not answer["done"])
     if not all(answer["done"] for answer in answers):
         sys.exit(1)

@@ -1,12 +1,12 @@
 """`nodewarden config`: check the configuration, show the settings in force and their origin, print the schema."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
+from monitor.cli import show
 from monitor.config.faults import InvalidConfigError, show_path
 from monitor.config.shapes import group_of, leaves, plain
 from monitor.settings.load import DEFAULT_PATH, Loaded, load
@@ -41,33 +41,33 @@ def check(path: Path, as_json: bool) -> None:
     except InvalidConfigError as error:
         _fail(error, as_json)
     if as_json:
-        _print_json({"ok": True, "files": _names(loaded.files), "faults": []})
+        show.as_json({"ok": True, "files": _names(loaded.files), "faults": []})
     else:
-        click.echo(f"OK: {', '.join(_names(loaded.files))}")
+        show.say(f"OK: {', '.join(_names(loaded.files))}")
 
 
-@config_group.command()
+@config_group.command("show")
 @_config
 @_json
-def show(path: Path, as_json: bool) -> None:
+def show_settings(path: Path, as_json: bool) -> None:
     """Print the settings in force, each with its file and line."""
     try:
         loaded = load(path)
     except InvalidConfigError as error:
         _fail(error, as_json)
     if as_json:
-        _print_json(_effective(loaded))
+        show.as_json(_effective(loaded))
         return
     rows = [(place, notation(value)) for place, value in leaves(group_of(type(loaded.settings)), loaded.settings)]
     key_width, value_width = (max(len(row[column]) for row in rows) for column in (0, 1))
     for place, value in rows:
-        click.echo(f"{place:<{key_width}}  {value:<{min(value_width, 32)}}  {loaded.origins[place]}")
+        show.say(f"{place:<{key_width}}  {value:<{min(value_width, 32)}}  {loaded.origins[place]}")
 
 
 @config_group.command()
 def schema() -> None:
     """Print the JSON Schema of a configuration file, for editors."""
-    _print_json(json_schema())
+    show.as_json(json_schema())
 
 
 def _effective(loaded: Loaded) -> dict[str, Any]:
@@ -86,17 +86,12 @@ def _fail(error: InvalidConfigError, as_json: bool) -> NoReturn:
             {"file": show_path(f.file), "line": f.line, "column": f.column, "path": f.path, "message": f.text}
             for f in error.faults
         ]
-        _print_json({"ok": False, "files": _names(error.files), "faults": faults})
+        show.as_json({"ok": False, "files": _names(error.files), "faults": faults})
     else:
-        click.echo(str(error), err=True)
+        show.say_lines(str(error), err=True)
     raise SystemExit(FAULTY)
 
 
 def _names(files: Sequence[Path]) -> list[str]:
     """Return file names that are safe to print."""
     return [show_path(file) for file in files]
-
-
-def _print_json(value: object) -> None:
-    """Print indented JSON; ASCII only, which every terminal and pipe accepts."""
-    click.echo(json.dumps(value, indent=2))

@@ -30,7 +30,8 @@ def doctor(target: Target, path: Path, is_json: bool) -> None:
         finding = target.ask(Doctor())
     except DaemonUnreachable as error:
         if not is_json:
-            click.echo(f"{error}\n", err=True)
+            show.say(str(error), err=True)
+            show.say(err=True)
         finding = _check_here(path)
     finding["nft_installed"] = installed_version()
     if is_json:
@@ -52,19 +53,19 @@ def _check_here(path: Path) -> dict[str, Any]:
 def _print(finding: dict[str, Any]) -> None:
     where = "by the running daemon" if finding["is_daemon"] else "by this command, not by the service"
     sandbox = "inside a sandbox" if finding["is_sandboxed"] else "without a sandbox"
-    click.echo(f"checked {where}, as {finding['account']}, {sandbox}, on Linux {finding['kernel']}")
+    show.say(f"checked {where}, as {finding['account']}, {sandbox}, on Linux {finding['kernel']}")
     if not finding["is_daemon"]:
-        click.echo("the service may be allowed less: journalctl -u nodewarden -g self-check")
-    click.echo(versions(finding["nft_installed"], finding.get("nft_newest_writer", "")))
+        show.say("the service may be allowed less: journalctl -u nodewarden -g self-check")
+    show.say(versions(finding["nft_installed"], finding.get("nft_newest_writer", "")))
     if warning := crash_warning(finding["nft_installed"], finding.get("nft_crashing_set", "")):
-        click.secho(warning, fg="yellow")
-    click.echo()
+        show.say(warning, fg="yellow")
+    show.say()
     for part in finding["parts"]:
-        state = click.style(f"{part['state']:<16}", fg=_COLOURS[part["state"]])
-        click.echo(f"{state}{part['kind']} {part['name']}")
+        show.start_line(f"{part['state']:<16}", _COLOURS[part["state"]])
+        show.say(f"{part['kind']} {part['name']}")
         if part["state"] == "off":
             continue
         for requirement in part["requirements"]:
             if requirement["missing"]:
-                click.echo(f"{'':<16}  needs {requirement['what']}: {requirement['missing']}")
-                click.echo(f"{'':<16}  to repair it: {requirement['repair']}")
+                show.say(f"{'':<16}  needs {requirement['what']}: {requirement['missing']}")
+                show.say(f"{'':<16}  to repair it: {requirement['repair']}")

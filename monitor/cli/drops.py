@@ -27,13 +27,13 @@ def drops(seconds: float, limit: int, is_json: bool) -> None:
     from monitor.daemon.selfcheck.drop_report import watch_drops
 
     if sys.stderr.isatty():
-        click.echo(f"counting for {show.duration(seconds)} ...", err=True)
+        show.say(f"counting for {show.duration(seconds)} ...", err=True)
     report = watch_drops(seconds, limit)
     if is_json:
         show.as_json(report)
         return
     if not report["places"]:
-        click.echo("no packets were dropped")
+        show.say("no packets were dropped")
         return
     rows = [
         (f"{place['packets']:,}", f"{place['packets'] / seconds:,.1f}", place["reason"], place["function"])
@@ -41,4 +41,4 @@ def drops(seconds: float, limit: int, is_json: bool) -> None:
     ]
     show.table(("packets", "per second", "reason", "dropped by"), rows)
     if report["uncounted_packets"]:
-        click.echo(f"{report['uncounted_packets']:,} more in other locations: the table was full")
+        show.say(f"{report['uncounted_packets']:,} more in other locations: the table was full")

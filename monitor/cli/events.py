@@ -1,6 +1,5 @@
 """The command that shows what the daemon decided and noticed."""
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +8,6 @@ import click
 
 from monitor.cli import show
 from monitor.cli.bans import DURATION
-from monitor.cli.printable import printable
 from monitor.cli.target import Target
 from monitor.control.client import DaemonUnreachable, RequestRefused
 from monitor.control.protocol import Events
@@ -42,9 +40,12 @@ def events(target: Target, follow: bool, since_s: float | None, is_json: bool) -
     try:
         for page in pages:
             if page["lost"]:
-                click.echo(f"nodewarden: {page['lost']} earlier events are no longer kept", err=True)
+                show.say(f"nodewarden: {page['lost']} earlier events are no longer kept", err=True)
             for event in page["events"]:
-                click.echo(json.dumps(event) if is_json else line(event))
+                if is_json:
+                    show.as_json(event, indent=None)
+                else:
+                    show.say(line(event))
     except KeyboardInterrupt:
         pass
 
@@ -85,12 +86,12 @@ def _follow(target: Target, since: float | None) -> Iterator[dict[str, Any]]:
         try:
             page = _all_after(target, last)
             if page["run"] != run:
-                click.echo("nodewarden: the daemon was restarted", err=True)
+                show.say("nodewarden: the daemon was restarted", err=True)
                 page = _all_after(target, 0)
             is_away = False
         except (DaemonUnreachable, RequestRefused) as error:
             if not is_away:
-                click.echo(f"nodewarden: waiting for the daemon: {error}", err=True)
+                show.say(f"nodewarden: waiting for the daemon: {error}", err=True)
             is_away = True
             continue
         yield page
@@ -98,7 +99,7 @@ def _follow(target: Target, since: float | None) -> Iterator[dict[str, Any]]:
 
 def line(event: dict[str, Any]) -> str:
     """Write an event for people, on one line."""
-    return f"{show.moment(event['time_s'])} {printable(_text(event))}"
+    return f"{show.moment(event['time_s'])} {_text(event)}"
 
 
 def _text(event: dict[str, Any]) -> str:

@@ -9,8 +9,8 @@ from typing import Any, TextIO
 
 import click
 
+from monitor.cli import show
 from monitor.cli.bans import DURATION, SetCommand, answer, chosen_set, every_ban, set_options
-from monitor.cli.show import json_option
 from monitor.cli.target import Target
 from monitor.config.types import parse_duration
 from monitor.control.protocol import SET_WORDS, BanOrder, ListBans, RequestedBan, SetWord
@@ -42,14 +42,14 @@ def export_bans(target: Target, notation: str, set_name: SetWord | None) -> None
     """Write the bans in force to standard output. A plain list has no destinations unless --set asks for them."""
     bans = list(every_ban(target, ListBans(set=set_name or "", sort="network")))
     if notation == "json":
-        click.echo(json.dumps(bans, indent=2))
+        show.as_json(bans)
     elif notation == "nft":
         for line in as_nft(bans):
-            click.echo(line)
+            show.say(line)
     else:
         for ban in bans:
             if set_name or ban["set"] != "egress":
-                click.echo(ban["network"])
+                show.say(ban["network"])
 
 
 @click.command("import", cls=SetCommand)
@@ -60,7 +60,7 @@ def export_bans(target: Target, notation: str, set_name: SetWord | None) -> None
 )
 @click.option("--reason", default="imported", show_default=True, help="Reason where the file has none.")
 @set_options
-@json_option
+@show.json_option
 @click.pass_obj
 def import_bans(
     target: Target,
@@ -87,12 +87,12 @@ def import_bans(
     for start in range(0, len(wanted), _CHUNK):
         answers += target.ask(BanOrder(wanted[start : start + _CHUNK], "import"))
         if sys.stderr.isatty():
-            click.echo(f"\r{min(start + _CHUNK, len(wanted))} of {len(wanted)}", err=True, nl=False)
+            show.progress(f"{min(start + _CHUNK, len(wanted))} of {len(wanted)}")
     refused = [one for one in answers if not one["done"]]
     if is_json:
         answer(answers, is_json)
     else:
-        click.echo(f"{len(answers) - len(refused)} banned, {len(refused)} refused")
+        show.say(f"{len(answers) - len(refused)} banned, {len(refused)} refused")
         answer(refused, is_json)
 
 

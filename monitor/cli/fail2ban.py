@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from monitor.cli.printable import printable
+from monitor.cli import show
 
 _DEFAULT = Path("/etc/fail2ban")
 
@@ -27,10 +27,10 @@ def import_jails(directory: Path) -> None:
     from monitor.settings.detectors import DETECTOR_NAMES
 
     configuration = read_jails(directory.absolute())
-    click.echo(to_yaml(configuration, DETECTOR_NAMES.reserved).encode(errors="backslashreplace"), nl=False)
+    show.document(to_yaml(configuration, DETECTOR_NAMES.reserved))
     sys.stdout.flush()
     for fault in configuration.faults:
-        click.echo(f"nodewarden: {printable(fault)}", err=True)
+        show.say(f"nodewarden: {fault}", err=True)
     for jail in configuration.jails:
         if jail.fault:
-            click.echo(f"nodewarden: jail {printable(jail.name)} is left out: {printable(jail.fault)}", err=True)
+            show.say(f"nodewarden: jail {jail.name} is left out: {jail.fault}", err=True)

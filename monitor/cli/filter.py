@@ -138,11 +138,11 @@ class _Progress:
 
     def __exit__(self, *_: object) -> None:
         if self._has_reported:
-            click.echo("\r\x1b[K", err=True, nl=False)
+            show.progress("")
 
     def report(self) -> None:
         """Report progress if a second has passed."""
         if (now_s := time.monotonic()) >= self._next_s and sys.stderr.isatty():
             self._next_s = now_s + _REPORT_EVERY_S
             self._has_reported = True
-            click.echo(f"\r{self._log.lines:,} lines, {self._log.read_bytes >> 20:,} MiB", err=True, nl=False)
+            show.progress(f"{self._log.lines:,} lines, {self._log.read_bytes >> 20:,} MiB")

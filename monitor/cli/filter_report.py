@@ -3,12 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-import click
-
 from monitor.cli import show
 from monitor.cli.filter_trial import Trial
 from monitor.cli.log_lines import LogLines
-from monitor.cli.printable import printable
 from monitor.files.permissions import file_writer
 from monitor.filters.definition import FilterDefinition
 from monitor.filters.evidence import doubt, standing_doubt
@@ -85,18 +82,19 @@ def missed(log: LogLines, trial: Trial) -> int:
 
 def print_report(definition: FilterDefinition, log: LogLines, trial: Trial) -> None:
     """Print it as text; anything from log or filter is escaped for the terminal."""
-    click.echo(f"{printable(definition.name)} ({printable(definition.origin)}) on {printable(log.name)}")
+    show.say(f"{definition.name} ({definition.origin}) on {log.name}")
     for sentence in (*_lines(log, trial), *_matches(trial), *_times(log, trial), *_costs(trial)):
-        click.echo(sentence)
-    click.echo(printable(_evidence(definition, log)))
+        show.say(sentence)
+    show.say(_evidence(definition, log))
     for note in definition.notes:
-        click.echo(f"note: {printable(note)}")
+        show.say(f"note: {note}")
     _print_expressions(trial)
     _print_addresses(trial)
     if trial.tally.missed_lines:
-        click.echo("\nFirst missed lines:")
+        show.say()
+        show.say("First missed lines:")
     for line in trial.tally.missed_lines:
-        click.echo(f"  {printable(line)}")
+        show.say(f"  {line}")
 
 
 def _dates(trial: Trial) -> dict[str, Any]:
@@ -139,7 +137,7 @@ def _times(log: LogLines, trial: Trial) -> Iterator[str]:
         odd = f" ({dates.unreadable:,} of them invalid)" if dates.unreadable else ""
         yield f"dates: in {found:,} of the first {_count(dates.lines, 'line')}{odd}"
         for template, count in dates.templates.most_common(5):
-            yield f"  {count:,} like {printable(template)}"
+            yield f"  {count:,} like {template}"
     if tally.undated:
         yield f"{_count(tally.undated, 'failure')} without a time: counted only if read as they are written"
     if tally.future:
@@ -163,26 +161,26 @@ def _print_expressions(trial: Trial) -> None:
             f"{one.hits:,}",
             f"{one.line_s * one.candidates * 1e3:,.1f}" if one.sampled else "-",
             f"{one.line_s * 1e6:,.1f}" if one.sampled else "-",
-            printable(_shortened(one.text)),
+            _shortened(one.text),
         )
         for number, one in enumerate(trial.tally.expressions, 1)
     ]
-    click.echo()
+    show.say()
     show.table(("", "HITS", "MS", "US/LINE", "EXPRESSION"), rows)
-    click.echo("MS: time of the expression on all its candidate lines, estimated from a sample (US/LINE).")
+    show.say("MS: time of the expression on all its candidate lines, estimated from a sample (US/LINE).")
 
 
 def _print_addresses(trial: Trial) -> None:
     tally = trial.tally
     if not tally.addresses:
         return
-    click.echo()
+    show.say()
     rows = [(address, f"{count:,}") for address, count in tally.addresses.most_common(_MOST_SHOWN)]
     show.table(("ADDRESS", "FAILURES"), rows)
     if (more := len(tally.addresses) - _MOST_SHOWN) > 0:
-        click.echo(f"and {_count(more, 'address', 'addresses')} more")
+        show.say(f"and {_count(more, 'address', 'addresses')} more")
     if tally.unlisted:
-        click.echo(f"and {_count(tally.unlisted, 'failure')} of other addresses, not listed")
+        show.say(f"and {_count(tally.unlisted, 'failure')} of other addresses, not listed")
 
 
 def _shortened(text: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from monitor import __version__
+from monitor.cli import show
 from monitor.cli.allow import allow
 from monitor.cli.bans import ban, flush, list_bans, unban
 from monitor.cli.config import FAULTY, config_group
@@ -22,7 +23,7 @@ from monitor.cli.status import status, why
 from monitor.cli.target import Target
 from monitor.control.client import DaemonUnreachable
 from monitor.control.protocol import Reload
-from monitor.model.errors import ConfigError, NodewardenError
+from monitor.model.errors import ConfigError, NodewardenError, TemporaryError, explain
 from monitor.settings.load import DEFAULT_PATH
 
 EXIT_FAILED, EXIT_CONFIG, EXIT_UNREACHABLE = 1, FAULTY, 3
@@ -50,11 +51,17 @@ def cli(context: click.Context, socket_path: Path | None) -> None:
 @click.option("--watch", is_flag=True, help="Reload when configuration files change.")
 def run(path: Path, watch: bool) -> None:
     """Run the daemon in the foreground."""
-    import asyncio
+    try:
+        from monitor.daemon.life import loop
+        from monitor.daemon.life.service import serve
 
-    from monitor.daemon.life.service import serve
-
-    asyncio.run(serve(path, watch=watch))
+        loop.run(serve(path, watch=watch))
+    except (OSError, MemoryError) as error:  # exit 1: systemd starts it again
+        raise TemporaryError(f"the system lacks what the daemon needs: {explain(error)}") from error
+    except RuntimeError as error:
+        if "new thread" not in str(error):
+            raise
+        raise TemporaryError(f"the system lacks what the daemon needs: {error}") from error
 
 
 @cli.command()
@@ -62,7 +69,7 @@ def run(path: Path, watch: bool) -> None:
 def reload(target: Target) -> None:
     """Reload the configuration of the daemon. An invalid one is refused; the one in force stays."""
     target.ask(Reload())
-    click.echo("reloaded")
+    show.say("reloaded")
 
 
 for command in (
@@ -85,5 +92,5 @@ def main() -> None:
 
 
 def _die(error: Exception, code: int) -> None:
-    click.echo(f"nodewarden: {error}", err=True)
+    show.say_lines(f"nodewarden: {error}", err=True)
     sys.exit(code)

@@ -1,4 +1,8 @@
-"""Notation of numbers, and tables, for people."""
+"""Everything that commands print: lines and tables for people, JSON for programs; notation of numbers.
+
+No other module of the command line writes to the terminal, so that one place escapes what attackers, clients and peers
+wrote (`tests/unit/cli/test_escapes.py`).
+"""
 
 import json
 import sys
@@ -7,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
+
+from monitor.model.printable import printable, printable_lines
 
 json_option = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 _UNITS = (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
@@ -38,9 +44,36 @@ def first(texts: Sequence[str]) -> str:
     return "".join(texts[:1]) + (f" and {len(texts) - 1} more" if len(texts) > 1 else "")
 
 
-def as_json(result: Any) -> None:
-    """Print a result as JSON."""
-    click.echo(json.dumps(result, indent=2))
+def say(text: str = "", *, err: bool = False, fg: str | None = None, bold: bool | None = None) -> None:
+    """Print one line for people, to standard error with `err`; what is not printable is escaped, line ends too."""
+    click.secho(printable(text), err=err, fg=fg, bold=bold)
+
+
+def say_lines(
+    text: str, indent: str = "", *, err: bool = False, fg: str | None = None, bold: bool | None = None
+) -> None:
+    """Print text that has line ends of its own; `indent` tells lines that follow from new ones."""
+    click.secho(printable_lines(text, indent), err=err, fg=fg, bold=bold)
+
+
+def start_line(text: str, fg: str | None) -> None:
+    """Print the start of a line in a colour."""
+    click.secho(printable(text), fg=fg, nl=False)
+
+
+def progress(text: str) -> None:
+    """Overwrite the current line of the terminal that standard error is."""
+    click.echo(f"\r\x1b[K{printable(text)}", err=True, nl=False)
+
+
+def document(text: str) -> None:
+    """Print a file for a program; who made the text has escaped what is not printable, each in its own notation."""
+    click.echo(text.encode(errors="backslashreplace"), nl=False)
+
+
+def as_json(result: Any, *, indent: int | None = 2) -> None:
+    """Print a result as JSON, in one line without an indent; all but ASCII is escaped."""
+    click.echo(json.dumps(result, indent=indent))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -54,5 +87,5 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for column in columns:
         drawn.add_column(column, overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(cell) for cell in row))
+        drawn.add_row(*(Text(printable(cell)) for cell in row))
     console.print(drawn)

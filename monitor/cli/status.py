@@ -31,15 +31,15 @@ def status(context: click.Context, check: bool, is_json: bool) -> None:
 
 def _verdict(problems: list[str]) -> None:
     for problem in problems:
-        click.secho(f"PROBLEM: {problem}", fg="red", bold=True)
+        show.say_lines(f"PROBLEM: {problem}", "  ", fg="red", bold=True)
     if not problems:
-        click.secho("all is well", fg="green")
+        show.say("all is well", fg="green")
 
 
 def _everything(result: dict[str, Any]) -> None:
     bans = result["bans"]
-    click.echo(f"nodewarden {result['version']}, up {show.duration(result['uptime_s'])}, {result['configuration']}")
-    click.echo(
+    show.say(f"nodewarden {result['version']}, up {show.duration(result['uptime_s'])}, {result['configuration']}")
+    show.say(
         f"bans in force: {bans['ban']} ban, {bans['shun']} shun, {bans['egress']} egress; "
         f"observed only: {bans['observed']}; table inet nodewarden {result['table']}; "
         f"metrics {result['metrics'] or 'off'}"
@@ -49,12 +49,12 @@ def _everything(result: dict[str, Any]) -> None:
 
 def _sections(result: dict[str, Any]) -> None:
     """Print sources, filters, detectors, drops by set, the size of the allowlist, and notices."""
-    click.echo()
+    show.say()
     _sources(result["sources"])
     if result["filters"]:
-        click.echo()
+        show.say()
         _filters(result["filters"])
-    click.echo()
+    show.say()
     show.table(
         ("DETECTOR", "MODE", "FIRES AT", "BANTIME", "ALERTS", "WINDOW"),
         [
@@ -70,15 +70,15 @@ def _sections(result: dict[str, Any]) -> None:
         ],
     )
     stopped = {name: drop for name, drop in result["dropped"].items() if drop["packets"]}
-    click.echo()
+    show.say()
     for name, drop in stopped.items():
-        click.echo(f"{name} stopped {drop['packets']} packets, {drop['bytes']} bytes")
-    click.echo(f"{result['allowlist']} networks are never banned (`nodewarden allow list` shows them)")
+        show.say(f"{name} stopped {drop['packets']} packets, {drop['bytes']} bytes")
+    show.say(f"{result['allowlist']} networks are never banned (`nodewarden allow list` shows them)")
     notices = result["notices"]
     for notice in notices[:_MAX_NOTICES]:
-        click.echo(f"note: {notice}")
+        show.say(f"note: {notice}")
     if len(notices) > _MAX_NOTICES:
-        click.echo(f"{len(notices) - _MAX_NOTICES} more notes: see `nodewarden status --json`")
+        show.say(f"{len(notices) - _MAX_NOTICES} more notes: see `nodewarden status --json`")
 
 
 def _sources(sources: list[dict[str, Any]]) -> None:
@@ -126,19 +126,19 @@ def why(target: Target, network: str, is_json: bool) -> None:
         show.as_json(result)
         return
     if result["allowlist"]:
-        click.echo(f"{result['network']} is never banned: {_entry(result['allowlist'])}")
+        show.say(f"{result['network']} is never banned: {_entry(result['allowlist'])}")
     elif not result["bans"]:
-        click.echo(f"{result['network']} is not banned")
+        show.say(f"{result['network']} is not banned")
     for ban in result["bans"]:
         _explain_ban(ban)
     if result["leaked"]:
         hooks = " and ".join(result["leaked"])
-        click.secho(f"  but its traffic is still getting through: seen in {hooks} within ten minutes", fg="red")
+        show.say(f"  but its traffic is still getting through: seen in {hooks} within ten minutes", fg="red")
     for counting in result["counting"]:
-        click.echo(f"  {counting['detector']} counts {counting['count']} of {counting['maxretry']}")
+        show.say(f"  {counting['detector']} counts {counting['count']} of {counting['maxretry']}")
     for detector, witnesses in result["witnesses"].items():
         seen = ", ".join(f"{count} from {witness}" for witness, count in witnesses.items())
-        click.echo(f"  evidence for the last alert of {detector}: {seen}")
+        show.say(f"  evidence for the last alert of {detector}: {seen}")
     for past in result["history"]:
         _explain_past(past)
 
@@ -157,15 +157,15 @@ _EFFECTS = {
 def _explain_ban(ban: dict[str, Any]) -> None:
     would = "would be" if ban["mode"] == "observe" else "is"
     effect = _EFFECTS[ban["set"]]
-    click.echo(
+    show.say(
         f"{ban['network']} {would} in the {ban['set']} set ({ban['strength']} evidence: {effect}) "
         f"since {show.moment(ban['since_s'])}, for another {show.duration(ban['left_s'])}, by {ban['detector']}"
         + (f": {ban['reason']}" if ban["reason"] else "")
     )
     if ban["kernel"]:
-        click.echo(f"  dropped so far: {ban['kernel']['packets']} packets, {ban['kernel']['bytes']} bytes")
+        show.say(f"  dropped so far: {ban['kernel']['packets']} packets, {ban['kernel']['bytes']} bytes")
     elif ban["mode"] == "enforce":
-        click.secho("  but it is missing from the kernel's set", fg="red")
+        show.say("  but it is missing from the kernel's set", fg="red")
 
 
 def _explain_past(past: dict[str, Any]) -> None:
@@ -187,4 +187,4 @@ def _explain_past(past: dict[str, Any]) -> None:
             text += f": {', '.join(past['sample'])}"
     elif past.get("reason"):
         text += f": {past['reason']}"
-    click.echo(text)
+    show.say(text)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from monitor.config.faults import Fault
+from monitor.config.faults import Fault, show_path
+from monitor.model.errors import TemporaryError
 
 SIZE_LIMIT_BYTES = 1 << 20
 DEPTH_LIMIT = 32
@@ -23,6 +24,8 @@ _ADVICE = {
     errno.ENOTDIR: "part of this path is a file, not a directory; check the spelling",
     errno.ELOOP: "the symbolic links form a cycle; point them to a file",
 }
+_LASTING = frozenset({*_ADVICE, errno.EPERM, errno.EINVAL, errno.ENAMETOOLONG})
+"""Errors that the operator must correct. The daemon must not stay down for others: descriptors, memory, the disk."""
 
 
 class UnreadableError(Exception):
@@ -35,13 +38,20 @@ class UnreadableError(Exception):
 
 
 def advise(file: Path, error: OSError) -> Fault:
-    """Return a fault with advice for a file or directory that cannot be opened."""
+    """Return a fault with advice for a file or directory that cannot be opened.
+
+    TemporaryError if the cause is no fault of the configuration and may pass.
+    """
+    if error.errno not in _LASTING:
+        raise TemporaryError(
+            f"{show_path(file)} cannot be read: {error.strerror}; the system lacks something"
+        ) from error
     advice = _ADVICE.get(error.errno or 0) or f"cannot be read: {error.strerror or error}"
     return Fault(file, 0, 0, "", advice)
 
 
 def read_bytes(file: Path) -> bytes:
-    """Read a regular file of at most SIZE_LIMIT_BYTES; raises UnreadableError."""
+    """Read a regular file of at most SIZE_LIMIT_BYTES; raises UnreadableError, TemporaryError."""
     try:
         # O_NONBLOCK: opening a FIFO must not block the start forever.
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -16,7 +16,7 @@ def load_as(struct: type[S], path: Path) -> tuple[S, dict[str, Origin], tuple[Pa
     """Read `path` and `conf.d/*.yaml` in its directory as one section; a later file wins key by key.
 
     Returns the section, the origin of each value (by field path), and the files in the order of reading. Raises
-    InvalidConfigError (a ConfigError) with every fault of every file.
+    InvalidConfigError (a ConfigError) with every fault of every file, TemporaryError if a file cannot be read now.
     """
     extra, faults = _drop_ins(path.parent / "conf.d")
     files = (path, *extra)

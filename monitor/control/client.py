@@ -1,15 +1,26 @@
 """The client side of the control socket, used by commands."""
 
+import contextlib
 import socket
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from monitor.control.protocol import Request, decode_reply, encode
+from monitor.control.protocol import (
+    AllowAdd,
+    AllowRemove,
+    BanOrder,
+    Flush,
+    Request,
+    Unban,
+    decode_reply,
+    encode,
+)
 from monitor.model.errors import NodewardenError
 
 _TIMEOUT_S = 15.0
+_ORDER_TIMEOUT_S = 300.0
+"""For orders, which the daemon carries out in slices between its other work: a hundred thousand bans take a minute."""
+_ORDERS = (BanOrder, Unban, AllowAdd, AllowRemove, Flush)
 
 
 class DaemonUnreachable(NodewardenError):  # noqa: N818 - states the condition
@@ -22,8 +33,9 @@ class RequestRefused(NodewardenError):  # noqa: N818
 
 def ask(path: Path, request: Request) -> Any:
     """Send one request and return its result; DaemonUnreachable and RequestRefused have a text for the operator."""
+    timeout_s = _ORDER_TIMEOUT_S if isinstance(request, _ORDERS) else _TIMEOUT_S
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(_TIMEOUT_S)
+        connection.settimeout(timeout_s)
         try:
             connection.connect(str(path))
         except PermissionError:
@@ -36,13 +48,14 @@ def ask(path: Path, request: Request) -> Any:
                 "or `nodewarden run`, or name its socket with --socket"
             ) from None
         try:
-            connection.sendall(encode(request))
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the daemon may have refused it already
+                connection.sendall(encode(request))
             with connection.makefile("rb") as replies:
                 line = replies.readline()
             reply = decode_reply(line)
         except TimeoutError:
-            raise DaemonUnreachable(f"nodewarden did not answer within {_TIMEOUT_S:.0f} s on {path}") from None
-        except (OSError, msgspec.DecodeError) as error:
+            raise DaemonUnreachable(f"nodewarden did not answer within {timeout_s:.0f} s on {path}") from None
+        except (OSError, ValueError, RecursionError) as error:
             raise DaemonUnreachable(f"nodewarden closed the connection on {path} during the answer: {error}") from None
     if not reply.ok:
         raise RequestRefused(reply.error)

@@ -7,6 +7,8 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
 
+from monitor.model.errors import NodewardenError
+
 MAX_REQUEST_BYTES = 1 << 20
 MAX_PAGE = 5000
 MAX_EVENTS_PAGE = 256
@@ -130,14 +132,23 @@ _request_decoder = msgspec.json.Decoder(Request)
 _reply_decoder = msgspec.json.Decoder(Reply)
 
 
+class MalformedRequest(NodewardenError):  # noqa: N818 - like MalformedRecord
+    """The line is no request; the message is for whoever sent it."""
+
+
 def decode_request(line: bytes) -> Request:
-    """Decode a request; msgspec.DecodeError (or its subclass ValidationError) if it is invalid."""
-    request: Request = _request_decoder.decode(line)
+    """Decode a request; MalformedRequest if it is no JSON, no request of this version, not UTF-8, or nested deeply."""
+    try:
+        request: Request = _request_decoder.decode(line)
+    except RecursionError:
+        raise MalformedRequest("not a request of this version: it is nested too deeply") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedRequest(f"not a request of this version: {error}") from None
     return request
 
 
 def decode_reply(line: bytes) -> Reply:
-    """Decode a reply; msgspec.DecodeError if it is invalid."""
+    """Decode a reply; ValueError (msgspec.DecodeError, UnicodeDecodeError) or RecursionError if it is none."""
     return _reply_decoder.decode(line)
 
 

@@ -26,7 +26,7 @@ from monitor.model.alerts import Alert, FloodAlert, Strength
 from monitor.model.events import Event
 from monitor.model.networks import Surrounding
 from monitor.model.services import Service
-from monitor.model.window import WindowStats
+from monitor.model.window_stats import WindowStats
 
 EventT = TypeVar("EventT", bound=Event)
 

@@ -14,12 +14,12 @@ from monitor.detectors.limits import Limits
 from monitor.detectors.probes import SERVICE_KEY_BYTES, WITNESSES, Probe, is_probe
 from monitor.detectors.scoring import SAMPLE_SIZE, Scores
 from monitor.metrics.metric import COUNTER, Metric, Sample
-from monitor.model.addresses import Address, Network, origin_key
+from monitor.model.addresses import Address, Network
 from monitor.model.alerts import Alert, Strength
 from monitor.model.events import Event, PacketLogged
 from monitor.model.flows import FlowIncomplete
 from monitor.model.services import Service
-from monitor.model.window import Crossing
+from monitor.model.window_stats import Crossing
 
 AGREEMENTS = Metric(
     "nodewarden_detector_agreements_total",
@@ -27,6 +27,8 @@ AGREEMENTS = Metric(
     "Alerts whose offence a second source reported as well.",
     ("detector",),
 )
+
+_LEAST_BYTES = 8
 
 
 class DistinctDetector(Detector[Probe]):
@@ -89,13 +91,17 @@ class DistinctDetector(Detector[Probe]):
     def take_back(self, events: Sequence[Probe]) -> Iterator[Network]:
         """Take back probes that were none; yield whom the rest no longer convicts."""
         for event in events:
-            for source in dict.fromkeys((event.source, origin_key(event.source, self._prefix_bytes))):
+            for source in dict.fromkeys((event.source, self._origin_of(event.source))):
                 key, item = self.key(source, event), self.item(event)
                 left = self._agreement.take_back(key, item)
                 if left is None:
                     self._scores.window.discard(key, item)
                 elif self._is_too_little(left):
                     yield self._network(key)
+
+    def _origin_of(self, source: Address) -> bytes:
+        """Return the source itself, or the start of its IPv6 prefix: at least the 8 bytes of a /64 (`crowds`)."""
+        return source if len(source) == 4 else source[: self._prefix_bytes].ljust(_LEAST_BYTES, b"\0")
 
     def _network(self, key: bytes) -> Network:
         origin = self.origin(key)
@@ -110,7 +116,7 @@ class DistinctDetector(Detector[Probe]):
         lengths = (0, SERVICE_KEY_BYTES)
         found = self._agreement.witnesses(source, lengths)
         if not found and len(source) == 16 and self._scores.has_prefixes:
-            found = self._agreement.witnesses(source[: self._prefix_bytes], lengths)
+            found = self._agreement.witnesses(self._origin_of(source), lengths)
         return found
 
     def samples(self) -> Iterator[Sample]:
@@ -142,7 +148,7 @@ class DistinctDetector(Detector[Probe]):
         crossing = scores.window.add(key, item, event.time_s)
         is_alone = crossing is not None or len(source) == 4 or not scores.has_prefixes
         if not is_alone:
-            own_key, key = key, self.key(source[: self._prefix_bytes], event)
+            own_key, key = key, self.key(self._origin_of(source), event)
             if self._agreement.confirms(key, item, witness, event.time_s):
                 return None, False
             crossing = scores.add_to_prefix(own_key, key, item, event.time_s)

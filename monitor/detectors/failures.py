@@ -14,11 +14,12 @@ from monitor.detectors.limits import Limits
 from monitor.detectors.registration import NamedRegistration
 from monitor.detectors.scoring import SAMPLE_SIZE, Scores
 from monitor.detectors.settings import BANTIME, ENTRIES, WindowSettings
+from monitor.detectors.wide_prefix import WidePrefix
 from monitor.metrics.metric import COUNTER, Metric, Sample
 from monitor.model.addresses import Address, Network, fold_mapped, network_of
 from monitor.model.alerts import Alert, Strength
 from monitor.model.events import AuthFailure
-from monitor.model.window import Crossing
+from monitor.model.window_stats import Crossing
 
 IGNORED_NETWORKS = Metric(
     "nodewarden_detector_ignored_networks_total",
@@ -135,13 +136,14 @@ class FailuresDetector(Detector[AuthFailure]):
     is_addressed = True
     metrics = (IGNORED_NETWORKS,)
 
-    def __init__(self, name: str, limits: Limits) -> None:
-        """Take the name that its events carry, and when to fire."""
+    def __init__(self, name: str, limits: Limits, offenders_of_48: int = 0) -> None:
+        """Take the name that its events carry, when to fire, and how many offenders ban an IPv6 /48 (0: none do)."""
         super().__init__(limits)
         self.name = name
         self.ignored_networks_total = 0
         """Events that were ignored because they name a network larger than allowed, or an impossible one."""
         self._scores = Scores(limits)
+        self._wide = WidePrefix(limits, offenders_of_48)
         self._prefix_bytes = limits.ipv6_prefix // 8
         self._prefix_end = bytes(16 - self._prefix_bytes) + bytes((limits.ipv6_prefix,))
         # Every failure counts, so each is an item of its own: a serial number, followed by the name that was tried.
@@ -192,15 +194,34 @@ class FailuresDetector(Detector[AuthFailure]):
                 return None
             if length < len(source) * 8:
                 return self._add_network(event, network_of(source, length), item, mark)
-        scores = self._scores
-        crossing = scores.window.add(source + mark, item, event.time_s)
+        scores, window, key = self._scores, self._scores.window, source + mark
+        crossing = window.add(key, item, event.time_s)
         is_alone = crossing is not None
         if not is_alone and len(source) == 16 and scores.has_prefixes:
             prefix_key = source[: self._prefix_bytes] + self._prefix_end + mark
-            crossing = scores.add_to_prefix(source + mark, prefix_key, item, event.time_s)
+            crossing = scores.add_to_prefix(key, prefix_key, item, event.time_s)
+            if crossing is None and event.strength is Strength.PROVEN:
+                return self._add_wide(event, source, max(window.count(key), window.count(prefix_key)))
         if crossing is None:
             return None
         return self._alert(event, crossing, source, scores.network(source), is_alone=is_alone)
+
+    def _add_wide(self, event: AuthFailure, source: Address, count: int) -> Alert | None:
+        """Count a proven failure for the /48 of its source; it is the `count`th of its /64."""
+        wide = self._wide
+        crossing = wide.add(source, count, event.time_s, self.stats)
+        if crossing is None:
+            return None
+        network, evidence = wide.network(source, crossing), wide.evidence(crossing, self._what(event))
+        return Alert(
+            self.name,
+            event.time_s,
+            source,
+            network,
+            is_alone=False,
+            strength=event.strength,
+            evidence=evidence,
+        )
 
     def _add_network(self, event: AuthFailure, network: Network, item: bytes, mark: bytes) -> Alert | None:
         """Count a failure of a whole network: it is banned as one or, where the allowlist overlaps it, not at all."""
@@ -211,10 +232,13 @@ class FailuresDetector(Detector[AuthFailure]):
     def _alert(
         self, event: AuthFailure, crossing: Crossing, source: Address, network: Network, *, is_alone: bool
     ) -> Alert:
-        where = f"{event.log}; shuns only: {event.doubt}" if event.doubt else event.log
-        what = f"failures in {self.name} ({_printable(where)})"
-        evidence = self._scores.evidence(crossing, what, _users(crossing.items))
+        evidence = self._scores.evidence(crossing, self._what(event), _users(crossing.items))
         return Alert(self.name, event.time_s, source, network, is_alone, event.strength, evidence)
+
+    def _what(self, event: AuthFailure) -> str:
+        """Name what is counted, for people."""
+        where = f"{event.log}; shuns only: {event.doubt}" if event.doubt else event.log
+        return f"failures in {self.name} ({_printable(where)})"
 
 
 def _users(items: Iterable[bytes]) -> tuple[str, ...]:
@@ -234,6 +258,6 @@ DETECTOR = NamedRegistration(
     settings=FailuresSettings,
     summary="One source fails too often in one application, as its log says: a fail2ban jail. Each section has a name "
     "of its own; `sshd` is defined.",
-    make=lambda name, section, context: FailuresDetector(name, section.limits(context.ipv6_prefix)),
+    make=lambda name, section, context: FailuresDetector(name, section.limits(context.ipv6_prefix), context.ipv6_48),
     order=50,
 )

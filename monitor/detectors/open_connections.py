@@ -1,7 +1,7 @@
 """Open connections: one source holds too many at a time, as slow attacks on web servers do."""
 
 import heapq
-from collections import OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
 from typing import Annotated, TypeAlias
 
@@ -16,6 +16,7 @@ from monitor.detectors.settings import BANTIME, ENTRIES, RECENT, WindowSettings
 from monitor.model.addresses import Address, origin_key
 from monitor.model.alerts import Alert
 from monitor.model.bans import Mode
+from monitor.model.crowds import SHARE, networks_of_origin
 from monitor.model.flows import Flow, FlowBatch
 
 _MOST_PASSED_OVER = 256
@@ -53,7 +54,8 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
     """Fires for a source that holds `maxretry` connections at a time; again each `findtime_s` while it lasts.
 
     A connection is open from its complete handshake until one end hangs up. At most `max_entries` are followed; beyond
-    that, the oldest are forgotten. After a gap all are forgotten: the listing of the table restores what is left.
+    that, the oldest are forgotten, first those of a network with more than its share. After a gap all are forgotten:
+    the listing of the table restores what is left.
     """
 
     name = "open_connections"
@@ -67,6 +69,10 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
         self._counts: dict[bytes, int] = {}
         self._reported_s: dict[bytes, float] = {}
         self._turns = 0
+        self._surplus: deque[_Key] = deque()
+        """Connections to forget first, when there are too many."""
+        self._search_at = 0
+        """Number of evictions at which to look for a surplus again."""
 
     def feed(self, events: Sequence[FlowBatch]) -> list[Alert]:
         """Return the alerts that batches raised."""
@@ -96,8 +102,7 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
         if key in self._open:
             return None
         if len(self._open) >= limits.max_entries:
-            self._leave(self._open.popitem(last=False)[1])
-            self.stats.evicted_keys += 1
+            self._evict()
         origin = origin_key(flow.source, self._prefix_bytes)
         self._open[key] = origin
         count = self._counts[origin] = self._counts.get(origin, 0) + 1
@@ -109,6 +114,34 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
         what = "connections open at a time"
         return origin_alert(self.name, limits, flow.source, now_s, count, what, handshakes=origin)
 
+    def _evict(self) -> None:
+        """Forget the oldest connection, of a network with more than its share (`crowds`) if there is one."""
+        if not self._surplus and self.stats.evicted_keys >= self._search_at:
+            self._search_at = self.stats.evicted_keys + 1 + self.limits.max_entries // SHARE
+            self._surplus.extend(self._find_surplus())
+        while self._surplus and self._surplus[0] not in self._open:  # closed meanwhile
+            self._surplus.popleft()
+        key = self._surplus.popleft() if self._surplus else next(iter(self._open))
+        origin = self._open.pop(key)
+        self.stats.evicted_keys += 1
+        self.stats.missed_keys += 2 * self._counts[origin] >= self.limits.maxretry
+        self._leave(origin)
+
+    def _find_surplus(self) -> list[_Key]:
+        """Return the oldest connections that networks hold beyond their share; goes through all."""
+        share = max(self.limits.max_entries // SHARE, self.limits.maxretry)
+        surplus: Counter[bytes] = Counter()
+        for origin, count in self._counts.items():
+            surplus[networks_of_origin(origin)[0]] += count
+        surplus.subtract(dict.fromkeys(surplus, share))
+        found = []
+        for key, origin in self._open.items():
+            network = networks_of_origin(origin)[0]
+            if surplus[network] > 0:
+                surplus[network] -= 1
+                found.append(key)
+        return found
+
     def _find_peak(self) -> None:
         """Go through all origins, once a minute; protected ones among the busiest are passed over."""
         counts = self._counts
@@ -118,6 +151,7 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
     def _forget(self, now_s: float) -> None:
         self._open.clear()
         self._counts.clear()
+        self._surplus.clear()
         findtime_s = self.limits.findtime_s
         self._reported_s = {origin: at_s for origin, at_s in self._reported_s.items() if 0 <= now_s - at_s < findtime_s}
 

@@ -9,7 +9,7 @@ from monitor.detectors.origins import example_of
 from monitor.model.addresses import Address, origin_key
 from monitor.model.networks import Surrounding
 from monitor.model.rates import RateWindow
-from monitor.model.window import WindowStats
+from monitor.model.window_stats import WindowStats
 
 _MOST_SHELTERED = 1024
 

@@ -21,6 +21,8 @@ class DetectorContext(msgspec.Struct, frozen=True):
 
     ipv6_prefix: int = 64
     """`bans.prefixes.ipv6_score`"""
+    ipv6_48: int = 16
+    """`bans.prefixes.ipv6_48`: offenders that ban a /48"""
     xdp_interfaces: tuple[str, ...] = ()
     """`bans.xdp.interfaces`"""
 

@@ -4,7 +4,8 @@ from monitor.detectors.limits import Limits
 from monitor.detectors.origins import origin_of
 from monitor.model.addresses import Address, Network
 from monitor.model.alerts import Evidence
-from monitor.model.window import Crossing, DistinctWindow, WindowStats
+from monitor.model.window import DistinctWindow
+from monitor.model.window_stats import Crossing, WindowStats
 
 SAMPLE_SIZE = 20
 """How many of the counted items an alert names."""

@@ -17,12 +17,15 @@ from monitor.ebpf.macros import numbered, protocol_macros
 from monitor.ebpf.maps import Map, PerCpuArray, run_statistics
 from monitor.ebpf.messages import XDP, LoadRequest
 from monitor.model.addresses import Address, Network, fold_mapped
+from monitor.model.bans import MAX_ALLOWED
 from monitor.model.errors import TemporaryError
 
 PROGRAM = "xdp_ban"
 SETS = ("ban4", "ban6", "ban4_nets", "ban6_nets")
 """The sets of nftables whose elements the program has too, in the order of its counters."""
 MAX_SENDERS = 8192
+_ALLOWED_ENTRIES = 2 * (MAX_ALLOWED + 64)
+"""An allowlist and the one that replaces it, for a moment; the guard adds a few entries that are always allowed."""
 _EVENTS = ("lost_senders",)
 _MAX_TAGS, _MAX_EXTENSIONS = 2, 6
 """The maximum number of VLAN tags and IPv6 extension headers that are skipped."""
@@ -45,11 +48,12 @@ _PROTOCOLS = (
 )
 
 
-def program_request(max_bans: int, max_prefixes: int) -> LoadRequest:
-    """Return the request to compile and load the program, with limits on bans of addresses and of prefixes."""
+def program_request(max_bans: int, max_prefixes: int, max_allowed: int = _ALLOWED_ENTRIES) -> LoadRequest:
+    """Return the request to compile and load the program, with limits on its maps."""
     macros = {
         "MAX_BANS": max_bans,
         "MAX_PREFIXES": max_prefixes,
+        "MAX_ALLOWED": max_allowed,
         "MAX_SENDERS": MAX_SENDERS,
         "MAX_TAGS": _MAX_TAGS,
         "MAX_EXTENSIONS": _MAX_EXTENSIONS,
@@ -75,8 +79,12 @@ class ProgramUser(Protocol):
     missing_total: int
     reload: Callable[[], None]
 
+    @property
+    def missing(self) -> int:
+        """How many bans in force did not fit into the program that is loaded."""
+
     def take(self, program: "XdpProgram") -> None:
-        """Use a program that was just loaded."""
+        """Use a program that was just loaded; TemporaryError if it cannot hold the allowlist: then it must not drop."""
 
     def release(self) -> None:
         """Stop using the program."""
@@ -89,16 +97,21 @@ class XdpProgram:
     """
 
     def __init__(
-        self, *, max_bans: int, max_prefixes: int, started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None
+        self,
+        *,
+        max_bans: int,
+        max_prefixes: int,
+        max_allowed: int = _ALLOWED_ENTRIES,
+        started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None,
     ) -> None:
-        """Compile and load, in about a second; `max_prefixes` limits allowed networks too. Errors as from `load`."""
-        self._loaded: LoadedProgram = load(program_request(max_bans, max_prefixes), started=started)
+        """Compile and load, in about a second; the limits are those of the maps. Errors as from `load`."""
+        self._loaded: LoadedProgram = load(program_request(max_bans, max_prefixes, max_allowed), started=started)
         try:
             self._maps = {name: Map(*self._loaded.maps[name]) for name in _MAPS}
             self._stops, self._events = (PerCpuArray(*self._loaded.maps[name]) for name in ("xdp_stops", "xdp_events"))
             self._senders = FrequentSources(self._maps["xdp_senders"], self._maps["xdp_sketch_window"], counters=2)
             self._links: dict[str, tuple[int, int, str]] = {}
-            self._allowed: frozenset[Network] = frozenset()
+            self._allowed: set[Network] = set()
             self.program = self._loaded.functions[PROGRAM]
         except BaseException:
             self._loaded.close()
@@ -155,13 +168,14 @@ class XdpProgram:
         del self._maps[name][key]
 
     def allow(self, networks: Sequence[Network]) -> None:
-        """Replace the networks that always pass; new ones are added first."""
-        wanted = frozenset(networks)
+        """Replace the networks that always pass; new ones are added first. TemporaryError if they do not fit."""
+        wanted = set(networks)
         for network in wanted - self._allowed:
             self._maps[_allow_map(network)][_prefix_key(network)] = _YES
+            self._allowed.add(network)
         for network in self._allowed - wanted:
             del self._maps[_allow_map(network)][_prefix_key(network)]
-        self._allowed = wanted
+            self._allowed.remove(network)
 
     def held(self) -> dict[Network, float]:
         """Return all bans with their remaining seconds; takes time proportional to their number."""

@@ -36,13 +36,26 @@ class XdpEnforcer(Enforcer):
         self.on_lost: Callable[[list[Failure]], None] = lambda _: None
         self.missing_total = 0
         """The number of bans that did not fit."""
+        self._missing: dict[bytes, float] = {}
+        """Those that are in force in nftables only, by `ban_key`, with their ends."""
         self.reload: Callable[[], None] = lambda: None
         """Reloads the program: a ban that cannot be removed from it must not stay."""
 
+    @property
+    def missing(self) -> int:
+        """How many bans in force did not fit into the program that is loaded."""
+        now_s = time.time()
+        self._missing = {key: until_s for key, until_s in self._missing.items() if until_s > now_s}
+        return len(self._missing)
+
     def take(self, program: XdpProgram) -> None:
-        """Use a program that was just loaded: copy all active bans, then apply changes. Needs a running loop."""
+        """Use a program that was just loaded: copy all active bans, then apply changes. Needs a running loop.
+
+        TemporaryError if the allowlist does not fit: such a program has no bans and must not be attached.
+        """
         self.generation += 1
-        program.allow(collapse(list(self._allowlist)))
+        self._missing.clear()
+        program.allow(collapse(self._allowlist))
         self._program = program
         self._copying = asyncio.get_running_loop().create_task(self._copy(program))
 
@@ -65,6 +78,7 @@ class XdpEnforcer(Enforcer):
     def remove(self, bans: Sequence[Ban], now_s: float) -> None:  # noqa: ARG002 - the protocol's
         """Lift proven bans. If that fails the program is reloaded rather than drop packets wrongly."""
         for ban in bans:
+            self._missing.pop(ban.key, None)
             if self._program is None or ban.strength is not Strength.PROVEN:
                 continue
             try:
@@ -74,10 +88,14 @@ class XdpEnforcer(Enforcer):
                 self.reload()
 
     def allow(self, networks: Sequence[Network], now_s: float) -> None:  # noqa: ARG002 - the protocol's
-        """Replace the allowlist."""
+        """Replace the allowlist. If it does not fit, the program is loaded again, which ends and explains its use."""
         self._allowlist = networks
         if self._program:
-            self._program.allow(collapse(list(networks)))
+            try:
+                self._program.allow(collapse(networks))
+            except TemporaryError as error:
+                _log.error("XDP cannot hold the allowlist (%s); loading the program again", error)
+                self.reload()
 
     def counters(self) -> Mapping[str, Stopped]:
         """Return what each of its maps has stopped, by the name of the corresponding set."""
@@ -112,6 +130,7 @@ class XdpEnforcer(Enforcer):
             if not self.missing_total:
                 _log.warning("not all bans fit into XDP (%s); nftables has them", error)
             self.missing_total += len(bans)
+            self._missing |= {ban.key: ban.until_s for ban in bans}
 
     async def _copy(self, program: XdpProgram) -> None:
         """Copy active bans, some at a time; changes in the meantime arrive through `add` and `remove`."""

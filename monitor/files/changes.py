@@ -96,6 +96,7 @@ class FileChanges:
         """Set all watches again; from the root down, so that the parent's watch reports what appears meanwhile."""
         before = self._names
         self._names = {}
+        self.warning = ""
         for path in self._paths:
             self._watch_parents(path)
             if (real := os.path.realpath(path)) != path:

@@ -190,7 +190,6 @@ class LogFilter:
 
     def _search(self, text: str, candidates: Sequence[int]) -> _Hit | Ignored | Missed:
         expressions = self.expressions
-        self.attempt = None
         if expressions.ignores_early and expressions.is_ignored(text):
             return Ignored(None)
         prefix: Values = {}

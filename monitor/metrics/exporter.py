@@ -1,20 +1,28 @@
 """Serves the metrics of a catalogue over HTTP, from a thread of its own."""
 
+import gzip
+import logging
 import socket
+import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, disable_created_metrics, make_wsgi_app
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.core import Metric as Family
-from prometheus_client.exposition import ThreadingWSGIServer
+from prometheus_client.exposition import choose_encoder, gzip_accepted
 from prometheus_client.registry import Collector
 
+from monitor.metrics.http_message import HttpAnswer, HttpRequest, refusal
+from monitor.metrics.http_server import Drop, HttpServer
 from monitor.metrics.metric import Kind, Metric, Sample
 from monitor.model.errors import PermanentError
 
+_log = logging.getLogger(__name__)
 _IP_FREEBIND = 15  # linux/in.h; for IPv6, too
+_OPENMETRICS = "application/openmetrics-text"
+_BACKLOG = 128
+"""Connections that the kernel completes ahead of us."""
 _FAMILIES = {Kind.COUNTER: CounterMetricFamily, Kind.GAUGE: GaugeMetricFamily}
 
 
@@ -29,6 +37,8 @@ class Exporter(Collector):
         self.registry = CollectorRegistry()
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
+        self.dropped: dict[str, int] = dict.fromkeys(Drop, 0)
+        """Connections that were closed without an answer, by cause."""
         self.histograms = {
             metric.name: Histogram(metric.name, metric.help, buckets=metric.buckets, registry=self.registry)
             for metric in catalogue
@@ -52,33 +62,70 @@ class Exporter(Collector):
             families[name].add_metric(labels, value)
         yield from families.values()
 
-    def serve(self, host: str, port: int) -> None:
-        """Serve until the process ends; PermanentError says how to get out of the way of whoever has the port."""
+    def respond(self, requests: Sequence[HttpRequest]) -> list[HttpAnswer]:
+        """Answer scrapes; the samples are collected once for all, and written once for each notation asked for."""
+        scrapes = [request for request in requests if request.method == "GET"]
+        snapshot = _Snapshot(self.registry.collect()) if scrapes else _Snapshot(())
+        refused = refusal(405, "only GET is served here", ("Allow", "GET"))
+        return [snapshot.answer(request.headers) if request.method == "GET" else refused for request in requests]
+
+    def serve(
+        self,
+        host: str,
+        port: int,
+        failed: Callable[[Exception], None] = lambda error: _log.error("a scrape failed", exc_info=error),
+        reserved_from: int = sys.maxsize,
+    ) -> HttpServer:
+        """Serve until the returned server is closed; PermanentError says how to get out of the way of the port's owner.
+
+        `failed` is called with faults, from the server's thread; file descriptors from `reserved_from` on are left to
+        the rest of the daemon.
+        """
         try:
-            server = make_server(host, port, make_wsgi_app(self.registry), _server(host), _Silent)
+            server = HttpServer(_listen(host, port), self.respond, self.dropped, failed, reserved_from=reserved_from)
         except OSError as error:
             raise PermanentError(
                 f"cannot serve metrics on {host} port {port}: {error.strerror}; "
                 "set metrics.listen to a free address, or metrics.enabled: false"
             ) from error
-        threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+        threading.Thread(target=server.serve, name="metrics", daemon=True).start()
+        return server
 
 
-class _Silent(WSGIRequestHandler):
-    """Writes nothing about requests."""
+class _Snapshot(Collector):
+    """The samples of one moment, with their texts in each notation that was asked for."""
 
-    def log_message(self, *_: object) -> None:
-        """Leave it."""
+    def __init__(self, families: Iterable[Family]) -> None:
+        self._families = list(families)
+        self._answers: dict[tuple[str, bool], HttpAnswer] = {}
+
+    def collect(self) -> Iterable[Family]:
+        """Return the families."""
+        return self._families
+
+    def answer(self, headers: Mapping[str, str]) -> HttpAnswer:
+        """Return the samples in the notation that a client asks for: Prometheus text or OpenMetrics, zipped or not."""
+        accepts_openmetrics = _OPENMETRICS in headers.get("accept", "")
+        encode, content_type = choose_encoder(_OPENMETRICS if accepts_openmetrics else "")  # never what a client chose
+        key = content_type, gzip_accepted(headers.get("accept-encoding", ""))
+        if key not in self._answers:
+            body, answer_headers = encode(self), [("Content-Type", content_type)]
+            if key[1]:
+                body = gzip.compress(body, 1)
+                answer_headers.append(("Content-Encoding", "gzip"))
+            self._answers[key] = HttpAnswer(200, answer_headers, body)
+        return self._answers[key]
 
 
-def _server(host: str) -> type[ThreadingWSGIServer]:
-    """Return a server that has an address before the interface has it: the daemon is there before the network is."""
-
-    class Server(ThreadingWSGIServer):
-        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-
-        def server_bind(self) -> None:
-            self.socket.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
-            super().server_bind()
-
-    return Server
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket that has an address before the interface has it: the daemon is there before the network is."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -6,6 +6,7 @@ IPv4 on the way in, so one host never has two names.
 """
 
 import socket
+from collections.abc import Collection
 from typing import TypeAlias
 
 import msgspec
@@ -106,24 +107,26 @@ def network_of(address: Address, prefix_length: int) -> Network:
     return Network((int.from_bytes(address) >> shift << shift).to_bytes(size), prefix_length)
 
 
-def collapse(networks: list[Network]) -> list[Network]:
+def collapse(networks: Collection[Network]) -> list[Network]:
     """Return the fewest disjoint networks that cover exactly these, sorted: IPv4 first, then by address."""
     result: list[Network] = []
-    for network in sorted(set(networks), key=lambda n: (len(n.address), n.address, n.prefix_length)):
-        if result and result[-1].bits == network.bits and result[-1].contains(network.address):
-            continue
-        result.append(network)
-        while len(result) > 1 and (joined := _joined(result[-2], result[-1])):
-            result[-2:] = [joined]
+    for size in (4, 16):
+        bits = 8 * size
+        some = {(int.from_bytes(one.address), bits - one.prefix_length) for one in networks if len(one.address) == size}
+        found: list[tuple[int, int]] = []
+        end = 0
+        for number, shift in sorted(some, key=lambda one: (one[0], -one[1])):
+            if number < end:
+                continue
+            found.append((number, shift))
+            end = number + (1 << shift)
+            low, host_bits = number, shift
+            while len(found) > 1 and found[-2] == (low ^ (1 << host_bits), host_bits):  # the halves of one network
+                del found[-1]
+                low, host_bits = found[-1][0], host_bits + 1
+                found[-1] = low, host_bits
+        result += [Network(number.to_bytes(size), bits - shift) for number, shift in found]
     return result
-
-
-def _joined(low: Network, high: Network) -> Network | None:
-    """Return the parent if these two are its two halves."""
-    if low.bits != high.bits or low.prefix_length != high.prefix_length or low.prefix_length == 0:
-        return None
-    parent = network_of(low.address, low.prefix_length - 1)
-    return parent if parent.contains(high.address) else None
 
 
 def origin_key(source: Address, prefix_bytes: int) -> bytes:

@@ -26,8 +26,18 @@ MAX_PREFIXES = 16384
 """The most prefixes each `*_nets` set takes. Kernels before 6.17 count both ends of a prefix and hold half as many."""
 
 
+MAX_ALLOWED = 16384
+"""The most networks on the allowlist, adjacent ones merged."""
+MAX_ALLOW_ENTRIES = 4 * MAX_ALLOWED
+"""The most entries before they are merged: each costs memory, even inside a wider one."""
+MAX_ALLOWED_NODE = 4096
+"""How much of that is kept for the node, its cluster, commands and fail2ban's `ignoreip`."""
+MAX_ALLOWED_CONFIGURED = MAX_ALLOWED - MAX_ALLOWED_NODE
+"""The most networks of `bans.allowlist`, adjacent ones merged."""
+
+
 class ClaimOrigin(enum.StrEnum):
-    """Who claims that a network is banned, the lowest rank first: where there is no room, the lowest yields.
+    """Who claims that a network is banned.
 
     A network has one claim per origin and name (detector sshd, the operator, list NAME, peer NODE).
     """
@@ -39,11 +49,6 @@ class ClaimOrigin(enum.StrEnum):
     OPERATOR = "operator"
 
     @property
-    def rank(self) -> int:
-        """The order in which claims yield, from 0."""
-        return _RANKS[self]
-
-    @property
     def is_local(self) -> bool:
         """Whether `unban` on this node ends the claim."""
         return self not in (ClaimOrigin.LIST, ClaimOrigin.PEER)
@@ -52,9 +57,6 @@ class ClaimOrigin(enum.StrEnum):
     def is_bulk(self) -> bool:
         """Whether such claims come by the thousand: they never fill the room kept for detectors and operators."""
         return self not in (ClaimOrigin.DETECTOR, ClaimOrigin.OPERATOR)
-
-
-_RANKS = {origin: rank for rank, origin in enumerate(ClaimOrigin)}
 
 
 class Mode(enum.StrEnum):

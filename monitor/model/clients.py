@@ -1,10 +1,12 @@
 """Clients: sources that completed handshakes lately. Somebody who forges their address must not cut them off."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
 
 from monitor.model.addresses import Address, origin_key
+from monitor.model.crowds import SHARE, networks_of_origin
 from monitor.model.flows import Flow
 
 _LATELY_S = 1800.0
@@ -19,8 +21,9 @@ class _Client(msgspec.Struct, gc=False):
 class Clients:
     """Handshakes completed by origin within the last half hour to hour.
 
-    At most 65,536 new origins within half an hour are remembered; further ones are not (`refused_total`), so that
-    nobody who has many addresses can have others forgotten.
+    At most 65,536 new origins within half an hour are remembered, and of one network at most its share (`crowds`);
+    further ones are not (`refused_total`). So a source with many addresses can neither have others forgotten, nor keep
+    others from becoming known.
     """
 
     def __init__(self, ipv6_prefix: int = 64) -> None:
@@ -29,6 +32,8 @@ class Clients:
         self._prefix_bytes = ipv6_prefix // 8
         self._current: dict[bytes, _Client] = {}
         self._previous: dict[bytes, _Client] = {}
+        self._taken: Counter[bytes] = Counter()
+        """Origins in `_current` by network."""
         self._started_s = float("-inf")
 
     def __len__(self) -> int:
@@ -39,17 +44,27 @@ class Clients:
         """Take in completed handshakes, and connections that were open before."""
         if not 0 <= now_s - self._started_s < _LATELY_S:
             self._previous, self._current = self._current, {}
+            self._taken.clear()
             self._started_s = now_s
         known = self._current
         for flow in flows:
             origin = origin_key(flow.source, self._prefix_bytes)
             client = known.get(origin)
             if client is None:
-                if len(known) >= _MAX_ENTRIES:
+                if not self._has_room(origin):
                     self.refused_total += 1
                     continue
                 client = known[origin] = _Client(now_s)
             client.handshakes += 1
+
+    def _has_room(self, origin: bytes) -> bool:
+        """Whether one more origin of its networks may become known; counts it if so."""
+        narrow, wide = networks_of_origin(origin)
+        share, taken = _MAX_ENTRIES // SHARE, self._taken
+        if len(self._current) >= _MAX_ENTRIES or taken[narrow] >= share or taken[wide] >= 2 * share:
+            return False
+        taken.update((narrow, wide))
+        return True
 
     def handshakes(self, source: Address) -> int:
         """Return how many handshakes the origin of this address completed lately."""

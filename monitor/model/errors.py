@@ -26,6 +26,10 @@ class PermanentError(NodewardenError):
     """It will not work until somebody acts: stop, with a message that says what to do."""
 
 
+SYSTEM_FAULTS = (NodewardenError, OSError, MemoryError, RuntimeError)
+"""What a system call, a lack of memory or a thread that cannot be started (RuntimeError) may raise."""
+
+
 def explain(error: Exception) -> str:
     """Return an error's text for people: of an OSError the system's words, without number and path."""
-    return error.strerror or repr(error) if isinstance(error, OSError) else str(error)
+    return error.strerror or repr(error) if isinstance(error, OSError) else str(error) or repr(error)

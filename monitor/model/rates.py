@@ -1,8 +1,10 @@
 """A counter of how often things happen by key, bounded in memory whatever attackers send."""
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, islice
 
-from monitor.model.window import WindowStats
+from monitor.model.crowds import beyond_share
+from monitor.model.window_stats import WindowStats
 
 
 class RateWindow:
@@ -11,7 +13,8 @@ class RateWindow:
     Time is cut into windows of `findtime_s`. A key's count is that of the window that has begun and so much of the
     window before as a sliding one would still cover, so what happens within `findtime_s` is never counted short by
     more than the unevenness of the older half. At most `max_entries` keys are remembered. When that is full, the keys
-    that were counted least are forgotten: forged sources, with a packet or two each, rather than who floods.
+    that were counted least are forgotten: forged sources, with a packet or two each, rather than a source that floods.
+    A network with more than its share of the keys (`crowds`) loses its own first.
     """
 
     def __init__(self, *, findtime_s: float, maxretry: int, max_entries: int) -> None:
@@ -65,10 +68,19 @@ class RateWindow:
             self._previous, self._current = self._current, {}
 
     def _thin_out(self) -> None:
-        """Forget the keys counted least, at least half of what may be remembered."""
-        most, before = self._most // 2, len(self._current)
-        least = 1
-        while len(self._current) > most:
-            self._current = {key: count for key, count in self._current.items() if count > least}
-            least *= 2
-        self.stats.evicted_keys += before - len(self._current)
+        """Forget keys until half of the room is free: of networks with more than their share, then those counted least.
+
+        Of two that were counted alike, the one that came first goes first. It matters where a key had half of the
+        threshold, and for all of them where the last had an eighth: then a source that floods slowly is among them.
+        """
+        current, stats = self._current, self.stats
+        excess = len(current) - self._most // 2
+        by_count = sorted(current, key=current.__getitem__)
+        gone = dict.fromkeys(chain(beyond_share(by_count), by_count))
+        least = 0
+        for key in islice(gone, excess):
+            count = least = current.pop(key)
+            stats.missed_keys += 2 * count >= self._maxretry
+        stats.evicted_keys += excess
+        if 2 * least < self._maxretry <= 8 * least:
+            stats.missed_keys += excess

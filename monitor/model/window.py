@@ -1,51 +1,27 @@
-"""A sliding window that counts distinct things by key, bounded in memory whatever attackers send."""
+"""A sliding window that counts distinct things by key, bounded in memory whatever attackers send.
 
-import struct
-from collections import OrderedDict
+Four rules keep the evidence about each attacker while others fill the window:
 
-import msgspec
+1. Keys with few items and keys with many have shares of their own (`level_window`).
+2. A key that comes back again and again although it was evicted is kept from then on (`eviction_sketch`).
+3. A network that takes more than its share gets a window of its own (`crowds`).
+4. What is lost nevertheless is counted, and where it matters reported (`WindowStats.missed_keys`).
+"""
 
-_TIME = struct.Struct("d")
-_LEVELS = 4
+from monitor.model.crowds import MOST_CROWDS, SHARE, belongs, find_crowds, networks_of
+from monitor.model.level_window import LevelWindow
+from monitor.model.window_stats import Crossing
 
-
-class Crossing(msgspec.Struct, frozen=True, gc=False):
-    """A key reached the threshold: the distinct items, oldest first, and when the first and the last were seen."""
-
-    items: tuple[bytes, ...]
-    first_s: float
-    last_s: float
-
-
-class WindowStats(msgspec.Struct):
-    """What a window counted."""
-
-    evicted_keys: int = 0
-    """Keys forgotten early because the window was full: evidence lost."""
-    entries: int = 0
-    """(key, item) pairs remembered now."""
-    peak: float = 0
-    """The highest count of any key since the last `turn`."""
-    previous_peak: float = 0
-    turns: int = 0
-
-    @property
-    def busiest(self) -> float:
-        """The highest count of any key lately."""
-        return max(self.peak, self.previous_peak)
-
-    def turn(self) -> None:
-        """Begin the next minute: what was highest in the one that ends still counts in it, and no longer."""
-        self.previous_peak, self.peak = self.peak, 0
-        self.turns += 1
+_EXAMINED_AFTER = 1024
+"""Batches: about as many keys as the window has."""
+_SAMPLE = 512
+"""Keys of each level that are looked at to find crowds."""
 
 
-class DistinctWindow:
+class DistinctWindow(LevelWindow):
     """Counts the distinct items of each key within `findtime_s`; `add` tells when a key reaches `maxretry`.
 
-    At most `max_entries` (key, item) pairs are remembered. When that is full, the key with the fewest items goes
-    first and among those the one seen longest ago: a flood of forged sources with a packet or two each can push out
-    other such sources, but not somebody who is halfway to the threshold. Every operation takes constant amortised time.
+    At most `max_entries` (key, item) pairs are remembered. Every operation takes constant amortised time.
 
     Time is the events' own and may be slightly out of order. When it steps back by more than `findtime_s` the clock
     was set: everything remembered is dropped, since it lies in a future that will not come for long.
@@ -53,145 +29,96 @@ class DistinctWindow:
 
     def __init__(self, *, findtime_s: float, maxretry: int, max_entries: int) -> None:
         """Make an empty window; `max_entries` must be greater than `maxretry`."""
-        if not 1 <= maxretry < max_entries:
-            raise ValueError(f"maxretry must lie between 1 and max_entries - 1 ({max_entries - 1}), got {maxretry}")
-        self.stats = WindowStats()
-        self._findtime_s = findtime_s
-        self._maxretry = maxretry
-        self._max_entries = max_entries
-        self._now_s = float("-inf")
-        self._expire_at_s = float("-inf")
-        # By number of items: 1, 2-3, 4-7, 8 and more; in each the key seen longest ago first. A single item is packed
-        # behind its time into bytes: keys with one item are what floods make. OrderedDict, because finding the first
-        # key of a dict takes time in proportion to the deleted ones before it.
-        self._single: OrderedDict[bytes, bytes] = OrderedDict()
-        self._multiple: tuple[OrderedDict[bytes, dict[bytes, float]], ...] = tuple(
-            OrderedDict() for _ in range(_LEVELS - 1)
-        )
+        super().__init__(findtime_s=findtime_s, maxretry=maxretry, max_entries=max_entries)
+        self._crowds: dict[bytes, LevelWindow] = {}
+        self._may_split = max_entries // (2 * MOST_CROWDS) > maxretry
+        self._examine_in = 0
+        """How many batches are evicted before networks are examined again."""
 
     def add(self, key: bytes, item: bytes, time_s: float) -> Crossing | None:
         """Note one item of a key; return what crossed the threshold (and forget the key), else None."""
-        if time_s < self._now_s - self._findtime_s:
-            self._clear()
-            self._now_s = time_s
-        elif time_s > self._now_s:
-            self._now_s = time_s
-        if self._now_s >= self._expire_at_s:
-            self._expire()
-        items = self._take(key)
-        if items is None:
-            if not self.stats.peak:
-                self.stats.peak = 1
-            if self._maxretry == 1:
-                return Crossing((item,), time_s, time_s)
-            self._single[key] = _TIME.pack(time_s) + item
-            self._grow(1)
-            return None
-        items.pop(item, None)
-        items[item] = time_s
-        oldest_s = self._now_s - self._findtime_s
-        while next(iter(items.values())) < oldest_s:
-            del items[next(iter(items))]
-        count = len(items)
-        if count > self.stats.peak:
-            self.stats.peak = count
-        if count >= self._maxretry:
-            return Crossing(tuple(items), min(items.values()), time_s)
-        self._put(key, items)
-        return None
+        if self._crowds and (crowd := self._crowd_of(key)) is not None:
+            return self._add_to(crowd, key, item, time_s)
+        return super().add(key, item, time_s)
 
     def discard(self, key: bytes, item: bytes) -> bool:
         """Take an item back that was no evidence after all; return whether it was remembered."""
-        items = self._take(key)
-        if items is None:
-            return False
-        found = items.pop(item, None) is not None
-        if items:
-            self._put(key, items)
+        if (crowd := self._crowd_of(key)) is None:
+            return super().discard(key, item)
+        before = crowd.stats.entries
+        found = crowd.discard(key, item)
+        self._account_outside(crowd.stats.entries - before)
         return found
 
     def __len__(self) -> int:
         """Return the number of keys remembered."""
-        return len(self._single) + sum(map(len, self._multiple))
+        return super().__len__() + sum(map(len, self._crowds.values()))
 
     def count(self, key: bytes) -> int:
         """Return how many items of this key are remembered."""
-        if key in self._single:
-            return 1
-        return next((len(level[key]) for level in self._multiple if key in level), 0)
+        if self._crowds and (crowd := self._crowd_of(key)) is not None:
+            return crowd.count(key)
+        return super().count(key)
 
     def most(self, leading: bytes, extra: tuple[int, ...] = (0,)) -> int:
         """Return the most items of any key that is these bytes and so many more; walks all keys."""
-        lengths = {len(leading) + more for more in extra}
-        counts = [1 for key in self._single if len(key) in lengths and key.startswith(leading)]
-        for level in self._multiple:
-            counts += [len(items) for key, items in level.items() if len(key) in lengths and key.startswith(leading)]
-        return max(counts, default=0)
+        return max(super().most(leading, extra), *(crowd.most(leading, extra) for crowd in self._crowds.values()), 0)
 
-    def _take(self, key: bytes) -> dict[bytes, float] | None:
-        """Remove and return the items of a key, None if it has none."""
-        single = self._single.pop(key, None)
-        if single is not None:
-            self.stats.entries -= 1
-            return {single[8:]: _TIME.unpack_from(single)[0]}
-        for level in self._multiple:
-            items = level.pop(key, None)
-            if items is not None:
-                self.stats.entries -= len(items)
-                return items
-        return None
+    def _make_room(self) -> None:
+        """Give networks that take more than their share a window of their own, and evict until there is room."""
+        self._examine_in -= 1
+        if self._examine_in < 0 and self._may_split:
+            self._examine()
+        super()._make_room()
 
-    def _put(self, key: bytes, items: dict[bytes, float]) -> None:
-        """Store the items of a key at its level, as the one seen last."""
-        if len(items) == 1:
-            item, time_s = next(iter(items.items()))
-            self._single[key] = _TIME.pack(time_s) + item
-        else:
-            self._multiple[min(len(items).bit_length() - 2, _LEVELS - 2)][key] = items
-        self._grow(len(items))
+    def _crowd_of(self, key: bytes) -> LevelWindow | None:
+        narrow, wide = networks_of(key)
+        crowd = self._crowds.get(narrow)
+        return self._crowds.get(wide) if crowd is None else crowd
 
-    def _grow(self, by: int) -> None:
-        """Account for new entries and make room if they are too many."""
-        stats = self.stats
-        stats.entries += by
-        while stats.entries > self._max_entries:
-            stats.evicted_keys += 1
-            if self._single:
-                self._single.popitem(last=False)
-                stats.entries -= 1
-            else:
-                level = next(level for level in self._multiple if level)
-                stats.entries -= len(level.popitem(last=False)[1])
+    def _add_to(self, crowd: LevelWindow, key: bytes, item: bytes, time_s: float) -> Crossing | None:
+        """Note an item of a key in the window of its crowd."""
+        stats, part = self.stats, crowd.stats
+        before = part.entries
+        crossing = crowd.add(key, item, time_s)
+        if part.entries != before:
+            self._account_outside(part.entries - before)
+            if stats.entries > self._max_entries:
+                self._make_room()
+        if part.evicted_keys or part.peak > stats.peak:
+            stats.take_from(part)
+        return crossing
 
-    def _expire(self) -> None:
-        """Forget what is older than findtime: at most two keys a level and call, which keeps pace with one new key.
+    def _examine(self) -> None:
+        """Look for networks that take more than their share, and for crowds that are over."""
+        self._examine_in = _EXAMINED_AFTER
+        for network, crowd in list(self._crowds.items()):
+            if abs(self.now_s - crowd.now_s) > self._findtime_s:
+                self._end(network)
+        for network in find_crowds(self.counts(_SAMPLE)):
+            if len(self._crowds) >= MOST_CROWDS:
+                self._end(min(self._crowds, key=lambda one: self._crowds[one].now_s))
+            self._split(network)
+        self.stats.crowds = tuple(self._crowds)
 
-        Then note when there will be more to forget: at once, or when the first of what is left grows too old.
-        """
-        oldest_s = self._now_s - self._findtime_s
-        first_s = self._now_s
-        single = self._single
-        for _ in range(2):
-            if not single:
-                break
-            time_s = _TIME.unpack_from(single[next(iter(single))])[0]
-            if time_s >= oldest_s:
-                first_s = min(first_s, time_s)
-                break
-            single.popitem(last=False)
-            self.stats.entries -= 1
-        else:
-            first_s = float("-inf")
-        for level in filter(None, self._multiple):
-            time_s = next(reversed(level[next(iter(level))].values()))
-            first_s = min(first_s, time_s)
-            if time_s < oldest_s:
-                self.stats.entries -= len(level.popitem(last=False)[1])
-        self._expire_at_s = first_s + self._findtime_s
+    def _end(self, network: bytes) -> None:
+        """Forget a crowd, and what is known of it: it is over, or of more crowds than may be the one that rests."""
+        crowd = self._crowds.pop(network)
+        self._account_outside(-crowd.stats.entries)
+        if abs(self.now_s - crowd.now_s) <= self._findtime_s:
+            self.stats.evicted_keys += len(crowd)
 
-    def _clear(self) -> None:
-        self._expire_at_s = float("-inf")
-        self._single.clear()
-        for level in self._multiple:
-            level.clear()
-        self.stats.entries = 0
+    def _split(self, network: bytes) -> None:
+        """Move what is known of a network into a window of its own; all of these take half of the whole at most."""
+        limit = min(self._max_entries // SHARE, self._max_entries // 2 // (len(self._crowds) + 1))
+        crowd = LevelWindow(findtime_s=self._findtime_s, maxretry=self._maxretry, max_entries=limit)
+        for key in [key for key, _ in self.counts() if belongs(key, network)]:
+            if items := self._take(key):
+                crowd.take_over(key, items, self.now_s)
+        self._crowds[network] = crowd
+        self._account_outside(crowd.stats.entries)
+        for one in self._crowds.values():
+            before = one.stats.entries
+            one.shrink(limit)
+            self._account_outside(one.stats.entries - before)
+            self.stats.take_from(one.stats)

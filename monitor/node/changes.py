@@ -1,6 +1,7 @@
 """Reports changes of node addresses, links and routes, by the notifications of rtnetlink(7)."""
 
 import ctypes
+import errno
 import socket
 import struct
 
@@ -48,7 +49,9 @@ class NodeChanges:
     """A socket that becomes readable after a change; the caller must then read addresses and routes again."""
 
     def __init__(self) -> None:
-        """Subscribe; needs no privilege. OSError if the kernel has no netlink."""
+        """Subscribe; needs no privilege. OSError if the kernel has no netlink, or no memory."""
+        self.warning = ""
+        """Always empty: it is notified of everything or fails."""
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
         self._socket.setblocking(False)  # noqa: FBT003 - its only parameter
         program = _filter_program()
@@ -64,15 +67,19 @@ class NodeChanges:
         return self._socket.fileno()
 
     def drain(self) -> bool:
-        """Read all notifications; return whether there were any. Lost notifications (ENOBUFS) count as a change."""
+        """Read all notifications; return whether there were any. Lost notifications (ENOBUFS) count as a change.
+
+        OSError if the socket fails.
+        """
         changed = False
         for _ in range(_MAX_READS):  # a storm of changes must not block the caller; the rest is read next time
             try:
                 self._socket.recv(65536)
             except BlockingIOError:
                 break
-            except OSError:  # ENOBUFS
-                pass
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
             changed = True
         return changed
 

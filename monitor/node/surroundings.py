@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from monitor.files.changes import FileChanges
+from monitor.files.watcher import Watcher
 from monitor.model.bans import ADMIN_GROUPS, AllowEntry
-from monitor.model.errors import TemporaryError
+from monitor.model.errors import SYSTEM_FAULTS, explain
 from monitor.model.networks import NodeNetworks
+from monitor.model.retry import Backoff
 from monitor.model.sysctls import Sysctls
 from monitor.node.addresses import RESOLVER_FILES, read_node
 from monitor.node.administrators import Administrators
@@ -25,7 +27,7 @@ from monitor.node.sysctls import read_sysctls
 
 _log = logging.getLogger(__name__)
 _SETTLE_S = 0.2
-_RETRY_S = 10.0
+_RETRY_FIRST_S, _RETRY_S = 1.0, 10.0
 _POLL_S = 10.0
 _POLLS_A_ROUTE_READING = 6
 _MAX_SHARE = 0.05
@@ -74,11 +76,14 @@ class Surroundings:
         self._is_stale = False
         self._failure = ""
         self._rests_until_s = 0.0
-        self._node_changes = NodeChanges()
-        self._file_changes = FileChanges(self._watched())
+        self._backoff = Backoff(_RETRY_FIRST_S, _RETRY_S)
+        self._watchers = (
+            Watcher("node addresses and routes", NodeChanges, self._schedule),
+            Watcher("resolvers and sessions", lambda: FileChanges(self._watched()), self._schedule),
+        )
         try:
             self.reading, self._unused = self._read()
-        except TemporaryError:
+        except BaseException:
             self.close()
             raise
         self._log_notices([])
@@ -86,13 +91,18 @@ class Surroundings:
     @property
     def notices(self) -> list[str]:
         """What cannot be read or watched, for `status`; worst first."""
-        return [text for text in (self._failure, self._file_changes.warning) if text] + self._unused
+        return [*(one.trouble for one in self._watchers if one.trouble), *self._unused]
+
+    @property
+    def problems(self) -> list[str]:
+        """Why the last reading may be out of date."""
+        return [self._failure] if self._failure else []
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Watch for changes on this loop."""
         self._loop = loop
-        for changes in (self._node_changes, self._file_changes):
-            loop.add_reader(changes.fileno(), self._drain, changes)
+        for watcher in self._watchers:
+            watcher.attach(loop)
         self._polling = loop.create_task(self._poll())
         if self._is_stale:
             self._schedule()
@@ -106,10 +116,8 @@ class Surroundings:
 
     def close(self) -> None:
         """Stop watching."""
-        for changes in (self._node_changes, self._file_changes):
-            if self._loop:
-                self._loop.remove_reader(changes.fileno())
-            changes.close()
+        for watcher in self._watchers:
+            watcher.close()
         for task in (self._pending, self._polling):
             if task:
                 task.cancel()
@@ -117,29 +125,25 @@ class Surroundings:
     def _watched(self) -> list[Path]:
         return [*self._resolvers, *self._logins, *watched_for_kubernetes(self._root)]
 
-    def _drain(self, changes: NodeChanges | FileChanges) -> None:
-        if changes.drain():
-            self._schedule()
-
     async def _poll(self) -> None:
         """Schedule a reading when a sysctl has changed, and from time to time when a route has."""
         polls = 0
         while True:
             await asyncio.sleep(_POLL_S)
             polls += 1
-            is_changed = read_sysctls(self._root) != self.reading.sysctls
-            if not is_changed and polls % _POLLS_A_ROUTE_READING == 0:
-                is_changed = await self._has_new_routes()
+            try:
+                is_changed = await self._has_changed(has_routes=polls % _POLLS_A_ROUTE_READING == 0)
+            except SYSTEM_FAULTS:
+                is_changed = True  # the reading reports it
             if is_changed:
                 self._schedule()
 
-    async def _has_new_routes(self) -> bool:
-        """Whether the networks around the node are others than those of the last reading."""
+    async def _has_changed(self, *, has_routes: bool) -> bool:
+        """Whether sysctls or, if asked for, the networks around the node are others than those of the last reading."""
+        if read_sysctls(self._root) != self.reading.sysctls:
+            return True
         known = self.reading.networks
-        try:
-            return (await asyncio.to_thread(read_node, self._resolvers)).networks != known
-        except TemporaryError:
-            return True  # the reading reports it
+        return has_routes and (await asyncio.to_thread(read_node, self._resolvers)).networks != known
 
     def _schedule(self) -> None:
         """Schedule a reading after a short delay: an interface that comes up causes many changes at once."""
@@ -154,27 +158,32 @@ class Surroundings:
             self._is_stale = False
             started_s = time.monotonic()
             try:
-                reading, unused = await asyncio.to_thread(self._read)
-            except TemporaryError as error:
-                if not self._failure:
-                    _log.warning("%s; the allowlist is unchanged, next attempt in %d s", error, _RETRY_S)
-                self._failure = f"{error}; the allowlist may be outdated"
-                self._is_stale = True
-                self._rests_until_s = time.monotonic() + _RETRY_S
+                self._take(*await asyncio.to_thread(self._read))
+            except SYSTEM_FAULTS as error:
+                self._failed(error)
                 continue
+            self._backoff.reset()
             ended_s = time.monotonic()
             self._rests_until_s = ended_s + (ended_s - started_s) / _MAX_SHARE
-            self._take(reading, unused)
+
+    def _failed(self, error: Exception) -> None:
+        """Report that the node could not be read or followed, and try again later."""
+        pause_s = self._backoff.failed()
+        if not self._failure:
+            _log.warning("%s; the allowlist may be outdated, trying again", explain(error))
+        self._failure = f"{explain(error)}; the allowlist may be outdated"
+        self._is_stale = True
+        self._rests_until_s = time.monotonic() + pause_s
 
     def _take(self, reading: Reading, unused: list[str]) -> None:
-        """Store a reading; report it if it differs from the last one."""
+        """Report a reading if it differs from the last one, and store it once it has been followed."""
         before = self.notices
-        self._failure = ""
         self._unused = unused
         self._log_notices(before)
         if reading != self.reading:
-            self.reading = reading
             self._on_change(reading)
+            self.reading = reading
+        self._failure = ""
 
     def _log_notices(self, before: list[str]) -> None:
         for notice in self.notices:

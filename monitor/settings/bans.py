@@ -1,14 +1,15 @@
 """The settings of section `bans`: from alerts to bans."""
 
 import re
+from collections.abc import Iterable
 from typing import Annotated
 
 from msgspec import Meta, field
 
 from monitor.config.kinds import GROUP, ValueKind, among, duration, integer, number
-from monitor.config.shapes import Section
-from monitor.model.addresses import Network, parse_network
-from monitor.model.bans import ADMIN_GROUPS, Mode
+from monitor.config.shapes import Conflict, Section
+from monitor.model.addresses import Network, collapse, parse_network
+from monitor.model.bans import ADMIN_GROUPS, MAX_ALLOWED_CONFIGURED, Mode
 from monitor.settings.presets import PRESET
 
 _INTERFACE = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
@@ -112,7 +113,10 @@ class Prefixes(Section, frozen=True, kw_only=True):
     ipv6_48: Annotated[
         int,
         integer(0, 65536),
-        Meta(description="Ban an IPv6 /48 with at least this many distinct offenders; 0 or 1: never."),
+        Meta(
+            description="Ban an IPv6 /48 with at least this many distinct offenders, or as many proven failures within "
+            "a detector's `findtime` as these have together; 0 or 1: never."
+        ),
     ] = 16
 
 
@@ -123,8 +127,10 @@ class Budget(Section, frozen=True, kw_only=True):
         int,
         integer(1, 1_000_000),
         Meta(
-            description="Maximum number of new bans per minute; further ones are only observed. More are likely caused "
-            "by a wrong threshold or a flood of forged sources. Manual bans are exempt."
+            description="Maximum number of new bans per minute, for each strength of evidence: bans on proof, shuns "
+            "on what anyone can forge, and egress bans have a budget of this size each. Further ones are only "
+            "observed. More are likely caused by a wrong threshold or a flood of forged sources. Manual bans are "
+            "exempt."
         ),
     ] = 300
 
@@ -196,7 +202,13 @@ class Xdp(Section, frozen=True, kw_only=True):
 class Bans(Section, frozen=True, kw_only=True):
     """From alerts to bans."""
 
-    allowlist: Annotated[tuple[Network, ...], Meta(description="Addresses and networks that are never banned.")] = ()
+    allowlist: Annotated[
+        tuple[Network, ...],
+        Meta(
+            description="Addresses and networks that are never banned; at most "
+            f"{MAX_ALLOWED_CONFIGURED}, adjacent ones merged."
+        ),
+    ] = ()
     presets: Annotated[
         tuple[Annotated[str, PRESET], ...],
         Meta(
@@ -219,12 +231,25 @@ class Bans(Section, frozen=True, kw_only=True):
         bool,
         Meta(
             description="Count evidence that anyone can forge, such as a logged packet, towards longer, recidive and "
-            "prefix bans. While this is off, an attacker who forges an address cannot have it shunned for weeks."
+            "prefix bans. While this is off, an attacker who forges an address cannot have it shunned for weeks. Such "
+            "evidence is counted apart: it makes shuns longer and wider, never bans."
         ),
     ] = False
     xdp: Annotated[Xdp, Meta(description="Drop packets of banned sources in XDP, by eBPF.")] = Xdp()
     max_bans: Annotated[
         int,
         integer(16, 1_048_576),
-        Meta(description="Capacity of each of the kernel's sets of banned addresses; bounds kernel memory."),
+        Meta(
+            description="Maximum number of bans in force, and capacity of each of the kernel's sets of banned "
+            "addresses; bounds memory. When it is reached the weakest ban yields: shuns by detectors first, then "
+            "egress bans, lists, imports, peers, and bans on proof to those by hand."
+        ),
     ] = 131_072
+
+    def conflicts(self) -> Iterable[Conflict]:
+        """Refuse an allowlist that is too large for the kernel's sets and the maps of XDP."""
+        if len(self.allowlist) > MAX_ALLOWED_CONFIGURED and (
+            (count := len(collapse(self.allowlist))) > MAX_ALLOWED_CONFIGURED
+        ):
+            text = f"{count} networks, adjacent ones merged, are too many: expected at most {MAX_ALLOWED_CONFIGURED}"
+            yield Conflict(("allowlist",), f"{text}; allow wider networks")

@@ -24,7 +24,7 @@ class Loaded(msgspec.Struct, frozen=True):
 def load(path: Path = DEFAULT_PATH) -> Loaded:
     """Read `path` and `conf.d/*.yaml` in its directory; a later file wins key by key.
 
-    Raises InvalidConfigError (a ConfigError) with every fault of every file.
+    Raises InvalidConfigError (a ConfigError) with every fault of every file, TemporaryError if they cannot be read now.
     """
     settings, origins, files = load_as(Settings, path)
     return Loaded(settings, MappingProxyType(origins), files)

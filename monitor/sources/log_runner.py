@@ -24,8 +24,9 @@ _TURN_S = 0.02
 """How long lines are scanned before other sources have their turn."""
 _SLICE_S = 0.01
 """How long the lines of one log are scanned before the next log has its turn."""
-_SETTLE_S = 0.5
-"""How long what was read is scanned when the source is closed."""
+_SETTLE_CPU_S = 0.5
+_SETTLE_S = 3.0
+"""How long what was read is scanned when the source is closed: CPU time, and at most by the clock."""
 _MAX_WAITING_BYTES = 8 << 20
 
 
@@ -97,7 +98,9 @@ class LogRunner(SourceRunner[SourceT, SettingsT]):
 
     def _settle(self) -> None:
         """Scan what was read, for a short time; the rest is lost: if it was read again, parts would count twice."""
-        self._scan(time.monotonic() + _SETTLE_S)
+        end_s, cpu_end_s = time.monotonic() + _SETTLE_S, time.thread_time() + _SETTLE_CPU_S
+        while self._queues and time.monotonic() < end_s and time.thread_time() < cpu_end_s:
+            self._scan(time.monotonic() + _TURN_S)
         for log, queue in self._queues.items():
             self.stats.lost += 1
             size = sum(len(block.data) for block, _ in queue)

@@ -11,14 +11,17 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from monitor.ebpf.maps import count_runs
 from monitor.metrics.metric import Sample
-from monitor.model.errors import NodewardenError, PermanentError, TemporaryError
+from monitor.model.errors import SYSTEM_FAULTS, PermanentError, TemporaryError, explain
 from monitor.model.events import Event
+from monitor.model.retry import Backoff
 from monitor.sources import metrics
 from monitor.sources.runner import Process, SettingsT
 
 _log = logging.getLogger(__name__)
 _TRY_AGAIN_S = 60.0
+_TRY_SOON_S = 5.0
 _SAMPLE_EVERY_S = 60.0
+_SAMPLE_LATER_S = 3600.0
 
 
 class Program(Protocol):
@@ -55,7 +58,9 @@ class ProgramRunner(ABC, Generic[ProgramT, SettingsT]):
         self._child: subprocess.Popen[bytes] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_open = False
-        self._try_at_s = 0.0
+        self._has_run = False
+        self._backoff = Backoff(_TRY_SOON_S, _TRY_AGAIN_S)
+        self._may_pass = True
         self._sampling: int | None = None
         self._sample_at_s = 0.0
 
@@ -83,13 +88,18 @@ class ProgramRunner(ABC, Generic[ProgramT, SettingsT]):
 
     @property
     def state(self) -> str:
-        """Its state: `up`, `off` (disabled, or this machine cannot run it), `loading`."""
-        return "up" if self.program else "loading" if self._loading else "off"
+        """Its state: `up`, `off` (disabled, or this machine cannot run it), `loading`, `down` (it failed)."""
+        return "up" if self.program else "loading" if self._loading else "down" if self.problems() else "off"
+
+    @property
+    def is_working(self) -> bool:
+        """Whether the program does its work, for the metric."""
+        return self.program is not None
 
     @property
     def notices(self) -> list[str]:
         """What operators should know although other sources work, a sentence each."""
-        return [f"{self.title}: {self.trouble}"] if self.trouble else []
+        return [f"{self.title}: {self.trouble}"] if self.trouble and not self._has_run else []
 
     @property
     def waiting(self) -> list[str]:
@@ -130,14 +140,22 @@ class ProgramRunner(ABC, Generic[ProgramT, SettingsT]):
     def tick(self) -> None:
         """Hand on new events; call it each second."""
         if self.program:
-            self._process(self.poll(self.program))
-            self._sample_runs()
-        elif self.trouble and time.monotonic() >= self._try_at_s:
+            self._use(self.program)
+        elif self.trouble and self._may_pass and self._backoff.is_due:
             self._start()
 
+    def fail(self, error: Exception) -> None:
+        """Unload the program, which failed in use, and load it again soon."""
+        self._note(error)
+        try:
+            self.unload()
+        except SYSTEM_FAULTS as another:
+            _log.warning("%s: unloading failed: %s", self.title, explain(another))
+            self.program = None
+
     def problems(self) -> list[str]:
-        """Say what is wrong: never anything, since what does not run is a notice."""
-        return []
+        """Say what is wrong: that a program failed which ran before. What never ran is a notice."""
+        return [f"{self.title}: {self.trouble}"] if self.trouble and self._has_run else []
 
     def describe(self) -> dict[str, Any]:
         """Return this source's part of the status."""
@@ -152,7 +170,7 @@ class ProgramRunner(ABC, Generic[ProgramT, SettingsT]):
 
     def samples(self) -> Iterator[Sample]:
         """Yield whether it runs and what it costs."""
-        yield metrics.UP.name, (self.name,), float(self.program is not None)
+        yield metrics.UP.name, (self.name,), float(self.is_working)
         yield "nodewarden_ebpf_up", (self.program_name,), float(self.program is not None)
         if self.program is not None:
             run_ns, runs = self.program.run_statistics()
@@ -167,15 +185,10 @@ class ProgramRunner(ABC, Generic[ProgramT, SettingsT]):
         """Load in a thread; report a failure once, and retry it if it may be temporary."""
         try:
             program = await asyncio.to_thread(self.make, settings, self._note_child)
-        except (NodewardenError, OSError) as error:
-            text = str(error)
-            if text != self.trouble:
-                _log.warning("%s: %s", self.title, text)
-            self.trouble = text
-            may_pass = not isinstance(error, PermanentError)
-            self._try_at_s = time.monotonic() + (_TRY_AGAIN_S if may_pass else float("inf"))
-        else:
             self._take(program, settings)
+        except SYSTEM_FAULTS as error:
+            self._note(error)
+            self._may_pass = self._has_run or not isinstance(error, PermanentError)
         finally:
             self._child = None
             self._loading = None
@@ -188,7 +201,29 @@ class ProgramRunner(ABC, Generic[ProgramT, SettingsT]):
             program.close()
             return
         self.program, self.trouble = program, ""
-        self.taken(program)
+        self._has_run = self._may_pass = True
+        try:
+            self.taken(program)
+        except SYSTEM_FAULTS as error:
+            self.fail(error)
+
+    def _use(self, program: ProgramT) -> None:
+        """Hand on the events of the last second."""
+        try:
+            events = list(self.poll(program))
+            self._sample_runs()
+        except SYSTEM_FAULTS as error:
+            self.fail(error)
+            return
+        self._process(events)
+
+    def _note(self, error: Exception) -> None:
+        """Note why there is no program, once in the log for each cause."""
+        text = explain(error)
+        if text != self.trouble:
+            _log.warning("%s: %s", self.title, text)
+        self.trouble = text
+        self._backoff.failed()
 
     def _note_child(self, child: subprocess.Popen[bytes]) -> None:
         self._child = child
@@ -202,8 +237,8 @@ class ProgramRunner(ABC, Generic[ProgramT, SettingsT]):
             self._sample_at_s = now_s + _SAMPLE_EVERY_S
             try:
                 self._sampling = count_runs()
-            except TemporaryError:
-                self._sample_at_s = float("inf")
+            except (TemporaryError, OSError):
+                self._sample_at_s = now_s + _SAMPLE_LATER_S
 
     def _stop_sampling(self) -> None:
         if self._sampling is not None:

@@ -55,6 +55,10 @@ class Runner(Protocol):
         """Stop reading and save the cursor."""
         ...
 
+    def fail(self, error: Exception) -> None:
+        """Close the source, which failed in use, and open it again later."""
+        ...
+
     def reconfigure(self, settings: Any) -> None:
         """Follow changed settings of its own."""
         ...

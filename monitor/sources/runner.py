@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from monitor.metrics.metric import Metric, Sample
-from monitor.model.errors import NodewardenError, explain
+from monitor.model.errors import SYSTEM_FAULTS, explain
+from monitor.model.retry import Backoff
 from monitor.sources import metrics
 
 _log = logging.getLogger(__name__)
-_REOPEN_AFTER_S = 10.0
 _LOSS_SHOWN_S = 600.0
-_FAILURES = (NodewardenError, OSError, ValueError)
+_FAILURES = (*SYSTEM_FAULTS, ValueError)
 """What a source may raise; ValueError: for a saved cursor, which must not keep the daemon from starting."""
 
 Process: TypeAlias = Callable[[Iterable[Any]], None]
@@ -60,7 +60,7 @@ class SourceRunner(ABC, Generic[SourceT, SettingsT]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._again: asyncio.Handle | None = None
         self._trouble = ""
-        self._reopen_at_s = 0.0
+        self._backoff = Backoff()
         self._lost_known = 0
         self._lossy_until_s = float("-inf")
 
@@ -98,12 +98,16 @@ class SourceRunner(ABC, Generic[SourceT, SettingsT]):
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Read from now on whenever there is something to read."""
         self._loop = loop
-        if self._source:
-            self._listen(self._source)
+        self._guarded(self._listen)
 
     def close(self) -> None:
         """Stop reading and save the cursor."""
         self._settle()
+
+    def fail(self, error: Exception) -> None:
+        """Close the source, since it failed in use elsewhere; it is opened again like after a failure of its own."""
+        self._settle()
+        self._fail(explain(error))
 
     def poll(self) -> None:
         """Take what waits now, without waiting for the loop."""
@@ -119,7 +123,7 @@ class SourceRunner(ABC, Generic[SourceT, SettingsT]):
         if self.stats.lost != self._lost_known:
             self._lost_known = self.stats.lost
             self._lossy_until_s = now_s + _LOSS_SHOWN_S
-        if self._trouble and now_s >= self._reopen_at_s:
+        if self._trouble and self._backoff.is_due:
             self._try_open()
         self._guarded(self._maintain)
         self._come_back()
@@ -189,14 +193,15 @@ class SourceRunner(ABC, Generic[SourceT, SettingsT]):
     def _try_open(self) -> None:
         try:
             self._source = self._make()
+            if self._loop:
+                self._listen(self._source)
         except _FAILURES as error:
+            self._release()
             self._fail(explain(error))
             return
         if self._trouble:
             _log.info("reading %s again", self.title)
         self._trouble = ""
-        if self._loop:
-            self._listen(self._source)
 
     def _listen(self, source: SourceT) -> None:
         """Read when the source becomes readable, and what waits already."""
@@ -219,8 +224,7 @@ class SourceRunner(ABC, Generic[SourceT, SettingsT]):
     def _wake(self) -> None:
         """Listen again after a rest."""
         self._again = None
-        if self._source and self._loop:
-            self._loop.add_reader(self._source.fileno(), self._readable)
+        self._guarded(self._listen)
 
     def _come_back(self) -> None:
         """Have the loop call again if there is more to take."""
@@ -238,14 +242,13 @@ class SourceRunner(ABC, Generic[SourceT, SettingsT]):
         try:
             use(self._source)
         except _FAILURES as error:
-            self._settle()
-            self._fail(explain(error))
+            self.fail(error)
 
     def _fail(self, trouble: str) -> None:
+        pause_s = self._backoff.failed()
         if trouble != self._trouble:
-            _log.error("reading %s failed: %s; trying again every %.0f s", self.title, trouble, _REOPEN_AFTER_S)
+            _log.error("reading %s failed: %s; trying again in %.0f s", self.title, trouble, pause_s)
         self._trouble = trouble
-        self._reopen_at_s = time.monotonic() + _REOPEN_AFTER_S
 
     def _settle(self) -> None:
         """Close the source; reading can continue at the cursor that is saved now."""
@@ -261,4 +264,7 @@ class SourceRunner(ABC, Generic[SourceT, SettingsT]):
         if source:
             if self._loop:
                 self._loop.remove_reader(source.fileno())
-            source.close()
+            try:
+                source.close()
+            except OSError as error:  # the descriptor is gone all the same: close(2)
+                _log.warning("closing %s failed: %s", self.title, explain(error))

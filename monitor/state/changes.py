@@ -1,10 +1,13 @@
 """Networks allowed by an operator, and changes to the store that are collected until they are written."""
 
 from collections import OrderedDict, deque
+from collections.abc import Iterator
+from itertools import chain
 
 import msgspec
 
 from monitor.model.addresses import Network
+from monitor.model.alerts import Strength
 from monitor.model.bans import AllowEntry, Ban, ClaimKey, Offence, claim_key
 from monitor.model.cursors import Cursor
 
@@ -25,40 +28,74 @@ class Allowed(msgspec.Struct, frozen=True, gc=False):
 class StateChanges:
     """Changes to the store, one per key: the last one counts. Offences are appended, never changed.
 
-    `bans` and `ended` have no key in common. None in `allowed` removes the network.
+    `bans` and `ended` have no key in common. None in `allowed` removes the network. Offences and removals that anyone
+    can forge are apart from the others, so that a flood of them displaces only its own kind.
     """
 
-    __slots__ = ("allowed", "bans", "cursors", "ended", "offences")
+    __slots__ = ("allowed", "bans", "cursors", "ended", "forgeable", "forgeable_ended", "offences")
 
     def __init__(self) -> None:
         """Start without changes."""
         self.bans: dict[ClaimKey, Ban] = {}
         self.ended: OrderedDict[ClaimKey, None] = OrderedDict()
+        self.forgeable_ended: OrderedDict[ClaimKey, None] = OrderedDict()
         self.offences: deque[Offence] = deque()
+        self.forgeable: deque[Offence] = deque()
         self.cursors: dict[str, Cursor] = {}
         self.allowed: dict[Network, Allowed | None] = {}
 
     def __len__(self) -> int:
         """Return the number of rows to write or delete."""
-        return len(self.bans) + len(self.ended) + len(self.offences) + len(self.cursors) + len(self.allowed)
+        offences = len(self.offences) + len(self.forgeable)
+        ended = len(self.ended) + len(self.forgeable_ended)
+        return len(self.bans) + ended + offences + len(self.cursors) + len(self.allowed)
 
     def put_ban(self, ban: Ban) -> None:
         """Add a claim; it replaces the earlier one of the same origin."""
         key = claim_key(ban)
-        self.ended.pop(key, None)
+        self._removals_like(key).pop(key, None)
         self.bans[key] = ban
 
     def remove_ban(self, key: ClaimKey) -> None:
         """Remove a claim, if it exists."""
         self.bans.pop(key, None)
-        self.ended[key] = None
+        self._removals_like(key)[key] = None
+
+    def add_offence(self, offence: Offence, limit: int) -> int:
+        """Append an offence; return how many had to go for `limit`, the oldest that anyone can forge first."""
+        (self.forgeable if offence.strength is Strength.SPOOFABLE else self.offences).append(offence)
+        return self.bound_offences(limit)
+
+    def all_ended(self) -> Iterator[ClaimKey]:
+        """Yield every removal."""
+        return chain(self.ended, self.forgeable_ended)
+
+    def bound_removals(self, limit: int) -> int:
+        """Drop the oldest removals above `limit`, those of claims that anyone can forge first; return how many."""
+        dropped = 0
+        while len(self.ended) + len(self.forgeable_ended) > limit:
+            (self.forgeable_ended or self.ended).popitem(last=False)
+            dropped += 1
+        return dropped
+
+    def _removals_like(self, key: ClaimKey) -> OrderedDict[ClaimKey, None]:
+        return self.forgeable_ended if key[1] is Strength.SPOOFABLE else self.ended
+
+    def bound_offences(self, limit: int) -> int:
+        """Drop offences above `limit`, and return how many."""
+        dropped = 0
+        while len(self.offences) + len(self.forgeable) > limit:
+            (self.forgeable or self.offences).popleft()
+            dropped += 1
+        return dropped
 
     def follow(self, later: "StateChanges") -> None:
         """Append changes that were made after these."""
         for ban in later.bans.values():
             self.put_ban(ban)
-        for key in later.ended:
+        for key in later.all_ended():
             self.remove_ban(key)
         self.offences.extend(later.offences)
+        self.forgeable.extend(later.forgeable)
         self.cursors.update(later.cursors)
         self.allowed.update(later.allowed)

@@ -1,5 +1,6 @@
 """Saves state off the data path: collects changes on the loop's thread, writes them from a worker thread."""
 
+import asyncio
 import logging
 import time
 from collections import deque
@@ -12,6 +13,7 @@ from monitor.model.addresses import Network
 from monitor.model.bans import Ban, Offence, claim_key
 from monitor.model.cursors import Cursor
 from monitor.model.errors import TemporaryError
+from monitor.model.retry import Worker
 from monitor.state.changes import Allowed, StateChanges
 from monitor.state.store import Store
 
@@ -67,7 +69,7 @@ class Saver:
         self._max_removals = max_removals
         self._clock = clock
         self._open_store = open_store
-        self._worker = futures.ThreadPoolExecutor(1, "saver")
+        self._worker = Worker("saver")
         self._pending = StateChanges()
         self._purge: tuple[float, int] | None = None
         self._job: _Job | None = None
@@ -122,8 +124,7 @@ class Saver:
 
     def add_offence(self, offence: Offence) -> None:
         """Append an offence to the history."""
-        self._pending.offences.append(offence)
-        self._bound()
+        self.dropped_offences_total += self._pending.add_offence(offence, self._max_offences)
 
     def load_cursors(self) -> Mapping[str, Cursor]:
         """Return the cursors on disk, by name; empty while the store does not work."""
@@ -164,6 +165,26 @@ class Saver:
         self._begin(durable=True)
         return self._wait(deadline_s) and self.is_saving_ok
 
+    async def save_now(self, timeout_s: float = 2.0) -> bool:
+        """Like `flush`, but the loop works on meanwhile, and what it changes after this call is not waited for."""
+        deadline_s = time.monotonic() + timeout_s
+        while self._job:
+            if not await self._done(self._job, deadline_s):
+                return False
+        if self.store is not None and self._is_synced and not self._pending:
+            return True
+        return await self._done(self._begin(durable=True), deadline_s) and self.is_saving_ok
+
+    async def _done(self, job: _Job, deadline_s: float) -> bool:
+        """Wait for a job on the loop, and process its result unless `tick` did; False if it is not done by then."""
+        waited = asyncio.wrap_future(job.future)
+        await asyncio.wait([waited], timeout=max(0.0, deadline_s - time.monotonic()))
+        if not job.future.done():
+            return False
+        if self._job is job:
+            self._collect()
+        return True
+
     def close(self, timeout_s: float = 10.0) -> bool:
         """Write all changes and close; False if some could not be saved. No other call may follow."""
         self._on_opened = None
@@ -172,17 +193,18 @@ class Saver:
             _log.error("%d changes could not be saved: %s", self.pending, self.trouble or "the disk is too slow")
         if self.store and not self._job:
             futures.wait([self._worker.submit(self.store.close)], timeout_s)
-        self._worker.shutdown(wait=False)
+        self._worker.shutdown()
         return is_saved
 
-    def _begin(self, *, durable: bool) -> None:
-        """Pass all pending changes to the worker."""
+    def _begin(self, *, durable: bool) -> _Job:
+        """Pass all pending changes to the worker; return its job."""
         changes, self._pending = self._pending, StateChanges()
         purge = None
         if not durable:  # a durable write is waited for, so do not purge in it
             purge, self._purge = self._purge, None
         future = self._worker.submit(_save, self._open_store, self._path, self.store, changes, purge, durable)
         self._job = _Job(future, changes, purge, durable)
+        return self._job
 
     def _wait(self, deadline_s: float) -> bool:
         """Wait for the worker and process its result; False if it is not done by then."""
@@ -201,13 +223,13 @@ class Saver:
         fault = job.future.exception()
         outcome = _Outcome(None) if fault else job.future.result()
         if fault or outcome.error:
-            if fault:
+            if fault and not isinstance(fault, TemporaryError):
                 _log.error("an internal fault prevented saving state; please report this", exc_info=fault)
             later, self._pending = self._pending, job.changes
             self._pending.follow(later)
             self._purge = self._purge or job.purge
             self._bound()
-            self._failed(str(outcome.error or repr(fault)))
+            self._failed(str(fault if isinstance(fault, TemporaryError) else outcome.error or repr(fault)))
             return
         self.written_total += len(job.changes)
         self._is_synced = job.durable or (self._is_synced and not job.changes)
@@ -239,12 +261,8 @@ class Saver:
 
     def _bound(self) -> None:
         """Drop the oldest pending offences and removals above the limits: recent ones matter more."""
-        while len(self._pending.offences) > self._max_offences:
-            self._pending.offences.popleft()
-            self.dropped_offences_total += 1
-        while len(self._pending.ended) > self._max_removals:
-            self._pending.ended.popitem(last=False)
-            self.dropped_removals_total += 1
+        self.dropped_offences_total += self._pending.bound_offences(self._max_offences)
+        self.dropped_removals_total += self._pending.bound_removals(self._max_removals)
 
 
 def _open(open_store: Callable[[Path], Store], path: Path) -> _Outcome:

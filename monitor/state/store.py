@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from monitor.model.addresses import Network
-from monitor.model.bans import Ban, Offence
+from monitor.model.alerts import Strength
+from monitor.model.bans import MAX_ALLOW_ENTRIES, Ban, Offence
 from monitor.model.cursors import Cursor
 from monitor.model.errors import MalformedRecord, TemporaryError
 from monitor.state import rows
@@ -85,9 +86,9 @@ class Store:
         """Return the saved cursors, by name."""
         return dict(self._read("cursors", "", (), rows.read_cursor))
 
-    def allowed(self) -> list[Allowed]:
-        """Return the networks allowed by an operator, oldest first."""
-        return list(self._read("allowed", "ORDER BY added_s", (), rows.read_allowed))
+    def allowed(self, limit: int = MAX_ALLOW_ENTRIES) -> list[Allowed]:
+        """Return the networks allowed by an operator, oldest first, at most `limit`."""
+        return list(self._read("allowed", "ORDER BY added_s LIMIT ?", (limit,), rows.read_allowed))
 
     def offences(self, since_s: float) -> Iterator[Offence]:
         """Yield the offences since `since_s` (seconds since the epoch), oldest first."""
@@ -125,9 +126,14 @@ class Store:
                     self._writer.execute("PRAGMA synchronous = NORMAL")
 
     def purge(self, before_s: float, max_offences: int) -> int:
-        """Delete offences before `before_s`, and the oldest beyond `max_offences`; return how many."""
+        """Delete offences before `before_s`, and the oldest beyond `max_offences`; return how many.
+
+        Of more than `max_offences` those that anyone can forge go first: they must not end the history of others.
+        """
         purged = self._delete("WHERE time_s < ? ORDER BY time_s LIMIT ?", lambda: (before_s, _PURGE_ROWS))
-        return purged + self._delete("ORDER BY time_s, id LIMIT ?", lambda: (self._excess(max_offences),))
+        for which in (f"WHERE strength = '{Strength.SPOOFABLE}'", ""):
+            purged += self._delete(f"{which} ORDER BY time_s, id LIMIT ?", lambda: (self._excess(max_offences),))
+        return purged
 
     def close(self) -> None:
         """Move the WAL to the main file and close; never raises: a WAL that remains is read at the next start."""
@@ -178,9 +184,9 @@ class Store:
         self._put("bans", sorted(self._encode(rows.ban_row, changes.bans.values())))
         self._writer.executemany(
             "DELETE FROM bans WHERE address = ? AND prefix_length = ? AND strength = ? AND origin = ? AND detector = ?",
-            sorted(self._encode(rows.claim_key_row, changes.ended)),
+            sorted(self._encode(rows.claim_key_row, changes.all_ended())),
         )
-        self._put("offences", self._encode(rows.offence_row, changes.offences))
+        self._put("offences", self._encode(rows.offence_row, (*changes.offences, *changes.forgeable)))
         self._put("cursors", self._encode(rows.cursor_row, changes.cursors.items()))
         self._put("allowed", self._encode(rows.allowed_row, (a for a in changes.allowed.values() if a is not None)))
         self._writer.executemany(

@@ -77,7 +77,7 @@ def _victims(shape: str, which: str) -> tuple[Network, ...]:
 
 
 def _left(core: BanCore) -> float:
-    return core.policy.budget._left
+    return core.policy.budgets[Strength.PROVEN]._left
 
 
 @pytest.mark.parametrize("cause", CAUSES)
@@ -102,7 +102,7 @@ def test_new_bans_that_the_kernel_refuses(core: BanCore, trouble: Trouble, shape
     assert len(core.record.offences) == len(core.cut) == len(core.latencies) == len(new)
     assert _left(core) == pytest.approx(budget - len(new))
     for network in refused:
-        assert core.policy.escalation.step(network, DETECTOR, decisions[0].alert.time_s) == 0  # type: ignore[union-attr]
+        assert core.policy._repeats[Strength.PROVEN].step(network, DETECTOR, decisions[0].alert.time_s) == 0  # type: ignore[union-attr]
     assert {one.verdict for one in core.alert(*networks)} <= {Verdict.BAN, Verdict.COVERED, Verdict.REFRESH}
     core.check()
 

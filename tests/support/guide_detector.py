@@ -31,7 +31,7 @@ def run(path: Path) -> dict[str, Any]:
         now_s = 1000.0 + 60.0 * minute
         decided.append([one.detector for one in pipeline.process([tcp(CLIENT, 22, time_s=now_s)], now_s)])
     answers = answers_of(pipeline, path.parent)
-    (status,) = (one for one in answers.handle(Status()).result["detectors"] if one["name"] == NAME)
+    (status,) = (one for one in answers.look_up(Status()).result["detectors"] if one["name"] == NAME)
     return {
         "decided": decided,
         "status": status,

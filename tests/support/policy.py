@@ -62,8 +62,21 @@ class Willing(NftablesTable):
         """Take bans."""
         return []
 
+    def refresh(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
+        """Take later ends."""
+        return []
+
     def remove(self, bans: Sequence[Ban], now_s: float) -> None:
         """End bans."""
+
+    def allow(self, networks: Sequence[Network], now_s: float) -> None:
+        """Take the allowlist."""
+
+    def set_up(self, now_s: float) -> None:
+        """Need nothing."""
+
+    def flush(self) -> None:
+        """End all bans."""
 
 
 def willing_table(ledger: Ledger, allowlist: Sequence[Network]) -> Enforcement:

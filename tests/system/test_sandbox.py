@@ -87,6 +87,18 @@ def test_exposure_is_low(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_its_limits_are_in_force(node: Node) -> None:
+    """Descriptors are limited, soft and hard alike; memory slows it before it ends it; others are killed first."""
+    assert node.restart()
+    limits = Path(f"/proc/{node.main_pid(UNIT)}/limits").read_text()
+    assert re.search(r"^Max open files +8192 +8192 ", limits, re.MULTILINE)
+    names = ("MemoryHigh", "MemoryMax", "OOMScoreAdjust", "OOMPolicy")
+    shown = node.look("systemctl", "show", UNIT, *(f"--property={name}" for name in names))
+    found = dict(line.split("=", 1) for line in shown.splitlines())
+    assert (found["OOMScoreAdjust"], found["OOMPolicy"]) == ("-900", "continue")
+    assert int(found["MemoryHigh"]) < int(found["MemoryMax"])
+
+
 def test_the_unit_is_sound(node: Node) -> None:
     """systemd has nothing to complain of in the unit as it is installed, manual pages aside."""
     said = node.try_("systemd-analyze", "verify", "--man=no", UNIT)

@@ -22,7 +22,27 @@ METRICS = (
         "Bans, in force (mode `enforce`) or only observed (mode `observe`).",
         ("mode", "strength"),
     ),
-    Metric("nodewarden_bans_limit", GAUGE, "Maximum number of bans."),
+    Metric("nodewarden_bans_limit", GAUGE, "Maximum number of bans in force."),
+    Metric(
+        "nodewarden_bans_by_class",
+        GAUGE,
+        "Bans by who holds them, weakest first: when there is no room the weakest class yields.",
+        ("class",),
+    ),
+    Metric(
+        "nodewarden_bans_full",
+        GAUGE,
+        "Whether there is no room for a new ban of this class: it is refused (class `observed`: it displaces the "
+        "oldest entry).",
+        ("class",),
+    ),
+    Metric("nodewarden_observed_limit", GAUGE, "Maximum number of observed entries of each strength."),
+    Metric(
+        "nodewarden_observed_evicted_total",
+        COUNTER,
+        "Observed entries that newer ones displaced before their end.",
+        ("strength",),
+    ),
     Metric("nodewarden_bulk_bans", GAUGE, "Bans that only imports, lists and peers claim."),
     Metric(
         "nodewarden_bulk_bans_limit",
@@ -73,9 +93,16 @@ METRICS = (
         ("hook",),
     ),
     Metric("nodewarden_connections_cut_total", COUNTER, "Conntrack entries deleted because their peer was banned."),
-    Metric("nodewarden_budget_bans_per_minute", GAUGE, "Configured maximum of new bans per minute."),
     Metric(
-        "nodewarden_budget_refused_total", COUNTER, "Bans that were only observed because the budget was exhausted."
+        "nodewarden_budget_bans_per_minute",
+        GAUGE,
+        "Configured maximum of new bans per minute for each strength of evidence.",
+    ),
+    Metric(
+        "nodewarden_budget_refused_total",
+        COUNTER,
+        "Bans that were only observed because the budget of their strength was exhausted.",
+        ("strength",),
     ),
     Metric(
         "nodewarden_connections_cut_incomplete_total",
@@ -84,4 +111,11 @@ METRICS = (
         "reason.",
     ),
     Metric("nodewarden_allowlist_networks", GAUGE, "Networks on the allowlist."),
+    Metric("nodewarden_allowlist_limit", GAUGE, "Maximum number of networks on the allowlist, adjacent ones merged."),
+    Metric(
+        "nodewarden_allowlist_omitted",
+        GAUGE,
+        "Networks that should be on the allowlist and are left out because it is full, by where they come from.",
+        ("provider",),
+    ),
 )

@@ -4,6 +4,11 @@ from monitor.metrics.metric import COUNTER, GAUGE, Metric
 
 METRICS = (
     Metric("nodewarden_build_info", GAUGE, "Always 1; the label is the version.", ("version",)),
+    Metric(
+        "nodewarden_surroundings_up",
+        GAUGE,
+        "0 while node addresses, gateways, resolvers and sessions cannot be read: the allowlist may be old.",
+    ),
     Metric("nodewarden_state_saving", GAUGE, "0 while bans and history cannot be written to disk."),
     Metric("nodewarden_state_pending_changes", GAUGE, "Changes not yet written to disk."),
     Metric("nodewarden_state_written_rows_total", COUNTER, "Rows written to or removed from the database."),
@@ -14,7 +19,16 @@ METRICS = (
         "Offences dropped because writing failed for too long.",
     ),
     Metric(
-        "nodewarden_internal_errors_total", COUNTER, "Event batches lost to an internal error; the log has the trace."
+        "nodewarden_internal_errors_total",
+        COUNTER,
+        "Internal errors, each of which cost a batch of events or one run of a periodic task; the log has the trace.",
+    ),
+    Metric(
+        "nodewarden_client_connections_dropped_total",
+        COUNTER,
+        "Connections to the daemon that were closed without an answer, by server (`metrics`, `control`) and cause: "
+        "`crowded` (a newer one took its place), `timeout`, `descriptors` (they are reserved for sources).",
+        ("server", "cause"),
     ),
     Metric(
         "nodewarden_state_dropped_removals_total",

@@ -93,5 +93,12 @@ METRICS = (
         "Keys forgotten early because the window was full: evidence lost to a flood of sources.",
         ("detector",),
     ),
+    Metric(
+        "nodewarden_detector_missed_keys_total",
+        COUNTER,
+        "Keys forgotten early that were near the threshold, or so recent that a slow attacker is forgotten as well. "
+        "Part of the evicted keys; a problem in `status`.",
+        ("detector",),
+    ),
     *registry.metrics(),
 )

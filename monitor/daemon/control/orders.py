@@ -1,21 +1,25 @@
 """What people order over the control socket: bans, their end, the allowlist. Each thing named gets its own answer."""
 
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from monitor.bans.decision import Ended
 from monitor.control.protocol import AllowAdd, AllowRemove, BanOrder, Unban
 from monitor.daemon.control.presentation import show_decision
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.model.addresses import Network, parse_network
-from monitor.model.bans import MANUAL, WORDS, Ban, ClaimOrigin
+from monitor.model.bans import MANUAL, MAX_ALLOWED, WORDS, Ban, ClaimOrigin
 from monitor.state.changes import Allowed
 
 _MAX_BANTIME_S = 10 * 365 * 86400.0
 _MAX_REASON = 200
+_SLICE = 32
 _STRENGTHS = {word: strength for strength, word in WORDS.items()}
+T = TypeVar("T")
 Answer = dict[str, Any]
+Order: TypeAlias = BanOrder | Unban | AllowAdd | AllowRemove
 
 
 class AllowRecord(Protocol):
@@ -35,6 +39,27 @@ class Orders:
         """`record` keeps what is allowed by command across restarts."""
         self._pipeline = pipeline
         self._record = record
+
+    def slices(self, order: Order) -> Iterator[Callable[[], list[Answer]]]:
+        """Yield the order in slices that the loop carries out between its other work; each is complete in itself.
+
+        A ban takes a third of a millisecond, mostly in the kernel. Changes of the allowlist are one slice: each one has
+        the allowlist built anew.
+        """
+        match order:
+            case BanOrder():
+                for bans in _sliced(order.bans):
+                    yield partial(self.ban, BanOrder(bans, order.origin))
+            case Unban(everything=True):
+                for networks in _sliced(list(dict.fromkeys(ban.network for ban in self._pipeline.ledger.bans()))):
+                    yield partial(self._lift, networks)
+            case Unban():
+                for texts in _sliced(order.networks):
+                    yield partial(self.unban, Unban(texts))
+            case AllowAdd():
+                yield partial(self.allow, order)
+            case AllowRemove():
+                yield partial(self.disallow, order)
 
     def ban(self, request: BanOrder) -> list[Answer]:
         """Ban what can be banned; each of the others is refused with a sentence."""
@@ -58,11 +83,8 @@ class Orders:
         return [answer or next(decided) for answer in answers]
 
     def unban(self, request: Unban) -> list[Answer]:
-        """End the local claims of exactly these networks, or all; say which claims of others remain."""
+        """End the local claims of exactly these networks; say which claims of others remain."""
         now_s = time.time()
-        if request.everything:
-            networks = dict.fromkeys(ban.network for ban in self._pipeline.ledger.bans())
-            return _lifted(self._pipeline.bans.unban(networks, now_s))
         named = list(_networks(request.networks))
         wanted = dict.fromkeys(network for _, network in named if isinstance(network, Network))
         held = {network: self._pipeline.ledger.holders(network) for network in wanted}
@@ -77,6 +99,10 @@ class Orders:
                 answers.append(_refusal(text, self._why_not_lifted(network, held[network])))
         return answers
 
+    def _lift(self, networks: Sequence[Network]) -> list[Answer]:
+        """End the local claims of networks, and answer for those that had any."""
+        return _lifted(self._pipeline.bans.unban(networks, time.time()))
+
     def allow(self, request: AllowAdd) -> list[Answer]:
         """Never ban these networks again, and end the bans inside them."""
         answers = []
@@ -89,9 +115,11 @@ class Orders:
                 continue
             entries.append(Allowed(network, reason, now_s))
             answers.append(_done(str(network), "allowed"))
+        if not self._pipeline.allow([entry.entry for entry in entries], now_s):
+            text = f"not allowed: the allowlist has room for {MAX_ALLOWED} networks; remove some, or allow wider ones"
+            return [{**answer, "done": False, "text": text} if answer["done"] else answer for answer in answers]
         for entry in entries:
             self._record.put_allowed(entry)
-        self._pipeline.allow((entry.entry for entry in entries), now_s)
         return answers
 
     def disallow(self, request: AllowRemove) -> list[Answer]:
@@ -117,6 +145,11 @@ class Orders:
             return f"not lifted: {_claimed_by(held)}; end it there"
         around = [str(ban.network) for ban in self._pipeline.ledger.covering(network)]
         return f"not banned itself, but inside {', '.join(around)}: unban that" if around else "not banned"
+
+
+def _sliced(items: Sequence[T]) -> Iterator[list[T]]:
+    for start in range(0, len(items), _SLICE):
+        yield list(items[start : start + _SLICE])
 
 
 def _lifted(ended: Iterable[Ended]) -> list[Answer]:

@@ -83,7 +83,7 @@ _TEXTS = {
     Verdict.REFRESH: "banned for longer",
     Verdict.CLAIM: "banned already for as long; this claim holds it too",
     Verdict.STALE: "refused: it would be over already",
-    Verdict.FULL: "refused: there is no room (bans.max_bans; a quarter is kept for detectors and operators)",
+    Verdict.FULL: "refused: there is no room (bans.max_bans), and no weaker ban that could yield",
 }
 
 

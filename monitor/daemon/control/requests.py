@@ -1,11 +1,13 @@
 """Answers to the commands that come over the control socket, as plain data."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import product
 from typing import Any
 
 from monitor import __version__
+from monitor.bans.claims import Rank
 from monitor.control import protocol
 from monitor.control.protocol import ListBans, Reply, Request, Why
 from monitor.daemon.control.event_presentation import show_events
@@ -24,6 +26,7 @@ _SORTS: dict[str, Callable[[Ban], Any]] = {
     "network": lambda ban: (len(ban.network.address), ban.network),
 }
 _MAX_HISTORY = 50
+_TURNS = 8
 
 
 class RequestError(NodewardenError):
@@ -41,13 +44,13 @@ class Answers:
         describe: Callable[[], dict[str, Any]],
         check: Callable[[], dict[str, Any]],
         history: Callable[[Network, int], list[Offence]],
-        flush_state: Callable[[], bool],
+        save: Callable[[], Awaitable[bool]],
         reload: Callable[[], None],
     ) -> None:
         """Take who knows what.
 
         `describe` gives the service's part of the status, `check` what the self-check finds, `history` an address's
-        offences, `flush_state` puts what was ordered on disk before it is answered, `reload` raises NodewardenError if
+        offences, `save` puts what was ordered on disk before it is answered, `reload` raises NodewardenError if
         it fails.
         """
         self._pipeline = pipeline
@@ -56,11 +59,31 @@ class Answers:
         self._describe = describe
         self._check = check
         self._history = history
-        self._flush_state = flush_state
+        self._save = save
         self._reload = reload
 
-    def handle(self, request: Request) -> Reply:
-        """Answer one request; NodewardenError for what the requester should read."""
+    async def handle(self, request: Request) -> Reply:
+        """Answer one request; NodewardenError for what the requester should read.
+
+        An order is carried out in slices, between which the loop does its other work: other commands, the sources, the
+        tick. It is answered once it is on disk.
+        """
+        match request:
+            case protocol.BanOrder() | protocol.Unban() | protocol.AllowAdd() | protocol.AllowRemove():
+                answers = []
+                for part in self._orders.slices(request):
+                    answers += part()
+                    await _let_others_work()
+                result: Any = answers
+            case protocol.Flush():
+                result = self._flush()
+            case _:
+                return self.look_up(request)
+        await self._save()  # where it fails, status and metrics say so; the order stands
+        return Reply(ok=True, result=result)
+
+    def look_up(self, request: Request) -> Reply:
+        """Answer a request that changes nothing but, with Reload, what the configuration says."""
         match request:
             case protocol.Status():
                 return Reply(ok=True, result=self._status())
@@ -79,23 +102,7 @@ class Answers:
             case protocol.Reload():
                 self._reload()
                 return Reply(ok=True)
-        return Reply(ok=True, result=self._carry_out(request))
-
-    def _carry_out(self, request: Request) -> Any:
-        """Do what was ordered, and answer once it is on disk."""
-        match request:
-            case protocol.BanOrder():
-                result: Any = self._orders.ban(request)
-            case protocol.Unban():
-                result = self._orders.unban(request)
-            case protocol.AllowAdd():
-                result = self._orders.allow(request)
-            case protocol.AllowRemove():
-                result = self._orders.disallow(request)
-            case protocol.Flush():
-                result = self._flush()
-        self._flush_state()  # where it fails, status and metrics say so; the order stands
-        return result
+        raise RequestError(f"{type(request).__name__} is an order")
 
     def _status(self) -> dict[str, Any]:
         pipeline = self._pipeline
@@ -121,7 +128,12 @@ class Answers:
                 **{word: ledger.count(Mode.ENFORCE, strength) for strength, word in WORDS.items()},
                 "observed": sum(ledger.count(Mode.OBSERVE, strength) for strength in Strength),
                 "refused_by_kernel": pipeline.metrics.refused,
-                "over_budget": pipeline.policy.budget.refused_total,
+                "over_budget": pipeline.policy.budgets.refused_total,
+                "over_budget_by_set": {
+                    word: pipeline.policy.budgets[strength].refused_total for strength, word in WORDS.items()
+                },
+                "held_by": {one.label: ledger.count_by_rank()[one] for one in Rank},
+                "no_room_for": [one.label for one in Rank if ledger.is_full_for(one)],
             },
             "allowlist": len(pipeline.guard.entries),
             "dropped": {
@@ -197,6 +209,12 @@ class Answers:
 
     def _flush(self) -> dict[str, Any]:
         return {"ended": len(self._pipeline.bans.flush())}
+
+
+async def _let_others_work() -> None:
+    """Leave the loop to others for as many turns as a command takes from its connection to its reply."""
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
 
 
 def _network(text: str) -> Network:

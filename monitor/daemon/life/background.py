@@ -4,13 +4,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 from monitor.enforcers.conntrack.cutter import ConntrackCutter
 from monitor.enforcers.nftables.drift import Drift, DriftKind, DriftWatch
 from monitor.enforcers.nftables.table import NftablesTable
 from monitor.model.addresses import Network
-from monitor.model.errors import NodewardenError
+from monitor.model.errors import SYSTEM_FAULTS, NodewardenError
+from monitor.model.retry import Worker
 
 _log = logging.getLogger(__name__)
 _MAX_WAITING = 64
@@ -26,7 +27,7 @@ class Cutting:
         self.cut_total = 0
         self._incomplete_total = self._refused_total = 0  # one for each thread that counts
         self._cutter: ConntrackCutter | None = None
-        self._worker = ThreadPoolExecutor(1, "conntrack")
+        self._worker = Worker("conntrack")
         self._waiting: list[Future[int]] = []
 
     @property
@@ -42,17 +43,21 @@ class Cutting:
             _log.warning("too many bans at once: connections of %d networks are not cut, only dropped", len(networks))
             return
         job = self._worker.submit(self._cut, list(networks))
+        if job.done() and (error := job.exception()):
+            self._refused_total += 1
+            _log.warning("connections of %s were not cut, only dropped: %s", networks[0], error)
+            return
         self._waiting.append(job)
 
     def close(self) -> None:
         """Do not begin anything further."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._worker.shutdown(cancel=True)
 
     def _cut(self, networks: list[Network]) -> int:
         try:
             self._cutter = self._cutter or ConntrackCutter()
             count = self._cutter.cut(networks)
-        except (NodewardenError, OSError) as error:
+        except SYSTEM_FAULTS as error:
             self._incomplete_total += 1
             _log.warning("connections of %s were not cut, only dropped: %s", networks[0], error)
             return 0

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from monitor.files.changes import FileChanges
+from monitor.files.watcher import Watcher
 
 _log = logging.getLogger(__name__)
 _SETTLE_S = 0.5
@@ -17,23 +18,21 @@ class ConfigWatch:
 
     def __init__(self, path: Path, reload: Callable[[], None]) -> None:
         """Follow changes from now on; `path` is the main file. Where inotify cannot be had, the log says so."""
-        self._changes = FileChanges([path, path.parent / "conf.d"])
         self._reload = reload
         self._loop = asyncio.get_running_loop()
         self._pending: asyncio.TimerHandle | None = None
-        if self._changes.warning:
-            _log.warning("%s", self._changes.warning)
-        self._loop.add_reader(self._changes.fileno(), self._drain)
+        self._watcher = Watcher("the configuration", lambda: FileChanges([path, path.parent / "conf.d"]), self._changed)
+        if self._watcher.trouble:
+            _log.warning("%s", self._watcher.trouble)
+        self._watcher.attach(self._loop)
 
     def close(self) -> None:
         """Stop following."""
-        self._loop.remove_reader(self._changes.fileno())
-        self._changes.close()
+        self._watcher.close()
         if self._pending:
             self._pending.cancel()
 
-    def _drain(self) -> None:
-        if self._changes.drain():
-            if self._pending:
-                self._pending.cancel()
-            self._pending = self._loop.call_later(_SETTLE_S, self._reload)
+    def _changed(self) -> None:
+        if self._pending:
+            self._pending.cancel()
+        self._pending = self._loop.call_later(_SETTLE_S, self._reload)

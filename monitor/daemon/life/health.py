@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from monitor.daemon.life import capacity
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
+from monitor.daemon.life.upkeep import Upkeep
 from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.daemon.selfcheck.windows import window_problems
 from monitor.daemon.sources.runners import Sources
 from monitor.metrics.metric import Sample
 from monitor.node.surroundings import Surroundings
@@ -32,6 +35,7 @@ class Health:
         saver: Saver,
         surroundings: Surroundings,
         cutting: Cutting,
+        upkeep: Upkeep,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
         self._path = path
@@ -45,23 +49,17 @@ class Health:
         self.config_error = ""
         """What is wrong with the configuration on disk, where that is not the one in force."""
         self.reloads = {"success": 0, "failure": 0}
-        self.internal_errors = 0
-        """Batches lost to faults of our own."""
+        self._upkeep = upkeep
 
     def problems(self) -> list[str]:
         """Say what is not as it should be, worst first."""
-        problems = []
-        if self._pipeline.policy.budget.is_exceeded(time.time()):
-            problems.append(
-                f"more than bans.budget.bans_per_minute ({self._pipeline.policy.budget.bans_per_minute}) bans: "
-                "the rest are only observed (`nodewarden list --observed`)"
-            )
+        problems = list(capacity.problems(self._pipeline.policy, time.time()))
         problems += [
             f"there is a flood: {flood}"
             for flood in self._pipeline.floods.values()
             if time.time() - flood.time_s < _FLOOD_SHOWN_S
         ]
-        problems += self._sources.problems()
+        problems += [*self._sources.problems(), *self._surroundings.problems]
         if leaking := self._pipeline.table.leaking(time.time()):
             hooks = ", ".join(f"{packets} in {hook}" for hook, packets in leaking.items())
             problems.append(
@@ -70,11 +68,11 @@ class Health:
         if not self._saver.is_saving_ok:
             problems.append(self._saver.trouble)
         if self.config_error:
-            problems.append(f"the configuration on disk is faulty, an older one is in force:\n{self.config_error}")
+            problems.append(
+                f"the configuration on disk is faulty or cannot be read, an older one is in force:\n{self.config_error}"
+            )
         if self._pipeline.table.is_wanted and not self._pipeline.table.is_up:
             problems.append("the table inet nodewarden is not in place; see the log")
-        if self._pipeline.ledger.is_full:
-            problems.append("bans.max_bans is reached: a new ban needs a weaker one to yield, or is refused")
         problems += [
             f"{name} does not have all bans: it failed {self._pipeline.enforcers.errors[name]} times, last with "
             f"{why!r}; {self._pipeline.table.name} has them"
@@ -86,9 +84,8 @@ class Health:
             if count
         ]
         problems += self._sources.filter_problems()
-        if self.internal_errors:
-            problems.append(f"{self.internal_errors} batches were lost to internal faults; see the log")
-        return problems
+        problems += window_problems(self._pipeline.detectors)
+        return problems + self._upkeep.problems()
 
     def summary(self, problems: Sequence[str]) -> str:
         """Return one line for `systemctl status`."""
@@ -105,6 +102,7 @@ class Health:
                 *self._saver.notices,
                 *self._surroundings.notices,
                 *self._sources.notices,
+                *self._upkeep.notices(),
             ],
             "uptime_s": time.time() - self._started_s,
             "configuration": str(self._path),
@@ -117,9 +115,10 @@ class Health:
         yield from pipeline_samples(self._pipeline)
         yield from self._sources.samples()
         yield from saver_samples(self._saver)
+        yield "nodewarden_surroundings_up", (), float(not self._surroundings.problems)
         yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
-        yield "nodewarden_internal_errors_total", (), self.internal_errors
+        yield from self._upkeep.samples()
         for result, count in self.reloads.items():
             yield "nodewarden_config_reloads_total", (result,), count
         yield "nodewarden_config_last_reload_successful", (), float(not self.config_error)

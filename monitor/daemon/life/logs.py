@@ -4,12 +4,24 @@ import logging
 import sys
 
 from monitor.daemon.life import systemd
+from monitor.model.printable import printable, printable_lines
 
-_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+
+class _Escaping(logging.Formatter):
+    """Escapes what attackers may send and a terminal or viewer might obey; traces and faults keep their lines."""
+
+    indent = ""
+    """Before all lines but the first: the journal has its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message, and its trace if any."""
+        return printable_lines(super().format(record), self.indent)
 
 
-class _Plain(logging.Formatter):
-    """Time, level, message and fields on one line; control characters, which attackers may send, are escaped."""
+class _Plain(_Escaping):
+    """Time, level and message on one line; a trace is indented, so that no line of it can pass for another message."""
+
+    indent = "  "
 
     default_msec_format = "%s.%03d"
 
@@ -18,7 +30,7 @@ class _Plain(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
         """Return the line without its trace, if any."""
-        return super().formatMessage(record).translate(_ESCAPES)
+        return printable(super().formatMessage(record))
 
 
 def set_up(level: str) -> None:
@@ -28,7 +40,7 @@ def set_up(level: str) -> None:
         from systemd.journal import JournalHandler
 
         handler = JournalHandler(SYSLOG_IDENTIFIER="nodewarden")
-        handler.setFormatter(logging.Formatter("%(message)s"))  # the journal has level, time and place as fields
+        handler.setFormatter(_Escaping("%(message)s"))  # the journal has level, time and place as fields
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(plain_formatter())

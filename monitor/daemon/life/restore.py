@@ -3,15 +3,18 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
+from monitor.bans.claims import Claims, claim_rank
 from monitor.bans.decision import Ending
+from monitor.bans.ledger import Ledger
 from monitor.bans.merge import merge
 from monitor.daemon.pipeline.decision_record import Record
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.enforcers.protocol import Failure, Leader
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode, Offence
+from monitor.model.retry import Worker
 from monitor.state.store import Store
 
 HISTORY_S = 28 * 86400.0
@@ -35,7 +38,7 @@ def restore(
     """
     now_s = clock()
     if store:
-        pipeline.allow((allowed.entry for allowed in store.allowed()), now_s)
+        pipeline.allow([allowed.entry for allowed in store.allowed()], now_s, is_restored=True)
         pipeline.policy.remember(history(store, now_s))
     ledger = pipeline.ledger
     is_found = pipeline.table.exists()
@@ -45,10 +48,12 @@ def restore(
     for merged in merge(_running(store, record, now_s), held, now_s):
         ban = merged.ban
         is_protected = pipeline.guard.protects(ban.network) is not None
-        if is_protected or (ledger.is_full and ledger.get(ban.network, ban.strength) is None):
-            unwanted.append(ban)
+        is_wanted, yielding = (False, ()) if is_protected else _make_room(ledger, ban)
+        for gone in yielding if is_wanted else (ban,):
+            unwanted.append(gone)
             if record:
-                record.remove_ban(ban)
+                record.remove_ban(gone)
+        if not is_wanted:
             continue
         ledger.put(ban, now_s)
         if merged.is_news and record:
@@ -58,8 +63,26 @@ def restore(
     if is_found or pipeline.enforces:
         filling.begin()
     pipeline.table.give_up(filling.finish(), clock())
-    pipeline.bans.lift(unwanted, clock(), Ending.ALLOWLISTED)
+    pipeline.bans.lift([ban for ban in unwanted if not _is_in_force(ledger, ban)], clock(), Ending.ALLOWLISTED)
     return sum(ledger.count(Mode.ENFORCE, strength) for strength in Strength)
+
+
+def _make_room(ledger: Ledger, claim: Ban) -> tuple[bool, Claims]:
+    """Return whether there is room for a claim, and the claims of the weakest ban, which yields if there is not.
+
+    There is none where `bans.max_bans` was reduced.
+    """
+    if claim.mode is Mode.OBSERVE or not ledger.is_full or _is_in_force(ledger, claim):
+        return True, ()
+    weaker = ledger.weakest(claim_rank(claim))
+    gone = ledger.remove(weaker.network, weaker.strength) if weaker else None
+    return (False, ()) if gone is None else (True, gone[1])
+
+
+def _is_in_force(ledger: Ledger, claim: Ban) -> bool:
+    """Whether other claims hold the network of this one."""
+    known = ledger.get(claim.network, claim.strength)
+    return known is not None and known.mode is Mode.ENFORCE
 
 
 class _Filling:
@@ -68,7 +91,7 @@ class _Filling:
     def __init__(self, table: Leader, clock: Callable[[], float]) -> None:
         self._table = table
         self._clock = clock
-        self._worker = ThreadPoolExecutor(1, "restore")
+        self._worker = Worker("restore")
         self._jobs: list[Future[list[Failure]]] = []
         self._waiting: list[Ban] = []
 

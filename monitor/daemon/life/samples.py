@@ -6,10 +6,9 @@ from typing import Any
 
 from monitor import __version__
 from monitor.bans.decision import Verdict
-from monitor.bans.ledger import Ledger
+from monitor.daemon.life import capacity
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.detectors.detector import Detector
-from monitor.enforcers.nftables.ruleset import BAN_SETS, set_specs
 from monitor.enforcers.protocol import Leader
 from monitor.metrics.metric import Sample
 from monitor.model.alerts import Strength
@@ -39,20 +38,13 @@ def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
     for mode in Mode:
         for strength in Strength:
             yield "nodewarden_bans", (mode, strength), pipeline.ledger.count(mode, strength)
-    yield "nodewarden_bans_limit", (), pipeline.ledger.max_bans
-    yield "nodewarden_bulk_bans", (), pipeline.ledger.bulk
-    yield "nodewarden_bulk_bans_limit", (), pipeline.ledger.max_bulk
     for name, errors in pipeline.listeners.errors.items():
         yield "nodewarden_listener_errors_total", (name,), errors
     for cause, count in pipeline.metrics.ended_bans.items():
         yield "nodewarden_bans_ended_total", (cause,), count
-    yield from _set_samples(pipeline.ledger)
+    yield from capacity.samples(pipeline.policy)
     yield "nodewarden_ban_failures_total", (), pipeline.metrics.refused
     yield from _table_samples(pipeline.table)
-    budget = pipeline.policy.budget
-    yield "nodewarden_budget_bans_per_minute", (), budget.bans_per_minute
-    yield "nodewarden_budget_refused_total", (), budget.refused_total
-    yield "nodewarden_allowlist_networks", (), len(pipeline.guard.entries)
 
 
 def _threshold_samples(pipeline: Pipeline, detector: Detector[Any]) -> Iterator[Sample]:
@@ -68,14 +60,7 @@ def _threshold_samples(pipeline: Pipeline, detector: Detector[Any]) -> Iterator[
     yield "nodewarden_detector_window_entries", label, stats.entries
     yield "nodewarden_detector_window_entries_limit", label, limits.max_entries
     yield "nodewarden_detector_evicted_keys_total", label, stats.evicted_keys
-
-
-def _set_samples(ledger: Ledger) -> Iterator[Sample]:
-    """Yield how full the sets of bans are; the ledger counts them, since reading a set takes time by its size."""
-    for name, spec in set_specs(ledger.max_bans).items():
-        yield "nodewarden_set_elements_limit", (name,), spec.size
-        count = ledger.count_in_set(BAN_SETS[name], spec.key_bytes * 8, prefixes=spec.interval)
-        yield "nodewarden_set_elements", (name,), count
+    yield "nodewarden_detector_missed_keys_total", label, stats.missed_keys
 
 
 def _table_samples(table: Leader) -> Iterator[Sample]:

@@ -1,27 +1,31 @@
 """The daemon's life: open everything, run the loop, reload, stop; it alone watches clocks and signals."""
 
 import asyncio
-import ctypes
-import gc
+import contextlib
 import logging
 import signal
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from monitor.bans.ledger import Ledger
 from monitor.control.server import ControlServer
 from monitor.daemon.catalogue import BAN_LATENCY, METRICS
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
-from monitor.daemon.life import logs, systemd
+from monitor.daemon.life import capacity, descriptors, logs, memory
 from monitor.daemon.life.background import Cutting, DriftMender
 from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import make_enforcers
 from monitor.daemon.life.health import Health, ProblemWatch
 from monitor.daemon.life.known_services import KnownServices
 from monitor.daemon.life.restore import HISTORY_S, MAX_OFFENCES, history, restore
+from monitor.daemon.life.supervisor import Supervisor
+from monitor.daemon.life.systemd import ServiceManager
+from monitor.daemon.life.upkeep import Upkeep
 from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.decision_record import DecisionRecord
@@ -29,6 +33,7 @@ from monitor.daemon.pipeline.event_stream import EventStream
 from monitor.daemon.pipeline.log_correlation import WAIT_S
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.doctor import check, log_check
+from monitor.daemon.selfcheck.windows import windows_part
 from monitor.daemon.sources.runners import Sources
 from monitor.enforcers.enforcement import Enforcement
 from monitor.metrics.exporter import Exporter
@@ -40,8 +45,8 @@ from monitor.model.errors import ConfigError, NodewardenError, TemporaryError
 from monitor.model.events import Event
 from monitor.model.flows import FlowBatch
 from monitor.node.surroundings import Reading, Surroundings
+from monitor.settings.changes import needs_restart
 from monitor.settings.load import Loaded, load
-from monitor.settings.schema import Settings
 from monitor.state.changes import Allowed
 from monitor.state.saver import Saver
 from monitor.state.store import Store
@@ -50,6 +55,7 @@ _log = logging.getLogger(__name__)
 _TICK_S = 1.0
 _SCRAPE_TIMEOUT_S = 5.0
 _SAVE_TIMEOUT_S = 5.0
+_RELOAD_AGAIN_S = 5.0
 _PURGE_EVERY_S = 3600.0
 _SWITCH_S = 0.0005
 """How long the loop may wait for a thread that writes out metrics or state. Python's 5 ms would be those of a ban."""
@@ -66,6 +72,9 @@ class Service:
         self._purge_at_s = 0.0
         self._is_looking_again = False
         self._clock = ClockSteps(time.monotonic(), time.time())
+        self._descriptors = descriptors.Descriptors(descriptors.raise_limit())
+        self._systemd = ServiceManager()
+        self._supervisor = Supervisor()
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._exporter = Exporter(METRICS, self._read_samples)
@@ -94,20 +103,28 @@ class Service:
         self._enforcers.table.on_drift = self.pipeline.listeners.drifted
         self._drift = DriftMender(self._enforcers.table)
         self._sources = Sources(settings, self.pipeline.log_filters, self._enforcers.xdp, self._saver, self._process)
+        self._upkeep = Upkeep(self._supervisor, self._descriptors, self._systemd)
+        self._upkeep.follow("metrics", self._exporter.dropped)
         self._health = Health(
-            path, settings, self.pipeline, self._sources, self._saver, self._surroundings, self._cutting
+            path, settings, self.pipeline, self._sources, self._saver, self._surroundings, self._cutting, self._upkeep
         )
         self._answers = Answers(
             self.pipeline,
             Orders(self.pipeline, self._saver),
             self._events,
             self._health.describe,
-            lambda: check(self._settings, self.pipeline.log_filters, self._sources.slow_filters(), is_daemon=True),
+            self._check,
             self._history,
-            self._saver.flush,
+            self._saver.save_now,
             self.reload,
         )
-        self._control = ControlServer(settings.control.socket, self._answers.handle)
+        self._control = ControlServer(
+            settings.control.socket,
+            self._answers.handle,
+            self._supervisor.failed,
+            reserved_from=self._descriptors.reserved_from,
+        )
+        self._upkeep.follow("control", self._control.dropped)
 
     def _make_enforcers(self, ledger: Ledger, allowlist: Sequence[Network]) -> Enforcement:
         self._enforcers = make_enforcers(self._settings.bans.max_bans, ledger, allowlist)
@@ -121,11 +138,12 @@ class Service:
         self._known_services.open(time.time())
         self._sources.open()
         if settings.metrics.enabled:
-            self._exporter.serve(settings.metrics.listen.host, settings.metrics.listen.port)
+            listen = settings.metrics.listen
+            self._exporter.serve(listen.host, listen.port, self._scrape_failed, self._descriptors.reserved_from)
         await self._control.open(settings.control.group)
         in_force = restore(self.pipeline, store, self._saver)
         self._drift.open()  # only now: a hundred thousand notices of our own would overrun it
-        _settle_memory()
+        memory.settle()
         _log.info("guarding with %s; %d bans are in force", self._modes(), in_force)
 
     async def close(self) -> None:
@@ -137,40 +155,53 @@ class Service:
         self.pipeline.enforcers.close()
         self._cutting.close()
         self._saver.close(_SAVE_TIMEOUT_S)
+        self._systemd.close()
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop.set)
         self._loop.add_signal_handler(signal.SIGHUP, self.try_reload)
+        self._loop.set_exception_handler(self._supervisor.callback_failed)
         self._sources.attach(self._loop)
         self._surroundings.attach(self._loop)
         self._drift.attach(self._loop)
-        systemd.ready()
+        self._systemd.ready()
         while not self._stop.is_set():
-            self._tick()
+            self._supervisor.run(self._tick_parts())
             try:
                 await asyncio.wait_for(self._stop.wait(), _TICK_S)
             except TimeoutError:
                 continue
-        systemd.stopping()
+        self._systemd.stopping()
         _log.info("stopping; the bans in force stay in the kernel until they end (`nodewarden flush` removes them)")
 
-    def _tick(self) -> None:
-        """Do what is due each second; feeds the watchdog, so a loop that is stuck is restarted."""
-        self._follow_clock()
-        self._known_services.tick(time.time())
-        self.pipeline.tick(time.time())
-        self._sources.tick()
-        self._saver.tick()
+    def _tick_parts(self) -> dict[str, Callable[[], object]]:
+        """Return what is due each second, by name. The last one feeds the watchdog: a stuck loop is restarted."""
+        now_s = time.time()
+        return {
+            "following the clock": self._follow_clock,
+            "saving known services": partial(self._known_services.tick, now_s),
+            **{name: partial(part, now_s) for name, part in self.pipeline.tick_parts().items()},
+            **self._sources.tick_parts(),
+            "saving state": self._saver.tick,
+            "purging history": self._purge,
+            "checking descriptors and clients": self._upkeep.check,
+            "reporting problems": self._report,
+            "feeding the watchdog": self._systemd.alive,
+        }
+
+    def _purge(self) -> None:
+        """Delete old history, once an hour."""
         if (now_s := time.time()) >= self._purge_at_s:
             self._purge_at_s = now_s + _PURGE_EVERY_S
             self._saver.purge(now_s - HISTORY_S, MAX_OFFENCES)
+
+    def _report(self) -> None:
+        """Tell listeners and systemd what is wrong."""
         problems = self._health.problems()
         self.pipeline.listeners.troubled(*self._problems.changes(problems))
-        systemd.status(self._health.summary(problems))
-        if systemd.is_watched():
-            systemd.alive()
+        self._systemd.status(self._health.summary(problems))
 
     def _follow_clock(self) -> None:
         """Keep the time that bans still have when the clock is set: the kernel's timeouts know nothing of it."""
@@ -195,20 +226,24 @@ class Service:
                 if not self._is_looking_again and self.pipeline.evidence.logged.is_waiting:
                     self._is_looking_again = True
                     self._loop.call_later(WAIT_S, self._look_again)
-        except Exception:  # noqa: BLE001 - the one supervisor: everything else is caught by name
-            self._health.internal_errors += 1
-            _log.exception("a batch of %d events was lost to an internal fault; please report this", len(batch))
+        except Exception as error:  # noqa: BLE001 - for the supervisor: everything else is caught by name
+            self._supervisor.batch_lost(len(batch), error)
 
     def reload(self) -> None:
-        """Follow the configuration on disk; a faulty one is refused (ConfigError) and the old one stays."""
+        """Follow the configuration on disk; a faulty one is refused (ConfigError) and the old one stays.
+
+        TemporaryError if the system cannot read it now; the reload is then tried again.
+        """
         try:
             settings = load(self._path).settings
-        except ConfigError as error:
+        except (ConfigError, TemporaryError) as error:
             self._health.reloads["failure"] += 1
             self._health.config_error = str(error)
             _log.error("reload refused, the configuration in force stays:\n%s", error)
+            if isinstance(error, TemporaryError):
+                self._loop.call_later(_RELOAD_AGAIN_S, self.try_reload)
             raise
-        for change in _needs_restart(self._settings, settings):
+        for change in needs_restart(self._settings, settings):
             _log.warning("%s changed: that takes effect after a restart", change)
         was_enforcing = self.pipeline.enforces
         self._settings = settings
@@ -227,12 +262,14 @@ class Service:
         _log.info("reloaded; guarding with %s", self._modes())
 
     def _node_changed(self, reading: Reading) -> None:
-        """Follow node addresses, gateways, resolvers, sessions, cluster, networks and kernel settings."""
+        """Follow node addresses, gateways, resolvers, sessions, cluster, networks and kernel settings.
+
+        TemporaryError if the kernel refuses the allowlist: the surroundings report that, and try again.
+        """
         try:
             self.pipeline.follow_node(reading.entries, time.time(), reading.networks, reading.sysctls)
         except NodewardenError as error:
-            _log.error("the allowlist in the kernel could not follow the node: %s", error)
-            return
+            raise TemporaryError(f"the allowlist in the kernel could not follow the node: {error}") from error
         self._sources.reconfigure(self._settings, self.pipeline.log_filters)  # one depends on a sysctl
         _log.info("node addresses, routes, sessions, resolvers or sysctls changed; allowlist and networks updated")
 
@@ -244,6 +281,12 @@ class Service:
             for entry in self.pipeline.added:
                 self._saver.put_allowed(Allowed(entry.network, entry.reason, time.time()))
 
+    def _check(self) -> dict[str, Any]:
+        """Return what the self-check finds."""
+        known = [capacity.part(self.pipeline.policy, time.time()), windows_part(self.pipeline.detectors)]
+        slow = self._sources.slow_filters()
+        return check(self._settings, self.pipeline.log_filters, slow, is_daemon=True, known=known)
+
     def _history(self, network: Network, limit: int) -> list[Offence]:
         """Return the offences of a network that are on disk, newest first."""
         try:
@@ -253,16 +296,21 @@ class Service:
 
     def try_reload(self) -> None:
         """Reload because of a signal or a changed file; a failure is only told."""
-        systemd.reloading()
+        self._systemd.reloading()
         try:
             self.reload()
         except NodewardenError:
             pass  # logged, counted and shown by `status`
         finally:
-            systemd.ready()
+            self._systemd.ready()
 
     def _modes(self) -> str:
         return ", ".join(f"{name} ({policy.mode})" for name, policy in self.pipeline.policy.rules.detectors.items())
+
+    def _scrape_failed(self, error: Exception) -> None:
+        """Note a fault; called from the server's thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._supervisor.failed, "answering a scrape", error)
 
     def _read_samples(self) -> list[Sample]:
         """Collect all samples on the loop's thread, so that they fit together; called from the server's thread."""
@@ -271,30 +319,6 @@ class Service:
             return list(self._health.samples())
 
         return asyncio.run_coroutine_threadsafe(collect(), self._loop).result(_SCRAPE_TIMEOUT_S)
-
-
-def _settle_memory() -> None:
-    """Return what the start took, and have the garbage collector pass over what is to stay.
-
-    Reading a large table takes memory once, and glibc keeps the pages. Looking through all modules and the ledger for
-    garbage takes 30 ms, for which a ban would wait.
-    """
-    gc.collect()
-    gc.freeze()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
-def _needs_restart(old: Settings, new: Settings) -> list[str]:
-    """Name the changed settings that a running daemon cannot follow."""
-    pairs = {
-        "metrics": (old.metrics, new.metrics),
-        "control": (old.control, new.control),
-        "state": (old.state, new.state),
-        "bans.max_bans": (old.bans.max_bans, new.bans.max_bans),
-    }
-    return [name for name, (before, after) in pairs.items() if before != after]
 
 
 async def serve(path: Path, *, watch: bool = False) -> None:

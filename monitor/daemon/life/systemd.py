@@ -1,46 +1,78 @@
-"""What the daemon tells systemd (sd_notify(3)); silent where nobody listens."""
+"""What the daemon reports to systemd (sd_notify(3)); silent where nobody listens."""
 
+import logging
 import os
+import socket
 import time
 
-from systemd import daemon
+from monitor.model.printable import printable
+
+_log = logging.getLogger(__name__)
 
 
-def notify(state: str) -> None:
-    """Send one state, several separated by newlines."""
-    daemon.notify(state)
+class ServiceManager:
+    """Sends states from one socket that stays open, so that a shortage of descriptors cannot silence the watchdog."""
 
+    def __init__(self) -> None:
+        """Open the socket that NOTIFY_SOCKET asks for, if it is set; a failure is reported, and the daemon runs on."""
+        self._address = os.environ.get("NOTIFY_SOCKET", "")
+        if self._address.startswith("@"):
+            self._address = "\0" + self._address[1:]
+        self._socket: socket.socket | None = None
+        self._trouble = ""
+        if self._address:
+            try:
+                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                self._socket.setblocking(False)  # noqa: FBT003 - the library's signature
+            except OSError as error:
+                self._failed(error)
 
-def ready() -> None:
-    """Say that start-up or reload is over."""
-    notify("READY=1")
+    def close(self) -> None:
+        """Close the socket."""
+        if self._socket:
+            self._socket.close()
+            self._socket = None
 
+    def ready(self) -> None:
+        """Report that start-up or reload is over."""
+        self._send("READY=1")
 
-def reloading() -> None:
-    """Say that a reload begins; systemd wants the monotonic clock with it (Type=notify-reload)."""
-    notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+    def reloading(self) -> None:
+        """Report that a reload starts; systemd wants the monotonic clock with it (Type=notify-reload)."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
+    def stopping(self) -> None:
+        """Report that the daemon is stopping."""
+        self._send("STOPPING=1")
 
-def stopping() -> None:
-    """Say that the end has begun."""
-    notify("STOPPING=1")
+    def status(self, text: str) -> None:
+        """Set the line that `systemctl status` shows; only the first line of the text, so that it is no state."""
+        self._send("STATUS=" + printable(text.partition("\n")[0]))
 
+    def alive(self) -> None:
+        """Feed the watchdog, if it expects a sign of life from this process."""
+        mine = str(os.getpid())
+        if os.environ.get("WATCHDOG_USEC", "0") != "0" and os.environ.get("WATCHDOG_PID", mine) == mine:
+            self._send("WATCHDOG=1")
 
-def status(text: str) -> None:
-    """Set the line that `systemctl status` shows."""
-    notify(f"STATUS={text}")
+    def problems(self) -> list[str]:
+        """Say why systemd hears nothing; the watchdog will then restart the daemon."""
+        return [f"systemd cannot be notified: {self._trouble}"] if self._trouble else []
 
+    def _send(self, state: str) -> None:
+        """Send one state, several separated by newlines."""
+        if self._socket is None:
+            return
+        try:
+            self._socket.sendto(state.encode(errors="replace"), self._address)
+            self._trouble = ""
+        except OSError as error:
+            self._failed(error)
 
-def is_watched() -> bool:
-    """Whether systemd's watchdog expects a sign of life from this process."""
-    return os.environ.get("WATCHDOG_USEC", "0") != "0" and os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(
-        os.getpid()
-    )
-
-
-def alive() -> None:
-    """Feed the watchdog."""
-    notify("WATCHDOG=1")
+    def _failed(self, error: OSError) -> None:
+        if not self._trouble:
+            _log.warning("systemd cannot be notified: %s; tried again each second", error)
+        self._trouble = str(error)
 
 
 def logs_to_journal() -> bool:

@@ -68,6 +68,7 @@ class BanControl:
         for ended, decisions, done_s in rounds:  # in the order in which it came to be
             self._tell_ended(ended)
             self._listeners.settled(decisions, done_s)
+        self._tell_dropped()
         return settled
 
     def lift(self, bans: Sequence[Ban], now_s: float, cause: Ending = Ending.LIFTED) -> None:
@@ -129,6 +130,7 @@ class BanControl:
         """End the bans whose time is over."""
         expired = self._ledger.expire(now_s)
         self._tell_ended([Ended(ban, claims, Ending.EXPIRED, remaining) for ban, claims, remaining in expired])
+        self._tell_dropped()
         self._listeners.tick(now_s)
 
     def follow_clock(self, step_s: float, last_read_s: float, now_s: float) -> None:
@@ -193,6 +195,11 @@ class BanControl:
                 self._listeners.flooded(alert, modes[alert.detector].mode)
             else:
                 self._listeners.alerted(alert, modes[alert.detector].mode)
+
+    def _tell_dropped(self) -> None:
+        """Tell of observed entries that newer ones displaced, once those are on record: a batch may hold both."""
+        if dropped := self._ledger.take_dropped():
+            self._listeners.ended([Ended(ban, claims, Ending.YIELDED) for ban, claims in dropped])
 
     def _tell_ended(self, ended: list[Ended]) -> None:
         """Tell of what ended, and of what was lost in the meantime."""

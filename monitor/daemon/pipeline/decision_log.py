@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 _LINES_PER_S = 20
 _REFUSALS = {
     Verdict.STALE: "the evidence is so old that the ban would be over already",
-    Verdict.FULL: "there is no room (bans.max_bans; a quarter is kept for detectors and operators)",
+    Verdict.FULL: "there is no room (bans.max_bans), and no weaker ban that could yield",
 }
 
 
@@ -51,7 +51,8 @@ class DecisionLog(Listener):
     def ended(self, ended: Sequence[Ended]) -> None:
         """Write down bans that reached their end, and those that were lost."""
         for one in ended:
-            if one.cause in _ENDINGS and one.remaining is None and self._limiter.allows():
+            is_shown = one.cause in _ENDINGS and one.remaining is None and not one.is_displaced
+            if is_shown and self._limiter.allows():
                 level, text = _ENDINGS[one.cause]
                 _log.log(level, "%s of %s %s", one.ban.title, one.ban.network, text, extra=_fields(one.ban, "end"))
 

@@ -83,7 +83,8 @@ class EventStream(Listener):
         """Keep ends."""
         now_s = self._clock()
         for one in ended:
-            self._keep(one, now_s)
+            if not one.is_displaced:
+                self._keep(one, now_s)
 
     def flooded(self, alert: FloodAlert, mode: Mode) -> None:  # noqa: ARG002 - the listener's
         """Keep a flood."""

@@ -7,7 +7,9 @@ from typing import Any, cast
 
 import msgspec
 
+from monitor.bans.allowlist import BY_COMMAND
 from monitor.bans.decision import Decision, Ending
+from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
 from monitor.bans.policy import Policy
 from monitor.daemon.pipeline.ban_control import BanControl
@@ -32,6 +34,7 @@ from monitor.enforcers.enforcement import Enforcement
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, FloodAlert
 from monitor.model.bans import AllowEntry, Mode, Offence
+from monitor.model.errors import NodewardenError
 from monitor.model.events import KINDS, Event, PacketLogged
 from monitor.model.flows import FlowBatch, FlowIncomplete
 from monitor.model.networks import NodeNetworks
@@ -205,13 +208,28 @@ class Pipeline:
                 _log.warning("%s", notice)
 
     def tick(self, now_s: float) -> None:
-        """Do what time alone calls for: end bans, repair the table, begin the log's next second."""
-        self.table.repair(now_s)
-        self.release(now_s)
+        """Do what time alone calls for."""
+        for part in self.tick_parts().values():
+            part(now_s)
+
+    def tick_parts(self) -> dict[str, Callable[[float], object]]:
+        """Return what time alone calls for, by name, so that each part may fail without the others."""
+        return {
+            "repairing the table": self.table.repair,
+            "releasing logged packets": self.release,
+            "learning services": self._review_services,
+            "ending bans": self.bans.tick,
+            "turning the busiest sources": self._turn,
+        }
+
+    def _review_services(self, now_s: float) -> None:
+        """Take back what rests on attempts at a service that was not known yet."""
         if new := self.evidence.services.take_new():
             for detector in self.detectors:
                 self._acquit(detector.name, detector.review(new), now_s)
-        self.bans.tick(now_s)
+
+    def _turn(self, now_s: float) -> None:
+        """Forget the busiest sources from time to time."""
         if not 0 <= now_s - self._turned_s < _TURN_S:
             self._turned_s = now_s
             for detector in self.detectors:
@@ -239,26 +257,37 @@ class Pipeline:
         sysctls: Sysctls | None = None,
     ) -> None:
         """Follow what the node itself needs, and the networks around it and the kernel's settings if given."""
-        is_same = list(node) == list(self._node)
-        self._node = node
+        before, self._node = self._node, node
         self._networks = self._networks if networks is None else networks
         if sysctls is not None and sysctls != self._sysctls:
             self._sysctls = sysctls
             self.proofs = Proofs(self.proofs.ipv6_prefix)  # what was noted while anyone could forge it must not count
-        if is_same:  # a container that starts or ends changes only the networks
+        if list(node) == list(before):  # a container that starts or ends changes only the networks
             self._surround()
-        else:
+            return
+        try:
             self._renew_guard(now_s)
+        except NodewardenError:
+            self._node = before  # the same node is followed when it is tried again
+            raise
 
     @property
     def added(self) -> Iterable[AllowEntry]:
         """What was allowed by command."""
         return self._added.values()
 
-    def allow(self, entries: Iterable[AllowEntry], now_s: float) -> None:
-        """Allow networks by command."""
-        self._added.update((entry.network, entry) for entry in entries)
-        self._renew_guard(now_s)
+    def allow(self, entries: Iterable[AllowEntry], now_s: float, *, is_restored: bool = False) -> bool:
+        """Allow networks by command; False, and none is allowed, if they do not all fit.
+
+        `is_restored`: they were allowed before; what does not fit is counted as omitted.
+        """
+        added = self._added | {entry.network: entry for entry in entries}
+        guard = build_guard(self._settings, added.values(), self._node, self.log_filters.allowlist)
+        if BY_COMMAND in guard.omitted and not is_restored:
+            return False
+        self._added = added
+        self._follow_guard(guard, now_s)
+        return True
 
     def disallow(self, networks: Iterable[Network], now_s: float) -> list[Network]:
         """Take back what was allowed by command; return what there was to take back."""
@@ -267,10 +296,13 @@ class Pipeline:
         return gone
 
     def _renew_guard(self, now_s: float) -> None:
+        """Make the allowlist anew."""
+        guard = build_guard(self._settings, self._added.values(), self._node, self.log_filters.allowlist)
+        self._follow_guard(guard, now_s)
+
+    def _follow_guard(self, guard: Guard, now_s: float) -> None:
         """Put a changed allowlist into force, in the kernel too, and lift bans that it now forbids."""
-        self.guard = self.policy.guard = build_guard(
-            self._settings, self._added.values(), self._node, self.log_filters.allowlist
-        )
+        self.guard = self.policy.guard = guard
         self._surround()
         freed = [ban for ban in self.ledger.bans() if self.guard.protects(ban.network)]
         self.enforcers.allow(self.guard.networks(), now_s)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from monitor.bans import allowlist
 from monitor.bans.escalation import Increment
 from monitor.bans.guard import Guard
 from monitor.bans.ladder import steps_of
@@ -73,9 +74,22 @@ def build_rules(settings: Settings, named: Mapping[str, DetectorSettings] = _NON
 def build_guard(
     settings: Settings, added: Iterable[AllowEntry], node: Iterable[AllowEntry], ignored: Iterable[AllowEntry] = ()
 ) -> Guard:
-    """Make the guard of what is configured, what was added by command, what the node needs, what fail2ban ignores."""
+    """Make the guard of what is configured, what was added by command, what the node needs, what fail2ban ignores.
+
+    It is bounded: `Guard.omitted` counts what does not fit.
+    """
     configured = [AllowEntry(network, "bans.allowlist in the configuration") for network in settings.bans.allowlist]
-    return Guard([*configured, *preset_entries(settings.bans.presets), *added, *node, *ignored])
+    return Guard(
+        *allowlist.admit(
+            {
+                allowlist.CONFIGURED: configured,
+                allowlist.PRESETS: preset_entries(settings.bans.presets),
+                allowlist.BY_COMMAND: list(added),
+                allowlist.NODE: list(node),
+                allowlist.IGNORED: list(ignored),
+            }
+        )
+    )
 
 
 def build_surrounding(
@@ -130,6 +144,7 @@ def _configured_ports(settings: Settings) -> list[tuple[int, int]]:
 def _context(settings: Settings) -> DetectorContext:
     return DetectorContext(
         ipv6_prefix=settings.bans.prefixes.ipv6_score,
+        ipv6_48=settings.bans.prefixes.ipv6_48,
         xdp_interfaces=settings.bans.xdp.interfaces,
     )
 

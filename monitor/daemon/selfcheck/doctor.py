@@ -1,14 +1,14 @@
 """The self-check: at start for the log, and by command."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from monitor.daemon.selfcheck.probes import Probed, probe
-from monitor.daemon.selfcheck.requirements import examine, is_sound
+from monitor.daemon.selfcheck.requirements import examine, in_order, is_sound
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.model.requirements import Part
 from monitor.settings.schema import Settings
@@ -17,16 +17,22 @@ _log = logging.getLogger(__name__)
 
 
 def check(
-    settings: Settings, filters: LogFilters, slow_filters: Mapping[str, str] = MappingProxyType({}), *, is_daemon: bool
+    settings: Settings,
+    filters: LogFilters,
+    slow_filters: Mapping[str, str] = MappingProxyType({}),
+    *,
+    is_daemon: bool,
+    known: Sequence[Part] = (),
 ) -> dict[str, Any]:
     """Return the whole finding as plain data; `is_daemon`: this process is the one that serves.
 
-    `slow_filters` says which lines are skipped because a filter takes too long on them, by detector.
+    `slow_filters` says which lines are skipped because a filter takes too long on them, by detector. `known` are parts
+    that only a running daemon can judge.
     """
     probed = msgspec.structs.replace(
         probe(settings, filters, serves_metrics=is_daemon), slow_filters=MappingProxyType(dict(slow_filters))
     )
-    parts = examine(settings, probed)
+    parts = in_order([*examine(settings, probed), *known])
     shown = [_show(one) for one in parts]
     return {"is_sound": is_sound(parts), "is_daemon": is_daemon, **_process(probed), "parts": shown}
 

@@ -5,6 +5,7 @@ import grp
 import os
 import platform
 import pwd
+import resource
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,6 +51,8 @@ class Probed(msgspec.Struct, frozen=True):
     state: str
     metrics: str
     group: str
+    descriptors: int
+    """How many file descriptors this process may have; the daemon raises the soft limit to the hard one."""
     slow_filters: Mapping[str, str] = MappingProxyType({})
     """By detector: which lines are skipped because its filter takes too long on them."""
 
@@ -67,6 +70,7 @@ def probe(settings: Settings, filters: LogFilters, *, serves_metrics: bool) -> P
         state=_writable(settings.state.directory),
         metrics=why_not(lambda: _try_port(settings, is_ours=serves_metrics)) if settings.metrics.enabled else "",
         group=_group(settings.control.group),
+        descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
     )
 
 

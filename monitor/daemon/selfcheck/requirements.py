@@ -10,10 +10,18 @@ from monitor.daemon.sources.registrations import SOURCES
 from monitor.model.requirements import RESTART, Part, PartKind, Requirement, capability_repair, drop_in
 from monitor.settings.schema import Settings
 
+_DESCRIPTORS = 1024
+"""512 log files, 64 and 40 connections of clients, about 50 for the rest, and a quarter in reserve."""
+
 
 def examine(settings: Settings, probed: Probed) -> list[Part]:
     """Return all parts, sources first; of each kind those last that are optional."""
     parts = [_filters(settings, probed), _nftables(probed), *_sources(settings, probed), *_others(settings, probed)]
+    return in_order(parts)
+
+
+def in_order(parts: list[Part]) -> list[Part]:
+    """Return parts by kind; of each kind those last that are optional."""
     kinds = list(PartKind)
     return sorted(parts, key=lambda part: (kinds.index(part.kind), part.is_optional))
 
@@ -73,3 +81,11 @@ def _others(settings: Settings, probed: Probed) -> Iterator[Part]:
         "the group that control.group names", probed.group, f"groupadd --system {settings.control.group}"
     )
     yield Part("control", PartKind.SERVICE, is_wanted=True, requirements=[group], is_optional=True)
+    yield Part("descriptors", PartKind.SERVICE, is_wanted=True, requirements=[_descriptors(probed)], is_optional=True)
+
+
+def _descriptors(probed: Probed) -> Requirement:
+    """Return what sources, servers and state can need at most, with a quarter in reserve; below 0 is no limit."""
+    is_few = 0 <= probed.descriptors < _DESCRIPTORS
+    missing = f"this process may have {probed.descriptors}" if is_few else ""
+    return Requirement(f"{_DESCRIPTORS:,} file descriptors", missing, drop_in("descriptors", "LimitNOFILE=8192"))

@@ -1,7 +1,7 @@
 """All sources at work, and the filters that their logs share; each degrades alone."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from monitor.daemon.sources.log_filters import LogFilters
@@ -9,10 +9,11 @@ from monitor.daemon.sources.log_scan import LogScan
 from monitor.daemon.sources.registrations import SOURCES
 from monitor.ebpf.xdp import ProgramUser
 from monitor.metrics.metric import Sample
+from monitor.model.errors import SYSTEM_FAULTS
 from monitor.model.events import Event
 from monitor.settings.schema import Settings
 from monitor.sources import metrics
-from monitor.sources.registration import RunnerContext
+from monitor.sources.registration import Runner, RunnerContext
 from monitor.sources.runner import Process, SourceRunner
 from monitor.state.saver import Saver
 
@@ -49,10 +50,9 @@ class Sources:
         for row, runner in zip(SOURCES, self._runners, strict=True):
             runner.reconfigure(row.settings_in(settings))
 
-    def tick(self) -> None:
-        """Retry what failed, save cursors, check for losses; call it each second."""
-        for one in self._runners:
-            one.tick()
+    def tick_parts(self) -> dict[str, Callable[[], object]]:
+        """Return what each source does each second, by name: retry what failed, save cursors, check for losses."""
+        return {f"the source {one.name}": one.tick for one in self._runners}
 
     def poll(self, event: type[Event]) -> None:
         """Read at once what sources of this type of event have."""
@@ -80,11 +80,24 @@ class Sources:
     def describe(self) -> dict[str, Any]:
         """Return the status of sources and filters."""
         filters = self._scan.describe(waiting=[pattern for one in self._runners for pattern in one.waiting])
-        return {"sources": [one.describe() for one in self._runners], "filters": filters}
+        return {"sources": [self._described(one) for one in self._runners], "filters": filters}
 
     def samples(self) -> Iterator[Sample]:
         """Yield the metrics of sources and filters."""
         for one in self._runners:
             yield metrics.WANTED.name, (one.name,), float(one.is_wanted)
-            yield from one.samples()
+            try:
+                yield from list(one.samples())
+            except SYSTEM_FAULTS as error:
+                one.fail(error)
+                yield metrics.UP.name, (one.name,), 0.0
         yield from self._scan.samples()
+
+    @staticmethod
+    def _described(runner: Runner) -> dict[str, Any]:
+        """Return the status of a source. Some ask the kernel for it: one that fails then is closed, and retried."""
+        try:
+            return runner.describe()
+        except SYSTEM_FAULTS as error:
+            runner.fail(error)
+            return runner.describe()

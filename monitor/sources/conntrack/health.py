@@ -94,8 +94,10 @@ def numbers(message: bytes) -> Iterator[tuple[int, int]]:
 
 def _answers(opened: socket.socket, *, is_dump: bool) -> Iterator[bytes]:
     """Yield the messages that answer the last question."""
+    poll = select.poll()  # select() fails for descriptors above 1023
+    poll.register(opened, select.POLLIN)
     for _ in range(_MAX_DATAGRAMS):
-        if not select.select([opened], [], [], _ANSWER_S)[0]:
+        if not poll.poll(_ANSWER_S * 1000):
             break
         datagram = opened.recv(DATAGRAM_BYTES)
         offset = 0

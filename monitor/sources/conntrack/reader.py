@@ -12,6 +12,7 @@ import time
 
 import msgspec
 
+from monitor.model.errors import NodewardenError
 from monitor.model.flows import Flow
 from monitor.sources.conntrack import socket as conntrack_socket
 from monitor.sources.conntrack.fast_decoder import FlowDecoder
@@ -72,9 +73,7 @@ class Conntrack:
     def close(self) -> None:
         """Unsubscribe."""
         self._socket.close()
-        if self._listing:
-            self._listing.close()
-            self._listing = None
+        self._drop_listing()
 
     def read(self, limit: int = 1024) -> list[Flow]:
         """Return the events of at most `limit` waiting datagrams, in order."""
@@ -90,7 +89,7 @@ class Conntrack:
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
-                self._note_gap()
+                self.note_gap()
                 continue
             batches.setdefault(namespace, []).append(datagram)
         time_s = time.time()
@@ -111,16 +110,29 @@ class Conntrack:
                 return []
             self._gap_s = None
             self._list_from_s = now_s + _LIST_AGAIN_S
-            self._listing = Listing(self._decoder)
-        events = self._listing.read(limit)
+            try:
+                self._listing = Listing(self._decoder)
+            except (NodewardenError, OSError):
+                self._gap_s = now_s
+                return []
+        try:
+            events = self._listing.read(limit)
+        except (NodewardenError, OSError):  # the events matter more: the list is made again later
+            self._drop_listing()
+            self._gap_s = now_s
+            return []
         if self._listing.is_done:
             if self._listing.is_interrupted:
                 self._gap_s = now_s
             else:
                 self.stats.resyncs += 1
+            self._drop_listing()
+        return events
+
+    def _drop_listing(self) -> None:
+        if self._listing:
             self._listing.close()
             self._listing = None
-        return events
 
     def _decode(self, datagrams: list[bytes], time_s: float, namespace: int | None) -> list[Flow]:
         decoded = self._decoder.decode(datagrams, time_s, namespace)
@@ -129,10 +141,11 @@ class Conntrack:
         stats.malformed += decoded.malformed
         stats.skipped += decoded.skipped
         if decoded.is_overrun:
-            self._note_gap()
+            self.note_gap()
         return decoded.events
 
-    def _note_gap(self) -> None:
+    def note_gap(self) -> None:
+        """Count events as lost, and list the table when it is quiet."""
         self.stats.lost += 1
         self._gap_s = time.monotonic()
 

@@ -1,5 +1,6 @@
 """The runner of connection tracking: it hands on connections, and connection attempts that stayed incomplete."""
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import msgspec
 
 from monitor.metrics.metric import Sample
+from monitor.model.errors import SYSTEM_FAULTS, explain
 from monitor.model.flows import Flow, FlowBatch
 from monitor.sources.conntrack.handshakes import Handshakes
 from monitor.sources.conntrack.health import TableHealth, read_health, read_listen_totals
@@ -15,6 +17,7 @@ from monitor.sources.conntrack.reader import Conntrack, ConntrackStats
 from monitor.sources.conntrack.settings import ConntrackSettings
 from monitor.sources.runner import Process, SourceRunner
 
+_log = logging.getLogger(__name__)
 _FULL = 0.9
 _BYTES_AN_EVENT, _WORST_EVENTS_PER_S = 1024, 400_000
 
@@ -33,6 +36,7 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
         self._settings = settings
         self._handshakes = Handshakes()
         self._health: TableHealth | None = None
+        self._health_trouble = ""
         self._gaps_known = 0
         self._is_blind = False
 
@@ -55,12 +59,15 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
     def problems(self) -> list[str]:
         """Say what is wrong."""
         health = self._health
+        problems = super().problems()
+        if self._health_trouble:
+            problems.append(f"the state of the connection table cannot be read: {self._health_trouble}")
         if health is None or not health.limit or health.entries < _FULL * health.limit:
-            return super().problems()
+            return problems
         full = (
             f"the connection table holds {health.entries} of {health.limit} entries: beyond that new connections drop"
         )
-        return [*super().problems(), f"{full} (net.netfilter.nf_conntrack_max)"]
+        return [*problems, f"{full} (net.netfilter.nf_conntrack_max)"]
 
     def describe(self) -> dict[str, Any]:
         """Return this source's part of the status."""
@@ -88,7 +95,10 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
 
     def _make(self) -> Conntrack:
         settings = self._settings
-        return Conntrack(buffer_bytes=settings.buffer_bytes, all_namespaces=settings.all_namespaces, stats=self.stats)
+        source = Conntrack(buffer_bytes=settings.buffer_bytes, all_namespaces=settings.all_namespaces, stats=self.stats)
+        if self._trouble:
+            source.note_gap()  # nobody listened: what the table still knows is listed
+        return source
 
     def _take(self, source: Conntrack) -> None:
         """Hand on what waits. Around a gap no source is blamed: what follows it may be older than what was lost."""
@@ -103,9 +113,20 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
     def _maintain(self, source: Conntrack) -> None:
         """Make up for lost events, let attempts time out although no event comes, and read the table's health."""
         listed = source.catch_up()
-        self._health = read_health()
-        totals = {"invalid_total": self._health.totals.get("invalid"), "listen_totals": read_listen_totals()}
-        self._process(self._sorted(listed, totals))
+        self._read_health()
+        invalid = self._health.totals.get("invalid") if self._health else None
+        self._process(self._sorted(listed, {"invalid_total": invalid, "listen_totals": read_listen_totals()}))
+
+    def _read_health(self) -> None:
+        """Read how full the table is. If that fails the events are read all the same, and the last figures stay."""
+        try:
+            self._health = read_health()
+        except SYSTEM_FAULTS as error:
+            if not self._health_trouble:
+                _log.warning("the state of the connection table cannot be read: %s", explain(error))
+            self._health_trouble = explain(error)
+        else:
+            self._health_trouble = ""
 
     def _sorted(
         self, flows: Sequence[Flow], fields: Mapping[str, Any], *, has_gap: bool = False

@@ -68,7 +68,11 @@ class KernelLog:
             self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise PermanentError(f"cannot read {path}: {error.strerror}; {_remedy(error)}") from error
-        os.lseek(self._descriptor, 0, os.SEEK_END if after is None else os.SEEK_SET)
+        try:
+            os.lseek(self._descriptor, 0, os.SEEK_END if after is None else os.SEEK_SET)
+        except OSError:
+            os.close(self._descriptor)
+            raise
 
     def fileno(self) -> int:
         """Return the descriptor to wait on."""

@@ -20,7 +20,8 @@ _MIN_COST_BYTES = 1_024  # of a read that finds nothing
 _MAX_NAMED = 3
 _SCAN_S = 60.0
 _COSTLY_SCAN_S = 10.0
-_SCAN_WITHOUT_INOTIFY_S = 5.0
+_SCAN_SOON_S = 5.0
+"""Without inotify, and while a file cannot be read: most of what keeps it from being read passes."""
 
 
 class Tail:
@@ -153,9 +154,10 @@ class Tail:
             self._moved.add(file.path)
             self._is_stale = self._is_stale or bool(self._files.too_many)
         for file in self._files.open.values():  # network file systems do not report what others write
-            if file.has_changed():
+            if file.has_changed() or file.path in self._files.unreadable:
                 self._ready[file] = None
-        if now_s - self._scanned_s >= (_SCAN_S if self._watcher.works else _SCAN_WITHOUT_INOTIFY_S):
+        is_whole = self._watcher.works and not self._files.unreadable
+        if now_s - self._scanned_s >= (_SCAN_S if is_whole else _SCAN_SOON_S):
             self._is_stale = True
         self._may_scan = self._may_scan or now_s - self._scanned_s >= _COSTLY_SCAN_S
         self.is_drained = not (self._ready or self._is_scan_due)
@@ -205,6 +207,7 @@ class Tail:
             self._files.unreadable[file.path] = error.strerror or "not readable"
             file.at_end = True
             return []
+        self._files.unreadable.pop(file.path, None)
         runs, is_live = taken
         if file.took_bytes:
             file.read_s = now_s

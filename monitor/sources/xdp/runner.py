@@ -9,7 +9,7 @@ from typing import Any
 from monitor.ebpf.xdp import MAX_SENDERS, PROGRAM, ProgramUser, XdpProgram
 from monitor.metrics.metric import Sample
 from monitor.model.bans import MAX_PREFIXES
-from monitor.model.errors import NodewardenError, PermanentError
+from monitor.model.errors import NodewardenError, PermanentError, TemporaryError
 from monitor.model.events import SenderObserved
 from monitor.sources.program_runner import ProgramRunner
 from monitor.sources.runner import Process
@@ -33,11 +33,34 @@ class XdpRunner(ProgramRunner[XdpProgram, XdpSettings]):
         user.reload = lambda: self.restart(self.settings)
         self._faults: dict[str, tuple[str, float]] = {}
         """Interfaces without the program: why, and when to try again, on the monotonic clock."""
+        self._refusal = ""
+        """Why the loaded program may not be used."""
+        self._use_at_s = 0.0
 
     @property
     def is_wanted(self) -> bool:
         """Whether the settings ask for it."""
         return bool(self.settings.interfaces)
+
+    @property
+    def state(self) -> str:
+        """In addition to those of all programs `degraded`: loaded, and not on every interface or without all bans."""
+        is_degraded = self.program and (self._refusal or self._faults or self._user.missing)
+        return "degraded" if is_degraded else super().state
+
+    @property
+    def is_working(self) -> bool:
+        """Whether it is on an interface."""
+        return self.program is not None and bool(self.program.modes)
+
+    def problems(self) -> list[str]:
+        """Say what the maps of the program cannot hold."""
+        if self.program is None:
+            return []
+        found = [f"{self.title}: {self._refusal}; nftables enforces all bans"] if self._refusal else []
+        if self._user.missing:
+            found.append(f"{self._user.missing} bans did not fit into XDP; nftables enforces them")
+        return found
 
     @property
     def notices(self) -> list[str]:
@@ -51,17 +74,23 @@ class XdpRunner(ProgramRunner[XdpProgram, XdpSettings]):
     def taken(self, program: XdpProgram) -> None:
         """Have it used, and attach it."""
         self._faults.clear()
-        self._user.take(program)
-        self._attach(program)
+        self._use(program)
+        if not self._refusal:
+            self._attach(program)
 
     def unload(self) -> None:
         """Take it off every interface."""
         self._user.release()
         self._faults.clear()
+        self._refusal = ""
         super().unload()
 
     def poll(self, program: XdpProgram) -> Iterator[SenderObserved]:
         """Yield what sources sent since the last poll; attach to interfaces that came up."""
+        if self._refusal and time.monotonic() >= self._use_at_s:
+            self._use(program)
+        if self._refusal:
+            return
         self._attach(program)
         now_s = time.time()
         for one in program.poll(time.monotonic()):
@@ -97,6 +126,18 @@ class XdpRunner(ProgramRunner[XdpProgram, XdpSettings]):
         yield "nodewarden_ebpf_map_entries_limit", ("xdp_senders",), MAX_SENDERS
         yield "nodewarden_ebpf_sketch_load_ratio", (self.program_name,), self.program.sketch_load
         yield "nodewarden_ebpf_lost_sources_total", (self.program_name,), self.program.lost_senders()
+
+    def _use(self, program: XdpProgram) -> None:
+        """Fill the program. One that cannot hold the allowlist must not drop, and is tried again later."""
+        try:
+            self._user.take(program)
+        except TemporaryError as error:
+            if not self._refusal:
+                _log.error("%s: the allowlist does not fit: %s", self.title, error)
+            self._refusal = f"the allowlist does not fit ({error})"
+            self._use_at_s = time.monotonic() + _TRY_AGAIN_S
+        else:
+            self._refusal = ""
 
     def _attach(self, program: XdpProgram) -> None:
         """See to every interface; one that fails is told of once, and tried again if it may pass."""

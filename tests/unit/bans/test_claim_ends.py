@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.bans.claims import rank
+from monitor.bans.claims import Rank, rank
 from monitor.bans.decision import Verdict
 from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
@@ -41,7 +41,7 @@ def test_a_claim_that_is_only_observed_does_not_hold_a_list_entry() -> None:
     ledger = Ledger(max_bans=8)
     ledger.put(LISTED)
     ledger.put(OBSERVED)
-    assert (ledger.bulk, ranks(ledger)) == (1, [1])
+    assert (ledger.bulk, ranks(ledger)) == (1, [Rank.LIST])
 
 
 def test_a_claim_that_is_over_holds_nothing_and_leaves_the_ban_to_the_others() -> None:
@@ -49,10 +49,10 @@ def test_a_claim_that_is_over_holds_nothing_and_leaves_the_ban_to_the_others() -
     ledger = Ledger(max_bans=8)
     ledger.put(LISTED)
     ledger.put(Ban(NETWORK, PROVEN, 0.0, 600.0, "sshd", ""))
-    assert (ledger.bulk, ranks(ledger)) == (0, [4])
+    assert (ledger.bulk, ranks(ledger)) == (0, [Rank.PROVEN])
     ((before, ended, remaining),) = ledger.expire(600.0)
     assert (before.until_s, [claim.detector for claim in ended], remaining) == (9000.0, ["sshd"], LISTED)
-    assert (ledger.bulk, ranks(ledger), counted(ledger)[1]) == (1, [1], 1)
+    assert (ledger.bulk, ranks(ledger), counted(ledger)[Rank.LIST]) == (1, [Rank.LIST], 1)
     ((before, ended, remaining),) = ledger.expire(9000.0)
     assert (before, ended, remaining) == (LISTED, (LISTED,), None)
 
@@ -103,7 +103,7 @@ def test_a_clock_that_is_set_leaves_the_counts_right(step_s: float) -> None:
     (ban,) = ledger.bans()
     assert (ban.mode, ban.until_s) == (Mode.ENFORCE, set_s + 500)
     assert (ledger.count(Mode.ENFORCE, PROVEN), ledger.count(Mode.OBSERVE, PROVEN)) == (1, 0)
-    assert counted(ledger)[4] == 1
+    assert counted(ledger)[Rank.PROVEN] == 1
 
 
 def test_what_was_beyond_the_budget_is_no_offence() -> None:
@@ -115,9 +115,3 @@ def test_what_was_beyond_the_budget_is_no_offence() -> None:
     decisions = [one for alert in alerts for one in decide(some, alert, 0.0)]
     assert [one.verdict for one in decisions] == [Verdict.BAN, Verdict.OVER_BUDGET]
     assert [one.offence is not None for one in decisions] == [True, False]
-
-
-def test_origins_that_come_by_the_thousand_are_the_lowest() -> None:
-    """So the highest origin of a network says whether only those hold it."""
-    bulk = [origin.is_bulk for origin in sorted(ClaimOrigin, key=lambda origin: origin.rank)]
-    assert bulk == sorted(bulk, reverse=True)

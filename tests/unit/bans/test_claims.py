@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.bans.claims import claim_rank
 from monitor.bans.decision import Decision, Verdict
 from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
@@ -151,8 +152,9 @@ def _compare(ledger: Ledger, model: _Model) -> None:
             for prefixes in (False, True):
                 assert ledger.count_in_set(strength, bits, prefixes=prefixes) == sets[strength, bits, prefixes]
     weakest = ledger.weakest(99)
-    ranks = [_rank(claims) for claims in held.values()]
-    assert (weakest is None) is (not held)
+    ranks = [_rank(claims) for claims in held.values() if _rank(claims)]
+    assert ledger.in_force == len(ranks)
+    assert (weakest is None) is (not ranks)
     if weakest is not None:
         assert _rank(held[weakest.network, weakest.strength]) == min(ranks)
         assert ledger.weakest(min(ranks)) is None
@@ -161,12 +163,12 @@ def _compare(ledger: Ledger, model: _Model) -> None:
 def _rank(claims: list[Ban]) -> int:
     if all(claim.mode is Mode.OBSERVE for claim in claims):
         return 0
-    return 1 + max(claim.origin.rank for claim in claims if claim.mode is Mode.ENFORCE)
+    return max(claim_rank(claim) for claim in claims)
 
 
 def _is_bulk(claims: list[Ban]) -> bool:
-    holding = [claim for claim in claims if claim.mode is Mode.ENFORCE] or [max(claims, key=lambda one: one.until_s)]
-    return all(claim.origin.is_bulk for claim in holding)
+    holding = [claim for claim in claims if claim.mode is Mode.ENFORCE]
+    return bool(holding) and all(claim.origin.is_bulk for claim in holding)
 
 
 def _policy(max_bans: int, max_prefixes: int = 1000) -> Policy:
@@ -202,10 +204,9 @@ def test_what_comes_by_the_thousand_leaves_a_quarter(origin: ClaimOrigin, of: Ca
 
 @pytest.mark.parametrize("is_one_batch", [False, True])
 def test_the_lowest_origin_with_the_shortest_time_yields(is_one_batch: bool) -> None:
-    """Observed before lists, imports, peers, detectors; among equals the one that ends first; nobody for an equal."""
+    """Shuns before lists, imports, peers, detectors; among equals the one that ends first; nobody for an equal."""
     policy = _policy(10)
-    observed = Ban(_address(0), PROVEN, NOW_S, NOW_S + 9e6, "scan", "", Mode.OBSERVE)
-    policy.ledger.put(observed, NOW_S)
+    policy.ledger.put(Ban(_address(0), Strength.SPOOFABLE, NOW_S, NOW_S + 9e6, "scan", ""), NOW_S)
     order_ = [ClaimOrigin.LIST, ClaimOrigin.IMPORT, ClaimOrigin.PEER, ClaimOrigin.DETECTOR]
     number = 1
     for origin in order_:

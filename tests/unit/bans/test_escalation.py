@@ -179,11 +179,11 @@ def test_beyond_the_budget_bans_are_only_observed() -> None:
     some = policy(rules(bans_per_minute=2))
     verdicts = [decide(some, alert(f"198.51.100.{n}", 0.0), 0.0)[0].verdict for n in range(4)]
     assert verdicts == [Verdict.BAN, Verdict.BAN, Verdict.OVER_BUDGET, Verdict.OVER_BUDGET]
-    assert some.budget.is_exceeded(30.0)
+    assert some.budgets.exceeded(30.0) == [Strength.PROVEN]
     assert order(some, parse_network("198.51.100.9"), Strength.PROVEN, 60.0, 0.0).verdict is Verdict.BAN
     assert decide(some, alert("198.51.100.3", 31.0), 31.0)[0].verdict is Verdict.BAN
     assert some.ledger.count(Mode.ENFORCE, Strength.PROVEN) == 4
-    assert not some.budget.is_exceeded(91.0)
+    assert some.budgets.exceeded(91.0) == []
 
 
 @given(st.lists(st.floats(0, 600), min_size=1, max_size=300), st.integers(1, 50))

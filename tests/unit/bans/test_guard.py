@@ -1,11 +1,16 @@
 """What is never banned."""
 
+from collections import Counter
+from random import Random
+
 import pytest
 from hypothesis import given
 
+from monitor.bans.allowlist import BY_COMMAND, CONFIGURED, IGNORED, NODE, PROVIDERS, admit
 from monitor.bans.guard import ALWAYS, Guard
-from monitor.model.addresses import Network, parse_network
-from monitor.model.bans import AllowEntry
+from monitor.model.addresses import Network, collapse, host, network_of, parse_network
+from monitor.model.bans import MAX_ALLOWED, MAX_ALLOWED_CONFIGURED, MAX_ALLOWED_NODE, AllowEntry
+from monitor.settings.bans import Bans
 from tests.unit.model.test_addresses import networks
 
 
@@ -54,3 +59,68 @@ def test_protects_exactly_what_overlaps(allowed: Network, wanted: Network) -> No
     one = Guard([AllowEntry(allowed, "x")])
     expected = wanted.overlaps(allowed) or any(wanted.overlaps(entry.network) for entry in ALWAYS)
     assert (one.protects(wanted) is not None) == expected
+
+
+def naive(entries: list[AllowEntry], wanted: Network) -> set[Network]:
+    """Return the allowed networks that overlap another, by a walk over all of them."""
+    return {entry.network for entry in entries if entry.network.overlaps(wanted)}
+
+
+@pytest.mark.parametrize("count", [1, 30, 1000])
+def test_bisection_agrees_with_a_walk(count: int) -> None:
+    """Thousands of random queries, most of them near an entry: the same answer, and an entry that really overlaps."""
+    random = Random(count)
+    entries = [AllowEntry(somewhere(random), str(n)) for n in range(count)]
+    one = Guard(entries)
+    for _ in range(3400):
+        wanted = somewhere(random)
+        found, expected = one.protects(wanted), naive(one.entries, wanted)
+        assert found.network in expected if found else not expected
+        assert all(any(known.contains(part.address) for known in one.networks()) for part in expected)
+
+
+def somewhere(random: Random) -> Network:
+    """Return a network of any length, in a few dense places of both families."""
+    if random.random() < 0.5:
+        address, length = (
+            random.choice((b"\x0a\1", b"\x0a\2", b"\xc6\x33")) + random.randbytes(2),
+            random.randint(8, 32),
+        )
+    else:
+        address, length = b"\x20\1\x0d\xb8" + bytes(10) + random.randbytes(2), random.randint(16, 128)
+    return network_of(address, length)
+
+
+@pytest.mark.parametrize("provider", [BY_COMMAND, NODE, IGNORED])
+def test_an_allowlist_is_cut_where_it_is_full_and_says_so(provider: str) -> None:
+    """What one provider has too much of is left out and counted; entries of the others stay."""
+    few = {name: [AllowEntry(numbered(900_000 + n), name)] for n, name in enumerate(PROVIDERS) if name != provider}
+    kept, omitted = admit(few | {provider: [AllowEntry(numbered(2 * n), provider) for n in range(20_000)]})
+    counts = Counter(entry.reason for entry in kept)
+    stronger = {name: 1 for name in PROVIDERS if name != provider and not (name == IGNORED and provider == BY_COMMAND)}
+    assert counts == stronger | {provider: MAX_ALLOWED_NODE if provider == NODE else MAX_ALLOWED - len(stronger)}
+    assert omitted[provider] == 20_000 - counts[provider]
+
+
+def test_the_bound_counts_merged_networks() -> None:
+    """A /16 in single addresses is one network: nothing has to stay out."""
+    configured = [AllowEntry(numbered(n), "bans.allowlist") for n in range(50_000)]
+    by_command = [AllowEntry(numbered(100_000 + n), "added") for n in range(20_000)]
+    kept, omitted = admit({CONFIGURED: configured, BY_COMMAND: by_command})
+    assert omitted == {}
+    assert len(kept) == 20_000 + len(collapse([entry.network for entry in configured]))
+    assert Guard(kept).protects(numbered(49_999)) is not None
+
+
+def numbered(number: int) -> Network:
+    """Return an address."""
+    return host((0x0B000000 + number).to_bytes(4))
+
+
+def test_the_configuration_refuses_more_than_fit() -> None:
+    """At the bound it is accepted; one more is a fault; what merges does not count."""
+    apart = tuple(numbered(2 * n) for n in range(MAX_ALLOWED_CONFIGURED + 1))
+    assert list(Bans(allowlist=apart[1:]).conflicts()) == []
+    assert list(Bans(allowlist=tuple(numbered(n) for n in range(40_000))).conflicts()) == []
+    (conflict,) = Bans(allowlist=apart).conflicts()
+    assert (conflict.keys, "are too many" in conflict.text) == (("allowlist",), True)

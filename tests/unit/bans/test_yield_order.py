@@ -48,9 +48,9 @@ def propose_all(some: Policy, numbers: Sequence[int]) -> list[Decision]:
 
 
 def test_the_lowest_origin_yields_first_and_of_one_origin_what_ends_first() -> None:
-    """Observed bans, lists, imports and peers yield to detectors in this order; a ban's own rank never does."""
+    """Shuns, lists, imports and peers yield to proof in this order; a ban's own rank never does."""
     some = policy(max_bans=11)
-    some.ledger.put(Ban(numbered(99), PROVEN, 0.0, 1e6, "web", "", Mode.OBSERVE))
+    some.ledger.put(Ban(numbered(99), Strength.SPOOFABLE, 0.0, 1e6, "scan", ""))
     for index, origin in enumerate(LOWEST_FIRST):
         fill(some.ledger, (10 * index, 10 * index + 1), origin, until_s=1000.0 - 100 * index)
     gone = [one.yielding for one in propose_all(some, range(200, 208))]

@@ -30,13 +30,21 @@ def served(path: Path, handle: Callable[[Request], Reply], client: Callable[[], 
     """Run a client in a thread against a server that answers with `handle`; return what the client returned."""
 
     async def run() -> object:
-        server = await ControlServer(path, handle).open("no-such-group")
+        async def answer(request: Request) -> Reply:
+            return handle(request)
+
+        server = await ControlServer(path, answer).open("no-such-group")
         try:
             return await asyncio.to_thread(client)
         finally:
             await server.close()
 
     return asyncio.run(run())
+
+
+async def answer_yes(_: Request) -> Reply:
+    """Answer every request."""
+    return Reply(ok=True)
 
 
 def raw(path: Path, data: bytes) -> Reply:
@@ -84,6 +92,12 @@ def test_a_refusal_is_a_sentence(tmp_path: Path) -> None:
         (b'{"type":"why","network":"::1","extra":1}\n', "unknown field"),
         (b"x" * (MAX_REQUEST_BYTES + 10) + b"\n", "longer than"),
         (b"\xff\xfe\n", "not a request"),
+        (b'{"type":"why","network":"\xff"}\n', "not a request"),
+        (b'{"type":"why","network":"\\ud800"}\n', "not a request"),
+        (b'{"x":' + b"[" * 100_000 + b"\n", "nested too deeply"),
+        (b'{"x":' + b'{"a":' * 100_000 + b"\n", "nested too deeply"),
+        (b'{"type":"status"', "not a request"),
+        (b"", "not a request"),
     ],
 )
 def test_what_is_no_request_is_answered_so(tmp_path: Path, data: bytes, says: str) -> None:
@@ -108,7 +122,7 @@ def test_a_socket_that_answers_is_not_taken_over(tmp_path: Path) -> None:
 
     def second() -> object:
         with pytest.raises(PermanentError, match="another nodewarden answers"):
-            asyncio.run(ControlServer(path, lambda _: Reply(ok=True)).open("no-such-group"))
+            asyncio.run(ControlServer(path, answer_yes).open("no-such-group"))
         return path.exists()
 
     assert served(path, lambda _: Reply(ok=True), second) is True
@@ -127,7 +141,7 @@ def test_a_connection_is_closed_however_far_it_came(
     monkeypatch.setattr(sys, "unraisablehook", lambda report: left.append(report.exc_value))
 
     async def stop_early() -> None:
-        server = await ControlServer(tmp_path / "control.sock", lambda _: Reply(ok=True)).open("no-such-group")
+        server = await ControlServer(tmp_path / "control.sock", answer_yes).open("no-such-group")
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(tmp_path / "control.sock"))
             for _ in range(turns):

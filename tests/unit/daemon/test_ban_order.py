@@ -38,31 +38,45 @@ class Rows(Listener):
                 self.rows.pop(claim_key(claim), None)
 
 
-def alert(detector: str, last: int) -> Alert:
-    """Return a proven alert about 198.51.100.LAST."""
+def alert(detector: str, last: int, strength: Strength = Strength.PROVEN) -> Alert:
+    """Return an alert about 198.51.100.LAST."""
     source = host(bytes((198, 51, 100, last)))
-    return Alert(detector, 1000.0, source.address, source, True, Strength.PROVEN, EVIDENCE)
+    return Alert(detector, 1000.0, source.address, source, True, strength, EVIDENCE)
 
 
 def test_what_a_follow_up_displaces_is_told_after_it_was_entered() -> None:
-    """A source that is only observed yields to the prefix ban that follows from the same batch: no row of it stays."""
-    rules = Rules(
-        {"sshd": DetectorPolicy(Mode.ENFORCE, 600.0), "web": DetectorPolicy(Mode.OBSERVE, 600.0)},
-        ladder=tuple(steps_of({"ipv4_24": 2})),
-    )
+    """A source that was shunned yields to the prefix ban that follows from the same batch: no row of it stays."""
+    rules = Rules({"sshd": DetectorPolicy(Mode.ENFORCE, 600.0)}, ladder=tuple(steps_of({"ipv4_24": 2})))
     ledger = Ledger(max_bans=3)
     policy = Policy(Guard([]), ledger, rules, lambda: 0.0)
     rows = Rows()
     table = Willing(NftablesEnforcer(max_bans=16), ledger, ())
     control = BanControl(policy, Enforcement(table), Listeners([rows]))
     draft = policy.draft(1000.0)
-    alerts = [alert("web", 3), alert("sshd", 1), alert("sshd", 2)]
+    alerts = [alert("sshd", 3, Strength.SPOOFABLE), alert("sshd", 1), alert("sshd", 2)]
     for one in alerts:
         policy.propose(draft, one)
     verdicts = [decision.verdict for decision in control.carry_out(draft, alerts)]
-    assert verdicts == [Verdict.OBSERVE, Verdict.BAN, Verdict.BAN, Verdict.BAN]
+    assert verdicts == [Verdict.BAN] * 4
     assert sorted(str(ban.network) for ban in ledger.bans()) == ["198.51.100.0/24", "198.51.100.1", "198.51.100.2"]
     assert rows.rows == {claim_key(claim): claim for claim in ledger.all_claims()}
+
+
+def test_what_newer_observed_entries_displace_within_a_batch_leaves_no_row() -> None:
+    """A batch of forged sources larger than the ring: the store has what the ledger has."""
+    ledger = Ledger(max_bans=16, max_observed=2)
+    policy = Policy(Guard([]), ledger, Rules({"scan": DetectorPolicy(Mode.OBSERVE, 600.0)}), lambda: 0.0)
+    rows = Rows()
+    table = Willing(NftablesEnforcer(max_bans=16), ledger, ())
+    control = BanControl(policy, Enforcement(table), Listeners([rows]))
+    for first in (0, 10):
+        draft = policy.draft(1000.0)
+        alerts = [alert("scan", first + last, Strength.SPOOFABLE) for last in range(9)]
+        for one in alerts:
+            policy.propose(draft, one)
+        control.carry_out(draft, alerts)
+        assert len(ledger) == 2
+        assert rows.rows == {claim_key(claim): claim for claim in ledger.all_claims()}
 
 
 class Restarting(Willing):

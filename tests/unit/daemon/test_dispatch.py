@@ -183,12 +183,12 @@ def test_commands_know_the_new_detectors(tmp_path: Path) -> None:
     answers = answers_of(stages, tmp_path)
     batch = [failure("192.0.2.7", user=user, time_s=NOW_S) for user in ("root", "admin", "")]
     stages.process(batch, NOW_S)
-    status = {one["name"]: one for one in answers.handle(Status()).result["detectors"]}
+    status = {one["name"]: one for one in answers.look_up(Status()).result["detectors"]}
     assert (status["sshd"]["maxretry"], status["sshd"]["bantime_s"], status["sshd"]["window_entries"]) == (5, 600.0, 3)
-    assert answers.handle(Why("192.0.2.7")).result["counting"] == [{"detector": "sshd", "count": 3, "maxretry": 5}]
+    assert answers.look_up(Why("192.0.2.7")).result["counting"] == [{"detector": "sshd", "count": 3, "maxretry": 5}]
     stages.process(batch, NOW_S)
-    (event,) = answers.handle(Why("192.0.2.7")).result["history"]
+    (event,) = answers.look_up(Why("192.0.2.7")).result["history"]
     assert (event["counted"], event["sample"]) == ("failures in sshd (journal)", ["root", "admin"])
-    listed = answers.handle(ListBans(observed=True, detector="sshd")).result
+    listed = answers.look_up(ListBans(observed=True, detector="sshd")).result
     assert [ban["network"] for ban in listed["bans"]] == ["192.0.2.7"]
     assert stages.ledger.notes(parse_address("192.0.2.7"))

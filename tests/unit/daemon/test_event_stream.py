@@ -128,15 +128,6 @@ def test_only_what_is_new_enough() -> None:
     assert [event["event"] for event in show_events(some, 0, 55.0)["events"]] == ["refresh"]
 
 
-def test_text_of_others_cannot_reach_the_terminal() -> None:
-    """Reasons and names of programs are escaped in lines."""
-    some = stream()
-    some.drifted(Counter({("table_gone", "\x1b]0;owned\a\n"): 1}))
-    some.settled([decided(Verdict.BAN, msgspec.structs.replace(BAN, reason="a\r\x1b[2Jb\nban 1"))], 100.0)
-    for event in show_events(some, 0, None)["events"]:
-        assert line(event).isprintable()
-
-
 def test_a_failing_listener_keeps_nothing_from_the_others() -> None:
     """What one raises is counted under its name; those after it are told all the same."""
 

@@ -25,7 +25,7 @@ def test_control_characters_do_not_reach_the_terminal() -> None:
     text = plain_formatter().format(record)
     assert "\x1b" not in text
     assert "\n" not in text
-    assert "\\x1b[2J\\x0a2026 fake line" in text
+    assert "\\x1b[2J\\n2026 fake line" in text
 
 
 def test_resolvers_are_read_from_resolv_conf() -> None:

@@ -38,6 +38,7 @@ _SOUND = Probed(
     state="",
     metrics="",
     group="",
+    descriptors=8192,
 )
 
 
@@ -152,3 +153,12 @@ def test_files_are_named_one_by_one() -> None:
     parts = _examine(files={"sshd": (), "web": ("/var/log/web/a.log",)}, cluster=("/etc/kubernetes/kubelet.conf",))
     assert _repairs(parts["files"]) == ["chgrp adm /var/log/web/a.log && chmod g+rX /var/log/web/a.log"]
     assert "CAP_DAC_READ_SEARCH" in _repairs(parts["kubernetes"])[0]
+
+
+@pytest.mark.parametrize(("limit", "is_missing"), [(256, True), (1023, True), (1024, False), (-1, False)])
+def test_few_descriptors_are_reported(limit: int, *, is_missing: bool) -> None:
+    """With fewer than all parts can need together, the check says how to have more; the daemon works all the same."""
+    parts = examine(Settings(), msgspec.structs.replace(_SOUND, descriptors=limit))
+    (part,) = (one for one in parts if one.name == "descriptors")
+    assert part.state == ("could be better" if is_missing else "ok")
+    assert "LimitNOFILE=8192" in part.requirements[0].repair

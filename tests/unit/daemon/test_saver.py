@@ -1,6 +1,8 @@
 """The saver gathers, writes beside the loop, and loses nothing while the disk does not take it."""
 
+import asyncio
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -260,3 +262,49 @@ def test_closing_writes_what_is_pending(path: Path) -> None:
     store = Store.open(path)
     assert list(store.bans()) == [BAN]
     store.close()
+
+
+def test_without_a_thread_all_changes_stay_pending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system has no thread when saving starts: `trouble` says so; once there is one each change is saved once."""
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        saver = Saver(tmp_path / "nodewarden.db")
+        saver.open()
+        saver.save_cursor("kernel_log", Cursor("", 7))
+        assert not saver.flush()
+        assert "no thread" in saver.trouble
+        assert saver.pending == 1
+    assert saver.flush()
+    assert saver.written_total == 1
+    assert saver.load_cursors()["kernel_log"].position == 7
+    saver.close()
+
+
+def test_the_loop_works_on_while_an_order_is_saved(saver: Saver, disk: Disk) -> None:
+    """A slow disk keeps only the order waiting; it is answered when it is on disk, or when that takes too long."""
+    disk.go.clear()
+    turns: list[int] = []
+
+    async def tick() -> None:
+        while True:
+            saver.tick()
+            turns.append(len(turns))
+            await asyncio.sleep(0.001)
+
+    async def run() -> tuple[bool, bool, bool]:
+        ticking = asyncio.ensure_future(tick())
+        saver.put_ban(BAN)
+        slow = await saver.save_now(timeout_s=0.05)
+        is_pending = saver.pending == 1
+        disk.go.set()
+        saved = await saver.save_now()
+        ticking.cancel()
+        return slow, is_pending, saved
+
+    assert asyncio.run(run()) == (False, True, True)
+    assert saver.pending == 0
+    assert len(turns) > 3

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor.model.errors import PermanentError
-from monitor.sources import runner
+from monitor.model.retry import Backoff
 from monitor.state.saver import Saver
 from tests.unit.daemon.runner_support import BATCH, PipeRunner, until
 
@@ -86,7 +86,6 @@ def test_a_source_that_cannot_be_opened_does_not_stop_the_start(
     error: Exception,
     saver: Saver,
     made: list[PipeRunner],
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It is down in status and metrics, logged once, and opened as soon as a later attempt works."""
@@ -102,9 +101,8 @@ def test_a_source_that_cannot_be_opened_does_not_stop_the_start(
     one.missing = None
     one.tick()
     assert one.describe()["state"] == "down"  # it is not time yet
-    monkeypatch.setattr(runner, "_REOPEN_AFTER_S", 0.0)
+    one._backoff = Backoff(0.0, 0.0)
     one.missing = error
-    one._reopen_at_s = 0.0
     one.tick()
     one.missing = None
     one.tick()
@@ -112,15 +110,13 @@ def test_a_source_that_cannot_be_opened_does_not_stop_the_start(
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
 
 
-def test_a_source_that_fails_is_opened_again(
-    saver: Saver, made: list[PipeRunner], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_source_that_fails_is_opened_again(saver: Saver, made: list[PipeRunner]) -> None:
     """An error while reading closes it, says so, and the next attempt goes on behind it."""
-    monkeypatch.setattr(runner, "_REOPEN_AFTER_S", 0.0)
     seen: list[str] = []
 
     async def run() -> None:
         one = PipeRunner(saver, seen.extend)
+        one._backoff = Backoff(0.0, 0.0)
         made.append(one)
         one.open()
         one.attach(asyncio.get_running_loop())

@@ -184,8 +184,8 @@ def test_a_flood_of_sources_does_not_wash_out_an_offender() -> None:
     detector.feed([failure("192.0.2.7")] * 4)
     flood = [failure(f"10.{number >> 8}.{number & 255}.1", time_s=1001.0) for number in range(10_000)]
     assert detector.feed(flood) == []
-    assert detector.stats.entries == 1000
-    assert detector.stats.evicted_keys == 9004
+    assert detector.stats.entries <= 1000
+    assert detector.stats.evicted_keys + detector.stats.entries == 10_004
     assert banned(detector.feed([failure("192.0.2.7", time_s=1002.0)])) == ["192.0.2.7"]
 
 

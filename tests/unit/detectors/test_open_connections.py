@@ -129,15 +129,15 @@ def test_gaps_do_not_let_memory_grow() -> None:
 
 
 def test_what_is_followed_is_bounded() -> None:
-    """Of more, those that opened first are forgotten and counted; the end of one of these changes nothing."""
-    known = detector(maxretry=100, max_entries=50)
+    """Of more, the oldest of who has most are forgotten and counted; the end of one of these changes nothing."""
+    known = detector(maxretry=40, max_entries=50)
     feed(known, completed=handshakes(5))
     feed(known, completed=handshakes(48, "203.0.113.1", id=100))
     assert (known.stats.entries, known.stats.evicted_keys) == (50, 3)
-    assert [known.count(parse_address(source)) for source in (CLIENT, "203.0.113.1")] == [2, 48]
-    feed(known, ending=ends(5))
-    assert (known.stats.entries, known.count(parse_address(CLIENT))) == (48, 0)
-    assert (len(known._counts), len(known._open)) == (1, 48)
+    assert [known.count(parse_address(source)) for source in (CLIENT, "203.0.113.1")] == [5, 45]
+    feed(known, ending=[*ends(5), *(flow(FlowClosed, "203.0.113.1", id=number) for number in (100, 101, 102))])
+    assert (known.stats.entries, known.count(parse_address(CLIENT))) == (45, 0)
+    assert (len(known._counts), len(known._open)) == (1, 45)
 
 
 class Step(msgspec.Struct):
@@ -204,3 +204,15 @@ def _count(are_open: set[int], origin: str) -> int:
 def _key(origin: str) -> bytes:
     address = parse_address(origin)
     return address if len(address) == 4 else address[:8]
+
+
+def test_a_network_that_fills_the_table_pushes_out_itself() -> None:
+    """A /48 that opens ever more connections, each /64 below the threshold: a slow attack beside it is found."""
+    detector = OpenConnectionsDetector(Limits(60.0, 100, 1024))
+    assert detector.feed([FlowBatch(1000.0, completed=handshakes(60, id=1))]) == []
+    for number in range(5000):
+        crowd = handshakes(1, f"2001:db8:7:{number // 50:x}::1", id=1000 + number)
+        assert detector.feed([FlowBatch(1001.0, completed=crowd)]) == []
+    assert (detector.count(parse_address(CLIENT)), detector.stats.entries) == (60, 1024)
+    (alert,) = detector.feed([FlowBatch(1002.0, completed=handshakes(40, id=100))])
+    assert alert.evidence.count == 100

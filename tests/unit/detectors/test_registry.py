@@ -25,7 +25,7 @@ from tests.support.detectors import SURROUNDING, Samples
 
 MODULES = [importlib.import_module(one.name) for one in pkgutil.iter_modules(detectors.__path__, "monitor.detectors.")]
 CONTEXT = DetectorContext(xdp_interfaces=("eth0",))
-OTHER_CONTEXTS = {"ipv6_prefix": 56, "xdp_interfaces": ("eth1",)}
+OTHER_CONTEXTS = {"ipv6_prefix": 56, "ipv6_48": 0, "xdp_interfaces": ("eth1",)}
 ANSWERS = ("mode", "bantime_s")
 """Settings of what follows an alert: the detector is the same whatever they are."""
 OF_LOGS = ("enabled", "filter", "backend", "files", "journalmatch", "evidence", "timezone")
@@ -171,7 +171,7 @@ def test_a_changed_setting_makes_a_new_detector(registration: AnyRegistration) -
 
 @every
 def test_the_context_makes_a_new_detector_where_it_is_used(registration: AnyRegistration) -> None:
-    """The length of IPv6 prefixes concerns all, interfaces none."""
+    """The length of IPv6 prefixes concerns all, bans of a /48 those that count them, interfaces none."""
     section = samples_of(registration).section
     recipe = made(registration, section).recipe
     used = {
@@ -179,7 +179,7 @@ def test_the_context_makes_a_new_detector_where_it_is_used(registration: AnyRegi
         for name, value in OTHER_CONTEXTS.items()
         if made(registration, section, msgspec.structs.replace(CONTEXT, **{name: value})).recipe != recipe
     }
-    assert used == {"ipv6_prefix"}
+    assert used == ({"ipv6_prefix", "ipv6_48"} if registration in NAMED else {"ipv6_prefix"})
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,23 @@ def test_they_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     clients = Clients()
     clients.note(handshakes(1), 1000.0)
     for second in range(1000):
-        clients.note(handshakes(1, f"203.0.{second >> 8}.{second & 255}"), 1001.0 + second)
+        clients.note(handshakes(1, f"{second & 255}.{second >> 8}.113.1"), 1001.0 + second)
     assert clients.knows(parse_address(CLIENT), 1001.0)
     assert (len(clients), clients.refused_total) == (64, 1000 - 63)
     clients.note(handshakes(1), 2800.0)
     assert clients.handshakes(parse_address(CLIENT)) == 2
+
+
+@pytest.mark.parametrize(
+    ("crowd", "most"), [("2001:db8:7:{:x}::1", 8), ("2001:db8:{:x}::1", 16), ("203.0.113.{}", 8), ("203.0.{}.1", 16)]
+)
+def test_a_network_takes_its_share_only(monkeypatch: pytest.MonkeyPatch, crowd: str, most: int) -> None:
+    """A /48 or /24 an eighth, a /32 or /16 a quarter: whoever has many addresses keeps nobody from becoming known."""
+    monkeypatch.setattr(module, "_MAX_ENTRIES", 64)
+    clients = Clients()
+    for number in range(200):
+        clients.note(handshakes(1, crowd.format(number)), 1000.0)
+    assert (len(clients), clients.refused_total) == (most, 200 - most)
+    clients.note([*handshakes(1), *handshakes(1, "2001:db9::1")], 1000.0)
+    assert clients.knows(parse_address(CLIENT), 1001.0)
+    assert clients.knows(parse_address("2001:db9::1"), 1001.0)

@@ -156,10 +156,10 @@ CASES = [
     ),
     Case(
         "NodewardenBudgetExhausted",
-        {series("nodewarden_budget_refused_total"): "0x9 10+10x30"},
-        {},
+        {series("nodewarden_budget_refused_total", 'strength="proven"'): "0x9 10+10x30"},
+        {"strength": "proven"},
         "50",
-        {series("nodewarden_budget_refused_total"): "90x40"},
+        {series("nodewarden_budget_refused_total", 'strength="proven"'): "90x40"},
     ),
     _counter(
         "NodewardenAllowlistedOffender",
@@ -188,14 +188,32 @@ CASES = [
         "NodewardenSetNearlyFull",
         {
             series("nodewarden_bans", 'mode="enforce",strength="proven"'): "51x40",
-            series("nodewarden_bans", 'mode="observe",strength="spoofable"'): "41x40",
+            series("nodewarden_bans", 'mode="enforce",strength="spoofable"'): "41x40",
             series("nodewarden_bans_limit"): "100x40",
         },
         {"set": "all"},
         "92%",
         {
             series("nodewarden_bans", 'mode="enforce",strength="proven"'): "51x40",
+            series("nodewarden_bans", 'mode="observe",strength="spoofable"'): "41x40",
             series("nodewarden_bans_limit"): "100x40",
+        },
+    ),
+    Case(
+        "NodewardenAllowlistCut",
+        {series("nodewarden_allowlist_omitted", 'provider="command"'): "7x40"},
+        {"provider": "command"},
+        "7",
+        {series("nodewarden_allowlist_omitted", 'provider="command"'): "0x40"},
+    ),
+    Case(
+        "NodewardenNoRoom",
+        {series("nodewarden_bans_full", 'class="spoofable"'): "1x40"},
+        {"class": "spoofable"},
+        "spoofable",
+        {
+            series("nodewarden_bans_full", 'class="spoofable"'): "0x40",
+            series("nodewarden_bans_full", 'class="observed"'): "1x40",
         },
     ),
     Case(

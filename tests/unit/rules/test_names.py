@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from monitor.bans.claims import Rank
 from monitor.bans.decision import Verdict
 from monitor.cli.main import cli
 from monitor.daemon.catalogue import BY_NAME
@@ -33,6 +34,7 @@ VALUES: dict[str, set[str]] = {
     "event": {"opened", "closed"},
     "signal": SIGNALS,
     "job": {"nodewarden"},
+    "class": {one.label for one in Rank},
 }
 """What a label can be, of those that rules ask for."""
 RUNBOOKS = sorted((Path(__file__).parents[3] / "docs/runbooks").glob("*.md"))

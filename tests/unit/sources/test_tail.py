@@ -161,6 +161,27 @@ def test_an_unreadable_file_is_said_and_taken_up_later(log: Path, monkeypatch: p
         assert lines(tail) == [b"new"]
 
 
+def test_a_file_that_fails_while_it_is_read_is_read_on(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the disk that passes: the file is a problem until the next tick reads on where it was."""
+    really = os.pread
+
+    def fail(descriptor: int, length: int, offset: int) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    with followed(log) as tail:
+        append(log, b"one\n")
+        assert lines(tail) == [b"one"]
+        append(log, b"two\n")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pread", fail)
+            assert lines(tail) == []
+        assert tail.problems == [f"{log} cannot be read: Input/output error"]
+        monkeypatch.setattr(os, "pread", really)
+        assert tick(tail, 1)
+        assert lines(tail) == [b"two"]
+        assert tail.problems == []
+
+
 def test_without_events_a_tick_finds_it(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where inotify cannot be had, that is said; changes and new files are found by time."""
     monkeypatch.setattr("monitor.files.inotify.init", lambda: -1)

@@ -1,0 +1,107 @@
+"""How much room there is: budgets, the ledger by class, rings of observed entries; for status, metrics and doctor."""
+
+from collections.abc import Iterator
+
+from monitor.bans.allowlist import PROVIDERS, TITLES
+from monitor.bans.claims import Rank
+from monitor.bans.policy import Policy
+from monitor.enforcers.nftables.ruleset import BAN_SETS, set_specs
+from monitor.metrics.metric import Sample
+from monitor.model.alerts import Strength
+from monitor.model.bans import MAX_ALLOWED, WORDS
+from monitor.model.requirements import Part, PartKind, Requirement
+
+_OBSERVED = "`nodewarden list --observed`"
+
+
+def full_classes(policy: Policy) -> list[Rank]:
+    """Return the classes of which a new ban is refused for want of room, weakest first."""
+    return [one for one in Rank if one is not Rank.OBSERVED and policy.ledger.is_full_for(one)]
+
+
+def problems(policy: Policy, now_s: float) -> Iterator[str]:
+    """Say which bans are only observed, refused or forgotten for want of budget or room."""
+    ledger, budgets = policy.ledger, policy.budgets
+    if exceeded := budgets.exceeded(now_s):
+        yield (
+            f"more than bans.budget.bans_per_minute ({budgets.bans_per_minute}) bans: the rest of the class "
+            f"{_words(exceeded)} are only observed ({_OBSERVED})"
+        )
+    if ledger.is_full:
+        yield f"bans.max_bans is reached ({_held(policy)}): {_effect(full_classes(policy))}"
+    elif full := full_classes(policy):  # imports, lists and peers have a share
+        names = ", ".join(one.label for one in full)
+        yield f"the share of bans.max_bans for {names} is used up ({ledger.max_bulk} bans): more of them are refused"
+    for name in _full_prefix_sets(policy):
+        yield f"the set {name} is full: a new prefix needs a weaker one to yield, or is refused"
+    for provider, count in policy.guard.omitted.items():
+        yield (
+            f"the allowlist is full ({MAX_ALLOWED} networks): {count} of {TITLES[provider]} are left out and could be "
+            "banned (`nodewarden allow list`)"
+        )
+    for strength in ledger.observed.crowded(now_s):
+        yield (
+            f"more than {ledger.observed.max_each} entries of the class {WORDS[strength]} are only observed: "
+            f"the oldest were dropped, {_OBSERVED} shows the rest"
+        )
+
+
+def part(policy: Policy, now_s: float) -> Part:
+    """Return what doctor says about room."""
+    missing = "; ".join(problems(policy, now_s))
+    repair = "nodewarden list --sort since --limit 30   # what fills it? raise bans.max_bans if need be"
+    room = Requirement("budget, room for bans of every class, and for the allowlist", missing, repair)
+    return Part("room", PartKind.ENFORCER, is_wanted=True, requirements=[room], is_optional=True)
+
+
+def samples(policy: Policy) -> Iterator[Sample]:
+    """Yield budgets and room."""
+    ledger, budgets = policy.ledger, policy.budgets
+    yield "nodewarden_bans_limit", (), ledger.max_bans
+    yield "nodewarden_bulk_bans", (), ledger.bulk
+    yield "nodewarden_bulk_bans_limit", (), ledger.max_bulk
+    counts = ledger.count_by_rank()
+    for one in Rank:
+        yield "nodewarden_bans_by_class", (one.label,), counts[one]
+        yield "nodewarden_bans_full", (one.label,), float(ledger.is_full_for(one))
+    yield "nodewarden_allowlist_networks", (), len(policy.guard.entries)
+    yield "nodewarden_allowlist_limit", (), MAX_ALLOWED
+    for provider in PROVIDERS:
+        yield "nodewarden_allowlist_omitted", (provider,), policy.guard.omitted.get(provider, 0)
+    yield "nodewarden_observed_limit", (), ledger.observed.max_each
+    for strength in Strength:
+        yield "nodewarden_observed_evicted_total", (strength,), ledger.observed.evicted[strength]
+        yield "nodewarden_budget_refused_total", (strength,), budgets[strength].refused_total
+    yield "nodewarden_budget_bans_per_minute", (), budgets.bans_per_minute
+    for name, spec in set_specs(ledger.max_bans).items():
+        yield "nodewarden_set_elements_limit", (name,), spec.size
+        count = ledger.count_in_set(BAN_SETS[name], spec.key_bytes * 8, prefixes=spec.interval)
+        yield "nodewarden_set_elements", (name,), count
+
+
+def _full_prefix_sets(policy: Policy) -> list[str]:
+    ledger = policy.ledger
+    return [
+        name
+        for name, spec in set_specs(ledger.max_bans).items()
+        if spec.interval
+        and ledger.count_in_set(BAN_SETS[name], spec.key_bytes * 8, prefixes=True) >= ledger.max_prefixes
+    ]
+
+
+def _words(strengths: list[Strength]) -> str:
+    return " and ".join(WORDS[one] for one in strengths)
+
+
+def _held(policy: Policy) -> str:
+    counts = policy.ledger.count_by_rank()
+    return ", ".join(f"{counts[one]} {one.label}" for one in Rank if one is not Rank.OBSERVED and counts[one])
+
+
+def _effect(full: list[Rank]) -> str:
+    """Say what becomes of new bans, given the classes for which there is no room."""
+    if Rank.OPERATOR in full:
+        return "every new ban is refused"
+    if Rank.PROVEN in full:
+        return "new bans are refused, except those by hand, for which a weaker one yields"
+    return f"new bans of {', '.join(one.label for one in full)} are refused; for others a weaker one yields"

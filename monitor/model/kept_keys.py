@@ -1,0 +1,50 @@
+"""Keys of a window that are kept although it is full, because they came back again and again."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import TypeAlias
+
+Level: TypeAlias = OrderedDict[bytes, dict[bytes, float]]
+"""Items of each key with the time when they were seen, oldest first."""
+
+
+class KeptKeys:
+    """At most `max_entries` items; beyond that, the key that gained no item for the longest time goes first."""
+
+    def __init__(self, max_entries: int) -> None:
+        """Keep none."""
+        self.level: Level = OrderedDict()
+        self.entries = 0
+        """Items of all keys."""
+        self._counted: dict[bytes, int] = {}
+        self._max_entries = max_entries
+
+    def put(self, key: bytes, items: dict[bytes, float]) -> Iterator[dict[bytes, float]]:
+        """Keep a key; yield the items of those that make room for it."""
+        self.level[key] = items
+        self.changed(key, is_new=False)
+        while self.entries > self._max_entries:
+            gone = self.take(next(iter(self.level)))
+            if gone is not None:
+                yield gone
+
+    def changed(self, key: bytes, *, is_new: bool) -> None:
+        """Follow a change of a key's items; `is_new`: it gained one."""
+        count = len(self.level[key])
+        self.entries += count - self._counted.get(key, 0)
+        self._counted[key] = count
+        if is_new:
+            self.level.move_to_end(key)
+
+    def take(self, key: bytes) -> dict[bytes, float] | None:
+        """Remove and return the items of a key, None if it is not kept."""
+        items = self.level.pop(key, None)
+        if items is not None:
+            self.entries -= self._counted.pop(key)
+        return items
+
+    def clear(self) -> None:
+        """Keep none any more."""
+        self.level.clear()
+        self._counted.clear()
+        self.entries = 0

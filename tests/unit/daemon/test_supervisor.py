@@ -1,0 +1,158 @@
+"""The supervisor, and what it says about the daemon itself."""
+
+import asyncio
+import os
+import resource
+import socket
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from monitor.daemon.catalogue import BY_NAME
+from monitor.daemon.life.descriptors import Descriptors, raise_limit
+from monitor.daemon.life.service import Service
+from monitor.daemon.life.supervisor import Supervisor
+from monitor.daemon.life.systemd import ServiceManager
+from monitor.daemon.life.upkeep import Upkeep
+from monitor.settings.load import load
+from tests.unit.config.support import write
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def fail() -> None:
+    """Fail as the kernel makes one fail."""
+    raise OSError(24, "Too many open files")
+
+
+def test_a_part_that_fails_keeps_no_other_from_running(caplog: pytest.LogCaptureFixture) -> None:
+    """It is counted each time, logged once a minute, and a problem until it has worked for a minute."""
+    clock = Clock()
+    supervisor = Supervisor(clock)
+    ran: list[str] = []
+    for _ in range(90):
+        supervisor.run({"first": lambda: ran.append("first"), "second": fail, "third": lambda: ran.append("third")})
+        clock.now_s += 1
+    assert ran == ["first", "third"] * 90
+    assert supervisor.errors_total == 90
+    assert caplog.text.count("Traceback") == 2
+    (problem,) = supervisor.problems()
+    assert "second failed 90 times" in problem
+    assert "Too many open files" in problem
+    clock.now_s += 60
+    assert supervisor.problems() == []
+
+
+def test_a_fault_in_a_callback_is_counted() -> None:
+    """What the loop would only log is a problem."""
+    supervisor = Supervisor()
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(supervisor.callback_failed)
+        loop.call_soon(fail)
+        await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+    assert "a callback of the loop failed 1 times" in supervisor.problems()[0]
+
+
+def test_every_part_of_the_tick_may_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever part fails, all others still run, the watchdog is fed, and the part is named."""
+    path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
+
+    async def run() -> None:
+        service = Service(path, load(path))
+        names = list(service._tick_parts())
+        assert names[-1] == "feeding the watchdog"
+        for broken in names:
+            ran: list[str] = []
+            parts: dict[str, Callable[[], object]] = {name: partial(ran.append, name) for name in names}
+            service._supervisor.run(parts | {broken: fail})
+            assert ran == [name for name in names if name != broken]
+            assert any(text.startswith(f"{broken} failed") for text in service._health.problems())
+        assert ("nodewarden_internal_errors_total", (), len(names)) in list(service._health.samples())
+        await service.close()
+
+    asyncio.run(run())
+
+
+def test_the_watchdog_is_fed_without_descriptors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The socket to systemd is opened once, so that a later shortage of descriptors changes nothing."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "1000000")
+        monkeypatch.delenv("WATCHDOG_PID", raising=False)
+        manager = ServiceManager()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+        try:
+            with pytest.raises(OSError, match="Too many"):
+                os.dup(0)
+            manager.alive()
+            manager.status("one line\nREADY=1")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert [systemd.recv(100) for _ in range(2)] == [b"WATCHDOG=1", b"STATUS=one line"]
+        assert manager.problems() == []
+    manager.alive()
+    assert "Connection refused" in manager.problems()[0]
+    manager.close()
+
+
+def test_a_shortage_of_descriptors_is_a_problem() -> None:
+    """Before a quarter of the limit is all that is left, and when none is left; not before."""
+    lowest = os.dup(0)
+    os.close(lowest)
+    for limit, is_short in ((lowest * 4, False), (lowest + 1, True)):
+        descriptors = Descriptors(limit)
+        descriptors.check()
+        assert bool(descriptors.problems()) is is_short
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    descriptors = Descriptors(100_000)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+    try:
+        descriptors.check()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "100000 of 100000" in descriptors.problems()[0]
+
+
+def test_the_limit_is_raised_as_far_as_it_may_be() -> None:
+    """From the soft limit to the hard one, and never lowered."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+    try:
+        assert raise_limit() == resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(hard, 65_536)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_crowding_clients_are_a_note_for_a_while() -> None:
+    """The note names the setting and counts; the samples are in the catalogue."""
+    clock = Clock()
+    dropped = {"crowded": 0, "timeout": 0}
+    upkeep = Upkeep(Supervisor(), Descriptors(10**6), ServiceManager(), clock)
+    upkeep.follow("metrics", dropped)
+    upkeep.check()
+    assert upkeep.notices() == []
+    dropped["crowded"] += 3
+    upkeep.check()
+    (notice,) = upkeep.notices()
+    assert "metrics.listen" in notice
+    assert "3 since" in notice
+    clock.now_s += 300
+    upkeep.check()
+    assert upkeep.notices() == []
+    assert all(len(BY_NAME[name].labels) == len(labels) for name, labels, _ in upkeep.samples())
