@@ -68,7 +68,9 @@ _DROP = Part("drop", verdict(Verdict.DROP))
 _LOOPBACK = b"lo".ljust(_INTERFACE_BYTES, b"\0")
 _FROM_LOOPBACK = Part('iifname "lo"', meta(Meta.INPUT_INTERFACE) + equal(_LOOPBACK))
 _TO_LOOPBACK = Part('oifname "lo"', meta(Meta.OUTPUT_INTERFACE) + equal(_LOOPBACK))
-_NOT_REDIRECTED = Part("ct status ! dnat", tracked(Tracked.FLOW_STATUS) + masked(host_order(_DNAT)) + equal(host_order(0)))
+_NOT_REDIRECTED = Part(
+    "ct status ! dnat", tracked(Tracked.FLOW_STATUS) + masked(host_order(_DNAT)) + equal(host_order(0))
+)
 _OUTBOUND = Part("ct direction original", tracked(Tracked.DIRECTION) + equal(_ORIGINAL))
 _ANSWER_OVER_TCP = Part(
     "tcp flags rst,ack",
