@@ -46,13 +46,15 @@ def _biting() -> Panel:
     return card(
         "Are bans effective?",
         About(
-            "Nodes without the table `inet nodewarden`; packets from banned sources that got past it; in the time "
-            "range shown, bans that the kernel refused and foreign changes to the table that were repaired.",
+            "Nodes without the table `inet nodewarden`; tables that cannot be repaired or compared; packets from "
+            "banned sources that got past it; in the time range shown, bans that the kernel refused and foreign "
+            "changes to the table that were repaired.",
             "Bans have no effect: something flushes, edits or bypasses the rules.",
             "Check `nft list table inet nodewarden`; find the writer with `nft monitor`; look for a flowtable or "
             "another XDP program that bypasses the table.",
         ),
         Value("Tables missing", q.add(f"1 - {q.select('nodewarden_table_up')}"), "short", NONE_IS_GOOD, 0),
+        Value("Table faults", q.add(q.select("nodewarden_table_fault")), "short", NONE_IS_GOOD, 0),
         Value("Leaks", q.per_second("nodewarden_leaked_packets_total"), "pps", NONE_IS_GOOD),
         Value("Bans refused", q.during("nodewarden_ban_failures_total"), "short", NONE_IS_GOOD, 0),
         Value("Changes repaired", q.during("nodewarden_table_drift_total"), "short", ((None, GOOD), (1, WARN)), 0),

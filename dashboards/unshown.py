@@ -9,4 +9,6 @@ UNSHOWN = {
     "nodewarden_allowlist_omitted": "above zero the alert NodewardenAllowlistCut fires and names the provider",
     "nodewarden_observed_limit": "a constant; nodewarden_observed_evicted_total shows that it is reached",
     "nodewarden_source_cut_lines_total": "depends on the format of one log; looked up when a filter misses something",
+    "nodewarden_set_foreign_elements": "rare; `status` reports them, and `list --detector foreign` names them",
+    "nodewarden_table_compared_age_seconds": "nodewarden_table_fault (part `comparison`) reports when it is too long",
 }

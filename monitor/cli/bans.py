@@ -73,7 +73,9 @@ def every_ban(target: Target, request: ListBans, most: int | None = None) -> Ite
 @click.command("list")
 @click.option("--observed", is_flag=True, help="Also show bans that are observed but not enforced.")
 @click.option(
-    "--detector", default="", help="Only bans of this detector, or `manual`, `restored`, `recidive`, `prefix`."
+    "--detector",
+    default="",
+    help="Only bans of this detector, or manual, restored, recidive, prefix, foreign.",
 )
 @click.option("--set", "set_name", type=click.Choice(SET_WORDS), help="Only bans of this kind.")
 @click.option("--within", default="", metavar="NETWORK", help="Only bans that overlap this network.")
@@ -93,8 +95,16 @@ def list_bans(
     offset: int,
     is_json: bool,
 ) -> None:
-    """List the bans in force, newest first."""
-    request = ListBans(observed, detector, set_name or "", within, sort, offset)
+    """List the bans in force, newest first; after them, elements that other programs added to the kernel's sets."""
+    request = ListBans(
+        observed=observed,
+        foreign=True,
+        detector=detector,
+        set=set_name or "",
+        within=within,
+        sort=sort,
+        offset=offset,
+    )
     bans = list(every_ban(target, request, limit))
     if is_json:
         show.as_json(bans)
@@ -106,7 +116,7 @@ def list_bans(
 
 def _row(ban: dict[str, Any]) -> tuple[str, ...]:
     word = ban["set"] if ban["mode"] == "enforce" else f"({ban['set']})"
-    return ban["network"], word, show.duration(ban["left_s"]), ban["detector"], ban["reason"]
+    return ban["network"], word, show.time_left(ban["left_s"]), ban["detector"], ban["reason"]
 
 
 @click.command(cls=SetCommand)
@@ -136,7 +146,7 @@ def ban(
 @show.json_option
 @click.pass_obj
 def unban(target: Target, networks: tuple[str, ...], everything: bool, is_json: bool) -> None:
-    """End bans early."""
+    """End bans early, and delete elements that other programs added to the kernel's sets."""
     if bool(networks) == everything:
         raise click.UsageError("name the addresses to unban, or give --all")
     answer(target.ask(Unban(list(networks), everything)), is_json)

@@ -117,9 +117,9 @@ def _text(event: dict[str, Any]) -> str:
         case "clock_step":
             return f"the clock was set; {event['bans']} claims keep the time they had left"
         case "table_change":
-            return (
-                f"{event['author']} changed the table: {event['kind']} ({event['count']} times); it is being reverted"
-            )
+            is_kept = event["kind"] == "element_added"
+            what = "see `nodewarden list --detector foreign`" if is_kept else "it is being reverted"
+            return f"{event['author']} changed the table: {event['kind']} ({event['count']} times); {what}"
         case "problem" | "problem_over":
             return f"{kind.replace('_', ' ')}: {event['text']}"
     return f"not banning {event['network']} ({event['detector']}): {event.get('text') or _REFUSALS.get(kind, kind)}"

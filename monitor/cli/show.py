@@ -29,6 +29,11 @@ def duration(seconds: float) -> str:
     return " ".join(parts[:2]) or "0s"
 
 
+def time_left(seconds: float | None) -> str:
+    """Write the remaining time of a ban; `never` if it has no end."""
+    return "never" if seconds is None else duration(seconds)
+
+
 def moment(time_s: float) -> str:
     """Write a time of the wall clock, local, to the millisecond."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_s)) + f".{int(time_s % 1 * 1000):03d}"

@@ -128,9 +128,11 @@ def why(target: Target, network: str, is_json: bool) -> None:
     if result["allowlist"]:
         show.say(f"{result['network']} is never banned: {_entry(result['allowlist'])}")
     elif not result["bans"]:
-        show.say(f"{result['network']} is not banned")
+        show.say(f"{result['network']} is not banned" + (" by nodewarden" if result["foreign"] else ""))
     for ban in result["bans"]:
         _explain_ban(ban)
+    for element in result["foreign"]:
+        _explain_foreign(element)
     if result["leaked"]:
         hooks = " and ".join(result["leaked"])
         show.say(f"  but its traffic is still getting through: seen in {hooks} within ten minutes", fg="red")
@@ -166,6 +168,15 @@ def _explain_ban(ban: dict[str, Any]) -> None:
         show.say(f"  dropped so far: {ban['kernel']['packets']} packets, {ban['kernel']['bytes']} bytes")
     elif ban["mode"] == "enforce":
         show.say("  but it is missing from the kernel's set", fg="red")
+
+
+def _explain_foreign(element: dict[str, Any]) -> None:
+    show.say(
+        f"{element['network']} is in the {element['set']} set ({_EFFECTS[element['set']]}), but no ban of nodewarden: "
+        f"{element['reason']}; ends in: {show.time_left(element['left_s'])}; "
+        f"`nodewarden unban {element['network']}` deletes it",
+        fg="yellow",
+    )
 
 
 def _explain_past(past: dict[str, Any]) -> None:

@@ -31,6 +31,8 @@ class ListBans(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="lis
 
     observed: bool = False
     """Include bans that are only observed."""
+    foreign: bool = False
+    """Include, after all bans, elements of the sets that other programs added: their `origin` is `foreign`."""
     detector: str = ""
     set: SetWord | Literal[""] = ""
     """Only bans of this set."""

@@ -121,9 +121,11 @@ class NetlinkSocket:
             raise TemporaryError("nf_tables did not answer a request; try again")
         return [answers[index] for index in range(len(requests))]
 
-    def dump(self, request: NetlinkRequest) -> Iterator[NetlinkReply]:
+    def dump(self, request: NetlinkRequest, *, must_be_exact: bool = True) -> Iterator[NetlinkReply]:
         """Read a listing. Errors are raised as TemporaryError with the errno in `__cause__`.
 
+        A change of nf_tables meanwhile is such an error (EINTR), unless `must_be_exact` is false: then the listing may
+        lack and repeat entries.
         After an error, or if the listing is not read to the end, the socket must be closed.
         """
         first = self._reserve(1)
@@ -133,7 +135,7 @@ class NetlinkSocket:
         for reply in self._drain():
             if reply.sequence != first:
                 continue
-            if reply.flags & netlink.NLM_F_DUMP_INTR:
+            if must_be_exact and reply.flags & netlink.NLM_F_DUMP_INTR:
                 raise TemporaryError("the set changed while it was being read; try again") from OSError(errno.EINTR, "")
             if reply.type in (netlink.NLMSG_ERROR, netlink.NLMSG_DONE):
                 if code := netlink.decode_error(reply.body):

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from monitor.model.addresses import Network
+from monitor.model.addresses import Address, Network, format_address, network_between
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Held, ban_key
 
@@ -41,6 +41,65 @@ class Stopped(msgspec.Struct, frozen=True, gc=False):
 
     packets: int
     bytes: int
+
+
+class ForeignElement(msgspec.Struct, frozen=True, gc=False):
+    """An element that another program added to one of the sets: it is no ban of ours.
+
+    `until_s` is when it expires (wall time, seconds), None if never; `seen_s` when it was found.
+    """
+
+    set: str
+    first: Address
+    last: Address
+    strength: Strength
+    until_s: float | None
+    seen_s: float
+    author: str
+
+    @property
+    def key(self) -> tuple[Address, Address]:
+        """What tells it from all others of its set."""
+        return self.first, self.last
+
+    def __str__(self) -> str:
+        """Return the address, the network, or the range from the first to the last address."""
+        network = network_between(self.first, self.last)
+        return str(network) if network else f"{format_address(self.first)}-{format_address(self.last)}"
+
+    def contains(self, network: Network) -> bool:
+        """Whether all addresses of a network are among its addresses."""
+        same_family = len(self.first) == len(network.address)
+        return same_family and self.first <= network.address and network.last() <= self.last
+
+    def overlaps(self, network: Network) -> bool:
+        """Whether they have an address in common."""
+        same_family = len(self.first) == len(network.address)
+        return same_family and self.first <= network.last() and network.address <= self.last
+
+
+class Foreign(Protocol):
+    """The elements that other programs added to the sets. They stay until they expire or are lifted by an operator."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Return how many there are in each set, as last known."""
+        ...
+
+    def listed(self, now_s: float) -> list[ForeignElement]:
+        """Return those that are known one by one: a bounded number."""
+        ...
+
+    def around(self, network: Network, now_s: float) -> list[ForeignElement]:
+        """Return those with addresses of this network, as the kernel has them now: a bounded number."""
+        ...
+
+    def lift(self, elements: Iterable[ForeignElement], now_s: float) -> None:
+        """Delete elements; one that is gone is not an error. TemporaryError or PermanentError if that fails."""
+        ...
+
+    def lift_all(self, now_s: float) -> list[ForeignElement]:
+        """Delete all that can be; return those of them that were known one by one. Raises what `lift` does."""
+        ...
 
 
 class InForce(Protocol):
@@ -127,6 +186,9 @@ class Leader(Enforcer, Protocol):
     """Whether it should be set up: a ban was enforced since it was last deleted on purpose."""
     drifts: Counter[str]
     """Changes by other programs, by kind."""
+    faults: dict[str, str]
+    """What keeps it from being as it should be or from noticing that it is not, by part; a closed set of parts."""
+    foreign: Foreign
 
     def exists(self) -> bool:
         """Whether it is set up in the kernel, whichever process did that."""

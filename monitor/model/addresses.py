@@ -107,6 +107,15 @@ def network_of(address: Address, prefix_length: int) -> Network:
     return Network((int.from_bytes(address) >> shift << shift).to_bytes(size), prefix_length)
 
 
+def network_between(first: Address, last: Address) -> Network | None:
+    """Return the network from one address to another, both included; None if no network is exactly that."""
+    low = int.from_bytes(first)
+    size = int.from_bytes(last) - low + 1
+    if len(first) != len(last) or size <= 0 or size & (size - 1) or low % size:
+        return None
+    return Network(first, len(first) * 8 - size.bit_length() + 1)
+
+
 def collapse(networks: Collection[Network]) -> list[Network]:
     """Return the fewest disjoint networks that cover exactly these, sorted: IPv4 first, then by address."""
     result: list[Network] = []

@@ -83,8 +83,26 @@ METRICS = (
     Metric(
         "nodewarden_table_drift_total",
         COUNTER,
-        "Foreign changes to the table that were detected and repaired, by kind.",
+        "Foreign changes to the table that were detected, by kind. All were reverted but `element_added`.",
         ("kind",),
+    ),
+    Metric(
+        "nodewarden_table_fault",
+        GAUGE,
+        "1 while the table cannot be set up (`set_up`) or corrected (`bans`), or foreign changes to it cannot be found "
+        "(`comparison`) or are found late (`notifications`).",
+        ("part",),
+    ),
+    Metric(
+        "nodewarden_table_compared_age_seconds",
+        GAUGE,
+        "Time since the part of the table that was compared least recently was compared with what it should be.",
+    ),
+    Metric(
+        "nodewarden_set_foreign_elements",
+        GAUGE,
+        "Elements of a set that other programs added: no bans of nodewarden.",
+        ("set",),
     ),
     Metric(
         "nodewarden_leaked_packets_total",

@@ -9,6 +9,7 @@ from monitor.bans.decision import Ended
 from monitor.control.protocol import AllowAdd, AllowRemove, BanOrder, Unban
 from monitor.daemon.control.presentation import show_decision
 from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.enforcers.protocol import ForeignElement
 from monitor.model.addresses import Network, parse_network
 from monitor.model.bans import MANUAL, MAX_ALLOWED, WORDS, Ban, ClaimOrigin
 from monitor.state.changes import Allowed
@@ -53,6 +54,7 @@ class Orders:
             case Unban(everything=True):
                 for networks in _sliced(list(dict.fromkeys(ban.network for ban in self._pipeline.ledger.bans()))):
                     yield partial(self._lift, networks)
+                yield self._lift_foreign
             case Unban():
                 for texts in _sliced(order.networks):
                     yield partial(self.unban, Unban(texts))
@@ -83,25 +85,47 @@ class Orders:
         return [answer or next(decided) for answer in answers]
 
     def unban(self, request: Unban) -> list[Answer]:
-        """End the local claims of exactly these networks; say which claims of others remain."""
+        """End the local claims of exactly these networks, and delete elements of other programs.
+
+        The answers say which claims of others remain.
+        """
         now_s = time.time()
+        foreign = self._pipeline.table.foreign
         named = list(_networks(request.networks))
         wanted = dict.fromkeys(network for _, network in named if isinstance(network, Network))
         held = {network: self._pipeline.ledger.holders(network) for network in wanted}
         answered = {answer["network"]: answer for answer in _lifted(self._pipeline.bans.unban(wanted, now_s))}
+        is_known = any(foreign.counts().values())
         answers = []
         for text, network in named:
-            if not isinstance(network, Network):
-                answers.append(_refusal(text, network))
-            elif answer := answered.get(str(network)):
+            key = str(network) if isinstance(network, Network) else text
+            answer = answered.get(key)
+            elements = self._foreign(text, network, now_s) if is_known or answer is None else []
+            if exact := [one for one in elements if str(one) == key]:
+                foreign.lift(exact, now_s)
+                answers.append(_done(key, " and ".join([*([answer["text"]] if answer else []), _deleted(exact)])))
+            elif answer:
                 answers.append(answer)
+            elif isinstance(network, Network):
+                answers.append(_refusal(text, self._why_not_lifted(network, held[network], elements)))
             else:
-                answers.append(_refusal(text, self._why_not_lifted(network, held[network])))
+                answers.append(_refusal(text, network))
         return answers
 
     def _lift(self, networks: Sequence[Network]) -> list[Answer]:
         """End the local claims of networks, and answer for those that had any."""
         return _lifted(self._pipeline.bans.unban(networks, time.time()))
+
+    def _lift_foreign(self) -> list[Answer]:
+        """Delete the elements of other programs."""
+        return [_done(str(one), _deleted([one])) for one in self._pipeline.table.foreign.lift_all(time.time())]
+
+    def _foreign(self, text: str, network: Network | ValueError, now_s: float) -> list[ForeignElement]:
+        """Return the elements of other programs around a network, or with the name of a range."""
+        foreign = self._pipeline.table.foreign
+        if isinstance(network, Network):
+            return foreign.around(network, now_s)
+        return [one for one in foreign.listed(now_s) if str(one) == text]
 
     def allow(self, request: AllowAdd) -> list[Answer]:
         """Never ban these networks again, and end the bans inside them."""
@@ -140,10 +164,11 @@ class Orders:
                 answers.append(_refusal(text, f"was not allowed by command{still}"))
         return answers
 
-    def _why_not_lifted(self, network: Network, held: Sequence[Ban]) -> str:
+    def _why_not_lifted(self, network: Network, held: Sequence[Ban], foreign: Sequence[ForeignElement]) -> str:
         if held:
             return f"not lifted: {_claimed_by(held)}; end it there"
         around = [str(ban.network) for ban in self._pipeline.ledger.covering(network)]
+        around += [f"{one} (added by {one.author})" for one in foreign if one.contains(network)]
         return f"not banned itself, but inside {', '.join(around)}: unban that" if around else "not banned"
 
 
@@ -164,6 +189,10 @@ def _lifted(ended: Iterable[Ended]) -> list[Answer]:
             text += f"; it stays banned: {_claimed_by(remaining)}"
         answers.append(_done(str(network), text))
     return answers
+
+
+def _deleted(elements: Sequence[ForeignElement]) -> str:
+    return " and ".join(f"element of set {one.set}, added by {one.author}, deleted" for one in elements)
 
 
 def _claimed_by(bans: Iterable[Ban]) -> str:

@@ -7,8 +7,9 @@ import msgspec
 
 from monitor.bans.decision import WRITTEN, Decision, Verdict
 from monitor.bans.notes import Note
+from monitor.enforcers.protocol import ForeignElement
 from monitor.model.alerts import Evidence
-from monitor.model.bans import AllowEntry, Ban, Offence
+from monitor.model.bans import FOREIGN, WORDS, AllowEntry, Ban, Mode, Offence
 
 
 def show_ban(ban: Ban, now_s: float) -> dict[str, Any]:
@@ -28,6 +29,22 @@ def describe_ban(ban: Ban) -> dict[str, Any]:
         "detector": ban.detector,
         "origin": ban.origin,
         "reason": ban.reason,
+    }
+
+
+def show_foreign(element: ForeignElement, now_s: float) -> dict[str, Any]:
+    """Show an element that another program added like a ban; `until_s` and `left_s` are None if it never ends."""
+    return {
+        "network": str(element),
+        "set": WORDS[element.strength],
+        "strength": element.strength,
+        "mode": Mode.ENFORCE,
+        "since_s": element.seen_s,
+        "until_s": element.until_s,
+        "left_s": None if element.until_s is None else max(0.0, element.until_s - now_s),
+        "detector": FOREIGN,
+        "origin": FOREIGN,
+        "reason": f"added by {element.author}",
     }
 
 

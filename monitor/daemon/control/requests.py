@@ -12,12 +12,12 @@ from monitor.control import protocol
 from monitor.control.protocol import ListBans, Reply, Request, Why
 from monitor.daemon.control.event_presentation import show_events
 from monitor.daemon.control.orders import Orders
-from monitor.daemon.control.presentation import show_ban, show_entry, show_note, show_offence
+from monitor.daemon.control.presentation import show_ban, show_entry, show_foreign, show_note, show_offence
 from monitor.daemon.pipeline.event_stream import EventStream
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.model.addresses import Address, Network, parse_network
 from monitor.model.alerts import Strength
-from monitor.model.bans import WORDS, Ban, Mode, Offence
+from monitor.model.bans import FOREIGN, WORDS, Ban, Mode, Offence
 from monitor.model.errors import NodewardenError
 
 _SORTS: dict[str, Callable[[Ban], Any]] = {
@@ -27,6 +27,7 @@ _SORTS: dict[str, Callable[[Ban], Any]] = {
 }
 _MAX_HISTORY = 50
 _TURNS = 8
+_MAX_FOREIGN = 20
 
 
 class RequestError(NodewardenError):
@@ -156,7 +157,20 @@ class Answers:
         first, limit = max(0, request.offset), max(0, min(request.limit, protocol.MAX_PAGE))
         page = sorted(bans, key=_SORTS[request.sort])[first : first + limit]
         now_s = time.time()
-        return {"total": len(bans), "bans": [show_ban(ban, now_s) for ban in page]}
+        shown = [show_ban(ban, now_s) for ban in page]
+        foreign = self._foreign(request, within, now_s)
+        shown += foreign[max(0, first - len(bans)) :][: limit - len(page)]
+        return {"total": len(bans) + len(foreign), "bans": shown}
+
+    def _foreign(self, request: ListBans, within: Network | None, now_s: float) -> list[dict[str, Any]]:
+        """Return the elements of other programs that match; not more than are known one by one."""
+        if not request.foreign or request.detector not in ("", FOREIGN):
+            return []
+        return [
+            show_foreign(one, now_s)
+            for one in self._pipeline.table.foreign.listed(now_s)
+            if request.set in ("", WORDS[one.strength]) and (within is None or one.overlaps(within))
+        ]
 
     def _why(self, request: Why) -> dict[str, Any]:
         network = _network(request.network)
@@ -173,6 +187,7 @@ class Answers:
             (offence for one in around for offence in self._history(one, _MAX_HISTORY)),
             key=lambda offence: offence.time_s,
         )
+        foreign = pipeline.table.foreign.around(network, now_s)
         notes = pipeline.ledger.notes(network.address) if network.is_host else []
         told = {offence.time_s for offence in offences}
         history = [show_offence(offence) for offence in offences]
@@ -181,6 +196,7 @@ class Answers:
             "network": str(network),
             "allowlist": show_entry(pipeline.guard.protects(network)),
             "bans": bans,
+            "foreign": [show_foreign(one, now_s) for one in foreign[:_MAX_FOREIGN]],
             "leaked": list(pipeline.table.leaked(network)),
             "counting": self._counting(network) if network.is_host else [],
             "witnesses": self._witnesses(network.address) if network.is_host else {},

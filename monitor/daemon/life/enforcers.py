@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from monitor.enforcers.enforcement import Enforcement
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
+from monitor.enforcers.nftables.keeper import TableKeeper
 from monitor.enforcers.nftables.table import NftablesTable
 from monitor.enforcers.protocol import InForce
 from monitor.enforcers.xdp import XdpEnforcer
@@ -15,6 +16,7 @@ class Enforcers(NamedTuple):
     """All enforcers of a daemon, for the parts that need one of them in particular."""
 
     table: NftablesTable
+    keeper: TableKeeper
     xdp: XdpEnforcer
 
     def combined(self) -> Enforcement:
@@ -24,8 +26,9 @@ class Enforcers(NamedTuple):
 
 def make_enforcers(max_bans: int, in_force: InForce, allowlist: Sequence[Network]) -> Enforcers:
     """Make all enforcers; nothing is created in the kernel before the first enforced ban."""
-    table = NftablesTable(NftablesEnforcer(max_bans=max_bans), in_force, allowlist)
-    return Enforcers(table, XdpEnforcer(in_force, allowlist))
+    enforcer = NftablesEnforcer(max_bans=max_bans)
+    table = NftablesTable(enforcer, in_force, allowlist)
+    return Enforcers(table, TableKeeper(table, enforcer, in_force), XdpEnforcer(in_force, allowlist))
 
 
 def remove_table() -> bool:

@@ -9,16 +9,21 @@ from typing import Any
 from monitor.daemon.life import capacity
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
+from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.life.upkeep import Upkeep
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.windows import window_problems
 from monitor.daemon.sources.runners import Sources
+from monitor.enforcers.nftables.ruleset import set_specs
 from monitor.metrics.metric import Sample
 from monitor.node.surroundings import Surroundings
 from monitor.settings.schema import Settings
 from monitor.state.saver import Saver
 
 _FLOOD_SHOWN_S = 60.0
+_FOREIGN_SHARE = 0.25
+"""Of the room of a set: more elements of other programs are a problem."""
+_SEE_FOREIGN = "see `nodewarden list --detector foreign`; `nodewarden unban` removes them"
 _COUNT = re.compile(r"(?<![\w.:/-])[0-9]+(?:[.,][0-9]+)?(?![\w:/-]|[.,]\w)")
 """A number that stands alone; those in names and addresses tell one problem from another."""
 
@@ -36,6 +41,7 @@ class Health:
         surroundings: Surroundings,
         cutting: Cutting,
         upkeep: Upkeep,
+        table_watch: TableWatch,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
         self._path = path
@@ -45,6 +51,7 @@ class Health:
         self._saver = saver
         self._surroundings = surroundings
         self._cutting = cutting
+        self._table_watch = table_watch
         self._started_s = time.time()
         self.config_error = ""
         """What is wrong with the configuration on disk, where that is not the one in force."""
@@ -71,8 +78,7 @@ class Health:
             problems.append(
                 f"the configuration on disk is faulty or cannot be read, an older one is in force:\n{self.config_error}"
             )
-        if self._pipeline.table.is_wanted and not self._pipeline.table.is_up:
-            problems.append("the table inet nodewarden is not in place; see the log")
+        problems += self._table_problems()
         problems += [
             f"{name} does not have all bans: it failed {self._pipeline.enforcers.errors[name]} times, last with "
             f"{why!r}; {self._pipeline.table.name} has them"
@@ -87,6 +93,25 @@ class Health:
         problems += window_problems(self._pipeline.detectors)
         return problems + self._upkeep.problems()
 
+    def _table_problems(self) -> Iterator[str]:
+        """Say what keeps the table from being as it should, and where elements of others leave little room for bans."""
+        table = self._pipeline.table
+        if table.is_wanted and not table.is_up and "set_up" not in table.faults:
+            yield "the table inet nodewarden is not in place; see the log"
+        for text in table.faults.values():
+            yield f"the table inet nodewarden {text}"
+        specs = set_specs(self._pipeline.ledger.max_bans)
+        for name, count in table.foreign.counts().items():
+            if count > specs[name].size * _FOREIGN_SHARE:
+                yield (
+                    f"{count} elements that other programs added take much of the room of set {name} "
+                    f"({specs[name].size}): {_SEE_FOREIGN}"
+                )
+
+    def _table_notices(self) -> Iterator[str]:
+        if count := sum(self._pipeline.table.foreign.counts().values()):
+            yield f"{count} elements of the sets are no bans of nodewarden, other programs added them: {_SEE_FOREIGN}"
+
     def summary(self, problems: Sequence[str]) -> str:
         """Return one line for `systemctl status`."""
         state = f"PROBLEM: {problems[0].splitlines()[0]}; " if problems else ""
@@ -98,6 +123,7 @@ class Health:
             "problems": self.problems(),
             "notices": [
                 *self._pipeline.notices,
+                *self._table_notices(),
                 *self._pipeline.evidence.notices(time.time()),
                 *self._saver.notices,
                 *self._surroundings.notices,
@@ -118,6 +144,7 @@ class Health:
         yield "nodewarden_surroundings_up", (), float(not self._surroundings.problems)
         yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
+        yield "nodewarden_table_compared_age_seconds", (), self._table_watch.oldest_s
         yield from self._upkeep.samples()
         for result, count in self.reloads.items():
             yield "nodewarden_config_reloads_total", (result,), count

@@ -9,6 +9,7 @@ from monitor.bans.decision import Verdict
 from monitor.daemon.life import capacity
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.detectors.detector import Detector
+from monitor.enforcers.nftables.faults import FAULTS
 from monitor.enforcers.protocol import Leader
 from monitor.metrics.metric import Sample
 from monitor.model.alerts import Strength
@@ -71,6 +72,10 @@ def _table_samples(table: Leader) -> Iterator[Sample]:
     yield "nodewarden_table_setups_total", (), table.generation
     for kind, count in table.drifts.items():
         yield "nodewarden_table_drift_total", (kind,), count
+    for part in FAULTS:
+        yield "nodewarden_table_fault", (part,), float(part in table.faults)
+    for name, count in table.foreign.counts().items():
+        yield "nodewarden_set_foreign_elements", (name,), count
     for hook, counter in table.leaks().items():
         yield "nodewarden_leaked_packets_total", (hook,), counter.packets
 

@@ -17,7 +17,7 @@ from monitor.daemon.catalogue import BAN_LATENCY, METRICS
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
 from monitor.daemon.life import capacity, descriptors, logs, memory
-from monitor.daemon.life.background import Cutting, DriftMender
+from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import make_enforcers
 from monitor.daemon.life.health import Health, ProblemWatch
@@ -25,6 +25,7 @@ from monitor.daemon.life.known_services import KnownServices
 from monitor.daemon.life.restore import HISTORY_S, MAX_OFFENCES, history, restore
 from monitor.daemon.life.supervisor import Supervisor
 from monitor.daemon.life.systemd import ServiceManager
+from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.life.upkeep import Upkeep
 from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
@@ -101,12 +102,20 @@ class Service:
         )
         self._known_services = KnownServices(self.pipeline.evidence.services, self._saver)
         self._enforcers.table.on_drift = self.pipeline.listeners.drifted
-        self._drift = DriftMender(self._enforcers.table)
+        self._drift = TableWatch(self._enforcers.keeper, self._enforcers.table.ports, self._supervisor.failed)
         self._sources = Sources(settings, self.pipeline.log_filters, self._enforcers.xdp, self._saver, self._process)
         self._upkeep = Upkeep(self._supervisor, self._descriptors, self._systemd)
         self._upkeep.follow("metrics", self._exporter.dropped)
         self._health = Health(
-            path, settings, self.pipeline, self._sources, self._saver, self._surroundings, self._cutting, self._upkeep
+            path,
+            settings,
+            self.pipeline,
+            self._sources,
+            self._saver,
+            self._surroundings,
+            self._cutting,
+            self._upkeep,
+            self._drift,
         )
         self._answers = Answers(
             self.pipeline,
@@ -184,6 +193,7 @@ class Service:
             "saving known services": partial(self._known_services.tick, now_s),
             **{name: partial(part, now_s) for name, part in self.pipeline.tick_parts().items()},
             **self._sources.tick_parts(),
+            "comparing the table": self._drift.tick,
             "saving state": self._saver.tick,
             "purging history": self._purge,
             "checking descriptors and clients": self._upkeep.check,
@@ -285,7 +295,14 @@ class Service:
         """Return what the self-check finds."""
         known = [capacity.part(self.pipeline.policy, time.time()), windows_part(self.pipeline.detectors)]
         slow = self._sources.slow_filters()
-        return check(self._settings, self.pipeline.log_filters, slow, is_daemon=True, known=known)
+        return check(
+            self._settings,
+            self.pipeline.log_filters,
+            slow,
+            is_daemon=True,
+            faults=self.pipeline.table.faults,
+            known=known,
+        )
 
     def _history(self, network: Network, limit: int) -> list[Offence]:
         """Return the offences of a network that are on disk, newest first."""

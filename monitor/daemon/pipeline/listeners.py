@@ -38,7 +38,7 @@ class Listener:
         """Take claims that have other times now, because the clock was set."""
 
     def drifted(self, changes: Counter[tuple[str, str]]) -> None:
-        """Take how often other programs changed the table, by kind of change and program; it is being reverted."""
+        """Take how often other programs changed the table, by kind of change and program."""
 
     def troubled(self, appeared: Sequence[str], passed: Sequence[str]) -> None:
         """Take the problems in `status` that appeared, and those that are over."""

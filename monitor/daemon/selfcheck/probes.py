@@ -55,6 +55,8 @@ class Probed(msgspec.Struct, frozen=True):
     """How many file descriptors this process may have; the daemon raises the soft limit to the hard one."""
     slow_filters: Mapping[str, str] = MappingProxyType({})
     """By detector: which lines are skipped because its filter takes too long on them."""
+    table: str = ""
+    """What is wrong with the table of the running daemon."""
 
 
 def probe(settings: Settings, filters: LogFilters, *, serves_metrics: bool) -> Probed:

@@ -56,7 +56,14 @@ def _nftables(probed: Probed) -> Part:
     """Return the part that bans by hand need in any case."""
     is_allowed = "CAP_NET_ADMIN" in probed.privileges.capabilities
     repair = "modprobe nf_tables" if is_allowed else capability_repair("CAP_NET_ADMIN", probed.privileges)
-    requirements = [Requirement("the kernel's nf_tables", probed.nftables, repair)]
+    requirements = [
+        Requirement("the kernel's nf_tables", probed.nftables, repair),
+        Requirement(
+            "the table inet nodewarden as it should be",
+            probed.table and f"it {probed.table}",
+            "journalctl -u nodewarden -g 'table inet nodewarden'",
+        ),
+    ]
     return Part("nftables", PartKind.ENFORCER, is_wanted=True, requirements=requirements)
 
 

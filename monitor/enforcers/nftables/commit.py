@@ -9,13 +9,14 @@ from typing import TypeAlias
 import msgspec
 
 from monitor.enforcers import netlink
-from monitor.enforcers.netlink import ElementEncoder, NetlinkRequest
+from monitor.enforcers.netlink import DEL_ELEMENTS, NEW_ELEMENTS, ElementEncoder, NetlinkRequest
 from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
 from monitor.enforcers.nftables import listing
 from monitor.enforcers.nftables.ruleset import BAN_SETS, TABLE, set_name
-from monitor.enforcers.protocol import Failure, FailureCause
-from monitor.model.addresses import Network
+from monitor.enforcers.protocol import Failure, FailureCause, ForeignElement
+from monitor.model.addresses import Network, host
 from monitor.model.alerts import Strength
+from monitor.model.bans import Ban
 from monitor.model.errors import TemporaryError
 
 _CHUNK_MESSAGES = 8192
@@ -125,3 +126,44 @@ def failure(network: Network, strength: Strength, code: int) -> Failure:
     else:
         cause, reason = FailureCause.OTHER, f"set {name}: {os.strerror(code)}"
     return Failure(network, strength, cause, reason)
+
+
+def running(bans: Iterable[Ban], now_s: float) -> tuple[list[Ban], list[Ban]]:
+    """Split the bans that have not expired into single addresses and prefixes."""
+    hosts: list[Ban] = []
+    prefixes: list[Ban] = []
+    for ban in bans:
+        if ban.until_s > now_s:
+            (hosts if ban.network.is_host else prefixes).append(ban)
+    return hosts, prefixes
+
+
+def adding(ban: Ban, now_s: float) -> Item:
+    """Return the messages that add the ban of a single address."""
+    timeout_ms = milliseconds(ban.until_s - now_s)
+    add = _request(NEW_ELEMENTS, ban, netlink.encode_key(ban.network.address, timeout_ms=timeout_ms))
+    return Item(ban.network, ban.strength, (add,))
+
+
+def refreshing(ban: Ban, now_s: float, count: tuple[int, int]) -> Item:
+    """Return the messages that give the ban of a single address a new expiry; `count` is its counter now.
+
+    Kernels before 6.12 ignore a new timeout of an existing element. The first add makes the delete succeed.
+    """
+    timeout_ms = milliseconds(ban.until_s - now_s)
+    add = _request(NEW_ELEMENTS, ban, netlink.encode_key(ban.network.address, timeout_ms=timeout_ms, count=count))
+    remove = _request(DEL_ELEMENTS, ban, netlink.encode_key(ban.network.address))
+    return Item(ban.network, ban.strength, (add, remove, add))
+
+
+def deleting(element: ForeignElement) -> Item:
+    """Return the message that deletes an element of another program."""
+    keys = netlink.encode_key(element.first)
+    if element.set.endswith("_nets") and element.last != b"\xff" * len(element.last):
+        end = (int.from_bytes(element.last) + 1).to_bytes(len(element.last))
+        keys += netlink.encode_key(end, is_end=True)
+    return Item(host(element.first), element.strength, (ENCODERS[element.set].request(DEL_ELEMENTS, keys),))
+
+
+def _request(kind: int, ban: Ban, element: bytes) -> NetlinkRequest:
+    return ENCODERS[set_name(ban.network, ban.strength)].request(kind, element)

@@ -47,6 +47,13 @@ def definition(*, max_bans: int, counters: Mapping[str, Stopped] | None = None) 
             yield Step(f"rule {rule.text!r} of chain {chain.name}", messages.new_rule(TABLE, chain.name, rule))
 
 
+def part_names() -> frozenset[str]:
+    """Return the names of all parts of the table as `fingerprint` lists them; any other part is foreign."""
+    chains = [chain.name for chain in CHAINS]
+    parts = {"chain": chains, "rules of chain": chains, "set": all_set_specs(1), "object": COUNTERS}
+    return frozenset({"table", *(f"{kind} {name}" for kind, names in parts.items() for name in names)})
+
+
 def allowed(allowlist: Sequence[Network]) -> Iterator[Step]:
     """Yield what replaces the content of both allow sets; `allowlist` must be disjoint (`addresses.collapse`)."""
     for name in ("allow4", "allow6"):

@@ -41,18 +41,25 @@ class DriftKind(enum.StrEnum):
     """A chain, rule, set or counter was added or deleted."""
     ELEMENT_GONE = "element_gone"
     ELEMENT_ADDED = "element_added"
+    ELEMENT_CHANGED = "element_changed"
+    """A ban ended at another time in the kernel than here; only a comparison finds it."""
     ALLOW_CHANGED = "allow_changed"
     OVERRUN = "overrun"
     """Notifications were lost, or too many to keep: the changes are unknown, so compare everything."""
 
 
 class Drift(msgspec.Struct, frozen=True, gc=False):
-    """One change. `network` and `strength` are set for elements only; an interval without a prefix has no network."""
+    """One change; what follows the author is for elements only. An interval that is no prefix has no network.
+
+    `left_s` is the remaining time of an element that was added, in seconds; None without a timeout.
+    """
 
     kind: DriftKind
     author: ChangeAuthor | None = None
     network: Network | None = None
     strength: Strength | None = None
+    set: str = ""
+    left_s: float | None = None
 
 
 class _Transaction:
@@ -99,10 +106,14 @@ def _of_elements(kind: int, name: str, elements: list[RawElement], author: Chang
     if name.endswith("_nets"):
         pairs = pair_intervals(elements)
         if len(pairs) != sum(not element.is_end for element in elements) or not pairs:
-            return [Drift(drift, author, None, strength)]
+            return [Drift(drift, author, None, strength, name)]
     else:
         pairs = [(host(element.key), element) for element in elements]
-    return [Drift(drift, author, network, strength) for network, _ in pairs]
+    return [Drift(drift, author, network, strength, name, _left_s(element)) for network, element in pairs]
+
+
+def _left_s(element: RawElement) -> float | None:
+    return None if element.remaining_ms is None else element.remaining_ms / 1000
 
 
 class DriftWatch:
@@ -115,7 +126,11 @@ class DriftWatch:
         """`own_ports`: netlink ports of our own changes (`NftablesEnforcer.ports`), checked for each notification."""
         self._own_ports = own_ports
         self._socket = open_socket()
-        self._socket.setsockopt(270, _ADD_MEMBERSHIP, _GROUP)  # SOL_NETLINK
+        try:
+            self._socket.setsockopt(270, _ADD_MEMBERSHIP, _GROUP)  # SOL_NETLINK
+        except OSError:
+            self._socket.close()
+            raise
         self._buffer = bytearray(DATAGRAM_BYTES)
         self._open = _Transaction()
 

@@ -6,6 +6,7 @@ kernel. One instance belongs to one thread; only `elements` may be called from a
 """
 
 import errno
+import logging
 import os
 import time
 from collections import deque
@@ -13,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import TypeVar
 
 from monitor.enforcers import netlink
-from monitor.enforcers.netlink import DEL_ELEMENTS, NEW_ELEMENTS, NetlinkRequest
+from monitor.enforcers.netlink import DEL_ELEMENTS
 from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
 from monitor.enforcers.nftables import batch as bulk
 from monitor.enforcers.nftables import listing, messages
@@ -23,15 +24,19 @@ from monitor.enforcers.nftables.commit import (
     Item,
     Refused,
     TableMissing,
+    adding,
     commit,
+    deleting,
     demand_table,
     failure,
-    milliseconds,
+    refreshing,
+    running,
 )
 from monitor.enforcers.nftables.definition import allowed
+from monitor.enforcers.nftables.fingerprint import Definition, differences, read_definition, strangers, summary
 from monitor.enforcers.nftables.prefix_bans import PrefixBans
 from monitor.enforcers.nftables.ruleset import TABLE, Element, set_name
-from monitor.enforcers.protocol import Failure, Stopped
+from monitor.enforcers.protocol import Failure, ForeignElement, Stopped
 from monitor.model.addresses import Address, Network, collapse
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban
@@ -39,6 +44,7 @@ from monitor.model.errors import TemporaryError
 
 __all__ = ["NftablesEnforcer", "TableMissing"]
 
+_log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _PORTS = 16
 """How many of our ports are remembered: notifications of changes from a closed socket may still be on their way."""
@@ -57,15 +63,36 @@ class NftablesEnforcer:
         self._prefixes = PrefixBans()
         self._clock: tuple[float, float] | None = None
         self._ports: deque[int] = deque(maxlen=_PORTS)
+        self._definition: Definition | None = None
+        """The definition of the table after the last `setup`; None if it could not be read."""
 
     def setup(self, allowlist: Sequence[Network]) -> None:
         """Create the table, or complete an existing one, in one transaction; bans that are in force stay.
 
         A table with another definition (an older schema, another `max_bans`) is replaced; its bans, their remaining
-        times and all counters are kept. If `max_bans` was reduced, the bans that expire first are dropped.
+        times and all counters are kept. If `max_bans` was reduced, the bans that expire first are dropped. So is one in
+        which other programs left chains, sets or objects, or what completing does not correct.
         """
         self._prefixes.forget()
-        table.setup(self._socket(), max_bans=self._max_bans, allowlist=collapse(list(allowlist)))
+        disjoint = collapse(list(allowlist))
+        table.setup(self._socket(), max_bans=self._max_bans, allowlist=disjoint)
+        found = self._read_definition()
+        if found is None:
+            return
+        if wrong := differences(self._definition, found) if self._definition else strangers(found):
+            _log.warning("the table inet %s is replaced, because others changed it: %s", TABLE, summary(wrong))
+            table.replace(self._socket(), max_bans=self._max_bans, allowlist=disjoint)
+            found = self._read_definition()
+        self._definition = found
+
+    def differences(self) -> list[str]:
+        """Say how the table is defined otherwise than after the last `setup`; empty if it is not.
+
+        May be called from another thread. TemporaryError if others change nf_tables all the time meanwhile.
+        """
+        found = read_definition()
+        wanted = self._definition
+        return differences(wanted, found) if wanted else ["what it should be could not be read when it was set up"]
 
     def set_allowlist(self, networks: Sequence[Network]) -> None:
         """Replace both allow sets in one transaction; networks may overlap. TableMissing if there is no table."""
@@ -91,10 +118,10 @@ class NftablesEnforcer:
         prefixes that contain it. Returns the bans that the kernel refused; the others are in force. Raises
         TableMissing if there is no table: then some of the bans may have been added.
         """
-        hosts, prefixes = _running(bans, now_s)
+        hosts, prefixes = running(bans, now_s)
         if len(hosts) >= bulk.WORTHWHILE:
             hosts = bulk.add_hosts(self._socket(), hosts, now_s)
-        failures = self._commit_hosts([_item(ban, _add_requests(ban, now_s)) for ban in hosts])
+        failures = self._commit_hosts([adding(ban, now_s) for ban in hosts])
         return failures + self._put_prefixes(prefixes, now_s)
 
     def refresh(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
@@ -103,16 +130,14 @@ class NftablesEnforcer:
         The new expiry replaces the old one even if it is earlier: pass max(old, new) to never shorten a ban. Packet
         and byte counters continue, except where a prefix is split differently. Returns and raises as `add` does.
         """
-        hosts, prefixes = _running(bans, now_s)
+        hosts, prefixes = running(bans, now_s)
         counts = {
             strength: listing.read_counts(
                 self._socket(), [b.network for b in hosts if b.strength is strength], strength
             )
             for strength in {ban.strength for ban in hosts}
         }
-        items = [
-            _item(ban, _refresh_requests(ban, now_s, counts[ban.strength].get(ban.network, (0, 0)))) for ban in hosts
-        ]
+        items = [refreshing(ban, now_s, counts[ban.strength].get(ban.network, (0, 0))) for ban in hosts]
         return self._commit_hosts(items) + self._put_prefixes(prefixes, now_s)
 
     def remove(self, networks: Sequence[tuple[Network, Strength]]) -> None:
@@ -135,6 +160,23 @@ class NftablesEnforcer:
                     raise TemporaryError(f"the ban of {failed.network} was not lifted: {failed.reason}")
         except TableMissing:
             self._prefixes.forget()
+
+    def delete(self, elements: Iterable[ForeignElement], now_s: float) -> None:
+        """Delete elements that other programs added, as they are in the kernel; one that is gone is not an error."""
+        for item, code in commit(self._socket(), [deleting(one) for one in elements]):
+            if code != errno.ENOENT:
+                raise TemporaryError(f"the element {item.network} was not deleted: {os.strerror(code)}")
+        self.reread_prefixes(now_s)
+
+    def empty(self, name: str, now_s: float) -> None:
+        """Delete all elements of a set."""
+        if code := self._socket().transact([ENCODERS[name].request(DEL_ELEMENTS, b"")]).get(0, 0):
+            raise TemporaryError(f"set {name} was not emptied: {os.strerror(code)}")
+        self.reread_prefixes(now_s)
+
+    def reread_prefixes(self, now_s: float) -> None:
+        """Read the sets of prefixes again, after others changed them: `add` and `refresh` send only what differs."""
+        self._needing_table(lambda: self._prefixes.reread(now_s))
 
     def elements(self) -> list[Element]:
         """Read all bans in force; overlapping prefixes appear as disjoint pieces.
@@ -163,6 +205,15 @@ class NftablesEnforcer:
         if found is not None or network.is_host:
             return found
         return self._prefixes.lookup(self._socket(), network, strength)
+
+    def lookup_many(self, networks: Sequence[Network], strength: Strength) -> dict[Network, float | None]:
+        """Return the remaining seconds (None: no timeout) of those single addresses that are in their set."""
+        found = self._needing_table(lambda: listing.lookup_many(self._socket(), networks, strength))
+        return {element.network: element.timeout_s for element in found}
+
+    def interval_at(self, address: Address, strength: Strength) -> Address | None:
+        """Return the first address of the interval around an address in a set of prefixes; None without one."""
+        return self._needing_table(lambda: listing.interval_at(self._socket(), address, strength))
 
     def counters(self) -> Mapping[str, Stopped]:
         """Read what the rules of each set have dropped, by set name; TableMissing if there is no table."""
@@ -203,6 +254,14 @@ class NftablesEnforcer:
             self._opened.close()
             self._opened = None
 
+    def _read_definition(self) -> dict[str, bytes] | None:
+        """Return what `differences` compares with; None if others change nf_tables all the time."""
+        try:
+            return read_definition()
+        except TemporaryError as error:
+            _log.warning("%s", error)
+            return None
+
     def _socket(self) -> NetlinkSocket:
         if self._opened is None:
             self._opened = NetlinkSocket()
@@ -242,33 +301,3 @@ class NftablesEnforcer:
             return read()
         except FileNotFoundError as error:
             raise TableMissing(f"table inet {TABLE} is missing") from error
-
-
-def _running(bans: Iterable[Ban], now_s: float) -> tuple[list[Ban], list[Ban]]:
-    """Split the bans that have not expired into single addresses and prefixes."""
-    hosts: list[Ban] = []
-    prefixes: list[Ban] = []
-    for ban in bans:
-        if ban.until_s > now_s:
-            (hosts if ban.network.is_host else prefixes).append(ban)
-    return hosts, prefixes
-
-
-def _item(ban: Ban, requests: tuple[NetlinkRequest, ...]) -> Item:
-    return Item(ban.network, ban.strength, requests)
-
-
-def _add_requests(ban: Ban, now_s: float) -> tuple[NetlinkRequest, ...]:
-    timeout_ms = milliseconds(ban.until_s - now_s)
-    return (_request(NEW_ELEMENTS, ban, netlink.encode_key(ban.network.address, timeout_ms=timeout_ms)),)
-
-
-def _refresh_requests(ban: Ban, now_s: float, count: tuple[int, int]) -> tuple[NetlinkRequest, ...]:
-    # Kernels before 6.12 ignore a new timeout of an existing element. The first add makes the delete succeed.
-    timeout_ms = milliseconds(ban.until_s - now_s)
-    add = _request(NEW_ELEMENTS, ban, netlink.encode_key(ban.network.address, timeout_ms=timeout_ms, count=count))
-    return add, _request(DEL_ELEMENTS, ban, netlink.encode_key(ban.network.address)), add
-
-
-def _request(kind: int, ban: Ban, element: bytes) -> NetlinkRequest:
-    return ENCODERS[set_name(ban.network, ban.strength)].request(kind, element)

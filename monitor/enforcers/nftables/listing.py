@@ -18,7 +18,7 @@ from monitor.enforcers.nftables.ruleset import (
     set_name,
 )
 from monitor.enforcers.protocol import Stopped
-from monitor.model.addresses import Address, Network, host
+from monitor.model.addresses import Address, Network, host, network_between
 from monitor.model.alerts import Strength
 from monitor.model.errors import TemporaryError
 
@@ -115,7 +115,7 @@ def read_ends(link: NetlinkSocket) -> Iterator[tuple[Network, Strength, float | 
         found: dict[Address, int | None] = {}
         for _ in range(_ATTEMPTS):
             known = len(found)
-            for _, body in _bodies(name):  # a listing that restarts repeats the same elements
+            for _, body in bodies(name):  # a listing that restarts repeats the same elements
                 decode_ends(body, found)
             if known == len(found):
                 break
@@ -132,7 +132,7 @@ def _dump_hash(name: str) -> Iterable[RawElement]:
     found: dict[Address, RawElement] = {element.key: element for element in _dump(name)}
     for _ in range(_ATTEMPTS):
         seen: dict[Address, int | None] = {}
-        for _, body in _bodies(name):
+        for _, body in bodies(name):
             decode_ends(body, seen)
         if seen.keys() <= found.keys():
             return found.values()
@@ -142,21 +142,24 @@ def _dump_hash(name: str) -> Iterable[RawElement]:
 
 def _dump(name: str) -> list[RawElement]:
     elements: list[RawElement] = []
-    for attempt_is_new, body in _bodies(name):
+    for attempt_is_new, body in bodies(name):
         if attempt_is_new:
             elements.clear()
         elements += netlink.decode_elements(body)
     return elements
 
 
-def _bodies(name: str) -> Iterator[tuple[bool, bytes]]:
-    """Yield the bodies of the messages of a listing, and whether the listing restarts because the set changed."""
+def bodies(name: str, *, must_be_exact: bool = True) -> Iterator[tuple[bool, bytes]]:
+    """Yield the bodies of the messages of a listing, and whether the listing restarts because the set changed.
+
+    Unless it `must_be_exact`, it never restarts; elements may be missing or repeated if others write meanwhile.
+    """
     request = ElementEncoder(TABLE, name).request(GET_ELEMENTS, b"")
     for attempt in range(_ATTEMPTS):
         link = NetlinkSocket()
         is_new = True
         try:
-            for reply in link.dump(request):
+            for reply in link.dump(request, must_be_exact=must_be_exact):
                 yield is_new, reply.body
                 is_new = False
         except TemporaryError as error:
@@ -173,27 +176,26 @@ def _bodies(name: str) -> Iterator[tuple[bool, bytes]]:
 def pair_intervals(raw: Iterable[RawElement]) -> list[tuple[Network, RawElement]]:
     """Join the starts and ends of an interval set to prefixes, in order of address.
 
-    A start without an end extends to the last address of its family. An interval that is not a prefix (only a person
-    with nft adds one) is left out, as is an end without a start.
+    An interval that is not a prefix (only a person with nft adds one) is left out, as is an end without a start.
+    """
+    paired = ((network_between(first, last), element) for first, last, element in intervals(raw))
+    return [(network, element) for network, element in paired if network is not None]
+
+
+def intervals(raw: Iterable[RawElement]) -> Iterator[tuple[Address, Address, RawElement]]:
+    """Yield first and last address and the start of each interval, in order of address.
+
+    A start without an end extends to the last address of its family. An end without a start is left out.
     """
     ordered = sorted(raw, key=lambda element: (element.key, not element.is_end))
-    result = []
     for index, element in enumerate(ordered):
         if element.is_end:
             continue
         follower = ordered[index + 1] if index + 1 < len(ordered) else None
-        end = follower.key if follower is not None and follower.is_end else None
-        if (network := _prefix(element.key, end)) is not None:
-            result.append((network, element))
-    return result
-
-
-def _prefix(start: Address, end: Address | None) -> Network | None:
-    bits = len(start) * 8
-    size = (1 << bits if end is None else int.from_bytes(end)) - int.from_bytes(start)
-    if size <= 0 or size & (size - 1) or int.from_bytes(start) % size:
-        return None
-    return Network(start, bits - size.bit_length() + 1)
+        if follower is not None and follower.is_end:
+            yield element.key, (int.from_bytes(follower.key) - 1).to_bytes(len(element.key)), element
+        else:
+            yield element.key, b"\xff" * len(element.key), element
 
 
 def lookup(link: NetlinkSocket, network: Network, strength: Strength) -> Element | None:
@@ -209,6 +211,15 @@ def lookup(link: NetlinkSocket, network: Network, strength: Strength) -> Element
     if first is None or last is None or any(after):
         return None
     return _element(network, strength, first)
+
+
+def interval_at(link: NetlinkSocket, address: Address, strength: Strength) -> Address | None:
+    """Return the first address of the interval of a set of prefixes that contains an address; None without one."""
+    name = f"{set_name(host(address), strength)}_nets"
+    answer = link.query([ElementEncoder(TABLE, name).request(GET_ELEMENTS, netlink.encode_key(address))])[0]
+    if answer in (0, errno.ENOENT):
+        return None
+    return next((one.key for one in netlink.decode_elements(_present(answer).body) if not one.is_end), None)
 
 
 def lookup_many(link: NetlinkSocket, networks: Sequence[Network], strength: Strength) -> list[Element]:

@@ -18,7 +18,7 @@ from monitor.model.errors import MalformedRecord
 NEW_GENERATION = 10 << 8 | 15
 DELETED_TABLE, NEW_ELEMENTS, DELETED_ELEMENTS = 10 << 8 | 2, 10 << 8 | 12, 10 << 8 | 14
 RULES = frozenset(10 << 8 | kind for kind in (0, 3, 5, 6, 8, 9, 11, 18, 20))
-"""NFT_MSG_NEW and NFT_MSG_DEL of CHAIN, RULE, SET and OBJ, and NFT_MSG_NEWTABLE: a dormant table drops nothing."""
+"""NFT_MSG_NEWTABLE (it sets flags: a dormant table drops nothing), NEW and DEL of CHAIN, RULE, SET and OBJ."""
 
 _NAME = TABLE.encode() + b"\0"
 # the name of the table, which is the first attribute (type 1) of every kind of message
@@ -70,7 +70,9 @@ def decode_author(body: bytes) -> ChangeAuthor | None:
     fields = dict(attributes(body, 4))
     if len(fields.get(2, b"")) != 4 or 3 not in fields:
         return None
-    return ChangeAuthor(fields[3].rstrip(b"\0").decode("utf-8", "replace"), _BE32.unpack(fields[2])[0])
+    name = fields[3].rstrip(b"\0").decode("ascii", "replace")  # a process chooses its name
+    printable = "".join(one if one.isascii() and one.isprintable() else "?" for one in name)
+    return ChangeAuthor(printable, _BE32.unpack(fields[2])[0])
 
 
 def decode_set_name(body: bytes) -> str:

@@ -41,6 +41,11 @@ class PrefixBans:
         """Read the sets again on next use: another program may have replaced them."""
         self._sets.clear()
 
+    def reread(self, now_s: float) -> None:
+        """Read the known sets again: what others changed is not known. TableMissing if a set does not exist."""
+        for name, known in self._sets.items():
+            known.reread(_read(name, now_s))
+
     def change(
         self, link: NetlinkSocket, strength: Strength, wanted: Mapping[Network, float | None], now_s: float
     ) -> list[Failure]:

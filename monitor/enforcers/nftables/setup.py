@@ -1,10 +1,11 @@
 """Creates the table in one transaction, and replaces a table with another definition without a gap in protection."""
 
+import contextlib
 import errno
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
 from monitor.enforcers.nftables import listing
@@ -19,7 +20,7 @@ from monitor.enforcers.nftables.ruleset import (
     set_specs,
 )
 from monitor.model.addresses import Network
-from monitor.model.errors import TemporaryError
+from monitor.model.errors import PermanentError, TemporaryError
 
 _log = logging.getLogger(__name__)
 
@@ -31,18 +32,17 @@ class _Refused(Exception):  # noqa: N818 - never leaves this module
 def setup(link: NetlinkSocket, *, max_bans: int, allowlist: Sequence[Network]) -> None:
     """Create or complete the table in one transaction; `allowlist` must be disjoint. See `NftablesEnforcer.setup`."""
     comment = listing.table_comment(link)
-    try:
+    with _explained():
         if comment is None or (SCHEMA.encode() in comment and _same_sets(link, max_bans)):
             try:
                 _run(link, [*definition(max_bans=max_bans), *allowed(allowlist)])
-            except _Refused:
-                if comment is None:
+            except (_Refused, PermanentError) as error:
+                # EOPNOTSUPP, a PermanentError, is also the answer about a chain that is at another hook
+                if comment is None or isinstance(error.__cause__, PermissionError):
                     raise
             else:
                 return
         _replace(link, max_bans=max_bans, allowlist=allowlist)
-    except _Refused as error:
-        raise TemporaryError(f"table inet nodewarden was not set up: the kernel refused {error}") from error
 
 
 def _same_sets(link: NetlinkSocket, max_bans: int) -> bool:
@@ -57,6 +57,21 @@ def _same_sets(link: NetlinkSocket, max_bans: int) -> bool:
         for name, found in listing.read_definitions(link, specs).items()
         for spec in (specs[name],)
     )
+
+
+def replace(link: NetlinkSocket, *, max_bans: int, allowlist: Sequence[Network]) -> None:
+    """Delete the table and create it in one transaction; bans keep their time, and all counters continue."""
+    with _explained():
+        _replace(link, max_bans=max_bans, allowlist=allowlist)
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Raise what the caller can do about a refusal."""
+    try:
+        yield
+    except _Refused as error:
+        raise TemporaryError(f"table inet nodewarden was not set up: the kernel refused {error}") from error
 
 
 def _replace(link: NetlinkSocket, *, max_bans: int, allowlist: Sequence[Network]) -> None:

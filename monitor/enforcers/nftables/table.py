@@ -1,12 +1,12 @@
 """The daemon's table in the kernel: created on first use, and created again if it is missing."""
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from monitor.enforcers.nftables.drift import Drift, DriftKind
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer, TableMissing
+from monitor.enforcers.nftables.faults import TableFaults
+from monitor.enforcers.nftables.foreign import ForeignElements
 from monitor.enforcers.nftables.leak_watch import LeakWatch
 from monitor.enforcers.nftables.ruleset import Element
 from monitor.enforcers.protocol import Failure, FailureCause, InForce, Leader, Stopped
@@ -18,22 +18,16 @@ from monitor.model.errors import NodewardenError, TemporaryError
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _FOREVER_S = 100 * 365 * 86400.0
-_ENDING_S = 0.5
-_SETTLING_S = 10.0
 
 
-class NftablesTable(Leader):
+class NftablesTable(TableFaults, Leader):
     """The leading enforcer; it creates nothing in the kernel before the first enforced ban."""
 
     name = "nftables"
 
-    def __init__(
-        self,
-        enforcer: NftablesEnforcer,
-        in_force: InForce,
-        allowlist: Sequence[Network],
-    ) -> None:
+    def __init__(self, enforcer: NftablesEnforcer, in_force: InForce, allowlist: Sequence[Network]) -> None:
         """Use this enforcer; a new table is filled from `in_force`, its allow sets from `allowlist`."""
+        super().__init__()
         self._enforcer = enforcer
         self._in_force = in_force
         self._allowlist = allowlist
@@ -46,10 +40,7 @@ class NftablesTable(Leader):
         self._leak_watch = LeakWatch()
         self._doubtful: set[tuple[Network, Strength]] = set()
         """Bans for which the kernel may differ from `in_force`: `repair` corrects it."""
-        self.drifts: Counter[str] = Counter({kind.value: 0 for kind in DriftKind})
-        """Changes to the table by other programs, by kind."""
-        self.on_drift: Callable[[Counter[tuple[str, str]]], None] = lambda _: None
-        """Called with the changes by other programs that are being reverted: their number, by kind and program."""
+        self.foreign = ForeignElements(enforcer, in_force, self.is_doubtful, lambda: self.is_up)
 
     def exists(self) -> bool:
         """Whether the table exists in the kernel, whichever process created it."""
@@ -107,7 +98,11 @@ class NftablesTable(Leader):
         keys = [(ban.network, ban.strength) for ban in bans if ban.mode is Mode.ENFORCE]
         if keys:
             self._doubtful.update(keys)
-            self._repairing(lambda: self._enforcer.remove(keys), now_s)
+            try:
+                self._repairing(lambda: self._enforcer.remove(keys), now_s)
+            except (NodewardenError, OSError) as error:
+                self._note_doubts(str(error))
+                raise
             self._doubtful.difference_update(keys)
 
     def doubt(self, bans: Iterable[Ban]) -> None:
@@ -161,58 +156,37 @@ class NftablesTable(Leader):
         """The netlink ports of our own changes to the table."""
         return self._enforcer.ports
 
-    def restore(self, drifts: Sequence[Drift], now_s: float) -> None:
-        """Revert changes by other programs; an expired element is not a drift."""
-        if not self.is_wanted:
-            return
-        gone: list[Ban] = []
-        changes: Counter[tuple[str, str]] = Counter()
-        for drift in drifts:
-            if drift.kind is DriftKind.ELEMENT_GONE:
-                bans = self._bans_of(drift, now_s)
-                if not bans:
-                    continue
-                gone += bans
-            elif drift.kind not in (DriftKind.ELEMENT_ADDED, DriftKind.OVERRUN):
-                self.is_up = False
-            self.drifts[drift.kind.value] += 1
-            changes[drift.kind.value, str(drift.author or "a program")] += 1
-            if drift.kind is not DriftKind.OVERRUN:
-                _log.warning("%s changed the table inet nodewarden: %s", drift.author or "a program", drift.kind.value)
-        if not self.is_up:
-            self.repair(now_s)
-        elif gone:
-            self._repairing(lambda: self.give_up(self._enforcer.refresh(gone, now_s), now_s), now_s)
-        if changes:
-            self.on_drift(changes)
+    def rebuild(self, now_s: float) -> None:
+        """Set the table up again from the bans that should be in force; if that fails, `repair` tries again."""
+        self.is_up = False
+        self.repair(now_s)
 
-    def _bans_of(self, drift: Drift, now_s: float) -> list[Ban]:
-        """Return the unexpired bans of a removed element."""
-        if drift.network is None or drift.strength is None:
-            return []
-        bans = [ban for ban in self._in_force.covering(drift.network) if ban.strength is drift.strength]
-        bans = [ban for ban in bans if ban.network.is_host == drift.network.is_host]
-        return [ban for ban in bans if ban.mode is Mode.ENFORCE and ban.until_s > now_s + _ENDING_S]
+    def put_back(self, bans: Sequence[Ban], now_s: float) -> None:
+        """Put bans that should be in force back into the kernel; if that fails, `repair` sets the table up again."""
 
-    def compare(self, elements: Sequence[Element], now_s: float) -> int:
-        """Add the single addresses that are missing in a listing of the kernel's sets; return how many."""
-        held = {(element.network, element.strength) for element in elements}
-        missing = [
-            ban
-            for ban in self._in_force.bans()
-            if ban.mode is Mode.ENFORCE
-            and ban.network.is_host
-            and ban.until_s > now_s + _ENDING_S
-            and ban.since_s < now_s - _SETTLING_S
-            and (ban.network, ban.strength) not in held
-        ]
-        if missing:
-            self._repairing(lambda: self.give_up(self._enforcer.add(missing, now_s), now_s), now_s)
-        return len(missing)
+        def write() -> None:
+            if any(not ban.network.is_host for ban in bans):
+                self._enforcer.reread_prefixes(now_s)
+            self.give_up(self._enforcer.refresh(bans, now_s), now_s)
 
-    def read(self) -> list[Element]:
-        """Read all elements; takes time proportional to their number, and may be called from another thread."""
-        return self._enforcer.elements()
+        self._keeping(write, now_s)
+
+    def put_back_missing(self, bans: Sequence[Ban], now_s: float) -> None:
+        """Do the same, faster, for bans that are not in the kernel at all, which of prefixes must be known already."""
+        self._keeping(lambda: self.give_up(self._enforcer.add(bans, now_s), now_s), now_s)
+
+    def reallow(self, now_s: float) -> None:
+        """Put the allowlist back into the kernel; if that fails, `repair` sets the table up again."""
+        self._keeping(lambda: self._enforcer.set_allowlist(self._allowlist), now_s)
+
+    def is_doubtful(self, network: Network, strength: Strength) -> bool:
+        """Whether the kernel may differ from what should be in force, which `repair` corrects."""
+        return (network, strength) in self._doubtful
+
+    @property
+    def allowlist(self) -> Sequence[Network]:
+        """The networks that always pass."""
+        return self._allowlist
 
     def flush(self) -> None:
         """Delete the table with its content; after an error it is set up again with all bans."""
@@ -220,6 +194,8 @@ class NftablesTable(Leader):
         self._enforcer.flush()
         self.is_wanted = False
         self._doubtful.clear()
+        self.faults.clear()
+        self.foreign.forget_all()
 
     def close(self) -> None:
         """Close the socket; the table and its bans stay."""
@@ -235,8 +211,18 @@ class NftablesTable(Leader):
                 self.set_up(now_s)
                 _log.warning("the table inet nodewarden was set up again with all bans")
             except (NodewardenError, OSError) as error:
-                _log.error("the table inet nodewarden cannot be set up: %s", error)
+                self.note_fault("set_up", f"cannot be set up: {error}")
+        if self.is_up:
+            self.note_fault("set_up", "")
         self._clear_doubts(now_s)
+
+    def _keeping(self, write: Callable[[], None], now_s: float) -> None:
+        """Do as `_repairing` does; after an error the table counts as missing, so that `repair` sets it up again."""
+        try:
+            self._repairing(write, now_s)
+        except (NodewardenError, OSError) as error:
+            self.is_up = False
+            self.note_fault("set_up", f"cannot be changed: {error}")
 
     def _reading(self, read: Callable[[], _T], nothing: _T) -> _T:
         """Read from the table; return `nothing` if it does not exist."""
@@ -274,6 +260,7 @@ class NftablesTable(Leader):
                 return write()
         except (NodewardenError, OSError) as error:
             self.is_up = False
+            self.note_fault("set_up", f"cannot be changed: {error}")
             return [Failure(ban.network, ban.strength, FailureCause.NO_MEMORY, str(error)) for ban in bans]
 
     def _is_in_force(self, network: Network, strength: Strength, now_s: float) -> bool:
@@ -286,13 +273,21 @@ class NftablesTable(Leader):
             return
         held = {key for key in self._doubtful if self._is_in_force(*key, now_s)}
         bans = [ban for key in held if (ban := self._in_force.get(*key))]
+        reason = ""
         try:
             self._enforcer.remove(list(self._doubtful - held))
             failures = self._enforcer.refresh(bans, now_s)
         except (NodewardenError, OSError) as error:
-            _log.warning("the table inet nodewarden could not be corrected: %s", error)
+            reason = str(error)
         else:
             self._doubtful = {(one.network, one.strength) for one in failures}
+            reason = failures[0].reason if failures else ""
+        self._note_doubts(reason)
+
+    def _note_doubts(self, reason: str) -> None:
+        """Note why bans in the kernel may differ from those that should be in force."""
+        count = len(self._doubtful)
+        self.note_fault("bans", f"may differ in {count} bans, which could not be corrected: {reason}" if count else "")
 
 
 def _of_unknown_outcome(failures: Sequence[Failure]) -> set[tuple[Network, Strength]]:

@@ -162,3 +162,11 @@ def test_few_descriptors_are_reported(limit: int, *, is_missing: bool) -> None:
     (part,) = (one for one in parts if one.name == "descriptors")
     assert part.state == ("could be better" if is_missing else "ok")
     assert "LimitNOFILE=8192" in part.requirements[0].repair
+
+
+def test_a_table_that_is_not_as_it_should_be_is_missing_something() -> None:
+    """What the running daemon cannot repair or compare makes the check unsound, with the reason."""
+    part = _examine(table="cannot be set up: changing nftables needs CAP_NET_ADMIN")["nftables"]
+    assert part.state == "missing"
+    (missing,) = [needed.missing for needed in part.requirements if needed.missing]
+    assert missing == "it cannot be set up: changing nftables needs CAP_NET_ADMIN"

@@ -57,6 +57,12 @@ def test_the_end_of_a_transaction_is_looked_for_only_when_one_is_open() -> None:
     assert list(notices(datagram, {THEIRS}, with_ends=True)) == []
 
 
+def test_a_name_that_a_terminal_would_obey_is_made_harmless() -> None:
+    """A process chooses its name: it gets into log, `list` and `why` without control characters."""
+    body = bytes(4) + attribute(2, (7).to_bytes(4)) + attribute(3, "n\x1b]0;\na\u202e".encode() + b"\0")
+    assert str(decode_author(body)) == "n?]0;?a??? (pid 7)"
+
+
 def test_a_kernel_that_does_not_say_who_is_no_error() -> None:
     """Kernels before 4.20 name no process."""
     assert decode_author(bytes(4) + attribute(1, bytes(4))) is None

@@ -1,0 +1,194 @@
+"""When the table is compared: always part by part, at once on suspicion, and never silently not at all."""
+
+import asyncio
+import errno
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+
+from monitor.daemon.life import table_watch
+from monitor.daemon.life.table_watch import TableWatch
+from monitor.enforcers.nftables.keeper import ALLOWLIST, DEFINITION, PARTS, TableKeeper
+from monitor.model.errors import TemporaryError
+
+
+class _Keeper:
+    """Notes what is compared and written anew; fails as told."""
+
+    is_needed = True
+
+    def __init__(self, fail: Callable[[str], None] = lambda _: None) -> None:
+        self.suspects: dict[str, None] = {}
+        self.compared: list[str] = []
+        self.rewritten: list[str] = []
+        self.faults: dict[str, str] = {}
+        self._fail = fail
+
+    def snapshot(self) -> tuple[()]:
+        return ()
+
+    def read(self, part: str, bans: object) -> list[str]:
+        self.compared.append(part)
+        self._fail(part)
+        return []
+
+    def judge(self, part: str, reading: object, now_s: float) -> Iterator[None]:
+        yield
+
+    def rewrite(self, part: str, now_s: float) -> None:
+        self.rewritten.append(part)
+
+    def fault(self, part: str, text: str) -> None:
+        self.faults[part] = text
+
+
+class _Watch:
+    """Notifications that never come."""
+
+    def __init__(self, ports: object) -> None:
+        pass
+
+    def fileno(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        pass
+
+
+def _run(
+    keeper: _Keeper,
+    until: Callable[[], bool],
+    monkeypatch: pytest.MonkeyPatch,
+    add_reader: Callable[..., None] = lambda *_: None,
+) -> list[tuple[str, Exception]]:
+    """Watch until something is so; return the faults of our own that were reported."""
+    monkeypatch.setattr(table_watch, "DriftWatch", _Watch)
+    faults: list[tuple[str, Exception]] = []
+
+    async def run() -> None:
+        watch = TableWatch(cast("TableKeeper", keeper), (), lambda *fault: faults.append(fault), pause_s=0.0)
+        watch.open()
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(loop, "add_reader", add_reader)
+        monkeypatch.setattr(loop, "remove_reader", lambda *_: None)
+        watch.attach(loop)
+        try:
+            async with asyncio.timeout(30):
+                while not until():
+                    await asyncio.sleep(0)
+                    try:
+                        watch.tick()
+                    except ArithmeticError as error:
+                        faults.append(("tick", error))
+        finally:
+            watch.close()
+
+    asyncio.run(run())
+    return faults
+
+
+def test_every_part_is_compared_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One set after the other, rules and allowlist before each of them."""
+    keeper = _Keeper()
+    _run(keeper, lambda: len(keeper.compared) > 2 * 3 * len(PARTS[2:]), monkeypatch)
+    assert keeper.compared[: 3 * len(PARTS[2:])] == [part for name in PARTS[2:] for part in (*PARTS[:2], name)]
+    assert keeper.rewritten == []
+
+
+def test_what_is_suspected_is_compared_first_and_written_anew_if_it_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After lost notifications, all parts before the next regular one; the others go on."""
+
+    def busy(part: str) -> None:
+        if part in (DEFINITION, "ban4_nets"):
+            raise TemporaryError("nf_tables kept changing")
+
+    keeper = _Keeper(busy)
+    keeper.suspects = dict.fromkeys(PARTS)
+    _run(keeper, lambda: len(keeper.compared) > len(PARTS), monkeypatch)
+    assert keeper.compared[: len(PARTS)] == list(PARTS)
+    assert keeper.rewritten == [DEFINITION, "ban4_nets"]
+    assert keeper.suspects == {}
+
+
+@pytest.mark.parametrize(
+    "error", [TemporaryError("nf_tables kept changing"), OSError(5, "EIO"), ZeroDivisionError("?")]
+)
+def test_a_part_that_is_not_compared_for_long_is_a_fault(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Whatever keeps it from being compared, a bug too: the fault names part and reason, and ends with the cause."""
+    monkeypatch.setattr(table_watch, "_STALE_S", 0.0)
+    broken: list[Any] = [error]
+
+    def fail(part: str) -> None:
+        if part == ALLOWLIST and broken:
+            raise broken[0]
+
+    keeper = _Keeper(fail)
+    _run(keeper, lambda: len(keeper.compared) > 5, monkeypatch)
+    assert "allowlist was not compared" in keeper.faults["comparison"]
+    monkeypatch.setattr(table_watch, "_STALE_S", 900.0)
+    broken.clear()
+    _run(keeper, lambda: keeper.faults["comparison"] == "", monkeypatch)
+
+
+def test_a_loop_that_cannot_wait_for_notifications_is_a_fault_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparisons find changes meanwhile, all parts are suspected once it works, and nothing is written anew."""
+    refusals = [OSError(errno.ENOMEM, "no memory")] * 3
+    faults: list[str] = []
+
+    def add_reader(*_: object) -> None:
+        faults.append(keeper.faults["notifications"])
+        if refusals:
+            raise refusals.pop()
+
+    keeper = _Keeper()
+    _run(keeper, lambda: not refusals and not keeper.faults["notifications"], monkeypatch, add_reader)
+    assert [bool(one) for one in faults] == [False, True, True, True]
+    assert {*PARTS} <= {*keeper.compared}
+    assert keeper.rewritten == []
+
+
+def test_a_fault_of_our_own_is_reported_and_the_comparison_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a part, all others are compared; in between, the comparison starts again."""
+
+    def fail(part: str) -> None:
+        if part == ALLOWLIST:
+            raise ZeroDivisionError
+
+    keeper = _Keeper(fail)
+    assert {name for name, _ in _run(keeper, lambda: {*PARTS} <= {*keeper.compared}, monkeypatch)} == {
+        "comparing allowlist of the table"
+    }
+    broken = [True]
+
+    async def pause(_: TableWatch) -> None:
+        await asyncio.sleep(0)
+        if broken:
+            broken.clear()
+            raise ZeroDivisionError
+
+    keeper = _Keeper()
+    monkeypatch.setattr(TableWatch, "_pause", pause)
+    faults = _run(keeper, lambda: {*PARTS} <= {*keeper.compared}, monkeypatch)
+    assert [name for name, _ in faults] == ["tick"]
+
+
+def test_what_cannot_be_read_is_not_written_anew_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own writing may overrun the buffer of notifications, too: what that makes suspicious waits for its turn."""
+
+    def busy(_: str) -> None:
+        raise TemporaryError("nf_tables kept changing")
+
+    class Overrunning(_Keeper):
+        def rewrite(self, part: str, now_s: float) -> None:
+            super().rewrite(part, now_s)
+            self.suspects |= dict.fromkeys(PARTS)
+
+    monkeypatch.setattr(table_watch, "_BUSY_SHARE", 1e9)
+    keeper = Overrunning(busy)
+    keeper.suspects = dict.fromkeys(PARTS)
+    _run(keeper, lambda: len(keeper.compared) > 3 * len(PARTS), monkeypatch)
+    assert keeper.rewritten == list(PARTS)
+    assert keeper.suspects.keys() == {*PARTS}
