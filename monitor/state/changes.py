@@ -42,6 +42,11 @@ class StateChanges:
         """Return the number of rows to write or delete."""
         return len(self.bans) + len(self.ended) + len(self.offences) + len(self.cursors) + len(self.allowed)
 
+    @property
+    def is_worth_a_copy(self) -> bool:
+        """Whether these are more than cursors, which change all the time and are soon worth nothing."""
+        return bool(self.bans or self.ended or self.offences or self.allowed)
+
     def put_ban(self, ban: Ban) -> None:
         """Add a claim; it replaces the earlier one of the same origin."""
         key = claim_key(ban)

@@ -159,7 +159,7 @@ def _time(value: object) -> float:
     # SQLite converts NaN to NULL, and would then refuse the whole batch.
     if not isinstance(value, (float, int)) or not math.isfinite(value):
         raise MalformedRecord("time", repr(value))
-    return float(value)
+    return float(value) + 0.0  # SQLite keeps no negative zero
 
 
 def _duration(value: object) -> float:

@@ -13,6 +13,7 @@ from monitor.model.bans import Ban, Offence, claim_key
 from monitor.model.cursors import Cursor
 from monitor.model.errors import TemporaryError
 from monitor.state.changes import Allowed, StateChanges
+from monitor.state.copier import Copier
 from monitor.state.store import Store
 
 _log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Saver:
         self._max_removals = max_removals
         self._clock = clock
         self._open_store = open_store
+        self.copier = Copier(clock)
         self._worker = futures.ThreadPoolExecutor(1, "saver")
         self._pending = StateChanges()
         self._purge: tuple[float, int] | None = None
@@ -150,9 +152,27 @@ class Saver:
         if self._job and not self._job.future.done():
             return
         self._collect()
+        if self.store:
+            self._examine(self.store)
         is_wanted = self._pending or self._purge or self.store is None
         if is_wanted and self._clock() >= self._retry_at_s:
             self._begin(durable=False)
+
+    def distrust(self, reason: str) -> None:
+        """Close a store that could not be read: it is opened again, which replaces a damaged file."""
+        if self.store and not self._job:
+            self.store.close()
+            self._failed(reason)
+
+    def _examine(self, store: Store) -> None:
+        """Find out whether the file was replaced, also while nothing is written, and whether it can be copied."""
+        try:
+            store.check_identity()
+        except TemporaryError as error:
+            self.distrust(str(error))
+        else:
+            if not self.copier.tick(store):
+                self.distrust(self.copier.trouble)
 
     def flush(self, timeout_s: float = 2.0) -> bool:
         """Write all changes to the disk now; False if that fails or takes longer: then they stay pending."""
@@ -171,6 +191,7 @@ class Saver:
         if not is_saved:
             _log.error("%d changes could not be saved: %s", self.pending, self.trouble or "the disk is too slow")
         if self.store and not self._job:
+            self.copier.finish(self.store, timeout_s)
             futures.wait([self._worker.submit(self.store.close)], timeout_s)
         self._worker.shutdown(wait=False)
         return is_saved
@@ -210,6 +231,8 @@ class Saver:
             self._failed(str(outcome.error or repr(fault)))
             return
         self.written_total += len(job.changes)
+        if job.changes.is_worth_a_copy:
+            self.copier.want()
         self._is_synced = job.durable or (self._is_synced and not job.changes)
         self._succeeded(outcome)
         if outcome.opened and outcome.store and self._on_opened:

@@ -69,6 +69,8 @@ class Health:
             )
         if not self._saver.is_saving_ok:
             problems.append(self._saver.trouble)
+        if self._saver.copier.trouble:
+            problems.append(self._saver.copier.trouble)
         if self.config_error:
             problems.append(f"the configuration on disk is faulty, an older one is in force:\n{self.config_error}")
         if self._pipeline.table.is_wanted and not self._pipeline.table.is_up:
