@@ -63,6 +63,13 @@ class Policy:
                 self.budget = spent
             self.remember(offences)
 
+    def relearn(self, offences: Iterable[Offence]) -> None:
+        """Count all over again; `offences` is the history, oldest first."""
+        budget = self.budget
+        self._follow(self.rules)
+        self.budget = budget
+        self.remember(offences)
+
     def remember(self, offences: Iterable[Offence]) -> None:
         """Count past offences, oldest first, so that a restart forgives nothing."""
         for offence in offences:

@@ -1,8 +1,11 @@
 """A sliding window of bitmaps by key, bounded in memory whatever attackers send."""
 
+import heapq
 from collections import deque
+from collections.abc import Iterable
 
 from monitor.model.port_bitmap import estimate
+from monitor.model.saved_rows import SavedRow, number_row, read_number, recent
 from monitor.model.window import WindowStats
 
 _SLOTS = 8
@@ -47,6 +50,21 @@ class BitmapWindow:
     def count(self, key: bytes) -> int:
         """Return the estimate of a key, as of the last `add`."""
         return int(estimate(self._bits(key)))
+
+    def export(self, limit: int) -> list[SavedRow]:
+        """Return the bitmaps with the most bits, at most `limit`; see `SavedWindow`."""
+        found = (
+            (key, bitmap, (number + 0.5) * self._slot_s)
+            for number, bitmaps in self._slots
+            for key, bitmap in bitmaps.items()
+        )
+        rows = heapq.nlargest(limit, found, key=lambda row: row[1].bit_count())
+        return [number_row(key, bitmap, min(time_s, self._now_s)) for key, bitmap, time_s in rows]
+
+    def resume(self, rows: Iterable[SavedRow], now_s: float) -> None:
+        """Remember bitmaps of an earlier run; a key that reaches a threshold that is lower now is forgotten."""
+        for key, value, time_s in recent(rows, self._findtime_s, now_s):
+            self.add(key, read_number(value), time_s)
 
     def _bits(self, key: bytes) -> int:
         bits = 0

@@ -1,9 +1,13 @@
 """A sliding window that counts distinct things by key, bounded in memory whatever attackers send."""
 
+import itertools
 import struct
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
 
 import msgspec
+
+from monitor.model.saved_rows import SavedRow, recent
 
 _TIME = struct.Struct("d")
 _LEVELS = 4
@@ -127,6 +131,31 @@ class DistinctWindow:
         for level in self._multiple:
             counts += [len(items) for key, items in level.items() if len(key) in lengths and key.startswith(leading)]
         return max(counts, default=0)
+
+    def export(self, limit: int) -> list[SavedRow]:
+        """Return the items of the keys with the most, at most `limit`; see `SavedWindow`."""
+        rows: list[SavedRow] = []
+        for level in reversed(self._multiple):
+            for key in reversed(level):
+                items = level[key]
+                if len(rows) + len(items) > limit:
+                    return rows
+                rows += [(key, item, time_s) for item, time_s in items.items()]
+        for key in itertools.islice(reversed(self._single), limit - len(rows)):
+            single = self._single[key]
+            rows.append((key, single[8:], _TIME.unpack_from(single)[0]))
+        return rows
+
+    def resume(self, rows: Iterable[SavedRow], now_s: float) -> None:
+        """Remember items of an earlier run; a key stays one short of the threshold at least, so nothing is alerted."""
+        left: Counter[bytes] = Counter()
+        kept = list(recent(rows, self._findtime_s, now_s))
+        for index in reversed(range(len(kept))):
+            left[kept[index][0]] += 1
+            if left[kept[index][0]] >= self._maxretry:
+                del kept[index]
+        for key, item, time_s in kept:
+            self.add(key, item, time_s)
 
     def _take(self, key: bytes) -> dict[bytes, float] | None:
         """Remove and return the items of a key, None if it has none."""

@@ -1,6 +1,7 @@
 """Networks allowed by an operator, and changes to the store that are collected until they are written."""
 
 from collections import OrderedDict, deque
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,13 +23,20 @@ class Allowed(msgspec.Struct, frozen=True, gc=False):
         return AllowEntry(self.network, self.reason)
 
 
+class SavedContent(NamedTuple):
+    """What a detector counted, encoded by it, and when that was saved (seconds since the epoch)."""
+
+    saved_s: float
+    content: bytes
+
+
 class StateChanges:
     """Changes to the store, one per key: the last one counts. Offences are appended, never changed.
 
     `bans` and `ended` have no key in common. None in `allowed` removes the network.
     """
 
-    __slots__ = ("allowed", "bans", "cursors", "ended", "offences")
+    __slots__ = ("allowed", "bans", "cursors", "ended", "offences", "windows")
 
     def __init__(self) -> None:
         """Start without changes."""
@@ -37,14 +45,16 @@ class StateChanges:
         self.offences: deque[Offence] = deque()
         self.cursors: dict[str, Cursor] = {}
         self.allowed: dict[Network, Allowed | None] = {}
+        self.windows: dict[str, SavedContent] = {}
 
     def __len__(self) -> int:
         """Return the number of rows to write or delete."""
-        return len(self.bans) + len(self.ended) + len(self.offences) + len(self.cursors) + len(self.allowed)
+        few = len(self.cursors) + len(self.allowed) + len(self.windows)
+        return len(self.bans) + len(self.ended) + len(self.offences) + few
 
     @property
     def is_worth_a_copy(self) -> bool:
-        """Whether these are more than cursors, which change all the time and are soon worth nothing."""
+        """Whether these are more than cursors and windows, which change all the time and are soon worth nothing."""
         return bool(self.bans or self.ended or self.offences or self.allowed)
 
     def put_ban(self, ban: Ban) -> None:
@@ -67,3 +77,4 @@ class StateChanges:
         self.offences.extend(later.offences)
         self.cursors.update(later.cursors)
         self.allowed.update(later.allowed)
+        self.windows.update(later.windows)

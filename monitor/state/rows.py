@@ -8,7 +8,7 @@ from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, ClaimKey, ClaimOrigin, Mode, Offence
 from monitor.model.cursors import Cursor
 from monitor.model.errors import MalformedRecord
-from monitor.state.changes import Allowed
+from monitor.state.changes import Allowed, SavedContent
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -108,6 +108,18 @@ def read_allowed(row: Row) -> Allowed:
     """Decode a row of `allowed_row`."""
     address, prefix_length, reason, added_s = row
     return Allowed(_network(address, prefix_length), _text(reason), _time(added_s))
+
+
+def window_row(item: tuple[str, SavedContent]) -> Row:
+    """Return name, time saved, content."""
+    name, saved = item
+    return _text(name), _time(saved.saved_s), _bytes(saved.content)
+
+
+def read_window(row: Row) -> tuple[str, SavedContent]:
+    """Decode a row of `window_row`."""
+    name, saved_s, content = row
+    return _text(name), SavedContent(_time(saved_s), _bytes(content))
 
 
 def network_row(network: Network) -> tuple[bytes, int]:

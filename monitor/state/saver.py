@@ -12,9 +12,10 @@ from monitor.model.addresses import Network
 from monitor.model.bans import Ban, Offence, claim_key
 from monitor.model.cursors import Cursor
 from monitor.model.errors import TemporaryError
-from monitor.state.changes import Allowed, StateChanges
+from monitor.state.changes import Allowed, SavedContent, StateChanges
 from monitor.state.copier import Copier
 from monitor.state.store import Store
+from monitor.state.writing import Outcome, open_outcome, save
 
 _log = logging.getLogger(__name__)
 _RETRY_FIRST_S = 1.0
@@ -22,18 +23,10 @@ _RETRY_LAST_S = 30.0
 _MAX_NOTICES = 20
 
 
-class _Outcome(NamedTuple):
-    """The result of the worker: the open store, None if it could not be opened or written."""
-
-    store: Store | None
-    opened: bool = False
-    error: TemporaryError | None = None
-
-
 class _Job(NamedTuple):
     """The current job of the worker."""
 
-    future: futures.Future[_Outcome]
+    future: futures.Future[Outcome]
     changes: StateChanges
     purge: tuple[float, int] | None
     durable: bool
@@ -106,7 +99,7 @@ class Saver:
 
     def open(self) -> Store | None:
         """Open the store at the start of the daemon; None if that fails: `trouble` says why, and `tick` tries again."""
-        outcome = _open(self._open_store, self._path)
+        outcome = open_outcome(self._open_store, self._path)
         if outcome.error:
             self._failed(str(outcome.error))
         elif outcome.store:
@@ -134,6 +127,14 @@ class Saver:
     def save_cursor(self, name: str, cursor: Cursor) -> None:
         """Save a cursor; must be called after the events before it were passed on."""
         self._pending.cursors[name] = cursor
+
+    def load_windows(self) -> Mapping[str, SavedContent]:
+        """Return what detectors counted, by name; empty while the store does not work."""
+        return self.store.windows() if self.store else {}
+
+    def save_window(self, name: str, saved: SavedContent) -> None:
+        """Save what a detector counted, together with all cursors up to now: nothing is counted twice."""
+        self._pending.windows[name] = saved
 
     def put_allowed(self, entry: Allowed) -> None:
         """Save a network that was allowed by an operator."""
@@ -202,7 +203,7 @@ class Saver:
         purge = None
         if not durable:  # a durable write is waited for, so do not purge in it
             purge, self._purge = self._purge, None
-        future = self._worker.submit(_save, self._open_store, self._path, self.store, changes, purge, durable)
+        future = self._worker.submit(save, self._open_store, self._path, self.store, changes, purge, durable)
         self._job = _Job(future, changes, purge, durable)
 
     def _wait(self, deadline_s: float) -> bool:
@@ -220,7 +221,7 @@ class Saver:
         if job is None:
             return
         fault = job.future.exception()
-        outcome = _Outcome(None) if fault else job.future.result()
+        outcome = Outcome(None) if fault else job.future.result()
         if fault or outcome.error:
             if fault:
                 _log.error("an internal fault prevented saving state; please report this", exc_info=fault)
@@ -238,7 +239,7 @@ class Saver:
         if outcome.opened and outcome.store and self._on_opened:
             self._on_opened(outcome.store)
 
-    def _succeeded(self, outcome: _Outcome) -> None:
+    def _succeeded(self, outcome: Outcome) -> None:
         if self.trouble:
             _log.info("state is being saved again")
         if outcome.opened and outcome.store:
@@ -268,32 +269,3 @@ class Saver:
         while len(self._pending.ended) > self._max_removals:
             self._pending.ended.popitem(last=False)
             self.dropped_removals_total += 1
-
-
-def _open(open_store: Callable[[Path], Store], path: Path) -> _Outcome:
-    try:
-        return _Outcome(open_store(path), opened=True)
-    except TemporaryError as error:
-        return _Outcome(None, error=error)
-
-
-def _save(
-    open_store: Callable[[Path], Store],
-    path: Path,
-    store: Store | None,
-    changes: StateChanges,
-    purge: tuple[float, int] | None,
-    durable: bool,  # noqa: FBT001 - passed on by the executor
-) -> _Outcome:
-    """Write from the worker's thread; a store that fails is closed, so that the next attempt checks it again."""
-    outcome = _Outcome(store) if store else _open(open_store, path)
-    if outcome.store is None:
-        return outcome
-    try:
-        if purge:  # first: deleting again is harmless if writing fails
-            outcome.store.purge(*purge)
-        outcome.store.write(changes, durable=durable)
-    except TemporaryError as error:
-        outcome.store.close()
-        return _Outcome(None, error=error)
-    return outcome

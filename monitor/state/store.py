@@ -4,6 +4,7 @@ It contains the bans in force, the history of offences, the cursors of the sourc
 operator. Nothing here is on the data path: changes are collected and written in batches.
 """
 
+import os
 import sqlite3
 import threading
 from collections import Counter
@@ -17,7 +18,7 @@ from monitor.model.bans import Ban, Offence
 from monitor.model.cursors import Cursor
 from monitor.model.errors import MalformedRecord, TemporaryError
 from monitor.state import rows, salvage
-from monitor.state.changes import Allowed, StateChanges
+from monitor.state.changes import Allowed, SavedContent, StateChanges
 from monitor.state.schema import Opened, connect, explained, open_database, roll_back
 from monitor.state.tables import TABLES, VERSION, checked, unchecked
 
@@ -93,6 +94,12 @@ class Store:
     def allowed(self) -> list[Allowed]:
         """Return the networks allowed by an operator, oldest first."""
         return list(self._read("allowed", "ORDER BY added_s", (), rows.read_allowed))
+
+    def windows(self) -> dict[str, SavedContent]:
+        """Return what detectors counted, by name; nothing from a file that another account can have written."""
+        with explained(self.path):
+            owner = self.path.stat().st_uid
+        return dict(self._read("windows", "", (), rows.read_window)) if owner in (0, os.geteuid()) else {}
 
     def offences(self, since_s: float) -> Iterator[Offence]:
         """Yield the offences since `since_s` (seconds since the epoch), oldest first."""
@@ -197,6 +204,7 @@ class Store:
         )
         self._put("offences", self._encode(rows.offence_row, changes.offences))
         self._put("cursors", self._encode(rows.cursor_row, changes.cursors.items()))
+        self._put("windows", self._encode(rows.window_row, changes.windows.items()))
         self._put("allowed", self._encode(rows.allowed_row, (a for a in changes.allowed.values() if a is not None)))
         self._writer.executemany(
             "DELETE FROM allowed WHERE address = ? AND prefix_length = ?",

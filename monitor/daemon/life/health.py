@@ -8,6 +8,7 @@ from typing import Any
 
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
+from monitor.daemon.life.state import State
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.sources.runners import Sources
 from monitor.metrics.metric import Sample
@@ -30,6 +31,7 @@ class Health:
         pipeline: Pipeline,
         sources: Sources,
         saver: Saver,
+        state: State,
         surroundings: Surroundings,
         cutting: Cutting,
     ) -> None:
@@ -39,6 +41,7 @@ class Health:
         self._pipeline = pipeline
         self._sources = sources
         self._saver = saver
+        self._state = state
         self._surroundings = surroundings
         self._cutting = cutting
         self._started_s = time.time()
@@ -71,6 +74,7 @@ class Health:
             problems.append(self._saver.trouble)
         if self._saver.copier.trouble:
             problems.append(self._saver.copier.trouble)
+        problems += self._state.clock.problems()
         if self.config_error:
             problems.append(f"the configuration on disk is faulty, an older one is in force:\n{self.config_error}")
         if self._pipeline.table.is_wanted and not self._pipeline.table.is_up:
@@ -119,6 +123,7 @@ class Health:
         yield from pipeline_samples(self._pipeline)
         yield from self._sources.samples()
         yield from saver_samples(self._saver)
+        yield "nodewarden_clock_believed", (), float(self._state.clock.is_believed)
         yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
         yield "nodewarden_internal_errors_total", (), self.internal_errors

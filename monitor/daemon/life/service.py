@@ -20,8 +20,8 @@ from monitor.daemon.life.background import Cutting, DriftMender
 from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import make_enforcers
 from monitor.daemon.life.health import Health, ProblemWatch
-from monitor.daemon.life.known_services import KnownServices
-from monitor.daemon.life.restore import HISTORY_S, MAX_OFFENCES, history, restore
+from monitor.daemon.life.restore import history
+from monitor.daemon.life.state import State
 from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.decision_record import DecisionRecord
@@ -42,7 +42,6 @@ from monitor.model.flows import FlowBatch
 from monitor.node.surroundings import Reading, Surroundings
 from monitor.settings.load import Loaded, load
 from monitor.settings.schema import Settings
-from monitor.state.changes import Allowed
 from monitor.state.saver import Saver
 from monitor.state.store import Store
 
@@ -50,7 +49,6 @@ _log = logging.getLogger(__name__)
 _TICK_S = 1.0
 _SCRAPE_TIMEOUT_S = 5.0
 _SAVE_TIMEOUT_S = 5.0
-_PURGE_EVERY_S = 3600.0
 _SWITCH_S = 0.0005
 """How long the loop may wait for a thread that writes out metrics or state. Python's 5 ms would be those of a ban."""
 
@@ -63,7 +61,6 @@ class Service:
         settings = loaded.settings
         self._path = path
         self._settings = settings
-        self._purge_at_s = 0.0
         self._is_looking_again = False
         self._clock = ClockSteps(time.monotonic(), time.time())
         self._loop = asyncio.get_running_loop()
@@ -90,12 +87,12 @@ class Service:
             networks=self._surroundings.reading.networks,
             sysctls=self._surroundings.reading.sysctls,
         )
-        self._known_services = KnownServices(self.pipeline.evidence.services, self._saver)
+        self._state = State(self._saver, self.pipeline, is_settled=lambda: self._sources.is_settled)
         self._enforcers.table.on_drift = self.pipeline.listeners.drifted
         self._drift = DriftMender(self._enforcers.table)
         self._sources = Sources(settings, self.pipeline.log_filters, self._enforcers.xdp, self._saver, self._process)
         self._health = Health(
-            path, settings, self.pipeline, self._sources, self._saver, self._surroundings, self._cutting
+            path, settings, self.pipeline, self._sources, self._saver, self._state, self._surroundings, self._cutting
         )
         self._answers = Answers(
             self.pipeline,
@@ -117,13 +114,12 @@ class Service:
         """Open sources, then what faces people, the kernel's table last: what fails before leaves nothing behind."""
         settings = self._settings
         log_check(settings, self.pipeline.log_filters)
-        store = self._saver.open()
-        self._known_services.open(time.time())
+        self._state.open()
         self._sources.open()
         if settings.metrics.enabled:
             self._exporter.serve(settings.metrics.listen.host, settings.metrics.listen.port)
         await self._control.open(settings.control.group)
-        in_force = restore(self.pipeline, store, self._saver)
+        in_force = self._state.restore()
         self._drift.open()  # only now: a hundred thousand notices of our own would overrun it
         _settle_memory()
         _log.info("guarding with %s; %d bans are in force", self._modes(), in_force)
@@ -136,7 +132,7 @@ class Service:
         self._drift.close()
         self.pipeline.enforcers.close()
         self._cutting.close()
-        self._saver.close(_SAVE_TIMEOUT_S)
+        self._state.close(_SAVE_TIMEOUT_S)
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT."""
@@ -159,13 +155,9 @@ class Service:
     def _tick(self) -> None:
         """Do what is due each second; feeds the watchdog, so a loop that is stuck is restarted."""
         self._follow_clock()
-        self._known_services.tick(time.time())
         self.pipeline.tick(time.time())
         self._sources.tick()
-        self._saver.tick()
-        if (now_s := time.time()) >= self._purge_at_s:
-            self._purge_at_s = now_s + _PURGE_EVERY_S
-            self._saver.purge(now_s - HISTORY_S, MAX_OFFENCES)
+        self._state.tick(time.time())
         problems = self._health.problems()
         self.pipeline.listeners.troubled(*self._problems.changes(problems))
         systemd.status(self._health.summary(problems))
@@ -178,7 +170,7 @@ class Service:
         step_s, last_look_s = self._clock.look(time.monotonic(), now_s)
         if step_s:
             _log.warning("the clock was set by %+.0f s; all bans keep the time that they had left", step_s)
-            self.pipeline.bans.follow_clock(step_s, last_look_s, now_s)
+            self._state.follow_clock(step_s, last_look_s, now_s)
 
     def _look_again(self) -> None:
         """Read connection tracking, for logged packets that wait for it."""
@@ -237,12 +229,7 @@ class Service:
         _log.info("node addresses, routes, sessions, resolvers or sysctls changed; allowlist and networks updated")
 
     def _store_opened(self, store: Store) -> None:
-        """Tell a store that could be opened only now of all that it cannot know."""
-        if store.is_new:
-            for claim in self.pipeline.ledger.all_claims():
-                self._saver.put_ban(claim)
-            for entry in self.pipeline.added:
-                self._saver.put_allowed(Allowed(entry.network, entry.reason, time.time()))
+        self._state.opened(store)
 
     def _history(self, network: Network, limit: int) -> list[Offence]:
         """Return the offences of a network that are on disk, newest first."""
