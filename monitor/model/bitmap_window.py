@@ -53,13 +53,15 @@ class BitmapWindow:
 
     def export(self, limit: int) -> list[SavedRow]:
         """Return the bitmaps with the most bits, at most `limit`; see `SavedWindow`."""
-        found = (
-            (key, bitmap, (number + 0.5) * self._slot_s)
-            for number, bitmaps in self._slots
-            for key, bitmap in bitmaps.items()
-        )
-        rows = heapq.nlargest(limit, found, key=lambda row: row[1].bit_count())
-        return [number_row(key, bitmap, min(time_s, self._now_s)) for key, bitmap, time_s in rows]
+        total = self._total()
+        rows: list[SavedRow] = []
+        for key in heapq.nlargest(limit, total, key=lambda key: total[key].bit_count()):
+            found = [(number, bitmaps[key]) for number, bitmaps in self._slots if key in bitmaps]
+            if len(rows) + len(found) > limit:
+                break
+            for number, bitmap in found:
+                rows.append(number_row(key, bitmap, min((number + 0.5) * self._slot_s, self._now_s)))
+        return rows
 
     def resume(self, rows: Iterable[SavedRow], now_s: float) -> None:
         """Remember bitmaps of an earlier run; a key that reaches a threshold that is lower now is forgotten."""
@@ -86,6 +88,14 @@ class BitmapWindow:
             self.stats.entries = sum(len(bitmaps) for _, bitmaps in self._slots)
         return self._slots[-1][1]
 
+    def _total(self) -> dict[bytes, int]:
+        """Return the bits of all keys."""
+        total: dict[bytes, int] = {}
+        for _, bitmaps in self._slots:
+            for key, bitmap in bitmaps.items():
+                total[key] = total.get(key, 0) | bitmap
+        return total
+
     def _forget(self, key: bytes) -> None:
         for _, bitmaps in self._slots:
             if bitmaps.pop(key, None) is not None:
@@ -93,10 +103,7 @@ class BitmapWindow:
 
     def _thin_out(self) -> None:
         """Forget the keys with the fewest bits, until at most half of what may be remembered is left."""
-        total: dict[bytes, int] = {}
-        for _, bitmaps in self._slots:
-            for key, bitmap in bitmaps.items():
-                total[key] = total.get(key, 0) | bitmap
+        total = self._total()
         for key in sorted(total, key=lambda key: total[key].bit_count()):
             if self.stats.entries <= self._max_entries // 2:
                 break

@@ -3,8 +3,10 @@
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from monitor.bans.merge import RESTORED
@@ -20,6 +22,7 @@ from monitor.model.alerts import Strength
 from monitor.settings.schema import Settings
 from monitor.state.saver import Saver
 from monitor.state.store import Store
+from tests.kernel.conftest import Site
 from tests.support.daemon import wait_for
 from tests.support.lab import Lab
 
@@ -158,6 +161,35 @@ def test_a_kill_before_the_clock_is_set_costs_nothing(directory: Path, clock: Cl
     life = Life(directory)
     assert life.in_kernel() == pytest.approx({n: s - 60 for n, s in _BANTIMES_S.items()}, abs=10)
     life.stop()
+
+
+def _counted(site: Site) -> int:
+    """Return how many ports of the attacker are in the saved window."""
+    with closing(sqlite3.connect(site.daemon.configuration_path.parent / "state/nodewarden.db")) as connection:
+        found = connection.execute("SELECT content FROM windows WHERE name = 'port_scan'").fetchone()
+    windows = msgspec.msgpack.decode(found[0])[2] if found else [[]]
+    key = bytes(map(int, site.attacker.address4.split(".")))
+    return sum(row[0] == key for row in windows[0])
+
+
+def test_killing_the_guard_forgives_no_scan(site: Site) -> None:
+    """14 of 15 ports, kill -9 after they were saved, and one more port after the restart: banned for 15 ports."""
+
+    def probe(ports: str) -> None:
+        site.attacker.run("nmap", "-n", "-Pn", "-sS", "-T5", "--max-retries", "0", "-p", ports, site.node.address4)
+
+    site.daemon.start()
+    probe("100-113")
+    wait_for(lambda: _counted(site) == 14, "the window to be saved", lambda: site.daemon.log, timeout_s=20)
+    assert site.banned() == []
+    assert site.daemon.process is not None
+    site.daemon.process.kill()
+    site.daemon.process.wait(5)
+    site.daemon.start()
+    assert site.banned() == []
+    probe("114")
+    wait_for(lambda: site.banned() == [site.attacker.address4], "the ban", lambda: site.daemon.log)
+    assert "15 distinct ports" in site.daemon.ask("list")[0]["reason"]
 
 
 @pytest.mark.parametrize("is_rebooted", [True, False])

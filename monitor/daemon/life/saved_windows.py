@@ -61,7 +61,7 @@ class SavedWindows:
                 continue
             try:
                 content = _decode(saved[name].content)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, ValueError):
                 continue  # of another version, or damaged in a way that the checksum did not show
             if (content.version, content.kind, len(content.windows)) == (_VERSION, kind, len(windows)):
                 for window, rows in zip(windows, content.windows, strict=True):
