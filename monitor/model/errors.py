@@ -26,6 +26,10 @@ class PermanentError(NodewardenError):
     """It will not work until somebody acts: stop, with a message that says what to do."""
 
 
+class AlreadyOwned(PermanentError):  # noqa: N818 - named after the state
+    """Another process owns the network namespace; the text names it where it can be known."""
+
+
 def explain(error: Exception) -> str:
     """Return an error's text for people: of an OSError the system's words, without number and path."""
     return error.strerror or repr(error) if isinstance(error, OSError) else str(error)

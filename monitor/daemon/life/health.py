@@ -11,6 +11,7 @@ from monitor.daemon.life.samples import pipeline_samples, saver_samples
 from monitor.daemon.life.state import State
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.sources.runners import Sources
+from monitor.enforcers.owner import Owner
 from monitor.metrics.metric import Sample
 from monitor.node.surroundings import Surroundings
 from monitor.settings.schema import Settings
@@ -34,6 +35,7 @@ class Health:
         state: State,
         surroundings: Surroundings,
         cutting: Cutting,
+        owner: Owner,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
         self._path = path
@@ -44,6 +46,7 @@ class Health:
         self._state = state
         self._surroundings = surroundings
         self._cutting = cutting
+        self._owner = owner
         self._started_s = time.time()
         self.config_error = ""
         """What is wrong with the configuration on disk, where that is not the one in force."""
@@ -106,6 +109,7 @@ class Health:
         return {
             "problems": self.problems(),
             "notices": [
+                *([self._owner.notice] if self._owner.notice else ()),
                 *self._pipeline.notices,
                 *self._pipeline.evidence.notices(time.time()),
                 *self._saver.notices,

@@ -18,7 +18,7 @@ from monitor.daemon.control.requests import Answers
 from monitor.daemon.life import logs, systemd
 from monitor.daemon.life.background import Cutting, DriftMender
 from monitor.daemon.life.config_watch import ConfigWatch
-from monitor.daemon.life.enforcers import make_enforcers
+from monitor.daemon.life.enforcers import make_enforcers, take_over
 from monitor.daemon.life.health import Health, ProblemWatch
 from monitor.daemon.life.restore import history
 from monitor.daemon.life.state import State
@@ -31,6 +31,7 @@ from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.doctor import check, log_check
 from monitor.daemon.sources.runners import Sources
 from monitor.enforcers.enforcement import Enforcement
+from monitor.enforcers.owner import Owner
 from monitor.metrics.exporter import Exporter
 from monitor.metrics.metric import Sample
 from monitor.model.addresses import Network
@@ -63,6 +64,7 @@ class Service:
         self._settings = settings
         self._is_looking_again = False
         self._clock = ClockSteps(time.monotonic(), time.time())
+        self._owner = Owner(path)
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._exporter = Exporter(METRICS, self._read_samples)
@@ -92,7 +94,15 @@ class Service:
         self._drift = DriftMender(self._enforcers.table)
         self._sources = Sources(settings, self.pipeline.log_filters, self._enforcers.xdp, self._saver, self._process)
         self._health = Health(
-            path, settings, self.pipeline, self._sources, self._saver, self._state, self._surroundings, self._cutting
+            path,
+            settings,
+            self.pipeline,
+            self._sources,
+            self._saver,
+            self._state,
+            self._surroundings,
+            self._cutting,
+            self._owner,
         )
         self._answers = Answers(
             self.pipeline,
@@ -113,6 +123,7 @@ class Service:
     async def open(self) -> None:
         """Open sources, then what faces people, the kernel's table last: what fails before leaves nothing behind."""
         settings = self._settings
+        await take_over(self._owner)
         log_check(settings, self.pipeline.log_filters)
         self._state.open()
         self._sources.open()
@@ -133,6 +144,7 @@ class Service:
         self.pipeline.enforcers.close()
         self._cutting.close()
         self._state.close(_SAVE_TIMEOUT_S)
+        self._owner.close()
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT."""

@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 def check(settings: Settings, filters: LogFilters, *, is_daemon: bool) -> dict[str, Any]:
     """Return the whole finding as plain data; `is_daemon`: this process is the one that serves."""
-    probed = probe(settings, filters, serves_metrics=is_daemon)
+    probed = probe(settings, filters, serves_metrics=is_daemon, is_owner=is_daemon)
     parts = examine(settings, probed)
     shown = [_show(one) for one in parts]
     return {"is_sound": is_sound(parts), "is_daemon": is_daemon, **_process(probed), "parts": shown}
@@ -22,7 +22,7 @@ def check(settings: Settings, filters: LogFilters, *, is_daemon: bool) -> dict[s
 
 def log_check(settings: Settings, filters: LogFilters) -> None:
     """Write into the log, before anything is opened, what this machine and sandbox allow and what is missing."""
-    probed = probe(settings, filters, serves_metrics=False)
+    probed = probe(settings, filters, serves_metrics=False, is_owner=True)
     parts = examine(settings, probed)
     states = ", ".join(f"{one.name} {one.state}" for one in parts if one.state != "off")
     _log.info("self-check as %s: %s", probed.privileges.account, states)

@@ -44,6 +44,9 @@ def _nftables(probed: Probed) -> Part:
         Requirement("the kernel's nf_tables", probed.nftables, repair),
         Requirement("libnftables for Python", probed.nftables_library, "apt-get install python3-nftables"),
     ]
+    if probed.owner:
+        stop = "systemctl stop nodewarden, or end the process that is named"
+        requirements.append(Requirement("a network namespace of its own", probed.owner, stop))
     return Part("nftables", PartKind.ENFORCER, is_wanted=True, requirements=requirements)
 
 

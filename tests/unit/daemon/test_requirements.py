@@ -32,6 +32,7 @@ _SOUND = Probed(
     },
     nftables="",
     nftables_library="",
+    owner="",
     hyperscan="",
     cluster=(),
     state="",
@@ -92,6 +93,7 @@ def test_a_missing_capability_is_named(fact: str, part: str, capability: str) ->
     [
         ("conntrack", "conntrack", "modprobe nf_conntrack_netlink"),
         ("nftables", "nftables", "modprobe nf_tables"),
+        ("owner", "nftables", "systemctl stop nodewarden, or end the process that is named"),
         ("nftables_library", "nftables", "apt-get install python3-nftables"),
         ("compiler", "drops", "apt-get install python3-bpfcc linux-libc-dev"),
     ],
