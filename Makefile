@@ -21,7 +21,7 @@ PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 # For building and checking the Debian package.
 DEB_PACKAGES := debhelper dh-apparmor dh-python python3-click python3-rich python3-yaml groff-base man-db lintian openssh-client
 
-.PHONY: help setup packages run demo observe dashboards test zoo forgers lint bench lock docs man install uninstall deb clean
+.PHONY: help setup packages run demo observe dashboards test zoo forgers soak lint bench lock docs man install uninstall deb clean
 
 help:
 	@echo 'make demo       show a scan being banned, in a lab of private network namespaces'
@@ -83,7 +83,8 @@ test: setup
 	@mkdir -p build
 	@{ chrt --idle 0 $(PYTHON) -m pytest --numprocesses auto --dist worksteal tests/unit tests/peers \
 	    tests/forgers/test_logs.py >build/unit-tests.log 2>&1; echo $$? >build/unit-tests.status; } & \
-	$(PYTHON) -m pytest tests/kernel tests/system tests/zoo tests/forgers/test_network.py; status=$$?; \
+	$(PYTHON) -m pytest tests/kernel tests/system tests/zoo \
+	    tests/forgers/test_network.py tests/soak; status=$$?; \
 	wait; cat build/unit-tests.log; \
 	[ $$status = 0 ] && [ "$$(cat build/unit-tests.status)" = 0 ]
 
@@ -93,6 +94,10 @@ zoo: setup
 
 forgers: setup
 	$(PYTHON) -m tests.forgers
+
+# True offenders in a mixed attack, for MINUTES; `make test` runs three minutes.
+soak: setup
+	$(PYTHON) -m tests.soak --minutes $(or $(MINUTES),30)
 
 lint: setup
 	$(VENV)/bin/ruff check .

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from monitor.enforcers import netlink
+from monitor.enforcers.netlink import NetlinkReply
 from tests.support.lab import Host
 
 _NETLINK_NETFILTER = 12  # linux/netlink.h
@@ -28,19 +29,27 @@ class SetWatch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the subscription."""
         self._socket.close()
+
+    def read(self, timeout_s: float) -> tuple[float, list[NetlinkReply]]:
+        """Return the next notifications and when they came (CLOCK_MONOTONIC, seconds); none after the timeout."""
+        self._socket.settimeout(timeout_s)
+        try:
+            datagram = self._socket.recv(_DATAGRAM_BYTES)
+        except TimeoutError:
+            return time.monotonic(), []
+        return time.monotonic(), list(netlink.decode_replies(datagram))
 
     def wait_for(self, address: bytes, timeout_s: float) -> float | None:
         """Return the time (CLOCK_MONOTONIC, seconds) of the notification of this address; None if there was none."""
         deadline_s = time.monotonic() + timeout_s
         while (left_s := deadline_s - time.monotonic()) > 0:
-            self._socket.settimeout(left_s)
-            try:
-                datagram = self._socket.recv(_DATAGRAM_BYTES)
-            except TimeoutError:
-                break
-            arrived_s = time.monotonic()
-            for reply in netlink.decode_replies(datagram):
+            arrived_s, replies = self.read(left_s)
+            for reply in replies:
                 if reply.type == netlink.NEW_ELEMENTS and any(
                     element.key == address for element in netlink.decode_elements(reply.body)
                 ):
