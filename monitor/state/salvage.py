@@ -160,6 +160,6 @@ def _sync(path: Path) -> None:
     """Have a file, or the names in a directory, on the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        os.fdatasync(descriptor)  # the unit allows no other
     finally:
         os.close(descriptor)
