@@ -36,11 +36,13 @@ class StateChanges:
     `bans` and `ended` have no key in common. None in `allowed` removes the network.
     """
 
-    __slots__ = ("allowed", "bans", "cursors", "ended", "offences", "windows")
+    __slots__ = ("allowed", "bans", "cursors", "ended", "is_cleared", "offences", "windows")
 
     def __init__(self) -> None:
         """Start without changes."""
         self.bans: dict[ClaimKey, Ban] = {}
+        self.is_cleared = False
+        """Whether all claims that were saved before are removed first."""
         self.ended: OrderedDict[ClaimKey, None] = OrderedDict()
         self.offences: deque[Offence] = deque()
         self.cursors: dict[str, Cursor] = {}
@@ -50,12 +52,12 @@ class StateChanges:
     def __len__(self) -> int:
         """Return the number of rows to write or delete."""
         few = len(self.cursors) + len(self.allowed) + len(self.windows)
-        return len(self.bans) + len(self.ended) + len(self.offences) + few
+        return len(self.bans) + len(self.ended) + len(self.offences) + few + self.is_cleared
 
     @property
     def is_worth_a_copy(self) -> bool:
         """Whether these are more than cursors and windows, which change all the time and are soon worth nothing."""
-        return bool(self.bans or self.ended or self.offences or self.allowed)
+        return bool(self.is_cleared or self.bans or self.ended or self.offences or self.allowed)
 
     def put_ban(self, ban: Ban) -> None:
         """Add a claim; it replaces the earlier one of the same origin."""
@@ -68,8 +70,16 @@ class StateChanges:
         self.bans.pop(key, None)
         self.ended[key] = None
 
+    def clear_bans(self) -> None:
+        """Remove all claims."""
+        self.bans.clear()
+        self.ended.clear()
+        self.is_cleared = True
+
     def follow(self, later: "StateChanges") -> None:
         """Append changes that were made after these."""
+        if later.is_cleared:
+            self.clear_bans()
         for ban in later.bans.values():
             self.put_ban(ban)
         for key in later.ended:

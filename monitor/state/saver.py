@@ -115,6 +115,10 @@ class Saver:
         self._pending.remove_ban(claim_key(ban))
         self._bound()
 
+    def clear_bans(self) -> None:
+        """Remove all claims, also those of a file that cannot be read yet."""
+        self._pending.clear_bans()
+
     def add_offence(self, offence: Offence) -> None:
         """Append an offence to the history."""
         self._pending.offences.append(offence)

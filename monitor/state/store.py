@@ -196,6 +196,8 @@ class Store:
             raise
 
     def _apply(self, changes: StateChanges) -> None:
+        if changes.is_cleared:
+            self._writer.execute("DELETE FROM bans")
         # In the order of the key, adjacent rows share pages: 100,000 take 0.4 s instead of 0.6 s.
         self._put("bans", sorted(self._encode(rows.ban_row, changes.bans.values())))
         self._writer.executemany(

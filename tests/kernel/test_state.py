@@ -163,6 +163,25 @@ def test_a_kill_before_the_clock_is_set_costs_nothing(directory: Path, clock: Cl
     life.stop()
 
 
+def test_what_was_flushed_while_the_store_was_locked_does_not_come_back(directory: Path) -> None:
+    """`flush` ends the bans that nobody could read as well; a ban ordered after it stays."""
+    life = Life(directory)
+    life.ban()
+    _reboot(life)
+    lock = sqlite3.connect(directory / "nodewarden.db", isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
+    life = Life(directory)
+    life.pipeline.bans.flush()
+    draft = life.pipeline.policy.draft(time.time())
+    life.pipeline.policy.order(draft, parse_network("192.0.2.9"), Strength.PROVEN, 900.0, "after")
+    life.pipeline.bans.carry_out(draft)
+    lock.execute("ROLLBACK")
+    lock.close()
+    wait_for(life.ticks_with_a_store, "the store")
+    assert life.in_kernel().keys() == life.in_ledger().keys() == {"192.0.2.9"}
+    life.stop()
+
+
 def _counted(site: Site) -> int:
     """Return how many ports of the attacker are in the saved window."""
     with closing(sqlite3.connect(site.daemon.configuration_path.parent / "state/nodewarden.db")) as connection:

@@ -123,6 +123,7 @@ class BanControl:
         bans = list(self._ledger.bans())
         self._enforcers.flush(bans, time.time())
         self._tell_ended(self._strike_out(bans, Ending.LIFTED))
+        self._listeners.flushed()
         return bans
 
     def tick(self, now_s: float) -> None:

@@ -64,6 +64,25 @@ def test_what_is_put_is_in_the_file_after_a_tick(saver: Saver, path: Path) -> No
     store.close()
 
 
+def test_clearing_removes_what_is_in_the_file_and_what_waits(saver: Saver, disk: Disk, clock: Clock) -> None:
+    """Also if the write that was under way fails; what comes after it is kept."""
+    first, second, third = many(3)
+    saver.put_ban(first)
+    assert saver.flush()
+    disk.is_full = True
+    saver.put_ban(second)
+    saver.add_offence(LARGE)
+    saver.tick()
+    saver.clear_bans()
+    saver.put_ban(third)
+    tick_until(saver, lambda: bool(saver.trouble))
+    disk.is_full = False
+    clock.now_s += 60
+    tick_until(saver, lambda: not saver.pending)
+    assert saver.store is not None
+    assert list(saver.store.bans()) == [third]
+
+
 def test_the_last_word_wins_while_waiting(saver: Saver) -> None:
     """Put and removed is nothing, removed and put is there; a thousand changes of one key are one."""
     first, second = many(2)
