@@ -182,6 +182,28 @@ def test_what_was_flushed_while_the_store_was_locked_does_not_come_back(director
     life.stop()
 
 
+def test_a_ban_that_ended_does_not_come_back_with_the_second_copy(directory: Path) -> None:
+    """The file is damaged while the daemon runs: what replaces it follows the ledger, not the older copy."""
+    life = Life(directory)
+    life.ban()
+    assert life.saver.flush()
+    assert life.saver.store is not None
+    life.saver.store.copy()
+    life.stop()
+    life = Life(directory)
+    life.pipeline.bans.unban([parse_network("192.0.2.1")], time.time())
+    assert life.saver.flush()
+    life.saver.distrust("damaged")
+    (directory / "nodewarden.db").write_bytes(b"garbage" * 10_000)
+    wait_for(life.ticks_with_a_store, "the store")
+    assert life.saver.flush()
+    wanted = _BANTIMES_S.keys() - {"192.0.2.1"}
+    assert life.saver.store is not None
+    assert {str(ban.network) for ban in life.saver.store.bans()} == life.in_kernel().keys() == wanted
+    assert len(list(life.saver.store.offences(0.0))) == len(_BANTIMES_S)
+    life.stop()
+
+
 def _counted(site: Site) -> int:
     """Return how many ports of the attacker are in the saved window."""
     with closing(sqlite3.connect(site.daemon.configuration_path.parent / "state/nodewarden.db")) as connection:
