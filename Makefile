@@ -12,8 +12,8 @@ TMPFILESDIR ?= /etc/tmpfiles.d
 APPARMORDIR ?= /etc/apparmor.d
 
 # Bindings to the system come from the distribution; "bcc" on PyPI is another project.
-RUNTIME_PACKAGES := python3-venv python3-bpfcc python3-systemd python3-nftables nftables linux-libc-dev
-TEST_PACKAGES := conntrack iproute2 nmap hping3 iputils-ping curl procps clang-format systemd-journal-remote apache2-utils \
+RUNTIME_PACKAGES := python3-venv python3-bpfcc python3-systemd linux-libc-dev
+TEST_PACKAGES := nftables python3-nftables conntrack iproute2 nmap hping3 iputils-ping curl procps clang-format systemd-journal-remote apache2-utils \
     slowhttptest ethtool rsync bind9-dnsutils dnsmasq-base mmdebstrap systemd-container medusa \
     sshpass prometheus
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
@@ -128,6 +128,7 @@ dashboards: setup
 docs: setup
 	$(PYTHON) -m monitor.settings.reference > docs/configuration.md
 	$(PYTHON) -m monitor.daemon.catalogue.reference > docs/metrics.md
+	$(PYTHON) -m monitor.enforcers.nftables.table_text > docs/table.nft
 
 install:
 	$(call install_packages,$(RUNTIME_PACKAGES))

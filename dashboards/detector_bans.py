@@ -18,6 +18,7 @@ _USELESS = {
     "misdated": "nodewarden_filter_misdated_total",
     "outdated": "nodewarden_filter_outdated_total",
     "timed out": "nodewarden_filter_timeouts_total",
+    "skipped": "nodewarden_filter_skipped_total",
     "connection forgotten": "nodewarden_filter_evicted_total",
     "network too large": "nodewarden_detector_ignored_networks_total",
 }
@@ -150,8 +151,9 @@ def _useless() -> Panel:
         "Discarded matches",
         About(
             "`ignored`: an ignoreregex matched. `no address`: it names a host. `misdated`: a wrong clock or time "
-            "zone. `outdated`: older than findtime. `timed out`: an expression took too long. `connection forgotten`: "
-            "too many connections at once. `network too large`: larger than a /16 or /32.",
+            "zone. `outdated`: older than findtime. `timed out`: an expression took too long. `skipped`: lines of a "
+            "length on which it takes too long. `connection forgotten`: too many connections at once. `network too "
+            "large`: larger than a /16 or /32.",
             "Evidence does not count. `timed out` on hostile lines: the expression must be rewritten.",
             "For `misdated` set `timezone` of the detector; for the others run `nodewarden filter test`.",
         ),
@@ -161,12 +163,16 @@ def _useless() -> Panel:
 
 
 def _unusable() -> Panel:
+    unusable = q.add(f"1 - {q.select('nodewarden_filter_up', CHOSEN)}")
     return number(
         "Unusable filters",
         About(
-            "Detectors whose filter or log cannot be used: they find nothing.",
+            "Detectors whose filter or log cannot be used: they find nothing. Those that skip long lines because their "
+            "filter takes too long on them.",
             "A filter file was changed or a log moved.",
             "`nodewarden status` names file and line.",
         ),
-        Value("unusable", q.add(f"1 - {q.select('nodewarden_filter_up', CHOSEN)}"), "short", NONE_IS_GOOD, 0),
+        Value(
+            "unusable", f"{unusable} + {q.add(q.select('nodewarden_filter_paused', CHOSEN))}", "short", NONE_IS_GOOD, 0
+        ),
     )

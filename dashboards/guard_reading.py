@@ -129,6 +129,7 @@ def _files() -> Panel:
         (
             Query(q.now("nodewarden_source_files"), "followed"),
             Query(q.now("nodewarden_source_unreadable_files"), "unreadable"),
+            Query(q.now("nodewarden_source_unfollowed_files"), "not followed"),
         ),
     )
 

@@ -1,4 +1,7 @@
-"""libnftables in a long-lived context, as used by a daemon without its own netlink code."""
+"""libnftables in a long-lived context, as used by a daemon without its own netlink code.
+
+Only benchmarks use it: python3-nftables is a package for development.
+"""
 
 import time
 from collections.abc import Iterable

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from monitor.cli import show
+from monitor.cli.nft_program import crash_warning, installed_version, versions
 from monitor.cli.target import Target
 from monitor.control.client import DaemonUnreachable
 from monitor.control.protocol import Doctor
@@ -31,6 +32,7 @@ def doctor(target: Target, path: Path, is_json: bool) -> None:
         if not is_json:
             click.echo(f"{error}\n", err=True)
         finding = _check_here(path)
+    finding["nft_installed"] = installed_version()
     if is_json:
         show.as_json(finding)
     else:
@@ -53,6 +55,9 @@ def _print(finding: dict[str, Any]) -> None:
     click.echo(f"checked {where}, as {finding['account']}, {sandbox}, on Linux {finding['kernel']}")
     if not finding["is_daemon"]:
         click.echo("the service may be allowed less: journalctl -u nodewarden -g self-check")
+    click.echo(versions(finding["nft_installed"], finding.get("nft_newest_writer", "")))
+    if warning := crash_warning(finding["nft_installed"], finding.get("nft_crashing_set", "")):
+        click.secho(warning, fg="yellow")
     click.echo()
     for part in finding["parts"]:
         state = click.style(f"{part['state']:<16}", fg=_COLOURS[part["state"]])

@@ -9,7 +9,7 @@ from monitor.cli.target import Target
 from monitor.control.protocol import Status, Why
 
 _MAX_NOTICES = 10
-_ODDITIES = ("ignored", "unusable", "misdated", "outdated", "timeouts")
+_ODDITIES = ("ignored", "unusable", "misdated", "outdated", "timeouts", "skipped")
 """Counters of a filter that are shown only above zero."""
 
 

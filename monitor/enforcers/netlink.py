@@ -15,14 +15,14 @@ from monitor.model.errors import MalformedRecord
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_DUMP, NLM_F_CREATE = 0x1, 0x4, 0x10, 0x300, 0x400
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
-_NFTABLES = 10 << 8  # NFNL_SUBSYS_NFTABLES
-GET_TABLE, DEL_TABLE, GET_SET = (_NFTABLES | n for n in (1, 2, 10))
-NEW_ELEMENTS, GET_ELEMENTS, DEL_ELEMENTS = (_NFTABLES | n for n in (12, 13, 14))
-GET_OBJECT = _NFTABLES | 19
+NFTABLES = 10 << 8  # NFNL_SUBSYS_NFTABLES
+GET_TABLE, DEL_TABLE, GET_SET = (NFTABLES | n for n in (1, 2, 10))
+NEW_ELEMENTS, GET_ELEMENTS, DEL_ELEMENTS = (NFTABLES | n for n in (12, 13, 14))
+GET_OBJECT = NFTABLES | 19
 
 NFPROTO_INET = 1
 _NLA_F_NESTED, _NLA_TYPE_MASK = 0x8000, 0x3FFF
-_OBJECT_COUNTER = 1  # NFT_OBJECT_COUNTER
+OBJECT_COUNTER = 1  # NFT_OBJECT_COUNTER
 _SET_INTERVAL = 0x4
 _INTERVAL_END = 0x1
 
@@ -67,6 +67,8 @@ class RawSet(msgspec.Struct, frozen=True, gc=False):
     key_bytes: int
     interval: bool
     size: int
+    has_userdata: bool
+    """User space attached something that the kernel does not interpret."""
 
 
 def attribute(kind: int, payload: bytes, *, nested: bool = False) -> bytes:
@@ -110,7 +112,7 @@ def encode_key(
 def _encode_counter(packets: int, octets: int) -> bytes:
     # NFTA_SET_ELEM_EXPR: NFTA_EXPR_NAME, and NFTA_EXPR_DATA with NFTA_COUNTER_BYTES and NFTA_COUNTER_PACKETS
     values = attribute(1, _BE64.pack(octets)) + attribute(2, _BE64.pack(packets))
-    return attribute(7, _string(1, "counter") + attribute(2, values, nested=True), nested=True)
+    return attribute(7, string_attribute(1, "counter") + attribute(2, values, nested=True), nested=True)
 
 
 class ElementEncoder:
@@ -118,7 +120,7 @@ class ElementEncoder:
 
     def __init__(self, table: str, name: str) -> None:
         """`table` must be of family inet."""
-        self._prefix = _nfgen(NFPROTO_INET) + _string(1, table) + _string(2, name)
+        self._prefix = nfgen_header(NFPROTO_INET) + string_attribute(1, table) + string_attribute(2, name)
 
     def request(self, kind: int, elements: bytes, flags: int = 0) -> NetlinkRequest:
         """Build a message of `kind` (NEW_ELEMENTS …) with encoded elements; without any it applies to the whole set."""
@@ -139,32 +141,13 @@ class ElementEncoder:
             yield self.request(kind, b"".join(packed))
 
 
-def get_table(table: str) -> NetlinkRequest:
-    """Request a table of family inet."""
-    return NetlinkRequest(GET_TABLE, NLM_F_REQUEST, _nfgen(NFPROTO_INET) + _string(1, table))
-
-
-def delete_table(table: str) -> NetlinkRequest:
-    """Delete a table of family inet with its content."""
-    return NetlinkRequest(DEL_TABLE, NLM_F_REQUEST, _nfgen(NFPROTO_INET) + _string(1, table))
-
-
-def get_set(table: str, name: str) -> NetlinkRequest:
-    """Request the definition of a set (not its elements)."""
-    return NetlinkRequest(GET_SET, NLM_F_REQUEST, _nfgen(NFPROTO_INET) + _string(1, table) + _string(2, name))
-
-
-def get_counter(table: str, name: str) -> NetlinkRequest:
-    """Request one named counter."""
-    body = _nfgen(NFPROTO_INET) + _string(1, table) + _string(2, name) + attribute(3, _BE32.pack(_OBJECT_COUNTER))
-    return NetlinkRequest(GET_OBJECT, NLM_F_REQUEST, body)
-
-
-def _string(kind: int, text: str) -> bytes:
+def string_attribute(kind: int, text: str) -> bytes:
+    """Encode a text, which ends with a zero byte."""
     return attribute(kind, text.encode() + b"\0")
 
 
-def _nfgen(family: int, resource: int = 0) -> bytes:
+def nfgen_header(family: int, resource: int = 0) -> bytes:
+    """Encode the header that follows the netlink header: struct nfgenmsg."""
     return struct.pack(">BBH", family, 0, resource)
 
 
@@ -182,7 +165,7 @@ def encode_batch(requests: Sequence[NetlinkRequest], sequence: int) -> bytes:
     """Wrap requests in one transaction: BEGIN has number `sequence`, the requests follow, the last one wants an ACK."""
     last = requests[-1]
     acked = [*requests[:-1], NetlinkRequest(last.type, last.flags | NLM_F_ACK, last.body)]
-    mark = _nfgen(0, 10)
+    mark = nfgen_header(0, 10)
     begin, end = (NetlinkRequest(kind, NLM_F_REQUEST, mark) for kind in (_BATCH_BEGIN, _BATCH_END))
     return encode([begin, *acked, end], sequence)
 
@@ -288,6 +271,7 @@ def decode_set(body: bytes) -> RawSet:
         key_bytes=_number(_BE32, fields.get(5)),
         interval=bool(_number(_BE32, fields.get(3)) & _SET_INTERVAL),
         size=_number(_BE32, description.get(1)),
+        has_userdata=13 in fields,
     )
 
 

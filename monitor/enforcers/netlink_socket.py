@@ -1,5 +1,6 @@
 """A netlink socket to nf_tables that never blocks: the kernel answers before send() returns."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -13,6 +14,7 @@ _NETLINK_NETFILTER = 12  # linux/netlink.h
 _SOL_NETLINK, _NETLINK_CAP_ACK = 270, 10  # linux/socket.h, linux/netlink.h
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h
 _BUFFER_BYTES = 4 << 20
+_OVERHEAD_BYTES = 32
 DATAGRAM_BYTES = 1 << 16  # the kernel fills at most 32 KiB a dump datagram
 _TOO_MUCH = frozenset({errno.EMSGSIZE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -61,7 +63,8 @@ class NetlinkSocket:
 
     def __init__(self) -> None:
         self._socket = open_socket()
-        self.send_limit_bytes = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2
+        self._send_buffer_bytes = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        self.send_limit_bytes = self._send_buffer_bytes // 2
         self.port: int = self._socket.getsockname()[0]
         """The netlink port ID of this socket (nlmsg_pid)."""
         self._sequence = 1
@@ -146,12 +149,23 @@ class NetlinkSocket:
         return first
 
     def _send(self, datagram: bytes) -> None:
+        if len(datagram) + _OVERHEAD_BYTES > self._send_buffer_bytes:
+            self._enlarge(len(datagram) + _OVERHEAD_BYTES)
         try:
             self._socket.send(datagram)
         except OSError as error:
             if error.errno in _TOO_MUCH:
                 raise TooMuchAtOnce from error
             raise _error_of(error.errno or 0) from error
+
+    def _enlarge(self, needed_bytes: int) -> None:
+        """Enlarge the send buffer, if allowed; nothing is allocated for it.
+
+        The kernel refuses a datagram above its size less 32 bytes (netlink_sendmsg in net/netlink/af_netlink.c).
+        """
+        with contextlib.suppress(PermissionError):
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, needed_bytes)
+            self._send_buffer_bytes = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
 
     def _drain(self) -> Iterator[NetlinkReply]:
         """Yield all replies; if some were lost, raise TooMuchAtOnce after the rest was read."""

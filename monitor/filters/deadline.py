@@ -1,12 +1,13 @@
 """Stops an expression that takes too long on a line: attackers can choose the text of a line.
 
-`re` has no time limit, but it checks for signals while it matches (CPython, Modules/_sre). So a timer of the process's
-CPU time runs while a block is examined, and its handler raises when the same match is still running as at the previous
-tick. This costs two system calls per block and nothing per line.
+`re` has no time limit, but it checks for signals while it matches (CPython, Modules/_sre), if it is used as in
+`monitor/filters/search.py`. So a timer of the process's CPU time runs while a block is examined, and its handler raises
+when the same match is still running after a few ticks. This costs two system calls per block and nothing per line.
 """
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -14,6 +15,8 @@ from typing import ParamSpec, TypeVar
 
 T = TypeVar("T")
 P = ParamSpec("P")
+_TICKS = 4
+"""Per time limit: how exact it is."""
 
 
 class TooSlow(Exception):  # noqa: N818 - not an error: the caller counts it
@@ -23,14 +26,16 @@ class TooSlow(Exception):  # noqa: N818 - not an error: the caller counts it
 class Deadline:
     """Bounds the duration of calls inside `watching`; without effect in threads other than the main one.
 
-    A call is stopped after one to two times `timeout_s` of CPU time.
+    A call is stopped after one to one and a quarter times `timeout_s` of CPU time, or at the kernel's next tick.
     """
 
     def __init__(self, timeout_s: float) -> None:
         """`timeout_s` is CPU time of the whole process, in seconds: load from other processes does not count."""
-        self._timeout_s = timeout_s
+        self._tick_s = timeout_s / _TICKS
+        self._rest_s = timeout_s - self._tick_s
         self._calls = 0
         self._seen = -1
+        self._seen_s = 0.0
         self._is_inside = False
 
     @contextmanager
@@ -41,7 +46,7 @@ class Deadline:
             return
         self._seen = -1
         before = signal.signal(signal.SIGPROF, self._tick)
-        signal.setitimer(signal.ITIMER_PROF, self._timeout_s, self._timeout_s)
+        signal.setitimer(signal.ITIMER_PROF, self._tick_s, self._tick_s)
         try:
             yield
         finally:
@@ -58,7 +63,9 @@ class Deadline:
             self._is_inside = False
 
     def _tick(self, _number: int, _frame: FrameType | None) -> None:
-        if self._is_inside and self._seen == self._calls:
+        now_s = time.process_time()
+        if not self._is_inside or self._seen != self._calls:
+            self._seen, self._seen_s = self._calls, now_s
+        elif now_s - self._seen_s >= self._rest_s:
             self._seen = -1
             raise TooSlow
-        self._seen = self._calls

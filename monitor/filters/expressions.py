@@ -4,6 +4,7 @@ import re
 
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.fragments import may_be_empty, required
+from monitor.filters.search import stoppable_search
 from monitor.filters.tags import HOST_GROUPS, compile_expression
 
 _ALTERNATIVE = re.compile(r"alt_(.+?)(?:_\d+)?")
@@ -27,6 +28,7 @@ class Expression:
         "fragments",
         "is_connected",
         "pattern",
+        "search",
         "text",
     )
 
@@ -36,6 +38,8 @@ class Expression:
         names = {*groups, *(prefix.groupindex if prefix else ())}
         self.text = text
         self.pattern = pattern
+        self.search = stoppable_search(pattern)
+        """Finds the first match in a text; see `stoppable_search`."""
         self.fragments = fragments
         self.is_connected = "mlfid" in names
         """Whether it joins the lines of one connection (MLFID)."""
@@ -89,11 +93,12 @@ def _is_cut(match: re.Match[str], number: int) -> bool:
 class Prefix:
     """A prefregex: it must match first, and the failregex are matched against its content."""
 
-    __slots__ = ("_content", "_fields", "_numbers", "pattern")
+    __slots__ = ("_content", "_fields", "_numbers", "_search", "pattern")
 
     def __init__(self, text: str, *, is_multiline: bool) -> None:
         """Compile the expression; FilterError if that fails."""
         self.pattern = compile_expression(text, is_multiline=is_multiline)
+        self._search = stoppable_search(self.pattern)
         groups = self.pattern.groupindex
         self._content = groups.get("content")
         self._fields = tuple(name for name in _FIELDS if name in groups)
@@ -101,7 +106,7 @@ class Prefix:
 
     def split(self, text: str) -> tuple[str, Values] | None:
         """Return the content (with its newline) and the values of the prefix; None if it does not match."""
-        match = self.pattern.search(text)
+        match = self._search(text)
         if match is None:
             return None
         content = match[self._content] if self._content else None
@@ -119,17 +124,18 @@ class Expressions:
             self.prefix = Prefix(definition.prefregex, is_multiline=is_multiline) if definition.prefregex else None
             prefix = self.prefix.pattern if self.prefix else None
             self.fail = [_expression(text, prefix, definition) for text in definition.failregex]
-            self.ignore = [compile_expression(text, is_multiline=is_multiline) for text in definition.ignoreregex]
+            ignore = [compile_expression(text, is_multiline=is_multiline) for text in definition.ignoreregex]
         except FilterError as error:
             raise FilterError(f"filter {definition.name} ({definition.origin or 'built in'}): {error}") from error
         if not self.fail:
             raise FilterError(f"filter {definition.name} ({definition.origin or 'built in'}) has no failregex")
+        self.ignore = [stoppable_search(pattern) for pattern in ignore]
         self.ignores_early = 0 < len(self.ignore) < len(self.fail) - 2
         """With few ignoreregex and many failregex, fail2ban first matches the ignoreregex against the whole line."""
 
     def is_ignored(self, text: str) -> bool:
         """Whether an ignoreregex matches."""
-        return any(pattern.search(text) for pattern in self.ignore)
+        return any(search(text) for search in self.ignore)
 
 
 def _expression(text: str, prefix: re.Pattern[str] | None, definition: FilterDefinition) -> Expression:

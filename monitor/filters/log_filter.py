@@ -34,6 +34,8 @@ class FilterStats(msgspec.Struct):
     """Lines written before the start that are older than findtime: ignored."""
     timeouts: int = 0
     """Lines whose examination was stopped because it took too long."""
+    skipped: int = 0
+    """Lines that an expression was not tried on, because it takes too long on lines of this length."""
     evicted: int = 0
     """Connections forgotten early because there were too many: their failures may lack an address."""
 
@@ -102,6 +104,8 @@ class LogFilter:
         self._buffers = (LineBuffer(definition.maxlines), LineBuffer(definition.maxlines))
         """The previous lines: those that prove nothing, and those that prove."""
         self._fusion = None if self._has_buffers else Fusion(self.expressions)
+        self.attempt: int | None = None
+        """The number of the failregex that was tried last; None: what all have in common, such as the prefregex."""
         self.everything = range(len(self.expressions.fail))
         """The numbers of all expressions, for lines that were not scanned."""
 
@@ -144,6 +148,7 @@ class LogFilter:
             fused = self._fusion.dated(number, template)
         else:
             return None
+        self.attempt = number
         if fused is None or (match := fused.pattern.match(text)) is None:
             return None
         if time_s is None:
@@ -161,6 +166,7 @@ class LogFilter:
         time_s: float | None,
         proves: bool,  # noqa: FBT001
     ) -> Outcome:
+        self.attempt = None
         if time_s is None:
             if (dated := self.dates.find(text[:-1], now_s)) is not None:
                 text = text[: dated.start] + text[dated.end :]
@@ -184,6 +190,7 @@ class LogFilter:
 
     def _search(self, text: str, candidates: Sequence[int]) -> _Hit | Ignored | Missed:
         expressions = self.expressions
+        self.attempt = None
         if expressions.ignores_early and expressions.is_ignored(text):
             return Ignored(None)
         prefix: Values = {}
@@ -194,7 +201,8 @@ class LogFilter:
             text, prefix = split
         for number in candidates:
             expression = expressions.fail[number]
-            match = expression.pattern.search(text)
+            self.attempt = number
+            match = expression.search(text)
             if match:
                 if expressions.ignore and not self._has_buffers and expressions.is_ignored(text):
                     return Ignored(number)

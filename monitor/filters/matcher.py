@@ -4,6 +4,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from monitor.filters.breaker import Breaker
 from monitor.filters.deadline import Deadline
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.log_filter import FilterStats, LogFilter
@@ -54,9 +55,10 @@ class LogMatcher:
             except FilterError as error:
                 self.faults[detector] = str(error)
         self.stats: dict[str, FilterStats] = {name: log_filter.stats for name, log_filter in self._filters.items()}
+        self.breakers = {name: Breaker() for name in self._filters}
         findtimes_s = findtimes_s or {}
         self._active = {
-            name: ActiveFilter(name, log_filter, findtimes_s.get(name, _FINDTIME_S))
+            name: ActiveFilter(name, log_filter, findtimes_s.get(name, _FINDTIME_S), self.breakers[name])
             for name, log_filter in self._filters.items()
         }
         self._deadline = Deadline(confirm_timeout_s)

@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from monitor.filters.breaker import SLOW_S, Breaker
 from monitor.filters.deadline import Deadline, TooSlow
 from monitor.filters.evidence import doubt
-from monitor.filters.log_filter import Found, Ignored, LogFilter
+from monitor.filters.log_filter import Found, Ignored, LogFilter, Outcome
 from monitor.filters.scanner import Candidate
 from monitor.model.addresses import Address, parse_address
 from monitor.model.alerts import Strength
@@ -31,6 +32,26 @@ class ActiveFilter(NamedTuple):
     log_filter: LogFilter
     findtime_s: float
     """Maximum age of lines that were written before the start."""
+    breaker: Breaker
+    """What it may examine after it took too long."""
+
+
+class _Costs:
+    """Measures what slow lines cost in CPU time, without a system call for others."""
+
+    def __init__(self, now_s: float) -> None:
+        self._wall_s, self._cpu_s = now_s, time.thread_time()
+
+    def charge(self, active: ActiveFilter, length: int, start_s: float, end_s: float, *, number: int | None) -> None:
+        """Charge a line of this many characters if it cost much; its time on the monotonic clock says at most how much.
+
+        What was done since the last call and before the line took no more CPU time than wall time.
+        """
+        cpu_s = time.thread_time()
+        cost_s = cpu_s - self._cpu_s - (start_s - self._wall_s)
+        self._wall_s, self._cpu_s = end_s, cpu_s
+        if cost_s >= SLOW_S:
+            active.breaker.charge(number, length, cost_s, end_s)
 
 
 class Scan:
@@ -55,23 +76,37 @@ class Scan:
         read_s, call, clock = self._block.read_s, self._deadline.call, time.monotonic
         self.has_more = False
         with self._deadline.watching():
-            for active, text, numbers, time_s, reason in self._steps:
-                log_filter = active.log_filter
+            costs = _Costs(before_s := clock())
+            for step in self._steps:
+                if step is None:
+                    before_s = clock()
+                    continue
+                active, text, numbers, time_s, reason = step
+                log_filter, breaker = active.log_filter, active.breaker
                 stats = log_filter.stats
                 stats.candidates += 1
+                if breaker.limits:
+                    wanted, numbers = numbers, breaker.allowed(numbers, len(text), before_s)
+                    stats.skipped += len(numbers) < len(wanted)
+                outcome: Outcome | None = None
+                is_slow = False
                 try:
-                    outcome = call(log_filter.examine, text, numbers, read_s, time_s, not reason)
+                    outcome = call(log_filter.examine, text, numbers, read_s, time_s, not reason) if numbers else None
                 except TooSlow:
                     stats.timeouts += 1
+                    is_slow = True
                     log_filter.give_up()
-                else:
-                    if isinstance(outcome, Found):
-                        event = self._event(active, outcome, reason)
-                        if event is not None:
-                            events.append(event)
-                    elif isinstance(outcome, Ignored):
-                        stats.ignored += 1
-                if clock() >= until_s:
+                if isinstance(outcome, Found):
+                    event = self._event(active, outcome, reason)
+                    if event is not None:
+                        events.append(event)
+                elif isinstance(outcome, Ignored):
+                    stats.ignored += 1
+                now_s = clock()
+                if is_slow or now_s - before_s >= SLOW_S:
+                    costs.charge(active, len(text), before_s, now_s, number=_slow_one(log_filter, numbers, is_slow))
+                before_s = now_s
+                if now_s >= until_s:
                     self.has_more = True
                     break
         return events
@@ -97,6 +132,11 @@ class Scan:
             length = None
         user = found.user[:_MAX_USER]
         return AuthFailure(when_s, active.detector, address, strength, block.log, user, length, reason)
+
+
+def _slow_one(log_filter: LogFilter, numbers: Sequence[int], is_stopped: bool) -> int | None:  # noqa: FBT001
+    """Return the number of the failregex that was slow: the one that was stopped, or the only one that was tried."""
+    return log_filter.attempt if is_stopped or len(numbers) == 1 else None
 
 
 def _when_s(active: ActiveFilter, block: LogBlock, time_s: float | None) -> float | None:
@@ -135,7 +175,8 @@ _parsed = functools.lru_cache(maxsize=4096)(parse_address)
 """Cached, because a source that fails once usually fails again."""
 
 
-def _steps(block: LogBlock, work: Iterable[tuple[ActiveFilter, Sequence[Candidate]]]) -> Iterator[_Step]:
+def _steps(block: LogBlock, work: Iterable[tuple[ActiveFilter, Sequence[Candidate]]]) -> Iterator[_Step | None]:
+    """Yield what to examine; None after work that is not due to the next line, such as finding the candidates."""
     data, times_s = block.data, block.times_s
     text = data.decode() if data.isascii() else None
     time_s = None
@@ -143,6 +184,7 @@ def _steps(block: LogBlock, work: Iterable[tuple[ActiveFilter, Sequence[Candidat
         everything = active.log_filter.everything
         reason = doubt(active.log_filter.definition.evidence, block.writer, is_cut=block.is_cut)
         seen = line_number = 0
+        yield None
         for start, end, numbers in candidates:
             if times_s:
                 line_number += data.count(b"\n", seen, start)

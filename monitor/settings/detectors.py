@@ -71,8 +71,11 @@ class Detectors(_Registered, frozen=True, kw_only=True):  # type: ignore[misc,ca
     confirm_timeout_s: Annotated[
         float,
         duration("10ms", "10s"),
-        Meta(description="Time limit for one expression of a filter on one line; the line is skipped then."),
-    ] = field(default=0.1, name="confirm_timeout")
+        Meta(
+            description="Time limit for one filter on one line, as CPU time; the line is skipped then. A filter that "
+            "takes long more often skips long lines for a while."
+        ),
+    ] = field(default=0.05, name="confirm_timeout")
 
     def section(self, name: str) -> DetectorSettings:
         """Return the section of a registered detector."""

@@ -1,10 +1,14 @@
-"""The runner of a source of log text: filters scan what it reads, in short turns."""
+"""The runner of a source of log text: filters scan what it reads, in short turns.
 
-import math
+Each log has a queue of its own, and they take turns: while a filter is slow on the lines of one log, the others are
+read and scanned. A log is read on when its queue is empty, so that a queue holds what one read yields.
+"""
+
+import logging
 import time
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 from monitor.metrics.metric import Sample
@@ -15,8 +19,14 @@ from monitor.sources import metrics
 from monitor.sources.log_scanner import BlockScan, LogScanner
 from monitor.sources.runner import Process, SettingsT, SourceRunner, SourceT
 
-_TURN_S = 0.05
-"""How long lines are scanned before others have their turn, should expressions take their longest on them."""
+_log = logging.getLogger(__name__)
+_TURN_S = 0.02
+"""How long lines are scanned before other sources have their turn."""
+_SLICE_S = 0.01
+"""How long the lines of one log are scanned before the next log has its turn."""
+_SETTLE_S = 0.5
+"""How long what was read is scanned when the source is closed."""
+_MAX_WAITING_BYTES = 8 << 20
 
 
 class LogRunner(SourceRunner[SourceT, SettingsT]):
@@ -29,8 +39,9 @@ class LogRunner(SourceRunner[SourceT, SettingsT]):
         super().__init__(process, stats)
         self._cursors = cursors
         self._scanner = scanner
-        self._waiting: deque[tuple[LogBlock, BlockScan]] = deque()
-        """What was read and not yet scanned: one batch at most."""
+        self._queues: dict[str, deque[tuple[LogBlock, BlockScan]]] = {}
+        """What was read and not yet scanned, by log, in turn; none is empty."""
+        self._waiting_bytes = 0
         self._events = 0
         self._lag_s: float | None = None
 
@@ -45,46 +56,59 @@ class LogRunner(SourceRunner[SourceT, SettingsT]):
             yield metrics.LAG.name, (self.name,), self._lag_s
 
     @abstractmethod
-    def _read(self, source: SourceT) -> Sequence[LogBlock]:
-        """Read a bounded batch."""
+    def _read(self, source: SourceT, busy: Container[str], limit_bytes: int) -> Sequence[LogBlock]:
+        """Read a bounded batch, about `limit_bytes` where they can be counted; nothing of the `busy` logs."""
 
     @abstractmethod
-    def _save_read(self, source: SourceT) -> None:
-        """Save the cursor after what was read, if it moved."""
+    def _save_read(self, source: SourceT, busy: Container[str]) -> None:
+        """Save the cursors after what was read, where they moved, except of the `busy` logs."""
 
     def _take(self, source: SourceT) -> None:
-        """Scan what was read until the turn is over; read more when there is nothing left."""
-        if not self._waiting:
-            self._waiting.extend(
-                (block, scan) for block in self._read(source) if (scan := self._scanner.begin(block)) is not None
-            )
+        """Read on in logs of which nothing waits, and scan what waits until the turn is over."""
+        if (room_bytes := _MAX_WAITING_BYTES - self._waiting_bytes) > 0:
+            for block in self._read(source, self._queues.keys(), room_bytes):
+                if (scan := self._scanner.begin(block)) is not None:
+                    self._queues.setdefault(block.log, deque()).append((block, scan))
+                    self._waiting_bytes += len(block.data)
         self._scan(time.monotonic() + _TURN_S)
 
     def _scan(self, until_s: float) -> None:
-        """Hand on the failures in what was read, until it is `until_s` or nothing is left."""
-        while self._waiting:
-            block, scan = self._waiting.popleft()
-            self._process(self._failures(block, scan, until_s))
-            if scan.has_more:
-                self._waiting.appendleft((block, scan))
+        """Hand on the failures in what was read, log by log, until it is `until_s` or nothing is left."""
+        while self._queues:
+            log = next(iter(self._queues))
+            queue = self._queues.pop(log)
+            block, scan = queue[0]
+            now_s = time.monotonic()
+            self._process(self._failures(block, scan, min(until_s, now_s + _SLICE_S)))
+            if not scan.has_more:
+                queue.popleft()
+                self._waiting_bytes -= len(block.data)
+            if queue:
+                self._queues[log] = queue
             if time.monotonic() >= until_s:
                 return
 
     def _has_more(self, source: SourceT) -> bool:
-        return bool(self._waiting) or super()._has_more(source)
+        return bool(self._queues) or super()._has_more(source)
 
     @property
     def is_settled(self) -> bool:
         """Whether all that was read is scanned."""
-        return not self._waiting
+        return not self._queues
 
     def _save_cursor(self) -> None:
-        if self._source and not self._waiting:
-            self._save_read(self._source)
+        if self._source:
+            self._save_read(self._source, self._queues.keys())
 
     def _settle(self) -> None:
-        """Scan all that was read: what is read again would count twice."""
-        self._scan(math.inf)
+        """Scan what was read, for a short time; the rest is lost: if it was read again, parts would count twice."""
+        self._scan(time.monotonic() + _SETTLE_S)
+        for log, queue in self._queues.items():
+            self.stats.lost += 1
+            size = sum(len(block.data) for block, _ in queue)
+            _log.warning("up to %d bytes of %s are given up: filters take too long on them", size, log)
+        self._queues.clear()
+        self._waiting_bytes = 0
         super()._settle()
 
     def _failures(self, block: LogBlock, scan: BlockScan, until_s: float) -> Iterator[AuthFailure]:

@@ -101,6 +101,36 @@ def test_the_journal_is_read_on_after_a_restart(logs: Logs, journald: Journald) 
     assert logs.site.banned() == ["192.0.2.2"]
 
 
+_SLOW = "description: It goes back and forth.\nfailregex: ['^(?:\\w+\\s?)+ failed from <HOST>$', 'refused <HOST>$']\n"
+
+
+def test_a_slow_filter_holds_up_no_other_log(logs: Logs) -> None:
+    """Lines that take a filter years: what another log and another expression show is banned, and SIGTERM obeyed."""
+    (logs.directory / "slow.yaml").write_text(_SLOW)
+    logs.configure(logs.of_file(), logs.of_file("slow", filter_name="slow", file="slow.log"))
+    slow = logs.directory / "slow.log"
+    slow.touch()
+    logs.daemon.start()
+    flood = ("word " * 1_500 + "! failed from 192.0.2.99\n") * 1_000
+    with slow.open("a") as file:
+        file.write(flood)
+    forcers = [f"192.0.2.{number}" for number in range(1, 11)]
+    logs.write(*forcers * 3)
+    logs.until_banned(*forcers)
+    with slow.open("a") as file:
+        file.writelines(["refused 192.0.2.11\n"] * 3)
+    logs.until_banned(*forcers, "192.0.2.11")
+    status = logs.daemon.ask("status")
+    assert any(one.startswith("detector slow skips lines longer than ") for one in status["problems"]), status
+    metrics = logs.daemon.metrics()
+    assert metrics['nodewarden_filter_paused{detector="slow"}'] == 1
+    assert metrics['nodewarden_filter_paused{detector="app"}'] == 0
+    assert metrics['nodewarden_filter_skipped_total{detector="slow"}'] > 0
+    with slow.open("a") as file:
+        file.write(flood)
+    assert logs.daemon.stop() == 0
+
+
 def test_without_a_journal_all_else_goes_on(logs: Logs) -> None:
     """A detector wants a journal that is not there: a problem and a metric say so; the kernel log bans scanners."""
     logs.configure(logs.of_journal())

@@ -67,7 +67,7 @@ def _first_handle(node: Host, chain: str) -> str:
 
 
 def test_our_own_changes_are_no_drift(enforcer: NftablesEnforcer, watch: DriftWatch) -> None:
-    """Set-up through libnftables, replacement of the table, bans in and out, a reopened socket: nothing is told."""
+    """Set-up, replacement of the table, bans in and out, a reopened socket: nothing is told."""
     enforcer.setup([parse_network("10.0.0.0/8"), parse_network("fe80::/10")])
     enforcer.add([_ban("203.0.113.1"), _ban("203.0.113.0/24"), _ban("203.0.113.128/25", 2000)], now_s=0)
     enforcer.refresh([_ban(text, 3000) for text in NETWORKS], now_s=0)
@@ -88,6 +88,19 @@ def test_an_element_that_ends_by_itself_is_no_drift(enforcer: NftablesEnforcer, 
         assert time.monotonic() < deadline
         time.sleep(0.05)
     enforcer.add([_ban("203.0.113.2"), _ban("203.0.112.0/24")], now_s=0)
+    assert _read(watch) == []
+
+
+def test_a_table_that_is_put_to_sleep_is_told_and_woken(
+    enforcer: NftablesEnforcer, watch: DriftWatch, node: Host
+) -> None:
+    """All rules are still listed, but none is in force: that is a change of the rules, and set-up ends it."""
+    _nft(node, "add table inet nodewarden { flags dormant; }")
+    assert "flags dormant" in node.run("nft", "list", "table", "inet", "nodewarden").stdout
+    assert [drift.kind for drift in _read(watch)] == [DriftKind.RULES_CHANGED]
+    enforcer.setup([])
+    assert "dormant" not in node.run("nft", "list", "table", "inet", "nodewarden").stdout
+    assert len(enforcer.elements()) == len(NETWORKS)
     assert _read(watch) == []
 
 

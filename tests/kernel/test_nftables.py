@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from monitor.enforcers import netlink_socket
+from monitor.enforcers.netlink_socket import NetlinkSocket
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer, TableMissing
 from monitor.enforcers.protocol import FailureCause
 from monitor.model.addresses import Network, host, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban
-from monitor.model.errors import PermanentError
 from tests.support.lab import Host, Lab
 
 pytestmark = pytest.mark.kernel
@@ -243,6 +243,24 @@ def test_a_socket_too_small_only_means_more_transactions(
     assert enforcer.elements() == []
 
 
+def test_a_replacement_larger_than_any_socket_takes_keeps_all_bans(
+    enforcer: NftablesEnforcer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without the privilege for a large buffer, table and rules are replaced first, and the bans follow at once."""
+    networks = [host((0x0B000000 + n).to_bytes(4)) for n in range(20_000)]
+    assert enforcer.add([_ban(network) for network in networks], now_s=0) == []
+    monkeypatch.setattr(NetlinkSocket, "_enlarge", lambda *_: None)
+    monkeypatch.setattr(netlink_socket, "_BUFFER_BYTES", 32768)
+    _setup_with(200_000, [parse_network("10.0.0.0/8")])
+    assert {element.network for element in enforcer.elements()} == set(networks)
+    assert "do not fit into one transaction" in caplog.text
+    caplog.clear()
+    monkeypatch.undo()
+    _setup_with(100_000, [])
+    assert {element.network for element in enforcer.elements()} == set(networks)
+    assert not caplog.text
+
+
 def test_without_the_capability_the_message_says_what_to_do(node: Host, tmp_path: Path) -> None:
     """A process without CAP_NET_ADMIN gets a PermanentError that names it."""
     script = tmp_path / "attempt.py"
@@ -259,12 +277,3 @@ def test_without_the_capability_the_message_says_what_to_do(node: Host, tmp_path
                     python if python.exists() else "python3", script)  # fmt: skip
     assert done.stdout.count("needs CAP_NET_ADMIN") == 4
     assert done.stderr == ""
-
-
-def test_without_the_library_the_message_names_the_package(
-    enforcer: NftablesEnforcer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A missing Python module is a PermanentError that says what to install."""
-    monkeypatch.setitem(__import__("sys").modules, "nftables", None)
-    with pytest.raises(PermanentError, match="python3-nftables"):
-        enforcer.setup([])

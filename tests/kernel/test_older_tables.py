@@ -4,17 +4,19 @@ import contextlib
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Any
 
 import pytest
 
 from monitor.enforcers.netlink import NEW_ELEMENTS, ElementEncoder, encode_element
 from monitor.enforcers.netlink_socket import NetlinkSocket
 from monitor.enforcers.nftables import setup
+from monitor.enforcers.nftables.chains import CHAINS
+from monitor.enforcers.nftables.definition import Step, carried
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
-from monitor.enforcers.nftables.ruleset import BAN_SETS, TABLE, Element, setup_text
+from monitor.enforcers.nftables.messages import new_rule
+from monitor.enforcers.nftables.ruleset import BAN_SETS, TABLE, Element
 from monitor.enforcers.protocol import Stopped
 from monitor.model.addresses import Network, parse_network
 from monitor.model.alerts import Strength
@@ -190,16 +192,17 @@ def test_a_banned_destination_stays_unreachable_throughout(node: Host, enforcer:
 def test_a_replacement_that_fails_leaves_the_old_table_whole(
     node: Host, enforcer: NftablesEnforcer, monkeypatch: pytest.MonkeyPatch, schema: int
 ) -> None:
-    """The last line of the transaction is refused: the old table, its rules and its bans are as before."""
+    """The last message of the transaction is refused: the old table, its rules and its bans are as before."""
     load(node, schema, former_bans(schema))
     before = node.run("nft", "-s", "list", "table", "inet", "nodewarden").stdout
 
-    def faulty(**how: Any) -> str:
-        return setup_text(**how) + "add rule inet nodewarden nowhere drop\n"
+    def faulty(elements: Iterable[Element], elapsed_s: float) -> Iterator[Step]:
+        yield from carried(elements, elapsed_s)
+        yield Step("a rule of no chain", new_rule(TABLE, "nowhere", CHAINS[0].rules[0]))
 
     with monkeypatch.context() as patch:
-        patch.setattr(setup, "setup_text", faulty)
-        with pytest.raises(TemporaryError):
+        patch.setattr(setup, "carried", faulty)
+        with pytest.raises(TemporaryError, match="refused a rule of no chain: No such file"):
             enforcer.setup([])
     assert node.run("nft", "-s", "list", "table", "inet", "nodewarden").stdout == before
     enforcer.setup([])

@@ -3,12 +3,14 @@
 Forged sources and strangers stay below every threshold, so none of them may be banned.
 """
 
+import contextlib
 import itertools
 import random
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +22,8 @@ _FORGED_PORTS = 8
 _STRANGER_FAILURES = 2
 _METRICS = ("127.0.0.1", 9843)
 _IDLE = 150
-_SLOW_LINE = b"a" * 60_000 + b"! refused 203.0.113.9\n"
+_IDLE_MEMBERS = 8
+_SLOW_LINE = b"2026-11-23T17:33:52+00:00 " + b"a " * 1500 + b"203.0.113.9 !\n"
 _RULES = """
 table inet other {{
     set s {{ type ipv4_addr; elements = {{ {elements} }} }}
@@ -90,6 +93,45 @@ def _rules() -> None:
         time.sleep(2)
 
 
+def _vandal() -> None:
+    """Delete the daemon's table from time to time, as another program's flush would."""
+    while True:
+        time.sleep(20)
+        subprocess.run(["nft", "delete", "table", "inet", "nodewarden"], check=True)
+
+
+def _scraper() -> None:
+    """Scrape as Prometheus does, beside the idle connections; end with a failure if three in a row are not answered."""
+    in_a_row = 0
+    while in_a_row < 3:
+        time.sleep(5)
+        try:
+            with urllib.request.urlopen(f"http://{_METRICS[0]}:{_METRICS[1]}/metrics", timeout=10) as answer:
+                in_a_row = 0 if b"nodewarden_bans" in answer.read() else in_a_row + 1
+        except OSError as error:
+            print(f"a scrape failed: {error}", file=sys.stderr)
+            in_a_row += 1
+    sys.exit("scrapes are not answered")
+
+
+def _control(path: str) -> None:
+    """Hold idle connections to the control socket, and send nonsense on others."""
+    held: list[socket.socket] = []
+    while True:
+        held = [one for one in held if not _is_closed(one)]
+        for is_idle in (True, False):
+            with contextlib.suppress(OSError):
+                one = socket.socket(socket.AF_UNIX)
+                one.settimeout(1)
+                one.connect(path)
+                if is_idle and len(held) < _IDLE_MEMBERS:
+                    held.append(one)
+                    continue
+                one.sendall(b"\xff{[" * 1000 + b"\n")
+                one.close()
+        time.sleep(1)
+
+
 def _clients(target: str) -> None:
     """Fetch the page of the node, as its legitimate clients do; end with a failure if ten in a row do not get it."""
     in_a_row = 0
@@ -117,6 +159,9 @@ KINDS: dict[str, Callable[..., None]] = {
     "slow": _slow,
     "idle": _idle,
     "rules": _rules,
+    "vandal": _vandal,
+    "scraper": _scraper,
+    "control": _control,
     "clients": _clients,
 }
 

@@ -144,6 +144,9 @@ def _noise(stage: Stage) -> Iterator[list[str]]:
         "slow": _start(node, said, "slow", directory),
         "idle": _start(node, said, "idle"),
         "rules": _start(node, said, "rules"),
+        "vandal": _start(node, said, "vandal"),
+        "scraper": _start(node, said, "scraper"),
+        "control": _start(node, said, "control", str(stage.directory / "control.sock")),
         "clients": _start(stage.clients, said, "clients", node.address4),
     }
     troubles: list[str] = []
@@ -166,9 +169,12 @@ def _start(host: Host, said: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def _troubles(stage: Stage) -> list[str]:
-    """Return the sources of evidence that are down, though the attack hinders none for good."""
+    """Return sources of evidence that are down, which the attack must not achieve; and noise without effect."""
     status = stage.daemon.ask("status")
-    return [f"source {one['name']} is {one['state']}" for one in status["sources"] if one["state"] == "down"]
+    troubles = [f"source {one['name']} is {one['state']}" for one in status["sources"] if one["state"] == "down"]
+    if not stage.daemon.metrics()['nodewarden_filter_timeouts_total{detector="slow"}']:
+        troubles.append("no line was slow for the slow filter")
+    return troubles
 
 
 def _stop(stage: Stage) -> list[str]:

@@ -24,7 +24,7 @@ table inet firewall {{
 }}
 """
 _SLOW_FILTER = """description: Takes exponential time.
-failregex: ['^(?:\\w+\\s?)+ refused <HOST>$']
+failregex: ['(?:\\w+\\s?)+<HOST>$']
 """
 _DETECTORS = """
 detectors:

@@ -1,14 +1,17 @@
-"""The table in older schemas: in 3 the egress sets were called `block`, 4 shunned new connections only."""
+"""The table in older schemas, as nft(8) made it.
+
+In 3 the egress sets were called `block`, 4 shunned new connections only, 5 had user data in its sets.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-OLDER_SCHEMAS = (3, 4)
+OLDER_SCHEMAS = (3, 4, 5)
 _TEXTS = {number: Path(__file__).with_name(f"table_schema_{number}.nft").read_text() for number in OLDER_SCHEMAS}
 """The rulesets of those versions, with `bans.max_bans: 1000` and an empty allowlist."""
 
-EGRESS_WORDS = {3: "block", 4: "egress"}
+EGRESS_WORDS = {3: "block", 4: "egress", 5: "egress"}
 """What the sets of destinations were called, by schema."""
 
 

@@ -14,11 +14,11 @@ PASSWORD = "correct horse"
 """The password of root in every image."""
 
 _BASE = ("systemd", "systemd-sysv", "dbus", "openssh-server", "iproute2", "iputils-ping", "procps", "python3")
-RUNTIME = ("python3-venv", "python3-bpfcc", "python3-systemd", "python3-nftables", "nftables", "linux-libc-dev")
+RUNTIME = ("python3-venv", "python3-bpfcc", "python3-systemd", "linux-libc-dev")
 """The daemon's packages from the distribution (RUNTIME_PACKAGES in the Makefile)."""
 _PACKAGE = ("python3-click", "python3-rich", "python3-yaml", "python3-apt")
 """Additional packages for the Debian package, and for installing it with Ansible."""
-_TEST = ("apparmor", "conntrack", "libcap2-bin", "libfaketime", "make")
+_TEST = ("apparmor", "conntrack", "libcap2-bin", "libfaketime", "make", "nftables")
 
 _NOISE = (
     *("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "e2scrub_reap.service"),

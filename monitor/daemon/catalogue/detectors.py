@@ -41,6 +41,19 @@ METRICS = (
         ("detector",),
     ),
     Metric(
+        "nodewarden_filter_skipped_total",
+        COUNTER,
+        "Lines that an expression was not tried on because it takes too long on lines of that length: evidence not "
+        "seen.",
+        ("detector",),
+    ),
+    Metric(
+        "nodewarden_filter_paused",
+        GAUGE,
+        "1 while long lines are skipped because the filter takes too long on them; see `nodewarden status`.",
+        ("detector",),
+    ),
+    Metric(
         "nodewarden_filter_evicted_total",
         COUNTER,
         "Connections that a filter forgot early because there were too many: their failures may lack an address.",

@@ -41,11 +41,12 @@ class SavedWindows:
     """Saves and restores the windows of all detectors, at most 32,768 rows and 4,096 of each window."""
 
     def __init__(self, saver: Saver, pipeline: Pipeline, is_settled: Callable[[], bool]) -> None:
-        """`is_settled`: whether the cursors of logs are where events were handed on to."""
+        """`is_settled`: whether the cursors of logs are where events were handed on to; their detectors wait for it."""
         self._saver = saver
         self._pipeline = pipeline
         self._is_settled = is_settled
         self._saved: dict[str, bytes] = {}
+        self._of_logs: set[str] = set()
         self._turn = 0
 
     def restore(self, now_s: float) -> int:
@@ -81,10 +82,11 @@ class SavedWindows:
         self._save(parts, max(1, len(parts)), now_s)
 
     def _save(self, parts: Sequence[tuple[str, str, Sequence[SavedWindow]]], count: int, now_s: float) -> None:
-        if not self._is_settled():
-            return
+        is_settled = self._is_settled()
         limit = min(_MAX_ROWS, _MAX_TOTAL_ROWS // count)
         for name, kind, windows in parts:
+            if name in self._of_logs and not is_settled:
+                continue
             content = _encode(_Content(_VERSION, kind, [list(window.export(limit)) for window in windows]))
             if content != self._saved.get(name):
                 self._saved[name] = content
@@ -95,5 +97,7 @@ class SavedWindows:
         detectors: Sequence[Any] = self._pipeline.detectors
         for detector in detectors:
             if windows := detector.windows():
+                if detector.is_addressed:
+                    self._of_logs.add(detector.name)
                 yield detector.name, type(detector).name, windows
         yield _CLIENTS, _CLIENTS, (self._pipeline.evidence.clients,)

@@ -109,7 +109,7 @@ class Service:
             Orders(self.pipeline, self._saver),
             self._events,
             self._health.describe,
-            lambda: check(self._settings, self.pipeline.log_filters, is_daemon=True),
+            lambda: check(self._settings, self.pipeline.log_filters, self._sources.slow_filters(), is_daemon=True),
             self._history,
             self._saver.flush,
             self.reload,
@@ -275,7 +275,7 @@ class Service:
 def _settle_memory() -> None:
     """Return what the start took, and have the garbage collector pass over what is to stay.
 
-    libnftables caches a large table once, and glibc keeps the pages. Looking through all modules and the ledger for
+    Reading a large table takes memory once, and glibc keeps the pages. Looking through all modules and the ledger for
     garbage takes 30 ms, for which a ban would wait.
     """
     gc.collect()

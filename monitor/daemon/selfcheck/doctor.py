@@ -1,7 +1,11 @@
 """The self-check: at start for the log, and by command."""
 
 import logging
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
+
+import msgspec
 
 from monitor.daemon.selfcheck.probes import Probed, probe
 from monitor.daemon.selfcheck.requirements import examine, is_sound
@@ -12,9 +16,17 @@ from monitor.settings.schema import Settings
 _log = logging.getLogger(__name__)
 
 
-def check(settings: Settings, filters: LogFilters, *, is_daemon: bool) -> dict[str, Any]:
-    """Return the whole finding as plain data; `is_daemon`: this process is the one that serves."""
-    probed = probe(settings, filters, serves_metrics=is_daemon, is_owner=is_daemon)
+def check(
+    settings: Settings, filters: LogFilters, slow_filters: Mapping[str, str] = MappingProxyType({}), *, is_daemon: bool
+) -> dict[str, Any]:
+    """Return the whole finding as plain data; `is_daemon`: this process is the one that serves.
+
+    `slow_filters` says which lines are skipped because a filter takes too long on them, by detector.
+    """
+    probed = msgspec.structs.replace(
+        probe(settings, filters, serves_metrics=is_daemon, is_owner=is_daemon),
+        slow_filters=MappingProxyType(dict(slow_filters)),
+    )
     parts = examine(settings, probed)
     shown = [_show(one) for one in parts]
     return {"is_sound": is_sound(parts), "is_daemon": is_daemon, **_process(probed), "parts": shown}
@@ -39,6 +51,8 @@ def _process(probed: Probed) -> dict[str, Any]:
         "kernel": probed.kernel,
         "is_sandboxed": privileges.is_sandboxed,
         "capabilities": sorted(privileges.capabilities),
+        "nft_newest_writer": probed.writers.newest,
+        "nft_crashing_set": probed.writers.crashing,
     }
 
 

@@ -8,12 +8,14 @@ import pwd
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.sources.registrations import SOURCES
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
+from monitor.enforcers.nftables.writers import Writers, read_writers
 from monitor.enforcers.owner import why_not_ours
 from monitor.files.attempts import missing_module, why_not
 from monitor.model.requirements import Privileges
@@ -41,7 +43,8 @@ class Probed(msgspec.Struct, frozen=True):
     sources: Mapping[str, Findings]
     """By name: what each found of itself."""
     nftables: str
-    nftables_library: str
+    writers: Writers
+    """Who else makes tables."""
     owner: str
     hyperscan: str
     cluster: tuple[str, ...]
@@ -49,6 +52,8 @@ class Probed(msgspec.Struct, frozen=True):
     state: str
     metrics: str
     group: str
+    slow_filters: Mapping[str, str] = MappingProxyType({})
+    """By detector: which lines are skipped because its filter takes too long on them."""
 
 
 def probe(settings: Settings, filters: LogFilters, *, serves_metrics: bool, is_owner: bool) -> Probed:
@@ -61,7 +66,7 @@ def probe(settings: Settings, filters: LogFilters, *, serves_metrics: bool, is_o
         privileges=_privileges(),
         sources={row.source.name: row.source.probe(row.settings_in(settings), filters) for row in SOURCES},
         nftables=why_not(lambda: NftablesEnforcer(max_bans=16).exists()),
-        nftables_library=missing_module("nftables"),
+        writers=read_writers(),
         owner="" if is_owner else why_not_ours(),
         hyperscan=missing_module("hyperscan"),
         cluster=tuple(kubernetes.denied_to_us()) if settings.bans.protect.kubernetes else (),

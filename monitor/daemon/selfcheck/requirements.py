@@ -32,18 +32,23 @@ def _filters(settings: Settings, probed: Probed) -> Part:
     scanner = Requirement(
         "Hyperscan: one pass for all filters", probed.hyperscan, "install again: `make install`, or the package"
     )
+    slow = [
+        Requirement(
+            f"a filter of {name} that is fast on long lines",
+            why,
+            "nodewarden reload, when you have rewritten the expression in the filter's file (see nodewarden status)",
+        )
+        for name, why in probed.slow_filters.items()
+    ]
     is_wanted = settings.sources.journal.enabled or settings.sources.files.enabled
-    return Part("filters", PartKind.SOURCE, is_wanted, [scanner], is_optional=True)
+    return Part("filters", PartKind.SOURCE, is_wanted, [scanner, *slow], is_optional=True)
 
 
 def _nftables(probed: Probed) -> Part:
     """Return the part that bans by hand need in any case."""
     is_allowed = "CAP_NET_ADMIN" in probed.privileges.capabilities
     repair = "modprobe nf_tables" if is_allowed else capability_repair("CAP_NET_ADMIN", probed.privileges)
-    requirements = [
-        Requirement("the kernel's nf_tables", probed.nftables, repair),
-        Requirement("libnftables for Python", probed.nftables_library, "apt-get install python3-nftables"),
-    ]
+    requirements = [Requirement("the kernel's nf_tables", probed.nftables, repair)]
     if probed.owner:
         stop = "systemctl stop nodewarden, or end the process that is named"
         requirements.append(Requirement("a network namespace of its own", probed.owner, stop))

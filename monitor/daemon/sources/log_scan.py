@@ -2,7 +2,8 @@
 
 import datetime
 import logging
-from collections.abc import Container, Iterator
+import time
+from collections.abc import Container, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from monitor.daemon.sources.log_filters import LogFilters
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _FROM_FAIL2BAN = "from_fail2ban"
-_COUNTERS = ("candidates", "failures", "unproven", "ignored", "unusable", "misdated", "outdated", "timeouts", "evicted")
+_COUNTERS = (
+    "candidates", "failures", "unproven", "ignored", "unusable", "misdated", "outdated", "timeouts", "skipped",
+    "evicted",
+)  # fmt: skip
 """Of FilterStats; each is a metric too."""
 
 
@@ -80,8 +84,13 @@ class LogScan:
         return self._notes + [f"filter of {name}: it must look closely at every line of its log: slow" for name in slow]
 
     def problems(self) -> list[str]:
-        """Say which detectors find nothing, and why."""
-        return [_explain(name, fault) for name, fault in self.faults.items()]
+        """Say which detectors find nothing, or not everything, and why."""
+        found = [_explain(name, fault) for name, fault in self.faults.items()]
+        return found + list(self.slow_filters().values())
+
+    def slow_filters(self) -> dict[str, str]:
+        """Say which lines are skipped because a filter takes too long on them, by detector."""
+        return {name: _explain_pause(name, paused) for name, paused in self._paused().items()}
 
     def describe(self, waiting: Container[str] = ()) -> list[dict[str, Any]]:
         """Return the filters' part of the status; `waiting` are patterns of files that are not there yet.
@@ -109,9 +118,17 @@ class LogScan:
         definitions = self._made.definitions if self._made else {}
         for name in definitions.keys() | self.faults.keys():
             yield "nodewarden_filter_up", (name,), float(name not in self.faults)
+        paused = self._paused()
         for name in definitions:
+            yield "nodewarden_filter_paused", (name,), float(name in paused)
             for counter, total in self._totals(name).items():
                 yield f"nodewarden_filter_{counter}_total", (name,), total
+
+    def _paused(self) -> dict[str, dict[int | None, int]]:
+        """Return the longest line that expressions of a filter see which took too long, by detector and number."""
+        now_s = time.monotonic()
+        breakers = self._matcher.breakers if self._matcher else {}
+        return {name: paused for name, breaker in breakers.items() if (paused := breaker.paused(now_s))}
 
     def _state(self, name: str, waiting: Container[str]) -> str:
         if name in self.faults:
@@ -163,3 +180,13 @@ def _explain(name: str, fault: str) -> str:
     if name == _FROM_FAIL2BAN:
         return f"detectors.from_fail2ban: {fault}"
     return f"detector {name} finds nothing: {fault}"
+
+
+def _explain_pause(name: str, paused: Mapping[int | None, int]) -> str:
+    """Say which lines a filter does not see, where it takes too long on them."""
+    numbers = sorted(number + 1 for number in paused if number is not None)
+    which = "its filter" if None in paused else f"failregex {', '.join(map(str, numbers))} of its filter"
+    return (
+        f"detector {name} skips lines longer than {min(paused.values())} characters: {which} takes too long on longer "
+        "ones, and a source that writes these is not seen"
+    )

@@ -1,13 +1,14 @@
 """Puts bans into the sets of the table `inet nodewarden`.
 
-The table is built through libnftables; elements are written with our own netlink messages, whose cost does not depend
-on the number of rules of other programs or of elements in a set. Calls are synchronous and wait only for the kernel.
-One instance belongs to one thread; only `elements` may be called from another.
+The table and its elements are written with our own netlink messages, which read nothing: their cost does not depend on
+the rules and sets of other programs, and what those contain cannot harm us. Calls are synchronous and wait only for the
+kernel. One instance belongs to one thread; only `elements` may be called from another.
 """
 
 import errno
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from monitor.enforcers import netlink
 from monitor.enforcers.netlink import DEL_ELEMENTS, NEW_ELEMENTS, NetlinkRequest
 from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
 from monitor.enforcers.nftables import batch as bulk
-from monitor.enforcers.nftables import listing
+from monitor.enforcers.nftables import listing, messages
 from monitor.enforcers.nftables import setup as table
 from monitor.enforcers.nftables.commit import (
     ENCODERS,
@@ -27,8 +28,9 @@ from monitor.enforcers.nftables.commit import (
     failure,
     milliseconds,
 )
+from monitor.enforcers.nftables.definition import allowed
 from monitor.enforcers.nftables.prefix_bans import PrefixBans
-from monitor.enforcers.nftables.ruleset import TABLE, Element, allow_set_name, set_name
+from monitor.enforcers.nftables.ruleset import TABLE, Element, set_name
 from monitor.enforcers.protocol import Failure, Stopped
 from monitor.model.addresses import Address, Network, collapse
 from monitor.model.alerts import Strength
@@ -38,6 +40,8 @@ from monitor.model.errors import TemporaryError
 __all__ = ["NftablesEnforcer", "TableMissing"]
 
 _T = TypeVar("_T")
+_PORTS = 16
+"""How many of our ports are remembered: notifications of changes from a closed socket may still be on their way."""
 
 
 class NftablesEnforcer:
@@ -52,7 +56,7 @@ class NftablesEnforcer:
         self._opened: NetlinkSocket | None = None
         self._prefixes = PrefixBans()
         self._clock: tuple[float, float] | None = None
-        self._ports = table.OwnPorts()
+        self._ports: deque[int] = deque(maxlen=_PORTS)
 
     def setup(self, allowlist: Sequence[Network]) -> None:
         """Create the table, or complete an existing one, in one transaction; bans that are in force stay.
@@ -61,16 +65,12 @@ class NftablesEnforcer:
         times and all counters are kept. If `max_bans` was reduced, the bans that expire first are dropped.
         """
         self._prefixes.forget()
-        table.setup(self._socket(), self._ports, max_bans=self._max_bans, allowlist=collapse(list(allowlist)))
+        table.setup(self._socket(), max_bans=self._max_bans, allowlist=collapse(list(allowlist)))
 
     def set_allowlist(self, networks: Sequence[Network]) -> None:
         """Replace both allow sets in one transaction; networks may overlap. TableMissing if there is no table."""
         disjoint = collapse(list(networks))
-        requests = []
-        for name in ("allow4", "allow6"):
-            members = [netlink.encode_element(n, interval=True) for n in disjoint if allow_set_name(n) == name]
-            requests.append(ENCODERS[name].request(DEL_ELEMENTS, b""))
-            requests += ENCODERS[name].requests(NEW_ELEMENTS, members)
+        requests = [step.request for step in allowed(disjoint)]
         try:
             failed = self._socket().transact(requests)
         except TooMuchAtOnce:
@@ -193,7 +193,7 @@ class NftablesEnforcer:
     def flush(self) -> None:
         """Delete the table with every ban; a missing table is not an error."""
         self._prefixes.forget()
-        failed = self._socket().transact([netlink.delete_table(TABLE)])
+        failed = self._socket().transact([messages.delete_table(TABLE)])
         if failed and failed[0] != errno.ENOENT:
             raise TemporaryError(f"table inet {TABLE} was not deleted: {os.strerror(failed[0])}")
 
@@ -206,7 +206,7 @@ class NftablesEnforcer:
     def _socket(self) -> NetlinkSocket:
         if self._opened is None:
             self._opened = NetlinkSocket()
-            self._ports.note(self._opened.port)
+            self._ports.append(self._opened.port)
         return self._opened
 
     def _commit_hosts(self, items: list[Item]) -> list[Failure]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from monitor.enforcers import netlink
 from monitor.enforcers.netlink import GET_ELEMENTS, ElementEncoder, NetlinkReply, RawElement, RawSet
 from monitor.enforcers.netlink_socket import NetlinkSocket
+from monitor.enforcers.nftables import messages
 from monitor.enforcers.nftables.expiry import decode_ends
 from monitor.enforcers.nftables.ruleset import (
     BAN_SETS,
@@ -29,19 +30,19 @@ _QUESTIONS = 512
 
 def exists(link: NetlinkSocket) -> bool:
     """Whether the table exists."""
-    return not isinstance(link.query([netlink.get_table(TABLE)])[0], int)
+    return not isinstance(link.query([messages.get_table(TABLE)])[0], int)
 
 
 def table_comment(link: NetlinkSocket) -> bytes | None:
     """Return the user data of the table, which contains its comment; None if there is no table."""
-    answer = link.query([netlink.get_table(TABLE)])[0]
+    answer = link.query([messages.get_table(TABLE)])[0]
     return None if isinstance(answer, int) else netlink.decode_table_userdata(answer.body)
 
 
 def read_definitions(link: NetlinkSocket, names: Iterable[str] = tuple(BAN_SETS)) -> dict[str, RawSet]:
     """Read the definitions of those sets of `names` that exist."""
     names = tuple(names)
-    answers = zip(names, link.query([netlink.get_set(TABLE, name) for name in names]), strict=True)
+    answers = zip(names, link.query([messages.get_set(TABLE, name) for name in names]), strict=True)
     return {name: netlink.decode_set(answer.body) for name, answer in answers if not isinstance(answer, int)}
 
 
@@ -53,7 +54,7 @@ def read_counters(link: NetlinkSocket) -> dict[str, Stopped]:
 def read_any_counters(link: NetlinkSocket) -> dict[str, Stopped]:
     """Read the existing counters of bans and leaks, by current name: an older schema lacks some or has other names."""
     names = (*FORMER_SETS, *BAN_SETS, *(f"leak_{hook}" for hook in LEAK_HOOKS))
-    answers = link.query([netlink.get_counter(TABLE, name) for name in names])
+    answers = link.query([messages.get_counter(TABLE, name) for name in names])
     decoded = [netlink.decode_counter(answer.body) for answer in answers if not isinstance(answer, int)]
     return {FORMER_SETS.get(name, name): Stopped(packets, octets) for name, packets, octets in decoded}
 
@@ -76,7 +77,7 @@ def leaked(link: NetlinkSocket, address: Address) -> list[str]:
 
 def _counters(link: NetlinkSocket, names: Iterable[str]) -> dict[str, Stopped]:
     result = {}
-    for answer in link.query([netlink.get_counter(TABLE, name) for name in names]):
+    for answer in link.query([messages.get_counter(TABLE, name) for name in names]):
         name, packets, octets = netlink.decode_counter(_present(answer).body)
         result[name] = Stopped(packets, octets)
     return result
@@ -128,12 +129,14 @@ def _dump_hash(name: str) -> Iterable[RawElement]:
     The kernel resizes the table in the background after many additions; a listing during that time silently misses
     elements and repeats others (rhashtable_walk_next in linux/rhashtable.h).
     """
-    found: dict[Address, RawElement] = {}
+    found: dict[Address, RawElement] = {element.key: element for element in _dump(name)}
     for _ in range(_ATTEMPTS):
-        known = len(found)
-        found.update((element.key, element) for element in _dump(name))
-        if known == len(found):
+        seen: dict[Address, int | None] = {}
+        for _, body in _bodies(name):
+            decode_ends(body, seen)
+        if seen.keys() <= found.keys():
             return found.values()
+        found.update((element.key, element) for element in _dump(name))
     raise TemporaryError(f"set {name} kept growing while it was being read; try again")
 
 

@@ -17,8 +17,8 @@ from monitor.model.errors import MalformedRecord
 
 NEW_GENERATION = 10 << 8 | 15
 DELETED_TABLE, NEW_ELEMENTS, DELETED_ELEMENTS = 10 << 8 | 2, 10 << 8 | 12, 10 << 8 | 14
-RULES = frozenset(10 << 8 | kind for kind in (3, 5, 6, 8, 9, 11, 18, 20))
-"""NFT_MSG_NEW and NFT_MSG_DEL of CHAIN, RULE, SET and OBJ."""
+RULES = frozenset(10 << 8 | kind for kind in (0, 3, 5, 6, 8, 9, 11, 18, 20))
+"""NFT_MSG_NEW and NFT_MSG_DEL of CHAIN, RULE, SET and OBJ, and NFT_MSG_NEWTABLE: a dormant table drops nothing."""
 
 _NAME = TABLE.encode() + b"\0"
 # the name of the table, which is the first attribute (type 1) of every kind of message

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from monitor.model.cursors import Cursor, CursorStore
@@ -85,8 +85,8 @@ class JournalRunner(LogRunner[Journal, JournalSettings]):
         self._check_at_s = 0.0
         return source
 
-    def _read(self, source: Journal) -> Sequence[LogBlock]:
-        return source.read(_READ_ENTRIES)
+    def _read(self, source: Journal, busy: Container[str], limit_bytes: int) -> Sequence[LogBlock]:  # noqa: ARG002
+        return () if source.name in busy else source.read(_READ_ENTRIES)
 
     def _come_back(self) -> None:
         super()._come_back()
@@ -114,8 +114,8 @@ class JournalRunner(LogRunner[Journal, JournalSettings]):
         if cursor is not None and isinstance(cursor.position, str):
             self._cursor = cursor.position
 
-    def _save_read(self, source: Journal) -> None:
-        if (cursor := source.cursor) not in ("", self._cursor):
+    def _save_read(self, source: Journal, busy: Container[str]) -> None:
+        if source.name not in busy and (cursor := source.cursor) not in ("", self._cursor):
             self._cursor = cursor
             self._cursors.save_cursor(self.name, Cursor("", cursor))
 

@@ -5,12 +5,12 @@ from collections.abc import Container, Iterable, Mapping
 from itertools import pairwise
 from typing import TypeAlias
 
-import msgspec
-
 from monitor.files import inotify
 from monitor.sources.tail.cursors import Part, decode_cursor, find_parts, rotated_files
 from monitor.sources.tail.file import TailFile
 from monitor.sources.tail.paths import Match
+from monitor.sources.tail.quota import choose, left_out
+from monitor.sources.tail.stats import TailStats
 
 MAX_FILES = 512
 _MAX_RETIRED = 64
@@ -22,32 +22,6 @@ _ABANDONED_S = 600.0  # a writer that never reopens
 
 Identity: TypeAlias = tuple[int, int]
 """Device and inode."""
-
-
-class TailStats(msgspec.Struct):
-    """What the source counted; all totals but `files` and `unreadable_files`."""
-
-    records: int = 0
-    """Lines."""
-    bytes: int = 0
-    cut_lines: int = 0
-    """Lines longer than `max_line_bytes`: their end is missing, and they prove nothing."""
-    untrusted: int = 0
-    """Lines that others than the system can have written, cut ones among them."""
-    rotations: int = 0
-    """Files that replaced another of the same name."""
-    truncations: int = 0
-    """Files that were emptied. What was unread then is lost, unless a copy was made; how much is not known."""
-    lost: int = 0
-    """Gaps: the data at a saved cursor was gone, or too many generations were unread. How many lines is not known."""
-    lost_bytes: int = 0
-    """Ends of files without a newline, and generations that were given up."""
-    malformed: int = 0
-    """Reads that failed."""
-    files: int = 0
-    """Files that are being followed."""
-    unreadable_files: int = 0
-    """Files that are there but cannot be read."""
 
 
 class Files:
@@ -63,8 +37,8 @@ class Files:
         """By path: its file, or the last it had."""
         self.unreadable: dict[str, str] = {}
         """Why, by path."""
-        self.too_many = 0
-        """Files that are not followed because there are too many."""
+        self.too_many: dict[str, int] = {}
+        """How many files of each pattern are not followed because there are too many."""
         self.gaps: deque[str] = deque(maxlen=_MAX_NOTICES)
         """Where lines may be missing, a sentence each."""
         self._stats = stats
@@ -75,7 +49,15 @@ class Files:
         """Files that are there but not open: if they are one day, what is in them now is old."""
 
     def update(self, found: Mapping[Identity, Match], now_s: float, *, is_start: bool) -> list[TailFile]:
-        """Follow what was found, and only that; return the files in which there may be something to read."""
+        """Follow what was found, and only that; return the files in which there may be something to read.
+
+        Of too many, those are followed that `quota.choose` names. The others are closed, and continue at their cursor
+        when their turn comes.
+        """
+        chosen = choose(found, MAX_FILES)
+        self.too_many = left_out(found, chosen)
+        for identity in found.keys() & self.open.keys() - chosen:
+            self._suspend(self.open[identity])
         for identity, match in found.items():
             if file := self.open.get(identity):
                 if file.retired_s is not None:
@@ -86,12 +68,9 @@ class Files:
             file.retired_s = now_s
         self._index()
         self.unreadable = {}
-        new = sorted((match.changed_ns, identity) for identity, match in found.items() if identity not in self.open)
-        room = MAX_FILES - sum(file.retired_s is None for file in self.open.values())
-        taken = new[-room:] if room > 0 else []
-        self.too_many = len(new) - len(taken)
+        new = sorted((found[identity].changed_ns, identity) for identity in chosen - self.open.keys())
         changed = left
-        for _, identity in taken:
+        for _, identity in new:
             changed += self._follow(found[identity], now_s, is_old=is_start or identity in self._passed_over)
         self._passed_over = found.keys() - self.open.keys()
         return changed
@@ -115,12 +94,22 @@ class Files:
         if self.newest.get(file.path) is file:
             del self.newest[file.path]
             if not file.is_deleted:
-                self._saved[file.path] = file.cursor()
-            if len(self._saved) > _MAX_SAVED:
-                del self._saved[next(iter(self._saved))]
+                self._save(file.path, file.cursor())
         if file.has_begun and file.newer:
             file.newer.has_begun = True
         self._discard(file)
+
+    def _suspend(self, file: TailFile) -> None:
+        """Close a file that others have taken the place of, and keep its cursor; older generations are read on."""
+        self._save(file.path, file.cursor())
+        if self.newest.get(file.path) is file:
+            del self.newest[file.path]
+        self._discard(file)
+
+    def _save(self, path: str, cursor: str) -> None:
+        self._saved[path] = cursor
+        if len(self._saved) > _MAX_SAVED:
+            del self._saved[next(iter(self._saved))]
 
     def truncated(self, file: TailFile, now_s: float) -> list[TailFile]:
         """Begin anew in a file that was emptied; what is unread is read from the copy that was made, if there is one.
@@ -138,9 +127,11 @@ class Files:
         self._chain([*([file.older] if file.older else ()), *copies, file])
         return [*copies, file]
 
-    def cursor(self, path: str) -> str:
-        """Return the cursor of this path: in its newest file of which something was read."""
-        file = self.newest[path]
+    def cursor(self, path: str) -> str | None:
+        """Return the cursor of this path: in its newest file of which something was read; None if there is none."""
+        file = self.newest.get(path)
+        if file is None:
+            return self._saved.get(path)
         while not file.has_begun and file.older:
             file = file.older
         return file.cursor()

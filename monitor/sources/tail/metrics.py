@@ -18,6 +18,12 @@ COUNTERS = {
         "Log files truncated in place; unread lines are lost unless a copy was made.",
         _LABELS,
     ),
+    "unfollowed_files": Metric(
+        "nodewarden_source_unfollowed_files",
+        GAUGE,
+        "Log files that are not followed because too many match; each pattern and owner has a share.",
+        _LABELS,
+    ),
     "files": Metric("nodewarden_source_files", GAUGE, "Log files being followed.", _LABELS),
 }
 METRICS = tuple(COUNTERS.values())

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Mapping, Sequence
 from fnmatch import translate
 from glob import escape
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from monitor.files import inotify
 from monitor.sources.tail.cursors import base_names, is_compressed
@@ -18,12 +18,18 @@ _MAX_PROBLEMS = 16
 _IS_PATTERN = re.compile(r"[*?\[]")
 
 
+Share: TypeAlias = tuple[str, int]
+"""A pattern, and the account that owns files which it leads to."""
+
+
 class Match(NamedTuple):
     """A file that patterns lead to."""
 
     path: str
     detectors: tuple[str, ...]
     changed_ns: int
+    shares: tuple[Share, ...]
+    """Each pattern that leads to it, with the owner of the file."""
 
 
 class Paths:
@@ -128,7 +134,8 @@ class Paths:
             identity = status.st_dev, status.st_ino
             first = found.get(identity)
             detectors = set(first.detectors if first else ()).union(*(self._patterns[pattern] for pattern in patterns))
-            found[identity] = Match(first.path if first else path, tuple(sorted(detectors)), status.st_mtime_ns)
+            shares = (first.shares if first else ()) + tuple((pattern, status.st_uid) for pattern in sorted(patterns))
+            found[identity] = Match(first.path if first else path, tuple(sorted(detectors)), status.st_mtime_ns, shares)
             self._watch_target(path)
             for pattern in patterns:
                 waiting.pop(pattern, None)

@@ -1,15 +1,16 @@
 """Follows log files over rotations, by inotify, and hands on whole lines in blocks."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from monitor.files import inotify
 from monitor.files.permissions import Grants
 from monitor.model.logs import LogBlock
 from monitor.sources.tail.file import TailFile
-from monitor.sources.tail.files import MAX_FILES, Files, TailStats
+from monitor.sources.tail.files import MAX_FILES, Files
 from monitor.sources.tail.lines import Run
 from monitor.sources.tail.paths import Paths
+from monitor.sources.tail.stats import TailStats
 
 __all__ = ["MIN_LINE_BYTES", "Tail", "TailStats"]
 
@@ -26,7 +27,7 @@ class Tail:
     """A source of log blocks. Wait until `fileno` is readable, `read` until `is_drained`; call `tick` once a second.
 
     A file that is new at the start is read from its end, one that appears later from its beginning, one with a saved
-    cursor from there, across rotations by rename or copytruncate. At most 512 files are followed.
+    cursor from there, across rotations by rename or copytruncate. At most 512 files are followed: see `quota`.
     """
 
     name = "files"
@@ -79,8 +80,13 @@ class Tail:
         found = [f"{path} cannot be read: {reason}" for path, reason in self._files.unreadable.items()]
         if len(found) > _MAX_NAMED:
             found[_MAX_NAMED:] = [f"{len(found) - _MAX_NAMED} more log files cannot be read"]
-        if self._files.too_many:
-            found.append(f"{self._files.too_many} log files are not followed: more than {MAX_FILES} match")
+        too_many = [
+            f"{count} log files of {pattern} are not followed: more than {MAX_FILES} match; those written last are"
+            for pattern, count in self._files.too_many.items()
+        ]
+        if len(too_many) > _MAX_NAMED:
+            too_many[_MAX_NAMED:] = [f"log files of {len(too_many) - _MAX_NAMED} more patterns are not followed"]
+        found += too_many
         return [*found, *self._paths.problems, *([self._watcher.warning] if self._watcher.warning else ())]
 
     @property
@@ -98,21 +104,28 @@ class Tail:
 
     def cursors(self) -> dict[str, str]:
         """Return the cursor of each file, by path: only lines that were handed out are before it."""
-        return {path: self._files.cursor(path) for path in self._files.newest}
+        return {path: cursor for path in self._files.newest if (cursor := self._files.cursor(path)) is not None}
 
-    def changed_cursors(self) -> dict[str, str]:
-        """Return those of `cursors()` that may have changed since the last call."""
-        moved, self._moved = self._moved, set()
-        return {path: self._files.cursor(path) for path in moved if path in self._files.newest}
+    def changed_cursors(self, busy: Container[str] = ()) -> dict[str, str]:
+        """Return those of `cursors()` that may have changed since they were returned, except of the `busy` paths."""
+        moved = {path for path in self._moved if path not in busy}
+        self._moved -= moved
+        return {path: cursor for path in moved if (cursor := self._files.cursor(path)) is not None}
 
-    def read(self, limit_bytes: int = 262_144) -> list[LogBlock]:
-        """Return about `limit_bytes` of waiting lines; many files take turns, older generations come first."""
+    def read(self, limit_bytes: int = 262_144, busy: Container[str] = ()) -> list[LogBlock]:
+        """Return about `limit_bytes` of waiting lines; many files take turns, older generations come first.
+
+        Nothing is read of the `busy` paths.
+        """
         now_s = time.monotonic()
         self._notice()
         if self._is_scan_due:
             self._scan()
         blocks: list[LogBlock] = []
         known: dict[str, Grants] = {}
+        waiting = {file: None for file in self._ready if file.path in busy}
+        for file in waiting:
+            del self._ready[file]
         while self._ready and limit_bytes > 0:
             file = next(iter(self._ready))
             del self._ready[file]
@@ -124,6 +137,7 @@ class Tail:
                 self._ready[file] = None
             elif file.is_copy:
                 self._files.drop(file)
+        self._ready |= waiting
         self.is_drained = not self._ready
         self._measure()
         return blocks
@@ -137,7 +151,7 @@ class Tail:
         for file in self._files.finish(self._ready, now_s):
             self._ready.pop(file, None)
             self._moved.add(file.path)
-            self._is_stale = self._is_stale or self._files.too_many > 0
+            self._is_stale = self._is_stale or bool(self._files.too_many)
         for file in self._files.open.values():  # network file systems do not report what others write
             if file.has_changed():
                 self._ready[file] = None
@@ -150,7 +164,7 @@ class Tail:
 
     @property
     def _is_scan_due(self) -> bool:
-        return self._is_stale and (self._may_scan or not self._paths.is_costly)
+        return self._is_stale and (self._may_scan or not (self._paths.is_costly or self._files.too_many))
 
     def _notice(self) -> None:
         """Take the events of inotify."""
@@ -174,6 +188,8 @@ class Tail:
         for file in changed:
             self._ready[file] = None
             self._moved.add(file.path)
+        for file in [file for file in self._ready if self._files.open.get(file.identity) is not file]:
+            del self._ready[file]
         self._measure()
 
     def _read(self, file: TailFile, limit_bytes: int, now_s: float) -> list[LogBlock]:
@@ -214,3 +230,4 @@ class Tail:
     def _measure(self) -> None:
         self.stats.files = len(self._files.open)
         self.stats.unreadable_files = len(self._files.unreadable)
+        self.stats.unfollowed_files = sum(self._files.too_many.values())

@@ -1,12 +1,15 @@
 """What log files require: that those that detectors read may be read."""
 
 from collections.abc import Mapping
+from glob import iglob
+from itertools import islice
 
 import msgspec
 
 from monitor.files.access import denied
 from monitor.model.requirements import Part, PartKind, Privileges, Requirement
 from monitor.sources.log_scanner import LogTargets
+from monitor.sources.tail.files import MAX_FILES
 from monitor.sources.tail.reader import Tail
 from monitor.sources.tail.settings import FilesSettings
 
@@ -16,6 +19,8 @@ class FilesFindings(msgspec.Struct, frozen=True):
 
     files: Mapping[str, tuple[str, ...]]
     """By detector that reads files: those that may not be read."""
+    crowded: tuple[str, ...] = ()
+    """Patterns of which each leads to more files than can be followed in all."""
 
     def parts(self, settings: FilesSettings, _privileges: Privileges) -> list[Part]:
         """Return the files as a part, with a requirement for each that may not be read."""
@@ -24,9 +29,21 @@ class FilesFindings(msgspec.Struct, frozen=True):
             for name, paths in self.files.items()
             for path in paths
         ]
+        requirements += [
+            Requirement(f"at most {MAX_FILES} log files", f"{pattern} leads to more", f"ls -lt {pattern}")
+            for pattern in self.crowded
+        ]
         return [Part(Tail.name, PartKind.SOURCE, settings.enabled and bool(self.files), requirements)]
 
 
 def probe(_settings: FilesSettings, targets: LogTargets) -> FilesFindings:
     """Check the permissions of the files, and of the directories that lead to them."""
-    return FilesFindings({name: tuple(denied(patterns)) for name, patterns in targets.files.items()})
+    wanted = {pattern for patterns in targets.files.values() for pattern in patterns}
+    return FilesFindings(
+        {name: tuple(denied(patterns)) for name, patterns in targets.files.items()},
+        tuple(pattern for pattern in sorted(wanted) if _leads_to_more(pattern)),
+    )
+
+
+def _leads_to_more(pattern: str) -> bool:
+    return sum(1 for _ in islice(iglob(pattern), MAX_FILES + 1)) > MAX_FILES  # noqa: PTH207 - an absolute pattern

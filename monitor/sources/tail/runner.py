@@ -1,6 +1,6 @@
 """The runner of log files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from monitor.model.cursors import Cursor, CursorStore
@@ -76,6 +76,7 @@ class FilesRunner(LogRunner[Tail, FilesSettings]):
         other = {
             "files": stats.files,
             "unreadable": stats.unreadable_files,
+            "not followed": stats.unfollowed_files,
             "rotations": stats.rotations,
             "truncations": stats.truncations,
             "untrusted": stats.untrusted,
@@ -87,8 +88,8 @@ class FilesRunner(LogRunner[Tail, FilesSettings]):
         opening = self._opening
         return Tail(opening.patterns, cursors=self._read_to, max_line_bytes=opening.max_line_bytes, stats=self.stats)
 
-    def _read(self, source: Tail) -> Sequence[LogBlock]:
-        return source.read(_READ_BYTES)
+    def _read(self, source: Tail, busy: Container[str], limit_bytes: int) -> Sequence[LogBlock]:
+        return source.read(min(_READ_BYTES, limit_bytes), busy)
 
     def _maintain(self, source: Tail) -> None:
         source.tick()
@@ -98,8 +99,8 @@ class FilesRunner(LogRunner[Tail, FilesSettings]):
             if name.startswith(_CURSOR) and isinstance(cursor.position, str):
                 self._read_to[name.removeprefix(_CURSOR)] = cursor.position
 
-    def _save_read(self, source: Tail) -> None:
-        for path, cursor in source.changed_cursors().items():
+    def _save_read(self, source: Tail, busy: Container[str]) -> None:
+        for path, cursor in source.changed_cursors(busy).items():
             if self._read_to.get(path) != cursor:
                 self._read_to[path] = cursor
                 self._cursors.save_cursor(_CURSOR + path, Cursor("", cursor))

@@ -216,7 +216,7 @@ def test_its_libraries_are_those_it_was_tested_with(node: Machine, deb: Path) ->
 
 _IMPORT_EVERYTHING = """
 import importlib, pkgutil, sys
-import bcc, nftables, rich.table, systemd.daemon, systemd.journal
+import bcc, rich.table, systemd.daemon, systemd.journal
 import monitor
 for module in pkgutil.walk_packages(monitor.__path__, "monitor."):
     importlib.import_module(module.name)

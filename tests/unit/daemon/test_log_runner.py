@@ -4,15 +4,19 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.sources.log_scan import LogScan
 from monitor.detectors.failures import Backend, FailuresSettings
+from monitor.filters import breaker
 from monitor.filters.scan import Scan
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
@@ -79,12 +83,13 @@ class ShelfRunner(LogRunner[Shelf, None]):
     def _make(self) -> Shelf:
         return self.shelf
 
-    def _read(self, source: Shelf) -> Sequence[LogBlock]:
-        source.taken += 1
-        return source.blocks[source.taken - 1 : source.taken]
+    def _read(self, source: Shelf, busy: Container[str], limit_bytes: int) -> Sequence[LogBlock]:
+        found = [block for block in source.blocks[source.taken : source.taken + 1] if block.log not in busy]
+        source.taken += len(found)
+        return found
 
-    def _save_read(self, source: Shelf) -> None:
-        if source.taken and source.taken not in self.saved:
+    def _save_read(self, source: Shelf, busy: Container[str]) -> None:
+        if not self._queues and source.taken and source.taken not in self.saved:
             self.saved.append(source.taken)
 
     def _explain_loss(self) -> str:
@@ -159,8 +164,81 @@ def test_hostile_lines_leave_others_their_turns(tmp_path: Path, saver: Saver) ->
 
     asyncio.run(run())
     assert len(seen) == 1
-    assert scan.describe()[0]["timeouts"] == 21
+    (totals,) = scan.describe()
+    assert totals["timeouts"] + totals["skipped"] == 21
+    assert totals["skipped"] > 0
     assert rounds > 5
+    (problem,) = scan.problems()
+    assert problem.startswith("detector app skips lines longer than 34 characters: failregex 1 of its filter")
+    assert ("nodewarden_filter_paused", ("app",), 1.0) in list(scan.samples())
+    assert ("nodewarden_filter_skipped_total", ("app",), totals["skipped"]) in list(scan.samples())
+
+
+def test_a_slow_log_holds_up_no_other(tmp_path: Path, saver: Saver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines of one log take as long as they may: the next log is scanned in between, and its cursor is saved."""
+    monkeypatch.setattr(log_runner, "_SETTLE_S", 0.0)
+    monkeypatch.setattr(breaker, "_BUDGET_S", 1000.0)
+    path = tmp_path / "slow.yaml"
+    path.write_text('description: It goes back and forth.\nfailregex: ["^refused (?:a+)+ <HOST>$"]\n')
+    sections = {
+        name: FailuresSettings(filter=str(path), backend=Backend.FILES, files=(f"/logs/{name}",)) for name in "ab"
+    }
+    scan = LogScan(LogFilters(Settings(detectors=Detectors(failures=sections))), 0.03)
+    hostile = LogBlock("/logs/a", ("a",), (b"refused " + b"a" * 60 + b"\n") * 20, time.time())
+    ordinary = LogBlock("/logs/b", ("b",), b"refused a 192.0.2.1\n", time.time())
+    seen: list[AuthFailure] = []
+    one = ShelfRunner(scan, saver, seen.extend)
+    one.shelf.blocks = [hostile, hostile, *[ordinary] * 3]
+    one.open()
+    one.poll()
+    assert (one.shelf.taken, list(one._queues), seen) == (1, ["/logs/a"], [])
+    one.shelf.blocks = [*one.shelf.blocks[:1], *[ordinary] * 3]
+    for _ in range(7):
+        one.poll()
+    assert len(seen) == 3
+    assert list(one._queues) == ["/logs/a"]
+    one.close()
+    assert one.stats.lost == 1
+    assert one.describe()["lost"] == 1
+
+
+_STEPS = st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 5)), min_size=1, max_size=30)
+
+
+class _Steps:
+    """A scan that takes so many runs."""
+
+    def __init__(self, log: str, runs: int, order: list[str]) -> None:
+        self.has_more = True
+        self._left = runs
+        self._log, self._order = log, order
+
+    def run(self, _until_s: float = math.inf) -> list[AuthFailure]:
+        """Note the turn."""
+        self._order.append(self._log)
+        self._left -= 1
+        self.has_more = self._left > 0
+        return []
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(_STEPS)
+def test_logs_take_turns(scan: LogScan, saver: Saver, blocks: list[tuple[str, int]]) -> None:
+    """Whatever waits: between two turns of one log, each other log that waits has one turn, and nothing is left out."""
+    order: list[str] = []
+    one = ShelfRunner(scan, saver, list[AuthFailure]().extend)
+    for log, runs in blocks:
+        block = LogBlock(log, ("app",), b"", 0.0)
+        one._queues.setdefault(log, deque()).append((block, _Steps(log, runs, order)))
+    wanted = {log: sum(runs for other, runs in blocks if other == log) for log, _ in blocks}
+    one._scan(math.inf)
+    assert dict(Counter(order)) == wanted
+    for position, log in enumerate(order):
+        since = order[:position][::-1]
+        between = since[: since.index(log)] if log in since else since
+        waiting = [other for other in wanted if other != log and other in order[position:]]
+        assert len(between) == len(set(between)) or log not in since
+        assert log not in since or set(waiting) <= set(between)
 
 
 def test_closing_looks_through_what_was_read(scan: LogScan, saver: Saver, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import pytest
 from monitor.daemon.selfcheck.probes import Probed
 from monitor.daemon.selfcheck.requirements import examine, is_sound
 from monitor.ebpf.requirements import EbpfFindings
+from monitor.enforcers.nftables.writers import Writers
 from monitor.model.requirements import Part, Privileges
 from monitor.settings.schema import Settings
 from monitor.sources.conntrack.requirements import ConntrackFindings
@@ -31,7 +32,7 @@ _SOUND = Probed(
         "files": FilesFindings({"sshd": ()}),
     },
     nftables="",
-    nftables_library="",
+    writers=Writers(),
     owner="",
     hyperscan="",
     cluster=(),
@@ -68,6 +69,20 @@ def test_a_sound_node_misses_nothing() -> None:
     assert is_sound(list(parts.values()))
 
 
+def test_a_crowded_pattern_is_named() -> None:
+    """Too many log files are a requirement that is missing."""
+    parts = _examine(crowded=("/var/log/app/*.log",))
+    assert [one.missing for one in parts["files"].requirements] == ["/var/log/app/*.log leads to more"]
+
+
+def test_a_slow_filter_is_named() -> None:
+    """A filter that skips long lines could be better; nothing is missing."""
+    parts = _examine(slow_filters={"app": "detector app skips lines longer than 80 characters"})
+    assert [name for name, one in parts.items() if one.state == "could be better"] == ["filters"]
+    assert is_sound(list(parts.values()))
+    assert "nodewarden reload" in _repairs(parts["filters"])[0]
+
+
 @pytest.mark.parametrize(
     ("fact", "part", "capability"),
     [
@@ -94,7 +109,6 @@ def test_a_missing_capability_is_named(fact: str, part: str, capability: str) ->
         ("conntrack", "conntrack", "modprobe nf_conntrack_netlink"),
         ("nftables", "nftables", "modprobe nf_tables"),
         ("owner", "nftables", "systemctl stop nodewarden, or end the process that is named"),
-        ("nftables_library", "nftables", "apt-get install python3-nftables"),
         ("compiler", "drops", "apt-get install python3-bpfcc linux-libc-dev"),
     ],
 )

@@ -1,23 +1,27 @@
-"""The text of the table: what it must hold for the promises made about it."""
+"""The table: what it must hold for the promises made about it."""
 
-import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.enforcers.nftables.ruleset import BAN_SETS, Element, set_name, set_specs, setup_text
-from monitor.enforcers.protocol import Stopped
+from monitor.enforcers.netlink import DEL_ELEMENTS, DEL_TABLE, NLM_F_CREATE, attributes
+from monitor.enforcers.nftables.chains import CHAINS
+from monitor.enforcers.nftables.definition import allowed, definition, replacement
+from monitor.enforcers.nftables.messages import DEL_RULE
+from monitor.enforcers.nftables.ruleset import BAN_SETS, COUNTERS, all_set_specs, set_name, set_specs
+from monitor.enforcers.nftables.table_text import table_text
 from monitor.model.addresses import network_of, parse_network
 from monitor.model.alerts import Strength
 
-TEXT = setup_text(max_bans=1000, allowlist=[parse_network("10.0.0.0/8"), parse_network("fe80::/10")])
+ALLOWLIST = [parse_network("10.0.0.0/8"), parse_network("fe80::/10")]
+STEPS = [*definition(max_bans=1000), *allowed(ALLOWLIST)]
 
 
 def _rules(chain: str) -> list[str]:
-    """Return the rules of a chain: its last block, after the flush."""
-    block = TEXT[TEXT.rindex(f"chain {chain} {{") :]
-    return [line.strip() for line in block.split("\n")[1 : block.split("\n").index("  }")]]
+    """Return the rules of a chain as nft(8) prints them."""
+    return [rule.text for found in CHAINS if found.name == chain for rule in found.rules]
 
 
 def test_the_ban_chain_is_exactly_this() -> None:
@@ -26,17 +30,17 @@ def test_the_ban_chain_is_exactly_this() -> None:
         'iifname "lo" accept',
         "ip saddr @allow4 accept",
         "ip6 saddr @allow6 accept",
-        "ip saddr @ban4 counter name ban4 drop",
-        "ip saddr @ban4_nets counter name ban4_nets drop",
-        "ip6 saddr @ban6 counter name ban6 drop",
-        "ip6 saddr @ban6_nets counter name ban6_nets drop",
+        'ip saddr @ban4 counter name "ban4" drop',
+        'ip saddr @ban4_nets counter name "ban4_nets" drop',
+        'ip6 saddr @ban6 counter name "ban6" drop',
+        'ip6 saddr @ban6_nets counter name "ban6_nets" drop',
     ]
 
 
 ANSWERS = [
     "ct state established,related accept",
     "ct state untracked meta l4proto != tcp accept",
-    "ct state untracked tcp flags & (ack | rst) != 0x0 accept",
+    "ct state untracked tcp flags rst,ack accept",
 ]
 """What may be an answer to a connection of the node's own."""
 
@@ -46,10 +50,10 @@ def test_the_shun_chain_is_exactly_this() -> None:
     assert _rules("shun") == [
         *_rules("ban")[:3],
         *ANSWERS,
-        "ip saddr @shun4 counter name shun4 drop",
-        "ip saddr @shun4_nets counter name shun4_nets drop",
-        "ip6 saddr @shun6 counter name shun6 drop",
-        "ip6 saddr @shun6_nets counter name shun6_nets drop",
+        'ip saddr @shun4 counter name "shun4" drop',
+        'ip saddr @shun4_nets counter name "shun4_nets" drop',
+        'ip6 saddr @shun6 counter name "shun6" drop',
+        'ip6 saddr @shun6_nets counter name "shun6_nets" drop',
     ]
 
 
@@ -58,13 +62,13 @@ def test_the_egress_chains_are_exactly_this(hook: str) -> None:
     """Destinations count, never sources; loopback is believed only where nothing changed the destination since."""
     condition = "ct direction original"
     assert _rules(f"egress_{hook}") == [
-        'oifname "lo" ct status & dnat == 0 accept',
+        'oifname "lo" ct status ! dnat accept',
         "ip daddr @allow4 accept",
         "ip6 daddr @allow6 accept",
-        f"{condition} ip daddr @egress4 counter name egress4 drop",
-        f"{condition} ip daddr @egress4_nets counter name egress4_nets drop",
-        f"{condition} ip6 daddr @egress6 counter name egress6 drop",
-        f"{condition} ip6 daddr @egress6_nets counter name egress6_nets drop",
+        f'{condition} ip daddr @egress4 counter name "egress4" drop',
+        f'{condition} ip daddr @egress4_nets counter name "egress4_nets" drop',
+        f'{condition} ip6 daddr @egress6 counter name "egress6" drop',
+        f'{condition} ip6 daddr @egress6_nets counter name "egress6_nets" drop',
     ]
 
 
@@ -76,69 +80,61 @@ def test_the_leak_chains_count_and_note_but_never_drop(hook: str) -> None:
     assert [rule.partition(" counter ")[0] for rule in rules] == [rule.partition(" counter ")[0] for rule in wanted]
     counting = [rule for rule in rules if not rule.endswith("accept")]
     assert len(counting) == 8
-    assert all(f"counter name leak_{hook} update @leaks" in rule for rule in counting)
+    assert all(f'counter name "leak_{hook}" update @leaks' in rule for rule in counting)
     assert not any(word in rule for rule in rules for word in ("drop", "reject", "queue"))
     assert all(rule.endswith(("{ ip saddr }", "{ ip6 saddr }")) for rule in counting)
 
 
 def test_bans_come_before_conntrack_shuns_before_nat_and_egress_after() -> None:
     """The hooks' priorities decide what each chain sees."""
-    hooks = re.findall(r"chain (\w+) \{\n    (type filter.*)", TEXT)
-    assert hooks == [
-        ("ban", "type filter hook prerouting priority raw - 10; policy accept;"),
-        ("shun", "type filter hook prerouting priority mangle - 10; policy accept;"),
-        ("egress_output", "type filter hook output priority filter - 10; policy accept;"),
-        ("egress_forward", "type filter hook forward priority filter - 10; policy accept;"),
-        ("leak_input", "type filter hook input priority 300; policy accept;"),
-        ("leak_forward", "type filter hook forward priority 300; policy accept;"),
+    assert [(chain.name, chain.hook, chain.priority) for chain in CHAINS] == [
+        ("ban", "prerouting", -310),
+        ("shun", "prerouting", -160),
+        ("egress_output", "output", -10),
+        ("egress_forward", "forward", -10),
+        ("leak_input", "input", 300),
+        ("leak_forward", "forward", 300),
     ]
 
 
+def _named(body: bytes) -> tuple[bytes, bytes]:
+    """Return the table that a message is about, and what in it."""
+    fields = dict(attributes(body, 4))
+    return fields[1].rstrip(b"\0"), fields.get(2, b"").rstrip(b"\0")
+
+
 def test_nothing_but_our_own_table_is_named() -> None:
-    """No command reaches beyond the table, and no set of bans is ever flushed or deleted."""
-    commands = [line for line in TEXT.split("\n") if line and not line.startswith((" ", "}"))]
-    assert all("inet nodewarden" in command for command in commands)
-    flushed = [command for command in commands if command.startswith(("flush", "delete"))]
-    assert flushed == [
-        "flush chain inet nodewarden ban",
-        "flush chain inet nodewarden shun",
-        "flush chain inet nodewarden egress_output",
-        "flush chain inet nodewarden egress_forward",
-        "flush chain inet nodewarden leak_input",
-        "flush chain inet nodewarden leak_forward",
-        "flush set inet nodewarden allow4",
-        "flush set inet nodewarden allow6",
+    """No message reaches beyond the table, and no set of bans is ever flushed or deleted."""
+    assert {(step.request.body[0], _named(step.request.body)[0]) for step in STEPS} == {(1, b"nodewarden")}
+    flushed = [step.request for step in STEPS if not step.request.flags & NLM_F_CREATE]
+    assert [(request.type, _named(request.body)[1].decode()) for request in flushed] == [
+        *((DEL_RULE, chain.name) for chain in CHAINS),
+        (DEL_ELEMENTS, "allow4"),
+        (DEL_ELEMENTS, "allow6"),
     ]
 
 
 @pytest.mark.parametrize("name", list(BAN_SETS))
 def test_each_set_has_a_timeout_a_size_and_a_counter(name: str) -> None:
     """Bans end by themselves, sets are bounded, and each drop is counted under the set's name."""
-    block = TEXT[TEXT.index(f"  set {name} {{") :].split("}")[0]
-    spec = set_specs(1000)[name]
-    assert "timeout" in block
-    assert ("interval" in block) == name.endswith("_nets") == spec.interval
-    assert f"size {spec.size}" in block
-    assert "\n    counter\n" in block
-    assert f"  counter {name} {{" in TEXT
+    spec = all_set_specs(1000)[name]
+    assert spec == set_specs(1000)[name]
+    assert (spec.has_timeouts, spec.counts) == (True, True)
+    assert spec.size == (16384 if spec.interval else 1000)
+    assert spec.interval == name.endswith("_nets")
+    assert name in COUNTERS
 
 
-def test_a_replacement_deletes_first_and_carries_bans_and_counters() -> None:
-    """Old table out and new table with its bans in: one text, hence one transaction."""
-    text = setup_text(
-        max_bans=9,
-        allowlist=[],
-        replace=True,
-        elements=[
-            Element(parse_network("192.0.2.1"), Strength.PROVEN, 90001.5, 3, 120),
-            Element(parse_network("2001:db8::/32"), Strength.SPOOFABLE, None, 0, 0),
-        ],
-        counters={"ban4": Stopped(7, 420)},
-    )
-    assert text.startswith("delete table inet nodewarden\n")
-    assert "counter ban4 {\n    packets 7 bytes 420\n" in text
-    assert "add element inet nodewarden ban4 { 192.0.2.1 counter packets 3 bytes 120 timeout 1d3601s500ms }" in text
-    assert "add element inet nodewarden shun6_nets { 2001:db8::/32 counter packets 0 bytes 0 }" in text
+def test_a_replacement_deletes_first() -> None:
+    """Old table out and new table in, in one list, hence in one transaction."""
+    first, *rest = (step.request for step in replacement(max_bans=1000, counters={}))
+    assert first.type == DEL_TABLE
+    assert rest == [step.request for step in definition(max_bans=1000)]
+
+
+def test_the_documented_table_is_today_s() -> None:
+    """`make docs` was run after the last change of the table."""
+    assert table_text() in Path("docs/table.nft").read_text()
 
 
 @given(

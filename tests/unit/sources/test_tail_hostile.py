@@ -1,5 +1,6 @@
 """What others choose in log files and their names: nothing of it may cost more than a bound, or be believed."""
 
+import os
 import resource
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.sources.tail.lines import split_lines
-from tests.support.tail import append, blocks, followed, lines, tick
+from tests.support.tail import append, blocks, followed, lines, open_files, tick
 
 LONGEST = 256
 
@@ -128,7 +129,9 @@ def test_too_many_files(tmp_path: Path) -> None:
         (tmp_path / f"{number}.log").touch()
     with followed(tmp_path / "*.log") as tail:
         assert len(tail.cursors()) == 512
-        assert tail.problems == ["9488 log files are not followed: more than 512 match"]
+        what = f"log files of {tmp_path}/*.log are not followed: more than 512 match; those written last are"
+        assert tail.problems == [f"9488 {what}"]
+        assert tail.stats.unfollowed_files == 9488
         assert tail.stats.files == 512
         assert lines(tail) == []
         scanned_s = tail._scanned_s
@@ -138,25 +141,63 @@ def test_too_many_files(tmp_path: Path) -> None:
         assert tick(tail, 11)
         assert lines(tail) == []
         assert tail._scanned_s > scanned_s
-        assert tail.problems == ["9489 log files are not followed: more than 512 match"]
+        assert tail.problems == [f"9489 {what}"]
 
 
-def test_room_is_given_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When a file goes, one that had no room is followed; what it held until then is not new."""
+def _written(path: Path, text: bytes, time_s: float) -> None:
+    append(path, text)
+    os.utime(path, (time_s, time_s))
+
+
+def test_room_is_for_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for one file, the one written last is followed; each continues where it was left, nothing is lost."""
     monkeypatch.setattr("monitor.sources.tail.files.MAX_FILES", 1)
     first, second = tmp_path / "1.log", tmp_path / "2.log"
-    first.write_bytes(b"old\n")
+    _written(first, b"old\n", 1000.0)
     with followed(tmp_path / "*.log") as tail:
-        append(second, b"old\n")
+        _written(first, b"one\n", 1001.0)
+        assert lines(tail) == [b"one"]
+        _written(second, b"two\n", 1002.0)
+        tick(tail, 61)
+        assert lines(tail) == [b"two"]
+        assert tail.changed_cursors().keys() == {str(first), str(second)}
+        assert open_files(tmp_path) == 1
+        _written(first, b"three\n", 1003.0)
         assert lines(tail) == []
+        tick(tail, 122)
+        assert lines(tail) == [b"three"]
+        _written(second, b"four\n", 1004.0)
         first.unlink()
-        lines(tail)
-        tick(tail, 6)
-        append(second, b"new\n")
-        assert lines(tail) in ([], [b"new"])
-        append(second, b"newer\n")
-        assert lines(tail)[-1:] == [b"newer"]
-        assert list(tail.cursors()) == [str(second)]
+        tick(tail, 183)
+        assert lines(tail) == [b"four"]
+        assert tail.problems == []
+
+
+def test_one_greedy_directory_takes_no_place_of_others(tmp_path: Path) -> None:
+    """600 files that somebody makes where a pattern looks: other patterns, and other owners there, are followed."""
+    app, others = tmp_path / "app", tmp_path / "others"
+    app.mkdir()
+    others.mkdir()
+    for number in range(20):
+        _written(others / f"{number}.log", b"", 1000.0)
+    _written(app / "app.log", b"", 1000.0)
+    with followed(app / "*.log", others / "*.log", tmp_path / "single.log") as tail:
+        for number in range(600):
+            _written(app / f"greedy{number}.log", b"x\n", 2000.0 + number)
+            if os.geteuid() == 0:
+                os.chown(app / f"greedy{number}.log", 1234, 1234)
+        _written(tmp_path / "single.log", b"single\n", 1000.0)
+        tick(tail, 61)
+        assert b"single" in lines(tail)
+        assert tail.stats.files == 512
+        kept = set(tail.cursors())
+        assert {str(others / f"{number}.log") for number in range(20)} <= kept
+        assert (str(app / "app.log") in kept) == (os.geteuid() == 0)
+        assert str(app / "greedy599.log") in kept
+        assert str(app / "greedy0.log") not in kept
+        assert tail.problems == [
+            f"{622 - 512} log files of {app}/*.log are not followed: more than 512 match; those written last are"
+        ]
 
 
 def test_too_many_generations(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:

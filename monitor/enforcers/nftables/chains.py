@@ -1,0 +1,162 @@
+"""The chains of the table with their rules, each rule as nft(8) prints it next to what the kernel executes; pure.
+
+Four base chains drop. `ban` runs before conntrack and DNAT and drops everything from its sources, so pods and
+NodePorts are covered. `shun` runs after conntrack and drops what cannot be an answer, that is packets that open a
+connection to us or belong to none: an address that an attacker forged can still reply to our own connections.
+`egress_output` and `egress_forward` drop packets to an
+address on connections that the node, or a host or pod that it routes for, opened; they run after DNAT, so for a service
+address the real destination counts. All chains first accept loopback and the allow sets.
+
+Two more chains only count: `leak_input` and `leak_forward` run last and see traffic that a ban should have stopped but
+did not, because another program changed our rules. They never drop, so a false match there does no harm.
+
+The whole table as text is in docs/table.nft.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from monitor.enforcers.nftables.expressions import (
+    Header,
+    Meta,
+    Tracked,
+    Verdict,
+    count_in,
+    equal,
+    host_order,
+    in_set,
+    masked,
+    meta,
+    note_in,
+    payload,
+    tracked,
+    unequal,
+    verdict,
+)
+from monitor.enforcers.nftables.ruleset import BAN_SETS
+from monitor.model.protocols import PROTOCOL_TCP, TCP_ACK, TCP_RST
+
+_ESTABLISHED, _RELATED, _UNTRACKED = 0x2, 0x4, 0x40  # NF_CT_STATE_BIT and NF_CT_STATE_UNTRACKED_BIT
+_DNAT = 0x20  # IPS_DST_NAT
+_ORIGINAL = b"\0"  # IP_CT_DIR_ORIGINAL
+_INTERFACE_BYTES = 16  # IFNAMSIZ
+
+
+class Part(msgspec.Struct, frozen=True, gc=False):
+    """A part of a rule: its text for nft(8), and the same as expressions."""
+
+    text: str
+    expressions: bytes
+
+
+class Chain(msgspec.Struct, frozen=True, gc=False):
+    """A base chain of type filter; `priority` is that of the hook, lower ones run first."""
+
+    name: str
+    hook: str
+    priority: int
+    rules: tuple[Part, ...]
+
+
+def _rule(*parts: Part) -> Part:
+    return Part(" ".join(part.text for part in parts), b"".join(part.expressions for part in parts))
+
+
+_ACCEPT = Part("accept", verdict(Verdict.ACCEPT))
+_DROP = Part("drop", verdict(Verdict.DROP))
+_LOOPBACK = b"lo".ljust(_INTERFACE_BYTES, b"\0")
+_FROM_LOOPBACK = Part('iifname "lo"', meta(Meta.INPUT_INTERFACE) + equal(_LOOPBACK))
+_TO_LOOPBACK = Part('oifname "lo"', meta(Meta.OUTPUT_INTERFACE) + equal(_LOOPBACK))
+_NOT_REDIRECTED = Part("ct status ! dnat", tracked(Tracked.STATUS) + masked(host_order(_DNAT)) + equal(host_order(0)))
+_OUTBOUND = Part("ct direction original", tracked(Tracked.DIRECTION) + equal(_ORIGINAL))
+_TCP_ANSWER = Part(
+    "tcp flags rst,ack",
+    meta(Meta.PROTOCOL)
+    + equal(bytes([PROTOCOL_TCP]))
+    + payload(Header.TRANSPORT, 13, 1)
+    + masked(bytes([TCP_RST | TCP_ACK]))
+    + unequal(b"\0"),
+)
+
+
+def _state(text: str, bits: int) -> Part:
+    return Part(f"ct state {text}", tracked(Tracked.STATE) + masked(host_order(bits)) + unequal(host_order(0)))
+
+
+_OF_A_CONNECTION = _state("established,related", _ESTABLISHED | _RELATED)
+_OF_NONE = _state("untracked", _UNTRACKED)
+_ANSWERS = (
+    _rule(_OF_A_CONNECTION, _ACCEPT),
+    # nobody tracks these, so an answer looks like a request; but TCP answers with ACK or RST (RFC 9293, section 3.10.7)
+    _rule(_OF_NONE, Part("meta l4proto != tcp", meta(Meta.PROTOCOL) + unequal(bytes([PROTOCOL_TCP]))), _ACCEPT),
+    _rule(_OF_NONE, _TCP_ANSWER, _ACCEPT),
+)
+"""What a shun lets through. What is left opens a connection, or belongs to none (`invalid`): FIN, NULL, Xmas scans."""
+
+_FAMILIES = {"4": ("ip", 2, 4), "6": ("ip6", 10, 16)}
+"""By the digit in the names of sets: the word of nft, NFPROTO_*, and the length of an address in bytes."""
+_OFFSETS = {"4": {"saddr": 12, "daddr": 16}, "6": {"saddr": 8, "daddr": 24}}
+
+
+def _address(family: str, side: str) -> Part:
+    """Load the address, in a rule that already is about packets of this family."""
+    word, _, size = _FAMILIES[family]
+    return Part(f"{word} {side}", payload(Header.NETWORK, _OFFSETS[family][side], size))
+
+
+def _among(family: str, side: str, name: str) -> Part:
+    """Match packets of this family whose address is in the set."""
+    address = _address(family, side)
+    only = meta(Meta.FAMILY) + equal(bytes([_FAMILIES[family][1]]))
+    return Part(f"{address.text} @{name}", only + address.expressions + in_set(name))
+
+
+def _counted(name: str) -> Part:
+    return Part(f'counter name "{name}"', count_in(name))
+
+
+def _noted(family: str, hook: str) -> Part:
+    name, source = f"leaks{family}_{hook}", _address(family, "saddr")
+    return Part(f"update @{name} {{ {source.text} }}", source.expressions + note_in(name))
+
+
+def _sets_of(word: str) -> Iterable[tuple[str, str]]:
+    """Return name and family of the sets of this kind."""
+    return [(name, "4" if "4" in name else "6") for name in BAN_SETS if name.startswith(word)]
+
+
+def _exempt(side: str, *loopback: Part) -> tuple[Part, ...]:
+    return (_rule(*loopback, _ACCEPT), *(_rule(_among(f, side, f"allow{f}"), _ACCEPT) for f in _FAMILIES))
+
+
+def _drops(word: str, side: str, *conditions: Part) -> tuple[Part, ...]:
+    return tuple(_rule(*conditions, _among(f, side, name), _counted(name), _DROP) for name, f in _sets_of(word))
+
+
+def _leaks(word: str, hook: str) -> tuple[Part, ...]:
+    return tuple(
+        _rule(_among(f, "saddr", name), _counted(f"leak_{hook}"), _noted(f, hook)) for name, f in _sets_of(word)
+    )
+
+
+_SOURCE_EXEMPT = _exempt("saddr", _FROM_LOOPBACK)
+# With DNAT in output, oifname is that of the original destination: a service address of the node itself is on lo.
+_EGRESS = (*_exempt("daddr", _TO_LOOPBACK, _NOT_REDIRECTED), *_drops("egress", "daddr", _OUTBOUND))
+
+
+def _leak_rules(hook: str) -> tuple[Part, ...]:
+    return (*_SOURCE_EXEMPT, *_leaks("ban", hook), *_ANSWERS, *_leaks("shun", hook))
+
+
+CHAINS = (
+    Chain("ban", "prerouting", -310, (*_SOURCE_EXEMPT, *_drops("ban", "saddr"))),  # before raw: no tracking yet
+    Chain("shun", "prerouting", -160, (*_SOURCE_EXEMPT, *_ANSWERS, *_drops("shun", "saddr"))),  # before mangle
+    # after destination NAT (-100), before the usual filter chains (0), whose rules have not counted the packet yet
+    Chain("egress_output", "output", -10, _EGRESS),
+    Chain("egress_forward", "forward", -10, _EGRESS),
+    # after the usual filter chains (0): a packet that those drop did not leak
+    Chain("leak_input", "input", 300, _leak_rules("input")),
+    Chain("leak_forward", "forward", 300, _leak_rules("forward")),
+)
+"""All accept what no rule drops, and are made in this order."""

@@ -1,0 +1,123 @@
+"""Encodes what a rule consists of: the expressions of nf_tables; pure.
+
+An expression loads something of the packet into a register, compares or looks up the register, or acts. Every
+expression here uses register 1; register 0 is the verdict. Names and numbers are those of
+linux/netfilter/nf_tables.h. Numbers in attributes are in network order; values that are compared have the order in
+which the kernel keeps them in a register.
+"""
+
+import enum
+import struct
+
+from monitor.enforcers.netlink import attribute, string_attribute
+
+_VERDICT, _REGISTER = 0, 1  # NFT_REG_VERDICT, NFT_REG_1
+_LIST_ELEMENT = 1  # NFTA_LIST_ELEM
+_HOST_ORDER = struct.Struct("=I")
+
+
+class Meta(enum.IntEnum):
+    """What is known of a packet without reading it: enum nft_meta_keys."""
+
+    INPUT_INTERFACE = 6
+    OUTPUT_INTERFACE = 7
+    FAMILY = 15
+    PROTOCOL = 16
+
+
+class Tracked(enum.IntEnum):
+    """What connection tracking knows of a packet: enum nft_ct_keys."""
+
+    STATE = 0
+    DIRECTION = 1
+    STATUS = 2
+
+
+class Header(enum.IntEnum):
+    """From where an offset in the packet counts: enum nft_payload_bases."""
+
+    NETWORK = 1
+    TRANSPORT = 2
+
+
+class Verdict(enum.IntEnum):
+    """What becomes of the packet: NF_DROP and NF_ACCEPT."""
+
+    DROP = 0
+    ACCEPT = 1
+
+
+def meta(key: Meta) -> bytes:
+    """Load a property of the packet."""
+    return expression("meta", _number(2, key), _number(1, _REGISTER))
+
+
+def tracked(key: Tracked) -> bytes:
+    """Load what connection tracking knows of the packet; the rule ends here if it knows nothing."""
+    return expression("ct", _number(2, key), _number(1, _REGISTER))
+
+
+def payload(header: Header, offset_bytes: int, size_bytes: int) -> bytes:
+    """Load bytes of the packet; the rule ends here if it is shorter."""
+    fields = (_number(1, _REGISTER), _number(2, header), _number(3, offset_bytes), _number(4, size_bytes))
+    return expression("payload", *fields)
+
+
+def equal(value: bytes) -> bytes:
+    """Continue if the register equals `value`."""
+    return _compare(0, value)
+
+
+def unequal(value: bytes) -> bytes:
+    """Continue if the register differs from `value`."""
+    return _compare(1, value)
+
+
+def masked(mask: bytes) -> bytes:
+    """Keep only the bits of `mask` in the register."""
+    sizes = _number(1, _REGISTER) + _number(2, _REGISTER) + _number(3, len(mask))
+    return expression("bitwise", sizes, _data(4, mask), _data(5, bytes(len(mask))))
+
+
+def in_set(name: str) -> bytes:
+    """Continue if the register is in this set."""
+    return expression("lookup", _number(2, _REGISTER), string_attribute(1, name))
+
+
+def note_in(name: str) -> bytes:
+    """Add the register to this set, or start the time of its element again."""
+    return expression("dynset", _number(4, _REGISTER), _number(3, 1), string_attribute(1, name))
+
+
+def count_in(counter: str) -> bytes:
+    """Count the packet in this named counter."""
+    return expression("objref", _number(1, 1), attribute(2, counter.encode()))
+
+
+def verdict(code: Verdict) -> bytes:
+    """End with this verdict."""
+    return expression(
+        "immediate", _number(1, _VERDICT), attribute(2, attribute(2, _number(1, code), nested=True), nested=True)
+    )
+
+
+def host_order(value: int) -> bytes:
+    """Encode a 32-bit number as the kernel keeps it in a register."""
+    return _HOST_ORDER.pack(value)
+
+
+def expression(name: str, *fields: bytes, kind: int = _LIST_ELEMENT) -> bytes:
+    """Encode one expression, as an element of a list or (`kind`) as another attribute."""
+    return attribute(kind, string_attribute(1, name) + attribute(2, b"".join(fields), nested=True), nested=True)
+
+
+def _compare(operation: int, value: bytes) -> bytes:
+    return expression("cmp", _number(1, _REGISTER), _number(2, operation), _data(3, value))
+
+
+def _data(kind: int, value: bytes) -> bytes:
+    return attribute(kind, attribute(1, value), nested=True)
+
+
+def _number(kind: int, value: int) -> bytes:
+    return attribute(kind, value.to_bytes(4))
