@@ -9,10 +9,12 @@ from typing import Any
 from monitor.daemon.life import capacity
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
+from monitor.daemon.life.state import State
 from monitor.daemon.life.upkeep import Upkeep
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.windows import window_problems
 from monitor.daemon.sources.runners import Sources
+from monitor.enforcers.owner import Owner
 from monitor.metrics.metric import Sample
 from monitor.node.surroundings import Surroundings
 from monitor.settings.schema import Settings
@@ -33,9 +35,11 @@ class Health:
         pipeline: Pipeline,
         sources: Sources,
         saver: Saver,
+        state: State,
         surroundings: Surroundings,
         cutting: Cutting,
         upkeep: Upkeep,
+        owner: Owner,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
         self._path = path
@@ -43,8 +47,10 @@ class Health:
         self._pipeline = pipeline
         self._sources = sources
         self._saver = saver
+        self._state = state
         self._surroundings = surroundings
         self._cutting = cutting
+        self._owner = owner
         self._started_s = time.time()
         self.config_error = ""
         """What is wrong with the configuration on disk, where that is not the one in force."""
@@ -67,6 +73,9 @@ class Health:
             )
         if not self._saver.is_saving_ok:
             problems.append(self._saver.trouble)
+        if self._saver.copier.trouble:
+            problems.append(self._saver.copier.trouble)
+        problems += self._state.clock.problems()
         if self.config_error:
             problems.append(
                 f"the configuration on disk is faulty or cannot be read, an older one is in force:\n{self.config_error}"
@@ -97,6 +106,7 @@ class Health:
         return {
             "problems": self.problems(),
             "notices": [
+                *([self._owner.notice] if self._owner.notice else ()),
                 *self._pipeline.notices,
                 *self._pipeline.evidence.notices(time.time()),
                 *self._saver.notices,
@@ -116,6 +126,7 @@ class Health:
         yield from self._sources.samples()
         yield from saver_samples(self._saver)
         yield "nodewarden_surroundings_up", (), float(not self._surroundings.problems)
+        yield "nodewarden_clock_believed", (), float(self._state.clock.is_believed)
         yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
         yield from self._upkeep.samples()

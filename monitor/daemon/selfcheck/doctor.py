@@ -30,7 +30,8 @@ def check(
     that only a running daemon can judge.
     """
     probed = msgspec.structs.replace(
-        probe(settings, filters, serves_metrics=is_daemon), slow_filters=MappingProxyType(dict(slow_filters))
+        probe(settings, filters, serves_metrics=is_daemon, is_owner=is_daemon),
+        slow_filters=MappingProxyType(dict(slow_filters)),
     )
     parts = in_order([*examine(settings, probed), *known])
     shown = [_show(one) for one in parts]
@@ -39,7 +40,7 @@ def check(
 
 def log_check(settings: Settings, filters: LogFilters) -> None:
     """Write into the log, before anything is opened, what this machine and sandbox allow and what is missing."""
-    probed = probe(settings, filters, serves_metrics=False)
+    probed = probe(settings, filters, serves_metrics=False, is_owner=True)
     parts = examine(settings, probed)
     states = ", ".join(f"{one.name} {one.state}" for one in parts if one.state != "off")
     _log.info("self-check as %s: %s", probed.privileges.account, states)

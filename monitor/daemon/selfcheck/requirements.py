@@ -57,6 +57,9 @@ def _nftables(probed: Probed) -> Part:
     is_allowed = "CAP_NET_ADMIN" in probed.privileges.capabilities
     repair = "modprobe nf_tables" if is_allowed else capability_repair("CAP_NET_ADMIN", probed.privileges)
     requirements = [Requirement("the kernel's nf_tables", probed.nftables, repair)]
+    if probed.owner:
+        stop = "systemctl stop nodewarden, or end the process that is named"
+        requirements.append(Requirement("a network namespace of its own", probed.owner, stop))
     return Part("nftables", PartKind.ENFORCER, is_wanted=True, requirements=requirements)
 
 
