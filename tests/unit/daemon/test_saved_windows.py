@@ -93,6 +93,40 @@ def test_rows_raise_no_alert_whatever_they_say(make: Callable[[], Any]) -> None:
     assert all(window.count(key) < threshold for key in (_SOURCE, b"\1", b""))
 
 
+def test_kept_keys_and_crowds_come_back() -> None:
+    """A flood from one /24 fills the window: its own share and a key that was kept nevertheless come back as well."""
+    window = DistinctWindow(findtime_s=600.0, maxretry=10, max_entries=1024)
+    again = DistinctWindow(findtime_s=600.0, maxretry=10, max_entries=1024)
+    part = DistinctWindow(findtime_s=600.0, maxretry=10, max_entries=1024)
+    chance = random.Random(1)
+    slow = bytes((203, 0, 113, 9, 6))
+    for step in range(25_000):
+        time_s = _NOW_S - 300 + step / 100
+        window.add(bytes((198, 51, 100, *chance.randbytes(2))), b"a", time_s)
+        window.add(bytes((chance.randrange(1, 190), *chance.randbytes(4))), b"a", time_s)
+        if step % 700 == 0:
+            window.add(slow, bytes((step // 700 % 6,)), time_s)
+    assert window.stats.crowds
+    assert window.count(slow) == 6
+    rows = window.export(100_000)
+    assert len(rows) == window.stats.entries
+    again.resume(rows, _NOW_S)
+    assert again.count(slow) == window.count(slow)
+    rows = window.export(256)
+    assert len(rows) <= 256
+    assert sum(row[0].startswith(bytes((198, 51, 100))) for row in rows) <= 32
+    part.resume(rows, _NOW_S)
+    assert part.count(slow) == window.count(slow)
+
+
+def test_clients_of_one_network_come_back_as_its_share() -> None:
+    """Rows of an earlier run take no more room than the network may have."""
+    clients = Clients()
+    rows = [number_row(bytes((192, 0, 2, 0)) + index.to_bytes(4), 1, _NOW_S - 9) for index in range(9000)]
+    clients.resume(rows, _NOW_S)
+    assert len(clients) == 8192
+
+
 def test_clients_come_back() -> None:
     """A client of the last run is one still, for packets that came after its handshakes."""
     clients = Clients()
