@@ -1,5 +1,6 @@
 """What was saved comes back whenever it can be read, and whatever the clock says at the start."""
 
+import itertools
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.enforcers.nftables.table import NftablesTable
 from monitor.model.addresses import parse_network
 from monitor.model.alerts import Strength
+from monitor.model.bans import Ban
+from monitor.model.errors import TemporaryError
 from monitor.settings.schema import Settings
 from monitor.state.saver import Saver
 from monitor.state.store import Store
@@ -201,6 +204,26 @@ def test_a_ban_that_ended_does_not_come_back_with_the_second_copy(directory: Pat
     assert life.saver.store is not None
     assert {str(ban.network) for ban in life.saver.store.bans()} == life.in_kernel().keys() == wanted
     assert len(list(life.saver.store.offences(0.0))) == len(_BANTIMES_S)
+    life.stop()
+
+
+def test_a_store_that_fails_while_it_is_read_costs_no_ban(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read before the fault is in the kernel at once, and the rest as soon as it can be read."""
+    life = Life(directory)
+    life.ban()
+    _reboot(life)
+    read = Store.bans
+
+    def fail(store: Store) -> Iterator[Ban]:
+        yield from itertools.islice(read(store), 3)
+        raise TemporaryError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "bans", fail)
+        life = Life(directory)
+    assert life.in_kernel().keys() == life.in_ledger().keys() == {"192.0.2.1", "192.0.2.2"}
+    wait_for(life.ticks_with_a_store, "the store")
+    assert life.in_kernel().keys() == life.in_ledger().keys() == _BANTIMES_S.keys()
     life.stop()
 
 

@@ -57,7 +57,10 @@ class State:
             in_force = restore(self._pipeline, store, self._saver, time.time, ahead_s=ahead_s, kept=self._kept)
         except TemporaryError as error:  # what was read stays; `opened` reads the rest
             self._saver.distrust(str(error))
-            return restore(self._pipeline, None, self._saver)
+            in_force = restore(self._pipeline, None, self._saver)
+            if in_force:  # some are in the ledger, but were not yet on their way to the kernel
+                self._pipeline.table.set_up(time.time())
+            return in_force
         self._is_read = store is not None and not store.is_new
         return in_force
 
