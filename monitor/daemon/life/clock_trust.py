@@ -6,6 +6,7 @@ kernel says that the clock is synchronised, or it is set to a plausible time. Un
 it was saved, and nothing is deleted for its age. A clock that nobody corrects within an hour is believed.
 """
 
+import contextlib
 import ctypes
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,11 @@ _TIMEX_BYTES = 512  # more than struct timex has; all zero: read only
 def is_synchronised() -> bool:
     """Whether adjtimex(2) or systemd-timesyncd says that the clock is; the sandbox of the unit forbids the former."""
     state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
-    return 0 <= state < _TIME_ERROR or _TIMESYNCD.exists()
+    if 0 <= state < _TIME_ERROR:
+        return True
+    with contextlib.suppress(OSError):
+        return _TIMESYNCD.exists()
+    return False
 
 
 class ClockTrust:
