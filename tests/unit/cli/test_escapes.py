@@ -66,8 +66,9 @@ def _results(text: str) -> dict[type, Any]:
         protocol.BanOrder: done,
         protocol.Unban: done,
         protocol.Why: {
-            "network": text, "allowlist": {"network": text, "reason": text}, "bans": [ban], "leaked": [text],
-            "counting": [{"detector": text, "count": 1, "maxretry": 2}], "witnesses": {text: {text: 1}},
+            "network": text, "allowlist": {"network": text, "reason": text}, "bans": [ban], "foreign": [ban],
+            "leaked": [text], "counting": [{"detector": text, "count": 1, "maxretry": 2}],
+            "witnesses": {text: {text: 1}},
             "history": [past | counts | {"counted": text, "sample": [text]}, past | {"reason": text}],
         },
         protocol.Events: {"run": "1", "last": 6, "more": False, "lost": 0, "events": events},
