@@ -200,6 +200,7 @@ def _state() -> Panel:
             Query(q.per_second("nodewarden_state_failures_total"), "failed attempts"),
             Query(q.per_second("nodewarden_state_dropped_offences_total"), "offences dropped"),
             Query(q.per_second("nodewarden_state_dropped_removals_total"), "ends of bans dropped"),
+            Query(q.per_second("nodewarden_state_copy_failures_total"), "failed copies"),
         ),
     )
 

@@ -28,6 +28,7 @@ _EXIT = {
     "1": "Refused or failed; `nodewarden status --check`: the daemon has problems.",
     "2": "The configuration or the command line is invalid.",
     "3": "The daemon cannot be reached.",
+    "4": "Another daemon owns the network namespace.",
 }
 _SIGNALS = {
     "SIGHUP": "Reload the configuration. An invalid one is refused; the one in force stays.",

@@ -52,6 +52,13 @@ class Policy:
                 self.budgets = spent
             self.remember(offences)
 
+    def relearn(self, offences: Iterable[Offence]) -> None:
+        """Count all over again; `offences` is the history, oldest first."""
+        budgets = self.budgets
+        self._follow(self.rules)
+        self.budgets = budgets
+        self.remember(offences)
+
     def remember(self, offences: Iterable[Offence]) -> None:
         """Count past offences, oldest first, so that a restart forgives nothing."""
         for offence in offences:

@@ -11,6 +11,7 @@ from monitor.cli.bans import DURATION
 from monitor.cli.target import Target
 from monitor.control.client import DaemonUnreachable, RequestRefused
 from monitor.control.protocol import Events
+from monitor.model.printable import printable
 
 _ASK_EVERY_S = 0.5
 _SHOWN_BEFORE_FOLLOWING = 10
@@ -99,7 +100,7 @@ def _follow(target: Target, since: float | None) -> Iterator[dict[str, Any]]:
 
 def line(event: dict[str, Any]) -> str:
     """Write an event for people, on one line."""
-    return f"{show.moment(event['time_s'])} {_text(event)}"
+    return printable(f"{show.moment(event['time_s'])} {_text(event)}")
 
 
 def _text(event: dict[str, Any]) -> str:

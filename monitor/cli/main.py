@@ -1,6 +1,7 @@
 """The command `nodewarden`: its options, its exit codes, its subcommands.
 
-Exit codes: 0 done, 1 refused or failed, 2 configuration or usage, 3 the daemon cannot be reached.
+Exit codes: 0 done, 1 refused or failed, 2 configuration or usage, 3 the daemon cannot be reached,
+4 another daemon owns the network namespace.
 """
 
 import sys
@@ -23,10 +24,10 @@ from monitor.cli.status import status, why
 from monitor.cli.target import Target
 from monitor.control.client import DaemonUnreachable
 from monitor.control.protocol import Reload
-from monitor.model.errors import ConfigError, NodewardenError, TemporaryError, explain
+from monitor.model.errors import AlreadyOwned, ConfigError, NodewardenError, TemporaryError, explain
 from monitor.settings.load import DEFAULT_PATH
 
-EXIT_FAILED, EXIT_CONFIG, EXIT_UNREACHABLE = 1, FAULTY, 3
+EXIT_FAILED, EXIT_CONFIG, EXIT_UNREACHABLE, EXIT_OWNED = 1, FAULTY, 3, 4
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -87,6 +88,8 @@ def main() -> None:
         _die(error, EXIT_CONFIG)
     except DaemonUnreachable as error:
         _die(error, EXIT_UNREACHABLE)
+    except AlreadyOwned as error:
+        _die(error, EXIT_OWNED)
     except NodewardenError as error:
         _die(error, EXIT_FAILED)
 

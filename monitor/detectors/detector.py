@@ -10,6 +10,7 @@ below only, so no other module names one:
 - the node's addresses and the allowlist: `follow`
 - evidence that turns out to be none: `review`, `take_back`
 - a reload of the configuration: `recipe`
+- a restart: `windows`
 
 A detector does no I/O and reads no clock: time is that of the events, so recorded traffic replays exactly. What it
 remembers is bounded by `limits.max_entries`, whatever attackers send.
@@ -25,6 +26,7 @@ from monitor.model.addresses import Address, Network
 from monitor.model.alerts import Alert, FloodAlert, Strength
 from monitor.model.events import Event
 from monitor.model.networks import Surrounding
+from monitor.model.saved_rows import SavedWindow
 from monitor.model.services import Service
 from monitor.model.window_stats import WindowStats
 
@@ -69,6 +71,10 @@ class Detector(ABC, Generic[EventT]):
     def count(self, source: Address) -> int:  # noqa: ARG002 - for those that remember something
         """Return how close this address is to `limits.maxretry`; 0 for detectors that fire at once."""
         return 0
+
+    def windows(self) -> Sequence[SavedWindow]:
+        """Return what it remembers that a restart must not forgive; the order is that of the saved rows."""
+        return ()
 
     def follow(self, surrounding: Surrounding) -> None:
         """Follow the node's own addresses, pod networks and allowlist; called at start and after each change."""

@@ -18,6 +18,7 @@ from monitor.model.addresses import Address, Network
 from monitor.model.alerts import Alert, Strength
 from monitor.model.events import Event, PacketLogged
 from monitor.model.flows import FlowIncomplete
+from monitor.model.saved_rows import SavedWindow
 from monitor.model.services import Service
 from monitor.model.window_stats import Crossing
 
@@ -66,6 +67,10 @@ class DistinctDetector(Detector[Probe]):
     def agreements_total(self) -> int:
         """How many alerts a second source of events confirmed."""
         return self._agreement.total
+
+    def windows(self) -> Sequence[SavedWindow]:
+        """Return the window."""
+        return (self._scores.window,)
 
     def origin(self, key: bytes) -> bytes:
         """Return the source or prefix that a key starts with."""

@@ -1,6 +1,7 @@
 """Failures: one source fails too often in one application (what fail2ban calls a jail)."""
 
 import enum
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from typing import Annotated
@@ -19,6 +20,7 @@ from monitor.metrics.metric import COUNTER, Metric, Sample
 from monitor.model.addresses import Address, Network, fold_mapped, network_of
 from monitor.model.alerts import Alert, Strength
 from monitor.model.events import AuthFailure
+from monitor.model.saved_rows import SavedWindow
 from monitor.model.window_stats import Crossing
 
 IGNORED_NETWORKS = Metric(
@@ -147,7 +149,8 @@ class FailuresDetector(Detector[AuthFailure]):
         self._prefix_bytes = limits.ipv6_prefix // 8
         self._prefix_end = bytes(16 - self._prefix_bytes) + bytes((limits.ipv6_prefix,))
         # Every failure counts, so each is an item of its own: a serial number, followed by the name that was tried.
-        self._serials = count()
+        # It starts anywhere, so that it is none of an earlier run whose failures are remembered.
+        self._serials = count(int.from_bytes(os.urandom(_SERIAL_BYTES - 1)))
         self.stats = self._scores.stats
 
     def feed(self, events: Sequence[AuthFailure]) -> list[Alert]:
@@ -176,6 +179,10 @@ class FailuresDetector(Detector[AuthFailure]):
         """Return how many failures of this source are remembered, of the stronger or the more frequent kind."""
         window = self._scores.window
         return max(window.count(source), window.count(source + _FORGEABLE))
+
+    def windows(self) -> Sequence[SavedWindow]:
+        """Return the window."""
+        return (self._scores.window,)
 
     def samples(self) -> Iterator[Sample]:
         """Yield how many failures were ignored for the size of their network."""

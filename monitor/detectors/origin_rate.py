@@ -1,7 +1,7 @@
 """Counts by origin within a sliding window: the shared part of detectors of rates."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from monitor.detectors.detector import Detector, EventT
 from monitor.detectors.limits import Limits
@@ -9,6 +9,7 @@ from monitor.detectors.origins import example_of
 from monitor.model.addresses import Address, origin_key
 from monitor.model.networks import Surrounding
 from monitor.model.rates import RateWindow
+from monitor.model.saved_rows import SavedWindow
 from monitor.model.window_stats import WindowStats
 
 _MOST_SHELTERED = 1024
@@ -29,6 +30,11 @@ class OriginRate:
     def stats(self) -> WindowStats:
         """What the window counted."""
         return self._rates.stats
+
+    @property
+    def window(self) -> SavedWindow:
+        """What a restart must not forgive."""
+        return self._rates
 
     def follow(self, surrounding: Surrounding) -> None:
         """Follow the allowlist: protected origins are counted, but never reported as the busiest."""
@@ -79,6 +85,10 @@ class RateDetector(Detector[EventT]):
         """Follow the node's own addresses, pod networks and allowlist."""
         super().follow(surrounding)
         self.rate.follow(surrounding)
+
+    def windows(self) -> Sequence[SavedWindow]:
+        """Return the window."""
+        return (self.rate.window,)
 
     def count(self, source: Address) -> int:
         """Return the recent count of the origin of this address."""

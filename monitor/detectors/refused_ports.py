@@ -16,6 +16,7 @@ from monitor.model.alerts import Alert, Strength
 from monitor.model.bitmap_window import BitmapWindow
 from monitor.model.events import DropsObserved
 from monitor.model.port_bitmap import estimate
+from monitor.model.saved_rows import SavedWindow
 
 MOST_PORTS = 200
 """The highest threshold: of more ports, 64 bits say little."""
@@ -73,6 +74,10 @@ class RefusedPortsDetector(Detector[DropsObserved]):
                 sample = (f"at least {bits.bit_count()} ports",)
                 count = int(estimate(bits))
                 yield origin_alert(self.name, self.limits, event.source, event.time_s, count, self.what, sample=sample)
+
+    def windows(self) -> Sequence[SavedWindow]:
+        """Return the window."""
+        return (self._window,)
 
     def count(self, source: Address) -> int:
         """Return how many distinct ports the origin of this address probed, as estimated."""

@@ -100,10 +100,11 @@ class NetlinkSocket:
             raise TooMuchAtOnce
         return failed
 
-    def query(self, requests: Sequence[NetlinkRequest]) -> list[NetlinkReply | int]:
+    def query(self, requests: Sequence[NetlinkRequest], *, refusals: bool = False) -> list[NetlinkReply | int]:
         """Send several requests in one datagram; return for each the reply, or the errno if it was refused.
 
-        An errno of 0 means that the kernel accepted the request without a reply.
+        An errno of 0 means that the kernel accepted the request without a reply. `refusals`: a missing privilege or
+        missing kernel support is an errno, too, not a PermanentError.
         """
         first = self._reserve(len(requests))
         acked = [NetlinkRequest(request.type, request.flags | netlink.NLM_F_ACK, request.body) for request in requests]
@@ -111,7 +112,7 @@ class NetlinkSocket:
         answers: dict[int, NetlinkReply | int] = {}
         for reply in self._drain():
             code = netlink.decode_error(reply.body) if reply.type == netlink.NLMSG_ERROR else 0
-            if code in (errno.EPERM, errno.EOPNOTSUPP):
+            if code in (errno.EPERM, errno.EOPNOTSUPP) and not refusals:
                 raise _error_of(code)
             if reply.type != netlink.NLMSG_ERROR:
                 answers[reply.sequence - first] = reply

@@ -1,11 +1,13 @@
 """A sliding window of bitmaps by key, bounded in memory whatever attackers send."""
 
+import heapq
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from monitor.model.crowds import beyond_share
 from monitor.model.eviction_sketch import EvictionSketch
 from monitor.model.port_bitmap import estimate
+from monitor.model.saved_rows import SavedRow, number_row, read_number, recent
 from monitor.model.window_stats import WindowStats
 
 _SLOTS = 8
@@ -58,6 +60,23 @@ class BitmapWindow:
         """Return the estimate of a key, as of the last `add`."""
         return int(estimate(self._bits(key)))
 
+    def export(self, limit: int) -> list[SavedRow]:
+        """Return the bitmaps with the most bits, at most `limit`; see `SavedWindow`."""
+        total = self._total()
+        rows: list[SavedRow] = []
+        for key in heapq.nlargest(limit, total, key=lambda key: total[key].bit_count()):
+            found = [(number, bitmaps[key]) for number, bitmaps in self._slots if key in bitmaps]
+            if len(rows) + len(found) > limit:
+                break
+            for number, bitmap in found:
+                rows.append(number_row(key, bitmap, min((number + 0.5) * self._slot_s, self._now_s)))
+        return rows
+
+    def resume(self, rows: Iterable[SavedRow], now_s: float) -> None:
+        """Remember bitmaps of an earlier run; a key that reaches a threshold that is lower now is forgotten."""
+        for key, value, time_s in recent(rows, self._findtime_s, now_s):
+            self.add(key, read_number(value), time_s)
+
     def _bits(self, key: bytes) -> int:
         bits = 0
         for _, bitmaps in self._slots:
@@ -77,6 +96,14 @@ class BitmapWindow:
             self._slots.append((number, {}))
             self.stats.entries = sum(len(bitmaps) for _, bitmaps in self._slots)
         return self._slots[-1][1]
+
+    def _total(self) -> dict[bytes, int]:
+        """Return the bits of all keys, the key seen last at the end."""
+        total: dict[bytes, int] = {}
+        for _, bitmaps in self._slots:
+            for key, bitmap in bitmaps.items():
+                total[key] = total.pop(key, 0) | bitmap
+        return total
 
     def _forget(self, key: bytes) -> None:
         self._kept.pop(key, None)
@@ -100,11 +127,7 @@ class BitmapWindow:
     def _chosen(self) -> list[bytes]:
         """Return the keys to forget, or all that are kept where there are no others."""
         held = Counter(key for _, bitmaps in self._slots for key in bitmaps)
-        total: dict[bytes, int] = {}
-        for _, bitmaps in self._slots:
-            for key, bitmap in bitmaps.items():
-                total[key] = total.pop(key, 0) | bitmap  # the key seen last comes last
-        counts = {key: bits.bit_count() for key, bits in total.items() if key not in self._kept}
+        counts = {key: bits.bit_count() for key, bits in self._total().items() if key not in self._kept}
         chosen, excess = [], self.stats.entries - self._max_entries // 2
         for key in _fairly(counts):
             chosen.append(key)

@@ -8,6 +8,7 @@ import msgspec
 from monitor.model.addresses import Address, origin_key
 from monitor.model.crowds import SHARE, networks_of_origin
 from monitor.model.flows import Flow
+from monitor.model.saved_rows import SavedRow, largest, read_number
 
 _LATELY_S = 1800.0
 _MAX_ENTRIES = 65_536
@@ -65,6 +66,19 @@ class Clients:
             return False
         taken.update((narrow, wide))
         return True
+
+    def export(self, limit: int) -> list[SavedRow]:
+        """Return the origins with the most handshakes, at most `limit`; see `SavedWindow`."""
+        known = ((origin, one.handshakes, one.first_s) for origin, one in (self._previous | self._current).items())
+        return largest(known, limit)
+
+    def resume(self, rows: Iterable[SavedRow], now_s: float) -> None:
+        """Know the clients of an earlier run for half an hour to an hour more."""
+        if not self._current:
+            self._started_s = now_s
+        for origin, value, first_s in rows:
+            if first_s <= now_s and origin not in self._current and self._has_room(origin):
+                self._current[origin] = _Client(first_s, read_number(value))
 
     def handshakes(self, source: Address) -> int:
         """Return how many handshakes the origin of this address completed lately."""

@@ -1,6 +1,6 @@
 """Crowds: networks whose addresses take more than their share of a window. Pure.
 
-Whoever has an IPv6 /48 has 65,536 addresses of a /64 each to fill a window with. So a network that takes more than its
+One IPv6 /48 has 65,536 prefixes of a /64 each to fill a window with. So a network that takes more than its
 share gets a window of its own, in which it can only push out itself. Shares are of a /48 and of a /32 for IPv6, of a
 /24 and of a /16 for IPv4: what one customer has, and what one provider has.
 """

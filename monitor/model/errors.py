@@ -26,6 +26,10 @@ class PermanentError(NodewardenError):
     """It will not work until somebody acts: stop, with a message that says what to do."""
 
 
+class AlreadyOwned(PermanentError):  # noqa: N818 - named after the state
+    """Another process owns the network namespace; the text names it where it can be known."""
+
+
 SYSTEM_FAULTS = (NodewardenError, OSError, MemoryError, RuntimeError)
 """What a system call, a lack of memory or a thread that cannot be started (RuntimeError) may raise."""
 

@@ -43,6 +43,13 @@ class KeptKeys:
             self.entries -= self._counted.pop(key)
         return items
 
+    def by_count(self, levels: int) -> list[list[bytes]]:
+        """Return the keys by their number of items (1, 2 to 3, 4 to 7 and so on), the one that gained last first."""
+        found: list[list[bytes]] = [[] for _ in range(levels)]
+        for key in reversed(self.level):
+            found[min(self._counted[key].bit_length(), levels) - 1].append(key)
+        return found
+
     def clear(self) -> None:
         """Keep none any more."""
         self.level.clear()

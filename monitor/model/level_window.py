@@ -10,10 +10,11 @@ import struct
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 
 from monitor.model.eviction_sketch import EvictionSketch
 from monitor.model.kept_keys import KeptKeys, Level
+from monitor.model.saved_rows import SavedRow
 from monitor.model.window_stats import Crossing, WindowStats
 
 _TIME = struct.Struct("d")
@@ -110,6 +111,21 @@ class LevelWindow:
         for level in (*self._multiple, self._kept.level):
             step = max(1, len(level) // most)
             yield from ((key, step * len(level[key])) for key in islice(level, None, None, step))
+
+    def export(self, limit: int) -> list[SavedRow]:
+        """Return the items of the keys with the most, at most `limit`; see `SavedWindow`."""
+        rows: list[SavedRow] = []
+        kept = self._kept.by_count(_LEVELS)
+        for keys, level in zip(reversed(kept), (*reversed(self._multiple), OrderedDict()), strict=True):
+            for key in chain(keys, reversed(level)):
+                items = self._kept.level[key] if key in self._kept.level else level[key]
+                if len(rows) + len(items) > limit:
+                    return rows
+                rows += [(key, item, time_s) for item, time_s in items.items()]
+        for key in islice(reversed(self._single), limit - len(rows)):
+            single = self._single[key]
+            rows.append((key, single[8:], _TIME.unpack_from(single)[0]))
+        return rows
 
     def take_over(self, key: bytes, items: dict[bytes, float], now_s: float) -> None:
         """Take in a key from another table."""

@@ -1,9 +1,10 @@
 """A counter of how often things happen by key, bounded in memory whatever attackers send."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, islice
 
 from monitor.model.crowds import beyond_share
+from monitor.model.saved_rows import SavedRow, largest, read_number, recent
 from monitor.model.window_stats import WindowStats
 
 
@@ -55,6 +56,24 @@ class RateWindow:
         """Return how often a key was counted lately, as of the last `add`."""
         share = 1.0 - (self._now_s - self._begun_s) / self._findtime_s if self._current or self._previous else 0.0
         return int(self._current.get(key, 0) + self._previous.get(key, 0) * share)
+
+    def export(self, limit: int) -> list[SavedRow]:
+        """Return the highest counts, at most `limit`; see `SavedWindow`. Times are when their windows began."""
+        before_s = self._begun_s - self._findtime_s
+        current = ((key, count, self._begun_s) for key, count in self._current.items())
+        previous = ((key, count, before_s) for key, count in self._previous.items())
+        return largest(chain(current, previous), limit)
+
+    def resume(self, rows: Iterable[SavedRow], now_s: float) -> None:
+        """Remember counts of an earlier run that are below the threshold, if the window before now still counts."""
+        kept = list(recent(rows, 2 * self._findtime_s, now_s))
+        if not kept or self._current or self._previous:
+            return
+        begun_s = kept[-1][2]
+        for key, value, time_s in kept:
+            if (count := read_number(value)) < self._maxretry:
+                (self._current if time_s == begun_s else self._previous)[key] = count
+        self._begun_s = self._now_s = begun_s
 
     def _advance(self, time_s: float) -> None:
         """Begin the window that a time lies in; a clock that was set back, or far ahead, begins anew."""

@@ -95,6 +95,11 @@ class Services:
                 self._add(service, seen_s)
         self._new.clear()
 
+    def shift(self, step_s: float) -> None:
+        """Keep the age of what was seen when the clock is set."""
+        for service in self._seen_s:
+            self._seen_s[service] += step_s
+
     def _note_flow(self, flow: Flow, now_s: float, is_ours: Callable[[Address], bool]) -> None:
         service = flow.destination, flow.protocol, flow.destination_port or 0
         if now_s - self._seen_s.get(service, float("-inf")) < _REFRESH_S or not is_ours(flow.real_destination):

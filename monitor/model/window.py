@@ -8,8 +8,12 @@ Four rules keep the evidence about each attacker while others fill the window:
 4. What is lost nevertheless is counted, and where it matters reported (`WindowStats.missed_keys`).
 """
 
+from collections import Counter
+from collections.abc import Iterable
+
 from monitor.model.crowds import MOST_CROWDS, SHARE, belongs, find_crowds, networks_of
 from monitor.model.level_window import LevelWindow
+from monitor.model.saved_rows import SavedRow, recent
 from monitor.model.window_stats import Crossing
 
 _EXAMINED_AFTER = 1024
@@ -63,6 +67,26 @@ class DistinctWindow(LevelWindow):
     def most(self, leading: bytes, extra: tuple[int, ...] = (0,)) -> int:
         """Return the most items of any key that is these bytes and so many more; walks all keys."""
         return max(super().most(leading, extra), *(crowd.most(leading, extra) for crowd in self._crowds.values()), 0)
+
+    def export(self, limit: int) -> list[SavedRow]:
+        """Return the items of the keys with the most, at most `limit`, in crowds too; see `SavedWindow`.
+
+        A crowd adds no more than its share, so that it does not take the place of others.
+        """
+        share = min(limit // SHARE, limit // 2 // max(1, len(self._crowds)))
+        rows = [row for crowd in self._crowds.values() for row in crowd.export(share)]
+        return super().export(limit - len(rows)) + rows
+
+    def resume(self, rows: Iterable[SavedRow], now_s: float) -> None:
+        """Remember items of an earlier run; a key stays one short of the threshold at least, so nothing is alerted."""
+        left: Counter[bytes] = Counter()
+        kept = list(recent(rows, self._findtime_s, now_s))
+        for index in reversed(range(len(kept))):
+            left[kept[index][0]] += 1
+            if left[kept[index][0]] >= self._maxretry:
+                del kept[index]
+        for key, item, time_s in kept:
+            self.add(key, item, time_s)
 
     def _make_room(self) -> None:
         """Give networks that take more than their share a window of their own, and evict until there is room."""

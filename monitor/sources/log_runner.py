@@ -92,6 +92,11 @@ class LogRunner(SourceRunner[SourceT, SettingsT]):
     def _has_more(self, source: SourceT) -> bool:
         return bool(self._queues) or super()._has_more(source)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that was read is scanned."""
+        return not self._queues
+
     def _save_cursor(self) -> None:
         if self._source:
             self._save_read(self._source, self._queues.keys())

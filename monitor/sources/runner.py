@@ -129,6 +129,11 @@ class SourceRunner(ABC, Generic[SourceT, SettingsT]):
         self._come_back()
         self._save_cursor()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the cursor is where events were handed on to, not before."""
+        return True
+
     def problems(self) -> list[str]:
         """Say what is wrong."""
         problems = [f"reading {self.title} failed: {self._trouble}"] if self._trouble else []

@@ -3,6 +3,7 @@
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from itertools import chain
+from typing import NamedTuple
 
 import msgspec
 
@@ -25,6 +26,13 @@ class Allowed(msgspec.Struct, frozen=True, gc=False):
         return AllowEntry(self.network, self.reason)
 
 
+class SavedContent(NamedTuple):
+    """What a detector counted, encoded by it, and when that was saved (seconds since the epoch)."""
+
+    saved_s: float
+    content: bytes
+
+
 class StateChanges:
     """Changes to the store, one per key: the last one counts. Offences are appended, never changed.
 
@@ -32,23 +40,43 @@ class StateChanges:
     can forge are apart from the others, so that a flood of them displaces only its own kind.
     """
 
-    __slots__ = ("allowed", "bans", "cursors", "ended", "forgeable", "forgeable_ended", "offences")
+    __slots__ = (
+        "allowed",
+        "bans",
+        "cursors",
+        "ended",
+        "forgeable",
+        "forgeable_ended",
+        "is_cleared",
+        "offences",
+        "windows",
+    )
 
     def __init__(self) -> None:
         """Start without changes."""
         self.bans: dict[ClaimKey, Ban] = {}
+        self.is_cleared = False
+        """Whether all claims that were saved before are removed first."""
         self.ended: OrderedDict[ClaimKey, None] = OrderedDict()
         self.forgeable_ended: OrderedDict[ClaimKey, None] = OrderedDict()
         self.offences: deque[Offence] = deque()
         self.forgeable: deque[Offence] = deque()
         self.cursors: dict[str, Cursor] = {}
         self.allowed: dict[Network, Allowed | None] = {}
+        self.windows: dict[str, SavedContent] = {}
 
     def __len__(self) -> int:
         """Return the number of rows to write or delete."""
         offences = len(self.offences) + len(self.forgeable)
         ended = len(self.ended) + len(self.forgeable_ended)
-        return len(self.bans) + ended + offences + len(self.cursors) + len(self.allowed)
+        few = len(self.cursors) + len(self.allowed) + len(self.windows)
+        return len(self.bans) + ended + offences + few + self.is_cleared
+
+    @property
+    def is_worth_a_copy(self) -> bool:
+        """Whether these are more than cursors and windows, which change all the time and are soon worth nothing."""
+        ended, offences = self.ended or self.forgeable_ended, self.offences or self.forgeable
+        return bool(self.is_cleared or self.bans or ended or offences or self.allowed)
 
     def put_ban(self, ban: Ban) -> None:
         """Add a claim; it replaces the earlier one of the same origin."""
@@ -89,8 +117,17 @@ class StateChanges:
             dropped += 1
         return dropped
 
+    def clear_bans(self) -> None:
+        """Remove all claims."""
+        self.bans.clear()
+        self.ended.clear()
+        self.forgeable_ended.clear()
+        self.is_cleared = True
+
     def follow(self, later: "StateChanges") -> None:
         """Append changes that were made after these."""
+        if later.is_cleared:
+            self.clear_bans()
         for ban in later.bans.values():
             self.put_ban(ban)
         for key in later.all_ended():
@@ -99,3 +136,4 @@ class StateChanges:
         self.forgeable.extend(later.forgeable)
         self.cursors.update(later.cursors)
         self.allowed.update(later.allowed)
+        self.windows.update(later.windows)

@@ -8,7 +8,7 @@ from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, ClaimKey, ClaimOrigin, Mode, Offence
 from monitor.model.cursors import Cursor
 from monitor.model.errors import MalformedRecord
-from monitor.state.changes import Allowed
+from monitor.state.changes import Allowed, SavedContent
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -110,6 +110,18 @@ def read_allowed(row: Row) -> Allowed:
     return Allowed(_network(address, prefix_length), _text(reason), _time(added_s))
 
 
+def window_row(item: tuple[str, SavedContent]) -> Row:
+    """Return name, time saved, content."""
+    name, saved = item
+    return _text(name), _time(saved.saved_s), _bytes(saved.content)
+
+
+def read_window(row: Row) -> tuple[str, SavedContent]:
+    """Decode a row of `window_row`."""
+    name, saved_s, content = row
+    return _text(name), SavedContent(_time(saved_s), _bytes(content))
+
+
 def network_row(network: Network) -> tuple[bytes, int]:
     """Return address, prefix length."""
     _check(network.address, network.prefix_length)
@@ -159,7 +171,7 @@ def _time(value: object) -> float:
     # SQLite converts NaN to NULL, and would then refuse the whole batch.
     if not isinstance(value, (float, int)) or not math.isfinite(value):
         raise MalformedRecord("time", repr(value))
-    return float(value)
+    return float(value) + 0.0  # SQLite keeps no negative zero
 
 
 def _duration(value: object) -> float:

@@ -14,8 +14,10 @@ from monitor.model.bans import Ban, Offence, claim_key
 from monitor.model.cursors import Cursor
 from monitor.model.errors import TemporaryError
 from monitor.model.retry import Worker
-from monitor.state.changes import Allowed, StateChanges
+from monitor.state.changes import Allowed, SavedContent, StateChanges
+from monitor.state.copier import Copier
 from monitor.state.store import Store
+from monitor.state.writing import Outcome, open_outcome, save
 
 _log = logging.getLogger(__name__)
 _RETRY_FIRST_S = 1.0
@@ -23,18 +25,10 @@ _RETRY_LAST_S = 30.0
 _MAX_NOTICES = 20
 
 
-class _Outcome(NamedTuple):
-    """The result of the worker: the open store, None if it could not be opened or written."""
-
-    store: Store | None
-    opened: bool = False
-    error: TemporaryError | None = None
-
-
 class _Job(NamedTuple):
     """The current job of the worker."""
 
-    future: futures.Future[_Outcome]
+    future: futures.Future[Outcome]
     changes: StateChanges
     purge: tuple[float, int] | None
     durable: bool
@@ -69,6 +63,7 @@ class Saver:
         self._max_removals = max_removals
         self._clock = clock
         self._open_store = open_store
+        self.copier = Copier(clock)
         self._worker = Worker("saver")
         self._pending = StateChanges()
         self._purge: tuple[float, int] | None = None
@@ -106,7 +101,7 @@ class Saver:
 
     def open(self) -> Store | None:
         """Open the store at the start of the daemon; None if that fails: `trouble` says why, and `tick` tries again."""
-        outcome = _open(self._open_store, self._path)
+        outcome = open_outcome(self._open_store, self._path)
         if outcome.error:
             self._failed(str(outcome.error))
         elif outcome.store:
@@ -122,6 +117,10 @@ class Saver:
         self._pending.remove_ban(claim_key(ban))
         self._bound()
 
+    def clear_bans(self) -> None:
+        """Remove all claims, also those of a file that cannot be read yet."""
+        self._pending.clear_bans()
+
     def add_offence(self, offence: Offence) -> None:
         """Append an offence to the history."""
         self.dropped_offences_total += self._pending.add_offence(offence, self._max_offences)
@@ -133,6 +132,14 @@ class Saver:
     def save_cursor(self, name: str, cursor: Cursor) -> None:
         """Save a cursor; must be called after the events before it were passed on."""
         self._pending.cursors[name] = cursor
+
+    def load_windows(self) -> Mapping[str, SavedContent]:
+        """Return what detectors counted, by name; empty while the store does not work."""
+        return self.store.windows() if self.store else {}
+
+    def save_window(self, name: str, saved: SavedContent) -> None:
+        """Save what a detector counted, together with all cursors up to now: nothing is counted twice."""
+        self._pending.windows[name] = saved
 
     def put_allowed(self, entry: Allowed) -> None:
         """Save a network that was allowed by an operator."""
@@ -151,9 +158,27 @@ class Saver:
         if self._job and not self._job.future.done():
             return
         self._collect()
+        if self.store:
+            self._examine(self.store)
         is_wanted = self._pending or self._purge or self.store is None
         if is_wanted and self._clock() >= self._retry_at_s:
             self._begin(durable=False)
+
+    def distrust(self, reason: str) -> None:
+        """Close a store that could not be read: it is opened again, which replaces a damaged file."""
+        if self.store and not self._job:
+            self.store.close()
+            self._failed(reason)
+
+    def _examine(self, store: Store) -> None:
+        """Find out whether the file was replaced, also while nothing is written, and whether it can be copied."""
+        try:
+            store.check_identity()
+        except TemporaryError as error:
+            self.distrust(str(error))
+        else:
+            if not self.copier.tick(store):
+                self.distrust(self.copier.trouble)
 
     def flush(self, timeout_s: float = 2.0) -> bool:
         """Write all changes to the disk now; False if that fails or takes longer: then they stay pending."""
@@ -192,6 +217,7 @@ class Saver:
         if not is_saved:
             _log.error("%d changes could not be saved: %s", self.pending, self.trouble or "the disk is too slow")
         if self.store and not self._job:
+            self.copier.finish(self.store, timeout_s)
             futures.wait([self._worker.submit(self.store.close)], timeout_s)
         self._worker.shutdown()
         return is_saved
@@ -202,7 +228,7 @@ class Saver:
         purge = None
         if not durable:  # a durable write is waited for, so do not purge in it
             purge, self._purge = self._purge, None
-        future = self._worker.submit(_save, self._open_store, self._path, self.store, changes, purge, durable)
+        future = self._worker.submit(save, self._open_store, self._path, self.store, changes, purge, durable)
         self._job = _Job(future, changes, purge, durable)
         return self._job
 
@@ -221,7 +247,7 @@ class Saver:
         if job is None:
             return
         fault = job.future.exception()
-        outcome = _Outcome(None) if fault else job.future.result()
+        outcome = Outcome(None) if fault else job.future.result()
         if fault or outcome.error:
             if fault and not isinstance(fault, TemporaryError):
                 _log.error("an internal fault prevented saving state; please report this", exc_info=fault)
@@ -232,12 +258,14 @@ class Saver:
             self._failed(str(fault if isinstance(fault, TemporaryError) else outcome.error or repr(fault)))
             return
         self.written_total += len(job.changes)
+        if job.changes.is_worth_a_copy:
+            self.copier.want()
         self._is_synced = job.durable or (self._is_synced and not job.changes)
         self._succeeded(outcome)
         if outcome.opened and outcome.store and self._on_opened:
             self._on_opened(outcome.store)
 
-    def _succeeded(self, outcome: _Outcome) -> None:
+    def _succeeded(self, outcome: Outcome) -> None:
         if self.trouble:
             _log.info("state is being saved again")
         if outcome.opened and outcome.store:
@@ -263,32 +291,3 @@ class Saver:
         """Drop the oldest pending offences and removals above the limits: recent ones matter more."""
         self.dropped_offences_total += self._pending.bound_offences(self._max_offences)
         self.dropped_removals_total += self._pending.bound_removals(self._max_removals)
-
-
-def _open(open_store: Callable[[Path], Store], path: Path) -> _Outcome:
-    try:
-        return _Outcome(open_store(path), opened=True)
-    except TemporaryError as error:
-        return _Outcome(None, error=error)
-
-
-def _save(
-    open_store: Callable[[Path], Store],
-    path: Path,
-    store: Store | None,
-    changes: StateChanges,
-    purge: tuple[float, int] | None,
-    durable: bool,  # noqa: FBT001 - passed on by the executor
-) -> _Outcome:
-    """Write from the worker's thread; a store that fails is closed, so that the next attempt checks it again."""
-    outcome = _Outcome(store) if store else _open(open_store, path)
-    if outcome.store is None:
-        return outcome
-    try:
-        if purge:  # first: deleting again is harmless if writing fails
-            outcome.store.purge(*purge)
-        outcome.store.write(changes, durable=durable)
-    except TemporaryError as error:
-        outcome.store.close()
-        return _Outcome(None, error=error)
-    return outcome

@@ -1,4 +1,4 @@
-"""The file of the store: its tables, opening it, and setting aside a file that cannot be used."""
+"""The file of the store: opening it, and replacing a file that cannot be used by what can be read of it."""
 
 import errno
 import functools
@@ -13,55 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from monitor.model.errors import TemporaryError
+from monitor.state import salvage
+from monitor.state.tables import APPLICATION_ID, SCHEMA, VERSION, columns_of, teach, upgrade_from
 
-APPLICATION_ID = 0x4E57_4152
-"""Identifies our files (https://www.sqlite.org/pragma.html#pragma_application_id): "NWAR"."""
-VERSION = 2
-"""The version of the schema, in `user_version` of the file."""
-
-TABLES = {
-    "bans": "address, prefix_length, strength, mode, since_s, until_s, detector, reason, origin",
-    "offences": "time_s, address, prefix_length, detector, strength, mode, bantime_s, step, reason, evidence",
-    "cursors": "source, boot_id, position",
-    "allowed": "address, prefix_length, reason, added_s",
-}
-"""The columns of each table, in the order of the rows in `rows`."""
-
-_BANS = """CREATE TABLE bans (
-        address BLOB NOT NULL, prefix_length INTEGER NOT NULL, strength TEXT NOT NULL, origin TEXT NOT NULL,
-        detector TEXT NOT NULL, mode TEXT NOT NULL, since_s REAL NOT NULL, until_s REAL NOT NULL, reason TEXT NOT NULL,
-        PRIMARY KEY (address, prefix_length, strength, origin, detector)) STRICT, WITHOUT ROWID"""
-"""One row per claim. Rows are in the order of the key, so the claims of one network are consecutive.
-
-The columns of the key come first: otherwise integrity_check of SQLite 3.40 checks the wrong columns for NULL.
-"""
-
-_SCHEMA = (
-    _BANS,
-    """CREATE TABLE offences (
-        id INTEGER PRIMARY KEY, time_s REAL NOT NULL, address BLOB NOT NULL, prefix_length INTEGER NOT NULL,
-        detector TEXT NOT NULL, strength TEXT NOT NULL, mode TEXT NOT NULL, bantime_s REAL NOT NULL,
-        step INTEGER NOT NULL, reason TEXT NOT NULL, evidence BLOB NOT NULL) STRICT""",
-    "CREATE INDEX offences_by_network ON offences (address, prefix_length, time_s)",
-    "CREATE INDEX offences_by_time ON offences (time_s)",
-    """CREATE TABLE cursors (
-        source TEXT PRIMARY KEY, boot_id TEXT NOT NULL, position ANY NOT NULL) STRICT, WITHOUT ROWID""",
-    """CREATE TABLE allowed (
-        address BLOB NOT NULL, prefix_length INTEGER NOT NULL, reason TEXT NOT NULL, added_s REAL NOT NULL,
-        PRIMARY KEY (address, prefix_length)) STRICT, WITHOUT ROWID""",
-    f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {VERSION}",
-)
-_OLD_COLUMNS = "address, prefix_length, strength, mode, since_s, until_s, detector, reason"
-_FROM_1 = (
-    "ALTER TABLE bans RENAME TO bans_1",
-    _BANS,
-    f"""INSERT INTO bans ({_OLD_COLUMNS}, origin)
-        SELECT {_OLD_COLUMNS}, CASE detector WHEN 'manual' THEN 'operator' ELSE 'detector' END FROM bans_1""",  # noqa: S608
-    "DROP TABLE bans_1",
-    f"PRAGMA user_version = {VERSION}",
-)
-"""The upgrade from schema 1, which had one ban per network and strength."""
+_VERSIONS_AT = 18
+"""Where the header of a database names the versions of its format, a byte each for writing and reading."""
 _BUSY_S = 1.0
 _WAL_KEPT_BYTES = 16 << 20
 _MAX_SET_ASIDE = 10
@@ -118,26 +74,43 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def open_database(path: Path) -> Opened:
-    """Open the file; create it if it is missing, set it aside and create a new one if unusable. TemporaryError."""
+    """Open the file; create it if it is missing. TemporaryError.
+
+    A file that is damaged, or of another program or a newer schema, is set aside; the new one gets all rows that can
+    be read of it and, for tables that are damaged, those of the second copy.
+    """
     with explained(path):
-        _make_file(path)
+        is_made = _make_file(path)
         connection = connect(path)
         notices = []
         try:
             fault = _fault(connection)
+            if fault is None and not is_made and _is_format_unknown(path):
+                fault = _Fault("corrupt", "is damaged (its header names an unknown format)")
+            if fault is None and not is_made and salvage.copy_path(path).exists() and _is_empty(connection):
+                fault = _Fault("corrupt", "is empty")
             if fault is not None:
-                kept = _set_aside(path, fault)
-                notices.append(f"{path} {fault.sentence}: it was set aside as {kept.name}, and a new one was created")
+                notices.append(_replace(path, connection, fault))
                 connection.close()
-                _make_file(path)
                 connection = connect(path)
             is_new = _is_empty(connection)
-            is_old = not is_new and _pragma(connection, "user_version") < VERSION
-            _prepare(connection, _SCHEMA if is_new else _FROM_1 if is_old else ())
+            version = VERSION if is_new else _pragma(connection, "user_version")
+            _prepare(connection, SCHEMA if is_new else upgrade_from(version) if version < VERSION else ())
         except BaseException:
             connection.close()
             raise
         return Opened(connection, is_new, notices)
+
+
+def _replace(path: Path, connection: sqlite3.Connection, fault: _Fault) -> str:
+    """Put what can be saved of a faulty file in its place; return the notice for the operator."""
+    salvaged = salvage.salvage(path, connection)
+    kept = _set_aside(path, fault)
+    if salvaged is None:
+        _make_file(path)
+        return f"{path} {fault.sentence}: it was set aside as {kept.name}, and a new one was created"
+    salvaged.path.rename(path)
+    return f"{path} {fault.sentence}: it was set aside as {kept.name}, and {salvaged} were saved of it"
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -146,11 +119,12 @@ def connect(path: Path) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode=rw"
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
     connection.text_factory = functools.partial(str, encoding="utf-8", errors="replace")
+    teach(connection)
     return connection
 
 
-def _make_file(path: Path) -> None:
-    """Create the directory (0750) and an empty file (0640) if they are missing."""
+def _make_file(path: Path) -> bool:
+    """Create the directory (0750) and an empty file (0640) if they are missing; return whether the file was."""
     if not path.parent.is_dir():
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     try:
@@ -158,17 +132,25 @@ def _make_file(path: Path) -> None:
     except FileExistsError:
         if not stat.S_ISREG(path.stat().st_mode):
             raise TemporaryError(f"{path} is not a regular file: move it elsewhere") from None
-        return
+        return False
     try:
         os.fchmod(descriptor, 0o640)
     finally:
         os.close(descriptor)
+    return True
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:
     """Whether the file has no tables yet, also because creating them was interrupted."""
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     return not (tables or _pragma(connection, "application_id") or _pragma(connection, "user_version"))
+
+
+def _is_format_unknown(path: Path) -> bool:
+    """Whether the header names versions for which SQLite reads the file and refuses to write it (fileformat2.html)."""
+    with path.open("rb") as file:
+        versions = file.read(_VERSIONS_AT + 2)[_VERSIONS_AT:]
+    return not set(versions) <= {1, 2}
 
 
 def _fault(connection: sqlite3.Connection) -> _Fault | None:
@@ -183,13 +165,8 @@ def _fault(connection: sqlite3.Connection) -> _Fault | None:
             return _Fault("newer", f"is from a newer nodewarden (schema {version}, the newest supported is {VERSION})")
         if version < 1:
             return _Fault("corrupt", f"is damaged (schema {version})")
-        # Not quick_check: it takes a seventh of the time, but accepts damaged indexes, on which deletions fail.
-        finding = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        if finding != "ok":
-            return _Fault("corrupt", f"is damaged ({' '.join(finding.split())})")
-        for table, columns in (TABLES if version == VERSION else TABLES | {"bans": _OLD_COLUMNS}).items():
-            connection.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608 - constants
-        connection.execute("SELECT id FROM offences LIMIT 0")
+        if damage := _damage(connection, version):
+            return _Fault("corrupt", f"is damaged ({damage})")
     except UnicodeDecodeError:  # SQLite's message quotes a damaged schema
         return _Fault("corrupt", "is damaged (its schema is not text)")
     except sqlite3.Error as error:
@@ -197,6 +174,19 @@ def _fault(connection: sqlite3.Connection) -> _Fault | None:
             return _Fault("corrupt", f"is damaged ({error})")
         raise
     return None
+
+
+def _damage(connection: sqlite3.Connection, version: int) -> str:
+    """Return what is damaged in a file of this schema, empty if nothing is."""
+    # Not quick_check: it takes a seventh of the time, but accepts damaged indexes, on which deletions fail.
+    finding = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
+    if finding != "ok":
+        return " ".join(finding.split())
+    for table, columns in columns_of(version).items():
+        connection.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608 - constants
+    connection.execute("SELECT id FROM offences LIMIT 0")
+    damaged = salvage.damaged_table(connection) if version == VERSION else ""
+    return f"rows of {damaged} do not match their checksums" if damaged else ""
 
 
 def _set_aside(path: Path, fault: _Fault) -> Path:

@@ -4,11 +4,12 @@ It contains the bans in force, the history of offences, the cursors of the sourc
 operator. Nothing here is on the data path: changes are collected and written in batches.
 """
 
+import os
 import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,9 +18,10 @@ from monitor.model.alerts import Strength
 from monitor.model.bans import MAX_ALLOW_ENTRIES, Ban, Offence
 from monitor.model.cursors import Cursor
 from monitor.model.errors import MalformedRecord, TemporaryError
-from monitor.state import rows
-from monitor.state.changes import Allowed, StateChanges
-from monitor.state.schema import TABLES, VERSION, Opened, connect, explained, open_database, roll_back
+from monitor.state import rows, salvage
+from monitor.state.changes import Allowed, SavedContent, StateChanges
+from monitor.state.schema import Opened, connect, explained, open_database, roll_back
+from monitor.state.tables import TABLES, VERSION, checked, unchecked
 
 FILE_NAME = "nodewarden.db"
 """The name of the file in the state directory."""
@@ -27,6 +29,10 @@ _READ_ROWS = 1000
 _PURGE_ROWS = 5000
 
 _T = TypeVar("_T")
+
+
+class DamagedFile(TemporaryError):  # noqa: N818 - named after what the caller must replace
+    """What is on the disk is not what was written: open the file again, which saves what can be saved."""
 
 
 class Store:
@@ -56,7 +62,7 @@ class Store:
         """Open the file at `path`; TemporaryError if that fails.
 
         A missing file is created. A damaged file, or one of another program or a newer schema, is renamed, never
-        deleted, and a new one is created; `notices` reports it.
+        deleted, and a new one is created with all rows that could be saved; `notices` reports it.
         """
         opened = open_database(path)
         try:
@@ -90,6 +96,12 @@ class Store:
         """Return the networks allowed by an operator, oldest first, at most `limit`."""
         return list(self._read("allowed", "ORDER BY added_s LIMIT ?", (limit,), rows.read_allowed))
 
+    def windows(self) -> dict[str, SavedContent]:
+        """Return what detectors counted, by name; nothing from a file that another account can have written."""
+        with explained(self.path):
+            owner = self.path.stat().st_uid
+        return dict(self._read("windows", "", (), rows.read_window)) if owner in (0, os.geteuid()) else {}
+
     def offences(self, since_s: float) -> Iterator[Offence]:
         """Yield the offences since `since_s` (seconds since the epoch), oldest first."""
         return self._read("offences", "WHERE time_s >= ? ORDER BY time_s, id", (since_s,), rows.read_offence)
@@ -107,7 +119,7 @@ class Store:
         Writing twice is harmless except for offences, which are then stored twice.
         """
         with self._write_lock, explained(self.path):
-            self._check_identity()
+            self.check_identity()
             refused = self._refused
             if durable:
                 self._writer.execute("PRAGMA synchronous = FULL")
@@ -135,6 +147,15 @@ class Store:
             purged += self._delete(f"{which} ORDER BY time_s, id LIMIT ?", lambda: (self._excess(max_offences),))
         return purged
 
+    def copy(self) -> None:
+        """Replace the second copy by the content of now; it takes a second for 100,000 bans. Others need not wait.
+
+        TemporaryError if that fails, DamagedFile if rows do not match their checksums: then reopen the file.
+        """
+        with explained(self.path), closing(connect(self.path)) as connection:
+            if table := salvage.make_copy(self.path, connection):
+                raise DamagedFile(f"{self.path} is damaged: rows of {table} do not match their checksums")
+
     def close(self) -> None:
         """Move the WAL to the main file and close; never raises: a WAL that remains is read at the next start."""
         with self._read_lock:
@@ -153,7 +174,8 @@ class Store:
         """Yield the results of a query, reading a thousand rows at a time; invalid rows are counted and skipped."""
         unreadable = 0
         with explained(self.path), self._read_lock:
-            cursor = self._reader.execute(f"SELECT {TABLES[table]} FROM {table} {where}", parameters)  # noqa: S608
+            columns = f"{TABLES[table]}, row_check"
+            cursor = self._reader.execute(f"SELECT {columns} FROM {table} {where}", parameters)  # noqa: S608
         while True:
             with explained(self.path), self._read_lock:
                 batch = cursor.fetchmany(_READ_ROWS)
@@ -161,7 +183,7 @@ class Store:
                 break
             for row in batch:
                 try:
-                    item = read(row)
+                    item = read(unchecked(row))
                 except MalformedRecord:
                     unreadable += 1
                     continue
@@ -180,6 +202,8 @@ class Store:
             raise
 
     def _apply(self, changes: StateChanges) -> None:
+        if changes.is_cleared:
+            self._writer.execute("DELETE FROM bans")
         # In the order of the key, adjacent rows share pages: 100,000 take 0.4 s instead of 0.6 s.
         self._put("bans", sorted(self._encode(rows.ban_row, changes.bans.values())))
         self._writer.executemany(
@@ -188,6 +212,7 @@ class Store:
         )
         self._put("offences", self._encode(rows.offence_row, (*changes.offences, *changes.forgeable)))
         self._put("cursors", self._encode(rows.cursor_row, changes.cursors.items()))
+        self._put("windows", self._encode(rows.window_row, changes.windows.items()))
         self._put("allowed", self._encode(rows.allowed_row, (a for a in changes.allowed.values() if a is not None)))
         self._writer.executemany(
             "DELETE FROM allowed WHERE address = ? AND prefix_length = ?",
@@ -195,9 +220,10 @@ class Store:
         )
 
     def _put(self, table: str, values: Iterable[rows.Row]) -> None:
-        columns = TABLES[table]
+        columns = f"{TABLES[table]}, row_check"
         marks = ", ".join("?" * len(columns.split(",")))
-        self._writer.executemany(f"REPLACE INTO {table} ({columns}) VALUES ({marks})", values)  # noqa: S608
+        statement = f"REPLACE INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608
+        self._writer.executemany(statement, map(checked, values))
 
     def _encode(self, encode: Callable[[_T], rows.Row], items: Iterable[_T]) -> Iterator[rows.Row]:
         """Yield rows; an invalid one is left out, because it would prevent saving all others forever."""
@@ -222,11 +248,13 @@ class Store:
         count: int = self._writer.execute("SELECT count(*) FROM offences").fetchone()[0]
         return max(0, min(_PURGE_ROWS, count - max_offences))
 
-    def _check_identity(self) -> None:
-        """Refuse to write to a file that was removed: the write would succeed and be lost."""
+    def check_identity(self) -> None:
+        """Refuse a file that was removed or replaced: what is written would be lost. TemporaryError."""
         try:
             found = self.path.stat()
         except FileNotFoundError:
             raise TemporaryError(f"{self.path} was removed while in use: it is created again") from None
+        except OSError as error:
+            raise TemporaryError(f"{self.path} cannot be reached: {error.strerror}") from error
         if (found.st_dev, found.st_ino) != self._identity:
             raise TemporaryError(f"{self.path} was replaced while in use: the new one is opened")

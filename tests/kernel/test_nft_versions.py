@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.enforcers.nftables.messages import NEW_SET, NEW_TABLE
 from monitor.enforcers.nftables.ruleset import TABLE, all_set_specs
 from monitor.enforcers.nftables.table_text import table_text
+from monitor.enforcers.nftables.writers import read_writers
 from monitor.model.addresses import parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban
@@ -172,7 +174,7 @@ def _edits(nft: Nft, node: Host, table: str) -> list[Run]:
     return [*runs, nft.run(node, "-f", "-", ruleset=edits)]
 
 
-BLOBS = st.binary(max_size=64)
+BLOBS = st.binary(max_size=64) | st.just(bytes.fromhex("03080004040000000100"))
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -181,14 +183,15 @@ def test_no_user_data_of_others_reaches_us(
     node: Host, enforcer: NftablesEnforcer, foreign: list[tuple[int, bytes, bytes]]
 ) -> None:
     """Tables and sets with random user data before our set-up, during bans and at a repair change nothing."""
-    names = [f"foreign{number}" for number in range(len(foreign))]
+    names = [f"foreign\x1b]0;{number}" for number in range(len(foreign))]
     with contextlib.closing(NetlinkSocket()) as link:
         for name, (family, *userdata) in zip(names, foreign, strict=True):
-            link.transact(list(_foreign_table(name, family, *userdata)))
+            assert link.transact(list(_foreign_table(name, family, *userdata))) == {}
         enforcer.setup([])
         assert enforcer.add([BAN, PREFIX], now_s=0) == []
         assert len(enforcer.elements()) == 2
         assert enforcer.lookup(BAN.network, BAN.strength) is not None
+        assert all(text.isprintable() for text in msgspec.structs.astuple(read_writers()))
         enforcer.flush()
         link.transact([NetlinkRequest(10 << 8 | 2, NLM_F_REQUEST, struct.pack("=BBH", 0, 0, 0))])  # flush ruleset
 

@@ -47,6 +47,10 @@ class Notebook:
         """Remove a claim."""
         self.claims.pop(claim_key(ban), None)
 
+    def clear_bans(self) -> None:
+        """Remove all claims."""
+        self.claims.clear()
+
     def add_offence(self, offence: Offence) -> None:
         """Add an offence."""
         self.offences.append(offence)

@@ -35,6 +35,10 @@ METRICS = (
         COUNTER,
         "Ended bans that were not removed from disk because writing failed for too long; a restart may restore them.",
     ),
+    Metric("nodewarden_state_copy_failures_total", COUNTER, "Failed attempts to copy the database to its second copy."),
+    Metric(
+        "nodewarden_clock_believed", GAUGE, "0 while the clock is far from the time saved last and not synchronised."
+    ),
     Metric("nodewarden_config_reloads_total", COUNTER, "Configuration reloads, by result.", ("result",)),
     Metric("nodewarden_config_last_reload_successful", GAUGE, "0 while the configuration files on disk are invalid."),
 )

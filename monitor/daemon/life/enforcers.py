@@ -1,5 +1,7 @@
 """The list of enforcers: all other parts of the daemon know only their protocol."""
 
+import asyncio
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -7,9 +9,14 @@ from monitor.enforcers.enforcement import Enforcement
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.enforcers.nftables.keeper import TableKeeper
 from monitor.enforcers.nftables.table import NftablesTable
+from monitor.enforcers.owner import Owner
 from monitor.enforcers.protocol import InForce
 from monitor.enforcers.xdp import XdpEnforcer
 from monitor.model.addresses import Network
+
+_HANDOVER_S = 2.0
+"""How long a start waits for the daemon before it to end."""
+_ASK_EVERY_S = 0.1
 
 
 class Enforcers(NamedTuple):
@@ -31,10 +38,24 @@ def make_enforcers(max_bans: int, in_force: InForce, allowlist: Sequence[Network
     return Enforcers(table, TableKeeper(table, enforcer, in_force), XdpEnforcer(in_force, allowlist))
 
 
+async def take_over(owner: Owner) -> None:
+    """Become the owner of the network namespace; AlreadyOwned if another process is, and does not end soon."""
+    until_s = time.monotonic() + _HANDOVER_S
+    while not owner.try_to_take():
+        if time.monotonic() >= until_s:
+            return owner.take()
+        await asyncio.sleep(_ASK_EVERY_S)
+    return None
+
+
 def remove_table() -> bool:
-    """Delete the table with all its bans, without a daemon; return whether there was one."""
-    enforcer = NftablesEnforcer(max_bans=1)
-    existed = enforcer.exists()
-    enforcer.flush()
-    enforcer.close()
+    """Delete the table with all its bans, without a daemon; return whether there was one.
+
+    AlreadyOwned if a daemon is there that does not answer here: it would set the table up again.
+    """
+    with Owner():
+        enforcer = NftablesEnforcer(max_bans=1)
+        existed = enforcer.exists()
+        enforcer.flush()
+        enforcer.close()
     return existed

@@ -9,12 +9,14 @@ from typing import Any
 from monitor.daemon.life import capacity
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
+from monitor.daemon.life.state import State
 from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.life.upkeep import Upkeep
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.windows import window_problems
 from monitor.daemon.sources.runners import Sources
 from monitor.enforcers.nftables.ruleset import set_specs
+from monitor.enforcers.owner import Owner
 from monitor.metrics.metric import Sample
 from monitor.node.surroundings import Surroundings
 from monitor.settings.schema import Settings
@@ -38,10 +40,12 @@ class Health:
         pipeline: Pipeline,
         sources: Sources,
         saver: Saver,
+        state: State,
         surroundings: Surroundings,
         cutting: Cutting,
         upkeep: Upkeep,
         table_watch: TableWatch,
+        owner: Owner,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
         self._path = path
@@ -49,9 +53,11 @@ class Health:
         self._pipeline = pipeline
         self._sources = sources
         self._saver = saver
+        self._state = state
         self._surroundings = surroundings
         self._cutting = cutting
         self._table_watch = table_watch
+        self._owner = owner
         self._started_s = time.time()
         self.config_error = ""
         """What is wrong with the configuration on disk, where that is not the one in force."""
@@ -74,6 +80,9 @@ class Health:
             )
         if not self._saver.is_saving_ok:
             problems.append(self._saver.trouble)
+        if self._saver.copier.trouble:
+            problems.append(self._saver.copier.trouble)
+        problems += self._state.clock.problems()
         if self.config_error:
             problems.append(
                 f"the configuration on disk is faulty or cannot be read, an older one is in force:\n{self.config_error}"
@@ -122,6 +131,7 @@ class Health:
         return {
             "problems": self.problems(),
             "notices": [
+                *([self._owner.notice] if self._owner.notice else ()),
                 *self._pipeline.notices,
                 *self._table_notices(),
                 *self._pipeline.evidence.notices(time.time()),
@@ -142,6 +152,7 @@ class Health:
         yield from self._sources.samples()
         yield from saver_samples(self._saver)
         yield "nodewarden_surroundings_up", (), float(not self._surroundings.problems)
+        yield "nodewarden_clock_believed", (), float(self._state.clock.is_believed)
         yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
         yield "nodewarden_table_compared_age_seconds", (), self._table_watch.oldest_s

@@ -32,12 +32,17 @@ class KnownServices:
         self._saved = ""
         self._save_at_s = float("-inf")
 
-    def open(self, now_s: float) -> None:
-        """Load what an earlier run knew; what cannot be read is not known."""
+    def open(self, now_s: float, ahead_s: float = 0.0) -> None:
+        """Load what an earlier run knew; what cannot be read is not known.
+
+        `ahead_s` is how far the clock is ahead of that of the earlier run.
+        """
         cursor = self._store.load_cursors().get(_NAME)
         try:
             rows = _decode(cursor.position) if cursor and isinstance(cursor.position, str) else []
-            known = [((bytes.fromhex(address), protocol, port), seen_s) for address, protocol, port, seen_s in rows]
+            known = [
+                ((bytes.fromhex(address), protocol, port), seen_s + ahead_s) for address, protocol, port, seen_s in rows
+            ]
         except (msgspec.DecodeError, ValueError):
             known = []
         self._services.remember(known, now_s)

@@ -1,19 +1,26 @@
-"""Start-up: what was in force before is in force again, in the ledger and in the kernel, whichever was ahead."""
+"""What was in force before is in force again, in the ledger and in the kernel, whichever was ahead.
 
-import logging
+Normally at the start. A store that could not be read then is read when it can (`catch_up`). While the clock is not
+believed (`clock_trust`), saved times are moved by as much as the clock is ahead of the one that they are by; the claims
+are kept as they were saved, and get their own times when the clock is believed (`correct`).
+"""
+
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from typing import TypeAlias
+
+from msgspec.structs import replace
 
 from monitor.bans.claims import Claims, claim_rank
 from monitor.bans.decision import Ending
 from monitor.bans.ledger import Ledger
-from monitor.bans.merge import merge
+from monitor.bans.merge import RESTORED, Merged, merge
 from monitor.daemon.pipeline.decision_record import Record
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.enforcers.protocol import Failure, Leader
 from monitor.model.alerts import Strength
-from monitor.model.bans import Ban, Mode, Offence
+from monitor.model.bans import Ban, ClaimKey, Mode, Offence, claim_key
 from monitor.model.retry import Worker
 from monitor.state.store import Store
 
@@ -23,48 +30,123 @@ HISTORY_S = 28 * 86400.0
 MAX_OFFENCES = 100_000
 """How many are kept: reading them all is part of every start."""
 
-_log = logging.getLogger(__name__)
+Kept: TypeAlias = dict[ClaimKey, Ban]
+"""Claims as they were saved, by a clock that is not that of now."""
+
 _HANDFUL = 8192
+_SAME_S = 2.0
 
 
 def restore(
-    pipeline: Pipeline, store: Store | None, record: Record | None = None, clock: Callable[[], float] = time.time
+    pipeline: Pipeline,
+    store: Store | None,
+    record: Record | None = None,
+    clock: Callable[[], float] = time.time,
+    *,
+    ahead_s: float = 0.0,
+    kept: Kept | None = None,
 ) -> int:
     """Fill the ledger from store and kernel, then the kernel from the ledger; return how many bans are in force.
 
     `record` receives what the store lacks. `clock` gives wall time: with many bans this takes a while, which must not
     be added to their time. Without a store the kernel's own sets are what is known; without a table the store
-    is.
+    is. `ahead_s` is how far the clock is ahead of that of the store; `kept` then gets the claims as they were saved.
     """
     now_s = clock()
     if store:
         pipeline.allow([allowed.entry for allowed in store.allowed()], now_s, is_restored=True)
-        pipeline.policy.remember(history(store, now_s))
-    ledger = pipeline.ledger
+        pipeline.policy.remember(history(store, now_s - ahead_s))
     is_found = pipeline.table.exists()
     held = pipeline.table.held(clock)
     filling = _Filling(pipeline.table, clock)
-    unwanted: list[Ban] = []
-    for merged in merge(_running(store, record, now_s), held, now_s):
-        ban = merged.ban
-        is_protected = pipeline.guard.protects(ban.network) is not None
-        is_wanted, yielding = (False, ()) if is_protected else _make_room(ledger, ban)
-        for gone in yielding if is_wanted else (ban,):
-            unwanted.append(gone)
-            if record:
-                record.remove_ban(gone)
-        if not is_wanted:
-            continue
-        ledger.put(ban, now_s)
-        if merged.is_news and record:
-            record.put_ban(ban)
-        if ban.mode is Mode.ENFORCE and not (merged.is_held and ban.network.is_host):
-            filling.add(ban)
+    kept = {} if kept is None else kept
+    entering = _Entering(pipeline, record, filling, kept, now_s)
+    for merged in merge(_running(store, record, now_s, ahead_s, kept), held, now_s):
+        entering.enter(merged)
     if is_found or pipeline.enforces:
         filling.begin()
     pipeline.table.give_up(filling.finish(), clock())
-    pipeline.bans.lift([ban for ban in unwanted if not _is_in_force(ledger, ban)], clock(), Ending.ALLOWLISTED)
-    return sum(ledger.count(Mode.ENFORCE, strength) for strength in Strength)
+    pipeline.bans.lift(entering.unwanted(), clock(), Ending.ALLOWLISTED)
+    return sum(pipeline.ledger.count(Mode.ENFORCE, strength) for strength in Strength)
+
+
+def catch_up(pipeline: Pipeline, store: Store, record: Record, *, ahead_s: float, kept: Kept) -> int:
+    """Do what `restore` would have done, had the store been readable; return how many claims were not known.
+
+    Claims that were made since are the newer ones. Those that only the kernel knew at the start are replaced by the
+    ones that explain them.
+    """
+    now_s = time.time()
+    ledger = pipeline.ledger
+    pipeline.allow([allowed.entry for allowed in store.allowed()], now_s, is_restored=True)
+    pipeline.policy.relearn(history(store, now_s - ahead_s))
+    filling = _Filling(pipeline.table, time.time)
+    entering = _Entering(pipeline, record, filling, kept, now_s)
+    found = 0
+    for merged in merge(_running(store, record, now_s, ahead_s, kept), (), now_s):
+        key = claim_key(merged.ban)
+        if any(claim_key(claim) == key for claim in ledger.claims(merged.ban.network, merged.ban.strength)):
+            kept.pop(key, None)
+            continue
+        entering.enter(merged)
+        found += 1
+    pipeline.table.give_up(filling.finish(), time.time())
+    pipeline.bans.lift(entering.unwanted(), time.time(), Ending.ALLOWLISTED)
+    for claim in [claim for claim in ledger.all_claims() if claim.detector == RESTORED]:
+        if _is_explained(claim, pipeline):
+            ledger.withdraw(claim.network, claim.strength, lambda one: one.detector == RESTORED, now_s)
+            record.remove_ban(claim)
+    return found
+
+
+def correct(pipeline: Pipeline, kept: Kept, ahead_s: float, now_s: float) -> None:
+    """Give claims the times that they were saved with, now that the clock is believed.
+
+    A claim that starts in the future was saved by another clock: it keeps the time that it has left. `ahead_s` is by
+    how much claims were moved until now.
+    """
+    claims = []
+    for key, saved in kept.items():
+        known = next((one for one in pipeline.ledger.claims(*key[:2]) if claim_key(one) == key), None)
+        if known is not None and abs(known.since_s - saved.since_s - ahead_s) < _SAME_S:  # or it was claimed anew
+            claims.append(known if saved.since_s > now_s + _SAME_S else saved)
+    pipeline.bans.correct(claims, now_s)
+
+
+class _Entering:
+    """Enters claims into the ledger, and what they amount to into the kernel."""
+
+    def __init__(
+        self, pipeline: Pipeline, record: Record | None, filling: "_Filling", kept: Kept, now_s: float
+    ) -> None:
+        self._pipeline = pipeline
+        self._record = record
+        self._filling = filling
+        self._kept = kept
+        self._now_s = now_s
+        self._gone: list[Ban] = []
+
+    def enter(self, merged: Merged) -> None:
+        """Enter one claim, unless its network is protected by now or nobody weaker makes room."""
+        ledger, ban = self._pipeline.ledger, merged.ban
+        is_protected = self._pipeline.guard.protects(ban.network) is not None
+        is_wanted, yielding = (False, ()) if is_protected else _make_room(ledger, ban)
+        for gone in yielding if is_wanted else (ban,):
+            self._gone.append(gone)
+            if self._record:
+                self._record.remove_ban(gone)
+        if not is_wanted:
+            return
+        ledger.put(ban, self._now_s)
+        if merged.is_news and self._record:
+            self._record.put_ban(ban)
+            self._kept.pop(claim_key(ban), None)
+        if ban.mode is Mode.ENFORCE and not (merged.is_held and ban.network.is_host):
+            self._filling.add(ban)
+
+    def unwanted(self) -> list[Ban]:
+        """Return the claims that were not entered, or yielded, and whose networks no other claim holds."""
+        return [ban for ban in self._gone if not _is_in_force(self._pipeline.ledger, ban)]
 
 
 def _make_room(ledger: Ledger, claim: Ban) -> tuple[bool, Claims]:
@@ -120,13 +202,27 @@ class _Filling:
         self._jobs.append(self._worker.submit(lambda: self._table.fill(bans, self._clock())))
 
 
-def _running(store: Store | None, record: Record | None, now_s: float) -> Iterator[Ban]:
-    """Yield the stored claims that have not ended; strike the others out of the store."""
+def _running(store: Store | None, record: Record | None, now_s: float, ahead_s: float, kept: Kept) -> Iterator[Ban]:
+    """Yield the stored claims that have not ended, by the clock of now; strike the others out of the store."""
     for ban in store.bans() if store else ():
-        if ban.until_s > now_s:
+        if ban.until_s + ahead_s <= now_s:
+            if record:
+                record.remove_ban(ban)
+        elif ahead_s:
+            kept[claim_key(ban)] = ban
+            yield replace(ban, since_s=ban.since_s + ahead_s, until_s=ban.until_s + ahead_s)
+        else:
             yield ban
-        elif record:
-            record.remove_ban(ban)
+
+
+def _is_explained(claim: Ban, pipeline: Pipeline) -> bool:
+    """Whether other claims of its network, or of prefixes around it, last as long."""
+    return any(
+        other.detector != RESTORED and other.until_s + _SAME_S >= claim.until_s
+        for around in pipeline.ledger.covering(claim.network)
+        if around.strength is claim.strength
+        for other in pipeline.ledger.claims(around.network, around.strength)
+    )
 
 
 def history(store: Store | None, now_s: float) -> Iterator[Offence]:

@@ -88,3 +88,4 @@ def saver_samples(saver: Saver) -> Iterator[Sample]:
     yield "nodewarden_state_failures_total", (), saver.failures_total
     yield "nodewarden_state_dropped_offences_total", (), saver.dropped_offences_total
     yield "nodewarden_state_dropped_removals_total", (), saver.dropped_removals_total
+    yield "nodewarden_state_copy_failures_total", (), saver.copier.failures_total

@@ -19,10 +19,10 @@ from monitor.daemon.control.requests import Answers
 from monitor.daemon.life import capacity, descriptors, logs, memory
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.config_watch import ConfigWatch
-from monitor.daemon.life.enforcers import make_enforcers
+from monitor.daemon.life.enforcers import make_enforcers, take_over
 from monitor.daemon.life.health import Health, ProblemWatch
-from monitor.daemon.life.known_services import KnownServices
-from monitor.daemon.life.restore import HISTORY_S, MAX_OFFENCES, history, restore
+from monitor.daemon.life.restore import history
+from monitor.daemon.life.state import State
 from monitor.daemon.life.supervisor import Supervisor
 from monitor.daemon.life.systemd import ServiceManager
 from monitor.daemon.life.table_watch import TableWatch
@@ -37,6 +37,7 @@ from monitor.daemon.selfcheck.doctor import check, log_check
 from monitor.daemon.selfcheck.windows import windows_part
 from monitor.daemon.sources.runners import Sources
 from monitor.enforcers.enforcement import Enforcement
+from monitor.enforcers.owner import Owner
 from monitor.metrics.exporter import Exporter
 from monitor.metrics.metric import Sample
 from monitor.model.addresses import Network
@@ -48,7 +49,6 @@ from monitor.model.flows import FlowBatch
 from monitor.node.surroundings import Reading, Surroundings
 from monitor.settings.changes import needs_restart
 from monitor.settings.load import Loaded, load
-from monitor.state.changes import Allowed
 from monitor.state.saver import Saver
 from monitor.state.store import Store
 
@@ -57,7 +57,6 @@ _TICK_S = 1.0
 _SCRAPE_TIMEOUT_S = 5.0
 _SAVE_TIMEOUT_S = 5.0
 _RELOAD_AGAIN_S = 5.0
-_PURGE_EVERY_S = 3600.0
 _SWITCH_S = 0.0005
 """How long the loop may wait for a thread that writes out metrics or state. Python's 5 ms would be those of a ban."""
 
@@ -70,12 +69,12 @@ class Service:
         settings = loaded.settings
         self._path = path
         self._settings = settings
-        self._purge_at_s = 0.0
         self._is_looking_again = False
         self._clock = ClockSteps(time.monotonic(), time.time())
         self._descriptors = descriptors.Descriptors(descriptors.raise_limit())
         self._systemd = ServiceManager()
         self._supervisor = Supervisor()
+        self._owner = Owner(path)
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._exporter = Exporter(METRICS, self._read_samples)
@@ -100,7 +99,7 @@ class Service:
             networks=self._surroundings.reading.networks,
             sysctls=self._surroundings.reading.sysctls,
         )
-        self._known_services = KnownServices(self.pipeline.evidence.services, self._saver)
+        self._state = State(self._saver, self.pipeline, is_settled=lambda: self._sources.is_settled)
         self._enforcers.table.on_drift = self.pipeline.listeners.drifted
         self._drift = TableWatch(self._enforcers.keeper, self._enforcers.table.ports, self._supervisor.failed)
         self._sources = Sources(settings, self.pipeline.log_filters, self._enforcers.xdp, self._saver, self._process)
@@ -112,10 +111,12 @@ class Service:
             self.pipeline,
             self._sources,
             self._saver,
+            self._state,
             self._surroundings,
             self._cutting,
             self._upkeep,
             self._drift,
+            self._owner,
         )
         self._answers = Answers(
             self.pipeline,
@@ -142,15 +143,15 @@ class Service:
     async def open(self) -> None:
         """Open sources, then what faces people, the kernel's table last: what fails before leaves nothing behind."""
         settings = self._settings
+        await take_over(self._owner)
         log_check(settings, self.pipeline.log_filters)
-        store = self._saver.open()
-        self._known_services.open(time.time())
+        self._state.open()
         self._sources.open()
         if settings.metrics.enabled:
             listen = settings.metrics.listen
             self._exporter.serve(listen.host, listen.port, self._scrape_failed, self._descriptors.reserved_from)
         await self._control.open(settings.control.group)
-        in_force = restore(self.pipeline, store, self._saver)
+        in_force = self._state.restore()
         self._drift.open()  # only now: a hundred thousand notices of our own would overrun it
         memory.settle()
         _log.info("guarding with %s; %d bans are in force", self._modes(), in_force)
@@ -163,8 +164,9 @@ class Service:
         self._drift.close()
         self.pipeline.enforcers.close()
         self._cutting.close()
-        self._saver.close(_SAVE_TIMEOUT_S)
+        self._state.close(_SAVE_TIMEOUT_S)
         self._systemd.close()
+        self._owner.close()
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT."""
@@ -190,22 +192,14 @@ class Service:
         now_s = time.time()
         return {
             "following the clock": self._follow_clock,
-            "saving known services": partial(self._known_services.tick, now_s),
             **{name: partial(part, now_s) for name, part in self.pipeline.tick_parts().items()},
             **self._sources.tick_parts(),
             "comparing the table": self._drift.tick,
-            "saving state": self._saver.tick,
-            "purging history": self._purge,
+            **self._state.tick_parts(now_s),
             "checking descriptors and clients": self._upkeep.check,
             "reporting problems": self._report,
             "feeding the watchdog": self._systemd.alive,
         }
-
-    def _purge(self) -> None:
-        """Delete old history, once an hour."""
-        if (now_s := time.time()) >= self._purge_at_s:
-            self._purge_at_s = now_s + _PURGE_EVERY_S
-            self._saver.purge(now_s - HISTORY_S, MAX_OFFENCES)
 
     def _report(self) -> None:
         """Tell listeners and systemd what is wrong."""
@@ -219,7 +213,7 @@ class Service:
         step_s, last_look_s = self._clock.look(time.monotonic(), now_s)
         if step_s:
             _log.warning("the clock was set by %+.0f s; all bans keep the time that they had left", step_s)
-            self.pipeline.bans.follow_clock(step_s, last_look_s, now_s)
+            self._state.follow_clock(step_s, last_look_s, now_s)
 
     def _look_again(self) -> None:
         """Read connection tracking, for logged packets that wait for it."""
@@ -284,12 +278,7 @@ class Service:
         _log.info("node addresses, routes, sessions, resolvers or sysctls changed; allowlist and networks updated")
 
     def _store_opened(self, store: Store) -> None:
-        """Tell a store that could be opened only now of all that it cannot know."""
-        if store.is_new:
-            for claim in self.pipeline.ledger.all_claims():
-                self._saver.put_ban(claim)
-            for entry in self.pipeline.added:
-                self._saver.put_allowed(Allowed(entry.network, entry.reason, time.time()))
+        self._state.opened(store)
 
     def _check(self) -> dict[str, Any]:
         """Return what the self-check finds."""

@@ -124,6 +124,7 @@ class BanControl:
         bans = list(self._ledger.bans())
         self._enforcers.flush(bans, time.time())
         self._tell_ended(self._strike_out(bans, Ending.LIFTED))
+        self._listeners.flushed()
         return bans
 
     def tick(self, now_s: float) -> None:
@@ -136,6 +137,20 @@ class BanControl:
     def follow_clock(self, step_s: float, last_read_s: float, now_s: float) -> None:
         """Keep the remaining time of all bans after the wall clock was set: the kernel counts without that clock."""
         self._listeners.moved(self._ledger.shift(step_s, last_read_s, now_s))
+
+    def correct(self, claims: Sequence[Ban], now_s: float) -> None:
+        """Give claims other times, also earlier ones; those that are over by now end with the next `tick`."""
+        over: list[Ban] = []
+        still: list[Ban] = []
+        for claim in claims:
+            ban = self._ledger.put(claim, now_s)
+            if ban.mode is Mode.ENFORCE:
+                (still if ban.until_s > now_s else over).append(ban)
+        self._listeners.moved(claims)
+        if over:
+            self._enforcers.remove(over, now_s)
+        if still and (refused := self._enforcers.enforce((), still, now_s)):
+            self._enforcers.leader.doubt([ban for ban in still if ban.key in refused])
 
     def _enforce(self, draft: Draft) -> dict[bytes, str]:
         """Have the enforcers do what a draft changes; return why bans were refused, by `ban_key`."""

@@ -17,6 +17,9 @@ class Record(Protocol):
     def remove_ban(self, ban: Ban) -> None:
         """Note the end of a claim."""
 
+    def clear_bans(self) -> None:
+        """Note the end of all claims, whatever they are."""
+
     def add_offence(self, offence: Offence) -> None:
         """Note an offence."""
 
@@ -44,6 +47,10 @@ class DecisionRecord(Listener):
         for one in ended:
             for claim in one.claims:
                 self._record.remove_ban(claim)
+
+    def flushed(self) -> None:
+        """Strike all claims out."""
+        self._record.clear_bans()
 
     def moved(self, claims: Sequence[Ban]) -> None:
         """Record the other times."""

@@ -34,6 +34,9 @@ class Listener:
     def ended(self, ended: Sequence[Ended]) -> None:
         """Take bans, or claims of bans, that are over."""
 
+    def flushed(self) -> None:
+        """Take that all bans were ended by an order, also those that nobody could read yet. Comes after `ended`."""
+
     def moved(self, claims: Sequence[Ban]) -> None:
         """Take claims that have other times now, because the clock was set."""
 
@@ -73,6 +76,10 @@ class Listeners(Listener):
         """Tell all, if there is anything."""
         if ended:
             self._tell(lambda one: one.ended(ended))
+
+    def flushed(self) -> None:
+        """Tell all."""
+        self._tell(lambda one: one.flushed())
 
     def moved(self, claims: Sequence[Ban]) -> None:
         """Tell all."""

@@ -31,7 +31,7 @@ def check(
     wrong with the table. `known` are parts that only a running daemon can judge.
     """
     probed = msgspec.structs.replace(
-        probe(settings, filters, serves_metrics=is_daemon),
+        probe(settings, filters, serves_metrics=is_daemon, is_owner=is_daemon),
         slow_filters=MappingProxyType(dict(slow_filters)),
         table="; it ".join(faults.values()),
     )
@@ -42,7 +42,7 @@ def check(
 
 def log_check(settings: Settings, filters: LogFilters) -> None:
     """Write into the log, before anything is opened, what this machine and sandbox allow and what is missing."""
-    probed = probe(settings, filters, serves_metrics=False)
+    probed = probe(settings, filters, serves_metrics=False, is_owner=True)
     parts = examine(settings, probed)
     states = ", ".join(f"{one.name} {one.state}" for one in parts if one.state != "off")
     _log.info("self-check as %s: %s", probed.privileges.account, states)

@@ -17,6 +17,7 @@ from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.sources.registrations import SOURCES
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.enforcers.nftables.writers import Writers, read_writers
+from monitor.enforcers.owner import why_not_ours
 from monitor.files.attempts import missing_module, why_not
 from monitor.model.requirements import Privileges
 from monitor.node import kubernetes
@@ -45,6 +46,7 @@ class Probed(msgspec.Struct, frozen=True):
     nftables: str
     writers: Writers
     """Who else makes tables."""
+    owner: str
     hyperscan: str
     cluster: tuple[str, ...]
     """Of the cluster's files, those that may not be read."""
@@ -59,14 +61,18 @@ class Probed(msgspec.Struct, frozen=True):
     """What is wrong with the table of the running daemon."""
 
 
-def probe(settings: Settings, filters: LogFilters, *, serves_metrics: bool) -> Probed:
-    """Try everything; some milliseconds. `serves_metrics`: this process has the port itself."""
+def probe(settings: Settings, filters: LogFilters, *, serves_metrics: bool, is_owner: bool) -> Probed:
+    """Try everything; some milliseconds.
+
+    `serves_metrics`: this process has the port itself; `is_owner`: it owns the network namespace.
+    """
     return Probed(
         kernel=platform.release(),
         privileges=_privileges(),
         sources={row.source.name: row.source.probe(row.settings_in(settings), filters) for row in SOURCES},
         nftables=why_not(lambda: NftablesEnforcer(max_bans=16).exists()),
         writers=read_writers(),
+        owner="" if is_owner else why_not_ours(),
         hyperscan=missing_module("hyperscan"),
         cluster=tuple(kubernetes.denied_to_us()) if settings.bans.protect.kubernetes else (),
         state=_writable(settings.state.directory),

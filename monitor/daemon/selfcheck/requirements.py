@@ -64,6 +64,9 @@ def _nftables(probed: Probed) -> Part:
             "journalctl -u nodewarden -g 'table inet nodewarden'",
         ),
     ]
+    if probed.owner:
+        stop = "systemctl stop nodewarden, or end the process that is named"
+        requirements.append(Requirement("a network namespace of its own", probed.owner, stop))
     return Part("nftables", PartKind.ENFORCER, is_wanted=True, requirements=requirements)
 
 

@@ -54,6 +54,11 @@ class Sources:
         """Return what each source does each second, by name: retry what failed, save cursors, check for losses."""
         return {f"the source {one.name}": one.tick for one in self._runners}
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the cursors are where events were handed on to, not before."""
+        return all(one.is_settled for one in self._runners if isinstance(one, SourceRunner))
+
     def poll(self, event: type[Event]) -> None:
         """Read at once what sources of this type of event have."""
         for row, runner in zip(SOURCES, self._runners, strict=True):

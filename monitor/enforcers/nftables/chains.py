@@ -68,11 +68,13 @@ _DROP = Part("drop", verdict(Verdict.DROP))
 _LOOPBACK = b"lo".ljust(_INTERFACE_BYTES, b"\0")
 _FROM_LOOPBACK = Part('iifname "lo"', meta(Meta.INPUT_INTERFACE) + equal(_LOOPBACK))
 _TO_LOOPBACK = Part('oifname "lo"', meta(Meta.OUTPUT_INTERFACE) + equal(_LOOPBACK))
-_NOT_REDIRECTED = Part("ct status ! dnat", tracked(Tracked.STATUS) + masked(host_order(_DNAT)) + equal(host_order(0)))
+_NOT_REDIRECTED = Part(
+    "ct status ! dnat", tracked(Tracked.FLOW_STATUS) + masked(host_order(_DNAT)) + equal(host_order(0))
+)
 _OUTBOUND = Part("ct direction original", tracked(Tracked.DIRECTION) + equal(_ORIGINAL))
-_TCP_ANSWER = Part(
+_ANSWER_OVER_TCP = Part(
     "tcp flags rst,ack",
-    meta(Meta.PROTOCOL)
+    meta(Meta.L4PROTO)
     + equal(bytes([PROTOCOL_TCP]))
     + payload(Header.TRANSPORT, 13, 1)
     + masked(bytes([TCP_RST | TCP_ACK]))
@@ -89,8 +91,8 @@ _OF_NONE = _state("untracked", _UNTRACKED)
 _ANSWERS = (
     _rule(_OF_A_CONNECTION, _ACCEPT),
     # nobody tracks these, so an answer looks like a request; but TCP answers with ACK or RST (RFC 9293, section 3.10.7)
-    _rule(_OF_NONE, Part("meta l4proto != tcp", meta(Meta.PROTOCOL) + unequal(bytes([PROTOCOL_TCP]))), _ACCEPT),
-    _rule(_OF_NONE, _TCP_ANSWER, _ACCEPT),
+    _rule(_OF_NONE, Part("meta l4proto != tcp", meta(Meta.L4PROTO) + unequal(bytes([PROTOCOL_TCP]))), _ACCEPT),
+    _rule(_OF_NONE, _ANSWER_OVER_TCP, _ACCEPT),
 )
 """What a shun lets through. What is left opens a connection, or belongs to none (`invalid`): FIN, NULL, Xmas scans."""
 

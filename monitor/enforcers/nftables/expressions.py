@@ -22,7 +22,7 @@ class Meta(enum.IntEnum):
     INPUT_INTERFACE = 6
     OUTPUT_INTERFACE = 7
     FAMILY = 15
-    PROTOCOL = 16
+    L4PROTO = 16
 
 
 class Tracked(enum.IntEnum):
@@ -30,7 +30,7 @@ class Tracked(enum.IntEnum):
 
     STATE = 0
     DIRECTION = 1
-    STATUS = 2
+    FLOW_STATUS = 2
 
 
 class Header(enum.IntEnum):

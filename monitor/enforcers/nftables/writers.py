@@ -84,4 +84,6 @@ def _dump(kind: int) -> Iterator[bytes]:
 
 
 def _text(name: bytes) -> str:
-    return name.rstrip(b"\0").decode("ascii", "backslashreplace")
+    """Return a name for people, who read it on a terminal: whoever made the set chose its bytes."""
+    text = name.rstrip(b"\0").decode("ascii", "replace")
+    return "".join(character if character.isprintable() else "?" for character in text)

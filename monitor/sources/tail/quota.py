@@ -1,7 +1,7 @@
 """Which log files are followed where there are too many: each pattern has its share, in it each owner.
 
-Whoever may create files where a pattern looks could otherwise take all places, with files that are written all the
-time. Pure.
+An account that may create files where a pattern looks could otherwise take all places, with files that are written
+all the time. Pure.
 """
 
 from collections import deque

@@ -10,6 +10,7 @@ from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode, Offence
 from monitor.state.changes import Allowed, StateChanges
 from monitor.state.store import Store
+from monitor.state.tables import teach
 
 NETWORK = parse_network("198.51.100.7")
 BAN = Ban(NETWORK, Strength.SPOOFABLE, 1000.0, 4600.0, "port_scan", "15 distinct ports within 10.0 s")
@@ -41,6 +42,7 @@ def fill(path: Path, count: int = 2000) -> None:
 def by_hand(path: Path, *statements: str) -> None:
     """Edit the file as somebody with a database shell would."""
     connection = sqlite3.connect(path)
+    teach(connection)
     for statement in statements:
         connection.execute(statement)
     connection.commit()

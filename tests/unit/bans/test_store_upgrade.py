@@ -1,4 +1,4 @@
-"""A file of schema 1, in which a network had one ban of each strength, becomes one of claims."""
+"""Files of older schemas: 1, in which a network had one ban of each strength, and 2, without checksums."""
 
 import sqlite3
 from pathlib import Path
@@ -6,30 +6,59 @@ from pathlib import Path
 import pytest
 
 from monitor.model.bans import ClaimOrigin
-from monitor.state import schema
+from monitor.state import schema, tables
 from monitor.state.store import Store
 
-_SCHEMA_1 = (
-    """CREATE TABLE bans (
+_OTHERS = (
+    """CREATE TABLE offences (
+        id INTEGER PRIMARY KEY, time_s REAL NOT NULL, address BLOB NOT NULL, prefix_length INTEGER NOT NULL,
+        detector TEXT NOT NULL, strength TEXT NOT NULL, mode TEXT NOT NULL, bantime_s REAL NOT NULL,
+        step INTEGER NOT NULL, reason TEXT NOT NULL, evidence BLOB NOT NULL) STRICT""",
+    "CREATE INDEX offences_by_network ON offences (address, prefix_length, time_s)",
+    "CREATE INDEX offences_by_time ON offences (time_s)",
+    """CREATE TABLE cursors (
+        source TEXT PRIMARY KEY, boot_id TEXT NOT NULL, position ANY NOT NULL) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE allowed (
+        address BLOB NOT NULL, prefix_length INTEGER NOT NULL, reason TEXT NOT NULL, added_s REAL NOT NULL,
+        PRIMARY KEY (address, prefix_length)) STRICT, WITHOUT ROWID""",
+    f"PRAGMA application_id = {tables.APPLICATION_ID}",
+)
+_SCHEMAS = {
+    1: (
+        """CREATE TABLE bans (
         address BLOB NOT NULL, prefix_length INTEGER NOT NULL, strength TEXT NOT NULL, mode TEXT NOT NULL,
         since_s REAL NOT NULL, until_s REAL NOT NULL, detector TEXT NOT NULL, reason TEXT NOT NULL,
         PRIMARY KEY (address, prefix_length, strength)) STRICT, WITHOUT ROWID""",
-    *(statement for statement in schema._SCHEMA if "TABLE bans" not in statement and "user_version" not in statement),
-    "PRAGMA user_version = 1",
-)
+        *_OTHERS,
+    ),
+    2: (
+        """CREATE TABLE bans (
+        address BLOB NOT NULL, prefix_length INTEGER NOT NULL, strength TEXT NOT NULL, origin TEXT NOT NULL,
+        detector TEXT NOT NULL, mode TEXT NOT NULL, since_s REAL NOT NULL, until_s REAL NOT NULL, reason TEXT NOT NULL,
+        PRIMARY KEY (address, prefix_length, strength, origin, detector)) STRICT, WITHOUT ROWID""",
+        *_OTHERS,
+    ),
+}
 _COUNT = 1000
 
 
-def _old_file(path: Path) -> None:
+def _old_file(path: Path, version: int) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
-    for statement in _SCHEMA_1:
+    for statement in (*_SCHEMAS[version], f"PRAGMA user_version = {version}"):
         connection.execute(statement)
+    columns = "address, prefix_length, strength, mode, since_s, until_s, detector, reason"
     connection.execute("BEGIN")
     for number in range(_COUNT):
         detector = "manual" if number % 2 else "sshd"
         row = (number.to_bytes(4), 32, "proven", "enforce", 1000.0, 2000.0 + number, detector, f"reason {number}")
-        connection.execute("INSERT INTO bans VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        if version == 1:
+            connection.execute(f"INSERT INTO bans ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        else:
+            origin = "operator" if number % 2 else "detector"
+            connection.execute(
+                f"INSERT INTO bans ({columns}, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, origin)
+            )
     connection.execute(
         "INSERT INTO offences VALUES (1, 1000.0, ?, 32, 'sshd', 'proven', 'enforce', 600.0, 0, 'why', ?)",
         (bytes(4), b"{}"),
@@ -54,24 +83,31 @@ def _check(path: Path) -> None:
     store.close()
 
 
-def test_everything_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_everything_is_kept(tmp_path: Path, version: int) -> None:
     """A thousand bans, offences, places in the sources and allowed networks come through, twice opened or once."""
     path = tmp_path / "nodewarden.db"
-    _old_file(path)
+    _old_file(path, version)
     _check(path)
     _check(path)
 
 
-@pytest.mark.parametrize("done", range(len(schema._FROM_1) + 1))
-def test_an_upgrade_cut_short_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, done: int) -> None:
-    """Ended after any of its steps, the file is still of schema 1 with all that was in it."""
+@pytest.mark.parametrize(
+    ("version", "done"),
+    [(version, done) for version in (1, 2) for done in range(0, len(tables.upgrade_from(version)) + 1, 3)],
+)
+def test_an_upgrade_cut_short_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int, done: int
+) -> None:
+    """Ended after any of its steps, the file is still of the old schema with all that was in it."""
     path = tmp_path / "nodewarden.db"
-    _old_file(path)
+    _old_file(path, version)
+    statements = (*tables.upgrade_from(version)[:done], "SELECT * FROM no_such_table")
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "_FROM_1", (*schema._FROM_1[:done], "SELECT * FROM no_such_table"))
+        patch.setattr(schema, "upgrade_from", lambda _: statements)
         with pytest.raises(Exception, match="no_such_table"):
             Store.open(path)
     connection = sqlite3.connect(path)
-    assert connection.execute("PRAGMA user_version").fetchone()[0] == 1
+    assert connection.execute("PRAGMA user_version").fetchone()[0] == version
     connection.close()
     _check(path)

@@ -94,7 +94,7 @@ def test_every_verdict_and_method_has_a_case() -> None:
     assert {verdict.value for verdict in Verdict if verdict not in silent} <= set(CASES)
     told = {"settled", "ended", "flooded", "moved", "drifted", "troubled"}
     methods = {name for name in vars(Listener) if not name.startswith("_") and name != "name"}
-    assert methods - told == {"alerted", "tick"}
+    assert methods - told == {"alerted", "flushed", "tick"}
     assert told <= set(vars(EventStream))
     some = stream()
     some.settled([decided(Verdict.COVERED)], 100.0)

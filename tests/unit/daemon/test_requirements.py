@@ -33,6 +33,7 @@ _SOUND = Probed(
     },
     nftables="",
     writers=Writers(),
+    owner="",
     hyperscan="",
     cluster=(),
     state="",
@@ -108,6 +109,7 @@ def test_a_missing_capability_is_named(fact: str, part: str, capability: str) ->
     [
         ("conntrack", "conntrack", "modprobe nf_conntrack_netlink"),
         ("nftables", "nftables", "modprobe nf_tables"),
+        ("owner", "nftables", "systemctl stop nodewarden, or end the process that is named"),
         ("compiler", "drops", "apt-get install python3-bpfcc linux-libc-dev"),
     ],
 )

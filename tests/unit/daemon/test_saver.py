@@ -12,8 +12,9 @@ import pytest
 from monitor.model.cursors import Cursor
 from monitor.state.changes import Allowed, StateChanges
 from monitor.state.saver import Saver
+from monitor.state.schema import Opened, connect
 from monitor.state.store import Store
-from tests.unit.bans.store_support import BAN, NETWORK, OFFENCE
+from tests.unit.bans.store_support import BAN, NETWORK, OFFENCE, changes
 from tests.unit.daemon.saver_support import Clock, Disk, many, tick_until
 
 ALLOWED = Allowed(NETWORK, "the office", 1.0)
@@ -63,6 +64,25 @@ def test_what_is_put_is_in_the_file_after_a_tick(saver: Saver, path: Path) -> No
     assert (list(store.bans()), list(store.offences(0.0))) == ([BAN], [OFFENCE])
     assert (store.cursors(), store.allowed()) == ({"kernel_log": ("boot", 7)}, [ALLOWED])
     store.close()
+
+
+def test_clearing_removes_what_is_in_the_file_and_what_waits(saver: Saver, disk: Disk, clock: Clock) -> None:
+    """Also if the write that was under way fails; what comes after it is kept."""
+    first, second, third = many(3)
+    saver.put_ban(first)
+    assert saver.flush()
+    disk.is_full = True
+    saver.put_ban(second)
+    saver.add_offence(LARGE)
+    saver.tick()
+    saver.clear_bans()
+    saver.put_ban(third)
+    tick_until(saver, lambda: bool(saver.trouble))
+    disk.is_full = False
+    clock.now_s += 60
+    tick_until(saver, lambda: not saver.pending)
+    assert saver.store is not None
+    assert list(saver.store.bans()) == [third]
 
 
 def test_the_last_word_wins_while_waiting(saver: Saver) -> None:
@@ -258,7 +278,7 @@ def test_closing_writes_what_is_pending(path: Path) -> None:
     saver.open()
     saver.put_ban(BAN)
     assert saver.close()
-    assert [file.name for file in path.parent.iterdir()] == ["nodewarden.db"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["nodewarden.db", "nodewarden.db.copy"]
     store = Store.open(path)
     assert list(store.bans()) == [BAN]
     store.close()
@@ -308,3 +328,71 @@ def test_the_loop_works_on_while_an_order_is_saved(saver: Saver, disk: Disk) -> 
     assert asyncio.run(run()) == (False, True, True)
     assert saver.pending == 0
     assert len(turns) > 3
+
+
+def test_the_copy_follows_what_matters(saver: Saver, path: Path, clock: Clock) -> None:
+    """A minute after a ban the second copy has it; cursors alone are not worth a copy."""
+    copy = path.with_name("nodewarden.db.copy")
+    tick_until(saver, copy.exists)
+    first = copy.read_bytes()
+    saver.put_ban(BAN)
+    tick_until(saver, lambda: not saver.pending)
+    saver.tick()
+    assert copy.read_bytes() == first
+    clock.now_s += 61
+    tick_until(saver, lambda: copy.read_bytes() != first)
+    second = copy.stat().st_ino
+    saver.save_cursor("journal", Cursor("", "x"))
+    tick_until(saver, lambda: not saver.pending)
+    clock.now_s += 61
+    for _ in range(5):
+        saver.tick()
+    assert copy.stat().st_ino == second
+
+
+def _open_unchecked(path: Path) -> Store:
+    """Open a store as a process that did so before the damage."""
+    return Store(path, Opened(connect(path), is_new=False, notices=[]))
+
+
+def test_damage_found_while_running_is_repaired(path: Path, clock: Clock) -> None:
+    """A row that changed on the disk: the file is replaced, what it lost comes from the copy, and the owner is told."""
+    opened: list[Store] = []
+    saver = Saver(path, opened.append, clock=clock)
+    saver.open()
+    saver.put_ban(BAN)
+    assert saver.flush()
+    tick_until(saver, path.with_name("nodewarden.db.copy").exists)
+    assert saver.store is not None
+    saver.store.close()
+    content = path.read_bytes()
+    assert content.count(b"15 distinct") == 1
+    path.write_bytes(content.replace(b"15 distinct", b"95 distinct"))
+    saver.store = _open_unchecked(path)
+    saver.copier.want()
+    clock.now_s += 61
+    tick_until(saver, lambda: bool(saver.trouble))
+    clock.now_s += 2
+    tick_until(saver, lambda: bool(opened))
+    assert list(opened[0].bans()) == [BAN]
+    assert not opened[0].is_new
+    assert "set aside" in " ".join(saver.notices)
+    assert saver.is_saving_ok
+    saver.close()
+
+
+def test_a_file_that_is_replaced_is_noticed_without_a_write(path: Path, clock: Clock) -> None:
+    """A file system mounted over the directory: the file in it is opened, and the owner is told."""
+    opened: list[Store] = []
+    saver = Saver(path, opened.append, clock=clock)
+    saver.open()
+    other = path.with_name("other.db")
+    store = Store.open(other)
+    store.write(changes(BAN))
+    store.close()
+    other.replace(path)
+    tick_until(saver, lambda: bool(saver.trouble))
+    clock.now_s += 2
+    tick_until(saver, lambda: bool(opened))
+    assert list(opened[0].bans()) == [BAN]
+    saver.close()

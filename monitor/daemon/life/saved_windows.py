@@ -1,0 +1,103 @@
+"""What detectors counted outlives a restart: ending the guard forgives nobody.
+
+Each detector's window is saved every ten seconds, in the transaction that saves the cursors of the sources: what is
+read again after a kill was not counted before it. A saved window raises no alert by itself, only the next event does;
+what is older than `findtime` by then does not count. Clients are saved as well: without them, forged packets in their
+name would count as those of strangers.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.model.errors import TemporaryError
+from monitor.model.saved_rows import SavedRow, SavedWindow
+from monitor.state.changes import SavedContent
+from monitor.state.saver import Saver
+
+_log = logging.getLogger(__name__)
+_EVERY_S = 10
+"""Ticks in which all windows are saved, a share of them in each: saving all at once would delay bans."""
+_MAX_ROWS = 4096
+_MAX_TOTAL_ROWS = 32_768
+_CLIENTS = "clients"
+_VERSION = 1
+
+
+class _Content(msgspec.Struct, frozen=True, array_like=True):
+    version: int
+    kind: str
+    windows: list[list[SavedRow]]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Content).decode
+
+
+class SavedWindows:
+    """Saves and restores the windows of all detectors, at most 32,768 rows and 4,096 of each window."""
+
+    def __init__(self, saver: Saver, pipeline: Pipeline, is_settled: Callable[[], bool]) -> None:
+        """`is_settled`: whether the cursors of logs are where events were handed on to; their detectors wait for it."""
+        self._saver = saver
+        self._pipeline = pipeline
+        self._is_settled = is_settled
+        self._saved: dict[str, bytes] = {}
+        self._of_logs: set[str] = set()
+        self._turn = 0
+
+    def restore(self, now_s: float) -> int:
+        """Remember what an earlier run counted; return how many detectors did."""
+        try:
+            saved = self._saver.load_windows()
+        except TemporaryError as error:
+            _log.warning("what detectors counted before the start is not known: %s", error)
+            return 0
+        restored = 0
+        for name, kind, windows in self._parts():
+            if name not in saved or saved[name].saved_s > now_s:
+                continue
+            try:
+                content = _decode(saved[name].content)
+            except (msgspec.DecodeError, ValueError):
+                continue  # of another version, or damaged in a way that the checksum did not show
+            if (content.version, content.kind, len(content.windows)) == (_VERSION, kind, len(windows)):
+                for window, rows in zip(windows, content.windows, strict=True):
+                    window.resume(rows, now_s)
+                restored += 1
+        return restored
+
+    def tick(self, now_s: float) -> None:
+        """Save the share of this second."""
+        parts = list(self._parts())
+        self._turn = (self._turn + 1) % _EVERY_S
+        self._save(parts[self._turn :: _EVERY_S], max(1, len(parts)), now_s)
+
+    def save(self, now_s: float) -> None:
+        """Save all."""
+        parts = list(self._parts())
+        self._save(parts, max(1, len(parts)), now_s)
+
+    def _save(self, parts: Sequence[tuple[str, str, Sequence[SavedWindow]]], count: int, now_s: float) -> None:
+        is_settled = self._is_settled()
+        limit = min(_MAX_ROWS, _MAX_TOTAL_ROWS // count)
+        for name, kind, windows in parts:
+            if name in self._of_logs and not is_settled:
+                continue
+            content = _encode(_Content(_VERSION, kind, [list(window.export(limit)) for window in windows]))
+            if content != self._saved.get(name):
+                self._saved[name] = content
+                self._saver.save_window(name, SavedContent(now_s, content))
+
+    def _parts(self) -> Iterator[tuple[str, str, Sequence[SavedWindow]]]:
+        """Yield name, kind and windows of all that is kept."""
+        detectors: Sequence[Any] = self._pipeline.detectors
+        for detector in detectors:
+            if windows := detector.windows():
+                if detector.is_addressed:
+                    self._of_logs.add(detector.name)
+                yield detector.name, type(detector).name, windows
+        yield _CLIENTS, _CLIENTS, (self._pipeline.evidence.clients,)
