@@ -94,11 +94,13 @@ def test_the_journal_is_read_on_after_a_restart(logs: Logs, journald: Journald) 
     journald.send("refused root from 192.0.2.1", "refused root from 192.0.2.1")
     wait_for(lambda: logs.source("journal")["events"] == 2, "two failures", lambda: logs.daemon.log)
     assert logs.daemon.stop() == 0
-    journald.send(*["refused root from 192.0.2.2"] * 3, "refused root from 192.0.2.1")
+    journald.send(*["refused root from 192.0.2.2"] * 2)
     logs.daemon.start(*inside(journald))
-    logs.until_banned("192.0.2.2")
-    wait_for(lambda: logs.source("journal")["events"] == 4, "four failures", lambda: logs.daemon.log)
-    assert logs.site.banned() == ["192.0.2.2"]
+    wait_for(lambda: logs.source("journal")["events"] == 2, "two failures", lambda: logs.daemon.log)
+    assert logs.site.banned() == []
+    journald.send("refused root from 192.0.2.2", "refused root from 192.0.2.1")
+    logs.until_banned("192.0.2.1", "192.0.2.2")  # with what was counted before
+    assert logs.source("journal")["events"] == 4
 
 
 _SLOW = "description: It goes back and forth.\nfailregex: ['^(?:\\w+\\s?)+ failed from <HOST>$', 'refused <HOST>$']\n"
@@ -193,11 +195,13 @@ def test_files_are_read_on_after_a_restart(logs: Logs) -> None:
     assert logs.daemon.stop() == 0
     dated = time.strftime("%Y-%m-%dT%H:%M:%S%z ")
     with logs.path.open("a") as file:
-        file.writelines(f"{dated}refused root from {address}\n" for address in ["192.0.2.2"] * 3 + ["192.0.2.1"])
+        file.writelines([f"{dated}refused root from 192.0.2.2\n"] * 2)
     logs.daemon.start()
-    logs.until_banned("192.0.2.2")
-    wait_for(lambda: logs.source("files")["events"] == 4, "four failures", lambda: logs.daemon.log)
-    assert logs.site.banned() == ["192.0.2.2"]
+    wait_for(lambda: logs.source("files")["events"] == 2, "two failures", lambda: logs.daemon.log)
+    assert logs.site.banned() == []
+    logs.write("192.0.2.2", "192.0.2.1")
+    logs.until_banned("192.0.2.1", "192.0.2.2")  # with what was counted before
+    assert logs.source("files")["events"] == 4
 
 
 def test_a_reload_adds_a_file_without_losing_the_cursor(logs: Logs) -> None:

@@ -35,7 +35,7 @@ class XdpRunner(ProgramRunner[XdpProgram, XdpSettings]):
         """Interfaces without the program: why, and when to try again, on the monotonic clock."""
         self._refusal = ""
         """Why the loaded program may not be used."""
-        self._use_at_s = 0.0
+        self._fill_at_s = 0.0
 
     @property
     def is_wanted(self) -> bool:
@@ -74,7 +74,7 @@ class XdpRunner(ProgramRunner[XdpProgram, XdpSettings]):
     def taken(self, program: XdpProgram) -> None:
         """Have it used, and attach it."""
         self._faults.clear()
-        self._use(program)
+        self._fill(program)
         if not self._refusal:
             self._attach(program)
 
@@ -87,8 +87,8 @@ class XdpRunner(ProgramRunner[XdpProgram, XdpSettings]):
 
     def poll(self, program: XdpProgram) -> Iterator[SenderObserved]:
         """Yield what sources sent since the last poll; attach to interfaces that came up."""
-        if self._refusal and time.monotonic() >= self._use_at_s:
-            self._use(program)
+        if self._refusal and time.monotonic() >= self._fill_at_s:
+            self._fill(program)
         if self._refusal:
             return
         self._attach(program)
@@ -127,7 +127,7 @@ class XdpRunner(ProgramRunner[XdpProgram, XdpSettings]):
         yield "nodewarden_ebpf_sketch_load_ratio", (self.program_name,), self.program.sketch_load
         yield "nodewarden_ebpf_lost_sources_total", (self.program_name,), self.program.lost_senders()
 
-    def _use(self, program: XdpProgram) -> None:
+    def _fill(self, program: XdpProgram) -> None:
         """Fill the program. One that cannot hold the allowlist must not drop, and is tried again later."""
         try:
             self._user.take(program)
@@ -135,7 +135,7 @@ class XdpRunner(ProgramRunner[XdpProgram, XdpSettings]):
             if not self._refusal:
                 _log.error("%s: the allowlist does not fit: %s", self.title, error)
             self._refusal = f"the allowlist does not fit ({error})"
-            self._use_at_s = time.monotonic() + _TRY_AGAIN_S
+            self._fill_at_s = time.monotonic() + _TRY_AGAIN_S
         else:
             self._refusal = ""
 
