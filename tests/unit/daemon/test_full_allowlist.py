@@ -110,7 +110,7 @@ def test_a_program_without_room_for_the_allowlist_drops_nothing_and_says_why() -
     assert (runner.state, runner.is_working, program.modes, user.calls) == ("degraded", False, {}, 1)
     why = "the allowlist does not fit (map xdp_allow4: No space left on device)"
     assert runner.problems() == [f"nothing is dropped in front of the stack: {why}; nftables enforces all bans"]
-    user.fits, runner._use_at_s = True, 0.0
+    user.fits, runner._fill_at_s = True, 0.0
     list(runner.poll(program))
     assert (runner.state, runner.is_working, runner.problems(), user.calls) == ("up", True, [], 2)
     user.missing = 3
