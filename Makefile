@@ -80,8 +80,8 @@ observe: setup
 
 # Tests of nftables and connection tracking share nothing, since these belong to a network namespace; neither do those of
 # packages, which attack nobody.
-APART := tests/system/packaging $(patsubst %,tests/kernel/test_%.py,ban_faults bans_model comparison conntrack conntrack_cut \
-    drift forged_entries journal leaks nft_versions nftables older_tables prefixes refused_table shun_semantics surroundings)
+APART := tests/system/packaging $(patsubst %,tests/kernel/test_%.py,ban_faults bans_model comparison conntrack drift \
+    forged_entries journal leaks nft_versions nftables older_tables prefixes refused_table shun_semantics surroundings)
 
 # Other tests on the kernel watch the whole machine: they run one by one, and mostly wait. Unit tests take the time that
 # is left.

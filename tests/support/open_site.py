@@ -1,6 +1,7 @@
 """A node without a firewall, an attacker and a client, with the daemon on the node: for connection tracking."""
 
 import contextlib
+import os
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,11 @@ import pytest
 from tests.support.daemon import Daemon, wait_for
 from tests.support.lab import Host, Lab
 
-_CONFIGURATION = "sources: {{kernel_log: {{enabled: {log}}}, conntrack: {{buffer: {buffer}}}}}\n"
+LOG_PREFIX = f"nwflows{os.getpid()}: "
+"""/dev/kmsg belongs to the whole machine: the daemon reads only lines with this prefix."""
+_CONFIGURATION = (
+    "sources: {{kernel_log: {{enabled: {log}, prefixes: ['{prefix}']}}, conntrack: {{buffer: {buffer}}}}}\n"
+)
 
 
 class OpenSite:
@@ -27,7 +32,7 @@ class OpenSite:
 
     def start(self, more: str = "", *, buffer: str = "8MiB", log: bool = False) -> None:
         """Start the daemon with additional configuration."""
-        self.daemon.configure(_CONFIGURATION.format(buffer=buffer, log=str(log).lower()) + more)
+        self.daemon.configure(_CONFIGURATION.format(buffer=buffer, log=str(log).lower(), prefix=LOG_PREFIX) + more)
         self.daemon.start()
 
     def source(self) -> dict[str, object]:
