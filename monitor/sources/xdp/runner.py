@@ -16,7 +16,9 @@ from monitor.sources.runner import Process
 from monitor.sources.xdp.settings import XdpSettings
 
 _log = logging.getLogger(__name__)
-_TRY_AGAIN_S = 60.0
+_TRY_AGAIN_S = 5.0
+_REFILL_S = 10.0
+"""Copying all bans again takes time that grows with their number."""
 
 
 class XdpRunner(ProgramRunner[XdpProgram, XdpSettings]):
@@ -87,7 +89,7 @@ class XdpRunner(ProgramRunner[XdpProgram, XdpSettings]):
 
     def poll(self, program: XdpProgram) -> Iterator[SenderObserved]:
         """Yield what sources sent since the last poll; attach to interfaces that came up."""
-        if self._refusal and time.monotonic() >= self._fill_at_s:
+        if (self._refusal or self._user.missing) and time.monotonic() >= self._fill_at_s:
             self._fill(program)
         if self._refusal:
             return
@@ -135,9 +137,9 @@ class XdpRunner(ProgramRunner[XdpProgram, XdpSettings]):
             if not self._refusal:
                 _log.error("%s: the allowlist does not fit: %s", self.title, error)
             self._refusal = f"the allowlist does not fit ({error})"
-            self._fill_at_s = time.monotonic() + _TRY_AGAIN_S
         else:
             self._refusal = ""
+        self._fill_at_s = time.monotonic() + _REFILL_S
 
     def _attach(self, program: XdpProgram) -> None:
         """See to every interface; one that fails is told of once, and tried again if it may pass."""
