@@ -30,6 +30,10 @@ class Attacker:
         self._link = mac(target), mac(here)
         self._target = {4: parse_address(target.address4), 16: parse_address(target.address6)}
 
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
     def frame(self, source: bytes, port: int) -> bytes:
         """Return a probe of a port."""
         return syn_frame(self._link, source, self._target[len(source)], port)

@@ -48,9 +48,8 @@ class Offender(msgspec.Struct):
         return format_address(self.element) + ("/64" if ":" in self.address else "")
 
 
-def kinds(stage: Stage) -> list[Kind]:
-    """Return all kinds, on this stage."""
-    packets = Attacker(stage.offenders, stage.node)
+def kinds(stage: Stage, packets: Attacker) -> list[Kind]:
+    """Return all kinds, on this stage; `packets` sends from there."""
 
     def scan(address: str, ports: range) -> list[Callable[[], object]]:
         frames = [packets.frame(parse_address(address), port) for port in ports]

@@ -8,12 +8,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from statistics import quantiles
 
 import msgspec
 
+from bench.offenders import Attacker
 from bench.process import memory_mb
 from bench.set_watch import SetWatch
 from monitor.enforcers import netlink
@@ -95,10 +96,10 @@ def run(duration_s: float, report: Callable[[str], None]) -> Outcome:
         stage = Stage(lab, Path(directory))
         stage.daemon.start()
         watcher = _Watcher(stage.node)
-        with _noise(stage) as troubles:
+        with _noise(stage) as troubles, closing(Attacker(stage.offenders, stage.node)) as packets:
             report("the daemon runs, and so does the noise")
             time.sleep(_SETTLE_S)
-            offenders, growth_mb = _attack(stage, duration_s, watcher, report)
+            offenders, growth_mb = _attack(stage, packets, duration_s, watcher, report)
             time.sleep(_SETTLE_S)
             troubles.extend(_troubles(stage))
             expected = {one.network for one in offenders}
@@ -109,10 +110,10 @@ def run(duration_s: float, report: Callable[[str], None]) -> Outcome:
 
 
 def _attack(
-    stage: Stage, duration_s: float, watcher: _Watcher, report: Callable[[str], None]
+    stage: Stage, packets: Attacker, duration_s: float, watcher: _Watcher, report: Callable[[str], None]
 ) -> tuple[list[Offender], float]:
     """Let the offenders offend one after the other; return them and the growth of the daemon's memory."""
-    all_kinds = kinds(stage)
+    all_kinds = kinds(stage, packets)
     plan = [(kind, number) for number in range(PER_KIND) for kind in all_kinds]
     begun_s = time.monotonic()
     settled_mb = 0.0
