@@ -74,7 +74,8 @@ class Life:
     def tick(self) -> None:
         """Let a second pass."""
         self.pipeline.tick(time.time())
-        self.state.tick(time.time())
+        for part in self.state.tick_parts(time.time()).values():
+            part()
 
     def ticks_with_a_store(self) -> bool:
         """Let a second pass; whether the store works."""

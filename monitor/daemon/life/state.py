@@ -93,11 +93,6 @@ class State:
         except TemporaryError as error:
             self._saver.distrust(str(error))
 
-    def tick(self, now_s: float) -> None:
-        """Do what is due each second."""
-        for part in self.tick_parts(now_s).values():
-            part()
-
     def tick_parts(self, now_s: float) -> dict[str, Callable[[], object]]:
         """Return what is due each second, by name: the supervisor keeps their faults apart."""
         return {
