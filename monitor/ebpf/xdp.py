@@ -86,6 +86,9 @@ class ProgramUser(Protocol):
     def take(self, program: "XdpProgram") -> None:
         """Use a program that was just loaded; TemporaryError if it cannot hold the allowlist: then it must not drop."""
 
+    def refill(self) -> None:
+        """Try again to add the bans that did not fit."""
+
     def release(self) -> None:
         """Stop using the program."""
 

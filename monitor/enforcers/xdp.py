@@ -36,8 +36,8 @@ class XdpEnforcer(Enforcer):
         self.on_lost: Callable[[list[Failure]], None] = lambda _: None
         self.missing_total = 0
         """The number of bans that did not fit."""
-        self._missing: dict[bytes, float] = {}
-        """Those that are in force in nftables only, by `ban_key`, with their ends."""
+        self._missing: dict[bytes, Ban] = {}
+        """Those that are in force in nftables only, by `ban_key`."""
         self.reload: Callable[[], None] = lambda: None
         """Reloads the program: a ban that cannot be removed from it must not stay."""
 
@@ -45,7 +45,7 @@ class XdpEnforcer(Enforcer):
     def missing(self) -> int:
         """How many bans in force did not fit into the program that is loaded."""
         now_s = time.time()
-        self._missing = {key: until_s for key, until_s in self._missing.items() if until_s > now_s}
+        self._missing = {key: ban for key, ban in self._missing.items() if ban.until_s > now_s}
         return len(self._missing)
 
     def take(self, program: XdpProgram) -> None:
@@ -58,6 +58,13 @@ class XdpEnforcer(Enforcer):
         program.allow(collapse(self._allowlist))
         self._program = program
         self._copying = asyncio.get_running_loop().create_task(self._copy(program))
+
+    def refill(self) -> None:
+        """Try again to add what did not fit: bans end, and the kernel may have lacked memory for a moment only."""
+        if self._program:
+            waiting = [ban for ban in self._missing.values() if self._in_force.get(ban.network, ban.strength) is ban]
+            self._missing = {ban.key: ban for ban in waiting}
+            self._put(self._program, waiting, time.time())
 
     def release(self) -> None:
         """Stop using the program; it is about to be unloaded."""
@@ -129,8 +136,11 @@ class XdpEnforcer(Enforcer):
         except TemporaryError as error:
             if not self.missing_total:
                 _log.warning("not all bans fit into XDP (%s); nftables has them", error)
-            self.missing_total += len(bans)
-            self._missing |= {ban.key: ban.until_s for ban in bans}
+            self.missing_total += sum(ban.key not in self._missing for ban in bans)
+            self._missing |= {ban.key: ban for ban in bans}
+        else:
+            for ban in bans if self._missing else ():
+                self._missing.pop(ban.key, None)
 
     async def _copy(self, program: XdpProgram) -> None:
         """Copy active bans, some at a time; changes in the meantime arrive through `add` and `remove`."""

@@ -18,7 +18,7 @@ from monitor.sources.xdp.settings import XdpSettings
 _log = logging.getLogger(__name__)
 _TRY_AGAIN_S = 5.0
 _REFILL_S = 10.0
-"""Copying all bans again takes time that grows with their number."""
+"""Trying again what did not fit takes time that grows with the number of bans."""
 
 
 class XdpRunner(ProgramRunner[XdpProgram, XdpSettings]):
@@ -76,6 +76,7 @@ class XdpRunner(ProgramRunner[XdpProgram, XdpSettings]):
     def taken(self, program: XdpProgram) -> None:
         """Have it used, and attach it."""
         self._faults.clear()
+        self._fill_at_s = time.monotonic() + _REFILL_S
         self._fill(program)
         if not self._refusal:
             self._attach(program)
@@ -89,8 +90,12 @@ class XdpRunner(ProgramRunner[XdpProgram, XdpSettings]):
 
     def poll(self, program: XdpProgram) -> Iterator[SenderObserved]:
         """Yield what sources sent since the last poll; attach to interfaces that came up."""
-        if (self._refusal or self._user.missing) and time.monotonic() >= self._fill_at_s:
-            self._fill(program)
+        if time.monotonic() >= self._fill_at_s:
+            self._fill_at_s = time.monotonic() + _REFILL_S
+            if self._refusal:
+                self._fill(program)
+            elif self._user.missing:
+                self._user.refill()
         if self._refusal:
             return
         self._attach(program)
@@ -139,7 +144,6 @@ class XdpRunner(ProgramRunner[XdpProgram, XdpSettings]):
             self._refusal = f"the allowlist does not fit ({error})"
         else:
             self._refusal = ""
-        self._fill_at_s = time.monotonic() + _REFILL_S
 
     def _attach(self, program: XdpProgram) -> None:
         """See to every interface; one that fails is told of once, and tried again if it may pass."""
