@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bpf import programs
+from tests.support.bpf import programs, programs_of
 from tests.support.daemon import NODEWARDEN, wait_for
 from tests.support.open_site import OpenSite, site
 
@@ -53,10 +53,9 @@ def test_drops_are_counted_and_their_source_found(site: OpenSite) -> None:
 
 def test_nothing_stays_attached(site: OpenSite) -> None:
     """Stopped or killed, the kernel drops the program with the process; switched off by a reload, too."""
-    before = programs("kfree_skb")
     site.start()
     is_up(site)
-    (ours,) = programs("kfree_skb") - before
+    (ours,) = programs_of(site.daemon.pid, "kfree_skb")
     site.daemon.configure("sources: {drops: {enabled: false}, kernel_log: {enabled: false}}\n")
     assert site.daemon.run("reload").returncode == 0
     assert drops(site)["state"] == "off"
@@ -64,7 +63,7 @@ def test_nothing_stays_attached(site: OpenSite) -> None:
     site.daemon.configure("sources: {kernel_log: {enabled: false}}\n")
     assert site.daemon.run("reload").returncode == 0
     is_up(site)
-    (again,) = programs("kfree_skb") - before
+    (again,) = programs_of(site.daemon.pid, "kfree_skb")
     assert site.daemon.process is not None
     site.daemon.process.send_signal(signal.SIGKILL)
     site.daemon.process.wait(5)
@@ -130,9 +129,9 @@ def test_without_types_and_tracefs_all_else_goes_on(site: OpenSite) -> None:
 def test_where_packets_drop(site: OpenSite) -> None:
     """`nodewarden drops` names the kernel's function, without a daemon, and leaves nothing attached."""
     site.node.nft(_FIREWALL)
-    before = programs("kfree_skb")
     asking = site.node.start(NODEWARDEN, "drops", "--for", "4s", "--json", stdout=subprocess.PIPE)
-    wait_for(lambda: programs("kfree_skb") - before, "the program", timeout_s=20)
+    wait_for(lambda: programs_of(asking.pid, "kfree_skb"), "the program", timeout_s=20)
+    ours = programs_of(asking.pid, "kfree_skb")
     site.attacker.run("hping3", "-q", "-i", "u1000", "-c", "300", "-S", "-p", "7", site.node.address4, check=False)
     report = json.loads(asking.communicate(timeout=20)[0])
     firewall = [place for place in report["places"] if place["reason"] == "NETFILTER_DROP"]
@@ -140,4 +139,5 @@ def test_where_packets_drop(site: OpenSite) -> None:
     assert any(place["function"].startswith("nft_do_chain") or "nf_hook" in place["function"] for place in firewall), (
         firewall
     )
-    wait_for(lambda: not programs("kfree_skb") - before, "the program to go")
+    wait_for(lambda: not programs("kfree_skb") & ours, "the program to go")
+    assert ours

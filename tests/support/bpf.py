@@ -1,8 +1,10 @@
 """Lists, runs and inspects the eBPF programs in the kernel, with bpf(2)."""
 
+import contextlib
 import ctypes
 import os
 import struct
+from pathlib import Path
 
 from monitor.ebpf.btf import Btf
 from monitor.ebpf.maps import library
@@ -48,6 +50,16 @@ def programs(name: str) -> set[int]:
         os.close(descriptor)
         if info.raw[_NAME_AT : _NAME_AT + 16].rstrip(b"\0") == name.encode():
             found.add(number)
+
+
+def programs_of(pid: int, name: str) -> set[int]:
+    """Return the IDs of the programs with this name that a process holds: other daemons may run on this machine."""
+    held: set[int] = set()
+    for entry in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+            lines = (line.partition(":") for line in entry.read_text().splitlines())
+            held |= {int(value) for key, _, value in lines if key == "prog_id"}
+    return held & programs(name)
 
 
 _BTF_FD_BY_ID = 19
