@@ -79,9 +79,10 @@ observe: setup
 	$(PYTHON) -m demo.observe --minutes $(or $(MINUTES),5) $(if $(KEEP),--keep)
 
 # Tests of nftables and connection tracking share nothing, since these belong to a network namespace; neither do those of
-# packages, which attack nobody.
+# packages, which attack nobody, and those of daemons that read only lines with a log prefix of their own.
 APART := tests/system/packaging $(patsubst %,tests/kernel/test_%.py,ban_faults bans_model comparison conntrack drift \
-    forged_entries journal leaks nft_versions nftables older_tables prefixes refused_table shun_semantics surroundings)
+    forged_entries journal leaks nft_versions nftables older_tables prefixes refused_table shun_semantics surroundings \
+    config_watch daemon_state dashboards observe owner state)
 
 # Other tests on the kernel watch the whole machine: they run one by one, and mostly wait. Unit tests take the time that
 # is left.
