@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
 
 from monitor.ebpf.xdp import XdpProgram
 from monitor.enforcers.protocol import Enforcer, Failure, InForce, Stopped
@@ -12,6 +11,7 @@ from monitor.model.addresses import Network, collapse
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Held, Mode
 from monitor.model.errors import TemporaryError
+from monitor.model.parts import in_parts
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 5000
@@ -144,9 +144,8 @@ class XdpEnforcer(Enforcer):
 
     async def _copy(self, program: XdpProgram) -> None:
         """Copy active bans, some at a time; changes in the meantime arrive through `add` and `remove`."""
-        rest = iter([ban for ban in self._in_force.bans() if _is_held(ban)])
         count = 0
-        while part := list(islice(rest, _AT_ONCE)):
+        for part in in_parts([ban for ban in self._in_force.bans() if _is_held(ban)], _AT_ONCE):
             current = [ban for ban in part if self._in_force.get(ban.network, ban.strength) is ban]
             self._put(program, current, time.time())
             count += len(current)

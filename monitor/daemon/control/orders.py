@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias
 
 from monitor.bans.decision import Ended
 from monitor.control.protocol import AllowAdd, AllowRemove, BanOrder, Unban
@@ -12,13 +12,13 @@ from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.enforcers.protocol import ForeignElement
 from monitor.model.addresses import Network, parse_network
 from monitor.model.bans import MANUAL, MAX_ALLOWED, WORDS, Ban, ClaimOrigin
+from monitor.model.parts import in_parts
 from monitor.state.changes import Allowed
 
 _MAX_BANTIME_S = 10 * 365 * 86400.0
 _MAX_REASON = 200
 _SLICE = 32
 _STRENGTHS = {word: strength for strength, word in WORDS.items()}
-T = TypeVar("T")
 Answer = dict[str, Any]
 Order: TypeAlias = BanOrder | Unban | AllowAdd | AllowRemove
 
@@ -49,14 +49,15 @@ class Orders:
         """
         match order:
             case BanOrder():
-                for bans in _sliced(order.bans):
+                for bans in in_parts(order.bans, _SLICE):
                     yield partial(self.ban, BanOrder(bans, order.origin))
             case Unban(everything=True):
-                for networks in _sliced(list(dict.fromkeys(ban.network for ban in self._pipeline.ledger.bans()))):
+                held = list(dict.fromkeys(ban.network for ban in self._pipeline.ledger.bans()))
+                for networks in in_parts(held, _SLICE):
                     yield partial(self._lift, networks)
                 yield self._lift_foreign
             case Unban():
-                for texts in _sliced(order.networks):
+                for texts in in_parts(order.networks, _SLICE):
                     yield partial(self.unban, Unban(texts))
             case AllowAdd():
                 yield partial(self.allow, order)
@@ -170,11 +171,6 @@ class Orders:
         around = [str(ban.network) for ban in self._pipeline.ledger.covering(network)]
         around += [f"{one} (added by {one.author})" for one in foreign if one.contains(network)]
         return f"not banned itself, but inside {', '.join(around)}: unban that" if around else "not banned"
-
-
-def _sliced(items: Sequence[T]) -> Iterator[list[T]]:
-    for start in range(0, len(items), _SLICE):
-        yield list(items[start : start + _SLICE])
 
 
 def _lifted(ended: Iterable[Ended]) -> list[Answer]:

@@ -16,6 +16,7 @@ from monitor.enforcers.netlink import NetlinkRequest
 from monitor.enforcers.netlink_socket import NetlinkSocket
 from monitor.model.addresses import Address, Network
 from monitor.model.errors import PermanentError, TemporaryError
+from monitor.model.parts import in_parts
 
 _MAX_ENTRIES = 65536
 _MAX_TIME_S = 1.0
@@ -102,11 +103,8 @@ class ConntrackCutter:
         return self._delete(list(self._list(messages.list_family(size), is_wanted)))
 
     def _delete(self, entries: Collection[Entry]) -> int:
-        requests = [messages.delete_entry(entry) for entry in entries]
-        deleted = 0
-        for start in range(0, len(requests), _DELETES):
-            deleted += sum(answer == 0 for answer in self._socket().query(requests[start : start + _DELETES]))
-        return deleted
+        parts = in_parts(map(messages.delete_entry, entries), _DELETES)
+        return sum(answer == 0 for requests in parts for answer in self._socket().query(requests))
 
     def _list(self, request: NetlinkRequest, is_wanted: Callable[[Address], bool]) -> Iterable[Entry]:
         """Yield wanted entries up to the end of the listing, the limit on entries or the limit on time."""

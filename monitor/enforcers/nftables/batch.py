@@ -2,7 +2,6 @@
 
 import struct
 from collections.abc import Iterator, Sequence
-from itertools import islice
 
 from monitor.enforcers.netlink import NEW_ELEMENTS, NetlinkRequest, encode_element
 from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
@@ -10,6 +9,7 @@ from monitor.enforcers.nftables.commit import ENCODERS, milliseconds
 from monitor.enforcers.nftables.ruleset import set_name
 from monitor.model.addresses import host
 from monitor.model.bans import Ban
+from monitor.model.parts import in_parts
 
 WORTHWHILE = 64
 _MESSAGE_ELEMENTS = 700  # below 32 KiB for both families: the length of a nested attribute has 16 bits
@@ -23,8 +23,7 @@ def add_hosts(link: NetlinkSocket, bans: Sequence[Ban], now_s: float) -> list[Ba
     The kernel refuses a message of many elements as a whole, so it is unknown which element caused the refusal.
     """
     left: list[Ban] = []
-    messages = _messages(bans, now_s)
-    while chunk := list(islice(messages, _TRANSACTION_MESSAGES)):
+    for chunk in in_parts(_messages(bans, now_s), _TRANSACTION_MESSAGES):
         try:
             is_refused = bool(link.transact([request for request, _ in chunk]))
         except TooMuchAtOnce:
@@ -44,8 +43,7 @@ def _messages(bans: Sequence[Ban], now_s: float) -> Iterator[tuple[NetlinkReques
         # The elements of a set differ only in timeout and address: the rest is encoded once.
         model = encode_element(host(bytes(size)), interval=False, timeout_ms=0)
         head, middle = model[:8], model[16:-size]
-        for start in range(0, len(members), _MESSAGE_ELEMENTS):
-            part = members[start : start + _MESSAGE_ELEMENTS]
+        for part in in_parts(members, _MESSAGE_ELEMENTS):
             elements = b"".join(
                 [head + _BE64.pack(milliseconds(ban.until_s - now_s)) + middle + ban.network.address for ban in part]
             )

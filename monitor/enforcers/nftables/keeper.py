@@ -10,8 +10,6 @@ Elements that others added are no bans of ours and stay: see `foreign`.
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
-from typing import TypeVar
 
 from monitor.enforcers.nftables import contents
 from monitor.enforcers.nftables.contents import ENDING_S, Found, Reading
@@ -26,8 +24,8 @@ from monitor.model.addresses import Network, collapse, host
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode
 from monitor.model.errors import TemporaryError
+from monitor.model.parts import in_parts
 
-_T = TypeVar("_T")
 _SLICE = 512
 DEFINITION, ALLOWLIST = "definition", "allowlist"
 PARTS = (DEFINITION, ALLOWLIST, *BAN_SETS)
@@ -160,7 +158,7 @@ class TableKeeper:
             yield from self._judge_prefixes(name, reading, now_s)
             return
         gone = changed = 0
-        for part in _slices(reading.wrong, _SLICE):
+        for part in in_parts(reading.wrong, _SLICE):
             missing, others = self._wrong_hosts(name, part, now_s)
             gone, changed = gone + len(missing), changed + len(others)
             if missing:
@@ -169,7 +167,7 @@ class TableKeeper:
                 self._table.put_back(others, now_s)
             yield
         strangers: list[Found] = []
-        for some in _slices(reading.strangers, _SLICE):
+        for some in in_parts(reading.strangers, _SLICE):
             candidates = {network: one for one in some if not self._is_ours(network := host(one[0]), BAN_SETS[name])}
             held = self._enforcer.lookup_many(list(candidates), BAN_SETS[name])
             strangers += [one for network, one in candidates.items() if network in held]
@@ -198,7 +196,7 @@ class TableKeeper:
             raise TemporaryError(f"set {name} kept changing while it was read")
         strangers = [one for one in reading.strangers if not self._is_explained(one, BAN_SETS[name], now_s)]
         added = self._table.foreign.replace(name, strangers, reading.more, now_s)
-        for index, part in enumerate(_slices(wrong, _SLICE)):
+        for index, part in enumerate(in_parts(wrong, _SLICE)):
             bans = [ban for ban in part if self._is_due(ban, now_s)]
             write = self._table.put_back_missing if index else self._table.put_back  # the first one reads the set again
             write(bans, now_s)
@@ -229,9 +227,3 @@ class TableKeeper:
     def _found(self, kind: DriftKind, count: int, what: str) -> None:
         if count:
             self._table.drifted(Counter({(kind.value, UNKNOWN_AUTHOR): count}), f"{what} (found by comparison)")
-
-
-def _slices(items: Sequence[_T], size: int) -> Iterator[list[_T]]:
-    rest = iter(items)
-    while part := list(islice(rest, size)):
-        yield part

@@ -21,6 +21,7 @@ from monitor.enforcers.protocol import Stopped
 from monitor.model.addresses import Address, Network, host, network_between
 from monitor.model.alerts import Strength
 from monitor.model.errors import TemporaryError
+from monitor.model.parts import in_parts
 
 _ATTEMPTS = 5
 _STRENGTHS = BAN_SETS | {former: BAN_SETS[name] for former, name in FORMER_SETS.items()}
@@ -226,8 +227,7 @@ def lookup_many(link: NetlinkSocket, networks: Sequence[Network], strength: Stre
     """Read many elements in one call, for networks that are known to be elements; missing ones are left out."""
     found = []
     encoders = {name: ElementEncoder(TABLE, name) for name in {set_name(network, strength) for network in networks}}
-    for start in range(0, len(networks), _QUESTIONS):
-        part = networks[start : start + _QUESTIONS]
+    for part in in_parts(networks, _QUESTIONS):
         questions = [
             encoders[set_name(network, strength)].request(GET_ELEMENTS, netlink.encode_key(network.address))
             for network in part
