@@ -95,7 +95,7 @@ endef
 # is left.
 test: setup
 	@mkdir -p build
-	@$(call stream,unit,chrt --idle 0 $(PYTHON) -m pytest --numprocesses auto --dist worksteal tests/unit tests/peers \
+	@$(call stream,unit,nice -n 19 $(PYTHON) -m pytest --numprocesses auto --dist worksteal tests/unit tests/peers \
 	    tests/forgers/test_logs.py) \
 	$(call stream,apart,$(PYTHON) -m pytest $(APART)) \
 	$(call stream,booted,$(PYTHON) -m pytest $(BOOTED)) \
