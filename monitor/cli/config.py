@@ -1,13 +1,13 @@
 """`nodewarden config`: check the configuration, show the settings in force and their origin, print the schema."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from monitor.cli import show
-from monitor.config.faults import InvalidConfigError, show_path
+from monitor.config.faults import InvalidConfigError, Origin, show_path
 from monitor.config.shapes import group_of, leaves, plain
 from monitor.settings.load import DEFAULT_PATH, Loaded, load
 from monitor.settings.reference import json_schema, notation
@@ -58,10 +58,10 @@ def show_settings(path: Path, as_json: bool) -> None:
     if as_json:
         show.as_json(_effective(loaded))
         return
-    rows = [(place, notation(value)) for place, value in leaves(group_of(type(loaded.settings)), loaded.settings)]
+    rows = list(_rows(loaded))
     key_width, value_width = (max(len(row[column]) for row in rows) for column in (0, 1))
-    for place, value in rows:
-        show.say(f"{place:<{key_width}}  {value:<{min(value_width, 32)}}  {loaded.origins[place]}")
+    for place, value, origin in rows:
+        show.say(f"{place:<{key_width}}  {value:<{min(value_width, 32)}}  {origin}")
 
 
 @config_group.command()
@@ -70,12 +70,29 @@ def schema() -> None:
     show.as_json(json_schema())
 
 
+def _rows(loaded: Loaded) -> Iterator[tuple[str, str, Origin]]:
+    """Yield path, value and origin of each setting; of a list that files add to, those of each entry."""
+    for place, value in leaves(group_of(type(loaded.settings)), loaded.settings):
+        origin = loaded.origins[place]
+        if not origin.entries:
+            yield place, notation(value), origin
+        for number, one in enumerate(origin.entries):
+            yield f"{place}[{number}]", notation(value[number]), one
+
+
 def _effective(loaded: Loaded) -> dict[str, Any]:
     """Return the settings in the configuration's notation, and the origin of each by its path."""
     return {
         "files": _names(loaded.files),
         "settings": plain(group_of(type(loaded.settings)), loaded.settings),
-        "origins": {place: str(origin) for place, origin in loaded.origins.items()},
+        "origins": {
+            **{place: str(origin) for place, origin in loaded.origins.items()},
+            **{
+                f"{place}[{number}]": str(one)
+                for place, origin in loaded.origins.items()
+                for number, one in enumerate(origin.entries)
+            },
+        },
     }
 
 

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta, field
 
 from monitor.config.kinds import AUTO_PORT_RANGE, DETECTOR_NAME, OPTIONAL_PATH, Names, duration
-from monitor.config.shapes import Section
+from monitor.config.shapes import MERGED, Section
 from monitor.config.types import Automatic, PortRange
 from monitor.detectors.failures import DEFAULT_FAILURES, DETECTOR, FailuresSettings
 from monitor.detectors.registry import REGISTRATIONS
@@ -62,6 +62,7 @@ class Detectors(_Registered, frozen=True, kw_only=True):  # type: ignore[misc,ca
     ] = ""
     from_fail2ban_proven: Annotated[
         tuple[Annotated[str, DETECTOR_NAME], ...],
+        MERGED,
         Meta(
             description="The jails of `from_fail2ban` whose lines prove who failed, so that they ban and do not only "
             "shun. fail2ban's filters are not vetted: you vouch for their format and their logs, as with "
