@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import click
 
 from monitor.cli import show
-from monitor.config.faults import InvalidConfigError, Origin, show_path
+from monitor.config.faults import Fault, InvalidConfigError, Origin, show_path
 from monitor.config.shapes import group_of, leaves, plain
 from monitor.settings.load import DEFAULT_PATH, Loaded, load
 from monitor.settings.reference import json_schema, notation
@@ -34,16 +34,28 @@ def config_group() -> None:
 @config_group.command()
 @_config
 @_json
-def check(path: Path, as_json: bool) -> None:
-    """Check the configuration; exit code 2 if it is invalid."""
+@click.option("--strict", "is_strict", is_flag=True, help="Exit with 2 on warnings, too.")
+def check(path: Path, as_json: bool, is_strict: bool) -> None:
+    """Check the configuration and everything that it names; exit code 2 if something of it cannot run.
+
+    Filters are loaded and compiled, jails of fail2ban read, and files, groups, interfaces and units looked for, with
+    the rights of the caller; the daemon need not run. What can change by itself, such as a log that does not exist yet,
+    is a warning.
+    """
+    from monitor.daemon.selfcheck.configuration import examine
+
     try:
         loaded = load(path)
     except InvalidConfigError as error:
-        _fail(error, as_json)
+        _fail(error.faults, error.files, as_json)
+    examined = examine(loaded)
+    if examined.faults or (is_strict and examined.warnings):
+        _fail(examined.faults, loaded.files, as_json, examined.warnings)
     if as_json:
-        show.as_json({"ok": True, "files": _names(loaded.files), "faults": []})
-    else:
-        show.say(f"OK: {', '.join(_names(loaded.files))}")
+        show.as_json(_verdict(examined.faults, examined.warnings, loaded.files))
+        return
+    _warn(examined.warnings)
+    show.say(f"OK: {', '.join(_names(loaded.files))}")
 
 
 @config_group.command("show")
@@ -54,12 +66,12 @@ def show_settings(path: Path, as_json: bool) -> None:
     try:
         loaded = load(path)
     except InvalidConfigError as error:
-        _fail(error, as_json)
+        _fail(error.faults, error.files, as_json)
     if as_json:
         show.as_json(_effective(loaded))
         return
     rows = list(_rows(loaded))
-    key_width, value_width = (max(len(row[column]) for row in rows) for column in (0, 1))
+    key_width, value_width = (max(map(len, column)) for column in list(zip(*rows, strict=True))[:2])
     for place, value, origin in rows:
         show.say(f"{place:<{key_width}}  {value:<{min(value_width, 32)}}  {origin}")
 
@@ -96,17 +108,40 @@ def _effective(loaded: Loaded) -> dict[str, Any]:
     }
 
 
-def _fail(error: InvalidConfigError, as_json: bool) -> NoReturn:
+def _fail(faults: Sequence[Fault], files: Sequence[Path], as_json: bool, warnings: Sequence[Fault] = ()) -> NoReturn:
     """Print all faults (JSON to standard output, text to standard error) and leave."""
     if as_json:
-        faults = [
-            {"file": show_path(f.file), "line": f.line, "column": f.column, "path": f.path, "message": f.text}
-            for f in error.faults
-        ]
-        show.as_json({"ok": False, "files": _names(error.files), "faults": faults})
+        show.as_json(_verdict(faults, warnings, files) | {"ok": False})
     else:
-        show.say_lines(str(error), err=True)
+        _warn(warnings)
+        for fault in faults:
+            show.say_lines(str(fault), "  ", err=True)
     raise SystemExit(FAULTY)
+
+
+def _warn(warnings: Sequence[Fault]) -> None:
+    for one in warnings:
+        show.say_lines(f"warning: {one}", "  ", err=True)
+
+
+def _verdict(faults: Sequence[Fault], warnings: Sequence[Fault], files: Sequence[Path]) -> dict[str, Any]:
+    """Return what was found, as JSON has it."""
+    return {
+        "ok": not faults,
+        "files": _names(files),
+        "faults": [_as_json(one) for one in faults],
+        "warnings": [_as_json(one) for one in warnings],
+    }
+
+
+def _as_json(fault: Fault) -> dict[str, Any]:
+    return {
+        "file": show_path(fault.file),
+        "line": fault.line,
+        "column": fault.column,
+        "path": fault.path,
+        "message": fault.text,
+    }
 
 
 def _names(files: Sequence[Path]) -> list[str]:

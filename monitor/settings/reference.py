@@ -20,10 +20,9 @@ _INTRO = """\
 
 nodewarden reads `/etc/nodewarden/nodewarden.yaml` at start, then every `conf.d/*.yaml` in the same directory, sorted by
 name. All files have the same keys. Later files take precedence key by key. Lists of what is protected, watched or read
-in addition, such as `bans.allowlist`, add up over all files; all other lists are replaced as a whole. The description of
-each list says which. To drop the entries of earlier files, write `!replace` before a list:
-`allowlist: !replace [192.0.2.10]`. Keep your own settings in a file such as `/etc/nodewarden/conf.d/50-local.yaml`, which
-package updates never change:
+in addition, such as `bans.allowlist`, add up over all files; all other lists are replaced as a whole. Its description
+says which. To drop the entries of earlier files, write `!replace` before a list: `allowlist: !replace [192.0.2.10]`.
+Keep your own settings in a file such as `/etc/nodewarden/conf.d/50-local.yaml`, which package updates never change:
 
 ```yaml
 bans:

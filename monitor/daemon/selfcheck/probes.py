@@ -57,6 +57,8 @@ class Probed(msgspec.Struct, frozen=True):
     """How many file descriptors this process may have; the daemon raises the soft limit to the hard one."""
     slow_filters: Mapping[str, str] = MappingProxyType({})
     """By detector: which lines are skipped because its filter takes too long on them."""
+    filter_faults: Mapping[str, str] = MappingProxyType({})
+    """By detector: why it finds nothing."""
     table: str = ""
     """What is wrong with the table of the running daemon."""
 

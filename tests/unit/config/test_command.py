@@ -21,7 +21,7 @@ def test_check_names_the_files_it_read(tmp_path: Path) -> None:
     result = run("check", "--config", path)
     assert (result.exit_code, result.stdout, result.stderr) == (0, f"OK: {path}, {extra}\n", "")
     result = run("check", "--config", path, "--json")
-    assert json.loads(result.stdout) == {"ok": True, "files": [str(path), str(extra)], "faults": []}
+    assert json.loads(result.stdout) == {"ok": True, "files": [str(path), str(extra)], "faults": [], "warnings": []}
 
 
 def test_faults_go_to_standard_error_with_exit_code_2(tmp_path: Path) -> None:
@@ -55,6 +55,7 @@ def test_faults_as_json_have_their_places(tmp_path: Path) -> None:
                     "message": "unknown key; did you mean level?",
                 }
             ],
+            "warnings": [],
         }
 
 
