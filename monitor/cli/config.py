@@ -62,7 +62,7 @@ def check(path: Path, as_json: bool, is_strict: bool) -> None:
 @_config
 @_json
 def show_settings(path: Path, as_json: bool) -> None:
-    """Print the settings in force, each with its file and line."""
+    """Print the settings in force, each with its file and line, and the detectors, each with where it comes from."""
     try:
         loaded = load(path)
     except InvalidConfigError as error:
@@ -74,6 +74,9 @@ def show_settings(path: Path, as_json: bool) -> None:
     key_width, value_width = (max(map(len, column)) for column in list(zip(*rows, strict=True))[:2])
     for place, value, origin in rows:
         show.say(f"{place:<{key_width}}  {value:<{min(value_width, 32)}}  {origin}")
+    show.say()
+    for name, one in _detectors(loaded).items():
+        show.say(f"detector {name:<{key_width - 9}}  {one['mode']:<{min(value_width, 32)}}  {one['from']}")
 
 
 @config_group.command()
@@ -92,10 +95,23 @@ def _rows(loaded: Loaded) -> Iterator[tuple[str, str, Origin]]:
             yield f"{place}[{number}]", notation(value[number]), one
 
 
+def _detectors(loaded: Loaded) -> dict[str, dict[str, str]]:
+    """Return mode and origin of each detector that would run, jails of fail2ban among them."""
+    from monitor.daemon.pipeline.wiring import build_rules
+    from monitor.daemon.sources.detector_origins import detector_origins
+    from monitor.daemon.sources.log_filters import LogFilters
+
+    filters = LogFilters(loaded.settings)
+    origins = detector_origins(loaded, filters)
+    rules = build_rules(loaded.settings, filters.sections)
+    return {name: {"mode": policy.mode, "from": origins.get(name, "")} for name, policy in rules.detectors.items()}
+
+
 def _effective(loaded: Loaded) -> dict[str, Any]:
     """Return the settings in the configuration's notation, and the origin of each by its path."""
     return {
         "files": _names(loaded.files),
+        "detectors": _detectors(loaded),
         "settings": plain(group_of(type(loaded.settings)), loaded.settings),
         "origins": {
             **{place: str(origin) for place, origin in loaded.origins.items()},

@@ -57,7 +57,8 @@ class Detectors(_Registered, frozen=True, kw_only=True):  # type: ignore[misc,ca
         Meta(
             description="A directory such as `/etc/fail2ban`: every jail that is enabled there runs as a failures "
             "detector of the jail's name, and what jails ignore is never banned. A section of `failures` takes "
-            "precedence over a jail of the same name, except for the default one. Empty: none."
+            "precedence over a jail of the same name, except for the default one; its `mode` then holds for the jail. "
+            "Empty: none."
         ),
     ] = ""
     from_fail2ban_proven: Annotated[

@@ -61,6 +61,8 @@ class Health:
         self._table_watch = table_watch
         self._owner = owner
         self._files = files
+        self.detector_origins: dict[str, str] = {}
+        """Where each detector comes from."""
         self._started_s = time.time()
         self.reloads = {"success": 0, "failure": 0}
         self._upkeep = upkeep
@@ -144,6 +146,7 @@ class Health:
             "uptime_s": time.time() - self._started_s,
             "configuration": str(self._path),
             "metrics": self._metrics,
+            "detector_origins": self.detector_origins,
             **self._sources.describe(),
         }
 

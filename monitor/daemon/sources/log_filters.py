@@ -5,7 +5,6 @@ Pure apart from reading the files of filters and jails, and looking whether logs
 
 import datetime
 import glob
-import ipaddress
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +12,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from monitor.config.types import parse_timezone
+from monitor.daemon.sources.jail_sections import jail_network, jail_section
 from monitor.detectors.failures import DEFAULT_FAILURES, Backend, FailuresSettings, LineEvidence
 from monitor.filters.deadline import Deadline, TooSlow
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.evidence import EvidenceRule, standing_doubt
 from monitor.filters.library import load_filter
-from monitor.model.addresses import Network, parse_network
 from monitor.model.bans import AllowEntry, Mode
 from monitor.model.errors import ConfigError
 from monitor.settings.detectors import DETECTOR_NAMES
@@ -33,8 +32,6 @@ JournalMatches = tuple[tuple[str, ...], ...]
 FROM_FAIL2BAN = "from_fail2ban"
 """The name of what is wrong with fail2ban's configuration as a whole, among the faults of detectors."""
 _JOURNALS = ("run/log/journal", "var/log/journal")
-_LIMITS_S = {"findtime_s": (1.0, 7 * 86400.0), "bantime_s": (1.0, 365 * 86400.0)}
-_MAX_RETRY = 10_000
 _LOAD_S = 5.0
 """CPU time to read one filter, or all of fail2ban's jails: some thousand files take a second."""
 _SHOWN = 3
@@ -192,7 +189,7 @@ class LogFilters:
         known = {entry.network for entry in self.allowlist}
         for text in ignoreip:
             try:
-                network = _network(text)
+                network = jail_network(text)
             except ValueError:
                 self.notes.append(f"{whose}: ignoreip {text!r} is no address: put its addresses into bans.allowlist")
                 continue
@@ -254,7 +251,7 @@ class LogFilters:
                 self.foreign.add(name)
             return
         configured = self._configured.get(name)
-        self._count(name, _section(jail, configured.mode if configured else Mode.ENFORCE))
+        self._count(name, jail_section(jail, configured.mode if configured else Mode.ENFORCE))
         matches = jail.journalmatch if jail.backend == "journal" else None
         evidence = LineEvidence.PROVEN if name in self._vouched else LineEvidence.AUTO
         try:
@@ -287,27 +284,3 @@ def _names(names: Sequence[str]) -> str:
 
 def _exists(patterns: Iterable[str]) -> bool:
     return any(glob.glob(pattern) for pattern in patterns)  # noqa: PTH207 - Path.glob would take ** for whole trees
-
-
-def _section(jail: "Jail", mode: Mode) -> FailuresSettings:
-    """Return a jail's thresholds, within our own limits."""
-    return FailuresSettings(
-        mode=mode,
-        filter=jail.reference,
-        maxretry=max(1, min(jail.maxretry, _MAX_RETRY)),
-        findtime_s=_within("findtime_s", jail.findtime_s),
-        bantime_s=_within("bantime_s", jail.bantime_s),
-    )
-
-
-def _within(name: str, value_s: float) -> float:
-    low_s, high_s = _LIMITS_S[name]
-    return max(low_s, min(value_s, high_s))
-
-
-def _network(text: str) -> Network:
-    """Read an address or network in fail2ban's notations: host bits may be set, masks be written out."""
-    try:
-        return parse_network(text)
-    except ValueError:
-        return parse_network(str(ipaddress.ip_network(text, strict=False)))

@@ -62,7 +62,7 @@ def test_faults_as_json_have_their_places(tmp_path: Path) -> None:
 def test_show_says_where_each_value_comes_from(tmp_path: Path) -> None:
     """Each setting is a line of path, value and origin."""
     path = write(tmp_path, "detectors:\n  port_scan: {bantime: 90m}\n")
-    rows = {line.split()[0]: line.split()[1:] for line in run("show", "--config", path).stdout.splitlines()}
+    rows = {line.split()[0]: line.split()[1:] for line in run("show", "--config", path).stdout.splitlines() if line}
     assert rows["detectors.port_scan.bantime"] == ["1h30m", f"{path}:2"]
     assert rows["log.level"] == ["info", "default"]
     assert rows["metrics.enabled"] == ["true", "default"]
