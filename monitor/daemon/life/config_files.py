@@ -18,7 +18,7 @@ from monitor.model.errors import ConfigError, TemporaryError
 from monitor.model.requirements import Part, PartKind, Requirement
 
 _log = logging.getLogger(__name__)
-_INTERVAL_S = 10.0
+_INTERVAL_S = 5.0
 _SHOWN = 3
 _LIMIT_BYTES = 1 << 20
 _MAX_FILES = 4096
