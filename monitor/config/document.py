@@ -25,6 +25,7 @@ _ADVICE = {
     errno.EACCES: "permission denied; run as root, or give this user read permission",
     errno.EISDIR: "this is a directory; expected a YAML file",
     errno.ENOTDIR: "part of this path is a file, not a directory; check the spelling",
+    errno.ENXIO: "this is a socket or a device; expected a YAML file",
     errno.ELOOP: "the symbolic links form a cycle; point them to a file",
 }
 _LASTING = frozenset({*_ADVICE, errno.EPERM, errno.EINVAL, errno.ENAMETOOLONG})
