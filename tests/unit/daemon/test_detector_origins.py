@@ -12,9 +12,17 @@ from monitor.settings.load import load
 from tests.unit.config.support import write
 
 ROOT = Path(__file__).parents[3]
-_JAILS = (
-    "[DEFAULT]\nfilter = app\nlogpath = {log}\n[sshd]\nenabled = true\nmaxretry = 7\n[web]\nenabled = true\nmaxretry = 8\n"
-)
+_JAILS = """\
+[DEFAULT]
+filter = app
+logpath = {log}
+[sshd]
+enabled = true
+maxretry = 7
+[web]
+enabled = true
+maxretry = 8
+"""
 
 
 @pytest.fixture
