@@ -12,7 +12,7 @@ from monitor.daemon.control.presentation import show_decision
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.enforcers.protocol import ForeignElement
 from monitor.model.addresses import Network, parse_network
-from monitor.model.bans import MANUAL, MAX_ALLOWED, WORDS, Ban, ClaimOrigin
+from monitor.model.bans import MANUAL, MAX_ALLOWED, WORDS, Ban, ClaimOrigin, Mode
 from monitor.model.parts import in_parts
 from monitor.state.changes import Allowed
 
@@ -182,11 +182,11 @@ class Orders:
 
 
 def _ended_by(entries: Sequence[Allowed], bans: Iterable[Ban]) -> dict[str, list[Ban]]:
-    """Return the bans that entries of the allowlist ended, by network."""
+    """Return the bans in force that entries of the allowlist ended, by network."""
     guard = Guard([entry.entry for entry in entries])
     ended: dict[str, list[Ban]] = {}
     for ban in bans:
-        if entry := guard.protects(ban.network):
+        if ban.mode is Mode.ENFORCE and (entry := guard.protects(ban.network)):
             ended.setdefault(str(entry.network), []).append(ban)
     return ended
 
