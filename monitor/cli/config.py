@@ -39,7 +39,7 @@ def check(path: Path, as_json: bool, is_strict: bool) -> None:
     """Check the configuration and everything that it names; exit code 2 if something of it cannot run.
 
     Filters are loaded and compiled, jails of fail2ban read, and files, groups, interfaces and units looked for, with
-    the rights of the caller; the daemon need not run. What can change by itself, such as a log that does not exist yet,
+    the rights of the caller; the daemon need not run. What may change later, such as a log that does not exist yet,
     is a warning.
     """
     from monitor.daemon.selfcheck.configuration import examine
