@@ -11,6 +11,7 @@ from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
 from monitor.daemon.life.state import State
 from monitor.daemon.life.table_watch import TableWatch
+from monitor.daemon.life.tracking import Tracking
 from monitor.daemon.life.upkeep import Upkeep
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.windows import window_problems
@@ -45,6 +46,7 @@ class Health:
         cutting: Cutting,
         upkeep: Upkeep,
         table_watch: TableWatch,
+        tracking: Tracking,
         owner: Owner,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
@@ -57,6 +59,7 @@ class Health:
         self._surroundings = surroundings
         self._cutting = cutting
         self._table_watch = table_watch
+        self._tracking = tracking
         self._owner = owner
         self._started_s = time.time()
         self.config_error = ""
@@ -72,7 +75,7 @@ class Health:
             for flood in self._pipeline.floods.values()
             if time.time() - flood.time_s < _FLOOD_SHOWN_S
         ]
-        problems += [*self._sources.problems(), *self._surroundings.problems]
+        problems += [*self._tracking.problems(), *self._sources.problems(), *self._surroundings.problems]
         if leaking := self._pipeline.table.leaking(time.time()):
             hooks = ", ".join(f"{packets} in {hook}" for hook, packets in leaking.items())
             problems.append(
@@ -152,6 +155,7 @@ class Health:
         yield from self._sources.samples()
         yield from saver_samples(self._saver)
         yield "nodewarden_surroundings_up", (), float(not self._surroundings.problems)
+        yield "nodewarden_tracking_paused", (), float(self._tracking.is_resting)
         yield "nodewarden_clock_believed", (), float(self._state.clock.is_believed)
         yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total

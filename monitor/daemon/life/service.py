@@ -26,6 +26,7 @@ from monitor.daemon.life.state import State
 from monitor.daemon.life.supervisor import Supervisor
 from monitor.daemon.life.systemd import ServiceManager
 from monitor.daemon.life.table_watch import TableWatch
+from monitor.daemon.life.tracking import Tracking
 from monitor.daemon.life.upkeep import Upkeep
 from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
@@ -103,6 +104,9 @@ class Service:
         self._enforcers.table.on_drift = self.pipeline.listeners.drifted
         self._drift = TableWatch(self._enforcers.keeper, self._enforcers.table.ports, self._supervisor.failed)
         self._sources = Sources(settings, self.pipeline.log_filters, self._enforcers.xdp, self._saver, self._process)
+        self._tracking = Tracking(
+            self.pipeline, lambda: self._settings.sources.conntrack.enabled, lambda: self._sources.tracked_share
+        )
         self._upkeep = Upkeep(self._supervisor, self._descriptors, self._systemd)
         self._upkeep.follow("metrics", self._exporter.dropped)
         self._health = Health(
@@ -116,6 +120,7 @@ class Service:
             self._cutting,
             self._upkeep,
             self._drift,
+            self._tracking,
             self._owner,
         )
         self._answers = Answers(
@@ -152,6 +157,7 @@ class Service:
             self._exporter.serve(listen.host, listen.port, self._scrape_failed, self._descriptors.reserved_from)
         await self._control.open(settings.control.group)
         in_force = self._state.restore()
+        self._tracking.tick(time.time())
         self._drift.open()  # only now: a hundred thousand notices of our own would overrun it
         memory.settle()
         _log.info("guarding with %s; %d bans are in force", self._modes(), in_force)
@@ -162,6 +168,7 @@ class Service:
         self._sources.close()
         self._surroundings.close()
         self._drift.close()
+        self._tracking.close()
         self.pipeline.enforcers.close()
         self._cutting.close()
         self._state.close(_SAVE_TIMEOUT_S)
@@ -194,6 +201,7 @@ class Service:
             "following the clock": self._follow_clock,
             **{name: partial(part, now_s) for name, part in self.pipeline.tick_parts().items()},
             **self._sources.tick_parts(),
+            "having connections tracked": partial(self._tracking.tick, now_s),
             "comparing the table": self._drift.tick,
             **self._state.tick_parts(now_s),
             "checking descriptors and clients": self._upkeep.check,
@@ -282,7 +290,11 @@ class Service:
 
     def _check(self) -> dict[str, Any]:
         """Return what the self-check finds."""
-        known = [capacity.part(self.pipeline.policy, time.time()), windows_part(self.pipeline.detectors)]
+        known = [
+            capacity.part(self.pipeline.policy, time.time()),
+            windows_part(self.pipeline.detectors),
+            self._tracking.part(),
+        ]
         slow = self._sources.slow_filters()
         return check(
             self._settings,
