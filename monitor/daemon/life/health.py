@@ -76,6 +76,7 @@ class Health:
             if time.time() - flood.time_s < _FLOOD_SHOWN_S
         ]
         problems += [*self._tracking.problems(), *self._sources.problems(), *self._surroundings.problems]
+        problems += self._surroundings.names.problems()
         if leaking := self._pipeline.table.leaking(time.time()):
             hooks = ", ".join(f"{packets} in {hook}" for hook, packets in leaking.items())
             problems.append(
@@ -155,6 +156,7 @@ class Health:
         yield from self._sources.samples()
         yield from saver_samples(self._saver)
         yield "nodewarden_surroundings_up", (), float(not self._surroundings.problems)
+        yield "nodewarden_allowlist_unresolved_names", (), self._surroundings.names.unresolved
         yield "nodewarden_tracking_paused", (), float(self._tracking.is_resting)
         yield "nodewarden_clock_believed", (), float(self._state.clock.is_believed)
         yield "nodewarden_connections_cut_total", (), self._cutting.cut_total

@@ -294,6 +294,7 @@ class Service:
             capacity.part(self.pipeline.policy, time.time()),
             windows_part(self.pipeline.detectors),
             self._tracking.part(),
+            self._surroundings.names.part(is_wanted=self._settings.bans.protect.kubernetes),
         ]
         slow = self._sources.slow_filters()
         return check(

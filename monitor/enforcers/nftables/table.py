@@ -34,7 +34,7 @@ class NftablesTable(TableFaults, Leader):
         self.on_lost: Callable[[list[Failure]], None] = lambda _: None
         self.is_up = False
         self.is_wanted = False
-        """Whether the table should exist: a ban was enforced since it was last deleted on purpose, or tracking needs it."""
+        """Whether the table should exist: a ban was enforced since it was deleted on purpose, or tracking needs it."""
         self.generation = 0
         """How often the table was set up."""
         self._leak_watch = LeakWatch()
