@@ -86,6 +86,26 @@ def test_connections_that_are_not_tracked_are_a_problem(site: OpenSite) -> None:
     wait_for(lambda: told not in site.daemon.run("status").stdout, "the problem to end")
 
 
+def test_sysctls_that_evidence_depends_on_are_followed(site: OpenSite) -> None:
+    """Without events a scan is unseen, which is a problem in status, doctor and metrics until they are back."""
+    name = "net.netfilter.nf_conntrack_events"
+    site.node.run("sysctl", "-qw", f"{name}=0", "net.netfilter.nf_conntrack_checksum=0")
+    site.start()
+    status = site.daemon.run("status").stdout
+    assert f"PROBLEM: {name} is 0: connection tracking reports nothing" in status
+    assert "note: net.netfilter.nf_conntrack_checksum is 0" in status
+    doctor = site.daemon.run("doctor")
+    assert doctor.returncode == 1
+    assert f"needs {name} = 1 or 2: it is 0, so connection tracking reports nothing" in doctor.stdout
+    series = f'nodewarden_sysctl_fault{{sysctl="{name}"}}'
+    assert site.daemon.metrics()[series] == 1
+    site.node.run("sysctl", "-qw", f"{name}=2")
+    wait_for(lambda: site.daemon.metrics()[series] == 0, "the value to be read again")
+    assert name not in site.daemon.run("status").stdout
+    site.node.run("sysctl", "-qw", f"{name}=0")
+    wait_for(lambda: f"PROBLEM: {name} is 0" in site.daemon.run("status").stdout, "the change to be reported")
+
+
 def test_a_sweep_is_shunned(site: OpenSite) -> None:
     """One port on two hundred addresses of the node."""
     site.node.run("ip", "route", "add", "local", "10.99.7.0/24", "dev", "lo")

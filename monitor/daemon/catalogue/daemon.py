@@ -10,6 +10,12 @@ METRICS = (
         "0 while node addresses, gateways, resolvers and sessions cannot be read: the allowlist may be old.",
     ),
     Metric(
+        "nodewarden_sysctl_fault",
+        GAUGE,
+        "1 while a sysctl has a value that hides or weakens evidence, or keeps a detector from finding anything.",
+        ("sysctl",),
+    ),
+    Metric(
         "nodewarden_tracking_paused",
         GAUGE,
         "1 while connections are not tracked because the kernel's table of them was almost full and nodewarden only "

@@ -10,6 +10,7 @@ from monitor.daemon.life import capacity
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
 from monitor.daemon.life.state import State
+from monitor.daemon.life.sysctl_watch import SysctlWatch
 from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.life.tracking import Tracking
 from monitor.daemon.life.upkeep import Upkeep
@@ -47,6 +48,7 @@ class Health:
         upkeep: Upkeep,
         table_watch: TableWatch,
         tracking: Tracking,
+        sysctls: SysctlWatch,
         owner: Owner,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
@@ -60,6 +62,7 @@ class Health:
         self._cutting = cutting
         self._table_watch = table_watch
         self._tracking = tracking
+        self._sysctls = sysctls
         self._owner = owner
         self._started_s = time.time()
         self.config_error = ""
@@ -75,7 +78,12 @@ class Health:
             for flood in self._pipeline.floods.values()
             if time.time() - flood.time_s < _FLOOD_SHOWN_S
         ]
-        problems += [*self._tracking.problems(), *self._sources.problems(), *self._surroundings.problems]
+        problems += [
+            *self._tracking.problems(),
+            *self._sysctls.problems(),
+            *self._sources.problems(),
+            *self._surroundings.problems,
+        ]
         problems += self._surroundings.names.problems()
         if leaking := self._pipeline.table.leaking(time.time()):
             hooks = ", ".join(f"{packets} in {hook}" for hook, packets in leaking.items())
@@ -139,6 +147,7 @@ class Health:
                 *self._pipeline.notices,
                 *self._table_notices(),
                 *self._pipeline.evidence.notices(time.time()),
+                *self._sysctls.notices(),
                 *self._saver.notices,
                 *self._surroundings.notices,
                 *self._sources.notices,
@@ -162,6 +171,7 @@ class Health:
         yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
         yield "nodewarden_table_compared_age_seconds", (), self._table_watch.oldest_s
+        yield from self._sysctls.samples()
         yield from self._upkeep.samples()
         for result, count in self.reloads.items():
             yield "nodewarden_config_reloads_total", (result,), count

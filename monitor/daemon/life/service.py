@@ -24,6 +24,7 @@ from monitor.daemon.life.health import Health, ProblemWatch
 from monitor.daemon.life.restore import history
 from monitor.daemon.life.state import State
 from monitor.daemon.life.supervisor import Supervisor
+from monitor.daemon.life.sysctl_watch import SysctlWatch
 from monitor.daemon.life.systemd import ServiceManager
 from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.life.tracking import Tracking
@@ -34,6 +35,7 @@ from monitor.daemon.pipeline.decision_record import DecisionRecord
 from monitor.daemon.pipeline.event_stream import EventStream
 from monitor.daemon.pipeline.log_correlation import WAIT_S
 from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.daemon.pipeline.wiring import kernel_uses
 from monitor.daemon.selfcheck.doctor import check, log_check
 from monitor.daemon.selfcheck.windows import windows_part
 from monitor.daemon.sources.runners import Sources
@@ -107,6 +109,7 @@ class Service:
         self._tracking = Tracking(
             self.pipeline, lambda: self._settings.sources.conntrack.enabled, lambda: self._sources.tracked_share
         )
+        self._sysctls = SysctlWatch(lambda: kernel_uses(self._settings))
         self._upkeep = Upkeep(self._supervisor, self._descriptors, self._systemd)
         self._upkeep.follow("metrics", self._exporter.dropped)
         self._health = Health(
@@ -121,6 +124,7 @@ class Service:
             self._upkeep,
             self._drift,
             self._tracking,
+            self._sysctls,
             self._owner,
         )
         self._answers = Answers(
@@ -202,6 +206,7 @@ class Service:
             **{name: partial(part, now_s) for name, part in self.pipeline.tick_parts().items()},
             **self._sources.tick_parts(),
             "having connections tracked": partial(self._tracking.tick, now_s),
+            "reading sysctls": self._sysctls.tick,
             "comparing the table": self._drift.tick,
             **self._state.tick_parts(now_s),
             "checking descriptors and clients": self._upkeep.check,

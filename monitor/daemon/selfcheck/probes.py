@@ -20,7 +20,7 @@ from monitor.enforcers.nftables.writers import Writers, read_writers
 from monitor.enforcers.owner import why_not_ours
 from monitor.files.attempts import missing_module, why_not
 from monitor.model.requirements import Privileges
-from monitor.node import kubernetes
+from monitor.node import kernel_settings, kubernetes
 from monitor.settings.schema import Settings
 from monitor.sources.requirements import Findings
 
@@ -57,6 +57,8 @@ class Probed(msgspec.Struct, frozen=True):
     """How many file descriptors this process may have; the daemon raises the soft limit to the hard one."""
     slow_filters: Mapping[str, str] = MappingProxyType({})
     """By detector: which lines are skipped because its filter takes too long on them."""
+    sysctls: Mapping[str, str] = MappingProxyType({})
+    """Their values, by name."""
     table: str = ""
     """What is wrong with the table of the running daemon."""
 
@@ -79,6 +81,7 @@ def probe(settings: Settings, filters: LogFilters, *, serves_metrics: bool, is_o
         metrics=why_not(lambda: _try_port(settings, is_ours=serves_metrics)) if settings.metrics.enabled else "",
         group=_group(settings.control.group),
         descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        sysctls=MappingProxyType(kernel_settings.read_values()),
     )
 
 
