@@ -110,7 +110,7 @@ def test_a_flood_of_syns_is_named(site: OpenSite) -> None:
 
 
 def test_an_interface_that_comes_and_goes(site: OpenSite) -> None:
-    """Missing, created, renamed, named back, and replaced by another: a problem while it is not there, then it works."""
+    """Missing, created, renamed, named back, and replaced by another: a problem while it is not there."""
     site.start("bans: {xdp: {interfaces: [eth0, late0]}}\n")
     is_up(site)
     told = "XDP does not drop on late0: there is no interface late0; nftables enforces all bans"

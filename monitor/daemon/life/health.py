@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from monitor.bans.decision import Verdict
 from monitor.daemon.life import capacity
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
@@ -65,6 +66,8 @@ class Health:
         self._sysctls = sysctls
         self._owner = owner
         self._started_s = time.time()
+        self._mode = (pipeline.enforces, self._started_s, 0)
+        """Whether any detector enforces, since when, and how many bans had been only observed by then."""
         self.config_error = ""
         """What is wrong with the configuration on disk, where that is not the one in force."""
         self.reloads = {"success": 0, "failure": 0}
@@ -135,8 +138,20 @@ class Health:
 
     def summary(self, problems: Sequence[str]) -> str:
         """Return one line for `systemctl status`."""
+        mode = "" if self._follow_mode()[0] else "observing only; "
         state = f"PROBLEM: {problems[0].splitlines()[0]}; " if problems else ""
-        return f"{state}{len(self._pipeline.ledger)} bans, {self._pipeline.events} events"
+        return f"{mode}{state}{len(self._pipeline.ledger)} bans, {self._pipeline.events} events"
+
+    def _follow_mode(self) -> tuple[bool, float, int]:
+        """Return the mode as of now; called each second."""
+        if self._pipeline.enforces is not self._mode[0]:
+            self._mode = (self._pipeline.enforces, time.time(), self._observed_total())
+        return self._mode
+
+    def _observed_total(self) -> int:
+        """Return how many bans were only observed since the start."""
+        counted = self._pipeline.metrics.decisions
+        return sum(count for (_, verdict), count in counted.items() if verdict is Verdict.OBSERVE)
 
     def describe(self) -> dict[str, Any]:
         """Return the service's part of the status."""
@@ -153,11 +168,16 @@ class Health:
                 *self._sources.notices,
                 *self._upkeep.notices(),
             ],
+            "mode": self._show_mode(),
             "uptime_s": time.time() - self._started_s,
             "configuration": str(self._path),
             "metrics": self._metrics,
             **self._sources.describe(),
         }
+
+    def _show_mode(self) -> dict[str, Any]:
+        _, since_s, before = self._follow_mode()
+        return {"since_s": since_s, "observed": self._observed_total() - before}
 
     def samples(self) -> Iterator[Sample]:
         """Yield every sample, as of now."""
