@@ -18,7 +18,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -31,7 +31,7 @@ MAX_NAMES = 16
 MAX_ADDRESSES = 16
 """Per name: more are not protected, because nobody says that all of them are servers of the cluster."""
 TIMEOUT_S = 10.0
-_RENEW_S, _RETRY_S, _AT_MOST_EVERY_S = 300.0, 30.0, 5.0
+_RENEW_S, _RETRY_S, _AT_MOST_EVERY_S = 300.0, 30.0, 3.0
 _KEEP_S = 3600.0
 _SHOWN = 4
 _LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
@@ -53,6 +53,11 @@ def resolve(name: str) -> list[Address]:
     found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     packed = [socket.inet_pton(family, str(where[0]).partition("%")[0]) for family, _, _, _, where in found]
     return list(dict.fromkeys(map(fold_mapped, packed)))
+
+
+def _in_order(addresses: Iterable[Address]) -> list[Address]:
+    """Return them sorted, those of IPv4 first."""
+    return sorted(addresses, key=lambda address: (len(address), address))
 
 
 def _is_loopback(address: Address) -> bool:
@@ -134,7 +139,7 @@ class Names:
         return [
             AllowEntry(host(address), f"{known.reason}: {name}")
             for name, known in self._names.items()
-            for address in sorted(known.addresses)
+            for address in _in_order(known.addresses)
         ]
 
     @property
@@ -165,7 +170,7 @@ class Names:
     def _troubles(self) -> Iterator[tuple[str, _Name, str]]:
         for name, known in self._names.items():
             if known.trouble and known.addresses:
-                shown = ", ".join(map(format_address, sorted(known.addresses)[:_SHOWN]))
+                shown = ", ".join(map(format_address, _in_order(known.addresses)[:_SHOWN]))
                 yield (
                     name,
                     known,
@@ -235,7 +240,7 @@ class Names:
         known.omitted = len(set(usable) - set(latest))
         known.due_s = now_s + _RENEW_S
         if set(latest) != before:
-            shown = ", ".join(map(format_address, sorted(latest)))
+            shown = ", ".join(map(format_address, _in_order(latest)))
             _log.info("%s (%s) is never banned at %s", name, known.reason, shown)
             self._on_change()
 

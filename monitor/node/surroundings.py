@@ -21,6 +21,7 @@ from monitor.model.sysctls import Sysctls
 from monitor.node.addresses import RESOLVER_FILES, read_node
 from monitor.node.administrators import Administrators
 from monitor.node.changes import NodeChanges
+from monitor.node.directory import Directory
 from monitor.node.kubernetes import read_kubernetes, watched_for_kubernetes
 from monitor.node.names import Names
 from monitor.node.sessions import LOGIND_SESSIONS, UTMP, read_sessions
@@ -76,6 +77,7 @@ class Surroundings:
         self._on_change = on_change
         self._sessions = sessions
         self._admin_groups = tuple(admin_groups)
+        self._directory = Directory()
         self._kubernetes = kubernetes
         self._root = root
         self._resolvers = [_below(root, path) for path in RESOLVER_FILES]
@@ -214,9 +216,14 @@ class Surroundings:
         sysctls = read_sysctls(self._root)
         notices += sysctl_notices(sysctls)
         if self._sessions:
-            found, found_notices = read_sessions(Administrators(self._admin_groups), *self._logins)
+            administrators = Administrators(self._admin_groups, self._directory)
+            found, found_notices = read_sessions(administrators, *self._logins)
             entries += found
             notices += found_notices
+            notices += [
+                f"bans.protect.admin_groups: there is no group {name}" for name in administrators.unknown_groups
+            ]
+            notices += [self._directory.trouble] if self._directory.trouble else []
         if self._kubernetes:
             cluster = read_kubernetes(self._root)
             entries += cluster.entries

@@ -57,7 +57,7 @@ class Rig:
     @property
     def protected(self) -> list[str]:
         """The networks on the allowlist."""
-        return sorted(str(entry.network) for entry in self.names.entries)
+        return [str(entry.network) for entry in self.names.entries]
 
 
 async def until(condition: Callable[[], bool]) -> None:
