@@ -4,6 +4,7 @@ UNSHOWN = {
     "nodewarden_ebpf_up": "nodewarden_ebpf_rung (the attach mode) includes it as `off`",
     "nodewarden_surroundings_up": "rarely 0: only while the kernel does not answer; `nodewarden status` says why",
     "nodewarden_sysctl_fault": "rarely changes; `status` names the sysctl and what its value keeps from working",
+    "nodewarden_firewall_log_faults": "changes with the firewall's rules only; a note in `status`",
     "nodewarden_tracking_paused": "only while all is observed and nf_conntrack_max is small; a problem in `status`",
     "nodewarden_conntrack_unreported_connections": "0 on a node that works; beyond 50 a problem in `status`",
     "nodewarden_client_connections_dropped_total": "a client's fault, not the node's traffic; a note in `status`",

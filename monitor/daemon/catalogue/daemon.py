@@ -16,6 +16,11 @@ METRICS = (
         ("sysctl",),
     ),
     Metric(
+        "nodewarden_firewall_log_faults",
+        GAUGE,
+        "Faults of the firewall's log rules: they are limited so that no scan shows, or log what is then accepted.",
+    ),
+    Metric(
         "nodewarden_tracking_paused",
         GAUGE,
         "1 while connections are not tracked because the kernel's table of them was almost full and nodewarden only "

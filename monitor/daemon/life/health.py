@@ -10,10 +10,9 @@ from monitor.bans.decision import Verdict
 from monitor.daemon.life import capacity
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
+from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.state import State
-from monitor.daemon.life.sysctl_watch import SysctlWatch
 from monitor.daemon.life.table_watch import TableWatch
-from monitor.daemon.life.tracking import Tracking
 from monitor.daemon.life.upkeep import Upkeep
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.windows import window_problems
@@ -48,8 +47,7 @@ class Health:
         cutting: Cutting,
         upkeep: Upkeep,
         table_watch: TableWatch,
-        tracking: Tracking,
-        sysctls: SysctlWatch,
+        sight: Sight,
         owner: Owner,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
@@ -62,8 +60,7 @@ class Health:
         self._surroundings = surroundings
         self._cutting = cutting
         self._table_watch = table_watch
-        self._tracking = tracking
-        self._sysctls = sysctls
+        self._sight = sight
         self._owner = owner
         self._started_s = time.time()
         self._mode = (pipeline.enforces, self._started_s, 0)
@@ -82,8 +79,7 @@ class Health:
             if time.time() - flood.time_s < _FLOOD_SHOWN_S
         ]
         problems += [
-            *self._tracking.problems(),
-            *self._sysctls.problems(),
+            *self._sight.problems(),
             *self._sources.problems(),
             *self._surroundings.problems,
         ]
@@ -162,7 +158,7 @@ class Health:
                 *self._pipeline.notices,
                 *self._table_notices(),
                 *self._pipeline.evidence.notices(time.time()),
-                *self._sysctls.notices(),
+                *self._sight.notices(),
                 *self._saver.notices,
                 *self._surroundings.notices,
                 *self._sources.notices,
@@ -186,12 +182,11 @@ class Health:
         yield from saver_samples(self._saver)
         yield "nodewarden_surroundings_up", (), float(not self._surroundings.problems)
         yield "nodewarden_allowlist_unresolved_names", (), self._surroundings.names.unresolved
-        yield "nodewarden_tracking_paused", (), float(self._tracking.is_resting)
         yield "nodewarden_clock_believed", (), float(self._state.clock.is_believed)
         yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
         yield "nodewarden_table_compared_age_seconds", (), self._table_watch.oldest_s
-        yield from self._sysctls.samples()
+        yield from self._sight.samples()
         yield from self._upkeep.samples()
         for result, count in self.reloads.items():
             yield "nodewarden_config_reloads_total", (result,), count

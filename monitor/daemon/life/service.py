@@ -22,12 +22,11 @@ from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import make_enforcers, take_over
 from monitor.daemon.life.health import Health, ProblemWatch
 from monitor.daemon.life.restore import history
+from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.state import State
 from monitor.daemon.life.supervisor import Supervisor
-from monitor.daemon.life.sysctl_watch import SysctlWatch
 from monitor.daemon.life.systemd import ServiceManager
 from monitor.daemon.life.table_watch import TableWatch
-from monitor.daemon.life.tracking import Tracking
 from monitor.daemon.life.upkeep import Upkeep
 from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
@@ -35,7 +34,6 @@ from monitor.daemon.pipeline.decision_record import DecisionRecord
 from monitor.daemon.pipeline.event_stream import EventStream
 from monitor.daemon.pipeline.log_correlation import WAIT_S
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.daemon.pipeline.wiring import kernel_uses
 from monitor.daemon.selfcheck.doctor import check, log_check
 from monitor.daemon.selfcheck.windows import windows_part
 from monitor.daemon.sources.runners import Sources
@@ -106,10 +104,7 @@ class Service:
         self._enforcers.table.on_drift = self.pipeline.listeners.drifted
         self._drift = TableWatch(self._enforcers.keeper, self._enforcers.table.ports, self._supervisor.failed)
         self._sources = Sources(settings, self.pipeline.log_filters, self._enforcers.xdp, self._saver, self._process)
-        self._tracking = Tracking(
-            self.pipeline, lambda: self._settings.sources.conntrack.enabled, lambda: self._sources.tracked_share
-        )
-        self._sysctls = SysctlWatch(lambda: kernel_uses(self._settings))
+        self._sight = Sight(lambda: self._settings, self.pipeline, lambda: self._sources)
         self._upkeep = Upkeep(self._supervisor, self._descriptors, self._systemd)
         self._upkeep.follow("metrics", self._exporter.dropped)
         self._health = Health(
@@ -123,8 +118,7 @@ class Service:
             self._cutting,
             self._upkeep,
             self._drift,
-            self._tracking,
-            self._sysctls,
+            self._sight,
             self._owner,
         )
         self._answers = Answers(
@@ -161,7 +155,7 @@ class Service:
             self._exporter.serve(listen.host, listen.port, self._scrape_failed, self._descriptors.reserved_from)
         await self._control.open(settings.control.group)
         in_force = self._state.restore()
-        self._tracking.tick(time.time())
+        self._sight.start(time.time())
         self._drift.open()  # only now: a hundred thousand notices of our own would overrun it
         memory.settle()
         _log.info("guarding with %s; %d bans are in force", self._modes(), in_force)
@@ -172,7 +166,7 @@ class Service:
         self._sources.close()
         self._surroundings.close()
         self._drift.close()
-        self._tracking.close()
+        self._sight.close()
         self.pipeline.enforcers.close()
         self._cutting.close()
         self._state.close(_SAVE_TIMEOUT_S)
@@ -205,8 +199,7 @@ class Service:
             "following the clock": self._follow_clock,
             **{name: partial(part, now_s) for name, part in self.pipeline.tick_parts().items()},
             **self._sources.tick_parts(),
-            "having connections tracked": partial(self._tracking.tick, now_s),
-            "reading sysctls": self._sysctls.tick,
+            **self._sight.tick_parts(now_s),
             "comparing the table": self._drift.tick,
             **self._state.tick_parts(now_s),
             "checking descriptors and clients": self._upkeep.check,
@@ -270,6 +263,7 @@ class Service:
         if self.pipeline.enforces and not was_enforcing:
             self.pipeline.table.set_up(now_s)
         self._sources.reconfigure(settings, self.pipeline.log_filters)
+        self._sight.renew()
         protect = settings.bans.protect
         self._surroundings.reconfigure(
             sessions=protect.sessions, kubernetes=protect.kubernetes, admin_groups=protect.admin_groups
@@ -298,7 +292,7 @@ class Service:
         known = [
             capacity.part(self.pipeline.policy, time.time()),
             windows_part(self.pipeline.detectors),
-            self._tracking.part(),
+            *self._sight.parts(),
             self._surroundings.names.part(is_wanted=self._settings.bans.protect.kubernetes),
         ]
         slow = self._sources.slow_filters()
