@@ -8,6 +8,7 @@ UNSHOWN = {
     "nodewarden_tracking_paused": "only while all is observed and nf_conntrack_max is small; a problem in `status`",
     "nodewarden_conntrack_unreported_connections": "0 on a node that works; beyond 50 a problem in `status`",
     "nodewarden_client_connections_dropped_total": "a client's fault, not the node's traffic; a note in `status`",
+    "nodewarden_web_config_current": "0 only after a faulty change of that file; a problem in `status`",
     "nodewarden_bans_full": "the alert NodewardenNoRoom names the class; nodewarden_bans_by_class shows how it fills",
     "nodewarden_allowlist_limit": "a constant; the alert NodewardenAllowlistCut says when it is exceeded",
     "nodewarden_allowlist_omitted": "above zero the alert NodewardenAllowlistCut fires and names the provider",

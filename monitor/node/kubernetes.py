@@ -8,6 +8,7 @@ Cilium has no documented file with its networks, so it is not supported.
 
 import os
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
@@ -95,7 +96,7 @@ def parse_manifest(text: str) -> list[Claim]:
     for container in as_list(as_mapping(as_mapping(load_yaml(text)).get("spec")).get("containers")):
         part = as_mapping(container)
         words = [word for key in ("command", "args") for word in as_list(part.get(key)) if isinstance(word, str)]
-        for word, following in zip(words, [*words[1:], ""], strict=True):
+        for word, following in pairwise([*words, ""]):
             flag, equals, value = word.partition("=")
             if flag in _MANIFEST_FLAGS:
                 found += [Claim(_MANIFEST_FLAGS[flag], flag, text) for text in as_texts(value if equals else following)]
