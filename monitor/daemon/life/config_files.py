@@ -85,9 +85,10 @@ class ConfigFiles:
         """Say what keeps the files on disk from being put in force."""
         if not self.fault:
             return []
-        which = f" (changed: {self._names()})" if self.changed else ""
-        since = f", since {_moment(self._since_s)}" if self._since_s else ""
-        what = f"the configuration on disk is faulty or cannot be read, an older one is in force{since}{which}"
+        what = "the configuration in force has faults, so that a reload was refused"
+        if self.changed:
+            since = f"since {_moment(self._since_s)} (changed: {self._names()})"
+            what = f"the configuration on disk is faulty or cannot be read, an older one is in force {since}"
         return [f"{what}:\n{self.fault}"]
 
     def notices(self) -> list[str]:

@@ -78,7 +78,7 @@ def test_a_fault_on_disk_is_a_problem_until_it_is_repaired(disk: Disk) -> None:
     disk.filter.write_text("[\n")
     disk.pass_time()
     (problem,) = disk.files.problems()
-    assert "an older one is in force, since 2001-09-0" in problem
+    assert "an older one is in force since 2001-09-0" in problem
     assert f"(changed: {disk.filter}):\nown.yaml:1: not YAML\nand more" in problem
     assert disk.files.notices() == []
     (needed,) = disk.files.part().requirements
@@ -101,6 +101,18 @@ def test_a_refused_reload_says_since_when(disk: Disk) -> None:
     assert disk.tried == 0
     disk.files.follow([disk.filter])
     assert disk.files.problems() == []
+
+
+def test_a_fault_that_is_in_force_keeps_reloads_away(disk: Disk) -> None:
+    """A daemon that started with a broken jail says why the next reload was refused, although no file changed."""
+    disk.files.refuse("jail.local:1: broken", disk.now_s)
+    assert disk.files.problems() == [
+        "the configuration in force has faults, so that a reload was refused:\njail.local:1: broken"
+    ]
+    disk.filter.write_text("# repaired\n")
+    disk.pass_time()
+    assert disk.files.problems() == []
+    assert "`nodewarden reload`" in disk.files.notices()[0]
 
 
 def test_a_file_that_is_none_does_not_hang(disk: Disk) -> None:
