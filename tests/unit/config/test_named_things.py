@@ -270,6 +270,22 @@ def test_an_expression_with_a_fault_has_its_line(tmp_path: Path) -> None:
     assert f"({path}:3): not a valid regular expression" in check(write(tmp_path, text)).stderr
 
 
+def test_what_a_filter_refers_to_is_there(tmp_path: Path) -> None:
+    """A journal match that is none is a fault, although files are read; an account that does not exist is a warning."""
+    text, path = own_filter(tmp_path)
+    main = write(tmp_path, text)
+    path.write_text(FILTER + "journalmatch: ['_COMM=a + ']\n")
+    result = check(main)
+    assert result.exit_code == 2
+    assert f"nodewarden.yaml:4:15: detectors.failures.web.filter: {path}: journal match" in result.stderr
+    path.write_text(
+        FILTER + "evidence: proven\nwriters: {accounts: [nobody-has-this]}\ndirect_files: [/var/log/x.log]\n"
+    )
+    result = check(main)
+    assert result.exit_code == 0
+    assert f"detectors.failures.web.filter: {path}: there is no account nobody-has-this" in result.stderr
+
+
 CHECKED_BY_NOTATION = {
     "bans.presets": "the presets are built in",
     "detectors.failures.sshd.timezone": "a name of tzdata, looked up when it is read",
