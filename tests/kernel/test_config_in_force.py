@@ -1,4 +1,4 @@
-"""A running daemon and what it was configured with: what a reload refuses, what is lost at a start, what is too wide."""
+"""A running daemon and what it was configured with: what reload refuses, what a start loses, what is too wide."""
 
 import pytest
 
@@ -27,7 +27,9 @@ def test_a_reload_refuses_what_cannot_run(site: Site) -> None:
     assert doctor.returncode == 1
     assert "missing         service configuration" in doctor.stdout
     site.configure(_SOUND)
-    wait_for(lambda: not site.daemon.ask("status")["problems"], "the files to be those in force", lambda: site.daemon.log)
+    wait_for(
+        lambda: not site.daemon.ask("status")["problems"], "the files to be those in force", lambda: site.daemon.log
+    )
     assert site.daemon.metrics()["nodewarden_config_in_force"] == 1
 
 
