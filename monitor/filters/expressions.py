@@ -11,6 +11,7 @@ from monitor.filters.tags import HOST_GROUPS, compile_expression
 _IDENTITIES = {"fid", "mlfid", *HOST_GROUPS}
 _LOOSE_DATE = re.compile(r"\{UNB\}|\*\*")
 
+
 class Expression:
     """One failregex: the pattern and its groups."""
 

@@ -32,7 +32,7 @@ class Groups:
         )
 
     def values(self, match: re.Match[str]) -> Values:
-        """Return the values of a match; `alt_` groups replace groups that are empty, and `CUT` stands for no address."""
+        """Return the values of a match; `alt_` groups replace empty groups, and `CUT` stands for no address."""
         numbers = self._numbers
         if not numbers:
             values: Values = {}

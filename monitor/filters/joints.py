@@ -1,4 +1,4 @@
-"""What an expression itself matches right before and after a group: `<ADDR>\\.\\d+` expects a port behind a dot.
+r"""What an expression itself matches right before and after a group: `<ADDR>\.\d+` expects a port behind a dot.
 
 An address that is only a part of a longer word is none (`192.0.2.1.example.org`), unless the expression names the
 character that joins them.

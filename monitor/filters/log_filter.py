@@ -253,6 +253,7 @@ class LogFilter:
                 self.connections.wait(identity)
                 connections.wait(identity)
                 return Missed(number, Lack.SOURCE_SO_FAR)
+            self.stats.unusable += 1
             return Missed(number, Lack.SOURCE)
         is_name = not address and host == values.get("dns")
         return Found(number, host, is_name, values.get("user") or "", values.get("cidr"), time_s)

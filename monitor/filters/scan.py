@@ -9,7 +9,7 @@ from typing import NamedTuple
 from monitor.filters.breaker import SLOW_S, Breaker
 from monitor.filters.deadline import Deadline, TooSlow
 from monitor.filters.evidence import doubt
-from monitor.filters.log_filter import Found, Ignored, Lack, LogFilter, Outcome
+from monitor.filters.log_filter import Found, Ignored, LogFilter, Outcome
 from monitor.filters.scanner import Candidate
 from monitor.model.addresses import Address, parse_address
 from monitor.model.alerts import Strength
@@ -102,8 +102,6 @@ class Scan:
                         events.append(event)
                 elif isinstance(outcome, Ignored):
                     stats.ignored += 1
-                elif outcome is not None and outcome.lack is Lack.SOURCE:
-                    stats.unusable += 1
                 now_s = clock()
                 if is_slow or now_s - before_s >= SLOW_S:
                     costs.charge(active, len(text), before_s, now_s, number=_slow_one(log_filter, numbers, is_slow))

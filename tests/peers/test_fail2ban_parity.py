@@ -159,7 +159,9 @@ def _duration(random: Random) -> str:
     text = terms[0]
     for term in terms[1:]:
         # fail2ban reads `1h.5m` as 1 * 3600.5 * 60
-        text += random.choice(("+", "-", " * ", "/") if term.startswith(".") else ("", " ", "+", "-", " * ", "/")) + term
+        text += (
+            random.choice(("+", "-", " * ", "/") if term.startswith(".") else ("", " ", "+", "-", " * ", "/")) + term
+        )
     return f"({text})*2" if random.random() < 0.1 else text
 
 

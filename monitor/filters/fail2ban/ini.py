@@ -41,7 +41,7 @@ class IniFile(msgspec.Struct, frozen=True):
 def read_ini(path: Path) -> IniFile | None:
     """Read one file; None if it does not exist. FilterError if it is invalid."""
     try:
-        data = _read_bytes(path)
+        data = read_regular(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -57,8 +57,8 @@ def read_ini(path: Path) -> IniFile | None:
         raise FilterError(f"{path}:{line}: byte 0x{error.object[error.start]:02x} is not UTF-8") from None
 
 
-def _read_bytes(path: Path) -> bytes:
-    """Read at most one byte more than the limit, from regular files only."""
+def read_regular(path: Path) -> bytes:
+    """Read at most one byte more than SIZE_LIMIT_BYTES, from regular files only; OSError or ValueError."""
     # O_NONBLOCK: opening a FIFO must not block the reader forever.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:

@@ -68,26 +68,45 @@ def _outside_brackets(text: str) -> str:
     return "".join(kept)
 
 
+WITHOUT_COUNTERPART = {
+    "ignorecache": "no command is run for an address, so there is nothing to cache",
+    "maxmatches": "`nodewarden why` shows the evidence of a ban",
+    "chain": "bans apply in all chains, before those of other tables",
+    "destemail": "nothing is mailed: use the rules for Prometheus, or `nodewarden events`",
+    "sender": "nothing is mailed: use the rules for Prometheus, or `nodewarden events`",
+    "mta": "nothing is mailed: use the rules for Prometheus, or `nodewarden events`",
+}
+"""Options that have no effect here, and why; reported where the administrator has set them."""
+_SHIPPED = ("jail.conf", "paths-common.conf", "paths-debian.conf")
+
+
 def notes_on_options(document: Document, jail: str) -> Iterator[str]:
     """Yield a note on each option of a jail that is not imported; FilterError if one cannot be expanded."""
     if (document.find(jail, "usedns") or "warn") not in ("no", "raw"):
         yield "names in the log are never resolved (usedns)"
     if document.find(jail, "ignorecommand"):
         yield "its ignorecommand is not run: use the allowlist"
+    if not is_true(document.find(jail, "ignoreself") or "true"):
+        yield "addresses of this machine are never banned (ignoreself)"
     if (document.find(jail, "logencoding") or "auto").lower() not in _UTF_8:
         yield "the log is read as UTF-8 (logencoding)"
     backend = document.find(jail, "backend") or ""
     if "[" in backend:
         yield f"the options of the backend are not imported: {backend[:80]}"
     own = sorted(name for name in document.own(jail) if name.startswith("bantime."))
-    if own:
-        yield f"its {', '.join(own)} are not imported: bans.increment applies to all detectors"
+    different = [name for name in own if document.find(jail, name) != document.find("DEFAULT", name)]
+    if different:
+        yield f"its {', '.join(different)} are not imported: bans.increment applies to all detectors"
+    for name, reason in WITHOUT_COUNTERPART.items():
+        option = document.own(jail).get(name) or document.defaults.get(name)
+        if option is not None and option.file and not option.file.endswith(_SHIPPED):
+            yield f"{name} has no effect: {reason}"
 
 
 def notes_on_defaults(document: Document) -> Iterator[str]:
     """Yield a note if `[DEFAULT]` configures longer bans, which are configured elsewhere here."""
     try:
         if is_true(document.find("DEFAULT", "bantime.increment") or ""):
-            yield "bantime.increment and related options are not imported: see bans.increment"
+            yield "bantime.increment is not read: bans.increment applies (`nodewarden fail2ban import` translates it)"
     except FilterError as error:
         yield str(error)

@@ -76,7 +76,27 @@ def test_durations(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "h", "1x", "1/0", "(1", "1)", "1+", "2**9", "__import__('os')", "9" * 400, "(" * 90 + "1", "1e9", "٣", "1__0", "_1", ".", "1._0", "0x10"]
+    "text",
+    [
+        "",
+        "h",
+        "1x",
+        "1/0",
+        "(1",
+        "1)",
+        "1+",
+        "2**9",
+        "__import__('os')",
+        "9" * 400,
+        "(" * 90 + "1",
+        "1e9",
+        "٣",
+        "1__0",
+        "_1",
+        ".",
+        "1._0",
+        "0x10",
+    ],
 )
 def test_what_is_no_duration(text: str) -> None:
     """Nothing is evaluated but numbers, units and the four operations."""
