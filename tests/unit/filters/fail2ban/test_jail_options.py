@@ -61,7 +61,7 @@ _MAPPED = frozenset(
         "bantime.overalljails",
     ]
 )
-_JAIL_CONF_5 = frozenset(
+JAIL_CONF_5 = frozenset(
     [
         "filter",
         "logpath",
@@ -127,4 +127,4 @@ def test_every_option_is_mapped_or_reported(tmp_path: Path) -> None:
             for option in ("", f"{name} = {value}\n")
         )
         assert (after.notes, after.filter) != (before.notes, before.filter), name
-    assert {*_MAPPED, *_REPORTED, *WITHOUT_COUNTERPART} >= _JAIL_CONF_5
+    assert {*_MAPPED, *_REPORTED, *WITHOUT_COUNTERPART} >= JAIL_CONF_5
