@@ -62,7 +62,7 @@ def import_jails(
         return
     from monitor.filters.fail2ban.jails import read_jails
 
-    configuration = read_jails(directory.absolute())
+    configuration = read_jails(directory.absolute(), is_strict=True)
     if target_directory is None:
         from monitor.filters.fail2ban.export import to_yaml
         from monitor.settings.detectors import DETECTOR_NAMES

@@ -59,6 +59,8 @@ class Probed(msgspec.Struct, frozen=True):
     slow_filters: Mapping[str, str] = MappingProxyType({})
     """By detector: which lines are skipped because its filter takes too long on them."""
     web_config: str = ""
+    filter_faults: Mapping[str, str] = MappingProxyType({})
+    """By detector: why it finds nothing."""
     table: str = ""
     """What is wrong with the table of the running daemon."""
 

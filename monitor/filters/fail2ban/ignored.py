@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from monitor.files.regular import read_regular
 from monitor.filters.definition import FilterError
-from monitor.filters.fail2ban.ini import SIZE_LIMIT_BYTES, read_regular
+from monitor.filters.fail2ban.ini import SIZE_LIMIT_BYTES
 from monitor.filters.fail2ban.notation import split_words
 
 _FILE = re.compile(r"file:(?://(?=/))?(.*)", re.DOTALL)
@@ -35,7 +36,7 @@ def _words_of(name: str) -> tuple[str, ...]:
     if not name.startswith("/"):
         raise FilterError("not an absolute path")
     try:
-        data = read_regular(Path(name))
+        data = read_regular(Path(name), SIZE_LIMIT_BYTES)
     except OSError as error:
         raise FilterError(f"cannot be read: {error.strerror or error}") from error
     except ValueError:

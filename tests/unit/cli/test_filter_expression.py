@@ -41,8 +41,9 @@ def test_an_expression_and_a_line() -> None:
 
 def test_all_parts_of_a_filter() -> None:
     """Prefix, date and what is ignored can be given too, with several expressions."""
-    parts = ("-e", "^bad <ADDR>$", "-e", "^worse <ADDR>$", "--ignore", "::9$", "--prefix", r"^app: <F-CONTENT>.+$")
-    parts = (*parts[:-1], r"^app: <F-CONTENT>.+</F-CONTENT>$", "--datepattern", r"^t={EPOCH};\s*")
+    prefix = r"^app: <F-CONTENT>.+</F-CONTENT>$"
+    parts = ["-e", "^bad <ADDR>$", "-e", "^worse <ADDR>$", "--ignore", "::9$", "--prefix", prefix]
+    parts += ["--datepattern", r"^t={EPOCH};\s*"]
     lines = ("t=1106513999; app: bad ::1", "t=1106513999; app: worse ::2", "t=1106513999; app: bad ::9", "bad ::3")
     found = tried(*parts, *(word for line in lines for word in ("-l", line)))
     assert [one["hits"] for one in found["expressions"]] == [1, 1]
