@@ -52,6 +52,8 @@ class Jail(msgspec.Struct, frozen=True, kw_only=True):
     """At most LONGEST_BAN_S, which also replaces an endless ban of fail2ban."""
     files: tuple[str, ...] = ()
     """Paths, which may contain patterns of glob(7); empty if the journal is read."""
+    ports: tuple[str, ...] = ()
+    """The ports that its bans are limited to, as for `detectors.NAME.ports`; empty: all."""
     backend: str = "auto"
     """`auto`, `journal` or `files`."""
     journalmatch: tuple[tuple[str, ...], ...] = ()
@@ -228,6 +230,7 @@ class _JailReader:
             findtime_s=max(1.0, parse_duration(options.get("findtime", "600"))),
             bantime_s=max(1.0, bantime_s),
             files=files,
+            ports=actions.ports,
             backend=backend,
             journalmatch=definition.journalmatch,
             skip_if_nologs=is_true(options.get("skip_if_nologs", "")),

@@ -6,14 +6,19 @@ from collections.abc import Iterator
 from monitor.filters.definition import FilterError
 from monitor.filters.fail2ban.document import Document
 from monitor.filters.fail2ban.notation import is_true
+from monitor.filters.fail2ban.ports import EVERYTHING, read_ports
 
 _BLOCKERS = frozenset(
     {"apf", "bsd", "firewallcmd", "hostsdeny", "ipfilter", "ipfw", "iptables", "nftables", "npf", "osx", "pf", "route"}
     | {"shorewall", "ufw"}
 )
 """Actions that ban in a firewall, by the first word of their names: the ban itself replaces them."""
-_ALL_PORTS = frozenset({"", "0:65535", "1:65535", "all", "any"})
+_WHOLE_HOSTS = frozenset({"hostsdeny", "route"})
+"""Those of them that know no ports."""
+ALL_PORTS = "bans apply to all ports"
+"""The note on a jail whose bans are limited to some ports."""
 _UTF_8 = frozenset({"auto", "utf-8", "utf8", "ascii", "us-ascii"})
+_PORT = re.compile(r"""\bport=(?:"([^"]*)"|'([^']*)'|([^,\]\s]*))""")
 _PROTOCOL = re.compile(r"""\bprotocol=["']?([a-z0-9,]+)""")
 _LETS_IN = re.compile(r"""\bblocktype=["']?(?:RETURN|ACCEPT)\b""", re.IGNORECASE)
 _SHOWN = 5
@@ -34,8 +39,12 @@ class Actions:
         names = dict.fromkeys(_outside_brackets(text).split())
         self.others = [name for name in names if name.partition("-")[0] not in _BLOCKERS]
         blockers = [name for name in names if name not in self.others]
-        self.has_ports = port not in _ALL_PORTS and any(not name.endswith("allports") for name in blockers)
+        ports = {next(filter(None, found), "").strip() for found in _PORT.findall(text)} or {port.strip()}
+        knows_ports = not any(name.endswith("allports") or name.partition("-")[0] in _WHOLE_HOSTS for name in blockers)
+        self.has_ports = bool(blockers) and knows_ports and not ports & EVERYTHING
         self.protocols = {word for found in _PROTOCOL.findall(text) or [protocol] for word in found.split(",")}
+        self.ports = read_ports(sorted(ports), self.protocols) if self.has_ports else ()
+        """The ports that bans are limited to, as for `detectors.NAME.ports`; empty: all, or more than can be named."""
         self.lets_in = _LETS_IN.search(text) is not None
 
     def notes(self) -> Iterator[str]:
@@ -46,7 +55,7 @@ class Actions:
             more = ", ..." if len(self.others) > _SHOWN else ""
             yield f"these actions are not run: {', '.join(self.others[:_SHOWN])}{more}"
         if self.has_ports:
-            yield "bans apply to all ports"
+            yield ALL_PORTS
 
 
 def _outside_brackets(text: str) -> str:

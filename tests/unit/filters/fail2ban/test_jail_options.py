@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from monitor.filters.fail2ban.unsupported import WITHOUT_COUNTERPART
+import pytest
+
+from monitor.filters.fail2ban.export import translate
+from monitor.filters.fail2ban.unsupported import ALL_PORTS, WITHOUT_COUNTERPART
 from tests.unit.filters.fail2ban.support import jail_of, jails_of
 
 
@@ -101,7 +104,7 @@ JAIL_CONF_5 = frozenset(
 _REPORTED = {
     "logencoding": "latin1",
     "banaction": "cloudflare",
-    "banaction_allports": "cloudflare",
+    "banaction_allports": "cloudflare\naction = %(banaction_allports)s",
     "action": "cloudflare",
     "ignoreself": "false",
     "ignorecommand": "/bin/x",
@@ -114,7 +117,7 @@ _REPORTED = {
 def test_every_option_is_mapped_or_reported(tmp_path: Path) -> None:
     """What jail.conf(5) and `[DEFAULT]` know has a place here, or is named where an administrator sets it."""
     shipped = "[DEFAULT]\nbanaction = iptables\nbanaction_allports = iptables-allports\nport = 0:65535\n"
-    shipped += 'action = %(banaction)s[port="%(port)s"]\n         %(banaction_allports)s\n'
+    shipped += 'action = %(banaction)s[port="%(port)s"]\n'
     for name, value in {**_REPORTED, **dict.fromkeys(WITHOUT_COUNTERPART, "7")}.items():
         before, after = (
             jails_of(
@@ -128,3 +131,36 @@ def test_every_option_is_mapped_or_reported(tmp_path: Path) -> None:
         )
         assert (after.notes, after.filter) != (before.notes, before.filter), name
     assert {*_MAPPED, *_REPORTED, *WITHOUT_COUNTERPART} >= JAIL_CONF_5
+
+
+@pytest.mark.parametrize(
+    ("options", "ports"),
+    [
+        ("port = ssh", ("tcp/22",)),
+        ("port = http,https, 8080", ("tcp/80", "tcp/443", "tcp/8080")),
+        ("port = 5060:5061\nprotocol = udp", ("udp/5060-5061",)),
+        ("port = 5060\nprotocol = tcp,udp", ("5060",)),
+        ("port = 0:65535", ()),
+        ("port = 1000:2000", ()),
+        ("port = no-such-service-here", ()),
+        ("port = ssh,all", ()),
+        ("port = 99999", ()),
+        ("port = ssh\nprotocol = all", ()),
+        ("port = ssh\nbanaction = nftables[type=multiport]", ("tcp/22",)),
+        ("port = ssh\nbanaction = nftables-allports", ()),
+        ("port = ssh\nbanaction = route", ()),
+        ("port = ssh\nbanaction = sendmail-whois", ()),
+        ('port = ssh\naction = nftables-multiport[port="25,465", protocol=tcp]', ("tcp/25", "tcp/465")),
+        ("port = ssh\naction = iptables[port=25]\n  iptables-allports[name=x]", ()),
+    ],
+)
+def test_ports(tmp_path: Path, options: str, ports: tuple[str, ...]) -> None:
+    """Bans are limited to the ports of actions that know ports; to all where that cannot be said."""
+    action = '%(banaction)s[port="%(port)s", protocol="%(protocol)s", chain="INPUT"]'
+    default = f"[DEFAULT]\nbanaction = iptables-multiport\nprotocol = tcp\nport = 0:65535\naction = {action}\n"
+    jail = f"[web]\nenabled = true\nfilter = demo\nlogpath = /l\n{options}\n"
+    [found] = jails_of(tmp_path, {"jail.conf": default + jail}).jails
+    assert found.ports == ports
+    assert (ALL_PORTS in found.notes) or not ports
+    text = translate(jails_of(tmp_path, {"jail.conf": default + jail}), (), has_ports=True).text
+    assert ("ports:" in text, ALL_PORTS in text) == (bool(ports), not ports and ALL_PORTS in found.notes)
