@@ -3,6 +3,10 @@
 UNSHOWN = {
     "nodewarden_ebpf_up": "nodewarden_ebpf_rung (the attach mode) includes it as `off`",
     "nodewarden_surroundings_up": "rarely 0: only while the kernel does not answer; `nodewarden status` says why",
+    "nodewarden_sysctl_fault": "rarely changes; `status` names the sysctl and what its value keeps from working",
+    "nodewarden_firewall_log_faults": "changes with the firewall's rules only; a note in `status`",
+    "nodewarden_tracking_paused": "only while all is observed and nf_conntrack_max is small; a problem in `status`",
+    "nodewarden_conntrack_unreported_connections": "0 on a node that works; beyond 50 a problem in `status`",
     "nodewarden_client_connections_dropped_total": "a client's fault, not the node's traffic; a note in `status`",
     "nodewarden_web_config_current": "0 only after a faulty change of that file; a problem in `status`",
     "nodewarden_bans_full": "the alert NodewardenNoRoom names the class; nodewarden_bans_by_class shows how it fills",
@@ -10,6 +14,7 @@ UNSHOWN = {
     "nodewarden_allowlist_omitted": "above zero the alert NodewardenAllowlistCut fires and names the provider",
     "nodewarden_allowlist_share": "above 0.05 it is a problem in `status` and `doctor`, which name the networks",
     "nodewarden_config_in_force": "0 between an edit and the reload; a note or a problem in `status` names the files",
+    "nodewarden_allowlist_unresolved_names": "0 on most nodes; above it a problem in `status`, which names them",
     "nodewarden_observed_limit": "a constant; nodewarden_observed_evicted_total shows that it is reached",
     "nodewarden_clock_believed": "0 only in the first hour after a boot with a wrong clock; a problem in `status`",
     "nodewarden_source_cut_lines_total": "depends on the format of one log; looked up when a filter misses something",

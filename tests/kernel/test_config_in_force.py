@@ -1,4 +1,4 @@
-"""A running daemon and what it was configured with: what a reload refuses, what is lost at a start, what is too wide."""
+"""A running daemon and what it was configured with: what reload refuses, what a start loses, what is too wide."""
 
 import pytest
 

@@ -137,6 +137,11 @@ METRICS = (
         ("family",),
     ),
     Metric(
+        "nodewarden_allowlist_unresolved_names",
+        GAUGE,
+        "Names of servers of the cluster that cannot be resolved: they are not protected, or by their last addresses.",
+    ),
+    Metric(
         "nodewarden_allowlist_omitted",
         GAUGE,
         "Networks that should be on the allowlist and are left out because it is full, by where they come from.",

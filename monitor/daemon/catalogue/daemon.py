@@ -9,6 +9,23 @@ METRICS = (
         GAUGE,
         "0 while node addresses, gateways, resolvers and sessions cannot be read: the allowlist may be old.",
     ),
+    Metric(
+        "nodewarden_sysctl_fault",
+        GAUGE,
+        "1 while a sysctl has a value that hides or weakens evidence, or keeps a detector from finding anything.",
+        ("sysctl",),
+    ),
+    Metric(
+        "nodewarden_firewall_log_faults",
+        GAUGE,
+        "Faults of the firewall's log rules: they are limited so that no scan shows, or log what is then accepted.",
+    ),
+    Metric(
+        "nodewarden_tracking_paused",
+        GAUGE,
+        "1 while connections are not tracked because the kernel's table of them was almost full and nodewarden only "
+        "observes.",
+    ),
     Metric("nodewarden_state_saving", GAUGE, "0 while bans and history cannot be written to disk."),
     Metric("nodewarden_state_pending_changes", GAUGE, "Changes not yet written to disk."),
     Metric("nodewarden_state_written_rows_total", COUNTER, "Rows written to or removed from the database."),

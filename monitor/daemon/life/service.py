@@ -23,6 +23,7 @@ from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import make_enforcers, take_over
 from monitor.daemon.life.health import Health, ProblemWatch
 from monitor.daemon.life.restore import history
+from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.state import State
 from monitor.daemon.life.supervisor import Supervisor
 from monitor.daemon.life.systemd import ServiceManager
@@ -108,6 +109,7 @@ class Service:
         self._enforcers.table.on_drift = self.pipeline.listeners.drifted
         self._drift = TableWatch(self._enforcers.keeper, self._enforcers.table.ports, self._supervisor.failed)
         self._sources = Sources(settings, self.pipeline.log_filters, self._enforcers.xdp, self._saver, self._process)
+        self._sight = Sight(lambda: self._settings, self.pipeline, lambda: self._sources)
         self._upkeep = Upkeep(self._supervisor, self._descriptors, self._systemd)
         self._upkeep.follow("metrics", self._exporter.dropped, self._exporter.trouble)
         self._health = Health(
@@ -121,6 +123,7 @@ class Service:
             self._cutting,
             self._upkeep,
             self._drift,
+            self._sight,
             self._owner,
             self._files,
         )
@@ -160,6 +163,7 @@ class Service:
             self._exporter.serve(listen.host, listen.port, self._scrape_failed, reserved_from, web_config)
         await self._control.open(settings.control.group)
         in_force = self._state.restore()
+        self._sight.start(time.time())
         self._drift.open()  # only now: a hundred thousand notices of our own would overrun it
         memory.settle()
         _log.info("guarding with %s; %d bans are in force", self._modes(), in_force)
@@ -170,6 +174,7 @@ class Service:
         self._sources.close()
         self._surroundings.close()
         self._drift.close()
+        self._sight.close()
         self.pipeline.enforcers.close()
         self._cutting.close()
         self._state.close(_SAVE_TIMEOUT_S)
@@ -202,6 +207,7 @@ class Service:
             "following the clock": self._follow_clock,
             **{name: partial(part, now_s) for name, part in self.pipeline.tick_parts().items()},
             **self._sources.tick_parts(),
+            **self._sight.tick_parts(now_s),
             "comparing the table": self._drift.tick,
             **self._state.tick_parts(now_s),
             "comparing the configuration's files": partial(self._files.tick, now_s),
@@ -269,6 +275,7 @@ class Service:
         if self.pipeline.enforces and not was_enforcing:
             self.pipeline.table.set_up(now_s)
         self._sources.reconfigure(settings, self.pipeline.log_filters)
+        self._sight.renew()
         protect = settings.bans.protect
         self._surroundings.reconfigure(
             sessions=protect.sessions, kubernetes=protect.kubernetes, admin_groups=protect.admin_groups
@@ -300,6 +307,8 @@ class Service:
             capacity.allowlist_part(self.pipeline.policy),
             windows_part(self.pipeline.detectors),
             self._files.part(),
+            *self._sight.parts(),
+            self._surroundings.names.part(is_wanted=self._settings.bans.protect.kubernetes),
         ]
         return check(
             self._settings,

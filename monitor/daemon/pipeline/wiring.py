@@ -19,6 +19,7 @@ from monitor.model.clients import Clients
 from monitor.model.networks import Networks, NodeNetworks, Surrounding
 from monitor.model.services import Services
 from monitor.model.sysctls import KERNEL_PORTS, Ports, Sysctls
+from monitor.node import kernel_settings
 from monitor.node.addresses import OWN_ADDRESS
 from monitor.node.kubernetes import POD_NETWORK
 from monitor.settings.presets import preset_entries
@@ -136,6 +137,16 @@ def uncovered_ports(settings: Settings, sysctls: Sysctls) -> list[str]:
         for low, high in _configured_ports(settings)
         if not low <= first <= last <= high
     ]
+
+
+def kernel_uses(settings: Settings) -> frozenset[str]:
+    """Return what of `kernel_settings` the configuration uses."""
+    sources = settings.sources
+    uses = {kernel_settings.KERNEL_LOG} if sources.kernel_log.enabled else set()
+    if sources.conntrack.enabled:
+        uses |= {kernel_settings.CONNTRACK, kernel_settings.HANDSHAKES}
+        uses |= {kernel_settings.AMPLIFICATION} & {one.name for one in wanted(settings)}
+    return frozenset(uses)
 
 
 def _configured_ports(settings: Settings) -> list[tuple[int, int]]:

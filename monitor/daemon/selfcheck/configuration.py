@@ -1,8 +1,8 @@
 """Everything that will run, tried out: what the configuration refers to by name or path is there and can be used.
 
 Reading the files (`monitor.settings.load`) finds what is wrong in them. This finds what is wrong with what they name.
-A *fault* stays until somebody corrects it: `config check` exits with 2, and a reload keeps what is in force. A *warning* can:
-a log that is not written yet, an interface that comes up later.
+A *fault* stays until somebody corrects it: `config check` exits with 2, and a reload keeps what is in force. A
+*warning* can end without that: a log that is not written yet, an interface that comes up later.
 """
 
 from collections.abc import Iterator

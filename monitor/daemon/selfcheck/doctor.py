@@ -1,5 +1,6 @@
 """The self-check: at start for the log, and by command."""
 
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -7,9 +8,11 @@ from typing import Any
 
 import msgspec
 
+from monitor.daemon.selfcheck.firewall import firewall_part, look_at_rules
 from monitor.daemon.selfcheck.probes import Probed, probe
 from monitor.daemon.selfcheck.requirements import examine, in_order, is_sound
 from monitor.daemon.sources.log_filters import LogFilters
+from monitor.model.errors import SYSTEM_FAULTS
 from monitor.model.requirements import Part
 from monitor.settings.schema import Settings
 
@@ -39,9 +42,19 @@ def check(
         table="; it ".join(faults.values()),
         filter_faults=MappingProxyType({name: why for name, why in lost.items() if name not in filters.foreign}),
     )
-    parts = in_order([*examine(settings, probed), *known])
+    here = () if is_daemon else (_firewall(settings),)
+    parts = in_order([*examine(settings, probed), *known, *here])
     shown = [_show(one) for one in parts]
     return {"is_sound": is_sound(parts), "is_daemon": is_daemon, **_process(probed), "parts": shown}
+
+
+def _firewall(settings: Settings) -> Part:
+    """Return what a running daemon finds in the background; nothing where the rules cannot be read."""
+    source = settings.sources.kernel_log
+    findings = []
+    with contextlib.suppress(*SYSTEM_FAULTS):
+        findings = look_at_rules(source) if source.enabled else []
+    return firewall_part(findings, is_wanted=source.enabled)
 
 
 def log_check(settings: Settings, filters: LogFilters) -> None:

@@ -21,7 +21,7 @@ from monitor.enforcers.owner import why_not_ours
 from monitor.files.attempts import missing_module, why_not
 from monitor.metrics.web_gate import WebGate
 from monitor.model.requirements import Privileges
-from monitor.node import kubernetes
+from monitor.node import kernel_settings, kubernetes
 from monitor.settings.schema import Settings
 from monitor.sources.requirements import Findings
 
@@ -58,6 +58,8 @@ class Probed(msgspec.Struct, frozen=True):
     """How many file descriptors this process may have; the daemon raises the soft limit to the hard one."""
     slow_filters: Mapping[str, str] = MappingProxyType({})
     """By detector: which lines are skipped because its filter takes too long on them."""
+    sysctls: Mapping[str, str] = MappingProxyType({})
+    """Their values, by name."""
     web_config: str = ""
     filter_faults: Mapping[str, str] = MappingProxyType({})
     """By detector: why it finds nothing."""
@@ -84,6 +86,7 @@ def probe(settings: Settings, filters: LogFilters, *, serves_metrics: bool, is_o
         web_config=why_not(lambda: _try_web_config(settings)),
         group=_group(settings.control.group),
         descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        sysctls=MappingProxyType(kernel_settings.read_values()),
     )
 
 

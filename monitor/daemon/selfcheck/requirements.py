@@ -5,9 +5,11 @@ Each source judges its own findings (`monitor/sources/NAME/requirements.py`). He
 
 from collections.abc import Iterator
 
+from monitor.daemon.pipeline.wiring import kernel_uses
 from monitor.daemon.selfcheck.probes import Probed
 from monitor.daemon.sources.registrations import SOURCES
 from monitor.model.requirements import RESTART, Part, PartKind, Requirement, capability_repair, drop_in
+from monitor.node import kernel_settings
 from monitor.settings.schema import Settings
 
 _DESCRIPTORS = 1024
@@ -23,7 +25,7 @@ def examine(settings: Settings, probed: Probed) -> list[Part]:
         *_sources(settings, probed),
         *_others(settings, probed),
     ]
-    return in_order(parts)
+    return in_order([*parts, *kernel_settings.parts(probed.sysctls, kernel_uses(settings))])
 
 
 def in_order(parts: list[Part]) -> list[Part]:

@@ -13,6 +13,7 @@ from monitor.model.errors import SYSTEM_FAULTS
 from monitor.model.events import Event
 from monitor.settings.schema import Settings
 from monitor.sources import metrics
+from monitor.sources.conntrack.runner import ConntrackRunner
 from monitor.sources.registration import Runner, RunnerContext
 from monitor.sources.runner import Process, SourceRunner
 from monitor.state.saver import Saver
@@ -58,6 +59,11 @@ class Sources:
     def is_settled(self) -> bool:
         """Whether the cursors are where events were handed on to, not before."""
         return all(one.is_settled for one in self._runners if isinstance(one, SourceRunner))
+
+    @property
+    def tracked_share(self) -> float:
+        """How full the kernel's table of connections is, from 0 to 1; 0 if that is not known."""
+        return max((one.share for one in self._runners if isinstance(one, ConntrackRunner)), default=0.0)
 
     def poll(self, event: type[Event]) -> None:
         """Read at once what sources of this type of event have."""
