@@ -9,25 +9,9 @@ import msgspec
 
 from monitor.cli import show
 from monitor.cli.target import Target
-from monitor.config.types import parse_duration
+from monitor.cli.values import DURATION
 from monitor.control.client import DaemonUnreachable
 from monitor.control.protocol import MAX_PAGE, SET_WORDS, BanOrder, Flush, ListBans, RequestedBan, SetWord, Unban
-
-
-class _Duration(click.ParamType):  # type: ignore[type-arg]  # a generic only in newer clicks than Debian 12 has
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read `1h30m` as seconds."""
-        if isinstance(value, float):
-            return value
-        try:
-            return parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-DURATION = _Duration()
 
 
 def set_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -5,7 +5,7 @@ import sys
 import click
 
 from monitor.cli import show
-from monitor.cli.bans import DURATION
+from monitor.cli.values import DURATION
 
 
 @click.command("drops")

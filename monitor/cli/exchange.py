@@ -10,8 +10,9 @@ from typing import Any, TextIO
 import click
 
 from monitor.cli import show
-from monitor.cli.bans import DURATION, SetCommand, answer, chosen_set, every_ban, set_options
+from monitor.cli.bans import SetCommand, answer, chosen_set, every_ban, set_options
 from monitor.cli.target import Target
+from monitor.cli.values import DURATION
 from monitor.config.types import parse_duration
 from monitor.control.protocol import SET_WORDS, BanOrder, ListBans, RequestedBan, SetWord
 from monitor.model.errors import NodewardenError

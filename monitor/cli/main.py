@@ -20,6 +20,7 @@ from monitor.cli.events import events
 from monitor.cli.exchange import export_bans, import_bans
 from monitor.cli.fail2ban import fail2ban_group
 from monitor.cli.filter import filter_group
+from monitor.cli.history import history, report
 from monitor.cli.status import status, why
 from monitor.cli.target import Target
 from monitor.control.client import DaemonUnreachable
@@ -74,7 +75,22 @@ def reload(target: Target) -> None:
 
 
 for command in (
-    *(ban, unban, list_bans, flush, status, doctor, why, events, allow, export_bans, import_bans, drops),
+    *(
+        ban,
+        unban,
+        list_bans,
+        flush,
+        status,
+        doctor,
+        why,
+        events,
+        history,
+        report,
+        allow,
+        export_bans,
+        import_bans,
+        drops,
+    ),
     *(config_group, filter_group, fail2ban_group),
 ):
     cli.add_command(command)

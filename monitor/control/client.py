@@ -27,6 +27,14 @@ class DaemonUnreachable(NodewardenError):  # noqa: N818 - states the condition
     """The daemon is not running, or this user may not use its socket."""
 
 
+class NotAllowed(DaemonUnreachable):
+    """This user may not use the socket."""
+
+
+class NotRunning(DaemonUnreachable):
+    """Nothing listens on the socket."""
+
+
 class RequestRefused(NodewardenError):  # noqa: N818
     """The daemon refused the request; the text says why."""
 
@@ -39,11 +47,11 @@ def ask(path: Path, request: Request) -> Any:
         try:
             connection.connect(str(path))
         except PermissionError:
-            raise DaemonUnreachable(
+            raise NotAllowed(
                 f"not allowed to open {path}: run this as root, or as a member of the group that control.group names"
             ) from None
         except OSError as error:
-            raise DaemonUnreachable(
+            raise NotRunning(
                 f"nodewarden does not answer on {path} ({error.strerror}): start it with `systemctl start nodewarden` "
                 "or `nodewarden run`, or name its socket with --socket"
             ) from None

@@ -9,7 +9,7 @@ from typing import Any
 from monitor import __version__
 from monitor.bans.claims import Rank
 from monitor.control import protocol
-from monitor.control.protocol import ListBans, Reply, Request, Why
+from monitor.control.protocol import History, ListBans, Reply, Report, Request, Why
 from monitor.daemon.control.event_presentation import show_events
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.presentation import show_ban, show_entry, show_foreign, show_note, show_offence
@@ -45,14 +45,15 @@ class Answers:
         describe: Callable[[], dict[str, Any]],
         check: Callable[[], dict[str, Any]],
         history: Callable[[Network, int], list[Offence]],
+        look_back: Callable[[History | Report], Awaitable[dict[str, Any]]],
         save: Callable[[], Awaitable[bool]],
         reload: Callable[[], None],
     ) -> None:
         """Take who knows what.
 
         `describe` gives the service's part of the status, `check` what the self-check finds, `history` an address's
-        offences, `save` puts what was ordered on disk before it is answered, `reload` raises NodewardenError if
-        it fails.
+        offences, `look_back` answers from all of the history, `save` puts what was ordered on disk before it is
+        answered, `reload` raises NodewardenError if it fails.
         """
         self._pipeline = pipeline
         self._orders = orders
@@ -60,6 +61,7 @@ class Answers:
         self._describe = describe
         self._check = check
         self._history = history
+        self._look_back = look_back
         self._save = save
         self._reload = reload
 
@@ -78,6 +80,8 @@ class Answers:
                 result: Any = answers
             case protocol.Flush():
                 result = self._flush()
+            case protocol.History() | protocol.Report():
+                return Reply(ok=True, result=await self._look_back(request))
             case _:
                 return self.look_up(request)
         await self._save()  # where it fails, status and metrics say so; the order stands

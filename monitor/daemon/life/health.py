@@ -12,6 +12,7 @@ from monitor.daemon.life.samples import pipeline_samples, saver_samples
 from monitor.daemon.life.state import State
 from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.life.upkeep import Upkeep
+from monitor.daemon.pipeline.history_intake import HistoryIntake
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.windows import window_problems
 from monitor.daemon.sources.runners import Sources
@@ -46,6 +47,7 @@ class Health:
         upkeep: Upkeep,
         table_watch: TableWatch,
         owner: Owner,
+        intake: HistoryIntake,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
         self._path = path
@@ -58,6 +60,7 @@ class Health:
         self._cutting = cutting
         self._table_watch = table_watch
         self._owner = owner
+        self._intake = intake
         self._started_s = time.time()
         self.config_error = ""
         """What is wrong with the configuration on disk, where that is not the one in force."""
@@ -136,6 +139,8 @@ class Health:
                 *self._table_notices(),
                 *self._pipeline.evidence.notices(time.time()),
                 *self._saver.notices,
+                *self._state.notices(),
+                *self._intake.notices(),
                 *self._surroundings.notices,
                 *self._sources.notices,
                 *self._upkeep.notices(),
@@ -151,6 +156,7 @@ class Health:
         yield from pipeline_samples(self._pipeline)
         yield from self._sources.samples()
         yield from saver_samples(self._saver)
+        yield "nodewarden_history_only_counted_total", (), self._intake.only_counted_total
         yield "nodewarden_surroundings_up", (), float(not self._surroundings.problems)
         yield "nodewarden_clock_believed", (), float(self._state.clock.is_believed)
         yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
