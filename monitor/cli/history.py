@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,11 +14,20 @@ from monitor.cli.report import print_report
 from monitor.cli.target import Target
 from monitor.cli.values import WHEN
 from monitor.control.protocol import MAX_HISTORY_PAGE, History, Report
+from monitor.settings.load import DEFAULT_PATH
 
 
 def _which(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say which entries."""
     for option in (
+        click.option(
+            "--config",
+            "config_path",
+            type=click.Path(path_type=Path),
+            default=DEFAULT_PATH,
+            show_default=True,
+            help="The main file; read where no daemon answers, for its state directory.",
+        ),
         click.option("--source", default="", metavar="NETWORK", help="Only sources that overlap this network."),
         click.option("--detector", default="", metavar="NAME", help="Only what this detector found."),
         click.option("--observed", is_flag=True, help="Only what was not banned: observed or spared."),
@@ -48,6 +58,7 @@ def history(
     observed: bool,
     detector: str,
     source: str,
+    config_path: Path,
     limit: int | None,
     is_json: bool,
 ) -> None:
@@ -57,7 +68,7 @@ def history(
     """
     request = History(since_s, _until(until_s), observed, detector, source)
     is_empty = True
-    for entry in _entries(target, request, limit):
+    for entry in _entries(target, request, config_path, limit):
         is_empty = False
         if is_json:
             show.as_json(entry, indent=None)
@@ -80,6 +91,7 @@ def report(
     observed: bool,
     detector: str,
     source: str,
+    config_path: Path,
     is_json: bool,
 ) -> None:
     """Sum up what was banned and what would have been: by detector, source, prefix and hour.
@@ -87,7 +99,7 @@ def report(
     Sources that are no strangers come first: those on the allowlist, in internal networks, and clients of this node.
     Look at them before you let a detector enforce.
     """
-    result = target.read_history(Report(since_s, _until(until_s), observed, detector, source))
+    result = target.read_history(Report(since_s, _until(until_s), observed, detector, source), config_path)
     if is_json:
         show.as_json(result)
     else:
@@ -98,12 +110,12 @@ def _until(until_s: float | None) -> float:
     return time.time() + 1.0 if until_s is None else until_s
 
 
-def _entries(target: Target, request: History, most: int | None) -> Iterator[dict[str, Any]]:
+def _entries(target: Target, request: History, config_path: Path, most: int | None) -> Iterator[dict[str, Any]]:
     """Yield entries page by page, at most `most`."""
     before = None
     while most is None or most > 0:
         limit = MAX_HISTORY_PAGE if most is None else min(most, MAX_HISTORY_PAGE)
-        page = target.read_history(msgspec.structs.replace(request, before=before, limit=limit))
+        page = target.read_history(msgspec.structs.replace(request, before=before, limit=limit), config_path)
         yield from page["entries"]
         before = page["before"]
         if before is None:

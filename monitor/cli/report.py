@@ -42,7 +42,7 @@ _WORDS = {
     "observe": "would have been banned",
     "over_budget": "over the budget (bans.bans_per_minute)",
     "allowlisted": "spared, on the allowlist",
-    "full": "not banned for want of room",
+    "full": "not banned, for lack of room",
 }
 
 

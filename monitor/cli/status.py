@@ -142,9 +142,8 @@ def why(target: Target, network: str, is_json: bool) -> None:
     for detector, witnesses in result["witnesses"].items():
         seen = ", ".join(f"{count} from {witness}" for witness, count in witnesses.items())
         show.say(f"  evidence for the last alert of {detector}: {seen}")
-    for past in result["history"]:
-        for line in describe_past(past):
-            show.say(f"  {line}")
+    for line in (line for past in result["history"] for line in describe_past(past)):
+        show.say(f"  {line}")
 
 
 def _entry(entry: dict[str, str]) -> str:

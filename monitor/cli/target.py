@@ -28,14 +28,14 @@ class Target:
                 self._socket_path = Control().socket
         return self._socket_path
 
-    def read_history(self, request: History | Report) -> Any:
-        """Ask the daemon for its history; where none runs, read it from the file that it left."""
+    def read_history(self, request: History | Report, config_path: Path) -> Any:
+        """Ask the daemon for its history; where none runs, read the file in the state directory of a configuration."""
         try:
             return self.ask(request)
         except NotRunning:
             from monitor.daemon.control.history_answers import page, report
 
-            path = load(DEFAULT_PATH).settings.state.directory / FILE_NAME
+            path = load(config_path).settings.state.directory / FILE_NAME
             if not path.exists():
                 raise
             return (page if isinstance(request, History) else report)(path, request)

@@ -101,7 +101,9 @@ class Peer:
         """Answer a request."""
         return self.results[type(request)]
 
-    read_history = ask
+    def read_history(self, request: Request, _: Path) -> Any:
+        """Answer a request for the history."""
+        return self.ask(request)
 
 
 COMMANDS = {
