@@ -43,15 +43,14 @@ def chosen_set(shun: bool, egress: bool) -> SetWord:
 
 def every_ban(target: Target, request: ListBans, most: int | None = None) -> Iterator[dict[str, Any]]:
     """Yield bans page by page, at most `most`."""
-    offset = request.offset
     while most is None or most > 0:
         limit = MAX_PAGE if most is None else min(most, MAX_PAGE)
-        page = target.ask(msgspec.structs.replace(request, offset=offset, limit=limit))["bans"]
-        yield from page
-        if len(page) < limit:
+        page = target.ask(msgspec.structs.replace(request, limit=limit))
+        yield from page["bans"]
+        if not page["cursor"]:
             return
-        offset += len(page)
-        most = None if most is None else most - len(page)
+        request = msgspec.structs.replace(request, cursor=page["cursor"])
+        most = None if most is None else most - len(page["bans"])
 
 
 @click.command("list")
@@ -89,13 +88,11 @@ def list_bans(
         sort=sort,
         offset=offset,
     )
-    bans = list(every_ban(target, request, limit))
+    bans = every_ban(target, request, limit)
     if is_json:
-        show.as_json(bans)
-    elif not bans:
+        show.as_json_list(bans)
+    elif not show.table(("NETWORK", "SET", "ENDS IN", "DETECTOR", "REASON"), map(_row, bans)):
         show.say("no bans")
-    else:
-        show.table(("NETWORK", "SET", "ENDS IN", "DETECTOR", "REASON"), [_row(ban) for ban in bans])
 
 
 def _row(ban: dict[str, Any]) -> tuple[str, ...]:

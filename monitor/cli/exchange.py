@@ -41,16 +41,14 @@ class UnreadableFileError(NodewardenError):
 @click.pass_obj
 def export_bans(target: Target, notation: str, set_name: SetWord | None) -> None:
     """Write the bans in force to standard output. A plain list has no destinations unless --set asks for them."""
-    bans = list(every_ban(target, ListBans(set=set_name or "", sort="network")))
+    bans = every_ban(target, ListBans(set=set_name or "", sort="network"))
     if notation == "json":
-        show.as_json(bans)
+        show.as_json_list(bans)
     elif notation == "nft":
         for line in as_nft(bans):
             show.say(line)
     else:
-        for ban in bans:
-            if set_name or ban["set"] != "egress":
-                show.say(ban["network"])
+        show.say_all(ban["network"] for ban in bans if set_name or ban["set"] != "egress")
 
 
 @click.command("import", cls=SetCommand)

@@ -35,6 +35,8 @@ class Target:
         except NotRunning:
             from monitor.daemon.control.history_answers import page, report
 
+            if not config_path.exists():
+                raise
             path = load(config_path).settings.state.directory / FILE_NAME
             if not path.exists():
                 raise

@@ -28,7 +28,10 @@ class Doctor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="docto
 
 
 class ListBans(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="list"):
-    """Request one page of the sorted bans that match all filters; the result also has their total number."""
+    """Request one page of the sorted bans that match all filters; the result also has their total number.
+
+    `cursor` of the result, unless empty, asks for the next page in a request that repeats the rest.
+    """
 
     observed: bool = False
     """Include bans that are only observed."""
@@ -42,6 +45,7 @@ class ListBans(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="lis
     sort: Literal["since", "ends", "network"] = "since"
     offset: int = 0
     limit: int = MAX_PAGE
+    cursor: str = ""
 
 
 class RequestedBan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
