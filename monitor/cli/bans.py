@@ -10,7 +10,7 @@ import msgspec
 from monitor.cli import show
 from monitor.cli.target import Target
 from monitor.cli.values import DURATION
-from monitor.control.client import DaemonUnreachable
+from monitor.control.client import DaemonUnreachable, NotAllowed
 from monitor.control.protocol import MAX_PAGE, SET_WORDS, BanOrder, Flush, ListBans, RequestedBan, SetWord, Unban
 
 
@@ -141,6 +141,8 @@ def flush(target: Target, is_json: bool) -> None:
     try:
         result = target.ask(Flush())
         text = f"{result['ended']} bans ended; the table inet nodewarden is removed until the next ban"
+    except NotAllowed:
+        raise
     except DaemonUnreachable:
         from monitor.daemon.life.enforcers import remove_table
 

@@ -5,6 +5,7 @@ wrote (`tests/unit/cli/test_escapes.py`).
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,19 +58,24 @@ def first(texts: Sequence[str]) -> str:
 
 def say(text: str = "", *, err: bool = False, fg: str | None = None, bold: bool | None = None) -> None:
     """Print one line for people, to standard error with `err`; what is not printable is escaped, line ends too."""
-    click.secho(printable(text), err=err, fg=fg, bold=bold)
+    click.secho(printable(text), err=err, color=_colour(), fg=fg, bold=bold)
 
 
 def say_lines(
     text: str, indent: str = "", *, err: bool = False, fg: str | None = None, bold: bool | None = None
 ) -> None:
     """Print text that has line ends of its own; `indent` tells lines that follow from new ones."""
-    click.secho(printable_lines(text, indent), err=err, fg=fg, bold=bold)
+    click.secho(printable_lines(text, indent), err=err, color=_colour(), fg=fg, bold=bold)
+
+
+def _colour() -> bool | None:
+    """Return what click takes: no colours with NO_COLOR (https://no-color.org), otherwise on terminals only."""
+    return False if os.environ.get("NO_COLOR") else None
 
 
 def start_line(text: str, fg: str | None) -> None:
     """Print the start of a line in a colour."""
-    click.secho(printable(text), fg=fg, nl=False)
+    click.secho(printable(text), color=_colour(), fg=fg, nl=False)
 
 
 def progress(text: str) -> None:

@@ -12,14 +12,21 @@ from monitor.config.types import parse_duration
 class _Duration(click.ParamType):  # type: ignore[type-arg]  # a generic only in newer clicks than Debian 12 has
     name = "duration"
 
+    def __init__(self, least_s: float = 0.0) -> None:
+        """Take at least `least_s` seconds."""
+        self._least_s = least_s
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Read `1h30m` as seconds."""
         if isinstance(value, float):
             return value
         try:
-            return parse_duration(value)
+            seconds = parse_duration(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if seconds < self._least_s:
+            self.fail(f"at least {self._least_s:g} s, not {value}", param, ctx)
+        return seconds
 
 
 class _When(click.ParamType):  # type: ignore[type-arg]
@@ -44,4 +51,6 @@ class _When(click.ParamType):  # type: ignore[type-arg]
 
 
 DURATION = _Duration()
+LASTING = _Duration(0.1)
+"""A duration in which something is measured."""
 WHEN = _When()

@@ -71,7 +71,8 @@ def _results(text: str) -> dict[type, Any]:
             "is_sound": False, "is_daemon": True, "is_sandboxed": True, "account": text, "kernel": text,
             "parts": [{"state": "missing", "kind": text, "name": text, "requirements": [need]}],
         },
-        protocol.ListBans: {"bans": [ban], "total": 1},
+        protocol.ListBans: {"bans": [ban], "total": 1, "cursor": ""},
+        protocol.Reload: None,
         protocol.BanOrder: done,
         protocol.Unban: done,
         protocol.Why: {
