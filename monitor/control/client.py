@@ -17,7 +17,7 @@ from monitor.control.protocol import (
     decode_reply,
     encode,
 )
-from monitor.model.errors import NodewardenError
+from monitor.model.errors import ConfigError, NodewardenError
 
 _TIMEOUT_S = 15.0
 _STATUS_TIMEOUT_S = 3.0
@@ -51,7 +51,8 @@ class RequestRefused(NodewardenError):  # noqa: N818
 def ask(path: Path, request: Request) -> Any:
     """Send one request and return its result.
 
-    DaemonUnreachable, UnsendableRequest and RequestRefused have a text for the operator.
+    DaemonUnreachable, UnsendableRequest and RequestRefused have a text for the operator; ConfigError if the daemon
+    refused the configuration.
     """
     try:
         line = encode(request)
@@ -81,6 +82,8 @@ def ask(path: Path, request: Request) -> Any:
             raise _unresponsive(path, request) from None
         except (OSError, ValueError, RecursionError) as error:
             raise DaemonUnreachable(f"nodewarden closed the connection on {path} during the answer: {error}") from None
+    if reply.is_configuration:
+        raise ConfigError(reply.error)
     if not reply.ok:
         raise RequestRefused(reply.error)
     return reply.result

@@ -184,7 +184,7 @@ OUTCOMES = ("ban", "observe", *Spared)
 """All that `Offence.outcome` can be."""
 
 
-ADMIN_GROUPS = ("root", "sudo", "wheel", "admin")
+ADMIN_GROUPS = ("root", "sudo", "wheel", "adm", "admin")
 """Groups whose members administrate the node, in the common distributions."""
 
 

@@ -85,8 +85,8 @@ def _be_the_command(arguments: list[str], paths: list[Path], prepare: Callable[[
 def _answer() -> None:
     """Let a peer answer in the daemon's place."""
     peer = Peer("text")
-    Target.ask = lambda _, request: peer.ask(request)  # type: ignore[method-assign]
-    Target.read_history = lambda _, request, path: peer.read_history(request, path)  # type: ignore[method-assign]
+    setattr(Target, "ask", lambda _, request: peer.ask(request))  # noqa: B010
+    setattr(Target, "read_history", lambda _, request, path: peer.read_history(request, path))  # noqa: B010
 
 
 def _close_pipe() -> None:
@@ -209,8 +209,7 @@ def test_no_color(tmp_path: Path, name: str, value: str) -> None:
     def be_a_terminal() -> None:
         os.environ["NO_COLOR"] = value
         os.environ["TERM"] = "xterm-256color"
-        click._compat.should_strip_ansi = lambda *_: False  # type: ignore[attr-defined]
-        click.utils.should_strip_ansi = lambda stream, color=None: color is False  # type: ignore[attr-defined]
+        setattr(click.utils, "should_strip_ansi", lambda _stream, color=None: color is False)  # noqa: B010
         _answer()
 
     outcome = _run(tmp_path, COMMANDS[name], be_a_terminal)
@@ -255,7 +254,7 @@ def test_a_file_that_is_no_text_is_imported_line_by_line(tmp_path: Path) -> None
             sent.extend(order.bans)
             return [{"network": one.network, "done": one.network == NET, "text": "no address"} for one in order.bans]
 
-        Target.ask = ask  # type: ignore[method-assign]
+        setattr(Target, "ask", ask)  # noqa: B010
 
     outcome = _run(tmp_path, ["import", str(file)], answer)
     assert outcome.code == 1

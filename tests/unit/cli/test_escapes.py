@@ -190,10 +190,11 @@ def test_a_refusal_is_escaped(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     """What the daemon quotes of a request in an error."""
     from monitor.cli import main
 
-    def refuse() -> None:
+    def refuse(*_: object) -> None:
         raise RequestRefused(HOSTILE)
 
-    monkeypatch.setattr(main, "cli", refuse)
+    monkeypatch.setattr(main.cli, "invoke", refuse)
+    monkeypatch.setattr("sys.argv", ["nodewarden", "reload"])
     with pytest.raises(SystemExit):
         main.main()
     assert is_safe(capsys.readouterr().err)
