@@ -5,6 +5,7 @@ HTTP/2 and further headers are not supported: a file that sets them is refused, 
 """
 
 import ssl
+import stat
 from pathlib import Path
 from typing import Literal
 
@@ -52,6 +53,7 @@ class WebConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_web_config(path: Path) -> WebConfig:
     """Read and check the file; ConfigError names the file and what to do."""
+    _check_regular(path, path)
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_FILE_BYTES + 1)
@@ -64,7 +66,18 @@ def read_web_config(path: Path) -> WebConfig:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())[:300]}") from error
     _check(path, config)
+    for name in config.files(path.parent):
+        _check_regular(path, name)
     return config
+
+
+def _check_regular(path: Path, name: Path) -> None:
+    """Refuse what is no regular file: reading a FIFO would wait without end."""
+    try:
+        if not stat.S_ISREG(name.stat().st_mode):
+            raise ConfigError(f"{path}: {name} is not a regular file")
+    except OSError as error:
+        raise ConfigError(f"{path}: {name} cannot be read: {error.strerror}") from error
 
 
 def _check(path: Path, config: WebConfig) -> None:

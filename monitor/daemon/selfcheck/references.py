@@ -17,7 +17,9 @@ from typing import NamedTuple
 
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.filters.deadline import Deadline, TooSlow
+from monitor.metrics.web_gate import WebGate
 from monitor.model.bans import ADMIN_GROUPS
+from monitor.model.errors import ConfigError
 from monitor.settings.schema import Control, Settings
 
 SERVICE_USER = "nodewarden"
@@ -57,9 +59,22 @@ def file_findings(settings: Settings, filters: LogFilters, root: Path) -> Iterat
     for path in (settings.state.directory, *settings.state.directory.parents):
         if os.path.lexists(path) and not path.is_dir():
             yield Finding("state.directory", f"{path} is not a directory")
+    yield from _web_config(settings, root)
     for file in sorted(filters.files_read):
         if why := _why_not_for_service(root / str(file).lstrip("/")):
             yield Finding("", f"{file}: {why}", is_warning=True)
+
+
+def _web_config(settings: Settings, root: Path) -> Iterator[Finding]:
+    """Yield why metrics could not be served as the web configuration file says."""
+    name = settings.metrics.web_config_file
+    if settings.metrics.enabled and name:
+        try:
+            WebGate(root / name.lstrip("/"))
+        except ConfigError as error:
+            yield Finding("metrics.web_config_file", str(error))
+        if why := _why_not_for_service(root / name.lstrip("/")):
+            yield Finding("metrics.web_config_file", f"{name}: {why}", is_warning=True)
 
 
 def name_findings(settings: Settings, root: Path) -> Iterator[Finding]:

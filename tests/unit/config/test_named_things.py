@@ -84,6 +84,11 @@ def drop_in(root: Path) -> tuple[str, Path]:
     return "log: {level: info}\n", write(root, "log: {level: debug}\n", "conf.d/50-local.yaml")
 
 
+def web_config(root: Path) -> tuple[str, Path]:
+    path = write(root, "basic_auth_users: {}\n", "web.yaml")
+    return f"metrics:\n  web_config_file: {path}\n", path
+
+
 REFERENCES: dict[str, tuple[Prepare, str, set[str]]] = {
     # what it is: how to make it, the place that a fault names, the states that are no fault
     "filter": (own_filter, "nodewarden.yaml:4:", set()),
@@ -91,6 +96,7 @@ REFERENCES: dict[str, tuple[Prepare, str, set[str]]] = {
     "filter of a jail": (filter_of_a_jail, "nodewarden.yaml:3:", set()),
     "jail.d": (jail_file("jail.d/x.local"), "nodewarden.yaml:3:", {"missing", "empty"}),
     "jail.local": (jail_file("jail.local"), "nodewarden.yaml:3:", {"missing", "empty"}),
+    "web configuration": (web_config, "nodewarden.yaml:2:", {"empty"}),
     "conf.d": (drop_in, "50-local.yaml", {"missing", "empty"}),
 }
 
@@ -262,7 +268,7 @@ CHECKED_BY_NOTATION = {
 
 def test_no_setting_that_refers_to_something_is_left_out() -> None:
     """Each setting of text is tried above, is a notation of its own, or refers to nothing."""
-    tried = "\n".join((*VALUES, *WARNINGS))
+    tried = "\n".join((*VALUES, *WARNINGS, "web_config_file: of REFERENCES"))
     nothing = {"backend", "evidence", "mode", "level", "allowlist", "approved", "sources", "networks", "overlay_peers",
                "prefixes", "ignore_prefixes", "ports", "ephemeral_ports", "journalmatch"}  # fmt: skip
     left = [
