@@ -15,11 +15,10 @@ APPARMORDIR ?= /etc/apparmor.d
 RUNTIME_PACKAGES := python3-venv python3-bpfcc python3-systemd linux-libc-dev
 TEST_PACKAGES := nftables python3-nftables conntrack iproute2 nmap hping3 iputils-ping curl procps clang-format systemd-journal-remote apache2-utils \
     slowhttptest ethtool rsync bind9-dnsutils dnsmasq-base mmdebstrap systemd-container medusa \
-    sshpass prometheus strace
+    sshpass prometheus strace groff-base man-db lintian openssh-client
+# For building the Debian package, and nothing else.
+BUILD_PACKAGES := debhelper dh-apparmor dh-python python3-pip python3-click python3-rich python3-systemd python3-yaml
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
-
-# For building and checking the Debian package.
-DEB_PACKAGES := debhelper dh-apparmor dh-python python3-click python3-rich python3-yaml groff-base man-db lintian openssh-client
 
 .PHONY: help setup packages run demo observe dashboards test zoo forgers faults soak lint bench lock docs man install uninstall deb clean
 
@@ -51,7 +50,7 @@ define install_packages
 endef
 
 packages:
-	$(call install_packages,$(RUNTIME_PACKAGES) $(TEST_PACKAGES) $(DEB_PACKAGES))
+	$(call install_packages,$(RUNTIME_PACKAGES) $(BUILD_PACKAGES) $(TEST_PACKAGES))
 
 $(VENV)/.ready: requirements.lock pyproject.toml hatch_build.py | packages
 	/usr/bin/python3 -m venv --system-site-packages $(VENV)
@@ -184,8 +183,10 @@ uninstall:
 	$(if $(PURGE),! getent passwd nodewarden >/dev/null || userdel nodewarden)
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
 
-deb: setup
-	PYTHON=$(CURDIR)/$(PYTHON) DEB_RULES_REQUIRES_ROOT=no debian/rules --no-print-directory clean binary
+# Needs neither the tools of the tests nor the virtual environment.
+deb:
+	$(call install_packages,$(BUILD_PACKAGES))
+	DEB_RULES_REQUIRES_ROOT=no debian/rules --no-print-directory clean binary
 
 clean:
 	rm -rf build dist debian/nodewarden debian/.debhelper debian/completion debian/man debian/*.log debian/*.substvars
