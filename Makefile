@@ -20,7 +20,7 @@ TEST_PACKAGES := nftables python3-nftables conntrack iproute2 nmap hping3 iputil
 BUILD_PACKAGES := debhelper dh-apparmor dh-python python3-pip python3-click python3-rich python3-systemd python3-yaml
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help setup packages run demo observe dashboards test zoo forgers faults soak lint bench lock docs man install uninstall deb clean
+.PHONY: help setup packages run demo observe dashboards test zoo forgers faults soak newcomer lint bench lock docs man install uninstall deb clean
 
 help:
 	@echo 'make demo       show a scan being banned, in a lab of private network namespaces'
@@ -29,6 +29,7 @@ help:
 	@echo 'make zoo        run legitimate traffic of every kind against the daemon; none of it may lead to a ban'
 	@echo 'make forgers    run attackers who want somebody else banned; none of them may succeed'
 	@echo 'make faults     have every system call of the daemon fail with every errno; it must survive all of them'
+	@echo 'make newcomer   follow the documents, command by command, on a fresh Debian 12 and 13'
 	@echo 'make run        run the daemon in the foreground, observing this machine (CONFIG=FILE for another configuration)'
 	@echo 'make install    install into $(PREFIX), with unit and configuration; make uninstall [PURGE=1]'
 	@echo 'make deb        build a Debian package in dist/'
@@ -109,6 +110,10 @@ faults: setup
 # True offenders in a mixed attack, for MINUTES; `make test` runs three minutes.
 soak: setup
 	$(PYTHON) -m tests.soak --minutes $(or $(MINUTES),30)
+
+# A newcomer's first hours, with documents followed word by word on fresh machines; `make test` runs a part.
+newcomer: setup
+	$(PYTHON) -m tests.newcomer
 
 lint: setup
 	$(VENV)/bin/ruff check .

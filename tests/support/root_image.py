@@ -63,7 +63,8 @@ class RootImage(msgspec.Struct, frozen=True):
         return [
             *("mmdebstrap", "--variant=minbase", "--mode=root", "--format=directory", "--quiet"),
             *('--aptopt=Acquire::Languages "none"', "--dpkgopt=force-unsafe-io"),
-            '--aptopt=Acquire::Check-Valid-Until "false"',  # indexes of forky expire within days: a mirror may lag behind
+            # indexes of forky expire within days: a mirror may lag behind
+            '--aptopt=Acquire::Check-Valid-Until "false"',
             *(f"--dpkgopt=path-exclude={path}" for path in _LEFT_OUT),
             f"--include={','.join((*_BASE, *self.packages))}",
             *(f"--customize-hook={hook}" for hook in _HOOKS),

@@ -55,9 +55,7 @@ def test_links_of_installed_documents_lead_somewhere(unpacked: Path, place: str)
         ("runbooks", "docs/runbooks", "*.md"),
     ],
 )
-def test_dashboards_rules_and_runbooks_are_installed(
-    unpacked: Path, installed: str, source: str, pattern: str
-) -> None:
+def test_dashboards_rules_and_runbooks_are_installed(unpacked: Path, installed: str, source: str, pattern: str) -> None:
     """All files of the repository are there, unchanged and uncompressed."""
     expected = {path.name: path.read_bytes() for path in (ROOT / source).glob(pattern)}
     assert expected
@@ -70,9 +68,11 @@ def test_without_what_it_recommends(deb: Path) -> None:
         node.look("dpkg", "--purge", "python3-bpfcc", "libbpfcc", "nftables", "linux-libc-dev")
         install(node, deb)
         wait_for(lambda: sources(node)["drops"] != "loading", "the source to give up")
-        assert sources(node) | {"drops": "", "files": ""} == {
-            **{"kernel_log": "up", "conntrack": "up", "journal": "up", "drops": "", "files": "", "xdp": "off"}
-        }
+        assert [name for name, state in sources(node).items() if state == "up"] == [
+            "kernel_log",
+            "conntrack",
+            "journal",
+        ]
         assert "python3-bpfcc" in node.look("nodewarden", "status")
         doctor = node.try_("nodewarden", "doctor")
         assert doctor.returncode == 1
