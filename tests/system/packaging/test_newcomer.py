@@ -1,4 +1,4 @@
-"""A newcomer follows the documents on a fresh Debian 12; `make newcomer` builds the package, too, and adds Debian 13."""
+"""A newcomer follows the documents on a fresh Debian 12; `make newcomer` builds the package and adds Debian 13."""
 
 from pathlib import Path
 
