@@ -15,7 +15,7 @@ from demo.transcript import GUESSER, NODE, SCAN, SCANNER, set_up_network
 from tests.support.daemon import wait_for
 from tests.support.lab import Host, Lab
 from tests.support.machine import Machine
-from tests.support.root_image import RootImage
+from tests.support.root_image import RootImage, python_version
 from tests.support.wheels import package_wheels
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +27,7 @@ _LAB = ("/etc/nodewarden/conf.d/40-lab.yaml", "bans: {internal: {mode: enforce}}
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DIRECTORY = "/run/newcomer.directory"
 _COMMAND_S = 300.0
+_SETTLE_S = 60.0
 _ENDLESS_S = 2
 INTERRUPTED = 124
 """Exit code of a command that ran until it was interrupted (timeout(1))."""
@@ -57,9 +58,10 @@ class Site:
     def settle(self) -> None:
         """Wait until the daemon, if it runs, has opened its sources or given them up, while somebody reads on."""
         if self.machine.look("systemctl", "is-active", "nodewarden", check=False).strip() == "active":
-            wait_for(
-                lambda: "loading" not in self.machine.look("nodewarden", "status"), "the sources to settle", self.log
-            )
+            wait_for(self._is_settled, "the sources to settle", self.log, _SETTLE_S)
+
+    def _is_settled(self) -> bool:
+        return "loading" not in self.machine.look("nodewarden", "status")
 
     def log(self) -> str:
         """The daemon's messages."""
@@ -104,7 +106,7 @@ class Site:
 def site(suite: str) -> Iterator[Site]:
     """Boot a machine of a release of Debian, with a checkout."""
     image = RootImage(suite=suite).path()
-    wheels = package_wheels((image / "usr/bin/python3").readlink().name.removeprefix("python"))
+    wheels = package_wheels(python_version(image))
     with Lab("node", "stranger", label=f"new-{suite}") as lab:
         set_up_network(lab["node"], lab["stranger"])
         with Machine(lab["node"], [image], binds=[wheels]) as machine:

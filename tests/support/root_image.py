@@ -79,3 +79,8 @@ class RootImage(msgspec.Struct, frozen=True):
             shutil.rmtree(begun, ignore_errors=True)
             raise RuntimeError(f"mmdebstrap could not create a Debian {self.suite}: {done.stderr.strip()}")
         begun.rename(root)
+
+
+def python_version(root: Path) -> str:
+    """Return the version of the Python in a root file system: `3.13`."""
+    return (root / "usr/bin/python3").readlink().name.removeprefix("python")
