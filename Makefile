@@ -20,7 +20,7 @@ TEST_PACKAGES := nftables python3-nftables conntrack iproute2 nmap hping3 iputil
 BUILD_PACKAGES := debhelper dh-apparmor dh-python python3-pip python3-click python3-rich python3-systemd python3-yaml
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help setup packages run demo observe dashboards test zoo forgers faults soak newcomer test-pythons lint bench lock docs man install uninstall deb clean
+.PHONY: help setup packages run demo observe dashboards test zoo forgers faults soak newcomer test-pythons lint bench lock docs man install uninstall deb debs clean
 
 help:
 	@echo 'make demo       show a scan being banned, in a lab of private network namespaces'
@@ -33,7 +33,7 @@ help:
 	@echo 'make test-pythons  run the unit tests on Python 3.13 and 3.14, those of Debian 13 and forky'
 	@echo 'make run        run the daemon in the foreground, observing this machine (CONFIG=FILE for another configuration)'
 	@echo 'make install    install into $(PREFIX), with unit and configuration; make uninstall [PURGE=1]'
-	@echo 'make deb        build a Debian package in dist/'
+	@echo 'make deb        build a Debian package in dist/; make debs: one for Debian 12 and one for Debian 13'
 	@echo 'make setup      install what the other targets need'
 
 # $(1): package names. Installs missing ones, or prints the command if root is required. Tests and demo start their own
@@ -198,6 +198,11 @@ deb:
 	$(call install_packages,$(BUILD_PACKAGES))
 	DEB_RULES_REQUIRES_ROOT=no debian/rules --no-print-directory clean binary
 
+# One for each release of Debian, in a root of its own; `make deb` builds for the release on which it runs.
+debs: setup
+	$(PYTHON) -m tests.newcomer.packages
+
 clean:
 	rm -rf build dist debian/nodewarden debian/.debhelper debian/completion debian/man debian/*.log debian/*.substvars
+	rm -rf debian/backend debian/*.lock debian/nodewarden.service
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

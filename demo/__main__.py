@@ -16,6 +16,8 @@ from demo.stage import SECOND_ADDRESS, SWEPT, Stage, visiting
 from monitor.model.addresses import parse_address, parse_network
 from tests.support.daemon import wait_for
 
+_EVENT_S = 30.0
+
 
 class Story:
     """Prints the timeline and collects failed expectations."""
@@ -89,7 +91,8 @@ def _attack(stage: Stage, story: Story, source: str, scan: list[str]) -> None:
     command = ["nmap", "-n", "-Pn", "-sS", "-T5", "--max-retries", "0", *scan]
     story.report(f"scan starts from {source}: {' '.join(command[:12])}{' ...' if len(command) > 12 else ''}")
     stage.attacker.run(*command)
-    wait_for(lambda: stage.ban_event(source), f"a ban of {source} in the event stream", lambda: stage.daemon.log)
+    event = f"a ban of {source} in the event stream"
+    wait_for(lambda: stage.ban_event(source), event, lambda: stage.daemon.log, _EVENT_S)
     ban = stage.ban_event(source) or {}
     story.report(f"first packet that counted; the firewall logged {ban['counted']} of them", ban["first_s"])
     story.report(f"threshold crossed: {ban['reason']} ({ban['detector']}): {', '.join(ban['sample'])}", ban["last_s"])

@@ -110,12 +110,12 @@ def site(suite: str) -> Iterator[Site]:
     with Lab("node", "stranger", label=f"new-{suite}") as lab:
         set_up_network(lab["node"], lab["stranger"])
         with Machine(lab["node"], [image], binds=[wheels]) as machine:
-            _check_out(machine.path(CHECKOUT))
+            check_out(machine.path(CHECKOUT))
             machine.write(*_LAB)
             yield Site(machine, lab["stranger"], wheels)
 
 
-def _check_out(directory: Path) -> None:
+def check_out(directory: Path) -> None:
     """Copy what a clone of the repository has: all tracked files, as they are here."""
     names = subprocess.check_output(["git", "-C", ROOT, "ls-files", "-z"], text=True).rstrip("\0").split("\0")
     for name in names:
