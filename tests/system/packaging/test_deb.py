@@ -221,7 +221,9 @@ import bcc, rich.table, systemd.daemon, systemd.journal
 import monitor
 for module in pkgutil.walk_packages(monitor.__path__, "monitor."):
     importlib.import_module(module.name)
-files = {getattr(module, "__file__", None) or "" for module in sys.modules.values()}
+# setuptools, which pip brings, has itself imported by every Python
+modules = [module for name, module in sys.modules.items() if name != "_distutils_hack"]
+files = {getattr(module, "__file__", None) or "" for module in modules}
 print(*(file for file in files if file.startswith("/usr/lib/python3/")), sep="\\n")
 """
 

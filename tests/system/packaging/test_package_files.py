@@ -65,7 +65,7 @@ def test_dashboards_rules_and_runbooks_are_installed(unpacked: Path, installed: 
 def test_without_what_it_recommends(deb: Path) -> None:
     """Without bcc, which brings LLVM, and without nft it installs and runs; status and doctor say what is missing."""
     with Lab("node", label="lean") as lab, Machine(lab["node"], [RootImage().path()], binds=[deb.parent]) as node:
-        node.look("dpkg", "--purge", "python3-bpfcc", "libbpfcc", "nftables", "linux-libc-dev")
+        node.look("dpkg", "--purge", "python3-bpfcc", "libbpfcc", "nftables")
         install(node, deb)
         wait_for(lambda: sources(node)["drops"] != "loading", "the source to give up")
         assert [name for name, state in sources(node).items() if state == "up"] == [
