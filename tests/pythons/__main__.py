@@ -41,12 +41,15 @@ def _run(suite: str, arguments: list[str]) -> bool:
     version = python_version(root)
     print(f"Python {version} of {suite}:", flush=True)
     binds = [f"--bind-ro={ROOT}:{_INSIDE}", f"--bind-ro={_libraries(version)}:/libraries"]
-    environment = {"PYTHONPATH": f"/libraries:{_INSIDE}", "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/tmp"}
+    # The checkout is read-only.
+    environment = {"PYTHONPATH": f"/libraries:{_INSIDE}", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment |= {"HOME": "/tmp", "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis"}
     done = subprocess.run(
         ["systemd-nspawn", "--quiet", f"--directory={root}", "--volatile=overlay", "--private-network"]
         + ["--register=no", "--keep-unit", "--pipe", f"--chdir={_INSIDE}", *binds]
         + [f"--setenv={name}={value}" for name, value in environment.items()]
-        + ["/usr/bin/python3", *_PYTEST, *arguments],
+        # nspawn sets NOTIFY_SOCKET, as if the tests were a service
+        + ["/usr/bin/env", "--unset=NOTIFY_SOCKET", "/usr/bin/python3", *_PYTEST, *arguments],
         stdin=subprocess.DEVNULL,
         check=False,
     )
