@@ -29,15 +29,16 @@ FILLERS = (
     "(auth failed, 1 attempts",
     '"a":{', "a=b ", "/../", "GET /", "(a,1.1.1.1): ", ", client: 1.1.1.1, server: ", "FAIL LOGIN", "name: ",
 )  # fmt: skip
+_JSON = frozenset(("authelia", "authentik", "gitlab", "grafana", "kube-apiserver", "kubelet", "nextcloud"))
 _GROUP_REFERENCE = re.compile(r"\(\?P=|\(\?\(|(?<!\\)(?:\\\\)*\\[1-9]")
 _ADDRESS_TEXT = re.compile(r"[0-9A-Fa-f:.]{2,80}")
 
 
 def _escaped(name: str, text: str) -> str:
     """Write foreign text as the application does that writes this log."""
-    if name in ("kubelet", "kube-apiserver", "grafana") or name.startswith("apache"):
+    if name in _JSON or name.startswith("apache"):
         return text.replace("\\", "\\\\").replace('"', '\\"')
-    if name in ("nginx-scan", "nginx-auth", "nginx-bad-request"):
+    if name in ("nginx-scan", "nginx-auth", "nginx-bad-request", "wordpress"):
         return text.replace("\\", "\\x5C").replace('"', "\\x22")
     return text
 
