@@ -1,7 +1,7 @@
 """Applies all filters to blocks of lines and returns failures."""
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from monitor.filters.breaker import Breaker
@@ -39,12 +39,14 @@ class LogMatcher:
         findtimes_s: Mapping[str, float] | None = None,
         confirm_timeout_s: float = 0.1,
         use_hyperscan: bool = True,
+        make_scanner: Callable[[tuple[str, ...]], Scanner] = BlockScanner,
     ) -> None:
         """Compile the filters; an invalid one goes into `faults`, the others work.
 
         `timezones` apply to dates without a zone (default: the system's). `findtimes_s` is the maximum age of lines
         that were written before the start (default: 600). `confirm_timeout_s` is the CPU time that one line may cost
-        one filter. Without Hyperscan the result is the same, but slower.
+        one filter. Without Hyperscan the result is the same, but slower. `make_scanner` compiles the text that
+        each expression requires.
         """
         self.faults: dict[str, str] = {}
         """By detector: why its filter cannot be used."""
@@ -62,6 +64,7 @@ class LogMatcher:
             for name, log_filter in self._filters.items()
         }
         self._deadline = Deadline(confirm_timeout_s)
+        self._make_scanner = make_scanner
         self._uses_hyperscan = use_hyperscan and is_available()
         self._groups: dict[tuple[str, ...], list[_Group]] = {}
         self._unsearchable = {name for name, log_filter in self._filters.items() if not self._is_searchable(log_filter)}
@@ -100,7 +103,7 @@ class LogMatcher:
             for number, expression in enumerate(active.log_filter.expressions.fail):
                 fragments.append(expression.fragments)
                 targets.append((index, number))
-        groups = [_Group(searched, BlockScanner(fragments), tuple(targets))] if searched else []
+        groups = [_Group(searched, self._make_scanner(tuple(fragments)), tuple(targets))] if searched else []
         if others := tuple(active for active in filters if active.detector in self._unsearchable):
             groups.append(_Group(others, EveryLine(), ()))
         return groups
