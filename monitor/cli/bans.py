@@ -156,10 +156,10 @@ def unban(target: Target, networks: tuple[str, ...], everything: bool, is_json: 
 @show.json_option
 @click.pass_obj
 def flush(target: Target, is_json: bool) -> None:
-    """End all bans and remove the table inet nodewarden. Works without the daemon as well."""
+    """End all bans. Without a daemon the table inet nodewarden is removed; that of a daemon comes back empty."""
     try:
         result = target.ask(Flush())
-        text = f"{result['ended']} bans ended; the table inet nodewarden is removed until the next ban"
+        text = f"{result['ended']} bans ended; the table inet nodewarden was removed, and comes back without bans"
     except DaemonUnreachable:
         from monitor.daemon.life.enforcers import remove_table
 

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from monitor.cli import show
+from monitor.cli.mode_line import mode_line
 from monitor.cli.target import Target
 from monitor.control.protocol import Status, Why
 
@@ -18,22 +19,28 @@ _ODDITIES = ("ignored", "unusable", "misdated", "outdated", "timeouts", "skipped
 @show.json_option
 @click.pass_context
 def status(context: click.Context, check: bool, is_json: bool) -> None:
-    """Show the state of the daemon. Problems come first; without any, the first line is `all is well`."""
+    """Show the state of the daemon: first whether it enforces or only observes, then problems, then the rest."""
     result = context.obj.ask(Status())
     if is_json:
         show.as_json(result)
-    else:
+    elif check:
         _verdict(result["problems"])
-        if not check:
-            _everything(result)
+    else:
+        show.say(mode_line(result), fg=None if result["problems"] else "green")
+        _problems(result["problems"])
+        _everything(result)
     context.exit(1 if check and result["problems"] else 0)
 
 
 def _verdict(problems: list[str]) -> None:
-    for problem in problems:
-        show.say_lines(f"PROBLEM: {problem}", "  ", fg="red", bold=True)
+    _problems(problems)
     if not problems:
         show.say("all is well", fg="green")
+
+
+def _problems(problems: list[str]) -> None:
+    for problem in problems:
+        show.say_lines(f"PROBLEM: {problem}", "  ", fg="red", bold=True)
 
 
 def _everything(result: dict[str, Any]) -> None:
@@ -56,7 +63,7 @@ def _sections(result: dict[str, Any]) -> None:
         _filters(result["filters"])
     show.say()
     show.table(
-        ("DETECTOR", "MODE", "FIRES AT", "BANTIME", "ALERTS", "WINDOW"),
+        ("DETECTOR", "MODE", "FIRES AT", "BANTIME", "ALERTS", "WINDOW", "FROM"),
         [
             (
                 detector["name"],
@@ -65,6 +72,7 @@ def _sections(result: dict[str, Any]) -> None:
                 show.duration(detector["bantime_s"]),
                 str(detector["alerts"]),
                 f"{detector['window_entries']} entries, {detector['evicted_keys']} evicted",
+                detector["from"],
             )
             for detector in result["detectors"]
         ],

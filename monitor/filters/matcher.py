@@ -1,15 +1,16 @@
 """Applies all filters to blocks of lines and returns failures."""
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from monitor.filters.breaker import Breaker
+from monitor.filters.compile_time import CompileTime
 from monitor.filters.deadline import Deadline
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.log_filter import FilterStats, LogFilter
 from monitor.filters.scan import ActiveFilter, Scan
-from monitor.filters.scanner import BlockScanner, Candidate, EveryLine, Scanner, can_search, is_available
+from monitor.filters.scanner import Candidate, EveryLine, Scanner, can_search, is_available, shared_scanner
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
 
@@ -39,23 +40,23 @@ class LogMatcher:
         findtimes_s: Mapping[str, float] | None = None,
         confirm_timeout_s: float = 0.1,
         use_hyperscan: bool = True,
-        make_scanner: Callable[[tuple[str, ...]], Scanner] = BlockScanner,
     ) -> None:
         """Compile the filters; an invalid one goes into `faults`, the others work.
 
         `timezones` apply to dates without a zone (default: the system's). `findtimes_s` is the maximum age of lines
         that were written before the start (default: 600). `confirm_timeout_s` is the CPU time that one line may cost
-        one filter. Without Hyperscan the result is the same, but slower. `make_scanner` compiles the text that
-        each expression requires.
+        one filter. Without Hyperscan the result is the same, but slower.
         """
         self.faults: dict[str, str] = {}
         """By detector: why its filter cannot be used."""
         self._filters: dict[str, LogFilter] = {}
-        for detector, definition in definitions.items():
-            try:
-                self._filters[detector] = LogFilter(definition, (timezones or {}).get(detector))
-            except FilterError as error:
-                self.faults[detector] = str(error)
+        time_limit = CompileTime()
+        with time_limit.watching():
+            for detector, definition in definitions.items():
+                try:
+                    self._filters[detector] = time_limit.compile(definition, (timezones or {}).get(detector))
+                except FilterError as error:
+                    self.faults[detector] = str(error)
         self.stats: dict[str, FilterStats] = {name: log_filter.stats for name, log_filter in self._filters.items()}
         self.breakers = {name: Breaker() for name in self._filters}
         findtimes_s = findtimes_s or {}
@@ -64,7 +65,6 @@ class LogMatcher:
             for name, log_filter in self._filters.items()
         }
         self._deadline = Deadline(confirm_timeout_s)
-        self._make_scanner = make_scanner
         self._uses_hyperscan = use_hyperscan and is_available()
         self._groups: dict[tuple[str, ...], list[_Group]] = {}
         self._unsearchable = {name for name, log_filter in self._filters.items() if not self._is_searchable(log_filter)}
@@ -103,7 +103,7 @@ class LogMatcher:
             for number, expression in enumerate(active.log_filter.expressions.fail):
                 fragments.append(expression.fragments)
                 targets.append((index, number))
-        groups = [_Group(searched, self._make_scanner(tuple(fragments)), tuple(targets))] if searched else []
+        groups = [_Group(searched, shared_scanner(tuple(fragments)), tuple(targets))] if searched else []
         if others := tuple(active for active in filters if active.detector in self._unsearchable):
             groups.append(_Group(others, EveryLine(), ()))
         return groups

@@ -153,7 +153,7 @@ class Offence(msgspec.Struct, frozen=True, gc=False):
     evidence: bytes = b""
 
 
-ADMIN_GROUPS = ("root", "sudo", "wheel", "admin")
+ADMIN_GROUPS = ("root", "sudo", "wheel", "adm", "admin")
 """Groups whose members administrate the node, in the common distributions."""
 
 

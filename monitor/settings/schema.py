@@ -11,9 +11,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from monitor.config.kinds import GROUP, SOCKET_PATH, path
+from monitor.config.kinds import GROUP, OPTIONAL_PATH, SOCKET_PATH, path
 from monitor.config.shapes import Section
 from monitor.config.types import Endpoint
+from monitor.model.bans import Mode
 from monitor.settings.bans import Bans
 from monitor.settings.detectors import Detectors
 from monitor.sources.conntrack.settings import ConntrackSettings
@@ -55,6 +56,14 @@ class Metrics(Section, frozen=True, kw_only=True):
     listen: Annotated[
         Endpoint, Meta(description="Address and port of the endpoint; `0.0.0.0` and `[::]` mean all addresses.")
     ] = Endpoint("127.0.0.1", 9843)
+    web_config_file: Annotated[
+        str,
+        OPTIONAL_PATH,
+        Meta(
+            description="Web configuration file of the Prometheus exporter toolkit (TLS, basic authentication); "
+            "changes are followed. Empty: neither."
+        ),
+    ] = ""
 
 
 class Control(Section, frozen=True, kw_only=True):
@@ -85,6 +94,13 @@ class Log(Section, frozen=True, kw_only=True):
 class Settings(Section, frozen=True, kw_only=True):
     """The whole configuration."""
 
+    mode: Annotated[
+        Mode,
+        Meta(
+            description="`observe`: no detector bans, whatever its own mode; what would have been banned is recorded. "
+            "`enforce`: the mode of each detector applies. Bans by hand are in force in any case."
+        ),
+    ] = Mode.ENFORCE
     sources: Annotated[SourcesSettings, Meta(description="Sources of evidence.")] = SourcesSettings()
     detectors: Annotated[
         Detectors, Meta(description="Detectors, configured in fail2ban's terms: `findtime`, `maxretry`, `bantime`.")

@@ -9,6 +9,23 @@ METRICS = (
         GAUGE,
         "0 while node addresses, gateways, resolvers and sessions cannot be read: the allowlist may be old.",
     ),
+    Metric(
+        "nodewarden_sysctl_fault",
+        GAUGE,
+        "1 while a sysctl has a value that hides or weakens evidence, or keeps a detector from finding anything.",
+        ("sysctl",),
+    ),
+    Metric(
+        "nodewarden_firewall_log_faults",
+        GAUGE,
+        "Faults of the firewall's log rules: they are limited so that no scan shows, or log what is then accepted.",
+    ),
+    Metric(
+        "nodewarden_tracking_paused",
+        GAUGE,
+        "1 while connections are not tracked because the kernel's table of them was almost full and nodewarden only "
+        "observes.",
+    ),
     Metric("nodewarden_state_saving", GAUGE, "0 while bans and history cannot be written to disk."),
     Metric("nodewarden_state_pending_changes", GAUGE, "Changes not yet written to disk."),
     Metric("nodewarden_state_written_rows_total", COUNTER, "Rows written to or removed from the database."),
@@ -22,6 +39,11 @@ METRICS = (
         "nodewarden_internal_errors_total",
         COUNTER,
         "Internal errors, each of which cost a batch of events or one run of a periodic task; the log has the trace.",
+    ),
+    Metric(
+        "nodewarden_web_config_current",
+        GAUGE,
+        "1 while metrics.web_config_file is in force; 0 while it is faulty and an older version of it is in force.",
     ),
     Metric(
         "nodewarden_client_connections_dropped_total",
@@ -41,4 +63,9 @@ METRICS = (
     ),
     Metric("nodewarden_config_reloads_total", COUNTER, "Configuration reloads, by result.", ("result",)),
     Metric("nodewarden_config_last_reload_successful", GAUGE, "0 while the configuration files on disk are invalid."),
+    Metric(
+        "nodewarden_config_in_force",
+        GAUGE,
+        "0 while files of the configuration, or of its filters and jails, differ from what is in force.",
+    ),
 )

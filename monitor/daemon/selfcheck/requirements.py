@@ -5,9 +5,11 @@ Each source judges its own findings (`monitor/sources/NAME/requirements.py`). He
 
 from collections.abc import Iterator
 
+from monitor.daemon.pipeline.wiring import kernel_uses
 from monitor.daemon.selfcheck.probes import Probed
 from monitor.daemon.sources.registrations import SOURCES
 from monitor.model.requirements import RESTART, Part, PartKind, Requirement, capability_repair, drop_in
+from monitor.node import kernel_settings
 from monitor.settings.schema import Settings
 
 _DESCRIPTORS = 1024
@@ -16,8 +18,14 @@ _DESCRIPTORS = 1024
 
 def examine(settings: Settings, probed: Probed) -> list[Part]:
     """Return all parts, sources first; of each kind those last that are optional."""
-    parts = [_filters(settings, probed), _nftables(probed), *_sources(settings, probed), *_others(settings, probed)]
-    return in_order(parts)
+    parts = [
+        _filters(settings, probed),
+        _log_detectors(probed),
+        _nftables(probed),
+        *_sources(settings, probed),
+        *_others(settings, probed),
+    ]
+    return in_order([*parts, *kernel_settings.parts(probed.sysctls, kernel_uses(settings))])
 
 
 def in_order(parts: list[Part]) -> list[Part]:
@@ -50,6 +58,15 @@ def _filters(settings: Settings, probed: Probed) -> Part:
     ]
     is_wanted = settings.sources.journal.enabled or settings.sources.files.enabled
     return Part("filters", PartKind.SOURCE, is_wanted, [scanner, *slow], is_optional=True)
+
+
+def _log_detectors(probed: Probed) -> Part:
+    """Return the detectors of logs, of which none may find nothing."""
+    lost = [
+        Requirement(f"a filter and a log for {name}", why, "nodewarden config check && nodewarden reload")
+        for name, why in probed.filter_faults.items()
+    ]
+    return Part("detectors of logs", PartKind.SOURCE, is_wanted=True, requirements=lost)
 
 
 def _nftables(probed: Probed) -> Part:
@@ -86,7 +103,11 @@ def _others(settings: Settings, probed: Probed) -> Iterator[Part]:
     yield Part("state", PartKind.SERVICE, is_wanted=True, requirements=[state])
     listen = settings.metrics.listen
     port = Requirement(f"{listen} to serve metrics on", probed.metrics, f"ss -ltnp 'sport = {listen.port}'")
-    yield Part("metrics", PartKind.SERVICE, settings.metrics.enabled, [port])
+    name = settings.metrics.web_config_file
+    web = Requirement(
+        "metrics.web_config_file", probed.web_config, f"correct {name}; {privileges.account} must be able to read it"
+    )
+    yield Part("metrics", PartKind.SERVICE, settings.metrics.enabled, [port, *([web] if name else [])])
     group = Requirement(
         "the group that control.group names", probed.group, f"groupadd --system {settings.control.group}"
     )

@@ -74,15 +74,17 @@ def test_it_installs_and_runs(node: Machine, deb: Path) -> None:
 
 
 def test_it_bans_nobody_at_first(node: Machine, deb: Path) -> None:
-    """As installed every detector observes and the kernel has no table; with one file deleted the defaults enforce."""
+    """As installed every detector observes and the table has no bans; with one file deleted the defaults enforce."""
     install(node, deb)
     assert {detector["mode"] for detector in status(node)["detectors"]} == {"observe"}
-    assert "nodewarden" not in node.look("nft", "list", "tables")
+    assert "elements" not in node.look("nft", "list", "set", "inet", "nodewarden", "shun4")
     node.path("/etc/nodewarden/conf.d/10-observe.yaml").unlink()
     node.look("systemctl", "reload", "nodewarden")
-    wait_for(lambda: "nodewarden" in node.look("nft", "list", "tables"), "the table to be set up")
-    enforcing = {detector["name"] for detector in status(node)["detectors"] if detector["mode"] == "enforce"}
-    assert {"port_scan", "host_sweep", "sshd"} <= enforcing
+
+    def enforcing() -> set[str]:
+        return {detector["name"] for detector in status(node)["detectors"] if detector["mode"] == "enforce"}
+
+    wait_for(lambda: {"port_scan", "host_sweep", "sshd"} <= enforcing(), "the defaults to enforce")
 
 
 def test_an_upgrade_keeps_configuration_and_bans(

@@ -12,7 +12,6 @@ from monitor.filters.definition import FilterDefinition
 from monitor.filters.library import BUILT_IN, built_in_names, load_filter, read_filter_file
 from monitor.filters.log_filter import Found, LogFilter, Missed
 from monitor.filters.matcher import LogMatcher
-from monitor.filters.scanner import BlockScanner
 from monitor.model.addresses import format_address
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
@@ -96,18 +95,20 @@ def definition_of(reference: str) -> FilterDefinition:
 
 
 @functools.cache
-def _scanner_of(fragments: tuple[str, ...]) -> BlockScanner:
-    """Return the scanner, which has no state, compiled once for all samples of a filter: that takes the most time."""
-    return BlockScanner(fragments)
+def _compiled(reference: str) -> LogMatcher:
+    """Keep a matcher: others share its expressions and its database, which take long to compile."""
+    matcher = LogMatcher({"d": definition_of(reference)})
+    matcher.begin(LogBlock("/log", ("d",), b"", NOW_S, ()))
+    return matcher
 
 
 def make_matcher(reference: str, *, use_hyperscan: bool = True, confirm_timeout_s: float = 1.0) -> LogMatcher:
+    _compiled(reference)
     matcher = LogMatcher(
         {"d": definition_of(reference)},
         timezones={"d": datetime.UTC},
         confirm_timeout_s=confirm_timeout_s,
         use_hyperscan=use_hyperscan,
-        make_scanner=_scanner_of,
     )
     assert not matcher.faults
     return matcher

@@ -1,0 +1,20 @@
+"""Whether the firewall's rules log what the kernel log source needs."""
+
+from collections.abc import Sequence
+
+from monitor.enforcers.nftables.log_rules import Finding, examine
+from monitor.model.requirements import Part, PartKind, Requirement
+from monitor.sources.kmsg.settings import KernelLogSettings
+
+_WHAT = "firewall rules that log what they drop, often enough"
+
+
+def look_at_rules(settings: KernelLogSettings) -> list[Finding]:
+    """Read and judge the rules of this network namespace; up to half a second. Errors as from `examine`."""
+    return examine(settings.prefixes, settings.ignore_prefixes)
+
+
+def firewall_part(findings: Sequence[Finding], *, is_wanted: bool) -> Part:
+    """Return the part of the self-check: other sources work without these lines."""
+    requirements = [Requirement(_WHAT, one.text, one.repair) for one in findings] or [Requirement(_WHAT)]
+    return Part("firewall_log", PartKind.SOURCE, is_wanted, requirements, is_optional=True)
