@@ -83,18 +83,26 @@ observe: setup
 APART := tests/system/packaging $(patsubst %,tests/kernel/test_%.py,ban_faults bans_model comparison conntrack drift \
     forged_entries journal leaks nft_versions nftables older_tables prefixes refused_table shun_semantics surroundings \
     config_watch daemon_state dashboards observe owner state)
+# Booted containers, whose daemons have a log prefix of their own, too.
+BOOTED := $(filter-out tests/system/packaging,$(wildcard tests/system/test_*.py))
+
+# $(1): name, $(2): command. Runs tests in the background; output and status are kept in build/.
+define stream
+{ $(2) >build/$(1)-tests.log 2>&1; echo $$? >build/$(1)-tests.status; } &
+endef
 
 # Other tests on the kernel watch the whole machine: they run one by one, and mostly wait. Unit tests take the time that
 # is left.
 test: setup
 	@mkdir -p build
-	@{ chrt --idle 0 $(PYTHON) -m pytest --numprocesses auto --dist worksteal tests/unit tests/peers \
-	    tests/forgers/test_logs.py >build/unit-tests.log 2>&1; echo $$? >build/unit-tests.status; } & \
-	{ $(PYTHON) -m pytest $(APART) >build/apart-tests.log 2>&1; echo $$? >build/apart-tests.status; } & \
-	$(PYTHON) -m pytest tests/kernel tests/system tests/zoo tests/forgers/test_network.py tests/soak \
+	@$(call stream,unit,nice -n 19 $(PYTHON) -m pytest --numprocesses auto --dist worksteal tests/unit tests/peers \
+	    tests/forgers/test_logs.py) \
+	$(call stream,apart,$(PYTHON) -m pytest $(APART)) \
+	$(call stream,booted,$(PYTHON) -m pytest $(BOOTED)) \
+	$(PYTHON) -m pytest tests/kernel tests/zoo tests/forgers/test_network.py tests/soak \
 	    $(addprefix --ignore=,$(APART)); status=$$?; \
-	wait; cat build/unit-tests.log build/apart-tests.log; \
-	[ $$status = 0 ] && [ "$$(cat build/unit-tests.status)" = 0 ] && [ "$$(cat build/apart-tests.status)" = 0 ]
+	wait; for stream in unit apart booted; do cat build/$$stream-tests.log; \
+	    [ "$$(cat build/$$stream-tests.status)" = 0 ] || status=1; done; exit $$status
 
 # All behaviours against both addresses of the node, and a table; `make test` runs the reduced form.
 zoo: setup

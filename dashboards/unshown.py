@@ -12,6 +12,8 @@ UNSHOWN = {
     "nodewarden_bans_full": "the alert NodewardenNoRoom names the class; nodewarden_bans_by_class shows how it fills",
     "nodewarden_allowlist_limit": "a constant; the alert NodewardenAllowlistCut says when it is exceeded",
     "nodewarden_allowlist_omitted": "above zero the alert NodewardenAllowlistCut fires and names the provider",
+    "nodewarden_allowlist_share": "above 0.05 it is a problem in `status` and `doctor`, which name the networks",
+    "nodewarden_config_in_force": "0 between an edit and the reload; a note or a problem in `status` names the files",
     "nodewarden_allowlist_unresolved_names": "0 on most nodes; above it a problem in `status`, which names them",
     "nodewarden_observed_limit": "a constant; nodewarden_observed_evicted_total shows that it is reached",
     "nodewarden_clock_believed": "0 only in the first hour after a boot with a wrong clock; a problem in `status`",

@@ -26,7 +26,7 @@ def import_jails(directory: Path) -> None:
     from monitor.filters.fail2ban.jails import read_jails
     from monitor.settings.detectors import DETECTOR_NAMES
 
-    configuration = read_jails(directory.absolute())
+    configuration = read_jails(directory.absolute(), is_strict=True)
     show.document(to_yaml(configuration, DETECTOR_NAMES.reserved))
     sys.stdout.flush()
     for fault in configuration.faults:

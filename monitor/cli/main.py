@@ -68,7 +68,10 @@ def run(path: Path, watch: bool) -> None:
 @cli.command()
 @click.pass_obj
 def reload(target: Target) -> None:
-    """Reload the configuration of the daemon. An invalid one is refused; the one in force stays."""
+    """Reload the configuration of the daemon.
+
+    It is checked as by `config check`. An invalid one is refused with exit code 2, and the one in force stays.
+    """
     target.ask(Reload())
     show.say("reloaded")
 

@@ -63,7 +63,7 @@ def _sections(result: dict[str, Any]) -> None:
         _filters(result["filters"])
     show.say()
     show.table(
-        ("DETECTOR", "MODE", "FIRES AT", "BANTIME", "ALERTS", "WINDOW"),
+        ("DETECTOR", "MODE", "FIRES AT", "BANTIME", "ALERTS", "WINDOW", "FROM"),
         [
             (
                 detector["name"],
@@ -72,6 +72,7 @@ def _sections(result: dict[str, Any]) -> None:
                 show.duration(detector["bantime_s"]),
                 str(detector["alerts"]),
                 f"{detector['window_entries']} entries, {detector['evicted_keys']} evicted",
+                detector["from"],
             )
             for detector in result["detectors"]
         ],

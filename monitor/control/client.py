@@ -15,7 +15,7 @@ from monitor.control.protocol import (
     decode_reply,
     encode,
 )
-from monitor.model.errors import NodewardenError
+from monitor.model.errors import ConfigError, NodewardenError
 
 _TIMEOUT_S = 15.0
 _ORDER_TIMEOUT_S = 300.0
@@ -32,7 +32,10 @@ class RequestRefused(NodewardenError):  # noqa: N818
 
 
 def ask(path: Path, request: Request) -> Any:
-    """Send one request and return its result; DaemonUnreachable and RequestRefused have a text for the operator."""
+    """Send one request and return its result; DaemonUnreachable and RequestRefused have a text for the operator.
+
+    ConfigError if the daemon refused the configuration.
+    """
     timeout_s = _ORDER_TIMEOUT_S if isinstance(request, _ORDERS) else _TIMEOUT_S
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
@@ -57,6 +60,8 @@ def ask(path: Path, request: Request) -> Any:
             raise DaemonUnreachable(f"nodewarden did not answer within {timeout_s:.0f} s on {path}") from None
         except (OSError, ValueError, RecursionError) as error:
             raise DaemonUnreachable(f"nodewarden closed the connection on {path} during the answer: {error}") from None
+    if reply.is_configuration:
+        raise ConfigError(reply.error)
     if not reply.ok:
         raise RequestRefused(reply.error)
     return reply.result

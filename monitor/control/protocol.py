@@ -128,6 +128,8 @@ class Reply(msgspec.Struct, frozen=True):
     ok: bool
     result: Any = None
     error: str = ""
+    is_configuration: bool = False
+    """Whether the configuration is what must be changed."""
 
 
 _request_decoder = msgspec.json.Decoder(Request)

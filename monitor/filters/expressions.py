@@ -1,9 +1,11 @@
 """The compiled expressions of one filter, and the meaning of their groups."""
 
 import re
+from weakref import WeakValueDictionary
 
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.fragments import may_be_empty, required
+from monitor.filters.places import place_of_text
 from monitor.filters.search import stoppable_search
 from monitor.filters.tags import HOST_GROUPS, compile_expression
 
@@ -120,13 +122,19 @@ class Expressions:
     def __init__(self, definition: FilterDefinition) -> None:
         """Compile them; FilterError names the filter, its file, and the first invalid expression."""
         is_multiline = definition.maxlines > 1
+        text = definition.prefregex
         try:
-            self.prefix = Prefix(definition.prefregex, is_multiline=is_multiline) if definition.prefregex else None
+            self.prefix = Prefix(text, is_multiline=is_multiline) if text else None
             prefix = self.prefix.pattern if self.prefix else None
-            self.fail = [_expression(text, prefix, definition) for text in definition.failregex]
-            ignore = [compile_expression(text, is_multiline=is_multiline) for text in definition.ignoreregex]
+            self.fail: list[Expression] = []
+            for text in definition.failregex:
+                self.fail.append(_expression(text, prefix, definition))
+            ignore = []
+            for text in definition.ignoreregex:
+                ignore.append(compile_expression(text, is_multiline=is_multiline))
         except FilterError as error:
-            raise FilterError(f"filter {definition.name} ({definition.origin or 'built in'}): {error}") from error
+            place = place_of_text(definition.origin, text) or "built in"
+            raise FilterError(f"filter {definition.name} ({place}): {error}") from error
         if not self.fail:
             raise FilterError(f"filter {definition.name} ({definition.origin or 'built in'}) has no failregex")
         self.ignore = [stoppable_search(pattern) for pattern in ignore]
@@ -136,6 +144,17 @@ class Expressions:
     def is_ignored(self, text: str) -> bool:
         """Whether an ignoreregex matches."""
         return any(search(text) for search in self.ignore)
+
+
+_shared: WeakValueDictionary[FilterDefinition, Expressions] = WeakValueDictionary()
+
+
+def shared_expressions(definition: FilterDefinition) -> Expressions:
+    """Return the compiled expressions; detectors with the same filter share them, since compiling takes long."""
+    expressions = _shared.get(definition)
+    if expressions is None:
+        expressions = _shared[definition] = Expressions(definition)
+    return expressions
 
 
 def _expression(text: str, prefix: re.Pattern[str] | None, definition: FilterDefinition) -> Expression:

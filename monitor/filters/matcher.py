@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from monitor.filters.breaker import Breaker
+from monitor.filters.compile_time import CompileTime
 from monitor.filters.deadline import Deadline
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.log_filter import FilterStats, LogFilter
 from monitor.filters.scan import ActiveFilter, Scan
-from monitor.filters.scanner import BlockScanner, Candidate, EveryLine, Scanner, can_search, is_available
+from monitor.filters.scanner import Candidate, EveryLine, Scanner, can_search, is_available, shared_scanner
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
 
@@ -49,11 +50,13 @@ class LogMatcher:
         self.faults: dict[str, str] = {}
         """By detector: why its filter cannot be used."""
         self._filters: dict[str, LogFilter] = {}
-        for detector, definition in definitions.items():
-            try:
-                self._filters[detector] = LogFilter(definition, (timezones or {}).get(detector))
-            except FilterError as error:
-                self.faults[detector] = str(error)
+        time_limit = CompileTime()
+        with time_limit.watching():
+            for detector, definition in definitions.items():
+                try:
+                    self._filters[detector] = time_limit.compile(definition, (timezones or {}).get(detector))
+                except FilterError as error:
+                    self.faults[detector] = str(error)
         self.stats: dict[str, FilterStats] = {name: log_filter.stats for name, log_filter in self._filters.items()}
         self.breakers = {name: Breaker() for name in self._filters}
         findtimes_s = findtimes_s or {}
@@ -100,7 +103,7 @@ class LogMatcher:
             for number, expression in enumerate(active.log_filter.expressions.fail):
                 fragments.append(expression.fragments)
                 targets.append((index, number))
-        groups = [_Group(searched, BlockScanner(fragments), tuple(targets))] if searched else []
+        groups = [_Group(searched, shared_scanner(tuple(fragments)), tuple(targets))] if searched else []
         if others := tuple(active for active in filters if active.detector in self._unsearchable):
             groups.append(_Group(others, EveryLine(), ()))
         return groups

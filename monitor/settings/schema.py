@@ -14,6 +14,7 @@ from msgspec import Meta
 from monitor.config.kinds import GROUP, OPTIONAL_PATH, SOCKET_PATH, path
 from monitor.config.shapes import Section
 from monitor.config.types import Endpoint
+from monitor.model.bans import Mode
 from monitor.settings.bans import Bans
 from monitor.settings.detectors import Detectors
 from monitor.sources.conntrack.settings import ConntrackSettings
@@ -93,6 +94,13 @@ class Log(Section, frozen=True, kw_only=True):
 class Settings(Section, frozen=True, kw_only=True):
     """The whole configuration."""
 
+    mode: Annotated[
+        Mode,
+        Meta(
+            description="`observe`: no detector bans, whatever its own mode; what would have been banned is recorded. "
+            "`enforce`: the mode of each detector applies. Bans by hand are in force in any case."
+        ),
+    ] = Mode.ENFORCE
     sources: Annotated[SourcesSettings, Meta(description="Sources of evidence.")] = SourcesSettings()
     detectors: Annotated[
         Detectors, Meta(description="Detectors, configured in fail2ban's terms: `findtime`, `maxretry`, `bantime`.")

@@ -71,7 +71,7 @@ def test_a_good_reload_takes_hold_and_a_bad_one_changes_nothing(site: Site) -> N
     problem = site.daemon.ask("status")["problems"][0]
     assert "more.yaml:2:" in problem
     assert "did you mean maxretry?" in problem
-    assert site.daemon.run("reload").returncode == 1
+    assert site.daemon.run("reload").returncode == 2
     site.configure("detectors: {port_scan: {maxretry: 20}}")
     assert site.daemon.run("reload").returncode == 0
     status = site.daemon.ask("status")

@@ -63,4 +63,9 @@ METRICS = (
     ),
     Metric("nodewarden_config_reloads_total", COUNTER, "Configuration reloads, by result.", ("result",)),
     Metric("nodewarden_config_last_reload_successful", GAUGE, "0 while the configuration files on disk are invalid."),
+    Metric(
+        "nodewarden_config_in_force",
+        GAUGE,
+        "0 while files of the configuration, or of its filters and jails, differ from what is in force.",
+    ),
 )

@@ -109,9 +109,11 @@ class Answers:
         pipeline = self._pipeline
         ledger = pipeline.ledger
         detectors = pipeline.policy.rules.detectors
+        described = self._describe()
+        origins = described.pop("detector_origins", {})
         return {
             "version": __version__,
-            **self._describe(),
+            **described,
             "detectors": [
                 {
                     "name": detector.name,
@@ -122,6 +124,7 @@ class Answers:
                     "alerts": sum(pipeline.metrics.alerts[detector.name, *kind] for kind in product(Mode, Strength)),
                     "window_entries": detector.stats.entries,
                     "evicted_keys": detector.stats.evicted_keys,
+                    "from": origins.get(detector.name, ""),
                 }
                 for detector in pipeline.detectors
             ],

@@ -9,6 +9,7 @@ from typing import Any
 from monitor.bans.decision import Verdict
 from monitor.daemon.life import capacity
 from monitor.daemon.life.background import Cutting
+from monitor.daemon.life.config_files import ConfigFiles
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.state import State
@@ -49,6 +50,7 @@ class Health:
         table_watch: TableWatch,
         sight: Sight,
         owner: Owner,
+        files: ConfigFiles,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
         self._path = path
@@ -62,17 +64,20 @@ class Health:
         self._table_watch = table_watch
         self._sight = sight
         self._owner = owner
+        self._files = files
+        self.detector_origins: dict[str, str] = {}
+        """Where each detector comes from."""
         self._started_s = time.time()
         self._mode = (pipeline.enforces, self._started_s, 0)
         """Whether any detector enforces, since when, and how many bans had been only observed by then."""
-        self.config_error = ""
-        """What is wrong with the configuration on disk, where that is not the one in force."""
         self.reloads = {"success": 0, "failure": 0}
         self._upkeep = upkeep
 
     def problems(self) -> list[str]:
         """Say what is not as it should be, worst first."""
         problems = list(capacity.problems(self._pipeline.policy, time.time()))
+        if wide := self._pipeline.guard.breadth.problem:
+            problems.append(f"{wide} (`nodewarden allow list`)")
         problems += [
             f"there is a flood: {flood}"
             for flood in self._pipeline.floods.values()
@@ -94,10 +99,7 @@ class Health:
         if self._saver.copier.trouble:
             problems.append(self._saver.copier.trouble)
         problems += self._state.clock.problems()
-        if self.config_error:
-            problems.append(
-                f"the configuration on disk is faulty or cannot be read, an older one is in force:\n{self.config_error}"
-            )
+        problems += self._files.problems()
         problems += self._table_problems()
         problems += [
             f"{name} does not have all bans: it failed {self._pipeline.enforcers.errors[name]} times, last with "
@@ -155,6 +157,7 @@ class Health:
             "problems": self.problems(),
             "notices": [
                 *([self._owner.notice] if self._owner.notice else ()),
+                *self._files.notices(),
                 *self._pipeline.notices,
                 *self._table_notices(),
                 *self._pipeline.evidence.notices(time.time()),
@@ -168,6 +171,7 @@ class Health:
             "uptime_s": time.time() - self._started_s,
             "configuration": str(self._path),
             "metrics": self._metrics,
+            "detector_origins": self.detector_origins,
             **self._sources.describe(),
         }
 
@@ -190,7 +194,7 @@ class Health:
         yield from self._upkeep.samples()
         for result, count in self.reloads.items():
             yield "nodewarden_config_reloads_total", (result,), count
-        yield "nodewarden_config_last_reload_successful", (), float(not self.config_error)
+        yield from self._files.samples()
 
 
 class ProblemWatch:

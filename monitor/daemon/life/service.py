@@ -18,6 +18,7 @@ from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
 from monitor.daemon.life import capacity, descriptors, logs, memory
 from monitor.daemon.life.background import Cutting
+from monitor.daemon.life.config_files import ConfigFiles, fault_of
 from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import make_enforcers, take_over
 from monitor.daemon.life.health import Health, ProblemWatch
@@ -34,8 +35,10 @@ from monitor.daemon.pipeline.decision_record import DecisionRecord
 from monitor.daemon.pipeline.event_stream import EventStream
 from monitor.daemon.pipeline.log_correlation import WAIT_S
 from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.daemon.selfcheck.configuration import load_examined
 from monitor.daemon.selfcheck.doctor import check, log_check
 from monitor.daemon.selfcheck.windows import windows_part
+from monitor.daemon.sources.detector_origins import detector_origins
 from monitor.daemon.sources.runners import Sources
 from monitor.enforcers.enforcement import Enforcement
 from monitor.enforcers.owner import Owner
@@ -70,6 +73,7 @@ class Service:
         settings = loaded.settings
         self._path = path
         self._settings = settings
+        self._files = ConfigFiles(path, lambda: fault_of(lambda: load_examined(path)))
         self._is_looking_again = False
         self._clock = ClockSteps(time.monotonic(), time.time())
         self._descriptors = descriptors.Descriptors(descriptors.raise_limit())
@@ -100,6 +104,7 @@ class Service:
             networks=self._surroundings.reading.networks,
             sysctls=self._surroundings.reading.sysctls,
         )
+        self._files.follow(self.pipeline.log_filters.files_read)
         self._state = State(self._saver, self.pipeline, is_settled=lambda: self._sources.is_settled)
         self._enforcers.table.on_drift = self.pipeline.listeners.drifted
         self._drift = TableWatch(self._enforcers.keeper, self._enforcers.table.ports, self._supervisor.failed)
@@ -120,7 +125,9 @@ class Service:
             self._drift,
             self._sight,
             self._owner,
+            self._files,
         )
+        self._health.detector_origins = detector_origins(loaded, self.pipeline.log_filters)
         self._answers = Answers(
             self.pipeline,
             Orders(self.pipeline, self._saver),
@@ -203,6 +210,7 @@ class Service:
             **self._sight.tick_parts(now_s),
             "comparing the table": self._drift.tick,
             **self._state.tick_parts(now_s),
+            "comparing the configuration's files": partial(self._files.tick, now_s),
             "checking descriptors and clients": self._upkeep.check,
             "reporting problems": self._report,
             "feeding the watchdog": self._systemd.alive,
@@ -246,21 +254,24 @@ class Service:
         TemporaryError if the system cannot read it now; the reload is then tried again.
         """
         try:
-            settings = load(self._path).settings
+            loaded, examined = load_examined(self._path)
         except (ConfigError, TemporaryError) as error:
             self._health.reloads["failure"] += 1
-            self._health.config_error = str(error)
+            self._files.refuse(str(error), time.time())
             _log.error("reload refused, the configuration in force stays:\n%s", error)
             if isinstance(error, TemporaryError):
                 self._loop.call_later(_RELOAD_AGAIN_S, self.try_reload)
             raise
+        settings = loaded.settings
+        for one in examined.warnings:
+            _log.warning("configuration: %s", one)
         for change in needs_restart(self._settings, settings):
             _log.warning("%s changed: that takes effect after a restart", change)
         was_enforcing = self.pipeline.enforces
         self._settings = settings
         logging.getLogger().setLevel(settings.log.level.upper())
         now_s = time.time()
-        self.pipeline.reconfigure(settings, history(self._saver.store, now_s), now_s)
+        self.pipeline.reconfigure(settings, history(self._saver.store, now_s), now_s, examined.filters)
         if self.pipeline.enforces and not was_enforcing:
             self.pipeline.table.set_up(now_s)
         self._sources.reconfigure(settings, self.pipeline.log_filters)
@@ -269,7 +280,8 @@ class Service:
         self._surroundings.reconfigure(
             sessions=protect.sessions, kubernetes=protect.kubernetes, admin_groups=protect.admin_groups
         )
-        self._health.config_error = ""
+        self._files.follow(self.pipeline.log_filters.files_read)
+        self._health.detector_origins = detector_origins(loaded, self.pipeline.log_filters)
         self._health.reloads["success"] += 1
         _log.info("reloaded; guarding with %s", self._modes())
 
@@ -292,17 +304,19 @@ class Service:
         """Return what the self-check finds."""
         known = [
             capacity.part(self.pipeline.policy, time.time()),
+            capacity.allowlist_part(self.pipeline.policy),
             windows_part(self.pipeline.detectors),
+            self._files.part(),
             *self._sight.parts(),
             self._surroundings.names.part(is_wanted=self._settings.bans.protect.kubernetes),
         ]
-        slow = self._sources.slow_filters()
         return check(
             self._settings,
             self.pipeline.log_filters,
-            slow,
+            self._sources.slow_filters(),
             is_daemon=True,
             faults=self.pipeline.table.faults,
+            filter_faults=self._sources.filter_faults(),
             known=known,
         )
 

@@ -61,6 +61,8 @@ class Probed(msgspec.Struct, frozen=True):
     sysctls: Mapping[str, str] = MappingProxyType({})
     """Their values, by name."""
     web_config: str = ""
+    filter_faults: Mapping[str, str] = MappingProxyType({})
+    """By detector: why it finds nothing."""
     table: str = ""
     """What is wrong with the table of the running daemon."""
 

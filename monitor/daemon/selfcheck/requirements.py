@@ -18,7 +18,13 @@ _DESCRIPTORS = 1024
 
 def examine(settings: Settings, probed: Probed) -> list[Part]:
     """Return all parts, sources first; of each kind those last that are optional."""
-    parts = [_filters(settings, probed), _nftables(probed), *_sources(settings, probed), *_others(settings, probed)]
+    parts = [
+        _filters(settings, probed),
+        _log_detectors(probed),
+        _nftables(probed),
+        *_sources(settings, probed),
+        *_others(settings, probed),
+    ]
     return in_order([*parts, *kernel_settings.parts(probed.sysctls, kernel_uses(settings))])
 
 
@@ -52,6 +58,15 @@ def _filters(settings: Settings, probed: Probed) -> Part:
     ]
     is_wanted = settings.sources.journal.enabled or settings.sources.files.enabled
     return Part("filters", PartKind.SOURCE, is_wanted, [scanner, *slow], is_optional=True)
+
+
+def _log_detectors(probed: Probed) -> Part:
+    """Return the detectors of logs, of which none may find nothing."""
+    lost = [
+        Requirement(f"a filter and a log for {name}", why, "nodewarden config check && nodewarden reload")
+        for name, why in probed.filter_faults.items()
+    ]
+    return Part("detectors of logs", PartKind.SOURCE, is_wanted=True, requirements=lost)
 
 
 def _nftables(probed: Probed) -> Part:

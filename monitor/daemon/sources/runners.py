@@ -79,6 +79,10 @@ class Sources:
         """Say which detectors find nothing because of their filters, and why."""
         return self._scan.problems()
 
+    def filter_faults(self) -> dict[str, str]:
+        """Say why detectors find nothing, by detector."""
+        return dict(self._scan.faults)
+
     def slow_filters(self) -> dict[str, str]:
         """Say which lines are skipped because a filter takes too long on them, by detector."""
         return self._scan.slow_filters()

@@ -22,6 +22,7 @@ _MAX_JAILS = 1000
 _WORK_CHARS = 1 << 27
 _BACKENDS = {"auto": "auto", "systemd": "journal", "polling": "files", "pyinotify": "files", "gamin": "files"}
 _EXPRESSIONS = ("failregex", "ignoreregex", "prefregex", "maxlines", "datepattern")
+_NO_LOGPATH = "it has no logpath"
 _FIRST = ("enabled", "backend", "filter")
 _OPTIONS = (
     *_FIRST,
@@ -58,6 +59,13 @@ class Jail(msgspec.Struct, frozen=True, kw_only=True):
     """A zone in fail2ban's notation (`UTC+0200`); empty: the system's."""
     notes: tuple[str, ...] = ()
     """What could not be imported, one sentence each."""
+    place: str = ""
+    """Where it is switched on or configured: `FILE:LINE`."""
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it works in fail2ban, and is nothing that can run here."""
+        return self.filter is not None and bool(self.fault) and self.fault != _NO_LOGPATH
 
 
 class Fail2banConfiguration(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,29 +77,42 @@ class Fail2banConfiguration(msgspec.Struct, frozen=True, kw_only=True):
     ignoreip: tuple[str, ...] = ()
     """The addresses and networks that `[DEFAULT]` exempts from bans."""
     notes: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+    """The files that all this was read from, also those that could exist and do not."""
 
 
-def read_jails(directory: Path) -> Fail2banConfiguration:
+def read_jails(directory: Path, *, is_strict: bool = False) -> Fail2banConfiguration:
     """Read jail.conf, jail.d/*.conf, jail.local and jail.d/*.local, in this order.
 
-    FilterError if none exists, or if one is not an ini file. A fault in a single jail is reported in its `fault`.
+    FilterError if none exists or can be read. A damaged file is named in `faults`, and what is left of it counts; a
+    jail with a damaged section does not run. With `is_strict` that is a FilterError. A fault in a single jail is
+    reported in its `fault`.
     """
     loader = Loader(Work(_WORK_CHARS))
-    document = loader.load(directory / "jail")
-    if document is None:
-        raise FilterError(f"{directory}: no jail.conf or jail.local; name the directory of fail2ban")
+    document, damages = loader.load_damaged(directory / "jail")
+    damaged: dict[str, str] = {}
+    for one in (one for found in damages.values() for one in found):
+        damaged.setdefault(one.section, one.text)
+    if document is None or (is_strict and damaged):
+        none = f"{directory}: no jail.conf or jail.local; name the directory of fail2ban"
+        raise FilterError("; ".join(damaged.values()) or none)
     given = {"fail2ban_version": "1.1.0", "fail2ban_confpath": str(directory)}
     document.defaults.update({name: Option(text.replace("%", "%%")) for name, text in given.items()})
-    faults: list[str] = []
+    faults = [text for found in damages.values() for text in dict.fromkeys(one.text for one in found)]
     names = _enabled(document, faults)
     ignoreip: tuple[str, ...] = ()
     try:
         ignoreip = split_words(document.find("DEFAULT", "ignoreip") or "")
     except FilterError as error:
         faults.append(str(error))
-    jails = tuple(_JailReader(loader, directory, document, name).read() for name in names)
+    jails = tuple(
+        Jail(name=name, fault=damaged[name])
+        if name in damaged
+        else _JailReader(loader, directory, document, name).read()
+        for name in names
+    )
     notes = tuple(notes_on_defaults(document))
-    return Fail2banConfiguration(jails=jails, faults=tuple(faults), ignoreip=ignoreip, notes=notes)
+    return Fail2banConfiguration(jails=jails, faults=tuple(faults), ignoreip=ignoreip, notes=notes, files=loader.paths)
 
 
 def _enabled(document: Document, faults: list[str]) -> list[str]:
@@ -118,10 +139,13 @@ class _JailReader:
 
     def read(self) -> Jail:
         """Return the jail; if it cannot be read, its `fault` says why."""
+        own = self._document.own(self._name)
+        option = own.get("enabled") or next(iter(own.values()), None)
+        place = option.location if option else ""
         try:
-            return self._read()
+            return msgspec.structs.replace(self._read(), place=place)
         except FilterError as error:
-            return Jail(name=self._name, fault=str(error))
+            return Jail(name=self._name, fault=str(error), place=place)
 
     def _read(self) -> Jail:
         first = self._options(_FIRST)
@@ -214,7 +238,7 @@ def _fault(definition: FilterDefinition, files: tuple[str, ...], backend: str, a
     if definition.name == "recidive":
         return "it reads fail2ban's bans; use bans.recidive for ours"
     if backend != "journal" and not files:
-        return "it has no logpath"
+        return _NO_LOGPATH
     return ""
 
 

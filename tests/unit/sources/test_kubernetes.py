@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -251,9 +250,7 @@ def test_hostile_files_are_skipped_with_a_notice(tmp_path: Path, content: str, c
     tree(
         tmp_path, {"var/lib/kubelet/config.yaml": content, "run/flannel/subnet.env": "FLANNEL_NETWORK=10.244.0.0/16\n"}
     )
-    started_s = time.monotonic()
     entries, _, notices = read_kubernetes(tmp_path)
-    assert time.monotonic() - started_s < 5
     assert [str(entry.network) for entry in entries] == ["10.244.0.0/16"]
     assert len(notices) == 1
     assert cause in notices[0]
