@@ -15,6 +15,7 @@ from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.state import State
 from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.life.upkeep import Upkeep
+from monitor.daemon.pipeline.history_intake import HistoryIntake
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.windows import window_problems
 from monitor.daemon.sources.detector_origins import detector_origins
@@ -53,6 +54,7 @@ class Health:
         table_watch: TableWatch,
         sight: Sight,
         owner: Owner,
+        intake: HistoryIntake,
         files: ConfigFiles,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
@@ -67,6 +69,7 @@ class Health:
         self._table_watch = table_watch
         self._sight = sight
         self._owner = owner
+        self._intake = intake
         self._files = files
         self._detector_origins: dict[str, str] = {}
         self._mode_set_at = ""
@@ -166,6 +169,8 @@ class Health:
                 *self._pipeline.evidence.notices(time.time()),
                 *self._sight.notices(),
                 *self._saver.notices,
+                *self._state.notices(),
+                *self._intake.notices(),
                 *self._surroundings.notices,
                 *self._sources.notices,
                 *self._upkeep.notices(),
@@ -192,6 +197,7 @@ class Health:
         yield from pipeline_samples(self._pipeline)
         yield from self._sources.samples()
         yield from saver_samples(self._saver)
+        yield "nodewarden_history_only_counted_total", (), self._intake.only_counted_total
         yield "nodewarden_surroundings_up", (), float(not self._surroundings.problems)
         yield "nodewarden_allowlist_unresolved_names", (), self._surroundings.names.unresolved
         yield "nodewarden_clock_believed", (), float(self._state.clock.is_believed)
