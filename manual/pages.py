@@ -1,6 +1,7 @@
 """What the pages say: nodewarden(8) from the commands, nodewarden.yaml(5) from the reference, nodewarden-filter(5)."""
 
 import inspect
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,8 +128,9 @@ def commands(group: click.Group, words: tuple[str, ...]) -> Iterator[tuple[tuple
 
 
 def _command(page: Page, words: tuple[str, ...], command: click.Command) -> None:
-    arguments = [param.make_metavar(_context(command)) for param in command.params if isinstance(param, click.Argument)]
-    page.subheading(" ".join((*words[1:], *arguments)))
+    context = _context(command)
+    arguments = [param.get_usage_pieces(context) for param in command.params if isinstance(param, click.Argument)]
+    page.subheading(" ".join((*words[1:], *itertools.chain(*arguments))))
     for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
         page.paragraph(paragraph.replace("*", r"\*"))
     _options(page, command)

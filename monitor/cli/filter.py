@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from monitor.cli import show
-from monitor.cli.bans import DURATION
 from monitor.cli.log_lines import LogLines
+from monitor.cli.values import DURATION
 from monitor.config.types import parse_timezone
 
 _REPORT_EVERY_S = 1.0
