@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from monitor.detectors.failures import FailuresSettings
@@ -165,6 +165,7 @@ _TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_si
 
 
 @settings(max_examples=50, deadline=None)
+@example(["\x85", "\u2028 \u2029"], ["\x1b'\"\\"], "\x7f", "\x85\n%Y", 2)
 @given(
     st.lists(_TEXTS, min_size=1, max_size=4),
     st.lists(_TEXTS, max_size=2),
