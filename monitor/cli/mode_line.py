@@ -44,4 +44,4 @@ def _way_out(configuration: Path) -> str:
     observe = configuration.parent / _OBSERVE_FILE
     if observe.exists() and os.access(observe.parent, os.W_OK):
         return f"rm {shlex.quote(str(observe))} && {_APPLY}"
-    return f"set `mode: enforce` in the sections of detectors, then {_APPLY}"
+    return f"remove `mode: observe` where `nodewarden config show` finds it, then {_APPLY}"
