@@ -73,7 +73,7 @@ def _sections(result: dict[str, Any]) -> None:
                 show.duration(detector["bantime_s"]),
                 str(detector["alerts"]),
                 f"{detector['window_entries']} entries, {detector['evicted_keys']} evicted",
-                detector["from"],
+                detector.get("from", ""),
             )
             for detector in result["detectors"]
         ],

@@ -5,7 +5,7 @@ HTTP/2 and further headers are not supported: a file that sets them is refused, 
 """
 
 import ssl
-import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -53,7 +53,7 @@ class WebConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_web_config(path: Path) -> WebConfig:
     """Read and check the file; ConfigError names the file and what to do."""
-    _check_regular(path, path)
+    _refuse_pipes([path], path)
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_FILE_BYTES + 1)
@@ -66,18 +66,7 @@ def read_web_config(path: Path) -> WebConfig:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())[:300]}") from error
     _check(path, config)
-    for name in config.files(path.parent):
-        _check_regular(path, name)
     return config
-
-
-def _check_regular(path: Path, name: Path) -> None:
-    """Refuse what is no regular file: reading a FIFO would wait without end."""
-    try:
-        if not stat.S_ISREG(name.stat().st_mode):
-            raise ConfigError(f"{path}: {name} is not a regular file")
-    except OSError as error:
-        raise ConfigError(f"{path}: {name} cannot be read: {error.strerror}") from error
 
 
 def _check(path: Path, config: WebConfig) -> None:
@@ -98,6 +87,7 @@ def make_context(path: Path, tls: TlsServer) -> ssl.SSLContext:
     """Return the TLS settings; ConfigError if certificate, key or authority cannot be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     directory = path.parent
+    _refuse_pipes(WebConfig(tls).files(directory), path)
     try:
         context.minimum_version, context.maximum_version = _VERSIONS[tls.min_version], _VERSIONS[tls.max_version]
         context.load_cert_chain(directory / tls.cert_file, directory / tls.key_file, password=_no_password)
@@ -109,6 +99,13 @@ def make_context(path: Path, tls: TlsServer) -> ssl.SSLContext:
         files = ", ".join(name for name in (tls.cert_file, tls.key_file, tls.client_ca_file) if name)
         raise ConfigError(f"{path}: cannot use {files}: {error}") from error
     return context
+
+
+def _refuse_pipes(files: Iterable[Path], path: Path) -> None:
+    """Refuse what would be read without an end: Python and OpenSSL wait for the writer of a FIFO."""
+    for file in files:
+        if file.exists() and not file.is_file() and not file.is_dir():
+            raise ConfigError(f"{path}: {file} is not a regular file")
 
 
 def _no_password() -> str:

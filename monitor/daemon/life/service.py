@@ -42,7 +42,6 @@ from monitor.daemon.pipeline.standing import standing
 from monitor.daemon.selfcheck.configuration import load_examined
 from monitor.daemon.selfcheck.doctor import check, log_check
 from monitor.daemon.selfcheck.windows import windows_part
-from monitor.daemon.sources.detector_origins import detector_origins
 from monitor.daemon.sources.runners import Sources
 from monitor.enforcers.enforcement import Enforcement
 from monitor.enforcers.owner import Owner
@@ -140,7 +139,7 @@ class Service:
             self._intake,
             self._files,
         )
-        self._health.detector_origins = detector_origins(loaded, self.pipeline.log_filters)
+        self._health.follow_origins(loaded)
         self._answers = Answers(
             self.pipeline,
             Orders(self.pipeline, self._saver),
@@ -296,7 +295,7 @@ class Service:
             sessions=protect.sessions, kubernetes=protect.kubernetes, admin_groups=protect.admin_groups
         )
         self._files.follow(self.pipeline.log_filters.files_read)
-        self._health.detector_origins = detector_origins(loaded, self.pipeline.log_filters)
+        self._health.follow_origins(loaded)
         self._health.reloads["success"] += 1
         _log.info("reloaded; guarding with %s", self._modes())
 

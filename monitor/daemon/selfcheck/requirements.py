@@ -12,8 +12,9 @@ from monitor.model.requirements import RESTART, Part, PartKind, Requirement, cap
 from monitor.node import kernel_settings
 from monitor.settings.schema import Settings
 
-_DESCRIPTORS = 1024
-"""512 log files, 64 and 40 connections of clients, about 50 for the rest, and a quarter in reserve."""
+_DESCRIPTORS = 4096
+"""512 log files, as many as 2,400 files of the journal (one each), 64 and 40 connections of clients, about 50 for the
+rest, and a quarter in reserve."""
 
 
 def examine(settings: Settings, probed: Probed) -> list[Part]:

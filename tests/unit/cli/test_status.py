@@ -154,6 +154,22 @@ def test_the_first_line_is_the_mode(tmp_path: Path) -> None:
     assert lines[:3] == [f"{line}{removal}; 2 problems", "PROBLEM: a", "PROBLEM: b"]
 
 
+def test_the_first_line_names_the_switch(tmp_path: Path) -> None:
+    """Where the switch for all detectors is, and what to do where its file is not to be deleted."""
+    observing = detectors(port_scan="observe")
+    own = tmp_path / "conf.d/50-local.yaml"
+    shipped = tmp_path / "conf.d/10-observe.yaml"
+    shipped.parent.mkdir()
+    apply = "then nodewarden config check && nodewarden reload"
+    for place, expected in (
+        (own, f"change `mode` in {own}:3, {apply}"),
+        (shipped, f"set `mode: enforce` at the top level (observe in {shipped}:3), {apply}"),
+    ):
+        mode = {"since_s": 0.0, "observed": 0, "set_at": f"{place}:3"}
+        first = shown(detectors=observing, mode=mode, configuration=str(tmp_path / "nodewarden.yaml"))[0]
+        assert first.partition("to enforce: ")[2] == f"{expected}; all is well"
+
+
 def test_the_first_line_of_one_that_enforces() -> None:
     """Which detectors do, how many do not, and what is in force; never more names than fit."""
     bans = {"ban": 1, "shun": 2, "egress": 0, "observed": 5}
