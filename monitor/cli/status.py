@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from monitor.cli import show
+from monitor.cli import completion, show
 from monitor.cli.mode_line import mode_line
 from monitor.cli.past import describe_past
 from monitor.cli.target import Target
@@ -125,7 +125,7 @@ def _filters(filters: list[dict[str, Any]]) -> None:
 
 
 @click.command()
-@click.argument("network", metavar="ADDRESS|NETWORK")
+@click.argument("network", metavar="ADDRESS|NETWORK", shell_complete=completion.banned)
 @show.json_option
 @click.pass_obj
 def why(target: Target, network: str, is_json: bool) -> None:

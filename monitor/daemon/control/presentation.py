@@ -14,7 +14,9 @@ from monitor.model.bans import FOREIGN, WORDS, AllowEntry, Ban, Mode, Offence
 
 def show_ban(ban: Ban, now_s: float) -> dict[str, Any]:
     """Show a ban as of now."""
-    return {**describe_ban(ban), "left_s": max(0.0, ban.until_s - now_s)}
+    shown = describe_ban(ban)
+    shown["left_s"] = max(0.0, ban.until_s - now_s)
+    return shown
 
 
 def describe_ban(ban: Ban) -> dict[str, Any]:

@@ -120,7 +120,15 @@ def test_a_check_says_just_what_is_wrong(problems: list[str], code: int, said: s
     assert CliRunner().invoke(status, obj=Answer(problems=problems)).exit_code == 0
 
 
-_DETECTOR = {"maxretry": 5, "findtime_s": 60, "bantime_s": 60, "alerts": 0, "window_entries": 0, "evicted_keys": 0}
+_DETECTOR = {
+    "maxretry": 5,
+    "findtime_s": 60,
+    "bantime_s": 60,
+    "alerts": 0,
+    "window_entries": 0,
+    "evicted_keys": 0,
+    "from": "default",
+}
 
 
 def detectors(**modes: str) -> list[dict[str, Any]]:
