@@ -184,15 +184,17 @@ def _useless() -> Panel:
 
 def _unusable() -> Panel:
     unusable = q.add(f"1 - {q.select('nodewarden_filter_up', CHOSEN)}")
+    lost = " + ".join(
+        q.add(q.select(f"nodewarden_filter_{name}", CHOSEN)) for name in ("paused", "log_missing", "log_silent")
+    )
     return number(
         "Unusable filters",
         About(
-            "Detectors whose filter or log cannot be used: they find nothing. Those that skip long lines because their "
-            "filter takes too long on them.",
+            "Detectors whose filter or log cannot be used or is not there: they find nothing. Those whose log yields "
+            "no lines although its service runs. Those that skip long lines because their filter takes too long on "
+            "them.",
             "A filter file was changed or a log moved.",
             "`nodewarden status` names file and line.",
         ),
-        Value(
-            "unusable", f"{unusable} + {q.add(q.select('nodewarden_filter_paused', CHOSEN))}", "short", NONE_IS_GOOD, 0
-        ),
+        Value("unusable", f"{unusable} + {lost}", "short", NONE_IS_GOOD, 0),
     )

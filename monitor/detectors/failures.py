@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from monitor.config.kinds import FILE_PATTERN, FILTER, JOURNAL_MATCH, TIMEZONE, integer
+from monitor.config.kinds import FILE_PATTERN, FILTER, JOURNAL_MATCH, TIMEZONE, duration, integer
 from monitor.config.shapes import Conflict
 from monitor.detectors.detector import Detector
 from monitor.detectors.limits import Limits
@@ -71,8 +71,10 @@ class FailuresSettings(WindowSettings, frozen=True, kw_only=True):
     backend: Annotated[
         Backend,
         Meta(
-            description="Where the log is read. `auto`: the journal, if there is one and the filter or `journalmatch` "
-            "names what to read in it; files otherwise. Setting `files` alone means files."
+            description="Where the log is read. `auto`: the files that the application itself writes, while one of "
+            "them is there; else the journal, if there is one and the filter or `journalmatch` names what to read in it; "
+            "else the files of the syslog daemon. Exactly one of these counts at a time. Files that `files` names come "
+            "first; setting `files` alone means files, setting `journalmatch` alone means the journal."
         ),
     ] = Backend.AUTO
     files: Annotated[
@@ -107,6 +109,14 @@ class FailuresSettings(WindowSettings, frozen=True, kw_only=True):
             "Empty: that of the system."
         ),
     ] = ""
+    silence_s: Annotated[
+        float,
+        duration("0s", "365d"),
+        Meta(
+            description="Report a problem when the log yielded no line for this long while a systemd unit that the "
+            "filter names is running: the log may be elsewhere. `0s`: never."
+        ),
+    ] = field(default=2 * 86_400.0, name="silence")
     maxretry: Annotated[
         int, integer(1, 10_000), Meta(description="Alert when one source fails this often within `findtime`.")
     ] = 5

@@ -4,6 +4,9 @@ import msgspec
 
 from monitor.model.writers import Writer
 
+JOURNAL = "journal"
+"""The name of systemd's journal, in place of a path."""
+
 
 class LogBlock(msgspec.Struct, frozen=True, gc=False):
     """Whole lines of one log, as a source read them.
@@ -24,5 +27,12 @@ class LogBlock(msgspec.Struct, frozen=True, gc=False):
     """Whether it was written while we were reading; False for what was found there at the start."""
     writer: Writer | None = None
     """Who wrote the lines; None: not known, so that they prove nothing."""
+    after_s: float = 0.0
+    """Lines dated before this were read before, elsewhere or in another form: they do not count again."""
     is_cut: bool = False
     """Whether the ends of the lines are missing: what a client sent may have pushed the true end out of a line."""
+
+    @property
+    def is_journal(self) -> bool:
+        """Whether these are entries of the journal."""
+        return self.log == JOURNAL

@@ -289,6 +289,7 @@ class Service:
             self.pipeline.log_filters,
             slow,
             is_daemon=True,
+            silent_logs=self._sources.silent_logs(),
             faults=self.pipeline.table.faults,
             known=known,
         )

@@ -22,17 +22,20 @@ def check(
     slow_filters: Mapping[str, str] = MappingProxyType({}),
     *,
     is_daemon: bool,
+    silent_logs: Mapping[str, str] = MappingProxyType({}),
     faults: Mapping[str, str] = MappingProxyType({}),
     known: Sequence[Part] = (),
 ) -> dict[str, Any]:
     """Return the whole finding as plain data; `is_daemon`: this process is the one that serves.
 
-    `slow_filters` says which lines are skipped because a filter takes too long on them, by detector; `faults` what is
-    wrong with the table. `known` are parts that only a running daemon can judge.
+    `slow_filters` says which lines are skipped because a filter takes too long on them, by detector; `silent_logs`
+    which logs may be the wrong ones; `faults` what is wrong with the table. `known` are parts that only a running daemon can
+    judge.
     """
     probed = msgspec.structs.replace(
         probe(settings, filters, serves_metrics=is_daemon, is_owner=is_daemon),
         slow_filters=MappingProxyType(dict(slow_filters)),
+        silent_logs=MappingProxyType(dict(silent_logs)),
         table="; it ".join(faults.values()),
     )
     parts = in_order([*examine(settings, probed), *known])

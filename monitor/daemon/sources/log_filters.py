@@ -4,20 +4,26 @@ Pure apart from reading the files of filters and jails, and looking whether logs
 """
 
 import datetime
-import glob
-import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from monitor.config.types import parse_timezone
+from monitor.daemon.sources.jail_settings import jail_section, parse_loose_network
+from monitor.daemon.sources.log_alternatives import (
+    Alternatives,
+    JournalMatches,
+    alternatives,
+    has_journal,
+    is_any_there,
+    nothing_there,
+)
 from monitor.detectors.failures import DEFAULT_FAILURES, Backend, FailuresSettings, LineEvidence
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.evidence import EvidenceRule, standing_doubt
 from monitor.filters.library import load_filter
-from monitor.model.addresses import Network, parse_network
 from monitor.model.bans import AllowEntry
 from monitor.model.errors import ConfigError
 from monitor.settings.detectors import DETECTOR_NAMES
@@ -27,11 +33,6 @@ from monitor.sources.journal.match import parse_match
 if TYPE_CHECKING:
     from monitor.filters.fail2ban.jails import Jail
 
-JournalMatches = tuple[tuple[str, ...], ...]
-
-_JOURNALS = ("run/log/journal", "var/log/journal")
-_LIMITS_S = {"findtime_s": (1.0, 7 * 86400.0), "bantime_s": (1.0, 365 * 86400.0)}
-_MAX_RETRY = 10_000
 _SHOWN = 3
 
 
@@ -51,6 +52,10 @@ class LogFilters:
         """Of dates that name none; where a detector is missing, the system's."""
         self.findtimes_s: dict[str, float] = {}
         """How far back each detector counts."""
+        self.alternatives: dict[str, Alternatives] = {}
+        """Where to read, for those that can read files or the journal."""
+        self.unneeded: set[str] = set()
+        """Detectors that nobody configured, of applications that are not installed: a missing log is no problem."""
         self.faults: dict[str, str] = {}
         self.notes: list[str] = []
         """What operators should know although the filters work, a sentence each."""
@@ -59,6 +64,7 @@ class LogFilters:
         self._vouched = settings.detectors.from_fail2ban_proven
         self._reads_journal = settings.sources.journal.enabled
         self._reads_files = settings.sources.files.enabled
+        self._root = root
         self._has_journal = self._reads_journal and has_journal(root)
         configured = settings.detectors.failures
         jails = self._read_jails(settings.detectors.from_fail2ban)
@@ -71,55 +77,98 @@ class LogFilters:
     def _add(self, name: str, section: FailuresSettings) -> None:
         self._count(name, section)
         try:
-            definition, matches = self._load(section)
+            definition = self._load(section)
             definition = _with_evidence(definition, section.evidence)
-            self._read(name, definition, matches, section.files or definition.files, section.timezone)
+            self._read(name, definition, self._where(section, definition), section.timezone)
         except (FilterError, ConfigError, ValueError) as error:
             self.faults[name] = str(error)
             return
         self.notes += [f"filter of {name}: {note}" for note in definition.notes]
-        if definition.evidence.writers and (doubt := standing_doubt(definition.evidence, self.files.get(name, ()))):
+        files = self._counting_files(name)
+        if definition.evidence.writers and (doubt := standing_doubt(definition.evidence, files)):
             self.notes.append(
                 f"{name} only shuns: {doubt}; read the journal, or set detectors.failures.{name}.evidence: proven if "
                 "nobody else can write there"
             )
-        if matches == ():
+        if self.journal.get(name) == ():
             self.notes.append(f"{name} reads the whole journal: name what it should read in `journalmatch`")
+        if section == DEFAULT_FAILURES.get(name) and not _is_installed(definition):
+            self.unneeded.add(name)
 
     def _count(self, name: str, section: FailuresSettings) -> None:
         self.sections[name] = section
         self.findtimes_s[name] = section.findtime_s
 
-    def _load(self, section: FailuresSettings) -> tuple[FilterDefinition, JournalMatches | None]:
-        """Return the filter and what to read of the journal; None: files are to be read."""
-        own = tuple(tuple(line.split()) for line in section.journalmatch)
-        is_auto = section.backend is Backend.AUTO
-        if section.backend is Backend.JOURNAL or (is_auto and self._has_journal and not (section.files and not own)):
-            definition = load_filter(section.filter, logtype="journal")
-            matches = own or definition.journalmatch
-            if matches or not is_auto:
-                return definition, matches
-        return load_filter(section.filter, logtype="file"), None
+    def _load(self, section: FailuresSettings) -> FilterDefinition:
+        """Return the filter. Where files or the journal may be read, one of fail2ban's is taken as for files."""
+        is_journal = section.backend is Backend.JOURNAL or bool(section.journalmatch and not section.files)
+        return load_filter(section.filter, logtype="journal" if is_journal else "file")
 
-    def _read(
-        self,
-        name: str,
-        definition: FilterDefinition,
-        matches: JournalMatches | None,
-        patterns: tuple[str, ...],
-        timezone: str,
-    ) -> None:
-        """Have a detector read the journal, or these files where `matches` is None; ValueError if the zone is wrong."""
+    def _where(self, section: FailuresSettings, definition: FilterDefinition) -> Alternatives:
+        """Return what a section can read; where it is the journal alone, no files are named."""
+        own = tuple(tuple(line.split()) for line in section.journalmatch)
+        if section.backend is Backend.JOURNAL:
+            return Alternatives((), own or definition.journalmatch, (), is_journal_only=True)
+        found = alternatives(section.files, own, definition.files, definition.journalmatch)
+        if section.backend is Backend.FILES or not found.matches or not self._reads_journal:
+            return Alternatives(found.files + found.rest, (), ())
+        is_journal_only = not found.is_choice or not self._reads_files
+        return Alternatives((), found.matches, (), is_journal_only=True) if is_journal_only else found
+
+    def _read(self, name: str, definition: FilterDefinition, where: Alternatives, timezone: str) -> None:
+        """Have a detector read where it can; ValueError if the zone is wrong."""
         zone = parse_timezone(timezone) if timezone else None
-        if matches is None:
-            self._check_files(patterns)
-            self.files[name] = patterns
+        if where.is_journal_only or where.is_choice:
+            self._check_journal(where.matches)
+        if not where.is_journal_only:
+            self._check_files(where.files + where.rest)
+        if where.is_journal_only:
+            self.journal[name] = where.matches
+        elif where.is_choice:
+            self.alternatives[name] = where
+            self._choose(name)
         else:
-            self._check_journal(matches)
-            self.journal[name] = matches
+            self.files[name] = where.files
         self.definitions[name] = definition
         if zone:
             self.timezones[name] = zone
+
+    def look_for_journal(self) -> bool:
+        """Follow whether there is a journal; return whether that changed what is read."""
+        if self._has_journal is (has := self._reads_journal and has_journal(self._root)):
+            return False
+        self._has_journal = has
+        for name in self.alternatives:
+            self._choose(name)
+        return bool(self.alternatives)
+
+    def _choose(self, name: str) -> None:
+        """Say what a detector that can read several logs reads: all that may count, see `log_choice`."""
+        where = self.alternatives[name]
+        files = where.files_to_read(has_journal=self._has_journal)
+        for places, place in ((self.files, files), (self.journal, where.matches if self._has_journal else ())):
+            if place:
+                places[name] = place  # type: ignore[assignment]
+            else:
+                places.pop(name, None)
+
+    def has_files(self, name: str) -> bool:
+        """Whether a file that counts before the journal is there."""
+        return name in self.alternatives and is_any_there(self.alternatives[name].files, self._root)
+
+    def missing(self) -> dict[str, str]:
+        """Say why detectors find nothing as no log of theirs is there, by detector; looks for files."""
+        return {
+            name: nothing_there(patterns, is_journal_absent=name in self.alternatives)
+            for name, patterns in self.files.items()
+            if name not in self.journal and name not in self.unneeded and not is_any_there(patterns, self._root)
+        }
+
+    def _counting_files(self, name: str) -> tuple[str, ...]:
+        """Return the files that count now; none means the journal."""
+        if name in self.journal and not self.has_files(name):
+            return ()
+        return self.files.get(name, ())
 
     def _check_files(self, patterns: tuple[str, ...]) -> None:
         if not self._reads_files:
@@ -160,7 +209,7 @@ class LogFilters:
         known = {entry.network for entry in self.allowlist}
         for text in ignoreip:
             try:
-                network = _network(text)
+                network = parse_loose_network(text)
             except ValueError:
                 self.notes.append(f"{whose}: ignoreip {text!r} is no address: put its addresses into bans.allowlist")
                 continue
@@ -186,7 +235,7 @@ class LogFilters:
         return False
 
     def _has_log(self, jail: "Jail") -> bool:
-        return self._has_journal if jail.backend == "journal" else _exists(jail.files)
+        return self._has_journal if jail.backend == "journal" else is_any_there(jail.files, self._root)
 
     def _add_jails(self, jails: "Sequence[Jail]") -> None:
         noted: dict[str, list[str]] = {}
@@ -211,11 +260,13 @@ class LogFilters:
         if jail.filter is None or jail.fault:
             self.faults[name] = jail.fault
             return
-        self._count(name, _section(jail))
-        matches = jail.journalmatch if jail.backend == "journal" else None
+        self._count(name, jail_section(jail))
+        is_journal = jail.backend == "journal"
+        matches, files = (jail.journalmatch, ()) if is_journal else ((), jail.files)
+        where = Alternatives(files, matches, (), is_journal_only=is_journal)
         evidence = LineEvidence.PROVEN if name in self._vouched else LineEvidence.AUTO
         try:
-            self._read(name, _with_evidence(jail.filter, evidence), matches, jail.files, jail.timezone)
+            self._read(name, _with_evidence(jail.filter, evidence), where, jail.timezone)
         except (ConfigError, ValueError) as error:
             self.faults[name] = str(error)
 
@@ -231,39 +282,13 @@ def _with_evidence(definition: FilterDefinition, evidence: LineEvidence) -> Filt
     return msgspec.structs.replace(definition, evidence=rule)
 
 
-def has_journal(root: Path = Path("/")) -> bool:
-    """Whether journald keeps a journal here: in memory or on disk, one directory a machine."""
-    return any(path.is_dir() for directory in _JOURNALS for path in (root / directory).glob("*"))
+def _is_installed(definition: FilterDefinition) -> bool:
+    """Whether the application of a filter is on this machine, as far as the filter says where it would be."""
+    writers = definition.evidence.writers
+    return not writers or not writers.executables or any(Path(path).exists() for path in writers.executables)
 
 
 def _names(names: Sequence[str]) -> str:
     """Name a few; what is said of one jail is mostly said of all."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
-
-
-def _exists(patterns: Iterable[str]) -> bool:
-    return any(glob.glob(pattern) for pattern in patterns)  # noqa: PTH207 - Path.glob would take ** for whole trees
-
-
-def _section(jail: "Jail") -> FailuresSettings:
-    """Return a jail's thresholds, within our own limits."""
-    return FailuresSettings(
-        filter=jail.reference,
-        maxretry=max(1, min(jail.maxretry, _MAX_RETRY)),
-        findtime_s=_within("findtime_s", jail.findtime_s),
-        bantime_s=_within("bantime_s", jail.bantime_s),
-    )
-
-
-def _within(name: str, value_s: float) -> float:
-    low_s, high_s = _LIMITS_S[name]
-    return max(low_s, min(value_s, high_s))
-
-
-def _network(text: str) -> Network:
-    """Read an address or network in fail2ban's notations: host bits may be set, masks be written out."""
-    try:
-        return parse_network(text)
-    except ValueError:
-        return parse_network(str(ipaddress.ip_network(text, strict=False)))
