@@ -72,9 +72,9 @@ class FailuresSettings(WindowSettings, frozen=True, kw_only=True):
         Backend,
         Meta(
             description="Where the log is read. `auto`: the files that the application itself writes, while one of "
-            "them is there; else the journal, if there is one and the filter or `journalmatch` names what to read in it; "
-            "else the files of the syslog daemon. Exactly one of these counts at a time. Files that `files` names come "
-            "first; setting `files` alone means files, setting `journalmatch` alone means the journal."
+            "them is there; else the journal, if there is one and the filter or `journalmatch` names what to read in "
+            "it; else the files of the syslog daemon. Exactly one of these counts at a time. Files that `files` names "
+            "come first; setting `files` alone means files, setting `journalmatch` alone means the journal."
         ),
     ] = Backend.AUTO
     files: Annotated[

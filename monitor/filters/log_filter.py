@@ -31,7 +31,9 @@ class FilterStats(msgspec.Struct):
     misdated: int = 0
     """Lines dated in the future, or long before they were written: counted as of now."""
     outdated: int = 0
-    """Lines written before the start that are older than findtime: ignored."""
+    """Lines written before the start that are older than findtime, or that were read before: ignored."""
+    stale: int = 0
+    """Lines that appeared just now with an old date, which no wrong time zone explains: ignored."""
     timeouts: int = 0
     """Lines whose examination was stopped because it took too long."""
     skipped: int = 0

@@ -43,7 +43,15 @@ METRICS = (
     Metric(
         "nodewarden_filter_outdated_total",
         COUNTER,
-        "Failures from before the start that are older than findtime, or without a date: not counted.",
+        "Failures from before the start that are older than findtime or without a date, or that were read before the "
+        "log was rewritten: not counted.",
+        ("detector",),
+    ),
+    Metric(
+        "nodewarden_filter_stale_total",
+        COUNTER,
+        "Failures in lines that appeared just now with a date before findtime that no wrong time zone explains (a "
+        "rewritten log, a wrong clock): not counted.",
         ("detector",),
     ),
     Metric(

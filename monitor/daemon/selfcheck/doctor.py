@@ -29,8 +29,8 @@ def check(
     """Return the whole finding as plain data; `is_daemon`: this process is the one that serves.
 
     `slow_filters` says which lines are skipped because a filter takes too long on them, by detector; `silent_logs`
-    which logs may be the wrong ones; `faults` what is wrong with the table. `known` are parts that only a running daemon can
-    judge.
+    which logs may be the wrong ones; `faults` what is wrong with the table. `known` are parts that only a running
+    daemon can judge.
     """
     probed = msgspec.structs.replace(
         probe(settings, filters, serves_metrics=is_daemon, is_owner=is_daemon),

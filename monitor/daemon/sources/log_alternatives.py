@@ -1,7 +1,6 @@
 """Where a detector with `backend: auto` can read: files or the journal. Which of them counts, `log_choice` says."""
 
 import glob
-import os.path
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
@@ -58,10 +57,9 @@ def has_journal(root: Path = Path("/")) -> bool:
     return any(path.is_dir() for directory in _JOURNALS for path in (root / directory).glob("*"))
 
 
-def is_any_there(patterns: Iterable[str], root: Path = Path("/")) -> bool:
-    """Whether one of these absolute patterns of glob(7) leads to something below `root`."""
-    # Path.glob would take ** for whole trees
-    return any(glob.glob(os.path.join(glob.escape(str(root)), pattern.lstrip("/"))) for pattern in patterns)  # noqa: PTH118, PTH207
+def is_any_there(patterns: Iterable[str]) -> bool:
+    """Whether one of these absolute patterns of glob(7) leads to something."""
+    return any(glob.glob(pattern) for pattern in patterns)  # noqa: PTH207 - Path.glob would take ** for whole trees
 
 
 def nothing_there(patterns: Iterable[str], *, is_journal_absent: bool) -> str:

@@ -154,14 +154,14 @@ class LogFilters:
 
     def has_files(self, name: str) -> bool:
         """Whether a file that counts before the journal is there."""
-        return name in self.alternatives and is_any_there(self.alternatives[name].files, self._root)
+        return name in self.alternatives and is_any_there(self.alternatives[name].files)
 
     def missing(self) -> dict[str, str]:
         """Say why detectors find nothing as no log of theirs is there, by detector; looks for files."""
         return {
             name: nothing_there(patterns, is_journal_absent=name in self.alternatives)
             for name, patterns in self.files.items()
-            if name not in self.journal and name not in self.unneeded and not is_any_there(patterns, self._root)
+            if name not in self.journal and name not in self.unneeded and not is_any_there(patterns)
         }
 
     def _counting_files(self, name: str) -> tuple[str, ...]:
@@ -235,7 +235,7 @@ class LogFilters:
         return False
 
     def _has_log(self, jail: "Jail") -> bool:
-        return self._has_journal if jail.backend == "journal" else is_any_there(jail.files, self._root)
+        return self._has_journal if jail.backend == "journal" else is_any_there(jail.files)
 
     def _add_jails(self, jails: "Sequence[Jail]") -> None:
         noted: dict[str, list[str]] = {}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _FROM_FAIL2BAN = "from_fail2ban"
 _COUNTERS = (
-    "candidates", "failures", "unproven", "ignored", "unusable", "misdated", "outdated", "timeouts", "skipped",
+    "candidates", "failures", "unproven", "ignored", "unusable", "misdated", "outdated", "stale", "timeouts", "skipped",
     "evicted",
 )  # fmt: skip
 """Of FilterStats; each is a metric too."""
