@@ -24,9 +24,9 @@ _ZONE_STEP_S = 900.0
 _ZONES_S = 26 * 3600.0
 """The largest difference between two zones: UTC+14 and UTC-12."""
 
-_Step = tuple["ActiveFilter", str, Sequence[int], float | None, str]
-"""A filter, a line with its newline, the expressions to try, the time of the line if the source knows it, and why the
-line proves nothing."""
+_Step = tuple["ActiveFilter", str, Sequence[int], float | None, str, float | None]
+"""A filter, a line with its newline, the expressions to try, the time of a line without a date, why the line proves
+nothing, and the time of the line if the source knows it."""
 
 
 class ActiveFilter(NamedTuple):
@@ -85,7 +85,7 @@ class Scan:
                 if step is None:
                     before_s = clock()
                     continue
-                active, text, numbers, time_s, reason = step
+                active, text, numbers, time_s, reason, known_s = step
                 log_filter, breaker = active.log_filter, active.breaker
                 stats = log_filter.stats
                 stats.candidates += 1
@@ -101,7 +101,7 @@ class Scan:
                     is_slow = True
                     log_filter.give_up()
                 if isinstance(outcome, Found):
-                    event = self._event(active, outcome, reason)
+                    event = self._event(active, outcome, reason, known_s)
                     if event is not None:
                         events.append(event)
                 elif isinstance(outcome, Ignored):
@@ -115,16 +115,19 @@ class Scan:
                     break
         return events
 
-    def _event(self, active: ActiveFilter, found: Found, reason: str) -> AuthFailure | None:
-        """Return the event of a failure; None if it has no address or is too old. `reason`: why it proves nothing."""
+    def _event(self, active: ActiveFilter, found: Found, reason: str, known_s: float | None) -> AuthFailure | None:
+        """Return the event of a failure; None if it has no address or is too old.
+
+        `reason`: why it proves nothing; `known_s`: the time of the line, if the source knows it.
+        """
         block, log_filter = self._block, active.log_filter
         stats = log_filter.stats
         address = _address(found)
         if address is None:
             stats.unusable += 1
             return None
-        is_zoned = bool(block.times_s) or log_filter.dates.is_zoned
-        when_s = _when_s(active, block, found.time_s, is_zoned=is_zoned)
+        is_zoned = known_s is not None or log_filter.dates.is_zoned
+        when_s = _when_s(active, block, found.time_s if known_s is None else known_s, is_zoned=is_zoned)
         if when_s is None:
             return None
         stats.failures += 1
@@ -196,9 +199,9 @@ _parsed = functools.lru_cache(maxsize=4096)(parse_address)
 
 def _steps(block: LogBlock, work: Iterable[tuple[ActiveFilter, Sequence[Candidate]]]) -> Iterator[_Step | None]:
     """Yield what to examine; None after work that is not due to the next line, such as finding the candidates."""
-    data, times_s = block.data, block.times_s
+    data, times_s, is_wrapped = block.data, block.times_s, block.is_wrapped
     text = data.decode() if data.isascii() else None
-    time_s = None
+    time_s = known_s = None
     for active, candidates in work:
         everything = active.log_filter.everything
         reason = doubt(active.log_filter.definition.evidence, block.writer, is_cut=block.is_cut)
@@ -208,6 +211,9 @@ def _steps(block: LogBlock, work: Iterable[tuple[ActiveFilter, Sequence[Candidat
             if times_s:
                 line_number += data.count(b"\n", seen, start)
                 seen = start
-                time_s = times_s[line_number]
+                known_s = times_s[line_number]
+                if is_wrapped and math.isnan(known_s):
+                    known_s = None
+                time_s = None if is_wrapped else known_s
             line = text[start:end] if text is not None else data[start:end].decode(errors="replace")
-            yield active, line, everything if numbers is None else numbers, time_s, reason
+            yield active, line, everything if numbers is None else numbers, time_s, reason, known_s
