@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from monitor.config.kinds import FILE_PATTERN, FILTER, JOURNAL_MATCH, TIMEZONE, duration, integer
+from monitor.config.kinds import FILE_PATTERN, FILTER, JOURNAL_MATCH, POD_MATCH, TIMEZONE, duration, integer
 from monitor.config.shapes import Conflict
 from monitor.detectors.detector import Detector
 from monitor.detectors.limits import Limits
@@ -20,6 +20,7 @@ from monitor.metrics.metric import COUNTER, Metric, Sample
 from monitor.model.addresses import Address, Network, fold_mapped, network_of
 from monitor.model.alerts import Alert, Strength
 from monitor.model.events import AuthFailure
+from monitor.model.pods import pod_log
 from monitor.model.saved_rows import SavedWindow
 from monitor.model.window_stats import Crossing
 
@@ -84,6 +85,13 @@ class FailuresSettings(WindowSettings, frozen=True, kw_only=True):
             "filter names."
         ),
     ] = ()
+    pods: Annotated[
+        tuple[Annotated[str, POD_MATCH], ...],
+        Meta(
+            description="Containers whose logs to read, as `NAMESPACE/POD/CONTAINER`; `*` and `?` match. The kubelet "
+            "of the node has them below /var/log/pods. What a container printed only shuns."
+        ),
+    ] = ()
     journalmatch: Annotated[
         tuple[Annotated[str, JOURNAL_MATCH], ...],
         Meta(
@@ -132,6 +140,8 @@ class FailuresSettings(WindowSettings, frozen=True, kw_only=True):
         yield from super().conflicts()
         if self.backend is Backend.JOURNAL and self.files:
             yield Conflict(("files", "backend"), "never read: backend is journal")
+        if self.backend is Backend.JOURNAL and self.pods:
+            yield Conflict(("pods", "backend"), "never read: backend is journal")
         if self.backend is Backend.FILES and self.journalmatch:
             yield Conflict(("journalmatch", "backend"), "never used: backend is files")
 
@@ -254,7 +264,8 @@ class FailuresDetector(Detector[AuthFailure]):
 
     def _what(self, event: AuthFailure) -> str:
         """Name what is counted, for people."""
-        where = f"{event.log}; shuns only: {event.doubt}" if event.doubt else event.log
+        log = pod_log(event.log) or event.log
+        where = f"{log}; shuns only: {event.doubt}" if event.doubt else str(log)
         return f"failures in {self.name} ({_printable(where)})"
 
 

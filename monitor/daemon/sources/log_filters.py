@@ -26,6 +26,7 @@ from monitor.filters.evidence import EvidenceRule, standing_doubt
 from monitor.filters.library import load_filter
 from monitor.model.bans import AllowEntry
 from monitor.model.errors import ConfigError
+from monitor.model.pods import pattern_of
 from monitor.settings.detectors import DETECTOR_NAMES
 from monitor.settings.schema import Settings
 from monitor.sources.journal.match import parse_match
@@ -101,7 +102,9 @@ class LogFilters:
 
     def _load(self, section: FailuresSettings) -> FilterDefinition:
         """Return the filter. Where files or the journal may be read, one of fail2ban's is taken as for files."""
-        is_journal = section.backend is Backend.JOURNAL or bool(section.journalmatch and not section.files)
+        is_journal = section.backend is Backend.JOURNAL or bool(
+            section.journalmatch and not section.files and not section.pods
+        )
         return load_filter(section.filter, logtype="journal" if is_journal else "file")
 
     def _where(self, section: FailuresSettings, definition: FilterDefinition) -> Alternatives:
@@ -109,7 +112,8 @@ class LogFilters:
         own = tuple(tuple(line.split()) for line in section.journalmatch)
         if section.backend is Backend.JOURNAL:
             return Alternatives((), own or definition.journalmatch, (), is_journal_only=True)
-        found = alternatives(section.files, own, definition.files, definition.journalmatch)
+        files = (*section.files, *map(pattern_of, section.pods))
+        found = alternatives(files, own, definition.files, definition.journalmatch)
         if section.backend is Backend.FILES or not found.matches or not self._reads_journal:
             return Alternatives(found.files + found.rest, (), ())
         is_journal_only = not found.is_choice or not self._reads_files

@@ -7,11 +7,14 @@ from itertools import islice
 import msgspec
 
 from monitor.files.access import denied
-from monitor.model.requirements import Part, PartKind, Privileges, Requirement
+from monitor.model.pods import ROOT
+from monitor.model.requirements import Part, PartKind, Privileges, Requirement, capability_repair
 from monitor.sources.log_scanner import LogTargets
 from monitor.sources.tail.files import MAX_FILES
 from monitor.sources.tail.reader import Tail
 from monitor.sources.tail.settings import FilesSettings
+
+_RUNTIME = (ROOT, "/var/log/containers", "/var/lib/docker/containers", "/var/lib/containers")
 
 
 class FilesFindings(msgspec.Struct, frozen=True):
@@ -22,10 +25,10 @@ class FilesFindings(msgspec.Struct, frozen=True):
     crowded: tuple[str, ...] = ()
     """Patterns of which each leads to more files than can be followed in all."""
 
-    def parts(self, settings: FilesSettings, _privileges: Privileges) -> list[Part]:
+    def parts(self, settings: FilesSettings, privileges: Privileges) -> list[Part]:
         """Return the files as a part, with a requirement for each that may not be read."""
         requirements = [
-            Requirement(f"{path} (detector {name})", "may not be read", f"chgrp adm {path} && chmod g+rX {path}")
+            Requirement(f"{path} (detector {name})", "may not be read", _repair(path, privileges))
             for name, paths in self.files.items()
             for path in paths
         ]
@@ -43,6 +46,13 @@ def probe(_settings: FilesSettings, targets: LogTargets) -> FilesFindings:
         {name: tuple(denied(patterns)) for name, patterns in targets.files.items()},
         tuple(pattern for pattern in sorted(wanted) if _leads_to_more(pattern)),
     )
+
+
+def _repair(path: str, privileges: Privileges) -> str:
+    """Return the command that makes a file readable; what container runtimes write anew belongs to root each time."""
+    if path.startswith(_RUNTIME):
+        return capability_repair("CAP_DAC_READ_SEARCH", privileges)
+    return f"chgrp adm {path} && chmod g+rX {path}"
 
 
 def _leads_to_more(pattern: str) -> bool:
