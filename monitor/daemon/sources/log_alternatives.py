@@ -1,7 +1,9 @@
 """Where a detector with `backend: auto` can read: files or the journal. Which of them counts, `log_choice` says."""
 
 import glob
+import os
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,6 +14,7 @@ from monitor.filters.syslog_files import is_syslog_file
 JournalMatches: TypeAlias = tuple[tuple[str, ...], ...]
 """Lines of journalctl(1)'s terms."""
 
+_MAX_TRIED = 64
 _JOURNALS = ("run/log/journal", "var/log/journal")
 
 
@@ -60,6 +63,12 @@ def has_journal(root: Path = Path("/")) -> bool:
 def is_any_there(patterns: Iterable[str]) -> bool:
     """Whether one of these absolute patterns of glob(7) leads to something."""
     return any(glob.glob(pattern) for pattern in patterns)  # noqa: PTH207 - Path.glob would take ** for whole trees
+
+
+def is_any_readable(patterns: Iterable[str]) -> bool:
+    """Whether one of these absolute patterns of glob(7) leads to a file that this process may read."""
+    found = (path for pattern in patterns for path in glob.iglob(pattern))  # noqa: PTH207
+    return any(os.access(path, os.R_OK, effective_ids=True) for path in islice(found, _MAX_TRIED))
 
 
 def nothing_there(patterns: Iterable[str], *, is_journal_absent: bool) -> str:

@@ -6,8 +6,7 @@ journal only that it started. A file that a syslog daemon writes comes last: the
 who wrote them (`log_alternatives`). Pure apart from the clock of its calls.
 """
 
-from collections.abc import Callable, Container, Mapping
-from posixpath import normpath
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -16,6 +15,7 @@ from monitor.model.logs import LogBlock
 
 _GONE_S = 60.0
 """How long the files of a log must be gone before the journal counts: rotation takes them away for a moment."""
+_LOOK_S = 5.0
 _CHANGEOVER_S = 60.0
 """How long after a file appeared those lines of it do not count that are older than what was read of the journal."""
 
@@ -26,6 +26,8 @@ class LogChoice:
     def __init__(self) -> None:
         """Start without choices."""
         self._alternatives: Mapping[str, Alternatives] = {}
+        self._has_files: Callable[[str], bool] = lambda _: False
+        self._looked_s = 0.0
         self._on_files: dict[str, float | None] = {}
         """Detectors whose files count, and since when none is there."""
         self._journal_s: dict[str, float] = {}
@@ -34,7 +36,8 @@ class LogChoice:
         """When a detector went from the journal to files."""
 
     def follow(self, alternatives: Mapping[str, Alternatives], has_files: Callable[[str], bool]) -> None:
-        """Follow a changed configuration; `has_files`: whether files of a detector are there that come first."""
+        """Follow a changed configuration; `has_files`: whether a file of a detector can be read that comes first."""
+        self._has_files = has_files
         for name, where in alternatives.items():
             if self._alternatives.get(name) != where:
                 self._on_files.pop(name, None)
@@ -57,10 +60,13 @@ class LogChoice:
             return block
         return self._of_journal(block) if block.is_journal else self._of_files(block)
 
-    def look(self, waiting: Container[str], now_s: float) -> None:
-        """Notice which files are gone: `waiting` are patterns that no file matches; the clock is that of the blocks."""
+    def look(self, now_s: float) -> None:
+        """Notice which files are gone or cannot be read any more; the clock is that of the blocks."""
+        if abs(now_s - self._looked_s) < _LOOK_S:
+            return
+        self._looked_s = now_s
         for name, gone_s in list(self._on_files.items()):
-            if not all(normpath(pattern) in waiting for pattern in self._alternatives[name].files):
+            if self._has_files(name):
                 self._on_files[name] = None
             elif gone_s is None or gone_s > now_s:
                 self._on_files[name] = now_s

@@ -17,6 +17,7 @@ from monitor.daemon.sources.log_alternatives import (
     JournalMatches,
     alternatives,
     has_journal,
+    is_any_readable,
     is_any_there,
     nothing_there,
 )
@@ -157,8 +158,8 @@ class LogFilters:
                 places.pop(name, None)
 
     def has_files(self, name: str) -> bool:
-        """Whether a file that counts before the journal is there."""
-        return name in self.alternatives and is_any_there(self.alternatives[name].files)
+        """Whether a file that counts before the journal can be read; one that cannot is a problem of its source."""
+        return name in self.alternatives and is_any_readable(self.alternatives[name].files)
 
     def missing(self) -> dict[str, str]:
         """Say why detectors find nothing as no log of theirs is there, by detector; looks for files."""

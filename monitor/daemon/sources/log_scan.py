@@ -83,12 +83,12 @@ class LogScan:
         )
         self._read_from(filters)
 
-    def look(self, waiting: Container[str]) -> bool:
-        """Notice which logs came or went, about once a second; `waiting` are patterns that no file matches.
+    def look(self) -> bool:
+        """Notice which logs came or went, about once a second.
 
         Return whether the sources have to follow: there is a journal now, or there is none any more.
         """
-        self._choice.look(waiting, time.time())
+        self._choice.look(time.time())
         self._silence.look(time.monotonic())
         if not self._filters.look_for_journal():
             return False

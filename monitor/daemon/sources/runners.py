@@ -62,7 +62,7 @@ class Sources:
 
     def _look(self) -> None:
         """Have logs that came or went count, or count no more."""
-        if self._scan.look(self._waiting):
+        if self._scan.look():
             self._reconfigure()
 
     @property

@@ -74,7 +74,7 @@ class Node:
         self.tail._is_stale = True
         found = [one for block in self.tail.read() for one in self._failures(block)]
         self.tail.tick()
-        if self.scan.look(self.tail.waiting):
+        if self.scan.look():
             self.open()
         return found
 
@@ -143,16 +143,29 @@ def test_a_file_that_vanishes_gives_way(node: Node) -> None:
     assert node.both("192.0.2.1") == []
     assert node.tail
     node.tail.tick(time.monotonic() + 100)
-    waiting = node.tail.waiting
-    now_s = time.time()
-    node.scan._choice.look(waiting, now_s)
-    node.scan._choice.look(waiting, now_s + 59)
+    now_s = node.scan._choice._on_files["web"]
+    assert now_s is not None
+    node.scan._choice.look(now_s + 59)
     assert node.both("192.0.2.2") == []
-    node.scan._choice.look(waiting, now_s + 61)
+    node.scan._choice.look(now_s + 61)
     assert node.both("192.0.2.3") == ["192.0.2.3"]
     node.write_file("192.0.2.4")
     node.read()
     assert node.scan.describe()[0]["reads"] == [f"{node.root}/logs/*access.log"]
+
+
+@pytest.mark.parametrize("can_read", [False, True])
+def test_a_file_that_cannot_be_read_leaves_the_journal(
+    node: Node, monkeypatch: pytest.MonkeyPatch, *, can_read: bool
+) -> None:
+    """As grafana's on Debian: the source of files reports it, and what the journal has is found meanwhile."""
+    node.make_journal()
+    node.write_file()
+    monkeypatch.setattr("os.access", lambda *_, **__: can_read)
+    node.start()
+    now_s = time.time()
+    begun = node.scan.begin(LogBlock(JOURNAL, ("web",), b"h web[1]: refused 192.0.2.3\n", now_s, (now_s,)))
+    assert (begun is None) is can_read
 
 
 def test_a_journal_that_appears_is_read(node: Node) -> None:
