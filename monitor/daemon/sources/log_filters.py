@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from monitor.config.types import parse_timezone
-from monitor.daemon.sources.jail_settings import jail_section, parse_loose_network
+from monitor.daemon.sources.jail_sections import jail_network, jail_section
 from monitor.daemon.sources.log_alternatives import (
     Alternatives,
     JournalMatches,
@@ -22,10 +22,11 @@ from monitor.daemon.sources.log_alternatives import (
     nothing_there,
 )
 from monitor.detectors.failures import DEFAULT_FAILURES, Backend, FailuresSettings, LineEvidence
+from monitor.filters.deadline import Deadline, TooSlow
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.evidence import EvidenceRule, standing_doubt
 from monitor.filters.library import load_filter
-from monitor.model.bans import AllowEntry
+from monitor.model.bans import AllowEntry, Mode
 from monitor.model.errors import ConfigError
 from monitor.model.pods import pattern_of
 from monitor.settings.detectors import DETECTOR_NAMES
@@ -35,6 +36,10 @@ from monitor.sources.journal.match import parse_match
 if TYPE_CHECKING:
     from monitor.filters.fail2ban.jails import Jail
 
+FROM_FAIL2BAN = "from_fail2ban"
+"""The name of what is wrong with fail2ban's configuration as a whole, among the faults of detectors."""
+_LOAD_S = 5.0
+"""CPU time to read one filter, or all of fail2ban's jails: some thousand files take a second."""
 _SHOWN = 3
 
 
@@ -59,31 +64,51 @@ class LogFilters:
         self.unneeded: set[str] = set()
         """Detectors that nobody configured, of applications that are not installed: a missing log is no problem."""
         self.faults: dict[str, str] = {}
+        self.fault_keys: dict[str, str] = {}
+        """For those of sections of the configuration: the key that is to be changed."""
+        self.foreign: set[str] = set()
+        """Of the faulty ones, jails that work in fail2ban and are nothing that can run here."""
+        self.jails: dict[str, str] = {}
+        """Where each detector that is a jail of fail2ban is configured: `FILE:LINE`."""
+        self.files_read: set[Path] = set()
+        """The files of filters and jails that all this was read from."""
         self.notes: list[str] = []
         """What operators should know although the filters work, a sentence each."""
         self.allowlist: list[AllowEntry] = []
         """What fail2ban's jails ignore."""
+        self.unknown_jails: list[str] = []
+        """Names in `from_fail2ban_proven` that are none of a jail."""
+        self._deadline = Deadline(_LOAD_S)
         self._vouched = settings.detectors.from_fail2ban_proven
         self._reads_journal = settings.sources.journal.enabled
         self._reads_files = settings.sources.files.enabled
         self._root = root
         self._has_journal = self._reads_journal and has_journal(root)
-        configured = settings.detectors.failures
-        jails = self._read_jails(settings.detectors.from_fail2ban)
-        taken_over = {jail.name for jail in jails if self._is_ours(jail, configured.get(jail.name))}
-        for name, section in configured.items():
-            if section.enabled and name not in taken_over:
-                self._add(name, section)
+        self._configured = configured = settings.detectors.failures
+        with self._deadline.watching():
+            jails = self._read_jails(settings.detectors.from_fail2ban)
+            taken_over = {jail.name for jail in jails if self._is_ours(jail, configured.get(jail.name))}
+            for name, section in configured.items():
+                if section.enabled and name not in taken_over:
+                    self._add(name, section)
         self._add_jails([jail for jail in jails if jail.name in taken_over])
 
     def _add(self, name: str, section: FailuresSettings) -> None:
         self._count(name, section)
+        if (path := section.filter.partition("[")[0]).startswith("/"):
+            self.files_read.update((Path(path), Path(path).with_suffix(".local")))
+        key = "filter"
         try:
-            definition = self._load(section)
+            definition = self._deadline.call(self._load, section)
             definition = _with_evidence(definition, section.evidence)
-            self._read(name, definition, self._where(section, definition), section.timezone)
+            where = self._where(section, definition)
+            key = "journalmatch" if where.is_journal_only else "files"
+            self._read(name, definition, where, section.timezone)
+        except TooSlow:
+            self._fail(name, f"filter {section.filter} takes longer than {_LOAD_S:.0f} s to read", key)
+            return
         except (FilterError, ConfigError, ValueError) as error:
-            self.faults[name] = str(error)
+            self._fail(name, str(error), key)
             return
         self.notes += [f"filter of {name}: {note}" for note in definition.notes]
         files = self._counting_files(name)
@@ -96,6 +121,10 @@ class LogFilters:
             self.notes.append(f"{name} reads the whole journal: name what it should read in `journalmatch`")
         if section == DEFAULT_FAILURES.get(name) and not _is_installed(definition):
             self.unneeded.add(name)
+
+    def _fail(self, name: str, fault: str, key: str) -> None:
+        self.faults[name] = fault
+        self.fault_keys[name] = key
 
     def _count(self, name: str, section: FailuresSettings) -> None:
         self.sections[name] = section
@@ -197,12 +226,16 @@ class LogFilters:
         from monitor.filters.fail2ban.jails import read_jails
 
         try:
-            configuration = read_jails(Path(directory))
-        except FilterError as error:
-            self.faults["from_fail2ban"] = str(error)
+            configuration = self._deadline.call(read_jails, Path(directory))
+        except TooSlow:
+            self.faults[FROM_FAIL2BAN] = f"{directory} takes longer than {_LOAD_S:.0f} s to read"
             return ()
+        except FilterError as error:
+            self.faults[FROM_FAIL2BAN] = str(error)
+            return ()
+        self.files_read.update(configuration.files)
         if configuration.faults:
-            self.faults["from_fail2ban"] = "; ".join(configuration.faults)
+            self.faults[FROM_FAIL2BAN] = "; ".join(configuration.faults)
         self.notes += [f"fail2ban: {note}" for note in configuration.notes]
         self._allow("fail2ban", configuration.ignoreip)
         for jail in configuration.jails:
@@ -214,7 +247,7 @@ class LogFilters:
         known = {entry.network for entry in self.allowlist}
         for text in ignoreip:
             try:
-                network = parse_loose_network(text)
+                network = jail_network(text)
             except ValueError:
                 self.notes.append(f"{whose}: ignoreip {text!r} is no address: put its addresses into bans.allowlist")
                 continue
@@ -228,13 +261,19 @@ class LogFilters:
             self.notes.append("jail recidive is passed over: bans.recidive does what it does")
         elif wrong:
             self.faults[name] = f"the jail's name cannot be a detector's: {wrong}"
+            self.foreign.add(name)
         return not wrong
 
     def _is_ours(self, jail: "Jail", section: FailuresSettings | None) -> bool:
-        """Whether a jail becomes a detector: what is configured here wins, unless it is only the default."""
+        """Whether a jail becomes a detector: what is configured here wins, unless it is only the default.
+
+        A mode alone, as of the file that has a new installation observe, makes no section of the operator's own.
+        """
         if section is None:
             return True
-        if section == DEFAULT_FAILURES.get(jail.name) and not jail.fault and self._has_log(jail):
+        default = DEFAULT_FAILURES.get(jail.name)
+        is_default = default is not None and msgspec.structs.replace(section, mode=default.mode) == default
+        if is_default and not jail.fault and self._has_log(jail):
             return True
         self.notes.append(f"jail {jail.name} is passed over: detectors.failures.{jail.name} is used instead")
         return False
@@ -250,6 +289,7 @@ class LogFilters:
                 noted.setdefault(note, []).append(jail.name)
         self.notes += [f"jail {_names(names)}: {note}" for note, names in noted.items()]
         unknown = [name for name in self._vouched if name not in {jail.name for jail in jails}]
+        self.unknown_jails = unknown
         if unknown:
             self.notes.append(f"from_fail2ban_proven: {_names(unknown)} is no jail that runs here")
         if unvetted := [
@@ -262,10 +302,14 @@ class LogFilters:
 
     def _add_jail(self, jail: "Jail") -> None:
         name = jail.name
+        self.jails[name] = jail.place
         if jail.filter is None or jail.fault:
             self.faults[name] = jail.fault
+            if jail.is_foreign:
+                self.foreign.add(name)
             return
-        self._count(name, jail_section(jail))
+        configured = self._configured.get(name)
+        self._count(name, jail_section(jail, configured.mode if configured else Mode.ENFORCE))
         is_journal = jail.backend == "journal"
         matches, files = (jail.journalmatch, ()) if is_journal else ((), jail.files)
         where = Alternatives(files, matches, (), is_journal_only=is_journal)

@@ -13,6 +13,7 @@ from monitor.model.errors import SYSTEM_FAULTS
 from monitor.model.events import Event
 from monitor.settings.schema import Settings
 from monitor.sources import metrics
+from monitor.sources.conntrack.runner import ConntrackRunner
 from monitor.sources.registration import Runner, RunnerContext
 from monitor.sources.runner import Process, SourceRunner
 from monitor.state.saver import Saver
@@ -74,6 +75,11 @@ class Sources:
         """Whether the cursors are where events were handed on to, not before."""
         return all(one.is_settled for one in self._runners if isinstance(one, SourceRunner))
 
+    @property
+    def tracked_share(self) -> float:
+        """How full the kernel's table of connections is, from 0 to 1; 0 if that is not known."""
+        return max((one.share for one in self._runners if isinstance(one, ConntrackRunner)), default=0.0)
+
     def poll(self, event: type[Event]) -> None:
         """Read at once what sources of this type of event have."""
         for row, runner in zip(SOURCES, self._runners, strict=True):
@@ -91,6 +97,10 @@ class Sources:
     def silent_logs(self) -> dict[str, str]:
         """Say which logs yield nothing although their service runs, by detector."""
         return self._scan.silent_logs
+
+    def filter_faults(self) -> dict[str, str]:
+        """Say why detectors find nothing, by detector."""
+        return dict(self._scan.faults)
 
     def slow_filters(self) -> dict[str, str]:
         """Say which lines are skipped because a filter takes too long on them, by detector."""

@@ -3,18 +3,21 @@
 from collections.abc import Mapping
 from glob import iglob
 from itertools import islice
+from pathlib import Path
 
 import msgspec
 
 from monitor.files.access import denied
 from monitor.model.pods import ROOT
-from monitor.model.requirements import Part, PartKind, Privileges, Requirement, capability_repair
+from monitor.model.requirements import Part, PartKind, Privileges, Requirement, capability_repair, drop_in
 from monitor.sources.log_scanner import LogTargets
 from monitor.sources.tail.files import MAX_FILES
 from monitor.sources.tail.reader import Tail
 from monitor.sources.tail.settings import FilesSettings
 
 _RUNTIME = (ROOT, "/var/log/containers", "/var/lib/docker/containers", "/var/lib/containers")
+_HOMES = ("/home", "/root", "/run/user")
+"""What ProtectHome= hides."""
 
 
 class FilesFindings(msgspec.Struct, frozen=True):
@@ -24,11 +27,17 @@ class FilesFindings(msgspec.Struct, frozen=True):
     """By detector that reads files: those that may not be read."""
     crowded: tuple[str, ...] = ()
     """Patterns of which each leads to more files than can be followed in all."""
+    hidden: tuple[str, ...] = ()
+    """Directories among them that the unit's ProtectHome= hides."""
 
     def parts(self, settings: FilesSettings, privileges: Privileges) -> list[Part]:
         """Return the files as a part, with a requirement for each that may not be read."""
         requirements = [
-            Requirement(f"{path} (detector {name})", "may not be read", _repair(path, privileges))
+            Requirement(
+                f"{path} (detector {name})",
+                "may not be read",
+                _repair(path, privileges, is_hidden=path in self.hidden),
+            )
             for name, paths in self.files.items()
             for path in paths
         ]
@@ -42,17 +51,27 @@ class FilesFindings(msgspec.Struct, frozen=True):
 def probe(_settings: FilesSettings, targets: LogTargets) -> FilesFindings:
     """Check the permissions of the files, and of the directories that lead to them."""
     wanted = {pattern for patterns in targets.files.values() for pattern in patterns}
-    return FilesFindings(
-        {name: tuple(denied(patterns)) for name, patterns in targets.files.items()},
-        tuple(pattern for pattern in sorted(wanted) if _leads_to_more(pattern)),
-    )
+    files = {name: tuple(denied(patterns)) for name, patterns in targets.files.items()}
+    crowded = tuple(pattern for pattern in sorted(wanted) if _leads_to_more(pattern))
+    hidden = tuple(sorted({path for paths in files.values() for path in paths if _is_hidden(path)}))
+    return FilesFindings(files, crowded, hidden)
 
 
-def _repair(path: str, privileges: Privileges) -> str:
+def _repair(path: str, privileges: Privileges, *, is_hidden: bool) -> str:
     """Return the command that makes a file readable; what container runtimes write anew belongs to root each time."""
     if path.startswith(_RUNTIME):
         return capability_repair("CAP_DAC_READ_SEARCH", privileges)
+    if is_hidden:
+        return drop_in("protect-home", "ProtectHome=read-only")
     return f"chgrp adm {path} && chmod g+rX {path}"
+
+
+def _is_hidden(path: str) -> bool:
+    """Whether systemd put an inaccessible directory, which has no permissions at all, over it (systemd.exec(5))."""
+    try:
+        return path in _HOMES and not Path(path).stat().st_mode & 0o777
+    except OSError:
+        return False
 
 
 def _leads_to_more(pattern: str) -> bool:
