@@ -30,7 +30,7 @@ _NOT_PROGRAM = re.compile(r"[\s\[\]:]")
 _HEAD = re.compile(
     r"\s*(?:[^\s:\[\]]{1,255} )?(?:\w+\.\w+ )?(?P<program>[\w./@-]{1,64})(?:\[(?P<pid>\d{1,10})\])?: "
 ).match
-_KNOWS_PROCESS = r"\[\d+\]"
+_KNOWS_PROCESS = re.compile(r"\\\[[^\]]{0,40}\\d[+{][^\]]{0,12}\\\]").search
 """In an expression that takes what is in front of a message: the process number."""
 _OWN_DATE = re.compile(
     r"(?:[A-Z][a-z]{2} )?[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,9})?(?: \d{4})?:? "
@@ -77,8 +77,12 @@ def retold(line: str, programs: Container[str], *, is_ours: bool) -> Iterator[st
 
 
 def programs(definition: FilterDefinition) -> frozenset[str]:
-    """Return the names in front of lines that a filter is for; none where its expressions know what is in front."""
-    if any(_KNOWS_PROCESS in text for text in (definition.prefregex, *definition.failregex)):
+    """Return the names in front of lines that a filter is for; none where its expressions know what is in front.
+
+    None either where lines of the journal prove: there nothing but the usual form counts.
+    """
+    is_proof = definition.evidence.writers is not None and bool(definition.evidence.writers.units)
+    if is_proof or any(map(_KNOWS_PROCESS, (definition.prefregex, *definition.failregex))):
         return frozenset()
     units = {
         term.partition("=")[2].partition(".")[0].partition("@")[0] for line in definition.journalmatch for term in line

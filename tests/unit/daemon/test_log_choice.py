@@ -197,7 +197,8 @@ def test_each_filter_has_a_log_on_debian(name: str) -> None:
     assert definition.files
     assert all(pattern.startswith("/") for pattern in definition.files)
     assert definition.journalmatch or not all(map(is_syslog_file, definition.files))
-    assert bool(units_of(definition)) is bool(definition.journalmatch) or name == "pam-generic"
+    is_of_units = "SYSLOG_FACILITY" not in str(definition.journalmatch)
+    assert bool(units_of(definition)) is (bool(definition.journalmatch) and is_of_units)
 
 
 def test_what_the_import_prints_reads_the_file(tmp_path: Path) -> None:
