@@ -46,7 +46,7 @@ def test_the_units_limit_fits_a_large_journal(tmp_path: Path) -> None:
     assert limit is not None
 
     def unopened(descriptors: int) -> int:
-        command = [sys.executable, "-c", _COUNT_UNOPENED, str(descriptors), tmp_path]
+        command = [sys.executable, "-c", _COUNT_UNOPENED, str(descriptors), str(tmp_path)]
         return int(subprocess.check_output(command, text=True, timeout=60))
 
     assert unopened(1024) > _FILES - 1024

@@ -74,7 +74,7 @@ def _be_the_command(arguments: list[str], paths: list[Path], prepare: Callable[[
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0 if end.code is None else 98
     except BaseException:  # noqa: BLE001 - shown, and the test fails
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
     finally:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
