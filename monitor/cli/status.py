@@ -11,7 +11,7 @@ from monitor.cli.target import Target
 from monitor.control.protocol import Status, Why
 
 _MAX_NOTICES = 10
-_ODDITIES = ("ignored", "unusable", "misdated", "outdated", "timeouts", "skipped")
+_ODDITIES = ("ignored", "unusable", "misdated", "outdated", "stale", "timeouts", "skipped")
 """Counters of a filter that are shown only above zero."""
 
 
@@ -117,7 +117,7 @@ def _filters(filters: list[dict[str, Any]]) -> None:
                 str(one["candidates"]),
                 str(one["failures"]),
                 one["evidence"],
-                show.counts({key: one[key] for key in _ODDITIES}),
+                show.counts({key: one[key] for key in _ODDITIES if key in one}),
             )
             for one in filters
         ],

@@ -12,7 +12,7 @@ from monitor.control.protocol import Request
 
 _SOURCE = {"trouble": "", "records": 0, "events": 0, "lost": 0, "malformed": 0, "lag_s": None, "other": {}}
 _FILTER = {"evidence": "", "origin": "", "state": "up", "trouble": "", "candidates": 0, "failures": 0}
-_ODD = dict.fromkeys(("ignored", "unusable", "misdated", "outdated", "timeouts", "skipped"), 0)
+_ODD = dict.fromkeys(("ignored", "unusable", "misdated", "outdated", "stale", "timeouts", "skipped"), 0)
 
 
 class Answer:
