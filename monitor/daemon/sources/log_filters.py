@@ -313,6 +313,8 @@ class LogFilters:
         is_journal = jail.backend == "journal"
         matches, files = (jail.journalmatch, ()) if is_journal else ((), jail.files)
         where = Alternatives(files, matches, (), is_journal_only=is_journal)
+        if jail.skip_if_nologs:
+            self.unneeded.add(name)
         evidence = LineEvidence.PROVEN if name in self._vouched else LineEvidence.AUTO
         try:
             self._read(name, _with_evidence(jail.filter, evidence), where, jail.timezone)

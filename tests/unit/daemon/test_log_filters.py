@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from monitor.daemon.sources.log_filters import LogFilters, has_journal
+from monitor.daemon.sources.log_alternatives import has_journal
+from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.sources.log_scan import LogScan
 from monitor.detectors.failures import Backend, FailuresSettings, LineEvidence
 from monitor.filters.matcher import LogMatcher
