@@ -49,11 +49,17 @@ class Names:
     pattern: str
     noun: str
     reserved: tuple[str, ...] = ()
+    read: Callable[[str], object] = str
+    """Raises ValueError for a name that matches and is none."""
 
     def check(self, name: str) -> str:
         """Return the fault of a name; empty if it is valid."""
         if not re.fullmatch(self.pattern, name):
             return f"expected {self.noun}"
+        try:
+            self.read(name)
+        except ValueError as error:
+            return str(error)
         return "this name is reserved: bans and metrics use it for something else" if name in self.reserved else ""
 
     @property
@@ -150,6 +156,19 @@ def choice(choices: type[E]) -> ValueKind[E]:
         raise ValueError(f"{quote(text)} is not one of {', '.join(words)}{hint}")
 
     return ValueKind(" or ".join(f"`{word}`" for word in words), read, str, {"type": "string", "enum": words})
+
+
+def inherited(kind: ValueKind[T]) -> ValueKind[T | types.Inherited]:
+    """Return a kind whose value may be left to the section around."""
+
+    def read(text: str) -> T | types.Inherited:
+        return types.Inherited.INHERIT if text == types.Inherited.INHERIT else kind.read(text)
+
+    def write(value: T | types.Inherited) -> bool | int | float | str:
+        return str(value) if isinstance(value, types.Inherited) else kind.write(value)
+
+    schema = {"anyOf": [dict(kind.schema), {"type": "string", "enum": [str(types.Inherited.INHERIT)]}]}
+    return ValueKind(f"{kind.noun}, or `{types.Inherited.INHERIT}`", read, write, schema)
 
 
 def text(longest: int) -> ValueKind[str]:
@@ -250,6 +269,10 @@ BOOLEAN: ValueKind[bool] = ValueKind(
 NETWORK: ValueKind[Network] = ValueKind(
     "network", _read_network, str, {"type": "string", "examples": ["192.0.2.1", "10.0.0.0/8", "2001:db8::/32"]}
 )
+NETWORK_NAMES = Names(
+    "[0-9A-Fa-f:.]{2,45}(/[0-9]{1,3})?", "a network such as 10.0.0.0/8 or 2001:db8::/32", read=_read_network
+)
+"""Networks as keys of a mapping."""
 PORT: ValueKind[int] = ValueKind("port", types.parse_port, int, {"type": "integer", "minimum": 1, "maximum": 65535})
 PORT_RANGE: ValueKind[types.PortRange] = ValueKind(
     "port range",

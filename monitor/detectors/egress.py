@@ -71,6 +71,7 @@ class EgressDetector(Detector[FlowBatch]):
 
     name = "egress"
     takes = (FlowBatch,)
+    judges = "real_destination"
     strengths = (Strength.DESTINATION,)
     metrics = (FLOWS,)
 

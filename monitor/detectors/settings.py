@@ -5,9 +5,12 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from monitor.config.kinds import duration, integer
+from monitor.config.kinds import NETWORK_NAMES, duration, integer
 from monitor.config.shapes import Conflict, Section
+from monitor.detectors import network_rules
 from monitor.detectors.limits import Limits
+from monitor.detectors.network_rules import NetworkRuleSettings
+from monitor.model.addresses import Network
 from monitor.model.bans import Mode
 
 ENTRIES = integer(1024, 1_048_576)
@@ -30,6 +33,31 @@ class DetectorSettings(Section, frozen=True, kw_only=True):
     bantime_s: Annotated[float, BANTIME, Meta(description="How long a ban lasts.")] = field(
         default=3600.0, name="bantime"
     )
+    allowlist: Annotated[
+        tuple[Network, ...],
+        Meta(
+            description="Networks whose events do not count for this detector, and that it never bans; others may. For "
+            "networks that nothing may ban there is `bans.allowlist`."
+        ),
+    ] = ()
+    networks: Annotated[
+        dict[str, NetworkRuleSettings],
+        NETWORK_NAMES,
+        Meta(
+            description="What differs for the sources of single networks, of which the most specific one decides: "
+            "`networks: {10.0.0.0/8: {mode: observe, maxretry: 50}}`."
+        ),
+    ] = field(default_factory=dict)
+
+    @property
+    def longest_findtime_s(self) -> float:
+        """How far back events of any source are counted, in seconds."""
+        others = (rule.findtime_s for rule in self.networks.values())
+        return max(self.findtime_s, *(one for one in others if isinstance(one, float)), 0.0)
+
+    def conflicts(self) -> Iterable[Conflict]:
+        """Return what is wrong with the rules for single networks."""
+        return network_rules.conflicts(self, self.networks, self.allowlist)
 
     def limits(self, ipv6_prefix: int) -> Limits:
         """Return when to fire; `ipv6_prefix` is the length of the IPv6 prefixes that count as one source."""
@@ -60,6 +88,7 @@ class WindowSettings(CountingSettings, frozen=True, kw_only=True):
 
     def conflicts(self) -> Iterable[Conflict]:
         """Return a fault where the threshold lies above the bound on memory."""
+        yield from super().conflicts()
         if self.maxretry >= self.max_entries:
             text = f"{self.maxretry} can never be reached: it must be less than max_entries ({self.max_entries})"
             yield Conflict(("maxretry", "max_entries"), text)

@@ -282,7 +282,7 @@ class Service:
 
     def _check(self) -> dict[str, Any]:
         """Return what the self-check finds."""
-        known = [capacity.part(self.pipeline.policy, time.time()), windows_part(self.pipeline.detectors)]
+        known = [capacity.part(self.pipeline.policy, time.time()), windows_part(self.pipeline.counting)]
         slow = self._sources.slow_filters()
         return check(
             self._settings,

@@ -204,12 +204,12 @@ class BanControl:
         return [Ended(*gone, cause) for gone in struck if gone is not None]
 
     def _tell_alerts(self, alerts: Sequence[Alert | FloodAlert]) -> None:
-        modes = self._policy.rules.detectors
+        policies = self._policy.rules.detectors
         for alert in alerts:
             if isinstance(alert, FloodAlert):
-                self._listeners.flooded(alert, modes[alert.detector].mode)
+                self._listeners.flooded(alert, policies[alert.detector].mode)
             else:
-                self._listeners.alerted(alert, modes[alert.detector].mode)
+                self._listeners.alerted(alert, policies[alert.detector].at(alert.source)[0])
 
     def _tell_dropped(self) -> None:
         """Tell of observed entries that newer ones displaced, once those are on record: a batch may hold both."""

@@ -8,11 +8,13 @@ from monitor.bans import allowlist
 from monitor.bans.escalation import Increment
 from monitor.bans.guard import Guard
 from monitor.bans.ladder import steps_of
-from monitor.bans.rules import DetectorPolicy, Rules
+from monitor.bans.rules import Rules
 from monitor.config.types import PortRange
+from monitor.daemon.pipeline import network_rules
 from monitor.detectors.detector import Detector
 from monitor.detectors.registration import DetectorContext, Registration
 from monitor.detectors.registry import REGISTRATIONS, build
+from monitor.detectors.routes import Route
 from monitor.detectors.settings import DetectorSettings
 from monitor.model.bans import AllowEntry, Mode
 from monitor.model.clients import Clients
@@ -25,6 +27,7 @@ from monitor.settings.presets import preset_entries
 from monitor.settings.schema import Settings
 
 _NONE: Mapping[str, DetectorSettings] = MappingProxyType({})
+_NO_ROUTES: Mapping[str, Route] = MappingProxyType({})
 
 
 def wanted(settings: Settings) -> Iterator[Registration[Any]]:
@@ -52,6 +55,16 @@ def build_detectors(
     return detectors
 
 
+def build_routes(
+    settings: Settings,
+    named: Mapping[str, DetectorSettings],
+    detectors: Sequence[Detector[Any]],
+    old: Mapping[str, Route] = _NO_ROUTES,
+) -> dict[str, Route]:
+    """Return, by name, the routes of the detectors that have rules for single networks."""
+    return network_rules.routes(_sections(settings, named), detectors, _context(settings), old)
+
+
 def build_rules(settings: Settings, named: Mapping[str, DetectorSettings] = _NONE) -> Rules:
     """Return how the alerts of each detector are answered."""
     bans = settings.bans
@@ -59,7 +72,7 @@ def build_rules(settings: Settings, named: Mapping[str, DetectorSettings] = _NON
     sections = _sections(settings, named)
     rungs = {name: getattr(bans.prefixes, name) for name in ("ipv4_24", "ipv6_64", "ipv6_56", "ipv6_48")}
     return Rules(
-        detectors={name: DetectorPolicy(section.mode, section.bantime_s) for name, section in sections.items()},
+        detectors={name: network_rules.policy(name, section) for name, section in sections.items()},
         bans_per_minute=bans.budget.bans_per_minute,
         increment=Increment(**{name: getattr(increment, name) for name in increment.__struct_fields__}),
         escalate_spoofable=bans.escalate_spoofable,

@@ -88,7 +88,7 @@ class LogFilters:
 
     def _count(self, name: str, section: FailuresSettings) -> None:
         self.sections[name] = section
-        self.findtimes_s[name] = section.findtime_s
+        self.findtimes_s[name] = section.longest_findtime_s
 
     def _load(self, section: FailuresSettings) -> tuple[FilterDefinition, JournalMatches | None]:
         """Return the filter and what to read of the journal; None: files are to be read."""
