@@ -16,6 +16,7 @@ from monitor.bans.observed import MAX_OBSERVED, ObservedRings
 from monitor.model.addresses import Network, network_of
 from monitor.model.alerts import Strength
 from monitor.model.bans import MAX_PREFIXES, Ban, Mode, ban_key
+from monitor.model.ports import count
 
 _MAX_CANDIDATES = 512
 """Bans that one search for the weakest finds: a search walks all bans."""
@@ -48,8 +49,12 @@ class Ledger(Notes, BanCounts):
         self._bans: dict[bytes, Ban] = {}
         self._claims: dict[bytes, Claims] = {}
         """Of those that have more than one."""
+        self.port_elements: Counter[Strength] = Counter()
+        """Ports of all bans in force that are limited to ports."""
         self._ends = EndTimes()
         self._shapes: Counter[tuple[int, int]] = Counter()
+        self._of_ports: dict[bytes, dict[bytes, None]] = {}
+        """Keys of bans of some ports, by the key of the whole network."""
         self._weakest: dict[int | None, list[Candidate]] = {}
 
     def __len__(self) -> int:
@@ -83,8 +88,19 @@ class Ledger(Notes, BanCounts):
         return self.claims_of(ban_key(network, strength))
 
     def holders(self, network: Network) -> list[Ban]:
-        """Return all claims of exactly this network, in every strength."""
-        return [claim for strength in Strength for claim in self.claims(network, strength)]
+        """Return all claims of exactly this network or of ports of it, in every strength."""
+        return [claim for place in self.places(network) for claim in self.claims(*place)]
+
+    def places(self, network: Network) -> list[tuple[Network, Strength]]:
+        """Return network and strength of the bans of exactly this network and of ports of it."""
+        return [(ban.network, ban.strength) for ban in self._at(network)]
+
+    def _at(self, network: Network) -> list[Ban]:
+        found = []
+        for strength in Strength:
+            key = ban_key(network, strength)
+            found += [self._bans[one] for one in (key, *self._of_ports.get(key, ())) if one in self._bans]
+        return found
 
     def claims_of(self, key: bytes) -> Claims:
         """Return the claims behind `monitor.model.bans.ban_key`."""
@@ -97,13 +113,9 @@ class Ledger(Notes, BanCounts):
         return [network.prefix_length, *sorted(lengths, reverse=True)]
 
     def covering(self, network: Network) -> list[Ban]:
-        """Return the bans of this network and of the prefixes around it, narrowest first."""
-        keys = [
-            ban_key(network_of(network.address, length), strength)
-            for length in self.prefix_lengths(network)
-            for strength in Strength
-        ]
-        return [self._bans[key] for key in keys if key in self._bans]
+        """Return the bans of this network and of the prefixes around it, of ports of them too, narrowest first."""
+        lengths = self.prefix_lengths(network)
+        return [ban for length in lengths for ban in self._at(network_of(network.address, length))]
 
     def put(self, claim: Ban, now_s: float = 0.0) -> Ban:
         """Enter a claim, in place of the earlier one of its origin; return what the network's claims amount to."""
@@ -247,6 +259,9 @@ class Ledger(Notes, BanCounts):
         if len(claims) > 1 or (claims and claims[0] is not ban):
             self._claims[key] = claims
         self._add(ban, claims)
+        if ban.network.ports:
+            self._of_ports.setdefault(ban_key(ban.network.whole, ban.strength), {})[key] = None
+            self._count_ports(ban, 1)
         if not ban.network.is_host:
             self._shapes[ban.network.bits, ban.network.prefix_length] += 1
         self._await_end(key)
@@ -265,6 +280,10 @@ class Ledger(Notes, BanCounts):
     def _replace(self, key: bytes, ban: Ban, claims: Claims, now_s: float) -> None:
         self._strike(key)
         self._enter(key, ban, claims, now_s)
+
+    def _count_ports(self, ban: Ban, sign: int) -> None:
+        if ban.mode is Mode.ENFORCE:
+            self.port_elements[ban.strength] += sign * count(ban.network.ports)
 
     def _next_end(self, key: bytes) -> float | None:
         """Return when the first of a ban's claims ends; None without a ban."""
@@ -288,6 +307,12 @@ class Ledger(Notes, BanCounts):
             return None
         claims = self._claims.pop(key, (ban,))
         self._subtract(ban, claims)
+        if ban.network.ports:
+            self._count_ports(ban, -1)
+            whole = ban_key(ban.network.whole, ban.strength)
+            del self._of_ports[whole][key]
+            if not self._of_ports[whole]:
+                del self._of_ports[whole]
         self.observed.discard(key)
         if not ban.network.is_host:
             shape = ban.network.bits, ban.network.prefix_length

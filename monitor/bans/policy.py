@@ -19,6 +19,7 @@ from monitor.bans.ledger import Ledger
 from monitor.bans.notes import Note
 from monitor.bans.repeats import RepeatOffenders
 from monitor.bans.rules import DetectorPolicy, Rules
+from monitor.model import ports
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, Strength
 from monitor.model.bans import MANUAL, NOT_DETECTORS, AllowEntry, Ban, ClaimOrigin, Mode, Offence
@@ -78,7 +79,7 @@ class Policy:
         # few differ, and bans hold it for long
         reason = sys.intern(f"{alert.evidence.count} {alert.evidence.what}{doubt}")
         mode = Mode.OBSERVE if alert.doubt or policy.observes_part(network) else mode
-        claim = _claim(network, alert, mode, first_s, alert.detector, reason)
+        claim = _claim(ports.at(network, policy.ports), alert, mode, first_s, alert.detector, reason)
         step = self._step(draft, claim)
         bantime_s = min(self.rules.increment.bantime_s(first_s, step, self._uniform), alert.longest_s)
         claim = msgspec.structs.replace(claim, until_s=alert.time_s + bantime_s)
@@ -91,7 +92,8 @@ class Policy:
         reason = f"after {cause.claim.reason} ({cause.detector})"
         is_observed = self.rules.detectors[alert.detector].observes_part(wanted.network)
         mode = Mode.OBSERVE if is_observed else cause.claim.mode
-        claim = _claim(wanted.network, alert, mode, wanted.bantime_s, wanted.detector, reason)
+        network = ports.at(wanted.network, cause.claim.network.ports)  # wider or longer, but no more of our ports
+        claim = _claim(network, alert, mode, wanted.bantime_s, wanted.detector, reason)
         return self._weigh(draft, claim, alert, cause.step)
 
     def order(
@@ -179,7 +181,7 @@ class Policy:
         """
         if not self._counts(claim.detector, claim.strength):
             return 0
-        step = self._repeats[claim.strength].step(claim.network, claim.detector, claim.since_s)
+        step = self._repeats[claim.strength].step(claim.network.whole, claim.detector, claim.since_s)
         earlier = draft.claim_like(claim) if step else None
         return step - 1 if earlier is not None and earlier.mode is claim.mode else step
 
@@ -238,7 +240,7 @@ def _offence(ban: Ban, alert: Alert | None, step: int) -> Offence:
     evidence = msgspec.json.encode(alert.evidence) if alert else b""
     bantime_s = ban.until_s - ban.since_s
     return Offence(
-        ban.since_s, ban.network, ban.detector, ban.strength, ban.mode, bantime_s, step, ban.reason, evidence
+        ban.since_s, ban.network.whole, ban.detector, ban.strength, ban.mode, bantime_s, step, ban.reason, evidence
     )
 
 
@@ -246,6 +248,8 @@ def _does_as_much(current: Ban, wanted: Ban) -> bool:
     """Whether the ban in force leaves nothing for the wanted one to add."""
     if (current.strength is Strength.DESTINATION) is not (wanted.strength is Strength.DESTINATION):
         return False  # one is about what comes from an address, the other about what goes to it
+    if not ports.covers(current.network.ports, wanted.network.ports):
+        return False
     if wanted.mode is Mode.OBSERVE:
         # What would have been banned is banned, or is counted already.
         return current.mode is Mode.ENFORCE or current.strength is wanted.strength

@@ -27,6 +27,8 @@ class DetectorPolicy(msgspec.Struct, frozen=True):
 
     mode: Mode
     bantime_s: float
+    ports: bytes = b""
+    """Ports of ours that its bans are limited to (`monitor.model.ports`); empty: all."""
     networks: NetworkMap[NetworkPolicy] | None = None
     """What differs for single networks; None: nothing."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from monitor.config import types
+from monitor.config.port_names import read_ports
 from monitor.config.types import quote
 from monitor.model.addresses import Network, parse_network
 
@@ -274,6 +275,25 @@ NETWORK_NAMES = Names(
 )
 """Networks as keys of a mapping."""
 PORT: ValueKind[int] = ValueKind("port", types.parse_port, int, {"type": "integer", "minimum": 1, "maximum": 65535})
+
+
+def _read_port_text(value: str) -> str:
+    """Read ports of a ban, and keep them as they are written."""
+    read_ports(value)
+    return value
+
+
+PORTS: ValueKind[str] = ValueKind(
+    "port, range or service, may start with `tcp/` or `udp/`",
+    _read_port_text,
+    str,
+    {
+        "anyOf": [
+            {"type": "string", "minLength": 1, "examples": ["tcp/22", "udp/5060-5061", "ssh"]},
+            {"type": "integer", "minimum": 1, "maximum": 65535},
+        ]
+    },
+)
 PORT_RANGE: ValueKind[types.PortRange] = ValueKind(
     "port range",
     types.parse_port_range,

@@ -5,13 +5,15 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from monitor.config.kinds import NETWORK_NAMES, duration, integer
+from monitor.config.kinds import NETWORK_NAMES, PORTS, duration, integer
+from monitor.config.port_names import read_ports
 from monitor.config.shapes import Conflict, Section
 from monitor.detectors import network_rules
 from monitor.detectors.limits import Limits
 from monitor.detectors.network_rules import NetworkRuleSettings
 from monitor.model.addresses import Network
 from monitor.model.bans import Mode
+from monitor.model.ports import MAX_PORTS, count, pack
 
 ENTRIES = integer(1024, 1_048_576)
 """The range of `max_entries`."""
@@ -19,6 +21,14 @@ RECENT = duration("1s", "1h")
 """The range of `findtime` for rates: counts of a longer time say little about a flood."""
 BANTIME = duration("1s", "365d")
 """The range of `bantime`."""
+
+
+BAN_PORTS = Meta(
+    description="Limit its bans to these ports of ours, at most 64: `tcp/22`, `udp/5060`, `6000-6010` (TCP and UDP), or "
+    "a service of /etc/services such as `ssh`. The port is the one that the source addressed, before destination NAT. "
+    "Empty: all ports."
+)
+"""What `ban_ports` means, whatever its key is."""
 
 
 class DetectorSettings(Section, frozen=True, kw_only=True):
@@ -33,6 +43,7 @@ class DetectorSettings(Section, frozen=True, kw_only=True):
     bantime_s: Annotated[float, BANTIME, Meta(description="How long a ban lasts.")] = field(
         default=3600.0, name="bantime"
     )
+    ban_ports: Annotated[tuple[Annotated[str, PORTS], ...], BAN_PORTS] = field(default=(), name="ports")
     allowlist: Annotated[
         tuple[Network, ...],
         Meta(
@@ -56,8 +67,15 @@ class DetectorSettings(Section, frozen=True, kw_only=True):
         return max(self.findtime_s, *(one for one in others if isinstance(one, float)), 0.0)
 
     def conflicts(self) -> Iterable[Conflict]:
-        """Return what is wrong with the rules for single networks."""
-        return network_rules.conflicts(self, self.networks, self.allowlist)
+        """Return what is wrong with the ports, or with the rules for single networks."""
+        if count(self.packed_ports) > MAX_PORTS:
+            yield Conflict(("ports",), f"{count(self.packed_ports)} ports: at most {MAX_PORTS}; leave it empty for all")
+        yield from network_rules.conflicts(self, self.networks, self.allowlist)
+
+    @property
+    def packed_ports(self) -> bytes:
+        """The ports, as `monitor.model.ports` has them."""
+        return pack(pair for text in self.ban_ports for pair in read_ports(text))
 
     def limits(self, ipv6_prefix: int) -> Limits:
         """Return when to fire; `ipv6_prefix` is the length of the IPv6 prefixes that count as one source."""

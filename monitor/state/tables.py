@@ -17,11 +17,11 @@ _encode = msgspec.msgpack.Encoder().encode
 
 APPLICATION_ID = 0x4E57_4152
 """Identifies our files (https://www.sqlite.org/pragma.html#pragma_application_id): "NWAR"."""
-VERSION = 3
+VERSION = 4
 """The version of the schema, in `user_version` of the file."""
 
 TABLES = {
-    "bans": "address, prefix_length, strength, mode, since_s, until_s, detector, reason, origin",
+    "bans": "address, prefix_length, ports, strength, mode, since_s, until_s, detector, reason, origin",
     "offences": "time_s, address, prefix_length, detector, strength, mode, bantime_s, step, reason, evidence",
     "cursors": "source, boot_id, position",
     "allowed": "address, prefix_length, reason, added_s",
@@ -30,7 +30,7 @@ TABLES = {
 """The columns of each table in the order of the rows in `rows`; the last column of each is `row_check`."""
 
 KEYS = {
-    "bans": "address, prefix_length, strength, origin, detector",
+    "bans": "address, prefix_length, ports, strength, origin, detector",
     "offences": "id",
     "cursors": "source",
     "allowed": "address, prefix_length",
@@ -40,10 +40,10 @@ KEYS = {
 
 _CHECK = "row_check INTEGER NOT NULL"
 _BANS = f"""CREATE TABLE bans (
-        address BLOB NOT NULL, prefix_length INTEGER NOT NULL, strength TEXT NOT NULL, origin TEXT NOT NULL,
-        detector TEXT NOT NULL, mode TEXT NOT NULL, since_s REAL NOT NULL, until_s REAL NOT NULL, reason TEXT NOT NULL,
-        {_CHECK},
-        PRIMARY KEY (address, prefix_length, strength, origin, detector)) STRICT, WITHOUT ROWID"""
+        address BLOB NOT NULL, prefix_length INTEGER NOT NULL, ports BLOB NOT NULL, strength TEXT NOT NULL,
+        origin TEXT NOT NULL, detector TEXT NOT NULL, mode TEXT NOT NULL, since_s REAL NOT NULL, until_s REAL NOT NULL,
+        reason TEXT NOT NULL, {_CHECK},
+        PRIMARY KEY (address, prefix_length, ports, strength, origin, detector)) STRICT, WITHOUT ROWID"""
 """One row per claim. Rows are in the order of the key, so the claims of one network are consecutive.
 
 The columns of the key come first: otherwise integrity_check of SQLite 3.40 checks the wrong columns for NULL.
@@ -76,6 +76,7 @@ SCHEMA = (
 )
 """What makes a new file."""
 
+_BANS_OF_3 = TABLES["bans"].replace("ports, ", "")
 _OLD_BANS = "address, prefix_length, strength, mode, since_s, until_s, detector, reason"
 _OLD_TABLES = ("bans", "offences", "cursors", "allowed")
 _ORIGIN = "CASE detector WHEN 'manual' THEN 'operator' ELSE 'detector' END"
@@ -85,18 +86,31 @@ def columns_of(version: int) -> dict[str, str]:
     """Return the columns that the tables of a schema have at least."""
     if version >= VERSION:
         return {table: f"{columns}, row_check" for table, columns in TABLES.items()}
-    return {table: TABLES[table] for table in _OLD_TABLES} | ({"bans": _OLD_BANS} if version == 1 else {})
+    if version == 3:
+        return {table: f"{columns}, row_check" for table, columns in (TABLES | {"bans": _BANS_OF_3}).items()}
+    return {table: TABLES[table] for table in _OLD_TABLES} | {"bans": _OLD_BANS if version == 1 else _BANS_OF_3}
 
 
 def upgrade_from(version: int) -> tuple[str, ...]:
     """Return the statements that bring a file of an older schema to this one; they use the function `row_check`.
 
-    Schema 1 had one ban per network and strength, schema 2 no checksums and no windows.
+    Schema 1 had one ban per network and strength, schema 2 no checksums and no windows, schema 3 no bans of some ports
+    only.
     """
     columns = dict(TABLES)
     source = dict(TABLES)
+    source["bans"] = TABLES["bans"].replace("ports", "x''")
+    if version == 3:
+        copied = (
+            f"INSERT INTO bans ({columns['bans']}, row_check) "  # noqa: S608 - constants
+            f"SELECT {source['bans']}, row_check({source['bans']}) FROM bans_old "
+            f"WHERE row_check = row_check({_BANS_OF_3})"
+        )
+        version_now = f"PRAGMA user_version = {VERSION}"
+        return "ALTER TABLE bans RENAME TO bans_old", _BANS, copied, "DROP TABLE bans_old", version_now
     if version == 1:
-        source["bans"] = f"{_OLD_BANS}, {_ORIGIN}"
+        old = _OLD_BANS.replace("strength", "x'', strength")
+        source["bans"] = f"{old}, {_ORIGIN}"
     columns["offences"] = source["offences"] = f"id, {TABLES['offences']}"
     checked = {table: source[table].removeprefix("id, ") for table in _OLD_TABLES}
     return (

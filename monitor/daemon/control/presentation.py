@@ -13,6 +13,7 @@ from monitor.enforcers.protocol import ForeignElement
 from monitor.model.addresses import Network
 from monitor.model.alerts import Evidence
 from monitor.model.bans import FOREIGN, WORDS, AllowEntry, Ban, Mode, Offence
+from monitor.model.ports import show as show_ports
 
 _MAX_RULES = 1000
 
@@ -26,6 +27,7 @@ def describe_ban(ban: Ban) -> dict[str, Any]:
     """Show a ban, whenever that is."""
     return {
         "network": str(ban.network),
+        "ports": show_ports(ban.network.ports),
         "set": ban.word,
         "strength": ban.strength,
         "mode": ban.mode,

@@ -26,7 +26,8 @@ def policy(name: str, section: DetectorSettings) -> DetectorPolicy:
         networks[network] = NetworkPolicy(
             Mode.OBSERVE, section.bantime_s, section.findtime_s, _maxretry(section), allowed
         )
-    return DetectorPolicy(section.mode, section.bantime_s, NetworkMap(networks) if networks else None)
+    known = NetworkMap(networks) if networks else None
+    return DetectorPolicy(section.mode, section.bantime_s, ports=section.packed_ports, networks=known)
 
 
 def routes(

@@ -1,4 +1,4 @@
-"""Files of older schemas: 1, in which a network had one ban of each strength, and 2, without checksums."""
+"""Files of older schemas: 1, in which a network had one ban of each strength, 2, without checksums, 3, without ports."""
 
 import sqlite3
 from pathlib import Path
@@ -39,6 +39,11 @@ _SCHEMAS = {
         *_OTHERS,
     ),
 }
+_SCHEMAS[3] = tuple(
+    statement.replace(" ports BLOB NOT NULL,", "").replace(" ports,", "")
+    for statement in tables.SCHEMA
+    if "user_version" not in statement
+)
 _COUNT = 1000
 
 
@@ -54,11 +59,22 @@ def _old_file(path: Path, version: int) -> None:
         row = (number.to_bytes(4), 32, "proven", "enforce", 1000.0, 2000.0 + number, detector, f"reason {number}")
         if version == 1:
             connection.execute(f"INSERT INTO bans ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        elif version == 3:
+            row = (*row, "operator" if number % 2 else "detector")
+            connection.execute(
+                f"INSERT INTO bans ({columns}, origin, row_check) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                tables.checked(row),
+            )
         else:
             origin = "operator" if number % 2 else "detector"
             connection.execute(
                 f"INSERT INTO bans ({columns}, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, origin)
             )
+    if version == 3:
+        _fill_others(connection)
+        connection.execute("COMMIT")
+        connection.close()
+        return
     connection.execute(
         "INSERT INTO offences VALUES (1, 1000.0, ?, 32, 'sshd', 'proven', 'enforce', 600.0, 0, 'why', ?)",
         (bytes(4), b"{}"),
@@ -67,6 +83,19 @@ def _old_file(path: Path, version: int) -> None:
     connection.execute("INSERT INTO allowed VALUES (?, 32, 'a friend', 1000.0)", (b"\xc0\0\2\1",))
     connection.execute("COMMIT")
     connection.close()
+
+
+def _fill_others(connection: sqlite3.Connection) -> None:
+    """Add a row to each other table of schema 3, with its checksum."""
+    rows = {
+        "offences": (1000.0, bytes(4), 32, "sshd", "proven", "enforce", 600.0, 0, "why", b"{}"),
+        "cursors": ("journal", "boot", "place"),
+        "allowed": (b"\xc0\0\2\1", 32, "a friend", 1000.0),
+    }
+    for table, row in rows.items():
+        marks = ", ".join("?" * (len(row) + 1))
+        columns = tables.TABLES[table]
+        connection.execute(f"INSERT INTO {table} ({columns}, row_check) VALUES ({marks})", tables.checked(row))
 
 
 def _check(path: Path) -> None:
@@ -83,7 +112,7 @@ def _check(path: Path) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_everything_is_kept(tmp_path: Path, version: int) -> None:
     """A thousand bans, offences, places in the sources and allowed networks come through, twice opened or once."""
     path = tmp_path / "nodewarden.db"
@@ -94,7 +123,7 @@ def test_everything_is_kept(tmp_path: Path, version: int) -> None:
 
 @pytest.mark.parametrize(
     ("version", "done"),
-    [(version, done) for version in (1, 2) for done in range(0, len(tables.upgrade_from(version)) + 1, 3)],
+    [(version, done) for version in (1, 2, 3) for done in range(0, len(tables.upgrade_from(version)) + 1, 3)],
 )
 def test_an_upgrade_cut_short_begins_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int, done: int
