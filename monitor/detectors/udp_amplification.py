@@ -39,7 +39,7 @@ class UdpAmplificationSettings(DetectorSettings, frozen=True, kw_only=True):
     bantime_s: Annotated[float, BANTIME, Meta(description="How long a ban lasts.")] = field(
         default=600.0, name="bantime"
     )
-    ban_ports: Annotated[tuple[Annotated[str, PORTS], ...], BAN_PORTS] = ()
+    ban_ports: Annotated[tuple[Annotated[str, PORTS], ...], BAN_PORTS] = field(default=(), name="ban_ports")
     """Its key is not `ports`, which are those of the services."""
     ports: Annotated[
         tuple[Annotated[int, PORT], ...],
