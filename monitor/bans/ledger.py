@@ -98,7 +98,7 @@ class Ledger(Notes, BanCounts):
     def _at(self, network: Network) -> list[Ban]:
         found = []
         for strength in Strength:
-            key = ban_key(network, strength)
+            key = ban_key(network.whole, strength)
             found += [self._bans[one] for one in (key, *self._of_ports.get(key, ())) if one in self._bans]
         return found
 

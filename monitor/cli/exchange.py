@@ -39,8 +39,15 @@ class UnreadableFileError(NodewardenError):
 @click.option("--set", "set_name", type=click.Choice(SET_WORDS), help="Only bans of this kind.")
 @click.pass_obj
 def export_bans(target: Target, notation: str, set_name: SetWord | None) -> None:
-    """Write the bans in force to standard output. A plain list has no destinations unless --set asks for them."""
+    """Write the bans in force to standard output. A plain list has no destinations unless --set asks for them.
+
+    Bans of some ports only are in the json alone: an address in a list means all ports.
+    """
     bans = list(every_ban(target, ListBans(set=set_name or "", sort="network")))
+    whole = [ban for ban in bans if not ban["ports"]]
+    if notation != "json" and len(whole) < len(bans):
+        show.say(f"{len(bans) - len(whole)} bans of some ports are left out: use --format json", err=True)
+        bans = whole
     if notation == "json":
         show.as_json(bans)
     elif notation == "nft":
@@ -114,7 +121,8 @@ def read_json(text: str, default: RequestedBan) -> Iterator[RequestedBan]:
             word = ban.get("set", default.set)
             word = SET_WORDS[SET_WORDS.index(_FORMER_WORDS.get(word, word))]
             if left_s >= 1:
-                yield RequestedBan(network, left_s, str(ban.get("reason") or default.reason), word)
+                ports = [str(port) for port in ban.get("ports", ())]
+                yield RequestedBan(network, left_s, str(ban.get("reason") or default.reason), word, ports)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UnreadableFileError(f"not the JSON that `nodewarden export --format json` writes: {error!r}") from None
 

@@ -185,6 +185,8 @@ _EFFECTS = {
 def _explain_ban(ban: dict[str, Any]) -> None:
     would = "would be" if ban["mode"] == "observe" else "is"
     effect = _EFFECTS[ban["set"]]
+    if ban.get("ports"):
+        effect += f", at {', '.join(ban['ports'])} only"
     show.say(
         f"{ban['network']} {would} in the {ban['set']} set ({ban['strength']} evidence: {effect}) "
         f"since {show.moment(ban['since_s'])}, for another {show.duration(ban['left_s'])}, by {ban['detector']}"

@@ -190,7 +190,7 @@ class Answers:
             claims = pipeline.ledger.claims(ban.network, ban.strength)
             shown = [show_ban(claim, now_s) for claim in claims if claim.until_s > now_s]
             bans.append({**show_ban(ban, now_s), "kernel": self._kernel(ban), "claims": shown})
-            around.add(ban.network)
+            around.add(ban.network.whole)
         offences = sorted(
             (offence for one in around for offence in self._history(one, _MAX_HISTORY)),
             key=lambda offence: offence.time_s,
