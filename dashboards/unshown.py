@@ -4,6 +4,7 @@ UNSHOWN = {
     "nodewarden_ebpf_up": "nodewarden_ebpf_rung (the attach mode) includes it as `off`",
     "nodewarden_surroundings_up": "rarely 0: only while the kernel does not answer; `nodewarden status` says why",
     "nodewarden_client_connections_dropped_total": "a client's fault, not the node's traffic; a note in `status`",
+    "nodewarden_web_config_current": "0 only after a faulty change of that file; a problem in `status`",
     "nodewarden_bans_full": "the alert NodewardenNoRoom names the class; nodewarden_bans_by_class shows how it fills",
     "nodewarden_allowlist_limit": "a constant; the alert NodewardenAllowlistCut says when it is exceeded",
     "nodewarden_allowlist_omitted": "above zero the alert NodewardenAllowlistCut fires and names the provider",

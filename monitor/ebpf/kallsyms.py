@@ -10,10 +10,14 @@ _CODE = frozenset("tTwW")
 
 
 def _symbols(lines: Iterable[str]) -> Iterator[tuple[int, str, str]]:
-    """Yield address, type and name."""
+    """Yield address, type and name; other lines than the kernel's are skipped."""
     for line in lines:
-        address, _, rest = line.partition(" ")
-        yield int(address, 16), rest[:1], rest[2:].split()[0]
+        words = line.split(maxsplit=3)
+        try:
+            address, kind, name = int(words[0], 16), words[1], words[2]
+        except (IndexError, ValueError):
+            continue
+        yield address, kind, name
 
 
 def read_functions(text: str, names: frozenset[str]) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """The compiled expressions of one filter, and the meaning of their groups."""
 
 import re
+from weakref import WeakValueDictionary
 
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.fragments import may_be_empty, required
@@ -136,6 +137,17 @@ class Expressions:
     def is_ignored(self, text: str) -> bool:
         """Whether an ignoreregex matches."""
         return any(search(text) for search in self.ignore)
+
+
+_shared: WeakValueDictionary[FilterDefinition, Expressions] = WeakValueDictionary()
+
+
+def shared_expressions(definition: FilterDefinition) -> Expressions:
+    """Return the compiled expressions; detectors with the same filter share them, since compiling takes long."""
+    expressions = _shared.get(definition)
+    if expressions is None:
+        expressions = _shared[definition] = Expressions(definition)
+    return expressions
 
 
 def _expression(text: str, prefix: re.Pattern[str] | None, definition: FilterDefinition) -> Expression:

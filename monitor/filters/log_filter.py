@@ -10,7 +10,7 @@ import msgspec
 from monitor.filters.connections import Connections
 from monitor.filters.dates import DateDetector
 from monitor.filters.definition import FilterDefinition, FilterError
-from monitor.filters.expressions import Expression, Expressions, Values
+from monitor.filters.expressions import Expression, Values, shared_expressions
 from monitor.filters.fusion import Fusion
 from monitor.filters.line_buffer import LineBuffer
 
@@ -88,7 +88,7 @@ class LogFilter:
         """Compile; FilterError on a fault. `timezone` applies to dates without a zone; None: the system's."""
         self.definition = definition
         self.stats = FilterStats()
-        self.expressions = Expressions(definition)
+        self.expressions = shared_expressions(definition)
         try:
             self.dates = DateDetector(definition.datepattern, timezone=timezone)
         except ValueError as error:

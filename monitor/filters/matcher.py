@@ -9,7 +9,7 @@ from monitor.filters.deadline import Deadline
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.log_filter import FilterStats, LogFilter
 from monitor.filters.scan import ActiveFilter, Scan
-from monitor.filters.scanner import BlockScanner, Candidate, EveryLine, Scanner, can_search, is_available
+from monitor.filters.scanner import Candidate, EveryLine, Scanner, can_search, is_available, shared_scanner
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
 
@@ -100,7 +100,7 @@ class LogMatcher:
             for number, expression in enumerate(active.log_filter.expressions.fail):
                 fragments.append(expression.fragments)
                 targets.append((index, number))
-        groups = [_Group(searched, BlockScanner(fragments), tuple(targets))] if searched else []
+        groups = [_Group(searched, shared_scanner(tuple(fragments)), tuple(targets))] if searched else []
         if others := tuple(active for active in filters if active.detector in self._unsearchable):
             groups.append(_Group(others, EveryLine(), ()))
         return groups

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
+from weakref import WeakValueDictionary
 
 try:
     import hyperscan
@@ -69,6 +70,20 @@ class BlockScanner:
                 wanted = sorted(several)
             found.append((data.rfind(b"\n", 0, end - 1) + 1, end, wanted))
         return found
+
+
+_shared: WeakValueDictionary[tuple[str, ...], BlockScanner] = WeakValueDictionary()
+
+
+def shared_scanner(fragments: tuple[str, ...]) -> BlockScanner:
+    """Return the scanner for these fragments; logs with the same filters share one, since compiling takes long.
+
+    For one thread: a database has one scratch space.
+    """
+    scanner = _shared.get(fragments)
+    if scanner is None:
+        scanner = _shared[fragments] = BlockScanner(fragments)
+    return scanner
 
 
 def _collector(hits: list[tuple[int, int]]) -> Callable[..., None]:

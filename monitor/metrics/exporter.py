@@ -6,6 +6,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -13,9 +14,11 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 from prometheus_client.registry import Collector
 
+from monitor.metrics.http_connection import Drop
 from monitor.metrics.http_message import HttpAnswer, HttpRequest, refusal
-from monitor.metrics.http_server import Drop, HttpServer
+from monitor.metrics.http_server import HttpServer
 from monitor.metrics.metric import Kind, Metric, Sample
+from monitor.metrics.web_gate import WebGate
 from monitor.model.errors import PermanentError
 
 _log = logging.getLogger(__name__)
@@ -39,11 +42,16 @@ class Exporter(Collector):
         ProcessCollector(registry=self.registry)
         self.dropped: dict[str, int] = dict.fromkeys(Drop, 0)
         """Connections that were closed without an answer, by cause."""
+        self._gate: WebGate | None = None
         self.histograms = {
             metric.name: Histogram(metric.name, metric.help, buckets=metric.buckets, registry=self.registry)
             for metric in catalogue
             if metric.kind is Kind.HISTOGRAM
         }
+
+    def trouble(self) -> str:
+        """Return why an older web configuration is in force; empty if the one on disk is."""
+        return self._gate.trouble if self._gate else ""
 
     def describe(self) -> Iterable[Family]:
         """Return nothing: registering must not call `read`."""
@@ -75,14 +83,19 @@ class Exporter(Collector):
         port: int,
         failed: Callable[[Exception], None] = lambda error: _log.error("a scrape failed", exc_info=error),
         reserved_from: int = sys.maxsize,
+        web_config: str = "",
     ) -> HttpServer:
         """Serve until the returned server is closed; PermanentError says how to get out of the way of the port's owner.
 
-        `failed` is called with faults, from the server's thread; file descriptors from `reserved_from` on are left to
-        the rest of the daemon.
+        `web_config` is a web configuration file of the exporter toolkit, ConfigError if it cannot be used. `failed` is
+        called with faults, from the server's thread; file descriptors from `reserved_from` on are left to the rest of
+        the daemon.
         """
+        self._gate = gate = WebGate(Path(web_config)) if web_config else None
         try:
-            server = HttpServer(_listen(host, port), self.respond, self.dropped, failed, reserved_from=reserved_from)
+            server = HttpServer(
+                _listen(host, port), self.respond, self.dropped, failed, gate=gate, reserved_from=reserved_from
+            )
         except OSError as error:
             raise PermanentError(
                 f"cannot serve metrics on {host} port {port}: {error.strerror}; "

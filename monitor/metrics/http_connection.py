@@ -1,10 +1,12 @@
-"""One connection to the HTTP server: what it waits for, and which one gives way to a new one."""
+"""One connection to the HTTP server: its bounds, what it waits for, and which one gives way to a new one."""
 
 import enum
 import ipaddress
 import socket
 from collections import Counter
 from collections.abc import Collection
+
+import msgspec
 
 
 class Stage(enum.IntEnum):
@@ -20,10 +22,34 @@ class Stage(enum.IntEnum):
     """Its request is complete, and the answer is being made."""
 
 
+class HttpLimits(msgspec.Struct, frozen=True):
+    """The bounds, with defaults for a handful of Prometheus servers."""
+
+    connections: int = 64
+    read_s: float = 5.0
+    """From accepting a connection to its whole request."""
+    send_s: float = 10.0
+    """From the first to the last byte of an answer."""
+    linger_s: float = 1.0
+    """From the last byte of an answer until the client has closed."""
+    share: float = 0.1
+    """The share of time that making answers may take in the long run; more requests wait and are answered together."""
+    burst_s: float = 2.0
+    """Time for making answers that may be spent at once, after a time without requests."""
+
+
+class Drop(enum.StrEnum):
+    """Why a connection was closed without an answer."""
+
+    CROWDED = "crowded"
+    TIMEOUT = "timeout"
+    DESCRIPTORS = "descriptors"
+
+
 class Connection:
     """A connection with its request and its answer, both bounded."""
 
-    __slots__ = ("deadline_s", "group", "is_registered", "opened_s", "received", "socket", "stage", "unsent")
+    __slots__ = ("deadline_s", "event", "group", "opened_s", "received", "socket", "stage", "unsent")
 
     def __init__(self, accepted: socket.socket, group: str, now_s: float, deadline_s: float) -> None:
         """Start to read; times are monotonic, in seconds."""
@@ -34,7 +60,8 @@ class Connection:
         self.stage = Stage.READING
         self.received = b""
         self.unsent = memoryview(b"")
-        self.is_registered = False
+        self.event = 0
+        """What the selector waits for; 0 if nothing."""
 
 
 def group_of(address: str) -> str:

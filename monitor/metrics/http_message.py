@@ -9,8 +9,13 @@ from monitor.model.errors import MalformedRecord
 MAX_HEAD_BYTES = 8192
 """Of a request line with its headers. Prometheus sends about 300 bytes."""
 _END_OF_HEAD = b"\r\n\r\n"
-_PHRASES = {200: "OK", 400: "Bad Request", 405: "Method Not Allowed", 431: "Request Header Fields Too Large"} | {
-    503: "Service Unavailable"
+_PHRASES = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    405: "Method Not Allowed",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
 }
 
 

@@ -11,52 +11,28 @@ a connection that is never accepted would wake the server again and again.
 """
 
 import contextlib
-import enum
 import errno
 import os
 import selectors
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable, Sequence
 
-import msgspec
-
-from monitor.metrics.http_connection import Connection, Stage, group_of, victim
+from monitor.metrics.http_budget import TimeBudget
+from monitor.metrics.http_connection import Connection, Drop, HttpLimits, Stage, group_of, victim
 from monitor.metrics.http_message import HttpAnswer, HttpRequest, read_head, refusal
+from monitor.metrics.web_gate import WebGate
 
 _ACCEPTS_AT_ONCE = 32
 _RECEIVE_BYTES = 4096
 _SEND_BYTES = 1 << 18
-_LONGEST_PAUSE_S = 0.5
 _RETRY_ACCEPT_S = 0.1
 _SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_UNAUTHORIZED = refusal(401, "a name and a password are required", ("WWW-Authenticate", "Basic"))
 Respond = Callable[[Sequence[HttpRequest]], Sequence[HttpAnswer]]
 """Makes an answer for each of the requests, which came within a moment."""
-
-
-class HttpLimits(msgspec.Struct, frozen=True):
-    """The bounds, with defaults for a handful of Prometheus servers."""
-
-    connections: int = 64
-    read_s: float = 5.0
-    """From accepting a connection to its whole request."""
-    send_s: float = 10.0
-    """From the first to the last byte of an answer."""
-    linger_s: float = 1.0
-    """From the last byte of an answer until the client has closed."""
-    share: float = 0.1
-    """The share of time that making answers may take in the long run; more requests wait and are answered together."""
-    burst_s: float = 2.0
-    """Time for making answers that may be spent at once, after a time without requests."""
-
-
-class Drop(enum.StrEnum):
-    """Why a connection was closed without an answer."""
-
-    CROWDED = "crowded"
-    TIMEOUT = "timeout"
-    DESCRIPTORS = "descriptors"
 
 
 class HttpServer:
@@ -70,16 +46,19 @@ class HttpServer:
         failed: Callable[[Exception], None],
         limits: HttpLimits = HttpLimits(),  # noqa: B008 - immutable
         *,
+        gate: WebGate | None = None,
         reserved_from: int = sys.maxsize,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take a listening socket.
 
         `dropped` counts connections closed without an answer, by cause; `failed` is called, from the server's thread,
-        with faults; descriptors from the number `reserved_from` on are left to others.
+        with faults; `gate` decides who is answered (default: everybody, without TLS); descriptors from the number
+        `reserved_from` on are left to others.
         """
         self._listener = listener
         self._respond = respond
+        self._gate = gate
         self._limits = limits
         self._reserved_from = reserved_from
         self._clock = clock
@@ -87,8 +66,7 @@ class HttpServer:
         self._connections: set[Connection] = set()
         self._waiting: list[tuple[Connection, HttpRequest]] = []
         self._respond_at_s = self._accept_at_s = 0.0
-        self._credit_s = limits.burst_s
-        self._credited_at_s = clock()
+        self._budget = TimeBudget(limits.share, limits.burst_s, clock())
         self._is_accepting = self._is_closing = False
         self._spare: int | None = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._dropped = dropped
@@ -179,6 +157,12 @@ class HttpServer:
             self._drop(given_up, Drop.DESCRIPTORS if is_short else Drop.CROWDED)
         now_s = self._clock()
         accepted.setblocking(False)  # noqa: FBT003
+        if self._gate:
+            try:
+                accepted = self._gate.wrap(accepted)
+            except OSError:  # the client has gone
+                accepted.close()
+                return
         connection = Connection(accepted, group_of(address), now_s, now_s + self._limits.read_s)
         self._connections.add(connection)
         self._continue(connection)  # a request that is there already cannot be pushed out any more
@@ -211,9 +195,13 @@ class HttpServer:
                 self._send(connection)
             elif not connection.socket.recv(_RECEIVE_BYTES):
                 self._drop(connection)
+        except ssl.SSLWantWriteError:
+            self._watch(connection, selectors.EVENT_WRITE)
+        except ssl.SSLWantReadError:
+            self._watch(connection, selectors.EVENT_READ)
         except (BlockingIOError, InterruptedError):
             self._watch(connection)
-        except OSError:  # the client's reset, or no memory for another descriptor to wait for
+        except (OSError, ValueError):  # the client's reset, or no memory for another descriptor to wait for
             self._drop(connection)
 
     def _read(self, connection: Connection) -> None:
@@ -231,33 +219,37 @@ class HttpServer:
                 connection.deadline_s = float("inf")
                 self._unwatch(connection)
                 self._waiting.append((connection, request))
+            case None if isinstance(connection.socket, ssl.SSLSocket) and connection.socket.pending():
+                self._read(connection)  # at most twice: the length of a head is bounded
             case None:
                 self._watch(connection)
 
     def _answer_waiting(self) -> None:
         """Make the answers of all complete requests at once, and rest for as long as their share of time demands."""
-        waiting, self._waiting = self._waiting, []
         started_s = self._clock()
+        waiting = self._admitted()
         try:
             answers = self._respond([request for _, request in waiting])
         except Exception as error:  # noqa: BLE001 - for the supervisor: the server outlives a fault in what it serves
             self._failed(error)
             answers = [refusal(503, "the samples could not be collected; see the log of nodewarden")] * len(waiting)
-        self._pay(started_s)
+        self._respond_at_s = self._budget.pay(started_s, self._clock())
         encoded: dict[int, bytes] = {}  # equal answers are one object, and so are their bytes
         for (connection, _), answer in zip(waiting, answers, strict=True):
             data = encoded.setdefault(id(answer), b"") or answer.encode()
             encoded[id(answer)] = data
             self._start_sending(connection, data)
 
-    def _pay(self, started_s: float) -> None:
-        """Take the time that answers took from the credit; without credit the next answers wait."""
-        now_s = self._clock()
-        limits = self._limits
-        earned_s = self._credit_s + (now_s - self._credited_at_s) * limits.share
-        self._credit_s = min(earned_s, limits.burst_s) - (now_s - started_s)
-        self._credited_at_s = now_s
-        self._respond_at_s = now_s + min(max(0.0, -self._credit_s / limits.share), _LONGEST_PAUSE_S)
+    def _admitted(self) -> list[tuple[Connection, HttpRequest]]:
+        """Return the requests to answer now, and refuse those without a right password."""
+        waiting, self._waiting = self._waiting, []
+        if self._gate is None:
+            return waiting
+        screened = self._gate.screen(waiting)
+        self._waiting = screened.later
+        for connection, _ in screened.refused:
+            self._start_sending(connection, _UNAUTHORIZED.encode())
+        return screened.admitted
 
     def _start_sending(self, connection: Connection, data: bytes) -> None:
         connection.stage = Stage.SENDING
@@ -269,22 +261,29 @@ class HttpServer:
     def _send(self, connection: Connection) -> None:
         while connection.unsent:
             connection.unsent = connection.unsent[connection.socket.send(connection.unsent[:_SEND_BYTES]) :]
+        if isinstance(connection.socket, ssl.SSLSocket):
+            with contextlib.suppress(OSError, ValueError):  # says that this was all; the client's answer is not awaited
+                connection.socket.unwrap()
         connection.socket.shutdown(socket.SHUT_WR)
         connection.stage = Stage.CLOSING
         connection.deadline_s = self._clock() + self._limits.linger_s
         self._unwatch(connection)
         self._watch(connection)
 
-    def _watch(self, connection: Connection) -> None:
-        if not connection.is_registered:
+    def _watch(self, connection: Connection, event: int | None = None) -> None:
+        """Wait until a connection can go on; `event` where TLS waits for something else than its stage does."""
+        if event is None:
             event = selectors.EVENT_WRITE if connection.stage is Stage.SENDING else selectors.EVENT_READ
-            self._selector.register(connection.socket, event, connection)
-            connection.is_registered = True
+        if connection.event == event:
+            return
+        self._unwatch(connection)
+        self._selector.register(connection.socket, event, connection)
+        connection.event = event
 
     def _unwatch(self, connection: Connection) -> None:
-        if connection.is_registered:
+        if connection.event:
             self._selector.unregister(connection.socket)
-            connection.is_registered = False
+            connection.event = 0
 
     def _drop(self, connection: Connection, cause: Drop | None = None) -> None:
         """Close a connection; `cause` counts if it was not answered."""

@@ -7,6 +7,7 @@ Cilium has no documented file with its networks, so it is not supported.
 
 import os
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -91,7 +92,7 @@ def parse_manifest(text: str) -> list[Claim]:
     for container in _list(_dict(_dict(_load_yaml(text)).get("spec")).get("containers")):
         part = _dict(container)
         words = [word for key in ("command", "args") for word in _list(part.get(key)) if isinstance(word, str)]
-        for word, following in zip(words, [*words[1:], ""], strict=True):
+        for word, following in pairwise([*words, ""]):
             flag, equals, value = word.partition("=")
             if flag in _MANIFEST_FLAGS:
                 found += [Claim(_MANIFEST_FLAGS[flag], flag, text) for text in _texts(value if equals else following)]

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from monitor.config.kinds import GROUP, SOCKET_PATH, path
+from monitor.config.kinds import GROUP, OPTIONAL_PATH, SOCKET_PATH, path
 from monitor.config.shapes import Section
 from monitor.config.types import Endpoint
 from monitor.settings.bans import Bans
@@ -55,6 +55,14 @@ class Metrics(Section, frozen=True, kw_only=True):
     listen: Annotated[
         Endpoint, Meta(description="Address and port of the endpoint; `0.0.0.0` and `[::]` mean all addresses.")
     ] = Endpoint("127.0.0.1", 9843)
+    web_config_file: Annotated[
+        str,
+        OPTIONAL_PATH,
+        Meta(
+            description="Web configuration file of the Prometheus exporter toolkit (TLS, basic authentication); "
+            "changes are followed. Empty: neither."
+        ),
+    ] = ""
 
 
 class Control(Section, frozen=True, kw_only=True):

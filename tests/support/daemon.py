@@ -95,7 +95,7 @@ class Daemon:
 
 
 def wait_for(
-    condition: Callable[[], Any], what: str, explain: Callable[[], str] = lambda: "", timeout_s: float = 10.0
+    condition: Callable[[], Any], what: str, explain: Callable[[], str] = lambda: "", timeout_s: float = 30.0
 ) -> None:
     """Wait until a condition is true; RuntimeError with an explanation after the timeout."""
     deadline = time.monotonic() + timeout_s

@@ -24,6 +24,11 @@ METRICS = (
         "Internal errors, each of which cost a batch of events or one run of a periodic task; the log has the trace.",
     ),
     Metric(
+        "nodewarden_web_config_current",
+        GAUGE,
+        "1 while metrics.web_config_file is in force; 0 while it is faulty and an older version of it is in force.",
+    ),
+    Metric(
         "nodewarden_client_connections_dropped_total",
         COUNTER,
         "Connections to the daemon that were closed without an answer, by server (`metrics`, `control`) and cause: "

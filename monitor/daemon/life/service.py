@@ -104,7 +104,7 @@ class Service:
         self._drift = TableWatch(self._enforcers.keeper, self._enforcers.table.ports, self._supervisor.failed)
         self._sources = Sources(settings, self.pipeline.log_filters, self._enforcers.xdp, self._saver, self._process)
         self._upkeep = Upkeep(self._supervisor, self._descriptors, self._systemd)
-        self._upkeep.follow("metrics", self._exporter.dropped)
+        self._upkeep.follow("metrics", self._exporter.dropped, self._exporter.trouble)
         self._health = Health(
             path,
             settings,
@@ -148,8 +148,9 @@ class Service:
         self._state.open()
         self._sources.open()
         if settings.metrics.enabled:
-            listen = settings.metrics.listen
-            self._exporter.serve(listen.host, listen.port, self._scrape_failed, self._descriptors.reserved_from)
+            listen, reserved_from = settings.metrics.listen, self._descriptors.reserved_from
+            web_config = settings.metrics.web_config_file
+            self._exporter.serve(listen.host, listen.port, self._scrape_failed, reserved_from, web_config)
         await self._control.open(settings.control.group)
         in_force = self._state.restore()
         self._drift.open()  # only now: a hundred thousand notices of our own would overrun it

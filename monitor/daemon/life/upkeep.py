@@ -27,18 +27,21 @@ class Upkeep:
         self._descriptors = descriptors
         self._systemd = systemd
         self._dropped: dict[str, Mapping[str, int]] = {}
+        self._troubles: list[Callable[[], str]] = []
         self._clock = clock
         self._known: dict[str, int] = {}
         self._crowded_until_s: dict[str, float] = {}
 
-    def follow(self, server: str, dropped: Mapping[str, int]) -> None:
-        """Watch the counters of a server: connections closed without an answer, by cause."""
+    def follow(self, server: str, dropped: Mapping[str, int], trouble: Callable[[], str] = str) -> None:
+        """Watch a server: connections closed without an answer, by cause, and what `trouble` says."""
+        self._troubles.append(trouble)
         self._dropped[server] = dropped
         self._known[server] = 0
 
     def problems(self) -> list[str]:
         """Say what keeps the daemon from its work."""
-        return self._descriptors.problems() + self._systemd.problems() + self._supervisor.problems()
+        troubles = [text for trouble in self._troubles if (text := trouble())]
+        return self._descriptors.problems() + self._systemd.problems() + self._supervisor.problems() + troubles
 
     def check(self) -> None:
         """Look for what changed; call it each second."""
@@ -60,6 +63,7 @@ class Upkeep:
     def samples(self) -> Iterator[Sample]:
         """Yield the counters."""
         yield "nodewarden_internal_errors_total", (), self._supervisor.errors_total
+        yield "nodewarden_web_config_current", (), float(not any(trouble() for trouble in self._troubles))
         for server, causes in self._dropped.items():
             for cause, count in causes.items():
                 yield "nodewarden_client_connections_dropped_total", (server, cause), count

@@ -17,6 +17,7 @@ from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.dispatch import Dispatch
 from monitor.daemon.pipeline.evidence import EvidenceSorter
 from monitor.daemon.pipeline.listeners import Listener, Listeners
+from monitor.daemon.pipeline.refused_alerts import RefusedAlerts
 from monitor.daemon.pipeline.traffic import Traffic
 from monitor.daemon.pipeline.wiring import (
     build_detectors,
@@ -91,6 +92,7 @@ class Pipeline:
         self.metrics = metrics or DecisionMetrics()
         self.listeners = Listeners([self.metrics, *listeners])
         self.bans = BanControl(self.policy, self.enforcers, self.listeners, cut_connections)
+        self.refused = RefusedAlerts()
         self.proofs = Proofs(settings.bans.prefixes.ipv6_score)
         self.evidence = EvidenceSorter(settings.bans.prefixes.ipv6_score)
         self.floods: dict[str, FloodAlert] = {}
@@ -168,6 +170,7 @@ class Pipeline:
     def _acquit(self, detector: str, networks: Iterable[Network], now_s: float) -> None:
         """End the bans of a detector whose evidence proved to be none."""
         for network in networks:
+            self.refused.forget(detector, network)
             if self.bans.withdraw(network, detector, now_s):
                 _log.info("%s: the ban of %s is lifted, since what it rests on was no probe", detector, network)
 
@@ -187,13 +190,22 @@ class Pipeline:
         answered = [alert if isinstance(alert, FloodAlert) else self._weighed(alert) for alert in alerts]
         if not answered:
             return []
+        self.floods |= {alert.detector: alert for alert in answered if isinstance(alert, FloodAlert)}
+        return self._propose([alert for alert in answered if isinstance(alert, Alert)], answered, now_s)
+
+    def _propose(self, alerts: Iterable[Alert], new: Sequence[Alert | FloodAlert], now_s: float) -> list[Decision]:
+        """Decide on alerts; listeners receive those that are new."""
         draft = self.policy.draft(now_s)
-        for alert in answered:
-            if isinstance(alert, FloodAlert):
-                self.floods[alert.detector] = alert
-            else:
-                self.policy.propose(draft, alert)
-        return self.bans.carry_out(draft, answered)
+        for alert in alerts:
+            self.policy.propose(draft, alert)
+        decisions = self.bans.carry_out(draft, new)
+        self.refused.note(decisions, now_s)
+        return decisions
+
+    def _retry(self, now_s: float) -> None:
+        """Propose again what the kernel refused."""
+        if due := self.refused.due(now_s, self.policy.rules.detectors):
+            self._propose([self._weighed(alert) for alert in due], (), now_s)
 
     def _weighed(self, alert: Alert) -> Alert:
         """Return the alert with the strength that the source's handshakes give it, and with what puts it in doubt."""
@@ -230,6 +242,7 @@ class Pipeline:
         return {
             "repairing the table": self.table.repair,
             "releasing logged packets": self.release,
+            "trying refused bans again": self._retry,
             "learning services": self._review_services,
             "ending bans": self.bans.tick,
             "turning the busiest sources": self._turn,

@@ -19,6 +19,7 @@ from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.enforcers.nftables.writers import Writers, read_writers
 from monitor.enforcers.owner import why_not_ours
 from monitor.files.attempts import missing_module, why_not
+from monitor.metrics.web_gate import WebGate
 from monitor.model.requirements import Privileges
 from monitor.node import kubernetes
 from monitor.settings.schema import Settings
@@ -57,6 +58,7 @@ class Probed(msgspec.Struct, frozen=True):
     """How many file descriptors this process may have; the daemon raises the soft limit to the hard one."""
     slow_filters: Mapping[str, str] = MappingProxyType({})
     """By detector: which lines are skipped because its filter takes too long on them."""
+    web_config: str = ""
     table: str = ""
     """What is wrong with the table of the running daemon."""
 
@@ -77,6 +79,7 @@ def probe(settings: Settings, filters: LogFilters, *, serves_metrics: bool, is_o
         cluster=tuple(kubernetes.denied_to_us()) if settings.bans.protect.kubernetes else (),
         state=_writable(settings.state.directory),
         metrics=why_not(lambda: _try_port(settings, is_ours=serves_metrics)) if settings.metrics.enabled else "",
+        web_config=why_not(lambda: _try_web_config(settings)),
         group=_group(settings.control.group),
         descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
     )
@@ -105,6 +108,12 @@ def _try_port(settings: Settings, *, is_ours: bool) -> None:
     with socket.socket(family, socket.SOCK_STREAM) as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         attempt.bind((listen.host, 0 if is_ours else listen.port))
+
+
+def _try_web_config(settings: Settings) -> None:
+    """Read the file with its certificates, if metrics are served by one."""
+    if settings.metrics.enabled and (name := settings.metrics.web_config_file):
+        WebGate(Path(name))
 
 
 def _writable(directory: Path) -> str:

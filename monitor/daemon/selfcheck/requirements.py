@@ -86,7 +86,11 @@ def _others(settings: Settings, probed: Probed) -> Iterator[Part]:
     yield Part("state", PartKind.SERVICE, is_wanted=True, requirements=[state])
     listen = settings.metrics.listen
     port = Requirement(f"{listen} to serve metrics on", probed.metrics, f"ss -ltnp 'sport = {listen.port}'")
-    yield Part("metrics", PartKind.SERVICE, settings.metrics.enabled, [port])
+    name = settings.metrics.web_config_file
+    web = Requirement(
+        "metrics.web_config_file", probed.web_config, f"correct {name}; {privileges.account} must be able to read it"
+    )
+    yield Part("metrics", PartKind.SERVICE, settings.metrics.enabled, [port, *([web] if name else [])])
     group = Requirement(
         "the group that control.group names", probed.group, f"groupadd --system {settings.control.group}"
     )

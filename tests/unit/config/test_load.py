@@ -95,7 +95,7 @@ def test_all_faults_of_all_files_come_at_once(tmp_path: Path) -> None:
         "nodewarden.yaml:5:5: bans.allowlist[0]: '10.0.0.1/8' has host bits set; did you mean 10.0.0.0/8?",
         "nodewarden.yaml:6:5: bans.allowlist[1]: '::1/0' has host bits set; did you mean ::/0?",
         "conf.d/1.yaml:2:3: not valid YAML: while parsing a block mapping, did not find expected key",
-        "conf.d/2.yaml:1:10: metrics: expected a mapping with keys (enabled, listen), found 'on'",
+        "conf.d/2.yaml:1:10: metrics: expected a mapping with keys (enabled, listen, web_config_file), found 'on'",
     ]
 
 

@@ -44,11 +44,12 @@ def test_it_is_valid_with_all_components(components: tuple[str, ...], tmp_path: 
     for what in rendered:
         if what["kind"] != "ServiceMonitor":
             kubernetes_validate.validate(what, kubernetes_validate.latest_version(), strict=True)
-        assert what["kind"] == "Namespace" or what["metadata"]["namespace"] == "nodewarden"
+        assert what["kind"] in ("Namespace", "PriorityClass") or what["metadata"]["namespace"] == "nodewarden"
     for role in _ROLES:
         daemon_set = one(rendered, "DaemonSet", f"nodewarden-{role}")["spec"]
         pod = daemon_set["template"]["spec"]
         one(rendered, "ServiceAccount", pod["serviceAccountName"])
+        one(rendered, "PriorityClass", pod["priorityClassName"])
         mounts = [mount["name"] for mount in pod["containers"][0]["volumeMounts"]]
         assert sorted(mounts) == sorted(volume["name"] for volume in pod["volumes"])
         assert daemon_set["selector"]["matchLabels"].items() <= daemon_set["template"]["metadata"]["labels"].items()

@@ -94,7 +94,16 @@ def definition_of(reference: str) -> FilterDefinition:
     return installed(load_filter(reference))
 
 
+@functools.cache
+def _compiled(reference: str) -> LogMatcher:
+    """Keep a matcher: others share its expressions and its database, which take long to compile."""
+    matcher = LogMatcher({"d": definition_of(reference)})
+    matcher.begin(LogBlock("/log", ("d",), b"", NOW_S, ()))
+    return matcher
+
+
 def make_matcher(reference: str, *, use_hyperscan: bool = True, confirm_timeout_s: float = 1.0) -> LogMatcher:
+    _compiled(reference)
     matcher = LogMatcher(
         {"d": definition_of(reference)},
         timezones={"d": datetime.UTC},

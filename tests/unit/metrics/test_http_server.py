@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.metrics.http_connection import group_of
+from monitor.metrics.http_connection import Drop, HttpLimits, group_of
 from monitor.metrics.http_message import MAX_HEAD_BYTES, HttpAnswer, HttpRequest, read_head
-from monitor.metrics.http_server import Drop, HttpLimits, HttpServer, Respond
+from monitor.metrics.http_server import HttpServer, Respond
 
 _GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 _WAIT_S = 10.0

@@ -137,6 +137,13 @@ CASES = [
             series("nodewarden_bans", 'mode="observe",strength="proven"'): "9x40",
         },
     ),
+    Case(
+        "NodewardenTableFault",
+        {series("nodewarden_table_fault", 'part="comparison"'): "1x40"},
+        {"part": "comparison"},
+        "1",
+        {series("nodewarden_table_fault", 'part="comparison"'): "1x4 0x30"},
+    ),
     _counter(
         "NodewardenTableTampered", "nodewarden_table_drift_total", {"kind": "rules_changed"}, other='kind="overrun"'
     ),
