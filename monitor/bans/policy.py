@@ -75,10 +75,13 @@ class Policy:
         policy = self.rules.detectors[alert.detector]
         mode, first_s = policy.at(alert.source)
         network = self._target(alert, policy, mode)
-        doubt = f" ({alert.doubt})" if alert.doubt else ""
+        text = alert.doubt
+        if policy.ports and not ports.can_be_limited(network):
+            text = text or "prefixes of this length cannot be banned by port"
+        doubt = f" ({text})" if text else ""
         # few differ, and bans hold it for long
         reason = sys.intern(f"{alert.evidence.count} {alert.evidence.what}{doubt}")
-        mode = Mode.OBSERVE if alert.doubt or policy.observes_part(network) else mode
+        mode = Mode.OBSERVE if text or policy.observes_part(network) else mode
         claim = _claim(ports.at(network, policy.ports), alert, mode, first_s, alert.detector, reason)
         step = self._step(draft, claim)
         bantime_s = min(self.rules.increment.bantime_s(first_s, step, self._uniform), alert.longest_s)

@@ -24,9 +24,9 @@ BANTIME = duration("1s", "365d")
 
 
 BAN_PORTS = Meta(
-    description="Limit its bans to these ports of ours, at most 64: `tcp/22`, `udp/5060`, `6000-6010` (TCP and UDP), or "
-    "a service of /etc/services such as `ssh`. The port is the one that the source addressed, before destination NAT. "
-    "Empty: all ports."
+    description="Limit its bans to these ports of ours, at most 64: `tcp/22`, `udp/5060`, `6000-6010` (TCP and UDP), "
+    "or a service of /etc/services such as `ssh`. The port is the one that the source addressed, before destination "
+    "NAT. Empty: all ports."
 )
 """What `ban_ports` means, whatever its key is."""
 

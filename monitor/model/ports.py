@@ -12,6 +12,8 @@ PROTOCOLS = {PROTOCOL_NAMES[one]: one for one in (PROTOCOL_TCP, PROTOCOL_UDP, PR
 """Protocols with ports that a ban can name, with their numbers."""
 MAX_PORTS = 64
 """The most ports of one ban: each is an element in the kernel."""
+PREFIX_LENGTHS = {32: (32, 24), 128: (128, 64, 56, 48)}
+"""By bits of an address, the lengths of prefixes that can be banned by port: those that detectors and policy ban."""
 _NAMES = {number: name for name, number in PROTOCOLS.items()}
 _BYTES = 3
 
@@ -43,6 +45,11 @@ def show(packed: bytes) -> list[str]:
 def at(network: Network, ports: bytes) -> Network:
     """Return a network narrowed to these ports."""
     return Network(network.address, network.prefix_length, ports) if ports or network.ports else network
+
+
+def can_be_limited(network: Network) -> bool:
+    """Whether bans of this network can be limited to ports."""
+    return network.prefix_length in PREFIX_LENGTHS[network.bits]
 
 
 def covers(one: bytes, other: bytes) -> bool:

@@ -36,8 +36,8 @@ class Guarded:
         return (
             "sources: {drops: {enabled: false}, kernel_log: {enabled: false}}\n"
             "bans: {prefixes: {ipv6_score: 64}}\n"
-            f"detectors: {{failures: {{sshd: {{enabled: false}}, app: {{filter: '{self.filter}', files: ['{self.log}'], "
-            f"evidence: proven, maxretry: 3, bantime: 10m, {more}}}}}}}\n"
+            f"detectors: {{failures: {{sshd: {{enabled: false}}, app: {{filter: '{self.filter}', "
+            f"files: ['{self.log}'], evidence: proven, maxretry: 3, bantime: 10m, {more}}}}}}}\n"
         )
 
     def fail(self, address: str) -> None:

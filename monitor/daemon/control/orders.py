@@ -15,7 +15,7 @@ from monitor.model.addresses import Network, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import MANUAL, MAX_ALLOWED, WORDS, Ban, ClaimOrigin
 from monitor.model.parts import in_parts
-from monitor.model.ports import MAX_PORTS, at, count, pack, show
+from monitor.model.ports import MAX_PORTS, PREFIX_LENGTHS, at, can_be_limited, count, pack, show
 from monitor.state.changes import Allowed
 
 _MAX_BANTIME_S = 10 * 365 * 86400.0
@@ -77,7 +77,7 @@ class Orders:
         answers: list[Answer | None] = []
         for wanted in request.bans:
             try:
-                network = at(parse_network(wanted.network), _ports(wanted))
+                network = _narrowed(parse_network(wanted.network), wanted)
                 bantime_s = _bantime(wanted.bantime_s)
             except ValueError as error:
                 answers.append(_refusal(wanted.network, error))
@@ -194,14 +194,17 @@ def _of_ports(ban: Ban) -> str:
     return f" of {', '.join(show(ban.network.ports))}" if ban.network.ports else ""
 
 
-def _ports(wanted: RequestedBan) -> bytes:
-    """Return the ports that a ban is to be limited to; ValueError if they are none, too many, or of no use."""
+def _narrowed(network: Network, wanted: RequestedBan) -> Network:
+    """Return a network narrowed to the ports of a ban; ValueError if they are none, too many, or of no use."""
     ports = pack(pair for text in wanted.ports[: MAX_PORTS + 1] for pair in read_ports(text))
     if count(ports) > MAX_PORTS:
         raise ValueError(f"more than {MAX_PORTS} ports: ban all of them instead")
     if ports and wanted.set == WORDS[Strength.DESTINATION]:
         raise ValueError("a destination cannot be banned by port")
-    return ports
+    if ports and not can_be_limited(network):
+        lengths = ", ".join(f"/{length}" for length in PREFIX_LENGTHS[network.bits])
+        raise ValueError(f"prefixes of this length cannot be banned by port, only {lengths}")
+    return at(network, ports)
 
 
 def _deleted(elements: Sequence[ForeignElement]) -> str:

@@ -9,6 +9,7 @@ import msgspec
 from monitor.model.addresses import Address, Network
 from monitor.model.alerts import Strength
 from monitor.model.bans import MAX_PORT_ELEMENTS, MAX_PREFIXES, WORDS
+from monitor.model.ports import PREFIX_LENGTHS
 
 TABLE = "nodewarden"
 SCHEMA = "nodewarden schema 7"
@@ -96,8 +97,8 @@ class PortSet(msgspec.Struct, frozen=True):
         return f"port_{WORDS[self.strength]}{self.family}"
 
 
-PORT_LENGTHS = {"4": (32, 24), "6": (128, 64, 56, 48)}
-"""The lengths of prefixes that can be banned by port: those that detectors and policy ban, addresses first."""
+PORT_LENGTHS = {"4": PREFIX_LENGTHS[32], "6": PREFIX_LENGTHS[128]}
+"""By family, the lengths of prefixes that have a set, addresses first."""
 PORT_SETS = {
     one.name: one
     for strength in (Strength.PROVEN, Strength.SPOOFABLE)

@@ -120,6 +120,15 @@ def test_what_follows_is_limited_to_the_same_ports() -> None:
     assert all(decision.offence.network.ports == b"" for decision in decisions if decision.offence)
 
 
+def test_a_length_that_no_set_has_is_observed() -> None:
+    """A line of a log may name any network: what cannot be banned by port is not banned altogether."""
+    some = policy_of()
+    for detector, verdict in (("ssh", Verdict.OBSERVE), ("all", Verdict.BAN)):
+        wide = msgspec.structs.replace(alert(detector), network=network_of(SOURCE, 20), is_alone=False)
+        (decision,) = decide(some, wide, 1000.0)
+        assert decision.verdict is verdict
+
+
 def test_sets_of_ports_have_bounds_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not fit is refused, not widened; forged evidence takes no room from proof; what ends gives room."""
     monkeypatch.setattr(draft, "MAX_PORT_ELEMENTS", 4)
@@ -172,7 +181,7 @@ def test_ports_as_people_write_them(tmp_path: Path) -> None:
     section = PortScanSettings(ban_ports=("ssh", "tcp/22", "22"))
     assert show(section.packed_ports) == ["tcp/22", "udp/22"]
     for wrong in ("", "0", "tcp/0", "70000", "5-4", "icmp/1", "tcp/", "no-such-service", "22,80", "tcp/22/udp", "-1"):
-        with pytest.raises(ValueError, match="port|service"):
+        with pytest.raises(ValueError, match=r"port|service"):
             read_ports(wrong)
     path = write(tmp_path, "detectors: {port_scan: {ports: [1-65]}, egress: {ports: [22]}, udp_rate: {ports: [x]}}\n")
     assert [fault.partition(": ")[2] for fault in faults_of(path)] == [

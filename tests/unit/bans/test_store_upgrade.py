@@ -1,4 +1,4 @@
-"""Files of older schemas: 1, in which a network had one ban of each strength, 2, without checksums, 3, without ports."""
+"""Files of older schemas: 1, with one ban of a network and strength, 2, without checksums, 3, without ports."""
 
 import sqlite3
 from pathlib import Path

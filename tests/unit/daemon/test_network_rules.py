@@ -127,7 +127,7 @@ def test_what_is_allowed_does_not_count_and_is_not_banned() -> None:
     assert stages.guard.protects(ALLOWED[1]) is None
     (decision,) = fail(stages, "2001:db8:7:1::6", 2)
     assert decision.network == host(parse_address("2001:db8:7:1::6"))
-    spread = [failure("2001:db8:7:1::1:%x" % number) for number in range(40)]
+    spread = [failure(f"2001:db8:7:1::1:{number:x}") for number in range(40)]
     (refused,) = {(one.verdict, one.entry.network if one.entry else None) for one in stages.process(spread, NOW_S)}
     assert refused == (Verdict.ALLOWLISTED, ALLOWED[2])
 
