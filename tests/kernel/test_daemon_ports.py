@@ -23,7 +23,7 @@ class Guarded:
         self.log = directory / "app.log"
         self.log.touch()
         self.filter = directory / "app.yaml"
-        self.filter.write_text("failregex:\n  - 'failed from (?:<IP4>|<IP6>)$'\n")
+        self.filter.write_text("description: Test.\nfailregex:\n  - 'failed from (?:<IP4>|<IP6>)$'\n")
         with self.node.entered():
             self.listening = [
                 socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True) for port in (22, 80)
@@ -74,14 +74,14 @@ def guarded(tmp_path: Path) -> Iterator[Guarded]:
 
 
 def test_from_evidence_to_the_end(guarded: Guarded) -> None:
-    """Failures ban port 22 of the source, as an address and as an IPv6 prefix; nothing that happens widens that."""
+    """Failures ban port 22 of the source, of both families; nothing that happens widens that."""
     daemon, source = guarded.daemon, guarded.source
     guarded.fail(source.address4)
     guarded.fail(source.address6)
     wait_for(lambda: len(daemon.ask("list")) == 2, "both bans", lambda: daemon.log)
     assert {(ban["network"], *ban["ports"]) for ban in daemon.ask("list")} == {
         (source.address4, "tcp/22"),
-        ("fd88::/64", "tcp/22"),
+        (source.address6, "tcp/22"),  # its /64 is that of the node, so the address alone is banned
     }
     assert guarded.open_ports("4") == guarded.open_ports("6") == {80}
     why = daemon.ask("why", source.address4)
@@ -95,7 +95,7 @@ def test_from_evidence_to_the_end(guarded: Guarded) -> None:
     daemon.start()
     assert guarded.open_ports("4") == guarded.open_ports("6") == {80}
 
-    for change in ("flush ruleset", "flush set inet nodewarden port_ban6_64", "flush set inet nodewarden port_ban4"):
+    for change in ("flush ruleset", "flush set inet nodewarden port_ban6", "flush set inet nodewarden port_ban4"):
         guarded.node.nft(f"{change}\n")
         wait_for(lambda: guarded.open_ports("4") == guarded.open_ports("6") == {80}, change, lambda: daemon.log)
 

@@ -81,6 +81,9 @@ def samples(policy: Policy) -> Iterator[Sample]:
         yield "nodewarden_set_elements_limit", (name,), spec.size
         count = ledger.count_in_set(BAN_SETS[name], spec.key_bytes * 8, prefixes=spec.interval)
         yield "nodewarden_set_elements", (name,), count
+    for strength in (Strength.PROVEN, Strength.SPOOFABLE):
+        yield "nodewarden_set_elements_limit", (f"port_{WORDS[strength]}",), MAX_PORT_ELEMENTS
+        yield "nodewarden_set_elements", (f"port_{WORDS[strength]}",), ledger.port_elements[strength]
 
 
 def _full_prefix_sets(policy: Policy) -> list[str]:
