@@ -61,11 +61,14 @@ class Draft:
         lengths |= {length: None for bits, length in self._lengths if bits == network.bits}
         for length in sorted((one for one in lengths if one <= network.prefix_length), reverse=True):
             around = network_of(network.address, length)
-            places = dict.fromkeys((around, strength) for strength in Strength)
-            places |= dict.fromkeys(self._ledger.places(around)) | dict.fromkeys(self._of_ports.get(around, ()))
-            for key in (ban_key(*place) for place in places):
+            for key in (*(ban_key(around, strength) for strength in Strength), *self._keys_of_ports(around)):
                 if (ban := self._effective(key)) is not None:
                     yield ban, self._claims_of(key)
+
+    def _keys_of_ports(self, network: Network) -> list[bytes]:
+        """Return the keys of bans of some ports of a network; mostly there are none."""
+        added = [ban_key(*place) for place in self._of_ports.get(network, ())] if self._of_ports else []
+        return list(dict.fromkeys((*self._ledger.of_ports.keys(network), *added)))
 
     def add(self, decision: Decision) -> Decision:
         """Take a decision down; if it has a claim, what follows sees it."""
@@ -96,7 +99,7 @@ class Draft:
         if claim.origin.is_bulk and ledger.bulk + self._added_bulk >= ledger.max_bulk:
             return False, None
         if claim.network.ports:
-            held = ledger.port_elements[claim.strength] + self._added_ports[claim.strength]
+            held = ledger.of_ports.elements[claim.strength] + self._added_ports[claim.strength]
             if held + count(claim.network.ports) > MAX_PORT_ELEMENTS:
                 return False, None
         elif not claim.network.is_host:

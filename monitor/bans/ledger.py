@@ -13,10 +13,10 @@ from monitor.bans.counts import BanCounts, kind_of
 from monitor.bans.end_times import EndTimes
 from monitor.bans.notes import Notes
 from monitor.bans.observed import MAX_OBSERVED, ObservedRings
+from monitor.bans.port_index import PortIndex
 from monitor.model.addresses import Network, network_of
 from monitor.model.alerts import Strength
 from monitor.model.bans import MAX_PREFIXES, Ban, Mode, ban_key
-from monitor.model.ports import count
 
 _MAX_CANDIDATES = 512
 """Bans that one search for the weakest finds: a search walks all bans."""
@@ -49,12 +49,9 @@ class Ledger(Notes, BanCounts):
         self._bans: dict[bytes, Ban] = {}
         self._claims: dict[bytes, Claims] = {}
         """Of those that have more than one."""
-        self.port_elements: Counter[Strength] = Counter()
-        """Ports of all bans in force that are limited to ports."""
         self._ends = EndTimes()
         self._shapes: Counter[tuple[int, int]] = Counter()
-        self._of_ports: dict[bytes, dict[bytes, None]] = {}
-        """Keys of bans of some ports, by the key of the whole network."""
+        self.of_ports = PortIndex()
         self._weakest: dict[int | None, list[Candidate]] = {}
 
     def __len__(self) -> int:
@@ -96,11 +93,8 @@ class Ledger(Notes, BanCounts):
         return [(ban.network, ban.strength) for ban in self._at(network)]
 
     def _at(self, network: Network) -> list[Ban]:
-        found = []
-        for strength in Strength:
-            key = ban_key(network.whole, strength)
-            found += [self._bans[one] for one in (key, *self._of_ports.get(key, ())) if one in self._bans]
-        return found
+        keys = (*(ban_key(network.whole, strength) for strength in Strength), *self.of_ports.keys(network))
+        return [self._bans[key] for key in keys if key in self._bans]
 
     def claims_of(self, key: bytes) -> Claims:
         """Return the claims behind `monitor.model.bans.ban_key`."""
@@ -259,9 +253,7 @@ class Ledger(Notes, BanCounts):
         if len(claims) > 1 or (claims and claims[0] is not ban):
             self._claims[key] = claims
         self._add(ban, claims)
-        if ban.network.ports:
-            self._of_ports.setdefault(ban_key(ban.network.whole, ban.strength), {})[key] = None
-            self._count_ports(ban, 1)
+        self.of_ports.add(key, ban)
         if not ban.network.is_host:
             self._shapes[ban.network.bits, ban.network.prefix_length] += 1
         self._await_end(key)
@@ -280,10 +272,6 @@ class Ledger(Notes, BanCounts):
     def _replace(self, key: bytes, ban: Ban, claims: Claims, now_s: float) -> None:
         self._strike(key)
         self._enter(key, ban, claims, now_s)
-
-    def _count_ports(self, ban: Ban, sign: int) -> None:
-        if ban.mode is Mode.ENFORCE:
-            self.port_elements[ban.strength] += sign * count(ban.network.ports)
 
     def _next_end(self, key: bytes) -> float | None:
         """Return when the first of a ban's claims ends; None without a ban."""
@@ -307,12 +295,7 @@ class Ledger(Notes, BanCounts):
             return None
         claims = self._claims.pop(key, (ban,))
         self._subtract(ban, claims)
-        if ban.network.ports:
-            self._count_ports(ban, -1)
-            whole = ban_key(ban.network.whole, ban.strength)
-            del self._of_ports[whole][key]
-            if not self._of_ports[whole]:
-                del self._of_ports[whole]
+        self.of_ports.discard(key, ban)
         self.observed.discard(key)
         if not ban.network.is_host:
             shape = ban.network.bits, ban.network.prefix_length

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from monitor.config import types
-from monitor.config.port_names import read_ports
 from monitor.config.types import quote
 from monitor.model.addresses import Network, parse_network
 
@@ -159,19 +158,6 @@ def choice(choices: type[E]) -> ValueKind[E]:
     return ValueKind(" or ".join(f"`{word}`" for word in words), read, str, {"type": "string", "enum": words})
 
 
-def inherited(kind: ValueKind[T]) -> ValueKind[T | types.Inherited]:
-    """Return a kind whose value may be left to the section around."""
-
-    def read(text: str) -> T | types.Inherited:
-        return types.Inherited.INHERIT if text == types.Inherited.INHERIT else kind.read(text)
-
-    def write(value: T | types.Inherited) -> bool | int | float | str:
-        return str(value) if isinstance(value, types.Inherited) else kind.write(value)
-
-    schema = {"anyOf": [dict(kind.schema), {"type": "string", "enum": [str(types.Inherited.INHERIT)]}]}
-    return ValueKind(f"{kind.noun}, or `{types.Inherited.INHERIT}`", read, write, schema)
-
-
 def text(longest: int) -> ValueKind[str]:
     """Printable text of 1 to `longest` characters; empty text is refused because it would match every line."""
 
@@ -270,30 +256,9 @@ BOOLEAN: ValueKind[bool] = ValueKind(
 NETWORK: ValueKind[Network] = ValueKind(
     "network", _read_network, str, {"type": "string", "examples": ["192.0.2.1", "10.0.0.0/8", "2001:db8::/32"]}
 )
-NETWORK_NAMES = Names(
-    "[0-9A-Fa-f:.]{2,45}(/[0-9]{1,3})?", "a network such as 10.0.0.0/8 or 2001:db8::/32", read=_read_network
-)
-"""Networks as keys of a mapping."""
 PORT: ValueKind[int] = ValueKind("port", types.parse_port, int, {"type": "integer", "minimum": 1, "maximum": 65535})
 
 
-def _read_port_text(value: str) -> str:
-    """Read ports of a ban, and keep them as they are written."""
-    read_ports(value)
-    return value
-
-
-PORTS: ValueKind[str] = ValueKind(
-    "port, range or service, may start with `tcp/` or `udp/`",
-    _read_port_text,
-    str,
-    {
-        "anyOf": [
-            {"type": "string", "minLength": 1, "examples": ["tcp/22", "udp/5060-5061", "ssh"]},
-            {"type": "integer", "minimum": 1, "maximum": 65535},
-        ]
-    },
-)
 PORT_RANGE: ValueKind[types.PortRange] = ValueKind(
     "port range",
     types.parse_port_range,

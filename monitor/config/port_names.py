@@ -4,6 +4,7 @@ import re
 import socket
 from collections.abc import Iterable
 
+from monitor.config.kinds import ValueKind
 from monitor.config.types import quote
 from monitor.model.ports import PROTOCOLS
 
@@ -41,3 +42,22 @@ def _service(name: str, protocol: str) -> int:
         return socket.getservbyname(name, protocol)
     except OSError:
         return 0
+
+
+def _read_port_text(value: str) -> str:
+    """Read ports of a ban, and keep them as they are written."""
+    read_ports(value)
+    return value
+
+
+PORTS: ValueKind[str] = ValueKind(
+    "port, range or service, may start with `tcp/` or `udp/`",
+    _read_port_text,
+    str,
+    {
+        "anyOf": [
+            {"type": "string", "minLength": 1, "examples": ["tcp/22", "udp/5060-5061", "ssh"]},
+            {"type": "integer", "minimum": 1, "maximum": 65535},
+        ]
+    },
+)

@@ -11,7 +11,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from monitor.config.kinds import choice, duration, inherited, integer
+from monitor.config.kinds import choice, duration, integer
+from monitor.config.rule_kinds import inherited
 from monitor.config.shapes import Conflict, Leaf, Section, group_of
 from monitor.config.types import Inherited, format_duration
 from monitor.model.addresses import Network, parse_network

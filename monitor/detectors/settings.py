@@ -5,8 +5,9 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from monitor.config.kinds import NETWORK_NAMES, PORTS, duration, integer
-from monitor.config.port_names import read_ports
+from monitor.config.kinds import duration, integer
+from monitor.config.port_names import PORTS, read_ports
+from monitor.config.rule_kinds import NETWORK_NAMES
 from monitor.config.shapes import Conflict, Section
 from monitor.detectors import network_rules
 from monitor.detectors.limits import Limits

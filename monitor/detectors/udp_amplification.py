@@ -5,7 +5,8 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from monitor.config.kinds import PORT, PORTS, number, size
+from monitor.config.kinds import PORT, number, size
+from monitor.config.port_names import PORTS
 from monitor.detectors.limits import Limits
 from monitor.detectors.origin_rate import RateDetector
 from monitor.detectors.origins import origin_alert

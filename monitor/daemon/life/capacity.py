@@ -35,7 +35,7 @@ def problems(policy: Policy, now_s: float) -> Iterator[str]:
         yield f"the share of bans.max_bans for {names} is used up ({ledger.max_bulk} bans): more of them are refused"
     for name in _full_prefix_sets(policy):
         yield f"the set {name} is full: a new prefix needs a weaker one to yield, or is refused"
-    for strength, count in ledger.port_elements.items():
+    for strength, count in ledger.of_ports.elements.items():
         if count > MAX_PORT_ELEMENTS - MAX_PORTS:
             yield f"the sets of {WORDS[strength]}s of some ports are full ({count} ports): more may be refused"
     for provider, count in policy.guard.omitted.items():
@@ -83,7 +83,7 @@ def samples(policy: Policy) -> Iterator[Sample]:
         yield "nodewarden_set_elements", (name,), count
     for strength in (Strength.PROVEN, Strength.SPOOFABLE):
         yield "nodewarden_set_elements_limit", (f"port_{WORDS[strength]}",), MAX_PORT_ELEMENTS
-        yield "nodewarden_set_elements", (f"port_{WORDS[strength]}",), ledger.port_elements[strength]
+        yield "nodewarden_set_elements", (f"port_{WORDS[strength]}",), ledger.of_ports.elements[strength]
 
 
 def _full_prefix_sets(policy: Policy) -> list[str]:

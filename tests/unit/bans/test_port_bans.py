@@ -140,7 +140,7 @@ def test_sets_of_ports_have_bounds_of_their_own(monkeypatch: pytest.MonkeyPatch)
     assert found == [Verdict.BAN, Verdict.BAN, Verdict.FULL]
     some.ledger.remove(at(host(sources[0]), WEB), Strength.PROVEN)
     assert decide(some, alert("web", source=sources[2]), 1000.0)[0].verdict is Verdict.BAN
-    assert some.ledger.port_elements == {Strength.PROVEN: 4, Strength.SPOOFABLE: 2}
+    assert some.ledger.of_ports.elements == {Strength.PROVEN: 4, Strength.SPOOFABLE: 2}
 
 
 def test_the_ledger_knows_all_bans_of_a_network() -> None:
@@ -158,7 +158,7 @@ def test_the_ledger_knows_all_bans_of_a_network() -> None:
     assert [ban.network.whole for ban in ledger.covering(host(SOURCE))] == [network_of(SOURCE, 24)]
     ledger.expire(500.0)
     assert ledger.covering(host(SOURCE)) == []
-    assert ledger._of_ports == {}
+    assert len(ledger.of_ports) == 0
 
 
 @given(NETWORKS.filter(lambda network: bool(network.ports)))
