@@ -15,13 +15,12 @@ APPARMORDIR ?= /etc/apparmor.d
 RUNTIME_PACKAGES := python3-venv python3-bpfcc python3-systemd linux-libc-dev
 TEST_PACKAGES := nftables python3-nftables conntrack iproute2 nmap hping3 iputils-ping curl procps clang-format systemd-journal-remote apache2-utils \
     slowhttptest ethtool rsync bind9-dnsutils dnsmasq-base mmdebstrap systemd-container medusa \
-    sshpass prometheus strace
+    sshpass prometheus strace groff-base man-db lintian openssh-client
+# For building the Debian package, and nothing else.
+BUILD_PACKAGES := debhelper dh-apparmor dh-python python3-pip python3-click python3-rich python3-systemd python3-yaml
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-# For building and checking the Debian package.
-DEB_PACKAGES := debhelper dh-apparmor dh-python python3-click python3-rich python3-yaml groff-base man-db lintian openssh-client
-
-.PHONY: help setup packages run demo observe dashboards test zoo forgers faults soak lint bench lock docs man install uninstall deb clean
+.PHONY: help setup packages run demo observe dashboards test zoo forgers faults soak newcomer test-pythons lint bench lock docs man install uninstall deb debs clean
 
 help:
 	@echo 'make demo       show a scan being banned, in a lab of private network namespaces'
@@ -30,9 +29,11 @@ help:
 	@echo 'make zoo        run legitimate traffic of every kind against the daemon; none of it may lead to a ban'
 	@echo 'make forgers    run attackers who want somebody else banned; none of them may succeed'
 	@echo 'make faults     have every system call of the daemon fail with every errno; it must survive all of them'
+	@echo 'make newcomer   follow the documents, command by command, on a fresh Debian 12 and 13'
+	@echo 'make test-pythons  run the unit tests on Python 3.13 and 3.14, those of Debian 13 and forky'
 	@echo 'make run        run the daemon in the foreground, observing this machine (CONFIG=FILE for another configuration)'
 	@echo 'make install    install into $(PREFIX), with unit and configuration; make uninstall [PURGE=1]'
-	@echo 'make deb        build a Debian package in dist/'
+	@echo 'make deb        build a Debian package in dist/; make debs: one for Debian 12 and one for Debian 13'
 	@echo 'make setup      install what the other targets need'
 
 # $(1): package names. Installs missing ones, or prints the command if root is required. Tests and demo start their own
@@ -51,7 +52,7 @@ define install_packages
 endef
 
 packages:
-	$(call install_packages,$(RUNTIME_PACKAGES) $(TEST_PACKAGES) $(DEB_PACKAGES))
+	$(call install_packages,$(RUNTIME_PACKAGES) $(BUILD_PACKAGES) $(TEST_PACKAGES))
 
 $(VENV)/.ready: requirements.lock pyproject.toml hatch_build.py | packages
 	/usr/bin/python3 -m venv --system-site-packages $(VENV)
@@ -83,18 +84,26 @@ observe: setup
 APART := tests/system/packaging $(patsubst %,tests/kernel/test_%.py,ban_faults bans_model comparison conntrack drift \
     forged_entries journal leaks nft_versions nftables older_tables prefixes refused_table shun_semantics surroundings \
     config_watch daemon_state dashboards observe owner state)
+# Booted containers, whose daemons have a log prefix of their own, too.
+BOOTED := $(filter-out tests/system/packaging,$(wildcard tests/system/test_*.py))
+
+# $(1): name, $(2): command. Runs tests in the background; output and status are kept in build/.
+define stream
+{ $(2) >build/$(1)-tests.log 2>&1; echo $$? >build/$(1)-tests.status; } &
+endef
 
 # Other tests on the kernel watch the whole machine: they run one by one, and mostly wait. Unit tests take the time that
 # is left.
 test: setup
 	@mkdir -p build
-	@{ chrt --idle 0 $(PYTHON) -m pytest --numprocesses auto --dist worksteal tests/unit tests/peers \
-	    tests/forgers/test_logs.py >build/unit-tests.log 2>&1; echo $$? >build/unit-tests.status; } & \
-	{ $(PYTHON) -m pytest $(APART) >build/apart-tests.log 2>&1; echo $$? >build/apart-tests.status; } & \
-	$(PYTHON) -m pytest tests/kernel tests/system tests/zoo tests/forgers/test_network.py tests/soak \
+	@$(call stream,unit,nice -n 19 $(PYTHON) -m pytest --numprocesses auto --dist worksteal tests/unit tests/peers \
+	    tests/forgers/test_logs.py) \
+	$(call stream,apart,$(PYTHON) -m pytest $(APART)) \
+	$(call stream,booted,$(PYTHON) -m pytest $(BOOTED)) \
+	$(PYTHON) -m pytest tests/kernel tests/zoo tests/forgers/test_network.py tests/soak \
 	    $(addprefix --ignore=,$(APART)); status=$$?; \
-	wait; cat build/unit-tests.log build/apart-tests.log; \
-	[ $$status = 0 ] && [ "$$(cat build/unit-tests.status)" = 0 ] && [ "$$(cat build/apart-tests.status)" = 0 ]
+	wait; for stream in unit apart booted; do cat build/$$stream-tests.log; \
+	    [ "$$(cat build/$$stream-tests.status)" = 0 ] || status=1; done; exit $$status
 
 # All behaviours against both addresses of the node, and a table; `make test` runs the reduced form.
 zoo: setup
@@ -110,6 +119,14 @@ faults: setup
 # True offenders in a mixed attack, for MINUTES; `make test` runs three minutes.
 soak: setup
 	$(PYTHON) -m tests.soak --minutes $(or $(MINUTES),30)
+
+# A newcomer's first hours, with documents followed word by word on fresh machines; `make test` runs a part.
+newcomer: setup
+	$(PYTHON) -m tests.newcomer
+
+# Unit tests on newer Pythons, in roots of newer releases of Debian.
+test-pythons: setup
+	$(PYTHON) -m tests.pythons
 
 lint: setup
 	$(VENV)/bin/ruff check .
@@ -140,6 +157,7 @@ dashboards: setup
 docs: setup
 	$(PYTHON) -m monitor.settings.reference > docs/configuration.md
 	$(PYTHON) -m monitor.daemon.catalogue.reference > docs/metrics.md
+	$(PYTHON) -m monitor.filters.reference > docs/filters.md
 	$(PYTHON) -m monitor.enforcers.nftables.table_text > docs/table.nft
 
 install:
@@ -184,9 +202,16 @@ uninstall:
 	$(if $(PURGE),! getent passwd nodewarden >/dev/null || userdel nodewarden)
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
 
-deb: setup
-	PYTHON=$(CURDIR)/$(PYTHON) DEB_RULES_REQUIRES_ROOT=no debian/rules --no-print-directory clean binary
+# Needs neither the tools of the tests nor the virtual environment.
+deb:
+	$(call install_packages,$(BUILD_PACKAGES))
+	DEB_RULES_REQUIRES_ROOT=no debian/rules --no-print-directory clean binary
+
+# One for each release of Debian, in a root of its own; `make deb` builds for the release on which it runs.
+debs: setup
+	$(PYTHON) -m tests.newcomer.packages
 
 clean:
 	rm -rf build dist debian/nodewarden debian/.debhelper debian/completion debian/man debian/*.log debian/*.substvars
+	rm -rf debian/backend debian/*.lock debian/nodewarden.service
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

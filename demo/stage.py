@@ -1,12 +1,12 @@
 """The demo's lab: three hosts, a firewall that logs what it drops, a web page, and the real daemon."""
 
 import contextlib
-import subprocess
+import json
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tests.support.daemon import Daemon, wait_for
 from tests.support.firewall import counting_only, logging_firewall
@@ -63,6 +63,16 @@ class Stage:
         done = host.run("curl", "-sf", "-o", "/dev/null", "--max-time", str(timeout_s), url, check=False)
         return done.returncode == 0
 
+    def ban_event(self, source: str) -> dict[str, Any] | None:
+        """Return the daemon's first event of a ban of an address, with its evidence; None if there is none."""
+        events = map(json.loads, self.daemon.run("events", "--json").stdout.splitlines())
+        return next((event for event in events if event["event"] == "ban" and event["network"] == source), None)
+
+    def is_in_kernel(self, address: str, ban_set: str) -> bool:
+        """Whether an IPv4 address is in a set of the kernel's table."""
+        element = ("inet", "nodewarden", f"{ban_set}4", f"{{ {address} }}")
+        return self.node.run("nft", "get", "element", *element, check=False).returncode == 0
+
     def _furnish(self) -> None:
         for address in SWEPT:
             self.node.run("ip", "addr", "add", f"{address}/24", "dev", "eth0")
@@ -74,25 +84,6 @@ class Stage:
         self.node.start(sys.executable, "-m", "http.server", "80", "--directory", web)
         self.daemon.start()
         wait_for(lambda: self.fetch(self.neighbour), "the web page")
-
-
-class SetWatcher:
-    """Records when addresses enter the kernel's sets, as reported by nftables: independent of the daemon."""
-
-    def __init__(self, host: Host) -> None:
-        """Start watching in this host."""
-        self._seen: list[tuple[float, str]] = []
-        self._process = host.start("nft", "monitor", "new", "elements", stdout=subprocess.PIPE)
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        for line in self._process.stdout or ():
-            self._seen.append((time.time(), line))
-
-    def when(self, address: str) -> float | None:
-        """Return when an address entered a set (seconds since the epoch), None if it has not."""
-        words = f" {address} "
-        return next((time_s for time_s, line in list(self._seen) if words in line and "nodewarden" in line), None)
 
 
 class Visitor:

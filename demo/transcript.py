@@ -22,10 +22,10 @@ from tests.support.lab import Host, Lab
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (ROOT / "README.md", ROOT / "docs/getting-started.md")
 NODE, GATEWAY, SCANNER, GUESSER = "192.0.2.10", "192.0.2.1", "203.0.113.7", "198.51.100.23"
-_SCAN = ("nmap", "-n", "-Pn", "-sS", "-r", "-T5", "--max-retries", "0")
+SCAN = ("nmap", "-n", "-Pn", "-sS", "-r", "-T5", "--max-retries", "0")
 _PROGRAMS_S = 5.0
 _PART = re.compile(r"<!-- lab: (?P<scene>\w+) -->|^```console\n(?P<block>.*?)^```", re.MULTILINE | re.DOTALL)
-_FIREWALL = """
+FIREWALL = """
 table inet firewall {
     chain input {
         type filter hook input priority filter; policy drop;
@@ -58,17 +58,26 @@ exec "$3" run
 """
 
 
+def set_up_network(node: Host, stranger: Host) -> None:
+    """Give the hosts addresses from the ranges for documentation, and the node its firewall."""
+    for host, addresses in ((node, (NODE,)), (stranger, (GATEWAY, SCANNER, GUESSER))):
+        host.run("ip", "addr", "flush", "dev", "eth0")
+        for address in addresses:
+            host.run("ip", "addr", "add", f"{address}/24", "dev", "eth0")
+        for network in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"):
+            host.run("ip", "route", "replace", network, "dev", "eth0")
+    node.run("ip", "route", "add", "default", "via", GATEWAY)
+    node.nft(FIREWALL)
+
+
 class Machine:
     """A node as it is after an installation, and a host that attacks it."""
 
     def __init__(self, lab: Lab, directory: Path) -> None:
-        """Give the hosts addresses from the ranges for documentation, and start the daemon."""
+        """Set up the network, and start the daemon."""
         self.node: Host = lab["node"]
         self.stranger: Host = lab["stranger"]
-        self._address(self.node, f"{NODE}/24")
-        self._address(self.stranger, f"{GATEWAY}/24", f"{SCANNER}/24", f"{GUESSER}/24")
-        self.node.run("ip", "route", "add", "default", "via", GATEWAY)
-        self.node.nft(_FIREWALL)
+        set_up_network(self.node, self.stranger)
         self.log_path = directory / "daemon.log"
         with self.log_path.open("w") as log:
             self._daemon = self.node.start(
@@ -91,7 +100,7 @@ class Machine:
 
     def scan(self) -> None:
         """Scan forty ports, from the scanner's address."""
-        self.stranger.run(*_SCAN, "-p", "70-109", "-S", SCANNER, "-e", "eth0", NODE)
+        self.stranger.run(*SCAN, "-p", "70-109", "-S", SCANNER, "-e", "eth0", NODE)
         self._await(SCANNER)
 
     def guess(self) -> None:
@@ -111,14 +120,7 @@ class Machine:
 
     def knock(self) -> None:
         """Send a few more packets from the banned address."""
-        self.stranger.run(*_SCAN, "-p", "22,80", "-S", GUESSER, "-e", "eth0", NODE)
-
-    def _address(self, host: Host, *addresses: str) -> None:
-        host.run("ip", "addr", "flush", "dev", "eth0")
-        for address in addresses:
-            host.run("ip", "addr", "add", address, "dev", "eth0")
-        for network in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"):
-            host.run("ip", "route", "replace", network, "dev", "eth0")
+        self.stranger.run(*SCAN, "-p", "22,80", "-S", GUESSER, "-e", "eth0", NODE)
 
     def _await(self, source: str) -> None:
         """Wait until a source is in the list of bans, observed ones included."""

@@ -1,8 +1,10 @@
-"""What the pages say: nodewarden(8) from the commands, nodewarden.yaml(5) from the configuration's reference."""
+"""What the pages say: nodewarden(8) from the commands, nodewarden.yaml(5) from the reference, nodewarden-filter(5)."""
 
 import inspect
+import itertools
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
@@ -11,6 +13,7 @@ from monitor import __version__
 from monitor.cli.main import cli
 from monitor.settings.reference import reference_markdown
 
+_FILTER_FORMAT = Path(__file__).parents[1] / "docs/filter-format.md"
 _ABOUT = """\
 nodewarden monitors the network traffic of a machine through kernel events and logs, detects offenders and bans them in
 its own nftables table, `inet nodewarden`. systemd starts the daemon as `nodewarden.service`. The other commands send
@@ -79,7 +82,7 @@ def nodewarden_8() -> str:
     page.heading("examples")
     page.markdown(_EXAMPLES)
     page.heading("see also")
-    page.paragraph("`nodewarden.yaml`(5), `nft`(8), `systemctl`(1), `journalctl`(1)")
+    page.paragraph("`nodewarden.yaml`(5), `nodewarden-filter`(5), `nft`(8), `systemctl`(1), `journalctl`(1)")
     return str(page)
 
 
@@ -92,11 +95,27 @@ def nodewarden_yaml_5() -> str:
     page.heading("description")
     page.markdown(re.sub(r"^## (?=[a-z])", "## Settings\n\n## ", reference_markdown(), count=1, flags=re.MULTILINE))
     page.heading("see also")
-    page.paragraph("`nodewarden`(8)")
+    page.paragraph("`nodewarden`(8), `nodewarden-filter`(5)")
     return str(page)
 
 
-PAGES = {"nodewarden.8": nodewarden_8, "nodewarden.yaml.5": nodewarden_yaml_5}
+def nodewarden_filter_5() -> str:
+    """Return the page of the format of filters."""
+    page = Page("nodewarden-filter", 5, __version__, "filters of nodewarden, which find failures in logs")
+    page.heading("synopsis")
+    page.tagged("`/etc/nodewarden/filters/*.yaml`", "")
+    page.heading("description")
+    page.markdown(_FILTER_FORMAT.read_text(encoding="utf-8"))
+    page.heading("see also")
+    page.paragraph("`nodewarden`(8), `nodewarden.yaml`(5)")
+    return str(page)
+
+
+PAGES = {
+    "nodewarden.8": nodewarden_8,
+    "nodewarden.yaml.5": nodewarden_yaml_5,
+    "nodewarden-filter.5": nodewarden_filter_5,
+}
 
 
 def commands(group: click.Group, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -109,8 +128,9 @@ def commands(group: click.Group, words: tuple[str, ...]) -> Iterator[tuple[tuple
 
 
 def _command(page: Page, words: tuple[str, ...], command: click.Command) -> None:
-    arguments = [param.make_metavar(_context(command)) for param in command.params if isinstance(param, click.Argument)]
-    page.subheading(" ".join((*words[1:], *arguments)))
+    context = _context(command)
+    arguments = [param.get_usage_pieces(context) for param in command.params if isinstance(param, click.Argument)]
+    page.subheading(" ".join((*words[1:], *itertools.chain(*arguments))))
     for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
         page.paragraph(paragraph.replace("*", r"\*"))
     _options(page, command)

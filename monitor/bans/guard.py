@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from monitor.bans.breadth import Breadth, breadth
 from monitor.model.addresses import Network, collapse, parse_network
 from monitor.model.bans import AllowEntry
 
@@ -37,6 +38,7 @@ class Guard:
         for entry in (*ALWAYS, *entries):
             by_network.setdefault(entry.network, entry)
         self.entries = list(by_network.values())
+        self._breadth: Breadth | None = None
         self._networks: list[Network] | None = None
         self._outermost = {4: _Outermost(), 16: _Outermost()}
         for entry in sorted(self.entries, key=_from_the_outside):
@@ -48,6 +50,13 @@ class Guard:
         Of several entries around one another this is the outermost.
         """
         return self._outermost[len(network.address)].overlapping(network)
+
+    @property
+    def breadth(self) -> Breadth:
+        """How much of the Internet the entries take in, without those that are always allowed."""
+        if self._breadth is None:
+            self._breadth = breadth([entry.network for entry in self.entries[len(ALWAYS) :]])
+        return self._breadth
 
     def networks(self) -> list[Network]:
         """Return the fewest networks that cover what is allowed, for the kernel's own set."""

@@ -34,7 +34,7 @@ def list_entries(target: Target, is_json: bool) -> None:
 @show.json_option
 @click.pass_obj
 def add(target: Target, networks: tuple[str, ...], reason: str, is_json: bool) -> None:
-    """Add networks, across restarts. Bans inside them end at once."""
+    """Add networks, across restarts. Bans inside them end at once; the answer names them."""
     answer(target.ask(AllowAdd(list(networks), reason)), is_json)
 
 

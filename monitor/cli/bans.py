@@ -9,25 +9,9 @@ import msgspec
 
 from monitor.cli import show
 from monitor.cli.target import Target
-from monitor.config.types import parse_duration
-from monitor.control.client import DaemonUnreachable
+from monitor.cli.values import DURATION
+from monitor.control.client import DaemonUnreachable, NotAllowed
 from monitor.control.protocol import MAX_PAGE, SET_WORDS, BanOrder, Flush, ListBans, RequestedBan, SetWord, Unban
-
-
-class _Duration(click.ParamType):  # type: ignore[type-arg]  # a generic only in newer clicks than Debian 12 has
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read `1h30m` as seconds."""
-        if isinstance(value, float):
-            return value
-        try:
-            return parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-DURATION = _Duration()
 
 
 def set_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -59,15 +43,14 @@ def chosen_set(shun: bool, egress: bool) -> SetWord:
 
 def every_ban(target: Target, request: ListBans, most: int | None = None) -> Iterator[dict[str, Any]]:
     """Yield bans page by page, at most `most`."""
-    offset = request.offset
     while most is None or most > 0:
         limit = MAX_PAGE if most is None else min(most, MAX_PAGE)
-        page = target.ask(msgspec.structs.replace(request, offset=offset, limit=limit))["bans"]
-        yield from page
-        if len(page) < limit:
+        page = target.ask(msgspec.structs.replace(request, limit=limit))
+        yield from page["bans"]
+        if not page["cursor"]:
             return
-        offset += len(page)
-        most = None if most is None else most - len(page)
+        request = msgspec.structs.replace(request, cursor=page["cursor"])
+        most = None if most is None else most - len(page["bans"])
 
 
 @click.command("list")
@@ -105,13 +88,11 @@ def list_bans(
         sort=sort,
         offset=offset,
     )
-    bans = list(every_ban(target, request, limit))
+    bans = every_ban(target, request, limit)
     if is_json:
-        show.as_json(bans)
-    elif not bans:
+        show.as_json_list(bans)
+    elif not show.table(("NETWORK", "SET", "ENDS IN", "DETECTOR", "REASON"), map(_row, bans)):
         show.say("no bans")
-    else:
-        show.table(("NETWORK", "SET", "ENDS IN", "DETECTOR", "REASON"), [_row(ban) for ban in bans])
 
 
 def _row(ban: dict[str, Any]) -> tuple[str, ...]:
@@ -165,10 +146,12 @@ def unban(target: Target, networks: tuple[str, ...], everything: bool, is_json: 
 @show.json_option
 @click.pass_obj
 def flush(target: Target, is_json: bool) -> None:
-    """End all bans and remove the table inet nodewarden. Works without the daemon as well."""
+    """End all bans. Without a daemon the table inet nodewarden is removed; that of a daemon comes back empty."""
     try:
         result = target.ask(Flush())
-        text = f"{result['ended']} bans ended; the table inet nodewarden is removed until the next ban"
+        text = f"{result['ended']} bans ended; the table inet nodewarden was removed, and comes back without bans"
+    except NotAllowed:
+        raise
     except DaemonUnreachable:
         from monitor.daemon.life.enforcers import remove_table
 

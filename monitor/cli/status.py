@@ -5,6 +5,8 @@ from typing import Any
 import click
 
 from monitor.cli import show
+from monitor.cli.mode_line import mode_line
+from monitor.cli.past import describe_past
 from monitor.cli.target import Target
 from monitor.control.protocol import Status, Why
 
@@ -19,22 +21,28 @@ _ODDITIES = ("ignored", "unusable", "misdated", "outdated", "timeouts", "skipped
 @show.json_option
 @click.pass_context
 def status(context: click.Context, check: bool, is_json: bool) -> None:
-    """Show the state of the daemon. Problems come first; without any, the first line is `all is well`."""
+    """Show the state of the daemon: first whether it enforces or only observes, then problems, then the rest."""
     result = context.obj.ask(Status())
     if is_json:
         show.as_json(result)
-    else:
+    elif check:
         _verdict(result["problems"])
-        if not check:
-            _everything(result)
+    else:
+        show.say(mode_line(result), fg=None if result["problems"] else "green")
+        _problems(result["problems"])
+        _everything(result)
     context.exit(1 if check and result["problems"] else 0)
 
 
 def _verdict(problems: list[str]) -> None:
-    for problem in problems:
-        show.say_lines(f"PROBLEM: {problem}", "  ", fg="red", bold=True)
+    _problems(problems)
     if not problems:
         show.say("all is well", fg="green")
+
+
+def _problems(problems: list[str]) -> None:
+    for problem in problems:
+        show.say_lines(f"PROBLEM: {problem}", "  ", fg="red", bold=True)
 
 
 def _everything(result: dict[str, Any]) -> None:
@@ -57,7 +65,7 @@ def _sections(result: dict[str, Any]) -> None:
         _filters(result["filters"])
     show.say()
     show.table(
-        ("DETECTOR", "MODE", "FIRES AT", "BANTIME", "ALERTS", "WINDOW"),
+        ("DETECTOR", "MODE", "FIRES AT", "BANTIME", "ALERTS", "WINDOW", "FROM"),
         [
             row
             for detector in result["detectors"]
@@ -67,8 +75,12 @@ def _sections(result: dict[str, Any]) -> None:
                     *_thresholds(detector),
                     str(detector["alerts"]),
                     f"{detector['window_entries']} entries, {detector['evicted_keys']} evicted",
+                    detector.get("from", ""),
                 ),
-                *((f"  {rule['network']}", *_thresholds(rule), "", "") for rule in detector["networks"][:_MAX_RULES]),
+                *(
+                    (f"  {rule['network']}", *_thresholds(rule), "", "", "")
+                    for rule in detector["networks"][:_MAX_RULES]
+                ),
                 *_more_rules(len(detector["networks"]) - _MAX_RULES),
             )
         ],
@@ -95,7 +107,7 @@ def _thresholds(rules: dict[str, Any]) -> tuple[str, str, str]:
 
 def _more_rules(count: int) -> list[tuple[str, ...]]:
     """Say how many more networks have rules of their own."""
-    return [(f"  {count} more networks: see --json", "", "", "", "", "")] if count > 0 else []
+    return [(f"  {count} more networks: see --json", *[""] * 6)] if count > 0 else []
 
 
 def _sources(sources: list[dict[str, Any]]) -> None:
@@ -159,8 +171,8 @@ def why(target: Target, network: str, is_json: bool) -> None:
     for detector, witnesses in result["witnesses"].items():
         seen = ", ".join(f"{count} from {witness}" for witness, count in witnesses.items())
         show.say(f"  evidence for the last alert of {detector}: {seen}")
-    for past in result["history"]:
-        _explain_past(past)
+    for line in (line for past in result["history"] for line in describe_past(past)):
+        show.say(f"  {line}")
 
 
 def _explain_rules(rules: list[dict[str, Any]]) -> None:
@@ -205,25 +217,3 @@ def _explain_foreign(element: dict[str, Any]) -> None:
         f"`nodewarden unban {element['network']}` deletes it",
         fg="yellow",
     )
-
-
-def _explain_past(past: dict[str, Any]) -> None:
-    """Print one line of the timeline."""
-    text = f"  {show.moment(past['time_s'])} {past['what']}"
-    if "detector" in past:
-        text += f" by {past['detector']}"
-    if "bantime_s" in past:
-        text += f" for {show.duration(past['bantime_s'])}"
-        if past["step"]:
-            text += f" (escalation step {past['step']})"
-    if "counted" in past:
-        span_s = past["last_s"] - past["first_s"]
-        text += (
-            f": {past['count']} {past['counted']} within {span_s:.1f} s "
-            f"(fires at {past['maxretry']} within {show.duration(past['findtime_s'])})"
-        )
-        if past["sample"]:
-            text += f": {', '.join(past['sample'])}"
-    elif past.get("reason"):
-        text += f": {past['reason']}"
-    show.say(text)

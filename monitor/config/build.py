@@ -10,12 +10,19 @@ from monitor.config.shapes import Field, Group, NamedMap, Section, Shape, join, 
 
 
 def merge(earlier: Branch, later: Branch) -> Branch:
-    """Merge the values of two files: mappings merge key by key, other values of the later file replace the earlier."""
+    """Merge the values of two files, the later of which takes precedence.
+
+    Mappings merge key by key, and lists that are merged entry by entry; other values replace the earlier.
+    """
     children = dict(earlier.children)
     for key, tree in later.children.items():
         known = children.get(key)
-        both = isinstance(known, Branch) and isinstance(tree, Branch)
-        children[key] = merge(known, tree) if both else tree  # type: ignore[arg-type]
+        if isinstance(known, Branch) and isinstance(tree, Branch):
+            children[key] = merge(known, tree)
+        elif isinstance(known, LeafValue) and isinstance(tree, LeafValue) and tree.is_added:
+            children[key] = tree.added_to(known)
+        else:
+            children[key] = tree
     return Branch(later.origin, children)
 
 

@@ -15,6 +15,9 @@ SIZE_LIMIT_BYTES = 1 << 20
 DEPTH_LIMIT = 32
 """Maximum nesting of mappings and lists: libyaml's composer recurses without a limit."""
 
+REPLACE_TAG = "!replace"
+"""Before a list: the entries of earlier files are dropped."""
+
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SYNTAX_ERRORS = (yaml.YAMLError, ValueError, OverflowError)  # PyYAML lets chr() and int() fail on invalid escapes
 _ADVICE = {
@@ -22,6 +25,7 @@ _ADVICE = {
     errno.EACCES: "permission denied; run as root, or give this user read permission",
     errno.EISDIR: "this is a directory; expected a YAML file",
     errno.ENOTDIR: "part of this path is a file, not a directory; check the spelling",
+    errno.ENXIO: "this is a socket or a device; expected a YAML file",
     errno.ELOOP: "the symbolic links form a cycle; point them to a file",
 }
 _LASTING = frozenset({*_ADVICE, errno.EPERM, errno.EINVAL, errno.ENAMETOOLONG})
@@ -156,8 +160,13 @@ def _refusal(event: yaml.NodeEvent) -> str:
     """Return why a node is refused; empty if it is accepted."""
     if event.anchor is not None:
         return "anchors (&) and aliases (*) are not supported; repeat the value, or quote the text"
-    if getattr(event, "tag", None) is not None:
-        return "tags (!) are not supported; write the plain value, or quote the text"
+    tag = getattr(event, "tag", None)
+    if tag == REPLACE_TAG:
+        return "" if isinstance(event, yaml.SequenceStartEvent) else f"{REPLACE_TAG} belongs before a list: write [...]"
+    if tag is not None:
+        return (
+            f"tags (!) are not supported, except {REPLACE_TAG} before a list; write the plain value, or quote the text"
+        )
     return ""
 
 

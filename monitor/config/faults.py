@@ -14,6 +14,8 @@ class Origin(msgspec.Struct, frozen=True):
     file: Path | None = None
     line: int = 0
     column: int = 0
+    entries: tuple["Origin", ...] = ()
+    """Of a list that files add to: the origin of each entry. The list itself has that of the last file."""
 
     def __str__(self) -> str:
         """Return `FILE:LINE`, or `default`."""

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import msgspec
 import yaml
 
-from monitor.config.document import position_of
+from monitor.config.document import REPLACE_TAG, position_of
 from monitor.config.faults import Fault, Origin
 from monitor.config.kinds import near
-from monitor.config.shapes import Group, Leaf, NamedMap, Sequence, Shape, join
+from monitor.config.shapes import Group, Leaf, ListRule, NamedMap, Sequence, Shape, join
 from monitor.config.types import quote
 
 TEXT_LIMIT = 4096
@@ -27,6 +28,16 @@ class LeafValue:
 
     value: Any
     origin: Origin
+    is_added: bool = False
+    """Whether it is added to the list of earlier files, instead of replacing it."""
+
+    def added_to(self, earlier: "LeafValue") -> "LeafValue":
+        """Return the list of earlier files with these entries; of equal ones the first stays."""
+        entries = dict(zip(earlier.value, earlier.origin.entries, strict=True))
+        for value, origin in zip(self.value, self.origin.entries, strict=True):
+            entries.setdefault(value, origin)
+        origin = msgspec.structs.replace(self.origin, entries=tuple(entries.values()))
+        return LeafValue(tuple(entries), origin, is_added=earlier.is_added)
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,12 @@ class Reader:
         items = [self._leaf(item, shape.item, f"{path}[{number}]") for number, item in enumerate(node.value)]
         if None in items:
             return None
-        return LeafValue(tuple(item.value for item in items if item is not None), self._origin(node))
+        values = tuple(item.value for item in items if item is not None)
+        if shape.rule is ListRule.REPLACED:
+            return LeafValue(values, self._origin(node))
+        entries = tuple(item.origin for item in items if item is not None)
+        origin = msgspec.structs.replace(self._origin(node), entries=entries)
+        return LeafValue(values, origin, is_added=node.tag != REPLACE_TAG)
 
     def _mapping(self, node: yaml.Node, shape: Group | NamedMap, path: str) -> Branch | None:
         if _is_empty(node):

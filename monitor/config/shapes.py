@@ -26,6 +26,16 @@ _KIND_OF_TYPE: dict[object, ValueKind[Any]] = {
 }
 
 
+class ListRule(enum.Enum):
+    """What becomes of a list that several files set; in the annotation of a list, which is replaced without it."""
+
+    MERGED = "Files add to each other's entries; `!replace [...]` drops those of earlier files."
+    REPLACED = "A later file replaces the list."
+
+
+MERGED = ListRule.MERGED
+
+
 class Conflict(NamedTuple):
     """Values that are valid alone but not together; `keys` are keys of the section, the fault is at the first."""
 
@@ -50,9 +60,10 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Sequence:
-    """A list of values; a later file replaces it as a whole."""
+    """A list of values, and what becomes of it if several files set it."""
 
     item: Leaf
+    rule: ListRule = ListRule.REPLACED
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,8 @@ def group_of(struct: type[Section]) -> Group:
         if meta is None:
             raise TypeError(f"{struct.__name__}.{info.name} has no description")
         shape = shape_of(info.type, f"{struct.__name__}.{info.name}")
-        fields[info.encode_name] = Field(info.encode_name, info.name, str(meta.description), shape, default)
+        description = f"{meta.description} {shape.rule.value}" if isinstance(shape, Sequence) else str(meta.description)
+        fields[info.encode_name] = Field(info.encode_name, info.name, description, shape, default)
     return Group(struct, fields)
 
 
@@ -120,7 +132,7 @@ def shape_of(annotation: Any, name: str) -> Shape:
     if typing.get_origin(bare) is tuple and len(arguments) == 2 and arguments[1] is ...:
         item = shape_of(arguments[0], name)
         if isinstance(item, Leaf):
-            return Sequence(item)
+            return Sequence(item, next((m for m in metadata if isinstance(m, ListRule)), ListRule.REPLACED))
     if typing.get_origin(bare) is dict and arguments[0] is str:
         value = shape_of(arguments[1], name)
         if isinstance(value, Group | Leaf):

@@ -13,7 +13,7 @@ from typing import Self
 
 from monitor.control.clients import Client, Clients, Drop
 from monitor.control.protocol import MAX_REQUEST_BYTES, Reply, Request, decode_request, encode
-from monitor.model.errors import NodewardenError, PermanentError
+from monitor.model.errors import ConfigError, NodewardenError, PermanentError
 
 _BACKLOG = 64
 _ACCEPTS_A_TURN = 1
@@ -148,7 +148,7 @@ class ControlServer:
         try:
             return encode(await self._handle(decode_request(line)))
         except NodewardenError as error:
-            return encode(Reply(ok=False, error=str(error)))
+            return encode(Reply(ok=False, error=str(error), is_configuration=isinstance(error, ConfigError)))
         except Exception as error:  # noqa: BLE001 - for the supervisor: a fault costs this reply
             self._failed("answering a command", error)
             return encode(Reply(ok=False, error="an internal fault prevented the answer; see the log of nodewarden"))

@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from monitor.config.kinds import integer
+from monitor.config.shapes import MERGED
 from monitor.detectors.limits import Limits
 from monitor.detectors.packet_rate import PacketRateDetector, PacketRateSettings
 from monitor.detectors.registration import Registration
@@ -44,6 +45,7 @@ class DropRateSettings(PacketRateSettings, frozen=True, kw_only=True):
     ] = 3000
     overlay_peers: Annotated[
         tuple[Network, ...],
+        MERGED,
         Meta(
             description="Networks of hosts whose tunnels (VXLAN, Geneve, GRE, IPIP, SIT) this node trusts, such as the "
             "other nodes of a cluster. Dropped packets in their tunnels count for the inner source. Those in tunnels "

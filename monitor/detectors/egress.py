@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from monitor.config.shapes import Conflict
+from monitor.config.shapes import MERGED, Conflict
 from monitor.detectors.detector import Detector
 from monitor.detectors.limits import Limits
 from monitor.detectors.probes import service_key, show_service
@@ -42,6 +42,7 @@ class EgressSettings(DetectorSettings, frozen=True, kw_only=True):
     ] = field(default=600.0, name="findtime")
     approved: Annotated[
         tuple[Network, ...],
+        MERGED,
         Meta(
             description="Destinations to which the node and its pods may open connections, in addition to the "
             "allowlist. Empty: any destination, the detector is off."
@@ -49,6 +50,7 @@ class EgressSettings(DetectorSettings, frozen=True, kw_only=True):
     ] = ()
     sources: Annotated[
         tuple[Network, ...],
+        MERGED,
         Meta(
             description="Networks that this node routes for and whose flows are watched, in addition to those of the "
             "node and of the cluster's pod networks."

@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from monitor.config.kinds import FILE_PATTERN, FILTER, JOURNAL_MATCH, TIMEZONE, integer
-from monitor.config.shapes import Conflict
+from monitor.config.shapes import MERGED, Conflict
 from monitor.detectors.detector import Detector
 from monitor.detectors.limits import Limits
 from monitor.detectors.registration import NamedRegistration
@@ -77,6 +77,7 @@ class FailuresSettings(WindowSettings, frozen=True, kw_only=True):
     ] = Backend.AUTO
     files: Annotated[
         tuple[Annotated[str, FILE_PATTERN], ...],
+        MERGED,
         Meta(
             description="The log files, as absolute paths in which `*`, `?` and `[...]` match. Empty: those that the "
             "filter names."
@@ -84,6 +85,7 @@ class FailuresSettings(WindowSettings, frozen=True, kw_only=True):
     ] = ()
     journalmatch: Annotated[
         tuple[Annotated[str, JOURNAL_MATCH], ...],
+        MERGED,
         Meta(
             description="The journal entries to read, as for journalctl(1); an entry is read if one of the lines "
             "matches. Empty: those that the filter names."
@@ -219,7 +221,7 @@ class FailuresDetector(Detector[AuthFailure]):
         crossing = wide.add(source, count, event.time_s, self.stats)
         if crossing is None:
             return None
-        network, evidence = wide.network(source, crossing), wide.evidence(crossing, self._what(event))
+        network, evidence = wide.network(source, crossing), wide.evidence(crossing, self._what(event), event.line)
         return Alert(
             self.name,
             event.time_s,
@@ -239,7 +241,7 @@ class FailuresDetector(Detector[AuthFailure]):
     def _alert(
         self, event: AuthFailure, crossing: Crossing, source: Address, network: Network, *, is_alone: bool
     ) -> Alert:
-        evidence = self._scores.evidence(crossing, self._what(event), _users(crossing.items))
+        evidence = self._scores.evidence(crossing, self._what(event), _users(crossing.items), event.line)
         return Alert(self.name, event.time_s, source, network, is_alone, event.strength, evidence)
 
     def _what(self, event: AuthFailure) -> str:

@@ -8,7 +8,7 @@ from msgspec import Meta, field
 from monitor.config.kinds import duration, integer
 from monitor.config.port_names import PORTS, read_ports
 from monitor.config.rule_kinds import NETWORK_NAMES
-from monitor.config.shapes import Conflict, Section
+from monitor.config.shapes import MERGED, Conflict, Section
 from monitor.detectors import network_rules
 from monitor.detectors.limits import Limits
 from monitor.detectors.network_rules import NetworkRuleSettings
@@ -47,6 +47,7 @@ class DetectorSettings(Section, frozen=True, kw_only=True):
     ban_ports: Annotated[tuple[Annotated[str, PORTS], ...], BAN_PORTS] = field(default=(), name="ports")
     allowlist: Annotated[
         tuple[Network, ...],
+        MERGED,
         Meta(
             description="Networks whose events do not count for this detector, and that it never bans; others may. For "
             "networks that nothing may ban there is `bans.allowlist`."

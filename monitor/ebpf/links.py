@@ -1,9 +1,11 @@
 """Attaches an XDP program to an interface while a descriptor is open (BPF_LINK_CREATE, since 5.9)."""
 
+import ctypes
 import errno
 import fcntl
 import socket
 import struct
+import sys
 
 from monitor.ebpf.syscall import bpf
 from monitor.model.errors import PermanentError, TemporaryError
@@ -12,6 +14,8 @@ _LINK_CREATE, _ATTACH_XDP = 28, 37  # linux/bpf.h
 _MODES = {"native": 1 << 2, "generic": 1 << 1}  # XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE, linux/if_link.h
 """Best first: in the driver, or after it, when the packet has an sk_buff already."""
 _LINK = struct.Struct("=IIII")
+_GET_INFO, _GET_INFO_ATTRIBUTES = 15, struct.Struct("=IIQ")  # BPF_OBJ_GET_INFO_BY_FD: descriptor, length, address
+_INFO_BYTES, _INDEX_AT = 64, 16  # struct bpf_link_info: xdp.ifindex, after three words and padding
 _GET_ADDRESS, _ETHERNET = 0x8927, 1  # SIOCGIFHWADDR, linux/sockios.h; ARPHRD_ETHER, linux/if_arp.h
 _REQUEST = struct.Struct("=16sH22s")  # struct ifreq: name, type of the link address
 _SOMEBODY = frozenset((errno.EBUSY, errno.EEXIST))
@@ -36,6 +40,17 @@ def attach_xdp(program: int, interface: str, index: int) -> tuple[int, str]:
                 ) from None
             refused = error.strerror or repr(error)
     raise PermanentError(f"XDP cannot be attached to {interface}: {refused} (it requires CAP_NET_ADMIN and Linux 5.9)")
+
+
+def attached_index(link: int) -> int:
+    """Return the index of the interface that a link's program is attached to; 0 if it is attached to none any more.
+
+    The kernel detaches a program from an interface that is deleted, and so may root (`bpftool link detach`); the
+    descriptor stays open. OSError if the kernel does not answer.
+    """
+    info = ctypes.create_string_buffer(_INFO_BYTES)
+    bpf(_GET_INFO, _GET_INFO_ATTRIBUTES.pack(link, _INFO_BYTES, ctypes.addressof(info)))
+    return int.from_bytes(info.raw[_INDEX_AT : _INDEX_AT + 4], sys.byteorder)
 
 
 def _is_ethernet(interface: str) -> bool:

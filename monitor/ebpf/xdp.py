@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from monitor.ebpf.frequent import FrequentSources, sketch_macros
-from monitor.ebpf.links import attach_xdp
+from monitor.ebpf.links import attach_xdp, attached_index
 from monitor.ebpf.loader import LoadedProgram, load
 from monitor.ebpf.macros import numbered, protocol_macros
 from monitor.ebpf.maps import Map, PerCpuArray, run_statistics
@@ -127,7 +127,7 @@ class XdpProgram:
         self._loaded.close()
 
     def attach(self, interface: str) -> None:
-        """Ensure that the program is attached to the interface of this name, also if the interface is a new one.
+        """Ensure that the program is attached to the interface of this name, also if it is a new one, or was detached.
 
         TemporaryError if there is none, or another program is attached to it; PermanentError if it is not possible.
         """
@@ -137,7 +137,8 @@ class XdpProgram:
             self.detach(interface)
             raise TemporaryError(f"there is no interface {interface}") from None
         if interface in self._links:
-            if self._links[interface][1] == index:
+            descriptor, known_index, _ = self._links[interface]
+            if known_index == index == attached_index(descriptor):
                 return
             self.detach(interface)
         descriptor, mode = attach_xdp(self.program, interface, index)

@@ -183,7 +183,7 @@ class Leader(Enforcer, Protocol):
     is_up: bool
     """Whether it is set up in the kernel, as last known."""
     is_wanted: bool
-    """Whether it should be set up: a ban was enforced since it was last deleted on purpose."""
+    """Whether it should be set up: a ban was enforced since it was last deleted on purpose, or tracking needs it."""
     drifts: Counter[str]
     """Changes by other programs, by kind."""
     faults: dict[str, str]

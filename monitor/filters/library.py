@@ -8,15 +8,18 @@ from typing import Any
 import msgspec
 import yaml
 
+from monitor.config.kinds import near
+from monitor.files.regular import read_regular
 from monitor.filters.accounts import SHARED_ACCOUNTS, account_uid, log_daemon
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.evidence import NOT_VETTED, EvidenceRule, Writers
 from monitor.filters.fail2ban.filters import parse_filter_reference, read_filter
+from monitor.filters.places import place_of_key
 
 BUILT_IN = Path(__file__).parent / "builtin"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _MAX_FILE_BYTES = 1 << 20
-_SYSLOG = r"^\s*<F-MLFID>(?:\S+ )?(?:{daemon})(?:\[\d+\])?:?</F-MLFID>\s+<F-CONTENT>.+</F-CONTENT>$"
+_SYSLOG = r"^(?>\s*)<F-MLFID>(?:\S+ )?(?:{daemon})(?:\[\d+\])?:?</F-MLFID>\s+<F-CONTENT>.+</F-CONTENT>$"
 """The start of a message in syslog and the journal, without the date: `HOST DAEMON[PID]: `."""
 
 
@@ -77,7 +80,10 @@ def load_filter(reference: str, *, logtype: str = "file") -> FilterDefinition:
     if not name.startswith("/"):
         path = BUILT_IN / f"{name}.yaml"
         if not _NAME.fullmatch(name) or not path.is_file():
-            raise FilterError(f"there is no filter {name!r}; the built-in filters are: {', '.join(built_in_names())}")
+            known = built_in_names()
+            meant = near(name, known)
+            hint = f"did you mean {meant}? The" if meant else "the"
+            raise FilterError(f"there is no filter {name!r}; {hint} built-in filters are: {', '.join(known)}")
         return _load_yaml(path, name, parameters)
     path = Path(name)
     if path.suffix == ".yaml":
@@ -93,19 +99,28 @@ def built_in_names() -> list[str]:
 
 
 def read_filter_file(path: Path) -> FilterFile:
-    """Read the YAML of one filter; FilterError names the file, and the line if YAML reports it."""
+    """Read the YAML of one filter; FilterError names the file, and the line if it is known."""
     try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_FILE_BYTES + 1)
-        if len(data) > _MAX_FILE_BYTES:
-            raise FilterError(f"{path} is larger than {_MAX_FILE_BYTES} bytes")
-        return msgspec.convert(yaml.safe_load(data), FilterFile)
+        data = read_regular(path, _MAX_FILE_BYTES)
     except OSError as error:
         raise FilterError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except ValueError:  # an embedded NUL
+        raise FilterError(f"{str(path)!r} is not a file name") from None
+    if len(data) > _MAX_FILE_BYTES:
+        raise FilterError(f"{path} is larger than {_MAX_FILE_BYTES} bytes")
+    try:
+        content = yaml.safe_load(data)
+        if content is None:
+            raise FilterError(f"{path} is empty: a filter has at least description and failregex")
+        return msgspec.convert(content, FilterFile)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        raise FilterError(f"{place} is not YAML: {_one_line(error.problem or error)}") from error
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        if isinstance(error, msgspec.ValidationError):
+            raise FilterError(f"{place_of_key(path, str(error))}: {error}") from error
         raise FilterError(f"{path} is not YAML: {_one_line(error)}") from error
-    except msgspec.ValidationError as error:
-        raise FilterError(f"{path}: {error}") from error
 
 
 def _load_yaml(path: Path, name: str, parameters: dict[str, str]) -> FilterDefinition:

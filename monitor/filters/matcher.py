@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from monitor.filters.breaker import Breaker
+from monitor.filters.compile_time import CompileTime
 from monitor.filters.deadline import Deadline
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.log_filter import FilterStats, LogFilter
@@ -49,11 +50,13 @@ class LogMatcher:
         self.faults: dict[str, str] = {}
         """By detector: why its filter cannot be used."""
         self._filters: dict[str, LogFilter] = {}
-        for detector, definition in definitions.items():
-            try:
-                self._filters[detector] = LogFilter(definition, (timezones or {}).get(detector))
-            except FilterError as error:
-                self.faults[detector] = str(error)
+        time_limit = CompileTime()
+        with time_limit.watching():
+            for detector, definition in definitions.items():
+                try:
+                    self._filters[detector] = time_limit.compile(definition, (timezones or {}).get(detector))
+                except FilterError as error:
+                    self.faults[detector] = str(error)
         self.stats: dict[str, FilterStats] = {name: log_filter.stats for name, log_filter in self._filters.items()}
         self.breakers = {name: Breaker() for name in self._filters}
         findtimes_s = findtimes_s or {}

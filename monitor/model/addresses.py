@@ -96,12 +96,11 @@ def parse_network(text: str) -> Network:
     head, slash, tail = text.partition("/")
     if not slash:
         return host(parse_address(head))
-    mapped = ":" in head and "." in head
     address = parse_address(head)
     bits = len(address) * 8
     if not (tail.isascii() and tail.isdigit()):
         raise ValueError(f"{text!r} is not a network (expected for example 192.0.2.0/24 or 2001:db8::/32)")
-    prefix_length = int(tail) - (96 if mapped and bits == 32 else 0)
+    prefix_length = int(tail) - (96 if ":" in head and bits == 32 else 0)
     if not 0 <= prefix_length <= bits:
         raise ValueError(f"{text!r} is not a network: the prefix length must lie between 0 and {bits}")
     masked = network_of(address, prefix_length)

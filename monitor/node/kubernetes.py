@@ -1,7 +1,8 @@
 """Reads the addresses that a Kubernetes node needs from the files of kubelet, kubeadm, k3s, rke2 and CNI plug-ins.
 
-These are API servers, etcd peers, cluster DNS, pod and service networks. Only literal addresses count; names are not
-resolved. Parsers are pure: they take text, return claims, and raise MalformedRecord for text in another format.
+These are API servers, proxies in front of them, etcd peers, cluster DNS, pod and service networks. Names of servers are
+returned, and resolved elsewhere (`names`). Parsers are pure: they take text, return claims, and raise MalformedRecord
+for text in another format.
 Cilium has no documented file with its networks, so it is not supported.
 """
 
@@ -9,24 +10,23 @@ import os
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
-import yaml
 
 from monitor.files.access import denied
 from monitor.files.changes import read_bounded
 from monitor.model.addresses import Network, host, network_of, parse_address
 from monitor.model.bans import AllowEntry
 from monitor.model.errors import MalformedRecord
+from monitor.node.documents import as_list, as_mapping, as_texts, load_json, load_yaml
+from monitor.node.names import is_name
 
 MAX_ENTRIES = 512
 MAX_FILE_BYTES = 1 << 20
 _MAX_FILES = 64
 _MAX_NOTICES = 16
-_MAX_DEPTH = 64
-_MAX_YAML_EVENTS = 20_000
 _WIDEST = {32: 8, 128: 16}
 """The shortest prefix length that is accepted, by address length in bits."""
 
@@ -42,6 +42,9 @@ class Claim(msgspec.Struct, frozen=True):
 Parser: TypeAlias = Callable[[str], list[Claim]]
 
 _API, _DNS, _PEER = "an API server of the cluster", "the cluster's DNS", "an etcd member of the cluster"
+_PROXY = "the proxy of the cluster's API server"
+_NAMED = (_API, _PEER, _PROXY)
+"""What may be given by name."""
 POD_NETWORK, _SERVICE = "a pod network of the cluster", "a service network of the cluster"
 """The start of the reasons of their entries."""
 
@@ -51,6 +54,7 @@ _MANIFEST_FLAGS = {
     "--initial-cluster": _PEER,
     "--etcd-servers": _PEER,
 }
+_KUBECONFIG_KEYS = {"server": _API, "proxy-url": _PROXY}
 _KUBELET_KEYS = {"clusterDNS": _DNS, "podCIDR": POD_NETWORK}
 _RANCHER_KEYS = {
     "cluster-cidr": POD_NETWORK,
@@ -65,47 +69,47 @@ _IPAM_KEYS = {"subnet": POD_NETWORK, "ipv4_pools": POD_NETWORK, "ipv6_pools": PO
 
 
 def parse_kubeconfig(text: str) -> list[Claim]:
-    """Return the servers of all clusters of a kubeconfig."""
-    clusters = _list(_dict(_load_yaml(text)).get("clusters"))
-    servers = [_dict(_dict(cluster).get("cluster")).get("server") for cluster in clusters]
-    return [Claim(_API, "server", value) for server in servers for value in _texts(server)]
+    """Return the servers of all clusters of a kubeconfig, and the proxies in front of them."""
+    clusters = as_list(as_mapping(load_yaml(text)).get("clusters"))
+    parts = [as_mapping(as_mapping(cluster).get("cluster")) for cluster in clusters]
+    return [claim for part in parts for claim in _claims(part, _KUBECONFIG_KEYS)]
 
 
 def parse_kubelet(text: str) -> list[Claim]:
     """Return cluster DNS and pod network of a KubeletConfiguration."""
-    return _claims(_dict(_load_yaml(text)), _KUBELET_KEYS)
+    return _claims(as_mapping(load_yaml(text)), _KUBELET_KEYS)
 
 
 def parse_rancher(text: str) -> list[Claim]:
     """Return networks and server of a configuration of k3s or rke2, and the etcd members."""
-    return _claims(_dict(_load_yaml(text)), _RANCHER_KEYS)
+    return _claims(as_mapping(load_yaml(text)), _RANCHER_KEYS)
 
 
 def parse_balancer(text: str) -> list[Claim]:
     """Return the servers that an agent of k3s or rke2 has discovered (JSON)."""
-    return _claims(_dict(_load_json(text)), _BALANCER_KEYS)
+    return _claims(as_mapping(load_json(text)), _BALANCER_KEYS)
 
 
 def parse_manifest(text: str) -> list[Claim]:
     """Return the claims in the command lines of a static pod; both `--flag=value` and `--flag value`."""
     found = []
-    for container in _list(_dict(_dict(_load_yaml(text)).get("spec")).get("containers")):
-        part = _dict(container)
-        words = [word for key in ("command", "args") for word in _list(part.get(key)) if isinstance(word, str)]
+    for container in as_list(as_mapping(as_mapping(load_yaml(text)).get("spec")).get("containers")):
+        part = as_mapping(container)
+        words = [word for key in ("command", "args") for word in as_list(part.get(key)) if isinstance(word, str)]
         for word, following in pairwise([*words, ""]):
             flag, equals, value = word.partition("=")
             if flag in _MANIFEST_FLAGS:
-                found += [Claim(_MANIFEST_FLAGS[flag], flag, text) for text in _texts(value if equals else following)]
+                found += [Claim(_MANIFEST_FLAGS[flag], flag, text) for text in as_texts(value if equals else following)]
     return found
 
 
 def parse_cni(text: str) -> list[Claim]:
     """Return the literal networks of the IPAM part of a CNI configuration, or of each plug-in of a list (JSON)."""
-    document = _dict(_load_json(text))
+    document = as_mapping(load_json(text))
     found = []
-    for plugin in [document, *map(_dict, _list(document.get("plugins")))]:
-        ipam = _dict(plugin.get("ipam"))
-        ranges = [_dict(item) for items in _list(ipam.get("ranges")) for item in _list(items)]
+    for plugin in [document, *map(as_mapping, as_list(document.get("plugins")))]:
+        ipam = as_mapping(plugin.get("ipam"))
+        ranges = [as_mapping(item) for some in as_list(ipam.get("ranges")) for item in as_list(some)]
         for part in (ipam, *ranges):
             found += _claims(part, _IPAM_KEYS)
     return [msgspec.structs.replace(claim, key=f"ipam.{claim.key}") for claim in found]
@@ -184,12 +188,23 @@ def denied_to_us(root: Path = Path("/")) -> list[str]:
     return list(denied(str(root / pattern) for pattern, _ in _FILES))
 
 
-def read_kubernetes(root: Path = Path("/")) -> tuple[list[AllowEntry], list[str]]:
-    """Return the entries from the files of the cluster below `root`, and notices on what could not be used.
+class Cluster(NamedTuple):
+    """What the files of the cluster name; `notices` say what could not be used."""
 
-    At most `MAX_ENTRIES` entries; each reason names file and key. Never raises; without such files the list is empty.
+    entries: list[AllowEntry]
+    names: dict[str, str]
+    """Names of servers, each with the reason to protect it."""
+    notices: list[str]
+
+
+def read_kubernetes(root: Path = Path("/")) -> Cluster:
+    """Return what the files of the cluster below `root` name.
+
+    At most `MAX_ENTRIES` entries, and as many names; each reason names file and key. Never raises; without such files
+    there is nothing.
     """
     entries: dict[Network, AllowEntry] = {}
+    names: dict[str, str] = {}
     closed = denied_to_us(root)
     notices = [f"cannot read {path}, so the cluster is not protected: see `nodewarden doctor`" for path in closed]
     for pattern, parse in _FILES:
@@ -197,22 +212,28 @@ def read_kubernetes(root: Path = Path("/")) -> tuple[list[AllowEntry], list[str]
             name = f"/{path.relative_to(root)}".encode(errors="replace").decode()
             try:
                 for claim in parse(_read(path)):
-                    _settle(claim, name, entries, notices)
+                    _settle(claim, name, entries, names, notices)
             except MalformedRecord as error:
                 notices.append(f"{name} is skipped: {error}")
     if len(notices) > _MAX_NOTICES:
         notices[_MAX_NOTICES:] = [f"and {len(notices) - _MAX_NOTICES} more notices about files of the cluster"]
-    return list(entries.values()), notices
+    return Cluster(list(entries.values()), names, notices)
 
 
-def _settle(claim: Claim, name: str, entries: dict[Network, AllowEntry], notices: list[str]) -> None:
-    """Turn a claim into an entry, or into a notice if it is not accepted."""
+def _settle(
+    claim: Claim, name: str, entries: dict[Network, AllowEntry], names: dict[str, str], notices: list[str]
+) -> None:
+    """Turn a claim into an entry or a name, or into a notice if it is not accepted."""
     try:
         network = parse_network_or_url(claim.text)
     except ValueError as error:
         notices.append(f"{name}: {claim.key}: {error}")
         return
-    if network is None or network in entries or _is_local(network):
+    if network is None:
+        if claim.what in _NAMED:
+            _settle_name(claim, name, names, notices)
+        return
+    if network in entries or _is_local(network):
         return
     if network.prefix_length < _WIDEST[network.bits]:
         notices.append(f"{name}: {claim.key}: {network} is larger than allowed and is not protected")
@@ -220,6 +241,16 @@ def _settle(claim: Claim, name: str, entries: dict[Network, AllowEntry], notices
         notices.append(f"{name}: {claim.key}: {network} is not protected: more than {MAX_ENTRIES} networks")
     else:
         entries[network] = AllowEntry(network, f"{claim.what} ({name}: {claim.key})")
+
+
+def _settle_name(claim: Claim, name: str, names: dict[str, str], notices: list[str]) -> None:
+    text = (_host_of(claim.text) or claim.text).rstrip(".").lower()
+    if is_name(text):
+        if len(names) < MAX_ENTRIES:
+            names.setdefault(text, f"{claim.what} ({name}: {claim.key})")
+    elif text != "localhost":
+        shown = claim.text.rpartition("@")[2][:64]  # without the password of a proxy
+        notices.append(f"{name}: {claim.key}: {shown!r} names no host, and is not protected")
 
 
 def _is_local(network: Network) -> bool:
@@ -254,46 +285,5 @@ def _read(path: Path) -> str:
     return (data or b"").decode(errors="replace")
 
 
-def _load_yaml(text: str) -> Any:
-    """Return the first document, all scalars as text; aliases are refused, because they can expand to gigabytes."""
-    depth = 0
-    try:
-        for count, event in enumerate(yaml.parse(text, Loader=yaml.CSafeLoader)):
-            if count > _MAX_YAML_EVENTS:  # composing them would block the interpreter, and so the daemon
-                raise MalformedRecord("yaml", f"more than {_MAX_YAML_EVENTS} parts")
-            if isinstance(event, yaml.AliasEvent):
-                raise MalformedRecord("yaml", "aliases are not followed")
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-            if depth > _MAX_DEPTH:
-                raise MalformedRecord("yaml", f"nested more than {_MAX_DEPTH} deep")
-        return next(yaml.load_all(text, Loader=yaml.CBaseLoader), None)
-    except (yaml.YAMLError, ValueError) as error:
-        raise MalformedRecord("yaml", " ".join(str(error).split())[:200]) from error
-
-
-def _load_json(text: str) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
-        raise MalformedRecord("json", str(error)[:200]) from error
-
-
-def _dict(value: Any) -> dict[Any, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _texts(value: Any) -> list[str]:
-    """Return the parts of a comma-separated text or of a list of such texts."""
-    values = value if isinstance(value, list) else [value]
-    return [part.strip() for item in values if isinstance(item, str) for part in item.split(",") if part.strip()]
-
-
 def _claims(document: dict[Any, Any], keys: dict[str, str]) -> list[Claim]:
-    return [Claim(what, key, text) for key, what in keys.items() for text in _texts(document.get(key))]
+    return [Claim(what, key, text) for key, what in keys.items() for text in as_texts(document.get(key))]

@@ -1,6 +1,7 @@
 """Keeps up to date what surrounds the node: addresses, networks, administrators, cluster, and kernel settings.
 
-Changes are notified, except those of sysctls and of routes that routing daemons set: these are polled.
+Changes are notified, except those of sysctls and of routes that routing daemons set: these are polled. So are names
+that files of the cluster give instead of addresses (`names`).
 """
 
 import asyncio
@@ -20,7 +21,9 @@ from monitor.model.sysctls import Sysctls
 from monitor.node.addresses import RESOLVER_FILES, read_node
 from monitor.node.administrators import Administrators
 from monitor.node.changes import NodeChanges
+from monitor.node.directory import Directory
 from monitor.node.kubernetes import read_kubernetes, watched_for_kubernetes
+from monitor.node.names import Names
 from monitor.node.sessions import LOGIND_SESSIONS, UTMP, read_sessions
 from monitor.node.sysctls import notices as sysctl_notices
 from monitor.node.sysctls import read_sysctls
@@ -40,6 +43,14 @@ class Reading(NamedTuple):
     entries: list[AllowEntry]
     networks: NodeNetworks
     sysctls: Sysctls
+
+
+class _Found(NamedTuple):
+    """What was read in a thread: `names` are still to be resolved."""
+
+    reading: Reading
+    names: dict[str, str]
+    notices: list[str]
 
 
 class Surroundings:
@@ -66,6 +77,7 @@ class Surroundings:
         self._on_change = on_change
         self._sessions = sessions
         self._admin_groups = tuple(admin_groups)
+        self._directory = Directory()
         self._kubernetes = kubernetes
         self._root = root
         self._resolvers = [_below(root, path) for path in RESOLVER_FILES]
@@ -77,15 +89,18 @@ class Surroundings:
         self._failure = ""
         self._rests_until_s = 0.0
         self._backoff = Backoff(_RETRY_FIRST_S, _RETRY_S)
+        self.names = Names(self._schedule)
+        """Names of servers, whose addresses are among the entries."""
         self._watchers = (
             Watcher("node addresses and routes", NodeChanges, self._schedule),
             Watcher("resolvers and sessions", lambda: FileChanges(self._watched()), self._schedule),
         )
         try:
-            self.reading, self._unused = self._read()
+            self.reading, names, self._unused = self._read()
         except BaseException:
             self.close()
             raise
+        self.names.want(names)
         self._log_notices([])
 
     @property
@@ -103,6 +118,7 @@ class Surroundings:
         self._loop = loop
         for watcher in self._watchers:
             watcher.attach(loop)
+        self.names.attach(loop)
         self._polling = loop.create_task(self._poll())
         if self._is_stale:
             self._schedule()
@@ -131,6 +147,7 @@ class Surroundings:
         while True:
             await asyncio.sleep(_POLL_S)
             polls += 1
+            self.names.tick()
             try:
                 is_changed = await self._has_changed(has_routes=polls % _POLLS_A_ROUTE_READING == 0)
             except SYSTEM_FAULTS:
@@ -158,7 +175,7 @@ class Surroundings:
             self._is_stale = False
             started_s = time.monotonic()
             try:
-                self._take(*await asyncio.to_thread(self._read))
+                self._take(await asyncio.to_thread(self._read))
             except SYSTEM_FAULTS as error:
                 self._failed(error)
                 continue
@@ -175,11 +192,13 @@ class Surroundings:
         self._is_stale = True
         self._rests_until_s = time.monotonic() + pause_s
 
-    def _take(self, reading: Reading, unused: list[str]) -> None:
+    def _take(self, found: _Found) -> None:
         """Report a reading if it differs from the last one, and store it once it has been followed."""
         before = self.notices
-        self._unused = unused
+        self._unused = found.notices
         self._log_notices(before)
+        self.names.want(found.names)
+        reading = found.reading._replace(entries=[*found.reading.entries, *self.names.entries])
         if reading != self.reading:
             self._on_change(reading)
             self.reading = reading
@@ -190,20 +209,27 @@ class Surroundings:
             if notice not in before:
                 _log.warning("%s", notice)
 
-    def _read(self) -> tuple[Reading, list[str]]:
-        """Return a reading and notices; runs in a thread and must not touch the daemon's state."""
+    def _read(self) -> _Found:
+        """Read everything; runs in a thread and must not touch the daemon's state."""
         entries, networks, notices = read_node(self._resolvers)
+        names: dict[str, str] = {}
         sysctls = read_sysctls(self._root)
         notices += sysctl_notices(sysctls)
         if self._sessions:
-            found, found_notices = read_sessions(Administrators(self._admin_groups), *self._logins)
+            administrators = Administrators(self._admin_groups, self._directory)
+            found, found_notices = read_sessions(administrators, *self._logins)
             entries += found
             notices += found_notices
+            notices += [
+                f"bans.protect.admin_groups: there is no group {name}" for name in administrators.unknown_groups
+            ]
+            notices += [self._directory.trouble] if self._directory.trouble else []
         if self._kubernetes:
-            found, found_notices = read_kubernetes(self._root)
-            entries += found
-            notices += found_notices
-        return Reading(entries, networks, sysctls), notices
+            cluster = read_kubernetes(self._root)
+            entries += cluster.entries
+            notices += cluster.notices
+            names = cluster.names
+        return _Found(Reading(entries, networks, sysctls), names, notices)
 
 
 def _below(root: Path, path: Path) -> Path:

@@ -1,4 +1,7 @@
-"""Reads the kernel settings on which evidence depends; inotify(7) does not report their changes, so they are polled."""
+"""Reads the kernel settings that decide how evidence is read; inotify(7) reports no changes of them: they are polled.
+
+Settings that only weaken or hide evidence are in `kernel_settings`.
+"""
 
 import re
 from pathlib import Path
@@ -35,9 +38,4 @@ def notices(sysctls: Sysctls) -> list[str]:
     if sysctls.local_ports is None:
         first, last = KERNEL_PORTS
         found.append(f"cannot read net.ipv4.ip_local_port_range: ports {first}-{last} are taken for those of clients")
-    if sysctls.is_tcp_liberal:
-        found.append(
-            "net.netfilter.nf_conntrack_tcp_be_liberal is 1: anyone can forge a handshake, so connections prove "
-            "nothing and their sources are shunned instead of banned"
-        )
     return found

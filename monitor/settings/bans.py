@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from monitor.config.kinds import GROUP, ValueKind, among, duration, integer, number
-from monitor.config.shapes import Conflict, Section
+from monitor.config.shapes import MERGED, Conflict, Section
 from monitor.model.addresses import Network, collapse, parse_network
 from monitor.model.bans import ADMIN_GROUPS, MAX_ALLOWED_CONFIGURED, Mode
 from monitor.settings.presets import PRESET
@@ -192,6 +192,7 @@ class Xdp(Section, frozen=True, kw_only=True):
 
     interfaces: Annotated[
         tuple[Annotated[str, INTERFACE], ...],
+        MERGED,
         Meta(
             description="External interfaces, such as `eth0`. On them an XDP program drops packets of sources in the "
             "`ban` sets before the kernel's network stack; the sets in nftables stay active. Empty: none."
@@ -204,6 +205,7 @@ class Bans(Section, frozen=True, kw_only=True):
 
     allowlist: Annotated[
         tuple[Network, ...],
+        MERGED,
         Meta(
             description="Addresses and networks that are never banned; at most "
             f"{MAX_ALLOWED_CONFIGURED}, adjacent ones merged."
@@ -211,6 +213,7 @@ class Bans(Section, frozen=True, kw_only=True):
     ] = ()
     presets: Annotated[
         tuple[Annotated[str, PRESET], ...],
+        MERGED,
         Meta(
             description="Documented networks of load balancers and their health checks that are never banned: "
             "`gcp-load-balancer`, `azure-load-balancer`. Those of AWS check from addresses of your own VPC: add its "

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta, field
 
 from monitor.config.kinds import AUTO_PORT_RANGE, DETECTOR_NAME, OPTIONAL_PATH, Names, duration
-from monitor.config.shapes import Section
+from monitor.config.shapes import MERGED, Section
 from monitor.config.types import Automatic, PortRange
 from monitor.detectors.failures import DEFAULT_FAILURES, DETECTOR, FailuresSettings
 from monitor.detectors.registry import REGISTRATIONS
@@ -57,11 +57,13 @@ class Detectors(_Registered, frozen=True, kw_only=True):  # type: ignore[misc,ca
         Meta(
             description="A directory such as `/etc/fail2ban`: every jail that is enabled there runs as a failures "
             "detector of the jail's name, and what jails ignore is never banned. A section of `failures` takes "
-            "precedence over a jail of the same name, except for the default one. Empty: none."
+            "precedence over a jail of the same name, except for the default one; its `mode` then holds for the jail. "
+            "Empty: none."
         ),
     ] = ""
     from_fail2ban_proven: Annotated[
         tuple[Annotated[str, DETECTOR_NAME], ...],
+        MERGED,
         Meta(
             description="The jails of `from_fail2ban` whose lines prove who failed, so that they ban and do not only "
             "shun. fail2ban's filters are not vetted: you vouch for their format and their logs, as with "

@@ -19,9 +19,10 @@ _INTRO = """\
 <!-- Generated from monitor/settings/schema.py by `.venv/bin/python -m monitor.settings.reference`: change it there. -->
 
 nodewarden reads `/etc/nodewarden/nodewarden.yaml` at start, then every `conf.d/*.yaml` in the same directory, sorted by
-name. All files have the same keys. Later files take precedence: mappings are merged key by key, values and lists are
-replaced as a whole. Keep your own settings in a file such as `/etc/nodewarden/conf.d/50-local.yaml`, which package
-updates never change:
+name. All files have the same keys. Later files take precedence key by key. Lists of what is protected, watched or read
+in addition, such as `bans.allowlist`, add up over all files; all other lists are replaced as a whole. Its description
+says which. To drop the entries of earlier files, write `!replace` before a list: `allowlist: !replace [192.0.2.10]`.
+Keep your own settings in a file such as `/etc/nodewarden/conf.d/50-local.yaml`, which package updates never change:
 
 ```yaml
 bans:
@@ -32,11 +33,11 @@ detectors:
 ```
 
 - `nodewarden config check` validates the files and reports every error with file, line and column.
-- `nodewarden config show` prints the settings in force, each with its file and line.
+- `nodewarden config show` prints the settings in force, each with its file and line, and so each entry of such a list.
 - `nodewarden config schema` prints a JSON Schema (draft 2020-12) for editors.
 
 With any error, including unknown and duplicate keys, the daemon does not start. An empty section has its defaults.
-Anchors, aliases, tags and files over 1 MiB are refused.
+Anchors, aliases, other tags and files over 1 MiB are refused.
 
 ## Notations
 

@@ -1,21 +1,24 @@
 """Converts objects to rows of the store and back; pure. MalformedRecord for an invalid row or value."""
 
 import math
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from monitor.model.addresses import Network, network_of
 from monitor.model.alerts import Strength
-from monitor.model.bans import Ban, ClaimKey, ClaimOrigin, Mode, Offence
+from monitor.model.bans import OUTCOMES, Ban, ClaimKey, ClaimOrigin, Mode, Offence, Spared, Standing
 from monitor.model.cursors import Cursor
 from monitor.model.errors import MalformedRecord
 from monitor.model.ports import unpack
-from monitor.state.changes import Allowed, SavedContent
+from monitor.state.changes import Allowed, SavedContent, TallyKey
 
 Row: TypeAlias = tuple[Any, ...]
+_T = TypeVar("_T")
 
 _STRENGTHS: dict[Any, Strength] = {strength.value: strength for strength in Strength}
 _MODES: dict[Any, Mode] = {mode.value: mode for mode in Mode}
 _ORIGINS: dict[Any, ClaimOrigin] = {origin.value: origin for origin in ClaimOrigin}
+_SPARED: dict[Any, Spared] = {spared.value: spared for spared in Spared}
+_STANDINGS: dict[Any, Standing] = {standing.value: standing for standing in Standing}
 _INTEGER_MAX = 2**63 - 1
 _SHARED: dict[str, str] = {}
 """Texts shared by many bans, so that a hundred thousand bans keep each text only once in memory."""
@@ -23,10 +26,9 @@ _MAX_SHARED = 4096
 
 
 def ban_row(ban: Ban) -> Row:
-    """Return address, prefix length, ports, strength, mode, since, until, detector, reason, origin."""
+    """Return address, prefix length, strength, mode, since, until, detector, reason, origin, ports."""
     return (
         *network_row(ban.network),
-        ban.network.ports,
         ban.strength.value,
         ban.mode.value,
         _time(ban.since_s),
@@ -34,12 +36,13 @@ def ban_row(ban: Ban) -> Row:
         _text(ban.detector),
         _text(ban.reason),
         ban.origin.value,
+        ban.network.ports,
     )
 
 
 def read_ban(row: Row) -> Ban:
     """Decode a row of `ban_row`."""
-    address, prefix_length, ports, strength, mode, since_s, until_s, detector, reason, origin = row
+    address, prefix_length, strength, mode, since_s, until_s, detector, reason, origin, ports = row
     _check(address, prefix_length)
     if type(since_s) is not float or type(until_s) is not float or not math.isfinite(since_s + until_s):
         since_s, until_s = _time(since_s), _time(until_s)
@@ -59,7 +62,10 @@ def claim_key_row(key: ClaimKey) -> Row:
 
 
 def offence_row(offence: Offence) -> Row:
-    """Return time, address, prefix length, detector, strength, mode, bantime, step, reason, evidence."""
+    """Return time, address, prefix length, detector, strength, mode, bantime, step, reason, evidence, spared, standing.
+
+    The last two are empty where an offence has none.
+    """
     return (
         _time(offence.time_s),
         *network_row(offence.network),
@@ -70,12 +76,14 @@ def offence_row(offence: Offence) -> Row:
         _count(offence.step),
         _text(offence.reason),
         _bytes(offence.evidence),
+        offence.spared or "",
+        offence.standing or "",
     )
 
 
 def read_offence(row: Row) -> Offence:
     """Decode a row of `offence_row`."""
-    time_s, address, prefix_length, detector, strength, mode, bantime_s, step, reason, evidence = row
+    time_s, address, prefix_length, detector, strength, mode, bantime_s, step, reason, evidence, spared, standing = row
     return Offence(
         time_s=_time(time_s),
         network=_network(address, prefix_length),
@@ -86,7 +94,23 @@ def read_offence(row: Row) -> Offence:
         step=_count(step),
         reason=_text(reason),
         evidence=_bytes(evidence),
+        spared=_one_of(_SPARED, spared),
+        standing=_one_of(_STANDINGS, standing),
     )
+
+
+def tally_row(item: tuple[TallyKey, int]) -> Row:
+    """Return hour, detector, strength, outcome, count."""
+    (hour, detector, strength, outcome), count = item
+    return _count(hour), _text(detector), strength.value, outcome, _count(count)
+
+
+def read_tally(row: Row) -> tuple[TallyKey, int]:
+    """Decode a row of `tally_row`."""
+    hour, detector, strength, outcome, count = row
+    if outcome not in OUTCOMES:
+        raise MalformedRecord("outcome", repr(outcome))
+    return TallyKey(_count(hour), _text(detector), _strength(strength), outcome), _count(count)
 
 
 def cursor_row(item: tuple[str, Cursor]) -> Row:
@@ -177,6 +201,16 @@ def _origin(value: object) -> ClaimOrigin:
         return _ORIGINS[value]
     except KeyError:
         raise MalformedRecord("origin", repr(value)) from None
+
+
+def _one_of(known: dict[Any, _T], value: object) -> _T | None:
+    """Return the member of a closed set, None for the empty text."""
+    if value == "":
+        return None
+    try:
+        return known[value]
+    except (KeyError, TypeError):
+        raise MalformedRecord("word", repr(value)) from None
 
 
 def _time(value: object) -> float:

@@ -1,9 +1,14 @@
 """The daemon with XDP: bans are the same with it and without it."""
 
 import signal
+import socket
+import struct
 
 import pytest
 
+from monitor.ebpf.links import attached_index
+from monitor.ebpf.syscall import bpf
+from monitor.ebpf.xdp import XdpProgram
 from tests.support.bpf import programs
 from tests.support.daemon import wait_for
 from tests.support.open_site import OpenSite, site
@@ -13,6 +18,7 @@ __all__ = ["site"]
 pytestmark = pytest.mark.kernel
 
 _QUIET = "sources: {kernel_log: {enabled: false}}\n"
+_LINK_DETACH = 34  # linux/bpf.h
 _XDP = "bans: {xdp: {interfaces: [eth0]}}\n"
 
 
@@ -103,10 +109,45 @@ def test_a_flood_of_syns_is_named(site: OpenSite) -> None:
     site.until((site.attacker.address4, "shun", "syn_rate"))
 
 
-def test_an_interface_that_is_not_there(site: OpenSite) -> None:
-    """It is said, the daemon is well, and the interface is seen to once it comes."""
+def test_an_interface_that_comes_and_goes(site: OpenSite) -> None:
+    """Missing, created, renamed, named back, and replaced by another: a problem while it is not there."""
     site.start("bans: {xdp: {interfaces: [eth0, late0]}}\n")
     is_up(site)
-    told = "nothing is dropped in front of the stack: there is no interface late0"
-    assert told in site.daemon.run("status").stdout
-    assert site.daemon.ask("status")["problems"] == []
+    told = "XDP does not drop on late0: there is no interface late0; nftables enforces all bans"
+    assert told in site.daemon.ask("status")["problems"]
+    assert "needs the interface late0: there is no such interface" in site.daemon.run("doctor").stdout
+
+    def is_attached() -> bool:
+        return site.daemon.metrics()['nodewarden_xdp_attached{interface="late0",mode="native"}'] == 1
+
+    made, gone = "link add late0 type veth peer name late1", "link del late0"
+    for commands, expected in (
+        ((made,), True),
+        (("link set late0 name other0",), False),
+        (("link set other0 name late0",), True),
+        ((gone, made), True),
+        ((gone,), False),
+    ):
+        for command in commands:
+            site.node.run("ip", *command.split())
+        wait_for(lambda: is_attached() is expected, f"{commands}", lambda: site.daemon.log)  # noqa: B023
+        assert (told in site.daemon.ask("status")["problems"]) is not expected
+
+
+def test_a_program_that_others_detach_comes_back(site: OpenSite) -> None:
+    """The descriptor stays open, but the kernel no longer calls the program: that is noticed, and repaired."""
+    with site.node.entered():
+        program = XdpProgram(max_bans=16, max_prefixes=16)
+    try:
+        with site.node.entered():
+            program.attach("eth0")
+            (link,) = [descriptor for descriptor, _, _ in program._links.values()]
+            index = socket.if_nametoindex("eth0")
+            assert attached_index(link) == index
+            bpf(_LINK_DETACH, struct.pack("=I", link))
+            assert attached_index(link) == 0
+            program.attach("eth0")
+            (link,) = [descriptor for descriptor, _, _ in program._links.values()]
+            assert attached_index(link) == index
+    finally:
+        program.close()

@@ -17,9 +17,10 @@ def test_the_demo_tells_its_story_and_leaves_nothing() -> None:
     told = done.stdout
     story = (
         "scan starts",
-        "first logged drop",
+        "first packet that counted",
         "threshold crossed",
-        "shun after",
+        "in force",
+        "is in the kernel's set",
         "new connections of the attacker fail",
     )
     places = [told.index(words) for words in story]

@@ -116,6 +116,20 @@ def test_allowed_packets_do_not_count(site: Site) -> None:
     assert other.stats.excluded >= 3
 
 
+def test_what_connection_tracking_logs_is_no_evidence(site: Site) -> None:
+    """Lines of nf_conntrack_log_invalid look like those of a firewall, but nobody dropped the packet."""
+    chain = 'type filter hook prerouting priority 0\nudp dport 4712 log prefix "nf_ct_proto_17: invalid "\n'
+    site.node.nft(f"table ip tracking {{\nchain c {{\n{chain}}}\n}}\n")
+    log = KernelLog()
+    packets(site, 3, port=4712)
+    events = collect(log, lambda _: log.stats.excluded >= 3)
+    log.close()
+    assert not [event for event in events if event.prefix.startswith("nf_ct_")]
+    named = KernelLog(prefixes=["nf_ct_"], after=(log.sequence or 3) - 3)
+    assert {event.prefix for event in drain(named)} <= {"nf_ct_proto_17: invalid "}
+    named.close()
+
+
 def test_a_missing_log_says_what_to_do(tmp_path: Path) -> None:
     """Where there is no /dev/kmsg the error names the path and the way out."""
     with pytest.raises(PermanentError, match="bind /dev/kmsg"):

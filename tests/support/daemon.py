@@ -10,6 +10,8 @@ from typing import Any
 
 from tests.support.lab import Host
 
+_START_S = 60.0
+"""On a machine that has never run it, all modules are compiled first."""
 NODEWARDEN = Path(sys.executable).with_name("nodewarden")
 
 
@@ -62,6 +64,7 @@ class Daemon:
             lambda: self.run("status").returncode == 0 or process.poll() is not None,
             "the daemon to answer",
             lambda: self.log,
+            _START_S,
         )
         if process.poll() is not None:
             raise RuntimeError(f"the daemon exited with {process.returncode}\n{self.log}")

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 from tests.support.needs import needs
@@ -13,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 def build() -> Path:
     """Build the package of this checkout (ten seconds); RuntimeError with the build output on failure."""
     needs("dh", "dpkg-deb", "dh_python3")
-    environment = os.environ | {"PYTHON": sys.executable, "DEB_RULES_REQUIRES_ROOT": "no"}
+    environment = os.environ | {"DEB_RULES_REQUIRES_ROOT": "no"}
     command = ["debian/rules", "--no-print-directory", "clean", "binary"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode:

@@ -27,6 +27,7 @@ from tests.support.processes import children, descendants, is_first_systemd, out
 
 _REBOOT = 133  # exit code of systemd-nspawn when the machine requests a reboot
 _BOOT_S = 60.0
+_COMMAND_S = 90.0
 _HALT = signal.SIGRTMIN + 4  # systemd(1): halt.target
 _RUNNING = ("running", "degraded")
 
@@ -146,10 +147,11 @@ class Machine:
         return self.try_(*arguments, check=check, input_text=input_text).stdout
 
     def try_(
-        self, *arguments: str | Path, check: bool = False, input_text: str | None = None
+        self, *arguments: str | Path, check: bool = False, input_text: str | None = None, timeout_s: float = _COMMAND_S
     ) -> subprocess.CompletedProcess[str]:
         """Run a command like `look`, which may fail; return the result."""
-        return _finish(self.host.name, self._enter(arguments), check=check, input_text=input_text)
+        command = self._enter(arguments)
+        return _finish(self.host.name, command, check=check, input_text=input_text, timeout_s=timeout_s)
 
     def run(
         self, *arguments: str | Path, properties: Sequence[str] = (), check: bool = True
@@ -231,9 +233,14 @@ class Machine:
 
 
 def _finish(
-    where: str, command: Sequence[str], *, check: bool = True, input_text: str | None = None
+    where: str,
+    command: Sequence[str],
+    *,
+    check: bool = True,
+    input_text: str | None = None,
+    timeout_s: float = _COMMAND_S,
 ) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=90, input=input_text)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, input=input_text)
     if check and done.returncode:
         raise RuntimeError(f"{where}: {' '.join(command)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
     return done

@@ -1,4 +1,4 @@
-"""A small bootable Debian 12, created once by mmdebstrap and kept outside the checkout under a hash of its recipe."""
+"""A small bootable Debian, created once by mmdebstrap and kept outside the checkout under a hash of its recipe."""
 
 import fcntl
 import hashlib
@@ -18,7 +18,9 @@ RUNTIME = ("python3-venv", "python3-bpfcc", "python3-systemd", "linux-libc-dev")
 """The daemon's packages from the distribution (RUNTIME_PACKAGES in the Makefile)."""
 _PACKAGE = ("python3-click", "python3-rich", "python3-yaml", "python3-apt")
 """Additional packages for the Debian package, and for installing it with Ansible."""
-_TEST = ("apparmor", "conntrack", "libcap2-bin", "libfaketime", "make", "nftables")
+_BUILD = ("debhelper", "dh-apparmor", "dh-python", "make", "python3-pip")
+"""For `make deb` (BUILD_PACKAGES in the Makefile)."""
+_TEST = ("apparmor", "conntrack", "curl", "jq", "libcap2-bin", "libfaketime", "nftables")
 
 _NOISE = (
     *("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "e2scrub_reap.service"),
@@ -37,9 +39,10 @@ _HOOKS = (
 
 
 class RootImage(msgspec.Struct, frozen=True):
-    """A recipe: Debian's minbase, the packages for all our machines, and `packages`."""
+    """A recipe: minbase of a release of Debian, the packages for all our machines, and `packages`."""
 
-    packages: tuple[str, ...] = (*RUNTIME, *_PACKAGE, *_TEST)
+    suite: str = "bookworm"
+    packages: tuple[str, ...] = (*RUNTIME, *_PACKAGE, *_BUILD, *_TEST)
 
     def path(self) -> Path:
         """Return the directory of the root file system, created now if it is not cached (a minute); never write to it.
@@ -47,7 +50,7 @@ class RootImage(msgspec.Struct, frozen=True):
         RuntimeError with the output of mmdebstrap if that fails.
         """
         command = self._command()
-        name = hashlib.sha256("\0".join(command).encode()).hexdigest()[:16]
+        name = f"{self.suite}-{hashlib.sha256(chr(0).join(command).encode()).hexdigest()[:16]}"
         CACHE.mkdir(parents=True, exist_ok=True)
         root = CACHE / f"root-{name}"
         with (CACHE / f"root-{name}.lock").open("w") as lock:
@@ -60,10 +63,12 @@ class RootImage(msgspec.Struct, frozen=True):
         return [
             *("mmdebstrap", "--variant=minbase", "--mode=root", "--format=directory", "--quiet"),
             *('--aptopt=Acquire::Languages "none"', "--dpkgopt=force-unsafe-io"),
+            # indexes of forky expire within days: a mirror may lag behind
+            '--aptopt=Acquire::Check-Valid-Until "false"',
             *(f"--dpkgopt=path-exclude={path}" for path in _LEFT_OUT),
             f"--include={','.join((*_BASE, *self.packages))}",
             *(f"--customize-hook={hook}" for hook in _HOOKS),
-            "bookworm",
+            self.suite,
         ]
 
     def _make(self, command: list[str], root: Path) -> None:
@@ -72,5 +77,10 @@ class RootImage(msgspec.Struct, frozen=True):
         done = subprocess.run([*command, begun], capture_output=True, text=True)
         if done.returncode:
             shutil.rmtree(begun, ignore_errors=True)
-            raise RuntimeError(f"mmdebstrap could not create a Debian 12: {done.stderr.strip()}")
+            raise RuntimeError(f"mmdebstrap could not create a Debian {self.suite}: {done.stderr.strip()}")
         begun.rename(root)
+
+
+def python_version(root: Path) -> str:
+    """Return the version of the Python in a root file system: `3.13`."""
+    return (root / "usr/bin/python3").readlink().name.removeprefix("python")

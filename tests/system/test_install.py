@@ -42,10 +42,11 @@ def _modes(machine: Machine) -> set[str]:
 
 
 def test_first_it_observes(fresh: Machine) -> None:
-    """After installation and boot the daemon runs, watches and has touched nothing: no table, no detector enforces."""
+    """After installation and boot the daemon runs and watches, no detector enforces, and its table has no bans."""
     assert fresh.unit(UNIT, "ActiveState")["ActiveState"] == "active"
     assert _modes(fresh) == {"observe"}
-    assert fresh.host.run("nft", "list", "ruleset").stdout == ""
+    for name in ("ban4", "ban6", "shun4", "shun6"):
+        assert "elements" not in fresh.host.run("nft", "list", "set", "inet", "nodewarden", name).stdout
 
 
 def test_then_it_enforces(fresh: Machine) -> None:

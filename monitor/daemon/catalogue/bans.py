@@ -132,6 +132,17 @@ METRICS = (
     Metric("nodewarden_allowlist_networks", GAUGE, "Networks on the allowlist."),
     Metric("nodewarden_allowlist_limit", GAUGE, "Maximum number of networks on the allowlist, adjacent ones merged."),
     Metric(
+        "nodewarden_allowlist_share",
+        GAUGE,
+        "Share of the Internet's addresses that are on the allowlist; above 0.05 it is a problem in `status`.",
+        ("family",),
+    ),
+    Metric(
+        "nodewarden_allowlist_unresolved_names",
+        GAUGE,
+        "Names of servers of the cluster that cannot be resolved: they are not protected, or by their last addresses.",
+    ),
+    Metric(
         "nodewarden_allowlist_omitted",
         GAUGE,
         "Networks that should be on the allowlist and are left out because it is full, by where they come from.",

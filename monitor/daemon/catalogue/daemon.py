@@ -9,6 +9,23 @@ METRICS = (
         GAUGE,
         "0 while node addresses, gateways, resolvers and sessions cannot be read: the allowlist may be old.",
     ),
+    Metric(
+        "nodewarden_sysctl_fault",
+        GAUGE,
+        "1 while a sysctl has a value that hides or weakens evidence, or keeps a detector from finding anything.",
+        ("sysctl",),
+    ),
+    Metric(
+        "nodewarden_firewall_log_faults",
+        GAUGE,
+        "Faults of the firewall's log rules: they are limited so that no scan shows, or log what is then accepted.",
+    ),
+    Metric(
+        "nodewarden_tracking_paused",
+        GAUGE,
+        "1 while connections are not tracked because the kernel's table of them was almost full and nodewarden only "
+        "observes.",
+    ),
     Metric("nodewarden_state_saving", GAUGE, "0 while bans and history cannot be written to disk."),
     Metric("nodewarden_state_pending_changes", GAUGE, "Changes not yet written to disk."),
     Metric("nodewarden_state_written_rows_total", COUNTER, "Rows written to or removed from the database."),
@@ -40,10 +57,21 @@ METRICS = (
         COUNTER,
         "Ended bans that were not removed from disk because writing failed for too long; a restart may restore them.",
     ),
+    Metric("nodewarden_history_entries", GAUGE, "Entries of the history on disk; 0 while the database cannot be used."),
+    Metric(
+        "nodewarden_history_only_counted_total",
+        COUNTER,
+        "Alerts that the history only counts, without an entry, because one detector raised too many in an hour.",
+    ),
     Metric("nodewarden_state_copy_failures_total", COUNTER, "Failed attempts to copy the database to its second copy."),
     Metric(
         "nodewarden_clock_believed", GAUGE, "0 while the clock is far from the time saved last and not synchronised."
     ),
     Metric("nodewarden_config_reloads_total", COUNTER, "Configuration reloads, by result.", ("result",)),
     Metric("nodewarden_config_last_reload_successful", GAUGE, "0 while the configuration files on disk are invalid."),
+    Metric(
+        "nodewarden_config_in_force",
+        GAUGE,
+        "0 while files of the configuration, or of its filters and jails, differ from what is in force.",
+    ),
 )

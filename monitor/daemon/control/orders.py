@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 from monitor.bans.decision import Ended
+from monitor.bans.guard import Guard
 from monitor.config.port_names import read_ports
 from monitor.control.protocol import AllowAdd, AllowRemove, BanOrder, RequestedBan, Unban
 from monitor.daemon.control.presentation import show_decision
@@ -13,7 +14,7 @@ from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.enforcers.protocol import ForeignElement
 from monitor.model.addresses import Network, parse_network
 from monitor.model.alerts import Strength
-from monitor.model.bans import MANUAL, MAX_ALLOWED, WORDS, Ban, ClaimOrigin
+from monitor.model.bans import MANUAL, MAX_ALLOWED, WORDS, Ban, ClaimOrigin, Mode
 from monitor.model.parts import in_parts
 from monitor.model.ports import MAX_PORTS, PREFIX_LENGTHS, at, can_be_limited, count, pack, show
 from monitor.state.changes import Allowed
@@ -21,6 +22,7 @@ from monitor.state.changes import Allowed
 _MAX_BANTIME_S = 10 * 365 * 86400.0
 _MAX_REASON = 200
 _SLICE = 32
+_SHOWN = 5
 _STRENGTHS = {word: strength for strength, word in WORDS.items()}
 Answer = dict[str, Any]
 Order: TypeAlias = BanOrder | Unban | AllowAdd | AllowRemove
@@ -132,7 +134,7 @@ class Orders:
         return [one for one in foreign.listed(now_s) if str(one) == text]
 
     def allow(self, request: AllowAdd) -> list[Answer]:
-        """Never ban these networks again, and end the bans inside them."""
+        """Never ban these networks again, and end the bans that overlap them; the answers name what ended."""
         answers = []
         entries = []
         now_s = time.time()
@@ -143,12 +145,18 @@ class Orders:
                 continue
             entries.append(Allowed(network, reason, now_s))
             answers.append(_done(str(network), "allowed"))
-        if not self._pipeline.allow([entry.entry for entry in entries], now_s):
+        ended = self._pipeline.allow([entry.entry for entry in entries], now_s)
+        if ended is None:
             text = f"not allowed: the allowlist has room for {MAX_ALLOWED} networks; remove some, or allow wider ones"
             return [{**answer, "done": False, "text": text} if answer["done"] else answer for answer in answers]
         for entry in entries:
             self._record.put_allowed(entry)
-        return answers
+        by_network = _ended_by(entries, ended)
+        wide = f"; PROBLEM: {wide}" if (wide := self._pipeline.guard.breadth.problem) else ""
+        return [
+            {**one, "text": f"{one['text']}{_ended(by_network.get(one['network'], ()))}{wide}"} if one["done"] else one
+            for one in answers
+        ]
 
     def disallow(self, request: AllowRemove) -> list[Answer]:
         """Take back what was allowed by command; what else allows a network is named."""
@@ -174,6 +182,25 @@ class Orders:
         around = [str(ban.network) for ban in self._pipeline.ledger.covering(network)]
         around += [f"{one} (added by {one.author})" for one in foreign if one.contains(network)]
         return f"not banned itself, but inside {', '.join(around)}: unban that" if around else "not banned"
+
+
+def _ended_by(entries: Sequence[Allowed], bans: Iterable[Ban]) -> dict[str, list[Ban]]:
+    """Return the bans in force that entries of the allowlist ended, by network."""
+    guard = Guard([entry.entry for entry in entries])
+    ended: dict[str, list[Ban]] = {}
+    for ban in bans:
+        if ban.mode is Mode.ENFORCE and (entry := guard.protects(ban.network)):
+            ended.setdefault(str(entry.network), []).append(ban)
+    return ended
+
+
+def _ended(bans: Sequence[Ban]) -> str:
+    """Name the bans that an entry of the allowlist ended: a few, and how many more."""
+    if not bans:
+        return ""
+    names = ", ".join(f"{ban.title} of {ban.network} ({ban.detector})" for ban in bans[:_SHOWN])
+    more = f" and {len(bans) - _SHOWN} more" if len(bans) > _SHOWN else ""
+    return f"; ended: {names}{more}"
 
 
 def _lifted(ended: Iterable[Ended]) -> list[Answer]:

@@ -11,7 +11,7 @@ from monitor.bans.notes import Note
 from monitor.bans.rules import DetectorPolicy
 from monitor.enforcers.protocol import ForeignElement
 from monitor.model.addresses import Network
-from monitor.model.alerts import Evidence
+from monitor.model.alerts import Evidence, RecordedEvidence
 from monitor.model.bans import FOREIGN, WORDS, AllowEntry, Ban, Mode, Offence
 from monitor.model.ports import show as show_ports
 
@@ -94,7 +94,8 @@ def show_offence(offence: Offence) -> dict[str, Any]:
     """Show an offence of the history."""
     shown: dict[str, Any] = {
         "time_s": offence.time_s,
-        "what": "ban" if offence.mode == "enforce" else "observe",
+        "what": offence.outcome,
+        "standing": offence.standing,
         "detector": offence.detector,
         "strength": offence.strength,
         "bantime_s": offence.bantime_s,
@@ -103,7 +104,8 @@ def show_offence(offence: Offence) -> dict[str, Any]:
     }
     if offence.evidence:
         with contextlib.suppress(msgspec.DecodeError):  # of an earlier version: the rest still tells the story
-            shown |= show_evidence(msgspec.json.decode(offence.evidence, type=Evidence))
+            evidence = msgspec.json.decode(offence.evidence, type=RecordedEvidence)
+            shown |= {**show_evidence(evidence), "doubt": evidence.doubt}
     return shown
 
 
@@ -117,6 +119,7 @@ def show_evidence(evidence: Evidence) -> dict[str, Any]:
         "last_s": evidence.last_s,
         "counted": evidence.what,
         "sample": list(evidence.sample),
+        "last": evidence.last,
     }
 
 

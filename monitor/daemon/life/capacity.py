@@ -58,6 +58,16 @@ def part(policy: Policy, now_s: float) -> Part:
     return Part("room", PartKind.ENFORCER, is_wanted=True, requirements=[room], is_optional=True)
 
 
+def allowlist_part(policy: Policy) -> Part:
+    """Return what doctor says about an allowlist that takes in most of the Internet."""
+    needed = Requirement(
+        "an allowlist that leaves somebody to ban",
+        policy.guard.breadth.problem,
+        "nodewarden allow list   # take the wide ones out of bans.allowlist, or use `nodewarden allow remove`",
+    )
+    return Part("allowlist", PartKind.PROTECTION, is_wanted=True, requirements=[needed])
+
+
 def samples(policy: Policy) -> Iterator[Sample]:
     """Yield budgets and room."""
     ledger, budgets = policy.ledger, policy.budgets
@@ -70,6 +80,8 @@ def samples(policy: Policy) -> Iterator[Sample]:
         yield "nodewarden_bans_full", (one.label,), float(ledger.is_full_for(one))
     yield "nodewarden_allowlist_networks", (), len(policy.guard.entries)
     yield "nodewarden_allowlist_limit", (), MAX_ALLOWED
+    for family, share in policy.guard.breadth._asdict().items():
+        yield "nodewarden_allowlist_share", (family,), share
     for provider in PROVIDERS:
         yield "nodewarden_allowlist_omitted", (provider,), policy.guard.omitted.get(provider, 0)
     yield "nodewarden_observed_limit", (), ledger.observed.max_each

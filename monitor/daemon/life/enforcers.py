@@ -32,7 +32,7 @@ class Enforcers(NamedTuple):
 
 
 def make_enforcers(max_bans: int, in_force: InForce, allowlist: Sequence[Network]) -> Enforcers:
-    """Make all enforcers; nothing is created in the kernel before the first enforced ban."""
+    """Make all enforcers; they create nothing in the kernel yet."""
     enforcer = NftablesEnforcer(max_bans=max_bans)
     table = NftablesTable(enforcer, in_force, allowlist)
     return Enforcers(table, TableKeeper(table, enforcer, in_force), XdpEnforcer(in_force, allowlist))

@@ -6,19 +6,26 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from monitor.bans.decision import Verdict
 from monitor.daemon.life import capacity
 from monitor.daemon.life.background import Cutting
+from monitor.daemon.life.config_files import ConfigFiles
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
+from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.state import State
 from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.life.upkeep import Upkeep
+from monitor.daemon.pipeline.history_intake import HistoryIntake
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.windows import window_problems
+from monitor.daemon.sources.detector_origins import detector_origins
 from monitor.daemon.sources.runners import Sources
 from monitor.enforcers.nftables.ruleset import set_specs
 from monitor.enforcers.owner import Owner
 from monitor.metrics.metric import Sample
+from monitor.model.bans import Mode
 from monitor.node.surroundings import Surroundings
+from monitor.settings.load import Loaded
 from monitor.settings.schema import Settings
 from monitor.state.saver import Saver
 
@@ -45,7 +52,10 @@ class Health:
         cutting: Cutting,
         upkeep: Upkeep,
         table_watch: TableWatch,
+        sight: Sight,
         owner: Owner,
+        intake: HistoryIntake,
+        files: ConfigFiles,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
         self._path = path
@@ -57,22 +67,34 @@ class Health:
         self._surroundings = surroundings
         self._cutting = cutting
         self._table_watch = table_watch
+        self._sight = sight
         self._owner = owner
+        self._intake = intake
+        self._files = files
+        self._detector_origins: dict[str, str] = {}
+        self._mode_set_at = ""
         self._started_s = time.time()
-        self.config_error = ""
-        """What is wrong with the configuration on disk, where that is not the one in force."""
+        self._mode = (pipeline.enforces, self._started_s, 0)
+        """Whether any detector enforces, since when, and how many bans had been only observed by then."""
         self.reloads = {"success": 0, "failure": 0}
         self._upkeep = upkeep
 
     def problems(self) -> list[str]:
         """Say what is not as it should be, worst first."""
         problems = list(capacity.problems(self._pipeline.policy, time.time()))
+        if wide := self._pipeline.guard.breadth.problem:
+            problems.append(f"{wide} (`nodewarden allow list`)")
         problems += [
             f"there is a flood: {flood}"
             for flood in self._pipeline.floods.values()
             if time.time() - flood.time_s < _FLOOD_SHOWN_S
         ]
-        problems += [*self._sources.problems(), *self._surroundings.problems]
+        problems += [
+            *self._sight.problems(),
+            *self._sources.problems(),
+            *self._surroundings.problems,
+        ]
+        problems += self._surroundings.names.problems()
         if leaking := self._pipeline.table.leaking(time.time()):
             hooks = ", ".join(f"{packets} in {hook}" for hook, packets in leaking.items())
             problems.append(
@@ -83,10 +105,7 @@ class Health:
         if self._saver.copier.trouble:
             problems.append(self._saver.copier.trouble)
         problems += self._state.clock.problems()
-        if self.config_error:
-            problems.append(
-                f"the configuration on disk is faulty or cannot be read, an older one is in force:\n{self.config_error}"
-            )
+        problems += self._files.problems()
         problems += self._table_problems()
         problems += [
             f"{name} does not have all bans: it failed {self._pipeline.enforcers.errors[name]} times, last with "
@@ -123,8 +142,20 @@ class Health:
 
     def summary(self, problems: Sequence[str]) -> str:
         """Return one line for `systemctl status`."""
+        mode = "" if self._follow_mode()[0] else "observing only; "
         state = f"PROBLEM: {problems[0].splitlines()[0]}; " if problems else ""
-        return f"{state}{len(self._pipeline.ledger)} bans, {self._pipeline.events} events"
+        return f"{mode}{state}{len(self._pipeline.ledger)} bans, {self._pipeline.events} events"
+
+    def _follow_mode(self) -> tuple[bool, float, int]:
+        """Return the mode as of now; called each second."""
+        if self._pipeline.enforces is not self._mode[0]:
+            self._mode = (self._pipeline.enforces, time.time(), self._observed_total())
+        return self._mode
+
+    def _observed_total(self) -> int:
+        """Return how many bans were only observed since the start."""
+        counted = self._pipeline.metrics.decisions
+        return sum(count for (_, verdict), count in counted.items() if verdict is Verdict.OBSERVE)
 
     def describe(self) -> dict[str, Any]:
         """Return the service's part of the status."""
@@ -132,34 +163,52 @@ class Health:
             "problems": self.problems(),
             "notices": [
                 *([self._owner.notice] if self._owner.notice else ()),
+                *self._files.notices(),
                 *self._pipeline.notices,
                 *self._table_notices(),
                 *self._pipeline.evidence.notices(time.time()),
+                *self._sight.notices(),
                 *self._saver.notices,
+                *self._state.notices(),
+                *self._intake.notices(),
                 *self._surroundings.notices,
                 *self._sources.notices,
                 *self._upkeep.notices(),
             ],
+            "mode": self._show_mode(),
             "uptime_s": time.time() - self._started_s,
             "configuration": str(self._path),
             "metrics": self._metrics,
+            "detector_origins": self._detector_origins,
             **self._sources.describe(),
         }
+
+    def _show_mode(self) -> dict[str, Any]:
+        _, since_s, before = self._follow_mode()
+        return {"since_s": since_s, "observed": self._observed_total() - before, "set_at": self._mode_set_at}
+
+    def follow_origins(self, loaded: Loaded) -> None:
+        """Note where the detectors that run come from, and where the switch is that has all of them observe."""
+        self._detector_origins = detector_origins(loaded, self._pipeline.log_filters)
+        self._mode_set_at = str(loaded.origins["mode"]) if loaded.settings.mode is Mode.OBSERVE else ""
 
     def samples(self) -> Iterator[Sample]:
         """Yield every sample, as of now."""
         yield from pipeline_samples(self._pipeline)
         yield from self._sources.samples()
         yield from saver_samples(self._saver)
+        yield "nodewarden_history_only_counted_total", (), self._intake.only_counted_total
         yield "nodewarden_surroundings_up", (), float(not self._surroundings.problems)
+        yield "nodewarden_allowlist_unresolved_names", (), self._surroundings.names.unresolved
         yield "nodewarden_clock_believed", (), float(self._state.clock.is_believed)
         yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
         yield "nodewarden_table_compared_age_seconds", (), self._table_watch.oldest_s
+        yield from self._sight.samples()
         yield from self._upkeep.samples()
         for result, count in self.reloads.items():
             yield "nodewarden_config_reloads_total", (result,), count
-        yield "nodewarden_config_last_reload_successful", (), float(not self.config_error)
+        yield from self._files.samples()
 
 
 class ProblemWatch:

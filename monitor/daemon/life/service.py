@@ -11,17 +11,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from monitor.bans.decision import Decision
 from monitor.bans.ledger import Ledger
 from monitor.control.server import ControlServer
 from monitor.daemon.catalogue import BAN_LATENCY, METRICS
+from monitor.daemon.control.history_answers import HistoryAnswers
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
 from monitor.daemon.life import capacity, descriptors, logs, memory
 from monitor.daemon.life.background import Cutting
+from monitor.daemon.life.config_files import ConfigFiles, fault_of
 from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import make_enforcers, take_over
 from monitor.daemon.life.health import Health, ProblemWatch
 from monitor.daemon.life.restore import history
+from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.state import State
 from monitor.daemon.life.supervisor import Supervisor
 from monitor.daemon.life.systemd import ServiceManager
@@ -31,8 +35,11 @@ from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.decision_record import DecisionRecord
 from monitor.daemon.pipeline.event_stream import EventStream
+from monitor.daemon.pipeline.history_intake import HistoryIntake
 from monitor.daemon.pipeline.log_correlation import WAIT_S
 from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.daemon.pipeline.standing import standing
+from monitor.daemon.selfcheck.configuration import load_examined
 from monitor.daemon.selfcheck.doctor import check, log_check
 from monitor.daemon.selfcheck.windows import windows_part
 from monitor.daemon.sources.runners import Sources
@@ -41,7 +48,7 @@ from monitor.enforcers.owner import Owner
 from monitor.metrics.exporter import Exporter
 from monitor.metrics.metric import Sample
 from monitor.model.addresses import Network
-from monitor.model.bans import Offence
+from monitor.model.bans import Offence, Standing
 from monitor.model.clock import ClockSteps
 from monitor.model.errors import ConfigError, NodewardenError, TemporaryError
 from monitor.model.events import Event
@@ -50,7 +57,7 @@ from monitor.node.surroundings import Reading, Surroundings
 from monitor.settings.changes import needs_restart
 from monitor.settings.load import Loaded, load
 from monitor.state.saver import Saver
-from monitor.state.store import Store
+from monitor.state.store import FILE_NAME, Store
 
 _log = logging.getLogger(__name__)
 _TICK_S = 1.0
@@ -69,6 +76,7 @@ class Service:
         settings = loaded.settings
         self._path = path
         self._settings = settings
+        self._files = ConfigFiles(path, lambda: fault_of(lambda: load_examined(path)))
         self._is_looking_again = False
         self._clock = ClockSteps(time.monotonic(), time.time())
         self._descriptors = descriptors.Descriptors(descriptors.raise_limit())
@@ -85,24 +93,34 @@ class Service:
             admin_groups=protect.admin_groups,
             kubernetes=protect.kubernetes,
         )
-        self._saver = Saver(settings.state.directory / "nodewarden.db", self._store_opened)
+        self._saver = Saver(settings.state.directory / FILE_NAME, self._store_opened)
         self._cutting = Cutting()
         self._events = EventStream()
+        self._intake = HistoryIntake(self._standing, settings.state.history_rows)
+        self._look_back = HistoryAnswers(settings.state.directory / FILE_NAME, self._standing_now)
         self._problems = ProblemWatch()
         self.pipeline = Pipeline(
             settings,
             self._surroundings.reading.entries,
             self._make_enforcers,
-            (DecisionLog(), DecisionRecord(self._saver), self._events),
+            (DecisionLog(), DecisionRecord(self._saver, self._intake), self._events),
             DecisionMetrics(self._exporter.histograms[BAN_LATENCY.name].observe),
             self._cutting.cut,
             networks=self._surroundings.reading.networks,
             sysctls=self._surroundings.reading.sysctls,
         )
-        self._state = State(self._saver, self.pipeline, is_settled=lambda: self._sources.is_settled)
+        self._files.follow(self.pipeline.log_filters.files_read)
+        self._state = State(
+            self._saver,
+            self.pipeline,
+            is_settled=lambda: self._sources.is_settled,
+            history_age_s=settings.state.history_age_s,
+            history_rows=settings.state.history_rows,
+        )
         self._enforcers.table.on_drift = self.pipeline.listeners.drifted
         self._drift = TableWatch(self._enforcers.keeper, self._enforcers.table.ports, self._supervisor.failed)
         self._sources = Sources(settings, self.pipeline.log_filters, self._enforcers.xdp, self._saver, self._process)
+        self._sight = Sight(lambda: self._settings, self.pipeline, lambda: self._sources)
         self._upkeep = Upkeep(self._supervisor, self._descriptors, self._systemd)
         self._upkeep.follow("metrics", self._exporter.dropped, self._exporter.trouble)
         self._health = Health(
@@ -116,8 +134,12 @@ class Service:
             self._cutting,
             self._upkeep,
             self._drift,
+            self._sight,
             self._owner,
+            self._intake,
+            self._files,
         )
+        self._health.follow_origins(loaded)
         self._answers = Answers(
             self.pipeline,
             Orders(self.pipeline, self._saver),
@@ -125,6 +147,7 @@ class Service:
             self._health.describe,
             self._check,
             self._history,
+            self._look_back.answer,
             self._saver.save_now,
             self.reload,
         )
@@ -153,6 +176,7 @@ class Service:
             self._exporter.serve(listen.host, listen.port, self._scrape_failed, reserved_from, web_config)
         await self._control.open(settings.control.group)
         in_force = self._state.restore()
+        self._sight.start(time.time())
         self._drift.open()  # only now: a hundred thousand notices of our own would overrun it
         memory.settle()
         _log.info("guarding with %s; %d bans are in force", self._modes(), in_force)
@@ -160,9 +184,11 @@ class Service:
     async def close(self) -> None:
         """Stop reading and answering; bans stay in the kernel."""
         await self._control.close()
+        self._look_back.close()
         self._sources.close()
         self._surroundings.close()
         self._drift.close()
+        self._sight.close()
         self.pipeline.enforcers.close()
         self._cutting.close()
         self._state.close(_SAVE_TIMEOUT_S)
@@ -195,8 +221,10 @@ class Service:
             "following the clock": self._follow_clock,
             **{name: partial(part, now_s) for name, part in self.pipeline.tick_parts().items()},
             **self._sources.tick_parts(),
+            **self._sight.tick_parts(now_s),
             "comparing the table": self._drift.tick,
             **self._state.tick_parts(now_s),
+            "comparing the configuration's files": partial(self._files.tick, now_s),
             "checking descriptors and clients": self._upkeep.check,
             "reporting problems": self._report,
             "feeding the watchdog": self._systemd.alive,
@@ -240,29 +268,34 @@ class Service:
         TemporaryError if the system cannot read it now; the reload is then tried again.
         """
         try:
-            settings = load(self._path).settings
+            loaded, examined = load_examined(self._path)
         except (ConfigError, TemporaryError) as error:
             self._health.reloads["failure"] += 1
-            self._health.config_error = str(error)
+            self._files.refuse(str(error), time.time())
             _log.error("reload refused, the configuration in force stays:\n%s", error)
             if isinstance(error, TemporaryError):
                 self._loop.call_later(_RELOAD_AGAIN_S, self.try_reload)
             raise
+        settings = loaded.settings
+        for one in examined.warnings:
+            _log.warning("configuration: %s", one)
         for change in needs_restart(self._settings, settings):
             _log.warning("%s changed: that takes effect after a restart", change)
         was_enforcing = self.pipeline.enforces
         self._settings = settings
         logging.getLogger().setLevel(settings.log.level.upper())
         now_s = time.time()
-        self.pipeline.reconfigure(settings, history(self._saver.store, now_s), now_s)
+        self.pipeline.reconfigure(settings, history(self._saver.store, now_s), now_s, examined.filters)
         if self.pipeline.enforces and not was_enforcing:
             self.pipeline.table.set_up(now_s)
         self._sources.reconfigure(settings, self.pipeline.log_filters)
+        self._sight.renew()
         protect = settings.bans.protect
         self._surroundings.reconfigure(
             sessions=protect.sessions, kubernetes=protect.kubernetes, admin_groups=protect.admin_groups
         )
-        self._health.config_error = ""
+        self._files.follow(self.pipeline.log_filters.files_read)
+        self._health.follow_origins(loaded)
         self._health.reloads["success"] += 1
         _log.info("reloaded; guarding with %s", self._modes())
 
@@ -283,14 +316,21 @@ class Service:
 
     def _check(self) -> dict[str, Any]:
         """Return what the self-check finds."""
-        known = [capacity.part(self.pipeline.policy, time.time()), windows_part(self.pipeline.counting)]
-        slow = self._sources.slow_filters()
+        known = [
+            capacity.part(self.pipeline.policy, time.time()),
+            capacity.allowlist_part(self.pipeline.policy),
+            windows_part(self.pipeline.counting),
+            self._files.part(),
+            *self._sight.parts(),
+            self._surroundings.names.part(is_wanted=self._settings.bans.protect.kubernetes),
+        ]
         return check(
             self._settings,
             self.pipeline.log_filters,
-            slow,
+            self._sources.slow_filters(),
             is_daemon=True,
             faults=self.pipeline.table.faults,
+            filter_faults=self._sources.filter_faults(),
             known=known,
         )
 
@@ -300,6 +340,14 @@ class Service:
             return self._saver.store.offences_of(network, limit) if self._saver.store else []
         except TemporaryError:
             return []
+
+    def _standing(self, offence: Offence, decision: Decision) -> Standing | None:
+        """Return what makes the source of an offence no stranger."""
+        return standing(offence.network, self.pipeline.guard, self.pipeline.surrounding, decision.alert)
+
+    def _standing_now(self, network: Network) -> Standing | None:
+        """Return what makes a network no stranger now."""
+        return standing(network, self.pipeline.guard, self.pipeline.surrounding)
 
     def try_reload(self) -> None:
         """Reload because of a signal or a changed file; a failure is only told."""

@@ -16,18 +16,22 @@ from monitor.model.bans import AllowEntry, Mode
 from monitor.model.network_map import NetworkMap
 
 
-def policy(name: str, section: DetectorSettings) -> DetectorPolicy:
-    """Return how the alerts of a detector are answered."""
+def policy(name: str, section: DetectorSettings, *, observes: bool = False) -> DetectorPolicy:
+    """Return how the alerts of a detector are answered; `observes`: nothing bans, whatever the section says."""
     networks: dict[Network, NetworkPolicy] = {}
     for network, inner in _inner(section).items():
-        networks[network] = NetworkPolicy(inner.mode, inner.bantime_s, inner.findtime_s, _maxretry(inner))
+        networks[network] = NetworkPolicy(
+            Mode.OBSERVE if observes else inner.mode, inner.bantime_s, inner.findtime_s, _maxretry(inner)
+        )
     for network in section.allowlist:
         allowed = AllowEntry(network, f"the allowlist of detector {name}")
         networks[network] = NetworkPolicy(
             Mode.OBSERVE, section.bantime_s, section.findtime_s, _maxretry(section), allowed
         )
     known = NetworkMap(networks) if networks else None
-    return DetectorPolicy(section.mode, section.bantime_s, ports=section.packed_ports, networks=known)
+    return DetectorPolicy(
+        Mode.OBSERVE if observes else section.mode, section.bantime_s, ports=section.packed_ports, networks=known
+    )
 
 
 def routes(

@@ -36,7 +36,7 @@ from monitor.detectors.registry import ALL
 from monitor.enforcers.enforcement import Enforcement
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, FloodAlert
-from monitor.model.bans import AllowEntry, Offence
+from monitor.model.bans import AllowEntry, Ban, Offence
 from monitor.model.errors import NodewardenError
 from monitor.model.events import KINDS, Event, PacketLogged
 from monitor.model.flows import FlowBatch, FlowIncomplete
@@ -303,18 +303,17 @@ class Pipeline:
         """What was allowed by command."""
         return self._added.values()
 
-    def allow(self, entries: Iterable[AllowEntry], now_s: float, *, is_restored: bool = False) -> bool:
-        """Allow networks by command; False, and none is allowed, if they do not all fit.
+    def allow(self, entries: Iterable[AllowEntry], now_s: float, *, is_restored: bool = False) -> list[Ban] | None:
+        """Allow networks by command; return the bans that ended, or None, and none is allowed, if they do not all fit.
 
         `is_restored`: they were allowed before; what does not fit is counted as omitted.
         """
         added = self._added | {entry.network: entry for entry in entries}
         guard = build_guard(self._settings, added.values(), self._node, self.log_filters.allowlist)
         if BY_COMMAND in guard.omitted and not is_restored:
-            return False
+            return None
         self._added = added
-        self._follow_guard(guard, now_s)
-        return True
+        return self._follow_guard(guard, now_s)
 
     def disallow(self, networks: Iterable[Network], now_s: float) -> list[Network]:
         """Take back what was allowed by command; return what there was to take back."""
@@ -327,8 +326,8 @@ class Pipeline:
         guard = build_guard(self._settings, self._added.values(), self._node, self.log_filters.allowlist)
         self._follow_guard(guard, now_s)
 
-    def _follow_guard(self, guard: Guard, now_s: float) -> None:
-        """Put a changed allowlist into force, in the kernel too, and lift bans that it now forbids."""
+    def _follow_guard(self, guard: Guard, now_s: float) -> list[Ban]:
+        """Put a changed allowlist into force, in the kernel too; lift and return the bans that it now forbids."""
         self.guard = self.policy.guard = guard
         self._surround()
         freed = [ban for ban in self.ledger.bans() if self.guard.protects(ban.network)]
@@ -336,3 +335,4 @@ class Pipeline:
         if freed:
             self.bans.lift(freed, now_s, Ending.ALLOWLISTED)
             _log.warning("lifted %d bans that the allowlist now forbids", len(freed))
+        return freed

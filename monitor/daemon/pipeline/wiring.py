@@ -21,6 +21,7 @@ from monitor.model.clients import Clients
 from monitor.model.networks import Networks, NodeNetworks, Surrounding
 from monitor.model.services import Services
 from monitor.model.sysctls import KERNEL_PORTS, Ports, Sysctls
+from monitor.node import kernel_settings
 from monitor.node.addresses import OWN_ADDRESS
 from monitor.node.kubernetes import POD_NETWORK
 from monitor.settings.presets import preset_entries
@@ -72,7 +73,10 @@ def build_rules(settings: Settings, named: Mapping[str, DetectorSettings] = _NON
     sections = _sections(settings, named)
     rungs = {name: getattr(bans.prefixes, name) for name in ("ipv4_24", "ipv6_64", "ipv6_56", "ipv6_48")}
     return Rules(
-        detectors={name: network_rules.policy(name, section) for name, section in sections.items()},
+        detectors={
+            name: network_rules.policy(name, section, observes=settings.mode is Mode.OBSERVE)
+            for name, section in sections.items()
+        },
         bans_per_minute=bans.budget.bans_per_minute,
         increment=Increment(**{name: getattr(increment, name) for name in increment.__struct_fields__}),
         escalate_spoofable=bans.escalate_spoofable,
@@ -147,6 +151,16 @@ def uncovered_ports(settings: Settings, sysctls: Sysctls) -> list[str]:
         for low, high in _configured_ports(settings)
         if not low <= first <= last <= high
     ]
+
+
+def kernel_uses(settings: Settings) -> frozenset[str]:
+    """Return what of `kernel_settings` the configuration uses."""
+    sources = settings.sources
+    uses = {kernel_settings.KERNEL_LOG} if sources.kernel_log.enabled else set()
+    if sources.conntrack.enabled:
+        uses |= {kernel_settings.CONNTRACK, kernel_settings.HANDSHAKES}
+        uses |= {kernel_settings.AMPLIFICATION} & {one.name for one in wanted(settings)}
+    return frozenset(uses)
 
 
 def _configured_ports(settings: Settings) -> list[tuple[int, int]]:

@@ -1,5 +1,6 @@
 """The self-check: at start for the log, and by command."""
 
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -7,9 +8,11 @@ from typing import Any
 
 import msgspec
 
+from monitor.daemon.selfcheck.firewall import firewall_part, look_at_rules
 from monitor.daemon.selfcheck.probes import Probed, probe
 from monitor.daemon.selfcheck.requirements import examine, in_order, is_sound
 from monitor.daemon.sources.log_filters import LogFilters
+from monitor.model.errors import SYSTEM_FAULTS
 from monitor.model.requirements import Part
 from monitor.settings.schema import Settings
 
@@ -23,21 +26,35 @@ def check(
     *,
     is_daemon: bool,
     faults: Mapping[str, str] = MappingProxyType({}),
+    filter_faults: Mapping[str, str] | None = None,
     known: Sequence[Part] = (),
 ) -> dict[str, Any]:
     """Return the whole finding as plain data; `is_daemon`: this process is the one that serves.
 
     `slow_filters` says which lines are skipped because a filter takes too long on them, by detector; `faults` what is
-    wrong with the table. `known` are parts that only a running daemon can judge.
+    wrong with the table; `filter_faults` which detectors find nothing (default: what reading their filters found).
+    `known` are parts that only a running daemon can judge.
     """
+    lost = filters.faults if filter_faults is None else filter_faults
     probed = msgspec.structs.replace(
         probe(settings, filters, serves_metrics=is_daemon, is_owner=is_daemon),
         slow_filters=MappingProxyType(dict(slow_filters)),
         table="; it ".join(faults.values()),
+        filter_faults=MappingProxyType({name: why for name, why in lost.items() if name not in filters.foreign}),
     )
-    parts = in_order([*examine(settings, probed), *known])
+    here = () if is_daemon else (_firewall(settings),)
+    parts = in_order([*examine(settings, probed), *known, *here])
     shown = [_show(one) for one in parts]
     return {"is_sound": is_sound(parts), "is_daemon": is_daemon, **_process(probed), "parts": shown}
+
+
+def _firewall(settings: Settings) -> Part:
+    """Return what a running daemon finds in the background; nothing where the rules cannot be read."""
+    is_wanted = settings.sources.kernel_log.enabled
+    findings = []
+    with contextlib.suppress(*SYSTEM_FAULTS):
+        findings = look_at_rules(settings) if is_wanted else []
+    return firewall_part(findings, is_wanted=is_wanted)
 
 
 def log_check(settings: Settings, filters: LogFilters) -> None:

@@ -1,6 +1,7 @@
 """What kernel, sandbox and machine allow this process, found out by trying; nothing is changed."""
 
 import contextlib
+import errno
 import grp
 import os
 import platform
@@ -13,6 +14,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from monitor.config.types import Endpoint
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.sources.registrations import SOURCES
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
@@ -21,7 +23,7 @@ from monitor.enforcers.owner import why_not_ours
 from monitor.files.attempts import missing_module, why_not
 from monitor.metrics.web_gate import WebGate
 from monitor.model.requirements import Privileges
-from monitor.node import kubernetes
+from monitor.node import kernel_settings, kubernetes
 from monitor.settings.schema import Settings
 from monitor.sources.requirements import Findings
 
@@ -58,7 +60,11 @@ class Probed(msgspec.Struct, frozen=True):
     """How many file descriptors this process may have; the daemon raises the soft limit to the hard one."""
     slow_filters: Mapping[str, str] = MappingProxyType({})
     """By detector: which lines are skipped because its filter takes too long on them."""
+    sysctls: Mapping[str, str] = MappingProxyType({})
+    """Their values, by name."""
     web_config: str = ""
+    filter_faults: Mapping[str, str] = MappingProxyType({})
+    """By detector: why it finds nothing."""
     table: str = ""
     """What is wrong with the table of the running daemon."""
 
@@ -68,6 +74,7 @@ def probe(settings: Settings, filters: LogFilters, *, serves_metrics: bool, is_o
 
     `serves_metrics`: this process has the port itself; `is_owner`: it owns the network namespace.
     """
+    listen = settings.metrics.listen
     return Probed(
         kernel=platform.release(),
         privileges=_privileges(),
@@ -78,10 +85,11 @@ def probe(settings: Settings, filters: LogFilters, *, serves_metrics: bool, is_o
         hyperscan=missing_module("hyperscan"),
         cluster=tuple(kubernetes.denied_to_us()) if settings.bans.protect.kubernetes else (),
         state=_writable(settings.state.directory),
-        metrics=why_not(lambda: _try_port(settings, is_ours=serves_metrics)) if settings.metrics.enabled else "",
+        metrics=why_not(lambda: try_port(listen, is_ours=serves_metrics)) if settings.metrics.enabled else "",
         web_config=why_not(lambda: _try_web_config(settings)),
         group=_group(settings.control.group),
         descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        sysctls=MappingProxyType(kernel_settings.read_values()),
     )
 
 
@@ -101,13 +109,19 @@ def _account() -> str:
     return str(os.geteuid())
 
 
-def _try_port(settings: Settings, *, is_ours: bool) -> None:
-    """Bind to the port; where it is ours already, to the address alone: it may not be this machine's."""
-    listen = settings.metrics.listen
+def try_port(listen: Endpoint, *, is_ours: bool) -> None:
+    """Bind to the port; where it is ours already, it is in use, unless the address is not this machine's.
+
+    Not to port 0: where systemd has the BPF framework, as in Debian 13, the unit's SocketBindAllow refuses it.
+    """
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        attempt.bind((listen.host, 0 if is_ours else listen.port))
+        try:
+            attempt.bind((listen.host, listen.port))
+        except OSError as error:
+            if not (is_ours and error.errno == errno.EADDRINUSE):
+                raise
 
 
 def _try_web_config(settings: Settings) -> None:

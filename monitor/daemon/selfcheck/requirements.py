@@ -5,19 +5,28 @@ Each source judges its own findings (`monitor/sources/NAME/requirements.py`). He
 
 from collections.abc import Iterator
 
+from monitor.daemon.pipeline.wiring import kernel_uses
 from monitor.daemon.selfcheck.probes import Probed
 from monitor.daemon.sources.registrations import SOURCES
 from monitor.model.requirements import RESTART, Part, PartKind, Requirement, capability_repair, drop_in
+from monitor.node import kernel_settings
 from monitor.settings.schema import Settings
 
-_DESCRIPTORS = 1024
-"""512 log files, 64 and 40 connections of clients, about 50 for the rest, and a quarter in reserve."""
+_DESCRIPTORS = 4096
+"""512 log files, as many as 2,400 files of the journal (one each), 64 and 40 connections of clients, about 50 for the
+rest, and a quarter in reserve."""
 
 
 def examine(settings: Settings, probed: Probed) -> list[Part]:
     """Return all parts, sources first; of each kind those last that are optional."""
-    parts = [_filters(settings, probed), _nftables(probed), *_sources(settings, probed), *_others(settings, probed)]
-    return in_order(parts)
+    parts = [
+        _filters(settings, probed),
+        _log_detectors(probed),
+        _nftables(probed),
+        *_sources(settings, probed),
+        *_others(settings, probed),
+    ]
+    return in_order([*parts, *kernel_settings.parts(probed.sysctls, kernel_uses(settings))])
 
 
 def in_order(parts: list[Part]) -> list[Part]:
@@ -50,6 +59,15 @@ def _filters(settings: Settings, probed: Probed) -> Part:
     ]
     is_wanted = settings.sources.journal.enabled or settings.sources.files.enabled
     return Part("filters", PartKind.SOURCE, is_wanted, [scanner, *slow], is_optional=True)
+
+
+def _log_detectors(probed: Probed) -> Part:
+    """Return the detectors of logs, of which none may find nothing."""
+    lost = [
+        Requirement(f"a filter and a log for {name}", why, "nodewarden config check && nodewarden reload")
+        for name, why in probed.filter_faults.items()
+    ]
+    return Part("detectors of logs", PartKind.SOURCE, is_wanted=True, requirements=lost)
 
 
 def _nftables(probed: Probed) -> Part:

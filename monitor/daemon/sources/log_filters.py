@@ -5,7 +5,6 @@ Pure apart from reading the files of filters and jails, and looking whether logs
 
 import datetime
 import glob
-import ipaddress
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +12,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from monitor.config.types import parse_timezone
+from monitor.daemon.sources.jail_sections import jail_network, jail_section
 from monitor.detectors.failures import DEFAULT_FAILURES, Backend, FailuresSettings, LineEvidence
+from monitor.filters.deadline import Deadline, TooSlow
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.evidence import EvidenceRule, standing_doubt
 from monitor.filters.library import load_filter
-from monitor.model.addresses import Network, parse_network
-from monitor.model.bans import AllowEntry
+from monitor.model.bans import AllowEntry, Mode
 from monitor.model.errors import ConfigError
 from monitor.settings.detectors import DETECTOR_NAMES
 from monitor.settings.schema import Settings
@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 
 JournalMatches = tuple[tuple[str, ...], ...]
 
+FROM_FAIL2BAN = "from_fail2ban"
+"""The name of what is wrong with fail2ban's configuration as a whole, among the faults of detectors."""
 _JOURNALS = ("run/log/journal", "var/log/journal")
-_LIMITS_S = {"findtime_s": (1.0, 7 * 86400.0), "bantime_s": (1.0, 365 * 86400.0)}
-_MAX_RETRY = 10_000
+_LOAD_S = 5.0
+"""CPU time to read one filter, or all of fail2ban's jails: some thousand files take a second."""
 _SHOWN = 3
 
 
@@ -52,30 +54,49 @@ class LogFilters:
         self.findtimes_s: dict[str, float] = {}
         """How far back each detector counts."""
         self.faults: dict[str, str] = {}
+        self.fault_keys: dict[str, str] = {}
+        """For those of sections of the configuration: the key that is to be changed."""
+        self.foreign: set[str] = set()
+        """Of the faulty ones, jails that work in fail2ban and are nothing that can run here."""
+        self.jails: dict[str, str] = {}
+        """Where each detector that is a jail of fail2ban is configured: `FILE:LINE`."""
+        self.files_read: set[Path] = set()
+        """The files of filters and jails that all this was read from."""
         self.notes: list[str] = []
         """What operators should know although the filters work, a sentence each."""
         self.allowlist: list[AllowEntry] = []
         """What fail2ban's jails ignore."""
+        self.unknown_jails: list[str] = []
+        """Names in `from_fail2ban_proven` that are none of a jail."""
+        self._deadline = Deadline(_LOAD_S)
         self._vouched = settings.detectors.from_fail2ban_proven
         self._reads_journal = settings.sources.journal.enabled
         self._reads_files = settings.sources.files.enabled
         self._has_journal = self._reads_journal and has_journal(root)
-        configured = settings.detectors.failures
-        jails = self._read_jails(settings.detectors.from_fail2ban)
-        taken_over = {jail.name for jail in jails if self._is_ours(jail, configured.get(jail.name))}
-        for name, section in configured.items():
-            if section.enabled and name not in taken_over:
-                self._add(name, section)
+        self._configured = configured = settings.detectors.failures
+        with self._deadline.watching():
+            jails = self._read_jails(settings.detectors.from_fail2ban)
+            taken_over = {jail.name for jail in jails if self._is_ours(jail, configured.get(jail.name))}
+            for name, section in configured.items():
+                if section.enabled and name not in taken_over:
+                    self._add(name, section)
         self._add_jails([jail for jail in jails if jail.name in taken_over])
 
     def _add(self, name: str, section: FailuresSettings) -> None:
         self._count(name, section)
+        if (path := section.filter.partition("[")[0]).startswith("/"):
+            self.files_read.update((Path(path), Path(path).with_suffix(".local")))
+        key = "filter"
         try:
-            definition, matches = self._load(section)
+            definition, matches = self._deadline.call(self._load, section)
             definition = _with_evidence(definition, section.evidence)
+            key = "files" if matches is None else "journalmatch"
             self._read(name, definition, matches, section.files or definition.files, section.timezone)
+        except TooSlow:
+            self._fail(name, f"filter {section.filter} takes longer than {_LOAD_S:.0f} s to read", key)
+            return
         except (FilterError, ConfigError, ValueError) as error:
-            self.faults[name] = str(error)
+            self._fail(name, str(error), key)
             return
         self.notes += [f"filter of {name}: {note}" for note in definition.notes]
         if definition.evidence.writers and (doubt := standing_doubt(definition.evidence, self.files.get(name, ()))):
@@ -85,6 +106,10 @@ class LogFilters:
             )
         if matches == ():
             self.notes.append(f"{name} reads the whole journal: name what it should read in `journalmatch`")
+
+    def _fail(self, name: str, fault: str, key: str) -> None:
+        self.faults[name] = fault
+        self.fault_keys[name] = key
 
     def _count(self, name: str, section: FailuresSettings) -> None:
         self.sections[name] = section
@@ -143,12 +168,16 @@ class LogFilters:
         from monitor.filters.fail2ban.jails import read_jails
 
         try:
-            configuration = read_jails(Path(directory))
-        except FilterError as error:
-            self.faults["from_fail2ban"] = str(error)
+            configuration = self._deadline.call(read_jails, Path(directory))
+        except TooSlow:
+            self.faults[FROM_FAIL2BAN] = f"{directory} takes longer than {_LOAD_S:.0f} s to read"
             return ()
+        except FilterError as error:
+            self.faults[FROM_FAIL2BAN] = str(error)
+            return ()
+        self.files_read.update(configuration.files)
         if configuration.faults:
-            self.faults["from_fail2ban"] = "; ".join(configuration.faults)
+            self.faults[FROM_FAIL2BAN] = "; ".join(configuration.faults)
         self.notes += [f"fail2ban: {note}" for note in configuration.notes]
         self._allow("fail2ban", configuration.ignoreip)
         for jail in configuration.jails:
@@ -160,7 +189,7 @@ class LogFilters:
         known = {entry.network for entry in self.allowlist}
         for text in ignoreip:
             try:
-                network = _network(text)
+                network = jail_network(text)
             except ValueError:
                 self.notes.append(f"{whose}: ignoreip {text!r} is no address: put its addresses into bans.allowlist")
                 continue
@@ -174,13 +203,19 @@ class LogFilters:
             self.notes.append("jail recidive is passed over: bans.recidive does what it does")
         elif wrong:
             self.faults[name] = f"the jail's name cannot be a detector's: {wrong}"
+            self.foreign.add(name)
         return not wrong
 
     def _is_ours(self, jail: "Jail", section: FailuresSettings | None) -> bool:
-        """Whether a jail becomes a detector: what is configured here wins, unless it is only the default."""
+        """Whether a jail becomes a detector: what is configured here wins, unless it is only the default.
+
+        A mode alone, as of the file that has a new installation observe, makes no section of the operator's own.
+        """
         if section is None:
             return True
-        if section == DEFAULT_FAILURES.get(jail.name) and not jail.fault and self._has_log(jail):
+        default = DEFAULT_FAILURES.get(jail.name)
+        is_default = default is not None and msgspec.structs.replace(section, mode=default.mode) == default
+        if is_default and not jail.fault and self._has_log(jail):
             return True
         self.notes.append(f"jail {jail.name} is passed over: detectors.failures.{jail.name} is used instead")
         return False
@@ -196,6 +231,7 @@ class LogFilters:
                 noted.setdefault(note, []).append(jail.name)
         self.notes += [f"jail {_names(names)}: {note}" for note, names in noted.items()]
         unknown = [name for name in self._vouched if name not in {jail.name for jail in jails}]
+        self.unknown_jails = unknown
         if unknown:
             self.notes.append(f"from_fail2ban_proven: {_names(unknown)} is no jail that runs here")
         if unvetted := [
@@ -208,10 +244,14 @@ class LogFilters:
 
     def _add_jail(self, jail: "Jail") -> None:
         name = jail.name
+        self.jails[name] = jail.place
         if jail.filter is None or jail.fault:
             self.faults[name] = jail.fault
+            if jail.is_foreign:
+                self.foreign.add(name)
             return
-        self._count(name, _section(jail))
+        configured = self._configured.get(name)
+        self._count(name, jail_section(jail, configured.mode if configured else Mode.ENFORCE))
         matches = jail.journalmatch if jail.backend == "journal" else None
         evidence = LineEvidence.PROVEN if name in self._vouched else LineEvidence.AUTO
         try:
@@ -244,26 +284,3 @@ def _names(names: Sequence[str]) -> str:
 
 def _exists(patterns: Iterable[str]) -> bool:
     return any(glob.glob(pattern) for pattern in patterns)  # noqa: PTH207 - Path.glob would take ** for whole trees
-
-
-def _section(jail: "Jail") -> FailuresSettings:
-    """Return a jail's thresholds, within our own limits."""
-    return FailuresSettings(
-        filter=jail.reference,
-        maxretry=max(1, min(jail.maxretry, _MAX_RETRY)),
-        findtime_s=_within("findtime_s", jail.findtime_s),
-        bantime_s=_within("bantime_s", jail.bantime_s),
-    )
-
-
-def _within(name: str, value_s: float) -> float:
-    low_s, high_s = _LIMITS_S[name]
-    return max(low_s, min(value_s, high_s))
-
-
-def _network(text: str) -> Network:
-    """Read an address or network in fail2ban's notations: host bits may be set, masks be written out."""
-    try:
-        return parse_network(text)
-    except ValueError:
-        return parse_network(str(ipaddress.ip_network(text, strict=False)))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Container, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from monitor.daemon.sources.log_filters import LogFilters
+from monitor.daemon.sources.log_filters import FROM_FAIL2BAN, LogFilters
 from monitor.filters.definition import FilterDefinition
 from monitor.filters.evidence import doubt, standing_doubt
 from monitor.metrics.metric import Sample
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from monitor.filters.scan import Scan
 
 _log = logging.getLogger(__name__)
-_FROM_FAIL2BAN = "from_fail2ban"
 _COUNTERS = (
     "candidates", "failures", "unproven", "ignored", "unusable", "misdated", "outdated", "timeouts", "skipped",
     "evicted",
@@ -98,7 +97,7 @@ class LogScan:
         `state` is `up`, `waiting for files`, or `down` with its `trouble`.
         """
         definitions = self._made.definitions if self._made else {}
-        names = [*definitions, *(name for name in self.faults if name not in definitions and name != _FROM_FAIL2BAN)]
+        names = [*definitions, *(name for name in self.faults if name not in definitions and name != FROM_FAIL2BAN)]
         return [
             {
                 "detector": name,
@@ -177,7 +176,7 @@ class LogScan:
 
 
 def _explain(name: str, fault: str) -> str:
-    if name == _FROM_FAIL2BAN:
+    if name == FROM_FAIL2BAN:
         return f"detectors.from_fail2ban: {fault}"
     return f"detector {name} finds nothing: {fault}"
 

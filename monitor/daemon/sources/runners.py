@@ -13,6 +13,7 @@ from monitor.model.errors import SYSTEM_FAULTS
 from monitor.model.events import Event
 from monitor.settings.schema import Settings
 from monitor.sources import metrics
+from monitor.sources.conntrack.runner import ConntrackRunner
 from monitor.sources.registration import Runner, RunnerContext
 from monitor.sources.runner import Process, SourceRunner
 from monitor.state.saver import Saver
@@ -59,6 +60,11 @@ class Sources:
         """Whether the cursors are where events were handed on to, not before."""
         return all(one.is_settled for one in self._runners if isinstance(one, SourceRunner))
 
+    @property
+    def tracked_share(self) -> float:
+        """How full the kernel's table of connections is, from 0 to 1; 0 if that is not known."""
+        return max((one.share for one in self._runners if isinstance(one, ConntrackRunner)), default=0.0)
+
     def poll(self, event: type[Event]) -> None:
         """Read at once what sources of this type of event have."""
         for row, runner in zip(SOURCES, self._runners, strict=True):
@@ -72,6 +78,10 @@ class Sources:
     def filter_problems(self) -> list[str]:
         """Say which detectors find nothing because of their filters, and why."""
         return self._scan.problems()
+
+    def filter_faults(self) -> dict[str, str]:
+        """Say why detectors find nothing, by detector."""
+        return dict(self._scan.faults)
 
     def slow_filters(self) -> dict[str, str]:
         """Say which lines are skipped because a filter takes too long on them, by detector."""

@@ -21,7 +21,7 @@ _FOREVER_S = 100 * 365 * 86400.0
 
 
 class NftablesTable(TableFaults, Leader):
-    """The leading enforcer; it creates nothing in the kernel before the first enforced ban."""
+    """The leading enforcer; it creates nothing in the kernel before the first enforced ban, or before it is wanted."""
 
     name = "nftables"
 
@@ -34,7 +34,7 @@ class NftablesTable(TableFaults, Leader):
         self.on_lost: Callable[[list[Failure]], None] = lambda _: None
         self.is_up = False
         self.is_wanted = False
-        """Whether the table should exist: a ban was enforced since it was last deleted on purpose."""
+        """Whether the table should exist: a ban was enforced since it was deleted on purpose, or tracking needs it."""
         self.generation = 0
         """How often the table was set up."""
         self._leak_watch = LeakWatch()
@@ -208,8 +208,10 @@ class NftablesTable(TableFaults, Leader):
         """
         if self.is_wanted and not self.is_up:
             try:
+                is_first = self.generation == 0
                 self.set_up(now_s)
-                _log.warning("the table inet nodewarden was set up again with all bans")
+                if not is_first:
+                    _log.warning("the table inet nodewarden was set up again with all bans")
             except (NodewardenError, OSError) as error:
                 self.note_fault("set_up", f"cannot be set up: {error}")
         if self.is_up:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from monitor.filters.definition import FilterError
+from monitor.filters.fail2ban.damage import Damage, read_damaged
 from monitor.filters.fail2ban.document import Document
 from monitor.filters.fail2ban.ini import IniFile, read_ini
 from monitor.filters.fail2ban.interpolation import Work
@@ -19,6 +20,20 @@ class Loader:
         """Everything that is read counts as `work`."""
         self.work = work
         self._files: dict[Path, IniFile | None] = {}
+        self._damages: dict[Path, list[Damage]] | None = None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that were looked for, whether they exist or not."""
+        return tuple(self._files)
+
+    def load_damaged(self, base: Path) -> tuple[Document | None, dict[Path, list[Damage]]]:
+        """Read like `load`, but leave out what is damaged; return the faults of each such file as well."""
+        self._damages = {}
+        try:
+            return self.load(base), self._damages
+        finally:
+            self._damages = None
 
     def load(self, base: Path) -> Document | None:
         """Read `BASE.conf`, `BASE.d/*.conf`, `BASE.local` and `BASE.d/*.local`; None if none of them exists.
@@ -28,9 +43,9 @@ class Loader:
         drop_ins = base.with_name(base.name + ".d")
         paths = [
             base.with_name(base.name + ".conf"),
-            *_matching(drop_ins, ".conf"),
+            *self._matching(drop_ins, ".conf"),
             base.with_name(base.name + ".local"),
-            *_matching(drop_ins, ".local"),
+            *self._matching(drop_ins, ".local"),
         ]
         paths = [path for path in paths if self._read(path)]
         if not paths:
@@ -39,11 +54,25 @@ class Loader:
         self._collect(paths, (), ordered)
         return Document(self.work, *(file for path in ordered if (file := self._read(path))))
 
+    def _matching(self, directory: Path, suffix: str) -> list[Path]:
+        try:
+            return _matching(directory, suffix)
+        except FilterError as error:
+            if self._damages is None:
+                raise
+            self._damages[directory] = [Damage("", str(error))]
+            return []
+
     def _read(self, path: Path) -> IniFile | None:
         if path not in self._files:
             if len(self._files) >= _MAX_FILES * 4:
                 raise FilterError(f"{path}: this configuration has too many files")
-            self._files[path] = read_ini(path)
+            try:
+                self._files[path] = read_ini(path)
+            except FilterError as error:
+                if self._damages is None:
+                    raise
+                self._files[path] = read_damaged(path, error, self._damages)
         return self._files[path]
 
     def _collect(self, paths: list[Path], around: tuple[str, ...], ordered: list[Path]) -> None:

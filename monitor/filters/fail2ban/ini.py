@@ -1,13 +1,12 @@
 """Reads one ini file of fail2ban: bytes to sections of options, each with its line. Bounded; expands nothing."""
 
-import os
 import re
-import stat
 from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 
+from monitor.files.regular import read_regular
 from monitor.filters.definition import FilterError
 
 SIZE_LIMIT_BYTES = 1 << 20
@@ -41,7 +40,7 @@ class IniFile(msgspec.Struct, frozen=True):
 def read_ini(path: Path) -> IniFile | None:
     """Read one file; None if it does not exist. FilterError if it is invalid."""
     try:
-        data = _read_bytes(path)
+        data = read_regular(path, SIZE_LIMIT_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -57,31 +56,18 @@ def read_ini(path: Path) -> IniFile | None:
         raise FilterError(f"{path}:{line}: byte 0x{error.object[error.start]:02x} is not UTF-8") from None
 
 
-def _read_bytes(path: Path) -> bytes:
-    """Read at most one byte more than the limit, from regular files only."""
-    # O_NONBLOCK: opening a FIFO must not block the reader forever.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(0, "not a regular file")
-        with os.fdopen(descriptor, "rb", closefd=False) as stream:
-            return stream.read(SIZE_LIMIT_BYTES + 1)
-    finally:
-        os.close(descriptor)
-
-
 def parse_ini(file: str, text: str) -> IniFile:
     """Parse the text of a file; FilterError names the line of the first fault.
 
     `#` and `;` start a comment line, ` ;` a comment after a value; lines with deeper indentation continue a value.
     """
-    parser = _IniParser(file)
+    parser = IniParser(file)
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
         parser.take(number, line)
     return parser.finish()
 
 
-class _IniParser:
+class IniParser:
     """Parses the lines of a file one by one."""
 
     def __init__(self, file: str) -> None:

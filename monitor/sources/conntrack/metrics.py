@@ -30,6 +30,11 @@ METRICS = (
         "Events of the connection table since the machine started, by the kernel's name.",
         ("event",),
     ),
+    Metric(
+        "nodewarden_conntrack_unreported_connections",
+        GAUGE,
+        "TCP connections accepted since the last record of connection tracking: many mean that it is blind.",
+    ),
     Metric("nodewarden_handshakes_completed_total", COUNTER, "Connection attempts that completed their handshake."),
     Metric("nodewarden_handshakes_incomplete_total", COUNTER, "Connection attempts that failed or stayed incomplete."),
     Metric(

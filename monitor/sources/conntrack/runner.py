@@ -9,7 +9,7 @@ import msgspec
 
 from monitor.metrics.metric import Sample
 from monitor.model.errors import SYSTEM_FAULTS, explain
-from monitor.model.flows import Flow, FlowBatch
+from monitor.model.flows import Flow, FlowBatch, ListenTotals
 from monitor.sources.conntrack.handshakes import Handshakes
 from monitor.sources.conntrack.health import TableHealth, read_health, read_listen_totals
 from monitor.sources.conntrack.metrics import COUNTERS
@@ -19,6 +19,8 @@ from monitor.sources.runner import Process, SourceRunner
 
 _log = logging.getLogger(__name__)
 _FULL = 0.9
+_UNREPORTED = 50
+"""Connections without a record: a few may be of the loopback, which many firewalls exempt from tracking."""
 _BYTES_AN_EVENT, _WORST_EVENTS_PER_S = 1024, 400_000
 
 
@@ -39,11 +41,20 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
         self._health_trouble = ""
         self._gaps_known = 0
         self._is_blind = False
+        self._unreported = 0
+        """TCP connections that this node accepted since the last record: each should have been one."""
+        self._records_and_accepted: tuple[int, int] | None = None
+        """As of the last record."""
 
     @property
     def is_wanted(self) -> bool:
         """Whether it is enabled."""
         return self._settings.enabled
+
+    @property
+    def share(self) -> float:
+        """How full the kernel's table of connections is, from 0 to 1; 0 if that is not known."""
+        return self._health.entries / self._health.limit if self._health and self._health.limit else 0.0
 
     @property
     def rest_s(self) -> float:
@@ -58,11 +69,17 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
 
     def problems(self) -> list[str]:
         """Say what is wrong."""
-        health = self._health
         problems = super().problems()
         if self._health_trouble:
             problems.append(f"the state of the connection table cannot be read: {self._health_trouble}")
-        if health is None or not health.limit or health.entries < _FULL * health.limit:
+        if self._unreported >= _UNREPORTED:
+            problems.append(
+                f"connection tracking reports nothing, although {self._unreported} TCP connections were accepted: "
+                "another program's rules have them not tracked (notrack), or net.netfilter.nf_conntrack_events is 0; "
+                "scans that no firewall logs are not seen"
+            )
+        health = self._health
+        if health is None or self.share < _FULL:
             return problems
         full = (
             f"the connection table holds {health.entries} of {health.limit} entries: beyond that new connections drop"
@@ -87,6 +104,7 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
             yield "nodewarden_conntrack_entries_limit", (), health.limit
             for name, total in health.totals.items():
                 yield "nodewarden_conntrack_table_total", (name,), total
+        yield "nodewarden_conntrack_unreported_connections", (), self._unreported
         known = self._handshakes.stats
         yield "nodewarden_handshakes_completed_total", (), known.completed
         yield "nodewarden_handshakes_incomplete_total", (), known.incomplete
@@ -115,7 +133,20 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
         listed = source.catch_up()
         self._read_health()
         invalid = self._health.totals.get("invalid") if self._health else None
-        self._process(self._sorted(listed, {"invalid_total": invalid, "listen_totals": read_listen_totals()}))
+        totals = read_listen_totals()
+        self._count_unreported(totals)
+        self._process(self._sorted(listed, {"invalid_total": invalid, "listen_totals": totals}))
+
+    def _count_unreported(self, totals: ListenTotals | None) -> None:
+        """Compare with what TCP did: whatever keeps connections from being tracked, this shows it."""
+        if totals is None:
+            return
+        known = self._records_and_accepted
+        if known is None or known[0] != self.stats.records:
+            self._records_and_accepted = self.stats.records, totals.accepted
+            self._unreported = 0
+        else:
+            self._unreported = max(0, totals.accepted - known[1])
 
     def _read_health(self) -> None:
         """Read how full the table is. If that fails the events are read all the same, and the last figures stay."""

@@ -16,6 +16,8 @@ from monitor.sources.kmsg.format import CAUSES, KmsgRecord, decode_packet, is_pa
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _RECORD_BYTES = 16384  # the kernel refuses a read that is shorter than the record, at most 8 KiB today
 _MAX_KNOWN_PREFIXES = 256
+_TRACKING = "nf_ct_"
+"""Connection tracking's own prefixes (nf_conntrack_log_invalid): nobody dropped these packets."""
 
 
 class KernelLogStats(msgspec.Struct):
@@ -149,9 +151,8 @@ class KernelLog:
         known = self._known_prefixes.get(prefix)
         if known is None:
             folded = prefix.casefold()
-            known = (not self._prefixes or prefix.startswith(self._prefixes)) and not any(
-                word in folded for word in self._ignored
-            )
+            is_wanted = prefix.startswith(self._prefixes) if self._prefixes else not prefix.startswith(_TRACKING)
+            known = is_wanted and not any(word in folded for word in self._ignored)
             if len(self._known_prefixes) >= _MAX_KNOWN_PREFIXES:
                 self._known_prefixes.clear()
             self._known_prefixes[prefix] = known

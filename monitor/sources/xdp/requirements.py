@@ -23,7 +23,9 @@ class XdpFindings(msgspec.Struct, frozen=True):
         """Return the program as a part: an enforcer, since it drops."""
         missing = [
             Requirement(
-                f"the interface {name}", "there is no such interface", "nodewarden config check && ip -brief link"
+                f"the interface {name}",
+                "there is no such interface",
+                "ip -brief link, to see which there are; then correct bans.xdp.interfaces",
             )
             for name in self.interfaces
         ]

@@ -16,7 +16,8 @@ from monitor.sources.runner import Process
 from monitor.sources.xdp.settings import XdpSettings
 
 _log = logging.getLogger(__name__)
-_TRY_AGAIN_S = 5.0
+_TRY_AGAIN_S, _TRY_SELDOM_S = 2.0, 10.0
+"""The second one for what seldom passes: an interface that carries no Ethernet frames may be replaced by another."""
 _REFILL_S = 10.0
 """Trying again what did not fit takes time that grows with the number of bans."""
 
@@ -56,18 +57,21 @@ class XdpRunner(ProgramRunner[XdpProgram, XdpSettings]):
         return self.program is not None and bool(self.program.modes)
 
     def problems(self) -> list[str]:
-        """Say what the maps of the program cannot hold."""
+        """Say where it does not drop although the settings ask for that, and what its maps cannot hold."""
         if self.program is None:
-            return []
+            return [f"{self.title}: {self.trouble}; nftables enforces all bans"] if self.trouble else []
         found = [f"{self.title}: {self._refusal}; nftables enforces all bans"] if self._refusal else []
         if self._user.missing:
             found.append(f"{self._user.missing} bans did not fit into XDP; nftables enforces them")
+        found += [
+            f"XDP does not drop on {name}: {why}; nftables enforces all bans" for name, (why, _) in self._faults.items()
+        ]
         return found
 
     @property
     def notices(self) -> list[str]:
-        """What people should know although all goes on, a sentence each."""
-        return [*super().notices, *(f"{self.title}: {why}" for why, _ in self._faults.values())]
+        """Nothing: what is configured and does not work is a problem."""
+        return []
 
     def make(self, settings: XdpSettings, started: Callable[[subprocess.Popen[bytes]], None]) -> XdpProgram:
         """Load it."""
@@ -156,8 +160,9 @@ class XdpRunner(ProgramRunner[XdpProgram, XdpSettings]):
                 program.attach(interface)
             except (NodewardenError, OSError) as error:
                 if str(error) != why:
-                    _log.warning("%s: %s", self.title, error)
-                may_pass = not isinstance(error, PermanentError)
-                self._faults[interface] = str(error), now_s + (_TRY_AGAIN_S if may_pass else float("inf"))
+                    _log.warning("XDP does not drop on %s: %s", interface, error)
+                pause_s = _TRY_SELDOM_S if isinstance(error, PermanentError) else _TRY_AGAIN_S
+                self._faults[interface] = str(error), now_s + pause_s
             else:
-                self._faults.pop(interface, None)
+                if self._faults.pop(interface, None):
+                    _log.info("XDP drops on %s", interface)

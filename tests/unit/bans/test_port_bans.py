@@ -75,7 +75,7 @@ def test_every_ban_has_a_key_of_its_own(places: list[tuple[Network, Strength]]) 
 def test_damaged_ports_of_a_row_are_malformed(ports: object) -> None:
     """No row bans more than was written, whatever is in its place."""
     row = list(rows.ban_row(Ban(at(host(SOURCE), SSH), Strength.PROVEN, 0.0, 1.0, "test", "test")))
-    row[2] = ports
+    row[-1] = ports
     with pytest.raises(MalformedRecord):
         rows.read_ban(tuple(row))
 

@@ -1,5 +1,7 @@
 """What `nodewarden status` shows."""
 
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ class Answer:
             "version": "1",
             "problems": [],
             "notices": [],
+            "mode": {"since_s": 0.0, "observed": 0},
             "uptime_s": 90.0,
             "configuration": "/etc/nodewarden/nodewarden.yaml",
             "metrics": None,
@@ -115,3 +118,57 @@ def test_a_check_says_just_what_is_wrong(problems: list[str], code: int, said: s
     assert (done.exit_code, done.output) == (code, f"{said}\n")
     assert CliRunner().invoke(status, ["--check", "--json"], obj=Answer(problems=problems)).exit_code == code
     assert CliRunner().invoke(status, obj=Answer(problems=problems)).exit_code == 0
+
+
+_DETECTOR = {"maxretry": 5, "findtime_s": 60, "bantime_s": 60, "alerts": 0, "window_entries": 0, "evicted_keys": 0}
+
+
+def detectors(**modes: str) -> list[dict[str, Any]]:
+    """Return detectors of these modes."""
+    return [_DETECTOR | {"name": name, "mode": mode} for name, mode in modes.items()]
+
+
+def test_the_first_line_is_the_mode(tmp_path: Path) -> None:
+    """Observing only: since when, how much would be banned, and the command that lets it enforce."""
+    (tmp_path / "conf.d").mkdir()
+    configuration = tmp_path / "nodewarden.yaml"
+    more: dict[str, Any] = {
+        "configuration": str(configuration),
+        "mode": {"since_s": time.mktime((2026, 11, 27, 10, 5, 0, 0, 0, -1)), "observed": 3},
+    }
+    observing = detectors(port_scan="observe", sshd="observe")
+    line = "observing only since 2026-11-27 10:05: 3 would be banned; to enforce: "
+    by_hand = "set `mode: enforce` in the sections of detectors, then nodewarden config check && nodewarden reload"
+    assert shown(detectors=observing, **more)[0] == f"{line}{by_hand}; all is well"
+    (tmp_path / "conf.d/10-observe.yaml").touch()
+    removal = f"rm {tmp_path}/conf.d/10-observe.yaml && nodewarden config check && nodewarden reload"
+    lines = shown(detectors=observing, problems=["a", "b"], **more)
+    assert lines[:3] == [f"{line}{removal}; 2 problems", "PROBLEM: a", "PROBLEM: b"]
+
+
+def test_the_first_line_names_the_switch(tmp_path: Path) -> None:
+    """Where the switch for all detectors is, and what to do where its file is not to be deleted."""
+    observing = detectors(port_scan="observe")
+    own = tmp_path / "conf.d/50-local.yaml"
+    shipped = tmp_path / "conf.d/10-observe.yaml"
+    shipped.parent.mkdir()
+    apply = "then nodewarden config check && nodewarden reload"
+    for place, expected in (
+        (own, f"change `mode` in {own}:3, {apply}"),
+        (shipped, f"set `mode: enforce` at the top level (observe in {shipped}:3), {apply}"),
+    ):
+        mode = {"since_s": 0.0, "observed": 0, "set_at": f"{place}:3"}
+        first = shown(detectors=observing, mode=mode, configuration=str(tmp_path / "nodewarden.yaml"))[0]
+        assert first.partition("to enforce: ")[2] == f"{expected}; all is well"
+
+
+def test_the_first_line_of_one_that_enforces() -> None:
+    """Which detectors do, how many do not, and what is in force; never more names than fit."""
+    bans = {"ban": 1, "shun": 2, "egress": 0, "observed": 5}
+    lines = shown(detectors=detectors(port_scan="enforce", sshd="enforce", syn_rate="observe"), bans=bans)
+    assert lines[0] == "enforcing: port_scan, sshd; 1 only observe; 3 in force; all is well"
+    many = detectors(**{f"jail{number}": "enforce" for number in range(30)})
+    assert shown(detectors=many, problems=["a"])[0] == (
+        "enforcing: jail0, jail1, jail2, jail3, jail4, jail5 and 24 more; 0 in force; 1 problem"
+    )
+    assert "no detector is on" in shown()[0]

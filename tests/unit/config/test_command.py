@@ -21,7 +21,7 @@ def test_check_names_the_files_it_read(tmp_path: Path) -> None:
     result = run("check", "--config", path)
     assert (result.exit_code, result.stdout, result.stderr) == (0, f"OK: {path}, {extra}\n", "")
     result = run("check", "--config", path, "--json")
-    assert json.loads(result.stdout) == {"ok": True, "files": [str(path), str(extra)], "faults": []}
+    assert json.loads(result.stdout) == {"ok": True, "files": [str(path), str(extra)], "faults": [], "warnings": []}
 
 
 def test_faults_go_to_standard_error_with_exit_code_2(tmp_path: Path) -> None:
@@ -55,13 +55,14 @@ def test_faults_as_json_have_their_places(tmp_path: Path) -> None:
                     "message": "unknown key; did you mean level?",
                 }
             ],
+            "warnings": [],
         }
 
 
 def test_show_says_where_each_value_comes_from(tmp_path: Path) -> None:
     """Each setting is a line of path, value and origin."""
     path = write(tmp_path, "detectors:\n  port_scan: {bantime: 90m}\n")
-    rows = {line.split()[0]: line.split()[1:] for line in run("show", "--config", path).stdout.splitlines()}
+    rows = {line.split()[0]: line.split()[1:] for line in run("show", "--config", path).stdout.splitlines() if line}
     assert rows["detectors.port_scan.bantime"] == ["1h30m", f"{path}:2"]
     assert rows["log.level"] == ["info", "default"]
     assert rows["metrics.enabled"] == ["true", "default"]

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from monitor.config.shapes import group_of, leaves
+from monitor.daemon.pipeline.wiring import build_rules
 from monitor.filters.library import load_filter
+from monitor.model.bans import Mode
 from monitor.settings.load import Loaded, load
 
 ROOT = Path(__file__).parents[3]
@@ -205,13 +207,18 @@ def test_an_example_says_nothing_twice(name: str, tmp_path: Path) -> None:
 
 def test_observe_first_bans_nobody(tmp_path: Path) -> None:
     """Every detector of the example that observes first is in mode observe, those of logs included."""
-    modes = {
-        place: value
-        for place, value in values_of(installed(tmp_path, "observe-first.yaml")).items()
-        if re.fullmatch(r"detectors\.(failures\.)?[\w-]+\.mode", place)
-    }
-    assert len(modes) > 10
-    assert set(modes.values()) == {"observe"}
+    settings = installed(tmp_path, "observe-first.yaml").settings
+    rules = build_rules(settings, settings.detectors.failures)
+    assert len(rules.detectors) > 10
+    assert {policy.mode for policy in rules.detectors.values()} == {Mode.OBSERVE}
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"observe-first.yaml", "from-fail2ban.yaml"}))
+def test_other_examples_enforce_in_a_new_installation(name: str, tmp_path: Path) -> None:
+    """An example that bans says so at the top; one that observes first is left as a new installation is."""
+    settings = installed(tmp_path, name).settings
+    rules = build_rules(settings, settings.detectors.failures)
+    assert Mode.ENFORCE in {policy.mode for policy in rules.detectors.values()}
 
 
 @pytest.mark.parametrize("name", NAMES)

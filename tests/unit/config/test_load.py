@@ -55,12 +55,14 @@ log: {level: debug}
 
 
 def test_later_files_win_key_by_key(tmp_path: Path) -> None:
-    """Mappings merge, lists and values are replaced, files go by name, and each value's origin is its last file."""
+    """Mappings merge, values and most lists are replaced, files go by name, an origin is that of the last file."""
     main = write(
-        tmp_path, "detectors:\n  port_scan: {maxretry: 5, bantime: 2h}\nbans:\n  allowlist: [192.0.2.1, 192.0.2.2]\n"
+        tmp_path, "detectors:\n  port_scan: {maxretry: 5, bantime: 2h}\nbans:\n  increment: {multipliers: [1, 2]}\n"
     )
     write(tmp_path, "detectors:\n  port_scan:\n    maxretry: 9\n", "conf.d/20-b.yaml")
-    write(tmp_path, "detectors:\n  port_scan: {maxretry: 7}\nbans: {allowlist: [10.0.0.0/8]}\n", "conf.d/10-a.yaml")
+    write(
+        tmp_path, "detectors:\n  port_scan: {maxretry: 7}\nbans: {increment: {multipliers: [9]}}\n", "conf.d/10-a.yaml"
+    )
     write(tmp_path, "detectors:\n", "conf.d/30-empty.yaml")
     write(tmp_path, "not: ours", "conf.d/.hidden.yaml")
     write(tmp_path, "not: ours", "conf.d/README")
@@ -68,10 +70,10 @@ def test_later_files_win_key_by_key(tmp_path: Path) -> None:
     assert [file.name for file in loaded.files] == ["nodewarden.yaml", "10-a.yaml", "20-b.yaml", "30-empty.yaml"]
     assert loaded.settings.detectors.port_scan.maxretry == 9
     assert loaded.settings.detectors.port_scan.bantime_s == 7200
-    assert loaded.settings.bans.allowlist == (parse_network("10.0.0.0/8"),)
+    assert loaded.settings.bans.increment.multipliers == (9.0,)
     assert str(loaded.origins["detectors.port_scan.maxretry"]) == f"{tmp_path}/conf.d/20-b.yaml:3"
     assert str(loaded.origins["detectors.port_scan.bantime"]) == f"{tmp_path}/nodewarden.yaml:2"
-    assert str(loaded.origins["bans.allowlist"]) == f"{tmp_path}/conf.d/10-a.yaml:3"
+    assert str(loaded.origins["bans.increment.multipliers"]) == f"{tmp_path}/conf.d/10-a.yaml:3"
     assert str(loaded.origins["bans.max_bans"]) == "default"
 
 
@@ -122,8 +124,8 @@ def test_all_faults_of_all_files_come_at_once(tmp_path: Path) -> None:
             "sources: {kernel_log: {ignore_prefixes: ['']}}",
             "ignore_prefixes[0]: expected a text of 1 to 127 characters",
         ),
-        ("- a\n- b", "1:1: expected a mapping with keys (sources, detectors, bans"),
-        ("'~'", "1:1: expected a mapping with keys (sources, detectors, bans"),
+        ("- a\n- b", "1:1: expected a mapping with keys (mode, sources, detectors, bans"),
+        ("'~'", "1:1: expected a mapping with keys (mode, sources, detectors, bans"),
         ("{[a]: b}", "1:2: expected a key, found a list"),
         ('"a\\nb": 1', "1:1: 'a\\nb': unknown key"),
         ('log: {level: "a\\x1b[2Jb"}', "1:14: log.level: 'a\\x1b[2Jb' is not one of"),

@@ -157,7 +157,7 @@ def test_files_are_named_one_by_one() -> None:
     assert "CAP_DAC_READ_SEARCH" in _repairs(parts["kubernetes"])[0]
 
 
-@pytest.mark.parametrize(("limit", "is_missing"), [(256, True), (1023, True), (1024, False), (-1, False)])
+@pytest.mark.parametrize(("limit", "is_missing"), [(256, True), (4095, True), (4096, False), (-1, False)])
 def test_few_descriptors_are_reported(limit: int, *, is_missing: bool) -> None:
     """With fewer than all parts can need together, the check says how to have more; the daemon works all the same."""
     parts = examine(Settings(), msgspec.structs.replace(_SOUND, descriptors=limit))

@@ -9,6 +9,7 @@ import kubernetes_validate
 import pytest
 
 from monitor import __version__
+from monitor.daemon.pipeline.wiring import build_rules
 from monitor.model.bans import Mode
 from monitor.settings.load import load
 from monitor.settings.schema import Settings
@@ -75,9 +76,8 @@ def test_each_node_gets_one(tmp_path: Path) -> None:
 def test_the_configuration_is_sound_and_bans_nobody_at_first(role: str, tmp_path: Path) -> None:
     """What is mounted loads without a fault, and every detector observes."""
     configured = settings(render(tmp_path), role, tmp_path / "etc")
-    modes = {name: getattr(configured.detectors, name) for name in configured.detectors.__struct_fields__}
-    assert {detector.mode for detector in modes.values() if hasattr(detector, "mode")} == {Mode.OBSERVE}
-    assert {detector.mode for detector in configured.detectors.failures.values()} == {Mode.OBSERVE}
+    rules = build_rules(configured, configured.detectors.failures)
+    assert {policy.mode for policy in rules.detectors.values()} == {Mode.OBSERVE}
     assert not configured.sources.kernel_log.enabled
 
 

@@ -30,7 +30,9 @@ def standard(network: Network) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 def test_mapped_addresses_are_folded() -> None:
     """One host has one name: ::ffff:192.0.2.1 is 192.0.2.1, as an address and as a network."""
     assert parse_address("::ffff:192.0.2.1") == parse_address("192.0.2.1")
-    assert str(parse_network("::ffff:192.0.2.0/120")) == "192.0.2.0/24"
+    for text in ("::ffff:192.0.2.0/120", "::ffff:c000:200/120", "0:0:0:0:0:ffff:c000:200/120"):
+        assert str(parse_network(text)) == "192.0.2.0/24"
+    assert str(parse_network(str(ipaddress.ip_network("::ffff:192.0.2.7/128")))) == "192.0.2.7"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import struct
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.model.addresses import format_address
-from monitor.node.administrators import Account, Administrators
+from monitor.model.bans import ADMIN_GROUPS
+from monitor.node.administrators import Administrators
+from monitor.node.directory import Account, Directory
 from monitor.node.sessions import (
     MAX_SESSIONS,
     NATIVE_UTMP,
@@ -22,6 +25,7 @@ from monitor.node.sessions import (
     parse_utmp,
     read_sessions,
 )
+from tests.support.daemon import wait_for
 
 LOGIND = f"""# This is private data. Do not parse.
 UID=0
@@ -187,7 +191,7 @@ ACCOUNTS = {
 )
 def test_administrators_are_root_and_members_of_groups(groups: tuple[str, ...], expected: set[str]) -> None:
     """By any group with its primary one; neither accounts without a shell, nor unknown users, nor unknown groups."""
-    administrators = Administrators(groups, ACCOUNTS.get, GROUPS.get)
+    administrators = Administrators(groups, Directory(ACCOUNTS.get, GROUPS.get))
     assert {user for user in (*ACCOUNTS, "unknown", "", "a?b") if user in administrators} == expected
 
 
@@ -199,7 +203,7 @@ def test_users_are_looked_up_once_and_not_without_bound() -> None:
         asked.append(name)
         return ACCOUNTS["root"]
 
-    administrators = Administrators((), account_of, GROUPS.get)
+    administrators = Administrators((), Directory(account_of, GROUPS.get))
     assert all("root" in administrators for _ in range(9))
     assert asked == ["root"]
     assert sum(str(number) in administrators for number in range(1000)) == len(asked) - 1 < 300
@@ -207,10 +211,42 @@ def test_users_are_looked_up_once_and_not_without_bound() -> None:
 
 def test_users_of_this_system_are_found() -> None:
     """Root is an administrator, nobody is not; with the databases of the system."""
-    administrators = Administrators(("root", "nogroup"))
+    administrators = Administrators(("root", "nogroup"), Directory())
     assert "root" in administrators
     assert "nobody" not in administrators
     assert "no-such-user" not in administrators
+
+
+def test_a_directory_that_does_not_answer_holds_nobody() -> None:
+    """The last answers count, nothing is asked meanwhile, and that is noticed; afterwards all is as before."""
+    free, asked = threading.Event(), []
+
+    def account_of(name: str) -> Account | None:
+        asked.append(name)
+        if name == "slow":
+            free.wait(20)
+        return ACCOUNTS.get("alice")
+
+    directory = Directory(account_of, GROUPS.get, timeout_s=0.05)
+    assert "alice" in Administrators(("sudo",), directory)
+    assert directory.trouble == ""
+    try:
+        administrators = Administrators(("sudo",), directory)
+        assert "slow" not in administrators
+        assert "did not answer within 0.05 s" in directory.trouble
+        assert "alice" in administrators
+        assert "stranger" not in administrators
+        assert asked == ["alice", "slow"]
+    finally:
+        free.set()
+    wait_for(lambda: not directory.trouble, "the lookup to end")
+    assert "stranger" in Administrators(("sudo",), directory)
+
+
+def test_configured_groups_that_do_not_exist_are_named() -> None:
+    """A misspelt one protects nobody; of the usual ones no distribution has all."""
+    administrators = Administrators((*ADMIN_GROUPS, "operator"), Directory(ACCOUNTS.get, GROUPS.get))
+    assert administrators.unknown_groups == ["operator"]
 
 
 def test_sessions_of_others_and_of_dead_processes_protect_nobody(tmp_path: Path) -> None:

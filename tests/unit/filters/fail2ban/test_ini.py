@@ -76,7 +76,7 @@ def test_unusable_files_are_refused(tmp_path: Path) -> None:
     latin.write_bytes(b"[a]\nx = \xe4\n")
     huge.write_bytes(b"#" * (SIZE_LIMIT_BYTES + 1))
     os.mkfifo(pipe)
-    for path, reason in ((latin, ":2: .*UTF-8"), (huge, "1 MiB"), (pipe, "regular"), (tmp_path, "regular")):
+    for path, reason in ((latin, ":2: .*UTF-8"), (huge, "1 MiB"), (pipe, "regular"), (tmp_path, "directory")):
         with pytest.raises(FilterError, match=f"^{path}.*{reason}"):
             read_ini(path)
     with pytest.raises(FilterError, match="not a file name"):

@@ -63,7 +63,8 @@ def test_bans_for_ever_are_bans_for_a_year(tmp_path: Path) -> None:
     for text in ("-1", "2y"):
         jail = jail_of(tmp_path, f"bantime = {text}\n")
         assert jail.bantime_s == LONGEST_BAN_S
-        assert f"bantime {text} is reduced to 365 days" in jail.notes
+        what = "a permanent ban" if text == "-1" else f"bantime {text}"
+        assert f"{what} lasts 365 days here, the longest ban; offences after that ban again" in jail.notes
 
 
 def test_the_journal_instead_of_files(tmp_path: Path) -> None:
@@ -152,13 +153,14 @@ def test_a_jail_of_which_nothing_is_known_is_a_fault(tmp_path: Path) -> None:
     assert "jail.conf:2" in found.faults[0]
 
 
-def test_broken_files_and_missing_directories_are_faults(tmp_path: Path) -> None:
-    """Without readable jail files there is no configuration at all."""
+def test_missing_directories_are_faults(tmp_path: Path) -> None:
+    """Without jail files there is no configuration at all; nor where none of them can be read."""
     for directory in (tmp_path, tmp_path / "gone"):
         with pytest.raises(FilterError, match=r"no jail\.conf or jail\.local"):
             read_jails(directory)
-    with pytest.raises(FilterError, match=r"jail\.local:2: "):
-        jails_of(tmp_path, {"jail.conf": "", "jail.local": "[a]\nbroken\n"})
+    (tmp_path / "jail.conf").mkdir()
+    with pytest.raises(FilterError, match=r"jail\.conf: cannot be read: Is a directory"):
+        read_jails(tmp_path)
 
 
 @pytest.mark.parametrize(

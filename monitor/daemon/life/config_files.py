@@ -1,0 +1,165 @@
+"""The files that what is in force was read from, compared with those on disk: no edit that waits may be forgotten.
+
+An operator may edit and not reload, a package may replace a filter, a reload may be refused: the daemon runs on with
+what it has, and a restart would change that. So `status` says what differs, since when, and whether it could be put in
+force.
+"""
+
+import contextlib
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from monitor.files.regular import read_regular
+from monitor.metrics.metric import Sample
+from monitor.model.errors import ConfigError, TemporaryError
+from monitor.model.requirements import Part, PartKind, Requirement
+
+_log = logging.getLogger(__name__)
+_INTERVAL_S = 5.0
+_SHOWN = 3
+_LIMIT_BYTES = 1 << 20
+_MAX_FILES = 4096
+_UNREADABLE = "unreadable"
+_AGAIN_S = 60.0
+"""A fault need not be in a file: the system may have lacked something, or a group is made later."""
+_REPAIR = "nodewarden config check"
+
+Stamps = dict[Path, tuple[int, ...]]
+
+
+class ConfigFiles:
+    """What differs between the files on disk and those in force, since when, and why it is not in force."""
+
+    def __init__(self, path: Path, find_faults: Callable[[], str]) -> None:
+        """`path` is the main file; `find_faults` says what keeps the files on disk from being put in force."""
+        self._path = path
+        self._find_faults = find_faults
+        self._more: frozenset[Path] = frozenset()
+        self._in_force: dict[Path, str] = {}
+        self._on_disk: dict[Path, str] = {}
+        self._stamps: Stamps = {}
+        self._looked_s = float("-inf")
+        self._since_s = 0.0
+        self._is_examined = True
+        self._examined_s = float("-inf")
+        self.fault = ""
+        """Why the files on disk cannot be put in force; empty if they can, or are."""
+
+    def follow(self, more: Iterable[Path]) -> None:
+        """Take the files as they are now for those in force; `more` are files that the configuration names."""
+        self._more = frozenset(more)
+        self._stamps, self._in_force = self._read({}, {})
+        self._on_disk = self._in_force
+        self._since_s, self._is_examined, self.fault = 0.0, True, ""
+
+    def refuse(self, fault: str, now_s: float) -> None:
+        """Note that the files on disk cannot be put in force."""
+        self._stamps, self._on_disk = self._read(self._stamps, self._on_disk)
+        self._since_s = self._since_s or now_s
+        self._is_examined, self._examined_s, self.fault = False, now_s, fault
+
+    @property
+    def changed(self) -> list[Path]:
+        """The files that are not as they were when they were put in force."""
+        paths = sorted(self._in_force.keys() | self._on_disk.keys())
+        return [path for path in paths if self._in_force.get(path, "") != self._on_disk.get(path, "")]
+
+    def tick(self, now_s: float) -> None:
+        """Compare from time to time. What changed is tried out once it has stayed the same for one interval."""
+        if 0 <= now_s - self._looked_s < _INTERVAL_S:
+            return
+        self._looked_s = now_s
+        stamps, on_disk = self._read(self._stamps, self._on_disk)
+        self._stamps = stamps
+        if on_disk != self._on_disk:
+            self._on_disk, self._is_examined = on_disk, False
+            if not self.changed:
+                self._since_s, self.fault, self._is_examined = 0.0, "", True
+                _log.info("the configuration on disk is again the one in force")
+            self._since_s = self._since_s or (now_s if self.changed else 0.0)
+        elif not self._is_examined or (self.fault and not 0 <= now_s - self._examined_s < _AGAIN_S):
+            self._is_examined, self._examined_s = True, now_s
+            known, self.fault = self.fault, self._find_faults()
+            if self.fault and self.fault != known:
+                _log.warning("the configuration on disk cannot be put in force:\n%s", self.fault)
+
+    def problems(self) -> list[str]:
+        """Say what keeps the files on disk from being put in force."""
+        if not self.fault:
+            return []
+        what = "the configuration in force has faults, so that a reload was refused"
+        if self.changed:
+            since = f"since {_moment(self._since_s)} (changed: {self._names()})"
+            what = f"the configuration on disk is faulty or cannot be read, an older one is in force {since}"
+        return [f"{what}:\n{self.fault}"]
+
+    def notices(self) -> list[str]:
+        """Say what differs from what is in force."""
+        if self.fault or not self.changed:
+            return []
+        what = f"the configuration on disk differs from the one in force since {_moment(self._since_s)}"
+        return [f"{what}: {self._names()}; `nodewarden reload` puts it in force"]
+
+    def part(self) -> Part:
+        """Return what doctor says about it."""
+        first, *rest = self.fault.splitlines() or [""]
+        more = f" and {len(rest)} more" if rest else ""
+        needed = Requirement("files that can be put in force", first and f"{first}{more}", _REPAIR)
+        return Part("configuration", PartKind.SERVICE, is_wanted=True, requirements=[needed])
+
+    def samples(self) -> list[Sample]:
+        """Return whether files on disk are valid, and in force."""
+        return [
+            ("nodewarden_config_last_reload_successful", (), float(not self.fault)),
+            ("nodewarden_config_in_force", (), float(not self.changed)),
+        ]
+
+    def _names(self) -> str:
+        names = [f"{path}{'' if path in self._on_disk else ' (gone)'}" for path in self.changed]
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        return ", ".join(names[:_SHOWN]) + more
+
+    def _read(self, stamps: Stamps, digests: Mapping[Path, str]) -> tuple[Stamps, dict[Path, str]]:
+        """Return stamp and digest of each file that is there; one whose stamp is known is not read again."""
+        new_stamps: Stamps = {}
+        found: dict[Path, str] = {}
+        for path in self._paths():
+            try:
+                status = path.stat()
+            except (OSError, ValueError):
+                continue
+            stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_mode)
+            found[path] = digests[path] if stamps.get(path) == stamp and path in digests else _digest(path)
+            if not found[path].startswith(_UNREADABLE):  # it may be readable the next time
+                new_stamps[path] = stamp
+        return new_stamps, found
+
+    def _paths(self) -> set[Path]:
+        directory = self._path.parent / "conf.d"
+        paths = {self._path, *self._more}
+        with contextlib.suppress(OSError):  # the system lacks something: what is known is compared
+            paths.update(one for one in directory.glob("*.yaml") if not one.name.startswith("."))
+        return paths if len(paths) <= _MAX_FILES else set(sorted(paths)[:_MAX_FILES])
+
+
+def fault_of(examine: Callable[[], object]) -> str:
+    """Return the faults that trying out the configuration raises; empty if there are none."""
+    try:
+        examine()
+    except (ConfigError, TemporaryError) as error:
+        return str(error)
+    return ""
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(read_regular(path, _LIMIT_BYTES)).hexdigest()
+    except (OSError, ValueError) as error:
+        return f"{_UNREADABLE}: {error}"
+
+
+def _moment(time_s: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_s))

@@ -1,0 +1,57 @@
+"""Follows the sysctls that evidence depends on: nothing reports their changes, so they are read every few seconds."""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+from monitor.metrics.metric import Sample
+from monitor.node import kernel_settings
+from monitor.node.kernel_settings import EXPECTATIONS
+
+_log = logging.getLogger(__name__)
+_EVERY_S = 3.0
+
+
+class SysctlWatch:
+    """The values as they were read last, and what they mean."""
+
+    def __init__(
+        self,
+        uses: Callable[[], Collection[str]],
+        root: Path = Path("/"),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Read once. `uses` returns what the configuration uses of `kernel_settings`; `clock` is in seconds."""
+        self._uses = uses
+        self._root = root
+        self._clock = clock
+        self._next_s = float("-inf")
+        self._values: dict[str, str] = {}
+        self._told: list[str] = []
+        self.tick()
+
+    def tick(self) -> None:
+        """Read if it is time, and log what is new; call it each second."""
+        if self._clock() < self._next_s:
+            return
+        self._next_s = self._clock() + _EVERY_S
+        self._values = kernel_settings.read_values(self._root)
+        told, self._told = self._told, [*self.problems(), *self.notices()]
+        for text in self._told:
+            if text not in told:
+                _log.warning("%s", text)
+
+    def problems(self) -> list[str]:
+        """Say which values hide evidence."""
+        return kernel_settings.problems(self._values, self._uses())
+
+    def notices(self) -> list[str]:
+        """Say which values weaken evidence."""
+        return kernel_settings.notices(self._values, self._uses())
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield for each sysctl whether its value is another than evidence needs."""
+        wrong = {one.expectation.name for one in kernel_settings.findings(self._values, self._uses())}
+        for one in EXPECTATIONS:
+            yield "nodewarden_sysctl_fault", (one.dotted,), float(one.name in wrong)

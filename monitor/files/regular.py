@@ -1,0 +1,22 @@
+"""Reads small regular files: a FIFO, a device or a huge file in place of one must neither block nor fill memory."""
+
+import os
+import stat
+from pathlib import Path
+
+
+def read_regular(path: Path, limit_bytes: int) -> bytes:
+    """Return the content of a file, at most one byte more than `limit_bytes`.
+
+    OSError where it cannot be read or is no regular file; ValueError if the path cannot be a file name.
+    """
+    # O_NONBLOCK: opening a FIFO must not block the reader forever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise OSError(0, "not a regular file")
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:  # EISDIR for a directory
+            return stream.read(limit_bytes + 1)
+    finally:
+        os.close(descriptor)

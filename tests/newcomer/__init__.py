@@ -1,0 +1,1 @@
+"""A newcomer's first hours: a machine on which the documents are followed, command by command."""

@@ -1,0 +1,1 @@
+"""Unit tests on the Pythons of newer releases of Debian."""
