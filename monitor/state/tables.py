@@ -120,7 +120,7 @@ def columns_of(version: int) -> dict[str, str]:
     """Return the columns that the tables of a schema have at least."""
     if version >= CHECKED_SINCE:
         return {table: f"{columns_in(version, table)}, row_check" for table in TABLES if columns_in(version, table)}
-    old = {table: TABLES[table] for table in _OLD_TABLES} | {"offences": _OLD_OFFENCES}
+    old = {table: TABLES[table] for table in _OLD_TABLES} | {"offences": _OLD_OFFENCES, "bans": _BANS_OF_3}
     return old | ({"bans": _OLD_BANS} if version == 1 else {})
 
 
