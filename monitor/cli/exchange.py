@@ -43,7 +43,7 @@ def _of_all_ports(bans: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Yield the bans of all ports; say how many others there are."""
     left_out = 0
     for ban in bans:
-        if ban["ports"]:
+        if ban.get("ports"):
             left_out += 1
         else:
             yield ban

@@ -79,9 +79,9 @@ def _sections(result: dict[str, Any]) -> None:
                 ),
                 *(
                     (f"  {rule['network']}", *_thresholds(rule), "", "", "")
-                    for rule in detector["networks"][:_MAX_RULES]
+                    for rule in detector.get("networks", [])[:_MAX_RULES]
                 ),
-                *_more_rules(len(detector["networks"]) - _MAX_RULES),
+                *_more_rules(len(detector.get("networks", [])) - _MAX_RULES),
             )
         ],
     )
@@ -165,7 +165,7 @@ def why(target: Target, network: str, is_json: bool) -> None:
     if result["leaked"]:
         hooks = " and ".join(result["leaked"])
         show.say(f"  but its traffic is still getting through: seen in {hooks} within ten minutes", fg="red")
-    _explain_rules(result["rules"])
+    _explain_rules(result.get("rules", []))
     for counting in result["counting"]:
         show.say(f"  {counting['detector']} counts {counting['count']} of {counting['maxretry']}")
     for detector, witnesses in result["witnesses"].items():
