@@ -4,8 +4,8 @@ from monitor.bans.claims import RANKS, Claims, holding
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode
 
-SHAPES = 4
-"""Addresses and prefixes of both families."""
+SHAPES = 8
+"""Addresses and prefixes of both families, whole or of some ports only."""
 KINDS = SHAPES * 2 * len(Strength)
 
 
@@ -60,4 +60,4 @@ def kind_of(ban: Ban) -> int:
     """Return a number for each kind of ban: strength, mode, family, and whether it is of a prefix."""
     network = ban.network
     kind = 2 * ban.strength.number + (ban.mode is Mode.ENFORCE)
-    return SHAPES * kind + 2 * (network.bits == 128) + (not network.is_host)
+    return SHAPES * kind + 4 * bool(network.ports) + 2 * (network.bits == 128) + (not network.is_host)

@@ -4,7 +4,7 @@ Everything that a batch wants of one network becomes one change. Nothing here to
 refuses leaves no trace.
 """
 
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -13,7 +13,8 @@ from monitor.bans.decision import Decision
 from monitor.bans.ledger import Ledger
 from monitor.model.addresses import Network, network_of
 from monitor.model.alerts import Strength
-from monitor.model.bans import Ban, Mode, ban_key
+from monitor.model.bans import MAX_PORT_ELEMENTS, Ban, Mode, ban_key
+from monitor.model.ports import count
 
 
 class Changes(NamedTuple):
@@ -38,9 +39,11 @@ class Draft:
         self._ledger = ledger
         self._claims: dict[bytes, Claims] = {}
         self._lengths: dict[tuple[int, int], None] = {}
+        self._of_ports: dict[Network, list[tuple[Network, Strength]]] = {}
         self._yielding: dict[bytes, Ban] = {}
         self._nobody_below: dict[tuple[int, int] | None, int] = {}
         self._added = self._added_bulk = 0
+        self._added_ports: Counter[Strength] = Counter()
         self._added_prefixes: dict[tuple[int, int, bool], int] = {}
 
     def get(self, network: Network, strength: Strength) -> Ban | None:
@@ -58,10 +61,14 @@ class Draft:
         lengths |= {length: None for bits, length in self._lengths if bits == network.bits}
         for length in sorted((one for one in lengths if one <= network.prefix_length), reverse=True):
             around = network_of(network.address, length)
-            for strength in Strength:
-                key = ban_key(around, strength)
+            for key in (*(ban_key(around, strength) for strength in Strength), *self._keys_of_ports(around)):
                 if (ban := self._effective(key)) is not None:
                     yield ban, self._claims_of(key)
+
+    def _keys_of_ports(self, network: Network) -> list[bytes]:
+        """Return the keys of bans of some ports of a network; mostly there are none."""
+        added = [ban_key(*place) for place in self._of_ports.get(network, ())] if self._of_ports else []
+        return list(dict.fromkeys((*self._ledger.of_ports.keys(network), *added)))
 
     def add(self, decision: Decision) -> Decision:
         """Take a decision down; if it has a claim, what follows sees it."""
@@ -75,6 +82,8 @@ class Draft:
         if decision.yielding:
             self._yielding[decision.yielding.key] = decision.yielding
         self._claims[key] = with_claim(self._claims_of(key), claim)
+        if claim.network.ports:
+            self._of_ports.setdefault(claim.network.whole, []).append((claim.network, claim.strength))
         if not claim.network.is_host:
             self._lengths[claim.network.bits, claim.network.prefix_length] = None
         return decision
@@ -89,7 +98,11 @@ class Draft:
         ledger = self._ledger
         if claim.origin.is_bulk and ledger.bulk + self._added_bulk >= ledger.max_bulk:
             return False, None
-        if not claim.network.is_host:
+        if claim.network.ports:
+            held = ledger.of_ports.elements[claim.strength] + self._added_ports[claim.strength]
+            if held + count(claim.network.ports) > MAX_PORT_ELEMENTS:
+                return False, None
+        elif not claim.network.is_host:
             has_room, yielding = self._room_for_prefix(claim)
             if yielding or not has_room:
                 return has_room, yielding
@@ -139,8 +152,9 @@ class Draft:
 
     def _count(self, claim: Ban) -> None:
         self._added += 1
+        self._added_ports[claim.strength] += count(claim.network.ports)
         self._added_bulk += claim.origin.is_bulk
-        if not claim.network.is_host:
+        if not (claim.network.is_host or claim.network.ports):
             kind = self._set_of(claim)
             self._added_prefixes[kind] = self._added_prefixes.get(kind, 0) + 1
 

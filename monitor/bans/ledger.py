@@ -13,6 +13,7 @@ from monitor.bans.counts import BanCounts, kind_of
 from monitor.bans.end_times import EndTimes
 from monitor.bans.notes import Notes
 from monitor.bans.observed import MAX_OBSERVED, ObservedRings
+from monitor.bans.port_index import PortIndex
 from monitor.model.addresses import Network, network_of
 from monitor.model.alerts import Strength
 from monitor.model.bans import MAX_PREFIXES, Ban, Mode, ban_key
@@ -50,6 +51,7 @@ class Ledger(Notes, BanCounts):
         """Of those that have more than one."""
         self._ends = EndTimes()
         self._shapes: Counter[tuple[int, int]] = Counter()
+        self.of_ports = PortIndex()
         self._weakest: dict[int | None, list[Candidate]] = {}
 
     def __len__(self) -> int:
@@ -83,8 +85,16 @@ class Ledger(Notes, BanCounts):
         return self.claims_of(ban_key(network, strength))
 
     def holders(self, network: Network) -> list[Ban]:
-        """Return all claims of exactly this network, in every strength."""
-        return [claim for strength in Strength for claim in self.claims(network, strength)]
+        """Return all claims of exactly this network or of ports of it, in every strength."""
+        return [claim for place in self.places(network) for claim in self.claims(*place)]
+
+    def places(self, network: Network) -> list[tuple[Network, Strength]]:
+        """Return network and strength of the bans of exactly this network and of ports of it."""
+        return [(ban.network, ban.strength) for ban in self._at(network)]
+
+    def _at(self, network: Network) -> list[Ban]:
+        keys = (*(ban_key(network.whole, strength) for strength in Strength), *self.of_ports.keys(network))
+        return [self._bans[key] for key in keys if key in self._bans]
 
     def claims_of(self, key: bytes) -> Claims:
         """Return the claims behind `monitor.model.bans.ban_key`."""
@@ -97,13 +107,9 @@ class Ledger(Notes, BanCounts):
         return [network.prefix_length, *sorted(lengths, reverse=True)]
 
     def covering(self, network: Network) -> list[Ban]:
-        """Return the bans of this network and of the prefixes around it, narrowest first."""
-        keys = [
-            ban_key(network_of(network.address, length), strength)
-            for length in self.prefix_lengths(network)
-            for strength in Strength
-        ]
-        return [self._bans[key] for key in keys if key in self._bans]
+        """Return the bans of this network and of the prefixes around it, of ports of them too, narrowest first."""
+        lengths = self.prefix_lengths(network)
+        return [ban for length in lengths for ban in self._at(network_of(network.address, length))]
 
     def put(self, claim: Ban, now_s: float = 0.0) -> Ban:
         """Enter a claim, in place of the earlier one of its origin; return what the network's claims amount to."""
@@ -247,6 +253,7 @@ class Ledger(Notes, BanCounts):
         if len(claims) > 1 or (claims and claims[0] is not ban):
             self._claims[key] = claims
         self._add(ban, claims)
+        self.of_ports.add(key, ban)
         if not ban.network.is_host:
             self._shapes[ban.network.bits, ban.network.prefix_length] += 1
         self._await_end(key)
@@ -288,6 +295,7 @@ class Ledger(Notes, BanCounts):
             return None
         claims = self._claims.pop(key, (ban,))
         self._subtract(ban, claims)
+        self.of_ports.discard(key, ban)
         self.observed.discard(key)
         if not ban.network.is_host:
             shape = ban.network.bits, ban.network.prefix_length

@@ -18,10 +18,11 @@ from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
 from monitor.bans.notes import Note
 from monitor.bans.repeats import RepeatOffenders
-from monitor.bans.rules import Rules
+from monitor.bans.rules import DetectorPolicy, Rules
+from monitor.model import ports
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, RecordedEvidence, Strength
-from monitor.model.bans import MANUAL, NOT_DETECTORS, Ban, ClaimOrigin, Mode, Offence, Spared
+from monitor.model.bans import MANUAL, NOT_DETECTORS, AllowEntry, Ban, ClaimOrigin, Mode, Offence, Spared
 
 _SLACK = 0.05
 
@@ -72,14 +73,18 @@ class Policy:
     def propose(self, draft: Draft, alert: Alert) -> Decision:
         """Propose the answer to an alert; bans count from the alert's own time."""
         policy = self.rules.detectors[alert.detector]
-        network = self._target(alert)
-        doubt = f" ({alert.doubt})" if alert.doubt else ""
+        mode, first_s = policy.at(alert.source)
+        network = self._target(alert, policy, mode)
+        text = alert.doubt
+        if policy.ports and not ports.can_be_limited(network):
+            text = text or "prefixes of this length cannot be banned by port"
+        doubt = f" ({text})" if text else ""
         # few differ, and bans hold it for long
         reason = sys.intern(f"{alert.evidence.count} {alert.evidence.what}{doubt}")
-        mode = Mode.OBSERVE if alert.doubt else policy.mode
-        claim = _claim(network, alert, mode, policy.bantime_s, alert.detector, reason)
+        mode = Mode.OBSERVE if text or policy.observes_part(network) else mode
+        claim = _claim(ports.at(network, policy.ports), alert, mode, first_s, alert.detector, reason)
         step = self._step(draft, claim)
-        bantime_s = min(self.rules.increment.bantime_s(policy.bantime_s, step, self._uniform), alert.longest_s)
+        bantime_s = min(self.rules.increment.bantime_s(first_s, step, self._uniform), alert.longest_s)
         claim = msgspec.structs.replace(claim, until_s=alert.time_s + bantime_s)
         return self._weigh(draft, claim, alert, step)
 
@@ -88,7 +93,10 @@ class Policy:
         alert, cause = wanted.alert, wanted.decision
         assert cause.claim is not None  # noqa: S101 - only bans have follow-ups
         reason = f"after {cause.claim.reason} ({cause.detector})"
-        claim = _claim(wanted.network, alert, cause.claim.mode, wanted.bantime_s, wanted.detector, reason)
+        is_observed = self.rules.detectors[alert.detector].observes_part(wanted.network)
+        mode = Mode.OBSERVE if is_observed else cause.claim.mode
+        network = ports.at(wanted.network, cause.claim.network.ports)  # wider or longer, but no more of our ports
+        claim = _claim(network, alert, mode, wanted.bantime_s, wanted.detector, reason)
         return self._weigh(draft, claim, alert, cause.step)
 
     def order(
@@ -155,9 +163,18 @@ class Policy:
             settlement.follow_ups.extend(FollowUp(*what, alert, settled) for what in repeats)
         return settled
 
-    def _target(self, alert: Alert) -> Network:
-        """Return the network to ban: the source alone where its prefix holds a protected address."""
-        return host(alert.source) if alert.is_alone and self.guard.protects(alert.network) else alert.network
+    def _target(self, alert: Alert, policy: DetectorPolicy, mode: Mode) -> Network:
+        """Return the network to ban: the source alone where its prefix holds an address that must not be banned."""
+        if not alert.is_alone:
+            return alert.network
+        network = alert.network
+        is_spared = mode is Mode.ENFORCE and policy.observes_part(network)
+        return host(alert.source) if is_spared or self._allowed(network, alert) else network
+
+    def _allowed(self, network: Network, alert: Alert | None) -> AllowEntry | None:
+        """Return what protects a network, from everyone or from the detector of this alert."""
+        entry = self.guard.protects(network)
+        return self.rules.detectors[alert.detector].allowed(network) if entry is None and alert else entry
 
     def _step(self, draft: Draft, claim: Ban) -> int:
         """Return the escalation step of an alert's ban.
@@ -167,7 +184,7 @@ class Policy:
         """
         if not self._counts(claim.detector, claim.strength):
             return 0
-        step = self._repeats[claim.strength].step(claim.network, claim.detector, claim.since_s)
+        step = self._repeats[claim.strength].step(claim.network.whole, claim.detector, claim.since_s)
         earlier = draft.claim_like(claim) if step else None
         return step - 1 if earlier is not None and earlier.mode is claim.mode else step
 
@@ -183,7 +200,7 @@ class Policy:
         """Check a wanted ban against guard, ledger, room and budget, and take the proposal down."""
         network, now_s = claim.network, draft.now_s
         decision = Decision(Verdict.COVERED, network, claim.detector, alert=alert, step=step)
-        if (entry := self.guard.protects(network)) is not None:
+        if (entry := self._allowed(network, alert)) is not None:
             return draft.add(msgspec.structs.replace(decision, verdict=Verdict.ALLOWLISTED, entry=entry, wish=claim))
         if claim.until_s <= now_s:
             return draft.add(msgspec.structs.replace(decision, verdict=Verdict.STALE))
@@ -242,7 +259,7 @@ def _offence(ban: Ban, alert: Alert | None, step: int) -> Offence:
     evidence = msgspec.json.encode(RecordedEvidence.of(alert)) if alert else b""
     bantime_s = ban.until_s - ban.since_s
     return Offence(
-        ban.since_s, ban.network, ban.detector, ban.strength, ban.mode, bantime_s, step, ban.reason, evidence
+        ban.since_s, ban.network.whole, ban.detector, ban.strength, ban.mode, bantime_s, step, ban.reason, evidence
     )
 
 
@@ -250,6 +267,8 @@ def _does_as_much(current: Ban, wanted: Ban) -> bool:
     """Whether the ban in force leaves nothing for the wanted one to add."""
     if (current.strength is Strength.DESTINATION) is not (wanted.strength is Strength.DESTINATION):
         return False  # one is about what comes from an address, the other about what goes to it
+    if not ports.covers(current.network.ports, wanted.network.ports):
+        return False
     if wanted.mode is Mode.OBSERVE:
         # What would have been banned is banned, or is counted already.
         return current.mode is Mode.ENFORCE or current.strength is wanted.strength

@@ -98,13 +98,20 @@ def list_bans(
 
 def _row(ban: dict[str, Any]) -> tuple[str, ...]:
     word = ban["set"] if ban["mode"] == "enforce" else f"({ban['set']})"
-    return ban["network"], word, show.time_left(ban["left_s"]), ban["detector"], ban["reason"]
+    ports = f" ({', '.join(ban['ports'])})" if ban.get("ports") else ""
+    return ban["network"], word + ports, show.time_left(ban["left_s"]), ban["detector"], ban["reason"]
 
 
 @click.command(cls=SetCommand)
 @click.argument("networks", nargs=-1, required=True, metavar="ADDRESS|NETWORK...")
 @click.option("--for", "bantime_s", type=DURATION, default="1h", show_default=True, help="Ban time.")
 @click.option("--reason", default="", help="Reason, shown by `list` and `why`.")
+@click.option(
+    "--port",
+    "ports",
+    multiple=True,
+    help="Drop only what is sent to this port: tcp/22, udp/5060-5061, 80, ssh. May be repeated.",
+)
 @set_options
 @show.json_option
 @click.pass_obj
@@ -113,13 +120,15 @@ def ban(
     networks: tuple[str, ...],
     bantime_s: float,
     reason: str,
+    ports: tuple[str, ...],
     shun: bool,
     egress: bool,
     is_json: bool,
 ) -> None:
     """Ban addresses or networks. Allowlisted ones are refused."""
     word = chosen_set(shun, egress)
-    answer(target.ask(BanOrder([RequestedBan(network, bantime_s, reason, word) for network in networks])), is_json)
+    wanted = [RequestedBan(network, bantime_s, reason, word, list(ports)) for network in networks]
+    answer(target.ask(BanOrder(wanted)), is_json)
 
 
 @click.command()

@@ -39,6 +39,18 @@ _MOST_REFUSALS = 20
 _TIME_LEFT = re.compile(r"\b(expires|timeout)\s+(\S+)")
 
 
+def _of_all_ports(bans: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the bans of all ports; say how many others there are."""
+    left_out = 0
+    for ban in bans:
+        if ban.get("ports"):
+            left_out += 1
+        else:
+            yield ban
+    if left_out:
+        show.say(f"{left_out} bans of some ports are left out: use --format json", err=True)
+
+
 class UnreadableFileError(NodewardenError):
     """The file does not have the given format."""
 
@@ -51,9 +63,12 @@ def export_bans(target: Target, notation: str, set_name: SetWord | None) -> None
     """Write the bans in force to standard output.
 
     A plain list has one network a line. Without --set, a comment of each line has kind, end and reason, so that
-    `import` restores them; destinations are in comments only, which other programs ignore. With --set it is bare.
+    `import` restores them; destinations are in comments only, which other programs ignore. With --set it is bare. Bans
+    of some ports only are in the json alone: an address in a list means all ports.
     """
     bans = every_ban(target, ListBans(set=set_name or "", sort="network"))
+    if notation != "json":
+        bans = _of_all_ports(bans)
     if notation == "json":
         show.as_json_list(bans)
     elif notation == "nft":
@@ -169,7 +184,8 @@ def read_json(text: str, default: RequestedBan) -> Iterator[RequestedBan]:
             word = ban.get("set", default.set)
             word = SET_WORDS[SET_WORDS.index(_FORMER_WORDS.get(word, word))]
             if left_s >= 1:
-                yield RequestedBan(network, left_s, str(ban.get("reason") or default.reason), word)
+                ports = [str(port) for port in ban.get("ports", ())]
+                yield RequestedBan(network, left_s, str(ban.get("reason") or default.reason), word, ports)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UnreadableFileError(f"not the JSON that `nodewarden export --format json` writes: {error!r}") from None
 

@@ -11,6 +11,7 @@ from monitor.cli.target import Target
 from monitor.control.protocol import Status, Why
 
 _MAX_NOTICES = 10
+_MAX_RULES = 10
 _ODDITIES = ("ignored", "unusable", "misdated", "outdated", "stale", "timeouts", "skipped")
 """Counters of a filter that are shown only above zero."""
 
@@ -66,16 +67,22 @@ def _sections(result: dict[str, Any]) -> None:
     show.table(
         ("DETECTOR", "MODE", "FIRES AT", "BANTIME", "ALERTS", "WINDOW", "FROM"),
         [
-            (
-                detector["name"],
-                detector["mode"],
-                f"{detector['maxretry']} within {show.duration(detector['findtime_s'])}",
-                show.duration(detector["bantime_s"]),
-                str(detector["alerts"]),
-                f"{detector['window_entries']} entries, {detector['evicted_keys']} evicted",
-                detector.get("from", ""),
-            )
+            row
             for detector in result["detectors"]
+            for row in (
+                (
+                    detector["name"],
+                    *_thresholds(detector),
+                    str(detector["alerts"]),
+                    f"{detector['window_entries']} entries, {detector['evicted_keys']} evicted",
+                    detector.get("from", ""),
+                ),
+                *(
+                    (f"  {rule['network']}", *_thresholds(rule), "", "", "")
+                    for rule in detector.get("networks", [])[:_MAX_RULES]
+                ),
+                *_more_rules(len(detector.get("networks", [])) - _MAX_RULES),
+            )
         ],
     )
     stopped = {name: drop for name, drop in result["dropped"].items() if drop["packets"]}
@@ -88,6 +95,19 @@ def _sections(result: dict[str, Any]) -> None:
         show.say(f"note: {notice}")
     if len(notices) > _MAX_NOTICES:
         show.say(f"{len(notices) - _MAX_NOTICES} more notes: see `nodewarden status --json`")
+
+
+def _thresholds(rules: dict[str, Any]) -> tuple[str, str, str]:
+    """Write mode, threshold and ban time of a detector, or of one network."""
+    if rules.get("is_allowed"):
+        return "allowlist", "does not count", ""
+    fires_at = f"{rules['maxretry']} within {show.duration(rules['findtime_s'])}"
+    return rules["mode"], fires_at, show.duration(rules["bantime_s"])
+
+
+def _more_rules(count: int) -> list[tuple[str, ...]]:
+    """Say how many more networks have rules of their own."""
+    return [(f"  {count} more networks: see --json", *[""] * 6)] if count > 0 else []
 
 
 def _sources(sources: list[dict[str, Any]]) -> None:
@@ -145,6 +165,7 @@ def why(target: Target, network: str, is_json: bool) -> None:
     if result["leaked"]:
         hooks = " and ".join(result["leaked"])
         show.say(f"  but its traffic is still getting through: seen in {hooks} within ten minutes", fg="red")
+    _explain_rules(result.get("rules", []))
     for counting in result["counting"]:
         show.say(f"  {counting['detector']} counts {counting['count']} of {counting['maxretry']}")
     for detector, witnesses in result["witnesses"].items():
@@ -152,6 +173,14 @@ def why(target: Target, network: str, is_json: bool) -> None:
         show.say(f"  evidence for the last alert of {detector}: {seen}")
     for line in (line for past in result["history"] for line in describe_past(past)):
         show.say(f"  {line}")
+
+
+def _explain_rules(rules: list[dict[str, Any]]) -> None:
+    """Say which detectors have rules of their own for these addresses."""
+    for rule in rules[:_MAX_RULES]:
+        mode, fires_at, bantime = _thresholds(rule)
+        rest = f"{mode}, fires at {fires_at}, bans for {bantime}" if bantime else "what they do does not count"
+        show.say(f"  {rule['detector']} has rules of its own for {rule['network']}: {rest}")
 
 
 def _entry(entry: dict[str, str]) -> str:
@@ -168,6 +197,8 @@ _EFFECTS = {
 def _explain_ban(ban: dict[str, Any]) -> None:
     would = "would be" if ban["mode"] == "observe" else "is"
     effect = _EFFECTS[ban["set"]]
+    if ban.get("ports"):
+        effect += f", at {', '.join(ban['ports'])} only"
     show.say(
         f"{ban['network']} {would} in the {ban['set']} set ({ban['strength']} evidence: {effect}) "
         f"since {show.moment(ban['since_s'])}, for another {show.duration(ban['left_s'])}, by {ban['detector']}"

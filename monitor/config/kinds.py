@@ -50,11 +50,17 @@ class Names:
     pattern: str
     noun: str
     reserved: tuple[str, ...] = ()
+    read: Callable[[str], object] = str
+    """Raises ValueError for a name that matches and is none."""
 
     def check(self, name: str) -> str:
         """Return the fault of a name; empty if it is valid."""
         if not re.fullmatch(self.pattern, name):
             return f"expected {self.noun}"
+        try:
+            self.read(name)
+        except ValueError as error:
+            return str(error)
         return "this name is reserved: bans and metrics use it for something else" if name in self.reserved else ""
 
     @property
@@ -257,6 +263,8 @@ NETWORK: ValueKind[Network] = ValueKind(
     "network", _read_network, str, {"type": "string", "examples": ["192.0.2.1", "10.0.0.0/8", "2001:db8::/32"]}
 )
 PORT: ValueKind[int] = ValueKind("port", types.parse_port, int, {"type": "integer", "minimum": 1, "maximum": 65535})
+
+
 PORT_RANGE: ValueKind[types.PortRange] = ValueKind(
     "port range",
     types.parse_port_range,

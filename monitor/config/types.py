@@ -47,6 +47,12 @@ class Automatic(enum.StrEnum):
     AUTO = "auto"
 
 
+class Inherited(enum.StrEnum):
+    """A value that is that of the section around."""
+
+    INHERIT = "inherit"
+
+
 class PortRange(msgspec.Struct, frozen=True, order=True):
     """Transport ports `first` to `last`, both included; 1 <= first <= last <= 65535."""
 

@@ -55,6 +55,8 @@ class RequestedBan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bantime_s: float
     reason: str = ""
     set: SetWord = "ban"
+    ports: list[str] = []
+    """Limits it to ports, such as `tcp/22`; none: all of them."""
 
 
 class BanOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="ban"):

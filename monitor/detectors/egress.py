@@ -1,12 +1,12 @@
 """Egress: the node, or a pod behind it, opens a flow to a destination that is not approved."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
 from msgspec import Meta, field
 
-from monitor.config.shapes import MERGED
+from monitor.config.shapes import MERGED, Conflict
 from monitor.detectors.detector import Detector
 from monitor.detectors.limits import Limits
 from monitor.detectors.probes import service_key, show_service
@@ -60,6 +60,12 @@ class EgressSettings(DetectorSettings, frozen=True, kw_only=True):
         int, ENTRIES, Meta(description="Maximum number of destinations remembered: the bound on memory.")
     ] = 8192
 
+    def conflicts(self) -> Iterable[Conflict]:
+        """Return a fault where ports are named: what is banned are calls to other hosts, not to ports of ours."""
+        yield from super().conflicts()
+        if self.ban_ports:
+            yield Conflict(("ports",), "never used: its bans are about destinations, whatever their port")
+
     def limits(self, ipv6_prefix: int) -> Limits:
         """Return when to fire: at the first flow."""
         return Limits(self.findtime_s, 1, self.max_entries, ipv6_prefix)
@@ -74,6 +80,7 @@ class EgressDetector(Detector[FlowBatch]):
 
     name = "egress"
     takes = (FlowBatch,)
+    judges = "real_destination"
     strengths = (Strength.DESTINATION,)
     metrics = (FLOWS,)
 

@@ -6,9 +6,15 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from monitor.config.kinds import duration, integer
-from monitor.config.shapes import Conflict, Section
+from monitor.config.port_names import PORTS, read_ports
+from monitor.config.rule_kinds import NETWORK_NAMES
+from monitor.config.shapes import MERGED, Conflict, Section
+from monitor.detectors import network_rules
 from monitor.detectors.limits import Limits
+from monitor.detectors.network_rules import NetworkRuleSettings
+from monitor.model.addresses import Network
 from monitor.model.bans import Mode
+from monitor.model.ports import MAX_PORTS, count, pack
 
 ENTRIES = integer(1024, 1_048_576)
 """The range of `max_entries`."""
@@ -16,6 +22,14 @@ RECENT = duration("1s", "1h")
 """The range of `findtime` for rates: counts of a longer time say little about a flood."""
 BANTIME = duration("1s", "365d")
 """The range of `bantime`."""
+
+
+BAN_PORTS = Meta(
+    description="Limit its bans to these ports of ours, at most 64: `tcp/22`, `udp/5060`, `6000-6010` (TCP and UDP), "
+    "or a service of /etc/services such as `ssh`. The port is the one that the source addressed, before destination "
+    "NAT. Empty: all ports."
+)
+"""What `ban_ports` means, whatever its key is."""
 
 
 class DetectorSettings(Section, frozen=True, kw_only=True):
@@ -30,6 +44,40 @@ class DetectorSettings(Section, frozen=True, kw_only=True):
     bantime_s: Annotated[float, BANTIME, Meta(description="How long a ban lasts.")] = field(
         default=3600.0, name="bantime"
     )
+    ban_ports: Annotated[tuple[Annotated[str, PORTS], ...], BAN_PORTS] = field(default=(), name="ports")
+    allowlist: Annotated[
+        tuple[Network, ...],
+        MERGED,
+        Meta(
+            description="Networks whose events do not count for this detector, and that it never bans; others may. For "
+            "networks that nothing may ban there is `bans.allowlist`."
+        ),
+    ] = ()
+    networks: Annotated[
+        dict[str, NetworkRuleSettings],
+        NETWORK_NAMES,
+        Meta(
+            description="What differs for the sources of single networks, of which the most specific one decides: "
+            "`networks: {10.0.0.0/8: {mode: observe, maxretry: 50}}`."
+        ),
+    ] = field(default_factory=dict)
+
+    @property
+    def longest_findtime_s(self) -> float:
+        """How far back events of any source are counted, in seconds."""
+        others = (rule.findtime_s for rule in self.networks.values())
+        return max(self.findtime_s, *(one for one in others if isinstance(one, float)), 0.0)
+
+    def conflicts(self) -> Iterable[Conflict]:
+        """Return what is wrong with the ports, or with the rules for single networks."""
+        if count(self.packed_ports) > MAX_PORTS:
+            yield Conflict(("ports",), f"{count(self.packed_ports)} ports: at most {MAX_PORTS}; leave it empty for all")
+        yield from network_rules.conflicts(self, self.networks, self.allowlist)
+
+    @property
+    def packed_ports(self) -> bytes:
+        """The ports, as `monitor.model.ports` has them."""
+        return pack(pair for text in self.ban_ports for pair in read_ports(text))
 
     def limits(self, ipv6_prefix: int) -> Limits:
         """Return when to fire; `ipv6_prefix` is the length of the IPv6 prefixes that count as one source."""
@@ -60,6 +108,7 @@ class WindowSettings(CountingSettings, frozen=True, kw_only=True):
 
     def conflicts(self) -> Iterable[Conflict]:
         """Return a fault where the threshold lies above the bound on memory."""
+        yield from super().conflicts()
         if self.maxretry >= self.max_entries:
             text = f"{self.maxretry} can never be reached: it must be less than max_entries ({self.max_entries})"
             yield Conflict(("maxretry", "max_entries"), text)

@@ -6,13 +6,14 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from monitor.config.kinds import PORT, number, size
+from monitor.config.port_names import PORTS
 from monitor.detectors.limits import Limits
 from monitor.detectors.origin_rate import RateDetector
 from monitor.detectors.origins import origin_alert
 from monitor.detectors.probes import service_key, show_service
 from monitor.detectors.registration import Registration
 from monitor.detectors.scoring import SAMPLE_SIZE
-from monitor.detectors.settings import BANTIME, ENTRIES, RECENT, DetectorSettings
+from monitor.detectors.settings import BAN_PORTS, BANTIME, ENTRIES, RECENT, DetectorSettings
 from monitor.metrics.metric import COUNTER, Metric, Sample
 from monitor.model.alerts import Alert
 from monitor.model.bans import Mode
@@ -39,6 +40,8 @@ class UdpAmplificationSettings(DetectorSettings, frozen=True, kw_only=True):
     bantime_s: Annotated[float, BANTIME, Meta(description="How long a ban lasts.")] = field(
         default=600.0, name="bantime"
     )
+    ban_ports: Annotated[tuple[Annotated[str, PORTS], ...], BAN_PORTS] = field(default=(), name="ban_ports")
+    """Its key is not `ports`, which are those of the services."""
     ports: Annotated[
         tuple[Annotated[int, PORT], ...],
         Meta(description="UDP ports of services that amplify: DNS, NTP, CLDAP, SSDP, memcached."),

@@ -220,7 +220,7 @@ def decode_elements(body: bytes) -> list[RawElement]:
 def _element(data: bytes) -> RawElement:
     fields = dict(attributes(data))
     key = dict(attributes(fields[1])).get(1, b"") if 1 in fields else b""
-    if len(key) not in (4, 16):
+    if len(key) not in (4, 12, 16, 24):  # an address, or one with protocol and port
         raise MalformedRecord("netlink", f"an element with a key of {len(key)} bytes")
     packets, octets = _element_counter(fields)
     remaining = fields.get(5, fields.get(4))  # NFTA_SET_ELEM_EXPIRATION, NFTA_SET_ELEM_TIMEOUT

@@ -86,7 +86,7 @@ class XdpEnforcer(Enforcer):
         """Lift proven bans. If that fails the program is reloaded rather than drop packets wrongly."""
         for ban in bans:
             self._missing.pop(ban.key, None)
-            if self._program is None or ban.strength is not Strength.PROVEN:
+            if self._program is None or not _is_followed(ban):
                 continue
             try:
                 self._program.remove(ban.network)
@@ -112,7 +112,7 @@ class XdpEnforcer(Enforcer):
 
     def stopped(self, ban: Ban) -> Stopped | None:
         """Return what a ban has stopped here; None if it is not in force here."""
-        if self._program is None or ban.strength is not Strength.PROVEN:
+        if self._program is None or not _is_followed(ban):
             return None
         return Stopped(*self._program.stopped(ban.network))
 
@@ -156,4 +156,9 @@ class XdpEnforcer(Enforcer):
 
 def _is_held(ban: Ban) -> bool:
     """Whether a ban is in one of the `ban` sets: the others let some packets through, by connection tracking."""
-    return ban.mode is Mode.ENFORCE and ban.strength is Strength.PROVEN
+    return ban.mode is Mode.ENFORCE and _is_followed(ban)
+
+
+def _is_followed(ban: Ban) -> bool:
+    """Whether it drops every packet of a source: what is limited to shuns or to ports stays in nftables."""
+    return ban.strength is Strength.PROVEN and not ban.network.ports

@@ -37,10 +37,15 @@ def format_address(address: Address) -> str:
 
 
 class Network(msgspec.Struct, frozen=True, order=True, gc=False):
-    """A prefix; a single address is a network of full length. Host bits are zero."""
+    """A prefix; a single address is a network of full length. Host bits are zero.
+
+    `ports` narrows what is banned of it to some of our ports (`monitor.model.ports`); empty: all of it. Everything but
+    a ban is about whole networks.
+    """
 
     address: Address
     prefix_length: int
+    ports: bytes = b""
 
     @property
     def bits(self) -> int:
@@ -51,6 +56,11 @@ class Network(msgspec.Struct, frozen=True, order=True, gc=False):
     def is_host(self) -> bool:
         """Whether this is a single address."""
         return self.prefix_length == len(self.address) * 8
+
+    @property
+    def whole(self) -> "Network":
+        """The network itself, whatever ports of ours are meant."""
+        return Network(self.address, self.prefix_length) if self.ports else self
 
     def contains(self, address: Address) -> bool:
         """Whether `address` is of this family and inside."""

@@ -7,6 +7,7 @@ import msgspec
 
 from monitor.model.addresses import Network
 from monitor.model.alerts import Strength
+from monitor.model.ports import show
 
 MANUAL = "manual"
 """The detector name of a ban that a person ordered."""
@@ -26,6 +27,10 @@ STRENGTHS = tuple(sorted(Strength, key=lambda strength: strength.number))
 
 MAX_PREFIXES = 16384
 """The most prefixes each `*_nets` set takes. Kernels before 6.17 count both ends of a prefix and hold half as many."""
+
+
+MAX_PORT_ELEMENTS = 65_536
+"""The most elements of the bans of some ports of each strength, one for each port of a ban."""
 
 
 MAX_ALLOWED = 16384
@@ -90,6 +95,12 @@ class Ban(msgspec.Struct, frozen=True, gc=False):
         return ban_key(self.network, self.strength)
 
     @property
+    def target(self) -> str:
+        """What is banned, for people: `192.0.2.7`, `192.0.2.7 (tcp/22)`."""
+        ports = self.network.ports
+        return f"{self.network} ({', '.join(show(ports))})" if ports else str(self.network)
+
+    @property
     def word(self) -> str:
         """What the kernel's set of this strength is called.
 
@@ -106,11 +117,17 @@ class Ban(msgspec.Struct, frozen=True, gc=False):
 
 def ban_key(network: Network, strength: Strength) -> bytes:
     """Return network and strength as bytes: a hundred thousand of them are half as large as tuples."""
+    if network.ports:  # of another length than all keys without ports, by three
+        end = bytes((len(network.address), network.prefix_length, strength.number))
+        return network.address + network.ports + end
     return network.address + bytes((network.prefix_length, strength.number))
 
 
 def read_ban_key(key: bytes) -> tuple[Network, Strength]:
     """Return what `ban_key` was made of."""
+    if len(key) % 3 == 1:
+        size = key[-3]
+        return Network(key[:size], key[-2], key[size:-3]), STRENGTHS[key[-1]]
     return Network(key[:-2], key[-2]), STRENGTHS[key[-1]]
 
 

@@ -70,7 +70,7 @@ def reference_markdown(root: type[Section] = Settings) -> str:
     """Return the text of docs/configuration.md."""
     sections = [_INTRO]
     for path, description, group, default in _groups(group_of(root), msgspec.NODEFAULT, "", ""):
-        rows = [_row(field, default) for field in group.fields.values() if not _has_section(field.shape)]
+        rows = [_row(field, default) for field in group.fields.values() if not _has_section(field, default)]
         if rows:
             title = path or "top level"
             table = "\n".join(["| key | type | default | meaning |", "| --- | --- | --- | --- |", *rows])
@@ -101,20 +101,27 @@ def _property(field: Field, default: Any) -> dict[str, Any]:
     return schema
 
 
-def _groups(group: Group, default: Any, path: str, description: str) -> Iterator[tuple[str, str, Group, Any]]:
-    """Yield every section with its path, description and default, outer before inner."""
+def _groups(
+    group: Group, default: Any, path: str, description: str, named: set[type[Section]] | None = None
+) -> Iterator[tuple[str, str, Group, Any]]:
+    """Yield every section with its path, description and default, outer before inner; of alike named ones the first."""
+    named = set() if named is None else named
     yield path, description, group, default
     for field in group.fields.values():
         match field.shape:
             case Group() as inner:
-                yield from _groups(inner, field.default_in(default), join(path, field.key), field.description)
-            case NamedMap(Group() as inner):
-                yield from _groups(inner, msgspec.NODEFAULT, join(path, f"{field.key}.NAME"), field.description)
+                yield from _groups(inner, field.default_in(default), join(path, field.key), field.description, named)
+            case NamedMap(Group() as inner) if inner.struct not in named:
+                named.add(inner.struct)
+                place = join(path, f"{field.key}.NAME")
+                yield from _groups(inner, msgspec.NODEFAULT, place, field.description, named)
 
 
-def _has_section(shape: Shape) -> bool:
-    """Whether the keys below have a table of their own."""
-    return isinstance(shape, Group) or (isinstance(shape, NamedMap) and isinstance(shape.value, Group))
+def _has_section(field: Field, section: Any) -> bool:
+    """Whether the keys below have a table of their own, and the key itself needs no line."""
+    if isinstance(field.shape, NamedMap):
+        return isinstance(field.shape.value, Group) and bool(field.default_in(section))
+    return isinstance(field.shape, Group)
 
 
 def _row(field: Field, section: Any) -> str:

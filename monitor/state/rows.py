@@ -8,6 +8,7 @@ from monitor.model.alerts import Strength
 from monitor.model.bans import OUTCOMES, Ban, ClaimKey, ClaimOrigin, Mode, Offence, Spared, Standing
 from monitor.model.cursors import Cursor
 from monitor.model.errors import MalformedRecord
+from monitor.model.ports import unpack
 from monitor.state.changes import Allowed, SavedContent, TallyKey
 
 Row: TypeAlias = tuple[Any, ...]
@@ -25,7 +26,7 @@ _MAX_SHARED = 4096
 
 
 def ban_row(ban: Ban) -> Row:
-    """Return address, prefix length, strength, mode, since, until, detector, reason, origin."""
+    """Return address, prefix length, strength, mode, since, until, detector, reason, origin, ports."""
     return (
         *network_row(ban.network),
         ban.strength.value,
@@ -35,12 +36,13 @@ def ban_row(ban: Ban) -> Row:
         _text(ban.detector),
         _text(ban.reason),
         ban.origin.value,
+        ban.network.ports,
     )
 
 
 def read_ban(row: Row) -> Ban:
     """Decode a row of `ban_row`."""
-    address, prefix_length, strength, mode, since_s, until_s, detector, reason, origin = row
+    address, prefix_length, strength, mode, since_s, until_s, detector, reason, origin, ports = row
     _check(address, prefix_length)
     if type(since_s) is not float or type(until_s) is not float or not math.isfinite(since_s + until_s):
         since_s, until_s = _time(since_s), _time(until_s)
@@ -49,14 +51,14 @@ def read_ban(row: Row) -> Ban:
     if len(_SHARED) > _MAX_SHARED:
         _SHARED.clear()
     detector, reason = _SHARED.setdefault(detector, detector), _SHARED.setdefault(reason, reason)
-    network = Network(address, prefix_length)
+    network = Network(address, prefix_length, _ports(ports) if ports else b"")
     return Ban(network, _strength(strength), since_s, until_s, detector, reason, _mode(mode), _origin(origin))
 
 
 def claim_key_row(key: ClaimKey) -> Row:
-    """Return address, prefix length, strength, origin, detector."""
+    """Return address, prefix length, ports, strength, origin, detector."""
     network, strength, origin, detector = key
-    return *network_row(network), strength.value, origin.value, _text(detector)
+    return *network_row(network), network.ports, strength.value, origin.value, _text(detector)
 
 
 def offence_row(offence: Offence) -> Row:
@@ -168,6 +170,16 @@ def _check(address: object, prefix_length: object) -> None:
         raise MalformedRecord("prefix_length", repr(prefix_length))
     if network_of(address, prefix_length).address != address:
         raise MalformedRecord("host_bits", f"{address.hex()}/{prefix_length}")
+
+
+def _ports(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise MalformedRecord("ports", repr(value))
+    try:
+        unpack(value)
+    except ValueError as error:
+        raise MalformedRecord("ports", str(error)) from None
+    return value
 
 
 def _strength(value: object) -> Strength:

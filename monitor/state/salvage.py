@@ -39,10 +39,15 @@ def copy_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.copy")
 
 
-def damaged_table(connection: sqlite3.Connection, tables: tuple[str, ...] = ("bans", "allowed")) -> str:
-    """Return the first of these tables with a row that does not match its checksum; empty if there is none."""
+def damaged_table(
+    connection: sqlite3.Connection, tables: tuple[str, ...] = ("bans", "allowed"), version: int = VERSION
+) -> str:
+    """Return the first of these tables with a row that does not match its checksum; empty if there is none.
+
+    `version` is that of the file's schema, which has checksums.
+    """
     for table in tables:
-        rows = connection.execute(f"SELECT {TABLES[table]}, row_check FROM {table}")  # noqa: S608 - constants
+        rows = connection.execute(f"SELECT {columns_in(version, table)}, row_check FROM {table}")  # noqa: S608 - constants
         if not all(map(matches, rows)):
             return table
     return ""
@@ -99,9 +104,10 @@ def _rows(connection: sqlite3.Connection, table: str) -> Iterator[Row]:
     """Yield the rows that can be read, with their keys; from both ends, since reading stops at a damaged page."""
     version = _version(connection)
     columns, added = _keyed(table, columns_in(version, table)), added_in(version, table)
+    missing = {*TABLES[table].split(", ")} - {*columns.split(", ")}
     for order in ("ASC", "DESC"):
         count = 0
-        keys = ", ".join(f"{key} {order}" for key in KEYS[table].split(", "))
+        keys = ", ".join(f"{key} {order}" for key in KEYS[table].split(", ") if key not in missing)
         query = f"SELECT {columns}, row_check FROM {table} ORDER BY {keys}"  # noqa: S608
         with suppress(*_UNREADABLE):
             for row in connection.execute(query):

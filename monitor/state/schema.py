@@ -185,7 +185,7 @@ def _damage(connection: sqlite3.Connection, version: int) -> str:
     for table, columns in columns_of(version).items():
         connection.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608 - constants
     connection.execute("SELECT id FROM offences LIMIT 0")
-    damaged = salvage.damaged_table(connection) if version >= CHECKED_SINCE else ""
+    damaged = salvage.damaged_table(connection, version=version) if version >= CHECKED_SINCE else ""
     return f"rows of {damaged} do not match their checksums" if damaged else ""
 
 

@@ -223,7 +223,8 @@ class Store:
         # In the order of the key, adjacent rows share pages: 100,000 take 0.4 s instead of 0.6 s.
         self._put("bans", sorted(self._encode(rows.ban_row, changes.bans.values())))
         self._writer.executemany(
-            "DELETE FROM bans WHERE address = ? AND prefix_length = ? AND strength = ? AND origin = ? AND detector = ?",
+            "DELETE FROM bans WHERE address = ? AND prefix_length = ? AND ports = ? AND strength = ? AND origin = ? "
+            "AND detector = ?",
             sorted(self._encode(rows.claim_key_row, changes.all_ended())),
         )
         self._put("offences", self._encode(rows.offence_row, (*changes.offences, *changes.forgeable)))

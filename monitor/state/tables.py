@@ -23,7 +23,7 @@ CHECKED_SINCE = 3
 """The first version whose rows have checksums."""
 
 TABLES = {
-    "bans": "address, prefix_length, strength, mode, since_s, until_s, detector, reason, origin",
+    "bans": "address, prefix_length, strength, mode, since_s, until_s, detector, reason, origin, ports",
     "offences": "time_s, address, prefix_length, detector, strength, mode, bantime_s, step, reason, evidence, "
     "spared, standing",
     "tallies": "hour, detector, strength, outcome, count",
@@ -34,7 +34,7 @@ TABLES = {
 """The columns of each table in the order of the rows in `rows`; the last column of each is `row_check`."""
 
 KEYS = {
-    "bans": "address, prefix_length, strength, origin, detector",
+    "bans": "address, prefix_length, ports, strength, origin, detector",
     "offences": "id",
     "tallies": "hour, detector, strength, outcome",
     "cursors": "source",
@@ -45,10 +45,10 @@ KEYS = {
 
 _CHECK = "row_check INTEGER NOT NULL"
 _BANS = f"""CREATE TABLE bans (
-        address BLOB NOT NULL, prefix_length INTEGER NOT NULL, strength TEXT NOT NULL, origin TEXT NOT NULL,
-        detector TEXT NOT NULL, mode TEXT NOT NULL, since_s REAL NOT NULL, until_s REAL NOT NULL, reason TEXT NOT NULL,
-        {_CHECK},
-        PRIMARY KEY (address, prefix_length, strength, origin, detector)) STRICT, WITHOUT ROWID"""
+        address BLOB NOT NULL, prefix_length INTEGER NOT NULL, ports BLOB NOT NULL, strength TEXT NOT NULL,
+        origin TEXT NOT NULL, detector TEXT NOT NULL, mode TEXT NOT NULL, since_s REAL NOT NULL, until_s REAL NOT NULL,
+        reason TEXT NOT NULL, {_CHECK},
+        PRIMARY KEY (address, prefix_length, ports, strength, origin, detector)) STRICT, WITHOUT ROWID"""
 """One row per claim. Rows are in the order of the key, so the claims of one network are consecutive.
 
 The columns of the key come first: otherwise integrity_check of SQLite 3.40 checks the wrong columns for NULL.
@@ -90,6 +90,7 @@ SCHEMA = (
 )
 """What makes a new file."""
 
+_BANS_OF_3 = TABLES["bans"].removesuffix(", ports")
 _OLD_BANS = "address, prefix_length, strength, mode, since_s, until_s, detector, reason"
 _OLD_OFFENCES = "time_s, address, prefix_length, detector, strength, mode, bantime_s, step, reason, evidence"
 _OLD_TABLES = ("bans", "offences", "cursors", "allowed")
@@ -98,6 +99,14 @@ _FROM_3 = (
     "ALTER TABLE offences ADD COLUMN spared TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE offences ADD COLUMN standing TEXT NOT NULL DEFAULT ''",
     f"UPDATE offences SET row_check = row_check({TABLES['offences']})",  # noqa: S608 - constants
+    "ALTER TABLE bans RENAME TO bans_old",
+    _BANS,
+    (
+        f"INSERT INTO bans ({TABLES['bans']}, row_check) "  # noqa: S608 - constants
+        f"SELECT {_BANS_OF_3}, x'', row_check({_BANS_OF_3}, x'') FROM bans_old "
+        f"WHERE row_check = row_check({_BANS_OF_3})"
+    ),
+    "DROP TABLE bans_old",
 )
 _COUNT_OFFENCES = """INSERT INTO tallies (hour, detector, strength, outcome, count, row_check)
     SELECT *, row_check(hour, detector, strength, outcome, count) FROM (
@@ -111,7 +120,7 @@ def columns_of(version: int) -> dict[str, str]:
     """Return the columns that the tables of a schema have at least."""
     if version >= CHECKED_SINCE:
         return {table: f"{columns_in(version, table)}, row_check" for table in TABLES if columns_in(version, table)}
-    old = {table: TABLES[table] for table in _OLD_TABLES} | {"offences": _OLD_OFFENCES}
+    old = {table: TABLES[table] for table in _OLD_TABLES} | {"offences": _OLD_OFFENCES, "bans": _BANS_OF_3}
     return old | ({"bans": _OLD_BANS} if version == 1 else {})
 
 
@@ -122,26 +131,27 @@ def columns_in(version: int, table: str) -> str:
     """
     if version >= VERSION:
         return TABLES[table]
-    return {"offences": _OLD_OFFENCES, "tallies": ""}.get(table, TABLES[table])
+    return {"bans": _BANS_OF_3, "offences": _OLD_OFFENCES, "tallies": ""}.get(table, TABLES[table])
 
 
 def added_in(version: int, table: str) -> Row:
     """Return what completes a row of a table of an older schema with checksums."""
-    return ("", "") if version < VERSION and table == "offences" else ()
+    return {"bans": (b"",), "offences": ("", "")}.get(table, ()) if version < VERSION else ()
 
 
 def upgrade_from(version: int) -> tuple[str, ...]:
     """Return the statements that bring a file of an older schema to this one; they use the function `row_check`.
 
     Schema 1 had one ban per network and strength, schema 2 no checksums and no windows, schema 3 no history of what was
-    spared and no tallies.
+    spared, no tallies, and no bans of some ports only.
     """
     if version >= CHECKED_SINCE:
         return (*_FROM_3, _TALLIES, _COUNT_OFFENCES, f"PRAGMA user_version = {VERSION}")
     columns = dict(TABLES)
     source = dict(TABLES)
+    source["bans"] = f"{_BANS_OF_3}, x''"
     if version == 1:
-        source["bans"] = f"{_OLD_BANS}, {_ORIGIN}"
+        source["bans"] = f"{_OLD_BANS}, {_ORIGIN}, x''"
     columns["offences"] = f"id, {TABLES['offences']}"
     source["offences"] = f"id, {_OLD_OFFENCES}, '', ''"
     checked = {table: source[table].removeprefix("id, ") for table in _OLD_TABLES}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer, TableMissing
-from monitor.enforcers.nftables.ruleset import BAN_SETS, SCHEMA
+from monitor.enforcers.nftables.ruleset import BAN_SETS, PORT_COUNTERS, SCHEMA
 from monitor.enforcers.protocol import Stopped
 from monitor.model.addresses import host, network_of, parse_address, parse_network
 from monitor.model.alerts import Strength
@@ -95,7 +95,7 @@ def test_with_the_rules_gone_each_hook_tells_what_came_through(
     assert enforcer.leaks()["forward"].packets >= 1
     assert enforcer.leaked(theirs) == ("input", "forward")
     assert enforcer.leaked(parse_address(getattr(lone, f"address{family}"))) == ()
-    assert len(enforcer.counters()) == len(BAN_SETS)
+    assert len(enforcer.counters()) == len((*BAN_SETS, *PORT_COUNTERS))
 
 
 def test_packets_of_no_connection_leak_as_well(lab: Lab, enforcer: NftablesEnforcer) -> None:

@@ -137,7 +137,7 @@ def test_daemon_and_nft_survive_each_other(
         for command in (f"flush chain inet {TABLE} ban", f"delete table inet {TABLE}", "flush ruleset"):
             runs.append(nft.run(node, *command.split()))
             wait_for(
-                lambda: "192.0.2.1" in (listed := nft.run(node, *OURS)).output and listed.output.count("drop") == 16,
+                lambda: "192.0.2.1" in (listed := nft.run(node, *OURS)).output and listed.output.count(" drop") == 28,
                 "the repair",
                 lambda: daemon.log,
             )

@@ -156,7 +156,7 @@ def test_a_foreign_definition_of_our_sets_is_replaced(enforcer: NftablesEnforcer
              "add element inet nodewarden ban4 { 192.0.2.9 timeout 1h }\n")  # fmt: skip
     enforcer.setup([])
     assert _names(enforcer) == ["192.0.2.9"]
-    assert len(enforcer.counters()) == 12
+    assert len(enforcer.counters()) == 16
 
 
 def test_fifty_thousand_in_one_call(enforcer: NftablesEnforcer) -> None:

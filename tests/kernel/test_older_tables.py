@@ -16,7 +16,7 @@ from monitor.enforcers.nftables.chains import CHAINS
 from monitor.enforcers.nftables.definition import Step, carried
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.enforcers.nftables.messages import new_rule
-from monitor.enforcers.nftables.ruleset import BAN_SETS, TABLE, Element
+from monitor.enforcers.nftables.ruleset import BAN_SETS, PORT_COUNTERS, TABLE, Element
 from monitor.enforcers.protocol import Stopped
 from monitor.model.addresses import Network, parse_network
 from monitor.model.alerts import Strength
@@ -138,7 +138,7 @@ def test_every_ban_its_time_and_its_counts_are_carried_over(
     counts = {key: (element.packets, element.bytes) for key, element in found.items()}
     assert counts == {key: (element.packets, element.bytes) for key, element in expected.items()}
     carried = {name.replace("block", "egress"): Stopped(*counted) for name, counted in former_counters(schema).items()}
-    assert enforcer.counters() == {name: carried[name] for name in BAN_SETS}
+    assert enforcer.counters() == {name: carried.get(name, Stopped(0, 0)) for name in (*BAN_SETS, *PORT_COUNTERS)}
     assert enforcer.leaks() == {hook: carried[f"leak_{hook}"] for hook in ("input", "forward")}
     assert shape(node) == today
     assert "block" not in node.run("nft", "list", "table", "inet", "nodewarden").stdout

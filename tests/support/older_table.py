@@ -1,17 +1,18 @@
-"""The table in older schemas, as nft(8) made it.
+"""The table in older schemas, as nft(8) would make it.
 
-In 3 the egress sets were called `block`, 4 shunned new connections only, 5 had user data in its sets.
+In 3 the egress sets were called `block`, 4 shunned new connections only, 5 had user data in its sets,
+6 knew no bans of some ports only.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-OLDER_SCHEMAS = (3, 4, 5)
+OLDER_SCHEMAS = (3, 4, 5, 6)
 _TEXTS = {number: Path(__file__).with_name(f"table_schema_{number}.nft").read_text() for number in OLDER_SCHEMAS}
 """The rulesets of those versions, with `bans.max_bans: 1000` and an empty allowlist."""
 
-EGRESS_WORDS = {3: "block", 4: "egress", 5: "egress"}
+EGRESS_WORDS = {3: "block", 4: "egress", 5: "egress", 6: "egress"}
 """What the sets of destinations were called, by schema."""
 
 

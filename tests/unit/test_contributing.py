@@ -102,7 +102,16 @@ def test_status_has_it(found: dict[str, Any]) -> None:
 def test_reference_and_schema_have_it(found: dict[str, Any]) -> None:
     """Every key of its section, without a line outside of its module."""
     assert found["reference"]
-    assert found["schema"] == ["bantime", "findtime", "max_entries", "maxretry", "mode"]
+    assert found["schema"] == [
+        "allowlist",
+        "bantime",
+        "findtime",
+        "max_entries",
+        "maxretry",
+        "mode",
+        "networks",
+        "ports",
+    ]
 
 
 def test_metrics_have_it(found: dict[str, Any]) -> None:

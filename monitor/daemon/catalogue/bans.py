@@ -74,7 +74,8 @@ METRICS = (
     Metric(
         "nodewarden_set_elements",
         GAUGE,
-        "Enforced bans per set; prefixes are counted before overlapping ones are merged.",
+        "Enforced bans per set; prefixes are counted before overlapping ones are merged. `port_ban` and `port_shun`: "
+        "ports of the bans that are limited to ports.",
         ("set",),
     ),
     Metric("nodewarden_set_elements_limit", GAUGE, "Maximum number of elements of a set.", ("set",)),

@@ -7,13 +7,16 @@ from typing import Any, Protocol, TypeAlias
 
 from monitor.bans.decision import Ended
 from monitor.bans.guard import Guard
-from monitor.control.protocol import AllowAdd, AllowRemove, BanOrder, Unban
+from monitor.config.port_names import read_ports
+from monitor.control.protocol import AllowAdd, AllowRemove, BanOrder, RequestedBan, Unban
 from monitor.daemon.control.presentation import show_decision
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.enforcers.protocol import ForeignElement
 from monitor.model.addresses import Network, parse_network
+from monitor.model.alerts import Strength
 from monitor.model.bans import MANUAL, MAX_ALLOWED, WORDS, Ban, ClaimOrigin, Mode
 from monitor.model.parts import in_parts
+from monitor.model.ports import MAX_PORTS, PREFIX_LENGTHS, at, can_be_limited, count, pack, show
 from monitor.state.changes import Allowed
 
 _MAX_BANTIME_S = 10 * 365 * 86400.0
@@ -54,7 +57,7 @@ class Orders:
                 for bans in in_parts(order.bans, _SLICE):
                     yield partial(self.ban, BanOrder(bans, order.origin))
             case Unban(everything=True):
-                held = list(dict.fromkeys(ban.network for ban in self._pipeline.ledger.bans()))
+                held = list(dict.fromkeys(ban.network.whole for ban in self._pipeline.ledger.bans()))
                 for networks in in_parts(held, _SLICE):
                     yield partial(self._lift, networks)
                 yield self._lift_foreign
@@ -76,7 +79,7 @@ class Orders:
         answers: list[Answer | None] = []
         for wanted in request.bans:
             try:
-                network = parse_network(wanted.network)
+                network = _narrowed(parse_network(wanted.network), wanted)
                 bantime_s = _bantime(wanted.bantime_s)
             except ValueError as error:
                 answers.append(_refusal(wanted.network, error))
@@ -204,14 +207,31 @@ def _lifted(ended: Iterable[Ended]) -> list[Answer]:
     """Return one answer a network: what was lifted, and which claims remain."""
     by_network: dict[Network, list[Ended]] = {}
     for one in ended:
-        by_network.setdefault(one.ban.network, []).append(one)
+        by_network.setdefault(one.ban.network.whole, []).append(one)
     answers = []
     for network, parts in by_network.items():
-        text = " and ".join(part.ban.title for part in parts) + " lifted"
+        text = " and ".join(f"{part.ban.title}{_of_ports(part.ban)}" for part in parts) + " lifted"
         if remaining := [part.remaining for part in parts if part.remaining]:
             text += f"; it stays banned: {_claimed_by(remaining)}"
         answers.append(_done(str(network), text))
     return answers
+
+
+def _of_ports(ban: Ban) -> str:
+    return f" of {', '.join(show(ban.network.ports))}" if ban.network.ports else ""
+
+
+def _narrowed(network: Network, wanted: RequestedBan) -> Network:
+    """Return a network narrowed to the ports of a ban; ValueError if they are none, too many, or of no use."""
+    ports = pack(pair for text in wanted.ports[: MAX_PORTS + 1] for pair in read_ports(text))
+    if count(ports) > MAX_PORTS:
+        raise ValueError(f"more than {MAX_PORTS} ports: ban all of them instead")
+    if ports and wanted.set == WORDS[Strength.DESTINATION]:
+        raise ValueError("a destination cannot be banned by port")
+    if ports and not can_be_limited(network):
+        lengths = ", ".join(f"/{length}" for length in PREFIX_LENGTHS[network.bits])
+        raise ValueError(f"prefixes of this length cannot be banned by port, only {lengths}")
+    return at(network, ports)
 
 
 def _deleted(elements: Sequence[ForeignElement]) -> str:

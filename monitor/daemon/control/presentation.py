@@ -1,15 +1,21 @@
 """How bans, notes, offences and decisions look to commands: plain data, addresses as text, times in seconds."""
 
 import contextlib
+import itertools
 from typing import Any
 
 import msgspec
 
 from monitor.bans.decision import WRITTEN, Decision, Verdict
 from monitor.bans.notes import Note
+from monitor.bans.rules import DetectorPolicy
 from monitor.enforcers.protocol import ForeignElement
+from monitor.model.addresses import Network
 from monitor.model.alerts import Evidence, RecordedEvidence
 from monitor.model.bans import FOREIGN, WORDS, AllowEntry, Ban, Mode, Offence
+from monitor.model.ports import show as show_ports
+
+_MAX_RULES = 1000
 
 
 def show_ban(ban: Ban, now_s: float) -> dict[str, Any]:
@@ -23,6 +29,7 @@ def describe_ban(ban: Ban) -> dict[str, Any]:
     """Show a ban, whenever that is."""
     return {
         "network": str(ban.network),
+        "ports": show_ports(ban.network.ports),
         "set": ban.word,
         "strength": ban.strength,
         "mode": ban.mode,
@@ -53,6 +60,24 @@ def show_foreign(element: ForeignElement, now_s: float) -> dict[str, Any]:
 def show_entry(entry: AllowEntry | None) -> dict[str, str] | None:
     """Show what protects a network."""
     return None if entry is None else {"network": str(entry.network), "reason": entry.reason}
+
+
+def show_network_rules(policy: DetectorPolicy, network: Network | None = None) -> list[dict[str, Any]]:
+    """Show what differs for single networks, of all or of those that meet a network: at most a thousand."""
+    if policy.networks is None:
+        return []
+    entries = policy.networks.entries.items() if network is None else filter(None, policy.networks.meeting(network))
+    return [
+        {
+            "network": str(one),
+            "mode": rule.mode,
+            "maxretry": rule.maxretry,
+            "findtime_s": rule.findtime_s,
+            "bantime_s": rule.bantime_s,
+            "is_allowed": rule.allowed is not None,
+        }
+        for one, rule in itertools.islice(dict.fromkeys(entries), _MAX_RULES)
+    ]
 
 
 def show_note(note: Note) -> dict[str, Any]:

@@ -13,7 +13,14 @@ from monitor.control.protocol import History, ListBans, Reply, Report, Request, 
 from monitor.daemon.control.event_presentation import show_events
 from monitor.daemon.control.listing import Listings, Page, finish
 from monitor.daemon.control.orders import Orders
-from monitor.daemon.control.presentation import show_ban, show_entry, show_foreign, show_note, show_offence
+from monitor.daemon.control.presentation import (
+    show_ban,
+    show_entry,
+    show_foreign,
+    show_network_rules,
+    show_note,
+    show_offence,
+)
 from monitor.daemon.pipeline.event_stream import EventStream
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.model.addresses import Address, Network, parse_network
@@ -125,8 +132,9 @@ class Answers:
                     "findtime_s": detector.limits.findtime_s,
                     "bantime_s": detectors[detector.name].bantime_s,
                     "alerts": sum(pipeline.metrics.alerts[detector.name, *kind] for kind in product(Mode, Strength)),
-                    "window_entries": detector.stats.entries,
-                    "evicted_keys": detector.stats.evicted_keys,
+                    "window_entries": sum(one.stats.entries for one in pipeline.counting_as(detector)),
+                    "evicted_keys": sum(one.stats.evicted_keys for one in pipeline.counting_as(detector)),
+                    "networks": show_network_rules(detectors[detector.name]),
                     "from": origins.get(detector.name, ""),
                 }
                 for detector in pipeline.detectors
@@ -164,7 +172,7 @@ class Answers:
             claims = pipeline.ledger.claims(ban.network, ban.strength)
             shown = [show_ban(claim, now_s) for claim in claims if claim.until_s > now_s]
             bans.append({**show_ban(ban, now_s), "kernel": self._kernel(ban), "claims": shown})
-            around.add(ban.network)
+            around.add(ban.network.whole)
         offences = sorted(
             (offence for one in around for offence in self._history(one, _MAX_HISTORY)),
             key=lambda offence: offence.time_s,
@@ -180,6 +188,7 @@ class Answers:
             "bans": bans,
             "foreign": [show_foreign(one, now_s) for one in foreign[:_MAX_FOREIGN]],
             "leaked": list(pipeline.table.leaked(network)),
+            "rules": self._own_rules(network),
             "counting": self._counting(network) if network.is_host else [],
             "witnesses": self._witnesses(network.address) if network.is_host else {},
             "history": sorted(history, key=lambda shown: shown["time_s"])[-_MAX_HISTORY:],
@@ -197,13 +206,21 @@ class Answers:
         """Say how close an address is to each detector's threshold."""
         return [
             {"detector": detector.name, "count": count, "maxretry": detector.limits.maxretry}
-            for detector in self._pipeline.detectors
+            for detector in self._pipeline.counting
             if (count := detector.count(network.address))
         ]
 
     def _witnesses(self, address: Address) -> dict[str, dict[str, int]]:
         """Say for each detector which sources saw how much of what its last alert about an address rests on."""
-        return {detector.name: seen for detector in self._pipeline.detectors if (seen := detector.witnesses(address))}
+        return {detector.name: seen for detector in self._pipeline.counting if (seen := detector.witnesses(address))}
+
+    def _own_rules(self, network: Network) -> list[dict[str, Any]]:
+        """Say which detectors have rules of their own for a network, or for some of its addresses."""
+        return [
+            {"detector": name, **shown}
+            for name, policy in self._pipeline.policy.rules.detectors.items()
+            for shown in show_network_rules(policy, network)
+        ]
 
     def _flush(self) -> dict[str, Any]:
         return {"ended": len(self._pipeline.bans.flush())}

@@ -8,7 +8,8 @@ from monitor.bans.policy import Policy
 from monitor.enforcers.nftables.ruleset import BAN_SETS, set_specs
 from monitor.metrics.metric import Sample
 from monitor.model.alerts import Strength
-from monitor.model.bans import MAX_ALLOWED, WORDS
+from monitor.model.bans import MAX_ALLOWED, MAX_PORT_ELEMENTS, WORDS
+from monitor.model.ports import MAX_PORTS
 from monitor.model.requirements import Part, PartKind, Requirement
 
 _OBSERVED = "`nodewarden list --observed`"
@@ -34,6 +35,9 @@ def problems(policy: Policy, now_s: float) -> Iterator[str]:
         yield f"the share of bans.max_bans for {names} is used up ({ledger.max_bulk} bans): more of them are refused"
     for name in _full_prefix_sets(policy):
         yield f"the set {name} is full: a new prefix needs a weaker one to yield, or is refused"
+    for strength, count in ledger.of_ports.elements.items():
+        if count > MAX_PORT_ELEMENTS - MAX_PORTS:
+            yield f"the sets of {WORDS[strength]}s of some ports are full ({count} ports): more may be refused"
     for provider, count in policy.guard.omitted.items():
         yield (
             f"the allowlist is full ({MAX_ALLOWED} networks): {count} of {TITLES[provider]} are left out and could be "
@@ -89,6 +93,9 @@ def samples(policy: Policy) -> Iterator[Sample]:
         yield "nodewarden_set_elements_limit", (name,), spec.size
         count = ledger.count_in_set(BAN_SETS[name], spec.key_bytes * 8, prefixes=spec.interval)
         yield "nodewarden_set_elements", (name,), count
+    for strength in (Strength.PROVEN, Strength.SPOOFABLE):
+        yield "nodewarden_set_elements_limit", (f"port_{WORDS[strength]}",), MAX_PORT_ELEMENTS
+        yield "nodewarden_set_elements", (f"port_{WORDS[strength]}",), ledger.of_ports.elements[strength]
 
 
 def _full_prefix_sets(policy: Policy) -> list[str]:

@@ -118,7 +118,7 @@ class Health:
             if count
         ]
         problems += self._sources.filter_problems()
-        problems += window_problems(self._pipeline.detectors)
+        problems += window_problems(self._pipeline.counting)
         return problems + self._upkeep.problems()
 
     def _table_problems(self) -> Iterator[str]:

@@ -220,7 +220,7 @@ def _is_explained(claim: Ban, pipeline: Pipeline) -> bool:
     return any(
         other.detector != RESTORED and other.until_s + _SAME_S >= claim.until_s
         for around in pipeline.ledger.covering(claim.network)
-        if around.strength is claim.strength
+        if around.strength is claim.strength and not around.network.ports
         for other in pipeline.ledger.claims(around.network, around.strength)
     )
 

@@ -1,6 +1,6 @@
 """The pipeline's state as samples of the catalogue's metrics."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -27,7 +27,7 @@ def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
         for mode, strength in product(Mode, detector.strengths):
             crossed = (detector.name, mode, strength)
             yield "nodewarden_detector_alerts_total", crossed, pipeline.metrics.alerts[crossed]
-        yield from detector.samples()
+        yield from _own_samples(pipeline.counting_as(detector))
     yield from pipeline.traffic.samples()
     yield from pipeline.evidence.samples()
     yield "nodewarden_proofs_needed_handshakes", (), pipeline.proofs.needed
@@ -51,17 +51,30 @@ def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
 def _threshold_samples(pipeline: Pipeline, detector: Detector[Any]) -> Iterator[Sample]:
     """Yield when a detector fires, and how close it is to that."""
     label = (detector.name,)
-    limits, stats, policy = detector.limits, detector.stats, pipeline.policy.rules.detectors[detector.name]
+    limits, policy = detector.limits, pipeline.policy.rules.detectors[detector.name]
+    counting = pipeline.counting_as(detector)
+    stats = [one.stats for one in counting]
+    busiest = max(one.stats.busiest / one.limits.maxretry for one in counting)
     yield "nodewarden_detector_maxretry", label, limits.maxretry
     yield "nodewarden_detector_findtime_seconds", label, limits.findtime_s
     yield "nodewarden_detector_bantime_seconds", label, policy.bantime_s
     for mode in Mode:
         yield "nodewarden_detector_mode", (detector.name, mode), float(mode is policy.mode)
-    yield "nodewarden_detector_busiest_ratio", label, min(1.0, stats.busiest / limits.maxretry)
-    yield "nodewarden_detector_window_entries", label, stats.entries
-    yield "nodewarden_detector_window_entries_limit", label, limits.max_entries
-    yield "nodewarden_detector_evicted_keys_total", label, stats.evicted_keys
-    yield "nodewarden_detector_missed_keys_total", label, stats.missed_keys
+    yield "nodewarden_detector_busiest_ratio", label, min(1.0, busiest)
+    yield "nodewarden_detector_window_entries", label, sum(one.entries for one in stats)
+    yield "nodewarden_detector_window_entries_limit", label, sum(one.limits.max_entries for one in counting)
+    yield "nodewarden_detector_evicted_keys_total", label, sum(one.evicted_keys for one in stats)
+    yield "nodewarden_detector_missed_keys_total", label, sum(one.missed_keys for one in stats)
+
+
+def _own_samples(counting: Sequence[Detector[Any]]) -> Iterator[Sample]:
+    """Yield the samples that only this detector has, summed up where single networks are counted apart."""
+    totals: dict[tuple[str, tuple[str, ...]], float] = {}
+    for detector in counting:
+        for name, labels, value in detector.samples():
+            totals[name, labels] = totals.get((name, labels), 0) + value
+    for (name, labels), value in totals.items():
+        yield name, labels, value
 
 
 def _table_samples(table: Leader) -> Iterator[Sample]:

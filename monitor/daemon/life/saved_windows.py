@@ -94,10 +94,14 @@ class SavedWindows:
 
     def _parts(self) -> Iterator[tuple[str, str, Sequence[SavedWindow]]]:
         """Yield name, kind and windows of all that is kept."""
-        detectors: Sequence[Any] = self._pipeline.detectors
+        detectors: Sequence[Any] = self._pipeline.counting
+        bases = {id(detector) for detector in self._pipeline.detectors}
         for detector in detectors:
             if windows := detector.windows():
+                limits = detector.limits
+                is_base = id(detector) in bases
+                name = detector.name if is_base else f"{detector.name}@{limits.maxretry}/{limits.findtime_s:g}"
                 if detector.is_addressed:
-                    self._of_logs.add(detector.name)
-                yield detector.name, type(detector).name, windows
+                    self._of_logs.add(name)
+                yield name, type(detector).name, windows
         yield _CLIENTS, _CLIENTS, (self._pipeline.evidence.clients,)

@@ -319,7 +319,7 @@ class Service:
         known = [
             capacity.part(self.pipeline.policy, time.time()),
             capacity.allowlist_part(self.pipeline.policy),
-            windows_part(self.pipeline.detectors),
+            windows_part(self.pipeline.counting),
             self._files.part(),
             *self._sight.parts(),
             self._surroundings.names.part(is_wanted=self._settings.bans.protect.kubernetes),

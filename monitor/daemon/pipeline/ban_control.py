@@ -7,7 +7,6 @@ answer agree after every call.
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import product
 
 import msgspec
 
@@ -62,7 +61,7 @@ class BanControl:
                 self._policy.follow_up(draft, follow_up)
         settled = [decision for _, decisions, _ in rounds for decision in decisions]
         new = [one.claim for one in settled if one.verdict is Verdict.BAN and one.claim]
-        if proven := [claim.network for claim in new if claim.strength is Strength.PROVEN]:
+        if proven := [claim.network for claim in new if claim.strength is Strength.PROVEN and not claim.network.ports]:
             self._cut_connections(proven)
         self._tell_alerts(alerts)
         for ended, decisions, done_s in rounds:  # in the order in which it came to be
@@ -80,13 +79,13 @@ class BanControl:
             self._tell_ended(ended)
 
     def unban(self, networks: Iterable[Network], now_s: float) -> list[Ended]:
-        """End all local claims of exactly these networks, in every strength; other claims may hold some still."""
-        places = product(networks, Strength)
+        """End all local claims of exactly these networks and of ports of them; other claims may hold some still."""
+        places = [place for network in networks for place in self._ledger.places(network)]
         return self._end_claims(places, lambda claim: claim.origin.is_local, Ending.LIFTED, now_s)
 
     def withdraw(self, network: Network, detector: str, now_s: float) -> list[Ended]:
         """End what a detector claims of a network on evidence that anyone can forge: it proved to be none."""
-        places = ((network, Strength.SPOOFABLE),)
+        places = [place for place in self._ledger.places(network) if place[1] is Strength.SPOOFABLE]
         return self._end_claims(places, lambda claim: claim.detector == detector, Ending.WITHDRAWN, now_s)
 
     def _end_claims(
@@ -204,12 +203,12 @@ class BanControl:
         return [Ended(*gone, cause) for gone in struck if gone is not None]
 
     def _tell_alerts(self, alerts: Sequence[Alert | FloodAlert]) -> None:
-        modes = self._policy.rules.detectors
+        policies = self._policy.rules.detectors
         for alert in alerts:
             if isinstance(alert, FloodAlert):
-                self._listeners.flooded(alert, modes[alert.detector].mode)
+                self._listeners.flooded(alert, policies[alert.detector].mode)
             else:
-                self._listeners.alerted(alert, modes[alert.detector].mode)
+                self._listeners.alerted(alert, policies[alert.detector].at(alert.source)[0])
 
     def _tell_dropped(self) -> None:
         """Tell of observed entries that newer ones displaced, once those are on record: a batch may hold both."""

@@ -11,6 +11,7 @@ from monitor.daemon.life.logs import Limiter
 from monitor.daemon.pipeline.listeners import Listener
 from monitor.model.alerts import FloodAlert
 from monitor.model.bans import Ban, Mode
+from monitor.model.ports import show
 
 _log = logging.getLogger(__name__)
 _LINES_PER_S = 20
@@ -54,7 +55,7 @@ class DecisionLog(Listener):
             is_shown = one.cause in _ENDINGS and one.remaining is None and not one.is_displaced
             if is_shown and self._limiter.allows():
                 level, text = _ENDINGS[one.cause]
-                _log.log(level, "%s of %s %s", one.ban.title, one.ban.network, text, extra=_fields(one.ban, "end"))
+                _log.log(level, "%s of %s %s", one.ban.title, one.ban.target, text, extra=_fields(one.ban, "end"))
 
     def tick(self, now_s: float) -> None:  # noqa: ARG002 - the listener's
         """Begin the next second."""
@@ -77,7 +78,7 @@ def _write(decision: Decision) -> None:
         _log.info(
             "%s %s for %.0f s (%s): %s%s",
             verb,
-            ban.network,
+            ban.target,
             ban.until_s - ban.since_s,
             ban.detector,
             why,
@@ -91,6 +92,7 @@ def _fields(ban: Ban, what: str) -> dict[str, str]:
     return {
         "NODEWARDEN_EVENT": what,
         "NODEWARDEN_NETWORK": str(ban.network),
+        "NODEWARDEN_PORTS": " ".join(show(ban.network.ports)),
         "NODEWARDEN_DETECTOR": ban.detector,
         "NODEWARDEN_STRENGTH": ban.strength.value,
         "NODEWARDEN_MODE": ban.mode.value,

@@ -1,26 +1,32 @@
 """Routes each batch of events to the detectors that take its type."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 from monitor.detectors.detector import Detector
+from monitor.detectors.routes import Route
 from monitor.model.alerts import Alert, FloodAlert
 from monitor.model.events import Event
+
+_Fed: TypeAlias = Detector[Any] | Route
+_NONE: Mapping[str, Route] = MappingProxyType({})
 
 
 class Dispatch:
     """Tables made once from what detectors take: a batch costs only the detectors it concerns."""
 
-    def __init__(self, detectors: Iterable[Detector[Any]]) -> None:
-        """Take all detectors; names are unique."""
-        self._by_type: dict[type[Event], list[Detector[Any]]] = {}
-        self._by_name: dict[type[Event], dict[str, Detector[Any]]] = {}
+    def __init__(self, detectors: Iterable[Detector[Any]], routes: Mapping[str, Route] = _NONE) -> None:
+        """Take all detectors, whose names are unique, and by name the routes of those that have one."""
+        self._by_type: dict[type[Event], list[_Fed]] = {}
+        self._by_name: dict[type[Event], dict[str, _Fed]] = {}
         for detector in detectors:
+            fed = routes.get(detector.name, detector)
             for event in detector.takes:
                 if detector.is_addressed:
-                    self._by_name.setdefault(event, {})[detector.name] = detector
+                    self._by_name.setdefault(event, {})[detector.name] = fed
                 else:
-                    self._by_type.setdefault(event, []).append(detector)
+                    self._by_type.setdefault(event, []).append(fed)
 
     def feed(self, events: Sequence[Event]) -> Iterator[Alert | FloodAlert]:
         """Yield the alerts of a batch, whose events are all of one type; those for a detector that is gone are lost."""
@@ -33,7 +39,7 @@ class Dispatch:
             yield from _feed_named(named, events)
 
 
-def _feed_named(detectors: dict[str, Detector[Any]], events: Sequence[Any]) -> Iterator[Alert | FloodAlert]:
+def _feed_named(detectors: dict[str, _Fed], events: Sequence[Any]) -> Iterator[Alert | FloodAlert]:
     """Yield the alerts of events that carry the name of their detector."""
     by_name: dict[str, list[Any]] = {}
     for event in events:

@@ -22,6 +22,7 @@ from monitor.daemon.pipeline.traffic import Traffic
 from monitor.daemon.pipeline.wiring import (
     build_detectors,
     build_guard,
+    build_routes,
     build_rules,
     build_surrounding,
     uncovered_ports,
@@ -29,12 +30,13 @@ from monitor.daemon.pipeline.wiring import (
 )
 from monitor.daemon.sources.feeds import check_fed, unfed
 from monitor.daemon.sources.log_filters import LogFilters
+from monitor.detectors.detector import Detector
 from monitor.detectors.proofs import Proofs
 from monitor.detectors.registry import ALL
 from monitor.enforcers.enforcement import Enforcement
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, FloodAlert
-from monitor.model.bans import AllowEntry, Ban, Mode, Offence
+from monitor.model.bans import AllowEntry, Ban, Offence
 from monitor.model.errors import NodewardenError
 from monitor.model.events import KINDS, Event, PacketLogged
 from monitor.model.flows import FlowBatch, FlowIncomplete
@@ -77,7 +79,9 @@ class Pipeline:
         self._added: dict[Network, AllowEntry] = {}
         self.log_filters = log_filters or LogFilters(settings)
         self.detectors = build_detectors(settings, self.log_filters.sections)
-        self._dispatch = Dispatch(self.detectors)
+        self.routes = build_routes(settings, self.log_filters.sections, self.detectors)
+        """By name, of the detectors that have rules for single networks."""
+        self._dispatch = Dispatch(self.detectors, self.routes)
         self.notices: list[str] = []
         """What keeps detectors from finding anything, or is not as configured; a sentence each."""
         self.guard = build_guard(settings, (), node, self.log_filters.allowlist)
@@ -106,7 +110,16 @@ class Pipeline:
     @property
     def enforces(self) -> bool:
         """Whether any detector may ban."""
-        return any(policy.mode is Mode.ENFORCE for policy in self.policy.rules.detectors.values())
+        return any(policy.enforces for policy in self.policy.rules.detectors.values())
+
+    @property
+    def counting(self) -> list[Detector[Any]]:
+        """All detectors, and those of the same names that count single networks apart."""
+        return [one for base in self.detectors for one in self.counting_as(base)]
+
+    def counting_as(self, base: Detector[Any]) -> list[Detector[Any]]:
+        """Return a detector, and those of its name that count single networks apart."""
+        return [base, *(self.routes[base.name].variants if base.name in self.routes else ())]
 
     def process(self, events: Sequence[Event], now_s: float) -> list[Decision]:
         """Take a batch of events of one type all the way; return what was decided."""
@@ -150,7 +163,7 @@ class Pipeline:
     def _take_back(self, events: Sequence[PacketLogged], now_s: float) -> None:
         """Take back logged packets that were accepted, and end the bans that rest on them."""
         if events:
-            for detector in self.detectors:
+            for detector in self.counting:
                 if PacketLogged in detector.takes:
                     self._acquit(detector.name, detector.take_back(events), now_s)
 
@@ -207,7 +220,7 @@ class Pipeline:
         self.surrounding = build_surrounding(self._settings, self.guard, self._node, *around, *learned)
         self.evidence.follow(self.surrounding)
         self._one_way = {detector.name for detector in self.detectors if detector.is_one_way}
-        for detector in self.detectors:
+        for detector in self.counting:
             detector.follow(self.surrounding)
         self._note_omissions()
 
@@ -238,14 +251,14 @@ class Pipeline:
     def _review_services(self, now_s: float) -> None:
         """Take back what rests on attempts at a service that was not known yet."""
         if new := self.evidence.services.take_new():
-            for detector in self.detectors:
+            for detector in self.counting:
                 self._acquit(detector.name, detector.review(new), now_s)
 
     def _turn(self, now_s: float) -> None:
         """Forget the busiest sources from time to time."""
         if not 0 <= now_s - self._turned_s < _TURN_S:
             self._turned_s = now_s
-            for detector in self.detectors:
+            for detector in self.counting:
                 detector.stats.turn()
 
     def reconfigure(
@@ -255,7 +268,8 @@ class Pipeline:
         self._settings = settings
         self.log_filters = log_filters or LogFilters(settings)
         self.detectors = build_detectors(settings, self.log_filters.sections, self.detectors)
-        self._dispatch = Dispatch(self.detectors)
+        self.routes = build_routes(settings, self.log_filters.sections, self.detectors, self.routes)
+        self._dispatch = Dispatch(self.detectors, self.routes)
         if settings.bans.prefixes.ipv6_score != self.proofs.ipv6_prefix:
             self.proofs = Proofs(settings.bans.prefixes.ipv6_score)
             self.evidence.count_by(settings.bans.prefixes.ipv6_score)

@@ -8,11 +8,13 @@ from monitor.bans import allowlist
 from monitor.bans.escalation import Increment
 from monitor.bans.guard import Guard
 from monitor.bans.ladder import steps_of
-from monitor.bans.rules import DetectorPolicy, Rules
+from monitor.bans.rules import Rules
 from monitor.config.types import PortRange
+from monitor.daemon.pipeline import network_rules
 from monitor.detectors.detector import Detector
 from monitor.detectors.registration import DetectorContext, Registration
 from monitor.detectors.registry import REGISTRATIONS, build
+from monitor.detectors.routes import Route
 from monitor.detectors.settings import DetectorSettings
 from monitor.model.bans import AllowEntry, Mode
 from monitor.model.clients import Clients
@@ -26,6 +28,7 @@ from monitor.settings.presets import preset_entries
 from monitor.settings.schema import Settings
 
 _NONE: Mapping[str, DetectorSettings] = MappingProxyType({})
+_NO_ROUTES: Mapping[str, Route] = MappingProxyType({})
 
 
 def wanted(settings: Settings) -> Iterator[Registration[Any]]:
@@ -53,6 +56,16 @@ def build_detectors(
     return detectors
 
 
+def build_routes(
+    settings: Settings,
+    named: Mapping[str, DetectorSettings],
+    detectors: Sequence[Detector[Any]],
+    old: Mapping[str, Route] = _NO_ROUTES,
+) -> dict[str, Route]:
+    """Return, by name, the routes of the detectors that have rules for single networks."""
+    return network_rules.routes(_sections(settings, named), detectors, _context(settings), old)
+
+
 def build_rules(settings: Settings, named: Mapping[str, DetectorSettings] = _NONE) -> Rules:
     """Return how the alerts of each detector are answered."""
     bans = settings.bans
@@ -61,7 +74,8 @@ def build_rules(settings: Settings, named: Mapping[str, DetectorSettings] = _NON
     rungs = {name: getattr(bans.prefixes, name) for name in ("ipv4_24", "ipv6_64", "ipv6_56", "ipv6_48")}
     return Rules(
         detectors={
-            name: DetectorPolicy(_mode(settings, section), section.bantime_s) for name, section in sections.items()
+            name: network_rules.policy(name, section, observes=settings.mode is Mode.OBSERVE)
+            for name, section in sections.items()
         },
         bans_per_minute=bans.budget.bans_per_minute,
         increment=Increment(**{name: getattr(increment, name) for name in increment.__struct_fields__}),
@@ -152,11 +166,6 @@ def kernel_uses(settings: Settings) -> frozenset[str]:
 def _configured_ports(settings: Settings) -> list[tuple[int, int]]:
     ports = settings.detectors.ephemeral_ports
     return [(ports.first, ports.last)] if isinstance(ports, PortRange) else []
-
-
-def _mode(settings: Settings, section: DetectorSettings) -> Mode:
-    """Return the mode of a detector: the switch at the top level holds for all of them."""
-    return Mode.OBSERVE if settings.mode is Mode.OBSERVE else section.mode
 
 
 def _context(settings: Settings) -> DetectorContext:

@@ -128,7 +128,7 @@ class LogFilters:
 
     def _count(self, name: str, section: FailuresSettings) -> None:
         self.sections[name] = section
-        self.findtimes_s[name] = section.findtime_s
+        self.findtimes_s[name] = section.longest_findtime_s
 
     def _load(self, section: FailuresSettings) -> FilterDefinition:
         """Return the filter. Where files or the journal may be read, one of fail2ban's is taken as for files."""

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 import msgspec
 
 from monitor.enforcers.nftables.expressions import (
+    FIRST_WORD,
     Header,
     Meta,
     Tracked,
@@ -34,13 +35,16 @@ from monitor.enforcers.nftables.expressions import (
     unequal,
     verdict,
 )
-from monitor.enforcers.nftables.ruleset import BAN_SETS
+from monitor.enforcers.nftables.ruleset import BAN_SETS, PORT_SETS, PortSet
+from monitor.model.addresses import format_address
+from monitor.model.alerts import Strength
 from monitor.model.protocols import PROTOCOL_TCP, TCP_ACK, TCP_RST
 
 _ESTABLISHED, _RELATED, _UNTRACKED = 0x2, 0x4, 0x40  # NF_CT_STATE_BIT and NF_CT_STATE_UNTRACKED_BIT
 _DNAT = 0x20  # IPS_DST_NAT
 _ORIGINAL = b"\0"  # IP_CT_DIR_ORIGINAL
 _INTERFACE_BYTES = 16  # IFNAMSIZ
+_WORD_BYTES = 4
 
 
 class Part(msgspec.Struct, frozen=True, gc=False):
@@ -136,6 +140,27 @@ def _drops(word: str, side: str, *conditions: Part) -> tuple[Part, ...]:
     return tuple(_rule(*conditions, _among(f, side, name), _counted(name), _DROP) for name, f in _sets_of(word))
 
 
+def _port_drops(strength: Strength) -> tuple[Part, ...]:
+    """Drop what goes to the ports that a source is banned from: looked up by address, protocol and port."""
+    return tuple(
+        _rule(_to_ports_of(one), _counted(one.counter), _DROP) for one in PORT_SETS.values() if one.strength is strength
+    )
+
+
+def _to_ports_of(one: PortSet) -> Part:
+    """Match packets of this family whose source, as a prefix, is in the set with the port that they are sent to."""
+    word, number, size = _FAMILIES[one.family]
+    bits = 8 * size
+    mask = ((1 << bits) - (1 << (bits - one.prefix_length))).to_bytes(size)
+    is_whole = one.prefix_length == bits
+    address = payload(Header.NETWORK, _OFFSETS[one.family]["saddr"], size) + (b"" if is_whole else masked(mask))
+    protocol = FIRST_WORD + size // _WORD_BYTES
+    port = payload(Header.TRANSPORT, 2, 2, register=protocol + 1)
+    only = meta(Meta.FAMILY) + equal(bytes([number]))
+    text = f"{word} saddr{'' if is_whole else f' & {format_address(mask)}'} . meta l4proto . th dport @{one.name}"
+    return Part(text, only + address + meta(Meta.L4PROTO, register=protocol) + port + in_set(one.name))
+
+
 def _leaks(word: str, hook: str) -> tuple[Part, ...]:
     return tuple(
         _rule(_among(f, "saddr", name), _counted(f"leak_{hook}"), _noted(f, hook)) for name, f in _sets_of(word)
@@ -152,8 +177,15 @@ def _leak_rules(hook: str) -> tuple[Part, ...]:
 
 
 CHAINS = (
-    Chain("ban", "prerouting", -310, (*_SOURCE_EXEMPT, *_drops("ban", "saddr"))),  # before raw: no tracking yet
-    Chain("shun", "prerouting", -160, (*_SOURCE_EXEMPT, *_ANSWERS, *_drops("shun", "saddr"))),  # before mangle
+    Chain(
+        "ban", "prerouting", -310, (*_SOURCE_EXEMPT, *_drops("ban", "saddr"), *_port_drops(Strength.PROVEN))
+    ),  # before raw: no tracking yet
+    Chain(
+        "shun",
+        "prerouting",
+        -160,
+        (*_SOURCE_EXEMPT, *_ANSWERS, *_drops("shun", "saddr"), *_port_drops(Strength.SPOOFABLE)),
+    ),  # before mangle
     # after destination NAT (-100), before the usual filter chains (0), whose rules have not counted the packet yet
     Chain("egress_output", "output", -10, _EGRESS),
     Chain("egress_forward", "forward", -10, _EGRESS),

@@ -12,7 +12,7 @@ from monitor.enforcers import netlink
 from monitor.enforcers.netlink import DEL_ELEMENTS, NEW_ELEMENTS, ElementEncoder, NetlinkRequest
 from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
 from monitor.enforcers.nftables import listing
-from monitor.enforcers.nftables.ruleset import BAN_SETS, TABLE, set_name
+from monitor.enforcers.nftables.ruleset import BAN_SETS, PORT_SETS, TABLE, port_set_name, set_name
 from monitor.enforcers.protocol import Failure, FailureCause, ForeignElement
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Strength
@@ -24,7 +24,7 @@ _CHUNK_BYTES = 1 << 20
 _MAX_TIMEOUT_S = 100 * 365 * 86400.0
 """Longer bans are reduced to this: the kernel keeps timeouts in nanoseconds and refuses larger values."""
 
-ENCODERS = {name: ElementEncoder(TABLE, name) for name in (*BAN_SETS, "allow4", "allow6")}
+ENCODERS = {name: ElementEncoder(TABLE, name) for name in (*BAN_SETS, *PORT_SETS, "allow4", "allow6")}
 SET_FULL = (errno.ENFILE, errno.ENOSPC)
 
 
@@ -109,14 +109,14 @@ def milliseconds(remaining_s: float) -> int:
 def demand_table(link: NetlinkSocket, refused: Refused) -> None:
     """Raise TableMissing if items were refused because the table or a set is missing."""
     if any(code == errno.ENOENT for _, code in refused):
-        there = listing.read_definitions(link)
-        if any(set_name(item.network, item.strength) not in there for item, _ in refused):
+        there = listing.read_definitions(link, (*BAN_SETS, *PORT_SETS))
+        if any(_set_of(item.network, item.strength) not in there for item, _ in refused):
             raise TableMissing(f"table inet {TABLE} or one of its sets is missing")
 
 
 def failure(network: Network, strength: Strength, code: int) -> Failure:
     """Return the failure of a ban with its reason; `code` is an errno."""
-    name = set_name(network, strength)
+    name = _set_of(network, strength)
     if code in SET_FULL:
         cause, reason = FailureCause.SET_FULL, f"set {name} is full"
     elif code in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOENT):
@@ -128,14 +128,19 @@ def failure(network: Network, strength: Strength, code: int) -> Failure:
     return Failure(network, strength, cause, reason)
 
 
-def running(bans: Iterable[Ban], now_s: float) -> tuple[list[Ban], list[Ban]]:
-    """Split the bans that have not expired into single addresses and prefixes."""
+def _set_of(network: Network, strength: Strength) -> str:
+    return (network.ports and port_set_name(network, strength)) or set_name(network, strength)
+
+
+def running(bans: Iterable[Ban], now_s: float) -> tuple[list[Ban], list[Ban], list[Ban]]:
+    """Split the bans that have not expired into single addresses, prefixes, and bans of some ports only."""
     hosts: list[Ban] = []
     prefixes: list[Ban] = []
+    of_ports: list[Ban] = []
     for ban in bans:
         if ban.until_s > now_s:
-            (hosts if ban.network.is_host else prefixes).append(ban)
-    return hosts, prefixes
+            (of_ports if ban.network.ports else hosts if ban.network.is_host else prefixes).append(ban)
+    return hosts, prefixes, of_ports
 
 
 def adding(ban: Ban, now_s: float) -> Item:

@@ -13,6 +13,7 @@ from monitor.enforcers import netlink
 from monitor.enforcers.netlink import RawElement
 from monitor.enforcers.nftables import listing
 from monitor.enforcers.nftables.expiry import decode_ends
+from monitor.enforcers.nftables.port_bans import PortKey, keys_of
 from monitor.enforcers.nftables.prefixes import pieces
 from monitor.enforcers.nftables.ruleset import BAN_SETS
 from monitor.model.addresses import Address, Network
@@ -55,6 +56,7 @@ def bans_in(name: str, bans: Iterable[Ban], now_s: float) -> list[Ban]:
         ban
         for ban in bans
         if ban.strength is strength
+        and not ban.network.ports
         and ban.mode is Mode.ENFORCE
         and len(ban.network.address) * 8 == bits
         and ban.network.is_host is not is_prefix_set
@@ -104,6 +106,29 @@ def _read_prefixes(name: str, wanted: Sequence[Ban], clock: Callable[[], float])
     now_s = clock()
     wrong, strangers = compare_prefixes(wanted, found, now_s)
     return Reading(wrong, strangers[:MAX_FOREIGN], max(0, len(strangers) - MAX_FOREIGN), is_exact)
+
+
+def read_port_bans(bans: Iterable[Ban], clock: Callable[[], float]) -> list[Ban]:
+    """Return the bans of some ports of which an element is missing or ends too early or too late.
+
+    Two bans of one network and port share an element, which ends with the later one. FileNotFoundError if there is no
+    such set.
+    """
+    now_s = clock()
+    wanted = [ban for ban in bans if ban.network.ports and ban.mode is Mode.ENFORCE and ban.until_s > now_s + ENDING_S]
+    ends: dict[PortKey, float] = {}
+    for ban in wanted:
+        for key in keys_of(ban.network, ban.strength):
+            ends[key] = max(ban.until_s, ends.get(key, 0.0))
+    held = listing.read_port_elements()
+    now_s = clock()
+    right = set()
+    for key, until_s in ends.items():
+        if (found := held[key[0]].get(key[1])) is not None:
+            end_s = None if found.remaining_ms is None else now_s + found.remaining_ms / 1000
+            if ends_alike(end_s, until_s, now_s):
+                right.add(key)
+    return [ban for ban in wanted if not right.issuperset(keys_of(ban.network, ban.strength))]
 
 
 def read_intervals(name: str, clock: Callable[[], float] = time.time, *, must_be_exact: bool = True) -> list[Found]:

@@ -7,7 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from monitor.enforcers.netlink import DEL_ELEMENTS, NEW_ELEMENTS, NetlinkRequest, encode_element
+from monitor.enforcers.netlink import (
+    DEL_ELEMENTS,
+    NEW_ELEMENTS,
+    NetlinkRequest,
+    RawElement,
+    encode_element,
+    encode_key,
+)
 from monitor.enforcers.nftables import messages
 from monitor.enforcers.nftables.chains import CHAINS
 from monitor.enforcers.nftables.commit import ENCODERS, milliseconds
@@ -82,5 +89,20 @@ def carried(elements: Iterable[Element], elapsed_s: float) -> Iterator[Step]:
         )
         by_set.setdefault(set_name(element.network, element.strength), []).append(encoded)
     for name, members in by_set.items():
+        for request in ENCODERS[name].requests(NEW_ELEMENTS, members):
+            yield Step(f"bans of set {name}", request)
+
+
+def carried_ports(elements: Mapping[str, Mapping[bytes, RawElement]], elapsed_s: float) -> Iterator[Step]:
+    """Yield the same for bans of some ports, by set and key."""
+    for name, found in elements.items():
+        members = [
+            encode_key(
+                key,
+                timeout_ms=None if one.remaining_ms is None else milliseconds(one.remaining_ms / 1000 - elapsed_s),
+                count=(one.packets, one.bytes),
+            )
+            for key, one in found.items()
+        ]
         for request in ENCODERS[name].requests(NEW_ELEMENTS, members):
             yield Step(f"bans of set {name}", request)

@@ -23,7 +23,7 @@ from monitor.enforcers.nftables.notices import (
     decode_set_name,
     notices,
 )
-from monitor.enforcers.nftables.ruleset import BAN_SETS
+from monitor.enforcers.nftables.ruleset import BAN_SETS, PORT_SETS
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Strength
 from monitor.model.errors import MalformedRecord, TemporaryError
@@ -68,10 +68,11 @@ class _Transaction:
     def __init__(self) -> None:
         self.kinds: dict[DriftKind, None] = {}
         self.elements: dict[tuple[int, str], list[RawElement]] = {}
+        self.port_sets: dict[str, None] = {}
         self.count = 0
 
     def __bool__(self) -> bool:
-        return bool(self.kinds or self.elements)
+        return bool(self.kinds or self.elements or self.port_sets)
 
     def note(self, notice: Notice) -> None:
         """Add one message about our table."""
@@ -83,6 +84,8 @@ class _Transaction:
             name = decode_set_name(notice.body)
             if name.startswith("allow"):
                 self.kinds[DriftKind.ALLOW_CHANGED] = None
+            elif name in PORT_SETS:
+                self.port_sets[name] = None
             elif name in BAN_SETS and self.count <= _MAX_ELEMENTS:
                 elements = netlink.decode_elements(notice.body)
                 self.elements.setdefault((notice.type, name), []).extend(elements)
@@ -95,6 +98,7 @@ class _Transaction:
         if self.count > _MAX_ELEMENTS:
             return [Drift(DriftKind.OVERRUN, author)]
         found = [Drift(kind, author) for kind in self.kinds]
+        found += [Drift(DriftKind.ELEMENT_CHANGED, author, set=name) for name in self.port_sets]
         for (kind, name), elements in self.elements.items():
             found += _of_elements(kind, name, elements, author)
         return found

@@ -34,6 +34,7 @@ from monitor.enforcers.nftables.commit import (
 )
 from monitor.enforcers.nftables.definition import allowed
 from monitor.enforcers.nftables.fingerprint import WantedDefinition, summary
+from monitor.enforcers.nftables.port_bans import PortBans
 from monitor.enforcers.nftables.prefix_bans import PrefixBans
 from monitor.enforcers.nftables.ruleset import TABLE, Element, set_name
 from monitor.enforcers.protocol import Failure, ForeignElement, Stopped
@@ -61,6 +62,7 @@ class NftablesEnforcer:
         self._max_bans = max_bans
         self._opened: NetlinkSocket | None = None
         self._prefixes = PrefixBans()
+        self._port_bans = PortBans()
         self._clock: tuple[float, float] | None = None
         self._ports: deque[int] = deque(maxlen=_PORTS)
         self._definition = WantedDefinition()
@@ -111,11 +113,11 @@ class NftablesEnforcer:
         prefixes that contain it. Returns the bans that the kernel refused; the others are in force. Raises
         TableMissing if there is no table: then some of the bans may have been added.
         """
-        hosts, prefixes = running(bans, now_s)
+        hosts, prefixes, of_ports = running(bans, now_s)
         if len(hosts) >= bulk.WORTHWHILE:
             hosts = bulk.add_hosts(self._socket(), hosts, now_s)
         failures = self._commit_hosts([adding(ban, now_s) for ban in hosts])
-        return failures + self._put_prefixes(prefixes, now_s)
+        return failures + self._put_prefixes(prefixes, now_s) + self._put_port_bans(of_ports, now_s)
 
     def refresh(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
         """Give active bans a new expiry (or add them) without interrupting them.
@@ -123,7 +125,7 @@ class NftablesEnforcer:
         The new expiry replaces the old one even if it is earlier: pass max(old, new) to never shorten a ban. Packet
         and byte counters continue, except where a prefix is split differently. Returns and raises as `add` does.
         """
-        hosts, prefixes = running(bans, now_s)
+        hosts, prefixes, of_ports = running(bans, now_s)
         counts = {
             strength: listing.read_counts(
                 self._socket(), [b.network for b in hosts if b.strength is strength], strength
@@ -131,13 +133,16 @@ class NftablesEnforcer:
             for strength in {ban.strength for ban in hosts}
         }
         items = [refreshing(ban, now_s, counts[ban.strength].get(ban.network, (0, 0))) for ban in hosts]
-        return self._commit_hosts(items) + self._put_prefixes(prefixes, now_s)
+        failures = self._commit_hosts(items) + self._put_prefixes(prefixes, now_s)
+        return failures + self._put_port_bans(of_ports, now_s)
 
     def remove(self, networks: Sequence[tuple[Network, Strength]]) -> None:
         """Lift bans; a missing ban or table is not an error. Other bans that overlap stay complete."""
         items = []
         prefixes: dict[Strength, dict[Network, float | None]] = {}
-        for network, strength in networks:
+        if of_ports := [place for place in networks if place[0].ports]:
+            self._port_bans.remove(self._socket(), of_ports, self._now())
+        for network, strength in (place for place in networks if not place[0].ports):
             if not network.is_host:
                 prefixes.setdefault(strength, {})[network] = None
                 continue
@@ -194,6 +199,8 @@ class NftablesEnforcer:
         For a prefix that overlaps others: the sum over its pieces, or the counters of the wider piece that covers it,
         and the shortest of their remaining times.
         """
+        if network.ports:
+            return self._port_bans.lookup(self._socket(), network, strength)
         found = listing.lookup(self._socket(), network, strength)
         if found is not None or network.is_host:
             return found
@@ -237,6 +244,7 @@ class NftablesEnforcer:
     def flush(self) -> None:
         """Delete the table with every ban; a missing table is not an error."""
         self._prefixes.forget()
+        self._port_bans.forget()
         failed = self._socket().transact([messages.delete_table(TABLE)])
         if failed and failed[0] != errno.ENOENT:
             raise TemporaryError(f"table inet {TABLE} was not deleted: {os.strerror(failed[0])}")
@@ -258,6 +266,10 @@ class NftablesEnforcer:
             return []
         refused = commit(self._socket(), items, self._demand_table)
         return [failure(item.network, item.strength, code) for item, code in refused]
+
+    def _put_port_bans(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
+        self._clock = (now_s, time.monotonic())
+        return self._port_bans.put(self._socket(), bans, now_s) if bans else []
 
     def _put_prefixes(self, bans: Iterable[Ban], now_s: float) -> list[Failure]:
         self._clock = (now_s, time.monotonic())

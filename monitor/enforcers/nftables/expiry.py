@@ -67,7 +67,7 @@ def _shape_of(listed: bytes, offset: int) -> _Shape:
         elif kind == _EXPIRATION and len(payload) == _BE64.size:
             end_at = at + 4 - offset
         at += 4 + ((len(payload) + 3) & ~3)
-    if key_size not in (4, 16):
+    if key_size not in (4, 12, 16, 24):  # an address, or one with protocol and port
         raise MalformedRecord("netlink", f"an element with a key of {key_size} bytes")
     before_end = listed[offset + end_at - 4 : offset + end_at] if end_at else b""
     return _Shape((length + 3) & ~3, key_at, key_size, listed[offset : offset + key_at], end_at, before_end)

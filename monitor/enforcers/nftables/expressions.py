@@ -1,9 +1,9 @@
 """Encodes what a rule consists of: the expressions of nf_tables; pure.
 
 An expression loads something of the packet into a register, compares or looks up the register, or acts. Every
-expression here uses register 1; register 0 is the verdict. Names and numbers are those of
-linux/netfilter/nf_tables.h. Numbers in attributes are in network order; values that are compared have the order in
-which the kernel keeps them in a register.
+expression here uses register 1, or for keys of several parts words from its start; register 0 is the verdict. Names
+and numbers are those of linux/netfilter/nf_tables.h. Numbers in attributes are in network order; values that are
+compared have the order in which the kernel keeps them in a register.
 """
 
 import enum
@@ -12,6 +12,8 @@ import struct
 from monitor.enforcers.netlink import attribute, string_attribute
 
 _VERDICT, _REGISTER = 0, 1  # NFT_REG_VERDICT, NFT_REG_1
+FIRST_WORD = 8
+"""NFT_REG32_00: the first four bytes of register 1, whose further words follow."""
 _LIST_ELEMENT = 1  # NFTA_LIST_ELEM
 _HOST_ORDER = struct.Struct("=I")
 
@@ -47,9 +49,9 @@ class Verdict(enum.IntEnum):
     ACCEPT = 1
 
 
-def meta(key: Meta) -> bytes:
+def meta(key: Meta, register: int = _REGISTER) -> bytes:
     """Load a property of the packet."""
-    return expression("meta", _number(2, key), _number(1, _REGISTER))
+    return expression("meta", _number(2, key), _number(1, register))
 
 
 def tracked(key: Tracked) -> bytes:
@@ -57,9 +59,9 @@ def tracked(key: Tracked) -> bytes:
     return expression("ct", _number(2, key), _number(1, _REGISTER))
 
 
-def payload(header: Header, offset_bytes: int, size_bytes: int) -> bytes:
+def payload(header: Header, offset_bytes: int, size_bytes: int, register: int = _REGISTER) -> bytes:
     """Load bytes of the packet; the rule ends here if it is shorter."""
-    fields = (_number(1, _REGISTER), _number(2, header), _number(3, offset_bytes), _number(4, size_bytes))
+    fields = (_number(1, register), _number(2, header), _number(3, offset_bytes), _number(4, size_bytes))
     return expression("payload", *fields)
 
 

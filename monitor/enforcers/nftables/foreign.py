@@ -73,7 +73,11 @@ class ForeignElements(Foreign):
         for one in elements:
             self.forget(one.set, one.first, one.last)
         # an interval that the bans of ours around it shared
-        prefixes = [ban for ban in self._in_force.bans() if not ban.network.is_host and ban.mode is Mode.ENFORCE]
+        prefixes = [
+            ban
+            for ban in self._in_force.bans()
+            if not (ban.network.is_host or ban.network.ports) and ban.mode is Mode.ENFORCE
+        ]
         strengths = {one.strength for one in elements if one.set.endswith("_nets")}
         shared = [
             ban
@@ -145,7 +149,9 @@ class ForeignElements(Foreign):
         name = f"{set_name(host(network.address), strength)}_nets"
         first = self._enforcer.interval_at(network.address, strength)
         around = (ban for ban in self._in_force.covering(network) if ban.strength is strength)
-        if first is None or any(_is_enforced(ban, now_s) and not ban.network.is_host for ban in around):
+        if first is None or any(
+            _is_enforced(ban, now_s) and not (ban.network.is_host or ban.network.ports) for ban in around
+        ):
             return []
         known = [one for one in self._known[name].values() if one.first == first]
         if known:

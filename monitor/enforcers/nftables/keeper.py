@@ -17,7 +17,7 @@ from monitor.enforcers.nftables.drift import Drift, DriftKind
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.enforcers.nftables.fingerprint import summary
 from monitor.enforcers.nftables.foreign import UNKNOWN_AUTHOR
-from monitor.enforcers.nftables.ruleset import BAN_SETS
+from monitor.enforcers.nftables.ruleset import BAN_SETS, PORT_SETS
 from monitor.enforcers.nftables.table import NftablesTable
 from monitor.enforcers.protocol import InForce
 from monitor.model.addresses import Network, collapse, host
@@ -27,9 +27,9 @@ from monitor.model.errors import TemporaryError
 from monitor.model.parts import in_parts
 
 _SLICE = 512
-DEFINITION, ALLOWLIST = "definition", "allowlist"
-PARTS = (DEFINITION, ALLOWLIST, *BAN_SETS)
-"""What is compared: rules and definitions, the allow sets, each set of bans."""
+DEFINITION, ALLOWLIST, PORT_BANS = "definition", "allowlist", "port bans"
+PARTS = (DEFINITION, ALLOWLIST, PORT_BANS, *BAN_SETS)
+"""What is compared: rules and definitions, the allow sets, the bans of some ports, each set of bans."""
 
 
 class TableKeeper:
@@ -77,6 +77,9 @@ class TableKeeper:
 
     def _is_change(self, drift: Drift, gone: dict[bytes, Ban], now_s: float) -> bool:
         """Return whether a change counts; add bans that it removed, and note elements that it added."""
+        if drift.set in PORT_SETS:
+            self.suspects[PORT_BANS] = None
+            return True
         if drift.set not in BAN_SETS:
             return True
         network = drift.network
@@ -102,7 +105,11 @@ class TableKeeper:
             return []
         is_prefix = drift.set.endswith("_nets")
         around = self._in_force.covering(drift.network)
-        bans = [ban for ban in around if ban.strength is drift.strength and ban.network.is_host is not is_prefix]
+        bans = [
+            ban
+            for ban in around
+            if ban.strength is drift.strength and not ban.network.ports and ban.network.is_host is not is_prefix
+        ]
         return [ban for ban in bans if ban.mode is Mode.ENFORCE and ban.until_s > now_s + ENDING_S]
 
     def snapshot(self) -> tuple[Ban, ...]:
@@ -115,6 +122,8 @@ class TableKeeper:
         TemporaryError or PermanentError if the kernel cannot be asked, as while others keep changing nf_tables.
         """
         try:
+            if part == PORT_BANS:
+                return Reading(contents.read_port_bans(bans, clock), [], 0, is_exact=False)
             return contents.read_set(part, bans, clock) if part in BAN_SETS else self._read_other(part)
         except FileNotFoundError:
             return [f"set {part} is missing"]
@@ -131,7 +140,12 @@ class TableKeeper:
         """Revert what a reading found, on the loop; yields between slices of work."""
         if not (self._table.is_wanted and self._table.is_up):
             return
-        if isinstance(reading, Reading):
+        if part == PORT_BANS:
+            if isinstance(reading, Reading):
+                yield from self._judge_port_bans(reading, now_s)
+            else:
+                self._table.rebuild(now_s)  # a set is missing
+        elif isinstance(reading, Reading):
             yield from self._judge_set(part, reading, now_s)
         elif reading and (still := self._read_other(part)):  # it may have been read while we changed it
             kind = DriftKind.ALLOW_CHANGED if part == ALLOWLIST else DriftKind.RULES_CHANGED
@@ -150,6 +164,8 @@ class TableKeeper:
             self._table.rebuild(now_s)
         elif part == ALLOWLIST:
             self._table.reallow(now_s)
+        elif part == PORT_BANS:
+            self._table.put_back([ban for ban in self._in_force.bans() if self._is_of_ports(ban, now_s)], now_s)
         elif part.endswith("_nets"):
             self._table.put_back(contents.bans_in(part, self._in_force.bans(), now_s), now_s)
 
@@ -176,6 +192,19 @@ class TableKeeper:
         self._found(DriftKind.ELEMENT_GONE, gone, f"{gone} elements of set {name} were missing")
         self._found(DriftKind.ELEMENT_CHANGED, changed, f"{changed} elements of set {name} had another time")
         self._found(DriftKind.ELEMENT_ADDED, added, f"{added} elements of set {name} are foreign")
+
+    def _is_of_ports(self, ban: Ban, now_s: float) -> bool:
+        return bool(ban.network.ports) and ban.mode is Mode.ENFORCE and ban.until_s > now_s + ENDING_S
+
+    def _judge_port_bans(self, reading: Reading, now_s: float) -> Iterator[None]:
+        """Write anew what was wrong and still is; elements that no ban explains stay until they end."""
+        if reading.wrong:
+            wrong = contents.read_port_bans(self.snapshot(), lambda: now_s)
+            wrong = [ban for ban in wrong if self._is_due(ban, now_s)]
+            for part in in_parts(wrong, _SLICE):
+                self._table.put_back(part, now_s)
+                yield
+            self._found(DriftKind.ELEMENT_GONE, len(wrong), f"{len(wrong)} bans of some ports were not in force")
 
     def _wrong_hosts(self, name: str, suspected: Sequence[Ban], now_s: float) -> tuple[list[Ban], list[Ban]]:
         """Return of suspected bans those that are missing in the kernel now, and those that end at another time."""
@@ -218,7 +247,7 @@ class TableKeeper:
         """Whether a ban of a prefix that is newer than the reading is around an interval, and ends no earlier."""
         first, _, end_s = found
         for ban in self._in_force.covering(host(first)):
-            if ban.strength is strength and not ban.network.is_host and ban.mode is Mode.ENFORCE:
+            if ban.strength is strength and not (ban.network.is_host or ban.network.ports) and ban.mode is Mode.ENFORCE:
                 is_later = end_s is not None and ban.until_s >= end_s
                 if is_later or contents.ends_alike(end_s, ban.until_s, now_s):
                     return True

@@ -12,6 +12,8 @@ from monitor.enforcers.nftables.ruleset import (
     BAN_SETS,
     FORMER_SETS,
     LEAK_HOOKS,
+    PORT_COUNTERS,
+    PORT_SETS,
     TABLE,
     Element,
     leak_set_name,
@@ -48,13 +50,13 @@ def read_definitions(link: NetlinkSocket, names: Iterable[str] = tuple(BAN_SETS)
 
 
 def read_counters(link: NetlinkSocket) -> dict[str, Stopped]:
-    """Read the twelve counters, by name."""
-    return _counters(link, BAN_SETS)
+    """Read the counters of bans, by name."""
+    return _counters(link, (*BAN_SETS, *PORT_COUNTERS))
 
 
 def read_any_counters(link: NetlinkSocket) -> dict[str, Stopped]:
     """Read the existing counters of bans and leaks, by current name: an older schema lacks some or has other names."""
-    names = (*FORMER_SETS, *BAN_SETS, *(f"leak_{hook}" for hook in LEAK_HOOKS))
+    names = (*FORMER_SETS, *BAN_SETS, *PORT_COUNTERS, *(f"leak_{hook}" for hook in LEAK_HOOKS))
     answers = link.query([messages.get_counter(TABLE, name) for name in names])
     decoded = [netlink.decode_counter(answer.body) for answer in answers if not isinstance(answer, int)]
     return {FORMER_SETS.get(name, name): Stopped(packets, octets) for name, packets, octets in decoded}
@@ -97,6 +99,11 @@ def read_elements(names: Iterable[str] = tuple(BAN_SETS)) -> list[Element]:
             networks = [(host(element.key), element) for element in _dump_hash(name)]
         result += [_element(network, _STRENGTHS[name], element) for network, element in networks]
     return result
+
+
+def read_port_elements(names: Iterable[str] = tuple(PORT_SETS)) -> dict[str, dict[bytes, RawElement]]:
+    """Read the elements of sets of bans of some ports, by set and key. FileNotFoundError if one is missing."""
+    return {name: {element.key: element for element in _dump_hash(name)} for name in names}
 
 
 def read_ends(link: NetlinkSocket) -> Iterator[tuple[Network, Strength, float | None]]:

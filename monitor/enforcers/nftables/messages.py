@@ -30,6 +30,8 @@ from monitor.enforcers.protocol import Stopped
 NEW_TABLE, NEW_CHAIN, NEW_RULE, DEL_RULE, NEW_SET, NEW_OBJECT = (NFTABLES | n for n in (0, 3, 6, 8, 9, 18))
 _NLM_F_APPEND = 0x800
 _HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3}  # NF_INET_*
+_PROTOCOL_TYPE, _SERVICE_TYPE, _TYPE_BITS = 12, 13, 6
+"""inet_proto and inet_service of nft(8), and how far the types of a key that has several are apart."""
 _POLICY_ACCEPT = 1  # NF_ACCEPT
 _KEY_TYPES = {4: 7, 16: 8}
 """By length in bytes: ipv4_addr and ipv6_addr of nft(8); the kernel only keeps the number."""
@@ -111,7 +113,7 @@ def new_set(table: str, name: str, spec: SetSpec, number: int) -> NetlinkRequest
     if spec.dynamic:
         flags |= _SetFlag.EVAL
     parts = [string_attribute(1, table), string_attribute(2, name), _number(3, flags)]
-    parts += [_number(4, _KEY_TYPES[spec.key_bytes]), _number(5, spec.key_bytes)]
+    parts += [_number(4, _key_type(spec)), _number(5, spec.key_bytes)]
     if spec.size:
         parts.append(attribute(9, _number(1, spec.size), nested=True))  # NFTA_SET_DESC, NFTA_SET_DESC_SIZE
     parts.append(_number(10, number))
@@ -120,6 +122,13 @@ def new_set(table: str, name: str, spec: SetSpec, number: int) -> NetlinkRequest
     if spec.counts:
         parts.append(expression("counter", kind=17))  # NFTA_SET_EXPR
     return _create(NEW_SET, *parts)
+
+
+def _key_type(spec: SetSpec) -> int:
+    if not spec.has_ports:
+        return _KEY_TYPES[spec.key_bytes]
+    address = _KEY_TYPES[spec.key_bytes - 8]
+    return (address << _TYPE_BITS | _PROTOCOL_TYPE) << _TYPE_BITS | _SERVICE_TYPE
 
 
 def new_counter(table: str, name: str, start: Stopped) -> NetlinkRequest:

@@ -1,16 +1,18 @@
 """What the table `inet nodewarden` contains besides its chains: names and definitions of sets and counters; pure.
 
-The twelve ban sets hold what is dropped, the two allow sets what never is. The four leak sets are filled by the rules.
+The twelve ban sets hold what is dropped, the two allow sets what never is. Twelve more hold bans of some ports only.
+The four leak sets are filled by the rules.
 """
 
 import msgspec
 
 from monitor.model.addresses import Address, Network
 from monitor.model.alerts import Strength
-from monitor.model.bans import MAX_PREFIXES, WORDS
+from monitor.model.bans import MAX_PORT_ELEMENTS, MAX_PREFIXES, WORDS
+from monitor.model.ports import PREFIX_LENGTHS
 
 TABLE = "nodewarden"
-SCHEMA = "nodewarden schema 6"
+SCHEMA = "nodewarden schema 7"
 """The comment of the table. Increment the number with every change of chains or sets: other schemas are replaced."""
 
 LEAK_HOOKS = ("input", "forward")
@@ -45,6 +47,8 @@ class SetSpec(msgspec.Struct, frozen=True, gc=False):
     """Rules add to it."""
     counts: bool = False
     """Each element counts the packets that a rule found it for."""
+    has_ports: bool = False
+    """The key is an address (`key_bytes` less eight), a protocol and a port, each of the two in four bytes."""
 
 
 def set_name(network: Network, strength: Strength) -> str:
@@ -79,6 +83,59 @@ def set_specs(max_bans: int) -> dict[str, SetSpec]:
     }
 
 
+class PortSet(msgspec.Struct, frozen=True):
+    """A set of bans of some ports: of prefixes of one length, so that a rule finds them by the bits of an address."""
+
+    name: str
+    strength: Strength
+    family: str
+    prefix_length: int
+
+    @property
+    def counter(self) -> str:
+        """The name of the counter of its rule: one for each strength and family."""
+        return f"port_{WORDS[self.strength]}{self.family}"
+
+
+PORT_LENGTHS = {"4": PREFIX_LENGTHS[32], "6": PREFIX_LENGTHS[128]}
+"""By family, the lengths of prefixes that have a set, addresses first."""
+PORT_SETS = {
+    one.name: one
+    for strength in (Strength.PROVEN, Strength.SPOOFABLE)
+    for family, lengths in PORT_LENGTHS.items()
+    for length in lengths
+    for one in (
+        PortSet(
+            f"port_{WORDS[strength]}{family}{'' if length in (32, 128) else f'_{length}'}", strength, family, length
+        ),
+    )
+}
+"""By name. Hash sets: each element stands for itself, so bans that overlap have nothing to do with each other."""
+PORT_COUNTERS = tuple(dict.fromkeys(one.counter for one in PORT_SETS.values()))
+_PORT_BYTES = 8
+
+
+def port_set_name(network: Network, strength: Strength) -> str | None:
+    """Return the name of the set for bans of ports of this network; None where there is none."""
+    family = "4" if len(network.address) == 4 else "6"
+    name = f"port_{WORDS[strength]}{family}{'' if network.is_host else f'_{network.prefix_length}'}"
+    return name if name in PORT_SETS else None
+
+
+def port_set_specs() -> dict[str, SetSpec]:
+    """Return the definitions of the sets of bans of some ports."""
+    return {
+        name: SetSpec(
+            _KEY_BYTES[one.family] + _PORT_BYTES,
+            size=MAX_PORT_ELEMENTS,
+            has_timeouts=True,
+            counts=True,
+            has_ports=True,
+        )
+        for name, one in PORT_SETS.items()
+    }
+
+
 def all_set_specs(max_bans: int) -> dict[str, SetSpec]:
     """Return the definitions of all sets of the table, in the order in which they are made."""
     allow = {f"allow{family}": SetSpec(key_bytes, interval=True) for family, key_bytes in _KEY_BYTES.items()}
@@ -89,7 +146,7 @@ def all_set_specs(max_bans: int) -> dict[str, SetSpec]:
         for hook in LEAK_HOOKS
         for family, key_bytes in _KEY_BYTES.items()
     }
-    return set_specs(max_bans) | allow | leaks
+    return set_specs(max_bans) | port_set_specs() | allow | leaks
 
 
 BAN_SETS: dict[str, Strength] = {
@@ -102,5 +159,5 @@ FORMER_SETS = {
 }
 """The names of sets and counters in schema 3 that have changed, with their current names."""
 
-COUNTERS = (*BAN_SETS, *(f"leak_{hook}" for hook in LEAK_HOOKS))
+COUNTERS = (*BAN_SETS, *PORT_COUNTERS, *(f"leak_{hook}" for hook in LEAK_HOOKS))
 """The counters of the table: what the rules of each ban set dropped, and what leaked."""

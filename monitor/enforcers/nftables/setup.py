@@ -9,13 +9,15 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
 from monitor.enforcers.nftables import listing
-from monitor.enforcers.nftables.definition import Step, allowed, carried, definition, replacement
+from monitor.enforcers.nftables.definition import Step, allowed, carried, carried_ports, definition, replacement
 from monitor.enforcers.nftables.ruleset import (
     FORMER_SETS,
+    PORT_SETS,
     SCHEMA,
     Element,
     SetSpec,
     all_set_specs,
+    port_set_specs,
     set_name,
     set_specs,
 )
@@ -82,10 +84,13 @@ def _replace(link: NetlinkSocket, *, max_bans: int, allowlist: Sequence[Network]
         name for name, found in definitions.items() if found.key_bytes == specs[FORMER_SETS.get(name, name)].key_bytes
     ]
     elements = _longest(listing.read_elements(readable), specs)
+    existing = listing.read_definitions(link, PORT_SETS)
+    sizes = {name: spec.key_bytes for name, spec in port_set_specs().items()}
+    of_ports = listing.read_port_elements([name for name, one in existing.items() if one.key_bytes == sizes[name]])
     counters = listing.read_any_counters(link)
     elapsed_s = time.monotonic() - read_at_s
     frame = [*replacement(max_bans=max_bans, counters=counters), *allowed(allowlist)]
-    content = list(carried(elements, elapsed_s))
+    content = [*carried(elements, elapsed_s), *carried_ports(of_ports, elapsed_s)]
     try:
         _run(link, [*frame, *content])
     except TooMuchAtOnce:

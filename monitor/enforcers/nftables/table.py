@@ -165,7 +165,7 @@ class NftablesTable(TableFaults, Leader):
         """Put bans that should be in force back into the kernel; if that fails, `repair` sets the table up again."""
 
         def write() -> None:
-            if any(not ban.network.is_host for ban in bans):
+            if any(not (ban.network.is_host or ban.network.ports) for ban in bans):
                 self._enforcer.reread_prefixes(now_s)
             self.give_up(self._enforcer.refresh(bans, now_s), now_s)
 

@@ -26,7 +26,9 @@ def _counter(name: str) -> list[str]:
 
 def _set(name: str, spec: SetSpec) -> list[str]:
     words = {"dynamic": spec.dynamic, "interval": spec.interval, "timeout": spec.has_timeouts}
-    lines = [f"type {'ipv4_addr' if spec.key_bytes == 4 else 'ipv6_addr'}"]
+    address_bytes = spec.key_bytes - 8 * spec.has_ports
+    types = ["ipv4_addr" if address_bytes == 4 else "ipv6_addr", *(["inet_proto", "inet_service"] * spec.has_ports)]
+    lines = [f"type {' . '.join(types)}"]
     lines += [f"size {spec.size}"] if spec.size else []
     lines.append(f"flags {','.join(word for word, is_set in words.items() if is_set)}")
     lines += [f"timeout {spec.default_timeout_ms // 60_000}m"] if spec.default_timeout_ms else []

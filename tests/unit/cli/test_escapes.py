@@ -27,7 +27,7 @@ NET = "192.0.2.1"
 
 def _ban(text: str) -> dict[str, Any]:
     times = {"since_s": 0.0, "until_s": 60.0, "left_s": 60.0}
-    more = {"detector": text, "origin": text, "reason": text, "kernel": None}
+    more = {"detector": text, "origin": text, "reason": text, "kernel": None, "ports": []}
     return {"network": text, "set": "ban", "strength": text, "mode": "enforce", **times, **more}
 
 
@@ -48,6 +48,7 @@ def _results(text: str) -> dict[type, Any]:
     source = {"name": text, "state": text, "records": 0, "events": 0, "lost": 0, "malformed": 0, "lag_s": None}
     odd = dict.fromkeys((*_ODDITIES, "candidates", "failures"), 1)
     detector = {"name": text, "mode": text, "maxretry": 1, "findtime_s": 1, "bantime_s": 1, "alerts": 1}
+    rule = {"detector": text, "network": text, "mode": text, "maxretry": 1, "findtime_s": 1, "bantime_s": 1}
     need = {"what": text, "missing": text, "repair": text}
     head = {"number": 1, "time_s": 0.0}
     events = [
@@ -63,7 +64,7 @@ def _results(text: str) -> dict[type, Any]:
             "version": text, "problems": [text], "notices": [text], "uptime_s": 1.0, "configuration": text,
             "metrics": text, "sources": [source | {"other": {text: 1}}],
             "filters": [odd | {"detector": text, "filter": text, "state": text, "reads": [text], "evidence": text}],
-            "detectors": [detector | {"window_entries": 1, "evicted_keys": 1, "from": text}],
+            "detectors": [detector | {"window_entries": 1, "evicted_keys": 1, "from": text, "networks": [rule]}],
             "bans": {"ban": 0, "shun": 0, "egress": 0, "observed": 0},
             "allowlist": 1, "dropped": {text: {"packets": 1, "bytes": 1}}, "table": text,
         },
@@ -77,7 +78,7 @@ def _results(text: str) -> dict[type, Any]:
         protocol.Unban: done,
         protocol.Why: {
             "network": text, "allowlist": {"network": text, "reason": text}, "bans": [ban], "foreign": [ban],
-            "leaked": [text], "counting": [{"detector": text, "count": 1, "maxretry": 2}],
+            "leaked": [text], "rules": [rule], "counting": [{"detector": text, "count": 1, "maxretry": 2}],
             "witnesses": {text: {text: 1}},
             "history": [past | counts | evidence, past | {"reason": text}],
         },

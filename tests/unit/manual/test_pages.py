@@ -47,12 +47,17 @@ def test_every_command_and_option_is_there(pages: dict[str, str]) -> None:
 
 
 def test_every_key_is_there(pages: dict[str, str]) -> None:
-    """nodewarden.yaml(5) names every section by its path, and every key."""
+    """nodewarden.yaml(5) names every section by its path, of alike named ones the first, and every key."""
+    named = set()
 
     def walk(group: Group, path: str) -> None:
         for key, field in group.fields.items():
             assert key in pages["nodewarden.yaml.5"]
             inner = field.shape.value if isinstance(field.shape, NamedMap) else field.shape
+            if isinstance(field.shape, NamedMap) and isinstance(inner, Group):
+                if inner.struct in named:
+                    continue
+                named.add(inner.struct)
             if isinstance(inner, Group):
                 name = f"{path}{key}" + (".NAME" if isinstance(field.shape, NamedMap) else "")
                 if not all(isinstance(one.shape, Group) for one in inner.fields.values()):
