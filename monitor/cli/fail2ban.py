@@ -67,7 +67,7 @@ def import_jails(
         from monitor.filters.fail2ban.export import to_yaml
         from monitor.settings.detectors import DETECTOR_NAMES
 
-        show.document(to_yaml(configuration, DETECTOR_NAMES.reserved, has_ports=_has_ports()))
+        show.document(to_yaml(configuration, DETECTOR_NAMES.reserved))
         sys.stdout.flush()
     else:
         _write(configuration, target_directory.absolute())
@@ -78,19 +78,12 @@ def import_jails(
             show.say(f"nodewarden: jail {jail.name} is left out: {jail.fault}", err=True)
 
 
-def _has_ports() -> bool:
-    """Whether the bans of a detector can be limited to ports."""
-    from monitor.settings.schema import Settings
-
-    return hasattr(Settings().detectors.failures["sshd"], "ban_ports")
-
-
 def _write(configuration: Any, directory: Path) -> None:
     from monitor.cli.fail2ban_files import CONFIGURATION, FILTERS, write_import
     from monitor.filters.fail2ban.export import translate
     from monitor.settings.detectors import DETECTOR_NAMES
 
-    made = translate(configuration, DETECTOR_NAMES.reserved, directory / FILTERS, has_ports=_has_ports())
+    made = translate(configuration, DETECTOR_NAMES.reserved, directory / FILTERS)
     write_import(directory, made.text, made.filters)
     show.say(f"Wrote {directory / CONFIGURATION}: its comments name what could not be translated.")
     show.say(f"Wrote {len(made.filters)} filters to {directory / FILTERS}; nothing depends on fail2ban's files.")

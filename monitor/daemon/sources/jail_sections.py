@@ -22,6 +22,7 @@ def jail_section(jail: "Jail", mode: Mode) -> FailuresSettings:
         maxretry=max(1, min(jail.maxretry, _MAX_RETRY)),
         findtime_s=_within("findtime_s", jail.findtime_s),
         bantime_s=_within("bantime_s", jail.bantime_s),
+        ban_ports=jail.ports,
     )
 
 

@@ -14,7 +14,6 @@ from monitor.filters.date_zones import fixed_zone
 from monitor.filters.fail2ban.copies import MARK, filter_yaml
 from monitor.filters.fail2ban.durations import format_duration
 from monitor.filters.fail2ban.jails import LONGEST_BAN_S, Fail2banConfiguration, Jail
-from monitor.filters.fail2ban.unsupported import ALL_PORTS
 from monitor.model.addresses import parse_network
 
 _LONGEST_FINDTIME_S = 7 * 86_400.0
@@ -37,26 +36,23 @@ class Import(NamedTuple):
     """The filters in our notation, by the names of their detectors; empty if fail2ban's are used in place."""
 
 
-def to_yaml(configuration: Fail2banConfiguration, reserved: Container[str], *, has_ports: bool = False) -> str:
+def to_yaml(configuration: Fail2banConfiguration, reserved: Container[str]) -> str:
     """Write the jails that can run as `detectors.failures`, with fail2ban's own filters; see `translate`."""
-    return translate(configuration, reserved, has_ports=has_ports).text
+    return translate(configuration, reserved).text
 
 
 def translate(
     configuration: Fail2banConfiguration,
     reserved: Container[str],
     filter_directory: Path | None = None,
-    *,
-    has_ports: bool = False,
 ) -> Import:
     """Write the jails that can run as `detectors.failures`, and what `[DEFAULT]` and `recidive` say as `bans`.
 
     A jail with a `reserved` name, that of another detector, gets a similar one. Comments at the top list what was left
     out, and which settings were reduced to our limits. With a `filter_directory`, the detectors use filters of our own
-    there, `NAME.yaml`, in which the options of the jail are included. `has_ports` says whether a detector's bans can be
-    limited to ports.
+    there, `NAME.yaml`, in which the options of the jail are included.
     """
-    export = _Export(configuration, reserved, filter_directory, has_ports=has_ports)
+    export = _Export(configuration, reserved, filter_directory)
     text = export.text()
     return Import(text, export.filters)
 
@@ -78,10 +74,7 @@ class _Export:
         configuration: Fail2banConfiguration,
         reserved: Container[str],
         filter_directory: Path | None,
-        *,
-        has_ports: bool,
     ) -> None:
-        self._has_ports = has_ports
         self._configuration = configuration
         self._reserved = reserved
         self._filter_directory = filter_directory
@@ -153,10 +146,9 @@ class _Export:
         if jail.fault or not (self._filter_directory or _is_ours(_REFERENCE, jail.reference)):
             self._note(jail.name, f"left out: {jail.fault or f'its filter path is not supported: {jail.reference}'}")
             return {}
-        ports = list(jail.ports) if self._has_ports else []
+        ports = list(jail.ports)
         for note in jail.notes:
-            if note != ALL_PORTS or not ports:
-                self._note(jail.name, note)
+            self._note(jail.name, note)
         if jail.own_options and self._filter_directory is None:
             own = ", ".join(jail.own_options)
             self._note(jail.name, f"its own {own} cannot be expressed here: use --to or detectors.from_fail2ban")

@@ -54,7 +54,7 @@ class Actions:
         if self.others:
             more = ", ..." if len(self.others) > _SHOWN else ""
             yield f"these actions are not run: {', '.join(self.others[:_SHOWN])}{more}"
-        if self.has_ports:
+        if self.has_ports and not self.ports:
             yield ALL_PORTS
 
 

@@ -93,7 +93,7 @@ def test_any_jail_is_read_or_refused(
         assert len(found.jails) + len(found.faults) >= 2
         assert all(jail.fault or (jail.filter and jail.filter.failregex) for jail in found.jails)
         yaml.safe_load(to_yaml(found, ()))
-        made = translate(found, (), Path(name), has_ports=True)
+        made = translate(found, (), Path(name))
         yaml.safe_load(made.text)
         for detector, text in made.filters.items():
             path = Path(name) / f"{detector}.yaml"
