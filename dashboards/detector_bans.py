@@ -17,6 +17,7 @@ _USELESS = {
     "no address": "nodewarden_filter_unusable_total",
     "misdated": "nodewarden_filter_misdated_total",
     "outdated": "nodewarden_filter_outdated_total",
+    "stale": "nodewarden_filter_stale_total",
     "timed out": "nodewarden_filter_timeouts_total",
     "skipped": "nodewarden_filter_skipped_total",
     "connection forgotten": "nodewarden_filter_evicted_total",
@@ -171,7 +172,8 @@ def _useless() -> Panel:
         "Discarded matches",
         About(
             "`ignored`: an ignoreregex matched. `no address`: it names a host. `misdated`: a wrong clock or time "
-            "zone. `outdated`: older than findtime. `timed out`: an expression took too long. `skipped`: lines of a "
+            "zone. `outdated`: older than findtime. `stale`: the log was rewritten, or a clock is wrong. "
+            "`timed out`: an expression took too long. `skipped`: lines of a "
             "length on which it takes too long. `connection forgotten`: too many connections at once. `network too "
             "large`: larger than a /16 or /32.",
             "Evidence does not count. `timed out` on hostile lines: the expression must be rewritten.",
@@ -184,15 +186,17 @@ def _useless() -> Panel:
 
 def _unusable() -> Panel:
     unusable = q.add(f"1 - {q.select('nodewarden_filter_up', CHOSEN)}")
+    lost = " + ".join(
+        q.add(q.select(f"nodewarden_filter_{name}", CHOSEN)) for name in ("paused", "log_missing", "log_silent")
+    )
     return number(
         "Unusable filters",
         About(
-            "Detectors whose filter or log cannot be used: they find nothing. Those that skip long lines because their "
-            "filter takes too long on them.",
+            "Detectors whose filter or log cannot be used or is not there: they find nothing. Those whose log yields "
+            "no lines although its service runs. Those that skip long lines because their filter takes too long on "
+            "them.",
             "A filter file was changed or a log moved.",
             "`nodewarden status` names file and line.",
         ),
-        Value(
-            "unusable", f"{unusable} + {q.add(q.select('nodewarden_filter_paused', CHOSEN))}", "short", NONE_IS_GOOD, 0
-        ),
+        Value("unusable", f"{unusable} + {lost}", "short", NONE_IS_GOOD, 0),
     )

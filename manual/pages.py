@@ -27,10 +27,10 @@ A detector in mode `observe` sets no bans; `nodewarden list --observed` shows wh
 """
 
 _EXIT = {
-    "0": "Done.",
-    "1": "Refused or failed; `nodewarden status --check`: the daemon has problems.",
-    "2": "The configuration or the command line is invalid.",
-    "3": "The daemon cannot be reached.",
+    "0": "Done, also if a reader closed the pipe early.",
+    "1": "Refused, failed or interrupted; `nodewarden status --check`: the daemon has problems.",
+    "2": "The configuration or the command line is invalid, or an argument is not UTF-8.",
+    "3": "The daemon does not run, does not answer in time, or this user may not ask it.",
     "4": "Another daemon owns the network namespace.",
 }
 _SIGNALS = {
@@ -79,6 +79,7 @@ def nodewarden_8() -> str:
             page.tagged(f"**{word}**", meaning)
     page.heading("environment")
     page.tagged("**NODEWARDEN_SOCKET**", "The control socket; same as `--socket`.")
+    page.tagged("**NO_COLOR**", "If not empty, output has no colours.")
     page.heading("examples")
     page.markdown(_EXAMPLES)
     page.heading("see also")

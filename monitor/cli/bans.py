@@ -7,7 +7,7 @@ from typing import Any, Literal
 import click
 import msgspec
 
-from monitor.cli import show
+from monitor.cli import completion, show
 from monitor.cli.target import Target
 from monitor.cli.values import DURATION
 from monitor.control.client import DaemonUnreachable, NotAllowed
@@ -57,6 +57,7 @@ def every_ban(target: Target, request: ListBans, most: int | None = None) -> Ite
 @click.option("--observed", is_flag=True, help="Also show bans that are observed but not enforced.")
 @click.option(
     "--detector",
+    shell_complete=completion.detectors,
     default="",
     help="Only bans of this detector, or manual, restored, recidive, prefix, foreign.",
 )
@@ -131,7 +132,7 @@ def ban(
 
 
 @click.command()
-@click.argument("networks", nargs=-1, metavar="ADDRESS|NETWORK...")
+@click.argument("networks", nargs=-1, metavar="ADDRESS|NETWORK...", shell_complete=completion.banned)
 @click.option("--all", "everything", is_flag=True, help="End all bans.")
 @show.json_option
 @click.pass_obj

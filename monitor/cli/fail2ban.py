@@ -80,9 +80,9 @@ def import_jails(
 
 def _has_ports() -> bool:
     """Whether the bans of a detector can be limited to ports."""
-    from monitor.detectors.failures import FailuresSettings
+    from monitor.settings.schema import Settings
 
-    return "ban_ports" in FailuresSettings.__struct_fields__
+    return hasattr(Settings().detectors.failures["sshd"], "ban_ports")
 
 
 def _write(configuration: Any, directory: Path) -> None:

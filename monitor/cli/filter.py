@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from monitor.cli import show
+from monitor.cli import completion, show
 from monitor.cli.log_lines import LogLines
 from monitor.cli.values import DURATION
 from monitor.config.types import parse_timezone
@@ -33,7 +33,7 @@ def filter_group() -> None:
 
 
 @filter_group.command("test")
-@click.argument("reference", metavar="[FILTER]", required=False)
+@click.argument("reference", metavar="[FILTER]", required=False, shell_complete=completion.filters)
 @click.argument("log", metavar="[LOG]", required=False)
 @click.option(
     "--expression",

@@ -10,12 +10,14 @@ import msgspec
 from monitor.cli.filter_remains import Remains, remains
 from monitor.cli.filter_timing import ExpressionTally, Sample
 from monitor.cli.log_lines import LogLines
+from monitor.filters.containers import Containers
 from monitor.filters.dates import DateDetector
 from monitor.filters.deadline import Deadline, TooSlow
 from monitor.filters.definition import FilterDefinition
 from monitor.filters.log_filter import Found, Ignored, Lack, LogFilter, Missed, Outcome
 from monitor.filters.scanner import BlockScanner, EveryLine, Scanner, can_search, is_available
 from monitor.model.addresses import format_address, parse_address
+from monitor.model.logs import LogBlock
 
 _MAX_ADDRESSES = 100_000
 _MAX_SHOWN_CHARS = 1000
@@ -89,6 +91,7 @@ class Trial:
         self._filter = LogFilter(definition, timezone)
         self._head_dates = DateDetector(definition.datepattern, timezone=timezone)
         self._deadline = Deadline(confirm_timeout_s)
+        self._containers = Containers()
         self._wanted = missed_lines
         self.has_hyperscan = is_available()
         fail = self._filter.expressions.fail
@@ -107,6 +110,8 @@ class Trial:
         """
         for data in log.blocks():
             start_s = time.perf_counter()
+            if not log.is_journal:
+                data = self._containers.open(LogBlock("", (), data, time.time())).data  # noqa: PLW2901
             with self._deadline.watching():
                 self._examine(data, is_timed=log.is_journal)
             self.tally.examine_s += time.perf_counter() - start_s

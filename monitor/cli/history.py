@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from monitor.cli import show
+from monitor.cli import completion, show
 from monitor.cli.past import describe_past
 from monitor.cli.report import print_report
 from monitor.cli.target import Target
@@ -28,8 +28,20 @@ def _which(command: Callable[..., None]) -> Callable[..., None]:
             show_default=True,
             help="The main file; read where no daemon answers, for its state directory.",
         ),
-        click.option("--source", default="", metavar="NETWORK", help="Only sources that overlap this network."),
-        click.option("--detector", default="", metavar="NAME", help="Only what this detector found."),
+        click.option(
+            "--source",
+            default="",
+            metavar="NETWORK",
+            shell_complete=completion.banned,
+            help="Only sources that overlap this network.",
+        ),
+        click.option(
+            "--detector",
+            default="",
+            metavar="NAME",
+            shell_complete=completion.detectors,
+            help="Only what this detector found.",
+        ),
         click.option("--observed", is_flag=True, help="Only what was not banned: observed or spared."),
         click.option("--until", "until_s", type=WHEN, metavar="WHEN", help="Only what came before: as for --since."),
         click.option(

@@ -49,5 +49,6 @@ def _way_out(configuration: Path, set_at: str) -> str:
         return f"change `mode` in {set_at}, then {_APPLY}"
     if observe.exists() and os.access(observe.parent, os.W_OK):
         return f"rm {shlex.quote(str(observe))} && {_APPLY}"
-    where = f"at the top level (observe in {set_at})" if set_at else "in the sections of detectors"
-    return f"set `mode: enforce` {where}, then {_APPLY}"
+    if set_at:
+        return f"set `mode: enforce` at the top level (observe in {set_at}), then {_APPLY}"
+    return f"remove `mode: observe` where `nodewarden config show` finds it, then {_APPLY}"

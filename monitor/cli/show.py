@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
 
@@ -27,7 +28,12 @@ _UNITS = (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 def duration(seconds: float) -> str:
     """Write a duration with its two largest units: `1h 30m`."""
-    left = int(seconds)
+    return _duration(int(seconds))
+
+
+@lru_cache(16_384)
+def _duration(left: int) -> str:
+    """Write whole seconds; long lists have few different ones."""
     parts = []
     for unit, size in _UNITS:
         count, left = divmod(left, size)

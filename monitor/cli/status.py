@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from monitor.cli import show
+from monitor.cli import completion, show
 from monitor.cli.mode_line import mode_line
 from monitor.cli.past import describe_past
 from monitor.cli.target import Target
@@ -12,7 +12,7 @@ from monitor.control.protocol import Status, Why
 
 _MAX_NOTICES = 10
 _MAX_RULES = 10
-_ODDITIES = ("ignored", "unusable", "misdated", "outdated", "timeouts", "skipped")
+_ODDITIES = ("ignored", "unusable", "misdated", "outdated", "stale", "timeouts", "skipped")
 """Counters of a filter that are shown only above zero."""
 
 
@@ -137,7 +137,7 @@ def _filters(filters: list[dict[str, Any]]) -> None:
                 str(one["candidates"]),
                 str(one["failures"]),
                 one["evidence"],
-                show.counts({key: one[key] for key in _ODDITIES}),
+                show.counts({key: one[key] for key in _ODDITIES if key in one}),
             )
             for one in filters
         ],
@@ -145,7 +145,7 @@ def _filters(filters: list[dict[str, Any]]) -> None:
 
 
 @click.command()
-@click.argument("network", metavar="ADDRESS|NETWORK")
+@click.argument("network", metavar="ADDRESS|NETWORK", shell_complete=completion.banned)
 @show.json_option
 @click.pass_obj
 def why(target: Target, network: str, is_json: bool) -> None:

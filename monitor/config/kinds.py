@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from monitor.config import types
 from monitor.config.types import quote
 from monitor.model.addresses import Network, parse_network
+from monitor.model.pods import parse_pod_match
 
 T = TypeVar("T")
 E = TypeVar("E", bound=enum.StrEnum)
@@ -207,6 +208,11 @@ def _read_filter(value: str) -> str:
     return value
 
 
+def _read_pod_match(value: str) -> str:
+    parse_pod_match(value)
+    return value
+
+
 def _read_journal_match(value: str) -> str:
     """Read match terms of journalctl(1), with `+` between groups."""
     groups = " ".join(value.split()).split(" + ")
@@ -316,6 +322,16 @@ JOURNAL_MATCH: ValueKind[str] = ValueKind(
     _read_journal_match,
     str,
     {"type": "string", "pattern": "^ *[A-Z_][A-Z0-9_]*=", "examples": ["_SYSTEMD_UNIT=ssh.service + _COMM=sshd"]},
+)
+POD_MATCH: ValueKind[str] = ValueKind(
+    "pods' containers",
+    _read_pod_match,
+    str,
+    {
+        "type": "string",
+        "pattern": "^[a-z0-9.*?-]+/[a-z0-9.*?-]+/[a-z0-9.*?-]+$",
+        "examples": ["ingress-nginx/*/controller"],
+    },
 )
 DETECTOR_NAME: ValueKind[str] = ValueKind(
     "name of a detector",

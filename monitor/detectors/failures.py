@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from monitor.config.kinds import FILE_PATTERN, FILTER, JOURNAL_MATCH, TIMEZONE, integer
+from monitor.config.kinds import FILE_PATTERN, FILTER, JOURNAL_MATCH, POD_MATCH, TIMEZONE, duration, integer
 from monitor.config.shapes import MERGED, Conflict
 from monitor.detectors.detector import Detector
 from monitor.detectors.limits import Limits
@@ -20,6 +20,7 @@ from monitor.metrics.metric import COUNTER, Metric, Sample
 from monitor.model.addresses import Address, Network, fold_mapped, network_of
 from monitor.model.alerts import Alert, Strength
 from monitor.model.events import AuthFailure
+from monitor.model.pods import pod_log
 from monitor.model.saved_rows import SavedWindow
 from monitor.model.window_stats import Crossing
 
@@ -71,8 +72,10 @@ class FailuresSettings(WindowSettings, frozen=True, kw_only=True):
     backend: Annotated[
         Backend,
         Meta(
-            description="Where the log is read. `auto`: the journal, if there is one and the filter or `journalmatch` "
-            "names what to read in it; files otherwise. Setting `files` alone means files."
+            description="Where the log is read. `auto`: the files that the application itself writes, while one of "
+            "them is there; else the journal, if there is one and the filter or `journalmatch` names what to read in "
+            "it; else the files of the syslog daemon. Exactly one of these counts at a time. Files that `files` names "
+            "come first; setting `files` alone means files, setting `journalmatch` alone means the journal."
         ),
     ] = Backend.AUTO
     files: Annotated[
@@ -81,6 +84,13 @@ class FailuresSettings(WindowSettings, frozen=True, kw_only=True):
         Meta(
             description="The log files, as absolute paths in which `*`, `?` and `[...]` match. Empty: those that the "
             "filter names."
+        ),
+    ] = ()
+    pods: Annotated[
+        tuple[Annotated[str, POD_MATCH], ...],
+        Meta(
+            description="Containers whose logs to read, as `NAMESPACE/POD/CONTAINER`; `*` and `?` match. The kubelet "
+            "of the node has them below /var/log/pods. What a container printed only shuns."
         ),
     ] = ()
     journalmatch: Annotated[
@@ -109,6 +119,14 @@ class FailuresSettings(WindowSettings, frozen=True, kw_only=True):
             "Empty: that of the system."
         ),
     ] = ""
+    silence_s: Annotated[
+        float,
+        duration("0s", "365d"),
+        Meta(
+            description="Report a problem when the log yielded no line for this long while a systemd unit that the "
+            "filter names is running: the log may be elsewhere. `0s`: never."
+        ),
+    ] = field(default=2 * 86_400.0, name="silence")
     maxretry: Annotated[
         int, integer(1, 10_000), Meta(description="Alert when one source fails this often within `findtime`.")
     ] = 5
@@ -124,6 +142,8 @@ class FailuresSettings(WindowSettings, frozen=True, kw_only=True):
         yield from super().conflicts()
         if self.backend is Backend.JOURNAL and self.files:
             yield Conflict(("files", "backend"), "never read: backend is journal")
+        if self.backend is Backend.JOURNAL and self.pods:
+            yield Conflict(("pods", "backend"), "never read: backend is journal")
         if self.backend is Backend.FILES and self.journalmatch:
             yield Conflict(("journalmatch", "backend"), "never used: backend is files")
 
@@ -246,7 +266,8 @@ class FailuresDetector(Detector[AuthFailure]):
 
     def _what(self, event: AuthFailure) -> str:
         """Name what is counted, for people."""
-        where = f"{event.log}; shuns only: {event.doubt}" if event.doubt else event.log
+        log = pod_log(event.log) or event.log
+        where = f"{log}; shuns only: {event.doubt}" if event.doubt else str(log)
         return f"failures in {self.name} ({_printable(where)})"
 
 

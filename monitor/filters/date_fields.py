@@ -77,6 +77,8 @@ class Reading(NamedTuple):
     """Seconds since the epoch; None if there is no such date."""
     from_s: float = -math.inf
     until_s: float = math.inf
+    is_zoned: bool = False
+    """Whether the date itself says in which zone it is, so that the zone of the log does not matter."""
 
 
 UNREADABLE = Reading(None)
@@ -92,7 +94,7 @@ def read_fields(match: re.Match[str], now_s: float, zone: datetime.tzinfo | None
     given = {name: text for name, text in match.groupdict().items() if text}
     try:
         if zone_name := given.get("z") or given.get("Z"):
-            zone = fixed_zone(zone_name)
+            return _read(given, now_s, fixed_zone(zone_name))._replace(is_zoned=True)
         return _read(given, now_s, zone)
     except (ValueError, OverflowError, KeyError, OSError):
         return UNREADABLE

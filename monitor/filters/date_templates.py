@@ -200,7 +200,7 @@ def _key(form: str) -> str:
 
 def _read_epoch(match: re.Match[str], now_s: float, zone: datetime.tzinfo | None) -> Reading:
     del now_s, zone
-    return Reading(float(match["epoch"])) if match["epoch"] else UNREADABLE
+    return Reading(float(match["epoch"]), is_zoned=True) if match["epoch"] else UNREADABLE
 
 
 def _read_long_epoch(match: re.Match[str], now_s: float, zone: datetime.tzinfo | None) -> Reading:
@@ -210,10 +210,10 @@ def _read_long_epoch(match: re.Match[str], now_s: float, zone: datetime.tzinfo |
     if not text:
         return UNREADABLE
     whole = len(text.partition(".")[0])
-    return Reading(float(text) / (1 if whole < 13 else 1_000_000 if whole >= 16 else 1000))
+    return Reading(float(text) / (1 if whole < 13 else 1_000_000 if whole >= 16 else 1000), is_zoned=True)
 
 
 def _read_tai64n(match: re.Match[str], now_s: float, zone: datetime.tzinfo | None) -> Reading:
     """Read seconds since the epoch as fail2ban does: the ten seconds between TAI and UTC in 1970 are ignored."""
     del now_s, zone
-    return Reading(float(int(match[1][2:17], 16)))
+    return Reading(float(int(match[1][2:17], 16)), is_zoned=True)

@@ -29,6 +29,8 @@ class Dated(NamedTuple):
     start: int
     end: int
     time_s: float | None
+    is_zoned: bool = False
+    """Whether the date says its zone itself."""
 
 
 class _RankedTemplate:
@@ -92,6 +94,8 @@ class DateDetector:
         self._edges = _Edges()
         self._used_total = 0
         self._from_s = self._until_s = math.nan
+        self.is_zoned = False
+        """Whether the last date that was read says its zone itself."""
 
     @property
     def template(self) -> str:
@@ -120,6 +124,7 @@ class DateDetector:
             return None
         ranked.hits += 1
         ranked.used_s = now_s
+        self.is_zoned = dated.is_zoned
         return dated.time_s
 
     def find(self, line: str, now_s: float) -> Dated | None:
@@ -141,13 +146,20 @@ class DateDetector:
         return self._dated(ranked, match, line, now_s)
 
     def _dated(self, ranked: _RankedTemplate, match: Match[str], line: str, now_s: float) -> Dated:
+        """Read a match, and note whether it says its zone."""
+        dated = self._recalled(ranked, match, line, now_s)
+        self.is_zoned = dated.is_zoned
+        return dated
+
+    def _recalled(self, ranked: _RankedTemplate, match: Match[str], line: str, now_s: float) -> Dated:
         """Read a match, or return the remembered result for its text."""
         start, end = match.span(1)
         if start >= end:
             return Dated(max(start, 0), max(end, 0), None)
         template = ranked.template
         if not template.is_memorable:
-            return Dated(start, end, template.read(match, now_s, self._timezone).time_s)
+            reading = template.read(match, now_s, self._timezone)
+            return Dated(start, end, reading.time_s, reading.is_zoned)
         if not self._from_s <= now_s < self._until_s:
             self._forget(now_s)
         key: Hashable = line[start:end]
@@ -160,13 +172,13 @@ class DateDetector:
             return self._read(ranked, key, match, now_s)
         if dated.start == start and dated.end == end:
             return dated
-        return Dated(start, end, dated.time_s)
+        return Dated(start, end, dated.time_s, dated.is_zoned)
 
     def _read(self, ranked: _RankedTemplate, key: Hashable, match: Match[str], now_s: float) -> Dated:
         """Read a match and remember the result for its text."""
-        time_s, from_s, until_s = ranked.template.read(match, now_s, self._timezone)
+        time_s, from_s, until_s, is_zoned = ranked.template.read(match, now_s, self._timezone)
         self._from_s, self._until_s = max(self._from_s, from_s), min(self._until_s, until_s)
-        dated = Dated(*match.span(1), time_s)
+        dated = Dated(*match.span(1), time_s, is_zoned)
         if dated.end - dated.start <= _MAX_TEXT:
             if len(ranked.known) >= _MAX_KNOWN:
                 ranked.known.clear()

@@ -11,6 +11,7 @@ import msgspec
 from monitor.filters.connections import Connections
 from monitor.filters.dates import DateDetector
 from monitor.filters.definition import FilterDefinition, FilterError
+from monitor.filters.envelope import plain, programs, retold
 from monitor.filters.expressions import Expression, shared_expressions
 from monitor.filters.fusion import Fusion
 from monitor.filters.groups import Values
@@ -33,7 +34,9 @@ class FilterStats(msgspec.Struct):
     misdated: int = 0
     """Lines dated in the future, or long before they were written: counted as of now."""
     outdated: int = 0
-    """Lines written before the start that are older than findtime: ignored."""
+    """Lines written before the start that are older than findtime, or that were read before: ignored."""
+    stale: int = 0
+    """Lines that appeared just now with an old date, which no wrong time zone explains: ignored."""
     timeouts: int = 0
     """Lines whose examination was stopped because it took too long."""
     skipped: int = 0
@@ -114,6 +117,9 @@ class LogFilter:
         self._proven_connections = Connections()
         """What lines that prove report: no other line adds to them."""
         self._last_s = float("-inf")
+        self._programs = programs(definition)
+        self._is_foreign = definition.origin.endswith(".conf")
+        """Whether it is one of fail2ban's, which may be written for the forms of the syslog protocol."""
         self._has_buffers = definition.maxlines > 1
         self._buffers = (LineBuffer(definition.maxlines), LineBuffer(definition.maxlines))
         """The previous lines: those that prove nothing, and those that prove."""
@@ -138,7 +144,13 @@ class LogFilter:
         raise TooSlow in here; the line then leaves no state.
         """
         outcome = self._examine_at_once(text, candidates[0], now_s, time_s, proves)
-        return self._examine_by_steps(text, candidates, now_s, time_s, proves) if outcome is None else outcome
+        if outcome is not None:
+            return outcome
+        if text.startswith("<") and time_s is None and (bare := plain(text)) != text:
+            outcome = self._examine_by_steps(bare, candidates, now_s, time_s, proves)
+            if outcome != _NOTHING or not self._is_foreign:
+                return outcome
+        return self._examine_by_steps(text, candidates, now_s, time_s, proves)
 
     def give_up(self) -> None:
         """Forget the previous lines: with the next line they would take too long again."""
@@ -181,6 +193,7 @@ class LogFilter:
         proves: bool,  # noqa: FBT001
     ) -> Outcome:
         self.attempt = None
+        is_timed = time_s is not None
         if time_s is None:
             if (dated := self.dates.find(text[:-1], now_s)) is not None:
                 text = text[: dated.start] + text[dated.end :]
@@ -193,6 +206,8 @@ class LogFilter:
                 time_s = self._last_s
             text = buffer.add(text)
         hit = self._search(text, candidates)
+        if hit is _NOTHING and not self._has_buffers:
+            hit = self._search_again(text, candidates, is_journal=is_timed)
         if not isinstance(hit, _Hit):
             return hit
         if self._has_buffers and self.expressions.is_ignored(buffer.take(hit.match)):
@@ -202,6 +217,13 @@ class LogFilter:
             # A group that took no part in the match leaves the prefix's value, as in fail2ban 1.1.1
             values = hit.prefix | {name: value for name, value in values.items() if value is not None}
         return self._conclude(hit.number, values, hit.expression.is_connected, time_s or now_s, time_s, proves)
+
+    def _search_again(self, text: str, candidates: Sequence[int], *, is_journal: bool) -> _Hit | Ignored | Missed:
+        """Try the forms of a line without what is said twice; the journal's entries are all of the filter's units."""
+        for form in retold(text, self._programs, is_ours=is_journal and bool(self._programs)):
+            if (hit := self._search(form, candidates)) is not _NOTHING:
+                return hit
+        return _NOTHING
 
     def _search(self, text: str, candidates: Sequence[int]) -> _Hit | Ignored | Missed:
         expressions = self.expressions

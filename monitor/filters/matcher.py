@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from monitor.filters.breaker import Breaker
 from monitor.filters.compile_time import CompileTime
+from monitor.filters.containers import Containers
 from monitor.filters.deadline import Deadline
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.log_filter import FilterStats, LogFilter
@@ -64,6 +65,7 @@ class LogMatcher:
             name: ActiveFilter(name, log_filter, findtimes_s.get(name, _FINDTIME_S), self.breakers[name])
             for name, log_filter in self._filters.items()
         }
+        self._containers = Containers()
         self._deadline = Deadline(confirm_timeout_s)
         self._uses_hyperscan = use_hyperscan and is_available()
         self._groups: dict[tuple[str, ...], list[_Group]] = {}
@@ -75,6 +77,7 @@ class LogMatcher:
 
     def begin(self, block: LogBlock) -> Scan:
         """Find the candidates; the scan confirms them. Scans must run in the order in which they were started."""
+        block = self._containers.open(block)
         groups = self._groups.get(block.detectors)
         if groups is None:
             groups = self._groups[block.detectors] = self._make_groups(block.detectors)

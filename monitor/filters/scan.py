@@ -19,10 +19,14 @@ from monitor.model.logs import LogBlock
 _MAX_USER = 64
 _ODD_S = 60.0
 """A line that was just written and whose date differs by more than this has a wrong clock or time zone."""
+_ZONE_STEP_S = 900.0
+"""Zones differ by multiples of a quarter of an hour."""
+_ZONES_S = 26 * 3600.0
+"""The largest difference between two zones: UTC+14 and UTC-12."""
 
-_Step = tuple["ActiveFilter", str, Sequence[int], float | None, str]
-"""A filter, a line with its newline, the expressions to try, the time of the line if the source knows it, and why the
-line proves nothing."""
+_Step = tuple["ActiveFilter", str, Sequence[int], float | None, str, float | None]
+"""A filter, a line with its newline, the expressions to try, the time of a line without a date, why the line proves
+nothing, and the time of the line if the source knows it."""
 
 
 class ActiveFilter(NamedTuple):
@@ -81,7 +85,7 @@ class Scan:
                 if step is None:
                     before_s = clock()
                     continue
-                active, text, numbers, time_s, reason = step
+                active, text, numbers, time_s, reason, known_s = step
                 log_filter, breaker = active.log_filter, active.breaker
                 stats = log_filter.stats
                 stats.candidates += 1
@@ -97,7 +101,7 @@ class Scan:
                     is_slow = True
                     log_filter.give_up()
                 if isinstance(outcome, Found):
-                    event = self._event(active, outcome, reason, text)
+                    event = self._event(active, outcome, reason, known_s, text)
                     if event is not None:
                         events.append(event)
                 elif isinstance(outcome, Ignored):
@@ -111,15 +115,21 @@ class Scan:
                     break
         return events
 
-    def _event(self, active: ActiveFilter, found: Found, reason: str, text: str) -> AuthFailure | None:
-        """Return the event of a failure; None if it has no address or is too old. `reason`: why it proves nothing."""
+    def _event(
+        self, active: ActiveFilter, found: Found, reason: str, known_s: float | None, text: str
+    ) -> AuthFailure | None:
+        """Return the event of a failure; None if it has no address or is too old.
+
+        `reason`: why it proves nothing; `known_s`: the time of the line, if the source knows it; `text`: the line.
+        """
         block, log_filter = self._block, active.log_filter
         stats = log_filter.stats
         address = _address(found)
         if address is None:
             stats.unusable += 1
             return None
-        when_s = _when_s(active, block, found.time_s)
+        is_zoned = known_s is not None or log_filter.dates.is_zoned
+        when_s = _when_s(active, block, found.time_s if known_s is None else known_s, is_zoned=is_zoned)
         if when_s is None:
             return None
         stats.failures += 1
@@ -139,18 +149,26 @@ def _slow_one(log_filter: LogFilter, numbers: Sequence[int], is_stopped: bool) -
     return log_filter.attempt if is_stopped or len(numbers) == 1 else None
 
 
-def _when_s(active: ActiveFilter, block: LogBlock, time_s: float | None) -> float | None:
+def _when_s(active: ActiveFilter, block: LogBlock, time_s: float | None, *, is_zoned: bool) -> float | None:
     """Return the wall time of a failure; None if it is too old to count.
 
-    A line that was written while we read happened now, whatever its date is. A line written before the start counts by
-    its date; without a date its time is unknown and it is ignored.
+    A line that was written while we read happened now, whatever its date is, unless it is an old line: a log that is
+    rewritten yields these anew. A line written before the start counts by its date; without a date its time is unknown
+    and it is ignored. `is_zoned`: the date says its zone, so that no zone of the log explains a wrong one.
     """
     now_s, stats = block.read_s, active.log_filter.stats
+    if time_s is not None and time_s < block.after_s:
+        stats.outdated += 1
+        return None
     if block.is_live:
         if time_s is None:
             return now_s
         if abs(time_s - now_s) <= _ODD_S:
             return min(time_s, now_s)
+        age_s = now_s - time_s
+        if age_s > active.findtime_s + _ODD_S and (is_zoned or not _is_zone_difference(age_s)):
+            stats.stale += 1
+            return None
         stats.misdated += 1
         return now_s
     if time_s is None or time_s < now_s - active.findtime_s:
@@ -159,6 +177,12 @@ def _when_s(active: ActiveFilter, block: LogBlock, time_s: float | None) -> floa
     if time_s > now_s + _ODD_S:
         stats.misdated += 1
     return min(time_s, now_s)
+
+
+def _is_zone_difference(age_s: float) -> bool:
+    """Whether a line that was written now seems to be this old as its date is read in the wrong zone."""
+    away_s = (age_s + _ZONE_STEP_S / 2) % _ZONE_STEP_S - _ZONE_STEP_S / 2
+    return age_s <= _ZONES_S + _ODD_S and abs(away_s) <= _ODD_S
 
 
 def _address(found: Found) -> Address | None:
@@ -177,9 +201,9 @@ _parsed = functools.lru_cache(maxsize=4096)(parse_address)
 
 def _steps(block: LogBlock, work: Iterable[tuple[ActiveFilter, Sequence[Candidate]]]) -> Iterator[_Step | None]:
     """Yield what to examine; None after work that is not due to the next line, such as finding the candidates."""
-    data, times_s = block.data, block.times_s
+    data, times_s, is_wrapped = block.data, block.times_s, block.is_wrapped
     text = data.decode() if data.isascii() else None
-    time_s = None
+    time_s = known_s = None
     for active, candidates in work:
         everything = active.log_filter.everything
         reason = doubt(active.log_filter.definition.evidence, block.writer, is_cut=block.is_cut)
@@ -189,6 +213,9 @@ def _steps(block: LogBlock, work: Iterable[tuple[ActiveFilter, Sequence[Candidat
             if times_s:
                 line_number += data.count(b"\n", seen, start)
                 seen = start
-                time_s = times_s[line_number]
+                known_s = times_s[line_number]
+                if is_wrapped and math.isnan(known_s):
+                    known_s = None
+                time_s = None if is_wrapped else known_s
             line = text[start:end] if text is not None else data[start:end].decode(errors="replace")
-            yield active, line, everything if numbers is None else numbers, time_s, reason
+            yield active, line, everything if numbers is None else numbers, time_s, reason, known_s

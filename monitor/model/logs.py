@@ -1,8 +1,13 @@
 """Log text on its way from a source to the filters: whole blocks of lines."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from monitor.model.writers import Writer
+
+JOURNAL = "journal"
+"""The name of systemd's journal, in place of a path."""
 
 
 class LogBlock(msgspec.Struct, frozen=True, gc=False):
@@ -19,10 +24,20 @@ class LogBlock(msgspec.Struct, frozen=True, gc=False):
     data: bytes
     read_s: float
     """Wall time at which it was read, in seconds since the epoch."""
-    times_s: tuple[float, ...] = ()
+    times_s: Sequence[float] = ()
     is_live: bool = True
     """Whether it was written while we were reading; False for what was found there at the start."""
     writer: Writer | None = None
     """Who wrote the lines; None: not known, so that they prove nothing."""
+    after_s: float = 0.0
+    """Lines dated before this were read before, elsewhere or in another form: they do not count again."""
+    is_wrapped: bool = False
+    """Whether the lines were records of a container's runtime, which `times_s` are from (NaN: not known); the lines may
+    have dates of their own."""
     is_cut: bool = False
     """Whether the ends of the lines are missing: what a client sent may have pushed the true end out of a line."""
+
+    @property
+    def is_journal(self) -> bool:
+        """Whether these are entries of the journal."""
+        return self.log == JOURNAL

@@ -142,7 +142,7 @@ def test_without_a_journal_all_else_goes_on(logs: Logs) -> None:
     states = {one["name"]: one["state"] for one in status["sources"]}
     assert (states["kernel_log"], states["journal"]) == ("up", "down")
     assert logs.daemon.metrics()['nodewarden_source_up{source="journal"}'] == 0
-    assert logs.daemon.run("status").stdout.startswith("PROBLEM: reading the journal failed")
+    assert logs.daemon.run("status").stdout.splitlines()[1].startswith("PROBLEM: reading the journal failed")
     logs.site.scan()
     logs.until_banned(logs.site.attacker.address4)
 
@@ -170,14 +170,17 @@ def test_a_reload_adds_a_detector_of_the_journal(logs: Logs, journald: Journald)
 
 
 def test_failures_in_a_file_are_banned(logs: Logs) -> None:
-    """The file is not there yet: nothing is wrong; it appears, and three failures in it are a ban."""
+    """The file is not there yet, which is a problem; it appears, and three failures in it are a ban."""
     logs.configure(logs.of_file())
     logs.daemon.start()
     assert logs.source("files")["state"] == "waiting for files"
-    assert logs.daemon.ask("status")["problems"] == []
+    missing = f"detector app finds nothing: no file matches {logs.path}"
+    assert logs.daemon.ask("status")["problems"] == [missing]
+    assert logs.daemon.metrics()['nodewarden_filter_log_missing{detector="app"}'] == 1
     logs.write(*["192.0.2.1"] * 3, *["192.0.2.2"] * 2)
     logs.until_banned("192.0.2.1")
     assert logs.source("files")["state"] == "up"
+    assert logs.daemon.ask("status")["problems"] == []
     assert [ban["detector"] for ban in logs.daemon.ask("why", "192.0.2.1")["bans"]] == ["app"]
     metrics = logs.daemon.metrics()
     assert metrics['nodewarden_source_up{source="files"}'] == 1

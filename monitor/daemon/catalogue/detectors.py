@@ -7,6 +7,18 @@ METRICS = (
     Metric(
         "nodewarden_filter_up", GAUGE, "0 while a detector's filter cannot be used: it finds nothing.", ("detector",)
     ),
+    Metric(
+        "nodewarden_filter_log_missing",
+        GAUGE,
+        "1 while neither a file nor a journal is there for a detector to read: it finds nothing.",
+        ("detector",),
+    ),
+    Metric(
+        "nodewarden_filter_log_silent",
+        GAUGE,
+        "1 while a log yielded no line for the section's `silence` although its service runs: it may be the wrong log.",
+        ("detector",),
+    ),
     Metric("nodewarden_filter_candidates_total", COUNTER, "Lines that were looked at closely.", ("detector",)),
     Metric("nodewarden_filter_failures_total", COUNTER, "Failures found.", ("detector",)),
     Metric(
@@ -31,7 +43,15 @@ METRICS = (
     Metric(
         "nodewarden_filter_outdated_total",
         COUNTER,
-        "Failures from before the start that are older than findtime, or without a date: not counted.",
+        "Failures from before the start that are older than findtime or without a date, or that were read before the "
+        "log was rewritten: not counted.",
+        ("detector",),
+    ),
+    Metric(
+        "nodewarden_filter_stale_total",
+        COUNTER,
+        "Failures in lines that appeared just now with a date before findtime that no wrong time zone explains (a "
+        "rewritten log, a wrong clock): not counted.",
         ("detector",),
     ),
     Metric(

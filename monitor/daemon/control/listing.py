@@ -22,9 +22,9 @@ from monitor.model.errors import NodewardenError
 from monitor.model.parts import in_parts
 
 SORTS: dict[str, Callable[[Ban], Any]] = {
-    "since": lambda ban: (-ban.since_s, ban.network),
-    "ends": lambda ban: (ban.until_s, ban.network),
-    "network": lambda ban: (len(ban.network.address), ban.network),
+    "since": lambda ban: (-ban.since_s, ban.network.address, ban.network.prefix_length),
+    "ends": lambda ban: (ban.until_s, ban.network.address, ban.network.prefix_length),
+    "network": lambda ban: (len(ban.network.address), ban.network.address, ban.network.prefix_length),
 }
 _PART = 2048
 """Bans that are filtered and sorted, or shown, at a time: 5 ms."""

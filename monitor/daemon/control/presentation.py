@@ -20,7 +20,9 @@ _MAX_RULES = 1000
 
 def show_ban(ban: Ban, now_s: float) -> dict[str, Any]:
     """Show a ban as of now."""
-    return {**describe_ban(ban), "left_s": max(0.0, ban.until_s - now_s)}
+    shown = describe_ban(ban)
+    shown["left_s"] = max(0.0, ban.until_s - now_s)
+    return shown
 
 
 def describe_ban(ban: Ban) -> dict[str, Any]:

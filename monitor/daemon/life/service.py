@@ -329,6 +329,7 @@ class Service:
             self.pipeline.log_filters,
             self._sources.slow_filters(),
             is_daemon=True,
+            silent_logs=self._sources.silent_logs(),
             faults=self.pipeline.table.faults,
             filter_faults=self._sources.filter_faults(),
             known=known,

@@ -25,20 +25,22 @@ def check(
     slow_filters: Mapping[str, str] = MappingProxyType({}),
     *,
     is_daemon: bool,
+    silent_logs: Mapping[str, str] = MappingProxyType({}),
     faults: Mapping[str, str] = MappingProxyType({}),
     filter_faults: Mapping[str, str] | None = None,
     known: Sequence[Part] = (),
 ) -> dict[str, Any]:
     """Return the whole finding as plain data; `is_daemon`: this process is the one that serves.
 
-    `slow_filters` says which lines are skipped because a filter takes too long on them, by detector; `faults` what is
-    wrong with the table; `filter_faults` which detectors find nothing (default: what reading their filters found).
-    `known` are parts that only a running daemon can judge.
+    `slow_filters` says which lines are skipped because a filter takes too long on them, by detector; `silent_logs`
+    which logs may be the wrong ones; `faults` what is wrong with the table; `filter_faults` which detectors find
+    nothing (default: what reading their filters found). `known` are parts that only a running daemon can judge.
     """
     lost = filters.faults if filter_faults is None else filter_faults
     probed = msgspec.structs.replace(
         probe(settings, filters, serves_metrics=is_daemon, is_owner=is_daemon),
         slow_filters=MappingProxyType(dict(slow_filters)),
+        silent_logs=MappingProxyType(dict(silent_logs)),
         table="; it ".join(faults.values()),
         filter_faults=MappingProxyType({name: why for name, why in lost.items() if name not in filters.foreign}),
     )

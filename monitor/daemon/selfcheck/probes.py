@@ -60,6 +60,12 @@ class Probed(msgspec.Struct, frozen=True):
     """How many file descriptors this process may have; the daemon raises the soft limit to the hard one."""
     slow_filters: Mapping[str, str] = MappingProxyType({})
     """By detector: which lines are skipped because its filter takes too long on them."""
+    reads_logs: bool = False
+    """Whether any detector reads logs."""
+    missing_logs: Mapping[str, str] = MappingProxyType({})
+    """By detector: why there is no log for it to read."""
+    silent_logs: Mapping[str, str] = MappingProxyType({})
+    """By detector: why its log may be the wrong one."""
     sysctls: Mapping[str, str] = MappingProxyType({})
     """Their values, by name."""
     web_config: str = ""
@@ -83,6 +89,8 @@ def probe(settings: Settings, filters: LogFilters, *, serves_metrics: bool, is_o
         writers=read_writers(),
         owner="" if is_owner else why_not_ours(),
         hyperscan=missing_module("hyperscan"),
+        reads_logs=bool(filters.definitions),
+        missing_logs=MappingProxyType(filters.missing()),
         cluster=tuple(kubernetes.denied_to_us()) if settings.bans.protect.kubernetes else (),
         state=_writable(settings.state.directory),
         metrics=why_not(lambda: try_port(listen, is_ours=serves_metrics)) if settings.metrics.enabled else "",

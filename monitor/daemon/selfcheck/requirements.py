@@ -21,6 +21,7 @@ def examine(settings: Settings, probed: Probed) -> list[Part]:
     """Return all parts, sources first; of each kind those last that are optional."""
     parts = [
         _filters(settings, probed),
+        _logs(probed),
         _log_detectors(probed),
         _nftables(probed),
         *_sources(settings, probed),
@@ -59,6 +60,27 @@ def _filters(settings: Settings, probed: Probed) -> Part:
     ]
     is_wanted = settings.sources.journal.enabled or settings.sources.files.enabled
     return Part("filters", PartKind.SOURCE, is_wanted, [scanner, *slow], is_optional=True)
+
+
+def _logs(probed: Probed) -> Part:
+    """Return the logs that detectors read: each must be there, and yield lines while its service runs."""
+    missing = [
+        Requirement(
+            f"a log for detector {name}",
+            why,
+            f"set detectors.failures.{name}.files to the log, or enabled: false there",
+        )
+        for name, why in probed.missing_logs.items()
+    ]
+    silent = [
+        Requirement(
+            f"lines in the log of {name}",
+            why,
+            f"set detectors.failures.{name}.files or journalmatch to where the service logs, or silence: 0s there",
+        )
+        for name, why in probed.silent_logs.items()
+    ]
+    return Part("logs", PartKind.SOURCE, probed.reads_logs, [*missing, *silent])
 
 
 def _log_detectors(probed: Probed) -> Part:

@@ -4,8 +4,7 @@ Pure apart from reading the files of filters and jails, and looking whether logs
 """
 
 import datetime
-import glob
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,15 @@ import msgspec
 
 from monitor.config.types import parse_timezone
 from monitor.daemon.sources.jail_sections import jail_network, jail_section
+from monitor.daemon.sources.log_alternatives import (
+    Alternatives,
+    JournalMatches,
+    alternatives,
+    has_journal,
+    is_any_readable,
+    is_any_there,
+    nothing_there,
+)
 from monitor.detectors.failures import DEFAULT_FAILURES, Backend, FailuresSettings, LineEvidence
 from monitor.filters.deadline import Deadline, TooSlow
 from monitor.filters.definition import FilterDefinition, FilterError
@@ -20,6 +28,7 @@ from monitor.filters.evidence import EvidenceRule, standing_doubt
 from monitor.filters.library import load_filter
 from monitor.model.bans import AllowEntry, Mode
 from monitor.model.errors import ConfigError
+from monitor.model.pods import pattern_of
 from monitor.settings.detectors import DETECTOR_NAMES
 from monitor.settings.schema import Settings
 from monitor.sources.journal.match import parse_match
@@ -27,11 +36,8 @@ from monitor.sources.journal.match import parse_match
 if TYPE_CHECKING:
     from monitor.filters.fail2ban.jails import Jail
 
-JournalMatches = tuple[tuple[str, ...], ...]
-
 FROM_FAIL2BAN = "from_fail2ban"
 """The name of what is wrong with fail2ban's configuration as a whole, among the faults of detectors."""
-_JOURNALS = ("run/log/journal", "var/log/journal")
 _LOAD_S = 5.0
 """CPU time to read one filter, or all of fail2ban's jails: some thousand files take a second."""
 _SHOWN = 3
@@ -53,6 +59,10 @@ class LogFilters:
         """Of dates that name none; where a detector is missing, the system's."""
         self.findtimes_s: dict[str, float] = {}
         """How far back each detector counts."""
+        self.alternatives: dict[str, Alternatives] = {}
+        """Where to read, for those that can read files or the journal."""
+        self.unneeded: set[str] = set()
+        """Detectors that nobody configured, of applications that are not installed: a missing log is no problem."""
         self.faults: dict[str, str] = {}
         self.fault_keys: dict[str, str] = {}
         """For those of sections of the configuration: the key that is to be changed."""
@@ -72,6 +82,7 @@ class LogFilters:
         self._vouched = settings.detectors.from_fail2ban_proven
         self._reads_journal = settings.sources.journal.enabled
         self._reads_files = settings.sources.files.enabled
+        self._root = root
         self._has_journal = self._reads_journal and has_journal(root)
         self._configured = configured = settings.detectors.failures
         with self._deadline.watching():
@@ -88,10 +99,11 @@ class LogFilters:
             self.files_read.update((Path(path), Path(path).with_suffix(".local")))
         key = "filter"
         try:
-            definition, matches = self._deadline.call(self._load, section)
+            definition = self._deadline.call(self._load, section)
             definition = _with_evidence(definition, section.evidence)
-            key = "files" if matches is None else "journalmatch"
-            self._read(name, definition, matches, section.files or definition.files, section.timezone)
+            where = self._where(section, definition)
+            key = "journalmatch" if where.is_journal_only else "files"
+            self._read(name, definition, where, section.timezone)
         except TooSlow:
             self._fail(name, f"filter {section.filter} takes longer than {_LOAD_S:.0f} s to read", key)
             return
@@ -99,13 +111,16 @@ class LogFilters:
             self._fail(name, str(error), key)
             return
         self.notes += [f"filter of {name}: {note}" for note in definition.notes]
-        if definition.evidence.writers and (doubt := standing_doubt(definition.evidence, self.files.get(name, ()))):
+        files = self._counting_files(name)
+        if definition.evidence.writers and (doubt := standing_doubt(definition.evidence, files)):
             self.notes.append(
                 f"{name} only shuns: {doubt}; read the journal, or set detectors.failures.{name}.evidence: proven if "
                 "nobody else can write there"
             )
-        if matches == ():
+        if self.journal.get(name) == ():
             self.notes.append(f"{name} reads the whole journal: name what it should read in `journalmatch`")
+        if section == DEFAULT_FAILURES.get(name) and not _is_installed(definition):
+            self.unneeded.add(name)
 
     def _fail(self, name: str, fault: str, key: str) -> None:
         self.faults[name] = fault
@@ -115,36 +130,79 @@ class LogFilters:
         self.sections[name] = section
         self.findtimes_s[name] = section.longest_findtime_s
 
-    def _load(self, section: FailuresSettings) -> tuple[FilterDefinition, JournalMatches | None]:
-        """Return the filter and what to read of the journal; None: files are to be read."""
-        own = tuple(tuple(line.split()) for line in section.journalmatch)
-        is_auto = section.backend is Backend.AUTO
-        if section.backend is Backend.JOURNAL or (is_auto and self._has_journal and not (section.files and not own)):
-            definition = load_filter(section.filter, logtype="journal")
-            matches = own or definition.journalmatch
-            if matches or not is_auto:
-                return definition, matches
-        return load_filter(section.filter, logtype="file"), None
+    def _load(self, section: FailuresSettings) -> FilterDefinition:
+        """Return the filter. Where files or the journal may be read, one of fail2ban's is taken as for files."""
+        is_journal = section.backend is Backend.JOURNAL or bool(
+            section.journalmatch and not section.files and not section.pods
+        )
+        return load_filter(section.filter, logtype="journal" if is_journal else "file")
 
-    def _read(
-        self,
-        name: str,
-        definition: FilterDefinition,
-        matches: JournalMatches | None,
-        patterns: tuple[str, ...],
-        timezone: str,
-    ) -> None:
-        """Have a detector read the journal, or these files where `matches` is None; ValueError if the zone is wrong."""
+    def _where(self, section: FailuresSettings, definition: FilterDefinition) -> Alternatives:
+        """Return what a section can read; where it is the journal alone, no files are named."""
+        own = tuple(tuple(line.split()) for line in section.journalmatch)
+        if section.backend is Backend.JOURNAL:
+            return Alternatives((), own or definition.journalmatch, (), is_journal_only=True)
+        files = (*section.files, *map(pattern_of, section.pods))
+        found = alternatives(files, own, definition.files, definition.journalmatch)
+        if section.backend is Backend.FILES or not found.matches or not self._reads_journal:
+            return Alternatives(found.files + found.rest, (), ())
+        is_journal_only = not found.is_choice or not self._reads_files
+        return Alternatives((), found.matches, (), is_journal_only=True) if is_journal_only else found
+
+    def _read(self, name: str, definition: FilterDefinition, where: Alternatives, timezone: str) -> None:
+        """Have a detector read where it can; ValueError if the zone is wrong."""
         zone = parse_timezone(timezone) if timezone else None
-        if matches is None:
-            self._check_files(patterns)
-            self.files[name] = patterns
+        if where.is_journal_only or where.is_choice:
+            self._check_journal(where.matches)
+        if not where.is_journal_only:
+            self._check_files(where.files + where.rest)
+        if where.is_journal_only:
+            self.journal[name] = where.matches
+        elif where.is_choice:
+            self.alternatives[name] = where
+            self._choose(name)
         else:
-            self._check_journal(matches)
-            self.journal[name] = matches
+            self.files[name] = where.files
         self.definitions[name] = definition
         if zone:
             self.timezones[name] = zone
+
+    def look_for_journal(self) -> bool:
+        """Follow whether there is a journal; return whether that changed what is read."""
+        if self._has_journal is (has := self._reads_journal and has_journal(self._root)):
+            return False
+        self._has_journal = has
+        for name in self.alternatives:
+            self._choose(name)
+        return bool(self.alternatives)
+
+    def _choose(self, name: str) -> None:
+        """Say what a detector that can read several logs reads: all that may count, see `log_choice`."""
+        where = self.alternatives[name]
+        files = where.files_to_read(has_journal=self._has_journal)
+        for places, place in ((self.files, files), (self.journal, where.matches if self._has_journal else ())):
+            if place:
+                places[name] = place  # type: ignore[assignment]
+            else:
+                places.pop(name, None)
+
+    def has_files(self, name: str) -> bool:
+        """Whether a file that counts before the journal can be read; one that cannot is a problem of its source."""
+        return name in self.alternatives and is_any_readable(self.alternatives[name].files)
+
+    def missing(self) -> dict[str, str]:
+        """Say why detectors find nothing as no log of theirs is there, by detector; looks for files."""
+        return {
+            name: nothing_there(patterns, is_journal_absent=name in self.alternatives)
+            for name, patterns in self.files.items()
+            if name not in self.journal and name not in self.unneeded and not is_any_there(patterns)
+        }
+
+    def _counting_files(self, name: str) -> tuple[str, ...]:
+        """Return the files that count now; none means the journal."""
+        if name in self.journal and not self.has_files(name):
+            return ()
+        return self.files.get(name, ())
 
     def _check_files(self, patterns: tuple[str, ...]) -> None:
         if not self._reads_files:
@@ -221,7 +279,7 @@ class LogFilters:
         return False
 
     def _has_log(self, jail: "Jail") -> bool:
-        return self._has_journal if jail.backend == "journal" else _exists(jail.files)
+        return self._has_journal if jail.backend == "journal" else is_any_there(jail.files)
 
     def _add_jails(self, jails: "Sequence[Jail]") -> None:
         noted: dict[str, list[str]] = {}
@@ -252,10 +310,12 @@ class LogFilters:
             return
         configured = self._configured.get(name)
         self._count(name, jail_section(jail, configured.mode if configured else Mode.ENFORCE))
-        matches = jail.journalmatch if jail.backend == "journal" else None
+        is_journal = jail.backend == "journal"
+        matches, files = (jail.journalmatch, ()) if is_journal else ((), jail.files)
+        where = Alternatives(files, matches, (), is_journal_only=is_journal)
         evidence = LineEvidence.PROVEN if name in self._vouched else LineEvidence.AUTO
         try:
-            self._read(name, _with_evidence(jail.filter, evidence), matches, jail.files, jail.timezone)
+            self._read(name, _with_evidence(jail.filter, evidence), where, jail.timezone)
         except (ConfigError, ValueError) as error:
             self.faults[name] = str(error)
 
@@ -271,16 +331,13 @@ def _with_evidence(definition: FilterDefinition, evidence: LineEvidence) -> Filt
     return msgspec.structs.replace(definition, evidence=rule)
 
 
-def has_journal(root: Path = Path("/")) -> bool:
-    """Whether journald keeps a journal here: in memory or on disk, one directory a machine."""
-    return any(path.is_dir() for directory in _JOURNALS for path in (root / directory).glob("*"))
+def _is_installed(definition: FilterDefinition) -> bool:
+    """Whether the application of a filter is on this machine, as far as the filter says where it would be."""
+    writers = definition.evidence.writers
+    return not writers or not writers.executables or any(Path(path).exists() for path in writers.executables)
 
 
 def _names(names: Sequence[str]) -> str:
     """Name a few; what is said of one jail is mostly said of all."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
-
-
-def _exists(patterns: Iterable[str]) -> bool:
-    return any(glob.glob(pattern) for pattern in patterns)  # noqa: PTH207 - Path.glob would take ** for whole trees

@@ -4,9 +4,13 @@ import datetime
 import logging
 import time
 from collections.abc import Container, Iterator, Mapping
+from posixpath import normpath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from monitor.daemon.sources.log_alternatives import nothing_there
+from monitor.daemon.sources.log_choice import LogChoice
 from monitor.daemon.sources.log_filters import FROM_FAIL2BAN, LogFilters
+from monitor.daemon.sources.log_silence import Expected, LogSilence, units_of
 from monitor.filters.definition import FilterDefinition
 from monitor.filters.evidence import doubt, standing_doubt
 from monitor.metrics.metric import Sample
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _COUNTERS = (
-    "candidates", "failures", "unproven", "ignored", "unusable", "misdated", "outdated", "timeouts", "skipped",
+    "candidates", "failures", "unproven", "ignored", "unusable", "misdated", "outdated", "stale", "timeouts", "skipped",
     "evicted",
 )  # fmt: skip
 """Of FilterStats; each is a metric too."""
@@ -51,6 +55,9 @@ class LogScan:
         self._notes: list[str] = []
         self._file_doubts: dict[str, str] = {}
         """Why the file that each detector read last proves nothing."""
+        self._choice = LogChoice()
+        self._silence = LogSilence()
+        self._filters = filters
         self.follow(filters, confirm_timeout_s)
 
     def follow(self, filters: LogFilters, confirm_timeout_s: float) -> None:
@@ -64,28 +71,76 @@ class LogScan:
         for name, fault in self.faults.items():
             if known.get(name) != fault:
                 _log.error("%s", _explain(name, fault))
+        self._filters = filters
+        self._choice.follow(filters.alternatives, filters.has_files)
+        self._silence.follow(
+            {
+                name: Expected(filters.sections[name].silence_s, units_of(definition))
+                for name, definition in filters.definitions.items()
+            },
+            time.monotonic(),
+        )
+        self._read_from(filters)
+
+    def look(self) -> bool:
+        """Notice which logs came or went, about once a second.
+
+        Return whether the sources have to follow: there is a journal now, or there is none any more.
+        """
+        self._choice.look(time.time())
+        self._silence.look(time.monotonic())
+        if not self._filters.look_for_journal():
+            return False
+        self._read_from(self._filters)
+        return True
+
+    def _read_from(self, filters: LogFilters) -> None:
         self.files = {name: where for name, where in filters.files.items() if name not in self.faults}
         self.journal = {name: where for name, where in filters.journal.items() if name not in self.faults}
         self._notes = list(filters.notes)
 
     def begin(self, block: LogBlock) -> "Scan | None":
-        """Return a scan of a block for failures; None where no filter is in use."""
-        if isinstance(block.writer, FileWriter) and self._made:
-            for name in block.detectors:
+        """Return a scan of a block for failures; None where no filter is in use, or takes it."""
+        taken = self._choice.take(block)
+        if taken is None or self._matcher is None or self._made is None:
+            return None
+        self._silence.hear(taken.detectors)
+        if isinstance(taken.writer, FileWriter):
+            for name in taken.detectors:
                 if definition := self._made.definitions.get(name):
-                    self._file_doubts[name] = doubt(definition.evidence, block.writer)
-        return self._matcher.begin(block) if self._matcher else None
+                    self._file_doubts[name] = doubt(definition.evidence, taken.writer)
+        return self._matcher.begin(taken)
 
     @property
     def notices(self) -> list[str]:
         """What operators should know although the filters work, a sentence each."""
         slow = sorted(self._matcher.unsearchable) if self._matcher else ()
-        return self._notes + [f"filter of {name}: it must look closely at every line of its log: slow" for name in slow]
+        slow_notes = [f"filter of {name}: it must look closely at every line of its log: slow" for name in slow]
+        return self._notes + slow_notes
 
-    def problems(self) -> list[str]:
-        """Say which detectors find nothing, or not everything, and why."""
+    def problems(self, waiting: Container[str] = ()) -> list[str]:
+        """Say which detectors find nothing, or not everything, and why; `waiting` as for `describe`."""
         found = [_explain(name, fault) for name, fault in self.faults.items()]
+        found += [_explain(name, why) for name, why in self._needed(waiting).items()]
+        found += [f"detector {name} may read the wrong log: {why}" for name, why in self.silent_logs.items()]
         return found + list(self.slow_filters().values())
+
+    @property
+    def silent_logs(self) -> dict[str, str]:
+        """Why logs may be the wrong ones, by detector: they yield no lines although their service runs."""
+        return self._silence.silent
+
+    def _missing(self, waiting: Container[str]) -> dict[str, str]:
+        """Say why detectors find nothing as no log of theirs is there."""
+        return {
+            name: nothing_there(patterns, is_journal_absent=name in self._filters.alternatives)
+            for name, patterns in self.files.items()
+            if name not in self.journal and all(normpath(pattern) in waiting for pattern in patterns)
+        }
+
+    def _needed(self, waiting: Container[str]) -> dict[str, str]:
+        """Return those of `_missing` that are a problem."""
+        return {name: why for name, why in self._missing(waiting).items() if name not in self._filters.unneeded}
 
     def slow_filters(self) -> dict[str, str]:
         """Say which lines are skipped because a filter takes too long on them, by detector."""
@@ -106,19 +161,22 @@ class LogScan:
                 "state": self._state(name, waiting),
                 "trouble": self.faults.get(name, ""),
                 "evidence": self._evidence(name),
-                "reads": ["journal"] if name in self.journal else list(self.files.get(name, ())),
+                "reads": list(self._counting_files(name)) or (["journal"] if name in self.journal else []),
                 **self._totals(name),
             }
             for name in names
         ]
 
-    def samples(self) -> Iterator[Sample]:
-        """Yield the filters' metrics."""
+    def samples(self, waiting: Container[str] = ()) -> Iterator[Sample]:
+        """Yield the filters' metrics; `waiting` as for `describe`."""
         definitions = self._made.definitions if self._made else {}
+        missing = self._needed(waiting)
         for name in definitions.keys() | self.faults.keys():
             yield "nodewarden_filter_up", (name,), float(name not in self.faults)
         paused = self._paused()
         for name in definitions:
+            yield "nodewarden_filter_log_missing", (name,), float(name in missing)
+            yield "nodewarden_filter_log_silent", (name,), float(name in self.silent_logs)
             yield "nodewarden_filter_paused", (name,), float(name in paused)
             for counter, total in self._totals(name).items():
                 yield f"nodewarden_filter_{counter}_total", (name,), total
@@ -132,8 +190,12 @@ class LogScan:
     def _state(self, name: str, waiting: Container[str]) -> str:
         if name in self.faults:
             return "down"
-        patterns = self.files.get(name, ())
-        return "waiting for files" if patterns and all(one in waiting for one in patterns) else "up"
+        return "waiting for files" if name in self._missing(waiting) else "up"
+
+    def _counting_files(self, name: str) -> tuple[str, ...]:
+        """Return the files that count for a detector now; none means the journal."""
+        is_journal = name in self.journal and not self._choice.counts_files(name)
+        return () if is_journal else self.files.get(name, ())
 
     def _evidence(self, name: str) -> str:
         """Say whether the lines of a detector's log prove who failed: `proven`, or `shuns only: REASON`."""
@@ -141,7 +203,9 @@ class LogScan:
         if definition is None or self._made is None:
             return ""
         rule = definition.evidence
-        reason = standing_doubt(rule, self.files.get(name, ())) or self._file_doubts.get(name, "")
+        reason = standing_doubt(rule, files := self._counting_files(name)) or (
+            files and self._file_doubts.get(name, "")
+        )
         if reason:
             return f"shuns only: {reason}"
         totals = self._totals(name)

@@ -26,6 +26,7 @@ class Sources:
         self, settings: Settings, filters: LogFilters, xdp: ProgramUser, saver: Saver, process: Process
     ) -> None:
         """Open nothing yet; filters are compiled. `xdp` holds bans in the XDP program while it is loaded."""
+        self._settings = settings
         self._scan = LogScan(filters, settings.detectors.confirm_timeout_s)
         context = RunnerContext(process, saver, self._scan, xdp)
         self._runners = [row.source.make(row.settings_in(settings), context) for row in SOURCES]
@@ -47,13 +48,27 @@ class Sources:
 
     def reconfigure(self, settings: Settings, filters: LogFilters) -> None:
         """Follow changed settings and filters without losing a cursor."""
+        self._settings = settings
         self._scan.follow(filters, settings.detectors.confirm_timeout_s)
+        self._reconfigure()
+
+    def _reconfigure(self) -> None:
+        settings = self._settings
         for row, runner in zip(SOURCES, self._runners, strict=True):
             runner.reconfigure(row.settings_in(settings))
 
     def tick_parts(self) -> dict[str, Callable[[], object]]:
         """Return what each source does each second, by name: retry what failed, save cursors, check for losses."""
-        return {f"the source {one.name}": one.tick for one in self._runners}
+        return {"which logs are there": self._look, **{f"the source {one.name}": one.tick for one in self._runners}}
+
+    def _look(self) -> None:
+        """Have logs that came or went count, or count no more."""
+        if self._scan.look():
+            self._reconfigure()
+
+    @property
+    def _waiting(self) -> list[str]:
+        return [pattern for one in self._runners for pattern in one.waiting]
 
     @property
     def is_settled(self) -> bool:
@@ -77,7 +92,11 @@ class Sources:
 
     def filter_problems(self) -> list[str]:
         """Say which detectors find nothing because of their filters, and why."""
-        return self._scan.problems()
+        return self._scan.problems(self._waiting)
+
+    def silent_logs(self) -> dict[str, str]:
+        """Say which logs yield nothing although their service runs, by detector."""
+        return self._scan.silent_logs
 
     def filter_faults(self) -> dict[str, str]:
         """Say why detectors find nothing, by detector."""
@@ -94,7 +113,7 @@ class Sources:
 
     def describe(self) -> dict[str, Any]:
         """Return the status of sources and filters."""
-        filters = self._scan.describe(waiting=[pattern for one in self._runners for pattern in one.waiting])
+        filters = self._scan.describe(self._waiting)
         return {"sources": [self._described(one) for one in self._runners], "filters": filters}
 
     def samples(self) -> Iterator[Sample]:
@@ -106,7 +125,7 @@ class Sources:
             except SYSTEM_FAULTS as error:
                 one.fail(error)
                 yield metrics.UP.name, (one.name,), 0.0
-        yield from self._scan.samples()
+        yield from self._scan.samples(self._waiting)
 
     @staticmethod
     def _described(runner: Runner) -> dict[str, Any]:

@@ -16,7 +16,9 @@ class _Dumper(yaml.SafeDumper):
 
 def _quoted(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
     is_plain = len(text) < 40 and text.replace(" ", "").replace("_", "").replace("=", "").isalnum()
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_plain else "'")
+    # In single quotes, characters that YAML takes for line ends would be lost
+    quotes = "'" if text.replace("\n", "").isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_plain else quotes)
 
 
 _Dumper.add_representer(str, _quoted)

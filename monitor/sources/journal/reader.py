@@ -10,7 +10,7 @@ import msgspec
 
 from monitor.files.changes import FileChanges
 from monitor.model.errors import PermanentError, TemporaryError
-from monitor.model.logs import LogBlock
+from monitor.model.logs import JOURNAL, LogBlock
 from monitor.model.writers import JournalWriter, ordinary_reason
 from monitor.sources.journal.files import journal_files, machine_id, missing_roots, not_open, open_reader
 from monitor.sources.journal.format import MIN_LINE_BYTES, format_line, journal_writer, written_s
@@ -60,7 +60,7 @@ class Journal:
     Each block names the writer of its lines, and whether the lines had to be cut.
     """
 
-    name = "journal"
+    name = JOURNAL
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ MARK_BYTES = 256
 _MAX_ENTRIES = 20_000
 _MAX_GENERATIONS = 64
 _MAX_LISTINGS = 8
+_MAX_SEARCHED_BYTES = 1 << 20
 
 _COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".lz4", ".Z", ".lzma", ".zip")
 _DATE = r"\d{4}-?\d{2}-?\d{2}(?:[\dT_-]*\d)?"
@@ -100,6 +101,30 @@ def find_parts(path: str, cursor: FileCursor) -> list[Part] | None:
         if position >= first
     ]
     return [*parts, Part(path, 0)]
+
+
+def find_repeated(path: str, cursor: FileCursor) -> int | None:
+    """Return where to continue in a log that was rewritten: behind the last place with what was before the cursor."""
+    if cursor.mark_bytes < MARK_BYTES:
+        return None
+    try:
+        descriptor = open_regular(path)
+    except (OSError, ValueError):
+        return None
+    try:
+        size = os.fstat(descriptor).st_size
+        begin = max(0, size - _MAX_SEARCHED_BYTES)
+        data = os.pread(descriptor, size - begin, begin)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    end = len(data)
+    while (end := data.rfind(b"\n", 0, end) + 1) >= MARK_BYTES:
+        if _hash(data[end - MARK_BYTES : end]) == cursor.mark:
+            return begin + end
+        end -= 1
+    return None
 
 
 def rotated_files(path: str) -> list[Rotated]:

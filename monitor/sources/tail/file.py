@@ -2,11 +2,13 @@
 
 import errno
 import os
+import time
 
 from monitor.files.permissions import Grants, file_writer
 from monitor.model.writers import FileWriter, ordinary_reason
 from monitor.sources.tail.cursors import MARK_BYTES, encode_cursor, open_regular
 from monitor.sources.tail.lines import Run, cut, split_lines
+from monitor.sources.tail.repeats import Repeats
 
 _CHECK_S = 60.0
 
@@ -49,8 +51,11 @@ class TailFile:
         """Why what it says proves nothing; empty: only system accounts can have written it."""
         self._checked_s: float | None = None
         self._max_line_bytes = max_line_bytes
-        self._before = b""
+        self.before = b""
         """The bytes just before the offset."""
+        self.read_at_s = time.time()
+        """Wall time of the last read that found something."""
+        self.repeats = Repeats()
         self._scanned = 0
         """Up to where there is no newline behind the offset."""
         self._has_head = True
@@ -81,12 +86,12 @@ class TailFile:
 
     def cursor(self) -> str:
         """Return the cursor to save."""
-        return encode_cursor(self.identity, self.offset, self._before)
+        return encode_cursor(self.identity, self.offset, self.before)
 
     def go_to(self, offset: int, *, is_live: bool) -> None:
         """Read on from here; unless live, what is there now counts as written before we came."""
         self._move(offset)
-        self._has_head = self._before[-1:] in (b"", b"\n", b"\0")
+        self._has_head = self.before[-1:] in (b"", b"\n", b"\0")
         self._live_from = 0 if is_live else os.fstat(self.descriptor).st_size
 
     def go_to_end(self) -> None:
@@ -120,7 +125,17 @@ class TailFile:
 
         More than `limit_bytes` may be read where a line is longer. Raises OSError where reading fails.
         """
-        limit_bytes = max(limit_bytes, self._max_line_bytes + 1)
+        if (offset := self.repeats.skip(self.descriptor, self.offset)) != self.offset:
+            self._move(offset)
+        taken = self._read(max(limit_bytes, self._max_line_bytes + 1))
+        if taken is None:
+            return None
+        if self.took_bytes:
+            self.read_at_s = time.time()
+        runs, is_live = taken
+        return runs, is_live and not self.repeats.after_s
+
+    def _read(self, limit_bytes: int) -> tuple[list[Run], bool] | None:
         is_long = not self._has_head or self._scanned - self.offset > self._max_line_bytes
         return self._read_long(limit_bytes) if is_long else self._read_lines(limit_bytes)
 
@@ -129,9 +144,9 @@ class TailFile:
         was_live = self._scanned >= self._live_from
         if not was_live:
             limit_bytes = min(limit_bytes, self._live_from - self.offset)
-        overlap = len(self._before)
+        overlap = len(self.before)
         data = os.pread(self.descriptor, overlap + limit_bytes, self.offset - overlap)
-        if not data.startswith(self._before):
+        if not data.startswith(self.before):
             return None
         self.took_bytes = len(data) - overlap
         self.at_end = self.took_bytes < limit_bytes
@@ -140,7 +155,7 @@ class TailFile:
         if end:
             self.offset += end - overlap
             self.has_begun = True
-            self._before = data[max(0, end - MARK_BYTES) : end]
+            self.before = data[max(0, end - MARK_BYTES) : end]
         else:
             end = overlap
         if data.startswith(b"\0", end):
@@ -149,9 +164,9 @@ class TailFile:
 
     def _read_long(self, limit_bytes: int) -> tuple[list[Run], bool] | None:
         """Read on in a line that is too long already, up to its end."""
-        overlap = len(self._before)
+        overlap = len(self.before)
         data = os.pread(self.descriptor, limit_bytes, self._scanned)
-        if os.pread(self.descriptor, overlap, self.offset - overlap) != self._before or (
+        if os.pread(self.descriptor, overlap, self.offset - overlap) != self.before or (
             not data and os.fstat(self.descriptor).st_size < self._scanned
         ):
             return None
@@ -194,4 +209,4 @@ class TailFile:
         self.offset = self._scanned = offset
         self.has_begun = self.has_begun or offset > 0
         begin = max(0, offset - MARK_BYTES)
-        self._before = os.pread(self.descriptor, offset - begin, begin)
+        self.before = os.pread(self.descriptor, offset - begin, begin)

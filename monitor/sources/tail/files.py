@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from monitor.files import inotify
-from monitor.sources.tail.cursors import Part, decode_cursor, find_parts, rotated_files
+from monitor.sources.tail.cursors import Part, decode_cursor, find_parts, find_repeated, rotated_files
 from monitor.sources.tail.file import TailFile
 from monitor.sources.tail.paths import Match
 from monitor.sources.tail.quota import choose, left_out
@@ -122,6 +122,8 @@ class Files:
         cursor = decode_cursor(file.cursor())
         parts = find_parts(file.path, cursor) if cursor else None
         copies = self._open_parts((part for part in parts or () if part.is_copy), file, now_s, is_live=True)
+        if not copies:  # no rotation: what was read may have been written there again
+            file.repeats.expect_known(file.before, file.read_at_s)
         file.restart()
         file.has_begun = not copies
         self._chain([*([file.older] if file.older else ()), *copies, file])
@@ -167,6 +169,8 @@ class Files:
         """Go to where reading starts in a file that was just opened; return the generations to read before."""
         if older := self.newest.get(file.path):
             self._stats.rotations += 1
+            if not is_rotated(older):
+                file.repeats.expect(older)
             return [older, *self._open_missed(older, file, now_s)]
         if saved := self._saved.get(file.path):
             older_files = self._resume(file, saved, now_s)
@@ -194,6 +198,8 @@ class Files:
         """Continue at a saved cursor; return the older generations to read first."""
         cursor = decode_cursor(saved)
         parts = find_parts(file.path, cursor) if cursor else None
+        if not parts and cursor and (offset := find_repeated(file.path, cursor)):
+            parts = [Part(file.path, offset)]
         if not parts:
             self._lose(f"{file.path}: the saved cursor is gone; reading starts at the beginning of the file")
             parts = [Part(file.path, 0)]
@@ -271,6 +277,11 @@ class Files:
     def _lose(self, gap: str) -> None:
         self._stats.lost += 1
         self.gaps.append(gap)
+
+
+def is_rotated(older: TailFile) -> bool:
+    """Whether a file is an older generation of its log now, and was not deleted or moved out of the way."""
+    return any(generation.identity == older.identity for generation in rotated_files(older.path))
 
 
 def _missed(older: TailFile) -> list[Part]:

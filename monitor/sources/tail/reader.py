@@ -226,6 +226,7 @@ class Tail:
             data=run.data,
             read_s=time.time(),
             is_live=is_live,
+            after_s=file.repeats.after_s,
             writer=file.writer,
             is_cut=run.is_cut,
         )

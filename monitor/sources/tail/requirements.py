@@ -8,12 +8,14 @@ from pathlib import Path
 import msgspec
 
 from monitor.files.access import denied
-from monitor.model.requirements import Part, PartKind, Privileges, Requirement, drop_in
+from monitor.model.pods import ROOT
+from monitor.model.requirements import Part, PartKind, Privileges, Requirement, capability_repair, drop_in
 from monitor.sources.log_scanner import LogTargets
 from monitor.sources.tail.files import MAX_FILES
 from monitor.sources.tail.reader import Tail
 from monitor.sources.tail.settings import FilesSettings
 
+_RUNTIME = (ROOT, "/var/log/containers", "/var/lib/docker/containers", "/var/lib/containers")
 _HOMES = ("/home", "/root", "/run/user")
 """What ProtectHome= hides."""
 
@@ -28,10 +30,14 @@ class FilesFindings(msgspec.Struct, frozen=True):
     hidden: tuple[str, ...] = ()
     """Directories among them that the unit's ProtectHome= hides."""
 
-    def parts(self, settings: FilesSettings, _privileges: Privileges) -> list[Part]:
+    def parts(self, settings: FilesSettings, privileges: Privileges) -> list[Part]:
         """Return the files as a part, with a requirement for each that may not be read."""
         requirements = [
-            Requirement(f"{path} (detector {name})", "may not be read", _repair(path, is_hidden=path in self.hidden))
+            Requirement(
+                f"{path} (detector {name})",
+                "may not be read",
+                _repair(path, privileges, is_hidden=path in self.hidden),
+            )
             for name, paths in self.files.items()
             for path in paths
         ]
@@ -51,7 +57,10 @@ def probe(_settings: FilesSettings, targets: LogTargets) -> FilesFindings:
     return FilesFindings(files, crowded, hidden)
 
 
-def _repair(path: str, *, is_hidden: bool) -> str:
+def _repair(path: str, privileges: Privileges, *, is_hidden: bool) -> str:
+    """Return the command that makes a file readable; what container runtimes write anew belongs to root each time."""
+    if path.startswith(_RUNTIME):
+        return capability_repair("CAP_DAC_READ_SEARCH", privileges)
     if is_hidden:
         return drop_in("protect-home", "ProtectHome=read-only")
     return f"chgrp adm {path} && chmod g+rX {path}"

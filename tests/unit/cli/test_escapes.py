@@ -64,7 +64,9 @@ def _results(text: str) -> dict[type, Any]:
             "version": text, "problems": [text], "notices": [text], "uptime_s": 1.0, "configuration": text,
             "metrics": text, "sources": [source | {"other": {text: 1}}],
             "filters": [odd | {"detector": text, "filter": text, "state": text, "reads": [text], "evidence": text}],
-            "detectors": [detector | {"window_entries": 1, "evicted_keys": 1, "networks": [rule]}],
+            "detectors": [
+                detector | {"window_entries": 1, "evicted_keys": 1, "networks": [rule], "from": text}
+            ],
             "bans": {"ban": 0, "shun": 0, "egress": 0, "observed": 0},
             "allowlist": 1, "dropped": {text: {"packets": 1, "bytes": 1}}, "table": text,
         },

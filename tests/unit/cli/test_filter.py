@@ -76,11 +76,20 @@ def test_it_finds_what_the_daemon_finds(tmp_path: Path) -> None:
     log.write_text("".join(lines))
     assert log.stat().st_size > 3 * 256 * 1024
     block = LogBlock("x", ("sshd",), log.read_bytes(), time.time())
-    expected = Counter(str(event.source) for event in LogMatcher({"sshd": load_filter("sshd")}).scan(block))
+    matcher = LogMatcher({"sshd": load_filter("sshd")}, findtimes_s={"sshd": 1e10})
+    expected = Counter(str(event.source) for event in matcher.scan(block))
     found = json.loads(run("test", "sshd", log, "--json").output)
     assert found["failures"] == sum(expected.values()) == 3000
     assert len(found["addresses"]) == len(expected) == 250
     assert sorted(found["addresses"].values()) == sorted(expected.values())
+
+
+def test_it_opens_records_of_containers(tmp_path: Path) -> None:
+    """As the daemon does: a log of a pod can be tried as it is."""
+    log = tmp_path / "0.log"
+    log.write_text("".join(f"2026-11-23T17:33:59.5Z stdout F {line}" for line in (failed("192.0.2.1"), OTHER)))
+    found = json.loads(run("test", "sshd", log, "--json").output)
+    assert (found["lines"], found["failures"]) == (2, 1)
 
 
 def test_people_read_it_too(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from monitor.control.protocol import Request
 
 _SOURCE = {"trouble": "", "records": 0, "events": 0, "lost": 0, "malformed": 0, "lag_s": None, "other": {}}
 _FILTER = {"evidence": "", "origin": "", "state": "up", "trouble": "", "candidates": 0, "failures": 0}
-_ODD = dict.fromkeys(("ignored", "unusable", "misdated", "outdated", "timeouts", "skipped"), 0)
+_ODD = dict.fromkeys(("ignored", "unusable", "misdated", "outdated", "stale", "timeouts", "skipped"), 0)
 
 
 class Answer:
@@ -120,12 +120,20 @@ def test_a_check_says_just_what_is_wrong(problems: list[str], code: int, said: s
     assert CliRunner().invoke(status, obj=Answer(problems=problems)).exit_code == 0
 
 
-_DETECTOR = {"maxretry": 5, "findtime_s": 60, "bantime_s": 60, "alerts": 0, "window_entries": 0, "evicted_keys": 0}
+_DETECTOR = {
+    "maxretry": 5,
+    "findtime_s": 60,
+    "bantime_s": 60,
+    "alerts": 0,
+    "window_entries": 0,
+    "evicted_keys": 0,
+    "from": "default",
+}
 
 
 def detectors(**modes: str) -> list[dict[str, Any]]:
     """Return detectors of these modes."""
-    return [_DETECTOR | {"name": name, "mode": mode} for name, mode in modes.items()]
+    return [_DETECTOR | {"name": name, "mode": mode, "from": "defaults"} for name, mode in modes.items()]
 
 
 def test_the_first_line_is_the_mode(tmp_path: Path) -> None:
@@ -138,7 +146,10 @@ def test_the_first_line_is_the_mode(tmp_path: Path) -> None:
     }
     observing = detectors(port_scan="observe", sshd="observe")
     line = "observing only since 2026-11-27 10:05: 3 would be banned; to enforce: "
-    by_hand = "set `mode: enforce` in the sections of detectors, then nodewarden config check && nodewarden reload"
+    by_hand = (
+        "remove `mode: observe` where `nodewarden config show` finds it, "
+        "then nodewarden config check && nodewarden reload"
+    )
     assert shown(detectors=observing, **more)[0] == f"{line}{by_hand}; all is well"
     (tmp_path / "conf.d/10-observe.yaml").touch()
     removal = f"rm {tmp_path}/conf.d/10-observe.yaml && nodewarden config check && nodewarden reload"

@@ -72,10 +72,11 @@ def test_a_journal_is_a_directory_of_a_machine(tmp_path: Path) -> None:
     assert has_journal(tmp_path)
 
 
-def test_auto_means_the_journal_where_there_is_one(root: Path, empty: Path) -> None:
-    """Where the filter says what to look for in it; otherwise the filter's files."""
+def test_auto_reads_files_and_the_journal(root: Path, empty: Path) -> None:
+    """Both where there is a journal; otherwise the filter's files."""
     filters = filters_of(root, {"app": app(root)})
-    assert (filters.journal, filters.files, filters.faults) == ({"app": MATCHES}, {}, {})
+    log = ("/var/log/app.log",)
+    assert (filters.journal, filters.files, filters.faults) == ({"app": MATCHES}, {"app": log}, {})
     filters = filters_of(empty, {"app": app(root)})
     assert (filters.journal, filters.files, filters.faults) == ({}, {"app": ("/var/log/app.log",)}, {})
     filters = filters_of(root, {"app": app(root)}, journal=JournalSettings(enabled=False))
@@ -95,7 +96,7 @@ def test_auto_follows_what_the_section_names(root: Path) -> None:
         },
     )
     assert filters.journal == {"matches": (("_COMM=a",),), "both": (("_COMM=a", "+", "_COMM=b"),)}
-    assert filters.files == {"files": named, "bare": named}
+    assert filters.files == {"files": named, "both": named, "bare": named}
     assert filters.faults == {}
 
 

@@ -40,6 +40,7 @@ _SOUND = Probed(
     metrics="",
     group="",
     descriptors=8192,
+    reads_logs=True,
 )
 
 
@@ -82,6 +83,15 @@ def test_a_slow_filter_is_named() -> None:
     assert [name for name, one in parts.items() if one.state == "could be better"] == ["filters"]
     assert is_sound(list(parts.values()))
     assert "nodewarden reload" in _repairs(parts["filters"])[0]
+
+
+@pytest.mark.parametrize("what", ["missing_logs", "silent_logs"])
+def test_a_log_that_yields_nothing_is_missing(what: str) -> None:
+    """There is none, or it is silent while its service runs: the detector is named, and the setting that repairs it."""
+    parts = _examine(**{what: {"web": "no file matches /var/log/nginx/*access.log"}})
+    assert [name for name, one in parts.items() if one.state == "missing"] == ["logs"]
+    assert not is_sound(list(parts.values()))
+    assert "detectors.failures.web.files" in _repairs(parts["logs"])[0]
 
 
 @pytest.mark.parametrize(

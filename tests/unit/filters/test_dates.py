@@ -57,7 +57,7 @@ def test_fractions_and_ends() -> None:
         for zone, offset_h in (("Z", 0), ("+02:00", 2), ("-05:00", -5)):
             text = f"2024-06-14T11:00:00{fraction}{zone}"
             expected_s = at("2024-06-14T11:00", UTC) - offset_h * 3600
-            assert detector.find(text + " host", NOW_S) == Dated(0, len(text), expected_s)
+            assert detector.find(text + " host", NOW_S) == Dated(0, len(text), expected_s, is_zoned=True)
 
 
 def test_date_beside_what_is_cut() -> None:

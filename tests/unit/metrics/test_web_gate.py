@@ -28,7 +28,7 @@ from monitor.metrics.web_gate import WebGate
 from monitor.model.errors import ConfigError
 from tests.unit.metrics.test_http_server import hello
 
-_WAIT_S = 10.0
+_WAIT_S = 60.0
 _HASH = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
 _TLS = {"cert_file": "node.crt", "key_file": "node.key"}
 _UNUSABLE = {
@@ -204,7 +204,7 @@ def test_guessing_delays_no_scrape(directory: Path) -> None:
         return admits(request)
 
     gate._admits = count  # type: ignore[method-assign]
-    with _served(gate, connections=50) as port:
+    with _served(gate, connections=50, read_s=60) as port:
         assert _get(port, "prometheus:secret").endswith(b"hello")
         threads = [threading.Thread(target=_get, args=(port, f"prometheus:{number}")) for number in range(20)]
         for thread in threads:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from monitor.detectors.failures import FailuresSettings
@@ -164,6 +164,8 @@ def test_a_jail_whose_logs_do_not_exist(tmp_path: Path) -> None:
 _TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1, max_size=40)
 
 
+@settings(max_examples=50, deadline=None)
+@example(["\x85", "\u2028 \u2029"], ["\x1b'\"\\"], "\x7f", "\x85\n%Y", 2)
 @given(
     st.lists(_TEXTS, min_size=1, max_size=4),
     st.lists(_TEXTS, max_size=2),

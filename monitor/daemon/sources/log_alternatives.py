@@ -1,0 +1,77 @@
+"""Where a detector with `backend: auto` can read: files or the journal. Which of them counts, `log_choice` says."""
+
+import glob
+import os
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from monitor.filters.syslog_files import is_syslog_file
+
+JournalMatches: TypeAlias = tuple[tuple[str, ...], ...]
+"""Lines of journalctl(1)'s terms."""
+
+_MAX_TRIED = 64
+_JOURNALS = ("run/log/journal", "var/log/journal")
+
+
+class Alternatives(msgspec.Struct, frozen=True):
+    """What the log of one detector can be, in this order: the first that is there counts, and no other."""
+
+    files: tuple[str, ...]
+    """Files that count before the journal: those that the configuration names, or only the application writes."""
+    matches: JournalMatches
+    """What to read of the journal."""
+    rest: tuple[str, ...]
+    """Files that count where there is no journal: a syslog daemon writes there what the journal has, too."""
+    is_journal_only: bool = False
+    """Whether the configuration says so; no matches then mean the whole journal."""
+
+    @property
+    def is_choice(self) -> bool:
+        """Whether there is more than one place."""
+        return bool(self.matches and (self.files or self.rest))
+
+    def files_to_read(self, *, has_journal: bool) -> tuple[str, ...]:
+        """Return the files that may count."""
+        return self.files if has_journal else self.files + self.rest
+
+
+def alternatives(
+    own_files: tuple[str, ...], own_matches: JournalMatches, files: tuple[str, ...], matches: JournalMatches
+) -> Alternatives:
+    """Return where to read, by what the section of a detector names (`own_`) and what its filter does.
+
+    Files that the section names come first. A section that names only what to read in the journal means the journal.
+    """
+    if own_files:
+        return Alternatives(own_files, own_matches, ())
+    if own_matches:
+        return Alternatives((), own_matches, files)
+    first = tuple(pattern for pattern in files if not is_syslog_file(pattern))
+    return Alternatives(first, matches, tuple(pattern for pattern in files if is_syslog_file(pattern)))
+
+
+def has_journal(root: Path = Path("/")) -> bool:
+    """Whether journald keeps a journal here: in memory or on disk, one directory a machine."""
+    return any(path.is_dir() for directory in _JOURNALS for path in (root / directory).glob("*"))
+
+
+def is_any_there(patterns: Iterable[str]) -> bool:
+    """Whether one of these absolute patterns of glob(7) leads to something."""
+    return any(glob.glob(pattern) for pattern in patterns)  # noqa: PTH207 - Path.glob would take ** for whole trees
+
+
+def is_any_readable(patterns: Iterable[str]) -> bool:
+    """Whether one of these absolute patterns of glob(7) leads to a file that this process may read."""
+    found = (path for pattern in patterns for path in glob.iglob(pattern))  # noqa: PTH207
+    return any(os.access(path, os.R_OK, effective_ids=True) for path in islice(found, _MAX_TRIED))
+
+
+def nothing_there(patterns: Iterable[str], *, is_journal_absent: bool) -> str:
+    """Say that there is nothing to read: no file, and no journal where it could be read instead."""
+    also = ", and there is no journal" if is_journal_absent else ""
+    return f"no file matches {' or '.join(patterns)}{also}"
