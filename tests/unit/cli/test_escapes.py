@@ -27,7 +27,7 @@ NET = "192.0.2.1"
 
 def _ban(text: str) -> dict[str, Any]:
     times = {"since_s": 0.0, "until_s": 60.0, "left_s": 60.0}
-    more: dict[str, Any] = {"detector": text, "origin": text, "reason": text, "kernel": None, "ports": []}
+    more = {"detector": text, "origin": text, "reason": text, "kernel": None, "ports": []}
     return {"network": text, "set": "ban", "strength": text, "mode": "enforce", **times, **more}
 
 
@@ -64,7 +64,9 @@ def _results(text: str) -> dict[type, Any]:
             "version": text, "problems": [text], "notices": [text], "uptime_s": 1.0, "configuration": text,
             "metrics": text, "sources": [source | {"other": {text: 1}}],
             "filters": [odd | {"detector": text, "filter": text, "state": text, "reads": [text], "evidence": text}],
-            "detectors": [detector | {"window_entries": 1, "evicted_keys": 1, "from": text, "networks": [rule]}],
+            "detectors": [
+                detector | {"window_entries": 1, "evicted_keys": 1, "networks": [rule], "from": text}
+            ],
             "bans": {"ban": 0, "shun": 0, "egress": 0, "observed": 0},
             "allowlist": 1, "dropped": {text: {"packets": 1, "bytes": 1}}, "table": text,
         },
