@@ -157,6 +157,7 @@ dashboards: setup
 docs: setup
 	$(PYTHON) -m monitor.settings.reference > docs/configuration.md
 	$(PYTHON) -m monitor.daemon.catalogue.reference > docs/metrics.md
+	$(PYTHON) -m monitor.filters.reference > docs/filters.md
 	$(PYTHON) -m monitor.enforcers.nftables.table_text > docs/table.nft
 
 install:

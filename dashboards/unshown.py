@@ -16,6 +16,8 @@ UNSHOWN = {
     "nodewarden_config_in_force": "0 between an edit and the reload; a note or a problem in `status` names the files",
     "nodewarden_allowlist_unresolved_names": "0 on most nodes; above it a problem in `status`, which names them",
     "nodewarden_observed_limit": "a constant; nodewarden_observed_evicted_total shows that it is reached",
+    "nodewarden_history_entries": "bounded by state.history_rows; a note in `status` says when the history is full",
+    "nodewarden_history_only_counted_total": "a note in `status` reports it; `nodewarden report` counts these alerts",
     "nodewarden_clock_believed": "0 only in the first hour after a boot with a wrong clock; a problem in `status`",
     "nodewarden_source_cut_lines_total": "depends on the format of one log; looked up when a filter misses something",
     "nodewarden_set_foreign_elements": "rare; `status` reports them, and `list --detector foreign` names them",

@@ -1,9 +1,10 @@
-"""What the pages say: nodewarden(8) from the commands, nodewarden.yaml(5) from the configuration's reference."""
+"""What the pages say: nodewarden(8) from the commands, nodewarden.yaml(5) from the reference, nodewarden-filter(5)."""
 
 import inspect
 import itertools
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
@@ -12,6 +13,7 @@ from monitor import __version__
 from monitor.cli.main import cli
 from monitor.settings.reference import reference_markdown
 
+_FILTER_FORMAT = Path(__file__).parents[1] / "docs/filter-format.md"
 _ABOUT = """\
 nodewarden monitors the network traffic of a machine through kernel events and logs, detects offenders and bans them in
 its own nftables table, `inet nodewarden`. systemd starts the daemon as `nodewarden.service`. The other commands send
@@ -25,10 +27,10 @@ A detector in mode `observe` sets no bans; `nodewarden list --observed` shows wh
 """
 
 _EXIT = {
-    "0": "Done.",
-    "1": "Refused or failed; `nodewarden status --check`: the daemon has problems.",
-    "2": "The configuration or the command line is invalid.",
-    "3": "The daemon cannot be reached.",
+    "0": "Done, also if a reader closed the pipe early.",
+    "1": "Refused, failed or interrupted; `nodewarden status --check`: the daemon has problems.",
+    "2": "The configuration or the command line is invalid, or an argument is not UTF-8.",
+    "3": "The daemon does not run, does not answer in time, or this user may not ask it.",
     "4": "Another daemon owns the network namespace.",
 }
 _SIGNALS = {
@@ -77,10 +79,11 @@ def nodewarden_8() -> str:
             page.tagged(f"**{word}**", meaning)
     page.heading("environment")
     page.tagged("**NODEWARDEN_SOCKET**", "The control socket; same as `--socket`.")
+    page.tagged("**NO_COLOR**", "If not empty, output has no colours.")
     page.heading("examples")
     page.markdown(_EXAMPLES)
     page.heading("see also")
-    page.paragraph("`nodewarden.yaml`(5), `nft`(8), `systemctl`(1), `journalctl`(1)")
+    page.paragraph("`nodewarden.yaml`(5), `nodewarden-filter`(5), `nft`(8), `systemctl`(1), `journalctl`(1)")
     return str(page)
 
 
@@ -93,11 +96,27 @@ def nodewarden_yaml_5() -> str:
     page.heading("description")
     page.markdown(re.sub(r"^## (?=[a-z])", "## Settings\n\n## ", reference_markdown(), count=1, flags=re.MULTILINE))
     page.heading("see also")
-    page.paragraph("`nodewarden`(8)")
+    page.paragraph("`nodewarden`(8), `nodewarden-filter`(5)")
     return str(page)
 
 
-PAGES = {"nodewarden.8": nodewarden_8, "nodewarden.yaml.5": nodewarden_yaml_5}
+def nodewarden_filter_5() -> str:
+    """Return the page of the format of filters."""
+    page = Page("nodewarden-filter", 5, __version__, "filters of nodewarden, which find failures in logs")
+    page.heading("synopsis")
+    page.tagged("`/etc/nodewarden/filters/*.yaml`", "")
+    page.heading("description")
+    page.markdown(_FILTER_FORMAT.read_text(encoding="utf-8"))
+    page.heading("see also")
+    page.paragraph("`nodewarden`(8), `nodewarden.yaml`(5)")
+    return str(page)
+
+
+PAGES = {
+    "nodewarden.8": nodewarden_8,
+    "nodewarden.yaml.5": nodewarden_yaml_5,
+    "nodewarden-filter.5": nodewarden_filter_5,
+}
 
 
 def commands(group: click.Group, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:

@@ -61,8 +61,12 @@ class Decision(msgspec.Struct, frozen=True):
     """Whether it took one ban from the budget."""
     yielding: Ban | None = None
     """The ban that ends to make room for this one."""
+    wish: Ban | None = None
+    """The claim that was not entered, because the network is on the allowlist or there is no room."""
     offence: Offence | None = None
     """What it adds to the history, once settled."""
+    spared: Offence | None = None
+    """What it adds to the history although nothing came of it and nothing counts it, once settled."""
     failure: str = ""
 
 

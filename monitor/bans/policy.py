@@ -20,8 +20,8 @@ from monitor.bans.notes import Note
 from monitor.bans.repeats import RepeatOffenders
 from monitor.bans.rules import Rules
 from monitor.model.addresses import Network, host
-from monitor.model.alerts import Alert, Strength
-from monitor.model.bans import MANUAL, NOT_DETECTORS, Ban, ClaimOrigin, Mode, Offence
+from monitor.model.alerts import Alert, RecordedEvidence, Strength
+from monitor.model.bans import MANUAL, NOT_DETECTORS, Ban, ClaimOrigin, Mode, Offence, Spared
 
 _SLACK = 0.05
 
@@ -142,12 +142,12 @@ class Policy:
         elif decision.network.is_host:
             self.ledger.note(decision.network.address, Note(now_s, decision.verdict, None))
         if claim is None:
-            return decision
+            return _with_history(decision)
         if (weaker := decision.yielding) and (gone := self.ledger.remove(weaker.network, weaker.strength)):
             settlement.ended.append(Ended(*gone, Ending.YIELDED))
         ban = self.ledger.put(claim, now_s)
         if decision.verdict not in (Verdict.BAN, Verdict.OBSERVE):  # part of an earlier offence, or of none
-            return msgspec.structs.replace(decision, ban=ban)
+            return _with_history(msgspec.structs.replace(decision, ban=ban))
         offence = _offence(claim, alert, decision.step)
         settled = msgspec.structs.replace(decision, ban=ban, offence=offence)
         if alert and self._counts(claim.detector, claim.strength):
@@ -184,7 +184,7 @@ class Policy:
         network, now_s = claim.network, draft.now_s
         decision = Decision(Verdict.COVERED, network, claim.detector, alert=alert, step=step)
         if (entry := self.guard.protects(network)) is not None:
-            return draft.add(msgspec.structs.replace(decision, verdict=Verdict.ALLOWLISTED, entry=entry))
+            return draft.add(msgspec.structs.replace(decision, verdict=Verdict.ALLOWLISTED, entry=entry, wish=claim))
         if claim.until_s <= now_s:
             return draft.add(msgspec.structs.replace(decision, verdict=Verdict.STALE))
         for ban, claims in draft.covering(network):
@@ -196,7 +196,7 @@ class Policy:
         if not has_room:
             if is_paid:
                 self.budgets[claim.strength].give_back()
-            return draft.add(msgspec.structs.replace(decision, verdict=Verdict.FULL))
+            return draft.add(msgspec.structs.replace(decision, verdict=Verdict.FULL, wish=claim))
         return draft.add(
             msgspec.structs.replace(decision, verdict=verdict, claim=claim, is_paid=is_paid, yielding=yielding)
         )
@@ -222,8 +222,24 @@ def _claim(network: Network, alert: Alert, mode: Mode, bantime_s: float, detecto
     return Ban(network, alert.strength, alert.time_s, alert.time_s + bantime_s, detector, reason, mode)
 
 
+_SPARED = {
+    Verdict.OVER_BUDGET: Spared.OVER_BUDGET,
+    Verdict.ALLOWLISTED: Spared.ALLOWLISTED,
+    Verdict.FULL: Spared.FULL,
+}
+
+
+def _with_history(decision: Decision) -> Decision:
+    """Add what the history tells of an alert that led to no ban; nothing counts it."""
+    wanted, spared = decision.claim or decision.wish, _SPARED.get(decision.verdict)
+    if wanted is None or spared is None or decision.alert is None:
+        return decision
+    offence = _offence(wanted, decision.alert, decision.step)
+    return msgspec.structs.replace(decision, spared=msgspec.structs.replace(offence, spared=spared))
+
+
 def _offence(ban: Ban, alert: Alert | None, step: int) -> Offence:
-    evidence = msgspec.json.encode(alert.evidence) if alert else b""
+    evidence = msgspec.json.encode(RecordedEvidence.of(alert)) if alert else b""
     bantime_s = ban.until_s - ban.since_s
     return Offence(
         ban.since_s, ban.network, ban.detector, ban.strength, ban.mode, bantime_s, step, ban.reason, evidence

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from monitor.cli import show
+from monitor.cli import completion, show
 from monitor.cli.bans import answer
 from monitor.cli.target import Target
 from monitor.control.protocol import AllowAdd, AllowList, AllowRemove, AllowTest
@@ -39,7 +39,7 @@ def add(target: Target, networks: tuple[str, ...], reason: str, is_json: bool) -
 
 
 @allow.command()
-@click.argument("networks", nargs=-1, required=True, metavar="ADDRESS|NETWORK...")
+@click.argument("networks", nargs=-1, required=True, metavar="ADDRESS|NETWORK...", shell_complete=completion.allowed)
 @show.json_option
 @click.pass_obj
 def remove(target: Target, networks: tuple[str, ...], is_json: bool) -> None:

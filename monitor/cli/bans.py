@@ -7,27 +7,11 @@ from typing import Any, Literal
 import click
 import msgspec
 
-from monitor.cli import show
+from monitor.cli import completion, show
 from monitor.cli.target import Target
-from monitor.config.types import parse_duration
-from monitor.control.client import DaemonUnreachable
+from monitor.cli.values import DURATION
+from monitor.control.client import DaemonUnreachable, NotAllowed
 from monitor.control.protocol import MAX_PAGE, SET_WORDS, BanOrder, Flush, ListBans, RequestedBan, SetWord, Unban
-
-
-class _Duration(click.ParamType):  # type: ignore[type-arg]  # a generic only in newer clicks than Debian 12 has
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read `1h30m` as seconds."""
-        if isinstance(value, float):
-            return value
-        try:
-            return parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-DURATION = _Duration()
 
 
 def set_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -59,21 +43,21 @@ def chosen_set(shun: bool, egress: bool) -> SetWord:
 
 def every_ban(target: Target, request: ListBans, most: int | None = None) -> Iterator[dict[str, Any]]:
     """Yield bans page by page, at most `most`."""
-    offset = request.offset
     while most is None or most > 0:
         limit = MAX_PAGE if most is None else min(most, MAX_PAGE)
-        page = target.ask(msgspec.structs.replace(request, offset=offset, limit=limit))["bans"]
-        yield from page
-        if len(page) < limit:
+        page = target.ask(msgspec.structs.replace(request, limit=limit))
+        yield from page["bans"]
+        if not page["cursor"]:
             return
-        offset += len(page)
-        most = None if most is None else most - len(page)
+        request = msgspec.structs.replace(request, cursor=page["cursor"])
+        most = None if most is None else most - len(page["bans"])
 
 
 @click.command("list")
 @click.option("--observed", is_flag=True, help="Also show bans that are observed but not enforced.")
 @click.option(
     "--detector",
+    shell_complete=completion.detectors,
     default="",
     help="Only bans of this detector, or manual, restored, recidive, prefix, foreign.",
 )
@@ -105,13 +89,11 @@ def list_bans(
         sort=sort,
         offset=offset,
     )
-    bans = list(every_ban(target, request, limit))
+    bans = every_ban(target, request, limit)
     if is_json:
-        show.as_json(bans)
-    elif not bans:
+        show.as_json_list(bans)
+    elif not show.table(("NETWORK", "SET", "ENDS IN", "DETECTOR", "REASON"), map(_row, bans)):
         show.say("no bans")
-    else:
-        show.table(("NETWORK", "SET", "ENDS IN", "DETECTOR", "REASON"), [_row(ban) for ban in bans])
 
 
 def _row(ban: dict[str, Any]) -> tuple[str, ...]:
@@ -141,7 +123,7 @@ def ban(
 
 
 @click.command()
-@click.argument("networks", nargs=-1, metavar="ADDRESS|NETWORK...")
+@click.argument("networks", nargs=-1, metavar="ADDRESS|NETWORK...", shell_complete=completion.banned)
 @click.option("--all", "everything", is_flag=True, help="End all bans.")
 @show.json_option
 @click.pass_obj
@@ -160,6 +142,8 @@ def flush(target: Target, is_json: bool) -> None:
     try:
         result = target.ask(Flush())
         text = f"{result['ended']} bans ended; the table inet nodewarden was removed, and comes back without bans"
+    except NotAllowed:
+        raise
     except DaemonUnreachable:
         from monitor.daemon.life.enforcers import remove_table
 

@@ -9,7 +9,7 @@ import click
 from monitor.cli import show
 from monitor.cli.nft_program import crash_warning, installed_version, versions
 from monitor.cli.target import Target
-from monitor.control.client import DaemonUnreachable
+from monitor.control.client import DaemonUnreachable, NotAllowed
 from monitor.control.protocol import Doctor
 from monitor.settings.load import DEFAULT_PATH
 
@@ -23,11 +23,14 @@ _COLOURS = {"ok": "green", "missing": "red", "could be better": "yellow", "off":
 def doctor(target: Target, path: Path, is_json: bool) -> None:
     """Report what each source and enforcer needs, what is missing, and the command that repairs it.
 
-    The daemon checks from inside its sandbox; if none answers, this command checks with the rights of its caller.
+    The daemon checks from inside its sandbox; if none answers, this command checks with the rights of its caller. A
+    user that may not ask the daemon gets no answer: the rights of that user say nothing about the daemon.
     Exits with 1 if something is missing that the configuration enables.
     """
     try:
         finding = target.ask(Doctor())
+    except NotAllowed:
+        raise
     except DaemonUnreachable as error:
         if not is_json:
             show.say(str(error), err=True)

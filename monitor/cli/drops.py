@@ -5,11 +5,11 @@ import sys
 import click
 
 from monitor.cli import show
-from monitor.cli.bans import DURATION
+from monitor.cli.values import LASTING
 
 
 @click.command("drops")
-@click.option("--for", "seconds", type=DURATION, default=5.0, show_default="5s", help="Time to count.")
+@click.option("--for", "seconds", type=LASTING, default=5.0, show_default="5s", help="Time to count.")
 @click.option(
     "--limit",
     type=click.IntRange(1, 1000),

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from monitor.cli import show
-from monitor.cli.bans import DURATION
 from monitor.cli.target import Target
+from monitor.cli.values import DURATION
 from monitor.control.client import DaemonUnreachable, RequestRefused
 from monitor.control.protocol import Events
 from monitor.model.printable import printable

@@ -4,17 +4,19 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any, TextIO
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TextIO, cast
 
 import click
 
 from monitor.cli import show
-from monitor.cli.bans import DURATION, SetCommand, answer, chosen_set, every_ban, set_options
+from monitor.cli.bans import SetCommand, chosen_set, every_ban, set_options
 from monitor.cli.target import Target
+from monitor.cli.values import DURATION
 from monitor.config.types import parse_duration
 from monitor.control.protocol import SET_WORDS, BanOrder, ListBans, RequestedBan, SetWord
 from monitor.model.errors import NodewardenError
+from monitor.model.parts import in_parts
 
 _CHUNK = 2000
 _MAX_FILE_BYTES = 256 << 20
@@ -27,6 +29,13 @@ _NFT = re.compile(
 _OWN_TABLE = "nodewarden"
 _FORMER_WORDS = {"block": "egress"}
 """What older versions called a kind of ban, with today's word."""
+_MARK = "#nodewarden:"
+_EXPORTED = re.compile(
+    rf"{_MARK} (?P<set>{'|'.join(SET_WORDS)}) (?P<network>\S+) until=(?P<until>[0-9]{{1,12}})"
+    r'(?: (?P<reason>"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-f]{4})*"))?'
+)
+"""The comment of a line in a plain export."""
+_MOST_REFUSALS = 20
 _TIME_LEFT = re.compile(r"\b(expires|timeout)\s+(\S+)")
 
 
@@ -39,21 +48,23 @@ class UnreadableFileError(NodewardenError):
 @click.option("--set", "set_name", type=click.Choice(SET_WORDS), help="Only bans of this kind.")
 @click.pass_obj
 def export_bans(target: Target, notation: str, set_name: SetWord | None) -> None:
-    """Write the bans in force to standard output. A plain list has no destinations unless --set asks for them."""
-    bans = list(every_ban(target, ListBans(set=set_name or "", sort="network")))
+    """Write the bans in force to standard output.
+
+    A plain list has one network a line. Without --set, a comment of each line has kind, end and reason, so that
+    `import` restores them; destinations are in comments only, which other programs ignore. With --set it is bare.
+    """
+    bans = every_ban(target, ListBans(set=set_name or "", sort="network"))
     if notation == "json":
-        show.as_json(bans)
+        show.as_json_list(bans)
     elif notation == "nft":
         for line in as_nft(bans):
             show.say(line)
     else:
-        for ban in bans:
-            if set_name or ban["set"] != "egress":
-                show.say(ban["network"])
+        show.say_all((ban["network"] for ban in bans) if set_name else map(as_plain, bans))
 
 
 @click.command("import", cls=SetCommand)
-@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.argument("file", type=click.File("r", encoding="utf-8", errors="backslashreplace"))
 @click.option("--format", "notation", type=_FORMATS, default="plain", show_default=True)
 @click.option(
     "--for", "bantime_s", type=DURATION, default="1d", show_default=True, help="Ban time where the file has none."
@@ -72,34 +83,78 @@ def import_bans(
     egress: bool,
     is_json: bool,
 ) -> None:
-    """Ban what a file lists; `-` reads standard input.
+    """Ban what a file lists; `-` reads standard input. What is banned already, and for as long, is no failure.
 
     plain: one address or network per line, # starts a comment. json: the output of `export --format json`. nft:
     elements in braces, as printed by `nft list set`.
 
-    The kind of ban that json names, or the name of a set in the table inet nodewarden, takes precedence over --shun and
-    --egress. Files of older versions can be read: what they call `block` is imported as `egress`.
+    The kind of ban that the file names, as exports do, takes precedence over --shun and --egress. Files of older
+    versions can be read: what they call `block` is imported as `egress`.
     """
     text = file.read(_MAX_FILE_BYTES)
     default = RequestedBan("", bantime_s, reason, chosen_set(shun, egress))
     wanted = list({"plain": read_plain, "json": read_json, "nft": read_nft}[notation](text, default))
     answers: list[dict[str, Any]] = []
-    for start in range(0, len(wanted), _CHUNK):
-        answers += target.ask(BanOrder(wanted[start : start + _CHUNK], "import"))
-        if sys.stderr.isatty():
-            show.progress(f"{min(start + _CHUNK, len(wanted))} of {len(wanted)}")
-    refused = [one for one in answers if not one["done"]]
+    try:
+        for part in in_parts(wanted, _CHUNK):
+            answers += target.ask(BanOrder(part, "import"))
+            if sys.stderr.isatty():
+                show.progress(f"{len(answers)} of {len(wanted)}")
+    except KeyboardInterrupt:
+        left = len(wanted) - len(answers)
+        show.say(f"interrupted: {_summary(answers)}; {left} left, of which up to {_CHUNK} may be done", err=True)
+        sys.exit(1)
+    if sys.stderr.isatty():
+        show.progress("")
+    refused = [one for one in answers if not _is_banned(one)]
     if is_json:
-        answer(answers, is_json)
+        show.as_json_list(answers)
     else:
-        show.say(f"{len(answers) - len(refused)} banned, {len(refused)} refused")
-        answer(refused, is_json)
+        show.say(_summary(answers))
+        for one in refused[:_MOST_REFUSALS]:
+            show.say(f"{one['network']}: {one['text']}", err=True)
+        if len(refused) > _MOST_REFUSALS:
+            show.say(f"{len(refused) - _MOST_REFUSALS} more were refused: --json names all", err=True)
+    sys.exit(1 if refused else 0)
+
+
+def _is_banned(answer: dict[str, Any]) -> bool:
+    """Whether the network is banned now, by this order or as much before."""
+    return bool(answer["done"]) or answer.get("verdict") == "covered"
+
+
+def _summary(answers: Sequence[dict[str, Any]]) -> str:
+    refused = sum(not _is_banned(one) for one in answers)
+    kept = sum(not one["done"] for one in answers) - refused
+    known = f", {kept} banned already" if kept else ""
+    return f"{len(answers) - refused - kept} banned{known}, {refused} refused"
+
+
+def as_plain(ban: dict[str, Any]) -> str:
+    """Return the line of a ban in a plain list; `read_plain` reads its comment."""
+    reason = f" {json.dumps(ban['reason'])}" if ban["reason"] else ""
+    network = ban["network"]
+    comment = f"{_MARK} {ban['set']} {network} until={int(ban['until_s'])}{reason}"
+    return comment if ban["set"] == "egress" else f"{network} {comment}"
 
 
 def read_plain(text: str, default: RequestedBan) -> Iterator[RequestedBan]:
-    """Yield the entries of a plain list; the daemon validates them."""
+    """Yield the entries of a plain list; the daemon validates them.
+
+    Comments of `as_plain` name kind, end and reason; bans that have ended are left out.
+    """
+    now_s = time.time()
     for line in text.splitlines():
-        if network := line.partition("#")[0].strip():
+        network, _, comment = line.partition("#")
+        network = network.strip()
+        if (exported := _EXPORTED.fullmatch(f"#{comment.rstrip()}")) and exported["network"] == (
+            network or exported["network"]
+        ):
+            left_s = float(exported["until"]) - now_s
+            if left_s >= 1:
+                reason = json.loads(exported["reason"]) if exported["reason"] else default.reason
+                yield RequestedBan(exported["network"], left_s, reason, cast("SetWord", exported["set"]))
+        elif network:
             yield RequestedBan(network, default.bantime_s, default.reason, default.set)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from monitor.cli import show
-from monitor.cli.bans import DURATION
+from monitor.cli import completion, show
 from monitor.cli.log_lines import LogLines
+from monitor.cli.values import DURATION
 from monitor.config.types import parse_timezone
 
 _REPORT_EVERY_S = 1.0
@@ -33,8 +33,20 @@ def filter_group() -> None:
 
 
 @filter_group.command("test")
-@click.argument("reference", metavar="FILTER")
-@click.argument("log", metavar="LOG")
+@click.argument("reference", metavar="[FILTER]", required=False, shell_complete=completion.filters)
+@click.argument("log", metavar="[LOG]", required=False)
+@click.option(
+    "--expression",
+    "-e",
+    "expressions",
+    metavar="REGEX",
+    multiple=True,
+    help="A failregex, instead of FILTER; may be repeated.",
+)
+@click.option("--ignore", "-i", "ignored", metavar="REGEX", multiple=True, help="An ignoreregex, with --expression.")
+@click.option("--prefix", metavar="REGEX", default="", help="A prefregex, with --expression.")
+@click.option("--datepattern", "-d", metavar="PATTERN", default="", help="Where the date is, with --expression.")
+@click.option("--line", "-l", "texts", metavar="TEXT", multiple=True, help="A line, instead of LOG; may be repeated.")
 @show.json_option
 @click.option(
     "--timezone", type=_Timezone(), metavar="ZONE", help="Time zone of dates that name none; default: the system's."
@@ -54,18 +66,21 @@ def filter_group() -> None:
     "--missed",
     type=click.IntRange(0, 1000),
     metavar="N",
-    default=0,
-    show_default=True,
-    help="Print the first N missed lines.",
+    help="Print the first N missed lines and what was left of them; default: 0, all of --line.",
 )
 def test_filter(
-    reference: str,
-    log: str,
+    reference: str | None,
+    log: str | None,
+    expressions: tuple[str, ...],
+    ignored: tuple[str, ...],
+    prefix: str,
+    datepattern: str,
+    texts: tuple[str, ...],
     is_json: bool,
     timezone: datetime.tzinfo | None,
     max_line_bytes: int,
     confirm_timeout_s: float,
-    missed: int,
+    missed: int | None,
 ) -> None:
     """Report what a filter finds in a log.
 
@@ -74,18 +89,56 @@ def test_filter(
     """
     from monitor.cli.filter_report import as_dict, print_report
     from monitor.cli.filter_trial import Trial
+    from monitor.filters.definition import FilterDefinition
     from monitor.filters.library import load_filter
 
-    lines = LogLines(log, max_line_bytes)
-    definition = load_filter(_absolute(reference), logtype="journal" if lines.is_journal else "file")
+    reference, log = _subjects(reference, log, has_expressions=bool(expressions), has_lines=bool(texts))
+    if (ignored or prefix or datepattern) and not expressions:
+        raise click.UsageError("--ignore, --prefix and --datepattern need --expression")
+    lines = _lines(log, texts, max_line_bytes)
+    if reference is None:
+        definition = FilterDefinition(
+            name="--expression",
+            failregex=expressions,
+            ignoreregex=ignored,
+            prefregex=prefix,
+            datepattern=datepattern,
+            origin="command line",
+        )
+    else:
+        definition = load_filter(_absolute(reference), logtype="journal" if lines.is_journal else "file")
     lines.journalmatch = definition.journalmatch
-    trial = Trial(definition, timezone=timezone, confirm_timeout_s=confirm_timeout_s, missed_lines=missed)
+    wanted = len(texts) if missed is None else missed
+    trial = Trial(definition, timezone=timezone, confirm_timeout_s=confirm_timeout_s, missed_lines=wanted)
     with _Progress(lines) as progress:
         trial.run(lines, progress.report)
     if is_json:
         show.as_json(as_dict(definition, lines, trial))
     else:
         print_report(definition, lines, trial)
+
+
+def _subjects(
+    reference: str | None, log: str | None, *, has_expressions: bool, has_lines: bool
+) -> tuple[str | None, str | None]:
+    """Return the filter and the log, of which options may take the place; UsageError if there are too few or many."""
+    words = [word for word in (reference, log) if word is not None]
+    wanted = (not has_expressions) + (not has_lines)
+    if len(words) != wanted:
+        needed = [name for name, is_given in (("FILTER", has_expressions), ("LOG", has_lines)) if not is_given]
+        raise click.UsageError(
+            f"expected {' and '.join(needed) or 'no arguments'}: --expression takes the place of FILTER, --line of LOG"
+        )
+    if has_expressions:
+        return None, words[0] if words else None
+    return words[0], words[1] if len(words) > 1 else None
+
+
+def _lines(log: str | None, texts: tuple[str, ...], max_line_bytes: int) -> LogLines:
+    if log is not None:
+        return LogLines(log, max_line_bytes)
+    content = "".join(f"{text}\n" for text in texts).encode(errors="surrogateescape")
+    return LogLines("--line", max_line_bytes, content)
 
 
 @filter_group.command("list")

@@ -31,7 +31,8 @@ def as_dict(definition: FilterDefinition, log: LogLines, trial: Trial) -> dict[s
         "timeouts": tally.timeouts,
         "failures": tally.failures,
         "helping": tally.helping,
-        "unusable": {"names": tally.names, "others": tally.others},
+        "waiting": tally.waiting,
+        "unusable": {"names": tally.names, "others": tally.others, "without_address": tally.lacking},
         "undated": tally.undated,
         "future": tally.future,
         "candidates": tally.candidates,
@@ -55,7 +56,8 @@ def as_dict(definition: FilterDefinition, log: LogLines, trial: Trial) -> dict[s
         "addresses_total": len(tally.addresses),
         "failures_unlisted": tally.unlisted,
         "dates": None if log.is_journal else _dates(trial),
-        "missed_lines": tally.missed_lines,
+        "missed_lines": [one.line for one in tally.missed_lines],
+        "missed_remains": [{"date": one.date, "left": one.left, "reason": one.reason} for one in tally.missed_lines],
     }
 
 
@@ -93,8 +95,11 @@ def print_report(definition: FilterDefinition, log: LogLines, trial: Trial) -> N
     if trial.tally.missed_lines:
         show.say()
         show.say("First missed lines:")
-    for line in trial.tally.missed_lines:
-        show.say(f"  {line}")
+    for one in trial.tally.missed_lines:
+        show.say(f"  {one.line}")
+        show.say(f"    {one.reason}" + (f"; date: {one.date}" if one.date else ""))
+        if one.left and one.left != one.line:
+            show.say(f'    left: "{one.left}"')
 
 
 def _dates(trial: Trial) -> dict[str, Any]:
@@ -124,6 +129,10 @@ def _matches(trial: Trial) -> Iterator[str]:
     yield f"matched: {_count(tally.failures, 'failure')} with an address"
     if tally.helping:
         yield f"  {tally.helping:,} are no failures but provide context for other lines"
+    if tally.waiting:
+        yield f"  {tally.waiting:,} are failures whose address another line of the same connection must give"
+    if tally.lacking:
+        yield f"  {tally.lacking:,} unusable: no address, or only a part of a longer word; --missed N shows them"
     if tally.names:
         yield f"  {tally.names:,} unusable: a host name instead of an address; names are never resolved"
     if tally.others:

@@ -3,16 +3,17 @@
 import datetime
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 
 import msgspec
 
+from monitor.cli.filter_remains import Remains, remains
 from monitor.cli.filter_timing import ExpressionTally, Sample
 from monitor.cli.log_lines import LogLines
 from monitor.filters.dates import DateDetector
 from monitor.filters.deadline import Deadline, TooSlow
 from monitor.filters.definition import FilterDefinition
-from monitor.filters.log_filter import Found, Ignored, LogFilter, Outcome
+from monitor.filters.log_filter import Found, Ignored, Lack, LogFilter, Missed, Outcome
 from monitor.filters.scanner import BlockScanner, EveryLine, Scanner, can_search, is_available
 from monitor.model.addresses import format_address, parse_address
 
@@ -51,6 +52,10 @@ class Tally(msgspec.Struct):
     """Matched lines with an address."""
     helping: int = 0
     """Matched lines that are no failures but provide context for others."""
+    waiting: int = 0
+    """Matched lines that are failures whose address another line of the connection must give."""
+    lacking: int = 0
+    """Matched lines without an address: the group is empty, or its text is only a part of a longer word."""
     names: int = 0
     """Matched lines with a host name instead of an address; names are never resolved."""
     others: int = 0
@@ -63,8 +68,8 @@ class Tally(msgspec.Struct):
     """Failures by address: the first 100,000 addresses."""
     unlisted: int = 0
     """Failures of addresses beyond those."""
-    missed_lines: list[str] = []
-    """The first lines that did not match, up to the requested number, each cut at 1,000 characters."""
+    missed_lines: list[Remains] = []
+    """The first lines that gave no failure, up to the requested number, each cut at 1,000 characters."""
     examine_s: float = 0.0
     """Time to search and examine all lines, without reading them."""
 
@@ -114,6 +119,7 @@ class Trial:
             self._look_for_dates(data, now_s)
         tally, everything = self.tally, self._filter.everything
         taken: set[int] = set()
+        lacking: dict[int, int | None] = {}
         for start, end, numbers in self._scanner.candidates(data):
             line, time_s = data[start:end].decode(errors="replace"), None
             if is_timed:
@@ -127,10 +133,13 @@ class Trial:
                 tally.timeouts += 1
                 taken.add(start)
                 continue
-            if self._count(outcome, now_s) and self._wanted:
+            is_matched = self._count(outcome, now_s)
+            if self._wanted and isinstance(outcome, Missed) and outcome.lack is Lack.SOURCE:
+                lacking[start] = outcome.expression
+            elif self._wanted and is_matched:
                 taken.add(start)
         if len(tally.missed_lines) < self._wanted:
-            self._keep_missed(data, taken)
+            self._keep_missed(data, taken, lacking, is_timed=is_timed)
 
     def _count(self, outcome: Outcome, now_s: float) -> bool:
         """Count the outcome of a line; return whether anything matched."""
@@ -143,7 +152,9 @@ class Trial:
         tally.matched += 1
         tally.expressions[outcome.expression].hits += 1
         if not isinstance(outcome, Found):
-            tally.helping += 1
+            tally.helping += outcome.lack is Lack.FAILURE
+            tally.waiting += outcome.lack is Lack.SOURCE_SO_FAR
+            tally.lacking += outcome.lack is Lack.SOURCE
             return True
         if outcome.time_s is None:
             tally.undated += 1
@@ -171,13 +182,19 @@ class Trial:
         else:
             tally.unlisted += 1
 
-    def _keep_missed(self, data: bytes, taken: set[int]) -> None:
+    def _keep_missed(
+        self, data: bytes, taken: Container[int], lacking: Mapping[int, int | None], *, is_timed: bool
+    ) -> None:
+        now_s = time.time()
         for start, end in _spans(data):
-            if start not in taken:
-                text = data[start : min(end - 1, start + 4 * _MAX_SHOWN_CHARS)].decode(errors="replace")
-                self.tally.missed_lines.append(text[:_MAX_SHOWN_CHARS])
-                if len(self.tally.missed_lines) >= self._wanted:
-                    return
+            if start in taken:
+                continue
+            line = data[start : min(end - 1, start + 4 * _MAX_SHOWN_CHARS)].decode(errors="replace")
+            line, dates = (_split_time(line)[0], None) if is_timed else (line, self._head_dates)
+            shown = remains(self._filter, dates, self._deadline, line[:_MAX_SHOWN_CHARS], now_s, lacking.get(start))
+            self.tally.missed_lines.append(shown)
+            if len(self.tally.missed_lines) >= self._wanted:
+                return
 
     def _look_for_dates(self, data: bytes, now_s: float) -> None:
         dates, detector = self.dates, self._head_dates

@@ -1,5 +1,6 @@
 """A log of any size as blocks of whole lines of bounded length, for commands that read it once."""
 
+import io
 import re
 import subprocess
 import sys
@@ -31,18 +32,19 @@ class LogLines:
     log, nor with a line.
     """
 
-    def __init__(self, log: str, max_line_bytes: int) -> None:
-        """Nothing is opened yet."""
+    def __init__(self, log: str, max_line_bytes: int, content: bytes | None = None) -> None:
+        """Nothing is opened yet. With `content`, that is read instead, and `log` only names it."""
         journal = _JOURNAL.fullmatch(log)
         self.name = show_path(Path(log))
         self.is_journal = journal is not None
         """Whether each line starts with its time, in seconds since the epoch, and a blank."""
-        self.path = None if journal or log == "-" else Path(log).absolute()
+        self.path = None if journal or log == "-" or content is not None else Path(log).absolute()
         """The file, if it is one."""
         self.journalmatch: Sequence[Sequence[str]] = ()
         """What to read of the journal, as for journalctl(1), a line each; nothing: all of it."""
         self.read_bytes = self.lines = self.cut_lines = 0
         self._log = log
+        self._content = content
         self._directory = journal[1] if journal else None
         self._max_line_bytes = max_line_bytes
 
@@ -107,7 +109,9 @@ class LogLines:
 
     @contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
-        if self.is_journal:
+        if self._content is not None:
+            yield io.BytesIO(self._content)
+        elif self.is_journal:
             with _journal(self._directory, self.journalmatch) as file:
                 yield file
         elif self._log == "-":

@@ -4,6 +4,11 @@ Exit codes: 0 done, 1 refused or failed, 2 configuration or usage, 3 the daemon 
 4 another daemon owns the network namespace.
 """
 
+import contextlib
+import difflib
+import errno
+import io
+import os
 import sys
 from pathlib import Path
 
@@ -20,22 +25,46 @@ from monitor.cli.events import events
 from monitor.cli.exchange import export_bans, import_bans
 from monitor.cli.fail2ban import fail2ban_group
 from monitor.cli.filter import filter_group
+from monitor.cli.history import history, report
 from monitor.cli.status import status, why
 from monitor.cli.target import Target
-from monitor.control.client import DaemonUnreachable
+from monitor.control.client import DaemonUnreachable, UnsendableRequest
 from monitor.control.protocol import Reload
 from monitor.model.errors import AlreadyOwned, ConfigError, NodewardenError, TemporaryError, explain
 from monitor.settings.load import DEFAULT_PATH
 
 EXIT_FAILED, EXIT_CONFIG, EXIT_UNREACHABLE, EXIT_OWNED = 1, FAULTY, 3, 4
+_CODES: tuple[tuple[type[NodewardenError], int], ...] = (
+    (ConfigError, EXIT_CONFIG),
+    (UnsendableRequest, EXIT_CONFIG),
+    (DaemonUnreachable, EXIT_UNREACHABLE),
+    (AlreadyOwned, EXIT_OWNED),
+)
+_COMPLETE = "_NODEWARDEN_COMPLETE"
+"""The variable in which the shell says what it wants to complete."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """A group that names similar commands for one that it does not know, which click does in newer versions only."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            similar = difflib.get_close_matches(name, self.list_commands(ctx), n=3, cutoff=0.5)
+            hint = f" Did you mean {' or '.join(map(repr, similar))}?" if similar else ""
+            ctx.fail(f"No such command {name!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nodewarden")
 @click.option(
     "--socket",
     "socket_path",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     envvar="NODEWARDEN_SOCKET",
     help="The control socket of the daemon; default: as configured.",
 )
@@ -77,26 +106,73 @@ def reload(target: Target) -> None:
 
 
 for command in (
-    *(ban, unban, list_bans, flush, status, doctor, why, events, allow, export_bans, import_bans, drops),
+    *(
+        ban,
+        unban,
+        list_bans,
+        flush,
+        status,
+        doctor,
+        why,
+        events,
+        history,
+        report,
+        allow,
+        export_bans,
+        import_bans,
+        drops,
+    ),
     *(config_group, filter_group, fail2ban_group),
 ):
     cli.add_command(command)
 
 
 def main() -> None:
-    """Run the command line; every expected error is one clear message and an exit code."""
+    """Run the command line; every expected error is one clear message and an exit code, none is a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show it all still gets the message
     try:
-        cli()
-    except ConfigError as error:
-        _die(error, EXIT_CONFIG)
-    except DaemonUnreachable as error:
-        _die(error, EXIT_UNREACHABLE)
-    except AlreadyOwned as error:
-        _die(error, EXIT_OWNED)
-    except NodewardenError as error:
-        _die(error, EXIT_FAILED)
-
-
-def _die(error: Exception, code: int) -> None:
-    show.say_lines(f"nodewarden: {error}", err=True)
+        code = _run()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except OSError as error:
+        code = _output_failed(error)
     sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command; return its exit code."""
+    if _COMPLETE in os.environ:  # the shell asks for completions: prints them and exits
+        cli.main(prog_name="nodewarden", complete_var=_COMPLETE)
+    try:  # not `cli.main`, which takes a reader that is gone for a failure
+        with cli.make_context("nodewarden", sys.argv[1:]) as context:
+            cli.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        show.say("nodewarden: interrupted", err=True)
+        return EXIT_FAILED
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else EXIT_FAILED if end.code else 0
+    except NodewardenError as error:
+        show.say_lines(f"nodewarden: {error}", err=True)
+        return next((code for kind, code in _CODES if isinstance(error, kind)), EXIT_FAILED)
+    return 0
+
+
+def _output_failed(error: OSError) -> int:
+    """Return the exit code where output cannot be written: a reader that has read enough (`| head`) is no failure."""
+    silent = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2) if error.errno == errno.EPIPE else (1,):  # what is still buffered is written at exit
+        with contextlib.suppress(OSError):
+            os.dup2(silent, descriptor)
+    if error.errno == errno.EPIPE:
+        return 0
+    with contextlib.suppress(OSError):
+        show.say(f"nodewarden: {explain(error)}", err=True)
+    return EXIT_FAILED

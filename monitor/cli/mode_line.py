@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 _OBSERVE_FILE = Path("conf.d/10-observe.yaml")
-"""Installed with the program; it sets every detector to observe."""
+"""Installed with the program; it has all detectors observe."""
 _SHOWN = 6
 _APPLY = "nodewarden config check && nodewarden reload"
 
@@ -35,13 +35,20 @@ def _mode(result: dict[str, Any]) -> str:
         return f"enforcing only what is ordered since {since}: no detector is on; {in_force} in force"
     return (
         f"observing only since {since}: {mode['observed']} would be banned; "
-        f"to enforce: {_way_out(Path(result['configuration']))}"
+        f"to enforce: {_way_out(Path(result['configuration']), mode.get('set_at', ''))}"
     )
 
 
-def _way_out(configuration: Path) -> str:
-    """Return the command that lets detectors enforce, or what to write where that file does not do it."""
+def _way_out(configuration: Path, set_at: str) -> str:
+    """Return the command that lets detectors enforce, or what to write where that file does not do it.
+
+    `set_at` is the place of `mode: observe` at the top level; empty if each detector observes by its own mode.
+    """
     observe = configuration.parent / _OBSERVE_FILE
+    if set_at and set_at.rpartition(":")[0] != str(observe):
+        return f"change `mode` in {set_at}, then {_APPLY}"
     if observe.exists() and os.access(observe.parent, os.W_OK):
         return f"rm {shlex.quote(str(observe))} && {_APPLY}"
-    return f"set `mode: enforce` in the sections of detectors, then {_APPLY}"
+    if set_at:
+        return f"set `mode: enforce` at the top level (observe in {set_at}), then {_APPLY}"
+    return f"remove `mode: observe` where `nodewarden config show` finds it, then {_APPLY}"

@@ -5,22 +5,35 @@ wrote (`tests/unit/cli/test_escapes.py`).
 """
 
 import json
+import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain, islice
 from typing import Any
 
 import click
 
+from monitor.model.parts import in_parts
 from monitor.model.printable import printable, printable_lines
 
 json_option = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
+_LINES = 512
+"""Lines that are written at once."""
+_DRAWN = 1000
+"""Rows from which on a table is printed as it comes."""
 _UNITS = (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 def duration(seconds: float) -> str:
     """Write a duration with its two largest units: `1h 30m`."""
-    left = int(seconds)
+    return _duration(int(seconds))
+
+
+@lru_cache(16_384)
+def _duration(left: int) -> str:
+    """Write whole seconds; long lists have few different ones."""
     parts = []
     for unit, size in _UNITS:
         count, left = divmod(left, size)
@@ -51,19 +64,24 @@ def first(texts: Sequence[str]) -> str:
 
 def say(text: str = "", *, err: bool = False, fg: str | None = None, bold: bool | None = None) -> None:
     """Print one line for people, to standard error with `err`; what is not printable is escaped, line ends too."""
-    click.secho(printable(text), err=err, fg=fg, bold=bold)
+    click.secho(printable(text), err=err, color=_colour(), fg=fg, bold=bold)
 
 
 def say_lines(
     text: str, indent: str = "", *, err: bool = False, fg: str | None = None, bold: bool | None = None
 ) -> None:
     """Print text that has line ends of its own; `indent` tells lines that follow from new ones."""
-    click.secho(printable_lines(text, indent), err=err, fg=fg, bold=bold)
+    click.secho(printable_lines(text, indent), err=err, color=_colour(), fg=fg, bold=bold)
+
+
+def _colour() -> bool | None:
+    """Return what click takes: no colours with NO_COLOR (https://no-color.org), otherwise on terminals only."""
+    return False if os.environ.get("NO_COLOR") else None
 
 
 def start_line(text: str, fg: str | None) -> None:
     """Print the start of a line in a colour."""
-    click.secho(printable(text), fg=fg, nl=False)
+    click.secho(printable(text), color=_colour(), fg=fg, nl=False)
 
 
 def progress(text: str) -> None:
@@ -81,16 +99,52 @@ def as_json(result: Any, *, indent: int | None = 2) -> None:
     click.echo(json.dumps(result, indent=indent))
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table for people; on a terminal it fits the width, in a pipe every row is one line."""
+def as_json_list(items: Iterable[Any]) -> None:
+    """Print a list as JSON, as it comes, with one item a line; all but ASCII is escaped."""
+    head = "["
+    for part in in_parts(items, _LINES):
+        click.echo(head + ",".join(f"\n{json.dumps(item)}" for item in part), nl=False)
+        head = ","
+    click.echo("[]" if head == "[" else "\n]")
+
+
+def say_all(texts: Iterable[str]) -> None:
+    """Print many lines for people, as they come."""
+    for part in in_parts(texts, _LINES):
+        click.echo("\n".join(map(printable, part)))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
+    """Print a table for people; return how many rows there were, and print nothing if none.
+
+    On a terminal a table of moderate length fits the width. In a pipe, and beyond that length, every row is one line,
+    printed as it comes: drawing a hundred thousand rows takes a minute.
+    """
+    rest = iter(rows)
+    first = list(islice(rest, _DRAWN))
+    if not first:
+        return 0
+    if sys.stdout.isatty() and len(first) < _DRAWN:
+        _draw(columns, first)
+        return len(first)
+    cells = [tuple(map(printable, row)) for row in (columns, *first)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)][:-1]
+    count = 0
+    for part in in_parts(chain(cells, (tuple(map(printable, row)) for row in rest)), _LINES):
+        count += len(part)
+        lines = ("  ".join((*map(str.ljust, row, widths), row[-1])).rstrip() for row in part)
+        click.echo("\n".join(lines))
+    return count - 1
+
+
+def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(width=None if sys.stdout.isatty() else 500, highlight=False)
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         drawn.add_column(column, overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(printable(cell)) for cell in row))
-    console.print(drawn)
+    Console(highlight=False).print(drawn)

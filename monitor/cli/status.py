@@ -4,8 +4,9 @@ from typing import Any
 
 import click
 
-from monitor.cli import show
+from monitor.cli import completion, show
 from monitor.cli.mode_line import mode_line
+from monitor.cli.past import describe_past
 from monitor.cli.target import Target
 from monitor.control.protocol import Status, Why
 
@@ -72,7 +73,7 @@ def _sections(result: dict[str, Any]) -> None:
                 show.duration(detector["bantime_s"]),
                 str(detector["alerts"]),
                 f"{detector['window_entries']} entries, {detector['evicted_keys']} evicted",
-                detector["from"],
+                detector.get("from", ""),
             )
             for detector in result["detectors"]
         ],
@@ -124,7 +125,7 @@ def _filters(filters: list[dict[str, Any]]) -> None:
 
 
 @click.command()
-@click.argument("network", metavar="ADDRESS|NETWORK")
+@click.argument("network", metavar="ADDRESS|NETWORK", shell_complete=completion.banned)
 @show.json_option
 @click.pass_obj
 def why(target: Target, network: str, is_json: bool) -> None:
@@ -149,8 +150,8 @@ def why(target: Target, network: str, is_json: bool) -> None:
     for detector, witnesses in result["witnesses"].items():
         seen = ", ".join(f"{count} from {witness}" for witness, count in witnesses.items())
         show.say(f"  evidence for the last alert of {detector}: {seen}")
-    for past in result["history"]:
-        _explain_past(past)
+    for line in (line for past in result["history"] for line in describe_past(past)):
+        show.say(f"  {line}")
 
 
 def _entry(entry: dict[str, str]) -> str:
@@ -185,25 +186,3 @@ def _explain_foreign(element: dict[str, Any]) -> None:
         f"`nodewarden unban {element['network']}` deletes it",
         fg="yellow",
     )
-
-
-def _explain_past(past: dict[str, Any]) -> None:
-    """Print one line of the timeline."""
-    text = f"  {show.moment(past['time_s'])} {past['what']}"
-    if "detector" in past:
-        text += f" by {past['detector']}"
-    if "bantime_s" in past:
-        text += f" for {show.duration(past['bantime_s'])}"
-        if past["step"]:
-            text += f" (escalation step {past['step']})"
-    if "counted" in past:
-        span_s = past["last_s"] - past["first_s"]
-        text += (
-            f": {past['count']} {past['counted']} within {span_s:.1f} s "
-            f"(fires at {past['maxretry']} within {show.duration(past['findtime_s'])})"
-        )
-        if past["sample"]:
-            text += f": {', '.join(past['sample'])}"
-    elif past.get("reason"):
-        text += f": {past['reason']}"
-    show.say(text)

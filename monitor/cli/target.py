@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from monitor.control.client import ask
-from monitor.control.protocol import Request
+from monitor.control.client import NotRunning, ask
+from monitor.control.protocol import History, Report, Request
 from monitor.model.errors import ConfigError
 from monitor.settings.load import DEFAULT_PATH, load
 from monitor.settings.schema import Control
+from monitor.state.store import FILE_NAME
 
 
 class Target:
@@ -26,6 +27,20 @@ class Target:
             except ConfigError:  # missing, invalid or unreadable for this user: use the default
                 self._socket_path = Control().socket
         return self._socket_path
+
+    def read_history(self, request: History | Report, config_path: Path) -> Any:
+        """Ask the daemon for its history; where none runs, read the file in the state directory of a configuration."""
+        try:
+            return self.ask(request)
+        except NotRunning:
+            from monitor.daemon.control.history_answers import page, report
+
+            if not config_path.exists():
+                raise
+            path = load(config_path).settings.state.directory / FILE_NAME
+            if not path.exists():
+                raise
+            return (page if isinstance(request, History) else report)(path, request)
 
     def ask(self, request: Request) -> Any:
         """Send a request and return the result; raises DaemonUnreachable or RequestRefused, both with a message."""

@@ -12,6 +12,7 @@ from monitor.model.errors import NodewardenError
 MAX_REQUEST_BYTES = 1 << 20
 MAX_PAGE = 5000
 MAX_EVENTS_PAGE = 256
+MAX_HISTORY_PAGE = 500
 
 SetWord: TypeAlias = Literal["ban", "shun", "egress"]
 """Drop everything from a source, drop only its new connections, or drop new connections to a destination."""
@@ -27,7 +28,10 @@ class Doctor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="docto
 
 
 class ListBans(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="list"):
-    """Request one page of the sorted bans that match all filters; the result also has their total number."""
+    """Request one page of the sorted bans that match all filters; the result also has their total number.
+
+    `cursor` of the result, unless empty, asks for the next page in a request that repeats the rest.
+    """
 
     observed: bool = False
     """Include bans that are only observed."""
@@ -41,6 +45,7 @@ class ListBans(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="lis
     sort: Literal["since", "ends", "network"] = "since"
     offset: int = 0
     limit: int = MAX_PAGE
+    cursor: str = ""
 
 
 class RequestedBan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,6 +76,34 @@ class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="why"):
     """Request what is known about an address or network."""
 
     network: str
+
+
+class History(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="history"):
+    """Request a page of the history, newest first.
+
+    The result has `entries` and `before`, the place of the next page, which is null after the last one.
+    """
+
+    since_s: float
+    """Seconds since the epoch, as `until_s`, which is not included."""
+    until_s: float
+    not_banned: bool = False
+    """Only what was observed or spared."""
+    detector: str = ""
+    source: str = ""
+    """Only networks that overlap this one."""
+    before: tuple[float, int] | None = None
+    limit: int = MAX_HISTORY_PAGE
+
+
+class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="report"):
+    """Request what the history amounts to; the fields are those of `History`."""
+
+    since_s: float
+    until_s: float
+    not_banned: bool = False
+    detector: str = ""
+    source: str = ""
 
 
 class Events(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="events"):
@@ -117,7 +150,7 @@ class Reload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="reloa
     """Reload the configuration."""
 
 
-Request: TypeAlias = (Status | Doctor | ListBans | BanOrder | Unban | Why | Events) | (
+Request: TypeAlias = (Status | Doctor | ListBans | BanOrder | Unban | Why | Events | History | Report) | (
     AllowList | AllowAdd | AllowRemove | AllowTest | Flush | Reload
 )
 

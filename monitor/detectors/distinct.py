@@ -11,7 +11,7 @@ from typing import ClassVar
 from monitor.detectors.agreement import Agreement
 from monitor.detectors.detector import Detector
 from monitor.detectors.limits import Limits
-from monitor.detectors.probes import SERVICE_KEY_BYTES, WITNESSES, Probe, is_probe
+from monitor.detectors.probes import SERVICE_KEY_BYTES, WITNESSES, Probe, is_probe, show_packet
 from monitor.detectors.scoring import SAMPLE_SIZE, Scores
 from monitor.metrics.metric import COUNTER, Metric, Sample
 from monitor.model.addresses import Address, Network
@@ -175,7 +175,7 @@ class DistinctDetector(Detector[Probe]):
     def _alert(self, event: Probe, crossing: Crossing, *, is_alone: bool) -> Alert:
         source = event.source
         sample = tuple(map(self.show, crossing.items[:SAMPLE_SIZE]))
-        evidence = self._scores.evidence(crossing, self.what(event), sample)
+        evidence = self._scores.evidence(crossing, self.what(event), sample, show_packet(event))
         # Anyone can forge a first packet: only new connections of its source may be refused for it.
         network = self._scores.network(source)
         return Alert(self.name, event.time_s, source, network, is_alone, Strength.SPOOFABLE, evidence)

@@ -221,7 +221,7 @@ class FailuresDetector(Detector[AuthFailure]):
         crossing = wide.add(source, count, event.time_s, self.stats)
         if crossing is None:
             return None
-        network, evidence = wide.network(source, crossing), wide.evidence(crossing, self._what(event))
+        network, evidence = wide.network(source, crossing), wide.evidence(crossing, self._what(event), event.line)
         return Alert(
             self.name,
             event.time_s,
@@ -241,7 +241,7 @@ class FailuresDetector(Detector[AuthFailure]):
     def _alert(
         self, event: AuthFailure, crossing: Crossing, source: Address, network: Network, *, is_alone: bool
     ) -> Alert:
-        evidence = self._scores.evidence(crossing, self._what(event), _users(crossing.items))
+        evidence = self._scores.evidence(crossing, self._what(event), _users(crossing.items), event.line)
         return Alert(self.name, event.time_s, source, network, is_alone, event.strength, evidence)
 
     def _what(self, event: AuthFailure) -> str:

@@ -27,8 +27,13 @@ def origin_alert(
     *,
     sample: tuple[str, ...] = (),
     handshakes: bytes | None = None,
+    last: str = "",
 ) -> Alert:
-    """Make an alert about the origin of a source; `handshakes` is the key in Proofs of the handshakes counted."""
-    evidence = Evidence(count, limits.maxretry, limits.findtime_s, time_s - limits.findtime_s, time_s, what, sample)
+    """Make an alert about the origin of a source.
+
+    `handshakes` is the key in Proofs of the handshakes counted, `last` the packet or connection that counted last.
+    """
+    first_s = time_s - limits.findtime_s
+    evidence = Evidence(count, limits.maxretry, limits.findtime_s, first_s, time_s, what, sample, last)
     network = origin_of(source, limits.ipv6_prefix)
     return Alert(name, time_s, source, network, network.is_host, Strength.SPOOFABLE, evidence, handshakes=handshakes)

@@ -2,6 +2,8 @@
 
 from typing import TypeAlias
 
+from monitor.model.addresses import Address, format_address
+from monitor.model.alerts import MAX_LAST
 from monitor.model.events import PacketLogged
 from monitor.model.flows import Flow, FlowIncomplete, OutboundIncomplete
 from monitor.model.protocols import (
@@ -9,6 +11,7 @@ from monitor.model.protocols import (
     PROTOCOL_TCP,
     PROTOCOL_UDP,
     TCP_ACK,
+    TCP_FLAG_NAMES,
     TCP_RST,
     TRACEROUTE_PORTS,
     WELL_KNOWN_PORTS,
@@ -76,3 +79,21 @@ def service_key(event: Probe | Flow) -> bytes:
 def show_service(key: bytes) -> str:
     """Write a service key for people: `tcp/22`."""
     return f"{PROTOCOL_NAMES.get(key[0], str(key[0]))}/{int.from_bytes(key[1:])}"
+
+
+def show_packet(event: Probe | Flow) -> str:
+    """Write a packet or an attempt for people: `tcp 198.51.100.7:40000 to 192.0.2.1:22, SYN, logged as "drop: "`."""
+    protocol = PROTOCOL_NAMES.get(event.protocol, str(event.protocol))
+    source_port = None if isinstance(event, FlowIncomplete) else event.source_port
+    text = f"{protocol} {_show_end(event.source, source_port)} to "
+    text += _show_end(event.destination, event.destination_port)
+    if isinstance(event, PacketLogged):
+        flags = [name for bit, name in enumerate(TCP_FLAG_NAMES) if event.tcp_flags >> bit & 1]
+        text += f", {' '.join(flags)}" if flags else ""
+        return f'{text} on {event.interface_in}, logged as "{event.prefix}"'[:MAX_LAST]
+    return f"{text}, incomplete attempt" if isinstance(event, FlowIncomplete) else f"{text}, connection"
+
+
+def _show_end(address: Address, port: int | None) -> str:
+    text = format_address(address)
+    return text if port is None else f"[{text}]:{port}" if len(address) == 16 else f"{text}:{port}"

@@ -10,7 +10,7 @@ from monitor.config.types import PortRange
 from monitor.detectors.detector import Detector
 from monitor.detectors.limits import Limits
 from monitor.detectors.origins import origin_alert
-from monitor.detectors.probes import service_key, show_service
+from monitor.detectors.probes import service_key, show_packet, show_service
 from monitor.detectors.proofs import service_proof
 from monitor.detectors.registration import Registration
 from monitor.detectors.settings import RECENT, DetectorSettings
@@ -108,7 +108,9 @@ class ProtectedPortDetector(Detector[FlowBatch]):
                 origin_key(flow.source, limits.ipv6_prefix // 8), flow.protocol, flow.destination_port
             )
             what = f"connection to {name} ({show_service(service_key(flow))})"
-            yield origin_alert(self.name, limits, flow.source, flow.time_s, 1, what, handshakes=proof)
+            yield origin_alert(
+                self.name, limits, flow.source, flow.time_s, 1, what, handshakes=proof, last=show_packet(flow)
+            )
             return
 
 

@@ -42,8 +42,8 @@ class Scores:
         """Return what is to be banned for a source."""
         return origin_of(source, self._limits.ipv6_prefix)
 
-    def evidence(self, crossing: Crossing, what: str, sample: tuple[str, ...]) -> Evidence:
-        """Describe what was counted."""
+    def evidence(self, crossing: Crossing, what: str, sample: tuple[str, ...], last: str = "") -> Evidence:
+        """Describe what was counted; `last` is the line or packet that counted last."""
         return Evidence(
             count=len(crossing.items),
             maxretry=self._limits.maxretry,
@@ -52,4 +52,5 @@ class Scores:
             last_s=crossing.last_s,
             what=what,
             sample=sample,
+            last=last,
         )

@@ -58,11 +58,11 @@ class WidePrefix:
             return network_of(prefix.ljust(16, b"\0"), _NARROWER_BITS)
         return network_of(source, _BITS)
 
-    def evidence(self, crossing: Crossing, what: str) -> Evidence:
-        """Describe what was counted; the sample names prefixes."""
+    def evidence(self, crossing: Crossing, what: str, last: str) -> Evidence:
+        """Describe what was counted, and the line that counted last; the sample names prefixes."""
         prefixes = dict.fromkeys(item[:_ORIGIN_BYTES] for item in crossing.items)
         sample = tuple(str(Network(prefix.ljust(16, b"\0"), 64)) for prefix in list(prefixes)[:SAMPLE_SIZE])
         what = f"{what} of {len(prefixes)} prefixes of one /48"
         return Evidence(
-            len(crossing.items), self.maxretry, self._findtime_s, crossing.first_s, crossing.last_s, what, sample
+            len(crossing.items), self.maxretry, self._findtime_s, crossing.first_s, crossing.last_s, what, sample, last
         )

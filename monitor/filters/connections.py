@@ -2,10 +2,11 @@
 
 from collections import OrderedDict
 
-from monitor.filters.expressions import Values
+from monitor.filters.groups import Values
 
 _MAX_CONNECTIONS = 4096
 _MAX_AGE_S = 300.0
+_ADDRESSES = ("ip4", "ip6")
 
 
 class _Connection:
@@ -31,7 +32,7 @@ class _Connection:
                 self.has_more_users = True
         known = self.values
         for name, value in values.items():
-            if value is not None:
+            if value is not None and (value or name not in _ADDRESSES):  # no address is no news
                 known[name] = value
 
 

@@ -74,7 +74,7 @@ def anchor(pattern: str, *, ignores_case: bool = False, is_word_begin: bool = Tr
     binds_begin = is_bound and (is_word_begin or is_line_begin) and not _begins_itself(text)
     binds_end = is_bound and not _ends_itself(text)
     text = _stars_after.sub(r"\1", _stars_before.sub(r"\1", text))
-    is_whole = not _group(text)
+    is_whole = not has_group(text)
     if is_whole and (body := _body(text)):
         text = "{}({}){}".format(*body.groups())
     if binds_begin:
@@ -85,6 +85,11 @@ def anchor(pattern: str, *, ignores_case: bool = False, is_word_begin: bool = Tr
         text += _OUTSIDE_WORDS
     flags = "".join(sorted(set(letters.replace("u", ""))))
     return DatePattern(f"(?{flags}){text}" if flags else text, is_at_begin, is_at_end, is_whole)
+
+
+def has_group(pattern: str) -> bool:
+    """Whether a pattern has an unnamed group, whose text alone is cut out of the line."""
+    return _group(pattern) is not None
 
 
 def _has_choice(text: str) -> bool:

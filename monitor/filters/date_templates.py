@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from monitor.filters.date_fields import FIELDS, UNREADABLE, Reading, read_fields
-from monitor.filters.date_patterns import LINE_BEGIN, UNBOUND, DatePattern, anchor, expand_fields
+from monitor.filters.date_patterns import LINE_BEGIN, UNBOUND, DatePattern, anchor, expand_fields, has_group
 
 _DEFAULTS = (
     # 2005-01-23T21:59:59.981746+01:00, 2005-01-23 21:59:59,000, 2005/01/23 8:59:59, 2005.01.23 21:59:59
@@ -35,8 +35,8 @@ _DEFAULTS = (
     r"%b %d, %ExY %I:%M:%S %p",
     # Jan-23-05 21:59:59
     r"^%b-%d-%Exy %k:%M:%S",
-    # 20050123T215959, 20050123 215959.123+0100
-    r"%ExY%Exm%Exd(?:T|  ?)%ExH%ExM%ExS(?:[.,]%f)?(?:\s*%z)?",
+    # 20050123T215959, 20050123 215959.123+0100, 20050123-21:59:59
+    r"%ExY%Exm%Exd(?:[T-]|  ?)%ExH:?%ExM:?%ExS(?:[.,]%f)?(?:\s*%z)?",
     # CET Jan 23 21:59:59
     r"(?:%Z )?(?:%a )?%b %d %k:%M:%S(?:\.%f)?(?: %ExY)?",
     # +01:00 Jan 23 21:59:59.011 2005
@@ -173,9 +173,10 @@ def _of_epoch_mark(form: str, *, is_long: bool) -> Template:
     marks = "".join(mark for mark in (UNBOUND, LINE_BEGIN) if mark in form)
     inner = form.removeprefix(UNBOUND).removeprefix(LINE_BEGIN)
     digits = f"(?P<epoch>{_LONG_EPOCH if is_long else _EPOCH})"
+    text = _epoch_mark.sub(lambda _: digits, inner)
     return Template(
         form,
-        anchor(f"{marks}({_epoch_mark.sub(lambda _: digits, inner)})"),
+        anchor(marks + (text if has_group(inner) else f"({text})")),
         _read_long_epoch if is_long else _read_epoch,
     )
 

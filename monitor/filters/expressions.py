@@ -5,39 +5,23 @@ from weakref import WeakValueDictionary
 
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.fragments import may_be_empty, required
+from monitor.filters.groups import Groups, Values
 from monitor.filters.places import place_of_text
 from monitor.filters.search import stoppable_search
 from monitor.filters.tags import HOST_GROUPS, compile_expression
 
-_ALTERNATIVE = re.compile(r"alt_(.+?)(?:_\d+)?")
-_FIELDS = ("mlfid", "nofail", "mlfforget", "mlfgained", "user", "ip4", "ip6", "dns", "fid", "cidr")
 _IDENTITIES = {"fid", "mlfid", *HOST_GROUPS}
 _LOOSE_DATE = re.compile(r"\{UNB\}|\*\*")
 
-Values = dict[str, str | None]
-"""The text of the groups of a match: those of `_FIELDS` that the expression has."""
-
 
 class Expression:
-    """One failregex: the pattern and the numbers of its groups."""
+    """One failregex: the pattern and its groups."""
 
-    __slots__ = (
-        "_addresses",
-        "_alternatives",
-        "_fields",
-        "_numbers",
-        "_single",
-        "fragments",
-        "is_connected",
-        "pattern",
-        "search",
-        "text",
-    )
+    __slots__ = ("_groups", "fragments", "is_connected", "pattern", "search", "text", "values")
 
     def __init__(self, text: str, pattern: re.Pattern[str], prefix: re.Pattern[str] | None, fragments: str) -> None:
         """`fragments` is the text that a line must contain, for Hyperscan; empty: any line may match."""
-        groups = pattern.groupindex
-        names = {*groups, *(prefix.groupindex if prefix else ())}
+        names = {*pattern.groupindex, *(prefix.groupindex if prefix else ())}
         self.text = text
         self.pattern = pattern
         self.search = stoppable_search(pattern)
@@ -47,64 +31,22 @@ class Expression:
         """Whether it joins the lines of one connection (MLFID)."""
         if not names & _IDENTITIES:
             raise FilterError(f"no <HOST>, <ADDR> or <F-ID> names the source of the failure: {text[:200]!r}")
-        self._fields = tuple(name for name in _FIELDS if name in groups)
-        self._numbers = tuple(groups[name] for name in self._fields)
-        self._addresses = tuple((name, groups[name]) for name in ("ip4", "ip6") if name in groups)
-        self._single = len(self._fields) == 1
-        self._alternatives = sorted(
-            (name, number, found[1]) for name, number in groups.items() if (found := _ALTERNATIVE.fullmatch(name))
-        )
-
-    def values(self, match: re.Match[str]) -> Values:
-        """Return the values of a match; `alt_` groups replace groups that are empty.
-
-        An address that is only a part of a longer word is None: the line does not contain that address.
-        """
-        numbers = self._numbers
-        if not numbers:
-            values: Values = {}
-        elif self._single:
-            values = {self._fields[0]: match[numbers[0]]}
-        else:
-            values = dict(zip(self._fields, match.group(*numbers), strict=True))
-        for name, number in self._addresses:
-            if values[name] and _is_cut(match, number):
-                values[name] = None
-        for _, number, name in self._alternatives:
-            if not values.get(name) and match[number]:
-                values[name] = match[number]
-        return values
-
-
-def _is_cut(match: re.Match[str], number: int) -> bool:
-    """Whether the text around a group continues it, so that its address is only a part of another one or of a name."""
-    text = match.string
-    start, end = match.span(number)
-    if text[start - 1 : start] == " " == text[end : end + 1]:  # as in most lines
-        return False
-    if start and ((before := text[start - 1]).isalnum() or before in "._"):
-        return True
-    after = text[end : end + 2]
-    if after[:1].isalnum() or after[:1] == "_":
-        return True
-    # A port may follow an IPv6 address if the expression allows it.
-    joint = after[:1] == "." or (after[:1] == ":" and ":" in match[number] and match.end() == end)
-    return joint and after[1:].isalnum()
+        self._groups = Groups(pattern)
+        self.values = self._groups.values
+        """Returns the values of a match; see `Groups.values`."""
 
 
 class Prefix:
     """A prefregex: it must match first, and the failregex are matched against its content."""
 
-    __slots__ = ("_content", "_fields", "_numbers", "_search", "pattern")
+    __slots__ = ("_content", "_groups", "_search", "pattern")
 
     def __init__(self, text: str, *, is_multiline: bool) -> None:
         """Compile the expression; FilterError if that fails."""
         self.pattern = compile_expression(text, is_multiline=is_multiline)
         self._search = stoppable_search(self.pattern)
-        groups = self.pattern.groupindex
-        self._content = groups.get("content")
-        self._fields = tuple(name for name in _FIELDS if name in groups)
-        self._numbers = tuple(groups[name] for name in self._fields)
+        self._content = self.pattern.groupindex.get("content")
+        self._groups = Groups(self.pattern)
 
     def split(self, text: str) -> tuple[str, Values] | None:
         """Return the content (with its newline) and the values of the prefix; None if it does not match."""
@@ -112,8 +54,7 @@ class Prefix:
         if match is None:
             return None
         content = match[self._content] if self._content else None
-        values: Values = {name: match[number] for name, number in zip(self._fields, self._numbers, strict=True)}
-        return (content + "\n" if content else text), values
+        return (content + "\n" if content else text), self._groups.values(match)
 
 
 class Expressions:

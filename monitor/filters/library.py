@@ -19,7 +19,7 @@ from monitor.filters.places import place_of_key
 BUILT_IN = Path(__file__).parent / "builtin"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _MAX_FILE_BYTES = 1 << 20
-_SYSLOG = r"^\s*<F-MLFID>(?:\S+ )?(?:{daemon})(?:\[\d+\])?:?</F-MLFID>\s+<F-CONTENT>.+</F-CONTENT>$"
+_SYSLOG = r"^(?>\s*)<F-MLFID>(?:\S+ )?(?:{daemon})(?:\[\d+\])?:?</F-MLFID>\s+<F-CONTENT>.+</F-CONTENT>$"
 """The start of a message in syslog and the journal, without the date: `HOST DAEMON[PID]: `."""
 
 

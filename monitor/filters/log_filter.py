@@ -1,6 +1,7 @@
 """Applies one filter to lines and returns failures; its only state is the connections and dates it remembers."""
 
 import datetime
+import enum
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,8 +11,9 @@ import msgspec
 from monitor.filters.connections import Connections
 from monitor.filters.dates import DateDetector
 from monitor.filters.definition import FilterDefinition, FilterError
-from monitor.filters.expressions import Expression, Values, shared_expressions
+from monitor.filters.expressions import Expression, shared_expressions
 from monitor.filters.fusion import Fusion
+from monitor.filters.groups import Values
 from monitor.filters.line_buffer import LineBuffer
 
 
@@ -61,10 +63,22 @@ class Ignored(NamedTuple):
     """The number of the failregex that matched first, if any."""
 
 
+class Lack(enum.Enum):
+    """Why a line that a failregex matched is no failure of its own."""
+
+    FAILURE = enum.auto()
+    """The expression says so (NOFAIL): the line only adds information for other lines."""
+    SOURCE = enum.auto()
+    """A failure without an address: its group is empty, or what it matched is only a part of a longer word."""
+    SOURCE_SO_FAR = enum.auto()
+    """A failure whose address another line of its connection must give."""
+
+
 class Missed(NamedTuple):
-    """No failure: nothing matched, or the line only adds information for other lines (NOFAIL)."""
+    """No failure: nothing matched, or something is missing."""
 
     expression: int | None = None
+    lack: Lack = Lack.FAILURE
 
 
 _STILL_S = 60.0
@@ -185,7 +199,8 @@ class LogFilter:
             return Ignored(hit.number)
         values = hit.expression.values(hit.match)
         if hit.prefix:
-            values = hit.prefix | values
+            # A group that took no part in the match leaves the prefix's value, as in fail2ban 1.1.1
+            values = hit.prefix | {name: value for name, value in values.items() if value is not None}
         return self._conclude(hit.number, values, hit.expression.is_connected, time_s or now_s, time_s, proves)
 
     def _search(self, text: str, candidates: Sequence[int]) -> _Hit | Ignored | Missed:
@@ -237,6 +252,8 @@ class LogFilter:
             if identity is not None:
                 self.connections.wait(identity)
                 connections.wait(identity)
-            return Missed(number)
+                return Missed(number, Lack.SOURCE_SO_FAR)
+            self.stats.unusable += 1
+            return Missed(number, Lack.SOURCE)
         is_name = not address and host == values.get("dns")
         return Found(number, host, is_name, values.get("user") or "", values.get("cidr"), time_s)

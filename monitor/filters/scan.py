@@ -12,7 +12,7 @@ from monitor.filters.evidence import doubt
 from monitor.filters.log_filter import Found, Ignored, LogFilter, Outcome
 from monitor.filters.scanner import Candidate
 from monitor.model.addresses import Address, parse_address
-from monitor.model.alerts import Strength
+from monitor.model.alerts import MAX_LAST, Strength
 from monitor.model.events import AuthFailure
 from monitor.model.logs import LogBlock
 
@@ -97,7 +97,7 @@ class Scan:
                     is_slow = True
                     log_filter.give_up()
                 if isinstance(outcome, Found):
-                    event = self._event(active, outcome, reason)
+                    event = self._event(active, outcome, reason, text)
                     if event is not None:
                         events.append(event)
                 elif isinstance(outcome, Ignored):
@@ -111,7 +111,7 @@ class Scan:
                     break
         return events
 
-    def _event(self, active: ActiveFilter, found: Found, reason: str) -> AuthFailure | None:
+    def _event(self, active: ActiveFilter, found: Found, reason: str, text: str) -> AuthFailure | None:
         """Return the event of a failure; None if it has no address or is too old. `reason`: why it proves nothing."""
         block, log_filter = self._block, active.log_filter
         stats = log_filter.stats
@@ -130,8 +130,8 @@ class Scan:
         length = int(found.cidr) if found.cidr and len(found.cidr) < 4 else None
         if length is not None and length > 8 * len(address):
             length = None
-        user = found.user[:_MAX_USER]
-        return AuthFailure(when_s, active.detector, address, strength, block.log, user, length, reason)
+        user, line = found.user[:_MAX_USER], text[:MAX_LAST].rstrip()
+        return AuthFailure(when_s, active.detector, address, strength, block.log, user, length, reason, line)
 
 
 def _slow_one(log_filter: LogFilter, numbers: Sequence[int], is_stopped: bool) -> int | None:  # noqa: FBT001

@@ -5,6 +5,7 @@ HTTP/2 and further headers are not supported: a file that sets them is refused, 
 """
 
 import ssl
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -52,6 +53,7 @@ class WebConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_web_config(path: Path) -> WebConfig:
     """Read and check the file; ConfigError names the file and what to do."""
+    _refuse_pipes([path], path)
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_FILE_BYTES + 1)
@@ -85,6 +87,7 @@ def make_context(path: Path, tls: TlsServer) -> ssl.SSLContext:
     """Return the TLS settings; ConfigError if certificate, key or authority cannot be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     directory = path.parent
+    _refuse_pipes(WebConfig(tls).files(directory), path)
     try:
         context.minimum_version, context.maximum_version = _VERSIONS[tls.min_version], _VERSIONS[tls.max_version]
         context.load_cert_chain(directory / tls.cert_file, directory / tls.key_file, password=_no_password)
@@ -96,6 +99,13 @@ def make_context(path: Path, tls: TlsServer) -> ssl.SSLContext:
         files = ", ".join(name for name in (tls.cert_file, tls.key_file, tls.client_ca_file) if name)
         raise ConfigError(f"{path}: cannot use {files}: {error}") from error
     return context
+
+
+def _refuse_pipes(files: Iterable[Path], path: Path) -> None:
+    """Refuse what would be read without an end: Python and OpenSSL wait for the writer of a FIFO."""
+    for file in files:
+        if file.exists() and not file.is_file() and not file.is_dir():
+            raise ConfigError(f"{path}: {file} is not a regular file")
 
 
 def _no_password() -> str:

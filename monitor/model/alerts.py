@@ -37,6 +37,23 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
     """What was counted, for people: 'distinct ports', 'distinct hosts on tcp/22'."""
     sample: tuple[str, ...] = ()
     """A bounded number of the things counted."""
+    last: str = ""
+    """What counted last, as its source reported it: the log line or the packet, at most `MAX_LAST` characters."""
+
+
+MAX_LAST = 400
+"""Characters kept of a log line: an attacker chooses its length, and a hundred thousand of them are stored."""
+
+
+class RecordedEvidence(Evidence, frozen=True, gc=False):
+    """Evidence as it is stored, with what put it in doubt (empty: nothing)."""
+
+    doubt: str = ""
+
+    @classmethod
+    def of(cls, alert: "Alert") -> "RecordedEvidence":
+        """Return what to store of an alert."""
+        return cls(**msgspec.structs.asdict(alert.evidence), doubt=alert.doubt)
 
 
 class Alert(msgspec.Struct, frozen=True, gc=False):

@@ -135,11 +135,31 @@ class Held(msgspec.Struct, frozen=True, gc=False):
         return ban_key(self.network, self.strength)
 
 
+class Spared(enum.StrEnum):
+    """Why an alert led to no ban, whatever the mode of its detector: a closed set, which is stored."""
+
+    OVER_BUDGET = "over_budget"
+    ALLOWLISTED = "allowlisted"
+    FULL = "full"
+
+
+class Standing(enum.StrEnum):
+    """What makes a source no stranger: a ban of it deserves a second thought before its detector enforces."""
+
+    ALLOWLISTED = "allowlisted"
+    """It is on the allowlist."""
+    INTERNAL = "internal"
+    """It is in an internal network (`bans.internal`)."""
+    CLIENT = "client"
+    """It was a client of the node before the evidence about it began, and that evidence proves nothing."""
+
+
 class Offence(msgspec.Struct, frozen=True, gc=False):
     """A ban that began (or in observe mode would have): what escalation and recidive count, and `why` tells.
 
-    `step` is the escalation step that gave `bantime_s`, 0 for the first. `evidence` is the alert's Evidence as JSON,
-    empty for a ban ordered by hand.
+    `step` is the escalation step that gave `bantime_s`, 0 for the first. `evidence` is the alert's RecordedEvidence as
+    JSON, empty for a ban ordered by hand. One that was `spared` is history only: neither escalation nor recidive
+    counts it.
     """
 
     time_s: float
@@ -151,6 +171,17 @@ class Offence(msgspec.Struct, frozen=True, gc=False):
     step: int
     reason: str
     evidence: bytes = b""
+    spared: Spared | None = None
+    standing: Standing | None = None
+
+    @property
+    def outcome(self) -> str:
+        """What came of it, in one word: `ban`, `observe`, or why it was spared."""
+        return self.spared or ("ban" if self.mode is Mode.ENFORCE else "observe")
+
+
+OUTCOMES = ("ban", "observe", *Spared)
+"""All that `Offence.outcome` can be."""
 
 
 ADMIN_GROUPS = ("root", "sudo", "wheel", "adm", "admin")

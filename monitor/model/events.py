@@ -75,6 +75,8 @@ class AuthFailure(msgspec.Struct, frozen=True, gc=False):
     """Set where the line names a network rather than one address."""
     doubt: str = ""
     """Why the line proves nothing, in a few words; empty where it does."""
+    line: str = ""
+    """The line as it was read, at most `MAX_LAST` characters; who wrote it may be hostile."""
 
 
 class DropsObserved(msgspec.Struct, frozen=True, gc=False):

@@ -249,7 +249,8 @@ def _settle_name(claim: Claim, name: str, names: dict[str, str], notices: list[s
         if len(names) < MAX_ENTRIES:
             names.setdefault(text, f"{claim.what} ({name}: {claim.key})")
     elif text != "localhost":
-        notices.append(f"{name}: {claim.key}: {claim.text[:64]!r} names no host, and is not protected")
+        shown = claim.text.rpartition("@")[2][:64]  # without the password of a proxy
+        notices.append(f"{name}: {claim.key}: {shown!r} names no host, and is not protected")
 
 
 def _is_local(network: Network) -> bool:

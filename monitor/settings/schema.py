@@ -9,9 +9,9 @@ import enum
 from pathlib import Path
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, field
 
-from monitor.config.kinds import GROUP, OPTIONAL_PATH, SOCKET_PATH, path
+from monitor.config.kinds import GROUP, OPTIONAL_PATH, SOCKET_PATH, duration, integer, path
 from monitor.config.shapes import Section
 from monitor.config.types import Endpoint
 from monitor.model.bans import Mode
@@ -83,6 +83,23 @@ class State(Section, frozen=True, kw_only=True):
     directory: Annotated[
         Path, path(), Meta(description="Directory of the database with bans, history and cursors.")
     ] = Path("/var/lib/nodewarden")
+    history_age_s: Annotated[
+        float,
+        duration("1h", "3650d"),
+        Meta(
+            description="How long the history is kept. Escalation and `recidive` count what is in it, of at most the "
+            "last 4 weeks."
+        ),
+    ] = field(default=30 * 86400.0, name="history_age")
+    history_rows: Annotated[
+        int,
+        integer(1000, 2_000_000),
+        Meta(
+            description="Maximum number of entries in the history: the bound on disk space, about 0.7 kB each, twice. "
+            "The oldest that rest on evidence that anyone can forge are removed first. One detector adds at most a "
+            "fiftieth of this in an hour, plus its bans; beyond it alerts are only counted."
+        ),
+    ] = 100_000
 
 
 class Log(Section, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """Networks allowed by an operator, and changes to the store that are collected until they are written."""
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from itertools import chain
 from typing import NamedTuple
@@ -33,6 +33,15 @@ class SavedContent(NamedTuple):
     content: bytes
 
 
+class TallyKey(NamedTuple):
+    """What the history counts by: the hour since the epoch, the detector, and what came of its alerts."""
+
+    hour: int
+    detector: str
+    strength: Strength
+    outcome: str
+
+
 class StateChanges:
     """Changes to the store, one per key: the last one counts. Offences are appended, never changed.
 
@@ -49,6 +58,7 @@ class StateChanges:
         "forgeable_ended",
         "is_cleared",
         "offences",
+        "tallies",
         "windows",
     )
 
@@ -61,6 +71,8 @@ class StateChanges:
         self.forgeable_ended: OrderedDict[ClaimKey, None] = OrderedDict()
         self.offences: deque[Offence] = deque()
         self.forgeable: deque[Offence] = deque()
+        self.tallies: Counter[TallyKey] = Counter()
+        """To be added to what is stored: the only changes that say by how much rather than what is."""
         self.cursors: dict[str, Cursor] = {}
         self.allowed: dict[Network, Allowed | None] = {}
         self.windows: dict[str, SavedContent] = {}
@@ -69,14 +81,14 @@ class StateChanges:
         """Return the number of rows to write or delete."""
         offences = len(self.offences) + len(self.forgeable)
         ended = len(self.ended) + len(self.forgeable_ended)
-        few = len(self.cursors) + len(self.allowed) + len(self.windows)
+        few = len(self.cursors) + len(self.allowed) + len(self.windows) + len(self.tallies)
         return len(self.bans) + ended + offences + few + self.is_cleared
 
     @property
     def is_worth_a_copy(self) -> bool:
         """Whether these are more than cursors and windows, which change all the time and are soon worth nothing."""
         ended, offences = self.ended or self.forgeable_ended, self.offences or self.forgeable
-        return bool(self.is_cleared or self.bans or ended or offences or self.allowed)
+        return bool(self.is_cleared or self.bans or ended or offences or self.allowed or self.tallies)
 
     def put_ban(self, ban: Ban) -> None:
         """Add a claim; it replaces the earlier one of the same origin."""
@@ -134,6 +146,7 @@ class StateChanges:
             self.remove_ban(key)
         self.offences.extend(later.offences)
         self.forgeable.extend(later.forgeable)
+        self.tallies.update(later.tallies)
         self.cursors.update(later.cursors)
         self.allowed.update(later.allowed)
         self.windows.update(later.windows)

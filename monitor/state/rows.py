@@ -1,20 +1,23 @@
 """Converts objects to rows of the store and back; pure. MalformedRecord for an invalid row or value."""
 
 import math
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from monitor.model.addresses import Network, network_of
 from monitor.model.alerts import Strength
-from monitor.model.bans import Ban, ClaimKey, ClaimOrigin, Mode, Offence
+from monitor.model.bans import OUTCOMES, Ban, ClaimKey, ClaimOrigin, Mode, Offence, Spared, Standing
 from monitor.model.cursors import Cursor
 from monitor.model.errors import MalformedRecord
-from monitor.state.changes import Allowed, SavedContent
+from monitor.state.changes import Allowed, SavedContent, TallyKey
 
 Row: TypeAlias = tuple[Any, ...]
+_T = TypeVar("_T")
 
 _STRENGTHS: dict[Any, Strength] = {strength.value: strength for strength in Strength}
 _MODES: dict[Any, Mode] = {mode.value: mode for mode in Mode}
 _ORIGINS: dict[Any, ClaimOrigin] = {origin.value: origin for origin in ClaimOrigin}
+_SPARED: dict[Any, Spared] = {spared.value: spared for spared in Spared}
+_STANDINGS: dict[Any, Standing] = {standing.value: standing for standing in Standing}
 _INTEGER_MAX = 2**63 - 1
 _SHARED: dict[str, str] = {}
 """Texts shared by many bans, so that a hundred thousand bans keep each text only once in memory."""
@@ -57,7 +60,10 @@ def claim_key_row(key: ClaimKey) -> Row:
 
 
 def offence_row(offence: Offence) -> Row:
-    """Return time, address, prefix length, detector, strength, mode, bantime, step, reason, evidence."""
+    """Return time, address, prefix length, detector, strength, mode, bantime, step, reason, evidence, spared, standing.
+
+    The last two are empty where an offence has none.
+    """
     return (
         _time(offence.time_s),
         *network_row(offence.network),
@@ -68,12 +74,14 @@ def offence_row(offence: Offence) -> Row:
         _count(offence.step),
         _text(offence.reason),
         _bytes(offence.evidence),
+        offence.spared or "",
+        offence.standing or "",
     )
 
 
 def read_offence(row: Row) -> Offence:
     """Decode a row of `offence_row`."""
-    time_s, address, prefix_length, detector, strength, mode, bantime_s, step, reason, evidence = row
+    time_s, address, prefix_length, detector, strength, mode, bantime_s, step, reason, evidence, spared, standing = row
     return Offence(
         time_s=_time(time_s),
         network=_network(address, prefix_length),
@@ -84,7 +92,23 @@ def read_offence(row: Row) -> Offence:
         step=_count(step),
         reason=_text(reason),
         evidence=_bytes(evidence),
+        spared=_one_of(_SPARED, spared),
+        standing=_one_of(_STANDINGS, standing),
     )
+
+
+def tally_row(item: tuple[TallyKey, int]) -> Row:
+    """Return hour, detector, strength, outcome, count."""
+    (hour, detector, strength, outcome), count = item
+    return _count(hour), _text(detector), strength.value, outcome, _count(count)
+
+
+def read_tally(row: Row) -> tuple[TallyKey, int]:
+    """Decode a row of `tally_row`."""
+    hour, detector, strength, outcome, count = row
+    if outcome not in OUTCOMES:
+        raise MalformedRecord("outcome", repr(outcome))
+    return TallyKey(_count(hour), _text(detector), _strength(strength), outcome), _count(count)
 
 
 def cursor_row(item: tuple[str, Cursor]) -> Row:
@@ -165,6 +189,16 @@ def _origin(value: object) -> ClaimOrigin:
         return _ORIGINS[value]
     except KeyError:
         raise MalformedRecord("origin", repr(value)) from None
+
+
+def _one_of(known: dict[Any, _T], value: object) -> _T | None:
+    """Return the member of a closed set, None for the empty text."""
+    if value == "":
+        return None
+    try:
+        return known[value]
+    except (KeyError, TypeError):
+        raise MalformedRecord("word", repr(value)) from None
 
 
 def _time(value: object) -> float:

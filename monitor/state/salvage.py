@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from monitor.model.errors import MalformedRecord
-from monitor.state.tables import KEYS, SCHEMA, TABLES, Row, checked, matches, unchecked
+from monitor.state.tables import KEYS, SCHEMA, TABLES, VERSION, Row, added_in, checked, columns_in, matches, unchecked
 
 _MAX_ROWS = 2_000_000
 """Rows read of one table: damaged pages may lead to others again and again."""
@@ -97,36 +97,48 @@ def salvage(path: Path, damaged: sqlite3.Connection) -> Salvaged | None:
 
 def _rows(connection: sqlite3.Connection, table: str) -> Iterator[Row]:
     """Yield the rows that can be read, with their keys; from both ends, since reading stops at a damaged page."""
+    version = _version(connection)
+    columns, added = _keyed(table, columns_in(version, table)), added_in(version, table)
     for order in ("ASC", "DESC"):
         count = 0
         keys = ", ".join(f"{key} {order}" for key in KEYS[table].split(", "))
-        query = f"SELECT {_selected(table)}, row_check FROM {table} ORDER BY {keys}"  # noqa: S608
+        query = f"SELECT {columns}, row_check FROM {table} ORDER BY {keys}"  # noqa: S608
         with suppress(*_UNREADABLE):
             for row in connection.execute(query):
                 if (count := count + 1) > _MAX_ROWS:
                     break
                 with suppress(MalformedRecord):
-                    yield _verified(table, row)
+                    yield _verified(table, row, added)
             else:
                 return
 
 
-def _selected(table: str) -> str:
+def _version(connection: sqlite3.Connection) -> int:
+    """Return the schema of a file; a copy may be older than the file that it is of."""
+    try:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+    except _UNREADABLE:
+        return VERSION
+
+
+def _keyed(table: str, columns: str) -> str:
     """Return the columns to save: offences keep their number, so that none is saved twice."""
-    return f"id, {TABLES[table]}" if table == "offences" else TABLES[table]
+    return f"id, {columns}" if table == "offences" else columns
 
 
-def _verified(table: str, row: Row) -> Row:
+def _verified(table: str, row: Row, added: Row) -> Row:
+    """Return a row of this schema with its checksum; `added` completes one of an older schema. MalformedRecord."""
     if table == "offences":
-        return row[0], *checked(unchecked(row[1:]))
-    return checked(unchecked(row))
+        return row[0], *checked((*unchecked(row[1:]), *added))
+    return checked((*unchecked(row), *added))
 
 
 def _insert(new: sqlite3.Connection, table: str, rows: Iterator[Row]) -> int:
     """Add the rows whose key is not there yet; return how many."""
-    marks = ", ".join("?" * (len(_selected(table).split(",")) + 1))
+    columns = _keyed(table, TABLES[table])
+    marks = ", ".join("?" * (len(columns.split(",")) + 1))
     before = new.total_changes
-    statement = f"INSERT OR IGNORE INTO {table} ({_selected(table)}, row_check) VALUES ({marks})"  # noqa: S608
+    statement = f"INSERT OR IGNORE INTO {table} ({columns}, row_check) VALUES ({marks})"  # noqa: S608
     new.executemany(statement, rows)
     return new.total_changes - before
 

@@ -14,7 +14,7 @@ from monitor.model.bans import Ban, Offence, claim_key
 from monitor.model.cursors import Cursor
 from monitor.model.errors import TemporaryError
 from monitor.model.retry import Worker
-from monitor.state.changes import Allowed, SavedContent, StateChanges
+from monitor.state.changes import Allowed, SavedContent, StateChanges, TallyKey
 from monitor.state.copier import Copier
 from monitor.state.store import Store
 from monitor.state.writing import Outcome, open_outcome, save
@@ -81,6 +81,8 @@ class Saver:
         self.failures_total = 0
         self.dropped_offences_total = 0
         """Offences that were not written because too many were pending."""
+        self.added_since_purge = 0
+        """Offences added since `purge` was called last."""
         self.dropped_removals_total = 0
         """Removals of bans that were not written: such a ban is still in the file, with its expiry."""
 
@@ -124,6 +126,11 @@ class Saver:
     def add_offence(self, offence: Offence) -> None:
         """Append an offence to the history."""
         self.dropped_offences_total += self._pending.add_offence(offence, self._max_offences)
+        self.added_since_purge += 1
+
+    def count_offence(self, key: TallyKey) -> None:
+        """Count an offence in the history's tallies."""
+        self._pending.tallies[key] += 1
 
     def load_cursors(self) -> Mapping[str, Cursor]:
         """Return the cursors on disk, by name; empty while the store does not work."""
@@ -152,6 +159,7 @@ class Saver:
     def purge(self, before_s: float, max_offences: int) -> None:
         """Schedule the deletion of offences before `before_s`, and of the oldest beyond `max_offences`."""
         self._purge = before_s, max_offences
+        self.added_since_purge = 0
 
     def tick(self) -> None:
         """Start writing if changes are pending and the worker is idle; must be called each second."""

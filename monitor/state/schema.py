@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from monitor.model.errors import TemporaryError
 from monitor.state import salvage
-from monitor.state.tables import APPLICATION_ID, SCHEMA, VERSION, columns_of, teach, upgrade_from
+from monitor.state.tables import APPLICATION_ID, CHECKED_SINCE, SCHEMA, VERSION, columns_of, teach, upgrade_from
 
 _VERSIONS_AT = 18
 """Where the header of a database names the versions of its format, a byte each for writing and reading."""
@@ -185,7 +185,7 @@ def _damage(connection: sqlite3.Connection, version: int) -> str:
     for table, columns in columns_of(version).items():
         connection.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608 - constants
     connection.execute("SELECT id FROM offences LIMIT 0")
-    damaged = salvage.damaged_table(connection) if version == VERSION else ""
+    damaged = salvage.damaged_table(connection) if version >= CHECKED_SINCE else ""
     return f"rows of {damaged} do not match their checksums" if damaged else ""
 
 

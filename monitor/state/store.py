@@ -21,7 +21,7 @@ from monitor.model.errors import MalformedRecord, TemporaryError
 from monitor.state import rows, salvage
 from monitor.state.changes import Allowed, SavedContent, StateChanges
 from monitor.state.schema import Opened, connect, explained, open_database, roll_back
-from monitor.state.tables import TABLES, VERSION, checked, unchecked
+from monitor.state.tables import TABLES, VERSION, checked, matches, unchecked
 
 FILE_NAME = "nodewarden.db"
 """The name of the file in the state directory."""
@@ -56,6 +56,10 @@ class Store:
         found = path.stat()
         self._identity = found.st_dev, found.st_ino
         self._reader.execute("PRAGMA query_only = ON")
+        self.history_rows: int = self._reader.execute("SELECT count(*) FROM offences").fetchone()[0]
+        """Entries of the history."""
+        self.removed_early = 0
+        """Entries that the last purge with more than it keeps removed before they were old."""
 
     @classmethod
     def open(cls, path: Path) -> "Store":
@@ -102,12 +106,17 @@ class Store:
             owner = self.path.stat().st_uid
         return dict(self._read("windows", "", (), rows.read_window)) if owner in (0, os.geteuid()) else {}
 
-    def offences(self, since_s: float) -> Iterator[Offence]:
-        """Yield the offences since `since_s` (seconds since the epoch), oldest first."""
-        return self._read("offences", "WHERE time_s >= ? ORDER BY time_s, id", (since_s,), rows.read_offence)
+    def offences(self, since_s: float, limit: int = -1) -> Iterator[Offence]:
+        """Yield the last `limit` (all: -1) offences since `since_s` (seconds since the epoch), oldest first.
+
+        None of them was spared.
+        """
+        newest = "SELECT id FROM offences WHERE time_s >= ? AND spared = '' ORDER BY time_s DESC, id DESC LIMIT ?"
+        where = f"WHERE id IN ({newest}) ORDER BY time_s, id"
+        return self._read("offences", where, (since_s, limit), rows.read_offence)
 
     def offences_of(self, network: Network, limit: int) -> list[Offence]:
-        """Return the last offences of exactly this network, newest first."""
+        """Return the last offences of exactly this network, spared ones included, newest first."""
         where = "WHERE address = ? AND prefix_length = ? ORDER BY time_s DESC, id DESC LIMIT ?"
         parameters = network.address, network.prefix_length, limit
         return list(self._read("offences", where, parameters, rows.read_offence))
@@ -116,7 +125,7 @@ class Store:
         """Write all changes or, with a TemporaryError, none.
 
         They immediately survive the end of the daemon; without `durable`, a power failure may lose the last seconds.
-        Writing twice is harmless except for offences, which are then stored twice.
+        Writing twice is harmless except for offences and tallies, which are then stored twice.
         """
         with self._write_lock, explained(self.path):
             self.check_identity()
@@ -130,6 +139,7 @@ class Store:
                         # written before.
                         self._writer.execute(f"PRAGMA user_version = {VERSION}")
                     self._apply(changes)
+                self.history_rows += len(changes.offences) + len(changes.forgeable)
             except BaseException:
                 self._refused = refused
                 raise
@@ -141,11 +151,17 @@ class Store:
         """Delete offences before `before_s`, and the oldest beyond `max_offences`; return how many.
 
         Of more than `max_offences` those that anyone can forge go first: they must not end the history of others.
+        Tallies go by time only: their number is bounded by the hours, the detectors and what can come of alerts.
         """
+        with self._write_lock, explained(self.path), self._transaction():
+            self._writer.execute("DELETE FROM tallies WHERE hour < ?", (int(before_s // 3600),))
         purged = self._delete("WHERE time_s < ? ORDER BY time_s LIMIT ?", lambda: (before_s, _PURGE_ROWS))
+        early = 0
         for which in (f"WHERE strength = '{Strength.SPOOFABLE}'", ""):
-            purged += self._delete(f"{which} ORDER BY time_s, id LIMIT ?", lambda: (self._excess(max_offences),))
-        return purged
+            early += self._delete(f"{which} ORDER BY time_s, id LIMIT ?", lambda: (self._excess(max_offences),))
+        self.removed_early = early
+        self.history_rows = self._count_offences()
+        return purged + early
 
     def copy(self) -> None:
         """Replace the second copy by the content of now; it takes a second for 100,000 bans. Others need not wait.
@@ -211,6 +227,7 @@ class Store:
             sorted(self._encode(rows.claim_key_row, changes.all_ended())),
         )
         self._put("offences", self._encode(rows.offence_row, (*changes.offences, *changes.forgeable)))
+        self._add_tallies(changes)
         self._put("cursors", self._encode(rows.cursor_row, changes.cursors.items()))
         self._put("windows", self._encode(rows.window_row, changes.windows.items()))
         self._put("allowed", self._encode(rows.allowed_row, (a for a in changes.allowed.values() if a is not None)))
@@ -218,6 +235,18 @@ class Store:
             "DELETE FROM allowed WHERE address = ? AND prefix_length = ?",
             self._encode(rows.network_row, (network for network, a in changes.allowed.items() if a is None)),
         )
+
+    def _add_tallies(self, changes: StateChanges) -> None:
+        """Add to what is stored; a row that does not match its checksum is replaced."""
+        for row in self._encode(rows.tally_row, changes.tallies.items()):
+            *key, count = row
+            found = self._writer.execute(
+                f"SELECT {TABLES['tallies']}, row_check FROM tallies "  # noqa: S608 - constants
+                "WHERE hour = ? AND detector = ? AND strength = ? AND outcome = ?",
+                key,
+            ).fetchone()
+            before = found[4] if found and matches(found) else 0
+            self._put("tallies", ((*key, before + count),))
 
     def _put(self, table: str, values: Iterable[rows.Row]) -> None:
         columns = f"{TABLES[table]}, row_check"
@@ -245,8 +274,12 @@ class Store:
             total += deleted
 
     def _excess(self, max_offences: int) -> int:
-        count: int = self._writer.execute("SELECT count(*) FROM offences").fetchone()[0]
-        return max(0, min(_PURGE_ROWS, count - max_offences))
+        return max(0, min(_PURGE_ROWS, self._count_offences() - max_offences))
+
+    def _count_offences(self) -> int:
+        with explained(self.path):
+            count: int = self._writer.execute("SELECT count(*) FROM offences").fetchone()[0]
+        return count
 
     def check_identity(self) -> None:
         """Refuse a file that was removed or replaced: what is written would be lost. TemporaryError."""

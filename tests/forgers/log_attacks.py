@@ -44,7 +44,7 @@ class Row(NamedTuple):
 class ClientFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where clients can write into an application's log."""
 
-    escape: Literal["raw", "vis", "question", "nginx", "apache", "json"]
+    escape: Literal["raw", "vis", "question", "nginx", "apache", "json", "keycloak"]
     feed: Literal["journal", "file"]
     lines: tuple[str, ...]
     most: int = 20_000
@@ -80,6 +80,7 @@ ESCAPES: dict[str, Callable[[str], str]] = {
     "nginx": lambda text: _escape_bytes(text, _nginx),
     "apache": lambda text: _escape_bytes(text, _apache),
     "json": lambda text: json.dumps(text)[1:-1],
+    "keycloak": lambda text: "".join(" " if char.isspace() else char for char in text).replace('"', '\\"'),
 }
 
 

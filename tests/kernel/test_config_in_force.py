@@ -18,7 +18,7 @@ def test_a_reload_refuses_what_cannot_run(site: Site) -> None:
     assert done.returncode == 2
     assert "more.yaml:2:38: detectors.failures.web.filter: there is no filter 'nginx-aut'; did you mean" in done.stderr
     (problem,) = site.daemon.ask("status")["problems"]
-    assert "an older one is in force, since " in problem
+    assert "an older one is in force since " in problem
     assert "more.yaml:2:38" in problem
     assert [one["detector"] for one in site.daemon.ask("status")["filters"] if one["state"] == "down"] == []
     assert site.daemon.metrics()["nodewarden_config_last_reload_successful"] == 0

@@ -142,7 +142,7 @@ def test_without_a_journal_all_else_goes_on(logs: Logs) -> None:
     states = {one["name"]: one["state"] for one in status["sources"]}
     assert (states["kernel_log"], states["journal"]) == ("up", "down")
     assert logs.daemon.metrics()['nodewarden_source_up{source="journal"}'] == 0
-    assert logs.daemon.run("status").stdout.startswith("PROBLEM: reading the journal failed")
+    assert logs.daemon.run("status").stdout.splitlines()[1].startswith("PROBLEM: reading the journal failed")
     logs.site.scan()
     logs.until_banned(logs.site.attacker.address4)
 

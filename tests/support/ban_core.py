@@ -25,6 +25,7 @@ from monitor.enforcers.nftables.table import NftablesTable
 from monitor.model.addresses import Network
 from monitor.model.alerts import Alert, Evidence, Strength
 from monitor.model.bans import Ban, ClaimKey, ClaimOrigin, Mode, Offence, claim_key
+from monitor.state.changes import TallyKey
 from tests.support.bans_model import Key, faults
 
 DETECTOR = "login_failures"
@@ -52,8 +53,12 @@ class Notebook:
         self.claims.clear()
 
     def add_offence(self, offence: Offence) -> None:
-        """Add an offence."""
-        self.offences.append(offence)
+        """Add an offence; what was spared is none."""
+        if not offence.spared:
+            self.offences.append(offence)
+
+    def count_offence(self, key: TallyKey) -> None:
+        """Count an offence in the history, which this is not."""
 
 
 class BanCore:

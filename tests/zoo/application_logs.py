@@ -79,8 +79,10 @@ def password_manager(visit: Visit) -> None:
     stamp = now.strftime("%Y/%m/%d %H:%M:%S")
     visit.write_log("gitea", *[f"{stamp} ...ers/web/auth/auth.go:169:SignInPost() [I] {failed}"] * 3)
     stamp = now.strftime("%Y-%m-%dT%H:%M:%S.123456%z")
+    error = f'msg=Unauthorized error="[password-auth.failed] invalid password" remote_addr={user} traceID='
     login = f'msg="Request Completed" method=POST path=/login status=401 remote_addr={user} time_ms=58'
-    visit.write_log("grafana", *[f"logger=context userId=0 orgId=0 uname= t={stamp} level=info {login}"] * 3)
+    head = f"logger=context userId=0 orgId=0 uname= t={stamp} level=info"
+    visit.write_log("grafana", *[f"{head} {error}", f"{head} {login}"] * 3)
     visit.write_log("nginx-auth", *[_web(user, "alice", "/private/", 401)] * 3)
 
 

@@ -57,6 +57,12 @@ METRICS = (
         COUNTER,
         "Ended bans that were not removed from disk because writing failed for too long; a restart may restore them.",
     ),
+    Metric("nodewarden_history_entries", GAUGE, "Entries of the history on disk; 0 while the database cannot be used."),
+    Metric(
+        "nodewarden_history_only_counted_total",
+        COUNTER,
+        "Alerts that the history only counts, without an entry, because one detector raised too many in an hour.",
+    ),
     Metric("nodewarden_state_copy_failures_total", COUNTER, "Failed attempts to copy the database to its second copy."),
     Metric(
         "nodewarden_clock_believed", GAUGE, "0 while the clock is far from the time saved last and not synchronised."

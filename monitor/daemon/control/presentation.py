@@ -8,13 +8,15 @@ import msgspec
 from monitor.bans.decision import WRITTEN, Decision, Verdict
 from monitor.bans.notes import Note
 from monitor.enforcers.protocol import ForeignElement
-from monitor.model.alerts import Evidence
+from monitor.model.alerts import Evidence, RecordedEvidence
 from monitor.model.bans import FOREIGN, WORDS, AllowEntry, Ban, Mode, Offence
 
 
 def show_ban(ban: Ban, now_s: float) -> dict[str, Any]:
     """Show a ban as of now."""
-    return {**describe_ban(ban), "left_s": max(0.0, ban.until_s - now_s)}
+    shown = describe_ban(ban)
+    shown["left_s"] = max(0.0, ban.until_s - now_s)
+    return shown
 
 
 def describe_ban(ban: Ban) -> dict[str, Any]:
@@ -69,7 +71,8 @@ def show_offence(offence: Offence) -> dict[str, Any]:
     """Show an offence of the history."""
     shown: dict[str, Any] = {
         "time_s": offence.time_s,
-        "what": "ban" if offence.mode == "enforce" else "observe",
+        "what": offence.outcome,
+        "standing": offence.standing,
         "detector": offence.detector,
         "strength": offence.strength,
         "bantime_s": offence.bantime_s,
@@ -78,7 +81,8 @@ def show_offence(offence: Offence) -> dict[str, Any]:
     }
     if offence.evidence:
         with contextlib.suppress(msgspec.DecodeError):  # of an earlier version: the rest still tells the story
-            shown |= show_evidence(msgspec.json.decode(offence.evidence, type=Evidence))
+            evidence = msgspec.json.decode(offence.evidence, type=RecordedEvidence)
+            shown |= {**show_evidence(evidence), "doubt": evidence.doubt}
     return shown
 
 
@@ -92,6 +96,7 @@ def show_evidence(evidence: Evidence) -> dict[str, Any]:
         "last_s": evidence.last_s,
         "counted": evidence.what,
         "sample": list(evidence.sample),
+        "last": evidence.last,
     }
 
 

@@ -9,22 +9,18 @@ from typing import Any
 from monitor import __version__
 from monitor.bans.claims import Rank
 from monitor.control import protocol
-from monitor.control.protocol import ListBans, Reply, Request, Why
+from monitor.control.protocol import History, ListBans, Reply, Report, Request, Why
 from monitor.daemon.control.event_presentation import show_events
+from monitor.daemon.control.listing import Listings, Page, finish
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.presentation import show_ban, show_entry, show_foreign, show_note, show_offence
 from monitor.daemon.pipeline.event_stream import EventStream
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.model.addresses import Address, Network, parse_network
 from monitor.model.alerts import Strength
-from monitor.model.bans import FOREIGN, WORDS, Ban, Mode, Offence
+from monitor.model.bans import WORDS, Ban, Mode, Offence
 from monitor.model.errors import NodewardenError
 
-_SORTS: dict[str, Callable[[Ban], Any]] = {
-    "since": lambda ban: (-ban.since_s, ban.network),
-    "ends": lambda ban: (ban.until_s, ban.network),
-    "network": lambda ban: (len(ban.network.address), ban.network),
-}
 _MAX_HISTORY = 50
 _TURNS = 8
 _MAX_FOREIGN = 20
@@ -45,21 +41,24 @@ class Answers:
         describe: Callable[[], dict[str, Any]],
         check: Callable[[], dict[str, Any]],
         history: Callable[[Network, int], list[Offence]],
+        look_back: Callable[[History | Report], Awaitable[dict[str, Any]]],
         save: Callable[[], Awaitable[bool]],
         reload: Callable[[], None],
     ) -> None:
         """Take who knows what.
 
         `describe` gives the service's part of the status, `check` what the self-check finds, `history` an address's
-        offences, `save` puts what was ordered on disk before it is answered, `reload` raises NodewardenError if
-        it fails.
+        offences, `look_back` answers from all of the history, `save` puts what was ordered on disk before it is
+        answered, `reload` raises NodewardenError if it fails.
         """
         self._pipeline = pipeline
         self._orders = orders
+        self._listings = Listings(pipeline.ledger, pipeline.table.foreign.listed)
         self._events = events
         self._describe = describe
         self._check = check
         self._history = history
+        self._look_back = look_back
         self._save = save
         self._reload = reload
 
@@ -78,6 +77,10 @@ class Answers:
                 result: Any = answers
             case protocol.Flush():
                 result = self._flush()
+            case protocol.ListBans():
+                return Reply(ok=True, result=await _in_steps(self._list(request)))
+            case protocol.History() | protocol.Report():
+                return Reply(ok=True, result=await self._look_back(request))
             case _:
                 return self.look_up(request)
         await self._save()  # where it fails, status and metrics say so; the order stands
@@ -91,7 +94,7 @@ class Answers:
             case protocol.Doctor():
                 return Reply(ok=True, result=self._check())
             case protocol.ListBans():
-                return Reply(ok=True, result=self._list(request))
+                return Reply(ok=True, result=finish(self._list(request)))
             case protocol.Why():
                 return Reply(ok=True, result=self._why(request))
             case protocol.Events():
@@ -147,33 +150,9 @@ class Answers:
             "table": "in place" if pipeline.table.is_up else "not set up",
         }
 
-    def _list(self, request: ListBans) -> dict[str, Any]:
+    def _list(self, request: ListBans) -> Page:
         within = _network(request.within) if request.within else None
-        bans = [
-            ban
-            for ban in self._pipeline.ledger.bans()
-            if (request.observed or ban.mode is Mode.ENFORCE)
-            and request.detector in ("", ban.detector)
-            and request.set in ("", ban.word)
-            and (within is None or within.overlaps(ban.network))
-        ]
-        first, limit = max(0, request.offset), max(0, min(request.limit, protocol.MAX_PAGE))
-        page = sorted(bans, key=_SORTS[request.sort])[first : first + limit]
-        now_s = time.time()
-        shown = [show_ban(ban, now_s) for ban in page]
-        foreign = self._foreign(request, within, now_s)
-        shown += foreign[max(0, first - len(bans)) :][: limit - len(page)]
-        return {"total": len(bans) + len(foreign), "bans": shown}
-
-    def _foreign(self, request: ListBans, within: Network | None, now_s: float) -> list[dict[str, Any]]:
-        """Return the elements of other programs that match; not more than are known one by one."""
-        if not request.foreign or request.detector not in ("", FOREIGN):
-            return []
-        return [
-            show_foreign(one, now_s)
-            for one in self._pipeline.table.foreign.listed(now_s)
-            if request.set in ("", WORDS[one.strength]) and (within is None or one.overlaps(within))
-        ]
+        return self._listings.page(request, within)
 
     def _why(self, request: Why) -> dict[str, Any]:
         network = _network(request.network)
@@ -228,6 +207,17 @@ class Answers:
 
     def _flush(self) -> dict[str, Any]:
         return {"ended": len(self._pipeline.bans.flush())}
+
+
+async def _in_steps(page: Page) -> dict[str, Any]:
+    """Do the work of a page, with the loop's other work between its steps."""
+    while True:
+        try:
+            next(page)
+        except StopIteration as end:
+            result: dict[str, Any] = end.value
+            return result
+        await _let_others_work()
 
 
 async def _let_others_work() -> None:

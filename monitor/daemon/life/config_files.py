@@ -22,6 +22,9 @@ _INTERVAL_S = 5.0
 _SHOWN = 3
 _LIMIT_BYTES = 1 << 20
 _MAX_FILES = 4096
+_UNREADABLE = "unreadable"
+_AGAIN_S = 60.0
+"""A fault need not be in a file: the system may have lacked something, or a group is made later."""
 _REPAIR = "nodewarden config check"
 
 Stamps = dict[Path, tuple[int, ...]]
@@ -41,6 +44,7 @@ class ConfigFiles:
         self._looked_s = float("-inf")
         self._since_s = 0.0
         self._is_examined = True
+        self._examined_s = float("-inf")
         self.fault = ""
         """Why the files on disk cannot be put in force; empty if they can, or are."""
 
@@ -55,7 +59,7 @@ class ConfigFiles:
         """Note that the files on disk cannot be put in force."""
         self._stamps, self._on_disk = self._read(self._stamps, self._on_disk)
         self._since_s = self._since_s or now_s
-        self._is_examined, self.fault = True, fault
+        self._is_examined, self._examined_s, self.fault = False, now_s, fault
 
     @property
     def changed(self) -> list[Path]:
@@ -76,18 +80,20 @@ class ConfigFiles:
                 self._since_s, self.fault, self._is_examined = 0.0, "", True
                 _log.info("the configuration on disk is again the one in force")
             self._since_s = self._since_s or (now_s if self.changed else 0.0)
-        elif not self._is_examined:
-            self._is_examined, self.fault = True, self._find_faults()
-            if self.fault:
+        elif not self._is_examined or (self.fault and not 0 <= now_s - self._examined_s < _AGAIN_S):
+            self._is_examined, self._examined_s = True, now_s
+            known, self.fault = self.fault, self._find_faults()
+            if self.fault and self.fault != known:
                 _log.warning("the configuration on disk cannot be put in force:\n%s", self.fault)
 
     def problems(self) -> list[str]:
         """Say what keeps the files on disk from being put in force."""
         if not self.fault:
             return []
-        which = f" (changed: {self._names()})" if self.changed else ""
-        since = f", since {_moment(self._since_s)}" if self._since_s else ""
-        what = f"the configuration on disk is faulty or cannot be read, an older one is in force{since}{which}"
+        what = "the configuration in force has faults, so that a reload was refused"
+        if self.changed:
+            since = f"since {_moment(self._since_s)} (changed: {self._names()})"
+            what = f"the configuration on disk is faulty or cannot be read, an older one is in force {since}"
         return [f"{what}:\n{self.fault}"]
 
     def notices(self) -> list[str]:
@@ -126,8 +132,9 @@ class ConfigFiles:
             except (OSError, ValueError):
                 continue
             stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_mode)
-            new_stamps[path] = stamp
             found[path] = digests[path] if stamps.get(path) == stamp and path in digests else _digest(path)
+            if not found[path].startswith(_UNREADABLE):  # it may be readable the next time
+                new_stamps[path] = stamp
         return new_stamps, found
 
     def _paths(self) -> set[Path]:
@@ -151,7 +158,7 @@ def _digest(path: Path) -> str:
     try:
         return hashlib.sha256(read_regular(path, _LIMIT_BYTES)).hexdigest()
     except (OSError, ValueError) as error:
-        return f"unreadable: {error}"
+        return f"{_UNREADABLE}: {error}"
 
 
 def _moment(time_s: float) -> str:

@@ -10,7 +10,7 @@ from monitor.enforcers.nftables.log_rules import Finding
 from monitor.model.errors import SYSTEM_FAULTS
 from monitor.model.requirements import Part
 from monitor.model.retry import Worker
-from monitor.sources.kmsg.settings import KernelLogSettings
+from monitor.settings.schema import Settings
 
 _log = logging.getLogger(__name__)
 _EVERY_S = 300.0
@@ -21,11 +21,11 @@ class FirewallLog:
 
     def __init__(
         self,
-        settings: Callable[[], KernelLogSettings],
-        look: Callable[[KernelLogSettings], list[Finding]] = look_at_rules,
+        settings: Callable[[], Settings],
+        look: Callable[[Settings], list[Finding]] = look_at_rules,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Find nothing yet. `settings` returns those of the kernel log, `look` reads the rules.
+        """Find nothing yet. `settings` returns those in force, `look` reads the rules.
 
         `clock` is monotonic, in seconds.
         """
@@ -38,9 +38,13 @@ class FirewallLog:
         self._found: list[Finding] = []
 
     @property
+    def _is_on(self) -> bool:
+        return self._settings().sources.kernel_log.enabled
+
+    @property
     def findings(self) -> list[Finding]:
         """What is wrong, if the source is on."""
-        return self._found if self._settings().enabled else []
+        return self._found if self._is_on else []
 
     def notices(self) -> list[str]:
         """Say what is wrong."""
@@ -48,14 +52,14 @@ class FirewallLog:
 
     def part(self) -> Part:
         """Return the part of the self-check."""
-        return firewall_part(self.findings, is_wanted=self._settings().enabled)
+        return firewall_part(self.findings, is_wanted=self._is_on)
 
     def tick(self) -> None:
         """Take what was found, and look again when it is time; call it each second."""
         if self._job and self._job.done():
             self._take(self._job)
             self._job = None
-        if self._job is None and self._settings().enabled and self._clock() >= self._due_s:
+        if self._job is None and self._is_on and self._clock() >= self._due_s:
             self._due_s = self._clock() + _EVERY_S
             self._job = self._worker.submit(self._look, self._settings())
 

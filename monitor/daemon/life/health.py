@@ -15,13 +15,17 @@ from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.state import State
 from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.life.upkeep import Upkeep
+from monitor.daemon.pipeline.history_intake import HistoryIntake
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.windows import window_problems
+from monitor.daemon.sources.detector_origins import detector_origins
 from monitor.daemon.sources.runners import Sources
 from monitor.enforcers.nftables.ruleset import set_specs
 from monitor.enforcers.owner import Owner
 from monitor.metrics.metric import Sample
+from monitor.model.bans import Mode
 from monitor.node.surroundings import Surroundings
+from monitor.settings.load import Loaded
 from monitor.settings.schema import Settings
 from monitor.state.saver import Saver
 
@@ -50,6 +54,7 @@ class Health:
         table_watch: TableWatch,
         sight: Sight,
         owner: Owner,
+        intake: HistoryIntake,
         files: ConfigFiles,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
@@ -64,9 +69,10 @@ class Health:
         self._table_watch = table_watch
         self._sight = sight
         self._owner = owner
+        self._intake = intake
         self._files = files
-        self.detector_origins: dict[str, str] = {}
-        """Where each detector comes from."""
+        self._detector_origins: dict[str, str] = {}
+        self._mode_set_at = ""
         self._started_s = time.time()
         self._mode = (pipeline.enforces, self._started_s, 0)
         """Whether any detector enforces, since when, and how many bans had been only observed by then."""
@@ -163,6 +169,8 @@ class Health:
                 *self._pipeline.evidence.notices(time.time()),
                 *self._sight.notices(),
                 *self._saver.notices,
+                *self._state.notices(),
+                *self._intake.notices(),
                 *self._surroundings.notices,
                 *self._sources.notices,
                 *self._upkeep.notices(),
@@ -171,19 +179,25 @@ class Health:
             "uptime_s": time.time() - self._started_s,
             "configuration": str(self._path),
             "metrics": self._metrics,
-            "detector_origins": self.detector_origins,
+            "detector_origins": self._detector_origins,
             **self._sources.describe(),
         }
 
     def _show_mode(self) -> dict[str, Any]:
         _, since_s, before = self._follow_mode()
-        return {"since_s": since_s, "observed": self._observed_total() - before}
+        return {"since_s": since_s, "observed": self._observed_total() - before, "set_at": self._mode_set_at}
+
+    def follow_origins(self, loaded: Loaded) -> None:
+        """Note where the detectors that run come from, and where the switch is that has all of them observe."""
+        self._detector_origins = detector_origins(loaded, self._pipeline.log_filters)
+        self._mode_set_at = str(loaded.origins["mode"]) if loaded.settings.mode is Mode.OBSERVE else ""
 
     def samples(self) -> Iterator[Sample]:
         """Yield every sample, as of now."""
         yield from pipeline_samples(self._pipeline)
         yield from self._sources.samples()
         yield from saver_samples(self._saver)
+        yield "nodewarden_history_only_counted_total", (), self._intake.only_counted_total
         yield "nodewarden_surroundings_up", (), float(not self._surroundings.problems)
         yield "nodewarden_allowlist_unresolved_names", (), self._surroundings.names.unresolved
         yield "nodewarden_clock_believed", (), float(self._state.clock.is_believed)

@@ -25,10 +25,10 @@ from monitor.model.retry import Worker
 from monitor.state.store import Store
 
 HISTORY_S = 28 * 86400.0
-"""How long offences are kept and counted."""
+"""How long offences are counted, if the history is kept for so long."""
 
 MAX_OFFENCES = 100_000
-"""How many are kept: reading them all is part of every start."""
+"""How many are counted: reading them is part of every start."""
 
 Kept: TypeAlias = dict[ClaimKey, Ban]
 """Claims as they were saved, by a clock that is not that of now."""
@@ -228,4 +228,4 @@ def _is_explained(claim: Ban, pipeline: Pipeline) -> bool:
 def history(store: Store | None, now_s: float) -> Iterator[Offence]:
     """Yield the offences that still count, oldest first."""
     if store:
-        yield from store.offences(now_s - HISTORY_S)
+        yield from store.offences(now_s - HISTORY_S, MAX_OFFENCES)

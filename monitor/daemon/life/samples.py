@@ -88,4 +88,5 @@ def saver_samples(saver: Saver) -> Iterator[Sample]:
     yield "nodewarden_state_failures_total", (), saver.failures_total
     yield "nodewarden_state_dropped_offences_total", (), saver.dropped_offences_total
     yield "nodewarden_state_dropped_removals_total", (), saver.dropped_removals_total
+    yield "nodewarden_history_entries", (), saver.store.history_rows if saver.store else 0
     yield "nodewarden_state_copy_failures_total", (), saver.copier.failures_total

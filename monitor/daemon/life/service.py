@@ -11,9 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from monitor.bans.decision import Decision
 from monitor.bans.ledger import Ledger
 from monitor.control.server import ControlServer
 from monitor.daemon.catalogue import BAN_LATENCY, METRICS
+from monitor.daemon.control.history_answers import HistoryAnswers
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
 from monitor.daemon.life import capacity, descriptors, logs, memory
@@ -33,19 +35,20 @@ from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.decision_record import DecisionRecord
 from monitor.daemon.pipeline.event_stream import EventStream
+from monitor.daemon.pipeline.history_intake import HistoryIntake
 from monitor.daemon.pipeline.log_correlation import WAIT_S
 from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.daemon.pipeline.standing import standing
 from monitor.daemon.selfcheck.configuration import load_examined
 from monitor.daemon.selfcheck.doctor import check, log_check
 from monitor.daemon.selfcheck.windows import windows_part
-from monitor.daemon.sources.detector_origins import detector_origins
 from monitor.daemon.sources.runners import Sources
 from monitor.enforcers.enforcement import Enforcement
 from monitor.enforcers.owner import Owner
 from monitor.metrics.exporter import Exporter
 from monitor.metrics.metric import Sample
 from monitor.model.addresses import Network
-from monitor.model.bans import Offence
+from monitor.model.bans import Offence, Standing
 from monitor.model.clock import ClockSteps
 from monitor.model.errors import ConfigError, NodewardenError, TemporaryError
 from monitor.model.events import Event
@@ -54,7 +57,7 @@ from monitor.node.surroundings import Reading, Surroundings
 from monitor.settings.changes import needs_restart
 from monitor.settings.load import Loaded, load
 from monitor.state.saver import Saver
-from monitor.state.store import Store
+from monitor.state.store import FILE_NAME, Store
 
 _log = logging.getLogger(__name__)
 _TICK_S = 1.0
@@ -90,22 +93,30 @@ class Service:
             admin_groups=protect.admin_groups,
             kubernetes=protect.kubernetes,
         )
-        self._saver = Saver(settings.state.directory / "nodewarden.db", self._store_opened)
+        self._saver = Saver(settings.state.directory / FILE_NAME, self._store_opened)
         self._cutting = Cutting()
         self._events = EventStream()
+        self._intake = HistoryIntake(self._standing, settings.state.history_rows)
+        self._look_back = HistoryAnswers(settings.state.directory / FILE_NAME, self._standing_now)
         self._problems = ProblemWatch()
         self.pipeline = Pipeline(
             settings,
             self._surroundings.reading.entries,
             self._make_enforcers,
-            (DecisionLog(), DecisionRecord(self._saver), self._events),
+            (DecisionLog(), DecisionRecord(self._saver, self._intake), self._events),
             DecisionMetrics(self._exporter.histograms[BAN_LATENCY.name].observe),
             self._cutting.cut,
             networks=self._surroundings.reading.networks,
             sysctls=self._surroundings.reading.sysctls,
         )
         self._files.follow(self.pipeline.log_filters.files_read)
-        self._state = State(self._saver, self.pipeline, is_settled=lambda: self._sources.is_settled)
+        self._state = State(
+            self._saver,
+            self.pipeline,
+            is_settled=lambda: self._sources.is_settled,
+            history_age_s=settings.state.history_age_s,
+            history_rows=settings.state.history_rows,
+        )
         self._enforcers.table.on_drift = self.pipeline.listeners.drifted
         self._drift = TableWatch(self._enforcers.keeper, self._enforcers.table.ports, self._supervisor.failed)
         self._sources = Sources(settings, self.pipeline.log_filters, self._enforcers.xdp, self._saver, self._process)
@@ -125,9 +136,10 @@ class Service:
             self._drift,
             self._sight,
             self._owner,
+            self._intake,
             self._files,
         )
-        self._health.detector_origins = detector_origins(loaded, self.pipeline.log_filters)
+        self._health.follow_origins(loaded)
         self._answers = Answers(
             self.pipeline,
             Orders(self.pipeline, self._saver),
@@ -135,6 +147,7 @@ class Service:
             self._health.describe,
             self._check,
             self._history,
+            self._look_back.answer,
             self._saver.save_now,
             self.reload,
         )
@@ -171,6 +184,7 @@ class Service:
     async def close(self) -> None:
         """Stop reading and answering; bans stay in the kernel."""
         await self._control.close()
+        self._look_back.close()
         self._sources.close()
         self._surroundings.close()
         self._drift.close()
@@ -281,7 +295,7 @@ class Service:
             sessions=protect.sessions, kubernetes=protect.kubernetes, admin_groups=protect.admin_groups
         )
         self._files.follow(self.pipeline.log_filters.files_read)
-        self._health.detector_origins = detector_origins(loaded, self.pipeline.log_filters)
+        self._health.follow_origins(loaded)
         self._health.reloads["success"] += 1
         _log.info("reloaded; guarding with %s", self._modes())
 
@@ -326,6 +340,14 @@ class Service:
             return self._saver.store.offences_of(network, limit) if self._saver.store else []
         except TemporaryError:
             return []
+
+    def _standing(self, offence: Offence, decision: Decision) -> Standing | None:
+        """Return what makes the source of an offence no stranger."""
+        return standing(offence.network, self.pipeline.guard, self.pipeline.surrounding, decision.alert)
+
+    def _standing_now(self, network: Network) -> Standing | None:
+        """Return what makes a network no stranger now."""
+        return standing(network, self.pipeline.guard, self.pipeline.surrounding)
 
     def try_reload(self) -> None:
         """Reload because of a signal or a changed file; a failure is only told."""

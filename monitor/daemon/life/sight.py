@@ -26,7 +26,7 @@ class Sight:
             pipeline, lambda: settings().sources.conntrack.enabled, lambda: sources().tracked_share
         )
         self._sysctls = SysctlWatch(lambda: kernel_uses(settings()))
-        self._firewall_log = FirewallLog(lambda: settings().sources.kernel_log)
+        self._firewall_log = FirewallLog(settings)
 
     def start(self, now_s: float) -> None:
         """Have connections tracked from now on; the bans of an earlier run must be known."""

@@ -29,9 +29,18 @@ class State:
         pipeline: Pipeline,
         clock: ClockTrust | None = None,
         is_settled: Callable[[], bool] = lambda: True,
+        *,
+        history_age_s: float = HISTORY_S,
+        history_rows: int = MAX_OFFENCES,
     ) -> None:
-        """Read nothing yet. `is_settled`: whether the cursors of sources are where events were handed on to."""
+        """Read nothing yet.
+
+        The history keeps `history_rows` entries of the last `history_age_s`. `is_settled` tells whether the cursors of
+        sources are where events were handed on to.
+        """
         self._saver = saver
+        self._history_age_s = history_age_s
+        self._history_rows = history_rows
         self._pipeline = pipeline
         self._services = KnownServices(pipeline.evidence.services, saver)
         self._windows = SavedWindows(saver, pipeline, is_settled)
@@ -112,10 +121,23 @@ class State:
             correct(self._pipeline, kept, ahead_s, now_s)
 
     def _purge(self, now_s: float) -> None:
-        """Delete old history, once an hour."""
-        if self.clock.is_believed and not 0 <= self._purge_at_s - now_s <= _PURGE_EVERY_S:
+        """Delete old history, once an hour, and whenever a tenth of what is kept was added."""
+        is_due = not 0 <= self._purge_at_s - now_s <= _PURGE_EVERY_S
+        if self.clock.is_believed and (is_due or self._saver.added_since_purge > self._history_rows // 10):
             self._purge_at_s = now_s + _PURGE_EVERY_S
-            self._saver.purge(now_s - HISTORY_S, MAX_OFFENCES)
+            self._saver.purge(now_s - self._history_age_s, self._history_rows)
+
+    def notices(self) -> list[str]:
+        """Report that the history is full."""
+        store = self._saver.store
+        if store is None or not store.removed_early:
+            return []
+        days = self._history_age_s / 86400.0
+        text = (
+            f"the history is full: entries are removed before they are {days:g} days old, first those that anyone can "
+            f"forge; raise state.history_rows ({self._history_rows}) to keep more"
+        )
+        return [text]
 
     def follow_clock(self, step_s: float, last_look_s: float, now_s: float) -> None:
         """Keep the time that bans still have when the clock is set: the kernel's timeouts know nothing of it."""

@@ -1,11 +1,13 @@
-"""Has the store remember claims and offences: a listener."""
+"""Has the store remember claims and the history: a listener."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 from monitor.bans.decision import Decision, Ended
+from monitor.daemon.pipeline.history_intake import HistoryIntake
 from monitor.daemon.pipeline.listeners import Listener
 from monitor.model.bans import Ban, Offence
+from monitor.state.changes import TallyKey
 
 
 class Record(Protocol):
@@ -23,24 +25,34 @@ class Record(Protocol):
     def add_offence(self, offence: Offence) -> None:
         """Note an offence."""
 
+    def count_offence(self, key: TallyKey) -> None:
+        """Count an offence, noted or not."""
+
 
 class DecisionRecord(Listener):
     """Passes on what must outlive a restart; the record gathers it and writes from a thread of its own."""
 
     name = "store"
 
-    def __init__(self, record: Record) -> None:
-        """Write into `record`."""
+    def __init__(self, record: Record, intake: HistoryIntake | None = None) -> None:
+        """Write into `record`; `intake` decides what of the history gets a row of its own."""
         self._record = record
+        self._intake = intake or HistoryIntake()
 
-    def settled(self, decisions: Sequence[Decision], done_s: float) -> None:  # noqa: ARG002 - the listener's
-        """Record claims and offences."""
+    def settled(self, decisions: Sequence[Decision], done_s: float) -> None:
+        """Record claims, and what the history tells."""
         for decision in decisions:
-            if decision.ban is None or decision.claim is None:
-                continue
-            self._record.put_ban(decision.claim)
-            if decision.offence:
-                self._record.add_offence(decision.offence)
+            if decision.ban is not None and decision.claim is not None:
+                self._record.put_ban(decision.claim)
+            if wanted := decision.offence or decision.spared:
+                self._note(decision, wanted, done_s)
+
+    def _note(self, decision: Decision, offence: Offence, done_s: float) -> None:
+        taken = self._intake.take(decision, offence, done_s)
+        if taken is not None:
+            self._record.count_offence(taken.key)
+            if taken.offence:
+                self._record.add_offence(taken.offence)
 
     def ended(self, ended: Sequence[Ended]) -> None:
         """Strike claims out."""

@@ -16,8 +16,12 @@ from monitor.daemon.pipeline.wiring import wanted
 from monitor.daemon.selfcheck.references import Finding, file_findings, name_findings
 from monitor.daemon.sources.feeds import unfed
 from monitor.daemon.sources.log_filters import FROM_FAIL2BAN, LogFilters
+from monitor.filters.definition import FilterDefinition
+from monitor.filters.library import BUILT_IN
 from monitor.filters.matcher import LogMatcher
+from monitor.model.errors import ConfigError
 from monitor.settings.load import Loaded, load
+from monitor.sources.journal.match import parse_match
 
 
 class Examined(msgspec.Struct, frozen=True):
@@ -84,9 +88,25 @@ def _filter_findings(loaded: Loaded, filters: LogFilters) -> Iterator[Finding]:
             yield Finding("detectors.from_fail2ban", f"jail {name}: {text}", is_warning=name in filters.foreign)
         else:
             yield Finding(f"detectors.failures.{name}.{filters.fault_keys.get(name, 'filter')}", text)
+    for name, definition in filters.definitions.items():
+        yield from _definition_findings(name, definition, filters)
     proven = settings.detectors.from_fail2ban_proven
     for name in filters.unknown_jails:
         yield Finding(f"detectors.from_fail2ban_proven[{proven.index(name)}]", f"{name} is no jail that runs here")
+
+
+def _definition_findings(name: str, definition: FilterDefinition, filters: LogFilters) -> Iterator[Finding]:
+    """Yield what is wrong with the journal match of a filter, also where files are read, and with its accounts."""
+    path = "detectors.from_fail2ban" if name in filters.jails else f"detectors.failures.{name}.filter"
+    try:
+        for line in definition.journalmatch:
+            parse_match(line)
+    except ConfigError as error:
+        yield Finding(path, f"{definition.origin}: {error}")
+    writers = definition.evidence.writers
+    if writers and not writers.uids and not definition.origin.startswith(f"{BUILT_IN}/"):
+        text = f"{definition.origin}: there is no account {' nor '.join(writers.accounts)}: its lines prove nothing"
+        yield Finding(path, text, is_warning=True)
 
 
 def _allowlist_findings(loaded: Loaded, filters: LogFilters) -> Iterator[Finding]:

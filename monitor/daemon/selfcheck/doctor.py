@@ -50,11 +50,11 @@ def check(
 
 def _firewall(settings: Settings) -> Part:
     """Return what a running daemon finds in the background; nothing where the rules cannot be read."""
-    source = settings.sources.kernel_log
+    is_wanted = settings.sources.kernel_log.enabled
     findings = []
     with contextlib.suppress(*SYSTEM_FAULTS):
-        findings = look_at_rules(source) if source.enabled else []
-    return firewall_part(findings, is_wanted=source.enabled)
+        findings = look_at_rules(settings) if is_wanted else []
+    return firewall_part(findings, is_wanted=is_wanted)
 
 
 def log_check(settings: Settings, filters: LogFilters) -> None:

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 from monitor.enforcers.nftables.log_rules import Finding, examine
 from monitor.model.requirements import Part, PartKind, Requirement
-from monitor.sources.kmsg.settings import KernelLogSettings
+from monitor.settings.schema import Settings
 
 _WHAT = "firewall rules that log what they drop, often enough"
 
 
-def look_at_rules(settings: KernelLogSettings) -> list[Finding]:
+def look_at_rules(settings: Settings) -> list[Finding]:
     """Read and judge the rules of this network namespace; up to half a second. Errors as from `examine`."""
-    return examine(settings.prefixes, settings.ignore_prefixes)
+    source = settings.sources.kernel_log
+    return examine(source.prefixes, source.ignore_prefixes)
 
 
 def firewall_part(findings: Sequence[Finding], *, is_wanted: bool) -> Part:

@@ -17,7 +17,9 @@ from typing import NamedTuple
 
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.filters.deadline import Deadline, TooSlow
+from monitor.metrics.web_config import make_context, read_web_config
 from monitor.model.bans import ADMIN_GROUPS
+from monitor.model.errors import ConfigError
 from monitor.settings.schema import Control, Settings
 
 SERVICE_USER = "nodewarden"
@@ -43,7 +45,21 @@ class Finding(NamedTuple):
 
 
 def file_findings(settings: Settings, filters: LogFilters, root: Path) -> Iterator[Finding]:
-    """Yield what is wrong with log files, the socket, the state directory, and what the service may not read."""
+    """Yield what is wrong with files and directories, and what the service may not read."""
+    yield from _log_files(settings, filters)
+    yield from _in_place_of_a_socket(settings.control.socket)
+    for path in (settings.state.directory, *settings.state.directory.parents):
+        if os.path.lexists(path) and not path.is_dir():
+            yield Finding("state.directory", f"{path} is not a directory")
+    if settings.metrics.enabled and (name := settings.metrics.web_config_file):
+        yield from _web_config(Path(name))
+    for file in sorted(filters.files_read):
+        if why := _why_not_for_service(root / str(file).lstrip("/")):
+            yield Finding("", f"{file}: {why}", is_warning=True)
+
+
+def _log_files(settings: Settings, filters: LogFilters) -> Iterator[Finding]:
+    """Yield what is wrong with the logs that sections and jails name."""
     looking = Deadline(_GLOB_S)
     with looking.watching():
         for name, section in settings.detectors.failures.items():
@@ -53,13 +69,6 @@ def file_findings(settings: Settings, filters: LogFilters, root: Path) -> Iterat
             for pattern in filters.files.get(name, ()):
                 for one in _log_file("detectors.from_fail2ban", pattern, looking):
                     yield one._replace(text=f"jail {name}: {one.text}")
-    yield from _in_place_of_a_socket(settings.control.socket)
-    for path in (settings.state.directory, *settings.state.directory.parents):
-        if os.path.lexists(path) and not path.is_dir():
-            yield Finding("state.directory", f"{path} is not a directory")
-    for file in sorted(filters.files_read):
-        if why := _why_not_for_service(root / str(file).lstrip("/")):
-            yield Finding("", f"{file}: {why}", is_warning=True)
 
 
 def name_findings(settings: Settings, root: Path) -> Iterator[Finding]:
@@ -116,6 +125,15 @@ def _in_place_of_a_socket(path: Path) -> Iterator[Finding]:
     for parent in path.parents:
         if os.path.lexists(parent) and not parent.is_dir():
             yield Finding("control.socket", f"{parent} is not a directory")
+
+
+def _web_config(path: Path) -> Iterator[Finding]:
+    """Yield what is wrong with the web configuration file, and with certificates and keys that it names."""
+    try:
+        if tls := read_web_config(path).tls_server_config:
+            make_context(path, tls)
+    except ConfigError as error:
+        yield Finding("metrics.web_config_file", str(error))
 
 
 def _why_not_for_service(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""fail2ban's durations: `600`, `10m`, `1d 12h`, `1week-6h`, `24*60*60`; -1 means forever."""
+"""fail2ban's durations: `600`, `10m`, `1d 12h`, `1week-6h`, `24*60*60`, `.5y`, `1_000`; -1 means forever."""
 
 import math
 import re
@@ -17,7 +17,8 @@ _UNITS_S = {
     ("y", "yy", "ye", "yea", "year", "years"): _YEAR_S,
 }
 _SECONDS = {name: float(seconds) for names, seconds in _UNITS_S.items() for name in names}
-_TOKEN = re.compile(r"\s*(?:([0-9]+(?:\.[0-9]+)?)|([a-z]+)|([-+*/()]))")
+_DIGITS = "[0-9](?:_?[0-9])*"
+_TOKEN = re.compile(rf"\s*(?:({_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})|([a-z]+)|([-+*/()]))")
 _MAX_CHARS = 100
 
 

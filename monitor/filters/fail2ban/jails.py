@@ -11,9 +11,11 @@ from monitor.filters.fail2ban.document import Document
 from monitor.filters.fail2ban.durations import parse_duration
 from monitor.filters.fail2ban.files import Loader
 from monitor.filters.fail2ban.filters import FILTER_OPTIONS, FilterReader, define, open_filter
+from monitor.filters.fail2ban.ignored import read_ignoreip
+from monitor.filters.fail2ban.increment import IncrementSettings, read_increment
 from monitor.filters.fail2ban.ini import Option
 from monitor.filters.fail2ban.interpolation import Work
-from monitor.filters.fail2ban.notation import format_filter_reference, is_true, parse_filter_reference, split_words
+from monitor.filters.fail2ban.notation import format_filter_reference, is_true, parse_filter_reference
 from monitor.filters.fail2ban.spoofable import UDP, is_spoofable
 from monitor.filters.fail2ban.unsupported import Actions, notes_on_defaults, notes_on_options
 
@@ -22,12 +24,12 @@ _MAX_JAILS = 1000
 _WORK_CHARS = 1 << 27
 _BACKENDS = {"auto": "auto", "systemd": "journal", "polling": "files", "pyinotify": "files", "gamin": "files"}
 _EXPRESSIONS = ("failregex", "ignoreregex", "prefregex", "maxlines", "datepattern")
+_FIRST = ("enabled", "backend", "filter", "systemd_if_nologs")
 _NO_LOGPATH = "it has no logpath"
-_FIRST = ("enabled", "backend", "filter")
 _OPTIONS = (
     *_FIRST,
     *("maxretry", "maxmatches", "findtime", "bantime", "ignorecommand", "ignoreself", "ignoreip", "ignorecache"),
-    *("logtimezone", "logpath"),
+    *("logtimezone", "logpath", "skip_if_nologs"),
     *FILTER_OPTIONS,
 )
 
@@ -50,11 +52,17 @@ class Jail(msgspec.Struct, frozen=True, kw_only=True):
     """At most LONGEST_BAN_S, which also replaces an endless ban of fail2ban."""
     files: tuple[str, ...] = ()
     """Paths, which may contain patterns of glob(7); empty if the journal is read."""
+    ports: tuple[str, ...] = ()
+    """The ports that its bans are limited to, as for `detectors.NAME.ports`; empty: all."""
     backend: str = "auto"
     """`auto`, `journal` or `files`."""
     journalmatch: tuple[tuple[str, ...], ...] = ()
+    skip_if_nologs: bool = False
+    """Whether it is no fault that none of its logs exists."""
+    is_recidive: bool = False
+    """Whether it counts fail2ban's own bans, as `bans.recidive` does with ours."""
     ignoreip: tuple[str, ...] = ()
-    """Addresses, networks and names as written in the file."""
+    """Addresses, networks and names as written in the file, those of `file:PATH` included."""
     timezone: str = ""
     """A zone in fail2ban's notation (`UTC+0200`); empty: the system's."""
     notes: tuple[str, ...] = ()
@@ -77,6 +85,8 @@ class Fail2banConfiguration(msgspec.Struct, frozen=True, kw_only=True):
     ignoreip: tuple[str, ...] = ()
     """The addresses and networks that `[DEFAULT]` exempts from bans."""
     notes: tuple[str, ...] = ()
+    increment: IncrementSettings = IncrementSettings({})
+    """`bantime.increment` of `[DEFAULT]` as `bans.increment`."""
     files: tuple[Path, ...] = ()
     """The files that all this was read from, also those that could exist and do not."""
 
@@ -102,7 +112,7 @@ def read_jails(directory: Path, *, is_strict: bool = False) -> Fail2banConfigura
     names = _enabled(document, faults)
     ignoreip: tuple[str, ...] = ()
     try:
-        ignoreip = split_words(document.find("DEFAULT", "ignoreip") or "")
+        ignoreip = read_ignoreip(document.find("DEFAULT", "ignoreip") or "", faults.append)
     except FilterError as error:
         faults.append(str(error))
     jails = tuple(
@@ -112,7 +122,14 @@ def read_jails(directory: Path, *, is_strict: bool = False) -> Fail2banConfigura
         for name in names
     )
     notes = tuple(notes_on_defaults(document))
-    return Fail2banConfiguration(jails=jails, faults=tuple(faults), ignoreip=ignoreip, notes=notes, files=loader.paths)
+    return Fail2banConfiguration(
+        jails=jails,
+        faults=tuple(faults),
+        ignoreip=ignoreip,
+        notes=notes,
+        increment=read_increment(document),
+        files=loader.paths,
+    )
 
 
 def _enabled(document: Document, faults: list[str]) -> list[str]:
@@ -150,6 +167,8 @@ class _JailReader:
     def _read(self) -> Jail:
         first = self._options(_FIRST)
         backend = _backend(first.get("backend", "auto"))
+        if backend == "auto" and not is_true(first.get("systemd_if_nologs", "true")):
+            backend = "files"
         if not first.get("filter"):
             return Jail(name=self._name, fault="it has no filter", backend=backend)
         name, parameters = parse_filter_reference(first["filter"])
@@ -198,7 +217,8 @@ class _JailReader:
         files = () if backend == "journal" else _files(options.get("logpath", ""))
         notes = [*notes_on_options(self._document, self._name), *actions.notes(), *definition.notes]
         if not 0 <= bantime_s <= LONGEST_BAN_S:
-            notes.append(f"bantime {options['bantime']} is reduced to 365 days")
+            what = "a permanent ban" if bantime_s < 0 else f"bantime {options['bantime'][:40]}"
+            notes.append(f"{what} lasts 365 days here, the longest ban; offences after that ban again")
             bantime_s = LONGEST_BAN_S
         if backend == "journal" and not definition.journalmatch:
             notes.append("it has no journalmatch, so the whole journal is read")
@@ -210,11 +230,14 @@ class _JailReader:
             findtime_s=max(1.0, parse_duration(options.get("findtime", "600"))),
             bantime_s=max(1.0, bantime_s),
             files=files,
+            ports=actions.ports,
             backend=backend,
             journalmatch=definition.journalmatch,
-            ignoreip=split_words(options.get("ignoreip", "")),
+            skip_if_nologs=is_true(options.get("skip_if_nologs", "")),
+            is_recidive=definition.name == "recidive",
+            ignoreip=read_ignoreip(options.get("ignoreip", ""), notes.append),
             timezone=options.get("logtimezone", ""),
-            notes=tuple(notes),
+            notes=tuple(dict.fromkeys(notes)),
         )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from monitor.filters.definition import FilterError
 
-_KEY = re.compile(r"\s*([\w\-.]+)=")
+_KEY = re.compile(r"\s*([\w\-.]+(?:\?[\w\-.]+=[\w\-.]+)?)=")
 _BARE = re.compile(r"[^,\]]*")
 _SEPARATOR = re.compile(r"\s*(?:,|\]\s*\[|$)")
 _TRUE = ("1", "on", "true", "yes")

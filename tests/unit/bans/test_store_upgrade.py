@@ -1,4 +1,4 @@
-"""Files of older schemas: 1, in which a network had one ban of each strength, and 2, without checksums."""
+"""Files of older schemas: 1 (one ban of each strength for a network), 2 (no checksums), 3 (nothing of the spared)."""
 
 import sqlite3
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from monitor.model.bans import ClaimOrigin
 from monitor.state import schema, tables
+from monitor.state.history import HistoryQuery, reading
 from monitor.state.store import Store
 
 _OTHERS = (
@@ -23,7 +24,7 @@ _OTHERS = (
         PRIMARY KEY (address, prefix_length)) STRICT, WITHOUT ROWID""",
     f"PRAGMA application_id = {tables.APPLICATION_ID}",
 )
-_SCHEMAS = {
+_SCHEMAS: dict[int, tuple[str, ...]] = {
     1: (
         """CREATE TABLE bans (
         address BLOB NOT NULL, prefix_length INTEGER NOT NULL, strength TEXT NOT NULL, mode TEXT NOT NULL,
@@ -39,12 +40,29 @@ _SCHEMAS = {
         *_OTHERS,
     ),
 }
+_SCHEMAS[3] = tuple(
+    statement.replace(") STRICT", ", row_check INTEGER NOT NULL) STRICT")
+    if "PRIMARY KEY (" not in statement
+    else statement.replace("PRIMARY KEY (", "row_check INTEGER NOT NULL, PRIMARY KEY (")
+    for statement in (
+        *_SCHEMAS[2],
+        "CREATE TABLE windows (name TEXT PRIMARY KEY, saved_s REAL NOT NULL, content BLOB NOT NULL) STRICT",
+    )
+)
+_CHECKED = {
+    "bans": "address, prefix_length, strength, mode, since_s, until_s, detector, reason, origin",
+    "offences": "time_s, address, prefix_length, detector, strength, mode, bantime_s, step, reason, evidence",
+    "cursors": "source, boot_id, position",
+    "allowed": "address, prefix_length, reason, added_s",
+}
 _COUNT = 1000
 
 
 def _old_file(path: Path, version: int) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
+    tables.teach(connection)
+    check = ", 0" if version == 3 else ""
     for statement in (*_SCHEMAS[version], f"PRAGMA user_version = {version}"):
         connection.execute(statement)
     columns = "address, prefix_length, strength, mode, since_s, until_s, detector, reason"
@@ -56,15 +74,19 @@ def _old_file(path: Path, version: int) -> None:
             connection.execute(f"INSERT INTO bans ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         else:
             origin = "operator" if number % 2 else "detector"
+            more = "origin, row_check" if check else "origin"
             connection.execute(
-                f"INSERT INTO bans ({columns}, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, origin)
+                f"INSERT INTO bans ({columns}, {more}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?{check})", (*row, origin)
             )
     connection.execute(
-        "INSERT INTO offences VALUES (1, 1000.0, ?, 32, 'sshd', 'proven', 'enforce', 600.0, 0, 'why', ?)",
+        f"INSERT INTO offences VALUES (1, 1000.0, ?, 32, 'sshd', 'proven', 'enforce', 600.0, 0, 'why', ?{check})",
         (bytes(4), b"{}"),
     )
-    connection.execute("INSERT INTO cursors VALUES ('journal', 'boot', 'place')")
-    connection.execute("INSERT INTO allowed VALUES (?, 32, 'a friend', 1000.0)", (b"\xc0\0\2\1",))
+    connection.execute(f"INSERT INTO cursors VALUES ('journal', 'boot', 'place'{check})")
+    connection.execute(f"INSERT INTO allowed VALUES (?, 32, 'a friend', 1000.0{check})", (b"\xc0\0\2\1",))
+    if check:
+        for table, checked in _CHECKED.items():
+            connection.execute(f"UPDATE {table} SET row_check = row_check({checked})")
     connection.execute("COMMIT")
     connection.close()
 
@@ -81,9 +103,12 @@ def _check(path: Path) -> None:
     assert store.notices == []
     assert not store.is_new
     store.close()
+    with reading(path) as reader:
+        (detector,) = reader.report(HistoryQuery(0.0, 1e9))["detectors"]
+    assert (detector["detector"], detector["outcomes"]) == ("sshd", {"ban": 1})
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_everything_is_kept(tmp_path: Path, version: int) -> None:
     """A thousand bans, offences, places in the sources and allowed networks come through, twice opened or once."""
     path = tmp_path / "nodewarden.db"
@@ -94,7 +119,7 @@ def test_everything_is_kept(tmp_path: Path, version: int) -> None:
 
 @pytest.mark.parametrize(
     ("version", "done"),
-    [(version, done) for version in (1, 2) for done in range(0, len(tables.upgrade_from(version)) + 1, 3)],
+    [(version, done) for version in (1, 2, 3) for done in range(0, len(tables.upgrade_from(version)) + 1, 3)],
 )
 def test_an_upgrade_cut_short_begins_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int, done: int
@@ -111,3 +136,21 @@ def test_an_upgrade_cut_short_begins_anew(
     assert connection.execute("PRAGMA user_version").fetchone()[0] == version
     connection.close()
     _check(path)
+
+
+def test_a_damaged_file_of_schema_3_is_saved_from_its_copy(tmp_path: Path) -> None:
+    """Both are of the old schema; every row comes through, from one or the other."""
+    path = tmp_path / "nodewarden.db"
+    _old_file(path, 3)
+    connection = sqlite3.connect(path)
+    connection.execute("VACUUM INTO ?", (f"{path}.copy",))
+    connection.execute("UPDATE bans SET until_s = until_s + 1 WHERE address = ?", (bytes(4),))
+    connection.execute("UPDATE offences SET reason = 'another'")
+    connection.commit()
+    connection.close()
+    store = Store.open(path)
+    assert "was set aside" in store.notices[0]
+    assert len(list(store.bans())) == _COUNT
+    (offence,) = store.offences(0.0)
+    assert offence.reason == "why"
+    store.close()

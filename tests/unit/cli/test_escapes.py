@@ -36,6 +36,15 @@ def _results(text: str) -> dict[type, Any]:
     ban, done = _ban(text), [{"network": text, "done": False, "text": text}]
     counts = {"count": 3, "maxretry": 2, "findtime_s": 60.0, "first_s": 0.0, "last_s": 1.0}
     past = {"time_s": 0.0, "what": text, "detector": text, "bantime_s": 1.0, "step": 1}
+    evidence = {"counted": text, "sample": [text], "doubt": text, "last": text}
+    entry = past | {"network": text, "standing": text, "reason": text}
+    one = {"network": text, "count": 1, "sources": 2, "first_s": 0.0, "last_s": 1.0, "standing": text}
+    named = [one | {"detectors": [text], "outcomes": [text], "standing_now": text}] * 16
+    report = {
+        "since_s": 0.0, "until_s": 1.0, "entries": 1, "unreadable": 1, "sources": named, "known": named,
+        "detectors": [{"detector": text, "outcomes": {"ban": 2, text: 1}, "sources": 1, "known": {text: 1}}],
+        "prefixes": named, "hours": [{"hour_s": 3600, "outcomes": {"ban": 2}}],
+    }  # fmt: skip
     source = {"name": text, "state": text, "records": 0, "events": 0, "lost": 0, "malformed": 0, "lag_s": None}
     odd = dict.fromkeys((*_ODDITIES, "candidates", "failures"), 1)
     detector = {"name": text, "mode": text, "maxretry": 1, "findtime_s": 1, "bantime_s": 1, "alerts": 1}
@@ -54,7 +63,7 @@ def _results(text: str) -> dict[type, Any]:
             "version": text, "problems": [text], "notices": [text], "uptime_s": 1.0, "configuration": text,
             "metrics": text, "sources": [source | {"other": {text: 1}}],
             "filters": [odd | {"detector": text, "filter": text, "state": text, "reads": [text], "evidence": text}],
-            "detectors": [detector | {"window_entries": 1, "evicted_keys": 1}],
+            "detectors": [detector | {"window_entries": 1, "evicted_keys": 1, "from": text}],
             "bans": {"ban": 0, "shun": 0, "egress": 0, "observed": 0},
             "allowlist": 1, "dropped": {text: {"packets": 1, "bytes": 1}}, "table": text,
         },
@@ -62,16 +71,19 @@ def _results(text: str) -> dict[type, Any]:
             "is_sound": False, "is_daemon": True, "is_sandboxed": True, "account": text, "kernel": text,
             "parts": [{"state": "missing", "kind": text, "name": text, "requirements": [need]}],
         },
-        protocol.ListBans: {"bans": [ban], "total": 1},
+        protocol.ListBans: {"bans": [ban], "total": 1, "cursor": ""},
+        protocol.Reload: None,
         protocol.BanOrder: done,
         protocol.Unban: done,
         protocol.Why: {
             "network": text, "allowlist": {"network": text, "reason": text}, "bans": [ban], "foreign": [ban],
             "leaked": [text], "counting": [{"detector": text, "count": 1, "maxretry": 2}],
             "witnesses": {text: {text: 1}},
-            "history": [past | counts | {"counted": text, "sample": [text]}, past | {"reason": text}],
+            "history": [past | counts | evidence, past | {"reason": text}],
         },
         protocol.Events: {"run": "1", "last": 6, "more": False, "lost": 0, "events": events},
+        protocol.History: {"entries": [entry, entry | counts | evidence], "before": None},
+        protocol.Report: report,
         protocol.AllowList: [{"network": text, "reason": text}],
         protocol.AllowAdd: done,
         protocol.AllowRemove: done,
@@ -90,6 +102,10 @@ class Peer:
         """Answer a request."""
         return self.results[type(request)]
 
+    def read_history(self, request: Request, _: Path) -> Any:
+        """Answer a request for the history."""
+        return self.ask(request)
+
 
 COMMANDS = {
     "status": ["status"],
@@ -100,6 +116,8 @@ COMMANDS = {
     "unban": ["unban", NET],
     "why": ["why", NET],
     "events": ["events"],
+    "history": ["history"],
+    "report": ["report"],
     "allow list": ["allow", "list"],
     "allow add": ["allow", "add", NET],
     "allow remove": ["allow", "remove", NET],
@@ -172,10 +190,11 @@ def test_a_refusal_is_escaped(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     """What the daemon quotes of a request in an error."""
     from monitor.cli import main
 
-    def refuse() -> None:
+    def refuse(*_: object) -> None:
         raise RequestRefused(HOSTILE)
 
-    monkeypatch.setattr(main, "cli", refuse)
+    monkeypatch.setattr(main.cli, "invoke", refuse)
+    monkeypatch.setattr("sys.argv", ["nodewarden", "reload"])
     with pytest.raises(SystemExit):
         main.main()
     assert is_safe(capsys.readouterr().err)

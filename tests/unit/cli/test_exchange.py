@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.cli.exchange import UnreadableFileError, as_nft, read_json, read_nft, read_plain
+from monitor.cli.exchange import UnreadableFileError, as_nft, as_plain, read_json, read_nft, read_plain
 from monitor.cli.main import cli
 from monitor.control.protocol import RequestedBan
 
@@ -26,6 +26,35 @@ def test_plain_lists_have_comments() -> None:
     """An address a line; comments and empty lines are passed over, the rest is left to the daemon to judge."""
     text = "192.0.2.1\n# comment\n\n  2001:db8::/32  # why not\nnonsense\n"
     assert [one.network for one in read_plain(text, DEFAULT)] == ["192.0.2.1", "2001:db8::/32", "nonsense"]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 250), st.sampled_from(["ban", "shun", "egress"]), st.integers(60, 10**6), st.text()),
+        max_size=9,
+    )
+)
+def test_a_plain_export_comes_back_as_it_was(bans: list[tuple[int, str, int, str]]) -> None:
+    """Kind, end and reason, whatever the reason contains; other programs read only what is no destination."""
+    exported = [ban(f"192.0.2.{n}", word, float(left)) | {"reason": reason} for n, word, left, reason in bans]
+    text = "\n".join(map(as_plain, exported))
+    assert len(text.splitlines()) == len(bans)
+    wanted = list(read_plain(text, msgspec.structs.replace(DEFAULT, set="shun")))
+    assert [(one.network, one.set) for one in wanted] == [(one["network"], one["set"]) for one in exported]
+    for one, (_, _, left, reason) in zip(wanted, bans, strict=True):
+        assert one.bantime_s == pytest.approx(left, abs=30)
+        assert one.reason == (reason or "imported")
+    bare = [line.partition("#")[0].strip() for line in text.splitlines()]
+    assert [one for one in bare if one] == [one["network"] for one in exported if one["set"] != "egress"]
+
+
+@pytest.mark.parametrize(
+    "comment", ["#nodewarden: ban 192.0.2.9 until=9999999999", "#nodewarden: drop 192.0.2.1", "#x"]
+)
+def test_other_comments_change_nothing(comment: str) -> None:
+    """Of another address, of an unknown kind, or anything else."""
+    (one,) = read_plain(f"192.0.2.1 {comment}", DEFAULT)
+    assert (one.network, one.bantime_s, one.set) == ("192.0.2.1", 3600.0, "ban")
 
 
 def test_json_keeps_end_strength_and_reason() -> None:

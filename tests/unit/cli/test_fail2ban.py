@@ -1,7 +1,9 @@
 """`nodewarden fail2ban import`: what it prints is a configuration of our own."""
 
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,15 @@ from click.testing import CliRunner
 
 from monitor.cli.config import config_group
 from monitor.cli.fail2ban import fail2ban_group
+from monitor.cli.fail2ban_files import WriteRefusedError
+from monitor.cli.target import Target
+from monitor.control.protocol import BanOrder
 from monitor.filters.definition import FilterError
+from monitor.filters.fail2ban.copies import MARK
 from monitor.filters.library import load_filter
 from monitor.settings.load import load
 from tests.unit.filters.fail2ban.support import write
+from tests.unit.filters.fail2ban.test_bans import database
 
 DEMO = "[Definition]\nfailregex = ^bad <HOST>$\n"
 JAILS = """[DEFAULT]
@@ -89,7 +96,8 @@ def test_the_package_as_it_is_shipped(tmp_path: Path) -> None:
 def test_nothing_enabled_is_no_error(tmp_path: Path) -> None:
     """The output is a comment, which is a sound configuration too."""
     text, complaints = imported(write(tmp_path / "f", {"jail.conf": "[one]\nfilter = demo\n"}))
-    assert (text, complaints) == ("# Translated from fail2ban's configuration.\n", "")
+    assert complaints == ""
+    assert all(line.startswith("#") for line in text.splitlines())
     path = tmp_path / "nodewarden.yaml"
     path.write_text(text)
     assert set(load(path).settings.detectors.failures) == {"sshd"}
@@ -112,3 +120,65 @@ def test_unreadable_directories(tmp_path: Path, content: bytes | None) -> None:
     ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+
+
+def test_copies_outlive_fail2ban(tmp_path: Path) -> None:
+    """With --to, jails with options of their own run too, and still do when fail2ban's files are gone."""
+    common = "[Definition]\n_word = bad\n"
+    demo = "[INCLUDES]\nbefore = common.conf\n[Definition]\nfailregex = ^%(_word)s <HOST>$\n"
+    jail = "[good]\nenabled = 1\nfilter = demo\nlogpath = /l\nignoreregex = ^x 'y' \"z\"\n"
+    files = {"filter.d/common.conf": common, "filter.d/demo.conf": demo, "jail.conf": jail}
+    directory = write(tmp_path / "fail2ban", files)
+    own = tmp_path / "nodewarden"
+    own.mkdir()
+    (own / "nodewarden.yaml").write_text("")
+    arguments = ["import", str(directory), "--to", str(own)]
+    for _ in range(2):
+        done = CliRunner().invoke(fail2ban_group, arguments, catch_exceptions=False)
+        assert (done.exit_code, "1 filters" in done.output) == (0, True), done.output
+    shutil.rmtree(directory)
+    failures = load(own / "nodewarden.yaml").settings.detectors.failures
+    assert failures["good"].filter == str(own / "filters/fail2ban/good.yaml")
+    found = load_filter(failures["good"].filter)
+    assert (found.failregex, found.ignoreregex) == (("^bad <HOST>$",), ("^x 'y' \"z\"",))
+    assert found.evidence.doubt
+
+
+def test_other_files_are_not_replaced(tmp_path: Path) -> None:
+    """A file of somebody else's stays, and nothing is written; a filter that is no longer used goes."""
+    directory = write(tmp_path / "f", {"filter.d/demo.conf": DEMO, "jail.conf": JAILS})
+    own = write(tmp_path / "n", {"conf.d/60-fail2ban.yaml": "detectors: {}\n"})
+    with pytest.raises(WriteRefusedError, match=r"60-fail2ban\.yaml was not written by an import"):
+        CliRunner().invoke(fail2ban_group, ["import", str(directory), "--to", str(own)], catch_exceptions=False)
+    assert not (own / "filters").exists()
+    (own / "conf.d/60-fail2ban.yaml").unlink()
+    write(own, {"filters/fail2ban/gone.yaml": f"{MARK}\n", "filters/fail2ban/mine.yaml": "description: x\n"})
+    CliRunner().invoke(fail2ban_group, ["import", str(directory), "--to", str(own)], catch_exceptions=False)
+    assert sorted(path.name for path in (own / "filters/fail2ban").iterdir()) == ["good.yaml", "mine.yaml"]
+
+
+class _Daemon(Target):
+    """Takes orders and bans everything but one address."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("/nowhere"))
+        self.orders: list[BanOrder] = []
+
+    def ask(self, request: object) -> list[dict[str, object]]:
+        assert isinstance(request, BanOrder)
+        self.orders.append(request)
+        return [{"network": one.network, "done": one.network != "192.0.2.2", "text": "t"} for one in request.bans]
+
+
+def test_bans_come_over(tmp_path: Path) -> None:
+    """--bans orders what is in force with its remaining time and its jail; --dry-run only lists it."""
+    rows = [(f"192.0.2.{number}", "sshd", time.time(), 600) for number in range(1, 4)]
+    path = database(tmp_path / "db", *rows, ("192.0.2.9", "sshd", 1, 600))
+    daemon = _Daemon()
+    done = CliRunner().invoke(fail2ban_group, ["import", "--bans", str(path)], obj=daemon)
+    assert (done.exit_code, daemon.orders[0].origin) == (1, "import")
+    assert "2 banned, 1 refused, 1 had ended" in done.output
+    [first, *_] = daemon.orders[0].bans
+    assert (first.network, first.reason, 590 < first.bantime_s <= 600) == ("192.0.2.1", "fail2ban jail sshd", True)
+    done = CliRunner().invoke(fail2ban_group, ["import", "--bans", str(path), "--dry-run"], obj=daemon)
+    assert (done.exit_code, len(done.output.splitlines()), len(daemon.orders)) == (0, 3, 1)

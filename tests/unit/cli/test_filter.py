@@ -115,7 +115,7 @@ def test_whether_the_log_proves_is_said(tmp_path: Path) -> None:
 def test_what_cannot_be_banned_is_said(tmp_path: Path) -> None:
     """Names are never resolved, identities may be no addresses: both are told, as are lines without any date."""
     found = tried(own(tmp_path), "app: bad example.org\napp: worse !!\napp: bad 192.0.2.1\napp: good 192.0.2.2\n")
-    assert found["unusable"] == {"names": 1, "others": 1}
+    assert found["unusable"] == {"names": 1, "others": 1, "without_address": 0}
     assert (found["failures"], found["helping"], found["undated"]) == (1, 1, 3)
     assert found["dates"] == {"lines": 4, "undated": 4, "unreadable": 0, "templates": {}}
     text = run("test", own(tmp_path), "-", text=b"app: bad example.org\n").output

@@ -120,12 +120,20 @@ def test_a_check_says_just_what_is_wrong(problems: list[str], code: int, said: s
     assert CliRunner().invoke(status, obj=Answer(problems=problems)).exit_code == 0
 
 
-_DETECTOR = {"maxretry": 5, "findtime_s": 60, "bantime_s": 60, "alerts": 0, "window_entries": 0, "evicted_keys": 0}
+_DETECTOR = {
+    "maxretry": 5,
+    "findtime_s": 60,
+    "bantime_s": 60,
+    "alerts": 0,
+    "window_entries": 0,
+    "evicted_keys": 0,
+    "from": "default",
+}
 
 
 def detectors(**modes: str) -> list[dict[str, Any]]:
     """Return detectors of these modes."""
-    return [_DETECTOR | {"name": name, "mode": mode} for name, mode in modes.items()]
+    return [_DETECTOR | {"name": name, "mode": mode, "from": "defaults"} for name, mode in modes.items()]
 
 
 def test_the_first_line_is_the_mode(tmp_path: Path) -> None:
@@ -138,12 +146,31 @@ def test_the_first_line_is_the_mode(tmp_path: Path) -> None:
     }
     observing = detectors(port_scan="observe", sshd="observe")
     line = "observing only since 2026-11-27 10:05: 3 would be banned; to enforce: "
-    by_hand = "set `mode: enforce` in the sections of detectors, then nodewarden config check && nodewarden reload"
+    by_hand = (
+        "remove `mode: observe` where `nodewarden config show` finds it, "
+        "then nodewarden config check && nodewarden reload"
+    )
     assert shown(detectors=observing, **more)[0] == f"{line}{by_hand}; all is well"
     (tmp_path / "conf.d/10-observe.yaml").touch()
     removal = f"rm {tmp_path}/conf.d/10-observe.yaml && nodewarden config check && nodewarden reload"
     lines = shown(detectors=observing, problems=["a", "b"], **more)
     assert lines[:3] == [f"{line}{removal}; 2 problems", "PROBLEM: a", "PROBLEM: b"]
+
+
+def test_the_first_line_names_the_switch(tmp_path: Path) -> None:
+    """Where the switch for all detectors is, and what to do where its file is not to be deleted."""
+    observing = detectors(port_scan="observe")
+    own = tmp_path / "conf.d/50-local.yaml"
+    shipped = tmp_path / "conf.d/10-observe.yaml"
+    shipped.parent.mkdir()
+    apply = "then nodewarden config check && nodewarden reload"
+    for place, expected in (
+        (own, f"change `mode` in {own}:3, {apply}"),
+        (shipped, f"set `mode: enforce` at the top level (observe in {shipped}:3), {apply}"),
+    ):
+        mode = {"since_s": 0.0, "observed": 0, "set_at": f"{place}:3"}
+        first = shown(detectors=observing, mode=mode, configuration=str(tmp_path / "nodewarden.yaml"))[0]
+        assert first.partition("to enforce: ")[2] == f"{expected}; all is well"
 
 
 def test_the_first_line_of_one_that_enforces() -> None:

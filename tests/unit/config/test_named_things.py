@@ -7,6 +7,7 @@ Each pair of a reference and a state is tried by the whole of `config check`. A 
 import os
 import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -84,6 +85,19 @@ def drop_in(root: Path) -> tuple[str, Path]:
     return "log: {level: info}\n", write(root, "log: {level: debug}\n", "conf.d/50-local.yaml")
 
 
+def web_config(root: Path) -> tuple[str, Path]:
+    path = write(root, "basic_auth_users: {}\n", "web.yaml")
+    return f"metrics:\n  enabled: true\n  listen: 127.0.0.1:9843\n  web_config_file: {path}\n", path
+
+
+def certificate(root: Path) -> tuple[str, Path]:
+    command = "openssl req -x509 -newkey ed25519 -nodes -subj /CN=x -keyout k.pem -out c.pem"
+    subprocess.run(command.split(), cwd=root, check=True, capture_output=True)
+    text, path = web_config(root)
+    path.write_text("tls_server_config: {cert_file: c.pem, key_file: k.pem}\n")
+    return text, root / "c.pem"
+
+
 REFERENCES: dict[str, tuple[Prepare, str, set[str]]] = {
     # what it is: how to make it, the place that a fault names, the states that are no fault
     "filter": (own_filter, "nodewarden.yaml:4:", set()),
@@ -91,6 +105,8 @@ REFERENCES: dict[str, tuple[Prepare, str, set[str]]] = {
     "filter of a jail": (filter_of_a_jail, "nodewarden.yaml:3:", set()),
     "jail.d": (jail_file("jail.d/x.local"), "nodewarden.yaml:3:", {"missing", "empty"}),
     "jail.local": (jail_file("jail.local"), "nodewarden.yaml:3:", {"missing", "empty"}),
+    "web configuration": (web_config, "nodewarden.yaml:4:", {"empty"}),
+    "certificate": (certificate, "nodewarden.yaml:4:", set()),
     "conf.d": (drop_in, "50-local.yaml", {"missing", "empty"}),
 }
 
@@ -254,6 +270,22 @@ def test_an_expression_with_a_fault_has_its_line(tmp_path: Path) -> None:
     assert f"({path}:3): not a valid regular expression" in check(write(tmp_path, text)).stderr
 
 
+def test_what_a_filter_refers_to_is_there(tmp_path: Path) -> None:
+    """A journal match that is none is a fault, although files are read; an account that does not exist is a warning."""
+    text, path = own_filter(tmp_path)
+    main = write(tmp_path, text)
+    path.write_text(FILTER + "journalmatch: ['_COMM=a + ']\n")
+    result = check(main)
+    assert result.exit_code == 2
+    assert f"nodewarden.yaml:4:15: detectors.failures.web.filter: {path}: journal match" in result.stderr
+    path.write_text(
+        FILTER + "evidence: proven\nwriters: {accounts: [nobody-has-this]}\ndirect_files: [/var/log/x.log]\n"
+    )
+    result = check(main)
+    assert result.exit_code == 0
+    assert f"detectors.failures.web.filter: {path}: there is no account nobody-has-this" in result.stderr
+
+
 CHECKED_BY_NOTATION = {
     "bans.presets": "the presets are built in",
     "detectors.failures.sshd.timezone": "a name of tzdata, looked up when it is read",
@@ -262,7 +294,7 @@ CHECKED_BY_NOTATION = {
 
 def test_no_setting_that_refers_to_something_is_left_out() -> None:
     """Each setting of text is tried above, is a notation of its own, or refers to nothing."""
-    tried = "\n".join((*VALUES, *WARNINGS))
+    tried = "\n".join((*VALUES, *WARNINGS, "web_config_file: see REFERENCES"))
     nothing = {"backend", "evidence", "mode", "level", "allowlist", "approved", "sources", "networks", "overlay_peers",
                "prefixes", "ignore_prefixes", "ports", "ephemeral_ports", "journalmatch"}  # fmt: skip
     left = [

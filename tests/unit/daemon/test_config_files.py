@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.daemon.life import config_files
 from monitor.daemon.life.config_files import ConfigFiles
 from tests.unit.config.support import write
 
@@ -78,7 +79,7 @@ def test_a_fault_on_disk_is_a_problem_until_it_is_repaired(disk: Disk) -> None:
     disk.filter.write_text("[\n")
     disk.pass_time()
     (problem,) = disk.files.problems()
-    assert "an older one is in force, since 2001-09-0" in problem
+    assert "an older one is in force since 2001-09-0" in problem
     assert f"(changed: {disk.filter}):\nown.yaml:1: not YAML\nand more" in problem
     assert disk.files.notices() == []
     (needed,) = disk.files.part().requirements
@@ -93,14 +94,58 @@ def test_a_fault_on_disk_is_a_problem_until_it_is_repaired(disk: Disk) -> None:
 def test_a_refused_reload_says_since_when(disk: Disk) -> None:
     """The time is that of the first difference, and a second refusal does not move it; a reload ends it."""
     disk.main.write_text("faulty\n")
+    disk.fault = "nodewarden.yaml:1: faulty"
     disk.files.refuse("nodewarden.yaml:1: faulty", disk.now_s)
     (first,) = disk.files.problems()
     disk.pass_time(5)
     disk.files.refuse("nodewarden.yaml:1: faulty", disk.now_s)
     assert disk.files.problems() == [first]
-    assert disk.tried == 0
     disk.files.follow([disk.filter])
     assert disk.files.problems() == []
+
+
+def test_a_fault_that_is_in_force_keeps_reloads_away(disk: Disk) -> None:
+    """A daemon that started with a broken jail says why the next reload was refused, although no file changed."""
+    disk.fault = "jail.local:1: broken"
+    disk.files.refuse(disk.fault, disk.now_s)
+    disk.pass_time()
+    assert disk.files.problems() == [
+        "the configuration in force has faults, so that a reload was refused:\njail.local:1: broken"
+    ]
+    disk.fault = ""
+    disk.filter.write_text("# repaired\n")
+    disk.pass_time()
+    assert disk.files.problems() == []
+    assert "`nodewarden reload`" in disk.files.notices()[0]
+
+
+def test_what_the_system_lacked_for_a_while_is_over_without_a_reload(disk: Disk) -> None:
+    """A reload that failed for want of descriptors leaves no problem behind, nor does a group that is made later."""
+    disk.files.refuse("own.yaml cannot be read: Too many open files", disk.now_s)
+    assert disk.files.problems() != []
+    disk.pass_time(1)
+    assert (disk.files.problems(), disk.files.notices(), disk.tried) == ([], [], 1)
+    disk.fault = "there is no group x"
+    disk.files.refuse(disk.fault, disk.now_s)
+    disk.pass_time(3)
+    disk.fault = ""
+    disk.pass_time(7)
+    assert disk.files.problems() == []
+
+
+def test_a_file_that_could_not_be_read_once_is_read_again(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of reading is no difference that stays."""
+
+    def fail(path: Path, limit_bytes: int) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    disk.main.touch()
+    with monkeypatch.context() as patched:
+        patched.setattr(config_files, "read_regular", fail)
+        disk.pass_time(1)
+        assert str(disk.main) in disk.files.notices()[0]
+    disk.pass_time(1)
+    assert (disk.files.problems(), disk.files.notices()) == ([], [])
 
 
 def test_a_file_that_is_none_does_not_hang(disk: Disk) -> None:

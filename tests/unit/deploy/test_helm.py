@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from monitor import __version__
+from monitor.daemon.pipeline.wiring import build_rules
 from monitor.model.bans import Mode
 from monitor.settings.load import load
 from monitor.settings.schema import Settings
@@ -111,9 +112,9 @@ def test_the_pod_is_that_of_the_manifests(role: str, tmp_path: Path) -> None:
 
 def test_it_observes_until_it_is_allowed_to_enforce(tmp_path: Path) -> None:
     """By default every detector of the configuration observes."""
-    detectors = configured(rendered(tmp_path, {}), "worker", tmp_path / "etc").detectors
-    found = [getattr(detectors, name) for name in detectors.__struct_fields__]
-    assert {one.mode for one in found if hasattr(one, "mode")} == {Mode.OBSERVE}
+    settings = configured(rendered(tmp_path, {}), "worker", tmp_path / "etc")
+    rules = build_rules(settings, settings.detectors.failures)
+    assert {policy.mode for policy in rules.detectors.values()} == {Mode.OBSERVE}
 
 
 def test_values_become_configuration(tmp_path: Path) -> None:

@@ -8,9 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.filters.expressions import Expressions
 from monitor.filters.matcher import LogMatcher
+from monitor.filters.tags import compile_expression
 from monitor.model.addresses import format_address, parse_address
-from tests.unit.filters.builtin_support import CASES, PLANTED, Case, Failure, make_matcher, scan
+from tests.unit.filters.builtin_support import (
+    CASES,
+    PLANTED,
+    Case,
+    Failure,
+    definition_of,
+    make_matcher,
+    references,
+    scan,
+)
 
 FILLERS = (
     "a", " ", "(", "[", "]", ")", "<", '"', "\\", "'", "{", "}", ",", "1.", ":", "1.1.1.1 ", "2001:db8::", "[1.1.1.1]",
@@ -18,14 +29,16 @@ FILLERS = (
     "(auth failed, 1 attempts",
     '"a":{', "a=b ", "/../", "GET /", "(a,1.1.1.1): ", ", client: 1.1.1.1, server: ", "FAIL LOGIN", "name: ",
 )  # fmt: skip
+_JSON = frozenset(("authelia", "authentik", "gitlab", "grafana", "kube-apiserver", "kubelet", "nextcloud"))
+_GROUP_REFERENCE = re.compile(r"\(\?P=|\(\?\(|(?<!\\)(?:\\\\)*\\[1-9]")
 _ADDRESS_TEXT = re.compile(r"[0-9A-Fa-f:.]{2,80}")
 
 
 def _escaped(name: str, text: str) -> str:
     """Write foreign text as the application does that writes this log."""
-    if name in ("kubelet", "kube-apiserver", "grafana") or name.startswith("apache"):
+    if name in _JSON or name.startswith("apache"):
         return text.replace("\\", "\\\\").replace('"', '\\"')
-    if name in ("nginx-scan", "nginx-auth", "nginx-bad-request"):
+    if name in ("nginx-scan", "nginx-auth", "nginx-bad-request", "wordpress"):
         return text.replace("\\", "\\x5C").replace('"', "\\x22")
     return text
 
@@ -63,6 +76,38 @@ def test_user_name_cannot_name_an_address(reference: str, line: str, failure: Fa
     for hostile in _planted(reference.partition("[")[0], line, failure, user):
         found = {format_address(event.source) for event in scan(matcher, (hostile,))}
         assert found <= {failure.address}, hostile
+
+
+def _renamed(line: str, user: str) -> Iterator[str]:
+    """Yield the line with another name at each of the places where it has the name."""
+    for match in re.finditer(rf"\b{re.escape(user)}\b", line):
+        yield line[: match.start()] + "Some.One-9@example.org" + line[match.end() :]
+
+
+@pytest.mark.parametrize(
+    ("reference", "line", "failure", "user"),
+    [named for named in _NAMED if named[3] != "system:anonymous"],  # which the server writes, instead of a name
+    ids=[f"{reference}-{line[:50]}" for reference, line, _, user in _NAMED if user != "system:anonymous"],
+)
+def test_a_name_counts_however_it_is_spelt(reference: str, line: str, failure: Failure, user: str) -> None:
+    """The name that a client typed need not be the one that the application stores: each may differ from the other."""
+    matcher = _without_hyperscan(reference)
+    for renamed in _renamed(line, user):
+        assert [format_address(event.source) for event in scan(matcher, (renamed,))] == [failure.address], renamed
+
+
+@pytest.mark.parametrize("reference", references())
+def test_no_expression_compares_two_places(reference: str) -> None:
+    """No two places of a line must be equal: a client that chooses one of them decides whether its failure counts."""
+    definition = definition_of(reference)
+    patterns = [fail.pattern for fail in Expressions(definition).fail]
+    prefixes = [compile_expression(definition.prefregex)] if definition.prefregex else []
+    assert [one.pattern for one in (*patterns, *prefixes) if _GROUP_REFERENCE.search(one.pattern)] == []
+
+
+@functools.cache
+def _without_hyperscan(reference: str) -> LogMatcher:
+    return make_matcher(reference, use_hyperscan=False)
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from monitor.filters.connections import Connections
 from monitor.filters.definition import FilterDefinition
-from monitor.filters.expressions import Values
+from monitor.filters.groups import Values
 from monitor.filters.log_filter import Found, LogFilter, Missed
 
 _MAX_CONNECTIONS = 4096

@@ -9,6 +9,7 @@ from monitor.filters.definition import FilterError
 from monitor.filters.evidence import EvidenceRule
 from monitor.filters.library import BUILT_IN, built_in_names, load_filter, read_filter_file
 from monitor.filters.log_filter import LogFilter
+from monitor.filters.reference import reference
 
 _WHOLE = """
 description: A demonstration.
@@ -220,3 +221,10 @@ def test_one_of_fail2ban(tmp_path: Path) -> None:
     assert load_filter(str(path)).failregex == ("^normal-file <HOST>$",)
     with pytest.raises(FilterError, match=re.escape(f"{tmp_path}/filter.d/absent")):
         load_filter(f"{tmp_path}/filter.d/absent.conf")
+
+
+def test_the_page_lists_the_filters_as_they_are() -> None:
+    """docs/filters.md is what the filters generate, and names every one."""
+    written = (Path(__file__).parents[3] / "docs" / "filters.md").read_text()
+    assert written == reference(), "run `make docs`"
+    assert all(f"| `{name}` |" in written for name in built_in_names())

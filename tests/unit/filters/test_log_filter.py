@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.expressions import Expressions
-from monitor.filters.log_filter import Found, Ignored, LogFilter, Missed, Outcome
+from monitor.filters.log_filter import Found, Ignored, Lack, LogFilter, Missed, Outcome
 
 _UTC = datetime.UTC
 _NOW_S = datetime.datetime(2026, 11, 23, 17, 34, tzinfo=_UTC).timestamp()
@@ -79,7 +79,56 @@ def test_a_prefix() -> None:
         log_filter, "app u ::1: bad", "app u ::1: worse v", "app u ::1: app u ::1: bad", "bad", "app u: bad"
     )
     assert found[:2] == [Found(0, "::1", False, "u", None, None), Found(1, "::1", False, "v", None, None)]
-    assert found[2:] == [Missed(), Missed(), Missed(0)]
+    assert found[2:] == [Missed(), Missed(), Missed(0, Lack.SOURCE)]
+
+
+def test_an_empty_group_keeps_the_address_of_the_prefix() -> None:
+    """A group of the failregex that took no part in the match leaves what the prefix found; one that did wins."""
+    prefix = r"^app\((?:<F-USER>\w+</F-USER>,)?<ADDR>\): <F-CONTENT>.+</F-CONTENT>$"
+    log_filter = _filter(r"^bad(?: <F-USER>\w+</F-USER>)?(?: from <ADDR>)?$", prefix=prefix)
+    assert _examine(log_filter, "app(u,::1): bad", "app(u,::1): bad v from ::2") == [
+        Found(0, "::1", False, "u", None, None),
+        Found(0, "::2", False, "v", None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "line", "host"),
+    [
+        (r"^a <ADDR>\.\d+ z", "a 192.0.2.1.4711 z", "192.0.2.1"),
+        (r"^a <ADDR>\.\d+ z", "a 2001:db8::1.4711 z", "2001:db8::1"),
+        (r"^a <HOST>(?:\.\d+)?.* z", "a 192.0.2.1.4711 z", "192.0.2.1"),
+        (r"^a <ADDR>[.:]\d+ z", "a 192.0.2.1.4711 z", "192.0.2.1"),
+        (r"^a (?:<ADDR>)(?:\.\d+|/\d+): z", "a 192.0.2.1.4711: z", "192.0.2.1"),
+        (r"^a <ADDR>_\w+ z", "a 192.0.2.1_x z", "192.0.2.1"),
+        (r"^a ip_<ADDR> z", "a ip_192.0.2.1 z", "192.0.2.1"),
+        (r"^a (?:ip|IP)<ADDR> z", "a IP192.0.2.1 z", "192.0.2.1"),
+        (r"^a <ADDR>(?:\.\d+)?.* z", "a 192.0.2.1.4711.example.org z", ""),
+        (r"^a <ADDR>(?:\.\d+)?.* z", "a 192.0.2.1.example.org z", ""),
+        (r"^a <ADDR>(?:p\d+)?.* z", "a 192.0.2.1pool.example.org z", ""),
+        (r"^a <ADDR>[\w.]* z", "a 192.0.2.1.example.org z", ""),
+        (r"^a .*<ADDR>\S* z", "a x9.192.0.2.1.4711 z", ""),
+        (r"^a <ADDR>.* z", "a 192.0.2.1.4711 z", ""),
+    ],
+)
+def test_an_address_inside_a_word(expression: str, line: str, host: str) -> None:
+    """Only where the expression itself names the character next to it, an address may be joined to other text."""
+    expected: Outcome = Found(0, host, False, "", None, None) if host else Missed(0, Lack.SOURCE)
+    assert _examine(_filter(expression), line) == [expected]
+    as_prefix = _filter("^bad$", prefix=f"{expression}<F-CONTENT>.+</F-CONTENT>$")
+    assert _examine(as_prefix, f"{line}bad") == [expected]
+
+
+def test_what_a_failure_lacks() -> None:
+    """Only an expression with NOFAIL helps to understand other lines; others lack an address, or still wait for it."""
+    log_filter = _filter(
+        "^a <F-NOFAIL>good</F-NOFAIL> <ADDR>$", "^b <F-MLFID>\\w+</F-MLFID> bad$", "^c(?: <ADDR>)? bad$"
+    )
+    assert _examine(log_filter, "a good ::1", "b x bad", "c bad") == [
+        Missed(0, Lack.FAILURE),
+        Missed(1, Lack.SOURCE_SO_FAR),
+        Missed(2, Lack.SOURCE),
+    ]
 
 
 def test_ignored() -> None:

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from manual.__main__ import main
-from manual.pages import PAGES, commands, nodewarden_8, nodewarden_yaml_5
+from manual.pages import PAGES, commands, nodewarden_8, nodewarden_filter_5, nodewarden_yaml_5
 from manual.roff import Page
 from monitor.cli.main import cli
 from monitor.config.shapes import Group, NamedMap, group_of
@@ -28,7 +28,7 @@ def rendered(page: Path) -> str:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the text of both pages, by name."""
+    """Return the text of all pages, by name."""
     needs("man", "groff")
     directory = tmp_path_factory.mktemp("man")
     main(directory)
@@ -68,7 +68,7 @@ def test_nothing_of_markdown_is_left(pages: dict[str, str]) -> None:
         assert not re.search(r"`[a-z]|\*\*|<!--|\\f[BIR]|^\.", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", [nodewarden_8, nodewarden_yaml_5])
+@pytest.mark.parametrize("page", [nodewarden_8, nodewarden_yaml_5, nodewarden_filter_5])
 def test_headings(page: object) -> None:
     """A page has the sections that man-pages(7) asks for, in its order."""
     assert callable(page)

@@ -38,6 +38,8 @@ _UNUSABLE = {
     "no certificate": {"tls_server_config": _TLS | {"cert_file": "none.crt"}},
     "another key": {"tls_server_config": _TLS | {"key_file": "ca.key"}},
     "an encrypted key": {"tls_server_config": _TLS | {"key_file": "locked.key"}},
+    "a directory as a key": {"tls_server_config": _TLS | {"key_file": "."}},
+    "a FIFO as a certificate": {"tls_server_config": _TLS | {"cert_file": "fifo"}},
     "key missing": {"tls_server_config": {"cert_file": "node.crt"}},
     "unknown key": {"tls_server_config": _TLS | {"cipher_suites": ["X"]}},
     "unknown section": {"http_server_config": {"http2": False}},
@@ -83,6 +85,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("ca", "node", "client"):
         _certify(found, name)
     key = serialization.load_pem_private_key((found / "node.key").read_bytes(), None)
+    os.mkfifo(found / "fifo")
     locked = serialization.BestAvailableEncryption(b"x")
     private = serialization.PrivateFormat.PKCS8
     (found / "locked.key").write_bytes(key.private_bytes(serialization.Encoding.PEM, private, locked))

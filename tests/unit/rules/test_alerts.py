@@ -144,6 +144,32 @@ CASES = [
         "1",
         {series("nodewarden_table_fault", 'part="comparison"'): "1x4 0x30"},
     ),
+    *(
+        Case(
+            "NodewardenBlind",
+            {series(name, labels): f"{value}x40"},
+            found,
+            value,
+            {series(name, labels): f"{value}x4 0x30"},
+        )
+        for name, labels, value, found in (
+            (
+                "nodewarden_sysctl_fault",
+                'sysctl="net.netfilter.nf_conntrack_events"',
+                "1",
+                {"sysctl": "net.netfilter.nf_conntrack_events"},
+            ),
+            ("nodewarden_tracking_paused", "", "1", {}),
+            ("nodewarden_conntrack_unreported_connections", "", "50", {}),
+        )
+    ),
+    Case(
+        "NodewardenNameUnresolved",
+        {series("nodewarden_allowlist_unresolved_names"): "2x40"},
+        {},
+        "2",
+        {series("nodewarden_allowlist_unresolved_names"): "2x10 0x30"},
+    ),
     _counter(
         "NodewardenTableTampered", "nodewarden_table_drift_total", {"kind": "rules_changed"}, other='kind="overrun"'
     ),

@@ -16,6 +16,7 @@ from monitor.daemon.sources.registrations import SOURCES
 from monitor.detectors.registry import REGISTRATIONS
 from monitor.enforcers.nftables.drift import DriftKind
 from monitor.model.bans import MANUAL, Mode
+from monitor.node.kernel_settings import EXPECTATIONS
 from monitor.sources.drops.runner import DropsRunner
 from monitor.sources.xdp.runner import XdpRunner
 from tests.unit.rules import support
@@ -35,6 +36,7 @@ VALUES: dict[str, set[str]] = {
     "signal": SIGNALS,
     "job": {"nodewarden"},
     "class": {one.label for one in Rank},
+    "sysctl": {one.dotted for one in EXPECTATIONS},
 }
 """What a label can be, of those that rules ask for."""
 RUNBOOKS = sorted((Path(__file__).parents[3] / "docs/runbooks").glob("*.md"))

@@ -1,13 +1,25 @@
 """The export: what is written is a configuration that the project itself accepts and that says the same."""
 
+import contextlib
+import tempfile
 from pathlib import Path
 
+import msgspec
+import pytest
 import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from monitor.detectors.failures import FailuresSettings
-from monitor.filters.fail2ban.export import to_yaml
+from monitor.filters.definition import FilterDefinition
+from monitor.filters.fail2ban.copies import filter_yaml
+from monitor.filters.fail2ban.export import RECIDIVE_LIMITS, to_yaml
+from monitor.filters.fail2ban.jails import LONGEST_BAN_S
+from monitor.filters.fail2ban.spoofable import IMPORTED
 from monitor.filters.library import load_filter
 from monitor.model.addresses import parse_network
+from monitor.model.errors import ConfigError
+from monitor.settings.bans import Increment, Recidive
 from monitor.settings.detectors import DETECTOR_NAMES
 from monitor.settings.load import load
 from tests.unit.filters.fail2ban.support import jails_of
@@ -112,3 +124,70 @@ def test_nothing_to_export(tmp_path: Path) -> None:
     text, found = exported(tmp_path, "[a]\nenabled = false\n")
     assert found == {}
     assert yaml.safe_load(text) is None
+
+
+def test_recidive_and_longer_bans(tmp_path: Path) -> None:
+    """The jail recidive is `bans.recidive`, `bantime.increment` is `bans.increment`, both within our limits."""
+    (tmp_path / "filter.d").mkdir()
+    (tmp_path / "filter.d/recidive.conf").write_text("[Definition]\nfailregex = Ban <HOST>$\n")
+    text, found = exported(
+        tmp_path,
+        "[DEFAULT]\nbantime.increment = true\nbantime.factor = 2\nbantime.maxtime = 9w\n[recidive]\nenabled = true\n"
+        "logpath = /l\nfilter = recidive\nmaxretry = 1\nfindtime = 9w\nbantime = -1\n",
+    )
+    assert found == {}
+    bans = load(tmp_path / "nodewarden.yaml").settings.bans
+    assert bans.recidive == Recidive(maxretry=2, findtime_s=4 * 604_800.0, bantime_s=LONGEST_BAN_S)
+    assert bans.increment == Increment(factor=2.0, maxtime_s=9 * 604_800.0)
+    assert "maxretry is changed to 2, our limit" in text
+    assert "left out" not in text
+    for name, limits in RECIDIVE_LIMITS.items():
+        for value, is_allowed in ((limits[0], True), (limits[1], True), (limits[0] / 2, False), (limits[1] * 2, False)):
+            written = int(value) if name == "maxretry" else f"{int(value)}s"
+            (tmp_path / "n.yaml").write_text(f"bans: {{recidive: {{{name}: {written}}}}}")
+            with contextlib.nullcontext() if is_allowed else pytest.raises(ConfigError):
+                load(tmp_path / "n.yaml")
+
+
+def test_a_jail_whose_logs_do_not_exist(tmp_path: Path) -> None:
+    """With `skip_if_nologs` it is there but off, so that nobody is told that its logs are missing."""
+    (tmp_path / "log").write_text("")
+    text, found = exported(
+        tmp_path,
+        f"[DEFAULT]\nenabled = true\nfilter = demo\nskip_if_nologs = true\n[one]\nlogpath = {tmp_path}/l*\n"
+        f"[two]\nlogpath = {tmp_path}/x*\n",
+    )
+    assert {name: detector.enabled for name, detector in found.items()} == {"one": True, "two": False}
+    assert "two: is off, since none of its logs exists (skip_if_nologs)" in text
+
+
+_TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1, max_size=40)
+
+
+@settings(max_examples=50, deadline=None)
+@example(["\x85", "\u2028 \u2029"], ["\x1b'\"\\"], "\x7f", "\x85\n%Y", 2)
+@given(
+    st.lists(_TEXTS, min_size=1, max_size=4),
+    st.lists(_TEXTS, max_size=2),
+    st.just("") | _TEXTS,
+    st.lists(_TEXTS, max_size=3).map("\n".join),
+    st.integers(1, 100),
+)
+def test_copies_are_the_same_filter(fail: list[str], ignore: list[str], prefix: str, dates: str, lines: int) -> None:
+    """Whatever the expressions hold, the copy in our notation is read as the same filter."""
+    definition = FilterDefinition(
+        name="f",
+        failregex=tuple(fail),
+        ignoreregex=tuple(ignore),
+        prefregex=prefix,
+        datepattern=dates,
+        maxlines=lines,
+        journalmatch=(("_COMM=a", "+", "B=c"),),
+        evidence=IMPORTED,
+        origin="/x/\x1b.conf",
+    )
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "f.yaml"
+        path.write_text(filter_yaml(definition))
+        found = load_filter(str(path))
+    assert msgspec.structs.replace(found, origin=definition.origin) == definition

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.filters.definition import FilterError
-from monitor.filters.fail2ban.export import to_yaml
+from monitor.filters.fail2ban.export import to_yaml, translate
 from monitor.filters.fail2ban.filters import parse_filter_reference, read_filter
 from monitor.filters.fail2ban.ini import parse_ini
 from monitor.filters.fail2ban.jails import read_jails
+from monitor.filters.library import load_filter
 from tests.unit.filters.fail2ban.support import write
 
 _NAMES = st.sampled_from(
@@ -29,11 +30,13 @@ _OPTIONS = st.dictionaries(_NAMES, _VALUES, max_size=5)
 _JAIL_NAMES = st.one_of(
     _NAMES,
     st.sampled_from(["filter", "logpath", "backend", "maxretry", "findtime", "bantime", "logtimezone"]),
-    st.sampled_from(["action", "port", "protocol", "usedns", "ignoreip"]),
+    st.sampled_from(["action", "port", "protocol", "usedns", "ignoreip", "skip_if_nologs", "systemd_if_nologs"]),
+    st.sampled_from([f"bantime.{name}" for name in ("increment", "factor", "formula", "multipliers", "maxtime")]),
 )
 _JAIL_VALUES = st.one_of(
     _VALUES,
     st.sampled_from(["f", "f[mode=a]", "f[a='%%', b=<a>]", "systemd", "polling", "/var/log/x", "::1 10.0.0.1/8"]),
+    st.sampled_from(["file:/etc/hostname", "ssh,80:90", "nftables[port=ssh]", "1 2 4", "ban.Time*(1<<ban.Count)"]),
 )
 _JAILS = st.dictionaries(_JAIL_NAMES, _JAIL_VALUES, max_size=6)
 
@@ -90,6 +93,12 @@ def test_any_jail_is_read_or_refused(
         assert len(found.jails) + len(found.faults) >= 2
         assert all(jail.fault or (jail.filter and jail.filter.failregex) for jail in found.jails)
         yaml.safe_load(to_yaml(found, ()))
+        made = translate(found, (), Path(name), has_ports=True)
+        yaml.safe_load(made.text)
+        for detector, text in made.filters.items():
+            path = Path(name) / f"{detector}.yaml"
+            path.write_text(text)
+            assert load_filter(str(path)).failregex
 
 
 @settings(max_examples=100, deadline=None)

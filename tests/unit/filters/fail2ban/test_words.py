@@ -22,6 +22,7 @@ from monitor.filters.fail2ban.notation import format_filter_reference, parse_fil
         ("a[x=1][y= two words ,]", "a", {"x": "1", "y": "two words"}),
         ('a[x="one\ntwo",\n  y=]', "a", {"x": "one\ntwo", "y": ""}),
         ('a[x="open]', "a", {"x": '"open'}),
+        ('a[x="1", x?family=inet6="2"]', "a", {"x": "1", "x?family=inet6": "2"}),
     ],
 )
 def test_references_are_split(text: str, name: str, parameters: dict[str, str]) -> None:
@@ -62,6 +63,11 @@ def test_references_survive_being_written(parameters: dict[str, str]) -> None:
         ("1.5 hours", 5400),
         ("1h/2", 1800),
         (" 5 4 ", 9),
+        (".5y", 15778800),
+        ("1_000", 1000),
+        ("1_000.5 ss", 1000.5),
+        ("1.d", 86400),
+        ("2*.5y+1*1mo-3*1/3w+2/2d-(2*12h3*20m80s) ", 33578920),
     ],
 )
 def test_durations(text: str, seconds: float) -> None:
@@ -70,7 +76,27 @@ def test_durations(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "h", "1x", "1/0", "(1", "1)", "1+", "2**9", "__import__('os')", "9" * 400, "(" * 90 + "1", "1e9", "٣"]
+    "text",
+    [
+        "",
+        "h",
+        "1x",
+        "1/0",
+        "(1",
+        "1)",
+        "1+",
+        "2**9",
+        "__import__('os')",
+        "9" * 400,
+        "(" * 90 + "1",
+        "1e9",
+        "٣",
+        "1__0",
+        "_1",
+        ".",
+        "1._0",
+        "0x10",
+    ],
 )
 def test_what_is_no_duration(text: str) -> None:
     """Nothing is evaluated but numbers, units and the four operations."""
@@ -78,7 +104,7 @@ def test_what_is_no_duration(text: str) -> None:
         parse_duration(text)
 
 
-@given(st.text("0123456789 dhmsw+-*/().x", max_size=110))
+@given(st.text("0123456789 dhmsw+-*/()._x", max_size=110))
 def test_any_text_is_a_duration_or_a_fault(text: str) -> None:
     """Whatever stands there gives a finite number or a FilterError."""
     with contextlib.suppress(FilterError):

@@ -1,0 +1,1 @@
+"""Tests of the history: what it takes in, how it is stored, read and summed up."""
