@@ -67,8 +67,9 @@ def test_commands_can_be_copied() -> None:
     assert len(commands) > 60
     for step in commands:
         command = step.text.partition(" # ")[0].rstrip()
+        unquoted = re.sub(r"'[^']*'", "", command)
         assert not re.search(r"\S {2,}\S", command), f"{step.place}: put `# ` before the remark"
-        assert step.reason or not re.search(r"(?<![\w=$./-])[A-Z]{4,}(?![\w=])", command), f"{step.place}: {command}"
+        assert step.reason or not re.search(r"(?<![\w=$./-])[A-Z]{4,}(?![\w=])", unquoted), f"{step.place}: {command}"
 
 
 def test_scenes_exist() -> None:
