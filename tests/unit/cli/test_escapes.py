@@ -27,7 +27,7 @@ NET = "192.0.2.1"
 
 def _ban(text: str) -> dict[str, Any]:
     times = {"since_s": 0.0, "until_s": 60.0, "left_s": 60.0}
-    more = {"detector": text, "origin": text, "reason": text, "kernel": None, "ports": []}
+    more: dict[str, Any] = {"detector": text, "origin": text, "reason": text, "kernel": None, "ports": []}
     return {"network": text, "set": "ban", "strength": text, "mode": "enforce", **times, **more}
 
 
