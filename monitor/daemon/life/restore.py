@@ -19,9 +19,12 @@ from monitor.bans.merge import RESTORED, Merged, merge
 from monitor.daemon.pipeline.decision_record import Record
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.enforcers.protocol import Failure, Leader
+from monitor.model.addresses import Network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, ClaimKey, Mode, Offence, claim_key
+from monitor.model.errors import TemporaryError
 from monitor.model.retry import Worker
+from monitor.state.saver import Saver
 from monitor.state.store import Store
 
 HISTORY_S = 28 * 86400.0
@@ -229,3 +232,11 @@ def history(store: Store | None, now_s: float) -> Iterator[Offence]:
     """Yield the offences that still count, oldest first."""
     if store:
         yield from store.offences(now_s - HISTORY_S, MAX_OFFENCES)
+
+
+def offences_of(saver: Saver, network: Network, limit: int) -> list[Offence]:
+    """Return the offences of a network that are on disk, newest first; none if they cannot be read now."""
+    try:
+        return saver.store.offences_of(network, limit) if saver.store else []
+    except TemporaryError:
+        return []

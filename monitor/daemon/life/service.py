@@ -9,22 +9,21 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from monitor.bans.decision import Decision
 from monitor.bans.ledger import Ledger
 from monitor.control.server import ControlServer
 from monitor.daemon.catalogue import BAN_LATENCY, METRICS
 from monitor.daemon.control.history_answers import HistoryAnswers
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
-from monitor.daemon.life import capacity, descriptors, logs, memory
+from monitor.daemon.life import descriptors, logs, memory
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.config_files import ConfigFiles, fault_of
 from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import make_enforcers, take_over
 from monitor.daemon.life.health import Health, ProblemWatch
-from monitor.daemon.life.restore import history
+from monitor.daemon.life.in_force import InForce, modes
+from monitor.daemon.life.restore import offences_of
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.state import State
 from monitor.daemon.life.supervisor import Supervisor
@@ -40,21 +39,20 @@ from monitor.daemon.pipeline.log_correlation import WAIT_S
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.pipeline.standing import standing
 from monitor.daemon.selfcheck.configuration import load_examined
-from monitor.daemon.selfcheck.doctor import check, log_check
-from monitor.daemon.selfcheck.windows import windows_part
+from monitor.daemon.selfcheck.doctor import log_check
 from monitor.daemon.sources.runners import Sources
 from monitor.enforcers.enforcement import Enforcement
 from monitor.enforcers.owner import Owner
 from monitor.metrics.exporter import Exporter
 from monitor.metrics.metric import Sample
 from monitor.model.addresses import Network
-from monitor.model.bans import Offence, Standing
+from monitor.model.alerts import Alert
+from monitor.model.bans import Standing
 from monitor.model.clock import ClockSteps
-from monitor.model.errors import ConfigError, NodewardenError, TemporaryError
+from monitor.model.errors import NodewardenError, TemporaryError
 from monitor.model.events import Event
 from monitor.model.flows import FlowBatch
 from monitor.node.surroundings import Reading, Surroundings
-from monitor.settings.changes import needs_restart
 from monitor.settings.load import Loaded, load
 from monitor.state.saver import Saver
 from monitor.state.store import FILE_NAME, Store
@@ -63,7 +61,6 @@ _log = logging.getLogger(__name__)
 _TICK_S = 1.0
 _SCRAPE_TIMEOUT_S = 5.0
 _SAVE_TIMEOUT_S = 5.0
-_RELOAD_AGAIN_S = 5.0
 _SWITCH_S = 0.0005
 """How long the loop may wait for a thread that writes out metrics or state. Python's 5 ms would be those of a ban."""
 
@@ -74,8 +71,7 @@ class Service:
     def __init__(self, path: Path, loaded: Loaded) -> None:
         """Wire the stages for a configuration that was loaded from `path`; nothing is opened or changed yet."""
         settings = loaded.settings
-        self._path = path
-        self._settings = settings
+        self._max_bans = settings.bans.max_bans
         self._files = ConfigFiles(path, lambda: fault_of(lambda: load_examined(path)))
         self._is_looking_again = False
         self._clock = ClockSteps(time.monotonic(), time.time())
@@ -96,8 +92,10 @@ class Service:
         self._saver = Saver(settings.state.directory / FILE_NAME, self._store_opened)
         self._cutting = Cutting()
         self._events = EventStream()
-        self._intake = HistoryIntake(self._standing, settings.state.history_rows)
-        self._look_back = HistoryAnswers(settings.state.directory / FILE_NAME, self._standing_now)
+        self._intake = HistoryIntake(
+            lambda offence, decision: self._standing(offence.network, decision.alert), settings.state.history_rows
+        )
+        self._look_back = HistoryAnswers(settings.state.directory / FILE_NAME, self._standing)
         self._problems = ProblemWatch()
         self.pipeline = Pipeline(
             settings,
@@ -120,7 +118,17 @@ class Service:
         self._enforcers.table.on_drift = self.pipeline.listeners.drifted
         self._drift = TableWatch(self._enforcers.keeper, self._enforcers.table.ports, self._supervisor.failed)
         self._sources = Sources(settings, self.pipeline.log_filters, self._enforcers.xdp, self._saver, self._process)
-        self._sight = Sight(lambda: self._settings, self.pipeline, lambda: self._sources)
+        self._in_force = InForce(
+            path,
+            settings,
+            self.pipeline,
+            self._sources,
+            self._surroundings,
+            self._files,
+            self._saver,
+            self._systemd,
+        )
+        self._sight = Sight(lambda: self._in_force.settings, self.pipeline, lambda: self._sources)
         self._upkeep = Upkeep(self._supervisor, self._descriptors, self._systemd)
         self._upkeep.follow("metrics", self._exporter.dropped, self._exporter.trouble)
         self._health = Health(
@@ -140,16 +148,17 @@ class Service:
             self._files,
         )
         self._health.follow_origins(loaded)
+        self._in_force.attach(self._health, self._sight)
         self._answers = Answers(
             self.pipeline,
             Orders(self.pipeline, self._saver),
             self._events,
             self._health.describe,
-            self._check,
-            self._history,
+            self._in_force.check,
+            partial(offences_of, self._saver),
             self._look_back.answer,
             self._saver.save_now,
-            self.reload,
+            self._in_force.reload,
         )
         self._control = ControlServer(
             settings.control.socket,
@@ -160,12 +169,12 @@ class Service:
         self._upkeep.follow("control", self._control.dropped)
 
     def _make_enforcers(self, ledger: Ledger, allowlist: Sequence[Network]) -> Enforcement:
-        self._enforcers = make_enforcers(self._settings.bans.max_bans, ledger, allowlist)
+        self._enforcers = make_enforcers(self._max_bans, ledger, allowlist)
         return self._enforcers.combined()
 
     async def open(self) -> None:
         """Open sources, then what faces people, the kernel's table last: what fails before leaves nothing behind."""
-        settings = self._settings
+        settings = self._in_force.settings
         await take_over(self._owner)
         log_check(settings, self.pipeline.log_filters)
         self._state.open()
@@ -179,7 +188,7 @@ class Service:
         self._sight.start(time.time())
         self._drift.open()  # only now: a hundred thousand notices of our own would overrun it
         memory.settle()
-        _log.info("guarding with %s; %d bans are in force", self._modes(), in_force)
+        _log.info("guarding with %s; %d bans are in force", modes(self.pipeline), in_force)
 
     async def close(self) -> None:
         """Stop reading and answering; bans stay in the kernel."""
@@ -199,7 +208,7 @@ class Service:
         """Run until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop.set)
-        self._loop.add_signal_handler(signal.SIGHUP, self.try_reload)
+        self._loop.add_signal_handler(signal.SIGHUP, self._in_force.try_reload)
         self._loop.set_exception_handler(self._supervisor.callback_failed)
         self._sources.attach(self._loop)
         self._surroundings.attach(self._loop)
@@ -262,43 +271,6 @@ class Service:
         except Exception as error:  # noqa: BLE001 - for the supervisor: everything else is caught by name
             self._supervisor.batch_lost(len(batch), error)
 
-    def reload(self) -> None:
-        """Follow the configuration on disk; a faulty one is refused (ConfigError) and the old one stays.
-
-        TemporaryError if the system cannot read it now; the reload is then tried again.
-        """
-        try:
-            loaded, examined = load_examined(self._path)
-        except (ConfigError, TemporaryError) as error:
-            self._health.reloads["failure"] += 1
-            self._files.refuse(str(error), time.time())
-            _log.error("reload refused, the configuration in force stays:\n%s", error)
-            if isinstance(error, TemporaryError):
-                self._loop.call_later(_RELOAD_AGAIN_S, self.try_reload)
-            raise
-        settings = loaded.settings
-        for one in examined.warnings:
-            _log.warning("configuration: %s", one)
-        for change in needs_restart(self._settings, settings):
-            _log.warning("%s changed: that takes effect after a restart", change)
-        was_enforcing = self.pipeline.enforces
-        self._settings = settings
-        logging.getLogger().setLevel(settings.log.level.upper())
-        now_s = time.time()
-        self.pipeline.reconfigure(settings, history(self._saver.store, now_s), now_s, examined.filters)
-        if self.pipeline.enforces and not was_enforcing:
-            self.pipeline.table.set_up(now_s)
-        self._sources.reconfigure(settings, self.pipeline.log_filters)
-        self._sight.renew()
-        protect = settings.bans.protect
-        self._surroundings.reconfigure(
-            sessions=protect.sessions, kubernetes=protect.kubernetes, admin_groups=protect.admin_groups
-        )
-        self._files.follow(self.pipeline.log_filters.files_read)
-        self._health.follow_origins(loaded)
-        self._health.reloads["success"] += 1
-        _log.info("reloaded; guarding with %s", self._modes())
-
     def _node_changed(self, reading: Reading) -> None:
         """Follow node addresses, gateways, resolvers, sessions, cluster, networks and kernel settings.
 
@@ -308,60 +280,19 @@ class Service:
             self.pipeline.follow_node(reading.entries, time.time(), reading.networks, reading.sysctls)
         except NodewardenError as error:
             raise TemporaryError(f"the allowlist in the kernel could not follow the node: {error}") from error
-        self._sources.reconfigure(self._settings, self.pipeline.log_filters)  # one depends on a sysctl
+        self._sources.reconfigure(self._in_force.settings, self.pipeline.log_filters)  # one depends on a sysctl
         _log.info("node addresses, routes, sessions, resolvers or sysctls changed; allowlist and networks updated")
 
     def _store_opened(self, store: Store) -> None:
         self._state.opened(store)
 
-    def _check(self) -> dict[str, Any]:
-        """Return what the self-check finds."""
-        known = [
-            capacity.part(self.pipeline.policy, time.time()),
-            capacity.allowlist_part(self.pipeline.policy),
-            windows_part(self.pipeline.counting),
-            self._files.part(),
-            *self._sight.parts(),
-            self._surroundings.names.part(is_wanted=self._settings.bans.protect.kubernetes),
-        ]
-        return check(
-            self._settings,
-            self.pipeline.log_filters,
-            self._sources.slow_filters(),
-            is_daemon=True,
-            silent_logs=self._sources.silent_logs(),
-            faults=self.pipeline.table.faults,
-            filter_faults=self._sources.filter_faults(),
-            known=known,
-        )
-
-    def _history(self, network: Network, limit: int) -> list[Offence]:
-        """Return the offences of a network that are on disk, newest first."""
-        try:
-            return self._saver.store.offences_of(network, limit) if self._saver.store else []
-        except TemporaryError:
-            return []
-
-    def _standing(self, offence: Offence, decision: Decision) -> Standing | None:
-        """Return what makes the source of an offence no stranger."""
-        return standing(offence.network, self.pipeline.guard, self.pipeline.surrounding, decision.alert)
-
-    def _standing_now(self, network: Network) -> Standing | None:
-        """Return what makes a network no stranger now."""
-        return standing(network, self.pipeline.guard, self.pipeline.surrounding)
-
     def try_reload(self) -> None:
-        """Reload because of a signal or a changed file; a failure is only told."""
-        self._systemd.reloading()
-        try:
-            self.reload()
-        except NodewardenError:
-            pass  # logged, counted and shown by `status`
-        finally:
-            self._systemd.ready()
+        """Follow the configuration on disk; a faulty one is logged and reported."""
+        self._in_force.try_reload()
 
-    def _modes(self) -> str:
-        return ", ".join(f"{name} ({policy.mode})" for name, policy in self.pipeline.policy.rules.detectors.items())
+    def _standing(self, network: Network, alert: Alert | None = None) -> Standing | None:
+        """Return what makes a network no stranger."""
+        return standing(network, self.pipeline.guard, self.pipeline.surrounding, alert)
 
     def _scrape_failed(self, error: Exception) -> None:
         """Note a fault; called from the server's thread."""
