@@ -30,7 +30,7 @@ from monitor.enforcers.protocol import Stopped
 NEW_TABLE, NEW_CHAIN, NEW_RULE, DEL_RULE, NEW_SET, NEW_OBJECT = (NFTABLES | n for n in (0, 3, 6, 8, 9, 18))
 _NLM_F_APPEND = 0x800
 _HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3}  # NF_INET_*
-_PROTOCOL_TYPE, _SERVICE_TYPE, _TYPE_BITS = 12, 13, 6
+_INET_PROTO_TYPE, _SERVICE_TYPE, _TYPE_BITS = 12, 13, 6
 """inet_proto and inet_service of nft(8), and how far the types of a key that has several are apart."""
 _POLICY_ACCEPT = 1  # NF_ACCEPT
 _KEY_TYPES = {4: 7, 16: 8}
@@ -128,7 +128,7 @@ def _key_type(spec: SetSpec) -> int:
     if not spec.has_ports:
         return _KEY_TYPES[spec.key_bytes]
     address = _KEY_TYPES[spec.key_bytes - 8]
-    return (address << _TYPE_BITS | _PROTOCOL_TYPE) << _TYPE_BITS | _SERVICE_TYPE
+    return (address << _TYPE_BITS | _INET_PROTO_TYPE) << _TYPE_BITS | _SERVICE_TYPE
 
 
 def new_counter(table: str, name: str, start: Stopped) -> NetlinkRequest:

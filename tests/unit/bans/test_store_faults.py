@@ -181,7 +181,10 @@ def test_rows_edited_by_hand_are_passed_over(path: Path) -> None:
     cursors = "INSERT INTO cursors VALUES ('a', '', x'00', 0), ('b', '', 1.5, 0), ('c', '', 3, 0)"
     by_hand(
         path,
-        *(f"INSERT INTO bans ({TABLES['bans']}, row_check) VALUES ({row}, 'd', 'r', 'detector', 0)" for row in bad),
+        *(
+            f"INSERT INTO bans ({TABLES['bans']}, row_check) VALUES ({row}, 'd', 'r', 'detector', x'', 0)"
+            for row in bad
+        ),
         allowed,
         cursors,
         *(f"UPDATE {table} SET row_check = row_check({TABLES[table]})" for table in KEYS),

@@ -191,4 +191,4 @@ def test_what_cannot_be_read_is_not_written_anew_again_and_again(monkeypatch: py
     keeper.suspects = dict.fromkeys(PARTS)
     _run(keeper, lambda: len(keeper.compared) > 3 * len(PARTS), monkeypatch)
     assert keeper.rewritten == list(PARTS)
-    assert keeper.suspects.keys() == {*PARTS}
+    assert len({*PARTS} - keeper.suspects.keys()) <= 1  # the one that is just compared

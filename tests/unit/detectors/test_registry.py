@@ -28,7 +28,7 @@ CONTEXT = DetectorContext(xdp_interfaces=("eth0",))
 OTHER_CONTEXTS = {"ipv6_prefix": 56, "ipv6_48": 0, "xdp_interfaces": ("eth1",)}
 ANSWERS = ("mode", "bantime_s", "ban_ports", "allowlist", "networks")
 """Settings of what follows an alert: the detector is the same whatever they are."""
-OF_LOGS = ("enabled", "filter", "backend", "files", "journalmatch", "evidence", "timezone")
+OF_LOGS = ("enabled", "filter", "backend", "files", "pods", "silence_s", "journalmatch", "evidence", "timezone")
 """Settings of where failures are read: a detector is fed with what was found there."""
 
 every = pytest.mark.parametrize("registration", ALL, ids=lambda one: str(one.name))
