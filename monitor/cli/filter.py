@@ -163,7 +163,7 @@ def list_filters(is_json: bool) -> None:
         )
         return
     rows = [
-        (name, ", ".join(one.modes), "\n".join((*one.journalmatch, *one.files)), one.description)
+        (name, ", ".join(one.modes), ", ".join((*one.journalmatch, *one.files)), one.description)
         for name, one in files.items()
     ]
     show.table(("FILTER", "MODES", "READS", "DESCRIPTION"), rows)
