@@ -1,8 +1,12 @@
 """Replaces fail2ban's tags in expressions by groups for `re` (jail.conf(5), "FILTER FILES")."""
 
 import re
+import warnings
 
 from monitor.filters.definition import FilterError
+
+# What a later Python may read differently, such as `[[`, is nothing to print to an operator.
+warnings.filterwarnings("ignore", "Possible (nested )?set", FutureWarning)
 
 _IPV4 = r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}"
 # Text that looks like an address; parse_address decides whether it is one.
