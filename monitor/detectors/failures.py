@@ -88,6 +88,7 @@ class FailuresSettings(WindowSettings, frozen=True, kw_only=True):
     ] = ()
     pods: Annotated[
         tuple[Annotated[str, POD_MATCH], ...],
+        MERGED,
         Meta(
             description="Containers whose logs to read, as `NAMESPACE/POD/CONTAINER`; `*` and `?` match. The kubelet "
             "of the node has them below /var/log/pods. What a container printed only shuns."

@@ -74,6 +74,8 @@ def compile_expression(expression: str, *, is_multiline: bool = False) -> re.Pat
     if not expression.strip():
         raise FilterError("an expression is empty: it would match every line")
     try:
-        return re.compile(resolve(expression), re.MULTILINE if is_multiline else 0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of notations that a later Python may read otherwise
+            return re.compile(resolve(expression), re.MULTILINE if is_multiline else 0)
     except (re.error, RecursionError, OverflowError) as error:
         raise FilterError(f"not a valid regular expression: {error}: {expression[:200]!r}") from error

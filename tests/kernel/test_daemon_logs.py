@@ -216,16 +216,19 @@ def test_a_reload_adds_a_file_without_losing_the_cursor(logs: Logs) -> None:
     wait_for(lambda: logs.source("files")["events"] == 2, "two failures", lambda: logs.daemon.log)
     logs.configure(logs.of_file(), logs.of_file("second", file="second.log"))
     assert logs.daemon.run("reload").returncode == 0
-    assert logs.daemon.ask("status")["problems"] == []
+    (missing,) = logs.daemon.ask("status")["problems"]
+    assert missing.startswith("detector second finds nothing: no file matches ")
     logs.write("192.0.2.1")
     logs.write(*["192.0.2.2"] * 3, path=logs.directory / "second.log")
     logs.until_banned("192.0.2.1", "192.0.2.2")
     assert logs.source("files")["events"] == 6
+    assert logs.daemon.ask("status")["problems"] == []
 
 
 def test_a_faulty_filter_costs_its_own_detector(logs: Logs) -> None:
     """The daemon says which detector finds nothing and why, and the others ban; mended, it works by a reload."""
     logs.configure(logs.of_file(), logs.of_file("mine", filter_name="wrong"))
+    logs.path.touch()
     logs.daemon.start()
     problems = logs.daemon.ask("status")["problems"]
     assert len(problems) == 1

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nodewarden"
+_ATTEMPTS = 3
 PASSWORD = "correct horse"
 """The password of root in every image."""
 
@@ -73,12 +74,14 @@ class RootImage(msgspec.Struct, frozen=True):
 
     def _make(self, command: list[str], root: Path) -> None:
         begun = root.with_suffix(".begun")
-        shutil.rmtree(begun, ignore_errors=True)
-        done = subprocess.run([*command, begun], capture_output=True, text=True)
-        if done.returncode:
+        for _ in range(_ATTEMPTS):  # a mirror may not answer at times
             shutil.rmtree(begun, ignore_errors=True)
-            raise RuntimeError(f"mmdebstrap could not create a Debian {self.suite}: {done.stderr.strip()}")
-        begun.rename(root)
+            done = subprocess.run([*command, begun], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            if done.returncode == 0:
+                begun.rename(root)
+                return
+        shutil.rmtree(begun, ignore_errors=True)
+        raise RuntimeError(f"mmdebstrap could not create a Debian {self.suite}: {done.stdout.strip()}")
 
 
 def python_version(root: Path) -> str:

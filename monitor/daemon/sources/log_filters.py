@@ -135,7 +135,13 @@ class LogFilters:
         is_journal = section.backend is Backend.JOURNAL or bool(
             section.journalmatch and not section.files and not section.pods
         )
-        return load_filter(section.filter, logtype="journal" if is_journal else "file")
+        definition = load_filter(section.filter, logtype="journal" if is_journal else "file")
+        for line in definition.journalmatch:  # it may be needed later
+            try:
+                parse_match(line)
+            except ConfigError as error:
+                raise FilterError(f"{definition.origin}: {error}") from error
+        return definition
 
     def _where(self, section: FailuresSettings, definition: FilterDefinition) -> Alternatives:
         """Return what a section can read; where it is the journal alone, no files are named."""

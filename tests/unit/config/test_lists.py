@@ -8,19 +8,24 @@ from click.testing import CliRunner
 
 from monitor.cli.config import config_group
 from monitor.config.shapes import Group, ListRule, NamedMap, Sequence, Shape, group_of, join
+from monitor.model.bans import NOT_DETECTORS
+from monitor.settings.detectors import DETECTOR_NAMES
 from monitor.settings.load import load
 from monitor.settings.schema import Settings
 from tests.unit.config.support import faults_of, write
 
+_DETECTORS = [name for name in DETECTOR_NAMES.reserved if name not in NOT_DETECTORS]
 MERGED = {
     "bans.allowlist",
     "bans.presets",
     "bans.xdp.interfaces",
+    *(f"detectors.{name}.allowlist" for name in (*_DETECTORS, "failures.*")),
     "detectors.drop_rate.overlay_peers",
     "detectors.egress.approved",
     "detectors.egress.sources",
     "detectors.failures.*.files",
     "detectors.failures.*.journalmatch",
+    "detectors.failures.*.pods",
     "detectors.from_fail2ban_proven",
     "sources.kernel_log.ignore_prefixes",
     "sources.kernel_log.prefixes",
@@ -32,7 +37,8 @@ REPLACED = {
     "bans.protect.admin_groups",
     "detectors.protected_port.services.*.networks",
     "detectors.protected_port.services.*.ports",
-    "detectors.udp_amplification.ports",
+    *(f"detectors.{name}.ports" for name in (*_DETECTORS, "failures.*")),
+    "detectors.udp_amplification.ban_ports",
 }
 """What is only right as a whole: an entry of an earlier file would widen what a later one narrows."""
 
@@ -92,36 +98,32 @@ def test_replace_drops_the_entries_of_earlier_files_only(tmp_path: Path, later: 
     assert load(main).settings.bans.allowlist == ()
 
 
+def _values_of(path: str) -> tuple[str, str]:
+    """Return two entries for a list."""
+    name = path.rpartition(".")[2]
+    if name in ("allowlist", "overlay_peers") or "egress" in path:
+        return "192.0.2.1", "192.0.2.2"
+    kinds = {"files": "/a/{}", "pods": "a/b/c{}", "interfaces": "eth{}", "from_fail2ban_proven": "jail{}"}
+    notation = kinds.get(name, "A={}")
+    return notation.format(1), notation.format(2)
+
+
 @pytest.mark.parametrize("path", sorted(MERGED - {"bans.presets"}))
 def test_each_merged_list_adds_up(tmp_path: Path, path: str) -> None:
     """The entry of the first file is still there after the second, for every list that is merged."""
     key = path.replace("*", "web")
-    network = {"bans.allowlist", "detectors.drop_rate.overlay_peers"} | {p for p in MERGED if "egress" in p}
-    values = (
-        ("192.0.2.1", "192.0.2.2") if path in network else ("/a/1", "/a/2") if key.endswith("files") else ("A=1", "A=2")
-    )
-    if path in ("bans.xdp.interfaces", "detectors.from_fail2ban_proven"):
-        values = ("eth1", "eth2")
     texts = []
-    for value in values:
+    for value in _values_of(path):
         text = f"[{value}]"
         for part in reversed(key.split(".")):
-            text = (
-                "{"
-                + (
-                    f"filter: sshd, {part}: {text}"
-                    if part in ("files", "journalmatch") and "web" in key
-                    else f"{part}: {text}"
-                )
-                + "}"
-            )
+            text = f"{{web: {{filter: sshd, {text[1:]}}}" if part == "web" else f"{{{part}: {text}}}"
         texts.append(text)
     main = write(tmp_path, texts[0])
     write(tmp_path, texts[1], "conf.d/50-local.yaml")
     found: object = load(main).settings
     for part in key.split("."):
         found = found[part] if isinstance(found, dict) else getattr(found, part)
-    assert tuple(map(str, found)) == values  # type: ignore[call-overload]
+    assert tuple(map(str, found)) == _values_of(path)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("text", ["!replace 0", "!replace 192.0.2.1", "!replace {a: 1}", "!other [192.0.2.1]"])

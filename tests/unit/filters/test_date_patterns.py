@@ -28,7 +28,9 @@ from tests.unit.filters.dates_support import (
 def test_default_templates(text: str, template: str) -> None:
     """Each default template reads its date at the line's begin and (unless tied to it) later, but not within a word."""
     detector = DateDetector(timezone=ZURICH)
-    assert detector.find(text + TAIL, NOW_S) == Dated(0, len(text), SAMPLE_S)
+    found = detector.find(text + TAIL, NOW_S)
+    assert found is not None
+    assert found[:3] == (0, len(text), SAMPLE_S)
     assert detector.template.removeprefix("{^LN-BEG}").startswith(template)
     is_anchored = template == "EPOCH" or template.startswith("^")
     assert read("bogus-prefix " + text + TAIL) == (None if is_anchored else (text, SAMPLE_S))

@@ -272,7 +272,9 @@ def test_who_cannot_be_told() -> None:
     """Names are never resolved, and what only looks like an address is none: both are counted as unusable."""
     matcher = _matcher({"d": _definition("bad (?:<HOST>|<F-ID/>)$")})
     assert matcher.scan(_block("bad localhost", "bad 300.1.1.1", "bad 1:2:3", "bad %%", "bad 192.0.2.1")) == [
-        AuthFailure(_NOW_S, "d", bytes([192, 0, 2, 1]), Strength.SPOOFABLE, "/log", doubt=NOT_VETTED)
+        AuthFailure(
+            _NOW_S, "d", bytes([192, 0, 2, 1]), Strength.SPOOFABLE, "/log", doubt=NOT_VETTED, line="bad 192.0.2.1"
+        )
     ]
     assert (matcher.stats["d"].unusable, matcher.stats["d"].failures) == (4, 1)
 

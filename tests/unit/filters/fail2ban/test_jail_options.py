@@ -49,6 +49,7 @@ _MAPPED = frozenset(
         "findtime",
         "maxretry",
         "backend",
+        "protocol",
         "prefregex",
         "failregex",
         "ignoreregex",
@@ -110,7 +111,6 @@ _REPORTED = {
     "ignorecommand": "/bin/x",
     "usedns": "no",
     "port": "ssh",
-    "protocol": "udp",
 }
 
 
@@ -129,7 +129,7 @@ def test_every_option_is_mapped_or_reported(tmp_path: Path) -> None:
             ).jails[0]
             for option in ("", f"{name} = {value}\n")
         )
-        assert (after.notes, after.filter) != (before.notes, before.filter), name
+        assert (after.notes, after.filter, after.ports) != (before.notes, before.filter, before.ports), name
     assert {*_MAPPED, *_REPORTED, *WITHOUT_COUNTERPART} >= JAIL_CONF_5
 
 

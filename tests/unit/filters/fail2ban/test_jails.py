@@ -171,7 +171,7 @@ def test_missing_directories_are_faults(tmp_path: Path) -> None:
         ("logencoding = latin-1\n", "UTF-8"),
         ("bantime.increment = true\n", "bantime.increment"),
         ('action = iptables-multiport[port=ssh]\n   sendmail-whois[x="a, b]"]\n', "not run: sendmail-whois"),
-        ("action = iptables-multiport\nport = ssh\n", "all ports"),
+        ("action = iptables-multiport\nport = 1000:2000\n", "all ports"),
         ("action = %(gone)s\n", "cannot be read"),
         ("filter = nomatch\nbackend = systemd\n", "whole journal"),
     ],
