@@ -13,7 +13,7 @@ UNSHOWN = {
     "nodewarden_allowlist_limit": "a constant; the alert NodewardenAllowlistCut says when it is exceeded",
     "nodewarden_allowlist_omitted": "above zero the alert NodewardenAllowlistCut fires and names the provider",
     "nodewarden_allowlist_share": "above 0.05 it is a problem in `status` and `doctor`, which name the networks",
-    "nodewarden_config_in_force": "0 between an edit and the reload; a note or a problem in `status` names the files",
+    "nodewarden_config_in_force": "0 between an edit and the reload or restart; `status` names the files",
     "nodewarden_allowlist_unresolved_names": "0 on most nodes; above it a problem in `status`, which names them",
     "nodewarden_observed_limit": "a constant; nodewarden_observed_evicted_total shows that it is reached",
     "nodewarden_history_entries": "bounded by state.history_rows; a note in `status` says when the history is full",

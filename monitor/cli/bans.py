@@ -10,8 +10,23 @@ import msgspec
 from monitor.cli import completion, show
 from monitor.cli.target import Target
 from monitor.cli.values import DURATION
+from monitor.config.kinds import near
 from monitor.control.client import DaemonUnreachable, NotAllowed
-from monitor.control.protocol import MAX_PAGE, SET_WORDS, BanOrder, Flush, ListBans, RequestedBan, SetWord, Unban
+from monitor.control.protocol import (
+    MAX_PAGE,
+    SET_WORDS,
+    BanOrder,
+    Flush,
+    ListBans,
+    RequestedBan,
+    SetWord,
+    Status,
+    Unban,
+)
+from monitor.model.bans import NOT_DETECTORS
+
+_OTHER_LISTED = ("import", "restored", "foreign")
+"""Names in the column DETECTOR that are no detectors', in addition to NOT_DETECTORS."""
 
 
 def set_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -59,7 +74,7 @@ def every_ban(target: Target, request: ListBans, most: int | None = None) -> Ite
     "--detector",
     shell_complete=completion.detectors,
     default="",
-    help="Only bans of this detector, or manual, restored, recidive, prefix, foreign.",
+    help="Only bans of this detector, or manual, import, restored, recidive, prefix, foreign.",
 )
 @click.option("--set", "set_name", type=click.Choice(SET_WORDS), help="Only bans of this kind.")
 @click.option("--within", default="", metavar="NETWORK", help="Only bans that overlap this network.")
@@ -93,7 +108,18 @@ def list_bans(
     if is_json:
         show.as_json_list(bans)
     elif not show.table(("NETWORK", "SET", "ENDS IN", "DETECTOR", "REASON"), map(_row, bans)):
-        show.say("no bans")
+        show.say(f"no bans{_hint(target, request)}")
+
+
+def _hint(target: Target, request: ListBans) -> str:
+    """Say why a list may be empty: a detector that is not there, or bans that are only observed."""
+    status = target.ask(Status())
+    names = sorted({*NOT_DETECTORS, *_OTHER_LISTED, *(one["name"] for one in status["detectors"])})
+    if request.detector and request.detector not in names:
+        meant = near(request.detector, names)
+        return f": there is no detector {request.detector}" + (f"; did you mean {meant}?" if meant else "")
+    observed = 0 if request.observed else status["bans"]["observed"]
+    return f"; {observed} are only observed: nodewarden list --observed" if observed else ""
 
 
 def _row(ban: dict[str, Any]) -> tuple[str, ...]:

@@ -117,15 +117,15 @@ def import_bans(
                 show.progress(f"{len(answers)} of {len(wanted)}")
     except KeyboardInterrupt:
         left = len(wanted) - len(answers)
-        show.say(f"interrupted: {_summary(answers)}; {left} left, of which up to {_CHUNK} may be done", err=True)
+        show.say(f"interrupted: {summary(answers)}; {left} left, of which up to {_CHUNK} may be done", err=True)
         sys.exit(1)
     if sys.stderr.isatty():
         show.progress("")
-    refused = [one for one in answers if not _is_banned(one)]
+    refused = [one for one in answers if not is_banned(one)]
     if is_json:
         show.as_json_list(answers)
     else:
-        show.say(_summary(answers))
+        show.say(summary(answers))
         for one in refused[:_MOST_REFUSALS]:
             show.say(f"{one['network']}: {one['text']}", err=True)
         if len(refused) > _MOST_REFUSALS:
@@ -133,13 +133,14 @@ def import_bans(
     sys.exit(1 if refused else 0)
 
 
-def _is_banned(answer: dict[str, Any]) -> bool:
+def is_banned(answer: dict[str, Any]) -> bool:
     """Whether the network is banned now, by this order or as much before."""
     return bool(answer["done"]) or answer.get("verdict") == "covered"
 
 
-def _summary(answers: Sequence[dict[str, Any]]) -> str:
-    refused = sum(not _is_banned(one) for one in answers)
+def summary(answers: Sequence[dict[str, Any]]) -> str:
+    """Count what an import has banned, what was banned before, and what was refused."""
+    refused = sum(not is_banned(one) for one in answers)
     kept = sum(not one["done"] for one in answers) - refused
     known = f", {kept} banned already" if kept else ""
     return f"{len(answers) - refused - kept} banned{known}, {refused} refused"

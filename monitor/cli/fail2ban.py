@@ -9,6 +9,7 @@ import click
 
 from monitor.cli import show
 from monitor.cli.bans import answer
+from monitor.cli.exchange import is_banned, summary
 from monitor.cli.target import Target
 from monitor.control.protocol import BanOrder, RequestedBan
 
@@ -57,6 +58,10 @@ def import_jails(
     DIR is the directory of fail2ban's jail.conf, by default /etc/fail2ban. Without --to, the YAML is printed, and its
     detectors use the filters in DIR; with --to, nothing depends on fail2ban's files any more.
     """
+    if database is not None and target_directory is not None:
+        raise click.UsageError("--bans and --to exclude each other: give one after the other")
+    if database is None and (dry_run or is_json):
+        raise click.UsageError("--dry-run and --json belong to --bans; without --to, nothing is written anyway")
     if database is not None:
         _import_bans(ctx.obj, database, dry_run=dry_run, is_json=is_json)
         return
@@ -106,12 +111,13 @@ def _import_bans(target: Target, database: Path, *, dry_run: bool, is_json: bool
     answers: list[dict[str, Any]] = []
     for start in range(0, len(wanted), _CHUNK):
         answers += target.ask(BanOrder(wanted[start : start + _CHUNK], "import"))
-    refused = [one for one in answers if not one["done"]]
+    refused = [one for one in answers if not is_banned(one)]
     if is_json:
-        answer(answers, is_json)
-        return
-    show.say(f"{len(answers) - len(refused)} banned, {len(refused)} refused, {found.ended} had ended")
-    answer(refused, is_json)
+        show.as_json(answers)
+    else:
+        show.say(f"{summary(answers)}, {found.ended} had ended")
+        answer(refused, is_json)
+    sys.exit(1 if refused else 0)
 
 
 def _list(wanted: list[RequestedBan], *, is_json: bool) -> None:
@@ -119,4 +125,4 @@ def _list(wanted: list[RequestedBan], *, is_json: bool) -> None:
         show.as_json([{"network": one.network, "left_s": one.bantime_s, "reason": one.reason} for one in wanted])
         return
     for one in wanted:
-        show.say(f"{one.network}  {one.bantime_s:,.0f} s  {one.reason}")
+        show.say(f"{one.network}  {show.duration(one.bantime_s)}  {one.reason}")

@@ -116,6 +116,8 @@ def test_filter(
         show.as_json(as_dict(definition, lines, trial))
     else:
         print_report(definition, lines, trial)
+        if not trial.tally.matched and lines.lines:
+            _say_what_to_try(reference or "", wanted)
 
 
 def _subjects(
@@ -163,10 +165,20 @@ def list_filters(is_json: bool) -> None:
         )
         return
     rows = [
-        (name, ", ".join(one.modes), "\n".join((*one.journalmatch, *one.files)), one.description)
+        (name, ", ".join(one.modes), ", ".join((*one.journalmatch, *one.files)), one.description)
         for name, one in files.items()
     ]
     show.table(("FILTER", "MODES", "READS", "DESCRIPTION"), rows)
+
+
+def _say_what_to_try(reference: str, shown: int) -> None:
+    """Name what a newcomer may not know of, where nothing matched: other modes, and what is left of missed lines."""
+    from monitor.filters.library import BUILT_IN, built_in_names, read_filter_file
+
+    if reference in built_in_names() and (others := list(read_filter_file(BUILT_IN / f"{reference}.yaml").modes)[1:]):
+        show.say(f"to try other modes: {', '.join(f'{reference}[mode={mode}]' for mode in others)}")
+    if not shown:
+        show.say("to see what is left of missed lines: --missed 10")
 
 
 def _absolute(reference: str) -> str:

@@ -101,8 +101,12 @@ def reload(target: Target) -> None:
 
     It is checked as by `config check`. An invalid one is refused with exit code 2, and the one in force stays.
     """
-    target.ask(Reload())
+    from monitor.settings.changes import AFTER_RESTART
+
+    waiting = target.ask(Reload())
     show.say("reloaded")
+    for change in waiting or ():
+        show.say(f"{change} changed: {AFTER_RESTART}")
 
 
 for command in (

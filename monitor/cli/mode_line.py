@@ -33,8 +33,9 @@ def _mode(result: dict[str, Any]) -> str:
     since = time.strftime("%Y-%m-%d %H:%M", time.localtime(mode["since_s"]))
     if not modes:
         return f"enforcing only what is ordered since {since}: no detector is on; {in_force} in force"
+    kept = f", {in_force} in force from before or by hand" if in_force else ""
     return (
-        f"observing only since {since}: {mode['observed']} would be banned; "
+        f"observing only since {since}: {mode['observed']} would be banned{kept}; "
         f"to enforce: {_way_out(Path(result['configuration']), mode.get('set_at', ''))}"
     )
 

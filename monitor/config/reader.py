@@ -19,6 +19,8 @@ TEXT_LIMIT = 4096
 """Maximum length of one value, in characters."""
 
 _EMPTY = {"", "~", "null", "Null", "NULL"}
+_WORDS = {"logpath": "files", "port": "ports", "ignoreip": "allowlist", "failregex": "filter"}
+"""Keys that fail2ban's users know, and ours."""
 _NAME = re.compile("[A-Za-z0-9_-]{1,64}")
 
 
@@ -143,8 +145,12 @@ class Reader:
         if key in shape.fields:
             return shape.fields[key].shape
         known = list(shape.fields)
-        meant = near(key, known)
+        word = _WORDS.get(key, key)
+        meant = near(word, known) or _elsewhere(word, shape, path)
         hint = f"did you mean {meant}?" if meant else f"known keys: {', '.join(known)}"
+        own = [name for name, field in shape.fields.items() if isinstance(field.shape, NamedMap)]
+        if own and not meant:
+            hint += f"; names of your own belong below {join(path, own[0])}"
         self._fault(node, join(path, _show_key(key)), f"unknown key; {hint}")
         return None
 
@@ -153,6 +159,22 @@ class Reader:
 
     def _fault(self, node: yaml.Node, path: str, text: str) -> None:
         self.faults.append(Fault(self.file, *position_of(node), path, text))
+
+
+def _elsewhere(key: str, shape: Group, path: str) -> str:
+    """Return where this key is below a group, as near as possible; empty if nowhere, or at several places."""
+    level = [(path, shape)]
+    while level:
+        level = [
+            (join(place, name), field.shape)
+            for place, group in level
+            for name, field in group.fields.items()
+            if isinstance(field.shape, Group)
+        ]
+        found = [join(place, key) for place, group in level if key in group.fields]
+        if found:
+            return found[0] if len(found) == 1 else ""
+    return ""
 
 
 def _is_empty(node: yaml.Node) -> bool:

@@ -5,6 +5,9 @@ import warnings
 
 from monitor.filters.definition import FilterError
 
+# What a later Python may read differently, such as `[[`, is nothing to print to an operator.
+warnings.filterwarnings("ignore", "Possible (nested )?set", FutureWarning)
+
 _IPV4 = r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}"
 # Text that looks like an address; parse_address decides whether it is one.
 _IPV6 = r"(?:[0-9a-fA-F]{1,4}::?|::){1,7}(?:[0-9a-fA-F]{1,4}|(?<=:):)"

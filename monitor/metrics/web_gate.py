@@ -55,7 +55,11 @@ class WebGate:
         self._unknown_user = _hash_like(next(iter(self._config.basic_auth_users.values()), ""))
 
     def wrap(self, accepted: socket.socket) -> socket.socket:
-        """Return the socket with TLS if the file asks for it; the handshake takes place as it is read."""
+        """Return the socket with TLS if the file asks for it; the handshake takes place as it is read.
+
+        Files are followed here too: a client that fails in the old handshake never gets to `screen`.
+        """
+        self.follow()
         if self._context is None:
             return accepted
         return self._context.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)

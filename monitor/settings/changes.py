@@ -2,6 +2,8 @@
 
 from monitor.settings.schema import Settings
 
+AFTER_RESTART = "takes effect after `systemctl restart nodewarden`"
+
 
 def needs_restart(old: Settings, new: Settings) -> list[str]:
     """Name the changed settings that a running daemon cannot follow."""

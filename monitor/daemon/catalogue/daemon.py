@@ -72,6 +72,6 @@ METRICS = (
     Metric(
         "nodewarden_config_in_force",
         GAUGE,
-        "0 while files of the configuration, or of its filters and jails, differ from what is in force.",
+        "0 while files of the configuration, filters or jails differ from what is in force or wait for a restart.",
     ),
 )

@@ -110,8 +110,8 @@ class Orders:
             if exact := [one for one in elements if str(one) == key]:
                 foreign.lift(exact, now_s)
                 answers.append(_done(key, " and ".join([*([answer["text"]] if answer else []), _deleted(exact)])))
-            elif answer:
-                answers.append(answer)
+            elif answer and isinstance(network, Network):
+                answers.append(answer | {"text": answer["text"] + self._still_inside(network, elements)})
             elif isinstance(network, Network):
                 answers.append(_refusal(text, self._why_not_lifted(network, held[network], elements)))
             else:
@@ -180,8 +180,19 @@ class Orders:
         if held:
             return f"not lifted: {_claimed_by(held)}; end it there"
         around = [str(ban.network) for ban in self._pipeline.ledger.covering(network)]
-        around += [f"{one} (added by {one.author})" for one in foreign if one.contains(network)]
+        around += _around(network, foreign)
         return f"not banned itself, but inside {', '.join(around)}: unban that" if around else "not banned"
+
+    def _still_inside(self, network: Network, foreign: Sequence[ForeignElement]) -> str:
+        """Name what keeps a network banned after its own ban has ended; empty if nothing does."""
+        covering = [ban for ban in self._pipeline.ledger.covering(network) if ban.mode is Mode.ENFORCE]
+        around = [str(ban.network) for ban in covering if ban.network.whole != network]
+        around += _around(network, foreign)
+        return f"; still banned inside {', '.join(around)}: unban that" if around else ""
+
+
+def _around(network: Network, foreign: Sequence[ForeignElement]) -> list[str]:
+    return [f"{one} (added by {one.author})" for one in foreign if one.contains(network)]
 
 
 def _ended_by(entries: Sequence[Allowed], bans: Iterable[Ban]) -> dict[str, list[Ban]]:

@@ -50,13 +50,13 @@ class Answers:
         history: Callable[[Network, int], list[Offence]],
         look_back: Callable[[History | Report], Awaitable[dict[str, Any]]],
         save: Callable[[], Awaitable[bool]],
-        reload: Callable[[], None],
+        reload: Callable[[], list[str]],
     ) -> None:
         """Take who knows what.
 
         `describe` gives the service's part of the status, `check` what the self-check finds, `history` an address's
         offences, `look_back` answers from all of the history, `save` puts what was ordered on disk before it is
-        answered, `reload` raises NodewardenError if it fails.
+        answered, `reload` returns what waits for a restart and raises NodewardenError if it fails.
         """
         self._pipeline = pipeline
         self._orders = orders
@@ -111,8 +111,7 @@ class Answers:
             case protocol.AllowTest():
                 return Reply(ok=True, result=show_entry(self._pipeline.guard.protects(_network(request.network))))
             case protocol.Reload():
-                self._reload()
-                return Reply(ok=True)
+                return Reply(ok=True, result=self._reload())
         raise RequestError(f"{type(request).__name__} is an order")
 
     def _status(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from monitor.files.regular import read_regular
 from monitor.metrics.metric import Sample
 from monitor.model.errors import ConfigError, TemporaryError
 from monitor.model.requirements import Part, PartKind, Requirement
+from monitor.settings.changes import AFTER_RESTART
 
 _log = logging.getLogger(__name__)
 _INTERVAL_S = 5.0
@@ -47,6 +48,8 @@ class ConfigFiles:
         self._examined_s = float("-inf")
         self.fault = ""
         """Why the files on disk cannot be put in force; empty if they can, or are."""
+        self.waiting: list[str] = []
+        """The settings of the last reload that only a restart puts in force."""
 
     def follow(self, more: Iterable[Path]) -> None:
         """Take the files as they are now for those in force; `more` are files that the configuration names."""
@@ -98,10 +101,11 @@ class ConfigFiles:
 
     def notices(self) -> list[str]:
         """Say what differs from what is in force."""
+        waiting = [f"{', '.join(self.waiting)} changed: {AFTER_RESTART}"] if self.waiting else []
         if self.fault or not self.changed:
-            return []
+            return waiting
         what = f"the configuration on disk differs from the one in force since {_moment(self._since_s)}"
-        return [f"{what}: {self._names()}; `nodewarden reload` puts it in force"]
+        return [f"{what}: {self._names()}; `nodewarden reload` puts it in force", *waiting]
 
     def part(self) -> Part:
         """Return what doctor says about it."""
@@ -114,7 +118,7 @@ class ConfigFiles:
         """Return whether files on disk are valid, and in force."""
         return [
             ("nodewarden_config_last_reload_successful", (), float(not self.fault)),
-            ("nodewarden_config_in_force", (), float(not self.changed)),
+            ("nodewarden_config_in_force", (), float(not self.changed and not self.waiting)),
         ]
 
     def _names(self) -> str:

@@ -48,6 +48,7 @@ class InForce:
     ) -> None:
         """Take what follows the configuration; `settings` were loaded from `path`."""
         self.settings = settings
+        self._started_with = settings
         self._path = path
         self._pipeline = pipeline
         self._sources = sources
@@ -61,9 +62,10 @@ class InForce:
         self._health = health
         self._sight = sight
 
-    def reload(self) -> None:
+    def reload(self) -> list[str]:
         """Follow the configuration on disk; a faulty one is refused (ConfigError) and the old one stays.
 
+        Returns the settings that differ from those that the daemon started with, and take effect after a restart only.
         TemporaryError if the system cannot read it now; the reload is then tried again.
         """
         try:
@@ -78,7 +80,8 @@ class InForce:
         settings = loaded.settings
         for one in examined.warnings:
             _log.warning("configuration: %s", one)
-        for change in needs_restart(self.settings, settings):
+        waiting = needs_restart(self._started_with, settings)
+        for change in waiting:
             _log.warning("%s changed: that takes effect after a restart", change)
         was_enforcing = self._pipeline.enforces
         self.settings = settings
@@ -94,9 +97,11 @@ class InForce:
             sessions=protect.sessions, kubernetes=protect.kubernetes, admin_groups=protect.admin_groups
         )
         self._files.follow(self._pipeline.log_filters.files_read)
+        self._files.waiting = waiting
         self._health.follow_origins(loaded)
         self._health.reloads["success"] += 1
         _log.info("reloaded; guarding with %s", modes(self._pipeline))
+        return waiting
 
     def try_reload(self) -> None:
         """Reload because of a signal or a changed file; a failure is only told."""

@@ -76,11 +76,12 @@ def _write(decision: Decision) -> None:
         verb = f"would {ban.title}" if ban.mode is Mode.OBSERVE else ban.title
         why = "bans.budget is spent; " if decision.verdict is Verdict.OVER_BUDGET else ""
         _log.info(
-            "%s %s for %.0f s (%s): %s%s",
+            "%s %s for %.0f s (%s)%s%s%s",
             verb,
             ban.target,
             ban.until_s - ban.since_s,
             ban.detector,
+            ": " if why or ban.reason else "",
             why,
             ban.reason,
             extra=_fields(ban, decision.verdict),

@@ -12,6 +12,7 @@ import msgspec
 
 from monitor.bans.breadth import breadth
 from monitor.config.faults import Fault, InvalidConfigError, Origin
+from monitor.config.kinds import near
 from monitor.daemon.pipeline.wiring import wanted
 from monitor.daemon.selfcheck.references import Finding, file_findings, name_findings
 from monitor.daemon.sources.feeds import unfed
@@ -92,7 +93,14 @@ def _filter_findings(loaded: Loaded, filters: LogFilters) -> Iterator[Finding]:
         yield from _definition_findings(name, definition, filters)
     proven = settings.detectors.from_fail2ban_proven
     for name in filters.unknown_jails:
-        yield Finding(f"detectors.from_fail2ban_proven[{proven.index(name)}]", f"{name} is no jail that runs here")
+        text = f"{name} is no jail that runs here"
+        if not settings.detectors.from_fail2ban:
+            text += ": detectors.from_fail2ban is not set"
+        elif name in settings.detectors.failures:
+            text += f": detectors.failures.{name} takes precedence, set its `evidence: proven` instead"
+        elif meant := near(name, sorted(filters.jails)):
+            text += f"; did you mean {meant}?"
+        yield Finding(f"detectors.from_fail2ban_proven[{proven.index(name)}]", text)
 
 
 def _definition_findings(name: str, definition: FilterDefinition, filters: LogFilters) -> Iterator[Finding]:

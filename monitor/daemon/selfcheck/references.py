@@ -30,6 +30,8 @@ _UNIT_DIRECTORIES = tuple(
     for base in ("etc", "run", "usr/local/lib", "usr/lib", "lib")
     for kind in ("system", "generator", "generator.early", "generator.late", "transient")
 )
+_LEAST_PORT = 1024
+"""The unit has no capability for lower ones."""
 _GLOB_S = 1.0
 """CPU time to look for the files of one pattern."""
 _KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device",
@@ -69,6 +71,10 @@ def _log_files(settings: Settings, filters: LogFilters) -> Iterator[Finding]:
             for pattern in filters.files.get(name, ()):
                 for one in _log_file("detectors.from_fail2ban", pattern, looking):
                     yield one._replace(text=f"jail {name}: {one.text}")
+        for name, text in filters.missing().items():
+            own = settings.detectors.failures.get(name)
+            if own and name not in filters.jails and not own.files:
+                yield Finding(f"detectors.failures.{name}.filter", f"finds nothing now: {text}", is_warning=True)
 
 
 def name_findings(settings: Settings, root: Path) -> Iterator[Finding]:
@@ -88,9 +94,17 @@ def name_findings(settings: Settings, root: Path) -> Iterator[Finding]:
             if missing := [unit for unit in _units(match) if not _is_unit(unit, root)]:
                 text = f"there is no unit {' nor '.join(missing)}: nothing may write what is to be read"
                 yield Finding(f"detectors.failures.{name}.journalmatch[{number}]", text, is_warning=True)
+    yield from _listening(settings)
+
+
+def _listening(settings: Settings) -> Iterator[Finding]:
+    """Yield what keeps metrics from being served."""
     listen = settings.metrics.listen
     if settings.metrics.enabled and not _is_local(listen.host):
         text = f"{listen.host} is no address of this machine: metrics cannot be served"
+        yield Finding("metrics.listen", text, is_warning=True)
+    if settings.metrics.enabled and listen.port < _LEAST_PORT:
+        text = f"the service may not listen on port {listen.port}: use {_LEAST_PORT} or above"
         yield Finding("metrics.listen", text, is_warning=True)
 
 

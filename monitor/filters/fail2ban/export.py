@@ -14,6 +14,7 @@ from monitor.filters.date_zones import fixed_zone
 from monitor.filters.fail2ban.copies import MARK, filter_yaml
 from monitor.filters.fail2ban.durations import format_duration
 from monitor.filters.fail2ban.jails import LONGEST_BAN_S, Fail2banConfiguration, Jail
+from monitor.filters.library import built_in_names
 from monitor.model.addresses import parse_network
 
 _LONGEST_FINDTIME_S = 7 * 86_400.0
@@ -21,6 +22,7 @@ _LARGEST_MAXRETRY = 10_000
 _LONGEST_NAME = 32
 RECIDIVE_LIMITS = {"maxretry": (2, 1000), "findtime": (60.0, 4 * 604_800.0), "bantime": (1.0, LONGEST_BAN_S)}
 """The limits of `bans.recidive`; a test compares them with its section."""
+_PROVEN_ONLY = "which counts proven failures only; imported jails shun, unless their section has `evidence: proven`"
 _SHOWN = 8
 """Maximum number of jails named in a comment."""
 _REFERENCE = re.compile(r"/[^\[\]]+\.conf(\[.*\])?")
@@ -114,6 +116,8 @@ class _Export:
         bans: dict[str, Any] = {"allowlist": networks} if networks else {}
         if increment := self._configuration.increment.settings:
             bans["increment"] = increment
+            if increment.get("enabled"):
+                self._note("fail2ban", f"bantime.increment is the section bans.increment here, {_PROVEN_ONLY}")
         recidive = next((jail for jail in self._configuration.jails if jail.is_recidive), None)
         if recidive is None:
             self._note(
@@ -122,7 +126,7 @@ class _Export:
                 "(bans.recidive; switch it off with `enabled: false`)",
             )
             return bans
-        self._note(recidive.name, "is the section bans.recidive here")
+        self._note(recidive.name, f"is the section bans.recidive here, {_PROVEN_ONLY}")
         limits = RECIDIVE_LIMITS
         bans["recidive"] = {
             "enabled": True,
@@ -152,6 +156,8 @@ class _Export:
         if jail.own_options and self._filter_directory is None:
             own = ", ".join(jail.own_options)
             self._note(jail.name, f"its own {own} cannot be expressed here: use --to or detectors.from_fail2ban")
+        if (vetted := Path(jail.reference.partition("[")[0]).stem) in built_in_names():
+            self._note(jail.name, f"only shuns; `filter: {vetted}` is built in and vetted, and can ban")
         others = [word for word in jail.ignoreip if word not in self._configuration.ignoreip]
         if others:
             self._note(jail.name, f"its own ignoreip is left out, one allowlist applies to all: {' '.join(others)}")

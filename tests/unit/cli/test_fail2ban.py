@@ -162,12 +162,17 @@ class _Daemon(Target):
 
     def __init__(self) -> None:
         super().__init__(Path("/nowhere"))
+        self.verdicts = {"192.0.2.2": "allowlisted"}
         self.orders: list[BanOrder] = []
 
     def ask(self, request: object) -> list[dict[str, object]]:
         assert isinstance(request, BanOrder)
         self.orders.append(request)
-        return [{"network": one.network, "done": one.network != "192.0.2.2", "text": "t"} for one in request.bans]
+        return [
+            {"network": one.network, "done": one.network not in self.verdicts, "text": "t"}
+            | {"verdict": self.verdicts.get(one.network, "ban")}
+            for one in request.bans
+        ]
 
 
 def test_bans_come_over(tmp_path: Path) -> None:
@@ -182,3 +187,34 @@ def test_bans_come_over(tmp_path: Path) -> None:
     assert (first.network, first.reason, 590 < first.bantime_s <= 600) == ("192.0.2.1", "fail2ban jail sshd", True)
     done = CliRunner().invoke(fail2ban_group, ["import", "--bans", str(path), "--dry-run"], obj=daemon)
     assert (done.exit_code, len(done.output.splitlines()), len(daemon.orders)) == (0, 3, 1)
+    assert "192.0.2.1  9m 5" in done.output
+
+
+def test_bans_that_came_over_before_are_no_failure(tmp_path: Path) -> None:
+    """The command can be repeated, as `import` can."""
+    daemon = _Daemon()
+    daemon.verdicts = {"192.0.2.1": "covered"}
+    rows = [(f"192.0.2.{number}", "sshd", time.time(), 600) for number in range(1, 3)]
+    command = ["import", "--bans", str(database(tmp_path / "db", *rows))]
+    done = CliRunner().invoke(fail2ban_group, command, obj=daemon)
+    assert (done.exit_code, done.output) == (0, "1 banned, 1 banned already, 0 refused, 0 had ended\n")
+
+
+@pytest.mark.parametrize("words", [["--to", "X", "--dry-run"], ["--bans", "--to", "X"], ["--json"], ["--dry-run"]])
+def test_options_that_would_do_nothing_are_refused(tmp_path: Path, words: list[str]) -> None:
+    """Above all, --dry-run must not write."""
+    directory = write(tmp_path / "f", {"filter.d/demo.conf": DEMO, "jail.conf": JAILS})
+    target = tmp_path / "n"
+    arguments = [str(target) if word == "X" else word for word in words]
+    done = CliRunner().invoke(fail2ban_group, ["import", str(directory), *arguments], obj=_Daemon())
+    assert (done.exit_code, target.exists()) == (2, False), done.output
+
+
+def test_what_only_shuns_is_said(tmp_path: Path) -> None:
+    """Longer bans, recidive and filters that are vetted here are named, with what to do about them."""
+    defaults = "[DEFAULT]\nbantime.increment = 1\nenabled = 1\nlogpath = /l\n"
+    jails = f"{defaults}[sshd]\nfilter = sshd\n[recidive]\nfilter = recidive\n"
+    filters = {f"filter.d/{name}.conf": DEMO for name in ("sshd", "recidive")}
+    text, _ = imported(write(tmp_path / "f", filters | {"jail.conf": jails}))
+    assert "# sshd: only shuns; `filter: sshd` is built in and vetted, and can ban\n" in text
+    assert text.count("counts proven failures only; imported jails shun") == 2

@@ -319,3 +319,16 @@ def test_built_in_filters_are_listed() -> None:
     assert "_SYSTEMD_UNIT=ssh.service _UID=0" in listed["sshd"]["journalmatch"]
     text = run("list").output
     assert all(each["description"] in text for each in listed.values())
+
+
+def test_where_nothing_matches_it_says_what_to_try(tmp_path: Path) -> None:
+    """Other modes of a built-in filter, and --missed; neither where something matches or was asked for."""
+    path = tmp_path / "mail.log"
+    path.write_text("Nov 26 17:33:52 mx dovecot: nothing of interest\n")
+    said = run("test", "dovecot", path).output
+    assert "to try other modes: dovecot[mode=verbose], dovecot[mode=aggressive]\n" in said
+    assert "to see what is left of missed lines: --missed 10\n" in said
+    assert "to try" not in run("test", "dovecot[mode=verbose]", path).output
+    assert "--missed" not in run("test", "dovecot", path, "--missed", "1").output
+    path.write_text(failed("192.0.2.7"))
+    assert "to try" not in run("test", "sshd", path).output

@@ -151,6 +151,9 @@ def test_the_first_line_is_the_mode(tmp_path: Path) -> None:
         "then nodewarden config check && nodewarden reload"
     )
     assert shown(detectors=observing, **more)[0] == f"{line}{by_hand}; all is well"
+    some = {"ban": 1, "shun": 1, "egress": 0, "observed": 3}
+    kept = f"{line.removesuffix('; to enforce: ')}, 2 in force from before or by hand; to enforce: "
+    assert shown(detectors=observing, bans=some, **more)[0].startswith(kept)
     (tmp_path / "conf.d/10-observe.yaml").touch()
     removal = f"rm {tmp_path}/conf.d/10-observe.yaml && nodewarden config check && nodewarden reload"
     lines = shown(detectors=observing, problems=["a", "b"], **more)

@@ -201,6 +201,7 @@ WARNINGS = {
     "detectors: {failures: {web: {filter: sshd, files: [/var/log/none-*.log]}}}": "files[0]: /var/log/none-",
     "bans: {xdp: {interfaces: [none0]}}": "1:27: bans.xdp.interfaces[0]: there is no interface none0",
     "metrics: {listen: '192.0.2.1:9843'}": "1:19: metrics.listen: 192.0.2.1 is no address of this machine",
+    "metrics: {listen: '127.0.0.1:80'}": "1:19: metrics.listen: the service may not listen on port 80",
     "sources: {kernel_log: {enabled: false}, conntrack: {enabled: false}}": "host_sweep",
 }
 
@@ -221,6 +222,27 @@ def test_what_can_appear_later_is_a_warning(tmp_path: Path, text: str) -> None:
     assert result.stderr.startswith("warning: ")
     assert WARNINGS[text] in result.stderr
     assert check(write(tmp_path, text), "--strict").exit_code == 2
+
+
+def test_a_jail_to_be_proven_that_does_not_run_is_explained(tmp_path: Path) -> None:
+    """A section of that name takes precedence, or the name is misspelt."""
+    write(tmp_path, FAIL2BAN_FILTER, "f2b/filter.d/app.conf")
+    write(tmp_path, JAIL.replace("[app]", "[web]\nenabled = true\n[app]"), "f2b/jail.conf")
+    jails = f"detectors:\n  from_fail2ban: {tmp_path}/f2b\n  from_fail2ban_proven: [web, ap]\n"
+    main = write(tmp_path, f"{jails}  failures: {{web: {{filter: nginx-scan}}}}\n")
+    result = check(main)
+    assert result.exit_code == 2
+    assert "web is no jail that runs here: detectors.failures.web takes precedence" in result.stderr
+    assert "ap is no jail that runs here; did you mean app?" in result.stderr
+
+
+def test_a_detector_without_a_log_is_a_warning(tmp_path: Path) -> None:
+    """Where the section names no log, and none that its filter names is there, the check says so before `status`."""
+    path = write(tmp_path, FILTER.replace("/var/log/none.log", f"{tmp_path}/none.log"), "own.yaml")
+    main = write(tmp_path, f"detectors: {{failures: {{web: {{filter: {path}, backend: files}}}}}}\n")
+    done = CliRunner().invoke(config_group, ["check", "--config", str(main)])
+    said = f"detectors.failures.web.filter: finds nothing now: no file matches {tmp_path}/none.log"
+    assert (done.exit_code, said in done.output) == (0, True), done.output
 
 
 def test_a_unit_that_does_not_exist_is_a_warning(tmp_path: Path) -> None:

@@ -55,6 +55,18 @@ def test_what_is_in_force_is_no_news(disk: Disk) -> None:
     assert disk.metrics == {"last_reload_successful": 1.0, "in_force": 1.0}
 
 
+def test_what_only_a_restart_puts_in_force_is_named(disk: Disk) -> None:
+    """What a reload cannot follow is named for as long as it waits: a password of /metrics, for example."""
+    disk.files.waiting = ["metrics", "bans.max_bans"]
+    disk.pass_time()
+    (notice,) = disk.files.notices()
+    assert notice == "metrics, bans.max_bans changed: takes effect after `systemctl restart nodewarden`"
+    assert disk.metrics == {"last_reload_successful": 1.0, "in_force": 0.0}
+    disk.drop_in.write_text("log: {level: error}\n")
+    disk.pass_time()
+    assert disk.files.notices()[1:] == [notice]
+
+
 @pytest.mark.parametrize("which", ["main", "drop_in", "filter", "new", "gone"])
 def test_an_edit_that_waits_is_named(disk: Disk, which: str) -> None:
     """A file that changed, came or went is named with the time; it is tried once, and is no problem if it is sound."""

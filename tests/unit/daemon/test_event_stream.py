@@ -186,9 +186,18 @@ def test_the_fields_in_the_journal_are_those_documented(caplog: pytest.LogCaptur
     with caplog.at_level(logging.INFO):
         log.settled([decided(Verdict.BAN)], 100.0)
         log.ended([Ended(BAN, (BAN,), Ending.EXPIRED)])
+    assert caplog.messages[0].endswith(f" (sshd): {BAN.reason}")
     text = (Path(__file__).parents[3] / "docs/events.md").read_text()
     documented = set(re.findall(r"^\| `(NODEWARDEN_\w+)` \|", text, re.MULTILINE))
     assert [{name for name in vars(record) if name.startswith("NODEWARDEN_")} for record in caplog.records] == [
         documented,
         documented,
     ]
+
+
+def test_a_ban_without_a_reason_ends_its_line_with_the_detector(caplog: pytest.LogCaptureFixture) -> None:
+    """An operator need not give a reason; nothing is then announced by a colon."""
+    ban = msgspec.structs.replace(BAN, reason="")
+    with caplog.at_level(logging.INFO):
+        DecisionLog().settled([decided(Verdict.BAN, ban)], 100.0)
+    assert caplog.messages[0].endswith(" (sshd)")

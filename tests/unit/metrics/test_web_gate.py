@@ -235,6 +235,18 @@ def test_changed_files_are_followed(directory: Path) -> None:
             assert bool(gate.trouble) == is_troubled
 
 
+def test_clients_that_the_old_files_refuse_are_not_locked_out(directory: Path) -> None:
+    """A new TLS configuration counts although no request came through the old one's handshake."""
+    now_s = [0.0]
+    strict = _TLS | {"client_auth_type": "RequireAndVerifyClientCert", "client_ca_file": "ca.crt"}
+    gate = WebGate(_write(directory, {"tls_server_config": strict}), clock=lambda: now_s[0])
+    with _served(gate) as port:
+        assert _get(port, context=_client(directory)) == b""
+        _write(directory, {"tls_server_config": _TLS})
+        now_s[0] += 60.0
+        assert _get(port, context=_client(directory)).endswith(b"hello")
+
+
 @pytest.mark.parametrize("why", _UNUSABLE)
 def test_unusable_files(directory: Path, why: str) -> None:
     """The daemon does not serve without the protection that the file asks for; the error names the file."""

@@ -1,0 +1,61 @@
+"""`nodewarden list` says why it is empty."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from monitor.cli import show
+from monitor.cli.bans import list_bans
+from monitor.cli.filter import filter_group
+from monitor.cli.target import Target
+from monitor.control.protocol import Status
+from monitor.filters.library import built_in_names
+
+
+class _Daemon(Target):
+    """Has no bans in force, and two that are only observed."""
+
+    def ask(self, request: object) -> dict[str, object]:
+        if isinstance(request, Status):
+            return {"detectors": [{"name": "sshd"}, {"name": "port_scan"}], "bans": {"observed": 2}}
+        return {"bans": [], "cursor": ""}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "no bans; 2 are only observed: nodewarden list --observed"),
+        (["--observed"], "no bans"),
+        (["--detector", "sshd", "--observed"], "no bans"),
+        (["--detector", "import", "--observed"], "no bans"),
+        (["--detector", "ssh"], "no bans: there is no detector ssh; did you mean sshd?"),
+        (["--detector", "x\x1b"], "no bans: there is no detector x\\x1b"),
+        (["--json"], "[]"),
+    ],
+)
+def test_an_empty_list_is_explained(words: list[str], said: str) -> None:
+    """A misspelt detector is named, and so are bans that are only observed."""
+    done = CliRunner().invoke(list_bans, words, obj=_Daemon(Path("/nowhere")))
+    assert (done.exit_code, "".join(done.output.split("\n"))) == (0, said)
+
+
+def test_names_stay_whole_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first column of a table is never folded; the others are."""
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert show.table(("DETECTOR", "FROM"), [("udp_amplification", "/etc/nodewarden/conf.d/50-local.yaml:7")]) == 1
+    said = capsys.readouterr().out
+    assert "udp_amplification  /etc" in said
+    assert len(said.splitlines()) > 2
+
+
+def test_each_filter_is_listed_in_a_line_of_plain_words() -> None:
+    """In a pipe the logs of a filter are separated by commas."""
+    lines = CliRunner().invoke(filter_group, ["list"]).output.splitlines()
+    assert len(lines) == len(built_in_names()) + 1
+    (sshd,) = (line for line in lines if line.startswith("sshd "))
+    assert "\\n" not in sshd
+    assert ", /var/log/auth.log" in sshd
