@@ -18,7 +18,7 @@ from typing import NamedTuple, overload
 
 import msgspec
 
-from monitor.model.logs import LogBlock
+from monitor.model.logs import CUT, LogBlock
 from monitor.model.writers import FileWriter
 
 CONTAINED = "a container wrote it"
@@ -112,11 +112,11 @@ class Containers:
             key = (block.log, line.stream)
             before = self._pending.pop(key, None) if line.time else None
             text = before.text + line.text if before else line.text
-            part = _Part(text[:_MAX_LINE_BYTES], before.time if before else line.time)
+            time_ = before.time if before else line.time
             if line.is_last:
-                yield part
+                yield _Part(text if len(text) <= _MAX_LINE_BYTES else text[:_MAX_LINE_BYTES] + CUT, time_)
                 continue
-            self._pending[key] = part
+            self._pending[key] = _Part(text[: _MAX_LINE_BYTES + 1], time_)
             if len(self._pending) > _MAX_PENDING:
                 self._pending.popitem(last=False)
 

@@ -14,7 +14,7 @@ from monitor.filters.scanner import Candidate
 from monitor.model.addresses import Address, parse_address
 from monitor.model.alerts import MAX_LAST, Strength
 from monitor.model.events import AuthFailure
-from monitor.model.logs import LogBlock
+from monitor.model.logs import CUT, LogBlock
 
 _MAX_USER = 64
 _ODD_S = 60.0
@@ -218,4 +218,6 @@ def _steps(block: LogBlock, work: Iterable[tuple[ActiveFilter, Sequence[Candidat
                     known_s = None
                 time_s = None if is_wrapped else known_s
             line = text[start:end] if text is not None else data[start:end].decode(errors="replace")
+            if block.is_cut:
+                line = f"{line[:-1]}{CUT.decode()}\n"
             yield active, line, everything if numbers is None else numbers, time_s, reason, known_s

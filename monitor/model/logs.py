@@ -9,6 +9,9 @@ from monitor.model.writers import Writer
 JOURNAL = "journal"
 """The name of systemd's journal, in place of a path."""
 
+CUT = b"_"
+"""Stands for the missing end of a line: what is right before it is a part of a longer word, and so no address."""
+
 
 class LogBlock(msgspec.Struct, frozen=True, gc=False):
     """Whole lines of one log, as a source read them.

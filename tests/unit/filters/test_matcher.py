@@ -214,10 +214,17 @@ def test_timezones() -> None:
 def test_how_sure_that_is(writer: Writer | None, rule: EvidenceRule, is_cut: bool) -> None:
     """A failure is proven only if the filter's lines can prove, who wrote this one is known, and all of it is there."""
     definition = _definition(r"bad <ADDR>", evidence=rule)
-    [event] = _scan(definition, "bad 192.0.2.1", writer=writer, is_cut=is_cut)
+    [event] = _scan(definition, "bad 192.0.2.1 x", writer=writer, is_cut=is_cut)
     is_proof = rule is VOUCHED and writer is SSHD and not is_cut
     assert event.strength is (Strength.PROVEN if is_proof else Strength.SPOOFABLE)
     assert bool(event.doubt) is not is_proof
+
+
+@pytest.mark.parametrize("expression", ["bad <ADDR>", "bad <ADDR>$", "bad <HOST>$", r"bad <ADDR>(?::\d+)?"])
+@pytest.mark.parametrize("line", ["bad 192.0.2.1", "bad 2001:db8::1", "bad [192.0.2.1"])
+def test_no_address_at_the_end_of_a_cut_line(expression: str, line: str) -> None:
+    """A client that makes a line long enough decides where it is cut: in an address, or behind one of its own."""
+    assert _scan(_definition(expression), line, is_cut=True) == []
 
 
 def test_lines_that_prove_nothing_add_nothing_to_those_that_prove() -> None:

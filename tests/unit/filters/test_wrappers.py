@@ -171,9 +171,18 @@ def test_parts_are_bounded() -> None:
         part = f"{_STAMP} stdout P {'x' * 100}\n".encode()
         assert containers.open(LogBlock(f"/{number % 1500}", ("d",), part * 90, NOW_S)).data == b""
     assert len(containers._pending) == 1024
-    assert max(len(part.text) for part in containers._pending.values()) == 8192
+    assert max(len(part.text) for part in containers._pending.values()) == 8193
     block = containers.open(LogBlock("/1499", ("d",), f"{_STAMP} stdout F end\n".encode(), NOW_S))
-    assert block.data == b"x" * 8192 + b"\n"
+    assert block.data == b"x" * 8192 + b"_\n"
+
+
+@pytest.mark.parametrize("wrap", [cri_parts, docker_parts])
+@pytest.mark.parametrize("end", [" ip=203.0.113.66", " ip=192.0.2.1"])
+def test_no_address_where_a_long_line_is_cut(wrap: Callable[[str], str], end: str) -> None:
+    """A client whose name fills a line can have it end in an address of its choice, or in a part of its own."""
+    head = "Failed Login: username="
+    name = "A" * (8192 - len(head) - len(end))
+    assert found(matcher_of("gitlab"), *wrap(f"{head}{name}{end}23").split("\n")) == []
 
 
 def test_a_line_without_a_record_is_kept() -> None:
