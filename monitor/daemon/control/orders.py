@@ -57,6 +57,7 @@ class Orders:
                 for bans in in_parts(order.bans, _SLICE):
                     yield partial(self.ban, BanOrder(bans, order.origin))
             case Unban(everything=True):
+                yield self._forget_refused
                 held = list(dict.fromkeys(ban.network.whole for ban in self._pipeline.ledger.bans()))
                 for networks in in_parts(held, _SLICE):
                     yield partial(self._lift, networks)
@@ -101,6 +102,7 @@ class Orders:
         wanted = dict.fromkeys(network for _, network in named if isinstance(network, Network))
         held = {network: self._pipeline.ledger.holders(network) for network in wanted}
         answered = {answer["network"]: answer for answer in _lifted(self._pipeline.bans.unban(wanted, now_s))}
+        forgiven = self._pipeline.refused.forgive(wanted)
         is_known = any(foreign.counts().values())
         answers = []
         for text, network in named:
@@ -112,6 +114,8 @@ class Orders:
                 answers.append(_done(key, " and ".join([*([answer["text"]] if answer else []), _deleted(exact)])))
             elif answer and isinstance(network, Network):
                 answers.append(answer | {"text": answer["text"] + self._still_inside(network, elements)})
+            elif network in forgiven:
+                answers.append(_done(key, "not banned; the ban that the kernel refused is not tried again"))
             elif isinstance(network, Network):
                 answers.append(_refusal(text, self._why_not_lifted(network, held[network], elements)))
             else:
@@ -121,6 +125,11 @@ class Orders:
     def _lift(self, networks: Sequence[Network]) -> list[Answer]:
         """End the local claims of networks, and answer for those that had any."""
         return _lifted(self._pipeline.bans.unban(networks, time.time()))
+
+    def _forget_refused(self) -> list[Answer]:
+        """Forget the bans that the kernel refused and that would be tried again."""
+        self._pipeline.refused.clear()
+        return []
 
     def _lift_foreign(self) -> list[Answer]:
         """Delete the elements of other programs."""

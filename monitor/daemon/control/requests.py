@@ -222,6 +222,7 @@ class Answers:
         ]
 
     def _flush(self) -> dict[str, Any]:
+        self._pipeline.refused.clear()
         return {"ended": len(self._pipeline.bans.flush())}
 
 

@@ -4,12 +4,12 @@ A source that has reached its threshold may stay silent for a long time, so wait
 What an attacker can let grow here is bounded: proven evidence takes the room of spoofable evidence.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import islice
 from typing import NamedTuple
 
 from monitor.bans.decision import Decision, Verdict
-from monitor.model.addresses import Network
+from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, Strength
 
 LIMIT = 4_096
@@ -54,6 +54,19 @@ class RefusedAlerts:
     def forget(self, detector: str, network: Network) -> None:
         """Forget an alert whose evidence proved to be none."""
         self._waiting.pop((detector, network), None)
+
+    def forgive(self, networks: Collection[Network]) -> set[Network]:
+        """Forget all alerts about these networks, or about sources that these are; return which had any."""
+        forgiven = set()
+        for key, one in list(self._waiting.items()):
+            if found := {one.alert.network, host(one.alert.source)}.intersection(networks):
+                forgiven |= found
+                del self._waiting[key]
+        return forgiven
+
+    def clear(self) -> None:
+        """Forget all alerts."""
+        self._waiting.clear()
 
     def due(self, now_s: float, detectors: Iterable[str]) -> list[Alert]:
         """Return alerts to propose now, a bounded number; those of removed detectors are forgotten."""

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from unittest.mock import Mock
 
 import msgspec
 import pytest
 
 from monitor.bans.decision import Decision, Verdict
 from monitor.bans.ledger import Ledger
+from monitor.control.protocol import Unban
+from monitor.daemon.control.orders import Orders
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.pipeline.refused_alerts import LONGEST_WAIT_S, RefusedAlerts
 from monitor.enforcers.enforcement import Enforcement
@@ -98,6 +101,20 @@ def test_a_ban_that_is_no_longer_due_does_not_come(why: str) -> None:
         stages.tick(now_s + second)
     assert in_force(stages) == []
     assert len(stages.refused) == 0
+
+
+@pytest.mark.parametrize("order", [Unban([SOURCE]), Unban(everything=True)])
+def test_what_an_operator_unbans_does_not_come_back(order: Unban) -> None:
+    """An order to end a ban holds for one that the kernel refused so far; the answer says so where it is named."""
+    stages, table = unwilling_pipeline()
+    table.cause = FailureCause.OTHER
+    scan(stages)
+    answers = [answer for part in Orders(stages, Mock()).slices(order) for answer in part()]
+    assert [answer["done"] for answer in answers] == [True] * len(order.networks)
+    table.cause = None
+    for second in range(30, 200):
+        stages.tick(NOW_S + second)
+    assert in_force(stages) == []
 
 
 def _refused(number: int, strength: Strength = Strength.PROVEN, verdict: Verdict = Verdict.REFUSED) -> Decision:
