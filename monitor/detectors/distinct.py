@@ -14,7 +14,7 @@ from monitor.detectors.limits import Limits
 from monitor.detectors.probes import SERVICE_KEY_BYTES, WITNESSES, Probe, is_probe, show_packet
 from monitor.detectors.scoring import SAMPLE_SIZE, Scores
 from monitor.metrics.metric import COUNTER, Metric, Sample
-from monitor.model.addresses import Address, Network
+from monitor.model.addresses import Address, Network, host
 from monitor.model.alerts import Alert, Strength
 from monitor.model.events import Event, PacketLogged
 from monitor.model.flows import FlowIncomplete
@@ -30,6 +30,7 @@ AGREEMENTS = Metric(
 )
 
 _LEAST_BYTES = 8
+_IPV6_BYTES = 16
 
 
 class DistinctDetector(Detector[Probe]):
@@ -91,7 +92,9 @@ class DistinctDetector(Detector[Probe]):
             key = (protocol << 16 | port).to_bytes(SERVICE_KEY_BYTES)
             known.update((key, address + key))
         left = self._agreement.reviewed(lambda key, item: self.place(key, item) in known)
-        yield from (self._network(key) for key, count in left if self._is_too_little(count))
+        for key, count in left:
+            if self._is_too_little(count):
+                yield from self._acquitted(key)
 
     def take_back(self, events: Sequence[Probe]) -> Iterator[Network]:
         """Take back probes that were none; yield whom the rest no longer convicts."""
@@ -102,7 +105,7 @@ class DistinctDetector(Detector[Probe]):
                 if left is None:
                     self._scores.window.discard(key, item)
                 elif self._is_too_little(left):
-                    yield self._network(key)
+                    yield from self._acquitted(key)
 
     def _origin_of(self, source: Address) -> bytes:
         """Return the source itself, or the start of its IPv6 prefix: at least the 8 bytes of a /64 (`crowds`)."""
@@ -111,6 +114,12 @@ class DistinctDetector(Detector[Probe]):
     def _network(self, key: bytes) -> Network:
         origin = self.origin(key)
         return self._scores.network(origin if len(origin) == 4 else origin.ljust(16, b"\0"))
+
+    def _acquitted(self, key: bytes) -> Iterator[Network]:
+        """Yield what may be banned for a key: the prefix, or the source alone where its prefix was spared."""
+        yield self._network(key)
+        if len(origin := self.origin(key)) == _IPV6_BYTES:
+            yield host(origin)
 
     def _is_too_little(self, count: int) -> bool:
         """Whether an alert no longer holds: one item fewer does not acquit a scanner, half of them do."""

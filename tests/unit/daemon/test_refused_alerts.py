@@ -152,3 +152,15 @@ def test_proven_evidence_takes_the_room_of_spoofable_evidence() -> None:
     assert table.omitted_total == 60
     table.note([_refused(100 + number, verdict=Verdict.BAN) for number in range(10)], 6.0)
     assert len(table) == 0
+
+
+def test_a_ban_of_a_source_whose_prefix_was_spared_ends_with_its_evidence() -> None:
+    """Where an address next to it is allowed, the source alone is banned, and that is what is taken back."""
+    stages, _ = unwilling_pipeline()
+    stages.allow([AllowEntry(parse_network("2001:db8::99"), "an operator")], NOW_S)
+    events = [tcp("2001:db8::7", port, time_s=NOW_S) for port in range(1000, 1010)]
+    stages.process(events, NOW_S)
+    stages.release(NOW_S + 10)
+    assert in_force(stages) == ["2001:db8::7"]
+    stages._take_back(events, NOW_S + 20)
+    assert in_force(stages) == []
