@@ -117,7 +117,7 @@ def read_filter_file(path: Path) -> FilterFile:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise FilterError(f"{place} is not YAML: {_one_line(error.problem or error)}") from error
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError, LookupError, AttributeError) as error:
         if isinstance(error, msgspec.ValidationError):
             raise FilterError(f"{place_of_key(path, str(error))}: {error}") from error
         raise FilterError(f"{path} is not YAML: {_one_line(error)}") from error

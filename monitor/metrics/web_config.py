@@ -63,7 +63,7 @@ def read_web_config(path: Path) -> WebConfig:
         raise ConfigError(f"{path} is larger than {_MAX_FILE_BYTES} bytes")
     try:
         config = msgspec.convert(yaml.safe_load(data) or {}, WebConfig)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError, LookupError, AttributeError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())[:300]}") from error
     _check(path, config)
     return config

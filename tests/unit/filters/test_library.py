@@ -131,6 +131,9 @@ def test_built_in_names() -> None:
         (b"description: \xff\xfe", "is not YAML"),
         (b"description: \x00", "is not YAML"),
         ("[" * 5000, "is not YAML"),
+        ('description: !!int ""', "is not YAML"),
+        ("description: !!timestamp x", "is not YAML"),
+        ("description: !!bool x", "is not YAML"),
         ("", "is empty"),
         ("- a", "Expected `object`, got `array`"),
         ("failregex: []", "missing required field `description`"),
@@ -144,7 +147,7 @@ def test_built_in_names() -> None:
         (_PLAIN + "daemon: x\nprefregex: ^x", "set daemon or prefregex, not both"),
         (b"# " + b"x" * (1 << 20), "is larger than 1048576 bytes"),
     ],
-    ids=range(20),
+    ids=range(23),
 )
 def test_a_faulty_file(tmp_path: Path, text: str | bytes, reason: str) -> None:
     """A file that cannot be used is one line that names it and says why."""

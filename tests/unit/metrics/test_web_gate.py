@@ -34,6 +34,8 @@ _TLS = {"cert_file": "node.crt", "key_file": "node.key"}
 _UNUSABLE = {
     "missing": None,
     "no yaml": "a: [",
+    "a number that is none": 'basic_auth_users: {a: !!int ""}',
+    "a date that is none": "basic_auth_users: {a: !!timestamp x}",
     "a list": "[1]",
     "no certificate": {"tls_server_config": _TLS | {"cert_file": "none.crt"}},
     "another key": {"tls_server_config": _TLS | {"key_file": "ca.key"}},
