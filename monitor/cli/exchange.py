@@ -26,6 +26,8 @@ _NFT = re.compile(
     r"|\belement\s+\S+\s+(?P<of>\S+)\s+(?P<into>\S+)\s*(?=\{)|\{(?P<elements>[^{}]*)\}"
 )
 """The parts of an nft listing that matter: which table, which set, and what is between braces."""
+_DEFINITION = re.compile(r"\s*type(?:of)?\s|[^;]*;").match
+"""Of what is in braces: a set without elements, a chain."""
 _OWN_TABLE = "nodewarden"
 _FORMER_WORDS = {"block": "egress"}
 """What older versions called a kind of ban, with today's word."""
@@ -202,10 +204,12 @@ def read_nft(text: str, default: RequestedBan) -> Iterator[RequestedBan]:
         if part["elements"] is None:
             table = part["table"] or part["of"] or table
             word = _word_of(table, part["set"] or part["into"] or "", default.set)
-        elif word and ";" not in part["elements"]:  # else a set's own definition
+        elif word and not _DEFINITION(part["elements"]):
             for element in part["elements"].split(","):
                 if words := element.split():
-                    yield RequestedBan(words[0], _left_s(element, words[0], default.bantime_s), default.reason, word)
+                    # `ADDRESS . PORT` and `ADDRESS : VERDICT` are not bans of the address: the daemon refuses them
+                    network = " ".join(words[:3]) if words[1:2] in (["."], [":"]) else words[0]
+                    yield RequestedBan(network, _left_s(element, network, default.bantime_s), default.reason, word)
 
 
 def _word_of(table: str, name: str, default: SetWord) -> SetWord | None:

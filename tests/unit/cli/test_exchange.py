@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from monitor.cli.exchange import UnreadableFileError, as_nft, as_plain, read_json, read_nft, read_plain
 from monitor.cli.main import cli
 from monitor.control.protocol import RequestedBan
+from monitor.model.addresses import parse_network
 
 DEFAULT = RequestedBan("", 3600.0, "imported", set="ban")
 
@@ -101,6 +102,25 @@ def test_nft_listings_are_read() -> None:
         ("192.0.2.2", 3600.0),
         ("192.0.2.3", 7200.0),
     ]
+
+
+def test_a_whole_table_is_read() -> None:
+    """Sets without elements are passed over, as `nft list table` prints them."""
+    text = (
+        "table inet nodewarden {\n\tset ban6 {\n\t\ttype ipv6_addr\n\t\tflags timeout\n\t\tcounter\n\t}\n"
+        "\tset port_ban4 {\n\t\ttypeof ip saddr . meta l4proto . th dport\n\t\tflags timeout\n"
+        "\t\telements = { 192.0.2.9 . tcp . 22 timeout 1h }\n\t}\n"
+        "\tset ban4 {\n\t\ttype ipv4_addr\n\t\tflags timeout\n\t\telements = { 192.0.2.1 timeout 1h }\n\t}\n}\n"
+    )
+    assert [(one.network, one.bantime_s) for one in read_nft(text, DEFAULT)] == [("192.0.2.1", 3600.0)]
+
+
+@pytest.mark.parametrize("element", ["192.0.2.7 . 22", "192.0.2.7 : accept", "192.0.2.7 . tcp . 22 timeout 1h"])
+def test_an_element_of_several_things_bans_no_address(element: str) -> None:
+    """One port that others block, or an address that a map accepts, is no ban of the address: the daemon refuses it."""
+    [one] = read_nft(f"table inet filter {{ set x {{ elements = {{ {element} }} }} }}", DEFAULT)
+    with pytest.raises(ValueError, match="is not"):
+        parse_network(one.network)
 
 
 def test_nft_round_trip() -> None:
