@@ -44,6 +44,11 @@ class DetectorPolicy(msgspec.Struct, frozen=True):
         found = self.networks.get(source) if self.networks else None
         return (self.mode, self.bantime_s) if found is None else (found[1].mode, found[1].bantime_s)
 
+    @property
+    def has_allowlist(self) -> bool:
+        """Whether there are networks that it never bans."""
+        return self.networks is not None and any(one.allowed for one in self.networks.entries.values())
+
     def allowed(self, network: Network) -> AllowEntry | None:
         """Return why this detector must not ban a network; None if it may."""
         if self.networks is None:

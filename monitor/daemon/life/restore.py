@@ -70,6 +70,7 @@ def restore(
         filling.begin()
     pipeline.table.give_up(filling.finish(), clock())
     pipeline.bans.lift(entering.unwanted(), clock(), Ending.ALLOWLISTED)
+    pipeline.bans.spare(clock())
     return sum(pipeline.ledger.count(Mode.ENFORCE, strength) for strength in Strength)
 
 
@@ -95,6 +96,7 @@ def catch_up(pipeline: Pipeline, store: Store, record: Record, *, ahead_s: float
         found += 1
     pipeline.table.give_up(filling.finish(), time.time())
     pipeline.bans.lift(entering.unwanted(), time.time(), Ending.ALLOWLISTED)
+    pipeline.bans.spare(time.time())
     for claim in [claim for claim in ledger.all_claims() if claim.detector == RESTORED]:
         if _is_explained(claim, pipeline):
             ledger.withdraw(claim.network, claim.strength, lambda one: one.detector == RESTORED, now_s)

@@ -18,7 +18,7 @@ from monitor.enforcers.enforcement import Enforcement
 from monitor.enforcers.protocol import Failure
 from monitor.model.addresses import Network
 from monitor.model.alerts import Alert, FloodAlert, Strength
-from monitor.model.bans import Ban, Mode, read_ban_key
+from monitor.model.bans import Ban, ClaimOrigin, Mode, read_ban_key
 from monitor.model.errors import NodewardenError
 
 _log = logging.getLogger(__name__)
@@ -87,6 +87,21 @@ class BanControl:
         """End what a detector claims of a network on evidence that anyone can forge: it proved to be none."""
         places = [place for place in self._ledger.places(network) if place[1] is Strength.SPOOFABLE]
         return self._end_claims(places, lambda claim: claim.detector == detector, Ending.WITHDRAWN, now_s)
+
+    def spare(self, now_s: float) -> list[Ended]:
+        """End what detectors claim of networks that are by now on allowlists of their own."""
+        lists = {name: one for name, one in self._policy.rules.detectors.items() if one.has_allowlist}
+
+        def is_spared(claim: Ban) -> bool:
+            own = lists.get(claim.detector) if claim.origin is ClaimOrigin.DETECTOR else None
+            return own is not None and own.allowed(claim.network.whole) is not None
+
+        places = [
+            (ban.network, ban.strength)
+            for ban in (self._ledger.bans() if lists else ())
+            if any(map(is_spared, self._ledger.claims_of(ban.key)))
+        ]
+        return self._end_claims(places, is_spared, Ending.ALLOWLISTED, now_s)
 
     def _end_claims(
         self,

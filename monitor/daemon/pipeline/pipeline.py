@@ -275,6 +275,8 @@ class Pipeline:
             self.evidence.count_by(settings.bans.prefixes.ipv6_score)
         self.policy.follow(build_rules(settings, self.log_filters.sections), offences)
         self._renew_guard(now_s)
+        if spared := self.bans.spare(now_s):
+            _log.warning("ended %d bans that allowlists of detectors now forbid", len(spared))
 
     def follow_node(
         self,

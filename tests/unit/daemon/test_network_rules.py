@@ -30,7 +30,7 @@ from monitor.settings.schema import Settings
 from tests.support.answers import answers_of
 from tests.support.events import failure
 from tests.support.flows import incomplete
-from tests.support.policy import small_table
+from tests.support.policy import small_table, willing_table
 from tests.unit.config.support import faults_of, write
 
 NOW_S = 1010.0
@@ -155,6 +155,30 @@ def test_a_reload_keeps_what_was_counted() -> None:
     sshd = FailuresSettings(filter="sshd", mode=Mode.OBSERVE, maxretry=2, networks=changed)
     stages.reconfigure(Settings(detectors=Detectors(failures={"sshd": sshd})), (), NOW_S)
     assert len(fail(stages, "10.1.1.1", 1)) == len(fail(stages, "192.0.2.7", 1)) == 1
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_reload_ends_the_bans_that_an_allowlist_now_forbids(mode: Mode) -> None:
+    """Those of its own detector: what others, or an operator, claim of the same network stays."""
+    sections = Settings(detectors=Detectors(failures={}))
+    stages = Pipeline(sections, (), willing_table)
+
+    def follow(*allowlist: str) -> list[str]:
+        allowed = tuple(map(parse_network, allowlist))
+        sshd = FailuresSettings(filter="sshd", mode=mode, maxretry=2, allowlist=allowed)
+        app = FailuresSettings(filter="sshd", mode=mode, maxretry=2)
+        stages.reconfigure(Settings(detectors=Detectors(failures={"sshd": sshd, "app": app})), (), NOW_S)
+        return sorted(f"{claim.network} {claim.detector}" for claim in stages.ledger.all_claims())
+
+    follow()
+    fail(stages, "198.51.100.9", 2)
+    fail(stages, "198.51.100.10", 2)
+    stages.process([failure("198.51.100.11", detector="app")] * 2, NOW_S)
+    draft = stages.policy.draft(NOW_S)
+    stages.policy.order(draft, parse_network("198.51.100.10"), Strength.PROVEN, 3600.0, "by hand")
+    stages.bans.carry_out(draft)
+    assert follow("198.51.100.8/29") == ["198.51.100.10 manual", "198.51.100.11 app"]
+    assert follow() == ["198.51.100.10 manual", "198.51.100.11 app"]
 
 
 def test_status_and_why_show_the_rules(tmp_path: Path) -> None:
