@@ -18,6 +18,8 @@ from monitor.filters.library import built_in_names
 from monitor.model.addresses import parse_network
 
 _LONGEST_FINDTIME_S = 7 * 86_400.0
+_MAX_ALLOWED = 4096
+"""Networks on the allowlist of one detector."""
 _LARGEST_MAXRETRY = 10_000
 _LONGEST_NAME = 32
 RECIDIVE_LIMITS = {"maxretry": (2, 1000), "findtime": (60.0, 4 * 604_800.0), "bantime": (1.0, LONGEST_BAN_S)}
@@ -158,15 +160,17 @@ class _Export:
             self._note(jail.name, f"its own {own} cannot be expressed here: use --to or detectors.from_fail2ban")
         if (vetted := Path(jail.reference.partition("[")[0]).stem) in built_in_names():
             self._note(jail.name, f"only shuns; `filter: {vetted}` is built in and vetted, and can ban")
-        others = [word for word in jail.ignoreip if word not in self._configuration.ignoreip]
-        if others:
-            self._note(jail.name, f"its own ignoreip is left out, one allowlist applies to all: {' '.join(others)}")
+        ignored = set(self._configuration.ignoreip)
+        allowlist = self._networks((word for word in jail.ignoreip if word not in ignored), jail.name)
         settings: dict[str, Any] = {"filter": jail.reference, "backend": jail.backend}
         if jail.skip_if_nologs and jail.backend != "journal" and not any(map(glob.glob, jail.files)):
             settings = {"enabled": False} | settings
             self._note(jail.name, "is off, since none of its logs exists (skip_if_nologs)")
         settings |= self._log_sources(jail)
         settings |= {"ports": ports} if ports else {}
+        if len(allowlist) > _MAX_ALLOWED:
+            self._note(jail.name, f"its ignoreip has {len(allowlist)} networks: only {_MAX_ALLOWED} of them are kept")
+        settings |= {"allowlist": allowlist[:_MAX_ALLOWED]} if allowlist else {}
         return settings | {
             "maxretry": self._at_most(jail, "maxretry", jail.maxretry, _LARGEST_MAXRETRY),
             "findtime": format_duration(self._at_most(jail, "findtime", jail.findtime_s, _LONGEST_FINDTIME_S)),
@@ -214,13 +218,13 @@ class _Export:
             self._note(jail, f"renamed to {name}")
         return name
 
-    def _networks(self, words: Iterable[str]) -> list[str]:
+    def _networks(self, words: Iterable[str], whose: str = "fail2ban") -> list[str]:
         networks: dict[str, None] = {}
         for word in words:
             try:
                 networks[str(parse_network(str(ipaddress.ip_network(word, strict=False))))] = None
             except ValueError:
-                self._note("fail2ban", f"ignoreip {word[:80]} is not a network, and names are not resolved")
+                self._note(whose, f"ignoreip {word[:80]} is not a network, and names are not resolved")
         return list(networks)
 
 
