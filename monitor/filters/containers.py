@@ -31,6 +31,8 @@ _CRI = re.compile(rb"(%s) (stdout|stderr) ([FP])(?::[^ \n]*)?(?: ([^\n]*))?\n" %
 _CRI_START = re.compile(rb"%s (?:stdout|stderr) [FP][: \n]" % _TIME).match
 _DOCKER_START = re.compile(rb'\{"log":"').match
 _BREAKS = bytes.maketrans(b"\n\r\0", b"   ")
+_STREAMS = (b"stdout", b"stderr")
+_NO_TIME = b"-"
 _UNKNOWN_S = float("nan")
 
 
@@ -59,6 +61,8 @@ class _Line(NamedTuple):
 class _Part(NamedTuple):
     text: bytes
     time: bytes
+    is_cut: bool = False
+    """Whether its end is missing."""
 
 
 class Times(Sequence[float]):
@@ -95,7 +99,9 @@ class Containers:
             return block
         if _CRI_START(data):
             return self._of_cri(block)
-        return self._made(block, self._joined(block, _docker_lines(data))) if _DOCKER_START(data) else block
+        if _DOCKER_START(data):
+            return self._made(block, self._joined(block, _docker_lines(data, is_cut=block.is_cut)))
+        return block
 
     def _of_cri(self, block: LogBlock) -> LogBlock:
         """Read CRI's records: all at once where each is a whole line, as most are."""
@@ -111,12 +117,16 @@ class Containers:
         for line in lines:
             key = (block.log, line.stream)
             before = self._pending.pop(key, None) if line.time else None
-            text = before.text + line.text if before else line.text
-            time_ = before.time if before else line.time
+            part = _Part(line.text, line.time, block.is_cut)
+            if before:  # nothing is joined to a part whose own end is missing
+                text = before.text if before.is_cut else before.text + line.text
+                part = _Part(text, before.time, before.is_cut or block.is_cut)
+            if len(part.text) > _MAX_LINE_BYTES:
+                part = _Part(part.text[:_MAX_LINE_BYTES], part.time, is_cut=True)
             if line.is_last:
-                yield _Part(text if len(text) <= _MAX_LINE_BYTES else text[:_MAX_LINE_BYTES] + CUT, time_)
+                yield part
                 continue
-            self._pending[key] = _Part(text[: _MAX_LINE_BYTES + 1], time_)
+            self._pending[key] = part
             if len(self._pending) > _MAX_PENDING:
                 self._pending.popitem(last=False)
 
@@ -124,7 +134,7 @@ class Containers:
     def _made(block: LogBlock, parts: Iterable[_Part]) -> LogBlock:
         texts, times = [], []
         for part in parts:
-            texts.append(part.text)
+            texts.append(part.text + CUT if part.is_cut else part.text)
             times.append(part.time)
         writer = block.writer if isinstance(block.writer, FileWriter) else FileWriter(block.log)
         return msgspec.structs.replace(
@@ -145,12 +155,16 @@ def _cri_lines(data: bytes) -> Iterator[_Line]:
             yield _Line(record[4] or b"", record[1], record[2], record[3] == b"F")
 
 
-def _docker_lines(data: bytes) -> Iterator[_Line]:
+def _docker_lines(data: bytes, *, is_cut: bool) -> Iterator[_Line]:
+    """Yield what records hold. One that is cut beyond repair may be half a line: what follows it is no line either."""
     for line in data.split(b"\n")[:-1]:
         try:
             record = _decode(line)
         except (msgspec.MsgspecError, UnicodeError):
-            yield _Line(line, b"")
+            if is_cut:
+                yield from (_Line(b"", _NO_TIME, stream, is_last=False) for stream in _STREAMS)
+            else:
+                yield _Line(line, b"")
             continue
         text = record.log.encode(errors="replace")
         is_last = text.endswith(b"\n")

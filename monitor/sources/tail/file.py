@@ -7,7 +7,7 @@ import time
 from monitor.files.permissions import Grants, file_writer
 from monitor.model.writers import FileWriter, ordinary_reason
 from monitor.sources.tail.cursors import MARK_BYTES, encode_cursor, open_regular
-from monitor.sources.tail.lines import Run, cut, split_lines
+from monitor.sources.tail.lines import END_BYTES, Run, cut, split_lines
 from monitor.sources.tail.repeats import Repeats
 
 _CHECK_S = 60.0
@@ -176,7 +176,9 @@ class TailFile:
         if newline < 0:
             self._scanned += len(data)
             return [], True
-        head = cut(os.pread(self.descriptor, self._max_line_bytes, self.offset), self._max_line_bytes)
+        begin = max(self.offset, self._scanned + newline - END_BYTES)
+        last = os.pread(self.descriptor, self._scanned + newline - begin, begin)
+        head = cut(os.pread(self.descriptor, self._max_line_bytes, self.offset), self._max_line_bytes, last)
         runs = [Run(head, is_cut=True)] if self._has_head else []
         end = self._scanned + newline + 1
         self._has_head = True

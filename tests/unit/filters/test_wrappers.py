@@ -14,10 +14,12 @@ from monitor.filters.containers import CONTAINED, Containers, Times
 from monitor.filters.envelope import plain, programs, retold
 from monitor.filters.library import load_filter
 from monitor.filters.matcher import LogMatcher
+from monitor.model.addresses import format_address
 from monitor.model.alerts import Strength
 from monitor.model.events import AuthFailure
 from monitor.model.logs import JOURNAL, LogBlock
 from monitor.model.writers import FileWriter, ordinary_reason
+from monitor.sources.tail.lines import split_lines
 from tests.unit.filters.builtin_support import NOW_S, definition_of, references, samples_of
 
 _STAMP = "2026-11-23T17:33:59.5Z"
@@ -171,7 +173,7 @@ def test_parts_are_bounded() -> None:
         part = f"{_STAMP} stdout P {'x' * 100}\n".encode()
         assert containers.open(LogBlock(f"/{number % 1500}", ("d",), part * 90, NOW_S)).data == b""
     assert len(containers._pending) == 1024
-    assert max(len(part.text) for part in containers._pending.values()) == 8193
+    assert max(len(part.text) for part in containers._pending.values()) == 8192
     block = containers.open(LogBlock("/1499", ("d",), f"{_STAMP} stdout F end\n".encode(), NOW_S))
     assert block.data == b"x" * 8192 + b"_\n"
 
@@ -183,6 +185,40 @@ def test_no_address_where_a_long_line_is_cut(wrap: Callable[[str], str], end: st
     head = "Failed Login: username="
     name = "A" * (8192 - len(head) - len(end))
     assert found(matcher_of("gitlab"), *wrap(f"{head}{name}{end}23").split("\n")) == []
+
+
+def _long(text: str, **more: object) -> bytes:
+    """Return a line as docker writes it: 16 kB a record, with escapes."""
+    parts = [f"{text}\n"[start : start + 16384] for start in range(0, len(text) + 1, 16384)]
+    records = [{"log": part, "stream": "stdout", **more, "time": _STAMP} for part in parts]
+    dumped = (json.dumps(record, separators=(",", ":")).replace("<", "\\u003c") for record in records)
+    return "".join(f"{record}\n" for record in dumped).encode()
+
+
+def _read(matcher: LogMatcher, data: bytes) -> list[str]:
+    """Return the sources of the failures in a file of docker's, as it is read."""
+    blocks = [LogBlock("/x.log", ("d",), run.data, NOW_S, is_cut=run.is_cut) for run in split_lines(data, 8192)]
+    return [format_address(event.source) for block in blocks for event in matcher.scan(block)]
+
+
+@pytest.mark.parametrize("agent", ["<" * 2000, "x" * 9000, "\\" * 6000, "\xe9" * 5000, '"' * 40_000])
+def test_a_long_record_of_docker_counts(agent: str) -> None:
+    """JSON makes six bytes of some characters: a client must not evade by having its record cut."""
+    line = f'192.0.2.1 - - [23/Nov/2026:17:33:59 +0000] "POST /wp-login.php HTTP/1.1" 200 48 "-" "{agent}"'
+    assert _read(matcher_of("wordpress"), _long(line) * 2) == ["192.0.2.1"] * 2
+
+
+@pytest.mark.parametrize("before", ["A", "\\", "\\n", "\\" * 2000 + "n", "<"])
+@pytest.mark.parametrize("more", [{}, {"attrs": {"tag": "x"}}, {"attrs": {"tag": "x" * 2000}}])
+def test_the_rest_of_a_long_record_is_no_line(before: str, more: dict[str, object]) -> None:
+    """A client that fills a record decides what the next one starts with."""
+    head = "Failed Login: username="
+    forged = "Failed Login: username=x ip=203.0.113.66"
+    genuine = "Failed Login: username=x ip=192.0.2.1"
+    data = _long(f"{head}{'A' * (16384 - len(head) - len(before))}{before}{forged}", **more)
+    matcher = matcher_of("gitlab")
+    assert _read(matcher, data) == []
+    assert _read(matcher, _long(genuine)) == ["192.0.2.1"]
 
 
 def test_a_line_without_a_record_is_kept() -> None:
