@@ -153,7 +153,13 @@ def count(matcher: LogMatcher, blocks: Iterator[LogBlock]) -> tuple[int, int]:
 
 
 def _matcher(definition: FilterDefinition) -> LogMatcher:
-    return LogMatcher({"d": definition}, timezones={"d": datetime.UTC}, confirm_timeout_s=1.0, use_hyperscan=False)
+    return LogMatcher(
+        {"d": definition},
+        timezones={"d": datetime.UTC},
+        findtimes_s={"d": 1e10},
+        confirm_timeout_s=1.0,
+        use_hyperscan=False,
+    )
 
 
 def attack_client_fields(reference: str) -> list[Row]:
