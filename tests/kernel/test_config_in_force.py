@@ -6,7 +6,7 @@ from tests.kernel.conftest import Site
 from tests.support.daemon import wait_for
 
 pytestmark = pytest.mark.kernel
-_SOUND = "detectors: {failures: {web: {filter: nginx-auth, files: [/var/log/none.log]}}}\n"
+_SOUND = "detectors: {failures: {web: {filter: nginx-auth, files: [/etc/passwd]}}}\n"
 
 
 def test_a_reload_refuses_what_cannot_run(site: Site) -> None:
