@@ -129,8 +129,11 @@ def _insert(source: str, number: int, zone: int | None = None) -> NetlinkRequest
     return NetlinkRequest(1 << 8, 0x1 | 0x200 | 0x400, body)
 
 
-def test_among_fifty_thousand_entries_only_the_right_ones_go(lab: Lab, cutter: ConntrackCutter) -> None:
+def test_among_fifty_thousand_entries_only_the_right_ones_go(
+    lab: Lab, cutter: ConntrackCutter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By filter, by listing and by prefix, in another conntrack zone too, with the exact count each time."""
+    monkeypatch.setattr("monitor.enforcers.conntrack.cutter._MAX_TIME_S", 60.0)  # the machine may be busy
     node = lab["node"]
     requests = [_insert(f"10.{1 + n % 5}.{n // 5 >> 8 & 255}.{n // 5 & 255}", n) for n in range(50_000)]
     requests += [_insert("192.0.2.1", 1), _insert("192.0.2.1", 2, zone=7)]
