@@ -26,10 +26,10 @@ from monitor.cli.exchange import export_bans, import_bans
 from monitor.cli.fail2ban import fail2ban_group
 from monitor.cli.filter import filter_group
 from monitor.cli.history import history, report
+from monitor.cli.reload import reload
 from monitor.cli.status import status, why
 from monitor.cli.target import Target
 from monitor.control.client import DaemonUnreachable, UnsendableRequest
-from monitor.control.protocol import Reload
 from monitor.model.errors import AlreadyOwned, ConfigError, NodewardenError, TemporaryError, explain
 from monitor.settings.load import DEFAULT_PATH
 
@@ -94,23 +94,9 @@ def run(path: Path, watch: bool) -> None:
         raise TemporaryError(f"the system lacks what the daemon needs: {error}") from error
 
 
-@cli.command()
-@click.pass_obj
-def reload(target: Target) -> None:
-    """Reload the configuration of the daemon.
-
-    It is checked as by `config check`. An invalid one is refused with exit code 2, and the one in force stays.
-    """
-    from monitor.settings.changes import AFTER_RESTART
-
-    waiting = target.ask(Reload())
-    show.say("reloaded")
-    for change in waiting or ():
-        show.say(f"{change} changed: {AFTER_RESTART}")
-
-
 for command in (
     *(
+        reload,
         ban,
         unban,
         list_bans,

@@ -50,13 +50,13 @@ class Answers:
         history: Callable[[Network, int], list[Offence]],
         look_back: Callable[[History | Report], Awaitable[dict[str, Any]]],
         save: Callable[[], Awaitable[bool]],
-        reload: Callable[[], list[str]],
+        reload: Callable[[], Any],
     ) -> None:
         """Take who knows what.
 
         `describe` gives the service's part of the status, `check` what the self-check finds, `history` an address's
         offences, `look_back` answers from all of the history, `save` puts what was ordered on disk before it is
-        answered, `reload` returns what waits for a restart and raises NodewardenError if it fails.
+        answered, `reload` returns what it did (plain data or a Struct) and raises NodewardenError if it fails.
         """
         self._pipeline = pipeline
         self._orders = orders

@@ -6,17 +6,21 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from monitor.daemon.life import capacity
 from monitor.daemon.life.config_files import ConfigFiles
 from monitor.daemon.life.health import Health
 from monitor.daemon.life.restore import history
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.systemd import ServiceManager
+from monitor.daemon.pipeline.carry_over import Carried
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.configuration import load_examined
 from monitor.daemon.selfcheck.doctor import check
 from monitor.daemon.selfcheck.windows import windows_part
 from monitor.daemon.sources.runners import Sources
+from monitor.detectors.kept import Extent
 from monitor.model.errors import ConfigError, NodewardenError, TemporaryError
 from monitor.node.surroundings import Surroundings
 from monitor.settings.changes import needs_restart
@@ -25,6 +29,15 @@ from monitor.state.saver import Saver
 
 _log = logging.getLogger(__name__)
 _AGAIN_S = 5.0
+
+
+class Reloaded(msgspec.Struct, frozen=True):
+    """What a reload did."""
+
+    waiting: list[str]
+    """The settings that differ from those that the daemon started with, and take effect after a restart only."""
+    detectors: list[Carried]
+    """What each detector keeps of what it counted."""
 
 
 def modes(pipeline: Pipeline) -> str:
@@ -62,10 +75,9 @@ class InForce:
         self._health = health
         self._sight = sight
 
-    def reload(self) -> list[str]:
+    def reload(self) -> Reloaded:
         """Follow the configuration on disk; a faulty one is refused (ConfigError) and the old one stays.
 
-        Returns the settings that differ from those that the daemon started with, and take effect after a restart only.
         TemporaryError if the system cannot read it now; the reload is then tried again.
         """
         try:
@@ -87,7 +99,7 @@ class InForce:
         self.settings = settings
         logging.getLogger().setLevel(settings.log.level.upper())
         now_s = time.time()
-        self._pipeline.reconfigure(settings, history(self._saver.store, now_s), now_s, examined.filters)
+        carried = self._pipeline.reconfigure(settings, history(self._saver.store, now_s), now_s, examined.filters)
         if self._pipeline.enforces and not was_enforcing:
             self._pipeline.table.set_up(now_s)
         self._sources.reconfigure(settings, self._pipeline.log_filters)
@@ -101,7 +113,10 @@ class InForce:
         self._health.follow_origins(loaded)
         self._health.reloads["success"] += 1
         _log.info("reloaded; guarding with %s", modes(self._pipeline))
-        return waiting
+        for detector in carried:
+            if detector.extent is not Extent.ALL:
+                _log.info("%s", detector)
+        return Reloaded(waiting, carried)
 
     def try_reload(self) -> None:
         """Reload because of a signal or a changed file; a failure is only told."""

@@ -13,6 +13,7 @@ from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
 from monitor.bans.policy import Policy
 from monitor.daemon.pipeline.ban_control import BanControl
+from monitor.daemon.pipeline.carry_over import Carried, CarryOver
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.dispatch import Dispatch
 from monitor.daemon.pipeline.evidence import EvidenceSorter
@@ -263,12 +264,13 @@ class Pipeline:
 
     def reconfigure(
         self, settings: Settings, offences: Iterable[Offence], now_s: float, log_filters: LogFilters | None = None
-    ) -> None:
-        """Follow a changed configuration; detectors whose thresholds did not change keep what they have seen."""
+    ) -> list[Carried]:
+        """Follow a changed configuration; return what detectors keep of what they counted, and what they do not."""
+        before, self.log_filters = self.log_filters, log_filters or LogFilters(settings)
         self._settings = settings
-        self.log_filters = log_filters or LogFilters(settings)
-        self.detectors = build_detectors(settings, self.log_filters.sections, self.detectors)
-        self.routes = build_routes(settings, self.log_filters.sections, self.detectors, self.routes)
+        carry = CarryOver(now_s, before.definitions, self.log_filters.definitions)
+        self.detectors = build_detectors(settings, self.log_filters.sections, self.detectors, carry)
+        self.routes = build_routes(settings, self.log_filters.sections, self.detectors, self.routes, carry)
         self._dispatch = Dispatch(self.detectors, self.routes)
         if settings.bans.prefixes.ipv6_score != self.proofs.ipv6_prefix:
             self.proofs = Proofs(settings.bans.prefixes.ipv6_score)
@@ -277,6 +279,7 @@ class Pipeline:
         self._renew_guard(now_s)
         if spared := self.bans.spare(now_s):
             _log.warning("ended %d bans that allowlists of detectors now forbid", len(spared))
+        return carry.carried
 
     def follow_node(
         self,

@@ -75,7 +75,10 @@ def _results(text: str) -> dict[type, Any]:
             "parts": [{"state": "missing", "kind": text, "name": text, "requirements": [need]}],
         },
         protocol.ListBans: {"bans": [ban], "total": 1, "cursor": ""},
-        protocol.Reload: None,
+        protocol.Reload: {
+            "waiting": [text],
+            "detectors": [{"detector": text, "network": text, "extent": "nothing", "text": text}],
+        },
         protocol.BanOrder: done,
         protocol.Unban: done,
         protocol.Why: {
@@ -129,10 +132,11 @@ COMMANDS = {
     "export": ["export"],
     "export nft": ["export", "--format", "nft"],
     "import": ["import", "-"],
+    "reload": ["reload"],
 }
 _OF_FILES = {"config", "filter", "fail2ban"}
 """Commands that read files and ask no daemon: their tests are in test_command.py, test_filter.py, test_fail2ban.py."""
-_WITHOUT_TEXT = {"run", "reload", "drops"}
+_WITHOUT_TEXT = {"run", "drops"}
 
 
 def run(arguments: list[str], text: str) -> Result:
