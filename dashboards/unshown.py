@@ -21,5 +21,6 @@ UNSHOWN = {
     "nodewarden_clock_believed": "0 only in the first hour after a boot with a wrong clock; a problem in `status`",
     "nodewarden_source_cut_lines_total": "depends on the format of one log; looked up when a filter misses something",
     "nodewarden_set_foreign_elements": "rare; `status` reports them, and `list --detector foreign` names them",
+    "nodewarden_shadow_evicted_keys_total": "concerns no ban; a note in `status` says when a shadow's window is full",
     "nodewarden_table_compared_age_seconds": "nodewarden_table_fault (part `comparison`) reports when it is too long",
 }

@@ -134,6 +134,7 @@ class Answers:
                     "window_entries": sum(one.stats.entries for one in pipeline.counting_as(detector)),
                     "evicted_keys": sum(one.stats.evicted_keys for one in pipeline.counting_as(detector)),
                     "networks": show_network_rules(detectors[detector.name]),
+                    "shadow": pipeline.shadows.describe(detector.name),
                     "from": origins.get(detector.name, ""),
                 }
                 for detector in pipeline.detectors
@@ -203,9 +204,12 @@ class Answers:
 
     def _counting(self, network: Network) -> list[dict[str, Any]]:
         """Say how close an address is to each detector's threshold."""
+        pipeline = self._pipeline
+        counting = [(False, one) for one in pipeline.counting] + [(True, one) for one in pipeline.shadows.counting]
         return [
             {"detector": detector.name, "count": count, "maxretry": detector.limits.maxretry}
-            for detector in self._pipeline.counting
+            | ({"is_shadow": True} if is_shadow else {})
+            for is_shadow, detector in counting
             if (count := detector.count(network.address))
         ]
 

@@ -119,6 +119,7 @@ class Health:
         ]
         problems += self._sources.filter_problems()
         problems += window_problems(self._pipeline.counting)
+        problems += self._pipeline.shadows.problems()
         return problems + self._upkeep.problems()
 
     def _table_problems(self) -> Iterator[str]:
@@ -165,6 +166,7 @@ class Health:
                 *([self._owner.notice] if self._owner.notice else ()),
                 *self._files.notices(),
                 *self._pipeline.notices,
+                *self._pipeline.shadows.notices(),
                 *self._table_notices(),
                 *self._pipeline.evidence.notices(time.time()),
                 *self._sight.notices(),

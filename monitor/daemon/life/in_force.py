@@ -20,7 +20,6 @@ from monitor.daemon.selfcheck.configuration import load_examined
 from monitor.daemon.selfcheck.doctor import check
 from monitor.daemon.selfcheck.windows import windows_part
 from monitor.daemon.sources.runners import Sources
-from monitor.detectors.kept import Extent
 from monitor.model.errors import ConfigError, NodewardenError, TemporaryError
 from monitor.node.surroundings import Surroundings
 from monitor.settings.changes import needs_restart
@@ -114,7 +113,7 @@ class InForce:
         self._health.reloads["success"] += 1
         _log.info("reloaded; guarding with %s", modes(self._pipeline))
         for detector in carried:
-            if detector.extent is not Extent.ALL:
+            if not detector.is_all:
                 _log.info("%s", detector)
         return Reloaded(waiting, carried)
 

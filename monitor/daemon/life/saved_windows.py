@@ -104,4 +104,10 @@ class SavedWindows:
                 if detector.is_addressed:
                     self._of_logs.add(name)
                 yield name, type(detector).name, windows
+        for detector in self._pipeline.shadows.counting:
+            if windows := detector.windows():
+                name = f"{detector.name}~{detector.limits.maxretry}/{detector.limits.findtime_s:g}"
+                if detector.is_addressed:
+                    self._of_logs.add(name)
+                yield name, type(detector).name, windows
         yield _CLIENTS, _CLIENTS, (self._pipeline.evidence.clients,)

@@ -27,6 +27,11 @@ class Carried(msgspec.Struct, frozen=True):
     extent: Extent
     text: str
 
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing was lost or changed."""
+        return self.extent is Extent.ALL
+
     def __str__(self) -> str:
         """Write it for people, on one line."""
         return f"{self.detector}{f' for {self.network}' if self.network else ''}: {self.text}"

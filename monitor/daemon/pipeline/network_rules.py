@@ -74,8 +74,9 @@ def _apart(old: Route | None, network: Network, new: Detector[Any]) -> Detector[
 
 def _inner(section: DetectorSettings) -> dict[Network, DetectorSettings]:
     """Return the section as it is for each network with rules of its own."""
+    alone = section.without_shadow
     return {
-        parse_network(name): msgspec.structs.replace(section, networks={}, allowlist=(), **rule.changes())
+        parse_network(name): msgspec.structs.replace(alone, networks={}, allowlist=(), **rule.changes())
         for name, rule in section.networks.items()
     }
 

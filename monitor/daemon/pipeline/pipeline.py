@@ -19,12 +19,14 @@ from monitor.daemon.pipeline.dispatch import Dispatch
 from monitor.daemon.pipeline.evidence import EvidenceSorter
 from monitor.daemon.pipeline.listeners import Listener, Listeners
 from monitor.daemon.pipeline.refused_alerts import RefusedAlerts
+from monitor.daemon.pipeline.shadows import Shadows
 from monitor.daemon.pipeline.traffic import Traffic
 from monitor.daemon.pipeline.wiring import (
     build_detectors,
     build_guard,
     build_routes,
     build_rules,
+    build_shadows,
     build_surrounding,
     uncovered_ports,
     wanted,
@@ -83,6 +85,9 @@ class Pipeline:
         self.routes = build_routes(settings, self.log_filters.sections, self.detectors)
         """By name, of the detectors that have rules for single networks."""
         self._dispatch = Dispatch(self.detectors, self.routes)
+        self.shadows = Shadows()
+        """Copies of detectors with other thresholds, which only count."""
+        self._follow_shadows(CarryOver(0.0))
         self.notices: list[str] = []
         """What keeps detectors from finding anything, or is not as configured; a sentence each."""
         self.guard = build_guard(settings, (), node, self.log_filters.allowlist)
@@ -138,7 +143,15 @@ class Pipeline:
         """Take events that count all the way."""
         if events and type(events[0]).covers_all_traffic:
             events = [event for event in cast("Sequence[Any]", events) if not self._is_protected(event)]
-        return self._answer(self._feed(events), now_s)
+        return self._detect(events, now_s)
+
+    def _detect(self, events: Sequence[Event], now_s: float) -> list[Decision]:
+        """Have detectors count events, carry out what follows, and have the shadows count then."""
+        decisions = self._answer(self._feed(events), now_s)
+        if self.shadows and events:
+            spares_protected = events[0].covers_all_traffic
+            self.shadows.feed(events, lambda alert: spares_protected and self._is_protected(alert))
+        return decisions
 
     def _process_flows(self, batch: FlowBatch, now_s: float) -> list[Decision]:
         own = self.surrounding.own
@@ -152,7 +165,7 @@ class Pipeline:
         if batch.invalid_total is not None:
             self.proofs.settle(batch.invalid_total, batch.listen_totals, batch.time_s)
         self._take_back(taken_back, now_s)
-        decisions = self._answer(self._feed([batch]), now_s)
+        decisions = self._detect([batch], now_s)
         self.events_by_kind[KINDS[FlowIncomplete]] += len(batch.incomplete)
         decisions += self._process_admitted(probes, now_s) + self.process(outbound, now_s)
         return decisions + self.release(now_s)
@@ -167,6 +180,7 @@ class Pipeline:
             for detector in self.counting:
                 if PacketLogged in detector.takes:
                     self._acquit(detector.name, detector.take_back(events), now_s)
+            self.shadows.take_back(events)
 
     def _acquit(self, detector: str, networks: Iterable[Network], now_s: float) -> None:
         """End the bans of a detector whose evidence proved to be none."""
@@ -191,6 +205,7 @@ class Pipeline:
         answered = [alert if isinstance(alert, FloodAlert) else self._weighed(alert) for alert in alerts]
         if not answered:
             return []
+        self.shadows.found(answered)
         self.floods |= {alert.detector: alert for alert in answered if isinstance(alert, FloodAlert)}
         return self._propose([alert for alert in answered if isinstance(alert, Alert)], answered, now_s)
 
@@ -223,7 +238,12 @@ class Pipeline:
         self._one_way = {detector.name for detector in self.detectors if detector.is_one_way}
         for detector in self.counting:
             detector.follow(self.surrounding)
+        self.shadows.follow(self.surrounding)
         self._note_omissions()
+
+    def _follow_shadows(self, carry: CarryOver) -> None:
+        sections = self.log_filters.sections
+        build_shadows(self._settings, sections, self.detectors, self.routes, self.shadows, carry)
 
     def _note_omissions(self) -> None:
         """Note what keeps detectors from finding anything, or is not as configured, and log what is new of that."""
@@ -254,6 +274,7 @@ class Pipeline:
         if new := self.evidence.services.take_new():
             for detector in self.counting:
                 self._acquit(detector.name, detector.review(new), now_s)
+            self.shadows.review(new)
 
     def _turn(self, now_s: float) -> None:
         """Forget the busiest sources from time to time."""
@@ -261,6 +282,7 @@ class Pipeline:
             self._turned_s = now_s
             for detector in self.counting:
                 detector.stats.turn()
+            self.shadows.turn(now_s)
 
     def reconfigure(
         self, settings: Settings, offences: Iterable[Offence], now_s: float, log_filters: LogFilters | None = None
@@ -272,6 +294,7 @@ class Pipeline:
         self.detectors = build_detectors(settings, self.log_filters.sections, self.detectors, carry)
         self.routes = build_routes(settings, self.log_filters.sections, self.detectors, self.routes, carry)
         self._dispatch = Dispatch(self.detectors, self.routes)
+        self._follow_shadows(CarryOver(now_s, before.definitions, self.log_filters.definitions))
         if settings.bans.prefixes.ipv6_score != self.proofs.ipv6_prefix:
             self.proofs = Proofs(settings.bans.prefixes.ipv6_score)
             self.evidence.count_by(settings.bans.prefixes.ipv6_score)

@@ -12,6 +12,7 @@ from monitor.bans.rules import Rules
 from monitor.config.types import PortRange
 from monitor.daemon.pipeline import network_rules
 from monitor.daemon.pipeline.carry_over import CarryOver
+from monitor.daemon.pipeline.shadows import Shadows
 from monitor.detectors.detector import Detector
 from monitor.detectors.registration import DetectorContext, Registration
 from monitor.detectors.registry import REGISTRATIONS, build
@@ -69,6 +70,18 @@ def build_routes(
 ) -> dict[str, Route]:
     """Return, by name, the routes of the detectors that have rules for single networks; `carry` as above."""
     return network_rules.routes(_sections(settings, named), detectors, _context(settings), old, carry)
+
+
+def build_shadows(
+    settings: Settings,
+    named: Mapping[str, DetectorSettings],
+    detectors: Sequence[Detector[Any]],
+    routes: Mapping[str, Route],
+    shadows: Shadows,
+    carry: CarryOver,
+) -> None:
+    """Have the copies of detectors follow the configuration: those with thresholds that only count."""
+    shadows.follow_settings(_sections(settings, named), detectors, routes, _context(settings), carry)
 
 
 def build_rules(settings: Settings, named: Mapping[str, DetectorSettings] = _NONE) -> Rules:
