@@ -1,6 +1,7 @@
 """An API server that is given by name, with a real resolver: it answers, fails, changes, and says far too much."""
 
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,7 @@ def _until_told(cluster: Cluster, text: str) -> None:
 
     def is_told() -> bool:
         cluster.resolve_again()
+        time.sleep(0.3)
         told = cluster.told()
         return text in told if text else not told
 
