@@ -17,6 +17,7 @@ import click
 from monitor import __version__
 from monitor.cli import show
 from monitor.cli.allow import allow
+from monitor.cli.apply import apply
 from monitor.cli.bans import ban, flush, list_bans, unban
 from monitor.cli.config import FAULTY, config_group
 from monitor.cli.doctor import doctor
@@ -97,6 +98,7 @@ def run(path: Path, watch: bool) -> None:
 for command in (
     *(
         reload,
+        apply,
         ban,
         unban,
         list_bans,

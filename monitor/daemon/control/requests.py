@@ -51,12 +51,14 @@ class Answers:
         look_back: Callable[[History | Report], Awaitable[dict[str, Any]]],
         save: Callable[[], Awaitable[bool]],
         reload: Callable[[], Any],
+        trial: Callable[[protocol.TrialRequest], Any],
     ) -> None:
         """Take who knows what.
 
         `describe` gives the service's part of the status, `check` what the self-check finds, `history` an address's
         offences, `look_back` answers from all of the history, `save` puts what was ordered on disk before it is
-        answered, `reload` returns what it did (plain data or a Struct) and raises NodewardenError if it fails.
+        answered, `reload` returns what it did (plain data or a Struct) and raises NodewardenError if it fails, `trial`
+        answers `nodewarden apply` likewise.
         """
         self._pipeline = pipeline
         self._orders = orders
@@ -68,6 +70,7 @@ class Answers:
         self._look_back = look_back
         self._save = save
         self._reload = reload
+        self._trial = trial
 
     async def handle(self, request: Request) -> Reply:
         """Answer one request; NodewardenError for what the requester should read.
@@ -94,7 +97,7 @@ class Answers:
         return Reply(ok=True, result=result)
 
     def look_up(self, request: Request) -> Reply:
-        """Answer a request that changes nothing but, with Reload, what the configuration says."""
+        """Answer a request that changes nothing but, with Reload and trials, what the configuration says."""
         match request:
             case protocol.Status():
                 return Reply(ok=True, result=self._status())
@@ -112,6 +115,8 @@ class Answers:
                 return Reply(ok=True, result=show_entry(self._pipeline.guard.protects(_network(request.network))))
             case protocol.Reload():
                 return Reply(ok=True, result=self._reload())
+            case protocol.Apply() | protocol.ApplyConfirm() | protocol.ApplyBack() | protocol.ApplyStatus():
+                return Reply(ok=True, result=self._trial(request))
         raise RequestError(f"{type(request).__name__} is an order")
 
     def _status(self) -> dict[str, Any]:

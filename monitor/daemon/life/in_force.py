@@ -16,13 +16,15 @@ from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.systemd import ServiceManager
 from monitor.daemon.pipeline.carry_over import Carried
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.daemon.selfcheck.configuration import load_examined
+from monitor.daemon.selfcheck.configuration import Examined, examine, load_examined
 from monitor.daemon.selfcheck.doctor import check
 from monitor.daemon.selfcheck.windows import windows_part
 from monitor.daemon.sources.runners import Sources
+from monitor.daemon.trial.keeper import TrialKeeper
 from monitor.model.errors import ConfigError, NodewardenError, TemporaryError
 from monitor.node.surroundings import Surroundings
 from monitor.settings.changes import needs_restart
+from monitor.settings.load import Loaded
 from monitor.settings.schema import Settings
 from monitor.state.saver import Saver
 
@@ -57,8 +59,9 @@ class InForce:
         files: ConfigFiles,
         saver: Saver,
         systemd: ServiceManager,
+        trials: TrialKeeper,
     ) -> None:
-        """Take what follows the configuration; `settings` were loaded from `path`."""
+        """Take what follows the configuration; `settings` were loaded from `path`, and from a trial that waits."""
         self.settings = settings
         self._started_with = settings
         self._path = path
@@ -68,6 +71,8 @@ class InForce:
         self._files = files
         self._saver = saver
         self._systemd = systemd
+        self._trials = trials
+        trials.attach(self)
 
     def attach(self, health: Health, sight: Sight) -> None:
         """Take what reports on it; they in turn know it."""
@@ -80,7 +85,7 @@ class InForce:
         TemporaryError if the system cannot read it now; the reload is then tried again.
         """
         try:
-            loaded, examined = load_examined(self._path)
+            loaded, examined = load_examined(self._path, standing=self._trials.standing)
         except (ConfigError, TemporaryError) as error:
             self._health.reloads["failure"] += 1
             self._files.refuse(str(error), time.time())
@@ -88,6 +93,18 @@ class InForce:
             if isinstance(error, TemporaryError):
                 asyncio.get_running_loop().call_later(_AGAIN_S, self.try_reload)
             raise
+        done = self._put_in_force(loaded, examined)
+        self._files.follow(self._pipeline.log_filters.files_read)
+        self._files.waiting = done.waiting
+        self._health.reloads["success"] += 1
+        self._trials.followed(loaded)
+        return done
+
+    def put_back(self, loaded: Loaded) -> None:
+        """Put a configuration into force that was read earlier, since the files on disk are faulty."""
+        self._put_in_force(loaded, examine(loaded))
+
+    def _put_in_force(self, loaded: Loaded, examined: Examined) -> Reloaded:
         settings = loaded.settings
         for one in examined.warnings:
             _log.warning("configuration: %s", one)
@@ -107,10 +124,7 @@ class InForce:
         self._surroundings.reconfigure(
             sessions=protect.sessions, kubernetes=protect.kubernetes, admin_groups=protect.admin_groups
         )
-        self._files.follow(self._pipeline.log_filters.files_read)
-        self._files.waiting = waiting
         self._health.follow_origins(loaded)
-        self._health.reloads["success"] += 1
         _log.info("reloaded; guarding with %s", modes(self._pipeline))
         for detector in carried:
             if not detector.is_all:
@@ -134,6 +148,7 @@ class InForce:
             capacity.allowlist_part(self._pipeline.policy),
             windows_part(self._pipeline.counting),
             self._files.part(),
+            self._health.trial_part(),
             *self._sight.parts(),
             self._surroundings.names.part(is_wanted=self.settings.bans.protect.kubernetes),
         ]

@@ -55,10 +55,12 @@ def _results(text: str) -> dict[type, Any]:
         head | ban | {"event": "ban"},
         head | ban | {"event": "end", "cause": text, "remaining_until_s": None},
         head | {"event": "flood", "detector": text, "text": text},
+        head | {"event": "trial", "name": text, "result": text, "text": text},
         head | {"event": "table_change", "author": text, "kind": text, "count": 1},
         head | {"event": "problem", "text": text},
         head | {"event": "allowlisted", "network": text, "detector": text, "text": text},
     ]
+    trial = {"name": text, "target": text, "content": text, "left_s": 9.0, "is_target_changed": True}
     return {
         protocol.Status: {
             "version": text, "problems": [text], "notices": [text], "uptime_s": 1.0, "configuration": text,
@@ -79,6 +81,8 @@ def _results(text: str) -> dict[type, Any]:
             "waiting": [text],
             "detectors": [{"detector": text, "network": text, "extent": "nothing", "text": text}],
         },
+        protocol.ApplyStatus: {"waiting": trial, "ended": None},
+        protocol.ApplyBack: {"waiting": None, "ended": {"name": text, "time_s": 1.0, "text": text}},
         protocol.BanOrder: done,
         protocol.Unban: done,
         protocol.Why: {
@@ -133,6 +137,8 @@ COMMANDS = {
     "export nft": ["export", "--format", "nft"],
     "import": ["import", "-"],
     "reload": ["reload"],
+    "apply --status": ["apply", "--status"],
+    "apply --back": ["apply", "--back"],
 }
 _OF_FILES = {"config", "filter", "fail2ban"}
 """Commands that read files and ask no daemon: their tests are in test_command.py, test_filter.py, test_fail2ban.py."""
