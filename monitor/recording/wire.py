@@ -45,7 +45,7 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True, tag="events"):
 
 
 class _StoredFlows(msgspec.Struct, array_like=True):
-    """A FlowBatch as it is read: here each flow is of the class that its tag names. The fields are those of FlowBatch."""
+    """A FlowBatch as it is read: each flow is of the class that its tag names. The fields are those of FlowBatch."""
 
     time_s: float
     has_gap: bool
