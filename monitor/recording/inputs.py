@@ -21,6 +21,8 @@ from monitor.model.sysctls import Sysctls
 
 FLOW_BATCH = "flow_batch"
 """The kind of batches of flows, which have none in metrics."""
+ENFORCE = "enforce"
+"""The name of calls that put bans into force."""
 KIND_OF: dict[type[Event], str] = {**KINDS, FlowBatch: FLOW_BATCH}
 """By type of event, its name in recordings."""
 TYPE_OF: dict[str, type[Event]] = {kind: event for event, kind in KIND_OF.items()}
@@ -39,6 +41,8 @@ class Started(_Input, frozen=True, array_like=True):
     node: str
     version: str
     is_continued: bool = False
+    seed: int = 0
+    """What the run's hashes are keyed with (`monitor.model.salt`)."""
 
 
 class Configured(_Input, frozen=True, array_like=True):
@@ -176,6 +180,8 @@ class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False):
     call: int
     key: bytes
     reason: str
+    method: str = ENFORCE
+    """What was called: calls are counted apart for each."""
 
 
 class Refused(_Input, frozen=True, array_like=True):
@@ -194,6 +200,8 @@ class Lost(_Input, frozen=True, array_like=True):
     """Bans that were in force and that the kernel refused when its table was filled again: why, by `ban_key`."""
 
     reasons: dict[bytes, str]
+    calls: int = 0
+    """How many calls to enforce bans the next input had made by then; 0: it happened before it."""
 
 
 class ClockSet(_Input, frozen=True, array_like=True):
