@@ -43,6 +43,8 @@ class Answer(msgspec.Struct, frozen=True):
     question: Question
     comparison: Comparison
     facts: Facts
+    unfed: dict[str, str]
+    """Detectors of the new configuration that cannot find anything in the recording, each with the reason."""
     warnings: list[str]
 
 
@@ -72,7 +74,7 @@ def answer(question: Question) -> Answer:
         judges.append(witness.known_good(read_settings(witness.configured)))
     comparison = compare(old_history, new_history, _any_of(judges))
     warnings = list(_warnings(old_facts, new_facts, comparison, witness.clients.refused_total))
-    return Answer(question, comparison, old_facts, warnings)
+    return Answer(question, comparison, old_facts, new_facts.unfed, warnings)
 
 
 def _any_of(judges: list[KnownGood]) -> Any:
@@ -123,11 +125,11 @@ def _quiet() -> Iterator[None]:
 
 def _warnings(old: Facts, new: Facts, found: Comparison, forgotten: int) -> Iterator[str]:
     """Yield what makes the comparison say less than it seems to."""
+    for name, unfed in _by_side(old.unfed, new.unfed):
+        for reason, detectors in unfed.items():
+            more = f" and {len(detectors) - _MAX_NAMED} more" if len(detectors) > _MAX_NAMED else ""
+            yield f"{', '.join(detectors[:_MAX_NAMED])}{more} of {name} can find nothing here: {reason}"
     for name, side in (("OLD", old), ("NEW", new)):
-        unfed = [f"{detector} ({reason})" for detector, reason in sorted(side.unfed.items())]
-        if unfed:
-            more = f" and {len(unfed) - _MAX_NAMED} more" if len(unfed) > _MAX_NAMED else ""
-            yield f"{name}: these detectors can find nothing here: {'; '.join(unfed[:_MAX_NAMED])}{more}"
         if side.failures:
             yield f"{name}: {side.failures} inputs could not be replayed"
     yield from _lacking(old)
@@ -136,6 +138,16 @@ def _warnings(old: Facts, new: Facts, found: Comparison, forgotten: int) -> Iter
     for name, total in (("OLD", found.old), ("NEW", found.new)):
         if total.omitted:
             yield f"{name}: {total.omitted} bans are beyond what can be compared"
+
+
+def _by_side(old: dict[str, str], new: dict[str, str]) -> Iterator[tuple[str, dict[str, list[str]]]]:
+    """Yield the detectors of both, and those of one side only, by what they lack."""
+    both = old.items() & new.items()
+    for name, pairs in (("OLD and NEW", both), ("OLD", old.items() - both), ("NEW", new.items() - both)):
+        by_reason: dict[str, list[str]] = {}
+        for detector, reason in sorted(pairs):
+            by_reason.setdefault(reason, []).append(detector)
+        yield name, by_reason
 
 
 def _lacking(old: Facts) -> Iterator[str]:
@@ -162,6 +174,7 @@ def as_data(found: Answer) -> dict[str, Any]:
             "until_s": facts.until_s,
             "events": facts.events,
             "configurations": facts.reloads,
+            "unfed": found.unfed,
             "warnings": found.warnings,
         },
         "old": {"name": old_name} | _totals(comparison.old),
