@@ -15,7 +15,7 @@ from monitor.daemon.tuning.ban_history import BanCollector, BanHistory
 from monitor.daemon.tuning.compare import compare
 from monitor.daemon.tuning.label_file import LabelFile
 from monitor.daemon.tuning.labels import Label, Opinion
-from monitor.daemon.tuning.side import as_one_run
+from monitor.daemon.tuning.side import as_one_run, run_side
 from monitor.model.addresses import parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban
@@ -130,17 +130,13 @@ def test_nothing_of_the_current_directory_is_run(run: Run, tmp_path: Path, monke
 
 def test_a_process_that_is_killed_is_no_result(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a comparison is none, as when memory is short."""
-    from monitor.daemon.tuning import comparing
-
-    whole = comparing.run_side
-
     def kill_and_run(*arguments: Any) -> Any:
         children = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and _is_child(path)]
         for pid in children:
             os.kill(pid, 9)
-        return whole(*arguments)
+        return run_side(*arguments)
 
-    monkeypatch.setattr(comparing, "run_side", kill_and_run)
+    monkeypatch.setattr("monitor.daemon.tuning.comparing.run_side", kill_and_run)
     done = run(site.OLD)
     assert "is memory short?" in str(done.exception)
 
