@@ -10,7 +10,8 @@ from monitor.daemon.pipeline.wiring import wanted
 from monitor.daemon.replay.outcome import Outcome
 from monitor.daemon.sources.feeds import unfed
 from monitor.model.events import AuthFailure
-from monitor.recording.inputs import KIND_OF, Gap
+from monitor.model.flows import FlowIncomplete, OutboundIncomplete
+from monitor.recording.inputs import FLOW_BATCH, KIND_OF, Gap
 from monitor.settings.schema import Settings
 
 MAX_GAPS = 1000
@@ -73,6 +74,8 @@ class Result(msgspec.Struct):
         """Say which detectors of a configuration find nothing in this recording, whatever happened, and why."""
         found = {}
         seen = {kind for kind, count in (self.events + self.floods).items() if count}
+        if FLOW_BATCH in seen:  # batches hold what these events are made of
+            seen |= {KIND_OF[FlowIncomplete], KIND_OF[OutboundIncomplete]}
         for detector in stages.detectors:
             takes = {KIND_OF[event] for event in detector.takes}
             if detector.is_addressed and detector.name not in self.named:
