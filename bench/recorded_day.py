@@ -6,7 +6,7 @@ now and then, thousands guess a password slowly, and every minute somebody scans
 
 import random
 from collections.abc import Iterator
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 from monitor.daemon.sources.log_filters import LogFilters
@@ -18,9 +18,9 @@ from monitor.model.events import AuthFailure, PacketLogged
 from monitor.model.flows import FlowBatch, FlowClosed, FlowEstablished, FlowIncomplete, FlowOpened
 from monitor.model.protocols import PROTOCOL_TCP, STATUS_SEEN_REPLY, TCP_ESTABLISHED, TCP_SYN, TCP_SYN_SENT
 from monitor.node.addresses import OWN_ADDRESS
+from monitor.recording.exchange import export
 from monitor.recording.inputs import Events, Input, Started, Surrounded, Ticked
-from monitor.recording.segments import FrameEncoder, Header, encode_header
-from monitor.recording.wire import encode
+from monitor.recording.segments import Header
 from monitor.settings.schema import Settings
 
 START_S = 1_790_000_000.0
@@ -102,21 +102,13 @@ def _flows(time_s: float, sources: _Sources, node: Address, numbers: Iterator[in
 def write_day(path: Path, count_s: int = DAY_S) -> int:
     """Write the recording; return how many events it has."""
     settings = Settings()
-    encoder = FrameEncoder()
     node = [AllowEntry(parse_network(_NODE), OWN_ADDRESS)]
     start: list[Input] = [
         Started(START_S, "bench", "0"),
         configured(settings, LogFilters(settings), START_S),
         Surrounded(START_S, node),
     ]
+    inputs = (one for second in seconds(count_s) for one in second)
     with path.open("wb") as file:
-        file.write(encode_header(Header("bench", "0", START_S)))
-        file.write(encoder.encode([encode(one) for one in start], first_s=START_S, last_s=START_S))
-        rows: list[bytes] = []
-        for number, inputs in enumerate(seconds(count_s), 1):
-            rows += map(encode, inputs)
-            if number % 60 == 0 or number == count_s:
-                events = EVENTS_PER_S * len(rows) // len(inputs)
-                file.write(encoder.encode(rows, events=events, first_s=START_S, last_s=START_S + number))
-                rows = []
+        export(chain(start, inputs), file, Header("bench", "0", START_S))
     return count_s * EVENTS_PER_S

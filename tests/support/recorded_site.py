@@ -10,9 +10,9 @@ from monitor.model.bans import AllowEntry
 from monitor.model.flows import FlowBatch
 from monitor.model.networks import NodeNetworks
 from monitor.node.addresses import OWN_ADDRESS
+from monitor.recording.exchange import export
 from monitor.recording.inputs import Events, Input, Started, Surrounded, Ticked
-from monitor.recording.segments import FrameEncoder, Header, encode_header
-from monitor.recording.wire import encode
+from monitor.recording.segments import Header
 from monitor.settings.load import load
 from monitor.settings.schema import Settings
 from tests.support.events import failure, tcp
@@ -67,17 +67,8 @@ def record(path: Path, inputs: Iterable[Input], settings: Settings) -> Path:
         configured(settings, LogFilters(settings), START_S),
         Surrounded(START_S, node, NodeNetworks(connected=(parse_network("192.0.2.0/24"),))),
     ]
-    encoder = FrameEncoder()
     with path.open("wb") as file:
-        file.write(encode_header(Header("web1", "0.1.0", START_S)))
-        rows: list[bytes] = []
-        for one in (*start, *inputs):
-            rows.append(encode(one))
-            if isinstance(one, Ticked):
-                file.write(encoder.encode(rows, first_s=START_S, last_s=one.time_s))
-                rows = []
-        if rows:
-            file.write(encoder.encode(rows, first_s=START_S, last_s=START_S + 24 * HOUR_S))
+        export((*start, *inputs), file, Header("web1", "0.1.0", START_S))
     return path
 
 

@@ -19,20 +19,22 @@ from monitor.daemon.tuning.side import Facts, SideReply, SideRequest, run_side
 from monitor.model.addresses import Network
 from monitor.model.bans import WORDS
 from monitor.model.errors import TemporaryError
-from monitor.recording.ring import DIRECTORY
+from monitor.recording.exchange import find
 from monitor.settings.load import load
 
 _MAX_NAMED = 5
 
 
 class Question(msgspec.Struct, frozen=True):
-    """What to compare; None for `old`: as recorded, for `recording`: that of this node, for `labels`: those of this
-    node, for `since_s` (wall time, seconds): all that there is.
+    """What to compare.
+
+    None for `old`: as recorded, for `labels`: those of this node, for `since_s` (wall time, seconds): all of it.
     """
 
     new: Path
     old: Path | None = None
-    recording: Path | None = None
+    recording: str = ""
+    """The name of an imported recording or a path; empty: that of this node."""
     labels: Path | None = None
     since_s: float | None = None
 
@@ -58,7 +60,7 @@ def answer(question: Question) -> Answer:
     if question.old is not None:
         load(question.old)  # all that is wrong is said before anything takes time
     directory = settings.state.directory
-    recording = question.recording or directory / DIRECTORY
+    recording = find(directory / settings.recording.directory, question.recording).path
     labels = read_labels(directory) if question.labels is None else read_label_file(question.labels)
     witness = Witness(labels)
     old = SideRequest(str(recording), None if question.old is None else str(question.old), question.since_s)
