@@ -37,12 +37,26 @@ class ApplyError(NodewardenError):
 @click.option("--whole", is_flag=True, help="FILE replaces the main file; otherwise it is a file of conf.d.")
 @click.option("--as", "place", metavar="NAME.yaml", help="Its name in conf.d; default: that of FILE.")
 @click.option(
+    "--days",
+    type=click.FloatRange(min=0.0),
+    default=7.0,
+    show_default=True,
+    help="Compare over so many days of the recorded history first; 0: do not compare.",
+)
+@click.option("--max-new-bans", type=click.IntRange(min=0), help="Do not try it if it adds more bans to the history.")
+@click.option(
+    "--max-known-good",
+    type=click.IntRange(min=0),
+    help="Do not try it if more added or stronger bans in the history hit known-good sources.",
+)
+@click.option(
     "--config", "path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, help="The main file."
 )
 @show.json_option
 @click.pass_obj
 def apply(
     target: Target,
+    /,
     file: Path | None,
     within_s: float | None,
     action: str | None,
@@ -50,12 +64,15 @@ def apply(
     place: str | None,
     path: Path,
     is_json: bool,
+    days: float,
+    **limits: int | None,
 ) -> None:
     """Try a configuration, and go back automatically unless it is confirmed.
 
-    FILE is checked as by `config check` and put in force as if it were the file of its name in conf.d. The files below
-    /etc stay as they are until `--confirm` writes them, as root. Without it the daemon goes back when the time is over,
-    when the budget of bans is spent, or when a known-good source was banned; restarts and reboots do not add time.
+    FILE is checked as by `config check`, compared with the recorded history as by `compare`, and put in force as if it
+    were the file of its name in conf.d. The files below /etc stay as they are until `--confirm` writes them, as root.
+    Without it the daemon goes back when the time is over, when the budget of bans is spent, or when a known-good source
+    was banned; restarts and reboots do not add time.
     """
     if (file is None) is (action is None) or (action and (within_s or whole or place)):
         raise click.UsageError("give a FILE with --confirm-within, or one of --confirm, --back, --status")
@@ -64,7 +81,8 @@ def apply(
             raise click.UsageError("say when to go back: --confirm-within 10m")
         if whole and place:
             raise click.UsageError("--whole replaces the main file, which has no name in conf.d")
-        result = _try(target, file, within_s, "" if whole else place or file.name, path)
+        limits = {name.removeprefix("max_"): value for name, value in limits.items()}
+        result = _try(target, file, within_s, "" if whole else place or file.name, path, days, limits, is_json=is_json)
     elif action == "confirm":
         result = _confirm(target)
     else:
@@ -75,11 +93,37 @@ def apply(
         _say(result, file)
 
 
-def _try(target: Target, file: Path, within_s: float, place: str, path: Path) -> Any:
-    """Check a file with the rights of the caller, and have the daemon put it in force."""
+def _try(
+    target: Target,
+    file: Path,
+    within_s: float,
+    place: str,
+    path: Path,
+    days: float,
+    limits: dict[str, int | None],
+    *,
+    is_json: bool,
+) -> Any:
+    """Check a file with the rights of the caller, compare it, and have the daemon put it in force."""
     content = _read(file)
-    _check(file, content, path.parent / "conf.d" / place if place else path, path)
-    return target.ask(Apply(name=str(file), content=content.decode(), within_s=within_s, place=place))
+    stands_for = path.parent / "conf.d" / place if place else path
+    order = Apply(name=str(file), content=content.decode(), within_s=within_s, place=place)
+    if not path.exists():  # the daemon may read another one, and checks it
+        return target.ask(order)
+    _check(file, content, stands_for, path)
+    if not days:
+        return target.ask(order)
+    from monitor.cli.apply_comparison import compare_with_history, say
+
+    compared = compare_with_history(path, stands_for, content, days, limits)
+    if compared is None:
+        return target.ask(order)
+    if not is_json:
+        say(compared)
+    if compared.exceeded:
+        raise ApplyError(f"not tried, since it exceeds a limit: {'; '.join(compared.exceeded)}")
+    result = target.ask(msgspec.structs.replace(order, known_good=compared.known_good))
+    return result | {"comparison": compared.data}
 
 
 def _read(file: Path) -> bytes:
@@ -96,12 +140,10 @@ def _read(file: Path) -> bytes:
 
 
 def _check(file: Path, content: bytes, stands_for: Path, path: Path) -> None:
-    """Check as `config check` does; faults name the file that was given. Without a configuration there is none."""
+    """Check as `config check` does; faults name the file that was given."""
     from monitor.config.faults import InvalidConfigError
     from monitor.daemon.selfcheck.configuration import load_examined
 
-    if not path.exists():  # the daemon may read another one, and checks it
-        return
     try:
         _, examined = load_examined(path, standing={stands_for: content})
     except InvalidConfigError as error:

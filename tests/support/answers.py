@@ -13,7 +13,17 @@ def answers_of(pipeline: Pipeline, directory: Path) -> Answers:
     """Return the answers for commands about this pipeline; nothing is saved in the directory."""
     orders = Orders(pipeline, Saver(directory / "nodewarden.db"))
     return Answers(
-        pipeline, orders, EventStream(), dict, dict, lambda network, limit: [], _look_back, _save, list, _try
+        pipeline,
+        orders,
+        EventStream(),
+        dict,
+        dict,
+        lambda network, limit: [],
+        _look_back,
+        _save,
+        list,
+        lambda _: {},
+        _try,
     )
 
 

@@ -51,14 +51,15 @@ class Answers:
         look_back: Callable[[History | Report], Awaitable[dict[str, Any]]],
         save: Callable[[], Awaitable[bool]],
         reload: Callable[[], Any],
+        record: Callable[[str], dict[str, Any]],
         trial: Callable[[protocol.TrialRequest], Any],
     ) -> None:
         """Take who knows what.
 
         `describe` gives the service's part of the status, `check` what the self-check finds, `history` an address's
         offences, `look_back` answers from all of the history, `save` puts what was ordered on disk before it is
-        answered, `reload` returns what it did (plain data or a Struct) and raises NodewardenError if it fails, `trial`
-        answers `nodewarden apply` likewise.
+        answered, `reload` returns what it did (plain data or a Struct) and raises NodewardenError if it fails, `record`
+        starts or stops the recording and returns how it is going, `trial` answers `nodewarden apply`.
         """
         self._pipeline = pipeline
         self._orders = orders
@@ -71,6 +72,7 @@ class Answers:
         self._save = save
         self._reload = reload
         self._trial = trial
+        self._record = record
 
     async def handle(self, request: Request) -> Reply:
         """Answer one request; NodewardenError for what the requester should read.
@@ -113,6 +115,13 @@ class Answers:
                 return Reply(ok=True, result=[show_entry(entry) for entry in self._pipeline.guard.entries])
             case protocol.AllowTest():
                 return Reply(ok=True, result=show_entry(self._pipeline.guard.protects(_network(request.network))))
+        return self._operate(request)
+
+    def _operate(self, request: Request) -> Reply:
+        """Answer a request that is about the daemon itself."""
+        match request:
+            case protocol.Record():
+                return Reply(ok=True, result=self._record(request.action))
             case protocol.Reload():
                 return Reply(ok=True, result=self._reload())
             case protocol.Apply() | protocol.ApplyConfirm() | protocol.ApplyBack() | protocol.ApplyStatus():
@@ -231,8 +240,7 @@ class Answers:
         ]
 
     def _flush(self) -> dict[str, Any]:
-        self._pipeline.refused.clear()
-        return {"ended": len(self._pipeline.bans.flush())}
+        return {"ended": len(self._pipeline.flush(time.time()))}
 
 
 async def _in_steps(page: Page) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import msgspec
 from monitor.daemon.life import capacity
 from monitor.daemon.life.config_files import ConfigFiles
 from monitor.daemon.life.health import Health
+from monitor.daemon.life.recording import Recording
 from monitor.daemon.life.restore import history
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.systemd import ServiceManager
@@ -60,6 +61,7 @@ class InForce:
         saver: Saver,
         systemd: ServiceManager,
         trials: TrialKeeper,
+        recording: Recording,
     ) -> None:
         """Take what follows the configuration; `settings` were loaded from `path`, and from a trial that waits."""
         self.settings = settings
@@ -73,6 +75,7 @@ class InForce:
         self._systemd = systemd
         self._trials = trials
         trials.attach(self)
+        self._recording = recording
 
     def attach(self, health: Health, sight: Sight) -> None:
         """Take what reports on it; they in turn know it."""
@@ -120,6 +123,7 @@ class InForce:
             self._pipeline.table.set_up(now_s)
         self._sources.reconfigure(settings, self._pipeline.log_filters)
         self._sight.renew()
+        self._recording.reconfigure(settings.recording, now_s)
         protect = settings.bans.protect
         self._surroundings.reconfigure(
             sessions=protect.sessions, kubernetes=protect.kubernetes, admin_groups=protect.admin_groups
@@ -149,6 +153,7 @@ class InForce:
             windows_part(self._pipeline.counting),
             self._files.part(),
             self._health.trial_part(),
+            self._recording.part(),
             *self._sight.parts(),
             self._surroundings.names.part(is_wanted=self.settings.bans.protect.kubernetes),
         ]

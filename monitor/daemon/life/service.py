@@ -23,6 +23,7 @@ from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import make_enforcers, take_over
 from monitor.daemon.life.health import Health, ProblemWatch
 from monitor.daemon.life.in_force import InForce, modes
+from monitor.daemon.life.recording import Recording
 from monitor.daemon.life.restore import offences_of
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.state import State
@@ -43,6 +44,7 @@ from monitor.daemon.selfcheck.configuration import load_examined
 from monitor.daemon.selfcheck.doctor import log_check
 from monitor.daemon.sources.runners import Sources
 from monitor.daemon.trial.keeper import TrialKeeper
+from monitor.daemon.trial.known_sources import KnownSources
 from monitor.daemon.trial.orders import TrialOrders
 from monitor.daemon.trial.resume import resume, without_trial
 from monitor.enforcers.enforcement import Enforcement
@@ -105,12 +107,13 @@ class Service:
         )
         self._look_back = HistoryAnswers(settings.state.directory / FILE_NAME, self._standing)
         self._problems = ProblemWatch()
-        self._trial = TrialWatch(trials, self._good_reason)
+        self._trial = TrialWatch(trials, KnownSources(settings.state.directory, self._standing))
+        self._recording = Recording(settings)
         self.pipeline = Pipeline(
             settings,
             self._surroundings.reading.entries,
             self._make_enforcers,
-            (DecisionLog(), DecisionRecord(self._saver, self._intake), self._events, self._trial.bans),
+            (DecisionLog(), DecisionRecord(self._saver, self._intake), self._events, self._recording, self._trial.bans),
             DecisionMetrics(self._exporter.histograms[BAN_LATENCY.name].observe),
             self._cutting.cut,
             networks=self._surroundings.reading.networks,
@@ -137,6 +140,7 @@ class Service:
             self._saver,
             self._systemd,
             trials,
+            self._recording,
         )
         self._trial.attach(self.pipeline)
         self._sight = Sight(lambda: self._in_force.settings, self.pipeline, lambda: self._sources)
@@ -158,6 +162,7 @@ class Service:
             self._intake,
             self._files,
             self._trial,
+            self._recording,
         )
         self._health.follow_origins(loaded)
         self._in_force.attach(self._health, self._sight)
@@ -171,6 +176,7 @@ class Service:
             self._look_back.answer,
             self._saver.save_now,
             self._in_force.reload,
+            self._recording.order,
             TrialOrders(path, trials, lambda: self._in_force.settings).answer,
         )
         self._control = ControlServer(
@@ -190,6 +196,7 @@ class Service:
         settings = self._in_force.settings
         await take_over(self._owner)
         log_check(settings, self.pipeline.log_filters)
+        self._recording.open(self.pipeline, time.time())
         self._state.open()
         self._sources.open()
         if settings.metrics.enabled:
@@ -213,6 +220,7 @@ class Service:
         self._sight.close()
         self.pipeline.enforcers.close()
         self._cutting.close()
+        self._recording.close()
         self._state.close(_SAVE_TIMEOUT_S)
         self._systemd.close()
         self._owner.close()
@@ -246,6 +254,7 @@ class Service:
             **self._sight.tick_parts(now_s),
             "comparing the table": self._drift.tick,
             **self._state.tick_parts(now_s),
+            "writing the recording": self._recording.write,
             "comparing the configuration's files": partial(self._files.tick, now_s),
             "keeping the trial configuration": partial(self._trial.tick, now_s),
             "checking descriptors and clients": self._upkeep.check,
@@ -307,10 +316,6 @@ class Service:
     def _standing(self, network: Network, alert: Alert | None = None) -> Standing | None:
         """Return what makes a network no stranger."""
         return standing(network, self.pipeline.guard, self.pipeline.surrounding, alert)
-
-    def _good_reason(self, network: Network, alert: Alert | None) -> str:
-        """Return why a ban of a network would be a mistake, in one word; empty if it would not be."""
-        return self._standing(network, alert) or ""
 
     def _scrape_failed(self, error: Exception) -> None:
         """Note a fault; called from the server's thread."""

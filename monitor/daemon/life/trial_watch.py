@@ -4,9 +4,10 @@ import logging
 from collections.abc import Iterator
 
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.daemon.trial.bans_on_trial import BansOnTrial, GoodReason
+from monitor.daemon.trial.bans_on_trial import BansOnTrial
 from monitor.daemon.trial.file import instant
 from monitor.daemon.trial.keeper import TrialKeeper
+from monitor.daemon.trial.known_sources import KnownSources
 from monitor.metrics.metric import Sample
 from monitor.model.requirements import Part, PartKind, Requirement
 
@@ -16,10 +17,11 @@ _log = logging.getLogger(__name__)
 class TrialWatch:
     """Ties what keeps the trial to the pipeline."""
 
-    def __init__(self, keeper: TrialKeeper, good_reason: GoodReason) -> None:
+    def __init__(self, keeper: TrialKeeper, known: KnownSources) -> None:
         """Take what keeps the trial, and who knows why a network is known-good."""
         self._keeper = keeper
-        self.bans = BansOnTrial(keeper, good_reason)
+        self._known = known
+        self.bans = BansOnTrial(keeper, known.good_reason)
         """The listener that watches bans."""
 
     def attach(self, pipeline: Pipeline) -> None:
@@ -30,10 +32,12 @@ class TrialWatch:
 
     def tick(self, now_s: float) -> None:
         """End the trial if it is time, and lift the bans that it should not have made."""
+        if self._keeper.trial:
+            self._known.follow()
         self._keeper.tick(instant())
-        for network, detector in self.bans.take():
-            if self._pipeline.bans.acquit(network, detector, now_s):
-                _log.warning("%s: the ban of %s is lifted, since it is known-good", detector, network)
+        if wrong := self.bans.take():
+            self._pipeline.lift(wrong, now_s)
+            _log.warning("the bans of known-good sources are lifted: %s", ", ".join(map(str, wrong)))
 
     def notices(self) -> list[str]:
         """Say that a trial waits, or how the last one ended."""
@@ -41,13 +45,14 @@ class TrialWatch:
 
     def problems(self) -> list[str]:
         """Say what keeps a trial from ending as it should."""
-        return self._keeper.problems()
+        trouble = self._known.trouble if self._keeper.trial else ""
+        return [*self._keeper.problems(), *([trouble] if trouble else ())]
 
     def part(self) -> Part:
         """Return what doctor says about it."""
         needed = [
             Requirement("a trial configuration that ends in time", text, "see `nodewarden apply --status`")
-            for text in self._keeper.problems() or [""]
+            for text in self.problems() or [""]
         ]
         return Part("trial configuration", PartKind.SERVICE, is_wanted=True, requirements=needed)
 

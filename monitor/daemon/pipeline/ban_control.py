@@ -88,11 +88,6 @@ class BanControl:
         places = [place for place in self._ledger.places(network) if place[1] is Strength.SPOOFABLE]
         return self._end_claims(places, lambda claim: claim.detector == detector, Ending.WITHDRAWN, now_s)
 
-    def acquit(self, network: Network, detector: str, now_s: float) -> list[Ended]:
-        """End what a detector claims of a network, whatever its evidence: the source is known to be good."""
-        places = self._ledger.places(network)
-        return self._end_claims(places, lambda claim: claim.detector == detector, Ending.WITHDRAWN, now_s)
-
     def spare(self, now_s: float) -> list[Ended]:
         """End what detectors claim of networks that are by now on allowlists of their own."""
         lists = {name: one for name, one in self._policy.rules.detectors.items() if one.has_allowlist}
@@ -138,10 +133,10 @@ class BanControl:
             self._tell_ended(ended)
         return ended
 
-    def flush(self) -> list[Ban]:
+    def flush(self, now_s: float) -> list[Ban]:
         """End all bans, and remove the table; return which they were."""
         bans = list(self._ledger.bans())
-        self._enforcers.flush(bans, time.time())
+        self._enforcers.flush(bans, now_s)
         self._tell_ended(self._strike_out(bans, Ending.LIFTED))
         self._listeners.flushed()
         return bans

@@ -13,10 +13,9 @@ import msgspec
 
 from monitor.detectors.detector import Detector
 from monitor.detectors.kept import Extent, Kept
-from monitor.filters.definition import FilterDefinition
 from monitor.model.addresses import Network
 
-_NO_FILTERS: Mapping[str, FilterDefinition] = MappingProxyType({})
+_NO_FILTERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Carried(msgspec.Struct, frozen=True):
@@ -43,12 +42,12 @@ class CarryOver:
     def __init__(
         self,
         now_s: float,
-        old_filters: Mapping[str, FilterDefinition] = _NO_FILTERS,
-        new_filters: Mapping[str, FilterDefinition] = _NO_FILTERS,
+        old_filters: Mapping[str, str] = _NO_FILTERS,
+        new_filters: Mapping[str, str] = _NO_FILTERS,
     ) -> None:
-        """Take the wall time, and the filters of detectors that watch logs, as they were and as they are."""
+        """Take the wall time, and digests of the filters of detectors that watch logs, as they were and as they are."""
         self._now_s = now_s
-        self._reread = {name for name, one in old_filters.items() if _changed(one, new_filters.get(name))}
+        self._reread = {name for name, one in old_filters.items() if new_filters.get(name, one) != one}
         self.carried: list[Carried] = []
         """What was kept of each detector, in the order in which they were made."""
 
@@ -74,12 +73,3 @@ class CarryOver:
     def _note(self, detector: Detector[Any], kept: Kept, network: Network | None) -> Detector[Any]:
         self.carried.append(Carried(detector.name, str(network) if network else "", kept.extent, kept.text))
         return detector
-
-
-def _changed(old: FilterDefinition, new: FilterDefinition | None) -> bool:
-    """Whether a filter finds other failures than before."""
-    return new is not None and _finds(old) != _finds(new)
-
-
-def _finds(one: FilterDefinition) -> tuple[object, ...]:
-    return one.failregex, one.ignoreregex, one.prefregex, one.maxlines, one.datepattern

@@ -25,8 +25,8 @@ class BansOnTrial(Listener):
         self._keeper = keeper
         self._good_reason = good_reason
         self._known: tuple[tuple[str, ...], list[Network]] = ((), [])
-        self.wrong: list[tuple[Network, str]] = []
-        """Bans to lift: the network, and the detector whose ban it is."""
+        self.wrong: list[Network] = []
+        """Networks whose bans are to be lifted."""
 
     def settled(self, decisions: Sequence[Decision], done_s: float) -> None:  # noqa: ARG002 - the listener's
         """Look at the bans of a batch that are new and in force."""
@@ -38,13 +38,13 @@ class BansOnTrial(Listener):
                 continue
             reason = self._reason(decision.network, decision.alert)
             if reason and len(self.wrong) < _MOST_NOTED:
-                self.wrong.append((decision.network, ban.detector))
+                self.wrong.append(decision.network)
                 self._keeper.banned_good = self._keeper.banned_good or (
                     f"{decision.network} ({reason}) by {ban.detector}; its ban is lifted"
                 )
 
-    def take(self) -> list[tuple[Network, str]]:
-        """Return the bans to lift, each once."""
+    def take(self) -> list[Network]:
+        """Return the networks whose bans are to be lifted, each once."""
         wrong, self.wrong = self.wrong, []
         return wrong
 

@@ -1,7 +1,9 @@
 """`nodewarden apply`: what it refuses by itself, and how a confirmed file gets into its place."""
 
 import hashlib
+import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ from click.testing import CliRunner, Result
 from monitor.cli.apply import ApplyError, apply
 from monitor.control.client import RequestRefused
 from monitor.control.protocol import Apply, ApplyBack, ApplyConfirm, ApplyStatus, TrialRequest
+from monitor.daemon.tuning import comparing
 from monitor.model.errors import ConfigError
+from tests.support import recorded_site as site
 from tests.unit.config.support import write
 
 _TEXT = "detectors: {port_scan: {maxretry: 22}}\n"
@@ -166,3 +170,50 @@ def test_what_is_shown(files: Path) -> None:
     assert "old.yaml ended" in run(daemon, "--back").output
     assert daemon.asked == [ApplyBack()]
     assert isinstance(run(daemon, "--confirm").exception, RequestRefused)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Record a day once."""
+    return site.record_day(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture
+def strict(recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str | Path, ...]:
+    """Return the arguments for trying thresholds that ban a client and a probe of the recorded day."""
+    monkeypatch.setattr(comparing, "find", lambda *_: SimpleNamespace(path=recording))
+    old = site.write(tmp_path, "old", site.OLD)
+    file = write(tmp_path, "detectors: {failures: {sshd: {maxretry: 2}}}\n", "try.yaml")
+    return file, "--confirm-within", "10m", "--config", old, "--days", "1000"
+
+
+def test_it_is_compared_with_the_history_first(strict: tuple[str | Path, ...]) -> None:
+    """What it would have done is shown, and clients that it would have banned end the trial if it bans them."""
+    daemon = Daemon()
+    done = run(daemon, *strict)
+    assert done.exit_code == 0, done.output
+    assert "2 of the bans that are added or stronger hit known-good sources" in done.output
+    assert isinstance(daemon.asked[0], Apply)
+    assert daemon.asked[0].known_good == [site.CLIENT]
+    found = json.loads(run(daemon, *strict, "--json").stdout)
+    assert (found["comparison"]["known_good"], found["comparison"]["kinds"]) == (2, {"added": 2})
+
+
+def test_beyond_a_limit_it_is_not_tried(strict: tuple[str | Path, ...]) -> None:
+    """The daemon is not asked, and the sentence names the limit."""
+    daemon = Daemon()
+    for limit, text in (("--max-known-good", "known-good sources"), ("--max-new-bans", "2 bans are added")):
+        done = run(daemon, *strict, limit, "1")
+        assert isinstance(done.exception, ApplyError)
+        assert text in str(done.exception)
+    assert daemon.asked == []
+    assert run(daemon, *strict, "--max-new-bans", "2").exit_code == 0
+
+
+def test_without_history_it_is_tried_all_the_same(files: Path) -> None:
+    """That nothing could be compared is said."""
+    daemon = Daemon()
+    done = run(daemon, files / "try.yaml", "--confirm-within", "10m", "--config", files / "nodewarden.yaml")
+    assert done.exit_code == 0
+    assert "not compared with the history" in done.output
+    assert len(daemon.asked) == 1

@@ -26,6 +26,7 @@ _ARGUMENTS: dict[str, list[str]] = {
     "import": ["/dev/null"], "filter test": ["sshd", "/dev/null"], "filter show": ["sshd"],
     "apply": ["--status"],
     "run": ["--config", "/nonexistent/file"], "drops": ["--help"], "fail2ban import": ["/nonexistent/directory"],
+    "record export": ["-"], "record import": ["/dev/null"],
 }  # fmt: skip
 """What each command needs; `drops` would load a program into the kernel, so only its help is tried."""
 COMMANDS = {
@@ -33,7 +34,7 @@ COMMANDS = {
 }
 _ASKING = {
     "status", "doctor", "list", "ban", "unban", "why", "events", "history", "report", "allow list", "allow add",
-    "allow remove", "allow test", "flush", "export", "reload", "apply",
+    "allow remove", "allow test", "flush", "export", "reload", "record start", "record stop", "apply",
 }  # fmt: skip
 """Commands that always ask the daemon."""
 _WITHOUT_DAEMON = {"doctor", "flush"}

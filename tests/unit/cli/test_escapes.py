@@ -83,6 +83,11 @@ def _results(text: str) -> dict[type, Any]:
         },
         protocol.ApplyStatus: {"waiting": trial, "ended": None},
         protocol.ApplyBack: {"waiting": None, "ended": {"name": text, "time_s": 1.0, "text": text}},
+        protocol.Record: {
+            "is_on": True, "is_enabled": True, "is_stopped": False, "is_remembered": True, "directory": text,
+            "trouble": text, "bytes": 1, "max_bytes": 1, "max_age_s": 1.0, "written_bytes": 1, "events": 1,
+            "only_counted": 0, "lost": {text: 1},
+        },
         protocol.BanOrder: done,
         protocol.Unban: done,
         protocol.Why: {
@@ -139,9 +144,11 @@ COMMANDS = {
     "reload": ["reload"],
     "apply --status": ["apply", "--status"],
     "apply --back": ["apply", "--back"],
+    "record info": ["record", "info"],
 }
-_OF_FILES = {"config", "filter", "fail2ban"}
-"""Commands that read files and ask no daemon: their tests are in test_command.py, test_filter.py, test_fail2ban.py."""
+_OF_FILES = {"compare", "config", "filter", "fail2ban", "label"}
+"""Commands that read files and ask no daemon: their tests are in test_command.py, test_filter.py,
+test_fail2ban.py and tests/unit/tuning."""
 _WITHOUT_TEXT = {"run", "drops"}
 
 

@@ -217,7 +217,7 @@ def test_a_restart_keeps_what_a_shadow_counted(tmp_path: Path) -> None:
     """It is saved under a name of its own."""
     names = []
     pipeline = _pipeline(Found(), sshd=_trying(), port_scan=PortScanSettings(shadow=ShadowSettings(maxretry=4)))
-    for name, kind, windows in SavedWindows(Saver(tmp_path / "x"), pipeline, lambda: True)._parts():
+    for name, kind, windows, _ in SavedWindows(Saver(tmp_path / "x"), pipeline, lambda: True)._parts():
         if "~" in name:
             names.append((name, kind, len(windows)))
     assert names == [("port_scan~4/600", "port_scan", 1), ("sshd~3/600", "failures", 1)]
