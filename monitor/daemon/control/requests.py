@@ -154,6 +154,7 @@ class Answers:
                 name: {"packets": counter.packets, "bytes": counter.bytes}
                 for name, counter in pipeline.table.counters().items()
             },
+            "action": pipeline.action,
             "table": "in place" if pipeline.table.is_up else "not set up",
         }
 
@@ -184,6 +185,7 @@ class Answers:
         return {
             "network": str(network),
             "allowlist": show_entry(pipeline.guard.protects(network)),
+            "action": pipeline.action,
             "bans": bans,
             "foreign": [show_foreign(one, now_s) for one in foreign[:_MAX_FOREIGN]],
             "leaked": list(pipeline.table.leaked(network)),
