@@ -9,6 +9,7 @@ from monitor.cli import completion, show
 from monitor.cli.mode_line import mode_line
 from monitor.cli.past import describe_past
 from monitor.cli.target import Target
+from monitor.cli.values import NETWORK
 from monitor.control.protocol import Status, Why
 
 _MAX_NOTICES = 10
@@ -147,7 +148,7 @@ def _filters(filters: list[dict[str, Any]]) -> None:
 
 
 @click.command()
-@click.argument("network", metavar="ADDRESS|NETWORK", shell_complete=completion.banned)
+@click.argument("network", type=NETWORK, metavar="ADDRESS|NETWORK", shell_complete=completion.banned)
 @show.json_option
 @click.pass_obj
 def why(target: Target, network: str, is_json: bool) -> None:

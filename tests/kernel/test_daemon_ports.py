@@ -113,8 +113,8 @@ def test_bans_by_hand_and_their_export(guarded: Guarded, tmp_path: Path) -> None
     """A ban of named ports comes back from JSON as it was, and never as one of all ports from a plain list."""
     daemon, address = guarded.daemon, guarded.source.address4
     assert daemon.run("ban", address, "--port", "http", "--port", "udp/53").returncode == 0
-    assert daemon.run("ban", address, "--port", "http", "--egress").returncode == 1
-    assert daemon.run("ban", address, "--port", "nowhere").returncode == 1
+    assert daemon.run("ban", address, "--port", "http", "--egress").returncode == 2
+    assert daemon.run("ban", address, "--port", "nowhere").returncode == 2
     assert guarded.open_ports("4") == {22}
     assert daemon.run("export").stdout == ""
     exported = tmp_path / "bans.json"
