@@ -36,7 +36,7 @@ from monitor.detectors.registry import ALL
 from monitor.enforcers.enforcement import Enforcement
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, FloodAlert
-from monitor.model.bans import AllowEntry, Ban, Offence
+from monitor.model.bans import Action, AllowEntry, Ban, Offence
 from monitor.model.errors import NodewardenError
 from monitor.model.events import KINDS, Event, PacketLogged
 from monitor.model.flows import FlowBatch, FlowIncomplete
@@ -111,6 +111,11 @@ class Pipeline:
     def enforces(self) -> bool:
         """Whether any detector may ban."""
         return any(policy.enforces for policy in self.policy.rules.detectors.values())
+
+    @property
+    def action(self) -> Action:
+        """What is to become of packets of sources that are banned on proof."""
+        return self._settings.bans.action
 
     @property
     def counting(self) -> list[Detector[Any]]:
@@ -274,6 +279,7 @@ class Pipeline:
             self.proofs = Proofs(settings.bans.prefixes.ipv6_score)
             self.evidence.count_by(settings.bans.prefixes.ipv6_score)
         self.policy.follow(build_rules(settings, self.log_filters.sections), offences)
+        self.table.act(settings.bans.action, now_s)
         self._renew_guard(now_s)
         if spared := self.bans.spare(now_s):
             _log.warning("ended %d bans that allowlists of detectors now forbid", len(spared))
