@@ -184,7 +184,6 @@ class Stages:
                 yield alert
 
     def _is_protected(self, one: Any) -> bool:
-        """Whether the source of an event or alert is on the allowlist."""
         return self.guard.protects(host(one.source)) is not None
 
     def _answer(self, alerts: Iterable[Alert | FloodAlert], now_s: float) -> list[Decision]:
@@ -284,7 +283,6 @@ class Stages:
         return self._follow_guard(guard, now_s)
 
     def _renew_guard(self, now_s: float) -> None:
-        """Make the allowlist anew."""
         self._follow_guard(self._guard_of(self._added.values()), now_s)
 
     def _guard_of(self, added: Iterable[AllowEntry]) -> Guard:
