@@ -1,7 +1,7 @@
 """What a replay read, beside its outcomes: how much, of which time, and what it could not know."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import msgspec
 
@@ -49,6 +49,8 @@ class Result(msgspec.Struct):
     """Inputs that could not be carried out, or only in part, as may have been so when they were recorded."""
     named: dict[str, None] = {}
     """Detectors that failures in logs were recorded for."""
+    not_understood: dict[str, str] = {}
+    """Recorded configurations that this version does not understand, by digest, and why: another one was given."""
     recorded: Settings | None = None
     """The configuration that was recorded last; None if none was."""
 
@@ -88,8 +90,3 @@ class Result(msgspec.Struct):
             assert self.recorded is not None  # noqa: S101 - see above
             for text in unfed([registration], self.recorded):
                 yield registration.name, f"when it was recorded, {text.partition(': ')[2]}"
-
-
-def kinds_of(seen: Mapping[str, int]) -> str:
-    """Return counts by kind for people."""
-    return ", ".join(f"{count:,} {kind}" for kind, count in sorted(seen.items()) if count) or "no events"
