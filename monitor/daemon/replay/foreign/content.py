@@ -42,7 +42,7 @@ class Content:
         self.written_s = status.st_mtime if stat.S_ISREG(status.st_mode) else None
         """When it was written last, in wall time."""
         self._file, self.is_packed = self._unpacked()
-        self._head = b""
+        self._head, self._head_at = b"", 0
         self._head = self.read(HEAD_BYTES)
         self.read_bytes = 0
 
@@ -59,7 +59,7 @@ class Content:
 
     @property
     def head(self) -> bytes:
-        """The first bytes, at most `HEAD_BYTES`, as long as nothing was read."""
+        """The first bytes, at most `HEAD_BYTES`."""
         return self._head
 
     @property
@@ -75,9 +75,9 @@ class Content:
     def read(self, size: int) -> bytes:
         """Return this many bytes, fewer only at the end; never raises because of the file."""
         parts = []
-        if self._head:
-            parts.append(self._head[:size])
-            self._head = self._head[size:]
+        if self._head_at < len(self._head):
+            parts.append(self._head[self._head_at : self._head_at + size])
+            self._head_at += len(parts[0])
             size -= len(parts[0])
         while size > 0 and not self.damage:
             try:
@@ -89,7 +89,7 @@ class Content:
                 break
             parts.append(part)
             size -= len(part)
-        data = b"".join(parts)
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
         self.read_bytes += len(data)
         return data
 
