@@ -27,6 +27,7 @@ from monitor.cli.fail2ban import fail2ban_group
 from monitor.cli.filter import filter_group
 from monitor.cli.history import history, report
 from monitor.cli.record import record
+from monitor.cli.replay import replay
 from monitor.cli.status import status, why
 from monitor.cli.target import Target
 from monitor.control.client import DaemonUnreachable, UnsendableRequest
@@ -122,6 +123,7 @@ for command in (
         events,
         history,
         report,
+        replay,
         allow,
         export_bans,
         import_bans,
