@@ -18,6 +18,7 @@ from monitor import __version__
 from monitor.cli import show
 from monitor.cli.allow import allow
 from monitor.cli.bans import ban, flush, list_bans, unban
+from monitor.cli.compare import compare
 from monitor.cli.config import FAULTY, config_group
 from monitor.cli.doctor import doctor
 from monitor.cli.drops import drops
@@ -26,6 +27,7 @@ from monitor.cli.exchange import export_bans, import_bans
 from monitor.cli.fail2ban import fail2ban_group
 from monitor.cli.filter import filter_group
 from monitor.cli.history import history, report
+from monitor.cli.label import label_group
 from monitor.cli.record import record
 from monitor.cli.replay import replay
 from monitor.cli.status import status, why
@@ -128,8 +130,9 @@ for command in (
         export_bans,
         import_bans,
         drops,
+        compare,
     ),
-    *(config_group, filter_group, fail2ban_group, record),
+    *(config_group, filter_group, fail2ban_group, label_group, record),
 ):
     cli.add_command(command)
 
