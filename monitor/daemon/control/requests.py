@@ -222,8 +222,7 @@ class Answers:
         ]
 
     def _flush(self) -> dict[str, Any]:
-        self._pipeline.refused.clear()
-        return {"ended": len(self._pipeline.bans.flush())}
+        return {"ended": len(self._pipeline.flush(time.time()))}
 
 
 async def _in_steps(page: Page) -> dict[str, Any]:

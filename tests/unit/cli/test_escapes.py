@@ -130,8 +130,9 @@ COMMANDS = {
     "export nft": ["export", "--format", "nft"],
     "import": ["import", "-"],
 }
-_OF_FILES = {"config", "filter", "fail2ban"}
-"""Commands that read files and ask no daemon: their tests are in test_command.py, test_filter.py, test_fail2ban.py."""
+_OF_FILES = {"config", "filter", "fail2ban", "label"}
+"""Commands that read files and ask no daemon: their tests are in test_command.py, test_filter.py,
+test_fail2ban.py and tests/unit/tuning."""
 _WITHOUT_TEXT = {"run", "reload", "drops"}
 
 
