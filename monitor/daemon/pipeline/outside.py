@@ -34,8 +34,10 @@ class Outside:
         """Calls of the kernel since `begin`, by name."""
 
     def begin(self) -> None:
-        """Begin with another input."""
+        """Begin with another input; what was noted outside of any is not for a recording."""
         self.calls.clear()
+        if self._refusals or self._numbers:
+            self._refusals, self._numbers = [], []
 
     def take(self) -> tuple[list[Refusal], list[float]]:
         """Return what was noted since the last call."""

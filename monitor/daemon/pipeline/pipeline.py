@@ -54,7 +54,8 @@ class Pipeline(Stages):
         super().__init__(*arguments, **more)
         self.tap = Tap(self.outside)
         self._turned_s = float("-inf")
-        self._now_s = 0.0
+        self.now_s = 0.0
+        """The time of what it was told last."""
         self.enforcers.leader.on_lost = self._lose
 
     def record(self, recorder: Recorder | None, node: str, version: str, now_s: float) -> None:
@@ -82,7 +83,7 @@ class Pipeline(Stages):
 
     def _begin(self, now_s: float) -> None:
         """Begin to carry out what is told at this time."""
-        self._now_s = now_s
+        self.now_s = now_s
         self.outside.begin()
 
     def process(self, events: Sequence[Event], now_s: float) -> list[Decision]:
@@ -194,7 +195,7 @@ class Pipeline(Stages):
 
     def _lose(self, failures: Sequence[Failure]) -> None:
         """Strike out what the kernel lost."""
-        self.tap.hand(Lost(self._now_s, {one.key: one.reason for one in failures}, self.outside.calls[ENFORCE]))
+        self.tap.hand(Lost(self.now_s, {one.key: one.reason for one in failures}, self.outside.calls[ENFORCE]))
         self.bans.lose(failures)
 
     @property
