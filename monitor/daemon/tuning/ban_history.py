@@ -55,15 +55,14 @@ _SPARED = frozenset({Verdict.ALLOWLISTED, Verdict.OVER_BUDGET, Verdict.FULL, Ver
 
 
 class BanCollector(Listener):
-    """Keeps what was banned; `now_s` must follow the time of the input that is being replayed."""
+    """Keeps what was banned; `now_s` (wall time, seconds) must follow that of the input that is being replayed."""
 
     name = "compare"
 
-    def __init__(self, bans_per_minute: int, max_spans: int = MAX_SPANS) -> None:
-        """Start before the first input; the budget is that of the configuration."""
+    def __init__(self, max_spans: int = MAX_SPANS) -> None:
+        """Start before the first input."""
         self.now_s = 0.0
         self._max_spans = max_spans
-        self._bans_per_minute = bans_per_minute
         self._spans: list[Span] = []
         self._open: dict[tuple[bytes, bool], Span] = {}
         self._omitted = 0
@@ -134,8 +133,8 @@ class BanCollector(Listener):
             if known is not None and known.detector == claim.detector:
                 known.until_s = claim.until_s
 
-    def history(self) -> BanHistory:
-        """Return what was kept."""
+    def history(self, bans_per_minute: int) -> BanHistory:
+        """Return what was kept, under a configuration with this budget."""
         refused = self._spared[Verdict.OVER_BUDGET]
-        use = BudgetUse(self._bans_per_minute, self._peak, refused)
+        use = BudgetUse(bans_per_minute, self._peak, refused)
         return BanHistory(self._spans, self._omitted, use, dict(self._alerts), dict(self._spared))

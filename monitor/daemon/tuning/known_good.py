@@ -17,7 +17,8 @@ from monitor.model.addresses import Address, Network, host
 from monitor.model.bans import AllowEntry
 from monitor.model.networks import Networks, NodeNetworks
 from monitor.model.sysctls import Sysctls
-from monitor.recording.inputs import Configured, Events, Flood, Input, Order, Ordered, Restored, Surrounded
+from monitor.recording.inputs import Configured, Events, Flood, Input, Restored, Skipped, Surrounded
+from monitor.recording.key_inputs import KeyInputs
 from monitor.settings.schema import Settings
 
 
@@ -88,14 +89,10 @@ class Witness:
     def __init__(self, labels: Labels) -> None:
         """Start before the first input."""
         self._labels = labels
-        self._entries: list[AllowEntry] = []
-        self._networks = NodeNetworks()
-        self._sysctls = Sysctls()
-        self._ignored: list[AllowEntry] = []
-        self._added: dict[Network, AllowEntry] = {}
+        self._keys = KeyInputs()
         self.clients = ClientHistory()
 
-    def watch(self, inputs: Iterable[Input]) -> Iterator[Input]:
+    def watch(self, inputs: Iterable[Input | Skipped]) -> Iterator[Input | Skipped]:
         """Yield inputs as they are, and learn from them."""
         take = self.clients.take
         for one in inputs:
@@ -106,25 +103,29 @@ class Witness:
             yield one
         self.clients.finish()
 
-    def _follow(self, one: Input) -> None:
-        if isinstance(one, Surrounded):
-            self._entries = one.entries
-            self._networks = one.networks or self._networks
-            self._sysctls = one.sysctls or self._sysctls
-        elif isinstance(one, Configured):
-            self._ignored = one.allowed
-        elif isinstance(one, Restored):
-            self._added |= {entry.network: entry for entry in one.allowed}
-        elif isinstance(one, Flood):
+    def _follow(self, one: Input | Skipped) -> None:
+        if isinstance(one, Flood):
             self.clients.take_flood(one.sources, one.time_s)
-        elif isinstance(one, Ordered) and one.what is Order.ALLOW:
-            self._added |= {entry.network: entry for entry in one.entries}
-        elif isinstance(one, Ordered) and one.what is Order.DISALLOW:
-            for network in one.networks:
-                self._added.pop(network, None)
+        elif not isinstance(one, Skipped):
+            self._keys.follow(one)
+
+    @property
+    def configured(self) -> Configured | None:
+        """The configuration that was in force last; None if the recording has none."""
+        return next((one for one in self._keys.inputs(0.0) if isinstance(one, Configured)), None)
 
     def known_good(self, settings: Settings) -> KnownGood:
         """Return who was known-good at the end, by the allowlist and the internal networks of a configuration."""
-        guard = build_guard(settings, self._added.values(), self._entries, self._ignored)
-        around = build_surrounding(settings, guard, self._entries, self._networks, self._sysctls)
-        return KnownGood(self._labels, guard, around.internal, self.clients)
+        around, ignored, added = Surrounded(0.0, []), list[AllowEntry](), list[AllowEntry]()
+        for one in self._keys.inputs(0.0):
+            match one:
+                case Surrounded():
+                    around = one
+                case Configured(allowed=ignored):
+                    pass
+                case Restored(allowed=added):
+                    pass
+        networks, sysctls = around.networks or NodeNetworks(), around.sysctls or Sysctls()
+        guard = build_guard(settings, added, around.entries, ignored)
+        internal = build_surrounding(settings, guard, around.entries, networks, sysctls).internal
+        return KnownGood(self._labels, guard, internal, self.clients)

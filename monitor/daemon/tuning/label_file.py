@@ -45,11 +45,18 @@ class _Document(msgspec.Struct, frozen=True):
 
 def read_labels(directory: Path) -> Labels:
     """Return the labels of a state directory; none if there is no file. LabelsError if it is damaged or unreadable."""
-    path = directory / FILE_NAME
+    try:
+        return read_label_file(directory / FILE_NAME)
+    except LabelsError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return Labels()
+        raise
+
+
+def read_label_file(path: Path) -> Labels:
+    """Return the labels of a file. LabelsError if it is missing, damaged or unreadable."""
     try:
         content = read_regular(path, _MAX_BYTES)
-    except FileNotFoundError:
-        return Labels()
     except (OSError, ValueError) as error:
         raise LabelsError(f"{path} cannot be read: {explain(error)}") from error
     if len(content) > _MAX_BYTES:
