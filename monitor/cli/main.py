@@ -18,7 +18,6 @@ from monitor import __version__
 from monitor.cli import show
 from monitor.cli.allow import allow
 from monitor.cli.bans import ban, flush, list_bans, unban
-from monitor.cli.compare import compare
 from monitor.cli.config import FAULTY, config_group
 from monitor.cli.doctor import doctor
 from monitor.cli.drops import drops
@@ -30,6 +29,7 @@ from monitor.cli.history import history, report
 from monitor.cli.label import label_group
 from monitor.cli.status import status, why
 from monitor.cli.target import Target
+from monitor.cli.tune import tune
 from monitor.control.client import DaemonUnreachable, UnsendableRequest
 from monitor.control.protocol import Reload
 from monitor.model.errors import AlreadyOwned, ConfigError, NodewardenError, TemporaryError, explain
@@ -127,7 +127,7 @@ for command in (
         export_bans,
         import_bans,
         drops,
-        compare,
+        tune,
     ),
     *(config_group, filter_group, fail2ban_group, label_group),
 ):

@@ -40,6 +40,8 @@ def terminal_chart(tuning: Tuning, texts: Texts, columns: int, *, has_colours: b
     plt.ylabel(texts.y)
     most = max(one.good for one in tuning.scores)
     plt.xticks([_scaled(one) for one in _decades(most)], [f"{one:,}" for one in _decades(most)])
+    values = _even(max(one.offenders for one in tuning.scores))
+    plt.yticks(values, [f"{one:,}" for one in values])
     tried = sorted({(one.good, one.offenders) for one in tuning.scores})
     plt.scatter([_scaled(good) for good, _ in tried], [found for _, found in tried], marker="•", label="tried")
     marks = [(tuning.today, "T", "orange", texts.today)]
@@ -90,8 +92,7 @@ class _Frame(NamedTuple):
 
 def _axes(frame: _Frame, texts: Texts) -> Iterator[str]:
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
-    step = max(1, math.ceil(frame.most_offenders / _TICKS))
-    for value in range(0, frame.most_offenders + 1, step):
+    for value in _even(frame.most_offenders):
         y = frame.y(value)
         yield f'<line x1="{_LEFT}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}" stroke="{_GRID}"/>'
         yield _text(_LEFT - 8, y + 4, f"{value:,}", 'text-anchor="end"')
@@ -130,3 +131,8 @@ def _decades(most: int) -> list[int]:
         decades.append(value)
         value *= 10
     return decades
+
+
+def _even(most: int) -> list[int]:
+    """Return a few whole numbers at even distances, from 0 on."""
+    return list(range(0, most + 1, max(1, math.ceil(most / _TICKS))))

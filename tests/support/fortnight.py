@@ -33,17 +33,18 @@ class Fortnight(NamedTuple):
 
 
 def fortnight(
-    *, days: int = 14, offenders: int = 20, clients: int = 5000, monitors: int = 12, seed: int = 1
+    *, days: int = 14, offenders: int = 20, clients: int = 5000, monitors: int = 12, attempts: int = 2000, seed: int = 1
 ) -> Fortnight:
-    """Make one; the same arguments give the same events."""
+    """Make one, with at most `attempts` in each campaign of an offender; the same arguments give the same events."""
     chance = random.Random(seed)
     bad = [_address(203, number) for number in range(offenders)]
-    known = [_address(10, number) for number in range(clients)]
-    probes = [_address(192, number) for number in range(monitors)]
+    known = [_address(45, number) for number in range(clients)]
+    probes = [_address(198, number) for number in range(monitors)]
     failures: list[AuthFailure] = []
     for place, one in enumerate(bad):
         share = place / max(1, offenders - 1)
-        failures += _guesses(chance, one, days, _SLOWEST_PER_HOUR * (_FASTEST_PER_HOUR / _SLOWEST_PER_HOUR) ** share)
+        pace = _SLOWEST_PER_HOUR * (_FASTEST_PER_HOUR / _SLOWEST_PER_HOUR) ** share
+        failures += _guesses(chance, one, days, pace, attempts)
     for one in known:
         failures += _mistypes(chance, one, days)
     for place, one in enumerate(probes):
@@ -61,11 +62,11 @@ def _failure(source: Address, time_s: float, user: str) -> AuthFailure:
     return AuthFailure(time_s, "sshd", source, Strength.PROVEN, "journal", user)
 
 
-def _guesses(chance: random.Random, source: Address, days: int, per_hour: float) -> Iterator[AuthFailure]:
-    """Yield a few campaigns of at least two hours at this pace, at most 2,000 attempts each."""
+def _guesses(chance: random.Random, source: Address, days: int, per_hour: float, most: int) -> Iterator[AuthFailure]:
+    """Yield a few campaigns of at least two hours at this pace, at most `most` attempts each."""
     for _ in range(chance.randint(1, 4)):
         at_s = START_S + chance.random() * (days - 0.5) * DAY_S
-        for _ in range(int(min(2000, per_hour * chance.uniform(2, 10)))):
+        for _ in range(int(min(most, per_hour * chance.uniform(2, 10)))):
             at_s += 3600.0 / per_hour * chance.uniform(0.9, 1.1)
             yield _failure(source, at_s, chance.choice(["root", "admin", "test"]))
 

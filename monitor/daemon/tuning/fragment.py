@@ -87,7 +87,7 @@ def _merged(held: dict[str, Any], path: tuple[str, ...], values: Values) -> dict
 
 
 def _dump(held: dict[str, Any]) -> str:
-    return str(yaml.safe_dump(held, sort_keys=True, default_flow_style=False, allow_unicode=True))
+    return str(yaml.safe_dump(held, sort_keys=False, default_flow_style=False, allow_unicode=True))
 
 
 def _check(main: Path, text: str, path: tuple[str, ...], values: Values) -> None:

@@ -167,7 +167,7 @@ def _propose(scores: Sequence[Score], today: Score, counts: _Counts, seen: Seen)
         return None, [f"{text} {LEAST_OFFENDERS} to compare points", *reasons]
     nearly = [one for one in clean if one.offenders >= math.ceil(_NEARLY_ALL * most)]
     best = max(nearly, key=lambda one: (round(one.distance, 1), -_steps(one.point, today.point)))
-    return best, [_reason(best, today, counts), *reasons]
+    return best, [_reason(best, most, today, counts), *reasons]
 
 
 def _is_stricter(point: Point, other: Point) -> bool:
@@ -180,11 +180,13 @@ def _steps(point: Point, other: Point) -> float:
     return abs(math.log(point.maxretry / other.maxretry)) + abs(math.log(point.findtime_s / other.findtime_s))
 
 
-def _reason(best: Score, today: Score, counts: _Counts) -> str:
+def _reason(best: Score, most: int, today: Score, counts: _Counts) -> str:
     found = f"finds {best.offenders} of {counts.offenders} sources that are not known-good (today: {today.offenders})"
+    if missed := counts.offenders - most:
+        found += f"; {missed} are found only where known-good sources are hit, too"
     spared = f"hits none of {counts.good} known-good sources that were counted (today: {today.good})"
-    near = "" if best.distance >= _GREAT_DISTANCE else f", of which the nearest reaches {1 / best.distance:.0%} of it"
-    return f"it {found}, and {spared}{near}"
+    near = "" if best.distance >= _GREAT_DISTANCE else f"; the nearest of them reaches {1 / best.distance:.0%} of it"
+    return f"it {found}; it {spared}{near}"
 
 
 def _confidence(best: Score, counts: _Counts, seen: Seen) -> Confidence:
