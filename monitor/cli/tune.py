@@ -9,7 +9,6 @@ import click
 from monitor.cli import completion, show
 from monitor.cli.values import WHEN
 from monitor.model.errors import ConfigError, NodewardenError, PermanentError, explain
-from monitor.model.printable import printable
 from monitor.settings.load import DEFAULT_PATH, load
 
 if TYPE_CHECKING:
@@ -39,10 +38,16 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--svg", "drawing", type=_PATH, metavar="FILE", help="Write the drawing to a file as well.")
 @click.option(
+    "--fragment",
+    type=_PATH,
+    metavar="FILE",
+    help="Write the proposed values to a file of their own, for `nodewarden apply`.",
+)
+@click.option(
     "--write",
     "is_written",
     is_flag=True,
-    help="Write the proposed values to conf.d/70-tuned.yaml beside the main file; they have effect after a reload.",
+    help="Write the proposed values to 70-tuned.yaml in conf.d of the main file; they have effect after a reload.",
 )
 @show.json_option
 def tune(
@@ -52,6 +57,7 @@ def tune(
     labels: Path | None,
     since_s: float | None,
     drawing: Path | None,
+    fragment: Path | None,
     is_written: bool,
     is_json: bool,
 ) -> None:
@@ -62,16 +68,21 @@ def tune(
     standing. Offenders are all others. Exit code 1: there is no history of this detector.
     """
     from monitor.cli import tune_chart, tune_report
+    from monitor.daemon.tuning.fragment import write
 
     swept, main = _sweep(detector, path, recording, labels, since_s)
     if drawing is not None:
-        _draw(drawing, tune_chart.svg(swept.tuning, tune_report.texts(swept)))
+        _put(drawing, tune_chart.svg(swept.tuning, tune_report.texts(swept)))
     if is_json:
         show.as_json(tune_report.as_document(swept))
     else:
         tune_report.print_result(swept)
-    if is_written:
-        _write(swept, main, is_json=is_json)
+    if fragment is not None and _has_values(swept, is_json=is_json):
+        _put(fragment, swept.yaml)
+    if is_written and _has_values(swept, is_json=is_json):
+        written = write(main, swept.path, swept.changes)
+        show.say(f"written to {written}", err=is_json)
+        show.say("next: nodewarden reload", err=is_json)
 
 
 def _sweep(
@@ -118,22 +129,17 @@ def _recorded(path: Path) -> "tuple[Settings, LogFilters]":
     raise PermanentError(f"{path} holds no configuration: name one with --config")
 
 
-def _draw(drawing: Path, text: str) -> None:
+def _put(path: Path, text: str) -> None:
     try:
-        drawing.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise NodewardenError(f"{drawing} cannot be written: {explain(error)}") from error
+        raise NodewardenError(f"{path} cannot be written: {explain(error)}") from error
 
 
-def _write(swept: "Swept", main: Path, *, is_json: bool) -> None:
-    """Write the proposed values, and say what to do next."""
-    from monitor.daemon.tuning.fragment import write
-
+def _has_values(swept: "Swept", *, is_json: bool) -> bool:
+    """Whether there are values to write; otherwise say why not."""
     if not swept.path:
         raise ConfigError(f"{swept.detector} is a jail of fail2ban: set the values in its configuration")
     if not swept.changes:
         show.say("nothing to write: there is no other value to propose", err=is_json)
-        return
-    written = write(main, swept.path, swept.changes)
-    show.say(f"written to {printable(str(written))}", err=is_json)
-    show.say("next: nodewarden reload", err=is_json)
+    return bool(swept.changes)

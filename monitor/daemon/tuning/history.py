@@ -22,9 +22,10 @@ from monitor.daemon.tuning.grid import Point, findtime_of, threshold_of, written
 from monitor.daemon.tuning.known_good import Witness, good_reason
 from monitor.daemon.tuning.labels import Labels
 from monitor.daemon.tuning.proposal import Seen, Tuning, tune
-from monitor.daemon.tuning.sweep import Sweep, sweep_of
+from monitor.daemon.tuning.sweep import Reached, Sweep, sweep_of
 from monitor.detectors.registry import REGISTRATIONS
 from monitor.detectors.settings import DetectorSettings
+from monitor.model.addresses import Address
 from monitor.model.bans import Mode
 from monitor.model.errors import ConfigError, PermanentError
 from monitor.recording.inputs import FLOW_BATCH, KIND_OF, Configured, Input, Skipped, Surrounded
@@ -51,11 +52,19 @@ class Swept(msgspec.Struct, frozen=True):
     """The path of its section in the configuration; empty for a jail of fail2ban, whose values are set there."""
     notes: tuple[str, ...] = ()
     """What operators should know of the history, a sentence each."""
+    reached: tuple[Reached, ...] = ()
+    """The sources that were counted."""
 
     @property
     def span_s(self) -> float:
         """How long the history is, in seconds."""
         return self.until_s - self.since_s
+
+    def found(self, point: Point) -> set[Address]:
+        """Return the sources that a point finds, known-good ones included."""
+        grid = self.tuning.grid
+        place, threshold = grid.findtimes_s.index(point.findtime_s), grid.maxretries.index(point.maxretry)
+        return {one.source for one in self.reached if one.is_found(place, threshold)}
 
     @property
     def threshold(self) -> str:
@@ -108,11 +117,12 @@ def sweep_history(
     since_s, until_s = result.first_s or 0.0, result.last_s or 0.0
     is_incomplete = bool(result.gaps_total or result.floods or sweep.lost_total or sweep.unnoted_total)
     seen = Seen(max(0.0, until_s - since_s), enforced.is_true, is_incomplete)
-    tuning = tune(sweep.grid, sweep.sources(), lambda network: good_reason(known.marks(network)), seen)
+    reached = tuple(sweep.sources())
+    tuning = tune(sweep.grid, reached, lambda network: good_reason(known.marks(network)), seen)
     is_jail = detector in filters.sections and detector not in settings.detectors.failures
     path = () if is_jail else path_of(detector, filters.sections)
     notes = tuple(_notes(result, sweep, section, is_jail=is_jail))
-    return Swept(detector, section, tuning, since_s, until_s, sweep.events_total, path, notes)
+    return Swept(detector, section, tuning, since_s, until_s, sweep.events_total, path, notes, reached)
 
 
 class _Sweeping(Replay):

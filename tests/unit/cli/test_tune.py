@@ -90,6 +90,14 @@ def test_written_values_are_in_force_and_then_the_proposal_is_today(run: Run, ma
     assert "nothing to write" in again.stdout
 
 
+def test_a_fragment_is_a_file_of_the_configuration(run: Run, main: Path, tmp_path: Path) -> None:
+    """What --fragment writes can be tried anywhere; the configuration in force is not touched."""
+    found = _json(run("sshd", "--json", "--fragment", tmp_path / "trial.yaml"))
+    assert (tmp_path / "trial.yaml").read_text() == found["yaml"]
+    assert load(tmp_path / "trial.yaml").settings.detectors.failures["sshd"].maxretry == found["proposal"]["threshold"]
+    assert not (main.parent / "conf.d").exists()
+
+
 def test_without_a_terminal_there_is_a_plain_table_of_all_points(run: Run) -> None:
     """One line a point, today and the proposal marked, no control characters."""
     lines = run("sshd").stdout.splitlines()
