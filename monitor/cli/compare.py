@@ -20,7 +20,12 @@ _SHOWN = 20
 @click.option(
     "--against", "old", type=_PATH, help="The old main file; default: the configuration that was in force then."
 )
-@click.option("--recording", type=_PATH, help="A recording, or a directory of one; default: that of this node.")
+@click.option(
+    "--recording",
+    default="",
+    metavar="NAME|FILE",
+    help="An imported recording (NAME) or an exported one (FILE); default: that of this node.",
+)
 @click.option("--labels", type=_PATH, help="The labels.json of the node, if it is another one.")
 @click.option(
     "--since",
@@ -46,7 +51,7 @@ def compare(
     /,
     new: Path,
     old: Path | None,
-    recording: Path | None,
+    recording: str,
     labels: Path | None,
     since: float,
     limit: int,
@@ -67,7 +72,7 @@ def compare(
         old=old,
         recording=recording,
         labels=labels,
-        since_s=since if is_given or recording is None else None,
+        since_s=since if is_given or not recording else None,
     )
     found = answer(question)
     over = Limits(**{name.removeprefix("max_"): value for name, value in limits.items()}).exceeded(found.comparison)

@@ -27,6 +27,7 @@ from monitor.cli.fail2ban import fail2ban_group
 from monitor.cli.filter import filter_group
 from monitor.cli.history import history, report
 from monitor.cli.label import label_group
+from monitor.cli.record import record
 from monitor.cli.status import status, why
 from monitor.cli.target import Target
 from monitor.cli.tune import tune
@@ -129,7 +130,7 @@ for command in (
         drops,
         tune,
     ),
-    *(config_group, filter_group, fail2ban_group, label_group),
+    *(config_group, filter_group, fail2ban_group, label_group, record),
 ):
     cli.add_command(command)
 

@@ -75,6 +75,7 @@ class Recorder:
     def start(self, directory: Path, settings: RecordingSettings) -> None:
         """Record from now on, into this directory; no effect while it does."""
         if self._writer is None:
+            self._keys = KeyInputs()
             self._ring = directory, settings
             self._worker = self._worker or Worker("recording")
             self._writer = self._new_writer()
@@ -104,11 +105,11 @@ class Recorder:
 
     def take(self, one: Input) -> None:
         """Record an input, which nobody changes any more."""
+        if self._writer is None:
+            return
         kind = type(one)
         if kind is not Events and kind is not Ticked:
             self._keys.follow(one)
-        if self._writer is None:
-            return
         events = weight(one)
         is_full = self._waiting_events + events > _MAX_EVENTS and self._waiting_events
         if is_full or len(self._waiting) >= _MAX_INPUTS:

@@ -20,7 +20,7 @@ from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.sources.recorded_settings import read_filters, read_settings
 from monitor.enforcers.enforcement import Enforcement
 from monitor.model import salt
-from monitor.model.errors import NodewardenError
+from monitor.model.errors import ConfigError, NodewardenError
 from monitor.model.networks import NodeNetworks
 from monitor.model.sysctls import Sysctls
 from monitor.recording.inputs import (
@@ -131,10 +131,8 @@ class Replay:
         result.last_s = one.time_s
         try:
             self._handlers[type(one)](one)
-        except NodewardenError as error:
-            if isinstance(one, Configured | Surrounded | Started) and self.pipeline is None:
-                raise
-            self._failed(one, error)
+        except ConfigError:
+            raise
         except Exception as error:  # noqa: BLE001 - as the daemon's supervisor: it costs this input only
             self._failed(one, error)
         found = self._outcomes.outcomes
@@ -198,7 +196,7 @@ class Replay:
         self._configured = one
         result.named |= dict.fromkeys(one.sections)
         if is_new:
-            result.recorded = read_settings(one)
+            self._read_recorded(one)
         if self.pipeline is None or one.is_continued:
             return
         if self._given is not None:
@@ -207,6 +205,14 @@ class Replay:
         self._settings = read_settings(one)
         self.pipeline.reconfigure(self._settings, one.offences, one.time_s, read_filters(one))
         self._outside.take()
+
+    def _read_recorded(self, one: Configured) -> None:
+        try:
+            self.result.recorded = read_settings(one)
+        except ConfigError as error:
+            if self._given is None:
+                raise
+            self.result.not_understood[one.digest] = str(error)
 
     def _surround(self, one: Surrounded) -> None:
         if self.pipeline is None:

@@ -1,7 +1,7 @@
 """What a replay read, beside its outcomes: how much, of which time, and what it could not know."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import msgspec
 
@@ -10,7 +10,8 @@ from monitor.daemon.pipeline.wiring import wanted
 from monitor.daemon.replay.outcome import Outcome
 from monitor.daemon.sources.feeds import unfed
 from monitor.model.events import AuthFailure
-from monitor.recording.inputs import KIND_OF, Gap
+from monitor.model.flows import FlowIncomplete, OutboundIncomplete
+from monitor.recording.inputs import FLOW_BATCH, KIND_OF, Gap
 from monitor.settings.schema import Settings
 
 MAX_GAPS = 1000
@@ -48,6 +49,8 @@ class Result(msgspec.Struct):
     """Inputs that could not be carried out, or only in part, as may have been so when they were recorded."""
     named: dict[str, None] = {}
     """Detectors that failures in logs were recorded for."""
+    not_understood: dict[str, str] = {}
+    """Recorded configurations that this version does not understand, by digest, and why: another one was given."""
     recorded: Settings | None = None
     """The configuration that was recorded last; None if none was."""
 
@@ -71,6 +74,8 @@ class Result(msgspec.Struct):
         """Say which detectors of a configuration find nothing in this recording, whatever happened, and why."""
         found = {}
         seen = {kind for kind, count in (self.events + self.floods).items() if count}
+        if FLOW_BATCH in seen:  # batches hold what these events are made of
+            seen |= {KIND_OF[FlowIncomplete], KIND_OF[OutboundIncomplete]}
         for detector in stages.detectors:
             takes = {KIND_OF[event] for event in detector.takes}
             if detector.is_addressed and detector.name not in self.named:
@@ -85,8 +90,3 @@ class Result(msgspec.Struct):
             assert self.recorded is not None  # noqa: S101 - see above
             for text in unfed([registration], self.recorded):
                 yield registration.name, f"when it was recorded, {text.partition(': ')[2]}"
-
-
-def kinds_of(seen: Mapping[str, int]) -> str:
-    """Return counts by kind for people."""
-    return ", ".join(f"{count:,} {kind}" for kind, count in sorted(seen.items()) if count) or "no events"

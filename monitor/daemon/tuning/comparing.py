@@ -19,20 +19,22 @@ from monitor.daemon.tuning.side import Facts, SideReply, SideRequest, run_side
 from monitor.model.addresses import Network
 from monitor.model.bans import WORDS
 from monitor.model.errors import TemporaryError
-from monitor.recording.ring import DIRECTORY
+from monitor.recording.exchange import find
 from monitor.settings.load import load
 
 _MAX_NAMED = 5
 
 
 class Question(msgspec.Struct, frozen=True):
-    """What to compare; None for `old`: as recorded, for `recording`: that of this node, for `labels`: those of this
-    node, for `since_s` (wall time, seconds): all that there is.
+    """What to compare.
+
+    None for `old`: as recorded, for `labels`: those of this node, for `since_s` (wall time, seconds): all of it.
     """
 
     new: Path
     old: Path | None = None
-    recording: Path | None = None
+    recording: str = ""
+    """The name of an imported recording or a path; empty: that of this node."""
     labels: Path | None = None
     since_s: float | None = None
 
@@ -43,6 +45,8 @@ class Answer(msgspec.Struct, frozen=True):
     question: Question
     comparison: Comparison
     facts: Facts
+    unfed: dict[str, str]
+    """Detectors of the new configuration that cannot find anything in the recording, each with the reason."""
     warnings: list[str]
 
 
@@ -56,7 +60,7 @@ def answer(question: Question) -> Answer:
     if question.old is not None:
         load(question.old)  # all that is wrong is said before anything takes time
     directory = settings.state.directory
-    recording = question.recording or directory / DIRECTORY
+    recording = find(directory / settings.recording.directory, question.recording).path
     labels = read_labels(directory) if question.labels is None else read_label_file(question.labels)
     witness = Witness(labels)
     old = SideRequest(str(recording), None if question.old is None else str(question.old), question.since_s)
@@ -72,7 +76,7 @@ def answer(question: Question) -> Answer:
         judges.append(witness.known_good(read_settings(witness.configured)))
     comparison = compare(old_history, new_history, _any_of(judges))
     warnings = list(_warnings(old_facts, new_facts, comparison, witness.clients.refused_total))
-    return Answer(question, comparison, old_facts, warnings)
+    return Answer(question, comparison, old_facts, new_facts.unfed, warnings)
 
 
 def _any_of(judges: list[KnownGood]) -> Any:
@@ -123,11 +127,11 @@ def quiet() -> Iterator[None]:
 
 def _warnings(old: Facts, new: Facts, found: Comparison, forgotten: int) -> Iterator[str]:
     """Yield what makes the comparison say less than it seems to."""
+    for name, unfed in _by_side(old.unfed, new.unfed):
+        for reason, detectors in unfed.items():
+            more = f" and {len(detectors) - _MAX_NAMED} more" if len(detectors) > _MAX_NAMED else ""
+            yield f"{', '.join(detectors[:_MAX_NAMED])}{more} of {name} can find nothing here: {reason}"
     for name, side in (("OLD", old), ("NEW", new)):
-        unfed = [f"{detector} ({reason})" for detector, reason in sorted(side.unfed.items())]
-        if unfed:
-            more = f" and {len(unfed) - _MAX_NAMED} more" if len(unfed) > _MAX_NAMED else ""
-            yield f"{name}: these detectors can find nothing here: {'; '.join(unfed[:_MAX_NAMED])}{more}"
         if side.failures:
             yield f"{name}: {side.failures} inputs could not be replayed"
     yield from _lacking(old)
@@ -136,6 +140,16 @@ def _warnings(old: Facts, new: Facts, found: Comparison, forgotten: int) -> Iter
     for name, total in (("OLD", found.old), ("NEW", found.new)):
         if total.omitted:
             yield f"{name}: {total.omitted} bans are beyond what can be compared"
+
+
+def _by_side(old: dict[str, str], new: dict[str, str]) -> Iterator[tuple[str, dict[str, list[str]]]]:
+    """Yield the detectors of both, and those of one side only, by what they lack."""
+    both = old.items() & new.items()
+    for name, pairs in (("OLD and NEW", both), ("OLD", old.items() - both), ("NEW", new.items() - both)):
+        by_reason: dict[str, list[str]] = {}
+        for detector, reason in sorted(pairs):
+            by_reason.setdefault(reason, []).append(detector)
+        yield name, by_reason
 
 
 def _lacking(old: Facts) -> Iterator[str]:
@@ -162,6 +176,7 @@ def as_data(found: Answer) -> dict[str, Any]:
             "until_s": facts.until_s,
             "events": facts.events,
             "configurations": facts.reloads,
+            "unfed": found.unfed,
             "warnings": found.warnings,
         },
         "old": {"name": old_name} | _totals(comparison.old),
