@@ -14,7 +14,7 @@ from monitor.cli.report import print_report
 from monitor.cli.target import Target
 from monitor.cli.values import WHEN
 from monitor.control.protocol import MAX_HISTORY_PAGE, History, Report
-from monitor.settings.load import DEFAULT_PATH
+from monitor.settings.places import DEFAULT_PATH
 
 
 def _which(command: Callable[..., None]) -> Callable[..., None]:

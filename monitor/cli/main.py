@@ -34,7 +34,7 @@ from monitor.cli.tune import tune
 from monitor.control.client import DaemonUnreachable, UnsendableRequest
 from monitor.control.protocol import Reload
 from monitor.model.errors import AlreadyOwned, ConfigError, NodewardenError, TemporaryError, explain
-from monitor.settings.load import DEFAULT_PATH
+from monitor.settings.places import DEFAULT_PATH
 
 EXIT_FAILED, EXIT_CONFIG, EXIT_UNREACHABLE, EXIT_OWNED = 1, FAULTY, 3, 4
 _CODES: tuple[tuple[type[NodewardenError], int], ...] = (
