@@ -18,6 +18,7 @@ from monitor import __version__
 from monitor.cli import show
 from monitor.cli.allow import allow
 from monitor.cli.bans import ban, flush, list_bans, unban
+from monitor.cli.compare import compare
 from monitor.cli.config import FAULTY, config_group
 from monitor.cli.doctor import doctor
 from monitor.cli.drops import drops
@@ -128,6 +129,7 @@ for command in (
         export_bans,
         import_bans,
         drops,
+        compare,
         tune,
     ),
     *(config_group, filter_group, fail2ban_group, label_group, record),

@@ -9,11 +9,12 @@ import click
 from monitor.cli import completion, show
 from monitor.cli.values import WHEN
 from monitor.model.errors import ConfigError, NodewardenError, PermanentError, explain
-from monitor.settings.load import DEFAULT_PATH, load
+from monitor.settings.places import DEFAULT_PATH
 
 if TYPE_CHECKING:
     from monitor.daemon.sources.log_filters import LogFilters
     from monitor.daemon.tuning.history import Swept
+    from monitor.recording.reader import Recording
     from monitor.settings.schema import Settings
 
 _PATH = click.Path(path_type=Path)
@@ -27,7 +28,12 @@ _PATH = click.Path(path_type=Path)
     type=_PATH,
     help=f"The main file with today's values; default: {DEFAULT_PATH}, or what was recorded if that does not exist.",
 )
-@click.option("--recording", type=_PATH, help="A recording, or a directory of one; default: that of this node.")
+@click.option(
+    "--recording",
+    default="",
+    metavar="NAME|FILE",
+    help="An imported recording (NAME) or an exported one (FILE); default: that of this node.",
+)
 @click.option("--labels", type=_PATH, help="The labels.json of the node, if it is another one.")
 @click.option(
     "--since",
@@ -53,7 +59,7 @@ _PATH = click.Path(path_type=Path)
 def tune(
     detector: str,
     path: Path | None,
-    recording: Path | None,
+    recording: str,
     labels: Path | None,
     since_s: float | None,
     drawing: Path | None,
@@ -86,47 +92,45 @@ def tune(
 
 
 def _sweep(
-    detector: str, path: Path | None, recording: Path | None, labels: Path | None, since_s: float | None
+    detector: str, path: Path | None, recording: str, labels: Path | None, since_s: float | None
 ) -> "tuple[Swept, Path]":
     """Sweep; return what was found, and the main file of the configuration."""
+    from monitor.daemon.sources.log_filters import LogFilters
     from monitor.daemon.tuning.history import sweep_history
     from monitor.daemon.tuning.label_file import read_label_file, read_labels
     from monitor.daemon.tuning.labels import Labels
-    from monitor.recording.reader import Recording
-    from monitor.recording.ring import DIRECTORY
+    from monitor.recording.exchange import find
+    from monitor.settings.load import load
 
     main = path or DEFAULT_PATH
-    if path is None and recording is not None and not DEFAULT_PATH.exists():
-        settings, filters = _recorded(recording)
+    if path is None and recording and not DEFAULT_PATH.exists():
+        read = find(Path(), recording)
+        settings, filters = _recorded(read)
         known = Labels()
     else:
-        from monitor.daemon.sources.log_filters import LogFilters
-
         settings = load(main).settings
         filters = LogFilters(settings)
+        read = find(settings.state.directory / settings.recording.directory, recording)
         known = read_labels(settings.state.directory)
     if labels is not None:
         known = read_label_file(labels)
-    place = recording or settings.state.directory / DIRECTORY
-    if not place.exists():
-        raise PermanentError(f"{place}: no recording is there")
-    read = Recording(place)
+    if not read.path.exists():
+        raise PermanentError(f"{read.path}: no recording is there")
     if since_s is None:
-        since_s = time.time() - 7 * 86_400.0 if recording is None else float("-inf")
+        since_s = float("-inf") if recording else time.time() - 7 * 86_400.0
     first_s = since_s
     return sweep_history(lambda kinds: read.inputs(first_s, wanted=kinds), detector, settings, filters, known), main
 
 
-def _recorded(path: Path) -> "tuple[Settings, LogFilters]":
+def _recorded(read: "Recording") -> "tuple[Settings, LogFilters]":
     """Return the configuration that a recording starts with."""
     from monitor.daemon.sources.recorded_settings import read_filters, read_settings
     from monitor.recording.inputs import Configured
-    from monitor.recording.reader import Recording
 
-    for one in Recording(path).inputs(wanted=()):
+    for one in read.inputs(wanted=()):
         if isinstance(one, Configured):
             return read_settings(one), read_filters(one)
-    raise PermanentError(f"{path} holds no configuration: name one with --config")
+    raise PermanentError(f"{read.path} holds no configuration: name one with --config")
 
 
 def _put(path: Path, text: str) -> None:

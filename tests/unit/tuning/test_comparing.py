@@ -130,6 +130,7 @@ def test_nothing_of_the_current_directory_is_run(run: Run, tmp_path: Path, monke
 
 def test_a_process_that_is_killed_is_no_result(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a comparison is none, as when memory is short."""
+
     def kill_and_run(*arguments: Any) -> Any:
         children = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and _is_child(path)]
         for pid in children:
