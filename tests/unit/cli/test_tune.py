@@ -155,7 +155,7 @@ def test_the_drawing_is_xml_with_title_axes_and_both_marks(run: Run, tmp_path: P
         ("wholly-else", "there is no detector 'wholly-else'; there are "),
         ("protected_port", "protected_port has no threshold to tune: one event is enough"),
         ("egress", "egress is switched off in this configuration"),
-        ("port_scan", "port_scan cannot be tuned by this recording: the recording has no event of"),
+        ("port_scan", "port_scan cannot be tuned by this recording: "),
         ("drop_rate", "drop_rate cannot be tuned by this recording: the recording has no event of drops_observed"),
     ],
 )
