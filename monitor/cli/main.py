@@ -32,6 +32,7 @@ from monitor.cli.record import record
 from monitor.cli.replay import replay
 from monitor.cli.status import status, why
 from monitor.cli.target import Target
+from monitor.cli.tune import tune
 from monitor.control.client import DaemonUnreachable, UnsendableRequest
 from monitor.control.protocol import Reload
 from monitor.model.errors import AlreadyOwned, ConfigError, NodewardenError, TemporaryError, explain
@@ -131,6 +132,7 @@ for command in (
         import_bans,
         drops,
         compare,
+        tune,
     ),
     *(config_group, filter_group, fail2ban_group, label_group, record),
 ):

@@ -128,6 +128,13 @@ class Stages:
         """Return a detector, and those of its name that count single networks apart."""
         return [base, *(self.routes[base.name].variants if base.name in self.routes else ())]
 
+    def use_detectors(self, detectors: Sequence[Detector[Any]]) -> None:
+        """Have these detect instead of those that the configuration describes, until it changes."""
+        self.detectors = list(detectors)
+        self.routes = build_routes(self._settings, self.log_filters.sections, self.detectors)
+        self._dispatch = Dispatch(self.detectors, self.routes)
+        self._surround()
+
     def _process(self, events: Sequence[Event], now_s: float) -> list[Decision]:
         """Take a batch of events of one type all the way; return what was decided."""
         if not events:
