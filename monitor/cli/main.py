@@ -31,8 +31,10 @@ from monitor.cli.history import history, report
 from monitor.cli.label import label_group
 from monitor.cli.record import record
 from monitor.cli.reload import reload
+from monitor.cli.replay import replay
 from monitor.cli.status import status, why
 from monitor.cli.target import Target
+from monitor.cli.tune import tune
 from monitor.control.client import DaemonUnreachable, UnsendableRequest
 from monitor.model.errors import AlreadyOwned, ConfigError, NodewardenError, TemporaryError, explain
 from monitor.settings.places import DEFAULT_PATH
@@ -112,11 +114,13 @@ for command in (
         events,
         history,
         report,
+        replay,
         allow,
         export_bans,
         import_bans,
         drops,
         compare,
+        tune,
     ),
     *(config_group, filter_group, fail2ban_group, label_group, record),
 ):

@@ -116,6 +116,7 @@ class Health:
         problems += self._trial.problems()
         problems += self._files.problems()
         problems += self._table_problems()
+        problems += filter(None, [self._pipeline.refused.problem])
         problems += [
             f"{name} does not have all bans: it failed {self._pipeline.enforcers.errors[name]} times, last with "
             f"{why!r}; {self._pipeline.table.name} has them"
@@ -178,6 +179,7 @@ class Health:
                 *self._pipeline.notices,
                 *self._pipeline.shadows.notices(),
                 *self._table_notices(),
+                *filter(None, [self._pipeline.refused.notice]),
                 *self._pipeline.evidence.notices(time.time()),
                 *self._sight.notices(),
                 *self._saver.notices,

@@ -81,7 +81,7 @@ class Service:
         """
         settings = loaded.settings
         trials = trials or without_trial(path, loaded)
-        self._max_bans = settings.bans.max_bans
+        self._bans = settings.bans
         self._files = ConfigFiles(path, lambda: fault_of(lambda: load_examined(path, standing=trials.standing)))
         self._is_looking_again = False
         self._clock = ClockSteps(time.monotonic(), time.time())
@@ -188,7 +188,7 @@ class Service:
         self._upkeep.follow("control", self._control.dropped)
 
     def _make_enforcers(self, ledger: Ledger, allowlist: Sequence[Network]) -> Enforcement:
-        self._enforcers = make_enforcers(self._max_bans, ledger, allowlist)
+        self._enforcers = make_enforcers(self._bans, ledger, allowlist)
         return self._enforcers.combined()
 
     async def open(self) -> None:

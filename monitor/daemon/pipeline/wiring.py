@@ -41,6 +41,11 @@ def wanted(settings: Settings) -> Iterator[Registration[Any]]:
             yield registration
 
 
+def build_one(settings: Settings, name: str, section: DetectorSettings) -> Detector[Any]:
+    """Make the detector of one section, which need not be that of the settings."""
+    return build(name, section, _context(settings))
+
+
 def build_detectors(
     settings: Settings,
     named: Mapping[str, DetectorSettings] = _NONE,
@@ -53,7 +58,7 @@ def build_detectors(
     """
     known = {detector.name: detector for detector in old}
     context = _context(settings)
-    made = [build(name, section, context) for name, section in _sections(settings, named).items()]
+    made = [build(name, section, context) for name, section in sections_of(settings, named).items()]
     if carry is None:
         return made
     detectors = [carry.follow(one, known.get(one.name)) for one in made]
@@ -69,7 +74,7 @@ def build_routes(
     carry: CarryOver | None = None,
 ) -> dict[str, Route]:
     """Return, by name, the routes of the detectors that have rules for single networks; `carry` as above."""
-    return network_rules.routes(_sections(settings, named), detectors, _context(settings), old, carry)
+    return network_rules.routes(sections_of(settings, named), detectors, _context(settings), old, carry)
 
 
 def build_shadows(
@@ -81,14 +86,14 @@ def build_shadows(
     carry: CarryOver,
 ) -> None:
     """Have the copies of detectors follow the configuration: those with thresholds that only count."""
-    shadows.follow_settings(_sections(settings, named), detectors, routes, _context(settings), carry)
+    shadows.follow_settings(sections_of(settings, named), detectors, routes, _context(settings), carry)
 
 
 def build_rules(settings: Settings, named: Mapping[str, DetectorSettings] = _NONE) -> Rules:
     """Return how the alerts of each detector are answered."""
     bans = settings.bans
     increment = bans.increment
-    sections = _sections(settings, named)
+    sections = sections_of(settings, named)
     rungs = {name: getattr(bans.prefixes, name) for name in ("ipv4_24", "ipv6_64", "ipv6_56", "ipv6_48")}
     return Rules(
         detectors={
@@ -194,6 +199,6 @@ def _context(settings: Settings) -> DetectorContext:
     )
 
 
-def _sections(settings: Settings, named: Mapping[str, DetectorSettings]) -> dict[str, DetectorSettings]:
+def sections_of(settings: Settings, named: Mapping[str, DetectorSettings]) -> dict[str, DetectorSettings]:
     """Return the sections of all detectors that are to be made, in the order of `status`."""
     return {one.name: settings.detectors.section(one.name) for one in wanted(settings)} | dict(named)
