@@ -12,7 +12,8 @@ from monitor.cli import completion, show
 from monitor.cli.values import WHEN
 from monitor.model.addresses import Network, parse_network
 from monitor.model.errors import NodewardenError
-from monitor.settings.load import DEFAULT_PATH, load
+from monitor.settings.load import load
+from monitor.settings.places import DEFAULT_PATH
 from monitor.settings.schema import Settings
 
 if TYPE_CHECKING:
