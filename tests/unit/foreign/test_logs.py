@@ -192,6 +192,13 @@ def test_entries_of_the_journal(tmp_path: Path, form: str) -> None:
     assert (found.report.records, found.report.notes, found.report.unused) == (4, [], {})
 
 
+def test_entries_of_impossible_times_are_left_out(tmp_path: Path) -> None:
+    """Whatever a made up file says, times are such that a calendar has."""
+    late = [entry | {"__REALTIME_TIMESTAMP": "9" * 19} for entry in ENTRIES]
+    found = read(tmp_path / "some.journal", exported(late))
+    assert (found.events, found.report.unused) == ([], {"dated before 1970 or after 2242": 4})
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
