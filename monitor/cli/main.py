@@ -26,6 +26,7 @@ from monitor.cli.exchange import export_bans, import_bans
 from monitor.cli.fail2ban import fail2ban_group
 from monitor.cli.filter import filter_group
 from monitor.cli.history import history, report
+from monitor.cli.record import record
 from monitor.cli.status import status, why
 from monitor.cli.target import Target
 from monitor.control.client import DaemonUnreachable, UnsendableRequest
@@ -126,7 +127,7 @@ for command in (
         import_bans,
         drops,
     ),
-    *(config_group, filter_group, fail2ban_group),
+    *(config_group, filter_group, fail2ban_group, record),
 ):
     cli.add_command(command)
 

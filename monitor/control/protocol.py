@@ -148,12 +148,18 @@ class Flush(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="flush"
     """Lift all bans and delete the table."""
 
 
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="record"):
+    """Start or stop the recording, which is remembered across restarts; without either, request how it is going."""
+
+    action: Literal["state", "start", "stop"] = "state"
+
+
 class Reload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="reload"):
     """Reload the configuration."""
 
 
 Request: TypeAlias = (Status | Doctor | ListBans | BanOrder | Unban | Why | Events | History | Report) | (
-    AllowList | AllowAdd | AllowRemove | AllowTest | Flush | Reload
+    AllowList | AllowAdd | AllowRemove | AllowTest | Flush | Record | Reload
 )
 
 

@@ -29,8 +29,8 @@ class Recording:
         self._last_s = 0.0
         self._is_complete = False
         try:
-            self.segments = segments(path) if path.is_dir() else [path]
-        except OSError as error:
+            self.segments = segments(path) if path.is_dir() else [path] if path.exists() else []
+        except (OSError, ValueError) as error:  # ValueError: no possible path
             raise RecordingError(f"{path}: {explain(error)}") from None
         if not self.segments:
             raise RecordingError(f"{path}: no recording is there")
@@ -43,7 +43,7 @@ class Recording:
                     yield read_header(file)
             except FileNotFoundError:
                 continue
-            except (OSError, RecordingError) as error:
+            except (OSError, ValueError, RecordingError) as error:
                 raise RecordingError(f"{path}: {explain(error)}") from None
 
     def inputs(
@@ -96,7 +96,7 @@ class Recording:
                             yield from self._frame(path, frame, () if frame.last_s < since_s else wanted)
             except FileNotFoundError:
                 yield self._gap("a segment was removed while it was read")
-            except (OSError, RecordingError) as error:
+            except (OSError, ValueError, RecordingError) as error:
                 if len(self.segments) == 1:
                     raise RecordingError(f"{path}: {explain(error)}") from None
                 self.damaged_frames += 1
@@ -138,7 +138,7 @@ def _first_s(path: Path) -> float | None:
         with open_segment(path) as file:
             read_header(file)
             return next((frame.first_s for frame in frames(file) if isinstance(frame, Frame)), None)
-    except (OSError, RecordingError):
+    except (OSError, ValueError, RecordingError):
         return None
 
 
@@ -148,6 +148,6 @@ def recorded_bytes(paths: list[Path]) -> int:
     for path in paths:
         try:
             total += os.stat(path).st_size  # noqa: PTH116 - may be gone
-        except OSError:
+        except (OSError, ValueError):
             continue
     return total

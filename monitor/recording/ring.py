@@ -1,5 +1,6 @@
 """The ring: numbered segments in a directory, of which the oldest are removed beyond a size or an age."""
 
+import errno
 import os
 import re
 import stat
@@ -28,7 +29,7 @@ def open_segment(path: Path) -> BinaryIO:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(f"{path} is no regular file")
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
     return os.fdopen(descriptor, "rb", buffering=1 << 18)
 
 

@@ -15,6 +15,7 @@ from monitor.config.kinds import GROUP, OPTIONAL_PATH, SOCKET_PATH, duration, in
 from monitor.config.shapes import Section
 from monitor.config.types import Endpoint
 from monitor.model.bans import Mode
+from monitor.recording.settings import RecordingSettings
 from monitor.settings.bans import Bans
 from monitor.settings.detectors import Detectors
 from monitor.sources.conntrack.settings import ConntrackSettings
@@ -126,4 +127,7 @@ class Settings(Section, frozen=True, kw_only=True):
     metrics: Annotated[Metrics, Meta(description="The endpoint for Prometheus.")] = Metrics()
     control: Annotated[Control, Meta(description="The control socket of the command line.")] = Control()
     state: Annotated[State, Meta(description="State that is kept across restarts.")] = State()
+    recording: Annotated[
+        RecordingSettings, Meta(description="The recording of what decisions follow from, for `nodewarden record`.")
+    ] = RecordingSettings()
     log: Annotated[Log, Meta(description="The log of the daemon.")] = Log()

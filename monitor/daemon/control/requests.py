@@ -51,12 +51,14 @@ class Answers:
         look_back: Callable[[History | Report], Awaitable[dict[str, Any]]],
         save: Callable[[], Awaitable[bool]],
         reload: Callable[[], list[str]],
+        record: Callable[[str], dict[str, Any]],
     ) -> None:
         """Take who knows what.
 
         `describe` gives the service's part of the status, `check` what the self-check finds, `history` an address's
         offences, `look_back` answers from all of the history, `save` puts what was ordered on disk before it is
-        answered, `reload` returns what waits for a restart and raises NodewardenError if it fails.
+        answered, `reload` returns what waits for a restart and raises NodewardenError if it fails, `record` starts or
+        stops the recording and returns how it is going.
         """
         self._pipeline = pipeline
         self._orders = orders
@@ -68,6 +70,7 @@ class Answers:
         self._look_back = look_back
         self._save = save
         self._reload = reload
+        self._record = record
 
     async def handle(self, request: Request) -> Reply:
         """Answer one request; NodewardenError for what the requester should read.
@@ -110,6 +113,8 @@ class Answers:
                 return Reply(ok=True, result=[show_entry(entry) for entry in self._pipeline.guard.entries])
             case protocol.AllowTest():
                 return Reply(ok=True, result=show_entry(self._pipeline.guard.protects(_network(request.network))))
+            case protocol.Record():
+                return Reply(ok=True, result=self._record(request.action))
             case protocol.Reload():
                 return Reply(ok=True, result=self._reload())
         raise RequestError(f"{type(request).__name__} is an order")

@@ -10,6 +10,7 @@ from monitor.bans.decision import Verdict
 from monitor.daemon.life import capacity
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.config_files import ConfigFiles
+from monitor.daemon.life.recording import Recording
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.state import State
@@ -56,6 +57,7 @@ class Health:
         owner: Owner,
         intake: HistoryIntake,
         files: ConfigFiles,
+        recording: Recording,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
         self._path = path
@@ -71,6 +73,7 @@ class Health:
         self._owner = owner
         self._intake = intake
         self._files = files
+        self._recording = recording
         self._detector_origins: dict[str, str] = {}
         self._mode_set_at = ""
         self._started_s = time.time()
@@ -104,6 +107,7 @@ class Health:
             problems.append(self._saver.trouble)
         if self._saver.copier.trouble:
             problems.append(self._saver.copier.trouble)
+        problems += self._recording.problems()
         problems += self._state.clock.problems()
         problems += self._files.problems()
         problems += self._table_problems()
@@ -171,6 +175,7 @@ class Health:
                 *self._saver.notices,
                 *self._state.notices(),
                 *self._intake.notices(),
+                *self._recording.notices(),
                 *self._surroundings.notices,
                 *self._sources.notices,
                 *self._upkeep.notices(),
@@ -205,6 +210,7 @@ class Health:
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
         yield "nodewarden_table_compared_age_seconds", (), self._table_watch.oldest_s
         yield from self._sight.samples()
+        yield from self._recording.samples()
         yield from self._upkeep.samples()
         for result, count in self.reloads.items():
             yield "nodewarden_config_reloads_total", (result,), count

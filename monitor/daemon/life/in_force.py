@@ -9,6 +9,7 @@ from typing import Any
 from monitor.daemon.life import capacity
 from monitor.daemon.life.config_files import ConfigFiles
 from monitor.daemon.life.health import Health
+from monitor.daemon.life.recording import Recording
 from monitor.daemon.life.restore import history
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.systemd import ServiceManager
@@ -45,6 +46,7 @@ class InForce:
         files: ConfigFiles,
         saver: Saver,
         systemd: ServiceManager,
+        recording: Recording,
     ) -> None:
         """Take what follows the configuration; `settings` were loaded from `path`."""
         self.settings = settings
@@ -56,6 +58,7 @@ class InForce:
         self._files = files
         self._saver = saver
         self._systemd = systemd
+        self._recording = recording
 
     def attach(self, health: Health, sight: Sight) -> None:
         """Take what reports on it; they in turn know it."""
@@ -92,6 +95,7 @@ class InForce:
             self._pipeline.table.set_up(now_s)
         self._sources.reconfigure(settings, self._pipeline.log_filters)
         self._sight.renew()
+        self._recording.reconfigure(settings.recording, now_s)
         protect = settings.bans.protect
         self._surroundings.reconfigure(
             sessions=protect.sessions, kubernetes=protect.kubernetes, admin_groups=protect.admin_groups
@@ -120,6 +124,7 @@ class InForce:
             capacity.allowlist_part(self._pipeline.policy),
             windows_part(self._pipeline.counting),
             self._files.part(),
+            self._recording.part(),
             *self._sight.parts(),
             self._surroundings.names.part(is_wanted=self.settings.bans.protect.kubernetes),
         ]

@@ -23,6 +23,7 @@ from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import make_enforcers, take_over
 from monitor.daemon.life.health import Health, ProblemWatch
 from monitor.daemon.life.in_force import InForce, modes
+from monitor.daemon.life.recording import Recording
 from monitor.daemon.life.restore import offences_of
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.state import State
@@ -97,11 +98,12 @@ class Service:
         )
         self._look_back = HistoryAnswers(settings.state.directory / FILE_NAME, self._standing)
         self._problems = ProblemWatch()
+        self._recording = Recording(settings)
         self.pipeline = Pipeline(
             settings,
             self._surroundings.reading.entries,
             self._make_enforcers,
-            (DecisionLog(), DecisionRecord(self._saver, self._intake), self._events),
+            (DecisionLog(), DecisionRecord(self._saver, self._intake), self._events, self._recording),
             DecisionMetrics(self._exporter.histograms[BAN_LATENCY.name].observe),
             self._cutting.cut,
             networks=self._surroundings.reading.networks,
@@ -127,6 +129,7 @@ class Service:
             self._files,
             self._saver,
             self._systemd,
+            self._recording,
         )
         self._sight = Sight(lambda: self._in_force.settings, self.pipeline, lambda: self._sources)
         self._upkeep = Upkeep(self._supervisor, self._descriptors, self._systemd)
@@ -146,6 +149,7 @@ class Service:
             self._owner,
             self._intake,
             self._files,
+            self._recording,
         )
         self._health.follow_origins(loaded)
         self._in_force.attach(self._health, self._sight)
@@ -159,6 +163,7 @@ class Service:
             self._look_back.answer,
             self._saver.save_now,
             self._in_force.reload,
+            self._recording.order,
         )
         self._control = ControlServer(
             settings.control.socket,
@@ -177,6 +182,7 @@ class Service:
         settings = self._in_force.settings
         await take_over(self._owner)
         log_check(settings, self.pipeline.log_filters)
+        self._recording.open(self.pipeline, time.time())
         self._state.open()
         self._sources.open()
         if settings.metrics.enabled:
@@ -200,6 +206,7 @@ class Service:
         self._sight.close()
         self.pipeline.enforcers.close()
         self._cutting.close()
+        self._recording.close()
         self._state.close(_SAVE_TIMEOUT_S)
         self._systemd.close()
         self._owner.close()
@@ -233,6 +240,7 @@ class Service:
             **self._sight.tick_parts(now_s),
             "comparing the table": self._drift.tick,
             **self._state.tick_parts(now_s),
+            "writing the recording": self._recording.write,
             "comparing the configuration's files": partial(self._files.tick, now_s),
             "checking descriptors and clients": self._upkeep.check,
             "reporting problems": self._report,

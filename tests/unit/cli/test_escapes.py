@@ -76,6 +76,11 @@ def _results(text: str) -> dict[type, Any]:
         },
         protocol.ListBans: {"bans": [ban], "total": 1, "cursor": ""},
         protocol.Reload: None,
+        protocol.Record: {
+            "is_on": True, "is_enabled": True, "is_stopped": False, "is_remembered": True, "directory": text,
+            "trouble": text, "bytes": 1, "max_bytes": 1, "max_age_s": 1.0, "written_bytes": 1, "events": 1,
+            "only_counted": 0, "lost": {text: 1},
+        },
         protocol.BanOrder: done,
         protocol.Unban: done,
         protocol.Why: {
@@ -129,6 +134,7 @@ COMMANDS = {
     "export": ["export"],
     "export nft": ["export", "--format", "nft"],
     "import": ["import", "-"],
+    "record info": ["record", "info"],
 }
 _OF_FILES = {"config", "filter", "fail2ban"}
 """Commands that read files and ask no daemon: their tests are in test_command.py, test_filter.py, test_fail2ban.py."""
