@@ -18,6 +18,7 @@ from monitor import __version__
 from monitor.cli import show
 from monitor.cli.allow import allow
 from monitor.cli.bans import ban, flush, list_bans, unban
+from monitor.cli.compare import compare
 from monitor.cli.config import FAULTY, config_group
 from monitor.cli.doctor import doctor
 from monitor.cli.drops import drops
@@ -26,13 +27,16 @@ from monitor.cli.exchange import export_bans, import_bans
 from monitor.cli.fail2ban import fail2ban_group
 from monitor.cli.filter import filter_group
 from monitor.cli.history import history, report
+from monitor.cli.label import label_group
 from monitor.cli.record import record
+from monitor.cli.replay import replay
 from monitor.cli.status import status, why
 from monitor.cli.target import Target
+from monitor.cli.tune import tune
 from monitor.control.client import DaemonUnreachable, UnsendableRequest
 from monitor.control.protocol import Reload
 from monitor.model.errors import AlreadyOwned, ConfigError, NodewardenError, TemporaryError, explain
-from monitor.settings.load import DEFAULT_PATH
+from monitor.settings.places import DEFAULT_PATH
 
 EXIT_FAILED, EXIT_CONFIG, EXIT_UNREACHABLE, EXIT_OWNED = 1, FAULTY, 3, 4
 _CODES: tuple[tuple[type[NodewardenError], int], ...] = (
@@ -122,12 +126,15 @@ for command in (
         events,
         history,
         report,
+        replay,
         allow,
         export_bans,
         import_bans,
         drops,
+        compare,
+        tune,
     ),
-    *(config_group, filter_group, fail2ban_group, record),
+    *(config_group, filter_group, fail2ban_group, label_group, record),
 ):
     cli.add_command(command)
 

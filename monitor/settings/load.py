@@ -8,9 +8,8 @@ import msgspec
 
 from monitor.config.faults import Origin
 from monitor.config.load import load_as
+from monitor.settings.places import DEFAULT_PATH
 from monitor.settings.schema import Settings
-
-DEFAULT_PATH = Path("/etc/nodewarden/nodewarden.yaml")
 
 
 class Loaded(msgspec.Struct, frozen=True):

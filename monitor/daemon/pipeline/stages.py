@@ -37,7 +37,7 @@ from monitor.detectors.registry import ALL
 from monitor.enforcers.enforcement import Enforcement
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, FloodAlert
-from monitor.model.bans import AllowEntry, Ban, Offence
+from monitor.model.bans import Action, AllowEntry, Ban, Offence
 from monitor.model.errors import NodewardenError
 from monitor.model.events import KINDS, Event, PacketLogged
 from monitor.model.flows import FlowBatch, FlowIncomplete
@@ -115,6 +115,11 @@ class Stages:
         return any(policy.enforces for policy in self.policy.rules.detectors.values())
 
     @property
+    def action(self) -> Action:
+        """What is to become of packets of sources that are banned on proof."""
+        return self._settings.bans.action
+
+    @property
     def counting(self) -> list[Detector[Any]]:
         """All detectors, and those of the same names that count single networks apart."""
         return [one for base in self.detectors for one in self.counting_as(base)]
@@ -122,6 +127,13 @@ class Stages:
     def counting_as(self, base: Detector[Any]) -> list[Detector[Any]]:
         """Return a detector, and those of its name that count single networks apart."""
         return [base, *(self.routes[base.name].variants if base.name in self.routes else ())]
+
+    def use_detectors(self, detectors: Sequence[Detector[Any]]) -> None:
+        """Have these detect instead of those that the configuration describes, until it changes."""
+        self.detectors = list(detectors)
+        self.routes = build_routes(self._settings, self.log_filters.sections, self.detectors)
+        self._dispatch = Dispatch(self.detectors, self.routes)
+        self._surround()
 
     def _process(self, events: Sequence[Event], now_s: float) -> list[Decision]:
         """Take a batch of events of one type all the way; return what was decided."""
@@ -245,6 +257,7 @@ class Stages:
             self.proofs = Proofs(settings.bans.prefixes.ipv6_score)
             self.evidence.count_by(settings.bans.prefixes.ipv6_score)
         self.policy.follow(build_rules(settings, self.log_filters.sections), offences)
+        self.table.act(settings.bans.action, now_s)
         self._renew_guard(now_s)
         if spared := self.bans.spare(now_s):
             _log.warning("ended %d bans that allowlists of detectors now forbid", len(spared))

@@ -39,6 +39,11 @@ def wanted(settings: Settings) -> Iterator[Registration[Any]]:
             yield registration
 
 
+def build_one(settings: Settings, name: str, section: DetectorSettings) -> Detector[Any]:
+    """Make the detector of one section, which need not be that of the settings."""
+    return build(name, section, _context(settings))
+
+
 def build_detectors(
     settings: Settings, named: Mapping[str, DetectorSettings] = _NONE, old: Sequence[Detector[Any]] = ()
 ) -> list[Detector[Any]]:
@@ -49,7 +54,7 @@ def build_detectors(
     kept = {detector.name: detector for detector in old}
     context = _context(settings)
     detectors = []
-    for name, section in _sections(settings, named).items():
+    for name, section in sections_of(settings, named).items():
         made = build(name, section, context)
         known = kept.get(name)
         detectors.append(known if known and known.recipe == made.recipe else made)
@@ -63,14 +68,14 @@ def build_routes(
     old: Mapping[str, Route] = _NO_ROUTES,
 ) -> dict[str, Route]:
     """Return, by name, the routes of the detectors that have rules for single networks."""
-    return network_rules.routes(_sections(settings, named), detectors, _context(settings), old)
+    return network_rules.routes(sections_of(settings, named), detectors, _context(settings), old)
 
 
 def build_rules(settings: Settings, named: Mapping[str, DetectorSettings] = _NONE) -> Rules:
     """Return how the alerts of each detector are answered."""
     bans = settings.bans
     increment = bans.increment
-    sections = _sections(settings, named)
+    sections = sections_of(settings, named)
     rungs = {name: getattr(bans.prefixes, name) for name in ("ipv4_24", "ipv6_64", "ipv6_56", "ipv6_48")}
     return Rules(
         detectors={
@@ -176,6 +181,6 @@ def _context(settings: Settings) -> DetectorContext:
     )
 
 
-def _sections(settings: Settings, named: Mapping[str, DetectorSettings]) -> dict[str, DetectorSettings]:
+def sections_of(settings: Settings, named: Mapping[str, DetectorSettings]) -> dict[str, DetectorSettings]:
     """Return the sections of all detectors that are to be made, in the order of `status`."""
     return {one.name: settings.detectors.section(one.name) for one in wanted(settings)} | dict(named)
