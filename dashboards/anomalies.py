@@ -9,8 +9,8 @@ from dashboards.panels import GOOD, NONE_IS_GOOD, WARN, About, bars, curve, fini
 from dashboards.queries import Query
 from dashboards.tables import CLUSTER, NODE, Column, Key, grid
 
-_SIGNAL, _ANOMALY = "nodewarden:signal", "nodewarden:signal:anomaly"
-_LOWER, _UPPER = "nodewarden:signal:lower", "nodewarden:signal:upper"
+_SIGNAL, _ANOMALY = "instance:nodewarden_signal:last2m", "instance:nodewarden_signal:anomaly"
+_LOWER, _UPPER = "instance:nodewarden_signal:lower", "instance:nodewarden_signal:upper"
 _NOW, _LEAST, _MOST, _OUTSIDE = "now", "usually at least", "usually at most", "unusual"
 _BY = "cluster, instance, signal"
 

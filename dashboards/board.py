@@ -129,7 +129,7 @@ def _links() -> build.DashboardLink:
 
 def _marks() -> tuple[build.AnnotationQuery, ...]:
     """Return the annotations of every dashboard: only the start of a change, so that a long attack is one line."""
-    unusual = most(over("max_over_time", "nodewarden:signal:anomaly", window=_MARK_WINDOW), "signal")
+    unusual = most(over("max_over_time", "instance:nodewarden_signal:anomaly", window=_MARK_WINDOW), "signal")
     bans = add(over("increase", "nodewarden_decisions_total", 'verdict="ban"', window=_MARK_WINDOW))
     reloads = add(over("increase", "nodewarden_config_reloads_total", window=_MARK_WINDOW), "instance, result")
     young_s = f"time() - {select('process_start_time_seconds')}"

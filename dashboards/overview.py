@@ -146,7 +146,7 @@ def _nodes() -> Panel:
         (
             Column("Guard", q.most(q.select("up"), q.BY_NODE), steps=_UP_IS_GOOD, words=_UP_OR_DOWN),
             Column("Alerts", q.per_minute(_ALERTS, by=q.BY_NODE), "suffix:/min", NONE_IS_CALM, 1),
-            Column("Unusual", q.now("nodewarden:signal:anomaly", by=q.BY_NODE), steps=NONE_IS_GOOD, decimals=0),
+            Column("Unusual", q.now(q.ANOMALY, by=q.BY_NODE), steps=NONE_IS_GOOD, decimals=0),
             Column("Table", q.most(q.CONNTRACK_USE, q.BY_NODE), "percentunit", FULL, 1),
             Column("Bans", q.now("nodewarden_bans", 'mode="enforce"', by=q.BY_NODE), decimals=0),
             Column("Stopped", q.stopped(by=q.BY_NODE), "pps"),

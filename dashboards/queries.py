@@ -95,7 +95,10 @@ FIRING_FOR_S = (
 )
 """How long the condition of each firing alert has lasted; alert names without the prefix `Nodewarden`."""
 
-OUTSIDE = or_none(now("nodewarden:signal:anomaly"))
+ANOMALY = "instance:nodewarden_signal:anomaly"
+"""1 while a signal of a node is outside its usual band, otherwise 0."""
+
+OUTSIDE = or_none(now(ANOMALY))
 """Signals outside their usual band now."""
 
 LOST_SOURCES = add(f"{select('nodewarden_source_wanted')} - {select('nodewarden_source_up')}")

@@ -9,6 +9,8 @@ UNSHOWN = {
     "nodewarden_conntrack_unreported_connections": "0 on a node that works; beyond 50 a problem in `status`",
     "nodewarden_client_connections_dropped_total": "a client's fault, not the node's traffic; a note in `status`",
     "nodewarden_web_config_current": "0 only after a faulty change of that file; a problem in `status`",
+    "nodewarden_refused_alerts": "nodewarden_ban_failures_total shows refusals; a problem in `status` when it is full",
+    "nodewarden_refused_alerts_omitted_total": "only while more than 4096 wait; a problem, then a note in `status`",
     "nodewarden_bans_full": "the alert NodewardenNoRoom names the class; nodewarden_bans_by_class shows how it fills",
     "nodewarden_allowlist_limit": "a constant; the alert NodewardenAllowlistCut says when it is exceeded",
     "nodewarden_allowlist_omitted": "above zero the alert NodewardenAllowlistCut fires and names the provider",

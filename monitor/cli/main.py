@@ -29,6 +29,7 @@ from monitor.cli.filter import filter_group
 from monitor.cli.history import history, report
 from monitor.cli.label import label_group
 from monitor.cli.record import record
+from monitor.cli.replay import replay
 from monitor.cli.status import status, why
 from monitor.cli.target import Target
 from monitor.cli.tune import tune
@@ -125,6 +126,7 @@ for command in (
         events,
         history,
         report,
+        replay,
         allow,
         export_bans,
         import_bans,

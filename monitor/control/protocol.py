@@ -11,6 +11,8 @@ from monitor.model.errors import NodewardenError
 
 MAX_REQUEST_BYTES = 1 << 20
 MAX_PAGE = 5000
+MIN_BANTIME_S = 1.0
+MAX_BANTIME_S = 10 * 365 * 86400.0
 MAX_EVENTS_PAGE = 256
 MAX_HISTORY_PAGE = 500
 

@@ -11,7 +11,7 @@ from monitor.bans.claims import Rank
 from monitor.control import protocol
 from monitor.control.protocol import History, ListBans, Reply, Report, Request, Why
 from monitor.daemon.control.event_presentation import show_events
-from monitor.daemon.control.listing import Listings, Page, finish
+from monitor.daemon.control.listing import Listings, Page, finish, step
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.presentation import (
     show_ban,
@@ -159,6 +159,7 @@ class Answers:
                 name: {"packets": counter.packets, "bytes": counter.bytes}
                 for name, counter in pipeline.table.counters().items()
             },
+            "action": pipeline.action,
             "table": "in place" if pipeline.table.is_up else "not set up",
         }
 
@@ -189,6 +190,7 @@ class Answers:
         return {
             "network": str(network),
             "allowlist": show_entry(pipeline.guard.protects(network)),
+            "action": pipeline.action,
             "bans": bans,
             "foreign": [show_foreign(one, now_s) for one in foreign[:_MAX_FOREIGN]],
             "leaked": list(pipeline.table.leaked(network)),
@@ -232,13 +234,9 @@ class Answers:
 
 async def _in_steps(page: Page) -> dict[str, Any]:
     """Do the work of a page, with the loop's other work between its steps."""
-    while True:
-        try:
-            next(page)
-        except StopIteration as end:
-            result: dict[str, Any] = end.value
-            return result
+    while (result := step(page)) is None:
         await _let_others_work()
+    return result
 
 
 async def _let_others_work() -> None:

@@ -111,6 +111,7 @@ class Health:
         problems += self._state.clock.problems()
         problems += self._files.problems()
         problems += self._table_problems()
+        problems += filter(None, [self._pipeline.refused.problem])
         problems += [
             f"{name} does not have all bans: it failed {self._pipeline.enforcers.errors[name]} times, last with "
             f"{why!r}; {self._pipeline.table.name} has them"
@@ -170,6 +171,7 @@ class Health:
                 *self._files.notices(),
                 *self._pipeline.notices,
                 *self._table_notices(),
+                *filter(None, [self._pipeline.refused.notice]),
                 *self._pipeline.evidence.notices(time.time()),
                 *self._sight.notices(),
                 *self._saver.notices,

@@ -45,6 +45,8 @@ def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
         yield "nodewarden_bans_ended_total", (cause,), count
     yield from capacity.samples(pipeline.policy)
     yield "nodewarden_ban_failures_total", (), pipeline.metrics.refused
+    yield "nodewarden_refused_alerts", (), len(pipeline.refused)
+    yield "nodewarden_refused_alerts_omitted_total", (), pipeline.refused.omitted_total
     yield from _table_samples(pipeline.table)
 
 

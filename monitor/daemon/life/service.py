@@ -72,7 +72,7 @@ class Service:
     def __init__(self, path: Path, loaded: Loaded) -> None:
         """Wire the stages for a configuration that was loaded from `path`; nothing is opened or changed yet."""
         settings = loaded.settings
-        self._max_bans = settings.bans.max_bans
+        self._bans = settings.bans
         self._files = ConfigFiles(path, lambda: fault_of(lambda: load_examined(path)))
         self._is_looking_again = False
         self._clock = ClockSteps(time.monotonic(), time.time())
@@ -174,7 +174,7 @@ class Service:
         self._upkeep.follow("control", self._control.dropped)
 
     def _make_enforcers(self, ledger: Ledger, allowlist: Sequence[Network]) -> Enforcement:
-        self._enforcers = make_enforcers(self._max_bans, ledger, allowlist)
+        self._enforcers = make_enforcers(self._bans, ledger, allowlist)
         return self._enforcers.combined()
 
     async def open(self) -> None:

@@ -37,7 +37,7 @@ from monitor.detectors.registry import ALL
 from monitor.enforcers.enforcement import Enforcement
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, FloodAlert
-from monitor.model.bans import AllowEntry, Ban, Offence
+from monitor.model.bans import Action, AllowEntry, Ban, Offence
 from monitor.model.errors import NodewardenError
 from monitor.model.events import KINDS, Event, PacketLogged
 from monitor.model.flows import FlowBatch, FlowIncomplete
@@ -113,6 +113,11 @@ class Stages:
     def enforces(self) -> bool:
         """Whether any detector may ban."""
         return any(policy.enforces for policy in self.policy.rules.detectors.values())
+
+    @property
+    def action(self) -> Action:
+        """What is to become of packets of sources that are banned on proof."""
+        return self._settings.bans.action
 
     @property
     def counting(self) -> list[Detector[Any]]:
@@ -191,7 +196,6 @@ class Stages:
                 yield alert
 
     def _is_protected(self, one: Any) -> bool:
-        """Whether the source of an event or alert is on the allowlist."""
         return self.guard.protects(host(one.source)) is not None
 
     def _answer(self, alerts: Iterable[Alert | FloodAlert], now_s: float) -> list[Decision]:
@@ -253,6 +257,7 @@ class Stages:
             self.proofs = Proofs(settings.bans.prefixes.ipv6_score)
             self.evidence.count_by(settings.bans.prefixes.ipv6_score)
         self.policy.follow(build_rules(settings, self.log_filters.sections), offences)
+        self.table.act(settings.bans.action, now_s)
         self._renew_guard(now_s)
         if spared := self.bans.spare(now_s):
             _log.warning("ended %d bans that allowlists of detectors now forbid", len(spared))
@@ -291,7 +296,6 @@ class Stages:
         return self._follow_guard(guard, now_s)
 
     def _renew_guard(self, now_s: float) -> None:
-        """Make the allowlist anew."""
         self._follow_guard(self._guard_of(self._added.values()), now_s)
 
     def _guard_of(self, added: Iterable[AllowEntry]) -> Guard:

@@ -136,9 +136,9 @@ COMMANDS = {
     "import": ["import", "-"],
     "record info": ["record", "info"],
 }
-_OF_FILES = {"compare", "config", "filter", "fail2ban", "label", "tune"}
-"""Commands that read files and ask no daemon: their tests are in test_command.py, test_filter.py,
-test_fail2ban.py and tests/unit/tuning."""
+_OF_FILES = {"compare", "config", "filter", "fail2ban", "label", "replay", "tune"}
+"""Commands that read files and ask no daemon: their tests are in test_command.py, test_filter.py, test_fail2ban.py,
+test_replay.py and tests/unit/tuning."""
 _WITHOUT_TEXT = {"run", "reload", "drops"}
 
 

@@ -21,10 +21,10 @@ _PROCESS = (
 )
 _SIGNAL = frozenset(("signal",))
 _RULES = {
-    "nodewarden:signal": _SIGNAL,
-    "nodewarden:signal:lower": _SIGNAL,
-    "nodewarden:signal:upper": _SIGNAL,
-    "nodewarden:signal:anomaly": _SIGNAL,
+    "instance:nodewarden_signal:last2m": _SIGNAL,
+    "instance:nodewarden_signal:lower": _SIGNAL,
+    "instance:nodewarden_signal:upper": _SIGNAL,
+    "instance:nodewarden_signal:anomaly": _SIGNAL,
     "ALERTS": frozenset(("alertname", "alertstate", "severity")),
     "ALERTS_FOR_STATE": frozenset(("alertname", "severity")),
 }
