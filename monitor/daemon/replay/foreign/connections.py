@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from monitor.daemon.replay.foreign.file_report import FileReport
-from monitor.daemon.replay.foreign.flow_batches import IMPOSSIBLE, LATEST_S, MAX_BACK_S, OUT_OF_ORDER
+from monitor.daemon.replay.foreign.file_report import IMPOSSIBLE, LATEST_S, FileReport
+from monitor.daemon.replay.foreign.flow_batches import MAX_BACK_S, OUT_OF_ORDER
 from monitor.daemon.replay.foreign.packets import Packet
 from monitor.model.addresses import Address
 from monitor.model.flows import Flow, FlowClosed, FlowEstablished, FlowOpened, FlowReset

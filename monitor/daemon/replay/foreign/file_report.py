@@ -12,6 +12,9 @@ from monitor.model.events import Event
 Batch: TypeAlias = tuple[float, Sequence[Event]]
 """When events are handed on (wall time in seconds), and the events: at least one, all of one type."""
 
+LATEST_S = float(1 << 33)
+"""No file is from later than the year 2242."""
+IMPOSSIBLE = "dated before 1970 or after 2242"
 _MAX_NOTES = 20
 
 

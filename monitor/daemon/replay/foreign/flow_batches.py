@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from monitor.daemon.replay.foreign.file_report import Batch, FileReport
+from monitor.daemon.replay.foreign.file_report import IMPOSSIBLE, LATEST_S, Batch, FileReport
 from monitor.model.flows import Flow, FlowBatch
 from monitor.sources.conntrack.handshakes import Handshakes
 
@@ -11,11 +11,8 @@ _STEP_S = 0.2
 _MAX_AT_ONCE = 4096
 _EXPIRY_S = 2.1
 """When an attempt is taken for incomplete after it was made: a little more than `Handshakes` waits."""
-LATEST_S = float(1 << 33)
-"""No file is from later than the year 2242."""
 OUT_OF_ORDER = "its times go back by more than a second: what is late is taken for simultaneous with what came before"
 MAX_BACK_S = 1.0
-IMPOSSIBLE = "dated before 1970 or after 2242"
 
 
 def batches(flows: Iterable[Flow], report: FileReport) -> Iterator[Batch]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from monitor.daemon.replay.foreign.content import Content
-from monitor.daemon.replay.foreign.file_report import FileReport
+from monitor.daemon.replay.foreign.file_report import IMPOSSIBLE, LATEST_S, FileReport
 from monitor.daemon.replay.foreign.lines import runs_of
 from monitor.sources.journal.format import written_s
 from monitor.sources.journal.match import Entry, Value
@@ -89,10 +89,14 @@ def read_export(content: Content, report: FileReport) -> Iterator[JournalEntry]:
 def _entry(fields: dict[str, Value], report: FileReport) -> Iterator[JournalEntry]:
     """Yield the entry if it has a time."""
     text = fields.get(_TIME)
-    if isinstance(text, bytes) and text.isdigit() and len(text) <= _MAX_DIGITS:
-        yield JournalEntry(written_s(fields, int(text), is_believed=True), fields)
-    else:
+    if not (isinstance(text, bytes) and text.isdigit() and len(text) <= _MAX_DIGITS):
         report.leave_out("malformed")
+        return
+    time_s = written_s(fields, int(text), is_believed=True)
+    if 0.0 <= time_s <= LATEST_S:
+        yield JournalEntry(time_s, fields)
+    else:
+        report.leave_out(IMPOSSIBLE)
 
 
 def _add(fields: dict[str, Value], name: str, value: bytes) -> None:
