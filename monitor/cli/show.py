@@ -4,6 +4,7 @@ No other module of the command line writes to the terminal, so that one place es
 wrote (`tests/unit/cli/test_escapes.py`).
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -111,8 +112,11 @@ def as_json_list(items: Iterable[Any]) -> None:
 
 def _in_ascii(item: Any) -> str:
     """Write one item: msgspec takes a third of the time, but escapes nothing that JSON need not escape."""
-    text = msgspec.json.encode(item).decode()
-    return text if text.isascii() and "\x7f" not in text else json.dumps(item, separators=(",", ":"))
+    with contextlib.suppress(UnicodeEncodeError):  # half of a surrogate pair: msgspec refuses it, json escapes it
+        text = msgspec.json.encode(item).decode()
+        if text.isascii() and "\x7f" not in text:
+            return text
+    return json.dumps(item, separators=(",", ":"))
 
 
 def say_all(texts: Iterable[str]) -> None:
