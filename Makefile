@@ -18,6 +18,8 @@ TEST_PACKAGES := nftables python3-nftables conntrack iproute2 nmap hping3 iputil
     sshpass prometheus strace groff-base man-db lintian openssh-client
 # For building the Debian package, and nothing else.
 BUILD_PACKAGES := debhelper dh-apparmor dh-python python3-pip python3-click python3-rich python3-systemd python3-yaml
+# Tests start hundreds of daemons, and without bytecode each would compile all modules first.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
 .PHONY: help setup packages run demo observe dashboards bands test zoo forgers faults soak newcomer test-pythons lint bench lock docs man install uninstall deb debs clean

@@ -182,7 +182,10 @@ def _listeners() -> Panel:
 
 
 def _upkeep() -> tuple[Row, ...]:
-    return (row("State and configuration", 7, _state(), _pending(), _reloads()), row("", 6, _versions(), _allowed()))
+    return (
+        row("State and configuration", 7, _state(), _pending(), _reloads()),
+        row("", 6, _versions(), _allowed(), _recording()),
+    )
 
 
 def _state() -> Panel:
@@ -255,4 +258,21 @@ def _allowed() -> Panel:
         ),
         "short",
         Query(q.highest(q.select("nodewarden_allowlist_networks")), "{{instance}}"),
+    )
+
+
+def _recording() -> Panel:
+    return lines(
+        "Recording",
+        About(
+            "Events written to the recording, those of floods that are only counted in it, and those missing by cause.",
+            "More events. `only counted`: a flood of sources that led to nothing. `missing`: the disk is full or slow.",
+            "Free disk space below the state directory; see `nodewarden record info`.",
+        ),
+        "cps",
+        (
+            Query(q.per_second("nodewarden_recording_events_total"), "written"),
+            Query(q.per_second("nodewarden_recording_only_counted_total"), "only counted"),
+            Query(q.per_second("nodewarden_recording_lost_total", by="cause"), "missing: {{cause}}"),
+        ),
     )

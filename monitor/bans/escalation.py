@@ -35,7 +35,8 @@ class Increment(msgspec.Struct, frozen=True):
         else:
             grown_s = base_s * self.factor * float(1 << min(step, _MAX_STEP))
         # A detector's own ban time is never cut, only what was added to it.
-        return max(base_s, min(grown_s + self.rndtime_s * random(), self.maxtime_s))
+        extra_s = self.rndtime_s * random() if self.rndtime_s else 0.0
+        return max(base_s, min(grown_s + extra_s, self.maxtime_s))
 
 
 class Escalation:

@@ -5,11 +5,15 @@ while; the attacker comes again and again. So a window counts here how often eac
 was evicted much more often than keys on average. It is a count-min sketch (Cormode and Muthukrishnan 2005) of one row,
 which ages by halving as in TinyLFU (Einziger et al. 2017). A count is never evidence: it decides only what a full
 window keeps, so keys that share a cell gain a place in memory and nothing else. Attackers cannot choose keys that share
-a cell: `hash` of bytes is keyed with a random number of this process.
+a cell: cells are chosen by multiply-shift (Dietzfelbinger et al. 1997) with a secret factor of this process.
 """
 
 from collections.abc import Sequence
 
+from monitor.model import salt
+
+_KEY_BYTES = 48
+"""No window has longer keys."""
 _HALVED = bytes(value >> 1 for value in range(256))
 _LEAST_BITS, _MOST_BITS = 12, 20
 _FULL_AT = 8
@@ -27,6 +31,8 @@ class EvictionSketch:
         """Start empty; counts are halved after this time, and earlier when there are many."""
         bits = min(max(_LEAST_BITS, max_entries.bit_length() + 1), _MOST_BITS)
         self._width = 1 << bits
+        self._factor = salt.factor(_KEY_BYTES)
+        self._shift = 8 * _KEY_BYTES - bits
         self._cells = bytearray(self._width)
         self._total = 0
         self._halve_after_s = halve_after_s
@@ -42,9 +48,10 @@ class EvictionSketch:
             self._total >>= 1
             self._halved_s = now_s
         cells, mask, save_at = self._cells, self._width - 1, _ABOVE + 2 * self._total // self._width
+        factor, shift, number = self._factor, self._shift, int.from_bytes
         found = set()
         for key in keys:
-            cell = hash(key) & mask
+            cell = number(key) * factor >> shift & mask
             count = cells[cell]
             if count < save_at:
                 cells[cell] = count + 1

@@ -3,6 +3,8 @@
 Each has two directions. In the original one `source` speaks to `destination`, as the first packet was addressed; the
 reply's addresses tell what network address translation made of it: `real_destination` is who really answers (the pod
 behind a NodePort or service address), `translated_source` is whom it answers to. Without translation they are equal.
+
+The tags tell the classes apart in recordings: a number once used keeps its meaning.
 """
 
 from typing import ClassVar
@@ -13,7 +15,7 @@ from monitor.model.addresses import Address
 from monitor.model.protocols import ESTABLISHED_STATES, STATUS_SEEN_REPLY
 
 
-class Flow(msgspec.Struct, frozen=True, gc=False):
+class Flow(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=0):
     """One entry of the connection table, at the time of one message about it.
 
     `time_s` is wall time in seconds: when it was received. `namespace` is the number by which the receiver's network
@@ -73,11 +75,11 @@ class Flow(msgspec.Struct, frozen=True, gc=False):
         return self.is_answered and self.state in ESTABLISHED_STATES.get(self.protocol, ())
 
 
-class FlowOpened(Flow, frozen=True, gc=False):
+class FlowOpened(Flow, frozen=True, gc=False, tag=1):
     """The first packet passed. TCP picked up in the middle begins in TCP_ESTABLISHED: that proves no handshake."""
 
 
-class FlowEstablished(Flow, frozen=True, gc=False):
+class FlowEstablished(Flow, frozen=True, gc=False, tag=2):
     """A handshake is complete, as connection tracking sees it. May come more than once, as when the mark changes, too.
 
     Not quite a proof for TCP: any acknowledgement up to 66,000 bytes below the right one passes (MAXACKWINCONST in
@@ -85,19 +87,19 @@ class FlowEstablished(Flow, frozen=True, gc=False):
     """
 
 
-class FlowClosed(Flow, frozen=True, gc=False):
+class FlowClosed(Flow, frozen=True, gc=False, tag=3):
     """The entry is gone; with its counters and times, if they are kept. `state` is the last one."""
 
 
-class FlowReset(Flow, frozen=True, gc=False):
+class FlowReset(Flow, frozen=True, gc=False, tag=4):
     """One end gave an answered TCP connection up (RST). Its entry goes some seconds later."""
 
 
-class FlowListed(Flow, frozen=True, gc=False):
+class FlowListed(Flow, frozen=True, gc=False, tag=5):
     """The entry was in a dump of the table: it opened some time ago."""
 
 
-class FlowIncomplete(msgspec.Struct, frozen=True, gc=False):
+class FlowIncomplete(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=0):
     """A connection attempt that completed no handshake in time: a probe, or a service that is not there.
 
     `time_s` is the wall time of its first packet, which anyone can have forged.
@@ -127,13 +129,13 @@ class FlowIncomplete(msgspec.Struct, frozen=True, gc=False):
         return self.translated_source is not None and self.real_destination is None
 
 
-class OutboundIncomplete(FlowIncomplete, frozen=True, gc=False):
+class OutboundIncomplete(FlowIncomplete, frozen=True, gc=False, tag=1):
     """An attempt of the node itself, or of a host behind it, to reach somebody else that completed no handshake."""
 
     covers_all_traffic: ClassVar[bool] = False
 
 
-class ListenTotals(msgspec.Struct, frozen=True):
+class ListenTotals(msgspec.Struct, frozen=True, array_like=True):
     """What listeners of this node did since it started (/proc/net/netstat and /proc/net/snmp, snmp_counter.rst)."""
 
     overflows: int = 0
@@ -146,7 +148,7 @@ class ListenTotals(msgspec.Struct, frozen=True):
     """PassiveOpens: connections that TCP accepted."""
 
 
-class FlowBatch(msgspec.Struct):
+class FlowBatch(msgspec.Struct, array_like=True):
     """What one look at connection tracking told, sorted by what it means; nobody changes it once it is made."""
 
     covers_all_traffic: ClassVar[bool] = True

@@ -54,11 +54,11 @@ class Services:
         before, self._listening = self._listening, frozenset(listening)
         self._by_port.update((protocol, port) for _, protocol, port in self._listening - before)
         self._by_port.subtract((protocol, port) for _, protocol, port in before - self._listening)
-        self._new += self._listening - before
+        self._new += sorted(self._listening - before)
 
     def see_listeners(self, now_s: float) -> None:
         """Remember the listening sockets, so that they are known while they are closed, or after a reboot."""
-        for service in self._listening:
+        for service in sorted(self._listening):
             self._add(service, now_s)
 
     def take_new(self) -> list[Service]:

@@ -15,8 +15,10 @@ from monitor.config.kinds import GROUP, OPTIONAL_PATH, SOCKET_PATH, duration, in
 from monitor.config.shapes import Section
 from monitor.config.types import Endpoint
 from monitor.model.bans import Mode
+from monitor.recording.settings import RecordingSettings
 from monitor.settings.bans import Bans
 from monitor.settings.detectors import Detectors
+from monitor.settings.places import DEFAULT_SOCKET
 from monitor.sources.conntrack.settings import ConntrackSettings
 from monitor.sources.drops.settings import DropsSettings
 from monitor.sources.journal.settings import JournalSettings
@@ -69,8 +71,8 @@ class Metrics(Section, frozen=True, kw_only=True):
 class Control(Section, frozen=True, kw_only=True):
     """The control socket of the command line."""
 
-    socket: Annotated[Path, SOCKET_PATH, Meta(description="Path of the Unix socket for the command line.")] = Path(
-        "/run/nodewarden/control.sock"
+    socket: Annotated[Path, SOCKET_PATH, Meta(description="Path of the Unix socket for the command line.")] = (
+        DEFAULT_SOCKET
     )
     group: Annotated[
         str, GROUP, Meta(description="Group whose members may use the socket, and thus ban and unban.")
@@ -126,4 +128,7 @@ class Settings(Section, frozen=True, kw_only=True):
     metrics: Annotated[Metrics, Meta(description="The endpoint for Prometheus.")] = Metrics()
     control: Annotated[Control, Meta(description="The control socket of the command line.")] = Control()
     state: Annotated[State, Meta(description="State that is kept across restarts.")] = State()
+    recording: Annotated[
+        RecordingSettings, Meta(description="The recording of what decisions follow from, for `nodewarden record`.")
+    ] = RecordingSettings()
     log: Annotated[Log, Meta(description="The log of the daemon.")] = Log()

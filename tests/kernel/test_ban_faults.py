@@ -350,11 +350,11 @@ def test_a_flush_that_fails_ends_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(core.enforcer, "flush", fail)
         with pytest.raises(NodewardenError):
-            core.bans.flush()
+            core.bans.flush(core.now())
     core.tick()
     core.check()
     assert len(core.in_kernel()) == len(HOSTS)
-    core.bans.flush()
+    core.bans.flush(core.now())
     core.check()
     assert len(core.ledger) == 0
 

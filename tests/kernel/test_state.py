@@ -175,7 +175,7 @@ def test_what_was_flushed_while_the_store_was_locked_does_not_come_back(director
     lock = sqlite3.connect(directory / "nodewarden.db", isolation_level=None)
     lock.execute("BEGIN EXCLUSIVE")
     life = Life(directory)
-    life.pipeline.bans.flush()
+    life.pipeline.bans.flush(time.time())
     draft = life.pipeline.policy.draft(time.time())
     life.pipeline.policy.order(draft, parse_network("192.0.2.9"), Strength.PROVEN, 900.0, "after")
     life.pipeline.bans.carry_out(draft)

@@ -65,6 +65,27 @@ METRICS = (
     ),
     Metric("nodewarden_state_copy_failures_total", COUNTER, "Failed attempts to copy the database to its second copy."),
     Metric(
+        "nodewarden_recording_up",
+        GAUGE,
+        "1 while the recording is written; 0 while it is off, stopped, or cannot be written.",
+    ),
+    Metric("nodewarden_recording_bytes", GAUGE, "Size of the recording on disk."),
+    Metric("nodewarden_recording_bytes_limit", GAUGE, "Maximum size of the recording on disk."),
+    Metric("nodewarden_recording_written_bytes_total", COUNTER, "Bytes written to the recording."),
+    Metric("nodewarden_recording_events_total", COUNTER, "Events written to the recording."),
+    Metric(
+        "nodewarden_recording_only_counted_total",
+        COUNTER,
+        "Events that the recording only counts, by source and second, because they came in a flood and led to nothing.",
+    ),
+    Metric(
+        "nodewarden_recording_lost_total",
+        COUNTER,
+        "Events that are missing in the recording, by cause: the `queue` was full, the `disk` refused them, or a "
+        "`fault` of nodewarden. Detectors saw them.",
+        ("cause",),
+    ),
+    Metric(
         "nodewarden_clock_believed", GAUGE, "0 while the clock is far from the time saved last and not synchronised."
     ),
     Metric("nodewarden_config_reloads_total", COUNTER, "Configuration reloads, by result.", ("result",)),
@@ -73,5 +94,16 @@ METRICS = (
         "nodewarden_config_in_force",
         GAUGE,
         "0 while files of the configuration, filters or jails differ from what is in force or wait for a restart.",
+    ),
+    Metric(
+        "nodewarden_trial_seconds_left",
+        GAUGE,
+        "Seconds until the trial configuration that waits is gone unless it is confirmed; 0 without one.",
+    ),
+    Metric(
+        "nodewarden_trials_total",
+        COUNTER,
+        "Trial configurations (`nodewarden apply`): `started`, and how they ended since the start of the daemon.",
+        ("result",),
     ),
 )

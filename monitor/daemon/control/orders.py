@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 from monitor.bans.decision import Ended
 from monitor.bans.guard import Guard
 from monitor.config.port_names import read_ports
-from monitor.control.protocol import AllowAdd, AllowRemove, BanOrder, RequestedBan, Unban
+from monitor.control.protocol import MAX_BANTIME_S, MIN_BANTIME_S, AllowAdd, AllowRemove, BanOrder, RequestedBan, Unban
 from monitor.daemon.control.presentation import show_decision
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.enforcers.protocol import ForeignElement
@@ -17,9 +17,9 @@ from monitor.model.alerts import Strength
 from monitor.model.bans import MANUAL, MAX_ALLOWED, WORDS, Ban, ClaimOrigin, Mode
 from monitor.model.parts import in_parts
 from monitor.model.ports import MAX_PORTS, PREFIX_LENGTHS, at, can_be_limited, count, pack, show
+from monitor.recording.inputs import OrderedBan
 from monitor.state.changes import Allowed
 
-_MAX_BANTIME_S = 10 * 365 * 86400.0
 _MAX_REASON = 200
 _SLICE = 32
 _SHOWN = 5
@@ -73,11 +73,10 @@ class Orders:
     def ban(self, request: BanOrder) -> list[Answer]:
         """Ban what can be banned; each of the others is refused with a sentence."""
         now_s = time.time()
-        policy = self._pipeline.policy
-        draft = policy.draft(now_s)
         origin = ClaimOrigin(request.origin)
         name = MANUAL if origin is ClaimOrigin.OPERATOR else origin.value
         answers: list[Answer | None] = []
+        bans: list[OrderedBan] = []
         for wanted in request.bans:
             try:
                 network = _narrowed(parse_network(wanted.network), wanted)
@@ -86,9 +85,9 @@ class Orders:
                 answers.append(_refusal(wanted.network, error))
                 continue
             reason = wanted.reason[:_MAX_REASON]
-            policy.order(draft, network, _STRENGTHS[wanted.set], bantime_s, reason, origin, name)
+            bans.append(OrderedBan(network, _STRENGTHS[wanted.set], bantime_s, reason, origin, name))
             answers.append(None)
-        decided = iter([show_decision(decision) for decision in self._pipeline.bans.carry_out(draft)])
+        decided = iter([show_decision(decision) for decision in self._pipeline.order(bans, now_s)])
         return [answer or next(decided) for answer in answers]
 
     def unban(self, request: Unban) -> list[Answer]:
@@ -101,8 +100,8 @@ class Orders:
         named = list(_networks(request.networks))
         wanted = dict.fromkeys(network for _, network in named if isinstance(network, Network))
         held = {network: self._pipeline.ledger.holders(network) for network in wanted}
-        answered = {answer["network"]: answer for answer in _lifted(self._pipeline.bans.unban(wanted, now_s))}
-        forgiven = self._pipeline.refused.forgive(wanted)
+        ended, forgiven = self._pipeline.unban(wanted, now_s)
+        answered = {answer["network"]: answer for answer in _lifted(ended)}
         is_known = any(foreign.counts().values())
         answers = []
         for text, network in named:
@@ -124,11 +123,11 @@ class Orders:
 
     def _lift(self, networks: Sequence[Network]) -> list[Answer]:
         """End the local claims of networks, and answer for those that had any."""
-        return _lifted(self._pipeline.bans.unban(networks, time.time()))
+        return _lifted(self._pipeline.lift(networks, time.time()))
 
     def _forget_refused(self) -> list[Answer]:
         """Forget the bans that the kernel refused and that would be tried again."""
-        self._pipeline.refused.clear()
+        self._pipeline.forget_refused(time.time())
         return []
 
     def _lift_foreign(self) -> list[Answer]:
@@ -272,7 +271,7 @@ def _networks(texts: Iterable[str]) -> Iterable[tuple[str, Network | ValueError]
 
 
 def _bantime(bantime_s: float) -> float:
-    if not 1 <= bantime_s <= _MAX_BANTIME_S:
+    if not MIN_BANTIME_S <= bantime_s <= MAX_BANTIME_S:
         raise ValueError(f"a ban lasts from 1 s to 10 years, not {bantime_s:g} s")
     return bantime_s
 

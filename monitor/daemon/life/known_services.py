@@ -1,6 +1,7 @@
 """Keeps the services that are known across restarts: after a reboot, checks come before the services are up again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import msgspec
 
@@ -16,6 +17,16 @@ _encode = msgspec.json.encode
 _decode = msgspec.json.Decoder(list[tuple[str, int, int, float]]).decode
 
 
+class Told(Protocol):
+    """Who is told what is known; the pipeline does."""
+
+    def follow_listeners(self, listening: Iterable[Service], now_s: float, *, is_seen: bool) -> None:
+        """Know that these sockets listen; `is_seen`: they count as seen to work now."""
+
+    def remember_services(self, known: Iterable[tuple[Service, float]], now_s: float) -> None:
+        """Know services of an earlier run, and when they were last seen."""
+
+
 class KnownServices:
     """Follows listening sockets, and saves what is known each minute: the 1,024 services seen last."""
 
@@ -24,11 +35,14 @@ class KnownServices:
         services: Services,
         store: CursorStore,
         read: Callable[[], frozenset[Service]] = read_listeners,
+        told: Told | None = None,
     ) -> None:
-        """Load nothing yet."""
+        """Load nothing yet; `told` is told what is known (default: the services themselves)."""
         self._services = services
         self._store = store
         self._read = read
+        self._told = told or _Directly(services)
+        self._listening: frozenset[Service] | None = None
         self._saved = ""
         self._save_at_s = float("-inf")
 
@@ -45,15 +59,18 @@ class KnownServices:
             ]
         except (msgspec.DecodeError, ValueError):
             known = []
-        self._services.remember(known, now_s)
+        self._told.remember_services(known, now_s)
         self.tick(now_s)
 
     def tick(self, now_s: float) -> None:
         """Follow the listening sockets; save if it is time. Call it each second."""
-        self._services.follow(self._read())
-        if now_s >= self._save_at_s or self._save_at_s > now_s + _SAVE_EVERY_S:
+        listening = self._read()
+        is_due = now_s >= self._save_at_s or self._save_at_s > now_s + _SAVE_EVERY_S
+        if is_due or listening != self._listening:
+            self._listening = listening
+            self._told.follow_listeners(listening, now_s, is_seen=is_due)
+        if is_due:
             self._save_at_s = now_s + _SAVE_EVERY_S
-            self._services.see_listeners(now_s)
             self._save()
 
     def _save(self) -> None:
@@ -64,3 +81,17 @@ class KnownServices:
         if text != self._saved:
             self._saved = text
             self._store.save_cursor(_NAME, Cursor("", text))
+
+
+class _Directly:
+    """Tells the services themselves."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.remember_services = services.remember
+
+    def follow_listeners(self, listening: Iterable[Service], now_s: float, *, is_seen: bool) -> None:
+        """Tell them."""
+        self._services.follow(listening)
+        if is_seen:
+            self._services.see_listeners(now_s)

@@ -24,6 +24,7 @@ from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, ClaimKey, Mode, Offence, claim_key
 from monitor.model.errors import TemporaryError
 from monitor.model.retry import Worker
+from monitor.recording.inputs import Restored
 from monitor.state.saver import Saver
 from monitor.state.store import Store
 
@@ -56,9 +57,10 @@ def restore(
     is. `ahead_s` is how far the clock is ahead of that of the store; `kept` then gets the claims as they were saved.
     """
     now_s = clock()
+    counted: list[Offence] = []
     if store:
-        pipeline.allow([allowed.entry for allowed in store.allowed()], now_s, is_restored=True)
-        pipeline.policy.remember(history(store, now_s - ahead_s))
+        pipeline.allow_again([allowed.entry for allowed in store.allowed()], now_s)
+        pipeline.policy.remember(pipeline.noted(history(store, now_s - ahead_s), counted))
     is_found = pipeline.table.exists()
     held = pipeline.table.held(clock)
     filling = _Filling(pipeline.table, clock)
@@ -70,6 +72,7 @@ def restore(
         filling.begin()
     pipeline.table.give_up(filling.finish(), clock())
     pipeline.bans.lift(entering.unwanted(), clock(), Ending.ALLOWLISTED)
+    _record(pipeline, counted, clock())
     pipeline.bans.spare(clock())
     return sum(pipeline.ledger.count(Mode.ENFORCE, strength) for strength in Strength)
 
@@ -82,8 +85,9 @@ def catch_up(pipeline: Pipeline, store: Store, record: Record, *, ahead_s: float
     """
     now_s = time.time()
     ledger = pipeline.ledger
-    pipeline.allow([allowed.entry for allowed in store.allowed()], now_s, is_restored=True)
-    pipeline.policy.relearn(history(store, now_s - ahead_s))
+    counted: list[Offence] = []
+    pipeline.allow_again([allowed.entry for allowed in store.allowed()], now_s)
+    pipeline.policy.relearn(pipeline.noted(history(store, now_s - ahead_s), counted))
     filling = _Filling(pipeline.table, time.time)
     entering = _Entering(pipeline, record, filling, kept, now_s)
     found = 0
@@ -101,7 +105,15 @@ def catch_up(pipeline: Pipeline, store: Store, record: Record, *, ahead_s: float
         if _is_explained(claim, pipeline):
             ledger.withdraw(claim.network, claim.strength, lambda one: one.detector == RESTORED, now_s)
             record.remove_ban(claim)
+    _record(pipeline, counted, now_s, is_late=True)
     return found
+
+
+def _record(pipeline: Pipeline, counted: list[Offence], now_s: float, *, is_late: bool = False) -> None:
+    """Record what is in force by now."""
+    if pipeline.tap.is_open:
+        claims, allowed = list(pipeline.ledger.all_claims()), list(pipeline.added)
+        pipeline.remembered(Restored(now_s, claims, counted, allowed, is_late=is_late))
 
 
 def correct(pipeline: Pipeline, kept: Kept, ahead_s: float, now_s: float) -> None:
@@ -115,7 +127,7 @@ def correct(pipeline: Pipeline, kept: Kept, ahead_s: float, now_s: float) -> Non
         known = next((one for one in pipeline.ledger.claims(*key[:2]) if claim_key(one) == key), None)
         if known is not None and abs(known.since_s - saved.since_s - ahead_s) < _SAME_S:  # or it was claimed anew
             claims.append(known if saved.since_s > now_s + _SAME_S else saved)
-    pipeline.bans.correct(claims, now_s)
+    pipeline.correct(claims, now_s)
 
 
 class _Entering:

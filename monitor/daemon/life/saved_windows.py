@@ -7,14 +7,15 @@ name would count as those of strangers.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.model.errors import TemporaryError
 from monitor.model.saved_rows import SavedRow, SavedWindow
+from monitor.recording.inputs import Restored, SavedWindowOf
 from monitor.state.changes import SavedContent
 from monitor.state.saver import Saver
 
@@ -37,6 +38,15 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Content).decode
 
 
+class SavedPart(NamedTuple):
+    """The windows of one detector, or the known clients."""
+
+    name: str
+    kind: str
+    windows: Sequence[SavedWindow]
+    is_of_logs: bool = False
+
+
 class SavedWindows:
     """Saves and restores the windows of all detectors, at most 32,768 rows and 4,096 of each window."""
 
@@ -56,35 +66,28 @@ class SavedWindows:
         except TemporaryError as error:
             _log.warning("what detectors counted before the start is not known: %s", error)
             return 0
-        restored = 0
-        for name, kind, windows in self._parts():
-            if name not in saved or saved[name].saved_s > now_s:
-                continue
-            try:
-                content = _decode(saved[name].content)
-            except (msgspec.DecodeError, ValueError):
-                continue  # of another version, or damaged in a way that the checksum did not show
-            if (content.version, content.kind, len(content.windows)) == (_VERSION, kind, len(windows)):
-                for window, rows in zip(windows, content.windows, strict=True):
-                    window.resume(rows, now_s)
-                restored += 1
+        restored = resume(self._pipeline, saved, now_s)
+        if saved and self._pipeline.tap.is_open:
+            self._pipeline.remembered(
+                Restored(now_s, windows={name: SavedWindowOf(*content) for name, content in saved.items()})
+            )
         return restored
 
     def tick(self, now_s: float) -> None:
         """Save the share of this second."""
-        parts = list(self._parts())
+        parts = self._parts()
         self._turn = (self._turn + 1) % _EVERY_S
         self._save(parts[self._turn :: _EVERY_S], max(1, len(parts)), now_s)
 
     def save(self, now_s: float) -> None:
         """Save all."""
-        parts = list(self._parts())
+        parts = self._parts()
         self._save(parts, max(1, len(parts)), now_s)
 
-    def _save(self, parts: Sequence[tuple[str, str, Sequence[SavedWindow]]], count: int, now_s: float) -> None:
+    def _save(self, parts: Sequence[SavedPart], count: int, now_s: float) -> None:
         is_settled = self._is_settled()
         limit = min(_MAX_ROWS, _MAX_TOTAL_ROWS // count)
-        for name, kind, windows in parts:
+        for name, kind, windows, _ in parts:
             if name in self._of_logs and not is_settled:
                 continue
             content = _encode(_Content(_VERSION, kind, [list(window.export(limit)) for window in windows]))
@@ -92,16 +95,42 @@ class SavedWindows:
                 self._saved[name] = content
                 self._saver.save_window(name, SavedContent(now_s, content))
 
-    def _parts(self) -> Iterator[tuple[str, str, Sequence[SavedWindow]]]:
-        """Yield name, kind and windows of all that is kept."""
-        detectors: Sequence[Any] = self._pipeline.counting
-        bases = {id(detector) for detector in self._pipeline.detectors}
-        for detector in detectors:
-            if windows := detector.windows():
-                limits = detector.limits
-                is_base = id(detector) in bases
-                name = detector.name if is_base else f"{detector.name}@{limits.maxretry}/{limits.findtime_s:g}"
-                if detector.is_addressed:
-                    self._of_logs.add(name)
-                yield name, type(detector).name, windows
-        yield _CLIENTS, _CLIENTS, (self._pipeline.evidence.clients,)
+    def _parts(self) -> list[SavedPart]:
+        """Return what is kept; note which of it rests on logs."""
+        parts = list(_parts(self._pipeline))
+        self._of_logs.update(one.name for one in parts if one.is_of_logs)
+        return parts
+
+
+def resume(pipeline: Pipeline, saved: Mapping[str, SavedContent], now_s: float) -> int:
+    """Have detectors and clients remember what was saved; return how many do."""
+    resumed = 0
+    for name, kind, windows, _ in _parts(pipeline):
+        if name not in saved or saved[name].saved_s > now_s:
+            continue
+        try:
+            content = _decode(saved[name].content)
+        except (msgspec.DecodeError, ValueError):
+            continue  # of another version, or damaged in a way that the checksum did not show
+        if (content.version, content.kind, len(content.windows)) == (_VERSION, kind, len(windows)):
+            for window, rows in zip(windows, content.windows, strict=True):
+                window.resume(rows, now_s)
+            resumed += 1
+    return resumed
+
+
+def _parts(pipeline: Pipeline) -> Iterator[SavedPart]:
+    """Yield all that is kept."""
+    detectors: Sequence[Any] = pipeline.counting
+    bases = {id(detector) for detector in pipeline.detectors}
+    for detector in detectors:
+        if windows := detector.windows():
+            limits = detector.limits
+            is_base = id(detector) in bases
+            name = detector.name if is_base else f"{detector.name}@{limits.maxretry}/{limits.findtime_s:g}"
+            yield SavedPart(name, type(detector).name, windows, is_of_logs=detector.is_addressed)
+    for detector in pipeline.shadows.counting:
+        if windows := detector.windows():
+            name = f"{detector.name}~{detector.limits.maxretry}/{detector.limits.findtime_s:g}"
+            yield SavedPart(name, type(detector).name, windows, is_of_logs=detector.is_addressed)
+    yield SavedPart(_CLIENTS, _CLIENTS, (pipeline.evidence.clients,))

@@ -42,7 +42,7 @@ class State:
         self._history_age_s = history_age_s
         self._history_rows = history_rows
         self._pipeline = pipeline
-        self._services = KnownServices(pipeline.evidence.services, saver)
+        self._services = KnownServices(pipeline.evidence.services, saver, told=pipeline)
         self._windows = SavedWindows(saver, pipeline, is_settled)
         self._kept: Kept = {}
         self._is_read = False
@@ -142,8 +142,7 @@ class State:
     def follow_clock(self, step_s: float, last_look_s: float, now_s: float) -> None:
         """Keep the time that bans still have when the clock is set: the kernel's timeouts know nothing of it."""
         self.clock.stepped(step_s)
-        self._pipeline.evidence.services.shift(step_s)
-        self._pipeline.bans.follow_clock(step_s, last_look_s, now_s)
+        self._pipeline.follow_clock(step_s, last_look_s, now_s)
 
     def close(self, timeout_s: float) -> None:
         """Save what is to be known after a restart."""

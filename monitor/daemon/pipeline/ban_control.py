@@ -133,10 +133,10 @@ class BanControl:
             self._tell_ended(ended)
         return ended
 
-    def flush(self) -> list[Ban]:
+    def flush(self, now_s: float) -> list[Ban]:
         """End all bans, and remove the table; return which they were."""
         bans = list(self._ledger.bans())
-        self._enforcers.flush(bans, time.time())
+        self._enforcers.flush(bans, now_s)
         self._tell_ended(self._strike_out(bans, Ending.LIFTED))
         self._listeners.flushed()
         return bans

@@ -1,236 +1,103 @@
-"""The pipeline: hands each batch from one stage to the next."""
+"""The pipeline: everything that its stages are told, and the tap that a recording is made with.
 
-import logging
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, cast
+Nothing else changes what is decided. So whoever tells another pipeline the same at the same times gets the same
+decisions (`monitor.daemon.replay`).
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 
-from monitor.bans.allowlist import BY_COMMAND
-from monitor.bans.decision import Decision, Ending
-from monitor.bans.guard import Guard
-from monitor.bans.ledger import Ledger
-from monitor.bans.policy import Policy
-from monitor.daemon.pipeline.ban_control import BanControl
-from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
-from monitor.daemon.pipeline.dispatch import Dispatch
-from monitor.daemon.pipeline.evidence import EvidenceSorter
-from monitor.daemon.pipeline.listeners import Listener, Listeners
-from monitor.daemon.pipeline.refused_alerts import RefusedAlerts
-from monitor.daemon.pipeline.traffic import Traffic
-from monitor.daemon.pipeline.wiring import (
-    build_detectors,
-    build_guard,
-    build_routes,
-    build_rules,
-    build_surrounding,
-    uncovered_ports,
-    wanted,
-)
-from monitor.daemon.sources.feeds import check_fed, unfed
+from monitor.bans.decision import Decision, Ended
+from monitor.daemon.pipeline.carry_over import Carried
+from monitor.daemon.pipeline.stages import Stages
+from monitor.daemon.pipeline.tap import Recorder, Tap
 from monitor.daemon.sources.log_filters import LogFilters
-from monitor.detectors.detector import Detector
-from monitor.detectors.proofs import Proofs
-from monitor.detectors.registry import ALL
-from monitor.enforcers.enforcement import Enforcement
-from monitor.model.addresses import Network, host
-from monitor.model.alerts import Alert, FloodAlert
+from monitor.daemon.sources.recorded_settings import configured
+from monitor.enforcers.protocol import Failure
+from monitor.model import salt
+from monitor.model.addresses import Network
 from monitor.model.bans import AllowEntry, Ban, Offence
-from monitor.model.errors import NodewardenError
-from monitor.model.events import KINDS, Event, PacketLogged
-from monitor.model.flows import FlowBatch, FlowIncomplete
+from monitor.model.events import Event
 from monitor.model.networks import NodeNetworks
+from monitor.model.services import Service
 from monitor.model.sysctls import Sysctls
+from monitor.recording.inputs import (
+    ENFORCE,
+    ClockSet,
+    Corrected,
+    Events,
+    Input,
+    KnownService,
+    Listening,
+    Lost,
+    Order,
+    Ordered,
+    OrderedBan,
+    Restored,
+    Started,
+    Surrounded,
+    Ticked,
+)
 from monitor.settings.schema import Settings
 
-_log = logging.getLogger(__name__)
 _TURN_S = 60.0
 """How long a detector's busiest source is reported at least; at most twice as long."""
 
 
-class Pipeline:
-    """Events in, bans in force out. Synchronous: a batch is through when `process` returns."""
+class Pipeline(Stages):
+    """The stages, and all that they can be told. Synchronous: it is done when a method returns."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        node: Sequence[AllowEntry],
-        make_enforcers: Callable[[Ledger, Sequence[Network]], Enforcement],
-        listeners: Sequence[Listener] = (),
-        metrics: DecisionMetrics | None = None,
-        cut_connections: Callable[[list[Network]], None] = lambda _: None,
-        log_filters: LogFilters | None = None,
-        networks: NodeNetworks = NodeNetworks(),  # noqa: B008 - immutable
-        sysctls: Sysctls = Sysctls(),  # noqa: B008 - immutable
-    ) -> None:
-        """Wire the stages.
-
-        `node` are node addresses, gateways and resolvers, `networks` those around the node, `sysctls` the kernel's
-        settings; `make_enforcers` gets the ledger and the networks that always pass; `listeners` are told what is
-        decided, in addition to `metrics`; `cut_connections` ends the connections of proven offenders; `log_filters` say
-        which detectors watch logs (default: as `settings` have it).
-        """
-        check_fed(ALL)
-        self._settings = settings
-        self._node = node
-        self._networks = networks
-        self._sysctls = sysctls
-        self._added: dict[Network, AllowEntry] = {}
-        self.log_filters = log_filters or LogFilters(settings)
-        self.detectors = build_detectors(settings, self.log_filters.sections)
-        self.routes = build_routes(settings, self.log_filters.sections, self.detectors)
-        """By name, of the detectors that have rules for single networks."""
-        self._dispatch = Dispatch(self.detectors, self.routes)
-        self.notices: list[str] = []
-        """What keeps detectors from finding anything, or is not as configured; a sentence each."""
-        self.guard = build_guard(settings, (), node, self.log_filters.allowlist)
-        self.ledger = Ledger(max_bans=settings.bans.max_bans)
-        self.policy = Policy(self.guard, self.ledger, build_rules(settings, self.log_filters.sections))
-        self.enforcers = make_enforcers(self.ledger, self.guard.networks())
-        self.table = self.enforcers.leader
-        self.metrics = metrics or DecisionMetrics()
-        self.listeners = Listeners([self.metrics, *listeners])
-        self.bans = BanControl(self.policy, self.enforcers, self.listeners, cut_connections)
-        self.refused = RefusedAlerts()
-        self.proofs = Proofs(settings.bans.prefixes.ipv6_score)
-        self.evidence = EvidenceSorter(settings.bans.prefixes.ipv6_score)
-        self.floods: dict[str, FloodAlert] = {}
-        """The last one of each detector."""
-        self.traffic = Traffic()
-        self._surround()
-        self.events_by_kind: Counter[str] = Counter(dict.fromkeys(KINDS.values(), 0))
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        """Take what the stages take."""
+        super().__init__(*arguments, **more)
+        self.tap = Tap(self.outside)
         self._turned_s = float("-inf")
+        self.now_s = 0.0
+        """The time of what it was told last."""
+        self.enforcers.leader.on_lost = self._lose
 
-    @property
-    def events(self) -> int:
-        """How many events came, of all kinds."""
-        return self.events_by_kind.total()
+    def record(self, recorder: Recorder | None, node: str, version: str, now_s: float) -> None:
+        """Have a recorder take everything from now on, after what is in force by now; None: nobody."""
+        self.tap.open(recorder)
+        if recorder is None:
+            return
+        has_run = self.now_s > 0.0  # then windows are not empty, and nobody knows what is in them
+        self.tap.hand(Started(now_s, node, version, is_continued=has_run, seed=salt.current()))
+        self.tap.hand(configured(self._settings, self.log_filters, now_s))
+        self.tap.hand(Surrounded(now_s, list(self._node), self._networks, self._sysctls))
+        claims = list(self.ledger.all_claims())
+        services = [KnownService(*one) for one in self.evidence.services.remembered()]
+        if claims or self._added or services:
+            self.tap.hand(Restored(now_s, claims, allowed=list(self.added), services=services))
 
-    @property
-    def enforces(self) -> bool:
-        """Whether any detector may ban."""
-        return any(policy.enforces for policy in self.policy.rules.detectors.values())
+    @contextmanager
+    def _told(self, now_s: float, make: Callable[[], Input]) -> Iterator[None]:
+        """Carry out what is told, and hand it on; if it fails, too."""
+        self._begin(now_s)
+        try:
+            yield
+        finally:
+            if self.tap.is_open:
+                self.tap.told(make())
 
-    @property
-    def counting(self) -> list[Detector[Any]]:
-        """All detectors, and those of the same names that count single networks apart."""
-        return [one for base in self.detectors for one in self.counting_as(base)]
-
-    def counting_as(self, base: Detector[Any]) -> list[Detector[Any]]:
-        """Return a detector, and those of its name that count single networks apart."""
-        return [base, *(self.routes[base.name].variants if base.name in self.routes else ())]
+    def _begin(self, now_s: float) -> None:
+        """Begin to carry out what is told at this time."""
+        self.now_s = now_s
+        self.outside.begin()
 
     def process(self, events: Sequence[Event], now_s: float) -> list[Decision]:
         """Take a batch of events of one type all the way; return what was decided."""
         if not events:
             return []
-        kind = type(events[0])
-        if kind is FlowBatch:
-            return [decision for batch in events for decision in self._process_flows(cast("FlowBatch", batch), now_s)]
-        self.events_by_kind[KINDS[kind]] += len(events)
-        if kind is PacketLogged:
-            events = self.evidence.admit(cast("Sequence[PacketLogged]", events), now_s)
-        return self._process_admitted(events, now_s)
-
-    def _process_admitted(self, events: Sequence[Event], now_s: float) -> list[Decision]:
-        """Take events that count all the way."""
-        if events and type(events[0]).covers_all_traffic:
-            events = [event for event in cast("Sequence[Any]", events) if not self._is_protected(event)]
-        return self._answer(self._feed(events), now_s)
-
-    def _process_flows(self, batch: FlowBatch, now_s: float) -> list[Decision]:
-        own = self.surrounding.own
-        self.traffic.count(batch, own)
-        batch, probes, outbound, taken_back = self.evidence.sort(batch)
-        # a host behind the node may answer packets that it was not sent
-        late = [flow for flow in batch.late if flow.real_destination in own]
-        self.proofs.note([flow for flow in batch.completed if flow.real_destination in own], late)
-        if batch.has_gap:
-            self.proofs.lose()
-        if batch.invalid_total is not None:
-            self.proofs.settle(batch.invalid_total, batch.listen_totals, batch.time_s)
-        self._take_back(taken_back, now_s)
-        decisions = self._answer(self._feed([batch]), now_s)
-        self.events_by_kind[KINDS[FlowIncomplete]] += len(batch.incomplete)
-        decisions += self._process_admitted(probes, now_s) + self.process(outbound, now_s)
-        return decisions + self.release(now_s)
-
-    def release(self, now_s: float) -> list[Decision]:
-        """Take logged packets that waited for connection tracking all the way."""
-        return self._process_admitted(self.evidence.release(now_s), now_s)
-
-    def _take_back(self, events: Sequence[PacketLogged], now_s: float) -> None:
-        """Take back logged packets that were accepted, and end the bans that rest on them."""
-        if events:
-            for detector in self.counting:
-                if PacketLogged in detector.takes:
-                    self._acquit(detector.name, detector.take_back(events), now_s)
-
-    def _acquit(self, detector: str, networks: Iterable[Network], now_s: float) -> None:
-        """End the bans of a detector whose evidence proved to be none."""
-        for network in networks:
-            self.refused.forget(detector, network)
-            if self.bans.withdraw(network, detector, now_s):
-                _log.info("%s: the ban of %s is lifted, since what it rests on was no probe", detector, network)
-
-    def _feed(self, events: Sequence[Event]) -> Iterator[Alert | FloodAlert]:
-        """Yield the alerts of a batch; where it covers all traffic, without those about protected addresses."""
-        spares_protected = bool(events) and events[0].covers_all_traffic
-        for alert in self._dispatch.feed(events):
-            if not (spares_protected and isinstance(alert, Alert) and self._is_protected(alert)):
-                yield alert
-
-    def _is_protected(self, one: Any) -> bool:
-        """Whether the source of an event or alert is on the allowlist."""
-        return self.guard.protects(host(one.source)) is not None
-
-    def _answer(self, alerts: Iterable[Alert | FloodAlert], now_s: float) -> list[Decision]:
-        """Decide on alerts, and carry out what was decided."""
-        answered = [alert if isinstance(alert, FloodAlert) else self._weighed(alert) for alert in alerts]
-        if not answered:
-            return []
-        self.floods |= {alert.detector: alert for alert in answered if isinstance(alert, FloodAlert)}
-        return self._propose([alert for alert in answered if isinstance(alert, Alert)], answered, now_s)
-
-    def _propose(self, alerts: Iterable[Alert], new: Sequence[Alert | FloodAlert], now_s: float) -> list[Decision]:
-        """Decide on alerts; listeners receive those that are new."""
-        draft = self.policy.draft(now_s)
-        for alert in alerts:
-            self.policy.propose(draft, alert)
-        decisions = self.bans.carry_out(draft, new)
-        self.refused.note(decisions, now_s)
-        return decisions
-
-    def _retry(self, now_s: float) -> None:
-        """Propose again what the kernel refused."""
-        if due := self.refused.due(now_s, self.policy.rules.detectors):
-            self._propose([self._weighed(alert) for alert in due], (), now_s)
-
-    def _weighed(self, alert: Alert) -> Alert:
-        """Return the alert with the strength that the source's handshakes give it, and with what puts it in doubt."""
-        if not self._sysctls.is_tcp_liberal:
-            alert = msgspec.structs.replace(alert, strength=self.proofs.strength(alert))
-        return self.evidence.weigh(alert, is_one_way=alert.detector in self._one_way)
-
-    def _surround(self) -> None:
-        """Have all detectors follow the node's addresses, its pods and the allowlist."""
-        learned = self.evidence.services, self.evidence.clients
-        around = self._networks, self._sysctls
-        self.surrounding = build_surrounding(self._settings, self.guard, self._node, *around, *learned)
-        self.evidence.follow(self.surrounding)
-        self._one_way = {detector.name for detector in self.detectors if detector.is_one_way}
-        for detector in self.counting:
-            detector.follow(self.surrounding)
-        self._note_omissions()
-
-    def _note_omissions(self) -> None:
-        """Note what keeps detectors from finding anything, or is not as configured, and log what is new of that."""
-        known = self.notices
-        self.notices = unfed(wanted(self._settings), self._settings) + uncovered_ports(self._settings, self._sysctls)
-        for notice in self.notices:
-            if notice not in known:
-                _log.warning("%s", notice)
+        self._begin(now_s)
+        try:
+            return self._process(events, now_s)
+        finally:
+            if self.tap.is_open:
+                self.tap.told(Events(now_s, events))
 
     def tick(self, now_s: float) -> None:
         """Do what time alone calls for."""
@@ -240,19 +107,30 @@ class Pipeline:
     def tick_parts(self) -> dict[str, Callable[[float], object]]:
         """Return what time alone calls for, by name, so that each part may fail without the others."""
         return {
-            "repairing the table": self.table.repair,
+            "repairing the table": self._repair,
             "releasing logged packets": self.release,
             "trying refused bans again": self._retry,
             "learning services": self._review_services,
             "ending bans": self.bans.tick,
             "turning the busiest sources": self._turn,
+            "recording the tick": self._ticked,
         }
+
+    def _repair(self, now_s: float) -> None:
+        self._begin(now_s)
+        self.table.repair(now_s)
+
+    def _ticked(self, now_s: float) -> None:
+        """Hand the tick on, after all that it led to."""
+        if self.tap.is_open:
+            self.tap.told(Ticked(now_s))
 
     def _review_services(self, now_s: float) -> None:
         """Take back what rests on attempts at a service that was not known yet."""
         if new := self.evidence.services.take_new():
             for detector in self.counting:
                 self._acquit(detector.name, detector.review(new), now_s)
+            self.shadows.review(new)
 
     def _turn(self, now_s: float) -> None:
         """Forget the busiest sources from time to time."""
@@ -260,23 +138,23 @@ class Pipeline:
             self._turned_s = now_s
             for detector in self.counting:
                 detector.stats.turn()
+            self.shadows.turn(now_s)
 
     def reconfigure(
         self, settings: Settings, offences: Iterable[Offence], now_s: float, log_filters: LogFilters | None = None
-    ) -> None:
-        """Follow a changed configuration; detectors whose thresholds did not change keep what they have seen."""
-        self._settings = settings
-        self.log_filters = log_filters or LogFilters(settings)
-        self.detectors = build_detectors(settings, self.log_filters.sections, self.detectors)
-        self.routes = build_routes(settings, self.log_filters.sections, self.detectors, self.routes)
-        self._dispatch = Dispatch(self.detectors, self.routes)
-        if settings.bans.prefixes.ipv6_score != self.proofs.ipv6_prefix:
-            self.proofs = Proofs(settings.bans.prefixes.ipv6_score)
-            self.evidence.count_by(settings.bans.prefixes.ipv6_score)
-        self.policy.follow(build_rules(settings, self.log_filters.sections), offences)
-        self._renew_guard(now_s)
-        if spared := self.bans.spare(now_s):
-            _log.warning("ended %d bans that allowlists of detectors now forbid", len(spared))
+    ) -> list[Carried]:
+        """Follow a changed configuration; return what detectors keep of what they counted, and what they do not."""
+        log_filters = log_filters or LogFilters(settings)
+        counted: list[Offence] = []
+        with self._told(now_s, lambda: configured(settings, log_filters, now_s, counted)):
+            return self._reconfigure(settings, self.noted(offences, counted), now_s, log_filters)
+
+    def noted(self, offences: Iterable[Offence], counted: list[Offence]) -> Iterator[Offence]:
+        """Yield offences, and note those that are asked for: mostly the history is not counted anew."""
+        for offence in offences:
+            if self.tap.is_open:
+                counted.append(msgspec.structs.replace(offence, evidence=b""))
+            yield offence
 
     def follow_node(
         self,
@@ -286,55 +164,92 @@ class Pipeline:
         sysctls: Sysctls | None = None,
     ) -> None:
         """Follow what the node itself needs, and the networks around it and the kernel's settings if given."""
-        before, self._node = self._node, node
-        self._networks = self._networks if networks is None else networks
-        if sysctls is not None and sysctls != self._sysctls:
-            self._sysctls = sysctls
-            self.proofs = Proofs(self.proofs.ipv6_prefix)  # what was noted while anyone could forge it must not count
-        if list(node) == list(before):  # a container that starts or ends changes only the networks
-            self._surround()
-            return
-        try:
-            self._renew_guard(now_s)
-        except NodewardenError:
-            self._node = before  # the same node is followed when it is tried again
-            raise
+        with self._told(now_s, lambda: Surrounded(now_s, list(node), networks, sysctls)):
+            self._follow_node(node, now_s, networks, sysctls)
+
+    def follow_listeners(self, listening: Iterable[Service], now_s: float, *, is_seen: bool) -> None:
+        """Follow the listening sockets of this node; `is_seen`: they count as seen to work now."""
+        listening = sorted(listening)
+        with self._told(now_s, lambda: Listening(now_s, listening, is_seen)):
+            self.evidence.services.follow(listening)
+            if is_seen:
+                self.evidence.services.see_listeners(now_s)
+
+    def remember_services(self, known: Iterable[tuple[Service, float]], now_s: float) -> None:
+        """Know services of an earlier run, oldest first, and when they were last seen."""
+        known = list(known)
+        with self._told(now_s, lambda: Restored(now_s, services=[KnownService(*one) for one in known])):
+            self.evidence.services.remember(known, now_s)
+
+    def follow_clock(self, step_s: float, last_look_s: float, now_s: float) -> None:
+        """Keep the time that bans still have when the clock is set: the kernel's timeouts know nothing of it."""
+        with self._told(now_s, lambda: ClockSet(now_s, step_s, last_look_s)):
+            self.evidence.services.shift(step_s)
+            self.bans.follow_clock(step_s, last_look_s, now_s)
+
+    def correct(self, claims: Sequence[Ban], now_s: float) -> None:
+        """Give claims other times, also earlier ones; those that are over by now end with the next tick."""
+        with self._told(now_s, lambda: Corrected(now_s, list(claims))):
+            self.bans.correct(claims, now_s)
+
+    def remembered(self, one: Restored) -> None:
+        """Take note of what was restored of an earlier run: it is in force already."""
+        self._begin(one.time_s)
+        self.tap.told(one)
+
+    def _lose(self, failures: Sequence[Failure]) -> None:
+        """Strike out what the kernel lost."""
+        self.tap.hand(Lost(self.now_s, {one.key: one.reason for one in failures}, self.outside.calls[ENFORCE]))
+        self.bans.lose(failures)
 
     @property
     def added(self) -> Iterable[AllowEntry]:
         """What was allowed by command."""
         return self._added.values()
 
-    def allow(self, entries: Iterable[AllowEntry], now_s: float, *, is_restored: bool = False) -> list[Ban] | None:
-        """Allow networks by command; return the bans that ended, or None, and none is allowed, if they do not all fit.
+    def order(self, bans: Sequence[OrderedBan], now_s: float) -> list[Decision]:
+        """Ban what a person, a file or a list orders, as one batch; return what was decided."""
+        with self._told(now_s, lambda: Ordered(now_s, Order.BAN, bans=list(bans))):
+            draft = self.policy.draft(now_s)
+            for one in bans:
+                self.policy.order(draft, one.network, one.strength, one.bantime_s, one.reason, one.origin, one.name)
+            return self.bans.carry_out(draft)
 
-        `is_restored`: they were allowed before; what does not fit is counted as omitted.
-        """
-        added = self._added | {entry.network: entry for entry in entries}
-        guard = build_guard(self._settings, added.values(), self._node, self.log_filters.allowlist)
-        if BY_COMMAND in guard.omitted and not is_restored:
-            return None
-        self._added = added
-        return self._follow_guard(guard, now_s)
+    def unban(self, networks: Collection[Network], now_s: float) -> tuple[list[Ended], set[Network]]:
+        """End the local claims of networks; return which ended, and of which networks refused bans were waiting."""
+        with self._told(now_s, lambda: Ordered(now_s, Order.UNBAN, networks=list(networks))):
+            return self.bans.unban(networks, now_s), self.refused.forgive(networks)
+
+    def lift(self, networks: Sequence[Network], now_s: float) -> list[Ended]:
+        """End the local claims of networks; return which ended."""
+        with self._told(now_s, lambda: Ordered(now_s, Order.LIFT, networks=list(networks))):
+            return self.bans.unban(networks, now_s)
+
+    def forget_refused(self, now_s: float) -> None:
+        """Try none of the bans again that the kernel refused."""
+        with self._told(now_s, lambda: Ordered(now_s, Order.FORGET)):
+            self.refused.clear()
+
+    def flush(self, now_s: float) -> list[Ban]:
+        """End all bans, and remove the table; return which they were."""
+        with self._told(now_s, lambda: Ordered(now_s, Order.FLUSH)):
+            self.refused.clear()
+            return self.bans.flush(now_s)
+
+    def allow(self, entries: Iterable[AllowEntry], now_s: float) -> list[Ban] | None:
+        """Allow networks by command; return the bans that ended, or None, and none is allowed, if not all fit."""
+        entries = list(entries)
+        with self._told(now_s, lambda: Ordered(now_s, Order.ALLOW, entries=entries)):
+            return self._allow(entries, now_s)
+
+    def allow_again(self, entries: Iterable[AllowEntry], now_s: float) -> None:
+        """Allow what an earlier run allowed; what does not fit is counted as omitted. `remembered` records it."""
+        self._allow(entries, now_s, is_restored=True)
 
     def disallow(self, networks: Iterable[Network], now_s: float) -> list[Network]:
         """Take back what was allowed by command; return what there was to take back."""
-        gone = [network for network in networks if self._added.pop(network, None)]
-        self._renew_guard(now_s)
-        return gone
-
-    def _renew_guard(self, now_s: float) -> None:
-        """Make the allowlist anew."""
-        guard = build_guard(self._settings, self._added.values(), self._node, self.log_filters.allowlist)
-        self._follow_guard(guard, now_s)
-
-    def _follow_guard(self, guard: Guard, now_s: float) -> list[Ban]:
-        """Put a changed allowlist into force, in the kernel too; lift and return the bans that it now forbids."""
-        self.guard = self.policy.guard = guard
-        self._surround()
-        freed = [ban for ban in self.ledger.bans() if self.guard.protects(ban.network)]
-        self.enforcers.allow(self.guard.networks(), now_s)
-        if freed:
-            self.bans.lift(freed, now_s, Ending.ALLOWLISTED)
-            _log.warning("lifted %d bans that the allowlist now forbids", len(freed))
-        return freed
+        networks = list(networks)
+        with self._told(now_s, lambda: Ordered(now_s, Order.DISALLOW, networks=networks)):
+            gone = [network for network in networks if self._added.pop(network, None)]
+            self._renew_guard(now_s)
+            return gone

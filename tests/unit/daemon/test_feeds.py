@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from monitor.daemon.pipeline import pipeline as pipeline_module
+from monitor.daemon.pipeline import stages as pipeline_module
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.pipeline.wiring import wanted
 from monitor.daemon.sources.feeds import check_fed, unfed

@@ -91,7 +91,7 @@ def test_whatever_others_raise_bans_are_as_without_them(error: Exception) -> Non
             assert listeners.errors["broken"] > 4
             assert enforcers.errors["broken"] >= 4
             assert enforcers.faults["broken"]
-        bans.flush()
+        bans.flush(NOW_S)
         assert leader.held == {}
         assert record.claims == {}
     assert ledgers[0] == ledgers[1]

@@ -52,7 +52,7 @@ def test_what_does_not_fit_is_a_problem_a_metric_and_a_finding() -> None:
     node = [AllowEntry(network, "a resolver") for network in apart(MAX_ALLOWED_NODE + 7, 100_000)]
     pipeline = Pipeline(Settings(), node, small_table)
     saved = [AllowEntry(network, "office") for network in apart(MAX_ALLOWED)]
-    assert pipeline.allow(saved, 0.0, is_restored=True) is not None
+    pipeline.allow_again(saved, 0.0)
     found = {labels: value for name, labels, value in capacity.samples(pipeline.policy) if name.endswith("_omitted")}
     assert (found[NODE,], found[BY_COMMAND,]) == (7, MAX_ALLOWED_NODE)
     problems = list(capacity.problems(pipeline.policy, 0.0))

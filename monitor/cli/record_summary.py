@@ -1,0 +1,58 @@
+"""Shows what a recording holds, and how the daemon's own is going."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from monitor.cli import show
+
+if TYPE_CHECKING:
+    from monitor.recording.summary import Summary  # not at run time: every command imports this module
+
+_MAX_SHOWN_GAPS = 10
+_AHEAD_S = 60.0
+
+
+def show_state(state: dict[str, Any]) -> None:
+    """Say whether the daemon records, and what keeps it from that."""
+    if state["is_on"]:
+        show.say(f"recording to {state['directory']}: {_size(state['bytes'])} of {_size(state['max_bytes'])} used")
+    elif state["is_enabled"]:
+        show.say("not recording: stopped by command (`nodewarden record start`)", fg="yellow")
+    else:
+        show.say("not recording: recording.enabled is false", fg="yellow")
+    if state["trouble"]:
+        show.say(f"PROBLEM: the recording cannot be written: {state['trouble']}", fg="red", bold=True)
+    if lost := show.counts(state["lost"]):
+        show.say(f"missing since the start of the daemon: {lost}", fg="yellow")
+
+
+def show_summary(found: "Summary") -> None:
+    """Print what a recording holds."""
+    if found.first_s is None or found.last_s is None:
+        show.say("nothing is recorded in that time")
+        return
+    length = show.duration(found.last_s - found.first_s)
+    show.say(f"from {show.moment(found.first_s)} to {show.moment(found.last_s)}, {length}")
+    if (ahead_s := found.last_s - time.time()) > _AHEAD_S:
+        show.say(f"it ends {show.duration(ahead_s)} in the future: the clock of its node was ahead, or is", fg="yellow")
+    show.say(f"node {show.first(found.nodes)}, nodewarden {', '.join(found.versions)}")
+    segments = "1 segment" if found.segments == 1 else f"{found.segments} segments"
+    show.say(f"{_size(found.size_bytes)} in {segments}, {found.inputs:,} inputs")
+    show.say(
+        f"{found.starts} starts, {found.configurations} configurations, {found.orders} orders by command, "
+        f"{found.clock_steps} clock steps"
+    )
+    show.table(("EVENTS", "COUNT"), [(kind, f"{count:,}") for kind, count in found.events.items()])
+    if found.only_counted:
+        show.say(
+            f"{found.only_counted:,} more events of floods are only counted: their sources led to nothing", fg="yellow"
+        )
+    if found.gaps_total:
+        show.say(f"{found.gaps_total} gaps; {found.missing:,} events are missing, as far as that is known", fg="yellow")
+    for gap in found.gaps[:_MAX_SHOWN_GAPS]:
+        count = f"{gap['count']:,} events: " if gap["count"] else ""
+        show.say(f"  {show.moment(gap['time_s'])} {count}{gap['reason']} ({gap['where']})")
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:,.1f} MB"

@@ -1,0 +1,206 @@
+"""Segments: files of compressed frames, each with its length and checksums.
+
+A segment is a header and frames. A frame holds the inputs of about a second: a marker, a fixed head with sizes, numbers
+and times, and a zstd frame of its own without a dictionary, so that each can be read alone. The head has a checksum of
+its own, since its lengths must be right before anything is read by them. A frame that was cut off by a crash ends the
+segment. Damage in the middle costs the frames that it touches: the next marker with a sound head is searched.
+
+Nothing that a file claims is believed: sizes are bounded before memory is taken.
+"""
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, NamedTuple
+
+import msgspec
+import zstandard
+
+from monitor.model.errors import NodewardenError
+
+MAGIC = b"nodewarden recording\n"
+VERSION = 1
+MAX_RAW_BYTES = 64 << 20
+"""Of one frame: the bans and the history that a start restores can take some ten megabytes."""
+_LEVEL = -1
+"""Faster than 1, and on rows of forged sources even smaller: they have little to find but the fixed parts."""
+_MARKER = b"\xf7NWf"
+_HEAD = struct.Struct("<HIIIIdd")  # flags, compressed and raw bytes, inputs, events, first and last time
+_CHECKSUM = struct.Struct("<I")
+_FIXED = struct.Struct("<HI")  # format version, bytes of the header
+_MAX_HEADER_BYTES = 4096
+_OVERHEAD = len(_MARKER) + _HEAD.size + 2 * _CHECKSUM.size
+_SEARCH_BYTES = 1 << 20
+_KEY, _END = 1, 2
+
+
+class RecordingError(NodewardenError):
+    """This is no recording that can be read; the text says why."""
+
+
+class Header(msgspec.Struct, frozen=True):
+    """Who wrote a segment, with which version of nodewarden, and when it was opened (wall time, seconds)."""
+
+    node: str
+    version: str
+    created_s: float
+
+
+class Frame(NamedTuple):
+    """A frame as it is stored; times are those of its first and last input."""
+
+    is_key: bool
+    """Whether it only repeats what was in force when the segment was opened."""
+    is_end: bool
+    """Whether the segment was closed with it: nothing is missing."""
+    raw_bytes: int
+    inputs: int
+    events: int
+    first_s: float
+    last_s: float
+    data: bytes
+
+    def rows(self) -> list[msgspec.Raw]:
+        """Return the inputs as bytes. Raises RecordingError if it is not what the head says."""
+        try:
+            if zstandard.get_frame_parameters(self.data).content_size != self.raw_bytes:
+                raise RecordingError("a frame has another size than it says")
+            raw = _decompressor().decompress(self.data, max_output_size=self.raw_bytes)
+            rows = _decode_rows(raw)
+        except (zstandard.ZstdError, msgspec.DecodeError, MemoryError, RecursionError) as error:
+            raise RecordingError(f"a frame cannot be decoded: {error}") from None
+        if len(rows) != self.inputs:
+            raise RecordingError("a frame has another number of inputs than it says")
+        return rows
+
+
+class Damage(NamedTuple):
+    """Bytes of a segment that are no frame. `is_end`: nothing readable follows, as after a crash while writing."""
+
+    offset: int
+    size_bytes: int
+    is_end: bool
+
+
+_encode_header = msgspec.msgpack.Encoder().encode
+_decode_header = msgspec.msgpack.Decoder(Header).decode
+_decode_rows = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    return zstandard.ZstdDecompressor(max_window_size=1 << 27)
+
+
+class FrameEncoder:
+    """Makes frames; one object for one thread, which keeps the memory of the compressor."""
+
+    def __init__(self) -> None:
+        """Take the memory for it."""
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
+
+    def encode(
+        self,
+        rows: Sequence[bytes],
+        *,
+        events: int = 0,
+        first_s: float,
+        last_s: float,
+        is_key: bool = False,
+        is_end: bool = False,
+    ) -> bytes:
+        """Return the frame of these inputs, which are in bytes already."""
+        raw = b"".join((b"\xdd", len(rows).to_bytes(4), *rows))
+        data = self._compressor.compress(raw)
+        head = _HEAD.pack(is_key * _KEY | is_end * _END, len(data), len(raw), len(rows), events, first_s, last_s)
+        return b"".join((_MARKER, head, _checksum(head), _checksum(data), data))
+
+
+def encode_header(header: Header) -> bytes:
+    """Return the start of a segment."""
+    body = _encode_header(header)
+    return b"".join((MAGIC, _FIXED.pack(VERSION, len(body)), body, _checksum(body)))
+
+
+def read_header(file: BinaryIO) -> Header:
+    """Read the start of a segment. Raises RecordingError; OSError if the file cannot be read."""
+    if (magic := file.read(len(MAGIC))) != MAGIC:
+        raise RecordingError("it is empty" if not magic else "it is no recording of nodewarden, or it is encrypted")
+    fixed = file.read(_FIXED.size)
+    if len(fixed) < _FIXED.size:
+        raise RecordingError("it ends within its header")
+    version, size = _FIXED.unpack(fixed)
+    if version != VERSION:
+        raise RecordingError(f"it is of format version {version}; this nodewarden reads version {VERSION}")
+    if size > _MAX_HEADER_BYTES:
+        raise RecordingError("its header is damaged")
+    body, checksum = file.read(size), file.read(_CHECKSUM.size)
+    if len(body) < size or len(checksum) < _CHECKSUM.size:
+        raise RecordingError("it ends within its header")
+    if _checksum(body) != checksum:
+        raise RecordingError("its header is damaged")
+    try:
+        return _decode_header(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise RecordingError("its header is damaged") from None
+
+
+def frames(file: BinaryIO) -> Iterator[Frame | Damage]:
+    """Yield what follows the header, up to the end of the file as it is now. Raises OSError."""
+    offset = file.tell()
+    end = file.seek(0, io.SEEK_END)
+    while offset < end:
+        found = _frame(file, offset, end)
+        if found is not None:
+            yield found
+            offset += _OVERHEAD + len(found.data)
+            continue
+        following = _next_marker(file, offset + 1, end)
+        yield Damage(offset, following - offset, following >= end)
+        offset = following
+
+
+def _frame(file: BinaryIO, offset: int, end: int) -> Frame | None:
+    """Return the frame at this place; None if there is no sound one."""
+    head = _head(file, offset, end)
+    if head is None:
+        return None
+    flags, size, raw_bytes, inputs, events, first_s, last_s = head
+    checksum, data = file.read(_CHECKSUM.size), file.read(size)
+    if _checksum(data) != checksum:
+        return None
+    return Frame(bool(flags & _KEY), bool(flags & _END), raw_bytes, inputs, events, first_s, last_s, data)
+
+
+def _head(file: BinaryIO, offset: int, end: int) -> tuple[int, int, int, int, int, float, float] | None:
+    """Return the head of the frame at this place, whose sizes are possible; the file stands behind it."""
+    file.seek(offset)
+    start = file.read(_OVERHEAD - _CHECKSUM.size)
+    head = start[len(_MARKER) : -_CHECKSUM.size]
+    if not start.startswith(_MARKER) or len(head) != _HEAD.size or _checksum(head) != start[-_CHECKSUM.size :]:
+        return None
+    values = _HEAD.unpack(head)
+    _, size, raw_bytes, *_ = values
+    if offset + _OVERHEAD + size > end or not 0 < raw_bytes <= MAX_RAW_BYTES:
+        return None
+    return values
+
+
+def _next_marker(file: BinaryIO, offset: int, end: int) -> int:
+    """Return where the next sound head starts, at `offset` or later; `end` if there is none."""
+    while offset < end:
+        file.seek(offset)
+        block = file.read(_SEARCH_BYTES)
+        place = block.find(_MARKER)
+        while place >= 0:
+            if _head(file, offset + place, end) is not None:
+                return offset + place
+            place = block.find(_MARKER, place + 1)
+        if len(block) < _SEARCH_BYTES:
+            return end
+        offset += len(block) - len(_MARKER) + 1
+    return end
+
+
+def _checksum(data: bytes) -> bytes:
+    return _CHECKSUM.pack(zlib.crc32(data))
