@@ -9,7 +9,8 @@ import click
 
 from monitor.cli import show
 from monitor.model.addresses import Network, parse_network
-from monitor.settings.load import DEFAULT_PATH, load
+from monitor.settings.load import load
+from monitor.settings.places import DEFAULT_PATH
 
 _config = click.option(
     "--config",

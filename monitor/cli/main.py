@@ -17,6 +17,7 @@ import click
 from monitor import __version__
 from monitor.cli import show
 from monitor.cli.allow import allow
+from monitor.cli.apply import apply
 from monitor.cli.bans import ban, flush, list_bans, unban
 from monitor.cli.compare import compare
 from monitor.cli.config import FAULTY, config_group
@@ -29,12 +30,14 @@ from monitor.cli.filter import filter_group
 from monitor.cli.history import history, report
 from monitor.cli.label import label_group
 from monitor.cli.record import record
+from monitor.cli.reload import reload
+from monitor.cli.replay import replay
 from monitor.cli.status import status, why
 from monitor.cli.target import Target
+from monitor.cli.tune import tune
 from monitor.control.client import DaemonUnreachable, UnsendableRequest
-from monitor.control.protocol import Reload
 from monitor.model.errors import AlreadyOwned, ConfigError, NodewardenError, TemporaryError, explain
-from monitor.settings.load import DEFAULT_PATH
+from monitor.settings.places import DEFAULT_PATH
 
 EXIT_FAILED, EXIT_CONFIG, EXIT_UNREACHABLE, EXIT_OWNED = 1, FAULTY, 3, 4
 _CODES: tuple[tuple[type[NodewardenError], int], ...] = (
@@ -97,23 +100,10 @@ def run(path: Path, watch: bool) -> None:
         raise TemporaryError(f"the system lacks what the daemon needs: {error}") from error
 
 
-@cli.command()
-@click.pass_obj
-def reload(target: Target) -> None:
-    """Reload the configuration of the daemon.
-
-    It is checked as by `config check`. An invalid one is refused with exit code 2, and the one in force stays.
-    """
-    from monitor.settings.changes import AFTER_RESTART
-
-    waiting = target.ask(Reload())
-    show.say("reloaded")
-    for change in waiting or ():
-        show.say(f"{change} changed: {AFTER_RESTART}")
-
-
 for command in (
     *(
+        reload,
+        apply,
         ban,
         unban,
         list_bans,
@@ -124,11 +114,13 @@ for command in (
         events,
         history,
         report,
+        replay,
         allow,
         export_bans,
         import_bans,
         drops,
         compare,
+        tune,
     ),
     *(config_group, filter_group, fail2ban_group, label_group, record),
 ):

@@ -100,8 +100,11 @@ class Anonymous:
         }
 
     def input(self, one: Input) -> Input:
-        """Return an input under pseudonyms."""
-        mapped: Input = self._by_type[type(one)](one)
+        """Return an input under pseudonyms; a gap for one that somebody made up, with addresses that are none."""
+        try:
+            mapped: Input = self._by_type[type(one)](one)
+        except (ValueError, IndexError):
+            return Gap(one.time_s, "recording", 0, "an input without possible addresses is left out")
         return mapped
 
     def event(self, event: Any) -> Any:

@@ -10,6 +10,7 @@ Decisions depend on what some networks mean. No bit on the way to them is flippe
 private networks only from private networks, and loopback, link-local and multicast addresses stay what they are.
 """
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Iterable
@@ -20,7 +21,10 @@ MIN_KEY_BYTES = 16
 _MAX_KEY_BYTES = 64
 _MAX_KNOWN = 1 << 18
 _PERSON = {4: b"nodewarden v4", 16: b"nodewarden v6"}
-_ADDRESS = re.compile(r"(?<![\w.:])[0-9A-Fa-f]{0,4}(?:[.:][0-9A-Fa-f]{0,4}){2,}(?:/[0-9]{1,3})?(?![\w:])")
+_ADDRESS = re.compile(
+    r"(?<![\w.:])(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:\.[0-9]{1,3}){0,3})"
+    r"(?:/[0-9]{1,3})?(?![\w])"
+)
 
 MEANT = tuple(
     map(parse_network, ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "2000::/3"))
@@ -53,9 +57,11 @@ class Pseudonyms:
         self._known: dict[Address, Address] = {}
 
     def address(self, address: Address) -> Address:
-        """Return the pseudonym of an address."""
+        """Return the pseudonym of an address. ValueError if it is none."""
         found = self._known.get(address)
         if found is None:
+            if len(address) not in _PERSON:
+                raise ValueError(f"no address has {len(address)} bytes")
             if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()
             is_fixed = any(network.contains(address) for network in self._fixed)
@@ -81,14 +87,18 @@ class Pseudonyms:
         return _ADDRESS.sub(lambda match: self._named(match[0]), text)
 
     def _named(self, text: str) -> str:
-        try:
-            if "/" not in text:
-                return format_address(self.address(parse_address(text)))
-            address, _, length = text.partition("/")
-            network = network_of(parse_address(address), min(int(length), 32 if ":" not in address else 128))
-        except ValueError:
-            return text
-        return str(self.network(network))
+        for end in (len(text), len(text) - text.endswith(":")):  # a colon may follow
+            with contextlib.suppress(ValueError):
+                return self._name(text[:end]) + text[end:]
+        return text
+
+    def _name(self, text: str) -> str:
+        """Return the pseudonym of an address or network as text. Raises ValueError."""
+        head, slash, length = text.partition("/")
+        address = parse_address(head)
+        if not slash:
+            return format_address(self.address(address))
+        return str(self.network(network_of(address, min(int(length), len(address) * 8))))
 
     def _mapped(self, address: Address) -> Address:
         bits = len(address) * 8

@@ -55,6 +55,8 @@ class Recorder:
         self._writer: Writer | None = None
         self._job: futures.Future[Written] | None = None
         self._job_events = 0
+        self._is_last_job = False
+        """Whether the job closes its writer."""
         self._waiting: list[Input] = []
         self._waiting_events = 0
         self._known: list[Address] = []
@@ -88,6 +90,7 @@ class Recorder:
         batch, lost = self._waiting, self._lost_now
         self._waiting, self._waiting_events, self._lost_now = [], 0, 0
         writer, self._writer = self._writer, None
+        self._is_last_job = True
         self._job = self._worker.submit(_finish, writer, batch, lost, self._wall())
 
     def close(self, timeout_s: float) -> None:
@@ -95,6 +98,7 @@ class Recorder:
         self.stop()
         if self._job:
             futures.wait([self._job], timeout_s)
+            self._collect()
         if self._worker:
             self._worker.shutdown(cancel=True)
 
@@ -149,11 +153,12 @@ class Recorder:
         job = self._job
         if job is None or not job.done():
             return
+        is_last, self._is_last_job = self._is_last_job, False
         self._job = None
         error = job.exception()
         if error is None:
             self.written = job.result()
-            if self._writer is None:
+            if is_last:
                 self._retire()
             return
         if not self.fault:
@@ -161,7 +166,7 @@ class Recorder:
         self.fault = explain(error) if isinstance(error, Exception) else repr(error)
         self._lost["fault"] += self._job_events
         self._retire()
-        if self._writer is not None:
+        if self._writer is not None and not is_last:
             self._writer = self._new_writer()
 
     def _retire(self) -> None:

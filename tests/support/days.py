@@ -18,8 +18,6 @@ from monitor.daemon.pipeline.outside import Outside
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.replay.memory_leader import MemoryLeader
 from monitor.daemon.replay.outcome import Outcome, OutcomeListener
-from monitor.daemon.sources.log_filters import LogFilters
-from monitor.daemon.sources.recorded_settings import RecordedFilters
 from monitor.enforcers.enforcement import Enforcement
 from monitor.enforcers.protocol import Failure, FailureCause
 from monitor.model import salt
@@ -33,15 +31,12 @@ from monitor.model.sysctls import Sysctls
 from monitor.node.addresses import OWN_ADDRESS
 from monitor.recording.inputs import Input, OrderedBan
 from monitor.recording.wire import decode, encode
-from monitor.settings.schema import Settings
 from monitor.state.changes import Allowed, SavedContent
 from tests.support.ban_core import Notebook
 from tests.support.day_events import NODE, STRANGERS, batch
+from tests.support.day_settings import BANTIMES_S, log_filters, some_settings
 
 START_S = 1_700_000_000.0
-_RATE = 150
-"""Thresholds above this are those of rates, which have other limits."""
-_BANTIMES_S: tuple[float, ...] = (30.0, 200.0, 2000.0)
 
 
 class _Store:
@@ -174,7 +169,7 @@ class Day:
             self._node,
             lambda ledger, allowlist: Enforcement(self._leader),
             (listener, DecisionRecord(self._store.book)),
-            log_filters=_filters(self._settings),
+            log_filters=log_filters(self._settings),
             networks=_NETWORKS,
             sysctls=self._sysctls,
             outside=Outside(self._chance.random),
@@ -196,7 +191,7 @@ class Day:
 
     def _events(self) -> None:
         self._pass()
-        names = tuple(_filters(self._settings).sections)
+        names = tuple(log_filters(self._settings).sections)
         self.pipeline.process(batch(self._chance, self.now_s, names), self.now_s)
 
     def _tick(self) -> None:
@@ -214,7 +209,7 @@ class Day:
     def _reload(self) -> None:
         self._settings = some_settings(self._chance)
         offences = self._store.offences(0.0, 1000)
-        self.pipeline.reconfigure(self._settings, offences, self.now_s, _filters(self._settings))
+        self.pipeline.reconfigure(self._settings, offences, self.now_s, log_filters(self._settings))
 
     def _restart(self) -> None:
         if self._chance.random() < 0.5:
@@ -264,7 +259,7 @@ class Day:
     def _wish(self, network: Network) -> OrderedBan:
         origin = self._chance.choice([ClaimOrigin.OPERATOR, ClaimOrigin.IMPORT, ClaimOrigin.LIST])
         strength = self._chance.choice([Strength.PROVEN, Strength.SPOOFABLE])
-        return OrderedBan(network, strength, self._chance.choice(_BANTIMES_S), "ordered", origin, origin.value)
+        return OrderedBan(network, strength, self._chance.choice(BANTIMES_S), "ordered", origin, origin.value)
 
     def _allow(self, network: Network) -> None:
         self._store.allowed_by_network[network] = Allowed(network, "a friend", self.now_s)
@@ -295,52 +290,6 @@ _STEPS = {
     "correct": 1,
 }
 _NETWORKS = NodeNetworks(connected=(parse_network("192.0.2.0/24"),), uplink=(parse_network("192.0.2.0/24"),))
-
-
-def some_settings(chance: random.Random) -> Settings:
-    """Return settings with low thresholds and small tables."""
-    settings = Settings()
-    detectors: dict[str, Any] = {}
-    for name in settings.detectors.__struct_fields__:
-        section = getattr(settings.detectors, name)
-        if isinstance(section, dict):
-            detectors[name] = {"sshd": _lowered(section["sshd"], chance)}
-        elif hasattr(section, "bantime_s"):
-            detectors[name] = _lowered(section, chance)
-    bans = settings.bans
-    return msgspec.structs.replace(
-        settings,
-        detectors=msgspec.structs.replace(settings.detectors, **detectors),
-        bans=msgspec.structs.replace(
-            bans,
-            allowlist=(parse_network("198.51.100.1"),) if chance.random() < 0.5 else (),
-            budget=msgspec.structs.replace(bans.budget, bans_per_minute=chance.choice([3, 300])),
-            increment=msgspec.structs.replace(bans.increment, rndtime_s=chance.choice([0.0, 100.0])),
-            recidive=msgspec.structs.replace(bans.recidive, maxretry=chance.choice([2, 5])),
-            prefixes=msgspec.structs.replace(bans.prefixes, ipv4_24=chance.choice([0, 3])),
-            escalate_spoofable=chance.random() < 0.5,
-            max_bans=1024,
-        ),
-    )
-
-
-def _lowered(section: Any, chance: random.Random) -> Any:
-    names = section.__struct_fields__
-    changes: dict[str, Any] = {"mode": chance.choice([Mode.ENFORCE, Mode.ENFORCE, Mode.OBSERVE])}
-    changes["bantime_s"] = chance.choice(_BANTIMES_S)
-    changes["findtime_s"] = chance.choice([60.0, 600.0])
-    if "maxretry" in names:
-        changes["maxretry"] = chance.choice([10, 12]) if section.maxretry > _RATE else chance.choice([2, 3, 6])
-    if "max_entries" in names:
-        changes["max_entries"] = 1024
-    if "total" in names:
-        changes["total"] = 100
-    return msgspec.structs.replace(section, **changes)
-
-
-def _filters(settings: Settings) -> LogFilters:
-    """Return what the pipeline needs of log filters; reading the filters themselves takes long."""
-    return RecordedFilters(settings.detectors.failures, ())
 
 
 def differences(found: Sequence[Outcome], wanted: Sequence[Outcome]) -> list[Outcome]:

@@ -6,12 +6,13 @@ unless another configuration is given.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from monitor.daemon.pipeline.listeners import Listener
 from monitor.daemon.pipeline.outside import Replayed
 from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.daemon.replay.garbage import rare_collections
 from monitor.daemon.replay.memory_leader import MemoryLeader
 from monitor.daemon.replay.outcome import Outcome, OutcomeListener
 from monitor.daemon.replay.result import FAILURES, Result
@@ -58,8 +59,9 @@ def replay(
     """
     engine = Replay(settings, listeners=listeners)
     outcomes: list[Outcome] = []
-    for one in inputs:
-        outcomes += engine.feed(one)
+    with rare_collections():
+        for one in inputs:
+            outcomes += engine.feed(one)
     engine.result.outcomes = outcomes
     return engine.result
 
@@ -278,12 +280,3 @@ class Replay:
 
     def _restore(self, one: Restored) -> None:
         self._carry_out(lambda pipeline: restore(pipeline, one))
-
-
-def outcomes(
-    inputs: Iterable[Input | Skipped], settings: Settings | None = None, *, listeners: Sequence[Listener] = ()
-) -> Iterator[Outcome]:
-    """Yield what comes of the inputs, one by one; see `replay`."""
-    engine = Replay(settings, listeners=listeners)
-    for one in inputs:
-        yield from engine.feed(one)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from monitor.enforcers.protocol import Entry, Failure, Foreign, ForeignElement, Stopped
 from monitor.model.addresses import Network
-from monitor.model.bans import Ban, Held
+from monitor.model.bans import Action, Ban, Held
 
 
 class _Nobody:
@@ -67,6 +67,9 @@ class MemoryLeader:
 
     def allow(self, networks: Sequence[Network], now_s: float) -> None:
         """Let networks pass."""
+
+    def act(self, action: Action, now_s: float) -> None:
+        """Do what it does anyway."""
 
     def counters(self) -> Mapping[str, Stopped]:
         """Return that nothing was stopped."""

@@ -66,7 +66,7 @@ def answer(question: Question) -> Answer:
     old = SideRequest(str(recording), None if question.old is None else str(question.old), question.since_s)
     new = SideRequest(str(recording), str(question.new), question.since_s)
     with _other(new) as child:
-        with _quiet():
+        with quiet():
             old_history, old_facts = run_side(old, witness)
         new_history, new_facts = _reply(child)
     judges = [witness.known_good(settings)]
@@ -115,7 +115,7 @@ def _reply(child: subprocess.Popen[bytes]) -> tuple[BanHistory, Facts]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Have the pipeline log nothing: what it says of bans is no news here."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
