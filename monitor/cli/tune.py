@@ -47,7 +47,7 @@ _PATH = click.Path(path_type=Path)
     "--fragment",
     type=_PATH,
     metavar="FILE",
-    help="Write the proposed values to a file of their own, for `nodewarden apply`.",
+    help="Write what --write would put there to another file, for `nodewarden apply`.",
 )
 @click.option(
     "--write",
@@ -74,7 +74,7 @@ def tune(
     standing. Offenders are all others. Exit code 1: there is no history of this detector.
     """
     from monitor.cli import tune_chart, tune_report
-    from monitor.daemon.tuning.fragment import write
+    from monitor.daemon.tuning.fragment import content, write
 
     swept, main = _sweep(detector, path, recording, labels, since_s)
     if drawing is not None:
@@ -84,7 +84,7 @@ def tune(
     else:
         tune_report.print_result(swept)
     if fragment is not None and _has_values(swept, is_json=is_json):
-        _put(fragment, swept.yaml)
+        _put(fragment, content(main, swept.path, swept.changes))
     if is_written and _has_values(swept, is_json=is_json):
         written = write(main, swept.path, swept.changes)
         show.say(f"written to {written}", err=is_json)

@@ -10,7 +10,7 @@ from monitor.cli.tune_chart import Texts, terminal_chart
 from monitor.config.types import format_duration
 from monitor.daemon.tuning.grid import Point
 from monitor.daemon.tuning.history import Swept
-from monitor.daemon.tuning.proposal import Score
+from monitor.daemon.tuning.proposal import Score, Tuning
 
 _HITS_SHOWN = 5
 _LEAST_COLUMNS = 40
@@ -30,7 +30,7 @@ def texts(swept: Swept) -> Texts:
 
 
 def print_result(swept: Swept) -> None:
-    """Print the result for people: with a chart on a terminal, with a table of all points elsewhere."""
+    """Print the result for people: with a chart on a terminal, with a table of the best points elsewhere."""
     tuning = swept.tuning
     others = f"{tuning.good:,} known-good sources and {tuning.offenders:,} others were counted"
     show.say(f"{swept.detector}: {show.duration(swept.span_s)} of history, {swept.events:,} events; {others}")
@@ -43,10 +43,23 @@ def print_result(swept: Swept) -> None:
         marked = [one for one in (tuning.today, tuning.proposal) if one is not None]
         show.table(_columns(swept), [_row(swept, one) for one in dict.fromkeys(marked)])
     else:
-        show.table(_columns(swept), [_row(swept, one) for one in tuning.scores])
+        show.table(_columns(swept), [_row(swept, one) for one in _best(tuning)])
+        show.say(f"the best of {len(tuning.scores)} points; --json has all")
     show.say()
     _print_hits(swept)
     _print_proposal(swept)
+
+
+def _best(tuning: Tuning) -> list[Score]:
+    """Return the points that no other one beats, by what they hit; those of today and the proposal are among them."""
+    marked = {one.point for one in (tuning.today, tuning.proposal) if one is not None}
+    best: list[Score] = []
+    most = 0
+    for score in sorted(tuning.scores, key=lambda one: (one.good, -one.offenders, one.point not in marked, one.point)):
+        if score.offenders > most or score.point in marked:
+            best.append(score)
+        most = max(most, score.offenders)
+    return best
 
 
 def _is_chart_wanted() -> bool:

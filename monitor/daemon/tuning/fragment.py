@@ -37,15 +37,20 @@ def as_yaml(path: tuple[str, ...], values: Values) -> str:
     return _dump(_merged({}, path, values))
 
 
+def content(main: Path, path: tuple[str, ...], values: Values) -> str:
+    """Return the fragment of a main file as it will be with values at a path; ConfigError if it cannot be changed."""
+    return _HEAD + _dump(_merged(_read(main.parent / "conf.d" / FILE_NAME), path, values))
+
+
 def write(main: Path, path: tuple[str, ...], values: Values) -> Path:
-    """Put values into the fragment beside a main file, and return its place.
+    """Put values into the fragment of a main file, and return its place.
 
     Raises ConfigError if the fragment is none that can be changed, if the configuration is not valid with it, or if a
     later file sets other values; TemporaryError if it cannot be written. Nothing is changed then.
     """
     directory = main.parent / "conf.d"
     target = directory / FILE_NAME
-    text = _HEAD + _dump(_merged(_read(target), path, values))
+    text = content(main, path, values)
     try:
         _check(main, text, path, values)
         directory.mkdir(exist_ok=True)
@@ -59,13 +64,13 @@ def _read(target: Path) -> dict[str, Any]:
     """Return what the fragment holds."""
     try:
         with target.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-        held = yaml.safe_load(content) if len(content) <= _MAX_BYTES else None
+            text = file.read(_MAX_BYTES + 1)
+        held = yaml.safe_load(text) if len(text) <= _MAX_BYTES else None
     except FileNotFoundError:
         return {}
     except (OSError, yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         raise ConfigError(f"{target} cannot be read: {error}; repair it or move it away") from error
-    if held is None and not content.strip():
+    if held is None and not text.strip():
         return {}
     if not isinstance(held, dict):
         raise ConfigError(f"{target} holds no configuration; repair it or move it away")
