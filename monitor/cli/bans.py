@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import click
@@ -57,15 +58,28 @@ def chosen_set(shun: bool, egress: bool) -> SetWord:
 
 
 def every_ban(target: Target, request: ListBans, most: int | None = None) -> Iterator[dict[str, Any]]:
-    """Yield bans page by page, at most `most`."""
-    while most is None or most > 0:
-        limit = MAX_PAGE if most is None else min(most, MAX_PAGE)
-        page = target.ask(msgspec.structs.replace(request, limit=limit))
-        yield from page["bans"]
-        if not page["cursor"]:
-            return
-        request = msgspec.structs.replace(request, cursor=page["cursor"])
-        most = None if most is None else most - len(page["bans"])
+    """Yield bans page by page, at most `most`. The next page is on its way while one is yielded."""
+    if most == 0:
+        return
+    ahead = ThreadPoolExecutor(1, "next page")
+    try:
+        page = target.ask(_paged(request, most))
+        while True:
+            most = None if most is None else most - len(page["bans"])
+            coming = None
+            if page["cursor"] and (most is None or most > 0):
+                request = msgspec.structs.replace(request, cursor=page["cursor"])
+                coming = ahead.submit(target.ask, _paged(request, most))
+            yield from page["bans"]
+            if coming is None:
+                return
+            page = coming.result()
+    finally:
+        ahead.shutdown(wait=False, cancel_futures=True)
+
+
+def _paged(request: ListBans, most: int | None) -> ListBans:
+    return msgspec.structs.replace(request, limit=MAX_PAGE if most is None else min(most, MAX_PAGE))
 
 
 @click.command("list")

@@ -85,6 +85,7 @@ def _sections(result: dict[str, Any]) -> None:
                     for rule in detector.get("networks", [])[:_MAX_RULES]
                 ),
                 *_more_rules(len(detector.get("networks", [])) - _MAX_RULES),
+                *_shadow(detector.get("shadow")),
             )
         ],
     )
@@ -106,6 +107,16 @@ def _thresholds(rules: dict[str, Any]) -> tuple[str, str, str]:
         return "allowlist", "does not count", ""
     fires_at = f"{rules['maxretry']} within {show.duration(rules['findtime_s'])}"
     return rules["mode"], fires_at, show.duration(rules["bantime_s"])
+
+
+def _shadow(shadow: dict[str, Any] | None) -> list[tuple[str, ...]]:
+    """Write the thresholds that a detector only tries, and whom they find compared with the real ones."""
+    if not shadow:
+        return []
+    fires_at = f"{shadow['maxretry']} within {show.duration(shadow['findtime_s'])}"
+    found = shadow["sources"]
+    compared = f"{found['shadow']} sources more, {found['real']} fewer, {found['both']} the same"
+    return [("  shadow", "counts", fires_at, "", str(shadow["alerts"]), compared, "")]
 
 
 def _more_rules(count: int) -> list[tuple[str, ...]]:
@@ -171,7 +182,8 @@ def why(target: Target, network: str, is_json: bool) -> None:
         show.say(f"  but its traffic is still getting through: seen in {hooks} within ten minutes", fg="red")
     _explain_rules(result.get("rules", []))
     for counting in result["counting"]:
-        show.say(f"  {counting['detector']} counts {counting['count']} of {counting['maxretry']}")
+        shadow = "the shadow of " if counting.get("is_shadow") else ""
+        show.say(f"  {shadow}{counting['detector']} counts {counting['count']} of {counting['maxretry']}")
     for detector, witnesses in result["witnesses"].items():
         seen = ", ".join(f"{count} from {witness}" for witness, count in witnesses.items())
         show.say(f"  evidence for the last alert of {detector}: {seen}")

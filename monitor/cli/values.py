@@ -72,6 +72,8 @@ class _Text(click.ParamType):  # type: ignore[type-arg]
         text = str(value)
         if not text and self._may_be_empty:
             return text
+        if not text.isascii() and text.encode(errors="replace").decode() != text:  # surrogates stand for such bytes
+            self.fail(f"an argument is not UTF-8: {text!r}", param, ctx)
         faults = [fault for parse in self._parsers if (fault := _fault(parse, text))]
         if len(faults) == len(self._parsers):
             self.fail(faults[0], param, ctx)

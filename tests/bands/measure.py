@@ -76,12 +76,16 @@ def record(server: Server, end_s: int, *, scrape_s: int = MINUTE_S) -> None:
     waiting = list(_groups(scrape_s))
     while waiting:
         missing = {rule["record"] for rule, _ in waiting}
-        ready = next(one for one in waiting if not missing & set(re.findall(r"\w+:\w+:\w+", one[0]["expr"])))
+        ready = next(one for one in waiting if not (missing - {one[0]["record"]}) & _named(one[0]))
         waiting.remove(ready)
         rule, step_s = ready
         named = {"__name__": rule["record"]} | rule.get("labels", {})
         found = _over(server, rule, end_s, step_s)
         server.write([(labels | named, samples) for labels, samples in found], step_s)
+
+
+def _named(rule: dict[str, Any]) -> set[str]:
+    return set(re.findall(r"\w+:\w+:\w+", rule["expr"]))
 
 
 def _over(server: Server, rule: dict[str, Any], end_s: int, step_s: int) -> Iterator[tuple[dict[str, str], Samples]]:

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -45,11 +46,12 @@ def digest() -> str:
     rules = []
     for name in ("signals.yaml", "bands.yaml", "alerts.yaml"):
         for group in yaml.safe_load((RULES / name).read_text())["groups"]:
-            keep = [rule for rule in group["rules"] if rule.get("alert", "NodewardenAnomaly") == "NodewardenAnomaly"]
-            rules += [
-                {key: rule.get(key) for key in ("record", "expr", "labels", "for", "keep_firing_for")} for rule in keep
-            ]
+            rules += [{key: rule.get(key) for key in _MATTERS} for rule in group["rules"] if _is_measured(rule)]
     return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _is_measured(rule: dict[str, Any]) -> bool:
+    return rule.get("alert") == "NodewardenAnomaly" or "nodewarden_signal:" in rule.get("record", "")
 
 
 def kept() -> str:

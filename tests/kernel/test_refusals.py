@@ -186,24 +186,24 @@ def test_a_kernel_that_cannot_refuse_drops(lab: Lab, monkeypatch: pytest.MonkeyP
         enforcer.close()
 
 
-def test_a_reload_changes_it(tmp_path: Path) -> None:
+def test_a_reload_changes_it(lab: Lab, tmp_path: Path) -> None:
     """The daemon follows the setting both ways; `status` and `why` say what is in force."""
-    with Lab("node", "source", label="refuse") as lab:
-        daemon = Daemon(lab["node"], tmp_path, _QUIET)
-        daemon.start()
-        node, source = lab["node"].address4, lab["source"]
-        assert daemon.run("ban", source.address4).returncode == 0
-        assert outcome(source, node, 22) in _SILENT
-        daemon.configure(_QUIET + "bans: {action: reject}\n")
-        _reload(daemon)
-        assert outcome(source, node, 22) == errno.ECONNREFUSED
-        assert "which rejects" in daemon.run("status").stdout
-        assert "rejected with an answer" in daemon.run("why", source.address4).stdout
-        daemon.configure(_QUIET)
-        _reload(daemon)
-        assert outcome(source, node, 22) in _SILENT
-        assert "changed the table" not in daemon.log
-        assert daemon.stop() == 0
+    daemon = Daemon(lab["node"], tmp_path, _QUIET)
+    daemon.start()
+    node, source = lab["node"].address4, lab["source"]
+    assert daemon.run("ban", source.address4).returncode == 0
+    assert outcome(source, node, 22) in _SILENT
+    daemon.configure(_QUIET + "bans: {action: reject}\n")
+    _reload(daemon)
+    assert outcome(source, node, 22) == errno.ECONNREFUSED
+    assert "which rejects" in daemon.run("status").stdout
+    assert "rejected with an answer" in daemon.run("why", source.address4).stdout
+    daemon.configure(_QUIET)
+    _reload(daemon)
+    assert outcome(source, node, 22) in _SILENT
+    assert "changed the table" not in daemon.log
+    assert daemon.run("flush").returncode == 0
+    assert daemon.stop() == 0
 
 
 def _reload(daemon: Daemon) -> None:

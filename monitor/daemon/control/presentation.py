@@ -29,7 +29,7 @@ def describe_ban(ban: Ban) -> dict[str, Any]:
     """Show a ban, whenever that is."""
     return {
         "network": str(ban.network),
-        "ports": show_ports(ban.network.ports),
+        "ports": show_ports(ban.network.ports) if ban.network.ports else [],
         "set": ban.word,
         "strength": ban.strength,
         "mode": ban.mode,

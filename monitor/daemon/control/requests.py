@@ -50,15 +50,16 @@ class Answers:
         history: Callable[[Network, int], list[Offence]],
         look_back: Callable[[History | Report], Awaitable[dict[str, Any]]],
         save: Callable[[], Awaitable[bool]],
-        reload: Callable[[], list[str]],
+        reload: Callable[[], Any],
         record: Callable[[str], dict[str, Any]],
+        trial: Callable[[protocol.TrialRequest], Any],
     ) -> None:
         """Take who knows what.
 
         `describe` gives the service's part of the status, `check` what the self-check finds, `history` an address's
         offences, `look_back` answers from all of the history, `save` puts what was ordered on disk before it is
-        answered, `reload` returns what waits for a restart and raises NodewardenError if it fails, `record` starts or
-        stops the recording and returns how it is going.
+        answered, `reload` returns what it did (plain data or a Struct) and raises NodewardenError if it fails, `record`
+        starts or stops the recording and returns how it is going, `trial` answers `nodewarden apply`.
         """
         self._pipeline = pipeline
         self._orders = orders
@@ -70,6 +71,7 @@ class Answers:
         self._look_back = look_back
         self._save = save
         self._reload = reload
+        self._trial = trial
         self._record = record
 
     async def handle(self, request: Request) -> Reply:
@@ -97,7 +99,7 @@ class Answers:
         return Reply(ok=True, result=result)
 
     def look_up(self, request: Request) -> Reply:
-        """Answer a request that changes nothing but, with Reload, what the configuration says."""
+        """Answer a request that changes nothing but, with Reload and trials, what the configuration says."""
         match request:
             case protocol.Status():
                 return Reply(ok=True, result=self._status())
@@ -113,10 +115,17 @@ class Answers:
                 return Reply(ok=True, result=[show_entry(entry) for entry in self._pipeline.guard.entries])
             case protocol.AllowTest():
                 return Reply(ok=True, result=show_entry(self._pipeline.guard.protects(_network(request.network))))
+        return self._operate(request)
+
+    def _operate(self, request: Request) -> Reply:
+        """Answer a request that is about the daemon itself."""
+        match request:
             case protocol.Record():
                 return Reply(ok=True, result=self._record(request.action))
             case protocol.Reload():
                 return Reply(ok=True, result=self._reload())
+            case protocol.Apply() | protocol.ApplyConfirm() | protocol.ApplyBack() | protocol.ApplyStatus():
+                return Reply(ok=True, result=self._trial(request))
         raise RequestError(f"{type(request).__name__} is an order")
 
     def _status(self) -> dict[str, Any]:
@@ -139,6 +148,7 @@ class Answers:
                     "window_entries": sum(one.stats.entries for one in pipeline.counting_as(detector)),
                     "evicted_keys": sum(one.stats.evicted_keys for one in pipeline.counting_as(detector)),
                     "networks": show_network_rules(detectors[detector.name]),
+                    "shadow": pipeline.shadows.describe(detector.name),
                     "from": origins.get(detector.name, ""),
                 }
                 for detector in pipeline.detectors
@@ -210,9 +220,12 @@ class Answers:
 
     def _counting(self, network: Network) -> list[dict[str, Any]]:
         """Say how close an address is to each detector's threshold."""
+        pipeline = self._pipeline
+        counting = [(False, one) for one in pipeline.counting] + [(True, one) for one in pipeline.shadows.counting]
         return [
             {"detector": detector.name, "count": count, "maxretry": detector.limits.maxretry}
-            for detector in self._pipeline.counting
+            | ({"is_shadow": True} if is_shadow else {})
+            for is_shadow, detector in counting
             if (count := detector.count(network.address))
         ]
 

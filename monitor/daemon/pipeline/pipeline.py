@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from monitor.bans.decision import Decision, Ended
+from monitor.daemon.pipeline.carry_over import Carried
 from monitor.daemon.pipeline.stages import Stages
 from monitor.daemon.pipeline.tap import Recorder, Tap
 from monitor.daemon.sources.log_filters import LogFilters
@@ -129,6 +130,7 @@ class Pipeline(Stages):
         if new := self.evidence.services.take_new():
             for detector in self.counting:
                 self._acquit(detector.name, detector.review(new), now_s)
+            self.shadows.review(new)
 
     def _turn(self, now_s: float) -> None:
         """Forget the busiest sources from time to time."""
@@ -136,15 +138,16 @@ class Pipeline(Stages):
             self._turned_s = now_s
             for detector in self.counting:
                 detector.stats.turn()
+            self.shadows.turn(now_s)
 
     def reconfigure(
         self, settings: Settings, offences: Iterable[Offence], now_s: float, log_filters: LogFilters | None = None
-    ) -> None:
-        """Follow a changed configuration; detectors whose thresholds did not change keep what they have seen."""
+    ) -> list[Carried]:
+        """Follow a changed configuration; return what detectors keep of what they counted, and what they do not."""
         log_filters = log_filters or LogFilters(settings)
         counted: list[Offence] = []
         with self._told(now_s, lambda: configured(settings, log_filters, now_s, counted)):
-            self._reconfigure(settings, self.noted(offences, counted), now_s, log_filters)
+            return self._reconfigure(settings, self.noted(offences, counted), now_s, log_filters)
 
     def noted(self, offences: Iterable[Offence], counted: list[Offence]) -> Iterator[Offence]:
         """Yield offences, and note those that are asked for: mostly the history is not counted anew."""

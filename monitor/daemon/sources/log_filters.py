@@ -171,6 +171,11 @@ class LogFilters:
         if zone:
             self.timezones[name] = zone
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """What tells by detector whether its filter finds other lines than another one."""
+        return {name: one.digest for name, one in self.definitions.items()}
+
     def look_for_journal(self) -> bool:
         """Follow whether there is a journal; return whether that changed what is read."""
         if self._has_journal is (has := self._reads_journal and has_journal(self._root)):

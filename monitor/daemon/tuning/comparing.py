@@ -132,6 +132,8 @@ def _warnings(old: Facts, new: Facts, found: Comparison, forgotten: int) -> Iter
             more = f" and {len(detectors) - _MAX_NAMED} more" if len(detectors) > _MAX_NAMED else ""
             yield f"{', '.join(detectors[:_MAX_NAMED])}{more} of {name} can find nothing here: {reason}"
     for name, side in (("OLD", old), ("NEW", new)):
+        for what, fault in side.absent.items():
+            yield f"{name}: {what} is not there on this machine, so that its detectors are missing: {fault}"
         if side.failures:
             yield f"{name}: {side.failures} inputs could not be replayed"
     yield from _lacking(old)

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from monitor.daemon.replay.engine import Replay
+from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.tuning.ban_history import BanCollector, BanHistory
 from monitor.daemon.tuning.known_good import Witness
 from monitor.model.errors import NodewardenError, explain
@@ -47,6 +48,8 @@ class Facts(msgspec.Struct, frozen=True):
     failures: int
     unfed: dict[str, str]
     """Detectors of this configuration that cannot find anything in the recording, each with the reason."""
+    absent: dict[str, str] = {}
+    """What of this configuration cannot be made on this machine, such as jails of a fail2ban that is not here."""
 
 
 class SideReply(msgspec.Struct, frozen=True):
@@ -90,21 +93,22 @@ def run_side(request: SideRequest, witness: Witness | None = None) -> tuple[BanH
     settings = None if request.config is None else load(Path(request.config)).settings
     recording = Recording(Path(request.recording))
     since_s = float("-inf") if request.since_s is None else request.since_s
-    wanted = Replay(settings).wanted() if settings is not None and witness is None else None
+    filters = None if settings is None else LogFilters(settings)
+    wanted = Replay(settings, filters=filters).wanted() if settings is not None and witness is None else None
     inputs: Iterable[Input | Skipped] = recording.inputs(since_s, wanted=wanted)
     if witness is not None:
         inputs = witness.watch(inputs)
     collector = BanCollector()
-    engine = Replay(settings, listeners=(collector,))
+    engine = Replay(settings, filters=filters, listeners=(collector,))
     for one in as_one_run(inputs):
         collector.now_s = one.time_s
         engine.feed(one)
     if not engine.result.events.total():
         raise EmptyRecordingError(f"{request.recording}: no events were recorded within the time")
-    return collector.history(engine.settings.bans.budget.bans_per_minute), _facts(engine)
+    return collector.history(engine.settings.bans.budget.bans_per_minute), _facts(engine, filters)
 
 
-def _facts(engine: Replay) -> Facts:
+def _facts(engine: Replay, filters: LogFilters | None) -> Facts:
     result = engine.result
     return Facts(
         nodes=list(result.nodes),
@@ -119,7 +123,13 @@ def _facts(engine: Replay) -> Facts:
         reloads=len(result.digests),
         failures=result.failures,
         unfed=engine.unfed(),
+        absent=_absent(filters) if filters else {},
     )
+
+
+def _absent(filters: LogFilters) -> dict[str, str]:
+    """Return why detectors of logs could not be made; one whose filter cannot run here counts what was recorded."""
+    return {name: fault for name, fault in filters.faults.items() if name not in filters.sections}
 
 
 def main() -> int:

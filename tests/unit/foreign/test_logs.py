@@ -73,6 +73,15 @@ def test_times_since_boot_keep_their_distances(tmp_path: Path, name: str) -> Non
     assert "times are since boot" in found.report.notes[0]
 
 
+@pytest.mark.parametrize("form", ["{},250000{} ", "{}.250000{} host kernel: "], ids=["dmesg", "syslog"])
+def test_fractions_of_a_second_count(tmp_path: Path, form: str) -> None:
+    """dmesg writes them behind a comma."""
+    zone = _DAY.astimezone().isoformat()[-6:]
+    line = form.format(_DAY.isoformat(), zone) + PACKET + "\n"
+    (event,) = read(_written(tmp_path / "kern.log", line.encode())).events
+    assert event.time_s == _DAY.timestamp() + 0.25
+
+
 def test_what_is_no_evidence_is_counted_by_reason(tmp_path: Path) -> None:
     """Other programs, prefixes that do not count, lines without a date, broken ones: as for the daemon."""
     lines = [

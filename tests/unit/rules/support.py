@@ -23,7 +23,8 @@ def run(
     directory: Path,
     inputs: Mapping[str, str],
     *,
-    alerts: Sequence[Mapping[str, Any]],
+    alerts: Sequence[Mapping[str, Any]] = (),
+    expressions: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Have promtool evaluate the rules over these series, one evaluation a minute; AssertionError with what it says.
 
@@ -33,6 +34,7 @@ def run(
         "interval": "1m",
         "input_series": [{"series": name, "values": values} for name, values in inputs.items()],
         "alert_rule_test": list(alerts),
+        "promql_expr_test": list(expressions),
     }
     document = {
         "rule_files": [str(RULES / name) for name in ("signals.yaml", "alerts.yaml")],

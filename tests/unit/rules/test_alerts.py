@@ -21,7 +21,7 @@ _ONE_MORE = "0x9 1x30"
 
 
 class Case(msgspec.Struct, frozen=True):
-    """Series that make an alert fire by the fifteenth minute, its labels and value, and series that must not."""
+    """Series that make an alert fire by minute `at_min`, its labels (empty: none) and value; series that must not."""
 
     name: str
     fires: dict[str, str]
@@ -30,6 +30,7 @@ class Case(msgspec.Struct, frozen=True):
     not_quite: dict[str, str]
     edges: dict[str, str] = {}
     """What the annotations say of the band, which they ask for."""
+    at_min: int = 14
 
 
 def _counter(name: str, metric: str, labels: dict[str, str], *, more: str = "", other: str = "") -> Case:
@@ -42,6 +43,21 @@ def _counter(name: str, metric: str, labels: dict[str, str], *, more: str = "", 
 
 CASES = [
     Case("NodewardenDown", {series("up"): "1x9 0x30"}, {}, "0", {series("up"): "1x9 0 1x30"}),
+    Case(
+        "NodewardenNoTargets",
+        {series("up", node='job="node"'): "1x40"},
+        {"cluster": "", "instance": ""},
+        "1",
+        {series("up"): "0x40"},
+    ),
+    Case("NodewardenTargetLost", {series("up"): "1x2 stale"}, {}, "1", {series("up"): "1x2 0x40"}),
+    Case(
+        "NodewardenCrashLoop",
+        {series("process_start_time_seconds"): "0 100 200 300x40"},
+        {},
+        "3",
+        {series("process_start_time_seconds"): "0 100 200x40"},
+    ),
     Case(
         "NodewardenSourceLost",
         {
@@ -288,6 +304,32 @@ CASES = [
         },
         {"lower": "100", "upper": "300"},
     ),
+    Case(
+        "NodewardenBandsMissing",
+        {series("nodewarden_conntrack_entries"): "20x240", series("nodewarden_conntrack_entries_limit"): "100x240"},
+        {"signal": "conntrack"},
+        "0.2",
+        {
+            series("nodewarden_conntrack_entries"): "20x240",
+            series("nodewarden_conntrack_entries_limit"): "100x240",
+            series("instance:nodewarden_signal:upper", 'signal="conntrack"'): "0.3x240",
+            series("instance:nodewarden_signal:lower", 'signal="conntrack"'): "0x240",
+            series("up"): "1x240",
+        },
+        at_min=200,
+    ),
+    Case(
+        "NodewardenBandsMissing",
+        {series("up"): "1x240"},
+        {},
+        "1",
+        {
+            series("nodewarden_conntrack_entries"): "20x170",
+            series("nodewarden_conntrack_entries_limit"): "100x170",
+            series("up"): "1x170 0x60",
+        },
+        at_min=200,
+    ),
     # two hundred bans at once: they are in the rate for two minutes
     Case(
         "NodewardenAnomaly",
@@ -349,18 +391,31 @@ def _said(rule: dict[str, Any], labels: dict[str, str], value: str, edges: dict[
 def test_it_fires_with_all_that_it_says(tmp_path: Path, case: Case) -> None:
     """After fifteen minutes, with these labels, its severity, and annotations in which every gap is filled."""
     rule = ALERTS[case.name]
-    labels = NODE | case.labels
+    labels = {name: value for name, value in (NODE | case.labels).items() if value}
     said = _said(rule, labels, case.value, case.edges)
     expected = {"exp_labels": labels | rule["labels"], "exp_annotations": said}
-    fires = {"eval_time": "14m", "alertname": case.name, "exp_alerts": [expected]}
+    fires = {"eval_time": f"{case.at_min}m", "alertname": case.name, "exp_alerts": [expected]}
     support.run(tmp_path, case.fires, alerts=[fires])
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_it_does_not_fire_for_less(tmp_path: Path, case: Case) -> None:
     """Not for what was so all the time, is over in a moment, concerns others, or is below the threshold."""
-    silent = {"eval_time": "14m", "alertname": case.name, "exp_alerts": []}
+    silent = {"eval_time": f"{case.at_min}m", "alertname": case.name, "exp_alerts": []}
     support.run(tmp_path, case.not_quite, alerts=[silent])
+
+
+def _minutes(duration: str) -> int:
+    return int(duration[:-1]) * {"m": 1, "h": 60, "d": 24 * 60}[duration[-1]]
+
+
+@pytest.mark.parametrize("name", sorted(name for name, rule in ALERTS.items() if "increase(" in rule["expr"]))
+def test_what_happens_once_is_not_missed(name: str) -> None:
+    """What is over in a moment is in the window of a counter for longer than an alert waits, and the alert stays."""
+    rule = ALERTS[name]
+    windows = re.findall(r"\bincrease\([^\[]*\[(\w+)\]", rule["expr"])
+    assert min(map(_minutes, windows)) > 2 * _minutes(rule.get("for", "0m"))
+    assert _minutes(rule["keep_firing_for"]) >= 5
 
 
 def test_every_alert_is_tested() -> None:

@@ -44,7 +44,7 @@ RUNBOOKS = sorted((Path(__file__).parents[3] / "docs/runbooks").glob("*.md"))
 
 def _labels_of(name: str) -> set[str]:
     """Return the labels of a metric; KeyError where there is none of this name."""
-    if name == "up":
+    if name in {"up", "process_start_time_seconds"}:
         return SCRAPED
     if name in RECORDED:
         return SCRAPED | {"signal"}
@@ -55,7 +55,7 @@ def _labels_of(name: str) -> set[str]:
 def test_what_a_rule_asks_for_exists(rule: dict[str, str]) -> None:
     """Each metric is in the catalogue or recorded, has the labels that are matched, and can have those values."""
     expression = rule["expr"]
-    selectors = re.findall(r"\b(up|(?:\w+:)?nodewarden[a-z0-9_:]*)\b(?:\{([^}]*)\})?", expression)
+    selectors = re.findall(r"\b(up|process_\w+|(?:\w+:)?nodewarden_[a-z0-9_:]*)\b(?:\{([^}]*)\})?", expression)
     assert selectors or expression.startswith("vector(")
     for name, matchers in selectors:
         for label, wanted in re.findall(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"', matchers):

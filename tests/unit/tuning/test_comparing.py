@@ -92,6 +92,13 @@ def test_a_detector_that_nothing_was_recorded_for_is_named(run: Run) -> None:
     assert any("dropbear of NEW can find nothing here" in one for one in found["recording"]["warnings"])
 
 
+def test_jails_that_are_not_on_this_machine_are_named(run: Run, tmp_path: Path) -> None:
+    """In a pipeline there is no fail2ban: its jails would be lost silently."""
+    new = site.OLD.replace("detectors:\n", f"detectors:\n  from_fail2ban: {tmp_path}/fail2ban\n")
+    warnings = json.loads(run(new, "--json").stdout)["recording"]["warnings"]
+    assert any("from_fail2ban is not there on this machine" in one for one in warnings), warnings
+
+
 def test_without_history_nothing_is_well(run: Run, tmp_path: Path) -> None:
     """Exit code 1 and no table: no events within the time, no recording at all, another file."""
     empty = site.record(tmp_path / "empty", [], load(site.write(tmp_path, "old", site.OLD)).settings)

@@ -9,6 +9,7 @@ that times of day may be off while intervals are right. What another program wro
 """
 
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,10 +90,10 @@ class KernelLines:
                 self._boot_s = self._written_s - (read.uptime_s if last_s is None else last_s)
                 self._report.note(_SINCE_BOOT)
             return self._boot_s + read.uptime_s
-        dated = self._dates.find(read.date, self._written_s)
-        if dated is None or dated.time_s is None or dated.time_s > self._written_s + ZONES_S:
-            return None
-        return dated.time_s
+        time_s = _exact_s(read.date)
+        if time_s is None and (dated := self._dates.find(read.date, self._written_s)) is not None:
+            time_s = dated.time_s
+        return None if time_s is None or time_s > self._written_s + ZONES_S else time_s
 
 
 def may_hold_packet(data: bytes) -> bool:
@@ -124,7 +125,16 @@ def _take_apart(line: bytes) -> _Read:
     is_kernel = match["facility"] in (None, _KERNEL_FACILITY) and int(match["priority"] or 0) < 8
     if "uptime" in match.groupdict():
         return _Read(match["message"], uptime_s=float(match["uptime"]), is_kernel=is_kernel)
-    return _Read(match["message"], match["date"].strip("[]"), is_kernel=is_kernel)
+    return _Read(match["message"], match["date"].strip("[]").replace(",", "."), is_kernel=is_kernel)
+
+
+def _exact_s(date: str) -> float | None:
+    """Return the time of a date in ISO 8601 with its zone; filters read such dates to the second only."""
+    try:
+        when = datetime.fromisoformat(date.partition(" ")[0])
+        return when.timestamp() if when.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _last_uptime_s(content: Content) -> float | None:
