@@ -16,14 +16,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from monitor.model.bans import Mode
+from monitor.settings.schema import Settings
 from tests.support.daemon import NODEWARDEN, wait_for
+from tests.support.fortnight import fortnight
 from tests.support.lab import Host, Lab
+from tests.support.tuning_history import inputs, record
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs/getting-started.md")
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs/getting-started.md", ROOT / "docs/tuning.md")
 NODE, GATEWAY, SCANNER, GUESSER = "192.0.2.10", "192.0.2.1", "203.0.113.7", "198.51.100.23"
 SCAN = ("nmap", "-n", "-Pn", "-sS", "-r", "-T5", "--max-retries", "0")
 _PROGRAMS_S = 5.0
+_WEEK_DAYS = 7
 _PART = re.compile(r"<!-- lab: (?P<scene>\w+) -->|^```console\n(?P<block>.*?)^```", re.MULTILINE | re.DOTALL)
 FIREWALL = """
 table inet firewall {
@@ -122,6 +127,14 @@ class Machine:
         """Send a few more packets from the banned address."""
         self.stranger.run(*SCAN, "-p", "22,80", "-S", GUESSER, "-e", "eth0", NODE)
 
+    def week(self) -> None:
+        """Have the recording of a week at another node, where nothing was banned."""
+        settings = Settings(mode=Mode.OBSERVE)
+        labelled = fortnight(days=_WEEK_DAYS, offenders=8, clients=60, monitors=1, attempts=200, probe_every_s=(300.0,))
+        with tempfile.TemporaryDirectory(prefix="nodewarden-transcript-") as directory:
+            record(Path(directory), inputs(labelled, settings, _WEEK_DAYS))
+            self.run(f"nodewarden record export /var/lib/web1.recording --recording {directory}")
+
     def _await(self, source: str) -> None:
         """Wait until a source is in the list of bans, observed ones included."""
         listed = "nodewarden list --observed"
@@ -140,6 +153,7 @@ _SCENES: dict[str, Callable[[Machine], None]] = {
     "enforce": Machine.enforce,
     "visit": Machine.visit,
     "knock": Machine.knock,
+    "week": Machine.week,
 }
 
 

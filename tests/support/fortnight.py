@@ -16,7 +16,6 @@ from monitor.model.events import AuthFailure
 
 START_S = 1_790_000_000.0
 DAY_S = 86_400.0
-_PROBE_EVERY_S = (120.0, 300.0, 300.0, 600.0)
 _SLOWEST_PER_HOUR, _FASTEST_PER_HOUR = 48.0, 7200.0
 _NEW_CLIENTS = 0.1
 """Clients that nothing shows to be known-good: they are neither offenders nor known-good."""
@@ -33,13 +32,20 @@ class Fortnight(NamedTuple):
 
 
 def fortnight(
-    *, days: int = 14, offenders: int = 20, clients: int = 5000, monitors: int = 12, attempts: int = 2000, seed: int = 1
+    *,
+    days: int = 14,
+    offenders: int = 20,
+    clients: int = 5000,
+    monitors: int = 12,
+    attempts: int = 2000,
+    probe_every_s: tuple[float, ...] = (120.0, 300.0, 300.0, 600.0),
+    seed: int = 1,
 ) -> Fortnight:
     """Make one, with at most `attempts` in each campaign of an offender; the same arguments give the same events."""
     chance = random.Random(seed)
-    bad = [_address(203, number) for number in range(offenders)]
-    known = [_address(45, number) for number in range(clients)]
-    probes = [_address(198, number) for number in range(monitors)]
+    bad = [_address((203, 0, 113), number) for number in range(offenders)]
+    known = [_address((198, 18), number) for number in range(clients)]
+    probes = [_address((198, 51, 100), number) for number in range(monitors)]
     failures: list[AuthFailure] = []
     for place, one in enumerate(bad):
         share = place / max(1, offenders - 1)
@@ -48,14 +54,15 @@ def fortnight(
     for one in known:
         failures += _mistypes(chance, one, days)
     for place, one in enumerate(probes):
-        failures += _probes(chance, one, days, _PROBE_EVERY_S[place % len(_PROBE_EVERY_S)])
+        failures += _probes(chance, one, days, probe_every_s[place % len(probe_every_s)])
     failures.sort(key=lambda one: one.time_s)
     steady = known[int(_NEW_CLIENTS * len(known)) :]
     return Fortnight(failures, frozenset(bad), frozenset(steady), frozenset(probes))
 
 
-def _address(first: int, number: int) -> Address:
-    return bytes((first, 0, number >> 8, number & 255))
+def _address(network: tuple[int, ...], number: int) -> Address:
+    """Return an address of a range for documentation or benchmarks."""
+    return bytes(network) + (number + 1).to_bytes(4 - len(network))
 
 
 def _failure(source: Address, time_s: float, user: str) -> AuthFailure:

@@ -16,7 +16,7 @@ from tests.support.flows import flow
 from tests.support.fortnight import DAY_S, START_S, Fortnight
 from tests.support.recordings import Clock, writer
 
-NODE = "198.18.0.1"
+NODE = "192.0.2.10"
 _VISIT_EVERY_S = DAY_S / 2
 
 
