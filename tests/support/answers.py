@@ -13,7 +13,7 @@ def answers_of(pipeline: Pipeline, directory: Path) -> Answers:
     """Return the answers for commands about this pipeline; nothing is saved in the directory."""
     orders = Orders(pipeline, Saver(directory / "nodewarden.db"))
     return Answers(
-        pipeline, orders, EventStream(), dict, dict, lambda network, limit: [], _look_back, _save, list, lambda _: {}
+        pipeline, orders, EventStream(), dict, dict, lambda network, limit: [], _look_back, _save, list, _record
     )
 
 
@@ -23,4 +23,8 @@ async def _save() -> bool:
 
 
 async def _look_back(request: object) -> dict[str, object]:
+    raise NotImplementedError
+
+
+async def _record(action: str) -> dict[str, object]:
     raise NotImplementedError

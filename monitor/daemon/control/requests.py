@@ -51,7 +51,7 @@ class Answers:
         look_back: Callable[[History | Report], Awaitable[dict[str, Any]]],
         save: Callable[[], Awaitable[bool]],
         reload: Callable[[], list[str]],
-        record: Callable[[str], dict[str, Any]],
+        record: Callable[[str], Awaitable[dict[str, Any]]],
     ) -> None:
         """Take who knows what.
 
@@ -89,6 +89,8 @@ class Answers:
                 result = self._flush()
             case protocol.ListBans():
                 return Reply(ok=True, result=await _in_steps(self._list(request)))
+            case protocol.Record():
+                return Reply(ok=True, result=await self._record(request.action))
             case protocol.History() | protocol.Report():
                 return Reply(ok=True, result=await self._look_back(request))
             case _:
@@ -113,8 +115,6 @@ class Answers:
                 return Reply(ok=True, result=[show_entry(entry) for entry in self._pipeline.guard.entries])
             case protocol.AllowTest():
                 return Reply(ok=True, result=show_entry(self._pipeline.guard.protects(_network(request.network))))
-            case protocol.Record():
-                return Reply(ok=True, result=self._record(request.action))
             case protocol.Reload():
                 return Reply(ok=True, result=self._reload())
         raise RequestError(f"{type(request).__name__} is an order")
