@@ -149,9 +149,9 @@ def export(
 @config_option
 @show.json_option
 def import_recording(file: Path, name: str | None, config_path: Path, is_json: bool) -> None:
-    """Check a recording of another node, and keep it beside the daemon's own under a name.
+    """Check a recording of another node, and keep it under a name, alongside the daemon's own.
 
-    It replaces nothing and is never removed by itself: `replay`, `compare` and `tune` take it by its name.
+    It replaces nothing and is never removed automatically: `replay`, `compare` and `tune` take it by its name.
     """
     from monitor.recording.exchange import store
 
