@@ -18,9 +18,11 @@ TEST_PACKAGES := nftables python3-nftables conntrack iproute2 nmap hping3 iputil
     sshpass prometheus strace groff-base man-db lintian openssh-client
 # For building the Debian package, and nothing else.
 BUILD_PACKAGES := debhelper dh-apparmor dh-python python3-pip python3-click python3-rich python3-systemd python3-yaml
+# Tests start hundreds of daemons, and without bytecode each would compile all modules first.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help setup packages run demo observe dashboards test zoo forgers faults soak newcomer test-pythons lint bench lock docs man install uninstall deb debs clean
+.PHONY: help setup packages run demo observe dashboards bands test zoo forgers faults soak newcomer test-pythons lint bench lock docs man install uninstall deb debs clean
 
 help:
 	@echo 'make demo       show a scan being banned, in a lab of private network namespaces'
@@ -30,6 +32,7 @@ help:
 	@echo 'make forgers    run attackers who want somebody else banned; none of them may succeed'
 	@echo 'make faults     have every system call of the daemon fail with every errno; it must survive all of them'
 	@echo 'make newcomer   follow the documents, command by command, on a fresh Debian 12 and 13'
+	@echo 'make bands      measure over synthetic weeks what the Prometheus rules find, and false alerts'
 	@echo 'make test-pythons  run the unit tests on Python 3.13 and 3.14, those of Debian 13 and forky'
 	@echo 'make run        run the daemon in the foreground, observing this machine (CONFIG=FILE for another configuration)'
 	@echo 'make install    install into $(PREFIX), with unit and configuration; make uninstall [PURGE=1]'
@@ -153,6 +156,10 @@ man: setup
 # The JSON for Grafana, generated from the code in dashboards/.
 dashboards: setup
 	$(PYTHON) -m dashboards
+
+# What the bands of dashboards/rules find over synthetic weeks: minutes. The table is kept in docs/dashboards.md.
+bands: setup
+	$(PYTHON) -m tests.bands
 
 docs: setup
 	$(PYTHON) -m monitor.settings.reference > docs/configuration.md

@@ -9,10 +9,14 @@ from dashboards.panels import GOOD, NONE_IS_GOOD, WARN, About, bars, curve, fini
 from dashboards.queries import Query
 from dashboards.tables import CLUSTER, NODE, Column, Key, grid
 
-_SIGNAL, _ANOMALY = "nodewarden:signal", "nodewarden:signal:anomaly"
-_LOWER, _UPPER = "nodewarden:signal:lower", "nodewarden:signal:upper"
+_SIGNAL, _ANOMALY = "instance:nodewarden_signal:last2m", "instance:nodewarden_signal:anomaly"
+_LOWER, _UPPER = "instance:nodewarden_signal:lower", "instance:nodewarden_signal:upper"
 _NOW, _LEAST, _MOST, _OUTSIDE = "now", "usually at least", "usually at most", "unusual"
 _BY = "cluster, instance, signal"
+_ROWS = 60
+"""Rows of the table: all signals of ten nodes."""
+_BANDS = (("1", "median"), ("2", "day"), ("3", "week"))
+"""Which band is in force, as `bands.yaml` numbers them."""
 
 
 def made() -> Dashboard:
@@ -31,21 +35,29 @@ def made() -> Dashboard:
 
 def _table() -> Panel:
     ratio = f"{q.most(q.select(_SIGNAL), _BY)} / ({q.most(q.select(_UPPER), _BY)} > 0)"
+    worst = f"topk({_ROWS}, {ratio})"
+
+    def of(metric: str) -> str:
+        return f"{q.most(q.select(metric), _BY)} and on ({_BY}) {worst}"
+
     return grid(
         "Signals now",
         About(
-            "Each signal of each node and its usual band; *Times* is the value as a multiple of the upper edge.",
+            f"The {_ROWS} signals that are highest compared with their usual band; *Times* is the value as a multiple "
+            "of the upper edge. *Band*: from the last seven days (week), from the last day while the week is young "
+            "(day), or the median of the last day.",
             "*Times* above 1: the node has more of it than usual. *Unusual*: the rules report an anomaly.",
             "Click a node to select it, then read its signal below. *Drops*, *Detectors and thresholds* and *Traffic* "
             "show the details.",
         ),
         (CLUSTER, NODE, Key("signal", "Signal", 95)),
         (
-            Column("Unusual", q.most(q.select(_ANOMALY), _BY), steps=NONE_IS_GOOD, words=(("0", "no"), ("1", "YES"))),
-            Column("Times", ratio, steps=((None, GOOD), (1, WARN)), decimals=2),
-            Column("Now", q.most(q.select(_SIGNAL), _BY)),
-            Column("From", q.most(q.select(_LOWER), _BY)),
-            Column("To", q.most(q.select(_UPPER), _BY)),
+            Column("Unusual", of(_ANOMALY), steps=NONE_IS_GOOD, words=(("0", "no"), ("1", "YES"))),
+            Column("Times", worst, steps=((None, GOOD), (1, WARN)), decimals=2),
+            Column("Now", of(_SIGNAL)),
+            Column("From", of(_LOWER)),
+            Column("To", of(_UPPER)),
+            Column("Band", of("instance:nodewarden_signal:band"), words=_BANDS),
         ),
         sort_by="Times",
         link=("instance", address("anomalies", "var-cluster=${__data.fields.Cluster}", "var-instance=${__value.raw}")),

@@ -12,9 +12,9 @@ from dashboards.queries import add, most, over, select
 
 TAG = "nodewarden"
 COLUMNS = 24
-_MARK_WINDOW = "1m"
-_MARK_STEP = "60s"
-_QUIET = "5m"
+_MARK_WINDOW, _MARK_STEP = "5m", "60s"
+"""A mark lasts longer than Grafana's step over a month (11,000 points), so that it is seen at any zoom."""
+_QUIET = "30m"
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _nodes() -> tuple[build.QueryVariable, ...]:
     return (
         variable("job", "Job", info, all_value=""),
         variable("cluster", "Cluster", f'{info}{{job=~"$job"}}'),
-        variable("instance", "Node", f'{info}{{job=~"$job",cluster=~"$cluster"}}'),
+        variable("instance", "Instance", f'{info}{{job=~"$job",cluster=~"$cluster"}}', all_value=".+"),
     )
 
 
@@ -129,15 +129,18 @@ def _links() -> build.DashboardLink:
 
 def _marks() -> tuple[build.AnnotationQuery, ...]:
     """Return the annotations of every dashboard: only the start of a change, so that a long attack is one line."""
-    unusual = most(over("max_over_time", "nodewarden:signal:anomaly", window=_MARK_WINDOW), "signal")
-    bans = add(over("increase", "nodewarden_decisions_total", 'verdict="ban"', window=_MARK_WINDOW))
+    unusual = most(over("max_over_time", "instance:nodewarden_signal:anomaly", window=_MARK_WINDOW), "signal")
+    by_detectors = ('verdict="ban"', 'detector!="manual"')
+    bans = add(over("increase", "nodewarden_decisions_total", *by_detectors, window=_MARK_WINDOW))
+    down = f"count by (instance) ({over('max_over_time', 'up', window=_MARK_WINDOW)} == 0)"
     reloads = add(over("increase", "nodewarden_config_reloads_total", window=_MARK_WINDOW), "instance, result")
     young_s = f"time() - {select('process_start_time_seconds')}"
     return (
         _mark("Anomalies", WATCH, _starts(unusual), "{{signal}} becomes unusual"),
-        _mark("Bans", BAD, _starts(bans), "first bans after five minutes without any"),
+        _mark("Bans", BAD, _starts(bans), "first bans after half an hour without any", is_shown=False),
+        _mark("Guard down", BAD, _starts(down), "{{instance}}: guard does not respond"),
         _mark("Reloads", CALM, f"{reloads} > 0", "{{instance}}: configuration reloaded, {{result}}"),
-        _mark("Starts", WARN, f"{young_s} < 60", "{{instance}}: guard started"),
+        _mark("Starts", WARN, f"{young_s} < 300", "{{instance}}: guard started"),
     )
 
 
@@ -157,17 +160,17 @@ def _by_hand() -> build.AnnotationQuery:
 
 
 def _starts(expression: str) -> str:
-    """Return an expression where it is above zero after five minutes at zero."""
+    """Return an expression where it is above zero after half an hour at zero: an incident is one mark."""
     before = expression.replace(f"[{_MARK_WINDOW}]", f"[{_QUIET}] offset {_MARK_WINDOW}")
     return f"({expression} > 0) unless ({before} > 0)"
 
 
-def _mark(name: str, colour: str, expression: str, text: str) -> build.AnnotationQuery:
+def _mark(name: str, colour: str, expression: str, text: str, *, is_shown: bool = True) -> build.AnnotationQuery:
     return (
         build.AnnotationQuery()
         .name(name)
         .datasource(SOURCE)
-        .enable(True)
+        .enable(is_shown)
         .icon_color(colour)
         .expr(expression)
         .step(_MARK_STEP)

@@ -21,6 +21,7 @@ from dashboards.panels import (
     number,
 )
 from dashboards.queries import Query
+from dashboards.shadow_thresholds import shadow_thresholds
 from dashboards.tables import Column, Key, grid
 
 _ALERTS = "nodewarden_detector_alerts_total"
@@ -42,6 +43,7 @@ def made() -> Dashboard:
         row("Headroom: busiest source as a share of the threshold", 9, _headroom(), _headroom_over_time()),
         row("All detectors, in the time range shown", 14, _table()),
         *_alerts(),
+        *shadow_thresholds(),
         *bans_and_filters(),
         more=[variable("detector", "Detector", q.select("nodewarden_detector_maxretry"))],
     )

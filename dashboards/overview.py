@@ -7,28 +7,20 @@ from dashboards import queries as q
 from dashboards.board import Row, address, board, leads_to, row
 from dashboards.panels import (
     BAD,
-    FACT,
     FULL,
     GOOD,
     NONE_IS_CALM,
     NONE_IS_GOOD,
-    WARN,
-    WATCH,
     About,
-    Value,
     bars,
-    card,
     lines,
     stack,
     steps,
 )
 from dashboards.queries import Query
+from dashboards.questions import ALERTS, DETECTORS, questions
 from dashboards.tables import CLUSTER, NODE, Column, Key, grid
 
-_GUARD = ("guard", "Guard health")
-_DETECTORS = ("detectors", "Detectors and thresholds")
-_ALERTS = "nodewarden_detector_alerts_total"
-_DECISIONS = "nodewarden_decisions_total"
 _UP_OR_DOWN = (("0", "DOWN"), ("1", "up"))
 _UP_IS_GOOD = ((None, BAD), (1, GOOD))
 
@@ -39,96 +31,10 @@ def made() -> Dashboard:
         "overview",
         "Node guard overview",
         "Start here: four questions, the state of every node, then the course over time.",
-        row("", 6, *_questions()),
+        row("", 7, *questions()),
         row("Nodes (click one to select it)", 7, _nodes(), _firing(), widths=(15, 9)),
         *_attack(),
         *_cost(),
-    )
-
-
-def _questions() -> tuple[Panel, ...]:
-    return (
-        leads_to(_is_it_well(), *_GUARD),
-        leads_to(_is_it_attacked(), "anomalies", "Anomalies"),
-        leads_to(_what_was_stopped(), *_DETECTORS),
-        leads_to(_what_does_it_cost(), *_GUARD),
-    )
-
-
-def _is_it_well() -> Panel:
-    return card(
-        "Is the guard healthy?",
-        About(
-            "Nodes whose guard does not respond; required sources (kernel log, conntrack, eBPF, logs) that cannot be "
-            "read; records lost before they were read; firing alerts of the Prometheus rules.",
-            "Evidence is missing. Existing bans stay in force, but new attacks may go undetected.",
-            "Open *Guard health*. On the node run `nodewarden status`; problems come first.",
-        ),
-        Value("Nodes without guard", q.add(f"1 - {q.select('up')}"), steps=NONE_IS_GOOD, decimals=0),
-        Value("Sources lost", q.LOST_SOURCES, steps=NONE_IS_GOOD, decimals=0),
-        Value("Records lost", q.per_second("nodewarden_source_lost_records_total"), "cps", NONE_IS_GOOD),
-        Value("Alerts firing", q.FIRING, steps=NONE_IS_GOOD, decimals=0),
-    )
-
-
-def _is_it_attacked() -> Panel:
-    return card(
-        "Are nodes under attack?",
-        About(
-            "Alerts, floods with forged sources and new bans per minute; number of watched signals outside their "
-            "usual band.",
-            "Sources scan, guess passwords or flood. A few alerts per minute are normal on the public Internet; "
-            "floods and signals outside their band are not.",
-            "Open *Anomalies* for node and time, *Detectors and thresholds* for the detector. `nodewarden list` shows "
-            "the sources, `nodewarden why ADDRESS` the history of one.",
-        ),
-        Value("Alerts", q.per_minute(_ALERTS), "suffix:/min", ((None, GOOD), (1e-9, WATCH), (60, WARN)), 1),
-        Value("Floods", q.per_minute("nodewarden_detector_floods_total"), "suffix:/min", NONE_IS_GOOD, 1),
-        Value("New bans", q.per_minute(_DECISIONS, 'verdict="ban"'), "suffix:/min", NONE_IS_CALM, 1),
-        Value("Unusual signals", q.OUTSIDE, steps=NONE_IS_GOOD, decimals=0),
-    )
-
-
-def _what_was_stopped() -> Panel:
-    return card(
-        "What was stopped?",
-        About(
-            "Packets and bytes dropped by the guard's sets, in nftables and XDP; bans in force; 95th percentile of "
-            "the time to ban over the time range shown, from the event that crossed a threshold to the element in the "
-            "kernel's set.",
-            "Banned sources keep sending, as expected. A long time to ban gives attackers that much more time; up to "
-            "1 s is normal for log files.",
-            "Nothing while the time to ban is low. A flood that saturates the uplink can only be filtered by the "
-            "provider.",
-        ),
-        Value("Packets", q.stopped(), "pps", FACT),
-        Value("Bytes", q.stopped("bytes"), "Bps", FACT),
-        Value("Bans in force", q.now("nodewarden_bans", 'mode="enforce"'), "short", FACT, 0),
-        Value(
-            "Time to ban",
-            q.quantile(0.95, "nodewarden_ban_latency_seconds", "$__range"),
-            "s",
-            ((None, GOOD), (2.5, WARN), (10, BAD)),
-        ),
-    )
-
-
-def _what_does_it_cost() -> Panel:
-    cpu = q.most(q.over("rate", "process_cpu_seconds_total"))
-    return card(
-        "What does it cost?",
-        About(
-            "On the node with the highest value: CPU time (100 % is one core) and memory of the guard, and connection "
-            "table usage. Mean time of one eBPF program run, over all nodes.",
-            "The guard has more to process, as expected during a flood. When the connection table is full, the kernel "
-            "drops every new connection.",
-            "If the table fills, raise `net.netfilter.nf_conntrack_max` and find the source in *Traffic*. If the "
-            "guard costs too much, see *Guard health*.",
-        ),
-        Value("CPU", cpu, "percentunit", ((None, GOOD), (0.5, WARN), (0.9, BAD)), 1),
-        Value("Memory", q.most(q.select("process_resident_memory_bytes")), "bytes", FACT),
-        Value("eBPF run", q.EBPF_RUN_S, "s", ((None, GOOD), (1e-6, WARN))),
-        Value("Connection table", q.most(q.CONNTRACK_USE), "percentunit", FULL, 1),
     )
 
 
@@ -145,8 +51,8 @@ def _nodes() -> Panel:
         (CLUSTER, NODE),
         (
             Column("Guard", q.most(q.select("up"), q.BY_NODE), steps=_UP_IS_GOOD, words=_UP_OR_DOWN),
-            Column("Alerts", q.per_minute(_ALERTS, by=q.BY_NODE), "suffix:/min", NONE_IS_CALM, 1),
-            Column("Unusual", q.now("nodewarden:signal:anomaly", by=q.BY_NODE), steps=NONE_IS_GOOD, decimals=0),
+            Column("Alerts", q.per_minute(ALERTS, by=q.BY_NODE), "suffix:/min", NONE_IS_CALM, 1),
+            Column("Unusual", q.now(q.ANOMALY, by=q.BY_NODE), steps=NONE_IS_GOOD, decimals=0),
             Column("Table", q.most(q.CONNTRACK_USE, q.BY_NODE), "percentunit", FULL, 1),
             Column("Bans", q.now("nodewarden_bans", 'mode="enforce"', by=q.BY_NODE), decimals=0),
             Column("Stopped", q.stopped(by=q.BY_NODE), "pps"),
@@ -177,8 +83,8 @@ def _attack() -> tuple[Row, ...]:
         row(
             "Attacks and bans",
             8,
-            leads_to(_by_detector(), *_DETECTORS),
-            leads_to(_outcome(), *_DETECTORS),
+            leads_to(_by_detector(), *DETECTORS),
+            leads_to(_outcome(), *DETECTORS),
         ),
         row("", 8, _stopped(), _bans()),
     )
@@ -194,7 +100,7 @@ def _by_detector() -> Panel:
             "`maxretry`.",
         ),
         "suffix:/min",
-        Query(q.per_minute(_ALERTS, by="detector"), "{{detector}}"),
+        Query(q.per_minute(ALERTS, by="detector"), "{{detector}}"),
     )
 
 

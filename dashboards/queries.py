@@ -95,8 +95,23 @@ FIRING_FOR_S = (
 )
 """How long the condition of each firing alert has lasted; alert names without the prefix `Nodewarden`."""
 
-OUTSIDE = or_none(now("nodewarden:signal:anomaly"))
-"""Signals outside their usual band now."""
+ANOMALY = "instance:nodewarden_signal:anomaly"
+"""1 while a signal of a node is outside its usual band, otherwise 0."""
+
+OUTSIDE = add(f"{select(ANOMALY)} and {select('instance:nodewarden_signal:upper')}")
+"""Signals outside their usual band now; nothing where there are no bands, which is not well."""
+
+RECENT = "15m"
+"""Time over which the overview counts attacks: one that has just ended is still to be seen."""
+
+
+def recent(metric: str, *matchers: str) -> str:
+    """Return by how much a counter rose within the last quarter of an hour, summed over the nodes."""
+    return add(over("increase", metric, *matchers, window=RECENT))
+
+
+LAST_ATTACK_S = f"time() - {most(select('instance:nodewarden_attack:last_timestamp_seconds'))}"
+"""Seconds since a flood, or since a signal was above its band."""
 
 LOST_SOURCES = add(f"{select('nodewarden_source_wanted')} - {select('nodewarden_source_up')}")
 """Sources that something needs and that cannot be read."""

@@ -9,6 +9,8 @@ UNSHOWN = {
     "nodewarden_conntrack_unreported_connections": "0 on a node that works; beyond 50 a problem in `status`",
     "nodewarden_client_connections_dropped_total": "a client's fault, not the node's traffic; a note in `status`",
     "nodewarden_web_config_current": "0 only after a faulty change of that file; a problem in `status`",
+    "nodewarden_refused_alerts": "nodewarden_ban_failures_total shows refusals; a problem in `status` when it is full",
+    "nodewarden_refused_alerts_omitted_total": "only while more than 4096 wait; a problem, then a note in `status`",
     "nodewarden_bans_full": "the alert NodewardenNoRoom names the class; nodewarden_bans_by_class shows how it fills",
     "nodewarden_allowlist_limit": "a constant; the alert NodewardenAllowlistCut says when it is exceeded",
     "nodewarden_allowlist_omitted": "above zero the alert NodewardenAllowlistCut fires and names the provider",
@@ -25,5 +27,8 @@ UNSHOWN = {
     "nodewarden_recording_written_bytes_total": "follows nodewarden_recording_events_total, about 10 bytes each",
     "nodewarden_source_cut_lines_total": "depends on the format of one log; looked up when a filter misses something",
     "nodewarden_set_foreign_elements": "rare; `status` reports them, and `list --detector foreign` names them",
+    "nodewarden_shadow_evicted_keys_total": "concerns no ban; a note in `status` says when a shadow's window is full",
+    "nodewarden_trial_seconds_left": "above 0 only while a trial configuration waits: a note in `status`",
+    "nodewarden_trials_total": "rare; events of `nodewarden events`, and `apply --status` says why",
     "nodewarden_table_compared_age_seconds": "nodewarden_table_fault (part `comparison`) reports when it is too long",
 }

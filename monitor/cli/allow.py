@@ -8,6 +8,7 @@ import click
 from monitor.cli import completion, show
 from monitor.cli.bans import answer
 from monitor.cli.target import Target
+from monitor.cli.values import NETWORK
 from monitor.control.protocol import AllowAdd, AllowList, AllowRemove, AllowTest
 
 
@@ -29,7 +30,7 @@ def list_entries(target: Target, is_json: bool) -> None:
 
 
 @allow.command()
-@click.argument("networks", nargs=-1, required=True, metavar="ADDRESS|NETWORK...")
+@click.argument("networks", nargs=-1, required=True, type=NETWORK, metavar="ADDRESS|NETWORK...")
 @click.option("--reason", default="", help="Reason, shown by `list` and `why`.")
 @show.json_option
 @click.pass_obj
@@ -39,7 +40,9 @@ def add(target: Target, networks: tuple[str, ...], reason: str, is_json: bool) -
 
 
 @allow.command()
-@click.argument("networks", nargs=-1, required=True, metavar="ADDRESS|NETWORK...", shell_complete=completion.allowed)
+@click.argument(
+    "networks", nargs=-1, required=True, type=NETWORK, metavar="ADDRESS|NETWORK...", shell_complete=completion.allowed
+)
 @show.json_option
 @click.pass_obj
 def remove(target: Target, networks: tuple[str, ...], is_json: bool) -> None:
@@ -48,7 +51,7 @@ def remove(target: Target, networks: tuple[str, ...], is_json: bool) -> None:
 
 
 @allow.command()
-@click.argument("network", metavar="ADDRESS|NETWORK")
+@click.argument("network", type=NETWORK, metavar="ADDRESS|NETWORK")
 @show.json_option
 @click.pass_obj
 def test(target: Target, network: str, is_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import click
@@ -9,7 +10,7 @@ import msgspec
 
 from monitor.cli import completion, show
 from monitor.cli.target import Target
-from monitor.cli.values import DURATION
+from monitor.cli.values import BANTIME, NETWORK, NETWORK_OR_ALL, NETWORK_OR_RANGE, PORTS
 from monitor.config.kinds import near
 from monitor.control.client import DaemonUnreachable, NotAllowed
 from monitor.control.protocol import (
@@ -57,15 +58,28 @@ def chosen_set(shun: bool, egress: bool) -> SetWord:
 
 
 def every_ban(target: Target, request: ListBans, most: int | None = None) -> Iterator[dict[str, Any]]:
-    """Yield bans page by page, at most `most`."""
-    while most is None or most > 0:
-        limit = MAX_PAGE if most is None else min(most, MAX_PAGE)
-        page = target.ask(msgspec.structs.replace(request, limit=limit))
-        yield from page["bans"]
-        if not page["cursor"]:
-            return
-        request = msgspec.structs.replace(request, cursor=page["cursor"])
-        most = None if most is None else most - len(page["bans"])
+    """Yield bans page by page, at most `most`. The next page is on its way while one is yielded."""
+    if most == 0:
+        return
+    ahead = ThreadPoolExecutor(1, "next page")
+    try:
+        page = target.ask(_paged(request, most))
+        while True:
+            most = None if most is None else most - len(page["bans"])
+            coming = None
+            if page["cursor"] and (most is None or most > 0):
+                request = msgspec.structs.replace(request, cursor=page["cursor"])
+                coming = ahead.submit(target.ask, _paged(request, most))
+            yield from page["bans"]
+            if coming is None:
+                return
+            page = coming.result()
+    finally:
+        ahead.shutdown(wait=False, cancel_futures=True)
+
+
+def _paged(request: ListBans, most: int | None) -> ListBans:
+    return msgspec.structs.replace(request, limit=MAX_PAGE if most is None else min(most, MAX_PAGE))
 
 
 @click.command("list")
@@ -77,7 +91,9 @@ def every_ban(target: Target, request: ListBans, most: int | None = None) -> Ite
     help="Only bans of this detector, or manual, import, restored, recidive, prefix, foreign.",
 )
 @click.option("--set", "set_name", type=click.Choice(SET_WORDS), help="Only bans of this kind.")
-@click.option("--within", default="", metavar="NETWORK", help="Only bans that overlap this network.")
+@click.option(
+    "--within", type=NETWORK_OR_ALL, default="", metavar="NETWORK", help="Only bans that overlap this network."
+)
 @click.option("--sort", type=click.Choice(["since", "ends", "network"]), default="since", show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show at most N bans.")
 @click.option("--offset", type=click.IntRange(min=0), metavar="N", default=0, help="Skip the first N bans.")
@@ -129,13 +145,14 @@ def _row(ban: dict[str, Any]) -> tuple[str, ...]:
 
 
 @click.command(cls=SetCommand)
-@click.argument("networks", nargs=-1, required=True, metavar="ADDRESS|NETWORK...")
-@click.option("--for", "bantime_s", type=DURATION, default="1h", show_default=True, help="Ban time.")
+@click.argument("networks", nargs=-1, required=True, type=NETWORK, metavar="ADDRESS|NETWORK...")
+@click.option("--for", "bantime_s", type=BANTIME, default="1h", show_default=True, help="Ban time.")
 @click.option("--reason", default="", help="Reason, shown by `list` and `why`.")
 @click.option(
     "--port",
     "ports",
     multiple=True,
+    type=PORTS,
     help="Drop only what is sent to this port: tcp/22, udp/5060-5061, 80, ssh. May be repeated.",
 )
 @set_options
@@ -153,12 +170,16 @@ def ban(
 ) -> None:
     """Ban addresses or networks. Allowlisted ones are refused."""
     word = chosen_set(shun, egress)
+    if ports and egress:
+        raise click.UsageError("a destination cannot be banned by port")
     wanted = [RequestedBan(network, bantime_s, reason, word, list(ports)) for network in networks]
     answer(target.ask(BanOrder(wanted)), is_json)
 
 
 @click.command()
-@click.argument("networks", nargs=-1, metavar="ADDRESS|NETWORK...", shell_complete=completion.banned)
+@click.argument(
+    "networks", nargs=-1, type=NETWORK_OR_RANGE, metavar="ADDRESS|NETWORK...", shell_complete=completion.banned
+)
 @click.option("--all", "everything", is_flag=True, help="End all bans.")
 @show.json_option
 @click.pass_obj

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from monitor.cli import show
 from monitor.config.faults import Fault, InvalidConfigError, Origin, show_path
-from monitor.config.shapes import group_of, leaves, plain
-from monitor.settings.load import DEFAULT_PATH, Loaded, load
-from monitor.settings.reference import json_schema, notation
+from monitor.settings.places import DEFAULT_PATH
+
+if TYPE_CHECKING:  # the schema takes long to import, and most commands do without
+    from monitor.settings.load import Loaded
 
 FAULTY = 2
 """Exit code for an invalid configuration."""
@@ -43,6 +44,7 @@ def check(path: Path, as_json: bool, is_strict: bool) -> None:
     is a warning.
     """
     from monitor.daemon.selfcheck.configuration import examine
+    from monitor.settings.load import load
 
     try:
         loaded = load(path)
@@ -63,6 +65,8 @@ def check(path: Path, as_json: bool, is_strict: bool) -> None:
 @_json
 def show_settings(path: Path, as_json: bool) -> None:
     """Print the settings in force, each with its file and line, and the detectors, each with where it comes from."""
+    from monitor.settings.load import load
+
     try:
         loaded = load(path)
     except InvalidConfigError as error:
@@ -82,11 +86,16 @@ def show_settings(path: Path, as_json: bool) -> None:
 @config_group.command()
 def schema() -> None:
     """Print the JSON Schema of a configuration file, for editors."""
+    from monitor.settings.reference import json_schema
+
     show.as_json(json_schema())
 
 
-def _rows(loaded: Loaded) -> Iterator[tuple[str, str, Origin]]:
+def _rows(loaded: "Loaded") -> Iterator[tuple[str, str, Origin]]:
     """Yield path, value and origin of each setting; of a list that files add to, those of each entry."""
+    from monitor.config.shapes import group_of, leaves
+    from monitor.settings.reference import notation
+
     for place, value in leaves(group_of(type(loaded.settings)), loaded.settings):
         origin = loaded.origins[place]
         if not origin.entries:
@@ -95,7 +104,7 @@ def _rows(loaded: Loaded) -> Iterator[tuple[str, str, Origin]]:
             yield f"{place}[{number}]", notation(value[number]), one
 
 
-def _detectors(loaded: Loaded) -> dict[str, dict[str, str]]:
+def _detectors(loaded: "Loaded") -> dict[str, dict[str, str]]:
     """Return mode and origin of each detector that would run, jails of fail2ban among them."""
     from monitor.daemon.pipeline.wiring import build_rules
     from monitor.daemon.sources.detector_origins import detector_origins
@@ -107,8 +116,10 @@ def _detectors(loaded: Loaded) -> dict[str, dict[str, str]]:
     return {name: {"mode": policy.mode, "from": origins.get(name, "")} for name, policy in rules.detectors.items()}
 
 
-def _effective(loaded: Loaded) -> dict[str, Any]:
+def _effective(loaded: "Loaded") -> dict[str, Any]:
     """Return the settings in the configuration's notation, and the origin of each by its path."""
+    from monitor.config.shapes import group_of, plain
+
     return {
         "files": _names(loaded.files),
         "detectors": _detectors(loaded),

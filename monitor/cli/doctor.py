@@ -11,7 +11,7 @@ from monitor.cli.nft_program import crash_warning, installed_version, versions
 from monitor.cli.target import Target
 from monitor.control.client import DaemonUnreachable, NotAllowed
 from monitor.control.protocol import Doctor
-from monitor.settings.load import DEFAULT_PATH
+from monitor.settings.places import DEFAULT_PATH
 
 _COLOURS = {"ok": "green", "missing": "red", "could be better": "yellow", "off": None}
 

@@ -122,6 +122,8 @@ def _text(event: dict[str, Any]) -> str:
             return f"{event['author']} changed the table: {event['kind']} ({event['count']} times); {what}"
         case "problem" | "problem_over":
             return f"{kind.replace('_', ' ')}: {event['text']}"
+        case "trial":
+            return f"trial configuration {event['name']}: {event['text']}"
     return f"not banning {event['network']} ({event['detector']}): {event.get('text') or _REFUSALS.get(kind, kind)}"
 
 

@@ -12,7 +12,7 @@ import click
 from monitor.cli import show
 from monitor.cli.bans import SetCommand, chosen_set, every_ban, set_options
 from monitor.cli.target import Target
-from monitor.cli.values import DURATION
+from monitor.cli.values import BANTIME
 from monitor.config.types import parse_duration
 from monitor.control.protocol import SET_WORDS, BanOrder, ListBans, RequestedBan, SetWord
 from monitor.model.errors import NodewardenError
@@ -28,6 +28,9 @@ _NFT = re.compile(
 """The parts of an nft listing that matter: which table, which set, and what is between braces."""
 _DEFINITION = re.compile(r"\s*type(?:of)?\s|[^;]*;").match
 """Of what is in braces: a set without elements, a chain."""
+_NFT_START = re.compile(
+    r"(?:(?:add|create|delete|destroy|flush|table|set|elements|define|include)\b|elements?\s*=)"
+).match
 _OWN_TABLE = "nodewarden"
 _FORMER_WORDS = {"block": "egress"}
 """What older versions called a kind of ban, with today's word."""
@@ -82,9 +85,9 @@ def export_bans(target: Target, notation: str, set_name: SetWord | None) -> None
 
 @click.command("import", cls=SetCommand)
 @click.argument("file", type=click.File("r", encoding="utf-8", errors="backslashreplace"))
-@click.option("--format", "notation", type=_FORMATS, default="plain", show_default=True)
+@click.option("--format", "notation", type=_FORMATS, help="Default: what the file starts like.")
 @click.option(
-    "--for", "bantime_s", type=DURATION, default="1d", show_default=True, help="Ban time where the file has none."
+    "--for", "bantime_s", type=BANTIME, default="1d", show_default=True, help="Ban time where the file has none."
 )
 @click.option("--reason", default="imported", show_default=True, help="Reason where the file has none.")
 @set_options
@@ -93,7 +96,7 @@ def export_bans(target: Target, notation: str, set_name: SetWord | None) -> None
 def import_bans(
     target: Target,
     file: TextIO,
-    notation: str,
+    notation: str | None,
     bantime_s: float,
     reason: str,
     shun: bool,
@@ -110,7 +113,7 @@ def import_bans(
     """
     text = file.read(_MAX_FILE_BYTES)
     default = RequestedBan("", bantime_s, reason, chosen_set(shun, egress))
-    wanted = list({"plain": read_plain, "json": read_json, "nft": read_nft}[notation](text, default))
+    wanted = list(_READERS[notation or notation_of(text)](text, default))
     answers: list[dict[str, Any]] = []
     try:
         for part in in_parts(wanted, _CHUNK):
@@ -210,6 +213,15 @@ def read_nft(text: str, default: RequestedBan) -> Iterator[RequestedBan]:
                     # `ADDRESS . PORT` and `ADDRESS : VERDICT` are not bans of the address: the daemon refuses them
                     network = " ".join(words[:3]) if words[1:2] in (["."], [":"]) else words[0]
                     yield RequestedBan(network, _left_s(element, network, default.bantime_s), default.reason, word)
+
+
+_READERS = {"plain": read_plain, "json": read_json, "nft": read_nft}
+
+
+def notation_of(text: str) -> str:
+    """Return the format of a file by the start of its first line that is no comment."""
+    start = next((line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")), "")
+    return "json" if start[:1] in ("[", "{") else "nft" if _NFT_START(start) else "plain"
 
 
 def _word_of(table: str, name: str, default: SetWord) -> SetWord | None:

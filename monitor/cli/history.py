@@ -12,9 +12,9 @@ from monitor.cli import completion, show
 from monitor.cli.past import describe_past
 from monitor.cli.report import print_report
 from monitor.cli.target import Target
-from monitor.cli.values import WHEN
+from monitor.cli.values import NETWORK_OR_ALL, WHEN
 from monitor.control.protocol import MAX_HISTORY_PAGE, History, Report
-from monitor.settings.load import DEFAULT_PATH
+from monitor.settings.places import DEFAULT_PATH
 
 
 def _which(command: Callable[..., None]) -> Callable[..., None]:
@@ -30,6 +30,7 @@ def _which(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option(
             "--source",
+            type=NETWORK_OR_ALL,
             default="",
             metavar="NETWORK",
             shell_complete=completion.banned,

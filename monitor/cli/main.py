@@ -7,34 +7,24 @@ Exit codes: 0 done, 1 refused or failed, 2 configuration or usage, 3 the daemon 
 import contextlib
 import difflib
 import errno
+import importlib
 import io
 import os
 import sys
+from collections import UserDict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from monitor import __version__
 from monitor.cli import show
-from monitor.cli.allow import allow
-from monitor.cli.bans import ban, flush, list_bans, unban
-from monitor.cli.config import FAULTY, config_group
-from monitor.cli.doctor import doctor
-from monitor.cli.drops import drops
-from monitor.cli.events import events
-from monitor.cli.exchange import export_bans, import_bans
-from monitor.cli.fail2ban import fail2ban_group
-from monitor.cli.filter import filter_group
-from monitor.cli.history import history, report
-from monitor.cli.record import record
-from monitor.cli.status import status, why
 from monitor.cli.target import Target
 from monitor.control.client import DaemonUnreachable, UnsendableRequest
-from monitor.control.protocol import Reload
 from monitor.model.errors import AlreadyOwned, ConfigError, NodewardenError, TemporaryError, explain
-from monitor.settings.load import DEFAULT_PATH
+from monitor.settings.places import DEFAULT_PATH
 
-EXIT_FAILED, EXIT_CONFIG, EXIT_UNREACHABLE, EXIT_OWNED = 1, FAULTY, 3, 4
+EXIT_FAILED, EXIT_CONFIG, EXIT_UNREACHABLE, EXIT_OWNED = 1, 2, 3, 4
 _CODES: tuple[tuple[type[NodewardenError], int], ...] = (
     (ConfigError, EXIT_CONFIG),
     (UnsendableRequest, EXIT_CONFIG),
@@ -45,8 +35,53 @@ _COMPLETE = "_NODEWARDEN_COMPLETE"
 """The variable in which the shell says what it wants to complete."""
 
 
+_FROM = {
+    "allow": ("allow", "allow"),
+    "apply": ("apply", "apply"),
+    "ban": ("bans", "ban"),
+    "compare": ("compare", "compare"),
+    "config": ("config", "config_group"),
+    "doctor": ("doctor", "doctor"),
+    "drops": ("drops", "drops"),
+    "events": ("events", "events"),
+    "export": ("exchange", "export_bans"),
+    "fail2ban": ("fail2ban", "fail2ban_group"),
+    "filter": ("filter", "filter_group"),
+    "flush": ("bans", "flush"),
+    "history": ("history", "history"),
+    "import": ("exchange", "import_bans"),
+    "label": ("label", "label_group"),
+    "list": ("bans", "list_bans"),
+    "record": ("record", "record"),
+    "reload": ("reload", "reload"),
+    "replay": ("replay", "replay"),
+    "report": ("history", "report"),
+    "status": ("status", "status"),
+    "tune": ("tune", "tune"),
+    "unban": ("bans", "unban"),
+    "why": ("status", "why"),
+}
+"""By command, its module in this package and its name there: imported when used, since some need much of the daemon."""
+
+
+class _Imported(UserDict[str, click.Command]):
+    """Commands by name, each imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        """Return a command."""
+        if self.data[name] is None:
+            module, attribute = _FROM[name]
+            self.data[name] = getattr(importlib.import_module(f"monitor.cli.{module}"), attribute)
+        return self.data[name]
+
+
 class Commands(click.Group):
     """A group that names similar commands for one that it does not know, which click does in newer versions only."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.commands = _Imported()
+        self.commands.data |= dict.fromkeys(_FROM)  # type: ignore[arg-type]  # None: not imported yet
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -93,43 +128,6 @@ def run(path: Path, watch: bool) -> None:
         if "new thread" not in str(error):
             raise
         raise TemporaryError(f"the system lacks what the daemon needs: {error}") from error
-
-
-@cli.command()
-@click.pass_obj
-def reload(target: Target) -> None:
-    """Reload the configuration of the daemon.
-
-    It is checked as by `config check`. An invalid one is refused with exit code 2, and the one in force stays.
-    """
-    from monitor.settings.changes import AFTER_RESTART
-
-    waiting = target.ask(Reload())
-    show.say("reloaded")
-    for change in waiting or ():
-        show.say(f"{change} changed: {AFTER_RESTART}")
-
-
-for command in (
-    *(
-        ban,
-        unban,
-        list_bans,
-        flush,
-        status,
-        doctor,
-        why,
-        events,
-        history,
-        report,
-        allow,
-        export_bans,
-        import_bans,
-        drops,
-    ),
-    *(config_group, filter_group, fail2ban_group, record),
-):
-    cli.add_command(command)
 
 
 def main() -> None:

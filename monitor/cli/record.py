@@ -17,7 +17,8 @@ from monitor.cli.values import WHEN
 from monitor.control.client import DaemonUnreachable
 from monitor.control.protocol import Record
 from monitor.model.errors import NodewardenError, explain
-from monitor.settings.load import DEFAULT_PATH, load
+from monitor.settings.load import load
+from monitor.settings.places import DEFAULT_PATH
 
 _FOREVER_S = float("inf")
 

@@ -4,6 +4,7 @@ No other module of the command line writes to the terminal, so that one place es
 wrote (`tests/unit/cli/test_escapes.py`).
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ from itertools import chain, islice
 from typing import Any
 
 import click
+import msgspec
 
 from monitor.model.parts import in_parts
 from monitor.model.printable import printable, printable_lines
@@ -103,9 +105,18 @@ def as_json_list(items: Iterable[Any]) -> None:
     """Print a list as JSON, as it comes, with one item a line; all but ASCII is escaped."""
     head = "["
     for part in in_parts(items, _LINES):
-        click.echo(head + ",".join(f"\n{json.dumps(item)}" for item in part), nl=False)
+        click.echo(head + ",".join(f"\n{_in_ascii(item)}" for item in part), nl=False)
         head = ","
     click.echo("[]" if head == "[" else "\n]")
+
+
+def _in_ascii(item: Any) -> str:
+    """Write one item: msgspec takes a third of the time, but escapes nothing that JSON need not escape."""
+    with contextlib.suppress(UnicodeEncodeError):  # half of a surrogate pair: msgspec refuses it, json escapes it
+        text = msgspec.json.encode(item).decode()
+        if text.isascii() and "\x7f" not in text:
+            return text
+    return json.dumps(item, separators=(",", ":"))
 
 
 def say_all(texts: Iterable[str]) -> None:
@@ -127,14 +138,20 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
     if sys.stdout.isatty() and len(first) < _DRAWN:
         _draw(columns, first)
         return len(first)
-    cells = [tuple(map(printable, row)) for row in (columns, *first)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)][:-1]
+    head = [tuple(map(printable, row)) for row in (columns, *first)]
+    widths = [max(map(len, column)) for column in zip(*head, strict=True)][:-1]
+    form = "".join(f"%-{width}s  " for width in widths) + "%s"
     count = 0
-    for part in in_parts(chain(cells, (tuple(map(printable, row)) for row in rest)), _LINES):
+    for part in in_parts(chain((columns, *first), rest), _LINES):
         count += len(part)
-        lines = ("  ".join((*map(str.ljust, row, widths), row[-1])).rstrip() for row in part)
-        click.echo("\n".join(lines))
+        click.echo("\n".join([_line(form, row) for row in part]))
     return count - 1
+
+
+def _line(form: str, row: Sequence[str]) -> str:
+    """Write a row. All cells are examined at once: a hundred thousand rows have few that need escaping."""
+    line = form % tuple(row)
+    return (line if line.isprintable() else form % tuple(map(printable, row))).rstrip()
 
 
 def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -1,5 +1,6 @@
 """Commands that explain: the state of the daemon, and why an address is banned or not."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -8,6 +9,7 @@ from monitor.cli import completion, show
 from monitor.cli.mode_line import mode_line
 from monitor.cli.past import describe_past
 from monitor.cli.target import Target
+from monitor.cli.values import NETWORK
 from monitor.control.protocol import Status, Why
 
 _MAX_NOTICES = 10
@@ -50,7 +52,8 @@ def _everything(result: dict[str, Any]) -> None:
     show.say(f"nodewarden {result['version']}, up {show.duration(result['uptime_s'])}, {result['configuration']}")
     show.say(
         f"bans in force: {bans['ban']} ban, {bans['shun']} shun, {bans['egress']} egress; "
-        f"observed only: {bans['observed']}; table inet nodewarden {result['table']}; "
+        f"observed only: {bans['observed']}; table inet nodewarden {result['table']}"
+        f"{', which rejects' if result.get('action') == 'reject' else ''}; "
         f"metrics {result['metrics'] or 'off'}"
     )
     _sections(result)
@@ -82,6 +85,7 @@ def _sections(result: dict[str, Any]) -> None:
                     for rule in detector.get("networks", [])[:_MAX_RULES]
                 ),
                 *_more_rules(len(detector.get("networks", [])) - _MAX_RULES),
+                *_shadow(detector.get("shadow")),
             )
         ],
     )
@@ -103,6 +107,16 @@ def _thresholds(rules: dict[str, Any]) -> tuple[str, str, str]:
         return "allowlist", "does not count", ""
     fires_at = f"{rules['maxretry']} within {show.duration(rules['findtime_s'])}"
     return rules["mode"], fires_at, show.duration(rules["bantime_s"])
+
+
+def _shadow(shadow: dict[str, Any] | None) -> list[tuple[str, ...]]:
+    """Write the thresholds that a detector only tries, and whom they find compared with the real ones."""
+    if not shadow:
+        return []
+    fires_at = f"{shadow['maxretry']} within {show.duration(shadow['findtime_s'])}"
+    found = shadow["sources"]
+    compared = f"{found['shadow']} sources more, {found['real']} fewer, {found['both']} the same"
+    return [("  shadow", "counts", fires_at, "", str(shadow["alerts"]), compared, "")]
 
 
 def _more_rules(count: int) -> list[tuple[str, ...]]:
@@ -145,7 +159,7 @@ def _filters(filters: list[dict[str, Any]]) -> None:
 
 
 @click.command()
-@click.argument("network", metavar="ADDRESS|NETWORK", shell_complete=completion.banned)
+@click.argument("network", type=NETWORK, metavar="ADDRESS|NETWORK", shell_complete=completion.banned)
 @show.json_option
 @click.pass_obj
 def why(target: Target, network: str, is_json: bool) -> None:
@@ -158,16 +172,18 @@ def why(target: Target, network: str, is_json: bool) -> None:
         show.say(f"{result['network']} is never banned: {_entry(result['allowlist'])}")
     elif not result["bans"]:
         show.say(f"{result['network']} is not banned" + (" by nodewarden" if result["foreign"] else ""))
+    effects = _EFFECTS | (_ANSWERED if result.get("action") == "reject" else {})
     for ban in result["bans"]:
-        _explain_ban(ban)
+        _explain_ban(ban, effects)
     for element in result["foreign"]:
-        _explain_foreign(element)
+        _explain_foreign(element, effects)
     if result["leaked"]:
         hooks = " and ".join(result["leaked"])
         show.say(f"  but its traffic is still getting through: seen in {hooks} within ten minutes", fg="red")
     _explain_rules(result.get("rules", []))
     for counting in result["counting"]:
-        show.say(f"  {counting['detector']} counts {counting['count']} of {counting['maxretry']}")
+        shadow = "the shadow of " if counting.get("is_shadow") else ""
+        show.say(f"  {shadow}{counting['detector']} counts {counting['count']} of {counting['maxretry']}")
     for detector, witnesses in result["witnesses"].items():
         seen = ", ".join(f"{count} from {witness}" for witness, count in witnesses.items())
         show.say(f"  evidence for the last alert of {detector}: {seen}")
@@ -192,11 +208,16 @@ _EFFECTS = {
     "shun": "new connections from it are refused",
     "egress": "new connections to it are refused",
 }
+_ANSWERED = {
+    "ban": "every packet from it is rejected with an answer, as far as the rate limit allows",
+    "egress": "new connections to it are rejected with an answer, as far as the rate limit allows",
+}
+"""The effects where `bans.action` is `reject`."""
 
 
-def _explain_ban(ban: dict[str, Any]) -> None:
+def _explain_ban(ban: dict[str, Any], effects: Mapping[str, str]) -> None:
     would = "would be" if ban["mode"] == "observe" else "is"
-    effect = _EFFECTS[ban["set"]]
+    effect = effects[ban["set"]]
     if ban.get("ports"):
         effect += f", at {', '.join(ban['ports'])} only"
     show.say(
@@ -210,9 +231,9 @@ def _explain_ban(ban: dict[str, Any]) -> None:
         show.say("  but it is missing from the kernel's set", fg="red")
 
 
-def _explain_foreign(element: dict[str, Any]) -> None:
+def _explain_foreign(element: dict[str, Any], effects: Mapping[str, str]) -> None:
     show.say(
-        f"{element['network']} is in the {element['set']} set ({_EFFECTS[element['set']]}), but no ban of nodewarden: "
+        f"{element['network']} is in the {element['set']} set ({effects[element['set']]}), but no ban of nodewarden: "
         f"{element['reason']}; ends in: {show.time_left(element['left_s'])}; "
         f"`nodewarden unban {element['network']}` deletes it",
         fg="yellow",

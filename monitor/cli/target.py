@@ -6,9 +6,7 @@ from typing import Any
 from monitor.control.client import NotRunning, ask
 from monitor.control.protocol import History, Report, Request
 from monitor.model.errors import ConfigError
-from monitor.settings.load import DEFAULT_PATH, load
-from monitor.settings.schema import Control
-from monitor.state.store import FILE_NAME
+from monitor.settings.places import DEFAULT_PATH, DEFAULT_SOCKET
 
 
 class Target:
@@ -22,10 +20,12 @@ class Target:
     def socket_path(self) -> Path:
         """The control socket."""
         if self._socket_path is None:
+            from monitor.settings.load import load
+
             try:
                 self._socket_path = load(DEFAULT_PATH).settings.control.socket
             except ConfigError:  # missing, invalid or unreadable for this user: use the default
-                self._socket_path = Control().socket
+                self._socket_path = DEFAULT_SOCKET
         return self._socket_path
 
     def read_history(self, request: History | Report, config_path: Path) -> Any:
@@ -34,6 +34,8 @@ class Target:
             return self.ask(request)
         except NotRunning:
             from monitor.daemon.control.history_answers import page, report
+            from monitor.settings.load import load
+            from monitor.state.store import FILE_NAME
 
             if not config_path.exists():
                 raise

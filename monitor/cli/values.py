@@ -1,20 +1,26 @@
 """Kinds of values that options take."""
 
+import math
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import click
 
+from monitor.config.port_names import read_ports
 from monitor.config.types import parse_duration
+from monitor.control.protocol import MAX_BANTIME_S, MIN_BANTIME_S
+from monitor.model.addresses import parse_address, parse_network
 
 
 class _Duration(click.ParamType):  # type: ignore[type-arg]  # a generic only in newer clicks than Debian 12 has
     name = "duration"
 
-    def __init__(self, least_s: float = 0.0) -> None:
-        """Take at least `least_s` seconds."""
+    def __init__(self, least_s: float = 0.0, most_s: float = math.inf) -> None:
+        """Take from `least_s` to `most_s` seconds."""
         self._least_s = least_s
+        self._most_s = most_s
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Read `1h30m` as seconds."""
@@ -26,6 +32,8 @@ class _Duration(click.ParamType):  # type: ignore[type-arg]  # a generic only in
             self.fail(str(error), param, ctx)
         if seconds < self._least_s:
             self.fail(f"at least {self._least_s:g} s, not {value}", param, ctx)
+        if seconds > self._most_s:
+            self.fail(f"at most {self._most_s / 86400:g} days, not {value}", param, ctx)
         return seconds
 
 
@@ -50,7 +58,50 @@ class _When(click.ParamType):  # type: ignore[type-arg]
             )
 
 
+class _Text(click.ParamType):  # type: ignore[type-arg]
+    """Takes text as it is written if a parser can read it: what cannot be read is an error of usage."""
+
+    def __init__(self, name: str, *parsers: Callable[[str], object], may_be_empty: bool = False) -> None:
+        """Try the parsers in turn, which raise ValueError; the first one says what is wrong."""
+        self.name = name
+        self._parsers = parsers
+        self._may_be_empty = may_be_empty
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text."""
+        text = str(value)
+        if not text and self._may_be_empty:
+            return text
+        if not text.isascii() and text.encode(errors="replace").decode() != text:  # surrogates stand for such bytes
+            self.fail(f"an argument is not UTF-8: {text!r}", param, ctx)
+        faults = [fault for parse in self._parsers if (fault := _fault(parse, text))]
+        if len(faults) == len(self._parsers):
+            self.fail(faults[0], param, ctx)
+        return text
+
+
+def _fault(parse: Callable[[str], object], text: str) -> str:
+    """Return why a text cannot be read; empty if it can."""
+    try:
+        parse(text)
+    except ValueError as error:
+        return str(error) or "cannot be read"
+    return ""
+
+
+def _parse_range(text: str) -> None:
+    """Read the first and the last address of a range, as `list` shows elements of other programs."""
+    first, _, last = text.partition("-")
+    if len(parse_address(first)) != len(parse_address(last)):
+        raise ValueError("two families")
+
+
 DURATION = _Duration()
+BANTIME = _Duration(MIN_BANTIME_S, MAX_BANTIME_S)
 LASTING = _Duration(0.1)
 """A duration in which something is measured."""
 WHEN = _When()
+NETWORK = _Text("network", parse_network)
+NETWORK_OR_RANGE = _Text("network", parse_network, _parse_range)
+NETWORK_OR_ALL = _Text("network", parse_network, may_be_empty=True)
+PORTS = _Text("port", read_ports)

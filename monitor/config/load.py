@@ -1,6 +1,8 @@
 """Loads sections from files: the main file, then `conf.d/*.yaml` in its directory in the order of their names."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar, cast
 
 from monitor.config.build import build, merge
@@ -12,18 +14,25 @@ from monitor.config.shapes import Group, Section, group_of
 S = TypeVar("S", bound=Section)
 
 
-def load_as(struct: type[S], path: Path) -> tuple[S, dict[str, Origin], tuple[Path, ...]]:
+_NONE: Mapping[Path, bytes] = MappingProxyType({})
+
+
+def load_as(
+    struct: type[S], path: Path, standing: Mapping[Path, bytes] = _NONE
+) -> tuple[S, dict[str, Origin], tuple[Path, ...]]:
     """Read `path` and `conf.d/*.yaml` in its directory as one section; a later file wins key by key.
 
+    The contents in `standing` take the place of the files of these paths, which need not exist.
     Returns the section, the origin of each value (by field path), and the files in the order of reading. Raises
     InvalidConfigError (a ConfigError) with every fault of every file, TemporaryError if a file cannot be read now.
     """
     extra, faults = _drop_ins(path.parent / "conf.d")
-    files = (path, *extra)
+    more = {file for file in standing if file != path}
+    files = (path, *sorted({*extra, *more}))
     shape = group_of(struct)
     merged = Branch(Origin(path, 1, 1))
     for file in files:
-        branch = _read(file, shape, faults)
+        branch = _read(file, standing.get(file), shape, faults)
         merged = merge(merged, branch) if branch else merged
     section, origins, conflicts = build(shape, merged, frozenset(fault.path.partition("[")[0] for fault in faults))
     faults += conflicts
@@ -32,10 +41,10 @@ def load_as(struct: type[S], path: Path) -> tuple[S, dict[str, Origin], tuple[Pa
     return cast("S", section), origins, files
 
 
-def _read(file: Path, shape: Group, faults: list[Fault]) -> Branch | None:
-    """Read one file; its faults are added to `faults`."""
+def _read(file: Path, content: bytes | None, shape: Group, faults: list[Fault]) -> Branch | None:
+    """Read one file, or the content that stands for it; its faults are added to `faults`."""
     try:
-        node = parse(file, read_bytes(file))
+        node = parse(file, read_bytes(file) if content is None else content)
     except UnreadableError as error:
         faults += error.faults
         return None

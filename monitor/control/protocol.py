@@ -11,6 +11,8 @@ from monitor.model.errors import NodewardenError
 
 MAX_REQUEST_BYTES = 1 << 20
 MAX_PAGE = 5000
+MIN_BANTIME_S = 1.0
+MAX_BANTIME_S = 10 * 365 * 86400.0
 MAX_EVENTS_PAGE = 256
 MAX_HISTORY_PAGE = 500
 
@@ -158,8 +160,34 @@ class Reload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="reloa
     """Reload the configuration."""
 
 
+class Apply(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="apply"):
+    """Put a configuration in force on trial; the daemon goes back by itself unless it is confirmed in time."""
+
+    name: str
+    """The file as the operator named it, for messages."""
+    content: str
+    within_s: float
+    place: str = ""
+    """The name that it would have in conf.d; empty: it stands for the whole main file."""
+    known_good: list[str] = []
+    """Networks that must not be banned under it, in addition to those that the daemon knows."""
+
+
+class ApplyConfirm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="apply-confirm"):
+    """Keep the trial configuration, which the files on disk say by now."""
+
+
+class ApplyBack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="apply-back"):
+    """Go back to the configuration before the trial."""
+
+
+class ApplyStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="apply-status"):
+    """Request the trial configuration that waits, and how the last one ended."""
+
+
+TrialRequest: TypeAlias = Apply | ApplyConfirm | ApplyBack | ApplyStatus
 Request: TypeAlias = (Status | Doctor | ListBans | BanOrder | Unban | Why | Events | History | Report) | (
-    AllowList | AllowAdd | AllowRemove | AllowTest | Flush | Record | Reload
+    AllowList | AllowAdd | AllowRemove | AllowTest | Flush | Record | Reload | TrialRequest
 )
 
 

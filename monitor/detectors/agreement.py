@@ -35,6 +35,12 @@ class Agreement:
         self._findtime_s = findtime_s
         self._seen: OrderedDict[bytes, Seen] = OrderedDict()
 
+    def lasting(self, findtime_s: float) -> "Agreement":
+        """Return the same, which remembers further alerts for another time."""
+        made = Agreement(findtime_s)
+        made._seen, made.total = self._seen, self.total
+        return made
+
     def alerted(self, key: bytes, items: tuple[bytes, ...], witness: str, time_s: float) -> None:
         """Note an alert, which a witness raised; those of one key add up while they follow each other."""
         seen = self._seen.pop(key, None)

@@ -9,7 +9,7 @@ below only, so no other module names one:
 - metrics: the same, `strengths` for the labels of alerts, `metrics` and `samples` for a detector's own
 - the node's addresses and the allowlist: `follow`
 - evidence that turns out to be none: `review`, `take_back`
-- a reload of the configuration: `recipe`
+- a reload of the configuration: `recipe`, `take_over`, `counts_like`, `dates_items`
 - a restart: `windows`
 
 A detector does no I/O and reads no clock: time is that of the events, so recorded traffic replays exactly. What it
@@ -20,6 +20,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
+from monitor.detectors.kept import Extent, Kept, changed_limits, kept_counts
 from monitor.detectors.limits import Limits
 from monitor.metrics.metric import Metric, Sample
 from monitor.model.addresses import Address, Network
@@ -48,6 +49,8 @@ class Detector(ABC, Generic[EventT]):
     """The attribute of a flow with the address that its alerts are about."""
     strengths: ClassVar[tuple[Strength, ...]] = (Strength.PROVEN, Strength.SPOOFABLE)
     """What its alerts can prove."""
+    dates_items: ClassVar[bool] = False
+    """Whether its windows know when each single item was counted: then a shorter `findtime` keeps what still counts."""
     metrics: ClassVar[tuple[Metric, ...]] = ()
     """Metrics of its own, in addition to those that all detectors have."""
     recipe: tuple[Any, ...]
@@ -78,6 +81,33 @@ class Detector(ABC, Generic[EventT]):
         """Return what it remembers that a restart must not forgive; the order is that of the saved rows."""
         return ()
 
+    def counts_like(self, old: Self) -> bool:
+        """Whether what `old`, of the same class, counted means the same here, apart from when to fire.
+
+        The default: all that it was made of is equal, but for `Limits`.
+        """
+        _, arguments, options = self.recipe
+        return (_unlimited(arguments), options) == (_unlimited(old.recipe[1]), old.recipe[2])
+
+    def take_over(self, old: "Detector[Any]", now_s: float) -> Kept:
+        """Continue with what an earlier detector of this name counted, as far as it means the same; say what that is.
+
+        Called once, before the first event. No alert follows from it: a source that has reached a lower threshold
+        already is reported at its next event.
+        """
+        if not isinstance(old, type(self)) or not self.counts_like(old):
+            return Kept(Extent.NOTHING, "what is counted changed: counts start from zero")
+        if old.limits.ipv6_prefix != self.limits.ipv6_prefix:
+            return Kept(Extent.NOTHING, "bans.prefixes.ipv6_score changed: counts start from zero")
+        if not self.dates_items and self.windows() and self.limits.findtime_s < old.limits.findtime_s:
+            changed = changed_limits(old.limits, self.limits)
+            return Kept(
+                Extent.NOTHING, f"{changed}; how much of it lies within the shorter time is not known: counts reset"
+            )
+        for window, known in zip(self.windows(), old.windows(), strict=True):
+            window.resume(known.export(self.limits.max_entries), now_s)
+        return kept_counts(old.limits, self.limits)
+
     def follow(self, surrounding: Surrounding) -> None:
         """Follow the node's own addresses, pod networks and allowlist; called at start and after each change."""
         self.surrounding = surrounding
@@ -97,3 +127,8 @@ class Detector(ABC, Generic[EventT]):
     def samples(self) -> Iterator[Sample]:
         """Yield the samples of `metrics`; a counter starts at 0, so that its first increase is seen."""
         return iter(())
+
+
+def _unlimited(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return arguments without `Limits`."""
+    return tuple(one for one in arguments if not isinstance(one, Limits))

@@ -6,10 +6,11 @@ address or as the leading bytes of an IPv6 prefix, alone or followed by a servic
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from monitor.detectors.agreement import Agreement
 from monitor.detectors.detector import Detector
+from monitor.detectors.kept import Extent, Kept
 from monitor.detectors.limits import Limits
 from monitor.detectors.probes import SERVICE_KEY_BYTES, WITNESSES, Probe, is_probe, show_packet
 from monitor.detectors.scoring import SAMPLE_SIZE, Scores
@@ -38,6 +39,7 @@ class DistinctDetector(Detector[Probe]):
 
     takes: ClassVar[tuple[type[Event], ...]] = (PacketLogged, FlowIncomplete)
     is_one_way = True
+    dates_items = True
     metrics = (AGREEMENTS,)
 
     def __init__(self, limits: Limits) -> None:
@@ -72,6 +74,13 @@ class DistinctDetector(Detector[Probe]):
     def windows(self) -> Sequence[SavedWindow]:
         """Return the window."""
         return (self._scores.window,)
+
+    def take_over(self, old: Detector[Any], now_s: float) -> Kept:
+        """Continue with the counts, and with what recent alerts rest on: that may yet turn out to be no evidence."""
+        kept = super().take_over(old, now_s)
+        if kept.extent is not Extent.NOTHING and isinstance(old, DistinctDetector):
+            self._agreement = old._agreement.lasting(self.limits.findtime_s)
+        return kept
 
     def origin(self, key: bytes) -> bytes:
         """Return the source or prefix that a key starts with."""

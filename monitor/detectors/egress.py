@@ -2,12 +2,13 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, field
 
 from monitor.config.shapes import MERGED, Conflict
 from monitor.detectors.detector import Detector
+from monitor.detectors.kept import Extent, Kept
 from monitor.detectors.limits import Limits
 from monitor.detectors.probes import service_key, show_service
 from monitor.detectors.registration import Registration
@@ -109,6 +110,17 @@ class EgressDetector(Detector[FlowBatch]):
                             alerts.append(alert)
         self.stats.entries = len(self._reported)
         return alerts
+
+    def take_over(self, old: Detector[Any], now_s: float) -> Kept:
+        """Continue with what was reported: the same destination is not reported again before its time."""
+        del now_s
+        if isinstance(old, EgressDetector):
+            self.flows, self._reported = old.flows, old._reported
+            while len(self._reported) > self.limits.max_entries:
+                self._reported.popitem(last=False)
+                self.stats.evicted_keys += 1
+            self.stats.entries = len(self._reported)
+        return Kept(Extent.COUNTS, "settings changed; what was reported is remembered")
 
     def count(self, source: Address) -> int:
         """Return how many recent flows to this destination were not approved."""

@@ -4,7 +4,7 @@ import enum
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
-from typing import Annotated
+from typing import Annotated, Self
 
 from msgspec import Meta, field
 
@@ -159,6 +159,7 @@ class FailuresDetector(Detector[AuthFailure]):
     name = "failures"
     takes = (AuthFailure,)
     is_addressed = True
+    dates_items = True
     metrics = (IGNORED_NETWORKS,)
 
     def __init__(self, name: str, limits: Limits, offenders_of_48: int = 0) -> None:
@@ -202,6 +203,10 @@ class FailuresDetector(Detector[AuthFailure]):
         """Return how many failures of this source are remembered, of the stronger or the more frequent kind."""
         window = self._scores.window
         return max(window.count(source), window.count(source + _FORGEABLE))
+
+    def counts_like(self, old: Self) -> bool:
+        """Return whether it is the detector of the same name: how many offenders ban a /48 is a threshold."""
+        return self.name == old.name
 
     def windows(self) -> Sequence[SavedWindow]:
         """Return the window."""

@@ -2,11 +2,13 @@
 
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 from msgspec import Meta, field
 
 from monitor.config.kinds import integer
+from monitor.detectors.detector import Detector
+from monitor.detectors.kept import Kept
 from monitor.detectors.limits import Limits
 from monitor.detectors.origin_rate import RateDetector
 from monitor.detectors.origins import origin_alert
@@ -103,6 +105,20 @@ class HalfOpenDetector(RateDetector[FlowBatch]):
         """Sources over the threshold that were not at fault."""
         self._listen_totals: ListenTotals | None = None
         self._overflowing_s = self._dropping_s = float("-inf")
+
+    def counts_like(self, old: Self) -> bool:  # noqa: ARG002 - `total` is a threshold
+        """Return that it does."""
+        return True
+
+    def take_over(self, old: Detector[Any], now_s: float) -> Kept:
+        """Continue with the counts; how many attempts there are in total, and what excuses sources, always counts."""
+        if isinstance(old, HalfOpenDetector):
+            self.floods_total, self.excused_total = old.floods_total, old.excused_total
+            self._looks, self._young, self._seen = old._looks, old._young, old._seen
+            self._attempts, self._completions = old._attempts, old._completions
+            self._reported_s, self._listen_totals = old._reported_s, old._listen_totals
+            self._overflowing_s, self._dropping_s = old._overflowing_s, old._dropping_s
+        return super().take_over(old, now_s)
 
     def feed(self, events: Sequence[FlowBatch]) -> list[Alert | FloodAlert]:
         """Return the alerts that batches raised."""

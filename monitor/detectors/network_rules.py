@@ -6,7 +6,7 @@ of the source that the alert is about.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -51,6 +51,14 @@ class NetworkRuleSettings(Section, frozen=True, kw_only=True):
         return {name: value for name, value in values.items() if not isinstance(value, Inherited)}
 
 
+class Rule(Protocol):
+    """Values that take the place of some of a detector's section."""
+
+    def changes(self) -> dict[str, object]:
+        """Return what differs, by attribute."""
+        ...
+
+
 def conflicts(
     section: Section, networks: Mapping[str, NetworkRuleSettings], allowlist: tuple[Network, ...]
 ) -> Iterator[Conflict]:
@@ -66,7 +74,7 @@ def conflicts(
             yield Conflict((f"networks.{name}.mode",), f"{network} is there already, {elsewhere}")
             continue
         faulty = False
-        for key, fault in _range_faults(section, rule):
+        for key, fault in range_faults(section, rule):
             faulty = True
             yield Conflict((f"networks.{name}.{key}",), fault)
         if not faulty:
@@ -79,7 +87,7 @@ def conflicts(
         yield Conflict(("networks",), text)
 
 
-def _range_faults(section: Section, rule: NetworkRuleSettings) -> Iterator[tuple[str, str]]:
+def range_faults(section: Section, rule: Rule) -> Iterator[tuple[str, str]]:
     """Yield keys whose value the detector itself would refuse, and why."""
     fields = {field.attribute: field for field in group_of(type(section)).fields.values()}
     for attribute, value in rule.changes().items():

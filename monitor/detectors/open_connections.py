@@ -3,12 +3,13 @@
 import heapq
 from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from msgspec import Meta, field
 
 from monitor.config.kinds import integer
 from monitor.detectors.detector import Detector
+from monitor.detectors.kept import Extent, Kept, changed_limits
 from monitor.detectors.limits import Limits
 from monitor.detectors.origins import origin_alert
 from monitor.detectors.probes import show_packet
@@ -78,6 +79,18 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
     def feed(self, events: Sequence[FlowBatch]) -> list[Alert]:
         """Return the alerts that batches raised."""
         return [alert for batch in events for alert in self._take(batch)]
+
+    def take_over(self, old: Detector[Any], now_s: float) -> Kept:
+        """Continue with the connections that are open: neither threshold nor interval says which these are."""
+        del now_s
+        if not isinstance(old, OpenConnectionsDetector) or old.limits.ipv6_prefix != self.limits.ipv6_prefix:
+            return Kept(Extent.NOTHING, "bans.prefixes.ipv6_score changed: open connections are counted anew")
+        self._open, self._counts, self._reported_s = old._open, old._counts, old._reported_s
+        self.stats.evicted_keys = self._search_at = old.stats.evicted_keys
+        while len(self._open) > self.limits.max_entries:
+            self._evict()
+        self.stats.entries = len(self._open)
+        return Kept(Extent.COUNTS, f"{changed_limits(old.limits, self.limits)}; open connections kept")
 
     def count(self, source: Address) -> int:
         """Return how many connections of this source are open."""

@@ -1,13 +1,14 @@
 """Protected port: a source outside the networks that may use a service completes a connection to it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, field
 
 from monitor.config.shapes import Section
 from monitor.config.types import PortRange
 from monitor.detectors.detector import Detector
+from monitor.detectors.kept import Extent, Kept
 from monitor.detectors.limits import Limits
 from monitor.detectors.origins import origin_alert
 from monitor.detectors.probes import service_key, show_packet, show_service
@@ -81,6 +82,11 @@ class ProtectedPortDetector(Detector[FlowBatch]):
             entry = (name, Networks(service.networks))
             for port in {port for ports in service.ports for port in range(ports.first, ports.last + 1)}:
                 self._by_port.setdefault(port, []).append(entry)
+
+    def take_over(self, old: Detector[Any], now_s: float) -> Kept:
+        """Say that there is nothing to keep."""
+        del old, now_s
+        return Kept(Extent.ALL, "it counts nothing: one connection is enough")
 
     def feed(self, events: Sequence[FlowBatch]) -> list[Alert]:
         """Return the alerts that batches raised; of very many in one batch only the first."""

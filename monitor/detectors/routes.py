@@ -23,6 +23,7 @@ class Route:
     def __init__(self, base: Detector[Any], targets: Mapping[Network, Detector[Any] | None]) -> None:
         """Take by network who counts its events: `base`, another detector, or nobody."""
         self.base = base
+        self.targets = targets
         self.variants: list[Detector[Any]] = []
         for target in targets.values():
             if target is not None and target is not base and target not in self.variants:

@@ -1,8 +1,9 @@
 """Settings that detectors share; each detector derives its own section from one of these classes."""
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Self
 
+import msgspec
 from msgspec import Meta, field
 
 from monitor.config.kinds import duration, integer
@@ -12,6 +13,7 @@ from monitor.config.shapes import MERGED, Conflict, Section
 from monitor.detectors import network_rules
 from monitor.detectors.limits import Limits
 from monitor.detectors.network_rules import NetworkRuleSettings
+from monitor.detectors.shadow_settings import NO_SHADOW, ShadowSettings, shadow_conflicts
 from monitor.model.addresses import Network
 from monitor.model.bans import Mode
 from monitor.model.ports import MAX_PORTS, count, pack
@@ -61,18 +63,37 @@ class DetectorSettings(Section, frozen=True, kw_only=True):
             "`networks: {10.0.0.0/8: {mode: observe, maxretry: 50}}`."
         ),
     ] = field(default_factory=dict)
+    shadow: Annotated[
+        ShadowSettings,
+        Meta(
+            description="Other thresholds to try: a second copy of the detector counts by them and bans nobody. "
+            "`status` and metrics show whom it finds compared with the real one: `shadow: {maxretry: 3}`."
+        ),
+    ] = NO_SHADOW
 
     @property
     def longest_findtime_s(self) -> float:
         """How far back events of any source are counted, in seconds."""
-        others = (rule.findtime_s for rule in self.networks.values())
+        others = (*(rule.findtime_s for rule in self.networks.values()), self.shadow.findtime_s)
         return max(self.findtime_s, *(one for one in others if isinstance(one, float)), 0.0)
 
     def conflicts(self) -> Iterable[Conflict]:
         """Return what is wrong with the ports, or with the rules for single networks."""
         if count(self.packed_ports) > MAX_PORTS:
             yield Conflict(("ports",), f"{count(self.packed_ports)} ports: at most {MAX_PORTS}; leave it empty for all")
-        yield from network_rules.conflicts(self, self.networks, self.allowlist)
+        yield from network_rules.conflicts(self.without_shadow, self.networks, self.allowlist)
+        yield from shadow_conflicts(self, self.shadow)
+
+    @property
+    def without_shadow(self) -> Self:
+        """The section of the detector alone."""
+        return msgspec.structs.replace(self, shadow=NO_SHADOW)
+
+    @property
+    def of_shadow(self) -> Self | None:
+        """The section with the thresholds of the shadow; None: there is none."""
+        changes = self.shadow.changes()
+        return msgspec.structs.replace(self, shadow=NO_SHADOW, **changes) if changes else None
 
     @property
     def packed_ports(self) -> bytes:

@@ -1,8 +1,10 @@
-"""Attaches an XDP program to an interface while a descriptor is open (BPF_LINK_CREATE, since 5.9)."""
+"""Attaches an XDP program to an interface until it is detached or the process ends (BPF_LINK_CREATE, since 5.9)."""
 
+import contextlib
 import ctypes
 import errno
 import fcntl
+import os
 import socket
 import struct
 import sys
@@ -10,10 +12,11 @@ import sys
 from monitor.ebpf.syscall import bpf
 from monitor.model.errors import PermanentError, TemporaryError
 
-_LINK_CREATE, _ATTACH_XDP = 28, 37  # linux/bpf.h
+_LINK_CREATE, _LINK_DETACH, _ATTACH_XDP = 28, 34, 37  # linux/bpf.h
 _MODES = {"native": 1 << 2, "generic": 1 << 1}  # XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE, linux/if_link.h
 """Best first: in the driver, or after it, when the packet has an sk_buff already."""
 _LINK = struct.Struct("=IIII")
+_LINK_END = struct.Struct("=I")
 _GET_INFO, _GET_INFO_ATTRIBUTES = 15, struct.Struct("=IIQ")  # BPF_OBJ_GET_INFO_BY_FD: descriptor, length, address
 _INFO_BYTES, _INDEX_AT = 64, 16  # struct bpf_link_info: xdp.ifindex, after three words and padding
 _GET_ADDRESS, _ETHERNET = 0x8927, 1  # SIOCGIFHWADDR, linux/sockios.h; ARPHRD_ETHER, linux/if_arp.h
@@ -40,6 +43,17 @@ def attach_xdp(program: int, interface: str, index: int) -> tuple[int, str]:
                 ) from None
             refused = error.strerror or repr(error)
     raise PermanentError(f"XDP cannot be attached to {interface}: {refused} (it requires CAP_NET_ADMIN and Linux 5.9)")
+
+
+def detach_xdp(link: int) -> None:
+    """Detach the program of a link, and close its descriptor.
+
+    Closing alone would leave it attached as long as there is a copy of the descriptor somewhere.
+    """
+    with contextlib.suppress(OSError):  # detached already, or its interface is gone
+        bpf(_LINK_DETACH, _LINK_END.pack(link))
+    with contextlib.suppress(OSError):  # Linux releases it whatever it answers, close(2)
+        os.close(link)
 
 
 def attached_index(link: int) -> int:

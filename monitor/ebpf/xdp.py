@@ -1,6 +1,5 @@
 """The XDP program `bpf/xdp_ban.c`, which drops the bans of nftables before the network stack."""
 
-import os
 import socket
 import struct
 import subprocess
@@ -11,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from monitor.ebpf.frequent import FrequentSources, sketch_macros
-from monitor.ebpf.links import attach_xdp, attached_index
+from monitor.ebpf.links import attach_xdp, attached_index, detach_xdp
 from monitor.ebpf.loader import LoadedProgram, load
 from monitor.ebpf.macros import numbered, protocol_macros
 from monitor.ebpf.maps import Map, PerCpuArray, run_statistics
@@ -147,7 +146,7 @@ class XdpProgram:
     def detach(self, interface: str) -> None:
         """Detach the program from an interface; an interface without it is not an error."""
         if interface in self._links:
-            os.close(self._links.pop(interface)[0])
+            detach_xdp(self._links.pop(interface)[0])
 
     @property
     def modes(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ import msgspec
 
 from monitor.model.addresses import Address, Network, format_address, network_between
 from monitor.model.alerts import Strength
-from monitor.model.bans import Ban, Held, ban_key
+from monitor.model.bans import Action, Ban, Held, ban_key
 
 
 class FailureCause(enum.StrEnum):
@@ -220,6 +220,10 @@ class Leader(Enforcer, Protocol):
 
     def lookup(self, ban: Ban) -> Entry | None:
         """Return the kernel's entry of a ban; None if there is none."""
+        ...
+
+    def act(self, action: Action, now_s: float) -> None:
+        """Drop or refuse what banned sources send, from now on."""
         ...
 
     def leaks(self) -> Mapping[str, Stopped]:

@@ -1,5 +1,7 @@
 """The definition of a filter before it is compiled: expressions in fail2ban's notation and their settings."""
 
+import hashlib
+
 import msgspec
 
 from monitor.filters.evidence import EvidenceRule
@@ -33,3 +35,9 @@ class FilterDefinition(msgspec.Struct, frozen=True, kw_only=True):
     """What could not be imported, one sentence each."""
     origin: str = ""
     """The file that the filter was read from."""
+
+    @property
+    def digest(self) -> str:
+        """What tells whether it finds other lines than another filter."""
+        finds = (self.failregex, self.ignoreregex, self.prefregex, self.maxlines, self.datepattern)
+        return hashlib.sha256(msgspec.json.encode(finds)).hexdigest()[:16]

@@ -13,14 +13,13 @@ from typing import Any
 
 from monitor.filters.date_templates import Template
 from monitor.filters.expressions import Expression, Expressions
+from monitor.filters.subexpressions import LOOKS, REPEATS, inside
 
 _MAX_DATED = 1024
 """A log contains few date formats; an attacker who writes dates in all formats only makes matching slower."""
 _CONTENT = "(?P<content>.+)$"
 _BY_NUMBER = re.compile(r"\\[1-9]|\(\?\(\d")
 _FLAGS = re.compile(r"\(\?([aimsx]+)\)\^")
-_LOOKS = (sre.ASSERT, sre.ASSERT_NOT)
-_REPEATS = (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT)
 
 
 class Fusion:
@@ -100,11 +99,12 @@ def _is_local(items: Iterable[tuple[Any, Any]], seen: int) -> bool:
     for code, argument in items:
         if code is sre.AT and not _is_local_anchor(argument, seen):
             return False
-        if code in _LOOKS and argument[0] < 0:
+        if code in LOOKS and argument[0] < 0:
             before = seen - argument[1].getwidth()[1]
             if before < 0 or not _is_local(argument[1], before):
                 return False
-        if not all(_is_local(inner, seen) for inner in _inner(code, argument)):
+        inner = [argument[1]] if code in LOOKS and argument[0] > 0 else inside(code, argument)
+        if not all(_is_local(one, seen) for one in inner):
             return False
         seen += _least(code, argument)
     return True
@@ -116,28 +116,11 @@ def _is_local_anchor(anchor: Any, seen: int) -> bool:
     return anchor in (sre.AT_BOUNDARY, sre.AT_NON_BOUNDARY) and seen > 0
 
 
-def _inner(code: Any, argument: Any) -> list[Any]:
-    """Return the expressions inside an item."""
-    if code is sre.SUBPATTERN:
-        return [argument[3]]
-    if code is sre.ATOMIC_GROUP:
-        return [argument]
-    if code is sre.BRANCH:
-        return list(argument[1])
-    if code in _REPEATS:
-        return [argument[2]]
-    if code is sre.GROUPREF_EXISTS:
-        return [inner for inner in argument[1:] if inner]
-    if code in _LOOKS:
-        return [argument[1]] if argument[0] > 0 else []
-    return []
-
-
 def _least(code: Any, argument: Any) -> int:
     """Return a lower bound for the number of characters that an item matches."""
     if code in (sre.LITERAL, sre.NOT_LITERAL, sre.IN, sre.ANY):
         return 1
-    if code in _REPEATS:
+    if code in REPEATS:
         return int(argument[0]) * sum(_least(*item) for item in argument[2])
     if code is sre.BRANCH:
         return min(sum(_least(*item) for item in branch) for branch in argument[1])

@@ -10,11 +10,10 @@ from re import _constants as sre  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
-_REPEATS = (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT)
-_WIDTHLESS = (sre.AT, sre.ASSERT, sre.ASSERT_NOT)
-_PORT = re.compile(r"\.[0-9]{1,5}(?![\w.])")
+from monitor.filters.subexpressions import LOOKS, REPEATS, Item, inside
 
-_Item = tuple[Any, Any]
+_WIDTHLESS = (sre.AT, *LOOKS)
+_PORT = re.compile(r"\.[0-9]{1,5}(?![\w.])")
 
 
 class Joint(NamedTuple):
@@ -46,35 +45,20 @@ def joints(pattern: re.Pattern[str], number: int) -> Joints:
     return _find(list(tree), (), (), number) or Joints()
 
 
-def _find(items: Sequence[_Item], before: Sequence[_Item], after: Sequence[_Item], number: int) -> Joints | None:
+def _find(items: Sequence[Item], before: Sequence[Item], after: Sequence[Item], number: int) -> Joints | None:
     """Find the group among these items, which stand between `before` (nearest first) and `after`."""
     for index, (code, argument) in enumerate(items):
         left = (*reversed(items[:index]), *before)
         right = (*items[index + 1 :], *after)
         if code is sre.SUBPATTERN and argument[0] == number:
             return Joints(_edge(left, is_left=True), _edge(right, is_left=False))
-        for inner in _inner(code, argument):
+        for inner in inside(code, argument):
             if found := _find(list(inner), left, right, number):
                 return found
     return None
 
 
-def _inner(code: Any, argument: Any) -> list[Sequence[_Item]]:
-    """Return the sequences inside an item."""
-    if code is sre.SUBPATTERN:
-        return [argument[3]]
-    if code is sre.ATOMIC_GROUP:
-        return [argument]
-    if code is sre.BRANCH:
-        return list(argument[1])
-    if code in _REPEATS:
-        return [argument[2]]
-    if code is sre.GROUPREF_EXISTS:
-        return [argument[1], argument[2] or []]
-    return []
-
-
-def _edge(items: Iterable[_Item], *, is_left: bool) -> Joint:
+def _edge(items: Iterable[Item], *, is_left: bool) -> Joint:
     """Return the characters with which these items, nearest first, start (or end, on the left of the group)."""
     characters: set[str] = set()
     is_certain = True
@@ -83,11 +67,11 @@ def _edge(items: Iterable[_Item], *, is_left: bool) -> Joint:
             continue
         if named := _named(code, argument):
             return Joint(frozenset(characters | named), is_certain)
-        if not (sequences := _inner(code, argument)):
+        if not (sequences := inside(code, argument)):
             break
         edges = [_edge(reversed(list(inner)) if is_left else inner, is_left=is_left) for inner in sequences]
         characters.update(*(edge.characters for edge in edges))
-        may_be_empty = (code in _REPEATS and argument[0] == 0) or any(map(_may_be_empty, sequences))
+        may_be_empty = (code in REPEATS and argument[0] == 0) or any(map(_may_be_empty, sequences))
         is_certain = is_certain and all(edge.is_certain for edge in edges)
         if not may_be_empty:
             return Joint(frozenset(characters), is_certain)
@@ -103,12 +87,12 @@ def _named(code: Any, argument: Any) -> set[str]:
     return set()
 
 
-def _may_be_empty(items: Iterable[_Item]) -> bool:
+def _may_be_empty(items: Iterable[Item]) -> bool:
     """Whether these items can match the empty text."""
     for code, argument in items:
-        if code in _WIDTHLESS or (code in _REPEATS and argument[0] == 0):
+        if code in _WIDTHLESS or (code in REPEATS and argument[0] == 0):
             continue
-        sequences = _inner(code, argument)
+        sequences = inside(code, argument)
         if not sequences or not any(map(_may_be_empty, sequences)):
             return False
     return True

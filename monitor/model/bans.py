@@ -73,6 +73,15 @@ class Mode(enum.StrEnum):
     OBSERVE = "observe"
 
 
+class Action(enum.StrEnum):
+    """What becomes of the packets of a source that is banned on proof."""
+
+    DROP = "drop"
+    """They vanish."""
+    REJECT = "reject"
+    """They are answered with a TCP reset or an ICMP error, as far as the rate limit allows."""
+
+
 class Ban(msgspec.Struct, frozen=True, gc=False):
     """A network that is banned until `until_s`; both times are wall time in seconds since the epoch.
 

@@ -65,14 +65,16 @@ class RateWindow:
         return largest(chain(current, previous), limit)
 
     def resume(self, rows: Iterable[SavedRow], now_s: float) -> None:
-        """Remember counts of an earlier run that are below the threshold, if the window before now still counts."""
+        """Remember counts of an earlier run, if the window before now still counts; each stays below the threshold."""
         kept = list(recent(rows, 2 * self._findtime_s, now_s))
         if not kept or self._current or self._previous:
             return
         begun_s = kept[-1][2]
-        for key, value, time_s in kept:
-            if (count := read_number(value)) < self._maxretry:
-                (self._current if time_s == begun_s else self._previous)[key] = count
+        for key, value, time_s in reversed(kept):
+            window = self._current if time_s == begun_s else self._previous
+            room = self._maxretry - 1 - self._current.get(key, 0)
+            if count := min(read_number(value), room):
+                window[key] = count
         self._begun_s = self._now_s = begun_s
 
     def _advance(self, time_s: float) -> None:

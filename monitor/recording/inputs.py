@@ -61,6 +61,8 @@ class Configured(_Input, frozen=True, array_like=True):
     offences: list[Offence] = []
     is_continued: bool = False
     """Whether it was in force before, and is only repeated where a part of the recording begins."""
+    filters: dict[str, str] = {}
+    """Digests of the filters of detectors that watch logs: what one counted ends where its filter is another."""
 
 
 class Surrounded(_Input, frozen=True, array_like=True):

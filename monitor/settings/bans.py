@@ -9,7 +9,7 @@ from msgspec import Meta, field
 from monitor.config.kinds import GROUP, ValueKind, among, duration, integer, number
 from monitor.config.shapes import MERGED, Conflict, Section
 from monitor.model.addresses import Network, collapse, parse_network
-from monitor.model.bans import ADMIN_GROUPS, MAX_ALLOWED_CONFIGURED, Mode
+from monitor.model.bans import ADMIN_GROUPS, MAX_ALLOWED_CONFIGURED, Action, Mode
 from monitor.settings.presets import PRESET
 
 _INTERFACE = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
@@ -220,6 +220,15 @@ class Bans(Section, frozen=True, kw_only=True):
             "subnets to `allowlist`."
         ),
     ] = ()
+    action: Annotated[
+        Action,
+        Meta(
+            description="What becomes of packets of a source that is banned on proof, and of connections to a "
+            "destination under an egress ban: `drop`, or `reject` with a TCP reset, for other protocols with ICMP "
+            "administratively prohibited; at most 100 answers per second, further packets are dropped. Packets of "
+            "shunned sources, which may be forged, are always dropped."
+        ),
+    ] = Action.DROP
     protect: Annotated[Protect, Meta(description="Entries of the allowlist that are detected on the node.")] = Protect()
     internal: Annotated[Internal, Meta(description="Networks whose hosts are not strangers.")] = Internal()
     budget: Annotated[Budget, Meta(description="Limit on new bans.")] = Budget()
@@ -250,7 +259,10 @@ class Bans(Section, frozen=True, kw_only=True):
     ] = 131_072
 
     def conflicts(self) -> Iterable[Conflict]:
-        """Refuse an allowlist that is too large for the kernel's sets and the maps of XDP."""
+        """Refuse an allowlist that is too large for the kernel's sets, and answers where XDP drops first."""
+        if self.action is Action.REJECT and self.xdp.interfaces:
+            text = "`reject` answers nothing on the interfaces of `bans.xdp.interfaces`: XDP drops first; choose one"
+            yield Conflict(("action",), text)
         if len(self.allowlist) > MAX_ALLOWED_CONFIGURED and (
             (count := len(collapse(self.allowlist))) > MAX_ALLOWED_CONFIGURED
         ):

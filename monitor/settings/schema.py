@@ -18,6 +18,7 @@ from monitor.model.bans import Mode
 from monitor.recording.settings import RecordingSettings
 from monitor.settings.bans import Bans
 from monitor.settings.detectors import Detectors
+from monitor.settings.places import DEFAULT_SOCKET
 from monitor.sources.conntrack.settings import ConntrackSettings
 from monitor.sources.drops.settings import DropsSettings
 from monitor.sources.journal.settings import JournalSettings
@@ -70,8 +71,8 @@ class Metrics(Section, frozen=True, kw_only=True):
 class Control(Section, frozen=True, kw_only=True):
     """The control socket of the command line."""
 
-    socket: Annotated[Path, SOCKET_PATH, Meta(description="Path of the Unix socket for the command line.")] = Path(
-        "/run/nodewarden/control.sock"
+    socket: Annotated[Path, SOCKET_PATH, Meta(description="Path of the Unix socket for the command line.")] = (
+        DEFAULT_SOCKET
     )
     group: Annotated[
         str, GROUP, Meta(description="Group whose members may use the socket, and thus ban and unban.")

@@ -18,7 +18,8 @@ from monitor.sources import metrics
 from monitor.sources.runner import Process, SettingsT
 
 _log = logging.getLogger(__name__)
-_TRY_AGAIN_S = 60.0
+_TRY_AGAIN_S = 20.0
+"""Compiling takes a second of a core, and without the program the node is blind."""
 _TRY_SOON_S = 5.0
 _SAMPLE_EVERY_S = 60.0
 _SAMPLE_LATER_S = 3600.0

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from tests.support.daemon import Daemon, wait_for
 from tests.support.lab import Lab
+from tests.support.open_ports import listen, open_ports
 
 pytestmark = pytest.mark.kernel
 
@@ -25,9 +25,7 @@ class Guarded:
         self.filter = directory / "app.yaml"
         self.filter.write_text("description: Test.\nfailregex:\n  - 'failed from (?:<IP4>|<IP6>)$'\n")
         with self.node.entered():
-            self.listening = [
-                socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True) for port in (22, 80)
-            ]
+            self.listening = listen((22, 80))
         self.daemon = Daemon(self.node, directory)
         self.daemon.configure(self.configuration("ports: [tcp/22]"))
 
@@ -49,15 +47,7 @@ class Guarded:
 
     def open_ports(self, family: str) -> set[int]:
         """Return which of 22 and 80 the source reaches."""
-        address = f"::ffff:{self.node.address4}" if family == "4" else self.node.address6
-        found = set()
-        with self.source.entered():
-            for port in (22, 80):
-                with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as one:
-                    one.settimeout(0.2)
-                    if one.connect_ex((address, port)) == 0:
-                        found.add(port)
-        return found
+        return open_ports(self.source, self.node, family, (22, 80))
 
 
 @pytest.fixture
@@ -113,8 +103,8 @@ def test_bans_by_hand_and_their_export(guarded: Guarded, tmp_path: Path) -> None
     """A ban of named ports comes back from JSON as it was, and never as one of all ports from a plain list."""
     daemon, address = guarded.daemon, guarded.source.address4
     assert daemon.run("ban", address, "--port", "http", "--port", "udp/53").returncode == 0
-    assert daemon.run("ban", address, "--port", "http", "--egress").returncode == 1
-    assert daemon.run("ban", address, "--port", "nowhere").returncode == 1
+    assert daemon.run("ban", address, "--port", "http", "--egress").returncode == 2
+    assert daemon.run("ban", address, "--port", "nowhere").returncode == 2
     assert guarded.open_ports("4") == {22}
     assert daemon.run("export").stdout == ""
     exported = tmp_path / "bans.json"

@@ -177,7 +177,9 @@ def test_the_allowlist_by_command_outlives_a_restart(site: Site) -> None:
     site.daemon.start()
     site.daemon.run("ban", "192.0.2.1", "--for", "2h")
     assert site.daemon.run("allow", "test", "192.0.2.1").returncode == 1
-    assert site.daemon.run("allow", "add", "192.0.2.0/24", "nonsense", "--reason", "office").returncode == 1
+    assert site.daemon.run("allow", "add", "192.0.2.0/24", "nonsense").returncode == 2
+    assert len(site.banned()) == 1
+    assert site.daemon.run("allow", "add", "192.0.2.0/24", "--reason", "office").returncode == 0
     assert site.banned() == []
     kill(site)
     site.daemon.start()

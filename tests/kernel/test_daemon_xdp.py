@@ -1,5 +1,6 @@
 """The daemon with XDP: bans are the same with it and without it."""
 
+import os
 import signal
 import socket
 import struct
@@ -151,3 +152,22 @@ def test_a_program_that_others_detach_comes_back(site: OpenSite) -> None:
             assert attached_index(link) == index
     finally:
         program.close()
+
+
+def test_a_copy_of_the_descriptor_keeps_nothing_attached(site: OpenSite) -> None:
+    """A descriptor that could not be closed, or that a child inherited, would keep our own program in our way."""
+    with site.node.entered():
+        program = XdpProgram(max_bans=16, max_prefixes=16)
+    copies = []
+    try:
+        with site.node.entered():
+            for _ in range(2):
+                program.attach("eth0")
+                (link,) = [descriptor for descriptor, _, _ in program._links.values()]
+                copies.append(os.dup(link))
+                program.detach("eth0")
+                assert attached_index(copies[-1]) == 0
+    finally:
+        program.close()
+        for copy in copies:
+            os.close(copy)

@@ -135,11 +135,11 @@ def _asked(dashboard: str, panel: str, legend: str) -> str:
 @pytest.mark.parametrize(
     ("dashboard", "panel", "legend"),
     [
-        ("overview", "Are nodes under attack?", "Alerts"),
-        ("overview", "Are nodes under attack?", "New bans"),
+        ("overview", "Are nodes under attack?", "Alerts in 15 min"),
+        ("overview", "Are nodes under attack?", "New bans in 15 min"),
         ("overview", "Are nodes under attack?", "Unusual signals"),
         ("overview", "What was stopped?", "Bans in force"),
-        ("overview", "mark: Bans", "first bans after five minutes without any"),
+        ("overview", "mark: Bans", "first bans after half an hour without any"),
         ("anomalies", "New bans", "unusual"),
         ("anomalies", "Nodes outside their band", "{{signal}}"),
         ("anomalies", "mark: Anomalies", "{{signal}} becomes unusual"),

@@ -1,6 +1,7 @@
 """An API server that is given by name, with a real resolver: it answers, fails, changes, and says far too much."""
 
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +104,7 @@ def test_a_server_given_by_name_is_protected(cluster: Cluster) -> None:
     cluster.site.client.run("nft", "delete", "table", "inet", "mute")
     _until_told(cluster, "")
     # The answer is protected by the next reading of the node, which rests after a slow one.
-    wait_for(
-        lambda: cluster.servers() == ["192.0.2.10", "192.0.2.11", "2001:db8::10"], "the addresses", cluster.servers
-    )
+    wait_for(lambda: cluster.servers() == ["192.0.2.10", "192.0.2.11", "2001:db8::10"], "the addresses", cluster.told)
     assert "on the allowlist" in cluster.site.daemon.run("ban", "192.0.2.11").stderr
     cluster.answer(f"--address=/{_NAME}/")  # NXDOMAIN
     _until_told(cluster, "is protected by its last addresses (192.0.2.10")
@@ -113,7 +112,7 @@ def test_a_server_given_by_name_is_protected(cluster: Cluster) -> None:
     many.write_text("".join(f"198.18.{number >> 8}.{number & 255} {_NAME}\n" for number in range(4000)))
     cluster.answer(f"--addn-hosts={many}")
     _until_told(cluster, "addresses too many, which are not protected: at most 16 are")
-    wait_for(lambda: len(cluster.servers()) == 16, "16 addresses", cluster.servers)
+    wait_for(lambda: len(cluster.servers()) == 16, "16 addresses", cluster.told)
 
 
 def _until_told(cluster: Cluster, text: str) -> None:
@@ -121,6 +120,7 @@ def _until_told(cluster: Cluster, text: str) -> None:
 
     def is_told() -> bool:
         cluster.resolve_again()
+        time.sleep(0.3)
         told = cluster.told()
         return text in told if text else not told
 

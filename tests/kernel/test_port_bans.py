@@ -15,6 +15,7 @@ from monitor.model.bans import Ban
 from monitor.model.ports import at, pack
 from monitor.model.protocols import PROTOCOL_TCP, PROTOCOL_UDP
 from tests.support.lab import Host, Lab
+from tests.support.open_ports import listen, open_ports
 
 pytestmark = pytest.mark.kernel
 
@@ -36,9 +37,7 @@ class Ports:
         self.source: Host = lab["source"]
         self.enforcer = NftablesEnforcer(max_bans=1000)
         with self.node.entered():
-            self._listening = [
-                socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True) for port in (22, 80)
-            ]
+            self._listening = listen((22, 80))
             self._listening += [socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) for _ in (53, 54)]
             for one, port in zip(self._listening[2:], (53, 54), strict=True):
                 one.bind(("::", port))
@@ -47,16 +46,10 @@ class Ports:
     def answers(self, family: str) -> set[int]:
         """Return the ports of 22, 80 (TCP), 53 and 54 (UDP) that a packet of the source reaches."""
         address = f"::ffff:{self.node.address4}" if family == "4" else self.node.address6
-        found = set()
-        with self.source.entered():
-            for port in (22, 80):
-                with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as one:
-                    one.settimeout(0.2)
-                    if one.connect_ex((address, port)) == 0:
-                        found.add(port)
-            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as one:
-                for port in (53, 54):
-                    one.sendto(b"x", (address, port))
+        found = open_ports(self.source, self.node, family, (22, 80))
+        with self.source.entered(), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as one:
+            for port in (53, 54):
+                one.sendto(b"x", (address, port))
         for receiver, port in zip(self._listening[2:], (53, 54), strict=True):
             try:
                 receiver.recv(1)

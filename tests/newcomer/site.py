@@ -31,7 +31,7 @@ _SETTLE_S = 60.0
 _ENDLESS_S = 2
 INTERRUPTED = 124
 """Exit code of a command that ran until it was interrupted (timeout(1))."""
-_GUESSES = 8
+_GUESSING_S = 90.0
 _SSH = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=2")
 
 
@@ -86,13 +86,14 @@ class Site:
         """Scan ports from one address, and guess passwords from another, until both are noticed."""
         self.settle()
         self._stranger.run(*SCAN, "-p", "70-109", "-S", SCANNER, "-e", "eth0", NODE)
-        for _ in range(_GUESSES):
-            if self._is_listed(GUESSER):
-                break
-            login = ("ssh", *_SSH, "-b", GUESSER, f"root@{NODE}", "true")
-            self._stranger.run("sshpass", "-p", "wrong", *login, check=False)
-        for source in (SCANNER, GUESSER):
-            wait_for(partial(self._is_listed, source), f"{source} in the list", self.log)
+        wait_for(self._is_found_guessing, f"{GUESSER} in the list", self.log, _GUESSING_S)
+        wait_for(partial(self._is_listed, SCANNER), f"{SCANNER} in the list", self.log)
+
+    def _is_found_guessing(self) -> bool:
+        """Guess once more. OpenSSH 9.8 and newer refuses such a source after some guesses, for fifteen seconds."""
+        login = ("ssh", *_SSH, "-b", GUESSER, f"root@{NODE}", "true")
+        self._stranger.run("sshpass", "-p", "wrong", *login, check=False)
+        return self._is_listed(GUESSER)
 
     def knock(self) -> None:
         """Send a few more packets from the banned address."""

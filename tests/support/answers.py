@@ -13,8 +13,23 @@ def answers_of(pipeline: Pipeline, directory: Path) -> Answers:
     """Return the answers for commands about this pipeline; nothing is saved in the directory."""
     orders = Orders(pipeline, Saver(directory / "nodewarden.db"))
     return Answers(
-        pipeline, orders, EventStream(), dict, dict, lambda network, limit: [], _look_back, _save, list, _record
+        pipeline,
+        orders,
+        EventStream(),
+        dict,
+        dict,
+        lambda network, limit: [],
+        _look_back,
+        _save,
+        list,
+        _record,
+        _try,
     )
+
+
+def _try(request: object) -> dict[str, object]:
+    """Have no trial configuration."""
+    return {"waiting": None, "ended": None}
 
 
 async def _save() -> bool:

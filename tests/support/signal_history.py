@@ -33,11 +33,12 @@ def signal_history(instances: Sequence[str], until_s: float, *, with_bands: bool
     times = range(begin_s, int(until_s), STEP_S)
     dice = random.Random(7)
     courses = {label: list(_course(label.rpartition('signal="')[2][:-1], times, dice)) for label in labels}
-    names = {"nodewarden:signal": 0, "nodewarden:signal:distance": 1}
+    names = {"last2m": 0, "sample4m": 0, "max1h": 1, "min1h": 2}
     if with_bands:
-        names |= {"nodewarden:signal:lower": 2, "nodewarden:signal:upper": 3, "nodewarden:signal:anomaly": 4}
+        names |= {"lower": 3, "upper": 4, "anomaly": 5, "band": 6}
     lines: list[str] = []
-    for name, column in names.items():
+    for operations, column in names.items():
+        name = f"instance:nodewarden_signal:{operations}"
         lines.append(f"# TYPE {name} gauge")
         for label, course in courses.items():
             lines += [f"{name}{{{label}}} {at[column]:.6g} {time_s}" for time_s, at in zip(times, course, strict=True)]
@@ -45,9 +46,10 @@ def signal_history(instances: Sequence[str], until_s: float, *, with_bands: bool
 
 
 def _course(signal: str, times: Sequence[int], dice: random.Random) -> Iterator[tuple[float, ...]]:
-    """Yield value, distance from the middle, lower and upper limit, and anomaly at each time."""
+    """Yield value, highest and lowest of the hour, lower and upper edge, anomaly and kind of band at each time."""
     mean, swing, width = _SIGNALS[signal]
     for time_s in times:
         middle = mean * (1 + swing * math.sin(2 * math.pi * time_s / DAY_S))
         value = max(0.0, middle * dice.gauss(1, 0.15)) if swing else float(dice.random() < mean)
-        yield value, abs(value - middle), max(0.0, middle - width), middle + width, 0.0
+        band = 1.0 if signal in ("bans", "alerts") else 2.0
+        yield value, 1.4 * middle, 0.0, 0.0, middle + width, 0.0, band

@@ -111,6 +111,7 @@ def test_reference_and_schema_have_it(found: dict[str, Any]) -> None:
         "mode",
         "networks",
         "ports",
+        "shadow",
     ]
 
 

@@ -66,6 +66,16 @@ METRICS = (
         COUNTER,
         "Bans that the kernel refused; the log names the reason.",
     ),
+    Metric(
+        "nodewarden_refused_alerts",
+        GAUGE,
+        "Alerts whose bans the kernel refused and that are tried again, at most 4096.",
+    ),
+    Metric(
+        "nodewarden_refused_alerts_omitted_total",
+        COUNTER,
+        "Alerts whose bans the kernel refused and that were given up, because too many waited: spoofable ones first.",
+    ),
     BAN_LATENCY,
     Metric("nodewarden_table_up", GAUGE, "1 while the table inet nodewarden is known to be in place."),
     Metric(
@@ -90,8 +100,8 @@ METRICS = (
     Metric(
         "nodewarden_table_fault",
         GAUGE,
-        "1 while the table cannot be set up (`set_up`) or corrected (`bans`), or foreign changes to it cannot be found "
-        "(`comparison`) or are found late (`notifications`).",
+        "1 while the table cannot be set up (`set_up`) or corrected (`bans`), drops although `bans.action` is `reject` "
+        "(`refusals`), or foreign changes to it cannot be found (`comparison`) or are found late (`notifications`).",
         ("part",),
     ),
     Metric(

@@ -95,4 +95,15 @@ METRICS = (
         GAUGE,
         "0 while files of the configuration, filters or jails differ from what is in force or wait for a restart.",
     ),
+    Metric(
+        "nodewarden_trial_seconds_left",
+        GAUGE,
+        "Seconds until the trial configuration that waits is gone unless it is confirmed; 0 without one.",
+    ),
+    Metric(
+        "nodewarden_trials_total",
+        COUNTER,
+        "Trial configurations (`nodewarden apply`): `started`, and how they ended since the start of the daemon.",
+        ("result",),
+    ),
 )

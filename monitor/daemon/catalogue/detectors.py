@@ -120,5 +120,26 @@ METRICS = (
         "Part of the evicted keys; a problem in `status`.",
         ("detector",),
     ),
+    Metric("nodewarden_shadow_maxretry", GAUGE, "The threshold that a detector's shadow tries.", ("detector",)),
+    Metric("nodewarden_shadow_findtime_seconds", GAUGE, "The `findtime` that a shadow tries.", ("detector",)),
+    Metric(
+        "nodewarden_shadow_alerts_total",
+        COUNTER,
+        "Thresholds of a shadow crossed: compare with `nodewarden_detector_alerts_total`. Nobody is banned for it.",
+        ("detector",),
+    ),
+    Metric(
+        "nodewarden_shadow_sources_total",
+        COUNTER,
+        "Sources found by the shadow only, by the real detector only (`real`), or by both; counted once both had the "
+        "longer `findtime` to find them.",
+        ("detector", "found_by"),
+    ),
+    Metric(
+        "nodewarden_shadow_evicted_keys_total",
+        COUNTER,
+        "Keys that a shadow forgot early because its window was full: it finds less than it should.",
+        ("detector",),
+    ),
     *registry.metrics(),
 )

@@ -6,7 +6,7 @@ from typing import Any
 from monitor.bans.decision import Decision, Ended
 from monitor.control.protocol import MAX_EVENTS_PAGE
 from monitor.daemon.control.presentation import describe_ban, show_decision_reason, show_evidence
-from monitor.daemon.pipeline.event_stream import ClockStep, EventStream, Problem, StreamEvent, TableChange
+from monitor.daemon.pipeline.event_stream import ClockStep, EventStream, Problem, StreamEvent, TableChange, TrialChange
 from monitor.model.alerts import FloodAlert
 
 
@@ -46,6 +46,8 @@ def show_event(event: StreamEvent) -> dict[str, Any]:
             return head | {"event": "table_change", "kind": kind, "author": author, "count": count}
         case Problem(text, is_over):
             return head | {"event": "problem_over" if is_over else "problem", "text": text}
+        case TrialChange(name, what, text):
+            return head | {"event": "trial", "name": name, "result": what, "text": text}
 
 
 def _of_decision(decision: Decision) -> dict[str, Any]:

@@ -120,14 +120,21 @@ class Listings:
             self._open.popitem(last=False)
 
 
+def step(page: Page) -> dict[str, Any] | None:
+    """Do one step of the work of a page; return the page once it is done."""
+    try:
+        next(page)
+    except StopIteration as end:
+        result: dict[str, Any] = end.value
+        return result
+    return None
+
+
 def finish(page: Page) -> dict[str, Any]:
     """Do all of the work of a page at once."""
-    while True:
-        try:
-            next(page)
-        except StopIteration as end:
-            result: dict[str, Any] = end.value
-            return result
+    while (result := step(page)) is None:
+        pass
+    return result
 
 
 def _matching(bans: list[Ban], request: ListBans, within: Network | None) -> list[Ban]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 from monitor.bans.decision import Ended
 from monitor.bans.guard import Guard
 from monitor.config.port_names import read_ports
-from monitor.control.protocol import AllowAdd, AllowRemove, BanOrder, RequestedBan, Unban
+from monitor.control.protocol import MAX_BANTIME_S, MIN_BANTIME_S, AllowAdd, AllowRemove, BanOrder, RequestedBan, Unban
 from monitor.daemon.control.presentation import show_decision
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.enforcers.protocol import ForeignElement
@@ -20,7 +20,6 @@ from monitor.model.ports import MAX_PORTS, PREFIX_LENGTHS, at, can_be_limited, c
 from monitor.recording.inputs import OrderedBan
 from monitor.state.changes import Allowed
 
-_MAX_BANTIME_S = 10 * 365 * 86400.0
 _MAX_REASON = 200
 _SLICE = 32
 _SHOWN = 5
@@ -272,7 +271,7 @@ def _networks(texts: Iterable[str]) -> Iterable[tuple[str, Network | ValueError]
 
 
 def _bantime(bantime_s: float) -> float:
-    if not 1 <= bantime_s <= _MAX_BANTIME_S:
+    if not MIN_BANTIME_S <= bantime_s <= MAX_BANTIME_S:
         raise ValueError(f"a ban lasts from 1 s to 10 years, not {bantime_s:g} s")
     return bantime_s
 

@@ -11,7 +11,7 @@ from monitor.bans.notes import Note
 from monitor.bans.rules import DetectorPolicy
 from monitor.enforcers.protocol import ForeignElement
 from monitor.model.addresses import Network
-from monitor.model.alerts import Evidence, RecordedEvidence
+from monitor.model.alerts import Evidence, RecordedEvidence, Strength
 from monitor.model.bans import FOREIGN, WORDS, AllowEntry, Ban, Mode, Offence
 from monitor.model.ports import show as show_ports
 
@@ -29,7 +29,7 @@ def describe_ban(ban: Ban) -> dict[str, Any]:
     """Show a ban, whenever that is."""
     return {
         "network": str(ban.network),
-        "ports": show_ports(ban.network.ports),
+        "ports": show_ports(ban.network.ports) if ban.network.ports else [],
         "set": ban.word,
         "strength": ban.strength,
         "mode": ban.mode,
@@ -125,10 +125,11 @@ def show_evidence(evidence: Evidence) -> dict[str, Any]:
     }
 
 
+_PAST = {Strength.PROVEN: "banned", Strength.SPOOFABLE: "shunned", Strength.DESTINATION: "banned as a destination"}
 _TEXTS = {
-    Verdict.BAN: "banned",
-    Verdict.REFRESH: "banned for longer",
-    Verdict.CLAIM: "banned already for as long; this claim holds it too",
+    Verdict.BAN: "{}",
+    Verdict.REFRESH: "{} for longer",
+    Verdict.CLAIM: "{} already for as long; this claim holds it too",
     Verdict.STALE: "refused: it would be over already",
     Verdict.FULL: "refused: there is no room (bans.max_bans), and no weaker ban that could yield",
 }
@@ -137,7 +138,8 @@ _TEXTS = {
 def show_decision(decision: Decision) -> dict[str, Any]:
     """Show what became of an order."""
     done = decision.verdict in WRITTEN or decision.verdict is Verdict.CLAIM
-    text = show_decision_reason(decision) or _TEXTS[decision.verdict]
+    ban = decision.ban or decision.claim
+    text = show_decision_reason(decision) or _TEXTS[decision.verdict].format(_PAST[ban.strength] if ban else "banned")
     return {"network": str(decision.network), "done": done, "verdict": decision.verdict, "text": text}
 
 
@@ -148,5 +150,5 @@ def show_decision_reason(decision: Decision) -> str:
     if decision.entry:
         return f"refused: {decision.entry.network} is on the allowlist ({decision.entry.reason})"
     if decision.verdict is Verdict.COVERED and decision.ban:
-        return f"nothing to do: {decision.ban.network} is banned already, and for as long"
+        return f"nothing to do: {decision.ban.network} is {_PAST[decision.ban.strength]} already, and for as long"
     return ""

@@ -11,7 +11,7 @@ from monitor.bans.claims import Rank
 from monitor.control import protocol
 from monitor.control.protocol import History, ListBans, Reply, Report, Request, Why
 from monitor.daemon.control.event_presentation import show_events
-from monitor.daemon.control.listing import Listings, Page, finish
+from monitor.daemon.control.listing import Listings, Page, finish, step
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.presentation import (
     show_ban,
@@ -50,15 +50,16 @@ class Answers:
         history: Callable[[Network, int], list[Offence]],
         look_back: Callable[[History | Report], Awaitable[dict[str, Any]]],
         save: Callable[[], Awaitable[bool]],
-        reload: Callable[[], list[str]],
+        reload: Callable[[], Any],
         record: Callable[[str], Awaitable[dict[str, Any]]],
+        trial: Callable[[protocol.TrialRequest], Any],
     ) -> None:
         """Take who knows what.
 
         `describe` gives the service's part of the status, `check` what the self-check finds, `history` an address's
         offences, `look_back` answers from all of the history, `save` puts what was ordered on disk before it is
-        answered, `reload` returns what waits for a restart and raises NodewardenError if it fails, `record` starts or
-        stops the recording and returns how it is going.
+        answered, `reload` returns what it did (plain data or a Struct) and raises NodewardenError if it fails, `record`
+        starts or stops the recording and returns how it is going, `trial` answers `nodewarden apply`.
         """
         self._pipeline = pipeline
         self._orders = orders
@@ -70,6 +71,7 @@ class Answers:
         self._look_back = look_back
         self._save = save
         self._reload = reload
+        self._trial = trial
         self._record = record
 
     async def handle(self, request: Request) -> Reply:
@@ -99,7 +101,7 @@ class Answers:
         return Reply(ok=True, result=result)
 
     def look_up(self, request: Request) -> Reply:
-        """Answer a request that changes nothing but, with Reload, what the configuration says."""
+        """Answer a request that changes nothing but, with Reload and trials, what the configuration says."""
         match request:
             case protocol.Status():
                 return Reply(ok=True, result=self._status())
@@ -115,8 +117,15 @@ class Answers:
                 return Reply(ok=True, result=[show_entry(entry) for entry in self._pipeline.guard.entries])
             case protocol.AllowTest():
                 return Reply(ok=True, result=show_entry(self._pipeline.guard.protects(_network(request.network))))
+        return self._operate(request)
+
+    def _operate(self, request: Request) -> Reply:
+        """Answer a request that is about the daemon itself."""
+        match request:
             case protocol.Reload():
                 return Reply(ok=True, result=self._reload())
+            case protocol.Apply() | protocol.ApplyConfirm() | protocol.ApplyBack() | protocol.ApplyStatus():
+                return Reply(ok=True, result=self._trial(request))
         raise RequestError(f"{type(request).__name__} is an order")
 
     def _status(self) -> dict[str, Any]:
@@ -139,6 +148,7 @@ class Answers:
                     "window_entries": sum(one.stats.entries for one in pipeline.counting_as(detector)),
                     "evicted_keys": sum(one.stats.evicted_keys for one in pipeline.counting_as(detector)),
                     "networks": show_network_rules(detectors[detector.name]),
+                    "shadow": pipeline.shadows.describe(detector.name),
                     "from": origins.get(detector.name, ""),
                 }
                 for detector in pipeline.detectors
@@ -159,6 +169,7 @@ class Answers:
                 name: {"packets": counter.packets, "bytes": counter.bytes}
                 for name, counter in pipeline.table.counters().items()
             },
+            "action": pipeline.action,
             "table": "in place" if pipeline.table.is_up else "not set up",
         }
 
@@ -189,6 +200,7 @@ class Answers:
         return {
             "network": str(network),
             "allowlist": show_entry(pipeline.guard.protects(network)),
+            "action": pipeline.action,
             "bans": bans,
             "foreign": [show_foreign(one, now_s) for one in foreign[:_MAX_FOREIGN]],
             "leaked": list(pipeline.table.leaked(network)),
@@ -208,9 +220,12 @@ class Answers:
 
     def _counting(self, network: Network) -> list[dict[str, Any]]:
         """Say how close an address is to each detector's threshold."""
+        pipeline = self._pipeline
+        counting = [(False, one) for one in pipeline.counting] + [(True, one) for one in pipeline.shadows.counting]
         return [
             {"detector": detector.name, "count": count, "maxretry": detector.limits.maxretry}
-            for detector in self._pipeline.counting
+            | ({"is_shadow": True} if is_shadow else {})
+            for is_shadow, detector in counting
             if (count := detector.count(network.address))
         ]
 
@@ -232,13 +247,9 @@ class Answers:
 
 async def _in_steps(page: Page) -> dict[str, Any]:
     """Do the work of a page, with the loop's other work between its steps."""
-    while True:
-        try:
-            next(page)
-        except StopIteration as end:
-            result: dict[str, Any] = end.value
-            return result
+    while (result := step(page)) is None:
         await _let_others_work()
+    return result
 
 
 async def _let_others_work() -> None:

@@ -13,6 +13,7 @@ from monitor.enforcers.owner import Owner
 from monitor.enforcers.protocol import InForce
 from monitor.enforcers.xdp import XdpEnforcer
 from monitor.model.addresses import Network
+from monitor.settings.bans import Bans
 
 _HANDOVER_S = 2.0
 """How long a start waits for the daemon before it to end."""
@@ -31,9 +32,9 @@ class Enforcers(NamedTuple):
         return Enforcement(self.table, self.xdp)
 
 
-def make_enforcers(max_bans: int, in_force: InForce, allowlist: Sequence[Network]) -> Enforcers:
+def make_enforcers(bans: Bans, in_force: InForce, allowlist: Sequence[Network]) -> Enforcers:
     """Make all enforcers; they create nothing in the kernel yet."""
-    enforcer = NftablesEnforcer(max_bans=max_bans)
+    enforcer = NftablesEnforcer(max_bans=bans.max_bans, action=bans.action)
     table = NftablesTable(enforcer, in_force, allowlist)
     return Enforcers(table, TableKeeper(table, enforcer, in_force), XdpEnforcer(in_force, allowlist))
 

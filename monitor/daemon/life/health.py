@@ -15,6 +15,7 @@ from monitor.daemon.life.samples import pipeline_samples, saver_samples
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.state import State
 from monitor.daemon.life.table_watch import TableWatch
+from monitor.daemon.life.trial_watch import TrialWatch
 from monitor.daemon.life.upkeep import Upkeep
 from monitor.daemon.pipeline.history_intake import HistoryIntake
 from monitor.daemon.pipeline.pipeline import Pipeline
@@ -25,6 +26,7 @@ from monitor.enforcers.nftables.ruleset import set_specs
 from monitor.enforcers.owner import Owner
 from monitor.metrics.metric import Sample
 from monitor.model.bans import Mode
+from monitor.model.requirements import Part
 from monitor.node.surroundings import Surroundings
 from monitor.settings.load import Loaded
 from monitor.settings.schema import Settings
@@ -57,6 +59,7 @@ class Health:
         owner: Owner,
         intake: HistoryIntake,
         files: ConfigFiles,
+        trial: TrialWatch,
         recording: Recording,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
@@ -73,6 +76,7 @@ class Health:
         self._owner = owner
         self._intake = intake
         self._files = files
+        self._trial = trial
         self._recording = recording
         self._detector_origins: dict[str, str] = {}
         self._mode_set_at = ""
@@ -109,8 +113,10 @@ class Health:
             problems.append(self._saver.copier.trouble)
         problems += self._recording.problems()
         problems += self._state.clock.problems()
+        problems += self._trial.problems()
         problems += self._files.problems()
         problems += self._table_problems()
+        problems += filter(None, [self._pipeline.refused.problem])
         problems += [
             f"{name} does not have all bans: it failed {self._pipeline.enforcers.errors[name]} times, last with "
             f"{why!r}; {self._pipeline.table.name} has them"
@@ -123,6 +129,7 @@ class Health:
         ]
         problems += self._sources.filter_problems()
         problems += window_problems(self._pipeline.counting)
+        problems += self._pipeline.shadows.problems()
         return problems + self._upkeep.problems()
 
     def _table_problems(self) -> Iterator[str]:
@@ -167,9 +174,12 @@ class Health:
             "problems": self.problems(),
             "notices": [
                 *([self._owner.notice] if self._owner.notice else ()),
+                *self._trial.notices(),
                 *self._files.notices(),
                 *self._pipeline.notices,
+                *self._pipeline.shadows.notices(),
                 *self._table_notices(),
+                *filter(None, [self._pipeline.refused.notice]),
                 *self._pipeline.evidence.notices(time.time()),
                 *self._sight.notices(),
                 *self._saver.notices,
@@ -187,6 +197,10 @@ class Health:
             "detector_origins": self._detector_origins,
             **self._sources.describe(),
         }
+
+    def trial_part(self) -> Part:
+        """Return what doctor says about the trial configuration."""
+        return self._trial.part()
 
     def _show_mode(self) -> dict[str, Any]:
         _, since_s, before = self._follow_mode()
@@ -215,6 +229,7 @@ class Health:
         for result, count in self.reloads.items():
             yield "nodewarden_config_reloads_total", (result,), count
         yield from self._files.samples()
+        yield from self._trial.samples()
 
 
 class ProblemWatch:

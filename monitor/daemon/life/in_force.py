@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from monitor.daemon.life import capacity
 from monitor.daemon.life.config_files import ConfigFiles
 from monitor.daemon.life.health import Health
@@ -13,19 +15,31 @@ from monitor.daemon.life.recording import Recording
 from monitor.daemon.life.restore import history
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.systemd import ServiceManager
+from monitor.daemon.pipeline.carry_over import Carried
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.daemon.selfcheck.configuration import load_examined
+from monitor.daemon.selfcheck.configuration import Examined, examine, load_examined
 from monitor.daemon.selfcheck.doctor import check
 from monitor.daemon.selfcheck.windows import windows_part
 from monitor.daemon.sources.runners import Sources
+from monitor.daemon.trial.keeper import TrialKeeper
 from monitor.model.errors import ConfigError, NodewardenError, TemporaryError
 from monitor.node.surroundings import Surroundings
 from monitor.settings.changes import needs_restart
+from monitor.settings.load import Loaded
 from monitor.settings.schema import Settings
 from monitor.state.saver import Saver
 
 _log = logging.getLogger(__name__)
 _AGAIN_S = 5.0
+
+
+class Reloaded(msgspec.Struct, frozen=True):
+    """What a reload did."""
+
+    waiting: list[str]
+    """The settings that differ from those that the daemon started with, and take effect after a restart only."""
+    detectors: list[Carried]
+    """What each detector keeps of what it counted."""
 
 
 def modes(pipeline: Pipeline) -> str:
@@ -46,9 +60,10 @@ class InForce:
         files: ConfigFiles,
         saver: Saver,
         systemd: ServiceManager,
+        trials: TrialKeeper,
         recording: Recording,
     ) -> None:
-        """Take what follows the configuration; `settings` were loaded from `path`."""
+        """Take what follows the configuration; `settings` were loaded from `path`, and from a trial that waits."""
         self.settings = settings
         self._started_with = settings
         self._path = path
@@ -58,6 +73,8 @@ class InForce:
         self._files = files
         self._saver = saver
         self._systemd = systemd
+        self._trials = trials
+        trials.attach(self)
         self._recording = recording
 
     def attach(self, health: Health, sight: Sight) -> None:
@@ -65,14 +82,13 @@ class InForce:
         self._health = health
         self._sight = sight
 
-    def reload(self) -> list[str]:
+    def reload(self) -> Reloaded:
         """Follow the configuration on disk; a faulty one is refused (ConfigError) and the old one stays.
 
-        Returns the settings that differ from those that the daemon started with, and take effect after a restart only.
         TemporaryError if the system cannot read it now; the reload is then tried again.
         """
         try:
-            loaded, examined = load_examined(self._path)
+            loaded, examined = load_examined(self._path, standing=self._trials.standing)
         except (ConfigError, TemporaryError) as error:
             self._health.reloads["failure"] += 1
             self._files.refuse(str(error), time.time())
@@ -80,6 +96,18 @@ class InForce:
             if isinstance(error, TemporaryError):
                 asyncio.get_running_loop().call_later(_AGAIN_S, self.try_reload)
             raise
+        done = self._put_in_force(loaded, examined)
+        self._files.follow(self._pipeline.log_filters.files_read)
+        self._files.waiting = done.waiting
+        self._health.reloads["success"] += 1
+        self._trials.followed(loaded)
+        return done
+
+    def put_back(self, loaded: Loaded) -> None:
+        """Put a configuration into force that was read earlier, since the files on disk are faulty."""
+        self._put_in_force(loaded, examine(loaded))
+
+    def _put_in_force(self, loaded: Loaded, examined: Examined) -> Reloaded:
         settings = loaded.settings
         for one in examined.warnings:
             _log.warning("configuration: %s", one)
@@ -90,7 +118,7 @@ class InForce:
         self.settings = settings
         logging.getLogger().setLevel(settings.log.level.upper())
         now_s = time.time()
-        self._pipeline.reconfigure(settings, history(self._saver.store, now_s), now_s, examined.filters)
+        carried = self._pipeline.reconfigure(settings, history(self._saver.store, now_s), now_s, examined.filters)
         if self._pipeline.enforces and not was_enforcing:
             self._pipeline.table.set_up(now_s)
         self._sources.reconfigure(settings, self._pipeline.log_filters)
@@ -100,12 +128,12 @@ class InForce:
         self._surroundings.reconfigure(
             sessions=protect.sessions, kubernetes=protect.kubernetes, admin_groups=protect.admin_groups
         )
-        self._files.follow(self._pipeline.log_filters.files_read)
-        self._files.waiting = waiting
         self._health.follow_origins(loaded)
-        self._health.reloads["success"] += 1
         _log.info("reloaded; guarding with %s", modes(self._pipeline))
-        return waiting
+        for detector in carried:
+            if not detector.is_all:
+                _log.info("%s", detector)
+        return Reloaded(waiting, carried)
 
     def try_reload(self) -> None:
         """Reload because of a signal or a changed file; a failure is only told."""
@@ -124,6 +152,7 @@ class InForce:
             capacity.allowlist_part(self._pipeline.policy),
             windows_part(self._pipeline.counting),
             self._files.part(),
+            self._health.trial_part(),
             self._recording.part(),
             *self._sight.parts(),
             self._surroundings.names.part(is_wanted=self.settings.bans.protect.kubernetes),

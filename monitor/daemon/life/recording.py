@@ -61,7 +61,7 @@ class Recording(Listener):
         return self._state_directory / self._settings.directory
 
     def open(self, pipeline: Pipeline, now_s: float) -> None:
-        """Record what this pipeline is told from now on, unless it is off or was stopped by command."""
+        """Record what this pipeline gets from now on, unless it is off or was stopped by command."""
         self._pipeline = pipeline
         self._is_stopped = (self.directory / _STOPPED).exists()
         self._follow(now_s)

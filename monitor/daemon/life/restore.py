@@ -72,8 +72,8 @@ def restore(
         filling.begin()
     pipeline.table.give_up(filling.finish(), clock())
     pipeline.bans.lift(entering.unwanted(), clock(), Ending.ALLOWLISTED)
-    pipeline.bans.spare(clock())
     _record(pipeline, counted, clock())
+    pipeline.bans.spare(clock())
     return sum(pipeline.ledger.count(Mode.ENFORCE, strength) for strength in Strength)
 
 

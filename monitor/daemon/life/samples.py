@@ -28,6 +28,7 @@ def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
             crossed = (detector.name, mode, strength)
             yield "nodewarden_detector_alerts_total", crossed, pipeline.metrics.alerts[crossed]
         yield from _own_samples(pipeline.counting_as(detector))
+    yield from pipeline.shadows.samples()
     yield from pipeline.traffic.samples()
     yield from pipeline.evidence.samples()
     yield "nodewarden_proofs_needed_handshakes", (), pipeline.proofs.needed
@@ -45,6 +46,8 @@ def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
         yield "nodewarden_bans_ended_total", (cause,), count
     yield from capacity.samples(pipeline.policy)
     yield "nodewarden_ban_failures_total", (), pipeline.metrics.refused
+    yield "nodewarden_refused_alerts", (), len(pipeline.refused)
+    yield "nodewarden_refused_alerts_omitted_total", (), pipeline.refused.omitted_total
     yield from _table_samples(pipeline.table)
 
 

@@ -129,4 +129,8 @@ def _parts(pipeline: Pipeline) -> Iterator[SavedPart]:
             is_base = id(detector) in bases
             name = detector.name if is_base else f"{detector.name}@{limits.maxretry}/{limits.findtime_s:g}"
             yield SavedPart(name, type(detector).name, windows, is_of_logs=detector.is_addressed)
+    for detector in pipeline.shadows.counting:
+        if windows := detector.windows():
+            name = f"{detector.name}~{detector.limits.maxretry}/{detector.limits.findtime_s:g}"
+            yield SavedPart(name, type(detector).name, windows, is_of_logs=detector.is_addressed)
     yield SavedPart(_CLIENTS, _CLIENTS, (pipeline.evidence.clients,))

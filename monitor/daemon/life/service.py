@@ -30,6 +30,7 @@ from monitor.daemon.life.state import State
 from monitor.daemon.life.supervisor import Supervisor
 from monitor.daemon.life.systemd import ServiceManager
 from monitor.daemon.life.table_watch import TableWatch
+from monitor.daemon.life.trial_watch import TrialWatch
 from monitor.daemon.life.upkeep import Upkeep
 from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
@@ -42,6 +43,10 @@ from monitor.daemon.pipeline.standing import standing
 from monitor.daemon.selfcheck.configuration import load_examined
 from monitor.daemon.selfcheck.doctor import log_check
 from monitor.daemon.sources.runners import Sources
+from monitor.daemon.trial.keeper import TrialKeeper
+from monitor.daemon.trial.known_sources import KnownSources
+from monitor.daemon.trial.orders import TrialOrders
+from monitor.daemon.trial.resume import resume, without_trial
 from monitor.enforcers.enforcement import Enforcement
 from monitor.enforcers.owner import Owner
 from monitor.metrics.exporter import Exporter
@@ -54,7 +59,7 @@ from monitor.model.errors import NodewardenError, TemporaryError
 from monitor.model.events import Event
 from monitor.model.flows import FlowBatch
 from monitor.node.surroundings import Reading, Surroundings
-from monitor.settings.load import Loaded, load
+from monitor.settings.load import Loaded
 from monitor.state.saver import Saver
 from monitor.state.store import FILE_NAME, Store
 
@@ -69,11 +74,15 @@ _SWITCH_S = 0.0005
 class Service:
     """One daemon, from `open` to `close`."""
 
-    def __init__(self, path: Path, loaded: Loaded) -> None:
-        """Wire the stages for a configuration that was loaded from `path`; nothing is opened or changed yet."""
+    def __init__(self, path: Path, loaded: Loaded, trials: TrialKeeper | None = None) -> None:
+        """Wire the stages for a configuration that was loaded from `path`; nothing is opened or changed yet.
+
+        `trials` keeps the trial configuration, which `loaded` contains if there is one (default: there is none).
+        """
         settings = loaded.settings
-        self._max_bans = settings.bans.max_bans
-        self._files = ConfigFiles(path, lambda: fault_of(lambda: load_examined(path)))
+        trials = trials or without_trial(path, loaded)
+        self._bans = settings.bans
+        self._files = ConfigFiles(path, lambda: fault_of(lambda: load_examined(path, standing=trials.standing)))
         self._is_looking_again = False
         self._clock = ClockSteps(time.monotonic(), time.time())
         self._descriptors = descriptors.Descriptors(descriptors.raise_limit())
@@ -98,12 +107,13 @@ class Service:
         )
         self._look_back = HistoryAnswers(settings.state.directory / FILE_NAME, self._standing)
         self._problems = ProblemWatch()
+        self._trial = TrialWatch(trials, KnownSources(settings.state.directory, self._standing))
         self._recording = Recording(settings)
         self.pipeline = Pipeline(
             settings,
             self._surroundings.reading.entries,
             self._make_enforcers,
-            (DecisionLog(), DecisionRecord(self._saver, self._intake), self._events, self._recording),
+            (DecisionLog(), DecisionRecord(self._saver, self._intake), self._events, self._recording, self._trial.bans),
             DecisionMetrics(self._exporter.histograms[BAN_LATENCY.name].observe),
             self._cutting.cut,
             networks=self._surroundings.reading.networks,
@@ -129,8 +139,10 @@ class Service:
             self._files,
             self._saver,
             self._systemd,
+            trials,
             self._recording,
         )
+        self._trial.attach(self.pipeline)
         self._sight = Sight(lambda: self._in_force.settings, self.pipeline, lambda: self._sources)
         self._upkeep = Upkeep(self._supervisor, self._descriptors, self._systemd)
         self._upkeep.follow("metrics", self._exporter.dropped, self._exporter.trouble)
@@ -149,6 +161,7 @@ class Service:
             self._owner,
             self._intake,
             self._files,
+            self._trial,
             self._recording,
         )
         self._health.follow_origins(loaded)
@@ -164,6 +177,7 @@ class Service:
             self._saver.save_now,
             self._in_force.reload,
             self._recording.order,
+            TrialOrders(path, trials, lambda: self._in_force.settings).answer,
         )
         self._control = ControlServer(
             settings.control.socket,
@@ -174,7 +188,7 @@ class Service:
         self._upkeep.follow("control", self._control.dropped)
 
     def _make_enforcers(self, ledger: Ledger, allowlist: Sequence[Network]) -> Enforcement:
-        self._enforcers = make_enforcers(self._max_bans, ledger, allowlist)
+        self._enforcers = make_enforcers(self._bans, ledger, allowlist)
         return self._enforcers.combined()
 
     async def open(self) -> None:
@@ -242,6 +256,7 @@ class Service:
             **self._state.tick_parts(now_s),
             "writing the recording": self._recording.write,
             "comparing the configuration's files": partial(self._files.tick, now_s),
+            "keeping the trial configuration": partial(self._trial.tick, now_s),
             "checking descriptors and clients": self._upkeep.check,
             "reporting problems": self._report,
             "feeding the watchdog": self._systemd.alive,
@@ -318,10 +333,10 @@ class Service:
 
 async def serve(path: Path, *, watch: bool = False) -> None:
     """Load, open, run and close; `watch` follows changed files. ConfigError and PermanentError explain themselves."""
-    loaded = load(path)
+    loaded, trials = resume(path)
     logs.set_up(loaded.settings.log.level)
     sys.setswitchinterval(_SWITCH_S)
-    service = Service(path, loaded)
+    service = Service(path, loaded, trials)
     config_watch = ConfigWatch(path, service.try_reload) if watch else None
     try:
         await service.open()

@@ -1,8 +1,8 @@
 """Keeps the last events for `nodewarden events`: a listener.
 
-An event is a decision, an end of a ban, a flood, a clock step, a change of the table by another program, or a problem
-that appeared or is over. Readers ask for what is newer than the last event that they have, so a slow reader costs the
-daemon nothing. docs/events.md describes what they get.
+An event is a decision, an end of a ban, a flood, a clock step, a change of the table by another program, a problem that
+appeared or is over, or what became of a trial configuration. Readers ask for what is newer than the last event that
+they have, so a slow reader costs the daemon nothing. docs/events.md describes what they get.
 """
 
 import time
@@ -40,7 +40,15 @@ class Problem(msgspec.Struct, frozen=True):
     is_over: bool
 
 
-What = Decision | Ended | FloodAlert | ClockStep | TableChange | Problem
+class TrialChange(msgspec.Struct, frozen=True):
+    """A trial configuration is in force, or ended; `what` is `started` or its result."""
+
+    name: str
+    what: str
+    text: str
+
+
+What = Decision | Ended | FloodAlert | ClockStep | TableChange | Problem | TrialChange
 
 
 class StreamEvent(msgspec.Struct, frozen=True):
@@ -104,6 +112,10 @@ class EventStream(Listener):
         for texts, is_over in ((passed, True), (appeared, False)):
             for text in texts:
                 self._keep(Problem(text, is_over), self._clock())
+
+    def tried(self, name: str, what: str, text: str) -> None:
+        """Keep what became of a trial configuration."""
+        self._keep(TrialChange(name, what, text), self._clock())
 
     def _keep(self, what: What, time_s: float) -> None:
         self.last += 1

@@ -46,6 +46,9 @@ class Listener:
     def troubled(self, appeared: Sequence[str], passed: Sequence[str]) -> None:
         """Take the problems in `status` that appeared, and those that are over."""
 
+    def tried(self, name: str, what: str, text: str) -> None:
+        """Take that a trial configuration is in force (`what` is `started`) or how it ended; `text` is for people."""
+
     def tick(self, now_s: float) -> None:
         """Do what is due each second."""
 
@@ -93,6 +96,10 @@ class Listeners(Listener):
         """Tell all, if there is anything."""
         if appeared or passed:
             self._tell(lambda one: one.troubled(appeared, passed))
+
+    def tried(self, name: str, what: str, text: str) -> None:
+        """Tell all."""
+        self._tell(lambda one: one.tried(name, what, text))
 
     def tick(self, now_s: float) -> None:
         """Tell all."""

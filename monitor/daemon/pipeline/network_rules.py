@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from monitor.bans.rules import DetectorPolicy, NetworkPolicy
+from monitor.daemon.pipeline.carry_over import CarryOver
 from monitor.detectors.detector import Detector
 from monitor.detectors.registration import DetectorContext
 from monitor.detectors.registry import build
@@ -39,31 +40,43 @@ def routes(
     detectors: Sequence[Detector[Any]],
     context: DetectorContext,
     old: Mapping[str, Route],
+    carry: CarryOver | None = None,
 ) -> dict[str, Route]:
     """Return the routes of the detectors that count single networks apart or not at all, by name.
 
-    A detector of an `old` route is kept with everything it remembers if its recipe is the same.
+    With `carry`, what counts a network apart keeps what an `old` route counted of it.
     """
     made = {}
     for base in detectors:
         section = sections[base.name]
         targets: dict[Network, Detector[Any] | None] = dict.fromkeys(section.allowlist)
-        known = [base, *(old[base.name].variants if base.name in old else ())]
+        used = [base]
+        before = old.get(base.name)
         for network, inner in _inner(section).items():
             new = build(base.name, inner, context)
-            same = next((one for one in known if one.recipe == new.recipe), None)
+            same = next((one for one in used if one.recipe == new.recipe), None)
             if same is None:
-                known.append(new)
-            targets[network] = new if same is None else same
+                same = carry.follow(new, _apart(before, network, new), network) if carry else new
+                used.append(same)
+            targets[network] = same
         if any(target is not base for target in targets.values()):
             made[base.name] = Route(base, targets)
     return made
 
 
+def _apart(old: Route | None, network: Network, new: Detector[Any]) -> Detector[Any] | None:
+    """Return what counted a network apart before: with the same thresholds, else that of the network itself."""
+    if old is None:
+        return None
+    same = next((one for one in old.variants if one.recipe == new.recipe), None)
+    return same or next((one for one in old.variants if one is old.targets.get(network)), None)
+
+
 def _inner(section: DetectorSettings) -> dict[Network, DetectorSettings]:
     """Return the section as it is for each network with rules of its own."""
+    alone = section.without_shadow
     return {
-        parse_network(name): msgspec.structs.replace(section, networks={}, allowlist=(), **rule.changes())
+        parse_network(name): msgspec.structs.replace(alone, networks={}, allowlist=(), **rule.changes())
         for name, rule in section.networks.items()
     }
 

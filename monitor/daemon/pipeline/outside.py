@@ -34,11 +34,14 @@ class Outside:
         """Calls of the kernel since `begin`, by name."""
 
     def begin(self) -> None:
-        """Begin with another input."""
+        """Begin with another input; what was noted outside of any is not for a recording."""
         self.calls.clear()
+        if self._refusals or self._numbers:
+            self._refusals, self._numbers = [], []
 
     def take(self) -> tuple[list[Refusal], list[float]]:
-        """Return what was noted since the last call."""
+        """End with an input; return what was noted."""
+        self.calls.clear()
         taken = self._refusals, self._numbers
         if self._refusals or self._numbers:
             self._refusals, self._numbers = [], []
@@ -102,6 +105,7 @@ class Replayed(Outside):
 
     def take(self) -> tuple[list[Refusal], list[float]]:
         """Forget what was expected of an input: another one must not meet it."""
+        self.calls.clear()
         if self._expected or self._drawn or self._lost:
             self._expected.clear()
             self._drawn.clear()

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from monitor.bans.decision import Decision, Ended
+from monitor.daemon.pipeline.carry_over import Carried
 from monitor.daemon.pipeline.stages import Stages
 from monitor.daemon.pipeline.tap import Recorder, Tap
 from monitor.daemon.sources.log_filters import LogFilters
@@ -54,7 +55,8 @@ class Pipeline(Stages):
         super().__init__(*arguments, **more)
         self.tap = Tap(self.outside)
         self._turned_s = float("-inf")
-        self._now_s = 0.0
+        self.now_s = 0.0
+        """The time of what it was told last."""
         self.enforcers.leader.on_lost = self._lose
 
     def record(self, recorder: Recorder | None, node: str, version: str, now_s: float) -> None:
@@ -62,7 +64,8 @@ class Pipeline(Stages):
         self.tap.open(recorder)
         if recorder is None:
             return
-        self.tap.hand(Started(now_s, node, version, seed=salt.current()))
+        has_run = self.now_s > 0.0  # then windows are not empty, and nobody knows what is in them
+        self.tap.hand(Started(now_s, node, version, is_continued=has_run, seed=salt.current()))
         self.tap.hand(configured(self._settings, self.log_filters, now_s))
         self.tap.hand(Surrounded(now_s, list(self._node), self._networks, self._sysctls))
         claims = list(self.ledger.all_claims())
@@ -82,7 +85,7 @@ class Pipeline(Stages):
 
     def _begin(self, now_s: float) -> None:
         """Begin to carry out what is told at this time."""
-        self._now_s = now_s
+        self.now_s = now_s
         self.outside.begin()
 
     def process(self, events: Sequence[Event], now_s: float) -> list[Decision]:
@@ -127,6 +130,7 @@ class Pipeline(Stages):
         if new := self.evidence.services.take_new():
             for detector in self.counting:
                 self._acquit(detector.name, detector.review(new), now_s)
+            self.shadows.review(new)
 
     def _turn(self, now_s: float) -> None:
         """Forget the busiest sources from time to time."""
@@ -134,15 +138,16 @@ class Pipeline(Stages):
             self._turned_s = now_s
             for detector in self.counting:
                 detector.stats.turn()
+            self.shadows.turn(now_s)
 
     def reconfigure(
         self, settings: Settings, offences: Iterable[Offence], now_s: float, log_filters: LogFilters | None = None
-    ) -> None:
-        """Follow a changed configuration; detectors whose thresholds did not change keep what they have seen."""
+    ) -> list[Carried]:
+        """Follow a changed configuration; return what detectors keep of what they counted, and what they do not."""
         log_filters = log_filters or LogFilters(settings)
         counted: list[Offence] = []
         with self._told(now_s, lambda: configured(settings, log_filters, now_s, counted)):
-            self._reconfigure(settings, self.noted(offences, counted), now_s, log_filters)
+            return self._reconfigure(settings, self.noted(offences, counted), now_s, log_filters)
 
     def noted(self, offences: Iterable[Offence], counted: list[Offence]) -> Iterator[Offence]:
         """Yield offences, and note those that are asked for: mostly the history is not counted anew."""
@@ -194,7 +199,7 @@ class Pipeline(Stages):
 
     def _lose(self, failures: Sequence[Failure]) -> None:
         """Strike out what the kernel lost."""
-        self.tap.hand(Lost(self._now_s, {one.key: one.reason for one in failures}, self.outside.calls[ENFORCE]))
+        self.tap.hand(Lost(self.now_s, {one.key: one.reason for one in failures}, self.outside.calls[ENFORCE]))
         self.bans.lose(failures)
 
     @property

@@ -38,6 +38,23 @@ class RefusedAlerts:
         """Return how many alerts wait."""
         return len(self._waiting)
 
+    @property
+    def problem(self) -> str:
+        """Say that there is no room for more; empty while there is."""
+        if len(self._waiting) < self._limit:
+            return ""
+        return (
+            f"{len(self._waiting)} bans that the kernel refused wait to be tried again, which is all that can be kept: "
+            f"{self.omitted_total} were given up; see the log for the reason"
+        )
+
+    @property
+    def notice(self) -> str:
+        """Say what was given up before there was room again; empty if nothing was, or while `problem` says so."""
+        if self.problem or not self.omitted_total:
+            return ""
+        return f"{self.omitted_total} bans that the kernel refused were given up since the start: too many at once"
+
     def note(self, decisions: Iterable[Decision], now_s: float) -> None:
         """Keep the alerts that were refused, with twice the wait of the time before; forget what was settled."""
         for decision in decisions:

@@ -13,18 +13,21 @@ from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
 from monitor.bans.policy import Policy
 from monitor.daemon.pipeline.ban_control import BanControl
+from monitor.daemon.pipeline.carry_over import Carried, CarryOver
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.dispatch import Dispatch
 from monitor.daemon.pipeline.evidence import EvidenceSorter
 from monitor.daemon.pipeline.listeners import Listener, Listeners
 from monitor.daemon.pipeline.outside import Outside
 from monitor.daemon.pipeline.refused_alerts import RefusedAlerts
+from monitor.daemon.pipeline.shadows import Shadows
 from monitor.daemon.pipeline.traffic import Traffic
 from monitor.daemon.pipeline.wiring import (
     build_detectors,
     build_guard,
     build_routes,
     build_rules,
+    build_shadows,
     build_surrounding,
     uncovered_ports,
     wanted,
@@ -37,7 +40,7 @@ from monitor.detectors.registry import ALL
 from monitor.enforcers.enforcement import Enforcement
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, FloodAlert
-from monitor.model.bans import AllowEntry, Ban, Offence
+from monitor.model.bans import Action, AllowEntry, Ban, Offence
 from monitor.model.errors import NodewardenError
 from monitor.model.events import KINDS, Event, PacketLogged
 from monitor.model.flows import FlowBatch, FlowIncomplete
@@ -83,6 +86,9 @@ class Stages:
         self.routes = build_routes(settings, self.log_filters.sections, self.detectors)
         """By name, of the detectors that have rules for single networks."""
         self._dispatch = Dispatch(self.detectors, self.routes)
+        self.shadows = Shadows()
+        """Copies of detectors with other thresholds, which only count."""
+        self._follow_shadows(CarryOver(0.0))
         self.notices: list[str] = []
         """What keeps detectors from finding anything, or is not as configured; a sentence each."""
         self.guard = build_guard(settings, (), node, self.log_filters.allowlist)
@@ -115,6 +121,11 @@ class Stages:
         return any(policy.enforces for policy in self.policy.rules.detectors.values())
 
     @property
+    def action(self) -> Action:
+        """What is to become of packets of sources that are banned on proof."""
+        return self._settings.bans.action
+
+    @property
     def counting(self) -> list[Detector[Any]]:
         """All detectors, and those of the same names that count single networks apart."""
         return [one for base in self.detectors for one in self.counting_as(base)]
@@ -122,6 +133,13 @@ class Stages:
     def counting_as(self, base: Detector[Any]) -> list[Detector[Any]]:
         """Return a detector, and those of its name that count single networks apart."""
         return [base, *(self.routes[base.name].variants if base.name in self.routes else ())]
+
+    def use_detectors(self, detectors: Sequence[Detector[Any]]) -> None:
+        """Have these detect instead of those that the configuration describes, until it changes."""
+        self.detectors = list(detectors)
+        self.routes = build_routes(self._settings, self.log_filters.sections, self.detectors)
+        self._dispatch = Dispatch(self.detectors, self.routes)
+        self._surround()
 
     def _process(self, events: Sequence[Event], now_s: float) -> list[Decision]:
         """Take a batch of events of one type all the way; return what was decided."""
@@ -139,7 +157,15 @@ class Stages:
         """Take events that count all the way."""
         if events and type(events[0]).covers_all_traffic:
             events = [event for event in cast("Sequence[Any]", events) if not self._is_protected(event)]
-        return self._answer(self._feed(events), now_s)
+        return self._detect(events, now_s)
+
+    def _detect(self, events: Sequence[Event], now_s: float) -> list[Decision]:
+        """Have detectors count events, carry out what follows, and have the shadows count then."""
+        decisions = self._answer(self._feed(events), now_s)
+        if self.shadows and events:
+            spares_protected = events[0].covers_all_traffic
+            self.shadows.feed(events, lambda alert: spares_protected and self._is_protected(alert))
+        return decisions
 
     def _process_flows(self, batch: FlowBatch, now_s: float) -> list[Decision]:
         own = self.surrounding.own
@@ -153,7 +179,7 @@ class Stages:
         if batch.invalid_total is not None:
             self.proofs.settle(batch.invalid_total, batch.listen_totals, batch.time_s)
         self._take_back(taken_back, now_s)
-        decisions = self._answer(self._feed([batch]), now_s)
+        decisions = self._detect([batch], now_s)
         self.events_by_kind[KINDS[FlowIncomplete]] += len(batch.incomplete)
         decisions += self._process_admitted(probes, now_s) + self._process(outbound, now_s)
         return decisions + self.release(now_s)
@@ -168,6 +194,7 @@ class Stages:
             for detector in self.counting:
                 if PacketLogged in detector.takes:
                     self._acquit(detector.name, detector.take_back(events), now_s)
+            self.shadows.take_back(events)
 
     def _acquit(self, detector: str, networks: Iterable[Network], now_s: float) -> None:
         """End the bans of a detector whose evidence proved to be none."""
@@ -184,7 +211,6 @@ class Stages:
                 yield alert
 
     def _is_protected(self, one: Any) -> bool:
-        """Whether the source of an event or alert is on the allowlist."""
         return self.guard.protects(host(one.source)) is not None
 
     def _answer(self, alerts: Iterable[Alert | FloodAlert], now_s: float) -> list[Decision]:
@@ -192,6 +218,7 @@ class Stages:
         answered = [alert if isinstance(alert, FloodAlert) else self._weighed(alert) for alert in alerts]
         if not answered:
             return []
+        self.shadows.found(answered)
         self.floods |= {alert.detector: alert for alert in answered if isinstance(alert, FloodAlert)}
         return self._propose([alert for alert in answered if isinstance(alert, Alert)], answered, now_s)
 
@@ -224,7 +251,12 @@ class Stages:
         self._one_way = {detector.name for detector in self.detectors if detector.is_one_way}
         for detector in self.counting:
             detector.follow(self.surrounding)
+        self.shadows.follow(self.surrounding)
         self._note_omissions()
+
+    def _follow_shadows(self, carry: CarryOver) -> None:
+        sections = self.log_filters.sections
+        build_shadows(self._settings, sections, self.detectors, self.routes, self.shadows, carry)
 
     def _note_omissions(self) -> None:
         """Note what keeps detectors from finding anything, or is not as configured, and log what is new of that."""
@@ -236,19 +268,23 @@ class Stages:
 
     def _reconfigure(
         self, settings: Settings, offences: Iterable[Offence], now_s: float, log_filters: LogFilters
-    ) -> None:
+    ) -> list[Carried]:
+        before, self.log_filters = self.log_filters, log_filters
         self._settings = settings
-        self.log_filters = log_filters
-        self.detectors = build_detectors(settings, self.log_filters.sections, self.detectors)
-        self.routes = build_routes(settings, self.log_filters.sections, self.detectors, self.routes)
+        carry = CarryOver(now_s, before.digests, log_filters.digests)
+        self.detectors = build_detectors(settings, log_filters.sections, self.detectors, carry)
+        self.routes = build_routes(settings, log_filters.sections, self.detectors, self.routes, carry)
         self._dispatch = Dispatch(self.detectors, self.routes)
+        self._follow_shadows(CarryOver(now_s, before.digests, log_filters.digests))
         if settings.bans.prefixes.ipv6_score != self.proofs.ipv6_prefix:
             self.proofs = Proofs(settings.bans.prefixes.ipv6_score)
             self.evidence.count_by(settings.bans.prefixes.ipv6_score)
         self.policy.follow(build_rules(settings, self.log_filters.sections), offences)
+        self.table.act(settings.bans.action, now_s)
         self._renew_guard(now_s)
         if spared := self.bans.spare(now_s):
             _log.warning("ended %d bans that allowlists of detectors now forbid", len(spared))
+        return carry.carried
 
     def _follow_node(
         self,
@@ -284,7 +320,6 @@ class Stages:
         return self._follow_guard(guard, now_s)
 
     def _renew_guard(self, now_s: float) -> None:
-        """Make the allowlist anew."""
         self._follow_guard(self._guard_of(self._added.values()), now_s)
 
     def _guard_of(self, added: Iterable[AllowEntry]) -> Guard:

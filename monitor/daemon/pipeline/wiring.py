@@ -11,6 +11,8 @@ from monitor.bans.ladder import steps_of
 from monitor.bans.rules import Rules
 from monitor.config.types import PortRange
 from monitor.daemon.pipeline import network_rules
+from monitor.daemon.pipeline.carry_over import CarryOver
+from monitor.daemon.pipeline.shadows import Shadows
 from monitor.detectors.detector import Detector
 from monitor.detectors.registration import DetectorContext, Registration
 from monitor.detectors.registry import REGISTRATIONS, build
@@ -39,20 +41,28 @@ def wanted(settings: Settings) -> Iterator[Registration[Any]]:
             yield registration
 
 
+def build_one(settings: Settings, name: str, section: DetectorSettings) -> Detector[Any]:
+    """Make the detector of one section, which need not be that of the settings."""
+    return build(name, section, _context(settings))
+
+
 def build_detectors(
-    settings: Settings, named: Mapping[str, DetectorSettings] = _NONE, old: Sequence[Detector[Any]] = ()
+    settings: Settings,
+    named: Mapping[str, DetectorSettings] = _NONE,
+    old: Sequence[Detector[Any]] = (),
+    carry: CarryOver | None = None,
 ) -> list[Detector[Any]]:
-    """Make the detectors that the configuration describes; an old one of the same recipe keeps its window.
+    """Make the detectors that the configuration describes; with `carry`, they keep what `old` ones counted.
 
     `named` are the sections of detectors that are configured by name, such as those that watch logs.
     """
-    kept = {detector.name: detector for detector in old}
+    known = {detector.name: detector for detector in old}
     context = _context(settings)
-    detectors = []
-    for name, section in _sections(settings, named).items():
-        made = build(name, section, context)
-        known = kept.get(name)
-        detectors.append(known if known and known.recipe == made.recipe else made)
+    made = [build(name, section, context) for name, section in sections_of(settings, named).items()]
+    if carry is None:
+        return made
+    detectors = [carry.follow(one, known.get(one.name)) for one in made]
+    carry.dropped(old, detectors)
     return detectors
 
 
@@ -61,16 +71,29 @@ def build_routes(
     named: Mapping[str, DetectorSettings],
     detectors: Sequence[Detector[Any]],
     old: Mapping[str, Route] = _NO_ROUTES,
+    carry: CarryOver | None = None,
 ) -> dict[str, Route]:
-    """Return, by name, the routes of the detectors that have rules for single networks."""
-    return network_rules.routes(_sections(settings, named), detectors, _context(settings), old)
+    """Return, by name, the routes of the detectors that have rules for single networks; `carry` as above."""
+    return network_rules.routes(sections_of(settings, named), detectors, _context(settings), old, carry)
+
+
+def build_shadows(
+    settings: Settings,
+    named: Mapping[str, DetectorSettings],
+    detectors: Sequence[Detector[Any]],
+    routes: Mapping[str, Route],
+    shadows: Shadows,
+    carry: CarryOver,
+) -> None:
+    """Have the copies of detectors follow the configuration: those with thresholds that only count."""
+    shadows.follow_settings(sections_of(settings, named), detectors, routes, _context(settings), carry)
 
 
 def build_rules(settings: Settings, named: Mapping[str, DetectorSettings] = _NONE) -> Rules:
     """Return how the alerts of each detector are answered."""
     bans = settings.bans
     increment = bans.increment
-    sections = _sections(settings, named)
+    sections = sections_of(settings, named)
     rungs = {name: getattr(bans.prefixes, name) for name in ("ipv4_24", "ipv6_64", "ipv6_56", "ipv6_48")}
     return Rules(
         detectors={
@@ -176,6 +199,6 @@ def _context(settings: Settings) -> DetectorContext:
     )
 
 
-def _sections(settings: Settings, named: Mapping[str, DetectorSettings]) -> dict[str, DetectorSettings]:
+def sections_of(settings: Settings, named: Mapping[str, DetectorSettings]) -> dict[str, DetectorSettings]:
     """Return the sections of all detectors that are to be made, in the order of `status`."""
     return {one.name: settings.detectors.section(one.name) for one in wanted(settings)} | dict(named)

@@ -5,8 +5,9 @@ A *fault* stays until somebody corrects it: `config check` exits with 2, and a r
 *warning* can end without that: a log that is not written yet, an interface that comes up later.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -23,6 +24,8 @@ from monitor.filters.matcher import LogMatcher
 from monitor.model.errors import ConfigError
 from monitor.settings.load import Loaded, load
 from monitor.sources.journal.match import parse_match
+
+_NONE: Mapping[Path, bytes] = MappingProxyType({})
 
 
 class Examined(msgspec.Struct, frozen=True):
@@ -54,12 +57,14 @@ def examine(loaded: Loaded, root: Path = Path("/")) -> Examined:
     )
 
 
-def load_examined(path: Path, root: Path = Path("/")) -> tuple[Loaded, Examined]:
-    """Load the configuration and try it out.
+def load_examined(
+    path: Path, root: Path = Path("/"), standing: Mapping[Path, bytes] = _NONE
+) -> tuple[Loaded, Examined]:
+    """Load the configuration, with the contents that stand for files, and try it out.
 
     InvalidConfigError with all faults, TemporaryError if the system cannot read it now.
     """
-    loaded = load(path)
+    loaded = load(path, standing)
     examined = examine(loaded, root)
     if examined.faults:
         raise InvalidConfigError(examined.faults, loaded.files)

@@ -84,12 +84,12 @@ def _logs(probed: Probed) -> Part:
 
 
 def _log_detectors(probed: Probed) -> Part:
-    """Return the detectors of logs, of which none may find nothing."""
+    """Return the detectors of logs: each must have a filter that can be loaded, and a log to read."""
     lost = [
         Requirement(f"a filter and a log for {name}", why, "nodewarden config check && nodewarden reload")
         for name, why in probed.filter_faults.items()
     ]
-    return Part("detectors of logs", PartKind.SOURCE, is_wanted=True, requirements=lost)
+    return Part("log_detectors", PartKind.SOURCE, is_wanted=True, requirements=lost)
 
 
 def _nftables(probed: Probed) -> Part:

@@ -9,7 +9,11 @@ from typing import TypeAlias
 
 import msgspec
 
+from monitor.detectors.failures import Backend, FailuresSettings
+from monitor.filters.definition import FilterDefinition
 from monitor.filters.syslog_files import is_syslog_file
+from monitor.model.errors import ConfigError
+from monitor.model.pods import pattern_of
 
 JournalMatches: TypeAlias = tuple[tuple[str, ...], ...]
 """Lines of journalctl(1)'s terms."""
@@ -75,3 +79,29 @@ def nothing_there(patterns: Iterable[str], *, is_journal_absent: bool) -> str:
     """Say that there is nothing to read: no file, and no journal where it could be read instead."""
     also = ", and there is no journal" if is_journal_absent else ""
     return f"no file matches {' or '.join(patterns)}{also}"
+
+
+def where_to_read(
+    section: FailuresSettings, definition: FilterDefinition, *, reads_journal: bool, reads_files: bool
+) -> Alternatives:
+    """Return what a section can read, with these sources on; where it is the journal alone, no files are named."""
+    own = tuple(tuple(line.split()) for line in section.journalmatch)
+    if section.backend is Backend.JOURNAL:
+        return Alternatives((), own or definition.journalmatch, (), is_journal_only=True)
+    files = (*section.files, *map(pattern_of, section.pods))
+    found = alternatives(files, own, definition.files, definition.journalmatch)
+    if section.backend is Backend.FILES or not found.matches or not reads_journal:
+        return Alternatives(found.files + found.rest, (), ())
+    is_journal_only = not found.is_choice or not reads_files
+    return Alternatives((), found.matches, (), is_journal_only=True) if is_journal_only else found
+
+
+def check_files(patterns: tuple[str, ...], *, is_read: bool) -> None:
+    """Raise ConfigError if these files cannot be what a detector reads; `is_read`: files are read at all."""
+    if not is_read:
+        raise ConfigError("it reads files, but sources.files is off")
+    if not patterns:
+        raise ConfigError("neither section nor filter say which files to read: name them in `files`")
+    for pattern in patterns:
+        if not pattern.startswith("/"):
+            raise ConfigError(f"{pattern!r} is not an absolute path")

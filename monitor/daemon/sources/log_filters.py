@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from monitor.config.types import parse_timezone
-from monitor.daemon.sources.jail_sections import jail_network, jail_section
+from monitor.daemon.sources.filter_standing import is_installed, with_evidence
+from monitor.daemon.sources.jail_sections import jail_section
 from monitor.daemon.sources.log_alternatives import (
     Alternatives,
     JournalMatches,
-    alternatives,
+    check_files,
     has_journal,
     is_any_readable,
     is_any_there,
     nothing_there,
+    where_to_read,
 )
 from monitor.detectors.failures import DEFAULT_FAILURES, Backend, FailuresSettings, LineEvidence
 from monitor.filters.deadline import Deadline, TooSlow
 from monitor.filters.definition import FilterDefinition, FilterError
-from monitor.filters.evidence import EvidenceRule, standing_doubt
+from monitor.filters.evidence import standing_doubt
 from monitor.filters.library import load_filter
 from monitor.model.bans import AllowEntry, Mode
 from monitor.model.errors import ConfigError
-from monitor.model.pods import pattern_of
-from monitor.settings.detectors import DETECTOR_NAMES
 from monitor.settings.schema import Settings
 from monitor.sources.journal.match import parse_match
 
@@ -78,6 +78,9 @@ class LogFilters:
         """What fail2ban's jails ignore."""
         self.unknown_jails: list[str] = []
         """Names in `from_fail2ban_proven` that are none of a jail."""
+        self._loaded: dict[tuple[str, str], FilterDefinition] = {}
+        """By reference and kind of log: thousands of detectors may use one filter, which takes 10 ms to read."""
+        self._too_slow: set[str] = set()
         self._deadline = Deadline(_LOAD_S)
         self._vouched = settings.detectors.from_fail2ban_proven
         self._reads_journal = settings.sources.journal.enabled
@@ -100,11 +103,12 @@ class LogFilters:
         key = "filter"
         try:
             definition = self._deadline.call(self._load, section)
-            definition = _with_evidence(definition, section.evidence)
-            where = self._where(section, definition)
+            definition = with_evidence(definition, section.evidence)
+            where = where_to_read(section, definition, reads_journal=self._reads_journal, reads_files=self._reads_files)
             key = "journalmatch" if where.is_journal_only else "files"
             self._read(name, definition, where, section.timezone)
         except TooSlow:
+            self._too_slow.add(section.filter)
             self._fail(name, f"filter {section.filter} takes longer than {_LOAD_S:.0f} s to read", key)
             return
         except (FilterError, ConfigError, ValueError) as error:
@@ -119,7 +123,7 @@ class LogFilters:
             )
         if self.journal.get(name) == ():
             self.notes.append(f"{name} reads the whole journal: name what it should read in `journalmatch`")
-        if section == DEFAULT_FAILURES.get(name) and not _is_installed(definition):
+        if section == DEFAULT_FAILURES.get(name) and not is_installed(definition):
             self.unneeded.add(name)
 
     def _fail(self, name: str, fault: str, key: str) -> None:
@@ -135,25 +139,19 @@ class LogFilters:
         is_journal = section.backend is Backend.JOURNAL or bool(
             section.journalmatch and not section.files and not section.pods
         )
-        definition = load_filter(section.filter, logtype="journal" if is_journal else "file")
+        if section.filter in self._too_slow:
+            raise TooSlow
+        reference = section.filter, "journal" if is_journal else "file"
+        if reference in self._loaded:
+            return self._loaded[reference]
+        definition = load_filter(reference[0], logtype=reference[1])
         for line in definition.journalmatch:  # it may be needed later
             try:
                 parse_match(line)
             except ConfigError as error:
                 raise FilterError(f"{definition.origin}: {error}") from error
+        self._loaded[reference] = definition
         return definition
-
-    def _where(self, section: FailuresSettings, definition: FilterDefinition) -> Alternatives:
-        """Return what a section can read; where it is the journal alone, no files are named."""
-        own = tuple(tuple(line.split()) for line in section.journalmatch)
-        if section.backend is Backend.JOURNAL:
-            return Alternatives((), own or definition.journalmatch, (), is_journal_only=True)
-        files = (*section.files, *map(pattern_of, section.pods))
-        found = alternatives(files, own, definition.files, definition.journalmatch)
-        if section.backend is Backend.FILES or not found.matches or not self._reads_journal:
-            return Alternatives(found.files + found.rest, (), ())
-        is_journal_only = not found.is_choice or not self._reads_files
-        return Alternatives((), found.matches, (), is_journal_only=True) if is_journal_only else found
 
     def _read(self, name: str, definition: FilterDefinition, where: Alternatives, timezone: str) -> None:
         """Have a detector read where it can; ValueError if the zone is wrong."""
@@ -161,7 +159,7 @@ class LogFilters:
         if where.is_journal_only or where.is_choice:
             self._check_journal(where.matches)
         if not where.is_journal_only:
-            self._check_files(where.files + where.rest)
+            check_files(where.files + where.rest, is_read=self._reads_files)
         if where.is_journal_only:
             self.journal[name] = where.matches
         elif where.is_choice:
@@ -172,6 +170,11 @@ class LogFilters:
         self.definitions[name] = definition
         if zone:
             self.timezones[name] = zone
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """What tells by detector whether its filter finds other lines than another one."""
+        return {name: one.digest for name, one in self.definitions.items()}
 
     def look_for_journal(self) -> bool:
         """Follow whether there is a journal; return whether that changed what is read."""
@@ -210,15 +213,6 @@ class LogFilters:
             return ()
         return self.files.get(name, ())
 
-    def _check_files(self, patterns: tuple[str, ...]) -> None:
-        if not self._reads_files:
-            raise ConfigError("it reads files, but sources.files is off")
-        if not patterns:
-            raise ConfigError("neither section nor filter say which files to read: name them in `files`")
-        for pattern in patterns:
-            if not pattern.startswith("/"):
-                raise ConfigError(f"{pattern!r} is not an absolute path")
-
     def _check_journal(self, matches: JournalMatches) -> None:
         if not self._reads_journal:
             raise ConfigError("it reads the journal, but sources.journal is off")
@@ -226,49 +220,27 @@ class LogFilters:
             parse_match(line)
 
     def _read_jails(self, directory: str) -> "tuple[Jail, ...]":
-        """Return fail2ban's jails that may have a detector here."""
+        """Return fail2ban's jails that may have a detector here; note what else its configuration says."""
         if not directory:
             return ()
-        from monitor.filters.fail2ban.jails import read_jails
+        from monitor.daemon.sources.jail_reading import JailReading
 
         try:
-            configuration = self._deadline.call(read_jails, Path(directory))
+            reading = self._deadline.call(JailReading, Path(directory))
         except TooSlow:
             self.faults[FROM_FAIL2BAN] = f"{directory} takes longer than {_LOAD_S:.0f} s to read"
             return ()
         except FilterError as error:
             self.faults[FROM_FAIL2BAN] = str(error)
             return ()
-        self.files_read.update(configuration.files)
-        if configuration.faults:
-            self.faults[FROM_FAIL2BAN] = "; ".join(configuration.faults)
-        self.notes += [f"fail2ban: {note}" for note in configuration.notes]
-        self._allow("fail2ban", configuration.ignoreip)
-        for jail in configuration.jails:
-            self._allow(f"jail {jail.name}", [text for text in jail.ignoreip if text not in configuration.ignoreip])
-        return tuple(jail for jail in configuration.jails if self._is_named_well(jail.name))
-
-    def _allow(self, whose: str, ignoreip: Sequence[str]) -> None:
-        """Protect what fail2ban ignores; names are never resolved."""
-        known = {entry.network for entry in self.allowlist}
-        for text in ignoreip:
-            try:
-                network = jail_network(text)
-            except ValueError:
-                self.notes.append(f"{whose}: ignoreip {text!r} is no address: put its addresses into bans.allowlist")
-                continue
-            if network not in known:
-                known.add(network)
-                self.allowlist.append(AllowEntry(network, f"ignoreip of {whose}"))
-
-    def _is_named_well(self, name: str) -> bool:
-        wrong = DETECTOR_NAMES.check(name)
-        if name == "recidive":
-            self.notes.append("jail recidive is passed over: bans.recidive does what it does")
-        elif wrong:
-            self.faults[name] = f"the jail's name cannot be a detector's: {wrong}"
-            self.foreign.add(name)
-        return not wrong
+        self.files_read.update(reading.files)
+        if reading.fault:
+            self.faults[FROM_FAIL2BAN] = reading.fault
+        self.faults |= reading.misnamed
+        self.foreign.update(reading.misnamed)
+        self.notes += reading.notes
+        self.allowlist += reading.allowlist
+        return reading.jails
 
     def _is_ours(self, jail: "Jail", section: FailuresSettings | None) -> bool:
         """Whether a jail becomes a detector: what is configured here wins, unless it is only the default.
@@ -323,26 +295,9 @@ class LogFilters:
             self.unneeded.add(name)
         evidence = LineEvidence.PROVEN if name in self._vouched else LineEvidence.AUTO
         try:
-            self._read(name, _with_evidence(jail.filter, evidence), where, jail.timezone)
+            self._read(name, with_evidence(jail.filter, evidence), where, jail.timezone)
         except (ConfigError, ValueError) as error:
             self.faults[name] = str(error)
-
-
-def _with_evidence(definition: FilterDefinition, evidence: LineEvidence) -> FilterDefinition:
-    """Return the filter with what the operator says of its evidence."""
-    if evidence is LineEvidence.AUTO:
-        return definition
-    if evidence is LineEvidence.PROVEN:
-        rule = EvidenceRule(doubt="", is_vouched=True)
-    else:
-        rule = EvidenceRule(doubt="the configuration says `evidence: spoofable`")
-    return msgspec.structs.replace(definition, evidence=rule)
-
-
-def _is_installed(definition: FilterDefinition) -> bool:
-    """Whether the application of a filter is on this machine, as far as the filter says where it would be."""
-    writers = definition.evidence.writers
-    return not writers or not writers.executables or any(Path(path).exists() for path in writers.executables)
 
 
 def _names(names: Sequence[str]) -> str:

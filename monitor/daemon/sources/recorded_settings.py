@@ -27,7 +27,8 @@ def configured(settings: Settings, filters: LogFilters, now_s: float, offences: 
     document = plain(group_of(Settings), settings)
     sections = {name: plain(group_of(FailuresSettings), section) for name, section in filters.sections.items()}
     digest = hashlib.sha256(_encode([document, sections])).hexdigest()[:16]
-    return Configured(now_s, document, digest, sections, list(filters.allowlist), list(offences))
+    allowed = list(filters.allowlist)
+    return Configured(now_s, document, digest, sections, allowed, list(offences), filters=filters.digests)
 
 
 def read_settings(one: Configured) -> Settings:
@@ -39,18 +40,30 @@ def read_settings(one: Configured) -> Settings:
 class RecordedFilters(LogFilters):
     """What the pipeline needs of log filters, as a recording has it: no file of the node that recorded is here."""
 
-    def __init__(self, sections: Mapping[str, FailuresSettings], allowlist: Iterable[AllowEntry]) -> None:
-        """Take the sections of detectors that watch logs, and what jails of fail2ban ignore."""
+    def __init__(
+        self,
+        sections: Mapping[str, FailuresSettings],
+        allowlist: Iterable[AllowEntry],
+        digests: Mapping[str, str] | None = None,
+    ) -> None:
+        """Take the sections of detectors that watch logs, what jails of fail2ban ignore, and digests of the filters."""
+        self._digests = dict(digests or {})
         self.sections = dict(sections)
         self.allowlist = list(allowlist)
         self.definitions = {}
         self.faults = {}
         self.files_read = set()
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """What tells by detector whether its filter is another one."""
+        return self._digests
+
 
 def read_filters(one: Configured) -> RecordedFilters:
     """Return what the pipeline needs of log filters; raises what `read_settings` does."""
-    return RecordedFilters({name: _read(FailuresSettings, it) for name, it in one.sections.items()}, one.allowed)
+    sections = {name: _read(FailuresSettings, it) for name, it in one.sections.items()}
+    return RecordedFilters(sections, one.allowed, one.filters)
 
 
 def _read(struct: type[Section], document: dict[str, Any]) -> Any:

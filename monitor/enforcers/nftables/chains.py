@@ -7,6 +7,10 @@ connection to us or belong to none: an address that an attacker forged can still
 address on connections that the node, or a host or pod that it routes for, opened; they run after DNAT, so for a service
 address the real destination counts. All chains first accept loopback and the allow sets.
 
+Where the operator wants banned sources to be refused instead (`bans.action`), the rules of bans on proof and of egress
+bans continue in the chain `refuse`, which has no hook. Shuns never do: their sources may be forged, and an answer would
+reach the address that was named. A limit keeps the node from becoming a reflector for forgers of banned addresses.
+
 Two more chains only count: `leak_input` and `leak_forward` run last and see traffic that a ban should have stopped but
 did not, because another program changed our rules. They never drop, so a false match there does no harm.
 
@@ -21,8 +25,11 @@ from monitor.enforcers.nftables.expressions import (
     FIRST_WORD,
     Header,
     Meta,
+    Refusal,
     Tracked,
     Verdict,
+    beyond,
+    continue_in,
     count_in,
     equal,
     host_order,
@@ -31,6 +38,7 @@ from monitor.enforcers.nftables.expressions import (
     meta,
     note_in,
     payload,
+    refuse,
     tracked,
     unequal,
     verdict,
@@ -38,6 +46,7 @@ from monitor.enforcers.nftables.expressions import (
 from monitor.enforcers.nftables.ruleset import BAN_SETS, PORT_SETS, PortSet
 from monitor.model.addresses import format_address
 from monitor.model.alerts import Strength
+from monitor.model.bans import Action
 from monitor.model.protocols import PROTOCOL_TCP, TCP_ACK, TCP_RST
 
 _ESTABLISHED, _RELATED, _UNTRACKED = 0x2, 0x4, 0x40  # NF_CT_STATE_BIT and NF_CT_STATE_UNTRACKED_BIT
@@ -45,6 +54,10 @@ _DNAT = 0x20  # IPS_DST_NAT
 _ORIGINAL = b"\0"  # IP_CT_DIR_ORIGINAL
 _INTERFACE_BYTES = 16  # IFNAMSIZ
 _WORD_BYTES = 4
+REFUSE = "refuse"
+"""The name of the chain that answers."""
+REFUSALS_PER_S = 100
+"""At most that many answers per second, and that many at once: a courtesy, and of no use as a weapon."""
 
 
 class Part(msgspec.Struct, frozen=True, gc=False):
@@ -55,7 +68,10 @@ class Part(msgspec.Struct, frozen=True, gc=False):
 
 
 class Chain(msgspec.Struct, frozen=True, gc=False):
-    """A base chain of type filter; `priority` is that of the hook, lower ones run first."""
+    """A chain of type filter; `priority` is that of the hook, lower ones run first.
+
+    One without a hook runs where a rule leads to it.
+    """
 
     name: str
     hook: str
@@ -69,6 +85,8 @@ def _rule(*parts: Part) -> Part:
 
 _ACCEPT = Part("accept", verdict(Verdict.ACCEPT))
 _DROP = Part("drop", verdict(Verdict.DROP))
+_REFUSE = Part(f"goto {REFUSE}", continue_in(REFUSE))
+_IS_TCP = Part("meta l4proto tcp", meta(Meta.L4PROTO) + equal(bytes([PROTOCOL_TCP])))
 _LOOPBACK = b"lo".ljust(_INTERFACE_BYTES, b"\0")
 _FROM_LOOPBACK = Part('iifname "lo"', meta(Meta.INPUT_INTERFACE) + equal(_LOOPBACK))
 _TO_LOOPBACK = Part('oifname "lo"', meta(Meta.OUTPUT_INTERFACE) + equal(_LOOPBACK))
@@ -136,14 +154,14 @@ def _exempt(side: str, *loopback: Part) -> tuple[Part, ...]:
     return (_rule(*loopback, _ACCEPT), *(_rule(_among(f, side, f"allow{f}"), _ACCEPT) for f in _FAMILIES))
 
 
-def _drops(word: str, side: str, *conditions: Part) -> tuple[Part, ...]:
-    return tuple(_rule(*conditions, _among(f, side, name), _counted(name), _DROP) for name, f in _sets_of(word))
+def _drops(word: str, side: str, *conditions: Part, end: Part = _DROP) -> tuple[Part, ...]:
+    return tuple(_rule(*conditions, _among(f, side, name), _counted(name), end) for name, f in _sets_of(word))
 
 
-def _port_drops(strength: Strength) -> tuple[Part, ...]:
+def _port_drops(strength: Strength, end: Part = _DROP) -> tuple[Part, ...]:
     """Drop what goes to the ports that a source is banned from: looked up by address, protocol and port."""
     return tuple(
-        _rule(_to_ports_of(one), _counted(one.counter), _DROP) for one in PORT_SETS.values() if one.strength is strength
+        _rule(_to_ports_of(one), _counted(one.counter), end) for one in PORT_SETS.values() if one.strength is strength
     )
 
 
@@ -168,29 +186,43 @@ def _leaks(word: str, hook: str) -> tuple[Part, ...]:
 
 
 _SOURCE_EXEMPT = _exempt("saddr", _FROM_LOOPBACK)
-# With DNAT in output, oifname is that of the original destination: a service address of the node itself is on lo.
-_EGRESS = (*_exempt("daddr", _TO_LOOPBACK, _NOT_REDIRECTED), *_drops("egress", "daddr", _OUTBOUND))
+
+
+def _egress(end: Part) -> tuple[Part, ...]:
+    # With DNAT in output, oifname is that of the original destination: a service address of the node itself is on lo.
+    return (*_exempt("daddr", _TO_LOOPBACK, _NOT_REDIRECTED), *_drops("egress", "daddr", _OUTBOUND, end=end))
 
 
 def _leak_rules(hook: str) -> tuple[Part, ...]:
     return (*_SOURCE_EXEMPT, *_leaks("ban", hook), *_ANSWERS, *_leaks("shun", hook))
 
 
-CHAINS = (
-    Chain(
-        "ban", "prerouting", -310, (*_SOURCE_EXEMPT, *_drops("ban", "saddr"), *_port_drops(Strength.PROVEN))
-    ),  # before raw: no tracking yet
-    Chain(
-        "shun",
-        "prerouting",
-        -160,
-        (*_SOURCE_EXEMPT, *_ANSWERS, *_drops("shun", "saddr"), *_port_drops(Strength.SPOOFABLE)),
-    ),  # before mangle
-    # after destination NAT (-100), before the usual filter chains (0), whose rules have not counted the packet yet
-    Chain("egress_output", "output", -10, _EGRESS),
-    Chain("egress_forward", "forward", -10, _EGRESS),
-    # after the usual filter chains (0): a packet that those drop did not leak
-    Chain("leak_input", "input", 300, _leak_rules("input")),
-    Chain("leak_forward", "forward", 300, _leak_rules("forward")),
-)
-"""All accept what no rule drops, and are made in this order."""
+def _refusals() -> tuple[Part, ...]:
+    rate = f"limit rate over {REFUSALS_PER_S}/second burst {REFUSALS_PER_S} packets"
+    return (
+        _rule(Part(rate, beyond(REFUSALS_PER_S, REFUSALS_PER_S)), _DROP),
+        _rule(_IS_TCP, Part("reject with tcp reset", refuse(Refusal.TCP_RESET))),
+        Part("reject with icmpx admin-prohibited", refuse(Refusal.ICMP_OR_ICMPV6)),
+    )
+
+
+def chains_for(action: Action) -> tuple[Chain, ...]:
+    """Return the chains in the order in which they are made. Those at a hook accept what no rule drops."""
+    end = _REFUSE if action is Action.REJECT else _DROP
+    bans = (*_SOURCE_EXEMPT, *_drops("ban", "saddr", end=end), *_port_drops(Strength.PROVEN, end))
+    shuns = (*_SOURCE_EXEMPT, *_ANSWERS, *_drops("shun", "saddr"), *_port_drops(Strength.SPOOFABLE))
+    return (
+        *([Chain(REFUSE, "", 0, _refusals())] if action is Action.REJECT else []),
+        Chain("ban", "prerouting", -310, bans),  # before raw: no tracking yet
+        Chain("shun", "prerouting", -160, shuns),  # before mangle
+        # after destination NAT (-100), before the usual filter chains (0), whose rules have not counted the packet yet
+        Chain("egress_output", "output", -10, _egress(end)),
+        Chain("egress_forward", "forward", -10, _egress(end)),
+        # after the usual filter chains (0): a packet that those drop did not leak
+        Chain("leak_input", "input", 300, _leak_rules("input")),
+        Chain("leak_forward", "forward", 300, _leak_rules("forward")),
+    )
+
+
+CHAINS = chains_for(Action.DROP)
+"""The chains of a table that drops."""

@@ -16,7 +16,7 @@ from monitor.enforcers.netlink import (
     encode_key,
 )
 from monitor.enforcers.nftables import messages
-from monitor.enforcers.nftables.chains import CHAINS
+from monitor.enforcers.nftables.chains import REFUSE, Chain, chains_for
 from monitor.enforcers.nftables.commit import ENCODERS, milliseconds
 from monitor.enforcers.nftables.ruleset import (
     COUNTERS,
@@ -29,6 +29,7 @@ from monitor.enforcers.nftables.ruleset import (
 )
 from monitor.enforcers.protocol import Stopped
 from monitor.model.addresses import Network
+from monitor.model.bans import Action
 
 _NOTHING = Stopped(0, 0)
 
@@ -40,23 +41,30 @@ class Step(msgspec.Struct, frozen=True, gc=False):
     request: NetlinkRequest
 
 
-def definition(*, max_bans: int, counters: Mapping[str, Stopped] | None = None) -> Iterator[Step]:
+def definition(
+    *, max_bans: int, action: Action = Action.DROP, counters: Mapping[str, Stopped] | None = None
+) -> Iterator[Step]:
     """Yield what creates the table without content; `counters` start with these values if they do not exist yet."""
     yield Step("the table", messages.new_table(TABLE, SCHEMA))
     for name in COUNTERS:
         yield Step(f"counter {name}", messages.new_counter(TABLE, name, (counters or {}).get(name, _NOTHING)))
     for number, (name, spec) in enumerate(all_set_specs(max_bans).items(), 1):
         yield Step(f"set {name}", messages.new_set(TABLE, name, spec, number))
-    for chain in CHAINS:
+    if action is not Action.REJECT:  # it may be there, and can be deleted once no rule leads to it: see below
+        yield Step(f"chain {REFUSE}", messages.new_chain(TABLE, Chain(REFUSE, "", 0, ())))
+        yield Step(f"the former rules of chain {REFUSE}", messages.delete_rules(TABLE, REFUSE))
+    for chain in chains_for(action):
         yield Step(f"chain {chain.name}", messages.new_chain(TABLE, chain))
         yield Step(f"the former rules of chain {chain.name}", messages.delete_rules(TABLE, chain.name))
         for rule in chain.rules:
             yield Step(f"rule {rule.text!r} of chain {chain.name}", messages.new_rule(TABLE, chain.name, rule))
+    if action is not Action.REJECT:
+        yield Step(f"the former chain {REFUSE}", messages.delete_chain(TABLE, REFUSE))
 
 
 def part_names() -> frozenset[str]:
     """Return the names of all parts of the table as `fingerprint` lists them; any other part is foreign."""
-    chains = [chain.name for chain in CHAINS]
+    chains = [chain.name for chain in chains_for(Action.REJECT)]
     parts = {"chain": chains, "rules of chain": chains, "set": all_set_specs(1), "object": COUNTERS}
     return frozenset({"table", *(f"{kind} {name}" for kind, names in parts.items() for name in names)})
 
@@ -70,10 +78,10 @@ def allowed(allowlist: Sequence[Network]) -> Iterator[Step]:
             yield Step(f"networks of set {name}", request)
 
 
-def replacement(*, max_bans: int, counters: Mapping[str, Stopped]) -> Iterator[Step]:
+def replacement(*, max_bans: int, action: Action = Action.DROP, counters: Mapping[str, Stopped]) -> Iterator[Step]:
     """Yield what deletes the table and creates it again."""
     yield Step("the former table", messages.delete_table(TABLE))
-    yield from definition(max_bans=max_bans, counters=counters)
+    yield from definition(max_bans=max_bans, action=action, counters=counters)
 
 
 def carried(elements: Iterable[Element], elapsed_s: float) -> Iterator[Step]:

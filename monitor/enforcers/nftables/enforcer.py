@@ -18,7 +18,6 @@ from monitor.enforcers.netlink import DEL_ELEMENTS
 from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
 from monitor.enforcers.nftables import batch as bulk
 from monitor.enforcers.nftables import listing, messages
-from monitor.enforcers.nftables import setup as table
 from monitor.enforcers.nftables.commit import (
     ENCODERS,
     Item,
@@ -33,14 +32,14 @@ from monitor.enforcers.nftables.commit import (
     running,
 )
 from monitor.enforcers.nftables.definition import allowed
-from monitor.enforcers.nftables.fingerprint import WantedDefinition, summary
+from monitor.enforcers.nftables.frame import TableFrame
 from monitor.enforcers.nftables.port_bans import PortBans
 from monitor.enforcers.nftables.prefix_bans import PrefixBans
 from monitor.enforcers.nftables.ruleset import TABLE, Element, set_name
 from monitor.enforcers.protocol import Failure, ForeignElement, Stopped
 from monitor.model.addresses import Address, Network, collapse
 from monitor.model.alerts import Strength
-from monitor.model.bans import Ban
+from monitor.model.bans import Action, Ban
 from monitor.model.errors import TemporaryError
 
 __all__ = ["NftablesEnforcer", "TableMissing"]
@@ -57,15 +56,15 @@ class NftablesEnforcer:
     Every call raises PermanentError if CAP_NET_ADMIN or nf_tables is missing, and TemporaryError for other errors.
     """
 
-    def __init__(self, *, max_bans: int) -> None:
+    def __init__(self, *, max_bans: int, action: Action = Action.DROP) -> None:
         """`max_bans` limits each of the six sets of single addresses; opens nothing yet."""
-        self._max_bans = max_bans
+        self.frame = TableFrame(max_bans, action)
+        """What the table is besides its bans."""
         self._opened: NetlinkSocket | None = None
         self._prefixes = PrefixBans()
         self._port_bans = PortBans()
         self._clock: tuple[float, float] | None = None
         self._ports: deque[int] = deque(maxlen=_PORTS)
-        self._definition = WantedDefinition()
 
     def setup(self, allowlist: Sequence[Network]) -> None:
         """Create the table, or complete an existing one, in one transaction; bans that are in force stay.
@@ -75,19 +74,14 @@ class NftablesEnforcer:
         which other programs left chains, sets or objects, or what completing does not correct.
         """
         self._prefixes.forget()
-        disjoint = collapse(list(allowlist))
-        table.setup(self._socket(), max_bans=self._max_bans, allowlist=disjoint)
-        if wrong := self._definition.note():
-            _log.warning("the table inet %s is replaced, because others changed it: %s", TABLE, summary(wrong))
-            table.replace(self._socket(), max_bans=self._max_bans, allowlist=disjoint)
-            self._definition.note(is_new=True)
+        self.frame.set_up(self._socket(), collapse(list(allowlist)))
 
     def differences(self) -> list[str]:
         """Say how the table is defined otherwise than after the last `setup`; empty if it is not.
 
         May be called from another thread. TemporaryError if others change nf_tables all the time meanwhile.
         """
-        return self._definition.differences()
+        return self.frame.differences()
 
     def set_allowlist(self, networks: Sequence[Network]) -> None:
         """Replace both allow sets in one transaction; networks may overlap. TableMissing if there is no table."""

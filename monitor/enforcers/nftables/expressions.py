@@ -15,6 +15,9 @@ _VERDICT, _REGISTER = 0, 1  # NFT_REG_VERDICT, NFT_REG_1
 FIRST_WORD = 8
 """NFT_REG32_00: the first four bytes of register 1, whose further words follow."""
 _LIST_ELEMENT = 1  # NFTA_LIST_ELEM
+_GOTO = -4  # NFT_GOTO
+_LIMIT_PACKETS, _LIMIT_INVERTED = 0, 1  # NFT_LIMIT_PKTS, NFT_LIMIT_F_INV
+_ADMIN_PROHIBITED = 3  # NFT_REJECT_ICMPX_ADMIN_PROHIBITED
 _HOST_ORDER = struct.Struct("=I")
 
 
@@ -40,6 +43,13 @@ class Header(enum.IntEnum):
 
     NETWORK = 1
     TRANSPORT = 2
+
+
+class Refusal(enum.IntEnum):
+    """With what a packet is refused: enum nft_reject_types."""
+
+    TCP_RESET = 1
+    ICMP_OR_ICMPV6 = 2
 
 
 class Verdict(enum.IntEnum):
@@ -101,6 +111,23 @@ def verdict(code: Verdict) -> bytes:
     return expression(
         "immediate", _number(1, _VERDICT), attribute(2, attribute(2, _number(1, code), nested=True), nested=True)
     )
+
+
+def continue_in(chain: str) -> bytes:
+    """Continue in another chain, and do not come back."""
+    target = attribute(1, _GOTO.to_bytes(4, signed=True)) + string_attribute(2, chain)
+    return expression("immediate", _number(1, _VERDICT), attribute(2, attribute(2, target, nested=True), nested=True))
+
+
+def beyond(rate_per_s: int, burst: int) -> bytes:
+    """Continue if more packets than this came here: `rate_per_s`, after `burst` at once."""
+    amounts = attribute(1, rate_per_s.to_bytes(8)) + attribute(2, (1).to_bytes(8)) + _number(3, burst)
+    return expression("limit", amounts, _number(4, _LIMIT_PACKETS), _number(5, _LIMIT_INVERTED))
+
+
+def refuse(kind: Refusal) -> bytes:
+    """End with a drop after an answer: a TCP reset, or that it is prohibited by an administrator."""
+    return expression("reject", _number(1, kind), attribute(2, bytes([_ADMIN_PROHIBITED])))
 
 
 def host_order(value: int) -> bytes:

@@ -2,13 +2,16 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from monitor.enforcers.nftables.drift import DriftKind
+from monitor.enforcers.protocol import Failure, FailureCause
+from monitor.model.addresses import Network
+from monitor.model.alerts import Strength
 
 _log = logging.getLogger(__name__)
 
-FAULTS = ("set_up", "bans", "comparison", "notifications")
+FAULTS = ("set_up", "bans", "refusals", "comparison", "notifications")
 """The parts of a table that may be at fault: a closed set, usable as a metric label."""
 
 
@@ -33,6 +36,10 @@ class TableFaults:
         if changes:
             self.on_drift(changes)
 
+    def note_unanswered(self, why: str) -> None:
+        """Note why packets are dropped that should be refused; empty if they are."""
+        self.note_fault("refusals", f"drops although `bans.action` is `reject`: {why}" if why else "")
+
     def note_fault(self, part: str, text: str) -> None:
         """Note what is wrong with a part; it is logged when it changes, not each second. Without a text it is well."""
         if not text:
@@ -41,3 +48,8 @@ class TableFaults:
         if self.faults.get(part) != text:
             _log.error("the table inet nodewarden %s", text)
         self.faults[part] = text
+
+
+def of_unknown_outcome(failures: Sequence[Failure]) -> set[tuple[Network, Strength]]:
+    """Return the bans for which it is unknown whether the kernel added them."""
+    return {(one.network, one.strength) for one in failures if one.cause is FailureCause.NO_MEMORY}

@@ -28,6 +28,7 @@ from monitor.enforcers.nftables.ruleset import SetSpec
 from monitor.enforcers.protocol import Stopped
 
 NEW_TABLE, NEW_CHAIN, NEW_RULE, DEL_RULE, NEW_SET, NEW_OBJECT = (NFTABLES | n for n in (0, 3, 6, 8, 9, 18))
+DEL_CHAIN = NFTABLES | 5
 _NLM_F_APPEND = 0x800
 _HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3}  # NF_INET_*
 _INET_PROTO_TYPE, _SERVICE_TYPE, _TYPE_BITS = 12, 13, 6
@@ -79,16 +80,24 @@ def new_table(table: str, comment: str) -> NetlinkRequest:
 
 
 def new_chain(table: str, chain: Chain) -> NetlinkRequest:
-    """Create a base chain with policy accept; an existing one stays, with its rules."""
+    """Create a chain, one at a hook with policy accept; an existing one stays, with its rules."""
+    names = (string_attribute(1, table), string_attribute(3, chain.name))
+    if not chain.hook:
+        return _create(NEW_CHAIN, *names)
     hook = _number(1, _HOOKS[chain.hook]) + attribute(2, chain.priority.to_bytes(4, signed=True))
     return _create(
         NEW_CHAIN,
-        string_attribute(1, table),
-        string_attribute(3, chain.name),
+        *names,
         attribute(4, hook, nested=True),
         _number(5, _POLICY_ACCEPT),
         string_attribute(7, "filter"),
     )
+
+
+def delete_chain(table: str, chain: str) -> NetlinkRequest:
+    """Delete a chain without rules that no rule leads to."""
+    body = nfgen_header(NFPROTO_INET) + string_attribute(1, table) + string_attribute(3, chain)
+    return NetlinkRequest(DEL_CHAIN, NLM_F_REQUEST, body)
 
 
 def delete_rules(table: str, chain: str) -> NetlinkRequest:

@@ -7,6 +7,8 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
+
 from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
 from monitor.enforcers.nftables import listing
 from monitor.enforcers.nftables.definition import Step, allowed, carried, carried_ports, definition, replacement
@@ -22,6 +24,7 @@ from monitor.enforcers.nftables.ruleset import (
     set_specs,
 )
 from monitor.model.addresses import Network
+from monitor.model.bans import Action
 from monitor.model.errors import PermanentError, TemporaryError
 
 _log = logging.getLogger(__name__)
@@ -31,20 +34,29 @@ class _Refused(Exception):  # noqa: N818 - never leaves this module
     """The kernel refused the transaction; the message says which part and why."""
 
 
-def setup(link: NetlinkSocket, *, max_bans: int, allowlist: Sequence[Network]) -> None:
-    """Create or complete the table in one transaction; `allowlist` must be disjoint. See `NftablesEnforcer.setup`."""
+class Wanted(msgspec.Struct, frozen=True):
+    """What the table should be like, apart from its bans; `allowlist` must be disjoint (`addresses.collapse`)."""
+
+    max_bans: int
+    action: Action
+    allowlist: Sequence[Network]
+
+
+def setup(link: NetlinkSocket, wanted: Wanted) -> None:
+    """Create or complete the table in one transaction. See `NftablesEnforcer.setup`."""
     comment = listing.table_comment(link)
     with _explained():
-        if comment is None or (SCHEMA.encode() in comment and _same_sets(link, max_bans)):
+        if comment is None or (SCHEMA.encode() in comment and _same_sets(link, wanted.max_bans)):
             try:
-                _run(link, [*definition(max_bans=max_bans), *allowed(allowlist)])
+                frame = definition(max_bans=wanted.max_bans, action=wanted.action)
+                _run(link, [*frame, *allowed(wanted.allowlist)])
             except (_Refused, PermanentError) as error:
                 # EOPNOTSUPP, a PermanentError, is also the answer about a chain that is at another hook
                 if comment is None or isinstance(error.__cause__, PermissionError):
                     raise
             else:
                 return
-        _replace(link, max_bans=max_bans, allowlist=allowlist)
+        _replace(link, wanted)
 
 
 def _same_sets(link: NetlinkSocket, max_bans: int) -> bool:
@@ -61,10 +73,10 @@ def _same_sets(link: NetlinkSocket, max_bans: int) -> bool:
     )
 
 
-def replace(link: NetlinkSocket, *, max_bans: int, allowlist: Sequence[Network]) -> None:
+def replace(link: NetlinkSocket, wanted: Wanted) -> None:
     """Delete the table and create it in one transaction; bans keep their time, and all counters continue."""
     with _explained():
-        _replace(link, max_bans=max_bans, allowlist=allowlist)
+        _replace(link, wanted)
 
 
 @contextlib.contextmanager
@@ -76,9 +88,9 @@ def _explained() -> Iterator[None]:
         raise TemporaryError(f"table inet nodewarden was not set up: the kernel refused {error}") from error
 
 
-def _replace(link: NetlinkSocket, *, max_bans: int, allowlist: Sequence[Network]) -> None:
+def _replace(link: NetlinkSocket, wanted: Wanted) -> None:
     read_at_s = time.monotonic()
-    specs = set_specs(max_bans)
+    specs = set_specs(wanted.max_bans)
     definitions = listing.read_definitions(link, (*specs, *FORMER_SETS))
     readable = [
         name for name, found in definitions.items() if found.key_bytes == specs[FORMER_SETS.get(name, name)].key_bytes
@@ -89,7 +101,8 @@ def _replace(link: NetlinkSocket, *, max_bans: int, allowlist: Sequence[Network]
     of_ports = listing.read_port_elements([name for name, one in existing.items() if one.key_bytes == sizes[name]])
     counters = listing.read_any_counters(link)
     elapsed_s = time.monotonic() - read_at_s
-    frame = [*replacement(max_bans=max_bans, counters=counters), *allowed(allowlist)]
+    made = replacement(max_bans=wanted.max_bans, action=wanted.action, counters=counters)
+    frame = [*made, *allowed(wanted.allowlist)]
     content = [*carried(elements, elapsed_s), *carried_ports(of_ports, elapsed_s)]
     try:
         _run(link, [*frame, *content])

@@ -5,14 +5,14 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from typing import TypeVar
 
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer, TableMissing
-from monitor.enforcers.nftables.faults import TableFaults
+from monitor.enforcers.nftables.faults import TableFaults, of_unknown_outcome
 from monitor.enforcers.nftables.foreign import ForeignElements
 from monitor.enforcers.nftables.leak_watch import LeakWatch
 from monitor.enforcers.nftables.ruleset import Element
 from monitor.enforcers.protocol import Failure, FailureCause, InForce, Leader, Stopped
 from monitor.model.addresses import Network
 from monitor.model.alerts import Strength
-from monitor.model.bans import Ban, Held, Mode
+from monitor.model.bans import Action, Ban, Held, Mode
 from monitor.model.errors import NodewardenError, TemporaryError
 
 _log = logging.getLogger(__name__)
@@ -58,6 +58,7 @@ class NftablesTable(TableFaults, Leader):
         """Create or complete the table; bans in it stay."""
         self.is_wanted = True
         self._enforcer.setup(self._allowlist)
+        self.note_unanswered(self._enforcer.frame.why_not_refused)
         self.is_up = True
         self.generation += 1
 
@@ -78,7 +79,7 @@ class NftablesTable(TableFaults, Leader):
     def add(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
         """Put new bans into force; return those that are not in force."""
         failures = self._writing(lambda: self._enforcer.add(bans, now_s), bans, now_s)
-        if unknown := _of_unknown_outcome(failures):
+        if unknown := of_unknown_outcome(failures):
             self._doubtful |= unknown
             self._clear_doubts(now_s)
             in_line = {key for key in unknown - self._doubtful if self._is_in_force(*key, now_s)}
@@ -88,7 +89,7 @@ class NftablesTable(TableFaults, Leader):
     def refresh(self, bans: Sequence[Ban], now_s: float) -> list[Failure]:
         """Give active bans a later expiry; return those that kept the old one."""
         failures = self._writing(lambda: self._enforcer.refresh(bans, now_s), bans, now_s)
-        if unknown := _of_unknown_outcome(failures):
+        if unknown := of_unknown_outcome(failures):
             self._doubtful |= unknown
             self._clear_doubts(now_s)
         return failures
@@ -113,7 +114,7 @@ class NftablesTable(TableFaults, Leader):
         """Report active bans that the kernel refused to add again; `repair` corrects those of unknown outcome."""
         if failures:
             self.on_lost(failures)
-        if unknown := _of_unknown_outcome(failures):
+        if unknown := of_unknown_outcome(failures):
             self._doubtful |= unknown
             self._clear_doubts(now_s)
 
@@ -122,6 +123,11 @@ class NftablesTable(TableFaults, Leader):
         self._allowlist = networks
         if self.is_up:
             self._repairing(lambda: self._enforcer.set_allowlist(networks), now_s)
+
+    def act(self, action: Action, now_s: float) -> None:
+        """Drop or refuse what banned sources send, from now on."""
+        if self._enforcer.frame.act(action) and self.is_up:
+            self._keeping(self.make, now_s)
 
     def stopped(self, ban: Ban) -> Stopped | None:
         """Return what a ban has stopped; None if it is not in the kernel."""
@@ -290,8 +296,3 @@ class NftablesTable(TableFaults, Leader):
         """Note why bans in the kernel may differ from those that should be in force."""
         count = len(self._doubtful)
         self.note_fault("bans", f"may differ in {count} bans, which could not be corrected: {reason}" if count else "")
-
-
-def _of_unknown_outcome(failures: Sequence[Failure]) -> set[tuple[Network, Strength]]:
-    """Return the bans for which it is unknown whether the kernel added them."""
-    return {(one.network, one.strength) for one in failures if one.cause is FailureCause.NO_MEMORY}

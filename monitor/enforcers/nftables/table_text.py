@@ -3,19 +3,20 @@
 import sys
 from collections.abc import Iterator
 
-from monitor.enforcers.nftables.chains import CHAINS, Chain
+from monitor.enforcers.nftables.chains import Chain, chains_for
 from monitor.enforcers.nftables.ruleset import COUNTERS, SCHEMA, TABLE, SetSpec, all_set_specs
+from monitor.model.bans import Action
 
 _DEFAULT_MAX_BANS = 131_072
 _PRIORITIES = {"raw": -300, "mangle": -150, "filter": 0}
 _NEARBY = 10
 
 
-def table_text(max_bans: int = _DEFAULT_MAX_BANS) -> str:
+def table_text(max_bans: int = _DEFAULT_MAX_BANS, action: Action = Action.DROP) -> str:
     """Return the text, which nft(8) reads as well."""
     blocks = [_counter(name) for name in COUNTERS]
     blocks += [_set(name, spec) for name, spec in all_set_specs(max_bans).items()]
-    blocks += [_chain(chain) for chain in CHAINS]
+    blocks += [_chain(chain) for chain in chains_for(action)]
     body = "\n\n".join("\n".join(f"\t{line}" for line in block) for block in blocks)
     return f'table inet {TABLE} {{\n\tcomment "{SCHEMA}"\n{body}\n}}\n'
 
@@ -37,8 +38,9 @@ def _set(name: str, spec: SetSpec) -> list[str]:
 
 
 def _chain(chain: Chain) -> list[str]:
-    place = f"type filter hook {chain.hook} priority {_priority(chain.priority)}; policy accept;"
-    return [f"chain {chain.name} {{", f"\t{place}", *(f"\t{rule.text}" for rule in chain.rules), "}"]
+    place = f"\ttype filter hook {chain.hook} priority {_priority(chain.priority)}; policy accept;"
+    lines = [place] if chain.hook else []
+    return [f"chain {chain.name} {{", *lines, *(f"\t{rule.text}" for rule in chain.rules), "}"]
 
 
 def _priority(value: int) -> str:

@@ -1,8 +1,9 @@
 """The ports that a jail's bans are limited to, in the notation of `detectors.NAME.ports`."""
 
 import re
-import socket
 from collections.abc import Collection
+
+from monitor.config.service_names import service_port
 
 MAX_PORTS = 64
 """The most ports of one ban here."""
@@ -35,9 +36,6 @@ def _limits(word: str, protocols: Collection[str]) -> tuple[int, int] | None:
         first, last = int(match[1]), int(match[2] or match[1])
         return (first, last) if 1 <= first <= last <= _LAST else None
     for protocol in sorted(protocols):
-        try:
-            port = socket.getservbyname(word, protocol)
-        except (OSError, UnicodeError, ValueError):
-            continue
-        return port, port
+        if port := service_port(word, protocol):
+            return port, port
     return None

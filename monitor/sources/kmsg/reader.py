@@ -12,12 +12,10 @@ from monitor.model.clock import BootClock
 from monitor.model.errors import MalformedRecord, PermanentError
 from monitor.model.events import PacketLogged
 from monitor.sources.kmsg.format import CAUSES, KmsgRecord, decode_packet, is_packet_line, parse_record
+from monitor.sources.kmsg.prefixes import LogPrefixes
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _RECORD_BYTES = 16384  # the kernel refuses a read that is shorter than the record, at most 8 KiB today
-_MAX_KNOWN_PREFIXES = 256
-_TRACKING = "nf_ct_"
-"""Connection tracking's own prefixes (nf_conntrack_log_invalid): nobody dropped these packets."""
 
 
 class KernelLogStats(msgspec.Struct):
@@ -41,8 +39,7 @@ class KernelLogStats(msgspec.Struct):
 class KernelLog:
     """A source of PacketLogged events. Reads from now on, or from a saved sequence number on.
 
-    `prefixes`: only lines whose log prefix starts with one of these count; empty means all.
-    `ignore_prefixes`: lines whose log prefix contains one of these, in any case, do not count.
+    `prefixes` and `ignore_prefixes` say which log prefixes count (`LogPrefixes`).
     """
 
     name = "kernel_log"
@@ -60,9 +57,7 @@ class KernelLog:
         self.stats = stats or KernelLogStats()
         self.sequence = after
         """Sequence number of the last record read, None before the first."""
-        self._prefixes = tuple(prefixes)
-        self._ignored = tuple(prefix.casefold() for prefix in ignore_prefixes)
-        self._known_prefixes: dict[str, bool] = {}
+        self._prefixes = LogPrefixes(prefixes, ignore_prefixes)
         self._clock = BootClock(time.monotonic(), time.time())
         self.is_drained = False
         """Whether the last `read` took all there was."""
@@ -140,23 +135,11 @@ class KernelLog:
             return None
         event = decode_packet(record.message, self._clock.wall_s(record.timestamp_us))
         self.stats.packets += 1
-        if not self._counts(event.prefix):
+        if not self._prefixes.counts(event.prefix):
             self.stats.excluded += 1
             return None
         self.stats.lag_s = max(0.0, time.time() - event.time_s)
         return event
-
-    def _counts(self, prefix: str) -> bool:
-        """Whether lines with this log prefix are offences."""
-        known = self._known_prefixes.get(prefix)
-        if known is None:
-            folded = prefix.casefold()
-            is_wanted = prefix.startswith(self._prefixes) if self._prefixes else not prefix.startswith(_TRACKING)
-            known = is_wanted and not any(word in folded for word in self._ignored)
-            if len(self._known_prefixes) >= _MAX_KNOWN_PREFIXES:
-                self._known_prefixes.clear()
-            self._known_prefixes[prefix] = known
-        return known
 
 
 def _remedy(error: OSError) -> str:

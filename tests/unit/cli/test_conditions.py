@@ -24,6 +24,7 @@ from tests.unit.cli.test_escapes import NET, Peer
 _ARGUMENTS: dict[str, list[str]] = {
     "ban": [NET], "unban": [NET], "why": [NET], "allow add": [NET], "allow remove": [NET], "allow test": [NET],
     "import": ["/dev/null"], "filter test": ["sshd", "/dev/null"], "filter show": ["sshd"],
+    "apply": ["--status"],
     "run": ["--config", "/nonexistent/file"], "drops": ["--help"], "fail2ban import": ["/nonexistent/directory"],
     "record export": ["-"], "record import": ["/dev/null"],
 }  # fmt: skip
@@ -33,7 +34,7 @@ COMMANDS = {
 }
 _ASKING = {
     "status", "doctor", "list", "ban", "unban", "why", "events", "history", "report", "allow list", "allow add",
-    "allow remove", "allow test", "flush", "export", "reload", "record start", "record stop",
+    "allow remove", "allow test", "flush", "export", "reload", "record start", "record stop", "apply",
 }  # fmt: skip
 """Commands that always ask the daemon."""
 _WITHOUT_DAEMON = {"doctor", "flush"}

@@ -55,10 +55,12 @@ def _results(text: str) -> dict[type, Any]:
         head | ban | {"event": "ban"},
         head | ban | {"event": "end", "cause": text, "remaining_until_s": None},
         head | {"event": "flood", "detector": text, "text": text},
+        head | {"event": "trial", "name": text, "result": text, "text": text},
         head | {"event": "table_change", "author": text, "kind": text, "count": 1},
         head | {"event": "problem", "text": text},
         head | {"event": "allowlisted", "network": text, "detector": text, "text": text},
     ]
+    trial = {"name": text, "target": text, "content": text, "left_s": 9.0, "is_target_changed": True}
     return {
         protocol.Status: {
             "version": text, "problems": [text], "notices": [text], "uptime_s": 1.0, "configuration": text,
@@ -75,7 +77,12 @@ def _results(text: str) -> dict[type, Any]:
             "parts": [{"state": "missing", "kind": text, "name": text, "requirements": [need]}],
         },
         protocol.ListBans: {"bans": [ban], "total": 1, "cursor": ""},
-        protocol.Reload: None,
+        protocol.Reload: {
+            "waiting": [text],
+            "detectors": [{"detector": text, "network": text, "extent": "nothing", "text": text}],
+        },
+        protocol.ApplyStatus: {"waiting": trial, "ended": None},
+        protocol.ApplyBack: {"waiting": None, "ended": {"name": text, "time_s": 1.0, "text": text}},
         protocol.Record: {
             "is_on": True, "is_enabled": True, "is_stopped": False, "is_remembered": True, "directory": text,
             "trouble": text, "bytes": 1, "max_bytes": 1, "max_age_s": 1.0, "written_bytes": 1, "events": 1,
@@ -134,11 +141,15 @@ COMMANDS = {
     "export": ["export"],
     "export nft": ["export", "--format", "nft"],
     "import": ["import", "-"],
+    "reload": ["reload"],
+    "apply --status": ["apply", "--status"],
+    "apply --back": ["apply", "--back"],
     "record info": ["record", "info"],
 }
-_OF_FILES = {"config", "filter", "fail2ban"}
-"""Commands that read files and ask no daemon: their tests are in test_command.py, test_filter.py, test_fail2ban.py."""
-_WITHOUT_TEXT = {"run", "reload", "drops"}
+_OF_FILES = {"compare", "config", "filter", "fail2ban", "label", "replay", "tune"}
+"""Commands that read files and ask no daemon: their tests are in test_command.py, test_filter.py, test_fail2ban.py,
+test_replay.py and tests/unit/tuning."""
+_WITHOUT_TEXT = {"run", "drops"}
 
 
 def run(arguments: list[str], text: str) -> Result:

@@ -10,9 +10,10 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.cli.exchange import UnreadableFileError, as_nft, as_plain, read_json, read_nft, read_plain
+from monitor.cli.exchange import UnreadableFileError, as_nft, as_plain, notation_of, read_json, read_nft, read_plain
 from monitor.cli.main import cli
-from monitor.control.protocol import RequestedBan
+from monitor.cli.target import Target
+from monitor.control.protocol import BanOrder, RequestedBan
 from monitor.model.addresses import parse_network
 
 DEFAULT = RequestedBan("", 3600.0, "imported", set="ban")
@@ -203,3 +204,51 @@ def test_any_text_is_read_or_refused(text: str) -> None:
             list(read(text, DEFAULT))
         except UnreadableFileError:
             continue
+
+
+@pytest.mark.parametrize(
+    ("text", "notation"),
+    [
+        ("", "plain"),
+        ("192.0.2.1\n", "plain"),
+        ("# list\n\n2001:db8::/32 # [\n", "plain"),
+        ("nonsense {\n", "plain"),
+        ("tables 192.0.2.1\n", "plain"),
+        ("[]", "json"),
+        ('\n  [\n {"network": "::1"}]', "json"),
+        ('{"network": "::1"}', "json"),
+        ("table inet nodewarden {\n\tset ban4 {\n", "nft"),
+        ("#!/usr/sbin/nft -f\nflush ruleset\n", "nft"),
+        ("add element inet nodewarden ban4 { 192.0.2.1 timeout 60s }\n", "nft"),
+        ("\tset bad {\n", "nft"),
+        ("elements = { 192.0.2.1 }", "nft"),
+    ],
+)
+def test_the_format_of_a_file_is_recognised(text: str, notation: str) -> None:
+    """By how its first line starts; a line of a plain list never starts like one of the others."""
+    assert notation_of(text) == notation
+
+
+@pytest.mark.parametrize("notation", [None, "plain", "json", "nft"])
+def test_each_export_is_imported_without_naming_its_format(notation: str | None) -> None:
+    """And `--format` still decides where it is given."""
+    exported = {
+        "plain": as_plain(ban("192.0.2.1", "shun")),
+        "json": json.dumps([ban("192.0.2.1", "shun")]),
+        "nft": "\n".join(as_nft([ban("192.0.2.1", "shun")])),
+    }
+    for kind, text in exported.items():
+        asked: list[BanOrder] = []
+
+        def ask(_: Target, order: BanOrder, asked: list[BanOrder] = asked) -> list[dict[str, Any]]:
+            asked.append(order)
+            return [{"network": one.network, "done": True, "text": "shunned"} for one in order.bans]
+
+        peer = type("Peer", (Target,), {"ask": ask})(None)
+        given = ["--format", notation] if notation else []
+        done = CliRunner().invoke(cli.commands["import"], ["-", *given], obj=peer, input=text)
+        if notation in (None, kind):
+            assert (done.exit_code, done.output) == (0, "1 banned, 0 refused\n")
+            assert [(one.network, one.set) for order in asked for one in order.bans] == [("192.0.2.1", "shun")]
+        else:
+            assert [(one.network, one.set) for order in asked for one in order.bans] != [("192.0.2.1", "shun")]

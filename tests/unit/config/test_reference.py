@@ -72,7 +72,8 @@ def test_the_json_schema_is_one() -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     port_scan = schema["properties"]["detectors"]["properties"]["port_scan"]
     assert port_scan["additionalProperties"] is False
-    for key in port_scan["properties"].values():
+    shadow = port_scan["properties"].pop("shadow")["properties"]
+    for key in (*port_scan["properties"].values(), *shadow.values()):
         assert key["description"]
         jsonschema.validate(key["default"], key)
 

@@ -8,6 +8,7 @@ import pytest
 
 from monitor.bans.decision import Verdict
 from monitor.control.protocol import ListBans, Status, Why
+from monitor.daemon.pipeline.carry_over import CarryOver
 from monitor.daemon.pipeline.dispatch import Dispatch
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.pipeline.wiring import build_detectors, build_guard, build_rules
@@ -126,10 +127,11 @@ def test_a_reload_keeps_what_was_counted() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"maxretry": 6}, {"findtime_s": 60.0}, {"max_entries": 2000}])
-def test_other_thresholds_begin_anew(changes: dict[str, float]) -> None:
+def test_other_thresholds_make_another_window(changes: dict[str, float]) -> None:
     """A window is made for its thresholds."""
     old = build_detectors(Settings(), FAILURES)
-    new = build_detectors(Settings(), {**FAILURES, "sshd": msgspec.structs.replace(FAILURES["sshd"], **changes)}, old)
+    sections = {**FAILURES, "sshd": msgspec.structs.replace(FAILURES["sshd"], **changes)}
+    new = build_detectors(Settings(), sections, old, CarryOver(NOW_S))
     assert [one.name for one, other in zip(old, new, strict=True) if one is not other] == ["sshd"]
 
 
@@ -142,7 +144,7 @@ def test_a_detector_of_flows_goes_on_where_only_its_answer_changed(
     """Mode and ban time are the policy's; anything else makes another detector."""
     old = build_detectors(Settings())
     half_open = msgspec.structs.replace(Settings().detectors.half_open, **changes)
-    new = build_detectors(Settings(detectors=Detectors(half_open=half_open)), old=old)
+    new = build_detectors(Settings(detectors=Detectors(half_open=half_open)), {}, old, CarryOver(NOW_S))
     assert ["half_open" for one, other in zip(old, new, strict=True) if one is not other] == ["half_open"] * begins_anew
 
 

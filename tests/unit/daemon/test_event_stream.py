@@ -72,6 +72,10 @@ CASES: dict[str, tuple[Callable[[EventStream], None], str]] = {
         "nft (pid 7) changed the table: table_gone (2 times)",
     ),
     "problem": (lambda one: one.troubled(["events are lost"], []), "problem: events are lost"),
+    "trial": (
+        lambda one: one.tried("try.yaml", "time", "going back: nobody confirmed it in time"),
+        "trial configuration try.yaml: going back: nobody confirmed it in time",
+    ),
     "problem_over": (lambda one: one.troubled([], ["events are lost"]), "problem over: events are lost"),
 }
 
@@ -92,7 +96,7 @@ def test_every_verdict_and_method_has_a_case() -> None:
     """A new verdict or a new call to listeners has to be decided on here."""
     silent = {Verdict.COVERED}
     assert {verdict.value for verdict in Verdict if verdict not in silent} <= set(CASES)
-    told = {"settled", "ended", "flooded", "moved", "drifted", "troubled"}
+    told = {"settled", "ended", "flooded", "moved", "drifted", "troubled", "tried"}
     methods = {name for name in vars(Listener) if not name.startswith("_") and name != "name"}
     assert methods - told == {"alerted", "flushed", "tick"}
     assert told <= set(vars(EventStream))

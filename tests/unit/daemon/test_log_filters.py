@@ -7,10 +7,14 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
+from monitor.daemon.sources import log_filters
 from monitor.daemon.sources.log_alternatives import has_journal
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.sources.log_scan import LogScan
 from monitor.detectors.failures import Backend, FailuresSettings, LineEvidence
+from monitor.filters.deadline import TooSlow
+from monitor.filters.definition import FilterDefinition
+from monitor.filters.library import load_filter
 from monitor.filters.matcher import LogMatcher
 from monitor.model.logs import LogBlock
 from monitor.model.writers import FileWriter, Grant, Holder, Writer
@@ -221,3 +225,24 @@ def test_the_default_configuration_runs_here() -> None:
     assert filters.faults == {}
     assert list(filters.definitions) == ["sshd"]
     assert list(filters.journal or filters.files) == ["sshd"]
+
+
+def test_a_filter_of_many_detectors_is_read_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reload with thousands of detectors takes seconds; one that takes too long costs its time once, too."""
+    read: list[str] = []
+
+    def counting(reference: str, *, logtype: str = "file") -> FilterDefinition:
+        read.append(reference)
+        if reference == "slow":
+            raise TooSlow
+        return load_filter(reference, logtype=logtype)
+
+    monkeypatch.setattr(log_filters, "load_filter", counting)
+    failures = {f"web{number}": app(root) for number in range(50)}
+    failures |= {f"slow{number}": FailuresSettings(filter="slow", files=("/x",)) for number in range(3)}
+    found = filters_of(root, failures)
+    assert read == [str(root / "app.yaml"), "slow"]
+    assert len(found.definitions) == 50
+    assert {name: "takes longer than" in fault for name, fault in found.faults.items()} == {
+        f"slow{number}": True for number in range(3)
+    }

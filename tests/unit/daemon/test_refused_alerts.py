@@ -164,3 +164,16 @@ def test_a_ban_of_a_source_whose_prefix_was_spared_ends_with_its_evidence() -> N
     assert in_force(stages) == ["2001:db8::7"]
     stages._take_back(events, NOW_S + 20)
     assert in_force(stages) == []
+
+
+def test_a_full_table_is_a_problem_and_then_a_note() -> None:
+    """What was given up is never silent: a problem while there is no room, a note from then on."""
+    table = RefusedAlerts(limit=2)
+    table.note([_refused(1), _refused(2, Strength.SPOOFABLE)], 0.0)
+    assert "2 bans that the kernel refused" in table.problem
+    assert "0 were given up" in table.problem
+    table.note([_refused(3, Strength.SPOOFABLE), _refused(4)], 1.0)
+    assert ("2 were given up" in table.problem, table.notice) == (True, "")
+    table.note([_refused(4, verdict=Verdict.BAN)], 2.0)
+    assert table.problem == ""
+    assert table.notice.startswith("2 bans that the kernel refused were given up")

@@ -1,5 +1,6 @@
 """What is missing where, which part needs it, and which command repairs it."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -92,6 +93,17 @@ def test_a_log_that_yields_nothing_is_missing(what: str) -> None:
     assert [name for name, one in parts.items() if one.state == "missing"] == ["logs"]
     assert not is_sound(list(parts.values()))
     assert "detectors.failures.web.files" in _repairs(parts["logs"])[0]
+
+
+def test_a_detector_of_logs_that_cannot_run_is_missing() -> None:
+    """Its filter is not there, say: another part than that of logs."""
+    parts = _examine(filter_faults={"web": "there is no filter 'sshdd'"})
+    assert [name for name, one in parts.items() if one.state == "missing"] == ["log_detectors"]
+
+
+def test_the_names_of_parts_are_one_word_each() -> None:
+    """For scripts that read `doctor --json`, and for people who look one up."""
+    assert [name for name in _examine() if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name)] == []
 
 
 @pytest.mark.parametrize(

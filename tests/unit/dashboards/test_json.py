@@ -83,7 +83,8 @@ def test_nodes_can_be_chosen(name: str) -> None:
         assert variables[label]["multi"]
         assert variables[label]["includeAll"]
         assert variables[label]["datasource"]["uid"] == "${datasource}"
-    assert variables["instance"]["allValue"] == ".*"
+    assert variables["instance"]["allValue"] == ".+"
+    assert {name: variables[name]["label"] for name in ("job", "instance")} == {"job": "Job", "instance": "Instance"}
 
 
 @pytest.mark.parametrize("name", NAMES)

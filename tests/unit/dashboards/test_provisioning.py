@@ -8,6 +8,7 @@ import yaml
 
 from tests.support.dashboards import NAMES, load
 from tests.support.prometheus import EXAMPLE, RULES
+from tests.unit.rules import support
 
 _PROVISIONING = EXAMPLE.parent
 
@@ -50,3 +51,36 @@ def test_the_operators_page_names_every_dashboard() -> None:
     assert sorted(shown) == [f"images/dashboard-{name}.png" for name in NAMES]
     assert all((docs / image).stat().st_size < 200_000 for image in shown)
     assert all(load(name)["title"].removeprefix("nodewarden / ") in page for name in NAMES)
+
+
+def _meant(matchers: list[str]) -> set[str]:
+    """Return the alerts that the matchers of an inhibition are about."""
+    names = {rule["alert"] for rule in support.rules() if "alert" in rule}
+    (pattern,) = (found[1] for found in (re.fullmatch(r'alertname=~?"(.*)"', one) for one in matchers) if found)
+    for part in pattern.split("|"):
+        assert any(re.fullmatch(part, name) for name in names), f"there is no alert {part}"
+    return {name for name in names if re.fullmatch(pattern, name)}
+
+
+def test_inhibitions_are_about_alerts_that_exist_and_leave_the_cause() -> None:
+    """Each side names alerts of the rules, none inhibits itself, nothing more severe is hidden by a warning."""
+    settings = _read("alertmanager.yml")
+    severities = {rule["alert"]: rule["labels"]["severity"] for rule in support.rules() if "alert" in rule}
+    hides: dict[str, set[str]] = {}
+    for rule in settings["inhibit_rules"]:
+        for cause in _meant(rule["source_matchers"]):
+            hides.setdefault(cause, set()).update(_meant(rule["target_matchers"]))
+    for cause, hidden in hides.items():
+        assert severities[cause] == "critical" or not any(severities[name] == "critical" for name in hidden)
+        assert not any(cause in hides.get(name, ()) for name in hidden), "both would be silent"
+
+
+def test_one_flood_is_one_page() -> None:
+    """What a flood raises on the node that it hits is inhibited by the flood's own alert."""
+    rules = _read("alertmanager.yml")["inhibit_rules"]
+    (flood,) = (rule for rule in rules if "NodewardenFlood" in _meant(rule["source_matchers"]))
+    assert _meant(flood["target_matchers"]) >= {"NodewardenAnomaly", "NodewardenBudgetExhausted"}
+    assert flood["equal"] == ["cluster", "instance"]
+    receivers = {one["name"] for one in _read("alertmanager.yml")["receivers"]}
+    route = _read("alertmanager.yml")["route"]
+    assert {route["receiver"], *(one["receiver"] for one in route["routes"])} <= receivers

@@ -21,15 +21,21 @@ _PROCESS = (
 )
 _SIGNAL = frozenset(("signal",))
 _RULES = {
-    "nodewarden:signal": _SIGNAL,
-    "nodewarden:signal:lower": _SIGNAL,
-    "nodewarden:signal:upper": _SIGNAL,
-    "nodewarden:signal:anomaly": _SIGNAL,
+    "instance:nodewarden_signal:last2m": _SIGNAL,
+    "instance:nodewarden_signal:band": _SIGNAL,
+    "instance:nodewarden_attack:last_timestamp_seconds": frozenset[str](),
+    "instance:nodewarden_signal:lower": _SIGNAL,
+    "instance:nodewarden_signal:upper": _SIGNAL,
+    "instance:nodewarden_signal:anomaly": _SIGNAL,
     "ALERTS": frozenset(("alertname", "alertstate", "severity")),
     "ALERTS_FOR_STATE": frozenset(("alertname", "severity")),
 }
 """What Prometheus makes by the rules in dashboards/rules."""
-_FIXED_WINDOWS = {"1m": "marks have a step of their own", "5m": "the kernel counts runs one second a minute"}
+_FIXED_WINDOWS = {
+    "5m": "marks have a step of their own; the kernel counts runs one second a minute",
+    "30m": "an incident is one mark",
+    "15m": "an attack that has just ended is still to be seen",
+}
 """Windows that are not Grafana's, and what they are for."""
 
 

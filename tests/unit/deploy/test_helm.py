@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 from monitor import __version__
+from monitor.config.shapes import group_of
 from monitor.daemon.pipeline.wiring import build_rules
 from monitor.model.bans import Mode
+from monitor.settings.detectors import Detectors
 from monitor.settings.load import load
 from monitor.settings.schema import Settings
 from tests.support.manifests import KUBERNETES, ROOT, documents, one
@@ -92,6 +94,32 @@ def test_what_comes_out_is_valid(case: str, tmp_path: Path) -> None:
         daemon_set = one(objects, "DaemonSet", f"nodewarden-{role}")["spec"]
         assert daemon_set["selector"]["matchLabels"].items() <= daemon_set["template"]["metadata"]["labels"].items()
         configured(objects, role, tmp_path / role)
+
+
+def test_the_schema_of_values_knows_every_detector_and_section() -> None:
+    """One that the configuration gets is one that the chart takes."""
+    known = json.loads((CHART / "values.schema.json").read_text())["properties"]
+    assert set(known["detectors"]["properties"]) == set(group_of(Detectors).fields)
+    assert set(known["config"]["propertyNames"]["enum"]) == set(group_of(Settings).fields)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"detectors": {"port_scann": {"maxretry": 30}}}, "port_scann"),
+        ({"detectors": {"sshd": {"mode": "enforce"}}}, "sshd"),
+        ({"detectors": {"port_scan": {"mode": "observed"}}}, "mode"),
+        ({"detectors": {"failures": {"sshd": "enforce"}}}, "sshd"),
+        ({"config": {"ban": {"max_bans": 65536}}}, "config"),
+    ],
+)
+def test_what_the_configuration_does_not_know_is_refused(tmp_path: Path, values: dict[str, Any], named: str) -> None:
+    """By helm, before a pod fails on it; the message names the place."""
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
+    command: list[str | Path] = [_HELM, "template", "nodewarden", CHART, "-f", tmp_path / "values.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert named in done.stderr
 
 
 @pytest.mark.parametrize("role", _ROLES)

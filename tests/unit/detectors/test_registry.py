@@ -26,7 +26,7 @@ from tests.support.detectors import SURROUNDING, Samples
 MODULES = [importlib.import_module(one.name) for one in pkgutil.iter_modules(detectors.__path__, "monitor.detectors.")]
 CONTEXT = DetectorContext(xdp_interfaces=("eth0",))
 OTHER_CONTEXTS = {"ipv6_prefix": 56, "ipv6_48": 0, "xdp_interfaces": ("eth1",)}
-ANSWERS = ("mode", "bantime_s", "ban_ports", "allowlist", "networks")
+ANSWERS = ("mode", "bantime_s", "ban_ports", "allowlist", "networks", "shadow")
 """Settings of what follows an alert: the detector is the same whatever they are."""
 OF_LOGS = ("enabled", "filter", "backend", "files", "pods", "silence_s", "journalmatch", "evidence", "timezone")
 """Settings of where failures are read: a detector is fed with what was found there."""

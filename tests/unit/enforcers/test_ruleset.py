@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.enforcers.netlink import DEL_ELEMENTS, DEL_TABLE, NLM_F_CREATE, attributes
-from monitor.enforcers.nftables.chains import CHAINS
-from monitor.enforcers.nftables.definition import allowed, definition, replacement
-from monitor.enforcers.nftables.messages import DEL_RULE
+from monitor.enforcers.nftables.chains import CHAINS, REFUSE, chains_for
+from monitor.enforcers.nftables.definition import allowed, definition, part_names, replacement
+from monitor.enforcers.nftables.messages import DEL_CHAIN, DEL_RULE, NEW_CHAIN, NEW_RULE
 from monitor.enforcers.nftables.ruleset import BAN_SETS, COUNTERS, all_set_specs, set_name, set_specs
 from monitor.enforcers.nftables.table_text import table_text
 from monitor.model.addresses import network_of, parse_network
 from monitor.model.alerts import Strength
+from monitor.model.bans import Action
 
 ALLOWLIST = [parse_network("10.0.0.0/8"), parse_network("fe80::/10")]
 STEPS = [*definition(max_bans=1000), *allowed(ALLOWLIST)]
@@ -126,9 +127,10 @@ def _named(body: bytes) -> tuple[bytes, bytes]:
 def test_nothing_but_our_own_table_is_named() -> None:
     """No message reaches beyond the table, and no set of bans is ever flushed or deleted."""
     assert {(step.request.body[0], _named(step.request.body)[0]) for step in STEPS} == {(1, b"nodewarden")}
-    flushed = [step.request for step in STEPS if not step.request.flags & NLM_F_CREATE]
-    assert [(request.type, _named(request.body)[1].decode()) for request in flushed] == [
-        *((DEL_RULE, chain.name) for chain in CHAINS),
+    flushed = [step for step in STEPS if not step.request.flags & NLM_F_CREATE]
+    assert [(step.request.type, step.what.rpartition(" ")[2]) for step in flushed] == [
+        *((DEL_RULE, name) for name in (REFUSE, *(chain.name for chain in CHAINS))),
+        (DEL_CHAIN, REFUSE),
         (DEL_ELEMENTS, "allow4"),
         (DEL_ELEMENTS, "allow6"),
     ]
@@ -143,6 +145,43 @@ def test_each_set_has_a_timeout_a_size_and_a_counter(name: str) -> None:
     assert spec.size == (16384 if spec.interval else 1000)
     assert spec.interval == name.endswith("_nets")
     assert name in COUNTERS
+
+
+REFUSING = chains_for(Action.REJECT)
+
+
+def test_only_what_is_proven_or_our_own_is_answered() -> None:
+    """Bans on proof, of ports too, and egress bans lead to answers; a shun never does: its source may be forged."""
+    ends = {rule.text.replace(f"goto {REFUSE}", "drop"): rule.text for chain in REFUSING[1:] for rule in chain.rules}
+    assert list(ends) == list(dict.fromkeys(rule.text for chain in CHAINS for rule in chain.rules))
+    for before, now in ends.items():
+        is_drop, is_shun = before.endswith(" drop"), "shun" in before
+        assert (now != before) == (is_drop and not is_shun), now
+    assert [(chain.name, chain.hook, chain.priority) for chain in REFUSING[1:]] == [
+        (chain.name, chain.hook, chain.priority) for chain in CHAINS
+    ]
+
+
+def test_answers_are_limited_and_nothing_leaves_the_chain_accepted() -> None:
+    """First the limit, which drops; then a reset for TCP; the last rule refuses all else."""
+    assert (REFUSING[0].name, REFUSING[0].hook) == (REFUSE, "")
+    assert [rule.text for rule in REFUSING[0].rules] == [
+        "limit rate over 100/second burst 100 packets drop",
+        "meta l4proto tcp reject with tcp reset",
+        "reject with icmpx admin-prohibited",
+    ]
+
+
+def test_the_chain_of_answers_comes_and_goes_in_one_transaction() -> None:
+    """A table that drops has no such chain, whatever was there before; and it is never taken for foreign."""
+    drops = [(step.request.type, _named(step.request.body)[1]) for step in definition(max_bans=1000)]
+    refuses = [step.what for step in definition(max_bans=1000, action=Action.REJECT)]
+    kinds = [kind for kind, _ in drops]
+    assert kinds.index(DEL_RULE) < kinds.index(NEW_RULE) < kinds.index(DEL_CHAIN) == len(kinds) - 1
+    assert refuses.index(f"chain {REFUSE}") < next(i for i, what in enumerate(refuses) if f"goto {REFUSE}" in what)
+    assert not any(what.startswith(f"the former chain {REFUSE}") for what in refuses)
+    assert kinds.count(NEW_CHAIN) == len(CHAINS) + 1
+    assert {f"chain {REFUSE}", f"rules of chain {REFUSE}"} < part_names()
 
 
 def test_a_replacement_deletes_first() -> None:

@@ -23,7 +23,7 @@ from tests.unit.rules import support
 
 RULES = support.rules()
 RECORDED = {rule["record"] for rule in RULES if "record" in rule}
-SIGNALS = {rule["labels"]["signal"] for rule in RULES if rule.get("record") == "nodewarden:signal"}
+SIGNALS = {rule["labels"]["signal"] for rule in RULES if rule.get("record") == "instance:nodewarden_signal:last2m"}
 SCRAPED = {"cluster", "job", "instance"}
 VALUES: dict[str, set[str]] = {
     "verdict": set(Verdict),
@@ -44,7 +44,7 @@ RUNBOOKS = sorted((Path(__file__).parents[3] / "docs/runbooks").glob("*.md"))
 
 def _labels_of(name: str) -> set[str]:
     """Return the labels of a metric; KeyError where there is none of this name."""
-    if name == "up":
+    if name in {"up", "process_start_time_seconds"}:
         return SCRAPED
     if name in RECORDED:
         return SCRAPED | {"signal"}
@@ -55,14 +55,14 @@ def _labels_of(name: str) -> set[str]:
 def test_what_a_rule_asks_for_exists(rule: dict[str, str]) -> None:
     """Each metric is in the catalogue or recorded, has the labels that are matched, and can have those values."""
     expression = rule["expr"]
-    selectors = re.findall(r"\b(up|nodewarden[a-z0-9_:]*)\b(?:\{([^}]*)\})?", expression)
+    selectors = re.findall(r"\b(up|process_\w+|(?:\w+:)?nodewarden_[a-z0-9_:]*)\b(?:\{([^}]*)\})?", expression)
     assert selectors or expression.startswith("vector(")
     for name, matchers in selectors:
         for label, wanted in re.findall(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"', matchers):
             assert label in _labels_of(name), f"{name} has no label {label}"
             assert set(wanted.split("|")) <= VALUES[label], f"{label} of {name} is never {wanted}"
         _labels_of(name)
-    told = SCRAPED | {"signal", "width"} | {label for name, _ in selectors for label in _labels_of(name)}
+    told = SCRAPED | {"signal", "edge", "day"} | {label for name, _ in selectors for label in _labels_of(name)}
     for names in re.findall(r"\b(?:by|on|without|group_left)\s*\(([\w, ]*)\)", expression):
         assert set(filter(None, re.split(r",\s*", names))) <= told
 
@@ -73,6 +73,15 @@ def test_every_node_keeps_its_signals_apart() -> None:
         for names in re.findall(r"\bby\s*\(([\w, ]*)\)", rule["expr"]):
             assert set(names.split(", ")) >= SCRAPED
     assert {"bans", "alerts", "drops", "stopped", "flows", "conntrack"} == SIGNALS
+
+
+def test_recorded_names_say_level_metric_and_operations() -> None:
+    """`level:metric:operations`, as Prometheus recommends; the level is what a series is about."""
+    for name in RECORDED:
+        level, metric, operations = name.split(":")
+        assert level in {"instance", "signal"}
+        assert metric.startswith("nodewarden_")
+        assert operations
 
 
 def test_promtool_finds_nothing_to_mend() -> None:

@@ -1,0 +1,1 @@
+"""Files that no daemon recorded, read for a replay."""

@@ -1,0 +1,185 @@
+"""`nodewarden compare` over a recorded day: both sides, the command line, and what cannot be judged."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from monitor.cli.main import cli
+from monitor.daemon.replay.engine import Replay
+from monitor.daemon.tuning.ban_history import BanCollector, BanHistory
+from monitor.daemon.tuning.compare import compare
+from monitor.daemon.tuning.label_file import LabelFile
+from monitor.daemon.tuning.labels import Label, Opinion
+from monitor.daemon.tuning.side import as_one_run, run_side
+from monitor.model.addresses import parse_network
+from monitor.model.alerts import Strength
+from monitor.model.bans import Ban
+from monitor.model.errors import NodewardenError
+from monitor.recording.inputs import Gap, Input, Restored, Skipped, Started
+from monitor.recording.reader import Recording
+from monitor.settings.load import load
+from tests.support import recorded_site as site
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Record the day once."""
+    return site.record_day(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture
+def run(tmp_path: Path, recording: Path) -> Run:
+    """Run `nodewarden compare` with a configuration of this text."""
+
+    def call(text: str, *arguments: str, of: Path = recording) -> Result:
+        path = tmp_path / "new/nodewarden.yaml"
+        if not path.exists():
+            site.write(tmp_path, "new", text)
+        return CliRunner().invoke(cli, ["compare", "--config", str(path), "--recording", str(of), *arguments])
+
+    return call
+
+
+def test_a_stricter_configuration_bans_the_wrong_ones(run: Run) -> None:
+    """It adds the probe, which is internal, and a client; the limits are named, and the exit code is 1."""
+    done = run(site.STRICT, "--json", "--max-new-bans", "1", "--max-internal", "0", "--max-known-good", "2")
+    found = json.loads(done.stdout)
+    assert done.exit_code == 1
+    assert found["exceeded"] == [
+        "2 bans are added: more than --max-new-bans 1",
+        "1 added or stronger bans hit internal addresses: more than --max-internal 0",
+    ]
+    changes = {one["network"]: (one["kinds"], one["marks"]) for one in found["changes"]}
+    assert changes == {site.PROBE: (["added"], ["internal"]), site.CLIENT: (["added"], ["client"])}
+    assert found["by_detector"] == {"sshd": {"added": 2}}
+    assert (found["old"]["bans"], found["new"]["bans"]) == (2, 4)
+    assert found["recording"]["node"] == "web1"
+    assert "drop_rate" in found["recording"]["unfed"]
+
+
+def test_a_table_for_people(run: Run) -> None:
+    """What is lost, of which detector, and what the recording cannot tell."""
+    done = run(site.LENIENT, "--max-lost-bans", "2")
+    assert done.exit_code == 0
+    assert f"{site.ATTACKER}  lost" in done.output
+    assert "can find nothing here: the recording has no event of drops_observed" in done.output
+    assert "all        0      2" in done.output
+
+
+def test_against_another_configuration(run: Run, tmp_path: Path) -> None:
+    """Both sides can be given; labels of another node can be, too."""
+    LabelFile(tmp_path).put([Label(parse_network(site.ATTACKER), Opinion.BAD, "", 0.0)])
+    strict = site.write(tmp_path, "strict", site.STRICT)
+    done = run(site.LENIENT, "--against", str(strict), "--labels", str(tmp_path / "labels.json"), "--json")
+    found = json.loads(done.stdout)
+    assert found["kinds"] == {"lost": 4}
+    assert found["lost_bad"] == 1
+    assert found["old"]["name"] == str(strict)
+
+
+def test_a_detector_that_nothing_was_recorded_for_is_named(run: Run) -> None:
+    """A new filter finds nothing in a recording without its log: that is said, and is no zero."""
+    new = site.OLD.replace("  failures:\n", "  failures:\n    dropbear: {filter: dropbear}\n")
+    found = json.loads(run(new, "--json").stdout)
+    assert found["recording"]["unfed"]["dropbear"] == "the recording has no log failures of this detector"
+    assert any("dropbear of NEW can find nothing here" in one for one in found["recording"]["warnings"])
+
+
+def test_jails_that_are_not_on_this_machine_are_named(run: Run, tmp_path: Path) -> None:
+    """In a pipeline there is no fail2ban: its jails would be lost silently."""
+    new = site.OLD.replace("detectors:\n", f"detectors:\n  from_fail2ban: {tmp_path}/fail2ban\n")
+    warnings = json.loads(run(new, "--json").stdout)["recording"]["warnings"]
+    assert any("from_fail2ban is not there on this machine" in one for one in warnings), warnings
+
+
+def test_without_history_nothing_is_well(run: Run, tmp_path: Path) -> None:
+    """Exit code 1 and no table: no events within the time, no recording at all, another file."""
+    empty = site.record(tmp_path / "empty", [], load(site.write(tmp_path, "old", site.OLD)).settings)
+    foreign = tmp_path / "foreign"
+    foreign.write_text("hello")
+    for path, more in ((empty, ()), (tmp_path / "nowhere", ()), (foreign, ())):
+        done = run(site.OLD, "--max-new-bans", "0", *more, of=path)
+        assert done.exit_code == 1
+        assert isinstance(done.exception, NodewardenError)
+        assert str(path) in str(done.exception)
+        assert not done.stdout
+
+
+@pytest.mark.parametrize("text", ["nonsense: 1\n", "detectors: {port_scan: {maxretry: many}}\n"])
+def test_a_wrong_configuration_is_said_before_anything_runs(run: Run, text: str) -> None:
+    """With file, line and key; the command exits with 2."""
+    done = run(text)
+    assert isinstance(done.exception, NodewardenError)
+    assert "nodewarden.yaml:1" in str(done.exception)
+
+
+def test_wrong_usage_is_exit_code_2(run: Run) -> None:
+    """A limit below zero, a time that is none, no configuration."""
+    assert run(site.OLD, "--max-new-bans", "-1").exit_code == 2
+    assert run(site.OLD, "--since", "whenever").exit_code == 2
+    assert CliRunner().invoke(cli, ["compare"]).exit_code == 2
+
+
+def test_nothing_of_the_current_directory_is_run(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other process imports no `monitor` that somebody left where root happens to be."""
+    (tmp_path / "monitor").mkdir()
+    (tmp_path / "monitor/__init__.py").write_text("raise SystemExit('foreign code')")
+    monkeypatch.chdir(tmp_path)
+    assert run(site.OLD).exit_code == 0
+
+
+def test_a_process_that_is_killed_is_no_result(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a comparison is none, as when memory is short."""
+
+    def kill_and_run(*arguments: Any) -> Any:
+        children = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and _is_child(path)]
+        for pid in children:
+            os.kill(pid, 9)
+        return run_side(*arguments)
+
+    monkeypatch.setattr("monitor.daemon.tuning.comparing.run_side", kill_and_run)
+    done = run(site.OLD)
+    assert "is memory short?" in str(done.exception)
+
+
+def _is_child(path: Path) -> bool:
+    try:
+        status = (path / "status").read_text()
+        command = (path / "cmdline").read_bytes()
+    except OSError:
+        return False
+    return f"PPid:\t{os.getpid()}\n" in status and b"monitor.daemon.tuning.side" in command
+
+
+def _history(inputs: Iterator[Input | Skipped], text: str | None, directory: Path) -> BanHistory:
+    settings = None if text is None else load(site.write(directory, "given", text)).settings
+    collector = BanCollector()
+    engine = Replay(settings, listeners=(collector,))
+    for one in as_one_run(inputs):
+        collector.now_s = one.time_s
+        engine.feed(one)
+    return collector.history(60)
+
+
+def test_a_restart_makes_no_difference(recording: Path, tmp_path: Path) -> None:
+    """Under another configuration, nothing is restored of what the recorded one had banned."""
+
+    def restarted() -> Iterator[Input | Skipped]:
+        for one in Recording(recording).inputs():
+            yield one
+            if one.time_s == site.START_S + 8 * site.HOUR_S + 1:
+                yield Gap(one.time_s, "recording", 0, "stopped")
+                yield Started(one.time_s, "web1", "0.1.0")
+                yield Restored(one.time_s, [Ban(parse_network("203.0.113.99"), Strength.PROVEN, 0.0, 2e9, "sshd", "")])
+
+    plain = _history(Recording(recording).inputs(), None, tmp_path)
+    given = _history(restarted(), site.OLD, tmp_path)
+    assert not compare(plain, given).changes
+    assert len(given.spans) == 2
