@@ -42,4 +42,5 @@ async def _look_back(request: object) -> dict[str, object]:
 
 
 async def _record(action: str) -> dict[str, object]:
-    raise NotImplementedError
+    """Record nothing."""
+    return {}
