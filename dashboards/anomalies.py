@@ -5,7 +5,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from dashboards import queries as q
 from dashboards.board import address, board, row
-from dashboards.panels import GOOD, NONE_IS_GOOD, WARN, About, bars, curve, finished_curve, properties
+from dashboards.panels import GOOD, NONE_IS_GOOD, WARN, About, bars, curve, finished_curve, lines, properties
 from dashboards.queries import Query
 from dashboards.tables import CLUSTER, NODE, Column, Key, grid
 
@@ -26,6 +26,7 @@ def made() -> Dashboard:
         "Anomalies",
         "Deviations from other days: each signal with its usual band, shaded yellow while a node is outside of it.",
         row("Nodes and times", 9, _table(), _count(), widths=(15, 9)),
+        row("Of many nodes, the ten signals highest in their bands", 8, _worst()),
         row("Signals, summed over the selected nodes", 8, _bans(), _alerts()),
         row("", 8, _drops(), _stopped()),
         row("", 8, _flows(), _conntrack()),
@@ -74,6 +75,22 @@ def _count() -> Panel:
         ),
         "short",
         Query(q.now(_ANOMALY, by="signal"), "{{signal}}"),
+    )
+
+
+def _worst() -> Panel:
+    ratio = f"{q.most(q.select(_SIGNAL), _BY)} / ({q.most(q.select(_UPPER), _BY)} > 0)"
+    return lines(
+        "Signals as a multiple of their upper edge",
+        About(
+            "The ten signals of all selected nodes that are highest compared with their usual band at the end of the "
+            "time shown. Above 1 a signal is outside of its own band, whatever the sums below look like.",
+            "The node has more of it than usual.",
+            "Select the node, then read its signal below.",
+        ),
+        "short",
+        Query(f"{ratio} and on ({_BY}) topk(10, {ratio.replace('})', '} @ end())')})", "{{instance}} {{signal}}"),
+        limit=1,
     )
 
 

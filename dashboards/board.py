@@ -132,7 +132,7 @@ def _marks() -> tuple[build.AnnotationQuery, ...]:
     unusual = most(over("max_over_time", "instance:nodewarden_signal:anomaly", window=_MARK_WINDOW), "signal")
     by_detectors = ('verdict="ban"', 'detector!="manual"')
     bans = add(over("increase", "nodewarden_decisions_total", *by_detectors, window=_MARK_WINDOW))
-    down = f"count by (instance) ({over('max_over_time', 'up', window=_MARK_WINDOW)} == 0)"
+    down = f"count by (instance) ({over('min_over_time', 'up', window=_MARK_WINDOW)} == 0)"
     reloads = add(over("increase", "nodewarden_config_reloads_total", window=_MARK_WINDOW), "instance, result")
     young_s = f"time() - {select('process_start_time_seconds')}"
     return (

@@ -1,5 +1,6 @@
 """Replays: how fast they are, and whether they decide what the live pipeline decided."""
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -66,12 +67,14 @@ def replay_differences() -> Iterator[Figure]:
     steps, bans that the kernel refuses or loses. Compared are all alerts, decisions and ends. No peer.
     """
     different = []
+    logging.disable(logging.CRITICAL)  # refused bans, by the thousand
     for seed in range(_DAYS):
         day = Day(seed).run(_STEPS)
         if differences(replay(day.inputs).outcomes, day.outcomes):
             different.append(seed)
         if seed % 20 == 0:
             progress(f"day {seed}: {len(day.outcomes):,} outcomes, different so far: {different or 'none'}")
+    logging.disable(logging.NOTSET)
     yield Figure("replay_differences", len(different), "days")
 
 

@@ -41,7 +41,7 @@ class ApplyError(NodewardenError):
     type=click.FloatRange(min=0.0),
     default=7.0,
     show_default=True,
-    help="Compare over so many days of the recorded history first; 0: do not compare.",
+    help="Compare over this time of the recorded history first; 0: do not compare.",
 )
 @click.option("--max-new-bans", type=click.IntRange(min=0), help="Do not try it if it adds more bans to the history.")
 @click.option(

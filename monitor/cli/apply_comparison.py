@@ -37,9 +37,10 @@ def compare_with_history(
     from monitor.daemon.tuning.comparing import Question, answer, as_data
     from monitor.daemon.tuning.known_good import Mark
 
+    show.say(f"comparing with the last {days:g} days of the recorded history (--days 0 skips this)", err=True)
     with tempfile.TemporaryDirectory(prefix="nodewarden-apply-") as directory:
-        new = _copied(path, stands_for, content, Path(directory))
         try:
+            new = _copied(path, stands_for, content, Path(directory))
             found = answer(Question(new=new, old=path, since_s=time.time() - days * _DAY_S))
         except ConfigError:
             raise

@@ -69,7 +69,8 @@ def put(network: Network, opinion: str, reason: str, path: Path) -> None:
     from monitor.daemon.tuning.label_file import LabelFile
     from monitor.daemon.tuning.labels import Label, Opinion
 
-    LabelFile(_directory(path)).put([Label(network, Opinion(opinion), reason, time.time())])
+    kept = reason.encode(errors="backslashreplace").decode()  # an argument may be no UTF-8
+    LabelFile(_directory(path)).put([Label(network, Opinion(opinion), kept, time.time())])
     show.say(f"{network} is labelled {opinion}")
 
 

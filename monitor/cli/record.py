@@ -85,9 +85,8 @@ def info(
     from monitor.recording.summary import Summary, summarize
 
     state = None if recording else _state(target)
-    directory = Path(state["directory"]) if state else recording_directory(config_path)
     try:
-        found = summarize(find(directory, recording), _since(since_s), _until(until_s))
+        found = summarize(find(_directory(state, recording, config_path), recording), _since(since_s), _until(until_s))
     except RecordingError:
         if not state:
             raise
@@ -131,7 +130,7 @@ def export(
     from monitor.recording.segments import Header
 
     state = None if recording else _state(target)
-    source = find(Path(state["directory"]) if state else recording_directory(config_path), recording)
+    source = find(_directory(state, recording, config_path), recording)
     first = next(source.headers(), Header("", "", 0.0))  # none: all was removed meanwhile
     change, name = (lambda one: one), first.node
     if key_path is not None:
@@ -151,9 +150,9 @@ def export(
 @config_option
 @show.json_option
 def import_recording(file: Path, name: str | None, config_path: Path, is_json: bool) -> None:
-    """Check a recording of another node, and keep it beside the daemon's own under a name.
+    """Check a recording of another node, and keep it under a name, alongside the daemon's own.
 
-    It replaces nothing and is never removed by itself: `replay`, `compare` and `tune` take it by its name.
+    It replaces nothing and is never removed automatically: `replay`, `compare` and `tune` take it by its name.
     """
     from monitor.recording.exchange import store
 
@@ -199,6 +198,13 @@ def _state(target: Target) -> dict[str, Any] | None:
     except DaemonUnreachable:
         return None
     return state
+
+
+def _directory(state: dict[str, Any] | None, recording: str, config_path: Path) -> Path:
+    """Return where the daemon records; a file that is named by its path needs no configuration."""
+    if state:
+        return Path(state["directory"])
+    return Path(recording).parent if Path(recording).is_file() else recording_directory(config_path)
 
 
 def _since(since_s: float | None) -> float:

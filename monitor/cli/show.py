@@ -4,12 +4,12 @@ No other module of the command line writes to the terminal, so that one place es
 wrote (`tests/unit/cli/test_escapes.py`).
 """
 
-import contextlib
 import json
 import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
@@ -112,7 +112,7 @@ def as_json_list(items: Iterable[Any]) -> None:
 
 def _in_ascii(item: Any) -> str:
     """Write one item: msgspec takes a third of the time, but escapes nothing that JSON need not escape."""
-    with contextlib.suppress(UnicodeEncodeError):  # half of a surrogate pair: msgspec refuses it, json escapes it
+    with suppress(UnicodeEncodeError):  # surrogates, which stand for bytes that are not UTF-8
         text = msgspec.json.encode(item).decode()
         if text.isascii() and "\x7f" not in text:
             return text

@@ -129,6 +129,14 @@ class Recorder:
         """Have written what waits; must be called each second."""
         self._hand_over()
 
+    def flush(self) -> futures.Future[Written] | None:
+        """Have everything written that was taken so far; return the job of the thread, None if there is none.
+
+        While the thread is busy with an earlier job, that one is returned: call it again then.
+        """
+        self._hand_over(is_flushed=True)
+        return self._job
+
     def total(self, name: str) -> int:
         """Return a number of `Written` since the start of the daemon."""
         return int(getattr(self._before, name)) + int(getattr(self.written, name))
@@ -138,15 +146,16 @@ class Recorder:
         parts = self._before.lost, self.written.lost, self._lost
         return {cause: sum(part.get(cause, 0) for part in parts) for cause in CAUSES}
 
-    def _hand_over(self) -> None:
-        """Pass what waits to the thread, unless it is busy."""
+    def _hand_over(self, *, is_flushed: bool = False) -> None:
+        """Pass what waits to the thread, unless it is busy; `is_flushed`: an unfinished frame is written, too."""
         self._collect()
         if self._job is not None or self._writer is None or self._worker is None:
             return
         batch, known, lost = self._waiting, self._known, self._lost_now
         self._job_events = self._waiting_events
         self._waiting, self._waiting_events, self._known, self._lost_now = [], 0, [], 0
-        self._job = self._worker.submit(_write, self._writer, batch, known, lost, self._wall())
+        work = _flush if is_flushed else _write
+        self._job = self._worker.submit(work, self._writer, batch, known, lost, self._wall())
 
     def _collect(self) -> None:
         """Take the result of the thread."""
@@ -195,6 +204,11 @@ def _write(writer: Writer, batch: Sequence[Input], known: Sequence[Address], los
         writer.lose("queue", lost, now_s, _SLOW)
         batch, known = (), ()
     return writer.write(batch, known)
+
+
+def _flush(writer: Writer, batch: Sequence[Input], known: Sequence[Address], lost: int, now_s: float) -> Written:
+    _write(writer, batch, known, lost, now_s)
+    return writer.flush()
 
 
 def _finish(writer: Writer, batch: Sequence[Input], lost: int, now_s: float) -> Written:

@@ -106,6 +106,11 @@ class Writer:
             self._flush()
         return self.state()
 
+    def flush(self) -> Written:
+        """Write what is pending, however little it is."""
+        self._flush()
+        return self.state()
+
     def close(self) -> Written:
         """Write what is pending, and close the segment."""
         self._flush()

@@ -21,7 +21,9 @@ _WINDOW_S = 15
 _BOTNET = 20
 
 _ONE_SECOND_A_MINUTE = "the kernel keeps count of runs in one second of each minute, and the test is shorter"
+_DOWN = ("mark: Guard down", "{{instance}}: guard does not respond")
 _MAY_BE_EMPTY = {
+    **{(name, *_DOWN): "no guard is down before the test that stops one" for name in NAMES},
     ("overview", "What does it cost?", "eBPF run"): _ONE_SECOND_A_MINUTE,
     ("overview", "Firing alerts", "For"): "alerts wait for minutes before they fire",
     ("guard", "eBPF run time", "{{program}}"): _ONE_SECOND_A_MINUTE,
@@ -171,3 +173,4 @@ def test_a_guard_that_ended_is_told(watched: Watched) -> None:
         change()
         watched.wait_for_scrapes(time.time(), 2)
         assert _value_at(watched, expression, time.time()) == down
+    assert _value_at(watched, _asked("overview", *_DOWN), time.time()) == 1

@@ -51,7 +51,7 @@ class Answers:
         look_back: Callable[[History | Report], Awaitable[dict[str, Any]]],
         save: Callable[[], Awaitable[bool]],
         reload: Callable[[], Any],
-        record: Callable[[str], dict[str, Any]],
+        record: Callable[[str], Awaitable[dict[str, Any]]],
         trial: Callable[[protocol.TrialRequest], Any],
     ) -> None:
         """Take who knows what.
@@ -91,6 +91,8 @@ class Answers:
                 result = self._flush()
             case protocol.ListBans():
                 return Reply(ok=True, result=await _in_steps(self._list(request)))
+            case protocol.Record():
+                return Reply(ok=True, result=await self._record(request.action))
             case protocol.History() | protocol.Report():
                 return Reply(ok=True, result=await self._look_back(request))
             case _:
@@ -120,8 +122,6 @@ class Answers:
     def _operate(self, request: Request) -> Reply:
         """Answer a request that is about the daemon itself."""
         match request:
-            case protocol.Record():
-                return Reply(ok=True, result=self._record(request.action))
             case protocol.Reload():
                 return Reply(ok=True, result=self._reload())
             case protocol.Apply() | protocol.ApplyConfirm() | protocol.ApplyBack() | protocol.ApplyStatus():

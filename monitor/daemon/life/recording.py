@@ -4,6 +4,7 @@ A recording is never worth a ban: whatever keeps it from being written is a prob
 `doctor`, and everything else works on.
 """
 
+import asyncio
 import logging
 import os
 import time
@@ -29,6 +30,7 @@ _STOPPED = "stopped"
 """A file in the directory of the recording: it was stopped by command, also across restarts."""
 _SHOWN_S = 600.0
 _CLOSE_S = 2.0
+_FLUSH_S = 0.5
 
 
 class RecordOrderError(NodewardenError):
@@ -59,7 +61,7 @@ class Recording(Listener):
         return self._state_directory / self._settings.directory
 
     def open(self, pipeline: Pipeline, now_s: float) -> None:
-        """Record what this pipeline is told from now on, unless it is off or was stopped by command."""
+        """Record what this pipeline gets from now on, unless it is off or was stopped by command."""
         self._pipeline = pipeline
         self._is_stopped = (self.directory / _STOPPED).exists()
         self._follow(now_s)
@@ -72,8 +74,11 @@ class Recording(Listener):
             self._is_stopped = (self.directory / _STOPPED).exists()
             self._follow(now_s)
 
-    def order(self, action: str) -> dict[str, Any]:
-        """Start or stop as ordered; return how it is going. RecordOrderError says why not."""
+    async def order(self, action: str) -> dict[str, Any]:
+        """Start or stop as ordered; return how it is going. RecordOrderError says why not.
+
+        What happened so far is on disk before the answer, unless the disk takes longer than a second.
+        """
         now_s = time.time()
         if action == "start":
             if not self._settings.enabled:
@@ -83,6 +88,10 @@ class Recording(Listener):
         elif action == "stop":
             self._mark(is_stopped=True)
             self._stop(now_s)
+        for _ in range(2):  # the first may be one that was running
+            if job := self._recorder.flush():
+                await asyncio.wait([asyncio.wrap_future(job)], timeout=_FLUSH_S)
+        self.write()
         return self.describe()
 
     def write(self) -> None:

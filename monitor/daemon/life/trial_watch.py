@@ -29,6 +29,9 @@ class TrialWatch:
         self._pipeline = pipeline
         self._keeper.refused = lambda: pipeline.policy.budgets.refused_total
         self._keeper.on_change = pipeline.listeners.tried
+        ended = self._keeper.ended
+        if ended and self._keeper.results[ended.result]:  # it ended while the daemon was down
+            pipeline.listeners.tried(ended.name, ended.result, ended.text)
 
     def tick(self, now_s: float) -> None:
         """End the trial if it is time, and lift the bans that it should not have made."""

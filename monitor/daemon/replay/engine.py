@@ -48,6 +48,8 @@ from monitor.recording.inputs import (
 from monitor.settings.schema import Settings
 
 _log = logging.getLogger(__name__)
+_EXPECTED = frozenset({Refused, Drew, Lost})
+"""Inputs that say what the next one meets."""
 
 
 def replay(
@@ -131,12 +133,15 @@ class Replay:
         if result.first_s is None:
             result.first_s = one.time_s
         result.last_s = one.time_s
+        kind = type(one)
         try:
-            self._handlers[type(one)](one)
+            self._handlers[kind](one)
         except ConfigError:
             raise
         except Exception as error:  # noqa: BLE001 - as the daemon's supervisor: it costs this input only
             self._failed(one, error)
+        if kind not in _EXPECTED:  # what this input met, the next one must not
+            self._outside.take()
         found = self._outcomes.outcomes
         if found:
             self._outcomes.outcomes = []
@@ -206,7 +211,6 @@ class Replay:
             return
         self._settings = read_settings(one)
         self.pipeline.reconfigure(self._settings, one.offences, one.time_s, read_filters(one))
-        self._outside.take()
 
     def _read_recorded(self, one: Configured) -> None:
         try:
@@ -220,10 +224,7 @@ class Replay:
         if self.pipeline is None:
             self._make(one)
         elif not one.is_continued:
-            try:
-                self.pipeline.follow_node(one.entries, one.time_s, one.networks, one.sysctls)
-            finally:
-                self._outside.take()
+            self.pipeline.follow_node(one.entries, one.time_s, one.networks, one.sysctls)
 
     def _events(self, one: Events) -> None:
         events = one.events
@@ -232,10 +233,7 @@ class Replay:
         self.result.events[kind] += len(events)
         if kind == FAILURES:
             self.result.named |= dict.fromkeys([event.detector for event in events])
-        try:
-            pipeline.process(events, one.time_s)
-        finally:
-            self._outside.take()
+        pipeline.process(events, one.time_s)
 
     def _skipped(self, one: Skipped) -> None:
         self.result.events[one.kind] += one.count
@@ -251,7 +249,6 @@ class Replay:
                 part(one.time_s)
             except Exception as error:  # noqa: BLE001 - as the daemon's supervisor: other parts are carried out
                 failed = error
-        self._outside.take()
         if failed:
             raise failed
 
@@ -259,10 +256,10 @@ class Replay:
         self._ready().follow_listeners(one.services, one.time_s, is_seen=one.is_seen)
 
     def _correct(self, one: Corrected) -> None:
-        self._carry_out(lambda pipeline: pipeline.correct(one.claims, one.time_s))
+        self._ready().correct(one.claims, one.time_s)
 
     def _set_clock(self, one: ClockSet) -> None:
-        self._carry_out(lambda pipeline: pipeline.follow_clock(one.step_s, one.last_look_s, one.time_s))
+        self._ready().follow_clock(one.step_s, one.last_look_s, one.time_s)
 
     def _expect(self, one: Refused | Drew | Lost) -> None:
         if isinstance(one, Lost) and self.pipeline is not None and not one.calls:
@@ -270,13 +267,7 @@ class Replay:
         self._outside.expect(one)
 
     def _order(self, one: Ordered) -> None:
-        self._carry_out(lambda pipeline: obey(pipeline, one))
-
-    def _carry_out(self, act: Callable[[Pipeline], object]) -> None:
-        try:
-            act(self._ready())
-        finally:
-            self._outside.take()
+        obey(self._ready(), one)
 
     def _restore(self, one: Restored) -> None:
-        self._carry_out(lambda pipeline: restore(pipeline, one))
+        restore(self._ready(), one)

@@ -57,7 +57,7 @@ class TrialKeeper:
         self.refused: Callable[[], int] = lambda: 0
         """Counts the bans that had no budget, in total."""
         self._refused_before = 0
-        self._going_back: Opinion | None = None
+        self._is_going_back = False
         self._tried_s = float("-inf")
         self._troubles: dict[str, str] = {}
 
@@ -79,6 +79,7 @@ class TrialKeeper:
         except NodewardenError:
             self.trial = None
             self.forget()
+            self._try_back()  # it may have failed halfway
             raise
         self._refused_before = self.refused()
         self.results["started"] += 1
@@ -120,12 +121,11 @@ class TrialKeeper:
     def go_back(self, why: Opinion) -> None:
         """End the trial and put into force what the files say, or the last that was valid. Tried again if it fails."""
         self._finish(why)
-        self._going_back = why
         self._try_back()
 
     def tick(self, now: Instant) -> None:
         """End the trial if its time is over or it did harm; write down from time to time how much of it is used."""
-        if self._going_back is not None:
+        if self._is_going_back:
             if not 0.0 <= now.boot_s - self._tried_s < _TRY_AGAIN_S:
                 self._tried_s = now.boot_s
                 self._try_back()
@@ -181,7 +181,7 @@ class TrialKeeper:
             self._fall_back(error)
         else:
             self._troubles.pop("back", None)
-        self._going_back = None if "back" not in self._troubles else self._going_back
+        self._is_going_back = "back" in self._troubles
 
     def _fall_back(self, fault: NodewardenError) -> None:
         """Put into force what was valid last: the files on disk are not."""

@@ -17,7 +17,18 @@ from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.tuning.ban_history import BanCollector, BanHistory
 from monitor.daemon.tuning.known_good import Witness
 from monitor.model.errors import NodewardenError, explain
-from monitor.recording.inputs import Corrected, Events, Input, Restored, Skipped, Started, Ticked
+from monitor.recording.inputs import (
+    Corrected,
+    Drew,
+    Events,
+    Input,
+    Lost,
+    Refused,
+    Restored,
+    Skipped,
+    Started,
+    Ticked,
+)
 from monitor.recording.reader import Recording
 from monitor.settings.load import load
 
@@ -71,17 +82,25 @@ def as_one_run(inputs: Iterable[Input | Skipped]) -> Iterator[Input | Skipped]:
     something else. What is in the windows at a restart is kept instead, on both sides.
     """
     is_running = False
+    met: list[Input | Skipped] = []
     for one in inputs:
         kind = type(one)
-        if kind in _RUNNING:
-            is_running = True
-        elif is_running and kind in _RESTARTING:
+        if kind in _MET:
+            met.append(one)
             continue
-        yield one
+        is_left_out = is_running and kind in _RESTARTING
+        is_running = is_running or kind in _RUNNING
+        if not is_left_out:
+            yield from met
+            yield one
+        if met:
+            met = []
 
 
 _RUNNING = frozenset({Events, Ticked})
 _RESTARTING = frozenset({Started, Restored, Corrected})
+_MET = frozenset({Refused, Drew, Lost})
+"""What the next input meets: it is left out with that."""
 
 
 def run_side(request: SideRequest, witness: Witness | None = None) -> tuple[BanHistory, Facts]:

@@ -186,3 +186,11 @@ def test_the_first_line_of_one_that_enforces() -> None:
         "enforcing: jail0, jail1, jail2, jail3, jail4, jail5 and 24 more; 0 in force; 1 problem"
     )
     assert "no detector is on" in shown()[0]
+
+
+def test_a_shadow_stands_below_its_detector() -> None:
+    """Its thresholds, and whom it finds compared with the real ones."""
+    shadow = {"maxretry": 3, "findtime_s": 1800.0, "alerts": 9, "sources": {"both": 4, "shadow": 5, "real": 1}}
+    detector = {"name": "sshd", "mode": "enforce", "maxretry": 5, "findtime_s": 600.0, "bantime_s": 60.0, "alerts": 5}
+    lines = shown(detectors=[detector | {"window_entries": 1, "evicted_keys": 0, "shadow": shadow}])
+    assert "shadow counts 3 within 30m 9 5 sources more, 1 fewer, 4 the same" in lines

@@ -45,9 +45,10 @@ def usage(words: tuple[str, ...], *arguments: str) -> str:
 
 
 def test_all_places_are_known() -> None:
-    """Nine commands take networks."""
+    """Each command that takes networks is tried below."""
     assert {" ".join(words) for words, _ in PLACES} == {
-        "ban", "unban", "why", "list", "history", "report", "allow add", "allow remove", "allow test",
+        "label remove", "label set", "ban", "unban", "why", "list", "history", "report", "allow add", "allow remove",
+        "allow test",
     }  # fmt: skip
 
 

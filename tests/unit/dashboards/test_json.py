@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
@@ -161,3 +162,10 @@ def _named(panel: dict[str, Any]) -> set[str]:
     for change in panel.get("transformations", ()):
         names |= set(change["options"].get("renameByName", {}).values())
     return names
+
+
+def test_what_the_linter_excludes_has_a_reason() -> None:
+    """Grafana's dashboard-linter reads exclusions from a file among the dashboards; each says why."""
+    exclusions = yaml.safe_load((JSON / ".lint").read_text())["exclusions"]
+    assert exclusions
+    assert all(one["reason"] for one in exclusions.values())

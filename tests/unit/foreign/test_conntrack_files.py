@@ -13,7 +13,6 @@ from tests.support.conntrack import CORPUS, NAMES
 from tests.unit.foreign.support import read
 
 _TIMED_S = 1_795_000_000
-_BOTH = b'<meta direction="independent">'
 _LISTS = ("opened", "completed", "late", "ending", "listed")
 _UNTOLD = {"time_s", "status", "event_ns", "start_ns", "stop_ns", "icmp_id", "icmp_type", "icmp_code"}
 """What conntrack(8) prints otherwise, or not at all."""
@@ -25,7 +24,7 @@ def _timed(xml: bytes) -> bytes:
     fields = {"hour": when.tm_hour, "min": when.tm_min, "sec": when.tm_sec, "wday": 1}
     fields |= {"day": when.tm_mday, "month": when.tm_mon, "year": when.tm_year}
     text = "".join(f"<{name}>{value}</{name}>" for name, value in fields.items())
-    return xml.replace(_BOTH, _BOTH + f"<when>{text}</when>".encode())
+    return xml.replace(b"</flow>", f"<when>{text}</when></flow>".encode())
 
 
 def _told(flow: Any, *, has_ports: bool) -> dict[str, Any]:

@@ -8,8 +8,24 @@ import pytest
 from monitor.daemon.replay.engine import Replay, replay
 from monitor.daemon.replay.outcome import Kind, Outcome
 from monitor.daemon.sources.recorded_settings import RecordedFilters, configured
+from monitor.model.addresses import parse_network
+from monitor.model.bans import AllowEntry
 from monitor.model.errors import ConfigError
-from monitor.recording.inputs import Configured, Events, Flood, Gap, Input, Skipped, Started, Surrounded, Ticked
+from monitor.recording.inputs import (
+    Configured,
+    Events,
+    Flood,
+    Gap,
+    Input,
+    Order,
+    Ordered,
+    Refusal,
+    Refused,
+    Skipped,
+    Started,
+    Surrounded,
+    Ticked,
+)
 from monitor.settings.schema import Settings
 from tests.support.events import failure, tcp
 
@@ -131,3 +147,13 @@ def test_an_outcome_is_shown_without_what_is_empty() -> None:
     shown = ban.shown()
     assert (shown["network"], shown["source"], shown["verdict"]) == ("198.51.100.7", "198.51.100.7", "ban")
     assert "doubt" not in shown
+
+
+def test_what_one_input_meets_no_other_does() -> None:
+    """A failed call of the kernel fails the input that it belongs to, and no later one, however that ended."""
+    refused = Refused(_NOW_S, [Refusal(0, b"", "refused: no answer", "allow"), Refusal(1, b"", "fault: x", "allow")])
+    someone = AllowEntry(parse_network("192.0.2.9"), "a resolver")
+    order = Ordered(_NOW_S + 1, Order.ALLOW, entries=[someone])
+    for failing in (Surrounded(_NOW_S, [someone]), *_start(_with(Settings(), "bans.max_bans", 2048))[1:2], order):
+        result = replay([*_start(Settings()), refused, failing, order, order])
+        assert result.failures == 1

@@ -233,7 +233,10 @@ def test_a_start_that_the_reload_refuses_changes_nothing(node: Node) -> None:
     node.faults = [TemporaryError("no descriptors")]
     with pytest.raises(TemporaryError, match="no descriptors"):
         node.apply(22)
+    assert node.keeper.problems() != []
     node.faults = []
+    node.wait(6.0)
+    assert (node.maxretry, node.keeper.problems()) == (11, [])
     node.start()
     assert (node.maxretry, node.keeper.trial) == (11, None)
 

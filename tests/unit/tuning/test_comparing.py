@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from click.testing import CliRunner, Result
 
 from monitor.cli.main import cli
 from monitor.daemon.replay.engine import Replay
+from monitor.daemon.sources.log_filters import LogFilters
+from monitor.daemon.sources.recorded_settings import read_filters, read_settings
 from monitor.daemon.tuning.ban_history import BanCollector, BanHistory
 from monitor.daemon.tuning.compare import compare
 from monitor.daemon.tuning.label_file import LabelFile
@@ -20,10 +22,12 @@ from monitor.model.addresses import parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban
 from monitor.model.errors import NodewardenError
-from monitor.recording.inputs import Gap, Input, Restored, Skipped, Started
+from monitor.recording.inputs import Configured, Gap, Input, Restored, Skipped, Started
 from monitor.recording.reader import Recording
 from monitor.settings.load import load
+from monitor.settings.schema import Settings
 from tests.support import recorded_site as site
+from tests.support.days import Day
 
 Run = Callable[..., Result]
 
@@ -158,14 +162,27 @@ def _is_child(path: Path) -> bool:
     return f"PPid:\t{os.getpid()}\n" in status and b"monitor.daemon.tuning.side" in command
 
 
-def _history(inputs: Iterator[Input | Skipped], text: str | None, directory: Path) -> BanHistory:
-    settings = None if text is None else load(site.write(directory, "given", text)).settings
+def _history(
+    inputs: Iterable[Input | Skipped], settings: Settings | None = None, filters: LogFilters | None = None
+) -> BanHistory:
     collector = BanCollector()
-    engine = Replay(settings, listeners=(collector,))
+    engine = Replay(settings, filters=filters, listeners=(collector,))
     for one in as_one_run(inputs):
         collector.now_s = one.time_s
         engine.feed(one)
     return collector.history(60)
+
+
+@pytest.mark.parametrize("seed", [3, 8])
+def test_a_configuration_differs_in_nothing_from_itself(seed: int) -> None:
+    """Random days with restarts, orders, clock steps and refusals: what was recorded, and the same one given."""
+    inputs = Day(seed).run(600).inputs
+    first = next(one for one in inputs if isinstance(one, Configured))
+    steady = [one for one in inputs if one is first or not isinstance(one, Configured)]
+    assert any(isinstance(one, Started) for one in steady[4:])
+    recorded, given = _history(steady), _history(steady, read_settings(first), read_filters(first))
+    assert len(recorded.spans) > 20
+    assert recorded == given
 
 
 def test_a_restart_makes_no_difference(recording: Path, tmp_path: Path) -> None:
@@ -179,7 +196,7 @@ def test_a_restart_makes_no_difference(recording: Path, tmp_path: Path) -> None:
                 yield Started(one.time_s, "web1", "0.1.0")
                 yield Restored(one.time_s, [Ban(parse_network("203.0.113.99"), Strength.PROVEN, 0.0, 2e9, "sshd", "")])
 
-    plain = _history(Recording(recording).inputs(), None, tmp_path)
-    given = _history(restarted(), site.OLD, tmp_path)
+    plain = _history(Recording(recording).inputs())
+    given = _history(restarted(), load(site.write(tmp_path, "given", site.OLD)).settings)
     assert not compare(plain, given).changes
     assert len(given.spans) == 2

@@ -68,7 +68,7 @@ def test_wrong_usage_is_exit_code_2(run: Callable[..., tuple[int, str]], argumen
 
 def test_a_hostile_reason_is_escaped(run: Callable[..., tuple[int, str]]) -> None:
     """A reason that was copied from a log obeys no terminal."""
-    run("192.0.2.7", "bad", "--reason", HOSTILE.replace("\udcff", "").replace("\x00", ""))
+    run("192.0.2.7", "bad", "--reason", HOSTILE.replace("\x00", ""))
     for arguments in (["list"], ["list", "--json"]):
         text = run(*arguments)[1]
         assert is_safe(text)

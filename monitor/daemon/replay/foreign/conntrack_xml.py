@@ -22,7 +22,7 @@ _BLOCK_BYTES = 256 * 1024
 _MAX_FLOW_BYTES = 8192
 _START = re.compile(rb'<flow(?: type="(\w{1,16})")?>').match
 _END = b"</flow>"
-_META = re.compile(rb'<meta direction="(original|reply|independent)">(.*?)</meta>', re.DOTALL).findall
+_META = re.compile(rb'<meta direction="(original|reply|independent)">(.*?)</meta>', re.DOTALL)
 _LAYER4 = re.compile(rb'<layer4 protonum="(\d{1,3})"').search
 _VALUE = re.compile(rb"<(\w{1,16})>([0-9A-Za-z_.:]{1,64})</\1>").findall
 _EMPTY = re.compile(rb"<(unreplied|assured)\s*/>").findall
@@ -84,7 +84,7 @@ def _elements(content: Content, report: FileReport) -> Iterator[tuple[bytes, byt
 def _values(body: bytes) -> dict[str, str]:
     """Return the texts of a flow's elements by direction and name; the protocol as `original.protocol`."""
     values: dict[str, str] = {}
-    for direction, inner in _META(body):
+    for direction, inner in _META.findall(body):
         head = direction.decode()
         for name, text in _VALUE(inner):
             values[f"{head}.{name.decode()}"] = text.decode()
@@ -92,17 +92,18 @@ def _values(body: bytes) -> dict[str, str]:
             values[f"{head}.{name.decode()}"] = ""
         if layer := _LAYER4(inner):
             values[f"{head}.protocol"] = layer[1].decode()
+    for name, text in _VALUE(_META.sub(b"", body)):  # the time is beside the three
+        values[f"flow.{name.decode()}"] = text.decode()
     return values
 
 
 def _time_s(values: dict[str, str], *, is_end: bool) -> float | None:
-    """Return when the event was: as the kernel noted it, otherwise when conntrack(8) printed it, to the second."""
-    noted = values.get("independent.stop" if is_end else "independent.start")
-    when = [values.get(f"independent.{name}") for name in ("year", "month", "day", "hour", "min", "sec")]
-    if is_end and noted and int(noted):
-        return int(noted) / 1e9
+    """Return when the event was: when conntrack(8) printed it, to the second, otherwise as the kernel noted it."""
+    when = [values.get(f"flow.{name}") for name in ("year", "month", "day", "hour", "min", "sec")]
     if None not in when:
         return datetime(*(int(text) for text in when if text)).timestamp()  # type: ignore[arg-type]
+    name = "stop" if is_end else "start"
+    noted = values.get(f"flow.{name}") or values.get(f"independent.{name}")
     return int(noted) / 1e9 if noted and int(noted) else None
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 
-from monitor.daemon.replay.foreign.failures import Failures
 from monitor.daemon.replay.foreign.file_report import Batch, FileReport
 from monitor.daemon.replay.foreign.journal_entries import JournalEntry
 from monitor.daemon.replay.foreign.kernel_lines import NOT_COUNTED
 from monitor.daemon.replay.foreign.lines import MAX_LINE_BYTES
+from monitor.daemon.replay.foreign.log_failures import Failures
 from monitor.daemon.replay.foreign.log_text import Found, batches_of
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.model.errors import MalformedRecord

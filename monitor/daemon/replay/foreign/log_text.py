@@ -5,11 +5,11 @@ from itertools import groupby
 from typing import TypeAlias
 
 from monitor.daemon.replay.foreign.content import Content
-from monitor.daemon.replay.foreign.failures import Failures
 from monitor.daemon.replay.foreign.file_report import Batch, FileReport
 from monitor.daemon.replay.foreign.kernel_lines import ZONES_S, KernelLines, may_hold_packet
 from monitor.daemon.replay.foreign.lines import runs_of
 from monitor.daemon.replay.foreign.log_choice import LogChoice
+from monitor.daemon.replay.foreign.log_failures import Failures
 from monitor.model.events import AuthFailure, PacketLogged
 from monitor.sources.kmsg.prefixes import LogPrefixes
 

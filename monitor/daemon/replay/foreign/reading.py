@@ -10,7 +10,6 @@ import msgspec
 
 from monitor.daemon.replay.foreign import capture_flows, conntrack_xml, ctnetlink_file
 from monitor.daemon.replay.foreign.content import STANDARD_INPUT, Content
-from monitor.daemon.replay.foreign.failures import Failures
 from monitor.daemon.replay.foreign.file_report import Batch, FileReport, UnusableFileError
 from monitor.daemon.replay.foreign.flow_batches import batches
 from monitor.daemon.replay.foreign.journal_entries import read_export, read_json
@@ -18,6 +17,7 @@ from monitor.daemon.replay.foreign.journal_events import read_entries
 from monitor.daemon.replay.foreign.kernel_lines import has_packets
 from monitor.daemon.replay.foreign.kinds import Kind, recognise
 from monitor.daemon.replay.foreign.log_choice import LogChoice, choose, unrotated
+from monitor.daemon.replay.foreign.log_failures import Failures
 from monitor.daemon.replay.foreign.log_text import read_log
 from monitor.daemon.replay.foreign.node_guess import NodeGuess
 from monitor.daemon.replay.foreign.timeline import timeline
