@@ -139,6 +139,7 @@ class Stages:
         self.detectors = list(detectors)
         self.routes = build_routes(self._settings, self.log_filters.sections, self.detectors)
         self._dispatch = Dispatch(self.detectors, self.routes)
+        self.shadows = Shadows()
         self._surround()
 
     def _process(self, events: Sequence[Event], now_s: float) -> list[Decision]:

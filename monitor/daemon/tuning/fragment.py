@@ -21,7 +21,7 @@ from monitor.settings.load import Loaded, load
 
 FILE_NAME = "70-tuned.yaml"
 _MAX_BYTES = 1 << 20
-_HEAD = "# Written by `nodewarden tune --write`, which keeps the values of other detectors; comments are lost.\n"
+_HEAD = "# Written by `nodewarden tune`, which keeps the values of other detectors; comments are lost.\n"
 
 Values = Mapping[str, bool | int | float | str]
 """By key of a detector's section, its value in the configuration's notation."""
