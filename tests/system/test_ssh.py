@@ -38,7 +38,7 @@ def test_brute_force_ends_in_a_ban(node: Node, tmp_path_factory: pytest.TempPath
     why = node.look("nodewarden", "why", node.attacker.address4)
     assert "failures" in why or "failed" in why, why
     node.look("nodewarden", "unban", node.attacker.address4)
-    assert _logs_in(node.attacker, node)
+    wait_for(lambda: _logs_in(node.attacker, node), "a login after the ban", lambda: node.log(UNIT))
 
 
 def test_rotation_loses_no_failure(node: Node) -> None:
