@@ -10,7 +10,7 @@ import pytest
 from monitor.ebpf.links import attached_index
 from monitor.ebpf.syscall import bpf
 from monitor.ebpf.xdp import XdpProgram
-from tests.support.bpf import programs
+from tests.support.bpf import programs, programs_of
 from tests.support.daemon import wait_for
 from tests.support.open_site import OpenSite, site
 
@@ -61,7 +61,7 @@ def test_bans_hold_in_front_and_behind(site: OpenSite) -> None:
     assert reaches(site, site.node.address4)
 
     assert site.daemon.run("ban", site.attacker.address4).returncode == 0
-    (ours,) = programs("xdp_ban")
+    (ours,) = programs_of(site.daemon.pid, "xdp_ban")
     assert site.daemon.process is not None
     site.daemon.process.send_signal(signal.SIGKILL)
     site.daemon.process.wait(5)
@@ -92,12 +92,13 @@ def test_it_comes_and_goes_by_reload(site: OpenSite) -> None:
     site.daemon.configure(_QUIET + _XDP)
     assert site.daemon.run("reload").returncode == 0
     is_up(site)
+    (ours,) = programs_of(site.daemon.pid, "xdp_ban")
     assert not reaches(site, site.node.address4)
     assert (stopped(site, "ban4", "set"), stopped(site, "ban4", "xdp")) == (0, 1)
     assert site.daemon.metrics()['nodewarden_xdp_attached{interface="eth0",mode="native"}'] == 1
     site.daemon.configure(_QUIET)
     assert site.daemon.run("reload").returncode == 0
-    wait_for(lambda: not programs("xdp_ban"), "the program to go")
+    wait_for(lambda: ours not in programs("xdp_ban"), "the program to go")
     assert not reaches(site, site.node.address4)
     assert stopped(site, "ban4", "set") == 1
 
