@@ -1,12 +1,16 @@
 """What a machine lacks is a reason to skip on a laptop and a failure in CI."""
 
+import gc
 import os
 from collections.abc import Sequence
 
+import hypothesis
 import pytest
 
 from tests.support.needs import cannot_run, missing
 
+hypothesis.settings.register_profile("shared", deadline=None)  # machines are shared: no test has a time to meet
+hypothesis.settings.load_profile("shared")
 _TOOLS = (
     "nft",
     "ip",
@@ -29,6 +33,12 @@ def _missing(tools: Sequence[str]) -> str:
     if os.geteuid() != 0:
         return "needs root"
     return missing(tools)
+
+
+def pytest_collection_finish() -> None:
+    """Keep ten thousand tests out of the garbage collector: its pauses are CPU time, which filters have limits of."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -42,6 +42,7 @@ _CONFIGURATION = """
 sources: {{kernel_log: {{prefixes: ["{prefix}"]}}}}
 metrics: {{listen: "{address}:9843"}}
 detectors:
+  port_scan: {{shadow: {{maxretry: 8, findtime: 1m}}}}
   half_open: {{maxretry: 150, total: 400}}
   protected_port: {{services: {{etcd: {{networks: [{client}]}}}}}}
   egress: {{approved: [{client}]}}

@@ -134,23 +134,23 @@ class Recording(Listener):
         }
 
     def problems(self) -> list[str]:
-        """Say what the recording lacks, and why."""
+        """Say why nothing is recorded."""
         if not self._recorder.is_on:
             return []
         lost = self._recorder.lost()
         if trouble := self._recorder.written.trouble:
             where = f"the recording cannot be written to {self.directory}: {trouble}"
             return [f"{where}; bans are not affected; {lost['disk']} events are missing in it so far"]
-        if self._clock() - self._lost_at_s < _SHOWN_S:
-            causes = ", ".join(f"{count} by {cause}" for cause, count in lost.items() if count)
-            why = f": {self._recorder.fault}" if self._recorder.fault else ""
-            return [f"events are missing in the recording ({causes}){why}; bans are not affected"]
         if self._pipeline is not None and (errors := self._pipeline.tap.errors):
             return [f"the recording lacks something: the recorder failed {errors} times; see the log"]
         return []
 
     def notices(self) -> list[str]:
-        """Say that nothing is recorded on purpose, or that a flood is only counted."""
+        """Say that nothing is recorded on purpose, what was lost lately, or that a flood is only counted."""
+        if self._clock() - self._lost_at_s < _SHOWN_S and not self._recorder.written.trouble:
+            causes = ", ".join(f"{count} by {cause}" for cause, count in self._recorder.lost().items() if count)
+            why = f": {self._recorder.fault}" if self._recorder.fault else ""
+            return [f"events are missing in the recording ({causes}){why}; bans are not affected"]
         if self._settings.enabled and self._is_stopped:
             return ["the recording was stopped by command (`nodewarden record start`)"]
         if self._clock() - self._counted_at_s < _SHOWN_S:

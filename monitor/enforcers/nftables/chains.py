@@ -201,8 +201,8 @@ def _refusals() -> tuple[Part, ...]:
     rate = f"limit rate over {REFUSALS_PER_S}/second burst {REFUSALS_PER_S} packets"
     return (
         _rule(Part(rate, beyond(REFUSALS_PER_S, REFUSALS_PER_S)), _DROP),
-        _rule(_IS_TCP, Part("reject with tcp reset", refuse(Refusal.TCP_RESET))),
-        Part("reject with icmpx admin-prohibited", refuse(Refusal.ICMP_OR_ICMPV6)),
+        _rule(_IS_TCP, Part("reject with tcp reset", refuse(Refusal.RESET))),
+        Part("reject with icmpx admin-prohibited", refuse(Refusal.UNREACHABLE)),
     )
 
 

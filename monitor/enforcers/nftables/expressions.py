@@ -48,8 +48,8 @@ class Header(enum.IntEnum):
 class Refusal(enum.IntEnum):
     """With what a packet is refused: enum nft_reject_types."""
 
-    TCP_RESET = 1
-    ICMP_OR_ICMPV6 = 2
+    RESET = 1
+    UNREACHABLE = 2
 
 
 class Verdict(enum.IntEnum):

@@ -187,6 +187,6 @@ def test_ports_as_people_write_them(tmp_path: Path) -> None:
     assert [fault.partition(": ")[2] for fault in faults_of(path)] == [
         "detectors.port_scan.ports: 130 ports: at most 64; leave it empty for all",
         "detectors.egress.ports: never used: its bans are about destinations, whatever their port",
-        "detectors.udp_rate.ports[0]: 'x' is no service of /etc/services",
+        "detectors.udp_rate.ports[0]: 'x' is no service of /etc/services, nor a common one",
     ]
     assert msgspec.structs.asdict(section)["ban_ports"] == ("ssh", "tcp/22", "22")
