@@ -11,5 +11,6 @@ def everything_on(log: Path) -> str:
     filters = "".join(f"    {name}: {{filter: {name}, files: [{log}]}}\n" for name in names)
     return (
         "bans: {budget: {bans_per_minute: 1000000}, xdp: {interfaces: [eth0]}}\n"
-        f"detectors:\n  egress: {{approved: [10.0.0.0/8]}}\n  port_scan: {{shadow: {{maxretry: 8}}}}\n  failures:\n{filters}"
+        "detectors:\n  egress: {approved: [10.0.0.0/8]}\n  port_scan: {shadow: {maxretry: 8}}\n"
+        f"  failures:\n{filters}"
     )
