@@ -318,7 +318,7 @@ def test_the_loop_works_on_while_an_order_is_saved(saver: Saver, disk: Disk) -> 
     async def run() -> tuple[bool, bool, bool]:
         ticking = asyncio.ensure_future(tick())
         saver.put_ban(BAN)
-        slow = await saver.save_now(timeout_s=0.05)
+        slow = await saver.save_now(timeout_s=0.5)
         is_pending = saver.pending == 1
         disk.go.set()
         saved = await saver.save_now()
