@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from monitor.cli import show
+from monitor.model.alerts import Strength
+from monitor.model.bans import WORDS
 
 if TYPE_CHECKING:
     from monitor.daemon.replay.engine import Replay
@@ -18,8 +20,8 @@ _MAX_ROWS = 100_000
 """Of the table; all are in the JSON lines."""
 _MAX_REASONS = 6
 _MAX_GAPS = 10
-_ACTS = {"ban": "ban", "refresh": "longer", "observe": "observed", "over_budget": "over budget"}
-"""Decisions that are a row of the table, by their verdict."""
+_ACTS = {"ban": "", "refresh": "longer", "observe": "observed", "over_budget": "over budget"}
+"""Decisions that are a row of the table, by their verdict; a new ban is named by its set."""
 
 
 class Report:
@@ -107,7 +109,8 @@ class Report:
 def _row(one: "Outcome") -> tuple[str, ...]:
     lasts = show.duration(one.until_s - one.since_s) + (f" (step {one.step})" if one.step else "")
     why = one.reason + (f"; in doubt: {one.doubt}" if one.doubt else "")
-    return (show.moment(one.time_s), str(one.network), _ACTS[one.verdict], one.detector, one.strength, lasts, why)
+    what = WORDS[Strength(one.strength)] if one.verdict == "ban" else _ACTS[one.verdict]
+    return (show.moment(one.time_s), str(one.network), what, one.detector, one.strength, lasts, why)
 
 
 def left_out(report: "FileReport") -> str:

@@ -62,7 +62,7 @@ def test_a_table_of_bans_and_what_became_of_alerts(config: Path, capture: Path) 
     """When, whom, how strong, how long, why; who was taken for the node; and who could not find anything."""
     output = _replay(capture, "--config", config).output
     (ban,) = [line for line in output.splitlines() if CLIENT in line]
-    assert ban.split()[3:7] == ["ban", "port_scan", "spoofable", "1h"]
+    assert ban.split()[3:7] == ["shun", "port_scan", "spoofable", "1h"]
     assert ban.endswith("20 distinct ports")
     assert f"taken for the node: {SERVER}" in output
     assert "found nothing, whatever happened: drop_rate, stealth_scan, closed_port_scan: the recording has no" in output
