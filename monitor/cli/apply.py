@@ -13,7 +13,7 @@ from monitor.cli.target import Target
 from monitor.cli.values import DURATION
 from monitor.control.client import RequestRefused
 from monitor.control.protocol import Apply, ApplyBack, ApplyConfirm, ApplyStatus
-from monitor.files.regular import read_regular
+from monitor.files.regular import digest, read_regular
 from monitor.files.replaced import replace_file
 from monitor.model.errors import ConfigError, NodewardenError, explain
 from monitor.settings.places import DEFAULT_PATH
@@ -162,8 +162,8 @@ def _confirm(target: Target) -> Any:
         _nothing_waits(target)
     place, content = Path(waiting["target"]), waiting["content"].encode()
     kept = place.with_name(place.name + _KEPT)
-    is_new = hashlib.sha256(content).hexdigest() != _digest(place)
-    is_theirs = _digest(place) != waiting["before"]
+    is_new = hashlib.sha256(content).hexdigest() != digest(place, _LIMIT_BYTES)
+    is_theirs = digest(place, _LIMIT_BYTES) != waiting["before"]
     if is_new and is_theirs:
         # what somebody wrote meanwhile counts; the daemon compares what all files say together
         show.say(f"{place} was changed since the trial began, and is not overwritten", err=True)
@@ -197,15 +197,6 @@ def _undo(place: Path, kept: Path, *, had_file: bool) -> None:
 def _nothing_waits(target: Target) -> NoReturn:
     target.ask(ApplyConfirm())  # the daemon says how the last one ended
     raise ApplyError("no trial configuration waits to be confirmed")
-
-
-def _digest(path: Path) -> str | None:
-    try:
-        return hashlib.sha256(read_regular(path, _LIMIT_BYTES)).hexdigest()
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        return f"unreadable: {error}"
 
 
 def _say(result: dict[str, Any], file: Path | None) -> None:

@@ -8,6 +8,7 @@ import click
 
 from monitor.cli import show
 from monitor.cli.compare_report import print_comparison
+from monitor.cli.recorded_history import recorded_history
 from monitor.cli.values import WHEN
 
 _PATH = click.Path(path_type=Path)
@@ -20,13 +21,7 @@ _SHOWN = 20
 @click.option(
     "--against", "old", type=_PATH, help="The old main file; default: the configuration that was in force then."
 )
-@click.option(
-    "--recording",
-    default="",
-    metavar="NAME|FILE",
-    help="An imported recording (NAME) or an exported one (FILE); default: that of this node.",
-)
-@click.option("--labels", type=_PATH, help="The labels.json of the node, if it is another one.")
+@recorded_history
 @click.option(
     "--since",
     type=WHEN,

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from monitor.cli import show
-from monitor.model.addresses import Network, parse_network
+from monitor.cli.values import READ_NETWORK
+from monitor.model.addresses import Network
 from monitor.settings.load import load
 from monitor.settings.places import DEFAULT_PATH
 
@@ -34,22 +35,6 @@ class _Labels(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class _NetworkKind(click.ParamType):  # type: ignore[type-arg]  # a generic only in newer clicks than Debian 12 has
-    name = "network"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Network:
-        """Read an address or a network."""
-        if isinstance(value, Network):
-            return value
-        try:
-            return parse_network(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-_NETWORK = _NetworkKind()
-
-
 @click.group("label", cls=_Labels)
 def label_group() -> None:
     """Mark addresses as good or bad: `nodewarden label 192.0.2.7 good`.
@@ -60,7 +45,7 @@ def label_group() -> None:
 
 
 @label_group.command("set")
-@click.argument("network", metavar="ADDRESS|NETWORK", type=_NETWORK)
+@click.argument("network", metavar="ADDRESS|NETWORK", type=READ_NETWORK)
 @click.argument("opinion", type=click.Choice(["good", "bad"]), metavar="good|bad")
 @click.option("--reason", default="", help="Reason, shown by `label list` and `compare`.")
 @_config
@@ -95,7 +80,7 @@ def list_labels(is_json: bool, path: Path) -> None:
 
 
 @label_group.command("remove")
-@click.argument("networks", metavar="ADDRESS|NETWORK...", type=_NETWORK, nargs=-1, required=True)
+@click.argument("networks", metavar="ADDRESS|NETWORK...", type=READ_NETWORK, nargs=-1, required=True)
 @_config
 def remove(networks: tuple[Network, ...], path: Path) -> None:
     """Remove labels; exit code 1 if a network has none."""

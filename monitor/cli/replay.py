@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from monitor.cli import completion, show
-from monitor.cli.values import WHEN
-from monitor.model.addresses import Network, parse_network
+from monitor.cli.values import READ_NETWORK, WHEN
+from monitor.model.addresses import Network
 from monitor.model.errors import NodewardenError
 from monitor.settings.load import load
 from monitor.settings.places import DEFAULT_PATH
@@ -29,17 +29,6 @@ _KINDS = ("log", "kernel-log", "journal-json", "journal-export", "conntrack-xml"
 
 class NothingUsableError(NodewardenError):
     """Nothing of the files could be replayed; the message says what they are."""
-
-
-class _Network(click.ParamType):  # type: ignore[type-arg]  # as in bans.py
-    name = "network"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Network:
-        """Read an address or a network."""
-        try:
-            return parse_network(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 @click.command("replay")
@@ -64,7 +53,7 @@ class _Network(click.ParamType):  # type: ignore[type-arg]  # as in bans.py
 )
 @click.option(
     "--node",
-    type=_Network(),
+    type=READ_NETWORK,
     metavar="ADDRESS",
     multiple=True,
     help="An address of the node that a capture is of, or a network behind it; may be repeated. Default: guessed.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from monitor.cli import completion, show
+from monitor.cli.recorded_history import recorded_history
 from monitor.cli.values import WHEN
 from monitor.model.errors import ConfigError, NodewardenError, PermanentError, explain
 from monitor.settings.places import DEFAULT_PATH
@@ -28,13 +29,7 @@ _PATH = click.Path(path_type=Path)
     type=_PATH,
     help=f"The main file with today's values; default: {DEFAULT_PATH}, or what was recorded if that does not exist.",
 )
-@click.option(
-    "--recording",
-    default="",
-    metavar="NAME|FILE",
-    help="An imported recording (NAME) or an exported one (FILE); default: that of this node.",
-)
-@click.option("--labels", type=_PATH, help="The labels.json of the node, if it is another one.")
+@recorded_history
 @click.option(
     "--since",
     "since_s",

@@ -11,7 +11,7 @@ import click
 from monitor.config.port_names import read_ports
 from monitor.config.types import parse_duration
 from monitor.control.protocol import MAX_BANTIME_S, MIN_BANTIME_S
-from monitor.model.addresses import parse_address, parse_network
+from monitor.model.addresses import Network, parse_address, parse_network
 
 
 class _Duration(click.ParamType):  # type: ignore[type-arg]  # a generic only in newer clicks than Debian 12 has
@@ -80,6 +80,19 @@ class _Text(click.ParamType):  # type: ignore[type-arg]
         return text
 
 
+class _Network(click.ParamType):  # type: ignore[type-arg]
+    name = "network"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Network:
+        """Read an address or a network."""
+        if isinstance(value, Network):
+            return value
+        try:
+            return parse_network(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 def _fault(parse: Callable[[str], object], text: str) -> str:
     """Return why a text cannot be read; empty if it can."""
     try:
@@ -102,6 +115,8 @@ LASTING = _Duration(0.1)
 """A duration in which something is measured."""
 WHEN = _When()
 NETWORK = _Text("network", parse_network)
+READ_NETWORK = _Network()
+"""The network itself, for commands that ask no daemon."""
 NETWORK_OR_RANGE = _Text("network", parse_network, _parse_range)
 NETWORK_OR_ALL = _Text("network", parse_network, may_be_empty=True)
 PORTS = _Text("port", read_ports)

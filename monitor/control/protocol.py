@@ -161,7 +161,7 @@ class Reload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="reloa
 
 
 class Apply(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="apply"):
-    """Put a configuration in force on trial; the daemon goes back by itself unless it is confirmed in time."""
+    """Put a configuration in force on trial; the daemon goes back automatically unless it is confirmed in time."""
 
     name: str
     """The file as the operator named it, for messages."""

@@ -1,5 +1,6 @@
 """Reads small regular files: a FIFO, a device or a huge file in place of one must neither block nor fill memory."""
 
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -20,3 +21,13 @@ def read_regular(path: Path, limit_bytes: int) -> bytes:
             return stream.read(limit_bytes + 1)
     finally:
         os.close(descriptor)
+
+
+def digest(path: Path, limit_bytes: int) -> str | None:
+    """Return what tells the first `limit_bytes` and one of a file from others; None if there is none."""
+    try:
+        return hashlib.sha256(read_regular(path, limit_bytes)).hexdigest()
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        return f"unreadable: {error}"

@@ -1,4 +1,4 @@
-"""Keeps a trial configuration in force, and goes back by itself unless it is confirmed in time.
+"""Keeps a trial configuration in force, and goes back automatically unless it is confirmed in time.
 
 The daemon never writes into /etc. A trial stands for a file of the configuration: whenever the configuration is read,
 its content is taken in the place of that file. Going back is to read the files as they are, so there is nothing to put
@@ -6,7 +6,6 @@ back, and nothing that somebody else wrote can be lost. It is remembered in the 
 so that a restart within its time continues it, and a restart after that does not.
 """
 
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -18,12 +17,13 @@ import msgspec
 from monitor.config.types import format_duration
 from monitor.daemon.trial.file import TrialFile, instant
 from monitor.daemon.trial.record import Ended, Instant, Opinion, Remembered, Result, Trial, TrialRefused, opinion
-from monitor.files.regular import read_regular
+from monitor.files.regular import digest
 from monitor.model.errors import ConfigError, NodewardenError, TemporaryError
 from monitor.settings.load import Loaded, load
 
 _log = logging.getLogger(__name__)
-_LIMIT_BYTES = 1 << 20
+LIMIT_BYTES = 1 << 20
+"""Of a file of the configuration."""
 _TOLD_S = 86_400.0
 _TRY_AGAIN_S = 5.0
 
@@ -205,7 +205,7 @@ class TrialKeeper:
                 "before": trial.before,
                 "started_s": trial.started_s,
                 "left_s": trial.left_s(now),
-                "is_target_changed": digest(Path(trial.target)) != trial.before,
+                "is_target_changed": digest(Path(trial.target), LIMIT_BYTES) != trial.before,
             }
         return {"waiting": waiting, "ended": msgspec.to_builtins(self.ended)}
 
@@ -217,7 +217,7 @@ class TrialKeeper:
                 f"trial configuration {self.trial.name}, {left} left: `nodewarden apply --confirm` keeps it, "
                 "`nodewarden apply --back` goes back"
             )
-            if digest(Path(self.trial.target)) != self.trial.before:
+            if digest(Path(self.trial.target), LIMIT_BYTES) != self.trial.before:
                 text += f"; {self.trial.target} was changed meanwhile: it is not overwritten, put both together by hand"
             return [text]
         ended = self.ended
@@ -228,13 +228,3 @@ class TrialKeeper:
     def problems(self) -> list[str]:
         """Say what keeps a trial from ending as it should."""
         return list(self._troubles.values())
-
-
-def digest(path: Path) -> str | None:
-    """Return what tells the content of a file from another; None if there is none."""
-    try:
-        return hashlib.sha256(read_regular(path, _LIMIT_BYTES)).hexdigest()
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        return f"unreadable: {error}"

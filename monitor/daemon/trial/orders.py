@@ -8,8 +8,9 @@ from typing import Any
 from monitor.control.protocol import Apply, ApplyBack, ApplyConfirm, ApplyStatus, TrialRequest
 from monitor.daemon.selfcheck.configuration import load_examined
 from monitor.daemon.trial.file import instant
-from monitor.daemon.trial.keeper import TrialKeeper, digest
+from monitor.daemon.trial.keeper import LIMIT_BYTES, TrialKeeper
 from monitor.daemon.trial.record import LONGEST_S, SHORTEST_S, Opinion, Result, Trial, TrialRefused
+from monitor.files.regular import digest
 from monitor.model.addresses import parse_network
 from monitor.settings.changes import needs_restart
 from monitor.settings.load import load
@@ -63,7 +64,7 @@ class TrialOrders:
             name=request.name[:200],
             target=str(target),
             content=request.content,
-            before=digest(target),
+            before=digest(target, LIMIT_BYTES),
             limit_s=request.within_s,
             started_s=now.wall_s,
             wall_s=now.wall_s,
