@@ -35,6 +35,11 @@ def _missing(tools: Sequence[str]) -> str:
     return missing(tools)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a case of bytes after its argument: bytes may hold a time (as gzip's do), and workers must agree on names."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_collection_finish() -> None:
     """Keep ten thousand tests out of the garbage collector: its pauses are CPU time, which filters have limits of."""
     gc.collect()
