@@ -36,7 +36,7 @@ def _missing(tools: Sequence[str]) -> str:
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name a case of bytes after its argument: bytes may hold a time (as gzip's do), and workers must agree on names."""
+    """Name a case of bytes after its argument: they may hold a time, and workers must agree on names."""
     return argname if isinstance(val, bytes) else None
 
 
