@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from monitor.bans.ledger import Ledger
 from monitor.control.server import ControlServer
@@ -32,6 +34,7 @@ from monitor.daemon.life.systemd import ServiceManager
 from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.life.trial_watch import TrialWatch
 from monitor.daemon.life.upkeep import Upkeep
+from monitor.daemon.pipeline.decision_fields import Place
 from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.decision_record import DecisionRecord
@@ -50,7 +53,7 @@ from monitor.daemon.trial.resume import resume, without_trial
 from monitor.enforcers.enforcement import Enforcement
 from monitor.enforcers.owner import Owner
 from monitor.metrics.exporter import Exporter
-from monitor.metrics.metric import Sample
+from monitor.metrics.metric import Exemplar, Sample, Series
 from monitor.model.addresses import Network
 from monitor.model.alerts import Alert
 from monitor.model.bans import Standing
@@ -63,6 +66,7 @@ from monitor.settings.load import Loaded
 from monitor.state.saver import Saver
 from monitor.state.store import FILE_NAME, Store
 
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 _TICK_S = 1.0
 _SCRAPE_TIMEOUT_S = 5.0
@@ -91,7 +95,7 @@ class Service:
         self._owner = Owner(path)
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        self._exporter = Exporter(METRICS, self._read_samples)
+        self._exporter = Exporter(METRICS, self._read_samples, self._read_exemplars)
         protect = settings.bans.protect
         self._surroundings = Surroundings(
             self._node_changed,
@@ -109,11 +113,18 @@ class Service:
         self._problems = ProblemWatch()
         self._trial = TrialWatch(trials, KnownSources(settings.state.directory, self._standing))
         self._recording = Recording(settings)
+        self._decision_log = DecisionLog(Place(os.uname().nodename))
         self.pipeline = Pipeline(
             settings,
             self._surroundings.reading.entries,
             self._make_enforcers,
-            (DecisionLog(), DecisionRecord(self._saver, self._intake), self._events, self._recording, self._trial.bans),
+            (
+                self._decision_log,
+                DecisionRecord(self._saver, self._intake),
+                self._events,
+                self._recording,
+                self._trial.bans,
+            ),
             DecisionMetrics(self._exporter.histograms[BAN_LATENCY.name].observe),
             self._cutting.cut,
             networks=self._surroundings.reading.networks,
@@ -221,6 +232,7 @@ class Service:
         self.pipeline.enforcers.close()
         self._cutting.close()
         self._recording.close()
+        self._decision_log.close()
         self._state.close(_SAVE_TIMEOUT_S)
         self._systemd.close()
         self._owner.close()
@@ -324,9 +336,16 @@ class Service:
 
     def _read_samples(self) -> list[Sample]:
         """Collect all samples on the loop's thread, so that they fit together; called from the server's thread."""
+        return self._on_loop(lambda: list(self._health.samples()))
 
-        async def collect() -> list[Sample]:
-            return list(self._health.samples())
+    def _read_exemplars(self) -> dict[Series, Exemplar]:
+        return self._on_loop(self.pipeline.metrics.exemplars)
+
+    def _on_loop(self, read: Callable[[], _T]) -> _T:
+        """Read on the loop's thread; for the server's thread."""
+
+        async def collect() -> _T:
+            return read()
 
         return asyncio.run_coroutine_threadsafe(collect(), self._loop).result(_SCRAPE_TIMEOUT_S)
 
@@ -334,7 +353,7 @@ class Service:
 async def serve(path: Path, *, watch: bool = False) -> None:
     """Load, open, run and close; `watch` follows changed files. ConfigError and PermanentError explain themselves."""
     loaded, trials = resume(path)
-    logs.set_up(loaded.settings.log.level)
+    logs.set_up(loaded.settings.log)
     sys.setswitchinterval(_SWITCH_S)
     service = Service(path, loaded, trials)
     config_watch = ConfigWatch(path, service.try_reload) if watch else None
