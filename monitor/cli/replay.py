@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from monitor.cli import completion, show
+from monitor.cli.recorded_history import find_recording, nothing_in
 from monitor.cli.values import READ_NETWORK, WHEN
 from monitor.model.addresses import Network
 from monitor.model.errors import NodewardenError
@@ -49,7 +50,8 @@ class NothingUsableError(NodewardenError):
     "named",
     metavar="DETECTOR",
     multiple=True,
-    help="The detector whose filter reads the logs, instead of those that read logs of this name; may be repeated.",
+    help="The detector whose filter reads the logs, instead of those that read logs of this name, or a built-in "
+    "filter; may be repeated.",
 )
 @click.option(
     "--node",
@@ -135,21 +137,21 @@ def _replay_recording(
     is_json: bool,
 ) -> None:
     """Replay what a daemon recorded."""
-    from monitor.cli.record import recording_directory
     from monitor.cli.replay_report import Report
     from monitor.daemon.replay.engine import Replay
-    from monitor.recording.exchange import find
 
     settings = load(config_path).settings if config_path else None
-    path = Path(wanted)
-    has_path = bool(wanted) and path.exists()
-    recording = find(path if has_path else recording_directory(config_path or DEFAULT_PATH), wanted)
+    recording = find_recording(wanted, config_path or DEFAULT_PATH)
     engine = Replay(settings)
     report = Report(detector, is_json=is_json)
     since_s, until_s = between_s
     inputs = recording.inputs(-_FOREVER_S if since_s is None else since_s, _FOREVER_S if until_s is None else until_s)
     _run(engine, inputs, report, lambda: f"{sum(engine.result.events.values()):,} events")
-    report.end(engine)
+    has_any = bool(engine.result.events.total() or report.has_any)
+    if has_any or is_json:
+        report.end(engine)
+    if not has_any:
+        raise NothingUsableError(nothing_in(recording))
 
 
 def _replay_files(
@@ -165,6 +167,7 @@ def _replay_files(
     """Replay what no daemon recorded."""
     from monitor.cli.replay_report import Report
     from monitor.daemon.replay.engine import Replay
+    from monitor.daemon.replay.foreign.builtin_filters import with_filters
     from monitor.daemon.replay.foreign.kinds import Kind
     from monitor.daemon.replay.foreign.reading import ForeignFiles
 
@@ -174,6 +177,7 @@ def _replay_files(
         notes.append(f"there is no {DEFAULT_PATH}: the defaults are tried")
     else:
         settings = load(config_path or DEFAULT_PATH).settings
+    settings = with_filters(settings, named)
     foreign = ForeignFiles(files, settings, kind=Kind(kind) if kind else None, named=named, node=node)
     engine = Replay(settings, filters=foreign.filters)
     report = Report(detector, is_json=is_json)
@@ -190,7 +194,7 @@ def _why_nothing(foreign: "ForeignFiles") -> str:
     from monitor.cli.replay_report import left_out
 
     return "\n".join(
-        f"{one.path}: nothing in it is evidence: taken for {one.kind}, {one.records:,} records"
+        f"{one.path}: nothing in it is evidence: read as {one.kind}, {one.records:,} records"
         + (f", of which {left_out(one)}" if one.unused else "")
         for one in foreign.reports
     )

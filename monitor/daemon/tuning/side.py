@@ -123,7 +123,7 @@ def run_side(request: SideRequest, witness: Witness | None = None) -> tuple[BanH
         collector.now_s = one.time_s
         engine.feed(one)
     if not engine.result.events.total():
-        raise EmptyRecordingError(f"{request.recording}: no events were recorded within the time")
+        raise EmptyRecordingError(f"{request.recording}: no events were recorded in that time; {recording.coverage()}")
     return collector.history(engine.settings.bans.budget.bans_per_minute), _facts(engine, filters)
 
 

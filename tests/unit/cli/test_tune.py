@@ -157,7 +157,10 @@ def test_the_drawing_is_xml_with_title_axes_and_both_marks(run: Run, tmp_path: P
         ("protected_port", "protected_port has no threshold to tune: one event is enough"),
         ("egress", "egress is switched off in this configuration"),
         ("port_scan", "port_scan cannot be tuned by this recording: "),
-        ("drop_rate", "drop_rate cannot be tuned by this recording: the recording has no event of drops_observed"),
+        (
+            "drop_rate",
+            "drop_rate cannot be tuned by this recording: the history has no packets that the kernel dropped",
+        ),
     ],
 )
 def test_what_cannot_be_tuned_is_said(run: Run, detector: str, message: str) -> None:
