@@ -7,10 +7,11 @@ from pathlib import Path
 import msgspec
 
 from monitor.model.errors import explain
+from monitor.recording.bounds import RecordingError
 from monitor.recording.inputs import Gap, Input, Skipped
 from monitor.recording.key_inputs import KeyInputs
 from monitor.recording.ring import number, open_segment, segments
-from monitor.recording.segments import Damage, Frame, Header, RecordingError, frames, read_header
+from monitor.recording.segments import Damage, Frame, Header, frames, read_header
 from monitor.recording.wire import decode
 
 _FOREVER = float("inf")
@@ -102,6 +103,8 @@ class Recording:
                 self.damaged_frames += 1
                 yield self._gap(f"{path.name}: {explain(error)}")
             before = place
+        if not (self._is_complete or self.path.is_dir()):  # the last segment of a ring is being written
+            yield self._gap("its end is missing: it was cut off, or copied while it was written")
 
     def _gap(self, reason: str) -> Gap:
         return Gap(self._last_s, "recording", 0, reason)
