@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from monitor.recording.bounds import RecordingError
 from monitor.recording.exchange import export, find, named, store
 from monitor.recording.inputs import Gap
 from monitor.recording.reader import Recording
 from monitor.recording.ring import segments
-from monitor.recording.segments import RecordingError
 from monitor.recording.summary import summarize
 from tests.support.recordings import START_S, Clock, beginning, header, write_seconds, writer
 
