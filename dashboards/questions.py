@@ -27,15 +27,16 @@ def _is_it_well() -> Panel:
     return card(
         "Is the guard healthy?",
         About(
-            "Nodes whose guard does not respond; required sources (kernel log, conntrack, eBPF, logs) that cannot be "
-            "read; records lost before they were read; firing alerts of the Prometheus rules; how full the connection "
-            "table of the fullest node is.",
+            "Nodes whose guard does not respond; problems that `nodewarden status` reports, by kind and node; required "
+            "sources (kernel log, conntrack, eBPF, logs) that cannot be read; records lost before they were read; "
+            "firing alerts of the Prometheus rules; how full the connection table of the fullest node is.",
             "Evidence is missing. Existing bans stay in force, but new attacks may go undetected. When the connection "
             "table is full, the kernel drops every new connection.",
             "Open *Guard health*. On the node run `nodewarden status`; problems come first. If the table fills, raise "
             "`net.netfilter.nf_conntrack_max` and find the source in *Traffic*.",
         ),
         Value("Nodes without guard", q.add(f"1 - {q.select('up')}"), steps=NONE_IS_GOOD, decimals=0),
+        Value("Problems", q.add(q.select("nodewarden_problem")), steps=NONE_IS_GOOD, decimals=0),
         Value("Sources lost", q.LOST_SOURCES, steps=NONE_IS_GOOD, decimals=0),
         Value("Records lost", q.per_second("nodewarden_source_lost_records_total"), "cps", NONE_IS_GOOD),
         Value("Alerts firing", q.FIRING, steps=NONE_IS_GOOD, decimals=0),
@@ -47,16 +48,19 @@ def _is_it_attacked() -> Panel:
     return card(
         "Are nodes under attack?",
         About(
-            "Within 15 minutes: alerts, alerts about floods with forged sources (several during one flood), and new "
-            "bans of detectors. Now: watched signals outside their usual band (`-`: there are no bands), and the time "
-            "since the last flood or signal above its band.",
+            "Within 15 minutes: alerts, new bans of detectors, the size of the largest flood with forged sources "
+            "(incomplete connection attempts per second on one node), and the share of connection attempts that "
+            "stayed incomplete. Now: floods that last, watched signals outside their usual band (`-`: there are no "
+            "bands), and the time since the last flood or signal above its band.",
             "Sources scan, guess passwords or flood. A few alerts per minute are normal on the public Internet; "
             "floods and signals outside their band are not.",
             "Open *Anomalies* for node and time, *Detectors and thresholds* for the detector. `nodewarden list` shows "
             "the sources, `nodewarden why ADDRESS` the history of one.",
         ),
         Value("Alerts in 15 min", q.recent(ALERTS), steps=((None, GOOD), (1e-9, WATCH), (900, WARN)), decimals=0),
-        Value("Flood alerts in 15 min", q.recent("nodewarden_detector_floods_total"), steps=NONE_IS_GOOD, decimals=0),
+        Value("Floods now", q.add(q.select("nodewarden_flood_active")), steps=NONE_IS_GOOD, decimals=0),
+        Value("Largest flood", q.LARGEST_FLOOD, "suffix:/s", NONE_IS_GOOD, 0),
+        Value("Half-open", q.HALF_OPEN, "percentunit", ((None, GOOD), (0.5, WATCH), (0.9, WARN)), 0),
         Value(
             "New bans in 15 min", q.recent(_DECISIONS, 'verdict="ban"', _BY_DETECTORS), steps=NONE_IS_CALM, decimals=0
         ),

@@ -5,6 +5,12 @@ from monitor.metrics.metric import COUNTER, GAUGE, Metric
 METRICS = (
     Metric("nodewarden_build_info", GAUGE, "Always 1; the label is the version.", ("version",)),
     Metric(
+        "nodewarden_problem",
+        GAUGE,
+        "1 while `status` reports a problem of this kind, otherwise 0.",
+        ("kind",),
+    ),
+    Metric(
         "nodewarden_surroundings_up",
         GAUGE,
         "0 while node addresses, gateways, resolvers and sessions cannot be read: the allowlist may be old.",

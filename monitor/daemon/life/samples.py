@@ -28,6 +28,7 @@ def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
             crossed = (detector.name, mode, strength)
             yield "nodewarden_detector_alerts_total", crossed, pipeline.metrics.alerts[crossed]
         yield from _own_samples(pipeline.counting_as(detector))
+    yield from pipeline.floods.samples(pipeline.detectors, pipeline.now_s)
     yield from pipeline.shadows.samples()
     yield from pipeline.traffic.samples()
     yield from pipeline.evidence.samples()

@@ -127,6 +127,16 @@ CASES = [
         },
     ),
     Case(
+        "NodewardenProblem",
+        {series("nodewarden_problem", 'kind="clock"'): "1x40"},
+        {"kind": "clock"},
+        "1",
+        {
+            series("nodewarden_problem", 'kind="clock"'): "1x8 0x30",
+            series("nodewarden_problem", 'kind="flood"'): "1x40",
+        },
+    ),
+    Case(
         "NodewardenReloadFailed",
         {series("nodewarden_config_last_reload_successful"): "1x9 0x30"},
         {},
