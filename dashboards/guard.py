@@ -47,7 +47,7 @@ def _problems() -> Panel:
     return bars(
         "Problems that status reports",
         About(
-            "Nodes on which `nodewarden status` reports a problem, by the kind of problem; nothing while there is none.",
+            "Nodes on which `nodewarden status` reports a problem, by the kind of problem.",
             "A node is not guarded as it should be. The kind tells what it is about, the alert NodewardenProblem the "
             "node.",
             "Run `nodewarden status` on the node: it names the problem and the remedy.",

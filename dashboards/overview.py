@@ -112,7 +112,8 @@ def _outcome() -> Panel:
             "`banned`: a new ban. `observed`: the detector does not enforce. `over budget`: too many new bans per "
             "minute. `already banned`: a ban in force covers it. `allowlisted`: never banned. `expired`: the ban "
             "would already have ended. `at capacity`: `bans.max_bans` is reached.",
-            "`banned`: an attack is being handled. `flood`: an alert about forged sources, of whom none can be banned. `over budget`, `at capacity`: offenders are not banned.",
+            "`banned`: an attack is being handled. `flood`: an alert about forged sources, of whom none can be banned. "
+            "`over budget`, `at capacity`: offenders are not banned.",
             "`over budget`: decide whether it is an attack or a wrong threshold, then raise `bans.budget`. "
             "`allowlisted`: find out why a trusted source offends.",
         ),
@@ -125,8 +126,8 @@ def _floods() -> Panel:
     return lines(
         "Floods with forged sources",
         About(
-            "Size of each flood on the ten nodes where it is largest, as the guard last reported it: connection attempts "
-            "per second that stayed incomplete. 0 while there is no flood.",
+            "Size of the flood on the ten nodes where it is largest, as the guard last reported it: connection "
+            "attempts per second that stayed incomplete. 0 while there is no flood.",
             "A SYN flood. Its sources are many and probably forged, so none is banned.",
             "`nodewarden status` names the target. Set `net.ipv4.tcp_syncookies` to 1; see the runbook "
             "docs/runbooks/NodewardenFlood.md.",

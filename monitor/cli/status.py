@@ -180,6 +180,7 @@ def why(target: Target, network: str, is_json: bool) -> None:
     if result["leaked"]:
         hooks = " and ".join(result["leaked"])
         show.say(f"  but its traffic is still getting through: seen in {hooks} within ten minutes", fg="red")
+    _explain_scraper(result.get("scraper"))
     _explain_rules(result.get("rules", []))
     for counting in result["counting"]:
         shadow = "the shadow of " if counting.get("is_shadow") else ""
@@ -189,6 +190,14 @@ def why(target: Target, network: str, is_json: bool) -> None:
         show.say(f"  evidence for the last alert of {detector}: {seen}")
     for line in (line for past in result["history"] for line in describe_past(past)):
         show.say(f"  {line}")
+
+
+def _explain_scraper(scraper: dict[str, Any] | None) -> None:
+    """Say that an address monitors this node."""
+    if scraper:
+        text = f"  it scraped metrics or asked for the health {show.duration(scraper['ago_s'])} ago"
+        banned = ", and cannot now: if it is yours, unban it and add it to bans.allowlist"
+        show.say(text + (banned if scraper["is_banned"] else ""), fg="red" if scraper["is_banned"] else None)
 
 
 def _explain_rules(rules: list[dict[str, Any]]) -> None:

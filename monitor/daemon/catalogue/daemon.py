@@ -52,6 +52,13 @@ METRICS = (
         "1 while metrics.web_config_file is in force; 0 while it is faulty and an older version of it is in force.",
     ),
     Metric(
+        "nodewarden_scrapers",
+        GAUGE,
+        "Clients that scraped metrics or checked the health regularly within the last hour, by state: `protected` (on "
+        "the allowlist), `unprotected` (they can be banned), `banned` (they are, and were among them before).",
+        ("state",),
+    ),
+    Metric(
         "nodewarden_client_connections_dropped_total",
         COUNTER,
         "Connections to the daemon that were closed without an answer, by server (`metrics`, `control`) and cause: "

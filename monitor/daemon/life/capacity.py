@@ -26,9 +26,7 @@ def problems(policy: Policy, now_s: float) -> Iterator[Problem]:
     yield from of_kind(ProblemKind.BUDGET, _over_budget(policy, now_s))
     yield from of_kind(ProblemKind.ROOM, _no_room(policy))
     for provider, count in policy.guard.omitted.items():
-        text = (
-            f"the allowlist is full ({MAX_ALLOWED} networks): {count} of {TITLES[provider]} are left out and"
-        )
+        text = f"the allowlist is full ({MAX_ALLOWED} networks): {count} of {TITLES[provider]} are left out and"
         yield Problem(ProblemKind.ALLOWLIST_FULL, f"{text} could be banned (`nodewarden allow list`)")
     observed = policy.ledger.observed
     for strength in observed.crowded(now_s):

@@ -12,6 +12,7 @@ from monitor.daemon.life.config_files import ConfigFiles
 from monitor.daemon.life.problems import SEE_FOREIGN, Problems
 from monitor.daemon.life.recording import Recording
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
+from monitor.daemon.life.scraper_watch import ScraperWatch
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.state import State
 from monitor.daemon.life.table_watch import TableWatch
@@ -55,6 +56,7 @@ class Health:
         files: ConfigFiles,
         trial: TrialWatch,
         recording: Recording,
+        scrapers: ScraperWatch,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
         self._path = path
@@ -72,6 +74,7 @@ class Health:
         self._files = files
         self._trial = trial
         self._recording = recording
+        self._scrapers = scrapers
         self._detector_origins: dict[str, str] = {}
         self._mode_set_at = ""
         self._started_s = time.time()
@@ -80,7 +83,7 @@ class Health:
         self.reloads = {"success": 0, "failure": 0}
         self._upkeep = upkeep
         self.problem_list = Problems(
-            pipeline, sources, saver, state, surroundings, upkeep, sight, files, trial, recording
+            pipeline, sources, saver, state, surroundings, upkeep, sight, files, trial, recording, scrapers
         )
 
     def problems(self) -> list[str]:
@@ -129,6 +132,7 @@ class Health:
                 *self._intake.notices(),
                 *self._recording.notices(),
                 *self._surroundings.notices,
+                *self._scrapers.notices(),
                 *self._sources.notices,
                 *self._upkeep.notices(),
             ],
@@ -168,6 +172,7 @@ class Health:
         yield from self.problem_list.samples()
         yield from self._sight.samples()
         yield from self._recording.samples()
+        yield from self._scrapers.samples()
         yield from self._upkeep.samples()
         for result, count in self.reloads.items():
             yield "nodewarden_config_reloads_total", (result,), count

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from monitor.daemon.life import capacity
 from monitor.daemon.life.config_files import ConfigFiles
 from monitor.daemon.life.recording import Recording
+from monitor.daemon.life.scraper_watch import ScraperWatch
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.state import State
 from monitor.daemon.life.trial_watch import TrialWatch
@@ -39,6 +40,7 @@ class Problems:
         files: ConfigFiles,
         trial: TrialWatch,
         recording: Recording,
+        scrapers: ScraperWatch,
     ) -> None:
         """Take who knows what."""
         self._pipeline = pipeline
@@ -51,6 +53,7 @@ class Problems:
         self._files = files
         self._trial = trial
         self._recording = recording
+        self._scrapers = scrapers
 
     def found(self) -> list[Problem]:
         """Return what is not as it should be, worst first."""
@@ -73,6 +76,7 @@ class Problems:
         yield from self._sources.problems()
         yield from of_kind(ProblemKind.SURROUNDINGS, self._surroundings.problems)
         yield from of_kind(ProblemKind.NAMES, self._surroundings.names.problems())
+        yield from self._scrapers.problems()
         if leaking := pipeline.table.leaking(now_s):
             hooks = ", ".join(f"{packets} in {hook}" for hook, packets in leaking.items())
             text = f"traffic from banned sources is still getting through ({hooks}): see `nodewarden why ADDRESS`"

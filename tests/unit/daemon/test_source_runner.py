@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.model.problems import ProblemKind
 from monitor.model.errors import PermanentError
+from monitor.model.problems import ProblemKind
 from monitor.model.retry import Backoff
 from monitor.state.saver import Saver
 from tests.unit.daemon.runner_support import BATCH, PipeRunner, until
