@@ -18,7 +18,7 @@ from dashboards.panels import (
     steps,
 )
 from dashboards.queries import Query
-from dashboards.questions import ALERTS, DETECTORS, questions
+from dashboards.questions import ALERTS, DETECTORS, answers, questions
 from dashboards.tables import CLUSTER, NODE, Column, Key, grid
 
 _UP_OR_DOWN = (("0", "DOWN"), ("1", "up"))
@@ -30,8 +30,9 @@ def made() -> Dashboard:
     return board(
         "overview",
         "Node guard overview",
-        "Start here: four questions, the state of every node, then the course over time.",
-        row("", 7, *questions()),
+        "Start here: five questions, the state of every node, then the course over time.",
+        row("", 9, *questions()),
+        row("", 6, *answers()),
         row("Nodes (click one to select it)", 7, _nodes(), _firing(), widths=(15, 9)),
         *_attack(),
         *_cost(),
@@ -87,7 +88,7 @@ def _attack() -> tuple[Row, ...]:
             leads_to(_outcome(), *DETECTORS),
         ),
         row("", 8, _stopped(), _bans()),
-        row("", 8, _floods()),
+        row("", 8, _floods(), _hurting()),
     )
 
 
@@ -119,6 +120,21 @@ def _outcome() -> Panel:
         ),
         "suffix:/min",
         (*known.verdicts(), Query(q.per_minute("nodewarden_detector_floods_total"), "flood: nobody to ban", "blue")),
+    )
+
+
+def _hurting() -> Panel:
+    return bars(
+        "Signs that bans hurt",
+        About(
+            "Bans and shuns of sources that were clients for long before, alerts about allowlisted sources, bans "
+            "lifted by hand within ten minutes, and bans that the guard took back for want of evidence.",
+            "A threshold that ordinary clients cross, an address that many share, or forged addresses of clients.",
+            "Find the detector with `nodewarden list --sort since`; raise its `maxretry`, or have it observe. See the "
+            "runbook docs/runbooks/NodewardenHurting.md.",
+        ),
+        "suffix:/min",
+        Query(q.per_minute("nodewarden_harm_signs_total", by="sign"), "{{sign}}"),
     )
 
 

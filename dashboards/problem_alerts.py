@@ -12,6 +12,7 @@ ALERTS_OF: dict[ProblemKind, tuple[str, ...]] = {
     ProblemKind.RECORDS_LOST: ("NodewardenRecordsLost",),
     ProblemKind.CONNTRACK_FULL: ("NodewardenConntrackNearlyFull",),
     ProblemKind.NAMES: ("NodewardenNameUnresolved",),
+    ProblemKind.SCRAPER_BANNED: ("NodewardenScraperBanned",),
     ProblemKind.LEAK: ("NodewardenBanWithoutEffect",),
     ProblemKind.STATE: ("NodewardenStateNotSaved",),
     ProblemKind.TABLE: ("NodewardenTableMissing", "NodewardenTableFault"),

@@ -1,23 +1,33 @@
-"""The four questions at the top of the overview: health, attacks, what was stopped, and cost."""
+"""The questions at the top of the overview: health, attacks, harm; then what was stopped, and cost."""
 
 from grafana_foundation_sdk.models.dashboard import Panel
 
 from dashboards import queries as q
 from dashboards.board import leads_to
-from dashboards.panels import BAD, FACT, FULL, GOOD, NONE_IS_CALM, NONE_IS_GOOD, WARN, WATCH, About, Value, card
+from dashboards.panels import BAD, FACT, FULL, GOOD, NONE_IS_CALM, NONE_IS_GOOD, WARN, WATCH, About, Steps, Value, card
 
 GUARD = ("guard", "Guard health")
 DETECTORS = ("detectors", "Detectors and thresholds")
 ALERTS = "nodewarden_detector_alerts_total"
 _DECISIONS = "nodewarden_decisions_total"
+_HARM = "nodewarden_harm_signs_total"
+_FEW_ARE_CALM: Steps = ((None, GOOD), (1e-9, WATCH), (5, WARN))
+_ONE_IS_WARNING: Steps = ((None, GOOD), (1e-9, WARN))
 _BY_DETECTORS = 'detector!="manual"'
 
 
 def questions() -> tuple[Panel, ...]:
-    """Return the cards."""
+    """Return the cards that say whether somebody must act."""
     return (
         leads_to(_is_it_well(), *GUARD),
         leads_to(_is_it_attacked(), "anomalies", "Anomalies"),
+        leads_to(_is_it_hurting(), *DETECTORS),
+    )
+
+
+def answers() -> tuple[Panel, ...]:
+    """Return the cards of facts."""
+    return (
         leads_to(_what_was_stopped(), *DETECTORS),
         leads_to(_what_does_it_cost(), *GUARD),
     )
@@ -90,6 +100,29 @@ def _what_was_stopped() -> Panel:
             "s",
             ((None, GOOD), (2.5, WARN), (10, BAD)),
         ),
+    )
+
+
+def _is_it_hurting() -> Panel:
+    return card(
+        "Is it hurting us?",
+        About(
+            "Within 15 minutes: clients that worked with a node for long before and are shunned on evidence that "
+            "anyone can forge, or banned on proof; bans that somebody lifted within ten minutes; alerts about "
+            "allowlisted sources; connections of banned sources that were cut; the share of dropped packets that came "
+            "from internal networks. Now: clients that monitor a node and are banned.",
+            "Bans may hit others than offenders: a threshold is too low, many share an address, or somebody forges "
+            "addresses.",
+            "Run `nodewarden status` and `nodewarden list --sort since`, then `nodewarden why ADDRESS`. See the "
+            "runbook docs/runbooks/NodewardenHurting.md.",
+        ),
+        Value("Clients shunned", q.recent(_HARM, 'sign="client_shunned"'), steps=NONE_IS_GOOD, decimals=0),
+        Value("Clients banned", q.recent(_HARM, 'sign="client_banned"'), steps=_FEW_ARE_CALM, decimals=0),
+        Value("Lifted by hand", q.recent(_HARM, 'sign="lifted_early"'), steps=NONE_IS_GOOD, decimals=0),
+        Value("Allowlisted offenders", q.recent(_HARM, 'sign="allowlisted"'), steps=_ONE_IS_WARNING, decimals=0),
+        Value("Connections cut", q.recent("nodewarden_connections_cut_total"), steps=FACT, decimals=0),
+        Value("Monitors banned", q.now("nodewarden_scrapers", 'state="banned"'), steps=NONE_IS_GOOD, decimals=0),
+        Value("From internal networks", q.INTERNAL_SHARE, "percentunit", ((None, GOOD), (0.1, WARN), (0.5, BAD)), 0),
     )
 
 

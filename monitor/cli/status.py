@@ -56,6 +56,9 @@ def _everything(result: dict[str, Any]) -> None:
         f"{', which rejects' if result.get('action') == 'reject' else ''}; "
         f"metrics {result['metrics'] or 'off'}"
     )
+    if harm := result.get("harm"):
+        text = f"maybe: {harm['text']}" if harm["text"] else "no sign of it"
+        show.say(f"do bans hurt others than offenders? in 15 min: {text}", fg="yellow" if harm["text"] else None)
     _sections(result)
 
 

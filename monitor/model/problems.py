@@ -90,10 +90,12 @@ UNHEALTHY = frozenset(
         ProblemKind.SOURCE,
         ProblemKind.LEAK,
         ProblemKind.STATE,
+        ProblemKind.CONFIGURATION,
         ProblemKind.TABLE,
         ProblemKind.REFUSED,
         ProblemKind.DESCRIPTORS,
         ProblemKind.INTERNAL,
     }
 )
-"""What keeps the guard from its work: /healthz answers 503. All else is for a person to read, and no reason to fail."""
+"""What keeps the guard from its work, or from what it was told to do: /healthz answers 503. All else is for a person
+to read, and no reason to take a node for unguarded."""

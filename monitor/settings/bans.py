@@ -160,9 +160,9 @@ class Protect(Section, frozen=True, kw_only=True):
     scrapers: Annotated[
         ProtectedScrapers,
         Meta(
-            description="Allowlist clients that scrape `/metrics` or check `/healthz` at even intervals, at least three "
-            "times, until an hour after the last time; at most 16. `internal`: only those in `bans.internal.networks` "
-            "and connected networks; `all`: others as well, for an endpoint that strangers cannot reach; `none`: no "
+            description="Allowlist clients that scrape `/metrics` or check `/healthz` at even intervals, three times "
+            "or more, until an hour after the last time; at most 16. `internal`: those in `bans.internal.networks` and "
+            "connected networks; `all`: others as well, for an endpoint that strangers cannot reach; `none`: no "
             "client."
         ),
     ] = ProtectedScrapers.INTERNAL

@@ -18,6 +18,7 @@ from monitor.daemon.life.state import State
 from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.life.trial_watch import TrialWatch
 from monitor.daemon.life.upkeep import Upkeep
+from monitor.daemon.pipeline.harm import HarmWatch
 from monitor.daemon.pipeline.history_intake import HistoryIntake
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.sources.detector_origins import detector_origins
@@ -57,6 +58,7 @@ class Health:
         trial: TrialWatch,
         recording: Recording,
         scrapers: ScraperWatch,
+        harm: HarmWatch,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
         self._path = path
@@ -75,6 +77,7 @@ class Health:
         self._trial = trial
         self._recording = recording
         self._scrapers = scrapers
+        self._harm = harm
         self._detector_origins: dict[str, str] = {}
         self._mode_set_at = ""
         self._started_s = time.time()
@@ -136,6 +139,7 @@ class Health:
                 *self._sources.notices,
                 *self._upkeep.notices(),
             ],
+            "harm": self._harm.describe(),
             "mode": self._show_mode(),
             "uptime_s": time.time() - self._started_s,
             "configuration": str(self._path),
@@ -173,6 +177,7 @@ class Health:
         yield from self._sight.samples()
         yield from self._recording.samples()
         yield from self._scrapers.samples()
+        yield from self._harm.samples()
         yield from self._upkeep.samples()
         for result, count in self.reloads.items():
             yield "nodewarden_config_reloads_total", (result,), count

@@ -5,6 +5,7 @@ administrators are. Others are so only if `bans.protect.scrapers` is `all`. A cl
 banned is a problem for as long as the ban lasts.
 """
 
+import enum
 import time
 from collections.abc import Callable, Iterator
 
@@ -24,6 +25,14 @@ from monitor.settings.bans import ProtectedScrapers
 MAX_PROTECTED = 16
 REASON = "it scrapes the metrics of this node (bans.protect.scrapers)"
 _MAX_NAMED = 3
+
+
+class ScraperState(enum.StrEnum):
+    """What becomes of a client that monitors this node: a closed set, used as a metric label."""
+
+    PROTECTED = "protected"
+    UNPROTECTED = "unprotected"
+    BANNED = "banned"
 
 
 class ScraperWatch:
@@ -154,9 +163,13 @@ class ScraperWatch:
         """Yield how many clients there are, by what becomes of them."""
         regular = set(self._regular())
         protected = {one for one in regular if self._pipeline.guard.protects(host(one))}
-        yield "nodewarden_scrapers", ("protected",), len(protected)
-        yield "nodewarden_scrapers", ("unprotected",), len(regular - protected - set(self.banned))
-        yield "nodewarden_scrapers", ("banned",), len(self.banned)
+        counts = {
+            ScraperState.PROTECTED: len(protected),
+            ScraperState.UNPROTECTED: len(regular - protected - set(self.banned)),
+            ScraperState.BANNED: len(self.banned),
+        }
+        for state, count in counts.items():
+            yield "nodewarden_scrapers", (state,), count
 
 
 def _is_loopback(address: Address) -> bool:

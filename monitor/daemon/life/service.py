@@ -37,6 +37,7 @@ from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.decision_record import DecisionRecord
 from monitor.daemon.pipeline.event_stream import EventStream
+from monitor.daemon.pipeline.harm import HarmWatch
 from monitor.daemon.pipeline.history_intake import HistoryIntake
 from monitor.daemon.pipeline.log_correlation import WAIT_S
 from monitor.daemon.pipeline.pipeline import Pipeline
@@ -107,11 +108,22 @@ class Service:
         self._problems = ProblemWatch()
         self._trial = TrialWatch(trials, KnownSources(settings.state.directory, self._standing))
         self._recording = Recording(settings)
+        self._harm = HarmWatch(
+            lambda alert: self.pipeline.evidence.was_client(alert),  # noqa: PLW0108 - the pipeline comes later
+            lambda address: address in self.pipeline.surrounding.internal,
+        )
         self.pipeline = Pipeline(
             settings,
             self._surroundings.reading.entries,
             self._make_enforcers,
-            (DecisionLog(), DecisionRecord(self._saver, self._intake), self._events, self._recording, self._trial.bans),
+            (
+                DecisionLog(),
+                DecisionRecord(self._saver, self._intake),
+                self._events,
+                self._recording,
+                self._trial.bans,
+                self._harm,
+            ),
             DecisionMetrics(self._metrics.exporter.histograms[BAN_LATENCY.name].observe),
             self._cutting.cut,
             networks=self._surroundings.reading.networks,
@@ -169,6 +181,7 @@ class Service:
             self._trial,
             self._recording,
             self._scrapers,
+            self._harm,
         )
         self._health.follow_origins(loaded)
         self._metrics.attach(self._health, self._scrapers)
@@ -210,6 +223,7 @@ class Service:
         self._metrics.serve(settings.metrics, self._descriptors.reserved_from)
         await self._control.open(settings.control.group)
         in_force = self._state.restore()
+        self._harm.start(list(self.pipeline.ledger.bans()))
         self._sight.start(time.time())
         self._drift.open()  # only now: a hundred thousand notices of our own would overrun it
         memory.settle()
@@ -258,6 +272,7 @@ class Service:
             **self._sources.tick_parts(),
             **self._sight.tick_parts(now_s),
             "following those who monitor": self._scrapers.tick,
+            "polling bans of internal sources": partial(self._harm.poll, self.pipeline.enforcers.stopped),
             "comparing the table": self._drift.tick,
             **self._state.tick_parts(now_s),
             "writing the recording": self._recording.write,
