@@ -168,6 +168,7 @@ def why(target: Target, network: str, is_json: bool) -> None:
     if is_json:
         show.as_json(result)
         return
+    _explain_pods(result)
     if result["allowlist"]:
         show.say(f"{result['network']} is never banned: {_entry(result['allowlist'])}")
     elif not result["bans"]:
@@ -189,6 +190,15 @@ def why(target: Target, network: str, is_json: bool) -> None:
         show.say(f"  evidence for the last alert of {detector}: {seen}")
     for line in (line for past in result["history"] for line in describe_past(past)):
         show.say(f"  {line}")
+
+
+def _explain_pods(result: dict[str, Any]) -> None:
+    """Name the pod that has the address, and pods that it tried to reach."""
+    if result.get("pod"):
+        show.say(f"{result['network']} is the address of pod {result['pod']} on this node")
+    if hits := result.get("pods_hit"):
+        pods = ", ".join(f"pod {pod} ({count} {'time' if count == 1 else 'times'})" for pod, count in hits.items())
+        show.say(f"{result['network']} tried to reach {pods}")
 
 
 def _explain_rules(rules: list[dict[str, Any]]) -> None:

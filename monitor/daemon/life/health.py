@@ -27,6 +27,7 @@ from monitor.enforcers.owner import Owner
 from monitor.metrics.metric import Sample
 from monitor.model.bans import Mode
 from monitor.model.requirements import Part
+from monitor.node.pod_watch import PodWatch
 from monitor.node.surroundings import Surroundings
 from monitor.settings.load import Loaded
 from monitor.settings.schema import Settings
@@ -61,6 +62,7 @@ class Health:
         files: ConfigFiles,
         trial: TrialWatch,
         recording: Recording,
+        pods: PodWatch,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
         self._path = path
@@ -78,6 +80,7 @@ class Health:
         self._files = files
         self._trial = trial
         self._recording = recording
+        self._pods = pods
         self._detector_origins: dict[str, str] = {}
         self._mode_set_at = ""
         self._started_s = time.time()
@@ -187,6 +190,7 @@ class Health:
                 *self._intake.notices(),
                 *self._recording.notices(),
                 *self._surroundings.notices,
+                *self._pods.notices,
                 *self._sources.notices,
                 *self._upkeep.notices(),
             ],
