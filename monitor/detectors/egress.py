@@ -157,7 +157,9 @@ class EgressDetector(Detector[FlowBatch]):
             self.stats.evicted_keys += 1
         if not is_new:
             return None
-        sample = (f"{format_address(flow.source)} to {show_service(service_key(flow))}",)
+        pod = self.surrounding.names.pod_of(flow.source)
+        caller = format_address(flow.source) + (f" (pod {pod})" if pod else "")
+        sample = (f"{caller} to {show_service(service_key(flow))}",)
         what = "flow out to a destination that is not approved"
         evidence = Evidence(1, 1, limits.findtime_s, now_s, now_s, what, sample)
         return Alert(

@@ -223,6 +223,8 @@ class Answers:
         history += [show_note(note) for note in notes if note.time_s not in told]
         return {
             "network": str(network),
+            "pod": pipeline.pods.pod_of(network.address) if network.is_host else None,
+            "pods_hit": pipeline.pod_hits.of(network.address) if network.is_host else {},
             "allowlist": show_entry(pipeline.guard.protects(network)),
             "action": pipeline.action,
             "bans": bans,

@@ -58,6 +58,7 @@ from monitor.model.clock import ClockSteps
 from monitor.model.errors import NodewardenError, TemporaryError
 from monitor.model.events import Event
 from monitor.model.flows import FlowBatch
+from monitor.node.pod_watch import PodWatch
 from monitor.node.surroundings import Reading, Surroundings
 from monitor.settings.load import Loaded
 from monitor.state.saver import Saver
@@ -160,6 +161,7 @@ class Service:
             self._scrapers,
         )
         self._trial.attach(self.pipeline)
+        self._pods = PodWatch(self.pipeline.pods)
         self._sight = Sight(lambda: self._in_force.settings, self.pipeline, lambda: self._sources)
         self._upkeep = Upkeep(self._supervisor, self._descriptors, self._systemd)
         self._upkeep.follow("metrics", self._metrics.exporter.dropped, self._metrics.exporter.trouble)
@@ -182,6 +184,7 @@ class Service:
             self._recording,
             self._scrapers,
             self._harm,
+            self._pods,
         )
         self._health.follow_origins(loaded)
         self._metrics.attach(self._health, self._scrapers)
@@ -236,6 +239,7 @@ class Service:
         self._look_back.close()
         self._sources.close()
         self._surroundings.close()
+        self._pods.close()
         self._drift.close()
         self._sight.close()
         self.pipeline.enforcers.close()
@@ -253,6 +257,7 @@ class Service:
         self._loop.set_exception_handler(self._supervisor.callback_failed)
         self._sources.attach(self._loop)
         self._surroundings.attach(self._loop)
+        self._pods.attach(self._loop)
         self._drift.attach(self._loop)
         self._systemd.ready()
         while not self._stop.is_set():

@@ -91,7 +91,8 @@ def _results(text: str) -> dict[type, Any]:
         protocol.BanOrder: done,
         protocol.Unban: done,
         protocol.Why: {
-            "network": text, "allowlist": {"network": text, "reason": text}, "bans": [ban], "foreign": [ban],
+            "network": text, "pod": text, "pods_hit": {text: 1},
+            "allowlist": {"network": text, "reason": text}, "bans": [ban], "foreign": [ban],
             "leaked": [text], "rules": [rule], "counting": [{"detector": text, "count": 1, "maxretry": 2}],
             "witnesses": {text: {text: 1}},
             "history": [past | counts | evidence, past | {"reason": text}],
