@@ -16,7 +16,7 @@ from monitor.detectors.registration import Registration
 from monitor.detectors.settings import ENTRIES, RECENT, DetectorSettings
 from monitor.metrics.metric import COUNTER, Metric, Sample
 from monitor.model.addresses import Address, Network, format_address, host
-from monitor.model.alerts import Alert, Evidence, Strength
+from monitor.model.alerts import Alert, Evidence, Party, Strength
 from monitor.model.bans import Mode
 from monitor.model.flows import Flow, FlowBatch
 from monitor.model.networks import Networks
@@ -170,6 +170,7 @@ class EgressDetector(Detector[FlowBatch]):
             is_alone=True,
             strength=Strength.DESTINATION,
             evidence=evidence,
+            ours=Party(flow.source, show_service(service_key(flow))),
         )
 
 

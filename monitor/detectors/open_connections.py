@@ -12,7 +12,7 @@ from monitor.detectors.detector import Detector
 from monitor.detectors.kept import Extent, Kept, changed_limits
 from monitor.detectors.limits import Limits
 from monitor.detectors.origins import origin_alert
-from monitor.detectors.probes import show_packet
+from monitor.detectors.probes import our_party, show_packet
 from monitor.detectors.registration import Registration
 from monitor.detectors.settings import BANTIME, ENTRIES, RECENT, WindowSettings
 from monitor.model.addresses import Address, Network, origin_key
@@ -130,8 +130,17 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
         if count < limits.maxretry or 0 <= now_s - self._reported_s.get(origin, float("-inf")) < limits.findtime_s:
             return None
         self._reported_s[origin] = now_s
-        what, last = "connections open at a time", show_packet(flow)
-        return origin_alert(self.name, limits, flow.source, now_s, count, what, handshakes=origin, last=last)
+        return origin_alert(
+            self.name,
+            limits,
+            flow.source,
+            now_s,
+            count,
+            "connections open at a time",
+            handshakes=origin,
+            last=show_packet(flow),
+            ours=our_party(flow),
+        )
 
     def _evict(self) -> None:
         """Forget the oldest connection, of a network with more than its share (`crowds`) if there is one."""

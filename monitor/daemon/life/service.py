@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 import time
@@ -33,6 +34,7 @@ from monitor.daemon.life.systemd import ServiceManager
 from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.life.trial_watch import TrialWatch
 from monitor.daemon.life.upkeep import Upkeep
+from monitor.daemon.pipeline.decision_fields import Place
 from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.decision_record import DecisionRecord
@@ -113,12 +115,13 @@ class Service:
             lambda alert: self.pipeline.evidence.was_client(alert),  # noqa: PLW0108 - the pipeline comes later
             lambda address: address in self.pipeline.surrounding.internal,
         )
+        self._decision_log = DecisionLog(Place(os.uname().nodename))
         self.pipeline = Pipeline(
             settings,
             self._surroundings.reading.entries,
             self._make_enforcers,
             (
-                DecisionLog(),
+                self._decision_log,
                 DecisionRecord(self._saver, self._intake),
                 self._events,
                 self._recording,
@@ -187,7 +190,7 @@ class Service:
             self._pods,
         )
         self._health.follow_origins(loaded)
-        self._metrics.attach(self._health, self._scrapers)
+        self._metrics.attach(self._health, self._scrapers, self.pipeline.metrics.exemplars)
         self._in_force.attach(self._health, self._sight)
         self._answers = Answers(
             self.pipeline,
@@ -245,6 +248,7 @@ class Service:
         self.pipeline.enforcers.close()
         self._cutting.close()
         self._recording.close()
+        self._decision_log.close()
         self._state.close(_SAVE_TIMEOUT_S)
         self._systemd.close()
         self._owner.close()
@@ -349,7 +353,7 @@ class Service:
 async def serve(path: Path, *, watch: bool = False) -> None:
     """Load, open, run and close; `watch` follows changed files. ConfigError and PermanentError explain themselves."""
     loaded, trials = resume(path)
-    logs.set_up(loaded.settings.log.level)
+    logs.set_up(loaded.settings.log)
     sys.setswitchinterval(_SWITCH_S)
     service = Service(path, loaded, trials)
     config_watch = ConfigWatch(path, service.try_reload) if watch else None

@@ -17,7 +17,7 @@ from monitor.cli.status import _ODDITIES
 from monitor.control import protocol
 from monitor.control.client import RequestRefused
 from monitor.control.protocol import Request
-from monitor.daemon.life.logs import plain_formatter
+from monitor.daemon.life.log_formats import Text
 from monitor.model.printable import printable, printable_lines
 
 _CLI = Path(__file__).parents[3] / "monitor/cli"
@@ -231,7 +231,7 @@ def test_the_log_escapes_messages_and_traces() -> None:
     """One line a message; the lines of a trace, whose text others may have chosen, are indented."""
     fault = ValueError(HOSTILE)
     record = logging.LogRecord("x", logging.ERROR, "x", 1, "of %s", (HOSTILE,), (ValueError, fault, None))
-    text = plain_formatter().format(record)
+    text = Text().format(record)
     assert is_safe(text)
     assert all(line.startswith("  ") for line in text.splitlines()[1:])
 
