@@ -20,7 +20,7 @@ import zstandard
 from monitor.recording.bounds import RecordingError, array_length, check_row
 
 MAGIC = b"nodewarden recording\n"
-VERSION = 1
+VERSION = 2
 MAX_RAW_BYTES = 64 << 20
 """Of one frame: the bans and the history that a start restores can take some ten megabytes."""
 MAX_INPUTS = 1 << 17
