@@ -89,6 +89,7 @@ class HalfOpenDetector(RateDetector[FlowBatch]):
     name = "half_open"
     takes = (FlowBatch,)
     is_one_way = True
+    reports_floods = True
     metrics = (FLOODS, EXCUSED)
 
     def __init__(self, limits: Limits, total: int) -> None:

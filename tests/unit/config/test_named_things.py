@@ -319,7 +319,7 @@ def test_no_setting_that_refers_to_something_is_left_out() -> None:
     tried = "\n".join((*VALUES, *WARNINGS, "web_config_file: see REFERENCES"))
     nothing = {"action", "backend", "evidence", "mode", "level", "format", "allowlist", "approved", "sources",
                "networks", "overlay_peers", "prefixes", "ignore_prefixes", "ports", "ban_ports", "ephemeral_ports",
-               "journalmatch", "pods", "findtime", "maxretry"}  # fmt: skip
+               "journalmatch", "pods", "findtime", "maxretry", "scrapers"}  # fmt: skip
     left = [
         path
         for path, value in leaves(group_of(Settings), Settings())

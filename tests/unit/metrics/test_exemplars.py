@@ -62,7 +62,7 @@ def counted(now_s: float = 1000.0) -> DecisionMetrics:
 def exporter(metrics: DecisionMetrics) -> Exporter:
     """Return an exporter of a few series."""
     samples: list[Sample] = [(name, labels, value) for (name, labels), value in _SERIES.items()]
-    return Exporter(METRICS, lambda: samples, metrics.exemplars)
+    return Exporter(METRICS, lambda: samples, examples=metrics.exemplars)
 
 
 def text(metrics: DecisionMetrics, accept: str) -> str:
