@@ -129,7 +129,7 @@ def run_side(
     for one in as_one_run(inputs):
         collector.now_s = one.time_s
         engine.feed(one)
-    if not engine.result.events.total():
+    if not engine.result.events:
         raise EmptyRecordingError(f"{request.recording}: no events were recorded in that time; {recording.coverage()}")
     return collector.history(engine.settings.bans.budget.bans_per_minute), _facts(engine, filters)
 
