@@ -166,8 +166,8 @@ def _propose(scores: Sequence[Score], today: Score, counts: _Counts, seen: Seen)
         return None, [*reasons, "known-good sources are hit at every point: put them on the allowlist, and tune again"]
     most = max(one.offenders for one in clean)
     if most < LEAST_OFFENDERS:
-        found = "1 offender" if most == 1 else f"{most or 'no'} offenders"
-        text = f"too little history: without a known-good source {found} can be found at most, and it takes"
+        found = {0: "no offender is", 1: "at most 1 offender is"}.get(most, f"at most {most} offenders are")
+        text = f"too little history: {found} found at points that hit no known-good source, and it takes"
         return None, [f"{text} {LEAST_OFFENDERS} to compare points", *reasons]
     nearly = [one for one in clean if one.offenders >= math.ceil(_NEARLY_ALL * most)]
     best = max(nearly, key=lambda one: (round(one.distance, 1), -_steps(one.point, today.point)))
