@@ -109,14 +109,14 @@ def test_addresses_that_pseudonyms_replaced_are_a_warning(run: Run, recording: P
     arguments = ["record", "export", str(shared), "--recording", str(recording), "--pseudonyms", str(tmp_path / "key")]
     assert CliRunner().invoke(cli, arguments).exit_code == 0
     new = site.write(tmp_path, "new", site.OLD)
-    assert "pseudonyms" not in run(site.OLD, of=shared).output
+    assert "has pseudonyms" not in run(site.OLD, of=shared).output
     drop_in = new.parent / "conf.d" / "50-allow.yaml"
     drop_in.parent.mkdir(exist_ok=True)
     drop_in.write_text("bans: {allowlist: [198.51.100.0/24]}\n")
     assert (
         "the recording has pseudonyms: addresses of bans.allowlist are others there" in run(site.OLD, of=shared).output
     )
-    assert "pseudonyms" not in run(site.OLD).output
+    assert "has pseudonyms" not in run(site.OLD).output
 
 
 def test_without_history_nothing_is_well(run: Run, tmp_path: Path) -> None:
