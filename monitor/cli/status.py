@@ -167,7 +167,12 @@ def why(target: Target, network: str, is_json: bool) -> None:
     result = target.ask(Why(network))
     if is_json:
         show.as_json(result)
-        return
+    else:
+        explain(result)
+
+
+def explain(result: dict[str, Any]) -> None:
+    """Print what `Why` answered."""
     if result["allowlist"]:
         show.say(f"{result['network']} is never banned: {_entry(result['allowlist'])}")
     elif not result["bans"]:

@@ -19,7 +19,7 @@ from monitor.model.addresses import Address, Network, host
 from monitor.model.alerts import Alert, Strength
 from monitor.model.events import Event, PacketLogged
 from monitor.model.flows import FlowIncomplete
-from monitor.model.saved_rows import SavedWindow
+from monitor.model.saved_rows import CountingWindow
 from monitor.model.services import Service
 from monitor.model.window_stats import Crossing
 
@@ -71,7 +71,7 @@ class DistinctDetector(Detector[Probe]):
         """How many alerts a second source of events confirmed."""
         return self._agreement.total
 
-    def windows(self) -> Sequence[SavedWindow]:
+    def windows(self) -> Sequence[CountingWindow]:
         """Return the window."""
         return (self._scores.window,)
 
@@ -119,6 +119,10 @@ class DistinctDetector(Detector[Probe]):
     def _origin_of(self, source: Address) -> bytes:
         """Return the source itself, or the start of its IPv6 prefix: at least the 8 bytes of a /64 (`crowds`)."""
         return source if len(source) == 4 else source[: self._prefix_bytes].ljust(_LEAST_BYTES, b"\0")
+
+    def counted(self, key: bytes) -> Network:
+        """Return whom a key stands for."""
+        return super().counted(self.origin(key))
 
     def _network(self, key: bytes) -> Network:
         origin = self.origin(key)

@@ -1,5 +1,6 @@
 """Egress: the node, or a pod behind it, opens a flow to a destination that is not approved."""
 
+import heapq
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any
@@ -125,6 +126,11 @@ class EgressDetector(Detector[FlowBatch]):
     def count(self, source: Address) -> int:
         """Return how many recent flows to this destination were not approved."""
         return self._reported.get(source, (0.0, 0))[1]
+
+    def busiest(self, limit: int) -> list[tuple[Network, int]]:
+        """Return the destinations with the most recent flows that were not approved."""
+        counts = ((host(destination), count) for destination, (_, count) in self._reported.items())
+        return heapq.nlargest(limit, counts, key=lambda one: one[1])
 
     def samples(self) -> Iterator[Sample]:
         """Yield the flows out."""

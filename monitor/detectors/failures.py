@@ -17,11 +17,11 @@ from monitor.detectors.scoring import SAMPLE_SIZE, Scores
 from monitor.detectors.settings import BANTIME, ENTRIES, WindowSettings
 from monitor.detectors.wide_prefix import WidePrefix
 from monitor.metrics.metric import COUNTER, Metric, Sample
-from monitor.model.addresses import Address, Network, fold_mapped, network_of
+from monitor.model.addresses import Address, Network, fold_mapped, host, network_of
 from monitor.model.alerts import Alert, Strength
 from monitor.model.events import AuthFailure
 from monitor.model.pods import pod_log
-from monitor.model.saved_rows import SavedWindow
+from monitor.model.saved_rows import CountingWindow
 from monitor.model.window_stats import Crossing
 
 IGNORED_NETWORKS = Metric(
@@ -37,6 +37,7 @@ _SHORTEST_PREFIX = {4: 16, 16: 32}
 """By length of the address: no log line is trusted enough to ban a larger network."""
 _MAPPED_BITS = 96
 _FORGEABLE = b"\0"
+_IPV6_BYTES = 16
 """Ends the keys of evidence that anyone can forge: it never adds to what is proven."""
 
 
@@ -204,11 +205,16 @@ class FailuresDetector(Detector[AuthFailure]):
         window = self._scores.window
         return max(window.count(source), window.count(source + _FORGEABLE))
 
+    def counted(self, key: bytes) -> Network:
+        """Return whom a key stands for; that of a prefix has its length behind it, and what can be forged a mark."""
+        origin, rest = (key[:4], b"") if len(key) < _IPV6_BYTES else (key[:_IPV6_BYTES], key[_IPV6_BYTES:])
+        return network_of(origin, rest[0]) if rest and rest[0] else host(origin)
+
     def counts_like(self, old: Self) -> bool:
         """Return whether it is the detector of the same name: how many offenders ban a /48 is a threshold."""
         return self.name == old.name
 
-    def windows(self) -> Sequence[SavedWindow]:
+    def windows(self) -> Sequence[CountingWindow]:
         """Return the window."""
         return (self._scores.window,)
 

@@ -15,7 +15,7 @@ from monitor.detectors.origins import origin_alert
 from monitor.detectors.probes import show_packet
 from monitor.detectors.registration import Registration
 from monitor.detectors.settings import BANTIME, ENTRIES, RECENT, WindowSettings
-from monitor.model.addresses import Address, origin_key
+from monitor.model.addresses import Address, Network, origin_key
 from monitor.model.alerts import Alert
 from monitor.model.bans import Mode
 from monitor.model.crowds import SHARE, networks_of_origin
@@ -95,6 +95,11 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
     def count(self, source: Address) -> int:
         """Return how many connections of this source are open."""
         return self._counts.get(origin_key(source, self._prefix_bytes), 0)
+
+    def busiest(self, limit: int) -> list[tuple[Network, int]]:
+        """Return whose connections are open, and how many, most first."""
+        most = heapq.nlargest(limit, self._counts.items(), key=lambda one: one[1])
+        return [(self.counted(origin), count) for origin, count in most]
 
     def _take(self, batch: FlowBatch) -> list[Alert]:
         if batch.has_gap:

@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 from monitor.model.errors import explain
-from monitor.recording.bounds import RecordingError
 from monitor.recording.flood import weight
 from monitor.recording.inputs import Input, Skipped
 from monitor.recording.reader import Recording
 from monitor.recording.ring import NAMED, open_segment
-from monitor.recording.segments import FrameEncoder, Header, encode_header
+from monitor.recording.segments import FrameEncoder, Header, RecordingError, encode_header
 from monitor.recording.summary import Summary, summarize
 from monitor.recording.wire import encode
 
 SUFFIX = ".recording"
-_FRAME_BYTES = 1 << 20
+_FRAME_BYTES = 1 << 18
+"""Before they are compressed: what a file that is cut off loses at most."""
+_MAX_LISTED = 5
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 
@@ -151,8 +152,18 @@ def find(directory: Path, wanted: str = "") -> Recording:
     if _NAME.fullmatch(wanted) and path.exists():
         return Recording(path)
     if not Path(wanted).exists():
-        raise RecordingError(f"{wanted}: neither a file nor the name of an imported recording")
+        raise RecordingError(f"{wanted}: neither a file nor the name of an imported recording{_imported(directory)}")
     return Recording(Path(wanted))
+
+
+def _imported(directory: Path) -> str:
+    """Say which recordings were imported."""
+    try:
+        names = sorted(path.stem for path in (directory / NAMED).glob(f"*{SUFFIX}"))
+    except OSError:
+        return ""
+    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return f"; imported are {', '.join(names[:_MAX_LISTED])}{more}" if names else ""
 
 
 def _give(descriptor: int, owner: os.stat_result) -> None:

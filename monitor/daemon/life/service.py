@@ -171,6 +171,7 @@ class Service:
             Orders(self.pipeline, self._saver),
             self._events,
             self._health.describe,
+            self._health.samples,
             self._in_force.check,
             partial(offences_of, self._saver),
             self._look_back.answer,

@@ -9,7 +9,6 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.recording.bounds import RecordingError
 from monitor.recording.segments import (
     MAGIC,
     MAX_RAW_BYTES,
@@ -17,6 +16,7 @@ from monitor.recording.segments import (
     Frame,
     FrameEncoder,
     Header,
+    RecordingError,
     encode_header,
     frames,
     read_header,
