@@ -17,7 +17,7 @@ TEST_PACKAGES := nftables python3-nftables conntrack iproute2 nmap hping3 iputil
     slowhttptest ethtool rsync bind9-dnsutils dnsmasq-base mmdebstrap systemd-container medusa \
     sshpass prometheus strace groff-base man-db lintian openssh-client
 # For building the Debian package, and nothing else.
-BUILD_PACKAGES := debhelper dh-apparmor dh-python python3-pip python3-click python3-rich python3-systemd python3-yaml
+BUILD_PACKAGES := debhelper dh-apparmor dh-python python3-pip python3-click python3-systemd python3-yaml
 # Tests start hundreds of daemons, and without bytecode each would compile all modules first.
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check

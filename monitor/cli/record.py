@@ -82,7 +82,7 @@ def info(
 
     Without an argument: the daemon's own, also while it is written. NAME is an imported one, FILE an exported one.
     """
-    from monitor.recording.segments import RecordingError
+    from monitor.recording.bounds import RecordingError
     from monitor.recording.summary import Summary, summarize
 
     state = None if recording else _state(target)

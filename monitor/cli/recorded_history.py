@@ -43,8 +43,8 @@ def find_recording(wanted: str, config_path: Path) -> "Recording":
 
     Only names of imported recordings need the configuration. Raises RecordingError, ConfigError if it cannot be read.
     """
+    from monitor.recording.bounds import RecordingError
     from monitor.recording.exchange import find
-    from monitor.recording.segments import RecordingError
 
     if wanted and ("/" in wanted or Path(wanted).exists()):
         return find(Path(), wanted)

@@ -48,6 +48,8 @@ class Detector(ABC, Generic[EventT]):
     """Whether its events carry a detector's name (`event.detector`): only the detector of that name gets them."""
     is_one_way: ClassVar[bool] = False
     """Whether it counts packets that nothing shows to be of their source: another host can have sent them all."""
+    reports_floods: ClassVar[bool] = False
+    """Whether some of its alerts are about no single source (`FloodAlert`)."""
     judges: ClassVar[str] = "source"
     """The attribute of a flow with the address that its alerts are about."""
     strengths: ClassVar[tuple[Strength, ...]] = (Strength.PROVEN, Strength.SPOOFABLE)

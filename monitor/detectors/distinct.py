@@ -12,7 +12,7 @@ from monitor.detectors.agreement import Agreement
 from monitor.detectors.detector import Detector
 from monitor.detectors.kept import Extent, Kept
 from monitor.detectors.limits import Limits
-from monitor.detectors.probes import SERVICE_KEY_BYTES, WITNESSES, Probe, is_probe, show_packet
+from monitor.detectors.probes import SERVICE_KEY_BYTES, WITNESSES, Probe, is_probe, our_party, show_packet
 from monitor.detectors.scoring import SAMPLE_SIZE, Scores
 from monitor.metrics.metric import COUNTER, Metric, Sample
 from monitor.model.addresses import Address, Network, host
@@ -200,4 +200,13 @@ class DistinctDetector(Detector[Probe]):
         evidence = self._scores.evidence(crossing, self.what(event), sample, show_packet(event))
         # Anyone can forge a first packet: only new connections of its source may be refused for it.
         network = self._scores.network(source)
-        return Alert(self.name, event.time_s, source, network, is_alone, Strength.SPOOFABLE, evidence)
+        return Alert(
+            self.name,
+            event.time_s,
+            source,
+            network,
+            is_alone,
+            Strength.SPOOFABLE,
+            evidence,
+            ours=our_party(event),
+        )

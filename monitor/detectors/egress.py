@@ -16,7 +16,7 @@ from monitor.detectors.registration import Registration
 from monitor.detectors.settings import ENTRIES, RECENT, DetectorSettings
 from monitor.metrics.metric import COUNTER, Metric, Sample
 from monitor.model.addresses import Address, Network, format_address, host
-from monitor.model.alerts import Alert, Evidence, Strength
+from monitor.model.alerts import Alert, Evidence, Party, Strength
 from monitor.model.bans import Mode
 from monitor.model.flows import Flow, FlowBatch
 from monitor.model.networks import Networks
@@ -157,7 +157,9 @@ class EgressDetector(Detector[FlowBatch]):
             self.stats.evicted_keys += 1
         if not is_new:
             return None
-        sample = (f"{format_address(flow.source)} to {show_service(service_key(flow))}",)
+        pod = self.surrounding.names.pod_of(flow.source)
+        caller = format_address(flow.source) + (f" (pod {pod})" if pod else "")
+        sample = (f"{caller} to {show_service(service_key(flow))}",)
         what = "flow out to a destination that is not approved"
         evidence = Evidence(1, 1, limits.findtime_s, now_s, now_s, what, sample)
         return Alert(
@@ -168,6 +170,7 @@ class EgressDetector(Detector[FlowBatch]):
             is_alone=True,
             strength=Strength.DESTINATION,
             evidence=evidence,
+            ours=Party(flow.source, show_service(service_key(flow))),
         )
 
 

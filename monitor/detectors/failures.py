@@ -18,7 +18,7 @@ from monitor.detectors.settings import BANTIME, ENTRIES, WindowSettings
 from monitor.detectors.wide_prefix import WidePrefix
 from monitor.metrics.metric import COUNTER, Metric, Sample
 from monitor.model.addresses import Address, Network, fold_mapped, host, network_of
-from monitor.model.alerts import Alert, Strength
+from monitor.model.alerts import Alert, Evidence, Party, Strength
 from monitor.model.events import AuthFailure
 from monitor.model.pods import pod_log
 from monitor.model.saved_rows import CountingWindow
@@ -253,16 +253,8 @@ class FailuresDetector(Detector[AuthFailure]):
         crossing = wide.add(source, count, event.time_s, self.stats)
         if crossing is None:
             return None
-        network, evidence = wide.network(source, crossing), wide.evidence(crossing, self._what(event), event.line)
-        return Alert(
-            self.name,
-            event.time_s,
-            source,
-            network,
-            is_alone=False,
-            strength=event.strength,
-            evidence=evidence,
-        )
+        evidence = wide.evidence(crossing, self._what(event), event.line)
+        return self._about(event, source, wide.network(source, crossing), evidence, is_alone=False)
 
     def _add_network(self, event: AuthFailure, network: Network, item: bytes, mark: bytes) -> Alert | None:
         """Count a failure of a whole network: it is banned as one or, where the allowlist overlaps it, not at all."""
@@ -274,7 +266,14 @@ class FailuresDetector(Detector[AuthFailure]):
         self, event: AuthFailure, crossing: Crossing, source: Address, network: Network, *, is_alone: bool
     ) -> Alert:
         evidence = self._scores.evidence(crossing, self._what(event), _users(crossing.items), event.line)
-        return Alert(self.name, event.time_s, source, network, is_alone, event.strength, evidence)
+        return self._about(event, source, network, evidence, is_alone=is_alone)
+
+    def _about(
+        self, event: AuthFailure, source: Address, network: Network, evidence: Evidence, *, is_alone: bool
+    ) -> Alert:
+        log = pod_log(event.log)
+        ours = Party(service=self.name, pod=f"{log.namespace}/{log.pod}" if log else "")
+        return Alert(self.name, event.time_s, source, network, is_alone, event.strength, evidence, ours=ours)
 
     def _what(self, event: AuthFailure) -> str:
         """Name what is counted, for people."""

@@ -7,11 +7,17 @@ about ten times their bytes, and may be as long as a frame.
 
 import msgspec
 
+from monitor.model.errors import NodewardenError
+
 _MAX_ROW_BYTES = 4 << 20
 """Of an input other than these, and of a configuration's document."""
 _LONG = tuple(msgspec.msgpack.encode(tag) for tag in ("events", "restored", "configured", "corrected", "ordered"))
 _ARRAYS = {0xDC: 2, 0xDD: 4}
 """By first byte of an array, how many bytes of its length follow."""
+
+
+class RecordingError(NodewardenError):
+    """This is no recording that can be read; the text says why."""
 
 
 class _Configured(msgspec.Struct, array_like=True, tag="configured"):
@@ -28,23 +34,22 @@ def array_length(data: bytes) -> int | None:
     return length if size else None
 
 
-def row_fault(row: msgspec.Raw) -> str:
-    """Say why an input is longer than any that is written; empty if it is not."""
+def check_row(row: msgspec.Raw) -> None:
+    """Raise RecordingError for an input that is longer than any that is written."""
     view = memoryview(row)
     if len(view) <= _MAX_ROW_BYTES:
-        return ""
+        return
     size, _ = _array(view[:5])
     start = bytes(view[size : size + 16])
     if not size or not start.startswith(_LONG):
-        return "an input is longer than any"
+        raise RecordingError("an input is longer than any")
     if start.startswith(_LONG[2]):
         try:
             document = _decode_configured(row).document
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return "a configuration cannot be decoded"
+            raise RecordingError("a configuration cannot be decoded") from None
         if len(memoryview(document)) > _MAX_ROW_BYTES:
-            return "a configuration is longer than any"
-    return ""
+            raise RecordingError("a configuration is longer than any")
 
 
 def _array(data: bytes | memoryview) -> tuple[int, int]:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from monitor.model.errors import explain
+from monitor.recording.bounds import RecordingError
 from monitor.recording.flood import weight
 from monitor.recording.inputs import Input, Skipped
 from monitor.recording.reader import Recording
 from monitor.recording.ring import NAMED, open_segment
-from monitor.recording.segments import FrameEncoder, Header, RecordingError, encode_header
+from monitor.recording.segments import FrameEncoder, Header, encode_header
 from monitor.recording.summary import Summary, summarize
 from monitor.recording.wire import encode
 

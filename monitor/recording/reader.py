@@ -8,10 +8,11 @@ from pathlib import Path
 import msgspec
 
 from monitor.model.errors import explain
+from monitor.recording.bounds import RecordingError
 from monitor.recording.inputs import Gap, Input, Skipped
 from monitor.recording.key_inputs import KeyInputs
 from monitor.recording.ring import number, open_segment, segments
-from monitor.recording.segments import Damage, Frame, Header, RecordingError, frames, read_header
+from monitor.recording.segments import Damage, Frame, Header, frames, read_header
 from monitor.recording.wire import decode
 
 _FOREVER = float("inf")

@@ -17,11 +17,10 @@ from typing import BinaryIO, NamedTuple, TypeAlias
 import msgspec
 import zstandard
 
-from monitor.model.errors import NodewardenError
-from monitor.recording.bounds import array_length, row_fault
+from monitor.recording.bounds import RecordingError, array_length, check_row
 
 MAGIC = b"nodewarden recording\n"
-VERSION = 1
+VERSION = 2
 MAX_RAW_BYTES = 64 << 20
 """Of one frame: the bans and the history that a start restores can take some ten megabytes."""
 MAX_INPUTS = 1 << 17
@@ -41,10 +40,6 @@ _HEAD_BYTES = _OVERHEAD - _CHECKSUM.size
 _Head: TypeAlias = tuple[int, int, int, int, int, float, float]
 _SEARCH_BYTES = 1 << 20
 _KEY, _END = 1, 2
-
-
-class RecordingError(NodewardenError):
-    """This is no recording that can be read; the text says why."""
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -80,8 +75,8 @@ class Frame(NamedTuple):
             rows = _decode_rows(raw)
         except (zstandard.ZstdError, msgspec.DecodeError, MemoryError, RecursionError) as error:
             raise RecordingError(f"a frame cannot be decoded: {error}") from None
-        if fault := next(filter(None, map(row_fault, rows)), ""):
-            raise RecordingError(fault)
+        for row in rows:
+            check_row(row)
         return rows
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from monitor.metrics.metric import Metric, Sample
 from monitor.model.errors import SYSTEM_FAULTS, explain
+from monitor.model.problems import ProblemKind
 from monitor.model.retry import Backoff
 from monitor.sources import metrics
 
@@ -135,11 +136,16 @@ class SourceRunner(ABC, Generic[SourceT, SettingsT]):
         return True
 
     def problems(self) -> list[str]:
-        """Say what is wrong."""
-        problems = [f"reading {self.title} failed: {self._trouble}"] if self._trouble else []
-        if time.monotonic() < self._lossy_until_s:
-            problems.append(self._explain_loss())
-        return problems
+        """Say why it cannot be read."""
+        return [f"reading {self.title} failed: {self._trouble}"] if self._trouble else []
+
+    def losses(self) -> list[str]:
+        """Say that records were lost within the last minute."""
+        return [self._explain_loss()] if time.monotonic() < self._lossy_until_s else []
+
+    def by_kind(self) -> dict[ProblemKind, list[str]]:
+        """Return what is wrong, by kind."""
+        return {ProblemKind.SOURCE: self.problems(), ProblemKind.RECORDS_LOST: self.losses()}
 
     def describe(self) -> dict[str, Any]:
         """Return this source's part of the status.

@@ -56,13 +56,15 @@ class Answers:
         reload: Callable[[], Any],
         record: Callable[[str], Awaitable[dict[str, Any]]],
         trial: Callable[[protocol.TrialRequest], Any],
+        scraper: Callable[[Network], dict[str, Any] | None] = lambda _: None,
     ) -> None:
         """Take who knows what.
 
         `describe` gives the service's part of the status, `samples` all metrics, `check` what the self-check finds,
         `history` an address's offences, `look_back` answers from all of the history, `save` puts what was ordered on
         disk before it is answered, `reload` returns what it did (plain data or a Struct) and raises NodewardenError if
-        it fails, `record` starts or stops the recording and returns how it is going, `trial` is for `nodewarden apply`.
+        it fails, `record` starts or stops the recording and returns how it is going, `trial` is for `nodewarden apply`,
+        `scraper` says when an address scraped metrics.
         """
         self._pipeline = pipeline
         self._orders = orders
@@ -76,6 +78,7 @@ class Answers:
         self._save = save
         self._reload = reload
         self._trial = trial
+        self._scraper = scraper
         self._record = record
 
     async def handle(self, request: Request) -> Reply:
@@ -220,10 +223,13 @@ class Answers:
         history += [show_note(note) for note in notes if note.time_s not in told]
         return {
             "network": str(network),
+            "pod": pipeline.pods.pod_of(network.address) if network.is_host else None,
+            "pods_hit": pipeline.pod_hits.of(network.address) if network.is_host else {},
             "allowlist": show_entry(pipeline.guard.protects(network)),
             "action": pipeline.action,
             "bans": bans,
             "foreign": [show_foreign(one, now_s) for one in foreign[:_MAX_FOREIGN]],
+            "scraper": self._scraper(network),
             "leaked": list(pipeline.table.leaked(network)),
             "rules": self._own_rules(network),
             "counting": self._counting(network) if network.is_host else [],

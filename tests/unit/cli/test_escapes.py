@@ -17,7 +17,7 @@ from monitor.cli.status import _ODDITIES
 from monitor.control import protocol
 from monitor.control.client import RequestRefused
 from monitor.control.protocol import Request
-from monitor.daemon.life.logs import plain_formatter
+from monitor.daemon.life.log_formats import Text
 from monitor.model.printable import printable, printable_lines
 
 _CLI = Path(__file__).parents[3] / "monitor/cli"
@@ -91,7 +91,8 @@ def _results(text: str) -> dict[type, Any]:
         protocol.BanOrder: done,
         protocol.Unban: done,
         protocol.Why: {
-            "network": text, "allowlist": {"network": text, "reason": text}, "bans": [ban], "foreign": [ban],
+            "network": text, "pod": text, "pods_hit": {text: 1},
+            "allowlist": {"network": text, "reason": text}, "bans": [ban], "foreign": [ban],
             "leaked": [text], "rules": [rule], "counting": [{"detector": text, "count": 1, "maxretry": 2}],
             "witnesses": {text: {text: 1}},
             "history": [past | counts | evidence, past | {"reason": text}],
@@ -230,7 +231,7 @@ def test_the_log_escapes_messages_and_traces() -> None:
     """One line a message; the lines of a trace, whose text others may have chosen, are indented."""
     fault = ValueError(HOSTILE)
     record = logging.LogRecord("x", logging.ERROR, "x", 1, "of %s", (HOSTILE,), (ValueError, fault, None))
-    text = plain_formatter().format(record)
+    text = Text().format(record)
     assert is_safe(text)
     assert all(line.startswith("  ") for line in text.splitlines()[1:])
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor.model.errors import PermanentError
+from monitor.model.problems import ProblemKind
 from monitor.model.retry import Backoff
 from monitor.state.saver import Saver
 from tests.unit.daemon.runner_support import BATCH, PipeRunner, until
@@ -167,14 +168,14 @@ def test_losses_are_a_problem_for_a_while(
     one = PipeRunner(saver, ignore)
     made.append(one)
     one.open()
-    assert one.problems() == []
+    assert one.losses() == []
     one.write("aX")
     one._readable()
     one.tick()
-    assert one.problems() == ["1 records are lost"]
+    assert one.losses() == one.by_kind()[ProblemKind.RECORDS_LOST] == ["1 records are lost"]
     now_s = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now_s + 601.0)
-    assert one.problems() == []
+    assert one.losses() == []
 
 
 def test_a_source_that_is_closed_is_not_read_again(saver: Saver, made: list[PipeRunner]) -> None:

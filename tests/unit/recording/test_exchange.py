@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from monitor.recording.bounds import RecordingError
 from monitor.recording.exchange import export, find, named, store
 from monitor.recording.inputs import Gap
 from monitor.recording.reader import Recording
 from monitor.recording.ring import segments
-from monitor.recording.segments import RecordingError
+from monitor.recording.segments import VERSION
 from monitor.recording.summary import summarize
 from tests.support.recordings import START_S, Clock, beginning, header, write_seconds, writer
 
@@ -82,7 +83,7 @@ def test_a_foreign_file_named_as_a_segment_is_a_gap(ring: Path) -> None:
     assert found.damaged == 2
     assert [gap["reason"] for gap in found.gaps] == [
         "segments are missing",
-        "000000000900.segment: it is of format version 7; this nodewarden reads version 1",
+        f"000000000900.segment: it is of format version 7; this nodewarden reads version {VERSION}",
         "the end of a segment is missing",
         "000000000901.segment: it is no regular file",
     ]
