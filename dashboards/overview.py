@@ -128,7 +128,7 @@ def _hurting() -> Panel:
         "Signs that bans hurt",
         About(
             "Bans and shuns of sources that were clients for long before, alerts about allowlisted sources, bans "
-            "lifted by hand within ten minutes, and bans that the guard took back for want of evidence.",
+            "lifted by hand within ten minutes, and bans that the guard took back for lack of evidence.",
             "A threshold that ordinary clients cross, an address that many share, or forged addresses of clients.",
             "Find the detector with `nodewarden list --sort since`; raise its `maxretry`, or have it observe. See the "
             "runbook docs/runbooks/NodewardenHurting.md.",

@@ -145,7 +145,7 @@ METRICS = (
         COUNTER,
         "Signs that bans hurt whom they should not: sources banned on proof (`client_banned`) or shunned "
         "(`client_shunned`) that were clients for ten minutes before; alerts about `allowlisted` sources; bans of "
-        "detectors lifted by hand within ten minutes (`lifted_early`) or taken back for want of evidence "
+        "detectors lifted by hand within ten minutes (`lifted_early`) or taken back for lack of evidence "
         "(`withdrawn`).",
         ("sign",),
     ),

@@ -46,7 +46,7 @@ _TEXTS = {
     Sign.CLIENT_SHUNNED: "shuns of clients",
     Sign.ALLOWLISTED: "alerts about allowlisted sources",
     Sign.LIFTED_EARLY: "bans lifted by hand within 10 min",
-    Sign.WITHDRAWN: "bans taken back for want of evidence",
+    Sign.WITHDRAWN: "bans taken back for lack of evidence",
 }
 _BY_HAND = (Ending.LIFTED, Ending.ALLOWLISTED)
 
