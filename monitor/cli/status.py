@@ -170,7 +170,13 @@ def why(target: Target, network: str, is_json: bool) -> None:
     result = target.ask(Why(network))
     if is_json:
         show.as_json(result)
-        return
+    else:
+        explain(result)
+
+
+def explain(result: dict[str, Any]) -> None:
+    """Print what `Why` answered."""
+    _explain_pods(result)
     if result["allowlist"]:
         show.say(f"{result['network']} is never banned: {_entry(result['allowlist'])}")
     elif not result["bans"]:
@@ -201,6 +207,15 @@ def _explain_scraper(scraper: dict[str, Any] | None) -> None:
         text = f"  it scraped metrics or asked for the health {show.duration(scraper['ago_s'])} ago"
         banned = ", and cannot now: if it is yours, unban it and add it to bans.allowlist"
         show.say(text + (banned if scraper["is_banned"] else ""), fg="red" if scraper["is_banned"] else None)
+
+
+def _explain_pods(result: dict[str, Any]) -> None:
+    """Name the pod that has the address, and pods that it tried to reach."""
+    if result.get("pod"):
+        show.say(f"{result['network']} is the address of pod {result['pod']} on this node")
+    if hits := result.get("pods_hit"):
+        pods = ", ".join(f"pod {pod} ({count} {'time' if count == 1 else 'times'})" for pod, count in hits.items())
+        show.say(f"{result['network']} tried to reach {pods}")
 
 
 def _explain_rules(rules: list[dict[str, Any]]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import Exemplar as OpenMetricsExemplar
 from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 from prometheus_client.registry import Collector
@@ -18,7 +19,7 @@ from prometheus_client.registry import Collector
 from monitor.metrics.http_connection import Drop
 from monitor.metrics.http_message import HttpAnswer, HttpRequest
 from monitor.metrics.http_server import HttpServer
-from monitor.metrics.metric import Kind, Metric, Sample
+from monitor.metrics.metric import Exemplar, Kind, Metric, Sample, Series
 from monitor.metrics.pages import Page, health, live, page_of, stuck
 from monitor.metrics.web_gate import WebGate
 from monitor.model.errors import PermanentError
@@ -41,18 +42,20 @@ class Exporter(Collector):
         read: Callable[[], Iterable[Sample]],
         problems: Callable[[], Sequence[Problem]] = tuple,
         monitored: Callable[[str], None] = lambda _: None,
+        examples: Callable[[], Mapping[Series, Exemplar]] = dict,
     ) -> None:
         """Serve the metrics of `catalogue`.
 
-        All are called from the server's thread: `read` at each scrape, `problems` for each page about health
-        (TimeoutError: the daemon does not respond), `monitored` with the address of each client that got metrics, or
-        asked for the health.
+        All are called from the server's thread: `read` and `examples` at each scrape, `problems` for each page about
+        health (TimeoutError: the daemon does not respond), `monitored` with the address of each client that got
+        metrics, or asked for the health. `examples` are exemplars of counters; only OpenMetrics has them.
         """
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._catalogue = {metric.name: metric for metric in catalogue}
         self._read = read
         self._problems = problems
         self._monitored = monitored
+        self._examples = examples
         self.registry = CollectorRegistry()
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -80,10 +83,16 @@ class Exporter(Collector):
             for metric in self._catalogue.values()
             if metric.kind in _FAMILIES
         }
-        for name, labels, value in self._read():
+        samples, examples = self._read(), self._examples()
+        for name, labels, value in samples:
             if len(labels) != len(self._catalogue[name].labels):
                 raise ValueError(f"{name} has the labels {self._catalogue[name].labels}, got {labels}")
-            families[name].add_metric(labels, value)
+            family, example = families[name], examples.get((name, labels))
+            if isinstance(family, CounterMetricFamily) and example:
+                shown = OpenMetricsExemplar(example.labels, 1, round(example.time_s, 3))
+                family.add_metric(labels, value, exemplar=shown)
+            else:
+                family.add_metric(labels, value)
         yield from families.values()
 
     def respond(self, requests: Sequence[HttpRequest]) -> list[HttpAnswer]:

@@ -215,10 +215,15 @@ class SourceRunner(ABC, Generic[SourceT, SettingsT]):
         self._trouble = ""
 
     def _listen(self, source: SourceT) -> None:
-        """Read when the source becomes readable, and what waits already."""
+        """Read when the source becomes readable, and what waits already: some sources wake nobody for that."""
+        self._hear(source)
+        assert self._loop is not None  # noqa: S101 - both callers know
+        self._again = self._again or self._loop.call_soon(self._readable)
+
+    def _hear(self, source: SourceT) -> None:
+        """Read when the source becomes readable, and only then: an idle one costs nothing."""
         assert self._loop is not None  # noqa: S101 - both callers know
         self._loop.add_reader(source.fileno(), self._readable)
-        self._again = self._again or self._loop.call_soon(self._readable)
 
     def _readable(self) -> None:
         """Take what waits, a bounded batch at a time; the loop serves others before it returns for more."""
@@ -233,9 +238,9 @@ class SourceRunner(ABC, Generic[SourceT, SettingsT]):
             self._come_back()
 
     def _wake(self) -> None:
-        """Listen again after a rest."""
+        """Wait again after a rest."""
         self._again = None
-        self._guarded(self._listen)
+        self._guarded(self._hear)
 
     def _come_back(self) -> None:
         """Have the loop call again if there is more to take."""

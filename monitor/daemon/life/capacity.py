@@ -17,12 +17,12 @@ _OBSERVED = "`nodewarden list --observed`"
 
 
 def full_classes(policy: Policy) -> list[Rank]:
-    """Return the classes of which a new ban is refused for want of room, weakest first."""
+    """Return the classes of which a new ban is refused for lack of room, weakest first."""
     return [one for one in Rank if one is not Rank.OBSERVED and policy.ledger.is_full_for(one)]
 
 
 def problems(policy: Policy, now_s: float) -> Iterator[Problem]:
-    """Say which bans are only observed, refused or forgotten for want of budget or room."""
+    """Say which bans are only observed, refused or forgotten for lack of budget or room."""
     yield from of_kind(ProblemKind.BUDGET, _over_budget(policy, now_s))
     yield from of_kind(ProblemKind.ROOM, _no_room(policy))
     for provider, count in policy.guard.omitted.items():

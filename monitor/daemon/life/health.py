@@ -27,6 +27,7 @@ from monitor.enforcers.owner import Owner
 from monitor.metrics.metric import Sample
 from monitor.model.bans import Mode
 from monitor.model.requirements import Part
+from monitor.node.pod_watch import PodWatch
 from monitor.node.surroundings import Surroundings
 from monitor.settings.load import Loaded
 from monitor.settings.schema import Settings
@@ -59,6 +60,7 @@ class Health:
         recording: Recording,
         scrapers: ScraperWatch,
         harm: HarmWatch,
+        pods: PodWatch,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
         self._path = path
@@ -78,6 +80,7 @@ class Health:
         self._recording = recording
         self._scrapers = scrapers
         self._harm = harm
+        self._pods = pods
         self._detector_origins: dict[str, str] = {}
         self._mode_set_at = ""
         self._started_s = time.time()
@@ -136,6 +139,7 @@ class Health:
                 *self._recording.notices(),
                 *self._surroundings.notices,
                 *self._scrapers.notices(),
+                *self._pods.notices,
                 *self._sources.notices,
                 *self._upkeep.notices(),
             ],

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from monitor.daemon.life import capacity
+from monitor.daemon.life import capacity, logs
 from monitor.daemon.life.config_files import ConfigFiles
 from monitor.daemon.life.health import Health
 from monitor.daemon.life.recording import Recording
@@ -118,8 +118,8 @@ class InForce:
         for change in waiting:
             _log.warning("%s changed: that takes effect after a restart", change)
         was_enforcing = self._pipeline.enforces
+        logs.follow(self.settings.log, settings.log)
         self.settings = settings
-        logging.getLogger().setLevel(settings.log.level.upper())
         now_s = time.time()
         carried = self._pipeline.reconfigure(settings, history(self._saver.store, now_s), now_s, examined.filters)
         if self._pipeline.enforces and not was_enforcing:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from monitor.daemon.catalogue import METRICS
@@ -10,7 +10,7 @@ from monitor.daemon.life.health import Health
 from monitor.daemon.life.scraper_watch import ScraperWatch
 from monitor.daemon.life.supervisor import Supervisor
 from monitor.metrics.exporter import Exporter
-from monitor.metrics.metric import Sample
+from monitor.metrics.metric import Exemplar, Sample, Series
 from monitor.model.problems import Problem
 from monitor.settings.schema import Metrics
 
@@ -25,12 +25,17 @@ class MetricsServer:
         """Make the exporter; nothing is served yet."""
         self._loop = loop
         self._supervisor = supervisor
-        self.exporter = Exporter(METRICS, self._read_samples, self._read_problems, self._monitored)
+        self.exporter = Exporter(
+            METRICS, self._read_samples, self._read_problems, self._monitored, self._read_exemplars
+        )
 
-    def attach(self, health: Health, scrapers: ScraperWatch) -> None:
-        """Take who knows samples and problems, and who is to know the clients."""
+    def attach(
+        self, health: Health, scrapers: ScraperWatch, exemplars: Callable[[], Mapping[Series, Exemplar]]
+    ) -> None:
+        """Take who knows samples and problems, who is to know the clients, and who has exemplars of counters."""
         self._health = health
         self._scrapers = scrapers
+        self._exemplars = exemplars
 
     def serve(self, settings: Metrics, reserved_from: int) -> None:
         """Serve, if that is enabled; file descriptors from `reserved_from` on are left to others."""
@@ -51,6 +56,9 @@ class MetricsServer:
     def _read_samples(self) -> list[Sample]:
         """Collect all samples, so that they fit together."""
         return self._on_loop(lambda: list(self._health.samples()))
+
+    def _read_exemplars(self) -> Mapping[Series, Exemplar]:
+        return self._on_loop(self._exemplars)
 
     def _read_problems(self) -> list[Problem]:
         """Collect all problems; TimeoutError if the loop does not respond."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 import time
@@ -33,6 +34,7 @@ from monitor.daemon.life.systemd import ServiceManager
 from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.life.trial_watch import TrialWatch
 from monitor.daemon.life.upkeep import Upkeep
+from monitor.daemon.pipeline.decision_fields import Place
 from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.decision_record import DecisionRecord
@@ -58,6 +60,7 @@ from monitor.model.clock import ClockSteps
 from monitor.model.errors import NodewardenError, TemporaryError
 from monitor.model.events import Event
 from monitor.model.flows import FlowBatch
+from monitor.node.pod_watch import PodWatch
 from monitor.node.surroundings import Reading, Surroundings
 from monitor.settings.load import Loaded
 from monitor.state.saver import Saver
@@ -112,12 +115,13 @@ class Service:
             lambda alert: self.pipeline.evidence.was_client(alert),  # noqa: PLW0108 - the pipeline comes later
             lambda address: address in self.pipeline.surrounding.internal,
         )
+        self._decision_log = DecisionLog(Place(os.uname().nodename))
         self.pipeline = Pipeline(
             settings,
             self._surroundings.reading.entries,
             self._make_enforcers,
             (
-                DecisionLog(),
+                self._decision_log,
                 DecisionRecord(self._saver, self._intake),
                 self._events,
                 self._recording,
@@ -160,6 +164,7 @@ class Service:
             self._scrapers,
         )
         self._trial.attach(self.pipeline)
+        self._pods = PodWatch(self.pipeline.pods)
         self._sight = Sight(lambda: self._in_force.settings, self.pipeline, lambda: self._sources)
         self._upkeep = Upkeep(self._supervisor, self._descriptors, self._systemd)
         self._upkeep.follow("metrics", self._metrics.exporter.dropped, self._metrics.exporter.trouble)
@@ -182,15 +187,17 @@ class Service:
             self._recording,
             self._scrapers,
             self._harm,
+            self._pods,
         )
         self._health.follow_origins(loaded)
-        self._metrics.attach(self._health, self._scrapers)
+        self._metrics.attach(self._health, self._scrapers, self.pipeline.metrics.exemplars)
         self._in_force.attach(self._health, self._sight)
         self._answers = Answers(
             self.pipeline,
             Orders(self.pipeline, self._saver),
             self._events,
             self._health.describe,
+            self._health.samples,
             self._in_force.check,
             partial(offences_of, self._saver),
             self._look_back.answer,
@@ -235,11 +242,13 @@ class Service:
         self._look_back.close()
         self._sources.close()
         self._surroundings.close()
+        self._pods.close()
         self._drift.close()
         self._sight.close()
         self.pipeline.enforcers.close()
         self._cutting.close()
         self._recording.close()
+        self._decision_log.close()
         self._state.close(_SAVE_TIMEOUT_S)
         self._systemd.close()
         self._owner.close()
@@ -252,6 +261,7 @@ class Service:
         self._loop.set_exception_handler(self._supervisor.callback_failed)
         self._sources.attach(self._loop)
         self._surroundings.attach(self._loop)
+        self._pods.attach(self._loop)
         self._drift.attach(self._loop)
         self._systemd.ready()
         while not self._stop.is_set():
@@ -343,7 +353,7 @@ class Service:
 async def serve(path: Path, *, watch: bool = False) -> None:
     """Load, open, run and close; `watch` follows changed files. ConfigError and PermanentError explain themselves."""
     loaded, trials = resume(path)
-    logs.set_up(loaded.settings.log.level)
+    logs.set_up(loaded.settings.log)
     sys.setswitchinterval(_SWITCH_S)
     service = Service(path, loaded, trials)
     config_watch = ConfigWatch(path, service.try_reload) if watch else None
