@@ -15,6 +15,7 @@ from typing import Any, Generic, NamedTuple, Protocol
 from monitor.ebpf.xdp import ProgramUser
 from monitor.metrics.metric import Metric, Sample
 from monitor.model.cursors import CursorStore
+from monitor.model.pods import Pods
 from monitor.sources.log_scanner import LogScanner, LogTargets
 from monitor.sources.requirements import Findings
 from monitor.sources.runner import Process, SettingsT
@@ -88,6 +89,8 @@ class RunnerContext(NamedTuple):
     scanner: LogScanner
     xdp: ProgramUser
     """Holds bans in the XDP program; no other source uses it."""
+    pods: Pods
+    """Which pods are on this node."""
 
 
 @dataclass(frozen=True)
