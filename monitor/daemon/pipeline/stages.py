@@ -17,6 +17,7 @@ from monitor.daemon.pipeline.carry_over import Carried, CarryOver
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.dispatch import Dispatch
 from monitor.daemon.pipeline.evidence import EvidenceSorter
+from monitor.daemon.pipeline.floods import Floods
 from monitor.daemon.pipeline.listeners import Listener, Listeners
 from monitor.daemon.pipeline.outside import Outside
 from monitor.daemon.pipeline.pod_hits import PodHits
@@ -106,8 +107,7 @@ class Stages:
         self.refused = RefusedAlerts()
         self.proofs = Proofs(settings.bans.prefixes.ipv6_score)
         self.evidence = EvidenceSorter(settings.bans.prefixes.ipv6_score)
-        self.floods: dict[str, FloodAlert] = {}
-        """The last one of each detector."""
+        self.floods = Floods()
         self.traffic = Traffic()
         self.pods = Pods()
         """Which pods are on this node; names only, so no decision depends on them."""
@@ -227,7 +227,7 @@ class Stages:
         if not answered:
             return []
         self.shadows.found(answered)
-        self.floods |= {alert.detector: alert for alert in answered if isinstance(alert, FloodAlert)}
+        self.floods.note(answered)
         return self._propose([alert for alert in answered if isinstance(alert, Alert)], answered, now_s)
 
     def _propose(self, alerts: Iterable[Alert], new: Sequence[Alert | FloodAlert], now_s: float) -> list[Decision]:
