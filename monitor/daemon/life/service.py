@@ -156,6 +156,7 @@ class Service:
             self._saver,
             self._process,
             self.pipeline.pods,
+            self.pipeline.count_running,
         )
         self._in_force = InForce(
             path,
