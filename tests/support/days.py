@@ -39,7 +39,7 @@ from tests.support.day_settings import BANTIMES_S, log_filters, some_settings
 START_S = 1_700_000_000.0
 
 
-class _Store:
+class Store:
     """What a run saves and the next one reads."""
 
     is_new = False
@@ -132,7 +132,7 @@ class Day:
         self.outcomes: list[Outcome] = []
         self.done: dict[str, int] = {}
         """Steps by kind."""
-        self._store = _Store()
+        self._store = Store()
         self._listening = frozenset({(parse_address(NODE), 6, 80)})
         self._settings = some_settings(self._chance)
         self._node = [AllowEntry(host(parse_address(NODE)), OWN_ADDRESS)]
@@ -182,7 +182,7 @@ class Day:
         self._windows.restore(self.now_s)
         if self._chance.random() < 0.2:
             restore(self.pipeline, None, self._store.book)
-            catch_up(self.pipeline, store, self._store.book, ahead_s=0.0, kept={})
+            catch_up(self.pipeline, store, self._store.book, lambda: self.now_s, ahead_s=0.0, kept={})
         else:
             restore(self.pipeline, store, self._store.book, lambda: self.now_s)
 
