@@ -12,10 +12,10 @@ from monitor.detectors.detector import Detector
 from monitor.detectors.kept import Extent, Kept, changed_limits
 from monitor.detectors.limits import Limits
 from monitor.detectors.origins import origin_alert
-from monitor.detectors.probes import show_packet
+from monitor.detectors.probes import our_party, show_packet
 from monitor.detectors.registration import Registration
 from monitor.detectors.settings import BANTIME, ENTRIES, RECENT, WindowSettings
-from monitor.model.addresses import Address, origin_key
+from monitor.model.addresses import Address, Network, origin_key
 from monitor.model.alerts import Alert
 from monitor.model.bans import Mode
 from monitor.model.crowds import SHARE, networks_of_origin
@@ -94,6 +94,11 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
         """Return how many connections of this source are open."""
         return self._counts.get(origin_key(source, self._prefix_bytes), 0)
 
+    def busiest(self, limit: int) -> list[tuple[Network, int]]:
+        """Return whose connections are open, and how many, most first."""
+        most = heapq.nlargest(limit, self._counts.items(), key=lambda one: one[1])
+        return [(self.counted(origin), count) for origin, count in most]
+
     def _take(self, batch: FlowBatch) -> list[Alert]:
         if batch.has_gap:
             self._forget(batch.time_s)
@@ -123,8 +128,17 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
         if count < limits.maxretry or 0 <= now_s - self._reported_s.get(origin, float("-inf")) < limits.findtime_s:
             return None
         self._reported_s[origin] = now_s
-        what, last = "connections open at a time", show_packet(flow)
-        return origin_alert(self.name, limits, flow.source, now_s, count, what, handshakes=origin, last=last)
+        return origin_alert(
+            self.name,
+            limits,
+            flow.source,
+            now_s,
+            count,
+            "connections open at a time",
+            handshakes=origin,
+            last=show_packet(flow),
+            ours=our_party(flow),
+        )
 
     def _evict(self) -> None:
         """Forget the oldest connection, of a network with more than its share (`crowds`) if there is one."""

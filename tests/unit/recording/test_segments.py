@@ -9,6 +9,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.recording.bounds import RecordingError
 from monitor.recording.segments import (
     MAGIC,
     MAX_RAW_BYTES,
@@ -17,7 +18,6 @@ from monitor.recording.segments import (
     Frame,
     FrameEncoder,
     Header,
-    RecordingError,
     encode_header,
     frames,
     read_header,
