@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent import futures
 from pathlib import Path
+from typing import TypeAlias
 
 from monitor.model.addresses import Address
 from monitor.model.errors import explain
 from monitor.model.retry import Worker
 from monitor.recording.flood import weight
 from monitor.recording.inputs import Events, Input, Ticked
-from monitor.recording.key_inputs import KeyInputs
+from monitor.recording.key_inputs import KeyInputs, KeyState
 from monitor.recording.ring import Ring
 from monitor.recording.segments import Header
 from monitor.recording.settings import RecordingSettings
@@ -32,6 +33,7 @@ _MAX_INPUTS = 16_384
 _MAX_KNOWN = 4096
 CAUSES = ("queue", "disk", "fault")
 """Why events are missing: the queue was full, the disk refused them, a fault of our own."""
+_Taken: TypeAlias = Input | KeyState
 _SLOW = "the disk is slower than they came"
 
 
@@ -57,7 +59,7 @@ class Recorder:
         self._job_events = 0
         self._is_last_job = False
         """Whether the job closes its writer."""
-        self._waiting: list[Input] = []
+        self._waiting: list[_Taken] = []
         self._waiting_events = 0
         self._known: list[Address] = []
         self._lost_now = 0
@@ -124,6 +126,11 @@ class Recorder:
         self._waiting_events += events
         if self._waiting_events >= HANDED_OVER_EVENTS:
             self._hand_over()
+
+    def renew(self, state: KeyState) -> None:
+        """Start a new segment with what the run knows by now."""
+        if self._writer is not None and len(self._waiting) < _MAX_INPUTS:
+            self._waiting.append(state)
 
     def tick(self) -> None:
         """Have written what waits; must be called each second."""
@@ -197,7 +204,7 @@ class Recorder:
         return Writer(ring, settings.max_events_per_second, self._header, in_force, clock=self._clock, wall=self._wall)
 
 
-def _write(writer: Writer, batch: Sequence[Input], known: Sequence[Address], lost: int, now_s: float) -> Written:
+def _write(writer: Writer, batch: Sequence[_Taken], known: Sequence[Address], lost: int, now_s: float) -> Written:
     """Write from the thread; what is missing came after the batch."""
     if lost:
         writer.write(batch, known)
@@ -206,11 +213,11 @@ def _write(writer: Writer, batch: Sequence[Input], known: Sequence[Address], los
     return writer.write(batch, known)
 
 
-def _flush(writer: Writer, batch: Sequence[Input], known: Sequence[Address], lost: int, now_s: float) -> Written:
+def _flush(writer: Writer, batch: Sequence[_Taken], known: Sequence[Address], lost: int, now_s: float) -> Written:
     _write(writer, batch, known, lost, now_s)
     return writer.flush()
 
 
-def _finish(writer: Writer, batch: Sequence[Input], lost: int, now_s: float) -> Written:
+def _finish(writer: Writer, batch: Sequence[_Taken], lost: int, now_s: float) -> Written:
     _write(writer, batch, (), lost, now_s)
     return writer.close()

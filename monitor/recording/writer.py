@@ -18,8 +18,8 @@ from monitor.model.addresses import Address
 from monitor.model.errors import TemporaryError, explain
 from monitor.model.retry import Backoff
 from monitor.recording.flood import FloodFilter, weight
-from monitor.recording.inputs import Events, Gap, Input
-from monitor.recording.key_inputs import KeyInputs
+from monitor.recording.inputs import Events, Gap, Input, Started
+from monitor.recording.key_inputs import KeyInputs, KeyState
 from monitor.recording.ring import Ring
 from monitor.recording.segments import FrameEncoder, Header, encode_header
 from monitor.recording.wire import encode
@@ -33,6 +33,8 @@ _LATE_S = 10.0
 _SHARE = 8
 """Floods may fill this part of the ring within an hour."""
 _HOUR_S = 3600.0
+_NEARLY = 0.8
+"""A segment that is full by this part should end with a state, before it ends without."""
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -47,6 +49,8 @@ class Written(msgspec.Struct, frozen=True):
     lost: dict[str, int] = {}
     """Events that are missing, by cause."""
     is_scarce: bool = False
+    wants_state: bool = False
+    """Whether a segment should start with what the run knows: this one is nearly full, or started without."""
     ring_bytes: int = 0
     segments: int = 0
     oldest_s: float | None = None
@@ -88,6 +92,10 @@ class Writer:
         self._of_hour: deque[tuple[float, int]] = deque()
         self._in_force: list[Input] = []
         """Before the frame that is being filled."""
+        self._state: KeyState | None = None
+        """What the run knows before the next input."""
+        self._has_state = True
+        """Whether the segment starts with what the run knew, or with its start."""
         self._rows: list[bytes] = []
         self._raw_bytes = self._events = 0
         self._times = (0.0, 0.0)
@@ -97,7 +105,7 @@ class Writer:
         self._size_bytes = 0
         self._opened_s = 0.0
 
-    def write(self, inputs: Iterable[Input], known: Sequence[Address] = ()) -> Written:
+    def write(self, inputs: Iterable[Input | KeyState], known: Sequence[Address] = ()) -> Written:
         """Take the next inputs, and the sources that raised alerts; never raises for what the system does."""
         self.flood.known.add(known)
         for one in inputs:
@@ -131,12 +139,26 @@ class Writer:
             counted_events=self.flood.counted_total,
             lost=dict(self._lost),
             is_scarce=self.flood.is_scarce,
+            wants_state=self._wants_state(),
             ring_bytes=self.ring.size_bytes + self._size_bytes,
             segments=self.ring.count,
             oldest_s=self.ring.oldest_s,
         )
 
-    def _take(self, one: Input) -> None:
+    def _wants_state(self) -> bool:
+        if self._descriptor < 0:
+            return False
+        age_s = self._clock() - self._opened_s
+        is_late = self._size_bytes > _NEARLY * self.ring.segment_bytes or age_s > _NEARLY * self.ring.segment_age_s
+        return is_late or not self._has_state
+
+    def _take(self, one: Input | KeyState) -> None:
+        if isinstance(one, KeyState):
+            self._flush()
+            if not self._trouble:
+                self._end()
+                self._state = one
+            return
         for flood in self.flood.turn(one.time_s):
             self._add(flood)
         if type(one) is not Events:
@@ -152,7 +174,8 @@ class Writer:
             return
         if not self._rows:
             self._framed_s = self._clock()
-            self._in_force = self._keys.inputs(one.time_s)
+            state, self._state = self._state, None
+            self._in_force = self._keys.inputs(one.time_s, state)
             self._times = (one.time_s, one.time_s)
         row = encode(one)
         self._rows.append(row)
@@ -196,8 +219,11 @@ class Writer:
         self._size_bytes, self._opened_s = 0, self._clock()
         self._put(encode_header(self._header(now_s)))
         first_s = self._times[0]
+        started = self._in_force[0] if self._in_force else None
+        has_state = isinstance(started, Started) and started.has_state
+        self._has_state = has_state or not self._in_force  # then the run itself starts here
         if keys := [encode(one) for one in self._in_force]:
-            self._put(self._encoder.encode(keys, first_s=first_s, last_s=first_s, is_key=True))
+            self._put(self._encoder.encode(keys, first_s=first_s, last_s=first_s, is_key=True, has_state=has_state))
         if self._gap:
             gap = encode(Gap(first_s, "disk", self._gap, self._trouble or "the recording could not be written"))
             self._put(self._encoder.encode([gap], first_s=first_s, last_s=first_s))

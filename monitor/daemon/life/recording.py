@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor import __version__
+from monitor.daemon.life.key_state import key_state
 from monitor.daemon.pipeline.listeners import Listener
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.metrics.metric import Sample
@@ -29,6 +30,8 @@ _log = logging.getLogger(__name__)
 _STOPPED = "stopped"
 """A file in the directory of the recording: it was stopped by command, also across restarts."""
 _SHOWN_S = 600.0
+_STATE_EVERY_S = 600.0
+"""How often at most a segment starts with all that the run knows: telling takes the loop some milliseconds."""
 _CLOSE_S = 2.0
 _FLUSH_S = 0.5
 
@@ -53,7 +56,7 @@ class Recording(Listener):
         self._marker_fault = ""
         self._pipeline: Pipeline | None = None
         self._known = (0, 0)
-        self._lost_at_s = self._counted_at_s = float("-inf")
+        self._lost_at_s = self._counted_at_s = self._state_at_s = float("-inf")
 
     @property
     def directory(self) -> Path:
@@ -96,6 +99,8 @@ class Recording(Listener):
 
     def write(self) -> None:
         """Have written what came together; call it each second."""
+        if self._recorder.written.wants_state and self._clock() - self._state_at_s >= _STATE_EVERY_S:
+            self._renew(time.time())
         self._recorder.tick()
         known = sum(self._recorder.lost().values()), self._recorder.total("counted_events")
         if known[0] != self._known[0]:
@@ -187,7 +192,16 @@ class Recording(Listener):
         """Start, if it is to be on."""
         if self._settings.enabled and not self._is_stopped and not self._recorder.is_on and self._pipeline is not None:
             self._recorder.start(self.directory, self._settings)
+            has_run = self._pipeline.now_s > 0.0
             self._pipeline.record(self._recorder, self._node, __version__, now_s)
+            if has_run:
+                self._renew(now_s)
+
+    def _renew(self, now_s: float) -> None:
+        """Start a segment with what the run knows."""
+        if self._pipeline is not None:
+            self._state_at_s = self._clock()
+            self._recorder.renew(key_state(self._pipeline, now_s))
 
     def _stop(self, now_s: float) -> None:
         if self._pipeline is not None:
