@@ -31,6 +31,8 @@ _MAX_EVENTS = 65_536
 _MAX_INPUTS = 16_384
 """The most inputs that wait, batches of events among them."""
 _MAX_KNOWN = 4096
+_STALLED_S = 10.0
+"""How long the thread may take before that is a problem."""
 CAUSES = ("queue", "disk", "fault")
 """Why events are missing: the queue was full, the disk refused them, a fault of our own."""
 _Taken: TypeAlias = Input | KeyState
@@ -68,13 +70,22 @@ class Recorder:
         """What writers wrote that are closed."""
         self.written = Written()
         """How it goes with the writer, as of the last time that the thread was done."""
+        self._job_at_s = 0.0
         self.fault = ""
-        """The last fault of our own."""
+        """The last fault of our own; empty again once something was written."""
 
     @property
     def is_on(self) -> bool:
         """Whether inputs are recorded."""
         return self._writer is not None
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing is written; empty while it is."""
+        waits_s = self._clock() - self._job_at_s if self._job is not None and not self._job.done() else 0.0
+        if waits_s > _STALLED_S:
+            return f"the disk has not answered for {waits_s:.0f} s"
+        return self.written.trouble or self.fault
 
     def start(self, directory: Path, settings: RecordingSettings) -> None:
         """Record from now on, into this directory; no effect while it does."""
@@ -162,6 +173,7 @@ class Recorder:
         self._job_events = self._waiting_events
         self._waiting, self._waiting_events, self._known, self._lost_now = [], 0, [], 0
         work = _flush if is_flushed else _write
+        self._job_at_s = self._clock()
         self._job = self._worker.submit(work, self._writer, batch, known, lost, self._wall())
 
     def _collect(self) -> None:
@@ -173,7 +185,9 @@ class Recorder:
         self._job = None
         error = job.exception()
         if error is None:
-            self.written = job.result()
+            before, self.written = self.written, job.result()
+            if self.written.written_bytes > before.written_bytes:
+                self.fault = ""
             if is_last:
                 self._retire()
             return

@@ -103,6 +103,8 @@ class Writer:
         self._path: Path | None = None
         self._descriptor = -1
         self._size_bytes = 0
+        self._frames = 0
+        """Of the segment, that hold inputs."""
         self._opened_s = 0.0
 
     def write(self, inputs: Iterable[Input | KeyState], known: Sequence[Address] = ()) -> Written:
@@ -199,6 +201,7 @@ class Writer:
         try:
             self._open()
             self._put(self._encoder.encode(rows, events=events, first_s=first_s, last_s=last_s))
+            self._frames += 1
         except (OSError, MemoryError, TemporaryError) as error:
             self._miss(events)
             self._failed(explain(error))
@@ -216,7 +219,7 @@ class Writer:
         self._close()
         now_s = self._wall()
         self._path, self._descriptor = self.ring.create()
-        self._size_bytes, self._opened_s = 0, self._clock()
+        self._size_bytes, self._frames, self._opened_s = 0, 0, self._clock()
         self._put(encode_header(self._header(now_s)))
         first_s = self._times[0]
         started = self._in_force[0] if self._in_force else None
@@ -270,8 +273,8 @@ class Writer:
             self._descriptor = -1
 
     def _failed(self, reason: str) -> None:
-        """Give the segment up: it ends in part of a frame, which readers pass over."""
-        is_empty = self._size_bytes == 0
+        """Give the segment up: it ends in part of a frame, which readers pass over. Without any, it is removed."""
+        is_empty = self._frames == 0
         self._close()
         if is_empty and self._path is not None:
             with contextlib.suppress(OSError):
