@@ -18,7 +18,8 @@ from monitor.model.addresses import Address
 from monitor.model.errors import TemporaryError, explain
 from monitor.model.retry import Backoff
 from monitor.recording.flood import FloodFilter, weight
-from monitor.recording.inputs import Events, Gap, Input, Started
+from monitor.recording.inputs import Events, Gap, Input
+from monitor.recording.key_frame import key_frame
 from monitor.recording.key_inputs import KeyInputs, KeyState
 from monitor.recording.ring import Ring
 from monitor.recording.segments import FrameEncoder, Header, encode_header
@@ -33,6 +34,8 @@ _LATE_S = 10.0
 _SHARE = 8
 """Floods may fill this part of the ring within an hour."""
 _HOUR_S = 3600.0
+_STATE_SHARE = 4
+"""What the run knows may fill this part of a segment."""
 _NEARLY = 0.8
 """A segment that is full by this part should end with a state, before it ends without."""
 
@@ -207,7 +210,7 @@ class Writer:
             self._failed(explain(error))
             return
         self._written_events += events
-        self._trouble = ""
+        self._trouble, self._gap = "", 0
 
     def _open(self) -> None:
         """Have a segment with room; the first thing in it is what is in force, and what is missing since the last."""
@@ -222,15 +225,15 @@ class Writer:
         self._size_bytes, self._frames, self._opened_s = 0, 0, self._clock()
         self._put(encode_header(self._header(now_s)))
         first_s = self._times[0]
-        started = self._in_force[0] if self._in_force else None
-        has_state = isinstance(started, Started) and started.has_state
-        self._has_state = has_state or not self._in_force  # then the run itself starts here
-        if keys := [encode(one) for one in self._in_force]:
-            self._put(self._encoder.encode(keys, first_s=first_s, last_s=first_s, is_key=True, has_state=has_state))
+        self._has_state = True  # without anything in force the run itself starts here
+        if self._in_force:
+            data, self._has_state = key_frame(
+                self._encoder, self._in_force, first_s, self.ring.segment_bytes // _STATE_SHARE
+            )
+            self._put(data)
         if self._gap:
             gap = encode(Gap(first_s, "disk", self._gap, self._trouble or "the recording could not be written"))
             self._put(self._encoder.encode([gap], first_s=first_s, last_s=first_s))
-            self._gap = 0
         self.ring.prune(now_s, self._path)
 
     def _put(self, data: bytes) -> None:
