@@ -1,4 +1,4 @@
-"""What the recorder remembers and repeats is bounded: states at the start of segments, sources that led to something."""
+"""What the recorder remembers and repeats is bounded: states at the start of segments, and known sources."""
 
 from pathlib import Path
 from random import Random
