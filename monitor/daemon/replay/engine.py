@@ -195,7 +195,7 @@ class Replay:
     def _start(self, one: Started) -> None:
         self.result.nodes[one.node] = None
         self.result.versions[one.version] = None
-        if one.is_continued and self.pipeline is not None:
+        if one.is_continued and not one.has_state and self.pipeline is not None:
             return
         self.result.starts += not one.is_continued
         self.pipeline, self._started, self._configured = None, one, None
