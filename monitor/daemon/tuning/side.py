@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from monitor.daemon.replay.engine import Replay
+from monitor.daemon.replay.garbage import rare_collections
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.tuning.ban_history import BanCollector, BanHistory
 from monitor.daemon.tuning.known_good import Witness
@@ -119,9 +120,10 @@ def run_side(request: SideRequest, witness: Witness | None = None) -> tuple[BanH
         inputs = witness.watch(inputs)
     collector = BanCollector()
     engine = Replay(settings, filters=filters, listeners=(collector,))
-    for one in as_one_run(inputs):
-        collector.now_s = one.time_s
-        engine.feed(one)
+    with rare_collections():
+        for one in as_one_run(inputs):
+            collector.now_s = one.time_s
+            engine.feed(one)
     if not engine.result.events.total():
         raise EmptyRecordingError(f"{request.recording}: no events were recorded within the time")
     return collector.history(engine.settings.bans.budget.bans_per_minute), _facts(engine, filters)
