@@ -30,7 +30,7 @@ _ITEMS_OF_LEVELS = 2.5, 5.5
 
 Items: TypeAlias = dict[bytes, float]
 """Items of a key with the time when they were seen, oldest first."""
-Level: TypeAlias = AgedKeys[Items]
+Level: TypeAlias = AgedKeys[bytes, Items]
 
 
 class LevelTable:
@@ -47,7 +47,7 @@ class LevelTable:
         self._maxretry = maxretry
         self._max_entries = max_entries
         # A single item is packed behind its time into bytes: keys with one item are what floods make.
-        self._single: AgedKeys[bytes] = AgedKeys()
+        self._single: AgedKeys[bytes, bytes] = AgedKeys()
         self._two: Level = AgedKeys()
         """Keys with 2 to 3 items."""
         self._four: Level = AgedKeys()

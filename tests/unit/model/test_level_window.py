@@ -55,7 +55,7 @@ def test_the_window_does_what_the_plain_rules_say(maxretry: int, items: int, max
 @given(st.lists(st.tuples(st.sampled_from(["put", "pop", "pop_first", "first"]), st.integers(0, 9)), max_size=100))
 def test_aged_keys_are_in_the_order_in_which_they_came(steps: list[tuple[str, int]]) -> None:
     """As in an OrderedDict, from both ends and whatever is deleted in between."""
-    aged: AgedKeys[int] = AgedKeys()
+    aged: AgedKeys[bytes, int] = AgedKeys()
     plain: OrderedDict[bytes, int] = OrderedDict()
     for place, (step, number) in enumerate(steps):
         key = bytes([number])
@@ -72,4 +72,4 @@ def test_aged_keys_are_in_the_order_in_which_they_came(steps: list[tuple[str, in
                 expected = [plain.popitem(last=False) for _ in range(min(number, max(1, len(plain) - 1)))]
                 assert aged.pop_first(number) == expected
         assert (list(aged.items()), list(aged.latest())) == (list(plain.items()), list(reversed(plain.items())))
-        assert (len(aged), key in aged) == (len(plain), key in plain)
+        assert (len(aged), key in aged, aged.get(key)) == (len(plain), key in plain, plain.get(key))
