@@ -87,7 +87,7 @@ class AgedKeys(Generic[K, V]):
 
     def turned(self) -> dict[K, V]:
         """Let `old`, which must be empty, be all of `young` in reverse, and return it; it is empty if there is none."""
-        young = self.young
-        self.old = {key: young[key] for key in reversed(young)}
-        self.young = {}
+        if young := self.young:
+            self.old = {key: young[key] for key in reversed(young)}
+            self.young = {}
         return self.old

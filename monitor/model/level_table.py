@@ -8,7 +8,7 @@ are kept halfway push out each other and not a newcomer. A key that comes back a
 
 import struct
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import TypeAlias
 
@@ -155,15 +155,14 @@ class LevelTable:
     def _evict_multiple(self, level: Level) -> None:
         """Do the same with keys of several items."""
         found = level.pop_first(1 + (self._batch - 1) // 4)
+        saved = self._sketch.saved([key for key, _ in found], self.now_s)
         for key, items in found:
             del self._several[key]
             self.stats.entries -= len(items)
-        saved = self._sketch.saved([key for key, _ in found], self.now_s)
-        if saved:
-            for key, items in found:
-                if key in saved:
-                    self._keep(key, items)
-        self._lose([items for key, items in found if key not in saved])
+            if key in saved:
+                self._keep(key, items)
+            else:
+                self._lose(items)
 
     def _keep(self, key: bytes, items: Items) -> None:
         self.stats.entries += len(items)
@@ -171,13 +170,13 @@ class LevelTable:
         for gone, lost in self._kept.put(key, items):
             del self._several[gone]
             self.stats.entries -= len(lost)
-            self._lose((lost,))
+            self._lose(lost)
 
-    def _lose(self, lost: Sequence[Items]) -> None:
-        """Count keys that were forgotten early, and those of which it matters."""
-        matters, now_s = self._matters, self.now_s
-        self.stats.evicted_keys += len(lost)
-        self.stats.missed_keys += sum([matters(len(items), now_s - next(reversed(items.values()))) for items in lost])
+    def _lose(self, items: Items) -> None:
+        """Count a key that was forgotten early, and whether that matters."""
+        self.stats.evicted_keys += 1
+        if self._matters(len(items), self.now_s - next(reversed(items.values()))):
+            self.stats.missed_keys += 1
 
     def _matters(self, count: int, age_s: float) -> bool:
         """Whether it matters to forget a key with so many items, seen so long ago.

@@ -173,8 +173,15 @@ def _key(event: PacketLogged) -> _Key:
     return event.source, event.source_port, event.protocol, event.destination, event.destination_port
 
 
-def _keys(flow: Flow) -> Iterator[_Key]:
-    """Yield how a line can name the packet: before and after destination NAT."""
-    yield flow.source, flow.source_port, flow.protocol, flow.destination, flow.destination_port
-    if (flow.real_destination, flow.real_destination_port) != (flow.destination, flow.destination_port):
-        yield flow.source, flow.source_port, flow.protocol, flow.real_destination, flow.real_destination_port
+def _keys(flow: Flow) -> tuple[_Key, ...]:
+    """Return how a line can name the packet: before and after destination NAT."""
+    source, source_port, protocol = flow.source, flow.source_port, flow.protocol
+    to, port, real, real_port = (
+        flow.destination,
+        flow.destination_port,
+        flow.real_destination,
+        flow.real_destination_port,
+    )
+    if real == to and real_port == port:
+        return ((source, source_port, protocol, to, port),)
+    return (source, source_port, protocol, to, port), (source, source_port, protocol, real, real_port)
