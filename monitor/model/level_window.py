@@ -4,6 +4,8 @@ from monitor.model.crowds import networks_of
 from monitor.model.level_table import ITEM_AT, TIME, Items, LevelTable
 from monitor.model.window_stats import Crossing
 
+_EXPIRED_AT_ONCE = 8
+"""Keys with one item that are forgotten at once, where so many are too old."""
 _pack_time = TIME.pack
 _unpack_time = TIME.unpack_from
 
@@ -14,7 +16,7 @@ class LevelWindow(LevelTable):
     def __init__(self, *, findtime_s: float, maxretry: int, max_entries: int) -> None:
         """Make an empty window; `max_entries` must be greater than `maxretry`."""
         super().__init__(findtime_s=findtime_s, maxretry=maxretry, max_entries=max_entries)
-        self._expire_at_s = float("-inf")
+        self._expire_at_s = self._single_due_s = self._several_due_s = float("-inf")
         self._crowds: dict[bytes, LevelWindow] = {}
         """The windows of networks that have one of their own; see DistinctWindow."""
 
@@ -139,12 +141,35 @@ class LevelWindow(LevelTable):
         self._make_room()
 
     def _expire(self) -> None:
-        """Forget what is older than findtime: at most two keys a level and call, which keeps pace with one new key.
+        """Forget what is older than findtime, as far as it is due: a few keys a call, which keeps pace with new ones.
 
         Then note when there will be more to forget: at once, or when the first of what is left grows too old.
         """
-        oldest_s = self.now_s - self._findtime_s
-        first_s = self._expire_single(oldest_s)
+        now_s, findtime_s = self.now_s, self._findtime_s
+        if now_s >= self._single_due_s:
+            self._single_due_s = self._expire_single(now_s, now_s - findtime_s) + findtime_s
+        if now_s >= self._several_due_s:
+            self._several_due_s = self._expire_several(now_s, now_s - findtime_s) + findtime_s
+        self._expire_at_s = min(self._single_due_s, self._several_due_s)
+
+    def _expire_single(self, now_s: float, oldest_s: float) -> float:
+        """Forget keys of one item; return when the first that is left was seen at the latest, -inf if nobody looked."""
+        single = self._single
+        for _ in range(_EXPIRED_AT_ONCE):
+            old = single.old or single.turned()
+            if not old:
+                return now_s
+            key, packed = old.popitem()
+            time_s: float = _unpack_time(packed)[0]
+            if time_s >= oldest_s:
+                old[key] = packed
+                return min(now_s, time_s)
+            self.stats.entries -= 1
+        return float("-inf")
+
+    def _expire_several(self, now_s: float, oldest_s: float) -> float:
+        """Do the same with other keys: one of each level that has any, and one that is kept."""
+        first_s = now_s
         for level in self._multiple:
             old = level.old or level.turned()
             if not old:
@@ -163,25 +188,10 @@ class LevelWindow(LevelTable):
             first_s = min(first_s, time_s)
             if time_s < oldest_s:
                 self._take(key)
-        self._expire_at_s = first_s + self._findtime_s
-
-    def _expire_single(self, oldest_s: float) -> float:
-        """Do so with keys of one item; return when the first of what is left was seen, -inf if that is not known."""
-        single = self._single
-        for _ in range(2):
-            old = single.old or single.turned()
-            if not old:
-                return self.now_s
-            key, packed = old.popitem()
-            time_s: float = _unpack_time(packed)[0]
-            if time_s >= oldest_s:
-                old[key] = packed
-                return min(self.now_s, time_s)
-            self.stats.entries -= 1
-        return float("-inf")
+        return first_s
 
     def _clear(self) -> None:
-        self._expire_at_s = float("-inf")
+        self._expire_at_s = self._single_due_s = self._several_due_s = float("-inf")
         self._forget_all()
 
     def _crowd_of(self, key: bytes) -> "LevelWindow | None":

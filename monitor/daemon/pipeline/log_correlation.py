@@ -63,6 +63,8 @@ class LogCorrelation:
         self.lost_total = 0
         """Lines that did not count because events of connection tracking were lost, or too many lines waited."""
         self.prefixes: OrderedDict[str, Prefix] = OrderedDict()
+        self._last: tuple[str | None, Prefix] = None, Prefix()
+        """The last one of them: most lines have the prefix of the line before."""
         self._waiting: AgedKeys[_Key, _Line] = AgedKeys()
         self._counted: AgedKeys[_Key, _Line] = AgedKeys()
         self._opened: AgedKeys[_Key, float] = AgedKeys()
@@ -159,13 +161,17 @@ class LogCorrelation:
         prefix.accepted_s = now_s
 
     def _prefix(self, name: str) -> Prefix:
+        if name == self._last[0]:
+            return self._last[1]
         prefix = self.prefixes.get(name)
         if prefix is not None:
             self.prefixes.move_to_end(name)
+            self._last = name, prefix
             return prefix
         prefix = self.prefixes[name] = Prefix()
         if len(self.prefixes) > _MAX_PREFIXES:
             self.prefixes.popitem(last=False)
+        self._last = name, prefix
         return prefix
 
 

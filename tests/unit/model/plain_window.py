@@ -17,7 +17,7 @@ class PlainWindow:
     def __init__(self, *, findtime_s: float, maxretry: int, max_entries: int) -> None:
         self.stats = WindowStats()
         self.findtime_s, self.maxretry, self.max_entries = findtime_s, maxretry, max_entries
-        self.now_s = self.expire_at_s = float("-inf")
+        self.now_s = self.single_due_s = self.several_due_s = float("-inf")
         self.levels: list[dict[bytes, Items]] = [{}, {}, {}, {}]
         self.kept: dict[bytes, Items] = {}
         self.sketch = EvictionSketch(max_entries, findtime_s)
@@ -30,11 +30,11 @@ class PlainWindow:
     def add(self, key: bytes, item: bytes, time_s: float) -> tuple[bytes, ...] | None:
         """Note one item; return those that crossed the threshold."""
         if time_s < self.now_s - self.findtime_s:
-            self.levels, self.kept, self.expire_at_s = [{}, {}, {}, {}], {}, float("-inf")
+            self.levels, self.kept = [{}, {}, {}, {}], {}
+            self.single_due_s = self.several_due_s = float("-inf")
             self.now_s = time_s
         self.now_s = max(self.now_s, time_s)
-        if self.now_s >= self.expire_at_s:
-            self.expire()
+        self.expire()
         is_kept, is_new = key in self.kept, item not in self.kept.get(key, {})
         place = list(self.kept).index(key) if is_kept else None
         items = self.take(key)
@@ -73,24 +73,26 @@ class PlainWindow:
         self.levels[max(place for place, floor in enumerate(_FLOOR) if len(items) >= floor)][key] = items
 
     def expire(self) -> None:
-        """Forget the two first keys with one item, and the first of each other level, where they are too old."""
-        firsts = [self.now_s]
-        for _ in range(2):
-            if not self.levels[0]:
-                break
-            key, items = next(iter(self.levels[0].items()))
-            if seen_s(items) >= self.now_s - self.findtime_s:
-                firsts.append(seen_s(items))
-                break
-            self.take(key)
-        else:
-            firsts.append(float("-inf"))
-        for level in filter(None, (*self.levels[1:], self.kept)):
-            key, items = next(iter(level.items()))
-            firsts.append(seen_s(items))
-            if seen_s(items) < self.now_s - self.findtime_s:
+        """Forget the first keys that are too old: eight with one item, and one of each other level."""
+        oldest_s = self.now_s - self.findtime_s
+        if self.now_s >= self.single_due_s:
+            first_s, expired = self.now_s, 0
+            for key, items in list(self.levels[0].items())[:8]:
+                if seen_s(items) >= oldest_s:
+                    first_s = min(self.now_s, seen_s(items))
+                    break
                 self.take(key)
-        self.expire_at_s = min(firsts) + self.findtime_s
+                expired += 1
+            first_s = float("-inf") if expired == 8 else first_s
+            self.single_due_s = first_s + self.findtime_s
+        if self.now_s >= self.several_due_s:
+            firsts = [self.now_s]
+            for level in filter(None, (*self.levels[1:], self.kept)):
+                key, items = next(iter(level.items()))
+                firsts.append(seen_s(items))
+                if seen_s(items) < oldest_s:
+                    self.take(key)
+            self.several_due_s = min(firsts) + self.findtime_s
 
     def make_room(self) -> None:
         """Forget the first keys of the fullest level, but those that came back often, which are kept."""
