@@ -30,7 +30,7 @@ class LevelWindow(LevelTable):
         elif time_s < now_s - self._findtime_s:
             self._clear()
             self.now_s = now_s = time_s
-        if now_s >= self._expire_at_s:
+        if now_s > self._expire_at_s:
             self._expire()
         items = self._several.get(key)
         if items is not None:
@@ -146,9 +146,9 @@ class LevelWindow(LevelTable):
         Then note when there will be more to forget: at once, or when the first of what is left grows too old.
         """
         now_s, findtime_s = self.now_s, self._findtime_s
-        if now_s >= self._single_due_s:
+        if now_s > self._single_due_s:
             self._single_due_s = self._expire_single(now_s, now_s - findtime_s) + findtime_s
-        if now_s >= self._several_due_s:
+        if now_s > self._several_due_s:
             self._several_due_s = self._expire_several(now_s, now_s - findtime_s) + findtime_s
         self._expire_at_s = min(self._single_due_s, self._several_due_s)
 

@@ -75,7 +75,7 @@ class PlainWindow:
     def expire(self) -> None:
         """Forget the first keys that are too old: eight with one item, and one of each other level."""
         oldest_s = self.now_s - self.findtime_s
-        if self.now_s >= self.single_due_s:
+        if self.now_s > self.single_due_s:
             first_s, expired = self.now_s, 0
             for key, items in list(self.levels[0].items())[:8]:
                 if seen_s(items) >= oldest_s:
@@ -85,7 +85,7 @@ class PlainWindow:
                 expired += 1
             first_s = float("-inf") if expired == 8 else first_s
             self.single_due_s = first_s + self.findtime_s
-        if self.now_s >= self.several_due_s:
+        if self.now_s > self.several_due_s:
             firsts = [self.now_s]
             for level in filter(None, (*self.levels[1:], self.kept)):
                 key, items = next(iter(level.items()))
