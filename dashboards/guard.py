@@ -17,6 +17,7 @@ def made() -> Dashboard:
         "Guard health",
         "Is evidence complete, are bans effective, and what does the guard cost?",
         row("", 6, _seeing(), _biting(), _kept()),
+        row("", 6, _problems()),
         *readings(),
         *_holding(),
         *costs(),
@@ -39,6 +40,20 @@ def _seeing() -> Panel:
         Value("Sources lost", q.LOST_SOURCES, "short", NONE_IS_GOOD, 0),
         Value("Records lost", q.per_second("nodewarden_source_lost_records_total"), "cps", NONE_IS_GOOD),
         Value("Lag", q.most(q.select("nodewarden_source_lag_seconds")), "s", ((None, GOOD), (2, WARN), (10, BAD))),
+    )
+
+
+def _problems() -> Panel:
+    return bars(
+        "Problems that status reports",
+        About(
+            "Nodes on which `nodewarden status` reports a problem, by the kind of problem.",
+            "A node is not guarded as it should be. The kind tells what it is about, the alert NodewardenProblem the "
+            "node.",
+            "Run `nodewarden status` on the node: it names the problem and the remedy.",
+        ),
+        "short",
+        Query(f"{q.now('nodewarden_problem', by='kind')} > 0", "{{kind}}"),
     )
 
 
