@@ -1,6 +1,7 @@
 """The command that tries a configuration: the daemon goes back automatically unless it is confirmed in time."""
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -10,7 +11,7 @@ import msgspec
 from monitor.cli import show
 from monitor.cli.reload import describe
 from monitor.cli.target import Target
-from monitor.cli.values import DURATION
+from monitor.cli.values import TRIAL_TIME
 from monitor.control.client import RequestRefused
 from monitor.control.protocol import Apply, ApplyBack, ApplyConfirm, ApplyStatus
 from monitor.files.regular import digest, read_regular
@@ -30,7 +31,13 @@ class ApplyError(NodewardenError):
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
-@click.option("--confirm-within", "within_s", type=DURATION, help="Go back unless it is confirmed in this time: `10m`.")
+@click.option(
+    "--confirm-within",
+    "within_s",
+    type=TRIAL_TIME,
+    metavar="DURATION",
+    help="Go back unless it is confirmed in this time, 10 s to 24 h: `10m`.",
+)
 @click.option("--confirm", "action", flag_value="confirm", help="Keep the configuration that waits.")
 @click.option("--back", "action", flag_value="back", help="Go back to the configuration before.")
 @click.option("--status", "action", flag_value="status", help="Show what waits, and how the last trial ended.")
@@ -95,7 +102,7 @@ def apply(
     if is_json:
         show.as_json(result)
     else:
-        _say(result, file)
+        _say(result, file, action or "")
 
 
 def _try(
@@ -121,6 +128,8 @@ def _try(
     _check(file, content, stands_for, path)
     if not days:
         return target.ask(order)
+    if (waiting := target.ask(ApplyStatus())["waiting"]) is not None:  # before it takes time
+        raise ApplyError(f"trial configuration {waiting['name']} waits: {_CONFIRM}")
     from monitor.cli.apply_comparison import compare_with_history, say
 
     compared = compare_with_history(path, stands_for, content, days, limits)
@@ -187,8 +196,13 @@ def _confirm(target: Target) -> Any:
             ) from error
     try:
         return target.ask(ApplyConfirm())
-    except (RequestRefused, ConfigError):
-        if is_new and not is_theirs:
+    except (RequestRefused, ConfigError) as error:
+        if is_new and is_theirs and target.ask(ApplyStatus())["waiting"] is not None:
+            raise ApplyError(
+                f"{place} says something else than the trial: write both together into it, then confirm; or go back "
+                "with `nodewarden apply --back`"
+            ) from error
+        if is_new:
             _undo(place, kept, had_file=waiting["before"] is not None)
         raise
 
@@ -209,14 +223,18 @@ def _nothing_waits(target: Target) -> NoReturn:
     raise ApplyError("no trial configuration waits to be confirmed")
 
 
-def _say(result: dict[str, Any], file: Path | None) -> None:
+def _say(result: dict[str, Any], file: Path | None, action: str) -> None:
     waiting, ended = result["waiting"], result["ended"]
     if waiting:
-        left = show.duration(waiting["left_s"])
+        left = show.duration(math.ceil(waiting["left_s"]))
         show.say(f"trial configuration {waiting['name']} is in force for another {left}, as {waiting['target']}")
         show.say(_CONFIRM)
         if waiting["is_target_changed"]:
             show.say(f"{waiting['target']} was changed meanwhile, and will not be overwritten", fg="red")
+    elif ended and action == "confirm":
+        show.say(f"{ended['name']} is confirmed: it stays in force as {ended['target']}")
+    elif ended and action == "back":
+        show.say(f"{ended['name']} is no longer in force: the files in {Path(ended['target']).parent} are")
     elif ended:
         show.say(f"no trial configuration waits; {ended['name']} ended {show.moment(ended['time_s'])}: {ended['text']}")
     else:

@@ -17,7 +17,6 @@ SAVE_EVERY_S = 10.0
 """How old the written time may be, in seconds."""
 REBOOT_S = 20.0
 """What a reboot is charged at least, in seconds: more than it can lose."""
-SHORTEST_S, LONGEST_S = 10.0, 86_400.0
 """The range of the time to confirm within."""
 
 

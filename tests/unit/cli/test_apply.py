@@ -18,7 +18,10 @@ from tests.support import recorded_site as site
 from tests.unit.config.support import write
 
 _TEXT = "detectors: {port_scan: {maxretry: 22}}\n"
-_ENDED = {"name": "old.yaml", "time_s": 1.0, "text": "nobody confirmed it in time", "result": "time"}
+_ENDED = {
+    "name": "old.yaml", "target": "/etc/nodewarden/conf.d/old.yaml", "time_s": 1.0, "result": "time",
+    "text": "nobody confirmed it in time",
+}  # fmt: skip
 
 
 class Daemon:
@@ -103,6 +106,8 @@ def test_a_faulty_file_is_not_sent(files: Path, text: bytes, fault: str) -> None
         ("try.yaml", "--confirm-within", "10m", "--days", "0", "--max-known-good", "0"),
         ("try.yaml", "--confirm-within", "10m", "--whole", "--as", "x.yaml"),
         ("try.yaml", "--confirm-within", "soon"),
+        ("try.yaml", "--confirm-within", "5s"),
+        ("try.yaml", "--confirm-within", "2d"),
     ],
 )
 def test_usage(arguments: tuple[str, ...]) -> None:
@@ -138,7 +143,8 @@ def test_what_somebody_wrote_meanwhile_is_not_overwritten(files: Path) -> None:
     daemon.refuses = True
     old.write_text("detectors: {port_scan: {maxretry: 12}}\n")
     done = run(daemon, "--confirm")
-    assert isinstance(done.exception, RequestRefused)
+    assert isinstance(done.exception, ApplyError)
+    assert "write both together into it" in str(done.exception)
     assert old.read_text() == "detectors: {port_scan: {maxretry: 12}}\n"
     assert "is not overwritten" in done.output
 
@@ -169,8 +175,9 @@ def test_what_is_shown(files: Path) -> None:
     assert "trial configuration try.yaml is in force for another 5m" in shown
     assert "nodewarden apply --confirm" in shown
     daemon = Daemon()
-    assert "old.yaml ended" in run(daemon, "--back").output
-    assert daemon.asked == [ApplyBack()]
+    assert "old.yaml ended" in run(daemon, "--status").output
+    assert "old.yaml is no longer in force: the files in" in run(daemon, "--back").output
+    assert daemon.asked == [ApplyStatus(), ApplyBack()]
     assert isinstance(run(daemon, "--confirm").exception, RequestRefused)
 
 
@@ -195,8 +202,8 @@ def test_it_is_compared_with_the_history_first(strict: tuple[str | Path, ...]) -
     done = run(daemon, *strict)
     assert done.exit_code == 0, done.output
     assert "2 of the bans that are added or stronger hit known-good sources" in done.output
-    assert isinstance(daemon.asked[0], Apply)
-    assert daemon.asked[0].known_good == [site.CLIENT]
+    assert isinstance(daemon.asked[1], Apply)
+    assert daemon.asked[1].known_good == [site.CLIENT]
     found = json.loads(run(daemon, *strict, "--json").stdout)
     assert (found["comparison"]["known_good"], found["comparison"]["kinds"]) == (2, {"added": 2})
 
@@ -208,7 +215,7 @@ def test_beyond_a_limit_it_is_not_tried(strict: tuple[str | Path, ...]) -> None:
         done = run(daemon, *strict, limit, "1")
         assert isinstance(done.exception, ApplyError)
         assert text in str(done.exception)
-    assert daemon.asked == []
+    assert daemon.asked == [ApplyStatus()] * 2
     assert run(daemon, *strict, "--max-new-bans", "2").exit_code == 0
 
 
@@ -220,7 +227,7 @@ def test_a_limit_that_cannot_be_judged_is_not_taken_for_kept(files: Path, main: 
     done = run(daemon, *common, "--max-new-bans", "1000")
     assert isinstance(done.exception, ApplyError)
     assert "the limits are not known to hold" in str(done.exception)
-    assert daemon.asked == []
+    assert not any(isinstance(one, Apply) for one in daemon.asked)
 
 
 def test_without_history_it_is_tried_all_the_same(files: Path) -> None:
@@ -229,4 +236,13 @@ def test_without_history_it_is_tried_all_the_same(files: Path) -> None:
     done = run(daemon, files / "try.yaml", "--confirm-within", "10m", "--config", files / "nodewarden.yaml")
     assert done.exit_code == 0
     assert "not compared with the history" in done.output
-    assert len(daemon.asked) == 1
+    assert [type(one) for one in daemon.asked] == [ApplyStatus, Apply]
+
+
+def test_while_one_waits_no_time_is_spent_on_another(files: Path) -> None:
+    """A comparison with a week takes a minute."""
+    daemon = Daemon(files / "x.yaml")
+    done = run(daemon, files / "try.yaml", "--confirm-within", "10m", "--config", files / "nodewarden.yaml")
+    assert isinstance(done.exception, ApplyError)
+    assert "trial configuration try.yaml waits: `nodewarden apply --confirm` keeps it" in str(done.exception)
+    assert "comparing" not in done.output
