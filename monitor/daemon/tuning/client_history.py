@@ -94,7 +94,7 @@ class ClientHistory:
     def take_flows(self, batch: FlowBatch, time_s: float) -> None:
         """Take what a poll of connection tracking yielded."""
         self._turn(time_s)
-        for flows in (batch.completed, batch.late, batch.listed):
+        for flows in filter(None, (batch.completed, batch.late, batch.listed)):
             self._count(self._completed, map(_source, flows))
         self._count(self._accused, map(_source, batch.incomplete))
 
@@ -114,9 +114,9 @@ class ClientHistory:
         """Count sources; once there are more than fit, only those that are known already."""
         while len(into) < self._max_sources:
             chunk = list(islice(sources, _CHUNK))
-            if not chunk:
-                return
             into.update(chunk)
+            if len(chunk) < _CHUNK:
+                return
         for source in sources:
             if source in into:
                 into[source] += 1
