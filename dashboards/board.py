@@ -19,21 +19,28 @@ _QUIET = "30m"
 
 @dataclass(frozen=True)
 class Row:
-    """Panels side by side, `height` in Grafana's units of 30 pixels, under a heading unless that is empty."""
+    """Panels side by side, `height` in Grafana's units of 30 pixels, under a heading unless that is empty.
+
+    A folded row shows its heading only, until somebody opens it: for panels that are empty on a node that is well. The
+    rows without a heading that follow belong to it. Grafana asks for nothing that is folded.
+    """
 
     heading: str
     height: int
     panels: tuple[model.Panel, ...]
     widths: tuple[int, ...]
+    is_folded: bool = False
 
 
-def row(heading: str, height: int, *panels: model.Panel, widths: Sequence[int] = ()) -> Row:
+def row(heading: str, height: int, *panels: model.Panel, widths: Sequence[int] = (), is_folded: bool = False) -> Row:
     """Return a row; without `widths` (24 in all) its panels share it evenly."""
     even, rest = divmod(COLUMNS, len(panels))
     widths = tuple(widths) or (even + 1,) * rest + (even,) * (len(panels) - rest)
     if sum(widths) != COLUMNS or len(widths) != len(panels):
         raise ValueError(f"row {heading!r}: widths {widths} of {len(panels)} panels do not add up to {COLUMNS}")
-    return Row(heading, height, panels, widths)
+    if is_folded and not heading:
+        raise ValueError("a folded row needs a heading to be opened by")
+    return Row(heading, height, panels, widths, is_folded)
 
 
 def board(
@@ -180,18 +187,27 @@ def _mark(name: str, colour: str, expression: str, text: str, *, is_shown: bool 
 
 
 def _placed(rows: Sequence[Row]) -> Sequence[model.Panel | model.RowPanel]:
-    """Give each panel its place, and a number in reading order."""
+    """Give each panel its place, and a number in reading order; panels of a folded row are within its heading.
+
+    What follows a folded row is placed as if its panels were not there, as Grafana itself saves it.
+    """
     placed: list[model.Panel | model.RowPanel] = []
-    top = 0
+    top = number = below = 0
+    folder: list[model.Panel] | None = None
     for one in rows:
         if one.heading:
+            number += 1
             place = model.GridPos(x=0, y=top, w=COLUMNS, h=1)
-            placed.append(model.RowPanel(title=one.heading, id_val=len(placed) + 1, grid_pos=place))
+            folder = [] if one.is_folded else None
+            placed.append(model.RowPanel(one.is_folded, one.heading, None, place, number, folder))
             top += 1
+            below = top
         left = 0
         for panel, width in zip(one.panels, one.widths, strict=True):
-            panel.id_val, panel.grid_pos = len(placed) + 1, model.GridPos(x=left, y=top, w=width, h=one.height)
-            placed.append(panel)
+            number += 1
+            panel.id_val, panel.grid_pos = number, model.GridPos(x=left, y=below, w=width, h=one.height)
+            (placed if folder is None else folder).append(panel)
             left += width
-        top += one.height
+        below += one.height
+        top = below if folder is None else top
     return placed

@@ -32,7 +32,8 @@ def made() -> Dashboard:
         "Node guard overview",
         "Start here: four questions, the state of every node, then the course over time.",
         row("", 7, *questions()),
-        row("Nodes (click one to select it)", 7, _nodes(), _firing(), widths=(15, 9)),
+        row("Firing alerts", 5, _firing()),
+        row("Nodes (click one to select it)", 7, _nodes()),
         *_attack(),
         *_cost(),
     )
@@ -67,14 +68,17 @@ def _firing() -> Panel:
     return grid(
         "Firing alerts",
         About(
-            "Firing alerts of the Prometheus rules, and how long their condition has lasted.",
+            "Firing alerts of the Prometheus rules, those that need attention now first, and how long their condition "
+            "has lasted.",
             "`critical` needs attention now, `warning` today.",
-            "Read the alert's runbook, docs/runbooks/NodewardenNAME.md: meaning, impact, diagnosis, mitigation.",
+            "Click an alert for its rule with the link to its runbook (docs/runbooks): meaning, impact, diagnosis, "
+            "mitigation.",
         ),
-        (Key("alertname", "Alert", 140), Key("severity", "Severity", 75), Key("instance", "Node", 80)),
-        (Column("For", q.most(q.FIRING_FOR_S, "alertname, severity, instance"), "s", decimals=0),),
-        sort_by="For",
-        nothing="none",
+        (Key("severity", "Severity", 85), Key("alertname", "Alert", 300), CLUSTER, Key("instance", "Node", 200)),
+        (Column("For", q.most(q.FIRING_FOR_S, "severity, alertname, cluster, instance"), "s", decimals=0),),
+        sort_by=(("Severity", False), ("For", True)),
+        link=("alertname", "/alerting/list?search=${__value.raw}"),
+        nothing="no alert fires",
     )
 
 
@@ -99,8 +103,8 @@ def _by_detector() -> Panel:
             "Run `nodewarden list` and `nodewarden why ADDRESS`. If the sources are yours, allow them or raise "
             "`maxretry`.",
         ),
-        "suffix:/min",
-        Query(q.per_minute(ALERTS, by="detector"), "{{detector}}"),
+        "short",
+        Query(q.events(ALERTS, by="detector"), "{{detector}}"),
     )
 
 
@@ -115,7 +119,7 @@ def _outcome() -> Panel:
             "`over budget`: decide whether it is an attack or a wrong threshold, then raise `bans.budget`. "
             "`allowlisted`: find out why a trusted source offends.",
         ),
-        "suffix:/min",
+        "short",
         known.verdicts(),
     )
 

@@ -11,12 +11,13 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import heatmap as heatmap_kinds
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
+from dashboards.colours import BAD, CALM, GOOD, NEUTRAL, WARN, WATCH, coloured, fixed
 from dashboards.queries import Query
 
-SOURCE = kinds.DataSourceRef(type_val="prometheus", uid="${datasource}")
+__all__ = ["BAD", "CALM", "GOOD", "WARN", "WATCH"]
+"""Colours, for those who make panels."""
 
-GOOD, CALM, WATCH, WARN, BAD = "green", "blue", "yellow", "orange", "red"
-"""Meaning of colours: healthy; a fact without judgement; activity of offenders; check soon; check now."""
+SOURCE = kinds.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 Steps: TypeAlias = tuple[tuple[float | None, str], ...]
 """From which value on a colour holds; the first holds from below."""
@@ -75,6 +76,12 @@ def target(query: Query, number: int, *, is_instant: bool = False) -> prometheus
     return made.instant() if is_instant or "[$__range])" in query.expression else made.range()
 
 
+_POINTS = 240
+"""Points in time of a panel at most: at 3 h one a minute, which is enough to say when, at a quarter of the cost."""
+_EVENTS_INTERVAL = "1m"
+"""Least step of bars: a bar is a minute, or longer when more than four hours are shown."""
+
+
 def _many(series: Series) -> Sequence[Query]:
     return (series,) if isinstance(series, Query) else series
 
@@ -109,7 +116,7 @@ def card(title: str, about: About, *values: Value) -> model.Panel:
             changes["decimals"] = value.decimals
         panel = panel.override_by_name(value.name, properties(**changes))
     queries = [Query(value.expression, value.name) for value in values]
-    return _finished(panel, title, about, queries)
+    return _finished(panel, title, about, queries, is_instant=True)
 
 
 def number(title: str, about: About, value: Value) -> model.Panel:
@@ -121,6 +128,7 @@ def number(title: str, about: About, value: Value) -> model.Panel:
         .graph_mode(kinds.BigValueGraphMode.AREA)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
         .unit(value.unit)
+        .max_data_points(_POINTS)
         .thresholds(thresholds(value.steps))
         .min(0)
         .no_value("-")
@@ -131,7 +139,7 @@ def number(title: str, about: About, value: Value) -> model.Panel:
     return _finished(panel, title, about, [Query(value.expression, value.name)])
 
 
-_COLUMN_NAMES = {"lastNotNull": "Last *", "mean": "Mean", "max": "Max"}
+_COLUMN_NAMES = {"lastNotNull": "Last *", "mean": "Mean", "max": "Max", "sum": "Total"}
 """What Grafana calls the numbers of a legend."""
 
 
@@ -144,6 +152,9 @@ def legend(columns: Sequence[str] = ()) -> common.VizLegendOptions:
     return made.sort_by(_COLUMN_NAMES[columns[-1]]).sort_desc(True)
 
 
+NOTHING = "nothing in the time shown"
+"""What a panel of events says that has none: `No data` would look like a fault."""
+
 _LEAST_SCALE = {"percentunit": 0.01, "s": 1e-6, "bytes": 100, "Bps": 10}
 """Where an axis ends at least, by unit: nothing at all shall not look like a scale up to a hundred."""
 
@@ -153,12 +164,13 @@ def curve(unit: str, columns: Sequence[str] = ()) -> timeseries.Panel:
     return (
         timeseries.Panel()
         .unit(unit)
+        .max_data_points(_POINTS)
         .min(0)
         .axis_soft_max(_LEAST_SCALE.get(unit, 1))
         .line_width(1)
         .fill_opacity(8)
         .show_points(kinds.VisibilityMode.NEVER)
-        .color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))
+        .color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
         .legend(legend(columns))
         .tooltip(common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI).sort(kinds.SortOrder.DESCENDING))
     )
@@ -184,8 +196,9 @@ def stack(title: str, about: About, unit: str, series: Series, *, table: Sequenc
 
 
 def bars(title: str, about: About, unit: str, series: Series, *, table: Sequence[str] = ()) -> model.Panel:
-    """Return bars on each other: things that happen seldom, so that a single one is seen."""
+    """Return bars on each other: things that happen seldom, so that a single one is seen. See `queries.events`."""
     panel = curve(unit, table).draw_style(kinds.GraphDrawStyle.BARS).fill_opacity(80).line_width(0)
+    panel = panel.interval(_EVENTS_INTERVAL).bar_alignment(kinds.BarAlignment.BEFORE).no_value(NOTHING)
     return finished_curve(panel.stacking(_stacked()), title, about, series)
 
 
@@ -243,10 +256,11 @@ def heat_map(title: str, about: About, unit: str, query: Query) -> model.Panel:
 def finished_curve(panel: timeseries.Panel, title: str, about: About, series: Series) -> model.Panel:
     """Return a time series with its queries."""
     queries = _many(series)
+    spare = (colour for colour in NEUTRAL if colour not in {query.colour for query in queries})
     for query in queries:
-        if query.colour:
-            fixed = {"mode": "fixed", "fixedColor": query.colour}
-            panel = panel.override_by_name(query.name, properties(color=fixed))
+        pairs = [(query.name, query.colour)] if query.colour else coloured(query.name, spare)
+        for name, colour in pairs:
+            panel = panel.override_by_name(name, properties(color=fixed(colour)))
     return _finished(panel, title, about, queries)
 
 

@@ -1,9 +1,16 @@
-"""PromQL in pieces: every query asks for the nodes that are chosen in the dashboard's variables."""
+"""PromQL in pieces: every query asks for the nodes that are chosen in the dashboard's variables.
 
+Counters with many series on each node are asked for as the sums that Prometheus records of them (`aggregates.py`).
+"""
+
+import re
 from dataclasses import dataclass
+
+from dashboards.aggregates import RATE, RISE, SCRAPED, smallest
 
 NODES = 'job=~"$job",cluster=~"$cluster",instance=~"$instance"'
 WINDOW = "$__rate_interval"
+STEP = "$__interval"
 MINUTE_S = 60
 BY_NODE = "cluster, instance"
 
@@ -37,24 +44,51 @@ def most(expression: str, by: str = "") -> str:
     return f"max by ({by}) ({expression})" if by else f"max({expression})"
 
 
+def _labels(by: str, matchers: tuple[str, ...]) -> frozenset[str]:
+    """Return the labels that a query groups by and selects by."""
+    named = {label.strip() for label in by.split(",")} | {re.split("[=!]", one, maxsplit=1)[0] for one in matchers}
+    return frozenset(named - {"", *SCRAPED})
+
+
 def per_second(metric: str, *matchers: str, by: str = "") -> str:
     """Return how fast a counter rises, summed over the nodes."""
+    if recorded := smallest(metric, RATE, _labels(by, matchers)):
+        return add(over("avg_over_time", recorded.name, *matchers), by)
     return add(over("rate", metric, *matchers), by)
 
 
 def per_minute(metric: str, *matchers: str, by: str = "") -> str:
-    """Return the rate of a counter per minute: for rare events."""
+    """Return the rate of a counter per minute: for what happens often."""
     return f"{MINUTE_S} * {per_second(metric, *matchers, by=by)}"
 
 
-def during(metric: str, *matchers: str, by: str = "") -> str:
-    """Return by how much a counter rose in the whole time that is shown."""
-    return add(over("increase", metric, *matchers, window="$__range"), by)
+def during(metric: str, *matchers: str, by: str = "", window: str = "$__range") -> str:
+    """Return by how much a counter rose in the whole time that is shown; 0 where it did not."""
+    if recorded := smallest(metric, RISE, _labels(by, matchers)):
+        rises = add(over("sum_over_time", recorded.name, *matchers, window=window), by)
+        return rises if _labels(by, ()) else f"({rises} or {add('0 * ' + select('up'), by)})"
+    return add(over("increase", metric, *matchers, window=window), by)
+
+
+def events(metric: str, *matchers: str, by: str = "") -> str:
+    """Return by how much a counter rose in each step, a whole number: an event is in one bar only.
+
+    `increase` over a window as long as a step would miss what lies between two windows, and extrapolate the rest.
+    """
+    if smallest(metric, RISE, _labels(by, matchers)):
+        return during(metric, *matchers, by=by, window=STEP)
+    counter = select(metric, *matchers)
+    return add(f"clamp_min({counter} - {counter} offset {STEP}, 0)", by)
 
 
 def now(metric: str, *matchers: str, by: str = "") -> str:
     """Return a gauge, summed over the nodes."""
     return add(select(metric, *matchers), by)
+
+
+def counted_nodes() -> str:
+    """Return one series for each chosen node that Prometheus scrapes, at the end of the time that is shown."""
+    return f"group by ({BY_NODE}) ({select('up')} @ end())"
 
 
 def highest(expression: str, count: int = 10) -> str:
@@ -64,7 +98,9 @@ def highest(expression: str, count: int = 10) -> str:
 
 def frequent(counter: str, by: str, count: int) -> str:
     """Return how fast a counter rises, apart by a label: the values that had most in all of the time that is shown."""
-    most_often = f"topk({count}, {add(f'increase({select(counter)}[$__range] @ end())', by)} > 0)"
+    recorded = smallest(counter, RATE, _labels(by, ()))
+    whole = f"avg_over_time({select(recorded.name)}" if recorded else f"increase({select(counter)}"
+    most_often = f"topk({count}, {add(f'{whole}[$__range] @ end())', by)} > 0)"
     return f"{per_second(counter, by=by)} and on ({by}) {most_often}"
 
 
@@ -89,11 +125,8 @@ _FIRING = select("ALERTS", _OURS, 'alertstate="firing"')
 FIRING = or_none(f"count({_FIRING})")
 """Alerts of the rules that fire now."""
 
-FIRING_FOR_S = (
-    f"label_replace(time() - ({select('ALERTS_FOR_STATE', _OURS)} and ignoring (alertstate) {_FIRING})"
-    ', "alertname", "$1", "alertname", "Nodewarden(.*)")'
-)
-"""How long the condition of each firing alert has lasted; alert names without the prefix `Nodewarden`."""
+FIRING_FOR_S = f"time() - ({select('ALERTS_FOR_STATE', _OURS)} and ignoring (alertstate) {_FIRING})"
+"""How long the condition of each firing alert has lasted."""
 
 ANOMALY = "instance:nodewarden_signal:anomaly"
 """1 while a signal of a node is outside its usual band, otherwise 0."""
@@ -107,7 +140,7 @@ RECENT = "15m"
 
 def recent(metric: str, *matchers: str) -> str:
     """Return by how much a counter rose within the last quarter of an hour, summed over the nodes."""
-    return add(over("increase", metric, *matchers, window=RECENT))
+    return during(metric, *matchers, window=RECENT)
 
 
 LAST_ATTACK_S = f"time() - {most(select('instance:nodewarden_attack:last_timestamp_seconds'))}"
