@@ -17,7 +17,7 @@ TEST_PACKAGES := nftables python3-nftables conntrack iproute2 nmap hping3 iputil
     slowhttptest ethtool rsync bind9-dnsutils dnsmasq-base mmdebstrap systemd-container medusa \
     sshpass prometheus strace groff-base man-db lintian openssh-client
 # For building the Debian package, and nothing else.
-BUILD_PACKAGES := debhelper dh-apparmor dh-python python3-pip python3-click python3-rich python3-systemd python3-yaml
+BUILD_PACKAGES := debhelper dh-apparmor dh-python python3-pip python3-click python3-systemd python3-yaml
 # Tests start hundreds of daemons, and without bytecode each would compile all modules first.
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
@@ -90,6 +90,9 @@ APART := tests/system/packaging $(patsubst %,tests/kernel/test_%.py,ban_faults b
 # Booted containers, whose daemons have a log prefix of their own, too.
 BOOTED := $(filter-out tests/system/packaging,$(wildcard tests/system/test_*.py))
 
+# Says where the time went.
+SLOWEST := --durations=25 --durations-min=3
+
 # $(1): name, $(2): command. Runs tests in the background; output and status are kept in build/.
 define stream
 { $(2) >build/$(1)-tests.log 2>&1; echo $$? >build/$(1)-tests.status; } &
@@ -99,11 +102,11 @@ endef
 # is left.
 test: setup
 	@mkdir -p build
-	@$(call stream,unit,nice -n 19 $(PYTHON) -m pytest --numprocesses auto --dist worksteal tests/unit tests/peers \
+	@$(call stream,unit,nice -n 19 $(PYTHON) -m pytest $(SLOWEST) --numprocesses auto --dist worksteal tests/unit tests/peers \
 	    tests/forgers/test_logs.py) \
-	$(call stream,apart,$(PYTHON) -m pytest $(APART)) \
-	$(call stream,booted,$(PYTHON) -m pytest $(BOOTED)) \
-	$(PYTHON) -m pytest tests/kernel tests/zoo tests/forgers/test_network.py tests/soak \
+	$(call stream,apart,$(PYTHON) -m pytest $(SLOWEST) $(APART)) \
+	$(call stream,booted,$(PYTHON) -m pytest $(SLOWEST) $(BOOTED)) \
+	$(PYTHON) -m pytest $(SLOWEST) tests/kernel tests/zoo tests/forgers/test_network.py tests/soak \
 	    $(addprefix --ignore=,$(APART)); status=$$?; \
 	wait; for stream in unit apart booted; do cat build/$$stream-tests.log; \
 	    [ "$$(cat build/$$stream-tests.status)" = 0 ] || status=1; done; exit $$status
@@ -119,7 +122,7 @@ forgers: setup
 faults: setup
 	$(PYTHON) -m tests.faults
 
-# True offenders in a mixed attack, for MINUTES; `make test` runs three minutes.
+# True offenders in a mixed attack, for MINUTES; `make test` runs two minutes.
 soak: setup
 	$(PYTHON) -m tests.soak --minutes $(or $(MINUTES),30)
 

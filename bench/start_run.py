@@ -17,7 +17,7 @@ from monitor.settings.load import load
 
 async def _run(path: Path) -> None:
     loaded = load(path)
-    logs.set_up(loaded.settings.log.level)
+    logs.set_up(loaded.settings.log)
     service = Service(path, loaded)
     try:
         start_s = time.perf_counter()

@@ -37,7 +37,7 @@ def main() -> None:
 
 async def _run(path: Path, milestones: Sequence[int]) -> None:
     loaded = load(path)
-    logs.set_up(loaded.settings.log.level)
+    logs.set_up(loaded.settings.log)
     service = Service(path, loaded)
     try:
         await service.open()

@@ -7,6 +7,8 @@ import itertools
 import re
 from collections.abc import Iterator
 
+from monitor.model.problems import ProblemKind
+
 GOOD, CALM, WATCH, WARN, BAD = "green", "blue", "yellow", "orange", "red"
 """Meaning of colours: healthy; a fact without judgement; activity of offenders; check soon; check now."""
 GREY = "#8e8e99"
@@ -68,6 +70,7 @@ VALUES: dict[str, dict[str, str]] = {
     "found_by": {"shadow": "purple", "both": "blue", "real": "orange"},
     "hook": {"input": BAD, "forward": "dark-red"},
     "kind": {
+        **{kind: NEUTRAL[number % len(NEUTRAL)] for number, kind in enumerate(ProblemKind)},
         "table_gone": BAD,
         "rules_changed": "dark-red",
         "element_gone": WARN,
@@ -86,6 +89,13 @@ VALUES: dict[str, dict[str, str]] = {
     "program": {"drops": "blue", "xdp_ban": "purple", "first_packets": "orange"},
     "result": {"success": GOOD, "failure": BAD},
     "rung": {"tracing": CALM, "raw_tracepoint": "light-blue", "tracepoint": WARN, "off": BAD},
+    "sign": {
+        "client_banned": BAD,
+        "client_shunned": WARN,
+        "allowlisted": WATCH,
+        "lifted_early": "purple",
+        "withdrawn": GREY,
+    },
     "signal": {
         "bans": BAD,
         "alerts": WARN,
@@ -110,6 +120,7 @@ VALUES: dict[str, dict[str, str]] = {
         "igmp": "purple",
         "other": GREY,
     },
+    "state": {"protected": CALM, "unprotected": WATCH, "banned": BAD},
     "strength": {"proven": BAD, "spoofable": WARN, "destination": "purple"},
     "verdict": {
         "ban": BAD,

@@ -18,7 +18,7 @@ from dashboards.panels import (
     steps,
 )
 from dashboards.queries import Query
-from dashboards.questions import ALERTS, DETECTORS, questions
+from dashboards.questions import ALERTS, DETECTORS, answers, questions
 from dashboards.tables import CLUSTER, NODE, Column, Key, grid
 
 _UP_OR_DOWN = (("0", "DOWN"), ("1", "up"))
@@ -30,8 +30,9 @@ def made() -> Dashboard:
     return board(
         "overview",
         "Node guard overview",
-        "Start here: four questions, the state of every node, then the course over time.",
-        row("", 7, *questions()),
+        "Start here: five questions, the state of every node, then the course over time.",
+        row("", 9, *questions()),
+        row("", 6, *answers()),
         row("Firing alerts", 5, _firing()),
         row("Nodes (click one to select it)", 7, _nodes()),
         *_attack(),
@@ -91,6 +92,7 @@ def _attack() -> tuple[Row, ...]:
             leads_to(_outcome(), *DETECTORS),
         ),
         row("", 8, _stopped(), _bans()),
+        row("", 8, _floods(), _hurting()),
     )
 
 
@@ -115,12 +117,43 @@ def _outcome() -> Panel:
             "`banned`: a new ban. `observed`: the detector does not enforce. `over budget`: too many new bans per "
             "minute. `already banned`: a ban in force covers it. `allowlisted`: never banned. `expired`: the ban "
             "would already have ended. `at capacity`: `bans.max_bans` is reached.",
-            "`banned`: an attack is being handled. `over budget`, `at capacity`: offenders are not banned.",
+            "`banned`: an attack is being handled. `flood`: an alert about forged sources, of whom none can be banned. "
+            "`over budget`, `at capacity`: offenders are not banned.",
             "`over budget`: decide whether it is an attack or a wrong threshold, then raise `bans.budget`. "
             "`allowlisted`: find out why a trusted source offends.",
         ),
         "short",
-        known.verdicts(),
+        (*known.verdicts(), Query(q.events("nodewarden_detector_floods_total"), "flood: nobody to ban", "dark-blue")),
+    )
+
+
+def _hurting() -> Panel:
+    return bars(
+        "Signs that bans hurt",
+        About(
+            "Bans and shuns of sources that were clients for long before, alerts about allowlisted sources, bans "
+            "lifted by hand within ten minutes, and bans that the guard took back for lack of evidence.",
+            "A threshold that ordinary clients cross, an address that many share, or forged addresses of clients.",
+            "Find the detector with `nodewarden list --sort since`; raise its `maxretry`, or have it observe. See the "
+            "runbook docs/runbooks/NodewardenHurting.md.",
+        ),
+        "short",
+        Query(q.events("nodewarden_harm_signs_total", by="sign"), "{{sign}}"),
+    )
+
+
+def _floods() -> Panel:
+    return lines(
+        "Floods with forged sources",
+        About(
+            "Size of the flood on the ten nodes where it is largest, as the guard last reported it: connection "
+            "attempts per second that stayed incomplete. 0 while there is no flood.",
+            "A SYN flood. Its sources are many and probably forged, so none is banned.",
+            "`nodewarden status` names the target. Set `net.ipv4.tcp_syncookies` to 1; see the runbook "
+            "docs/runbooks/NodewardenFlood.md.",
+        ),
+        "suffix:/s",
+        Query(q.highest(q.select("nodewarden_flood_attempts_per_second")), "{{instance}}"),
     )
 
 

@@ -143,6 +143,18 @@ def recent(metric: str, *matchers: str) -> str:
     return during(metric, *matchers, window=RECENT)
 
 
+LARGEST_FLOOD = most(over("max_over_time", "nodewarden_flood_attempts_per_second", window=RECENT))
+"""Incomplete attempts per second of the largest flood on one node within the last quarter of an hour."""
+
+_INCOMPLETE = recent("nodewarden_handshakes_incomplete_total")
+HALF_OPEN = f"{_INCOMPLETE} / ({_INCOMPLETE} + {recent('nodewarden_handshakes_completed_total')})"
+"""Share of the connection attempts of the last quarter of an hour that stayed incomplete; NaN without attempts."""
+
+INTERNAL_SHARE = (
+    f"{recent('nodewarden_internal_dropped_packets_total')} / {recent('nodewarden_set_dropped_packets_total')}"
+)
+"""Share of the packets dropped within the last quarter of an hour that came from internal networks; NaN without any."""
+
 LAST_ATTACK_S = f"time() - {most(select('instance:nodewarden_attack:last_timestamp_seconds'))}"
 """Seconds since a flood, or since a signal was above its band."""
 

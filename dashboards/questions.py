@@ -1,23 +1,33 @@
-"""The four questions at the top of the overview: health, attacks, what was stopped, and cost."""
+"""The questions at the top of the overview: health, attacks, harm; then what was stopped, and cost."""
 
 from grafana_foundation_sdk.models.dashboard import Panel
 
 from dashboards import queries as q
 from dashboards.board import leads_to
-from dashboards.panels import BAD, FACT, FULL, GOOD, NONE_IS_CALM, NONE_IS_GOOD, WARN, WATCH, About, Value, card
+from dashboards.panels import BAD, FACT, FULL, GOOD, NONE_IS_CALM, NONE_IS_GOOD, WARN, WATCH, About, Steps, Value, card
 
 GUARD = ("guard", "Guard health")
 DETECTORS = ("detectors", "Detectors and thresholds")
 ALERTS = "nodewarden_detector_alerts_total"
 _DECISIONS = "nodewarden_decisions_total"
+_HARM = "nodewarden_harm_signs_total"
+_FEW_ARE_CALM: Steps = ((None, GOOD), (1e-9, WATCH), (5, WARN))
+_ONE_IS_WARNING: Steps = ((None, GOOD), (1e-9, WARN))
 _BY_DETECTORS = 'detector!="manual"'
 
 
 def questions() -> tuple[Panel, ...]:
-    """Return the cards."""
+    """Return the cards that say whether somebody must act."""
     return (
         leads_to(_is_it_well(), *GUARD),
         leads_to(_is_it_attacked(), "anomalies", "Anomalies"),
+        leads_to(_is_it_hurting(), *DETECTORS),
+    )
+
+
+def answers() -> tuple[Panel, ...]:
+    """Return the cards of facts."""
+    return (
         leads_to(_what_was_stopped(), *DETECTORS),
         leads_to(_what_does_it_cost(), *GUARD),
     )
@@ -27,15 +37,16 @@ def _is_it_well() -> Panel:
     return card(
         "Is the guard healthy?",
         About(
-            "Nodes whose guard does not respond; required sources (kernel log, conntrack, eBPF, logs) that cannot be "
-            "read; records lost before they were read; firing alerts of the Prometheus rules; how full the connection "
-            "table of the fullest node is.",
+            "Nodes whose guard does not respond; problems that `nodewarden status` reports, by kind and node; required "
+            "sources (kernel log, conntrack, eBPF, logs) that cannot be read; records lost before they were read; "
+            "firing alerts of the Prometheus rules; how full the connection table of the fullest node is.",
             "Evidence is missing. Existing bans stay in force, but new attacks may go undetected. When the connection "
             "table is full, the kernel drops every new connection.",
             "Open *Guard health*. On the node run `nodewarden status`; problems come first. If the table fills, raise "
             "`net.netfilter.nf_conntrack_max` and find the source in *Traffic*.",
         ),
         Value("Nodes without guard", q.add(f"1 - {q.select('up')}"), steps=NONE_IS_GOOD, decimals=0),
+        Value("Problems", q.add(q.select("nodewarden_problem")), steps=NONE_IS_GOOD, decimals=0),
         Value("Sources lost", q.LOST_SOURCES, steps=NONE_IS_GOOD, decimals=0),
         Value("Records lost", q.per_second("nodewarden_source_lost_records_total"), "cps", NONE_IS_GOOD),
         Value("Alerts firing", q.FIRING, steps=NONE_IS_GOOD, decimals=0),
@@ -47,16 +58,19 @@ def _is_it_attacked() -> Panel:
     return card(
         "Are nodes under attack?",
         About(
-            "Within 15 minutes: alerts, alerts about floods with forged sources (several during one flood), and new "
-            "bans of detectors. Now: watched signals outside their usual band (`-`: there are no bands), and the time "
-            "since the last flood or signal above its band.",
+            "Within 15 minutes: alerts, new bans of detectors, the size of the largest flood with forged sources "
+            "(incomplete connection attempts per second on one node), and the share of connection attempts that "
+            "stayed incomplete. Now: floods that last, watched signals outside their usual band (`-`: there are no "
+            "bands), and the time since the last flood or signal above its band.",
             "Sources scan, guess passwords or flood. A few alerts per minute are normal on the public Internet; "
             "floods and signals outside their band are not.",
             "Open *Anomalies* for node and time, *Detectors and thresholds* for the detector. `nodewarden list` shows "
             "the sources, `nodewarden why ADDRESS` the history of one.",
         ),
         Value("Alerts in 15 min", q.recent(ALERTS), steps=((None, GOOD), (1e-9, WATCH), (900, WARN)), decimals=0),
-        Value("Flood alerts in 15 min", q.recent("nodewarden_detector_floods_total"), steps=NONE_IS_GOOD, decimals=0),
+        Value("Floods now", q.add(q.select("nodewarden_flood_active")), steps=NONE_IS_GOOD, decimals=0),
+        Value("Largest flood", q.LARGEST_FLOOD, "suffix:/s", NONE_IS_GOOD, 0),
+        Value("Half-open", q.HALF_OPEN, "percentunit", ((None, GOOD), (0.5, WATCH), (0.9, WARN)), 0),
         Value(
             "New bans in 15 min", q.recent(_DECISIONS, 'verdict="ban"', _BY_DETECTORS), steps=NONE_IS_CALM, decimals=0
         ),
@@ -86,6 +100,29 @@ def _what_was_stopped() -> Panel:
             "s",
             ((None, GOOD), (2.5, WARN), (10, BAD)),
         ),
+    )
+
+
+def _is_it_hurting() -> Panel:
+    return card(
+        "Is it hurting us?",
+        About(
+            "Within 15 minutes: clients that worked with a node for long before and are shunned on evidence that "
+            "anyone can forge, or banned on proof; bans that somebody lifted within ten minutes; alerts about "
+            "allowlisted sources; connections of banned sources that were cut; the share of dropped packets that came "
+            "from internal networks. Now: clients that monitor a node and are banned.",
+            "Bans may hit others than offenders: a threshold is too low, many share an address, or somebody forges "
+            "addresses.",
+            "Run `nodewarden status` and `nodewarden list --sort since`, then `nodewarden why ADDRESS`. See the "
+            "runbook docs/runbooks/NodewardenHurting.md.",
+        ),
+        Value("Clients shunned", q.recent(_HARM, 'sign="client_shunned"'), steps=NONE_IS_GOOD, decimals=0),
+        Value("Clients banned", q.recent(_HARM, 'sign="client_banned"'), steps=_FEW_ARE_CALM, decimals=0),
+        Value("Lifted by hand", q.recent(_HARM, 'sign="lifted_early"'), steps=NONE_IS_GOOD, decimals=0),
+        Value("Allowlisted offenders", q.recent(_HARM, 'sign="allowlisted"'), steps=_ONE_IS_WARNING, decimals=0),
+        Value("Connections cut", q.recent("nodewarden_connections_cut_total"), steps=FACT, decimals=0),
+        Value("Monitors banned", q.now("nodewarden_scrapers", 'state="banned"'), steps=NONE_IS_GOOD, decimals=0),
+        Value("From internal networks", q.INTERNAL_SHARE, "percentunit", ((None, GOOD), (0.1, WARN), (0.5, BAD)), 0),
     )
 
 

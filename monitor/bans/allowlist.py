@@ -17,7 +17,7 @@ TITLES = {
     CONFIGURED: "`bans.allowlist`",
     PRESETS: "`bans.presets`",
     BY_COMMAND: "`nodewarden allow add`",
-    NODE: "node addresses, resolvers, sessions and cluster",
+    NODE: "node addresses, resolvers, sessions, scrapers and cluster",
     IGNORED: "`ignoreip` of fail2ban",
 }
 

@@ -16,7 +16,7 @@ class Budget:
         self._left = float(bans_per_minute)
         self._last_s: float | None = None
         self.exceeded_at_s: float | None = None
-        """When a ban was last refused for want of budget."""
+        """When a ban was last refused for lack of budget."""
         self.refused_total = 0
 
     def spend(self, now_s: float) -> bool:
@@ -56,7 +56,7 @@ class Budgets:
 
     @property
     def refused_total(self) -> int:
-        """How many bans were refused for want of budget, of all strengths."""
+        """How many bans were refused for lack of budget, of all strengths."""
         return sum(budget.refused_total for budget in self.by_strength.values())
 
     def exceeded(self, now_s: float) -> list[Strength]:

@@ -1,5 +1,8 @@
 """How many bans there are, by rank and by kind, without a walk over them."""
 
+from collections import Counter
+from collections.abc import Mapping
+
 from monitor.bans.claims import RANKS, Claims, holding
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode
@@ -16,6 +19,7 @@ class BanCounts:
         """Start at zero."""
         self._counts = [0] * (2 * RANKS * KINDS)
         """By `KINDS * holding + kind`."""
+        self._by_name: Counter[tuple[str, Mode, Strength]] = Counter()
 
     @property
     def in_force(self) -> int:
@@ -31,6 +35,10 @@ class BanCounts:
         """Return how many bans of this kind there are."""
         first = SHAPES * (2 * strength.number + (mode is Mode.ENFORCE))
         return sum(sum(self._counts[kind::KINDS]) for kind in range(first, first + SHAPES))
+
+    def by_detector(self) -> Mapping[tuple[str, Mode, Strength], int]:
+        """Return how many bans there are by `holder_name`, mode and strength, without those that are none."""
+        return self._by_name
 
     def count_in_set(self, strength: Strength, bits: int, *, prefixes: bool, bulk_only: bool = False) -> int:
         """Return how many bans in force are of this strength and family (32 or 128 bits), of addresses or prefixes.
@@ -51,9 +59,19 @@ class BanCounts:
 
     def _add(self, ban: Ban, claims: Claims) -> None:
         self._counts[KINDS * holding(ban, claims) + kind_of(ban)] += 1
+        self._by_name[holder_name(ban), ban.mode, ban.strength] += 1
 
     def _subtract(self, ban: Ban, claims: Claims) -> None:
         self._counts[KINDS * holding(ban, claims) + kind_of(ban)] -= 1
+        key = holder_name(ban), ban.mode, ban.strength
+        self._by_name[key] -= 1
+        if not self._by_name[key]:  # detectors come and go with the configuration
+            del self._by_name[key]
+
+
+def holder_name(ban: Ban) -> str:
+    """Return who holds a ban, from a closed set: a detector, `manual`, or what kind of list or peer it is."""
+    return str(ban.origin) if ban.origin.is_bulk else ban.detector
 
 
 def kind_of(ban: Ban) -> int:

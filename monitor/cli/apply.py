@@ -74,11 +74,16 @@ def apply(
     Without it the daemon goes back when the time is over, when the budget of bans is spent, or when a known-good source
     was banned; restarts and reboots do not add time.
     """
-    if (file is None) is (action is None) or (action and (within_s or whole or place)):
+    is_limited = any(limit is not None for limit in limits.values())
+    if (file is None) is (action is None) or (action and (within_s or whole or place or is_limited)):
         raise click.UsageError("give a FILE with --confirm-within, or one of --confirm, --back, --status")
     if file is not None:
         if within_s is None:
             raise click.UsageError("say when to go back: --confirm-within 10m")
+        if is_limited and not days:
+            raise click.UsageError(
+                "--max-new-bans and --max-known-good count in the history, which --days 0 leaves out"
+            )
         if whole and place:
             raise click.UsageError("--whole replaces the main file, which has no name in conf.d")
         limits = {name.removeprefix("max_"): value for name, value in limits.items()}
@@ -108,7 +113,10 @@ def _try(
     content = _read(file)
     stands_for = path.parent / "conf.d" / place if place else path
     order = Apply(name=str(file), content=content.decode(), within_s=within_s, place=place)
+    is_limited = any(limit is not None for limit in limits.values())
     if not path.exists():  # the daemon may read another one, and checks it
+        if is_limited:
+            raise ApplyError(f"not tried: without {path} nothing can be compared, so the limits are not known to hold")
         return target.ask(order)
     _check(file, content, stands_for, path)
     if not days:
@@ -117,6 +125,8 @@ def _try(
 
     compared = compare_with_history(path, stands_for, content, days, limits)
     if compared is None:
+        if is_limited:
+            raise ApplyError("not tried: nothing could be compared, so the limits are not known to hold")
         return target.ask(order)
     if not is_json:
         say(compared)

@@ -9,6 +9,7 @@ import msgspec
 
 from monitor.cli import show
 from monitor.cli.compare_report import print_comparison
+from monitor.cli.progress import through, watched
 from monitor.model.errors import ConfigError, NodewardenError
 
 _SHOWN = 10
@@ -41,7 +42,9 @@ def compare_with_history(
     with tempfile.TemporaryDirectory(prefix="nodewarden-apply-") as directory:
         try:
             new = _copied(path, stands_for, content, Path(directory))
-            found = answer(Question(new=new, old=path, since_s=time.time() - days * _DAY_S))
+            since_s = time.time() - days * _DAY_S
+            asked = Question(new=new, old=path, since_s=since_s)
+            found = answer(asked, lambda read, inputs: watched(inputs, through(read, since_s)))
         except ConfigError:
             raise
         except (NodewardenError, OSError) as error:

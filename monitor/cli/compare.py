@@ -8,6 +8,7 @@ import click
 
 from monitor.cli import show
 from monitor.cli.compare_report import print_comparison
+from monitor.cli.progress import through, watched
 from monitor.cli.recorded_history import recorded_history
 from monitor.cli.values import WHEN
 
@@ -69,7 +70,8 @@ def compare(
         labels=labels,
         since_s=since if is_given or not recording else None,
     )
-    found = answer(question)
+    first_s = float("-inf") if question.since_s is None else question.since_s
+    found = answer(question, lambda read, inputs: watched(inputs, through(read, first_s)))
     over = Limits(**{name.removeprefix("max_"): value for name, value in limits.items()}).exceeded(found.comparison)
     result: dict[str, Any] = as_data(found) | {"exceeded": over}
     if is_json:

@@ -1,7 +1,7 @@
 """How a comparison of two configurations reads."""
 
+import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from monitor.cli import show
@@ -31,7 +31,7 @@ def print_comparison(result: dict[str, Any], limit: int) -> None:
 def _recording(facts: dict[str, Any]) -> None:
     events = f"{sum(facts['events'].values()):,} events"
     node = f" of {facts['node']}" if facts["node"] else ""
-    show.say(f"recorded{node} from {show.moment(facts['since_s'])} to {show.moment(facts['until_s'])}: {events}")
+    show.say(f"history{node} from {show.moment(facts['since_s'])} to {show.moment(facts['until_s'])}: {events}")
     for warning in facts["warnings"]:
         show.say(f"warning: {warning}", fg="yellow")
 
@@ -87,9 +87,9 @@ def _changes(changes: Sequence[dict[str, Any]], limit: int) -> None:
     if not shown:
         return
     show.say()
-    show.table(("NETWORK", "CHANGE", "DETECTOR", "UTC", "OLD", "NEW", "KNOWN AS", "WHY"), map(_row, shown))
+    show.table(("NETWORK", "CHANGE", "DETECTOR", "WHEN", "OLD", "NEW", "KNOWN AS", "WHY"), map(_row, shown))
     if len(changes) > limit:
-        show.say(f"{len(changes) - limit} more changes: --limit, --json")
+        show.say(f"{len(changes) - limit} more changes: `--limit N` shows more of them, --json all")
 
 
 def _weight(change: dict[str, Any]) -> tuple[bool, bool, float]:
@@ -104,7 +104,7 @@ def _row(change: dict[str, Any]) -> Sequence[str]:
         change["network"],
         ", ".join(kind.replace("_", " ") for kind in change["kinds"]),
         side["detector"],
-        f"{datetime.fromtimestamp(side['since_s'], UTC):%m-%d %H:%M:%S}",
+        time.strftime("%m-%d %H:%M:%S", time.localtime(side["since_s"])),
         _side(change["old"]),
         _side(change["new"]),
         ", ".join(change["marks"]),

@@ -51,7 +51,7 @@ def events(target: Target, follow: bool, since_s: float | None, is_json: bool) -
         pass
 
 
-def _all_after(target: Target, after: int, since: float | None = None) -> dict[str, Any]:
+def all_after(target: Target, after: int, since: float | None = None) -> dict[str, Any]:
     """Ask for page after page; return all as one. A restart in between ends it: the next request notices."""
     page: dict[str, Any] = target.ask(Events(after, since))
     while page["more"]:
@@ -68,7 +68,7 @@ def _all_after(target: Target, after: int, since: float | None = None) -> dict[s
 
 
 def _first(target: Target, since: float | None) -> dict[str, Any]:
-    page = _all_after(target, 0, since)
+    page = all_after(target, 0, since)
     if since is not None and (not page["events"] or page["events"][0]["number"] > page["lost"] + 1):
         page["lost"] = 0  # a kept event is older than `since`, so are all that are no longer kept
     return page
@@ -85,10 +85,10 @@ def _follow(target: Target, since: float | None) -> Iterator[dict[str, Any]]:
         time.sleep(_ASK_EVERY_S)
         run, last = page["run"], page["last"]
         try:
-            page = _all_after(target, last)
+            page = all_after(target, last)
             if page["run"] != run:
                 show.say("nodewarden: the daemon was restarted", err=True)
-                page = _all_after(target, 0)
+                page = all_after(target, 0)
             is_away = False
         except (DaemonUnreachable, RequestRefused) as error:
             if not is_away:

@@ -11,6 +11,8 @@ import click
 
 from monitor.cli import show
 from monitor.cli.bans import SetCommand, chosen_set, every_ban, set_options
+from monitor.cli.export_follow import export_elsewhere
+from monitor.cli.exported_bans import BLACKHOLE, NOTATIONS, Elsewhere, object_name
 from monitor.cli.target import Target
 from monitor.cli.values import BANTIME
 from monitor.config.types import parse_duration
@@ -21,6 +23,7 @@ from monitor.model.parts import in_parts
 _CHUNK = 2000
 _MAX_FILE_BYTES = 256 << 20
 _FORMATS = click.Choice(["plain", "json", "nft"])
+_EXPORTS = click.Choice(["plain", "json", "nft", *NOTATIONS])
 _NFT = re.compile(
     r"\btable\s+\S+\s+(?P<table>\S+)\s*(?=\{)|\bset\s+(?P<set>\S+)\s*(?=\{)"
     r"|\belement\s+\S+\s+(?P<of>\S+)\s+(?P<into>\S+)\s*(?=\{)|\{(?P<elements>[^{}]*)\}"
@@ -61,16 +64,46 @@ class UnreadableFileError(NodewardenError):
 
 
 @click.command("export")
-@click.option("--format", "notation", type=_FORMATS, default="plain", show_default=True)
+@click.option("--format", "notation", type=_EXPORTS, default="plain", show_default=True)
 @click.option("--set", "set_name", type=click.Choice(SET_WORDS), help="Only bans of this kind.")
+@click.option("-f", "--follow", is_flag=True, help="Continue with what changes, until interrupted.")
+@click.option("--name", default=object_name, show_default="nodewarden-HOST", help="Of the object: cilium, calico.")
+@click.option("--next-hop", default="self", show_default=True, help="Of routes: exabgp.")
+@click.option("--community", default=BLACKHOLE, show_default=True, help="Of routes: exabgp.")
+@click.option(
+    "--most",
+    type=click.IntRange(1, 1_000_000),
+    metavar="N",
+    default=10_000,
+    show_default=True,
+    help="Export at most the N newest bans: changes, exabgp, cilium, calico.",
+)
 @click.pass_obj
-def export_bans(target: Target, notation: str, set_name: SetWord | None) -> None:
+def export_bans(
+    target: Target,
+    notation: str,
+    set_name: SetWord | None,
+    follow: bool,
+    name: str,
+    next_hop: str,
+    community: str,
+    most: int,
+) -> None:
     """Write the bans in force to standard output.
 
     A plain list has one network a line. Without --set, a comment of each line has kind, end and reason, so that
     `import` restores them; destinations are in comments only, which other programs ignore. With --set it is bare. Bans
     of some ports only are in the json alone: an address in a list means all ports.
+
+    The formats changes (`add NETWORK`, `del NETWORK`), exabgp, cilium and calico are for those who enforce elsewhere,
+    also with --follow. They have the bans of one set, by default those of proven offenders.
     """
+    if notation in NOTATIONS:
+        elsewhere = Elsewhere(name=_word(name), next_hop=_word(next_hop), community=_word(community))
+        export_elsewhere(target, set_name or "ban", notation, elsewhere, most, follow)
+        return
+    if follow:
+        raise click.UsageError(f"--follow needs a format that names changes: --format {'|'.join(NOTATIONS)}")
     bans = every_ban(target, ListBans(set=set_name or "", sort="network"))
     if notation != "json":
         bans = _of_all_ports(bans)
@@ -81,6 +114,13 @@ def export_bans(target: Target, notation: str, set_name: SetWord | None) -> None
             show.say(line)
     else:
         show.say_all((ban["network"] for ban in bans) if set_name else map(as_plain, bans))
+
+
+def _word(text: str) -> str:
+    """Return an option that becomes part of a command of another program, if it is one word."""
+    if not re.fullmatch(r"[0-9A-Za-z.:_-]+", text):
+        raise click.UsageError(f"{text!r}: expected an address, a name or numbers with colons")
+    return text
 
 
 @click.command("import", cls=SetCommand)

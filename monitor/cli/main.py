@@ -57,6 +57,7 @@ _FROM = {
     "replay": ("replay", "replay"),
     "report": ("history", "report"),
     "status": ("status", "status"),
+    "top": ("top", "top"),
     "tune": ("tune", "tune"),
     "unban": ("bans", "unban"),
     "why": ("status", "why"),

@@ -30,8 +30,11 @@ def under_pseudonyms(key_path: Path, node: str) -> tuple[Callable[[Any], Any], s
     from monitor.settings.presets import presets
 
     public = [parse_network(network) for preset in presets().values() for network in preset.networks]
+    key = _key(key_path)
+    if len(key) > _MAX_KEY_BYTES:
+        raise ConfigError(f"{key_path} has more than {_MAX_KEY_BYTES} bytes: is it a key?")
     try:
-        pseudonyms = Pseudonyms(_key(key_path), public)
+        pseudonyms = Pseudonyms(key, public)
     except ValueError as error:
         raise ConfigError(f"{key_path}: {error}") from None
     return Anonymous(pseudonyms, (OWN_ADDRESS, POD_NETWORK)).input, pseudonyms.word("node", node)
@@ -41,7 +44,7 @@ def _key(path: Path) -> bytes:
     """Return the key in a file; make one where there is no file."""
     try:
         with path.open("rb") as file:
-            return file.read(_MAX_KEY_BYTES)
+            return file.read(_MAX_KEY_BYTES + 1)
     except FileNotFoundError:
         key = secrets.token_bytes(_KEY_BYTES)
     except OSError as error:

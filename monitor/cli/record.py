@@ -3,8 +3,9 @@
 import os
 import sys
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 import msgspec
@@ -12,13 +13,16 @@ import msgspec
 from monitor.cli import show
 from monitor.cli.pseudonym_key import under_pseudonyms
 from monitor.cli.record_summary import show_state, show_summary
+from monitor.cli.recorded_history import find_recording, nothing_in, recording_directory
 from monitor.cli.target import Target
 from monitor.cli.values import WHEN
 from monitor.control.client import DaemonUnreachable
 from monitor.control.protocol import Record
 from monitor.model.errors import NodewardenError, explain
-from monitor.settings.load import load
 from monitor.settings.places import DEFAULT_PATH
+
+if TYPE_CHECKING:
+    from monitor.recording.reader import Recording
 
 _FOREVER_S = float("inf")
 
@@ -37,10 +41,8 @@ class RecordingFileError(NodewardenError):
     """A file cannot be read or written; the message is for the operator."""
 
 
-def recording_directory(config_path: Path) -> Path:
-    """Return where the daemon with this configuration records. ConfigError if it cannot be read."""
-    settings = load(config_path).settings
-    return settings.state.directory / settings.recording.directory
+class NothingRecordedError(NodewardenError):
+    """There is nothing to export; the message says what there is instead."""
 
 
 def _which(command: Callable[..., None]) -> Callable[..., None]:
@@ -80,13 +82,14 @@ def info(
 
     Without an argument: the daemon's own, also while it is written. NAME is an imported one, FILE an exported one.
     """
-    from monitor.recording.exchange import find
-    from monitor.recording.segments import RecordingError
+    from monitor.recording.bounds import RecordingError
     from monitor.recording.summary import Summary, summarize
 
     state = None if recording else _state(target)
+    history = None
     try:
-        found = summarize(find(_directory(state, recording, config_path), recording), _since(since_s), _until(until_s))
+        history = _find(state, recording, config_path)
+        found = summarize(history, _since(since_s), _until(until_s))
     except RecordingError:
         if not state:
             raise
@@ -96,7 +99,10 @@ def info(
         return
     if state:
         show_state(state)
-    show_summary(found)
+    if history is None or found.inputs:
+        show_summary(found)
+    else:
+        show.say(nothing_in(history))
 
 
 @record.command()
@@ -126,11 +132,9 @@ def export(
     stay such, user names become others, and log lines are left out.
     """
     from monitor.recording.exchange import export as write
-    from monitor.recording.exchange import find
     from monitor.recording.segments import Header
 
-    state = None if recording else _state(target)
-    source = find(_directory(state, recording, config_path), recording)
+    source = _find(None if recording else _state(target), recording, config_path)
     first = next(source.headers(), Header("", "", 0.0))  # none: all was removed meanwhile
     change, name = (lambda one: one), first.node
     if key_path is not None:
@@ -138,7 +142,11 @@ def export(
     header = Header(name, first.version, first.created_s)
 
     def export_to(out: BinaryIO) -> int:
-        return write(source.inputs(_since(since_s), _until(until_s)), out, header, change)
+        inputs = source.inputs(_since(since_s), _until(until_s))
+        start = next(inputs, None)
+        if start is None:
+            raise NothingRecordedError(f"{nothing_in(source)}; nothing was written")
+        return write(chain((start,), inputs), out, header, change)
 
     count = _written(file, export_to)
     show.say(f"{count:,} inputs written" + _lacking(source.damaged_frames), err=True)
@@ -200,11 +208,11 @@ def _state(target: Target) -> dict[str, Any] | None:
     return state
 
 
-def _directory(state: dict[str, Any] | None, recording: str, config_path: Path) -> Path:
-    """Return where the daemon records; a file that is named by its path needs no configuration."""
-    if state:
-        return Path(state["directory"])
-    return Path(recording).parent if Path(recording).is_file() else recording_directory(config_path)
+def _find(state: dict[str, Any] | None, recording: str, config_path: Path) -> "Recording":
+    """Return a recording: that of the daemon from where it says it is."""
+    from monitor.recording.exchange import find
+
+    return find(Path(state["directory"])) if state else find_recording(recording, config_path)
 
 
 def _since(since_s: float | None) -> float:

@@ -36,22 +36,33 @@ def show_summary(found: "Summary") -> None:
     if (ahead_s := found.last_s - time.time()) > _AHEAD_S:
         show.say(f"it ends {show.duration(ahead_s)} in the future: the clock of its node was ahead, or is", fg="yellow")
     show.say(f"node {show.first(found.nodes)}, nodewarden {', '.join(found.versions)}")
-    segments = "1 segment" if found.segments == 1 else f"{found.segments} segments"
-    show.say(f"{_size(found.size_bytes)} in {segments}, {found.inputs:,} inputs")
-    show.say(
-        f"{found.starts} starts, {found.configurations} configurations, {found.orders} orders by command, "
-        f"{found.clock_steps} clock steps"
-    )
+    show.say(f"{_size(found.size_bytes)} in {_counted(found.segments, 'segment')}, {_counted(found.inputs, 'input')}")
+    counted = {
+        "start": found.starts,
+        "configuration": found.configurations,
+        "order by command": found.orders,
+        "step of the clock": found.clock_steps,
+    }
+    show.say(", ".join(_counted(count, what) for what, count in counted.items()))
     show.table(("EVENTS", "COUNT"), [(kind, f"{count:,}") for kind, count in found.events.items()])
     if found.only_counted:
         show.say(
             f"{found.only_counted:,} more events of floods are only counted: their sources led to nothing", fg="yellow"
         )
     if found.gaps_total:
-        show.say(f"{found.gaps_total} gaps; {found.missing:,} events are missing, as far as that is known", fg="yellow")
+        missing = (
+            f"at least {found.missing:,} events are missing" if found.missing else "it is not known what is missing"
+        )
+        show.say(f"{_counted(found.gaps_total, 'gap')}; {missing}", fg="yellow")
     for gap in found.gaps[:_MAX_SHOWN_GAPS]:
         count = f"{gap['count']:,} events: " if gap["count"] else ""
         show.say(f"  {show.moment(gap['time_s'])} {count}{gap['reason']} ({gap['where']})")
+
+
+def _counted(count: int, what: str) -> str:
+    """Write a count with its noun, whose first word has the plural."""
+    noun, _, rest = what.partition(" ")
+    return f"{count:,} {noun}{'' if count == 1 else 's'}{rest and ' '}{rest}"
 
 
 def _size(size_bytes: int) -> str:

@@ -1,14 +1,14 @@
 """`nodewarden replay`: what a configuration would have made of a recording, or of files that no daemon recorded."""
 
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from monitor.cli import completion, show
+from monitor.cli import completion
+from monitor.cli.progress import through, watched
+from monitor.cli.recorded_history import find_recording, nothing_in
 from monitor.cli.values import READ_NETWORK, WHEN
 from monitor.model.addresses import Network
 from monitor.model.errors import NodewardenError
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from monitor.daemon.replay.engine import Replay
     from monitor.daemon.replay.foreign.reading import ForeignFiles
 
-_REPORT_EVERY_S = 1.0
-_INPUTS_BETWEEN_LOOKS = 256
 _FOREVER_S = float("inf")
 _KINDS = ("log", "kernel-log", "journal-json", "journal-export", "conntrack-xml", "ctnetlink", "pcap")
 """As `monitor.daemon.replay.foreign.kinds.Kind`, which would load libraries."""
@@ -49,7 +47,8 @@ class NothingUsableError(NodewardenError):
     "named",
     metavar="DETECTOR",
     multiple=True,
-    help="The detector whose filter reads the logs, instead of those that read logs of this name; may be repeated.",
+    help="The detector whose filter reads the logs, instead of those that read logs of this name, or a built-in "
+    "filter; may be repeated.",
 )
 @click.option(
     "--node",
@@ -135,21 +134,21 @@ def _replay_recording(
     is_json: bool,
 ) -> None:
     """Replay what a daemon recorded."""
-    from monitor.cli.record import recording_directory
     from monitor.cli.replay_report import Report
     from monitor.daemon.replay.engine import Replay
-    from monitor.recording.exchange import find
 
     settings = load(config_path).settings if config_path else None
-    path = Path(wanted)
-    has_path = bool(wanted) and path.exists()
-    recording = find(path if has_path else recording_directory(config_path or DEFAULT_PATH), wanted)
+    recording = find_recording(wanted, config_path or DEFAULT_PATH)
     engine = Replay(settings)
     report = Report(detector, is_json=is_json)
     since_s, until_s = between_s
     inputs = recording.inputs(-_FOREVER_S if since_s is None else since_s, _FOREVER_S if until_s is None else until_s)
-    _run(engine, inputs, report, lambda: f"{sum(engine.result.events.values()):,} events")
-    report.end(engine)
+    _run(engine, watched(inputs, through(recording, -_FOREVER_S if since_s is None else since_s)), report)
+    has_any = bool(engine.result.events.total() or report.has_any)
+    if has_any or is_json:
+        report.end(engine)
+    if not has_any:
+        raise NothingUsableError(nothing_in(recording))
 
 
 def _replay_files(
@@ -165,6 +164,7 @@ def _replay_files(
     """Replay what no daemon recorded."""
     from monitor.cli.replay_report import Report
     from monitor.daemon.replay.engine import Replay
+    from monitor.daemon.replay.foreign.builtin_filters import with_filters
     from monitor.daemon.replay.foreign.kinds import Kind
     from monitor.daemon.replay.foreign.reading import ForeignFiles
 
@@ -174,12 +174,13 @@ def _replay_files(
         notes.append(f"there is no {DEFAULT_PATH}: the defaults are tried")
     else:
         settings = load(config_path or DEFAULT_PATH).settings
+    settings = with_filters(settings, named)
     foreign = ForeignFiles(files, settings, kind=Kind(kind) if kind else None, named=named, node=node)
     engine = Replay(settings, filters=foreign.filters)
     report = Report(detector, is_json=is_json)
     since_s, until_s = between_s
     inputs = foreign.inputs(0.0 if since_s is None else since_s, _FOREVER_S if until_s is None else until_s)
-    _run(engine, inputs, report, lambda: foreign.progress)
+    _run(engine, watched(inputs, lambda _: foreign.progress), report)
     report.end(engine, foreign, notes)
     if not any(one.events for one in foreign.reports):
         raise NothingUsableError(_why_nothing(foreign))
@@ -190,30 +191,14 @@ def _why_nothing(foreign: "ForeignFiles") -> str:
     from monitor.cli.replay_report import left_out
 
     return "\n".join(
-        f"{one.path}: nothing in it is evidence: taken for {one.kind}, {one.records:,} records"
+        f"{one.path}: nothing in it is evidence: read as {one.kind}, {one.records:,} records"
         + (f", of which {left_out(one)}" if one.unused else "")
         for one in foreign.reports
     )
 
 
-def _run(engine: "Replay", inputs: Iterable[Any], report: Any, progress: Callable[[], str]) -> None:
+def _run(engine: "Replay", inputs: Iterable[Any], report: Any) -> None:
     """Feed the engine, and hand on what comes of it."""
-    for one in _watched(inputs, progress):
+    for one in inputs:
         for outcome in engine.feed(one):
             report.take(outcome)
-
-
-def _watched(inputs: Iterable[Any], progress: Callable[[], str]) -> Iterator[Any]:
-    """Yield inputs; say once a second how far it is, on a terminal."""
-    is_shown = sys.stderr.isatty()
-    next_s = time.monotonic() + _REPORT_EVERY_S
-    has_shown = False
-    try:
-        for number, one in enumerate(inputs):
-            yield one
-            if is_shown and number % _INPUTS_BETWEEN_LOOKS == 0 and (now_s := time.monotonic()) >= next_s:
-                next_s, has_shown = now_s + _REPORT_EVERY_S, True
-                show.progress(progress())
-    finally:
-        if has_shown:
-            show.progress("")

@@ -8,7 +8,8 @@ import msgspec
 
 from monitor.cli import show
 from monitor.model.alerts import Strength
-from monitor.model.bans import WORDS
+from monitor.model.bans import NOT_DETECTORS, WORDS
+from monitor.model.errors import ConfigError
 
 if TYPE_CHECKING:
     from monitor.daemon.replay.engine import Replay
@@ -30,15 +31,22 @@ class Report:
     def __init__(self, detector: str = "", *, is_json: bool = False) -> None:
         """Only of this detector, if any is given."""
         self._detector = detector
+        self._seen: set[str] = set(NOT_DETECTORS)
         self._is_json = is_json
         self._rows: list[tuple[str, ...]] = []
         self._unshown = 0
         self._counts: dict[str, Counter[str]] = defaultdict(Counter)
         self._floods: list[str] = []
 
+    @property
+    def has_any(self) -> bool:
+        """Whether anything came of what was read, for this detector."""
+        return bool(self._counts)
+
     def take(self, outcome: "Outcome") -> None:
         """Count an outcome, and print or keep it."""
         if self._detector and outcome.detector != self._detector:
+            self._seen.add(outcome.detector)
             return
         self._counts[outcome.detector][outcome.verdict or outcome.kind] += 1
         if self._is_json:
@@ -53,7 +61,9 @@ class Report:
                 self._unshown += 1
 
     def end(self, engine: "Replay", foreign: "ForeignFiles | None" = None, notes: Sequence[str] = ()) -> None:
-        """Print the rest."""
+        """Print the rest. ConfigError if there is no detector of the name that was wanted."""
+        if self._detector and self._detector not in self._seen | self._counts.keys() | set(names := engine.names()):
+            raise ConfigError(f"there is no detector {self._detector!r}; there are {', '.join(sorted(names))}")
         if self._is_json:
             show.as_json(self._summary(engine, foreign, notes), indent=None)
             return
@@ -72,7 +82,7 @@ class Report:
         for name, why in engine.unfed().items():
             by_reason[why].append(name)
         for why, names in by_reason.items():
-            show.say(f"found nothing, whatever happened: {', '.join(names)}: {why}")
+            show.say(f"cannot find anything here: {', '.join(names)}: {why}")
 
     def _totals(self) -> Iterator[tuple[str, ...]]:
         for name, counts in sorted(self._counts.items()):

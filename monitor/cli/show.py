@@ -7,6 +7,7 @@ wrote (`tests/unit/cli/test_escapes.py`).
 import json
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -25,6 +26,9 @@ _LINES = 512
 """Lines that are written at once."""
 _DRAWN = 1000
 """Rows from which on a table is printed as it comes."""
+_GAP, _INDENT = 2, 4
+_LEAST_LAST = 30
+"""Characters that the last column of a table needs next to the others; with fewer it goes below each row."""
 _UNITS = (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
@@ -66,6 +70,7 @@ def first(texts: Sequence[str]) -> str:
 
 def say(text: str = "", *, err: bool = False, fg: str | None = None, bold: bool | None = None) -> None:
     """Print one line for people, to standard error with `err`; what is not printable is escaped, line ends too."""
+    _keep_order(err=err)
     click.secho(printable(text), err=err, color=_colour(), fg=fg, bold=bold)
 
 
@@ -73,7 +78,14 @@ def say_lines(
     text: str, indent: str = "", *, err: bool = False, fg: str | None = None, bold: bool | None = None
 ) -> None:
     """Print text that has line ends of its own; `indent` tells lines that follow from new ones."""
+    _keep_order(err=err)
     click.secho(printable_lines(text, indent), err=err, color=_colour(), fg=fg, bold=bold)
+
+
+def _keep_order(*, err: bool) -> None:
+    """Write what was printed before an error first: in a log of both streams it would come after it."""
+    if err and sys.stdout is not None:
+        sys.stdout.flush()
 
 
 def _colour() -> bool | None:
@@ -154,11 +166,28 @@ def _line(form: str, row: Sequence[str]) -> str:
     return (line if line.isprintable() else form % tuple(map(printable, row))).rstrip()
 
 
+def _draw_below(head: Sequence[Sequence[str]], widths: Sequence[int], columns_wide: int) -> None:
+    """Print each row with its last cell in lines of its own: next to the others it would be a narrow ribbon."""
+    form = (" " * _GAP).join(f"{{:{width}}}" for width in widths)
+    for number, (*row, last) in enumerate(head):
+        say(form.format(*row).rstrip(), bold=number == 0 or None)
+        for line in textwrap.wrap(last, columns_wide - _INDENT, break_on_hyphens=False):
+            say(" " * _INDENT + line, bold=number == 0 or None)
+
+
 def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    columns_wide = Console().width
+    head = [tuple(map(printable, row)) for row in (columns, *rows)]
+    *others, last = (max(map(len, column)) for column in zip(*head, strict=True))
+    before = sum(width + _GAP for width in others)
+    is_narrow = before + last > columns_wide >= before and columns_wide - before < _LEAST_LAST
+    if is_narrow and len(others) > 1:
+        _draw_below(head, others, columns_wide)
+        return
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     for number, column in enumerate(columns):
         drawn.add_column(column, overflow="fold", no_wrap=number == 0)  # a name in two lines is hard to read

@@ -56,6 +56,9 @@ def _everything(result: dict[str, Any]) -> None:
         f"{', which rejects' if result.get('action') == 'reject' else ''}; "
         f"metrics {result['metrics'] or 'off'}"
     )
+    if harm := result.get("harm"):
+        text = f"maybe: {harm['text']}" if harm["text"] else "no sign of it"
+        show.say(f"do bans hurt others than offenders? in 15 min: {text}", fg="yellow" if harm["text"] else None)
     _sections(result)
 
 
@@ -167,7 +170,13 @@ def why(target: Target, network: str, is_json: bool) -> None:
     result = target.ask(Why(network))
     if is_json:
         show.as_json(result)
-        return
+    else:
+        explain(result)
+
+
+def explain(result: dict[str, Any]) -> None:
+    """Print what `Why` answered."""
+    _explain_pods(result)
     if result["allowlist"]:
         show.say(f"{result['network']} is never banned: {_entry(result['allowlist'])}")
     elif not result["bans"]:
@@ -180,6 +189,7 @@ def why(target: Target, network: str, is_json: bool) -> None:
     if result["leaked"]:
         hooks = " and ".join(result["leaked"])
         show.say(f"  but its traffic is still getting through: seen in {hooks} within ten minutes", fg="red")
+    _explain_scraper(result.get("scraper"))
     _explain_rules(result.get("rules", []))
     for counting in result["counting"]:
         shadow = "the shadow of " if counting.get("is_shadow") else ""
@@ -189,6 +199,23 @@ def why(target: Target, network: str, is_json: bool) -> None:
         show.say(f"  evidence for the last alert of {detector}: {seen}")
     for line in (line for past in result["history"] for line in describe_past(past)):
         show.say(f"  {line}")
+
+
+def _explain_scraper(scraper: dict[str, Any] | None) -> None:
+    """Say that an address monitors this node."""
+    if scraper:
+        text = f"  it scraped metrics or asked for the health {show.duration(scraper['ago_s'])} ago"
+        banned = ", and cannot now: if it is yours, unban it and add it to bans.allowlist"
+        show.say(text + (banned if scraper["is_banned"] else ""), fg="red" if scraper["is_banned"] else None)
+
+
+def _explain_pods(result: dict[str, Any]) -> None:
+    """Name the pod that has the address, and pods that it tried to reach."""
+    if result.get("pod"):
+        show.say(f"{result['network']} is the address of pod {result['pod']} on this node")
+    if hits := result.get("pods_hit"):
+        pods = ", ".join(f"pod {pod} ({count} {'time' if count == 1 else 'times'})" for pod, count in hits.items())
+        show.say(f"{result['network']} tried to reach {pods}")
 
 
 def _explain_rules(rules: list[dict[str, Any]]) -> None:

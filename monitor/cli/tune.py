@@ -1,12 +1,14 @@
 """`nodewarden tune`: which thresholds of a detector find offenders and spare known-good sources."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from monitor.cli import completion, show
+from monitor.cli.progress import through, watched
 from monitor.cli.recorded_history import recorded_history
 from monitor.cli.values import WHEN
 from monitor.model.errors import ConfigError, NodewardenError, PermanentError, explain
@@ -15,10 +17,12 @@ from monitor.settings.places import DEFAULT_PATH
 if TYPE_CHECKING:
     from monitor.daemon.sources.log_filters import LogFilters
     from monitor.daemon.tuning.history import Swept
+    from monitor.recording.inputs import Input, Skipped
     from monitor.recording.reader import Recording
     from monitor.settings.schema import Settings
 
 _PATH = click.Path(path_type=Path)
+_OTHER_PICTURES = frozenset({".gif", ".jpeg", ".jpg", ".pdf", ".png", ".webp"})
 
 
 @click.command()
@@ -71,6 +75,8 @@ def tune(
     from monitor.cli import tune_chart, tune_report
     from monitor.daemon.tuning.fragment import content, write
 
+    if drawing is not None and drawing.suffix.lower() in _OTHER_PICTURES:
+        raise click.BadParameter(f"{drawing}: the drawing is SVG, name it so; `rsvg-convert` makes PNG of it")
     swept, main = _sweep(detector, path, recording, labels, since_s)
     if drawing is not None:
         _put(drawing, tune_chart.svg(swept.tuning, tune_report.texts(swept)))
@@ -78,9 +84,11 @@ def tune(
         show.as_json(tune_report.as_document(swept))
     else:
         tune_report.print_result(swept)
-    if fragment is not None and _has_values(swept, is_json=is_json):
+    if (fragment is None and not is_written) or not _has_values(swept, is_json=is_json):
+        return
+    if fragment is not None:
         _put(fragment, content(main, swept.path, swept.changes))
-    if is_written and _has_values(swept, is_json=is_json):
+    if is_written:
         written = write(main, swept.path, swept.changes)
         show.say(f"written to {written}", err=is_json)
         show.say("next: nodewarden reload", err=is_json)
@@ -114,7 +122,11 @@ def _sweep(
     if since_s is None:
         since_s = float("-inf") if recording else time.time() - 7 * 86_400.0
     first_s = since_s
-    return sweep_history(lambda kinds: read.inputs(first_s, wanted=kinds), detector, settings, filters, known), main
+
+    def inputs(kinds: frozenset[str]) -> "Iterator[Input | Skipped]":
+        return watched(read.inputs(first_s, wanted=kinds), through(read, first_s))
+
+    return sweep_history(inputs, detector, settings, filters, known), main
 
 
 def _recorded(read: "Recording") -> "tuple[Settings, LogFilters]":

@@ -29,28 +29,31 @@ class Texts(NamedTuple):
 
 
 def terminal_chart(tuning: Tuning, texts: Texts, columns: int, *, has_colours: bool) -> str:
-    """Return a chart of at most 80 columns."""
+    """Return a chart of at most 80 columns; its key is below it: the best points are in the corner at the top left."""
     import plotext as plt
 
+    width = min(columns, _COLUMNS)
     plt.clear_figure()
-    plt.plot_size(min(columns, _COLUMNS), _ROWS)
+    plt.plot_size(width, _ROWS)
     plt.theme("clear")
     plt.title(texts.title)
     plt.xlabel(texts.x)
-    plt.ylabel(texts.y)
     most = max(one.good for one in tuning.scores)
+    plt.xlim(0, _scaled(most) or 1.0)
+    plt.ylim(0, max(1, *(one.offenders for one in tuning.scores)))
     plt.xticks([_scaled(one) for one in _decades(most)], [f"{one:,}" for one in _decades(most)])
     values = _even(max(one.offenders for one in tuning.scores))
     plt.yticks(values, [f"{one:,}" for one in values])
     tried = sorted({(one.good, one.offenders) for one in tuning.scores})
-    plt.scatter([_scaled(good) for good, _ in tried], [found for _, found in tried], marker="•", label="tried")
+    plt.scatter([_scaled(good) for good, _ in tried], [found for _, found in tried], marker="•")
     marks = [(tuning.today, "T", "orange", texts.today)]
     if tuning.proposal is not None:
         marks.append((tuning.proposal, "P", "green", texts.proposal))
-    for score, marker, colour, label in marks:
-        plt.scatter([_scaled(score.good)], [score.offenders], marker=marker, color=colour, label=label)
-    drawn = str(plt.build())
-    return drawn if has_colours else str(plt.uncolorize(drawn))
+    for score, marker, colour, _ in marks:
+        plt.scatter([_scaled(score.good)], [score.offenders], marker=marker, color=colour)
+    drawn = str(plt.build()).rstrip("\n")
+    key = [f"↑ {texts.y}", *(f"{marker} {label}" for _, marker, _, label in marks)]
+    return "\n".join([drawn if has_colours else str(plt.uncolorize(drawn)), *(line[:width] for line in key)])
 
 
 def svg(tuning: Tuning, texts: Texts) -> str:

@@ -39,7 +39,9 @@ def print_result(swept: Swept) -> None:
     show.say()
     if _is_chart_wanted():
         columns = shutil.get_terminal_size().columns
-        show.document(f"{terminal_chart(tuning, texts(swept), columns, has_colours=not os.environ.get('NO_COLOR'))}\n")
+        show.document(
+            f"{terminal_chart(tuning, texts(swept), columns, has_colours=not os.environ.get('NO_COLOR'))}\n\n"
+        )
         marked = [one for one in (tuning.today, tuning.proposal) if one is not None]
         show.table(_columns(swept), [_row(swept, one) for one in dict.fromkeys(marked)])
     else:

@@ -15,6 +15,7 @@ MIN_BANTIME_S = 1.0
 MAX_BANTIME_S = 10 * 365 * 86400.0
 MAX_EVENTS_PAGE = 256
 MAX_HISTORY_PAGE = 500
+MAX_TOP = 200
 
 SetWord: TypeAlias = Literal["ban", "shun", "egress"]
 """Drop everything from a source, drop only its new connections, or drop new connections to a destination."""
@@ -123,6 +124,18 @@ class Events(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="event
     """Only events of this time and later, seconds since the epoch."""
 
 
+class Top(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="top"):
+    """Request who is closest to a threshold, and what is dropped, for `nodewarden top`.
+
+    The result has `sources` (network, detector, mode, count, maxretry, whether it is allowlisted or banned, closest
+    first), `dropped_packets` (by the kernel's reason), `pod_dropped_packets` (by `namespace/pod`), `lag_s` (by source
+    of evidence), `bans` (by set), `enforces` (whether any detector does), `problems` and `time_s`. Counts are since the
+    start: rates are the reader's.
+    """
+
+    limit: int = 20
+
+
 class AllowList(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="allow-list"):
     """Request the networks that are never banned, with reasons."""
 
@@ -186,7 +199,7 @@ class ApplyStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
 
 
 TrialRequest: TypeAlias = Apply | ApplyConfirm | ApplyBack | ApplyStatus
-Request: TypeAlias = (Status | Doctor | ListBans | BanOrder | Unban | Why | Events | History | Report) | (
+Request: TypeAlias = (Status | Doctor | ListBans | BanOrder | Unban | Why | Events | History | Report | Top) | (
     AllowList | AllowAdd | AllowRemove | AllowTest | Flush | Record | Reload | TrialRequest
 )
 

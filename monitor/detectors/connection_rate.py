@@ -8,6 +8,7 @@ from msgspec import Meta, field
 from monitor.config.kinds import integer
 from monitor.detectors.origin_rate import RateDetector
 from monitor.detectors.origins import origin_alert
+from monitor.detectors.probes import our_party
 from monitor.detectors.registration import Registration
 from monitor.detectors.settings import BANTIME, RECENT, CountingSettings
 from monitor.model.alerts import Alert
@@ -48,8 +49,16 @@ class ConnectionRateDetector(RateDetector[FlowBatch]):
         """Yield the alerts that batches raised."""
         for batch in events:
             for origin, source, count in self.rate.add([flow.source for flow in batch.completed], batch.time_s):
+                last = next(flow for flow in reversed(batch.completed) if flow.source == source)
                 yield origin_alert(
-                    self.name, self.limits, source, batch.time_s, count, "connections", handshakes=origin
+                    self.name,
+                    self.limits,
+                    source,
+                    batch.time_s,
+                    count,
+                    "connections",
+                    handshakes=origin,
+                    ours=our_party(last),
                 )
 
 

@@ -5,7 +5,7 @@ type, and the detector returns the alerts that the batch raised. The rest of the
 below only, so no other module names one:
 
 - routing: `takes`, `is_addressed`
-- `status` and `why`: `name`, `limits`, `stats`, `count`, `witnesses`
+- `status`, `why` and `top`: `name`, `limits`, `stats`, `count`, `busiest`, `witnesses`
 - metrics: the same, `strengths` for the labels of alerts, `metrics` and `samples` for a detector's own
 - the node's addresses and the allowlist: `follow`
 - evidence that turns out to be none: `review`, `take_back`
@@ -16,6 +16,7 @@ A detector does no I/O and reads no clock: time is that of the events, so record
 remembers is bounded by `limits.max_entries`, whatever attackers send.
 """
 
+import heapq
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -23,15 +24,17 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 from monitor.detectors.kept import Extent, Kept, changed_limits, kept_counts
 from monitor.detectors.limits import Limits
 from monitor.metrics.metric import Metric, Sample
-from monitor.model.addresses import Address, Network
+from monitor.model.addresses import Address, Network, host, network_of
 from monitor.model.alerts import Alert, FloodAlert, Strength
 from monitor.model.events import Event
 from monitor.model.networks import Surrounding
-from monitor.model.saved_rows import SavedWindow
+from monitor.model.saved_rows import CountingWindow
 from monitor.model.services import Service
 from monitor.model.window_stats import WindowStats
 
 EventT = TypeVar("EventT", bound=Event)
+_MOST_ROWS = 4096
+"""Rows of a window that are looked at to find whom it counts most."""
 
 
 class Detector(ABC, Generic[EventT]):
@@ -45,6 +48,8 @@ class Detector(ABC, Generic[EventT]):
     """Whether its events carry a detector's name (`event.detector`): only the detector of that name gets them."""
     is_one_way: ClassVar[bool] = False
     """Whether it counts packets that nothing shows to be of their source: another host can have sent them all."""
+    reports_floods: ClassVar[bool] = False
+    """Whether some of its alerts are about no single source (`FloodAlert`)."""
     judges: ClassVar[str] = "source"
     """The attribute of a flow with the address that its alerts are about."""
     strengths: ClassVar[tuple[Strength, ...]] = (Strength.PROVEN, Strength.SPOOFABLE)
@@ -77,7 +82,23 @@ class Detector(ABC, Generic[EventT]):
         """Return how close this address is to `limits.maxretry`; 0 for detectors that fire at once."""
         return 0
 
-    def windows(self) -> Sequence[SavedWindow]:
+    def busiest(self, limit: int) -> list[tuple[Network, int]]:
+        """Return whom it counts most, with the counts, highest first; takes time in proportion to what is kept."""
+        rows = min(limit * self.limits.maxretry, _MOST_ROWS)
+        counted: dict[Network, int] = {}
+        for window in self.windows():
+            for key in dict.fromkeys(row[0] for row in window.export(rows)):
+                network = self.counted(key)
+                counted[network] = max(window.count(key), counted.get(network, 0))
+        return heapq.nlargest(limit, counted.items(), key=lambda one: one[1])
+
+    def counted(self, key: bytes) -> Network:
+        """Return whom a key of its windows stands for: an address, or the leading bytes of an IPv6 prefix."""
+        if len(key) in {4, 16}:
+            return host(key)
+        return network_of(key.ljust(16, b"\0"), self.limits.ipv6_prefix)
+
+    def windows(self) -> Sequence[CountingWindow]:
         """Return what it remembers that a restart must not forgive; the order is that of the saved rows."""
         return ()
 

@@ -12,14 +12,14 @@ from monitor.detectors.agreement import Agreement
 from monitor.detectors.detector import Detector
 from monitor.detectors.kept import Extent, Kept
 from monitor.detectors.limits import Limits
-from monitor.detectors.probes import SERVICE_KEY_BYTES, WITNESSES, Probe, is_probe, show_packet
+from monitor.detectors.probes import SERVICE_KEY_BYTES, WITNESSES, Probe, is_probe, our_party, show_packet
 from monitor.detectors.scoring import SAMPLE_SIZE, Scores
 from monitor.metrics.metric import COUNTER, Metric, Sample
 from monitor.model.addresses import Address, Network, host
 from monitor.model.alerts import Alert, Strength
 from monitor.model.events import Event, PacketLogged
 from monitor.model.flows import FlowIncomplete
-from monitor.model.saved_rows import SavedWindow
+from monitor.model.saved_rows import CountingWindow
 from monitor.model.services import Service
 from monitor.model.window_stats import Crossing
 
@@ -71,7 +71,7 @@ class DistinctDetector(Detector[Probe]):
         """How many alerts a second source of events confirmed."""
         return self._agreement.total
 
-    def windows(self) -> Sequence[SavedWindow]:
+    def windows(self) -> Sequence[CountingWindow]:
         """Return the window."""
         return (self._scores.window,)
 
@@ -119,6 +119,10 @@ class DistinctDetector(Detector[Probe]):
     def _origin_of(self, source: Address) -> bytes:
         """Return the source itself, or the start of its IPv6 prefix: at least the 8 bytes of a /64 (`crowds`)."""
         return source if len(source) == 4 else source[: self._prefix_bytes].ljust(_LEAST_BYTES, b"\0")
+
+    def counted(self, key: bytes) -> Network:
+        """Return whom a key stands for."""
+        return super().counted(self.origin(key))
 
     def _network(self, key: bytes) -> Network:
         origin = self.origin(key)
@@ -196,4 +200,13 @@ class DistinctDetector(Detector[Probe]):
         evidence = self._scores.evidence(crossing, self.what(event), sample, show_packet(event))
         # Anyone can forge a first packet: only new connections of its source may be refused for it.
         network = self._scores.network(source)
-        return Alert(self.name, event.time_s, source, network, is_alone, Strength.SPOOFABLE, evidence)
+        return Alert(
+            self.name,
+            event.time_s,
+            source,
+            network,
+            is_alone,
+            Strength.SPOOFABLE,
+            evidence,
+            ours=our_party(event),
+        )

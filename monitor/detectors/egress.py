@@ -1,5 +1,6 @@
 """Egress: the node, or a pod behind it, opens a flow to a destination that is not approved."""
 
+import heapq
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ from monitor.detectors.registration import Registration
 from monitor.detectors.settings import ENTRIES, RECENT, DetectorSettings
 from monitor.metrics.metric import COUNTER, Metric, Sample
 from monitor.model.addresses import Address, Network, format_address, host
-from monitor.model.alerts import Alert, Evidence, Strength
+from monitor.model.alerts import Alert, Evidence, Party, Strength
 from monitor.model.bans import Mode
 from monitor.model.flows import Flow, FlowBatch
 from monitor.model.networks import Networks
@@ -126,6 +127,11 @@ class EgressDetector(Detector[FlowBatch]):
         """Return how many recent flows to this destination were not approved."""
         return self._reported.get(source, (0.0, 0))[1]
 
+    def busiest(self, limit: int) -> list[tuple[Network, int]]:
+        """Return the destinations with the most recent flows that were not approved."""
+        counts = ((host(destination), count) for destination, (_, count) in self._reported.items())
+        return heapq.nlargest(limit, counts, key=lambda one: one[1])
+
     def samples(self) -> Iterator[Sample]:
         """Yield the flows out."""
         for is_approved, count in self.flows.items():
@@ -151,7 +157,9 @@ class EgressDetector(Detector[FlowBatch]):
             self.stats.evicted_keys += 1
         if not is_new:
             return None
-        sample = (f"{format_address(flow.source)} to {show_service(service_key(flow))}",)
+        pod = self.surrounding.names.pod_of(flow.source)
+        caller = format_address(flow.source) + (f" (pod {pod})" if pod else "")
+        sample = (f"{caller} to {show_service(service_key(flow))}",)
         what = "flow out to a destination that is not approved"
         evidence = Evidence(1, 1, limits.findtime_s, now_s, now_s, what, sample)
         return Alert(
@@ -162,6 +170,7 @@ class EgressDetector(Detector[FlowBatch]):
             is_alone=True,
             strength=Strength.DESTINATION,
             evidence=evidence,
+            ours=Party(flow.source, show_service(service_key(flow))),
         )
 
 

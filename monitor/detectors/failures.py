@@ -17,11 +17,11 @@ from monitor.detectors.scoring import SAMPLE_SIZE, Scores
 from monitor.detectors.settings import BANTIME, ENTRIES, WindowSettings
 from monitor.detectors.wide_prefix import WidePrefix
 from monitor.metrics.metric import COUNTER, Metric, Sample
-from monitor.model.addresses import Address, Network, fold_mapped, network_of
-from monitor.model.alerts import Alert, Strength
+from monitor.model.addresses import Address, Network, fold_mapped, host, network_of
+from monitor.model.alerts import Alert, Evidence, Party, Strength
 from monitor.model.events import AuthFailure
 from monitor.model.pods import pod_log
-from monitor.model.saved_rows import SavedWindow
+from monitor.model.saved_rows import CountingWindow
 from monitor.model.window_stats import Crossing
 
 IGNORED_NETWORKS = Metric(
@@ -37,6 +37,7 @@ _SHORTEST_PREFIX = {4: 16, 16: 32}
 """By length of the address: no log line is trusted enough to ban a larger network."""
 _MAPPED_BITS = 96
 _FORGEABLE = b"\0"
+_IPV6_BYTES = 16
 """Ends the keys of evidence that anyone can forge: it never adds to what is proven."""
 
 
@@ -204,11 +205,16 @@ class FailuresDetector(Detector[AuthFailure]):
         window = self._scores.window
         return max(window.count(source), window.count(source + _FORGEABLE))
 
+    def counted(self, key: bytes) -> Network:
+        """Return whom a key stands for; that of a prefix has its length behind it, and what can be forged a mark."""
+        origin, rest = (key[:4], b"") if len(key) < _IPV6_BYTES else (key[:_IPV6_BYTES], key[_IPV6_BYTES:])
+        return network_of(origin, rest[0]) if rest and rest[0] else host(origin)
+
     def counts_like(self, old: Self) -> bool:
         """Return whether it is the detector of the same name: how many offenders ban a /48 is a threshold."""
         return self.name == old.name
 
-    def windows(self) -> Sequence[SavedWindow]:
+    def windows(self) -> Sequence[CountingWindow]:
         """Return the window."""
         return (self._scores.window,)
 
@@ -247,16 +253,8 @@ class FailuresDetector(Detector[AuthFailure]):
         crossing = wide.add(source, count, event.time_s, self.stats)
         if crossing is None:
             return None
-        network, evidence = wide.network(source, crossing), wide.evidence(crossing, self._what(event), event.line)
-        return Alert(
-            self.name,
-            event.time_s,
-            source,
-            network,
-            is_alone=False,
-            strength=event.strength,
-            evidence=evidence,
-        )
+        evidence = wide.evidence(crossing, self._what(event), event.line)
+        return self._about(event, source, wide.network(source, crossing), evidence, is_alone=False)
 
     def _add_network(self, event: AuthFailure, network: Network, item: bytes, mark: bytes) -> Alert | None:
         """Count a failure of a whole network: it is banned as one or, where the allowlist overlaps it, not at all."""
@@ -268,7 +266,14 @@ class FailuresDetector(Detector[AuthFailure]):
         self, event: AuthFailure, crossing: Crossing, source: Address, network: Network, *, is_alone: bool
     ) -> Alert:
         evidence = self._scores.evidence(crossing, self._what(event), _users(crossing.items), event.line)
-        return Alert(self.name, event.time_s, source, network, is_alone, event.strength, evidence)
+        return self._about(event, source, network, evidence, is_alone=is_alone)
+
+    def _about(
+        self, event: AuthFailure, source: Address, network: Network, evidence: Evidence, *, is_alone: bool
+    ) -> Alert:
+        log = pod_log(event.log)
+        ours = Party(service=self.name, pod=f"{log.namespace}/{log.pod}" if log else "")
+        return Alert(self.name, event.time_s, source, network, is_alone, event.strength, evidence, ours=ours)
 
     def _what(self, event: AuthFailure) -> str:
         """Name what is counted, for people."""

@@ -12,13 +12,13 @@ from monitor.detectors.kept import Kept
 from monitor.detectors.limits import Limits
 from monitor.detectors.origin_rate import RateDetector
 from monitor.detectors.origins import origin_alert
-from monitor.detectors.probes import service_key, show_service
+from monitor.detectors.probes import our_party, service_key, show_service
 from monitor.detectors.registration import Registration
 from monitor.detectors.scoring import SAMPLE_SIZE
 from monitor.detectors.settings import BANTIME, RECENT, CountingSettings
 from monitor.metrics.metric import COUNTER, Metric, Sample
 from monitor.model.addresses import Address, format_address
-from monitor.model.alerts import Alert, Evidence, FloodAlert
+from monitor.model.alerts import UNKNOWN_PARTY, Alert, Evidence, FloodAlert, Party
 from monitor.model.flows import Flow, FlowBatch, ListenTotals
 from monitor.model.protocols import ESTABLISHED_STATES
 
@@ -89,6 +89,7 @@ class HalfOpenDetector(RateDetector[FlowBatch]):
     name = "half_open"
     takes = (FlowBatch,)
     is_one_way = True
+    reports_floods = True
     metrics = (FLOODS, EXCUSED)
 
     def __init__(self, limits: Limits, total: int) -> None:
@@ -148,10 +149,11 @@ class HalfOpenDetector(RateDetector[FlowBatch]):
             if self._is_excused(source, batch.time_s):
                 self.excused_total += 1
                 continue
-            services = dict.fromkeys(show_service(service_key(one)) for one in open_ones if one.source == source)
-            sample = tuple(services)[:SAMPLE_SIZE]
+            own = [one for one in open_ones if one.source == source]
+            sample = tuple(dict.fromkeys(show_service(service_key(one)) for one in own))[:SAMPLE_SIZE]
             what = "half-open connections"
-            yield origin_alert(self.name, self.limits, source, batch.time_s, count, what, sample=sample)
+            ours = our_party(own[-1])
+            yield origin_alert(self.name, self.limits, source, batch.time_s, count, what, sample=sample, ours=ours)
 
     def _follow_listeners(self, batch: FlowBatch) -> None:
         """Note when listeners of this node dropped or delayed attempts."""
@@ -195,15 +197,16 @@ class HalfOpenDetector(RateDetector[FlowBatch]):
     def _flood(self, count: int, batch: FlowBatch) -> FloodAlert:
         seen = self._seen
         busiest = Counter(map(_target, seen)).most_common(1)
-        address, service = busiest[0][0] if busiest else ("an unknown address", "unknown")
+        ours = busiest[0][0] if busiest else UNKNOWN_PARTY
+        address = format_address(ours.address) if ours.address else "an unknown address"
         sources = len({flow.source for flow in seen})
         what = f"half-open connections ({sources} sources in the last {len(seen)} flows)"
         evidence = Evidence(count, self.total, _LOOK_BACK_S, batch.time_s - _LOOK_BACK_S, batch.time_s, what)
-        return FloodAlert(self.name, batch.time_s, f"{service} of {address}", evidence)
+        return FloodAlert(self.name, batch.time_s, f"{ours.service or 'unknown'} of {address}", evidence, ours)
 
 
-def _target(flow: Flow) -> tuple[str, str]:
-    return format_address(flow.destination), show_service(service_key(flow))
+def _target(flow: Flow) -> Party:
+    return Party(flow.destination, show_service(service_key(flow)))
 
 
 DETECTOR = Registration(

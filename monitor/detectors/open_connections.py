@@ -3,7 +3,7 @@
 import heapq
 from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any
 
 from msgspec import Meta, field
 
@@ -12,18 +12,16 @@ from monitor.detectors.detector import Detector
 from monitor.detectors.kept import Extent, Kept, changed_limits
 from monitor.detectors.limits import Limits
 from monitor.detectors.origins import origin_alert
-from monitor.detectors.probes import show_packet
+from monitor.detectors.probes import our_party, show_packet
 from monitor.detectors.registration import Registration
 from monitor.detectors.settings import BANTIME, ENTRIES, RECENT, WindowSettings
-from monitor.model.addresses import Address, origin_key
+from monitor.model.addresses import Address, Network, origin_key
 from monitor.model.alerts import Alert
 from monitor.model.bans import Mode
 from monitor.model.crowds import SHARE, networks_of_origin
-from monitor.model.flows import Flow, FlowBatch
+from monitor.model.flows import Flow, FlowBatch, FlowKey, flow_key
 
 _MOST_PASSED_OVER = 256
-
-_Key: TypeAlias = tuple[int | None, int, int | None]
 
 
 class OpenConnectionsSettings(WindowSettings, frozen=True, kw_only=True):
@@ -67,11 +65,11 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
         """Take when to fire."""
         super().__init__(limits)
         self._prefix_bytes = limits.ipv6_prefix // 8
-        self._open: OrderedDict[_Key, bytes] = OrderedDict()
+        self._open: OrderedDict[FlowKey, bytes] = OrderedDict()
         self._counts: dict[bytes, int] = {}
         self._reported_s: dict[bytes, float] = {}
         self._turns = 0
-        self._surplus: deque[_Key] = deque()
+        self._surplus: deque[FlowKey] = deque()
         """Connections to forget first, when there are too many."""
         self._search_at = 0
         """Number of evictions at which to look for a surplus again."""
@@ -96,14 +94,19 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
         """Return how many connections of this source are open."""
         return self._counts.get(origin_key(source, self._prefix_bytes), 0)
 
+    def busiest(self, limit: int) -> list[tuple[Network, int]]:
+        """Return whose connections are open, and how many, most first."""
+        most = heapq.nlargest(limit, self._counts.items(), key=lambda one: one[1])
+        return [(self.counted(origin), count) for origin, count in most]
+
     def _take(self, batch: FlowBatch) -> list[Alert]:
         if batch.has_gap:
             self._forget(batch.time_s)
-        ended = {_key(flow) for flow in batch.ending}
+        ended = set(batch.ended_keys())
         for key in ended:
             if (origin := self._open.pop(key, None)) is not None:
                 self._leave(origin)
-        opened = [(key, flow) for flow in (*batch.completed, *batch.listed) if (key := _key(flow)) not in ended]
+        opened = [(key, flow) for flow in (*batch.completed, *batch.listed) if (key := flow_key(flow)) not in ended]
         alerts = [alert for key, flow in opened if (alert := self._opened(key, flow, batch.time_s))]
         self.stats.entries = len(self._open)
         if self.stats.turns != self._turns:  # a source that holds many is busy without opening more
@@ -111,7 +114,7 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
             self._find_peak()
         return alerts
 
-    def _opened(self, key: _Key, flow: Flow, now_s: float) -> Alert | None:
+    def _opened(self, key: FlowKey, flow: Flow, now_s: float) -> Alert | None:
         limits = self.limits
         if key in self._open:
             return None
@@ -125,8 +128,17 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
         if count < limits.maxretry or 0 <= now_s - self._reported_s.get(origin, float("-inf")) < limits.findtime_s:
             return None
         self._reported_s[origin] = now_s
-        what, last = "connections open at a time", show_packet(flow)
-        return origin_alert(self.name, limits, flow.source, now_s, count, what, handshakes=origin, last=last)
+        return origin_alert(
+            self.name,
+            limits,
+            flow.source,
+            now_s,
+            count,
+            "connections open at a time",
+            handshakes=origin,
+            last=show_packet(flow),
+            ours=our_party(flow),
+        )
 
     def _evict(self) -> None:
         """Forget the oldest connection, of a network with more than its share (`crowds`) if there is one."""
@@ -141,7 +153,7 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
         self.stats.missed_keys += 2 * self._counts[origin] >= self.limits.maxretry
         self._leave(origin)
 
-    def _find_surplus(self) -> list[_Key]:
+    def _find_surplus(self) -> list[FlowKey]:
         """Return the oldest connections that networks hold beyond their share; goes through all."""
         share = max(self.limits.max_entries // SHARE, self.limits.maxretry)
         surplus: Counter[bytes] = Counter()
@@ -175,10 +187,6 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
             self._counts[origin] = left
         else:
             self._reported_s.pop(origin, None)
-
-
-def _key(flow: Flow) -> _Key:
-    return flow.namespace, flow.id, flow.source_port
 
 
 DETECTOR = Registration(

@@ -9,7 +9,7 @@ from monitor.detectors.origins import example_of
 from monitor.model.addresses import Address, origin_key
 from monitor.model.networks import Surrounding
 from monitor.model.rates import RateWindow
-from monitor.model.saved_rows import SavedWindow
+from monitor.model.saved_rows import CountingWindow
 from monitor.model.window_stats import WindowStats
 
 _MOST_SHELTERED = 1024
@@ -32,7 +32,7 @@ class OriginRate:
         return self._rates.stats
 
     @property
-    def window(self) -> SavedWindow:
+    def window(self) -> CountingWindow:
         """What a restart must not forgive."""
         return self._rates
 
@@ -86,7 +86,7 @@ class RateDetector(Detector[EventT]):
         super().follow(surrounding)
         self.rate.follow(surrounding)
 
-    def windows(self) -> Sequence[SavedWindow]:
+    def windows(self) -> Sequence[CountingWindow]:
         """Return the window."""
         return (self.rate.window,)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from monitor.detectors.limits import Limits
 from monitor.model.addresses import Address, Network, host, network_of
-from monitor.model.alerts import Alert, Evidence, Strength
+from monitor.model.alerts import UNKNOWN_PARTY, Alert, Evidence, Party, Strength
 
 
 def origin_of(source: Address, ipv6_prefix: int) -> Network:
@@ -28,12 +28,24 @@ def origin_alert(
     sample: tuple[str, ...] = (),
     handshakes: bytes | None = None,
     last: str = "",
+    ours: Party = UNKNOWN_PARTY,
 ) -> Alert:
     """Make an alert about the origin of a source.
 
-    `handshakes` is the key in Proofs of the handshakes counted, `last` the packet or connection that counted last.
+    `handshakes` is the key in Proofs of the handshakes counted, `last` the packet or connection that counted last,
+    `ours` what it was sent to.
     """
     first_s = time_s - limits.findtime_s
     evidence = Evidence(count, limits.maxretry, limits.findtime_s, first_s, time_s, what, sample, last)
     network = origin_of(source, limits.ipv6_prefix)
-    return Alert(name, time_s, source, network, network.is_host, Strength.SPOOFABLE, evidence, handshakes=handshakes)
+    return Alert(
+        name,
+        time_s,
+        source,
+        network,
+        network.is_host,
+        Strength.SPOOFABLE,
+        evidence,
+        handshakes=handshakes,
+        ours=ours,
+    )

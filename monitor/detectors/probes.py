@@ -3,7 +3,7 @@
 from typing import TypeAlias
 
 from monitor.model.addresses import Address, format_address
-from monitor.model.alerts import MAX_LAST
+from monitor.model.alerts import MAX_LAST, Party
 from monitor.model.events import PacketLogged
 from monitor.model.flows import Flow, FlowIncomplete, OutboundIncomplete
 from monitor.model.protocols import (
@@ -79,6 +79,14 @@ def service_key(event: Probe | Flow) -> bytes:
 def show_service(key: bytes) -> str:
     """Write a service key for people: `tcp/22`."""
     return f"{PROTOCOL_NAMES.get(key[0], str(key[0]))}/{int.from_bytes(key[1:])}"
+
+
+def our_party(event: Probe | Flow) -> Party:
+    """Return what a probe or flow was sent to, or the source of one that goes out."""
+    if isinstance(event, OutboundIncomplete):
+        return Party(event.source, show_service(service_key(event)))
+    address = event.destination if isinstance(event, PacketLogged) else event.real_destination or event.destination
+    return Party(address, show_service(service_key(event)))
 
 
 def show_packet(event: Probe | Flow) -> str:

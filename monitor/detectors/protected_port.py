@@ -11,7 +11,7 @@ from monitor.detectors.detector import Detector
 from monitor.detectors.kept import Extent, Kept
 from monitor.detectors.limits import Limits
 from monitor.detectors.origins import origin_alert
-from monitor.detectors.probes import service_key, show_packet, show_service
+from monitor.detectors.probes import our_party, service_key, show_packet, show_service
 from monitor.detectors.proofs import service_proof
 from monitor.detectors.registration import Registration
 from monitor.detectors.settings import RECENT, DetectorSettings
@@ -115,7 +115,15 @@ class ProtectedPortDetector(Detector[FlowBatch]):
             )
             what = f"connection to {name} ({show_service(service_key(flow))})"
             yield origin_alert(
-                self.name, limits, flow.source, flow.time_s, 1, what, handshakes=proof, last=show_packet(flow)
+                self.name,
+                limits,
+                flow.source,
+                flow.time_s,
+                1,
+                what,
+                handshakes=proof,
+                last=show_packet(flow),
+                ours=our_party(flow),
             )
             return
 

@@ -16,7 +16,7 @@ from monitor.model.alerts import Alert, Strength
 from monitor.model.bitmap_window import BitmapWindow
 from monitor.model.events import DropsObserved
 from monitor.model.port_bitmap import estimate
-from monitor.model.saved_rows import SavedWindow
+from monitor.model.saved_rows import CountingWindow
 
 MOST_PORTS = 200
 """The highest threshold: of more ports, 64 bits say little."""
@@ -75,7 +75,7 @@ class RefusedPortsDetector(Detector[DropsObserved]):
                 count = int(estimate(bits))
                 yield origin_alert(self.name, self.limits, event.source, event.time_s, count, self.what, sample=sample)
 
-    def windows(self) -> Sequence[SavedWindow]:
+    def windows(self) -> Sequence[CountingWindow]:
         """Return the window."""
         return (self._window,)
 

@@ -10,7 +10,7 @@ from monitor.config.port_names import PORTS
 from monitor.detectors.limits import Limits
 from monitor.detectors.origin_rate import RateDetector
 from monitor.detectors.origins import origin_alert
-from monitor.detectors.probes import service_key, show_service
+from monitor.detectors.probes import our_party, service_key, show_service
 from monitor.detectors.registration import Registration
 from monitor.detectors.scoring import SAMPLE_SIZE
 from monitor.detectors.settings import BAN_PORTS, BANTIME, ENTRIES, RECENT, DetectorSettings
@@ -100,10 +100,11 @@ class UdpAmplificationDetector(RateDetector[FlowBatch]):
         ]
         weights = [flow.reply_bytes or 0 for flow in amplified]
         for _, source, count in self.rate.add([flow.source for flow in amplified], batch.time_s, weights):
-            services = dict.fromkeys(show_service(service_key(flow)) for flow in amplified if flow.source == source)
-            sample = tuple(services)[:SAMPLE_SIZE]
+            own = [flow for flow in amplified if flow.source == source]
+            sample = tuple(dict.fromkeys(show_service(service_key(flow)) for flow in own))[:SAMPLE_SIZE]
             what = "bytes of answers to small UDP requests"
-            yield origin_alert(self.name, self.limits, source, batch.time_s, count, what, sample=sample)
+            ours = our_party(own[-1])
+            yield origin_alert(self.name, self.limits, source, batch.time_s, count, what, sample=sample, ours=ours)
 
     def _is_amplified(self, flow: Flow) -> bool:
         if flow.destination_port not in self._ports and flow.real_destination_port not in self._ports:

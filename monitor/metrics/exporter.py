@@ -8,18 +8,22 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import Exemplar as OpenMetricsExemplar
 from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 from prometheus_client.registry import Collector
 
 from monitor.metrics.http_connection import Drop
-from monitor.metrics.http_message import HttpAnswer, HttpRequest, refusal
+from monitor.metrics.http_message import HttpAnswer, HttpRequest
 from monitor.metrics.http_server import HttpServer
-from monitor.metrics.metric import Kind, Metric, Sample
+from monitor.metrics.metric import Exemplar, Kind, Metric, Sample, Series
+from monitor.metrics.pages import Page, health, live, page_of, stuck
 from monitor.metrics.web_gate import WebGate
 from monitor.model.errors import PermanentError
+from monitor.model.problems import Problem
 
 _log = logging.getLogger(__name__)
 _IP_FREEBIND = 15  # linux/in.h; for IPv6, too
@@ -32,11 +36,26 @@ _FAMILIES = {Kind.COUNTER: CounterMetricFamily, Kind.GAUGE: GaugeMetricFamily}
 class Exporter(Collector):
     """Asks for all samples when it is scraped; only histograms are kept here."""
 
-    def __init__(self, catalogue: Sequence[Metric], read: Callable[[], Iterable[Sample]]) -> None:
-        """Serve the metrics of `catalogue`; `read` is called from the server's thread at each scrape."""
+    def __init__(
+        self,
+        catalogue: Sequence[Metric],
+        read: Callable[[], Iterable[Sample]],
+        problems: Callable[[], Sequence[Problem]] = tuple,
+        monitored: Callable[[str], None] = lambda _: None,
+        examples: Callable[[], Mapping[Series, Exemplar]] = dict,
+    ) -> None:
+        """Serve the metrics of `catalogue`.
+
+        All are called from the server's thread: `read` and `examples` at each scrape, `problems` for each page about
+        health (TimeoutError: the daemon does not respond), `monitored` with the address of each client that got
+        metrics, or asked for the health. `examples` are exemplars of counters; only OpenMetrics has them.
+        """
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._catalogue = {metric.name: metric for metric in catalogue}
         self._read = read
+        self._problems = problems
+        self._monitored = monitored
+        self._examples = examples
         self.registry = CollectorRegistry()
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -64,18 +83,44 @@ class Exporter(Collector):
             for metric in self._catalogue.values()
             if metric.kind in _FAMILIES
         }
-        for name, labels, value in self._read():
+        samples, examples = self._read(), self._examples()
+        for name, labels, value in samples:
             if len(labels) != len(self._catalogue[name].labels):
                 raise ValueError(f"{name} has the labels {self._catalogue[name].labels}, got {labels}")
-            families[name].add_metric(labels, value)
+            family, example = families[name], examples.get((name, labels))
+            if isinstance(family, CounterMetricFamily) and example:
+                shown = OpenMetricsExemplar(example.labels, 1, round(example.time_s, 3))
+                family.add_metric(labels, value, exemplar=shown)
+            else:
+                family.add_metric(labels, value)
         yield from families.values()
 
     def respond(self, requests: Sequence[HttpRequest]) -> list[HttpAnswer]:
-        """Answer scrapes; the samples are collected once for all, and written once for each notation asked for."""
-        scrapes = [request for request in requests if request.method == "GET"]
-        snapshot = _Snapshot(self.registry.collect()) if scrapes else _Snapshot(())
-        refused = refusal(405, "only GET is served here", ("Allow", "GET"))
-        return [snapshot.answer(request.headers) if request.method == "GET" else refused for request in requests]
+        """Answer requests; the samples are collected once for all, and written once for each notation asked for."""
+        pages = [page_of(request) for request in requests]
+        snapshot = _Snapshot(self.registry.collect() if Page.METRICS in pages else ())
+        about_health = self._about_health() if {Page.HEALTH, Page.LIVE}.intersection(pages) else {}
+        answers = []
+        for request, page in zip(requests, pages, strict=True):
+            match page:
+                case HttpAnswer() as answer:
+                    pass
+                case Page.METRICS:
+                    answer = snapshot.answer(request.headers)
+                case _:
+                    answer = about_health[page]
+            answers.append(msgspec.structs.replace(answer, is_head=True) if request.method == "HEAD" else answer)
+        return answers
+
+    def _about_health(self) -> dict[Page, HttpAnswer]:
+        """Return the answers of the pages about health."""
+        try:
+            problems = self._problems()
+        except TimeoutError:
+            return dict.fromkeys((Page.HEALTH, Page.LIVE), stuck())
+        is_private = self._gate is not None and self._gate.has_users
+        answer = health(problems, shows_texts=not is_private)
+        return {Page.HEALTH: msgspec.structs.replace(answer, is_monitoring=not is_private), Page.LIVE: live()}
 
     def serve(
         self,
@@ -94,7 +139,13 @@ class Exporter(Collector):
         self._gate = gate = WebGate(Path(web_config)) if web_config else None
         try:
             server = HttpServer(
-                _listen(host, port), self.respond, self.dropped, failed, gate=gate, reserved_from=reserved_from
+                _listen(host, port),
+                self.respond,
+                self.dropped,
+                failed,
+                gate=gate,
+                monitored=self._monitored,
+                reserved_from=reserved_from,
             )
         except OSError as error:
             raise PermanentError(
@@ -126,7 +177,7 @@ class _Snapshot(Collector):
             if key[1]:
                 body = gzip.compress(body, 1)
                 answer_headers.append(("Content-Encoding", "gzip"))
-            self._answers[key] = HttpAnswer(200, answer_headers, body)
+            self._answers[key] = HttpAnswer(200, answer_headers, body, is_monitoring=True)
         return self._answers[key]
 
 

@@ -49,12 +49,25 @@ class Drop(enum.StrEnum):
 class Connection:
     """A connection with its request and its answer, both bounded."""
 
-    __slots__ = ("deadline_s", "event", "group", "opened_s", "received", "socket", "stage", "unsent")
+    __slots__ = (
+        "deadline_s",
+        "event",
+        "group",
+        "is_monitoring",
+        "opened_s",
+        "peer",
+        "received",
+        "socket",
+        "stage",
+        "unsent",
+    )
 
-    def __init__(self, accepted: socket.socket, group: str, now_s: float, deadline_s: float) -> None:
-        """Start to read; times are monotonic, in seconds."""
+    def __init__(self, accepted: socket.socket, peer: str, now_s: float, deadline_s: float) -> None:
+        """Start to read; `peer` is the address at the other end, times are monotonic, in seconds."""
         self.socket = accepted
-        self.group = group
+        self.peer = peer
+        self.group = group_of(peer)
+        self.is_monitoring = False
         self.opened_s = now_s
         self.deadline_s = deadline_s
         self.stage = Stage.READING

@@ -13,6 +13,7 @@ _PHRASES = {
     200: "OK",
     400: "Bad Request",
     401: "Unauthorized",
+    404: "Not Found",
     405: "Method Not Allowed",
     431: "Request Header Fields Too Large",
     503: "Service Unavailable",
@@ -33,13 +34,17 @@ class HttpAnswer(msgspec.Struct, frozen=True):
     status: int
     headers: Sequence[tuple[str, str]] = ()
     body: bytes = b""
+    is_head: bool = False
+    """Whether it answers HEAD: then the body is left out, and its length is not."""
+    is_monitoring: bool = False
+    """Whether whoever gets it monitors this node."""
 
     def encode(self) -> bytes:
         """Return the answer as it goes over the wire; the connection is closed after each."""
         head = [f"HTTP/1.1 {self.status} {_PHRASES[self.status]}"]
         head += [f"{name}: {value}" for name, value in self.headers]
         head += [f"Content-Length: {len(self.body)}", "Connection: close", "", ""]
-        return "\r\n".join(head).encode("latin-1") + self.body
+        return "\r\n".join(head).encode("latin-1") + (b"" if self.is_head else self.body)
 
 
 def refusal(status: int, text: str, *headers: tuple[str, str]) -> HttpAnswer:

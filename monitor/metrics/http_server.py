@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from monitor.metrics.http_budget import TimeBudget
-from monitor.metrics.http_connection import Connection, Drop, HttpLimits, Stage, group_of, victim
+from monitor.metrics.http_connection import Connection, Drop, HttpLimits, Stage, victim
 from monitor.metrics.http_message import HttpAnswer, HttpRequest, read_head, refusal
 from monitor.metrics.web_gate import WebGate
 
@@ -47,18 +47,21 @@ class HttpServer:
         limits: HttpLimits = HttpLimits(),  # noqa: B008 - immutable
         *,
         gate: WebGate | None = None,
+        monitored: Callable[[str], None] = lambda _: None,
         reserved_from: int = sys.maxsize,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take a listening socket.
 
         `dropped` counts connections closed without an answer, by cause; `failed` is called, from the server's thread,
-        with faults; `gate` decides who is answered (default: everybody, without TLS); descriptors from the number
-        `reserved_from` on are left to others.
+        with faults; `gate` decides who is answered (default: everybody, without TLS); `monitored` is called with the
+        address of each client that took an answer of those for monitors; descriptors from the number `reserved_from`
+        on are left to others.
         """
         self._listener = listener
         self._respond = respond
         self._gate = gate
+        self._monitored = monitored
         self._limits = limits
         self._reserved_from = reserved_from
         self._clock = clock
@@ -163,7 +166,7 @@ class HttpServer:
             except OSError:  # the client has gone
                 accepted.close()
                 return
-        connection = Connection(accepted, group_of(address), now_s, now_s + self._limits.read_s)
+        connection = Connection(accepted, address, now_s, now_s + self._limits.read_s)
         self._connections.add(connection)
         self._continue(connection)  # a request that is there already cannot be pushed out any more
 
@@ -238,6 +241,7 @@ class HttpServer:
         for (connection, _), answer in zip(waiting, answers, strict=True):
             data = encoded.setdefault(id(answer), b"") or answer.encode()
             encoded[id(answer)] = data
+            connection.is_monitoring = answer.is_monitoring
             self._start_sending(connection, data)
 
     def _admitted(self) -> list[tuple[Connection, HttpRequest]]:
@@ -266,6 +270,8 @@ class HttpServer:
                 connection.socket.unwrap()
         connection.socket.shutdown(socket.SHUT_WR)
         connection.stage = Stage.CLOSING
+        if connection.is_monitoring:
+            self._monitored(connection.peer)
         connection.deadline_s = self._clock() + self._limits.linger_s
         self._unwatch(connection)
         self._watch(connection)

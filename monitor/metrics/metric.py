@@ -5,6 +5,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from monitor.model.printable import printable
+
 
 class Kind(enum.StrEnum):
     """Prometheus metric types in use."""
@@ -25,6 +27,38 @@ class Metric(msgspec.Struct, frozen=True):
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+
+
+Series: TypeAlias = tuple[str, tuple[str, ...]]
+"""A metric's name and label values in the catalogue's order."""
+
+
+class Exemplar(msgspec.Struct, frozen=True):
+    """An example of what a counter counted last: texts by name, and when (wall time in seconds)."""
+
+    labels: dict[str, str]
+    time_s: float
+
+
+MAX_EXEMPLAR_CHARS = 128
+"""Of all names and texts of an exemplar together (OpenMetrics 1.0); Prometheus drops longer ones."""
+
+
+_SPECIAL = str.maketrans(dict.fromkeys('"\\{}#', "_"))
+"""Characters that some readers of exemplars misread even when they are escaped; no network, service or pod has them."""
+
+
+def exemplar(time_s: float, **labels: str) -> Exemplar:
+    """Return an exemplar that is short enough: empty texts are left out, the last ones are cut."""
+    texts = {name: printable(text).translate(_SPECIAL) for name, text in labels.items()}
+    kept: dict[str, str] = {}
+    room = MAX_EXEMPLAR_CHARS
+    for name, text in texts.items():
+        left = room - len(name)
+        if text and left > 0:
+            kept[name] = text if len(text) <= left else f"{text[: left - 1]}…"
+            room = left - len(kept[name])
+    return Exemplar(kept, time_s)
 
 
 Sample: TypeAlias = tuple[str, tuple[str, ...], float]

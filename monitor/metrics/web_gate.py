@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from monitor.metrics.http_message import HttpRequest
+from monitor.metrics.pages import is_open
 from monitor.metrics.web_config import WebConfig, make_context, read_web_config
 from monitor.model.errors import ConfigError
 
@@ -53,6 +54,11 @@ class WebGate:
         self._salt = secrets.token_bytes(16)
         self._right: dict[bytes, None] = {}
         self._unknown_user = _hash_like(next(iter(self._config.basic_auth_users.values()), ""))
+
+    @property
+    def has_users(self) -> bool:
+        """Whether a name and a password are required."""
+        return bool(self._config.basic_auth_users)
 
     def wrap(self, accepted: socket.socket) -> socket.socket:
         """Return the socket with TLS if the file asks for it; the handshake takes place as it is read.
@@ -94,7 +100,7 @@ class WebGate:
 
     def _knows(self, request: HttpRequest) -> bool:
         """Whether the request may be answered without checking a password."""
-        return not self._config.basic_auth_users or self._digest(request) in self._right
+        return not self.has_users or is_open(request) or self._digest(request) in self._right
 
     def _admits(self, request: HttpRequest) -> bool:
         """Check the password of a request; takes long."""

@@ -56,6 +56,20 @@ class RecordedEvidence(Evidence, frozen=True, gc=False):
         return cls(**msgspec.structs.asdict(alert.evidence), doubt=alert.doubt)
 
 
+class Party(msgspec.Struct, frozen=True, gc=False):
+    """The side of the node in what counted last: what was attacked, or what called out. Empty where it is unknown."""
+
+    address: Address = b""
+    """After destination NAT: of a pod rather than of its service."""
+    service: str = ""
+    """`tcp/22`, or the detector of the log in which the application reported it: `sshd`."""
+    pod: str = ""
+    """`NAMESPACE/POD` where the log is a pod's; others are found by address."""
+
+
+UNKNOWN_PARTY = Party()
+
+
 class Alert(msgspec.Struct, frozen=True, gc=False):
     """A detector's threshold was crossed at `time_s` (the event's time).
 
@@ -77,6 +91,7 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     """Why the evidence is not held against its source: then it is only observed. Empty: there is no doubt."""
     longest_s: float = float("inf")
     """The longest ban that this evidence justifies, in seconds."""
+    ours: Party = UNKNOWN_PARTY
 
 
 class FloodAlert(msgspec.Struct, frozen=True, gc=False):
@@ -87,6 +102,7 @@ class FloodAlert(msgspec.Struct, frozen=True, gc=False):
     target: str
     """What is attacked, for people."""
     evidence: Evidence
+    ours: Party = UNKNOWN_PARTY
 
     def __str__(self) -> str:
         """Say what goes on."""

@@ -7,7 +7,7 @@ behind a NodePort or service address), `translated_source` is whom it answers to
 The tags tell the classes apart in recordings: a number once used keeps its meaning.
 """
 
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import msgspec
 
@@ -75,6 +75,15 @@ class Flow(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=0):
         return self.is_answered and self.state in ESTABLISHED_STATES.get(self.protocol, ())
 
 
+FlowKey: TypeAlias = tuple[int | None, int, int | None]
+"""Namespace, the kernel's number of the entry, and the source port, since numbers are used again: one connection."""
+
+
+def flow_key(flow: Flow) -> FlowKey:
+    """Return which connection a flow is of."""
+    return flow.namespace, flow.id, flow.source_port
+
+
 class FlowOpened(Flow, frozen=True, gc=False, tag=1):
     """The first packet passed. TCP picked up in the middle begins in TCP_ESTABLISHED: that proves no handshake."""
 
@@ -135,6 +144,12 @@ class OutboundIncomplete(FlowIncomplete, frozen=True, gc=False, tag=1):
     covers_all_traffic: ClassVar[bool] = False
 
 
+AnyFlow: TypeAlias = Flow | FlowOpened | FlowEstablished | FlowClosed | FlowReset | FlowListed
+"""A flow of each class, for decoders: its tag tells which."""
+AnyAttempt: TypeAlias = FlowIncomplete | OutboundIncomplete
+"""An incomplete attempt of each class."""
+
+
 class ListenTotals(msgspec.Struct, frozen=True, array_like=True):
     """What listeners of this node did since it started (/proc/net/netstat and /proc/net/snmp, snmp_counter.rst)."""
 
@@ -179,3 +194,9 @@ class FlowBatch(msgspec.Struct, array_like=True):
     """Established connections of a list of the table: they were there before."""
     incomplete: list[FlowIncomplete] = msgspec.field(default_factory=list)
     """Attempts that came to nothing."""
+    ended: list[FlowKey] = msgspec.field(default_factory=list)
+    """Which connections those in `ending` are. A recording keeps no more of them, unless they are UDP's."""
+
+    def ended_keys(self) -> list[FlowKey]:
+        """Return which connections end, also if nobody has noted it."""
+        return self.ended or [flow_key(flow) for flow in self.ending]

@@ -6,6 +6,7 @@ import msgspec
 
 from monitor.model.addresses import Address, Network
 from monitor.model.clients import Clients
+from monitor.model.pods import Pods
 from monitor.model.services import Services
 from monitor.model.sysctls import Ports
 
@@ -77,6 +78,8 @@ class Surrounding(msgspec.Struct, frozen=True):
     """Services known on this node and behind it; shared, and kept up to date."""
     clients: Clients = msgspec.field(default_factory=Clients)
     """Sources that completed handshakes lately; shared, and kept up to date."""
+    names: Pods = msgspec.field(default_factory=Pods)
+    """Names of the pods on this node, for texts only; shared, and kept up to date."""
 
     def is_ours(self, address: Address) -> bool:
         """Whether an address is of this node or lies behind it."""

@@ -23,6 +23,14 @@ class SavedWindow(Protocol):
         ...
 
 
+class CountingWindow(SavedWindow, Protocol):
+    """A window of a detector."""
+
+    def count(self, key: bytes) -> int:
+        """Return how much is remembered of a key."""
+        ...
+
+
 def number_row(key: bytes, number: int, time_s: float) -> SavedRow:
     """Return a row of a number, which is cut to 64 bits."""
     return key, min(number, _MAX_NUMBER).to_bytes(_NUMBER_BYTES), time_s

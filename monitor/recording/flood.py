@@ -6,8 +6,7 @@ completed a handshake lately are still recorded, and all others become one `Floo
 busiest sources, and a number for the rest.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +14,7 @@ import msgspec
 from monitor.model.addresses import Address
 from monitor.model.alerts import Strength
 from monitor.model.events import AuthFailure
-from monitor.model.flows import FlowBatch
+from monitor.model.flows import FlowBatch, flow_key
 from monitor.recording.inputs import Events, Flood
 
 _MAX_KNOWN = 65_536
@@ -31,26 +30,23 @@ _FILTERED = ("opened", "ending", "incomplete")
 
 
 class KnownSources:
-    """Sources that led to something, the latest 65,536."""
+    """Sources that led to something: at least the latest 32,768, about twice as many at most."""
 
     def __init__(self) -> None:
         """Nobody is known."""
-        self._sources: dict[bytes, None] = {}
+        self._latest: set[bytes] = set()
+        self._before: set[bytes] = set()
 
-    def add(self, sources: Iterator[Address] | Sequence[Address]) -> None:
-        """Know these; the least recent ones are forgotten."""
-        known = self._sources
-        for source in sources:
-            key = source[:_PREFIX_BYTES]
-            known.pop(key, None)
-            known[key] = None
-        if len(known) > _MAX_KNOWN:
-            for key in list(islice(known, len(known) - _MAX_KNOWN)):
-                del known[key]
+    def add(self, sources: Iterable[Address]) -> None:
+        """Know these; half of what is known is forgotten at a time. It is called for every handshake."""
+        self._latest.update([source[:_PREFIX_BYTES] for source in sources])
+        if len(self._latest) > _MAX_KNOWN // 2:
+            self._before, self._latest = self._latest, set()
 
     def __contains__(self, source: Address) -> bool:
         """Whether it led to something lately."""
-        return source[:_PREFIX_BYTES] in self._sources
+        key = source[:_PREFIX_BYTES]
+        return key in self._latest or key in self._before
 
 
 class _Counts(msgspec.Struct):
@@ -101,7 +97,7 @@ class FloodFilter:
         """Return what is to be recorded of a batch; None if nothing is."""
         if type(one.events[0]) is FlowBatch:
             for batch in one.events:
-                self.known.add(flow.source for flow in batch.completed)
+                self.known.add([flow.source for flow in batch.completed])
         kind = one.kind
         size = weight(one)
         seen = self._seen.get(kind, 0)
@@ -140,7 +136,7 @@ class FloodFilter:
             changes[name] = kept = [flow for flow in flows if flow.source in self.known]
             if len(kept) < len(flows):
                 self._count(kind, [flow for flow in flows if flow.source not in self.known])
-        return msgspec.structs.replace(batch, **changes)
+        return msgspec.structs.replace(batch, ended=[flow_key(flow) for flow in changes["ending"]], **changes)
 
     def _count(self, kind: str, events: Sequence[Any]) -> None:
         self.counted_total += len(events)
@@ -157,5 +153,5 @@ def weight(one: Any) -> int:
 
 
 def _flows(batch: FlowBatch) -> int:
-    flows = len(batch.opened) + len(batch.completed) + len(batch.late) + len(batch.ending)
+    flows = len(batch.opened) + len(batch.completed) + len(batch.late) + max(len(batch.ending), len(batch.ended))
     return flows + len(batch.listed) + len(batch.incomplete)

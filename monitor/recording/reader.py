@@ -2,15 +2,17 @@
 
 import os
 from collections.abc import Container, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
 from monitor.model.errors import explain
+from monitor.recording.bounds import RecordingError
 from monitor.recording.inputs import Gap, Input, Skipped
 from monitor.recording.key_inputs import KeyInputs
 from monitor.recording.ring import number, open_segment, segments
-from monitor.recording.segments import Damage, Frame, Header, RecordingError, frames, read_header
+from monitor.recording.segments import Damage, Frame, Header, frames, read_header
 from monitor.recording.wire import decode
 
 _FOREVER = float("inf")
@@ -80,6 +82,7 @@ class Recording:
     def _all(self, paths: list[Path], since_s: float, wanted: Container[str] | None) -> Iterator[Input | Skipped]:
         """Yield all inputs of segments; batches that ended before `since_s` are Skipped."""
         before: int | None = None
+        self._is_complete = False
         for path in paths:
             place = number(path) if len(self.segments) > 1 else 0
             is_next = before is not None and place == before + 1
@@ -102,6 +105,36 @@ class Recording:
                 self.damaged_frames += 1
                 yield self._gap(f"{path.name}: {explain(error)}")
             before = place
+        yield from self._cut_off()
+
+    def _cut_off(self) -> Iterator[Gap]:
+        """Yield the gap of a file that ends too early; the last segment of a ring is only still being written."""
+        if self._is_complete or self.path.is_dir():
+            return
+        if not self._last_s and not self.damaged_frames:
+            raise RecordingError(f"{self.path}: it is cut off, and what is left of it cannot be read")
+        yield self._gap("the file is cut off: its end is missing")
+
+    def span_s(self) -> tuple[float, float] | None:
+        """Return the times of the first and of the last frame that can be read; None if there is none."""
+        spans = []
+        for path in self.segments:
+            try:
+                with open_segment(path) as file:
+                    read_header(file)
+                    found = (one for one in frames(file) if isinstance(one, Frame) and one.inputs)
+                    spans += [(one.first_s, one.last_s) for one in found]
+            except (OSError, ValueError, RecordingError):
+                continue
+        return (min(first for first, _ in spans), max(last for _, last in spans)) if spans else None
+
+    def coverage(self) -> str:
+        """Say which time it covers, local."""
+        span_s = self.span_s()
+        if span_s is None:
+            return "it holds nothing at all"
+        first, last = (datetime.fromtimestamp(time_s).isoformat(" ", "seconds") for time_s in span_s)
+        return f"it covers {first} to {last}"
 
     def _gap(self, reason: str) -> Gap:
         return Gap(self._last_s, "recording", 0, reason)

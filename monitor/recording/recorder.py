@@ -23,7 +23,7 @@ from monitor.recording.settings import RecordingSettings
 from monitor.recording.writer import Writer, Written
 
 _log = logging.getLogger(__name__)
-_MANY_EVENTS = 4096
+HANDED_OVER_EVENTS = 4096
 """Events that are handed to the thread at once."""
 _MAX_EVENTS = 65_536
 """The most events that wait."""
@@ -122,7 +122,7 @@ class Recorder:
             return
         self._waiting.append(one)
         self._waiting_events += events
-        if self._waiting_events >= _MANY_EVENTS:
+        if self._waiting_events >= HANDED_OVER_EVENTS:
             self._hand_over()
 
     def tick(self) -> None:

@@ -12,17 +12,21 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeAlias
 
 import msgspec
 import zstandard
 
-from monitor.model.errors import NodewardenError
+from monitor.recording.bounds import RecordingError, array_length, check_row
 
 MAGIC = b"nodewarden recording\n"
-VERSION = 1
+VERSION = 2
 MAX_RAW_BYTES = 64 << 20
 """Of one frame: the bans and the history that a start restores can take some ten megabytes."""
+MAX_INPUTS = 1 << 17
+"""Of one frame: writers close it at a megabyte, and no input is shorter than nine bytes."""
+_SMALL_BYTES, _MAX_RATIO = 1 << 20, 1000
+"""A larger frame that was compressed by more than this holds nothing but repetitions, to fill memory."""
 _LEVEL = -1
 """Faster than 1, and on rows of forged sources even smaller: they have little to find but the fixed parts."""
 _MARKER = b"\xf7NWf"
@@ -31,12 +35,11 @@ _CHECKSUM = struct.Struct("<I")
 _FIXED = struct.Struct("<HI")  # format version, bytes of the header
 _MAX_HEADER_BYTES = 4096
 _OVERHEAD = len(_MARKER) + _HEAD.size + 2 * _CHECKSUM.size
+_HEAD_BYTES = _OVERHEAD - _CHECKSUM.size
+"""A frame up to its data's checksum."""
+_Head: TypeAlias = tuple[int, int, int, int, int, float, float]
 _SEARCH_BYTES = 1 << 20
 _KEY, _END = 1, 2
-
-
-class RecordingError(NodewardenError):
-    """This is no recording that can be read; the text says why."""
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -67,11 +70,13 @@ class Frame(NamedTuple):
             if zstandard.get_frame_parameters(self.data).content_size != self.raw_bytes:
                 raise RecordingError("a frame has another size than it says")
             raw = _decompressor().decompress(self.data, max_output_size=self.raw_bytes)
+            if array_length(raw) != self.inputs or self.inputs > MAX_INPUTS:  # before memory is taken for each
+                raise RecordingError("a frame has another number of inputs than it says, or too many")
             rows = _decode_rows(raw)
         except (zstandard.ZstdError, msgspec.DecodeError, MemoryError, RecursionError) as error:
             raise RecordingError(f"a frame cannot be decoded: {error}") from None
-        if len(rows) != self.inputs:
-            raise RecordingError("a frame has another number of inputs than it says")
+        for row in rows:
+            check_row(row)
         return rows
 
 
@@ -147,24 +152,28 @@ def read_header(file: BinaryIO) -> Header:
 
 def frames(file: BinaryIO) -> Iterator[Frame | Damage]:
     """Yield what follows the header, up to the end of the file as it is now. Raises OSError."""
-    offset = file.tell()
+    offset = start = file.tell()
     end = file.seek(0, io.SEEK_END)
+    patience = end - start
     while offset < end:
-        found = _frame(file, offset, end)
+        file.seek(offset)
+        head = _head(file.read(_HEAD_BYTES), 0, offset, end)
+        found = None if head is None else _frame(file, head)
         if found is not None:
             yield found
             offset += _OVERHEAD + len(found.data)
             continue
-        following = _next_marker(file, offset + 1, end)
+        passed = 1
+        if head is not None:  # only its data are damaged, and a frame may lie in them if some bytes were lost
+            patience -= head[1]
+            passed = 1 if patience >= 0 else min(_OVERHEAD + head[1], end - offset)
+        following = _next_marker(file, offset + passed, end)
         yield Damage(offset, following - offset, following >= end)
         offset = following
 
 
-def _frame(file: BinaryIO, offset: int, end: int) -> Frame | None:
-    """Return the frame at this place; None if there is no sound one."""
-    head = _head(file, offset, end)
-    if head is None:
-        return None
+def _frame(file: BinaryIO, head: _Head) -> Frame | None:
+    """Return the frame of this head, behind which the file stands; None if its data are damaged."""
     flags, size, raw_bytes, inputs, events, first_s, last_s = head
     checksum, data = file.read(_CHECKSUM.size), file.read(size)
     if _checksum(data) != checksum:
@@ -172,18 +181,18 @@ def _frame(file: BinaryIO, offset: int, end: int) -> Frame | None:
     return Frame(bool(flags & _KEY), bool(flags & _END), raw_bytes, inputs, events, first_s, last_s, data)
 
 
-def _head(file: BinaryIO, offset: int, end: int) -> tuple[int, int, int, int, int, float, float] | None:
-    """Return the head of the frame at this place, whose sizes are possible; the file stands behind it."""
-    file.seek(offset)
-    start = file.read(_OVERHEAD - _CHECKSUM.size)
-    head = start[len(_MARKER) : -_CHECKSUM.size]
-    if not start.startswith(_MARKER) or len(head) != _HEAD.size or _checksum(head) != start[-_CHECKSUM.size :]:
+def _head(block: bytes, place: int, offset: int, end: int) -> _Head | None:
+    """Return the head of the frame at a place of a block, which is at an offset of the file; None if there is none."""
+    if len(block) < place + _HEAD_BYTES or not block.startswith(_MARKER, place):
         return None
-    values = _HEAD.unpack(head)
+    values: _Head = _HEAD.unpack_from(block, place + len(_MARKER))
     _, size, raw_bytes, *_ = values
-    if offset + _OVERHEAD + size > end or not 0 < raw_bytes <= MAX_RAW_BYTES:
+    if offset + _OVERHEAD + size > end or size > MAX_RAW_BYTES + _SMALL_BYTES:
         return None
-    return values
+    if not 0 < raw_bytes <= min(MAX_RAW_BYTES, _SMALL_BYTES + _MAX_RATIO * size):
+        return None
+    checked = place + _HEAD_BYTES - _CHECKSUM.size
+    return values if _checksum(block[place + len(_MARKER) : checked]) == block[checked : place + _HEAD_BYTES] else None
 
 
 def _next_marker(file: BinaryIO, offset: int, end: int) -> int:
@@ -192,13 +201,13 @@ def _next_marker(file: BinaryIO, offset: int, end: int) -> int:
         file.seek(offset)
         block = file.read(_SEARCH_BYTES)
         place = block.find(_MARKER)
-        while place >= 0:
-            if _head(file, offset + place, end) is not None:
+        while 0 <= place <= len(block) - _HEAD_BYTES:
+            if _head(block, place, offset + place, end) is not None:
                 return offset + place
             place = block.find(_MARKER, place + 1)
         if len(block) < _SEARCH_BYTES:
             return end
-        offset += len(block) - len(_MARKER) + 1
+        offset += len(block) - _HEAD_BYTES + 1
     return end
 
 

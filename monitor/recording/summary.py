@@ -32,6 +32,7 @@ class Summary(msgspec.Struct):
     first_s: float | None = None
     last_s: float | None = None
     inputs: int = 0
+    """Without gaps, which are counted apart."""
     events: dict[str, int] = {}
     """By kind; of flows each message about a connection counts."""
     only_counted: int = 0
@@ -53,7 +54,7 @@ def summarize(recording: Recording, since_s: float = float("-inf"), until_s: flo
     events: Counter[str] = Counter()
     digests: set[str] = set()
     for one in recording.inputs(since_s, until_s, wanted={FLOW_BATCH}):
-        found.inputs += 1
+        found.inputs += type(one) is not Gap
         found.first_s = one.time_s if found.first_s is None else min(found.first_s, one.time_s)
         found.last_s = one.time_s if found.last_s is None else max(found.last_s, one.time_s)
         match one:
@@ -79,10 +80,10 @@ def _note(found: Summary, one: Any) -> None:
                 if name not in known and len(known) < _MAX_GAPS:
                     known.append(name)
         case Flood():
-            found.only_counted += one.others + sum(count for _, count in one.sources)
+            found.only_counted += max(0, one.others + sum(count for _, count in one.sources))
         case Gap():
             found.gaps_total += 1
-            found.missing += one.count
+            found.missing += max(0, one.count)
             if len(found.gaps) < _MAX_GAPS:
                 found.gaps.append({"time_s": one.time_s, "where": one.where, "count": one.count, "reason": one.reason})
         case Ordered():

@@ -4,35 +4,25 @@ msgspec writes and reads rows at the speed of C; columns, which Python would hav
 lies side by side in columns zstd finds in rows as well. Decoders are typed by kind of event: a batch becomes structs
 without a step in between. What is not an input of this version raises msgspec.DecodeError (msgspec.ValidationError is
 one), never anything else.
+
+Ends of connections are half of all that connection tracking reports. Decisions need no more than which connections they
+are, and the counters of UDP's; so only those flows are kept whole.
 """
 
 from collections.abc import Container, Sequence
 from functools import reduce
 from operator import or_
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from monitor.model.events import Event
-from monitor.model.flows import (
-    Flow,
-    FlowBatch,
-    FlowClosed,
-    FlowEstablished,
-    FlowIncomplete,
-    FlowListed,
-    FlowOpened,
-    FlowReset,
-    ListenTotals,
-    OutboundIncomplete,
-)
+from monitor.model.flows import AnyAttempt, AnyFlow, FlowBatch, FlowKey, ListenTotals
+from monitor.model.protocols import PROTOCOL_UDP
 from monitor.recording.inputs import INPUTS, KIND_OF, TYPE_OF, Events, Input, Skipped
 
 MAX_EVENTS = 1_000_000
 """The most events of one batch: more is damage."""
-
-_AnyFlow = Flow | FlowOpened | FlowEstablished | FlowClosed | FlowReset | FlowListed
-_AnyAttempt = FlowIncomplete | OutboundIncomplete
 
 
 class _Packed(msgspec.Struct, frozen=True, array_like=True, tag="events"):
@@ -54,12 +44,13 @@ class _StoredFlows(msgspec.Struct, array_like=True):
     listen_totals: ListenTotals | None
     attempts: int
     completions: int
-    opened: list[_AnyFlow]
-    completed: list[_AnyFlow]
-    late: list[_AnyFlow]
-    ending: list[_AnyFlow]
-    listed: list[_AnyFlow]
-    incomplete: list[_AnyAttempt]
+    opened: list[AnyFlow]
+    completed: list[AnyFlow]
+    late: list[AnyFlow]
+    ending: list[AnyFlow]
+    listed: list[AnyFlow]
+    incomplete: list[AnyAttempt]
+    ended: list[FlowKey]
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -96,7 +87,17 @@ def decode(data: bytes | msgspec.Raw, wanted: Container[str] | None = None) -> I
 
 def pack_events(events: Sequence[Event]) -> bytes:
     """Return a batch of events of one type as rows."""
+    if type(events[0]) is FlowBatch:
+        events = [kept(one) for one in cast("Sequence[FlowBatch]", events)]
     return _encode(events)
+
+
+def kept(batch: FlowBatch) -> FlowBatch:
+    """Return what a recording keeps of a batch."""
+    if not batch.ending:
+        return batch
+    whole = [flow for flow in batch.ending if flow.protocol == PROTOCOL_UDP]
+    return msgspec.structs.replace(batch, ending=whole, ended=batch.ended_keys())
 
 
 def unpack_events(kind: str, count: int, data: bytes | msgspec.Raw) -> list[Any]:

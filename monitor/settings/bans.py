@@ -1,5 +1,6 @@
 """The settings of section `bans`: from alerts to bans."""
 
+import enum
 import re
 from collections.abc import Iterable
 from typing import Annotated
@@ -135,6 +136,14 @@ class Budget(Section, frozen=True, kw_only=True):
     ] = 300
 
 
+class ProtectedScrapers(enum.StrEnum):
+    """Which clients of the metrics server are protected."""
+
+    INTERNAL = "internal"
+    ALL = "all"
+    NONE = "none"
+
+
 class Protect(Section, frozen=True, kw_only=True):
     """Entries of the allowlist that are detected on the node, in addition to its addresses, gateways and resolvers."""
 
@@ -148,6 +157,15 @@ class Protect(Section, frozen=True, kw_only=True):
             "such as accounts for file transfer, protect no address."
         ),
     ] = ADMIN_GROUPS
+    scrapers: Annotated[
+        ProtectedScrapers,
+        Meta(
+            description="Allowlist clients that scrape `/metrics` or check `/healthz` at even intervals, three times "
+            "or more, until an hour after the last time; at most 16. `internal`: those in `bans.internal.networks` and "
+            "connected networks; `all`: others as well, for an endpoint that strangers cannot reach; `none`: no "
+            "client."
+        ),
+    ] = ProtectedScrapers.INTERNAL
     kubernetes: Annotated[
         bool,
         Meta(

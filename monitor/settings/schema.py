@@ -35,6 +35,15 @@ class Level(enum.StrEnum):
     ERROR = "error"
 
 
+class LogFormat(enum.StrEnum):
+    """How the daemon writes its log; all but `journal` are lines on standard error."""
+
+    JOURNAL = "journal"
+    LOGFMT = "logfmt"
+    JSON = "json"
+    TEXT = "text"
+
+
 class SourcesSettings(Section, frozen=True, kw_only=True):
     """What the daemon reads: a key for each source, whose section is in the source's folder."""
 
@@ -108,6 +117,14 @@ class Log(Section, frozen=True, kw_only=True):
     """The log of the daemon."""
 
     level: Annotated[Level, Meta(description="Lowest severity that is logged.")] = Level.INFO
+    format: Annotated[
+        LogFormat,
+        Meta(
+            description="`journal`: readable lines, in the systemd journal with fields; on standard error without. "
+            "`logfmt` and `json`: one line each on standard error, with the same fields, for collectors of logs. "
+            "`text`: readable lines on standard error."
+        ),
+    ] = LogFormat.JOURNAL
 
 
 class Settings(Section, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from monitor.ebpf.maps import count_runs
 from monitor.metrics.metric import Sample
 from monitor.model.errors import SYSTEM_FAULTS, PermanentError, TemporaryError, explain
 from monitor.model.events import Event
+from monitor.model.problems import ProblemKind
 from monitor.model.retry import Backoff
 from monitor.sources import metrics
 from monitor.sources.runner import Process, SettingsT
@@ -157,6 +158,10 @@ class ProgramRunner(ABC, Generic[ProgramT, SettingsT]):
     def problems(self) -> list[str]:
         """Say what is wrong: that a program failed which ran before. What never ran is a notice."""
         return [f"{self.title}: {self.trouble}"] if self.trouble and self._has_run else []
+
+    def by_kind(self) -> dict[ProblemKind, list[str]]:
+        """Return what is wrong, by kind."""
+        return {ProblemKind.EBPF: self.problems()}
 
     def describe(self) -> dict[str, Any]:
         """Return this source's part of the status."""

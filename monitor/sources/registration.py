@@ -15,6 +15,7 @@ from typing import Any, Generic, NamedTuple, Protocol
 from monitor.ebpf.xdp import ProgramUser
 from monitor.metrics.metric import Metric, Sample
 from monitor.model.cursors import CursorStore
+from monitor.model.problems import ProblemKind
 from monitor.sources.log_scanner import LogScanner, LogTargets
 from monitor.sources.requirements import Findings
 from monitor.sources.runner import Process, SettingsT
@@ -69,6 +70,10 @@ class Runner(Protocol):
 
     def problems(self) -> list[str]:
         """Say what is wrong."""
+        ...
+
+    def by_kind(self) -> dict[ProblemKind, list[str]]:
+        """Return what is wrong, by kind."""
         ...
 
     def describe(self) -> dict[str, Any]:

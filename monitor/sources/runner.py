@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from monitor.metrics.metric import Metric, Sample
 from monitor.model.errors import SYSTEM_FAULTS, explain
+from monitor.model.problems import ProblemKind
 from monitor.model.retry import Backoff
 from monitor.sources import metrics
 
@@ -135,11 +136,16 @@ class SourceRunner(ABC, Generic[SourceT, SettingsT]):
         return True
 
     def problems(self) -> list[str]:
-        """Say what is wrong."""
-        problems = [f"reading {self.title} failed: {self._trouble}"] if self._trouble else []
-        if time.monotonic() < self._lossy_until_s:
-            problems.append(self._explain_loss())
-        return problems
+        """Say why it cannot be read."""
+        return [f"reading {self.title} failed: {self._trouble}"] if self._trouble else []
+
+    def losses(self) -> list[str]:
+        """Say that records were lost within the last minute."""
+        return [self._explain_loss()] if time.monotonic() < self._lossy_until_s else []
+
+    def by_kind(self) -> dict[ProblemKind, list[str]]:
+        """Return what is wrong, by kind."""
+        return {ProblemKind.SOURCE: self.problems(), ProblemKind.RECORDS_LOST: self.losses()}
 
     def describe(self) -> dict[str, Any]:
         """Return this source's part of the status.
@@ -209,10 +215,15 @@ class SourceRunner(ABC, Generic[SourceT, SettingsT]):
         self._trouble = ""
 
     def _listen(self, source: SourceT) -> None:
-        """Read when the source becomes readable, and what waits already."""
+        """Read when the source becomes readable, and what waits already: some sources wake nobody for that."""
+        self._hear(source)
+        assert self._loop is not None  # noqa: S101 - both callers know
+        self._again = self._again or self._loop.call_soon(self._readable)
+
+    def _hear(self, source: SourceT) -> None:
+        """Read when the source becomes readable, and only then: an idle one costs nothing."""
         assert self._loop is not None  # noqa: S101 - both callers know
         self._loop.add_reader(source.fileno(), self._readable)
-        self._again = self._again or self._loop.call_soon(self._readable)
 
     def _readable(self) -> None:
         """Take what waits, a bounded batch at a time; the loop serves others before it returns for more."""
@@ -227,9 +238,9 @@ class SourceRunner(ABC, Generic[SourceT, SettingsT]):
             self._come_back()
 
     def _wake(self) -> None:
-        """Listen again after a rest."""
+        """Wait again after a rest."""
         self._again = None
-        self._guarded(self._listen)
+        self._guarded(self._hear)
 
     def _come_back(self) -> None:
         """Have the loop call again if there is more to take."""

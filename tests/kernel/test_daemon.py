@@ -23,7 +23,7 @@ def test_a_scan_is_shunned_and_explained(site: Site) -> None:
     assert len(answer["history"][0]["sample"]) == 15
     assert answer["history"][0]["what"] == "ban"
     metrics = site.daemon.metrics()
-    assert metrics['nodewarden_bans{mode="enforce",strength="spoofable"}'] == 1
+    assert metrics['nodewarden_bans{detector="port_scan",mode="enforce",strength="spoofable"}'] == 1
     assert metrics['nodewarden_set_dropped_packets_total{set="shun4"}'] > 0
     assert metrics["nodewarden_ban_latency_seconds_count"] == 1
     assert metrics['nodewarden_detector_alerts_total{detector="port_scan",mode="enforce",strength="spoofable"}'] >= 1

@@ -80,7 +80,7 @@ def test_elements_that_others_add_are_listed_explained_and_removed(site: Site) -
     metrics = site.daemon.metrics()
     assert metrics['nodewarden_set_foreign_elements{set="ban4"}'] == 1
     assert metrics['nodewarden_set_foreign_elements{set="shun4_nets"}'] == 1
-    assert metrics['nodewarden_bans{mode="enforce",strength="proven"}'] == 1
+    assert metrics['nodewarden_bans{detector="manual",mode="enforce",strength="proven"}'] == 1
     told = site.daemon.run("why", "198.51.100.9").stdout
     for text in ("198.51.100.9 is not banned by nodewarden", "198.51.100.0/24 is in the shun set", "ends in: never"):
         assert text in told

@@ -5,7 +5,7 @@ import pytest
 from tests.soak.__main__ import is_good, table
 from tests.soak.runner import run
 
-_DURATION_S = 180.0
+_DURATION_S = 120.0
 
 
 @pytest.mark.kernel

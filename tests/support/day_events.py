@@ -117,7 +117,7 @@ def _flows(chance: random.Random, time_s: float, _: Sequence[str]) -> FlowBatch:
         return [_flow(chance, time_s, chance.choice(kinds)) for _ in range(chance.randrange(4))]
 
     totals = ListenTotals(chance.randrange(9), chance.randrange(9)) if chance.random() < 0.2 else None
-    return FlowBatch(
+    made = FlowBatch(
         time_s,
         chance.random() < 0.05,
         chance.random() < 0.2,
@@ -132,6 +132,8 @@ def _flows(chance: random.Random, time_s: float, _: Sequence[str]) -> FlowBatch:
         some(FlowListed) if chance.random() < 0.1 else [],
         [_incomplete(chance, time_s, FlowIncomplete) for _ in range(chance.randrange(5))],
     )
+    made.ended = made.ended_keys()
+    return made
 
 
 def _flow(chance: random.Random, time_s: float, kind: type[Flow]) -> Flow:

@@ -5,7 +5,8 @@ and the budget is spent.
 """
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -18,8 +19,9 @@ from monitor.daemon.pipeline.outside import Outside
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.replay.memory_leader import MemoryLeader
 from monitor.daemon.replay.outcome import Outcome, OutcomeListener
+from monitor.daemon.sources.log_filters import LogFilters
 from monitor.enforcers.enforcement import Enforcement
-from monitor.enforcers.protocol import Failure, FailureCause
+from monitor.enforcers.protocol import Enforcer, Failure, FailureCause
 from monitor.model import salt
 from monitor.model.addresses import Network, host, network_of, parse_address, parse_network
 from monitor.model.alerts import Strength
@@ -31,6 +33,7 @@ from monitor.model.sysctls import Sysctls
 from monitor.node.addresses import OWN_ADDRESS
 from monitor.recording.inputs import Input, OrderedBan
 from monitor.recording.wire import decode, encode
+from monitor.settings.schema import Settings
 from monitor.state.changes import Allowed, SavedContent
 from tests.support.ban_core import Notebook
 from tests.support.day_events import NODE, STRANGERS, batch
@@ -123,6 +126,24 @@ class _Moody(MemoryLeader):
 class Day:
     """One day, from `run` to its recording and its outcomes."""
 
+    steps: Mapping[str, int] = MappingProxyType(
+        {
+            "events": 70,
+            "tick": 30,
+            "order": 6,
+            "mood": 4,
+            "save": 4,
+            "reload": 2,
+            "node_change": 2,
+            "listen": 2,
+            "restart": 1,
+            "clock": 1,
+            "lost": 1,
+            "correct": 1,
+        }
+    )
+    """What happens, by weight."""
+
     def __init__(self, seed: int) -> None:
         """Begin with a new daemon."""
         self._chance = random.Random(seed)
@@ -134,7 +155,8 @@ class Day:
         """Steps by kind."""
         self._store = _Store()
         self._listening = frozenset({(parse_address(NODE), 6, 80)})
-        self._settings = some_settings(self._chance)
+        self._around = _NETWORKS
+        self._settings = self._some_settings()
         self._node = [AllowEntry(host(parse_address(NODE)), OWN_ADDRESS)]
         self._sysctls = Sysctls(local_ports=(32_768, 60_999))
         self._start()
@@ -150,7 +172,7 @@ class Day:
 
     def run(self, steps: int) -> "Day":
         """Let this many things happen."""
-        names, weights = zip(*_STEPS.items(), strict=True)
+        names, weights = zip(*self.steps.items(), strict=True)
         for name in self._chance.choices(names, weights, k=steps):
             self.done[name] = self.done.get(name, 0) + 1
             try:
@@ -158,6 +180,18 @@ class Day:
             except (TemporaryError, OSError):
                 continue  # the daemon's supervisor, or whoever ordered, is told
         return self
+
+    def _some_settings(self) -> Settings:
+        return some_settings(self._chance)
+
+    def _filters(self) -> LogFilters:
+        return log_filters(self._settings)
+
+    def _followers(self) -> Sequence[Enforcer]:
+        return ()
+
+    def _batch(self, names: Sequence[str]) -> list[Any]:
+        return batch(self._chance, self.now_s, names)
 
     def _start(self) -> None:
         salt.use(self._chance.getrandbits(60))
@@ -167,10 +201,10 @@ class Day:
         self.pipeline = Pipeline(
             self._settings,
             self._node,
-            lambda ledger, allowlist: Enforcement(self._leader),
+            lambda ledger, allowlist: Enforcement(self._leader, *self._followers()),
             (listener, DecisionRecord(self._store.book)),
-            log_filters=log_filters(self._settings),
-            networks=_NETWORKS,
+            log_filters=self._filters(),
+            networks=self._around,
             sysctls=self._sysctls,
             outside=Outside(self._chance.random),
         )
@@ -191,8 +225,7 @@ class Day:
 
     def _events(self) -> None:
         self._pass()
-        names = tuple(log_filters(self._settings).sections)
-        self.pipeline.process(batch(self._chance, self.now_s, names), self.now_s)
+        self.pipeline.process(self._batch(tuple(self._filters().sections)), self.now_s)
 
     def _tick(self) -> None:
         self._pass(self._chance.choice([1.0, 1.0, 1.0, 120.0]))
@@ -207,9 +240,9 @@ class Day:
         self._leader.mood = self._chance.choice([0.0, 0.0, 0.3])
 
     def _reload(self) -> None:
-        self._settings = some_settings(self._chance)
+        self._settings = self._some_settings()
         offences = self._store.offences(0.0, 1000)
-        self.pipeline.reconfigure(self._settings, offences, self.now_s, log_filters(self._settings))
+        self.pipeline.reconfigure(self._settings, offences, self.now_s, self._filters())
 
     def _restart(self) -> None:
         if self._chance.random() < 0.5:
@@ -223,7 +256,7 @@ class Day:
     def _node_change(self) -> None:
         extra = [AllowEntry(self._someone(), "a resolver")] if self._chance.random() < 0.5 else []
         self._sysctls = Sysctls((32_768, 60_999), is_tcp_liberal=self._chance.random() < 0.2)
-        self.pipeline.follow_node([self._node[0], *extra], self.now_s, _NETWORKS, self._sysctls)
+        self.pipeline.follow_node([self._node[0], *extra], self.now_s, self._around, self._sysctls)
 
     def _listen(self) -> None:
         ports = self._chance.sample([22, 25, 80, 443, 5000], 2)
@@ -275,20 +308,6 @@ class Day:
         return network_of(address, self._chance.choice([len(address) * 8] * 3 + [24]))
 
 
-_STEPS = {
-    "events": 70,
-    "tick": 30,
-    "order": 6,
-    "mood": 4,
-    "save": 4,
-    "reload": 2,
-    "node_change": 2,
-    "listen": 2,
-    "restart": 1,
-    "clock": 1,
-    "lost": 1,
-    "correct": 1,
-}
 _NETWORKS = NodeNetworks(connected=(parse_network("192.0.2.0/24"),), uplink=(parse_network("192.0.2.0/24"),))
 
 

@@ -8,12 +8,12 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 from hypothesis import strategies as st
 
-from monitor.model.flows import Flow, FlowClosed, FlowEstablished, FlowIncomplete, FlowReset, OutboundIncomplete
+from monitor.model.flows import AnyAttempt, AnyFlow, Flow, FlowIncomplete
 from monitor.recording.inputs import INPUTS, TYPE_OF, Events, Input
 
 _SUBTYPES: dict[Any, tuple[Any, ...]] = {
-    Flow: (Flow, FlowEstablished, FlowClosed, FlowReset),
-    FlowIncomplete: (FlowIncomplete, OutboundIncomplete),
+    Flow: get_args(AnyFlow),
+    FlowIncomplete: get_args(AnyAttempt),
 }
 _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     float: st.floats(allow_nan=False),

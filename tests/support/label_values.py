@@ -3,6 +3,8 @@
 from monitor.bans.claims import Rank
 from monitor.bans.decision import Ending, Verdict
 from monitor.control.clients import Drop
+from monitor.daemon.life.scraper_watch import ScraperState
+from monitor.daemon.pipeline.harm import Sign
 from monitor.daemon.trial.record import Result
 from monitor.detectors.registry import REGISTRATIONS
 from monitor.ebpf.messages import ATTACH_MODES
@@ -13,6 +15,7 @@ from monitor.metrics.metric import Metric
 from monitor.model.alerts import Strength
 from monitor.model.bans import NOT_DETECTORS, Mode
 from monitor.model.events import KINDS
+from monitor.model.problems import ProblemKind
 from monitor.recording.recorder import CAUSES as LOSSES
 from monitor.sources.kmsg.format import CAUSES as DEFECTS
 
@@ -46,7 +49,11 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
     "foreign": {"": _BOTH},
     "found_by": {"": ("shadow", "both", "real")},
     "hook": {"": LEAK_HOOKS},
-    "kind": {"nodewarden_events_total": tuple(KINDS.values()), "nodewarden_table_drift_total": tuple(DriftKind)},
+    "kind": {
+        "nodewarden_events_total": tuple(KINDS.values()),
+        "nodewarden_problem": tuple(ProblemKind),
+        "nodewarden_table_drift_total": tuple(DriftKind),
+    },
     "listener": {"": ("log", "metrics", "store", "events")},
     "mode": {"": tuple(Mode), "nodewarden_xdp_attached": ("native", "generic")},
     "part": {"": FAULTS},
@@ -63,7 +70,9 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "rung": {"": ATTACH_MODES},
     "server": {"": ("metrics", "control")},
+    "sign": {"": tuple(Sign)},
     "source": {"": _SOURCES},
+    "state": {"": tuple(ScraperState)},
     "strength": {"": tuple(map(str, Strength))},
     "tunnelled": {"": _BOTH},
     "verdict": {"": tuple(Verdict)},

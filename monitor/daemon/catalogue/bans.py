@@ -19,8 +19,9 @@ METRICS = (
     Metric(
         "nodewarden_bans",
         GAUGE,
-        "Bans, in force (mode `enforce`) or only observed (mode `observe`).",
-        ("mode", "strength"),
+        "Bans by the detector whose claim ends last (imports, lists and peers: by these words), in force (mode "
+        "`enforce`) or only observed (mode `observe`).",
+        ("detector", "mode", "strength"),
     ),
     Metric("nodewarden_bans_limit", GAUGE, "Maximum number of bans in force."),
     Metric(
@@ -138,6 +139,21 @@ METRICS = (
         COUNTER,
         "Times that not all connections of a banned source were cut; its packets are dropped anyway. The log names the "
         "reason.",
+    ),
+    Metric(
+        "nodewarden_harm_signs_total",
+        COUNTER,
+        "Signs that bans hurt whom they should not: sources banned on proof (`client_banned`) or shunned "
+        "(`client_shunned`) that were clients for ten minutes before; alerts about `allowlisted` sources; bans of "
+        "detectors lifted by hand within ten minutes (`lifted_early`) or taken back for lack of evidence "
+        "(`withdrawn`).",
+        ("sign",),
+    ),
+    Metric("nodewarden_internal_bans", GAUGE, "Bans in force of sources in internal networks, at most 1024."),
+    Metric(
+        "nodewarden_internal_dropped_packets_total",
+        COUNTER,
+        "Packets dropped by bans of sources in internal networks; each of these bans is read about once a minute.",
     ),
     Metric("nodewarden_allowlist_networks", GAUGE, "Networks on the allowlist."),
     Metric("nodewarden_allowlist_limit", GAUGE, "Maximum number of networks on the allowlist, adjacent ones merged."),

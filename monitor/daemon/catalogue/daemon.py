@@ -5,6 +5,12 @@ from monitor.metrics.metric import COUNTER, GAUGE, Metric
 METRICS = (
     Metric("nodewarden_build_info", GAUGE, "Always 1; the label is the version.", ("version",)),
     Metric(
+        "nodewarden_problem",
+        GAUGE,
+        "1 while `status` reports a problem of this kind, otherwise 0.",
+        ("kind",),
+    ),
+    Metric(
         "nodewarden_surroundings_up",
         GAUGE,
         "0 while node addresses, gateways, resolvers and sessions cannot be read: the allowlist may be old.",
@@ -44,6 +50,13 @@ METRICS = (
         "nodewarden_web_config_current",
         GAUGE,
         "1 while metrics.web_config_file is in force; 0 while it is faulty and an older version of it is in force.",
+    ),
+    Metric(
+        "nodewarden_scrapers",
+        GAUGE,
+        "Clients that scraped metrics or checked the health regularly within the last hour, by state: `protected` (on "
+        "the allowlist), `unprotected` (they can be banned), `banned` (they are, and were among them before).",
+        ("state",),
     ),
     Metric(
         "nodewarden_client_connections_dropped_total",

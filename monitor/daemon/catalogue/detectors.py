@@ -87,6 +87,13 @@ METRICS = (
         "there), `destination` is about an address that the node calls.",
         ("detector", "mode", "strength"),
     ),
+    Metric("nodewarden_flood_active", GAUGE, "1 while a flood lasts and for a minute after.", ("detector",)),
+    Metric(
+        "nodewarden_flood_attempts_per_second",
+        GAUGE,
+        "Size of the flood that lasts, as its last alert reported it: incomplete attempts per second; 0 without one.",
+        ("detector",),
+    ),
     Metric("nodewarden_detector_maxretry", GAUGE, "The configured threshold.", ("detector",)),
     Metric(
         "nodewarden_detector_findtime_seconds", GAUGE, "Time within which the threshold must be reached.", ("detector",)

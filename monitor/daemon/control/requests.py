@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import product
 from typing import Any
 
@@ -10,6 +10,7 @@ from monitor import __version__
 from monitor.bans.claims import Rank
 from monitor.control import protocol
 from monitor.control.protocol import History, ListBans, Reply, Report, Request, Why
+from monitor.daemon.control.busiest import activity, busiest, closest
 from monitor.daemon.control.event_presentation import show_events
 from monitor.daemon.control.listing import Listings, Page, finish, step
 from monitor.daemon.control.orders import Orders
@@ -23,6 +24,7 @@ from monitor.daemon.control.presentation import (
 )
 from monitor.daemon.pipeline.event_stream import EventStream
 from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.metrics.metric import Sample
 from monitor.model.addresses import Address, Network, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import WORDS, Ban, Mode, Offence
@@ -46,6 +48,7 @@ class Answers:
         orders: Orders,
         events: EventStream,
         describe: Callable[[], dict[str, Any]],
+        samples: Callable[[], Iterable[Sample]],
         check: Callable[[], dict[str, Any]],
         history: Callable[[Network, int], list[Offence]],
         look_back: Callable[[History | Report], Awaitable[dict[str, Any]]],
@@ -53,25 +56,29 @@ class Answers:
         reload: Callable[[], Any],
         record: Callable[[str], Awaitable[dict[str, Any]]],
         trial: Callable[[protocol.TrialRequest], Any],
+        scraper: Callable[[Network], dict[str, Any] | None] = lambda _: None,
     ) -> None:
         """Take who knows what.
 
-        `describe` gives the service's part of the status, `check` what the self-check finds, `history` an address's
-        offences, `look_back` answers from all of the history, `save` puts what was ordered on disk before it is
-        answered, `reload` returns what it did (plain data or a Struct) and raises NodewardenError if it fails, `record`
-        starts or stops the recording and returns how it is going, `trial` answers `nodewarden apply`.
+        `describe` gives the service's part of the status, `samples` all metrics, `check` what the self-check finds,
+        `history` an address's offences, `look_back` answers from all of the history, `save` puts what was ordered on
+        disk before it is answered, `reload` returns what it did (plain data or a Struct) and raises NodewardenError if
+        it fails, `record` starts or stops the recording and returns how it is going, `trial` is for `nodewarden apply`,
+        `scraper` says when an address scraped metrics.
         """
         self._pipeline = pipeline
         self._orders = orders
         self._listings = Listings(pipeline.ledger, pipeline.table.foreign.listed)
         self._events = events
         self._describe = describe
+        self._samples = samples
         self._check = check
         self._history = history
         self._look_back = look_back
         self._save = save
         self._reload = reload
         self._trial = trial
+        self._scraper = scraper
         self._record = record
 
     async def handle(self, request: Request) -> Reply:
@@ -91,6 +98,8 @@ class Answers:
                 result = self._flush()
             case protocol.ListBans():
                 return Reply(ok=True, result=await _in_steps(self._list(request)))
+            case protocol.Top():
+                return Reply(ok=True, result=await self._top(request))
             case protocol.Record():
                 return Reply(ok=True, result=await self._record(request.action))
             case protocol.History() | protocol.Report():
@@ -173,6 +182,21 @@ class Answers:
             "table": "in place" if pipeline.table.is_up else "not set up",
         }
 
+    async def _top(self, request: protocol.Top) -> dict[str, Any]:
+        """Look at one detector after the other, with the loop's other work in between."""
+        limit = max(1, min(request.limit, protocol.MAX_TOP))
+        sources = []
+        for part in busiest(self._pipeline, limit):
+            sources += part
+            await _let_others_work()
+        return {
+            "time_s": time.time(),
+            "enforces": self._pipeline.enforces,
+            "problems": self._describe()["problems"],
+            "sources": closest(sources, limit),
+            **activity(self._pipeline, self._samples()),
+        }
+
     def _list(self, request: ListBans) -> Page:
         within = _network(request.within) if request.within else None
         return self._listings.page(request, within)
@@ -199,10 +223,13 @@ class Answers:
         history += [show_note(note) for note in notes if note.time_s not in told]
         return {
             "network": str(network),
+            "pod": pipeline.pods.pod_of(network.address) if network.is_host else None,
+            "pods_hit": pipeline.pod_hits.of(network.address) if network.is_host else {},
             "allowlist": show_entry(pipeline.guard.protects(network)),
             "action": pipeline.action,
             "bans": bans,
             "foreign": [show_foreign(one, now_s) for one in foreign[:_MAX_FOREIGN]],
+            "scraper": self._scraper(network),
             "leaked": list(pipeline.table.leaked(network)),
             "rules": self._own_rules(network),
             "counting": self._counting(network) if network.is_host else [],

@@ -10,24 +10,41 @@ from monitor.metrics.metric import Sample
 from monitor.model.alerts import Strength
 from monitor.model.bans import MAX_ALLOWED, MAX_PORT_ELEMENTS, WORDS
 from monitor.model.ports import MAX_PORTS
+from monitor.model.problems import Problem, ProblemKind, of_kind
 from monitor.model.requirements import Part, PartKind, Requirement
 
 _OBSERVED = "`nodewarden list --observed`"
 
 
 def full_classes(policy: Policy) -> list[Rank]:
-    """Return the classes of which a new ban is refused for want of room, weakest first."""
+    """Return the classes of which a new ban is refused for lack of room, weakest first."""
     return [one for one in Rank if one is not Rank.OBSERVED and policy.ledger.is_full_for(one)]
 
 
-def problems(policy: Policy, now_s: float) -> Iterator[str]:
-    """Say which bans are only observed, refused or forgotten for want of budget or room."""
-    ledger, budgets = policy.ledger, policy.budgets
+def problems(policy: Policy, now_s: float) -> Iterator[Problem]:
+    """Say which bans are only observed, refused or forgotten for lack of budget or room."""
+    yield from of_kind(ProblemKind.BUDGET, _over_budget(policy, now_s))
+    yield from of_kind(ProblemKind.ROOM, _no_room(policy))
+    for provider, count in policy.guard.omitted.items():
+        text = f"the allowlist is full ({MAX_ALLOWED} networks): {count} of {TITLES[provider]} are left out and"
+        yield Problem(ProblemKind.ALLOWLIST_FULL, f"{text} could be banned (`nodewarden allow list`)")
+    observed = policy.ledger.observed
+    for strength in observed.crowded(now_s):
+        text = f"more than {observed.max_each} entries of the class {WORDS[strength]} are only observed:"
+        yield Problem(ProblemKind.OBSERVED_FULL, f"{text} the oldest were dropped, {_OBSERVED} shows the rest")
+
+
+def _over_budget(policy: Policy, now_s: float) -> Iterator[str]:
+    budgets = policy.budgets
     if exceeded := budgets.exceeded(now_s):
         yield (
             f"more than bans.budget.bans_per_minute ({budgets.bans_per_minute}) bans: the rest of the class "
             f"{_words(exceeded)} are only observed ({_OBSERVED})"
         )
+
+
+def _no_room(policy: Policy) -> Iterator[str]:
+    ledger = policy.ledger
     if ledger.is_full:
         yield f"bans.max_bans is reached ({_held(policy)}): {_effect(full_classes(policy))}"
     elif full := full_classes(policy):  # imports, lists and peers have a share
@@ -38,21 +55,11 @@ def problems(policy: Policy, now_s: float) -> Iterator[str]:
     for strength, count in ledger.of_ports.elements.items():
         if count > MAX_PORT_ELEMENTS - MAX_PORTS:
             yield f"the sets of {WORDS[strength]}s of some ports are full ({count} ports): more may be refused"
-    for provider, count in policy.guard.omitted.items():
-        yield (
-            f"the allowlist is full ({MAX_ALLOWED} networks): {count} of {TITLES[provider]} are left out and could be "
-            "banned (`nodewarden allow list`)"
-        )
-    for strength in ledger.observed.crowded(now_s):
-        yield (
-            f"more than {ledger.observed.max_each} entries of the class {WORDS[strength]} are only observed: "
-            f"the oldest were dropped, {_OBSERVED} shows the rest"
-        )
 
 
 def part(policy: Policy, now_s: float) -> Part:
     """Return what doctor says about room."""
-    missing = "; ".join(problems(policy, now_s))
+    missing = "; ".join(one.text for one in problems(policy, now_s))
     repair = "nodewarden list --sort since --limit 30   # what fills it? raise bans.max_bans if need be"
     room = Requirement("budget, room for bans of every class, and for the allowlist", missing, repair)
     return Part("room", PartKind.ENFORCER, is_wanted=True, requirements=[room], is_optional=True)

@@ -7,35 +7,32 @@ from pathlib import Path
 from typing import Any
 
 from monitor.bans.decision import Verdict
-from monitor.daemon.life import capacity
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.config_files import ConfigFiles
+from monitor.daemon.life.problems import SEE_FOREIGN, Problems
 from monitor.daemon.life.recording import Recording
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
+from monitor.daemon.life.scraper_watch import ScraperWatch
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.state import State
 from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.life.trial_watch import TrialWatch
 from monitor.daemon.life.upkeep import Upkeep
+from monitor.daemon.pipeline.harm import HarmWatch
 from monitor.daemon.pipeline.history_intake import HistoryIntake
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.daemon.selfcheck.windows import window_problems
 from monitor.daemon.sources.detector_origins import detector_origins
 from monitor.daemon.sources.runners import Sources
-from monitor.enforcers.nftables.ruleset import set_specs
 from monitor.enforcers.owner import Owner
 from monitor.metrics.metric import Sample
 from monitor.model.bans import Mode
 from monitor.model.requirements import Part
+from monitor.node.pod_watch import PodWatch
 from monitor.node.surroundings import Surroundings
 from monitor.settings.load import Loaded
 from monitor.settings.schema import Settings
 from monitor.state.saver import Saver
 
-_FLOOD_SHOWN_S = 60.0
-_FOREIGN_SHARE = 0.25
-"""Of the room of a set: more elements of other programs are a problem."""
-_SEE_FOREIGN = "see `nodewarden list --detector foreign`; `nodewarden unban` removes them"
 _COUNT = re.compile(r"(?<![\w.:/-])[0-9]+(?:[.,][0-9]+)?(?![\w:/-]|[.,]\w)")
 """A number that stands alone; those in names and addresses tell one problem from another."""
 
@@ -61,6 +58,9 @@ class Health:
         files: ConfigFiles,
         trial: TrialWatch,
         recording: Recording,
+        scrapers: ScraperWatch,
+        harm: HarmWatch,
+        pods: PodWatch,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
         self._path = path
@@ -78,6 +78,9 @@ class Health:
         self._files = files
         self._trial = trial
         self._recording = recording
+        self._scrapers = scrapers
+        self._harm = harm
+        self._pods = pods
         self._detector_origins: dict[str, str] = {}
         self._mode_set_at = ""
         self._started_s = time.time()
@@ -85,71 +88,17 @@ class Health:
         """Whether any detector enforces, since when, and how many bans had been only observed by then."""
         self.reloads = {"success": 0, "failure": 0}
         self._upkeep = upkeep
+        self.problem_list = Problems(
+            pipeline, sources, saver, state, surroundings, upkeep, sight, files, trial, recording, scrapers
+        )
 
     def problems(self) -> list[str]:
         """Say what is not as it should be, worst first."""
-        problems = list(capacity.problems(self._pipeline.policy, time.time()))
-        if wide := self._pipeline.guard.breadth.problem:
-            problems.append(f"{wide} (`nodewarden allow list`)")
-        problems += [
-            f"there is a flood: {flood}"
-            for flood in self._pipeline.floods.values()
-            if time.time() - flood.time_s < _FLOOD_SHOWN_S
-        ]
-        problems += [
-            *self._sight.problems(),
-            *self._sources.problems(),
-            *self._surroundings.problems,
-        ]
-        problems += self._surroundings.names.problems()
-        if leaking := self._pipeline.table.leaking(time.time()):
-            hooks = ", ".join(f"{packets} in {hook}" for hook, packets in leaking.items())
-            problems.append(
-                f"traffic from banned sources is still getting through ({hooks}): see `nodewarden why ADDRESS`"
-            )
-        if not self._saver.is_saving_ok:
-            problems.append(self._saver.trouble)
-        if self._saver.copier.trouble:
-            problems.append(self._saver.copier.trouble)
-        problems += self._recording.problems()
-        problems += self._state.clock.problems()
-        problems += self._trial.problems()
-        problems += self._files.problems()
-        problems += self._table_problems()
-        problems += filter(None, [self._pipeline.refused.problem])
-        problems += [
-            f"{name} does not have all bans: it failed {self._pipeline.enforcers.errors[name]} times, last with "
-            f"{why!r}; {self._pipeline.table.name} has them"
-            for name, why in self._pipeline.enforcers.faults.items()
-        ]
-        problems += [
-            f"the listener {name} failed {count} times; bans are not affected; see the log"
-            for name, count in self._pipeline.listeners.errors.items()
-            if count
-        ]
-        problems += self._sources.filter_problems()
-        problems += window_problems(self._pipeline.counting)
-        problems += self._pipeline.shadows.problems()
-        return problems + self._upkeep.problems()
-
-    def _table_problems(self) -> Iterator[str]:
-        """Say what keeps the table from being as it should, and where elements of others leave little room for bans."""
-        table = self._pipeline.table
-        if table.is_wanted and not table.is_up and "set_up" not in table.faults:
-            yield "the table inet nodewarden is not in place; see the log"
-        for text in table.faults.values():
-            yield f"the table inet nodewarden {text}"
-        specs = set_specs(self._pipeline.ledger.max_bans)
-        for name, count in table.foreign.counts().items():
-            if count > specs[name].size * _FOREIGN_SHARE:
-                yield (
-                    f"{count} elements that other programs added take much of the room of set {name} "
-                    f"({specs[name].size}): {_SEE_FOREIGN}"
-                )
+        return [one.text for one in self.problem_list.found()]
 
     def _table_notices(self) -> Iterator[str]:
         if count := sum(self._pipeline.table.foreign.counts().values()):
-            yield f"{count} elements of the sets are no bans of nodewarden, other programs added them: {_SEE_FOREIGN}"
+            yield f"{count} elements of the sets are no bans of nodewarden, other programs added them: {SEE_FOREIGN}"
 
     def summary(self, problems: Sequence[str]) -> str:
         """Return one line for `systemctl status`."""
@@ -170,8 +119,10 @@ class Health:
 
     def describe(self) -> dict[str, Any]:
         """Return the service's part of the status."""
+        found = self.problem_list.found()
         return {
-            "problems": self.problems(),
+            "problems": [one.text for one in found],
+            "problem_kinds": [one.kind for one in found],
             "notices": [
                 *([self._owner.notice] if self._owner.notice else ()),
                 *self._trial.notices(),
@@ -187,9 +138,12 @@ class Health:
                 *self._intake.notices(),
                 *self._recording.notices(),
                 *self._surroundings.notices,
+                *self._scrapers.notices(),
+                *self._pods.notices,
                 *self._sources.notices,
                 *self._upkeep.notices(),
             ],
+            "harm": self._harm.describe(),
             "mode": self._show_mode(),
             "uptime_s": time.time() - self._started_s,
             "configuration": str(self._path),
@@ -223,8 +177,11 @@ class Health:
         yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
         yield "nodewarden_table_compared_age_seconds", (), self._table_watch.oldest_s
+        yield from self.problem_list.samples()
         yield from self._sight.samples()
         yield from self._recording.samples()
+        yield from self._scrapers.samples()
+        yield from self._harm.samples()
         yield from self._upkeep.samples()
         for result, count in self.reloads.items():
             yield "nodewarden_config_reloads_total", (result,), count

@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
-from monitor.daemon.life import capacity
+from monitor.daemon.life import capacity, logs
 from monitor.daemon.life.config_files import ConfigFiles
 from monitor.daemon.life.health import Health
 from monitor.daemon.life.recording import Recording
 from monitor.daemon.life.restore import history
+from monitor.daemon.life.scraper_watch import ScraperWatch
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.systemd import ServiceManager
 from monitor.daemon.pipeline.carry_over import Carried
@@ -62,6 +63,7 @@ class InForce:
         systemd: ServiceManager,
         trials: TrialKeeper,
         recording: Recording,
+        scrapers: ScraperWatch,
     ) -> None:
         """Take what follows the configuration; `settings` were loaded from `path`, and from a trial that waits."""
         self.settings = settings
@@ -76,6 +78,7 @@ class InForce:
         self._trials = trials
         trials.attach(self)
         self._recording = recording
+        self._scrapers = scrapers
 
     def attach(self, health: Health, sight: Sight) -> None:
         """Take what reports on it; they in turn know it."""
@@ -115,8 +118,8 @@ class InForce:
         for change in waiting:
             _log.warning("%s changed: that takes effect after a restart", change)
         was_enforcing = self._pipeline.enforces
+        logs.follow(self.settings.log, settings.log)
         self.settings = settings
-        logging.getLogger().setLevel(settings.log.level.upper())
         now_s = time.time()
         carried = self._pipeline.reconfigure(settings, history(self._saver.store, now_s), now_s, examined.filters)
         if self._pipeline.enforces and not was_enforcing:
@@ -128,6 +131,7 @@ class InForce:
         self._surroundings.reconfigure(
             sessions=protect.sessions, kubernetes=protect.kubernetes, admin_groups=protect.admin_groups
         )
+        self._scrapers.reconfigure(protect.scrapers)
         self._health.follow_origins(loaded)
         _log.info("reloaded; guarding with %s", modes(self._pipeline))
         for detector in carried:
@@ -154,6 +158,7 @@ class InForce:
             self._files.part(),
             self._health.trial_part(),
             self._recording.part(),
+            self._scrapers.part(),
             *self._sight.parts(),
             self._surroundings.names.part(is_wanted=self.settings.bans.protect.kubernetes),
         ]

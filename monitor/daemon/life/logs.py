@@ -1,56 +1,65 @@
-"""The daemon's own log: fields in the journal, readable lines elsewhere; never without bound."""
+"""The daemon's own log: fields in the journal, lines elsewhere; never without bound."""
 
+import copy
 import logging
 import sys
 
 from monitor.daemon.life import systemd
-from monitor.model.printable import printable, printable_lines
+from monitor.daemon.life.log_formats import FIELDS, Escaping, Json, Logfmt, Text, fields_of
+from monitor.settings.schema import Log, LogFormat
+
+PREFIX = "NODEWARDEN_"
+"""Of fields in the journal; the rest of their names is in upper case."""
 
 
-class _Escaping(logging.Formatter):
-    """Escapes what attackers may send and a terminal or viewer might obey; traces and faults keep their lines."""
-
-    indent = ""
-    """Before all lines but the first: the journal has its own."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the message, and its trace if any."""
-        return printable_lines(super().format(record), self.indent)
+_FORMATTERS: dict[LogFormat, type[logging.Formatter]] = {
+    LogFormat.JOURNAL: Text,  # where standard error is not the journal's
+    LogFormat.TEXT: Text,
+    LogFormat.LOGFMT: Logfmt,
+    LogFormat.JSON: Json,
+}
 
 
-class _Plain(_Escaping):
-    """Time, level and message on one line; a trace is indented, so that no line of it can pass for another message."""
-
-    indent = "  "
-
-    default_msec_format = "%s.%03d"
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(message)s")
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
-        """Return the line without its trace, if any."""
-        return printable(super().formatMessage(record))
-
-
-def set_up(level: str) -> None:
-    """Send the log where it belongs; `level` is debug, info, warning or error."""
+def set_up(settings: Log) -> None:
+    """Send the log where it belongs, in the format that is set."""
     handler: logging.Handler
-    if systemd.logs_to_journal():
-        from systemd.journal import JournalHandler
-
-        handler = JournalHandler(SYSLOG_IDENTIFIER="nodewarden")
-        handler.setFormatter(_Escaping("%(message)s"))  # the journal has level, time and place as fields
+    if settings.format is LogFormat.JOURNAL and systemd.logs_to_journal():
+        handler = _journal()
     else:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(plain_formatter())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+        handler.setFormatter(_FORMATTERS[settings.format]())
+    logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
 
 
-def plain_formatter() -> logging.Formatter:
-    """Return what writes readable lines."""
-    return _Plain()
+def _journal() -> logging.Handler:
+    from systemd.journal import JournalHandler
+
+    class Fields(JournalHandler):  # type: ignore[misc]
+        """Sends the fields of a record as fields of the journal."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            """Send one record."""
+            sent = copy.copy(record)
+            sent.__dict__.pop(FIELDS, None)
+            sent.__dict__.update(journal_fields(record))
+            super().emit(sent)
+
+    handler: logging.Handler = Fields(SYSLOG_IDENTIFIER="nodewarden")
+    handler.setFormatter(Escaping("%(message)s"))  # the journal has level, time and code as fields
+    return handler
+
+
+def journal_fields(record: logging.LogRecord) -> dict[str, str]:
+    """Return the fields of a record by the names that they have in the journal."""
+    return {f"{PREFIX}{name.upper()}": value for name, value in fields_of(record).items()}
+
+
+def follow(old: Log, new: Log) -> None:
+    """Change the level, and the format if it is another one."""
+    if new.format is not old.format:
+        set_up(new)
+    logging.getLogger().setLevel(new.level.upper())
 
 
 class Limiter:

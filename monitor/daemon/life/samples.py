@@ -13,7 +13,7 @@ from monitor.enforcers.nftables.faults import FAULTS
 from monitor.enforcers.protocol import Leader
 from monitor.metrics.metric import Sample
 from monitor.model.alerts import Strength
-from monitor.model.bans import NOT_DETECTORS, Mode
+from monitor.model.bans import MANUAL, NOT_DETECTORS, Mode
 from monitor.state.saver import Saver
 
 
@@ -28,6 +28,7 @@ def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
             crossed = (detector.name, mode, strength)
             yield "nodewarden_detector_alerts_total", crossed, pipeline.metrics.alerts[crossed]
         yield from _own_samples(pipeline.counting_as(detector))
+    yield from pipeline.floods.samples(pipeline.detectors, pipeline.now_s)
     yield from pipeline.shadows.samples()
     yield from pipeline.traffic.samples()
     yield from pipeline.evidence.samples()
@@ -37,9 +38,7 @@ def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
     for name in (*pipeline.policy.rules.detectors, *NOT_DETECTORS):
         for verdict in Verdict:
             yield "nodewarden_decisions_total", (name, verdict), pipeline.metrics.decisions[name, verdict]
-    for mode in Mode:
-        for strength in Strength:
-            yield "nodewarden_bans", (mode, strength), pipeline.ledger.count(mode, strength)
+    yield from _ban_samples(pipeline)
     for name, errors in pipeline.listeners.errors.items():
         yield "nodewarden_listener_errors_total", (name,), errors
     for cause, count in pipeline.metrics.ended_bans.items():
@@ -49,6 +48,16 @@ def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
     yield "nodewarden_refused_alerts", (), len(pipeline.refused)
     yield "nodewarden_refused_alerts_omitted_total", (), pipeline.refused.omitted_total
     yield from _table_samples(pipeline.table)
+
+
+def _ban_samples(pipeline: Pipeline) -> Iterator[Sample]:
+    """Yield how many bans each detector holds: what it may hold now, and what there is from before."""
+    counts = dict.fromkeys(product((MANUAL,), Mode, Strength), 0)
+    for detector in pipeline.detectors:
+        mode = pipeline.policy.rules.detectors[detector.name].mode
+        counts |= dict.fromkeys(product((detector.name,), (mode,), detector.strengths), 0)
+    for (name, mode, strength), count in {**counts, **pipeline.ledger.by_detector()}.items():
+        yield "nodewarden_bans", (name, mode, strength), count
 
 
 def _threshold_samples(pipeline: Pipeline, detector: Detector[Any]) -> Iterator[Sample]:

@@ -1,8 +1,8 @@
 """The daemon's life: open everything, run the loop, reload, stop; it alone watches clocks and signals."""
 
 import asyncio
-import contextlib
 import logging
+import os
 import signal
 import sys
 import time
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from monitor.bans.ledger import Ledger
 from monitor.control.server import ControlServer
-from monitor.daemon.catalogue import BAN_LATENCY, METRICS
+from monitor.daemon.catalogue import BAN_LATENCY
 from monitor.daemon.control.history_answers import HistoryAnswers
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
@@ -23,8 +23,10 @@ from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import make_enforcers, take_over
 from monitor.daemon.life.health import Health, ProblemWatch
 from monitor.daemon.life.in_force import InForce, modes
+from monitor.daemon.life.metrics_server import MetricsServer
 from monitor.daemon.life.recording import Recording
 from monitor.daemon.life.restore import offences_of
+from monitor.daemon.life.scraper_watch import ScraperWatch
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.state import State
 from monitor.daemon.life.supervisor import Supervisor
@@ -32,10 +34,12 @@ from monitor.daemon.life.systemd import ServiceManager
 from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.life.trial_watch import TrialWatch
 from monitor.daemon.life.upkeep import Upkeep
+from monitor.daemon.pipeline.decision_fields import Place
 from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.decision_record import DecisionRecord
 from monitor.daemon.pipeline.event_stream import EventStream
+from monitor.daemon.pipeline.harm import HarmWatch
 from monitor.daemon.pipeline.history_intake import HistoryIntake
 from monitor.daemon.pipeline.log_correlation import WAIT_S
 from monitor.daemon.pipeline.pipeline import Pipeline
@@ -49,8 +53,6 @@ from monitor.daemon.trial.orders import TrialOrders
 from monitor.daemon.trial.resume import resume, without_trial
 from monitor.enforcers.enforcement import Enforcement
 from monitor.enforcers.owner import Owner
-from monitor.metrics.exporter import Exporter
-from monitor.metrics.metric import Sample
 from monitor.model.addresses import Network
 from monitor.model.alerts import Alert
 from monitor.model.bans import Standing
@@ -58,6 +60,7 @@ from monitor.model.clock import ClockSteps
 from monitor.model.errors import NodewardenError, TemporaryError
 from monitor.model.events import Event
 from monitor.model.flows import FlowBatch
+from monitor.node.pod_watch import PodWatch
 from monitor.node.surroundings import Reading, Surroundings
 from monitor.settings.load import Loaded
 from monitor.state.saver import Saver
@@ -65,7 +68,6 @@ from monitor.state.store import FILE_NAME, Store
 
 _log = logging.getLogger(__name__)
 _TICK_S = 1.0
-_SCRAPE_TIMEOUT_S = 5.0
 _SAVE_TIMEOUT_S = 5.0
 _SWITCH_S = 0.0005
 """How long the loop may wait for a thread that writes out metrics or state. Python's 5 ms would be those of a ban."""
@@ -91,7 +93,7 @@ class Service:
         self._owner = Owner(path)
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        self._exporter = Exporter(METRICS, self._read_samples)
+        self._metrics = MetricsServer(self._loop, self._supervisor)
         protect = settings.bans.protect
         self._surroundings = Surroundings(
             self._node_changed,
@@ -109,15 +111,33 @@ class Service:
         self._problems = ProblemWatch()
         self._trial = TrialWatch(trials, KnownSources(settings.state.directory, self._standing))
         self._recording = Recording(settings)
+        self._harm = HarmWatch(
+            lambda alert: self.pipeline.evidence.was_client(alert),  # noqa: PLW0108 - the pipeline comes later
+            lambda address: address in self.pipeline.surrounding.internal,
+        )
+        self._decision_log = DecisionLog(Place(os.uname().nodename))
         self.pipeline = Pipeline(
             settings,
             self._surroundings.reading.entries,
             self._make_enforcers,
-            (DecisionLog(), DecisionRecord(self._saver, self._intake), self._events, self._recording, self._trial.bans),
-            DecisionMetrics(self._exporter.histograms[BAN_LATENCY.name].observe),
+            (
+                self._decision_log,
+                DecisionRecord(self._saver, self._intake),
+                self._events,
+                self._recording,
+                self._trial.bans,
+                self._harm,
+            ),
+            DecisionMetrics(self._metrics.exporter.histograms[BAN_LATENCY.name].observe),
             self._cutting.cut,
             networks=self._surroundings.reading.networks,
             sysctls=self._surroundings.reading.sysctls,
+        )
+        self._scrapers = ScraperWatch(
+            self.pipeline,
+            protect.scrapers,
+            settings.metrics.listen.port,
+            lambda: self._node_changed(self._surroundings.reading),
         )
         self._files.follow(self.pipeline.log_filters.files_read)
         self._state = State(
@@ -141,11 +161,13 @@ class Service:
             self._systemd,
             trials,
             self._recording,
+            self._scrapers,
         )
         self._trial.attach(self.pipeline)
+        self._pods = PodWatch(self.pipeline.pods)
         self._sight = Sight(lambda: self._in_force.settings, self.pipeline, lambda: self._sources)
         self._upkeep = Upkeep(self._supervisor, self._descriptors, self._systemd)
-        self._upkeep.follow("metrics", self._exporter.dropped, self._exporter.trouble)
+        self._upkeep.follow("metrics", self._metrics.exporter.dropped, self._metrics.exporter.trouble)
         self._health = Health(
             path,
             settings,
@@ -163,14 +185,19 @@ class Service:
             self._files,
             self._trial,
             self._recording,
+            self._scrapers,
+            self._harm,
+            self._pods,
         )
         self._health.follow_origins(loaded)
+        self._metrics.attach(self._health, self._scrapers, self.pipeline.metrics.exemplars)
         self._in_force.attach(self._health, self._sight)
         self._answers = Answers(
             self.pipeline,
             Orders(self.pipeline, self._saver),
             self._events,
             self._health.describe,
+            self._health.samples,
             self._in_force.check,
             partial(offences_of, self._saver),
             self._look_back.answer,
@@ -178,6 +205,7 @@ class Service:
             self._in_force.reload,
             self._recording.order,
             TrialOrders(path, trials, lambda: self._in_force.settings).answer,
+            self._scrapers.describe,
         )
         self._control = ControlServer(
             settings.control.socket,
@@ -199,12 +227,10 @@ class Service:
         self._recording.open(self.pipeline, time.time())
         self._state.open()
         self._sources.open()
-        if settings.metrics.enabled:
-            listen, reserved_from = settings.metrics.listen, self._descriptors.reserved_from
-            web_config = settings.metrics.web_config_file
-            self._exporter.serve(listen.host, listen.port, self._scrape_failed, reserved_from, web_config)
+        self._metrics.serve(settings.metrics, self._descriptors.reserved_from)
         await self._control.open(settings.control.group)
         in_force = self._state.restore()
+        self._harm.start(list(self.pipeline.ledger.bans()))
         self._sight.start(time.time())
         self._drift.open()  # only now: a hundred thousand notices of our own would overrun it
         memory.settle()
@@ -216,11 +242,13 @@ class Service:
         self._look_back.close()
         self._sources.close()
         self._surroundings.close()
+        self._pods.close()
         self._drift.close()
         self._sight.close()
         self.pipeline.enforcers.close()
         self._cutting.close()
         self._recording.close()
+        self._decision_log.close()
         self._state.close(_SAVE_TIMEOUT_S)
         self._systemd.close()
         self._owner.close()
@@ -233,6 +261,7 @@ class Service:
         self._loop.set_exception_handler(self._supervisor.callback_failed)
         self._sources.attach(self._loop)
         self._surroundings.attach(self._loop)
+        self._pods.attach(self._loop)
         self._drift.attach(self._loop)
         self._systemd.ready()
         while not self._stop.is_set():
@@ -252,6 +281,8 @@ class Service:
             **{name: partial(part, now_s) for name, part in self.pipeline.tick_parts().items()},
             **self._sources.tick_parts(),
             **self._sight.tick_parts(now_s),
+            "following those who monitor": self._scrapers.tick,
+            "polling bans of internal sources": partial(self._harm.poll, self.pipeline.enforcers.stopped),
             "comparing the table": self._drift.tick,
             **self._state.tick_parts(now_s),
             "writing the recording": self._recording.write,
@@ -295,16 +326,17 @@ class Service:
             self._supervisor.batch_lost(len(batch), error)
 
     def _node_changed(self, reading: Reading) -> None:
-        """Follow node addresses, gateways, resolvers, sessions, cluster, networks and kernel settings.
+        """Follow node addresses, gateways, resolvers, sessions, scrapers, cluster, networks and kernel settings.
 
         TemporaryError if the kernel refuses the allowlist: the surroundings report that, and try again.
         """
         try:
-            self.pipeline.follow_node(reading.entries, time.time(), reading.networks, reading.sysctls)
+            entries = [*reading.entries, *self._scrapers.entries]
+            self.pipeline.follow_node(entries, time.time(), reading.networks, reading.sysctls)
         except NodewardenError as error:
             raise TemporaryError(f"the allowlist in the kernel could not follow the node: {error}") from error
         self._sources.reconfigure(self._in_force.settings, self.pipeline.log_filters)  # one depends on a sysctl
-        _log.info("node addresses, routes, sessions, resolvers or sysctls changed; allowlist and networks updated")
+        _log.info("what surrounds the node, sessions or scrapers changed; allowlist and networks updated")
 
     def _store_opened(self, store: Store) -> None:
         self._state.opened(store)
@@ -317,24 +349,11 @@ class Service:
         """Return what makes a network no stranger."""
         return standing(network, self.pipeline.guard, self.pipeline.surrounding, alert)
 
-    def _scrape_failed(self, error: Exception) -> None:
-        """Note a fault; called from the server's thread."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._supervisor.failed, "answering a scrape", error)
-
-    def _read_samples(self) -> list[Sample]:
-        """Collect all samples on the loop's thread, so that they fit together; called from the server's thread."""
-
-        async def collect() -> list[Sample]:
-            return list(self._health.samples())
-
-        return asyncio.run_coroutine_threadsafe(collect(), self._loop).result(_SCRAPE_TIMEOUT_S)
-
 
 async def serve(path: Path, *, watch: bool = False) -> None:
     """Load, open, run and close; `watch` follows changed files. ConfigError and PermanentError explain themselves."""
     loaded, trials = resume(path)
-    logs.set_up(loaded.settings.log.level)
+    logs.set_up(loaded.settings.log)
     sys.setswitchinterval(_SWITCH_S)
     service = Service(path, loaded, trials)
     config_watch = ConfigWatch(path, service.try_reload) if watch else None

@@ -13,6 +13,7 @@ from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.pipeline.wiring import kernel_uses
 from monitor.daemon.sources.runners import Sources
 from monitor.metrics.metric import Sample
+from monitor.model.problems import Problem, ProblemKind, of_kind
 from monitor.model.requirements import Part
 from monitor.settings.schema import Settings
 
@@ -44,9 +45,10 @@ class Sight:
         """Follow changed settings."""
         self._firewall_log.renew()
 
-    def problems(self) -> list[str]:
+    def problems(self) -> Iterator[Problem]:
         """Say what hides evidence."""
-        return self._tracking.problems() + self._sysctls.problems()
+        yield from of_kind(ProblemKind.TRACKING, self._tracking.problems())
+        yield from of_kind(ProblemKind.SYSCTL, self._sysctls.problems())
 
     def notices(self) -> list[str]:
         """Say what weakens evidence."""

@@ -7,6 +7,7 @@ from monitor.daemon.life.descriptors import Descriptors
 from monitor.daemon.life.supervisor import Supervisor
 from monitor.daemon.life.systemd import ServiceManager
 from monitor.metrics.metric import Sample
+from monitor.model.problems import Problem, ProblemKind, of_kind
 
 _SHOWN_S = 300.0
 _SETTINGS = {"metrics": "metrics.listen", "control": "control.socket"}
@@ -38,10 +39,12 @@ class Upkeep:
         self._dropped[server] = dropped
         self._known[server] = 0
 
-    def problems(self) -> list[str]:
+    def problems(self) -> Iterator[Problem]:
         """Say what keeps the daemon from its work."""
-        troubles = [text for trouble in self._troubles if (text := trouble())]
-        return self._descriptors.problems() + self._systemd.problems() + self._supervisor.problems() + troubles
+        yield from of_kind(ProblemKind.DESCRIPTORS, self._descriptors.problems())
+        yield from of_kind(ProblemKind.SERVICE_MANAGER, self._systemd.problems())
+        yield from of_kind(ProblemKind.INTERNAL, self._supervisor.problems())
+        yield from of_kind(ProblemKind.WEB_CONFIG, [trouble() for trouble in self._troubles])
 
     def check(self) -> None:
         """Look for what changed; call it each second."""

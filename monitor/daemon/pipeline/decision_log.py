@@ -1,20 +1,35 @@
 """Decisions in the daemon's log, never without bound: a listener.
 
-The fields that go to the journal with them are documented in docs/events.md.
+The fields that go with them into the journal, logfmt and JSON are documented in docs/events.md.
 """
 
 import logging
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from monitor.bans.decision import Decision, Ended, Ending, Verdict
+from monitor.daemon.life.log_formats import FIELDS
 from monitor.daemon.life.logs import Limiter
+from monitor.daemon.pipeline.decision_bursts import Burst, Bursts
+from monitor.daemon.pipeline.decision_fields import (
+    Fields,
+    Member,
+    Place,
+    kind_of,
+    kind_of_end,
+    member_of,
+    of_burst,
+    of_flood,
+    of_one,
+)
 from monitor.daemon.pipeline.listeners import Listener
-from monitor.model.alerts import FloodAlert
+from monitor.model.alerts import UNKNOWN_PARTY, FloodAlert
 from monitor.model.bans import Ban, Mode
 from monitor.model.ports import show
 
 _log = logging.getLogger(__name__)
 _LINES_PER_S = 20
+_FLOODS_PER_S = 5
 _REFUSALS = {
     Verdict.STALE: "the evidence is so old that the ban would be over already",
     Verdict.FULL: "there is no room (bans.max_bans), and no weaker ban that could yield",
@@ -30,73 +45,117 @@ _ENDINGS = {
 
 
 class DecisionLog(Listener):
-    """Writes a line for each decision, at most twenty a second; the rest are counted."""
+    """Writes a line for each decision, at most twenty a second; lines of bursts name the rest."""
 
     name = "log"
 
-    def __init__(self) -> None:
-        """Start with a full second."""
+    def __init__(self, place: Place = Place()) -> None:  # noqa: B008 - it cannot be changed
+        """Start with a full second; `place` is the node, with its pods."""
+        self._place = place
         self._limiter = Limiter(_LINES_PER_S)
+        self._floods = Limiter(_FLOODS_PER_S)
+        self._bursts = Bursts()
 
     def settled(self, decisions: Sequence[Decision], done_s: float) -> None:  # noqa: ARG002 - the listener's
         """Write down what was decided."""
         for decision in decisions:
-            if decision.verdict not in _SILENT and self._limiter.allows():
-                _write(decision)
+            if decision.verdict in _SILENT:
+                continue
+            if self._limiter.allows():
+                line = _line_of(decision)
+                member = member_of(decision, line.reason)
+                fields = of_one(kind_of(decision), member, self._place, decision.alert, decision.ban)
+                _write(line.level, f"{line.text}{line.detail}", fields)
+            elif self._bursts.has_room(is_bulk=_is_bulk(decision)):
+                line = _line_of(decision)
+                self._bursts.add(line.level, line.words, kind_of(decision), member_of(decision, line.reason))
 
     def flooded(self, alert: FloodAlert, mode: Mode) -> None:  # noqa: ARG002 - the listener's
         """Write down a flood."""
-        if self._limiter.allows():
-            _log.warning("%s: %s", alert.detector, alert)
+        if self._floods.allows():
+            _write(logging.WARNING, f"{alert.detector}: {alert}", of_flood(alert, self._place))
 
     def ended(self, ended: Sequence[Ended]) -> None:
         """Write down bans that reached their end, and those that were lost."""
         for one in ended:
-            is_shown = one.cause in _ENDINGS and one.remaining is None and not one.is_displaced
-            if is_shown and self._limiter.allows():
-                level, text = _ENDINGS[one.cause]
-                _log.log(level, "%s of %s %s", one.ban.title, one.ban.target, text, extra=_fields(one.ban, "end"))
+            ban = one.ban
+            if one.cause not in _ENDINGS or one.remaining is not None or one.is_displaced:
+                continue
+            level, text = _ENDINGS[one.cause]
+            member = Member(ban.network, UNKNOWN_PARTY, b"", ban.reason)
+            if self._limiter.allows():
+                fields = of_one(kind_of_end(one), member, self._place, ban=ban)
+                _write(level, f"{ban.title} of {ban.target} {text}", fields)
+            elif self._bursts.has_room(is_bulk=ban.origin.is_bulk):
+                self._bursts.add(level, f"{ban.title} {text}", kind_of_end(one), member)
 
     def tick(self, now_s: float) -> None:  # noqa: ARG002 - the listener's
-        """Begin the next second."""
-        if suppressed := self._limiter.refill():
-            _log.warning("%d more decisions in the last second; `nodewarden list` has them all", suppressed)
+        """Begin the next second, and name some of what had no line in earlier ones."""
+        self._limiter.refill()
+        for burst in self._bursts.take():
+            self._write_burst(burst)
+        self._write_omitted()
+
+    def close(self) -> None:
+        """Name what still waits."""
+        for burst in self._bursts.take_all():
+            self._write_burst(burst)
+        self._write_omitted()
+
+    def _write_burst(self, burst: Burst) -> None:
+        names = ", ".join(_target(member) for member in burst.members)
+        text = f"{len(burst.members)} more: {burst.words}: {names}"
+        _write(burst.level, text, of_burst(burst.kind, burst.members, self._place))
+
+    def _write_omitted(self) -> None:
+        if omitted := self._bursts.take_omitted():
+            _log.warning("%d more decisions in the last second; `nodewarden list` has them all", omitted)
+        if floods := self._floods.refill():
+            _log.warning("%d more floods in the last second", floods)
 
 
-def _write(decision: Decision) -> None:
-    ban = decision.ban
+class _Line(NamedTuple):
+    """A decision in words: with its network, without it, and why."""
+
+    level: int
+    text: str
+    words: str
+    reason: str
+    detail: str = ""
+
+
+def _line_of(decision: Decision) -> _Line:
+    ban, network = decision.ban, decision.network
     if decision.failure:
-        _log.error("the kernel refused the ban of %s: %s", decision.network, decision.failure)
-    elif decision.entry:
-        entry = decision.entry
-        _log.warning("not banning %s: %s is on the allowlist (%s)", decision.network, entry.network, entry.reason)
-    elif ban is None:
-        _log.warning("not banning %s: %s", decision.network, _REFUSALS[decision.verdict])
+        text, reason = "the kernel refused the ban of", decision.failure
+        return _Line(logging.ERROR, f"{text} {network}: {reason}", f"{text} ({decision.detector})", reason)
+    if ban is not None:
+        return _line_of_ban(decision, ban)
+    if decision.entry:
+        reason = f"{decision.entry.network} is on the allowlist ({decision.entry.reason})"
     else:
-        verb = f"would {ban.title}" if ban.mode is Mode.OBSERVE else ban.title
-        why = "bans.budget is spent; " if decision.verdict is Verdict.OVER_BUDGET else ""
-        _log.info(
-            "%s %s for %.0f s (%s)%s%s%s",
-            verb,
-            ban.target,
-            ban.until_s - ban.since_s,
-            ban.detector,
-            ": " if why or ban.reason else "",
-            why,
-            ban.reason,
-            extra=_fields(ban, decision.verdict),
-        )
+        reason = _REFUSALS[decision.verdict]
+    words = f"not banning ({decision.detector}, {decision.verdict.value})"
+    return _Line(logging.WARNING, f"not banning {network}: {reason}", words, reason)
 
 
-def _fields(ban: Ban, what: str) -> dict[str, str]:
-    """Return a ban as journal fields."""
-    return {
-        "NODEWARDEN_EVENT": what,
-        "NODEWARDEN_NETWORK": str(ban.network),
-        "NODEWARDEN_PORTS": " ".join(show(ban.network.ports)),
-        "NODEWARDEN_DETECTOR": ban.detector,
-        "NODEWARDEN_STRENGTH": ban.strength.value,
-        "NODEWARDEN_MODE": ban.mode.value,
-        "NODEWARDEN_ORIGIN": ban.origin.value,
-        "NODEWARDEN_UNTIL": f"{ban.until_s:.3f}",
-    }
+def _line_of_ban(decision: Decision, ban: Ban) -> _Line:
+    verb = f"would {ban.title}" if ban.mode is Mode.OBSERVE else ban.title
+    why = "bans.budget is spent; " if decision.verdict is Verdict.OVER_BUDGET else ""
+    reason = f"{why}{ban.reason}"
+    text = f"{verb} {ban.target} for {ban.until_s - ban.since_s:.0f} s ({ban.detector})"
+    return _Line(logging.INFO, text, f"{verb} ({ban.detector})", reason, f": {reason}" if reason else "")
+
+
+def _is_bulk(decision: Decision) -> bool:
+    claim = decision.claim or decision.wish
+    return claim is not None and claim.origin.is_bulk
+
+
+def _target(member: Member) -> str:
+    ports = member.network.ports
+    return f"{member.network} ({', '.join(show(ports))})" if ports else str(member.network)
+
+
+def _write(level: int, text: str, fields: Fields) -> None:
+    _log.log(level, "%s", text, extra={FIELDS: fields})

@@ -1,12 +1,28 @@
 """Counts what was decided and what ended: a listener."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from monitor.bans.decision import WRITTEN, Decision, Ended, Ending, Verdict
+from monitor.daemon.pipeline.decision_fields import Place, PodOf, no_pods
 from monitor.daemon.pipeline.listeners import Listener
-from monitor.model.alerts import Alert, FloodAlert, Strength
+from monitor.metrics.metric import Exemplar, Series, exemplar
+from monitor.model.addresses import Network
+from monitor.model.alerts import UNKNOWN_PARTY, Alert, FloodAlert, Party, Strength
 from monitor.model.bans import Mode
+
+ALERTS, DECISIONS = "nodewarden_detector_alerts_total", "nodewarden_decisions_total"
+"""The counters that have exemplars."""
+
+
+class _Latest(NamedTuple):
+    """Whom an alert or a decision was about, what was attacked, and when it was counted (wall time in seconds)."""
+
+    network: Network | None
+    ours: Party
+    time_s: float
 
 
 class DecisionMetrics(Listener):
@@ -14,9 +30,17 @@ class DecisionMetrics(Listener):
 
     name = "metrics"
 
-    def __init__(self, observe_latency: Callable[[float], None] = lambda _: None) -> None:
-        """`observe_latency` takes seconds from event to enforcement."""
+    def __init__(
+        self,
+        observe_latency: Callable[[float], None] = lambda _: None,
+        pod_of: PodOf = no_pods,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`observe_latency` takes seconds from event to enforcement; `clock` gives wall time in seconds."""
         self._observe_latency = observe_latency
+        self._place = Place(pod_of=pod_of)
+        self._clock = clock
+        self._latest: dict[Series, _Latest] = {}
         self.alerts: Counter[tuple[str, Mode, Strength]] = Counter()
         self.floods: Counter[str] = Counter()
         """By detector."""
@@ -33,16 +57,21 @@ class DecisionMetrics(Listener):
     def alerted(self, alert: Alert, mode: Mode) -> None:
         """Count an alert."""
         self.alerts[alert.detector, mode, alert.strength] += 1
+        self._latest[ALERTS, (alert.detector, mode, alert.strength)] = _Latest(alert.network, alert.ours, self._clock())
 
     def flooded(self, alert: FloodAlert, mode: Mode) -> None:
         """Count a flood; forged sources prove nothing about anybody."""
         self.floods[alert.detector] += 1
         self.alerts[alert.detector, mode, Strength.SPOOFABLE] += 1
+        self._latest[ALERTS, (alert.detector, mode, Strength.SPOOFABLE)] = _Latest(None, alert.ours, self._clock())
 
     def settled(self, decisions: Sequence[Decision], done_s: float) -> None:
         """Count decisions, and measure those that are in force."""
         for decision in decisions:
-            self.decisions[decision.detector, decision.verdict] += 1
+            series = decision.detector, decision.verdict
+            self.decisions[series] += 1
+            ours = decision.alert.ours if decision.alert else UNKNOWN_PARTY
+            self._latest[DECISIONS, series] = _Latest(decision.network, ours, done_s)
             if decision.alert and decision.verdict in WRITTEN:
                 self._observe_latency(max(0.0, done_s - decision.alert.time_s))
 
@@ -50,3 +79,11 @@ class DecisionMetrics(Listener):
         """Count bans in force that are over; a claim that ends while others hold the ban is none."""
         for one in ended:
             self.ended_bans[one.cause] += one.ban.mode is Mode.ENFORCE and one.remaining is None
+
+    def exemplars(self) -> dict[Series, Exemplar]:
+        """Return of each counter the latest that it counted: who, against what."""
+        return {series: self._exemplar(latest) for series, latest in self._latest.items()}
+
+    def _exemplar(self, latest: _Latest) -> Exemplar:
+        network = str(latest.network) if latest.network else ""
+        return exemplar(latest.time_s, network=network, service=latest.ours.service, pod=self._place.pod(latest.ours))

@@ -38,6 +38,7 @@ LONGEST_CLIENT_SHUN_S = 600.0
 _LONGEST_SCAN_S = 60.0
 """How long before the alert a source has to be a client at most; connections that a scan makes do not count."""
 _MAX_CONTESTED = 16_384
+_LONG_BEFORE_S = 600.0
 
 
 class SortedFlows(NamedTuple):
@@ -140,6 +141,13 @@ class EvidenceSorter:
         count = self.clients.handshakes(alert.source)
         doubt = f"anyone can have sent this in the name of a client with {count} recent connections"
         return msgspec.structs.replace(alert, doubt=doubt)
+
+    def was_client(self, alert: Alert) -> bool:
+        """Whether the source worked with this node for long before what the alert rests on.
+
+        Who guesses passwords completes handshakes as well, but hardly for ten minutes before the first failure.
+        """
+        return self.clients.knows(alert.source, alert.evidence.first_s - _LONG_BEFORE_S)
 
     def samples(self) -> Iterator[Sample]:
         """Yield what was sorted out, and how much is remembered."""

@@ -17,8 +17,10 @@ from monitor.daemon.pipeline.carry_over import Carried, CarryOver
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
 from monitor.daemon.pipeline.dispatch import Dispatch
 from monitor.daemon.pipeline.evidence import EvidenceSorter
+from monitor.daemon.pipeline.floods import Floods
 from monitor.daemon.pipeline.listeners import Listener, Listeners
 from monitor.daemon.pipeline.outside import Outside
+from monitor.daemon.pipeline.pod_hits import PodHits
 from monitor.daemon.pipeline.refused_alerts import RefusedAlerts
 from monitor.daemon.pipeline.shadows import Shadows
 from monitor.daemon.pipeline.traffic import Traffic
@@ -45,6 +47,7 @@ from monitor.model.errors import NodewardenError
 from monitor.model.events import KINDS, Event, PacketLogged
 from monitor.model.flows import FlowBatch, FlowIncomplete
 from monitor.model.networks import NodeNetworks
+from monitor.model.pods import Pods
 from monitor.model.sysctls import Sysctls
 from monitor.settings.schema import Settings
 
@@ -104,9 +107,11 @@ class Stages:
         self.refused = RefusedAlerts()
         self.proofs = Proofs(settings.bans.prefixes.ipv6_score)
         self.evidence = EvidenceSorter(settings.bans.prefixes.ipv6_score)
-        self.floods: dict[str, FloodAlert] = {}
-        """The last one of each detector."""
+        self.floods = Floods()
         self.traffic = Traffic()
+        self.pods = Pods()
+        """Which pods are on this node; names only, so no decision depends on them."""
+        self.pod_hits = PodHits(self.pods)
         self._surround()
         self.events_by_kind: Counter[str] = Counter(dict.fromkeys(KINDS.values(), 0))
 
@@ -151,6 +156,7 @@ class Stages:
             return [decision for batch in events for decision in self._process_flows(cast("FlowBatch", batch), now_s)]
         self.events_by_kind[KINDS[kind]] += len(events)
         if kind is PacketLogged:
+            self.pod_hits.note_packets(cast("Sequence[PacketLogged]", events))
             events = self.evidence.admit(cast("Sequence[PacketLogged]", events), now_s)
         return self._process_admitted(events, now_s)
 
@@ -171,6 +177,7 @@ class Stages:
     def _process_flows(self, batch: FlowBatch, now_s: float) -> list[Decision]:
         own = self.surrounding.own
         self.traffic.count(batch, own)
+        self.pod_hits.note_flows(batch.opened)
         batch, probes, outbound, taken_back = self.evidence.sort(batch)
         # a host behind the node may answer packets that it was not sent
         late = [flow for flow in batch.late if flow.real_destination in own]
@@ -220,7 +227,7 @@ class Stages:
         if not answered:
             return []
         self.shadows.found(answered)
-        self.floods |= {alert.detector: alert for alert in answered if isinstance(alert, FloodAlert)}
+        self.floods.note(answered)
         return self._propose([alert for alert in answered if isinstance(alert, Alert)], answered, now_s)
 
     def _propose(self, alerts: Iterable[Alert], new: Sequence[Alert | FloodAlert], now_s: float) -> list[Decision]:
@@ -247,7 +254,7 @@ class Stages:
         """Have all detectors follow the node's addresses, its pods and the allowlist."""
         learned = self.evidence.services, self.evidence.clients
         around = self._networks, self._sysctls
-        self.surrounding = build_surrounding(self._settings, self.guard, self._node, *around, *learned)
+        self.surrounding = build_surrounding(self._settings, self.guard, self._node, *around, *learned, self.pods)
         self.evidence.follow(self.surrounding)
         self._one_way = {detector.name for detector in self.detectors if detector.is_one_way}
         for detector in self.counting:

@@ -21,6 +21,7 @@ from monitor.detectors.settings import DetectorSettings
 from monitor.model.bans import AllowEntry, Mode
 from monitor.model.clients import Clients
 from monitor.model.networks import Networks, NodeNetworks, Surrounding
+from monitor.model.pods import Pods
 from monitor.model.services import Services
 from monitor.model.sysctls import KERNEL_PORTS, Ports, Sysctls
 from monitor.node import kernel_settings
@@ -140,10 +141,12 @@ def build_surrounding(
     sysctls: Sysctls,
     services: Services | None = None,
     clients: Clients | None = None,
+    names: Pods | None = None,
 ) -> Surrounding:
     """Return who is where.
 
-    `node` are the entries that the node needs, `networks` those around it; services and clients are learned.
+    `node` are the entries that the node needs, `networks` those around it; services and clients are learned; `names`
+    tells which pod has an address.
     """
     entries = list(node)
     pods = [entry.network for entry in entries if entry.reason.startswith(POD_NETWORK)]
@@ -157,6 +160,7 @@ def build_surrounding(
         protected=Networks(guard.networks()),
         services=Services() if services is None else services,
         clients=Clients() if clients is None else clients,
+        names=Pods() if names is None else names,
         connected=Networks(networks.connected),
         behind=Networks([*networks.behind, *pods], holes=elsewhere),
         internal=Networks([*internal.networks, *(networks.inner if internal.connected else ())]),

@@ -123,6 +123,10 @@ class Replay:
         detectors = self._ready().detectors
         return frozenset({FLOW_BATCH, *(KIND_OF[event] for detector in detectors for event in detector.takes)})
 
+    def names(self) -> list[str]:
+        """Return the names of the detectors in force."""
+        return [detector.name for detector in self._ready().detectors]
+
     def unfed(self) -> dict[str, str]:
         """Say which detectors in force find nothing in what was read, whatever happened, and why."""
         return self.result.unfed(self._ready(), self._settings)

@@ -9,14 +9,24 @@ from monitor.daemon.pipeline.stages import Stages
 from monitor.daemon.pipeline.wiring import wanted
 from monitor.daemon.replay.outcome import Outcome
 from monitor.daemon.sources.feeds import unfed
-from monitor.model.events import AuthFailure
-from monitor.model.flows import FlowIncomplete, OutboundIncomplete
+from monitor.model.events import AuthFailure, DropsObserved, PacketLogged, SenderObserved
+from monitor.model.flows import FlowBatch, FlowIncomplete, OutboundIncomplete
 from monitor.recording.inputs import FLOW_BATCH, KIND_OF, Gap
 from monitor.settings.schema import Settings
 
 MAX_GAPS = 1000
 """Gaps that are kept one by one; all are counted."""
 FAILURES = KIND_OF[AuthFailure]
+_CONTENT: dict[type, str] = {
+    AuthFailure: "failures in logs",
+    DropsObserved: "packets that the kernel dropped",
+    FlowBatch: "connections of connection tracking",
+    FlowIncomplete: "incomplete connection attempts",
+    OutboundIncomplete: "incomplete connection attempts of the node",
+    PacketLogged: "packets that a firewall logged",
+    SenderObserved: "counts of XDP",
+}
+"""What the kinds of events are, for people."""
 
 
 class Result(msgspec.Struct):
@@ -79,9 +89,9 @@ class Result(msgspec.Struct):
         for detector in stages.detectors:
             takes = {KIND_OF[event] for event in detector.takes}
             if detector.is_addressed and detector.name not in self.named:
-                found[detector.name] = "the recording has no log failures of this detector"
+                found[detector.name] = "the history has no failures in logs that its filter found"
             elif not takes & seen:
-                found[detector.name] = f"the recording has no event of {' or '.join(sorted(takes))}"
+                found[detector.name] = f"the history has {' and '.join(sorted(map(_absence, takes)))}"
         return found | dict(self._switched_off(settings))
 
     def _switched_off(self, settings: Settings) -> Iterator[tuple[str, str]]:
@@ -90,3 +100,9 @@ class Result(msgspec.Struct):
             assert self.recorded is not None  # noqa: S101 - see above
             for text in unfed([registration], self.recorded):
                 yield registration.name, f"when it was recorded, {text.partition(': ')[2]}"
+
+
+def _absence(kind: str) -> str:
+    """Say that events of a kind are missing: in words, and as lists of events name it."""
+    words = next((text for event, text in _CONTENT.items() if KIND_OF[event] == kind), "events")
+    return f"no {words} ({kind})"

@@ -11,6 +11,7 @@ from monitor.ebpf.xdp import ProgramUser
 from monitor.metrics.metric import Sample
 from monitor.model.errors import SYSTEM_FAULTS
 from monitor.model.events import Event
+from monitor.model.problems import Problem, of_kind
 from monitor.settings.schema import Settings
 from monitor.sources import metrics
 from monitor.sources.conntrack.runner import ConntrackRunner
@@ -86,9 +87,11 @@ class Sources:
             if event in row.source.yields and isinstance(runner, SourceRunner):
                 runner.poll()
 
-    def problems(self) -> list[str]:
+    def problems(self) -> Iterator[Problem]:
         """Say which sources cannot be read, or lose something, and why."""
-        return [text for one in self._runners for text in one.problems()]
+        for one in self._runners:
+            for kind, texts in one.by_kind().items():
+                yield from of_kind(kind, texts)
 
     def filter_problems(self) -> list[str]:
         """Say which detectors find nothing because of their filters, and why."""

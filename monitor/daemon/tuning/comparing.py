@@ -15,7 +15,7 @@ from monitor.daemon.tuning.ban_history import BanHistory
 from monitor.daemon.tuning.compare import Change, Comparison, Side, Totals, compare
 from monitor.daemon.tuning.known_good import KnownGood, Mark, Witness
 from monitor.daemon.tuning.label_file import read_label_file, read_labels
-from monitor.daemon.tuning.side import Facts, SideReply, SideRequest, run_side
+from monitor.daemon.tuning.side import Facts, SideReply, SideRequest, Watch, run_side
 from monitor.model.addresses import Network
 from monitor.model.bans import WORDS
 from monitor.model.errors import TemporaryError
@@ -50,8 +50,8 @@ class Answer(msgspec.Struct, frozen=True):
     warnings: list[str]
 
 
-def answer(question: Question) -> Answer:
-    """Compare two configurations.
+def answer(question: Question, watch: Watch = lambda _, inputs: inputs) -> Answer:
+    """Compare two configurations; `watch` follows the inputs of a recording while they are read.
 
     ConfigError for a configuration that is wrong, LabelsError, RecordingError or EmptyRecordingError where there is
     nothing to judge by, TemporaryError if the other process is killed.
@@ -67,7 +67,7 @@ def answer(question: Question) -> Answer:
     new = SideRequest(str(recording), str(question.new), question.since_s)
     with _other(new) as child:
         with quiet():
-            old_history, old_facts = run_side(old, witness)
+            old_history, old_facts = run_side(old, witness, watch)
         new_history, new_facts = _reply(child)
     judges = [witness.known_good(settings)]
     if question.old is not None:

@@ -7,8 +7,9 @@ and writes a `SideReply` to standard output, both as msgpack. A comparison has t
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
@@ -71,6 +72,10 @@ class SideReply(msgspec.Struct, frozen=True):
     error: str = ""
 
 
+Watch: TypeAlias = Callable[[Recording, Iterable[Input | Skipped]], Iterable[Input | Skipped]]
+"""Follows the inputs of a recording, and hands them on."""
+
+
 class EmptyRecordingError(NodewardenError):
     """There is no history to judge by."""
 
@@ -103,8 +108,10 @@ _MET = frozenset({Refused, Drew, Lost})
 """What the next input meets: it is left out with that."""
 
 
-def run_side(request: SideRequest, witness: Witness | None = None) -> tuple[BanHistory, Facts]:
-    """Replay a recording; a witness sees all inputs.
+def run_side(
+    request: SideRequest, witness: Witness | None = None, watch: Watch = lambda _, inputs: inputs
+) -> tuple[BanHistory, Facts]:
+    """Replay a recording; a witness sees all inputs, and `watch` follows them.
 
     ConfigError for a configuration that cannot be loaded, RecordingError for a recording that cannot be read,
     EmptyRecordingError if it has no events of the time.
@@ -114,7 +121,7 @@ def run_side(request: SideRequest, witness: Witness | None = None) -> tuple[BanH
     since_s = float("-inf") if request.since_s is None else request.since_s
     filters = None if settings is None else LogFilters(settings)
     wanted = Replay(settings, filters=filters).wanted() if settings is not None and witness is None else None
-    inputs: Iterable[Input | Skipped] = recording.inputs(since_s, wanted=wanted)
+    inputs = watch(recording, recording.inputs(since_s, wanted=wanted))
     if witness is not None:
         inputs = witness.watch(inputs)
     collector = BanCollector()
@@ -123,7 +130,7 @@ def run_side(request: SideRequest, witness: Witness | None = None) -> tuple[BanH
         collector.now_s = one.time_s
         engine.feed(one)
     if not engine.result.events.total():
-        raise EmptyRecordingError(f"{request.recording}: no events were recorded within the time")
+        raise EmptyRecordingError(f"{request.recording}: no events were recorded in that time; {recording.coverage()}")
     return collector.history(engine.settings.bans.budget.bans_per_minute), _facts(engine, filters)
 
 

@@ -11,9 +11,11 @@ from monitor.model.flows import (
     FlowClosed,
     FlowEstablished,
     FlowIncomplete,
+    FlowKey,
     FlowListed,
     FlowOpened,
     FlowReset,
+    flow_key,
 )
 from monitor.model.protocols import (
     PROTOCOL_SCTP,
@@ -27,8 +29,6 @@ from monitor.model.protocols import (
 _WAIT_S = 2.0
 """How long a handshake may take: a retransmitted SYN comes after one second (RFC 6298)."""
 _MAX_PENDING = 32_768
-
-_Key = tuple[int | None, int, int | None]
 
 
 class HandshakeStats(msgspec.Struct):
@@ -48,8 +48,8 @@ class Handshakes:
     def __init__(self) -> None:
         """Start without attempts."""
         self.stats = HandshakeStats()
-        self._pending: OrderedDict[_Key, Flow] = OrderedDict()
-        self._given_up: OrderedDict[_Key, None] = OrderedDict()
+        self._pending: OrderedDict[FlowKey, Flow] = OrderedDict()
+        self._given_up: OrderedDict[FlowKey, None] = OrderedDict()
         """Attempts that were given up, and may still complete."""
 
     def feed(self, flows: Iterable[Flow], now_s: float, *, has_gap: bool = False) -> FlowBatch:
@@ -83,9 +83,9 @@ class Handshakes:
                 batch.opened.append(flow)
                 if _is_attempt(flow):
                     batch.attempts += 1
-                    pending.setdefault(_key(flow), flow)
+                    pending.setdefault(flow_key(flow), flow)
             elif kind is FlowEstablished:
-                key = _key(flow)
+                key = flow_key(flow)
                 if pending.pop(key, None) is not None:
                     batch.completed.append(flow)
                 elif key in self._given_up:
@@ -93,6 +93,7 @@ class Handshakes:
                     batch.late.append(flow)
                 if flow.protocol == PROTOCOL_TCP and flow.state == TCP_FIN_WAIT:
                     batch.ending.append(flow)
+                    batch.ended.append(key)
                 else:
                     batch.completions += 1
             elif kind is FlowListed:
@@ -103,14 +104,16 @@ class Handshakes:
     def _list(self, flow: Flow, batch: FlowBatch) -> None:
         """Sort an entry of the table."""
         if _is_attempt(flow):
-            self._pending.setdefault(_key(flow), flow)
+            self._pending.setdefault(flow_key(flow), flow)
         elif flow.is_established:
             batch.listed.append(flow)
 
     def _end(self, flow: Flow, batch: FlowBatch) -> None:
         """Sort an end; if it is that of an attempt, judge it by that."""
+        key = flow_key(flow)
         batch.ending.append(flow)
-        if (attempt := self._pending.pop(_key(flow), None)) is None:
+        batch.ended.append(key)
+        if (attempt := self._pending.pop(key, None)) is None:
             return
         if flow.status & STATUS_ASSURED:
             batch.completed.append(flow)
@@ -119,7 +122,7 @@ class Handshakes:
             was_refused = type(flow) is FlowClosed and not was_answered
             batch.incomplete.append(_incomplete(attempt, was_refused=was_refused, was_answered=was_answered))
 
-    def _give_up(self, key: _Key) -> None:
+    def _give_up(self, key: FlowKey) -> None:
         self._given_up[key] = None
         if len(self._given_up) > _MAX_PENDING:
             self._given_up.popitem(last=False)
@@ -138,11 +141,6 @@ class Handshakes:
             del pending[key]
             self._give_up(key)
             yield _incomplete(attempt, was_refused=False)
-
-
-def _key(flow: Flow) -> _Key:
-    """Return namespace, the kernel's number of the entry and the source port, since numbers are used again."""
-    return flow.namespace, flow.id, flow.source_port
 
 
 def _is_attempt(flow: Flow) -> bool:

@@ -10,6 +10,7 @@ import msgspec
 from monitor.metrics.metric import Sample
 from monitor.model.errors import SYSTEM_FAULTS, explain
 from monitor.model.flows import Flow, FlowBatch, ListenTotals
+from monitor.model.problems import ProblemKind
 from monitor.sources.conntrack.handshakes import Handshakes
 from monitor.sources.conntrack.health import TableHealth, read_health, read_listen_totals
 from monitor.sources.conntrack.metrics import COUNTERS
@@ -78,13 +79,21 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
                 "another program's rules have them not tracked (notrack), or net.netfilter.nf_conntrack_events is 0; "
                 "scans that no firewall logs are not seen"
             )
+        return problems
+
+    def pressure(self) -> list[str]:
+        """Say that the table of connections is nearly full."""
         health = self._health
         if health is None or self.share < _FULL:
-            return problems
+            return []
         full = (
             f"the connection table holds {health.entries} of {health.limit} entries: beyond that new connections drop"
         )
-        return [*problems, f"{full} (net.netfilter.nf_conntrack_max)"]
+        return [f"{full} (net.netfilter.nf_conntrack_max)"]
+
+    def by_kind(self) -> dict[ProblemKind, list[str]]:
+        """Return what is wrong, by kind."""
+        return {**super().by_kind(), ProblemKind.CONNTRACK_FULL: self.pressure()}
 
     def describe(self) -> dict[str, Any]:
         """Return this source's part of the status."""

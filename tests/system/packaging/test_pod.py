@@ -46,8 +46,13 @@ def test_it_works_with_what_its_manifest_gives_it(pod: Machine, site: tuple[Lab,
     """Every source and the enforcer work; the check that makes the pod ready passes; a changed ConfigMap takes hold."""
     properties = [f"--property={one}" for one in confinement()]
     pod.look("systemd-run", "--quiet", "--unit=pod", *properties, "nodewarden", *_CONTAINER["args"])
-    ready = _CONTAINER["readinessProbe"]["exec"]["command"]
-    wait_for(lambda: pod.look(*ready, check=False) == "all is well\n", "it to be ready", lambda: pod.log("pod"))
+
+    def asked(probe: str, page: str = "") -> str:
+        where = _CONTAINER[probe]["httpGet"]
+        url = f"http://{where['host']}:{where['port']}{page or where['path']}"
+        return site[0]["node"].run("curl", "-s", url, check=False).stdout
+
+    wait_for(lambda: asked("readinessProbe") == "ok\n", "it to be ready", lambda: pod.log("pod"))
 
     def states() -> dict[str, str]:
         told = json.loads(pod.look("nodewarden", "status", "--json"))
@@ -55,10 +60,9 @@ def test_it_works_with_what_its_manifest_gives_it(pod: Machine, site: tuple[Lab,
 
     wait_for(lambda: states()["drops"] != "loading", "the eBPF program to be loaded", lambda: pod.log("pod"))
     assert [name for name, state in states().items() if state == "up"] == ["conntrack", "drops", "journal"]
-    assert pod.look(*ready) == "all is well\n"
-    probe = _CONTAINER["livenessProbe"]["httpGet"]
-    url = f"http://{probe['host']}:{probe['port']}{probe['path']}"
-    assert "nodewarden_build_info" in site[0]["node"].run("curl", "-sf", url).stdout
+    assert pod.look("nodewarden", "status", "--check") == "all is well\n"
+    assert (asked("livenessProbe"), asked("readinessProbe")) == ("ok\n", "ok\n")
+    assert "nodewarden_build_info" in asked("livenessProbe", "/metrics")
     pod.look("nodewarden", "ban", "198.51.100.7")
     assert "198.51.100.7" in pod.look("nft", "list", "table", "inet", "nodewarden")
 

@@ -99,6 +99,8 @@ def test_a_faulty_file_is_not_sent(files: Path, text: bytes, fault: str) -> None
         ("try.yaml", "--confirm"),
         ("--confirm", "--whole"),
         ("--back", "--confirm-within", "10m"),
+        ("--confirm", "--max-new-bans", "0"),
+        ("try.yaml", "--confirm-within", "10m", "--days", "0", "--max-known-good", "0"),
         ("try.yaml", "--confirm-within", "10m", "--whole", "--as", "x.yaml"),
         ("try.yaml", "--confirm-within", "soon"),
     ],
@@ -208,6 +210,17 @@ def test_beyond_a_limit_it_is_not_tried(strict: tuple[str | Path, ...]) -> None:
         assert text in str(done.exception)
     assert daemon.asked == []
     assert run(daemon, *strict, "--max-new-bans", "2").exit_code == 0
+
+
+@pytest.mark.parametrize("main", ["nodewarden.yaml", "missing.yaml"])
+def test_a_limit_that_cannot_be_judged_is_not_taken_for_kept(files: Path, main: str) -> None:
+    """Without a history, or without the configuration."""
+    daemon = Daemon()
+    common = (files / "try.yaml", "--confirm-within", "10m", "--config", files / main)
+    done = run(daemon, *common, "--max-new-bans", "1000")
+    assert isinstance(done.exception, ApplyError)
+    assert "the limits are not known to hold" in str(done.exception)
+    assert daemon.asked == []
 
 
 def test_without_history_it_is_tried_all_the_same(files: Path) -> None:

@@ -17,7 +17,7 @@ from monitor.cli.status import _ODDITIES
 from monitor.control import protocol
 from monitor.control.client import RequestRefused
 from monitor.control.protocol import Request
-from monitor.daemon.life.logs import plain_formatter
+from monitor.daemon.life.log_formats import Text
 from monitor.model.printable import printable, printable_lines
 
 _CLI = Path(__file__).parents[3] / "monitor/cli"
@@ -91,12 +91,18 @@ def _results(text: str) -> dict[type, Any]:
         protocol.BanOrder: done,
         protocol.Unban: done,
         protocol.Why: {
-            "network": text, "allowlist": {"network": text, "reason": text}, "bans": [ban], "foreign": [ban],
+            "network": text, "pod": text, "pods_hit": {text: 1},
+            "allowlist": {"network": text, "reason": text}, "bans": [ban], "foreign": [ban],
             "leaked": [text], "rules": [rule], "counting": [{"detector": text, "count": 1, "maxretry": 2}],
             "witnesses": {text: {text: 1}},
             "history": [past | counts | evidence, past | {"reason": text}],
         },
         protocol.Events: {"run": "1", "last": 6, "more": False, "lost": 0, "events": events},
+        protocol.Top: {
+            "time_s": 1.0, "enforces": True, "problems": [text], "lag_s": {text: 0.1}, "bans": {"ban": 1},
+            "sources": [{"network": text, "detector": text, "mode": text, "count": 1, "maxretry": 2, "status": text}],
+            "dropped_packets": {text: 1}, "pod_dropped_packets": {text: 1},
+        },
         protocol.History: {"entries": [entry, entry | counts | evidence], "before": None},
         protocol.Report: report,
         protocol.AllowList: [{"network": text, "reason": text}],
@@ -132,6 +138,7 @@ COMMANDS = {
     "why": ["why", NET],
     "events": ["events"],
     "history": ["history"],
+    "top": ["top", "--once"],
     "report": ["report"],
     "allow list": ["allow", "list"],
     "allow add": ["allow", "add", NET],
@@ -173,7 +180,7 @@ def test_no_command_prints_what_a_terminal_obeys(name: str) -> None:
     hostile, plain = run(COMMANDS[name], HOSTILE), run(COMMANDS[name], "x")
     assert is_safe(hostile.output)
     assert not any(line.startswith("2026-11-27 INFO") for line in hostile.output.splitlines())
-    is_problem = name.startswith("status")  # may have lines of its own, which are indented
+    is_problem = name.startswith(("status", "top"))  # may have lines of its own, which are indented
     assert len(hostile.output.splitlines()) - is_problem == len(plain.output.splitlines())
     if name != "flush":
         assert "\\x1b[2J" in hostile.output
@@ -224,7 +231,7 @@ def test_the_log_escapes_messages_and_traces() -> None:
     """One line a message; the lines of a trace, whose text others may have chosen, are indented."""
     fault = ValueError(HOSTILE)
     record = logging.LogRecord("x", logging.ERROR, "x", 1, "of %s", (HOSTILE,), (ValueError, fault, None))
-    text = plain_formatter().format(record)
+    text = Text().format(record)
     assert is_safe(text)
     assert all(line.startswith("  ") for line in text.splitlines()[1:])
 

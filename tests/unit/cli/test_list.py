@@ -1,5 +1,6 @@
 """`nodewarden list` says why it is empty."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,24 @@ def test_an_empty_list_is_explained(words: list[str], said: str) -> None:
     """A misspelt detector is named, and so are bans that are only observed."""
     done = CliRunner().invoke(list_bans, words, obj=_Daemon(Path("/nowhere")))
     assert (done.exit_code, "".join(done.output.split("\n"))) == (0, said)
+
+
+def test_a_long_last_cell_goes_below_its_row(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where there is no room next to the others; no line is wider than the terminal, no text is lost."""
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    row = ("2026-11-27 18:00:00.000", "198.51.100.7", "port_scan", "logged as drop: and " * 6)
+    assert show.table(("WHEN", "NETWORK", "DETECTOR", "WHY"), [row]) == 1
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert lines[:3] == [
+        "WHEN                     NETWORK       DETECTOR",
+        "    WHY",
+        "2026-11-27 18:00:00.000  198.51.100.7  port_scan",
+    ]
+    assert " ".join(line.strip() for line in lines[3:]) == row[-1].strip()
 
 
 def test_names_stay_whole_on_a_narrow_terminal(

@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from monitor.cli.main import cli, main
-from monitor.cli.record import recording_directory
+from monitor.cli.recorded_history import recording_directory
 from monitor.cli.replay import _KINDS
 from monitor.daemon.replay.foreign.kinds import Kind
 from monitor.daemon.replay.foreign.reading import ForeignFiles
-from monitor.model.errors import NodewardenError
+from monitor.model.errors import ConfigError, NodewardenError
 from monitor.recording.exchange import export, store
 from monitor.recording.inputs import Gap
 from monitor.recording.segments import Header
@@ -65,7 +65,7 @@ def test_a_table_of_bans_and_what_became_of_alerts(config: Path, capture: Path) 
     assert ban.split()[3:7] == ["shun", "port_scan", "spoofable", "1h"]
     assert ban.endswith("20 distinct ports")
     assert f"taken for the node: {SERVER}" in output
-    assert "found nothing, whatever happened: drop_rate, stealth_scan, closed_port_scan: the recording has no" in output
+    assert "cannot find anything here: drop_rate, stealth_scan, closed_port_scan: the history has no" in output
 
 
 def test_the_configuration_decides(tmp_path: Path, capture: Path) -> None:
@@ -106,7 +106,7 @@ def test_only_a_part_of_the_time_and_only_one_detector(config: Path, tmp_path: P
         (pcap([(0.0, bytes(12) + b"\x08\x06" + bytes(28))]), 1, "of which 1 no IP packets (ARP, STP and the like)"),
         (b"", 1, "it is empty"),
         (b"\x7fELF" + bytes(99), 1, "it is binary, and of no known kind"),
-        (b"one line\n", 1, "nothing in it is evidence: taken for log, 1 records"),
+        (b"one line\n", 1, "nothing in it is evidence: read as log, 1 records"),
     ],
     ids=["ARP", "empty", "binary", "no evidence"],
 )
@@ -191,6 +191,48 @@ def test_a_recording_is_replayed_by_its_file_or_its_name(tmp_path: Path, capture
     assert "neither a file nor the name of an imported recording" in str(missing.exception)
     assert _replay(recording, capture).exit_code == 2
     assert _replay(recording, "--type", "log").exit_code == 2
+
+
+def test_a_time_without_events_is_an_error_with_the_time_that_there_is(tmp_path: Path, capture: Path) -> None:
+    """Nobody must take it for a quiet day; no configuration is needed to read a file."""
+    recording = _recorded(tmp_path / "some.recording", capture)
+    failed = _replay(recording, "--since", "2037-01-01")
+    assert isinstance(failed.exception, NodewardenError)
+    assert "nothing was recorded in that time; it covers 20" in str(failed.exception)
+    assert "nobody" not in failed.output
+    target = tmp_path / "part.recording"
+    arguments = ["record", "export", str(target), "--recording", str(recording), "--since", "2037-01-01"]
+    assert "nothing was written" in str(CliRunner().invoke(cli, arguments).exception)
+    assert not target.exists()
+    directory = tmp_path / "ring"
+    directory.mkdir()
+    (directory / "000000000001.segment").write_bytes(recording.read_bytes())
+    missing = ["--config", str(tmp_path / "missing.yaml")]
+    for command in (["record", "info", str(directory)], ["record", "export", "-", "--recording", str(directory)]):
+        assert CliRunner().invoke(cli, [*command, *missing]).exit_code == 0
+
+
+def test_a_detector_that_there_is_not_is_usage(config: Path, capture: Path) -> None:
+    """It would show nothing, as if nobody had done anything."""
+    failed = _replay(capture, "--config", config, "--detector", "portscan")
+    assert isinstance(failed.exception, ConfigError)
+    assert "there is no detector 'portscan'; there are closed_port_scan" in str(failed.exception)
+    assert _replay(capture, "--config", config, "--detector", "recidive").exit_code == 0
+
+
+_ACCESS = '198.51.100.9 - - [20/Nov/2026:10:00:{:02} +0000] "GET /.env HTTP/1.1" 404 153 "-" "curl/7"\n'
+
+
+def test_a_log_that_no_detector_reads_is_read_by_a_built_in_filter(config: Path, tmp_path: Path) -> None:
+    """Without one, those that fit are named; filters of other applications and for every log are not."""
+    path = tmp_path / "access.log"
+    path.write_text("".join(map(_ACCESS.format, range(9))))
+    (hint,) = [line for line in _replay(path, "--config", config).output.splitlines() if "built-in" in line]
+    assert "nginx-scan" in hint
+    assert "vaultwarden" not in hint
+    assert "9 of them events" in _replay(path, "--config", config, "--filter", "nginx-scan").output
+    failed = _replay(path, "--config", config, "--filter", "nginx")
+    assert "nodewarden filter list" in str(failed.exception)
 
 
 def test_a_recording_that_is_cut_off_or_damaged(tmp_path: Path, capture: Path) -> None:

@@ -317,9 +317,9 @@ CHECKED_BY_NOTATION = {
 def test_no_setting_that_refers_to_something_is_left_out() -> None:
     """Each setting of text is tried above, is a notation of its own, or refers to nothing."""
     tried = "\n".join((*VALUES, *WARNINGS, "web_config_file: see REFERENCES"))
-    nothing = {"action", "backend", "evidence", "mode", "level", "allowlist", "approved", "sources", "networks",
-               "overlay_peers", "prefixes", "ignore_prefixes", "ports", "ban_ports", "ephemeral_ports", "journalmatch",
-               "pods", "findtime", "maxretry"}  # fmt: skip
+    nothing = {"action", "backend", "evidence", "mode", "level", "format", "allowlist", "approved", "sources",
+               "networks", "overlay_peers", "prefixes", "ignore_prefixes", "ports", "ban_ports", "ephemeral_ports",
+               "journalmatch", "pods", "findtime", "maxretry", "scrapers"}  # fmt: skip
     left = [
         path
         for path, value in leaves(group_of(Settings), Settings())

@@ -12,7 +12,7 @@ from monitor.daemon.pipeline.event_stream import MAX_EVENTS
 from tests.unit.daemon.test_event_stream import CASES, stream
 
 TEXT = (Path(__file__).parents[3] / "docs/events.md").read_text()
-JSON_PART = TEXT.split("## The journal")[0]
+JSON_PART = TEXT.split("## The log")[0]
 
 
 def rows(text: str) -> list[str]:

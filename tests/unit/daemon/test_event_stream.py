@@ -2,10 +2,8 @@
 
 import json
 import logging
-import re
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -182,21 +180,6 @@ def test_lost_events_are_reported_only_if_they_may_be_in_range(time_s: float, is
     result = CliRunner().invoke(events, ["--since", "10m"], obj=_Target(kept))
     assert result.exit_code == 0
     assert ("10 earlier events are no longer kept" in result.output) is is_told
-
-
-def test_the_fields_in_the_journal_are_those_documented(caplog: pytest.LogCaptureFixture) -> None:
-    """docs/events.md names each field that bans and ends have in the journal, and no other."""
-    log = DecisionLog()
-    with caplog.at_level(logging.INFO):
-        log.settled([decided(Verdict.BAN)], 100.0)
-        log.ended([Ended(BAN, (BAN,), Ending.EXPIRED)])
-    assert caplog.messages[0].endswith(f" (sshd): {BAN.reason}")
-    text = (Path(__file__).parents[3] / "docs/events.md").read_text()
-    documented = set(re.findall(r"^\| `(NODEWARDEN_\w+)` \|", text, re.MULTILINE))
-    assert [{name for name in vars(record) if name.startswith("NODEWARDEN_")} for record in caplog.records] == [
-        documented,
-        documented,
-    ]
 
 
 def test_a_ban_without_a_reason_ends_its_line_with_the_detector(caplog: pytest.LogCaptureFixture) -> None:

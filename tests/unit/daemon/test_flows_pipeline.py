@@ -119,13 +119,13 @@ def test_guesses_beside_the_handshakes_take_the_proof() -> None:
 def test_floods_are_kept_counted_and_logged(has_gap: bool, caplog: pytest.LogCaptureFixture) -> None:
     """Nobody is banned for one; `status`, the metric and the log have it."""
     stages = pipeline()
-    assert stages.floods == {}
+    assert stages.floods.last == {}
     opened = [flow(FlowOpened, f"203.0.113.{number}", 443) for number in range(100)]
     with caplog.at_level(logging.WARNING):
         assert feed(stages, opened=opened, attempts=100, has_gap=has_gap) == []
         assert feed(stages, 1001.0, has_gap=has_gap) == []
         assert feed(stages, 1001.5, has_gap=has_gap) == []
-    flood = stages.floods["half_open"]
+    flood = stages.floods.last["half_open"]
     assert isinstance(flood, FloodAlert)
     assert (flood.target, flood.evidence.count) == (f"tcp/443 of {NODE}", 100)
     assert stages.metrics.alerts == {("half_open", Mode.OBSERVE, Strength.SPOOFABLE): 1}
@@ -133,7 +133,7 @@ def test_floods_are_kept_counted_and_logged(has_gap: bool, caplog: pytest.LogCap
     assert caplog.messages == [f"half_open: {flood}"]
     feed(stages, 1020.0, attempts=200)
     feed(stages, 1021.0)
-    assert (stages.floods["half_open"].time_s, stages.metrics.floods["half_open"]) == (1021.0, 2)
+    assert (stages.floods.last["half_open"].time_s, stages.metrics.floods["half_open"]) == (1021.0, 2)
 
 
 def test_attempts_that_came_to_nothing_are_events_of_their_own() -> None:

@@ -55,9 +55,9 @@ def test_what_does_not_fit_is_a_problem_a_metric_and_a_finding() -> None:
     pipeline.allow_again(saved, 0.0)
     found = {labels: value for name, labels, value in capacity.samples(pipeline.policy) if name.endswith("_omitted")}
     assert (found[NODE,], found[BY_COMMAND,]) == (7, MAX_ALLOWED_NODE)
-    problems = list(capacity.problems(pipeline.policy, 0.0))
+    problems = [one.text for one in capacity.problems(pipeline.policy, 0.0)]
     assert [text.split(": ")[1].split(" are ")[0] for text in problems] == [
-        "7 of node addresses, resolvers, sessions and cluster",
+        "7 of node addresses, resolvers, sessions, scrapers and cluster",
         f"{MAX_ALLOWED_NODE} of `nodewarden allow add`",
     ]
     (room,) = capacity.part(pipeline.policy, 0.0).requirements

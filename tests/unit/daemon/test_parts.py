@@ -3,7 +3,8 @@
 import logging
 
 from monitor.bans.ledger import Ledger
-from monitor.daemon.life.logs import Limiter, plain_formatter
+from monitor.daemon.life.log_formats import Text
+from monitor.daemon.life.logs import Limiter
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.enforcers.nftables.table import NftablesTable
 from monitor.enforcers.protocol import Stopped
@@ -22,7 +23,7 @@ def test_log_lines_are_limited_and_the_rest_counted() -> None:
 def test_control_characters_do_not_reach_the_terminal() -> None:
     """Text that attackers chose cannot move the cursor or fake a second line."""
     record = logging.LogRecord("x", logging.INFO, "", 0, "banned \x1b[2J\n2026 fake line", None, None)
-    text = plain_formatter().format(record)
+    text = Text().format(record)
     assert "\x1b" not in text
     assert "\n" not in text
     assert "\\x1b[2J\\n2026 fake line" in text

@@ -94,7 +94,7 @@ def test_sets_are_counted_by_the_ledger() -> None:
     assert counted == {"ban4": 2, "ban6": 1, "ban4_nets": 1, "shun6_nets": 1, "egress4": 1}
     assert found["nodewarden_set_elements_limit", "ban4"] == stages.ledger.max_bans
     assert found["nodewarden_set_elements_limit", "shun6_nets"] == MAX_PREFIXES
-    assert found["nodewarden_bans", "enforce", "proven"] == 4
+    assert found["nodewarden_bans", "manual", "enforce", "proven"] == 4
     stages.ledger.remove(parse_network("192.0.2.0/24"), Strength.PROVEN)
     assert read(stages)["nodewarden_set_elements", "ban4_nets"] == 0
 

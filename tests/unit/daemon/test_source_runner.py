@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor.model.errors import PermanentError
+from monitor.model.problems import ProblemKind
 from monitor.model.retry import Backoff
 from monitor.state.saver import Saver
 from tests.unit.daemon.runner_support import BATCH, PipeRunner, until
@@ -167,14 +168,14 @@ def test_losses_are_a_problem_for_a_while(
     one = PipeRunner(saver, ignore)
     made.append(one)
     one.open()
-    assert one.problems() == []
+    assert one.losses() == []
     one.write("aX")
     one._readable()
     one.tick()
-    assert one.problems() == ["1 records are lost"]
+    assert one.losses() == one.by_kind()[ProblemKind.RECORDS_LOST] == ["1 records are lost"]
     now_s = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now_s + 601.0)
-    assert one.problems() == []
+    assert one.losses() == []
 
 
 def test_a_source_that_is_closed_is_not_read_again(saver: Saver, made: list[PipeRunner]) -> None:
@@ -194,3 +195,35 @@ def test_a_source_that_is_closed_is_not_read_again(saver: Saver, made: list[Pipe
 
     asyncio.run(run())
     assert len(seen) == BATCH
+
+
+def test_a_source_that_rests_is_read_only_when_there_is_something(saver: Saver, made: list[PipeRunner]) -> None:
+    """Reading it after each rest would wake an idle daemon a hundred times a second, and fill its recording."""
+
+    class Resting(PipeRunner):
+        rest_s = 0.0001
+
+    seen: list[str] = []
+    reads: list[None] = []
+
+    def process(events: Iterable[str]) -> None:
+        reads.append(None)
+        seen.extend(events)
+
+    async def run() -> None:
+        one = Resting(saver, process)
+        made.append(one)
+        one.open()
+        one.attach(asyncio.get_running_loop())
+        await until(lambda: bool(reads))
+        for text in ("a", "b"):
+            known = len(reads)
+            for _ in range(20):
+                await asyncio.sleep(0.001)
+            assert len(reads) == known
+            one.write(text)
+            await until(lambda: bool(seen) and seen[-1] == text)  # noqa: B023 - awaited here
+        one.close()
+
+    asyncio.run(run())
+    assert seen == ["a", "b"]

@@ -11,6 +11,7 @@ import yaml
 
 from monitor import __version__
 from monitor.cli.main import cli
+from monitor.metrics.pages import Page
 from monitor.node.kubernetes import watched_for_kubernetes
 from tests.support.manifests import KUBERNETES, ROOT, documents, kustomizations, referenced
 
@@ -110,12 +111,9 @@ def test_the_probes_ask_what_exists() -> None:
     assert _CONTAINER["args"][0] in cli.commands
     options = [option for param in cli.commands["run"].params for option in param.opts]
     assert set(_CONTAINER["args"][1:]) <= set(options)
-    name, command, *given = _CONTAINER["readinessProbe"]["exec"]["command"]
-    assert (name, command) == ("nodewarden", "status")
-    assert set(given) <= {option for param in cli.commands[command].params for option in param.opts}
-    for probe in ("startupProbe", "livenessProbe"):
+    for probe, page in (("startupProbe", Page.LIVE), ("livenessProbe", Page.LIVE), ("readinessProbe", Page.HEALTH)):
         where = _CONTAINER[probe]["httpGet"]
-        assert (where["host"], where["port"], where["path"]) == ("127.0.0.1", 9843, "/metrics")
+        assert (where["host"], where["port"], where["path"]) == ("127.0.0.1", 9843, page)
 
 
 @pytest.mark.parametrize(

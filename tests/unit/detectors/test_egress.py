@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import pytest
 
 from monitor.detectors.egress import EgressDetector, EgressSettings
@@ -12,6 +13,7 @@ from monitor.model.alerts import Alert, Strength
 from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowListed
 from monitor.model.flows import FlowOpened as Opened
 from monitor.model.networks import Networks, Surrounding
+from monitor.model.pods import Pod, Pods, PodTable
 from monitor.model.protocols import (
     PROTOCOL_GRE,
     PROTOCOL_ICMP,
@@ -75,6 +77,15 @@ def test_a_flow_out_is_told_of_its_destination(source: str) -> None:
     assert (alert.strength, alert.time_s, alert.is_alone) == (Strength.DESTINATION, 1234.5, True)
     assert alert.evidence.what == "flow out to a destination that is not approved"
     assert alert.evidence.sample == (f"{source} to tcp/443",)
+
+
+def test_a_pod_that_calls_out_is_named() -> None:
+    """Addresses of pods change hands; the name says whom to look at."""
+    known, names = detector(), Pods()
+    names.take(PodTable({parse_address(POD): Pod("shop", "web-0")}), 0.0)
+    known.follow(msgspec.structs.replace(SURROUNDING, names=names))
+    (alert,) = feed(known, out(source=POD))
+    assert alert.evidence.sample == (f"{POD} (pod shop/web-0) to tcp/443",)
 
 
 def test_an_ipv6_destination_stands_for_itself() -> None:

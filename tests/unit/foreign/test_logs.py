@@ -8,7 +8,9 @@ import os
 from pathlib import Path
 
 import pytest
+import zstandard
 
+from monitor.daemon.replay.foreign.content import Content
 from monitor.daemon.replay.foreign.file_report import UnusableFileError
 from monitor.daemon.replay.foreign.kernel_lines import FOREIGN, NOT_COUNTED, UNDATED
 from monitor.detectors.failures import FailuresSettings
@@ -102,11 +104,30 @@ def test_a_rotated_set_is_read_in_order(tmp_path: Path) -> None:
     newest = _written(tmp_path / "auth.log", _FAILED.format(day=20, time="09:00:00").encode())
     middle = _written(tmp_path / "auth.log.1", _FAILED.format(day=13, time="09:00:00").encode())
     oldest = _written(tmp_path / "auth.log.2.gz", gzip.compress(_FAILED.format(day="06", time="09:00:00").encode()))
+    older = _written(
+        tmp_path / "auth.log.3.zst", zstandard.compress(_FAILED.format(day="04", time="09:00:00").encode())
+    )
     first = _written(tmp_path / "auth.log.10.xz", lzma.compress(_FAILED.format(day="02", time="09:00:00").encode()))
-    found = read_all([newest, first, middle, oldest])
+    found = read_all([newest, first, older, middle, oldest])
     days = [datetime.datetime.fromtimestamp(event.time_s).date().isoformat() for event in found.events]
-    assert days == ["2026-11-02", "2026-11-06", "2026-11-13", "2026-11-20"]
+    assert days == ["2026-11-02", "2026-11-04", "2026-11-06", "2026-11-13", "2026-11-20"]
     assert {event.detector for event in found.events} == {"sshd"}
+
+
+def test_zstd_frames_follow_each_other_and_a_cut_one_is_said(tmp_path: Path) -> None:
+    """`zstd` of a pipe, and `cat` of two files, have several; a bomb is read in parts."""
+    parts = zstandard.compress(b"one\n") + zstandard.ZstdCompressor().compress(b"two\n" * 100_000)
+    with Content(_written(tmp_path / "whole.zst", parts)) as content:
+        assert content.read(1 << 20) == b"one\n" + b"two\n" * 100_000
+        assert not content.damage
+    with Content(_written(tmp_path / "cut.zst", parts[:-3])) as content:
+        assert content.read(4) == b"one\n"
+        content.read(1 << 20)
+        assert content.damage == "is damaged, or its end is missing"
+    bomb = zstandard.compress(bytes(64 << 20))
+    assert len(bomb) < 1 << 14
+    with Content(_written(tmp_path / "bomb.zst", bomb)) as content:
+        assert content.read(100) == bytes(100)
 
 
 def test_several_files_are_one_time_line(tmp_path: Path) -> None:
@@ -147,11 +168,11 @@ def test_an_unknown_name_is_tried_by_all_filters(tmp_path: Path) -> None:
     content = _FAILED.format(day=20, time="10:00:00").encode()
     found = read(_written(tmp_path / "evidence.txt", content))
     assert [event.detector for event in found.events] == ["sshd"]
-    assert "all filters were tried" in found.report.notes[0]
+    assert "those of sshd were tried" in found.report.notes[0]
     named = read(_written(tmp_path / "evidence.txt", content), named=["sshd"])
     assert (len(named.events), named.report.notes) == (1, ["who wrote it is taken to be as for /var/log/auth.log"])
     assert named.events[0].strength is Strength.SPOOFABLE
-    with pytest.raises(ConfigError, match="nobody: no detector of this name reads logs"):
+    with pytest.raises(ConfigError, match="nobody: neither a detector that reads logs nor a built-in filter"):
         read(tmp_path / "evidence.txt", named=["nobody"])
 
 

@@ -43,9 +43,9 @@ def test_names_follow_the_conventions() -> None:
 def test_samples_are_served_as_they_are() -> None:
     """Samples of the catalogue appear with their labels; the histogram and the process's own metrics stand beside."""
     text = scrape(
-        [("nodewarden_bans", ("enforce", "proven"), 7), ("nodewarden_decisions_total", ("port_scan", "ban"), 3)]
+        [("nodewarden_bans", ("sshd", "enforce", "proven"), 7), ("nodewarden_decisions_total", ("port_scan", "ban"), 3)]
     )
-    assert 'nodewarden_bans{mode="enforce",strength="proven"} 7.0' in text
+    assert 'nodewarden_bans{detector="sshd",mode="enforce",strength="proven"} 7.0' in text
     assert 'nodewarden_decisions_total{detector="port_scan",verdict="ban"} 3.0' in text
     assert 'nodewarden_ban_latency_seconds_bucket{le="0.0025"} 1.0' in text
     assert "process_resident_memory_bytes" in text

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from monitor.recording.bounds import RecordingError
 from monitor.recording.exchange import export, find, named, store
+from monitor.recording.inputs import Gap
 from monitor.recording.reader import Recording
 from monitor.recording.ring import segments
-from monitor.recording.segments import RecordingError
+from monitor.recording.segments import VERSION
 from monitor.recording.summary import summarize
 from tests.support.recordings import START_S, Clock, beginning, header, write_seconds, writer
 
@@ -81,7 +83,7 @@ def test_a_foreign_file_named_as_a_segment_is_a_gap(ring: Path) -> None:
     assert found.damaged == 2
     assert [gap["reason"] for gap in found.gaps] == [
         "segments are missing",
-        "000000000900.segment: it is of format version 7; this nodewarden reads version 1",
+        f"000000000900.segment: it is of format version 7; this nodewarden reads version {VERSION}",
         "the end of a segment is missing",
         "000000000901.segment: it is no regular file",
     ]
@@ -94,6 +96,30 @@ def test_a_summary_counts_what_is_there(ring: Path) -> None:
     assert (found.first_s, found.last_s) == (START_S, START_S + 199.9)
     assert (found.gaps_total, found.damaged, found.missing) == (0, 0, 0)
     assert summarize(Recording(ring), START_S + 10.0, START_S + 20.0).events == {"packet_logged": 3000}
+
+
+def test_a_file_that_is_cut_off_says_so(ring: Path, tmp_path: Path) -> None:
+    """Wherever it ends: what is left counts with a gap, or it is an error if nothing is left; never silently less."""
+    path = _exported(ring, tmp_path / "one.recording")
+    whole = path.read_bytes()
+    inputs = len(list(Recording(path).inputs()))
+    for size in (len(whole) - 1, len(whole) // 2, len(whole) // 8, 300, 60):
+        path.write_bytes(whole[:size])
+        try:
+            *left, gap = Recording(path).inputs()
+        except RecordingError as error:
+            assert "cut off" in str(error) or "header" in str(error)
+            continue
+        assert isinstance(gap, Gap)
+        assert gap.reason == "the file is cut off: its end is missing"
+        assert 0 < len(left) < inputs
+
+
+def test_a_name_that_is_none_lists_the_imported(ring: Path, tmp_path: Path) -> None:
+    """For those who mistype it."""
+    store(_exported(ring, tmp_path / "one.recording"), ring, "web-7")
+    with pytest.raises(RecordingError, match="imported are web-7"):
+        find(ring, "web7")
 
 
 def test_an_export_ends_as_a_whole_segment() -> None:

@@ -9,14 +9,15 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.recording.bounds import RecordingError
 from monitor.recording.segments import (
     MAGIC,
     MAX_RAW_BYTES,
+    VERSION,
     Damage,
     Frame,
     FrameEncoder,
     Header,
-    RecordingError,
     encode_header,
     frames,
     read_header,
@@ -95,8 +96,8 @@ def test_zeros_after_a_power_cut_are_an_end() -> None:
         (bytes(4096), "no recording"),
         (b"age-encryption.org/v1\n" + bytes(100), "encrypted"),
         (MAGIC, "ends within its header"),
-        (MAGIC + struct.pack("<HI", 7, 5), "format version 7; this nodewarden reads version 1"),
-        (MAGIC + struct.pack("<HI", 1, 1 << 30), "header is damaged"),
+        (MAGIC + struct.pack("<HI", 7, 5), f"format version 7; this nodewarden reads version {VERSION}"),
+        (MAGIC + struct.pack("<HI", VERSION, 1 << 30), "header is damaged"),
         (encode_header(_HEADER)[:-1], "ends within its header"),
         (encode_header(_HEADER)[:-1] + b"\x00", "header is damaged"),
     ],

@@ -5,19 +5,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.model.flows import FlowBatch, FlowClosed, flow_key
+from monitor.recording.flood import weight
 from monitor.recording.inputs import INPUTS, KIND_OF, Events, Input, Skipped, Ticked
-from monitor.recording.wire import MAX_EVENTS, decode, encode, unpack_events
+from monitor.recording.wire import MAX_EVENTS, decode, encode, kept, unpack_events
 from tests.support.events import udp
+from tests.support.flows import flow
 from tests.support.inputs import batches, inputs
 
 
 @given(inputs())
 def test_every_input_comes_back(one: Input) -> None:
-    """Whatever the type and the values, the input after decoding equals the one before, types of flows included."""
+    """Whatever the type and the values, the input after decoding is the one before, types of flows included."""
     again = decode(encode(one))
     assert type(again) is type(one)
+    if isinstance(one, Events) and isinstance(one.events[0], FlowBatch):
+        one = Events(one.time_s, [kept(batch) for batch in one.events])
     assert again == one
     assert repr(again) == repr(one)
+
+
+def test_of_ends_of_connections_the_keys_are_kept() -> None:
+    """Ends of UDP are evidence and kept whole; of others, which connections they are. Recorded again, all stays so."""
+    closed, asked = flow(FlowClosed, id=7), flow(FlowClosed, "192.0.2.9", 53, protocol=17, id=8, reply_bytes=9000)
+    batch = FlowBatch(1000.0, ending=[closed, asked])
+    (once,) = decode(encode(Events(1000.0, [batch]))).events  # type: ignore[union-attr]
+    assert once.ending == [asked]
+    assert once.ended == [flow_key(closed), flow_key(asked)]
+    assert decode(encode(Events(1000.0, [once]))) == Events(1000.0, [once])
+    assert weight(Events(1000.0, [once])) == weight(Events(1000.0, [batch])) == 2
 
 
 @given(batches())

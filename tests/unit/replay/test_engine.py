@@ -80,8 +80,8 @@ def test_detectors_that_the_recording_cannot_feed_are_named() -> None:
     for one in [*_start(off), _failures(4)]:
         engine.feed(one)
     unfed = engine.unfed()
-    assert unfed["other"] == "the recording has no log failures of this detector"
-    assert "sources.drops" in unfed["stealth_scan"] or "no event of drops_observed" in unfed["stealth_scan"]
+    assert unfed["other"] == "the history has no failures in logs that its filter found"
+    assert "sources.drops" in unfed["stealth_scan"] or "(drops_observed)" in unfed["stealth_scan"]
     assert "sshd" not in unfed
 
 

@@ -127,6 +127,16 @@ CASES = [
         },
     ),
     Case(
+        "NodewardenProblem",
+        {series("nodewarden_problem", 'kind="clock"'): "1x40"},
+        {"kind": "clock"},
+        "1",
+        {
+            series("nodewarden_problem", 'kind="clock"'): "1x8 0x30",
+            series("nodewarden_problem", 'kind="flood"'): "1x40",
+        },
+    ),
+    Case(
         "NodewardenReloadFailed",
         {series("nodewarden_config_last_reload_successful"): "1x9 0x30"},
         {},
@@ -146,15 +156,15 @@ CASES = [
         "NodewardenTableMissing",
         {
             series("nodewarden_table_up"): "1x9 0x30",
-            series("nodewarden_bans", 'mode="enforce",strength="proven"'): "0x40",
-            series("nodewarden_bans", 'mode="enforce",strength="spoofable"'): "3x40",
+            series("nodewarden_bans", 'detector="sshd",mode="enforce",strength="proven"'): "0x40",
+            series("nodewarden_bans", 'detector="sshd",mode="enforce",strength="spoofable"'): "3x40",
         },
         {},
         "0",
         {
             series("nodewarden_table_up"): "0x40",
-            series("nodewarden_bans", 'mode="enforce",strength="proven"'): "0x40",
-            series("nodewarden_bans", 'mode="observe",strength="proven"'): "9x40",
+            series("nodewarden_bans", 'detector="sshd",mode="enforce",strength="proven"'): "0x40",
+            series("nodewarden_bans", 'detector="sshd",mode="observe",strength="proven"'): "9x40",
         },
     ),
     Case(
@@ -221,6 +231,47 @@ CASES = [
         more='verdict="allowlisted"',
         other='detector="manual",verdict="allowlisted"',
     ),
+    *(
+        Case(
+            "NodewardenHurting",
+            {series("nodewarden_harm_signs_total", f'sign="{sign}"'): f"0x9 {many}x30"},
+            {"sign": sign},
+            f"{many}",
+            {
+                series("nodewarden_harm_signs_total", f'sign="{sign}"'): f"0x9 {few}x30",
+                series("nodewarden_harm_signs_total", 'sign="allowlisted"'): "0x9 50x30",
+            },
+        )
+        for sign, many, few in (
+            ("client_shunned", 1, 0),
+            ("lifted_early", 1, 0),
+            ("client_banned", 6, 3),
+            ("withdrawn", 6, 3),
+        )
+    ),
+    Case(
+        "NodewardenInternalRefused",
+        {
+            series("nodewarden_internal_dropped_packets_total"): "0+600x40",
+            series("nodewarden_set_dropped_packets_total", 'set="ban4"'): "0+900x40",
+        },
+        {},
+        "10",
+        {
+            series("nodewarden_internal_dropped_packets_total"): "0+600x40",
+            series("nodewarden_set_dropped_packets_total", 'set="ban4"'): "0+1500x40",
+        },
+    ),
+    Case(
+        "NodewardenScraperBanned",
+        {series("nodewarden_scrapers", 'state="banned"'): "1x40"},
+        {"state": "banned"},
+        "1",
+        {
+            series("nodewarden_scrapers", 'state="unprotected"'): "5x40",
+            series("nodewarden_scrapers", 'state="banned"'): "0x40",
+        },
+    ),
     Case(
         "NodewardenSetNearlyFull",
         {
@@ -232,23 +283,23 @@ CASES = [
         {
             series("nodewarden_set_elements", 'set="shun4"'): "89x40",
             series("nodewarden_set_elements_limit", 'set="shun4"'): "100x40",
-            series("nodewarden_bans", 'mode="enforce",strength="proven"'): "49x40",
-            series("nodewarden_bans", 'mode="observe",strength="proven"'): "40x40",
+            series("nodewarden_bans", 'detector="sshd",mode="enforce",strength="proven"'): "49x40",
+            series("nodewarden_bans", 'detector="sshd",mode="observe",strength="proven"'): "40x40",
             series("nodewarden_bans_limit"): "100x40",
         },
     ),
     Case(
         "NodewardenSetNearlyFull",
         {
-            series("nodewarden_bans", 'mode="enforce",strength="proven"'): "51x40",
-            series("nodewarden_bans", 'mode="enforce",strength="spoofable"'): "41x40",
+            series("nodewarden_bans", 'detector="sshd",mode="enforce",strength="proven"'): "51x40",
+            series("nodewarden_bans", 'detector="sshd",mode="enforce",strength="spoofable"'): "41x40",
             series("nodewarden_bans_limit"): "100x40",
         },
         {"set": "all"},
         "92%",
         {
-            series("nodewarden_bans", 'mode="enforce",strength="proven"'): "51x40",
-            series("nodewarden_bans", 'mode="observe",strength="spoofable"'): "41x40",
+            series("nodewarden_bans", 'detector="sshd",mode="enforce",strength="proven"'): "51x40",
+            series("nodewarden_bans", 'detector="sshd",mode="observe",strength="spoofable"'): "41x40",
             series("nodewarden_bans_limit"): "100x40",
         },
     ),

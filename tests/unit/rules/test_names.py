@@ -13,10 +13,13 @@ from monitor.bans.claims import Rank
 from monitor.bans.decision import Verdict
 from monitor.cli.main import cli
 from monitor.daemon.catalogue import BY_NAME
+from monitor.daemon.life.scraper_watch import ScraperState
+from monitor.daemon.pipeline.harm import Sign
 from monitor.daemon.sources.registrations import SOURCES
 from monitor.detectors.registry import REGISTRATIONS
 from monitor.enforcers.nftables.drift import DriftKind
 from monitor.model.bans import MANUAL, Mode
+from monitor.model.problems import ProblemKind
 from monitor.node.kernel_settings import EXPECTATIONS
 from monitor.sources.drops.runner import DropsRunner
 from monitor.sources.xdp.runner import XdpRunner
@@ -28,7 +31,9 @@ SIGNALS = {rule["labels"]["signal"] for rule in RULES if rule.get("record") == "
 SCRAPED = {"cluster", "job", "instance"}
 VALUES: dict[str, set[str]] = {
     "verdict": set(Verdict),
-    "kind": set(DriftKind),
+    "kind": {*DriftKind, *ProblemKind},
+    "sign": set(Sign),
+    "state": set(ScraperState),
     "mode": set(Mode),
     "detector": {MANUAL, *(one.name for one in REGISTRATIONS)},
     "source": {row.source.name for row in SOURCES},

@@ -73,7 +73,7 @@ def test_a_table_for_people(run: Run) -> None:
     done = run(site.LENIENT, "--max-lost-bans", "2")
     assert done.exit_code == 0
     assert f"{site.ATTACKER}  lost" in done.output
-    assert "can find nothing here: the recording has no event of drops_observed" in done.output
+    assert "can find nothing here: the history has no packets that the kernel dropped (drops_observed)" in done.output
     assert "all        0      2" in done.output
 
 
@@ -92,7 +92,7 @@ def test_a_detector_that_nothing_was_recorded_for_is_named(run: Run) -> None:
     """A new filter finds nothing in a recording without its log: that is said, and is no zero."""
     new = site.OLD.replace("  failures:\n", "  failures:\n    dropbear: {filter: dropbear}\n")
     found = json.loads(run(new, "--json").stdout)
-    assert found["recording"]["unfed"]["dropbear"] == "the recording has no log failures of this detector"
+    assert found["recording"]["unfed"]["dropbear"] == "the history has no failures in logs that its filter found"
     assert any("dropbear of NEW can find nothing here" in one for one in found["recording"]["warnings"])
 
 

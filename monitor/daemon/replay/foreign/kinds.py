@@ -54,8 +54,6 @@ def recognise(head: bytes) -> Kind | str:
 def _binary(head: bytes) -> str:
     if head.startswith(b"LPKSHHRH"):
         return "it is a journal file: replay what `journalctl --file=FILE -o export` prints"
-    if head.startswith(b"\x28\xb5\x2f\xfd"):
-        return "it is packed with zstd, and no recording: unpack it first"
     if head.startswith(b"PK\x03\x04"):
         return "it is a zip archive: unpack it first"
     if head[257:262] == b"ustar":

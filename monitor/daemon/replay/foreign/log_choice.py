@@ -8,12 +8,13 @@ from pathlib import Path
 import msgspec
 
 from monitor.config.faults import show_path
+from monitor.daemon.replay.foreign.builtin_filters import filters_for
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.files.permissions import file_writer
 from monitor.model.errors import ConfigError
 from monitor.model.writers import FileWriter
 
-_ROTATED = re.compile(r"(?P<name>.+?)(?P<number>[.-]\d{1,8}(?:-\d{1,10})?)?(?P<packed>\.(?:gz|xz|bz2))?")
+_ROTATED = re.compile(r"(?P<name>.+?)(?P<number>[.-]\d{1,8}(?:-\d{1,10})?)?(?P<packed>\.(?:gz|xz|bz2|zst))?")
 
 
 class LogChoice(msgspec.Struct, frozen=True):
@@ -47,8 +48,9 @@ def choose(path: Path, filters: LogFilters, named: Sequence[str], *, has_packets
     """
     for name in named:
         if name not in filters.definitions:
-            why = filters.faults.get(name) or "no detector of this name reads logs"
-            raise ConfigError(f"{name}: {why}; there are {', '.join(sorted(filters.definitions)) or 'none'}")
+            why = filters.faults.get(name) or "neither a detector that reads logs nor a built-in filter"
+            there = ", ".join(sorted(filters.definitions)) or "none"
+            raise ConfigError(f"{name}: {why}; detectors are {there}; `nodewarden filter list` names the filters")
     plain = unrotated(path.absolute())[0]
     by_place = {name: found for name in filters.definitions if (found := _match(str(plain), _patterns(filters, name)))}
     if by_place:
@@ -62,7 +64,10 @@ def choose(path: Path, filters: LogFilters, named: Sequence[str], *, has_packets
     notes: tuple[str, ...] = ()
     if not detectors and not has_packets:
         detectors = tuple(filters.definitions)
-        notes = (f"no detector reads a log named {show_path(Path(plain.name))}: all filters were tried",)
+        tried = f"those of {', '.join(detectors)} were tried" if detectors else "there is none at all"
+        notes = (f"no detector reads a log named {show_path(Path(plain.name))}: {tried}",)
+        if fitting := filters_for(plain.name):
+            notes += (f"built-in filters for it: {', '.join(fitting)}; try one with `--filter {fitting[0]}`",)
     place = _place(detectors, by_name, filters) if named or by_name else ""
     if not place:
         return LogChoice(detectors, None, notes)

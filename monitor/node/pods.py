@@ -1,0 +1,118 @@
+"""Which pod has an address or a network namespace, by what the container runtime left on this node.
+
+Two facts are read, neither of which takes an API token or the host's process IDs: the results that libcni keeps
+(`cni_results`), and the inode numbers of the namespaces that they name, which are the numbers that eBPF programs see.
+Files are read again only if they changed.
+"""
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from monitor.files.changes import read_bounded
+from monitor.model.errors import MalformedRecord, explain
+from monitor.model.pods import MAX_ATTACHMENTS, PodTable
+from monitor.node.cni_results import Attachment, parse_result
+
+RESULT_DIRECTORIES = (Path("/var/lib/cni/results"), Path("/var/lib/cni/cache/results"))
+"""Of libcni as containerd, CRI-O and cri-dockerd use it."""
+NETNS_DIRECTORY = Path("/run/netns")
+MAX_FILE_BYTES = 64 << 10
+_OWN_NETNS = Path("/proc/self/ns/net")
+
+
+class _File(NamedTuple):
+    """A file as it was read: `fault` says why it names nobody."""
+
+    identity: tuple[int, int, int]
+    attachment: Attachment | None
+    fault: str
+
+
+class PodReader:
+    """Reads the files; for one thread at a time."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        """Take the directory below which all files are; nothing is read yet."""
+        self._root = root
+        self._files: dict[Path, _File] = {}
+
+    @property
+    def watched(self) -> list[Path]:
+        """The directories whose change may change what `read` returns."""
+        return [self._below(path) for path in RESULT_DIRECTORIES]
+
+    def read(self) -> PodTable:
+        """Return the pods of now. Never raises; without a container runtime there are none."""
+        notices: list[str] = []
+        self._files = dict(self._current(notices))
+        by_age = sorted(self._files.values(), key=lambda file: file.identity)  # the latest of an address counts
+        faults = [file.fault for file in by_age if file.fault]
+        if faults:
+            notices.append(f"{len(faults)} results of CNI name no pod, the last one because: {faults[-1]}")
+        attachments = [file.attachment for file in by_age if file.attachment]
+        by_address = {address: one.pod for one in attachments for address in one.addresses}
+        by_netns = {inode: one.pod for one in attachments if (inode := self._inode(one.netns)) is not None}
+        if attachments and not by_netns:
+            notices.append(
+                f"drops are not named by pod: no network namespace of a pod is visible in {NETNS_DIRECTORY} "
+                "(in a container it must be mounted with mountPropagation HostToContainer)"
+            )
+        return PodTable(by_address, by_netns, tuple(notices))
+
+    def _current(self, notices: list[str]) -> Iterator[tuple[Path, _File]]:
+        """Yield the files of now, those that did not change as they were read before."""
+        count = 0
+        for directory in self.watched:
+            try:
+                with os.scandir(directory) as entries:
+                    found = list(islice(entries, MAX_ATTACHMENTS + 1))
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                notices.append(f"pods are not named: {directory}: {explain(error)}; see `nodewarden doctor`")
+                continue
+            for entry in found:
+                count += 1
+                if count > MAX_ATTACHMENTS:
+                    notices.append(f"pods beyond {MAX_ATTACHMENTS} interfaces are not named")
+                    return
+                path = Path(entry.path)
+                try:
+                    state = entry.stat(follow_symlinks=False)
+                except OSError:  # it is gone
+                    continue
+                identity = state.st_mtime_ns, state.st_ino, state.st_size
+                before = self._files.get(path)
+                yield path, before if before and before.identity == identity else _read(path, identity)
+
+    def _inode(self, netns: str) -> int | None:
+        """Return the number of a pod's network namespace; None if the file is none, or the node's own.
+
+        Where a mount is not visible, its file is an empty one of another file system.
+        """
+        if not netns:
+            return None
+        try:
+            state, own = self._below(Path(netns)).stat(), _OWN_NETNS.stat()
+        except OSError:
+            return None
+        return state.st_ino if state.st_dev == own.st_dev and state.st_ino != own.st_ino else None
+
+    def _below(self, path: Path) -> Path:
+        return self._root / path.relative_to("/")
+
+
+def _read(path: Path, identity: tuple[int, int, int]) -> _File:
+    """Read one file; what is wrong with it is kept with it."""
+    data = read_bounded(path, MAX_FILE_BYTES)
+    if data is None:
+        return _File(identity, None, f"{path.name}: no permission, or not a regular file")
+    if len(data) > MAX_FILE_BYTES:
+        return _File(identity, None, f"{path.name}: more than {MAX_FILE_BYTES} bytes")
+    try:
+        return _File(identity, parse_result(data.decode(errors="replace")), "")
+    except MalformedRecord as error:
+        return _File(identity, None, f"{path.name}: {error}")
