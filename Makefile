@@ -22,7 +22,7 @@ BUILD_PACKAGES := debhelper dh-apparmor dh-python python3-pip python3-click pyth
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help setup packages run demo observe dashboards bands test zoo forgers faults soak newcomer test-pythons lint bench lock docs man install uninstall deb debs clean
+.PHONY: help setup packages run demo observe dashboards bands boards-cost test zoo forgers faults soak newcomer test-pythons lint bench lock docs man install uninstall deb debs clean
 
 help:
 	@echo 'make demo       show a scan being banned, in a lab of private network namespaces'
@@ -33,6 +33,7 @@ help:
 	@echo 'make faults     have every system call of the daemon fail with every errno; it must survive all of them'
 	@echo 'make newcomer   follow the documents, command by command, on a fresh Debian 12 and 13'
 	@echo 'make bands      measure over synthetic weeks what the Prometheus rules find, and false alerts'
+	@echo 'make boards-cost  measure what the dashboards cost Prometheus with 500 nodes'
 	@echo 'make test-pythons  run the unit tests on Python 3.13 and 3.14, those of Debian 13 and forky'
 	@echo 'make run        run the daemon in the foreground, observing this machine (CONFIG=FILE for another configuration)'
 	@echo 'make install    install into $(PREFIX), with unit and configuration; make uninstall [PURGE=1]'
@@ -133,6 +134,10 @@ newcomer: setup
 # Unit tests on newer Pythons, in roots of newer releases of Debian.
 test-pythons: setup
 	$(PYTHON) -m tests.pythons
+
+# What the dashboards cost Prometheus with 500 nodes: about four minutes.
+boards-cost: setup
+	$(PYTHON) -m tests.fleet
 
 lint: setup
 	$(VENV)/bin/ruff check .

@@ -247,6 +247,7 @@ def _by_mode() -> Panel:
         "short",
         Query(q.in_force_mode(q.events(_ALERTS, CHOSEN, by="detector, mode")), "{{detector}} ({{mode}})"),
         table=("sum",),
+        examples=q.examples(_ALERTS, CHOSEN),
     )
 
 

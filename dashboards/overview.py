@@ -107,6 +107,7 @@ def _by_detector() -> Panel:
         ),
         "short",
         Query(q.events(ALERTS, by="detector"), "{{detector}}"),
+        examples=q.examples(ALERTS),
     )
 
 

@@ -195,8 +195,14 @@ def stack(title: str, about: About, unit: str, series: Series, *, table: Sequenc
     return finished_curve(panel, title, about, series)
 
 
-def bars(title: str, about: About, unit: str, series: Series, *, table: Sequence[str] = ()) -> model.Panel:
-    """Return bars on each other: things that happen seldom, so that a single one is seen. See `queries.events`."""
+def bars(
+    title: str, about: About, unit: str, series: Series, *, table: Sequence[str] = (), examples: str = ""
+) -> model.Panel:
+    """Return bars on each other: things that happen seldom, so that a single one is seen. See `queries.events`.
+
+    `examples`: a query for exemplars, which are drawn as dots.
+    """
+    series = (*_many(series), Query(examples, "examples")) if examples else series
     panel = curve(unit, table).draw_style(kinds.GraphDrawStyle.BARS).fill_opacity(80).line_width(0)
     panel = panel.interval(_EVENTS_INTERVAL).bar_alignment(kinds.BarAlignment.BEFORE).no_value(NOTHING)
     return finished_curve(panel.stacking(_stacked()), title, about, series)

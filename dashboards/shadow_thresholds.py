@@ -15,7 +15,9 @@ _SOURCES = "nodewarden_shadow_sources_total"
 
 def shadow_thresholds() -> tuple[Row, ...]:
     """Return the row that `Detectors and thresholds` shows of them."""
-    return (row("Shadow thresholds: counted, never banned", 8, _compared(), _over_time(), widths=(15, 9)),)
+    return (
+        row("Shadow thresholds: counted, never banned", 8, _compared(), _over_time(), widths=(15, 9), is_folded=True),
+    )
 
 
 def _compared() -> Panel:
