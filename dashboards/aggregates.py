@@ -60,6 +60,7 @@ AGGREGATES = (
     Aggregate("nodewarden_detector_alerts_total", RISE, ("detector", "mode", "strength")),
     Aggregate("nodewarden_decisions_total", RISE, ("detector", "verdict")),
     *(Aggregate(counter, RISE, ("detector",)) for counter in _BY_DETECTOR),
+    Aggregate("nodewarden_config_reloads_total", RISE, ("result",)),
     Aggregate(_SHADOWS, RISE, ("detector", "found_by")),
     *(Aggregate(counter, RATE) for counter in _DROPS[:1]),
     *(Aggregate(counter, RATE, ("reason",)) for counter in _DROPS),
@@ -73,8 +74,16 @@ AGGREGATES = (
 )
 
 EDGE_RATIO = "instance:nodewarden_signal:edge_ratio"
-"""A signal as a multiple of the upper edge of its band."""
-_OTHERS = {EDGE_RATIO: "instance:nodewarden_signal:last2m / (instance:nodewarden_signal:upper > 0)"}
+"""A signal as a multiple of the upper edge of its band, from half of it on."""
+OUTSIDE = "instance:nodewarden_signal:outside"
+"""1 while a signal is outside of its band; otherwise there is no series."""
+DOWN = "instance:nodewarden_up:zero"
+"""0 while a guard does not respond; otherwise there is no series."""
+OTHERS = {
+    EDGE_RATIO: "instance:nodewarden_signal:last2m / (instance:nodewarden_signal:upper > 0) > 0.5",
+    OUTSIDE: "instance:nodewarden_signal:anomaly == 1",
+    DOWN: 'up{job="nodewarden"} == 0',
+}
 
 
 def smallest(counter: str, operation: str, labels: frozenset[str]) -> Aggregate | None:
@@ -95,6 +104,6 @@ def _lines() -> Iterator[str]:
     yield "  - name: nodewarden_aggregates"
     yield f"    interval: {INTERVAL}"
     yield "    rules:"
-    for name, expression in (*((one.name, one.expression) for one in AGGREGATES), *_OTHERS.items()):
+    for name, expression in (*((one.name, one.expression) for one in AGGREGATES), *OTHERS.items()):
         yield f"      - record: {name}"
         yield f"        expr: {expression}"

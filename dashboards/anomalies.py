@@ -4,7 +4,7 @@ from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from dashboards import queries as q
-from dashboards.aggregates import EDGE_RATIO
+from dashboards.aggregates import EDGE_RATIO, OUTSIDE
 from dashboards.board import address, board, row
 from dashboards.panels import (
     BAD,
@@ -39,10 +39,11 @@ _BANDS = (("1", "median"), ("2", "day"), ("3", "week"))
 _SHARE_OF_NODES = ((None, GOOD), (1e-9, WATCH), (0.1, WARN), (0.3, BAD))
 """One node of many is watched; a third of them is an incident of the fleet."""
 _NODES = f"count({q.counted_nodes()})"
-_ONE_NODE, _SEVERAL_NODES = (f"on () ({_NODES} {what})" for what in ("== 1", "> 1"))
+_CHOSEN_NODE = 'instance="${instance:raw}"'
+"""Matches only if a single node is chosen: what stands for all or several is no node's name, and costs nothing."""
 _MANY = (
-    " Of several nodes: the ten that are highest compared with their band at the end of the time shown, each as a "
-    "multiple of its own upper edge."
+    " Unless one node is chosen: the ten that are highest compared with their band at the end of the time shown, each "
+    "as a multiple of its own upper edge, from half of it on."
 )
 
 
@@ -62,7 +63,7 @@ def made() -> Dashboard:
 
 
 def _card() -> Panel:
-    unusual = q.most(f"{q.select(_ANOMALY)} > 0", q.BY_NODE)
+    unusual = q.most(q.select(OUTSIDE), q.BY_NODE)
     without = f"{q.add(f'0 * {q.select(_SIGNAL)} + 1')} - count({q.select(_UPPER)})"
     return card(
         "Are signals usual?",
@@ -82,7 +83,7 @@ def _card() -> Panel:
 
 
 def _table() -> Panel:
-    unusual = f"on ({_BY}) ({q.most(q.select(_ANOMALY), _BY)} > 0)"
+    unusual = f"on ({_BY}) {q.most(q.select(OUTSIDE), _BY)}"
     ratio = q.most(q.select(EDGE_RATIO), _BY)
 
     def of(metric: str) -> str:
@@ -121,7 +122,8 @@ def _share() -> Panel:
             "Read the signal below; annotations show what else happened: reloads, starts of the guard.",
         ),
         "percentunit",
-        Query(f"{q.now(_ANOMALY, by='signal')} / on () group_left () {_NODES}", "{{signal}}"),
+        Query(f"{q.now(OUTSIDE, by='signal')} / on () group_left () {_NODES}", "{{signal}}"),
+        nothing="no signal was outside its band",
     )
 
 
@@ -130,17 +132,17 @@ def _band(title: str, signal: str, unit: str, about: About) -> Panel:
     matcher = f'signal="{signal}"'
 
     def of(metric: str) -> str:
-        return f"{q.most(q.select(metric, matcher))} and {_ONE_NODE}"
+        return q.select(metric, matcher, _CHOSEN_NODE)
 
     ratio = q.select(EDGE_RATIO, matcher)
-    worst = f"{ratio} and topk({_WORST}, {ratio} @ end()) and {_SEVERAL_NODES}"
+    unless_one = f"unless on () group({q.select('up', _CHOSEN_NODE)})"
     series = [
         Query(of(_UPPER), _MOST, _BAND_COLOUR),
         Query(of(_LOWER), _LEAST, _BAND_COLOUR),
         Query(of(_SIGNAL), _NOW, CALM),
         Query(of(_ANOMALY), _OUTSIDE, WATCH),
-        Query(worst, _NODE),
-        Query(f"1 + 0 * {_NODES} and {_SEVERAL_NODES}", _EDGE, BAD),
+        Query(f"{ratio} and topk({_WORST}, {ratio} @ end()) {unless_one}", _NODE),
+        Query(f"vector(1) {unless_one}", _EDGE, BAD),
     ]
     hidden = {"legend": True, "tooltip": False, "viz": False}
     shade = properties(

@@ -7,8 +7,9 @@ from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard as model
 
+from dashboards.aggregates import DOWN, OUTSIDE
 from dashboards.panels import BAD, CALM, SOURCE, WARN, WATCH
-from dashboards.queries import add, most, over, select
+from dashboards.queries import during, most, over, select
 
 TAG = "nodewarden"
 COLUMNS = 24
@@ -136,11 +137,10 @@ def _links() -> build.DashboardLink:
 
 def _marks() -> tuple[build.AnnotationQuery, ...]:
     """Return the annotations of every dashboard: only the start of a change, so that a long attack is one line."""
-    unusual = most(over("max_over_time", "instance:nodewarden_signal:anomaly", window=_MARK_WINDOW), "signal")
-    by_detectors = ('verdict="ban"', 'detector!="manual"')
-    bans = add(over("increase", "nodewarden_decisions_total", *by_detectors, window=_MARK_WINDOW))
-    down = f"count by (instance) ({over('min_over_time', 'up', window=_MARK_WINDOW)} == 0)"
-    reloads = add(over("increase", "nodewarden_config_reloads_total", window=_MARK_WINDOW), "instance, result")
+    unusual = most(over("max_over_time", OUTSIDE, window=_MARK_WINDOW), "signal")
+    bans = during("nodewarden_decisions_total", 'verdict="ban"', 'detector!="manual"', window=_MARK_WINDOW)
+    down = f"count by (instance) ({over('count_over_time', DOWN, window=_MARK_WINDOW)})"
+    reloads = during("nodewarden_config_reloads_total", by="instance, result", window=_MARK_WINDOW)
     young_s = f"time() - {select('process_start_time_seconds')}"
     return (
         _mark("Anomalies", WATCH, _starts(unusual), "{{signal}} becomes unusual"),

@@ -177,10 +177,22 @@ def curve(unit: str, columns: Sequence[str] = ()) -> timeseries.Panel:
 
 
 def lines(
-    title: str, about: About, unit: str, series: Series, *, table: Sequence[str] = (), limit: float | None = None
+    title: str,
+    about: About,
+    unit: str,
+    series: Series,
+    *,
+    table: Sequence[str] = (),
+    limit: float | None = None,
+    nothing: str = "",
 ) -> model.Panel:
-    """Return lines in one panel, to compare them. `table`: numbers in the legend, `limit`: a line to heed."""
+    """Return lines in one panel, to compare them.
+
+    `table`: numbers in the legend, `limit`: a line to heed, `nothing`: what it says without any series.
+    """
     panel = curve(unit, table).fill_opacity(0).line_width(2)
+    if nothing:
+        panel = panel.no_value(nothing)
     if limit is not None:
         panel = panel.thresholds(thresholds(((None, "transparent"), (limit, BAD)))).thresholds_style(
             common.GraphThresholdsStyleConfig().mode(kinds.GraphThresholdsStyleMode.DASHED)

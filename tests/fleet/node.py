@@ -4,7 +4,7 @@ import itertools
 import random
 from collections.abc import Iterator, Sequence
 
-from dashboards.aggregates import AGGREGATES, EDGE_RATIO, RATE, Aggregate
+from dashboards.aggregates import AGGREGATES, EDGE_RATIO, OUTSIDE, RATE, Aggregate
 from monitor.daemon.catalogue import BY_NAME, METRICS, Kind
 from monitor.metrics.metric import Metric
 from tests.support.label_values import values
@@ -58,13 +58,15 @@ def signals_text(begin_s: int, end_s: int) -> str:
     """Return the watched signals with their bands between two times."""
     dice = random.Random(6)
     times = range(begin_s, end_s + 1, _SIGNAL_S)
-    names = [*(f"instance:nodewarden_signal:{one}" for one in _OF_SIGNALS), EDGE_RATIO]
+    names = [f"instance:nodewarden_signal:{one}" for one in _OF_SIGNALS]
     calm = _joined(times, (float(dice.random() < _BUSY_SHARE / 10) for _ in itertools.count()))
     course = _joined(times, _levels(dice))
     found = [
         (f"{name}{{{_written({'signal': signal})}}}", calm if name.endswith("anomaly") else course)
         for signal, name in itertools.product(_SIGNALS, names)
     ]
+    for signal, name in itertools.product(_SIGNALS[:1], (EDGE_RATIO, OUTSIDE)):
+        found.append((f"{name}{{{_written({'signal': signal})}}}", course[::20]))
     attack = f"instance:nodewarden_attack:last_timestamp_seconds{{{_written({})}}}"
     return _text([*found, (attack, _joined(times, itertools.repeat(begin_s)))])
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from dashboards.aggregates import AGGREGATES, EDGE_RATIO
+from dashboards.aggregates import AGGREGATES, DOWN, EDGE_RATIO, OUTSIDE
 from dashboards.unshown import UNSHOWN
 from monitor.daemon.catalogue import METRICS, Kind
 from monitor.detectors.registry import REGISTRATIONS
@@ -29,6 +29,8 @@ _RULES = {
     "instance:nodewarden_signal:upper": _SIGNAL,
     "instance:nodewarden_signal:anomaly": _SIGNAL,
     EDGE_RATIO: _SIGNAL,
+    OUTSIDE: _SIGNAL,
+    DOWN: frozenset[str](),
     **{one.name: frozenset(one.labels) for one in AGGREGATES},
     "ALERTS": frozenset(("alertname", "alertstate", "severity")),
     "ALERTS_FOR_STATE": frozenset(("alertname", "severity")),
