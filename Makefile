@@ -26,7 +26,8 @@ PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
 help:
 	@echo 'make demo       show a scan being banned, in a lab of private network namespaces'
-	@echo 'make observe    run a lab under attack with Prometheus, for dashboards (MINUTES=5; KEEP=1 keeps it running)'
+	@echo 'make observe    run a lab under attack with Prometheus, for dashboards (MINUTES=5; KEEP=1 keeps it running;'
+	@echo '                SCENE=flood for one kind of trouble, see demo/scenes.py)'
 	@echo 'make test       run all tests; make lint: all checks; make bench: all benchmarks'
 	@echo 'make zoo        run legitimate traffic of every kind against the daemon; none of it may lead to a ban'
 	@echo 'make forgers    run attackers who want somebody else banned; none of them may succeed'
@@ -81,7 +82,7 @@ demo: setup
 
 # A lab with Prometheus, as a data source for Grafana.
 observe: setup
-	$(PYTHON) -m demo.observe --minutes $(or $(MINUTES),5) $(if $(KEEP),--keep)
+	$(PYTHON) -m demo.observe --minutes $(or $(MINUTES),5) $(if $(KEEP),--keep) $(if $(SCENE),--scene $(SCENE))
 
 # Tests of nftables and connection tracking share nothing, since these belong to a network namespace; neither do those of
 # packages, which attack nobody, and those of daemons that read only lines with a log prefix of their own.

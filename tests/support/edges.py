@@ -69,8 +69,8 @@ class Edges:
     ) -> None:
         """`directory` is for configurations, logs and the data of Prometheus; nothing runs yet.
 
-        `bans` are more settings of that section, indented by two; without `trusts_monitor` the host of Prometheus is not
-        on the allowlist.
+        `bans` are more settings of that section, indented by two; without `trusts_monitor` the host of Prometheus is
+        not on the allowlist.
         """
         self._directory = directory
         self._bans = bans
