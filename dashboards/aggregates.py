@@ -2,12 +2,13 @@
 
 A node has some 1,500 series, and a panel over all nodes would read those of one counter 500 times at each step. The
 rules record what panels ask for, per node and only by the labels that are shown; `queries.py` takes a recorded sum in
-place of the counter wherever there is one. There are two kinds:
+place of the counter wherever there is one. There are three kinds:
 
 - `rate2m`: how fast a counter rises, per second;
 - `increase15s`: by how much it rose since the last evaluation, and nothing where it did not. Each event is in one
   sample only, so that counts over any time are whole numbers and agree with what the daemon counted. A counter that
-  starts again at 0 costs the events of one interval.
+  starts again at 0 costs the events of one interval;
+- `sum`: a gauge.
 
 Levels are named by their labels, as in `level:metric:operations`.
 """
@@ -17,13 +18,13 @@ from dataclasses import dataclass
 
 SCRAPED = ("cluster", "job", "instance")
 INTERVAL = "15s"
-RATE, RISE = "rate2m", "increase15s"
+RATE, RISE, LEVEL = "rate2m", "increase15s", "sum"
 _ALL = "_total"
 
 
 @dataclass(frozen=True)
 class Aggregate:
-    """A recorded sum of a counter of each node: by which labels, and what of it."""
+    """A recorded sum of a counter or gauge of each node: by which labels, and what of it."""
 
     counter: str
     operation: str
@@ -41,6 +42,8 @@ class Aggregate:
         by = ", ".join((*SCRAPED, *self.labels))
         if self.operation == RATE:
             return f"sum by ({by}) (rate({self.counter}[2m]))"
+        if self.operation == LEVEL:
+            return f"sum by ({by}) ({self.counter})"
         return f"sum by ({by}) ({self.counter} - {self.counter} offset {INTERVAL} > 0)"
 
 
@@ -57,6 +60,7 @@ _BY_DETECTOR = (
 )
 
 AGGREGATES = (
+    Aggregate("nodewarden_bans", LEVEL, ("mode", "strength")),
     Aggregate("nodewarden_detector_alerts_total", RISE, ("detector", "mode", "strength")),
     Aggregate("nodewarden_decisions_total", RISE, ("detector", "verdict")),
     *(Aggregate(counter, RISE, ("detector",)) for counter in _BY_DETECTOR),

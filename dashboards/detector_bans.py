@@ -28,9 +28,9 @@ _USELESS = {
 def bans_and_filters() -> tuple[Row, ...]:
     """Return the rows that `Detectors and thresholds` shows of them."""
     return (
-        row("Bans", 8, _speed(), _forced(), _ended()),
+        row("Bans", 8, _speed(), _forced(), _ended(), is_folded=True),
         row("", 8, _sets(), _classes(), _budget(), _windows()),
-        row("Log filters", 7, _found(), _looked(), _useless(), _unusable(), widths=(7, 7, 6, 4)),
+        row("Log filters", 7, _found(), _looked(), _useless(), _unusable(), widths=(7, 7, 6, 4), is_folded=True),
     )
 
 

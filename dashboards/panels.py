@@ -120,15 +120,14 @@ def card(title: str, about: About, *values: Value) -> model.Panel:
 
 
 def number(title: str, about: About, value: Value) -> model.Panel:
-    """Return one value in large, with its course behind it."""
+    """Return one value in large, as it is now; its course is in a panel below."""
     panel = (
         stat.Panel()
         .text_mode(kinds.BigValueTextMode.VALUE)
         .color_mode(kinds.BigValueColorMode.VALUE)
-        .graph_mode(kinds.BigValueGraphMode.AREA)
+        .graph_mode(kinds.BigValueGraphMode.NONE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
         .unit(value.unit)
-        .max_data_points(_POINTS)
         .thresholds(thresholds(value.steps))
         .min(0)
         .no_value("-")
@@ -136,7 +135,7 @@ def number(title: str, about: About, value: Value) -> model.Panel:
     )
     if value.decimals is not None:
         panel = panel.decimals(value.decimals)
-    return _finished(panel, title, about, [Query(value.expression, value.name)])
+    return _finished(panel, title, about, [Query(value.expression, value.name)], is_instant=True)
 
 
 _COLUMN_NAMES = {"lastNotNull": "Last *", "mean": "Mean", "max": "Max", "sum": "Total"}
@@ -262,6 +261,7 @@ def heat_map(title: str, about: About, unit: str, query: Query) -> model.Panel:
         .calculate(False)
         .color(colour)
         .cell_gap(1)
+        .max_data_points(_POINTS)
         .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(kinds.AxisPlacement.LEFT))
         .show_legend()
         .tooltip(heatmap.HeatmapTooltip().mode(kinds.TooltipDisplayMode.SINGLE).y_histogram(False))

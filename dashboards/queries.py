@@ -6,7 +6,7 @@ Counters with many series on each node are asked for as the sums that Prometheus
 import re
 from dataclasses import dataclass
 
-from dashboards.aggregates import RATE, RISE, SCRAPED, smallest
+from dashboards.aggregates import LEVEL, RATE, RISE, SCRAPED, smallest
 
 NODES = 'job=~"$job",cluster=~"$cluster",instance=~"$instance"'
 WINDOW = "$__rate_interval"
@@ -91,6 +91,8 @@ def examples(metric: str, *matchers: str) -> str:
 
 def now(metric: str, *matchers: str, by: str = "") -> str:
     """Return a gauge, summed over the nodes."""
+    if recorded := smallest(metric, LEVEL, _labels(by, matchers)):
+        return add(select(recorded.name, *matchers), by)
     return add(select(metric, *matchers), by)
 
 

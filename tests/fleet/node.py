@@ -21,7 +21,7 @@ _OF_DROPS = {"direction": ("in",), "tunnelled": ("no",)}
 _RISE_PER_SCRAPE = 5
 _COURSES = 8
 """Different courses of values: a series takes one of them."""
-_BUSY_SHARE = 0.15
+_BUSY_SHARE = 0.05
 """Of the recorded rises: detectors and verdicts with events. All others have no series at that time."""
 
 
