@@ -163,8 +163,8 @@ def _band(title: str, signal: str, unit: str, about: About) -> Panel:
         .override_by_name(_LEAST, properties(custom__lineWidth=0, custom__hideFrom=hidden))
         .override_by_name(_NOW, properties(custom__lineWidth=2))
         .override_by_name(_OUTSIDE, shade)
-        .override_by_regexp("/: times its edge$/", properties(unit="suffix:-fold", decimals=1))
-        .override_by_name(_EDGE, properties(custom__lineStyle=dashes, unit="suffix:-fold", decimals=1))
+        .override_by_regexp("/: times its edge$/", properties(unit="suffix:x", decimals=1))
+        .override_by_name(_EDGE, properties(custom__lineStyle=dashes, unit="suffix:x", decimals=1))
     )
     return finished_curve(panel, title, about, series)
 

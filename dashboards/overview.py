@@ -33,7 +33,7 @@ def made() -> Dashboard:
         "Start here: five questions, the state of every node, then the course over time.",
         row("", 9, *questions()),
         row("", 6, *answers()),
-        row("Firing alerts", 5, _firing()),
+        row("", 5, _firing()),
         row("Nodes (click one to select it)", 7, _nodes()),
         *_attack(),
         *_cost(),
@@ -44,7 +44,7 @@ def _nodes() -> Panel:
     return grid(
         "Nodes",
         About(
-            "Current state of each node, sorted by alerts per minute.",
+            "Current state of each node, sorted by alerts within 15 minutes.",
             "*Alerts*: the node is under attack. `DOWN`: its guard does not respond. *Table* near 100 %: the node is "
             "about to refuse new connections.",
             "Click a node to select it. If it is DOWN, run `systemctl status nodewarden` there; bans in the kernel "
@@ -53,7 +53,7 @@ def _nodes() -> Panel:
         (CLUSTER, NODE),
         (
             Column("Guard", q.most(q.select("up"), q.BY_NODE), steps=_UP_IS_GOOD, words=_UP_OR_DOWN),
-            Column("Alerts", q.per_minute(ALERTS, by=q.BY_NODE), "suffix:/min", NONE_IS_CALM, 1),
+            Column("Alerts", q.recent(ALERTS, by=q.BY_NODE), "short", NONE_IS_CALM, 0),
             Column("Unusual", q.now(q.ANOMALY, by=q.BY_NODE), steps=NONE_IS_GOOD, decimals=0),
             Column("Table", q.most(q.CONNTRACK_USE, q.BY_NODE), "percentunit", FULL, 1),
             Column("Bans", q.now("nodewarden_bans", 'mode="enforce"', by=q.BY_NODE), decimals=0),

@@ -148,9 +148,9 @@ RECENT = "15m"
 """Time over which the overview counts attacks: one that has just ended is still to be seen."""
 
 
-def recent(metric: str, *matchers: str) -> str:
+def recent(metric: str, *matchers: str, by: str = "") -> str:
     """Return by how much a counter rose within the last quarter of an hour, summed over the nodes."""
-    return during(metric, *matchers, window=RECENT)
+    return during(metric, *matchers, by=by, window=RECENT)
 
 
 LARGEST_FLOOD = most(over("max_over_time", "nodewarden_flood_attempts_per_second", window=RECENT))
