@@ -65,6 +65,8 @@ AGGREGATES = (
     Aggregate("nodewarden_decisions_total", RISE, ("detector", "verdict")),
     *(Aggregate(counter, RISE, ("detector",)) for counter in _BY_DETECTOR),
     Aggregate("nodewarden_config_reloads_total", RISE, ("result",)),
+    Aggregate("nodewarden_bans_ended_total", RISE, ("cause",)),
+    Aggregate("nodewarden_ban_latency_seconds_bucket", RISE, ("le",)),
     Aggregate(_SHADOWS, RISE, ("detector", "found_by")),
     *(Aggregate(counter, RATE) for counter in _DROPS[:1]),
     *(Aggregate(counter, RATE, ("reason",)) for counter in _DROPS),
@@ -83,7 +85,10 @@ OUTSIDE = "instance:nodewarden_signal:outside"
 """1 while a signal is outside of its band; otherwise there is no series."""
 DOWN = "instance:nodewarden_up:zero"
 """0 while a guard does not respond; otherwise there is no series."""
+NEAR = "instance_detector:nodewarden_detector_busiest_ratio:near"
+"""How close the busiest source came to a threshold, from a fifth of it on."""
 OTHERS = {
+    NEAR: "max by (cluster, job, instance, detector) (nodewarden_detector_busiest_ratio >= 0.2)",
     EDGE_RATIO: "instance:nodewarden_signal:last2m / (instance:nodewarden_signal:upper > 0) > 0.5",
     OUTSIDE: "instance:nodewarden_signal:anomaly == 1",
     DOWN: 'up{job="nodewarden"} == 0',

@@ -44,7 +44,7 @@ def _speed() -> Panel:
             "See *Lag by source* and *CPU time* in *Guard health*.",
         ),
         "s",
-        Query(q.add(q.over("increase", f"{LATENCY}_bucket"), "le"), "{{le}}"),
+        Query(q.events(f"{LATENCY}_bucket", by="le"), "{{le}}"),
     )
 
 

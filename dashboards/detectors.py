@@ -4,6 +4,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from dashboards import known
 from dashboards import queries as q
+from dashboards.aggregates import NEAR
 from dashboards.board import Row, board, row, variable
 from dashboards.detector_bans import CHOSEN, DECISIONS, LATENCY, bans_and_filters
 from dashboards.panels import (
@@ -144,13 +145,15 @@ def _headroom_over_time() -> Panel:
     return lines(
         "Busiest source over time",
         About(
-            "The same over time. The dashed line is the threshold; crossing it is an alert.",
+            "The same over time, from a fifth of the threshold on. The dashed line is the threshold; crossing it is an "
+            "alert.",
             "A daily wave close to the line is your own traffic; a single peak through it is an offender.",
             "Set `maxretry` above the waves and below the peaks.",
         ),
         "percentunit",
-        Query(q.most(q.select(_BUSIEST, CHOSEN), "detector"), "{{detector}}"),
+        Query(q.most(q.select(NEAR, CHOSEN), "detector"), "{{detector}}"),
         limit=1.0,
+        nothing="no source came as far as a fifth of a threshold",
     )
 
 
@@ -245,7 +248,7 @@ def _by_mode() -> Panel:
             "Compare with *Busiest source now*: many alerts of many sources point to the threshold.",
         ),
         "short",
-        Query(q.in_force_mode(q.events(_ALERTS, CHOSEN, by="detector, mode")), "{{detector}} ({{mode}})"),
+        Query(q.events(_ALERTS, CHOSEN, by="detector, mode"), "{{detector}} ({{mode}})"),
         table=("sum",),
         examples=q.examples(_ALERTS, CHOSEN),
     )

@@ -120,11 +120,6 @@ def stopped(what: str = "packets", by: str = "") -> str:
     return f"{table} + ({per_second(f'nodewarden_xdp_dropped_{what}_total', by=by)} or 0 * {table})"
 
 
-def in_force_mode(expression: str) -> str:
-    """Return of series by detector and mode those of the mode that is in force on some node."""
-    return f"{expression} and on (detector, mode) ({most(select('nodewarden_detector_mode'), 'detector, mode')} > 0)"
-
-
 def or_none(expression: str) -> str:
     """Return 0 where an expression finds nothing, but nothing where there is no node to ask."""
     return f"({expression}) or sum(0 * {select('up')})"
@@ -184,9 +179,8 @@ def share(part: str, whole: str) -> str:
 
 
 def quantile(part: float, histogram: str, window: str = WINDOW) -> str:
-    """Return the value below which this part of what a histogram saw lies; not a number where it saw nothing."""
-    rates = add(over("increase", f"{histogram}_bucket", window=window), "le")
-    return f"histogram_quantile({part}, {rates})"
+    """Return the value below which this part of what a histogram saw lies; nothing where it saw nothing."""
+    return f"histogram_quantile({part}, {during(f'{histogram}_bucket', by='le', window=window)})"
 
 
 EBPF_RUN_S = (

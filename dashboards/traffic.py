@@ -248,7 +248,7 @@ def _protected() -> Panel:
             "Close the port, find the caller, or restrict access to the service: `nodewarden list --observed`.",
         ),
         "short",
-        Query(q.in_force_mode(q.events(_ALERTS, _WHERE, by="detector, mode")), "{{detector}} ({{mode}})"),
+        Query(q.events(_ALERTS, _WHERE, by="detector, mode"), "{{detector}} ({{mode}})"),
     )
 
 

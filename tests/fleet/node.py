@@ -92,8 +92,9 @@ def _joined(times: Sequence[int], course: Iterator[float]) -> list[str]:
 
 def _recorded(one: Aggregate) -> Iterator[str]:
     """Yield each series that a node has of a recorded sum."""
-    metric = BY_NAME[one.counter]
-    for chosen in itertools.product(*(values(metric, label) for label in one.labels)):
+    metric = BY_NAME[one.counter.removesuffix("_bucket")]
+    edges = tuple(map(str, metric.buckets))
+    for chosen in itertools.product(*(edges if label == "le" else values(metric, label) for label in one.labels)):
         yield f"{one.name}{{{_written(dict(zip(one.labels, chosen, strict=True)))}}}"
 
 

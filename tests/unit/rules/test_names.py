@@ -57,7 +57,7 @@ def _labels_of(name: str) -> set[str]:
         return SCRAPED | {"signal"}
     if name in AGGREGATED:
         return SCRAPED | set(AGGREGATED[name].labels)
-    return SCRAPED | set(BY_NAME[name].labels)
+    return SCRAPED | {"le"} | set(BY_NAME[name.removesuffix("_bucket")].labels)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
