@@ -4,7 +4,7 @@ A node has some 1,500 series, and a panel over all nodes would read those of one
 rules record what panels ask for, per node and only by the labels that are shown; `queries.py` takes a recorded sum in
 place of the counter wherever there is one. There are three kinds:
 
-- `rate2m`: how fast a counter rises, per second;
+- `rate2m`: how fast a counter rises, per second, and nothing while it does not;
 - `increase15s`: by how much it rose since the last evaluation, and nothing where it did not. Each event is in one
   sample only, so that counts over any time are whole numbers and agree with what the daemon counted. A counter that
   starts again at 0 costs the events of one interval;
@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 SCRAPED = ("cluster", "job", "instance")
-INTERVAL = "15s"
+INTERVAL_S = 15
+INTERVAL = f"{INTERVAL_S}s"
 RATE, RISE, LEVEL = "rate2m", "increase15s", "sum"
 _ALL = "_total"
 
@@ -41,7 +42,7 @@ class Aggregate:
         """How Prometheus computes it."""
         by = ", ".join((*SCRAPED, *self.labels))
         if self.operation == RATE:
-            return f"sum by ({by}) (rate({self.counter}[2m]))"
+            return f"sum by ({by}) (rate({self.counter}[2m])) > 0"
         if self.operation == LEVEL:
             return f"sum by ({by}) ({self.counter})"
         return f"sum by ({by}) ({self.counter} - {self.counter} offset {INTERVAL} > 0)"
@@ -66,6 +67,8 @@ AGGREGATES = (
     *(Aggregate(counter, RISE, ("detector",)) for counter in _BY_DETECTOR),
     Aggregate("nodewarden_config_reloads_total", RISE, ("result",)),
     Aggregate("nodewarden_bans_ended_total", RISE, ("cause",)),
+    Aggregate("nodewarden_harm_signs_total", RISE, ("sign",)),
+    Aggregate("nodewarden_conntrack_table_total", RATE, ("event",)),
     Aggregate("nodewarden_ban_latency_seconds_bucket", RISE, ("le",)),
     Aggregate(_SHADOWS, RISE, ("detector", "found_by")),
     *(Aggregate(counter, RATE) for counter in _DROPS[:1]),
@@ -74,6 +77,7 @@ AGGREGATES = (
     Aggregate(_DROPS[0], RATE, ("foreign", "tunnelled")),
     *(Aggregate(counter, RATE) for counter in _SETS),
     *(Aggregate(counter, RATE, ("set",)) for counter in _SETS[:1]),
+    *(Aggregate(f"nodewarden_flow_{what}_total", RATE, ("direction",)) for what in ("packets", "bytes")),
     Aggregate(_FLOWS, RATE, ("event",)),
     Aggregate(_FLOWS, RATE, ("event", "direction")),
     Aggregate(_FLOWS, RATE, ("event", "protocol")),
@@ -87,7 +91,10 @@ DOWN = "instance:nodewarden_up:zero"
 """0 while a guard does not respond; otherwise there is no series."""
 NEAR = "instance_detector:nodewarden_detector_busiest_ratio:near"
 """How close the busiest source came to a threshold, from a fifth of it on."""
+FLOODS = "instance:nodewarden_flood_attempts_per_second:max"
+"""Size of a flood while it lasts."""
 OTHERS = {
+    FLOODS: "max by (cluster, job, instance) (nodewarden_flood_attempts_per_second) > 0",
     NEAR: "max by (cluster, job, instance, detector) (nodewarden_detector_busiest_ratio >= 0.2)",
     EDGE_RATIO: "instance:nodewarden_signal:last2m / (instance:nodewarden_signal:upper > 0) > 0.5",
     OUTSIDE: "instance:nodewarden_signal:anomaly == 1",

@@ -5,7 +5,8 @@ from grafana_foundation_sdk.models.dashboard import Panel
 from dashboards import known
 from dashboards import queries as q
 from dashboards.board import Row, row
-from dashboards.panels import NONE_IS_GOOD, About, Value, bars, heat_map, lines, number, steps
+from dashboards.heat_maps import heat_map
+from dashboards.panels import NONE_IS_GOOD, About, Value, bars, lines, number, steps
 from dashboards.queries import Query
 
 CHOSEN = 'detector=~"$detector"'

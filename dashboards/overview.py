@@ -4,6 +4,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from dashboards import known
 from dashboards import queries as q
+from dashboards.aggregates import FLOODS
 from dashboards.board import Row, address, board, leads_to, row
 from dashboards.panels import (
     BAD,
@@ -154,7 +155,8 @@ def _floods() -> Panel:
             "docs/runbooks/NodewardenFlood.md.",
         ),
         "suffix:/s",
-        Query(q.highest(q.select("nodewarden_flood_attempts_per_second")), "{{instance}}"),
+        Query(q.highest(q.select(FLOODS)), "{{instance}}"),
+        nothing="no flood in the time shown",
     )
 
 

@@ -6,10 +6,9 @@ from typing import TypeAlias
 
 from grafana_foundation_sdk.builders import bargauge, common, heatmap, prometheus, stat, timeseries
 from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.builders import table as tables
 from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard as model
-from grafana_foundation_sdk.models import heatmap as heatmap_kinds
-from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from dashboards.colours import BAD, CALM, GOOD, NEUTRAL, WARN, WATCH, coloured, fixed
 from dashboards.queries import Query
@@ -28,7 +27,7 @@ NONE_IS_CALM: Steps = ((None, GOOD), (1e-9, WATCH))
 FULL: Steps = ((None, GOOD), (0.7, WARN), (0.9, BAD))
 
 Series: TypeAlias = Query | Sequence[Query]
-_Visual: TypeAlias = timeseries.Panel | stat.Panel | bargauge.Panel | heatmap.Panel
+Visual: TypeAlias = timeseries.Panel | stat.Panel | bargauge.Panel | heatmap.Panel
 
 
 @dataclass(frozen=True)
@@ -76,9 +75,13 @@ def target(query: Query, number: int, *, is_instant: bool = False) -> prometheus
     return made.instant() if is_instant or "[$__range])" in query.expression else made.range()
 
 
-_POINTS = 240
+POINTS = 240
 """Points in time of a panel at most: at 3 h one a minute, which is enough to say when, at a quarter of the cost."""
-_EVENTS_INTERVAL = "1m"
+_INTERVAL = "30s"
+"""Least step: a multiple of the interval at which sums are recorded, as are all longer ones that Grafana takes."""
+_MOMENT_POINTS = 10_000
+"""Of a panel that shows a moment: so many that rates in it are over half a minute, however long is shown."""
+EVENTS_INTERVAL = "1m"
 """Least step of bars: a bar is a minute, or longer when more than four hours are shown."""
 
 
@@ -163,7 +166,8 @@ def curve(unit: str, columns: Sequence[str] = ()) -> timeseries.Panel:
     return (
         timeseries.Panel()
         .unit(unit)
-        .max_data_points(_POINTS)
+        .max_data_points(POINTS)
+        .interval(_INTERVAL)
         .min(0)
         .axis_soft_max(_LEAST_SCALE.get(unit, 1))
         .line_width(1)
@@ -215,7 +219,7 @@ def bars(
     """
     series = (*_many(series), Query(examples, "examples")) if examples else series
     panel = curve(unit, table).draw_style(kinds.GraphDrawStyle.BARS).fill_opacity(80).line_width(0)
-    panel = panel.interval(_EVENTS_INTERVAL).bar_alignment(kinds.BarAlignment.BEFORE).no_value(NOTHING)
+    panel = panel.interval(EVENTS_INTERVAL).bar_alignment(kinds.BarAlignment.BEFORE).no_value(NOTHING)
     return finished_curve(panel.stacking(_stacked()), title, about, series)
 
 
@@ -245,32 +249,6 @@ def gauges(title: str, about: About, unit: str, query: Query, colours: Steps, to
     return _finished(panel, title, about, [query], is_instant=True)
 
 
-def heat_map(title: str, about: About, unit: str, query: Query) -> model.Panel:
-    """Return a histogram over time: brighter where more of what happened lies."""
-    colour = (
-        heatmap.HeatmapColorOptions()
-        .mode(heatmap_kinds.HeatmapColorMode.SCHEME)
-        .scheme("Oranges")
-        .fill("dark-orange")
-        .scale(heatmap_kinds.HeatmapColorScale.EXPONENTIAL)
-        .exponent(0.5)
-        .steps(64)
-    )
-    panel = (
-        heatmap.Panel()
-        .calculate(False)
-        .color(colour)
-        .cell_gap(1)
-        .max_data_points(_POINTS)
-        .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(kinds.AxisPlacement.LEFT))
-        .show_legend()
-        .tooltip(heatmap.HeatmapTooltip().mode(kinds.TooltipDisplayMode.SINGLE).y_histogram(False))
-        .unit("short")
-    )
-    data = target(query, 0).format(PromQueryFormat.HEATMAP)
-    return _titled(panel, title, about).targets([data]).build()
-
-
 def finished_curve(panel: timeseries.Panel, title: str, about: About, series: Series) -> model.Panel:
     """Return a time series with its queries."""
     queries = _many(series)
@@ -283,11 +261,19 @@ def finished_curve(panel: timeseries.Panel, title: str, about: About, series: Se
 
 
 def _finished(
-    panel: _Visual, title: str, about: About, queries: Sequence[Query], *, is_instant: bool = False
+    panel: Visual, title: str, about: About, queries: Sequence[Query], *, is_instant: bool = False
 ) -> model.Panel:
     targets = [target(query, number, is_instant=is_instant) for number, query in enumerate(queries)]
-    return _titled(panel, title, about).targets(list(targets)).build()
+    if is_instant:
+        of_a_moment(panel)
+    return titled(panel, title, about).targets(list(targets)).build()
 
 
-def _titled(panel: _Visual, title: str, about: About) -> _Visual:
+def of_a_moment(panel: Visual | tables.Panel) -> None:
+    """Have a panel show the end of the time range only, with rates as of then."""
+    panel.interval(_INTERVAL).max_data_points(_MOMENT_POINTS)
+
+
+def titled(panel: Visual, title: str, about: About) -> Visual:
+    """Return a panel with its title and description, and the chosen data source."""
     return panel.title(title).description(str(about)).datasource(SOURCE)

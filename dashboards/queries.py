@@ -6,7 +6,7 @@ Counters with many series on each node are asked for as the sums that Prometheus
 import re
 from dataclasses import dataclass
 
-from dashboards.aggregates import LEVEL, RATE, RISE, SCRAPED, smallest
+from dashboards.aggregates import INTERVAL_S, LEVEL, RATE, RISE, SCRAPED, smallest
 
 NODES = 'job=~"$job",cluster=~"$cluster",instance=~"$instance"'
 WINDOW = "$__rate_interval"
@@ -27,6 +27,10 @@ class Query:
 def select(metric: str, *matchers: str) -> str:
     """Return the series of a metric on the chosen nodes; `matchers` are more conditions, such as `mode="enforce"`."""
     return f"{metric}{{{','.join((NODES, *matchers))}}}"
+
+
+_LAST_UP = f"{select('up')} @ end()"
+"""The chosen nodes, asked once and not at each step."""
 
 
 def over(function: str, metric: str, *matchers: str, window: str = WINDOW) -> str:
@@ -50,10 +54,17 @@ def _labels(by: str, matchers: tuple[str, ...]) -> frozenset[str]:
     return frozenset(named - {"", *SCRAPED})
 
 
+def _or_zero(expression: str, by: str) -> str:
+    """Return what is recorded where it is not 0, with 0 for all else, unless it is by labels with unknown values."""
+    return f"({expression})" if _labels(by, ()) else f"({expression} or {add('0 * ' + _LAST_UP, by)})"
+
+
 def per_second(metric: str, *matchers: str, by: str = "") -> str:
-    """Return how fast a counter rises, summed over the nodes."""
+    """Return how fast a counter rises, summed over the nodes; 0 where it does not."""
     if recorded := smallest(metric, RATE, _labels(by, matchers)):
-        return add(over("avg_over_time", recorded.name, *matchers), by)
+        samples = add(over("sum_over_time", recorded.name, *matchers, window=STEP), by)
+        # The mean over a step; what is 0 is not recorded.
+        return _or_zero(f"{samples} * {1000 * INTERVAL_S} / $__interval_ms", by)
     return add(over("rate", metric, *matchers), by)
 
 
@@ -66,7 +77,7 @@ def during(metric: str, *matchers: str, by: str = "", window: str = "$__range") 
     """Return by how much a counter rose in the whole time that is shown; 0 where it did not."""
     if recorded := smallest(metric, RISE, _labels(by, matchers)):
         rises = add(over("sum_over_time", recorded.name, *matchers, window=window), by)
-        return rises if _labels(by, ()) else f"({rises} or {add('0 * ' + select('up'), by)})"
+        return _or_zero(rises, by)
     return add(over("increase", metric, *matchers, window=window), by)
 
 
@@ -98,7 +109,7 @@ def now(metric: str, *matchers: str, by: str = "") -> str:
 
 def counted_nodes() -> str:
     """Return one series for each chosen node that Prometheus scrapes, at the end of the time that is shown."""
-    return f"group by ({BY_NODE}) ({select('up')} @ end())"
+    return f"group by ({BY_NODE}) ({_LAST_UP})"
 
 
 def highest(expression: str, count: int = 10) -> str:
@@ -109,20 +120,20 @@ def highest(expression: str, count: int = 10) -> str:
 def frequent(counter: str, by: str, count: int) -> str:
     """Return how fast a counter rises, apart by a label: the values that had most in all of the time that is shown."""
     recorded = smallest(counter, RATE, _labels(by, ()))
-    whole = f"avg_over_time({select(recorded.name)}" if recorded else f"increase({select(counter)}"
+    whole = f"sum_over_time({select(recorded.name)}" if recorded else f"increase({select(counter)}"
     most_often = f"topk({count}, {add(f'{whole}[$__range] @ end())', by)} > 0)"
     return f"{per_second(counter, by=by)} and on ({by}) {most_often}"
 
 
 def stopped(what: str = "packets", by: str = "") -> str:
     """Return packets or bytes dropped by the sets in nftables, and in XDP where that is on."""
-    table = per_second(f"nodewarden_set_dropped_{what}_total", by=by)
-    return f"{table} + ({per_second(f'nodewarden_xdp_dropped_{what}_total', by=by)} or 0 * {table})"
+    table, front = (per_second(f"nodewarden_{where}_dropped_{what}_total", by=by) for where in ("set", "xdp"))
+    return f"{table} + {front}"
 
 
 def or_none(expression: str) -> str:
     """Return 0 where an expression finds nothing, but nothing where there is no node to ask."""
-    return f"({expression}) or sum(0 * {select('up')})"
+    return f"({expression}) or sum(0 * {_LAST_UP})"
 
 
 _OURS = 'alertname=~"Nodewarden.*"'

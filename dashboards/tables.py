@@ -8,7 +8,7 @@ from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from dashboards.panels import SOURCE, About, Steps, properties, target, thresholds
+from dashboards.panels import SOURCE, About, Steps, of_a_moment, properties, target, thresholds
 from dashboards.queries import Query
 
 _LEAST_WIDTH = 70
@@ -80,6 +80,7 @@ def grid(
     for key in keys:
         changes = {"links": [opening]} if key.label == label else {}
         panel = panel.override_by_name(key.name, properties(custom__width=key.width, **changes))
+    of_a_moment(panel)
     return panel.build()
 
 

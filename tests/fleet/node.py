@@ -4,7 +4,7 @@ import itertools
 import random
 from collections.abc import Iterator, Sequence
 
-from dashboards.aggregates import AGGREGATES, EDGE_RATIO, OUTSIDE, RATE, Aggregate
+from dashboards.aggregates import AGGREGATES, EDGE_RATIO, LEVEL, OUTSIDE, RATE, RISE, Aggregate
 from monitor.daemon.catalogue import BY_NAME, METRICS, Kind
 from monitor.metrics.metric import Metric
 from tests.support.label_values import values
@@ -21,6 +21,8 @@ _OF_DROPS = {"direction": ("in",), "tunnelled": ("no",)}
 _RISE_PER_SCRAPE = 5
 _COURSES = 8
 """Different courses of values: a series takes one of them."""
+_DROPPING_SHARE = 0.4
+"""Of the recorded rates: reasons, sets and protocols of which there is something."""
 _BUSY_SHARE = 0.05
 """Of the recorded rises: detectors and verdicts with events. All others have no series at that time."""
 
@@ -47,9 +49,9 @@ def metrics_text(begin_s: int, end_s: int) -> str:
         found += [(f"ALERTS_FOR_STATE{{{_written(labels)}}}", gauges[0])]
     for one in AGGREGATES:
         for series in _recorded(one):
-            if one.operation == RATE:
+            if one.operation == LEVEL or (one.operation == RATE and dice.random() < _DROPPING_SHARE):
                 found.append((series, dice.choice(gauges)))
-            elif dice.random() < _BUSY_SHARE:
+            elif one.operation == RISE and dice.random() < _BUSY_SHARE:
                 found.append((series, rises))
     return _text(found)
 

@@ -49,6 +49,7 @@ def queries(name: str) -> Iterator[DashboardQuery]:
 def filled(text: str, span: str = "1h", rate_interval: str = "1m", step: str = "") -> str:
     """Replace the variables: all nodes, a time range, a step (as long as the window of rates, unless it is given)."""
     values = {"__range": span, "__rate_interval": rate_interval, "__interval": step or rate_interval}
+    values["__interval_ms"] = "1000"
     return re.sub(
         r"\$\{?([a-z_]\w*)(?::raw)?\}?", lambda found: values.get(found[1], ".+" if found[1] == "job" else ".*"), text
     )

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from dashboards.aggregates import AGGREGATES, DOWN, EDGE_RATIO, NEAR, OUTSIDE
+from dashboards.aggregates import AGGREGATES, DOWN, EDGE_RATIO, FLOODS, NEAR, OUTSIDE
 from dashboards.unshown import UNSHOWN
 from monitor.daemon.catalogue import METRICS, Kind
 from monitor.detectors.registry import REGISTRATIONS
@@ -31,6 +31,7 @@ _RULES = {
     EDGE_RATIO: _SIGNAL,
     OUTSIDE: _SIGNAL,
     DOWN: frozenset[str](),
+    FLOODS: frozenset[str](),
     NEAR: frozenset(("detector",)),
     **{one.name: frozenset(one.labels) for one in AGGREGATES},
     "ALERTS": frozenset(("alertname", "alertstate", "severity")),
