@@ -190,8 +190,8 @@ def share(part: str, whole: str) -> str:
 
 
 def quantile(part: float, histogram: str, window: str = WINDOW) -> str:
-    """Return the value below which this part of what a histogram saw lies; nothing where it saw nothing."""
-    return f"histogram_quantile({part}, {during(f'{histogram}_bucket', by='le', window=window)})"
+    """Return the value below which this part of what a histogram saw lies; not a number where it saw nothing."""
+    return f"histogram_quantile({part}, {during(f'{histogram}_bucket', by='le', window=window)}) or vector(NaN)"
 
 
 EBPF_RUN_S = (

@@ -67,7 +67,7 @@ def measure(directory: Path) -> list[Cost]:
 def _cost(server: Server, name: str) -> Cost:
     board = load(name)
     span_s = int(board["time"]["from"].removeprefix("now-").removesuffix("h")) * 3600
-    found = [(one, _cpu_of(server, one, span_s)) for one in _asked(board, span_s)]
+    found = [(one, _cpu_of(server, one, span_s)) for one in asked(board, span_s)]
     opened = [cpu_s for one, cpu_s in found if not one.is_folded]
     return Cost(name, len(opened), sum(opened), max(opened), sum(cpu_s for _, cpu_s in found))
 
@@ -78,7 +78,8 @@ def _cpu_of(server: Server, one: Asked, span_s: int) -> float:
     return server.cpu_s() - before_s
 
 
-def _asked(board: dict[str, Any], span_s: int) -> Iterator[Asked]:
+def asked(board: dict[str, Any], span_s: int) -> Iterator[Asked]:
+    """Yield every query of a board as Grafana sends it when so much time is shown."""
     for top in board["panels"]:
         for panel in top.get("panels") or [top]:
             least_s = 60 if panel.get("interval") == "1m" else node.SCRAPE_S
