@@ -84,7 +84,7 @@ def asked(board: dict[str, Any], span_s: int) -> Iterator[Asked]:
         for panel in top.get("panels") or [top]:
             least_s = 60 if panel.get("interval") == "1m" else node.SCRAPE_S
             step_s = max(least_s, _rounded(span_s / panel.get("maxDataPoints", 800)))
-            for target in panel.get("targets", ()):
+            for target in (one for one in panel.get("targets", ()) if one["datasource"]["type"] == "prometheus"):
                 step = 0 if target.get("instant") else step_s
                 yield Asked(_filled(target["expr"], span_s, step_s), step, bool(top.get("panels")))
     for mark in board["annotations"]["list"]:

@@ -37,6 +37,8 @@ _MAY_BE_EMPTY = {
     ("overview", "What does it cost?", "eBPF run"): _ONE_SECOND_A_MINUTE,
     ("overview", "Alerts by detector", "examples"): _EXAMPLES,
     ("detectors", "Alerts by detector and mode", "examples"): _EXAMPLES,
+    ("who", "Alerts, with an example of each", "examples"): _EXAMPLES,
+    ("who", "Decisions, with an example of each", "examples"): _EXAMPLES,
     **{("anomalies", "Signals outside their band", name): _MOMENT for name in ("Times", "Now", "From", "To", "Band")},
     **{("anomalies", title, name): _OF_ONE_NODE for title in _SIGNALS for name in _OF_A_BAND},
     ("overview", "Firing alerts", "For"): "alerts wait for minutes before they fire",
