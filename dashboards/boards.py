@@ -5,12 +5,13 @@ import json
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from dashboards import anomalies, detectors, drops, guard, overview, traffic, who
+from dashboards import anomalies, detectors, drops, guard, overview, pods, traffic, who
 
 BOARDS: dict[str, Dashboard] = {
     "overview": overview.made(),
     "anomalies": anomalies.made(),
     "drops": drops.made(),
+    "pods": pods.made(),
     "detectors": detectors.made(),
     "traffic": traffic.made(),
     "guard": guard.made(),

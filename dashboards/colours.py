@@ -42,6 +42,12 @@ VALUES: dict[str, dict[str, str]] = {
         "unreadable": BAD,
     },
     "class": {
+        "firewall": WARN,
+        "closed_port": WATCH,
+        "bad_packet": "purple",
+        "no_memory": BAD,
+        "rate_limit": CALM,
+        "other": GREY,
         "spoofable": WARN,
         "peer": "light-purple",
         "list": "blue",

@@ -40,7 +40,7 @@ _LAYERS = (
     (
         "device and queues",
         "blue",
-        "XDP TC_.* QDISC_.* QUEUE_PURGE NO_TX_TARGET FQ_.* CAKE_.* CPU_BACKLOG FULL_RING DEV_.*",
+        "XDP TC_.* QDISC_.* NO_TX_TARGET FQ_.* CAKE_.* CPU_BACKLOG FULL_RING DEV_.*",
     ),
     ("bridges, tunnels", "purple", "BRIDGE_.* VLAN_.* VXLAN_.* TUNNEL_.* LWT.*"),
     ("firewall", "orange", "NETFILTER_DROP"),
@@ -49,7 +49,7 @@ _LAYERS = (
         "yellow",
         "IP_.* IPV4_.* IPV6_.* NEIGH_.* ICMP_.* PKT_TOO_.* OTHERHOST FRAG_.* DUP_FRAG",
     ),
-    ("TCP, UDP, sockets", "light-blue", "TCP_.* UDP_.* SOCKET_.* NO_SOCKET PROTO_MEM UNIX_.* BPF_CGROUP_EGRESS"),
+    ("TCP, UDP, sockets", "light-blue", "TCP_.* UDP_.* SOCKET_.* NO_SOCKET PROTO_MEM BPF_CGROUP_EGRESS"),
 )
 """Where in the kernel a reason belongs, by how reasons are named (include/net/dropreason-core.h)."""
 

@@ -8,6 +8,7 @@ from monitor.daemon.pipeline.harm import Sign
 from monitor.daemon.trial.record import Result
 from monitor.detectors.registry import REGISTRATIONS
 from monitor.ebpf.messages import ATTACH_MODES
+from monitor.ebpf.reasons import Fate, ReasonClass
 from monitor.enforcers.nftables.drift import DriftKind
 from monitor.enforcers.nftables.faults import FAULTS
 from monitor.enforcers.nftables.ruleset import BAN_SETS, LEAK_HOOKS
@@ -32,7 +33,10 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
         "nodewarden_recording_lost_total": LOSSES,
         "nodewarden_source_malformed_records_total": (*DEFECTS, "unreadable"),
     },
-    "class": {"": tuple(one.label for one in Rank)},
+    "class": {
+        "": tuple(one.label for one in Rank),
+        "nodewarden_pod_dropped_packets_total": tuple(map(str, ReasonClass)),
+    },
     "direction": {
         "": ("in", "out", "forwarded", "local"),
         "nodewarden_kernel_dropped_packets_total": ("in", "out"),
@@ -46,6 +50,7 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
     "family": {"": ("ipv4", "ipv6")},
+    "fate": {"": tuple(one.value for one in Fate)},
     "foreign": {"": _BOTH},
     "found_by": {"": ("shadow", "both", "real")},
     "hook": {"": LEAK_HOOKS},
@@ -83,6 +88,8 @@ _EXAMPLES: dict[str, tuple[str, ...]] = {
     "detector": (*_DETECTORS, *_FILTERS),
     "interface": ("eth0",),
     "map": ("drop_offenders", "drop_probers", "first_packets"),
+    "namespace": ("default",),
+    "pod": ("web-1", "web-2", "db-1", "other"),
     "provider": ("configuration", "node", "sessions", "kubernetes"),
     "reason": (
         *("NETFILTER_DROP", "NO_SOCKET", "TCP_OLD_SEQUENCE", "TCP_INVALID_SEQUENCE", "TCP_FLAGS", "TCP_CSUM"),

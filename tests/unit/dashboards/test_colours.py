@@ -14,6 +14,7 @@ from tests.support.dashboards import NAMES, load, panels
 from tests.support.label_values import CLOSED, closed_values
 
 _NOT_COLOURED = {
+    "fate": "named otherwise",
     "foreign": "part of other names",
     "tunnelled": "part of other names",
     "listener": "any of them is a fault",

@@ -19,6 +19,7 @@ _UIDS = {
     "overview": "nodewarden-overview",
     "anomalies": "nodewarden-anomalies",
     "drops": "nodewarden-drops",
+    "pods": "nodewarden-pods",
     "detectors": "nodewarden-detectors",
     "traffic": "nodewarden-traffic",
     "guard": "nodewarden-guard",
