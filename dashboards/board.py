@@ -193,10 +193,10 @@ def _mark(name: str, colour: str, expression: str, text: str, *, is_shown: bool 
 def _placed(rows: Sequence[Row]) -> Sequence[model.Panel | model.RowPanel]:
     """Give each panel its place, and a number in reading order; panels of a folded row are within its heading.
 
-    What follows a folded row is placed as if its panels were not there, as Grafana itself saves it.
+    All are placed as if every row were open: Grafana moves up what follows a folded one.
     """
     placed: list[model.Panel | model.RowPanel] = []
-    top = number = below = 0
+    top = number = 0
     folder: list[model.Panel] | None = None
     for one in rows:
         if one.heading:
@@ -205,13 +205,11 @@ def _placed(rows: Sequence[Row]) -> Sequence[model.Panel | model.RowPanel]:
             folder = [] if one.is_folded else None
             placed.append(model.RowPanel(one.is_folded, one.heading, None, place, number, folder))
             top += 1
-            below = top
         left = 0
         for panel, width in zip(one.panels, one.widths, strict=True):
             number += 1
-            panel.id_val, panel.grid_pos = number, model.GridPos(x=left, y=below, w=width, h=one.height)
+            panel.id_val, panel.grid_pos = number, model.GridPos(x=left, y=top, w=width, h=one.height)
             (placed if folder is None else folder).append(panel)
             left += width
-        below += one.height
-        top = below if folder is None else top
+        top += one.height
     return placed

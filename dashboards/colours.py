@@ -93,6 +93,14 @@ VALUES: dict[str, dict[str, str]] = {
     },
     "mode": {"enforce": BAD, "observe": GREY, "native": CALM, "generic": WATCH},
     "program": {"drops": "blue", "xdp_ban": "purple", "first_packets": "orange"},
+    "reason": {
+        "known_service": CALM,
+        "outbound": "light-blue",
+        "accepted": GREY,
+        "unchecked": WARN,
+        "internal": WATCH,
+        "contested": BAD,
+    },
     "result": {"success": GOOD, "failure": BAD},
     "rung": {"tracing": CALM, "raw_tracepoint": "light-blue", "tracepoint": WARN, "off": BAD},
     "sign": {

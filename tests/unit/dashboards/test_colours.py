@@ -18,7 +18,6 @@ _NOT_COLOURED = {
     "foreign": "part of other names",
     "tunnelled": "part of other names",
     "listener": "any of them is a fault",
-    "reason": "the kernel's reasons for drops are an open set: colours follow from the name",
     "part": "a table, in `status`",
     "server": "not shown",
 }

@@ -114,25 +114,18 @@ def test_every_panel_can_be_read(name: str) -> None:
 def test_panels_have_a_place_of_their_own(name: str) -> None:
     """Numbers are unique, nothing overlaps, nothing sticks out, and no two panels have the same title."""
     dashboard = load(name)
-    numbers = [one["id"] for top in dashboard["panels"] for one in (top, *top.get("panels", ()))]
-    assert len(set(numbers)) == len(numbers)
-    _assert_apart(dashboard["panels"])
-    for folded in (top for top in dashboard["panels"] if top.get("panels")):
-        assert folded["collapsed"]
-        _assert_apart([folded, *folded["panels"]])
-    titles = [one["title"] for one in panels(dashboard)]
-    assert len(set(titles)) == len(titles)
-
-
-def _assert_apart(placed: list[dict[str, Any]]) -> None:
-    """No two of these overlap, and none sticks out."""
+    everything = [one for top in dashboard["panels"] for one in (top, *top.get("panels", ()))]
+    assert len({one["id"] for one in everything}) == len(everything)
+    assert all(top["collapsed"] for top in dashboard["panels"] if top.get("panels"))
     taken: dict[tuple[int, int], str] = {}
-    for one in placed:
+    for one in everything:
         place = one["gridPos"]
         assert place["x"] + place["w"] <= COLUMNS
         for x in range(place["x"], place["x"] + place["w"]):
             for y in range(place["y"], place["y"] + place["h"]):
                 assert taken.setdefault((x, y), one["title"]) == one["title"], f"{one['title']} overlaps"
+    titles = [one["title"] for one in panels(dashboard)]
+    assert len(set(titles)) == len(titles)
 
 
 @pytest.mark.parametrize("name", NAMES)
