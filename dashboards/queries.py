@@ -29,8 +29,8 @@ def select(metric: str, *matchers: str) -> str:
     return f"{metric}{{{','.join((NODES, *matchers))}}}"
 
 
-_LAST_UP = f"{select('up')} @ end()"
-"""The chosen nodes, asked once and not at each step."""
+_ALIVE = f"({select('up')} @ end() == 1)"
+"""The chosen nodes whose guard responds, asked once and not at each step: nothing is 0 on a node that is not seen."""
 
 
 def over(function: str, metric: str, *matchers: str, window: str = WINDOW) -> str:
@@ -56,7 +56,7 @@ def _labels(by: str, matchers: tuple[str, ...]) -> frozenset[str]:
 
 def _or_zero(expression: str, by: str) -> str:
     """Return what is recorded where it is not 0, with 0 for all else, unless it is by labels with unknown values."""
-    return f"({expression})" if _labels(by, ()) else f"({expression} or {add('0 * ' + _LAST_UP, by)})"
+    return f"({expression})" if _labels(by, ()) else f"({expression} or {add('0 * ' + _ALIVE, by)})"
 
 
 def per_second(metric: str, *matchers: str, by: str = "") -> str:
@@ -109,7 +109,7 @@ def now(metric: str, *matchers: str, by: str = "") -> str:
 
 def counted_nodes() -> str:
     """Return one series for each chosen node that Prometheus scrapes, at the end of the time that is shown."""
-    return f"group by ({BY_NODE}) ({_LAST_UP})"
+    return f"group by ({BY_NODE}) ({select('up')} @ end())"
 
 
 def highest(expression: str, count: int = 10) -> str:
@@ -133,7 +133,7 @@ def stopped(what: str = "packets", by: str = "") -> str:
 
 def or_none(expression: str) -> str:
     """Return 0 where an expression finds nothing, but nothing where there is no node to ask."""
-    return f"({expression}) or sum(0 * {_LAST_UP})"
+    return f"({expression}) or sum(0 * {_ALIVE})"
 
 
 _OURS = 'alertname=~"Nodewarden.*"'
