@@ -31,7 +31,7 @@ def made() -> Dashboard:
         "Drops in the network namespaces of pods, by pod and cause, and forwarded calls out that nobody watches.",
         row("", 4, _now(), _trouble(), _known(), _uncovered_now()),
         row("Drops", 9, _by_pod()),
-        row("", 9, _by_class(), _table(), widths=(9, 15)),
+        row("", 9, _by_class(), _table(), widths=(8, 16)),
         row("Calls out", 8, _egress(), _uncovered()),
     )
 
