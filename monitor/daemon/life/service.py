@@ -153,7 +153,15 @@ class Service:
         )
         self._enforcers.table.on_drift = self.pipeline.listeners.drifted
         self._drift = TableWatch(self._enforcers.keeper, self._enforcers.table.ports, self._supervisor.failed)
-        self._sources = Sources(settings, self.pipeline.log_filters, self._enforcers.xdp, self._saver, self._process)
+        self._sources = Sources(
+            settings,
+            self.pipeline.log_filters,
+            self._enforcers.xdp,
+            self._saver,
+            self._process,
+            self.pipeline.pods,
+            self.pipeline.count_running,
+        )
         self._in_force = InForce(
             path,
             settings,

@@ -24,6 +24,7 @@ from monitor.model import salt
 from monitor.model.errors import ConfigError, NodewardenError
 from monitor.model.networks import NodeNetworks
 from monitor.model.sysctls import Sysctls
+from monitor.recording.flood import weight
 from monitor.recording.inputs import (
     FLOW_BATCH,
     KIND_OF,
@@ -156,7 +157,9 @@ class Replay:
         if not self._is_failing:
             self._is_failing = True
             is_expected = isinstance(error, NodewardenError | OSError)
-            _log.warning("%s at %.3f failed: %s", type(one).__name__, one.time_s, error, exc_info=not is_expected)
+            text = str(error) if is_expected else repr(error)  # as of a made up recording: no traceback for that
+            is_shown = not is_expected and _log.isEnabledFor(logging.DEBUG)
+            _log.warning("%s at %.3f failed: %s", type(one).__name__, one.time_s, text, exc_info=is_shown)
 
     def _now(self) -> float:
         return self.pipeline.now_s if self.pipeline else 0.0
@@ -194,7 +197,7 @@ class Replay:
     def _start(self, one: Started) -> None:
         self.result.nodes[one.node] = None
         self.result.versions[one.version] = None
-        if one.is_continued and self.pipeline is not None:
+        if one.is_continued and not one.has_state and self.pipeline is not None:
             return
         self.result.starts += not one.is_continued
         self.pipeline, self._started, self._configured = None, one, None
@@ -234,7 +237,7 @@ class Replay:
         events = one.events
         pipeline = self.pipeline or self._ready()
         kind = one.kind
-        self.result.events[kind] += len(events)
+        self.result.events[kind] += weight(one)
         if kind == FAILURES:
             self.result.named |= dict.fromkeys([event.detector for event in events])
         pipeline.process(events, one.time_s)
