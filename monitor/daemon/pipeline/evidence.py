@@ -91,10 +91,11 @@ class EvidenceSorter:
         inbound: list[FlowIncomplete] = []
         probes: list[FlowIncomplete] = []
         outbound: list[OutboundIncomplete] = []
-        is_served = _Once(lambda one: self.services.serves(one, is_own=one.destination in self._surrounding.own))
+        own = self._surrounding.own
+        is_served = _Once(lambda one: self.services.serves(one, is_own=one.destination in own))
         for attempt in batch.incomplete:
             to = attempt.real_destination or attempt.destination
-            if self._is_outbound(attempt.source, to, is_masqueraded=attempt.is_masqueraded):
+            if to not in own and self._is_outbound(attempt.source, to, is_masqueraded=attempt.is_masqueraded):
                 outbound.append(_outbound(attempt))
                 continue
             inbound.append(attempt)
@@ -110,7 +111,12 @@ class EvidenceSorter:
 
     def admit(self, events: Sequence[PacketLogged], now_s: float) -> list[PacketLogged]:
         """Return the logged packets that count now; others may follow from `release`."""
-        about_us = [event for event in events if not self._is_outbound(event.source, event.destination)]
+        own = self._surrounding.own
+        about_us = [
+            event
+            for event in events
+            if event.destination in own or not self._is_outbound(event.source, event.destination)
+        ]
         self.sorted_out["outbound"] += len(events) - len(about_us)
         probes = [event for event in about_us if not self._is_at_service(event)]
         self.sorted_out["known_service"] += len(about_us) - len(probes)
@@ -173,11 +179,12 @@ class EvidenceSorter:
         ]
 
     def _inbound(self, flows: list[Flow]) -> list[Flow]:
-        is_outbound = self._is_outbound
+        is_outbound, own = self._is_outbound, self._surrounding.own
         return [
             flow
             for flow in flows
-            if not is_outbound(flow.source, flow.real_destination, is_masqueraded=flow.is_masqueraded)
+            if flow.real_destination in own
+            or not is_outbound(flow.source, flow.real_destination, is_masqueraded=flow.is_masqueraded)
         ]
 
     def _is_outbound(self, source: Address, destination: Address, *, is_masqueraded: bool = False) -> bool:
