@@ -53,7 +53,7 @@ _MAKE_S = 240.0
 def make(machine: Machine, *targets: str) -> str:
     """Run targets of the Makefile in the machine; return the output."""
     offline = (f"PIP_FIND_LINKS={wheels()}", "PIP_NO_INDEX=1")
-    command = ("env", *offline, "make", "--no-print-directory", "-C", SOURCE, *targets)
+    command: tuple[str | Path, ...] = ("env", *offline, "make", "--no-print-directory", "-C", SOURCE, *targets)
     return machine.try_(*command, check=True, timeout_s=_MAKE_S).stdout
 
 
