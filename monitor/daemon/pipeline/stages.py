@@ -40,12 +40,12 @@ from monitor.detectors.detector import Detector
 from monitor.detectors.proofs import Proofs
 from monitor.detectors.registry import ALL
 from monitor.enforcers.enforcement import Enforcement
-from monitor.model.addresses import Network, host
+from monitor.model.addresses import Network
 from monitor.model.alerts import Alert, FloodAlert
 from monitor.model.bans import Action, AllowEntry, Ban, Offence
 from monitor.model.errors import NodewardenError
 from monitor.model.events import KINDS, Event, PacketLogged
-from monitor.model.flows import FlowBatch, FlowIncomplete
+from monitor.model.flows import Flow, FlowBatch, FlowIncomplete
 from monitor.model.networks import NodeNetworks
 from monitor.model.pods import Pods
 from monitor.model.sysctls import Sysctls
@@ -163,7 +163,8 @@ class Stages:
     def _process_admitted(self, events: Sequence[Event], now_s: float) -> list[Decision]:
         """Take events that count all the way."""
         if events and type(events[0]).covers_all_traffic:
-            events = [event for event in cast("Sequence[Any]", events) if not self._is_protected(event)]
+            shields = self.guard.shields
+            events = [event for event in cast("Sequence[Any]", events) if not shields(event.source)]
         return self._detect(events, now_s)
 
     def _detect(self, events: Sequence[Event], now_s: float) -> list[Decision]:
@@ -192,6 +193,10 @@ class Stages:
         decisions += self._process_admitted(probes, now_s) + self._process(outbound, now_s)
         return decisions + self.release(now_s)
 
+    def count_running(self, flows: Sequence[Flow], is_complete: bool) -> None:  # noqa: FBT001 - as sources call it
+        """Count bytes of flows that run; no decision depends on it. `is_complete`: a listing of all ends with these."""
+        self.traffic.count_running(flows, self.surrounding.own, is_complete=is_complete)
+
     def release(self, now_s: float) -> list[Decision]:
         """Take logged packets that waited for connection tracking all the way."""
         return self._process_admitted(self.evidence.release(now_s), now_s)
@@ -219,7 +224,7 @@ class Stages:
                 yield alert
 
     def _is_protected(self, one: Any) -> bool:
-        return self.guard.protects(host(one.source)) is not None
+        return self.guard.shields(one.source)
 
     def _answer(self, alerts: Iterable[Alert | FloodAlert], now_s: float) -> list[Decision]:
         """Decide on alerts, and carry out what was decided."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from monitor.daemon.life.saved_windows import parts_of, resume
+from monitor.daemon.life.saved_windows import resume
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.model.bans import Ban, ClaimKey, claim_key
 from monitor.recording.inputs import Order, Ordered, Restored
@@ -35,7 +35,7 @@ def restore(pipeline: Pipeline, one: Restored) -> None:
     pipeline.now_s = now_s
     if one.services:
         pipeline.evidence.services.remember([(known.service, known.seen_s) for known in one.services], now_s)
-    resume(parts_of(pipeline), {name: SavedContent(it.saved_s, it.content) for name, it in one.windows.items()}, now_s)
+    resume(pipeline, {name: SavedContent(it.saved_s, it.content) for name, it in one.windows.items()}, now_s)
     if one.allowed:
         pipeline.allow_again(one.allowed, now_s)
     if one.is_late:
