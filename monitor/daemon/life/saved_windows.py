@@ -7,7 +7,7 @@ name would count as those of strangers.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -50,8 +50,14 @@ class SavedPart(NamedTuple):
 class SavedWindows:
     """Saves and restores the windows of all detectors, at most 32,768 rows and 4,096 of each window."""
 
-    def __init__(self, saver: Saver, pipeline: Pipeline, is_settled: Callable[[], bool]) -> None:
-        """`is_settled`: whether the cursors of logs are where events were handed on to; their detectors wait for it."""
+    def __init__(
+        self, saver: Saver, pipeline: Pipeline, is_settled: Callable[[], bool], more: Sequence[SavedPart] = ()
+    ) -> None:
+        """`is_settled`: whether the cursors of logs are where events were handed on to; their detectors wait for it.
+
+        `more` is kept in addition to what the pipeline has.
+        """
+        self._more = more
         self._saver = saver
         self._pipeline = pipeline
         self._is_settled = is_settled
@@ -66,7 +72,7 @@ class SavedWindows:
         except TemporaryError as error:
             _log.warning("what detectors counted before the start is not known: %s", error)
             return 0
-        restored = resume(self._pipeline, saved, now_s)
+        restored = resume(self._pipeline, saved, now_s, self._more)
         if saved and self._pipeline.tap.is_open:
             self._pipeline.remembered(
                 Restored(now_s, windows={name: SavedWindowOf(*content) for name, content in saved.items()})
@@ -97,15 +103,15 @@ class SavedWindows:
 
     def _parts(self) -> list[SavedPart]:
         """Return what is kept; note which of it rests on logs."""
-        parts = list(counted_parts(self._pipeline))
+        parts = [*counted_parts(self._pipeline), *self._more]
         self._of_logs.update(one.name for one in parts if one.is_of_logs)
         return parts
 
 
-def resume(pipeline: Pipeline, saved: Mapping[str, SavedContent], now_s: float) -> int:
-    """Have detectors and clients remember what was saved; return how many do."""
+def resume(pipeline: Pipeline, saved: Mapping[str, SavedContent], now_s: float, more: Iterable[SavedPart] = ()) -> int:
+    """Have detectors and clients remember what was saved, and `more` as well; return how many do."""
     resumed = 0
-    for name, kind, windows, _ in (*counted_parts(pipeline), *policy_parts(pipeline)):
+    for name, kind, windows, _ in (*counted_parts(pipeline), *policy_parts(pipeline), *more):
         if name not in saved or saved[name].saved_s > now_s:
             continue
         try:

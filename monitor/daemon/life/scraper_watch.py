@@ -7,7 +7,7 @@ banned is a problem for as long as the ban lasts.
 
 import enum
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.metrics.metric import Sample
@@ -19,12 +19,15 @@ from monitor.model.errors import SYSTEM_FAULTS, NodewardenError
 from monitor.model.problems import Problem, ProblemKind
 from monitor.model.protocols import PROTOCOL_TCP
 from monitor.model.requirements import Part, PartKind, Requirement
+from monitor.model.saved_rows import SavedRow
 from monitor.node.scrapers import Client, Scrapers
 from monitor.settings.bans import ProtectedScrapers
 
 MAX_PROTECTED = 16
 REASON = "it scrapes the metrics of this node (bans.protect.scrapers)"
 _MAX_NAMED = 3
+_SAVED_TO_S = 60.0
+"""How exactly times are saved: each scrape would otherwise be a write to disk."""
 
 
 class ScraperState(enum.StrEnum):
@@ -65,8 +68,28 @@ class ScraperWatch:
         """Take in that a client got metrics, or asked for the health."""
         address = parse_address(peer.partition("%")[0])
         if not _is_loopback(address):
-            is_internal = address in self._pipeline.surrounding.internal
-            (self._internal if is_internal else self._others).note(address, self._clock())
+            self._table_of(address).note(address, self._clock())
+
+    def _table_of(self, address: Address) -> Scrapers:
+        return self._internal if address in self._pipeline.surrounding.internal else self._others
+
+    def export(self, limit: int) -> list[SavedRow]:
+        """Return the clients that a restart must not forget, since one that is banned cannot ask again."""
+        offset_s = time.time() - self._clock()
+        kept = {*self._regular(), *self.banned}
+        rows = [
+            (address, b"", round((one.last_s + offset_s) / _SAVED_TO_S) * _SAVED_TO_S)
+            for table in (self._internal, self._others)
+            for address, one in table.clients.items()
+            if address in kept
+        ]
+        return rows[:limit]
+
+    def resume(self, rows: Iterable[SavedRow], now_s: float) -> None:
+        """Know the clients of an earlier run; those that are neither banned nor recent are forgotten with a tick."""
+        for address, _, last_s in rows:
+            if len(address) in (4, 16):
+                self._table_of(address).restore(address, self._clock() - max(0.0, now_s - last_s))
 
     def tick(self) -> None:
         """Protect who is to be protected, and look for who is banned; call it each second."""

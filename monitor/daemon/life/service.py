@@ -26,6 +26,7 @@ from monitor.daemon.life.in_force import InForce, modes
 from monitor.daemon.life.metrics_server import MetricsServer
 from monitor.daemon.life.recording import Recording
 from monitor.daemon.life.restore import offences_of
+from monitor.daemon.life.saved_windows import SavedPart
 from monitor.daemon.life.scraper_watch import ScraperWatch
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.state import State
@@ -150,6 +151,7 @@ class Service:
             is_settled=lambda: self._sources.is_settled,
             history_age_s=settings.state.history_age_s,
             history_rows=settings.state.history_rows,
+            more=(SavedPart("scrapers", "scrapers", (self._scrapers,)),),
         )
         self._enforcers.table.on_drift = self.pipeline.listeners.drifted
         self._drift = TableWatch(self._enforcers.keeper, self._enforcers.table.ports, self._supervisor.failed)

@@ -2,13 +2,13 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from monitor.daemon.life.clock_trust import ClockTrust
 from monitor.daemon.life.known_services import KnownServices
 from monitor.daemon.life.restore import HISTORY_S, MAX_OFFENCES, Kept, catch_up, correct, restore
-from monitor.daemon.life.saved_windows import SavedWindows
+from monitor.daemon.life.saved_windows import SavedPart, SavedWindows
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.model.bans import claim_key
 from monitor.model.errors import TemporaryError
@@ -32,18 +32,19 @@ class State:
         *,
         history_age_s: float = HISTORY_S,
         history_rows: int = MAX_OFFENCES,
+        more: Sequence[SavedPart] = (),
     ) -> None:
         """Read nothing yet.
 
         The history keeps `history_rows` entries of the last `history_age_s`. `is_settled` tells whether the cursors of
-        sources are where events were handed on to.
+        sources are where events were handed on to; `more` is kept over a restart like the windows of detectors.
         """
         self._saver = saver
         self._history_age_s = history_age_s
         self._history_rows = history_rows
         self._pipeline = pipeline
         self._services = KnownServices(pipeline.evidence.services, saver, told=pipeline)
-        self._windows = SavedWindows(saver, pipeline, is_settled)
+        self._windows = SavedWindows(saver, pipeline, is_settled, more)
         self._kept: Kept = {}
         self._is_read = False
         """Whether the bans that an earlier run saved are known."""

@@ -1,5 +1,7 @@
 """Who monitors this node is protected, or it is a problem when the guard bans them."""
 
+import time
+
 import pytest
 
 from monitor.bans.decision import Decision, Verdict
@@ -175,3 +177,24 @@ def test_an_allowlist_that_cannot_follow_is_tried_again() -> None:
     site.fails = False
     site.watch.tick()
     assert site.protects(INSIDE)
+
+
+def test_a_restart_forgets_no_client_that_is_banned() -> None:
+    """It cannot scrape again; one that is not banned is protected at once; strangers who asked once are not kept."""
+    before = Site()
+    before.scrape(INSIDE)
+    before.scrape(OUTSIDE)
+    before.watch.note("198.51.100.77")
+    before.ban(OUTSIDE)
+    rows = before.watch.export(100)
+    after = Site()
+    after.watch.resume(rows, time.time())
+    after.ban(OUTSIDE)
+    assert after.states() == {"protected": 1, "unprotected": 0, "banned": 1}
+    assert after.protects(INSIDE)
+    late = Site()
+    late.watch.resume(rows, time.time() + 5000.0)
+    late.ban(OUTSIDE)
+    assert late.states() == {"protected": 0, "unprotected": 0, "banned": 1}
+    late.watch.resume([(b"damaged", b"", 0.0)], time.time())
+    assert len(late.watch.export(100)) == 1
