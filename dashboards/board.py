@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import common as kinds
@@ -15,6 +16,9 @@ COLUMNS = 24
 _MARK_WINDOW, _MARK_STEP = "5m", "60s"
 """A mark lasts longer than Grafana's step over a month (11,000 points), so that it is seen at any zoom."""
 _QUIET = "30m"
+
+
+Variable: TypeAlias = build.QueryVariable | build.DatasourceVariable | build.TextBoxVariable
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ def row(heading: str, height: int, *panels: model.Panel, widths: Sequence[int] =
 
 
 def board(
-    slug: str, title: str, purpose: str, *rows: Row, span: str = "now-3h", more: Sequence[build.QueryVariable] = ()
+    slug: str, title: str, purpose: str, *rows: Row, span: str = "now-3h", more: Sequence[Variable] = ()
 ) -> model.Dashboard:
     """Return a dashboard; its uid is `nodewarden-SLUG` for ever, since people keep links to it."""
     frame = (

@@ -68,6 +68,9 @@ def properties(**values: object) -> list[model.DynamicConfigValue]:
     return [model.DynamicConfigValue(name.replace("__", "."), value) for name, value in values.items()]
 
 
+_WITH_EXEMPLARS = ("nodewarden_decisions_total{", "nodewarden_detector_alerts_total{")
+
+
 def target(query: Query, number: int, *, is_instant: bool = False) -> prometheus.Dataquery:
     """Return a query as Grafana wants it; what is about all the time that is shown is asked once, not at each step."""
     made = prometheus.Dataquery().datasource(SOURCE).expr(query.expression).legend_format(query.name)
@@ -254,6 +257,10 @@ def _finished(
     panel: _Visual, title: str, about: About, queries: Sequence[Query], *, is_instant: bool = False
 ) -> model.Panel:
     targets = [target(query, number, is_instant=is_instant) for number, query in enumerate(queries)]
+    if isinstance(panel, timeseries.Panel):  # others cannot draw them
+        for one, query in zip(targets, queries, strict=True):
+            if any(counter in query.expression for counter in _WITH_EXEMPLARS):
+                one.exemplar(True)
     return _titled(panel, title, about).targets(list(targets)).build()
 
 

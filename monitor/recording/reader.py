@@ -1,5 +1,6 @@
 """Reads recordings: the ring, also while the daemon writes it, or one file."""
 
+import contextlib
 import os
 from collections.abc import Container, Iterator
 from datetime import datetime
@@ -47,6 +48,14 @@ class Recording:
                 continue
             except (OSError, ValueError, RecordingError) as error:
                 raise RecordingError(f"{path}: {explain(error)}") from None
+
+    @property
+    def has_pseudonyms(self) -> bool:
+        """Whether addresses and names in it are others than those of its node."""
+        headers = self.headers()
+        with contextlib.suppress(RecordingError):  # what is none is a gap among the inputs
+            return any(header.has_pseudonyms for header in headers)
+        return False
 
     def inputs(
         self, since_s: float = -_FOREVER, until_s: float = _FOREVER, wanted: Container[str] | None = None

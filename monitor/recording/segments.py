@@ -48,6 +48,8 @@ class Header(msgspec.Struct, frozen=True):
     node: str
     version: str
     created_s: float
+    has_pseudonyms: bool = False
+    """Whether addresses and names were replaced by others."""
 
 
 class Frame(NamedTuple):

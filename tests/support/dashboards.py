@@ -34,15 +34,25 @@ def panels(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def queries(name: str) -> Iterator[DashboardQuery]:
-    """Yield every query of the panels and annotations of a dashboard."""
+    """Yield every query to Prometheus of the panels and annotations of a dashboard."""
     dashboard = load(name)
     for panel in panels(dashboard):
         for target in panel["targets"]:
+            if target["datasource"]["type"] != "prometheus":
+                continue
             is_instant = bool(target.get("instant"))
             yield DashboardQuery(name, panel["title"], target["expr"], target.get("legendFormat", ""), is_instant)
     for mark in (one for one in dashboard["annotations"]["list"] if not one["builtIn"]):
         text = mark["titleFormat"] + mark["textFormat"]
         yield DashboardQuery(name, f"mark: {mark['name']}", mark["expr"], text, False)
+
+
+def log_queries(name: str) -> Iterator[DashboardQuery]:
+    """Yield every query to Loki of the panels of a dashboard."""
+    for panel in panels(load(name)):
+        for target in panel["targets"]:
+            if target["datasource"]["type"] == "loki":
+                yield DashboardQuery(name, panel["title"], target["expr"], "", target["queryType"] == "instant")
 
 
 def filled(text: str, span: str = "1h", rate_interval: str = "1m") -> str:
