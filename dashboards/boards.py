@@ -22,6 +22,7 @@ BOARDS: dict[str, Dashboard] = {
 def text_of(dashboard: Dashboard) -> str:
     """Return a dashboard as the JSON that Grafana reads, always written the same way."""
     tree = json.loads(JSONEncoder().encode(dashboard))
-    for link in (*tree["links"], *(link for panel in tree["panels"] for link in panel.get("links", ()))):
+    panels = [one for top in tree["panels"] for one in (top, *top.get("panels", ()))]
+    for link in (*tree["links"], *(link for panel in panels for link in panel.get("links", ()))):
         del link["placement"]  # the library hides links in a menu: at three in the morning nobody finds them there
     return json.dumps(tree, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

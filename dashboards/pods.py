@@ -4,7 +4,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from dashboards import queries as q
 from dashboards.board import board, row
-from dashboards.panels import FACT, NONE_IS_CALM, About, Value, bars, lines, number, stack
+from dashboards.panels import BAD, FACT, NONE_IS_CALM, About, Value, bars, lines, number, stack
 from dashboards.queries import Query
 from dashboards.tables import Column, Key, grid
 
@@ -31,7 +31,7 @@ def made() -> Dashboard:
         "Drops in the network namespaces of pods, by pod and cause, and forwarded calls out that nobody watches.",
         row("", 4, _now(), _trouble(), _known(), _uncovered_now()),
         row("Drops", 9, _by_pod()),
-        row("", 9, _by_class(), _table()),
+        row("", 9, _by_class(), _table(), widths=(8, 16)),
         row("Calls out", 8, _egress(), _uncovered()),
     )
 
@@ -153,10 +153,10 @@ def _egress() -> Panel:
             "Something inside calls out to a new destination.",
             "`nodewarden list --observed` names the destinations, `nodewarden why ADDRESS` the pod that called.",
         ),
-        "cps",
+        "short",
         (
-            Query(q.or_none(q.per_second("nodewarden_egress_flows_total", 'approved="no"')), "not approved", "orange"),
-            Query(q.or_none(q.per_second("nodewarden_egress_flows_total", 'approved="yes"')), "approved", "blue"),
+            Query(q.events("nodewarden_egress_flows_total", 'approved="no"'), "not approved", BAD),
+            Query(q.events("nodewarden_egress_flows_total", 'approved="yes"'), "approved", "blue"),
         ),
     )
 

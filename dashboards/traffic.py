@@ -247,8 +247,8 @@ def _protected() -> Panel:
             "A port is open that should not be, something calls out, or a service of yours is used to attack others.",
             "Close the port, find the caller, or restrict access to the service: `nodewarden list --observed`.",
         ),
-        "suffix:/min",
-        Query(q.in_force_mode(q.per_minute(_ALERTS, _WHERE, by="detector, mode")), "{{detector}} ({{mode}})"),
+        "short",
+        Query(q.events(_ALERTS, _WHERE, by="detector, mode"), "{{detector}} ({{mode}})"),
     )
 
 

@@ -37,13 +37,14 @@ def _alerts() -> Panel:
     return bars(
         "Alerts, with an example of each",
         About(
-            f"Thresholds crossed per minute, by detector. {_DOTS}",
+            f"Thresholds crossed, by detector. {_DOTS}",
             "Sources show what the detector looks for.",
             "Run `nodewarden why ADDRESS` with the address of a dot. There are none unless Prometheus keeps exemplars "
             "(operations.md).",
         ),
-        "suffix:/min",
-        Query(q.per_minute("nodewarden_detector_alerts_total", _CHOSEN, by="detector"), "{{detector}}"),
+        "short",
+        Query(q.events("nodewarden_detector_alerts_total", _CHOSEN, by="detector"), "{{detector}}"),
+        examples=q.examples("nodewarden_detector_alerts_total", _CHOSEN),
     )
 
 
@@ -51,12 +52,13 @@ def _decisions() -> Panel:
     return bars(
         "Decisions, with an example of each",
         About(
-            f"Decisions per minute, by verdict. {_DOTS}",
+            f"Decisions, by verdict. {_DOTS}",
             "`ban`: a source was banned. `observe`: it would have been. `allowlisted`: it is on the allowlist.",
             "Point at a dot; `nodewarden unban ADDRESS` ends a ban that is wrong.",
         ),
-        "suffix:/min",
+        "short",
         known.verdicts(_CHOSEN),
+        examples=q.examples("nodewarden_decisions_total", _CHOSEN),
     )
 
 

@@ -5,7 +5,7 @@ client in an hour only if it completed at least ten times as many handshakes as 
 hour. And nobody is a client of long standing who came only once: what counts are hours before and after a ban.
 
 A scanner that looks at an open port now and then is none either: over all hours a client has no more proven failures
-than it completed handshakes in hours of a client. What anyone can forge does not count there: it would cost clients.
+than it completed handshakes in hours of a client. What anyone can forge does not count there.
 """
 
 from bisect import bisect_left, bisect_right

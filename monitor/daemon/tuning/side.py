@@ -14,6 +14,7 @@ from typing import TypeAlias
 import msgspec
 
 from monitor.daemon.replay.engine import Replay
+from monitor.daemon.replay.garbage import rare_collections
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.tuning.ban_history import BanCollector, BanHistory
 from monitor.daemon.tuning.known_good import Witness
@@ -127,9 +128,10 @@ def run_side(
         inputs = witness.watch(inputs)
     collector = BanCollector()
     engine = Replay(settings, filters=filters, listeners=(collector,))
-    for one in as_one_run(inputs):
-        collector.now_s = one.time_s
-        engine.feed(one)
+    with rare_collections():
+        for one in as_one_run(inputs):
+            collector.now_s = one.time_s
+            engine.feed(one)
     if not engine.result.events:
         raise EmptyRecordingError(f"{request.recording}: no events were recorded in that time; {recording.coverage()}")
     facts = msgspec.structs.replace(_facts(engine, filters), has_pseudonyms=recording.has_pseudonyms)
