@@ -20,6 +20,7 @@ from tests.support.lab import Host, Lab
 pytestmark = pytest.mark.kernel
 
 COUNT = 40
+_NETLINK_NETFILTER, _RULE_CHANGES = 12, 1 << 6  # linux/netlink.h; NFNLGRP_NFTABLES is 7
 FIREWALL = """
 table inet f { chain i { type filter hook input priority 0; tcp dport 7 drop; };
   chain w { type filter hook forward priority 0; tcp dport 7 drop; }; }
@@ -173,6 +174,10 @@ def test_what_is_no_lost_packet_is_counted_apart(lab: Lab, counters: DropCounter
     """
     node = lab["node"]
     before, already = counters.totals().drops, counters.totals().released
+    with node.entered():  # one that follows changes of the rules, as nodewarden does, and does not keep up
+        follower = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
+    follower.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    follower.bind((0, _RULE_CHANGES))
     node.nft("table inet big { chain c {" + "tcp dport 7 counter;\n" * 5000 + "}; }")
     elements = ", ".join(f"10.{number >> 8}.{number & 255}.1" for number in range(5000))
     node.nft(f"add set inet big bans {{ type ipv4_addr; }}; add element inet big bans {{ {elements} }}")
@@ -180,6 +185,7 @@ def test_what_is_no_lost_packet_is_counted_apart(lab: Lab, counters: DropCounter
     with node.entered():
         local_messages()
         unread_connections()
+    follower.close()
     time.sleep(0.1)
     totals = counters.totals()
     more = {kind: count[0] - before.get(kind, (0, 0))[0] for kind, count in totals.drops.items()}
