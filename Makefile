@@ -22,17 +22,19 @@ BUILD_PACKAGES := debhelper dh-apparmor dh-python python3-pip python3-click pyth
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help setup packages run demo observe dashboards bands test zoo forgers faults soak newcomer test-pythons lint bench lock docs man install uninstall deb debs clean
+.PHONY: help setup packages run demo observe dashboards bands boards-cost test zoo forgers faults soak newcomer test-pythons lint bench lock docs man install uninstall deb debs clean
 
 help:
 	@echo 'make demo       show a scan being banned, in a lab of private network namespaces'
-	@echo 'make observe    run a lab under attack with Prometheus, for dashboards (MINUTES=5; KEEP=1 keeps it running)'
+	@echo 'make observe    run a lab under attack with Prometheus, for dashboards (MINUTES=5; KEEP=1 keeps it running;'
+	@echo '                SCENE=flood for one kind of trouble, see demo/scenes.py)'
 	@echo 'make test       run all tests; make lint: all checks; make bench: all benchmarks'
 	@echo 'make zoo        run legitimate traffic of every kind against the daemon; none of it may lead to a ban'
 	@echo 'make forgers    run attackers who want somebody else banned; none of them may succeed'
 	@echo 'make faults     have every system call of the daemon fail with every errno; it must survive all of them'
 	@echo 'make newcomer   follow the documents, command by command, on a fresh Debian 12 and 13'
 	@echo 'make bands      measure over synthetic weeks what the Prometheus rules find, and false alerts'
+	@echo 'make boards-cost  measure what the dashboards cost Prometheus with 500 nodes'
 	@echo 'make test-pythons  run the unit tests on Python 3.13 and 3.14, those of Debian 13 and forky'
 	@echo 'make run        run the daemon in the foreground, observing this machine (CONFIG=FILE for another configuration)'
 	@echo 'make install    install into $(PREFIX), with unit and configuration; make uninstall [PURGE=1]'
@@ -80,7 +82,7 @@ demo: setup
 
 # A lab with Prometheus, as a data source for Grafana.
 observe: setup
-	$(PYTHON) -m demo.observe --minutes $(or $(MINUTES),5) $(if $(KEEP),--keep)
+	$(PYTHON) -m demo.observe --minutes $(or $(MINUTES),5) $(if $(KEEP),--keep) $(if $(SCENE),--scene $(SCENE))
 
 # Tests of nftables and connection tracking share nothing, since these belong to a network namespace; neither do those of
 # packages, which attack nobody, and those of daemons that read only lines with a log prefix of their own.
@@ -133,6 +135,10 @@ newcomer: setup
 # Unit tests on newer Pythons, in roots of newer releases of Debian.
 test-pythons: setup
 	$(PYTHON) -m tests.pythons
+
+# What the dashboards cost Prometheus with 500 nodes: about four minutes.
+boards-cost: setup
+	$(PYTHON) -m tests.fleet
 
 lint: setup
 	$(VENV)/bin/ruff check .

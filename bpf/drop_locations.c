@@ -3,12 +3,16 @@
  * Counts dropped packets by the location in the kernel that dropped them, for a few seconds while a command asks.
  *
  * -D flags from monitor/ebpf/drop_locations.py: MAX_LOCATIONS, EVENT_LOST_LOCATIONS, EVENTS. From the kernel's types:
- * NOT_DROPPED and CONSUMED, reasons that mean that no packet was dropped.
+ * NOT_DROPPED and CONSUMED, reasons that mean that no packet was dropped; and what skb.h needs.
  */
+
+#include "skb.h"
 
 struct location {
 	u64 address;
 	u64 reason;
+	u32 netns;
+	u32 has_no_protocol;
 };
 
 BPF_TABLE("hash", struct location, u64, drop_locations, MAX_LOCATIONS);
@@ -21,6 +25,11 @@ int kfree_skb(u64 *ctx)
 
 	if (location.reason == NOT_DROPPED || location.reason == CONSUMED)
 		return 0;
+	u8 skb[SKB_BYTES];
+	if (bpf_probe_read_kernel(skb, sizeof(skb), (void *)ctx[0]))
+		return 0;
+	location.netns = read_netns(skb);
+	location.has_no_protocol = has_no_protocol(skb);
 	u64 *count = drop_locations.lookup_or_try_init(&location, &zero);
 	if (count) {
 		__sync_fetch_and_add(count, 1);

@@ -9,7 +9,8 @@
  * IP6_FORWARD (0 where they are not known).
  *
  * From monitor/sources/drops/reader.py: OWN_NETNS, ALL_NETNS, FAMILY_*, DIRECTION_*, EVENT_*, EVENTS, PROTOCOL_*,
- * TCP_*; CLASSES, a power of two, so that a mask bounds the index for the verifier, and PROBE_REASON, a bit above it;
+ * TCP_*; CLASSES, a power of two, so that a mask bounds the index for the verifier, and bits above it: PROBE_REASON,
+ * TEARDOWN_REASON, PACKET_REASON, UNNAMED_REASON; MAX_NAMESPACES (0: drops are not counted by namespace);
  * MAX_OFFENDERS, MAX_PROBERS, MAX_OVERLAY_PEERS, MAX_UNKNOWN_REASONS; WELL_KNOWN_PORTS (the first port above them),
  * {FIRST,LAST}_{CLIENT,TRACEROUTE}_PORT; PROBE_STEP_PACKETS, PORT_SEED; and what the headers included here need.
  */
@@ -18,6 +19,7 @@
 #include <linux/if_packet.h>
 
 #include "drop_index.h"
+#include "skb.h"
 #include "sketch.h"
 
 struct drop_count {
@@ -36,6 +38,10 @@ struct offender {
 struct prober {
 	u64 stealth;
 	u64 ports;
+};
+
+struct netns_drops {
+	u64 packets[CLASSES];
 };
 
 struct peer {
@@ -70,36 +76,12 @@ BPF_ARRAY(drop_sketch, struct sketch_line, SKETCH_LINES);
 BPF_ARRAY(drop_sketch_window, struct sketch_window, 1);
 BPF_TABLE("hash", struct source, struct offender, drop_offenders, MAX_OFFENDERS);
 BPF_TABLE("hash", struct source, struct prober, drop_probers, MAX_PROBERS);
+#if MAX_NAMESPACES
+BPF_TABLE("lru_hash", u32, struct netns_drops, drop_namespaces, MAX_NAMESPACES);
+#endif
 BPF_F_TABLE("lpm_trie", struct peer, u8, overlay_peers, MAX_OVERLAY_PEERS, BPF_F_NO_PREALLOC);
 BPF_TABLE("hash", u32, u32, reason_slots, SUBSYSTEM_REASONS);
 BPF_TABLE("hash", u32, u64, unknown_reasons, MAX_UNKNOWN_REASONS);
-
-#define FIELD(type, bytes, offset) (*(type *)((bytes) + (offset)))
-
-/*
- * Ways to read kernel memory, cheapest first; each call of bpf_probe_read_kernel costs 25 to 50 ns.
- *
- * With TRACING the verifier knows the types of the tracepoint's arguments and lets the program follow pointers to
- * structures. With CASTS (since 6.2) it accepts casts of other pointers: the loader replaces calls of CAST_CALL by
- * calls of the kernel's bpf_rdonly_cast, which cost nothing. Failed reads return zeros.
- */
-#ifdef TRACING
-#define READ(to, base, offset) ((to) = *(typeof(to) *)((void *)(base) + (offset)))
-#define SKB(type, skb, offset) (*(type *)((void *)(skb) + (offset)))
-#else
-#define READ(to, base, offset) bpf_probe_read_kernel(&(to), sizeof(to), (void *)(base) + (offset))
-#define SKB(type, skb, offset) FIELD(type, skb, offset)
-#endif
-#ifdef CASTS
-static u8 *(*cast)(const void *at, u32 type) = (void *)CAST_CALL;
-#define LOAD(name, size, at, type) u8 *name = cast(at, type)
-#define RECAST(name, at, type) name = cast(at, type)
-#else
-#define LOAD(name, size, at, type)                                                                                     \
-	u8 name[size] = {};                                                                                            \
-	bpf_probe_read_kernel(name, size, at)
-#define RECAST(name, at, type)
-#endif
 
 static __always_inline void note(u32 event)
 {
@@ -208,8 +190,8 @@ static __always_inline void read_source(void *skb, struct packet *packet)
 {
 	u16 protocol = SKB(u16, skb, SKB_PROTOCOL), network = SKB(u16, skb, SKB_NETWORK);
 
-	if (network == 0 || network == 0xffff) {
-		packet->family = FAMILY_NO_HEADER;
+	if (!has_header(skb)) {
+		packet->family = protocol ? FAMILY_NO_HEADER : FAMILY_NO_PROTOCOL;
 		return;
 	}
 	packet->family = FAMILY_OTHER;
@@ -246,24 +228,6 @@ static __always_inline int is_forwarded(void *skb)
 	LOAD(route, DST_INPUT + 8, entry, TYPE_DST_ENTRY);
 	u64 input = FIELD(u64, route, DST_INPUT);
 	return input && (input == IP_FORWARD || input == IP6_FORWARD);
-}
-
-static __always_inline u32 read_netns(void *skb)
-{
-	void *device = SKB(void *, skb, SKB_DEV), *socket = SKB(void *, skb, SKB_SK), *net = 0;
-	u32 inum = 0;
-
-	/* in socket queues the field of the device has other content: only one with an inode number is valid */
-	if (device)
-		READ(net, device, DEV_NET);
-	if (net)
-		READ(inum, net, NET_INUM);
-	if (!inum && socket) {
-		READ(net, socket, SOCK_NET);
-		if (net)
-			READ(inum, net, NET_INUM);
-	}
-	return inum;
 }
 
 /* A random function of the seed: who does not know it cannot choose ports that share a bit. */
@@ -364,6 +328,23 @@ static __always_inline int count_source(struct packet *packet, u32 class)
 	return 1;
 }
 
+#if MAX_NAMESPACES
+/* Counts the packet for its network namespace; the kernel forgets the one that dropped nothing for longest. */
+static __always_inline void count_namespace(u32 inum, u32 class)
+{
+	struct netns_drops *counted = drop_namespaces.lookup(&inum);
+
+	if (!counted) {
+		struct netns_drops fresh = {};
+		drop_namespaces.insert(&inum, &fresh);
+		counted = drop_namespaces.lookup(&inum);
+		if (!counted)
+			return;
+	}
+	__sync_fetch_and_add(&counted->packets[class & (CLASSES - 1)], 1);
+}
+#endif
+
 int kfree_skb(u64 *ctx)
 {
 	u32 reason = ctx[2], slot, index;
@@ -388,16 +369,29 @@ int kfree_skb(u64 *ctx)
 		packet.direction = is_forwarded(skb) ? DIRECTION_FORWARDED : DIRECTION_IN;
 	read_source(skb, &packet);
 	slot = slot_of(reason);
+	u32 *class = reason_classes.lookup(&slot);
+	if (!class)
+		return 0;
+	/* in the queue of a socket: it had arrived, and the socket was closed before it was read */
+	if (!inum && *class & UNNAMED_REASON && packet.family != FAMILY_NO_PROTOCOL)
+		packet.family = FAMILY_QUEUED;
 	index = drop_index(slot, packet.family, packet.direction, packet.is_tunnelled, packet.is_foreign);
 	struct drop_count *count = drops.lookup(&index);
 	if (count) {
 		count->packets += 1;
 		count->bytes += packet.length;
 	}
+	if (*class & TEARDOWN_REASON || packet.family == FAMILY_QUEUED)
+		return 0;
+	if (packet.family == FAMILY_NO_PROTOCOL && !(*class & PACKET_REASON))
+		return 0;
+#if MAX_NAMESPACES
+	if (packet.is_foreign && inum)
+		count_namespace(inum, *class);
+#endif
 	if (packet.direction == DIRECTION_OUT || (packet.is_foreign && !ALL_NETNS))
 		return 0;
-	u32 *class = reason_classes.lookup(&slot);
-	if (!class || (packet.family != FAMILY_IPV4 && packet.family != FAMILY_IPV6))
+	if (packet.family != FAMILY_IPV4 && packet.family != FAMILY_IPV6)
 		return 0;
 	if (!count_source(&packet, *class) || !(*class & PROBE_REASON))
 		return 0;

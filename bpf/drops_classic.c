@@ -4,7 +4,7 @@
  *
  * For kernels without BTF: the offsets of the tracepoint's fields come from its format file, as -D flags REASON_AT and
  * PROTOCOL_AT (bytes), and so do REASONS (slots; the last one is for reasons without a name),
- * FAMILY_{IPV4,IPV6,OTHER} and what drop_index.h needs: monitor/sources/drops/classic.py.
+ * FAMILY_{IPV4,IPV6,OTHER,NO_PROTOCOL} and what drop_index.h needs: monitor/sources/drops/classic.py.
  */
 
 #include <linux/if_ether.h>
@@ -25,6 +25,8 @@ int kfree_skb(void *ctx)
 		family = FAMILY_IPV4;
 	else if (protocol == ETH_P_IPV6)
 		family = FAMILY_IPV6;
+	else if (!protocol)
+		family = FAMILY_NO_PROTOCOL;
 	u32 index = drop_index(reason, family, 0, 0, 0);
 	u64 *count = drops.lookup(&index);
 	if (count)

@@ -1,14 +1,17 @@
-"""`make dashboards`: writes the JSON of every dashboard into `dashboards/json`."""
+"""`make dashboards`: writes the JSON of every dashboard into `dashboards/json`, and the rules for what they sum up."""
 
 from pathlib import Path
 
+from dashboards.aggregates import rules_text
 from dashboards.boards import BOARDS, text_of
 
 JSON = Path(__file__).with_name("json")
+RULES = Path(__file__).with_name("rules") / "aggregates.yaml"
 
 
 def main() -> None:
     """Write every file again and remove files of dashboards that no longer exist."""
+    RULES.write_text(rules_text())
     JSON.mkdir(exist_ok=True)
     for path in JSON.glob("*.json"):
         if path.stem not in BOARDS:

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard as model
 
+from dashboards.aggregates import DOWN, OUTSIDE
 from dashboards.panels import BAD, CALM, SOURCE, WARN, WATCH
-from dashboards.queries import add, most, over, select
+from dashboards.queries import during, most, over, select
 
 TAG = "nodewarden"
 COLUMNS = 24
@@ -17,27 +19,37 @@ _MARK_WINDOW, _MARK_STEP = "5m", "60s"
 _QUIET = "30m"
 
 
+Variable: TypeAlias = build.QueryVariable | build.DatasourceVariable | build.TextBoxVariable
+
+
 @dataclass(frozen=True)
 class Row:
-    """Panels side by side, `height` in Grafana's units of 30 pixels, under a heading unless that is empty."""
+    """Panels side by side, `height` in Grafana's units of 30 pixels, under a heading unless that is empty.
+
+    A folded row shows its heading only, until somebody opens it: for panels that are empty on a node that is well. The
+    rows without a heading that follow belong to it. Grafana asks for nothing that is folded.
+    """
 
     heading: str
     height: int
     panels: tuple[model.Panel, ...]
     widths: tuple[int, ...]
+    is_folded: bool = False
 
 
-def row(heading: str, height: int, *panels: model.Panel, widths: Sequence[int] = ()) -> Row:
+def row(heading: str, height: int, *panels: model.Panel, widths: Sequence[int] = (), is_folded: bool = False) -> Row:
     """Return a row; without `widths` (24 in all) its panels share it evenly."""
     even, rest = divmod(COLUMNS, len(panels))
     widths = tuple(widths) or (even + 1,) * rest + (even,) * (len(panels) - rest)
     if sum(widths) != COLUMNS or len(widths) != len(panels):
         raise ValueError(f"row {heading!r}: widths {widths} of {len(panels)} panels do not add up to {COLUMNS}")
-    return Row(heading, height, panels, widths)
+    if is_folded and not heading:
+        raise ValueError("a folded row needs a heading to be opened by")
+    return Row(heading, height, panels, widths, is_folded)
 
 
 def board(
-    slug: str, title: str, purpose: str, *rows: Row, span: str = "now-3h", more: Sequence[build.QueryVariable] = ()
+    slug: str, title: str, purpose: str, *rows: Row, span: str = "now-3h", more: Sequence[Variable] = ()
 ) -> model.Dashboard:
     """Return a dashboard; its uid is `nodewarden-SLUG` for ever, since people keep links to it."""
     frame = (
@@ -129,11 +141,10 @@ def _links() -> build.DashboardLink:
 
 def _marks() -> tuple[build.AnnotationQuery, ...]:
     """Return the annotations of every dashboard: only the start of a change, so that a long attack is one line."""
-    unusual = most(over("max_over_time", "instance:nodewarden_signal:anomaly", window=_MARK_WINDOW), "signal")
-    by_detectors = ('verdict="ban"', 'detector!="manual"')
-    bans = add(over("increase", "nodewarden_decisions_total", *by_detectors, window=_MARK_WINDOW))
-    down = f"count by (instance) ({over('min_over_time', 'up', window=_MARK_WINDOW)} == 0)"
-    reloads = add(over("increase", "nodewarden_config_reloads_total", window=_MARK_WINDOW), "instance, result")
+    unusual = most(over("max_over_time", OUTSIDE, window=_MARK_WINDOW), "signal")
+    bans = during("nodewarden_decisions_total", 'verdict="ban"', 'detector!="manual"', window=_MARK_WINDOW)
+    down = f"count by (instance) ({over('count_over_time', DOWN, window=_MARK_WINDOW)})"
+    reloads = during("nodewarden_config_reloads_total", by="instance, result", window=_MARK_WINDOW)
     young_s = f"time() - {select('process_start_time_seconds')}"
     return (
         _mark("Anomalies", WATCH, _starts(unusual), "{{signal}} becomes unusual"),
@@ -180,18 +191,25 @@ def _mark(name: str, colour: str, expression: str, text: str, *, is_shown: bool 
 
 
 def _placed(rows: Sequence[Row]) -> Sequence[model.Panel | model.RowPanel]:
-    """Give each panel its place, and a number in reading order."""
+    """Give each panel its place, and a number in reading order; panels of a folded row are within its heading.
+
+    All are placed as if every row were open: Grafana moves up what follows a folded one.
+    """
     placed: list[model.Panel | model.RowPanel] = []
-    top = 0
+    top = number = 0
+    folder: list[model.Panel] | None = None
     for one in rows:
         if one.heading:
+            number += 1
             place = model.GridPos(x=0, y=top, w=COLUMNS, h=1)
-            placed.append(model.RowPanel(title=one.heading, id_val=len(placed) + 1, grid_pos=place))
+            folder = [] if one.is_folded else None
+            placed.append(model.RowPanel(one.is_folded, one.heading, None, place, number, folder))
             top += 1
         left = 0
         for panel, width in zip(one.panels, one.widths, strict=True):
-            panel.id_val, panel.grid_pos = len(placed) + 1, model.GridPos(x=left, y=top, w=width, h=one.height)
-            placed.append(panel)
+            number += 1
+            panel.id_val, panel.grid_pos = number, model.GridPos(x=left, y=top, w=width, h=one.height)
+            (placed if folder is None else folder).append(panel)
             left += width
         top += one.height
     return placed

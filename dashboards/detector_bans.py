@@ -5,7 +5,8 @@ from grafana_foundation_sdk.models.dashboard import Panel
 from dashboards import known
 from dashboards import queries as q
 from dashboards.board import Row, row
-from dashboards.panels import NONE_IS_GOOD, About, Value, bars, heat_map, lines, number, steps
+from dashboards.heat_maps import heat_map
+from dashboards.panels import NONE_IS_GOOD, About, Value, bars, lines, number, steps
 from dashboards.queries import Query
 
 CHOSEN = 'detector=~"$detector"'
@@ -28,9 +29,9 @@ _USELESS = {
 def bans_and_filters() -> tuple[Row, ...]:
     """Return the rows that `Detectors and thresholds` shows of them."""
     return (
-        row("Bans", 8, _speed(), _forced(), _ended()),
+        row("Bans", 8, _speed(), _forced(), _ended(), is_folded=True),
         row("", 8, _sets(), _classes(), _budget(), _windows()),
-        row("Log filters", 7, _found(), _looked(), _useless(), _unusable(), widths=(7, 7, 6, 4)),
+        row("Log filters", 7, _found(), _looked(), _useless(), _unusable(), widths=(7, 7, 6, 4), is_folded=True),
     )
 
 
@@ -44,7 +45,7 @@ def _speed() -> Panel:
             "See *Lag by source* and *CPU time* in *Guard health*.",
         ),
         "s",
-        Query(q.add(q.over("increase", f"{LATENCY}_bucket"), "le"), "{{le}}"),
+        Query(q.events(f"{LATENCY}_bucket", by="le"), "{{le}}"),
     )
 
 
@@ -69,7 +70,7 @@ def _ended() -> Panel:
             "`lifted`, `allowlisted`: these bans were mistakes. Tune thresholds by this number.",
             "`nodewarden why ADDRESS` names the detector that was wrong; raise its `maxretry`.",
         ),
-        "suffix:/min",
+        "short",
         known.bans_ended(),
     )
 
@@ -115,25 +116,25 @@ def _budget() -> Panel:
         ),
         "suffix:/min",
         (
-            Query(q.most(q.per_minute(DECISIONS, 'verdict="ban"', by=q.BY_NODE)), "new bans"),
+            Query(q.most(q.during(DECISIONS, 'verdict="ban"', by=q.BY_NODE, window="1m")), "new bans"),
             Query(f"min({q.select('nodewarden_budget_bans_per_minute')})", "budget"),
         ),
     )
 
 
 def _windows() -> Panel:
-    return lines(
+    return bars(
         "Early evictions",
         About(
             "Sources that a detector forgot because its window was full: their evidence is lost.",
             "A flood of sources fills the window; slow offenders go undetected.",
-            "Raise `max_entries` of the detector that the table *Detectors* names.",
+            "Raise `max_entries` of the detector that the table *Thresholds* names.",
         ),
-        "cps",
+        "short",
         (
-            Query(q.per_second("nodewarden_detector_evicted_keys_total", CHOSEN), "all detectors"),
-            Query(q.per_second("nodewarden_detector_missed_keys_total", CHOSEN), "of which slow attackers are missed"),
-            Query(q.per_second("nodewarden_observed_evicted_total", by="strength"), "observed entries, {{strength}}"),
+            Query(q.events("nodewarden_detector_evicted_keys_total", CHOSEN), "all detectors"),
+            Query(q.events("nodewarden_detector_missed_keys_total", CHOSEN), "of which slow attackers are missed"),
+            Query(q.events("nodewarden_observed_evicted_total", by="strength"), "observed entries, {{strength}}"),
         ),
     )
 
@@ -179,8 +180,8 @@ def _useless() -> Panel:
             "Evidence does not count. `timed out` on hostile lines: the expression must be rewritten.",
             "For `misdated` set `timezone` of the detector; for the others run `nodewarden filter test`.",
         ),
-        "suffix:/min",
-        [Query(q.per_minute(metric, CHOSEN), cause) for cause, metric in _USELESS.items()],
+        "short",
+        [Query(q.events(metric, CHOSEN), cause) for cause, metric in _USELESS.items()],
     )
 
 

@@ -4,6 +4,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from dashboards import known
 from dashboards import queries as q
+from dashboards.aggregates import NEAR
 from dashboards.board import Row, board, row, variable
 from dashboards.detector_bans import CHOSEN, DECISIONS, LATENCY, bans_and_filters
 from dashboards.panels import (
@@ -41,8 +42,9 @@ def made() -> Dashboard:
         "For tuning thresholds: how close ordinary sources come, what would be banned, how fast bans take effect.",
         row("", 4, _alerts_now(), _bans_now(), _protected_now(), _over_budget_now(), _time_to_ban(), _floods_now()),
         row("Headroom: busiest source as a share of the threshold", 9, _headroom(), _headroom_over_time()),
-        row("All detectors, in the time range shown", 14, _table()),
         *_alerts(),
+        row("All detectors, in the time range shown", 8, _outcomes()),
+        row("", 14, _thresholds()),
         *shadow_thresholds(),
         *bans_and_filters(),
         more=[variable("detector", "Detector", q.select("nodewarden_detector_maxretry"))],
@@ -51,25 +53,25 @@ def made() -> Dashboard:
 
 def _alerts_now() -> Panel:
     return number(
-        "Alerts",
+        "Alerts in 15 min",
         About(
-            "Thresholds crossed per minute.",
+            "Thresholds crossed within the last quarter of an hour.",
             "Sources show the behaviour that the detectors look for, or thresholds are too low.",
             "See *Alerts by detector and mode*.",
         ),
-        Value("alerts", q.per_minute(_ALERTS, CHOSEN), "suffix:/min", NONE_IS_CALM, 1),
+        Value("alerts", q.recent(_ALERTS, CHOSEN), "short", NONE_IS_CALM, 0),
     )
 
 
 def _bans_now() -> Panel:
     return number(
-        "New bans",
+        "New bans in 15 min",
         About(
-            "New bans per minute, enforced ones only.",
+            "New bans within the last quarter of an hour, enforced ones only.",
             "More offenders, or a threshold that ordinary users cross.",
             "Run `nodewarden list --sort since` and check the addresses.",
         ),
-        Value("bans", q.per_minute(DECISIONS, 'verdict="ban"', CHOSEN), "suffix:/min", NONE_IS_CALM, 1),
+        Value("bans", q.recent(DECISIONS, 'verdict="ban"', CHOSEN), "short", NONE_IS_CALM, 0),
     )
 
 
@@ -143,26 +145,30 @@ def _headroom_over_time() -> Panel:
     return lines(
         "Busiest source over time",
         About(
-            "The same over time. The dashed line is the threshold; crossing it is an alert.",
+            "The same over time, from a fifth of the threshold on. The dashed line is the threshold; crossing it is an "
+            "alert.",
             "A daily wave close to the line is your own traffic; a single peak through it is an offender.",
             "Set `maxretry` above the waves and below the peaks.",
         ),
         "percentunit",
-        Query(q.most(q.select(_BUSIEST, CHOSEN), "detector"), "{{detector}}"),
+        Query(q.most(q.select(NEAR, CHOSEN), "detector"), "{{detector}}"),
         limit=1.0,
+        nothing="no source came as far as a fifth of a threshold",
     )
 
 
-def _table() -> Panel:
+def _thresholds() -> Panel:
     name = "detector"
     enforcing = q.most(q.select("nodewarden_detector_mode", 'mode="enforce"', CHOSEN), name)
     return grid(
-        "Detectors",
+        "Thresholds",
         About(
-            "Thresholds as configured (the highest of the selected nodes), and their results in the time range shown.",
-            "*Alerts* without *Bans*: the detector observes, or the offenders are already banned. *Window*: entries "
-            "are evicted early.",
-            "Before you let a detector enforce, check *Would ban* for your own systems.",
+            "Thresholds as configured (the highest of the selected nodes); how close the busiest source came in the "
+            "last one to two minutes; how full the window is; in the time range shown, entries evicted "
+            "early and alerts whose offence a second source reported as well.",
+            "*Busiest* near 100 %: ordinary sources come close. *Window* near 100 %: entries are evicted early, and "
+            "slow offenders go undetected.",
+            "Set `maxretry` so that your own traffic stays below 50 %; raise `max_entries` where entries are evicted.",
         ),
         (Key("detector", "Detector", 150),),
         (
@@ -171,19 +177,57 @@ def _table() -> Panel:
             Column("findtime", q.most(q.select("nodewarden_detector_findtime_seconds", CHOSEN), name), "s"),
             Column("bantime", q.most(q.select("nodewarden_detector_bantime_seconds", CHOSEN), name), "s"),
             Column("Busiest", q.most(q.select(_BUSIEST, CHOSEN), name), "percentunit", _HEADROOM, 0),
-            Column("Alerts", q.during(_ALERTS, CHOSEN, by=name), steps=NONE_IS_CALM, decimals=0),
-            Column("Bans", q.during(DECISIONS, 'verdict="ban"', CHOSEN, by=name), decimals=0),
-            Column("Would ban", q.during(DECISIONS, 'verdict="observe"', CHOSEN, by=name), decimals=0),
-            Column("Corroborated", q.during("nodewarden_detector_agreements_total", CHOSEN, by=name), decimals=0),
+            Column("Window", q.most(_WINDOW_USE, name), "percentunit", ((None, GOOD), (0.8, WARN), (1, BAD)), 0),
             Column(
                 "Evicted",
                 q.during("nodewarden_detector_evicted_keys_total", CHOSEN, by=name),
                 steps=NONE_IS_GOOD,
                 decimals=0,
             ),
-            Column("Window", q.most(_WINDOW_USE, name), "percentunit", ((None, GOOD), (0.8, WARN), (1, BAD)), 0),
+            Column("Corroborated", q.during("nodewarden_detector_agreements_total", CHOSEN, by=name), decimals=0),
+        ),
+        sort_by="Busiest",
+    )
+
+
+_OUTCOMES = (
+    ("Banned", "ban", ()),
+    ("Would ban", "observe", ()),
+    ("Over budget", "over_budget", NONE_IS_GOOD),
+    ("Already", "refresh|claim|covered", ()),
+    ("Allowlisted", "allowlisted", NONE_IS_CALM),
+    ("Not banned", "stale|full|refused", NONE_IS_GOOD),
+)
+"""What becomes of an alert: together with floods, which have no source to ban, all there is."""
+
+
+def _outcomes() -> Panel:
+    name = "detector"
+    outcomes = [
+        Column(title, q.during(DECISIONS, f'verdict=~"{which}"', CHOSEN, by=name), steps=steps, decimals=0)
+        for title, which, steps in _OUTCOMES
+    ]
+    return grid(
+        "What became of the alerts",
+        About(
+            "Alerts of each detector in the time range shown, and what became of them: the columns after *Alerts* "
+            "add up to it. *Floods* have no source that could be banned. *Already*: a ban in force covers it. *Not "
+            "banned*: there was no room, the kernel refused, or the ban would already have ended. `recidive`, `prefix` "
+            "and `manual` are bans that follow from others or from an order, without an alert.",
+            "Sources show what the detector looks for, or its threshold is too low. *Over budget*, *Not banned*: "
+            "offenders are not banned.",
+            "Before you let a detector enforce, check *Would ban* for your own systems: `nodewarden list --observed`.",
+        ),
+        (Key("detector", "Detector", 150),),
+        (
+            Column("Alerts", q.during(_ALERTS, CHOSEN, by=name), steps=NONE_IS_CALM, decimals=0),
+            *outcomes,
+            Column(
+                "Floods", q.during("nodewarden_detector_floods_total", CHOSEN, by=name), steps=NONE_IS_GOOD, decimals=0
+            ),
         ),
         sort_by="Alerts",
+        nothing="no alerts in the time shown",
     )
 
 
@@ -203,9 +247,10 @@ def _by_mode() -> Panel:
             "enforce.",
             "Compare with *Busiest source now*: many alerts of many sources point to the threshold.",
         ),
-        "suffix:/min",
-        Query(q.in_force_mode(q.per_minute(_ALERTS, CHOSEN, by="detector, mode")), "{{detector}} ({{mode}})"),
-        table=("mean", "max"),
+        "short",
+        Query(q.events(_ALERTS, CHOSEN, by="detector, mode"), "{{detector}} ({{mode}})"),
+        table=("sum",),
+        examples=q.examples(_ALERTS, CHOSEN),
     )
 
 
@@ -218,7 +263,7 @@ def _by_strength() -> Panel:
             "`spoofable`: scans and floods. `proven`: logins and connections that took place.",
             "Investigate proven sources one by one; treat spoofable ones as background noise.",
         ),
-        "suffix:/min",
+        "short",
         known.alerts_by_strength(CHOSEN),
     )
 
@@ -231,7 +276,7 @@ def _enforced() -> Panel:
             "`observed`: what enforcing would do to the node. `over budget`: offenders are not banned.",
             "Watch `nodewarden list --observed` for a day; if none of your systems appears, set `mode: enforce`.",
         ),
-        "suffix:/min",
+        "short",
         known.verdicts(CHOSEN)[known.NEW],
     )
 
@@ -245,6 +290,6 @@ def _verdicts() -> Panel:
             "`already banned`: banned sources continue. `at capacity`: offenders are not banned.",
             "For `at capacity` raise `bans.max_bans`; for `allowlisted` the log names the source.",
         ),
-        "suffix:/min",
+        "short",
         known.verdicts(CHOSEN)[known.NEW.stop :],
     )

@@ -24,7 +24,7 @@ def made() -> Dashboard:
         "What the kernel drops on the node and in its pods, by reason; pressure on the connection table.",
         row("", 4, _rate(), _unexplained(), _trouble(), _table_used(), _table_refusals()),
         row("Reasons", 9, _by_reason()),
-        row("", 8, _by_class(), _unexplained_share()),
+        row("", 8, _by_class(), _unexplained_share(), _no_drops(), widths=(10, 8, 6)),
         *_where(),
         *_connection_table(),
     )
@@ -138,6 +138,24 @@ def _unexplained_share() -> Panel:
     )
 
 
+def _no_drops() -> Panel:
+    metric = "nodewarden_kernel_released_buffers_total"
+    return stack(
+        "No lost packets",
+        About(
+            "Buffers that the kernel reports as dropped although no packet was lost: messages of local sockets, such "
+            "as loaded firewall rules, and what was unread when a socket was closed. No other panel counts them.",
+            "Programs reload firewall rules, or close many sockets with unread data.",
+            "Nothing. `nodewarden drops` shows how many there are now.",
+        ),
+        "cps",
+        (
+            Query(q.or_none(q.per_second(metric, 'fate="no_packet"')), "local messages", "light-blue"),
+            Query(q.or_none(q.per_second(metric, 'fate="teardown"')), "closed sockets", "#8e8e99"),
+        ),
+    )
+
+
 def _where() -> tuple[Row, ...]:
     return (row("Location", 8, _layers(), _direction(), _places()), row("", 8, _bytes_lost(), _nodes(), _ours()))
 
@@ -175,7 +193,7 @@ def _places() -> Panel:
         About(
             "Drops in the node's own network namespace and in others (pods), inside and outside of tunnels.",
             "`pods`: a network policy refuses traffic, or a pod is under attack.",
-            "The counter covers all namespaces; to identify the pod, compare the pods' own counters (`nstat`).",
+            "`nodewarden drops --by pod` names the pods, and so does the board *Pods* with `sources.drops.pods`.",
         ),
         "pps",
         (

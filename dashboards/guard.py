@@ -98,9 +98,13 @@ def _kept() -> Panel:
 
 def _holding() -> tuple[Row, ...]:
     return (
-        row("The table in nftables", 8, _changes(), _passed(), _troubles(), _table()),
-        row("Decisions", 7, _bulk(), _listeners()),
+        row("Bans in nftables", 8, _table(), _bulk()),
+        row("Tampering, leaks and failures (empty while all is well)", 8, *_failures(), is_folded=True),
     )
+
+
+def _failures() -> tuple[Panel, ...]:
+    return _changes(), _passed(), _troubles(), _listeners()
 
 
 def _changes() -> Panel:
@@ -111,8 +115,8 @@ def _changes() -> Panel:
             "Something flushes nftables (`nft flush ruleset` when a firewall reloads) or tampers with the table.",
             "Find the writer with `nft monitor`; make the other firewall flush only its own table.",
         ),
-        "suffix:/min",
-        Query(q.per_minute("nodewarden_table_drift_total", by="kind"), "{{kind}}"),
+        "short",
+        Query(q.events("nodewarden_table_drift_total", by="kind"), "{{kind}}"),
     )
 
 
@@ -124,8 +128,8 @@ def _passed() -> Panel:
             "A ban has no effect.",
             "Check whether a flowtable or an XDP program bypasses the table, and whether its rules are in place.",
         ),
-        "pps",
-        Query(q.per_second("nodewarden_leaked_packets_total", by="hook"), "{{hook}}"),
+        "short",
+        Query(q.events("nodewarden_leaked_packets_total", by="hook"), "{{hook}}"),
     )
 
 
@@ -140,12 +144,12 @@ def _troubles() -> Panel:
             " `cuts incomplete`: conntrack entries remain, though their packets drop.",
             "`refused by the kernel`, `cuts incomplete`: the log names the reason. `not in XDP`: the map is full.",
         ),
-        "suffix:/min",
+        "short",
         (
-            Query(q.per_minute("nodewarden_ban_failures_total"), "refused by the kernel"),
-            Query(q.or_none(q.per_minute("nodewarden_xdp_missing_bans_total")), "not in XDP"),
-            Query(q.per_minute("nodewarden_connections_cut_total"), "connections cut"),
-            Query(q.per_minute("nodewarden_connections_cut_incomplete_total"), "cuts incomplete"),
+            Query(q.events("nodewarden_ban_failures_total"), "refused by the kernel"),
+            Query(q.or_none(q.events("nodewarden_xdp_missing_bans_total")), "not in XDP"),
+            Query(q.events("nodewarden_connections_cut_total"), "connections cut"),
+            Query(q.events("nodewarden_connections_cut_incomplete_total"), "cuts incomplete"),
         ),
     )
 
@@ -191,14 +195,14 @@ def _listeners() -> Panel:
             "A bug in nodewarden. Bans are not affected, but this listener missed decisions.",
             "Report the trace: `journalctl -u nodewarden -p err`.",
         ),
-        "suffix:/min",
-        Query(q.per_minute("nodewarden_listener_errors_total", by="listener"), "{{listener}}"),
+        "short",
+        Query(q.events("nodewarden_listener_errors_total", by="listener"), "{{listener}}"),
     )
 
 
 def _upkeep() -> tuple[Row, ...]:
     return (
-        row("State and configuration", 7, _state(), _pending(), _reloads()),
+        row("State and configuration", 7, _state(), _pending(), _reloads(), is_folded=True),
         row("", 6, _versions(), _allowed(), _recording()),
     )
 
@@ -244,8 +248,8 @@ def _reloads() -> Panel:
             "The configuration is being changed. After a failed reload the old one stays in force.",
             "Run `nodewarden config check`.",
         ),
-        "suffix:/min",
-        Query(q.per_minute("nodewarden_config_reloads_total", by="result"), "{{result}}"),
+        "short",
+        Query(q.events("nodewarden_config_reloads_total", by="result"), "{{result}}"),
     )
 
 

@@ -61,7 +61,7 @@ def _files() -> Panel:
 
 
 def _programs() -> tuple[Row, ...]:
-    return (row("", 8, _each(), _share(), _rung()),)
+    return (row("eBPF programs", 8, _each(), _share(), _rung(), is_folded=True),)
 
 
 def _each() -> Panel:
@@ -115,7 +115,11 @@ def _rung() -> Panel:
 
 
 def _memory_of_sources() -> tuple[Row, ...]:
-    return (row("", 8, _maps(), _windows()), row("", 7, _forgotten(), _proofs()), row("", 7, _set_aside(), _services()))
+    return (
+        row("Memory of detectors and sources", 8, _maps(), _windows(), is_folded=True),
+        row("", 7, _forgotten(), _proofs()),
+        row("", 7, _set_aside(), _services()),
+    )
 
 
 def _maps() -> Panel:

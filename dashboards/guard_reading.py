@@ -19,8 +19,8 @@ def readings() -> tuple[Row, ...]:
     """Return the rows that `Guard health` shows of it."""
     return (
         row("Sources", 8, _records(), _lag_by_source()),
-        row("", 7, _lost(), _gaps(), _malformed()),
         *_left_out(),
+        row("Lost, late and malformed records (empty while all is well)", 7, *_losses(), is_folded=True),
     )
 
 
@@ -60,10 +60,10 @@ def _lost() -> Panel:
             "Kernel buffers are too small, or a flood is too fast. Attackers may go undetected; no wrong ban results.",
             "Rate-limit the log rule, enlarge `log_buf_len` or `sources.conntrack.buffer`.",
         ),
-        "cps",
+        "short",
         (
-            Query(q.per_second("nodewarden_source_lost_records_total", by="source"), "{{source}} lost"),
-            Query(q.per_second("nodewarden_source_suppressed_records_total", by="source"), "{{source}} suppressed"),
+            Query(q.events("nodewarden_source_lost_records_total", by="source"), "{{source}} lost"),
+            Query(q.events("nodewarden_source_suppressed_records_total", by="source"), "{{source}} suppressed"),
         ),
     )
 
@@ -76,11 +76,11 @@ def _gaps() -> Panel:
             "Records arrive faster than they can be read.",
             "The same as for *Records lost*.",
         ),
-        "suffix:/min",
+        "short",
         (
-            Query(q.per_minute("nodewarden_source_overruns_total", by="source"), "{{source}} fell behind"),
-            Query(q.per_minute("nodewarden_source_resyncs_total", by="source"), "{{source}} listed again"),
-            Query(q.per_minute("nodewarden_source_truncations_total", by="source"), "{{source}} truncated"),
+            Query(q.events("nodewarden_source_overruns_total", by="source"), "{{source}} fell behind"),
+            Query(q.events("nodewarden_source_resyncs_total", by="source"), "{{source}} listed again"),
+            Query(q.events("nodewarden_source_truncations_total", by="source"), "{{source}} truncated"),
         ),
     )
 
@@ -93,9 +93,13 @@ def _malformed() -> Panel:
             "Something writes garbage to a log, or a kernel or application changed its format.",
             "Look at the log; report formats that should be supported.",
         ),
-        "suffix:/min",
-        Query(q.per_minute("nodewarden_source_malformed_records_total", by="source, cause"), "{{source}} {{cause}}"),
+        "short",
+        Query(q.events("nodewarden_source_malformed_records_total", by="source, cause"), "{{source}} {{cause}}"),
     )
+
+
+def _losses() -> tuple[Panel, ...]:
+    return _lost(), _gaps(), _malformed()
 
 
 def _left_out() -> tuple[Row, ...]:

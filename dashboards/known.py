@@ -1,27 +1,34 @@
 """Label values that are known beforehand, as series of their own with colours that never change."""
 
 from dashboards import queries as q
+from dashboards.colours import GREY
 from dashboards.queries import Query
 from monitor.ebpf.reasons import ReasonClass, label_pattern
 
 DROPPED = "nodewarden_kernel_dropped_packets_total"
-_GREY = "#8e8e99"
 
 NEW = slice(3)
 """The verdicts on sources that were not banned before."""
 _VERDICTS = (
     ("banned", "ban", "red"),
-    ("observed", "observe", _GREY),
+    ("observed", "observe", GREY),
     ("over budget", "over_budget", "purple"),
-    ("already banned", "refresh|covered", "orange"),
-    ("allowlisted", "allowlisted", "green"),
+    ("already banned", "refresh|claim|covered", "orange"),
+    ("allowlisted", "allowlisted", "yellow"),
     ("expired", "stale", "blue"),
     ("at capacity", "full", "dark-red"),
+    ("refused by the kernel", "refused", "dark-purple"),
 )
 _STRENGTHS = (("proven", "red"), ("spoofable", "orange"), ("destination", "purple"))
 _SETS = (("banned", "ban.*", "red"), ("shunned", "shun.*", "orange"), ("egress", "egress.*", "purple"))
-_DIRECTIONS = (("in", "blue"), ("out", "orange"), ("forwarded", "purple"), ("local", _GREY))
-_ENDS = (("expired", "green"), ("lifted", "orange"), ("allowlisted", "yellow"))
+_DIRECTIONS = (("in", "blue"), ("out", "orange"), ("forwarded", "purple"), ("local", GREY))
+_ENDS = (
+    ("expired", "expired", "blue"),
+    ("lifted", "lifted", "orange"),
+    ("allowlisted", "allowlisted", "yellow"),
+    ("yielded or withdrawn", "yielded|withdrawn", "purple"),
+    ("refused by the kernel", "refused", "red"),
+)
 _CLASSES = {
     ReasonClass.FIREWALL: "orange",
     ReasonClass.CLOSED_PORT: "yellow",
@@ -33,7 +40,7 @@ _LAYERS = (
     (
         "device and queues",
         "blue",
-        "XDP TC_.* QDISC_.* QUEUE_PURGE NO_TX_TARGET FQ_.* CAKE_.* CPU_BACKLOG FULL_RING DEV_.*",
+        "XDP TC_.* QDISC_.* NO_TX_TARGET FQ_.* CAKE_.* CPU_BACKLOG FULL_RING DEV_.*",
     ),
     ("bridges, tunnels", "purple", "BRIDGE_.* VLAN_.* VXLAN_.* TUNNEL_.* LWT.*"),
     ("firewall", "orange", "NETFILTER_DROP"),
@@ -42,21 +49,21 @@ _LAYERS = (
         "yellow",
         "IP_.* IPV4_.* IPV6_.* NEIGH_.* ICMP_.* PKT_TOO_.* OTHERHOST FRAG_.* DUP_FRAG",
     ),
-    ("TCP, UDP, sockets", "green", "TCP_.* UDP_.* SOCKET_.* NO_SOCKET PROTO_MEM UNIX_.* BPF_CGROUP_EGRESS"),
+    ("TCP, UDP, sockets", "light-blue", "TCP_.* UDP_.* SOCKET_.* NO_SOCKET PROTO_MEM BPF_CGROUP_EGRESS"),
 )
 """Where in the kernel a reason belongs, by how reasons are named (include/net/dropreason-core.h)."""
 
 
 def verdicts(*more: str) -> list[Query]:
-    """Return decisions per minute: new bans and those not enforced, then all others."""
+    """Return how many decisions there were: new bans and those not enforced, then all others."""
     metric = "nodewarden_decisions_total"
-    return [Query(q.per_minute(metric, f'verdict=~"{which}"', *more), name, hue) for name, which, hue in _VERDICTS]
+    return [Query(q.events(metric, f'verdict=~"{which}"', *more), name, hue) for name, which, hue in _VERDICTS]
 
 
 def alerts_by_strength(*more: str) -> list[Query]:
-    """Return alerts per minute by strength of evidence."""
+    """Return how many alerts there were, by strength of evidence."""
     metric = "nodewarden_detector_alerts_total"
-    return [Query(q.per_minute(metric, f'strength="{name}"', *more), name, hue) for name, hue in _STRENGTHS]
+    return [Query(q.events(metric, f'strength="{name}"', *more), name, hue) for name, hue in _STRENGTHS]
 
 
 def bans() -> list[Query]:
@@ -64,13 +71,13 @@ def bans() -> list[Query]:
     enforced = [
         Query(q.now("nodewarden_bans", 'mode="enforce"', f'strength="{name}"'), name, hue) for name, hue in _STRENGTHS
     ]
-    return [*enforced, Query(q.now("nodewarden_bans", 'mode="observe"'), "observed", _GREY)]
+    return [*enforced, Query(q.now("nodewarden_bans", 'mode="observe"'), "observed", GREY)]
 
 
 def bans_ended() -> list[Query]:
-    """Return ended bans per minute by cause."""
+    """Return how many bans ended, by cause."""
     metric = "nodewarden_bans_ended_total"
-    return [Query(q.per_minute(metric, f'cause="{name}"'), name, hue) for name, hue in _ENDS]
+    return [Query(q.events(metric, f'cause=~"{which}"'), name, hue) for name, which, hue in _ENDS]
 
 
 def stopped_packets() -> list[Query]:
@@ -88,7 +95,7 @@ def sets_in_use() -> list[Query]:
         for name, which, hue in _SETS
     ]
     bulk = q.most(f"{q.select('nodewarden_bulk_bans')} / ({q.select('nodewarden_bulk_bans_limit')} > 0)")
-    return [*sets, Query(bulk, "imports and lists", _GREY)]
+    return [*sets, Query(bulk, "imports and lists", GREY)]
 
 
 def by_direction(metric: str, *matchers: str) -> list[Query]:
@@ -115,7 +122,7 @@ def drops_by_class() -> list[Query]:
     """Return drops by class of reason."""
     classes = [Query(drops_of(kind), kind.value.replace("_", " "), hue) for kind, hue in _CLASSES.items()]
     rest = "|".join(label_pattern(kind) for kind in _CLASSES)
-    return [*classes, Query(q.or_none(q.per_second(DROPPED, f'reason!~"{rest}"')), "other", _GREY)]
+    return [*classes, Query(q.or_none(q.per_second(DROPPED, f'reason!~"{rest}"')), "other", GREY)]
 
 
 def drops_by_layer() -> list[Query]:
@@ -126,4 +133,4 @@ def drops_by_layer() -> list[Query]:
     ]
     named = "|".join(patterns.values())
     rest = q.per_second(DROPPED, f'reason!~"{named}"')
-    return [*layers, Query(q.or_none(rest), "unnamed or elsewhere", _GREY)]
+    return [*layers, Query(q.or_none(rest), "unnamed or elsewhere", GREY)]

@@ -4,6 +4,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from dashboards import known
 from dashboards import queries as q
+from dashboards.aggregates import FLOODS
 from dashboards.board import Row, address, board, leads_to, row
 from dashboards.panels import (
     BAD,
@@ -33,7 +34,8 @@ def made() -> Dashboard:
         "Start here: five questions, the state of every node, then the course over time.",
         row("", 9, *questions()),
         row("", 6, *answers()),
-        row("Nodes (click one to select it)", 7, _nodes(), _firing(), widths=(15, 9)),
+        row("", 5, _firing()),
+        row("Nodes (click one to select it)", 7, _nodes()),
         *_attack(),
         *_cost(),
     )
@@ -43,7 +45,7 @@ def _nodes() -> Panel:
     return grid(
         "Nodes",
         About(
-            "Current state of each node, sorted by alerts per minute.",
+            "Current state of each node, sorted by alerts within 15 minutes.",
             "*Alerts*: the node is under attack. `DOWN`: its guard does not respond. *Table* near 100 %: the node is "
             "about to refuse new connections.",
             "Click a node to select it. If it is DOWN, run `systemctl status nodewarden` there; bans in the kernel "
@@ -52,7 +54,7 @@ def _nodes() -> Panel:
         (CLUSTER, NODE),
         (
             Column("Guard", q.most(q.select("up"), q.BY_NODE), steps=_UP_IS_GOOD, words=_UP_OR_DOWN),
-            Column("Alerts", q.per_minute(ALERTS, by=q.BY_NODE), "suffix:/min", NONE_IS_CALM, 1),
+            Column("Alerts", q.recent(ALERTS, by=q.BY_NODE), "short", NONE_IS_CALM, 0),
             Column("Unusual", q.now(q.ANOMALY, by=q.BY_NODE), steps=NONE_IS_GOOD, decimals=0),
             Column("Table", q.most(q.CONNTRACK_USE, q.BY_NODE), "percentunit", FULL, 1),
             Column("Bans", q.now("nodewarden_bans", 'mode="enforce"', by=q.BY_NODE), decimals=0),
@@ -68,14 +70,17 @@ def _firing() -> Panel:
     return grid(
         "Firing alerts",
         About(
-            "Firing alerts of the Prometheus rules, and how long their condition has lasted.",
+            "Firing alerts of the Prometheus rules, those that need attention now first, and how long their condition "
+            "has lasted.",
             "`critical` needs attention now, `warning` today.",
-            "Read the alert's runbook, docs/runbooks/NodewardenNAME.md: meaning, impact, diagnosis, mitigation.",
+            "Click an alert for its rule with the link to its runbook (docs/runbooks): meaning, impact, diagnosis, "
+            "mitigation.",
         ),
-        (Key("alertname", "Alert", 140), Key("severity", "Severity", 75), Key("instance", "Node", 80)),
-        (Column("For", q.most(q.FIRING_FOR_S, "alertname, severity, instance"), "s", decimals=0),),
-        sort_by="For",
-        nothing="none",
+        (Key("severity", "Severity", 85), Key("alertname", "Alert", 300), CLUSTER, Key("instance", "Node", 200)),
+        (Column("For", q.most(q.FIRING_FOR_S, "severity, alertname, cluster, instance"), "s", decimals=0),),
+        sort_by=(("Severity", False), ("For", True)),
+        link=("alertname", "/alerting/list?search=${__value.raw}"),
+        nothing="no alert fires",
     )
 
 
@@ -101,8 +106,9 @@ def _by_detector() -> Panel:
             "Run `nodewarden list` and `nodewarden why ADDRESS`. If the sources are yours, allow them or raise "
             "`maxretry`.",
         ),
-        "suffix:/min",
-        Query(q.per_minute(ALERTS, by="detector"), "{{detector}}"),
+        "short",
+        Query(q.events(ALERTS, by="detector"), "{{detector}}"),
+        examples=q.examples(ALERTS),
     )
 
 
@@ -118,8 +124,8 @@ def _outcome() -> Panel:
             "`over budget`: decide whether it is an attack or a wrong threshold, then raise `bans.budget`. "
             "`allowlisted`: find out why a trusted source offends.",
         ),
-        "suffix:/min",
-        (*known.verdicts(), Query(q.per_minute("nodewarden_detector_floods_total"), "flood: nobody to ban", "blue")),
+        "short",
+        (*known.verdicts(), Query(q.events("nodewarden_detector_floods_total"), "flood: nobody to ban", "dark-blue")),
     )
 
 
@@ -133,8 +139,8 @@ def _hurting() -> Panel:
             "Find the detector with `nodewarden list --sort since`; raise its `maxretry`, or have it observe. See the "
             "runbook docs/runbooks/NodewardenHurting.md.",
         ),
-        "suffix:/min",
-        Query(q.per_minute("nodewarden_harm_signs_total", by="sign"), "{{sign}}"),
+        "short",
+        Query(q.events("nodewarden_harm_signs_total", by="sign"), "{{sign}}"),
     )
 
 
@@ -149,7 +155,8 @@ def _floods() -> Panel:
             "docs/runbooks/NodewardenFlood.md.",
         ),
         "suffix:/s",
-        Query(q.highest(q.select("nodewarden_flood_attempts_per_second")), "{{instance}}"),
+        Query(q.highest(q.select(FLOODS)), "{{instance}}"),
+        nothing="no flood in the time shown",
     )
 
 

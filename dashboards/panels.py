@@ -6,17 +6,17 @@ from typing import TypeAlias
 
 from grafana_foundation_sdk.builders import bargauge, common, heatmap, prometheus, stat, timeseries
 from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.builders import table as tables
 from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard as model
-from grafana_foundation_sdk.models import heatmap as heatmap_kinds
-from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
+from dashboards.colours import BAD, CALM, GOOD, NEUTRAL, WARN, WATCH, coloured, fixed
 from dashboards.queries import Query
 
-SOURCE = kinds.DataSourceRef(type_val="prometheus", uid="${datasource}")
+__all__ = ["BAD", "CALM", "GOOD", "WARN", "WATCH"]
+"""Colours, for those who make panels."""
 
-GOOD, CALM, WATCH, WARN, BAD = "green", "blue", "yellow", "orange", "red"
-"""Meaning of colours: healthy; a fact without judgement; activity of offenders; check soon; check now."""
+SOURCE = kinds.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 Steps: TypeAlias = tuple[tuple[float | None, str], ...]
 """From which value on a colour holds; the first holds from below."""
@@ -27,7 +27,7 @@ NONE_IS_CALM: Steps = ((None, GOOD), (1e-9, WATCH))
 FULL: Steps = ((None, GOOD), (0.7, WARN), (0.9, BAD))
 
 Series: TypeAlias = Query | Sequence[Query]
-_Visual: TypeAlias = timeseries.Panel | stat.Panel | bargauge.Panel | heatmap.Panel
+Visual: TypeAlias = timeseries.Panel | stat.Panel | bargauge.Panel | heatmap.Panel
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,24 @@ def properties(**values: object) -> list[model.DynamicConfigValue]:
     return [model.DynamicConfigValue(name.replace("__", "."), value) for name, value in values.items()]
 
 
+_WITH_EXEMPLARS = ("nodewarden_decisions_total{", "nodewarden_detector_alerts_total{")
+
+
 def target(query: Query, number: int, *, is_instant: bool = False) -> prometheus.Dataquery:
     """Return a query as Grafana wants it; what is about all the time that is shown is asked once, not at each step."""
     made = prometheus.Dataquery().datasource(SOURCE).expr(query.expression).legend_format(query.name)
     made = made.ref_id(chr(ord("A") + number))
     return made.instant() if is_instant or "[$__range])" in query.expression else made.range()
+
+
+POINTS = 240
+"""Points in time of a panel at most: at 3 h one a minute, which is enough to say when, at a quarter of the cost."""
+_INTERVAL = "30s"
+"""Least step: a multiple of the interval at which sums are recorded, as are all longer ones that Grafana takes."""
+_MOMENT_POINTS = 10_000
+"""Of a panel that shows a moment: enough that rates in it are over half a minute, however long is shown."""
+EVENTS_INTERVAL = "1m"
+"""Least step of bars: a bar is a minute, or longer when more than four hours are shown."""
 
 
 def _many(series: Series) -> Sequence[Query]:
@@ -109,16 +122,16 @@ def card(title: str, about: About, *values: Value) -> model.Panel:
             changes["decimals"] = value.decimals
         panel = panel.override_by_name(value.name, properties(**changes))
     queries = [Query(value.expression, value.name) for value in values]
-    return _finished(panel, title, about, queries)
+    return _finished(panel, title, about, queries, is_instant=True)
 
 
 def number(title: str, about: About, value: Value) -> model.Panel:
-    """Return one value in large, with its course behind it."""
+    """Return one value in large, as it is now; its course is in a panel below."""
     panel = (
         stat.Panel()
         .text_mode(kinds.BigValueTextMode.VALUE)
         .color_mode(kinds.BigValueColorMode.VALUE)
-        .graph_mode(kinds.BigValueGraphMode.AREA)
+        .graph_mode(kinds.BigValueGraphMode.NONE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
         .unit(value.unit)
         .thresholds(thresholds(value.steps))
@@ -128,10 +141,10 @@ def number(title: str, about: About, value: Value) -> model.Panel:
     )
     if value.decimals is not None:
         panel = panel.decimals(value.decimals)
-    return _finished(panel, title, about, [Query(value.expression, value.name)])
+    return _finished(panel, title, about, [Query(value.expression, value.name)], is_instant=True)
 
 
-_COLUMN_NAMES = {"lastNotNull": "Last *", "mean": "Mean", "max": "Max"}
+_COLUMN_NAMES = {"lastNotNull": "Last *", "mean": "Mean", "max": "Max", "sum": "Total"}
 """What Grafana calls the numbers of a legend."""
 
 
@@ -144,6 +157,9 @@ def legend(columns: Sequence[str] = ()) -> common.VizLegendOptions:
     return made.sort_by(_COLUMN_NAMES[columns[-1]]).sort_desc(True)
 
 
+NOTHING = "nothing in the time shown"
+"""What a panel of events says that has none: `No data` would look like a fault."""
+
 _LEAST_SCALE = {"percentunit": 0.01, "s": 1e-6, "bytes": 100, "Bps": 10}
 """Where an axis ends at least, by unit: nothing at all shall not look like a scale up to a hundred."""
 
@@ -153,22 +169,36 @@ def curve(unit: str, columns: Sequence[str] = ()) -> timeseries.Panel:
     return (
         timeseries.Panel()
         .unit(unit)
+        .max_data_points(POINTS)
+        .interval(_INTERVAL)
         .min(0)
         .axis_soft_max(_LEAST_SCALE.get(unit, 1))
         .line_width(1)
         .fill_opacity(8)
         .show_points(kinds.VisibilityMode.NEVER)
-        .color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))
+        .color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
         .legend(legend(columns))
         .tooltip(common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI).sort(kinds.SortOrder.DESCENDING))
     )
 
 
 def lines(
-    title: str, about: About, unit: str, series: Series, *, table: Sequence[str] = (), limit: float | None = None
+    title: str,
+    about: About,
+    unit: str,
+    series: Series,
+    *,
+    table: Sequence[str] = (),
+    limit: float | None = None,
+    nothing: str = "",
 ) -> model.Panel:
-    """Return lines in one panel, to compare them. `table`: numbers in the legend, `limit`: a line to heed."""
+    """Return lines in one panel, to compare them.
+
+    `table`: numbers in the legend, `limit`: a line to heed, `nothing`: what it says without any series.
+    """
     panel = curve(unit, table).fill_opacity(0).line_width(2)
+    if nothing:
+        panel = panel.no_value(nothing)
     if limit is not None:
         panel = panel.thresholds(thresholds(((None, "transparent"), (limit, BAD)))).thresholds_style(
             common.GraphThresholdsStyleConfig().mode(kinds.GraphThresholdsStyleMode.DASHED)
@@ -183,9 +213,16 @@ def stack(title: str, about: About, unit: str, series: Series, *, table: Sequenc
     return finished_curve(panel, title, about, series)
 
 
-def bars(title: str, about: About, unit: str, series: Series, *, table: Sequence[str] = ()) -> model.Panel:
-    """Return bars on each other: things that happen seldom, so that a single one is seen."""
+def bars(
+    title: str, about: About, unit: str, series: Series, *, table: Sequence[str] = (), examples: str = ""
+) -> model.Panel:
+    """Return bars on each other: things that happen seldom, so that a single one is seen. See `queries.events`.
+
+    `examples`: a query for exemplars, which are drawn as dots.
+    """
+    series = (*_many(series), Query(examples, "examples")) if examples else series
     panel = curve(unit, table).draw_style(kinds.GraphDrawStyle.BARS).fill_opacity(80).line_width(0)
+    panel = panel.interval(EVENTS_INTERVAL).bar_alignment(kinds.BarAlignment.BEFORE).no_value(NOTHING)
     return finished_curve(panel.stacking(_stacked()), title, about, series)
 
 
@@ -215,47 +252,35 @@ def gauges(title: str, about: About, unit: str, query: Query, colours: Steps, to
     return _finished(panel, title, about, [query], is_instant=True)
 
 
-def heat_map(title: str, about: About, unit: str, query: Query) -> model.Panel:
-    """Return a histogram over time: brighter where more of what happened lies."""
-    colour = (
-        heatmap.HeatmapColorOptions()
-        .mode(heatmap_kinds.HeatmapColorMode.SCHEME)
-        .scheme("Oranges")
-        .fill("dark-orange")
-        .scale(heatmap_kinds.HeatmapColorScale.EXPONENTIAL)
-        .exponent(0.5)
-        .steps(64)
-    )
-    panel = (
-        heatmap.Panel()
-        .calculate(False)
-        .color(colour)
-        .cell_gap(1)
-        .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(kinds.AxisPlacement.LEFT))
-        .show_legend()
-        .tooltip(heatmap.HeatmapTooltip().mode(kinds.TooltipDisplayMode.SINGLE).y_histogram(False))
-        .unit("short")
-    )
-    data = target(query, 0).format(PromQueryFormat.HEATMAP)
-    return _titled(panel, title, about).targets([data]).build()
-
-
 def finished_curve(panel: timeseries.Panel, title: str, about: About, series: Series) -> model.Panel:
     """Return a time series with its queries."""
     queries = _many(series)
+    spare = (colour for colour in NEUTRAL if colour not in {query.colour for query in queries})
     for query in queries:
-        if query.colour:
-            fixed = {"mode": "fixed", "fixedColor": query.colour}
-            panel = panel.override_by_name(query.name, properties(color=fixed))
+        pairs = [(query.name, query.colour)] if query.colour else coloured(query.name, spare)
+        for name, colour in pairs:
+            panel = panel.override_by_name(name, properties(color=fixed(colour)))
     return _finished(panel, title, about, queries)
 
 
 def _finished(
-    panel: _Visual, title: str, about: About, queries: Sequence[Query], *, is_instant: bool = False
+    panel: Visual, title: str, about: About, queries: Sequence[Query], *, is_instant: bool = False
 ) -> model.Panel:
     targets = [target(query, number, is_instant=is_instant) for number, query in enumerate(queries)]
-    return _titled(panel, title, about).targets(list(targets)).build()
+    if is_instant:
+        of_a_moment(panel)
+    if isinstance(panel, timeseries.Panel):  # others cannot draw them
+        for one, query in zip(targets, queries, strict=True):
+            if any(counter in query.expression for counter in _WITH_EXEMPLARS):
+                one.exemplar(True)
+    return titled(panel, title, about).targets(list(targets)).build()
 
 
-def _titled(panel: _Visual, title: str, about: About) -> _Visual:
+def of_a_moment(panel: Visual | tables.Panel) -> None:
+    """Have a panel show the end of the time range only, with rates as of then."""
+    panel.interval(_INTERVAL).max_data_points(_MOMENT_POINTS)
+
+
+def titled(panel: Visual, title: str, about: About) -> Visual:
+    """Return a panel with its title and description, and the chosen data source."""
     return panel.title(title).description(str(about)).datasource(SOURCE)

@@ -1,9 +1,16 @@
-"""PromQL in pieces: every query asks for the nodes that are chosen in the dashboard's variables."""
+"""PromQL in pieces: every query asks for the nodes that are chosen in the dashboard's variables.
 
+Counters with many series on each node are asked for as the sums that Prometheus records of them (`aggregates.py`).
+"""
+
+import re
 from dataclasses import dataclass
+
+from dashboards.aggregates import INTERVAL_S, LEVEL, RATE, RISE, SCRAPED, smallest
 
 NODES = 'job=~"$job",cluster=~"$cluster",instance=~"$instance"'
 WINDOW = "$__rate_interval"
+STEP = "$__interval"
 MINUTE_S = 60
 BY_NODE = "cluster, instance"
 
@@ -22,6 +29,10 @@ def select(metric: str, *matchers: str) -> str:
     return f"{metric}{{{','.join((NODES, *matchers))}}}"
 
 
+_ALIVE = f"({select('up')} @ end() == 1)"
+"""The chosen nodes whose guard responds, asked once and not at each step: nothing is 0 on a node that is not seen."""
+
+
 def over(function: str, metric: str, *matchers: str, window: str = WINDOW) -> str:
     """Return a function over a window of time, such as `rate` or `max_over_time`."""
     return f"{function}({select(metric, *matchers)}[{window}])"
@@ -37,24 +48,68 @@ def most(expression: str, by: str = "") -> str:
     return f"max by ({by}) ({expression})" if by else f"max({expression})"
 
 
+def _labels(by: str, matchers: tuple[str, ...]) -> frozenset[str]:
+    """Return the labels that a query groups by and selects by."""
+    named = {label.strip() for label in by.split(",")} | {re.split("[=!]", one, maxsplit=1)[0] for one in matchers}
+    return frozenset(named - {"", *SCRAPED})
+
+
+def _or_zero(expression: str, by: str) -> str:
+    """Return what is recorded where it is not 0, with 0 for all else, unless it is by labels with unknown values."""
+    return f"({expression})" if _labels(by, ()) else f"({expression} or {add('0 * ' + _ALIVE, by)})"
+
+
 def per_second(metric: str, *matchers: str, by: str = "") -> str:
-    """Return how fast a counter rises, summed over the nodes."""
+    """Return how fast a counter rises, summed over the nodes; 0 where it does not."""
+    if recorded := smallest(metric, RATE, _labels(by, matchers)):
+        samples = add(over("sum_over_time", recorded.name, *matchers, window=STEP), by)
+        # The mean over a step; what is 0 is not recorded.
+        return _or_zero(f"{samples} * {1000 * INTERVAL_S} / $__interval_ms", by)
     return add(over("rate", metric, *matchers), by)
 
 
 def per_minute(metric: str, *matchers: str, by: str = "") -> str:
-    """Return the rate of a counter per minute: for rare events."""
+    """Return the rate of a counter per minute: for what happens often."""
     return f"{MINUTE_S} * {per_second(metric, *matchers, by=by)}"
 
 
-def during(metric: str, *matchers: str, by: str = "") -> str:
-    """Return by how much a counter rose in the whole time that is shown."""
-    return add(over("increase", metric, *matchers, window="$__range"), by)
+def during(metric: str, *matchers: str, by: str = "", window: str = "$__range") -> str:
+    """Return by how much a counter rose in the whole time that is shown; 0 where it did not."""
+    if recorded := smallest(metric, RISE, _labels(by, matchers)):
+        rises = add(over("sum_over_time", recorded.name, *matchers, window=window), by)
+        return _or_zero(rises, by)
+    return add(over("increase", metric, *matchers, window=window), by)
+
+
+def events(metric: str, *matchers: str, by: str = "") -> str:
+    """Return by how much a counter rose in each step, a whole number: an event is in one bar only.
+
+    `increase` over a window as long as a step would miss what lies between two windows, and extrapolate the rest.
+    """
+    if smallest(metric, RISE, _labels(by, matchers)):
+        return during(metric, *matchers, by=by, window=STEP)
+    counter = select(metric, *matchers)
+    return add(f"clamp_min({counter} - {counter} offset {STEP}, 0)", by)
+
+
+def examples(metric: str, *matchers: str) -> str:
+    """Return a query by which Grafana finds the exemplars of a counter: no values, so that it costs nothing.
+
+    Prometheus looks exemplars up by the series that a query names, at the time that is shown, whatever its offset.
+    """
+    return f"{select(metric, *matchers)} offset 10y"
 
 
 def now(metric: str, *matchers: str, by: str = "") -> str:
     """Return a gauge, summed over the nodes."""
+    if recorded := smallest(metric, LEVEL, _labels(by, matchers)):
+        return add(select(recorded.name, *matchers), by)
     return add(select(metric, *matchers), by)
+
+
+def counted_nodes() -> str:
+    """Return one series for each chosen node that Prometheus scrapes, at the end of the time that is shown."""
+    return f"group by ({BY_NODE}) ({select('up')} @ end())"
 
 
 def highest(expression: str, count: int = 10) -> str:
@@ -64,24 +119,21 @@ def highest(expression: str, count: int = 10) -> str:
 
 def frequent(counter: str, by: str, count: int) -> str:
     """Return how fast a counter rises, apart by a label: the values that had most in all of the time that is shown."""
-    most_often = f"topk({count}, {add(f'increase({select(counter)}[$__range] @ end())', by)} > 0)"
+    recorded = smallest(counter, RATE, _labels(by, ()))
+    whole = f"sum_over_time({select(recorded.name)}" if recorded else f"increase({select(counter)}"
+    most_often = f"topk({count}, {add(f'{whole}[$__range] @ end())', by)} > 0)"
     return f"{per_second(counter, by=by)} and on ({by}) {most_often}"
 
 
 def stopped(what: str = "packets", by: str = "") -> str:
     """Return packets or bytes dropped by the sets in nftables, and in XDP where that is on."""
-    table = per_second(f"nodewarden_set_dropped_{what}_total", by=by)
-    return f"{table} + ({per_second(f'nodewarden_xdp_dropped_{what}_total', by=by)} or 0 * {table})"
-
-
-def in_force_mode(expression: str) -> str:
-    """Return of series by detector and mode those of the mode that is in force on some node."""
-    return f"{expression} and on (detector, mode) ({most(select('nodewarden_detector_mode'), 'detector, mode')} > 0)"
+    table, front = (per_second(f"nodewarden_{where}_dropped_{what}_total", by=by) for where in ("set", "xdp"))
+    return f"{table} + {front}"
 
 
 def or_none(expression: str) -> str:
     """Return 0 where an expression finds nothing, but nothing where there is no node to ask."""
-    return f"({expression}) or sum(0 * {select('up')})"
+    return f"({expression}) or sum(0 * {_ALIVE})"
 
 
 _OURS = 'alertname=~"Nodewarden.*"'
@@ -89,11 +141,8 @@ _FIRING = select("ALERTS", _OURS, 'alertstate="firing"')
 FIRING = or_none(f"count({_FIRING})")
 """Alerts of the rules that fire now."""
 
-FIRING_FOR_S = (
-    f"label_replace(time() - ({select('ALERTS_FOR_STATE', _OURS)} and ignoring (alertstate) {_FIRING})"
-    ', "alertname", "$1", "alertname", "Nodewarden(.*)")'
-)
-"""How long the condition of each firing alert has lasted; alert names without the prefix `Nodewarden`."""
+FIRING_FOR_S = f"time() - ({select('ALERTS_FOR_STATE', _OURS)} and ignoring (alertstate) {_FIRING})"
+"""How long the condition of each firing alert has lasted."""
 
 ANOMALY = "instance:nodewarden_signal:anomaly"
 """1 while a signal of a node is outside its usual band, otherwise 0."""
@@ -105,9 +154,9 @@ RECENT = "15m"
 """Time over which the overview counts attacks: one that has just ended is still to be seen."""
 
 
-def recent(metric: str, *matchers: str) -> str:
+def recent(metric: str, *matchers: str, by: str = "") -> str:
     """Return by how much a counter rose within the last quarter of an hour, summed over the nodes."""
-    return add(over("increase", metric, *matchers, window=RECENT))
+    return during(metric, *matchers, by=by, window=RECENT)
 
 
 LARGEST_FLOOD = most(over("max_over_time", "nodewarden_flood_attempts_per_second", window=RECENT))
@@ -142,8 +191,7 @@ def share(part: str, whole: str) -> str:
 
 def quantile(part: float, histogram: str, window: str = WINDOW) -> str:
     """Return the value below which this part of what a histogram saw lies; not a number where it saw nothing."""
-    rates = add(over("increase", f"{histogram}_bucket", window=window), "le")
-    return f"histogram_quantile({part}, {rates})"
+    return f"histogram_quantile({part}, {during(f'{histogram}_bucket', by='le', window=window)}) or vector(NaN)"
 
 
 EBPF_RUN_S = (

@@ -15,7 +15,9 @@ _SOURCES = "nodewarden_shadow_sources_total"
 
 def shadow_thresholds() -> tuple[Row, ...]:
     """Return the row that `Detectors and thresholds` shows of them."""
-    return (row("Shadow thresholds: counted, never banned", 8, _compared(), _over_time(), widths=(14, 10)),)
+    return (
+        row("Shadow thresholds: counted, never banned", 8, _compared(), _over_time(), widths=(15, 9), is_folded=True),
+    )
 
 
 def _compared() -> Panel:
@@ -49,6 +51,6 @@ def _over_time() -> Panel:
             "`shadow` alone: the tried thresholds are stricter than today's. `real` alone: they are more lenient.",
             "Check the sources that only the shadow found for your own systems before you apply its thresholds.",
         ),
-        "suffix:/min",
-        Query(q.per_minute(_SOURCES, CHOSEN, by="detector, found_by"), "{{detector}} ({{found_by}})"),
+        "short",
+        Query(q.events(_SOURCES, CHOSEN, by="detector, found_by"), "{{detector}} ({{found_by}})"),
     )

@@ -8,7 +8,7 @@ from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from dashboards.panels import SOURCE, About, Steps, properties, target, thresholds
+from dashboards.panels import SOURCE, About, Steps, of_a_moment, properties, target, thresholds
 from dashboards.queries import Query
 
 _LEAST_WIDTH = 70
@@ -46,11 +46,16 @@ def grid(
     keys: Sequence[Key],
     columns: Sequence[Column],
     *,
-    sort_by: str,
+    sort_by: str | Sequence[tuple[str, bool]],
     link: tuple[str, str] = ("", ""),
     nothing: str = "-",
 ) -> model.Panel:
-    """Return a table with labels in front; `link`: (label, address) of a click, `nothing`: what an empty one says."""
+    """Return a table with labels in front.
+
+    `sort_by`: a column from high to low, or several with whether each is; `link`: (label, address) of a click;
+    `nothing`: what an empty one says.
+    """
+    order = [(sort_by, True)] if isinstance(sort_by, str) else sort_by
     panel = (
         table.Panel()
         .title(title)
@@ -59,20 +64,23 @@ def grid(
         .show_header(True)
         .cell_height(kinds.TableCellHeight.SM)
         .footer(common.TableFooterOptions().show(False).reducer([]))
-        .sort_by([common.TableSortByFieldState().display_name(sort_by).desc(True)])
+        .sort_by([common.TableSortByFieldState().display_name(name).desc(falls) for name, falls in order])
         .unit("short")
         .min_width(_LEAST_WIDTH)
         .no_value(nothing)
-        .transformations([_merged(), _arranged(keys, columns), _sorted(sort_by)])
+        .transformations(
+            [_merged(), _arranged(keys, columns), *(_sorted(name, falls) for name, falls in reversed(order))]
+        )
     )
     for number, column in enumerate(columns):
         data = target(Query(column.expression, column.name), number, is_instant=True).format(PromQueryFormat.TABLE)
         panel = panel.with_target(data).override_by_name(column.name, _look(column))
     label, address = link
-    opening = {"title": "Show only ${__value.text}", "url": address, "targetBlank": False}
+    opening = {"title": "Open ${__value.text}", "url": address, "targetBlank": False}
     for key in keys:
         changes = {"links": [opening]} if key.label == label else {}
         panel = panel.override_by_name(key.name, properties(custom__width=key.width, **changes))
+    of_a_moment(panel)
     return panel.build()
 
 
@@ -89,8 +97,8 @@ def _look(column: Column) -> list[model.DynamicConfigValue]:
     return properties(**changes)
 
 
-def _sorted(column: str) -> model.DataTransformerConfig:
-    return model.DataTransformerConfig(id_val="sortBy", options={"sort": [{"field": column, "desc": True}]})
+def _sorted(column: str, falls: bool) -> model.DataTransformerConfig:  # noqa: FBT001 - as Grafana has it
+    return model.DataTransformerConfig(id_val="sortBy", options={"sort": [{"field": column, "desc": falls}]})
 
 
 def _merged() -> model.DataTransformerConfig:

@@ -44,8 +44,8 @@ def _bytes_now() -> Panel:
     return number(
         "Bytes",
         About(
-            "Bytes of closed flows, both ways; 0 without `net.netfilter.nf_conntrack_acct`.",
-            "Large transfers just ended: bytes are counted when a flow closes.",
+            "Bytes of flows that ended and of long ones, both ways; 0 without `net.netfilter.nf_conntrack_acct`.",
+            "Large transfers: beyond 1 MiB they are counted while they run, every half minute.",
             "For the current use of the link see the interface's own counters.",
         ),
         Value("bytes", q.per_second("nodewarden_flow_bytes_total"), "Bps", FACT),
@@ -183,7 +183,7 @@ def _volume() -> Panel:
     return stack(
         "Bytes by direction",
         About(
-            f"Bytes of closed flows: {_DIRECTIONS}. Needs `net.netfilter.nf_conntrack_acct=1`.",
+            f"Bytes of flows that ended and of long ones: {_DIRECTIONS}. Needs `net.netfilter.nf_conntrack_acct=1`.",
             "`out`, `forwarded` at unusual hours: data leaves the node. `in`: uploads or a flood.",
             "Compare with *Egress by approval*.",
         ),
@@ -196,7 +196,7 @@ def _packets() -> Panel:
     return stack(
         "Packets by direction",
         About(
-            f"Packets of closed flows: {_DIRECTIONS}.",
+            f"Packets of flows that ended and of long ones: {_DIRECTIONS}.",
             "Many packets with few bytes: scans, floods, chatty protocols.",
             "See *Bytes per packet*.",
         ),
@@ -247,8 +247,8 @@ def _protected() -> Panel:
             "A port is open that should not be, something calls out, or a service of yours is used to attack others.",
             "Close the port, find the caller, or restrict access to the service: `nodewarden list --observed`.",
         ),
-        "suffix:/min",
-        Query(q.in_force_mode(q.per_minute(_ALERTS, _WHERE, by="detector, mode")), "{{detector}} ({{mode}})"),
+        "short",
+        Query(q.events(_ALERTS, _WHERE, by="detector, mode"), "{{detector}} ({{mode}})"),
     )
 
 

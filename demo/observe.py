@@ -1,15 +1,20 @@
-"""`make observe`: two guarded nodes under mixed attacks and ordinary work, scraped by Prometheus, for dashboards."""
+"""`make observe`: two guarded nodes under mixed attacks and ordinary work, scraped by Prometheus, for dashboards.
+
+With a scene, one kind of trouble instead of all (`scenes.py`).
+"""
 
 import argparse
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from demo.forward import forwarded
+from demo.scenes import SCENES, Scene
 from tests.support.attacks import Attacks, operate
 from tests.support.daemon import Daemon
 from tests.support.edges import NODES, Edges, OrdinaryWork
@@ -21,6 +26,7 @@ _LOCAL_PORT = 19090
 _SCRAPE_S = 5.0
 _FETCHES_PER_S = 10
 _PAUSE_S = 4.0
+_BEFORE_S, _AFTER_S = 40.0, 30.0
 
 
 def main() -> int:
@@ -29,19 +35,30 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5.0, help="duration of attacks and ordinary work")
     parser.add_argument("--port", type=int, default=_LOCAL_PORT, help="port of Prometheus on 127.0.0.1")
     parser.add_argument("--keep", action="store_true", help="keep the lab running until Ctrl-C")
+    parser.add_argument("--scene", choices=SCENES, help="one kind of trouble instead of mixed attacks")
+    parser.add_argument("--then", metavar="COMMAND", help="run a command at the end of a scene, while all is running")
     options = parser.parse_args()
+    scene = SCENES[options.scene] if options.scene else None
     if os.geteuid() != 0:
         print("this creates network namespaces: run it as root", file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, _leave)
     with tempfile.TemporaryDirectory(prefix="nodewarden-observe-") as directory:
         print("creating two nodes, an attacker, a client and a monitor, with one day of synthetic history", flush=True)
-        edges = Edges(Path(directory), scrape_s=_SCRAPE_S, rules=RULES)
+        edges = Edges(
+            Path(directory),
+            scrape_s=_SCRAPE_S,
+            rules=RULES,
+            bans=scene.bans if scene else "",
+            trusts_monitor=not scene or scene.trusts_monitor,
+        )
         edges.prometheus.add_history(signal_history(NODES, time.time() - _SCRAPE_S, with_bands=True))
         with edges, forwarded(edges.monitor, PORT, options.port) as address:
             print(f"Prometheus: {address} (scrapes every {_SCRAPE_S:g} s)")
             print("use it as a data source in Grafana, and import dashboards/json", flush=True)
-            is_well = _play(edges, options.minutes * 60)
+            is_well = _show(edges, scene) if scene else _play(edges, options.minutes * 60)
+            if options.then:
+                subprocess.run(options.then, shell=True, check=False)
             if options.keep:
                 _keep(address)
     print("the lab is removed")
@@ -52,6 +69,17 @@ def _leave(*_: object) -> None:
     """Exit, so that the lab is removed; a second signal does not interrupt that."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(1)
+
+
+def _show(edges: Edges, scene: Scene) -> bool:
+    """Run ordinary work, a scene, and more ordinary work; a daemon may well be down at the end."""
+    work = OrdinaryWork(edges, per_s=_FETCHES_PER_S)
+    time.sleep(_BEFORE_S)
+    print(scene.what, flush=True)
+    scene.play(edges)
+    time.sleep(_AFTER_S)
+    work.stop()
+    return True
 
 
 def _play(edges: Edges, duration_s: float) -> bool:

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -96,7 +97,7 @@ def apply(
         limits = {name.removeprefix("max_"): value for name, value in limits.items()}
         result = _try(target, file, within_s, "" if whole else place or file.name, path, days, limits, is_json=is_json)
     elif action == "confirm":
-        result = _confirm(target)
+        result = _confirm(target, path)
     else:
         result = target.ask(ApplyBack() if action == "back" else ApplyStatus())
     if is_json:
@@ -174,12 +175,13 @@ def _check(file: Path, content: bytes, stands_for: Path, path: Path) -> None:
         show.say_lines(f"warning: {warning}", "  ", err=True)
 
 
-def _confirm(target: Target) -> Any:
+def _confirm(target: Target, path: Path) -> Any:
     """Put the file that waits in its place, and have the daemon keep it; what was there is kept next to it."""
     waiting = target.ask(ApplyStatus())["waiting"]
     if waiting is None:
         _nothing_waits(target)
     place, content = Path(waiting["target"]), waiting["content"].encode()
+    _check_place(place, path)
     kept = place.with_name(place.name + _KEPT)
     is_new = hashlib.sha256(content).hexdigest() != digest(place, _LIMIT_BYTES)
     is_theirs = digest(place, _LIMIT_BYTES) != waiting["before"]
@@ -205,6 +207,17 @@ def _confirm(target: Target) -> Any:
         if is_new:
             _undo(place, kept, had_file=waiting["before"] is not None)
         raise
+
+
+def _check_place(place: Path, path: Path) -> None:
+    """Raise ApplyError for a file that is none of the configuration: the daemon must not say where root writes."""
+    from monitor.daemon.trial.record import is_place
+
+    if not is_place(place, Path(os.path.abspath(path))):  # noqa: PTH100 - links stay as they are
+        raise ApplyError(
+            f"{place} is no file of the configuration {path}, and is not written; if the daemon reads another one, "
+            "name that with --config"
+        )
 
 
 def _undo(place: Path, kept: Path, *, had_file: bool) -> None:

@@ -1,6 +1,8 @@
-"""The command `nodewarden drops`: which kernel functions drop packets, and why."""
+"""The command `nodewarden drops`: which kernel functions drop packets and why, or in whose network namespace."""
 
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -11,34 +13,72 @@ from monitor.cli.values import LASTING
 @click.command("drops")
 @click.option("--for", "seconds", type=LASTING, default=5.0, show_default="5s", help="Time to count.")
 @click.option(
+    "--by",
+    type=click.Choice(("function", "pod")),
+    default="function",
+    show_default=True,
+    help="Count by kernel function, or by the pod in whose network namespace packets drop.",
+)
+@click.option(
     "--limit",
     type=click.IntRange(1, 1000),
     metavar="N",
     default=20,
     show_default=True,
-    help="Show at most N locations.",
+    help="Show at most N locations or pods.",
 )
 @show.json_option
-def drops(seconds: float, limit: int, is_json: bool) -> None:
+def drops(seconds: float, by: str, limit: int, is_json: bool) -> None:
     """Count dropped packets by the kernel function that drops them, in all network namespaces.
 
     Requires root and python3-bpfcc. Works with or without the daemon, and costs nothing after it ends.
     """
-    from monitor.daemon.selfcheck.drop_report import watch_drops
+    from monitor.daemon.selfcheck.drop_report import watch_drops, watch_drops_by_pod
 
     if sys.stderr.isatty():
         show.say(f"counting for {show.duration(seconds)} ...", err=True)
-    report = watch_drops(seconds, limit)
+    report = watch_drops_by_pod(seconds, limit) if by == "pod" else watch_drops(seconds, limit)
     if is_json:
         show.as_json(report)
-        return
-    if not report["places"]:
-        show.say("no packets were dropped")
-        return
+    elif by == "pod":
+        _print_pods(report)
+    else:
+        _print_functions(report)
+
+
+def _print_functions(report: dict[str, Any]) -> None:
     rows = [
-        (f"{place['packets']:,}", f"{place['packets'] / seconds:,.1f}", place["reason"], place["function"])
+        (f"{place['packets']:,}", f"{place['packets'] / report['seconds']:,.1f}", place["reason"], place["function"])
         for place in report["places"]
     ]
-    show.table(("packets", "per second", "reason", "dropped by"), rows)
+    _print(("packets", "per second", "reason", "dropped by"), rows, report)
+    released = report["released"]
+    if any(released.values()):
+        show.say(
+            f"not counted: {released['no_packet']:,} messages of local sockets, and {released['teardown']:,} buffers "
+            "of sockets or queues that were closed"
+        )
+
+
+def _print_pods(report: dict[str, Any]) -> None:
+    for notice in report["notices"]:
+        show.say(notice, fg="yellow")
+    rows = [
+        (
+            f"{one['packets']:,}",
+            f"{one['packets'] / report['seconds']:,.1f}",
+            f"pod {one['where']}" if one["is_pod"] else one["where"],
+            ", ".join(f"{kind} {count:,}" for kind, count in one["classes"].items()),
+        )
+        for one in report["pods"]
+    ]
+    _print(("packets", "per second", "where", "why"), rows, report)
+
+
+def _print(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]], report: dict[str, Any]) -> None:
+    if rows:
+        show.table(heads, rows)
+    else:
+        show.say("no packets were dropped")
     if report["uncounted_packets"]:
         show.say(f"{report['uncounted_packets']:,} more in other locations: the table was full")

@@ -5,7 +5,7 @@ type, and the detector returns the alerts that the batch raised. The rest of the
 below only, so no other module names one:
 
 - routing: `takes`, `is_addressed`
-- `status`, `why` and `top`: `name`, `limits`, `stats`, `count`, `busiest`, `witnesses`
+- `status`, `why` and `top`: `name`, `limits`, `stats`, `count`, `busiest`, `witnesses`, `notices`
 - metrics: the same, `strengths` for the labels of alerts, `metrics` and `samples` for a detector's own
 - the node's addresses and the allowlist: `follow`
 - evidence that turns out to be none: `review`, `take_back`
@@ -144,6 +144,10 @@ class Detector(ABC, Generic[EventT]):
     def witnesses(self, source: Address) -> dict[str, int]:  # noqa: ARG002 - for those with several sources of events
         """Return by source of events how much of what raised the last alert about this address it reported."""
         return {}
+
+    def notices(self, now_s: float) -> Iterable[str]:  # noqa: ARG002 - for those that see what they cannot judge
+        """Return what keeps it from seeing all that it is meant to see, a sentence each; `now_s` is wall time."""
+        return ()
 
     def samples(self) -> Iterator[Sample]:
         """Yield the samples of `metrics`; a counter starts at 0, so that its first increase is seen."""

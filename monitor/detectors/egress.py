@@ -15,7 +15,7 @@ from monitor.detectors.probes import service_key, show_service
 from monitor.detectors.registration import Registration
 from monitor.detectors.settings import ENTRIES, RECENT, DetectorSettings
 from monitor.metrics.metric import COUNTER, Metric, Sample
-from monitor.model.addresses import Address, Network, format_address, host
+from monitor.model.addresses import Address, Network, format_address, host, network_of
 from monitor.model.alerts import Alert, Evidence, Party, Strength
 from monitor.model.bans import Mode
 from monitor.model.flows import Flow, FlowBatch
@@ -29,7 +29,18 @@ FLOWS = Metric(
     ("approved",),
 )
 
+UNCOVERED = Metric(
+    "nodewarden_egress_uncovered_flows_total",
+    COUNTER,
+    "Forwarded flows to destinations that are not approved, of sources that nothing has watched: neither the cluster's "
+    "files nor detectors.egress.sources name their network.",
+)
+
+_GROUP_BYTES = {4: 0xE0, 16: 0xFF}
 _MOST_ALERTS_A_SECOND = 50
+_MAX_UNCOVERED, _SHOWN_UNCOVERED = 64, 3
+_UNCOVERED_SHOWN_S = 3600.0
+_UNCOVERED_PREFIX = {4: 24, 16: 64}
 
 
 class EgressSettings(DetectorSettings, frozen=True, kw_only=True):
@@ -84,7 +95,7 @@ class EgressDetector(Detector[FlowBatch]):
     takes = (FlowBatch,)
     judges = "real_destination"
     strengths = (Strength.DESTINATION,)
-    metrics = (FLOWS,)
+    metrics = (FLOWS, UNCOVERED)
 
     def __init__(self, limits: Limits, approved: Sequence[Network], sources: Sequence[Network]) -> None:
         """Take what is approved, and whose flows count in addition to those of the node and the cluster's pods."""
@@ -92,12 +103,17 @@ class EgressDetector(Detector[FlowBatch]):
         self.flows = {True: 0, False: 0}
         """How many flows went out, by whether they were approved."""
         self._approved, self._sources = Networks(approved), Networks(sources)
+        self.uncovered = 0
+        """How many forwarded flows went where nobody approved, from networks that are not watched."""
+        self._unwatched: OrderedDict[Network, float] = OrderedDict()
+        """When the last of these flows opened, by network of the source: /24 or /64."""
         self._reported: OrderedDict[Address, tuple[float, int]] = OrderedDict()
         self._second, self._alerts = 0, 0
 
     def feed(self, events: Sequence[FlowBatch]) -> list[Alert]:
         """Return the alerts that batches raised."""
         own, pods, sources = self.surrounding.own, self.surrounding.pods, self._sources
+        is_ours = self.surrounding.is_ours
         alerts = []
         for batch in events:
             for flow in batch.opened:
@@ -109,6 +125,8 @@ class EgressDetector(Detector[FlowBatch]):
                         self.stats.peak = 1
                         if alert := self._violation(flow):
                             alerts.append(alert)
+                elif not is_ours(flow.real_destination) and self._is_unwatched(flow):
+                    self._note_unwatched(flow)
         self.stats.entries = len(self._reported)
         return alerts
 
@@ -117,6 +135,7 @@ class EgressDetector(Detector[FlowBatch]):
         del now_s
         if isinstance(old, EgressDetector):
             self.flows, self._reported = old.flows, old._reported
+            self.uncovered = old.uncovered  # networks are noted anew: the settings may watch them now
             while len(self._reported) > self.limits.max_entries:
                 self._reported.popitem(last=False)
                 self.stats.evicted_keys += 1
@@ -136,6 +155,28 @@ class EgressDetector(Detector[FlowBatch]):
         """Yield the flows out."""
         for is_approved, count in self.flows.items():
             yield FLOWS.name, ("yes" if is_approved else "no",), count
+        yield UNCOVERED.name, (), self.uncovered
+
+    def notices(self, now_s: float) -> Iterator[str]:
+        """Yield that flows out are not watched, and of which networks."""
+        lately = [one for one, seen_s in reversed(self._unwatched.items()) if now_s - seen_s < _UNCOVERED_SHOWN_S]
+        if lately:
+            more = f" and {len(lately) - _SHOWN_UNCOVERED} more" if len(lately) > _SHOWN_UNCOVERED else ""
+            names = ", ".join(map(str, lately[:_SHOWN_UNCOVERED])) + more
+            yield f"egress does not watch flows that this node forwards for {names}: add to detectors.egress.sources"
+
+    def _is_unwatched(self, flow: Flow) -> bool:
+        """Whether a flow that is none of ours leaves for where nobody approved; what is sent to many does not leave."""
+        to = flow.real_destination
+        return to[0] < _GROUP_BYTES[len(to)] and _opens(flow) and not self._is_approved(to)
+
+    def _note_unwatched(self, flow: Flow) -> None:
+        self.uncovered += 1
+        network = network_of(flow.source, _UNCOVERED_PREFIX[len(flow.source)])
+        self._unwatched[network] = flow.time_s
+        self._unwatched.move_to_end(network)
+        if len(self._unwatched) > _MAX_UNCOVERED:
+            self._unwatched.popitem(last=False)
 
     def _is_approved(self, destination: Address) -> bool:
         return destination in self._approved or destination in self.surrounding.protected

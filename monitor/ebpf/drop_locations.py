@@ -2,6 +2,8 @@
 
 import os
 import struct
+from collections import Counter
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -12,11 +14,12 @@ from monitor.ebpf.loader import LoadedProgram, load
 from monitor.ebpf.macros import numbered
 from monitor.ebpf.maps import Map, PerCpuArray, attach_raw_tracepoint
 from monitor.ebpf.messages import RAW_TRACEPOINT, LoadRequest
+from monitor.ebpf.reasons import Fate, ReasonClass, class_of, fate
 
 _PROGRAM, _MAPS = "kfree_skb", ("drop_locations", "drop_location_events")
 _EVENTS = ("lost_locations",)
-_MAX_LOCATIONS = 2048
-_LOCATION, _COUNT = struct.Struct("=QQ"), struct.Struct("=Q")
+_MAX_LOCATIONS = 8192
+_LOCATION, _COUNT = struct.Struct("=QQII"), struct.Struct("=Q")
 
 
 def program_request() -> LoadRequest:
@@ -32,6 +35,13 @@ class DropLocation(msgspec.Struct, frozen=True):
     reason: str
     function: str
     """`name+0xoffset`; only the address if the kernel hides its symbols (kernel.kptr_restrict)."""
+
+
+class Released(msgspec.Struct):
+    """Buffers that the kernel reports as dropped although no packet was lost, by what became of them (`Fate`)."""
+
+    no_packet: int = 0
+    teardown: int = 0
 
 
 class DropLocations:
@@ -58,15 +68,41 @@ class DropLocations:
         os.close(self._attachment)
         self._loaded.close()
 
-    def read(self, most: int) -> tuple[list[DropLocation], int]:
-        """Return the locations with the most drops, and the number of packets of locations that did not fit."""
-        counted = [(_COUNT.unpack(value)[0], *_LOCATION.unpack(key)) for key, value in self._locations.items()]
-        counted.sort(reverse=True)
-        del counted[most:]
+    def read(self, most: int) -> tuple[list[DropLocation], Released, int]:
+        """Return the locations with the most drops, what was no lost packet, and how many packets did not fit."""
+        counted: Counter[tuple[int, int]] = Counter()
+        released = Released()
+        for packets, address, number, _, became in self._counted():
+            if became is Fate.DROPPED:
+                counted[address, number] += packets
+            elif became is Fate.NO_PACKET:
+                released.no_packet += packets
+            else:
+                released.teardown += packets
+        busiest = sorted(((packets, *where) for where, packets in counted.items()), reverse=True)[:most]
         with KALLSYMS.open() as lines:
-            names = name_locations(lines, {address for _, address, _ in counted})
+            names = name_locations(lines, {address for _, address, _ in busiest})
         shown = [
-            DropLocation(packets, self._loaded.reasons.name(reason), names.get(address, f"{address:#x}"))
-            for packets, address, reason in counted
+            DropLocation(packets, self._loaded.reasons.name(number), names.get(address, f"{address:#x}"))
+            for packets, address, number in busiest
         ]
-        return shown, self._events.read().get(_EVENTS.index("lost_locations"), (0,))[0]
+        return shown, released, self._lost()
+
+    def read_by_namespace(self) -> tuple[dict[tuple[int, ReasonClass], int], int]:
+        """Return packets by network namespace (inode number, 0: not known) and class, and how many did not fit."""
+        totals: Counter[tuple[int, ReasonClass]] = Counter()
+        for packets, _, number, netns, became in self._counted():
+            if became is Fate.DROPPED:
+                totals[netns, class_of(self._loaded.reasons.name(number))] += packets
+        return dict(totals), self._lost()
+
+    def _counted(self) -> Iterator[tuple[int, int, int, int, Fate]]:
+        """Yield packets, address, number of the reason, namespace, and what became of them."""
+        for key, value in self._locations.items():
+            address, number, netns, has_no_protocol = _LOCATION.unpack(key)
+            name = self._loaded.reasons.name(number)
+            became = fate(name, has_protocol=not has_no_protocol, was_queued=not netns and not has_no_protocol)
+            yield _COUNT.unpack(value)[0], address, number, netns, became
+
+    def _lost(self) -> int:
+        return self._events.read().get(_EVENTS.index("lost_locations"), (0,))[0]

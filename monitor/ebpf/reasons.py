@@ -1,4 +1,8 @@
-"""Drop reasons by their names in the running kernel's BTF, because the numbers are not stable. Pure."""
+"""Drop reasons by their names in the running kernel's BTF, because the numbers are not stable. Pure.
+
+Each name is judged once, in the tables below. The kernel reports as dropped also what no network carried: messages of
+netlink and AF_UNIX sockets, and data that nobody reads any more when a socket is closed. `fate` tells them apart.
+"""
 
 import enum
 from collections.abc import Mapping
@@ -26,9 +30,29 @@ class ReasonClass(enum.StrEnum):
     OTHER = "other"
 
 
+class Fate(enum.StrEnum):
+    """What became of a buffer that the kernel reports as dropped; a closed set."""
+
+    DROPPED = "dropped"
+    """A packet that should have arrived."""
+    NO_PACKET = "no_packet"
+    """A message of a local socket, such as one of netlink."""
+    TEARDOWN = "teardown"
+    """It had arrived, or did not need to, when its socket or queue was closed."""
+
+
+_TEARDOWN = (
+    "SOCKET_CLOSE SOCKET_RCV_SHUTDOWN SOCKET_INVALID_STATE QUEUE_PURGE UNIX_DISCONNECT UNIX_SKIP_OOB UNIX_NO_PERM "
+    "UNIX_INFLIGHT_FD_LIMIT TCP_ABORT_ON_DATA"
+)
+"""Socket teardown: sockets closed with unread data, and data that came after."""
+_ALSO_NO_PACKETS = "NOT_SPECIFIED NOMEM PROTO_MEM SOCKET_FILTER SOCKET_RCVBUFF SECURITY_HOOK SKB_UCOPY_FAULT"
+"""Reasons that local messages have as well; every other one in these tables is of a packet, header or not."""
+UNNAMED = frozenset(("NOT_SPECIFIED", UNKNOWN))
+"""Reasons that say nothing."""
 _WORDS = (
     (ReasonClass.FIREWALL, "NETFILTER_DROP XDP TC_INGRESS TC_EGRESS BPF_CGROUP_EGRESS SOCKET_FILTER SECURITY_HOOK"),
-    (ReasonClass.CLOSED_PORT, "NO_SOCKET SOCKET_CLOSE IP_NOPROTO TCP_CLOSE"),
+    (ReasonClass.CLOSED_PORT, "NO_SOCKET IP_NOPROTO TCP_CLOSE"),
     (
         ReasonClass.NO_MEMORY,
         (
@@ -45,8 +69,24 @@ _WORDS = (
             "IPV6_BAD_EXTHDR TCP_MINTTL MAC_INVALID_SOURCE LOCAL_MAC VXLAN_INVALID_HDR FRAG_TOO_FAR DUP_FRAG"
         ),
     ),
+    (
+        # late or repeated packets of connections, routes and neighbours that are missing
+        ReasonClass.OTHER,
+        (
+            "NOT_SPECIFIED OTHERHOST UNICAST_IN_L2_MULTICAST XFRM_POLICY TCP_AUTH_HDR TCP_ZEROWINDOW TCP_OLD_DATA "
+            "TCP_OVERWINDOW TCP_OFOMERGE TCP_RFC7323_PAWS TCP_RFC7323_PAWS_ACK TCP_RFC7323_TW_PAWS TCP_RFC7323_TSECR "
+            "TCP_OLD_SEQUENCE TCP_INVALID_SEQUENCE TCP_INVALID_END_SEQUENCE TCP_INVALID_ACK_SEQUENCE TCP_FASTOPEN "
+            "TCP_RESET TCP_OLD_ACK TCP_TOO_OLD_ACK TCP_ACK_UNSENT_DATA TCP_OFO_DROP IP_OUTNOROUTES IP_INNOROUTES "
+            "IPV6DISABLED NEIGH_CREATEFAIL NEIGH_FAILED NEIGH_DEAD NEIGH_HH_FILLFAIL SKB_GSO_SEG SKB_UCOPY_FAULT "
+            "DEV_READY TAP_FILTER TAP_TXFILTER PKT_TOO_BIG FRAG_REASM_TIMEOUT TC_COOKIE_ERROR TC_CHAIN_NOTFOUND "
+            "TC_RECLASSIFY_LOOP PACKET_SOCK_ERROR VXLAN_VNI_NOT_FOUND VXLAN_ENTRY_EXISTS VXLAN_NO_REMOTE NO_TX_TARGET "
+            "IP_TUNNEL_ECN TUNNEL_TXINFO ARP_PVLAN_DISABLE MAC_IEEE_MAC_CONTROL BRIDGE_INGRESS_STP_STATE "
+            "CAN_RX_INVALID_FRAME CANFD_RX_INVALID_FRAME CANXL_RX_INVALID_FRAME PSP_INPUT PSP_OUTPUT RECURSION_LIMIT"
+        ),
+    ),
 )
 _CLASS_OF = {name: kind for kind, names in _WORDS for name in names.split()}
+_OF_TEARDOWN, _OF_NO_PACKETS = frozenset(_TEARDOWN.split()), frozenset(_ALSO_NO_PACKETS.split())
 _ENDINGS = (("_CSUM", ReasonClass.BAD_PACKET),)
 _BEGINNINGS = (
     ("TCP_MD5", ReasonClass.BAD_PACKET),
@@ -112,8 +152,30 @@ def class_of(name: str) -> ReasonClass:
     return next((kind for beginning, kind in _BEGINNINGS if name.startswith(beginning)), ReasonClass.OTHER)
 
 
+def fate(name: str, *, has_protocol: bool, was_queued: bool = False) -> Fate:
+    """Return what became of a buffer, by its reason and whether it has a network header or a protocol.
+
+    Reasons of later kernels count as drops where the buffer has either. `was_queued`: it was in a socket's queue, where
+    the kernel keeps no device with it.
+    """
+    if name in _OF_TEARDOWN or (was_queued and name in UNNAMED):
+        return Fate.TEARDOWN
+    return Fate.DROPPED if has_protocol or is_of_packets(name) else Fate.NO_PACKET
+
+
+def is_of_packets(name: str) -> bool:
+    """Whether only packets have this reason, also before their header is in place."""
+    return is_judged(name) and name not in _OF_NO_PACKETS and name not in _OF_TEARDOWN
+
+
+def is_judged(name: str) -> bool:
+    """Whether the tables know the reason."""
+    is_by_pattern = name not in _CLASS_OF and class_of(name) is not ReasonClass.OTHER
+    return name in _CLASS_OF or name in _OF_TEARDOWN or is_by_pattern
+
+
 def label_pattern(kind: ReasonClass) -> str:
-    """Return a regular expression that matches the whole names of a class; empty for OTHER, which has none."""
+    """Return a regular expression that matches the whole names of a class; of OTHER those that are judged."""
     names = [name for name, of in _CLASS_OF.items() if of is kind]
     names += [f".*{ending}" for ending, of in _ENDINGS if of is kind]
     names += [f"{beginning}.*" for beginning, of in _BEGINNINGS if of is kind]

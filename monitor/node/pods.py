@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from monitor.files.access import denied
 from monitor.files.changes import read_bounded
 from monitor.model.errors import MalformedRecord, explain
 from monitor.model.pods import MAX_ATTACHMENTS, PodTable
@@ -29,6 +30,11 @@ class _File(NamedTuple):
     identity: tuple[int, int, int]
     attachment: Attachment | None
     fault: str
+
+
+def denied_to_us(root: Path = Path("/")) -> list[str]:
+    """Return the directories with results of CNI, or their parents, that this process may not read."""
+    return list(denied(str(root / path.relative_to("/") / "*") for path in RESULT_DIRECTORIES))
 
 
 class PodReader:

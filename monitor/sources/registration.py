@@ -15,6 +15,8 @@ from typing import Any, Generic, NamedTuple, Protocol
 from monitor.ebpf.xdp import ProgramUser
 from monitor.metrics.metric import Metric, Sample
 from monitor.model.cursors import CursorStore
+from monitor.model.flows import Flow
+from monitor.model.pods import Pods
 from monitor.model.problems import ProblemKind
 from monitor.sources.log_scanner import LogScanner, LogTargets
 from monitor.sources.requirements import Findings
@@ -93,6 +95,10 @@ class RunnerContext(NamedTuple):
     scanner: LogScanner
     xdp: ProgramUser
     """Holds bans in the XDP program; no other source uses it."""
+    pods: Pods
+    """Which pods are on this node."""
+    take_running: Callable[[list[Flow], bool], None] = lambda _flows, _is_end: None
+    """Takes flows that run, with their counters; the flag says that a listing of all of them ends with these."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ snappy allows a block of literals only, so nothing is compressed.
 
 import itertools
 import json
+import os
 import socket
 import struct
 import subprocess
@@ -76,6 +77,12 @@ class Server:
         """Stop it."""
         self._process.kill()
         self._process.wait()
+
+    def cpu_s(self) -> float:
+        """Return the CPU time that it has used, in seconds."""
+        _, _, after = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(") ")
+        user, system = after.split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def write(self, series: Iterable[tuple[Labels, Samples]], step_s: int) -> None:
         """Add series; where a sample is missing, or none follows, the series ends a step later."""

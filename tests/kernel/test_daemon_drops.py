@@ -141,3 +141,61 @@ def test_where_packets_drop(site: OpenSite) -> None:
     )
     wait_for(lambda: not programs("kfree_skb") & ours, "the program to go")
     assert ours
+
+
+WITH_PODS = 'mount -t tmpfs none /var/lib && cp -r "$0" /var/lib/cni && exec "$@"'
+"""A node's results of CNI: from a directory, in a mount namespace of the command's own."""
+
+
+def cni_result(site: OpenSite, directory: Path) -> None:
+    """Write what containerd keeps of a pod, whose network namespace is that of the client."""
+    (directory / "results").mkdir(parents=True)
+    result = {
+        "kind": "cniCacheV1", "containerId": "ab" * 32, "ifName": "eth0", "networkName": "cbr0",
+        "netns": f"/var/run/netns/{site.client.namespace}",
+        "cniArgs": [["K8S_POD_NAMESPACE", "shop"], ["K8S_POD_NAME", "web-7d9f8-x2k4p"]],
+        "result": {"cniVersion": "1.0.0", "ips": [{"address": f"{site.client.address4}/24"}]},
+    }  # fmt: skip
+    (directory / "results/cbr0-abab-eth0").write_text(json.dumps(result))
+
+
+def pod_drops(site: OpenSite) -> dict[str, float]:
+    """Return packets dropped in pods, by pod and class."""
+    return {
+        f"{match['pod']} {match['class']}": value
+        for key, value in site.daemon.metrics().items()
+        if key.startswith("nodewarden_pod_dropped_packets_total{")
+        for match in [dict(pair.split("=") for pair in key[key.index("{") + 1 : -1].replace('"', "").split(","))]
+        if value
+    }
+
+
+def test_a_drop_in_a_pod_is_named(site: OpenSite, tmp_path: Path) -> None:
+    """Packets to a port that the pod refuses, and to one where nothing listens: under the pod's name end to end.
+
+    The metric, `drops --by pod`, and `why` name the pod; what the node drops meanwhile is not the pod's.
+    """
+    cni_result(site, tmp_path / "cni")
+    site.client.nft(_FIREWALL)
+    site.node.nft(_FIREWALL)
+    site.daemon.configure("sources: {kernel_log: {enabled: false}, drops: {pods: 5}}\n")
+    wrapper = ("unshare", "--mount", "sh", "-c", WITH_PODS, str(tmp_path / "cni"))
+    site.daemon.start(*wrapper)
+    is_up(site)
+    asking = site.node.start(
+        *wrapper, NODEWARDEN, "drops", "--by", "pod", "--for", "3s", "--json", stdout=subprocess.PIPE
+    )
+    wait_for(lambda: programs_of(asking.pid, "kfree_skb"), "the program", timeout_s=20)
+    for target, port, count in ((site.client, 7, 300), (site.client, 9, 100), (site.node, 7, 50)):
+        site.attacker.run(
+            "hping3", "-q", "-i", "u1000", "-c", str(count), "-S", "-p", str(port), target.address4, check=False
+        )
+    wait_for(lambda: pod_drops(site).get("web-7d9f8-x2k4p firewall", 0) >= 250, "drops", lambda: f"{pod_drops(site)}")
+    named = pod_drops(site)
+    assert 250 <= named["web-7d9f8-x2k4p firewall"] <= 310
+    assert 80 <= named["web-7d9f8-x2k4p closed_port"] <= 110
+    (one,) = (one for one in json.loads(asking.communicate(timeout=20)[0])["pods"] if one["is_pod"])
+    assert one["where"] == "shop/web-7d9f8-x2k4p"
+    assert one["classes"]["firewall"] >= 250
+    assert site.daemon.ask("why", site.client.address4)["pod"] == "shop/web-7d9f8-x2k4p"
+    assert site.daemon.metrics()["nodewarden_pods_known"] == 1

@@ -21,12 +21,26 @@ _WINDOW_S = 15
 _BOTNET = 20
 
 _ONE_SECOND_A_MINUTE = "the kernel keeps count of runs in one second of each minute, and the test is shorter"
+_SIGNALS = (
+    *("New bans", "Alerts", "Packets dropped by the kernel", "Packets stopped by the guard", "New flows"),
+    "Connection table usage",
+)
+_OF_A_BAND = ("now", "usually at least", "usually at most", "unusual")
+_OF_ONE_NODE = "the band is drawn of a single node, and the lab has two"
+_MOMENT = "whether a signal is unusual at the end of the attacks is a matter of seconds"
+_EXAMPLES = "asks for exemplars only, and has no values"
 _DOWN = ("mark: Guard down", "{{instance}}: guard does not respond")
 _ANOMALY = "instance:nodewarden_signal:anomaly{"
 """Drops are those of the whole machine, where other tests send floods: whether they are usual is not ours to say."""
 _MAY_BE_EMPTY = {
     **{(name, *_DOWN): "no guard is down before the test that stops one" for name in NAMES},
     ("overview", "What does it cost?", "eBPF run"): _ONE_SECOND_A_MINUTE,
+    ("overview", "Alerts by detector", "examples"): _EXAMPLES,
+    ("detectors", "Alerts by detector and mode", "examples"): _EXAMPLES,
+    ("who", "Alerts, with an example of each", "examples"): _EXAMPLES,
+    ("who", "Decisions, with an example of each", "examples"): _EXAMPLES,
+    **{("anomalies", "Signals outside their band", name): _MOMENT for name in ("Times", "Now", "From", "To", "Band")},
+    **{("anomalies", title, name): _OF_ONE_NODE for title in _SIGNALS for name in _OF_A_BAND},
     ("overview", "Firing alerts", "For"): "alerts wait for minutes before they fire",
     ("guard", "eBPF run time", "{{program}}"): _ONE_SECOND_A_MINUTE,
 }
@@ -62,7 +76,8 @@ def _hurried(rules: Sequence[Path], directory: Path) -> list[Path]:
     """Return copies of the rules that are evaluated as often as the lab is scraped."""
     copies = [directory / path.name for path in rules]
     for path, copy in zip(rules, copies, strict=True):
-        copy.write_text(re.sub(r"interval: \w+", f"interval: {round(_SCRAPE_S)}s", path.read_text()))
+        text = re.sub(r"interval: \w+", f"interval: {round(_SCRAPE_S)}s", path.read_text())
+        copy.write_text(text.replace("offset 15s", f"offset {round(_SCRAPE_S)}s"))
     return copies
 
 
@@ -144,8 +159,8 @@ def _asked(dashboard: str, panel: str, legend: str) -> str:
         ("overview", "Are nodes under attack?", "Unusual signals"),
         ("overview", "What was stopped?", "Bans in force"),
         ("overview", "mark: Bans", "first bans after half an hour without any"),
-        ("anomalies", "New bans", "unusual"),
-        ("anomalies", "Nodes outside their band", "{{signal}}"),
+        ("anomalies", "New bans", "{{instance}}: times its edge"),
+        ("anomalies", "Share of nodes outside their band", "{{signal}}"),
         ("anomalies", "mark: Anomalies", "{{signal}} becomes unusual"),
     ],
 )

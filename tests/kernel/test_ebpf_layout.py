@@ -29,7 +29,8 @@ _PREFIX4, _PREFIX6 = (struct.Struct(xdp._LENGTH.format + tail) for tail in ("4s"
 
 SHAPES: Mapping[str, tuple[struct.Struct, str]] = {
     # C's name: what Python takes it for, and its members
-    "location": (drop_locations._LOCATION, "address reason"),
+    "location": (drop_locations._LOCATION, "address reason netns has_no_protocol"),
+    "netns_drops": (drops._COUNTS, "packets" + " -" * (drops._CLASSES - 1)),
     "drop_count": (_PAIR, "packets bytes"),
     "source": (_ADDRESS, "high low"),
     "offender": (_OFFENDER, "packets" + " -" * (drops._CLASSES - 1) + " tunnelled outer"),
@@ -49,7 +50,7 @@ SHAPES: Mapping[str, tuple[struct.Struct, str]] = {
 }
 
 REQUESTS = (
-    drops.program_request(1, DropCounting(DropsSettings())),
+    drops.program_request(1, DropCounting(DropsSettings(pods=20))),
     drop_locations.program_request(),
     xdp.program_request(max_bans=9, max_prefixes=9),
 )

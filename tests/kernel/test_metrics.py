@@ -1,5 +1,6 @@
 """What the real daemon serves at /metrics, with nothing switched off."""
 
+import json
 import re
 import subprocess
 
@@ -20,7 +21,7 @@ def test_the_metrics_are_clean_and_complete(site: Site) -> None:
     """promtool has nothing against them, all of the catalogue's and all that rules ask for are there, in 200 kB."""
     log = site.daemon.log_path.with_name("application.log")
     log.touch()
-    site.configure(everything_on(log))
+    site.configure(everything_on(log) + "log: {format: json}\n")
     site.daemon.start()
     up = "XDP drops on eth0"
     wait_for(lambda: up in site.daemon.log, up, lambda: site.daemon.log, 20)
@@ -37,3 +38,20 @@ def test_the_metrics_are_clean_and_complete(site: Site) -> None:
     asked = {name for rule in support.rules() for name in re.findall(measured, rule["expr"])}
     assert asked - served == set()
     assert len(text) < _MOST_BYTES
+    _names_the_offender(site)
+
+
+def _names_the_offender(site: Site) -> None:
+    """The log, one JSON object a line, and exemplars in OpenMetrics name the attacker and what was attacked."""
+    attacker, node = site.attacker.address4, site.node.address4
+    accept = "Accept: application/openmetrics-text;version=1.0.0"
+    openmetrics = site.node.run("curl", "-sf", "-H", accept, "http://127.0.0.1:9843/metrics").stdout
+    assert re.search(
+        rf'^nodewarden_decisions_total{{.*# {{network="{attacker}",service="tcp/\d+"}} 1', openmetrics, re.MULTILINE
+    )
+    lines = [json.loads(line) for line in site.daemon.log.splitlines()]
+    assert all({"time", "level", "message"} <= set(line) for line in lines)
+    bans = [line for line in lines if line.get("verdict") == "ban" and line["network"] == attacker]
+    assert bans
+    assert {line["destination"] for line in bans} == {node}
+    assert all(re.fullmatch(r"tcp/\d+", line["service"]) and line["node"] and line["ends"] for line in bans)

@@ -52,15 +52,29 @@ detectors:
 bans:
   allowlist: [{client}, {monitor}, {trusted}]
   xdp: {{interfaces: [{front}]}}
-"""
+{bans}"""
 
 
 class Edges:
     """The lab with everything running; to be used as a context manager."""
 
-    def __init__(self, directory: Path, *, scrape_s: float, rules: Sequence[Path] = ()) -> None:
-        """`directory` is for configurations, logs and the data of Prometheus; nothing runs yet."""
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        scrape_s: float,
+        rules: Sequence[Path] = (),
+        bans: str = "",
+        trusts_monitor: bool = True,
+    ) -> None:
+        """`directory` is for configurations, logs and the data of Prometheus; nothing runs yet.
+
+        `bans` are more settings of that section, indented by two; without `trusts_monitor` the host of Prometheus is
+        not on the allowlist.
+        """
         self._directory = directory
+        self._bans = bans
+        self._trusts_monitor = trusts_monitor
         self._stack = contextlib.ExitStack()
         self.lab = Lab(*NODES, "attacker", "client", "monitor", label="edges")
         self.daemons = [Daemon(node, directory / node.name) for node in self.nodes]
@@ -128,10 +142,11 @@ class Edges:
                 prefix=prefix,
                 address=node.address4,
                 client=self.client.address4,
-                monitor=self.monitor.address4,
+                monitor=(self.monitor if self._trusts_monitor else self.client).address4,
                 trusted=TRUSTED_OFFENDER,
                 log=self.log_of(node),
                 front="eth0" if node.name == NODES[0] else "",
+                bans=self._bans,
             )
         )
         daemon.start()

@@ -4,6 +4,7 @@ from monitor.metrics.metric import COUNTER, GAUGE, Metric
 
 METRICS = (
     Metric("nodewarden_build_info", GAUGE, "Always 1; the label is the version.", ("version",)),
+    Metric("nodewarden_pods_known", GAUGE, "Pods on this node whose network namespace is known by name."),
     Metric(
         "nodewarden_problem",
         GAUGE,

@@ -12,13 +12,14 @@ METRICS = (
     Metric(
         "nodewarden_flow_packets_total",
         COUNTER,
-        "Packets of closed flows, in both directions; 0 without net.netfilter.nf_conntrack_acct.",
+        "Packets of flows that ended or are long, in both directions; 0 without net.netfilter.nf_conntrack_acct.",
         ("direction",),
     ),
     Metric(
         "nodewarden_flow_bytes_total",
         COUNTER,
-        "Bytes of closed flows, in both directions, with IP headers; 0 without net.netfilter.nf_conntrack_acct.",
+        "Bytes of flows that ended, and of long ones (1 MiB) while they run, in both directions, with IP headers; 0 "
+        "without net.netfilter.nf_conntrack_acct.",
         ("direction",),
     ),
     Metric(

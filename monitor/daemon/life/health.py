@@ -140,6 +140,7 @@ class Health:
                 *self._surroundings.notices,
                 *self._scrapers.notices(),
                 *self._pods.notices,
+                *(text for one in self._pipeline.counting for text in one.notices(time.time())),
                 *self._sources.notices,
                 *self._upkeep.notices(),
             ],
@@ -173,6 +174,7 @@ class Health:
         yield "nodewarden_history_only_counted_total", (), self._intake.only_counted_total
         yield "nodewarden_surroundings_up", (), float(not self._surroundings.problems)
         yield "nodewarden_allowlist_unresolved_names", (), self._surroundings.names.unresolved
+        yield "nodewarden_pods_known", (), self._pipeline.pods.living
         yield "nodewarden_clock_believed", (), float(self._state.clock.is_believed)
         yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total

@@ -115,7 +115,11 @@ class Service:
             lambda alert: self.pipeline.evidence.was_client(alert),  # noqa: PLW0108 - the pipeline comes later
             lambda address: address in self.pipeline.surrounding.internal,
         )
-        self._decision_log = DecisionLog(Place(os.uname().nodename))
+        place = Place(
+            os.uname().nodename,
+            lambda address: self.pipeline.pods.pod_of(address),  # noqa: PLW0108 - the pipeline comes later
+        )
+        self._decision_log = DecisionLog(place)
         self.pipeline = Pipeline(
             settings,
             self._surroundings.reading.entries,
@@ -128,7 +132,7 @@ class Service:
                 self._trial.bans,
                 self._harm,
             ),
-            DecisionMetrics(self._metrics.exporter.histograms[BAN_LATENCY.name].observe),
+            DecisionMetrics(self._metrics.exporter.histograms[BAN_LATENCY.name].observe, place.pod_of),
             self._cutting.cut,
             networks=self._surroundings.reading.networks,
             sysctls=self._surroundings.reading.sysctls,
@@ -149,7 +153,15 @@ class Service:
         )
         self._enforcers.table.on_drift = self.pipeline.listeners.drifted
         self._drift = TableWatch(self._enforcers.keeper, self._enforcers.table.ports, self._supervisor.failed)
-        self._sources = Sources(settings, self.pipeline.log_filters, self._enforcers.xdp, self._saver, self._process)
+        self._sources = Sources(
+            settings,
+            self.pipeline.log_filters,
+            self._enforcers.xdp,
+            self._saver,
+            self._process,
+            self.pipeline.pods,
+            self.pipeline.count_running,
+        )
         self._in_force = InForce(
             path,
             settings,

@@ -1,8 +1,8 @@
 """Decisions of a burst: what did not get a line of its own is gathered, and named in lines of a hundred each. Pure.
 
-A botnet brings ten thousand bans in a second, and whoever looks for one of its addresses must find it. A line for each
-would fill the disk; so lines of a burst share what their networks have in common, and a few of them are written each
-second. What waits is bounded; beyond that decisions are only counted.
+A botnet brings ten thousand bans in a second, and an operator who looks for one of its addresses must find it. A line
+for each would fill the disk; so lines of a burst share what their networks have in common, and a few of them are
+written each second. What waits is bounded; beyond that decisions are only counted.
 """
 
 from collections import deque
@@ -14,7 +14,7 @@ from monitor.daemon.pipeline.decision_fields import Kind, Member
 MAX_NAMES = 16_384
 """Names that wait: half a minute at the rate at which they are written."""
 MAX_BULK_NAMES = MAX_NAMES // 2
-"""Of these, names from files, lists and peers: whoever gave them has them."""
+"""Of these, names from files, lists and peers, which still have them."""
 NAMES_PER_LINE = 100
 LINES_PER_S = 5
 

@@ -70,9 +70,10 @@ class EvidenceSorter:
         self.sorted_out = {"known_service": 0, "outbound": 0}
         """Attempts that did not count, by reason."""
         self._surrounding = Surrounding()
-        self._contested = RateWindow(
+        self.contested = RateWindow(
             findtime_s=CORROBORATION_S, maxretry=CORROBORATING_ALERTS, max_entries=_MAX_CONTESTED
         )
+        """Counts alerts about known clients, by source and detector."""
 
     def follow(self, surrounding: Surrounding) -> None:
         """Follow who is where."""
@@ -141,7 +142,7 @@ class EvidenceSorter:
             return alert
         origin = origin_key(alert.source, self.ipv6_prefix // 8)
         # by detector: two that count the same packets corroborate nothing
-        if any(self._contested.add({origin + alert.detector.encode(): 1}, alert.time_s)):
+        if any(self.contested.add({origin + alert.detector.encode(): 1}, alert.time_s)):
             return msgspec.structs.replace(alert, longest_s=LONGEST_CLIENT_SHUN_S)
         self.contested_total += 1
         count = self.clients.handshakes(alert.source)

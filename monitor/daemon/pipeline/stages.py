@@ -45,7 +45,7 @@ from monitor.model.alerts import Alert, FloodAlert
 from monitor.model.bans import Action, AllowEntry, Ban, Offence
 from monitor.model.errors import NodewardenError
 from monitor.model.events import KINDS, Event, PacketLogged
-from monitor.model.flows import FlowBatch, FlowIncomplete
+from monitor.model.flows import Flow, FlowBatch, FlowIncomplete
 from monitor.model.networks import NodeNetworks
 from monitor.model.pods import Pods
 from monitor.model.sysctls import Sysctls
@@ -192,6 +192,10 @@ class Stages:
         self.events_by_kind[KINDS[FlowIncomplete]] += len(batch.incomplete)
         decisions += self._process_admitted(probes, now_s) + self._process(outbound, now_s)
         return decisions + self.release(now_s)
+
+    def count_running(self, flows: Sequence[Flow], is_complete: bool) -> None:  # noqa: FBT001 - as sources call it
+        """Count bytes of flows that run; no decision depends on it. `is_complete`: a listing of all ends with these."""
+        self.traffic.count_running(flows, self.surrounding.own, is_complete=is_complete)
 
     def release(self, now_s: float) -> list[Decision]:
         """Take logged packets that waited for connection tracking all the way."""

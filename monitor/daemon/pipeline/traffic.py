@@ -1,9 +1,10 @@
 """Counts flows, packets and bytes by protocol and direction: what the dashboards show of ordinary traffic."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
+from monitor.daemon.pipeline.long_flows import NOTHING, Amount, LongFlows
 from monitor.metrics.metric import Sample
 from monitor.model.addresses import Address
 from monitor.model.flows import Flow, FlowBatch, FlowClosed
@@ -19,7 +20,10 @@ _Kind: TypeAlias = tuple[int, bool, bool]
 
 
 class Traffic:
-    """Totals since the start. A flow's bytes count when it ends, if the kernel counted them (nf_conntrack_acct)."""
+    """Totals since the start, of bytes if the kernel counts them (nf_conntrack_acct).
+
+    A flow's bytes count when it ends, those of a long one also while it runs.
+    """
 
     def __init__(self) -> None:
         """Nothing was counted yet."""
@@ -27,6 +31,7 @@ class Traffic:
         self._closed: Counter[_Kind] = Counter()
         self._packets: Counter[str] = Counter(dict.fromkeys(_BACKWARDS, 0))
         self._bytes: Counter[str] = Counter(dict.fromkeys(_BACKWARDS, 0))
+        self._long = LongFlows()
 
     def count(self, batch: FlowBatch, own: frozenset[Address]) -> None:
         """Take in a batch; `own` are the node's addresses."""
@@ -35,14 +40,22 @@ class Traffic:
         self._closed.update([_kind(flow, own) for flow in closed])
         for flow in closed:
             if flow.original_bytes is not None:
-                self._add(flow, _DIRECTIONS[_kind(flow, own)[1:]])
+                self._add(self._long.end(flow) or flow, _DIRECTIONS[_kind(flow, own)[1:]])
 
-    def _add(self, flow: Flow, direction: str) -> None:
+    def count_running(self, flows: Sequence[Flow], own: frozenset[Address], *, is_complete: bool) -> None:
+        """Take in flows of a listing, with counters as of now; `is_complete`: it ends with these."""
+        for flow in flows:
+            if (amount := self._long.progress(flow)) != NOTHING:
+                self._add(amount, _DIRECTIONS[_kind(flow, own)[1:]])
+        if is_complete:
+            self._long.finish()
+
+    def _add(self, amount: Amount | Flow, direction: str) -> None:
         back = _BACKWARDS[direction]
-        self._packets[direction] += flow.original_packets or 0
-        self._bytes[direction] += flow.original_bytes or 0
-        self._packets[back] += flow.reply_packets or 0
-        self._bytes[back] += flow.reply_bytes or 0
+        self._packets[direction] += amount.original_packets or 0
+        self._bytes[direction] += amount.original_bytes or 0
+        self._packets[back] += amount.reply_packets or 0
+        self._bytes[back] += amount.reply_bytes or 0
 
     def samples(self) -> Iterator[Sample]:
         """Yield the totals."""

@@ -23,7 +23,7 @@ from monitor.enforcers.owner import why_not_ours
 from monitor.files.attempts import missing_module, why_not
 from monitor.metrics.web_gate import WebGate
 from monitor.model.requirements import Privileges
-from monitor.node import kernel_settings, kubernetes
+from monitor.node import kernel_settings, kubernetes, pods
 from monitor.settings.schema import Settings
 from monitor.sources.requirements import Findings
 
@@ -53,6 +53,8 @@ class Probed(msgspec.Struct, frozen=True):
     hyperscan: str
     cluster: tuple[str, ...]
     """Of the cluster's files, those that may not be read."""
+    pods: tuple[str, ...]
+    """Directories with results of CNI that may not be read."""
     state: str
     metrics: str
     group: str
@@ -92,6 +94,7 @@ def probe(settings: Settings, filters: LogFilters, *, serves_metrics: bool, is_o
         reads_logs=bool(filters.definitions),
         missing_logs=MappingProxyType(filters.missing()),
         cluster=tuple(kubernetes.denied_to_us()) if settings.bans.protect.kubernetes else (),
+        pods=tuple(pods.denied_to_us()),
         state=_writable(settings.state.directory),
         metrics=why_not(lambda: try_port(listen, is_ours=serves_metrics)) if settings.metrics.enabled else "",
         web_config=why_not(lambda: _try_web_config(settings)),

@@ -118,6 +118,9 @@ def _others(settings: Settings, probed: Probed) -> Iterator[Part]:
         for path in probed.cluster
     ]
     yield Part("kubernetes", PartKind.PROTECTION, settings.bans.protect.kubernetes, cluster)
+    pods = [Requirement(path, "may not be read, so pods are not named", cluster_repair) for path in probed.pods]
+    if pods:  # on other nodes there is nothing to say
+        yield Part("pods", PartKind.SERVICE, is_wanted=True, requirements=pods, is_optional=True)
     directory = settings.state.directory
     repair = f"install -d -o {privileges.account} -m 750 {directory} && " + (
         drop_in("state", f"ReadWritePaths={directory}") if privileges.is_sandboxed else RESTART

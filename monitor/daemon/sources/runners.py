@@ -11,6 +11,8 @@ from monitor.ebpf.xdp import ProgramUser
 from monitor.metrics.metric import Sample
 from monitor.model.errors import SYSTEM_FAULTS
 from monitor.model.events import Event
+from monitor.model.flows import Flow
+from monitor.model.pods import Pods
 from monitor.model.problems import Problem, of_kind
 from monitor.settings.schema import Settings
 from monitor.sources import metrics
@@ -24,12 +26,23 @@ class Sources:
     """The runners of all sources. A source that fails is reported and retried; only the kernel log can stop a start."""
 
     def __init__(
-        self, settings: Settings, filters: LogFilters, xdp: ProgramUser, saver: Saver, process: Process
+        self,
+        settings: Settings,
+        filters: LogFilters,
+        xdp: ProgramUser,
+        saver: Saver,
+        process: Process,
+        pods: Pods,
+        take_running: Callable[[list[Flow], bool], None],
     ) -> None:
-        """Open nothing yet; filters are compiled. `xdp` holds bans in the XDP program while it is loaded."""
+        """Open nothing yet; filters are compiled.
+
+        `xdp` holds bans in the XDP program while it is loaded, `pods` tells which pods are on this node, `take_running`
+        takes counters of flows that run.
+        """
         self._settings = settings
         self._scan = LogScan(filters, settings.detectors.confirm_timeout_s)
-        context = RunnerContext(process, saver, self._scan, xdp)
+        context = RunnerContext(process, saver, self._scan, xdp, pods, take_running)
         self._runners = [row.source.make(row.settings_in(settings), context) for row in SOURCES]
 
     def open(self) -> None:

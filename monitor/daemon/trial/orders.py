@@ -1,6 +1,5 @@
 """Answers `nodewarden apply`: checks a trial configuration before anything changes, and confirms it or goes back."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,13 @@ from monitor.control.protocol import (
 from monitor.daemon.selfcheck.configuration import load_examined
 from monitor.daemon.trial.file import instant
 from monitor.daemon.trial.keeper import LIMIT_BYTES, TrialKeeper
-from monitor.daemon.trial.record import Opinion, Result, Trial, TrialRefused
+from monitor.daemon.trial.record import PLACE, Opinion, Result, Trial, TrialRefused
 from monitor.files.regular import digest
 from monitor.model.addresses import parse_network
 from monitor.settings.changes import needs_restart
 from monitor.settings.load import Loaded, load
 from monitor.settings.schema import Settings
 
-_PLACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\.yaml")
 _MOST_KNOWN_GOOD = 10_000
 
 
@@ -66,7 +64,7 @@ class TrialOrders:
             )
         if not SHORTEST_TRIAL_S <= request.within_s <= LONGEST_TRIAL_S:
             raise TrialRefused(f"a trial lasts from {SHORTEST_TRIAL_S:g} s to 24 h, not {request.within_s:g} s")
-        if request.place and not _PLACE.fullmatch(request.place):
+        if request.place and not PLACE.fullmatch(request.place):
             raise TrialRefused(
                 "a file of conf.d has a name such as 50-local.yaml (letters, digits, `.`, `_`, `-`); `--as` gives one"
             )

@@ -13,6 +13,6 @@ REGISTRATION = Registration(
     settings=ConntrackSettings,
     yields=(FlowBatch, FlowIncomplete, OutboundIncomplete),  # batches hold the attempts that stayed incomplete
     metrics=METRICS,
-    make=lambda settings, context: ConntrackRunner(settings, context.process),
+    make=lambda settings, context: ConntrackRunner(settings, context.process, context.take_running),
     probe=probe,
 )

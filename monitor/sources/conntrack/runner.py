@@ -15,6 +15,7 @@ from monitor.sources.conntrack.handshakes import Handshakes
 from monitor.sources.conntrack.health import TableHealth, read_health, read_listen_totals
 from monitor.sources.conntrack.metrics import COUNTERS
 from monitor.sources.conntrack.reader import Conntrack, ConntrackStats
+from monitor.sources.conntrack.running import RunningFlows, TakeRunning
 from monitor.sources.conntrack.settings import ConntrackSettings
 from monitor.sources.runner import Process, SourceRunner
 
@@ -33,9 +34,12 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
     counters = SourceRunner.counters | COUNTERS
     stats: ConntrackStats
 
-    def __init__(self, settings: ConntrackSettings, process: Process) -> None:
-        """Open nothing yet."""
+    def __init__(
+        self, settings: ConntrackSettings, process: Process, take_running: TakeRunning = lambda _flows, _is_end: None
+    ) -> None:
+        """Open nothing yet; `take_running` gets counters of flows that run."""
         super().__init__(process, ConntrackStats())
+        self._running = RunningFlows(take_running)
         self._settings = settings
         self._handshakes = Handshakes()
         self._health: TableHealth | None = None
@@ -139,6 +143,7 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
 
     def _maintain(self, source: Conntrack) -> None:
         """Make up for lost events, let attempts time out although no event comes, and read the table's health."""
+        self._running.step()
         listed = source.catch_up()
         self._read_health()
         invalid = self._health.totals.get("invalid") if self._health else None

@@ -13,7 +13,7 @@ from monitor.ebpf.reasons import UNKNOWN
 from monitor.ebpf.tracepoint_format import DropFormat, read_drop_format
 from monitor.model.errors import PermanentError
 from monitor.sources.drops.counter_index import BY_REASON
-from monitor.sources.drops.kinds import FAMILIES, DropKind, Dropped, DropStats
+from monitor.sources.drops.kinds import FAMILIES, DropKind, Dropped, DropStats, DropTotals
 
 _PROGRAM, _MAPS = "kfree_skb", ("drops",)
 _EVENT = ("skb", "kfree_skb")
@@ -57,14 +57,14 @@ class ClassicDropCounters:
         os.close(self._attachment)
         self._loaded.close()
 
-    def totals(self) -> dict[DropKind, tuple[int, int]]:
-        """Return packets since the start, of all kinds there were, and no bytes."""
-        totals: dict[DropKind, tuple[int, int]] = {}
+    def totals(self) -> DropTotals:
+        """Return packets since the start, and no bytes."""
+        totals = DropTotals()
         for index, (packets,) in self._drops.read().items():
             slot, family, *_ = BY_REASON.split(index)
             if slot not in self.reasons.no_drops:
                 kind = DropKind(self.reasons.names[slot], FAMILIES[family], UNKNOWN, None, None)
-                totals[kind] = totals.get(kind, (0, 0))[0] + packets, 0
+                totals.add(kind, packets, 0)
         return totals
 
     def run_statistics(self) -> tuple[int, int]:
@@ -73,6 +73,10 @@ class ClassicDropCounters:
 
     def unknown(self) -> dict[int, int]:
         """Return nothing: numbers of reasons without a name are not kept."""
+        return {}
+
+    def namespaces(self) -> dict[int, tuple[int, ...]]:
+        """Return nothing: namespaces are not told apart."""
         return {}
 
     def poll(self, _now_s: float) -> Iterator[Dropped]:

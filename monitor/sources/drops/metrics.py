@@ -18,6 +18,20 @@ METRICS = (
         _LABELS,
     ),
     Metric(
+        "nodewarden_kernel_released_buffers_total",
+        COUNTER,
+        "Buffers that the kernel reports as dropped although no packet was lost: messages of local sockets "
+        "(`no_packet`), and what was left when a socket or queue was closed (`teardown`).",
+        ("reason", "fate"),
+    ),
+    Metric(
+        "nodewarden_pod_dropped_packets_total",
+        COUNTER,
+        "Packets dropped in the network namespaces of pods, by class of reason, of the pods with most drops "
+        "(`sources.drops.pods`); all others are namespace and pod `other`.",
+        ("namespace", "pod", "class"),
+    ),
+    Metric(
         "nodewarden_ebpf_rung",
         GAUGE,
         "1 for the attach mode in use: `tracing` (best), `raw_tracepoint` (costs more), `tracepoint` (sees no source) "

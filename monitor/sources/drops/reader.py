@@ -13,11 +13,11 @@ from monitor.ebpf.loader import LoadedProgram, load
 from monitor.ebpf.macros import numbered, protocol_macros
 from monitor.ebpf.maps import Map, PerCpuArray, attach_raw_tracepoint, run_statistics
 from monitor.ebpf.messages import RAW_TRACEPOINT, TRACING_MODE, LoadRequest
-from monitor.ebpf.reasons import ReasonClass, class_of
+from monitor.ebpf.reasons import UNNAMED, Fate, ReasonClass, class_of, fate, is_of_packets
 from monitor.model.addresses import Network, fold_mapped
 from monitor.model.protocols import TRACEROUTE_PORTS, WELL_KNOWN_PORTS
 from monitor.sources.drops.counter_index import BY_ALL
-from monitor.sources.drops.kinds import DIRECTIONS, FAMILIES, DropKind, Dropped, DropStats
+from monitor.sources.drops.kinds import DIRECTIONS, FAMILIES, DropKind, Dropped, DropStats, DropTotals
 from monitor.sources.drops.settings import DropCounting
 
 _PROGRAM = "kfree_skb"  # of the function, and of the tracepoint
@@ -32,6 +32,7 @@ _MAPS = (
     "reason_slots",
     "unknown_reasons",
 )
+_NAMESPACES = "drop_namespaces"
 _PROTOCOLS = (
     *("PROTOCOL_IPIP", "PROTOCOL_IPV6", "PROTOCOL_UDP", "PROTOCOL_GRE", "PROTOCOL_TCP"),
     *("TCP_FIN", "TCP_SYN", "TCP_RST", "TCP_ACK"),
@@ -46,11 +47,15 @@ _PROBE_REASONS = frozenset(("NO_SOCKET", "NETFILTER_DROP"))
 """For these reasons a scan's packets are dropped: nothing listens, or a firewall refuses."""
 _PROBE_REASON = _CLASSES
 """The bit of these reasons in their class."""
+_TEARDOWN_REASON, _PACKET_REASON, _UNNAMED_REASON = 2 * _CLASSES, 4 * _CLASSES, 8 * _CLASSES
+"""The bits of reasons of socket teardown, of those that only packets have, and of those that say nothing."""
+_MAX_NAMESPACES = 1024
 _PROBE_STEP_PACKETS = 2048
 """A source's probes are noted if it sends at least one in so many packets of infrequent sources."""
 _PORT_SEED = secrets.randbits(63)
 """Of the process, not of a program: detectors combine bitmaps of programs that follow each other."""
 _PROBER, _PEER = struct.Struct("=QQ"), struct.Struct("=I16s")
+_COUNTS = struct.Struct(f"={_CLASSES}Q")
 _NO_PACKETS = (0,) * len(ReasonClass)
 _MAPPED = bytes(10) + b"\xff\xff"
 
@@ -62,6 +67,10 @@ def program_request(own_netns: int, counting: DropCounting) -> LoadRequest:
         "ALL_NETNS": int(counting.section.all_namespaces),
         "CLASSES": _CLASSES,
         "PROBE_REASON": _PROBE_REASON,
+        "TEARDOWN_REASON": _TEARDOWN_REASON,
+        "PACKET_REASON": _PACKET_REASON,
+        "UNNAMED_REASON": _UNNAMED_REASON,
+        "MAX_NAMESPACES": _MAX_NAMESPACES if counting.section.pods else 0,
         "PROBE_STEP_PACKETS": _PROBE_STEP_PACKETS,
         "PORT_SEED": _PORT_SEED,
         "FIRST_CLIENT_PORT": counting.client_ports.first,
@@ -79,7 +88,8 @@ def program_request(own_netns: int, counting: DropCounting) -> LoadRequest:
         **protocol_macros(*_PROTOCOLS),
         **sketch_macros(),
     }
-    return LoadRequest("drops.c", {_PROGRAM: RAW_TRACEPOINT}, _MAPS, macros, tracepoint=_PROGRAM, needs_layout=True)
+    maps = (*_MAPS, _NAMESPACES) if counting.section.pods else _MAPS
+    return LoadRequest("drops.c", {_PROGRAM: RAW_TRACEPOINT}, maps, macros, tracepoint=_PROGRAM, needs_layout=True)
 
 
 class DropCounters:
@@ -96,7 +106,7 @@ class DropCounters:
         try:
             self.reasons = self._loaded.reasons
             self.stats = DropStats()
-            self._maps = {name: Map(*self._loaded.maps[name]) for name in _MAPS}
+            self._maps = {name: Map(*self._loaded.maps[name]) for name in self._loaded.maps}
             self._drops, self._events = (PerCpuArray(*self._loaded.maps[name]) for name in ("drops", "drop_events"))
             maps = self._maps["drop_offenders"], self._maps["drop_sketch_window"]
             self._frequent = FrequentSources(*maps, counters=_CLASSES + 1)
@@ -114,9 +124,9 @@ class DropCounters:
         os.close(self._attachment)
         self._loaded.close()
 
-    def totals(self) -> dict[DropKind, tuple[int, int]]:
-        """Return packets and bytes since the start, of all kinds there were."""
-        totals: dict[DropKind, tuple[int, int]] = {}
+    def totals(self) -> DropTotals:
+        """Return packets and bytes since the start."""
+        totals = DropTotals()
         for index, (packets, count_bytes) in self._drops.read().items():
             slot, family, direction, is_tunnelled, is_foreign = BY_ALL.split(index)
             kind = DropKind(
@@ -126,8 +136,7 @@ class DropCounters:
                 bool(is_tunnelled),
                 bool(is_foreign),
             )
-            before = totals.get(kind, (0, 0))  # numbers without a name share one
-            totals[kind] = before[0] + packets, before[1] + count_bytes
+            totals.add(kind, packets, count_bytes)
         return totals
 
     def run_statistics(self) -> tuple[int, int]:
@@ -140,6 +149,12 @@ class DropCounters:
             _NUMBER.unpack(key)[0]: struct.unpack("=Q", value)[0]
             for key, value in self._maps["unknown_reasons"].items()
         }
+
+    def namespaces(self) -> dict[int, tuple[int, ...]]:
+        """Return packets by class of other network namespaces, by inode number; a forgotten one starts at zero."""
+        if (counted := self._maps.get(_NAMESPACES)) is None:
+            return {}
+        return {_NUMBER.unpack(key)[0]: _COUNTS.unpack(value)[: len(ReasonClass)] for key, value in counted.items()}
 
     def poll(self, now_s: float) -> Iterator[Dropped]:
         """Yield what each source that drops often lost since the last poll, and which ports sources probed.
@@ -165,6 +180,9 @@ class DropCounters:
         order = list(ReasonClass)
         for slot, name in enumerate(self.reasons.names):
             number = order.index(class_of(name)) | (_PROBE_REASON if name in _PROBE_REASONS else 0)
+            number |= _TEARDOWN_REASON if fate(name, has_protocol=True) is Fate.TEARDOWN else 0
+            number |= _PACKET_REASON if is_of_packets(name) else 0
+            number |= _UNNAMED_REASON if name in UNNAMED else 0
             self._maps["reason_classes"][_NUMBER.pack(slot)] = _NUMBER.pack(number)
         for number, slot in self.reasons.subsystems.items():
             self._maps["reason_slots"][_NUMBER.pack(number)] = _NUMBER.pack(slot)

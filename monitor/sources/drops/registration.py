@@ -13,6 +13,6 @@ REGISTRATION = Registration(
     settings=DropCounting,
     yields=(DropsObserved,),
     metrics=METRICS,
-    make=lambda settings, context: DropsRunner(settings, context.process),
+    make=lambda settings, context: DropsRunner(settings, context.process, context.pods),
     probe=probe,
 )

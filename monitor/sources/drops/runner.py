@@ -11,10 +11,13 @@ from monitor.ebpf.reasons import UNKNOWN
 from monitor.metrics.metric import Sample
 from monitor.model.errors import PermanentError
 from monitor.model.events import DropsObserved
+from monitor.model.pods import Pods
 from monitor.sources.drops.classic import ClassicDropCounters
+from monitor.sources.drops.pod_drops import PodDrops
 from monitor.sources.drops.reader import DropCounters
 from monitor.sources.drops.settings import DropCounting
 from monitor.sources.program_runner import ProgramRunner
+from monitor.sources.runner import Process
 
 _log = logging.getLogger(__name__)
 _MAX_UNKNOWN_SHOWN = 5
@@ -29,6 +32,12 @@ class DropsRunner(ProgramRunner[AnyDropCounters, DropCounting]):
     name = "drops"
     title = "dropped packets are not counted, so scans that no log rule and no connection shows are not seen"
     program_name = "drops"
+
+    def __init__(self, settings: DropCounting, process: Process, pods: Pods) -> None:
+        """Load nothing yet; `pods` names network namespaces."""
+        super().__init__(settings, process)
+        self._pods = pods
+        self._pod_drops = PodDrops(pods.pod_of_netns)
 
     @property
     def is_wanted(self) -> bool:
@@ -46,6 +55,8 @@ class DropsRunner(ProgramRunner[AnyDropCounters, DropCounting]):
         if self.program and self.program.fallback_reason:
             reason = self.program.fallback_reason
             return [f"counting dropped packets costs more than it could ({self.attach_mode}): {reason}"]
+        if self.program and self.settings.section.pods and not self._pods.living:
+            return ["sources.drops.pods: no pod is known on this node, so drops in other namespaces count as `other`"]
         return super().notices
 
     def make(self, settings: DropCounting, started: Callable[[subprocess.Popen[bytes]], None]) -> AnyDropCounters:
@@ -65,6 +76,8 @@ class DropsRunner(ProgramRunner[AnyDropCounters, DropCounting]):
     def poll(self, program: AnyDropCounters) -> Iterator[DropsObserved]:
         """Yield what sources lost since the last poll."""
         now_s = time.time()
+        if most := self.settings.section.pods:
+            self._pod_drops.count(program.namespaces(), most, time.monotonic())
         for one in program.poll(time.monotonic()):
             self.events += 1
             yield DropsObserved(
@@ -79,7 +92,7 @@ class DropsRunner(ProgramRunner[AnyDropCounters, DropCounting]):
         unknown = sorted(self.program.unknown().items(), key=lambda pair: -pair[1])[:_MAX_UNKNOWN_SHOWN]
         return {
             **super().describe(),
-            "records": sum(count for count, _ in self.program.totals().values()),
+            "records": self.program.totals().packets,
             "lost": stats.lost_offenders + stats.lost_probes,
             "other": {"sources_counted": stats.offenders, "namespace_unknown": stats.no_device}
             | {f"unknown_reason_{number}": count for number, count in unknown},
@@ -92,7 +105,12 @@ class DropsRunner(ProgramRunner[AnyDropCounters, DropCounting]):
             yield "nodewarden_ebpf_rung", (self.program_name, mode), float(mode == self.attach_mode)
         if self.program is None:
             return
-        for kind, (packets, count_bytes) in self.program.totals().items():
+        totals = self.program.totals()
+        for released, count in totals.released.items():
+            yield "nodewarden_kernel_released_buffers_total", (released.reason, released.fate.value), count
+        if self.settings.section.pods:
+            yield from self._pod_drops.samples()
+        for kind, (packets, count_bytes) in totals.drops.items():
             words = (kind.reason, kind.family, kind.direction, _yes(kind.is_tunnelled), _yes(kind.is_foreign))
             yield "nodewarden_kernel_dropped_packets_total", words, packets
             yield "nodewarden_kernel_dropped_bytes_total", words, count_bytes

@@ -4,6 +4,7 @@ from typing import Annotated, NamedTuple
 
 from msgspec import Meta
 
+from monitor.config.kinds import integer
 from monitor.config.shapes import Section
 from monitor.config.types import PortRange
 from monitor.model.addresses import Network
@@ -26,6 +27,16 @@ class DropsSettings(Section, frozen=True, kw_only=True):
             "for detectors too. Metrics report those drops separately in any case."
         ),
     ] = False
+
+    pods: Annotated[
+        int,
+        integer(0, 500),
+        Meta(
+            description="Count drops in the network namespaces of pods, and export this many pods, those with most "
+            "drops, as series of their own (`nodewarden_pod_dropped_packets_total`); the others add up to `other`. "
+            "0: not counted. `nodewarden drops --by pod` works in any case."
+        ),
+    ] = 0
 
 
 class DropCounting(NamedTuple):

@@ -18,6 +18,7 @@ from monitor.model.addresses import parse_network
 from monitor.model.cursors import Cursor
 from monitor.model.events import Event
 from monitor.model.logs import LogBlock
+from monitor.model.pods import Pods
 from monitor.model.requirements import Privileges
 from monitor.settings.bans import Bans, Xdp
 from monitor.settings.detectors import Detectors
@@ -50,7 +51,7 @@ class Nothing:
 
 
 NOTHING = Nothing()
-CONTEXT = RunnerContext(lambda _: None, NOTHING, NOTHING, XdpEnforcer(Ledger(max_bans=16), ()))
+CONTEXT = RunnerContext(lambda _: None, NOTHING, NOTHING, XdpEnforcer(Ledger(max_bans=16), ()), Pods())
 
 
 def test_every_folder_is_registered() -> None:

@@ -37,6 +37,7 @@ _SOUND = Probed(
     owner="",
     hyperscan="",
     cluster=(),
+    pods=(),
     state="",
     metrics="",
     group="",
@@ -177,6 +178,14 @@ def test_files_are_named_one_by_one() -> None:
     parts = _examine(files={"sshd": (), "web": ("/var/log/web/a.log",)}, cluster=("/etc/kubernetes/kubelet.conf",))
     assert _repairs(parts["files"]) == ["chgrp adm /var/log/web/a.log && chmod g+rX /var/log/web/a.log"]
     assert "CAP_DAC_READ_SEARCH" in _repairs(parts["kubernetes"])[0]
+    assert "pods" not in parts
+
+
+def test_results_of_cni_that_may_not_be_read() -> None:
+    """Then pods have no names; everything else works, so the node is sound."""
+    part = _examine(pods=("/var/lib/cni/results",))["pods"]
+    assert "CAP_DAC_READ_SEARCH" in _repairs(part)[0]
+    assert part.state == "could be better"
 
 
 @pytest.mark.parametrize(("limit", "is_missing"), [(256, True), (4095, True), (4096, False), (-1, False)])

@@ -3,10 +3,13 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from monitor.daemon.pipeline.long_flows import MAX_FLOWS, MIN_BYTES
 from monitor.daemon.pipeline.traffic import Traffic
 from monitor.model.addresses import parse_address
-from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowOpened, FlowReset
+from monitor.model.flows import Flow, FlowBatch, FlowClosed, FlowListed, FlowOpened, FlowReset
 from monitor.model.protocols import PROTOCOL_GRE, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP
 from tests.support.flows import CLIENT, NODE, flow
 
@@ -97,3 +100,77 @@ def test_totals_go_on_from_batch_to_batch() -> None:
     assert samples["nodewarden_flow_bytes_total", ("in",)] == 600
     assert samples["nodewarden_flow_bytes_total", ("out",)] == 8000
     assert samples["nodewarden_flow_bytes_total", ("forwarded",)] == 4300
+
+
+def running(sent: int, number: int = 1, kind: type[Flow] = FlowListed) -> Flow:
+    """Return a flow of a client to the node that has sent so many bytes, and got a tenth of them."""
+    counters: dict[str, Any] = {"original_packets": sent // 1000, "original_bytes": sent}
+    return flow(kind, id=number, **counters, reply_packets=sent // 10_000, reply_bytes=sent // 10)
+
+
+def bytes_in(traffic: Traffic) -> float:
+    """Return the bytes that came in."""
+    return next(
+        value for name, labels, value in traffic.samples() if name.endswith("flow_bytes_total") and labels == ("in",)
+    )
+
+
+def test_bytes_of_long_flows_count_while_they_run() -> None:
+    """A transfer of hours shows as it goes, and its end adds only what is new; what came before the start does not."""
+    traffic = Traffic()
+    traffic.count_running([running(50 * MIN_BYTES)], OWN, is_complete=True)
+    assert bytes_in(traffic) == 0
+    for sent, total in ((60, 10), (60, 10), (75, 25)):
+        traffic.count_running([running(sent * MIN_BYTES)], OWN, is_complete=True)
+        assert bytes_in(traffic) == total * MIN_BYTES
+    traffic.count(FlowBatch(1000.0, ending=[running(80 * MIN_BYTES, kind=FlowClosed)]), OWN)
+    assert bytes_in(traffic) == 30 * MIN_BYTES
+
+
+def test_short_flows_count_when_they_end() -> None:
+    """They are most of them, and the listing remembers none."""
+    traffic = Traffic()
+    for _ in range(2):
+        traffic.count_running([running(MIN_BYTES // 2)], OWN, is_complete=True)
+    assert bytes_in(traffic) == 0
+    traffic.count(FlowBatch(1000.0, ending=[running(MIN_BYTES // 2, kind=FlowClosed)]), OWN)
+    assert bytes_in(traffic) == MIN_BYTES // 2
+
+
+def test_flows_that_end_unseen_are_forgotten() -> None:
+    """After a gap in the events the next complete listing clears them, and another flow of the number starts anew."""
+    traffic = Traffic()
+    traffic.count_running([], OWN, is_complete=True)
+    traffic.count_running([running(9 * MIN_BYTES)], OWN, is_complete=True)
+    traffic.count_running([], OWN, is_complete=False)
+    assert len(traffic._long) == 1
+    traffic.count_running([], OWN, is_complete=True)
+    assert len(traffic._long) == 0
+    traffic.count(FlowBatch(1000.0, ending=[running(2 * MIN_BYTES, kind=FlowClosed)]), OWN)
+    assert bytes_in(traffic) == 11 * MIN_BYTES
+
+
+def test_long_flows_are_bounded() -> None:
+    """Beyond the bound flows count when they end."""
+    traffic = Traffic()
+    traffic.count_running([], OWN, is_complete=True)
+    for _ in range(2):
+        traffic.count_running([running(2 * MIN_BYTES, n) for n in range(MAX_FLOWS + 9)], OWN, is_complete=True)
+    assert len(traffic._long) == MAX_FLOWS
+    assert bytes_in(traffic) == 2 * MIN_BYTES * MAX_FLOWS
+    ending = [running(2 * MIN_BYTES, n, FlowClosed) for n in range(MAX_FLOWS + 9)]
+    traffic.count(FlowBatch(1000.0, ending=ending), OWN)
+    assert bytes_in(traffic) == 2 * MIN_BYTES * (MAX_FLOWS + 9)
+
+
+@given(st.lists(st.integers(0, 5 * MIN_BYTES), min_size=1, max_size=9), st.lists(st.booleans(), min_size=9, max_size=9))
+def test_each_byte_counts_once(steps: list[int], is_listed: list[bool]) -> None:
+    """However often a flow is listed, and whenever a listing ends: in the end it counts as if it had only ended."""
+    traffic, sent = Traffic(), 0
+    traffic.count_running([], OWN, is_complete=True)
+    for step, listed in zip(steps, is_listed, strict=False):
+        sent += step
+        if listed:
+            traffic.count_running([running(sent)], OWN, is_complete=True)
+    traffic.count(FlowBatch(1000.0, ending=[running(sent, kind=FlowClosed)]), OWN)
+    assert bytes_in(traffic) == sent

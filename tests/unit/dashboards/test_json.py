@@ -12,15 +12,18 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.board import COLUMNS, TAG
 from dashboards.boards import BOARDS, text_of
+from dashboards.colours import NEUTRAL, coloured
 from tests.support.dashboards import JSON, NAMES, load, panels
 
 _UIDS = {
     "overview": "nodewarden-overview",
     "anomalies": "nodewarden-anomalies",
     "drops": "nodewarden-drops",
+    "pods": "nodewarden-pods",
     "detectors": "nodewarden-detectors",
     "traffic": "nodewarden-traffic",
     "guard": "nodewarden-guard",
+    "who": "nodewarden-who",
 }
 """As people have linked to them: a dashboard keeps its uid for ever."""
 
@@ -100,8 +103,9 @@ def test_every_panel_can_be_read(name: str) -> None:
         assert act.startswith("**Do:** "), title
         assert all(part.endswith((".", "?")) for part in (shows, rise, act)), title
         assert panel["fieldConfig"]["defaults"]["unit"], title
-        for where in (panel, *panel["targets"]):
-            assert where["datasource"] == {"type": "prometheus", "uid": "${datasource}"}, title
+        source = panel["datasource"]
+        assert source in ({"type": "prometheus", "uid": "${datasource}"}, {"type": "loki", "uid": "${loki}"}), title
+        assert all(target["datasource"] == source for target in panel["targets"]), title
         if panel["type"] == "timeseries":
             assert panel["options"]["legend"]["showLegend"], title
 
@@ -110,8 +114,9 @@ def test_every_panel_can_be_read(name: str) -> None:
 def test_panels_have_a_place_of_their_own(name: str) -> None:
     """Numbers are unique, nothing overlaps, nothing sticks out, and no two panels have the same title."""
     dashboard = load(name)
-    everything = dashboard["panels"]
+    everything = [one for top in dashboard["panels"] for one in (top, *top.get("panels", ()))]
     assert len({one["id"] for one in everything}) == len(everything)
+    assert all(top["collapsed"] for top in dashboard["panels"] if top.get("panels"))
     taken: dict[tuple[int, int], str] = {}
     for one in everything:
         place = one["gridPos"]
@@ -131,15 +136,20 @@ def test_targets_are_told_apart(name: str) -> None:
         assert len(set(letters)) == len(letters), panel["title"]
 
 
-def _overrides(panel: dict[str, Any]) -> set[str]:
-    return {one["matcher"]["options"] for one in panel["fieldConfig"]["overrides"]}
+def _is_met(override: dict[str, Any], names: set[str]) -> bool:
+    """Whether an override is for one of these names, of which labels stand for what they can be."""
+    wanted = override["matcher"]["options"]
+    if override["matcher"]["id"] == "byRegexp":
+        return any(re.search(wanted.strip("/"), name) for name in names)
+    return wanted in names or any(wanted == made for name in names for made, _ in coloured(name, iter(NEUTRAL)))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_overrides_meet_something(name: str) -> None:
     """Looks that are for one series by name are for one that a query makes, or a table's column."""
     for panel in panels(load(name)):
-        assert _overrides(panel) <= _named(panel), panel["title"]
+        for override in panel["fieldConfig"]["overrides"]:
+            assert _is_met(override, _named(panel)), (panel["title"], override["matcher"])
 
 
 def test_descriptions_refer_to_what_there_is() -> None:
@@ -169,3 +179,29 @@ def test_what_the_linter_excludes_has_a_reason() -> None:
     exclusions = yaml.safe_load((JSON / ".lint").read_text())["exclusions"]
     assert exclusions
     assert all(one["reason"] for one in exclusions.values())
+
+
+_LAPTOP_PX, _EDGES_PX = 1000, 24
+"""A narrow window, and what a panel keeps of it for its edges."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_column_is_lost_in_a_narrow_window(name: str) -> None:
+    """All columns of a table fit into a window of 1000 pixels."""
+    for panel in panels(load(name)):
+        if panel["type"] == "table":
+            room_px = _LAPTOP_PX * panel["gridPos"]["w"] / COLUMNS - _EDGES_PX
+            assert _width_px(panel) <= room_px, panel["title"]
+
+
+def _width_px(panel: dict[str, Any]) -> int:
+    """Return how wide a table is at least: keys with their widths, and its other columns."""
+    fixed = [
+        prop["value"]
+        for one in panel["fieldConfig"]["overrides"]
+        for prop in one["properties"]
+        if prop["id"] == "custom.width"
+    ]
+    least = panel["fieldConfig"]["defaults"].get("custom", {}).get("minWidth", 100)
+    width_px: int = sum(fixed) + least * len(panel["targets"])
+    return width_px

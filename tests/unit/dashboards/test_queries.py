@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from dashboards.aggregates import AGGREGATES, DOWN, EDGE_RATIO, FLOODS, NEAR, OUTSIDE
 from dashboards.unshown import UNSHOWN
 from monitor.daemon.catalogue import METRICS, Kind
 from monitor.detectors.registry import REGISTRATIONS
@@ -27,6 +28,12 @@ _RULES = {
     "instance:nodewarden_signal:lower": _SIGNAL,
     "instance:nodewarden_signal:upper": _SIGNAL,
     "instance:nodewarden_signal:anomaly": _SIGNAL,
+    EDGE_RATIO: _SIGNAL,
+    OUTSIDE: _SIGNAL,
+    DOWN: frozenset[str](),
+    FLOODS: frozenset[str](),
+    NEAR: frozenset(("detector",)),
+    **{one.name: frozenset(one.labels) for one in AGGREGATES},
     "ALERTS": frozenset(("alertname", "alertstate", "severity")),
     "ALERTS_FOR_STATE": frozenset(("alertname", "severity")),
 }
@@ -34,6 +41,7 @@ _RULES = {
 _FIXED_WINDOWS = {
     "5m": "marks have a step of their own; the kernel counts runs one second a minute",
     "30m": "an incident is one mark",
+    "1m": "a budget is one of a minute",
     "15m": "an attack that has just ended is still to be seen",
 }
 """Windows that are not Grafana's, and what they are for."""
@@ -101,14 +109,19 @@ def test_nodes_that_are_chosen_are_asked(asked: DashboardQuery) -> None:
 def test_windows_follow_the_scrape_interval(asked: DashboardQuery) -> None:
     """Rates are over Grafana's own window, whatever the scrape interval is, but for the few with a reason."""
     for window in re.findall(r"\[([^\]]+)\]", asked.expression):
-        assert window in ("$__rate_interval", "$__range") or window in _FIXED_WINDOWS, window
+        assert window in ("$__rate_interval", "$__range", "$__interval") or window in _FIXED_WINDOWS, window
     for counter in re.findall(r"(\w+_total)\{", asked.expression):
-        assert re.search(rf"(rate|increase)\({counter}", asked.expression) or counter.endswith("setups_total"), counter
+        risen = (
+            rf"(rate|increase)\({counter}|clamp_min\({counter}\{{[^}}]*\}} - {counter}\{{[^}}]*\}} offset \$__interval"
+        )
+        is_plain = counter.endswith("setups_total") or asked.legend == "examples"
+        assert re.search(risen, asked.expression) or is_plain, counter
 
 
 def test_every_metric_is_shown_or_has_a_reason() -> None:
     """A metric that nobody can see is either on the list of those, with a reason, or missing from the dashboards."""
     shown = {metric for asked in _ASKED for metric, _ in selectors(filled(asked.expression))}
+    shown |= {one.counter for one in AGGREGATES if one.name in shown}
     families = {metric.name: metric for metric in METRICS}
     missing = {
         name

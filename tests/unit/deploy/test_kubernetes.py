@@ -13,6 +13,7 @@ from monitor import __version__
 from monitor.cli.main import cli
 from monitor.metrics.pages import Page
 from monitor.node.kubernetes import watched_for_kubernetes
+from monitor.node.pods import NETNS_DIRECTORY, RESULT_DIRECTORIES
 from tests.support.manifests import KUBERNETES, ROOT, documents, kustomizations, referenced
 
 _KUBERNETES_VERSIONS = ("1.27", "1.30", kubernetes_validate.latest_version())
@@ -76,6 +77,15 @@ def test_every_capability_has_its_reason() -> None:
     added = [line for line in lines if re.match(r" +- [A-Z_]+\b", line)]
     assert len(added) == 4
     assert all(" # " in line for line in added)
+
+
+def test_pods_can_be_named() -> None:
+    """The results of CNI and the namespaces are seen, read-only, also those of pods that start later; no hostPID."""
+    mounts = {mount["mountPath"]: mount for mount in _CONTAINER["volumeMounts"]}
+    assert all(any(path.is_relative_to(at) for at in mounts) for path in RESULT_DIRECTORIES)
+    netns = mounts[str(NETNS_DIRECTORY)]
+    assert (netns["readOnly"], netns["mountPropagation"]) == (True, "HostToContainer")
+    assert not _POD.get("hostPID", False)
 
 
 def test_every_mount_has_its_volume() -> None:

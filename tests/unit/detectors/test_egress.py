@@ -79,6 +79,30 @@ def test_a_flow_out_is_told_of_its_destination(source: str) -> None:
     assert alert.evidence.sample == (f"{source} to tcp/443",)
 
 
+def test_flows_that_nothing_watches_are_counted_and_reported() -> None:
+    """A container of a network that nobody named calls out: no alert, but status names the network, for an hour."""
+    known = detector()
+    container = "172.17.0.2"
+    known.follow(msgspec.structs.replace(SURROUNDING, behind=Networks([parse_network("172.17.0.0/16")])))
+    quiet = [
+        out(source=container, to="198.51.100.9"),  # approved
+        out(source=container, to="172.17.0.3"),  # of another container
+        out(source=container, to="224.0.0.251", protocol=PROTOCOL_UDP),
+        out(source=container, to=NODE),
+        out(source=OUTSIDE, to=container),  # a visitor
+    ]
+    assert feed(known, *quiet) == []
+    assert (known.uncovered, list(known.notices(1000.0))) == (0, [])
+    assert feed(known, out(source=container), out(source="10.9.9.9")) == []
+    assert known.uncovered == 2
+    (notice,) = known.notices(1010.0)
+    assert "for 10.9.9.0/24, 172.17.0.0/24: add to detectors.egress.sources" in notice
+    assert list(known.notices(1000.0 + 3601.0)) == []
+    for number in range(200):
+        feed(known, out(source=f"10.{number}.0.1"))
+    assert "and 61 more" in next(iter(known.notices(1000.0)))
+
+
 def test_a_pod_that_calls_out_is_named() -> None:
     """Addresses of pods change hands; the name says whom to look at."""
     known, names = detector(), Pods()

@@ -1,13 +1,23 @@
 """Drop reasons by the kernel's own names, and what the programs are told of the kernel."""
 
 import re
+from pathlib import Path
 
 import pytest
 
-from monitor.ebpf.btf import Btf
+from monitor.ebpf.btf import KERNEL, Btf
 from monitor.ebpf.kallsyms import read_functions
 from monitor.ebpf.layout import _FIELDS, read_layout
-from monitor.ebpf.reasons import ReasonClass, class_of, label_pattern, read_reasons
+from monitor.ebpf.reasons import (
+    Fate,
+    ReasonClass,
+    class_of,
+    fate,
+    is_judged,
+    is_of_packets,
+    label_pattern,
+    read_reasons,
+)
 from monitor.model.errors import PermanentError
 from monitor.model.events import DROP_CLASSES
 from tests.support.btf import BtfMaker
@@ -121,3 +131,53 @@ def test_a_pattern_finds_the_names_of_its_class(kind: ReasonClass) -> None:
     names = {*(name for other in ReasonClass for name in label_pattern(other).split("|")), "TCP_CSUM", "FQ_FLOW_LIMIT"}
     for name in (one.replace(".*", "X") for one in names if one):
         assert (re.fullmatch(label_pattern(kind), name) is not None) == (class_of(name) is kind), name
+
+
+NAMES = Path(__file__).with_name("reasons.txt").read_text().split()
+"""The reasons of Linux 5.18 to 6.18, all together."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_reason_is_judged(name: str) -> None:
+    """An unknown reason counts as a drop of no class: each of the kernel's has its place in the tables."""
+    assert is_judged(name)
+
+
+def test_the_reasons_of_this_kernel_are_judged() -> None:
+    """Of the machine that runs the tests, too: a later kernel's are to be added to the list."""
+    reasons = read_reasons(Btf(KERNEL.read_bytes())) if KERNEL.exists() else None
+    names = set(reasons.names[: reasons.core]) if reasons else set()
+    assert names - set(NAMES) <= {"SKB_NOT_DROPPED_YET", "SKB_CONSUMED", "unknown"}
+
+
+@pytest.mark.parametrize(("name", "has_protocol", "became"), [
+    ("NOT_SPECIFIED", True, "dropped"), ("NOT_SPECIFIED", False, "no_packet"), ("unknown", False, "no_packet"),
+    ("unknown", True, "dropped"), ("OF_A_LATER_KERNEL", False, "no_packet"), ("OF_A_LATER_KERNEL", True, "dropped"),
+    ("SOCKET_CLOSE", True, "teardown"), ("SOCKET_CLOSE", False, "teardown"), ("QUEUE_PURGE", True, "teardown"),
+    ("NO_SOCKET", True, "dropped"), ("IP_OUTNOROUTES", False, "dropped"), ("CPU_BACKLOG", False, "dropped"),
+    ("SOCKET_FILTER", False, "no_packet"), ("SOCKET_RCVBUFF", False, "no_packet"), ("SOCKET_RCVBUFF", True, "dropped"),
+])  # fmt: skip
+def test_what_became_of_a_buffer(name: str, has_protocol: bool, became: str) -> None:
+    """Packets that a device received have a protocol; only reasons that local messages have as well need one."""
+    assert fate(name, has_protocol=has_protocol) == became
+
+
+def test_what_was_in_a_sockets_queue_had_arrived() -> None:
+    """UDP sockets that are closed give no reason; a reason that is named stands, as for a full buffer."""
+    assert fate("NOT_SPECIFIED", has_protocol=True, was_queued=True) is Fate.TEARDOWN
+    assert fate("SOCKET_RCVBUFF", has_protocol=True, was_queued=True) is Fate.DROPPED
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_program_and_python_agree(name: str) -> None:
+    """The program has two marks for a reason, and Python what became of the buffer: both say the same."""
+    is_teardown = fate(name, has_protocol=True) is Fate.TEARDOWN
+    assert is_of_packets(name) == (fate(name, has_protocol=False) is Fate.DROPPED)
+    assert not (is_teardown and is_of_packets(name))
+
+
+def test_teardown_blames_nobody() -> None:
+    """A socket that its owner closed is no evidence against a sender."""
+    for name in NAMES:
+        if fate(name, has_protocol=True) is Fate.TEARDOWN:
+            assert class_of(name) is ReasonClass.OTHER

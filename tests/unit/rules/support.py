@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 RULES = Path(__file__).parents[3] / "dashboards/rules"
-FILES = ("signals.yaml", "bands.yaml", "alerts.yaml")
+FILES = ("signals.yaml", "bands.yaml", "aggregates.yaml", "alerts.yaml")
 NODE = 'cluster="default",job="nodewarden",instance="node1:9843"'
 """The labels of the node that most tests are about."""
 
@@ -25,21 +25,25 @@ def run(
     *,
     alerts: Sequence[Mapping[str, Any]] = (),
     expressions: Sequence[Mapping[str, Any]] = (),
+    files: Sequence[str] = ("signals.yaml", "alerts.yaml"),
+    interval: str = "1m",
 ) -> None:
     """Have promtool evaluate the rules over these series, one evaluation a minute; AssertionError with what it says.
 
     Bands need hours: a test that is about them writes them itself.
     """
     case = {
-        "interval": "1m",
+        "interval": interval,
         "input_series": [{"series": name, "values": values} for name, values in inputs.items()],
         "alert_rule_test": list(alerts),
         "promql_expr_test": list(expressions),
     }
     document = {
-        "rule_files": [str(RULES / name) for name in ("signals.yaml", "alerts.yaml")],
-        "evaluation_interval": "1m",
-        "group_eval_order": [group["name"] for group in groups() if group["file"] != "bands.yaml"],
+        "rule_files": [str(RULES / name) for name in files],
+        "evaluation_interval": interval,
+        "group_eval_order": [
+            group["name"] for group in groups() if group["file"] not in ("bands.yaml", "aggregates.yaml")
+        ],
         "tests": [case],
     }
     path = directory / "test.yaml"

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from dashboards.aggregates import AGGREGATES
 from monitor.bans.claims import Rank
 from monitor.bans.decision import Verdict
 from monitor.cli.main import cli
@@ -44,6 +45,7 @@ VALUES: dict[str, set[str]] = {
     "sysctl": {one.dotted for one in EXPECTATIONS},
 }
 """What a label can be, of those that rules ask for."""
+AGGREGATED = {one.name: one for one in AGGREGATES}
 RUNBOOKS = sorted((Path(__file__).parents[3] / "docs/runbooks").glob("*.md"))
 
 
@@ -51,9 +53,11 @@ def _labels_of(name: str) -> set[str]:
     """Return the labels of a metric; KeyError where there is none of this name."""
     if name in {"up", "process_start_time_seconds"}:
         return SCRAPED
-    if name in RECORDED:
+    if name in RECORDED and name not in AGGREGATED:
         return SCRAPED | {"signal"}
-    return SCRAPED | set(BY_NAME[name].labels)
+    if name in AGGREGATED:
+        return SCRAPED | set(AGGREGATED[name].labels)
+    return SCRAPED | {"le"} | set(BY_NAME[name.removesuffix("_bucket")].labels)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
@@ -84,7 +88,7 @@ def test_recorded_names_say_level_metric_and_operations() -> None:
     """`level:metric:operations`, as Prometheus recommends; the level is what a series is about."""
     for name in RECORDED:
         level, metric, operations = name.split(":")
-        assert level in {"instance", "signal"}
+        assert level == "signal" or level.split("_")[0] == "instance"
         assert metric.startswith("nodewarden_")
         assert operations
 

@@ -1,0 +1,125 @@
+"""Sums that Prometheus records for each node, so that a board of 500 nodes opens within a second.
+
+A node has some 1,500 series, and a panel over all nodes would read those of one counter 500 times at each step. The
+rules record what panels ask for, per node and only by the labels that are shown; `queries.py` takes a recorded sum in
+place of the counter wherever there is one. There are three kinds:
+
+- `rate2m`: how fast a counter rises, per second, and nothing while it does not;
+- `increase15s`: by how much it rose since the last evaluation, and nothing where it did not. Each event is in one
+  sample only, so that counts over any time are whole numbers and agree with what the daemon counted. A counter that
+  starts again at 0 costs the events of one interval;
+- `sum`: a gauge.
+
+Levels are named by their labels, as in `level:metric:operations`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+SCRAPED = ("cluster", "job", "instance")
+INTERVAL_S = 15
+INTERVAL = f"{INTERVAL_S}s"
+RATE, RISE, LEVEL = "rate2m", "increase15s", "sum"
+_ALL = "_total"
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """A recorded sum of a counter or gauge of each node: by which labels, and what of it."""
+
+    counter: str
+    operation: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What Prometheus records it as."""
+        level = "_".join(("instance", *self.labels))
+        return f"{level}:{self.counter.removesuffix(_ALL)}:{self.operation}"
+
+    @property
+    def expression(self) -> str:
+        """How Prometheus computes it."""
+        by = ", ".join((*SCRAPED, *self.labels))
+        if self.operation == RATE:
+            return f"sum by ({by}) (rate({self.counter}[2m])) > 0"
+        if self.operation == LEVEL:
+            return f"sum by ({by}) ({self.counter})"
+        return f"sum by ({by}) ({self.counter} - {self.counter} offset {INTERVAL} > 0)"
+
+
+_DROPS = ("nodewarden_kernel_dropped_packets_total", "nodewarden_kernel_dropped_bytes_total")
+_SETS = (
+    *("nodewarden_set_dropped_packets_total", "nodewarden_set_dropped_bytes_total"),
+    *("nodewarden_xdp_dropped_packets_total", "nodewarden_xdp_dropped_bytes_total"),
+)
+_FLOWS = "nodewarden_flows_total"
+_SHADOWS = "nodewarden_shadow_sources_total"
+_BY_DETECTOR = (
+    *("nodewarden_detector_floods_total", "nodewarden_detector_agreements_total", "nodewarden_shadow_alerts_total"),
+    "nodewarden_detector_evicted_keys_total",
+)
+
+AGGREGATES = (
+    Aggregate("nodewarden_bans", LEVEL, ("mode", "strength")),
+    Aggregate("nodewarden_detector_alerts_total", RISE, ("detector", "mode", "strength")),
+    Aggregate("nodewarden_decisions_total", RISE, ("detector", "verdict")),
+    *(Aggregate(counter, RISE, ("detector",)) for counter in _BY_DETECTOR),
+    Aggregate("nodewarden_config_reloads_total", RISE, ("result",)),
+    Aggregate("nodewarden_bans_ended_total", RISE, ("cause",)),
+    Aggregate("nodewarden_harm_signs_total", RISE, ("sign",)),
+    Aggregate("nodewarden_conntrack_table_total", RATE, ("event",)),
+    Aggregate("nodewarden_ban_latency_seconds_bucket", RISE, ("le",)),
+    Aggregate(_SHADOWS, RISE, ("detector", "found_by")),
+    *(Aggregate(counter, RATE) for counter in _DROPS[:1]),
+    *(Aggregate(counter, RATE, ("reason",)) for counter in _DROPS),
+    Aggregate(_DROPS[0], RATE, ("direction", "family")),
+    Aggregate(_DROPS[0], RATE, ("foreign", "tunnelled")),
+    *(Aggregate(counter, RATE) for counter in _SETS),
+    *(Aggregate(counter, RATE, ("set",)) for counter in _SETS[:1]),
+    *(Aggregate(f"nodewarden_flow_{what}_total", RATE, ("direction",)) for what in ("packets", "bytes")),
+    Aggregate(_FLOWS, RATE, ("event",)),
+    Aggregate(_FLOWS, RATE, ("event", "direction")),
+    Aggregate(_FLOWS, RATE, ("event", "protocol")),
+)
+
+EDGE_RATIO = "instance:nodewarden_signal:edge_ratio"
+"""A signal as a multiple of the upper edge of its band, from half of it on."""
+OUTSIDE = "instance:nodewarden_signal:outside"
+"""1 while a signal is outside of its band; otherwise there is no series."""
+DOWN = "instance:nodewarden_up:zero"
+"""0 while a guard does not respond; otherwise there is no series."""
+NEAR = "instance_detector:nodewarden_detector_busiest_ratio:near"
+"""How close the busiest source came to a threshold, from a fifth of it on."""
+FLOODS = "instance:nodewarden_flood_attempts_per_second:max"
+"""Size of a flood while it lasts."""
+OTHERS = {
+    FLOODS: "max by (cluster, job, instance) (nodewarden_flood_attempts_per_second) > 0",
+    NEAR: "max by (cluster, job, instance, detector) (nodewarden_detector_busiest_ratio >= 0.2)",
+    EDGE_RATIO: "instance:nodewarden_signal:last2m / (instance:nodewarden_signal:upper > 0) > 0.5",
+    OUTSIDE: "instance:nodewarden_signal:anomaly == 1",
+    DOWN: 'up{job="nodewarden"} == 0',
+}
+
+
+def smallest(counter: str, operation: str, labels: frozenset[str]) -> Aggregate | None:
+    """Return the recorded sum with the fewest series that has these labels; None if there is none."""
+    fitting = [one for one in AGGREGATES if (one.counter, one.operation) == (counter, operation)]
+    fitting = [one for one in fitting if labels <= {*one.labels, *SCRAPED}]
+    return min(fitting, key=lambda one: len(one.labels), default=None)
+
+
+def rules_text() -> str:
+    """Return the file of rules for Prometheus."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    yield "# Made by `make dashboards` from dashboards/aggregates.py: sums for each node that the dashboards show."
+    yield "groups:"
+    yield "  - name: nodewarden_aggregates"
+    yield f"    interval: {INTERVAL}"
+    yield "    rules:"
+    for name, expression in (*((one.name, one.expression) for one in AGGREGATES), *OTHERS.items()):
+        yield f"      - record: {name}"
+        yield f"        expr: {expression}"
