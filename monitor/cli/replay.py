@@ -199,6 +199,9 @@ def _why_nothing(foreign: "ForeignFiles") -> str:
 
 def _run(engine: "Replay", inputs: Iterable[Any], report: Any) -> None:
     """Feed the engine, and hand on what comes of it."""
-    for one in inputs:
-        for outcome in engine.feed(one):
-            report.take(outcome)
+    from monitor.daemon.replay.garbage import rare_collections
+
+    with rare_collections():
+        for one in inputs:
+            for outcome in engine.feed(one):
+                report.take(outcome)

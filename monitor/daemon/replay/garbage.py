@@ -9,7 +9,7 @@ _YOUNG, _OLDER, _OLDEST = 100_000, 50, 50
 
 @contextlib.contextmanager
 def rare_collections() -> Iterator[None]:
-    """Collect garbage rarely, and never look at what is there already."""
+    """Collect garbage rarely, and never look at what is there already. For every loop that feeds a replay."""
     before = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(_YOUNG, _OLDER, _OLDEST)

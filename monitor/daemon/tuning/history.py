@@ -14,6 +14,7 @@ import msgspec
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.pipeline.wiring import build_one, sections_of
 from monitor.daemon.replay.engine import Replay
+from monitor.daemon.replay.garbage import rare_collections
 from monitor.daemon.replay.result import Result
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.tuning.comparing import quiet
@@ -107,7 +108,7 @@ def sweep_history(
     section = _section(detector, settings, filters)
     engine = _Sweeping(settings, filters, detector, section)
     witness, enforced = Witness(labels), _Enforced(detector)
-    with quiet():
+    with quiet(), rare_collections():
         for one in enforced.watch(witness.watch(read(engine.kinds))):
             engine.feed(one)
     result, sweep = engine.result, engine.sweep

@@ -76,6 +76,7 @@ def test_bisection_agrees_with_a_walk(count: int) -> None:
         wanted = somewhere(random)
         found, expected = one.protects(wanted), naive(one.entries, wanted)
         assert found.network in expected if found else not expected
+        assert one.shields(wanted.address) == (one.protects(host(wanted.address)) is not None)
         assert all(any(known.contains(part.address) for known in one.networks()) for part in expected)
 
 

@@ -1,10 +1,12 @@
 """What a replay says beside its outcomes, and how it meets recordings that are not whole."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+import monitor
 from monitor.daemon.replay.engine import Replay, replay
 from monitor.daemon.replay.outcome import Kind, Outcome
 from monitor.daemon.sources.recorded_settings import RecordedFilters, configured
@@ -31,6 +33,7 @@ from monitor.settings.schema import Settings
 from tests.support.events import failure, tcp
 
 _NOW_S = 1_700_000_000.0
+MONITOR = Path(monitor.__file__).parent
 
 
 def _with(whole: Any, place: str, value: Any) -> Any:
@@ -158,6 +161,13 @@ def test_what_one_input_meets_no_other_does() -> None:
     for failing in (Surrounded(_NOW_S, [someone]), *_start(_with(Settings(), "bans.max_bans", 2048))[1:2], order):
         result = replay([*_start(Settings()), refused, failing, order, order])
         assert result.failures == 1
+
+
+def test_the_garbage_collector_rests_wherever_a_replay_is_fed() -> None:
+    """It finds nothing there, and looks at all that a long recording led to again and again."""
+    feeding = [path for path in MONITOR.rglob("*.py") if "engine.feed(" in path.read_text()]
+    assert len(feeding) >= 4
+    assert [path.name for path in feeding if "rare_collections()" not in path.read_text()] == []
 
 
 def test_events_that_are_impossible_cost_themselves_only(caplog: pytest.LogCaptureFixture) -> None:
