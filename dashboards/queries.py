@@ -84,12 +84,12 @@ def during(metric: str, *matchers: str, by: str = "", window: str = "$__range") 
 def events(metric: str, *matchers: str, by: str = "") -> str:
     """Return by how much a counter rose in each step, a whole number: an event is in one bar only.
 
-    `increase` over a window as long as a step would miss what lies between two windows, and extrapolate the rest.
+    ValueError if its rises are not recorded. `increase` over a window as long as a step would miss what lies between
+    two windows, and extrapolate the rest; differences that a panel computes would cost seconds.
     """
-    if smallest(metric, RISE, _labels(by, matchers)):
-        return during(metric, *matchers, by=by, window=STEP)
-    counter = select(metric, *matchers)
-    return add(f"clamp_min({counter} - {counter} offset {STEP}, 0)", by)
+    if not smallest(metric, RISE, _labels(by, matchers)):
+        raise ValueError(f"no rises of {metric} by {by} {matchers} are recorded: add them to aggregates.py")
+    return during(metric, *matchers, by=by, window=STEP)
 
 
 def examples(metric: str, *matchers: str) -> str:
