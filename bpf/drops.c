@@ -19,8 +19,8 @@
 #include <linux/if_packet.h>
 
 #include "drop_index.h"
-#include "sketch.h"
 #include "skb.h"
+#include "sketch.h"
 
 struct drop_count {
 	u64 packets;
@@ -40,7 +40,7 @@ struct prober {
 	u64 ports;
 };
 
-struct namespace {
+struct netns_drops {
 	u64 packets[CLASSES];
 };
 
@@ -77,7 +77,7 @@ BPF_ARRAY(drop_sketch_window, struct sketch_window, 1);
 BPF_TABLE("hash", struct source, struct offender, drop_offenders, MAX_OFFENDERS);
 BPF_TABLE("hash", struct source, struct prober, drop_probers, MAX_PROBERS);
 #if MAX_NAMESPACES
-BPF_TABLE("lru_hash", u32, struct namespace, drop_namespaces, MAX_NAMESPACES);
+BPF_TABLE("lru_hash", u32, struct netns_drops, drop_namespaces, MAX_NAMESPACES);
 #endif
 BPF_F_TABLE("lpm_trie", struct peer, u8, overlay_peers, MAX_OVERLAY_PEERS, BPF_F_NO_PREALLOC);
 BPF_TABLE("hash", u32, u32, reason_slots, SUBSYSTEM_REASONS);
@@ -332,10 +332,10 @@ static __always_inline int count_source(struct packet *packet, u32 class)
 /* Counts the packet for its network namespace; the kernel forgets the one that dropped nothing for longest. */
 static __always_inline void count_namespace(u32 inum, u32 class)
 {
-	struct namespace *counted = drop_namespaces.lookup(&inum);
+	struct netns_drops *counted = drop_namespaces.lookup(&inum);
 
 	if (!counted) {
-		struct namespace fresh = {};
+		struct netns_drops fresh = {};
 		drop_namespaces.insert(&inum, &fresh);
 		counted = drop_namespaces.lookup(&inum);
 		if (!counted)

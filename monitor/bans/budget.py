@@ -4,7 +4,13 @@ Each strength of evidence has a budget of its own. Forged sources cost nothing: 
 would spend what proven offenders need.
 """
 
+import struct
+from collections.abc import Iterable
+
 from monitor.model.alerts import Strength
+from monitor.model.saved_rows import SavedRow
+
+_LEFT = struct.Struct(">d")
 
 
 class Budget:
@@ -40,6 +46,17 @@ class Budget:
     def is_exceeded(self, now_s: float) -> bool:
         """Whether bans were refused within the last minute."""
         return self.exceeded_at_s is not None and now_s - self.exceeded_at_s < 60.0
+
+    def export(self, limit: int) -> list[SavedRow]:  # noqa: ARG002 - one row; see `SavedWindow`
+        """Return what is left, and when that was; nothing if it was never spent."""
+        return [] if self._last_s is None else [(b"", _LEFT.pack(self._left), self._last_s)]
+
+    def resume(self, rows: Iterable[SavedRow], now_s: float) -> None:
+        """Have as much left as then, at most all; see `SavedWindow`."""
+        for _, value, last_s in rows:
+            if len(value) == _LEFT.size and last_s <= now_s:
+                self._left = min(float(self.bans_per_minute), max(0.0, *_LEFT.unpack(value)))
+                self._last_s = last_s
 
 
 class Budgets:

@@ -1,14 +1,18 @@
 """Escalation: who offends again is banned for longer; who stays quiet is forgiven, step by step."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 
 import msgspec
 
 from monitor.model.addresses import Network
 from monitor.model.bans import Offence
+from monitor.model.saved_rows import SavedRow, number_row, read_number
 
 _MAX_STEP = 20  # fail2ban's bound: 2^20 times any ban is longer than any maximum
+_encode_key = msgspec.msgpack.Encoder().encode
+_decode_key = msgspec.msgpack.Decoder(tuple[Network, str]).decode
 
 
 class Increment(msgspec.Struct, frozen=True):
@@ -65,6 +69,21 @@ class Escalation:
         if len(self._known) >= self._max_networks:
             self._known.popitem(last=False)
         self._known[key] = (min(step, _MAX_STEP) + 1, offence.time_s)
+
+    def export(self, limit: int) -> list[SavedRow]:
+        """Return who offended last, at most `limit`, oldest first; see `SavedWindow`."""
+        known = islice(self._known.items(), max(0, len(self._known) - limit), None)
+        return [number_row(_encode_key(key), count, last_s) for key, (count, last_s) in known]
+
+    def resume(self, rows: Iterable[SavedRow], now_s: float) -> None:
+        """Know these, in their order; what cannot be read is left out."""
+        for data, value, last_s in rows:
+            try:
+                key = _decode_key(data)
+            except msgspec.DecodeError:
+                continue
+            if last_s <= now_s and len(self._known) < self._max_networks:
+                self._known[key] = min(read_number(value), _MAX_STEP + 1), last_s
 
     def __len__(self) -> int:
         """Return how many networks (and detectors) are known."""

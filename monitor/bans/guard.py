@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from monitor.bans.breadth import Breadth, breadth
-from monitor.model.addresses import Network, collapse, parse_network
+from monitor.model.addresses import Address, Network, collapse, parse_network
 from monitor.model.bans import AllowEntry
 
 ALWAYS = tuple(
@@ -51,6 +51,10 @@ class Guard:
         """
         return self._outermost[len(network.address)].overlapping(network)
 
+    def shields(self, address: Address) -> bool:
+        """Whether an address is allowed, as `protects` says of the address alone; a question for each event."""
+        return self._outermost[len(address)].holds(int.from_bytes(address))
+
     @property
     def breadth(self) -> Breadth:
         """How much of the Internet the entries take in, without those that are always allowed."""
@@ -80,6 +84,11 @@ class _Outermost:
             self.entries.append(entry)
             self._first.append(first)
             self._last.append(last)
+
+    def holds(self, number: int) -> bool:
+        """Whether an address, as a number, lies in an entry."""
+        index = bisect_right(self._first, number) - 1
+        return index >= 0 and self._last[index] >= number
 
     def overlapping(self, network: Network) -> AllowEntry | None:
         """Return the last entry that overlaps a network: the one before its end, if that reaches into it."""

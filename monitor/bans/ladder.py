@@ -7,6 +7,7 @@ import msgspec
 
 from monitor.model.addresses import Network, network_of
 from monitor.model.bans import Offence
+from monitor.model.saved_rows import SavedWindow
 from monitor.model.window import DistinctWindow
 
 _TIME = struct.Struct(">d")
@@ -32,6 +33,10 @@ class Ladder:
             if step.offenders >= 2
         }
 
+    def tables(self) -> dict[str, SavedWindow]:
+        """Return what is counted, by name."""
+        return {f"prefix/{one.bits}/{one.prefix_length}": window for one, window in self._windows.items()}
+
     def climb(self, offence: Offence) -> Network | None:
         """Count an offence; return the widest prefix that has become an offender itself."""
         network = offence.network
@@ -53,6 +58,11 @@ class Recidive:
         """Take fail2ban's three words for it."""
         self.bantime_s = bantime_s
         self._window = DistinctWindow(findtime_s=findtime_s, maxretry=maxretry, max_entries=_MAX_ENTRIES)
+
+    @property
+    def table(self) -> SavedWindow:
+        """What is counted."""
+        return self._window
 
     def crosses(self, offence: Offence) -> bool:
         """Count a ban; whether the network is a recidivist now."""

@@ -23,6 +23,7 @@ from monitor.model import ports
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, RecordedEvidence, Strength
 from monitor.model.bans import MANUAL, NOT_DETECTORS, AllowEntry, Ban, ClaimOrigin, Mode, Offence, Spared
+from monitor.model.saved_rows import SavedWindow
 
 _SLACK = 0.05
 
@@ -65,6 +66,10 @@ class Policy:
         for offence in offences:
             if self._counts(offence.detector, offence.strength):
                 self._repeats[offence.strength].count(offence)
+
+    def tables(self) -> dict[str, SavedWindow]:
+        """Return what is counted of past offences, by name."""
+        return {f"{kind}/{name}": one for kind, of in self._repeats.items() for name, one in of.tables().items()}
 
     def draft(self, now_s: float) -> Draft:
         """Begin a batch."""

@@ -5,6 +5,7 @@ from monitor.bans.ladder import Ladder, Recidive
 from monitor.bans.rules import Rules
 from monitor.model.addresses import Network
 from monitor.model.bans import PREFIX, RECIDIVE, Offence
+from monitor.model.saved_rows import SavedWindow
 
 
 class RepeatOffenders:
@@ -27,6 +28,11 @@ class RepeatOffenders:
             if rules.recidive_maxretry >= 2
             else None
         )
+
+    def tables(self) -> dict[str, SavedWindow]:
+        """Return what is counted, by name: a recording that starts in the middle of a run repeats it."""
+        recidive = {"recidive": self._recidive.table} if self._recidive else {}
+        return {"escalation": self._escalation, **recidive, **self._ladder.tables()}
 
     def step(self, network: Network, detector: str, time_s: float) -> int:
         """Return how many offences still count at `time_s`."""

@@ -1,6 +1,8 @@
 """The command that tries a configuration: the daemon goes back automatically unless it is confirmed in time."""
 
 import hashlib
+import math
+import os
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -10,7 +12,7 @@ import msgspec
 from monitor.cli import show
 from monitor.cli.reload import describe
 from monitor.cli.target import Target
-from monitor.cli.values import DURATION
+from monitor.cli.values import TRIAL_TIME
 from monitor.control.client import RequestRefused
 from monitor.control.protocol import Apply, ApplyBack, ApplyConfirm, ApplyStatus
 from monitor.files.regular import digest, read_regular
@@ -30,7 +32,13 @@ class ApplyError(NodewardenError):
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
-@click.option("--confirm-within", "within_s", type=DURATION, help="Go back unless it is confirmed in this time: `10m`.")
+@click.option(
+    "--confirm-within",
+    "within_s",
+    type=TRIAL_TIME,
+    metavar="DURATION",
+    help="Go back unless it is confirmed in this time, 10 s to 24 h: `10m`.",
+)
 @click.option("--confirm", "action", flag_value="confirm", help="Keep the configuration that waits.")
 @click.option("--back", "action", flag_value="back", help="Go back to the configuration before.")
 @click.option("--status", "action", flag_value="status", help="Show what waits, and how the last trial ended.")
@@ -89,13 +97,13 @@ def apply(
         limits = {name.removeprefix("max_"): value for name, value in limits.items()}
         result = _try(target, file, within_s, "" if whole else place or file.name, path, days, limits, is_json=is_json)
     elif action == "confirm":
-        result = _confirm(target)
+        result = _confirm(target, path)
     else:
         result = target.ask(ApplyBack() if action == "back" else ApplyStatus())
     if is_json:
         show.as_json(result)
     else:
-        _say(result, file)
+        _say(result, file, action or "")
 
 
 def _try(
@@ -121,6 +129,8 @@ def _try(
     _check(file, content, stands_for, path)
     if not days:
         return target.ask(order)
+    if (waiting := target.ask(ApplyStatus())["waiting"]) is not None:  # before it takes time
+        raise ApplyError(f"trial configuration {waiting['name']} waits: {_CONFIRM}")
     from monitor.cli.apply_comparison import compare_with_history, say
 
     compared = compare_with_history(path, stands_for, content, days, limits)
@@ -165,12 +175,13 @@ def _check(file: Path, content: bytes, stands_for: Path, path: Path) -> None:
         show.say_lines(f"warning: {warning}", "  ", err=True)
 
 
-def _confirm(target: Target) -> Any:
+def _confirm(target: Target, path: Path) -> Any:
     """Put the file that waits in its place, and have the daemon keep it; what was there is kept next to it."""
     waiting = target.ask(ApplyStatus())["waiting"]
     if waiting is None:
         _nothing_waits(target)
     place, content = Path(waiting["target"]), waiting["content"].encode()
+    _check_place(place, path)
     kept = place.with_name(place.name + _KEPT)
     is_new = hashlib.sha256(content).hexdigest() != digest(place, _LIMIT_BYTES)
     is_theirs = digest(place, _LIMIT_BYTES) != waiting["before"]
@@ -187,10 +198,26 @@ def _confirm(target: Target) -> Any:
             ) from error
     try:
         return target.ask(ApplyConfirm())
-    except (RequestRefused, ConfigError):
-        if is_new and not is_theirs:
+    except (RequestRefused, ConfigError) as error:
+        if is_new and is_theirs and target.ask(ApplyStatus())["waiting"] is not None:
+            raise ApplyError(
+                f"{place} says something else than the trial: write both together into it, then confirm; or go back "
+                "with `nodewarden apply --back`"
+            ) from error
+        if is_new:
             _undo(place, kept, had_file=waiting["before"] is not None)
         raise
+
+
+def _check_place(place: Path, path: Path) -> None:
+    """Raise ApplyError for a file that is none of the configuration: the daemon must not say where root writes."""
+    from monitor.daemon.trial.record import is_place
+
+    if not is_place(place, Path(os.path.abspath(path))):  # noqa: PTH100 - links stay as they are
+        raise ApplyError(
+            f"{place} is no file of the configuration {path}, and is not written; if the daemon reads another one, "
+            "name that with --config"
+        )
 
 
 def _undo(place: Path, kept: Path, *, had_file: bool) -> None:
@@ -209,14 +236,18 @@ def _nothing_waits(target: Target) -> NoReturn:
     raise ApplyError("no trial configuration waits to be confirmed")
 
 
-def _say(result: dict[str, Any], file: Path | None) -> None:
+def _say(result: dict[str, Any], file: Path | None, action: str) -> None:
     waiting, ended = result["waiting"], result["ended"]
     if waiting:
-        left = show.duration(waiting["left_s"])
+        left = show.duration(math.ceil(waiting["left_s"]))
         show.say(f"trial configuration {waiting['name']} is in force for another {left}, as {waiting['target']}")
         show.say(_CONFIRM)
         if waiting["is_target_changed"]:
             show.say(f"{waiting['target']} was changed meanwhile, and will not be overwritten", fg="red")
+    elif ended and action == "confirm":
+        show.say(f"{ended['name']} is confirmed: it stays in force as {ended['target']}")
+    elif ended and action == "back":
+        show.say(f"{ended['name']} is no longer in force: the files in {Path(ended['target']).parent} are")
     elif ended:
         show.say(f"no trial configuration waits; {ended['name']} ended {show.moment(ended['time_s'])}: {ended['text']}")
     else:

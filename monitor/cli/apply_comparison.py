@@ -63,9 +63,6 @@ def compare_with_history(
 def say(compared: Compared) -> None:
     """Print what differs, for people."""
     print_comparison(compared.data, _SHOWN)
-    if compared.data["known_good"]:
-        text = f"{compared.data['known_good']} of the bans that are added or stronger hit known-good sources"
-        show.say(text, fg="red", bold=True)
     show.say()
 
 

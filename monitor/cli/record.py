@@ -139,7 +139,7 @@ def export(
     change, name = (lambda one: one), first.node
     if key_path is not None:
         change, name = under_pseudonyms(key_path, first.node)
-    header = Header(name, first.version, first.created_s)
+    header = Header(name, first.version, first.created_s, first.has_pseudonyms or key_path is not None)
 
     def export_to(out: BinaryIO) -> int:
         inputs = source.inputs(_since(since_s), _until(until_s))

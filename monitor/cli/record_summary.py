@@ -35,7 +35,8 @@ def show_summary(found: "Summary") -> None:
     show.say(f"from {show.moment(found.first_s)} to {show.moment(found.last_s)}, {length}")
     if (ahead_s := found.last_s - time.time()) > _AHEAD_S:
         show.say(f"it ends {show.duration(ahead_s)} in the future: the clock of its node was ahead, or is", fg="yellow")
-    show.say(f"node {show.first(found.nodes)}, nodewarden {', '.join(found.versions)}")
+    pseudonyms = ", under pseudonyms" if found.has_pseudonyms else ""
+    show.say(f"node {show.first(found.nodes)}, nodewarden {', '.join(found.versions)}{pseudonyms}")
     show.say(f"{_size(found.size_bytes)} in {_counted(found.segments, 'segment')}, {_counted(found.inputs, 'input')}")
     counted = {
         "start": found.starts,

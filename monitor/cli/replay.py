@@ -144,7 +144,7 @@ def _replay_recording(
     since_s, until_s = between_s
     inputs = recording.inputs(-_FOREVER_S if since_s is None else since_s, _FOREVER_S if until_s is None else until_s)
     _run(engine, watched(inputs, through(recording, -_FOREVER_S if since_s is None else since_s)), report)
-    has_any = bool(engine.result.events.total() or report.has_any)
+    has_any = bool(engine.result.events or report.has_any)
     if has_any or is_json:
         report.end(engine)
     if not has_any:

@@ -69,6 +69,8 @@ class Report:
             return
         for line in (*notes, *_of_files(foreign), *_of_recording(engine, foreign)):
             show.say(line)
+        if foreign and not any(one.events for one in foreign.reports):
+            return
         show.say()
         if not show.table(("WHEN", "NETWORK", "WHAT", "DETECTOR", "STRENGTH", "FOR", "WHY"), self._rows):
             show.say("nobody would have been banned")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from monitor.cli import completion, show
 from monitor.cli.progress import through, watched
@@ -100,10 +101,12 @@ def _sweep(
     """Sweep; return what was found, and the main file of the configuration."""
     from monitor.daemon.sources.log_filters import LogFilters
     from monitor.daemon.tuning.history import sweep_history
+    from monitor.daemon.tuning.known_good import unlike_pseudonyms
     from monitor.daemon.tuning.label_file import read_label_file, read_labels
     from monitor.daemon.tuning.labels import Labels
     from monitor.recording.exchange import find
     from monitor.settings.load import load
+    from monitor.settings.schema import Settings
 
     main = path or DEFAULT_PATH
     if path is None and recording and not DEFAULT_PATH.exists():
@@ -126,7 +129,12 @@ def _sweep(
     def inputs(kinds: frozenset[str]) -> "Iterator[Input | Skipped]":
         return watched(read.inputs(first_s, wanted=kinds), through(read, first_s))
 
-    return sweep_history(inputs, detector, settings, filters, known), main
+    swept = sweep_history(inputs, detector, settings, filters, known)
+    # what the recording says of itself has its pseudonyms; only what is named here has not
+    is_ours = path is not None or not recording or DEFAULT_PATH.exists()
+    if read.has_pseudonyms and (text := unlike_pseudonyms(settings if is_ours else Settings(), known)):
+        swept = msgspec.structs.replace(swept, notes=(*swept.notes, text))
+    return swept, main
 
 
 def _recorded(read: "Recording") -> "tuple[Settings, LogFilters]":

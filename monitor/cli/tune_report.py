@@ -32,7 +32,8 @@ def texts(swept: Swept) -> Texts:
 def print_result(swept: Swept) -> None:
     """Print the result for people: with a chart on a terminal, with a table of the best points elsewhere."""
     tuning = swept.tuning
-    others = f"{tuning.good:,} known-good sources and {tuning.offenders:,} others were counted"
+    sources = "source" if tuning.good == 1 else "sources"
+    others = f"it counted {tuning.good:,} known-good {sources} and {tuning.offenders:,} others"
     show.say(f"{swept.detector}: {show.duration(swept.span_s)} of history, {swept.events:,} events; {others}")
     for note in swept.notes:
         show.say(f"note: {note}", fg="yellow")

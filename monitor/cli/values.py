@@ -10,7 +10,7 @@ import click
 
 from monitor.config.port_names import read_ports
 from monitor.config.types import parse_duration
-from monitor.control.protocol import MAX_BANTIME_S, MIN_BANTIME_S
+from monitor.control.protocol import LONGEST_TRIAL_S, MAX_BANTIME_S, MIN_BANTIME_S, SHORTEST_TRIAL_S
 from monitor.model.addresses import Network, parse_address, parse_network
 
 
@@ -110,6 +110,7 @@ def _parse_range(text: str) -> None:
 
 
 DURATION = _Duration()
+TRIAL_TIME = _Duration(SHORTEST_TRIAL_S, LONGEST_TRIAL_S)
 BANTIME = _Duration(MIN_BANTIME_S, MAX_BANTIME_S)
 LASTING = _Duration(0.1)
 """A duration in which something is measured."""

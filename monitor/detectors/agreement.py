@@ -1,7 +1,7 @@
 """Agreement: what one source of events raised an alert for, another may see as well. That is one alert, not two."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 
 import msgspec
 
@@ -34,6 +34,11 @@ class Agreement:
         """Alerts whose offence a second source saw."""
         self._findtime_s = findtime_s
         self._seen: OrderedDict[bytes, Seen] = OrderedDict()
+
+    @property
+    def keys(self) -> Container[bytes]:
+        """The keys that are remembered; kept up to date."""
+        return self._seen
 
     def lasting(self, findtime_s: float) -> "Agreement":
         """Return the same, which remembers further alerts for another time."""

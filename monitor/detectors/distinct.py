@@ -153,37 +153,42 @@ class DistinctDetector(Detector[Probe]):
     def feed(self, events: Sequence[Probe]) -> list[Alert]:
         """Take a batch of events, return the alerts it raised."""
         alerts = []
-        ports = self.surrounding.client_ports
+        ports, known = self.surrounding.client_ports, self._agreement.keys
+        key_of, item_of, add = self.key, self.item, self._scores.window.add
         for event in events:
             if not is_probe(event, ports):
                 continue
-            crossing, is_alone = self._count(event)
-            if crossing:
-                alerts.append(self._alert(event, crossing, is_alone=is_alone))
+            source = event.source
+            key, item, is_alone = key_of(source, event), item_of(event), True
+            if len(source) == 4 and key not in known:  # nearly all
+                crossing = add(key, item, event.time_s)
+            else:
+                key, crossing, is_alone = self._count(event, key, item)
+            if crossing is not None and (left := self._without_services(key, crossing)):
+                self._agreement.alerted(key, left.items, WITNESSES[type(event)], event.time_s)
+                alerts.append(self._alert(event, left, is_alone=is_alone))
         return alerts
 
     def count(self, source: Address) -> int:
         """Return how many distinct items of this source are remembered, of its busiest key."""
         return self._scores.window.most(source, (0, SERVICE_KEY_BYTES))
 
-    def _count(self, event: Probe) -> tuple[Crossing | None, bool]:
-        """Count a probe; return what crossed the threshold, and whether the source did alone."""
-        scores, source = self._scores, event.source
-        key, item, witness = self.key(source, event), self.item(event), WITNESSES[type(event)]
+    def _count(self, event: Probe, key: bytes, item: bytes) -> tuple[bytes, Crossing | None, bool]:
+        """Count a probe by its source and by its prefix, unless it confirms an alert.
+
+        Return which key crossed the threshold, what did, and whether the source did alone.
+        """
+        scores, source, witness = self._scores, event.source, WITNESSES[type(event)]
         if self._agreement.confirms(key, item, witness, event.time_s):
-            return None, True
+            return key, None, True
         crossing = scores.window.add(key, item, event.time_s)
         is_alone = crossing is not None or len(source) == 4 or not scores.has_prefixes
         if not is_alone:
             own_key, key = key, self.key(self._origin_of(source), event)
             if self._agreement.confirms(key, item, witness, event.time_s):
-                return None, False
+                return key, None, False
             crossing = scores.add_to_prefix(own_key, key, item, event.time_s)
-        if crossing is not None:
-            crossing = self._without_services(key, crossing)
-        if crossing is not None:
-            self._agreement.alerted(key, crossing.items, witness, event.time_s)
-        return crossing, is_alone
+        return key, crossing, is_alone
 
     def _without_services(self, key: bytes, crossing: Crossing) -> Crossing | None:
         """Return a crossing unless too many of its items turned out to be services: the others then stay counted."""

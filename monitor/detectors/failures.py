@@ -181,20 +181,20 @@ class FailuresDetector(Detector[AuthFailure]):
     def feed(self, events: Sequence[AuthFailure]) -> list[Alert]:
         """Take a batch of events, return the alerts it raised; events of other detectors are skipped."""
         alerts = []
-        name, add = self.name, self._scores.window.add
-        for event in events:
+        name, add, proven = self.name, self._scores.window.add, Strength.PROVEN
+        for event, serial in zip(events, self._serials, strict=False):
             if event.detector != name:
                 continue
-            source = event.source
-            item = next(self._serials).to_bytes(_SERIAL_BYTES)
-            if event.user:
-                item += event.user.encode(errors="replace")[:_USER_BYTES]
-            if event.prefix_length is not None or len(source) != 4:
+            source, user = event.source, event.user
+            item = serial.to_bytes(_SERIAL_BYTES)
+            if user:
+                item += user.encode(errors="replace")[:_USER_BYTES]
+            if len(source) != 4 or event.prefix_length is not None:
                 alert = self._feed_wide(event, item)
                 if alert is not None:
                     alerts.append(alert)
                 continue
-            key = source if event.strength is Strength.PROVEN else source + _FORGEABLE
+            key = source if event.strength is proven else source + _FORGEABLE
             crossing = add(key, item, event.time_s)
             if crossing is not None:
                 alerts.append(self._alert(event, crossing, source, self._scores.network(source), is_alone=True))

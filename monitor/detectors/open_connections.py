@@ -1,7 +1,7 @@
 """Open connections: one source holds too many at a time, as slow attacks on web servers do."""
 
 import heapq
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -16,6 +16,7 @@ from monitor.detectors.probes import our_party, show_packet
 from monitor.detectors.registration import Registration
 from monitor.detectors.settings import BANTIME, ENTRIES, RECENT, WindowSettings
 from monitor.model.addresses import Address, Network, origin_key
+from monitor.model.aged_keys import AgedKeys
 from monitor.model.alerts import Alert
 from monitor.model.bans import Mode
 from monitor.model.crowds import SHARE, networks_of_origin
@@ -65,7 +66,7 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
         """Take when to fire."""
         super().__init__(limits)
         self._prefix_bytes = limits.ipv6_prefix // 8
-        self._open: OrderedDict[FlowKey, bytes] = OrderedDict()
+        self._open: AgedKeys[FlowKey, bytes] = AgedKeys()
         self._counts: dict[bytes, int] = {}
         self._reported_s: dict[bytes, float] = {}
         self._turns = 0
@@ -104,7 +105,7 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
             self._forget(batch.time_s)
         ended = set(batch.ended_keys())
         for key in ended:
-            if (origin := self._open.pop(key, None)) is not None:
+            if (origin := self._open.pop(key)) is not None:
                 self._leave(origin)
         opened = [(key, flow) for flow in (*batch.completed, *batch.listed) if (key := flow_key(flow)) not in ended]
         alerts = [alert for key, flow in opened if (alert := self._opened(key, flow, batch.time_s))]
@@ -121,7 +122,7 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
         if len(self._open) >= limits.max_entries:
             self._evict()
         origin = origin_key(flow.source, self._prefix_bytes)
-        self._open[key] = origin
+        self._open.young[key] = origin
         count = self._counts[origin] = self._counts.get(origin, 0) + 1
         if count > self.stats.peak and not self.surrounding.shelters(origin):
             self.stats.peak = count
@@ -147,8 +148,9 @@ class OpenConnectionsDetector(Detector[FlowBatch]):
             self._surplus.extend(self._find_surplus())
         while self._surplus and self._surplus[0] not in self._open:  # closed meanwhile
             self._surplus.popleft()
-        key = self._surplus.popleft() if self._surplus else next(iter(self._open))
+        key = self._surplus.popleft() if self._surplus else self._open.first()[0]
         origin = self._open.pop(key)
+        assert origin is not None  # noqa: S101 - it is there, as was just seen
         self.stats.evicted_keys += 1
         self.stats.missed_keys += 2 * self._counts[origin] >= self.limits.maxretry
         self._leave(origin)

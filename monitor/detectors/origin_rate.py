@@ -60,7 +60,7 @@ class OriginRate:
         width = self._prefix_bytes
         counts: Counter[bytes] = Counter()
         if weights is None:
-            counts.update(origin_key(source, width) for source in sources)
+            counts.update([source if len(source) == 4 else origin_key(source, width) for source in sources])
         else:
             for source, weight in zip(sources, weights, strict=True):
                 counts[origin_key(source, width)] += weight

@@ -44,10 +44,10 @@ def is_probe(event: Probe, client_ports: Ports) -> bool:
     - broadcast and multicast are addressed to everybody,
     - packets the node sent itself (no incoming interface) and fragments without ports tell nothing of a source.
     """
-    if isinstance(event, FlowIncomplete):
-        return event.destination_port is not None and not event.was_answered
     port = event.destination_port
-    if port is None or not event.interface_in or _is_group(event):
+    if isinstance(event, FlowIncomplete):
+        return port is not None and not event.was_answered
+    if port is None or not event.interface_in or _is_group(event.destination, event.mac):
         return False
     if event.protocol == PROTOCOL_TCP:
         return not event.tcp_flags & (TCP_ACK | TCP_RST)
@@ -56,19 +56,19 @@ def is_probe(event: Probe, client_ports: Ports) -> bool:
     return not (event.source_port in WELL_KNOWN_PORTS and port not in WELL_KNOWN_PORTS)
 
 
-def _is_group(event: PacketLogged) -> bool:
+def _is_group(destination: Address, mac: str) -> bool:
     """Whether the packet was sent to many: to a group address (RFC 5771, RFC 4291) or to the link-layer broadcast.
 
     The group bit of a link-layer address is no sign: clusters such as those of Windows NLB receive all their unicast
     traffic at 03:bf:... or 01:00:5e:7f:.... The node's own broadcasts loop back without a link-layer header: there, any
     address that ends in .255 counts as one.
     """
-    first = event.destination[0]
-    if first >= 0xE0 and (len(event.destination) == 4 or first == 0xFF):
+    first = destination[0]
+    if first >= 0xE0 and (len(destination) == 4 or first == 0xFF):
         return True
-    if not event.mac:
-        return len(event.destination) == 4 and event.destination[3] == 0xFF
-    return event.mac.startswith(_BROADCAST)
+    if mac:
+        return mac.startswith(_BROADCAST)
+    return destination[-1] == 0xFF and len(destination) == 4
 
 
 def service_key(event: Probe | Flow) -> bytes:

@@ -69,10 +69,12 @@ class Proofs:
         """
         width = self._prefix_bytes
         flows = [flow for flow in completed if flow.namespace is None and flow.protocol == PROTOCOL_TCP]
-        keys = [(origin_key(flow.source, width), flow) for flow in flows]
+        keys = [origin_key(flow.source, width) for flow in flows]
         self._claimed += len(flows) + sum(flow.namespace is None and flow.protocol == PROTOCOL_TCP for flow in late)
-        self._fresh.update(key for key, _ in keys)
-        self._fresh.update(service_proof(key, flow.protocol, flow.destination_port) for key, flow in keys)
+        self._fresh.update(keys)
+        self._fresh.update(
+            [service_proof(key, flow.protocol, flow.destination_port) for key, flow in zip(keys, flows, strict=True)]
+        )
         if len(self._fresh) > _MAX_ENTRIES:  # nobody settles
             self.lose()
 

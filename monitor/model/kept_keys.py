@@ -19,14 +19,15 @@ class KeptKeys:
         self._counted: dict[bytes, int] = {}
         self._max_entries = max_entries
 
-    def put(self, key: bytes, items: dict[bytes, float]) -> Iterator[dict[bytes, float]]:
-        """Keep a key; yield the items of those that make room for it."""
+    def put(self, key: bytes, items: dict[bytes, float]) -> Iterator[tuple[bytes, dict[bytes, float]]]:
+        """Keep a key; yield those that make room for it, with their items."""
         self.level[key] = items
         self.changed(key, is_new=False)
         while self.entries > self._max_entries:
-            gone = self.take(next(iter(self.level)))
+            first = next(iter(self.level))
+            gone = self.take(first)
             if gone is not None:
-                yield gone
+                yield first, gone
 
     def changed(self, key: bytes, *, is_new: bool) -> None:
         """Follow a change of a key's items; `is_new`: it gained one."""

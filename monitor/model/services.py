@@ -68,14 +68,18 @@ class Services:
 
     def serves(self, attempt: FlowIncomplete, *, is_own: bool) -> bool:
         """Whether an attempt was made to a known service; `is_own`: its destination is an address of the node."""
-        called, *real = _services_of(attempt)
-        if self.has(called, attempt.time_s, is_own=is_own) or any(self.has(one, attempt.time_s) for one in real):
+        port, real = attempt.destination_port or 0, attempt.real_destination
+        if self.has((attempt.destination, attempt.protocol, port), attempt.time_s, is_own=is_own):
             return True
-        port = attempt.destination_port or 0
-        return attempt.real_destination is not None and self._is_redirected(attempt.real_destination, port)
+        if real is None:
+            return False
+        is_known = self.has((real, attempt.protocol, attempt.real_destination_port or 0), attempt.time_s)
+        return is_known or self._is_redirected(real, port)
 
     def has(self, service: Service, now_s: float, *, is_own: bool = False) -> bool:
         """Whether this service is known; `is_own`: at an address of the node, where one on all addresses counts too."""
+        if not self._by_port.get(service[1:]):  # probes are mostly at ports that no service has
+            return False
         if service in self._listening or now_s - self._seen_s.get(service, float("-inf")) <= KEPT_S:
             return True
         return is_own and self.has((ANY_ADDRESS, *service[1:]), now_s)

@@ -11,10 +11,9 @@ Four rules keep the evidence about each attacker while others fill the window:
 from collections import Counter
 from collections.abc import Iterable
 
-from monitor.model.crowds import MOST_CROWDS, SHARE, belongs, find_crowds, networks_of
+from monitor.model.crowds import MOST_CROWDS, SHARE, belongs, find_crowds
 from monitor.model.level_window import LevelWindow
 from monitor.model.saved_rows import SavedRow, recent
-from monitor.model.window_stats import Crossing
 
 _EXAMINED_AFTER = 1024
 """Batches: about as many keys as the window has."""
@@ -34,16 +33,9 @@ class DistinctWindow(LevelWindow):
     def __init__(self, *, findtime_s: float, maxretry: int, max_entries: int) -> None:
         """Make an empty window; `max_entries` must be greater than `maxretry`."""
         super().__init__(findtime_s=findtime_s, maxretry=maxretry, max_entries=max_entries)
-        self._crowds: dict[bytes, LevelWindow] = {}
         self._may_split = max_entries // (2 * MOST_CROWDS) > maxretry
         self._examine_in = 0
         """How many batches are evicted before networks are examined again."""
-
-    def add(self, key: bytes, item: bytes, time_s: float) -> Crossing | None:
-        """Note one item of a key; return what crossed the threshold (and forget the key), else None."""
-        if self._crowds and (crowd := self._crowd_of(key)) is not None:
-            return self._add_to(crowd, key, item, time_s)
-        return super().add(key, item, time_s)
 
     def discard(self, key: bytes, item: bytes) -> bool:
         """Take an item back that was no evidence after all; return whether it was remembered."""
@@ -94,24 +86,6 @@ class DistinctWindow(LevelWindow):
         if self._examine_in < 0 and self._may_split:
             self._examine()
         super()._make_room()
-
-    def _crowd_of(self, key: bytes) -> LevelWindow | None:
-        narrow, wide = networks_of(key)
-        crowd = self._crowds.get(narrow)
-        return self._crowds.get(wide) if crowd is None else crowd
-
-    def _add_to(self, crowd: LevelWindow, key: bytes, item: bytes, time_s: float) -> Crossing | None:
-        """Note an item of a key in the window of its crowd."""
-        stats, part = self.stats, crowd.stats
-        before = part.entries
-        crossing = crowd.add(key, item, time_s)
-        if part.entries != before:
-            self._account_outside(part.entries - before)
-            if stats.entries > self._max_entries:
-                self._make_room()
-        if part.evicted_keys or part.peak > stats.peak:
-            stats.take_from(part)
-        return crossing
 
     def _examine(self) -> None:
         """Look for networks that take more than their share, and for crowds that are over."""

@@ -34,8 +34,9 @@ class PodWatch:
 
     @property
     def notices(self) -> list[str]:
-        """Why some pods are not named, or named late, a sentence each."""
-        return [notice for notice in (self._failure, self._watcher.trouble, *self._pods.notices) if notice]
+        """Why some pods are not named, or named late, a sentence each; without pods nothing is late."""
+        late = self._watcher.trouble if self._pods else ""
+        return [notice for notice in (self._failure, late, *self._pods.notices) if notice]
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Follow changes on this loop."""

@@ -43,6 +43,8 @@ class Started(_Input, frozen=True, array_like=True):
     is_continued: bool = False
     seed: int = 0
     """What the run's hashes are keyed with (`monitor.model.salt`)."""
+    has_state: bool = False
+    """Where it continues: all that the run knows follows, so that a replay can begin here."""
 
 
 class Configured(_Input, frozen=True, array_like=True):

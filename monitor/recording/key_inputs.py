@@ -4,7 +4,15 @@ import msgspec
 
 from monitor.model.addresses import Network
 from monitor.model.bans import AllowEntry
-from monitor.recording.inputs import Configured, Input, Listening, Order, Ordered, Restored, Started, Surrounded
+from monitor.recording.inputs import Configured, Gap, Input, Listening, Order, Ordered, Restored, Started, Surrounded
+
+
+class KeyState(msgspec.Struct, frozen=True):
+    """What a run knows at `time_s`; `left_out` is how many bans it does not say."""
+
+    time_s: float
+    restored: Restored
+    left_out: int = 0
 
 
 class KeyInputs:
@@ -39,19 +47,24 @@ class KeyInputs:
                 for network in one.networks:
                     self._allowed.pop(network, None)
 
-    def inputs(self, time_s: float) -> list[Input]:
-        """Return what is in force, as of `time_s`."""
+    def inputs(self, time_s: float, state: KeyState | None = None) -> list[Input]:
+        """Return what is in force, as of `time_s`, and what the run knows if that is known."""
         replace = msgspec.structs.replace
         found: list[Input] = []
         if self._started is not None:
-            found.append(replace(self._started, time_s=time_s, is_continued=True))
+            found.append(replace(self._started, time_s=time_s, is_continued=True, has_state=state is not None))
         if self._configured is not None:
             found.append(replace(self._configured, time_s=time_s, offences=[], is_continued=True))
         if self._surrounded is not None:
             found.append(replace(self._surrounded, time_s=time_s, is_continued=True))
         if self._listening is not None:
             found.append(replace(self._listening, time_s=time_s, is_seen=False))
-        if self._allowed:
+        if state is not None:
+            found.append(replace(state.restored, time_s=time_s))
+            if state.left_out:
+                reason = f"{state.left_out} bans in force are left out: there are too many"
+                found.append(Gap(time_s, "state", 0, reason))
+        elif self._allowed:
             found.append(Restored(time_s, allowed=list(self._allowed.values())))
         return found
 

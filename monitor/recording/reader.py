@@ -1,5 +1,6 @@
 """Reads recordings: the ring, also while the daemon writes it, or one file."""
 
+import contextlib
 import os
 from collections.abc import Container, Iterator
 from datetime import datetime
@@ -9,7 +10,7 @@ import msgspec
 
 from monitor.model.errors import explain
 from monitor.recording.bounds import RecordingError
-from monitor.recording.inputs import Gap, Input, Skipped
+from monitor.recording.inputs import Gap, Input, Skipped, Started
 from monitor.recording.key_inputs import KeyInputs
 from monitor.recording.ring import number, open_segment, segments
 from monitor.recording.segments import Damage, Frame, Header, frames, read_header
@@ -30,6 +31,8 @@ class Recording:
         """Places where something could not be read, so far; the unfinished end of a segment is none."""
         self._last_s = 0.0
         self._is_complete = False
+        self._knows_state = False
+        """Whether what was read began with a start, or with all that a run knew."""
         try:
             self.segments = segments(path) if path.is_dir() else [path] if path.exists() else []
         except (OSError, ValueError) as error:  # ValueError: no possible path
@@ -47,6 +50,14 @@ class Recording:
                 continue
             except (OSError, ValueError, RecordingError) as error:
                 raise RecordingError(f"{path}: {explain(error)}") from None
+
+    @property
+    def has_pseudonyms(self) -> bool:
+        """Whether addresses and names in it are others than those of its node."""
+        headers = self.headers()
+        with contextlib.suppress(RecordingError):  # what is none is a gap among the inputs
+            return any(header.has_pseudonyms for header in headers)
+        return False
 
     def inputs(
         self, since_s: float = -_FOREVER, until_s: float = _FOREVER, wanted: Container[str] | None = None
@@ -80,7 +91,11 @@ class Recording:
         return self.segments[start:]
 
     def _all(self, paths: list[Path], since_s: float, wanted: Container[str] | None) -> Iterator[Input | Skipped]:
-        """Yield all inputs of segments; batches that ended before `since_s` are Skipped."""
+        """Yield all inputs of segments; batches that ended before `since_s` are Skipped.
+
+        A key frame repeats what is known where nothing is missing, unless it is the first to say what the run knew.
+        """
+        self._knows_state = False
         before: int | None = None
         self._is_complete = False
         for path in paths:
@@ -95,7 +110,8 @@ class Recording:
                     for frame in frames(file):
                         if isinstance(frame, Damage):
                             yield from self._damaged(path, frame)
-                        elif not (frame.is_key and is_continued):
+                        elif not frame.is_key or not is_continued or (frame.has_state and not self._knows_state):
+                            self._knows_state = self._knows_state or frame.has_state
                             yield from self._frame(path, frame, () if frame.last_s < since_s else wanted)
             except FileNotFoundError:
                 yield self._gap("a segment was removed while it was read")
@@ -151,6 +167,8 @@ class Recording:
             for row in frame.rows():
                 one = decode(row, wanted)
                 self._last_s = _checked(one)
+                if type(one) is Started and not one.is_continued:
+                    self._knows_state = True
                 yield one
         except (RecordingError, msgspec.DecodeError) as error:
             self.damaged_frames += 1

@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent import futures
 from pathlib import Path
+from typing import TypeAlias
 
 from monitor.model.addresses import Address
 from monitor.model.errors import explain
 from monitor.model.retry import Worker
 from monitor.recording.flood import weight
 from monitor.recording.inputs import Events, Input, Ticked
-from monitor.recording.key_inputs import KeyInputs
+from monitor.recording.key_inputs import KeyInputs, KeyState
 from monitor.recording.ring import Ring
 from monitor.recording.segments import Header
 from monitor.recording.settings import RecordingSettings
@@ -30,8 +31,11 @@ _MAX_EVENTS = 65_536
 _MAX_INPUTS = 16_384
 """The most inputs that wait, batches of events among them."""
 _MAX_KNOWN = 4096
+_STALLED_S = 10.0
+"""How long the thread may take before that is a problem."""
 CAUSES = ("queue", "disk", "fault")
 """Why events are missing: the queue was full, the disk refused them, a fault of our own."""
+_Taken: TypeAlias = Input | KeyState
 _SLOW = "the disk is slower than they came"
 
 
@@ -57,7 +61,7 @@ class Recorder:
         self._job_events = 0
         self._is_last_job = False
         """Whether the job closes its writer."""
-        self._waiting: list[Input] = []
+        self._waiting: list[_Taken] = []
         self._waiting_events = 0
         self._known: list[Address] = []
         self._lost_now = 0
@@ -66,13 +70,22 @@ class Recorder:
         """What writers wrote that are closed."""
         self.written = Written()
         """How it goes with the writer, as of the last time that the thread was done."""
+        self._job_at_s = 0.0
         self.fault = ""
-        """The last fault of our own."""
+        """The last fault of our own; empty again once something was written."""
 
     @property
     def is_on(self) -> bool:
         """Whether inputs are recorded."""
         return self._writer is not None
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing is written; empty while it is."""
+        waits_s = self._clock() - self._job_at_s if self._job is not None and not self._job.done() else 0.0
+        if waits_s > _STALLED_S:
+            return f"the disk has not answered for {waits_s:.0f} s"
+        return self.written.trouble or self.fault
 
     def start(self, directory: Path, settings: RecordingSettings) -> None:
         """Record from now on, into this directory; no effect while it does."""
@@ -125,6 +138,11 @@ class Recorder:
         if self._waiting_events >= HANDED_OVER_EVENTS:
             self._hand_over()
 
+    def renew(self, state: KeyState) -> None:
+        """Start a new segment with what the run knows by now."""
+        if self._writer is not None and len(self._waiting) < _MAX_INPUTS:
+            self._waiting.append(state)
+
     def tick(self) -> None:
         """Have written what waits; must be called each second."""
         self._hand_over()
@@ -155,6 +173,7 @@ class Recorder:
         self._job_events = self._waiting_events
         self._waiting, self._waiting_events, self._known, self._lost_now = [], 0, [], 0
         work = _flush if is_flushed else _write
+        self._job_at_s = self._clock()
         self._job = self._worker.submit(work, self._writer, batch, known, lost, self._wall())
 
     def _collect(self) -> None:
@@ -166,7 +185,9 @@ class Recorder:
         self._job = None
         error = job.exception()
         if error is None:
-            self.written = job.result()
+            before, self.written = self.written, job.result()
+            if self.written.written_bytes > before.written_bytes:
+                self.fault = ""
             if is_last:
                 self._retire()
             return
@@ -197,7 +218,7 @@ class Recorder:
         return Writer(ring, settings.max_events_per_second, self._header, in_force, clock=self._clock, wall=self._wall)
 
 
-def _write(writer: Writer, batch: Sequence[Input], known: Sequence[Address], lost: int, now_s: float) -> Written:
+def _write(writer: Writer, batch: Sequence[_Taken], known: Sequence[Address], lost: int, now_s: float) -> Written:
     """Write from the thread; what is missing came after the batch."""
     if lost:
         writer.write(batch, known)
@@ -206,11 +227,11 @@ def _write(writer: Writer, batch: Sequence[Input], known: Sequence[Address], los
     return writer.write(batch, known)
 
 
-def _flush(writer: Writer, batch: Sequence[Input], known: Sequence[Address], lost: int, now_s: float) -> Written:
+def _flush(writer: Writer, batch: Sequence[_Taken], known: Sequence[Address], lost: int, now_s: float) -> Written:
     _write(writer, batch, known, lost, now_s)
     return writer.flush()
 
 
-def _finish(writer: Writer, batch: Sequence[Input], lost: int, now_s: float) -> Written:
+def _finish(writer: Writer, batch: Sequence[_Taken], lost: int, now_s: float) -> Written:
     _write(writer, batch, (), lost, now_s)
     return writer.close()

@@ -66,7 +66,10 @@ class Ring:
         return path, os.open(path, flags, 0o600)
 
     def prune(self, now_s: float, current: Path) -> None:
-        """Remove the oldest segments that are too much or too old, never the one that is written. Raises OSError."""
+        """Remove the oldest segments that are too much or too old, never the one that is written.
+
+        What cannot be removed stays, and the next ones go. Raises OSError only if the ring is too large then.
+        """
         found = []
         for path in segments(self.directory):
             try:
@@ -75,13 +78,19 @@ class Ring:
                 continue
             found.append((path, status.st_size if path != current else self.segment_bytes, status.st_mtime))
         total = sum(size for _, size, _ in found)  # with room for the one that is written
-        kept = list(found)
+        kept, stuck, fault = list(found), 0, None
         for path, size, written_s in found:
             is_old = now_s - written_s > self.max_age_s
             if path == current or not (is_old or total > self.max_bytes):
                 break
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                stuck, fault = stuck + 1, fault or error
+                continue
             total -= size
-            del kept[0]
+            del kept[stuck]
         self.size_bytes, self.count = total - self.segment_bytes, len(kept)
         self.oldest_s = kept[0][2] if kept else None
+        if fault and total > self.max_bytes:
+            raise fault

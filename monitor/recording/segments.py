@@ -39,7 +39,7 @@ _HEAD_BYTES = _OVERHEAD - _CHECKSUM.size
 """A frame up to its data's checksum."""
 _Head: TypeAlias = tuple[int, int, int, int, int, float, float]
 _SEARCH_BYTES = 1 << 20
-_KEY, _END = 1, 2
+_KEY, _END, _STATE = 1, 2, 4
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -48,6 +48,8 @@ class Header(msgspec.Struct, frozen=True):
     node: str
     version: str
     created_s: float
+    has_pseudonyms: bool = False
+    """Whether addresses and names were replaced by others."""
 
 
 class Frame(NamedTuple):
@@ -57,6 +59,8 @@ class Frame(NamedTuple):
     """Whether it only repeats what was in force when the segment was opened."""
     is_end: bool
     """Whether the segment was closed with it: nothing is missing."""
+    has_state: bool
+    """Whether it is a key frame with all that the run knew, so that a replay can begin with it."""
     raw_bytes: int
     inputs: int
     events: int
@@ -113,11 +117,13 @@ class FrameEncoder:
         last_s: float,
         is_key: bool = False,
         is_end: bool = False,
+        has_state: bool = False,
     ) -> bytes:
         """Return the frame of these inputs, which are in bytes already."""
         raw = b"".join((b"\xdd", len(rows).to_bytes(4), *rows))
         data = self._compressor.compress(raw)
-        head = _HEAD.pack(is_key * _KEY | is_end * _END, len(data), len(raw), len(rows), events, first_s, last_s)
+        flags = is_key * _KEY | is_end * _END | has_state * _STATE
+        head = _HEAD.pack(flags, len(data), len(raw), len(rows), events, first_s, last_s)
         return b"".join((_MARKER, head, _checksum(head), _checksum(data), data))
 
 
@@ -178,7 +184,8 @@ def _frame(file: BinaryIO, head: _Head) -> Frame | None:
     checksum, data = file.read(_CHECKSUM.size), file.read(size)
     if _checksum(data) != checksum:
         return None
-    return Frame(bool(flags & _KEY), bool(flags & _END), raw_bytes, inputs, events, first_s, last_s, data)
+    is_key, is_end, has_state = (bool(flags & one) for one in (_KEY, _END, _STATE))
+    return Frame(is_key, is_end, has_state, raw_bytes, inputs, events, first_s, last_s, data)
 
 
 def _head(block: bytes, place: int, offset: int, end: int) -> _Head | None:

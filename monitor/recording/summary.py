@@ -27,6 +27,7 @@ class Summary(msgspec.Struct):
 
     size_bytes: int = 0
     segments: int = 0
+    has_pseudonyms: bool = False
     nodes: list[str] = []
     versions: list[str] = []
     first_s: float | None = None
@@ -51,6 +52,7 @@ class Summary(msgspec.Struct):
 def summarize(recording: Recording, since_s: float = float("-inf"), until_s: float = float("inf")) -> Summary:
     """Read all of a recording. Raises RecordingError if nothing of it can be read."""
     found = Summary(size_bytes=recorded_bytes(recording.segments), segments=len(recording.segments))
+    found.has_pseudonyms = recording.has_pseudonyms
     events: Counter[str] = Counter()
     digests: set[str] = set()
     for one in recording.inputs(since_s, until_s, wanted={FLOW_BATCH}):

@@ -19,7 +19,8 @@ from monitor.model.errors import TemporaryError, explain
 from monitor.model.retry import Backoff
 from monitor.recording.flood import FloodFilter, weight
 from monitor.recording.inputs import Events, Gap, Input
-from monitor.recording.key_inputs import KeyInputs
+from monitor.recording.key_frame import key_frame
+from monitor.recording.key_inputs import KeyInputs, KeyState
 from monitor.recording.ring import Ring
 from monitor.recording.segments import FrameEncoder, Header, encode_header
 from monitor.recording.wire import encode
@@ -33,6 +34,10 @@ _LATE_S = 10.0
 _SHARE = 8
 """Floods may fill this part of the ring within an hour."""
 _HOUR_S = 3600.0
+_STATE_SHARE = 4
+"""What the run knows may fill this part of a segment."""
+_NEARLY = 0.8
+"""A segment that is full by this part should end with a state, before it ends without."""
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -47,6 +52,8 @@ class Written(msgspec.Struct, frozen=True):
     lost: dict[str, int] = {}
     """Events that are missing, by cause."""
     is_scarce: bool = False
+    wants_state: bool = False
+    """Whether a segment should start with what the run knows: this one is nearly full, or started without."""
     ring_bytes: int = 0
     segments: int = 0
     oldest_s: float | None = None
@@ -88,6 +95,10 @@ class Writer:
         self._of_hour: deque[tuple[float, int]] = deque()
         self._in_force: list[Input] = []
         """Before the frame that is being filled."""
+        self._state: KeyState | None = None
+        """What the run knows before the next input."""
+        self._has_state = True
+        """Whether the segment starts with what the run knew, or with its start."""
         self._rows: list[bytes] = []
         self._raw_bytes = self._events = 0
         self._times = (0.0, 0.0)
@@ -95,9 +106,11 @@ class Writer:
         self._path: Path | None = None
         self._descriptor = -1
         self._size_bytes = 0
+        self._frames = 0
+        """Of the segment, that hold inputs."""
         self._opened_s = 0.0
 
-    def write(self, inputs: Iterable[Input], known: Sequence[Address] = ()) -> Written:
+    def write(self, inputs: Iterable[Input | KeyState], known: Sequence[Address] = ()) -> Written:
         """Take the next inputs, and the sources that raised alerts; never raises for what the system does."""
         self.flood.known.add(known)
         for one in inputs:
@@ -131,12 +144,26 @@ class Writer:
             counted_events=self.flood.counted_total,
             lost=dict(self._lost),
             is_scarce=self.flood.is_scarce,
+            wants_state=self._wants_state(),
             ring_bytes=self.ring.size_bytes + self._size_bytes,
             segments=self.ring.count,
             oldest_s=self.ring.oldest_s,
         )
 
-    def _take(self, one: Input) -> None:
+    def _wants_state(self) -> bool:
+        if self._descriptor < 0:
+            return False
+        age_s = self._clock() - self._opened_s
+        is_late = self._size_bytes > _NEARLY * self.ring.segment_bytes or age_s > _NEARLY * self.ring.segment_age_s
+        return is_late or not self._has_state
+
+    def _take(self, one: Input | KeyState) -> None:
+        if isinstance(one, KeyState):
+            self._flush()
+            if not self._trouble:
+                self._end()
+                self._state = one
+            return
         for flood in self.flood.turn(one.time_s):
             self._add(flood)
         if type(one) is not Events:
@@ -152,7 +179,8 @@ class Writer:
             return
         if not self._rows:
             self._framed_s = self._clock()
-            self._in_force = self._keys.inputs(one.time_s)
+            state, self._state = self._state, None
+            self._in_force = self._keys.inputs(one.time_s, state)
             self._times = (one.time_s, one.time_s)
         row = encode(one)
         self._rows.append(row)
@@ -176,12 +204,13 @@ class Writer:
         try:
             self._open()
             self._put(self._encoder.encode(rows, events=events, first_s=first_s, last_s=last_s))
+            self._frames += 1
         except (OSError, MemoryError, TemporaryError) as error:
             self._miss(events)
             self._failed(explain(error))
             return
         self._written_events += events
-        self._trouble = ""
+        self._trouble, self._gap = "", 0
 
     def _open(self) -> None:
         """Have a segment with room; the first thing in it is what is in force, and what is missing since the last."""
@@ -193,15 +222,18 @@ class Writer:
         self._close()
         now_s = self._wall()
         self._path, self._descriptor = self.ring.create()
-        self._size_bytes, self._opened_s = 0, self._clock()
+        self._size_bytes, self._frames, self._opened_s = 0, 0, self._clock()
         self._put(encode_header(self._header(now_s)))
         first_s = self._times[0]
-        if keys := [encode(one) for one in self._in_force]:
-            self._put(self._encoder.encode(keys, first_s=first_s, last_s=first_s, is_key=True))
+        self._has_state = True  # without anything in force the run itself starts here
+        if self._in_force:
+            data, self._has_state = key_frame(
+                self._encoder, self._in_force, first_s, self.ring.segment_bytes // _STATE_SHARE
+            )
+            self._put(data)
         if self._gap:
             gap = encode(Gap(first_s, "disk", self._gap, self._trouble or "the recording could not be written"))
             self._put(self._encoder.encode([gap], first_s=first_s, last_s=first_s))
-            self._gap = 0
         self.ring.prune(now_s, self._path)
 
     def _put(self, data: bytes) -> None:
@@ -244,8 +276,8 @@ class Writer:
             self._descriptor = -1
 
     def _failed(self, reason: str) -> None:
-        """Give the segment up: it ends in part of a frame, which readers pass over."""
-        is_empty = self._size_bytes == 0
+        """Give the segment up: it ends in part of a frame, which readers pass over. Without any, it is removed."""
+        is_empty = self._frames == 0
         self._close()
         if is_empty and self._path is not None:
             with contextlib.suppress(OSError):

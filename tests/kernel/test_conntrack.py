@@ -12,6 +12,7 @@ from monitor.model.addresses import parse_address
 from monitor.model.flows import Flow, FlowClosed, FlowEstablished, FlowListed, FlowOpened
 from monitor.model.protocols import PROTOCOL_TCP, PROTOCOL_UDP
 from monitor.sources.conntrack.reader import Conntrack
+from monitor.sources.conntrack.running import RunningFlows
 from tests.support.daemon import wait_for
 from tests.support.lab import Host, Lab
 
@@ -94,6 +95,39 @@ def test_a_syn_alone_is_no_handshake(lab: Lab) -> None:
     assert kinds.count(FlowOpened) >= 2
     assert FlowEstablished not in kinds
     source.close()
+
+
+def test_bytes_are_listed_while_a_flow_runs(lab: Lab) -> None:
+    """An open connection that has sent three megabytes, and only connections with counters."""
+    node, taken, ended = lab["node"], list[Flow](), list[bool]()
+
+    def take(flows: list[Flow], is_end: bool) -> None:
+        taken.extend(flows)
+        ended.append(is_end)
+
+    node.run("sysctl", "-qw", "net.netfilter.nf_conntrack_acct=1")
+    with node.entered():
+        server = socket.create_server((node.address4, _PORT))
+    with lab["client"].entered():
+        client = socket.create_connection((node.address4, _PORT), timeout=5)
+    peer, _ = server.accept()
+    for _ in range(30):
+        client.sendall(bytes(100_000))
+        assert len(peer.recv(100_000, socket.MSG_WAITALL)) == 100_000
+    running = RunningFlows(take)
+
+    def is_listed() -> bool:
+        running.step()
+        return any(ended)
+
+    with node.entered():
+        wait_for(is_listed, "the end of the listing")
+    (flow,) = (one for one in taken if one.destination_port == _PORT)
+    assert 3_000_000 < (flow.original_bytes or 0) < 4_000_000
+    assert 0 < (flow.reply_bytes or 0) < 1_000_000
+    for one in (client, peer, server):
+        one.close()
+    running.close()
 
 
 def test_the_kernel_keeps_back_what_nobody_wants(lab: Lab) -> None:

@@ -183,7 +183,7 @@ def test_a_drop_in_a_pod_is_named(site: OpenSite, tmp_path: Path) -> None:
     site.daemon.start(*wrapper)
     is_up(site)
     asking = site.node.start(
-        *wrapper, NODEWARDEN, "drops", "--by", "pod", "--for", "4s", "--json", stdout=subprocess.PIPE
+        *wrapper, NODEWARDEN, "drops", "--by", "pod", "--for", "3s", "--json", stdout=subprocess.PIPE
     )
     wait_for(lambda: programs_of(asking.pid, "kfree_skb"), "the program", timeout_s=20)
     for target, port, count in ((site.client, 7, 300), (site.client, 9, 100), (site.node, 7, 50)):

@@ -30,7 +30,7 @@ _PREFIX4, _PREFIX6 = (struct.Struct(xdp._LENGTH.format + tail) for tail in ("4s"
 SHAPES: Mapping[str, tuple[struct.Struct, str]] = {
     # C's name: what Python takes it for, and its members
     "location": (drop_locations._LOCATION, "address reason netns has_no_protocol"),
-    "namespace": (drops._COUNTS, "packets" + " -" * (drops._CLASSES - 1)),
+    "netns_drops": (drops._COUNTS, "packets" + " -" * (drops._CLASSES - 1)),
     "drop_count": (_PAIR, "packets bytes"),
     "source": (_ADDRESS, "high low"),
     "offender": (_OFFENDER, "packets" + " -" * (drops._CLASSES - 1) + " tunnelled outer"),

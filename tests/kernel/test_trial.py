@@ -49,7 +49,7 @@ def test_it_outlives_a_kill_within_its_time_and_no_start_after_it(site: Site, tm
     assert "waits to be confirmed" in _apply(site, directory, 8, "70-other.yaml").stderr
     place = site.daemon.configuration_path.parent / "conf.d/60-try.yaml"
     assert not place.exists()
-    done = site.daemon.run("apply", "--confirm")
+    done = site.daemon.run("apply", "--confirm", "--config", str(site.daemon.configuration_path))
     assert done.returncode == 0, done.stderr
     assert place.exists()
     assert _apply(site, directory, 8, "70-other.yaml").returncode == 0

@@ -50,6 +50,8 @@ def _lowered(section: Any, chance: random.Random) -> Any:
     changes["findtime_s"] = chance.choice([60.0, 600.0])
     if "maxretry" in names:
         changes["maxretry"] = chance.choice([10, 12]) if section.maxretry > _RATE else chance.choice([2, 3, 6])
+    if "allowlist" in names and chance.random() < 0.2:
+        changes["allowlist"] = (parse_network("198.51.100.4/30"),)
     if "max_entries" in names:
         changes["max_entries"] = 1024
     if "total" in names:

@@ -42,7 +42,7 @@ from tests.support.day_settings import BANTIMES_S, log_filters, some_settings
 START_S = 1_700_000_000.0
 
 
-class _Store:
+class Store:
     """What a run saves and the next one reads."""
 
     is_new = False
@@ -153,7 +153,7 @@ class Day:
         self.outcomes: list[Outcome] = []
         self.done: dict[str, int] = {}
         """Steps by kind."""
-        self._store = _Store()
+        self._store = Store()
         self._listening = frozenset({(parse_address(NODE), 6, 80)})
         self._around = _NETWORKS
         self._settings = self._some_settings()
@@ -216,7 +216,7 @@ class Day:
         self._windows.restore(self.now_s)
         if self._chance.random() < 0.2:
             restore(self.pipeline, None, self._store.book)
-            catch_up(self.pipeline, store, self._store.book, ahead_s=0.0, kept={})
+            catch_up(self.pipeline, store, self._store.book, lambda: self.now_s, ahead_s=0.0, kept={})
         else:
             restore(self.pipeline, store, self._store.book, lambda: self.now_s)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor import __version__
+from monitor.daemon.life.key_state import key_state
 from monitor.daemon.pipeline.listeners import Listener
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.metrics.metric import Sample
@@ -29,6 +30,8 @@ _log = logging.getLogger(__name__)
 _STOPPED = "stopped"
 """A file in the directory of the recording: it was stopped by command, also across restarts."""
 _SHOWN_S = 600.0
+_STATE_EVERY_S = 600.0
+"""How often at most a segment starts with all that the run knows: telling takes the loop some milliseconds."""
 _CLOSE_S = 2.0
 _FLUSH_S = 0.5
 
@@ -53,7 +56,7 @@ class Recording(Listener):
         self._marker_fault = ""
         self._pipeline: Pipeline | None = None
         self._known = (0, 0)
-        self._lost_at_s = self._counted_at_s = float("-inf")
+        self._lost_at_s = self._counted_at_s = self._state_at_s = float("-inf")
 
     @property
     def directory(self) -> Path:
@@ -63,7 +66,7 @@ class Recording(Listener):
     def open(self, pipeline: Pipeline, now_s: float) -> None:
         """Record what this pipeline gets from now on, unless it is off or was stopped by command."""
         self._pipeline = pipeline
-        self._is_stopped = (self.directory / _STOPPED).exists()
+        self._is_stopped = self._was_stopped()
         self._follow(now_s)
 
     def reconfigure(self, settings: RecordingSettings, now_s: float) -> None:
@@ -71,7 +74,7 @@ class Recording(Listener):
         if settings != self._settings:
             self._stop(now_s)
             self._settings = settings
-            self._is_stopped = (self.directory / _STOPPED).exists()
+            self._is_stopped = self._was_stopped()
             self._follow(now_s)
 
     async def order(self, action: str) -> dict[str, Any]:
@@ -96,6 +99,8 @@ class Recording(Listener):
 
     def write(self) -> None:
         """Have written what came together; call it each second."""
+        if self._recorder.written.wants_state and self._clock() - self._state_at_s >= _STATE_EVERY_S:
+            self._renew(time.time())
         self._recorder.tick()
         known = sum(self._recorder.lost().values()), self._recorder.total("counted_events")
         if known[0] != self._known[0]:
@@ -123,7 +128,7 @@ class Recording(Listener):
             "is_stopped": self._is_stopped,
             "is_remembered": not self._marker_fault,
             "directory": str(self.directory),
-            "trouble": written.trouble or self._recorder.fault,
+            "trouble": self._recorder.trouble,
             "bytes": written.ring_bytes,
             "max_bytes": self._settings.max_bytes,
             "max_age_s": self._settings.max_age_s,
@@ -138,7 +143,7 @@ class Recording(Listener):
         if not self._recorder.is_on:
             return []
         lost = self._recorder.lost()
-        if trouble := self._recorder.written.trouble:
+        if trouble := self._recorder.trouble:
             where = f"the recording cannot be written to {self.directory}: {trouble}"
             return [f"{where}; bans are not affected; {lost['disk']} events are missing in it so far"]
         if self._pipeline is not None and (errors := self._pipeline.tap.errors):
@@ -147,10 +152,9 @@ class Recording(Listener):
 
     def notices(self) -> list[str]:
         """Say that nothing is recorded on purpose, what was lost lately, or that a flood is only counted."""
-        if self._clock() - self._lost_at_s < _SHOWN_S and not self._recorder.written.trouble:
+        if self._clock() - self._lost_at_s < _SHOWN_S and not self._recorder.trouble:
             causes = ", ".join(f"{count} by {cause}" for cause, count in self._recorder.lost().items() if count)
-            why = f": {self._recorder.fault}" if self._recorder.fault else ""
-            return [f"events are missing in the recording ({causes}){why}; bans are not affected"]
+            return [f"events are missing in the recording ({causes}); bans are not affected"]
         if self._settings.enabled and self._is_stopped:
             return ["the recording was stopped by command (`nodewarden record start`)"]
         if self._clock() - self._counted_at_s < _SHOWN_S:
@@ -160,7 +164,7 @@ class Recording(Listener):
 
     def part(self) -> Part:
         """Return what the self-check says."""
-        trouble = self._recorder.written.trouble or self._recorder.fault
+        trouble = self._recorder.trouble
         repair = f"install -d -o nodewarden -g nodewarden -m 700 {self.directory} && df {self.directory} && {RESTART}"
         needed = Requirement(
             f"{self.directory}, writable, with room for {self._settings.max_bytes} bytes", trouble, repair
@@ -171,7 +175,7 @@ class Recording(Listener):
     def samples(self) -> Iterator[Sample]:
         """Yield the metrics."""
         recorder = self._recorder
-        yield "nodewarden_recording_up", (), float(recorder.is_on and not recorder.written.trouble)
+        yield "nodewarden_recording_up", (), float(recorder.is_on and not recorder.trouble)
         yield "nodewarden_recording_bytes", (), recorder.written.ring_bytes
         yield "nodewarden_recording_bytes_limit", (), self._settings.max_bytes
         yield "nodewarden_recording_written_bytes_total", (), recorder.total("written_bytes")
@@ -187,12 +191,28 @@ class Recording(Listener):
         """Start, if it is to be on."""
         if self._settings.enabled and not self._is_stopped and not self._recorder.is_on and self._pipeline is not None:
             self._recorder.start(self.directory, self._settings)
+            has_run = self._pipeline.now_s > 0.0
             self._pipeline.record(self._recorder, self._node, __version__, now_s)
+            if has_run:
+                self._renew(now_s)
+
+    def _renew(self, now_s: float) -> None:
+        """Start a segment with what the run knows."""
+        if self._pipeline is not None:
+            self._state_at_s = self._clock()
+            self._recorder.renew(key_state(self._pipeline, now_s))
 
     def _stop(self, now_s: float) -> None:
         if self._pipeline is not None:
             self._pipeline.record(None, self._node, __version__, now_s)
         self._recorder.stop()
+
+    def _was_stopped(self) -> bool:
+        """Whether it was stopped by command; no if nobody can tell: then the recorder reports why."""
+        try:
+            return (self.directory / _STOPPED).exists()
+        except OSError:
+            return False
 
     def _mark(self, *, is_stopped: bool) -> None:
         """Remember across restarts whether it was stopped; that the disk refuses that is said, and no reason not to."""

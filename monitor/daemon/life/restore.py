@@ -77,18 +77,26 @@ def restore(
     return sum(pipeline.ledger.count(Mode.ENFORCE, strength) for strength in Strength)
 
 
-def catch_up(pipeline: Pipeline, store: Store, record: Record, *, ahead_s: float, kept: Kept) -> int:
+def catch_up(
+    pipeline: Pipeline,
+    store: Store,
+    record: Record,
+    clock: Callable[[], float] = time.time,
+    *,
+    ahead_s: float,
+    kept: Kept,
+) -> int:
     """Do what `restore` would have done, had the store been readable; return how many claims were not known.
 
     Claims that were made since are the newer ones. Those that only the kernel knew at the start are replaced by the
     ones that explain them.
     """
-    now_s = time.time()
+    now_s = clock()
     ledger = pipeline.ledger
     counted: list[Offence] = []
     pipeline.allow_again([allowed.entry for allowed in store.allowed()], now_s)
     pipeline.policy.relearn(pipeline.noted(history(store, now_s - ahead_s), counted))
-    filling = _Filling(pipeline.table, time.time)
+    filling = _Filling(pipeline.table, clock)
     entering = _Entering(pipeline, record, filling, kept, now_s)
     found = 0
     for merged in merge(_running(store, record, now_s, ahead_s, kept), (), now_s):
@@ -98,14 +106,14 @@ def catch_up(pipeline: Pipeline, store: Store, record: Record, *, ahead_s: float
             continue
         entering.enter(merged)
         found += 1
-    pipeline.table.give_up(filling.finish(), time.time())
-    pipeline.bans.lift(entering.unwanted(), time.time(), Ending.ALLOWLISTED)
-    pipeline.bans.spare(time.time())
+    pipeline.table.give_up(filling.finish(), clock())
+    pipeline.bans.lift(entering.unwanted(), clock(), Ending.ALLOWLISTED)
     for claim in [claim for claim in ledger.all_claims() if claim.detector == RESTORED]:
         if _is_explained(claim, pipeline):
             ledger.withdraw(claim.network, claim.strength, lambda one: one.detector == RESTORED, now_s)
             record.remove_ban(claim)
     _record(pipeline, counted, now_s, is_late=True)
+    pipeline.bans.spare(clock())
     return found
 
 

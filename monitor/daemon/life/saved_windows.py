@@ -90,14 +90,14 @@ class SavedWindows:
         for name, kind, windows, _ in parts:
             if name in self._of_logs and not is_settled:
                 continue
-            content = _encode(_Content(_VERSION, kind, [list(window.export(limit)) for window in windows]))
+            content = encoded(kind, [list(window.export(limit)) for window in windows])
             if content != self._saved.get(name):
                 self._saved[name] = content
                 self._saver.save_window(name, SavedContent(now_s, content))
 
     def _parts(self) -> list[SavedPart]:
         """Return what is kept; note which of it rests on logs."""
-        parts = list(_parts(self._pipeline))
+        parts = list(counted_parts(self._pipeline))
         self._of_logs.update(one.name for one in parts if one.is_of_logs)
         return parts
 
@@ -105,7 +105,7 @@ class SavedWindows:
 def resume(pipeline: Pipeline, saved: Mapping[str, SavedContent], now_s: float) -> int:
     """Have detectors and clients remember what was saved; return how many do."""
     resumed = 0
-    for name, kind, windows, _ in _parts(pipeline):
+    for name, kind, windows, _ in (*counted_parts(pipeline), *policy_parts(pipeline)):
         if name not in saved or saved[name].saved_s > now_s:
             continue
         try:
@@ -119,8 +119,22 @@ def resume(pipeline: Pipeline, saved: Mapping[str, SavedContent], now_s: float) 
     return resumed
 
 
-def _parts(pipeline: Pipeline) -> Iterator[SavedPart]:
-    """Yield all that is kept."""
+def encoded(kind: str, windows: list[list[SavedRow]]) -> bytes:
+    """Return the rows of windows as they are saved."""
+    return _encode(_Content(_VERSION, kind, windows))
+
+
+def policy_parts(pipeline: Pipeline) -> Iterator[SavedPart]:
+    """Yield what the next start learns from the history, or need not know: offences, budgets, alerts about clients."""
+    for name, table in pipeline.policy.tables().items():
+        yield SavedPart(f"policy/{name}", "policy", (table,))
+    for strength, budget in pipeline.policy.budgets.by_strength.items():
+        yield SavedPart(f"budget/{strength}", "budget", (budget,))
+    yield SavedPart("contested", "contested", (pipeline.evidence.contested,))
+
+
+def counted_parts(pipeline: Pipeline) -> Iterator[SavedPart]:
+    """Yield all that detectors count, and the known clients."""
     detectors: Sequence[Any] = pipeline.counting
     bases = {id(detector) for detector in pipeline.detectors}
     for detector in detectors:

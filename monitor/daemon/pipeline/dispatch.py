@@ -41,9 +41,12 @@ class Dispatch:
 
 def _feed_named(detectors: dict[str, _Fed], events: Sequence[Any]) -> Iterator[Alert | FloodAlert]:
     """Yield the alerts of events that carry the name of their detector."""
-    by_name: dict[str, list[Any]] = {}
-    for event in events:
-        by_name.setdefault(event.detector, []).append(event)
+    by_name: dict[str, Sequence[Any]] = dict.fromkeys([event.detector for event in events], events)
+    if len(by_name) > 1:
+        parts: dict[str, list[Any]] = {name: [] for name in by_name}
+        for event in events:
+            parts[event.detector].append(event)
+        by_name = {**parts}
     for name, batch in by_name.items():
         if detector := detectors.get(name):
             yield from detector.feed(batch)

@@ -70,9 +70,10 @@ class EvidenceSorter:
         self.sorted_out = {"known_service": 0, "outbound": 0}
         """Attempts that did not count, by reason."""
         self._surrounding = Surrounding()
-        self._contested = RateWindow(
+        self.contested = RateWindow(
             findtime_s=CORROBORATION_S, maxretry=CORROBORATING_ALERTS, max_entries=_MAX_CONTESTED
         )
+        """Counts alerts about known clients, by source and detector."""
 
     def follow(self, surrounding: Surrounding) -> None:
         """Follow who is where."""
@@ -90,10 +91,11 @@ class EvidenceSorter:
         inbound: list[FlowIncomplete] = []
         probes: list[FlowIncomplete] = []
         outbound: list[OutboundIncomplete] = []
-        is_served = _Once(lambda one: self.services.serves(one, is_own=one.destination in self._surrounding.own))
+        own = self._surrounding.own
+        is_served = _Once(lambda one: self.services.serves(one, is_own=one.destination in own))
         for attempt in batch.incomplete:
             to = attempt.real_destination or attempt.destination
-            if self._is_outbound(attempt.source, to, is_masqueraded=attempt.is_masqueraded):
+            if to not in own and self._is_outbound(attempt.source, to, is_masqueraded=attempt.is_masqueraded):
                 outbound.append(_outbound(attempt))
                 continue
             inbound.append(attempt)
@@ -109,7 +111,12 @@ class EvidenceSorter:
 
     def admit(self, events: Sequence[PacketLogged], now_s: float) -> list[PacketLogged]:
         """Return the logged packets that count now; others may follow from `release`."""
-        about_us = [event for event in events if not self._is_outbound(event.source, event.destination)]
+        own = self._surrounding.own
+        about_us = [
+            event
+            for event in events
+            if event.destination in own or not self._is_outbound(event.source, event.destination)
+        ]
         self.sorted_out["outbound"] += len(events) - len(about_us)
         probes = [event for event in about_us if not self._is_at_service(event)]
         self.sorted_out["known_service"] += len(about_us) - len(probes)
@@ -135,7 +142,7 @@ class EvidenceSorter:
             return alert
         origin = origin_key(alert.source, self.ipv6_prefix // 8)
         # by detector: two that count the same packets corroborate nothing
-        if any(self._contested.add({origin + alert.detector.encode(): 1}, alert.time_s)):
+        if any(self.contested.add({origin + alert.detector.encode(): 1}, alert.time_s)):
             return msgspec.structs.replace(alert, longest_s=LONGEST_CLIENT_SHUN_S)
         self.contested_total += 1
         count = self.clients.handshakes(alert.source)
@@ -172,11 +179,12 @@ class EvidenceSorter:
         ]
 
     def _inbound(self, flows: list[Flow]) -> list[Flow]:
-        is_outbound = self._is_outbound
+        is_outbound, own = self._is_outbound, self._surrounding.own
         return [
             flow
             for flow in flows
-            if not is_outbound(flow.source, flow.real_destination, is_masqueraded=flow.is_masqueraded)
+            if flow.real_destination in own
+            or not is_outbound(flow.source, flow.real_destination, is_masqueraded=flow.is_masqueraded)
         ]
 
     def _is_outbound(self, source: Address, destination: Address, *, is_masqueraded: bool = False) -> bool:

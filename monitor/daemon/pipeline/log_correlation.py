@@ -13,6 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 from monitor.model.addresses import Address
+from monitor.model.aged_keys import AgedKeys
 from monitor.model.events import PacketLogged
 from monitor.model.flows import Flow, FlowBatch
 from monitor.model.protocols import PROTOCOL_TCP, PROTOCOL_UDP
@@ -31,7 +32,7 @@ _MAX_OPENED = 16_384
 _Key: TypeAlias = tuple[Address, int | None, int, Address, int | None]
 
 
-class Prefix(msgspec.Struct):
+class Prefix(msgspec.Struct, gc=False):
     """What lines of one log prefix turned out to mark."""
 
     dropped: int = 0
@@ -47,7 +48,7 @@ class Prefix(msgspec.Struct):
         return self.dropped >= _ENOUGH_DROPS and not self.marks_accepted(now_s)
 
 
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, gc=False):
     event: PacketLogged
     came_s: float
 
@@ -62,9 +63,11 @@ class LogCorrelation:
         self.lost_total = 0
         """Lines that did not count because events of connection tracking were lost, or too many lines waited."""
         self.prefixes: OrderedDict[str, Prefix] = OrderedDict()
-        self._waiting: OrderedDict[_Key, _Line] = OrderedDict()
-        self._counted: OrderedDict[_Key, _Line] = OrderedDict()
-        self._opened: OrderedDict[_Key, float] = OrderedDict()
+        self._last: tuple[str | None, Prefix] = None, Prefix()
+        """The last one of them: most lines have the prefix of the line before."""
+        self._waiting: AgedKeys[_Key, _Line] = AgedKeys()
+        self._counted: AgedKeys[_Key, _Line] = AgedKeys()
+        self._opened: AgedKeys[_Key, float] = AgedKeys()
         self._flows_s = float("-inf")
         self._needed_s = float("-inf")
 
@@ -91,17 +94,18 @@ class LogCorrelation:
             self.lost_total += not is_evidence
             return is_evidence
         key = _key(event)
-        if self._opened.get(key, float("-inf")) >= now_s - _HORIZON_S:
+        opened_s = self._opened.get(key)
+        if opened_s is not None and opened_s >= now_s - _HORIZON_S:
             self._note_accepted(prefix, now_s)
             return False
         is_counted = prefix.marks_drops_only(now_s)
         if not is_counted:
             self._needed_s = now_s
         lines = self._counted if is_counted else self._waiting
-        lines.pop(key, None)
-        lines[key] = _Line(event, now_s)
+        lines.pop(key)
+        lines.young[key] = _Line(event, now_s)
         if len(lines) > _MAX_LINES:
-            lines.popitem(last=False)
+            lines.pop_first(1)
             self.lost_total += not is_counted
         return is_counted
 
@@ -123,36 +127,26 @@ class LogCorrelation:
         waiting, counted, known = self._waiting, self._counted, self._opened
         for flow in opened:
             for key in _keys(flow):
-                if (line := waiting.pop(key, None)) is not None:
+                if (line := waiting.pop(key)) is not None:
                     self._note_accepted(self._prefix(line.event.prefix), now_s)
-                elif (line := counted.pop(key, None)) is not None:
+                elif (line := counted.pop(key)) is not None:
                     self._note_accepted(self._prefix(line.event.prefix), now_s)
                     yield line
                 elif is_needed:
-                    known[key] = now_s
-        while len(known) > _MAX_OPENED:
-            known.popitem(last=False)
+                    (known.old if key in known.old else known.young)[key] = now_s
+        known.pop_first(max(0, len(known) - _MAX_OPENED))
 
     def release(self, now_s: float) -> list[PacketLogged]:
         """Return the lines that waited long enough: no connection was opened by their packets."""
-        released = []
-        while self._waiting:
-            key, line = next(iter(self._waiting.items()))
-            is_checked = self._flows_s >= line.came_s + WAIT_S or not 0 <= now_s - line.came_s < _ALIVE_S
-            if not is_checked:
-                break
-            del self._waiting[key]
+        flows_s = self._flows_s
+        released = self._waiting.pop_while(
+            lambda line: flows_s >= line.came_s + WAIT_S or not 0 <= now_s - line.came_s < _ALIVE_S
+        )
+        over = self._counted.pop_while(lambda line: not 0 <= now_s - line.came_s < _HORIZON_S)
+        for line in (*released, *over):
             self._prefix(line.event.prefix).dropped += 1
-            released.append(line.event)
-        while self._counted:
-            key, line = next(iter(self._counted.items()))
-            if 0 <= now_s - line.came_s < _HORIZON_S:
-                break
-            del self._counted[key]
-            self._prefix(line.event.prefix).dropped += 1
-        while self._opened and not 0 <= now_s - next(iter(self._opened.values())) < _HORIZON_S:
-            self._opened.popitem(last=False)
-        return released
+        self._opened.pop_while(lambda opened_s: not 0 <= now_s - opened_s < _HORIZON_S)
+        return [line.event for line in released]
 
     def _lose(self) -> None:
         """Forget what waits: its connections may be among the events that were lost."""
@@ -167,10 +161,17 @@ class LogCorrelation:
         prefix.accepted_s = now_s
 
     def _prefix(self, name: str) -> Prefix:
-        prefix = self.prefixes.pop(name, None) or Prefix()
-        self.prefixes[name] = prefix
+        if name == self._last[0]:
+            return self._last[1]
+        prefix = self.prefixes.get(name)
+        if prefix is not None:
+            self.prefixes.move_to_end(name)
+            self._last = name, prefix
+            return prefix
+        prefix = self.prefixes[name] = Prefix()
         if len(self.prefixes) > _MAX_PREFIXES:
             self.prefixes.popitem(last=False)
+        self._last = name, prefix
         return prefix
 
 
@@ -178,8 +179,15 @@ def _key(event: PacketLogged) -> _Key:
     return event.source, event.source_port, event.protocol, event.destination, event.destination_port
 
 
-def _keys(flow: Flow) -> Iterator[_Key]:
-    """Yield how a line can name the packet: before and after destination NAT."""
-    yield flow.source, flow.source_port, flow.protocol, flow.destination, flow.destination_port
-    if (flow.real_destination, flow.real_destination_port) != (flow.destination, flow.destination_port):
-        yield flow.source, flow.source_port, flow.protocol, flow.real_destination, flow.real_destination_port
+def _keys(flow: Flow) -> tuple[_Key, ...]:
+    """Return how a line can name the packet: before and after destination NAT."""
+    source, source_port, protocol = flow.source, flow.source_port, flow.protocol
+    to, port, real, real_port = (
+        flow.destination,
+        flow.destination_port,
+        flow.real_destination,
+        flow.real_destination_port,
+    )
+    if real == to and real_port == port:
+        return ((source, source_port, protocol, to, port),)
+    return (source, source_port, protocol, to, port), (source, source_port, protocol, real, real_port)

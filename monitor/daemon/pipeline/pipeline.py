@@ -244,6 +244,7 @@ class Pipeline(Stages):
 
     def allow_again(self, entries: Iterable[AllowEntry], now_s: float) -> None:
         """Allow what an earlier run allowed; what does not fit is counted as omitted. `remembered` records it."""
+        self._begin(now_s)
         self._allow(entries, now_s, is_restored=True)
 
     def disallow(self, networks: Iterable[Network], now_s: float) -> list[Network]:

@@ -87,6 +87,8 @@ class RefusedAlerts:
 
     def due(self, now_s: float, detectors: Iterable[str]) -> list[Alert]:
         """Return alerts to propose now, a bounded number; those of removed detectors are forgotten."""
+        if not self._waiting:
+            return []
         known = set(detectors)
         self._waiting = {key: one for key, one in self._waiting.items() if key[0] in known}
         # a wait longer than any that was set means that the clock was set back

@@ -40,7 +40,7 @@ from monitor.detectors.detector import Detector
 from monitor.detectors.proofs import Proofs
 from monitor.detectors.registry import ALL
 from monitor.enforcers.enforcement import Enforcement
-from monitor.model.addresses import Network, host
+from monitor.model.addresses import Network
 from monitor.model.alerts import Alert, FloodAlert
 from monitor.model.bans import Action, AllowEntry, Ban, Offence
 from monitor.model.errors import NodewardenError
@@ -163,7 +163,8 @@ class Stages:
     def _process_admitted(self, events: Sequence[Event], now_s: float) -> list[Decision]:
         """Take events that count all the way."""
         if events and type(events[0]).covers_all_traffic:
-            events = [event for event in cast("Sequence[Any]", events) if not self._is_protected(event)]
+            shields = self.guard.shields
+            events = [event for event in cast("Sequence[Any]", events) if not shields(event.source)]
         return self._detect(events, now_s)
 
     def _detect(self, events: Sequence[Event], now_s: float) -> list[Decision]:
@@ -223,7 +224,7 @@ class Stages:
                 yield alert
 
     def _is_protected(self, one: Any) -> bool:
-        return self.guard.protects(host(one.source)) is not None
+        return self.guard.shields(one.source)
 
     def _answer(self, alerts: Iterable[Alert | FloodAlert], now_s: float) -> list[Decision]:
         """Decide on alerts, and carry out what was decided."""

@@ -24,6 +24,7 @@ from monitor.model import salt
 from monitor.model.errors import ConfigError, NodewardenError
 from monitor.model.networks import NodeNetworks
 from monitor.model.sysctls import Sysctls
+from monitor.recording.flood import weight
 from monitor.recording.inputs import (
     FLOW_BATCH,
     KIND_OF,
@@ -194,7 +195,7 @@ class Replay:
     def _start(self, one: Started) -> None:
         self.result.nodes[one.node] = None
         self.result.versions[one.version] = None
-        if one.is_continued and self.pipeline is not None:
+        if one.is_continued and not one.has_state and self.pipeline is not None:
             return
         self.result.starts += not one.is_continued
         self.pipeline, self._started, self._configured = None, one, None
@@ -234,7 +235,7 @@ class Replay:
         events = one.events
         pipeline = self.pipeline or self._ready()
         kind = one.kind
-        self.result.events[kind] += len(events)
+        self.result.events[kind] += weight(one)
         if kind == FAILURES:
             self.result.named |= dict.fromkeys([event.detector for event in events])
         pipeline.process(events, one.time_s)

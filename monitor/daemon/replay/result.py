@@ -39,7 +39,7 @@ class Result(msgspec.Struct):
     warm_s: float | None = None
     """From when on windows have seen as much as live ones had: a recording may begin in the middle of a run."""
     events: Counter[str] = msgspec.field(default_factory=Counter)
-    """By kind; those of kinds that no detector takes included."""
+    """By kind; of flows each message about a connection counts, so that empty batches are 0 of their kind."""
     floods: Counter[str] = msgspec.field(default_factory=Counter)
     """Events that the recording only counts, by kind."""
     gaps: list[Gap] = []
@@ -83,7 +83,7 @@ class Result(msgspec.Struct):
     def unfed(self, stages: Stages, settings: Settings) -> dict[str, str]:
         """Say which detectors of a configuration find nothing in this recording, whatever happened, and why."""
         found = {}
-        seen = {kind for kind, count in (self.events + self.floods).items() if count}
+        seen = {*self.events, *self.floods}
         if FLOW_BATCH in seen:  # batches hold what these events are made of
             seen |= {KIND_OF[FlowIncomplete], KIND_OF[OutboundIncomplete]}
         for detector in stages.detectors:

@@ -1,22 +1,30 @@
 """Answers `nodewarden apply`: checks a trial configuration before anything changes, and confirms it or goes back."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from monitor.control.protocol import Apply, ApplyBack, ApplyConfirm, ApplyStatus, TrialRequest
+import yaml
+
+from monitor.control.protocol import (
+    LONGEST_TRIAL_S,
+    SHORTEST_TRIAL_S,
+    Apply,
+    ApplyBack,
+    ApplyConfirm,
+    ApplyStatus,
+    TrialRequest,
+)
 from monitor.daemon.selfcheck.configuration import load_examined
 from monitor.daemon.trial.file import instant
 from monitor.daemon.trial.keeper import LIMIT_BYTES, TrialKeeper
-from monitor.daemon.trial.record import LONGEST_S, SHORTEST_S, Opinion, Result, Trial, TrialRefused
+from monitor.daemon.trial.record import PLACE, Opinion, Result, Trial, TrialRefused
 from monitor.files.regular import digest
 from monitor.model.addresses import parse_network
 from monitor.settings.changes import needs_restart
-from monitor.settings.load import load
+from monitor.settings.load import Loaded, load
 from monitor.settings.schema import Settings
 
-_PLACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\.yaml")
 _MOST_KNOWN_GOOD = 10_000
 
 
@@ -54,10 +62,12 @@ class TrialOrders:
                 f"trial configuration {waiting.name} waits to be confirmed ({waiting.left_s(now):.0f} s left): first "
                 "`nodewarden apply --confirm` or `nodewarden apply --back`"
             )
-        if not SHORTEST_S <= request.within_s <= LONGEST_S:
-            raise TrialRefused(f"a trial lasts from {SHORTEST_S:g} s to 24 h, not {request.within_s:g} s")
-        if request.place and not _PLACE.fullmatch(request.place):
-            raise TrialRefused("a file of conf.d has a name such as 50-local.yaml: letters, digits, `.`, `_` and `-`")
+        if not SHORTEST_TRIAL_S <= request.within_s <= LONGEST_TRIAL_S:
+            raise TrialRefused(f"a trial lasts from {SHORTEST_TRIAL_S:g} s to 24 h, not {request.within_s:g} s")
+        if request.place and not PLACE.fullmatch(request.place):
+            raise TrialRefused(
+                "a file of conf.d has a name such as 50-local.yaml (letters, digits, `.`, `_`, `-`); `--as` gives one"
+            )
         target = self._path.parent / "conf.d" / request.place if request.place else self._path
         self._check_settings(target, request.content.encode())
         return Trial(
@@ -80,14 +90,26 @@ class TrialOrders:
                 "the files on disk say something else than what is in force, and going back would put it in force: "
                 "`nodewarden reload` or undo these changes first (`nodewarden status` names them)"
             )
-        tried = load_examined(self._path, standing={target: content})[0].settings
+        loaded = load_examined(self._path, standing={target: content})[0]
+        tried = loaded.settings
         if tried == base:
-            raise TrialRefused(f"it changes nothing: the configuration in force says the same ({target})")
+            raise TrialRefused(_changes_nothing(target, content, loaded))
         if waiting := needs_restart(base, tried):
             raise TrialRefused(
                 f"{', '.join(waiting)}: this takes effect after a restart only and cannot be tried; leave it out, or "
                 "put the file in place and restart"
             )
+
+
+def _changes_nothing(target: Path, content: bytes, loaded: Loaded) -> str:
+    """Say why a file that is read changes nothing: what is in force says the same, or files that are read later win."""
+    later = [path.name for path in loaded.files if path.parent == target.parent and path.name > target.name]
+    if later and yaml.safe_load(content) and not any(origin.file == target for origin in loaded.origins.values()):
+        return (
+            f"it changes nothing: {', '.join(later)} in conf.d is read after {target.name}, and sets the same; "
+            f"`--as 99-{target.name}` has it read last"
+        )
+    return f"it changes nothing: the configuration in force says the same ({target})"
 
 
 def _networks(texts: list[str]) -> tuple[str, ...]:

@@ -7,18 +7,23 @@ nobody sets. Over a reboot only the wall clock is left, which may be wrong. So t
 """
 
 import enum
+import math
+import re
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from monitor.control.protocol import LONGEST_TRIAL_S, SHORTEST_TRIAL_S
+from monitor.model.addresses import parse_network
 from monitor.model.errors import NodewardenError
 
 SAVE_EVERY_S = 10.0
 """How old the written time may be, in seconds."""
 REBOOT_S = 20.0
 """What a reboot is charged at least, in seconds: more than it can lose."""
-SHORTEST_S, LONGEST_S = 10.0, 86_400.0
-"""The range of the time to confirm within."""
+PLACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\.yaml")
+"""What a file of conf.d is called."""
 
 
 class TrialRefused(NodewardenError):  # noqa: N818 - what happened
@@ -92,6 +97,32 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     def is_due(self, now: Instant) -> bool:
         """Whether what is written is so old that it must be written again."""
         return now.boot_id != self.boot_id or not 0.0 <= now.boot_s - self.boot_s < SAVE_EVERY_S
+
+
+def fault(trial: Trial, main: Path, now: Instant) -> str:
+    """Say what shows that a trial was damaged on disk; empty if nothing does. `main` is the main file.
+
+    A time that never ends, or a file that is none of the configuration, must not be put in force.
+    """
+    numbers = (trial.limit_s, trial.used_s, trial.started_s, trial.wall_s, trial.boot_s)
+    is_allowed = SHORTEST_TRIAL_S <= trial.limit_s <= LONGEST_TRIAL_S and trial.used_s >= 0.0
+    if not all(map(math.isfinite, numbers)) or not is_allowed:
+        return "it has an impossible time"
+    if trial.boot_id == now.boot_id and trial.boot_s > now.boot_s:
+        return "it was written in the future"
+    if not is_place(Path(trial.target), main):
+        return f"{trial.target} is no file of the configuration"
+    try:
+        for text in trial.known_good:
+            parse_network(text)
+    except ValueError:
+        return "it names a network that is none"
+    return ""
+
+
+def is_place(target: Path, main: Path) -> bool:
+    """Whether a trial may stand for this file: the main file, or one of its conf.d."""
+    return target == main or (target.parent == main.parent / "conf.d" and bool(PLACE.fullmatch(target.name)))
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):

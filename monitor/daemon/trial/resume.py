@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from monitor.daemon.trial.file import DamagedError, TrialFile, instant
 from monitor.daemon.trial.keeper import TrialKeeper
-from monitor.daemon.trial.record import Ended, Instant, Remembered, Result, Trial
+from monitor.daemon.trial.record import Ended, Instant, Remembered, Result, Trial, fault
 from monitor.model.errors import ConfigError, TemporaryError
 from monitor.settings.load import Loaded, load
 
@@ -36,6 +36,9 @@ def resume(path: Path, now: Instant | None = None) -> Resumed:
     trial = remembered.trial
     if trial is None:
         return Resumed(base, TrialKeeper(path, file, remembered, base))
+    if why := fault(trial, path, now):
+        ended = _ended(trial, Result.UNUSABLE, f"{file.path} is damaged: {why}", now)
+        return Resumed(base, _gone(path, file, base, ended))
     if trial.left_s(now) <= 0.0:
         ended = _ended(trial, Result.TIME, "nobody confirmed it in time; the daemon was not running", now)
         return Resumed(base, _gone(path, file, base, ended))

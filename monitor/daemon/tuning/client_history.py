@@ -3,6 +3,9 @@
 Every attacker who guesses passwords completes handshakes, and a scanner does so at each open port. So a source is a
 client in an hour only if it completed at least ten times as many handshakes as there is evidence against it in that
 hour. And nobody is a client of long standing who came only once: what counts are hours before and after a ban.
+
+A scanner that looks at an open port now and then is none either: over all hours a client has no more proven failures
+than it completed handshakes in hours of a client. What anyone can forge does not count there: it would cost clients.
 """
 
 from bisect import bisect_left, bisect_right
@@ -15,6 +18,7 @@ from typing import Any
 import msgspec
 
 from monitor.model.addresses import Address, Network, origin_key
+from monitor.model.alerts import Strength
 from monitor.model.crowds import SHARE, networks_of_origin
 from monitor.model.events import AuthFailure, DropsObserved, PacketLogged
 from monitor.model.flows import FlowBatch, FlowIncomplete
@@ -43,6 +47,10 @@ class _Known(msgspec.Struct, gc=False):
     last: int
     clean: int = 0
     other: int = 0
+    worked: int = 0
+    """Handshakes in clean hours."""
+    proven: int = 0
+    """Failures that nobody else can have caused, in any hour since the first clean one."""
 
 
 class ClientHistory:
@@ -57,6 +65,7 @@ class ClientHistory:
         self._hour = -1
         self._completed: Counter[Address] = Counter()
         self._accused: Counter[Address] = Counter()
+        self._proven: Counter[Address] = Counter()
         self._known: dict[bytes, _Known] = {}
         self._taken: Counter[bytes] = Counter()
         """Origins in `_known` by network."""
@@ -75,6 +84,8 @@ class ClientHistory:
         elif kind in _ACCUSING:
             self._turn(time_s)
             self._count(self._accused, map(_source, events))
+            if kind is AuthFailure:
+                self._count(self._proven, (one.source for one in events if one.strength is Strength.PROVEN))
         elif kind is DropsObserved:
             self._turn(time_s)
             probes = (one.source for one in events if one.stealth_ports or one.closed_ports)
@@ -83,7 +94,7 @@ class ClientHistory:
     def take_flows(self, batch: FlowBatch, time_s: float) -> None:
         """Take what a poll of connection tracking yielded."""
         self._turn(time_s)
-        for flows in (batch.completed, batch.late, batch.listed):
+        for flows in filter(None, (batch.completed, batch.late, batch.listed)):
             self._count(self._completed, map(_source, flows))
         self._count(self._accused, map(_source, batch.incomplete))
 
@@ -103,9 +114,9 @@ class ClientHistory:
         """Count sources; once there are more than fit, only those that are known already."""
         while len(into) < self._max_sources:
             chunk = list(islice(sources, _CHUNK))
-            if not chunk:
-                return
             into.update(chunk)
+            if len(chunk) < _CHUNK:
+                return
         for source in sources:
             if source in into:
                 into[source] += 1
@@ -135,11 +146,16 @@ class ClientHistory:
                 known = self._known[origin] = _Known(self._hour, self._hour)
             if is_clean:
                 known.clean += 1
+                known.worked += count
                 known.first, known.last = min(known.first, self._hour), max(known.last, self._hour)
             else:
                 known.other += 1
+        for origin, failures in self._by_origin(self._proven).items():
+            if (known := self._known.get(origin)) is not None:
+                known.proven += failures
         self._completed.clear()
         self._accused.clear()
+        self._proven.clear()
         self._sorted = None
 
     def _by_origin(self, counts: Counter[Address]) -> dict[bytes, int]:
@@ -176,7 +192,7 @@ class ClientHistory:
 
     @staticmethod
     def _is_known(known: _Known, hour: int | None) -> bool:
-        if known.other > known.clean:
+        if known.other > known.clean or known.proven > known.worked:
             return False
         if hour is None:
             return known.clean >= _LEAST_HOURS and known.last - known.first >= _LEAST_SPAN_H

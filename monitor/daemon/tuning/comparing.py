@@ -13,7 +13,7 @@ import msgspec
 from monitor.daemon.sources.recorded_settings import read_settings
 from monitor.daemon.tuning.ban_history import BanHistory
 from monitor.daemon.tuning.compare import Change, Comparison, Side, Totals, compare
-from monitor.daemon.tuning.known_good import KnownGood, Mark, Witness
+from monitor.daemon.tuning.known_good import KnownGood, Mark, Witness, unlike_pseudonyms
 from monitor.daemon.tuning.label_file import read_label_file, read_labels
 from monitor.daemon.tuning.side import Facts, SideReply, SideRequest, Watch, run_side
 from monitor.model.addresses import Network
@@ -76,6 +76,8 @@ def answer(question: Question, watch: Watch = lambda _, inputs: inputs) -> Answe
         judges.append(witness.known_good(read_settings(witness.configured)))
     comparison = compare(old_history, new_history, _any_of(judges))
     warnings = list(_warnings(old_facts, new_facts, comparison, witness.clients.refused_total))
+    if old_facts.has_pseudonyms and (text := unlike_pseudonyms(settings, labels)):
+        warnings.append(text)
     return Answer(question, comparison, old_facts, new_facts.unfed, warnings)
 
 

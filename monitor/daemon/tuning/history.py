@@ -28,6 +28,7 @@ from monitor.detectors.settings import DetectorSettings
 from monitor.model.addresses import Address
 from monitor.model.bans import Mode
 from monitor.model.errors import ConfigError, PermanentError
+from monitor.model.flows import OutboundIncomplete
 from monitor.recording.inputs import FLOW_BATCH, KIND_OF, Configured, Input, Skipped, Surrounded
 from monitor.settings.schema import Settings
 
@@ -167,7 +168,10 @@ def _section(detector: str, settings: Settings, filters: LogFilters) -> Detector
     if section is None:
         known = [one.name for one in REGISTRATIONS]
         if detector in known:
-            raise ConfigError(f"{detector} is switched off in this configuration: there is nothing to tune")
+            raise ConfigError(
+                f"{detector} is switched off in this configuration: there is nothing to tune; "
+                f"docs/configuration.md says what detectors.{detector} needs"
+            )
         similar = difflib.get_close_matches(detector, [*sections, *known], n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(similar)}?" if similar else f"there are {', '.join(sorted(sections))}"
         raise ConfigError(f"there is no detector {detector!r}; {hint}")
@@ -185,6 +189,11 @@ def _notes(result: Result, sweep: Sweep, section: DetectorSettings, *, is_jail: 
         yield f"of floods the recording has only counts, which are not part of this: {floods}"
     if sweep.lost_total or sweep.unnoted_total:
         yield f"{sweep.lost_total + sweep.unnoted_total:,} sources were not followed for lack of room"
+    if OutboundIncomplete in sweep.takes:
+        yield (
+            "its sources are the node and hosts behind it, which count as known-good: label those bad that should be "
+            "found (`nodewarden label ADDRESS bad`)"
+        )
     if section.networks:
         yield "networks with rules of their own count apart, and are not part of this"
     if is_jail:

@@ -36,6 +36,17 @@ class Mark(enum.StrEnum):
     """It completed handshakes in hours before and after, and hardly anything was found against it in these."""
 
 
+def unlike_pseudonyms(settings: Settings, labels: Labels) -> str:
+    """Say what of a configuration and labels means nothing in a recording under pseudonyms; empty: nothing is named."""
+    named = [text for text, some in (("bans.allowlist", settings.bans.allowlist), ("labels", len(labels))) if some]
+    if not named:
+        return ""
+    return (
+        f"the recording has pseudonyms: addresses of {' and '.join(named)} are others there, except private ones, so "
+        "that known-good sources may count as strangers"
+    )
+
+
 KNOWN_GOOD = frozenset({Mark.GOOD, Mark.ALLOWLISTED, Mark.INTERNAL, Mark.CLIENT})
 
 

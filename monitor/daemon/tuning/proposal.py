@@ -32,6 +32,7 @@ LEAST_GOOD = 20
 """Known-good sources that the detector must have counted before stricter values than today's are proposed."""
 _NEARLY_ALL = 0.98
 _GREAT_DISTANCE = 2.0
+_HOUR_S = 3600.0
 _DAY_S = 86_400.0
 
 
@@ -150,20 +151,23 @@ def _by_threshold(sources: Sequence[Reached], place: int, thresholds: int) -> li
 def _propose(scores: Sequence[Score], today: Score, counts: _Counts, seen: Seen) -> tuple[Score | None, list[str]]:
     """Return a proposal, or None, and the reasons."""
     if seen.span_s < LEAST_HISTORY_S:
-        return None, [f"too little history: {seen.span_s / 3600:.1f} h, and at least 24 h are needed"]
+        span = f"{seen.span_s / 3600:.1f} h" if seen.span_s >= _HOUR_S else f"{seen.span_s / 60:.0f} min"
+        return None, [f"too little history: {span}, and at least 24 h are needed"]
     clean = [one for one in scores if not one.good]
     reasons = []
     if counts.good < LEAST_GOOD:
         clean = [one for one in clean if not _is_stricter(one.point, today.point)]
+        sources = "source" if counts.good == 1 else "sources"
         reasons.append(
-            f"stricter values are not proposed: the detector counted only {counts.good} known-good sources, and it "
-            f"takes {LEAST_GOOD} to see that stricter values spare them"
+            f"stricter values are not proposed: the detector counted {counts.good} known-good {sources}, and it takes "
+            f"{LEAST_GOOD} to see that stricter ones spare them"
         )
     if not clean:
         return None, [*reasons, "known-good sources are hit at every point: put them on the allowlist, and tune again"]
     most = max(one.offenders for one in clean)
     if most < LEAST_OFFENDERS:
-        text = f"too little history: at most {most} offenders can be found without a known-good source, and it takes"
+        found = {0: "no offender is", 1: "at most 1 offender is"}.get(most, f"at most {most} offenders are")
+        text = f"too little history: {found} found at points that hit no known-good source, and it takes"
         return None, [f"{text} {LEAST_OFFENDERS} to compare points", *reasons]
     nearly = [one for one in clean if one.offenders >= math.ceil(_NEARLY_ALL * most)]
     best = max(nearly, key=lambda one: (round(one.distance, 1), -_steps(one.point, today.point)))

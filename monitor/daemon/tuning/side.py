@@ -14,6 +14,7 @@ from typing import TypeAlias
 import msgspec
 
 from monitor.daemon.replay.engine import Replay
+from monitor.daemon.replay.garbage import rare_collections
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.tuning.ban_history import BanCollector, BanHistory
 from monitor.daemon.tuning.known_good import Witness
@@ -60,6 +61,7 @@ class Facts(msgspec.Struct, frozen=True):
     failures: int
     unfed: dict[str, str]
     """Detectors of this configuration that cannot find anything in the recording, each with the reason."""
+    has_pseudonyms: bool = False
     absent: dict[str, str] = {}
     """What of this configuration cannot be made on this machine, such as jails of a fail2ban that is not here."""
 
@@ -126,12 +128,14 @@ def run_side(
         inputs = witness.watch(inputs)
     collector = BanCollector()
     engine = Replay(settings, filters=filters, listeners=(collector,))
-    for one in as_one_run(inputs):
-        collector.now_s = one.time_s
-        engine.feed(one)
-    if not engine.result.events.total():
+    with rare_collections():
+        for one in as_one_run(inputs):
+            collector.now_s = one.time_s
+            engine.feed(one)
+    if not engine.result.events:
         raise EmptyRecordingError(f"{request.recording}: no events were recorded in that time; {recording.coverage()}")
-    return collector.history(engine.settings.bans.budget.bans_per_minute), _facts(engine, filters)
+    facts = msgspec.structs.replace(_facts(engine, filters), has_pseudonyms=recording.has_pseudonyms)
+    return collector.history(engine.settings.bans.budget.bans_per_minute), facts
 
 
 def _facts(engine: Replay, filters: LogFilters | None) -> Facts:

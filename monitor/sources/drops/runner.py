@@ -36,6 +36,7 @@ class DropsRunner(ProgramRunner[AnyDropCounters, DropCounting]):
     def __init__(self, settings: DropCounting, process: Process, pods: Pods) -> None:
         """Load nothing yet; `pods` names network namespaces."""
         super().__init__(settings, process)
+        self._pods = pods
         self._pod_drops = PodDrops(pods.pod_of_netns)
 
     @property
@@ -54,6 +55,8 @@ class DropsRunner(ProgramRunner[AnyDropCounters, DropCounting]):
         if self.program and self.program.fallback_reason:
             reason = self.program.fallback_reason
             return [f"counting dropped packets costs more than it could ({self.attach_mode}): {reason}"]
+        if self.program and self.settings.section.pods and not self._pods.living:
+            return ["sources.drops.pods: no pod is known on this node, so drops in other namespaces count as `other`"]
         return super().notices
 
     def make(self, settings: DropCounting, started: Callable[[subprocess.Popen[bytes]], None]) -> AnyDropCounters:

@@ -18,7 +18,10 @@ from tests.support import recorded_site as site
 from tests.unit.config.support import write
 
 _TEXT = "detectors: {port_scan: {maxretry: 22}}\n"
-_ENDED = {"name": "old.yaml", "time_s": 1.0, "text": "nobody confirmed it in time", "result": "time"}
+_ENDED = {
+    "name": "old.yaml", "target": "/etc/nodewarden/conf.d/old.yaml", "time_s": 1.0, "result": "time",
+    "text": "nobody confirmed it in time",
+}  # fmt: skip
 
 
 class Daemon:
@@ -48,7 +51,9 @@ class Daemon:
 
 
 def run(daemon: Daemon, *arguments: str | Path) -> Result:
-    """Run the command."""
+    """Run the command; a confirmation names the main file of the trial that waits, unless it names another one."""
+    if daemon.waiting and "--confirm" in arguments and "--config" not in arguments:
+        arguments = (*arguments, "--config", Path(daemon.waiting["target"]).parent.parent / "nodewarden.yaml")
     return CliRunner().invoke(apply, [str(one) for one in arguments], obj=daemon)
 
 
@@ -103,6 +108,8 @@ def test_a_faulty_file_is_not_sent(files: Path, text: bytes, fault: str) -> None
         ("try.yaml", "--confirm-within", "10m", "--days", "0", "--max-known-good", "0"),
         ("try.yaml", "--confirm-within", "10m", "--whole", "--as", "x.yaml"),
         ("try.yaml", "--confirm-within", "soon"),
+        ("try.yaml", "--confirm-within", "5s"),
+        ("try.yaml", "--confirm-within", "2d"),
     ],
 )
 def test_usage(arguments: tuple[str, ...]) -> None:
@@ -131,6 +138,19 @@ def test_confirming_writes_the_file(files: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "place", ["cron.yaml", "conf.d/../cron.yaml", "conf.d/.hidden.yaml", "conf.d/x", "a/conf.d/x.yaml"]
+)
+def test_the_daemon_does_not_say_where_root_writes(files: Path, place: str) -> None:
+    """It runs as another user: whoever got into it must get no file of root's choice written."""
+    daemon = Daemon(files / place)
+    done = run(daemon, "--confirm", "--config", files / "nodewarden.yaml")
+    assert isinstance(done.exception, ApplyError)
+    assert "is no file of the configuration" in str(done.exception)
+    assert daemon.asked == [ApplyStatus()]
+    assert not (files / place).exists()
+
+
 def test_what_somebody_wrote_meanwhile_is_not_overwritten(files: Path) -> None:
     """The daemon then compares what the files say with what is in force."""
     old = files / "conf.d/50-local.yaml"
@@ -138,7 +158,8 @@ def test_what_somebody_wrote_meanwhile_is_not_overwritten(files: Path) -> None:
     daemon.refuses = True
     old.write_text("detectors: {port_scan: {maxretry: 12}}\n")
     done = run(daemon, "--confirm")
-    assert isinstance(done.exception, RequestRefused)
+    assert isinstance(done.exception, ApplyError)
+    assert "write both together into it" in str(done.exception)
     assert old.read_text() == "detectors: {port_scan: {maxretry: 12}}\n"
     assert "is not overwritten" in done.output
 
@@ -156,7 +177,7 @@ def test_a_refused_confirmation_leaves_the_files_as_they_were(files: Path, name:
 
 def test_a_place_that_cannot_be_written() -> None:
     """It says so; the trial goes on, and the daemon is not asked to keep it."""
-    daemon = Daemon(Path("/proc/50-nobody-can-write-here.yaml"))
+    daemon = Daemon(Path("/proc/conf.d/50-nobody-can-write-here.yaml"))
     done = run(daemon, "--confirm")
     assert isinstance(done.exception, ApplyError)
     assert "the trial configuration still waits" in str(done.exception)
@@ -169,8 +190,9 @@ def test_what_is_shown(files: Path) -> None:
     assert "trial configuration try.yaml is in force for another 5m" in shown
     assert "nodewarden apply --confirm" in shown
     daemon = Daemon()
-    assert "old.yaml ended" in run(daemon, "--back").output
-    assert daemon.asked == [ApplyBack()]
+    assert "old.yaml ended" in run(daemon, "--status").output
+    assert "old.yaml is no longer in force: the files in" in run(daemon, "--back").output
+    assert daemon.asked == [ApplyStatus(), ApplyBack()]
     assert isinstance(run(daemon, "--confirm").exception, RequestRefused)
 
 
@@ -194,9 +216,9 @@ def test_it_is_compared_with_the_history_first(strict: tuple[str | Path, ...]) -
     daemon = Daemon()
     done = run(daemon, *strict)
     assert done.exit_code == 0, done.output
-    assert "2 of the bans that are added or stronger hit known-good sources" in done.output
-    assert isinstance(daemon.asked[0], Apply)
-    assert daemon.asked[0].known_good == [site.CLIENT]
+    assert done.output.count("known-good sources") == done.output.count("stronger bans, 2 hit known-good sources") == 1
+    assert isinstance(daemon.asked[1], Apply)
+    assert daemon.asked[1].known_good == [site.CLIENT]
     found = json.loads(run(daemon, *strict, "--json").stdout)
     assert (found["comparison"]["known_good"], found["comparison"]["kinds"]) == (2, {"added": 2})
 
@@ -208,7 +230,7 @@ def test_beyond_a_limit_it_is_not_tried(strict: tuple[str | Path, ...]) -> None:
         done = run(daemon, *strict, limit, "1")
         assert isinstance(done.exception, ApplyError)
         assert text in str(done.exception)
-    assert daemon.asked == []
+    assert daemon.asked == [ApplyStatus()] * 2
     assert run(daemon, *strict, "--max-new-bans", "2").exit_code == 0
 
 
@@ -220,7 +242,7 @@ def test_a_limit_that_cannot_be_judged_is_not_taken_for_kept(files: Path, main: 
     done = run(daemon, *common, "--max-new-bans", "1000")
     assert isinstance(done.exception, ApplyError)
     assert "the limits are not known to hold" in str(done.exception)
-    assert daemon.asked == []
+    assert not any(isinstance(one, Apply) for one in daemon.asked)
 
 
 def test_without_history_it_is_tried_all_the_same(files: Path) -> None:
@@ -229,4 +251,13 @@ def test_without_history_it_is_tried_all_the_same(files: Path) -> None:
     done = run(daemon, files / "try.yaml", "--confirm-within", "10m", "--config", files / "nodewarden.yaml")
     assert done.exit_code == 0
     assert "not compared with the history" in done.output
-    assert len(daemon.asked) == 1
+    assert [type(one) for one in daemon.asked] == [ApplyStatus, Apply]
+
+
+def test_while_one_waits_no_time_is_spent_on_another(files: Path) -> None:
+    """A comparison with a week takes a minute."""
+    daemon = Daemon(files / "x.yaml")
+    done = run(daemon, files / "try.yaml", "--confirm-within", "10m", "--config", files / "nodewarden.yaml")
+    assert isinstance(done.exception, ApplyError)
+    assert "trial configuration try.yaml waits: `nodewarden apply --confirm` keeps it" in str(done.exception)
+    assert "comparing" not in done.output

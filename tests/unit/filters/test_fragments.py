@@ -196,7 +196,7 @@ def test_nor_is_one_whose_date_was_cut_out(case: tuple[re.Pattern[str], str], da
         assert not _is_told_apart(fragment) or BlockScanner([fragment]).candidates(block) == [(0, len(block), (0,))]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(_expressions(), st.sampled_from(["<F-CONTENT>.+</F-CONTENT>", "<F-CONTENT>.+?</F-CONTENT>( end)?"]), _JUNK)
 def test_nor_behind_a_prefix(case: tuple[re.Pattern[str], str], content: str, junk: bytes) -> None:
     """With a prefregex, a line is found whose prefix matches and whose content matches the rest."""
@@ -248,6 +248,20 @@ def _is_found(expression: str, line: str) -> bool:
 )
 def test_two_bytes_that_may_be_several(expression: str, text: str) -> None:
     """Two bytes with several alternatives are found where the next text follows at once."""
+    assert all(_is_found(expression, "x" * before + text + "y" * 30) for before in (0, 8, 16, 40, 100))
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("(?i)(?:FailedFailed|for:).*for:.*(?:fgh|Failed)", "FAILEDfailed192.0.2.1FailedFOR: Failed"),
+        ("q-.*(?:q-|ef gh).*FailedFailed", "q- FailedFailed user q- invalid user FailedFailed to"),
+        ("(?i)(?:for:|to).*(?:for:|invalid user)", "FOR: 1.2.3.4 ABCD FOR:"),
+        ("(?i)abcd.*error:.*for:.*Failed.*FailedFailed", "abcderror:invalid userfor:FailedFailedFailed"),
+    ],
+)
+def test_the_same_text_twice(expression: str, text: str) -> None:
+    """Text that is part of another piece is required once: lines that hold it several times are found."""
     assert all(_is_found(expression, "x" * before + text + "y" * 30) for before in (0, 8, 16, 40, 100))
 
 

@@ -236,7 +236,7 @@ def test_entries_of_impossible_times_are_left_out(tmp_path: Path) -> None:
         (b"\x7fELF\x02\x01\x01" + bytes(99), "it is binary, and of no known kind (it starts with 7f 45 4c 46"),
         (b"LPKSHHRH" + bytes(300), "replay what `journalctl --file=FILE -o export` prints"),
         (b"[NEW] tcp      6 120 SYN_SENT src=1.1.1.1 dst=2.2.2.2\n", "record with `conntrack -E -o xml,timestamp,id`"),
-        (gzip.compress(b"x" * 999)[:12], "it is damaged, or its end is missing"),
+        (gzip.compress(b"x" * 999)[:10], "it is damaged, or its end is missing"),
         (b"PK\x03\x04" + bytes(99), "it is a zip archive"),
     ],
 )

@@ -5,6 +5,7 @@ import os
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from monitor.recording.bounds import RecordingError
@@ -96,6 +97,16 @@ def test_a_summary_counts_what_is_there(ring: Path) -> None:
     assert (found.first_s, found.last_s) == (START_S, START_S + 199.9)
     assert (found.gaps_total, found.damaged, found.missing) == (0, 0, 0)
     assert summarize(Recording(ring), START_S + 10.0, START_S + 20.0).events == {"packet_logged": 3000}
+
+
+def test_a_file_under_pseudonyms_says_so(ring: Path, tmp_path: Path) -> None:
+    """Whoever compares it with real addresses must know; a ring with a foreign file is no obstacle."""
+    path = tmp_path / "shared.recording"
+    with path.open("wb") as file:
+        export(Recording(ring).inputs(), file, msgspec.structs.replace(header(START_S), has_pseudonyms=True))
+    assert summarize(Recording(path)).has_pseudonyms
+    segments(ring)[0].write_bytes(b"something else")
+    assert not Recording(ring).has_pseudonyms
 
 
 def test_a_file_that_is_cut_off_says_so(ring: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from monitor.model.flows import FlowBatch, FlowEstablished, FlowOpened, flow_key
-from monitor.recording.flood import KnownSources, weight
+from monitor.recording.flood import weight
 from monitor.recording.inputs import Events, Flood, Gap, Order, Ordered, Restored, Started, Ticked
 from monitor.recording.reader import Recording
 from monitor.recording.ring import segments
@@ -215,18 +215,6 @@ def test_a_flood_of_flows_leaves_the_handshakes(tmp_path: Path) -> None:
     assert (read.attempts, read.opened, read.completed, read.ended) == (51, [client], [client], [flow_key(client)])
     assert [(flood.kind, flood.others) for flood in found if isinstance(flood, Flood)] == [("flow_batch", 0)]
     assert sum(count for flood in found if isinstance(flood, Flood) for _, count in flood.sources) == 100
-
-
-def test_sources_that_led_to_something_are_known_within_a_bound() -> None:
-    """The latest ones are known, IPv6 by /64; however many come, memory is bounded."""
-    known = KnownSources()
-    for number in range(100):
-        known.add([(number * 1000 + low).to_bytes(4) for low in range(1000)])
-    known.add([b"\x20\x01" + bytes(14)])
-    assert b"\x20\x01" + bytes(13) + b"\x09" in known
-    assert (99_999).to_bytes(4) in known
-    assert (70_000).to_bytes(4) in known
-    assert sum(number.to_bytes(4) in known for number in range(100_000)) < 70_000
 
 
 def test_a_long_flood_does_not_displace_the_history(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.ebpf.reasons import ReasonClass
-from monitor.model.pods import Pod
+from monitor.model.pods import Pod, Pods, PodTable
 from monitor.sources.drops.pod_drops import OTHER, PodDrops
+from monitor.sources.drops.runner import DropsRunner
+from monitor.sources.drops.settings import DropCounting, DropsSettings
 
 FIREWALL = "firewall"
 
@@ -82,3 +84,21 @@ def test_nothing_is_lost_and_no_counter_falls(rounds: list[list[int]], most: int
             if name in before and name != OTHER.name
         )
         before = now
+
+
+class Attached:
+    """Stands for a program that counts."""
+
+    fallback_reason = ""
+
+
+def test_series_without_any_pod_are_reported() -> None:
+    """Asked for series by pod on a node where no pod is known, status says why all is `other`."""
+    pods = Pods()
+    runner = DropsRunner(DropCounting(DropsSettings(pods=5)), lambda _: None, pods)
+    assert list(runner.notices) == []
+    runner.program = Attached()  # type: ignore[assignment]
+    (notice,) = runner.notices
+    assert "no pod is known" in notice
+    pods.take(PodTable(by_netns={1: pod(1)}), 0.0)
+    assert list(runner.notices) == []

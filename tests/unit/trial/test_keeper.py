@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from monitor.control.protocol import Apply, ApplyBack, ApplyConfirm, ApplyStatus
@@ -158,7 +159,9 @@ def test_it_takes_the_place_of_a_file(node: Node) -> None:
         ({"content": "detectors: {port_scan: {maxretry: x}}\n"}, ConfigError, "60-try.yaml:1:35"),
         ({"content": "detectors: {failures: {web: {filter: nginx-aut}}}\n"}, ConfigError, "no filter 'nginx-aut'"),
         ({"content": text(11)}, TrialRefused, "changes nothing"),
-        ({"content": "{}\n"}, TrialRefused, "changes nothing"),
+        ({"content": "{}\n"}, TrialRefused, "the configuration in force says the same"),
+        ({"place": "40-x.yaml"}, TrialRefused, "50-local.yaml in conf.d is read after 40-x.yaml.*`--as 99-40-x.yaml`"),
+        ({"place": "40-x.yaml", "content": "# no\n"}, TrialRefused, "the configuration in force says the same"),
         ({"content": "bans: {max_bans: 4096}\n"}, TrialRefused, "bans.max_bans: this takes effect after a restart"),
         ({"content": "state: {directory: /tmp}\n"}, TrialRefused, "state: this takes effect after a restart"),
         ({"within_s": 1.0}, TrialRefused, "from 10 s to 24 h"),
@@ -254,6 +257,33 @@ def test_a_damaged_record_goes_back(node: Node, content: bytes) -> None:
     assert FILE_NAME in notice
     node.start()
     assert node.orders.answer(ApplyStatus())["ended"]["result"] == "unusable"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"limit_s": 1e300},
+        {"limit_s": 90_000.0},
+        {"used_s": -1e9},
+        {"boot_s": 1e12},
+        {"target": "/etc/passwd"},
+        {"target": "/etc/nodewarden/x\0.yaml"},
+        {"known_good": ["nobody"]},
+    ],
+    ids="-".join,
+)
+def test_a_record_that_would_never_end_goes_back(node: Node, changes: dict[str, object]) -> None:
+    """It can be read, but no trial is like that: a bit was flipped, or somebody wrote it."""
+    node.apply(22)
+    path = node.keeper._file.path
+    content = msgspec.json.decode(path.read_bytes())
+    content["trial"] |= changes
+    path.write_bytes(msgspec.json.encode(content))
+    node.start()
+    assert node.maxretry == 11
+    assert node.keeper.trial is None
+    assert node.keeper.ended is not None
+    assert "damaged" in node.keeper.ended.text
 
 
 def test_what_no_longer_loads_after_a_restart_goes_back(node: Node) -> None:

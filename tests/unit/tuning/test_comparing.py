@@ -103,6 +103,22 @@ def test_jails_that_are_not_on_this_machine_are_named(run: Run, tmp_path: Path) 
     assert any("from_fail2ban is not there on this machine" in one for one in warnings), warnings
 
 
+def test_addresses_that_pseudonyms_replaced_are_a_warning(run: Run, recording: Path, tmp_path: Path) -> None:
+    """The allowlist of a configuration names real ones, and would spare nobody; without any there is no warning."""
+    shared = tmp_path / "shared.recording"
+    arguments = ["record", "export", str(shared), "--recording", str(recording), "--pseudonyms", str(tmp_path / "key")]
+    assert CliRunner().invoke(cli, arguments).exit_code == 0
+    new = site.write(tmp_path, "new", site.OLD)
+    assert "has pseudonyms" not in run(site.OLD, of=shared).output
+    drop_in = new.parent / "conf.d" / "50-allow.yaml"
+    drop_in.parent.mkdir(exist_ok=True)
+    drop_in.write_text("bans: {allowlist: [198.51.100.0/24]}\n")
+    assert (
+        "the recording has pseudonyms: addresses of bans.allowlist are others there" in run(site.OLD, of=shared).output
+    )
+    assert "has pseudonyms" not in run(site.OLD).output
+
+
 def test_without_history_nothing_is_well(run: Run, tmp_path: Path) -> None:
     """Exit code 1 and no table: no events within the time, no recording at all, another file."""
     empty = site.record(tmp_path / "empty", [], load(site.write(tmp_path, "old", site.OLD)).settings)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from monitor.bans.guard import Guard
@@ -10,6 +11,7 @@ from monitor.daemon.tuning.client_history import ClientHistory
 from monitor.daemon.tuning.known_good import KnownGood, Mark, Witness, good_reason
 from monitor.daemon.tuning.labels import Label, Labels, Opinion
 from monitor.model.addresses import Network, parse_address, parse_network
+from monitor.model.alerts import Strength
 from monitor.model.bans import AllowEntry
 from monitor.model.flows import FlowBatch
 from monitor.model.networks import Networks, NodeNetworks
@@ -69,6 +71,20 @@ def test_attackers_who_complete_handshakes_are_no_clients(evidence: Any) -> None
         came(clients, hour, 3, events=[evidence])
     assert not is_client(clients)
     assert not is_client(clients, 30)
+
+
+def test_a_guesser_that_looks_at_an_open_port_now_and_then_is_no_client() -> None:
+    """A few handshakes in hours without evidence do not outweigh what was proven in others."""
+    for strength, is_known in ((Strength.PROVEN, False), (Strength.SPOOFABLE, True)):
+        clients = ClientHistory()
+        for hour in (10, 20, 34):
+            came(clients, hour)
+        came(clients, 22, 50, events=[msgspec.structs.replace(failure(CLIENT), strength=strength)] * 50)
+        came(clients, 46)
+        assert is_client(clients) is is_known
+        assert is_client(clients, 22) is is_known
+        came(clients, 48, 60)
+        assert is_client(clients, 22)
 
 
 def test_a_client_that_mistypes_a_password_stays_one() -> None:

@@ -102,8 +102,8 @@ def test_stricter_values_need_known_good_sources_that_stayed_below() -> None:
     ("reached", "seen", "reason"),
     [
         (_reached(30, 20, 20), Seen(3600.0), "too little history: 1.0 h"),
-        (_reached(2, 20, 20), _WEEK, "too little history: at most 2 offenders"),
-        ([], _WEEK, "too little history: at most 0 offenders"),
+        (_reached(2, 20, 20), _WEEK, "too little history: at most 2 offenders are found"),
+        ([], _WEEK, "too little history: no offender is found"),
         ([*_reached(30, 20, 20), *_reached(30, 20, 20, first=1)], _WEEK, "known-good sources are hit at every point"),
     ],
 )

@@ -22,7 +22,8 @@ _BLOCK_BYTES = 256 * 1024
 _MAX_FLOW_BYTES = 8192
 _START = re.compile(rb'<flow(?: type="(\w{1,16})")?>').match
 _END = b"</flow>"
-_META = re.compile(rb'<meta direction="(original|reply|independent)">(.*?)</meta>', re.DOTALL)
+_META, _META_END = b'<meta direction="', b"</meta>"
+_DIRECTION = re.compile(rb'(original|reply|independent)">').match
 _LAYER4 = re.compile(rb'<layer4 protonum="(\d{1,3})"').search
 _VALUE = re.compile(rb"<(\w{1,16})>([0-9A-Za-z_.:]{1,64})</\1>").findall
 _EMPTY = re.compile(rb"<(unreplied|assured)\s*/>").findall
@@ -84,15 +85,22 @@ def _elements(content: Content, report: FileReport) -> Iterator[tuple[bytes, byt
 def _values(body: bytes) -> dict[str, str]:
     """Return the texts of a flow's elements by direction and name; the protocol as `original.protocol`."""
     values: dict[str, str] = {}
-    for direction, inner in _META.findall(body):
-        head = direction.decode()
+    parts = body.split(_META)
+    beside = [parts[0]]  # the time is beside the three directions
+    for part in parts[1:]:
+        inner, _, rest = part.partition(_META_END)
+        beside.append(rest)
+        match = _DIRECTION(inner)
+        if match is None:
+            continue
+        head, inner = match[1].decode(), inner[match.end() :]
         for name, text in _VALUE(inner):
             values[f"{head}.{name.decode()}"] = text.decode()
         for name in _EMPTY(inner):
             values[f"{head}.{name.decode()}"] = ""
         if layer := _LAYER4(inner):
             values[f"{head}.protocol"] = layer[1].decode()
-    for name, text in _VALUE(_META.sub(b"", body)):  # the time is beside the three
+    for name, text in _VALUE(b"".join(beside)):
         values[f"flow.{name.decode()}"] = text.decode()
     return values
 

@@ -1,7 +1,5 @@
 """The bytes of a file, unpacked if it is compressed; one that ends too early or is damaged ends there, and says so."""
 
-import bz2
-import gzip
 import lzma
 import os
 import stat
@@ -14,12 +12,11 @@ import zstandard
 
 from monitor.config.faults import show_path
 from monitor.daemon.replay.foreign.file_report import UnusableFileError
+from monitor.daemon.replay.foreign.unpacked import Unpacked, unpacker
 from monitor.model.errors import explain
 
 HEAD_BYTES = 65_536
 """How much of a file its kind is told by."""
-_MAX_DECODER_BYTES = 256 << 20
-"""Memory that unpacking may take; xz -9 needs 65 MiB."""
 _MAX_WINDOW_BYTES = 128 << 20
 """Of zstd, as its own program takes without asking; `zstd --ultra -22` needs as much."""
 _STEP_BYTES = 1024
@@ -114,32 +111,12 @@ class Content:
             start = self._raw.peek(10)[:10]  # type: ignore[attr-defined]
         except OSError as error:
             raise UnusableFileError(f"{self.name} cannot be read: {explain(error)}") from error
-        if start.startswith(b"\x1f\x8b"):
-            return gzip.GzipFile(fileobj=self._raw), True  # type: ignore[return-value]
-        if start.startswith(b"\xfd7zXZ\0"):
-            decoder = lzma.LZMADecompressor(memlimit=_MAX_DECODER_BYTES)
-            return _Decompressed(self._raw, decoder), True  # type: ignore[return-value]
         if start.startswith(b"\x28\xb5\x2f\xfd"):
             return _Zstandard(self._raw), True  # type: ignore[return-value]
-        if start.startswith(b"BZh") and start[4:10] == b"1AY&SY":
-            return bz2.BZ2File(self._raw), True
+        make = unpacker(start)
+        if make is not None:
+            return Unpacked(self._raw, make), True  # type: ignore[return-value]
         return self._raw, False
-
-
-class _Decompressed:
-    """Reads through a decompressor whose memory is limited."""
-
-    def __init__(self, raw: IO[bytes], decoder: lzma.LZMADecompressor) -> None:
-        self._raw, self._decoder = raw, decoder
-
-    def read(self, size: int) -> bytes:
-        while not self._decoder.eof:
-            packed = self._raw.read(65_536) if self._decoder.needs_input else b""
-            if not packed and self._decoder.needs_input:
-                raise EOFError
-            if data := self._decoder.decompress(packed, size):
-                return data
-        return b""
 
 
 class _Zstandard:

@@ -40,6 +40,9 @@ _ECHO = {PROTOCOL_ICMP: (8, 0), PROTOCOL_ICMPV6: (128, 129)}
 """Types of ping and its reply."""
 _LOOPBACK_FAMILIES = {2: _IPV4, 10: _IPV6, 24: _IPV6, 28: _IPV6, 30: _IPV6}
 """AF_INET, and AF_INET6 as Linux and the BSDs number it."""
+_LEAST_BYTES = {PROTOCOL_TCP: 20, PROTOCOL_UDP: 8, PROTOCOL_ICMP: 8}
+"""Of the header behind that of IP, without which the kernel drops a packet."""
+_MORE_FRAGMENTS = 0x2000
 _short = struct.Struct("!H").unpack_from
 _ports = struct.Struct("!HH").unpack_from
 _ipv4 = struct.Struct("!BBHHHBBH4s4s").unpack_from
@@ -99,6 +102,8 @@ def _read_ipv4(time_s: float, data: bytes, offset: int) -> Packet | str:
         return MALFORMED
     if fragment & 0x1FFF:
         return FRAGMENT
+    if 0 < size < header + _LEAST_BYTES.get(protocol, 0) and not fragment & _MORE_FRAGMENTS:
+        return MALFORMED  # what follows in the frame is padding; 0: segments are cut after the capture (TSO)
     return _read_transport(time_s, data, offset + header, protocol, source, destination, size)
 
 
