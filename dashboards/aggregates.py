@@ -93,6 +93,7 @@ AGGREGATES = (
     *(Aggregate(counter, RISE, labels) for labels, counters in _EVENTS.items() for counter in counters),
     Aggregate("nodewarden_conntrack_table_total", RATE, ("event",)),
     Aggregate("nodewarden_egress_flows_total", RATE, ("approved",)),
+    Aggregate("nodewarden_kernel_released_buffers_total", RATE, ("fate",)),
     Aggregate(_DROPS[0], RATE),
     *(Aggregate(counter, RATE, ("reason",)) for counter in _DROPS),
     Aggregate(_DROPS[0], RATE, ("direction", "family")),
