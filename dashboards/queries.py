@@ -81,6 +81,15 @@ def during(metric: str, *matchers: str, by: str = "", window: str = "$__range") 
     return add(over("increase", metric, *matchers, window=window), by)
 
 
+def during_by_detector(metric: str, *matchers: str, known: str = "nodewarden_detector_maxretry") -> str:
+    """Return by how much a counter rose in the time that is shown, with 0 for each detector that `known` has.
+
+    For tables: Grafana joins columns by the labels that all of them have, and an empty one has none.
+    """
+    chosen = [one for one in matchers if one.startswith("detector=")]
+    return f"{during(metric, *matchers, by='detector')} or 0 * {most(select(known, *chosen), 'detector')}"
+
+
 def events(metric: str, *matchers: str, by: str = "") -> str:
     """Return by how much a counter rose in each step, a whole number: an event is in one bar only.
 
