@@ -58,6 +58,7 @@ _EVENTS: dict[tuple[str, ...], tuple[str, ...]] = {
     (): (
         *("nodewarden_ban_failures_total", "nodewarden_xdp_missing_bans_total"),
         *("nodewarden_connections_cut_total", "nodewarden_connections_cut_incomplete_total"),
+        "nodewarden_egress_uncovered_flows_total",
     ),
     ("approved",): ("nodewarden_egress_flows_total",),
     ("cause",): ("nodewarden_bans_ended_total",),
