@@ -94,6 +94,9 @@ AGGREGATES = (
     *(Aggregate(counter, RISE, labels) for labels, counters in _EVENTS.items() for counter in counters),
     Aggregate("nodewarden_conntrack_table_total", RATE, ("event",)),
     Aggregate("nodewarden_egress_flows_total", RATE, ("approved",)),
+    Aggregate("nodewarden_egress_uncovered_flows_total", RATE),
+    Aggregate("nodewarden_events_total", RATE, ("kind",)),
+    Aggregate("nodewarden_source_records_total", RATE, ("source",)),
     Aggregate("nodewarden_kernel_released_buffers_total", RATE, ("fate",)),
     Aggregate(_DROPS[0], RATE),
     *(Aggregate(counter, RATE, ("reason",)) for counter in _DROPS),
@@ -115,7 +118,10 @@ NEAR = "instance_detector:nodewarden_detector_busiest_ratio:near"
 """How close the busiest source came to a threshold, from a fifth of it on."""
 FLOODS = "instance:nodewarden_flood_attempts_per_second:max"
 """Size of a flood while it lasts."""
+PROBLEMS = "instance_kind:nodewarden_problem:max"
+"""1 for each kind of problem that there is."""
 OTHERS = {
+    PROBLEMS: "max by (cluster, job, instance, kind) (nodewarden_problem) > 0",
     FLOODS: "max by (cluster, job, instance) (nodewarden_flood_attempts_per_second) > 0",
     NEAR: "max by (cluster, job, instance, detector) (nodewarden_detector_busiest_ratio >= 0.2)",
     EDGE_RATIO: "instance:nodewarden_signal:last2m / (instance:nodewarden_signal:upper > 0) > 0.5",
