@@ -17,7 +17,7 @@ NEUTRAL = (
     *("blue", "purple", "orange", "light-blue", "yellow", "light-purple", "dark-blue", "light-orange", "dark-purple"),
     *("super-light-blue", "dark-yellow", "super-light-purple"),
 )
-"""For what is told apart and not judged, in this order."""
+"""For values that differ and are not judged, in this order."""
 
 VALUES: dict[str, dict[str, str]] = {
     "approved": {"yes": CALM, "no": BAD},

@@ -83,7 +83,7 @@ POINTS = 240
 _INTERVAL = "30s"
 """Least step: a multiple of the interval at which sums are recorded, as are all longer ones that Grafana takes."""
 _MOMENT_POINTS = 10_000
-"""Of a panel that shows a moment: so many that rates in it are over half a minute, however long is shown."""
+"""Of a panel that shows a moment: enough that rates in it are over half a minute, however long is shown."""
 EVENTS_INTERVAL = "1m"
 """Least step of bars: a bar is a minute, or longer when more than four hours are shown."""
 

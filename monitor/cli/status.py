@@ -32,6 +32,8 @@ def status(context: click.Context, check: bool, is_json: bool) -> None:
     else:
         show.say(mode_line(result), fg=None if result["problems"] else "green")
         _problems(result["problems"])
+        if result.get("trial"):
+            show.say(result["trial"], fg="yellow")
         _everything(result)
     context.exit(1 if check and result["problems"] else 0)
 
@@ -97,7 +99,7 @@ def _sections(result: dict[str, Any]) -> None:
     for name, drop in stopped.items():
         show.say(f"{name} stopped {drop['packets']} packets, {drop['bytes']} bytes")
     show.say(f"{result['allowlist']} networks are never banned (`nodewarden allow list` shows them)")
-    notices = result["notices"]
+    notices = [notice for notice in result["notices"] if notice != result.get("trial")]
     for notice in notices[:_MAX_NOTICES]:
         show.say(f"note: {notice}")
     if len(notices) > _MAX_NOTICES:

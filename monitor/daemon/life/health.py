@@ -145,6 +145,7 @@ class Health:
                 *self._upkeep.notices(),
             ],
             "harm": self._harm.describe(),
+            "trial": self._trial.waiting(),
             "mode": self._show_mode(),
             "uptime_s": time.time() - self._started_s,
             "configuration": str(self._path),

@@ -46,6 +46,10 @@ class TrialWatch:
         """Say that a trial waits, or how the last one ended."""
         return self._keeper.notices(instant())
 
+    def waiting(self) -> str:
+        """Say that a trial waits to be confirmed; empty if none does."""
+        return self.notices()[0] if self._keeper.trial else ""
+
     def problems(self) -> list[str]:
         """Say what keeps a trial from ending as it should."""
         trouble = self._known.trouble if self._keeper.trial else ""

@@ -157,7 +157,9 @@ class Replay:
         if not self._is_failing:
             self._is_failing = True
             is_expected = isinstance(error, NodewardenError | OSError)
-            _log.warning("%s at %.3f failed: %s", type(one).__name__, one.time_s, error, exc_info=not is_expected)
+            text = str(error) if is_expected else repr(error)  # as of a made up recording: no traceback for that
+            is_shown = not is_expected and _log.isEnabledFor(logging.DEBUG)
+            _log.warning("%s at %.3f failed: %s", type(one).__name__, one.time_s, text, exc_info=is_shown)
 
     def _now(self) -> float:
         return self.pipeline.now_s if self.pipeline else 0.0

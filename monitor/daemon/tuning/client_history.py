@@ -5,7 +5,7 @@ client in an hour only if it completed at least ten times as many handshakes as 
 hour. And nobody is a client of long standing who came only once: what counts are hours before and after a ban.
 
 A scanner that looks at an open port now and then is none either: over all hours a client has no more proven failures
-than it completed handshakes in hours of a client. What anyone can forge does not count there: it would cost clients.
+than it completed handshakes in hours of a client. What anyone can forge does not count there.
 """
 
 from bisect import bisect_left, bisect_right
@@ -94,7 +94,7 @@ class ClientHistory:
     def take_flows(self, batch: FlowBatch, time_s: float) -> None:
         """Take what a poll of connection tracking yielded."""
         self._turn(time_s)
-        for flows in filter(None, (batch.completed, batch.late, batch.listed)):
+        for flows in (batch.completed, batch.late, batch.listed):
             self._count(self._completed, map(_source, flows))
         self._count(self._accused, map(_source, batch.incomplete))
 
@@ -114,9 +114,9 @@ class ClientHistory:
         """Count sources; once there are more than fit, only those that are known already."""
         while len(into) < self._max_sources:
             chunk = list(islice(sources, _CHUNK))
-            into.update(chunk)
-            if len(chunk) < _CHUNK:
+            if not chunk:
                 return
+            into.update(chunk)
         for source in sources:
             if source in into:
                 into[source] += 1

@@ -63,7 +63,8 @@ def _results(text: str) -> dict[type, Any]:
     trial = {"name": text, "target": text, "content": text, "left_s": 9.0, "is_target_changed": True}
     return {
         protocol.Status: {
-            "version": text, "problems": [text], "notices": [text], "uptime_s": 1.0, "configuration": text,
+            "version": text, "problems": [text],
+            "trial": text, "notices": [text], "uptime_s": 1.0, "configuration": text,
             "metrics": text, "sources": [source | {"other": {text: 1}}],
             "filters": [odd | {"detector": text, "filter": text, "state": text, "reads": [text], "evidence": text}],
             "detectors": [
@@ -82,7 +83,7 @@ def _results(text: str) -> dict[type, Any]:
             "detectors": [{"detector": text, "network": text, "extent": "nothing", "text": text}],
         },
         protocol.ApplyStatus: {"waiting": trial, "ended": None},
-        protocol.ApplyBack: {"waiting": None, "ended": {"name": text, "time_s": 1.0, "text": text}},
+        protocol.ApplyBack: {"waiting": None, "ended": {"name": text, "target": text, "time_s": 1.0, "text": text}},
         protocol.Record: {
             "is_on": True, "is_enabled": True, "is_stopped": False, "is_remembered": True, "directory": text,
             "trouble": text, "bytes": 1, "max_bytes": 1, "max_age_s": 1.0, "written_bytes": 1, "events": 1,

@@ -48,6 +48,15 @@ def shown(**more: Any) -> list[str]:
     return [" ".join(line.split()) for line in done.output.splitlines()]
 
 
+def test_a_trial_that_waits_comes_first() -> None:
+    """Who looks sees at the top that the configuration goes back automatically, and only once."""
+    text = "trial configuration x.yaml, 8m left"
+    lines = shown(trial=text, notices=[text, "something else"], problems=["a problem"])
+    assert lines[1:3] == ["PROBLEM: a problem", text]
+    assert sum(text in line for line in lines) == 1
+    assert "note: something else" in lines
+
+
 def test_all_sources_are_listed() -> None:
     """One line each: how it is, what it read; what need not happen is named only where it did."""
     kernel = {"name": "kernel_log", "state": "up", "records": 70, "events": 60, "lag_s": 0.0021}

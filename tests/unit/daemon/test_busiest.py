@@ -10,6 +10,8 @@ import pytest
 
 from monitor.bans.decision import Verdict
 from monitor.control.protocol import MAX_TOP, Top
+from monitor.daemon.catalogue import METRICS
+from monitor.daemon.control import busiest
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.replay.memory_leader import MemoryLeader
 from monitor.detectors.connection_rate import ConnectionRateSettings
@@ -101,6 +103,14 @@ def test_the_closest_come_first_and_no_more_than_asked_for(tmp_path: Path) -> No
         one["network"] for one in everyone[:3]
     ]
     assert len(_top(pipeline, tmp_path, -5)["sources"]) == 1
+
+
+def test_metrics_that_it_reads_exist() -> None:
+    """A metric that is renamed would leave a part of the screen empty."""
+    labels = {metric.name: metric.labels for metric in METRICS}
+    assert labels[busiest._DROPPED][0] == "reason"
+    assert labels[busiest._DROPPED_OF_PODS][:2] == ("namespace", "pod")
+    assert labels[busiest._LAG] == ("source",)
 
 
 def test_whoever_is_banned_is_marked(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from monitor.daemon.sources.recorded_settings import RecordedFilters, configured
 from monitor.model.addresses import parse_network
 from monitor.model.bans import AllowEntry
 from monitor.model.errors import ConfigError
+from monitor.model.events import SenderObserved
 from monitor.recording.inputs import (
     Configured,
     Events,
@@ -157,3 +158,14 @@ def test_what_one_input_meets_no_other_does() -> None:
     for failing in (Surrounded(_NOW_S, [someone]), *_start(_with(Settings(), "bans.max_bans", 2048))[1:2], order):
         result = replay([*_start(Settings()), refused, failing, order, order])
         assert result.failures == 1
+
+
+def test_events_that_are_impossible_cost_themselves_only(caplog: pytest.LogCaptureFixture) -> None:
+    """An address that is none, as somebody may write it into a recording: one line says so, without a traceback."""
+    broken = Events(_NOW_S + 1, [SenderObserved(_NOW_S + 1, b"", 1, 1)])
+    result = replay([*_start(Settings()), broken, _failures(5, _NOW_S + 2)])
+    assert result.failures == 1
+    assert len(_bans(result.outcomes)) == 1
+    (record,) = [one for one in caplog.records if "failed" in one.getMessage()]
+    assert not record.exc_info
+    assert "KeyError" in record.getMessage()

@@ -74,7 +74,7 @@ def test_attackers_who_complete_handshakes_are_no_clients(evidence: Any) -> None
 
 
 def test_a_guesser_that_looks_at_an_open_port_now_and_then_is_no_client() -> None:
-    """A few handshakes in hours without evidence do not outweigh what was proven in others."""
+    """A few handshakes in clean hours do not make up for what was proven in others; a forger proves nothing."""
     for strength, is_known in ((Strength.PROVEN, False), (Strength.SPOOFABLE, True)):
         clients = ClientHistory()
         for hour in (10, 20, 34):
