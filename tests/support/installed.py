@@ -46,10 +46,15 @@ def wheels() -> Path:
     return directory
 
 
+_MAKE_S = 240.0
+"""pip compiles all libraries, while other tests run."""
+
+
 def make(machine: Machine, *targets: str) -> str:
     """Run targets of the Makefile in the machine; return the output."""
     offline = (f"PIP_FIND_LINKS={wheels()}", "PIP_NO_INDEX=1")
-    return machine.look("env", *offline, "make", "--no-print-directory", "-C", SOURCE, *targets)
+    command: tuple[str | Path, ...] = ("env", *offline, "make", "--no-print-directory", "-C", SOURCE, *targets)
+    return machine.try_(*command, check=True, timeout_s=_MAKE_S).stdout
 
 
 def copy_checkout(machine: Machine) -> None:

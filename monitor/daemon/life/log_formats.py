@@ -34,6 +34,11 @@ class Escaping(logging.Formatter):
         """Return the message, and its trace if any."""
         return printable_lines(super().format(record), self.indent)
 
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
+        """Return the message: one line, unless our own text has several, as that of faults in the configuration."""
+        line = super().formatMessage(record)
+        return line if "\n" in str(record.msg) else printable(line)
+
 
 class Text(Escaping):
     """Time, level and message on one line; a trace is indented, so that no line of it can pass for another message."""

@@ -1,11 +1,10 @@
 """The daemon's own log: fields in the journal, lines elsewhere; never without bound."""
 
-import copy
 import logging
 import sys
 
 from monitor.daemon.life import systemd
-from monitor.daemon.life.log_formats import FIELDS, Escaping, Json, Logfmt, Text, fields_of
+from monitor.daemon.life.log_formats import Escaping, Json, Logfmt, Text, fields_of
 from monitor.settings.schema import Log, LogFormat
 
 PREFIX = "NODEWARDEN_"
@@ -24,7 +23,7 @@ def set_up(settings: Log) -> None:
     """Send the log where it belongs, in the format that is set."""
     handler: logging.Handler
     if settings.format is LogFormat.JOURNAL and systemd.logs_to_journal():
-        handler = _journal()
+        handler = _Journal()
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(_FORMATTERS[settings.format]())
@@ -32,22 +31,35 @@ def set_up(settings: Log) -> None:
     logging.captureWarnings(capture=True)
 
 
-def _journal() -> logging.Handler:
-    from systemd.journal import JournalHandler
+class _Journal(logging.Handler):
+    """Sends records to the journal: the message, where it comes from, and its fields; nothing else of a record.
 
-    class Fields(JournalHandler):  # type: ignore[misc]
-        """Sends the fields of a record as fields of the journal."""
+    The handler of python-systemd also sends messages and arguments as they came, and loses what is not UTF-8.
+    """
 
-        def emit(self, record: logging.LogRecord) -> None:
-            """Send one record."""
-            sent = copy.copy(record)
-            sent.__dict__.pop(FIELDS, None)
-            sent.__dict__.update(journal_fields(record))
-            super().emit(sent)
+    def __init__(self) -> None:
+        from systemd import journal
 
-    handler: logging.Handler = Fields(SYSLOG_IDENTIFIER="nodewarden")
-    handler.setFormatter(Escaping("%(message)s"))  # the journal has level, time and code as fields
-    return handler
+        super().__init__()
+        self._journal = journal
+        self.setFormatter(Escaping("%(message)s"))  # the journal has level, time and code as fields
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one record."""
+        try:
+            self._journal.send(
+                self.format(record),
+                SYSLOG_IDENTIFIER="nodewarden",
+                PRIORITY=str(self._journal.JournalHandler.map_priority(record.levelno)),
+                LOGGER=record.name,
+                THREAD_NAME=record.threadName,
+                CODE_FILE=record.pathname,
+                CODE_LINE=record.lineno,
+                CODE_FUNC=record.funcName,
+                **journal_fields(record),
+            )
+        except Exception:  # noqa: BLE001 - as every handler of the library does
+            self.handleError(record)
 
 
 def journal_fields(record: logging.LogRecord) -> dict[str, str]:

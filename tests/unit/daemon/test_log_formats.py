@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from monitor.daemon.life.log_formats import FIELDS, Json, Logfmt, Text
+from monitor.daemon.life.log_formats import FIELDS, Escaping, Json, Logfmt, Text
 from monitor.daemon.life.logs import follow, journal_fields, set_up
 from monitor.model.printable import printable
 from monitor.settings.schema import Level, Log, LogFormat
@@ -69,6 +69,13 @@ def test_lone_surrogates_are_escaped() -> None:
     for kind, parse in PARSERS.items():
         assert parse(kind().format(record("\udcff")))["message"] == "\udcff"
     assert Text().format(record("\udcff")).isprintable()
+
+
+def test_a_message_in_the_journal_is_one_line_unless_ours_has_several() -> None:
+    """Text of others cannot start a line; faults of the configuration are listed one on each."""
+    assert Escaping("%(message)s").format(record(INJECTION)).isprintable()
+    fault = logging.LogRecord("x", logging.ERROR, "x.py", 1, "cannot be used:\n%s", ("a\nb",), None)
+    assert Escaping("%(message)s").format(fault) == "cannot be used:\na\nb"
 
 
 def test_fields_have_a_prefix_in_the_journal() -> None:
