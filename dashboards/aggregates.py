@@ -54,33 +54,58 @@ _SETS = (
     *("nodewarden_xdp_dropped_packets_total", "nodewarden_xdp_dropped_bytes_total"),
 )
 _FLOWS = "nodewarden_flows_total"
-_SHADOWS = "nodewarden_shadow_sources_total"
-_BY_DETECTOR = (
-    *("nodewarden_detector_floods_total", "nodewarden_detector_agreements_total", "nodewarden_shadow_alerts_total"),
-    "nodewarden_detector_evicted_keys_total",
-)
+_EVENTS: dict[tuple[str, ...], tuple[str, ...]] = {
+    (): (
+        *("nodewarden_ban_failures_total", "nodewarden_xdp_missing_bans_total"),
+        *("nodewarden_connections_cut_total", "nodewarden_connections_cut_incomplete_total"),
+        "nodewarden_egress_uncovered_flows_total",
+    ),
+    ("approved",): ("nodewarden_egress_flows_total",),
+    ("cause",): ("nodewarden_bans_ended_total",),
+    ("detector",): (
+        *("nodewarden_detector_floods_total", "nodewarden_detector_agreements_total", "nodewarden_shadow_alerts_total"),
+        *("nodewarden_detector_evicted_keys_total", "nodewarden_detector_missed_keys_total"),
+        *("nodewarden_detector_ignored_networks_total", "nodewarden_filter_evicted_total"),
+        *("nodewarden_filter_ignored_total", "nodewarden_filter_misdated_total", "nodewarden_filter_outdated_total"),
+        *("nodewarden_filter_skipped_total", "nodewarden_filter_stale_total", "nodewarden_filter_timeouts_total"),
+        "nodewarden_filter_unusable_total",
+    ),
+    ("detector", "found_by"): ("nodewarden_shadow_sources_total",),
+    ("detector", "mode", "strength"): ("nodewarden_detector_alerts_total",),
+    ("detector", "verdict"): ("nodewarden_decisions_total",),
+    ("hook",): ("nodewarden_leaked_packets_total",),
+    ("kind",): ("nodewarden_table_drift_total",),
+    ("le",): ("nodewarden_ban_latency_seconds_bucket",),
+    ("listener",): ("nodewarden_listener_errors_total",),
+    ("result",): ("nodewarden_config_reloads_total",),
+    ("sign",): ("nodewarden_harm_signs_total",),
+    ("source",): (
+        *("nodewarden_source_lost_records_total", "nodewarden_source_suppressed_records_total"),
+        *("nodewarden_source_overruns_total", "nodewarden_source_resyncs_total"),
+        "nodewarden_source_truncations_total",
+    ),
+    ("source", "cause"): ("nodewarden_source_malformed_records_total",),
+    ("strength",): ("nodewarden_observed_evicted_total",),
+}
+"""Counters of what happens now and then, by the labels that are shown."""
 
 AGGREGATES = (
     Aggregate("nodewarden_bans", LEVEL, ("mode", "strength")),
-    Aggregate("nodewarden_detector_alerts_total", RISE, ("detector", "mode", "strength")),
-    Aggregate("nodewarden_decisions_total", RISE, ("detector", "verdict")),
-    *(Aggregate(counter, RISE, ("detector",)) for counter in _BY_DETECTOR),
-    Aggregate("nodewarden_config_reloads_total", RISE, ("result",)),
-    Aggregate("nodewarden_bans_ended_total", RISE, ("cause",)),
-    Aggregate("nodewarden_harm_signs_total", RISE, ("sign",)),
+    *(Aggregate(counter, RISE, labels) for labels, counters in _EVENTS.items() for counter in counters),
     Aggregate("nodewarden_conntrack_table_total", RATE, ("event",)),
-    Aggregate("nodewarden_ban_latency_seconds_bucket", RISE, ("le",)),
-    Aggregate(_SHADOWS, RISE, ("detector", "found_by")),
-    *(Aggregate(counter, RATE) for counter in _DROPS[:1]),
+    Aggregate("nodewarden_egress_flows_total", RATE, ("approved",)),
+    Aggregate("nodewarden_egress_uncovered_flows_total", RATE),
+    Aggregate("nodewarden_events_total", RATE, ("kind",)),
+    Aggregate("nodewarden_source_records_total", RATE, ("source",)),
+    Aggregate("nodewarden_kernel_released_buffers_total", RATE, ("fate",)),
+    Aggregate(_DROPS[0], RATE),
     *(Aggregate(counter, RATE, ("reason",)) for counter in _DROPS),
     Aggregate(_DROPS[0], RATE, ("direction", "family")),
     Aggregate(_DROPS[0], RATE, ("foreign", "tunnelled")),
     *(Aggregate(counter, RATE) for counter in _SETS),
-    *(Aggregate(counter, RATE, ("set",)) for counter in _SETS[:1]),
+    Aggregate(_SETS[0], RATE, ("set",)),
     *(Aggregate(f"nodewarden_flow_{what}_total", RATE, ("direction",)) for what in ("packets", "bytes")),
-    Aggregate(_FLOWS, RATE, ("event",)),
-    Aggregate(_FLOWS, RATE, ("event", "direction")),
-    Aggregate(_FLOWS, RATE, ("event", "protocol")),
+    *(Aggregate(_FLOWS, RATE, labels) for labels in (("event",), ("event", "direction"), ("event", "protocol"))),
 )
 
 EDGE_RATIO = "instance:nodewarden_signal:edge_ratio"
@@ -93,7 +118,10 @@ NEAR = "instance_detector:nodewarden_detector_busiest_ratio:near"
 """How close the busiest source came to a threshold, from a fifth of it on."""
 FLOODS = "instance:nodewarden_flood_attempts_per_second:max"
 """Size of a flood while it lasts."""
+PROBLEMS = "instance_kind:nodewarden_problem:max"
+"""1 for each kind of problem that there is."""
 OTHERS = {
+    PROBLEMS: "max by (cluster, job, instance, kind) (nodewarden_problem) > 0",
     FLOODS: "max by (cluster, job, instance) (nodewarden_flood_attempts_per_second) > 0",
     NEAR: "max by (cluster, job, instance, detector) (nodewarden_detector_busiest_ratio >= 0.2)",
     EDGE_RATIO: "instance:nodewarden_signal:last2m / (instance:nodewarden_signal:upper > 0) > 0.5",

@@ -180,11 +180,11 @@ def _thresholds() -> Panel:
             Column("Window", q.most(_WINDOW_USE, name), "percentunit", ((None, GOOD), (0.8, WARN), (1, BAD)), 0),
             Column(
                 "Evicted",
-                q.during("nodewarden_detector_evicted_keys_total", CHOSEN, by=name),
+                q.during_by_detector("nodewarden_detector_evicted_keys_total", CHOSEN),
                 steps=NONE_IS_GOOD,
                 decimals=0,
             ),
-            Column("Corroborated", q.during("nodewarden_detector_agreements_total", CHOSEN, by=name), decimals=0),
+            Column("Corroborated", q.during_by_detector("nodewarden_detector_agreements_total", CHOSEN), decimals=0),
         ),
         sort_by="Busiest",
     )
@@ -202,9 +202,8 @@ _OUTCOMES = (
 
 
 def _outcomes() -> Panel:
-    name = "detector"
     outcomes = [
-        Column(title, q.during(DECISIONS, f'verdict=~"{which}"', CHOSEN, by=name), steps=steps, decimals=0)
+        Column(title, q.during_by_detector(DECISIONS, f'verdict=~"{which}"', CHOSEN), steps=steps, decimals=0)
         for title, which, steps in _OUTCOMES
     ]
     return grid(
@@ -220,10 +219,13 @@ def _outcomes() -> Panel:
         ),
         (Key("detector", "Detector", 150),),
         (
-            Column("Alerts", q.during(_ALERTS, CHOSEN, by=name), steps=NONE_IS_CALM, decimals=0),
+            Column("Alerts", q.during_by_detector(_ALERTS, CHOSEN), steps=NONE_IS_CALM, decimals=0),
             *outcomes,
             Column(
-                "Floods", q.during("nodewarden_detector_floods_total", CHOSEN, by=name), steps=NONE_IS_GOOD, decimals=0
+                "Floods",
+                q.during_by_detector("nodewarden_detector_floods_total", CHOSEN),
+                steps=NONE_IS_GOOD,
+                decimals=0,
             ),
         ),
         sort_by="Alerts",

@@ -3,6 +3,7 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from dashboards import queries as q
+from dashboards.aggregates import PROBLEMS
 from dashboards.board import Row, board, row
 from dashboards.guard_cost import costs
 from dashboards.guard_reading import readings
@@ -53,7 +54,7 @@ def _problems() -> Panel:
             "Run `nodewarden status` on the node: it names the problem and the remedy.",
         ),
         "short",
-        Query(f"{q.now('nodewarden_problem', by='kind')} > 0", "{{kind}}"),
+        Query(q.now(PROBLEMS, by="kind"), "{{kind}}"),
     )
 
 

@@ -32,7 +32,7 @@ def made() -> Dashboard:
         "overview",
         "Node guard overview",
         "Start here: five questions, the state of every node, then the course over time.",
-        row("", 9, *questions()),
+        row("", 10, *questions()),
         row("", 6, *answers()),
         row("", 5, _firing()),
         row("Nodes (click one to select it)", 7, _nodes()),

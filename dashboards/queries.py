@@ -81,15 +81,24 @@ def during(metric: str, *matchers: str, by: str = "", window: str = "$__range") 
     return add(over("increase", metric, *matchers, window=window), by)
 
 
+def during_by_detector(metric: str, *matchers: str, known: str = "nodewarden_detector_maxretry") -> str:
+    """Return by how much a counter rose in the time that is shown, with 0 for each detector that `known` has.
+
+    For tables: Grafana joins columns by the labels that all of them have, and an empty one has none.
+    """
+    chosen = [one for one in matchers if one.startswith("detector=")]
+    return f"{during(metric, *matchers, by='detector')} or 0 * {most(select(known, *chosen), 'detector')}"
+
+
 def events(metric: str, *matchers: str, by: str = "") -> str:
     """Return by how much a counter rose in each step, a whole number: an event is in one bar only.
 
-    `increase` over a window as long as a step would miss what lies between two windows, and extrapolate the rest.
+    ValueError if its rises are not recorded. `increase` over a window as long as a step would miss what lies between
+    two windows, and extrapolate the rest; differences that a panel computes would cost seconds.
     """
-    if smallest(metric, RISE, _labels(by, matchers)):
-        return during(metric, *matchers, by=by, window=STEP)
-    counter = select(metric, *matchers)
-    return add(f"clamp_min({counter} - {counter} offset {STEP}, 0)", by)
+    if not smallest(metric, RISE, _labels(by, matchers)):
+        raise ValueError(f"no rises of {metric} by {by} {matchers} are recorded: add them to aggregates.py")
+    return during(metric, *matchers, by=by, window=STEP)
 
 
 def examples(metric: str, *matchers: str) -> str:

@@ -11,6 +11,9 @@ DETECTORS = ("detectors", "Detectors and thresholds")
 ALERTS = "nodewarden_detector_alerts_total"
 _DECISIONS = "nodewarden_decisions_total"
 _HARM = "nodewarden_harm_signs_total"
+_UNAPPROVED = q.recent("nodewarden_egress_flows_total", 'approved="no"')
+_CALLS_OUT = f"{_UNAPPROVED} + {q.recent('nodewarden_egress_uncovered_flows_total')}"
+"""Flows to destinations that are not approved, also of pods and networks that no detector watches."""
 _FEW_ARE_CALM: Steps = ((None, GOOD), (1e-9, WATCH), (5, WARN))
 _ONE_IS_WARNING: Steps = ((None, GOOD), (1e-9, WARN))
 _BY_DETECTORS = 'detector!="manual"'
@@ -60,7 +63,8 @@ def _is_it_attacked() -> Panel:
         About(
             "Within 15 minutes: alerts, new bans of detectors, the size of the largest flood with forged sources "
             "(incomplete connection attempts per second on one node), and the share of connection attempts that "
-            "stayed incomplete. Now: floods that last, watched signals outside their usual band (`-`: there are no "
+            "stayed incomplete; flows to destinations that are not approved, also from networks behind a node that "
+            "nothing watches. Now: floods that last, watched signals outside their usual band (`-`: there are no "
             "bands), and the time since the last flood or signal above its band.",
             "Sources scan, guess passwords or flood. A few alerts per minute are normal on the public Internet; "
             "floods and signals outside their band are not.",
@@ -74,6 +78,7 @@ def _is_it_attacked() -> Panel:
         Value(
             "New bans in 15 min", q.recent(_DECISIONS, 'verdict="ban"', _BY_DETECTORS), steps=NONE_IS_CALM, decimals=0
         ),
+        Value("Calls out, not approved", _CALLS_OUT, steps=NONE_IS_CALM, decimals=0),
         Value("Unusual signals", q.OUTSIDE, steps=NONE_IS_GOOD, decimals=0),
         Value("Since last attack", q.LAST_ATTACK_S, "s", ((None, BAD), (120, WATCH), (3600, GOOD)), 0),
     )

@@ -11,6 +11,7 @@ from dashboards.tables import Column, Key, grid
 
 _ALERTS = "nodewarden_shadow_alerts_total"
 _SOURCES = "nodewarden_shadow_sources_total"
+_KNOWN = "nodewarden_shadow_maxretry"
 
 
 def shadow_thresholds() -> tuple[Row, ...]:
@@ -34,10 +35,12 @@ def _compared() -> Panel:
         (
             Column("maxretry", q.most(q.select("nodewarden_shadow_maxretry", CHOSEN), name), decimals=0),
             Column("findtime", q.most(q.select("nodewarden_shadow_findtime_seconds", CHOSEN), name), "s"),
-            Column("Alerts", q.during(_ALERTS, CHOSEN, by=name), decimals=0),
-            Column("Only shadow", q.during(_SOURCES, 'found_by="shadow"', CHOSEN, by=name), decimals=0),
-            Column("Both", q.during(_SOURCES, 'found_by="both"', CHOSEN, by=name), decimals=0),
-            Column("Only real", q.during(_SOURCES, 'found_by="real"', CHOSEN, by=name), decimals=0),
+            Column("Alerts", q.during_by_detector(_ALERTS, CHOSEN, known=_KNOWN), decimals=0),
+            Column(
+                "Only shadow", q.during_by_detector(_SOURCES, 'found_by="shadow"', CHOSEN, known=_KNOWN), decimals=0
+            ),
+            Column("Both", q.during_by_detector(_SOURCES, 'found_by="both"', CHOSEN, known=_KNOWN), decimals=0),
+            Column("Only real", q.during_by_detector(_SOURCES, 'found_by="real"', CHOSEN, known=_KNOWN), decimals=0),
         ),
         sort_by="Only shadow",
     )

@@ -26,7 +26,7 @@ _LOCAL_PORT = 19090
 _SCRAPE_S = 5.0
 _FETCHES_PER_S = 10
 _PAUSE_S = 4.0
-_BEFORE_S, _AFTER_S = 40.0, 30.0
+_BEFORE_S, _AFTER_S = 40.0, 45.0
 
 
 def main() -> int:

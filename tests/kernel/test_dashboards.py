@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from dashboards.aggregates import AGGREGATES, OTHERS
 from tests.support.attacks import Attacks, operate
 from tests.support.daemon import wait_for
 from tests.support.dashboards import NAMES, DashboardQuery, filled, queries
 from tests.support.edges import NODES, Edges, OrdinaryWork
 from tests.support.prometheus import RULES
 from tests.support.signal_history import signal_history
+from tests.unit.dashboards.promql import selectors
 
 pytestmark = pytest.mark.kernel
 
@@ -127,9 +129,17 @@ def _span(watched: Watched) -> str:
 def _shows(watched: Watched, asked: DashboardQuery) -> bool:
     """Whether a query finds anything, at any time for those over time, now for those of the moment."""
     expression = filled(asked.expression, _span(watched), f"{_WINDOW_S}s")
-    if asked.is_instant:
-        return bool(watched.edges.prometheus.query(expression))
-    return bool(watched.samples(expression))
+    found = watched.edges.prometheus.query(expression) if asked.is_instant else watched.samples(expression)
+    return bool(found) or _is_nothing(watched, expression)
+
+
+def _is_nothing(watched: Watched, expression: str) -> bool:
+    """Whether a query is empty because nothing happened: rules record no zeros, and what they sum up is there."""
+    recorded = {one.name: [one.counter] for one in AGGREGATES}
+    recorded |= {name: [one for one, _ in selectors(text)] for name, text in OTHERS.items()}
+    asked = [name for name, _ in selectors(expression) if name in recorded]
+    counters = {counter for name in asked for counter in recorded[name]}
+    return bool(asked) and all(watched.edges.prometheus.query(f"last_over_time({one}[10m])") for one in counters)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -205,3 +205,12 @@ def _width_px(panel: dict[str, Any]) -> int:
     least = panel["fieldConfig"]["defaults"].get("custom", {}).get("minWidth", 100)
     width_px: int = sum(fixed) + least * len(panel["targets"])
     return width_px
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_columns_of_events_have_a_row_for_each_detector(name: str) -> None:
+    """Recorded rises have no series where nothing happened: in a table with several columns each is filled with 0."""
+    for panel in panels(load(name)):
+        if panel["type"] == "table" and len(panel["targets"]) > 1:
+            for target in panel["targets"]:
+                assert ":increase15s{" not in target["expr"] or " or " in target["expr"], panel["title"]

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from dashboards.aggregates import AGGREGATES, DOWN, EDGE_RATIO, FLOODS, NEAR, OUTSIDE
+from dashboards.aggregates import AGGREGATES, DOWN, EDGE_RATIO, FLOODS, NEAR, OUTSIDE, PROBLEMS
 from dashboards.unshown import UNSHOWN
 from monitor.daemon.catalogue import METRICS, Kind
 from monitor.detectors.registry import REGISTRATIONS
@@ -33,6 +33,7 @@ _RULES = {
     DOWN: frozenset[str](),
     FLOODS: frozenset[str](),
     NEAR: frozenset(("detector",)),
+    PROBLEMS: frozenset(("kind",)),
     **{one.name: frozenset(one.labels) for one in AGGREGATES},
     "ALERTS": frozenset(("alertname", "alertstate", "severity")),
     "ALERTS_FOR_STATE": frozenset(("alertname", "severity")),
