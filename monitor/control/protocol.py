@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import msgspec
 
 from monitor.model.errors import NodewardenError
+from monitor.model.printable import printable
 
 MAX_REQUEST_BYTES = 1 << 20
 MAX_PAGE = 5000
@@ -240,5 +241,26 @@ def decode_reply(line: bytes) -> Reply:
 
 
 def encode(message: Request | Reply) -> bytes:
-    """Encode a message as one line."""
+    """Encode a message as one line; UnicodeEncodeError for a request with text that is not UTF-8."""
     return msgspec.json.encode(message) + b"\n"
+
+
+def encode_reply(reply: Reply) -> bytes:
+    """Encode a reply as one line. Names of files need not be UTF-8: none of them may keep `status` from answering."""
+    try:
+        return encode(reply)
+    except UnicodeEncodeError:
+        return encode(Reply(**_escaped(msgspec.to_builtins(reply))))
+
+
+def _escaped(value: Any) -> Any:
+    """Return the value with its texts escaped where they are not printable."""
+    match value:
+        case str():
+            return printable(value)
+        case dict():
+            return {_escaped(key): _escaped(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_escaped(one) for one in value]
+        case _:
+            return value

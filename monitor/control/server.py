@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from monitor.control.clients import Client, Clients, Drop
-from monitor.control.protocol import MAX_REQUEST_BYTES, Reply, Request, decode_request, encode
+from monitor.control.protocol import MAX_REQUEST_BYTES, Reply, Request, decode_request, encode_reply
 from monitor.model.errors import ConfigError, NodewardenError, PermanentError
 
 _BACKLOG = 64
@@ -120,16 +120,16 @@ class ControlServer:
         """Give the connection a place, if there is one, and send the reply."""
         if client.descriptor >= self._reserved_from and not client.is_root:
             self.dropped[Drop.DESCRIPTORS] += 1
-            client.writer.write(encode(_SHORT))
+            client.writer.write(encode_reply(_SHORT))
             return
         has_place, gone = self._clients.admit(client)
         if gone:
             self.dropped[Drop.CROWDED] += 1
-            gone.writer.write(encode(_CROWDED))
+            gone.writer.write(encode_reply(_CROWDED))
             gone.writer.close()
         if not has_place:
             self.dropped[Drop.CROWDED] += 1
-            client.writer.write(encode(_CROWDED))
+            client.writer.write(encode_reply(_CROWDED))
             return
         client.writer.write(await self._reply(client, reader))
 
@@ -139,19 +139,21 @@ class ControlServer:
             line = await asyncio.wait_for(reader.readline(), self._request_timeout_s)
         except TimeoutError:
             self.dropped[Drop.TIMEOUT] += 1
-            return encode(Reply(ok=False, error=f"no whole request within {self._request_timeout_s:g} s"))
+            return encode_reply(Reply(ok=False, error=f"no whole request within {self._request_timeout_s:g} s"))
         except ValueError:  # asyncio raises it for a line over the limit
-            return encode(Reply(ok=False, error=f"the request is longer than {MAX_REQUEST_BYTES} bytes"))
+            return encode_reply(Reply(ok=False, error=f"the request is longer than {MAX_REQUEST_BYTES} bytes"))
         if client.is_refused:  # what it had sent so far is no order
             return b""
         client.is_idle = False
         try:
-            return encode(await self._handle(decode_request(line)))
+            return encode_reply(await self._handle(decode_request(line)))
         except NodewardenError as error:
-            return encode(Reply(ok=False, error=str(error), is_configuration=isinstance(error, ConfigError)))
+            return encode_reply(Reply(ok=False, error=str(error), is_configuration=isinstance(error, ConfigError)))
         except Exception as error:  # noqa: BLE001 - for the supervisor: a fault costs this reply
             self._failed("answering a command", error)
-            return encode(Reply(ok=False, error="an internal fault prevented the answer; see the log of nodewarden"))
+            return encode_reply(
+                Reply(ok=False, error="an internal fault prevented the answer; see the log of nodewarden")
+            )
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:

@@ -15,6 +15,7 @@ from monitor.files.access import denied
 from monitor.files.changes import read_bounded
 from monitor.model.errors import MalformedRecord, explain
 from monitor.model.pods import MAX_ATTACHMENTS, PodTable
+from monitor.model.printable import printable
 from monitor.node.cni_results import Attachment, parse_result
 
 RESULT_DIRECTORIES = (Path("/var/lib/cni/results"), Path("/var/lib/cni/cache/results"))
@@ -113,12 +114,12 @@ class PodReader:
 
 def _read(path: Path, identity: tuple[int, int, int]) -> _File:
     """Read one file; what is wrong with it is kept with it."""
-    data = read_bounded(path, MAX_FILE_BYTES)
+    data, name = read_bounded(path, MAX_FILE_BYTES), printable(path.name)
     if data is None:
-        return _File(identity, None, f"{path.name}: no permission, or not a regular file")
+        return _File(identity, None, f"{name}: no permission, or not a regular file")
     if len(data) > MAX_FILE_BYTES:
-        return _File(identity, None, f"{path.name}: more than {MAX_FILE_BYTES} bytes")
+        return _File(identity, None, f"{name}: more than {MAX_FILE_BYTES} bytes")
     try:
         return _File(identity, parse_result(data.decode(errors="replace")), "")
     except MalformedRecord as error:
-        return _File(identity, None, f"{path.name}: {error}")
+        return _File(identity, None, f"{name}: {error}")

@@ -169,3 +169,14 @@ def test_no_daemon_is_explained(tmp_path: Path) -> None:
 def _hang_up(server: socket.socket) -> None:
     """Accept one connection and close it without a word."""
     server.accept()[0].close()
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_a_name_that_is_not_utf8_prevents_no_answer(tmp_path: Path, *, ok: bool) -> None:
+    """A file name of any bytes may be in a notice or an error: it is escaped, and the rest comes as it is."""
+    name = b"\xff\x1b[2Jx".decode(errors="surrogateescape")
+    reply = Reply(ok=ok, result={name: ["as it is: ü", (name, float("inf"), None)]}, error="" if ok else name)
+    path = tmp_path / "control.sock"
+    answer = served(path, lambda _: reply, lambda: raw(path, b'{"type":"status"}\n'))
+    shown = r"\udcff\x1b[2Jx"
+    assert answer == Reply(ok=ok, result={shown: ["as it is: ü", [shown, None, None]]}, error="" if ok else shown)

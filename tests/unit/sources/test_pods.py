@@ -194,9 +194,13 @@ def test_what_cannot_be_read_is_reported(tmp_path: Path) -> None:
     write(tmp_path, "list", [])
     (huge.parent / "directory").mkdir()
     os.mkfifo(huge.parent / "fifo")
+    latest = os.fsencode(huge.parent) + b"/\xff\x1b[2J"
+    os.mkfifo(latest)
+    os.utime(latest, (2e9, 2e9))
     table = PodReader(tmp_path).read()
     assert set(table.by_address.values()) == {WEB}
-    assert table.notices[0].startswith("4 results of CNI name no pod")
+    assert table.notices[0].startswith("5 results of CNI name no pod")
+    assert r"\udcff\x1b[2J: no permission" in table.notices[0]
 
 
 def test_more_pods_than_fit_are_reported(tmp_path: Path) -> None:
