@@ -8,6 +8,7 @@ UNSHOWN = {
     "nodewarden_tracking_paused": "only while all is observed and nf_conntrack_max is small; a problem in `status`",
     "nodewarden_conntrack_unreported_connections": "0 on a node that works; beyond 50 a problem in `status`",
     "nodewarden_client_connections_dropped_total": "a client's fault, not the node's traffic; a note in `status`",
+    "nodewarden_log_lines_lost_total": "0 unless nobody reads the log; a problem in `status`",
     "nodewarden_internal_bans": "nodewarden_internal_dropped_packets_total shows what they drop; a line in `status`",
     "nodewarden_web_config_current": "0 only after a faulty change of that file; a problem in `status`",
     "nodewarden_refused_alerts": "nodewarden_ban_failures_total shows refusals; a problem in `status` when it is full",

@@ -65,6 +65,8 @@ class ProblemKind(enum.StrEnum):
     DESCRIPTORS = "descriptors"
     SERVICE_MANAGER = "service_manager"
     """systemd cannot be notified."""
+    LOG = "log"
+    """The daemon's log cannot be written."""
     INTERNAL = "internal"
     """Internal faults."""
     WEB_CONFIG = "web_config"

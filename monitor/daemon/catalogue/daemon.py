@@ -67,6 +67,11 @@ METRICS = (
         ("server", "cause"),
     ),
     Metric(
+        "nodewarden_log_lines_lost_total",
+        COUNTER,
+        "Lines of the daemon's log that were not written: standard error or the journal is not read, or fails.",
+    ),
+    Metric(
         "nodewarden_state_dropped_removals_total",
         COUNTER,
         "Ended bans that were not removed from disk because writing failed for too long; a restart may restore them.",

@@ -1,10 +1,13 @@
 """The daemon's own log: fields in the journal, lines elsewhere; never without bound."""
 
 import logging
-import sys
+import os
+from collections.abc import Callable
+from functools import partial
 
 from monitor.daemon.life import systemd
 from monitor.daemon.life.log_formats import Escaping, Json, Logfmt, Text, fields_of
+from monitor.daemon.life.log_writer import LogWriter
 from monitor.settings.schema import Log, LogFormat
 
 PREFIX = "NODEWARDEN_"
@@ -21,17 +24,36 @@ _FORMATTERS: dict[LogFormat, type[logging.Formatter]] = {
 
 def set_up(settings: Log) -> None:
     """Send the log where it belongs, in the format that is set."""
-    handler: logging.Handler
+    handler: LogWriter
     if settings.format is LogFormat.JOURNAL and systemd.logs_to_journal():
         handler = _Journal()
     else:
-        handler = logging.StreamHandler(sys.stderr)
+        handler = _Stream()
         handler.setFormatter(_FORMATTERS[settings.format]())
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
 
 
-class _Journal(logging.Handler):
+def writer() -> LogWriter | None:
+    """Return what writes the log; None if `set_up` was not called."""
+    return next((one for one in logging.getLogger().handlers if isinstance(one, LogWriter)), None)
+
+
+class _Stream(LogWriter):
+    """Writes records to standard error, a line each."""
+
+    def prepared(self, record: logging.LogRecord) -> Callable[[], object]:
+        """Return what writes the line."""
+        return partial(_write, f"{self.format(record)}\n".encode(errors="backslashreplace"))
+
+
+def _write(line: bytes) -> None:
+    """Write to the descriptor: whoever waits for it must not hold the lock of `sys.stderr`, which the end needs."""
+    while line:
+        line = line[os.write(2, line) :]
+
+
+class _Journal(LogWriter):
     """Sends records to the journal: the message, where it comes from, and its fields; nothing else of a record.
 
     The handler of python-systemd also sends messages and arguments as they came, and loses what is not UTF-8.
@@ -44,22 +66,20 @@ class _Journal(logging.Handler):
         self._journal = journal
         self.setFormatter(Escaping("%(message)s"))  # the journal has level, time and code as fields
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Send one record."""
-        try:
-            self._journal.send(
-                self.format(record),
-                SYSLOG_IDENTIFIER="nodewarden",
-                PRIORITY=str(self._journal.JournalHandler.map_priority(record.levelno)),
-                LOGGER=record.name,
-                THREAD_NAME=record.threadName,
-                CODE_FILE=record.pathname,
-                CODE_LINE=record.lineno,
-                CODE_FUNC=record.funcName,
-                **journal_fields(record),
-            )
-        except Exception:  # noqa: BLE001 - as every handler of the library does
-            self.handleError(record)
+    def prepared(self, record: logging.LogRecord) -> Callable[[], object]:
+        """Return what sends one record."""
+        return partial(
+            self._journal.send,
+            self.format(record),
+            SYSLOG_IDENTIFIER="nodewarden",
+            PRIORITY=str(self._journal.JournalHandler.map_priority(record.levelno)),
+            LOGGER=record.name,
+            THREAD_NAME=record.threadName,
+            CODE_FILE=record.pathname,
+            CODE_LINE=record.lineno,
+            CODE_FUNC=record.funcName,
+            **journal_fields(record),
+        )
 
 
 def journal_fields(record: logging.LogRecord) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from monitor.daemon.life import logs
 from monitor.daemon.life.descriptors import Descriptors
 from monitor.daemon.life.supervisor import Supervisor
 from monitor.daemon.life.systemd import ServiceManager
@@ -43,6 +44,8 @@ class Upkeep:
         """Say what keeps the daemon from its work."""
         yield from of_kind(ProblemKind.DESCRIPTORS, self._descriptors.problems())
         yield from of_kind(ProblemKind.SERVICE_MANAGER, self._systemd.problems())
+        writer = logs.writer()
+        yield from of_kind(ProblemKind.LOG, [writer.trouble()] if writer else [])
         yield from of_kind(ProblemKind.INTERNAL, self._supervisor.problems())
         yield from of_kind(ProblemKind.WEB_CONFIG, [trouble() for trouble in self._troubles])
 
@@ -65,6 +68,8 @@ class Upkeep:
 
     def samples(self) -> Iterator[Sample]:
         """Yield the counters."""
+        writer = logs.writer()
+        yield "nodewarden_log_lines_lost_total", (), writer.lost_total if writer else 0
         yield "nodewarden_internal_errors_total", (), self._supervisor.errors_total
         yield "nodewarden_web_config_current", (), float(not any(trouble() for trouble in self._troubles))
         for server, causes in self._dropped.items():

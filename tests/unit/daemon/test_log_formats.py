@@ -94,7 +94,7 @@ def _handlers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_handlers")
-def test_a_reload_changes_the_format(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_reload_changes_the_format(capfd: pytest.CaptureFixture[str]) -> None:
     """The level too; a reload that changes neither leaves the handler alone."""
     root = logging.getLogger()
     first, second = Log(format=LogFormat.TEXT), Log(format=LogFormat.JSON, level=Level.ERROR)
@@ -105,13 +105,15 @@ def test_a_reload_changes_the_format(capsys: pytest.CaptureFixture[str]) -> None
     follow(first, second)
     logging.getLogger("x").error("%s", "now in JSON")
     logging.getLogger("x").warning("%s", "not severe enough")
-    (line,) = capsys.readouterr().err.splitlines()
+    root.handlers[0].flush()
+    (line,) = capfd.readouterr().err.splitlines()
     assert json.loads(line)["message"] == "now in JSON"
 
 
 @pytest.mark.usefixtures("_handlers")
-def test_without_a_journal_its_format_is_readable_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_journal_its_format_is_readable_lines(capfd: pytest.CaptureFixture[str]) -> None:
     """In a terminal or a container, where standard error is not the journal's."""
     set_up(Log())
     logging.getLogger("x").error("%s", "hello")
-    assert capsys.readouterr().err.endswith(" ERROR   hello\n")
+    logging.getLogger().handlers[0].flush()
+    assert capfd.readouterr().err.endswith(" ERROR   hello\n")
