@@ -15,7 +15,7 @@ from textual.widgets import DataTable, Footer, Static
 
 from monitor.cli import events, show, status
 from monitor.cli.target import Target
-from monitor.control.protocol import AllowAdd, BanOrder, Events, Request, RequestedBan, Top, Unban, Why
+from monitor.control.protocol import AllowAdd, BanOrder, Request, RequestedBan, Top, Unban, Why
 from monitor.model.errors import NodewardenError
 from monitor.model.printable import printable, printable_lines
 
@@ -55,7 +55,7 @@ class TopScreen(App[None]):
         self._last = first
         self._run, self._after = "", 0
         self._lines: list[tuple[str, ...]] = []
-        self._is_paused = False
+        self._is_paused = self._is_asking = False
         self._networks: dict[str, list[str]] = {"sources": [], "events": []}
 
     def compose(self) -> ComposeResult:
@@ -85,20 +85,23 @@ class TopScreen(App[None]):
         self.query_one(f"#{name}", Static).update(Text(text, no_wrap=name != "problem", overflow="ellipsis"))
 
     def _ask(self) -> None:
-        if not self._is_paused:
-            self.run_worker(self._poll, thread=True, exclusive=True)
+        """Ask, unless a busy daemon still owes the last answer: more questions would make it busier."""
+        if not (self._is_paused or self._is_asking):
+            self._is_asking = True
+            self.run_worker(self._poll, thread=True)
 
     def _poll(self) -> None:
         """Ask the daemon; in a thread of its own, since a busy daemon may take seconds."""
         try:
             result = self._target.ask(Top())
-            page = self._target.ask(Events(self._after))
+            page = events.all_after(self._target, self._after)
             if self._run and page["run"] != self._run:
-                page = self._target.ask(Events())
+                page = events.all_after(self._target, 0)
+            self.call_from_thread(self._show, result, page)
         except NodewardenError as error:
             self.call_from_thread(self._line, "problem", f"waiting for the daemon: {printable(str(error))}")
-            return
-        self.call_from_thread(self._show, result, page)
+        finally:
+            self._is_asking = False
 
     def _show(self, result: dict[str, Any], page: dict[str, Any]) -> None:
         bans = ", ".join(f"{count} {word}" for word, count in result["bans"].items())
@@ -138,8 +141,9 @@ class TopScreen(App[None]):
         self._run, self._after = page["run"], page["last"]
         if not page["events"] and self._lines:
             return
-        newest = [(events.line(event)[11:],) for event in reversed(page["events"])]
-        networks = [event.get("network", "") for event in reversed(page["events"])]
+        latest = page["events"][-_MOST_EVENTS:]
+        newest = [(events.line(event)[11:],) for event in reversed(latest)]
+        networks = [event.get("network", "") for event in reversed(latest)]
         self._lines = (newest + self._lines)[:_MOST_EVENTS]
         self._fill("events", self._lines, (networks + self._networks["events"])[:_MOST_EVENTS])
 

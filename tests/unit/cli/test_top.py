@@ -1,6 +1,7 @@
 """The screen of `nodewarden top`: what it shows at 80x24, and that no order is given without a yes."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -197,6 +198,58 @@ def test_a_daemon_that_is_gone_is_waited_for() -> None:
         assert "waiting for the daemon" not in "\n".join(_screen(app))
 
     _drive(peer, lose)
+
+
+def test_a_busy_daemon_is_asked_once() -> None:
+    """What it has not answered yet is not asked again, every two seconds."""
+    gate = threading.Event()
+
+    class Busy(Peer):
+        def ask(self, request: Request) -> Any:
+            answer = super().ask(request)
+            gate.wait()
+            return answer
+
+    async def wait(app: TopScreen, pilot: Any) -> None:
+        for _ in range(3):
+            app._ask()
+            await pilot.pause()
+        gate.set()
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert peer.looks == 1
+        app._ask()
+        await app.workers.wait_for_complete()
+        assert peer.looks == 2
+
+    async def run() -> None:
+        app = TopScreen(peer, _look())  # type: ignore[arg-type]  # it only asks
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait(app, pilot)
+
+    peer = Busy()
+    asyncio.run(run())
+
+
+def test_the_latest_of_many_events_are_shown_at_once() -> None:
+    """A busy node has more pages of events than there are looks."""
+
+    class Eventful(Peer):
+        def ask(self, request: Request) -> Any:
+            if not isinstance(request, protocol.Events):
+                return super().ask(request)
+            last = min(request.after + 256, 2048)
+            floods = [
+                {"number": number, "time_s": 0.0, "event": "flood", "detector": "syn_rate", "text": f"flood {number}"}
+                for number in range(request.after + 1, last + 1)
+            ]
+            return {"run": "1", "last": last, "more": len(floods) == 256, "lost": 0, "events": floods}
+
+    async def look(app: TopScreen, _: Any) -> None:
+        assert "flood 2048" in "\n".join(_screen(app))
+        assert len(app._lines) == 200
+
+    _drive(Eventful(), look)
 
 
 def test_paused_rows_stay() -> None:
