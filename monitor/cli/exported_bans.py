@@ -82,17 +82,20 @@ class Followed:
         self._most = most
         self._since_s: dict[str, float] = {}
         self._written: dict[str, None] | None = None
+        self._is_changed = True
         self.left_out = 0
         """Bans that were not written, because there are more than may be."""
 
     def restart(self, bans: Iterable[dict[str, Any]]) -> None:
         """Take a list of all bans."""
         self._since_s = {prefix(ban["network"]): ban["since_s"] for ban in bans if self._counts(ban)}
+        self._is_changed = True
 
     def take(self, event: dict[str, Any]) -> None:
         """Take an event of `nodewarden events`."""
         if not self._counts(event):
             return
+        self._is_changed = True
         network = prefix(event["network"])
         if event["event"] in {"ban", "refresh", "claim"}:
             self._since_s.setdefault(network, event["since_s"])
@@ -101,6 +104,9 @@ class Followed:
 
     def lines(self, change: Change, elsewhere: Elsewhere) -> list[str]:
         """Write what changed since the last call; nothing if nothing did."""
+        if not self._is_changed:
+            return []
+        self._is_changed = False
         chosen = sorted(self._since_s, key=self._since_s.__getitem__, reverse=True)[: self._most]
         self.left_out = len(self._since_s) - len(chosen)
         now = dict.fromkeys(sorted(chosen))
