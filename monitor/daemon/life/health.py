@@ -132,6 +132,7 @@ class Health:
                 *self._table_notices(),
                 *filter(None, [self._pipeline.refused.notice]),
                 *self._pipeline.evidence.notices(time.time()),
+                *self._pipeline.traffic.notices(),
                 *self._sight.notices(),
                 *self._saver.notices,
                 *self._state.notices(),

@@ -35,6 +35,9 @@ class LongFlows:
         self._counted: dict[_Key, Amount] = {}
         self._seen: set[_Key] = set()
         self._knows_table = False
+        self._omitted = 0
+        self.omitted = 0
+        """Long flows that the last listing showed and that are not followed, because too many are."""
 
     def __len__(self) -> int:
         """Return how many are followed."""
@@ -47,10 +50,12 @@ class LongFlows:
         """
         amount, key = amount_of(flow), _key(flow)
         counted = self._counted.get(key)
-        if counted is None and (
-            amount.original_bytes + amount.reply_bytes < MIN_BYTES or len(self._counted) >= MAX_FLOWS
-        ):
-            return NOTHING
+        if counted is None:
+            if amount.original_bytes + amount.reply_bytes < MIN_BYTES:
+                return NOTHING
+            if len(self._counted) >= MAX_FLOWS:
+                self._omitted += 1
+                return NOTHING
         self._counted[key] = amount
         self._seen.add(key)
         return amount.beyond(counted or NOTHING) if self._knows_table else NOTHING
@@ -61,6 +66,7 @@ class LongFlows:
             self._counted = {key: amount for key, amount in self._counted.items() if key in self._seen}
         self._seen.clear()
         self._knows_table = True
+        self.omitted, self._omitted = self._omitted, 0
 
     def end(self, flow: Flow) -> Amount | None:
         """Return what is new of a flow that ended; None if it was not followed: then all of it is."""

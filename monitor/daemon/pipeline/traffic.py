@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-from monitor.daemon.pipeline.long_flows import NOTHING, Amount, LongFlows
+from monitor.daemon.pipeline.long_flows import MAX_FLOWS, NOTHING, Amount, LongFlows
 from monitor.metrics.metric import Sample
 from monitor.model.addresses import Address
 from monitor.model.flows import Flow, FlowBatch, FlowClosed
@@ -56,6 +56,13 @@ class Traffic:
         self._bytes[direction] += amount.original_bytes or 0
         self._packets[back] += amount.reply_packets or 0
         self._bytes[back] += amount.reply_bytes or 0
+
+    def notices(self) -> Iterator[str]:
+        """Yield that some bytes are counted late."""
+        if omitted := self._long.omitted:
+            yield (
+                f"bytes of {omitted} long flows are counted only when they end: {MAX_FLOWS} others are followed already"
+            )
 
     def samples(self) -> Iterator[Sample]:
         """Yield the totals."""

@@ -151,16 +151,20 @@ def test_flows_that_end_unseen_are_forgotten() -> None:
 
 
 def test_long_flows_are_bounded() -> None:
-    """Beyond the bound flows count when they end."""
+    """Beyond the bound flows count when they end, and a notice says so as long as it is so."""
     traffic = Traffic()
     traffic.count_running([], OWN, is_complete=True)
     for _ in range(2):
         traffic.count_running([running(2 * MIN_BYTES, n) for n in range(MAX_FLOWS + 9)], OWN, is_complete=True)
     assert len(traffic._long) == MAX_FLOWS
+    (notice,) = traffic.notices()
+    assert notice.startswith("bytes of 9 long flows are counted only when they end")
     assert bytes_in(traffic) == 2 * MIN_BYTES * MAX_FLOWS
     ending = [running(2 * MIN_BYTES, n, FlowClosed) for n in range(MAX_FLOWS + 9)]
     traffic.count(FlowBatch(1000.0, ending=ending), OWN)
     assert bytes_in(traffic) == 2 * MIN_BYTES * (MAX_FLOWS + 9)
+    traffic.count_running([], OWN, is_complete=True)
+    assert list(traffic.notices()) == []
 
 
 @given(st.lists(st.integers(0, 5 * MIN_BYTES), min_size=1, max_size=9), st.lists(st.booleans(), min_size=9, max_size=9))
