@@ -58,12 +58,12 @@ class Scrapers:
         client.times.append(now_s)
         client.is_regular = client.is_regular or _is_regular(list(client.times))
 
-    def restore(self, address: Address, last_s: float) -> None:
-        """Take in a client that an earlier run knew to ask regularly."""
+    def restore(self, address: Address, last_s: float, *, is_regular: bool) -> None:
+        """Take in a client that an earlier run knew, and whether it asked regularly."""
         if address not in self.clients and self._has_room():
             client = self.clients[address] = Client()
             client.times.append(last_s)
-            client.is_regular = True
+            client.is_regular = is_regular
 
     def forget(self, now_s: float, *, kept: set[Address]) -> None:
         """Forget clients that have not asked for an hour, but for those to keep: they cannot ask."""

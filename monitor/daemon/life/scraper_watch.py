@@ -30,6 +30,10 @@ _SAVED_TO_S = 60.0
 """How exactly times are saved: each scrape would otherwise be a write to disk."""
 
 
+_IRREGULAR = b"irregular"
+"""Saved with a client that is kept only because it is banned: a restart must not protect it."""
+
+
 class ScraperState(enum.StrEnum):
     """What becomes of a client that monitors this node: a closed set, used as a metric label."""
 
@@ -78,7 +82,7 @@ class ScraperWatch:
         offset_s = time.time() - self._clock()
         kept = {*self._regular(), *self.banned}
         rows = [
-            (address, b"", round((one.last_s + offset_s) / _SAVED_TO_S) * _SAVED_TO_S)
+            (address, b"" if one.is_regular else _IRREGULAR, round((one.last_s + offset_s) / _SAVED_TO_S) * _SAVED_TO_S)
             for table in (self._internal, self._others)
             for address, one in table.clients.items()
             if address in kept
@@ -87,9 +91,10 @@ class ScraperWatch:
 
     def resume(self, rows: Iterable[SavedRow], now_s: float) -> None:
         """Know the clients of an earlier run; those that are neither banned nor recent are forgotten with a tick."""
-        for address, _, last_s in rows:
+        for address, what, last_s in rows:
             if len(address) in (4, 16):
-                self._table_of(address).restore(address, self._clock() - max(0.0, now_s - last_s))
+                age_s = max(0.0, now_s - last_s)
+                self._table_of(address).restore(address, self._clock() - age_s, is_regular=what != _IRREGULAR)
 
     def tick(self) -> None:
         """Protect who is to be protected, and look for who is banned; call it each second."""
@@ -139,7 +144,7 @@ class ScraperWatch:
             more = f" and {len(named) - _MAX_NAMED} more" if len(named) > _MAX_NAMED else ""
             text = (
                 f"a client that monitors this node is banned: {', '.join(named[:_MAX_NAMED])}{more}: "
-                "see `nodewarden why ADDRESS`, and add it to bans.allowlist"
+                "see `nodewarden why ADDRESS`, and add it to bans.allowlist if it is yours"
             )
             yield Problem(ProblemKind.SCRAPER_BANNED, text)
 

@@ -198,3 +198,17 @@ def test_a_restart_forgets_no_client_that_is_banned() -> None:
     assert late.states() == {"protected": 0, "unprotected": 0, "banned": 1}
     late.watch.resume([(b"damaged", b"", 0.0)], time.time())
     assert len(late.watch.export(100)) == 1
+
+
+def test_a_restart_makes_no_monitor_of_a_banned_host_that_asked_once() -> None:
+    """Its ban stays a problem and in force: the restart must not protect whom the run before did not."""
+    before = Site()
+    before.scrape(INSIDE, 1)
+    assert before.ban(INSIDE).verdict is Verdict.BAN
+    for _ in range(2):
+        after = Site()
+        after.watch.resume(before.watch.export(100), time.time())
+        assert after.ban(INSIDE).verdict is Verdict.BAN
+        assert not after.protects(INSIDE)
+        assert after.states() == {"protected": 0, "unprotected": 0, "banned": 1}
+        before = after
