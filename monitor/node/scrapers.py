@@ -5,7 +5,7 @@ handshake, and its answer was taken. What is remembered is bounded, strangers ha
 hosts, and in each of them clients that ask regularly stay. Pure; time is monotonic, in seconds.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 
 from monitor.model.addresses import Address
@@ -13,6 +13,8 @@ from monitor.model.addresses import Address
 REMEMBERED_S = 3600.0
 MAX_CLIENTS = 64
 """How many clients each of the two tables holds."""
+_SHARE = MAX_CLIENTS // 4
+"""How many of them a /64 of IPv6 may have where others want to be noted: one host has as many addresses as it likes."""
 _LEAST_S, _MOST_S = 0.9, 1200.0
 """Intervals of scrapes; whoever asks more often or more seldom is no monitor."""
 _TOLERANCE = 0.1
@@ -51,7 +53,7 @@ class Scrapers:
         """Take in a request."""
         client = self.clients.get(address)
         if client is None:
-            if not self._has_room():
+            if not self._has_room(address):
                 self.refused_total += 1
                 return
             client = self.clients[address] = Client()
@@ -60,7 +62,7 @@ class Scrapers:
 
     def restore(self, address: Address, last_s: float, *, is_regular: bool) -> None:
         """Take in a client that an earlier run knew, and whether it asked regularly."""
-        if address not in self.clients and self._has_room():
+        if address not in self.clients and self._has_room(address):
             client = self.clients[address] = Client()
             client.times.append(last_s)
             client.is_regular = is_regular
@@ -74,17 +76,37 @@ class Scrapers:
         }
 
     def regular(self) -> Iterator[Address]:
-        """Yield the clients that ask at even intervals, those known longest first."""
-        return (address for address, one in self.clients.items() if one.is_regular)
+        """Yield the clients that ask at even intervals, those known longest first, and those of one /64 in turn."""
+        found = [address for address, one in self.clients.items() if one.is_regular]
+        before = Counter[bytes]()
+        turns = []
+        for address in found:
+            turns.append(before[_host_of(address)])
+            before[_host_of(address)] += 1
+        return (address for _, address in sorted(zip(turns, found, strict=True), key=lambda one: one[0]))
 
-    def _has_room(self) -> bool:
-        """Whether one more client fits; of those that do not ask regularly the one that asked longest ago yields."""
+    def _has_room(self, newcomer: Address) -> bool:
+        """Whether one more client fits.
+
+        Of those that do not ask regularly the one that asked longest ago yields; without any, the one known shortest
+        of a /64 that has more than its share.
+        """
         if len(self.clients) < MAX_CLIENTS:
             return True
         others = [address for address, one in self.clients.items() if not one.is_regular]
         if others:
             del self.clients[min(others, key=lambda address: self.clients[address].last_s)]
-        return bool(others)
+            return True
+        ((most, count),) = Counter(map(_host_of, self.clients)).most_common(1)
+        if count <= _SHARE or _host_of(newcomer) == most:
+            return False
+        del self.clients[next(address for address in reversed(self.clients) if _host_of(address) == most)]
+        return True
+
+
+def _host_of(address: Address) -> bytes:
+    """Return what one host may have to itself: an IPv4 address, or the /64 of an IPv6 address."""
+    return address if len(address) == 4 else address[:8]
 
 
 def _is_regular(times: list[float]) -> bool:

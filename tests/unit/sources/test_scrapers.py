@@ -76,3 +76,17 @@ def test_strangers_cannot_push_out_a_monitor_nor_fill_memory() -> None:
     assert len(list(known.regular())) == MAX_CLIENTS
     known.note(b"\x0c\0\0\1", 140.0)
     assert (len(known.clients), known.refused_total >= 1) == (MAX_CLIENTS, True)
+
+
+def test_one_host_with_many_addresses_keeps_out_nobody() -> None:
+    """Whoever has a /64 to himself can ask regularly from all of it: others are noted, and come second, not last."""
+    known = Scrapers()
+    for number in range(2 * MAX_CLIENTS):
+        for time_s in (0.0, 15.0, 30.0):
+            known.note(bytes(15) + bytes((number + 2,)), time_s)
+    assert known.refused_total == 3 * MAX_CLIENTS
+    for peer in (_PEER, b"\x20\x01" + bytes(14)):
+        for time_s in (100.0, 115.0, 130.0):
+            known.note(peer, time_s)
+    assert list(known.regular())[1:3] == [_PEER, b"\x20\x01" + bytes(14)]
+    assert (len(known.clients), known.refused_total) == (MAX_CLIENTS, 3 * MAX_CLIENTS)
