@@ -6,6 +6,7 @@ answer agree after every call.
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
@@ -22,6 +23,8 @@ from monitor.model.bans import Ban, ClaimOrigin, Mode, read_ban_key
 from monitor.model.errors import NodewardenError
 
 _log = logging.getLogger(__name__)
+_MAX_REASONS = 5
+"""Different ones that are logged at once."""
 
 
 class BanControl:
@@ -207,11 +210,15 @@ class BanControl:
         self._strike_refused({one.key: one.reason for one in failures})
 
     def _strike_refused(self, refused: Mapping[bytes, str]) -> None:
+        """Strike out bans; those who listen name them, and here is why."""
+        reasons = Counter[str]()
         for key, reason in refused.items():
             network, strength = read_ban_key(key)
             if ban := self._ledger.get(network, strength):
-                _log.error("the kernel refused the ban of %s, which was in force: %s", network, reason)
+                reasons[reason] += 1
                 self._lost += self._strike_out([ban], Ending.REFUSED)
+        for reason, count in reasons.most_common(_MAX_REASONS):
+            _log.error("the kernel refused %d bans that were in force: %s", count, reason)
 
     def _strike_out(self, bans: Iterable[Ban], cause: Ending) -> list[Ended]:
         struck = [self._ledger.remove(ban.network, ban.strength) for ban in bans]

@@ -39,6 +39,7 @@ _REFUSALS = {
 _SILENT = (Verdict.COVERED, Verdict.CLAIM)
 _ENDINGS = {
     Ending.EXPIRED: (logging.INFO, "ended"),
+    Ending.WITHDRAWN: (logging.INFO, "is lifted, since what it rests on was no probe"),
     Ending.YIELDED: (logging.INFO, "yielded its place to a stronger claim"),
     Ending.REFUSED: (logging.ERROR, "is lost: the kernel refused it when the table was set up again"),
 }
@@ -76,7 +77,7 @@ class DecisionLog(Listener):
             _write(logging.WARNING, f"{alert.detector}: {alert}", of_flood(alert, self._place))
 
     def ended(self, ended: Sequence[Ended]) -> None:
-        """Write down bans that reached their end, and those that were lost."""
+        """Write down bans that reached their end, were taken back or were lost."""
         for one in ended:
             ban = one.ban
             if one.cause not in _ENDINGS or one.remaining is not None or one.is_displaced:

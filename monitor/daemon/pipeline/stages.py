@@ -213,8 +213,7 @@ class Stages:
         """End the bans of a detector whose evidence proved to be none."""
         for network in networks:
             self.refused.forget(detector, network)
-            if self.bans.withdraw(network, detector, now_s):
-                _log.info("%s: the ban of %s is lifted, since what it rests on was no probe", detector, network)
+            self.bans.withdraw(network, detector, now_s)
 
     def _feed(self, events: Sequence[Event]) -> Iterator[Alert | FloodAlert]:
         """Yield the alerts of a batch; where it covers all traffic, without those about protected addresses."""

@@ -17,9 +17,15 @@ from monitor.daemon.life.logs import journal_fields
 from monitor.daemon.pipeline.decision_bursts import LINES_PER_S, MAX_BULK_NAMES, MAX_NAMES, NAMES_PER_LINE
 from monitor.daemon.pipeline.decision_fields import MAX_CHARS, NAMES, Place
 from monitor.daemon.pipeline.decision_log import DecisionLog
+from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.daemon.replay.memory_leader import MemoryLeader
+from monitor.enforcers.enforcement import Enforcement
+from monitor.enforcers.protocol import Failure, FailureCause
 from monitor.model.addresses import Network, parse_address, parse_network
 from monitor.model.alerts import Alert, Evidence, FloodAlert, Party, Strength
 from monitor.model.bans import AllowEntry, Ban, ClaimOrigin, Mode
+from monitor.recording.inputs import OrderedBan
+from monitor.settings.schema import Settings
 from tests.support import logfmt
 
 NETWORK = parse_network("192.0.2.7")
@@ -127,11 +133,12 @@ def test_a_call_out_names_who_called(lines: Lines) -> None:
 
 
 def test_an_end_says_why(lines: Lines) -> None:
-    """A ban that expired, or that the kernel lost."""
+    """A ban that expired, that was taken back, or that the kernel lost."""
     log = DecisionLog(PLACE)
-    log.ended([Ended(BAN, (BAN,), Ending.EXPIRED), Ended(BAN, (BAN,), Ending.REFUSED)])
+    log.ended([Ended(BAN, (BAN,), cause) for cause in (Ending.EXPIRED, Ending.WITHDRAWN, Ending.REFUSED)])
     assert [(fields_of(one)["event"], fields_of(one)["cause"]) for one in lines()] == [
         ("end", "expired"),
+        ("end", "withdrawn"),
         ("end", "refused"),
     ]
 
@@ -282,3 +289,22 @@ def test_the_fields_are_those_documented() -> None:
     assert re.findall(r"^\| `(\w+)` \| `NODEWARDEN_(\w+)` \|", text, re.MULTILINE) == [
         (name, name.upper()) for name in NAMES
     ]
+
+
+def test_bans_that_the_kernel_lost_are_lines_of_a_burst(lines: Lines) -> None:
+    """The table set up again, with room for none: one line says why, and the others name them, not one for each."""
+    decision_log = DecisionLog(PLACE)
+    pipeline = Pipeline(Settings(), (), lambda *_: Enforcement(MemoryLeader()), (decision_log,))
+    networks = [Network((0x0A000000 + number).to_bytes(4), 32) for number in range(400)]
+    pipeline.order([OrderedBan(one, Strength.PROVEN, 600.0, "a test") for one in networks], 1000.0)
+    decision_log.close()
+    lines()
+    pipeline.bans.lose([Failure(one, Strength.PROVEN, FailureCause.SET_FULL, "no room") for one in networks])
+    (why,) = lines()
+    assert why.getMessage() == "the kernel refused 400 bans that were in force: no room"
+    pipeline.bans.tick(1001.0)
+    decision_log.close()
+    written = lines()
+    assert _named(written) == set(map(str, networks))
+    assert len(written) < 40
+    assert not len(pipeline.ledger)
