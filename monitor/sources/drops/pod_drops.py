@@ -9,7 +9,7 @@ from monitor.model.pods import Pod
 
 METRIC = "nodewarden_pod_dropped_packets_total"
 OTHER = Pod("other", "other")
-"""Stands for pods without series of their own, and for namespaces that are no pod's."""
+"""Stands for pods without series of their own, for namespaces that are no pod's, and for a pod that is named so."""
 _TURN_S = 60.0
 _MARGIN = 2
 """How many times as many drops as a pod with series another one must have had in a turn, to get its place."""
@@ -55,12 +55,12 @@ class PodDrops:
                 yield METRIC, (pod.namespace, pod.name, kind.value), packets
 
     def _add(self, pod: Pod, now: tuple[int, ...], then: tuple[int, ...], most: int) -> None:
-        if pod is not OTHER and pod not in self._totals and len(self._totals) < most:
+        if pod != OTHER and pod not in self._totals and len(self._totals) < most:
             self._totals[pod] = [0] * len(now)
         sums = self._totals.get(pod, self._other)
         for number, (after, earlier) in enumerate(zip(now, then, strict=True)):
             sums[number] += after - earlier
-        if pod is not OTHER:
+        if pod != OTHER:
             self._lately[pod] += sum(now) - sum(then)
 
     def _exchange(self, most: int) -> None:

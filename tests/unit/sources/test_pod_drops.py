@@ -102,3 +102,12 @@ def test_series_without_any_pod_are_reported() -> None:
     assert "no pod is known" in notice
     pods.take(PodTable(by_netns={1: pod(1)}), 0.0)
     assert list(runner.notices) == []
+
+
+def test_a_pod_that_is_named_other_has_no_series_twice() -> None:
+    """Prometheus refuses samples of one series that contradict each other."""
+    drops = PodDrops({1: Pod(*OTHER), 2: pod(2)}.get)
+    drops.count({1: totals(5), 2: totals(1), 3: totals(7)}, 10, 0.0)
+    labels = [labels for _, labels, _ in drops.samples()]
+    assert len(labels) == len(set(labels))
+    assert series(drops) == {"web-2": 1, "other": 12}
