@@ -39,6 +39,7 @@ class Supervisor:
         self.errors_total = 0
         """Failures of every kind."""
         self._batches_lost = 0
+        self._batch_logged_s = float("-inf")
 
     def run(self, parts: Mapping[str, Callable[[], object]]) -> None:
         """Run all parts in order; one that fails does not keep the others from running."""
@@ -52,7 +53,11 @@ class Supervisor:
         """Note that a batch of events was lost to a fault."""
         self.errors_total += 1
         self._batches_lost += 1
-        _log.error("a batch of %d events was lost to an internal fault; please report this", events, exc_info=error)
+        now_s = self._clock()
+        if now_s - self._batch_logged_s >= _LOG_EVERY_S:  # whoever can cause one, can cause thousands
+            self._batch_logged_s = now_s
+            text = "a batch of %d events was lost to an internal fault, %d since the start; please report this"
+            _log.error(text, events, self._batches_lost, exc_info=error)
 
     def callback_failed(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Note a fault in a callback of the loop: an exception handler of asyncio."""

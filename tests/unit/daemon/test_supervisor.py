@@ -52,6 +52,18 @@ def test_a_part_that_fails_keeps_no_other_from_running(caplog: pytest.LogCapture
     assert supervisor.problems() == []
 
 
+def test_batches_that_are_lost_write_a_trace_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever can send what trips the daemon can send it thousands of times: each counts, and few are lines."""
+    clock = Clock()
+    supervisor = Supervisor(clock)
+    for _ in range(1200):
+        supervisor.batch_lost(3, ValueError("unforeseen"))
+        clock.now_s += 0.1
+    assert caplog.text.count("3 events was lost to an internal fault") == 2
+    assert supervisor.errors_total == 1200
+    assert "1200 batches were lost" in supervisor.problems()[0]
+
+
 def test_a_fault_in_a_callback_is_counted() -> None:
     """What the loop would only log is a problem."""
     supervisor = Supervisor()
