@@ -21,7 +21,13 @@ _FAILURES = 4
 _SENTINELS = 16
 _ANSWER_S, _ANSWER_IN_FAULT_S = 10.0, 1.0
 _START_S = 90.0
-_LOSSES = ("lost before they can be read", "is a flood", "batches were lost", "it is tried again, other work continues")
+_LOSSES = (
+    "lost before they can be read",
+    "is a flood",
+    "batches were lost",
+    "lines of the log were lost",
+    "it is tried again, other work continues",
+)
 """Parts of problems that stay for a minute or longer after the fault: what was lost stays lost."""
 
 
