@@ -124,7 +124,8 @@ class HarmWatch(Listener):
         recent = self.recent()
         found = [f"{count} {_TEXTS[sign]}" for sign, count in recent.items() if count]
         if self._internal:
-            found.append(f"{len(self._internal)} bans in force in internal networks")
+            more = " or more" if len(self._internal) >= _MAX_INTERNAL else ""
+            found.append(f"{len(self._internal)}{more} bans in force in internal networks")
         return {"signs": recent, "internal_bans": len(self._internal), "text": ", ".join(found)}
 
     def samples(self) -> Iterator[Sample]:

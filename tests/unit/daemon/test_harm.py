@@ -170,3 +170,4 @@ def test_thousands_of_internal_bans_cost_little() -> None:
         watch.poll(stopped)
     assert (len(polled), len({ban.key for ban in polled})) == (1024, 1024)
     assert watch.internal_packets_total == 1024
+    assert "1024 or more bans in force in internal networks" in str(watch.describe()["text"])
