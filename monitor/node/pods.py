@@ -5,6 +5,7 @@ Two facts are read, neither of which takes an API token or the host's process ID
 Files are read again only if they changed.
 """
 
+import heapq
 import os
 from collections.abc import Iterator
 from itertools import islice
@@ -25,10 +26,15 @@ MAX_FILE_BYTES = 64 << 10
 _OWN_NETNS = Path("/proc/self/ns/net")
 
 
+_MAX_LISTED = 8 * MAX_ATTACHMENTS
+"""Files of a directory that are looked at."""
+_Identity = tuple[int, int, int]
+
+
 class _File(NamedTuple):
     """A file as it was read: `fault` says why it names nobody."""
 
-    identity: tuple[int, int, int]
+    identity: _Identity
     attachment: Attachment | None
     fault: str
 
@@ -70,30 +76,18 @@ class PodReader:
         return PodTable(by_address, by_netns, tuple(notices))
 
     def _current(self, notices: list[str]) -> Iterator[tuple[Path, _File]]:
-        """Yield the files of now, those that did not change as they were read before."""
-        count = 0
-        for directory in self.watched:
-            try:
-                with os.scandir(directory) as entries:
-                    found = list(islice(entries, MAX_ATTACHMENTS + 1))
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                notices.append(f"pods are not named: {directory}: {explain(error)}; see `nodewarden doctor`")
-                continue
-            for entry in found:
-                count += 1
-                if count > MAX_ATTACHMENTS:
-                    notices.append(f"pods beyond {MAX_ATTACHMENTS} interfaces are not named")
-                    return
-                path = Path(entry.path)
-                try:
-                    state = entry.stat(follow_symlinks=False)
-                except OSError:  # it is gone
-                    continue
-                identity = state.st_mtime_ns, state.st_ino, state.st_size
-                before = self._files.get(path)
-                yield path, before if before and before.identity == identity else _read(path, identity)
+        """Yield the files of now, those that did not change as they were read before.
+
+        Runtimes may leave files of pods that are long gone: where there are too many, the latest are read.
+        """
+        found = [one for directory in self.watched for one in _listed(directory, notices)]
+        if len(found) > MAX_ATTACHMENTS:
+            notices.append(f"pods beyond {MAX_ATTACHMENTS} interfaces are not named, those with the oldest results")
+            found = heapq.nlargest(MAX_ATTACHMENTS, found)
+        for identity, name in found:
+            path = Path(name)
+            before = self._files.get(path)
+            yield path, before if before and before.identity == identity else _read(path, identity)
 
     def _inode(self, netns: str) -> int | None:
         """Return the number of a pod's network namespace; None if the file is none, or the node's own.
@@ -112,7 +106,25 @@ class PodReader:
         return self._root / path.relative_to("/")
 
 
-def _read(path: Path, identity: tuple[int, int, int]) -> _File:
+def _listed(directory: Path, notices: list[str]) -> list[tuple[_Identity, str]]:
+    """Return the paths in a directory, each with what changes with its content; the time of change comes first."""
+    found = []
+    try:
+        with os.scandir(directory) as entries:
+            for entry in islice(entries, _MAX_LISTED):
+                try:
+                    state = entry.stat(follow_symlinks=False)
+                except OSError:  # it is gone
+                    continue
+                found.append(((state.st_mtime_ns, state.st_ino, state.st_size), entry.path))
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        notices.append(f"pods are not named: {directory}: {explain(error)}; see `nodewarden doctor`")
+    return found
+
+
+def _read(path: Path, identity: _Identity) -> _File:
     """Read one file; what is wrong with it is kept with it."""
     data, name = read_bounded(path, MAX_FILE_BYTES), printable(path.name)
     if data is None:

@@ -219,6 +219,20 @@ def test_more_pods_than_fit_are_reported(tmp_path: Path) -> None:
     assert known.living == 0
 
 
+def test_of_too_many_results_the_latest_are_read(tmp_path: Path) -> None:
+    """Runtimes leave files of pods that are gone: thousands of them do not hide the pods of today."""
+    stale = write(tmp_path, "stale", result(Pod("old", "gone")))
+    os.utime(stale, (1e9, 1e9))
+    for number in range(MAX_ATTACHMENTS + 50):
+        (stale.parent / f"0-stale-{number}").hardlink_to(stale)
+    pods = [Pod("shop", f"web-{number}") for number in range(50)]
+    for number, one in enumerate(pods):
+        write(tmp_path, f"new-{number}", result(one, (f"10.244.3.{number + 100}/24",)), RESULT_DIRECTORIES[number % 2])
+    table = PodReader(tmp_path).read()
+    assert set(table.by_address.values()) >= set(pods)
+    assert any("those with the oldest results" in notice for notice in table.notices)
+
+
 def test_an_unreadable_directory_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """libcni keeps it for root: without the capability to read it, status says why pods have no names."""
 
