@@ -1,7 +1,9 @@
 """The daemon's own log: fields in the journal, lines elsewhere; never without bound."""
 
+import errno
 import logging
 import os
+import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -49,6 +51,8 @@ class _Stream(LogWriter):
 
 def _write(line: bytes) -> None:
     """Write to the descriptor: whoever waits for it must not hold the lock of `sys.stderr`, which the end needs."""
+    if sys.stderr is None:  # it was closed before the start, and the descriptor may be that of another file
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     while line:
         line = line[os.write(2, line) :]
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -111,3 +112,14 @@ def test_a_pipe_that_nobody_reads_stops_nobody() -> None:
     written = [line for line in lines if line.endswith("line " * 20)]
     assert len(written) == 4000 - lost
     assert all("lines of the log were lost" in line for line in lines if line not in written)
+
+
+def test_without_standard_error_no_other_file_is_written(tmp_path: Path) -> None:
+    """Its number is that of the next file that is opened, such as the database."""
+    state = tmp_path / "state"
+    opened = f"import os; assert os.open({str(state)!r}, os.O_CREAT | os.O_WRONLY) == 2\n"
+    opened += _SCRIPT.replace("print(", "writer().flush()\nprint(")
+    command = ("/bin/sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, opened)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    assert int(done.stdout) >= 4000
+    assert state.read_bytes() == b""
