@@ -1,5 +1,6 @@
 """The command `nodewarden top`: what happens on the node, as it happens."""
 
+import os
 import sys
 from typing import Any
 
@@ -13,7 +14,7 @@ _SHOWN = 20
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Print one look and exit, as when the output is no terminal.")
+@click.option("--once", is_flag=True, help="Print one look and exit, as where there is no terminal, or a dumb one.")
 @show.json_option
 @click.pass_obj
 def top(target: Target, once: bool, is_json: bool) -> None:
@@ -24,12 +25,17 @@ def top(target: Target, once: bool, is_json: bool) -> None:
     result = target.ask(Top(_SHOWN))
     if is_json:
         show.as_json(result)
-    elif once or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    elif once or not _is_screen():
         _print(result)
     else:
         from monitor.cli.top_screen import TopScreen
 
         TopScreen(target, result).run()
+
+
+def _is_screen() -> bool:
+    """Whether a terminal reads keys, and can place text; a dumb one prints the codes for that instead."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -1,6 +1,11 @@
 """The screen of `nodewarden top`: what it shows at 80x24, and that no order is given without a yes."""
 
 import asyncio
+import contextlib
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -228,6 +233,29 @@ def test_one_look_without_a_terminal() -> None:
     done = CliRunner().invoke(top, obj=Peer(), catch_exceptions=False)
     assert done.exit_code == 0
     assert "192.0.2.7  sshd      4      5" in done.output
+
+
+@pytest.mark.parametrize("term", ["dumb", None])
+def test_one_look_on_a_dumb_terminal(term: str | None) -> None:
+    """A terminal that would print the codes of a screen gets lines, as a pipe does."""
+    environment = {name: value for name, value in os.environ.items() if name != "TERM"}
+    program = "from tests.unit.cli.test_top import Peer; from monitor.cli.top import top; top(obj=Peer(), args=[])"
+    terminal, inside = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=inside,
+        stdout=inside,
+        env=environment | ({"TERM": term} if term else {}),
+    ) as process:
+        os.close(inside)
+        written = b""
+        with contextlib.suppress(OSError):  # the end of a terminal
+            while piece := os.read(terminal, 65536):
+                written += piece
+        os.close(terminal)
+    assert process.returncode == 0
+    assert b"192.0.2.7  sshd      4      5" in written
+    assert b"\x1b[?" not in written
 
 
 def _events(after: int) -> Request:
