@@ -35,7 +35,7 @@ def top(target: Target, once: bool, is_json: bool) -> None:
 
 def _is_screen() -> bool:
     """Whether a terminal reads keys, and can place text; a dumb one prints the codes for that instead."""
-    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _print(result: dict[str, Any]) -> None:
