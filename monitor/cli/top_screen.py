@@ -15,7 +15,7 @@ from textual.widgets import DataTable, Footer, Static
 
 from monitor.cli import events, show, status
 from monitor.cli.target import Target
-from monitor.control.protocol import AllowAdd, BanOrder, Events, Request, RequestedBan, Top, Unban, Why
+from monitor.control.protocol import AllowAdd, BanOrder, Request, RequestedBan, Top, Unban, Why
 from monitor.model.errors import NodewardenError
 from monitor.model.printable import printable, printable_lines
 
@@ -92,9 +92,9 @@ class TopScreen(App[None]):
         """Ask the daemon; in a thread of its own, since a busy daemon may take seconds."""
         try:
             result = self._target.ask(Top())
-            page = self._target.ask(Events(self._after))
+            page = events.all_after(self._target, self._after)  # oldest first: a page alone may be hours old
             if self._run and page["run"] != self._run:
-                page = self._target.ask(Events())
+                page = events.all_after(self._target, 0)
         except NodewardenError as error:
             self.call_from_thread(self._line, "problem", f"waiting for the daemon: {printable(str(error))}")
             return
@@ -138,8 +138,9 @@ class TopScreen(App[None]):
         self._run, self._after = page["run"], page["last"]
         if not page["events"] and self._lines:
             return
-        newest = [(events.line(event)[11:],) for event in reversed(page["events"])]
-        networks = [event.get("network", "") for event in reversed(page["events"])]
+        latest = page["events"][: -_MOST_EVENTS - 1 : -1]
+        newest = [(events.line(event)[11:],) for event in latest]
+        networks = [event.get("network", "") for event in latest]
         self._lines = (newest + self._lines)[:_MOST_EVENTS]
         self._fill("events", self._lines, (networks + self._networks["events"])[:_MOST_EVENTS])
 
