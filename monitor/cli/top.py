@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from monitor.cli import show
+from monitor.cli.mode_line import short_mode_line
 from monitor.cli.target import Target
 from monitor.control.protocol import Top
 
@@ -39,6 +40,7 @@ def _is_screen() -> bool:
 
 
 def _print(result: dict[str, Any]) -> None:
+    show.say(short_mode_line(result))
     for problem in result["problems"]:
         show.say_lines(f"PROBLEM: {problem}", "  ", fg="red", bold=True)
     columns = ("NETWORK", "DETECTOR", "COUNT", "OF", "STATUS")
@@ -48,3 +50,5 @@ def _print(result: dict[str, Any]) -> None:
     ]
     if not show.table(columns, rows):
         show.say("no detector counts anybody")
+    if lag_s := result["lag_s"]:
+        show.say("lag: " + ", ".join(f"{name} {lag_s[name] * 1000:.1f} ms" for name in sorted(lag_s)))

@@ -261,7 +261,9 @@ def test_one_look_without_a_terminal() -> None:
     """In a pipe the command prints what a screen would start with."""
     done = CliRunner().invoke(top, obj=Peer(), catch_exceptions=False)
     assert done.exit_code == 0
+    assert done.output.startswith("enforcing; bans: 3 ban, 0 shun, 0 egress\nPROBLEM: ")
     assert "192.0.2.7  sshd      4      5" in done.output
+    assert done.output.endswith("\nlag: journal 12.0 ms\n")
 
 
 def test_one_look_on_a_dumb_terminal() -> None:
