@@ -69,12 +69,7 @@ class UnreadableFileError(NodewardenError):
 @click.option("-f", "--follow", is_flag=True, help="Continue with what changes, until interrupted.")
 @click.option("--name", default=object_name, show_default="nodewarden-HOST", help="Of the object: cilium, calico.")
 @click.option(
-    "--next-hop",
-    "hops",
-    type=NEXT_HOP,
-    multiple=True,
-    default=[SELF],
-    help="Of routes, one by family: exabgp.  [default: self]",
+    "--next-hop", "hops", type=NEXT_HOP, multiple=True, default=[SELF], help="Of routes, one by family (self): exabgp."
 )
 @click.option("--community", default=BLACKHOLE, show_default=True, help="Of routes: exabgp.")
 @click.option(
