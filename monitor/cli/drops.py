@@ -76,6 +76,8 @@ def _print_pods(report: dict[str, Any]) -> None:
         for one in report["pods"]
     ]
     _print(("packets", "per second", "where", "reasons"), rows, report)
+    if any(one["where"].startswith("namespace ") for one in report["pods"]):
+        show.say("`lsns --type net` shows which processes are in the other namespaces")
 
 
 def _most(reasons: Mapping[str, int]) -> str:
