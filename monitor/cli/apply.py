@@ -1,6 +1,5 @@
 """The command that tries a configuration: the daemon goes back automatically unless it is confirmed in time."""
 
-import hashlib
 import math
 import os
 from pathlib import Path
@@ -15,7 +14,7 @@ from monitor.cli.target import Target
 from monitor.cli.values import TRIAL_TIME
 from monitor.control.client import RequestRefused
 from monitor.control.protocol import Apply, ApplyBack, ApplyConfirm, ApplyStatus
-from monitor.files.regular import digest, read_regular
+from monitor.files.regular import digest, digest_of, read_regular
 from monitor.files.replaced import replace_file
 from monitor.model.errors import ConfigError, NodewardenError, explain
 from monitor.settings.places import DEFAULT_PATH
@@ -183,7 +182,7 @@ def _confirm(target: Target, path: Path) -> Any:
     place, content = Path(waiting["target"]), waiting["content"].encode()
     _check_place(place, path)
     kept = place.with_name(place.name + _KEPT)
-    is_new = hashlib.sha256(content).hexdigest() != digest(place, _LIMIT_BYTES)
+    is_new = digest_of(content) != digest(place, _LIMIT_BYTES)
     is_theirs = digest(place, _LIMIT_BYTES) != waiting["before"]
     if is_new and is_theirs:
         # what somebody wrote meanwhile counts; the daemon compares what all files say together

@@ -23,10 +23,15 @@ def read_regular(path: Path, limit_bytes: int) -> bytes:
         os.close(descriptor)
 
 
+def digest_of(content: bytes) -> str:
+    """Return the digest of content."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def digest(path: Path, limit_bytes: int) -> str | None:
     """Return what tells the first `limit_bytes` and one of a file from others; None if there is none."""
     try:
-        return hashlib.sha256(read_regular(path, limit_bytes)).hexdigest()
+        return digest_of(read_regular(path, limit_bytes))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -35,6 +35,11 @@ _DOWN = ("mark: Guard down", "{{instance}}: guard does not respond")
 _ANOMALY = "instance:nodewarden_signal:anomaly{"
 """Drops are those of the whole machine, where other tests send floods: whether they are usual is not ours to say."""
 _MAY_BE_EMPTY = {
+    **{
+        ("pods", one.panel, one.legend): "series of pods are off by default, and the lab has no pods"
+        for one in queries("pods")
+        if "nodewarden_pod_dropped_packets_total" in one.expression
+    },
     **{(name, *_DOWN): "no guard is down before the test that stops one" for name in NAMES},
     ("overview", "What does it cost?", "eBPF run"): _ONE_SECOND_A_MINUTE,
     ("overview", "Alerts by detector", "examples"): _EXAMPLES,

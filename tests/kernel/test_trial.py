@@ -46,7 +46,7 @@ def test_it_outlives_a_kill_within_its_time_and_no_start_after_it(site: Site, tm
     assert _maxretry(site) == 9
     (notice,) = [one for one in site.daemon.ask("status")["notices"] if one.startswith("trial configuration")]
     assert "60-try.yaml, 9m" in notice
-    assert "waits to be confirmed" in _apply(site, directory, 8, "70-other.yaml").stderr
+    assert "60-try.yaml waits: `nodewarden apply --confirm`" in _apply(site, directory, 8, "70-other.yaml").stderr
     place = site.daemon.configuration_path.parent / "conf.d/60-try.yaml"
     assert not place.exists()
     done = site.daemon.run("apply", "--confirm", "--config", str(site.daemon.configuration_path))

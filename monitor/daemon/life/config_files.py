@@ -6,13 +6,12 @@ force.
 """
 
 import contextlib
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from monitor.files.regular import read_regular
+from monitor.files.regular import digest_of, read_regular
 from monitor.metrics.metric import Sample
 from monitor.model.errors import ConfigError, TemporaryError
 from monitor.model.requirements import Part, PartKind, Requirement
@@ -160,7 +159,7 @@ def fault_of(examine: Callable[[], object]) -> str:
 
 def _digest(path: Path) -> str:
     try:
-        return hashlib.sha256(read_regular(path, _LIMIT_BYTES)).hexdigest()
+        return digest_of(read_regular(path, _LIMIT_BYTES))
     except (OSError, ValueError) as error:
         return f"{_UNREADABLE}: {error}"
 

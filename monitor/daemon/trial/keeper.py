@@ -17,7 +17,7 @@ import msgspec
 from monitor.config.types import format_duration
 from monitor.daemon.trial.file import TrialFile, instant
 from monitor.daemon.trial.record import Ended, Instant, Opinion, Remembered, Result, Trial, TrialRefused, opinion
-from monitor.files.regular import digest
+from monitor.files.regular import digest, digest_of
 from monitor.model.errors import ConfigError, NodewardenError, TemporaryError
 from monitor.settings.load import Loaded, load
 
@@ -120,8 +120,19 @@ class TrialKeeper:
 
     def go_back(self, why: Opinion) -> None:
         """End the trial and put into force what the files say, or the last that was valid. Tried again if it fails."""
-        self._finish(why)
+        self._finish(self._as_the_file_says(why))
         self._try_back()
+
+    def _as_the_file_says(self, why: Opinion) -> Opinion:
+        """Say what is true where the file holds the trial already: a confirmation that was killed halfway leaves it."""
+        trial = self.trial
+        if trial is None or digest(Path(trial.target), LIMIT_BYTES) != digest_of(trial.content.encode()):
+            return why
+        if why.result is Result.TIME:
+            return Opinion(Result.CONFIRMED, f"{trial.target} says the same: it stays in force")
+        return Opinion(
+            why.result, f"{why.text}; but {trial.target} says the same, so it stays in force: change that file"
+        )
 
     def tick(self, now: Instant) -> None:
         """End the trial if its time is over or it did harm; write down from time to time how much of it is used."""
@@ -223,7 +234,7 @@ class TrialKeeper:
         ended = self.ended
         if ended is None or ended.result is Result.CONFIRMED or not 0.0 <= now.wall_s - ended.time_s < _TOLD_S:
             return []
-        return [f"trial configuration {ended.name} is no longer in force: {ended.text}"]
+        return [f"trial configuration {ended.name} ended: {ended.text}"]
 
     def problems(self) -> list[str]:
         """Say what keeps a trial from ending as it should."""

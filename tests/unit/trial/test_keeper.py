@@ -106,9 +106,7 @@ def test_without_confirmation_it_goes_back(node: Node) -> None:
     node.wait(1.0)
     assert node.maxretry == 11
     assert node.said == [("try.yaml", "started"), ("try.yaml", "time")]
-    assert node.keeper.notices(node.now) == [
-        "trial configuration try.yaml is no longer in force: nobody confirmed it in time"
-    ]
+    assert node.keeper.notices(node.now) == ["trial configuration try.yaml ended: nobody confirmed it in time"]
     assert sorted(node.directory.rglob("*.yaml")) == before
     node.wait(86_400.0)
     assert node.keeper.notices(node.now) == node.keeper.problems() == []
@@ -130,6 +128,27 @@ def test_files_that_say_the_same_confirm_it(node: Node) -> None:
     assert node.maxretry == 22
     with pytest.raises(TrialRefused, match=r"no trial configuration waits.*confirmed: the files say the same"):
         node.orders.answer(ApplyConfirm())
+
+
+def test_a_confirmation_that_was_killed_halfway_is_one(node: Node) -> None:
+    """The file was written, and the daemon never asked: when the time is over, what is said is what is in force."""
+    node.apply(22)
+    node.write(22, "60-try.yaml")
+    node.wait(600.0)
+    assert node.maxretry == 22
+    assert node.said[-1] == ("try.yaml", "confirmed")
+    assert node.keeper.notices(node.now) == []
+
+
+def test_harm_does_not_take_a_file_back(node: Node) -> None:
+    """It holds the trial already: it stays in force, and that is said."""
+    node.apply(22)
+    node.write(22, "60-try.yaml")
+    node.keeper.banned_good = "192.0.2.7 (good) by sshd"
+    node.wait(1.0)
+    assert node.maxretry == 22
+    (notice,) = node.keeper.notices(node.now)
+    assert notice.endswith("60-try.yaml says the same, so it stays in force: change that file")
 
 
 def test_it_takes_the_place_of_a_file(node: Node) -> None:
