@@ -45,7 +45,9 @@ def run(monkeypatch: pytest.MonkeyPatch, name: str, report: dict[str, Any], *arg
 def test_pods_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the kernel's reasons, most first, and why some have no name."""
     late = {(7, f"TCP_LATE_{number}"): number for number in range(1, 7)}
-    pods = by_pod({(7, FIREWALL): 1050, (1, NO_MEMORY): 10, (8, NO_MEMORY): 2} | late, {7: Pod("shop", "web-0")}, own_netns=1)
+    pods = by_pod(
+        {(7, FIREWALL): 1050, (1, NO_MEMORY): 10, (8, NO_MEMORY): 2} | late, {7: Pod("shop", "web-0")}, own_netns=1
+    )
     report = {"seconds": 5.0, "pods": pods, "uncounted_packets": 3, "notices": ["pods are not named: no permission"]}
     text = run(monkeypatch, "watch_drops_by_pod", report, "--by", "pod")
     assert "pods are not named" in text
