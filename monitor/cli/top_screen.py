@@ -57,6 +57,8 @@ class TopScreen(App[None]):
         self._run, self._after = "", 0
         self._lines: list[tuple[str, ...]] = []
         self._is_paused = False
+        self._is_asking = False
+        """One question at a time: two answers of a slow daemon would show the same events twice."""
         self._networks: dict[str, list[str]] = {"sources": [], "events": []}
 
     def compose(self) -> ComposeResult:
@@ -86,8 +88,9 @@ class TopScreen(App[None]):
         self.query_one(f"#{name}", Static).update(Text(text, no_wrap=name != "problem", overflow="ellipsis"))
 
     def _ask(self) -> None:
-        if not self._is_paused:
-            self.run_worker(self._poll, thread=True, exclusive=True)
+        if not (self._is_paused or self._is_asking):
+            self._is_asking = True
+            self.run_worker(self._poll, thread=True)
 
     def _poll(self) -> None:
         """Ask the daemon; in a thread of its own, since a busy daemon may take seconds."""
@@ -98,8 +101,10 @@ class TopScreen(App[None]):
                 page = events.all_after(self._target, 0)
         except NodewardenError as error:
             self.call_from_thread(self._line, "problem", f"waiting for the daemon: {printable(str(error))}")
-            return
-        self.call_from_thread(self._show, result, page)
+        else:
+            self.call_from_thread(self._show, result, page)
+        finally:
+            self._is_asking = False
 
     def _show(self, result: dict[str, Any], page: dict[str, Any]) -> None:
         paused = "  PAUSED" if self._is_paused else ""

@@ -222,35 +222,6 @@ def test_paused_rows_stay() -> None:
     _drive(peer, pause)
 
 
-def test_the_newest_events_are_there_at_once() -> None:
-    """The daemon answers in pages, the oldest first, but a screen opened during an attack shows what happens now."""
-    peer, ask = Peer(), Peer().ask
-    kept = [
-        {"number": number, "time_s": 0.0, "event": "flood", "detector": "syn_rate", "text": f"flood {number}"}
-        for number in range(1, 2049)
-    ]
-
-    def answer(request: Request) -> Any:
-        if not isinstance(request, protocol.Events):
-            return ask(request)
-        page = kept[request.after : request.after + protocol.MAX_EVENTS_PAGE]
-        more = len(page) == protocol.MAX_EVENTS_PAGE
-        return {"run": "1", "last": request.after + len(page), "more": more, "lost": 0, "events": page}
-
-    peer.ask = answer  # type: ignore[method-assign]
-
-    async def look(app: TopScreen, pilot: Any) -> None:
-        assert any("flood 2048" in line for line in _screen(app))
-        assert len(app._lines) == 200
-        kept.append(kept[0] | {"number": 2049, "text": "flood 2049"})
-        app._ask()
-        await app.workers.wait_for_complete()
-        await pilot.pause()
-        assert [line[0].rpartition(" ")[2] for line in app._lines[:2]] == ["2049", "2048"]
-
-    _drive(peer, look)
-
-
 def test_a_counter_that_started_anew_is_no_rate() -> None:
     """After a restart of the daemon counts are lower than before."""
     assert _rates("DROPS/S", {"NO_SOCKET": 5}, {"NO_SOCKET": 900}, 2.0) == "DROPS/S\nnone"
