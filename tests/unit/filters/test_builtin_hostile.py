@@ -140,7 +140,7 @@ PIECES = st.one_of(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=350, deadline=None)
 @given(case=st.sampled_from([case for case in CASES if case.sample.expected]), data=st.data())
 def test_mutated_lines(case: Case, data: st.DataObject) -> None:
     """However lines are mangled, nothing is raised and no address is blamed that does not stand in them."""
