@@ -192,7 +192,7 @@ def _places() -> Panel:
         "Drops by namespace",
         About(
             "Drops in the node's own network namespace and in others (pods), inside and outside of tunnels.",
-            "`pods`: a network policy refuses traffic, or a pod is under attack.",
+            "`pods`: a pod refuses traffic or cannot keep up. Drops by network policies count for the node.",
             "`nodewarden drops --by pod` names the pods, and so does the board *Pods* with `sources.drops.pods`.",
         ),
         "pps",

@@ -1,13 +1,15 @@
 """The command `nodewarden drops`: which kernel functions drop packets and why, or in whose network namespace."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from monitor.cli import show
 from monitor.cli.values import LASTING
+
+_MOST_REASONS = 4
 
 
 @click.command("drops")
@@ -29,9 +31,10 @@ from monitor.cli.values import LASTING
 )
 @show.json_option
 def drops(seconds: float, by: str, limit: int, is_json: bool) -> None:
-    """Count dropped packets by the kernel function that drops them, in all network namespaces.
+    """Count dropped packets by the kernel function that drops them, or by pod, in all network namespaces.
 
-    Requires root and python3-bpfcc. Works with or without the daemon, and costs nothing after it ends.
+    Shows the kernel's reasons. Requires root and python3-bpfcc. Works with or without the daemon, and costs nothing
+    after it ends.
     """
     from monitor.daemon.selfcheck.drop_report import watch_drops, watch_drops_by_pod
 
@@ -68,11 +71,20 @@ def _print_pods(report: dict[str, Any]) -> None:
             f"{one['packets']:,}",
             f"{one['packets'] / report['seconds']:,.1f}",
             f"pod {one['where']}" if one["is_pod"] else one["where"],
-            ", ".join(f"{kind} {count:,}" for kind, count in one["classes"].items()),
+            _most(one["reasons"]),
         )
         for one in report["pods"]
     ]
-    _print(("packets", "per second", "where", "why"), rows, report)
+    _print(("packets", "per second", "where", "reasons"), rows, report)
+    if any(one["where"].startswith("namespace ") for one in report["pods"]):
+        show.say("`lsns --type net` shows which processes are in the other namespaces")
+
+
+def _most(reasons: Mapping[str, int]) -> str:
+    """Write the reasons of most packets, most first, and how many more there are."""
+    named = [f"{reason} {count:,}" for reason, count in reasons.items()]
+    more = [f"{len(named) - _MOST_REASONS} more"] if len(named) > _MOST_REASONS else []
+    return ", ".join(named[:_MOST_REASONS] + more)
 
 
 def _print(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]], report: dict[str, Any]) -> None:

@@ -12,9 +12,9 @@ import click
 from monitor.cli import show
 from monitor.cli.bans import SetCommand, chosen_set, every_ban, set_options
 from monitor.cli.export_follow import export_elsewhere
-from monitor.cli.exported_bans import BLACKHOLE, NOTATIONS, Elsewhere, object_name
+from monitor.cli.exported_bans import BLACKHOLE, NOTATIONS, SELF, Elsewhere, next_hops, object_name
 from monitor.cli.target import Target
-from monitor.cli.values import BANTIME
+from monitor.cli.values import BANTIME, NEXT_HOP
 from monitor.config.types import parse_duration
 from monitor.control.protocol import SET_WORDS, BanOrder, ListBans, RequestedBan, SetWord
 from monitor.model.errors import NodewardenError
@@ -68,7 +68,9 @@ class UnreadableFileError(NodewardenError):
 @click.option("--set", "set_name", type=click.Choice(SET_WORDS), help="Only bans of this kind.")
 @click.option("-f", "--follow", is_flag=True, help="Continue with what changes, until interrupted.")
 @click.option("--name", default=object_name, show_default="nodewarden-HOST", help="Of the object: cilium, calico.")
-@click.option("--next-hop", default="self", show_default=True, help="Of routes: exabgp.")
+@click.option(
+    "--next-hop", "hops", type=NEXT_HOP, multiple=True, default=[SELF], help="Of routes, one by family (self): exabgp."
+)
 @click.option("--community", default=BLACKHOLE, show_default=True, help="Of routes: exabgp.")
 @click.option(
     "--most",
@@ -85,7 +87,7 @@ def export_bans(
     set_name: SetWord | None,
     follow: bool,
     name: str,
-    next_hop: str,
+    hops: tuple[str, ...],
     community: str,
     most: int,
 ) -> None:
@@ -99,7 +101,7 @@ def export_bans(
     also with --follow. They have the bans of one set, by default those of proven offenders.
     """
     if notation in NOTATIONS:
-        elsewhere = Elsewhere(name=_word(name), next_hop=_word(next_hop), community=_word(community))
+        elsewhere = Elsewhere(name=_word(name), next_hops=next_hops(hops), community=_word(community))
         export_elsewhere(target, set_name or "ban", notation, elsewhere, most, follow)
         return
     if follow:

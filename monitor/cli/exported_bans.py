@@ -3,13 +3,15 @@
 import json
 import re
 import socket
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 BLACKHOLE = "65535:666"
 """The well-known community BLACKHOLE (RFC 7999)."""
+SELF = "self"
+"""The next hop is what ExaBGP uses for itself in the session."""
 _MOST_NAME = 63
 _LABELS = {"app.kubernetes.io/managed-by": "nodewarden", "nodewarden/list": "banned"}
 """By these a policy selects the lists of all nodes."""
@@ -20,7 +22,8 @@ class Elsewhere(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     """The name of the object in the cluster."""
-    next_hop: str = "self"
+    next_hops: Mapping[int, str] = msgspec.field(default_factory=lambda: {4: SELF, 6: SELF})
+    """By IP version. A network of a version without one has no route: a peer may end the session for a wrong one."""
     community: str = BLACKHOLE
 
 
@@ -36,7 +39,7 @@ def object_name(host: str = "") -> str:
 
 def prefix(network: str) -> str:
     """Return a network with its length: addresses have none."""
-    return network if "/" in network else f"{network}/{128 if ':' in network else 32}"
+    return network if "/" in network else f"{network}/{128 if _version(network) == 6 else 32}"
 
 
 def changes(_: Elsewhere, __: Sequence[str], new: Sequence[str], gone: Sequence[str]) -> Iterator[str]:
@@ -47,9 +50,24 @@ def changes(_: Elsewhere, __: Sequence[str], new: Sequence[str], gone: Sequence[
 
 def exabgp(elsewhere: Elsewhere, _: Sequence[str], new: Sequence[str], gone: Sequence[str]) -> Iterator[str]:
     """Write commands of ExaBGP's text API (https://github.com/Exa-Networks/exabgp/wiki/Text-API-Reference)."""
-    hop = f"next-hop {elsewhere.next_hop}"
-    yield from (f"withdraw route {network} {hop}" for network in gone)
-    yield from (f"announce route {network} {hop} community [{elsewhere.community}]" for network in new)
+    yield from (f"withdraw {route}" for route in _routes(elsewhere, gone))
+    yield from (f"announce {route} community [{elsewhere.community}]" for route in _routes(elsewhere, new))
+
+
+def _routes(elsewhere: Elsewhere, networks: Sequence[str]) -> Iterator[str]:
+    for network in networks:
+        if hop := elsewhere.next_hops.get(_version(network)):
+            yield f"route {network} next-hop {hop}"
+
+
+def next_hops(given: Sequence[str]) -> dict[int, str]:
+    """Return next hops by IP version; `self` stands for the versions without an address."""
+    hops = dict.fromkeys((4, 6), SELF) if SELF in given else {}
+    return hops | {_version(one): one for one in given if one != SELF}
+
+
+def _version(text: str) -> int:
+    return 6 if ":" in text else 4
 
 
 def cilium(elsewhere: Elsewhere, networks: Sequence[str], _: Sequence[str], __: Sequence[str]) -> Iterator[str]:

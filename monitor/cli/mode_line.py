@@ -1,4 +1,4 @@
-"""The first line of `nodewarden status`: whether anything is banned at all, and how to change that."""
+"""The first lines of `nodewarden status` and `top`: whether anything is banned at all, and how to change that."""
 
 import os
 import shlex
@@ -17,6 +17,12 @@ def mode_line(result: dict[str, Any]) -> str:
     problems = len(result["problems"])
     verdict = f"{problems} problem{'s' if problems > 1 else ''}" if problems else "all is well"
     return f"{_mode(result)}; {verdict}"
+
+
+def short_mode_line(result: dict[str, Any]) -> str:
+    """Return the line for what `Top` answered."""
+    bans = ", ".join(f"{count} {word}" for word, count in result["bans"].items())
+    return f"{'enforcing' if result['enforces'] else 'observing only'}; bans: {bans}"
 
 
 def _mode(result: dict[str, Any]) -> str:

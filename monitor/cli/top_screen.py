@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, Static
 
 from monitor.cli import events, show, status
+from monitor.cli.mode_line import short_mode_line
 from monitor.cli.target import Target
 from monitor.control.protocol import AllowAdd, BanOrder, Request, RequestedBan, Top, Unban, Why
 from monitor.model.errors import NodewardenError
@@ -104,10 +105,8 @@ class TopScreen(App[None]):
             self._is_asking = False
 
     def _show(self, result: dict[str, Any], page: dict[str, Any]) -> None:
-        bans = ", ".join(f"{count} {word}" for word, count in result["bans"].items())
-        mode = "enforcing" if result["enforces"] else "observing only"
         paused = "  PAUSED" if self._is_paused else ""
-        self._line("head", f"nodewarden  {mode}  bans: {bans}  {show.moment(result['time_s'])[11:19]}{paused}")
+        self._line("head", f"nodewarden  {short_mode_line(result)}  {show.moment(result['time_s'])[11:19]}{paused}")
         problems = result["problems"]
         self._line("problem", f"PROBLEM: {printable(show.first(problems))}" if problems else "")
         self._show_sources(result["sources"])

@@ -109,6 +109,12 @@ def _parse_range(text: str) -> None:
         raise ValueError("two families")
 
 
+def _parse_next_hop(text: str) -> None:
+    """Read the next hop of a route: an address, or `self`."""
+    if text != "self":
+        parse_address(text)
+
+
 DURATION = _Duration()
 TRIAL_TIME = _Duration(SHORTEST_TRIAL_S, LONGEST_TRIAL_S)
 BANTIME = _Duration(MIN_BANTIME_S, MAX_BANTIME_S)
@@ -120,4 +126,5 @@ READ_NETWORK = _Network()
 """The network itself, for commands that ask no daemon."""
 NETWORK_OR_RANGE = _Text("network", parse_network, _parse_range)
 NETWORK_OR_ALL = _Text("network", parse_network, may_be_empty=True)
+NEXT_HOP = _Text("address", _parse_next_hop)
 PORTS = _Text("port", read_ports)

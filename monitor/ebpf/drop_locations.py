@@ -14,7 +14,7 @@ from monitor.ebpf.loader import LoadedProgram, load
 from monitor.ebpf.macros import numbered
 from monitor.ebpf.maps import Map, PerCpuArray, attach_raw_tracepoint
 from monitor.ebpf.messages import RAW_TRACEPOINT, LoadRequest
-from monitor.ebpf.reasons import Fate, ReasonClass, class_of, fate
+from monitor.ebpf.reasons import Fate, fate
 
 _PROGRAM, _MAPS = "kfree_skb", ("drop_locations", "drop_location_events")
 _EVENTS = ("lost_locations",)
@@ -88,12 +88,12 @@ class DropLocations:
         ]
         return shown, released, self._lost()
 
-    def read_by_namespace(self) -> tuple[dict[tuple[int, ReasonClass], int], int]:
-        """Return packets by network namespace (inode number, 0: not known) and class, and how many did not fit."""
-        totals: Counter[tuple[int, ReasonClass]] = Counter()
+    def read_by_namespace(self) -> tuple[dict[tuple[int, str], int], int]:
+        """Return packets by network namespace (inode number, 0: not known) and reason, and how many did not fit."""
+        totals: Counter[tuple[int, str]] = Counter()
         for packets, _, number, netns, became in self._counted():
             if became is Fate.DROPPED:
-                totals[netns, class_of(self._loaded.reasons.name(number))] += packets
+                totals[netns, self._loaded.reasons.name(number)] += packets
         return dict(totals), self._lost()
 
     def _counted(self) -> Iterator[tuple[int, int, int, int, Fate]]:

@@ -101,3 +101,11 @@ UNHEALTHY = frozenset(
 )
 """What keeps the guard from its work, or from what it was told to do: /healthz answers 503. All else is for a person
 to read, and no reason to take a node for unguarded."""
+
+
+def worst_first(problems: Iterable[Problem]) -> list[Problem]:
+    """Order problems: first what keeps the guard from its work, each half in the order in which it was found.
+
+    Some readers show the first one only: the screen of `top`, the line of `systemctl status`.
+    """
+    return sorted(problems, key=lambda one: one.kind not in UNHEALTHY)

@@ -16,7 +16,7 @@ from monitor.daemon.selfcheck.windows import window_problems
 from monitor.daemon.sources.runners import Sources
 from monitor.enforcers.nftables.ruleset import set_specs
 from monitor.metrics.metric import Sample
-from monitor.model.problems import Problem, ProblemKind, of_kind
+from monitor.model.problems import Problem, ProblemKind, of_kind, worst_first
 from monitor.node.surroundings import Surroundings
 from monitor.state.saver import Saver
 
@@ -57,7 +57,9 @@ class Problems:
 
     def found(self) -> list[Problem]:
         """Return what is not as it should be, worst first."""
-        return [*self._of_traffic(), *self._of_the_daemon(), *self._of_enforcement(), *self._of_detectors()]
+        return worst_first(
+            [*self._of_traffic(), *self._of_the_daemon(), *self._of_enforcement(), *self._of_detectors()]
+        )
 
     def samples(self) -> Iterator[Sample]:
         """Yield 1 for each kind of which there is a problem, and 0 for the others."""

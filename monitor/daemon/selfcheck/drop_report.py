@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from monitor.ebpf.drop_locations import DropLocations
-from monitor.ebpf.reasons import ReasonClass
+from monitor.ebpf.reasons import class_of
 from monitor.model.pods import Pod
 from monitor.node.pods import PodReader
 
@@ -46,17 +46,28 @@ def watch_drops_by_pod(seconds: float, most: int) -> dict[str, Any]:
     }
 
 
-def by_pod(
-    counted: Mapping[tuple[int, ReasonClass], int], names: Mapping[int, Pod], own_netns: int
-) -> list[dict[str, Any]]:
-    """Return what was dropped by pod, most first, from packets by inode number and class. Pure."""
+def by_pod(counted: Mapping[tuple[int, str], int], names: Mapping[int, Pod], own_netns: int) -> list[dict[str, Any]]:
+    """Return what was dropped by pod, most first, from packets by inode number and reason. Pure."""
     totals: dict[str, Counter[str]] = {}
-    for (inode, kind), packets in counted.items():
+    for (inode, reason), packets in counted.items():
         pod = names.get(inode)
         where = str(pod) if pod else NODE if inode == own_netns else f"namespace {inode}" if inode else UNKNOWN
-        totals.setdefault(where, Counter())[kind.value] += packets
+        totals.setdefault(where, Counter())[reason] += packets
     ordered = sorted(totals.items(), key=lambda pair: (-pair[1].total(), pair[0]))
     return [
-        {"where": where, "is_pod": "/" in where, "packets": classes.total(), "classes": dict(classes.most_common())}
-        for where, classes in ordered
+        {
+            "where": where,
+            "is_pod": "/" in where,
+            "packets": reasons.total(),
+            "classes": _by_class(reasons),
+            "reasons": dict(reasons.most_common()),
+        }
+        for where, reasons in ordered
     ]
+
+
+def _by_class(reasons: Counter[str]) -> dict[str, int]:
+    classes: Counter[str] = Counter()
+    for reason, packets in reasons.items():
+        classes[class_of(reason).value] += packets
+    return dict(classes.most_common())

@@ -8,10 +8,9 @@ from click.testing import CliRunner
 from monitor.cli.main import cli
 from monitor.daemon.selfcheck import drop_report
 from monitor.daemon.selfcheck.drop_report import by_pod
-from monitor.ebpf.reasons import ReasonClass
 from monitor.model.pods import Pod
 
-FIREWALL, NO_MEMORY = ReasonClass.FIREWALL, ReasonClass.NO_MEMORY
+FIREWALL, NO_MEMORY = "NETFILTER_DROP", "SOCKET_RCVBUFF"
 
 
 def test_drops_are_added_up_by_whose_namespace_it_is() -> None:
@@ -25,12 +24,14 @@ def test_drops_are_added_up_by_whose_namespace_it_is() -> None:
         (9, NO_MEMORY): 4,
     }
     names = {7: Pod("shop", "web-0"), 9: Pod("shop", "web-0")}
-    assert by_pod(counted, names, own_netns=1) == [
-        {"where": "the node itself", "is_pod": False, "packets": 30, "classes": {"firewall": 30}},
-        {"where": "shop/web-0", "is_pod": True, "packets": 18, "classes": {"no_memory": 13, "firewall": 5}},
-        {"where": "namespace 8", "is_pod": False, "packets": 2, "classes": {"firewall": 2}},
-        {"where": "not known", "is_pod": False, "packets": 1, "classes": {"firewall": 1}},
+    found = by_pod(counted, names, own_netns=1)
+    assert [(one["where"], one["is_pod"], one["packets"], one["classes"]) for one in found] == [
+        ("the node itself", False, 30, {"firewall": 30}),
+        ("shop/web-0", True, 18, {"no_memory": 13, "firewall": 5}),
+        ("namespace 8", False, 2, {"firewall": 2}),
+        ("not known", False, 1, {"firewall": 1}),
     ]
+    assert [one["reasons"] for one in found[:2]] == [{FIREWALL: 30}, {NO_MEMORY: 13, FIREWALL: 5}]
 
 
 def run(monkeypatch: pytest.MonkeyPatch, name: str, report: dict[str, Any], *arguments: str) -> str:
@@ -42,14 +43,19 @@ def run(monkeypatch: pytest.MonkeyPatch, name: str, report: dict[str, Any], *arg
 
 
 def test_pods_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the classes of reasons, and why some have no name."""
-    pods = by_pod({(7, FIREWALL): 50, (1, NO_MEMORY): 10}, {7: Pod("shop", "web-0")}, own_netns=1)
+    """With the kernel's reasons, most first, and why some have no name."""
+    late = {(7, f"TCP_LATE_{number}"): number for number in range(1, 7)}
+    pods = by_pod(
+        {(7, FIREWALL): 1050, (1, NO_MEMORY): 10, (8, NO_MEMORY): 2} | late, {7: Pod("shop", "web-0")}, own_netns=1
+    )
     report = {"seconds": 5.0, "pods": pods, "uncounted_packets": 3, "notices": ["pods are not named: no permission"]}
     text = run(monkeypatch, "watch_drops_by_pod", report, "--by", "pod")
     assert "pods are not named" in text
     assert "pod shop/web-0" in text
-    assert "firewall 50" in text
+    assert "NETFILTER_DROP 1,050, TCP_LATE_6 6, TCP_LATE_5 5, TCP_LATE_4 4, 3 more\n" in text
     assert "the node itself" in text
+    assert "namespace 8" in text
+    assert "lsns" in text
     assert "3 more" in text
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from monitor.cli import export_follow
 from monitor.cli.exchange import export_bans
-from monitor.cli.exported_bans import NOTATIONS, Elsewhere, Followed, object_name
+from monitor.cli.exported_bans import NOTATIONS, Elsewhere, Followed, next_hops, object_name
 from monitor.control import protocol
 from monitor.control.client import NotRunning
 from monitor.control.protocol import Request
@@ -166,6 +166,30 @@ def test_notations() -> None:
     assert all("\n" not in line for lines in written.values() for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("given", "hops"),
+    [
+        (["self"], {4: "self", 6: "self"}),
+        (["192.0.2.1"], {4: "192.0.2.1"}),
+        (["2001:db8::1", "192.0.2.1"], {4: "192.0.2.1", 6: "2001:db8::1"}),
+        (["192.0.2.1", "self"], {4: "192.0.2.1", 6: "self"}),
+    ],
+)
+def test_a_route_has_a_next_hop_of_its_family_or_is_none(given: list[str], hops: dict[int, str]) -> None:
+    """A peer may end the session for another one, and with it all routes."""
+    assert next_hops(given) == hops
+    both = ["192.0.2.7/32", "2001:db8::/64"]
+    lines = list(NOTATIONS["exabgp"](Elsewhere(name="a", next_hops=hops), both, both, both))
+    wanted = [
+        f"route {network} next-hop {hops[version]}"
+        for version, network in zip((4, 6), both, strict=True)
+        if version in hops
+    ]
+    assert [line.partition(" community")[0] for line in lines] == [
+        f"{what} {route}" for what in ("withdraw", "announce") for route in wanted
+    ]
+
+
 def test_names_of_objects_are_names_of_kubernetes() -> None:
     """Whatever a host is called."""
     assert object_name("Node_7.example.org") == "nodewarden-node-7"
@@ -185,8 +209,13 @@ def test_one_look() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--follow"], ["--follow", "--format", "json"], ["--format", "exabgp", "--community", "1]\nwithdraw"]],
-    ids=["plain", "json", "injection"],
+    [
+        ["--follow"],
+        ["--follow", "--format", "json"],
+        ["--format", "exabgp", "--community", "1]\nwithdraw"],
+        ["--format", "exabgp", "--next-hop", "a b"],
+    ],
+    ids=["plain", "json", "injection", "next hop"],
 )
 def test_what_cannot_be_followed_is_said(arguments: list[str]) -> None:
     """A usage error, and nothing is written."""

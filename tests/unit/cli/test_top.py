@@ -1,6 +1,11 @@
 """The screen of `nodewarden top`: what it shows at 80x24, and that no order is given without a yes."""
 
 import asyncio
+import contextlib
+import os
+import pty
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -280,7 +285,30 @@ def test_one_look_without_a_terminal() -> None:
     """In a pipe the command prints what a screen would start with."""
     done = CliRunner().invoke(top, obj=Peer(), catch_exceptions=False)
     assert done.exit_code == 0
+    assert done.output.startswith("enforcing; bans: 3 ban, 0 shun, 0 egress\nPROBLEM: ")
     assert "192.0.2.7  sshd      4      5" in done.output
+    assert done.output.endswith("\nlag: journal 12.0 ms\n")
+
+
+def test_one_look_on_a_dumb_terminal() -> None:
+    """A terminal that would print the codes of a screen gets lines, as a pipe does."""
+    program = "from tests.unit.cli.test_top import Peer; from monitor.cli.top import top; top(obj=Peer(), args=[])"
+    terminal, inside = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=inside,
+        stdout=inside,
+        env=os.environ | {"TERM": "dumb"},
+    ) as process:
+        os.close(inside)
+        written = b""
+        with contextlib.suppress(OSError):  # the end of a terminal
+            while piece := os.read(terminal, 65536):
+                written += piece
+        os.close(terminal)
+    assert process.returncode == 0
+    assert b"192.0.2.7  sshd      4      5" in written
+    assert b"\x1b[?" not in written
 
 
 def _events(after: int) -> Request:

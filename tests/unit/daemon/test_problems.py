@@ -1,6 +1,7 @@
 """Problems: each that `status` can print has a kind, a series, and an alert."""
 
 import asyncio
+import random
 import re
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from dashboards.problem_alerts import ALERTS_OF, SHARED, shared_kinds
 from monitor.daemon.life.service import Service
-from monitor.model.problems import UNHEALTHY, ProblemKind
+from monitor.model.problems import UNHEALTHY, Problem, ProblemKind, worst_first
 from monitor.settings.load import load
 from tests.unit.config.support import write
 from tests.unit.rules import support
@@ -42,9 +43,20 @@ def test_status_and_metric_agree(tmp_path: Path) -> None:
         service.pipeline.listeners.errors["log"] = 3
         told = service._health.describe()
         assert len(told["problems"]) == len(told["problem_kinds"])
+        assert told["problem_kinds"][0] == "internal"  # it was found last
         assert {"internal", "listener"} <= set(told["problem_kinds"])
         series = {labels[0]: value for name, labels, value in service._health.samples() if name == "nodewarden_problem"}
         assert series == {kind: float(kind in told["problem_kinds"]) for kind in ProblemKind}
         await service.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_keeps_the_guard_from_its_work_comes_first(seed: int) -> None:
+    """Whatever else is wrong: some readers see the first problem only. Otherwise the order is kept."""
+    found = [Problem(kind, f"{kind}") for kind in ProblemKind]
+    random.Random(seed).shuffle(found)
+    ordered = worst_first(found)
+    worst = [one for one in found if one.kind in UNHEALTHY]
+    assert ordered == worst + [one for one in found if one.kind not in UNHEALTHY]

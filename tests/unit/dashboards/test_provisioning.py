@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from dashboards.problem_alerts import SHARED, shared_kinds
 from tests.support.dashboards import NAMES, load
 from tests.support.prometheus import EXAMPLE, RULES
 from tests.unit.rules import support
@@ -75,12 +76,26 @@ def test_inhibitions_are_about_alerts_that_exist_and_leave_the_cause() -> None:
         assert not any(cause in hides.get(name, ()) for name in hidden), "both would be silent"
 
 
+def test_problems_are_hidden_by_their_kind() -> None:
+    """What is wrong besides is still reported, unless the daemon is down and its reports are old."""
+    kinds = set(shared_kinds())
+    for rule in _read("alertmanager.yml")["inhibit_rules"]:
+        is_old = _meant(rule["source_matchers"]) <= {"NodewardenDown", "NodewardenCrashLoop"}
+        if SHARED not in _meant(rule["target_matchers"]) or is_old:
+            continue
+        found = [re.fullmatch(r'kind=~?"(.*)"', one) for one in rule["target_matchers"]]
+        named = {kind for one in found if one for kind in one[1].split("|")}
+        assert named, f"{rule['source_matchers']} hides every problem"
+        assert named <= kinds
+
+
 def test_one_flood_is_one_page() -> None:
     """What a flood raises on the node that it hits is inhibited by the flood's own alert."""
     rules = _read("alertmanager.yml")["inhibit_rules"]
-    (flood,) = (rule for rule in rules if "NodewardenFlood" in _meant(rule["source_matchers"]))
-    assert _meant(flood["target_matchers"]) >= {"NodewardenAnomaly", "NodewardenBudgetExhausted"}
-    assert flood["equal"] == ["cluster", "instance"]
+    flood = [rule for rule in rules if "NodewardenFlood" in _meant(rule["source_matchers"])]
+    hidden = set().union(*(_meant(rule["target_matchers"]) for rule in flood))
+    assert hidden >= {"NodewardenAnomaly", "NodewardenBudgetExhausted", SHARED}
+    assert all(rule["equal"] == ["cluster", "instance"] for rule in flood)
     receivers = {one["name"] for one in _read("alertmanager.yml")["receivers"]}
     route = _read("alertmanager.yml")["route"]
     assert {route["receiver"], *(one["receiver"] for one in route["routes"])} <= receivers
