@@ -125,7 +125,8 @@ class HarmWatch(Listener):
         found = [f"{count} {_TEXTS[sign]}" for sign, count in recent.items() if count]
         if self._internal:
             more = " or more" if len(self._internal) >= _MAX_INTERNAL else ""
-            found.append(f"{len(self._internal)}{more} bans in force in internal networks")
+            bans = "ban" if len(self._internal) == 1 and not more else "bans"
+            found.append(f"{len(self._internal)}{more} {bans} in force in internal networks")
         return {"signs": recent, "internal_bans": len(self._internal), "text": ", ".join(found)}
 
     def samples(self) -> Iterator[Sample]:

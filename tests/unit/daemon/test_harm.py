@@ -143,7 +143,7 @@ def test_bans_of_internal_sources_are_watched() -> None:
     assert told() == (1, 12)
     dropped[INSIDE] = 3
     assert told() == (1, 15)
-    assert site.watch.describe()["text"] == "1 bans in force in internal networks"
+    assert site.watch.describe()["text"] == "1 ban in force in internal networks"
     later = HarmWatch(lambda _: False, lambda address: address in site.pipeline.surrounding.internal)
     later.start(list(site.pipeline.ledger.bans()))
     later.poll(stopped)
