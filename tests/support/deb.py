@@ -10,9 +10,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def build() -> Path:
-    """Build the package of this checkout (ten seconds); RuntimeError with the build output on failure."""
+    """Build the package of this checkout; RuntimeError with the build output on failure."""
     needs("dh", "dpkg-deb", "dh_python3")
-    environment = os.environ | {"DEB_RULES_REQUIRES_ROOT": "no"}
+    environment = os.environ | {"DEB_RULES_REQUIRES_ROOT": "no", "DPKG_DEB_COMPRESSOR_LEVEL": "1"}  # 12 s, not 37
     command = ["debian/rules", "--no-print-directory", "clean", "binary"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode:
