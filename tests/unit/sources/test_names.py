@@ -46,8 +46,13 @@ class Rig:
         self.answer, self.clock_s = answer, self.clock_s + passed_s
         count = len(self.asked)
         self.names.attach(asyncio.get_running_loop())
-        await until(lambda: len(self.asked) > count and self.is_settled)
+        await until(lambda: self._looks() and len(self.asked) > count and self.is_settled)
         return self.protected
+
+    def _looks(self) -> bool:
+        """Let the names look whether one is due: where the thread of the last answer has not ended yet, it waits."""
+        self.names.tick()
+        return True
 
     @property
     def is_settled(self) -> bool:
