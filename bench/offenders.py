@@ -1,10 +1,14 @@
 """Sends offending packets from one source at a time, and measures the latency of each ban."""
 
 import json
+import os
 import random
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from statistics import quantiles
 
 from bench.packets import syn_frame
@@ -12,7 +16,9 @@ from bench.registry import BenchmarkError
 from bench.set_watch import SetWatch
 from monitor.detectors.port_scan import PortScanSettings
 from monitor.model.addresses import format_address, network_of, parse_address
-from tests.support.lab import Host
+from tests.support.daemon import Daemon
+from tests.support.firewall import counting_only, logging_firewall
+from tests.support.lab import Host, Lab
 
 OFFENDERS = 200
 _QUIET_S = 0.03
@@ -85,3 +91,17 @@ def mac(host: Host) -> bytes:
     """Return the link address of eth0."""
     (link,) = json.loads(host.run("ip", "-json", "link", "show", "dev", "eth0").stdout)
     return bytes.fromhex(link["address"].replace(":", ""))
+
+
+@contextmanager
+def attacked_node() -> Iterator[tuple[Daemon, Attacker, SetWatch]]:
+    """Yield a daemon that runs on a node of its own, with an attacker, and what watches the kernel's sets."""
+    prefix = f"nw-bench-{os.getpid()}: "
+    with Lab("node", "attacker", label="bench") as lab, tempfile.TemporaryDirectory(prefix="nw-bench-") as directory:
+        host = lab["node"]
+        host.nft(logging_firewall(prefix))
+        budget = "bans: {budget: {bans_per_minute: 1000000}}\n"  # the ban budget must not limit the measurement
+        daemon = Daemon(host, Path(directory), counting_only(prefix) + budget)
+        daemon.start()
+        with SetWatch(host) as watch:
+            yield daemon, Attacker(lab["attacker"], host), watch

@@ -1,17 +1,10 @@
 """Latency of a ban."""
 
-import os
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
 
-from bench.offenders import Attacker, measure, percentiles
+from bench.offenders import attacked_node, measure, percentiles
 from bench.registry import Figure, benchmark, progress
-from bench.set_watch import SetWatch
-from tests.support.daemon import Daemon
-from tests.support.firewall import counting_only, logging_firewall
-from tests.support.lab import Lab
 
 _ROUNDS = 3
 
@@ -25,20 +18,12 @@ def ban_latency() -> Iterator[Figure]:
     one thread) starts just before that packet is sent and stops when the kernel's notification of the new element
     arrives. Medians of the percentiles of each round. No peer: fail2ban has no filter for the kernel log.
     """
-    prefix = f"nw-bench-{os.getpid()}: "
     rounds = []
-    with Lab("node", "attacker", label="bench") as lab, tempfile.TemporaryDirectory(prefix="nw-bench-") as directory:
-        host = lab["node"]
-        host.nft(logging_firewall(prefix))
-        budget = "bans: {budget: {bans_per_minute: 1000000}}\n"  # the ban budget must not limit the measurement
-        daemon = Daemon(host, Path(directory), counting_only(prefix) + budget)
-        daemon.start()
-        with SetWatch(host) as watch:
-            attacker = Attacker(lab["attacker"], host)
-            for number in range(_ROUNDS):
-                rounds.append(measure(attacker, watch, number))
-                p50, p99 = percentiles(rounds[-1])
-                progress(f"round {number + 1}/{_ROUNDS}: p50 {p50:.2f} ms, p99 {p99:.2f} ms, max {max(rounds[-1]):.2f}")
+    with attacked_node() as (_, attacker, watch):
+        for number in range(_ROUNDS):
+            rounds.append(measure(attacker, watch, number))
+            p50, p99 = percentiles(rounds[-1])
+            progress(f"round {number + 1}/{_ROUNDS}: p50 {p50:.2f} ms, p99 {p99:.2f} ms, max {max(rounds[-1]):.2f}")
     p50s, p99s = zip(*map(percentiles, rounds), strict=True)
     yield Figure("ban_latency_p50_ms", median(p50s), "ms")
     yield Figure("ban_latency_p99_ms", median(p99s), "ms")
