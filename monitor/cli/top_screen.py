@@ -112,11 +112,11 @@ class TopScreen(App[None]):
         self._show_sources(result["sources"])
         self._show_events(page)
         elapsed_s = result["time_s"] - self._last["time_s"]
-        for name, title in (("dropped_packets", "DROPS/S"), ("pod_dropped_packets", "DROPS/S OF PODS")):
-            self._line(
-                "drops" if name == "dropped_packets" else "pods",
-                _rates(title, result[name], self._last[name], elapsed_s),
-            )
+        for part, title, name in (
+            ("drops", "DROPS/S", "dropped_packets"),
+            ("pods", "DROPS/S OF PODS", "pod_dropped_packets"),
+        ):
+            self._line(part, _rates(title, result[name], self._last[name], elapsed_s))
         lag = sorted(result["lag_s"].items(), key=lambda one: -one[1])[:_MOST_REASONS]
         self._line("lag", "\n".join(["LAG", *(f"{value * 1000:8.1f} ms {printable(name)}" for name, value in lag)]))
         self._last = result
