@@ -14,7 +14,7 @@ APPARMORDIR ?= /etc/apparmor.d
 # Bindings to the system come from the distribution; "bcc" on PyPI is another project.
 RUNTIME_PACKAGES := python3-venv python3-bpfcc python3-systemd linux-libc-dev
 TEST_PACKAGES := nftables python3-nftables conntrack iproute2 nmap hping3 iputils-ping curl procps clang-format systemd-journal-remote apache2-utils \
-    slowhttptest ethtool rsync bind9-dnsutils dnsmasq-base mmdebstrap systemd-container medusa \
+    slowhttptest ethtool rsync redis-server bind9-dnsutils dnsmasq-base mmdebstrap systemd-container medusa \
     sshpass prometheus strace groff-base man-db lintian openssh-client
 # For building the Debian package, and nothing else.
 BUILD_PACKAGES := debhelper dh-apparmor dh-python python3-pip python3-click python3-systemd python3-yaml
@@ -42,7 +42,7 @@ help:
 	@echo 'make setup      install what the other targets need'
 
 # $(1): package names. Installs missing ones, or prints the command if root is required. Tests and demo start their own
-# Prometheus, so the service of the package is disabled.
+# Prometheus and Redis, so the services of the packages are disabled.
 define install_packages
 	@missing=$$(for package in $(1); do \
 	    dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; done); \
@@ -51,8 +51,8 @@ define install_packages
 	    echo "installing" $$missing; \
 	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing \
 	        >/dev/null || exit 1; \
-	    case "$$missing" in *prometheus*) \
-	        [ ! -d /run/systemd/system ] || systemctl disable --quiet --now prometheus.service;; esac; \
+	    for service in prometheus redis-server; do case "$$missing" in *$$service*) \
+	        [ ! -d /run/systemd/system ] || systemctl disable --quiet --now $$service.service;; esac; done; \
 	fi
 endef
 

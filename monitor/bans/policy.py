@@ -113,10 +113,11 @@ class Policy:
         reason: str,
         origin: ClaimOrigin = ClaimOrigin.OPERATOR,
         name: str = MANUAL,
+        mode: Mode = Mode.ENFORCE,
     ) -> Decision:
-        """Propose a ban that a person, a file or a list orders; the guard applies to it, the budget does not."""
+        """Propose a ban that a person, a file or a peer orders; the guard applies to it, the budget does not."""
         now_s = draft.now_s
-        claim = Ban(network, strength, now_s, now_s + bantime_s, name, reason, Mode.ENFORCE, origin)
+        claim = Ban(network, strength, now_s, now_s + bantime_s, name, reason, mode, origin)
         return self._weigh(draft, claim, None, 0)
 
     def settle(self, draft: Draft, refused: Mapping[bytes, str]) -> Settlement:

@@ -34,6 +34,7 @@ from monitor.recording.inputs import (
     Started,
     Surrounded,
     Ticked,
+    Withdrawn,
 )
 from monitor.recording.pseudonyms import Pseudonyms
 
@@ -63,6 +64,9 @@ class Anonymous:
             Corrected: lambda one: _replace(one, claims=[self._ban(ban) for ban in one.claims]),
             Events: lambda one: Events(one.time_s, [self.event(event) for event in one.events]),
             Ordered: self._ordered,
+            Withdrawn: lambda one: _replace(
+                one, places=one.places and [(self._names.network(network), how) for network, how in one.places]
+            ),
             Refused: lambda one: _replace(
                 one,
                 refusals=[

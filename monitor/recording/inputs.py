@@ -12,7 +12,7 @@ import msgspec
 
 from monitor.model.addresses import Network
 from monitor.model.alerts import Strength
-from monitor.model.bans import MANUAL, AllowEntry, Ban, ClaimOrigin, Offence
+from monitor.model.bans import MANUAL, AllowEntry, Ban, ClaimOrigin, Mode, Offence
 from monitor.model.events import KINDS, Event
 from monitor.model.flows import FlowBatch
 from monitor.model.networks import NodeNetworks
@@ -167,6 +167,7 @@ class OrderedBan(msgspec.Struct, frozen=True, array_like=True, gc=False):
     reason: str
     origin: ClaimOrigin = ClaimOrigin.OPERATOR
     name: str = MANUAL
+    mode: Mode = Mode.ENFORCE
 
 
 class Ordered(_Input, frozen=True, array_like=True):
@@ -176,6 +177,14 @@ class Ordered(_Input, frozen=True, array_like=True):
     bans: list[OrderedBan] = []
     networks: list[Network] = []
     entries: list[AllowEntry] = []
+
+
+class Withdrawn(_Input, frozen=True, array_like=True):
+    """An origin elsewhere withdrew claims: those of these networks and strengths, or all that it has (None)."""
+
+    origin: ClaimOrigin
+    name: str
+    places: list[tuple[Network, Strength]] | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -244,6 +253,7 @@ Input: TypeAlias = (
     | Events
     | Ticked
     | Ordered
+    | Withdrawn
     | Refused
     | Drew
     | Lost

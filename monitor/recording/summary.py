@@ -16,6 +16,7 @@ from monitor.recording.inputs import (
     Ordered,
     Skipped,
     Started,
+    Withdrawn,
 )
 from monitor.recording.reader import Recording, recorded_bytes
 
@@ -88,7 +89,7 @@ def _note(found: Summary, one: Any) -> None:
             found.missing += max(0, one.count)
             if len(found.gaps) < _MAX_GAPS:
                 found.gaps.append({"time_s": one.time_s, "where": one.where, "count": one.count, "reason": one.reason})
-        case Ordered():
+        case Ordered() | Withdrawn():
             found.orders += 1
         case ClockSet():
             found.clock_steps += 1

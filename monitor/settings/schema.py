@@ -14,6 +14,7 @@ from msgspec import Meta, field
 from monitor.config.kinds import GROUP, OPTIONAL_PATH, SOCKET_PATH, duration, integer, path
 from monitor.config.shapes import Section
 from monitor.config.types import Endpoint
+from monitor.fleet.settings import FleetSettings
 from monitor.model.bans import Mode
 from monitor.recording.settings import RecordingSettings
 from monitor.settings.bans import Bans
@@ -148,4 +149,5 @@ class Settings(Section, frozen=True, kw_only=True):
     recording: Annotated[
         RecordingSettings, Meta(description="The recording of what decisions follow from, for `nodewarden record`.")
     ] = RecordingSettings()
+    fleet: Annotated[FleetSettings, Meta(description="Bans shared with other nodes.")] = FleetSettings()
     log: Annotated[Log, Meta(description="The log of the daemon.")] = Log()

@@ -91,6 +91,21 @@ class BanControl:
         places = [place for place in self._ledger.places(network) if place[1] is Strength.SPOOFABLE]
         return self._end_claims(places, lambda claim: claim.detector == detector, Ending.WITHDRAWN, now_s)
 
+    def withdraw_of(
+        self, origin: ClaimOrigin, name: str, places: Iterable[tuple[Network, Strength]] | None, now_s: float
+    ) -> list[Ended]:
+        """End what an origin elsewhere claims of these networks, or all its claims (None)."""
+
+        def is_its_own(claim: Ban) -> bool:
+            return claim.origin is origin and claim.detector == name
+
+        if places is None:
+            held = self._ledger.bans()
+            places = [
+                (ban.network, ban.strength) for ban in held if any(map(is_its_own, self._ledger.claims_of(ban.key)))
+            ]
+        return self._end_claims(places, is_its_own, Ending.LIFTED, now_s)
+
     def spare(self, now_s: float) -> list[Ended]:
         """End what detectors claim of networks that are by now on allowlists of their own."""
         lists = {name: one for name, one in self._policy.rules.detectors.items() if one.has_allowlist}

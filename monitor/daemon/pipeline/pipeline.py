@@ -19,7 +19,8 @@ from monitor.daemon.sources.recorded_settings import configured
 from monitor.enforcers.protocol import Failure
 from monitor.model import salt
 from monitor.model.addresses import Network
-from monitor.model.bans import AllowEntry, Ban, Offence
+from monitor.model.alerts import Strength
+from monitor.model.bans import AllowEntry, Ban, ClaimOrigin, Offence
 from monitor.model.events import Event
 from monitor.model.networks import NodeNetworks
 from monitor.model.services import Service
@@ -40,6 +41,7 @@ from monitor.recording.inputs import (
     Started,
     Surrounded,
     Ticked,
+    Withdrawn,
 )
 from monitor.settings.schema import Settings
 
@@ -212,8 +214,18 @@ class Pipeline(Stages):
         with self._told(now_s, lambda: Ordered(now_s, Order.BAN, bans=list(bans))):
             draft = self.policy.draft(now_s)
             for one in bans:
-                self.policy.order(draft, one.network, one.strength, one.bantime_s, one.reason, one.origin, one.name)
+                self.policy.order(
+                    draft, one.network, one.strength, one.bantime_s, one.reason, one.origin, one.name, one.mode
+                )
             return self.bans.carry_out(draft)
+
+    def withdraw(
+        self, origin: ClaimOrigin, name: str, places: Iterable[tuple[Network, Strength]] | None, now_s: float
+    ) -> list[Ended]:
+        """End what an origin elsewhere claims of these networks, or all its claims (None); return what ended."""
+        wanted = None if places is None else list(places)
+        with self._told(now_s, lambda: Withdrawn(now_s, origin, name, wanted)):
+            return self.bans.withdraw_of(origin, name, wanted, now_s)
 
     def unban(self, networks: Collection[Network], now_s: float) -> tuple[list[Ended], set[Network]]:
         """End the local claims of networks; return which ended, and of which networks refused bans were waiting."""

@@ -45,6 +45,7 @@ from monitor.recording.inputs import (
     Started,
     Surrounded,
     Ticked,
+    Withdrawn,
 )
 from monitor.settings.schema import Settings
 
@@ -105,6 +106,7 @@ class Replay:
             Restored: self._restore,
             Corrected: self._correct,
             Ordered: self._order,
+            Withdrawn: self._withdraw,
             ClockSet: self._set_clock,
             Refused: self._expect,
             Drew: self._expect,
@@ -275,6 +277,9 @@ class Replay:
 
     def _order(self, one: Ordered) -> None:
         obey(self._ready(), one)
+
+    def _withdraw(self, one: Withdrawn) -> None:
+        self._ready().withdraw(one.origin, one.name, one.places, one.time_s)
 
     def _restore(self, one: Restored) -> None:
         restore(self._ready(), one)

@@ -39,6 +39,7 @@ REPLACED = {
     "detectors.protected_port.services.*.ports",
     *(f"detectors.{name}.ports" for name in (*_DETECTORS, "failures.*")),
     "detectors.udp_amplification.ban_ports",
+    "fleet.adopt_roles",
 }
 """What is only right as a whole: an entry of an earlier file would widen what a later one narrows."""
 
