@@ -105,8 +105,8 @@ class FleetSettings(Section, frozen=True, kw_only=True):
     share: Annotated[
         Share,
         Meta(
-            description="`proven`: share bans that rest on evidence nobody can forge. `all`: shuns, too; then somebody who "
-            "forges an address has it shunned by the whole fleet."
+            description="`proven`: share bans that rest on evidence nobody can forge. `all`: shuns, too; then somebody "
+            "who forges an address has it shunned by the whole fleet."
         ),
     ] = Share.PROVEN
     max_bantime_s: Annotated[
