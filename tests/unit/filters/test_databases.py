@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.filters import databases, scanner
+from monitor.filters import databases
 from monitor.filters.databases import Databases
 from monitor.filters.scanner import BlockScanner
 
@@ -169,7 +169,7 @@ def test_what_does_not_compile_is_looked_at_closely(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(expressions: list[bytes]) -> object:
-        raise scanner.hyperscan.error("too large")
+        raise databases.hyperscan.error("too large")
 
     monkeypatch.setattr(databases, "compile_database", refuse)
     assert [numbers for *_, numbers in BlockScanner(_TEXTS).candidates(_LINES)] == [None] * 3
