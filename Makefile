@@ -214,7 +214,7 @@ uninstall:
 	rm -f $(UNITDIR)/nodewarden.service.d/kubernetes.conf
 	[ ! -d $(UNITDIR)/nodewarden.service.d ] || rmdir --ignore-fail-on-non-empty $(UNITDIR)/nodewarden.service.d
 	[ ! -d $(SYSUSERSDIR) ] || rmdir --ignore-fail-on-non-empty $(SYSUSERSDIR)
-	$(if $(PURGE),rm -rf $(SYSCONFDIR) /var/lib/nodewarden)
+	$(if $(PURGE),rm -rf $(SYSCONFDIR) /var/lib/nodewarden /var/cache/nodewarden)
 	$(if $(PURGE),! getent passwd nodewarden >/dev/null || userdel nodewarden)
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
 
