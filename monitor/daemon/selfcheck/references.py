@@ -56,7 +56,7 @@ def file_findings(settings: Settings, filters: LogFilters, root: Path) -> Iterat
     if settings.metrics.enabled and (name := settings.metrics.web_config_file):
         yield from _web_config(Path(name))
     for file in sorted(filters.files_read):
-        if why := _why_not_for_service(root / str(file).lstrip("/")):
+        if why := why_not_for_service(root / str(file).lstrip("/")):
             yield Finding("", f"{file}: {why}", is_warning=True)
 
 
@@ -150,7 +150,7 @@ def _web_config(path: Path) -> Iterator[Finding]:
         yield Finding("metrics.web_config_file", str(error))
 
 
-def _why_not_for_service(path: Path) -> str:
+def why_not_for_service(path: Path) -> str:
     """Return why the account of the service may not read a file; empty where it may, or where we cannot tell."""
     if os.geteuid() != 0:
         return ""
