@@ -32,7 +32,10 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
     "cause": {
         "nodewarden_bans_ended_total": tuple(Ending),
         "nodewarden_client_connections_dropped_total": tuple(Drop),
-        "nodewarden_fleet_refused_total": ("malformed", "oversize", "version", "allowlisted", "budget", "pardoned"),
+        "nodewarden_fleet_refused_total": (
+            *("malformed", "oversize", "version", "own_name", "foreign", "allowlisted", "internal", "wide"),
+            *("spoofable", "ended", "pardoned", "role", "off", "budget", "full", "waiting", "kernel"),
+        ),
         "nodewarden_recording_lost_total": LOSSES,
         "nodewarden_source_malformed_records_total": (*DEFECTS, "unreadable"),
     },
