@@ -14,6 +14,7 @@ from monitor.fleet.presentation import show_node, summary
 from monitor.metrics.metric import Sample
 from monitor.model.bans import Mode
 from monitor.model.problems import Problem, ProblemKind, of_kind
+from monitor.model.requirements import Part, PartKind, Requirement
 
 _REFRESH_S = 1.0
 _NODES_A_SECOND = 500
@@ -133,6 +134,13 @@ class FleetWatch:
             "nodes": [show_node(one) for one in page],
             "after": page[-1].name if len(nodes) > len(page) and page else "",
         }
+
+    def part(self) -> Part:
+        """Return what doctor says about it."""
+        is_wanted = self.refresh() is not None
+        missing = "; ".join(one.text for one in self.problems())
+        needed = Requirement("the fleet's server, and nodes that agree", missing, "nodewarden fleet status")
+        return Part("fleet", PartKind.SERVICE, is_wanted, [needed] if is_wanted else [], is_optional=True)
 
     def samples(self) -> Iterator[Sample]:
         """Yield the samples; none without a fleet."""
