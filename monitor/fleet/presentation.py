@@ -18,7 +18,6 @@ def summary(view: FleetView, differences: Sequence[Difference]) -> dict[str, Any
     shown: dict[str, Any] = {
         field: getattr(view, field) for field in view.__struct_fields__ if field not in ("nodes", "refused")
     }
-    shown["mode"] = view.mode.value
     shown["refused"] = dict(view.refused)
     shown["node"] = view.own.name if view.own else ""
     shown["nodes"] = len(view.nodes)
@@ -39,7 +38,9 @@ def summary(view: FleetView, differences: Sequence[Difference]) -> dict[str, Any
 
 def show_node(node: NodeView) -> dict[str, Any]:
     """Show a node with what it says of itself."""
-    shown = {field: getattr(node, field) for field in node.__struct_fields__ if field != "hello"}
+    shown = {
+        field: getattr(node, field) for field in node.__struct_fields__ if field not in ("hello", "silent_after_s")
+    }
     shown["is_alive"] = node.is_alive
     shown["hello"] = _said(node)
     return shown
