@@ -80,8 +80,8 @@ class FleetAnswers:
     def publishing(self) -> str:
         """Say when the fleet learns of an order."""
         if self.require().is_connected:
-            return "the fleet is told"
-        return "the fleet is told once its server answers again"
+            return "published to the fleet"
+        return "published to the fleet as soon as its server answers"
 
     def pardon_of(self, network: Network) -> dict[str, Any] | None:
         """Show the pardon that bars a network from being taken over; None if there is none."""
