@@ -8,6 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
+import redis
+from monitor.fleet.redis.keys import FleetKeys
+
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.model.addresses import Network, parse_network
 from tests.support.daemon import Daemon, wait_for
@@ -150,6 +153,17 @@ class FleetSite:
         """Whether a node has the server."""
         fleet: dict[str, Any] | None = member.daemon.ask("status").get("fleet")
         return bool(fleet and fleet["is_connected"])
+
+    def remembered(self) -> int:
+        """Return how many bans of all nodes the server remembers."""
+        one = self.members[0]
+        with one.host.entered():
+            client = redis.Redis(
+                host=self.server.address, port=self.server.port, username=one.name, password=one.password
+            )
+            with contextlib.closing(client):
+                keys = [FleetKeys(FLEET).of(each.name.encode()).bans for each in self.members]
+                return sum(int(client.execute_command("HLEN", key)) for key in keys)
 
     def cut_off(self, *members: Member) -> None:
         """Drop all packets between the server and some nodes, or all: a black hole, not a refusal."""
