@@ -18,7 +18,7 @@ def ban_change(number: int, network: str, *, until_s: float, since_s: float = 0.
     """Return a change that says that a network was banned on proven evidence."""
     since_s = since_s or time.time()
     record = BanRecord(VERSION, number, network, SharedSet.BAN, since_s, until_s, "sshd", "5 failures in sshd", 5, 5)
-    return Change(Kind.BAN, f"{network} {SharedSet.BAN}".encode(), encode(record), until_s)
+    return Change(Kind.BAN, f"{SharedSet.BAN} {network}".encode(), encode(record), until_s)
 
 
 class _Script:
