@@ -2,8 +2,10 @@
 
 Two ways to follow changes are compared. *Eager*: each node reads whenever the bell rings, polls every stream each
 minute as a safety net and every hello each 20 s. *Paced*: after a read a node pauses for a time in proportion to the
-number of nodes, and reads streams and hellos in slices.
+number of nodes, looks at marks and hellos in slices, and reads the streams of several peers at once.
 """
+
+import math
 
 import msgspec
 
@@ -12,11 +14,15 @@ from bench.fleet.units import Units
 PAUSE_PER_NODE_S = 0.00025
 LONGEST_PAUSE_S = 5.0
 SLICE = 100
-_SLICE_S, _HELLO_S = 6.0, 20.0
+_SLICE_S, _SLICE_PER_NODE_S = 6.0, 0.002
+_HELLO_S = 20.0
+_STREAMS_AT_ONCE = 32
+_BLOCK_S = 5.0
 _NET_S = 60.0
 _CONNECTIONS = 2
 _STREAM_AGE_S = 3600.0
 _STREAM_ENTRIES = 10_000
+_LINES = 2000
 
 
 class Fleet(msgspec.Struct, frozen=True):
@@ -72,18 +78,19 @@ def paced(fleet: Fleet, unit: Units) -> Load:
     rounds = min(fleet.bans_per_s, 1 / pause_s)
     entries = nodes * fleet.bans_per_s
     slice_of = min(nodes, SLICE)
-    polls_us = nodes * (
-        (unit.poll_us + slice_of * unit.idle_stream_us) / _SLICE_S
-        + (unit.poll_us + slice_of * unit.peer_hello_us) / _HELLO_S
-    )
-    read_us = nodes * rounds * (unit.wake_us + unit.follow_us) + (entries - nodes * rounds) * unit.entry_us
+    slice_s = max(_SLICE_S, nodes * _SLICE_PER_NODE_S)
+    hellos = min(slice_of / slice_s, nodes / _HELLO_S)
+    polls_us = nodes * ((unit.poll_us + slice_of * unit.mark_us) / slice_s + hellos * unit.peer_hello_us)
+    polls_us += nodes / _BLOCK_S * unit.poll_us
+    reads = math.ceil(min(nodes, fleet.bans_per_s / rounds) / _STREAMS_AT_ONCE)
+    read_us = nodes * rounds * (unit.wake_us + reads * unit.follow_us) + (entries - nodes * rounds) * unit.entry_us
     wire = nodes * rounds * unit.wake_wire_bytes + (entries - nodes * rounds) * unit.entry_wire_bytes
-    wire += nodes * slice_of / _HELLO_S * 300
+    wire += nodes * (hellos * 300 + slice_of / slice_s * 100)
     return Load(
         nodes * rounds,
         wire * 8 / 1e6,
         (read_us + polls_us + _written_us(fleet, unit)) / 1e6,
-        _memory_mb(fleet, unit, fleet.bans_per_s * _STREAM_AGE_S),
+        _memory_mb(fleet, unit, min(nodes * _LINES, fleet.bans_per_s * _STREAM_AGE_S)),
         nodes * (unit.wake_us + unit.follow_us) / 1e6 + pause_s,
         (_rewritten_us(fleet, unit) + nodes * nodes * unit.entry_us) / 1e6,
     )

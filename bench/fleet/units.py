@@ -44,6 +44,8 @@ class Units(msgspec.Struct, frozen=True):
     """A node writes its hello."""
     peer_hello_us: float
     """A reader reads one hello more, of 300 bytes, with several others."""
+    mark_us: float
+    """A reader looks at how far one peer more is, with several others."""
     scan_us: float
     """A reader reads the small hash of one peer more, with several others."""
     record_us: float
@@ -86,7 +88,8 @@ class _Meter:
         hello_us = self._each(_TIMES, lambda number: self._client.set(self._key("n", number), _HELLO, ex=60))
         wake_us, wake_wire, follow_us, follow_wire = self._wakes()
         entry_us, entry_wire, idle_stream_us, poll_us = self._streams()
-        peer_hello_us = self._hellos()
+        peer_hello_us = self._got("n", _HELLO)
+        mark_us = self._got("m", b"1234567 0123456789abcdef")
         record_bytes, entry_bytes = self._records()
         scan_us, record_us = self._scans()
         return Units(
@@ -98,6 +101,7 @@ class _Meter:
             idle_stream_us=idle_stream_us,
             hello_us=hello_us,
             peer_hello_us=peer_hello_us,
+            mark_us=mark_us,
             scan_us=scan_us,
             record_us=record_us,
             connection_bytes=connection_bytes,
@@ -205,13 +209,18 @@ class _Meter:
         count = len(keys)
         return (changed_us - poll_us) / count, wire / count, max(0.0, idle_us - poll_us) / count, poll_us
 
-    def _hellos(self) -> float:
-        keys = [self._key("n", number) for number in range(_KEYS_AT_ONCE)]
-        with self._client.pipeline(transaction=False) as pipe:
-            for key in keys:
-                pipe.set(key, _HELLO)
-            pipe.execute()
-        return self._each(_TIMES // 4, lambda _: self._client.mget(keys)) / _KEYS_AT_ONCE
+    def _got(self, kind: str, value: bytes) -> float:
+        """Return the CPU time of reading one key of several in one request."""
+        keys = [self._key(kind, number) for number in range(_KEYS_AT_ONCE)]
+        self._client.mset(dict.fromkeys(keys, value))
+
+        def get(_: int) -> None:
+            with self._client.pipeline(transaction=False) as pipe:
+                for key in keys:
+                    pipe.getrange(key, 0, 4096)
+                pipe.execute()
+
+        return self._each(_TIMES // 8, get) / _KEYS_AT_ONCE
 
     def _records(self) -> tuple[float, float]:
         """Return the memory of a ban in a hash, and of an entry in a stream."""

@@ -14,7 +14,8 @@ UNIT = Units(
     entry_us=3.2,
     idle_stream_us=0.4,
     hello_us=46.0,
-    peer_hello_us=1.1,
+    peer_hello_us=2.5,
+    mark_us=1.9,
     scan_us=6.0,
     record_us=3.0,
     connection_bytes=38_500.0,
@@ -28,7 +29,7 @@ UNIT = Units(
 
 
 def test_one_thread_of_the_server_carries_10_000_nodes_only_if_they_pause() -> None:
-    """What the decision claims: eager nodes need fourteen cores, pausing ones less than one."""
+    """What the decision claims: eager nodes need twenty cores, pausing ones less than one."""
     fleet = Fleet(10_000, 10.0)
     assert eager(fleet, UNIT).cores > 10
     assert paced(fleet, UNIT).cores < 1
