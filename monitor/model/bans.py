@@ -11,11 +11,17 @@ from monitor.model.ports import show
 
 MANUAL = "manual"
 """The detector name of a ban that a person ordered."""
+FLEET = "fleet"
+"""The detector name of a ban that a person ordered for all nodes of the fleet."""
 RECIDIVE, PREFIX = "recidive", "prefix"
 """The detector names of bans that policy adds: for repeated offences, and of prefixes full of offenders."""
 FOREIGN = "foreign"
 """What `list` and `why` call the origin of an element that another program added to a set: it is no ban of ours."""
-NOT_DETECTORS = (RECIDIVE, PREFIX, MANUAL)
+CROWDSEC = "crowdsec"
+"""The name of claims that CrowdSec's own detection makes."""
+OTHER_PEERS = (CROWDSEC,)
+"""Names of claims of the origin PEER that are no node of the fleet; no node may have one of them."""
+NOT_DETECTORS = (RECIDIVE, PREFIX, MANUAL, FLEET)
 """Names of bans that no detector's alert started; no detector may have one of them."""
 
 

@@ -200,6 +200,11 @@ class ProblemWatch:
         """Start without problems."""
         self._known: dict[str, str] = {}
 
+    @property
+    def count(self) -> int:
+        """How many problems there were when they were last looked at."""
+        return len(self._known)
+
     def changes(self, problems: Sequence[str]) -> tuple[list[str], list[str]]:
         """Return the texts of those that appeared and of those that are over, since the last call."""
         before, self._known = self._known, {_COUNT.sub("#", text): text for text in problems}
