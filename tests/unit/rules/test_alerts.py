@@ -419,6 +419,24 @@ CASES = [
             ("NodewardenEgressViolation", "egress"),
         )
     ),
+    *(
+        Case(
+            f"NodewardenFleet{name}",
+            {series("nodewarden_problem", f'kind="{kind}"'): "1x40"},
+            {"kind": kind},
+            "1",
+            {
+                series("nodewarden_problem", f'kind="{kind}"'): over,
+                series("nodewarden_problem", 'kind="clock"'): "1x40",
+            },
+        )
+        for name, kind, over in (
+            ("Server", "fleet", "1x3 0x40"),
+            ("Breaker", "fleet_breaker", "0x40"),
+            ("Differs", "fleet_differs", "1x8 0x40"),
+            ("Waiting", "fleet_waiting", "1 0x40"),
+        )
+    ),
 ]
 
 
