@@ -5,8 +5,8 @@ import time
 from typing import Any, Self
 
 import redis
-from monitor.fleet.redis.keys import FleetKeys
 
+from monitor.fleet.redis.keys import FleetKeys
 from monitor.fleet.settings import FleetSettings
 from monitor.model.bans import Mode
 from tests.support.fleet_peer import FleetPeer, ban_change
@@ -27,7 +27,7 @@ class TakenOver:
             name=FLEET,
             node=member.name,
             mode=Mode.ENFORCE,
-            username=member.name,
+            username=member.user,
             password_file=str(member.password_path),
         )
         self._peer = FleetPeer(settings, member.host)
@@ -40,7 +40,7 @@ class TakenOver:
             client = redis.Redis(
                 host=self._site.server.address,
                 port=self._site.server.port,
-                username=self._member.name,
+                username=self._member.user,
                 password=self._member.password,
             )
             self._client = self._stack.enter_context(contextlib.closing(client))

@@ -5,11 +5,12 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from monitor.fleet.engine import Change, Kind
 from monitor.fleet.records import VERSION, BanRecord, Hello, SharedSet, encode
+from monitor.fleet.redis.engine import RedisEngine
 from monitor.fleet.settings import FleetSettings
 from tests.support.lab import Host
 
@@ -30,7 +31,8 @@ class _Script:
         self.connected_at: list[float] = []
         self.problems: list[str] = []
         self.heard: dict[str, int] = {}
-        self.on_change: Callable[[str, Sequence[Change]], None] = lambda *_: None
+        self.is_busy = False
+        self.is_overrun = False
 
     def take(self, limit: int) -> Sequence[Change]:
         return [self.waiting.popleft() for _ in range(min(limit, len(self.waiting)))]
@@ -55,7 +57,6 @@ class _Script:
 
     def changed(self, node: str, changes: Sequence[Change]) -> None:
         self.heard[node] = self.heard.get(node, 0) + len(changes)
-        self.on_change(node, changes)
 
     def snapshot(self, node: str, part: Sequence[Change], *, is_first: bool, is_last: bool) -> None:
         self.heard[node] = self.heard.get(node, 0) + len(part)
@@ -123,8 +124,6 @@ class FleetPeer:
             self._loop.run_until_complete(self._main())
 
     async def _main(self) -> None:
-        from monitor.fleet.redis.engine import RedisEngine
-
         self._engine = RedisEngine(self._settings, self._settings.node, self.script, self.script)
         self._task = asyncio.current_task()
         await self._engine.run()

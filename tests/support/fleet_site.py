@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import redis
-from monitor.fleet.redis.keys import FleetKeys
 
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
+from monitor.fleet.redis.acl import acl_lines, user_name
+from monitor.fleet.redis.keys import FleetKeys
 from monitor.model.addresses import Network, parse_network
 from tests.support.daemon import Daemon, wait_for
 from tests.support.fleet_server import FleetServer
@@ -53,6 +54,7 @@ class Member:
         self.host = host
         self.name = host.name
         self.password = password
+        self.user = user_name(FLEET, host.name)
         directory.mkdir(parents=True)
         self.password_path = directory / "password"
         self.password_path.write_text(f"{password}\n")
@@ -104,8 +106,6 @@ class FleetSite:
 
     def _acl(self) -> list[str]:
         """Return the users of the server, as `nodewarden fleet init` makes them."""
-        from monitor.fleet.redis.acl import acl_lines
-
         return list(acl_lines(FLEET, {one.name: one.password for one in self.members}, self.admin_password))
 
     def __enter__(self) -> Self:
@@ -128,7 +128,7 @@ class FleetSite:
             url=self.server.url,
             name=FLEET,
             node=member.name,
-            user=member.name,
+            user=member.user,
             password_file=member.password_path,
             per_minute=self._per_minute,
         )
@@ -151,15 +151,14 @@ class FleetSite:
 
     def is_connected(self, member: Member) -> bool:
         """Whether a node has the server."""
-        fleet: dict[str, Any] | None = member.daemon.ask("status").get("fleet")
-        return bool(fleet and fleet["is_connected"])
+        return "connected to the fleet" in member.daemon.log
 
     def remembered(self) -> int:
         """Return how many bans of all nodes the server remembers."""
         one = self.members[0]
         with one.host.entered():
-            client = redis.Redis(
-                host=self.server.address, port=self.server.port, username=one.name, password=one.password
+            client: Any = redis.Redis(
+                host=self.server.address, port=self.server.port, username=one.user, password=one.password
             )
             with contextlib.closing(client):
                 keys = [FleetKeys(FLEET).of(each.name.encode()).bans for each in self.members]
