@@ -46,6 +46,7 @@ _FROM = {
     "events": ("events", "events"),
     "export": ("exchange", "export_bans"),
     "fail2ban": ("fail2ban", "fail2ban_group"),
+    "fleet": ("fleet", "fleet_group"),
     "filter": ("filter", "filter_group"),
     "flush": ("bans", "flush"),
     "history": ("history", "history"),

@@ -14,6 +14,7 @@ from monitor.enforcers.nftables.drift import DriftKind
 from monitor.enforcers.nftables.faults import FAULTS
 from monitor.enforcers.nftables.ruleset import BAN_SETS, LEAK_HOOKS
 from monitor.fleet.comparison import Subject
+from monitor.fleet.refusals import Cause
 from monitor.metrics.metric import Metric
 from monitor.model.alerts import Strength
 from monitor.model.bans import NOT_DETECTORS, Mode
@@ -32,7 +33,7 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
     "cause": {
         "nodewarden_bans_ended_total": tuple(Ending),
         "nodewarden_client_connections_dropped_total": tuple(Drop),
-        "nodewarden_fleet_refused_total": ("malformed", "oversize", "version", "allowlisted", "budget", "pardoned"),
+        "nodewarden_fleet_refused_total": tuple(Cause),
         "nodewarden_recording_lost_total": LOSSES,
         "nodewarden_source_malformed_records_total": (*DEFECTS, "unreadable"),
     },

@@ -24,8 +24,8 @@ METRICS = (
     Metric(
         "nodewarden_fleet_peers",
         GAUGE,
-        "Other nodes of the fleet, by state: `alive`, `silent` (no sign of life for a minute), `observed` (its bans are "
-        "only recorded, because its breaker tripped).",
+        "Other nodes of the fleet, by state: `alive`, `silent` (no sign of life for a minute), `observed` (its breaker "
+        "tripped, so its bans are only recorded).",
         ("state",),
     ),
     Metric(

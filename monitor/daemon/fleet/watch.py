@@ -6,14 +6,15 @@ most every few seconds, the more nodes the less often.
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from monitor.fleet.comparison import Difference, Subject, differing, names
 from monitor.fleet.overview import FleetView, NodeView
 from monitor.fleet.presentation import show_node, summary
 from monitor.metrics.metric import Sample
 from monitor.model.bans import Mode
-from monitor.model.problems import Problem, ProblemKind
+from monitor.model.problems import Problem, ProblemKind, of_kind
+from monitor.model.requirements import Part, PartKind, Requirement
 
 _REFRESH_S = 1.0
 _NODES_A_SECOND = 500
@@ -29,12 +30,28 @@ OTHER = "other"
 PEER_STATES = ("alive", "silent", "observed")
 
 
+class Fleet(Protocol):
+    """The node's place in a fleet."""
+
+    def view(self, now_s: float) -> FleetView | None:
+        """Return the fleet as of now (wall time, seconds); None: this node is in none."""
+        ...
+
+    def problems(self) -> list[str]:
+        """Say what is wrong and not in the view."""
+        ...
+
+    def notices(self) -> list[str]:
+        """Say what people should know and is not in the view."""
+        ...
+
+
 class FleetWatch:
     """Looks at the fleet, if there is one."""
 
-    def __init__(self, view: Callable[[float], FleetView | None], clock: Callable[[], float] = time.monotonic) -> None:
-        """`view` returns the fleet as of now (wall time, seconds); None while this node is in no fleet."""
-        self._view = view
+    def __init__(self, fleet: Fleet, clock: Callable[[], float] = time.monotonic) -> None:
+        """Look at nothing yet."""
+        self._fleet = fleet
         self._clock = clock
         self._made_s = float("-inf")
         self._kept: FleetView | None = None
@@ -47,7 +64,7 @@ class FleetWatch:
         size = len(self._kept.nodes) if self._kept else 0
         if now_s - self._made_s >= _REFRESH_S + size / _NODES_A_SECOND:
             self._made_s = now_s
-            self._kept = self._view(time.time())
+            self._kept = self._fleet.view(time.time())
             self._differences = differing(self._kept.nodes) if self._kept else []
             found = {one.subject for one in self._differences}
             self._since_s = {subject: self._since_s.get(subject, now_s) for subject in found}
@@ -76,6 +93,7 @@ class FleetWatch:
         if view.omitted_nodes:
             text = f"the fleet has more nodes than are followed: {view.omitted_nodes} are ignored"
             yield Problem(ProblemKind.FLEET, text)
+        yield from of_kind(ProblemKind.FLEET, self._fleet.problems())
         yield from _breakers(view)
         now_s = self._clock()
         for one in self._differences:
@@ -90,6 +108,7 @@ class FleetWatch:
         for one in self._differences:
             if now_s - self._since_s[one.subject] <= _DIFFERS_S:
                 yield f"fleet: {one.text} (`nodewarden fleet status`)"
+        yield from self._fleet.notices()
         if silent := [one.name for one in view.nodes if not one.is_alive and not one.is_self]:
             yield f"fleet: no sign of life of {names(silent)}; their bans run out"
         if abs(view.clock_offset_s) > _OFFSET_S:
@@ -115,6 +134,13 @@ class FleetWatch:
             "nodes": [show_node(one) for one in page],
             "after": page[-1].name if len(nodes) > len(page) and page else "",
         }
+
+    def part(self) -> Part:
+        """Return what doctor says about it."""
+        is_wanted = self.refresh() is not None
+        missing = "; ".join(one.text for one in self.problems())
+        needed = Requirement("the fleet's server, and nodes that agree", missing, "nodewarden fleet status")
+        return Part("fleet", PartKind.SERVICE, is_wanted, [needed] if is_wanted else [], is_optional=True)
 
     def samples(self) -> Iterator[Sample]:
         """Yield the samples; none without a fleet."""

@@ -161,6 +161,7 @@ class InForce:
             windows_part(self._pipeline.counting),
             self._files.part(),
             self._health.trial_part(),
+            self._health.fleet.part(),
             self._recording.part(),
             self._scrapers.part(),
             *self._sight.parts(),

@@ -13,10 +13,12 @@ from pathlib import Path
 from monitor.bans.ledger import Ledger
 from monitor.control.server import ControlServer
 from monitor.daemon.catalogue import BAN_LATENCY
+from monitor.daemon.control.fleet_answers import FleetAnswers
 from monitor.daemon.control.history_answers import HistoryAnswers
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
 from monitor.daemon.fleet.membership import Membership
+from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.life import descriptors, logs, memory
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.config_files import ConfigFiles, fault_of
@@ -212,6 +214,7 @@ class Service:
             self._scrapers,
             self._harm,
             self._pods,
+            fleet_watch := FleetWatch(self._fleet),
         )
         self._health.follow_origins(loaded)
         self._metrics.attach(self._health, self._scrapers, self.pipeline.metrics.exemplars)
@@ -229,6 +232,7 @@ class Service:
             self._in_force.reload,
             self._recording.order,
             TrialOrders(path, trials, lambda: self._in_force.settings).answer,
+            FleetAnswers(self._fleet, fleet_watch, self.pipeline),
             self._scrapers.describe,
         )
         self._control = ControlServer(

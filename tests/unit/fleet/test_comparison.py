@@ -8,23 +8,7 @@ from hypothesis import strategies as st
 
 from monitor.fleet.comparison import Subject, differing
 from monitor.fleet.overview import NodeView
-from monitor.fleet.records import VERSION, Hello
-
-_DEFAULTS: dict[str, Any] = {
-    "v": VERSION, "version": "1.0", "started_s": 0.0, "role": "", "mode": "enforce", "configuration": "c1",
-    "allowlist": "a1", "audit": "", "drift": 0, "sequence": 0, "published": 0, "adopted": 0, "refused": 0,
-    "problems": 0, "clock_offset_s": 0.0,
-}  # fmt: skip
-
-
-def hello(**more: Any) -> Hello:
-    """Return what an ordinary node says, with changes."""
-    return Hello(**{**_DEFAULTS, **more})
-
-
-def node(name: str, *, seen_s: float = 3.0, **more: Any) -> NodeView:
-    """Return a node that said this."""
-    return NodeView(name, hello(**more), seen_s)
+from tests.support.fleet_view import node
 
 
 def _texts(*nodes: NodeView) -> list[str]:
