@@ -87,6 +87,7 @@ class Play:
         for one in site.members:
             one.host.run("ip", "route", "add", "198.51.100.0/24", "dev", "eth0")
         site.start_daemons()
+        site.wait_until_seen(len(site.members))
         story.report(f"{len(site.members)} nodes run nodewarden, each with the server's URL, a user and a password")
         reached = self._reached(_OFFENDER)
         story.expect(reached == len(site.members), f"the attacker {_OFFENDER} reaches {reached} of {reached} nodes")
@@ -162,7 +163,7 @@ class Play:
                 story.expect(attacker.is_refused(*command), f"the server refuses it `{' '.join(command[:2])}`")
             attacker.ban(*ALLOWED[:3])
             story.report(f"{culprit.name} claims {', '.join(ALLOWED[:3])}, which all others have on their allowlist")
-            tripped = self._try(lambda: self._until(lambda: all(self._breaker(one, culprit) for one in others), 20))
+            tripped = self._try(lambda: self._until(lambda: all(site.has_tripped(one, culprit) for one in others), 20))
             story.expect(tripped is not None, f"the breaker of {len(others)} nodes tripped {_ms(tripped)} later")
             attacker.ban(*_INNOCENT, *(f"198.18.{number >> 8}.{number & 255}" for number in range(_FLOOD)))
             story.report(f"and floods {_FLOOD + len(_INNOCENT)} bans")
@@ -214,11 +215,6 @@ class Play:
         """Return a node's event of a ban."""
         events = map(json.loads, member.daemon.run("events", "--json").stdout.splitlines())
         return next(event for event in events if event["event"] == "ban" and event["network"] == address)
-
-    def _breaker(self, member: Member, culprit: Member) -> bool:
-        """Whether a node only observes another one."""
-        nodes = member.daemon.ask("fleet", "status")["nodes"]
-        return any(one["name"] == culprit.name and one["breaker"] for one in nodes)
 
 
 def _ms(took_s: float | None) -> str:

@@ -35,8 +35,7 @@ def fleet_join() -> Iterator[Figure]:
     ):
         alone_mb = _alone_mb(site, Path(directory) / "alone")
         joiner = site.members[-1]
-        joiner.daemon.configure(site.configuration(joiner, is_member=False))
-        joiner.daemon.start()
+        site.start(joiner, is_member=False)
         with ExitStack() as stack:
             for number, owner in enumerate(site.members[:-1]):
                 _own(stack.enter_context(TakenOver(site, owner)), number)

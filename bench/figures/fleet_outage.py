@@ -36,8 +36,7 @@ def fleet_outage() -> Iterator[Figure]:
         FleetSite(Path(directory), _NODES + 1, maxretry=1, per_minute=100_000) as site,
     ):
         alone = site.members.pop()
-        alone.daemon.configure(site.configuration(alone, is_member=False))
-        alone.daemon.start()
+        site.start(alone, is_member=False)
         site.start_daemons()
         time.sleep(_SETTLE_S)
         outage = _Outage(site, alone)

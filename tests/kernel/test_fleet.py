@@ -60,7 +60,9 @@ def _poisoned(site: FleetSite, culprit: Member, others: list[Member]) -> None:
     with TakenOver(site, culprit) as attacker:
         assert all(attacker.is_refused(*command) for command in attacker.forbidden())
         attacker.ban(*ALLOWED[:3])
-        wait_for(lambda: all(_breaker(one, culprit) for one in others), "the breakers", lambda: others[0].daemon.log)
+        wait_for(
+            lambda: all(site.has_tripped(one, culprit) for one in others), "the breakers", lambda: others[0].daemon.log
+        )
         attacker.ban("198.51.100.200", *(f"198.18.1.{number}" for number in range(200)))
         time.sleep(0.5)
     for one in others:
@@ -69,9 +71,3 @@ def _poisoned(site: FleetSite, culprit: Member, others: list[Member]) -> None:
         assert not one.holds(_MEANWHILE), "what it had banned before is let go"
         assert one.holds(_SHARED, _REMOTE), "bans of others stay"
         assert culprit.name in one.daemon.run("status").stdout
-
-
-def _breaker(member: Member, culprit: Member) -> bool:
-    """Whether a node only observes another one."""
-    nodes = member.daemon.ask("fleet", "status")["nodes"]
-    return any(one["name"] == culprit.name and one["breaker"] for one in nodes)

@@ -122,6 +122,8 @@ class FleetPeer:
             contextlib.suppress(asyncio.CancelledError),
         ):
             self._loop.run_until_complete(self._main())
+        self._loop.run_until_complete(asyncio.sleep(0))  # transports close
+        self._loop.close()
 
     async def _main(self) -> None:
         self._engine = RedisEngine(self._settings, self._settings.node, self.script, self.script)

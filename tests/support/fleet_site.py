@@ -21,6 +21,8 @@ from tests.support.lab import Host, Lab
 FLEET = "lab"
 ALLOWED = tuple(f"192.0.2.{number}" for number in (10, 20, 30, 40))
 """Addresses that every node has on its allowlist: a monitor, a partner, ourselves."""
+_FILES = Path("/srv")
+"""Where each daemon finds the files of its node, so that all have the same configuration."""
 _MAX_BANS = 131_072
 _HOLE = """table inet hole {{
     chain in {{ type filter hook input priority -300; {rules} }}
@@ -29,7 +31,7 @@ _HOLE = """table inet hole {{
 """
 _CONFIGURATION = """
 sources: {{kernel_log: {{enabled: false}}, conntrack: {{enabled: false}}, drops: {{enabled: false}}}}
-detectors: {{failures: {{sshd: {{backend: files, files: ["{log}"], evidence: proven, maxretry: {maxretry}}}}}}}
+detectors: {{failures: {{sshd: {{backend: files, files: [/srv/auth.log], evidence: proven, maxretry: {maxretry}}}}}}}
 bans:
   allowlist: [{allowed}]
   budget: {{bans_per_minute: 1000000}}
@@ -41,7 +43,7 @@ _FLEET = """fleet:
   role: edge
   mode: enforce
   username: {user}
-  password_file: {password_file}
+  password_file: /srv/password
   bans_per_minute: {per_minute}
 """
 
@@ -59,6 +61,7 @@ class Member:
         self.password_path = directory / "password"
         self.password_path.write_text(f"{password}\n")
         self.password_path.chmod(0o600)
+        self.directory = directory
         self.log_path = directory / "auth.log"
         self.log_path.touch()
         self.daemon = Daemon(host, directory / "daemon")
@@ -129,29 +132,41 @@ class FleetSite:
             name=FLEET,
             node=member.name,
             user=member.user,
-            password_file=member.password_path,
             per_minute=self._per_minute,
         )
         return _CONFIGURATION.format(
-            log=member.log_path,
             maxretry=self._maxretry,
             allowed=", ".join(ALLOWED),
             fleet=(fleet if is_member else "") + more,
         )
 
     def start_daemons(self, members: Iterable[Member] | None = None) -> None:
-        """Start the daemons, several at a time, and wait until the fleet knows all of them."""
+        """Start the daemons, several at a time, and wait until all have the server."""
         wanted = self.members if members is None else list(members)
-        for one in wanted:
-            one.daemon.configure(self.configuration(one))
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda one: one.daemon.start(), wanted))
-        for one in wanted:
-            wait_for(lambda one=one: self.is_connected(one), f"{one.name} in the fleet", lambda one=one: one.daemon.log)  # type: ignore[misc]
+            list(pool.map(self.start, wanted))
+        self.wait_until_seen(1, wanted)
 
-    def is_connected(self, member: Member) -> bool:
-        """Whether a node has the server."""
-        return "connected to the fleet" in member.daemon.log
+    def wait_until_seen(self, alive: int, members: Iterable[Member] | None = None) -> None:
+        """Wait until each of the nodes has the server, and sees that many nodes alive: itself, and those it met."""
+        for one in self.members if members is None else members:
+
+            def is_so(one: Member = one) -> bool:
+                seen = self.sees(one)
+                return bool(seen["is_connected"]) and seen["alive"] >= alive
+
+            wait_for(is_so, f"{one.name} in the fleet", lambda one=one: one.daemon.log)  # type: ignore[misc]
+
+    def start(self, member: Member, *, is_member: bool = True) -> None:
+        """Start the daemon of one node; it sees the node's files in /srv, as all nodes do."""
+        member.daemon.configure(self.configuration(member, is_member=is_member))
+        bind = f'mount --bind {member.directory} {_FILES} && exec "$@"'
+        member.daemon.start("unshare", "--mount", "sh", "-c", bind, "sh")
+
+    def sees(self, member: Member) -> dict[str, Any]:
+        """Return what a node says of the fleet in `status`."""
+        fleet: dict[str, Any] = member.daemon.ask("status")["fleet"]
+        return fleet
 
     def remembered(self) -> int:
         """Return how many bans of all nodes the server remembers."""
@@ -163,6 +178,10 @@ class FleetSite:
             with contextlib.closing(client):
                 keys = [FleetKeys(FLEET).of(each.name.encode()).bans for each in self.members]
                 return sum(int(client.execute_command("HLEN", key)) for key in keys)
+
+    def has_tripped(self, member: Member, culprit: Member) -> bool:
+        """Whether a node only observes another one."""
+        return culprit.name in self.sees(member)["observed_peers"]
 
     def cut_off(self, *members: Member) -> None:
         """Drop all packets between the server and some nodes, or all: a black hole, not a refusal."""
