@@ -93,6 +93,7 @@ class _Fetching:
         self._deadline_s = time.monotonic() + limits.total_s
         self._is_over = False
         self._socket: socket.socket | None = None
+        self._response: http.client.HTTPResponse | None = None
         self._lock = threading.Lock()
         self._watchdog = threading.Timer(limits.total_s, self._time_is_over)
         self._watchdog.daemon = True
@@ -117,6 +118,8 @@ class _Fetching:
     def close(self) -> None:
         """Close the connection."""
         self._watchdog.cancel()
+        if self._response is not None:
+            self._response.close()
         with self._lock:
             if self._socket is not None:
                 self._socket.close()
@@ -226,8 +229,11 @@ class _Fetching:
         if known.last_modified:
             headers["If-Modified-Since"] = known.last_modified
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        if self._response is not None:  # of the redirect that led here
+            self._response.close()
         connection.request("GET", path, headers=headers)
-        return connection.getresponse()
+        self._response = connection.getresponse()
+        return self._response
 
     def _answer(self, response: http.client.HTTPResponse, known: Validators) -> Fetched:
         if response.status == http.client.NOT_MODIFIED and any(known):
