@@ -54,6 +54,7 @@ _FROM = {
     "import": ("exchange", "import_bans"),
     "label": ("label", "label_group"),
     "list": ("bans", "list_bans"),
+    "lists": ("lists", "lists_group"),
     "record": ("record", "record"),
     "reload": ("reload", "reload"),
     "replay": ("replay", "replay"),
