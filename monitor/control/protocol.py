@@ -221,7 +221,15 @@ TrialRequest: TypeAlias = Apply | ApplyConfirm | ApplyBack | ApplyStatus
 FleetRequest: TypeAlias = FleetStatus | FleetPardon | FleetTrust
 ListsRequest: TypeAlias = ListsLoaded | ListsStatus
 Request: TypeAlias = (Status | Doctor | ListBans | BanOrder | Unban | Why | Events | History | Report | Top) | (
-    AllowList | AllowAdd | AllowRemove | AllowTest | Flush | Record | Reload | TrialRequest | FleetRequest
+    AllowList
+    | AllowAdd
+    | AllowRemove
+    | AllowTest
+    | Flush
+    | Record
+    | Reload
+    | TrialRequest
+    | FleetRequest
     | ListsRequest
 )
 
