@@ -20,6 +20,7 @@ NEUTRAL = (
 """For values that differ and are not judged, in this order."""
 
 VALUES: dict[str, dict[str, str]] = {
+    "action": {"ban": BAD, "unban": CALM},
     "approved": {"yes": CALM, "no": BAD},
     "cause": {
         "expired": CALM,
@@ -40,6 +41,12 @@ VALUES: dict[str, dict[str, str]] = {
         "not_ip": "yellow",
         "field": "light-blue",
         "unreadable": BAD,
+        "unreachable": "dark-orange",
+        "tls": "light-purple",
+        "status": "dark-yellow",
+        "answer": "dark-purple",
+        "credentials": "dark-red",
+        "internal": "light-orange",
     },
     "class": {
         "firewall": WARN,
@@ -57,7 +64,14 @@ VALUES: dict[str, dict[str, str]] = {
         "operator": "light-blue",
         "observed": GREY,
     },
-    "direction": {"in": "blue", "out": "orange", "forwarded": "purple", "local": GREY},
+    "direction": {
+        "in": "blue",
+        "out": "orange",
+        "forwarded": "purple",
+        "local": GREY,
+        "pull": "light-blue",
+        "push": "yellow",
+    },
     "event": {
         "opened": "blue",
         "closed": GREY,
@@ -92,6 +106,21 @@ VALUES: dict[str, dict[str, str]] = {
         "sender_observed": "light-blue",
     },
     "mode": {"enforce": BAD, "observe": GREY, "native": CALM, "generic": WATCH},
+    "outcome": {
+        "taken": WARN,
+        "allowlisted": WATCH,
+        "full": "dark-red",
+        "refused": "dark-purple",
+        "surplus": BAD,
+        "malformed": "purple",
+        "type": "light-blue",
+        "scope": "blue",
+        "origin": "dark-blue",
+        "own": GREY,
+        "wide": "dark-orange",
+        "unusable": "light-purple",
+        "expired": "super-light-blue",
+    },
     "program": {"drops": "blue", "xdp_ban": "purple", "first_packets": "orange"},
     "reason": {
         "known_service": CALM,

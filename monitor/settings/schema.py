@@ -14,6 +14,7 @@ from msgspec import Meta, field
 from monitor.config.kinds import GROUP, OPTIONAL_PATH, SOCKET_PATH, duration, integer, path
 from monitor.config.shapes import Section
 from monitor.config.types import Endpoint
+from monitor.crowdsec.settings import CrowdsecSettings
 from monitor.fleet.settings import FleetSettings
 from monitor.model.bans import Mode
 from monitor.recording.settings import RecordingSettings
@@ -150,4 +151,5 @@ class Settings(Section, frozen=True, kw_only=True):
         RecordingSettings, Meta(description="The recording of what decisions follow from, for `nodewarden record`.")
     ] = RecordingSettings()
     fleet: Annotated[FleetSettings, Meta(description="Bans shared with other nodes.")] = FleetSettings()
+    crowdsec: Annotated[CrowdsecSettings, Meta(description="Decisions exchanged with CrowdSec.")] = CrowdsecSettings()
     log: Annotated[Log, Meta(description="The log of the daemon.")] = Log()

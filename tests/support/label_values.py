@@ -3,6 +3,8 @@
 from monitor.bans.claims import Rank
 from monitor.bans.decision import Ending, Verdict
 from monitor.control.clients import Drop
+from monitor.crowdsec.claims import Outcome
+from monitor.crowdsec.errors import Cause as LapiCause
 from monitor.daemon.life.scraper_watch import ScraperState
 from monitor.daemon.pipeline.harm import Sign
 from monitor.daemon.trial.record import Result
@@ -27,9 +29,11 @@ _BOTH = ("yes", "no")
 
 CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
     "approved": {"": _BOTH},
+    "action": {"": ("ban", "unban")},
     "cause": {
         "nodewarden_bans_ended_total": tuple(Ending),
         "nodewarden_client_connections_dropped_total": tuple(Drop),
+        "nodewarden_crowdsec_failures_total": tuple(LapiCause),
         "nodewarden_recording_lost_total": LOSSES,
         "nodewarden_source_malformed_records_total": (*DEFECTS, "unreadable"),
     },
@@ -39,6 +43,8 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "direction": {
         "": ("in", "out", "forwarded", "local"),
+        "nodewarden_crowdsec_failures_total": ("pull", "push"),
+        "nodewarden_crowdsec_up": ("pull", "push"),
         "nodewarden_kernel_dropped_packets_total": ("in", "out"),
         "nodewarden_kernel_dropped_bytes_total": ("in", "out"),
     },
@@ -59,8 +65,9 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
         "nodewarden_problem": tuple(ProblemKind),
         "nodewarden_table_drift_total": tuple(DriftKind),
     },
-    "listener": {"": ("log", "metrics", "store", "events")},
+    "listener": {"": ("log", "metrics", "store", "events", "crowdsec")},
     "mode": {"": tuple(Mode), "nodewarden_xdp_attached": ("native", "generic")},
+    "outcome": {"": tuple(Outcome)},
     "part": {"": FAULTS},
     "program": {"": ("drops", "xdp_ban", "first_packets")},
     "protocol": {"": ("tcp", "udp", "icmp", "icmpv6", "igmp", "other")},

@@ -16,6 +16,7 @@ from monitor.daemon.catalogue import BAN_LATENCY
 from monitor.daemon.control.history_answers import HistoryAnswers
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
+from monitor.daemon.crowdsec.bridge import Crowdsec
 from monitor.daemon.life import descriptors, logs, memory
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.config_files import ConfigFiles, fault_of
@@ -112,6 +113,7 @@ class Service:
         self._problems = ProblemWatch()
         self._trial = TrialWatch(trials, KnownSources(settings.state.directory, self._standing))
         self._recording = Recording(settings)
+        self._crowdsec = Crowdsec(settings.crowdsec, self._supervisor.failed)
         self._harm = HarmWatch(
             lambda alert: self.pipeline.evidence.was_client(alert),  # noqa: PLW0108 - the pipeline comes later
             lambda address: address in self.pipeline.surrounding.internal,
@@ -132,6 +134,7 @@ class Service:
                 self._recording,
                 self._trial.bans,
                 self._harm,
+                self._crowdsec,
             ),
             DecisionMetrics(self._metrics.exporter.histograms[BAN_LATENCY.name].observe, place.pod_of),
             self._cutting.cut,
@@ -176,6 +179,7 @@ class Service:
             trials,
             self._recording,
             self._scrapers,
+            self._crowdsec,
         )
         self._trial.attach(self.pipeline)
         self._pods = PodWatch(self.pipeline.pods)
@@ -202,6 +206,7 @@ class Service:
             self._scrapers,
             self._harm,
             self._pods,
+            self._crowdsec,
         )
         self._health.follow_origins(loaded)
         self._metrics.attach(self._health, self._scrapers, self.pipeline.metrics.exemplars)
@@ -246,6 +251,7 @@ class Service:
         in_force = self._state.restore()
         self._harm.start(list(self.pipeline.ledger.bans()))
         self._sight.start(time.time())
+        self._crowdsec.open(self.pipeline, lambda: self._node_changed(self._surroundings.reading))
         self._drift.open()  # only now: a hundred thousand notices of our own would overrun it
         memory.settle()
         _log.info("guarding with %s; %d bans are in force", modes(self.pipeline), in_force)
@@ -253,6 +259,7 @@ class Service:
     async def close(self) -> None:
         """Stop reading and answering; bans stay in the kernel."""
         await self._control.close()
+        self._crowdsec.close()
         self._look_back.close()
         self._sources.close()
         self._surroundings.close()
@@ -296,6 +303,7 @@ class Service:
             **self._sources.tick_parts(),
             **self._sight.tick_parts(now_s),
             "following those who monitor": self._scrapers.tick,
+            "exchanging with CrowdSec": self._crowdsec.poll,
             "polling bans of internal sources": partial(self._harm.poll, self.pipeline.enforcers.stopped),
             "comparing the table": self._drift.tick,
             **self._state.tick_parts(now_s),
@@ -345,7 +353,7 @@ class Service:
         TemporaryError if the kernel refuses the allowlist: the surroundings report that, and try again.
         """
         try:
-            entries = [*reading.entries, *self._scrapers.entries]
+            entries = [*reading.entries, *self._scrapers.entries, *self._crowdsec.entries]
             self.pipeline.follow_node(entries, time.time(), reading.networks, reading.sysctls)
         except NodewardenError as error:
             raise TemporaryError(f"the allowlist in the kernel could not follow the node: {error}") from error

@@ -311,6 +311,8 @@ def test_what_a_filter_refers_to_is_there(tmp_path: Path) -> None:
 CHECKED_BY_NOTATION = {
     "bans.presets": "the presets are built in",
     "detectors.failures.sshd.timezone": "a name of tzdata, looked up when it is read",
+    "crowdsec.url": "LAPI may be away when the configuration is read",
+    **{f"crowdsec.{name}": "a word of CrowdSec" for name in ("machine", "origins", "set")},
     "fleet.url": "a server may be away when the configuration is read",
     **{f"fleet.{name}": "a word of the fleet" for name in ("name", "node", "role", "share", "username", "adopt_roles")},
 }
