@@ -64,14 +64,7 @@ VALUES: dict[str, dict[str, str]] = {
         "operator": "light-blue",
         "observed": GREY,
     },
-    "direction": {
-        "in": "blue",
-        "out": "orange",
-        "forwarded": "purple",
-        "local": GREY,
-        "pull": "light-blue",
-        "push": "yellow",
-    },
+    "direction": {"in": "blue", "out": "orange", "forwarded": "purple", "local": GREY},
     "event": {
         "opened": "blue",
         "closed": GREY,
@@ -165,6 +158,7 @@ VALUES: dict[str, dict[str, str]] = {
     },
     "state": {"protected": CALM, "unprotected": WATCH, "banned": BAD},
     "strength": {"proven": BAD, "spoofable": WARN, "destination": "purple"},
+    "task": {"pull": "blue", "push": "purple"},
     "verdict": {
         "ban": BAD,
         "observe": GREY,

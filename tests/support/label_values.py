@@ -43,8 +43,6 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "direction": {
         "": ("in", "out", "forwarded", "local"),
-        "nodewarden_crowdsec_failures_total": ("pull", "push"),
-        "nodewarden_crowdsec_up": ("pull", "push"),
         "nodewarden_kernel_dropped_packets_total": ("in", "out"),
         "nodewarden_kernel_dropped_bytes_total": ("in", "out"),
     },
@@ -86,6 +84,7 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
     "source": {"": _SOURCES},
     "state": {"": tuple(ScraperState)},
     "strength": {"": tuple(map(str, Strength))},
+    "task": {"": ("pull", "push")},
     "tunnelled": {"": _BOTH},
     "verdict": {"": tuple(Verdict)},
 }

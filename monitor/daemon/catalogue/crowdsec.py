@@ -6,15 +6,15 @@ METRICS = (
     Metric(
         "nodewarden_crowdsec_up",
         GAUGE,
-        "0 while the last exchange with LAPI failed, by direction: `pull`, `push`.",
-        ("direction",),
+        "0 while the last exchange with LAPI failed, by task: `pull`, `push`.",
+        ("task",),
     ),
     Metric(
         "nodewarden_crowdsec_failures_total",
         COUNTER,
-        "Failed exchanges with LAPI, by direction and cause: `unreachable`, `tls`, `timeout`, `refused` (key or "
+        "Failed exchanges with LAPI, by task and cause: `unreachable`, `tls`, `timeout`, `refused` (key or "
         "password), `status` (of HTTP), `answer` (malformed, or it ended early), `credentials` (a file), `internal`.",
-        ("direction", "cause"),
+        ("task", "cause"),
     ),
     Metric("nodewarden_crowdsec_decisions", GAUGE, "Decisions of LAPI that are held."),
     Metric(

@@ -98,6 +98,20 @@ def certificate(root: Path) -> tuple[str, Path]:
     return text, root / "c.pem"
 
 
+def crowdsec(key: str) -> Prepare:
+    def prepare(root: Path) -> tuple[str, Path]:
+        command = "openssl req -x509 -newkey ed25519 -nodes -subj /CN=x -keyout k.pem -out ca_file"
+        subprocess.run(command.split(), cwd=root, check=True, capture_output=True)
+        for secret in ("bouncer_key_file", "password_file"):
+            write(root, "secret\n", secret).chmod(0o600)
+        lines = [f"  {one}: {root}/{one}\n" for one in ("ca_file", "bouncer_key_file", "password_file")]
+        lines.sort(key=lambda line: f"{key}:" not in line)
+        text = "".join(["crowdsec:\n  url: https://127.0.0.1:8080\n  push: true\n", *lines, "  machine: web-1\n"])
+        return text, root / key
+
+    return prepare
+
+
 REFERENCES: dict[str, tuple[Prepare, str, set[str]]] = {
     # what it is: how to make it, the place that a fault names, the states that are no fault
     "filter": (own_filter, "nodewarden.yaml:4:", set()),
@@ -107,6 +121,10 @@ REFERENCES: dict[str, tuple[Prepare, str, set[str]]] = {
     "jail.local": (jail_file("jail.local"), "nodewarden.yaml:3:", {"missing", "empty"}),
     "web configuration": (web_config, "nodewarden.yaml:4:", {"empty"}),
     "certificate": (certificate, "nodewarden.yaml:4:", set()),
+    **{
+        f"CrowdSec: {key}": (crowdsec(key), "nodewarden.yaml:4:", set[str]())
+        for key in ("ca_file", "bouncer_key_file", "password_file")
+    },
     "conf.d": (drop_in, "50-local.yaml", {"missing", "empty"}),
 }
 
@@ -320,7 +338,8 @@ CHECKED_BY_NOTATION = {
 
 def test_no_setting_that_refers_to_something_is_left_out() -> None:
     """Each setting of text is tried above, is a notation of its own, or refers to nothing."""
-    tried = "\n".join((*VALUES, *WARNINGS, "web_config_file: see REFERENCES"))
+    files = "web_config_file: bouncer_key_file: password_file: ca_file: see REFERENCES"
+    tried = "\n".join((*VALUES, *WARNINGS, files))
     nothing = {"action", "backend", "evidence", "mode", "level", "format", "allowlist", "approved", "sources",
                "networks", "overlay_peers", "prefixes", "ignore_prefixes", "ports", "ban_ports", "ephemeral_ports",
                "journalmatch", "pods", "findtime", "maxretry", "scrapers"}  # fmt: skip
