@@ -137,7 +137,8 @@ class Lapi:
         try:
             self._deadline_s = time.monotonic() + EXCHANGE_S
             connection.request(method, self._path + path, body, {"User-Agent": _USER_AGENT, **more, **headers})
-            yield connection.getresponse()
+            with connection.getresponse() as answer:  # it may have taken the socket over from the connection
+                yield answer
         except TimeoutError as error:
             raise LapiError(Cause.TIMEOUT, f"no answer within {READ_S:.0f} s") from error
         except (http.client.HTTPException, ValueError) as error:

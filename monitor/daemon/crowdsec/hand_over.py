@@ -16,7 +16,7 @@ from monitor.model.addresses import Network
 from monitor.model.bans import Ban, Mode, read_ban_key
 from monitor.recording.inputs import OrderedBan
 
-SLICE = 64
+SLICE = 32
 """Bans that are ordered or withdrawn in one turn of the loop: a few milliseconds."""
 _COMPARED = 512
 """Claims that are compared with the ledger in one turn."""

@@ -72,6 +72,7 @@ class Forwarder:
 
     def close(self) -> None:
         """Take no more connections."""
+        self._listener.shutdown(socket.SHUT_RDWR)  # this ends `accept` in the other thread
         self._listener.close()
 
     def _run(self) -> None:
@@ -118,6 +119,7 @@ def answering(*answers: bytes, stays_open: bool = False) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
+        listener.shutdown(socket.SHUT_RDWR)  # this ends `accept` in the other thread
         listener.close()
         for one in opened:
             one.close()

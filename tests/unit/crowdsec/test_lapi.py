@@ -10,6 +10,7 @@ import pytest
 
 from monitor.bans.decision import Verdict
 from monitor.crowdsec.settings import CrowdsecSettings
+from monitor.daemon.crowdsec import link
 from monitor.model.addresses import host, parse_address
 from monitor.model.alerts import Alert, Evidence, Strength
 from monitor.model.bans import ClaimOrigin, Mode
@@ -119,8 +120,12 @@ def test_a_ban_of_one_node_is_the_others_and_never_its_own(lapi: LapiServer, tmp
     asyncio.run(run())
 
 
-def test_lost_answers_a_restart_and_a_wrong_key(lapi: LapiServer, tmp_path: Path) -> None:
+def test_lost_answers_a_restart_and_a_wrong_key(
+    lapi: LapiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What an answer carried that was lost comes with the next; LAPI gone ends nothing; a new key is read at once."""
+    monkeypatch.setattr(link, "_FIRST_RETRY_S", 0.05)
+    monkeypatch.setattr(link, "_LAST_RETRY_S", 0.2)
 
     async def run() -> None:
         proxy = Forwarder(lapi.port)
