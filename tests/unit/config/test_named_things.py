@@ -195,6 +195,7 @@ VALUES = {
     "state: {directory: /etc/passwd}": "1:20: state.directory: /etc/passwd is not a directory",
     "bans: {protect: {admin_groups: [root, typo-group]}}": "bans.protect.admin_groups: there is no group typo-group",
     "bans: {allowlist: [192.0.2.1, 0.0.0.0/0]}": "1:31: bans.allowlist[1]: 100 % of all IPv4 addresses",
+    "lists: {own: {file: /etc}}": "1:21: lists.own.file: /etc is a directory: a list is a regular file",
     'bans: {allowlist: ["2000::/4", "3000::/4"]}': "1:20: bans.allowlist[0]: 100 % of all IPv6 addresses",
 }
 WARNINGS = {
@@ -202,6 +203,7 @@ WARNINGS = {
     "bans: {xdp: {interfaces: [none0]}}": "1:27: bans.xdp.interfaces[0]: there is no interface none0",
     "metrics: {listen: '192.0.2.1:9843'}": "1:19: metrics.listen: 192.0.2.1 is no address of this machine",
     "metrics: {listen: '127.0.0.1:80'}": "1:19: metrics.listen: the service may not listen on port 80",
+    "lists: {own: {file: /nowhere.txt}}": "1:21: lists.own.file: /nowhere.txt does not exist now",
     "sources: {kernel_log: {enabled: false}, conntrack: {enabled: false}}": "host_sweep",
 }
 
