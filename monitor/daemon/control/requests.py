@@ -57,6 +57,8 @@ class Answers:
         record: Callable[[str], Awaitable[dict[str, Any]]],
         trial: Callable[[protocol.TrialRequest], Any],
         scraper: Callable[[Network], dict[str, Any] | None] = lambda _: None,
+        listed: Callable[[Network], list[dict[str, Any]]] = lambda _: [],
+        lists: Callable[[protocol.ListsRequest], Any] = lambda _: [],
     ) -> None:
         """Take who knows what.
 
@@ -64,7 +66,7 @@ class Answers:
         `history` an address's offences, `look_back` answers from all of the history, `save` puts what was ordered on
         disk before it is answered, `reload` returns what it did (plain data or a Struct) and raises NodewardenError if
         it fails, `record` starts or stops the recording and returns how it is going, `trial` is for `nodewarden apply`,
-        `scraper` says when an address scraped metrics.
+        `scraper` says when an address scraped metrics, `listed` on which block lists it is; `lists` answers about them.
         """
         self._pipeline = pipeline
         self._orders = orders
@@ -79,6 +81,8 @@ class Answers:
         self._reload = reload
         self._trial = trial
         self._scraper = scraper
+        self._listed = listed
+        self._lists = lists
         self._record = record
 
     async def handle(self, request: Request) -> Reply:
@@ -135,6 +139,8 @@ class Answers:
                 return Reply(ok=True, result=self._reload())
             case protocol.Apply() | protocol.ApplyConfirm() | protocol.ApplyBack() | protocol.ApplyStatus():
                 return Reply(ok=True, result=self._trial(request))
+            case protocol.ListsLoaded() | protocol.ListsStatus():
+                return Reply(ok=True, result=self._lists(request))
         raise RequestError(f"{type(request).__name__} is an order")
 
     def _status(self) -> dict[str, Any]:
@@ -229,6 +235,7 @@ class Answers:
             "action": pipeline.action,
             "bans": bans,
             "foreign": [show_foreign(one, now_s) for one in foreign[:_MAX_FOREIGN]],
+            "lists": self._listed(network),
             "scraper": self._scraper(network),
             "leaked": list(pipeline.table.leaked(network)),
             "rules": self._own_rules(network),

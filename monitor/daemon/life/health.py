@@ -18,6 +18,7 @@ from monitor.daemon.life.state import State
 from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.life.trial_watch import TrialWatch
 from monitor.daemon.life.upkeep import Upkeep
+from monitor.daemon.lists.report import ListReport
 from monitor.daemon.pipeline.harm import HarmWatch
 from monitor.daemon.pipeline.history_intake import HistoryIntake
 from monitor.daemon.pipeline.pipeline import Pipeline
@@ -61,6 +62,7 @@ class Health:
         scrapers: ScraperWatch,
         harm: HarmWatch,
         pods: PodWatch,
+        lists: ListReport,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
         self._path = path
@@ -81,6 +83,7 @@ class Health:
         self._scrapers = scrapers
         self._harm = harm
         self._pods = pods
+        self._lists = lists
         self._detector_origins: dict[str, str] = {}
         self._mode_set_at = ""
         self._started_s = time.time()
@@ -89,7 +92,7 @@ class Health:
         self.reloads = {"success": 0, "failure": 0}
         self._upkeep = upkeep
         self.problem_list = Problems(
-            pipeline, sources, saver, state, surroundings, upkeep, sight, files, trial, recording, scrapers
+            pipeline, sources, saver, state, surroundings, upkeep, sight, files, trial, recording, scrapers, lists
         )
 
     def problems(self) -> list[str]:
@@ -141,12 +144,14 @@ class Health:
                 *self._surroundings.notices,
                 *self._scrapers.notices(),
                 *self._pods.notices,
+                *self._lists.notices(),
                 *(text for one in self._pipeline.counting for text in one.notices(time.time())),
                 *self._sources.notices,
                 *self._upkeep.notices(),
             ],
             "harm": self._harm.describe(),
             "trial": self._trial.waiting(),
+            "lists": self._lists.describe(),
             "mode": self._show_mode(),
             "uptime_s": time.time() - self._started_s,
             "configuration": str(self._path),
@@ -182,6 +187,7 @@ class Health:
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
         yield "nodewarden_table_compared_age_seconds", (), self._table_watch.oldest_s
         yield from self.problem_list.samples()
+        yield from self._lists.samples()
         yield from self._sight.samples()
         yield from self._recording.samples()
         yield from self._scrapers.samples()

@@ -16,6 +16,8 @@ from monitor.daemon.life.restore import history
 from monitor.daemon.life.scraper_watch import ScraperWatch
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.systemd import ServiceManager
+from monitor.daemon.lists.keeper import ListKeeper
+from monitor.daemon.lists.report import ListReport
 from monitor.daemon.pipeline.carry_over import Carried
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.configuration import Examined, examine, load_examined
@@ -64,6 +66,7 @@ class InForce:
         trials: TrialKeeper,
         recording: Recording,
         scrapers: ScraperWatch,
+        lists: ListKeeper,
     ) -> None:
         """Take what follows the configuration; `settings` were loaded from `path`, and from a trial that waits."""
         self.settings = settings
@@ -79,6 +82,7 @@ class InForce:
         trials.attach(self)
         self._recording = recording
         self._scrapers = scrapers
+        self._lists = lists
 
     def attach(self, health: Health, sight: Sight) -> None:
         """Take what reports on it; they in turn know it."""
@@ -132,6 +136,7 @@ class InForce:
             sessions=protect.sessions, kubernetes=protect.kubernetes, admin_groups=protect.admin_groups
         )
         self._scrapers.reconfigure(protect.scrapers)
+        self._lists.reconfigure(settings)
         self._health.follow_origins(loaded)
         _log.info("reloaded; guarding with %s", modes(self._pipeline))
         for detector in carried:
@@ -160,6 +165,7 @@ class InForce:
             self._recording.part(),
             self._scrapers.part(),
             *self._sight.parts(),
+            *ListReport(self._lists).parts(),
             self._surroundings.names.part(is_wanted=self.settings.bans.protect.kubernetes),
         ]
         return check(
