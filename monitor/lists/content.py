@@ -65,7 +65,7 @@ def lines(chunks: Iterable[bytes], *, is_complete: bool = True) -> Iterator[str]
         if size > MAX_PLAIN_BYTES:
             raise ListFault(ListCause.TOO_LARGE, f"it has more than {MAX_PLAIN_BYTES >> 20} MiB")
         text = (carried + chunk.decode("latin-1")).replace("\r\n", "\n")
-        if is_first and len(text.lstrip()) < len(_BOM) and not carried:
+        if is_first and len(text.lstrip()) < len(_BOM) and len(text) < MAX_LINE_BYTES:
             carried = text  # too short to tell what it is
             continue
         if is_first:
@@ -79,6 +79,8 @@ def lines(chunks: Iterable[bytes], *, is_complete: bool = True) -> Iterator[str]
             raise ListFault(ListCause.TOO_LARGE, f"it has more than {MAX_LINES} lines")
         for line in whole:
             yield line[:MAX_LINE_BYTES]
+    if is_first:
+        _check_start(carried)
     if carried and is_complete:
         yield carried.removeprefix(_BOM)[:MAX_LINE_BYTES]
 

@@ -214,7 +214,7 @@ def test_old_tls_is_refused(certificates: dict[str, Path], monkeypatch: pytest.M
     """A server that speaks TLS 1.1 at most is not talked to."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates["127.0.0.1"]))
     context = server_context(certificates["127.0.0.1"])
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     one = ListServer(ok(b""), context)
     try:
