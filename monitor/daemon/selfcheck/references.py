@@ -89,7 +89,7 @@ def _list_files(settings: Settings, root: Path) -> Iterator[Finding]:
             yield Finding(path, f"{section.file} does not exist now; it is read once it does", is_warning=True)
         elif section.file and (kind := _other_kind(section.file)):
             yield Finding(path, f"{section.file} is {kind}: a list is a regular file")
-        elif section.file and (why := _why_not_for_service(root / section.file.lstrip("/"))):
+        elif section.file and (why := why_not_for_service(root / section.file.lstrip("/"))):
             yield Finding(path, f"{section.file}: {why}", is_warning=True)
 
 

@@ -77,6 +77,8 @@ def _results(text: str) -> dict[type, Any]:
         "adopted": 1, "refused": {text: 1}, "pardons": 1, "allowed": 1, "nodes": 2, "alive": 1,
         "held": {"enforce": 1, "observe": 1}, "differences": [{"subject": text, "nodes": [text], "text": text}],
     }  # fmt: skip
+    listed = {"name": text, "set": text, "state": text, "entries": 1, "dropped": 1, "hits": 1}
+    on_list = {"list": text, "entry": text, "set": "ban", "state": text, "is_spared": False}
     trial = {"name": text, "target": text, "content": text, "left_s": 9.0, "is_target_changed": True}
     return {
         FleetStatus: {"fleet": fleet, "nodes": [node, node | {"name": "other", "hello": other}], "after": ""},
@@ -92,6 +94,7 @@ def _results(text: str) -> dict[type, Any]:
             ],
             "bans": {"ban": 0, "shun": 0, "egress": 0, "observed": 0},
             "allowlist": 1, "dropped": {text: {"packets": 1, "bytes": 1}}, "table": text,
+            "lists": [listed],
         },
         protocol.Doctor: {
             "is_sound": False, "is_daemon": True, "is_sandboxed": True, "account": text, "kernel": text,
@@ -117,7 +120,7 @@ def _results(text: str) -> dict[type, Any]:
             "bans": [ban | {"claims": [ban | {"origin": "peer"}]}],
             "pardon": {"left_s": 1.0, "reason": text},
             "leaked": [text], "rules": [rule], "counting": [{"detector": text, "count": 1, "maxretry": 2}],
-            "witnesses": {text: {text: 1}},
+            "witnesses": {text: {text: 1}}, "lists": [on_list | {"fetched_s": 0.0, "expires_s": 1.0}],
             "history": [past | counts | evidence, past | {"reason": text}],
         },
         protocol.Events: {"run": "1", "last": 6, "more": False, "lost": 0, "events": events},
