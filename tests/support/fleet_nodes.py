@@ -16,6 +16,7 @@ from monitor.fleet.settings import FleetSettings
 from monitor.model.addresses import parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import FLEET, AllowEntry, Ban, ClaimOrigin, Mode
+from monitor.model.ports import at
 from monitor.model.saved_rows import SavedWindow
 from monitor.recording.inputs import OrderedBan
 from monitor.settings.bans import Bans, Budget
@@ -192,9 +193,11 @@ class Node:
         origin: ClaimOrigin = ClaimOrigin.DETECTOR,
         name: str = "sshd",
         mode: Mode = Mode.ENFORCE,
+        ports: bytes = b"",
     ) -> Decision:
         """Ban as a detector does, or another origin."""
-        order = OrderedBan(parse_network(network), strength, bantime_s, "5 failures", origin, name, mode)
+        target = at(parse_network(network), ports)
+        order = OrderedBan(target, strength, bantime_s, "5 failures", origin, name, mode)
         (decision,) = self.pipeline.order([order], self.now())
         return decision
 
