@@ -1,6 +1,6 @@
 """A fleet in memory: the real pipelines and rules of several nodes, over a server that is a dictionary."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -93,6 +93,7 @@ class Node:
         self.reachable = True
         self._mono_s = 0.0
         self._recorder = recorder
+        self.decisions: list[Decision] = []
         self.start(())
 
     def now(self) -> float:
@@ -106,14 +107,15 @@ class Node:
         class Tell(Listener):
             name = "fleet"
 
-            def settled(self, decisions: object, done_s: float) -> None:
-                node.fleet.settled(decisions)  # type: ignore[arg-type]
+            def settled(self, decisions: Sequence[Decision], done_s: float) -> None:
+                node.decisions += decisions
+                node.fleet.settled(decisions)
 
-            def ended(self, ended: object) -> None:
-                node.fleet.ended(ended)  # type: ignore[arg-type]
+            def ended(self, ended: Sequence[Ended]) -> None:
+                node.fleet.ended(ended)
 
-            def moved(self, claims: object) -> None:
-                node.fleet.moved(claims)  # type: ignore[arg-type]
+            def moved(self, claims: Sequence[Ban]) -> None:
+                node.fleet.moved(claims)
 
         self.pipeline = Pipeline(self.settings, (), lambda *_: Enforcement(MemoryLeader()), (Tell(),))
         self.fleet = Fleet(self.settings, self.settings.fleet.node, self.pipeline, self.now, self.clock)

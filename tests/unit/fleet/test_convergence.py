@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: once all nodes reach the server, each holds what the others decided, and no more."""
+"""Whatever happens, in any order: once all nodes reach the server, each holds what the others decided, and no more."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -62,8 +62,8 @@ def test_all_nodes_agree_in_the_end(steps: list[tuple[str, int, str, float]], ah
         _do(node, nodes, what, network, value)
         if what in ("ban", "ban_for_fleet", "manual"):
             origin = {"ban": "sshd", "ban_for_fleet": "fleet", "manual": "manual"}[what]
-            claims = own[node.name]
-            claims[network, origin] = max(claims.get((network, origin), 0.0), clock.now_s + value)
+            ends = own[node.name]
+            ends[network, origin] = max(ends.get((network, origin), 0.0), clock.now_s + value)
         elif what == "unban":
             own[node.name] = {key: end_s for key, end_s in own[node.name].items() if key[0] != network}
     for node in nodes:
