@@ -189,7 +189,7 @@ class Membership(Listener):
     def _stopped(self, task: "asyncio.Task[None]") -> None:
         """Connect again if the engine failed: that is a fault of our own."""
         if task is not self._task:
-            return  # it was stopped here
+            return  # it was to stop
         error = None if task.cancelled() else task.exception()
         self._failed("the fleet's engine", error if isinstance(error, Exception) else RuntimeError("it ended"))
         self._disconnect()

@@ -7,7 +7,7 @@ from monitor.daemon.fleet.digests import allowlist_digest, configuration_digest,
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.fleet.allowed import FleetAllowlist
 from monitor.fleet.outbox import FleetOutbox
-from monitor.fleet.overview import NodeView
+from monitor.fleet.overview import NodeView, silent_after_s
 from monitor.fleet.pardons import Pardons
 from monitor.fleet.peers import Peer, Peers
 from monitor.fleet.records import VERSION, Hello
@@ -87,12 +87,13 @@ class SelfReport:
 
 def nodes_of(peers: Peers, own: str, hello: Hello, now_s: float) -> list[NodeView]:
     """Return all nodes by name, this one included; `now_s` is monotonic, in seconds."""
-    nodes = [_view_of(peer, now_s) for peer in peers]
+    patience_s = silent_after_s(len(peers))
+    nodes = [_view_of(peer, now_s, patience_s) for peer in peers]
     nodes.append(NodeView(own, hello, 0.0, is_self=True))
     return sorted(nodes, key=lambda one: one.name)
 
 
-def _view_of(peer: Peer, now_s: float) -> NodeView:
+def _view_of(peer: Peer, now_s: float, patience_s: float) -> NodeView:
     return NodeView(
         peer.name,
         peer.hello,
@@ -102,6 +103,7 @@ def _view_of(peer: Peer, now_s: float) -> NodeView:
         observed=peer.observed,
         refused=peer.refused,
         breaker=peer.breaker.reason,
+        silent_after_s=patience_s,
     )
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from monitor.bans.decision import Verdict
+from monitor.daemon.crowdsec.bridge import Crowdsec
+from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.config_files import ConfigFiles
 from monitor.daemon.life.problems import SEE_FOREIGN, Problems
@@ -61,6 +63,8 @@ class Health:
         scrapers: ScraperWatch,
         harm: HarmWatch,
         pods: PodWatch,
+        fleet: FleetWatch,
+        crowdsec: Crowdsec,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
         self._path = path
@@ -81,6 +85,8 @@ class Health:
         self._scrapers = scrapers
         self._harm = harm
         self._pods = pods
+        self.fleet = fleet
+        self._crowdsec = crowdsec
         self._detector_origins: dict[str, str] = {}
         self._mode_set_at = ""
         self._started_s = time.time()
@@ -89,7 +95,19 @@ class Health:
         self.reloads = {"success": 0, "failure": 0}
         self._upkeep = upkeep
         self.problem_list = Problems(
-            pipeline, sources, saver, state, surroundings, upkeep, sight, files, trial, recording, scrapers
+            pipeline,
+            sources,
+            saver,
+            state,
+            surroundings,
+            upkeep,
+            sight,
+            files,
+            trial,
+            recording,
+            scrapers,
+            fleet,
+            crowdsec,
         )
 
     def problems(self) -> list[str]:
@@ -140,12 +158,15 @@ class Health:
                 *self._recording.notices(),
                 *self._surroundings.notices,
                 *self._scrapers.notices(),
+                *self._crowdsec.notices(),
                 *self._pods.notices,
+                *self.fleet.notices(),
                 *(text for one in self._pipeline.counting for text in one.notices(time.time())),
                 *self._sources.notices,
                 *self._upkeep.notices(),
             ],
             "harm": self._harm.describe(),
+            "fleet": self.fleet.describe(),
             "trial": self._trial.waiting(),
             "mode": self._show_mode(),
             "uptime_s": time.time() - self._started_s,
@@ -182,10 +203,12 @@ class Health:
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
         yield "nodewarden_table_compared_age_seconds", (), self._table_watch.oldest_s
         yield from self.problem_list.samples()
+        yield from self._crowdsec.samples()
         yield from self._sight.samples()
         yield from self._recording.samples()
         yield from self._scrapers.samples()
         yield from self._harm.samples()
+        yield from self.fleet.samples()
         yield from self._upkeep.samples()
         for result, count in self.reloads.items():
             yield "nodewarden_config_reloads_total", (result,), count

@@ -61,7 +61,7 @@ def _node_line(keys: FleetKeys, fleet: str, node: str, password: str) -> str:
 def _administrator_line(keys: FleetKeys, fleet: str, password: str) -> str:
     rules = [
         f"%RW~{_pattern(keys.allow)}",
-        *(f"+{name}" for name in (*_EVERYBODY, "time", "getrange")),
+        *(f"+{name}" for name in (*_EVERYBODY, "time", "exists")),
         *(f"+{name}" for name in ("hset", "hsetnx", "hdel", "hlen", "hget", "hscan")),
         _selector(("xadd",), f"%RW~{_pattern(keys.bell)}"),
     ]

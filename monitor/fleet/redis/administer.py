@@ -25,7 +25,7 @@ class Administrator:
     """Does each thing in a connection of its own; TemporaryError says what to do if that fails."""
 
     def __init__(self, settings: FleetSettings, username: str, password: str) -> None:
-        """`settings` say where the server is; ValueError if the URL names none."""
+        """Take where the server is from the settings; ValueError if the URL names none."""
         self._keys = FleetKeys(settings.name)
         self._dialer = Dialer(settings, username, password)
 

@@ -95,7 +95,7 @@ class Dialer:
         for _ in range(_REDIRECTIONS):
             link = await self._open(endpoint, tls, password, REPLY_S)
             try:
-                await link.one("GETRANGE", probe, 0, 0)
+                await link.one("EXISTS", probe)
             except MovedError as error:
                 await link.close()
                 if self._address.finding is not Finding.CLUSTER:
