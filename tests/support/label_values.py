@@ -3,6 +3,7 @@
 from monitor.bans.claims import Rank
 from monitor.bans.decision import Ending, Verdict
 from monitor.control.clients import Drop
+from monitor.daemon.fleet.watch import PEER_STATES
 from monitor.daemon.life.scraper_watch import ScraperState
 from monitor.daemon.pipeline.harm import Sign
 from monitor.daemon.trial.record import Result
@@ -12,6 +13,8 @@ from monitor.ebpf.reasons import Fate, ReasonClass
 from monitor.enforcers.nftables.drift import DriftKind
 from monitor.enforcers.nftables.faults import FAULTS
 from monitor.enforcers.nftables.ruleset import BAN_SETS, LEAK_HOOKS
+from monitor.fleet.comparison import Subject
+from monitor.fleet.refusals import Cause
 from monitor.metrics.metric import Metric
 from monitor.model.alerts import Strength
 from monitor.model.bans import NOT_DETECTORS, Mode
@@ -30,6 +33,7 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
     "cause": {
         "nodewarden_bans_ended_total": tuple(Ending),
         "nodewarden_client_connections_dropped_total": tuple(Drop),
+        "nodewarden_fleet_refused_total": tuple(Cause),
         "nodewarden_recording_lost_total": LOSSES,
         "nodewarden_source_malformed_records_total": (*DEFECTS, "unreadable"),
     },
@@ -77,8 +81,9 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
     "server": {"": ("metrics", "control")},
     "sign": {"": tuple(Sign)},
     "source": {"": _SOURCES},
-    "state": {"": tuple(ScraperState)},
+    "state": {"": tuple(ScraperState), "nodewarden_fleet_peers": PEER_STATES},
     "strength": {"": tuple(map(str, Strength))},
+    "subject": {"": tuple(Subject)},
     "tunnelled": {"": _BOTH},
     "verdict": {"": tuple(Verdict)},
 }
@@ -89,6 +94,7 @@ _EXAMPLES: dict[str, tuple[str, ...]] = {
     "interface": ("eth0",),
     "map": ("drop_offenders", "drop_probers", "first_packets"),
     "namespace": ("default",),
+    "peer": ("web-1", "web-2", "other"),
     "pod": ("web-1", "web-2", "db-1", "other"),
     "provider": ("configuration", "node", "sessions", "kubernetes"),
     "reason": (

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from monitor.daemon.fleet.membership import Membership
 from monitor.daemon.life import capacity, logs
 from monitor.daemon.life.config_files import ConfigFiles
 from monitor.daemon.life.health import Health
@@ -64,6 +65,7 @@ class InForce:
         trials: TrialKeeper,
         recording: Recording,
         scrapers: ScraperWatch,
+        fleet: Membership,
     ) -> None:
         """Take what follows the configuration; `settings` were loaded from `path`, and from a trial that waits."""
         self.settings = settings
@@ -79,6 +81,7 @@ class InForce:
         trials.attach(self)
         self._recording = recording
         self._scrapers = scrapers
+        self._fleet = fleet
 
     def attach(self, health: Health, sight: Sight) -> None:
         """Take what reports on it; they in turn know it."""
@@ -132,6 +135,7 @@ class InForce:
             sessions=protect.sessions, kubernetes=protect.kubernetes, admin_groups=protect.admin_groups
         )
         self._scrapers.reconfigure(protect.scrapers)
+        self._fleet.reconfigure(settings, now_s)
         self._health.follow_origins(loaded)
         _log.info("reloaded; guarding with %s", modes(self._pipeline))
         for detector in carried:
@@ -157,6 +161,7 @@ class InForce:
             windows_part(self._pipeline.counting),
             self._files.part(),
             self._health.trial_part(),
+            self._health.fleet.part(),
             self._recording.part(),
             self._scrapers.part(),
             *self._sight.parts(),

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 
+from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.life import capacity
 from monitor.daemon.life.config_files import ConfigFiles
 from monitor.daemon.life.recording import Recording
@@ -41,6 +42,7 @@ class Problems:
         trial: TrialWatch,
         recording: Recording,
         scrapers: ScraperWatch,
+        fleet: FleetWatch,
     ) -> None:
         """Take who knows what."""
         self._pipeline = pipeline
@@ -54,6 +56,7 @@ class Problems:
         self._trial = trial
         self._recording = recording
         self._scrapers = scrapers
+        self._fleet = fleet
 
     def found(self) -> list[Problem]:
         """Return what is not as it should be, worst first."""
@@ -92,6 +95,7 @@ class Problems:
         yield from of_kind(ProblemKind.CLOCK, self._state.clock.problems())
         yield from of_kind(ProblemKind.TRIAL, self._trial.problems())
         yield from of_kind(ProblemKind.CONFIGURATION, self._files.problems())
+        yield from self._fleet.problems()
 
     def _of_enforcement(self) -> Iterator[Problem]:
         """Say what keeps the table from being as it should, and which enforcers and listeners failed."""
