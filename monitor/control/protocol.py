@@ -168,6 +168,20 @@ class Flush(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="flush"
     """Lift all bans and delete the table."""
 
 
+class ListsLoaded(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="lists-loaded"):
+    """Take that new copies of these block lists are on disk."""
+
+    names: list[str]
+
+
+class ListsStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="lists-status"):
+    """Request what the daemon knows of its block lists.
+
+    The result has an object for each list, with `name`, `entries` (in force), `dropped` (taken out by the allowlist),
+    `hits` (packets since the table was made), `mode` and `problem`, which is empty if there is none.
+    """
+
+
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="record"):
     """Start or stop the recording, which is remembered across restarts; without either, request how it is going."""
 
@@ -205,8 +219,18 @@ class ApplyStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
 
 TrialRequest: TypeAlias = Apply | ApplyConfirm | ApplyBack | ApplyStatus
 FleetRequest: TypeAlias = FleetStatus | FleetPardon | FleetTrust
+ListsRequest: TypeAlias = ListsLoaded | ListsStatus
 Request: TypeAlias = (Status | Doctor | ListBans | BanOrder | Unban | Why | Events | History | Report | Top) | (
-    AllowList | AllowAdd | AllowRemove | AllowTest | Flush | Record | Reload | TrialRequest | FleetRequest
+    AllowList
+    | AllowAdd
+    | AllowRemove
+    | AllowTest
+    | Flush
+    | Record
+    | Reload
+    | TrialRequest
+    | FleetRequest
+    | ListsRequest
 )
 
 

@@ -6,13 +6,12 @@ the same rule.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-import msgspec
-
+from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
 from monitor.fleet.engine import Change
-from monitor.fleet.fields import STRENGTHS, read_field, show_network
+from monitor.fleet.fields import read_field
 from monitor.fleet.pardons import Pardons
 from monitor.fleet.peers import Peer, Peers
 from monitor.fleet.records import MAX_REASON, BanRecord, RecordError, decode_ban
@@ -29,12 +28,17 @@ _SAME_S = 1.0
 """Ends closer than this are the same: clocks are compared over a network."""
 
 
-class Rules(msgspec.Struct, frozen=True):
+class Rules:
     """What decides on records of peers."""
 
-    settings: FleetSettings
-    internal: tuple[Network, ...] = ()
-    """Private networks: an address in them is another host here than there."""
+    def __init__(self, settings: FleetSettings, internal: Iterable[Network] = ()) -> None:
+        """Take the settings; `internal` are private networks: an address in them is another host here than there."""
+        self.settings = settings
+        self._internal = Guard([AllowEntry(one, "internal") for one in internal])
+
+    def is_internal(self, network: Network) -> bool:
+        """Whether some of a network is private, or nobody's."""
+        return self._internal.protects(network) is not None
 
 
 class Plan:
@@ -43,6 +47,8 @@ class Plan:
     def __init__(self) -> None:
         """Start with nothing."""
         self.orders: dict[tuple[str, bytes], OrderedBan] = {}
+        self.held: dict[tuple[str, bytes], Mode] = {}
+        """How the claims are held that orders replace; of the others nothing is held."""
         self.withdrawals: dict[tuple[str, bytes], tuple[Network, Strength]] = {}
         self.fresh = 0
         """Orders of what the peer did not hold before."""
@@ -51,14 +57,17 @@ class Plan:
         """Return how many changes there are."""
         return len(self.orders) + len(self.withdrawals)
 
-    def order(self, order: OrderedBan) -> None:
-        """Have a claim made."""
-        self.orders[order.name, ban_key(order.network, order.strength)] = order
+    def order(self, order: OrderedBan, key: bytes, held: Mode | None = None) -> None:
+        """Have a claim made for a ban (`ban_key`); `held`: in place of one."""
+        self.orders[order.name, key] = order
+        if held is not None:
+            self.held[order.name, key] = held
 
     def withdraw(self, name: str, network: Network, strength: Strength) -> None:
         """Have a claim ended, also one that this plan was to make."""
         key = name, ban_key(network, strength)
         self.orders.pop(key, None)
+        self.held.pop(key, None)
         self.withdrawals[key] = network, strength
 
 
@@ -95,18 +104,29 @@ class Adoption:
         """Return what a peer claims of a ban (`ban_key`)."""
         return next((one for one in self._ledger.claims_of(key) if is_of_peer(one) and one.detector == name), None)
 
-    def take(self, plan: Plan, peer: Peer, change: Change, now_s: float, *, is_live: bool = False) -> Cause | None:
+    def take(
+        self, plan: Plan, peer: Peer, change: Change, now_s: float, seen: set[bytes] | None = None
+    ) -> Cause | None:
         """Plan what a ban of a peer leads to; return why it leads to nothing, None if it does or is held already.
 
-        `is_live`: it was decided just now, and is no part of a snapshot.
+        `seen` takes the `ban_key` of what is part of a snapshot, whatever becomes of it; None: it was decided just now.
         """
         try:
-            network, strength, record = _read(change)
+            network, strength = read_field(change.field)
+        except ValueError:
+            return Cause.MALFORMED
+        key = ban_key(network, strength)
+        if seen is not None:
+            seen.add(key)
+        try:
+            record = decode_ban(change.record)
         except RecordError as error:
             return Cause(error.cause)
-        until_s = self._end_of(record, now_s)
-        if is_live:
+        if f"{record.set.value} {record.net}".encode() != change.field:
+            return Cause.MALFORMED
+        if seen is None:
             peer.lag_s = max(0.0, now_s - self._clock.to_local(record.since_s))
+        until_s = self._end_of(record, now_s)
         if (cause := self._refusal(peer, network, strength, until_s, now_s)) is not None:
             return cause
         return self._hold(plan, peer, (network, strength), record, until_s, now_s)
@@ -126,15 +146,15 @@ class Adoption:
         is_new = held is None and (peer.name, key) not in plan.orders
         if is_new and (cause := self._charge(plan, peer, now_s)) is not None:
             return cause
-        mode = self.mode_for(peer.name, *place, now_s)
-        if mode is None:  # `_refusal` said why not
-            return Cause.ROLE
+        mode = self._mode(peer.name, peer, key, now_s)
         if held is not None:
             if held.mode is mode and abs(held.until_s - until_s) < _SAME_S:
                 return None
             if not _can_be_ordered(held, mode, until_s):
                 plan.withdraw(peer.name, *place)
-        plan.order(OrderedBan(*place, until_s - now_s, _reason(record), ClaimOrigin.PEER, peer.name, mode))
+                held = None
+        order = OrderedBan(*place, until_s - now_s, _reason(record), ClaimOrigin.PEER, peer.name, mode)
+        plan.order(order, key, held.mode if held else None)
         if mode is Mode.ENFORCE and self.rules.settings.quorum > 1:
             self.revise(plan, key, now_s, beside=peer.name)
         return None
@@ -177,23 +197,24 @@ class Adoption:
             return Cause.WIDE
         if strength is Strength.SPOOFABLE and settings.share is not Share.ALL:
             return Cause.SPOOFABLE
-        if any(network.overlaps(one) for one in self.rules.internal):
-            return Cause.INTERNAL
-        return None
+        return Cause.INTERNAL if self.rules.is_internal(network) else None
 
     def mode_for(self, name: str, network: Network, strength: Strength, now_s: float) -> Mode | None:
         """Return how a claim of a peer is held as things are; None: not at all."""
-        settings = self.rules.settings
         peer = self._peers.find(name)
         if self._rule_against(peer, network, strength) or self._pardons.bars(network, now_s):
             return None
+        return self._mode(name, peer, ban_key(network, strength), now_s)
+
+    def _mode(self, name: str, peer: Peer | None, key: bytes, now_s: float) -> Mode:
+        settings = self.rules.settings
         if settings.mode is Mode.OBSERVE or not self._peers.is_trusted(name):
             return Mode.OBSERVE
         if settings.adopt_roles and (peer is None or peer.role is None):
-            held = self.claim_of(name, ban_key(network, strength))
+            held = self.claim_of(name, key)
             return held.mode if held is not None else Mode.OBSERVE  # nobody knows yet
         if settings.quorum > 1:
-            claims = self._ledger.claims_of(ban_key(network, strength))
+            claims = self._ledger.claims_of(key)
             named = {one.detector for one in claims if is_of_peer(one) and one.until_s > now_s}
             if sum(map(self._peers.is_trusted, named | {name})) < settings.quorum:
                 return Mode.OBSERVE
@@ -211,10 +232,9 @@ class Adoption:
             if mode is not Mode.ENFORCE:
                 plan.withdraw(claim.detector, claim.network, claim.strength)
             if mode is not None:
-                left_s = claim.until_s - now_s
-                plan.order(
-                    OrderedBan(claim.network, claim.strength, left_s, claim.reason, claim.origin, claim.detector, mode)
-                )
+                left_s, name = claim.until_s - now_s, claim.detector
+                order = OrderedBan(claim.network, claim.strength, left_s, claim.reason, claim.origin, name, mode)
+                plan.order(order, key, claim.mode if mode is Mode.ENFORCE else None)
 
     def _mode_of(self, claim: Ban, now_s: float) -> Mode | None:
         return self.mode_for(claim.detector, claim.network, claim.strength, now_s)
@@ -230,18 +250,6 @@ class Adoption:
 def is_of_peer(claim: Ban) -> bool:
     """Whether a claim is that of another node of the fleet."""
     return claim.origin is ClaimOrigin.PEER and claim.detector not in OTHER_PEERS
-
-
-def _read(change: Change) -> tuple[Network, Strength, BanRecord]:
-    """Read a ban; RecordError if it is none, or one thing by its field and another by its record."""
-    record = decode_ban(change.record)
-    try:
-        network, strength = read_field(change.field)
-    except ValueError as error:
-        raise RecordError("malformed", str(error)) from error
-    if record.net != show_network(network) or STRENGTHS[record.set] is not strength:
-        raise RecordError("malformed", "field and record differ")
-    return network, strength, record
 
 
 def _can_be_ordered(held: Ban, mode: Mode, until_s: float) -> bool:

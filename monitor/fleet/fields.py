@@ -4,13 +4,14 @@ import re
 
 from monitor.fleet.records import MAX_NET, NODE_NAME, SharedSet
 from monitor.model import ports
-from monitor.model.addresses import Network, parse_network
+from monitor.model.addresses import Network, format_address, host, parse_address, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import OTHER_PEERS
 
 STRENGTHS = {SharedSet.BAN: Strength.PROVEN, SharedSet.SHUN: Strength.SPOOFABLE}
 """By shared set, the strength of the evidence behind its bans."""
 SETS = {strength: shared for shared, strength in STRENGTHS.items()}
+_STRENGTHS = {shared.encode(): strength for shared, strength in STRENGTHS.items()}
 _NODE_NAME = re.compile(NODE_NAME)
 
 
@@ -28,6 +29,11 @@ def read_network(text: str) -> Network:
     """Read what `show_network` writes; ValueError for anything else, other spellings included."""
     if len(text) > MAX_NET:
         raise ValueError("longer than any network with its ports")
+    if " " not in text and "/" not in text:  # as nearly all are
+        address = parse_address(text)
+        if format_address(address) != text:
+            raise ValueError("is spelled otherwise")
+        return host(address)
     head, *named = text.split(" ")
     network = parse_network(head)
     if named:
@@ -50,8 +56,11 @@ def read_field(field: bytes) -> tuple[Network, Strength]:
     """Return network and strength of a field; ValueError if it is none."""
     if len(field) > MAX_NET + 8:
         raise ValueError("longer than any field")
-    shared, _, text = field.decode("ascii").partition(" ")
+    shared, _, text = field.partition(b" ")
+    strength = _STRENGTHS.get(shared)
+    if strength is None:
+        raise ValueError("names no set")
     try:
-        return read_network(text), STRENGTHS[SharedSet(shared)]
+        return read_network(text.decode("ascii")), strength
     except (KeyError, OverflowError) as error:
         raise ValueError("no protocol and port") from error

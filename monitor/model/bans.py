@@ -130,12 +130,16 @@ class Ban(msgspec.Struct, frozen=True, gc=False):
         return "egress ban" if self.strength is Strength.DESTINATION else self.word
 
 
+_TAILS = tuple(tuple(bytes((length, strength.number)) for length in range(129)) for strength in STRENGTHS)
+"""By number of the strength and length of the prefix, how a key ends: keys are made more often than anything else."""
+
+
 def ban_key(network: Network, strength: Strength) -> bytes:
     """Return network and strength as bytes: a hundred thousand of them are half as large as tuples."""
     if network.ports:  # of another length than all keys without ports, by three
         end = bytes((len(network.address), network.prefix_length, strength.number))
         return network.address + network.ports + end
-    return network.address + bytes((network.prefix_length, strength.number))
+    return network.address + _TAILS[strength.number][network.prefix_length]
 
 
 def read_ban_key(key: bytes) -> tuple[Network, Strength]:

@@ -60,18 +60,16 @@ class Holdings:
             self._pipeline.withdraw(ClaimOrigin.PEER, name, places, now_s)
         if not plan.orders:
             return
-        before = {key: self._adoption.claim_of(*key) for key in plan.orders}
         decisions = self._pipeline.order(list(plan.orders.values()), now_s)
         for (key, order), decision in zip(plan.orders.items(), decisions, strict=False):
             peer = self._peers.find(order.name)
             if peer is None:
                 continue
             if decision.verdict in ENTERED:
-                held = before[key]
-                if held is None:
+                if (held := plan.held.get(key)) is None:
                     self.adopted_total += 1
                 else:
-                    peer.count(held.mode, -1)
+                    peer.count(held, -1)
                 peer.count(order.mode, 1)
             elif cause := _CAUSES.get(decision.verdict):
                 self._peers.refuse(peer, cause)

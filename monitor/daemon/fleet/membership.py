@@ -7,7 +7,6 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from monitor.bans.decision import Decision, Ended
@@ -41,9 +40,9 @@ def node_name(settings: Settings, host_name: str) -> str:
 
 
 def _redis(fleet: "Fleet") -> "Engine":
-    module = import_module("monitor.fleet.redis.engine")  # 10 MB that only a fleet needs
-    engine: Engine = module.RedisEngine(fleet.settings, fleet.node, fleet, fleet.outbox)
-    return engine
+    from monitor.fleet.redis.engine import RedisEngine  # 10 MB that only a fleet needs
+
+    return RedisEngine(fleet.settings, fleet.node, fleet, fleet.outbox)
 
 
 class _Kept:
@@ -169,11 +168,15 @@ class Membership(Listener):
         """Connect anew: with the settings as they are now."""
         self._disconnect()
         if self._loop is None or self.fleet is None or not self._settings.fleet.url:
-            return
-        engine = self._make_engine(self.fleet)
+            return None
+        try:
+            engine = self._make_engine(self.fleet)
+        except ValueError as error:  # the URL is one, but names no server
+            return self.fleet.disconnected(f"fleet.url: {error}")
         self.fleet.wake = engine.wake
         self._task = self._loop.create_task(engine.run())
         self._task.add_done_callback(self._stopped)
+        return None
 
     def _disconnect(self) -> None:
         task, self._task = self._task, None
@@ -185,9 +188,9 @@ class Membership(Listener):
 
     def _stopped(self, task: "asyncio.Task[None]") -> None:
         """Connect again if the engine failed: that is a fault of our own."""
-        if task is not self._task or task.cancelled():
-            return
-        error = task.exception()
+        if task is not self._task:
+            return  # it was to stop
+        error = None if task.cancelled() else task.exception()
         self._failed("the fleet's engine", error if isinstance(error, Exception) else RuntimeError("it ended"))
         self._disconnect()
         if self._loop is not None:

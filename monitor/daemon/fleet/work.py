@@ -49,6 +49,7 @@ class Work:
         self._jobs: deque[Job] = deque()
         self._sweeps: dict[str, Job] = {}
         self._seen: dict[str, set[bytes]] = {}
+        self._held_before: dict[str, int] = {}
         self._touched: dict[bytes, None] = {}
         self._kinds = deque((self._serve, self._do_sweep, self._do_job, self._revise_touched))
 
@@ -125,10 +126,11 @@ class Work:
     def _take(self, plan: Plan, peer: Peer, item: Change | Begin | End, now_s: float) -> None:
         if isinstance(item, Begin):
             self._seen[peer.name] = set()
+            self._held_before[peer.name] = peer.held + plan.fresh
             return
         if isinstance(item, End):
             seen = self._seen.pop(peer.name, None)
-            if seen is not None and not item.is_cut:
+            if seen is not None and not item.is_cut and self._held_before.pop(peer.name):
                 self._sweeps[peer.name] = self._sweep(peer.name, seen)
             return
         if item.kind is Kind.PARDON:
@@ -137,9 +139,7 @@ class Work:
             cause = self._unban(plan, peer, item)
         else:
             seen = self._seen.get(peer.name)
-            cause = self._adoption.take(plan, peer, item, now_s, is_live=seen is None)
-            if seen is not None and (key := _key_of(item)) is not None:
-                seen.add(key)
+            cause = self._adoption.take(plan, peer, item, now_s, seen)
         if cause is not None:
             self._peers.refuse(peer, cause)
 
@@ -186,10 +186,3 @@ class Work:
                 yield plan
                 plan, looked = Plan(), 0
         yield plan
-
-
-def _key_of(change: Change) -> bytes | None:
-    try:
-        return ban_key(*read_field(change.field))
-    except ValueError:
-        return None

@@ -49,6 +49,8 @@ def read_address(url: str) -> Address:
     username = unquote(user.partition(":")[0])
     path = unquote(parts.path)
     if kind == "unix":
+        if hosts or not path.startswith("/"):
+            raise ValueError("it names no socket, as in unix:///run/redis/redis.sock")
         return Address(Finding.DIRECT, (Endpoint("", 0, path),), is_tls=False, username=username)
     finding = Finding(suffix) if suffix else Finding.DIRECT
     port = _SENTINEL_PORT if finding is Finding.SENTINEL else _PORT

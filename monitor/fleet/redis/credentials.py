@@ -8,6 +8,7 @@ from pathlib import Path
 from monitor.fleet.settings import FleetSettings
 
 _MAX_PASSWORD_BYTES = 1024
+_MAX_PEM_BYTES = 4 << 20
 _OTHERS = stat.S_IROTH | stat.S_IWOTH
 
 
@@ -48,8 +49,8 @@ def readable_by_others(path: str) -> str:
 def make_tls(settings: FleetSettings) -> ssl.SSLContext:
     """Return the TLS settings; CredentialError names the file that cannot be used."""
     for name in (settings.ca_file, settings.cert_file, settings.key_file):
-        if name and Path(name).exists() and not Path(name).is_file():
-            raise CredentialError(f"{name} is not a regular file")
+        if name:
+            _check_file(name)
     try:
         context = ssl.create_default_context(cafile=settings.ca_file or None)
     except (OSError, ValueError) as error:
@@ -59,9 +60,30 @@ def make_tls(settings: FleetSettings) -> ssl.SSLContext:
         try:
             context.load_cert_chain(settings.cert_file, settings.key_file or None, password=_no_password)
         except (OSError, ValueError) as error:
-            names = " with ".join(name for name in (settings.cert_file, settings.key_file) if name)
-            raise CredentialError(f"{names} cannot be used: {_reason(error)}") from error
+            name = settings.key_file if _holds_certificate(settings.cert_file) else settings.cert_file
+            raise CredentialError(f"{name or settings.cert_file} cannot be used: {_reason(error)}") from error
     return context
+
+
+def _check_file(name: str) -> None:
+    """Refuse what OpenSSL would not name, or read without an end."""
+    try:
+        status = Path(name).stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise CredentialError(f"{name} is not a regular file")
+        if status.st_size > _MAX_PEM_BYTES:
+            raise CredentialError(f"{name} is larger than {_MAX_PEM_BYTES} bytes")
+        Path(name).open("rb").close()
+    except OSError as error:
+        raise CredentialError(f"{name} cannot be read: {error.strerror}") from error
+
+
+def _holds_certificate(name: str) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(name)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _reason(error: Exception) -> str:

@@ -68,7 +68,8 @@ class RedisEngine:
         wait_s = FIRST_WAIT_S
         while True:
             began_s = time.monotonic()
-            is_lost = await self._session()
+            # A task of its own: before Python 3.12, one whose TaskGroup failed takes later timeouts for cancellation.
+            is_lost = await asyncio.create_task(self._session())
             if is_lost and time.monotonic() - began_s > _STABLE_S:
                 wait_s = FIRST_WAIT_S
             await asyncio.sleep(min(wait_s, self._longest_s) * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load

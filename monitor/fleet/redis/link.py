@@ -45,6 +45,14 @@ class _Named(Connection):
         return arguments
 
 
+class _Local(UnixDomainSocketConnection):
+    """Connects to a socket; redis-py's own authenticates twice, and hides what came of it."""
+
+    async def _connect(self) -> None:
+        async with asyncio.timeout(CONNECT_S):
+            self._reader, self._writer = await asyncio.open_unix_connection(path=self.path)
+
+
 class Link:
     """A connection that is open; whatever fails closes it for good."""
 
@@ -108,7 +116,7 @@ async def open_link(
     }
     made: object
     if endpoint.path:
-        made = UnixDomainSocketConnection(path=endpoint.path, **shared)
+        made = _Local(path=endpoint.path, **shared)
     else:
         made = _Named(address=address, tls=tls, host=endpoint.host, port=endpoint.port, **shared)
     connection = cast("_Connection", made)

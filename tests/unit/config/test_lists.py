@@ -32,6 +32,7 @@ MERGED = {
 }
 """What is protected, watched or read in addition."""
 REPLACED = {
+    "crowdsec.origins",
     "bans.increment.multipliers",
     "bans.internal.networks",
     "bans.protect.admin_groups",
@@ -40,6 +41,7 @@ REPLACED = {
     *(f"detectors.{name}.ports" for name in (*_DETECTORS, "failures.*")),
     "detectors.udp_amplification.ban_ports",
     "fleet.adopt_roles",
+    "lists.*.wider",
 }
 """What is only right as a whole: an entry of an earlier file would widen what a later one narrows."""
 
