@@ -69,7 +69,7 @@ def diff(target: Target, one: str, other: str, is_json: bool) -> None:
 def trust(target: Target, node: str, is_json: bool) -> None:
     """Enforce what a node bans again, after this node had stopped trusting it.
 
-    Each node decides by itself whom it trusts: give the command on all that report it.
+    Each node has its own opinion: give the command on all nodes that report it.
     """
     answer = target.ask(FleetTrust(node))
     if is_json:

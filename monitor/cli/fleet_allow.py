@@ -1,6 +1,6 @@
 """The fleet's allowlist, which the administrator's user alone may write: the command connects to the server itself.
 
-No daemon has that user's password: whoever takes over a node cannot allow an address on all of them.
+No daemon has that user's password: an intruder on one node cannot allow an address on all of them.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # the client takes long to import, and most commands do witho
 
 PASSWORD_VARIABLE = "NODEWARDEN_FLEET_PASSWORD"  # noqa: S105 - its name
 FLEET_REASON = "fleet: "
-"""How nodes begin the reasons of entries that are the fleet's."""
+"""What nodes put before the reasons of entries that are the fleet's."""
 _MAX_REASON = 128
 _WIDEST = {32: 8, 128: 19}
 """Nodes refuse wider entries: a slip of the keyboard must not allow half of the Internet everywhere."""

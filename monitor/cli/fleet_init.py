@@ -104,7 +104,7 @@ def _server(url: str, nodes: int) -> str:
         ]
     elif parts.scheme.startswith("redis"):
         lines += [
-            "# Without TLS, whoever can read the network between nodes and server reads passwords and bans: use rediss://",
+            "# Without TLS, everybody who can read the network between nodes and server reads passwords: use rediss://",
             f"port {number}",
         ]
     return "\n".join(lines) + "\n"
