@@ -28,6 +28,10 @@ class Target:
                 self._socket_path = DEFAULT_SOCKET
         return self._socket_path
 
+    def configured(self, socket_path: Path) -> "Target":
+        """Return this target, or the daemon behind a socket that a configuration names if none was given explicitly."""
+        return self if self._socket_path is not None else Target(socket_path)
+
     def read_history(self, request: History | Report, config_path: Path) -> Any:
         """Ask the daemon for its history; where none runs, read the file in the state directory of a configuration."""
         try:

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
 
+from monitor.control.fleet_requests import FleetPardon, FleetStatus, FleetTrust
 from monitor.model.errors import NodewardenError
 from monitor.model.printable import printable
 
@@ -70,6 +71,8 @@ class BanOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="ban
     bans: list[RequestedBan]
     origin: Literal["operator", "import"] = "operator"
     """The origin of the claims: imports never use the reserve for detectors and operators."""
+    fleet: bool = False
+    """On all nodes of the fleet."""
 
 
 class Unban(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="unban"):
@@ -165,6 +168,20 @@ class Flush(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="flush"
     """Lift all bans and delete the table."""
 
 
+class ListsLoaded(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="lists-loaded"):
+    """Take that new copies of these block lists are on disk."""
+
+    names: list[str]
+
+
+class ListsStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="lists-status"):
+    """Request what the daemon knows of its block lists.
+
+    The result has an object for each list, with `name`, `entries` (in force), `dropped` (taken out by the allowlist),
+    `hits` (packets since the table was made), `mode` and `problem`, which is empty if there is none.
+    """
+
+
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="record"):
     """Start or stop the recording, which is remembered across restarts; without either, request how it is going."""
 
@@ -201,8 +218,19 @@ class ApplyStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
 
 
 TrialRequest: TypeAlias = Apply | ApplyConfirm | ApplyBack | ApplyStatus
+FleetRequest: TypeAlias = FleetStatus | FleetPardon | FleetTrust
+ListsRequest: TypeAlias = ListsLoaded | ListsStatus
 Request: TypeAlias = (Status | Doctor | ListBans | BanOrder | Unban | Why | Events | History | Report | Top) | (
-    AllowList | AllowAdd | AllowRemove | AllowTest | Flush | Record | Reload | TrialRequest
+    AllowList
+    | AllowAdd
+    | AllowRemove
+    | AllowTest
+    | Flush
+    | Record
+    | Reload
+    | TrialRequest
+    | FleetRequest
+    | ListsRequest
 )
 
 

@@ -6,16 +6,18 @@ The sections of detectors are in their own modules (`monitor.detectors`).
 """
 
 import enum
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta, field
 
 from monitor.config.kinds import GROUP, OPTIONAL_PATH, SOCKET_PATH, duration, integer, path
-from monitor.config.shapes import Section
+from monitor.config.shapes import Conflict, Section
 from monitor.config.types import Endpoint
 from monitor.crowdsec.settings import CrowdsecSettings
 from monitor.fleet.settings import FleetSettings
+from monitor.lists.settings import LIST_NAMES, MAX_LISTS, ListSettings
 from monitor.model.bans import Mode
 from monitor.recording.settings import RecordingSettings
 from monitor.settings.bans import Bans
@@ -151,5 +153,15 @@ class Settings(Section, frozen=True, kw_only=True):
         RecordingSettings, Meta(description="The recording of what decisions follow from, for `nodewarden record`.")
     ] = RecordingSettings()
     fleet: Annotated[FleetSettings, Meta(description="Bans shared with other nodes.")] = FleetSettings()
+    lists: Annotated[
+        dict[str, ListSettings],
+        LIST_NAMES,
+        Meta(description="Block lists from elsewhere, which `nodewarden-lists.timer` fetches. None by default."),
+    ] = field(default_factory=dict)
     crowdsec: Annotated[CrowdsecSettings, Meta(description="Decisions exchanged with CrowdSec.")] = CrowdsecSettings()
     log: Annotated[Log, Meta(description="The log of the daemon.")] = Log()
+
+    def conflicts(self) -> Iterable[Conflict]:
+        """Refuse more lists than the kernel's table has room for."""
+        if len(self.lists) > MAX_LISTS:
+            yield Conflict(("lists",), f"{len(self.lists)} lists are too many: expected at most {MAX_LISTS}")

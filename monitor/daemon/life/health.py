@@ -8,6 +8,7 @@ from typing import Any
 
 from monitor.bans.decision import Verdict
 from monitor.daemon.crowdsec.bridge import Crowdsec
+from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.config_files import ConfigFiles
 from monitor.daemon.life.problems import SEE_FOREIGN, Problems
@@ -62,6 +63,7 @@ class Health:
         scrapers: ScraperWatch,
         harm: HarmWatch,
         pods: PodWatch,
+        fleet: FleetWatch,
         crowdsec: Crowdsec,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
@@ -83,6 +85,7 @@ class Health:
         self._scrapers = scrapers
         self._harm = harm
         self._pods = pods
+        self.fleet = fleet
         self._crowdsec = crowdsec
         self._detector_origins: dict[str, str] = {}
         self._mode_set_at = ""
@@ -92,7 +95,19 @@ class Health:
         self.reloads = {"success": 0, "failure": 0}
         self._upkeep = upkeep
         self.problem_list = Problems(
-            pipeline, sources, saver, state, surroundings, upkeep, sight, files, trial, recording, scrapers, crowdsec
+            pipeline,
+            sources,
+            saver,
+            state,
+            surroundings,
+            upkeep,
+            sight,
+            files,
+            trial,
+            recording,
+            scrapers,
+            fleet,
+            crowdsec,
         )
 
     def problems(self) -> list[str]:
@@ -145,11 +160,13 @@ class Health:
                 *self._scrapers.notices(),
                 *self._crowdsec.notices(),
                 *self._pods.notices,
+                *self.fleet.notices(),
                 *(text for one in self._pipeline.counting for text in one.notices(time.time())),
                 *self._sources.notices,
                 *self._upkeep.notices(),
             ],
             "harm": self._harm.describe(),
+            "fleet": self.fleet.describe(),
             "trial": self._trial.waiting(),
             "mode": self._show_mode(),
             "uptime_s": time.time() - self._started_s,
@@ -191,6 +208,7 @@ class Health:
         yield from self._recording.samples()
         yield from self._scrapers.samples()
         yield from self._harm.samples()
+        yield from self.fleet.samples()
         yield from self._upkeep.samples()
         for result, count in self.reloads.items():
             yield "nodewarden_config_reloads_total", (result,), count
@@ -204,6 +222,11 @@ class ProblemWatch:
     def __init__(self) -> None:
         """Start without problems."""
         self._known: dict[str, str] = {}
+
+    @property
+    def count(self) -> int:
+        """How many problems there were when they were last looked at."""
+        return len(self._known)
 
     def changes(self, problems: Sequence[str]) -> tuple[list[str], list[str]]:
         """Return the texts of those that appeared and of those that are over, since the last call."""

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from monitor.daemon.crowdsec.bridge import Crowdsec
+from monitor.daemon.fleet.membership import Membership
 from monitor.daemon.life import capacity, logs
 from monitor.daemon.life.config_files import ConfigFiles
 from monitor.daemon.life.health import Health
@@ -65,6 +66,7 @@ class InForce:
         trials: TrialKeeper,
         recording: Recording,
         scrapers: ScraperWatch,
+        fleet: Membership,
         crowdsec: Crowdsec,
     ) -> None:
         """Take what follows the configuration; `settings` were loaded from `path`, and from a trial that waits."""
@@ -81,6 +83,7 @@ class InForce:
         trials.attach(self)
         self._recording = recording
         self._scrapers = scrapers
+        self._fleet = fleet
         self._crowdsec = crowdsec
 
     def attach(self, health: Health, sight: Sight) -> None:
@@ -135,6 +138,7 @@ class InForce:
             sessions=protect.sessions, kubernetes=protect.kubernetes, admin_groups=protect.admin_groups
         )
         self._scrapers.reconfigure(protect.scrapers)
+        self._fleet.reconfigure(settings, now_s)
         self._crowdsec.reconfigure(settings.crowdsec)
         self._health.follow_origins(loaded)
         _log.info("reloaded; guarding with %s", modes(self._pipeline))
@@ -161,6 +165,7 @@ class InForce:
             windows_part(self._pipeline.counting),
             self._files.part(),
             self._health.trial_part(),
+            self._health.fleet.part(),
             self._recording.part(),
             self._scrapers.part(),
             self._crowdsec.part(),

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 
 from monitor.daemon.crowdsec.bridge import Crowdsec
+from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.life import capacity
 from monitor.daemon.life.config_files import ConfigFiles
 from monitor.daemon.life.recording import Recording
@@ -42,6 +43,7 @@ class Problems:
         trial: TrialWatch,
         recording: Recording,
         scrapers: ScraperWatch,
+        fleet: FleetWatch,
         crowdsec: Crowdsec,
     ) -> None:
         """Take who knows what."""
@@ -56,6 +58,7 @@ class Problems:
         self._trial = trial
         self._recording = recording
         self._scrapers = scrapers
+        self._fleet = fleet
         self._crowdsec = crowdsec
 
     def found(self) -> list[Problem]:
@@ -96,6 +99,7 @@ class Problems:
         yield from of_kind(ProblemKind.CLOCK, self._state.clock.problems())
         yield from of_kind(ProblemKind.TRIAL, self._trial.problems())
         yield from of_kind(ProblemKind.CONFIGURATION, self._files.problems())
+        yield from self._fleet.problems()
 
     def _of_enforcement(self) -> Iterator[Problem]:
         """Say what keeps the table from being as it should, and which enforcers and listeners failed."""

@@ -59,7 +59,7 @@ def file_findings(settings: Settings, filters: LogFilters, root: Path) -> Iterat
     for path_of, text, is_warning in crowdsec_faults(settings.crowdsec):
         yield Finding(path_of, text, is_warning)
     for file in sorted({*map(str, filters.files_read), *used_files(settings.crowdsec)}):
-        if why := _why_not_for_service(root / file.lstrip("/")):
+        if why := why_not_for_service(root / file.lstrip("/")):
             yield Finding("", f"{file}: {why}", is_warning=True)
 
 
@@ -153,7 +153,7 @@ def _web_config(path: Path) -> Iterator[Finding]:
         yield Finding("metrics.web_config_file", str(error))
 
 
-def _why_not_for_service(path: Path) -> str:
+def why_not_for_service(path: Path) -> str:
     """Return why the account of the service may not read a file; empty where it may, or where we cannot tell."""
     if os.geteuid() != 0:
         return ""

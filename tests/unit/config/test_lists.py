@@ -41,6 +41,7 @@ REPLACED = {
     *(f"detectors.{name}.ports" for name in (*_DETECTORS, "failures.*")),
     "detectors.udp_amplification.ban_ports",
     "fleet.adopt_roles",
+    "lists.*.wider",
 }
 """What is only right as a whole: an entry of an earlier file would widen what a later one narrows."""
 

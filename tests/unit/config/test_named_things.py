@@ -98,6 +98,25 @@ def certificate(root: Path) -> tuple[str, Path]:
     return text, root / "c.pem"
 
 
+def fleet_password(root: Path) -> tuple[str, Path]:
+    path = write(root, "a secret\n", "secret")
+    path.chmod(0o600)
+    return f"fleet:\n  url: redis://127.0.0.1:6379\n  password_file: {path}\n", path
+
+
+def fleet_tls_file(name: str) -> Prepare:
+    def prepare(root: Path) -> tuple[str, Path]:
+        certificate(root)
+        (root / "k.pem").chmod(0o600)
+        (root / "ca.pem").write_bytes((root / "c.pem").read_bytes())
+        files = {"ca_file": root / "ca.pem", "cert_file": root / "c.pem", "key_file": root / "k.pem"}
+        order = [name, *(one for one in files if one != name)]
+        lines = "".join(f"  {one}: {files[one]}\n" for one in order)
+        return f"fleet:\n  url: rediss://127.0.0.1:6379\n{lines}", files[name]
+
+    return prepare
+
+
 def crowdsec(key: str) -> Prepare:
     def prepare(root: Path) -> tuple[str, Path]:
         command = "openssl req -x509 -newkey ed25519 -nodes -subj /CN=x -keyout k.pem -out ca_file"
@@ -121,6 +140,10 @@ REFERENCES: dict[str, tuple[Prepare, str, set[str]]] = {
     "jail.local": (jail_file("jail.local"), "nodewarden.yaml:3:", {"missing", "empty"}),
     "web configuration": (web_config, "nodewarden.yaml:4:", {"empty"}),
     "certificate": (certificate, "nodewarden.yaml:4:", set()),
+    "password of the fleet": (fleet_password, "nodewarden.yaml:3:", {"broken"}),
+    "authorities of the fleet": (fleet_tls_file("ca_file"), "nodewarden.yaml:3:", set()),
+    "certificate of the fleet": (fleet_tls_file("cert_file"), "nodewarden.yaml:3:", set()),
+    "key of the fleet": (fleet_tls_file("key_file"), "nodewarden.yaml:3:", set()),
     **{
         f"CrowdSec: {key}": (crowdsec(key), "nodewarden.yaml:4:", set[str]())
         for key in ("ca_file", "bouncer_key_file", "password_file")
@@ -213,6 +236,9 @@ VALUES = {
     "state: {directory: /etc/passwd}": "1:20: state.directory: /etc/passwd is not a directory",
     "bans: {protect: {admin_groups: [root, typo-group]}}": "bans.protect.admin_groups: there is no group typo-group",
     "bans: {allowlist: [192.0.2.1, 0.0.0.0/0]}": "1:31: bans.allowlist[1]: 100 % of all IPv4 addresses",
+    "fleet: {url: 'rediss://h', cert_file: /etc/hostname}": "1:39: fleet.cert_file: needs fleet.key_file as well",
+    "fleet: {url: 'rediss://h', key_file: /etc/hostname}": "1:38: fleet.key_file: needs fleet.cert_file as well",
+    "fleet: {url: 'redis://h', ca_file: /etc/hostname}": "1:36: fleet.ca_file: is not used, since fleet.url has no",
     'bans: {allowlist: ["2000::/4", "3000::/4"]}': "1:20: bans.allowlist[0]: 100 % of all IPv6 addresses",
 }
 WARNINGS = {
@@ -338,8 +364,8 @@ CHECKED_BY_NOTATION = {
 
 def test_no_setting_that_refers_to_something_is_left_out() -> None:
     """Each setting of text is tried above, is a notation of its own, or refers to nothing."""
-    files = "web_config_file: bouncer_key_file: password_file: ca_file: see REFERENCES"
-    tried = "\n".join((*VALUES, *WARNINGS, files))
+    files = ("web_config", "password", "ca", "cert", "key", "bouncer_key")
+    tried = "\n".join((*VALUES, *WARNINGS, *(f"{name}_file: see REFERENCES" for name in files)))
     nothing = {"action", "backend", "evidence", "mode", "level", "format", "allowlist", "approved", "sources",
                "networks", "overlay_peers", "prefixes", "ignore_prefixes", "ports", "ban_ports", "ephemeral_ports",
                "journalmatch", "pods", "findtime", "maxretry", "scrapers"}  # fmt: skip

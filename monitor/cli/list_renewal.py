@@ -1,0 +1,81 @@
+"""What renewing block lists needs of the machine: who may write, one at a time, and what the node must not lose."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from monitor.lists.fetch import is_special
+from monitor.lists.never import NeverEntry
+from monitor.lists.renewal import NodeView
+from monitor.model.addresses import Address
+from monitor.model.errors import NodewardenError, TemporaryError, explain
+from monitor.node.addresses import read_node
+from monitor.settings.presets import preset_entries
+from monitor.settings.schema import Settings
+
+THIS_NODE, ALLOWED, INTERNAL = "this node, its gateways and resolvers", "on the allowlist", "internal"
+_DIRECTORY_MODE = 0o750
+
+
+class ListsError(NodewardenError):
+    """A command about lists cannot be carried out; the message says what to do."""
+
+
+def node_view(settings: Settings) -> tuple[NodeView, str]:
+    """Return what must not be banned as far as a child can know it, and what is unknown; empty if nothing is.
+
+    The daemon knows more: sessions, the cluster, what was allowed by command. It looks again when it takes the copy.
+    """
+    entries = [NeverEntry(network, ALLOWED) for network in settings.bans.allowlist]
+    entries += [NeverEntry(entry.network, ALLOWED) for entry in preset_entries(settings.bans.presets)]
+    entries += [NeverEntry(network, INTERNAL) for network in settings.bans.internal.networks]
+    notice = ""
+    try:
+        node = read_node()
+    except TemporaryError as error:
+        notice = f"{explain(error)}: the daemon alone keeps lists from banning them"
+    else:
+        entries += [NeverEntry(entry.network, THIS_NODE) for entry in node.entries]
+        if settings.bans.internal.connected:
+            entries += [NeverEntry(network, INTERNAL) for network in node.networks.inner]
+    inner = [entry.network for entry in entries if entry.reason != ALLOWED]
+
+    def is_inner(address: Address) -> bool:
+        return is_special(address) or any(network.contains(address) for network in inner)
+
+    return NodeView(tuple(entries), is_inner), notice
+
+
+def become_owner(directory: Path) -> None:
+    """Give up root for the account that owns the state: nothing from the Internet is handled as root."""
+    if os.geteuid() != 0:
+        return
+    with contextlib.suppress(FileNotFoundError):
+        owner = directory.stat()
+        if owner.st_uid:
+            os.setgroups([owner.st_gid])
+            os.setgid(owner.st_gid)
+            os.setuid(owner.st_uid)
+
+
+@contextlib.contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """Hold the directory of lists, so that two children do not write at once; ListsError if another one does."""
+    try:
+        directory.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
+        descriptor = os.open(directory / ".lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+    except OSError as error:
+        hint = "start nodewarden once, and run this as root or as its user"
+        raise ListsError(f"cannot write to {directory}: {explain(error)}; {hint}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ListsError(
+                "lists are being renewed already: try again when nodewarden-lists.service is done"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
