@@ -22,10 +22,11 @@ BUILD_PACKAGES := debhelper dh-apparmor dh-python python3-pip python3-click pyth
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help setup packages run demo observe dashboards bands boards-cost test zoo forgers faults soak newcomer test-pythons lint bench lock docs man install uninstall deb debs clean
+.PHONY: help setup packages run demo fleet observe dashboards bands boards-cost test zoo forgers faults soak newcomer test-pythons lint bench lock docs man install uninstall deb debs clean
 
 help:
 	@echo 'make demo       show a scan being banned, in a lab of private network namespaces'
+	@echo 'make fleet      ten nodes share bans over a redis-server: an attack, a pardon, a partition, a lost server, a traitor'
 	@echo 'make observe    run a lab under attack with Prometheus, for dashboards (MINUTES=5; KEEP=1 keeps it running;'
 	@echo '                SCENE=flood for one kind of trouble, see demo/scenes.py)'
 	@echo 'make test       run all tests; make lint: all checks; make bench: all benchmarks'
@@ -80,6 +81,10 @@ run: setup build/run/nodewarden.yaml
 demo: setup
 	$(PYTHON) -m demo $(if $(KEEP),--keep)
 
+# Ten nodes that share bans; NODES=3 takes less time.
+fleet: setup
+	$(PYTHON) -m demo.fleet $(if $(NODES),--nodes $(NODES)) $(if $(KEEP),--keep)
+
 # A lab with Prometheus, as a data source for Grafana.
 observe: setup
 	$(PYTHON) -m demo.observe --minutes $(or $(MINUTES),5) $(if $(KEEP),--keep) $(if $(SCENE),--scene $(SCENE))
@@ -88,7 +93,7 @@ observe: setup
 # packages, which attack nobody, and those of daemons that read only lines with a log prefix of their own.
 APART := tests/system/packaging $(patsubst %,tests/kernel/test_%.py,ban_faults bans_model comparison conntrack drift \
     forged_entries journal leaks log_in_journal nft_versions nftables older_tables prefixes refused_table shun_semantics surroundings \
-    config_watch daemon_state dashboards observe owner state)
+    config_watch daemon_state dashboards fleet observe owner state)
 # Booted containers, whose daemons have a log prefix of their own, too.
 BOOTED := $(filter-out tests/system/packaging,$(wildcard tests/system/test_*.py))
 
@@ -221,7 +226,7 @@ uninstall:
 	rm -f $(UNITDIR)/nodewarden.service.d/kubernetes.conf
 	[ ! -d $(UNITDIR)/nodewarden.service.d ] || rmdir --ignore-fail-on-non-empty $(UNITDIR)/nodewarden.service.d
 	[ ! -d $(SYSUSERSDIR) ] || rmdir --ignore-fail-on-non-empty $(SYSUSERSDIR)
-	$(if $(PURGE),rm -rf $(SYSCONFDIR) /var/lib/nodewarden)
+	$(if $(PURGE),rm -rf $(SYSCONFDIR) /var/lib/nodewarden /var/cache/nodewarden)
 	$(if $(PURGE),! getent passwd nodewarden >/dev/null || userdel nodewarden)
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
 

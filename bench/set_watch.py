@@ -31,6 +31,10 @@ class SetWatch:
     ) -> None:
         self.close()
 
+    def fileno(self) -> int:
+        """Return the descriptor, to wait for several."""
+        return self._socket.fileno()
+
     def close(self) -> None:
         """End the subscription."""
         self._socket.close()

@@ -5,14 +5,14 @@
  * Compiled through bcc. Offsets of kernel structures come as -D flags from the running kernel's BTF:
  * SKB_{LEN,PKT_TYPE,DEV,SK,IIF,DST,PROTOCOL,NETWORK,TAIL,HEAD} and SKB_BYTES (how much of an sk_buff to read), DEV_NET,
  * SOCK_NET, NET_INUM, DST_INPUT; type IDs: TYPE_{IPHDR,IPV6HDR,UDPHDR,TCPHDR,DST_ENTRY}. So do REASONS, UNKNOWN_REASON,
- * CORE_REASONS (slots), SUBSYSTEM_REASONS (how many), NOT_DROPPED, CONSUMED, and the kernel's functions IP_FORWARD and
- * IP6_FORWARD (0 where they are not known).
+ * CORE_REASONS (slots), SUBSYSTEM_REASONS (how many), NOT_DROPPED, CONSUMED. Late constants (late.h): OWN_NETNS,
+ * PORT_SEED, and the kernel's functions IP_FORWARD and IP6_FORWARD (0 where they are not known).
  *
- * From monitor/sources/drops/reader.py: OWN_NETNS, ALL_NETNS, FAMILY_*, DIRECTION_*, EVENT_*, EVENTS, PROTOCOL_*,
+ * From monitor/sources/drops/reader.py: ALL_NETNS, FAMILY_*, DIRECTION_*, EVENT_*, EVENTS, PROTOCOL_*,
  * TCP_*; CLASSES, a power of two, so that a mask bounds the index for the verifier, and bits above it: PROBE_REASON,
  * TEARDOWN_REASON, PACKET_REASON, UNNAMED_REASON; MAX_NAMESPACES (0: drops are not counted by namespace);
  * MAX_OFFENDERS, MAX_PROBERS, MAX_OVERLAY_PEERS, MAX_UNKNOWN_REASONS; WELL_KNOWN_PORTS (the first port above them),
- * {FIRST,LAST}_{CLIENT,TRACEROUTE}_PORT; PROBE_STEP_PACKETS, PORT_SEED; and what the headers included here need.
+ * {FIRST,LAST}_{CLIENT,TRACEROUTE}_PORT; PROBE_STEP_PACKETS; and what the headers included here need.
  */
 
 #include <linux/if_ether.h>

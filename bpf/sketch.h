@@ -6,10 +6,12 @@
  * Estan and Varghese 2002). A lost race costs one count.
  *
  * -D flags from monitor/ebpf/frequent.py: SKETCH_LINES; COUNT_BITS of a cell, the other bits are the epoch;
- * FREQUENT_PACKETS, STEP_PACKETS; SEED.
+ * FREQUENT_PACKETS, STEP_PACKETS. SEED is a late constant.
  */
 
 #include <linux/errno.h>
+
+#include "late.h"
 
 /* IPv4 as ::ffff:0:0/96 */
 struct source {

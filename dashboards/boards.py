@@ -5,7 +5,7 @@ import json
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from dashboards import anomalies, detectors, drops, guard, overview, pods, traffic, who
+from dashboards import anomalies, detectors, drops, fleet, guard, overview, pods, traffic, who
 
 BOARDS: dict[str, Dashboard] = {
     "overview": overview.made(),
@@ -15,6 +15,7 @@ BOARDS: dict[str, Dashboard] = {
     "detectors": detectors.made(),
     "traffic": traffic.made(),
     "guard": guard.made(),
+    "fleet": fleet.made(),
     "who": who.made(),
 }
 

@@ -20,6 +20,10 @@ ALERTS_OF: dict[ProblemKind, tuple[str, ...]] = {
     ProblemKind.LISTS: ("NodewardenListFault",),
     ProblemKind.LISTENER: ("NodewardenListenerErrors",),
     ProblemKind.INTERNAL: ("NodewardenInternalErrors",),
+    ProblemKind.FLEET: ("NodewardenFleetServer",),
+    ProblemKind.FLEET_BREAKER: ("NodewardenFleetBreaker",),
+    ProblemKind.FLEET_DIFFERS: ("NodewardenFleetDiffers",),
+    ProblemKind.FLEET_WAITING: ("NodewardenFleetWaiting",),
 }
 """Kinds with alerts of their own, which fire for each problem of the kind."""
 

@@ -9,34 +9,14 @@ import os
 import signal
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from demo.stage import SECOND_ADDRESS, SWEPT, Stage, visiting
+from demo.story import Story
 from monitor.model.addresses import parse_address, parse_network
 from tests.support.daemon import wait_for
 
 _EVENT_S = 30.0
-
-
-class Story:
-    """Prints the timeline and collects failed expectations."""
-
-    def __init__(self) -> None:
-        """Start now."""
-        self._start_s = time.time()
-        self.failures: list[str] = []
-
-    def report(self, text: str, at_s: float | None = None) -> None:
-        """Print one line of the timeline, at a moment of wall time or now."""
-        offset_s = (time.time() if at_s is None else at_s) - self._start_s
-        print(f"{offset_s:8.3f} s  {text}", flush=True)
-
-    def expect(self, holds: bool, text: str) -> None:  # noqa: FBT001
-        """Print an expectation and whether it was met."""
-        self.report(f"{'OK   ' if holds else 'FAIL '} {text}")
-        if not holds:
-            self.failures.append(text)
 
 
 def main() -> int:

@@ -7,10 +7,17 @@ from collections.abc import Sequence
 import hypothesis
 import pytest
 
+from monitor.ebpf.compiled_cache import VARIABLE
 from tests.support.needs import cannot_run, missing
+from tests.support.root_image import CACHE
 
 hypothesis.settings.register_profile("shared", deadline=None)  # machines are shared: no test has a time to meet
 hypothesis.settings.load_profile("shared")
+
+_COMPILED = CACHE / "compiled"
+"""Daemons of the tests, hundreds of them, compile each eBPF program once."""
+_COMPILED.mkdir(mode=0o700, parents=True, exist_ok=True)
+os.environ.setdefault(VARIABLE, str(_COMPILED))
 _TOOLS = (
     "nft",
     "ip",

@@ -13,7 +13,7 @@ from monitor.bans.decision import Decision
 from monitor.bans.ledger import Ledger
 from monitor.model.addresses import Network, network_of
 from monitor.model.alerts import Strength
-from monitor.model.bans import MAX_PORT_ELEMENTS, Ban, Mode, ban_key
+from monitor.model.bans import MAX_PORT_ELEMENTS, STRENGTHS, Ban, Mode, ban_key
 from monitor.model.ports import count
 
 
@@ -43,6 +43,8 @@ class Draft:
         self._yielding: dict[bytes, Ban] = {}
         self._nobody_below: dict[tuple[int, int] | None, int] = {}
         self._added = self._added_bulk = 0
+        self._in_force: int | None = None  # counted at most once: the ledger stays as it is
+        self._bulk: int | None = None
         self._added_ports: Counter[Strength] = Counter()
         self._added_prefixes: dict[tuple[int, int, bool], int] = {}
 
@@ -59,9 +61,10 @@ class Draft:
         """Yield the bans of this network and of the prefixes around it with their claims, narrowest first."""
         lengths = dict.fromkeys(self._ledger.prefix_lengths(network))
         lengths |= {length: None for bits, length in self._lengths if bits == network.bits}
-        for length in sorted((one for one in lengths if one <= network.prefix_length), reverse=True):
-            around = network_of(network.address, length)
-            for key in (*(ban_key(around, strength) for strength in Strength), *self._keys_of_ports(around)):
+        own = network.prefix_length
+        for length in sorted((one for one in lengths if one <= own), reverse=True):
+            around = network.whole if length == own else network_of(network.address, length)
+            for key in (*(ban_key(around, strength) for strength in STRENGTHS), *self._keys_of_ports(around)):
                 if (ban := self._effective(key)) is not None:
                     yield ban, self._claims_of(key)
 
@@ -96,8 +99,10 @@ class Draft:
         if claim.mode is Mode.OBSERVE or _is_in_force(self.get(claim.network, claim.strength)):
             return True, None
         ledger = self._ledger
-        if claim.origin.is_bulk and ledger.bulk + self._added_bulk >= ledger.max_bulk:
-            return False, None
+        if claim.origin.is_bulk:
+            self._bulk = ledger.bulk if self._bulk is None else self._bulk
+            if self._bulk + self._added_bulk >= ledger.max_bulk:
+                return False, None
         if claim.network.ports:
             held = ledger.of_ports.elements[claim.strength] + self._added_ports[claim.strength]
             if held + count(claim.network.ports) > MAX_PORT_ELEMENTS:
@@ -106,7 +111,8 @@ class Draft:
             has_room, yielding = self._room_for_prefix(claim)
             if yielding or not has_room:
                 return has_room, yielding
-        if ledger.in_force + self._added - len(self._yielding) < ledger.max_bans:
+        self._in_force = ledger.in_force if self._in_force is None else self._in_force
+        if self._in_force + self._added - len(self._yielding) < ledger.max_bans:
             return True, None
         yielding = self._weakest(claim)
         return yielding is not None, yielding

@@ -16,7 +16,7 @@ from monitor.bans.observed import MAX_OBSERVED, ObservedRings
 from monitor.bans.port_index import PortIndex
 from monitor.model.addresses import Network, network_of
 from monitor.model.alerts import Strength
-from monitor.model.bans import MAX_PREFIXES, Ban, Mode, ban_key
+from monitor.model.bans import MAX_PREFIXES, Ban, ClaimOrigin, Mode, ban_key
 
 _MAX_CANDIDATES = 512
 """Bans that one search for the weakest finds: a search walks all bans."""
@@ -197,6 +197,11 @@ class Ledger(Notes, BanCounts):
     def bans(self) -> Iterable[Ban]:
         """Return all bans, in no order."""
         return self._bans.values()
+
+    def keys_of(self, origins: Container[ClaimOrigin]) -> list[bytes]:
+        """Return the keys of the bans that may have a claim of one of these origins; quick, however many there are."""
+        claims = self._claims
+        return [key for key, ban in self._bans.items() if ban.origin in origins or key in claims]
 
     def all_claims(self) -> Iterable[Ban]:
         """Yield every claim, in no order."""

@@ -151,16 +151,21 @@ class Policy:
     def _enter(self, decision: Decision, now_s: float, settlement: Settlement) -> Decision:
         """Enter one decision that stands."""
         alert, claim = decision.alert, decision.claim
+        is_ours = claim is None or claim.origin.is_local
         if alert:
             self.ledger.note(alert.source, Note(alert.time_s, decision.verdict, alert))
-        elif decision.network.is_host:
+        elif decision.network.is_host and is_ours:
             self.ledger.note(decision.network.address, Note(now_s, decision.verdict, None))
         if claim is None:
             return _with_history(decision)
         if (weaker := decision.yielding) and (gone := self.ledger.remove(weaker.network, weaker.strength)):
             settlement.ended.append(Ended(*gone, Ending.YIELDED))
         ban = self.ledger.put(claim, now_s)
-        if decision.verdict not in (Verdict.BAN, Verdict.OBSERVE):  # part of an earlier offence, or of none
+        if claim.mode is Mode.OBSERVE and not is_ours:
+            ban = claim  # what others hold is nothing that this led to
+        if (
+            decision.verdict not in (Verdict.BAN, Verdict.OBSERVE) or not is_ours
+        ):  # part of an earlier offence, or of none here
             return _with_history(msgspec.structs.replace(decision, ban=ban))
         offence = _offence(claim, alert, decision.step)
         settled = msgspec.structs.replace(decision, ban=ban, offence=offence)
@@ -294,8 +299,12 @@ def _is_as_lasting(claims: Claims, wanted: Ban, now_s: float) -> bool:
     A local claim covers local wishes. A claim of a peer or a list may be withdrawn at any time, so it covers only later
     wishes of its own.
     """
-    if wanted.mode is Mode.OBSERVE:
-        return True
     if wanted.origin.is_local:
+        if wanted.mode is Mode.OBSERVE:
+            return True
         return any(one.origin.is_local and one.until_s > now_s and _does_as_much(one, wanted) for one in claims)
-    return any(is_same_claim(one, wanted) and _does_as_much(one, wanted) for one in claims)
+    if wanted.mode is Mode.OBSERVE:
+        return False  # it counts for a quorum, and is there when what covers it ends
+    return any(
+        is_same_claim(one, wanted) and one.network == wanted.network and _does_as_much(one, wanted) for one in claims
+    )

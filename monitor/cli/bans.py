@@ -9,10 +9,12 @@ import click
 import msgspec
 
 from monitor.cli import completion, show
+from monitor.cli.origin import origin
 from monitor.cli.target import Target
 from monitor.cli.values import BANTIME, NETWORK, NETWORK_OR_ALL, NETWORK_OR_RANGE, PORTS
 from monitor.config.kinds import near
 from monitor.control.client import DaemonUnreachable, NotAllowed
+from monitor.control.fleet_requests import DEFAULT_PARDON_S, FleetPardon
 from monitor.control.protocol import (
     MAX_PAGE,
     SET_WORDS,
@@ -150,7 +152,7 @@ def _hint(target: Target, request: ListBans) -> str:
 def _row(ban: dict[str, Any]) -> tuple[str, ...]:
     word = ban["set"] if ban["mode"] == "enforce" else f"({ban['set']})"
     ports = f" ({', '.join(ban['ports'])})" if ban.get("ports") else ""
-    return ban["network"], word + ports, show.time_left(ban["left_s"]), ban["detector"], ban["reason"]
+    return ban["network"], word + ports, show.time_left(ban["left_s"]), origin(ban), ban["reason"]
 
 
 @click.command(cls=SetCommand)
@@ -165,6 +167,7 @@ def _row(ban: dict[str, Any]) -> tuple[str, ...]:
     help="Drop only what is sent to this port: tcp/22, udp/5060-5061, 80, ssh. May be repeated.",
 )
 @set_options
+@click.option("--fleet", is_flag=True, help="On all nodes of the fleet, for as long as they adopt (fleet.max_bantime).")
 @show.json_option
 @click.pass_obj
 def ban(
@@ -175,14 +178,20 @@ def ban(
     ports: tuple[str, ...],
     shun: bool,
     egress: bool,
+    fleet: bool,
     is_json: bool,
 ) -> None:
-    """Ban addresses or networks. Allowlisted ones are refused."""
+    """Ban addresses or networks. Allowlisted ones are refused.
+
+    With --fleet, other nodes take the ban over as they do one of a detector: each checks its own allowlist.
+    """
     word = chosen_set(shun, egress)
+    if fleet and egress:
+        raise click.UsageError("bans of destinations are never shared with the fleet")
     if ports and egress:
         raise click.UsageError("a destination cannot be banned by port")
     wanted = [RequestedBan(network, bantime_s, reason, word, list(ports)) for network in networks]
-    answer(target.ask(BanOrder(wanted)), is_json)
+    answer(target.ask(BanOrder(wanted, fleet=fleet)), is_json)
 
 
 @click.command()
@@ -190,13 +199,36 @@ def ban(
     "networks", nargs=-1, type=NETWORK_OR_RANGE, metavar="ADDRESS|NETWORK...", shell_complete=completion.banned
 )
 @click.option("--all", "everything", is_flag=True, help="End all bans.")
+@click.option("--fleet", is_flag=True, help="Pardon them: on all nodes of the fleet, which take no ban of them over.")
+@click.option("--for", "for_s", type=BANTIME, help="With --fleet: how long the pardon lasts. [default: 1d]")
+@click.option("--reason", default="", help="With --fleet: reason, shown by `why`.")
 @show.json_option
 @click.pass_obj
-def unban(target: Target, networks: tuple[str, ...], everything: bool, is_json: bool) -> None:
-    """End bans early, and delete elements that other programs added to the kernel's sets."""
+def unban(
+    target: Target,
+    networks: tuple[str, ...],
+    everything: bool,
+    fleet: bool,
+    for_s: float | None,
+    reason: str,
+    is_json: bool,
+) -> None:
+    """End bans early, and delete elements that other programs added to the kernel's sets.
+
+    A ban of this node ends on the nodes that took it over, too. With --fleet, every node ends its bans of these
+    networks, no matter which node decided them. A detector may ban them again where they offend again.
+    """
     if bool(networks) == everything:
         raise click.UsageError("name the addresses to unban, or give --all")
-    answer(target.ask(Unban(list(networks), everything)), is_json)
+    if fleet and everything:
+        raise click.UsageError("name the addresses to pardon: --all is for this node only")
+    if not fleet and (for_s is not None or reason):
+        raise click.UsageError("--for and --reason are for a pardon: add --fleet")
+    if fleet:
+        pardon = FleetPardon(list(networks), DEFAULT_PARDON_S if for_s is None else for_s, reason)
+        answer(target.ask(pardon), is_json)
+    else:
+        answer(target.ask(Unban(list(networks), everything)), is_json)
 
 
 @click.command()

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from monitor.cli import show
+from monitor.cli.origin import origin
 from monitor.cli.target import Target
 from monitor.cli.values import DURATION
 from monitor.control.client import DaemonUnreachable, RequestRefused
@@ -107,11 +108,11 @@ def _text(event: dict[str, Any]) -> str:
     kind = event["event"]
     if kind in _VERBS and "set" in event:
         bantime = show.duration(event["until_s"] - event["since_s"])
-        return f"{_VERBS[kind]}{_ban(event)} for {bantime} ({event['detector']}){_because(event['reason'])}"
+        return f"{_VERBS[kind]}{_ban(event)} for {bantime} ({origin(event)}){_because(event['reason'])}"
     match kind:
         case "end":
             left = " (other claims keep it)" if event["remaining_until_s"] else ""
-            return f"end of {_ban(event)} ({event['detector']}): {event['cause']}{left}"
+            return f"end of {_ban(event)} ({origin(event)}): {event['cause']}{left}"
         case "flood":
             return f"flood ({event['detector']}): {event['text']}"
         case "clock_step":
@@ -124,7 +125,7 @@ def _text(event: dict[str, Any]) -> str:
             return f"{kind.replace('_', ' ')}: {event['text']}"
         case "trial":
             return f"trial configuration {event['name']}: {event['text']}"
-    return f"not banning {event['network']} ({event['detector']}): {event.get('text') or _REFUSALS.get(kind, kind)}"
+    return f"not banning {event['network']} ({origin(event)}): {event.get('text') or _REFUSALS.get(kind, kind)}"
 
 
 def _ban(event: dict[str, Any]) -> str:

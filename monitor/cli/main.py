@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 refused or failed, 2 configuration or usage, 3 the daemon 
 import contextlib
 import difflib
 import errno
+import gc
 import importlib
 import io
 import os
@@ -46,6 +47,7 @@ _FROM = {
     "events": ("events", "events"),
     "export": ("exchange", "export_bans"),
     "fail2ban": ("fail2ban", "fail2ban_group"),
+    "fleet": ("fleet", "fleet_group"),
     "filter": ("filter", "filter_group"),
     "flush": ("bans", "flush"),
     "history": ("history", "history"),
@@ -120,9 +122,11 @@ def cli(context: click.Context, socket_path: Path | None) -> None:
 def run(path: Path, watch: bool) -> None:
     """Run the daemon in the foreground."""
     try:
+        gc.disable()  # of hundreds of modules nothing is garbage: looking for it is a tenth of the start
         from monitor.daemon.life import loop
         from monitor.daemon.life.service import serve
 
+        gc.enable()
         loop.run(serve(path, watch=watch))
     except (OSError, MemoryError) as error:  # exit 1: systemd starts it again
         raise TemporaryError(f"the system lacks what the daemon needs: {explain(error)}") from error

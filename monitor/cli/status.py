@@ -6,7 +6,10 @@ from typing import Any
 import click
 
 from monitor.cli import completion, show
+from monitor.cli.claims_report import explain_claims, explain_pardon
+from monitor.cli.fleet_report import fleet_lines
 from monitor.cli.mode_line import mode_line
+from monitor.cli.origin import origin
 from monitor.cli.past import describe_past
 from monitor.cli.target import Target
 from monitor.cli.values import NETWORK
@@ -61,7 +64,18 @@ def _everything(result: dict[str, Any]) -> None:
     if harm := result.get("harm"):
         text = f"maybe: {harm['text']}" if harm["text"] else "no sign of it"
         show.say(f"do bans hurt others than offenders? in 15 min: {text}", fg="yellow" if harm["text"] else None)
+    if fleet := result.get("fleet"):
+        _fleet(fleet)
     _sections(result)
+
+
+def _fleet(fleet: dict[str, Any]) -> None:
+    """Say how the fleet is, and who differs in what."""
+    text, is_wrong = next(fleet_lines(fleet))
+    show.say(text, fg="red" if is_wrong else None)
+    if fleet["differences"]:
+        subjects = ", ".join(dict.fromkeys(one["subject"] for one in fleet["differences"]))
+        show.say(f"nodes of the fleet differ ({subjects}): `nodewarden fleet status` names them", fg="yellow")
 
 
 def _sections(result: dict[str, Any]) -> None:
@@ -200,6 +214,7 @@ def explain(result: dict[str, Any]) -> None:
     if result["leaked"]:
         hooks = " and ".join(result["leaked"])
         show.say(f"  but its traffic is still getting through: seen in {hooks} within ten minutes", fg="red")
+    explain_pardon(result.get("pardon"))
     _explain_scraper(result.get("scraper"))
     _explain_rules(result.get("rules", []))
     for counting in result["counting"]:
@@ -260,9 +275,10 @@ def _explain_ban(ban: dict[str, Any], effects: Mapping[str, str]) -> None:
         effect += f", at {', '.join(ban['ports'])} only"
     show.say(
         f"{ban['network']} {would} in the {ban['set']} set ({ban['strength']} evidence: {effect}) "
-        f"since {show.moment(ban['since_s'])}, for another {show.duration(ban['left_s'])}, by {ban['detector']}"
+        f"since {show.moment(ban['since_s'])}, for another {show.duration(ban['left_s'])}, by {origin(ban)}"
         + (f": {ban['reason']}" if ban["reason"] else "")
     )
+    explain_claims(ban)
     if ban["kernel"]:
         show.say(f"  dropped so far: {ban['kernel']['packets']} packets, {ban['kernel']['bytes']} bytes")
     elif ban["mode"] == "enforce":

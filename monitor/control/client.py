@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from monitor.control.fleet_requests import FleetPardon
 from monitor.control.protocol import (
     AllowAdd,
     AllowRemove,
@@ -25,7 +26,7 @@ _STATUS_TIMEOUT_S = 3.0
 _ORDER_TIMEOUT_S = 300.0
 """For orders, which the daemon carries out in slices between its other work: a hundred thousand bans take a minute."""
 _RECEIVED_BYTES = 1 << 18
-_ORDERS = (BanOrder, Unban, AllowAdd, AllowRemove, Flush)
+_ORDERS = (BanOrder, Unban, AllowAdd, AllowRemove, Flush, FleetPardon)
 
 
 class DaemonUnreachable(NodewardenError):  # noqa: N818 - states the condition

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
 
+from monitor.control.fleet_requests import FleetPardon, FleetStatus, FleetTrust
 from monitor.model.errors import NodewardenError
 from monitor.model.printable import printable
 
@@ -70,6 +71,8 @@ class BanOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="ban
     bans: list[RequestedBan]
     origin: Literal["operator", "import"] = "operator"
     """The origin of the claims: imports never use the reserve for detectors and operators."""
+    fleet: bool = False
+    """On all nodes of the fleet."""
 
 
 class Unban(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="unban"):
@@ -215,9 +218,19 @@ class ApplyStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
 
 
 TrialRequest: TypeAlias = Apply | ApplyConfirm | ApplyBack | ApplyStatus
+FleetRequest: TypeAlias = FleetStatus | FleetPardon | FleetTrust
 ListsRequest: TypeAlias = ListsLoaded | ListsStatus
 Request: TypeAlias = (Status | Doctor | ListBans | BanOrder | Unban | Why | Events | History | Report | Top) | (
-    AllowList | AllowAdd | AllowRemove | AllowTest | Flush | Record | Reload | TrialRequest | ListsRequest
+    AllowList
+    | AllowAdd
+    | AllowRemove
+    | AllowTest
+    | Flush
+    | Record
+    | Reload
+    | TrialRequest
+    | FleetRequest
+    | ListsRequest
 )
 
 

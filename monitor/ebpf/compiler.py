@@ -1,27 +1,25 @@
 """Compiles and loads one eBPF program, passes its descriptors to the daemon, and exits.
 
 `python -m monitor.ebpf.compiler FD`: FD is a Unix socket with one message, a LoadRequest; the reply is one message, a
-Report, with the descriptors attached. bcc includes a compiler of a hundred megabytes: only this process imports it.
+Report, with the descriptors attached. Only this process imports bcc, and only if no earlier start compiled the same.
 """
 
 import contextlib
-import ctypes
-import errno
+import hashlib
 import os
-import resource
 import socket
 import sys
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from monitor.ebpf.bcc_compiler import compile_program
 from monitor.ebpf.btf import KERNEL, Btf
-from monitor.ebpf.headers import include_flags, kernel_source, source_directory
+from monitor.ebpf.cache_key import cache_key
+from monitor.ebpf.compiled_cache import VARIABLE, CompiledCache
+from monitor.ebpf.headers import source_directory
 from monitor.ebpf.kallsyms import KALLSYMS, read_functions
-from monitor.ebpf.layout import read_layout
+from monitor.ebpf.kernel_objects import create_maps, lift_memory_limit, load_function
+from monitor.ebpf.layout import Layout, read_layout
 from monitor.ebpf.messages import (
     MAX_MESSAGE_BYTES,
     RAW_MODE,
@@ -31,16 +29,26 @@ from monitor.ebpf.messages import (
     MapShape,
     Report,
 )
-from monitor.ebpf.tracing import CAST_CALL, call_cast, load_tracing
+from monitor.ebpf.program import CAST_CALL, CompiledProgram, relocate
 from monitor.model.errors import MalformedRecord, PermanentError
 
 _FUNCTIONS = frozenset(("ip_forward", "ip6_forward"))
-_SHOWN_LINES = 3
-_NEEDS_PRIVILEGE = (
-    "loading eBPF programs needs CAP_BPF and CAP_PERFMON: run as root, or give the service "
-    "AmbientCapabilities=CAP_BPF CAP_PERFMON"
-)
-_NEEDS_BCC = "the Python module bcc is missing: install the distribution's package python3-bpfcc"
+
+
+class _Kernel(msgspec.Struct, frozen=True):
+    """What a program needs to know about the running kernel's types."""
+
+    layout: Layout | None
+    """None unless the request needs it."""
+    type_id: int | None
+    """The type of the tracepoint, if the kernel has one."""
+
+
+class _Loaded(msgspec.Struct, frozen=True):
+    """Descriptors of the functions, and of all maps with their shapes by name."""
+
+    functions: list[int]
+    maps: dict[str, tuple[int, MapShape]]
 
 
 def main(descriptor: int) -> None:
@@ -48,138 +56,106 @@ def main(descriptor: int) -> None:
     with socket.socket(fileno=descriptor) as channel:
         request = msgspec.json.decode(channel.recv(MAX_MESSAGE_BYTES), type=LoadRequest)
         try:
-            report, descriptors = _load(request)
+            report, descriptors = _Compiler(request, CompiledCache(os.environ.get(VARIABLE))).load()
         except (PermanentError, MalformedRecord) as error:
             report = Report(error=str(error), is_of_kernel=isinstance(error, KernelLacksError))
             descriptors = []
         socket.send_fds(channel, [msgspec.json.encode(report)], descriptors)
 
 
-def _load(request: LoadRequest) -> tuple[Report, list[int]]:
-    macros = dict(request.macros)
-    reasons = Report().reasons
-    cast_function = None
-    btf = _kernel_btf() if request.needs_layout or request.tracepoint else None
-    if request.needs_layout and btf:
-        layout = read_layout(btf)
-        macros |= layout.macros | _function_macros()
-        reasons, cast_function = layout.reasons, layout.cast_function
-    program, functions, attach_mode, fallback_reason = _best(request, macros, btf, cast_function)
-    maps = {name: program[name] for name in request.maps}
-    shapes = [
-        # in per-CPU maps bcc's Leaf is the array of the values of all processors, sLeaf one value
-        MapShape(name, ctypes.sizeof(table.Key), ctypes.sizeof(getattr(table, "sLeaf", table.Leaf)), table.max_entries)
-        for name, table in maps.items()
-    ]
-    descriptors = functions + [table.map_fd for table in maps.values()]
-    return Report(list(request.functions), shapes, reasons, attach_mode, fallback_reason), descriptors
+class _Compiler:
+    """Answers one request."""
 
+    def __init__(self, request: LoadRequest, cache: CompiledCache) -> None:
+        self._request, self._cache = request, cache
+        self._macros, self._constants = dict(request.macros), dict(request.constants)
 
-def _best(
-    request: LoadRequest, macros: dict[str, int], btf: Btf | None, cast_function: int | None
-) -> tuple[Any, list[int], str, str]:
-    """Return the compiled program, descriptors of its functions, the attach mode, and why no better one is used."""
-    fallback_reason = ""
-    if request.tracepoint and btf:
-        if cast_function:
-            with contextlib.suppress(PermanentError):  # without casts it costs more, with the same result
-                return *_trace(request, macros, btf, cast_function), TRACING_MODE, ""
+    def load(self) -> tuple[Report, list[int]]:
+        """Return the report and the descriptors that belong to it."""
+        request = self._request
+        kernel = self._kernel() if request.needs_layout or request.tracepoint else _Kernel(None, None)
+        reasons, cast_function = Report().reasons, None
+        if kernel.layout:
+            reasons, cast_function = kernel.layout.reasons, kernel.layout.cast_function
+            self._macros |= kernel.layout.macros
+            self._constants |= _function_addresses()
+        loaded, attach_mode, fallback_reason = self._best(kernel.type_id, cast_function)
+        maps = [loaded.maps[name] for name in request.maps]
+        descriptors = loaded.functions + [map_ for map_, _ in maps]
+        shapes = [shape for _, shape in maps]
+        return Report(list(request.functions), shapes, reasons, attach_mode, fallback_reason), descriptors
+
+    def _best(self, type_id: int | None, cast_function: int | None) -> tuple[_Loaded, str, str]:
+        """Return the loaded program, its attach mode, and why no better one is used."""
+        fallback_reason = ""
+        if self._request.tracepoint:
+            if type_id is None:
+                fallback_reason = f"this kernel has no BTF type of tracepoint {self._request.tracepoint}"
+            else:
+                if cast_function:
+                    casts = {"TRACING": 1, "CASTS": 1, "CAST_CALL": CAST_CALL}
+                    with contextlib.suppress(PermanentError):  # without casts it costs more, with the same result
+                        return self._load(casts, type_id, cast_function), TRACING_MODE, ""
+                try:
+                    return self._load({"TRACING": 1}, type_id), TRACING_MODE, ""
+                except PermanentError as error:
+                    fallback_reason = str(error)
+        return self._load({}), RAW_MODE, fallback_reason
+
+    def _load(self, more: dict[str, int], type_id: int | None = None, cast_function: int | None = None) -> _Loaded:
+        """Load the program with these macros: as it was compiled at an earlier start, or compile it."""
+        lift_memory_limit()
+        names = sorted(self._constants)
+        macros = self._macros | more
+        source = (source_directory() / self._request.source).read_text()
+        key = cache_key("program", source, sorted(macros.items()), names, sorted(self._request.functions))
+        known = self._cache.get(key, CompiledProgram)
+        if known:
+            with contextlib.suppress(PermanentError, MalformedRecord, OSError):  # compiled anew, which says why
+                return self._into_kernel(known, create_maps(known.maps), type_id, cast_function)
+        program, descriptors = compile_program(self._request.source, self._request.functions, macros, names)
+        loaded = self._into_kernel(program, descriptors, type_id, cast_function)
+        self._cache.put(key, program)  # only what the kernel took
+        return loaded
+
+    def _into_kernel(
+        self, program: CompiledProgram, descriptors: list[int], type_id: int | None, cast_function: int | None
+    ) -> _Loaded:
+        """Load the functions, which use the maps with these descriptors."""
+        constants = [self._constants[name] for name in sorted(self._constants)]
+        functions = [
+            load_function(relocate(program.functions[name], descriptors, constants, cast_function), name, kind, type_id)
+            for name, kind in self._request.functions.items()
+        ]
+        maps = {
+            each.name: (descriptor, MapShape(each.name, each.key_bytes, each.value_bytes, each.max_entries))
+            for each, descriptor in zip(program.maps, descriptors, strict=True)
+        }
+        return _Loaded(functions, maps)
+
+    def _kernel(self) -> _Kernel:
+        """Read the kernel's types, or what an earlier start has read there: that takes a quarter of a second."""
         try:
-            return *_trace(request, macros, btf), TRACING_MODE, ""
-        except PermanentError as error:
-            fallback_reason = str(error)
-    program = _compile(request.source, macros)
-    with _captured() as output:
-        try:
-            functions = [program.load_func(name, kind).fd for name, kind in request.functions.items()]
-        except Exception as error:  # noqa: BLE001 - bcc raises bare Exception
-            raise _explain_load(str(error), output()) from None
-    return program, functions, RAW_MODE, fallback_reason
+            data = KERNEL.read_bytes()
+        except OSError as error:
+            raise KernelLacksError(f"this kernel has no BTF: {KERNEL}: {error.strerror}") from None
+        key = cache_key(
+            "kernel", hashlib.sha256(data).hexdigest(), self._request.needs_layout, self._request.tracepoint
+        )
+        known = self._cache.get(key, _Kernel)
+        if known is None:
+            btf = Btf(data)
+            layout = read_layout(btf) if self._request.needs_layout else None
+            known = _Kernel(layout, btf.typedef_id(f"btf_trace_{self._request.tracepoint}"))
+            self._cache.put(key, known)
+        return known
 
 
-def _trace(
-    request: LoadRequest, macros: dict[str, int], btf: Btf, cast_function: int | None = None
-) -> tuple[Any, list[int]]:
-    """Return the program, compiled and loaded for a tracepoint of known types."""
-    type_id = btf.typedef_id(f"btf_trace_{request.tracepoint}")
-    if type_id is None:
-        raise PermanentError(f"this kernel has no BTF type of tracepoint {request.tracepoint}")
-    casts = {"CASTS": 1, "CAST_CALL": CAST_CALL} if cast_function else {}
-    program = _compile(request.source, macros | {"TRACING": 1} | casts)
-    (name,) = request.functions
-    instructions = program.dump_func(name)
-    if cast_function:
-        instructions = call_cast(instructions, cast_function)
-    return program, [load_tracing(instructions, name, type_id)]
-
-
-def _kernel_btf() -> Btf:
-    try:
-        return Btf(KERNEL.read_bytes())
-    except OSError as error:
-        raise KernelLacksError(f"this kernel has no BTF: {KERNEL}: {error.strerror}") from None
-
-
-def _function_macros() -> dict[str, int]:
+def _function_addresses() -> dict[str, int]:
     found: dict[str, int] = {}
     with contextlib.suppress(OSError):
         found = read_functions(KALLSYMS.read_text(), _FUNCTIONS)
     return {name.upper(): found.get(name, 0) for name in _FUNCTIONS}
-
-
-def _compile(source: str, macros: dict[str, int]) -> Any:
-    os.environ["BCC_KERNEL_SOURCE"] = str(kernel_source())
-    with contextlib.suppress(ValueError, OSError):  # kernels before 5.11 count maps against it
-        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    try:
-        from bcc import BPF
-    except ImportError as error:
-        raise PermanentError(f"{_NEEDS_BCC} ({error})") from None
-    flags = [f"-D{name}={value:#x}ull" if value > 0x7FFFFFFF else f"-D{name}={value}" for name, value in macros.items()]
-    text = (source_directory() / source).read_text()
-    with _captured() as output:
-        try:
-            return BPF(text=text, cflags=[*include_flags(), *flags])
-        except Exception as error:  # noqa: BLE001 - bcc raises bare Exception
-            raise PermanentError(_explain_compile(source, str(error), output())) from None
-
-
-def _explain_compile(source: str, error: str, output: str) -> str:
-    if "create map" in error.lower() or "Operation not permitted" in output + error:
-        return _NEEDS_PRIVILEGE
-    faults = [line for line in output.splitlines() if "error:" in line]
-    return f"{source} does not compile here: {'; '.join(faults[:_SHOWN_LINES]) or error}"
-
-
-def _explain_load(error: str, output: str) -> PermanentError:
-    if os.strerror(errno.EPERM) in error and "processed" not in output:
-        lockdown = Path("/sys/kernel/security/lockdown")
-        with contextlib.suppress(OSError):
-            if "[none]" not in (state := lockdown.read_text()):
-                return PermanentError(
-                    f"the kernel is locked down, so eBPF programs may not read its memory: {state.strip()}"
-                )
-        return PermanentError(_NEEDS_PRIVILEGE)
-    lines = [line for line in output.splitlines() if line.strip()]
-    return KernelLacksError(f"the kernel refuses the program: {error}: {'; '.join(lines[-_SHOWN_LINES:])}")
-
-
-@contextlib.contextmanager
-def _captured() -> Iterator[Any]:
-    """Capture what compiler and verifier write to standard error; yields a function that returns it."""
-    before = os.dup(2)
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
-
-        def written() -> str:
-            file.seek(0)
-            return file.read(1 << 20).decode(errors="replace")
-
-        try:
-            yield written
-        finally:
-            os.dup2(before, 2)
-            os.close(before)
 
 
 if __name__ == "__main__":

@@ -19,17 +19,18 @@ _MAX_EPOCH = (1 << 32 - _COUNT_BITS) - 1
 
 
 def sketch_macros() -> dict[str, int]:
-    """Return the macros of `bpf/sketch.h`, with a new random seed.
-
-    An attacker who does not know the seed cannot choose addresses that collide.
-    """
+    """Return the macros of `bpf/sketch.h`."""
     return {
         "SKETCH_LINES": _LINES,
         "COUNT_BITS": _COUNT_BITS,
         "FREQUENT_PACKETS": _FREQUENT_PACKETS,
         "STEP_PACKETS": _STEP_PACKETS,
-        "SEED": secrets.randbits(63),
     }
+
+
+def sketch_constants() -> dict[str, int]:
+    """Return a new random seed: an attacker who does not know it cannot choose addresses that collide."""
+    return {"SEED": secrets.randbits(63)}
 
 
 class FrequentSources:

@@ -21,8 +21,17 @@ def _symbols(lines: Iterable[str]) -> Iterator[tuple[int, str, str]]:
 
 
 def read_functions(text: str, names: frozenset[str]) -> dict[str, int]:
-    """Return the addresses of kernel functions; hidden ones (0) are left out."""
-    return {name: address for address, _, name in _symbols(text.splitlines()) if name in names and address}
+    """Return the addresses of kernel functions; hidden ones (0) are left out.
+
+    Of more than a hundred thousand lines, only those that contain a name are split.
+    """
+    lines: list[str] = []
+    for name in names:
+        at = -1
+        while (at := text.find(f" {name}", at + 1)) >= 0:
+            end = text.find("\n", at)
+            lines.append(text[text.rfind("\n", 0, at) + 1 : end if end >= 0 else len(text)])
+    return {name: address for address, _, name in _symbols(lines) if name in names and address}
 
 
 def name_locations(lines: Iterable[str], addresses: Iterable[int]) -> dict[int, str]:

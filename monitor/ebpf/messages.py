@@ -24,6 +24,8 @@ class LoadRequest(msgspec.Struct, frozen=True):
     maps: tuple[str, ...]
     macros: dict[str, int] = {}
     """Numbers that the program takes from Python; the compiler adds those of the running kernel."""
+    constants: dict[str, int] = {}
+    """Numbers that differ between starts: 64-bit values (`bpf/late.h`) that are put into the compiled program."""
     tracepoint: str = ""
     """The tracepoint for the only function, which is then loaded as a tracing program if the kernel supports it."""
     needs_layout: bool = False

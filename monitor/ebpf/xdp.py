@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from monitor.ebpf.frequent import FrequentSources, sketch_macros
+from monitor.ebpf.frequent import FrequentSources, sketch_constants, sketch_macros
 from monitor.ebpf.links import attach_xdp, attached_index, detach_xdp
 from monitor.ebpf.loader import LoadedProgram, load
 from monitor.ebpf.macros import numbered, protocol_macros
@@ -61,7 +61,7 @@ def program_request(max_bans: int, max_prefixes: int, max_allowed: int = _ALLOWE
         **protocol_macros(*_PROTOCOLS),
         **sketch_macros(),
     }
-    return LoadRequest("xdp_ban.c", {PROGRAM: XDP}, _MAPS, macros)
+    return LoadRequest("xdp_ban.c", {PROGRAM: XDP}, _MAPS, macros, sketch_constants())
 
 
 class Sender(msgspec.Struct, frozen=True):

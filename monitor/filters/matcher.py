@@ -7,6 +7,7 @@ from typing import NamedTuple
 from monitor.filters.breaker import Breaker
 from monitor.filters.compile_time import CompileTime
 from monitor.filters.containers import Containers
+from monitor.filters.databases import Databases
 from monitor.filters.deadline import Deadline
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.log_filter import FilterStats, LogFilter
@@ -41,12 +42,13 @@ class LogMatcher:
         findtimes_s: Mapping[str, float] | None = None,
         confirm_timeout_s: float = 0.1,
         use_hyperscan: bool = True,
+        databases: Databases | None = None,
     ) -> None:
         """Compile the filters; an invalid one goes into `faults`, the others work.
 
         `timezones` apply to dates without a zone (default: the system's). `findtimes_s` is the maximum age of lines
         that were written before the start (default: 600). `confirm_timeout_s` is the CPU time that one line may cost
-        one filter. Without Hyperscan the result is the same, but slower.
+        one filter. Without Hyperscan the result is the same, but slower. `databases` keeps what is compiled for later.
         """
         self.faults: dict[str, str] = {}
         """By detector: why its filter cannot be used."""
@@ -66,6 +68,7 @@ class LogMatcher:
             for name, log_filter in self._filters.items()
         }
         self._containers = Containers()
+        self._databases = databases
         self._deadline = Deadline(confirm_timeout_s)
         self._uses_hyperscan = use_hyperscan and is_available()
         self._groups: dict[tuple[str, ...], list[_Group]] = {}
@@ -82,7 +85,7 @@ class LogMatcher:
         if groups is None:
             groups = self._groups[block.detectors] = self._make_groups(block.detectors)
         work = (share for group in groups for share in _shared_out(group, group.scanner.candidates(block.data)))
-        return Scan(block, work, self._deadline)
+        return Scan(block, work, self._deadline, lambda: all(group.scanner.is_ready for group in groups))
 
     @property
     def doubts(self) -> dict[str, str]:
@@ -106,7 +109,9 @@ class LogMatcher:
             for number, expression in enumerate(active.log_filter.expressions.fail):
                 fragments.append(expression.fragments)
                 targets.append((index, number))
-        groups = [_Group(searched, shared_scanner(tuple(fragments)), tuple(targets))] if searched else []
+        groups = (
+            [_Group(searched, shared_scanner(tuple(fragments), self._databases), tuple(targets))] if searched else []
+        )
         if others := tuple(active for active in filters if active.detector in self._unsearchable):
             groups.append(_Group(others, EveryLine(), ()))
         return groups

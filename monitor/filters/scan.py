@@ -3,7 +3,7 @@
 import functools
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from monitor.filters.breaker import SLOW_S, Breaker
@@ -62,23 +62,42 @@ class Scan:
     """The candidates of one block. It can pause and continue, so a pathological log line cannot stall the rest."""
 
     def __init__(
-        self, block: LogBlock, work: Iterable[tuple[ActiveFilter, Sequence[Candidate]]], deadline: Deadline
+        self,
+        block: LogBlock,
+        work: Iterable[tuple[ActiveFilter, Sequence[Candidate]]],
+        deadline: Deadline,
+        is_ready: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`work` lists the lines that each filter must examine; nothing is done yet."""
+        """`work` lists the lines that each filter must examine, and waits for that until `is_ready`.
+
+        Nothing is done yet.
+        """
         self.has_more = False
         """Whether the last run stopped before the end of the block."""
+        self._is_ready: Callable[[], bool] | None = is_ready
         self._block = block
         self._steps = _steps(block, work)
         self._deadline = deadline
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether filters are still being compiled."""
+        if self._is_ready is not None and self._is_ready():
+            self._is_ready = None
+        return self._is_ready is not None
+
     def run(self, until_s: float = math.inf) -> list[AuthFailure]:
         """Continue until the end or until `until_s` (monotonic clock, in seconds); return the failures found.
 
-        Those of one detector are in the order of the lines. Never raises because of the content of a line.
+        With an end it does not wait for filters that are being compiled. The failures of one detector are in the order
+        of the lines. Never raises because of the content of a line.
         """
+        self.has_more = self.is_waiting and until_s < math.inf
+        return [] if self.has_more else self._run(until_s)
+
+    def _run(self, until_s: float) -> list[AuthFailure]:
         events: list[AuthFailure] = []
         read_s, call, clock = self._block.read_s, self._deadline.call, time.monotonic
-        self.has_more = False
         with self._deadline.watching():
             costs = _Costs(before_s := clock())
             for step in self._steps:

@@ -15,7 +15,7 @@ class Kind(enum.StrEnum):
 
     BAN = "b"
     UNBAN = "u"
-    """The owner withdrew a ban: `record` is empty."""
+    """The owner withdrew a ban, or it ended: `record` is empty."""
     PARDON = "p"
 
 
@@ -26,11 +26,19 @@ class Change(NamedTuple):
     field: bytes
     record: bytes = b""
     until_s: float = 0.0
-    """When it ends by the engine's clock; so the engine can forget it."""
+    """When it ends by the engine's clock; so the engine can forget it.
+
+    An UNBAN with such a time is of a ban that ended by itself: peers know that, so only the hash must follow.
+    """
 
 
 class Outbox(Protocol):
     """What this node has to publish. Bounded: newer changes of a field replace waiting ones."""
+
+    @property
+    def is_overrun(self) -> bool:
+        """Whether more changes waited than are kept: then `whole` tells what they were, and ends this."""
+        ...
 
     def take(self, limit: int) -> Sequence[Change]:
         """Return the oldest waiting changes; they count as published unless `put_back` is called."""
@@ -51,6 +59,11 @@ class Outbox(Protocol):
 
 class Inbox(Protocol):
     """Takes what the engine knows. Nothing here blocks or raises."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether thousands of changes wait to be applied: an engine that reads on then costs memory."""
+        ...
 
     def connected(self, offset_s: float) -> None:
         """Take that the server answers; its clock is `offset_s` ahead of ours."""

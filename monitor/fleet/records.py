@@ -12,9 +12,11 @@ import msgspec
 from msgspec import Meta
 
 VERSION = 1
-MAX_RECORD_BYTES = 512
+MAX_RECORD_BYTES = 1024
 MAX_HELLO_BYTES = 4096
 MAX_REASON = 128
+MAX_NET = 640
+"""Characters of a network with the most ports that a ban can have."""
 MAX_NODE_NAME = 63
 NODE_NAME = r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?"
 """What a node may be called: a DNS label or name, lower case."""
@@ -48,7 +50,7 @@ class BanRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     v: int
     id: _Count
     """The owner's sequence number; a later one of the same network and set replaces this."""
-    net: Annotated[str, Meta(max_length=64)]
+    net: Annotated[str, Meta(max_length=MAX_NET)]
     """The network in text form, with ports if it is limited to some."""
     set: SharedSet
     since_s: _Time

@@ -11,6 +11,7 @@ from monitor.config.kinds import OPTIONAL_PATH, ValueKind, duration, integer
 from monitor.config.shapes import Section
 from monitor.config.types import quote
 from monitor.fleet.records import NODE_NAME
+from monitor.fleet.redis.address import read_address
 from monitor.model.bans import Mode
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
@@ -35,8 +36,10 @@ def _read_url(value: str) -> str:
         )
     if has_password:
         raise ValueError("a password in the URL would be shown by `config show`: put it into a file (password_file)")
-    if not (parts.path if parts.scheme == "unix" else parts.netloc):
-        raise ValueError(f"{quote(value)} names no server ({example})")
+    try:
+        read_address(value)
+    except ValueError as error:
+        raise ValueError(f"{quote(value)} is not the URL of a Redis server: {error} ({example})") from None
     return value
 
 

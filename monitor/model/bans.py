@@ -11,11 +11,17 @@ from monitor.model.ports import show
 
 MANUAL = "manual"
 """The detector name of a ban that a person ordered."""
+FLEET = "fleet"
+"""The detector name of a ban that a person ordered for all nodes of the fleet."""
 RECIDIVE, PREFIX = "recidive", "prefix"
 """The detector names of bans that policy adds: for repeated offences, and of prefixes full of offenders."""
 FOREIGN = "foreign"
 """What `list` and `why` call the origin of an element that another program added to a set: it is no ban of ours."""
-NOT_DETECTORS = (RECIDIVE, PREFIX, MANUAL)
+CROWDSEC = "crowdsec"
+"""The name of claims that CrowdSec's own detection makes."""
+OTHER_PEERS = (CROWDSEC,)
+"""Names of claims of the origin PEER that are no node of the fleet; no node may have one of them."""
+NOT_DETECTORS = (RECIDIVE, PREFIX, MANUAL, FLEET)
 """Names of bans that no detector's alert started; no detector may have one of them."""
 
 
@@ -124,12 +130,16 @@ class Ban(msgspec.Struct, frozen=True, gc=False):
         return "egress ban" if self.strength is Strength.DESTINATION else self.word
 
 
+_TAILS = tuple(tuple(bytes((length, strength.number)) for length in range(129)) for strength in STRENGTHS)
+"""By number of the strength and length of the prefix, how a key ends: keys are made more often than anything else."""
+
+
 def ban_key(network: Network, strength: Strength) -> bytes:
     """Return network and strength as bytes: a hundred thousand of them are half as large as tuples."""
     if network.ports:  # of another length than all keys without ports, by three
         end = bytes((len(network.address), network.prefix_length, strength.number))
         return network.address + network.ports + end
-    return network.address + bytes((network.prefix_length, strength.number))
+    return network.address + _TAILS[strength.number][network.prefix_length]
 
 
 def read_ban_key(key: bytes) -> tuple[Network, Strength]:

@@ -39,6 +39,8 @@ class ProblemKind(enum.StrEnum):
     """Servers of the cluster that cannot be resolved."""
     SCRAPER_BANNED = "scraper_banned"
     """A client that scraped metrics or checked health is banned."""
+    CROWDSEC = "crowdsec"
+    """Decisions cannot be exchanged with CrowdSec."""
     LEAK = "leak"
     """Traffic from banned sources is still getting through."""
     STATE = "state"
@@ -73,6 +75,14 @@ class ProblemKind(enum.StrEnum):
     """Internal faults."""
     WEB_CONFIG = "web_config"
     """`metrics.web_config_file` is faulty; an older version of it is in force."""
+    FLEET = "fleet"
+    """The fleet's server cannot be used, or not as it should be."""
+    FLEET_BREAKER = "fleet_breaker"
+    """A peer is only observed, because it named allowed networks or too many."""
+    FLEET_DIFFERS = "fleet_differs"
+    """Nodes of the fleet differ for a quarter of an hour."""
+    FLEET_WAITING = "fleet_waiting"
+    """Bans wait to be published, although the server answers."""
 
 
 class Problem(NamedTuple):

@@ -28,6 +28,8 @@ _SETTLE_CPU_S = 0.5
 _SETTLE_S = 3.0
 """How long what was read is scanned when the source is closed: CPU time, and at most by the clock."""
 _MAX_WAITING_BYTES = 8 << 20
+_COMPILED_S = 0.01
+"""How often to look whether filters are compiled."""
 
 
 class LogRunner(SourceRunner[SourceT, SettingsT]):
@@ -75,8 +77,8 @@ class LogRunner(SourceRunner[SourceT, SettingsT]):
 
     def _scan(self, until_s: float) -> None:
         """Hand on the failures in what was read, log by log, until it is `until_s` or nothing is left."""
-        while self._queues:
-            log = next(iter(self._queues))
+        while self._is_busy:
+            log = next(log for log, queue in self._queues.items() if not queue[0][1].is_waiting)
             queue = self._queues.pop(log)
             block, scan = queue[0]
             now_s = time.monotonic()
@@ -89,8 +91,18 @@ class LogRunner(SourceRunner[SourceT, SettingsT]):
             if time.monotonic() >= until_s:
                 return
 
+    @property
+    def _is_busy(self) -> bool:
+        """Whether something that was read can be scanned now."""
+        return any(not queue[0][1].is_waiting for queue in self._queues.values())
+
     def _has_more(self, source: SourceT) -> bool:
-        return bool(self._queues) or super()._has_more(source)
+        return self._is_busy or super()._has_more(source)
+
+    def _come_back(self) -> None:
+        super()._come_back()
+        if self._queues and self._loop and not self._again:
+            self._again = self._loop.call_later(_COMPILED_S, self._readable)
 
     @property
     def is_settled(self) -> bool:
@@ -106,6 +118,8 @@ class LogRunner(SourceRunner[SourceT, SettingsT]):
         end_s, cpu_end_s = time.monotonic() + _SETTLE_S, time.thread_time() + _SETTLE_CPU_S
         while self._queues and time.monotonic() < end_s and time.thread_time() < cpu_end_s:
             self._scan(time.monotonic() + _TURN_S)
+            if not self._is_busy:
+                time.sleep(_COMPILED_S)
         for log, queue in self._queues.items():
             self.stats.lost += 1
             size = sum(len(block.data) for block, _ in queue)

@@ -28,6 +28,11 @@ class BlockScan(Protocol):
     has_more: bool
     """Whether the last run stopped before the end."""
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it cannot go on now, since filters are still being compiled."""
+        ...
+
     def run(self, until_s: float = math.inf) -> list[AuthFailure]:
         """Continue to the end, or until `until_s` of the monotonic clock; return the failures found."""
         ...

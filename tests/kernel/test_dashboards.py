@@ -40,6 +40,11 @@ _MAY_BE_EMPTY = {
         for one in queries("pods")
         if "nodewarden_pod_dropped_packets_total" in one.expression
     },
+    **{
+        ("fleet", one.panel, one.legend): "the nodes of the lab are in no fleet"
+        for one in queries("fleet")
+        if "nodewarden_fleet_" in one.expression
+    },
     **{(name, *_DOWN): "no guard is down before the test that stops one" for name in NAMES},
     ("overview", "What does it cost?", "eBPF run"): _ONE_SECOND_A_MINUTE,
     ("overview", "Alerts by detector", "examples"): _EXAMPLES,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor.ebpf import drop_locations, frequent, xdp
+from monitor.ebpf.compiled_cache import VARIABLE
 from monitor.ebpf.loader import load
 from monitor.ebpf.messages import XDP, LoadRequest
 from monitor.ebpf.reasons import ReasonClass
@@ -65,6 +66,12 @@ int index_of(struct xdp_md *ctx)
 	return drop_index(digits[0], digits[1], digits[2], digits[3], digits[4]);
 }
 """
+
+
+@pytest.fixture(autouse=True)
+def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the programs compiled: the types of maps come from the compiler, and are not kept."""
+    monkeypatch.delenv(VARIABLE)
 
 
 def _offsets(shape: struct.Struct, names: str) -> dict[str, int]:

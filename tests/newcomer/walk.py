@@ -16,6 +16,7 @@ _PURGE = "apt-get purge --yes nodewarden"
 _LEFT = (
     "/etc/nodewarden",
     "/var/lib/nodewarden",
+    "/var/cache/nodewarden",
     "/usr/lib/nodewarden",
     "/usr/share/nodewarden",
     "/usr/bin/nodewarden",

@@ -2,15 +2,19 @@
 
 from pathlib import Path
 
+from monitor.daemon.control.fleet_answers import FleetAnswers
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
+from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.pipeline.event_stream import EventStream
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.state.saver import Saver
+from tests.support.fleet_view import Member
 
 
-def answers_of(pipeline: Pipeline, directory: Path) -> Answers:
+def answers_of(pipeline: Pipeline, directory: Path, fleet: Member | None = None) -> Answers:
     """Return the answers for commands about this pipeline; nothing is saved in the directory."""
+    member = fleet or Member()
     orders = Orders(pipeline, Saver(directory / "nodewarden.db"))
     return Answers(
         pipeline,
@@ -25,6 +29,7 @@ def answers_of(pipeline: Pipeline, directory: Path) -> Answers:
         list,
         _record,
         _try,
+        FleetAnswers(member, FleetWatch(member), pipeline),
     )
 
 

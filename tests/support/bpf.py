@@ -12,7 +12,7 @@ from monitor.ebpf.syscall import bpf
 
 _NEXT_ID = struct.Struct("=II")
 _GET_NEXT_ID, _GET_FD_BY_ID = 11, 13
-_NAME_AT = 64  # struct bpf_prog_info
+_NAME_AT, _TAG_AT = 64, 8  # struct bpf_prog_info
 _INFO_BYTES = 232
 
 
@@ -30,6 +30,15 @@ def run_once(program: int, frame: bytes, repeat: int = 1) -> tuple[int, int]:
     )
     values = _TEST_RUN_ATTRIBUTES.unpack_from(bpf(_TEST_RUN, packed)[1])
     return values[1], values[7]
+
+
+def tag_of(program: int) -> bytes:
+    """Return the kernel's digest of the instructions, for which all maps are the same."""
+    info = (ctypes.c_char * _INFO_BYTES)()
+    length = ctypes.c_uint32(_INFO_BYTES)
+    if library().bpf_obj_get_info(program, info, ctypes.byref(length)) < 0:
+        raise OSError(ctypes.get_errno(), "the information on a program")
+    return info.raw[_TAG_AT : _TAG_AT + 8]
 
 
 def programs(name: str) -> set[int]:

@@ -3,6 +3,9 @@
 from monitor.bans.claims import Rank
 from monitor.bans.decision import Ending, Verdict
 from monitor.control.clients import Drop
+from monitor.crowdsec.claims import Outcome
+from monitor.crowdsec.errors import Cause as LapiCause
+from monitor.daemon.fleet.watch import PEER_STATES
 from monitor.daemon.life.scraper_watch import ScraperState
 from monitor.daemon.pipeline.harm import Sign
 from monitor.daemon.trial.record import Result
@@ -12,6 +15,8 @@ from monitor.ebpf.reasons import Fate, ReasonClass
 from monitor.enforcers.nftables.drift import DriftKind
 from monitor.enforcers.nftables.faults import FAULTS
 from monitor.enforcers.nftables.ruleset import BAN_SETS, LEAK_HOOKS
+from monitor.fleet.comparison import Subject
+from monitor.fleet.refusals import Cause
 from monitor.metrics.metric import Metric
 from monitor.model.alerts import Strength
 from monitor.model.bans import NOT_DETECTORS, Mode
@@ -27,9 +32,12 @@ _BOTH = ("yes", "no")
 
 CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
     "approved": {"": _BOTH},
+    "action": {"": ("ban", "unban")},
     "cause": {
         "nodewarden_bans_ended_total": tuple(Ending),
         "nodewarden_client_connections_dropped_total": tuple(Drop),
+        "nodewarden_fleet_refused_total": tuple(Cause),
+        "nodewarden_crowdsec_failures_total": tuple(LapiCause),
         "nodewarden_recording_lost_total": LOSSES,
         "nodewarden_source_malformed_records_total": (*DEFECTS, "unreadable"),
     },
@@ -59,8 +67,9 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
         "nodewarden_problem": tuple(ProblemKind),
         "nodewarden_table_drift_total": tuple(DriftKind),
     },
-    "listener": {"": ("log", "metrics", "store", "events")},
+    "listener": {"": ("log", "metrics", "store", "events", "crowdsec")},
     "mode": {"": tuple(Mode), "nodewarden_xdp_attached": ("native", "generic")},
+    "outcome": {"": tuple(Outcome)},
     "part": {"": FAULTS},
     "program": {"": ("drops", "xdp_ban", "first_packets")},
     "protocol": {"": ("tcp", "udp", "icmp", "icmpv6", "igmp", "other")},
@@ -77,8 +86,10 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
     "server": {"": ("metrics", "control")},
     "sign": {"": tuple(Sign)},
     "source": {"": _SOURCES},
-    "state": {"": tuple(ScraperState)},
+    "state": {"": tuple(ScraperState), "nodewarden_fleet_peers": PEER_STATES},
     "strength": {"": tuple(map(str, Strength))},
+    "subject": {"": tuple(Subject)},
+    "task": {"": ("pull", "push")},
     "tunnelled": {"": _BOTH},
     "verdict": {"": tuple(Verdict)},
 }
@@ -90,6 +101,7 @@ _EXAMPLES: dict[str, tuple[str, ...]] = {
     "list": ("drop", "seen"),
     "map": ("drop_offenders", "drop_probers", "first_packets"),
     "namespace": ("default",),
+    "peer": ("web-1", "web-2", "other"),
     "pod": ("web-1", "web-2", "db-1", "other"),
     "provider": ("configuration", "node", "sessions", "kubernetes"),
     "reason": (

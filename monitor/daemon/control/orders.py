@@ -14,7 +14,7 @@ from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.enforcers.protocol import ForeignElement
 from monitor.model.addresses import Network, parse_network
 from monitor.model.alerts import Strength
-from monitor.model.bans import MANUAL, MAX_ALLOWED, WORDS, Ban, ClaimOrigin, Mode
+from monitor.model.bans import FLEET, MANUAL, MAX_ALLOWED, WORDS, Ban, ClaimOrigin, Mode
 from monitor.model.parts import in_parts
 from monitor.model.ports import MAX_PORTS, PREFIX_LENGTHS, at, can_be_limited, count, pack, show
 from monitor.recording.inputs import OrderedBan
@@ -55,7 +55,7 @@ class Orders:
         match order:
             case BanOrder():
                 for bans in in_parts(order.bans, _SLICE):
-                    yield partial(self.ban, BanOrder(bans, order.origin))
+                    yield partial(self.ban, BanOrder(bans, order.origin, order.fleet))
             case Unban(everything=True):
                 yield self._forget_refused
                 held = list(dict.fromkeys(ban.network.whole for ban in self._pipeline.ledger.bans()))
@@ -74,7 +74,8 @@ class Orders:
         """Ban what can be banned; each of the others is refused with a sentence."""
         now_s = time.time()
         origin = ClaimOrigin(request.origin)
-        name = MANUAL if origin is ClaimOrigin.OPERATOR else origin.value
+        by_hand = FLEET if request.fleet else MANUAL
+        name = by_hand if origin is ClaimOrigin.OPERATOR else origin.value
         answers: list[Answer | None] = []
         bans: list[OrderedBan] = []
         for wanted in request.bans:

@@ -1,6 +1,5 @@
 """Answers to the commands that come over the control socket, as plain data."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import product
@@ -9,11 +8,13 @@ from typing import Any
 from monitor import __version__
 from monitor.bans.claims import Rank
 from monitor.control import protocol
+from monitor.control.fleet_requests import FleetPardon, FleetStatus, FleetTrust
 from monitor.control.protocol import History, ListBans, Reply, Report, Request, Why
 from monitor.daemon.control.busiest import activity, busiest, closest
 from monitor.daemon.control.event_presentation import show_events
-from monitor.daemon.control.listing import Listings, Page, finish, step
-from monitor.daemon.control.orders import Orders
+from monitor.daemon.control.fleet_answers import FleetAnswers
+from monitor.daemon.control.listing import Listings, Page, finish
+from monitor.daemon.control.orders import Order, Orders
 from monitor.daemon.control.presentation import (
     show_ban,
     show_entry,
@@ -22,6 +23,7 @@ from monitor.daemon.control.presentation import (
     show_note,
     show_offence,
 )
+from monitor.daemon.control.turns import in_slices, in_steps, let_others_work
 from monitor.daemon.pipeline.event_stream import EventStream
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.metrics.metric import Sample
@@ -31,7 +33,6 @@ from monitor.model.bans import WORDS, Ban, Mode, Offence
 from monitor.model.errors import NodewardenError
 
 _MAX_HISTORY = 50
-_TURNS = 8
 _MAX_FOREIGN = 20
 
 
@@ -56,6 +57,7 @@ class Answers:
         reload: Callable[[], Any],
         record: Callable[[str], Awaitable[dict[str, Any]]],
         trial: Callable[[protocol.TrialRequest], Any],
+        fleet: FleetAnswers,
         scraper: Callable[[Network], dict[str, Any] | None] = lambda _: None,
         listed: Callable[[Network], list[dict[str, Any]]] = lambda _: [],
         lists: Callable[[protocol.ListsRequest], Any] = lambda _: [],
@@ -66,7 +68,8 @@ class Answers:
         `history` an address's offences, `look_back` answers from all of the history, `save` puts what was ordered on
         disk before it is answered, `reload` returns what it did (plain data or a Struct) and raises NodewardenError if
         it fails, `record` starts or stops the recording and returns how it is going, `trial` is for `nodewarden apply`,
-        `scraper` says when an address scraped metrics, `listed` on which block lists it is; `lists` answers about them.
+        `fleet` for what is about other nodes, `scraper` says when an address scraped metrics, `listed` on which block
+        lists it is; `lists` answers about them.
         """
         self._pipeline = pipeline
         self._orders = orders
@@ -80,6 +83,7 @@ class Answers:
         self._save = save
         self._reload = reload
         self._trial = trial
+        self._fleet = fleet
         self._scraper = scraper
         self._listed = listed
         self._lists = lists
@@ -93,15 +97,13 @@ class Answers:
         """
         match request:
             case protocol.BanOrder() | protocol.Unban() | protocol.AllowAdd() | protocol.AllowRemove():
-                answers = []
-                for part in self._orders.slices(request):
-                    answers += part()
-                    await _let_others_work()
-                result: Any = answers
+                result: Any = await self._carry_out(request)
+            case FleetPardon():
+                result = await in_slices(self._fleet.slices(request))
             case protocol.Flush():
                 result = self._flush()
             case protocol.ListBans():
-                return Reply(ok=True, result=await _in_steps(self._list(request)))
+                return Reply(ok=True, result=await in_steps(self._list(request)))
             case protocol.Top():
                 return Reply(ok=True, result=await self._top(request))
             case protocol.Record():
@@ -112,6 +114,14 @@ class Answers:
                 return self.look_up(request)
         await self._save()  # where it fails, status and metrics say so; the order stands
         return Reply(ok=True, result=result)
+
+    async def _carry_out(self, order: Order) -> list[dict[str, Any]]:
+        if not isinstance(order, protocol.BanOrder) or not order.fleet:
+            return await in_slices(self._orders.slices(order))
+        self._fleet.require()
+        answers = await in_slices(self._orders.slices(order))
+        told = self._fleet.publishing()
+        return [one | {"text": f"{one['text']}; {told}"} if one["done"] else one for one in answers]
 
     def look_up(self, request: Request) -> Reply:
         """Answer a request that changes nothing but, with Reload and trials, what the configuration says."""
@@ -139,6 +149,8 @@ class Answers:
                 return Reply(ok=True, result=self._reload())
             case protocol.Apply() | protocol.ApplyConfirm() | protocol.ApplyBack() | protocol.ApplyStatus():
                 return Reply(ok=True, result=self._trial(request))
+            case FleetStatus() | FleetTrust():
+                return Reply(ok=True, result=self._fleet.answer(request))
             case protocol.ListsLoaded() | protocol.ListsStatus():
                 return Reply(ok=True, result=self._lists(request))
         raise RequestError(f"{type(request).__name__} is an order")
@@ -194,7 +206,7 @@ class Answers:
         sources = []
         for part in busiest(self._pipeline, limit):
             sources += part
-            await _let_others_work()
+            await let_others_work()
         return {
             "time_s": time.time(),
             "enforces": self._pipeline.enforces,
@@ -237,6 +249,7 @@ class Answers:
             "foreign": [show_foreign(one, now_s) for one in foreign[:_MAX_FOREIGN]],
             "lists": self._listed(network),
             "scraper": self._scraper(network),
+            "pardon": self._fleet.pardon_of(network),
             "leaked": list(pipeline.table.leaked(network)),
             "rules": self._own_rules(network),
             "counting": self._counting(network) if network.is_host else [],
@@ -277,19 +290,6 @@ class Answers:
 
     def _flush(self) -> dict[str, Any]:
         return {"ended": len(self._pipeline.flush(time.time()))}
-
-
-async def _in_steps(page: Page) -> dict[str, Any]:
-    """Do the work of a page, with the loop's other work between its steps."""
-    while (result := step(page)) is None:
-        await _let_others_work()
-    return result
-
-
-async def _let_others_work() -> None:
-    """Leave the loop to others for as many turns as a command takes from its connection to its reply."""
-    for _ in range(_TURNS):
-        await asyncio.sleep(0)
 
 
 def _network(text: str) -> Network:

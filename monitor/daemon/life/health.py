@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from monitor.bans.decision import Verdict
+from monitor.daemon.crowdsec.bridge import Crowdsec
+from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.config_files import ConfigFiles
 from monitor.daemon.life.problems import SEE_FOREIGN, Problems
@@ -62,6 +64,8 @@ class Health:
         scrapers: ScraperWatch,
         harm: HarmWatch,
         pods: PodWatch,
+        fleet: FleetWatch,
+        crowdsec: Crowdsec,
         lists: ListReport,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
@@ -83,6 +87,8 @@ class Health:
         self._scrapers = scrapers
         self._harm = harm
         self._pods = pods
+        self.fleet = fleet
+        self._crowdsec = crowdsec
         self._lists = lists
         self._detector_origins: dict[str, str] = {}
         self._mode_set_at = ""
@@ -92,7 +98,20 @@ class Health:
         self.reloads = {"success": 0, "failure": 0}
         self._upkeep = upkeep
         self.problem_list = Problems(
-            pipeline, sources, saver, state, surroundings, upkeep, sight, files, trial, recording, scrapers, lists
+            pipeline,
+            sources,
+            saver,
+            state,
+            surroundings,
+            upkeep,
+            sight,
+            files,
+            trial,
+            recording,
+            scrapers,
+            fleet,
+            crowdsec,
+            lists,
         )
 
     def problems(self) -> list[str]:
@@ -143,13 +162,16 @@ class Health:
                 *self._recording.notices(),
                 *self._surroundings.notices,
                 *self._scrapers.notices(),
+                *self._crowdsec.notices(),
                 *self._pods.notices,
+                *self.fleet.notices(),
                 *self._lists.notices(),
                 *(text for one in self._pipeline.counting for text in one.notices(time.time())),
                 *self._sources.notices,
                 *self._upkeep.notices(),
             ],
             "harm": self._harm.describe(),
+            "fleet": self.fleet.describe(),
             "trial": self._trial.waiting(),
             "lists": self._lists.describe(),
             "mode": self._show_mode(),
@@ -187,11 +209,13 @@ class Health:
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
         yield "nodewarden_table_compared_age_seconds", (), self._table_watch.oldest_s
         yield from self.problem_list.samples()
+        yield from self._crowdsec.samples()
         yield from self._lists.samples()
         yield from self._sight.samples()
         yield from self._recording.samples()
         yield from self._scrapers.samples()
         yield from self._harm.samples()
+        yield from self.fleet.samples()
         yield from self._upkeep.samples()
         for result, count in self.reloads.items():
             yield "nodewarden_config_reloads_total", (result,), count
@@ -205,6 +229,11 @@ class ProblemWatch:
     def __init__(self) -> None:
         """Start without problems."""
         self._known: dict[str, str] = {}
+
+    @property
+    def count(self) -> int:
+        """How many problems there were when they were last looked at."""
+        return len(self._known)
 
     def changes(self, problems: Sequence[str]) -> tuple[list[str], list[str]]:
         """Return the texts of those that appeared and of those that are over, since the last call."""

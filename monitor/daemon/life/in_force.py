@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from monitor.daemon.crowdsec.bridge import Crowdsec
+from monitor.daemon.fleet.membership import Membership
 from monitor.daemon.life import capacity, logs
 from monitor.daemon.life.config_files import ConfigFiles
 from monitor.daemon.life.health import Health
@@ -66,6 +68,8 @@ class InForce:
         trials: TrialKeeper,
         recording: Recording,
         scrapers: ScraperWatch,
+        fleet: Membership,
+        crowdsec: Crowdsec,
         lists: ListKeeper,
     ) -> None:
         """Take what follows the configuration; `settings` were loaded from `path`, and from a trial that waits."""
@@ -82,6 +86,8 @@ class InForce:
         trials.attach(self)
         self._recording = recording
         self._scrapers = scrapers
+        self._fleet = fleet
+        self._crowdsec = crowdsec
         self._lists = lists
 
     def attach(self, health: Health, sight: Sight) -> None:
@@ -136,6 +142,8 @@ class InForce:
             sessions=protect.sessions, kubernetes=protect.kubernetes, admin_groups=protect.admin_groups
         )
         self._scrapers.reconfigure(protect.scrapers)
+        self._fleet.reconfigure(settings, now_s)
+        self._crowdsec.reconfigure(settings.crowdsec)
         self._lists.reconfigure(settings)
         self._health.follow_origins(loaded)
         _log.info("reloaded; guarding with %s", modes(self._pipeline))
@@ -162,8 +170,10 @@ class InForce:
             windows_part(self._pipeline.counting),
             self._files.part(),
             self._health.trial_part(),
+            self._health.fleet.part(),
             self._recording.part(),
             self._scrapers.part(),
+            self._crowdsec.part(),
             *self._sight.parts(),
             *ListReport(self._lists).parts(),
             self._surroundings.names.part(is_wanted=self.settings.bans.protect.kubernetes),

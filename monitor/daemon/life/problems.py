@@ -3,6 +3,8 @@
 import time
 from collections.abc import Iterator
 
+from monitor.daemon.crowdsec.bridge import Crowdsec
+from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.life import capacity
 from monitor.daemon.life.config_files import ConfigFiles
 from monitor.daemon.life.recording import Recording
@@ -42,6 +44,8 @@ class Problems:
         trial: TrialWatch,
         recording: Recording,
         scrapers: ScraperWatch,
+        fleet: FleetWatch,
+        crowdsec: Crowdsec,
         lists: ListReport,
     ) -> None:
         """Take who knows what."""
@@ -56,6 +60,8 @@ class Problems:
         self._trial = trial
         self._recording = recording
         self._scrapers = scrapers
+        self._fleet = fleet
+        self._crowdsec = crowdsec
         self._lists = lists
 
     def found(self) -> list[Problem]:
@@ -82,6 +88,7 @@ class Problems:
         yield from of_kind(ProblemKind.SURROUNDINGS, self._surroundings.problems)
         yield from of_kind(ProblemKind.NAMES, self._surroundings.names.problems())
         yield from self._scrapers.problems()
+        yield from self._crowdsec.problems()
         if leaking := pipeline.table.leaking(now_s):
             hooks = ", ".join(f"{packets} in {hook}" for hook, packets in leaking.items())
             text = f"traffic from banned sources is still getting through ({hooks}): see `nodewarden why ADDRESS`"
@@ -95,6 +102,7 @@ class Problems:
         yield from of_kind(ProblemKind.CLOCK, self._state.clock.problems())
         yield from of_kind(ProblemKind.TRIAL, self._trial.problems())
         yield from of_kind(ProblemKind.CONFIGURATION, self._files.problems())
+        yield from self._fleet.problems()
 
     def _of_enforcement(self) -> Iterator[Problem]:
         """Say what keeps the table from being as it should, and which enforcers and listeners failed."""

@@ -13,9 +13,13 @@ from pathlib import Path
 from monitor.bans.ledger import Ledger
 from monitor.control.server import ControlServer
 from monitor.daemon.catalogue import BAN_LATENCY
+from monitor.daemon.control.fleet_answers import FleetAnswers
 from monitor.daemon.control.history_answers import HistoryAnswers
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
+from monitor.daemon.crowdsec.bridge import Crowdsec
+from monitor.daemon.fleet.membership import Membership
+from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.life import descriptors, logs, memory
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.config_files import ConfigFiles, fault_of
@@ -114,6 +118,14 @@ class Service:
         self._problems = ProblemWatch()
         self._trial = TrialWatch(trials, KnownSources(settings.state.directory, self._standing))
         self._recording = Recording(settings)
+        self._fleet = Membership(
+            settings,
+            os.uname().nodename,
+            self._supervisor.failed,
+            lambda: self._node_changed(self._surroundings.reading),
+            lambda: self._problems.count,
+        )
+        self._crowdsec = Crowdsec(settings.crowdsec, self._supervisor.failed)
         self._harm = HarmWatch(
             lambda alert: self.pipeline.evidence.was_client(alert),  # noqa: PLW0108 - the pipeline comes later
             lambda address: address in self.pipeline.surrounding.internal,
@@ -134,6 +146,8 @@ class Service:
                 self._recording,
                 self._trial.bans,
                 self._harm,
+                self._fleet,
+                self._crowdsec,
             ),
             DecisionMetrics(self._metrics.exporter.histograms[BAN_LATENCY.name].observe, place.pod_of),
             self._cutting.cut,
@@ -156,7 +170,7 @@ class Service:
             is_settled=lambda: self._sources.is_settled,
             history_age_s=settings.state.history_age_s,
             history_rows=settings.state.history_rows,
-            more=(SavedPart("scrapers", "scrapers", (self._scrapers,)),),
+            more=(SavedPart("scrapers", "scrapers", (self._scrapers,)), self._fleet.saved),
         )
         self._enforcers.table.on_drift = self.pipeline.listeners.drifted
         self._drift = TableWatch(self._enforcers.keeper, self._enforcers.table.ports, self._supervisor.failed)
@@ -181,6 +195,8 @@ class Service:
             trials,
             self._recording,
             self._scrapers,
+            self._fleet,
+            self._crowdsec,
             self._lists,
         )
         self._trial.attach(self.pipeline)
@@ -208,6 +224,8 @@ class Service:
             self._scrapers,
             self._harm,
             self._pods,
+            fleet_watch := FleetWatch(self._fleet),
+            self._crowdsec,
             lists,
         )
         self._health.follow_origins(loaded)
@@ -226,6 +244,7 @@ class Service:
             self._in_force.reload,
             self._recording.order,
             TrialOrders(path, trials, lambda: self._in_force.settings).answer,
+            FleetAnswers(self._fleet, fleet_watch, self.pipeline),
             self._scrapers.describe,
             lists.about,
             lists.answer,
@@ -253,8 +272,10 @@ class Service:
         self._metrics.serve(settings.metrics, self._descriptors.reserved_from)
         await self._control.open(settings.control.group)
         in_force = self._state.restore()
+        self._fleet.open(self.pipeline, time.time())
         self._harm.start(list(self.pipeline.ledger.bans()))
         self._sight.start(time.time())
+        self._crowdsec.open(self.pipeline, lambda: self._node_changed(self._surroundings.reading))
         self._drift.open()  # only now: a hundred thousand notices of our own would overrun it
         memory.settle()
         _log.info("guarding with %s; %d bans are in force", modes(self.pipeline), in_force)
@@ -262,10 +283,12 @@ class Service:
     async def close(self) -> None:
         """Stop reading and answering; bans stay in the kernel."""
         await self._control.close()
+        self._crowdsec.close()
         self._look_back.close()
         self._sources.close()
         self._surroundings.close()
         self._pods.close()
+        self._fleet.close()
         self._drift.close()
         self._sight.close()
         self._lists.close()
@@ -286,6 +309,7 @@ class Service:
         self._sources.attach(self._loop)
         self._surroundings.attach(self._loop)
         self._pods.attach(self._loop)
+        self._fleet.attach(self._loop)
         self._drift.attach(self._loop)
         self._lists.attach(self._loop)
         self._systemd.ready()
@@ -307,6 +331,8 @@ class Service:
             **self._sources.tick_parts(),
             **self._sight.tick_parts(now_s),
             "following those who monitor": self._scrapers.tick,
+            **self._fleet.tick_parts(now_s),
+            "exchanging with CrowdSec": self._crowdsec.poll,
             "polling bans of internal sources": partial(self._harm.poll, self.pipeline.enforcers.stopped),
             "comparing the table": self._drift.tick,
             "keeping block lists": self._lists.tick,
@@ -357,7 +383,8 @@ class Service:
         TemporaryError if the kernel refuses the allowlist: the surroundings report that, and try again.
         """
         try:
-            entries = [*reading.entries, *self._scrapers.entries]
+            others = (*self._scrapers.entries, *self._fleet.entries, *self._crowdsec.entries)
+            entries = [*reading.entries, *others]
             self.pipeline.follow_node(entries, time.time(), reading.networks, reading.sysctls)
         except NodewardenError as error:
             raise TemporaryError(f"the allowlist in the kernel could not follow the node: {error}") from error

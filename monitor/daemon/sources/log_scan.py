@@ -4,6 +4,7 @@ import datetime
 import logging
 import time
 from collections.abc import Container, Iterator, Mapping
+from pathlib import Path
 from posixpath import normpath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,8 +42,12 @@ class _Made(NamedTuple):
 class LogScan:
     """Finds failures in blocks. A filter that cannot be used costs its own detector only."""
 
-    def __init__(self, filters: LogFilters, confirm_timeout_s: float) -> None:
-        """Compile the filters; `confirm_timeout_s` is what one line may cost one of them."""
+    def __init__(self, filters: LogFilters, confirm_timeout_s: float, state: Path | None = None) -> None:
+        """Compile the filters; `confirm_timeout_s` is what one line may cost one of them.
+
+        `state` is the directory in which the daemon keeps what it will need again.
+        """
+        self._state_directory = state
         self.faults: dict[str, str] = {}
         """Why these detectors find nothing."""
         self.files: dict[str, tuple[str, ...]] = {}
@@ -223,13 +228,16 @@ class LogScan:
         self._file_doubts.clear()
         self._matcher = None
         if made.definitions:
+            from monitor.filters.databases import DIRECTORY, Databases
             from monitor.filters.matcher import LogMatcher
 
+            directory = self._state_directory and self._state_directory / DIRECTORY
             self._matcher = LogMatcher(
                 made.definitions,
                 timezones=made.timezones,
                 findtimes_s=made.findtimes_s,
                 confirm_timeout_s=made.confirm_timeout_s,
+                databases=Databases(directory),
             )
 
     def _totals(self, name: str) -> dict[str, int]:

@@ -41,7 +41,7 @@ class Sources:
         takes counters of flows that run.
         """
         self._settings = settings
-        self._scan = LogScan(filters, settings.detectors.confirm_timeout_s)
+        self._scan = LogScan(filters, settings.detectors.confirm_timeout_s, settings.state.directory)
         context = RunnerContext(process, saver, self._scan, xdp, pods, take_running)
         self._runners = [row.source.make(row.settings_in(settings), context) for row in SOURCES]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from monitor.ebpf.frequent import FrequentSources, sketch_macros
+from monitor.ebpf.frequent import FrequentSources, sketch_constants, sketch_macros
 from monitor.ebpf.loader import LoadedProgram, load
 from monitor.ebpf.macros import numbered, protocol_macros
 from monitor.ebpf.maps import Map, PerCpuArray, attach_raw_tracepoint, run_statistics
@@ -63,7 +63,6 @@ _MAPPED = bytes(10) + b"\xff\xff"
 def program_request(own_netns: int, counting: DropCounting) -> LoadRequest:
     """Return what to compile: counting for this network namespace, by the number of its inode."""
     macros = {
-        "OWN_NETNS": own_netns,
         "ALL_NETNS": int(counting.section.all_namespaces),
         "CLASSES": _CLASSES,
         "PROBE_REASON": _PROBE_REASON,
@@ -72,7 +71,6 @@ def program_request(own_netns: int, counting: DropCounting) -> LoadRequest:
         "UNNAMED_REASON": _UNNAMED_REASON,
         "MAX_NAMESPACES": _MAX_NAMESPACES if counting.section.pods else 0,
         "PROBE_STEP_PACKETS": _PROBE_STEP_PACKETS,
-        "PORT_SEED": _PORT_SEED,
         "FIRST_CLIENT_PORT": counting.client_ports.first,
         "LAST_CLIENT_PORT": counting.client_ports.last,
         "FIRST_TRACEROUTE_PORT": TRACEROUTE_PORTS.start,
@@ -89,7 +87,9 @@ def program_request(own_netns: int, counting: DropCounting) -> LoadRequest:
         **sketch_macros(),
     }
     maps = (*_MAPS, _NAMESPACES) if counting.section.pods else _MAPS
-    return LoadRequest("drops.c", {_PROGRAM: RAW_TRACEPOINT}, maps, macros, tracepoint=_PROGRAM, needs_layout=True)
+    constants = {"OWN_NETNS": own_netns, "PORT_SEED": _PORT_SEED, **sketch_constants()}
+    kinds = {_PROGRAM: RAW_TRACEPOINT}
+    return LoadRequest("drops.c", kinds, maps, macros, constants, tracepoint=_PROGRAM, needs_layout=True)
 
 
 class DropCounters:

@@ -10,6 +10,7 @@ from click.shell_completion import BashComplete
 from monitor.cli.main import cli
 from monitor.cli.target import Target
 from monitor.control.protocol import AllowList, ListBans, Request, Status
+from monitor.model.bans import NOT_DETECTORS
 from tests.unit.cli.test_escapes import HOSTILE
 
 _KNOWN: dict[type[Request], Any] = {
@@ -29,7 +30,7 @@ def _offered(words: list[str], typed: str) -> list[str]:
     [
         ([], "hist", ["history"]),
         (["list", "--detector"], "s", ["sshd"]),
-        (["history", "--detector"], "", ["sshd", "port_scan", "recidive", "prefix", "manual"]),
+        (["history", "--detector"], "", ["sshd", "port_scan", "recidive", "prefix", "manual", "fleet"]),
         (["why"], "192.", ["192.0.2.1", "192.0.2.7"]),
         (["unban"], "198", ["198.51.100.7"]),
         (["allow", "remove"], "", ["192.0.2.9"]),
@@ -48,7 +49,7 @@ def test_what_is_known_is_offered(
 def test_without_a_daemon_nothing_is_offered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str]) -> None:
     """The shell shows no error while somebody types."""
     monkeypatch.setenv("NODEWARDEN_SOCKET", str(tmp_path / "none"))
-    assert [one for one in _offered(words, "") if one not in ("recidive", "prefix", "manual")] == []
+    assert [one for one in _offered(words, "") if one not in NOT_DETECTORS] == []
 
 
 def test_the_group_is_a_click_group() -> None:

@@ -16,6 +16,7 @@ from monitor.cli.main import cli
 from monitor.cli.status import _ODDITIES
 from monitor.control import protocol
 from monitor.control.client import RequestRefused
+from monitor.control.fleet_requests import FleetPardon, FleetStatus, FleetTrust
 from monitor.control.protocol import Request
 from monitor.daemon.life.log_formats import Text
 from monitor.model.printable import printable, printable_lines
@@ -60,12 +61,31 @@ def _results(text: str) -> dict[type, Any]:
         head | {"event": "problem", "text": text},
         head | {"event": "allowlisted", "network": text, "detector": text, "text": text},
     ]
+    said = {
+        "version": text, "role": text, "mode": text, "configuration": text, "allowlist": text, "audit": text,
+        "drift": 1, "published": 1, "adopted": 1, "refused": 1, "problems": 1, "observed_peers": [text],
+        "allowed": {text: text},
+    }  # fmt: skip
+    other = said | {"version": "1", "role": "", "mode": "1", "configuration": "", "allowlist": "", "allowed": {}}
+    node = {
+        "name": text, "seen_s": 1.0, "is_alive": False, "is_self": False, "lag_s": 0.1, "enforced": 1, "observed": 1,
+        "refused": 1, "breaker": text, "hello": said,
+    }  # fmt: skip
+    fleet = {
+        "name": text, "url": text, "mode": text, "publish": True, "adopt": True, "quorum": 2, "is_connected": False,
+        "changed_s": 1.0, "problem": text, "clock_offset_s": 0.0, "waiting": 1, "published": 1, "withdrawn": 1,
+        "adopted": 1, "refused": {text: 1}, "pardons": 1, "allowed": 1, "nodes": 2, "alive": 1,
+        "held": {"enforce": 1, "observe": 1}, "differences": [{"subject": text, "nodes": [text], "text": text}],
+    }  # fmt: skip
     listed = {"name": text, "set": text, "state": text, "entries": 1, "dropped": 1, "hits": 1}
     on_list = {"list": text, "entry": text, "set": "ban", "state": text, "is_spared": False}
     trial = {"name": text, "target": text, "content": text, "left_s": 9.0, "is_target_changed": True}
     return {
+        FleetStatus: {"fleet": fleet, "nodes": [node, node | {"name": "other", "hello": other}], "after": ""},
+        FleetPardon: done,
+        FleetTrust: {"node": text, "text": text},
         protocol.Status: {
-            "version": text, "problems": [text],
+            "fleet": fleet, "version": text, "problems": [text],
             "trial": text, "notices": [text], "uptime_s": 1.0, "configuration": text,
             "metrics": text, "sources": [source | {"other": {text: 1}}],
             "filters": [odd | {"detector": text, "filter": text, "state": text, "reads": [text], "evidence": text}],
@@ -96,7 +116,9 @@ def _results(text: str) -> dict[type, Any]:
         protocol.Unban: done,
         protocol.Why: {
             "network": text, "pod": text, "pods_hit": {text: 1},
-            "allowlist": {"network": text, "reason": text}, "bans": [ban], "foreign": [ban],
+            "allowlist": {"network": text, "reason": text}, "foreign": [ban],
+            "bans": [ban | {"claims": [ban | {"origin": "peer"}]}],
+            "pardon": {"left_s": 1.0, "reason": text},
             "leaked": [text], "rules": [rule], "counting": [{"detector": text, "count": 1, "maxretry": 2}],
             "witnesses": {text: {text: 1}}, "lists": [on_list | {"fetched_s": 0.0, "expires_s": 1.0}],
             "history": [past | counts | evidence, past | {"reason": text}],
@@ -139,7 +161,10 @@ COMMANDS = {
     "list": ["list"],
     "ban": ["ban", NET],
     "unban": ["unban", NET],
+    "unban --fleet": ["unban", NET, "--fleet"],
     "why": ["why", NET],
+    "fleet status": ["fleet", "status"],
+    "fleet trust": ["fleet", "trust", "web-1"],
     "events": ["events"],
     "history": ["history"],
     "top": ["top", "--once"],
@@ -157,8 +182,8 @@ COMMANDS = {
     "apply --back": ["apply", "--back"],
     "record info": ["record", "info"],
 }
-_OF_FILES = {"compare", "config", "filter", "fail2ban", "label", "replay", "tune"}
-"""Commands that read files and ask no daemon: their tests are in test_command.py, test_filter.py, test_fail2ban.py,
+_OF_FILES = {"compare", "config", "filter", "fail2ban", "label", "lists", "replay", "tune"}
+"""Commands that read files: their tests are in test_command.py, test_filter.py, test_fail2ban.py, test_block_lists.py,
 test_replay.py and tests/unit/tuning."""
 _WITHOUT_TEXT = {"run", "drops"}
 
@@ -248,3 +273,13 @@ def test_any_text_becomes_printable_and_stays_itself_if_it_is(text: str) -> None
     assert printable(shown) == shown
     assert not {unicodedata.category(char) for char in shown} & {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
     assert printable_lines(text).count("\n") == text.count("\n")
+
+
+def test_differences_of_hostile_nodes_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes choose what they say of themselves, and an administrator reads it."""
+    whole = Peer(HOSTILE).results[FleetStatus]
+    whole["nodes"][0]["name"] = "web-1"
+    monkeypatch.setattr(Peer, "ask", lambda *_: whole)
+    output = run(["fleet", "diff", "web-1", "other"], HOSTILE).output
+    assert is_safe(output)
+    assert "\\x1b[2J" in output

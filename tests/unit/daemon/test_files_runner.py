@@ -57,7 +57,7 @@ class Site:
         self.found.clear()
         self.runner.tick()
         self.runner._readable()
-        while (source := self.runner._source) and not source.is_drained:
+        while (source := self.runner._source) and (self.runner._queues or not source.is_drained):
             self.runner._readable()
         return [".".join(map(str, event.source)) for event in self.found]
 

@@ -23,6 +23,7 @@ _UIDS = {
     "detectors": "nodewarden-detectors",
     "traffic": "nodewarden-traffic",
     "guard": "nodewarden-guard",
+    "fleet": "nodewarden-fleet",
     "who": "nodewarden-who",
 }
 """As people have linked to them: a dashboard keeps its uid for ever."""

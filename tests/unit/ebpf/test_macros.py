@@ -45,9 +45,10 @@ def test_the_search_finds_numbers() -> None:
 
 
 def test_all_that_is_declared_is_used() -> None:
-    """Each macro is in a program that gets it."""
-    declared = {macro for request in REQUESTS for macro in request.macros}
-    used = {word for request in REQUESTS for word in re.findall(r"\w+", code(request.source)) if word in request.macros}
+    """Each macro and each constant is in a program that gets it."""
+    pairs = [(request, request.macros.keys() | request.constants.keys()) for request in REQUESTS]
+    declared = {name for _, names in pairs for name in names}
+    used = {word for request, names in pairs for word in re.findall(r"\w+", code(request.source)) if word in names}
     assert declared - used == set()
 
 
@@ -63,5 +64,5 @@ def test_protocols_keep_their_names() -> None:
 
 def test_seeds_differ() -> None:
     """No two programs share one, and only programs with a sketch have one."""
-    seeds = [request.macros["SEED"] for request in REQUESTS if "SEED" in request.macros]
+    seeds = [request.constants["SEED"] for request in REQUESTS if "SEED" in request.constants]
     assert len(seeds) == len(set(seeds)) == 2

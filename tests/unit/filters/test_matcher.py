@@ -3,6 +3,7 @@
 import datetime
 import functools
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -333,6 +334,10 @@ def test_a_scan_in_parts() -> None:
     """A scan that is over time goes on where it was, and finds in parts what it finds at once."""
     block = _block(*(f"bad u{number} ::{number % 9 + 1}" for number in range(20)))
     scan, parts = _matcher({"d": _BAD}).begin(block), list[list[AuthFailure]]()
+    while scan.is_waiting:
+        assert scan.run(until_s=0.0) == []
+        assert scan.has_more
+        time.sleep(0.001)
     while not parts or scan.has_more:
         parts.append(scan.run(until_s=0.0))
     assert [len(part) for part in parts] == [1] * 20 + [0]

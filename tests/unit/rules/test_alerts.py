@@ -429,6 +429,24 @@ CASES = [
             ("NodewardenEgressViolation", "egress"),
         )
     ),
+    *(
+        Case(
+            f"NodewardenFleet{name}",
+            {series("nodewarden_problem", f'kind="{kind}"'): "1x40"},
+            {"kind": kind},
+            "1",
+            {
+                series("nodewarden_problem", f'kind="{kind}"'): over,
+                series("nodewarden_problem", 'kind="clock"'): "1x40",
+            },
+        )
+        for name, kind, over in (
+            ("Server", "fleet", "1x3 0x40"),
+            ("Breaker", "fleet_breaker", "0x40"),
+            ("Differs", "fleet_differs", "1x8 0x40"),
+            ("Waiting", "fleet_waiting", "1 0x40"),
+        )
+    ),
 ]
 
 
@@ -456,14 +474,14 @@ def test_it_fires_with_all_that_it_says(tmp_path: Path, case: Case) -> None:
     said = _said(rule, labels, case.value, case.edges)
     expected = {"exp_labels": labels | rule["labels"], "exp_annotations": said}
     fires = {"eval_time": f"{case.at_min}m", "alertname": case.name, "exp_alerts": [expected]}
-    support.run(tmp_path, case.fires, alerts=[fires])
+    support.run(tmp_path, case.fires, alerts=[fires], alert=case.name)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_it_does_not_fire_for_less(tmp_path: Path, case: Case) -> None:
     """Not for what was so all the time, is over in a moment, concerns others, or is below the threshold."""
     silent = {"eval_time": f"{case.at_min}m", "alertname": case.name, "exp_alerts": []}
-    support.run(tmp_path, case.not_quite, alerts=[silent])
+    support.run(tmp_path, case.not_quite, alerts=[silent], alert=case.name)
 
 
 def _minutes(duration: str) -> int:

@@ -13,11 +13,13 @@ from monitor.bans.claims import Rank
 from monitor.bans.decision import Verdict
 from monitor.cli.main import cli
 from monitor.daemon.catalogue import BY_NAME
+from monitor.daemon.fleet.watch import PEER_STATES
 from monitor.daemon.life.scraper_watch import ScraperState
 from monitor.daemon.pipeline.harm import Sign
 from monitor.daemon.sources.registrations import SOURCES
 from monitor.detectors.registry import REGISTRATIONS
 from monitor.enforcers.nftables.drift import DriftKind
+from monitor.fleet.comparison import Subject
 from monitor.model.bans import MANUAL, Mode
 from monitor.model.problems import ProblemKind
 from monitor.node.kernel_settings import EXPECTATIONS
@@ -33,7 +35,8 @@ VALUES: dict[str, set[str]] = {
     "verdict": set(Verdict),
     "kind": {*DriftKind, *ProblemKind},
     "sign": set(Sign),
-    "state": set(ScraperState),
+    "state": {*ScraperState, *PEER_STATES},
+    "subject": set(Subject),
     "mode": set(Mode),
     "detector": {MANUAL, *(one.name for one in REGISTRATIONS)},
     "source": {row.source.name for row in SOURCES},

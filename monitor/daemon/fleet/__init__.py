@@ -1,0 +1,1 @@
+"""The fleet in the daemon: what connects its rules to the pipeline, and how it is."""

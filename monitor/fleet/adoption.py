@@ -1,0 +1,265 @@
+"""What becomes of a peer's records here: orders to ban, claims to withdraw, or nothing. Pure: it reads the ledger.
+
+The one place that decides how a peer's claim is held (`mode_for`): enforced, only observed, or not at all. Everything
+that changes that later, such as a tripped breaker, another configuration or a missing quorum, has the claim revised by
+the same rule.
+"""
+
+import sys
+from collections.abc import Callable, Iterable
+
+from monitor.bans.guard import Guard
+from monitor.bans.ledger import Ledger
+from monitor.fleet.engine import Change
+from monitor.fleet.fields import read_field
+from monitor.fleet.pardons import Pardons
+from monitor.fleet.peers import Peer, Peers
+from monitor.fleet.records import MAX_REASON, BanRecord, RecordError, decode_ban
+from monitor.fleet.refusals import Cause
+from monitor.fleet.settings import FleetSettings, Share
+from monitor.fleet.times import EngineClock
+from monitor.model.addresses import Network
+from monitor.model.alerts import Strength
+from monitor.model.bans import OTHER_PEERS, AllowEntry, Ban, ClaimOrigin, Mode, ban_key
+from monitor.model.printable import printable
+from monitor.recording.inputs import OrderedBan
+
+_SAME_S = 1.0
+"""Ends closer than this are the same: clocks are compared over a network."""
+
+
+class Rules:
+    """What decides on records of peers."""
+
+    def __init__(self, settings: FleetSettings, internal: Iterable[Network] = ()) -> None:
+        """Take the settings; `internal` are private networks: an address in them is another host here than there."""
+        self.settings = settings
+        self._internal = Guard([AllowEntry(one, "internal") for one in internal])
+
+    def is_internal(self, network: Network) -> bool:
+        """Whether some of a network is private, or nobody's."""
+        return self._internal.protects(network) is not None
+
+
+class Plan:
+    """What a slice of work asks of the pipeline: first the withdrawals, then the orders."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self.orders: dict[tuple[str, bytes], OrderedBan] = {}
+        self.held: dict[tuple[str, bytes], Mode] = {}
+        """How the claims are held that orders replace; of the others nothing is held."""
+        self.withdrawals: dict[tuple[str, bytes], tuple[Network, Strength]] = {}
+        self.fresh = 0
+        """Orders of what the peer did not hold before."""
+
+    def __len__(self) -> int:
+        """Return how many changes there are."""
+        return len(self.orders) + len(self.withdrawals)
+
+    def order(self, order: OrderedBan, key: bytes, held: Mode | None = None) -> None:
+        """Have a claim made for a ban (`ban_key`); `held`: in place of one."""
+        self.orders[order.name, key] = order
+        if held is not None:
+            self.held[order.name, key] = held
+
+    def withdraw(self, name: str, network: Network, strength: Strength) -> None:
+        """Have a claim ended, also one that this plan was to make."""
+        key = name, ban_key(network, strength)
+        self.orders.pop(key, None)
+        self.held.pop(key, None)
+        self.withdrawals[key] = network, strength
+
+
+class Adoption:
+    """Weighs records and claims of peers."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        ledger: Ledger,
+        peers: Peers,
+        pardons: Pardons,
+        clock: EngineClock,
+        protects: Callable[[Network], AllowEntry | None],
+    ) -> None:
+        """`protects` is the guard's."""
+        self.rules = rules
+        self._ledger = ledger
+        self._peers = peers
+        self._pardons = pardons
+        self._clock = clock
+        self._protects = protects
+
+    @property
+    def enforces(self) -> bool:
+        """Whether what peers say changes what is enforced here."""
+        return self.rules.settings.mode is Mode.ENFORCE
+
+    def claims_of_peers(self, key: bytes) -> list[Ban]:
+        """Return the claims of other nodes of a ban (`ban_key`)."""
+        return [one for one in self._ledger.claims_of(key) if is_of_peer(one)]
+
+    def claim_of(self, name: str, key: bytes) -> Ban | None:
+        """Return what a peer claims of a ban (`ban_key`)."""
+        return next((one for one in self._ledger.claims_of(key) if is_of_peer(one) and one.detector == name), None)
+
+    def take(
+        self, plan: Plan, peer: Peer, change: Change, now_s: float, seen: set[bytes] | None = None
+    ) -> Cause | None:
+        """Plan what a ban of a peer leads to; return why it leads to nothing, None if it does or is held already.
+
+        `seen` takes the `ban_key` of what is part of a snapshot, whatever becomes of it; None: it was decided just now.
+        """
+        try:
+            network, strength = read_field(change.field)
+        except ValueError:
+            return Cause.MALFORMED
+        key = ban_key(network, strength)
+        if seen is not None:
+            seen.add(key)
+        try:
+            record = decode_ban(change.record)
+        except RecordError as error:
+            return Cause(error.cause)
+        if f"{record.set.value} {record.net}".encode() != change.field:
+            return Cause.MALFORMED
+        if seen is None:
+            peer.lag_s = max(0.0, now_s - self._clock.to_local(record.since_s))
+        until_s = self._end_of(record, now_s)
+        if (cause := self._refusal(peer, network, strength, until_s, now_s)) is not None:
+            return cause
+        return self._hold(plan, peer, (network, strength), record, until_s, now_s)
+
+    def _hold(
+        self,
+        plan: Plan,
+        peer: Peer,
+        place: tuple[Network, Strength],
+        record: BanRecord,
+        until_s: float,
+        now_s: float,
+    ) -> Cause | None:
+        """Plan the claim that a record makes; return why it cannot be held, None if it is."""
+        key = ban_key(*place)
+        held = None if (peer.name, key) in plan.withdrawals else self.claim_of(peer.name, key)
+        is_new = held is None and (peer.name, key) not in plan.orders
+        if is_new and (cause := self._charge(plan, peer, now_s)) is not None:
+            return cause
+        mode = self._mode(peer.name, peer, key, now_s)
+        if held is not None:
+            if held.mode is mode and abs(held.until_s - until_s) < _SAME_S:
+                return None
+            if not _can_be_ordered(held, mode, until_s):
+                plan.withdraw(peer.name, *place)
+                held = None
+        order = OrderedBan(*place, until_s - now_s, _reason(record), ClaimOrigin.PEER, peer.name, mode)
+        plan.order(order, key, held.mode if held else None)
+        if mode is Mode.ENFORCE and self.rules.settings.quorum > 1:
+            self.revise(plan, key, now_s, beside=peer.name)
+        return None
+
+    def _charge(self, plan: Plan, peer: Peer, now_s: float) -> Cause | None:
+        """Take a new ban off what a peer may bring; return why it cannot be held. Too many trip its breaker."""
+        if peer.held + plan.fresh >= self.rules.settings.max_per_peer:
+            return Cause.FULL
+        if not peer.spend(now_s):
+            if peer.breaker.is_tripped:
+                return Cause.BUDGET
+            most = self.rules.settings.bans_per_minute
+            peer.breaker.trip(f"it made more than {most} bans a minute (fleet.bans_per_minute)", now_s)
+        plan.fresh += 1
+        return None
+
+    def _end_of(self, record: BanRecord, now_s: float) -> float:
+        """Return when an adopted ban ends: counted from its start there, so that reading it again prolongs nothing."""
+        since_s = min(self._clock.to_local(record.since_s), now_s)
+        return min(self._clock.to_local(record.until_s), since_s + self.rules.settings.max_bantime_s)
+
+    def _refusal(self, peer: Peer, network: Network, strength: Strength, until_s: float, now_s: float) -> Cause | None:
+        """Return why a ban must not be held; the guard comes first, and what it protects counts for the breaker."""
+        if self._protects(network) is not None:
+            peer.breaker.name_allowed(network, now_s)
+            return Cause.ALLOWLISTED
+        if (cause := self._rule_against(peer, network, strength)) is not None:
+            return cause
+        if until_s <= now_s:
+            return Cause.ENDED
+        return Cause.PARDONED if self._pardons.bars(network, now_s) else None
+
+    def _rule_against(self, peer: Peer | None, network: Network, strength: Strength) -> Cause | None:
+        settings = self.rules.settings
+        if not settings.adopt:
+            return Cause.OFF
+        if peer is not None and settings.adopt_roles and peer.role not in (None, *settings.adopt_roles):
+            return Cause.ROLE
+        if network.prefix_length < (settings.widest_ipv4 if network.bits == 32 else settings.widest_ipv6):
+            return Cause.WIDE
+        if strength is Strength.SPOOFABLE and settings.share is not Share.ALL:
+            return Cause.SPOOFABLE
+        return Cause.INTERNAL if self.rules.is_internal(network) else None
+
+    def mode_for(self, name: str, network: Network, strength: Strength, now_s: float) -> Mode | None:
+        """Return how a claim of a peer is held as things are; None: not at all."""
+        peer = self._peers.find(name)
+        if self._rule_against(peer, network, strength) or self._pardons.bars(network, now_s):
+            return None
+        return self._mode(name, peer, ban_key(network, strength), now_s)
+
+    def _mode(self, name: str, peer: Peer | None, key: bytes, now_s: float) -> Mode:
+        settings = self.rules.settings
+        if settings.mode is Mode.OBSERVE or not self._peers.is_trusted(name):
+            return Mode.OBSERVE
+        if settings.adopt_roles and (peer is None or peer.role is None):
+            held = self.claim_of(name, key)
+            return held.mode if held is not None else Mode.OBSERVE  # nobody knows yet
+        if settings.quorum > 1:
+            claims = self._ledger.claims_of(key)
+            named = {one.detector for one in claims if is_of_peer(one) and one.until_s > now_s}
+            if sum(map(self._peers.is_trusted, named | {name})) < settings.quorum:
+                return Mode.OBSERVE
+        return Mode.ENFORCE
+
+    def revise(self, plan: Plan, key: bytes, now_s: float, *, beside: str = "") -> None:
+        """Plan what makes the peers' claims of a ban what they should be now; `beside`: but not this peer's."""
+        for claim in self._ledger.claims_of(key):
+            if not is_of_peer(claim) or claim.detector == beside or claim.until_s <= now_s:
+                continue
+            # a claim that is being made counts for the others already
+            mode = Mode.ENFORCE if beside and self._would_be(claim, now_s) else self._mode_of(claim, now_s)
+            if mode is claim.mode:
+                continue
+            if mode is not Mode.ENFORCE:
+                plan.withdraw(claim.detector, claim.network, claim.strength)
+            if mode is not None:
+                left_s, name = claim.until_s - now_s, claim.detector
+                order = OrderedBan(claim.network, claim.strength, left_s, claim.reason, claim.origin, name, mode)
+                plan.order(order, key, claim.mode if mode is Mode.ENFORCE else None)
+
+    def _mode_of(self, claim: Ban, now_s: float) -> Mode | None:
+        return self.mode_for(claim.detector, claim.network, claim.strength, now_s)
+
+    def _would_be(self, claim: Ban, now_s: float) -> bool:
+        """Whether a claim is enforced as soon as there is a quorum."""
+        trusted = self._peers.is_trusted(claim.detector)
+        peer = self._peers.find(claim.detector)
+        has_role = not self.rules.settings.adopt_roles or (peer is not None and peer.role is not None)
+        return trusted and has_role and self._mode_of(claim, now_s) is not None
+
+
+def is_of_peer(claim: Ban) -> bool:
+    """Whether a claim is that of another node of the fleet."""
+    return claim.origin is ClaimOrigin.PEER and claim.detector not in OTHER_PEERS
+
+
+def _can_be_ordered(held: Ban, mode: Mode, until_s: float) -> bool:
+    """Whether an order changes a claim as wanted: it makes none shorter, and none that is enforced observed."""
+    if held.mode is mode:
+        return until_s > held.until_s
+    return mode is Mode.ENFORCE
+
+
+def _reason(record: BanRecord) -> str:
+    """Return a reason as it is kept: one line of printable text; few differ, and each is held for long."""
+    text = f"{record.reason} ({record.detector})" if record.reason else record.detector
+    return sys.intern(printable(text)[:MAX_REASON])

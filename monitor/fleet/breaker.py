@@ -1,0 +1,63 @@
+"""The breaker: a peer that would have us ban what is allowed, or bans without measure, is only observed from then on.
+
+It may be compromised, or have a wrong threshold; from here that is the same. Pure.
+"""
+
+from collections import deque
+
+from monitor.model.addresses import Network
+
+MAX_ALLOWED_NAMED = 3
+"""Networks of our allowlist that a peer names within `WITHIN_S`, at which it trips."""
+WITHIN_S = 600.0
+TRIPPED_S = 86400.0
+"""For how long it stays tripped, unless an operator resets it."""
+
+
+class Breaker:
+    """The breaker of one peer; all times are wall time in seconds."""
+
+    __slots__ = ("_named", "reason", "tripped_s")
+
+    def __init__(self, tripped_s: float = 0.0, reason: str = "") -> None:
+        """`tripped_s` is when it tripped in an earlier run; 0: it did not."""
+        self.tripped_s = tripped_s
+        self.reason = reason
+        self._named: deque[tuple[float, Network]] = deque(maxlen=MAX_ALLOWED_NAMED)
+
+    @property
+    def is_tripped(self) -> bool:
+        """Whether the peer is only observed."""
+        return self.tripped_s > 0.0
+
+    def name_allowed(self, network: Network, now_s: float) -> bool:
+        """Take that the peer banned an allowed network; return whether that trips it now."""
+        named = self._named
+        for known in [one for one in named if one[1] == network]:
+            named.remove(known)
+        named.append((now_s, network))
+        if self.is_tripped or len(named) < MAX_ALLOWED_NAMED or not 0 <= now_s - named[0][0] <= WITHIN_S:
+            return False
+        self.trip(f"it banned {MAX_ALLOWED_NAMED} networks that are on the allowlist here, within ten minutes", now_s)
+        return True
+
+    def trip(self, reason: str, now_s: float) -> None:
+        """Observe the peer from now on."""
+        if not self.is_tripped:
+            self.tripped_s = max(now_s, 1.0)
+            self.reason = reason
+
+    def review(self, now_s: float) -> bool:
+        """Reset it after its time; return whether that is now. A clock that was set back lengthens nothing."""
+        if self.is_tripped and now_s < self.tripped_s:
+            self.tripped_s = now_s
+        if not self.is_tripped or now_s - self.tripped_s < TRIPPED_S:
+            return False
+        return self.reset()
+
+    def reset(self) -> bool:
+        """Trust the peer again; return whether it had tripped."""
+        was_tripped = self.is_tripped
+        self.tripped_s, self.reason = 0.0, ""
+        self._named.clear()
+        return was_tripped

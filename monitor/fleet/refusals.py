@@ -1,0 +1,37 @@
+"""Why records of peers are not taken over: a closed set, used as a metric label."""
+
+import enum
+
+
+class Cause(enum.StrEnum):
+    """Why a record of a peer was not taken over."""
+
+    MALFORMED = "malformed"
+    OVERSIZE = "oversize"
+    VERSION = "version"
+    """Of a version of the record that this node does not know."""
+    OWN_NAME = "own_name"
+    """Of a node that has this node's name."""
+    FOREIGN = "foreign"
+    """Of a node whose name is none, or beyond the number of nodes that are followed."""
+    ALLOWLISTED = "allowlisted"
+    """The guard protects the network."""
+    INTERNAL = "internal"
+    """The network is private: here it is somebody else's than there."""
+    WIDE = "wide"
+    """The prefix is wider than `fleet.widest_ipv4` or `fleet.widest_ipv6`."""
+    SPOOFABLE = "spoofable"
+    """A shun, while `fleet.share` is `proven`."""
+    ENDED = "ended"
+    PARDONED = "pardoned"
+    ROLE = "role"
+    OFF = "off"
+    """`fleet.adopt` is off."""
+    BUDGET = "budget"
+    """Its breaker tripped, and it has more than what is recorded of such a peer."""
+    FULL = "full"
+    """There is no room: `fleet.max_per_peer`, or `bans.max_bans`."""
+    WAITING = "waiting"
+    """Too many changes waited to be applied."""
+    KERNEL = "kernel"
+    """The kernel refused the ban."""
