@@ -6,6 +6,7 @@ from dashboards import queries as q
 from dashboards.aggregates import PROBLEMS
 from dashboards.board import Row, board, row
 from dashboards.guard_cost import costs
+from dashboards.guard_crowdsec import exchange
 from dashboards.guard_reading import readings
 from dashboards.panels import BAD, GOOD, NONE_IS_GOOD, WARN, About, Value, bars, card, lines, steps
 from dashboards.queries import Query
@@ -21,6 +22,7 @@ def made() -> Dashboard:
         row("", 6, _problems()),
         *readings(),
         *_holding(),
+        *exchange(),
         *costs(),
         *_upkeep(),
     )

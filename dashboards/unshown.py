@@ -29,6 +29,7 @@ UNSHOWN = {
     "nodewarden_recording_written_bytes_total": "follows nodewarden_recording_events_total, about 10 bytes each",
     "nodewarden_source_cut_lines_total": "depends on the format of one log; looked up when a filter misses something",
     "nodewarden_set_foreign_elements": "rare; `status` reports them, and `list --detector foreign` names them",
+    "nodewarden_crowdsec_up": "nodewarden_crowdsec_failures_total shows failures; a lasting one is in `status`",
     "nodewarden_shadow_evicted_keys_total": "concerns no ban; a note in `status` says when a shadow's window is full",
     "nodewarden_trial_seconds_left": "above 0 only while a trial configuration waits: a note in `status`",
     "nodewarden_trials_total": "rare; events of `nodewarden events`, and `apply --status` says why",

@@ -39,6 +39,8 @@ class ProblemKind(enum.StrEnum):
     """Servers of the cluster that cannot be resolved."""
     SCRAPER_BANNED = "scraper_banned"
     """A client that scraped metrics or checked health is banned."""
+    CROWDSEC = "crowdsec"
+    """Decisions cannot be exchanged with CrowdSec."""
     LEAK = "leak"
     """Traffic from banned sources is still getting through."""
     STATE = "state"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.bans.decision import Verdict
+from monitor.daemon.crowdsec.bridge import Crowdsec
 from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.config_files import ConfigFiles
@@ -63,6 +64,7 @@ class Health:
         harm: HarmWatch,
         pods: PodWatch,
         fleet: FleetWatch,
+        crowdsec: Crowdsec,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
         self._path = path
@@ -84,6 +86,7 @@ class Health:
         self._harm = harm
         self._pods = pods
         self.fleet = fleet
+        self._crowdsec = crowdsec
         self._detector_origins: dict[str, str] = {}
         self._mode_set_at = ""
         self._started_s = time.time()
@@ -92,7 +95,19 @@ class Health:
         self.reloads = {"success": 0, "failure": 0}
         self._upkeep = upkeep
         self.problem_list = Problems(
-            pipeline, sources, saver, state, surroundings, upkeep, sight, files, trial, recording, scrapers, fleet
+            pipeline,
+            sources,
+            saver,
+            state,
+            surroundings,
+            upkeep,
+            sight,
+            files,
+            trial,
+            recording,
+            scrapers,
+            fleet,
+            crowdsec,
         )
 
     def problems(self) -> list[str]:
@@ -143,6 +158,7 @@ class Health:
                 *self._recording.notices(),
                 *self._surroundings.notices,
                 *self._scrapers.notices(),
+                *self._crowdsec.notices(),
                 *self._pods.notices,
                 *self.fleet.notices(),
                 *(text for one in self._pipeline.counting for text in one.notices(time.time())),
@@ -187,6 +203,7 @@ class Health:
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
         yield "nodewarden_table_compared_age_seconds", (), self._table_watch.oldest_s
         yield from self.problem_list.samples()
+        yield from self._crowdsec.samples()
         yield from self._sight.samples()
         yield from self._recording.samples()
         yield from self._scrapers.samples()

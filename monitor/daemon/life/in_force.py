@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from monitor.daemon.crowdsec.bridge import Crowdsec
 from monitor.daemon.fleet.membership import Membership
 from monitor.daemon.life import capacity, logs
 from monitor.daemon.life.config_files import ConfigFiles
@@ -66,6 +67,7 @@ class InForce:
         recording: Recording,
         scrapers: ScraperWatch,
         fleet: Membership,
+        crowdsec: Crowdsec,
     ) -> None:
         """Take what follows the configuration; `settings` were loaded from `path`, and from a trial that waits."""
         self.settings = settings
@@ -82,6 +84,7 @@ class InForce:
         self._recording = recording
         self._scrapers = scrapers
         self._fleet = fleet
+        self._crowdsec = crowdsec
 
     def attach(self, health: Health, sight: Sight) -> None:
         """Take what reports on it; they in turn know it."""
@@ -136,6 +139,7 @@ class InForce:
         )
         self._scrapers.reconfigure(protect.scrapers)
         self._fleet.reconfigure(settings, now_s)
+        self._crowdsec.reconfigure(settings.crowdsec)
         self._health.follow_origins(loaded)
         _log.info("reloaded; guarding with %s", modes(self._pipeline))
         for detector in carried:
@@ -164,6 +168,7 @@ class InForce:
             self._health.fleet.part(),
             self._recording.part(),
             self._scrapers.part(),
+            self._crowdsec.part(),
             *self._sight.parts(),
             self._surroundings.names.part(is_wanted=self.settings.bans.protect.kubernetes),
         ]

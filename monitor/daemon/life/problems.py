@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 
+from monitor.daemon.crowdsec.bridge import Crowdsec
 from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.life import capacity
 from monitor.daemon.life.config_files import ConfigFiles
@@ -43,6 +44,7 @@ class Problems:
         recording: Recording,
         scrapers: ScraperWatch,
         fleet: FleetWatch,
+        crowdsec: Crowdsec,
     ) -> None:
         """Take who knows what."""
         self._pipeline = pipeline
@@ -57,6 +59,7 @@ class Problems:
         self._recording = recording
         self._scrapers = scrapers
         self._fleet = fleet
+        self._crowdsec = crowdsec
 
     def found(self) -> list[Problem]:
         """Return what is not as it should be, worst first."""
@@ -82,6 +85,7 @@ class Problems:
         yield from of_kind(ProblemKind.SURROUNDINGS, self._surroundings.problems)
         yield from of_kind(ProblemKind.NAMES, self._surroundings.names.problems())
         yield from self._scrapers.problems()
+        yield from self._crowdsec.problems()
         if leaking := pipeline.table.leaking(now_s):
             hooks = ", ".join(f"{packets} in {hook}" for hook, packets in leaking.items())
             text = f"traffic from banned sources is still getting through ({hooks}): see `nodewarden why ADDRESS`"

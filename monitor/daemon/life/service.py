@@ -17,6 +17,7 @@ from monitor.daemon.control.fleet_answers import FleetAnswers
 from monitor.daemon.control.history_answers import HistoryAnswers
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
+from monitor.daemon.crowdsec.bridge import Crowdsec
 from monitor.daemon.fleet.membership import Membership
 from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.life import descriptors, logs, memory
@@ -122,6 +123,7 @@ class Service:
             lambda: self._node_changed(self._surroundings.reading),
             lambda: self._problems.count,
         )
+        self._crowdsec = Crowdsec(settings.crowdsec, self._supervisor.failed)
         self._harm = HarmWatch(
             lambda alert: self.pipeline.evidence.was_client(alert),  # noqa: PLW0108 - the pipeline comes later
             lambda address: address in self.pipeline.surrounding.internal,
@@ -143,6 +145,7 @@ class Service:
                 self._trial.bans,
                 self._harm,
                 self._fleet,
+                self._crowdsec,
             ),
             DecisionMetrics(self._metrics.exporter.histograms[BAN_LATENCY.name].observe, place.pod_of),
             self._cutting.cut,
@@ -188,6 +191,7 @@ class Service:
             self._recording,
             self._scrapers,
             self._fleet,
+            self._crowdsec,
         )
         self._trial.attach(self.pipeline)
         self._pods = PodWatch(self.pipeline.pods)
@@ -215,6 +219,7 @@ class Service:
             self._harm,
             self._pods,
             fleet_watch := FleetWatch(self._fleet),
+            self._crowdsec,
         )
         self._health.follow_origins(loaded)
         self._metrics.attach(self._health, self._scrapers, self.pipeline.metrics.exemplars)
@@ -261,6 +266,7 @@ class Service:
         self._fleet.open(self.pipeline, time.time())
         self._harm.start(list(self.pipeline.ledger.bans()))
         self._sight.start(time.time())
+        self._crowdsec.open(self.pipeline, lambda: self._node_changed(self._surroundings.reading))
         self._drift.open()  # only now: a hundred thousand notices of our own would overrun it
         memory.settle()
         _log.info("guarding with %s; %d bans are in force", modes(self.pipeline), in_force)
@@ -268,6 +274,7 @@ class Service:
     async def close(self) -> None:
         """Stop reading and answering; bans stay in the kernel."""
         await self._control.close()
+        self._crowdsec.close()
         self._look_back.close()
         self._sources.close()
         self._surroundings.close()
@@ -314,6 +321,7 @@ class Service:
             **self._sight.tick_parts(now_s),
             "following those who monitor": self._scrapers.tick,
             **self._fleet.tick_parts(now_s),
+            "exchanging with CrowdSec": self._crowdsec.poll,
             "polling bans of internal sources": partial(self._harm.poll, self.pipeline.enforcers.stopped),
             "comparing the table": self._drift.tick,
             **self._state.tick_parts(now_s),
@@ -363,7 +371,8 @@ class Service:
         TemporaryError if the kernel refuses the allowlist: the surroundings report that, and try again.
         """
         try:
-            entries = [*reading.entries, *self._scrapers.entries, *self._fleet.entries]
+            others = (*self._scrapers.entries, *self._fleet.entries, *self._crowdsec.entries)
+            entries = [*reading.entries, *others]
             self.pipeline.follow_node(entries, time.time(), reading.networks, reading.sysctls)
         except NodewardenError as error:
             raise TemporaryError(f"the allowlist in the kernel could not follow the node: {error}") from error

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from monitor.daemon.selfcheck.crowdsec_files import crowdsec_faults, used_files
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.filters.deadline import Deadline, TooSlow
 from monitor.metrics.web_config import make_context, read_web_config
@@ -55,8 +56,10 @@ def file_findings(settings: Settings, filters: LogFilters, root: Path) -> Iterat
             yield Finding("state.directory", f"{path} is not a directory")
     if settings.metrics.enabled and (name := settings.metrics.web_config_file):
         yield from _web_config(Path(name))
-    for file in sorted(filters.files_read):
-        if why := why_not_for_service(root / str(file).lstrip("/")):
+    for path_of, text, is_warning in crowdsec_faults(settings.crowdsec):
+        yield Finding(path_of, text, is_warning)
+    for file in sorted({*map(str, filters.files_read), *used_files(settings.crowdsec)}):
+        if why := why_not_for_service(root / file.lstrip("/")):
             yield Finding("", f"{file}: {why}", is_warning=True)
 
 

@@ -83,8 +83,8 @@ def test_a_typo_is_answered_with_the_near_key(tmp_path: Path) -> None:
     assert faults_of(path) == [
         "nodewarden.yaml:3:5: detectors.port_scan.maxrety: unknown key; did you mean maxretry?",
         (
-            f"nodewarden.yaml:4:1: quite_other: unknown key; known keys: {', '.join(Settings.__struct_fields__)}; names of "
-            "your own belong below lists"
+            f"nodewarden.yaml:4:1: quite_other: unknown key; known keys: {', '.join(Settings.__struct_fields__)}; "
+            "names of your own belong below lists"
         ),
     ]
 
