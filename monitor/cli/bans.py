@@ -207,7 +207,7 @@ def unban(
     """End bans early, and delete elements that other programs added to the kernel's sets.
 
     A ban of this node ends on the nodes that took it over, too. With --fleet, every node ends its bans of these
-    networks, whoever decided them. A detector may ban them again where they offend again.
+    networks, no matter which node decided them. A detector may ban them again where they offend again.
     """
     if bool(networks) == everything:
         raise click.UsageError("name the addresses to unban, or give --all")
