@@ -28,7 +28,8 @@ def fleet_group() -> None:
 def status(target: Target, is_json: bool) -> None:
     """Show the fleet as this node sees it: its server, every node, and which of them differ from the others.
 
-    Exit code 1 while the server cannot be used.
+    LAG and REFUSED are of what this node read of another one; of itself, REFUSED is all that it refused. Nodes say how
+    they are every 20 s. Exit code 1 while the server cannot be used.
     """
     result = _whole(target)
     if is_json:

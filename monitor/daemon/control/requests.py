@@ -121,6 +121,8 @@ class Answers:
         self._fleet.require()
         answers = await in_slices(self._orders.slices(order))
         told = self._fleet.publishing()
+        if any(one.set == WORDS[Strength.SPOOFABLE] for one in order.bans):
+            told += "; only nodes with `fleet.share: all` take shuns over"
         return [one | {"text": f"{one['text']}; {told}"} if one["done"] else one for one in answers]
 
     def look_up(self, request: Request) -> Reply:

@@ -75,7 +75,8 @@ def _results(text: str) -> dict[type, Any]:
         "name": text, "url": text, "mode": text, "publish": True, "adopt": True, "quorum": 2, "is_connected": False,
         "changed_s": 1.0, "problem": text, "clock_offset_s": 0.0, "waiting": 1, "published": 1, "withdrawn": 1,
         "adopted": 1, "refused": {text: 1}, "pardons": 1, "allowed": 1, "nodes": 2, "alive": 1,
-        "held": {"enforce": 1, "observe": 1}, "differences": [{"subject": text, "nodes": [text], "text": text}],
+        "held": {"enforce": 1, "observe": 1},
+        "differences": [{"subject": text, "nodes": [text], "text": text, "for_s": 1.0}],
     }  # fmt: skip
     listed = {"name": text, "set": text, "state": text, "entries": 1, "dropped": 1, "hits": 1}
     on_list = {"list": text, "entry": text, "set": "ban", "state": text, "is_spared": False}
