@@ -49,7 +49,7 @@ def _pushed() -> Panel:
     return bars(
         "Bans pushed to CrowdSec",
         About(
-            "Bans by detectors that LAPI took, bans that were withdrawn there, and bans and unbans that were never pushed.",
+            "Bans that LAPI took, bans that were withdrawn there, and bans and unbans that were never pushed.",
             "`dropped`: too much waited, or LAPI refused an unban; its bouncers miss these.",
             "`nodewarden status` names what keeps LAPI from taking them.",
         ),

@@ -9,7 +9,6 @@ from collections.abc import Callable
 import pytest
 
 from monitor.crowdsec.claims import Claim, Outcome
-from monitor.daemon.crowdsec import hand_over
 from monitor.daemon.crowdsec.hand_over import SLICE, HandOver
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.replay.memory_leader import MemoryLeader
@@ -89,7 +88,7 @@ def test_a_long_decision_is_held_a_day_at_a_time(monkeypatch: pytest.MonkeyPatch
     turns.give(30 * DAY_S - 60)
     assert turns.claim() is first, "an hour later nothing has to be renewed"
     later_s = time.time() + 0.6 * DAY_S
-    monkeypatch.setattr(hand_over.time, "time", lambda: later_s)
+    monkeypatch.setattr(time, "time", lambda: later_s)
     turns.give(30 * DAY_S)
     renewed = turns.claim()
     assert renewed is not None
