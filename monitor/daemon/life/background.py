@@ -12,12 +12,13 @@ from monitor.model.retry import Worker
 _log = logging.getLogger(__name__)
 _MAX_WAITING = 65_536
 """Networks."""
+_GATHER_S = 0.2
 
 
 class Cutting:
     """Deletes the conntrack entries of proven offenders, from a thread of its own: the ban itself never waits.
 
-    Each cut walks the whole connection table, so bans that come while one is under way wait for one cut together.
+    Each cut walks the whole connection table, so bans that come within a moment, or during a cut, share one.
     """
 
     def __init__(self) -> None:
@@ -27,6 +28,7 @@ class Cutting:
         self._cutter: ConntrackCutter | None = None
         self._worker = Worker("conntrack")
         self._lock = threading.Lock()
+        self._is_closed = threading.Event()
         self._waiting: list[Network] = []
 
     @property
@@ -50,6 +52,7 @@ class Cutting:
 
     def close(self) -> None:
         """Do not begin anything further."""
+        self._is_closed.set()
         self._worker.shutdown(cancel=True)
 
     def _take(self) -> list[Network]:
@@ -58,6 +61,8 @@ class Cutting:
         return taken
 
     def _cut(self) -> int:
+        if self._is_closed.wait(_GATHER_S):
+            return 0
         networks = self._take()
         try:
             self._cutter = self._cutter or ConntrackCutter()
