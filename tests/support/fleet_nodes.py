@@ -196,10 +196,11 @@ class Node:
         name: str = "sshd",
         mode: Mode = Mode.ENFORCE,
         ports: bytes = b"",
+        reason: str = "5 failures",
     ) -> Decision:
         """Ban as a detector does, or another origin."""
         target = at(parse_network(network), ports)
-        order = OrderedBan(target, strength, bantime_s, "5 failures", origin, name, mode)
+        order = OrderedBan(target, strength, bantime_s, reason, origin, name, mode)
         (decision,) = self.pipeline.order([order], self.now())
         return decision
 
