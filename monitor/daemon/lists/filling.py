@@ -1,7 +1,7 @@
 """Brings lists into the kernel: as a difference to what is there, or filled anew beside it. In slices on the loop.
 
 A slice is one transaction of a few hundred networks, which takes about a millisecond; after it the loop does its other
-work for as long. A ban that a detector decides meanwhile waits for one slice at most.
+work for half as long. A ban that a detector decides meanwhile waits for one slice at most.
 
 A list is filled anew where it is not known for certain what its sets have: at the start, after a failure, after others
 changed them, and where it outgrew the room of its sets. The old sets stay in force until the new ones are full.
@@ -60,7 +60,7 @@ class Filling:
                 self._table.write(frame, part.removed, part.added)
             took_s = time.monotonic() - started_s
             if took_s >= _SLICE_S or part.removed or part.added:
-                await asyncio.sleep(took_s)
+                await asyncio.sleep(took_s / 2)
                 if epoch != self.epoch:
                     raise Interrupted
                 started_s = time.monotonic()

@@ -74,6 +74,11 @@ class ListKeeper:
             held.settings = section
             held.is_flushed = False
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the kernel has what is wanted, as far as is known."""
+        return self._is_known and all(held.in_kernel is held.wanted for held in self.lists.values() if held.frame)
+
     def reconfigure(self, settings: Settings) -> None:
         """Follow a changed configuration: lists that are no longer in it end."""
         self._follow(settings)

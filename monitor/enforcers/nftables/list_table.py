@@ -7,7 +7,7 @@ nothing of that transaction was done.
 
 import errno
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -33,6 +33,7 @@ from monitor.enforcers.nftables.list_frame import (
 from monitor.enforcers.protocol import Stopped
 from monitor.model.addresses import Address, Network, collapse
 from monitor.model.errors import TemporaryError
+from monitor.model.parts import in_parts
 
 Entry: TypeAlias = tuple[Address, int]
 """An address and the length of its prefix."""
@@ -114,11 +115,20 @@ class ListTable:
         self._definition = read_definition(TABLE)
 
     def _found(self) -> "_Found":
-        """Return what there is in the kernel; a table of another schema is to be removed."""
+        """Return what there is in the kernel.
+
+        A table of another schema is to be removed, and one that nft(8) loaded from a listing: other versions may crash
+        on what it adds to sets.
+        """
         comment = listing.table_comment(self._socket(), TABLE)
-        if comment is not None and SCHEMA.encode() not in comment:
+        if comment is None:
+            return _Found(frozenset())
+        parts = frozenset(read_definition(TABLE))
+        names = [name.removeprefix("set ") for name in parts if name.startswith("set ")]
+        sets = listing.read_definitions(self._socket(), names, TABLE).values()
+        if SCHEMA.encode() not in comment or any(one.has_userdata for one in sets):
             return _Found(frozenset(), (Step("the former table", messages.delete_table(TABLE)),))
-        return _Found(frozenset(read_definition(TABLE)))
+        return _Found(parts)
 
     def write(self, frame: ListFrame, removed: Sequence[Entry], added: Sequence[Entry]) -> None:
         """Remove networks from the sets of a list and add others, in one transaction."""
@@ -196,14 +206,24 @@ class ListTable:
             raise TemporaryError(f"the kernel refused {steps[index].what}: {os.strerror(code)}")
 
 
-def _requests(frame: ListFrame, kind: int, entries: Iterable[Entry]) -> Iterable[NetlinkRequest]:
-    by_end: dict[str, list[bytes]] = {}
-    for address, length in entries:
-        end = set_end(len(address), length)
-        encoded = netlink.encode_element(Network(address, length), interval=end.endswith("_nets"))
-        by_end.setdefault(end, []).append(encoded)
-    for end, encoded_entries in by_end.items():
-        yield from ElementEncoder(TABLE, frame.set_name(end)).requests(kind, encoded_entries)
+def _requests(frame: ListFrame, kind: int, entries: Sequence[Entry]) -> Iterator[NetlinkRequest]:
+    for size, head in _HEADS.items():
+        bits = 8 * size
+        hosts = [head + address for address, length in entries if length == bits and len(address) == size]
+        nets = [
+            netlink.encode_element(Network(address, length), interval=True)
+            for address, length in (entries if len(hosts) < len(entries) else ())
+            if length < bits and len(address) == size
+        ]
+        encoder = ElementEncoder(TABLE, frame.set_name(set_end(size, bits)))
+        yield from (encoder.request(kind, b"".join(some)) for some in in_parts(hosts, _AT_ONCE))
+        yield from ElementEncoder(TABLE, frame.set_name(set_end(size, 0))).requests(kind, nets)
+
+
+_HEADS = {size: netlink.encode_key(bytes(size))[:-size] for size in (4, 16)}
+"""What comes before the address in an element of a hash set: a long list has a million of them."""
+_AT_ONCE = 1024
+"""Addresses of a message, whose length has 16 bits."""
 
 
 def _wrong(link: NetlinkSocket, expected: Expected) -> str:

@@ -42,10 +42,12 @@ def table_comment(link: NetlinkSocket, table: str = TABLE) -> bytes | None:
     return None if isinstance(answer, int) else netlink.decode_table_userdata(answer.body)
 
 
-def read_definitions(link: NetlinkSocket, names: Iterable[str] = tuple(BAN_SETS)) -> dict[str, RawSet]:
+def read_definitions(
+    link: NetlinkSocket, names: Iterable[str] = tuple(BAN_SETS), table: str = TABLE
+) -> dict[str, RawSet]:
     """Read the definitions of those sets of `names` that exist."""
     names = tuple(names)
-    answers = zip(names, link.query([messages.get_set(TABLE, name) for name in names]), strict=True)
+    answers = zip(names, link.query([messages.get_set(table, name) for name in names]), strict=True)
     return {name: netlink.decode_set(answer.body) for name, answer in answers if not isinstance(answer, int)}
 
 
