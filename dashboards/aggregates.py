@@ -111,6 +111,7 @@ AGGREGATES = (
     Aggregate(_DROPS[0], RATE, ("foreign", "tunnelled")),
     *(Aggregate(counter, RATE) for counter in _SETS),
     Aggregate(_SETS[0], RATE, ("set",)),
+    Aggregate("nodewarden_list_hits_total", RATE, ("list",)),
     *(Aggregate(f"nodewarden_flow_{what}_total", RATE, ("direction",)) for what in ("packets", "bytes")),
     *(Aggregate(_FLOWS, RATE, labels) for labels in (("event",), ("event", "direction"), ("event", "protocol"))),
 )

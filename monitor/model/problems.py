@@ -69,6 +69,8 @@ class ProblemKind(enum.StrEnum):
     """systemd cannot be notified."""
     LOG = "log"
     """The daemon's log cannot be written."""
+    LISTS = "lists"
+    """A block list is missing, expired, cannot be renewed, or is not in the kernel."""
     INTERNAL = "internal"
     """Internal faults."""
     WEB_CONFIG = "web_config"

@@ -1,8 +1,11 @@
 """CrowdSec of Debian 12: downloaded once, kept outside the checkout, and never installed. Runs its LAPI alone."""
 
+import contextlib
 import fcntl
 import socket
+import sqlite3
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.support.daemon import wait_for
@@ -26,7 +29,7 @@ db_config: {{log_level: info, type: sqlite, use_wal: true, db_path: {home}/crowd
 api:
   client: {{insecure_skip_verify: false, credentials_path: {home}/local.yaml}}
   server: {{log_level: info, listen_uri: "127.0.0.1:{port}", profiles_path: {home}/profiles.yaml,
-    console_path: {home}/console.yaml{tls}}}
+    console_path: {home}/console.yaml}}
 prometheus: {{enabled: false}}
 """
 
@@ -45,31 +48,39 @@ def unpacked() -> Path:
 class LapiServer:
     """One LAPI with an empty database, on a port of its own of the loopback interface."""
 
-    def __init__(self, home: Path, certificate: Path | None = None, key: Path | None = None) -> None:
-        """Write its configuration below `home`; it does not run yet."""
+    def __init__(self, home: Path, *wrapper: str) -> None:
+        """Write its configuration below `home`; it does not run yet. `wrapper`: a command to run its programs by."""
+        self._wrapper = wrapper
         self._programs = unpacked() / "usr/bin"
         self._home = home
         home.mkdir(parents=True, exist_ok=True)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}"
+        self.url = f"http://127.0.0.1:{self.port}"
         self._configuration = home / "config.yaml"
-        tls = f", tls: {{cert_file: {certificate}, key_file: {key}}}" if certificate else ""
-        self._configuration.write_text(_CONFIGURATION.format(home=home, port=self.port, tls=tls))
+        self._configuration.write_text(_CONFIGURATION.format(home=home, port=self.port))
         (home / "hub").mkdir(exist_ok=True)
         (home / "hub/.index.json").write_text("{}")
         (home / "profiles.yaml").write_text(
             "name: none\nfilters: ['false']\ndecisions: [{type: ban, duration: 4h}]\non_success: break\n"
         )
         (home / "simulation.yaml").write_text("simulation: off\n")
+        self._logged = 0
         self._process: subprocess.Popen[bytes] | None = None
         self.log_path = home / "lapi.log"
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
+        self._logged = self.log_path.stat().st_size if self.log_path.exists() else 0
         with self.log_path.open("ab") as log:
-            command: list[str | Path] = [self._programs / "crowdsec", "-c", self._configuration, "-no-cs"]
+            command: list[str | Path] = [
+                *self._wrapper,
+                self._programs / "crowdsec",
+                "-c",
+                self._configuration,
+                "-no-cs",
+            ]
             self._process = subprocess.Popen(command, cwd=self._home, stdout=log, stderr=log)
         wait_for(self._answers, "LAPI to listen", self.log_path.read_text)
 
@@ -80,6 +91,27 @@ class LapiServer:
             self._process.wait()
             self._process = None
 
+    def fill(self, count: int, hours: int = 4) -> None:
+        """Give its database many decisions of scenarios, on 11.0.0.0 and the addresses after; while it does not run."""
+        with contextlib.closing(sqlite3.connect(self._home / "crowdsec.db")) as database, database:
+            now = datetime.now(UTC)
+            ends = (now + timedelta(hours=hours)).strftime("%Y-%m-%d %H:%M:%S+00:00")
+            database.executemany(
+                "insert into decisions (created_at, updated_at, until, scenario, type, start_ip, end_ip, start_suffix, "
+                "end_suffix, ip_size, scope, value, origin, simulated) "
+                "values (?1, ?1, ?2, 'crowdsecurity/ssh-bf', 'ban', ?3, ?3, -9223372036854775807, "
+                "-9223372036854775807, 4, 'Ip', ?4, 'crowdsec', 0)",
+                (
+                    (
+                        str(now),
+                        ends,
+                        (11 << 24) + number - (1 << 63),
+                        f"11.{number >> 16}.{number >> 8 & 255}.{number & 255}",
+                    )
+                    for number in range(count)
+                ),
+            )
+
     def wipe(self) -> None:
         """Remove its database, while it does not run."""
         for path in self._home.glob("crowdsec.db*"):
@@ -87,7 +119,7 @@ class LapiServer:
 
     def cscli(self, *arguments: str) -> str:
         """Run `cscli`; return what it prints."""
-        command: list[str | Path] = [self._programs / "cscli", "-c", self._configuration, *arguments]
+        command: list[str | Path] = [*self._wrapper, self._programs / "cscli", "-c", self._configuration, *arguments]
         done = subprocess.run(command, cwd=self._home, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -106,5 +138,4 @@ class LapiServer:
         assert self._process is not None
         if self._process.poll() is not None:
             raise RuntimeError(f"LAPI ended:\n{self.log_path.read_text()}")
-        with socket.socket() as attempt:
-            return attempt.connect_ex(("127.0.0.1", self.port)) == 0
+        return "Local API listening" in self.log_path.read_text()[self._logged :]

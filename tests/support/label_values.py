@@ -98,6 +98,7 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
 _EXAMPLES: dict[str, tuple[str, ...]] = {
     "detector": (*_DETECTORS, *_FILTERS),
     "interface": ("eth0",),
+    "list": ("drop", "seen"),
     "map": ("drop_offenders", "drop_probers", "first_packets"),
     "namespace": ("default",),
     "peer": ("web-1", "web-2", "other"),

@@ -18,6 +18,8 @@ from monitor.daemon.life.restore import history
 from monitor.daemon.life.scraper_watch import ScraperWatch
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.systemd import ServiceManager
+from monitor.daemon.lists.keeper import ListKeeper
+from monitor.daemon.lists.report import ListReport
 from monitor.daemon.pipeline.carry_over import Carried
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.configuration import Examined, examine, load_examined
@@ -68,6 +70,7 @@ class InForce:
         scrapers: ScraperWatch,
         fleet: Membership,
         crowdsec: Crowdsec,
+        lists: ListKeeper,
     ) -> None:
         """Take what follows the configuration; `settings` were loaded from `path`, and from a trial that waits."""
         self.settings = settings
@@ -85,6 +88,7 @@ class InForce:
         self._scrapers = scrapers
         self._fleet = fleet
         self._crowdsec = crowdsec
+        self._lists = lists
 
     def attach(self, health: Health, sight: Sight) -> None:
         """Take what reports on it; they in turn know it."""
@@ -140,6 +144,7 @@ class InForce:
         self._scrapers.reconfigure(protect.scrapers)
         self._fleet.reconfigure(settings, now_s)
         self._crowdsec.reconfigure(settings.crowdsec)
+        self._lists.reconfigure(settings)
         self._health.follow_origins(loaded)
         _log.info("reloaded; guarding with %s", modes(self._pipeline))
         for detector in carried:
@@ -170,6 +175,7 @@ class InForce:
             self._scrapers.part(),
             self._crowdsec.part(),
             *self._sight.parts(),
+            *ListReport(self._lists).parts(),
             self._surroundings.names.part(is_wanted=self.settings.bans.protect.kubernetes),
         ]
         return check(

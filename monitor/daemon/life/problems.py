@@ -13,6 +13,7 @@ from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.state import State
 from monitor.daemon.life.trial_watch import TrialWatch
 from monitor.daemon.life.upkeep import Upkeep
+from monitor.daemon.lists.report import ListReport
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.windows import window_problems
 from monitor.daemon.sources.runners import Sources
@@ -45,6 +46,7 @@ class Problems:
         scrapers: ScraperWatch,
         fleet: FleetWatch,
         crowdsec: Crowdsec,
+        lists: ListReport,
     ) -> None:
         """Take who knows what."""
         self._pipeline = pipeline
@@ -60,6 +62,7 @@ class Problems:
         self._scrapers = scrapers
         self._fleet = fleet
         self._crowdsec = crowdsec
+        self._lists = lists
 
     def found(self) -> list[Problem]:
         """Return what is not as it should be, worst first."""
@@ -113,6 +116,7 @@ class Problems:
             if count > (size := specs[name].size) * _FOREIGN_SHARE:
                 text = f"{count} elements that other programs added take much of the room of set {name} ({size})"
                 yield Problem(ProblemKind.FOREIGN, f"{text}: {SEE_FOREIGN}")
+        yield from self._lists.problems()
         yield from of_kind(ProblemKind.REFUSED, [pipeline.refused.problem])
         for name, why in enforcers.faults.items():
             text = f"{name} does not have all bans: it failed {enforcers.errors[name]} times, last with {why!r}"

@@ -39,6 +39,8 @@ from monitor.daemon.life.systemd import ServiceManager
 from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.life.trial_watch import TrialWatch
 from monitor.daemon.life.upkeep import Upkeep
+from monitor.daemon.lists.keeper import ListKeeper
+from monitor.daemon.lists.report import ListReport
 from monitor.daemon.pipeline.decision_fields import Place
 from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
@@ -158,6 +160,9 @@ class Service:
             settings.metrics.listen.port,
             lambda: self._node_changed(self._surroundings.reading),
         )
+        self._lists = ListKeeper(settings, lambda: self.pipeline.guard.networks())  # noqa: PLW0108 - the guard changes
+        self.pipeline.enforcers.companions.append(self._lists)
+        lists = ListReport(self._lists)
         self._files.follow(self.pipeline.log_filters.files_read)
         self._state = State(
             self._saver,
@@ -192,6 +197,7 @@ class Service:
             self._scrapers,
             self._fleet,
             self._crowdsec,
+            self._lists,
         )
         self._trial.attach(self.pipeline)
         self._pods = PodWatch(self.pipeline.pods)
@@ -220,6 +226,7 @@ class Service:
             self._pods,
             fleet_watch := FleetWatch(self._fleet),
             self._crowdsec,
+            lists,
         )
         self._health.follow_origins(loaded)
         self._metrics.attach(self._health, self._scrapers, self.pipeline.metrics.exemplars)
@@ -239,6 +246,8 @@ class Service:
             TrialOrders(path, trials, lambda: self._in_force.settings).answer,
             FleetAnswers(self._fleet, fleet_watch, self.pipeline),
             self._scrapers.describe,
+            lists.about,
+            lists.answer,
         )
         self._control = ControlServer(
             settings.control.socket,
@@ -282,6 +291,7 @@ class Service:
         self._fleet.close()
         self._drift.close()
         self._sight.close()
+        self._lists.close()
         self.pipeline.enforcers.close()
         self._cutting.close()
         self._recording.close()
@@ -301,6 +311,7 @@ class Service:
         self._pods.attach(self._loop)
         self._fleet.attach(self._loop)
         self._drift.attach(self._loop)
+        self._lists.attach(self._loop)
         self._systemd.ready()
         while not self._stop.is_set():
             self._supervisor.run(self._tick_parts())
@@ -324,6 +335,7 @@ class Service:
             "exchanging with CrowdSec": self._crowdsec.poll,
             "polling bans of internal sources": partial(self._harm.poll, self.pipeline.enforcers.stopped),
             "comparing the table": self._drift.tick,
+            "keeping block lists": self._lists.tick,
             **self._state.tick_parts(now_s),
             "writing the recording": self._recording.write,
             "comparing the configuration's files": partial(self._files.tick, now_s),

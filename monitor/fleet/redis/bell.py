@@ -9,19 +9,25 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from redis.exceptions import ResponseError
+
+from monitor.fleet.redis.explain import explain_reply
 from monitor.fleet.redis.keys import BELL_ALLOW, FleetKeys
 from monitor.fleet.redis.link import Link
 from monitor.fleet.redis.peers import Peer, Peers
 from monitor.fleet.redis.problems import Problems
 from monitor.fleet.redis.resp import OversizeError, Reply
+from monitor.fleet.redis.transaction import ELSEWHERE
 
 BLOCK_S = 5.0
 _AT_ONCE = 256
 _PAUSE_S = 0.00025
 """For each node of the fleet, after each reply: a server wakes everybody at each line."""
 _LONGEST_PAUSE_S = 5.0
-_FLOOD = 8
-"""Replies in a row that are full."""
+_FLOOD = 40
+"""Replies in a row that are full: as much as a bell keeps."""
+_BEFORE_MS = 60_000
+"""At first it is read from so long ago: it names nodes that the list of names may lack: anybody can break it."""
 _FLOOD_PAUSE_S = 1.0
 _IGNORED_S = 60.0
 _CANDIDATES = 256
@@ -55,7 +61,7 @@ class Bell:
 
     async def run(self, link: Link, now_ms: Callable[[], int]) -> None:
         """Listen until the connection is lost; raises what ended it. `now_ms`: the engine's clock."""
-        last = b"%d-0" % now_ms()
+        last = b"%d-0" % (now_ms() - _BEFORE_MS)
         full = 0
         while True:
             if (ignored_s := self._ignored_until_s - time.monotonic()) > 0:
@@ -65,16 +71,11 @@ class Bell:
                 if ignored_s > _FLOOD_PAUSE_S:
                     await link.one("PING")
                     continue
-            try:
-                reply = await link.one(
-                    "XREAD", "COUNT", _AT_ONCE, "BLOCK", int(BLOCK_S * 1000), "STREAMS", self._keys.bell, last
-                )
-            except OversizeError:
-                self._ignore("somebody wrote a line into the bell that is too large")
-                raise
+            reply = await self._listen(link, last)
             rung = _read(reply)
             if rung is None:
-                self._problems.set("bell", "")
+                if time.monotonic() >= self._ignored_until_s:
+                    self._problems.set("bell", "")
                 continue
             last = rung.last_id
             full = full + 1 if len(rung.names) >= _AT_ONCE else 0
@@ -84,6 +85,19 @@ class Bell:
                 self._ignore("somebody writes without end into the bell, or with ids of the future")
                 full = 0
             await asyncio.sleep(min(_LONGEST_PAUSE_S, len(self._peers) * _PAUSE_S))
+
+    async def _listen(self, link: Link, last: bytes) -> Reply:
+        command = ("XREAD", "COUNT", _AT_ONCE, "BLOCK", int(BLOCK_S * 1000), "STREAMS", self._keys.bell, last)
+        try:
+            return await link.one(*command)
+        except OversizeError:
+            self._ignore("somebody wrote a line into the bell that is too large")
+            raise
+        except ELSEWHERE:
+            raise
+        except ResponseError as error:
+            self._ignore(explain_reply(error, "XREAD"))
+            return None
 
     def _hear(self, names: list[bytes]) -> None:
         for name in dict.fromkeys(names):

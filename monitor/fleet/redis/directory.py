@@ -6,7 +6,7 @@ can write.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from monitor.fleet.engine import Inbox, Kind
@@ -18,7 +18,7 @@ from monitor.fleet.redis.link import Link
 from monitor.fleet.redis.peers import MAX_PEERS, Peer, Peers
 from monitor.fleet.redis.problems import Problems
 from monitor.fleet.redis.resp import OversizeError
-from monitor.fleet.redis.transaction import Refused, all_of, scan
+from monitor.fleet.redis.transaction import ELSEWHERE, Refused, all_of, scan
 
 _PAGE = 256
 _PAGE_S = 0.02
@@ -52,19 +52,15 @@ class Directory:
         self._due = {"names": 0.0, "allow": 0.0}
         while True:
             now_s = time.monotonic()
-            try:
-                if self._bell.candidates:
-                    await self._meet(link, list(self._bell.candidates))
-                    self._bell.candidates.clear()
-                if now_s >= self._due["names"]:
-                    await self._page(link)
-                if now_s >= self._due["allow"]:
-                    self._due["allow"] = now_s + _ALLOW_S
-                    await self._read_allowed(link)
-                self._problems.set("directory", "")
-            except Refused as refused:
-                self._problems.set("directory", explain_reply(refused.error, refused.doing))
-                self._due = dict.fromkeys(self._due, now_s + _ROUND_S)
+            if self._bell.candidates:
+                await self._try("candidates", self._meet(link, list(self._bell.candidates)))
+                self._bell.candidates.clear()
+            if now_s >= self._due["names"]:
+                self._due["names"] = now_s + _ROUND_S
+                await self._try("directory", self._page(link))
+            if now_s >= self._due["allow"]:
+                self._due["allow"] = now_s + _ALLOW_S
+                await self._try("allowlist", self._read_allowed(link))
             self._wanted.clear()
             if self._bell.candidates:
                 continue
@@ -73,6 +69,17 @@ class Directory:
                     await self._wanted.wait()
             except TimeoutError:
                 continue
+
+    async def _try(self, what: str, step: Awaitable[None]) -> None:
+        """Make a step; that the server refuses it is a problem, and keeps nothing else from being done."""
+        text = ""
+        try:
+            await step
+        except Refused as refused:
+            if isinstance(refused.error, ELSEWHERE):
+                raise refused.error from refused
+            text = explain_reply(refused.error, refused.doing)
+        self._problems.set(what, text)
 
     def _allow_rang(self) -> None:
         self._due["allow"] = 0.0

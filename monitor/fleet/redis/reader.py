@@ -20,10 +20,12 @@ from monitor.fleet.redis.problems import Problems
 from monitor.fleet.redis.resp import OversizeError, Reply
 from monitor.fleet.redis.snapshots import Snapshots
 
-PEERS_AT_ONCE = 8
+PEERS_AT_ONCE = 32
 LINES_AT_ONCE = 32
 """Of all peers in one reply: 32 lines of 8 KiB."""
 VISIT_S = 6.0
+_VISIT_PEER_S = 0.002
+"""For each peer: with thousands, visits would occupy the server."""
 VISITED = 100
 HELLO_S = 15.0
 HELLO_BYTES = 4096
@@ -142,7 +144,7 @@ class Reader:
         now_s = time.monotonic()
         batch = self._peers.visit(VISITED)
         self._is_rushing = self._is_rushing and len(batch) == VISITED
-        self._visit_at_s = now_s if self._is_rushing else now_s + VISIT_S
+        self._visit_at_s = now_s if self._is_rushing else now_s + max(VISIT_S, _VISIT_PEER_S * len(self._peers))
         for part in ([peer for peer in batch if not peer.is_suspect], *([one] for one in batch if one.is_suspect)):
             if asked := [peer for peer in part if now_s >= peer.bad_until_s]:
                 await self._ask(link, asked)

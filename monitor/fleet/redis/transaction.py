@@ -2,10 +2,20 @@
 
 from collections.abc import Sequence
 
-from redis.exceptions import ExecAbortError, ResponseError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    ExecAbortError,
+    MovedError,
+    ResponseError,
+    TryAgainError,
+)
 
 from monitor.fleet.redis.link import Command, Link
 from monitor.fleet.redis.resp import Reply
+
+ELSEWHERE = (MovedError, AskError, TryAgainError, ClusterDownError)
+"""Another server may take the command: connect again."""
 
 
 class Refused(Exception):  # noqa: N818 - named after what the server does

@@ -4,13 +4,7 @@ import asyncio
 import contextlib
 import time
 
-from redis.exceptions import (
-    AskError,
-    ClusterDownError,
-    MovedError,
-    ReadOnlyError,
-    TryAgainError,
-)
+from redis.exceptions import ReadOnlyError, ResponseError
 
 from monitor.fleet.engine import Outbox
 from monitor.fleet.redis.explain import explain_reply
@@ -19,7 +13,7 @@ from monitor.fleet.redis.lines import Mark
 from monitor.fleet.redis.link import Link
 from monitor.fleet.redis.problems import Problems
 from monitor.fleet.redis.publisher import SLICE, Publisher
-from monitor.fleet.redis.transaction import Refused, all_of
+from monitor.fleet.redis.transaction import ELSEWHERE, Refused, all_of
 
 HELLO_S = 20.0
 HELLO_GONE_MS = 60_000
@@ -28,8 +22,6 @@ FORGET_S = 30.0
 NAME_KEPT_S = 86_400.0
 _RETRY_S = (1.0, 15.0)
 """After a refusal: at first, and at most."""
-_ELSEWHERE = (MovedError, AskError, TryAgainError, ClusterDownError)
-"""Another server may take it: connect again."""
 _READ_ONLY_S = 15.0
 _NAMESAKE_S = 120.0
 """Two runs that write our keys within that time are two nodes of one name, and no restart."""
@@ -65,7 +57,7 @@ class Writer:
                 wait_s, read_only_since = _RETRY_S[0], None
                 self._problems.set("write", "")
             except Refused as refused:
-                if isinstance(refused.error, _ELSEWHERE):
+                if isinstance(refused.error, ELSEWHERE):
                     raise refused.error from refused
                 if isinstance(refused.error, ReadOnlyError):
                     read_only_since = read_only_since or time.monotonic()
@@ -125,13 +117,15 @@ class Writer:
 
     async def _hello(self, link: Link) -> None:
         now_s = self._now_s()
-        await all_of(
-            link,
-            ("SET", self._keys.of(self._node).hello, self._outbox.hello(), "PX", HELLO_GONE_MS),
+        await all_of(link, ("SET", self._keys.of(self._node).hello, self._outbox.hello(), "PX", HELLO_GONE_MS))
+        replies = await link.call(
             ("ZADD", self._keys.names, int(now_s), self._node),
             ("ZREMRANGEBYSCORE", self._keys.names, "-inf", int(now_s - NAME_KEPT_S)),
             ("ZREMRANGEBYSCORE", self._keys.names, int(now_s + NAME_KEPT_S), "+inf"),
         )
+        error = next((reply for reply in replies if isinstance(reply, ResponseError)), None)
+        # everybody can break this list; without it, peers find us by the bell
+        self._problems.set("announce", explain_reply(error, f"ZADD {self._keys.names.decode()}") if error else "")
 
     def _notice(self, foreign: Mark | None) -> None:
         """Tell a restart of this node, whose keys another run wrote, from another node of the same name."""

@@ -239,6 +239,7 @@ VALUES = {
     "fleet: {url: 'rediss://h', cert_file: /etc/hostname}": "1:39: fleet.cert_file: needs fleet.key_file as well",
     "fleet: {url: 'rediss://h', key_file: /etc/hostname}": "1:38: fleet.key_file: needs fleet.cert_file as well",
     "fleet: {url: 'redis://h', ca_file: /etc/hostname}": "1:36: fleet.ca_file: is not used, since fleet.url has no",
+    "lists: {own: {file: /etc}}": "1:21: lists.own.file: /etc is a directory: a list is a regular file",
     'bans: {allowlist: ["2000::/4", "3000::/4"]}': "1:20: bans.allowlist[0]: 100 % of all IPv6 addresses",
 }
 WARNINGS = {
@@ -246,6 +247,7 @@ WARNINGS = {
     "bans: {xdp: {interfaces: [none0]}}": "1:27: bans.xdp.interfaces[0]: there is no interface none0",
     "metrics: {listen: '192.0.2.1:9843'}": "1:19: metrics.listen: 192.0.2.1 is no address of this machine",
     "metrics: {listen: '127.0.0.1:80'}": "1:19: metrics.listen: the service may not listen on port 80",
+    "lists: {own: {file: /nowhere.txt}}": "1:21: lists.own.file: /nowhere.txt does not exist now",
     "sources: {kernel_log: {enabled: false}, conntrack: {enabled: false}}": "host_sweep",
 }
 
