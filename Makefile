@@ -60,9 +60,10 @@ endef
 packages:
 	$(call install_packages,$(RUNTIME_PACKAGES) $(BUILD_PACKAGES) $(TEST_PACKAGES))
 
+# Python compiles what is imported, which is a part of the packages.
 $(VENV)/.ready: requirements.lock pyproject.toml hatch_build.py | packages
 	/usr/bin/python3 -m venv --system-site-packages $(VENV)
-	$(PIP) install --require-hashes --ignore-installed -r requirements.lock
+	$(PIP) install --no-compile --require-hashes --ignore-installed -r requirements.lock
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -60,9 +60,14 @@ _EVENTS: dict[tuple[str, ...], tuple[str, ...]] = {
         *("nodewarden_connections_cut_total", "nodewarden_connections_cut_incomplete_total"),
         *("nodewarden_egress_uncovered_flows_total", "nodewarden_fleet_published_total"),
         *("nodewarden_fleet_adopted_total", "nodewarden_fleet_withdrawn_total"),
+        "nodewarden_crowdsec_push_dropped_total",
     ),
+    ("action",): ("nodewarden_crowdsec_pushed_total",),
     ("approved",): ("nodewarden_egress_flows_total",),
-    ("cause",): ("nodewarden_bans_ended_total", "nodewarden_fleet_refused_total"),
+    ("cause",): (
+        *("nodewarden_bans_ended_total", "nodewarden_fleet_refused_total"),
+        "nodewarden_crowdsec_failures_total",
+    ),
     ("detector",): (
         *("nodewarden_detector_floods_total", "nodewarden_detector_agreements_total", "nodewarden_shadow_alerts_total"),
         *("nodewarden_detector_evicted_keys_total", "nodewarden_detector_missed_keys_total"),
@@ -78,6 +83,7 @@ _EVENTS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("kind",): ("nodewarden_table_drift_total",),
     ("le",): ("nodewarden_ban_latency_seconds_bucket",),
     ("listener",): ("nodewarden_listener_errors_total",),
+    ("outcome",): ("nodewarden_crowdsec_pulled_total",),
     ("result",): ("nodewarden_config_reloads_total",),
     ("sign",): ("nodewarden_harm_signs_total",),
     ("source",): (
@@ -105,6 +111,7 @@ AGGREGATES = (
     Aggregate(_DROPS[0], RATE, ("foreign", "tunnelled")),
     *(Aggregate(counter, RATE) for counter in _SETS),
     Aggregate(_SETS[0], RATE, ("set",)),
+    Aggregate("nodewarden_list_hits_total", RATE, ("list",)),
     *(Aggregate(f"nodewarden_flow_{what}_total", RATE, ("direction",)) for what in ("packets", "bytes")),
     *(Aggregate(_FLOWS, RATE, labels) for labels in (("event",), ("event", "direction"), ("event", "protocol"))),
 )

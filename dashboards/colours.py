@@ -20,6 +20,7 @@ NEUTRAL = (
 """For values that differ and are not judged, in this order."""
 
 VALUES: dict[str, dict[str, str]] = {
+    "action": {"ban": BAD, "unban": CALM},
     "approved": {"yes": CALM, "no": BAD},
     "cause": {
         "expired": CALM,
@@ -56,6 +57,11 @@ VALUES: dict[str, dict[str, str]] = {
         "full": "super-light-blue",
         "waiting": "super-light-purple",
         "kernel": "super-light-yellow",
+        "unreachable": "dark-orange",
+        "tls": "light-purple",
+        "status": "dark-yellow",
+        "answer": "dark-purple",
+        "credentials": "super-light-red",
     },
     "class": {
         "firewall": WARN,
@@ -108,6 +114,21 @@ VALUES: dict[str, dict[str, str]] = {
         "sender_observed": "light-blue",
     },
     "mode": {"enforce": BAD, "observe": GREY, "native": CALM, "generic": WATCH},
+    "outcome": {
+        "taken": WARN,
+        "allowlisted": WATCH,
+        "full": "dark-red",
+        "refused": "dark-purple",
+        "surplus": BAD,
+        "malformed": "purple",
+        "type": "light-blue",
+        "scope": "blue",
+        "origin": "dark-blue",
+        "own": GREY,
+        "wide": "dark-orange",
+        "unusable": "light-purple",
+        "expired": "super-light-blue",
+    },
     "program": {"drops": "blue", "xdp_ban": "purple", "first_packets": "orange"},
     "reason": {
         "known_service": CALM,
@@ -166,6 +187,7 @@ VALUES: dict[str, dict[str, str]] = {
         "version": "purple",
         "audit": WATCH,
     },
+    "task": {"pull": "blue", "push": "purple"},
     "verdict": {
         "ban": BAD,
         "observe": GREY,

@@ -40,7 +40,7 @@ def _is_it_well() -> Panel:
         About(
             f"Nodes that cannot use the fleet's server; those whose changes wait for over a minute; those that stopped "
             f"trusting a peer. {_OFF}",
-            "Nodes learn late, or not at all, what others ban. Each still detects and bans by itself.",
+            "Nodes learn late, or not at all, what others ban. Detectors of each node still ban there.",
             "`nodewarden fleet status` on one of these nodes says why.",
         ),
         Value("Without server", troubled("fleet"), "short", NONE_IS_GOOD, 0),

@@ -6,6 +6,8 @@ from dashboards import queries as q
 from dashboards.aggregates import PROBLEMS
 from dashboards.board import Row, board, row
 from dashboards.guard_cost import costs
+from dashboards.guard_crowdsec import exchange
+from dashboards.guard_lists import block_lists
 from dashboards.guard_reading import readings
 from dashboards.panels import BAD, GOOD, NONE_IS_GOOD, WARN, About, Value, bars, card, lines, steps
 from dashboards.queries import Query
@@ -21,6 +23,7 @@ def made() -> Dashboard:
         row("", 6, _problems()),
         *readings(),
         *_holding(),
+        *exchange(),
         *costs(),
         *_upkeep(),
     )
@@ -100,6 +103,7 @@ def _kept() -> Panel:
 def _holding() -> tuple[Row, ...]:
     return (
         row("Bans in nftables", 8, _table(), _bulk()),
+        block_lists(),
         row("Tampering, leaks and failures (empty while all is well)", 8, *_failures(), is_folded=True),
     )
 

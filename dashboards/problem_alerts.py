@@ -17,6 +17,7 @@ ALERTS_OF: dict[ProblemKind, tuple[str, ...]] = {
     ProblemKind.STATE: ("NodewardenStateNotSaved",),
     ProblemKind.TABLE: ("NodewardenTableMissing", "NodewardenTableFault"),
     ProblemKind.REFUSED: ("NodewardenBanRefused",),
+    ProblemKind.LISTS: ("NodewardenListFault",),
     ProblemKind.LISTENER: ("NodewardenListenerErrors",),
     ProblemKind.INTERNAL: ("NodewardenInternalErrors",),
     ProblemKind.FLEET: ("NodewardenFleetServer",),

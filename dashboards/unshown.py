@@ -29,8 +29,13 @@ UNSHOWN = {
     "nodewarden_recording_written_bytes_total": "follows nodewarden_recording_events_total, about 10 bytes each",
     "nodewarden_source_cut_lines_total": "depends on the format of one log; looked up when a filter misses something",
     "nodewarden_set_foreign_elements": "rare; `status` reports them, and `list --detector foreign` names them",
+    "nodewarden_crowdsec_up": "nodewarden_crowdsec_failures_total shows failures; a lasting one is in `status`",
     "nodewarden_shadow_evicted_keys_total": "concerns no ban; a note in `status` says when a shadow's window is full",
     "nodewarden_trial_seconds_left": "above 0 only while a trial configuration waits: a note in `status`",
     "nodewarden_trials_total": "rare; events of `nodewarden events`, and `apply --status` says why",
+    "nodewarden_list_allowed_entries": "`nodewarden lists status` shows it next to what the list has",
+    "nodewarden_list_expires_seconds": "follows the age; the alert NodewardenListFault says when it ends",
+    "nodewarden_list_fault": "the alert NodewardenListFault; `status` and `lists status` name the list and the reason",
+    "nodewarden_lists_repairs_total": "rare; the log says what others changed in the table of lists",
     "nodewarden_table_compared_age_seconds": "nodewarden_table_fault (part `comparison`) reports when it is too long",
 }

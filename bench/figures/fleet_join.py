@@ -66,7 +66,7 @@ def _join(site: FleetSite, joiner: Member) -> tuple[float, float]:
         raise BenchmarkError(f"reload: {done.stderr}")
     while True:
         asked_s = time.monotonic()
-        bans = joiner.daemon.ask("status")["bans"]
+        bans = joiner.daemon.ask("status")["bans"]["ban"]
         slowest_s = max(slowest_s, time.monotonic() - asked_s)
         if bans >= _BANS:
             return time.monotonic() - start_s, slowest_s
@@ -80,7 +80,9 @@ def _alone_mb(site: FleetSite, directory: Path) -> float:
     write_bans(directory / "state", _BANS)
     daemon = Daemon(site.lab["alone"], directory)
     daemon.start()
-    wait_for(lambda: daemon.ask("status")["bans"] == _BANS, "the restored bans", lambda: daemon.log, _TIMEOUT_S)
+    wait_for(
+        lambda: sum(daemon.ask("status")["bans"].values()) == _BANS, "the restored bans", lambda: daemon.log, _TIMEOUT_S
+    )
     time.sleep(_SETTLE_S)
     rss_mb = memory_mb(daemon.pid, "VmRSS")
     daemon.stop()

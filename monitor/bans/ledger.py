@@ -263,7 +263,8 @@ class Ledger(Notes, BanCounts):
             self._shapes[ban.network.bits, ban.network.prefix_length] += 1
         self._await_end(key)
         if ban.mode is Mode.OBSERVE:
-            self._drop(self.observed.add(key), now_s)
+            is_bulk = all(claim.origin.is_bulk for claim in claims or (ban,))
+            self._drop(self.observed.add(key, is_bulk=is_bulk), now_s)
         elif self._weakest:
             for one in (None, kind_of(ban)):
                 self._offer(self._weakest.get(one), (rank(ban, claims), ban.until_s, key))

@@ -112,7 +112,10 @@ def list_bans(
     offset: int,
     is_json: bool,
 ) -> None:
-    """List the bans in force, newest first; after them, elements that other programs added to the kernel's sets."""
+    """List the bans in force, newest first; after them, elements that other programs added to the kernel's sets.
+
+    Networks of block lists are not among them: see `nodewarden lists status`.
+    """
     request = ListBans(
         observed=observed,
         foreign=True,
@@ -137,7 +140,13 @@ def _hint(target: Target, request: ListBans) -> str:
         meant = near(request.detector, names)
         return f": there is no detector {request.detector}" + (f"; did you mean {meant}?" if meant else "")
     observed = 0 if request.observed else status["bans"]["observed"]
-    return f"; {observed} are only observed: nodewarden list --observed" if observed else ""
+    listed = sum(one["entries"] for one in status.get("lists", []))
+    return "".join(
+        [
+            f"; {observed} are only observed: nodewarden list --observed" if observed else "",
+            f"; {listed} networks of block lists are not shown: nodewarden lists status" if listed else "",
+        ]
+    )
 
 
 def _row(ban: dict[str, Any]) -> tuple[str, ...]:
@@ -207,7 +216,7 @@ def unban(
     """End bans early, and delete elements that other programs added to the kernel's sets.
 
     A ban of this node ends on the nodes that took it over, too. With --fleet, every node ends its bans of these
-    networks, whoever decided them. A detector may ban them again where they offend again.
+    networks, no matter which node decided them. A detector may ban them again where they offend again.
     """
     if bool(networks) == everything:
         raise click.UsageError("name the addresses to unban, or give --all")
@@ -226,7 +235,7 @@ def unban(
 @show.json_option
 @click.pass_obj
 def flush(target: Target, is_json: bool) -> None:
-    """End all bans. Without a daemon the table inet nodewarden is removed; that of a daemon comes back empty."""
+    """End all bans and block lists. Without a daemon their tables are removed; that of a daemon comes back empty."""
     try:
         result = target.ask(Flush())
         text = f"{result['ended']} bans ended; the table inet nodewarden was removed, and comes back without bans"

@@ -28,7 +28,8 @@ def fleet_group() -> None:
 def status(target: Target, is_json: bool) -> None:
     """Show the fleet as this node sees it: its server, every node, and which of them differ from the others.
 
-    Exit code 1 while the server cannot be used.
+    LAG and REFUSED are of what this node read of another one; of itself, REFUSED is all that it refused. Nodes say how
+    they are every 20 s. Exit code 1 while the server cannot be used.
     """
     result = _whole(target)
     if is_json:
@@ -69,7 +70,7 @@ def diff(target: Target, one: str, other: str, is_json: bool) -> None:
 def trust(target: Target, node: str, is_json: bool) -> None:
     """Enforce what a node bans again, after this node had stopped trusting it.
 
-    Each node decides by itself whom it trusts: give the command on all that report it.
+    Each node has its own opinion: give the command on all nodes that report it.
     """
     answer = target.ask(FleetTrust(node))
     if is_json:

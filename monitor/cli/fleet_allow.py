@@ -1,6 +1,6 @@
 """The fleet's allowlist, which the administrator's user alone may write: the command connects to the server itself.
 
-No daemon has that user's password: whoever takes over a node cannot allow an address on all of them.
+No daemon has that user's password: an intruder on one node cannot allow an address on all of them.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # the client takes long to import, and most commands do witho
 
 PASSWORD_VARIABLE = "NODEWARDEN_FLEET_PASSWORD"  # noqa: S105 - its name
 FLEET_REASON = "fleet: "
-"""How nodes begin the reasons of entries that are the fleet's."""
+"""What nodes put before the reasons of entries that are the fleet's."""
 _MAX_REASON = 128
 _WIDEST = {32: 8, 128: 19}
 """Nodes refuse wider entries: a slip of the keyboard must not allow half of the Internet everywhere."""
@@ -78,13 +78,14 @@ def fleet_options(command: Callable[..., None]) -> Callable[..., None]:
         admin_url: str,
         admin_user: str,
         admin_password_file: str,
+        admin_ca_file: str,
         fleet_name: str,
         **more: Any,
     ) -> None:
-        given = admin_url or admin_user or admin_password_file or fleet_name
+        given = admin_url or admin_user or admin_password_file or admin_ca_file or fleet_name
         if given and not fleet:
             raise click.UsageError("--admin-… and --fleet-name are for the fleet's allowlist: add --fleet")
-        who = _administrator(admin_url, fleet_name, admin_user, admin_password_file) if fleet else None
+        who = _administrator(admin_url, fleet_name, admin_user, admin_password_file, admin_ca_file) if fleet else None
         command(*arguments, fleet=who, **more)
 
     for option in reversed(_OPTIONS):
@@ -95,6 +96,11 @@ def fleet_options(command: Callable[..., None]) -> Callable[..., None]:
 _OPTIONS = (
     click.option("--fleet", is_flag=True, help="On the allowlist of all nodes of the fleet."),
     click.option("--admin-url", default="", help="With --fleet: the server's URL. [default: fleet.url]"),
+    click.option(
+        "--admin-ca-file",
+        default="",
+        help="With --fleet: certificates that the server's must be signed by. [default: fleet.ca_file]",
+    ),
     click.option("--fleet-name", default="", help="With --fleet: name of the fleet. [default: fleet.name]"),
     click.option(
         "--admin-user", default="", help="With --fleet: the administrator's user. [default: as `fleet init` names it]"
@@ -107,7 +113,7 @@ _OPTIONS = (
 )
 
 
-def _administrator(url: str, name: str, user: str, password_file: str) -> Administrator:
+def _administrator(url: str, name: str, user: str, password_file: str, ca_file: str) -> Administrator:
     """Return who changes the list: by the options, else by the node's configuration."""
     from monitor.fleet.redis.acl import administrator_name
     from monitor.fleet.redis.credentials import CredentialError, read_password
@@ -126,6 +132,7 @@ def _administrator(url: str, name: str, user: str, password_file: str) -> Admini
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    settings = msgspec.structs.replace(settings, ca_file=ca_file or settings.ca_file)
     if not settings.url:
         raise click.UsageError("no server is known: name it with --admin-url (fleet.url is not set, or unreadable)")
     try:

@@ -86,6 +86,8 @@ def _server(url: str, nodes: int) -> str:
         "# Add this to redis.conf or valkey.conf: Redis 7.0, Valkey 7.2 or later. The server needs no disk: when it is",
         "# empty after a restart, each node publishes its own bans again.",
         "aclfile /etc/redis/users.acl",
+        "# All addresses of the machine: better, name the one that nodes reach, and let a firewall admit nodes only.",
+        "bind * -::*",
         "maxmemory 256mb",
         "maxmemory-policy noeviction",
         f"maxclients {max(_LEAST_CLIENTS, _CLIENTS_A_NODE * nodes)}",
@@ -104,7 +106,7 @@ def _server(url: str, nodes: int) -> str:
         ]
     elif parts.scheme.startswith("redis"):
         lines += [
-            "# Without TLS, whoever can read the network between nodes and server reads passwords and bans: use rediss://",
+            "# Without TLS, everybody who can read the network between nodes and server reads passwords: use rediss://",
             f"port {number}",
         ]
     return "\n".join(lines) + "\n"
@@ -112,7 +114,7 @@ def _server(url: str, nodes: int) -> str:
 
 def _users(lines: list[str]) -> str:
     """Return the ACL file; without a user `default` in it, anybody could do anything."""
-    return "\n".join(["user default off resetchannels -@all", *lines]) + "\n"
+    return "\n".join(["user default off resetpass resetchannels -@all", *lines]) + "\n"
 
 
 def _node(fleet: str, url: str, name: str) -> str:

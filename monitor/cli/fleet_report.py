@@ -16,7 +16,7 @@ def print_status(result: dict[str, Any]) -> None:
     for text, is_wrong in fleet_lines(fleet):
         show.say(text, fg="red" if is_wrong else None)
     for one in fleet["differences"]:
-        show.say(f"differs: {one['text']}", fg="yellow")
+        show.say(f"differs for {show.duration(one['for_s'])}: {one['text']}", fg="yellow")
     show.say()
     show.table(
         ("NODE", "ROLE", "VERSION", "MODE", "SEEN", "LAG", "PUBLISHED", "ADOPTED", "REFUSED", "HELD HERE", "ALSO"),
@@ -49,7 +49,7 @@ def fleet_lines(fleet: dict[str, Any]) -> Iterator[tuple[str, bool]]:
         + (f"; refused: {refused}" if refused else ""),
         False,
     )
-    others = f"fleet's allowlist: {fleet['allowed']} entries; pardons: {fleet['pardons']}"
+    others = f"entries of the fleet's allowlist: {fleet['allowed']}; pardons: {fleet['pardons']}"
     yield f"{others}; clock offset {fleet['clock_offset_s']:+.3f} s", False
 
 
@@ -66,7 +66,7 @@ def _row(node: dict[str, Any]) -> tuple[str, ...]:
         seen if node["is_alive"] or node["is_self"] else f"{seen}, silent",
         lag,
         *(str(hello[key]) if hello else "" for key in ("published", "adopted")),
-        f"{hello.get('refused', 0)}" if node["is_self"] else f"{node['refused']} of it",
+        str(hello.get("refused", 0) if node["is_self"] else node["refused"]),
         "" if node["is_self"] else held,
         "; ".join(_remarks(node, hello)),
     )
@@ -76,7 +76,7 @@ def _remarks(node: Mapping[str, Any], hello: Mapping[str, Any]) -> Iterator[str]
     if node["breaker"]:
         yield f"only observed: {node['breaker']}"
     if hello.get("problems"):
-        yield f"{hello['problems']} problems"
+        yield f"{hello['problems']} problem{'s' * (hello['problems'] > 1)}"
     if hello.get("drift"):
         yield f"table changed {hello['drift']} times"
     if hello.get("observed_peers"):

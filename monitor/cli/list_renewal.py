@@ -3,20 +3,28 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from monitor.lists.fetch import is_special
+import click
+
+from monitor.cli import show
 from monitor.lists.never import NeverEntry
 from monitor.lists.renewal import NodeView
+from monitor.lists.urls import is_special
 from monitor.model.addresses import Address
 from monitor.model.errors import NodewardenError, TemporaryError, explain
 from monitor.node.addresses import read_node
+from monitor.settings.places import DEFAULT_PATH
 from monitor.settings.presets import preset_entries
 from monitor.settings.schema import Settings
 
 THIS_NODE, ALLOWED, INTERNAL = "this node, its gateways and resolvers", "on the allowlist", "internal"
 _DIRECTORY_MODE = 0o750
+
+config_option = click.option(
+    "--config", "path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, help="The main file."
+)
 
 
 class ListsError(NodewardenError):
@@ -79,3 +87,13 @@ def alone(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def known_lists(settings: Settings) -> str:
+    """Write which lists there are, for a message about one that is none."""
+    return f" (lists: {', '.join(settings.lists)})" if settings.lists else ""
+
+
+def not_taken(reasons: Mapping[str, int]) -> str:
+    """Write how many networks of a list are not taken, by reason, as the end of a sentence."""
+    return f"; not taken: {show.counts(reasons)}" if reasons else ""

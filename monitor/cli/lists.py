@@ -1,7 +1,6 @@
 """Commands for block lists: what is in force, what a list would bring, and the child that renews them."""
 
 import os
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,29 +10,23 @@ import click
 import msgspec
 
 from monitor.cli import show
-from monitor.cli.list_renewal import ListsError, alone, become_owner, node_view
+from monitor.cli.list_renewal import ListsError, become_owner, config_option, known_lists, node_view, not_taken
+from monitor.cli.list_update import update
 from monitor.cli.target import Target
-from monitor.control.client import DaemonUnreachable, NotRunning, RequestRefused
-from monitor.control.protocol import ListsLoaded, ListsStatus
+from monitor.control.client import DaemonUnreachable, RequestRefused
+from monitor.control.protocol import ListsStatus
 from monitor.lists.faults import ListFault
-from monitor.lists.fetch import source_of
 from monitor.lists.file import MAX_ENTRIES, ListFileError, list_path, read_header
 from monitor.lists.judgement import Extent, check_extent
 from monitor.lists.reading import Account
-from monitor.lists.renewal import Renewal, Step, extent_of
+from monitor.lists.renewal import Renewal, extent_of
 from monitor.lists.settings import ListFormat, ListSettings, read_url
-from monitor.lists.state import ListState, names_on_disk, read_state, state_path
+from monitor.lists.state import ListState, read_state, state_path
+from monitor.lists.urls import source_of
 from monitor.model.errors import explain
 from monitor.settings.load import load
 from monitor.settings.places import DEFAULT_PATH
 from monitor.settings.schema import Settings
-
-_PATIENCE_S = 10.0
-"""A list that is due this soon is waited for: timers are not exact, and the next run is an hour away."""
-
-_config_option = click.option(
-    "--config", "path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, help="The main file."
-)
 
 
 @click.group("lists")
@@ -42,7 +35,7 @@ def lists_group() -> None:
 
 
 @lists_group.command()
-@_config_option
+@config_option
 @show.json_option
 @click.pass_obj
 def status(target: Target, path: Path, is_json: bool) -> None:
@@ -114,7 +107,7 @@ def _say_list(row: Mapping[str, Any]) -> None:
     now_s = time.time()
     show.say(f"{row['name']}: {row['set']}, {row['mode']}, from {row['source']}", bold=True)
     if row["networks"] is not None:
-        show.say(f"  {row['networks']} networks{_not_taken(row['not_taken'])}")
+        show.say(f"  {row['networks']} networks{not_taken(row['not_taken'])}")
         left_s = row["expires_s"] - now_s
         ends = f"expires in {show.duration(left_s)}" if left_s > 0 else "expired"
         show.say(f"  renewed {show.duration(max(0.0, now_s - row['fetched_s']))} ago, {ends}, next {_next(row, now_s)}")
@@ -133,17 +126,13 @@ def _next(row: Mapping[str, Any], now_s: float) -> str:
     return f"in {show.duration(row['next_s'] - now_s)}" if (row["next_s"] or 0.0) > now_s else "with the next run"
 
 
-def _not_taken(reasons: Mapping[str, int]) -> str:
-    return f"; not taken: {show.counts(reasons)}" if reasons else ""
-
-
 @lists_group.command()
 @click.argument("source", metavar="NAME|FILE|URL")
 @click.option(
     "--format", "form", type=click.Choice([str(one) for one in ListFormat]), help="Default: as configured, or text."
 )
 @click.option("--column", type=click.IntRange(1, 64), help="The column of csv, from 1.")
-@_config_option
+@config_option
 @show.json_option
 def test(source: str, form: str | None, column: int | None, path: Path, is_json: bool) -> None:
     """Fetch a list, and say what would be taken and what not, by reason. Nothing is written.
@@ -190,11 +179,7 @@ def _source(source: str, settings: Settings) -> tuple[str, ListSettings]:
             raise click.UsageError(str(error)) from None
     if "/" in source or Path(source).exists():
         return "", ListSettings(file=str(Path(source).absolute()), max=MAX_ENTRIES)
-    raise click.UsageError(f"{source!r} is no list of the configuration, no file and no URL{_known(settings)}")
-
-
-def _known(settings: Settings) -> str:
-    return f" (lists: {', '.join(settings.lists)})" if settings.lists else ""
+    raise click.UsageError(f"{source!r} is no list of the configuration, no file and no URL{known_lists(settings)}")
 
 
 def _say_account(account: Account, doubt: str) -> None:
@@ -212,102 +197,4 @@ def _say_account(account: Account, doubt: str) -> None:
         show.say(f"`lists update` would not take it: {doubt}", fg="red")
 
 
-@lists_group.command()
-@click.argument("names", nargs=-1, metavar="[NAME...]")
-@click.option("--accept", is_flag=True, help="Ask at once, and take an update that shrank or grew by half or more.")
-@_config_option
-@show.json_option
-@click.pass_obj
-def update(target: Target, names: tuple[str, ...], accept: bool, path: Path, is_json: bool) -> None:
-    """Renew lists that are due, all without NAME. nodewarden-lists.timer runs this every hour.
-
-    A list that cannot be renewed keeps its last good copy until that expires. Exit code 1 if there is one.
-    """
-    settings = load(path).settings
-    unknown = [name for name in names if name not in settings.lists]
-    if unknown:
-        raise click.UsageError(f"{unknown[0]!r} is no list of the configuration{_known(settings)}")
-    if accept and not names:
-        raise click.UsageError("--accept needs the NAME of each list that is to be taken as it is")
-    directory = settings.state.directory / "lists"
-    if not settings.lists and not directory.exists():
-        if is_json:
-            show.as_json([])
-        return
-    view, notice = node_view(settings)
-    if notice:
-        show.say(notice, err=True, fg="yellow")
-    become_owner(settings.state.directory)
-    with alone(directory):
-        if not names:
-            _forget_others(directory, settings)
-        results = _renew_all(
-            target.configured(settings.control.socket),
-            settings,
-            Renewal(settings.state.directory, view),
-            names,
-            accept,
-            is_json,
-        )
-    if is_json:
-        show.as_json(results)
-    if any(result["step"] == Step.FAILED or result["error"] for result in results):
-        sys.exit(1)
-
-
-def _renew_all(
-    target: Target, settings: Settings, renewal: Renewal, names: tuple[str, ...], accept: bool, is_json: bool
-) -> list[dict[str, Any]]:
-    results = []
-    for name in names or settings.lists:
-        one = settings.lists[name]
-        if not names and one.url:
-            due_s = read_state(state_path(settings.state.directory, name)).due_s(one.every_s)
-            if 0 < (pause_s := due_s - time.time()) <= _PATIENCE_S:
-                time.sleep(pause_s)
-        error = ""
-        try:
-            step, state = renewal.renew(name, one, time.time(), accept=accept)
-        except OSError as fault:
-            step, state = Step.FAILED, ListState(name=name)
-            error = f"its copy cannot be written: {explain(fault)}"
-        if step in (Step.RENEWED, Step.UNCHANGED):
-            error = _hand_over(target, name)
-        result = {"name": name, "step": str(step), "fault": state.fault, "error": error,
-                  "networks": state.account.taken, "not_taken": state.account.reasons}  # fmt: skip
-        results.append(result)
-        if not is_json:
-            _say_result(result, state, one)
-    return results
-
-
-def _hand_over(target: Target, name: str) -> str:
-    """Have the daemon take a copy; return why it does not. One that does not run takes it when it starts."""
-    try:
-        target.ask(ListsLoaded([name]))
-    except NotRunning:
-        return ""
-    except (DaemonUnreachable, RequestRefused) as error:
-        return f"the daemon did not take it: {error}"
-    return ""
-
-
-def _say_result(result: Mapping[str, Any], state: ListState, settings: ListSettings) -> None:
-    name, step = result["name"], result["step"]
-    if step == Step.NOT_DUE:
-        show.say(f"{name}: not due before {show.moment(state.due_s(settings.every_s))}")
-    elif step == Step.FAILED:
-        show.say(f"{name}: {result['fault'] or result['error']}", err=True, fg="red")
-        if state.fetched_s:
-            show.say(f"  the copy of {show.moment(state.fetched_s)} stays", err=True)
-    else:
-        show.say(f"{name}: {step}, {result['networks']} networks{_not_taken(result['not_taken'])}")
-        if result["error"]:
-            show.say(f"  {result['error']}", err=True, fg="red")
-
-
-def _forget_others(directory: Path, settings: Settings) -> None:
-    """Remove the files of lists that are no longer configured."""
-    for name in names_on_disk(directory) - set(settings.lists):
-        for path in (list_path(directory.parent, name), state_path(directory.parent, name)):
-            path.unlink(missing_ok=True)
+lists_group.add_command(update)

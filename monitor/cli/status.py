@@ -112,6 +112,12 @@ def _sections(result: dict[str, Any]) -> None:
     show.say()
     for name, drop in stopped.items():
         show.say(f"{name} stopped {drop['packets']} packets, {drop['bytes']} bytes")
+    for one in result.get("lists", []):
+        left_out = f", {one['dropped']} left out because they are allowed" if one["dropped"] else ""
+        hits = (
+            f"; {one['hits']} packets {'stopped' if one['state'] == 'in force' else 'counted'}" if one["hits"] else ""
+        )
+        show.say(f"block list {one['name']} ({one['set']}) {one['state']}: {one['entries']} networks{left_out}{hits}")
     show.say(f"{result['allowlist']} networks are never banned (`nodewarden allow list` shows them)")
     notices = [notice for notice in result["notices"] if notice != result.get("trial")]
     for notice in notices[:_MAX_NOTICES]:
@@ -196,12 +202,15 @@ def explain(result: dict[str, Any]) -> None:
     if result["allowlist"]:
         show.say(f"{result['network']} is never banned: {_entry(result['allowlist'])}")
     elif not result["bans"]:
-        show.say(f"{result['network']} is not banned" + (" by nodewarden" if result["foreign"] else ""))
+        but = ", but on a block list" if any(map(_is_stopped, result.get("lists", []))) else ""
+        show.say(f"{result['network']} is not banned{' by nodewarden' if result['foreign'] else but}")
     effects = _EFFECTS | (_ANSWERED if result.get("action") == "reject" else {})
     for ban in result["bans"]:
         _explain_ban(ban, effects)
     for element in result["foreign"]:
         _explain_foreign(element, effects)
+    for entry in result.get("lists", []):
+        _explain_listed(entry)
     if result["leaked"]:
         hooks = " and ".join(result["leaked"])
         show.say(f"  but its traffic is still getting through: seen in {hooks} within ten minutes", fg="red")
@@ -274,6 +283,25 @@ def _explain_ban(ban: dict[str, Any], effects: Mapping[str, str]) -> None:
         show.say(f"  dropped so far: {ban['kernel']['packets']} packets, {ban['kernel']['bytes']} bytes")
     elif ban["mode"] == "enforce":
         show.say("  but it is missing from the kernel's set", fg="red")
+
+
+def _is_stopped(entry: dict[str, Any]) -> bool:
+    """Whether the kernel stops packets for an entry of a block list."""
+    return bool(entry["state"] == "in force" and not entry["is_spared"])
+
+
+def _explain_listed(entry: dict[str, Any]) -> None:
+    """Say on which block list an address is, and what follows from it."""
+    if entry["is_spared"]:
+        effect = "left out, because it is on the allowlist"
+    elif _is_stopped(entry):
+        effect = f"in force: {_EFFECTS[entry['set']]}"
+    else:
+        effect = entry["state"]
+    show.say(
+        f"  block list {entry['list']} has {entry['entry']} ({effect}), as of {show.moment(entry['fetched_s'])}, "
+        f"until {show.moment(entry['expires_s'])} unless it is renewed"
+    )
 
 
 def _explain_foreign(element: dict[str, Any], effects: Mapping[str, str]) -> None:

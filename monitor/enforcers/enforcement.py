@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from monitor.enforcers.protocol import Enforcer, Leader, Stopped
+from monitor.enforcers.protocol import Companion, Enforcer, Leader, Stopped
 from monitor.model.addresses import Network
 from monitor.model.bans import Ban
 from monitor.model.errors import NodewardenError
@@ -21,6 +21,8 @@ class Enforcement:
         """Take the enforcers. A ban that the leader refuses is not in force and not passed to the followers."""
         self.leader = leader
         self.followers = followers
+        self.companions: list[Companion] = []
+        """What else follows the allowlist, such as block lists."""
         self.faults: dict[str, str] = {}
         """The last failure of each follower, by its name; empty while all work."""
         self.errors: Counter[str] = Counter()
@@ -59,11 +61,15 @@ class Enforcement:
         self.leader.flush()  # if it fails, no ban has been lifted anywhere
         for one in self.followers:
             self._follow(one, partial(one.remove, bans, now_s))
+        for companion in self.companions:
+            self._follow(companion, companion.flush)
 
     def allow(self, networks: Sequence[Network], now_s: float) -> None:
         """Replace the allowlist everywhere."""
         for one in self.followers:
             self._follow(one, partial(one.allow, networks, now_s))
+        for companion in self.companions:
+            self._follow(companion, partial(companion.allow, networks, now_s))
         self.leader.allow(networks, now_s)
 
     def stopped(self, ban: Ban) -> Stopped | None:
@@ -80,7 +86,7 @@ class Enforcement:
             one.close()
         self.leader.close()
 
-    def _follow(self, follower: Enforcer, *calls: Callable[[], object]) -> None:
+    def _follow(self, follower: Enforcer | Companion, *calls: Callable[[], object]) -> None:
         try:
             for call in calls:
                 call()

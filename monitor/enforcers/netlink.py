@@ -69,6 +69,8 @@ class RawSet(msgspec.Struct, frozen=True, gc=False):
     size: int
     has_userdata: bool
     """User space attached something that the kernel does not interpret."""
+    count: int | None = None
+    """How many elements there are, an interval being one; None from kernels before 6.16, which do not say it."""
 
 
 def attribute(kind: int, payload: bytes, *, nested: bool = False) -> bytes:
@@ -272,6 +274,7 @@ def decode_set(body: bytes) -> RawSet:
         interval=bool(_number(_BE32, fields.get(3)) & _SET_INTERVAL),
         size=_number(_BE32, description.get(1)),
         has_userdata=13 in fields,
+        count=_number(_BE32, fields[20]) if 20 in fields else None,  # NFTA_SET_COUNT
     )
 
 

@@ -118,6 +118,23 @@ class InForce(Protocol):
         ...
 
 
+class Companion(Protocol):
+    """What is enforced alongside bans, and is none of them: it follows the allowlist, and goes when all bans do.
+
+    It handles its own failures.
+    """
+
+    name: str
+
+    def allow(self, networks: Sequence[Network], now_s: float) -> None:
+        """Let these networks pass from now on."""
+        ...
+
+    def flush(self) -> None:
+        """Remove everything from the kernel."""
+        ...
+
+
 class Enforcer(Protocol):
     """Puts bans into force. nftables leads: a ban that it refuses is not in force. A failing follower affects no other.
 

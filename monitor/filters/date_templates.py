@@ -46,6 +46,8 @@ _DEFAULTS = (
 )
 _WEIGHT_AT_BEGIN = 100.0
 _SEARCHED = 1000
+_SHARED = 64
+"""Values of `datepattern` whose templates are kept."""
 _EVERYWHERE = 2**31 - 1
 
 _date_mark = re.compile(r"(?<!\\)\{DATE\}", re.IGNORECASE)
@@ -104,7 +106,8 @@ class Template:
         return self.pattern.groupindex.get("f", 0)
 
 
-def templates(datepattern: str) -> list[Template]:
+@functools.lru_cache(_SHARED)
+def templates(datepattern: str) -> tuple[Template, ...]:
     """Return the templates of a `datepattern`, at least one per line; the default ones if it is empty. ValueError."""
     found: dict[str, Template] = {}
     for line in filter(None, map(str.strip, datepattern.split("\n"))):
@@ -113,8 +116,8 @@ def templates(datepattern: str) -> list[Template]:
         except ValueError as error:
             raise ValueError(f"datepattern {line!r}: {error}") from error
     if not found:
-        return list(_defaults())
-    return list(found.values())
+        return _defaults()
+    return tuple(found.values())
 
 
 def _of_line(line: str) -> list[Template]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from re import _constants as sre  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from monitor.filters.date_templates import Template
 from monitor.filters.expressions import Expression, Expressions
@@ -23,7 +24,7 @@ _FLAGS = re.compile(r"\(\?([aimsx]+)\)\^")
 
 
 class Fusion:
-    """The combined expressions of a filter, each compiled on first use."""
+    """The combined expressions of a filter, each compiled on first use; those who share the filter share them."""
 
     def __init__(self, expressions: Expressions) -> None:
         """With an ignoreregex nothing is combined, because that must be matched as well."""
@@ -63,6 +64,17 @@ class Fusion:
             return Expression(text, re.compile(f"{date}{self._head}(?:{text[1:]})"), None, "")
         except re.error:  # two parts have a group of the same name
             return None
+
+
+_shared: WeakKeyDictionary[Expressions, Fusion] = WeakKeyDictionary()
+
+
+def shared_fusion(expressions: Expressions) -> Fusion:
+    """Return the combined expressions of a filter that detectors share (`shared_expressions`)."""
+    fusion = _shared.get(expressions)
+    if fusion is None:
+        fusion = _shared[expressions] = Fusion(expressions)
+    return fusion
 
 
 def _date(template: Template) -> str | None:

@@ -13,7 +13,7 @@ from monitor.filters.dates import DateDetector
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.envelope import plain, programs, retold
 from monitor.filters.expressions import Expression, shared_expressions
-from monitor.filters.fusion import Fusion
+from monitor.filters.fusion import shared_fusion
 from monitor.filters.groups import Values
 from monitor.filters.line_buffer import LineBuffer
 
@@ -123,7 +123,7 @@ class LogFilter:
         self._has_buffers = definition.maxlines > 1
         self._buffers = (LineBuffer(definition.maxlines), LineBuffer(definition.maxlines))
         """The previous lines: those that prove nothing, and those that prove."""
-        self._fusion = None if self._has_buffers else Fusion(self.expressions)
+        self._fusion = None if self._has_buffers else shared_fusion(self.expressions)
         self.attempt: int | None = None
         """The number of the failregex that was tried last; None: what all have in common, such as the prefregex."""
         self.everything = range(len(self.expressions.fail))

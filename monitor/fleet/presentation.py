@@ -12,8 +12,8 @@ _MAX_NODES = 100
 """Names for each difference."""
 
 
-def summary(view: FleetView, differences: Sequence[Difference]) -> dict[str, Any]:
-    """Show all but the nodes themselves."""
+def summary(view: FleetView, differences: Sequence[tuple[Difference, float]]) -> dict[str, Any]:
+    """Show all but the nodes themselves; `differences` each with the seconds for which there has been one."""
     peers = [one for one in view.nodes if not one.is_self]
     shown: dict[str, Any] = {
         field: getattr(view, field) for field in view.__struct_fields__ if field not in ("nodes", "refused")
@@ -30,8 +30,9 @@ def summary(view: FleetView, differences: Sequence[Difference]) -> dict[str, Any
             "nodes": list(one.nodes[:_MAX_NODES]),
             "count": len(one.nodes),
             "text": one.text,
+            "for_s": for_s,
         }
-        for one in differences
+        for one, for_s in differences
     ]
     return shown
 

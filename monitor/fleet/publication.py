@@ -35,6 +35,11 @@ def shared_claim(claims: Iterable[Ban], settings: FleetSettings, now_s: float) -
     return max(shared, key=lambda claim: claim.until_s, default=None)
 
 
+def _cut(text: str, most_bytes: int) -> str:
+    """Return the start of a text: with it the longest record is no longer than allowed."""
+    return printable(text).encode()[:most_bytes].decode(errors="ignore")
+
+
 def record_of(claim: Ban, sequence: int, offset_s: float) -> tuple[bytes, BanRecord]:
     """Return field and record of a claim; `offset_s` is how far the engine's clock is ahead."""
     record = BanRecord(
@@ -44,7 +49,7 @@ def record_of(claim: Ban, sequence: int, offset_s: float) -> tuple[bytes, BanRec
         SETS[claim.strength],
         max(0.0, claim.since_s + offset_s),
         max(0.0, claim.until_s + offset_s),
-        printable(claim.detector)[:_MAX_DETECTOR],
-        printable(claim.reason)[:MAX_REASON],
+        _cut(claim.detector, _MAX_DETECTOR),
+        _cut(claim.reason, MAX_REASON),
     )
     return field_of(claim.network, claim.strength), record

@@ -8,17 +8,17 @@ a server that sends a byte a minute, in the handshake, a header or the body, can
 
 import contextlib
 import http.client
-import ipaddress
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, NoReturn
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from monitor import __version__
 from monitor.lists.faults import ListCause, ListFault
+from monitor.lists.urls import is_special, next_url, source_of
 from monitor.model.addresses import Address, fold_mapped, parse_address
 from monitor.model.errors import explain
 from monitor.model.printable import printable
@@ -57,12 +57,6 @@ class Fetched(NamedTuple):
 IsInner = Callable[[Address], bool]
 NOTHING_KNOWN = Validators()
 LIMITS = FetchLimits()
-
-
-def is_special(address: Address) -> bool:
-    """Whether an address is private, of this host, or otherwise none of the Internet."""
-    one = ipaddress.ip_address(address)
-    return not one.is_global or one.is_multicast
 
 
 @contextlib.contextmanager
@@ -107,12 +101,14 @@ class _Fetching:
             addresses = self._resolve(parts)
             inner = any(self._is_inner(address) for address in addresses)
             if hop and inner and not was_inner:
-                raise ListFault(ListCause.REDIRECT, f"it redirects to {_show(url)}, an address inside of this network")
+                raise ListFault(
+                    ListCause.REDIRECT, f"it redirects to {source_of(url)}, an address inside of this network"
+                )
             was_inner = inner if not hop else was_inner
             response = self._request(parts, addresses, known)
             if response.status not in _REDIRECTS:
                 return self._answer(response, known)
-            url = _next_url(url, response)
+            url = next_url(url, response.getheader("Location") or "")
         raise ListFault(ListCause.REDIRECT, f"more than {_MAX_REDIRECTS} redirects")
 
     def close(self) -> None:
@@ -270,32 +266,6 @@ class _Fetching:
             raise TimeoutError
         if response.length:
             raise http.client.IncompleteRead(b"", response.length)
-
-
-def _next_url(url: str, response: http.client.HTTPResponse) -> str:
-    """Return where a redirect leads; ListFault if it is not followed."""
-    place = response.getheader("Location") or ""
-    moved = urljoin(url, place)
-    if not place or len(moved) > 2048:
-        raise ListFault(ListCause.REDIRECT, f"the server answered {response.status} without saying where the list is")
-    if not url.startswith("https:") or urlsplit(moved).scheme != "https" or not urlsplit(moved).hostname:
-        raise ListFault(
-            ListCause.REDIRECT,
-            f"it redirects to {_show(moved)}; only https to https is followed: if that is right, configure this URL",
-        )
-    return moved
-
-
-def _show(url: str) -> str:
-    """Write a URL without its query, which may hold a key, and without user and password."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return printable(f"{parts.scheme}://{host}{parts.path}")[:300]
-
-
-def source_of(url: str) -> str:
-    """Return what people are shown of a URL."""
-    return _show(url)
 
 
 def _header(response: http.client.HTTPResponse, name: str) -> str:

@@ -12,7 +12,7 @@ import msgspec
 
 from monitor.lists.content import lines, plain
 from monitor.lists.faults import ListCause, ListFault
-from monitor.lists.fetch import LIMITS, NOTHING_KNOWN, FetchLimits, IsInner, Validators, fetch, is_special, source_of
+from monitor.lists.fetch import LIMITS, NOTHING_KNOWN, FetchLimits, IsInner, Validators, fetch
 from monitor.lists.file import ListCopy, ListFileError, ListHeader, list_path, read_list, write_list
 from monitor.lists.formats import line_reader
 from monitor.lists.judgement import Extent, check_extent
@@ -20,6 +20,7 @@ from monitor.lists.never import Never, NeverEntry, built_in
 from monitor.lists.reading import Reading, read
 from monitor.lists.settings import ListSettings
 from monitor.lists.state import ListState, read_state, state_path, write_state
+from monitor.lists.urls import is_special, source_of
 from monitor.model.errors import explain
 
 _FILE_BYTES = 256 << 20

@@ -15,6 +15,7 @@ from msgspec import Meta, field
 from monitor.config.kinds import GROUP, OPTIONAL_PATH, SOCKET_PATH, duration, integer, path
 from monitor.config.shapes import Conflict, Section
 from monitor.config.types import Endpoint
+from monitor.crowdsec.settings import CrowdsecSettings
 from monitor.fleet.settings import FleetSettings
 from monitor.lists.settings import LIST_NAMES, MAX_LISTS, ListSettings
 from monitor.model.bans import Mode
@@ -157,6 +158,7 @@ class Settings(Section, frozen=True, kw_only=True):
         LIST_NAMES,
         Meta(description="Block lists from elsewhere, which `nodewarden-lists.timer` fetches. None by default."),
     ] = field(default_factory=dict)
+    crowdsec: Annotated[CrowdsecSettings, Meta(description="Decisions exchanged with CrowdSec.")] = CrowdsecSettings()
     log: Annotated[Log, Meta(description="The log of the daemon.")] = Log()
 
     def conflicts(self) -> Iterable[Conflict]:

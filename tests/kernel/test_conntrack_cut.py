@@ -83,7 +83,7 @@ def _connected(origin: Host, *targets: tuple[str, int]) -> Iterator[list[socket.
         yield opened
 
 
-@pytest.mark.parametrize("kind", ["hosts", "prefixes", "hosts of a kernel without filters"])
+@pytest.mark.parametrize("kind", ["hosts", "hosts in a large table", "prefixes", "hosts of a kernel without filters"])
 def test_inbound_forwarded_and_translated_connections_are_cut(lab: Lab, cutter: ConntrackCutter, kind: str) -> None:
     """To the node in both families, through it to a pod, and through a NodePort: all gone; a bystander's all stay."""
     node, offender, bystander, pod = (lab[name] for name in ("node", "offender", "bystander", "pod"))
@@ -91,6 +91,7 @@ def test_inbound_forwarded_and_translated_connections_are_cut(lab: Lab, cutter: 
     other, theirs, networks = bystander, targets, [offender.address4, offender.address6]
     if kind == "prefixes":
         other, theirs, networks = pod, targets[:2], ["10.88.0.2/31", "fd88::2/127", "203.0.113.0/24"]
+    cutter._small_table = 2048 if kind == "hosts" else 0
     cutter._can_filter = kind != "hosts of a kernel without filters"
     with _connected(offender, *targets), _connected(other, *theirs):
         sources = _sources(node)
@@ -180,6 +181,7 @@ def test_a_kernel_without_filters_is_met_by_a_listing(
     with contextlib.closing(NetlinkSocket()) as link:
         assert set(link.query([_insert("10.1.0.1", 1), _insert("10.1.0.2", 1)])) == {0}
     monkeypatch.setattr("monitor.enforcers.conntrack.cutter.NetlinkSocket", _OldKernel)
+    cutter._small_table = 0
     assert cutter.cut([parse_network("10.1.0.1")]) == 1
     assert not cutter._can_filter
     assert _sources(lab["node"]) == ["10.1.0.2"]

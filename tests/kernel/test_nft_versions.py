@@ -16,6 +16,9 @@ from monitor.enforcers.netlink import NFPROTO_INET, NLM_F_CREATE, NLM_F_REQUEST,
 from monitor.enforcers.netlink_socket import NetlinkSocket
 from monitor.enforcers.nftables import listing
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
+from monitor.enforcers.nftables.list_frame import TABLE as LISTS
+from monitor.enforcers.nftables.list_frame import ListFrame
+from monitor.enforcers.nftables.list_table import ListTable
 from monitor.enforcers.nftables.messages import NEW_SET, NEW_TABLE
 from monitor.enforcers.nftables.ruleset import TABLE, all_set_specs
 from monitor.enforcers.nftables.table_text import table_text
@@ -116,6 +119,25 @@ def test_a_table_restored_from_a_listing_is_made_ours_again(
         assert len(sets) == len(all_set_specs(1))
         assert not any(one.has_userdata for one in sets.values())
         assert {str(one.network) for one in enforcer.elements()} == {"192.0.2.1", "2001:db8::/32"}
+    assert faults(runs) == []
+
+
+def test_the_table_of_lists_is_read_by_every_version(node: Host, versions: list[Nft]) -> None:
+    """And one that a version restored from a listing is made ours again, without what crashes others."""
+    frame = ListFrame("drop", Strength.SPOOFABLE, True, "a", 1024, 1024)
+    ours = ("list", "table", "inet", LISTS)
+    with contextlib.closing(ListTable()) as table:
+        table.make_room(frame)
+        table.set_up([frame], [parse_network("10.0.0.0/8")], {"drop": 3600.0})
+        table.write(frame, [], [(bytes([192, 0, 2, 1]), 32), (bytes([198, 51, 100, 0]), 24)])
+        runs: list[Run] = []
+        for writer in versions:
+            listed = writer.run(node, *ours)
+            assert "198.51.100.0/24" in listed.output
+            runs += [listed, writer.run(node, "-f", "-", ruleset=f"delete table inet {LISTS}\n{listed.output}")]
+            table.set_up([frame], [parse_network("10.0.0.0/8")], {"drop": 3600.0})
+            table.write(frame, [], [(bytes([192, 0, 2, 1]), 32), (bytes([198, 51, 100, 0]), 24)])
+            runs += [reader.run(node, *command) for reader in versions for command in (ours, ("list", "ruleset"))]
     assert faults(runs) == []
 
 

@@ -95,12 +95,7 @@ class Daemon:
         return json.loads(done.stdout)
 
     def _invoke(self, *arguments: str) -> subprocess.CompletedProcess[str] | None:
-        """Run a command in this process; None if there is more to its end than an exit code."""
-        with _ONE_AT_A_TIME:  # the runner replaces sys.stdout
-            answer = CliRunner().invoke(cli, ["--socket", str(self._socket), *arguments])
-        if answer.exception is not None and not isinstance(answer.exception, SystemExit):
-            return None
-        return subprocess.CompletedProcess(arguments, answer.exit_code, answer.stdout, answer.stderr)
+        return invoke(self._socket, *arguments)
 
     def command(self, *arguments: str) -> str:
         """Return the command line for running a command against it by hand."""
@@ -112,6 +107,15 @@ class Daemon:
         text = self._host.run("curl", "-sf", "http://127.0.0.1:9843/metrics").stdout
         lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
         return {series: float(value) for series, _, value in lines}
+
+
+def invoke(socket: Path, *arguments: str) -> subprocess.CompletedProcess[str] | None:
+    """Run a command in this process against a socket; None if there is more to its end than an exit code."""
+    with _ONE_AT_A_TIME:  # the runner replaces sys.stdout
+        answer = CliRunner().invoke(cli, ["--socket", str(socket), *arguments])
+    if answer.exception is not None and not isinstance(answer.exception, SystemExit):
+        return None
+    return subprocess.CompletedProcess(arguments, answer.exit_code, answer.stdout, answer.stderr)
 
 
 def wait_for(

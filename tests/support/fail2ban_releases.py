@@ -24,11 +24,12 @@ def unpacked(release: str) -> Path:
     with (CACHE / f"fail2ban-{release}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not root.exists():
-            _download(release, root)
+            download("fail2ban", release, root)
     return root
 
 
-def _download(release: str, root: Path) -> None:
+def download(package: str, release: str, root: Path) -> None:
+    """Unpack a package of a release; RuntimeError with apt's output if it cannot be had."""
     work = root.with_suffix(".part")
     shutil.rmtree(work, ignore_errors=True)
     for directory in ("lists/partial", "cache/archives/partial", "root"):
@@ -45,9 +46,9 @@ def _download(release: str, root: Path) -> None:
     }
     apt = ["apt-get", "-qq", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
     _run([*apt, "update"], work)
-    _run([*apt, "download", "fail2ban"], work)
-    (package,) = work.glob("fail2ban_*.deb")
-    _run(["dpkg", "-x", str(package), str(work / "root")], work)
+    _run([*apt, "download", package], work)
+    (archive,) = work.glob(f"{package}_*.deb")
+    _run(["dpkg", "-x", str(archive), str(work / "root")], work)
     (work / "root").rename(root)
     shutil.rmtree(work)
 

@@ -1,6 +1,6 @@
 """A fleet in memory: the real pipelines and rules of several nodes, over a server that is a dictionary."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -16,6 +16,7 @@ from monitor.fleet.settings import FleetSettings
 from monitor.model.addresses import parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import FLEET, AllowEntry, Ban, ClaimOrigin, Mode
+from monitor.model.ports import at
 from monitor.model.saved_rows import SavedWindow
 from monitor.recording.inputs import OrderedBan
 from monitor.settings.bans import Bans, Budget
@@ -92,6 +93,7 @@ class Node:
         self.reachable = True
         self._mono_s = 0.0
         self._recorder = recorder
+        self.decisions: list[Decision] = []
         self.start(())
 
     def now(self) -> float:
@@ -105,14 +107,15 @@ class Node:
         class Tell(Listener):
             name = "fleet"
 
-            def settled(self, decisions: object, done_s: float) -> None:
-                node.fleet.settled(decisions)  # type: ignore[arg-type]
+            def settled(self, decisions: Sequence[Decision], done_s: float) -> None:
+                node.decisions += decisions
+                node.fleet.settled(decisions)
 
-            def ended(self, ended: object) -> None:
-                node.fleet.ended(ended)  # type: ignore[arg-type]
+            def ended(self, ended: Sequence[Ended]) -> None:
+                node.fleet.ended(ended)
 
-            def moved(self, claims: object) -> None:
-                node.fleet.moved(claims)  # type: ignore[arg-type]
+            def moved(self, claims: Sequence[Ban]) -> None:
+                node.fleet.moved(claims)
 
         self.pipeline = Pipeline(self.settings, (), lambda *_: Enforcement(MemoryLeader()), (Tell(),))
         self.fleet = Fleet(self.settings, self.settings.fleet.node, self.pipeline, self.now, self.clock)
@@ -192,9 +195,12 @@ class Node:
         origin: ClaimOrigin = ClaimOrigin.DETECTOR,
         name: str = "sshd",
         mode: Mode = Mode.ENFORCE,
+        ports: bytes = b"",
+        reason: str = "5 failures",
     ) -> Decision:
         """Ban as a detector does, or another origin."""
-        order = OrderedBan(parse_network(network), strength, bantime_s, "5 failures", origin, name, mode)
+        target = at(parse_network(network), ports)
+        order = OrderedBan(target, strength, bantime_s, reason, origin, name, mode)
         (decision,) = self.pipeline.order([order], self.now())
         return decision
 

@@ -3,6 +3,8 @@
 from monitor.bans.claims import Rank
 from monitor.bans.decision import Ending, Verdict
 from monitor.control.clients import Drop
+from monitor.crowdsec.claims import Outcome
+from monitor.crowdsec.errors import Cause as LapiCause
 from monitor.daemon.fleet.watch import PEER_STATES
 from monitor.daemon.life.scraper_watch import ScraperState
 from monitor.daemon.pipeline.harm import Sign
@@ -30,10 +32,12 @@ _BOTH = ("yes", "no")
 
 CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
     "approved": {"": _BOTH},
+    "action": {"": ("ban", "unban")},
     "cause": {
         "nodewarden_bans_ended_total": tuple(Ending),
         "nodewarden_client_connections_dropped_total": tuple(Drop),
         "nodewarden_fleet_refused_total": tuple(Cause),
+        "nodewarden_crowdsec_failures_total": tuple(LapiCause),
         "nodewarden_recording_lost_total": LOSSES,
         "nodewarden_source_malformed_records_total": (*DEFECTS, "unreadable"),
     },
@@ -63,8 +67,9 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
         "nodewarden_problem": tuple(ProblemKind),
         "nodewarden_table_drift_total": tuple(DriftKind),
     },
-    "listener": {"": ("log", "metrics", "store", "events")},
+    "listener": {"": ("log", "metrics", "store", "events", "crowdsec")},
     "mode": {"": tuple(Mode), "nodewarden_xdp_attached": ("native", "generic")},
+    "outcome": {"": tuple(Outcome)},
     "part": {"": FAULTS},
     "program": {"": ("drops", "xdp_ban", "first_packets")},
     "protocol": {"": ("tcp", "udp", "icmp", "icmpv6", "igmp", "other")},
@@ -84,6 +89,7 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
     "state": {"": tuple(ScraperState), "nodewarden_fleet_peers": PEER_STATES},
     "strength": {"": tuple(map(str, Strength))},
     "subject": {"": tuple(Subject)},
+    "task": {"": ("pull", "push")},
     "tunnelled": {"": _BOTH},
     "verdict": {"": tuple(Verdict)},
 }
@@ -92,6 +98,7 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
 _EXAMPLES: dict[str, tuple[str, ...]] = {
     "detector": (*_DETECTORS, *_FILTERS),
     "interface": ("eth0",),
+    "list": ("drop", "seen"),
     "map": ("drop_offenders", "drop_probers", "first_packets"),
     "namespace": ("default",),
     "peer": ("web-1", "web-2", "other"),

@@ -19,7 +19,7 @@ _KUSTOMIZE = (5, 0)
 
 def documents(text: str) -> list[dict[str, Any]]:
     """Return the documents of a YAML text."""
-    return [document for document in yaml.safe_load_all(text) if document]
+    return [document for document in yaml.load_all(text, Loader=yaml.CSafeLoader) if document]
 
 
 def kustomizations() -> dict[Path, dict[str, Any]]:

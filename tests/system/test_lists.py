@@ -32,6 +32,7 @@ def test_exposure_is_as_low_as_it_can_be(tmp_path: Path) -> None:
 def test_the_child_renews_lists_and_the_daemon_takes_them(node: Node) -> None:
     """Over HTTP and from a file, as its own user, inside the sandbox; a copy that is gone is fetched again."""
     node.write("/srv/lists/list.txt", "# Licence: free\n198.18.0.1\n20.0.0.1\n20.0.1.0/24\n")
+    node.write("/etc/hosts", "127.0.0.1 localhost\n")
     server = ("python3", "-m", "http.server", "8099", "--bind", "127.0.0.1", "--directory", "/srv/lists")
     node.look("systemd-run", "--quiet", "--unit=lists-server", *server)
     wait_for(lambda: node.host.run("curl", "-sf", "http://127.0.0.1:8099/", check=False).returncode == 0, "the server")

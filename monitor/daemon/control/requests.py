@@ -59,6 +59,8 @@ class Answers:
         trial: Callable[[protocol.TrialRequest], Any],
         fleet: FleetAnswers,
         scraper: Callable[[Network], dict[str, Any] | None] = lambda _: None,
+        listed: Callable[[Network], list[dict[str, Any]]] = lambda _: [],
+        lists: Callable[[protocol.ListsRequest], Any] = lambda _: [],
     ) -> None:
         """Take who knows what.
 
@@ -66,7 +68,8 @@ class Answers:
         `history` an address's offences, `look_back` answers from all of the history, `save` puts what was ordered on
         disk before it is answered, `reload` returns what it did (plain data or a Struct) and raises NodewardenError if
         it fails, `record` starts or stops the recording and returns how it is going, `trial` is for `nodewarden apply`,
-        `fleet` for what is about other nodes, `scraper` says when an address scraped metrics.
+        `fleet` for what is about other nodes, `scraper` says when an address scraped metrics, `listed` on which block
+        lists it is; `lists` answers about them.
         """
         self._pipeline = pipeline
         self._orders = orders
@@ -82,6 +85,8 @@ class Answers:
         self._trial = trial
         self._fleet = fleet
         self._scraper = scraper
+        self._listed = listed
+        self._lists = lists
         self._record = record
 
     async def handle(self, request: Request) -> Reply:
@@ -116,6 +121,8 @@ class Answers:
         self._fleet.require()
         answers = await in_slices(self._orders.slices(order))
         told = self._fleet.publishing()
+        if any(one.set == WORDS[Strength.SPOOFABLE] for one in order.bans):
+            told += "; only nodes with `fleet.share: all` take shuns over"
         return [one | {"text": f"{one['text']}; {told}"} if one["done"] else one for one in answers]
 
     def look_up(self, request: Request) -> Reply:
@@ -146,6 +153,8 @@ class Answers:
                 return Reply(ok=True, result=self._trial(request))
             case FleetStatus() | FleetTrust():
                 return Reply(ok=True, result=self._fleet.answer(request))
+            case protocol.ListsLoaded() | protocol.ListsStatus():
+                return Reply(ok=True, result=self._lists(request))
         raise RequestError(f"{type(request).__name__} is an order")
 
     def _status(self) -> dict[str, Any]:
@@ -240,6 +249,7 @@ class Answers:
             "action": pipeline.action,
             "bans": bans,
             "foreign": [show_foreign(one, now_s) for one in foreign[:_MAX_FOREIGN]],
+            "lists": self._listed(network),
             "scraper": self._scraper(network),
             "pardon": self._fleet.pardon_of(network),
             "leaked": list(pipeline.table.leaked(network)),

@@ -14,7 +14,7 @@ from monitor.daemon.life.saved_windows import SavedPart
 from monitor.daemon.pipeline.listeners import Listener
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.model.addresses import Network
-from monitor.model.bans import AllowEntry, Ban, ClaimOrigin
+from monitor.model.bans import OTHER_PEERS, AllowEntry, Ban, ClaimOrigin
 from monitor.model.errors import SYSTEM_FAULTS, NodewardenError, TemporaryError
 from monitor.model.saved_rows import SavedRow
 from monitor.settings.schema import Settings
@@ -36,7 +36,8 @@ MakeEngine = Callable[["Fleet"], "Engine"]
 
 def node_name(settings: Settings, host_name: str) -> str:
     """Return this node's name in the fleet: as configured, or the host's in the characters that a name may have."""
-    return settings.fleet.node or _NO_NAME.sub("-", host_name.lower())[:63].strip("._-") or "node"
+    name = settings.fleet.node or _NO_NAME.sub("-", host_name.lower())[:63].strip("._-") or "node"
+    return f"{name}-node" if name in OTHER_PEERS else name
 
 
 def _redis(fleet: "Fleet") -> "Engine":

@@ -22,6 +22,8 @@ _NODES_A_SECOND = 500
 _GRACE_S = 5.0
 """For how long the server may be away without a problem: it is connected to again within a second after a restart."""
 _WAIT_S = 60.0
+_STALE_S = 60.0
+"""Nodes say how they are every 20 s: until then, a difference may only be news that has not come yet."""
 _DIFFERS_S = 900.0
 """After this time a difference is a problem: before that it may be a change that is being rolled out."""
 _OFFSET_S = 5.0
@@ -95,18 +97,16 @@ class FleetWatch:
             yield Problem(ProblemKind.FLEET, text)
         yield from of_kind(ProblemKind.FLEET, self._fleet.problems())
         yield from _breakers(view)
-        now_s = self._clock()
-        for one in self._differences:
-            if now_s - self._since_s[one.subject] > _DIFFERS_S:
+        for one, for_s in self._aged():
+            if for_s > _DIFFERS_S:
                 yield Problem(ProblemKind.FLEET_DIFFERS, f"fleet: {one.text} (`nodewarden fleet status`)")
 
     def notices(self) -> Iterator[str]:
         """Yield what a person should know, and what is no problem yet."""
         if (view := self.refresh()) is None:
             return
-        now_s = self._clock()
-        for one in self._differences:
-            if now_s - self._since_s[one.subject] <= _DIFFERS_S:
+        for one, for_s in self._aged():
+            if _STALE_S < for_s <= _DIFFERS_S:
                 yield f"fleet: {one.text} (`nodewarden fleet status`)"
         yield from self._fleet.notices()
         if silent := [one.name for one in view.nodes if not one.is_alive and not one.is_self]:
@@ -118,7 +118,7 @@ class FleetWatch:
         """Return the fleet for `status`: counts, and who differs; None without one."""
         if (view := self.refresh()) is None:
             return None
-        return summary(view, self._differences)
+        return summary(view, self._aged())
 
     def page(self, after: str, limit: int, wanted: frozenset[str]) -> dict[str, Any]:
         """Return one page of nodes by name, those after a name; `after` of the result asks for the next, if any."""
@@ -130,10 +130,15 @@ class FleetWatch:
             nodes = [one for one in nodes if one.name in wanted]
         page = nodes[:limit]
         return {
-            "fleet": summary(view, self._differences),
+            "fleet": summary(view, self._aged()),
             "nodes": [show_node(one) for one in page],
             "after": page[-1].name if len(nodes) > len(page) and page else "",
         }
+
+    def _aged(self) -> list[tuple[Difference, float]]:
+        """Return who differs, and for how many seconds somebody has in that subject."""
+        now_s = self._clock()
+        return [(one, now_s - self._since_s[one.subject]) for one in self._differences]
 
     def part(self) -> Part:
         """Return what doctor says about it."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from monitor.enforcers.enforcement import Enforcement
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.enforcers.nftables.keeper import TableKeeper
+from monitor.enforcers.nftables.list_table import ListTable
 from monitor.enforcers.nftables.table import NftablesTable
 from monitor.enforcers.owner import Owner
 from monitor.enforcers.protocol import InForce
@@ -50,13 +51,15 @@ async def take_over(owner: Owner) -> None:
 
 
 def remove_table() -> bool:
-    """Delete the table with all its bans, without a daemon; return whether there was one.
+    """Delete the table with all its bans, and that of block lists, without a daemon; return whether there was one.
 
     AlreadyOwned if a daemon is there that does not answer here: it would set the table up again.
     """
     with Owner():
-        enforcer = NftablesEnforcer(max_bans=1)
-        existed = enforcer.exists()
+        enforcer, lists = NftablesEnforcer(max_bans=1), ListTable()
+        existed = enforcer.exists() or lists.exists()
         enforcer.flush()
+        lists.flush()
         enforcer.close()
+        lists.close()
     return existed

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.bans.decision import Verdict
+from monitor.daemon.crowdsec.bridge import Crowdsec
 from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.config_files import ConfigFiles
@@ -19,6 +20,7 @@ from monitor.daemon.life.state import State
 from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.life.trial_watch import TrialWatch
 from monitor.daemon.life.upkeep import Upkeep
+from monitor.daemon.lists.report import ListReport
 from monitor.daemon.pipeline.harm import HarmWatch
 from monitor.daemon.pipeline.history_intake import HistoryIntake
 from monitor.daemon.pipeline.pipeline import Pipeline
@@ -63,6 +65,8 @@ class Health:
         harm: HarmWatch,
         pods: PodWatch,
         fleet: FleetWatch,
+        crowdsec: Crowdsec,
+        lists: ListReport,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
         self._path = path
@@ -84,6 +88,8 @@ class Health:
         self._harm = harm
         self._pods = pods
         self.fleet = fleet
+        self._crowdsec = crowdsec
+        self._lists = lists
         self._detector_origins: dict[str, str] = {}
         self._mode_set_at = ""
         self._started_s = time.time()
@@ -92,7 +98,20 @@ class Health:
         self.reloads = {"success": 0, "failure": 0}
         self._upkeep = upkeep
         self.problem_list = Problems(
-            pipeline, sources, saver, state, surroundings, upkeep, sight, files, trial, recording, scrapers, fleet
+            pipeline,
+            sources,
+            saver,
+            state,
+            surroundings,
+            upkeep,
+            sight,
+            files,
+            trial,
+            recording,
+            scrapers,
+            fleet,
+            crowdsec,
+            lists,
         )
 
     def problems(self) -> list[str]:
@@ -143,8 +162,10 @@ class Health:
                 *self._recording.notices(),
                 *self._surroundings.notices,
                 *self._scrapers.notices(),
+                *self._crowdsec.notices(),
                 *self._pods.notices,
                 *self.fleet.notices(),
+                *self._lists.notices(),
                 *(text for one in self._pipeline.counting for text in one.notices(time.time())),
                 *self._sources.notices,
                 *self._upkeep.notices(),
@@ -152,6 +173,7 @@ class Health:
             "harm": self._harm.describe(),
             "fleet": self.fleet.describe(),
             "trial": self._trial.waiting(),
+            "lists": self._lists.describe(),
             "mode": self._show_mode(),
             "uptime_s": time.time() - self._started_s,
             "configuration": str(self._path),
@@ -187,6 +209,8 @@ class Health:
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
         yield "nodewarden_table_compared_age_seconds", (), self._table_watch.oldest_s
         yield from self.problem_list.samples()
+        yield from self._crowdsec.samples()
+        yield from self._lists.samples()
         yield from self._sight.samples()
         yield from self._recording.samples()
         yield from self._scrapers.samples()

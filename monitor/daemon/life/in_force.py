@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from monitor.daemon.crowdsec.bridge import Crowdsec
 from monitor.daemon.fleet.membership import Membership
 from monitor.daemon.life import capacity, logs
 from monitor.daemon.life.config_files import ConfigFiles
@@ -17,6 +18,8 @@ from monitor.daemon.life.restore import history
 from monitor.daemon.life.scraper_watch import ScraperWatch
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.systemd import ServiceManager
+from monitor.daemon.lists.keeper import ListKeeper
+from monitor.daemon.lists.report import ListReport
 from monitor.daemon.pipeline.carry_over import Carried
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.configuration import Examined, examine, load_examined
@@ -66,6 +69,8 @@ class InForce:
         recording: Recording,
         scrapers: ScraperWatch,
         fleet: Membership,
+        crowdsec: Crowdsec,
+        lists: ListKeeper,
     ) -> None:
         """Take what follows the configuration; `settings` were loaded from `path`, and from a trial that waits."""
         self.settings = settings
@@ -82,6 +87,8 @@ class InForce:
         self._recording = recording
         self._scrapers = scrapers
         self._fleet = fleet
+        self._crowdsec = crowdsec
+        self._lists = lists
 
     def attach(self, health: Health, sight: Sight) -> None:
         """Take what reports on it; they in turn know it."""
@@ -136,6 +143,8 @@ class InForce:
         )
         self._scrapers.reconfigure(protect.scrapers)
         self._fleet.reconfigure(settings, now_s)
+        self._crowdsec.reconfigure(settings.crowdsec)
+        self._lists.reconfigure(settings)
         self._health.follow_origins(loaded)
         _log.info("reloaded; guarding with %s", modes(self._pipeline))
         for detector in carried:
@@ -164,7 +173,9 @@ class InForce:
             self._health.fleet.part(),
             self._recording.part(),
             self._scrapers.part(),
+            self._crowdsec.part(),
             *self._sight.parts(),
+            *ListReport(self._lists).parts(),
             self._surroundings.names.part(is_wanted=self.settings.bans.protect.kubernetes),
         ]
         return check(

@@ -17,6 +17,7 @@ from monitor.daemon.control.fleet_answers import FleetAnswers
 from monitor.daemon.control.history_answers import HistoryAnswers
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
+from monitor.daemon.crowdsec.bridge import Crowdsec
 from monitor.daemon.fleet.membership import Membership
 from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.life import descriptors, logs, memory
@@ -38,6 +39,8 @@ from monitor.daemon.life.systemd import ServiceManager
 from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.life.trial_watch import TrialWatch
 from monitor.daemon.life.upkeep import Upkeep
+from monitor.daemon.lists.keeper import ListKeeper
+from monitor.daemon.lists.report import ListReport
 from monitor.daemon.pipeline.decision_fields import Place
 from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
@@ -122,6 +125,7 @@ class Service:
             lambda: self._node_changed(self._surroundings.reading),
             lambda: self._problems.count,
         )
+        self._crowdsec = Crowdsec(settings.crowdsec, self._supervisor.failed)
         self._harm = HarmWatch(
             lambda alert: self.pipeline.evidence.was_client(alert),  # noqa: PLW0108 - the pipeline comes later
             lambda address: address in self.pipeline.surrounding.internal,
@@ -143,6 +147,7 @@ class Service:
                 self._trial.bans,
                 self._harm,
                 self._fleet,
+                self._crowdsec,
             ),
             DecisionMetrics(self._metrics.exporter.histograms[BAN_LATENCY.name].observe, place.pod_of),
             self._cutting.cut,
@@ -155,6 +160,9 @@ class Service:
             settings.metrics.listen.port,
             lambda: self._node_changed(self._surroundings.reading),
         )
+        self._lists = ListKeeper(settings, lambda: self.pipeline.guard.networks())  # noqa: PLW0108 - the guard changes
+        self.pipeline.enforcers.companions.append(self._lists)
+        lists = ListReport(self._lists)
         self._files.follow(self.pipeline.log_filters.files_read)
         self._state = State(
             self._saver,
@@ -188,6 +196,8 @@ class Service:
             self._recording,
             self._scrapers,
             self._fleet,
+            self._crowdsec,
+            self._lists,
         )
         self._trial.attach(self.pipeline)
         self._pods = PodWatch(self.pipeline.pods)
@@ -215,6 +225,8 @@ class Service:
             self._harm,
             self._pods,
             fleet_watch := FleetWatch(self._fleet),
+            self._crowdsec,
+            lists,
         )
         self._health.follow_origins(loaded)
         self._metrics.attach(self._health, self._scrapers, self.pipeline.metrics.exemplars)
@@ -234,6 +246,8 @@ class Service:
             TrialOrders(path, trials, lambda: self._in_force.settings).answer,
             FleetAnswers(self._fleet, fleet_watch, self.pipeline),
             self._scrapers.describe,
+            lists.about,
+            lists.answer,
         )
         self._control = ControlServer(
             settings.control.socket,
@@ -261,6 +275,7 @@ class Service:
         self._fleet.open(self.pipeline, time.time())
         self._harm.start(list(self.pipeline.ledger.bans()))
         self._sight.start(time.time())
+        self._crowdsec.open(self.pipeline, lambda: self._node_changed(self._surroundings.reading))
         self._drift.open()  # only now: a hundred thousand notices of our own would overrun it
         memory.settle()
         _log.info("guarding with %s; %d bans are in force", modes(self.pipeline), in_force)
@@ -268,6 +283,7 @@ class Service:
     async def close(self) -> None:
         """Stop reading and answering; bans stay in the kernel."""
         await self._control.close()
+        self._crowdsec.close()
         self._look_back.close()
         self._sources.close()
         self._surroundings.close()
@@ -275,6 +291,7 @@ class Service:
         self._fleet.close()
         self._drift.close()
         self._sight.close()
+        self._lists.close()
         self.pipeline.enforcers.close()
         self._cutting.close()
         self._recording.close()
@@ -294,6 +311,7 @@ class Service:
         self._pods.attach(self._loop)
         self._fleet.attach(self._loop)
         self._drift.attach(self._loop)
+        self._lists.attach(self._loop)
         self._systemd.ready()
         while not self._stop.is_set():
             self._supervisor.run(self._tick_parts())
@@ -314,8 +332,10 @@ class Service:
             **self._sight.tick_parts(now_s),
             "following those who monitor": self._scrapers.tick,
             **self._fleet.tick_parts(now_s),
+            "exchanging with CrowdSec": self._crowdsec.poll,
             "polling bans of internal sources": partial(self._harm.poll, self.pipeline.enforcers.stopped),
             "comparing the table": self._drift.tick,
+            "keeping block lists": self._lists.tick,
             **self._state.tick_parts(now_s),
             "writing the recording": self._recording.write,
             "comparing the configuration's files": partial(self._files.tick, now_s),
@@ -363,7 +383,8 @@ class Service:
         TemporaryError if the kernel refuses the allowlist: the surroundings report that, and try again.
         """
         try:
-            entries = [*reading.entries, *self._scrapers.entries, *self._fleet.entries]
+            others = (*self._scrapers.entries, *self._fleet.entries, *self._crowdsec.entries)
+            entries = [*reading.entries, *others]
             self.pipeline.follow_node(entries, time.time(), reading.networks, reading.sysctls)
         except NodewardenError as error:
             raise TemporaryError(f"the allowlist in the kernel could not follow the node: {error}") from error

@@ -63,7 +63,7 @@ class BanControl:
             for follow_up in settlement.follow_ups:
                 self._policy.follow_up(draft, follow_up)
         settled = [decision for _, decisions, _ in rounds for decision in decisions]
-        new = [one.claim for one in settled if one.verdict is Verdict.BAN and one.claim]
+        new = [one.claim for one in settled if one.verdict is Verdict.BAN and one.claim and one.claim.origin.is_local]
         if proven := [claim.network for claim in new if claim.strength is Strength.PROVEN and not claim.network.ports]:
             self._cut_connections(proven)
         self._tell_alerts(alerts)

@@ -68,7 +68,10 @@ class DecisionMetrics(Listener):
     def settled(self, decisions: Sequence[Decision], done_s: float) -> None:
         """Count decisions, and measure those that are in force."""
         for decision in decisions:
-            series = decision.detector, decision.verdict
+            wanted = decision.claim or decision.wish
+            # names of lists and peers come from elsewhere, without end
+            is_bulk = wanted is not None and wanted.origin.is_bulk
+            series = str(wanted.origin) if wanted and is_bulk else decision.detector, decision.verdict
             self.decisions[series] += 1
             ours = decision.alert.ours if decision.alert else UNKNOWN_PARTY
             self._latest[DECISIONS, series] = _Latest(decision.network, ours, done_s)

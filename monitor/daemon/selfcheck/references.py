@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from monitor.daemon.selfcheck.crowdsec_files import crowdsec_faults, used_files
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.filters.deadline import Deadline, TooSlow
 from monitor.metrics.web_config import make_context, read_web_config
@@ -49,14 +50,17 @@ class Finding(NamedTuple):
 def file_findings(settings: Settings, filters: LogFilters, root: Path) -> Iterator[Finding]:
     """Yield what is wrong with files and directories, and what the service may not read."""
     yield from _log_files(settings, filters)
+    yield from _list_files(settings, root)
     yield from _in_place_of_a_socket(settings.control.socket)
     for path in (settings.state.directory, *settings.state.directory.parents):
         if os.path.lexists(path) and not path.is_dir():
             yield Finding("state.directory", f"{path} is not a directory")
     if settings.metrics.enabled and (name := settings.metrics.web_config_file):
         yield from _web_config(Path(name))
-    for file in sorted(filters.files_read):
-        if why := why_not_for_service(root / str(file).lstrip("/")):
+    for path_of, text, is_warning in crowdsec_faults(settings.crowdsec):
+        yield Finding(path_of, text, is_warning)
+    for file in sorted({*map(str, filters.files_read), *used_files(settings.crowdsec)}):
+        if why := why_not_for_service(root / file.lstrip("/")):
             yield Finding("", f"{file}: {why}", is_warning=True)
 
 
@@ -75,6 +79,18 @@ def _log_files(settings: Settings, filters: LogFilters) -> Iterator[Finding]:
             own = settings.detectors.failures.get(name)
             if own and name not in filters.jails and not own.files:
                 yield Finding(f"detectors.failures.{name}.filter", f"finds nothing now: {text}", is_warning=True)
+
+
+def _list_files(settings: Settings, root: Path) -> Iterator[Finding]:
+    """Yield what is wrong with the files of block lists."""
+    for name, section in settings.lists.items():
+        path = f"lists.{name}.file"
+        if section.file and not os.path.lexists(section.file):
+            yield Finding(path, f"{section.file} does not exist now; it is read once it does", is_warning=True)
+        elif section.file and (kind := _other_kind(section.file)):
+            yield Finding(path, f"{section.file} is {kind}: a list is a regular file")
+        elif section.file and (why := why_not_for_service(root / section.file.lstrip("/"))):
+            yield Finding(path, f"{section.file}: {why}", is_warning=True)
 
 
 def name_findings(settings: Settings, root: Path) -> Iterator[Finding]:

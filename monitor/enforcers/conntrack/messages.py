@@ -11,12 +11,14 @@ from collections.abc import Callable
 
 import msgspec
 
-from monitor.enforcers.netlink import NLM_F_REQUEST, NetlinkRequest, attribute
+from monitor.enforcers.netlink import NLM_F_REQUEST, NetlinkRequest, attribute, attributes
 from monitor.model.addresses import Address
 
 _CONNTRACK = 1 << 8  # NFNL_SUBSYS_CTNETLINK
 _GET, _DELETE, _GET_STATS = (_CONNTRACK | n for n in (1, 2, 5))
 _ID, _ZONE, _FILTER = 12, 18, 25  # CTA_ID, CTA_ZONE, CTA_FILTER
+_GLOBAL_ENTRIES = 1  # CTA_STATS_GLOBAL_ENTRIES
+_GENERIC_BYTES = 4  # struct nfgenmsg
 _IP_SOURCE = 1  # CTA_FILTER_F_CTA_IP_SRC, net/netfilter/nf_conntrack_core.h
 _ATTRIBUTE = struct.Struct("=HH")
 _SOURCE_HEADERS = {4: _ATTRIBUTE.pack(8, 1), 16: _ATTRIBUTE.pack(20, 3)}  # CTA_IP_V4_SRC, CTA_IP_V6_SRC
@@ -42,6 +44,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 def get_statistics() -> NetlinkRequest:
     """Request the number of entries, which every kernel with ctnetlink answers."""
     return NetlinkRequest(_GET_STATS, NLM_F_REQUEST, bytes(4))
+
+
+def decode_statistics(body: bytes) -> int:
+    """Return the number of entries in the network namespace."""
+    found = dict(attributes(body, _GENERIC_BYTES)).get(_GLOBAL_ENTRIES, b"")
+    return int.from_bytes(found, "big")
 
 
 def list_family(size: int) -> NetlinkRequest:

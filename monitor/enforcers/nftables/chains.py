@@ -79,12 +79,13 @@ class Chain(msgspec.Struct, frozen=True, gc=False):
     rules: tuple[Part, ...]
 
 
-def _rule(*parts: Part) -> Part:
+def joined(*parts: Part) -> Part:
+    """Return a rule of these parts."""
     return Part(" ".join(part.text for part in parts), b"".join(part.expressions for part in parts))
 
 
 _ACCEPT = Part("accept", verdict(Verdict.ACCEPT))
-_DROP = Part("drop", verdict(Verdict.DROP))
+DROP = Part("drop", verdict(Verdict.DROP))
 _REFUSE = Part(f"goto {REFUSE}", continue_in(REFUSE))
 _IS_TCP = Part("meta l4proto tcp", meta(Meta.L4PROTO) + equal(bytes([PROTOCOL_TCP])))
 _LOOPBACK = b"lo".ljust(_INTERFACE_BYTES, b"\0")
@@ -93,7 +94,7 @@ _TO_LOOPBACK = Part('oifname "lo"', meta(Meta.OUTPUT_INTERFACE) + equal(_LOOPBAC
 _NOT_REDIRECTED = Part(
     "ct status ! dnat", tracked(Tracked.FLOW_STATUS) + masked(host_order(_DNAT)) + equal(host_order(0))
 )
-_OUTBOUND = Part("ct direction original", tracked(Tracked.DIRECTION) + equal(_ORIGINAL))
+OUTBOUND = Part("ct direction original", tracked(Tracked.DIRECTION) + equal(_ORIGINAL))
 _ANSWER_OVER_TCP = Part(
     "tcp flags rst,ack",
     meta(Meta.L4PROTO)
@@ -110,11 +111,11 @@ def _state(text: str, bits: int) -> Part:
 
 _OF_A_CONNECTION = _state("established,related", _ESTABLISHED | _RELATED)
 _OF_NONE = _state("untracked", _UNTRACKED)
-_ANSWERS = (
-    _rule(_OF_A_CONNECTION, _ACCEPT),
+ANSWERS = (
+    joined(_OF_A_CONNECTION, _ACCEPT),
     # nobody tracks these, so an answer looks like a request; but TCP answers with ACK or RST (RFC 9293, section 3.10.7)
-    _rule(_OF_NONE, Part("meta l4proto != tcp", meta(Meta.L4PROTO) + unequal(bytes([PROTOCOL_TCP]))), _ACCEPT),
-    _rule(_OF_NONE, _ANSWER_OVER_TCP, _ACCEPT),
+    joined(_OF_NONE, Part("meta l4proto != tcp", meta(Meta.L4PROTO) + unequal(bytes([PROTOCOL_TCP]))), _ACCEPT),
+    joined(_OF_NONE, _ANSWER_OVER_TCP, _ACCEPT),
 )
 """What a shun lets through. What is left opens a connection, or belongs to none (`invalid`): FIN, NULL, Xmas scans."""
 
@@ -129,14 +130,15 @@ def _address(family: str, side: str) -> Part:
     return Part(f"{word} {side}", payload(Header.NETWORK, _OFFSETS[family][side], size))
 
 
-def _among(family: str, side: str, name: str) -> Part:
+def among(family: str, side: str, name: str) -> Part:
     """Match packets of this family whose address is in the set."""
     address = _address(family, side)
     only = meta(Meta.FAMILY) + equal(bytes([_FAMILIES[family][1]]))
     return Part(f"{address.text} @{name}", only + address.expressions + in_set(name))
 
 
-def _counted(name: str) -> Part:
+def counted(name: str) -> Part:
+    """Count the packet in a named counter."""
     return Part(f'counter name "{name}"', count_in(name))
 
 
@@ -151,17 +153,17 @@ def _sets_of(word: str) -> Iterable[tuple[str, str]]:
 
 
 def _exempt(side: str, *loopback: Part) -> tuple[Part, ...]:
-    return (_rule(*loopback, _ACCEPT), *(_rule(_among(f, side, f"allow{f}"), _ACCEPT) for f in _FAMILIES))
+    return (joined(*loopback, _ACCEPT), *(joined(among(f, side, f"allow{f}"), _ACCEPT) for f in _FAMILIES))
 
 
-def _drops(word: str, side: str, *conditions: Part, end: Part = _DROP) -> tuple[Part, ...]:
-    return tuple(_rule(*conditions, _among(f, side, name), _counted(name), end) for name, f in _sets_of(word))
+def _drops(word: str, side: str, *conditions: Part, end: Part = DROP) -> tuple[Part, ...]:
+    return tuple(joined(*conditions, among(f, side, name), counted(name), end) for name, f in _sets_of(word))
 
 
-def _port_drops(strength: Strength, end: Part = _DROP) -> tuple[Part, ...]:
+def _port_drops(strength: Strength, end: Part = DROP) -> tuple[Part, ...]:
     """Drop what goes to the ports that a source is banned from: looked up by address, protocol and port."""
     return tuple(
-        _rule(_to_ports_of(one), _counted(one.counter), end) for one in PORT_SETS.values() if one.strength is strength
+        joined(_to_ports_of(one), counted(one.counter), end) for one in PORT_SETS.values() if one.strength is strength
     )
 
 
@@ -181,36 +183,37 @@ def _to_ports_of(one: PortSet) -> Part:
 
 def _leaks(word: str, hook: str) -> tuple[Part, ...]:
     return tuple(
-        _rule(_among(f, "saddr", name), _counted(f"leak_{hook}"), _noted(f, hook)) for name, f in _sets_of(word)
+        joined(among(f, "saddr", name), counted(f"leak_{hook}"), _noted(f, hook)) for name, f in _sets_of(word)
     )
 
 
-_SOURCE_EXEMPT = _exempt("saddr", _FROM_LOOPBACK)
+SOURCE_EXEMPT = _exempt("saddr", _FROM_LOOPBACK)
+# With DNAT in output, oifname is that of the original destination: a service address of the node itself is on lo.
+DESTINATION_EXEMPT = _exempt("daddr", _TO_LOOPBACK, _NOT_REDIRECTED)
 
 
 def _egress(end: Part) -> tuple[Part, ...]:
-    # With DNAT in output, oifname is that of the original destination: a service address of the node itself is on lo.
-    return (*_exempt("daddr", _TO_LOOPBACK, _NOT_REDIRECTED), *_drops("egress", "daddr", _OUTBOUND, end=end))
+    return (*DESTINATION_EXEMPT, *_drops("egress", "daddr", OUTBOUND, end=end))
 
 
 def _leak_rules(hook: str) -> tuple[Part, ...]:
-    return (*_SOURCE_EXEMPT, *_leaks("ban", hook), *_ANSWERS, *_leaks("shun", hook))
+    return (*SOURCE_EXEMPT, *_leaks("ban", hook), *ANSWERS, *_leaks("shun", hook))
 
 
 def _refusals() -> tuple[Part, ...]:
     rate = f"limit rate over {REFUSALS_PER_S}/second burst {REFUSALS_PER_S} packets"
     return (
-        _rule(Part(rate, beyond(REFUSALS_PER_S, REFUSALS_PER_S)), _DROP),
-        _rule(_IS_TCP, Part("reject with tcp reset", refuse(Refusal.RESET))),
+        joined(Part(rate, beyond(REFUSALS_PER_S, REFUSALS_PER_S)), DROP),
+        joined(_IS_TCP, Part("reject with tcp reset", refuse(Refusal.RESET))),
         Part("reject with icmpx admin-prohibited", refuse(Refusal.UNREACHABLE)),
     )
 
 
 def chains_for(action: Action) -> tuple[Chain, ...]:
     """Return the chains in the order in which they are made. Those at a hook accept what no rule drops."""
-    end = _REFUSE if action is Action.REJECT else _DROP
-    bans = (*_SOURCE_EXEMPT, *_drops("ban", "saddr", end=end), *_port_drops(Strength.PROVEN, end))
-    shuns = (*_SOURCE_EXEMPT, *_ANSWERS, *_drops("shun", "saddr"), *_port_drops(Strength.SPOOFABLE))
+    end = _REFUSE if action is Action.REJECT else DROP
+    bans = (*SOURCE_EXEMPT, *_drops("ban", "saddr", end=end), *_port_drops(Strength.PROVEN, end))
+    shuns = (*SOURCE_EXEMPT, *ANSWERS, *_drops("shun", "saddr"), *_port_drops(Strength.SPOOFABLE))
     return (
         *([Chain(REFUSE, "", 0, _refusals())] if action is Action.REJECT else []),
         Chain("ban", "prerouting", -310, bans),  # before raw: no tracking yet

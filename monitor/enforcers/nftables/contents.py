@@ -15,7 +15,7 @@ from monitor.enforcers.nftables import listing
 from monitor.enforcers.nftables.expiry import decode_ends
 from monitor.enforcers.nftables.port_bans import PortKey, keys_of
 from monitor.enforcers.nftables.prefixes import pieces
-from monitor.enforcers.nftables.ruleset import BAN_SETS
+from monitor.enforcers.nftables.ruleset import BAN_SETS, TABLE
 from monitor.model.addresses import Address, Network
 from monitor.model.bans import Ban, Mode
 from monitor.model.errors import TemporaryError
@@ -131,10 +131,12 @@ def read_port_bans(bans: Iterable[Ban], clock: Callable[[], float]) -> list[Ban]
     return [ban for ban in wanted if not right.issuperset(keys_of(ban.network, ban.strength))]
 
 
-def read_intervals(name: str, clock: Callable[[], float] = time.time, *, must_be_exact: bool = True) -> list[Found]:
+def read_intervals(
+    name: str, clock: Callable[[], float] = time.time, *, must_be_exact: bool = True, table: str = TABLE
+) -> list[Found]:
     """Read the intervals of a set, in order; TemporaryError if they must be exact and nf_tables keeps changing."""
     raw: list[RawElement] = []
-    for is_new, body in listing.bodies(name, must_be_exact=must_be_exact):
+    for is_new, body in listing.bodies(name, must_be_exact=must_be_exact, table=table):
         if is_new:
             raw.clear()
         raw += netlink.decode_elements(body)

@@ -36,19 +36,18 @@ _VOLATILE = {
 """The attributes of each kind of part that change by themselves."""
 _LISTINGS = (("chain", _GET_CHAIN, 3), ("rules of chain", _GET_RULE, 2), ("set", GET_SET, 2), ("object", GET_OBJECT, 2))
 """The kinds of parts that are listed, with the attribute that has the name of the part or of its chain."""
-_TABLE = netlink.attribute(1, TABLE.encode() + b"\0")  # its name comes first in every message
 _INET = bytes((NFPROTO_INET,))
 
 
-def read_definition() -> dict[str, bytes]:
-    """Read the definition of the table; empty if there is none. May be called from any thread.
+def read_definition(table: str = TABLE) -> dict[str, bytes]:
+    """Read the definition of a table of ours; empty if there is none. May be called from any thread.
 
     TemporaryError if others change nf_tables all the time meanwhile.
     """
     for _ in range(_ATTEMPTS):
         link = NetlinkSocket()  # of its own: a listing that was interrupted goes on in the one before
         try:
-            return _read(link)
+            return _read(link, table)
         except TemporaryError as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 return {}
@@ -59,15 +58,16 @@ def read_definition() -> dict[str, bytes]:
     raise TemporaryError("the definition of the table could not be read: nf_tables kept changing")
 
 
-def _read(link: NetlinkSocket) -> dict[str, bytes]:
-    answer = link.query([messages.get_table(TABLE)])[0]
+def _read(link: NetlinkSocket, table: str) -> dict[str, bytes]:
+    first = netlink.attribute(1, table.encode() + b"\0")  # its name comes first in every message
+    answer = link.query([messages.get_table(table)])[0]
     if isinstance(answer, int):
         return {}
     parts = {"table": [_stable(answer.body, "table")]}
     for kind, request, name_at in _LISTINGS:
-        body = struct.pack(">BBH", NFPROTO_INET, 0, 0) + _TABLE  # for chains, the kernel lists all tables anyway
+        body = struct.pack(">BBH", NFPROTO_INET, 0, 0) + first  # for chains, the kernel lists all tables anyway
         for reply in link.dump(NetlinkRequest(request, NLM_F_REQUEST, body)):
-            if reply.body[:1] == _INET and reply.body.startswith(_TABLE, 4):
+            if reply.body[:1] == _INET and reply.body.startswith(first, 4):
                 name = dict(attributes(reply.body, 4)).get(name_at, b"").rstrip(b"\0").decode("utf-8", "replace")
                 parts.setdefault(f"{kind} {name}", []).append(_stable(reply.body, kind))
     return {name: hashlib.blake2b(b"".join(stable), digest_size=16).digest() for name, stable in parts.items()}

@@ -36,16 +36,18 @@ def exists(link: NetlinkSocket) -> bool:
     return not isinstance(link.query([messages.get_table(TABLE)])[0], int)
 
 
-def table_comment(link: NetlinkSocket) -> bytes | None:
+def table_comment(link: NetlinkSocket, table: str = TABLE) -> bytes | None:
     """Return the user data of the table, which contains its comment; None if there is no table."""
-    answer = link.query([messages.get_table(TABLE)])[0]
+    answer = link.query([messages.get_table(table)])[0]
     return None if isinstance(answer, int) else netlink.decode_table_userdata(answer.body)
 
 
-def read_definitions(link: NetlinkSocket, names: Iterable[str] = tuple(BAN_SETS)) -> dict[str, RawSet]:
+def read_definitions(
+    link: NetlinkSocket, names: Iterable[str] = tuple(BAN_SETS), table: str = TABLE
+) -> dict[str, RawSet]:
     """Read the definitions of those sets of `names` that exist."""
     names = tuple(names)
-    answers = zip(names, link.query([messages.get_set(TABLE, name) for name in names]), strict=True)
+    answers = zip(names, link.query([messages.get_set(table, name) for name in names]), strict=True)
     return {name: netlink.decode_set(answer.body) for name, answer in answers if not isinstance(answer, int)}
 
 
@@ -157,12 +159,12 @@ def _dump(name: str) -> list[RawElement]:
     return elements
 
 
-def bodies(name: str, *, must_be_exact: bool = True) -> Iterator[tuple[bool, bytes]]:
+def bodies(name: str, *, must_be_exact: bool = True, table: str = TABLE) -> Iterator[tuple[bool, bytes]]:
     """Yield the bodies of the messages of a listing, and whether the listing restarts because the set changed.
 
     Unless it `must_be_exact`, it never restarts; elements may be missing or repeated if others write meanwhile.
     """
-    request = ElementEncoder(TABLE, name).request(GET_ELEMENTS, b"")
+    request = ElementEncoder(table, name).request(GET_ELEMENTS, b"")
     for attempt in range(_ATTEMPTS):
         link = NetlinkSocket()
         is_new = True

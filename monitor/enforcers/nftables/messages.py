@@ -28,14 +28,14 @@ from monitor.enforcers.nftables.ruleset import SetSpec
 from monitor.enforcers.protocol import Stopped
 
 NEW_TABLE, NEW_CHAIN, NEW_RULE, DEL_RULE, NEW_SET, NEW_OBJECT = (NFTABLES | n for n in (0, 3, 6, 8, 9, 18))
-DEL_CHAIN = NFTABLES | 5
+DEL_CHAIN, DEL_SET, DEL_OBJECT = (NFTABLES | n for n in (5, 11, 20))
 _NLM_F_APPEND = 0x800
 _HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3}  # NF_INET_*
 _INET_PROTO_TYPE, _SERVICE_TYPE, _TYPE_BITS = 12, 13, 6
 """inet_proto and inet_service of nft(8), and how far the types of a key that has several are apart."""
 _POLICY_ACCEPT = 1  # NF_ACCEPT
-_KEY_TYPES = {4: 7, 16: 8}
-"""By length in bytes: ipv4_addr and ipv6_addr of nft(8); the kernel only keeps the number."""
+_KEY_TYPES = {1: 2, 4: 7, 16: 8}
+"""By length in bytes: nf_proto, ipv4_addr and ipv6_addr of nft(8); the kernel only keeps the number."""
 _MAX_COMMENT_BYTES = 128
 
 
@@ -104,6 +104,18 @@ def delete_rules(table: str, chain: str) -> NetlinkRequest:
     """Delete all rules of a chain."""
     body = nfgen_header(NFPROTO_INET) + string_attribute(1, table) + string_attribute(2, chain)
     return NetlinkRequest(DEL_RULE, NLM_F_REQUEST, body)
+
+
+def delete_set(table: str, name: str) -> NetlinkRequest:
+    """Delete a set that no rule uses, with its elements."""
+    body = nfgen_header(NFPROTO_INET) + string_attribute(1, table) + string_attribute(2, name)
+    return NetlinkRequest(DEL_SET, NLM_F_REQUEST, body)
+
+
+def delete_counter(table: str, name: str) -> NetlinkRequest:
+    """Delete a named counter that no rule uses."""
+    names = string_attribute(1, table) + string_attribute(2, name)
+    return NetlinkRequest(DEL_OBJECT, NLM_F_REQUEST, nfgen_header(NFPROTO_INET) + names + _number(3, OBJECT_COUNTER))
 
 
 def new_rule(table: str, chain: str, rule: Part) -> NetlinkRequest:

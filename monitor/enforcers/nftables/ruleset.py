@@ -36,7 +36,10 @@ class Element(msgspec.Struct, frozen=True, gc=False):
 
 
 class SetSpec(msgspec.Struct, frozen=True, gc=False):
-    """The definition of a set: `key_bytes` is 4 or 16, `size` the maximum number of elements (0: no limit)."""
+    """The definition of a set: `key_bytes` is 4 or 16, or 1 for a family of packets.
+
+    `size` is the maximum number of elements (0: no limit).
+    """
 
     key_bytes: int
     interval: bool = False

@@ -27,7 +27,7 @@ _LONGEST_PAUSE_S = 5.0
 _FLOOD = 40
 """Replies in a row that are full: as much as a bell keeps."""
 _BEFORE_MS = 60_000
-"""At first it is read from so long ago: it has nodes that the list of names may lack, since anybody can break that."""
+"""At first it is read from so long ago: it names nodes that the list of names may lack: anybody can break it."""
 _FLOOD_PAUSE_S = 1.0
 _IGNORED_S = 60.0
 _CANDIDATES = 256

@@ -213,3 +213,15 @@ def test_removals_of_forged_claims_that_wait_for_the_disk_go_first() -> None:
     assert claim_key(lifted) in changes.all_ended()
     changes.put_ban(lifted)
     assert (len(changes), claim_key(lifted) in changes.all_ended()) == (10, False)
+
+
+def test_what_peers_name_displaces_no_observed_entry_of_a_detector() -> None:
+    some = Ledger(max_bans=100, max_observed=4)
+    for number in range(10):
+        name, origin = ("sshd", ClaimOrigin.DETECTOR) if number < 4 else ("peer", ClaimOrigin.PEER)
+        network = host(bytes((198, 51, 100, number)))
+        some.put(Ban(network, PROVEN, 0.0, 100.0, name, "", Mode.OBSERVE, origin))
+    assert [ban.detector for ban in some.bans()] == ["sshd"] * 4 + ["peer"] * 4
+    local = host(bytes((198, 51, 100, 9)))
+    some.put(Ban(local, PROVEN, 0.0, 100.0, "sshd", "", Mode.OBSERVE))  # it is a detector's now, too
+    assert next(str(ban.network) for ban in some.bans() if ban.detector == "sshd") == "198.51.100.1"

@@ -75,8 +75,11 @@ def _results(text: str) -> dict[type, Any]:
         "name": text, "url": text, "mode": text, "publish": True, "adopt": True, "quorum": 2, "is_connected": False,
         "changed_s": 1.0, "problem": text, "clock_offset_s": 0.0, "waiting": 1, "published": 1, "withdrawn": 1,
         "adopted": 1, "refused": {text: 1}, "pardons": 1, "allowed": 1, "nodes": 2, "alive": 1,
-        "held": {"enforce": 1, "observe": 1}, "differences": [{"subject": text, "nodes": [text], "text": text}],
+        "held": {"enforce": 1, "observe": 1},
+        "differences": [{"subject": text, "nodes": [text], "text": text, "for_s": 1.0}],
     }  # fmt: skip
+    listed = {"name": text, "set": text, "state": text, "entries": 1, "dropped": 1, "hits": 1}
+    on_list = {"list": text, "entry": text, "set": "ban", "state": text, "is_spared": False}
     trial = {"name": text, "target": text, "content": text, "left_s": 9.0, "is_target_changed": True}
     return {
         FleetStatus: {"fleet": fleet, "nodes": [node, node | {"name": "other", "hello": other}], "after": ""},
@@ -92,6 +95,7 @@ def _results(text: str) -> dict[type, Any]:
             ],
             "bans": {"ban": 0, "shun": 0, "egress": 0, "observed": 0},
             "allowlist": 1, "dropped": {text: {"packets": 1, "bytes": 1}}, "table": text,
+            "lists": [listed],
         },
         protocol.Doctor: {
             "is_sound": False, "is_daemon": True, "is_sandboxed": True, "account": text, "kernel": text,
@@ -117,7 +121,7 @@ def _results(text: str) -> dict[type, Any]:
             "bans": [ban | {"claims": [ban | {"origin": "peer"}]}],
             "pardon": {"left_s": 1.0, "reason": text},
             "leaked": [text], "rules": [rule], "counting": [{"detector": text, "count": 1, "maxretry": 2}],
-            "witnesses": {text: {text: 1}},
+            "witnesses": {text: {text: 1}}, "lists": [on_list | {"fetched_s": 0.0, "expires_s": 1.0}],
             "history": [past | counts | evidence, past | {"reason": text}],
         },
         protocol.Events: {"run": "1", "last": 6, "more": False, "lost": 0, "events": events},
@@ -179,8 +183,8 @@ COMMANDS = {
     "apply --back": ["apply", "--back"],
     "record info": ["record", "info"],
 }
-_OF_FILES = {"compare", "config", "filter", "fail2ban", "label", "replay", "tune"}
-"""Commands that read files and ask no daemon: their tests are in test_command.py, test_filter.py, test_fail2ban.py,
+_OF_FILES = {"compare", "config", "filter", "fail2ban", "label", "lists", "replay", "tune"}
+"""Commands that read files: their tests are in test_command.py, test_filter.py, test_fail2ban.py, test_block_lists.py,
 test_replay.py and tests/unit/tuning."""
 _WITHOUT_TEXT = {"run", "drops"}
 

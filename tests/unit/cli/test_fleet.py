@@ -49,7 +49,7 @@ def _run(words: list[str], daemon: Target | None = None, **more: Any) -> Result:
 def _page(*nodes: Any, **more: Any) -> dict[str, Any]:
     fleet = view(*nodes, **more)
     shown = [show_node(one) for one in sorted(fleet.nodes, key=lambda one: one.name)]
-    return {"fleet": summary(fleet, differing(fleet.nodes)), "nodes": shown, "after": ""}
+    return {"fleet": summary(fleet, [(one, 70.0) for one in differing(fleet.nodes)]), "nodes": shown, "after": ""}
 
 
 def test_init_makes_settings_that_a_node_takes(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_init_makes_settings_that_a_node_takes(tmp_path: Path) -> None:
     passwords = [text.strip() for name, text in files.items() if name.endswith(".password")]
     assert len({*passwords}) == 3
     assert not any(password in files["server/users.acl"] for password in passwords)
-    assert files["server/users.acl"].splitlines()[0] == "user default off resetchannels -@all"
+    assert files["server/users.acl"].splitlines()[0] == "user default off resetpass resetchannels -@all"
     loaded = load(write(tmp_path, files["db-1/60-fleet.yaml"])).settings.fleet
     assert (loaded.url, loaded.name, loaded.node) == ("rediss://redis.example.org:7000", "prod", "db-1")
     assert f"user {loaded.username} on #" in files["server/users.acl"]
@@ -200,7 +200,7 @@ def test_status_names_the_odd_ones() -> None:
     done = _run(["fleet", "status"], _Daemon(page))
     assert done.exit_code == 0
     assert "3 of 3 nodes alive" in done.output
-    assert "differs: web-1: other allowlist than 2 of 3" in done.output
+    assert "differs for 1m 10s: web-1: other allowlist than 2 of 3" in done.output
     assert "here (this)" in done.output
     away = _run(["fleet", "status"], _Daemon(_page(is_connected=False, problem="wrong password")))
     assert away.exit_code == 1

@@ -32,6 +32,7 @@ MERGED = {
 }
 """What is protected, watched or read in addition."""
 REPLACED = {
+    "crowdsec.origins",
     "bans.increment.multipliers",
     "bans.internal.networks",
     "bans.protect.admin_groups",

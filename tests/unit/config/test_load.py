@@ -80,12 +80,10 @@ def test_later_files_win_key_by_key(tmp_path: Path) -> None:
 def test_a_typo_is_answered_with_the_near_key(tmp_path: Path) -> None:
     """An unknown key is a fault with its place, and with the key that was probably meant."""
     path = write(tmp_path, "detectors:\n  port_scan:\n    maxrety: 5\nquite_other: 1\n")
+    known = ", ".join(Settings.__struct_fields__)
     assert faults_of(path) == [
         "nodewarden.yaml:3:5: detectors.port_scan.maxrety: unknown key; did you mean maxretry?",
-        (
-            f"nodewarden.yaml:4:1: quite_other: unknown key; known keys: {', '.join(Settings.__struct_fields__)}; names of "
-            "your own belong below lists"
-        ),
+        f"nodewarden.yaml:4:1: quite_other: unknown key; known keys: {known}; names of your own belong below lists",
     ]
 
 

@@ -117,6 +117,20 @@ def fleet_tls_file(name: str) -> Prepare:
     return prepare
 
 
+def crowdsec(key: str) -> Prepare:
+    def prepare(root: Path) -> tuple[str, Path]:
+        command = "openssl req -x509 -newkey ed25519 -nodes -subj /CN=x -keyout k.pem -out ca_file"
+        subprocess.run(command.split(), cwd=root, check=True, capture_output=True)
+        for secret in ("bouncer_key_file", "password_file"):
+            write(root, "secret\n", secret).chmod(0o600)
+        lines = [f"  {one}: {root}/{one}\n" for one in ("ca_file", "bouncer_key_file", "password_file")]
+        lines.sort(key=lambda line: f"{key}:" not in line)
+        text = "".join(["crowdsec:\n  url: https://127.0.0.1:8080\n  push: true\n", *lines, "  machine: web-1\n"])
+        return text, root / key
+
+    return prepare
+
+
 REFERENCES: dict[str, tuple[Prepare, str, set[str]]] = {
     # what it is: how to make it, the place that a fault names, the states that are no fault
     "filter": (own_filter, "nodewarden.yaml:4:", set()),
@@ -130,6 +144,10 @@ REFERENCES: dict[str, tuple[Prepare, str, set[str]]] = {
     "authorities of the fleet": (fleet_tls_file("ca_file"), "nodewarden.yaml:3:", set()),
     "certificate of the fleet": (fleet_tls_file("cert_file"), "nodewarden.yaml:3:", set()),
     "key of the fleet": (fleet_tls_file("key_file"), "nodewarden.yaml:3:", set()),
+    **{
+        f"CrowdSec: {key}": (crowdsec(key), "nodewarden.yaml:4:", set[str]())
+        for key in ("ca_file", "bouncer_key_file", "password_file")
+    },
     "conf.d": (drop_in, "50-local.yaml", {"missing", "empty"}),
 }
 
@@ -221,6 +239,7 @@ VALUES = {
     "fleet: {url: 'rediss://h', cert_file: /etc/hostname}": "1:39: fleet.cert_file: needs fleet.key_file as well",
     "fleet: {url: 'rediss://h', key_file: /etc/hostname}": "1:38: fleet.key_file: needs fleet.cert_file as well",
     "fleet: {url: 'redis://h', ca_file: /etc/hostname}": "1:36: fleet.ca_file: is not used, since fleet.url has no",
+    "lists: {own: {file: /etc}}": "1:21: lists.own.file: /etc is a directory: a list is a regular file",
     'bans: {allowlist: ["2000::/4", "3000::/4"]}': "1:20: bans.allowlist[0]: 100 % of all IPv6 addresses",
 }
 WARNINGS = {
@@ -228,6 +247,7 @@ WARNINGS = {
     "bans: {xdp: {interfaces: [none0]}}": "1:27: bans.xdp.interfaces[0]: there is no interface none0",
     "metrics: {listen: '192.0.2.1:9843'}": "1:19: metrics.listen: 192.0.2.1 is no address of this machine",
     "metrics: {listen: '127.0.0.1:80'}": "1:19: metrics.listen: the service may not listen on port 80",
+    "lists: {own: {file: /nowhere.txt}}": "1:21: lists.own.file: /nowhere.txt does not exist now",
     "sources: {kernel_log: {enabled: false}, conntrack: {enabled: false}}": "host_sweep",
 }
 
@@ -334,10 +354,11 @@ def test_what_a_filter_refers_to_is_there(tmp_path: Path) -> None:
     assert f"detectors.failures.web.filter: {path}: there is no account nobody-has-this" in result.stderr
 
 
-FLEET_FILES = ("password", "ca", "cert", "key")
 CHECKED_BY_NOTATION = {
     "bans.presets": "the presets are built in",
     "detectors.failures.sshd.timezone": "a name of tzdata, looked up when it is read",
+    "crowdsec.url": "LAPI may be away when the configuration is read",
+    **{f"crowdsec.{name}": "a word of CrowdSec" for name in ("machine", "origins", "set")},
     "fleet.url": "a server may be away when the configuration is read",
     **{f"fleet.{name}": "a word of the fleet" for name in ("name", "node", "role", "share", "username", "adopt_roles")},
 }
@@ -345,9 +366,8 @@ CHECKED_BY_NOTATION = {
 
 def test_no_setting_that_refers_to_something_is_left_out() -> None:
     """Each setting of text is tried above, is a notation of its own, or refers to nothing."""
-    tried = "\n".join(
-        (*VALUES, *WARNINGS, "web_config_file:", *(f"{name}_file: see REFERENCES" for name in FLEET_FILES))
-    )
+    files = ("web_config", "password", "ca", "cert", "key", "bouncer_key")
+    tried = "\n".join((*VALUES, *WARNINGS, *(f"{name}_file: see REFERENCES" for name in files)))
     nothing = {"action", "backend", "evidence", "mode", "level", "format", "allowlist", "approved", "sources",
                "networks", "overlay_peers", "prefixes", "ignore_prefixes", "ports", "ban_ports", "ephemeral_ports",
                "journalmatch", "pods", "findtime", "maxretry", "scrapers"}  # fmt: skip

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import pytest
 
@@ -20,9 +21,11 @@ class _Cutter:
     fault: TemporaryError | None = None
     is_incomplete = False
     may_go_on = threading.Event()
+    calls: ClassVar[list[int]] = []
 
     def cut(self, networks: Sequence[Network]) -> int:
         """Return three."""
+        self.calls.append(len(networks))
         self.may_go_on.wait(10)
         if self.fault:
             raise self.fault
@@ -71,10 +74,28 @@ def test_what_is_left_is_counted_and_logged(
     wait_for(lambda: cutting.cut_total == cut, "the count")
 
 
-def test_bans_that_are_too_many_at_once_are_counted(cutting: Cutting, caplog: pytest.LogCaptureFixture) -> None:
-    """While as many cuts wait as may, another is given up and said."""
+def test_bans_of_a_busy_time_are_cut_together(cutting: Cutting) -> None:
+    """While one cut is under way, what comes waits for the next one: each walks the whole connection table."""
     _Cutter.may_go_on.clear()
-    for _ in range(_MAX_WAITING + 2):
+    _Cutter.calls.clear()
+    cutting.cut([OFFENDER])
+    wait_for(lambda: _Cutter.calls, "the first cut")
+    for _ in range(50):
+        cutting.cut([OFFENDER, OFFENDER])
+    _Cutter.may_go_on.set()
+    wait_for(lambda: cutting.cut_total == 6, "the second cut")
+    assert _Cutter.calls == [1, 100]
+    assert cutting.incomplete_total == 0
+
+
+def test_bans_that_are_too_many_at_once_are_counted(cutting: Cutting, caplog: pytest.LogCaptureFixture) -> None:
+    """While as many networks wait as may, another is given up and said."""
+    _Cutter.may_go_on.clear()
+    _Cutter.calls.clear()
+    cutting.cut([OFFENDER])
+    wait_for(lambda: _Cutter.calls, "the first cut")
+    cutting.cut([OFFENDER] * _MAX_WAITING)
+    for _ in range(2):
         cutting.cut([OFFENDER])
     assert cutting.incomplete_total == 2
     assert caplog.text.count("too many bans at once") == 2

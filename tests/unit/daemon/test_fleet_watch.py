@@ -56,6 +56,9 @@ def test_a_difference_is_a_note_first_and_then_a_problem() -> None:
     clock = _Clock()
     peers = [node("a", allowlist="x")]
     watch = FleetWatch(Member(lambda _: view(*peers, node("b"))), clock)
+    assert (list(watch.notices()), list(watch.problems())) == ([], [])
+    assert [one["text"] for one in (watch.describe() or {})["differences"]] == ["a: other allowlist than 2 of 3"]
+    clock.now_s += 61
     assert (len(list(watch.notices())), list(watch.problems())) == (1, [])
     clock.now_s += 901
     assert [one.kind.value for one in watch.problems()] == ["fleet_differs"]
@@ -65,6 +68,8 @@ def test_a_difference_is_a_note_first_and_then_a_problem() -> None:
     assert list(watch.problems()) == []
     peers[0] = node("a", allowlist="x")
     clock.now_s += 10
+    list(watch.notices())
+    clock.now_s += 61
     assert (len(list(watch.notices())), list(watch.problems())) == (1, [])
 
 

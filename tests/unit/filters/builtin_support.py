@@ -57,9 +57,10 @@ class Case(NamedTuple):
     sample: Sample
 
 
+@functools.cache
 def samples_of(name: str) -> list[Sample]:
     text = (BUILT_IN / f"{name}.samples.yaml").read_bytes()
-    return msgspec.convert(yaml.safe_load(text), list[Sample])
+    return msgspec.convert(yaml.load(text, Loader=yaml.CSafeLoader), list[Sample])
 
 
 def references() -> list[str]:
@@ -71,6 +72,7 @@ def references() -> list[str]:
     ]
 
 
+@functools.cache
 def default_mode(name: str) -> str:
     return next(iter(read_filter_file(BUILT_IN / f"{name}.yaml").modes), "")
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from monitor.lists.faults import ListCause, ListFault
-from monitor.lists.fetch import FetchLimits, Validators, fetch, is_special, source_of
+from monitor.lists.fetch import FetchLimits, Validators, fetch
+from monitor.lists.urls import is_special, source_of
 from monitor.model.addresses import parse_address
 from tests.support.list_server import Answer, ListServer, certificate, empty, ok, server_context
 

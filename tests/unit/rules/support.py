@@ -65,7 +65,8 @@ def _only(group: Mapping[str, Any], alert: str) -> dict[str, Any]:
 @functools.cache
 def groups() -> list[dict[str, Any]]:
     """Return every group of every file, and in `file` which it is in."""
-    return [group | {"file": name} for name in FILES for group in yaml.safe_load((RULES / name).read_text())["groups"]]
+    files = {name: yaml.load((RULES / name).read_text(), Loader=yaml.CSafeLoader) for name in FILES}
+    return [group | {"file": name} for name, file in files.items() for group in file["groups"]]
 
 
 def rules() -> list[dict[str, Any]]:

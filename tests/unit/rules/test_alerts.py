@@ -273,6 +273,16 @@ CASES = [
         },
     ),
     Case(
+        "NodewardenListFault",
+        {series("nodewarden_problem", 'kind="lists"'): "1x240"},
+        {"kind": "lists"},
+        "",
+        {
+            series("nodewarden_problem", 'kind="lists"'): "0x240",
+            series("nodewarden_problem", 'kind="tracking"'): "1x240",
+        },
+    ),
+    Case(
         "NodewardenSetNearlyFull",
         {
             series("nodewarden_set_elements", 'set="shun4"'): "95x40",

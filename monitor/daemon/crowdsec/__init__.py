@@ -1,0 +1,1 @@
+"""CrowdSec's local API in the daemon."""
