@@ -102,7 +102,7 @@ def test_each_bad_server_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Mon
             except (OSError, asyncio.CancelledError):
                 pass
             finally:
-                writer.close()
+                writer.transport.abort()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
@@ -202,7 +202,11 @@ class Proxy:
         """Pass on one connection, in both directions."""
         await self.passes.wait()
         other_reader, other_writer = await asyncio.open_unix_connection(str(self._path))
-        await asyncio.gather(self._pump(reader, other_writer), self._pump(other_reader, writer))
+        try:
+            await asyncio.gather(self._pump(reader, other_writer), self._pump(other_reader, writer))
+        finally:
+            writer.transport.abort()
+            other_writer.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
