@@ -86,9 +86,10 @@ class HeldList:
         """Whether it belongs into the kernel."""
         return self.header is not None and not self.is_flushed and not self.is_expired(now_s)
 
-    def drops(self, mode: Mode) -> bool:
-        """Whether its rules drop, given the mode of the whole daemon."""
-        return mode is Mode.ENFORCE and self.settings.mode is Mode.ENFORCE
+    def due(self, mode: Mode) -> "Due":
+        """Return what its rules are to do, given the mode of the whole daemon."""
+        drops = mode is Mode.ENFORCE and self.settings.mode is Mode.ENFORCE
+        return Due(self, STRENGTHS[self.settings.set], drops)
 
     def standing(self, now_s: float) -> ListStanding:
         """Say what became of it."""
