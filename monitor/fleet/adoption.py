@@ -8,6 +8,8 @@ the same rule.
 import sys
 from collections.abc import Callable, Iterable
 
+import msgspec
+
 from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
 from monitor.fleet.engine import Change
@@ -64,6 +66,12 @@ class Plan:
         self.orders[order.name, key] = order
         if held is not None:
             self.held[order.name, key] = held
+
+    def observe(self, name: str) -> None:
+        """Only observe what was planned for a peer: its breaker tripped meanwhile."""
+        for key, order in self.orders.items():
+            if order.name == name and key not in self.held:
+                self.orders[key] = msgspec.structs.replace(order, mode=Mode.OBSERVE)
 
     def withdraw(self, name: str, network: Network, strength: Strength) -> None:
         """Have a claim ended, also one that this plan was to make."""
@@ -129,7 +137,13 @@ class Adoption:
         if seen is None:
             peer.lag_s = max(0.0, now_s - self._clock.to_local(record.since_s))
         until_s = self._end_of(record, now_s)
+        if self._protects(network) is not None:  # the guard comes first, and what it protects counts for the breaker
+            if until_s > now_s:
+                peer.breaker.name_allowed(network, self._clock.to_local(record.since_s), now_s)
+            return Cause.ALLOWLISTED
         if (cause := self._refusal(peer, network, strength, until_s, now_s)) is not None:
+            if cause is Cause.ENDED and self.claim_of(peer.name, key) is not None:
+                plan.withdraw(peer.name, network, strength)
             return cause
         return self._hold(plan, peer, (network, strength), record, until_s, now_s)
 
@@ -148,7 +162,7 @@ class Adoption:
         is_new = held is None and (peer.name, key) not in plan.orders
         if is_new and (cause := self._charge(plan, peer, now_s)) is not None:
             return cause
-        mode = self._mode(peer.name, peer, key, now_s)
+        mode = self._mode(peer.name, key, now_s)
         if held is not None:
             plan.known += 1
             if held.mode is mode and abs(held.until_s - until_s) < _SAME_S:
@@ -180,10 +194,7 @@ class Adoption:
         return min(self._clock.to_local(record.until_s), since_s + self.rules.settings.max_bantime_s)
 
     def _refusal(self, peer: Peer, network: Network, strength: Strength, until_s: float, now_s: float) -> Cause | None:
-        """Return why a ban must not be held; the guard comes first, and what it protects counts for the breaker."""
-        if self._protects(network) is not None:
-            peer.breaker.name_allowed(network, now_s)
-            return Cause.ALLOWLISTED
+        """Return why a ban must not be held although the guard has nothing against it."""
         if (cause := self._rule_against(peer, network, strength)) is not None:
             return cause
         if until_s <= now_s:
@@ -207,21 +218,32 @@ class Adoption:
         peer = self._peers.find(name)
         if self._rule_against(peer, network, strength) or self._pardons.bars(network, now_s):
             return None
-        return self._mode(name, peer, ban_key(network, strength), now_s)
+        return self._mode(name, ban_key(network, strength), now_s)
 
-    def _mode(self, name: str, peer: Peer | None, key: bytes, now_s: float) -> Mode:
+    def _mode(self, name: str, key: bytes, now_s: float) -> Mode:
         settings = self.rules.settings
         if settings.mode is Mode.OBSERVE or not self._peers.is_trusted(name):
             return Mode.OBSERVE
-        if settings.adopt_roles and (peer is None or peer.role is None):
+        if not self._has_role(name):
             held = self.claim_of(name, key)
             return held.mode if held is not None else Mode.OBSERVE  # nobody knows yet
         if settings.quorum > 1:
             claims = self._ledger.claims_of(key)
-            named = {one.detector for one in claims if is_of_peer(one) and one.until_s > now_s}
+            named = {one.detector for one in claims if self._counts(one, now_s)}
             if sum(map(self._peers.is_trusted, named | {name})) < settings.quorum:
                 return Mode.OBSERVE
         return Mode.ENFORCE
+
+    def _counts(self, claim: Ban, now_s: float) -> bool:
+        """Whether a claim counts for a quorum: of a role that nobody knows yet only if it did before."""
+        if not is_of_peer(claim) or claim.until_s <= now_s:
+            return False
+        return claim.mode is Mode.ENFORCE or self._has_role(claim.detector)
+
+    def _has_role(self, name: str) -> bool:
+        """Whether the role of a peer is known, or does not matter."""
+        peer = self._peers.find(name)
+        return not self.rules.settings.adopt_roles or (peer is not None and peer.role is not None)
 
     def revise(self, plan: Plan, key: bytes, now_s: float, *, beside: str = "") -> None:
         """Plan what makes the peers' claims of a ban what they should be now; `beside`: but not this peer's."""
@@ -245,9 +267,7 @@ class Adoption:
     def _would_be(self, claim: Ban, now_s: float) -> bool:
         """Whether a claim is enforced as soon as there is a quorum."""
         trusted = self._peers.is_trusted(claim.detector)
-        peer = self._peers.find(claim.detector)
-        has_role = not self.rules.settings.adopt_roles or (peer is not None and peer.role is not None)
-        return trusted and has_role and self._mode_of(claim, now_s) is not None
+        return trusted and self._has_role(claim.detector) and self._mode_of(claim, now_s) is not None
 
 
 def is_of_peer(claim: Ban) -> bool:

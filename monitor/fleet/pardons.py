@@ -2,10 +2,13 @@
 
 A pardon bars what overlaps its network. It comes more than once, with each snapshot; only the first time it ends
 claims, and only those from before it: an address that attacks again after that is banned again by whoever sees it.
+
+Those of this node and those of peers are kept apart: a peer neither shortens what the operator here ordered nor what
+another peer did, and a flood of one peer's pardons pushes out nobody's but its own.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -20,7 +23,14 @@ from monitor.model.saved_rows import SavedRow
 MAX_PARDONS = 1024
 MAX_PARDON_S = 7 * 86400.0
 """For how long a network is barred at most: what its peers claimed has ended by then."""
+WIDEST_PARDON = {32: 16, 128: 32}
+"""By bits of an address, the shortest prefix: the most that a peer can hold is 2 % of the addresses."""
 _SAME_S = 2.0
+
+
+def is_too_wide(network: Network) -> bool:
+    """Whether a network is wider than any that is pardoned."""
+    return network.prefix_length < WIDEST_PARDON[network.bits]
 
 
 class Pardon(msgspec.Struct, frozen=True, array_like=True):
@@ -36,71 +46,108 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Pardon).decode
 
 
+class _Table:
+    """Pardons by network, and how many there are of each length of prefix."""
+
+    def __init__(self) -> None:
+        self.known: dict[Network, Pardon] = {}
+        self._lengths: Counter[tuple[int, int]] = Counter()
+
+    def put(self, network: Network, pardon: Pardon) -> None:
+        self.drop(network)
+        self.known[network] = pardon
+        self._lengths[network.bits, network.prefix_length] += 1
+
+    def drop(self, network: Network) -> None:
+        if self.known.pop(network, None) is not None:
+            self._lengths[network.bits, network.prefix_length] -= 1
+
+    def drop_if(self, which: Callable[[Pardon], bool]) -> None:
+        for network in [one for one, pardon in self.known.items() if which(pardon)]:
+            self.drop(network)
+
+    def bars(self, network: Network, now_s: float) -> Pardon | None:
+        for (bits, length), count in self._lengths.items():
+            if count and bits == network.bits and length <= network.prefix_length:
+                pardon = self.known.get(network_of(network.address, length))
+                if pardon is not None and pardon.until_s > now_s:
+                    return pardon
+        if network.is_host:
+            return None
+        inside = (one for one in self.known.items() if one[1].until_s > now_s and one[0].overlaps(network))
+        return next((pardon for _, pardon in inside), None)
+
+
 class Pardons:
-    """Pardons by network; of more than MAX_PARDONS the one that ends first is dropped."""
+    """Pardons by network, at most MAX_PARDONS of this node and as many of all peers.
+
+    Beyond that the one that ends first is dropped, of the peer that has the most.
+    """
 
     def __init__(self, max_pardons: int = MAX_PARDONS) -> None:
         """Start with none."""
         self._max = max_pardons
-        self._known: dict[Network, Pardon] = {}
-        self._lengths: Counter[tuple[int, int]] = Counter()
+        self._own = _Table()
+        self._peers = _Table()
         self.dropped_total = 0
         """Pardons that were dropped before their end."""
 
     def __len__(self) -> int:
         """Return how many there are, those that ended lately included."""
-        return len(self._known)
+        return len(self._own.known) + len(self._peers.known)
 
     def add(self, network: Network, pardon: Pardon, now_s: float) -> bool:
         """Enter a pardon; False if it is known already, or over."""
         network = network.whole
-        known = self._known.get(network)
+        table = self._peers if pardon.node else self._own
+        known = table.known.get(network)
         if pardon.until_s <= now_s:
             return False
         if known is not None and known.at_s >= pardon.at_s - _SAME_S and known.until_s >= pardon.until_s - _SAME_S:
             return False
-        self.forget(network)
-        if len(self._known) >= self._max:
+        if known is not None and known.node != pardon.node and known.until_s > pardon.until_s:
+            pardon = msgspec.structs.replace(known, at_s=pardon.at_s)
+        if known is None and len(table.known) >= self._max:
             self.expire(now_s)
-        if len(self._known) >= self._max:
-            self.forget(min(self._known, key=lambda one: self._known[one].until_s))
-            self.dropped_total += 1
-        self._known[network] = pardon
-        self._lengths[network.bits, network.prefix_length] += 1
+            if len(table.known) >= self._max:
+                self._make_room(table)
+        table.put(network, pardon)
         return True
 
+    def _make_room(self, table: _Table) -> None:
+        most = Counter(pardon.node for pardon in table.known.values()).most_common(1)[0][0]
+        of_most = [(pardon.until_s, network) for network, pardon in table.known.items() if pardon.node == most]
+        table.drop(min(of_most)[1])
+        self.dropped_total += 1
+
     def forget(self, network: Network) -> None:
-        """Drop a pardon."""
-        if self._known.pop(network, None) is not None:
-            self._lengths[network.bits, network.prefix_length] -= 1
+        """Drop a pardon of this node."""
+        self._own.drop(network)
+
+    def forget_peer(self, node: str) -> None:
+        """Drop the pardons of a peer: it is only observed from now on."""
+        self._peers.drop_if(lambda one: one.node == node)
 
     def expire(self, now_s: float) -> None:
         """Drop what is over."""
-        for network in [one for one, pardon in self._known.items() if pardon.until_s <= now_s]:
-            self.forget(network)
+        for table in (self._own, self._peers):
+            table.drop_if(lambda one: one.until_s <= now_s)
 
     def bars(self, network: Network, now_s: float) -> Pardon | None:
         """Return the pardon that keeps a network from being adopted; None if it may be."""
-        if not self._known:
-            return None
-        for (bits, length), count in self._lengths.items():
-            if count and bits == network.bits and length <= network.prefix_length:
-                pardon = self._known.get(network_of(network.address, length))
-                if pardon is not None and pardon.until_s > now_s:
-                    return pardon
-        if network.is_host:
-            return None
-        inside = (one for one in self._known.items() if one[1].until_s > now_s and one[0].overlaps(network))
-        return next((pardon for _, pardon in inside), None)
+        for table in (self._own, self._peers):
+            if table.known and (pardon := table.bars(network, now_s)) is not None:
+                return pardon
+        return None
 
     def own(self) -> list[Network]:
         """Return the networks that this node pardoned."""
-        return [network for network, pardon in self._known.items() if not pardon.node]
+        return list(self._own.known)
 
     def change(self, network: Network, sequence: int, clock: EngineClock) -> Change | None:
         """Return a pardon of this node as it is published; None if it is over."""
-        pardon = self._known.get(network)
-        if pardon is None or pardon.node:
+        pardon = self._own.known.get(network)
+        if pardon is None:
             return None
         text = show_network(network)
         until_s = clock.to_engine(pardon.until_s)
@@ -110,11 +157,12 @@ class Pardons:
 
     def items(self) -> Iterator[tuple[Network, Pardon]]:
         """Yield networks and pardons."""
-        yield from self._known.items()
+        yield from self._own.known.items()
+        yield from self._peers.known.items()
 
     def export(self, limit: int) -> list[SavedRow]:
         """Return what must outlive a restart, at most `limit`, those of this node first; see `SavedWindow`."""
-        rows = sorted(self._known.items(), key=lambda one: (bool(one[1].node), -one[1].until_s))
+        rows = sorted(self.items(), key=lambda one: (bool(one[1].node), -one[1].until_s))
         return [(show_network(network).encode(), _encode(pardon), pardon.at_s) for network, pardon in rows[:limit]]
 
     def resume(self, rows: Iterable[SavedRow], now_s: float) -> None:

@@ -19,7 +19,7 @@ _CATCH_UP_S = 600.0
 _FORGOTTEN_S = 3600.0
 _SAVED_TO_S = 60.0
 """How exactly it is saved when a peer was heard of: each hello would otherwise be a write to disk."""
-_STATE = struct.Struct(">d")
+_STATE = struct.Struct(">dd")
 
 
 class Peer:
@@ -58,9 +58,12 @@ class Peer:
         """Take that it said something. After a silence it may bring what it could have published, `most` at most."""
         gap_s = None if self.heard_s is None else now_s - self.heard_s
         if gap_s is None or gap_s > _SILENT_S:
-            earned = most if gap_s is None else min(most, int(gap_s * self.budget.bans_per_minute / 60.0))
-            self._away, self._away_until_s = max(self._away, earned), now_s + _CATCH_UP_S
+            self.catch_up(now_s, most if gap_s is None else min(most, int(gap_s * self.budget.bans_per_minute / 60.0)))
         self.heard_s = now_s
+
+    def catch_up(self, now_s: float, most: int) -> None:
+        """Let it bring so many bans in addition to its budget, for a while."""
+        self._away, self._away_until_s = max(self._away, most), now_s + _CATCH_UP_S
 
     def spend(self, now_s: float) -> bool:
         """Take one new ban or pardon of what it may bring; False if that is too many."""
@@ -154,7 +157,7 @@ class Peers:
         return [
             (
                 peer.name.encode(),
-                _STATE.pack(peer.breaker.tripped_s) + peer.breaker.reason.encode(),
+                _STATE.pack(peer.breaker.tripped_s, peer.breaker.trusted_s) + peer.breaker.reason.encode(),
                 round((peer.heard_s or 0.0) / _SAVED_TO_S) * _SAVED_TO_S,
             )
             for peer in peers[:limit]
@@ -164,11 +167,10 @@ class Peers:
         """Know these again; what cannot be read is left out."""
         for name, value, heard_s in rows:
             try:
-                tripped_s, reason = _STATE.unpack(value[:8])[0], value[8:].decode()
+                (tripped_s, trusted_s), reason = _STATE.unpack(value[: _STATE.size]), value[_STATE.size :].decode()
                 peer = self.meet(name.decode(), now_s)
             except (struct.error, UnicodeDecodeError):
                 continue
             if peer is not None:
                 peer.heard_s = heard_s or None
-                if tripped_s > 0:
-                    peer.breaker = Breaker(min(tripped_s, now_s), reason)
+                peer.breaker = Breaker(min(tripped_s, now_s), reason, min(trusted_s, now_s))

@@ -240,10 +240,14 @@ class Fleet:
         return pardon.until_s, f"{printable(pardon.reason)}{who}"
 
     def trust(self, node: str) -> bool:
-        """Enforce what a peer bans again; False: no such peer, or its breaker did not trip."""
-        peer = self.peers.find(node)
-        if peer is None or not peer.breaker.reset():
+        """Enforce what a peer bans again; False: no such peer, or its breaker did not trip.
+
+        What it banned meanwhile is read anew, which neither its budget nor the allowlist may have trip it again.
+        """
+        peer, now_s = self.peers.find(node), self._wall()
+        if peer is None or not peer.breaker.trust(now_s):
             return False
+        peer.catch_up(now_s, self.settings.max_per_peer)
         self._add_work(self.work.revision(node))
         return True
 
@@ -274,11 +278,12 @@ class Fleet:
         """Do what is due each second; return the peers that are trusted again because their time is over."""
         self.pardons.expire(now_s)
         self.allowlist.tick(now_s)
-        again = [peer.name for peer in self.peers if peer.breaker.is_tripped and peer.breaker.review(now_s)]
-        for name in again:
-            _log.info("node %s of the fleet is trusted again", name)
-            self._add_work(self.work.revision(name))
-        return again
+        again = [peer for peer in self.peers if peer.breaker.is_tripped and peer.breaker.review(now_s)]
+        for peer in again:
+            _log.info("node %s of the fleet is trusted again", peer.name)
+            peer.catch_up(now_s, self.settings.max_per_peer)
+            self._add_work(self.work.revision(peer.name))
+        return [peer.name for peer in again]
 
     def _add_work(self, job: Job) -> None:
         self.work.add(job)

@@ -132,8 +132,11 @@ class Work:
         plan = Plan()
         for item in items:
             self._take(plan, peer, item, now_s)
+        if has_tripped := peer.breaker.is_tripped and not was_tripped:
+            plan.observe(name)
         self._holdings.carry_out(plan, now_s)
-        if peer.breaker.is_tripped and not was_tripped:
+        if has_tripped:
+            self._holdings.forget_pardons(peer)
             _log.warning("node %s of the fleet is only observed from now on: %s", name, peer.breaker.reason)
             self.add(self.revision(name))
         return True

@@ -1,0 +1,191 @@
+"""What a peer that was taken over tries: pardons, silence about its role, floods. A good one can be trusted again."""
+
+import pytest
+
+from monitor.fleet.allowed import MAX_ENTRIES, FleetAllowlist
+from monitor.fleet.engine import Change, Kind
+from monitor.fleet.pardons import MAX_PARDONS, WIDEST_PARDON
+from monitor.fleet.records import VERSION, BanRecord, Hello, PardonRecord, SharedSet, encode
+from monitor.fleet.refusals import Cause
+from monitor.model.addresses import parse_network
+from monitor.model.bans import Mode
+from tests.support.fleet_nodes import NOW_S, Clock, Node, Server
+
+A, B, C = "198.51.100.1", "198.51.100.2", "198.51.100.3"
+
+
+def _ban(network: str, since_s: float = NOW_S, until_s: float | None = None) -> Change:
+    until_s = since_s + 7200.0 if until_s is None else until_s
+    record = BanRecord(VERSION, 1, network, SharedSet.BAN, since_s, until_s, "sshd", "5 failures")
+    return Change(Kind.BAN, f"ban {network}".encode(), encode(record), until_s)
+
+
+def _pardon(network: str, at_s: float = NOW_S, for_s: float = 3600.0) -> Change:
+    record = PardonRecord(VERSION, 1, network, at_s, at_s + for_s, "a mistake")
+    return Change(Kind.PARDON, network.encode(), encode(record), at_s + for_s)
+
+
+def _hello(role: str = "") -> bytes:
+    return encode(Hello(VERSION, "1.0", NOW_S, role, "enforce", "", "", "", 0, 0, 0, 0, 0, 0, 0.0))
+
+
+def _node(**fleet: object) -> Node:
+    return Node("one", Server(), Clock(), allowlist=["203.0.113.0/24"], **fleet)  # type: ignore[arg-type]
+
+
+def _hear(node: Node, *changes: Change, peer: str = "peer") -> None:
+    node.fleet.changed(peer, changes)
+    node.work()
+
+
+def _breaker(node: Node, peer: str = "peer") -> str:
+    found = node.fleet.peers.find(peer)
+    assert found is not None
+    return found.breaker.reason
+
+
+def test_a_pardon_that_is_renewed_again_and_again_costs_the_budget() -> None:
+    node = _node(bans_per_minute=10, max_per_peer=10)
+    for _ in range(60):
+        node.clock.now_s += 3.0
+        node.ban(A)
+        _hear(node, _pardon(A, node.clock.now_s))
+    assert _breaker(node)
+    assert node.enforced() == {A}
+
+
+@pytest.mark.parametrize("for_s", [1.0, 600.0, 6 * 86400.0])
+def test_a_peer_neither_shortens_nor_takes_over_what_the_operator_pardoned(for_s: float) -> None:
+    node, network = _node(), parse_network(A)
+    node.fleet.pardon([network], NOW_S + 3600.0, "a customer", NOW_S)
+    node.clock.now_s += 5.0
+    _hear(node, _pardon(A, node.clock.now_s, for_s))
+    node.restart()
+    node.clock.now_s = NOW_S + 3590.0
+    assert node.fleet.pardoned(network, node.clock.now_s) == (NOW_S + 3600.0, "a customer")
+    assert node.fleet.pardons.own() == [network]
+    _hear(node, _ban(A, node.clock.now_s))
+    assert node.enforced() == set()
+
+
+def test_a_peer_does_not_shorten_what_another_one_pardoned_but_may_what_it_did_itself() -> None:
+    node, network = _node(), parse_network(A)
+    _hear(node, _pardon(A), peer="good")
+    node.clock.now_s += 9.0
+    _hear(node, _pardon(A, NOW_S + 5.0, 10.0), peer="bad")
+    assert node.fleet.pardoned(network, NOW_S) == (NOW_S + 3600.0, "a mistake (by good)")
+    _hear(node, _pardon(A, NOW_S + 9.0, 10.0), peer="good")
+    assert node.fleet.pardoned(network, NOW_S) == (NOW_S + 19.0, "a mistake (by good)")
+
+
+def test_a_flood_of_pardons_pushes_out_only_those_of_the_same_peer() -> None:
+    node = _node()
+    node.fleet.pardon([parse_network(A)], NOW_S + 60.0, "here", NOW_S)
+    _hear(node, _pardon(B, for_s=60.0), peer="good")
+    _hear(node, *(_pardon(f"100.64.{number >> 8}.{number & 255}") for number in range(2 * MAX_PARDONS)))
+    assert len(node.fleet.pardons) == MAX_PARDONS + 1
+    for network in (A, B):
+        assert node.fleet.pardoned(parse_network(network), NOW_S) is not None
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "128.0.0.0/1", "198.50.0.0/15", "::/0", "2000::/3", "2001:db8::/31"])
+def test_nobody_is_pardoned_by_the_continent(network: str) -> None:
+    node = _node()
+    inside = str(parse_network(network)).split("/")[0].replace("0.0.0.0", "9.9.9.9").replace("198.50.0.0", A)
+    _hear(node, _pardon(network))
+    assert node.fleet.peers.refused[Cause.WIDE] == 1
+    assert node.fleet.pardoned(parse_network(inside), NOW_S) is None
+    assert MAX_PARDONS / 2 ** min(WIDEST_PARDON.values()) < 0.02
+
+
+def test_pardons_of_a_peer_bar_nothing_once_its_breaker_tripped() -> None:
+    node = _node()
+    _hear(node, _pardon(A))
+    _hear(node, *(_ban(f"203.0.113.{number}") for number in range(3)))
+    assert _breaker(node)
+    _hear(node, _ban(A), peer="good")
+    assert node.held("good") == {A}
+
+
+def test_a_peer_that_keeps_silent_about_its_role_counts_for_no_quorum() -> None:
+    for order in (("mute", "good"), ("good", "mute")):
+        node = _node(quorum=2, adopt_roles=("edge",))
+        node.fleet.helloed("good", _hello("edge"))
+        for peer in order:
+            _hear(node, _ban(A), peer=peer)
+        assert node.enforced() == set()
+        node.fleet.helloed("mute", _hello("edge"))
+        node.work()
+        assert node.held("good") == node.held("mute") == {A}
+        node.restart()  # nobody has said anything yet
+        assert node.held("good") == node.held("mute") == {A}
+        node.fleet.helloed("good", _hello("edge"))
+        node.work()
+        assert node.held("good") == node.held("mute") == {A}
+
+
+def test_nothing_of_the_batch_in_which_a_breaker_trips_is_enforced_even_for_a_moment() -> None:
+    node = _node()
+    _hear(node, _ban(A), *(_ban(f"203.0.113.{number}") for number in range(3)), _ban(B))
+    assert {decision.claim.mode for decision in node.decisions if decision.claim} == {Mode.OBSERVE}
+    assert node.held("peer", Mode.OBSERVE) == {A, B}
+
+
+def test_a_record_that_is_over_ends_what_is_held_and_frames_nobody() -> None:
+    node = _node()
+    _hear(node, _ban(A))
+    _hear(node, *(_ban(one, NOW_S - 90.0, NOW_S - 1.0) for one in (A, "203.0.113.1", "203.0.113.2", "203.0.113.3")))
+    assert node.enforced() == set()
+    assert not _breaker(node)
+
+
+def test_a_peer_that_is_trusted_again_stays_trusted_when_its_old_bans_are_read_again() -> None:
+    node = _node()
+    changes = [*(_ban(f"203.0.113.{number}") for number in range(5)), _ban(A)]
+    _hear(node, *changes)
+    assert _breaker(node)
+    node.clock.now_s += 10.0
+    assert node.fleet.trust("peer")
+    for _ in range(2):
+        node.fleet.snapshot("peer", changes, is_first=True, is_last=True)
+        node.work()
+        assert (_breaker(node), node.held("peer")) == ("", {A})
+        node.restart()
+    node.clock.now_s += 10.0
+    _hear(node, *(_ban(f"203.0.113.{number}", node.clock.now_s) for number in range(3)))
+    assert _breaker(node)
+
+
+@pytest.mark.parametrize("by_operator", [True, False])
+def test_what_was_too_much_for_the_budget_is_taken_once_the_peer_is_trusted_again(by_operator: bool) -> None:
+    node = _node(bans_per_minute=10, max_per_peer=100)
+    node.fleet.helloed("peer", _hello())
+    for _ in range(30):
+        node.clock.now_s += 50.0
+        node.fleet.helloed("peer", _hello())
+    changes = [_ban(f"198.51.100.{one}", node.clock.now_s, node.clock.now_s + 2 * 86400.0) for one in range(50)]
+    node.reconfigure(max_bantime_s=3 * 86400.0)
+    _hear(node, *changes)
+    assert "10 bans a minute" in _breaker(node)
+    if by_operator:
+        assert node.fleet.trust("peer")
+    else:
+        node.clock.now_s += 86400.0
+        node.fleet.peers.find("peer").heard_s = node.clock.now_s  # type: ignore[union-attr]
+        assert node.fleet.tick(node.clock.now_s) == ["peer"]
+    node.fleet.snapshot("peer", changes, is_first=True, is_last=True)
+    node.work()
+    assert (_breaker(node), len(node.held("peer"))) == ("", 50)
+
+
+@pytest.mark.parametrize("list_id", [lambda _: b"", lambda turn: b"%d" % turn])
+def test_an_allowlist_that_is_another_one_each_time_takes_bounded_room(list_id: object) -> None:
+    allowlist = FleetAllowlist()
+    for turn in range(5):
+        listed = {f"10.{turn}.{one >> 8}.{one & 255}".encode(): b"" for one in range(MAX_ENTRIES)}
+        if name := list_id(turn):  # type: ignore[operator]
+            listed[b"list"] = name
+        allowlist.follow(listed, NOW_S)
+    assert len(allowlist._entries) <= MAX_ENTRIES
+    assert allowlist.former <= MAX_ENTRIES
+    assert len(allowlist.entries) == MAX_ENTRIES
