@@ -61,6 +61,12 @@ class Breaker:
             return False
         return self.reset()
 
+    def shift(self, step_s: float) -> None:
+        """Take that the wall clock was set by `step_s`: that neither trusts a peer again nor keeps it out longer."""
+        self.tripped_s = max(1.0, self.tripped_s + step_s) if self.is_tripped else 0.0
+        self.trusted_s = max(0.0, self.trusted_s + step_s) if self.trusted_s else 0.0
+        self._named = deque(((at_s + step_s, one) for at_s, one in self._named), MAX_ALLOWED_NAMED)
+
     def trust(self, now_s: float) -> bool:
         """Reset it because an operator looked into it; return whether it had tripped."""
         was_tripped = self.reset()

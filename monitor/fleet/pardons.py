@@ -128,6 +128,13 @@ class Pardons:
         """Drop the pardons of a peer: it is only observed from now on."""
         self._peers.drop_if(lambda one: one.node == node)
 
+    def shift(self, step_s: float) -> None:
+        """Take that the wall clock was set by `step_s`: pardons last as long as before."""
+        for table in (self._own, self._peers):
+            for network, one in table.known.items():
+                later = msgspec.structs.replace(one, at_s=one.at_s + step_s, until_s=one.until_s + step_s)
+                table.known[network] = later
+
     def expire(self, now_s: float) -> None:
         """Drop what is over."""
         for table in (self._own, self._peers):
@@ -169,6 +176,10 @@ class Pardons:
         """Know these again; what cannot be read is left out."""
         for name, value, _ in rows:
             try:
-                self.add(read_network(name.decode()), _decode(value), now_s)
+                pardon = _decode(value)
+                until_s = min(pardon.until_s, now_s + MAX_PARDON_S)  # the clock may be years off until it is set
+                at_s = min(pardon.at_s, now_s)
+                pardon = msgspec.structs.replace(pardon, at_s=at_s, until_s=until_s)
+                self.add(read_network(name.decode()), pardon, now_s)
             except (ValueError, msgspec.MsgspecError):
                 continue

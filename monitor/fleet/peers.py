@@ -72,6 +72,12 @@ class Peer:
             return True
         return self.budget.spend(now_s)
 
+    def shift(self, step_s: float) -> None:
+        """Take that the wall clock was set by `step_s`."""
+        self.breaker.shift(step_s)
+        self._away_until_s += step_s
+        self.heard_s = None if self.heard_s is None else self.heard_s + step_s
+
     def count(self, mode: Mode, step: int) -> None:
         """Count claims that came or went."""
         if mode is Mode.ENFORCE:

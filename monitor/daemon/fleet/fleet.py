@@ -32,6 +32,8 @@ from monitor.model.printable import printable
 from monitor.settings.schema import Settings
 
 _log = logging.getLogger(__name__)
+_STEP_S = 2.0
+"""A clock that was set by less than this changes nothing here."""
 
 
 class Fleet:
@@ -86,6 +88,7 @@ class Fleet:
         """Called when `work` has something to do."""
         self._is_connected = False
         self._changed_s = monotonic()
+        self._wall_ahead_s = wall() - monotonic()
         self._away_because = ""
         self._trouble = ""
 
@@ -276,6 +279,7 @@ class Fleet:
 
     def tick(self, now_s: float) -> list[str]:
         """Do what is due each second; return the peers that are trusted again because their time is over."""
+        self._follow_wall_clock()
         self.pardons.expire(now_s)
         self.allowlist.tick(now_s)
         again = [peer for peer in self.peers if peer.breaker.is_tripped and peer.breaker.review(now_s)]
@@ -284,6 +288,15 @@ class Fleet:
             peer.catch_up(now_s, self.settings.max_per_peer)
             self._add_work(self.work.revision(peer.name))
         return [peer.name for peer in again]
+
+    def _follow_wall_clock(self) -> None:
+        """Keep what is left of pardons and breakers if the clock was set."""
+        ahead_s = self._wall() - self._monotonic()
+        step_s, self._wall_ahead_s = ahead_s - self._wall_ahead_s, ahead_s
+        if abs(step_s) > _STEP_S:
+            self.pardons.shift(step_s)
+            for peer in self.peers:
+                peer.shift(step_s)
 
     def _add_work(self, job: Job) -> None:
         self.work.add(job)

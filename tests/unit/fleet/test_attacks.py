@@ -189,3 +189,28 @@ def test_an_allowlist_that_is_another_one_each_time_takes_bounded_room(list_id: 
     assert len(allowlist._entries) <= MAX_ENTRIES
     assert allowlist.former <= MAX_ENTRIES
     assert len(allowlist.entries) == MAX_ENTRIES
+
+
+@pytest.mark.parametrize("step_s", [-400 * 86400.0, -3600.0, 3600.0, 400 * 86400.0])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_clock_that_is_set_ends_no_pardon_and_trusts_nobody_and_prolongs_neither(
+    step_s: float, restarts: bool
+) -> None:
+    node = _node()
+    node.fleet.pardon([parse_network(A)], NOW_S + 3600.0, "a customer", NOW_S)
+    _hear(node, *(_ban(f"203.0.113.{number}") for number in range(3)))
+    node.clock.now_s += 60.0
+    node.tick()
+    if restarts and step_s > 0:  # it starts with a clock that is late, which is then set
+        node.ahead_s = -step_s
+        node.restart()
+        node.ahead_s = 0.0
+    else:
+        node.ahead_s = step_s
+    node.tick()
+    assert _breaker(node)
+    assert node.fleet.pardoned(parse_network(A), node.now()) is not None
+    node.clock.now_s += 8 * 86400.0
+    node.tick()
+    assert not _breaker(node)
+    assert node.fleet.pardoned(parse_network(A), node.now()) is None
