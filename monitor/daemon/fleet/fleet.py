@@ -250,7 +250,7 @@ class Fleet:
         peer, now_s = self.peers.find(node), self._wall()
         if peer is None or not peer.breaker.trust(now_s):
             return False
-        peer.catch_up(now_s, self.settings.max_per_peer)
+        peer.trusted_again(now_s, self.settings.max_per_peer)
         self._add_work(self.work.revision(node))
         return True
 
@@ -273,9 +273,11 @@ class Fleet:
         self._add_work(self.work.revision())
 
     def leave(self) -> None:
-        """Withdraw all claims of peers: this node is in no fleet any more."""
+        """Withdraw all claims of peers up to now: this node is in no fleet any more, or in another one."""
         self._intake.drop()
-        self._add_work(self.work.withdrawal())
+        for peer in self.peers:
+            self.pardons.forget_peer(peer.name)
+        self._add_work(self.work.withdrawal(self._wall()))
 
     def tick(self, now_s: float) -> list[str]:
         """Do what is due each second; return the peers that are trusted again because their time is over."""
@@ -285,7 +287,7 @@ class Fleet:
         again = [peer for peer in self.peers if peer.breaker.is_tripped and peer.breaker.review(now_s)]
         for peer in again:
             _log.info("node %s of the fleet is trusted again", peer.name)
-            peer.catch_up(now_s, self.settings.max_per_peer)
+            peer.trusted_again(now_s, self.settings.max_per_peer)
             self._add_work(self.work.revision(peer.name))
         return [peer.name for peer in again]
 

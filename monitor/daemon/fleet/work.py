@@ -193,10 +193,11 @@ class Work:
 
         return self._walk(revise, lambda claim: not name or claim.detector == name)
 
-    def withdrawal(self) -> Job:
-        """Withdraw all claims of peers."""
+    def withdrawal(self, until_s: float) -> Job:
+        """Withdraw all claims of peers that were made up to now, `until_s`."""
         return self._walk(
-            lambda plan, claim: plan.withdraw(claim.detector, claim.network, claim.strength), lambda _: True
+            lambda plan, claim: plan.withdraw(claim.detector, claim.network, claim.strength),
+            lambda claim: claim.since_s <= until_s,
         )
 
     def _walk(self, act: Callable[[Plan, Ban], None], which: Callable[[Ban], bool]) -> Job:

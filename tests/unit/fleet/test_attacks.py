@@ -156,6 +156,18 @@ def test_a_peer_that_is_trusted_again_stays_trusted_when_its_old_bans_are_read_a
     assert _breaker(node)
 
 
+def test_a_minute_of_silence_earns_a_minute_of_bans_and_not_what_was_left_of_the_first_contact() -> None:
+    node = _node(bans_per_minute=10, max_per_peer=100)
+    node.fleet.helloed("peer", _hello())
+    for _ in range(20):
+        node.clock.now_s += 50.0
+        node.fleet.helloed("peer", _hello())
+    node.clock.now_s += 66.0
+    _hear(node, *(_ban(f"198.51.100.{one}", node.clock.now_s) for one in range(60)))
+    assert _breaker(node)
+    assert node.held("peer") == set()
+
+
 @pytest.mark.parametrize("by_operator", [True, False])
 def test_what_was_too_much_for_the_budget_is_taken_once_the_peer_is_trusted_again(by_operator: bool) -> None:
     node = _node(bans_per_minute=10, max_per_peer=100)
@@ -176,6 +188,8 @@ def test_what_was_too_much_for_the_budget_is_taken_once_the_peer_is_trusted_agai
     node.fleet.snapshot("peer", changes, is_first=True, is_last=True)
     node.work()
     assert (_breaker(node), len(node.held("peer"))) == ("", 50)
+    _hear(node, *(_ban(f"198.18.0.{one}", node.clock.now_s) for one in range(50)))
+    assert _breaker(node), "as much as was missed, and no more"
 
 
 @pytest.mark.parametrize("list_id", [lambda _: b"", lambda turn: b"%d" % turn])
