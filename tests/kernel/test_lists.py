@@ -104,7 +104,7 @@ class Site:
 
     def make(self) -> ListKeeper:
         """Return another keeper, as a restart makes one."""
-        return ListKeeper(self.settings(), lambda: self.allowed, compare_every_s=0.05)
+        return ListKeeper(self.settings(), lambda: self.allowed, compare_every_s=0.05, retry_s=0.05)
 
     def frame(self, name: str = "drop") -> ListFrame:
         """Return a list as the rules have it."""
@@ -141,6 +141,7 @@ def test_a_list_through_its_life(node: Host, tmp_path: Path) -> None:
 
 async def _life(site: Site, node: Host) -> None:
     keeper = site.keeper
+    node.nft(f"table inet {TABLE} {{ set allow4 {{ type mark; }}; chain list_ban {{ drop; }}; }}")  # somebody else's
     keeper.attach(asyncio.get_running_loop())
 
     def has(*networks: str) -> Callable[[], bool]:
@@ -323,3 +324,5 @@ def _meet(daemon: Daemon, node: Host, bad: Host, seen: Host, directory: Path) ->
     daemon.stop()
     assert not reaches(bad), "it stays without a daemon"
     wait_for(lambda: reaches(bad), "the list to expire in the kernel", lambda: daemon.log)
+    daemon.run("flush")
+    assert not node.run("nft", "list", "tables").stdout, "without a daemon `flush` removes both tables"
