@@ -193,6 +193,26 @@ async def _life(site: Site, node: Host) -> None:
     keeper.close()
 
 
+def test_a_suspicion_is_followed_at_once(node: Host, tmp_path: Path) -> None:
+    """Whatever flushed the table of bans has lists compared, long before that is due."""
+    site = Site(tmp_path)
+    write_copy(tmp_path, "drop", ["198.51.100.1"])
+
+    async def run() -> None:
+        keeper = ListKeeper(site.settings(), lambda: site.allowed, compare_every_s=3600.0)
+        keeper.attach(asyncio.get_running_loop())
+        await _until(lambda: keeper.is_settled and keeper.lists["drop"].frame, "the list")
+        node.nft("flush ruleset")
+        keeper.suspect()
+        await _until(lambda: keeper.repairs_total and keeper.is_settled, "the repair")
+        frame = keeper.lists["drop"].frame
+        assert frame is not None
+        assert _in_kernel(frame) == [parse_network("198.51.100.1")]
+        keeper.close()
+
+    asyncio.run(run())
+
+
 class RefusingTable(ListTable):
     """The real table, some of whose calls fail as the kernel's do when it has no memory."""
 
