@@ -244,6 +244,7 @@ class Fleet:
         peer = self.peers.find(node)
         if peer is None or not peer.breaker.reset():
             return False
+        self._welcome(peer)
         self._add_work(self.work.revision(node))
         return True
 
@@ -263,6 +264,8 @@ class Fleet:
         self._adoption.rules = _rules(settings)
         self.peers.follow(self.settings.bans_per_minute)
         self.report.follow(settings)
+        for peer in self.peers:
+            self._welcome(peer)
         self._add_work(self.work.revision())
 
     def leave(self) -> None:
@@ -274,11 +277,20 @@ class Fleet:
         """Do what is due each second; return the peers that are trusted again because their time is over."""
         self.pardons.expire(now_s)
         self.allowlist.tick(now_s)
-        again = [peer.name for peer in self.peers if peer.breaker.is_tripped and peer.breaker.review(now_s)]
-        for name in again:
-            _log.info("node %s of the fleet is trusted again", name)
-            self._add_work(self.work.revision(name))
-        return again
+        again = [peer for peer in self.peers if peer.breaker.is_tripped and peer.breaker.review(now_s)]
+        for peer in again:
+            _log.info("node %s of the fleet is trusted again", peer.name)
+            self._welcome(peer)
+            self._add_work(self.work.revision(peer.name))
+        return [peer.name for peer in again]
+
+    def flushed(self) -> None:
+        """Take that all bans were ended by an order: what peers have may come again, and that is no fault of theirs."""
+        for peer in self.peers:
+            self._welcome(peer)
+
+    def _welcome(self, peer: Peer) -> None:
+        peer.welcome(self._wall(), self.settings.max_per_peer)
 
     def _add_work(self, job: Job) -> None:
         self.work.add(job)

@@ -258,6 +258,11 @@ class Membership(Listener):
         if self.fleet is not None:
             self.fleet.ended(ended)
 
+    def flushed(self) -> None:
+        """Take that all bans were ended by an order."""
+        if self.fleet is not None:
+            self.fleet.flushed()
+
     def moved(self, claims: Sequence[Ban]) -> None:
         """Publish the other times of claims."""
         if self.fleet is not None:
