@@ -49,7 +49,7 @@ def _pushed() -> Panel:
     return bars(
         "Bans pushed to CrowdSec",
         About(
-            "Bans of this node's detectors that LAPI took, bans that it was told to forget, and what was never pushed.",
+            "Bans that LAPI took, bans that were withdrawn there, and bans and unbans that were never pushed.",
             "`dropped`: too much waited, or LAPI refused an unban; its bouncers miss these.",
             "`nodewarden status` names what keeps LAPI from taking them.",
         ),

@@ -3,12 +3,11 @@
 No daemon has that user's password: an intruder on one node cannot allow an address on all of them.
 """
 
-import asyncio
 import os
 import urllib.parse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
@@ -21,6 +20,7 @@ if TYPE_CHECKING:  # the client takes long to import, and most commands do witho
     from monitor.fleet.redis.administer import Administrator as Server
     from monitor.fleet.settings import FleetSettings
 
+T = TypeVar("T")
 PASSWORD_VARIABLE = "NODEWARDEN_FLEET_PASSWORD"  # noqa: S105 - its name
 FLEET_REASON = "fleet: "
 """What nodes put before the reasons of entries that are the fleet's."""
@@ -43,12 +43,12 @@ class Administrator:
         answers = [_checked(text) for text in networks]
         wanted = {answer["network"]: reason[:_MAX_REASON] or "allowed" for answer in answers if answer["done"]}
         if wanted:
-            asyncio.run(self._at_server().change(wanted))
+            _run(self._at_server().change(wanted))
         return answers
 
     def remove(self, networks: Iterable[str]) -> list[dict[str, Any]]:
         """Remove networks that are there; return an answer for each."""
-        return asyncio.run(self._remove(list(networks)))
+        return _run(self._remove(list(networks)))
 
     async def _remove(self, networks: list[str]) -> list[dict[str, Any]]:
         server = self._at_server()
@@ -66,6 +66,12 @@ class Administrator:
         from monitor.fleet.redis.administer import Administrator as Server
 
         return Server(self._settings, self._username, self._password)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    import asyncio  # takes long to import, and the commands that need no server do without
+
+    return asyncio.run(work)
 
 
 def fleet_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -27,7 +27,11 @@ _PATIENCE_S = 10.0
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME...]")
-@click.option("--accept", is_flag=True, help="Ask at once, and take an update that shrank or grew by half or more.")
+@click.option(
+    "--accept",
+    is_flag=True,
+    help="Ask at once, and take an update of unlikely size, such as half or twice the networks.",
+)
 @config_option
 @show.json_option
 @click.pass_obj

@@ -118,7 +118,7 @@ def _say_list(row: Mapping[str, Any]) -> None:
     if row["fault"]:
         since = f" since {show.moment(row['fault_since_s'])}" if row["fault_since_s"] else ""
         show.say(f"  not renewed{since}: {row['fault']}", fg="red")
-    if row["problem"]:
+    if row["problem"] and not (row["fault"] and row["fault"] in row["problem"]):
         show.say(f"  {row['problem']}", fg="red")
 
 

@@ -52,6 +52,8 @@ class Plan:
         self.withdrawals: dict[tuple[str, bytes], tuple[Network, Strength]] = {}
         self.fresh = 0
         """Orders of what the peer did not hold before."""
+        self.known = 0
+        """Records of what the peer holds already."""
 
     def __len__(self) -> int:
         """Return how many changes there are."""
@@ -148,6 +150,7 @@ class Adoption:
             return cause
         mode = self._mode(peer.name, peer, key, now_s)
         if held is not None:
+            plan.known += 1
             if held.mode is mode and abs(held.until_s - until_s) < _SAME_S:
                 return None
             if not _can_be_ordered(held, mode, until_s):

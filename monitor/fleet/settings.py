@@ -108,8 +108,8 @@ class FleetSettings(Section, frozen=True, kw_only=True):
     share: Annotated[
         Share,
         Meta(
-            description="`proven`: share bans that rest on evidence nobody can forge. `all`: shuns, too; then somebody "
-            "who forges an address has it shunned by the whole fleet."
+            description="`proven`: share bans that rest on evidence nobody can forge, and take no others. `all`: "
+            "shuns, too; then somebody who forges an address has it shunned by all nodes with this setting."
         ),
     ] = Share.PROVEN
     max_bantime_s: Annotated[

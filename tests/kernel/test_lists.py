@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import inspect
 import json
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from monitor.daemon.lists.keeper import ListKeeper
 from monitor.daemon.lists.report import ListReport
 from monitor.enforcers import netlink
 from monitor.enforcers.nftables import contents, listing
+from monitor.enforcers.nftables.definition import Step
 from monitor.enforcers.nftables.list_frame import SETS, TABLE, ListFrame
 from monitor.enforcers.nftables.list_table import Expected, ListTable
 from monitor.lists.columns import NOTHING, counts
@@ -25,6 +27,7 @@ from monitor.lists.settings import ListSet, ListSettings
 from monitor.model.addresses import Network, host, network_between, network_of, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Mode
+from monitor.model.errors import TemporaryError
 from monitor.settings.schema import Settings, State
 from tests.support.daemon import Daemon, wait_for
 from tests.support.lab import Host, Lab
@@ -189,13 +192,68 @@ async def _life(site: Site, node: Host) -> None:
     keeper.close()
 
 
+class RefusingTable(ListTable):
+    """The real table, some of whose calls fail as the kernel's do when it has no memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusals = {"write": 0, "set_up": 0, "allow": 0}
+        """How many calls fail from now on, by method."""
+
+    def _run(self, steps: Sequence[Step]) -> None:
+        method = inspect.stack()[1].function
+        if self.refusals.get(method):
+            self.refusals[method] -= 1
+            raise TemporaryError("no memory")
+        super()._run(steps)
+
+
+def test_what_the_kernel_refuses(node: Host, tmp_path: Path) -> None:
+    """The version before stays in force, half-filled sets are not used, and no list outlives its allow sets."""
+    site = Site(tmp_path)
+    table = RefusingTable()
+    write_copy(tmp_path, "drop", ["198.51.100.1"])
+    asyncio.run(_refused(site, table, node))
+
+
+async def _refused(site: Site, table: RefusingTable, node: Host) -> None:
+    site.keeper = keeper = ListKeeper(site.settings(), lambda: site.allowed, table, 0.05, retry_s=0.05)
+    keeper.attach(asyncio.get_running_loop())
+
+    def has(*networks: str) -> Callable[[], bool]:
+        wanted = sorted(map(parse_network, networks))
+        return lambda: _in_kernel(site.frame()) == wanted
+
+    await _until(lambda: keeper.is_settled and has("198.51.100.1")(), "the list")
+    table.refusals["write"] = 2  # the difference, and after it new sets
+    write_copy(site.state, "drop", ["198.51.100.2"])
+    keeper.loaded("drop")
+    await _until(lambda: "the kernel does not have all of it: no memory" in site.problems(), "the refusal")
+    assert has("198.51.100.1")()
+    await _until(lambda: keeper.is_settled and has("198.51.100.2")(), "the update after all")
+    assert not site.problems()
+    table.refusals["set_up"] = 2
+    keeper.reconfigure(Settings(mode=Mode.OBSERVE, lists=site.sections, state=State(directory=site.state)))
+    await _until(lambda: "it cannot be set up: no memory" in site.problems(), "the refused rules")
+    assert site.frame().drops, "the rules before stay in force"
+    await _until(lambda: not site.frame().drops, "rules that only count")
+    table.refusals["allow"] = 1
+    site.allow("198.51.100.0/28")
+    assert TABLE not in node.run("nft", "list", "tables").stdout, "no list that could drop what is allowed"
+    assert "it cannot be changed: no memory" in site.problems()
+    site.allow("192.0.2.0/28")
+    await _until(lambda: keeper.is_settled and has("198.51.100.2")(), "the list again")
+    keeper.close()
+    assert TABLE not in node.run("nft", "list", "tables").stdout, "lists that only count go with the daemon"
+
+
 def test_a_restart_leaves_no_gap(node: Host, tmp_path: Path) -> None:
     """The sets of the daemon before stay in force until those of the new one are full."""
     names = [f"list{number}" for number in range(3)]
     site = Site(tmp_path)
     site.sections = {name: ListSettings(file="/x", set=ListSet.BAN, mode=Mode.ENFORCE) for name in names}
     for number, name in enumerate(names):
-        write_copy(tmp_path, name, [network_of((number << 24 | 2 * one << 8).to_bytes(4), 24) for one in range(1500)])
+        write_copy(tmp_path, name, [network_of((number << 24 | 2 * one << 8).to_bytes(4), 24) for one in range(400)])
 
     async def run(watch: Callable[[], None]) -> None:
         site.keeper = site.make()
@@ -235,7 +293,7 @@ def test_packets_of_listed_addresses(tmp_path: Path) -> None:
 
 def _meet(daemon: Daemon, node: Host, bad: Host, seen: Host, directory: Path) -> None:
     def reaches(one: Host, address: str = node.address4) -> bool:
-        return not one.run("ping", "-c1", "-W1", address, check=False).returncode
+        return not one.run("ping", "-c1", "-W0.4", address, check=False).returncode
 
     def lists() -> dict[str, dict[str, object]]:
         return {one["name"]: one for one in json.loads(daemon.run("status", "--json").stdout)["lists"]}
@@ -258,11 +316,10 @@ def _meet(daemon: Daemon, node: Host, bad: Host, seen: Host, directory: Path) ->
     daemon.run("allow", "remove", bad.address4)
     daemon.run("flush")
     assert TABLE not in node.run("nft", "list", "tables").stdout
-    write_copy(directory / "state", "drop", [bad.address4], lasts_s=4.0)
+    write_copy(directory / "state", "drop", [bad.address4], lasts_s=3.0)
     reply = ask(directory / "control.sock", ListsLoaded(["drop", "nobody"]))
     assert msgspec.to_builtins(reply) == [{"name": "drop", "done": True}, {"name": "nobody", "done": False}]
     wait_for(lambda: lists()["drop"]["state"] == "in force", "the list to be back", lambda: daemon.log)
     daemon.stop()
     assert not reaches(bad), "it stays without a daemon"
     wait_for(lambda: reaches(bad), "the list to expire in the kernel", lambda: daemon.log)
-    daemon.start()

@@ -35,7 +35,7 @@ detectors: {{failures: {{sshd: {{backend: files, files: [/srv/auth.log], evidenc
 bans:
   allowlist: [{allowed}]
   budget: {{bans_per_minute: 1000000}}
-{fleet}"""
+{bans}{fleet}"""
 _FLEET = """fleet:
   url: {url}
   name: {name}
@@ -94,14 +94,22 @@ class FleetSite:
     """The lab with everything in it; a context manager. Needs root."""
 
     def __init__(
-        self, directory: Path, nodes: int, *, maxretry: int = 5, per_minute: int = 60, others: Sequence[str] = ()
+        self,
+        directory: Path,
+        nodes: int,
+        *,
+        maxretry: int = 5,
+        per_minute: int = 60,
+        others: Sequence[str] = (),
+        bans: str = "",
     ) -> None:
-        """`others` are further hosts of the lab, without a daemon; nothing runs yet."""
+        """`bans`: more settings of that section; `others`: hosts without a daemon. Nothing runs yet."""
         names = [f"node-{number}" for number in range(1, nodes + 1)]
         self.lab = Lab(*names, "memory", *others, label="fleet")
         self._directory = directory
         self._maxretry = maxretry
         self._per_minute = per_minute
+        self._bans = bans
         self._stack = contextlib.ExitStack()
         self.members = [Member(self.lab[name], directory / name, secrets.token_hex(16)) for name in names]
         self.admin_password = secrets.token_hex(16)
@@ -137,6 +145,7 @@ class FleetSite:
         return _CONFIGURATION.format(
             maxretry=self._maxretry,
             allowed=", ".join(ALLOWED),
+            bans=self._bans,
             fleet=(fleet if is_member else "") + more,
         )
 

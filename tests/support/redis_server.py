@@ -15,6 +15,8 @@ class RedisServer:
         self.directory, self.port = directory, port
         self.path = directory / "redis.sock"
         self._arguments = arguments
+        self.leading: list[str] = []
+        """What comes before all options: a file of settings."""
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -38,7 +40,7 @@ class RedisServer:
                     "dir": str(self.directory), "daemonize": "no", "loglevel": "warning"}  # fmt: skip
         options = [part for name, value in settings.items() for part in (f"--{name}", value)]
         log = (self.directory / "redis.log").open("ab")
-        command = ["redis-server", *options, *self._arguments]
+        command = ["redis-server", *self.leading, *options, *self._arguments]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
         while not self._answers():

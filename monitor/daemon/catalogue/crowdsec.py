@@ -28,7 +28,7 @@ METRICS = (
     Metric(
         "nodewarden_crowdsec_pushed_total",
         COUNTER,
-        "Bans that LAPI took from this node (`ban`), and those that it was told to forget (`unban`).",
+        "Bans that LAPI took from this node (`ban`), and bans that were withdrawn there (`unban`).",
         ("action",),
     ),
     Metric("nodewarden_crowdsec_push_waiting", GAUGE, "Bans and unbans that wait to be pushed to LAPI."),

@@ -108,7 +108,8 @@ class Crowdsec(Listener):
                 stays = "; bans stay until their end" if direction.name == "pull" else "; bans here are not affected"
                 text = f"nothing is {what} CrowdSec's LAPI ({self._settings.url}): {text}{stays}"
                 yield Problem(ProblemKind.CROWDSEC, text)
-        if self._link and (surplus := self._link.surplus):
+        is_enforced = self._settings.mode is Mode.ENFORCE
+        if self._link and is_enforced and (surplus := self._link.surplus):
             text = f"CrowdSec's LAPI has {surplus} decisions more than are held (crowdsec.max_decisions)"
             yield Problem(ProblemKind.CROWDSEC, text)
         if self._link and (dropped := self._link.outbox.dropped_total):
@@ -122,7 +123,8 @@ class Crowdsec(Listener):
         if self._settings.pulls:
             mode = "only observed" if self._settings.mode is Mode.OBSERVE else "enforced"
             age = f"read {now_s - link.pull.done_s:.0f} s ago" if link.pull.done_s > 0 else "not read yet"
-            parts.append(f"{link.held} decisions held, {mode}, {age}")
+            surplus = f" ({link.surplus} more are not: there is little room while observing)" if link.surplus else ""
+            parts.append(f"{link.held} decisions held{surplus}, {mode}, {age}")
         if self._settings.pushes:
             parts.append(f"{link.pushed_total} bans pushed, {link.deleted_total} withdrawn, {len(link.outbox)} waiting")
         yield f"CrowdSec's LAPI at {self._settings.url}: {'; '.join(parts)}"

@@ -26,6 +26,22 @@ Job = Iterator[Plan]
 """Work on claims that are held, as plans of a slice each."""
 
 
+class _Snapshot:
+    """A snapshot that comes in: the keys in it so far, and how many of them were held when it began."""
+
+    __slots__ = ("held_before", "known", "seen")
+
+    def __init__(self, held_before: int) -> None:
+        self.seen: set[bytes] = set()
+        self.known = 0
+        self.held_before = held_before
+
+    @property
+    def has_ends(self) -> bool:
+        """Whether something was held that is not in it: only then all bans are looked through."""
+        return self.known < self.held_before
+
+
 class Work:
     """Applies what waits, a slice with each `step`."""
 
@@ -48,8 +64,7 @@ class Work:
         self._size = size
         self._jobs: deque[Job] = deque()
         self._sweeps: dict[str, Job] = {}
-        self._seen: dict[str, set[bytes]] = {}
-        self._held_before: dict[str, int] = {}
+        self._snapshots: dict[str, _Snapshot] = {}
         self._touched: dict[bytes, None] = {}
         self._kinds = deque((self._serve, self._do_sweep, self._do_job, self._revise_touched))
 
@@ -125,23 +140,30 @@ class Work:
 
     def _take(self, plan: Plan, peer: Peer, item: Change | Begin | End, now_s: float) -> None:
         if isinstance(item, Begin):
-            self._seen[peer.name] = set()
-            self._held_before[peer.name] = peer.held + plan.fresh
+            self._snapshots[peer.name] = _Snapshot(peer.held + plan.fresh)
             return
         if isinstance(item, End):
-            seen = self._seen.pop(peer.name, None)
-            if seen is not None and not item.is_cut and self._held_before.pop(peer.name):
-                self._sweeps[peer.name] = self._sweep(peer.name, seen)
+            snapshot = self._snapshots.pop(peer.name, None)
+            if snapshot is not None and not item.is_cut and snapshot.has_ends:
+                self._sweeps[peer.name] = self._sweep(peer.name, snapshot.seen)
             return
         if item.kind is Kind.PARDON:
             cause = self._holdings.take_pardon(peer, item, now_s)
         elif item.kind is Kind.UNBAN:
             cause = self._unban(plan, peer, item)
         else:
-            seen = self._seen.get(peer.name)
-            cause = self._adoption.take(plan, peer, item, now_s, seen)
+            cause = self._take_ban(plan, peer, item, now_s)
         if cause is not None:
             self._peers.refuse(peer, cause)
+
+    def _take_ban(self, plan: Plan, peer: Peer, change: Change, now_s: float) -> Cause | None:
+        snapshot = self._snapshots.get(peer.name)
+        if snapshot is None:
+            return self._adoption.take(plan, peer, change, now_s)
+        seen, known = len(snapshot.seen), plan.known
+        cause = self._adoption.take(plan, peer, change, now_s, snapshot.seen)
+        snapshot.known += plan.known > known and len(snapshot.seen) > seen  # a scan may have a field twice
+        return cause
 
     def _unban(self, plan: Plan, peer: Peer, change: Change) -> Cause | None:
         try:

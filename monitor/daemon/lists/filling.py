@@ -16,6 +16,7 @@ from monitor.enforcers.nftables.list_frame import ListFrame, room_for
 from monitor.enforcers.nftables.list_table import ListTable
 from monitor.lists.columns import NOTHING, counts
 from monitor.lists.difference import PART, Part, difference
+from monitor.model.errors import TemporaryError
 
 _SLICE_S = 0.002
 """After this long the loop does its other work, if a transaction did not take as long already."""
@@ -46,12 +47,26 @@ class Filling:
         if frame is not None and before is not None and _has_room(frame, held):
             await self._write(frame, difference(before, wanted))
         else:
-            room = {name: room_for(counts(wanted)[name]) for name in _ADDRESSES}
-            letter = self._table.free_letter(held.name)
-            frame = ListFrame(held.name, due.strength, due.drops, letter, room["4"], room["6"])
-            self._table.make_room(frame)
+            frame = self._make_room(due)
             await self._write(frame, difference(NOTHING, wanted))
         held.filled, held.in_kernel = frame, wanted
+
+    def _make_room(self, due: Due) -> ListFrame:
+        """Return empty sets for a list. Those of an earlier daemon that rules still use cannot be had: then others."""
+        held = due.held
+        found = counts(held.wanted)
+        room4, room6 = (room_for(found[name]) for name in _ADDRESSES)
+        letters = [one for one in self._table.letters(held.name) if held.filled is None or one != held.filled.letter]
+        for letter in letters:
+            frame = ListFrame(held.name, due.strength, due.drops, letter, room4, room6)
+            try:
+                self._table.make_room(frame)
+            except TemporaryError:
+                if letter == letters[-1]:
+                    raise
+            else:
+                break
+        return frame
 
     async def _write(self, frame: ListFrame, parts: Iterator[Part]) -> None:
         epoch, started_s = self.epoch, time.monotonic()

@@ -18,6 +18,8 @@ from monitor.model.bans import Mode
 
 STRENGTHS = {ListSet.BAN: Strength.PROVEN, ListSet.SHUN: Strength.SPOOFABLE, ListSet.EGRESS: Strength.DESTINATION}
 _SHOWN_ENTRIES = 5
+_SLACK_S = 2 * 3600.0
+"""The timer runs once an hour, and may miss a run."""
 _FETCH = ": `nodewarden lists update {}` fetches it"
 
 
@@ -76,13 +78,18 @@ class HeldList:
         """Return how long its copy may be used, in seconds: never longer than the configuration lets a copy live."""
         return 0.0 if self.header is None else min(self.header.expires_s - now_s, self.settings.lifetime_s)
 
+    def is_overdue(self, now_s: float) -> bool:
+        """Whether two renewals were missed and nobody said why: the child does not run."""
+        return self.header is not None and now_s - self.header.fetched_s > 2 * self.settings.every_s + _SLACK_S
+
     def is_due(self, now_s: float) -> bool:
         """Whether it belongs into the kernel."""
         return self.header is not None and not self.is_flushed and not self.is_expired(now_s)
 
-    def drops(self, mode: Mode) -> bool:
-        """Whether its rules drop, given the mode of the whole daemon."""
-        return mode is Mode.ENFORCE and self.settings.mode is Mode.ENFORCE
+    def due(self, mode: Mode) -> "Due":
+        """Return what its rules are to do, given the mode of the whole daemon."""
+        drops = mode is Mode.ENFORCE and self.settings.mode is Mode.ENFORCE
+        return Due(self, STRENGTHS[self.settings.set], drops)
 
     def standing(self, now_s: float) -> ListStanding:
         """Say what became of it."""
@@ -109,7 +116,11 @@ class HeldList:
                 return f"{what} has no copy yet, nothing of it is in force{renewal or _FETCH.format(self.name)}"
             case ListStanding.EXPIRED:
                 return f"{what} has expired, nothing of it is in force{renewal or _FETCH.format(self.name)}"
-        return f"{what} cannot be renewed and is in force until its copy expires{renewal}" if renewal else ""
+        if renewal:
+            return f"{what} cannot be renewed and is in force until its copy expires{renewal}"
+        if self.is_overdue(now_s):
+            return f"{what} is overdue, nothing tries to renew it: is nodewarden-lists.timer active?"
+        return ""
 
     @property
     def spared(self) -> int:

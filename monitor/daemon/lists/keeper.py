@@ -15,7 +15,7 @@ from pathlib import Path
 
 from monitor.daemon.lists.copies import Copies
 from monitor.daemon.lists.filling import Filling, Interrupted
-from monitor.daemon.lists.held import STRENGTHS, Due, HeldList
+from monitor.daemon.lists.held import Due, HeldList
 from monitor.daemon.lists.sampling import expected
 from monitor.enforcers.nftables.list_frame import ListFrame
 from monitor.enforcers.nftables.list_table import ListTable
@@ -28,6 +28,7 @@ from monitor.settings.schema import Settings
 
 _log = logging.getLogger(__name__)
 _COMPARE_EVERY_S = 15.0
+_MOST_REFUSALS, _LONGEST_RETRY_S = 3, 60.0
 _STEP_S = 2.0
 """A clock that was set by less than this needs no other time in the kernel."""
 
@@ -43,16 +44,21 @@ class ListKeeper:
         protected: Callable[[], Sequence[Network]],
         table: ListTable | None = None,
         compare_every_s: float = _COMPARE_EVERY_S,
+        retry_s: float = 1.0,
     ) -> None:
         """Open nothing yet. `protected` returns what is allowed, disjoint."""
         self._protected = protected
+        self._state: Path = settings.state.directory
+        self._refusals = 0
+        """How often in a row the table could not be set up."""
         self._table = table or ListTable()
         self._compare_every_s = compare_every_s
         self._filling = Filling(self._table)
         self._copies = Copies()
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
-        self._backoff = Backoff(1.0, 60.0)
+        self._retry_s = retry_s
+        self._backoff = Backoff(retry_s, _LONGEST_RETRY_S)
         self._published: list[ListFrame] = []
         self._is_known = False
         """Whether the kernel's rules are as this process wrote them."""
@@ -67,7 +73,6 @@ class ListKeeper:
 
     def _follow(self, settings: Settings) -> None:
         self._mode: Mode = settings.mode
-        self._state: Path = settings.state.directory
         before, self.lists = self.lists, {}
         for name, section in settings.lists.items():
             held = self.lists[name] = before.get(name) or HeldList(name, section)
@@ -188,7 +193,7 @@ class ListKeeper:
             return
         await self._spare()
         now_s = time.time()
-        due = [self._due(one) for one in self.lists.values() if one.is_due(now_s)]
+        due = [one.due(self._mode) for one in self.lists.values() if one.is_due(now_s)]
         failed = False
         for one in due:
             held = one.held
@@ -207,9 +212,8 @@ class ListKeeper:
         self._publish(due)
         if failed:
             self._backoff.failed()
-
-    def _due(self, held: HeldList) -> Due:
-        return Due(held, STRENGTHS[held.settings.set], held.drops(self._mode))
+        elif self._is_known:
+            self._backoff = Backoff(self._retry_s, _LONGEST_RETRY_S)
 
     async def _spare(self) -> None:
         """Leave out what is allowed by now."""
@@ -231,17 +235,17 @@ class ListKeeper:
         if frames == self._published and self._is_known:
             return
         try:
-            self._may_exist = bool(frames)
             if frames:
                 left_s = {one.held.name: one.held.left_s(now_s) for one in ready}
                 self._table.set_up(frames, self._protected(), left_s)
             else:
                 self._table.flush()
+            self._may_exist = bool(frames)
         except SYSTEM_FAULTS as error:
-            self._remove_all(error)
+            self._refused(error)
             return
+        self._refusals, self.table_fault = 0, ""
         self._published, self._is_known = frames, True
-        self.table_fault = ""
         by_name = {frame.name: frame for frame in frames}
         for held in self.lists.values():
             held.frame = by_name.get(held.name)
@@ -270,6 +274,15 @@ class ListKeeper:
             if found.is_all or one.name in found.lists:
                 one.in_kernel = None
         self._wake.set()
+
+    def _refused(self, error: Exception) -> None:
+        """Keep what is in force, whose allow sets are right, and try again; if that does not help, start anew."""
+        self._refusals = (self._refusals + 1) % _MOST_REFUSALS
+        if self._refusals:
+            self.table_fault = f"it cannot be set up: {explain(error)}"
+            self._backoff.failed()
+        else:
+            self._remove_all(error)
 
     def _remove_all(self, error: Exception) -> None:
         """Remove the table, which cannot be brought up to date: rather no list than one that drops what is allowed."""

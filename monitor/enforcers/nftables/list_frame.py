@@ -135,12 +135,15 @@ def set_specs(frames: Iterable[ListFrame]) -> dict[str, SetSpec]:
 
 
 def room_steps(frame: ListFrame, found: frozenset[str]) -> Iterator[Step]:
-    """Yield what makes the sets of a list, and the table where there is none. Nothing else changes.
+    """Yield what makes the sets of a list, empty, and the table where there is none. Nothing else changes.
 
     `found` are the parts in the kernel as `fingerprint` names them.
     """
     yield Step("the table", messages.new_table(TABLE, SCHEMA))
-    yield from _sets(set_specs([frame]), found)
+    leftovers = {f"set {frame.set_name(end)}" for end in SETS} & found
+    for name in sorted(leftovers):
+        yield Step(f"the former {name}", messages.delete_set(TABLE, name.removeprefix("set ")))
+    yield from _sets(set_specs([frame]), found - leftovers)
 
 
 def frame_steps(frames: Sequence[ListFrame], found: frozenset[str], counts: Mapping[str, Stopped]) -> Iterator[Step]:

@@ -92,14 +92,13 @@ class ListTable:
         """Whether there is such a table, whatever its content."""
         return not isinstance(self._socket().query([messages.get_table(TABLE)])[0], int)
 
-    def free_letter(self, name: str) -> str:
-        """Return the letter for new sets of a list: the one that no set in the kernel has."""
+    def letters(self, name: str) -> list[str]:
+        """Return the letters that new sets of a list can have: first those that no set in the kernel has."""
         found = read_definition(TABLE)
-        taken = {letter for letter in LETTERS if any(f"set list_{name}_{letter}{end}" in found for end in SETS)}
-        return next((letter for letter in LETTERS if letter not in taken), LETTERS[0])
+        return sorted(LETTERS, key=lambda letter: any(f"set list_{name}_{letter}{end}" in found for end in SETS))
 
     def make_room(self, frame: ListFrame) -> None:
-        """Make the sets of a list that is to be filled; no rule uses them yet."""
+        """Make the sets of a list that is to be filled, empty; TemporaryError if rules use sets of these names."""
         found = self._found()
         self._run([*found.removal, *room_steps(frame, found.parts)])
 
@@ -112,7 +111,14 @@ class ListTable:
         steps = [*found.removal, *frame_steps(frames, found.parts, self._counts), *allow_steps(disjoint)]
         self._run([*steps, *(step for one in frames for step in live_steps(one, left_s[one.name]))])
         self._allowed = disjoint
-        self._definition = read_definition(TABLE)
+        self._note_definition()
+
+    def _note_definition(self) -> None:
+        """Want the table to be as it is; while others keep changing nf_tables, `compare` does that later."""
+        try:
+            self._definition = read_definition(TABLE)
+        except TemporaryError:
+            self._definition = None
 
     def _found(self) -> "_Found":
         """Return what there is in the kernel.
@@ -167,8 +173,8 @@ class ListTable:
         Numbers of elements and samples are compared, not each element: a list may have a million.
         """
         found = read_definition(TABLE)
-        wrong = differences(self._definition or {}, found)
-        if wrong:
+        self._definition = self._definition or found
+        if wrong := differences(self._definition, found):
             return Compared(f"others changed it: {summary(wrong)}")
         link = NetlinkSocket()
         try:

@@ -73,9 +73,9 @@ class Bell:
                     continue
             reply = await self._listen(link, last)
             rung = _read(reply)
+            if time.monotonic() >= self._ignored_until_s:
+                self._problems.set("bell", "")
             if rung is None:
-                if time.monotonic() >= self._ignored_until_s:
-                    self._problems.set("bell", "")
                 continue
             last = rung.last_id
             full = full + 1 if len(rung.names) >= _AT_ONCE else 0

@@ -30,7 +30,7 @@ from monitor.fleet.settings import FleetSettings
 CLOCK_S = 60.0
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 15.0
-_LONGEST_WAIT_S = {Cause.DOWN: 4.0, Cause.UNREACHABLE: 0.3, Cause.OVERSIZE: 0.1}
+_LONGEST_WAIT_S = {Cause.DOWN: 2.5, Cause.UNREACHABLE: 0.3, Cause.OVERSIZE: 0.1}
 """A server that does not run is back soon, and attempts cost nobody anything. Nor do they where packets are dropped,
 and each has waited already. What is too large is not asked for again."""
 _STABLE_S = 30.0

@@ -5,6 +5,7 @@ What a server writes is hostile: it is shortened, and only printable characters 
 
 import enum
 import errno
+import os
 import ssl
 
 from redis import exceptions as redis_errors
@@ -23,7 +24,7 @@ class Cause(enum.Enum):
     """What ended a connection, as far as it decides when to try again."""
 
     DOWN = enum.auto()
-    """Nothing listens there, or it is only starting."""
+    """Nothing listens there, it is only starting, or it hangs."""
     UNREACHABLE = enum.auto()
     """Packets get no answer."""
     OVERSIZE = enum.auto()
@@ -38,6 +39,8 @@ def cause_of(error: BaseException) -> Cause:
         return Cause.DOWN
     if isinstance(error, redis_errors.TimeoutError) and "connecting" in str(error):
         return Cause.UNREACHABLE
+    if isinstance(error, redis_errors.TimeoutError | TimeoutError):
+        return Cause.DOWN
     within = error.__cause__ or error.__context__
     if isinstance(within, OSError) and within.errno in _DOWN:
         return Cause.DOWN
@@ -58,7 +61,7 @@ def explain(error: BaseException, where: str) -> str:
     if isinstance(error, redis_errors.ResponseError | redis_errors.ConnectionError) and (text := _known(error)):
         return f"{where}: {text}"
     if isinstance(error, redis_errors.TimeoutError | TimeoutError):
-        return f"{where} does not answer: it hangs, or something on the way drops the packets"
+        return f"{where} does not answer: it hangs, packets are dropped on the way, or only one side uses TLS"
     if isinstance(error, OversizeError):
         return f"{where}: {_clean(error)}: somebody wrote into the fleet's keys what no node writes"
     if isinstance(error, redis_errors.InvalidResponse):
@@ -70,9 +73,10 @@ def _lost(error: BaseException, where: str) -> str:
     """Return a sentence about a connection that was not made, or ended."""
     if isinstance(error, redis_errors.ConnectionError):
         cause = error.__context__ or error.__cause__
-        if isinstance(cause, OSError):
-            return f"{where} cannot be reached: {cause.strerror or _clean(cause)}"
-        return f"{where} closed the connection: it was stopped, expects TLS (rediss://), or has too many clients"
+        if isinstance(cause, OSError) and cause.errno not in (errno.ECONNRESET, errno.EPIPE):
+            reason = os.strerror(cause.errno) if cause.errno else _clean(cause)
+            return f"{where} cannot be reached: {reason}"
+        return f"{where} closed the connection: {_CLOSES}"
     if isinstance(error, OSError):
         return _clean(error.strerror or error)
     return f"{where}: {_clean(error)}"
@@ -81,6 +85,9 @@ def _lost(error: BaseException, where: str) -> str:
 def explain_reply(error: BaseException, doing: str) -> str:
     """Return a sentence about a command that was refused; `doing` names keys and what was to be done with them."""
     return f"the server refuses {doing}: {_known(error) or _clean(error)}"
+
+
+_CLOSES = "it was stopped, expects TLS (rediss://) or a certificate (fleet.cert_file), or has too many clients"
 
 
 def _known(error: BaseException) -> str:

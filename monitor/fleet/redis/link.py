@@ -41,7 +41,7 @@ class _Named(Connection):
     def _connection_arguments(self) -> dict[str, Any]:
         arguments: dict[str, Any] = {"host": self._address, "port": self.port}
         if self._tls is not None:
-            arguments |= {"ssl": self._tls, "server_hostname": self.host, "ssl_handshake_timeout": CONNECT_S}
+            arguments |= {"ssl": self._tls, "server_hostname": self.host}
         return arguments
 
 

@@ -133,7 +133,9 @@ class Peers:
         """Begin a round."""
         self._round = iter(list(self._peers.values()))
 
-    def forget_if_gone(self, peer: Peer, now_s: float) -> None:
-        """Drop a peer that left neither hello nor mark for an hour."""
-        if peer.is_silent and now_s - peer.heard_s > _FORGET_S:
-            self._peers.pop(peer.name, None)
+    def forget_if_gone(self, peer: Peer, now_s: float) -> bool:
+        """Drop a peer that left neither hello nor mark for an hour; return whether it was."""
+        if not peer.is_silent or now_s - peer.heard_s <= _FORGET_S:
+            return False
+        self._peers.pop(peer.name, None)
+        return True

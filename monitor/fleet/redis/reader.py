@@ -1,7 +1,7 @@
 """Reads what peers publish: their lines as the bell names them, and all of them in turn in case it does not.
 
-Each turn is bounded: so many peers, so many lines, and a reply of a megabyte at most. A peer whose keys hold anything
-else than what nodes write is left alone for a while; the others are not affected.
+Each turn is bounded: so many peers, so many lines, and a reply of two megabytes at most. A peer whose keys hold
+anything else than what nodes write is left alone for a while; the others are not affected.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from monitor.fleet.redis.link import Command, Link
 from monitor.fleet.redis.peers import Peer, Peers, Turn
 from monitor.fleet.redis.problems import Problems
 from monitor.fleet.redis.resp import OversizeError, Reply
-from monitor.fleet.redis.snapshots import Snapshots
+from monitor.fleet.redis.snapshots import Snapshots, leave_alone, subject
 
 PEERS_AT_ONCE = 32
 LINES_AT_ONCE = 32
@@ -182,35 +182,33 @@ class Reader:
         """Decide what is to be read of a peer; where its mark is gone, what we know of it stays."""
         mark = read_mark(reply)
         if mark is None:
-            self._peers.forget_if_gone(peer, time.monotonic())
+            if self._peers.forget_if_gone(peer, time.monotonic()):
+                self._problems.set(subject(peer), "")
             return
         match peer.marked(mark.number):
             case Turn.SNAPSHOT:
                 self._snapshots.want(peer)
             case Turn.LINES:
                 self.want(peer)
+            case Turn.NOTHING:
+                peer.found_good()
+                self._problems.set(subject(peer), "")
 
     def _blame(self, batch: Sequence[Peer]) -> None:
         """One of them wrote what is too large to read: find out who, one at a time, and leave that one alone."""
         for peer in batch:
             peer.is_suspect = True
         if len(batch) == 1:
-            bad(batch[0], "it wrote something that is too large to be read", self._problems)
+            leave_alone(batch[0], "it wrote something that is too large to be read", self._problems)
 
     def _refused(self, batch: Sequence[Peer], error: ResponseError) -> None:
         """Take that keys of peers could not be read; if there are several, the visits find out which."""
         if len(batch) == 1:
-            bad(batch[0], explain_reply(error, "reading"), self._problems)
+            leave_alone(batch[0], explain_reply(error, "reading"), self._problems)
             return
         for peer in batch:
             peer.is_suspect = True
             self.want(peer)
-
-
-def bad(peer: Peer, text: str, problems: Problems) -> None:
-    """Leave a peer alone for a while, and say so."""
-    peer.found_bad(time.monotonic())
-    problems.set(f"peer {peer.name.decode()}", f"node {peer.name.decode()} is not read for now: {text}")
 
 
 def _by_stream(reply: Reply) -> dict[bytes, list[Reply]]:

@@ -15,7 +15,7 @@ from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
 MAX_BULK_BYTES = 16 * 1024
 """One string: a hello has 4 KiB at most, a record 512 bytes."""
-MAX_REPLY_BYTES = 1 << 20
+MAX_REPLY_BYTES = 2 << 20
 MAX_ITEMS = 16 * 1024
 MAX_DEPTH = 6
 _MAX_LINE_BYTES = 1024

@@ -76,10 +76,12 @@ class Snapshots:
                     number = None
         except OversizeError:
             peer.is_suspect = True
-            self._leave_alone(peer, "it wrote something that is too large to be read")
+            self._waiting.pop(peer.name, None)
+            leave_alone(peer, "it wrote something that is too large to be read", self._problems)
             raise
         except Refused as refused:
-            self._leave_alone(peer, explain_reply(refused.error, "reading"))
+            self._waiting.pop(peer.name, None)
+            leave_alone(peer, explain_reply(refused.error, "reading"), self._problems)
             return
         self._waiting.pop(peer.name, None)
         if number is None:
@@ -87,7 +89,8 @@ class Snapshots:
         self._inbox.snapshot(peer.name.decode(), [], is_first=is_first, is_last=True)
         peer.read_all(number, began_s, time.monotonic())
         text = f"node {peer.name.decode()} has more bans than are taken of one node ({self._most}): the rest is ignored"
-        self._problems.set(f"peer {peer.name.decode()}", text if is_cut else "")
+        self._problems.set(f"cut {peer.name.decode()}", text if is_cut else "")
+        self._problems.set(subject(peer), "")
         self.on_read(peer)
 
     async def _parts(self, link: Link, peer: Peer) -> tuple[bool, bool]:
@@ -119,7 +122,13 @@ class Snapshots:
         mark = read_mark(reply)
         return mark.number if mark else None
 
-    def _leave_alone(self, peer: Peer, text: str) -> None:
-        self._waiting.pop(peer.name, None)
-        peer.found_bad(time.monotonic())
-        self._problems.set(f"peer {peer.name.decode()}", f"node {peer.name.decode()} is not read for now: {text}")
+
+def subject(peer: Peer) -> str:
+    """Return under what its problem is kept."""
+    return f"peer {peer.name.decode()}"
+
+
+def leave_alone(peer: Peer, text: str, problems: Problems) -> None:
+    """Read nothing of a peer for a while, and say so."""
+    peer.found_bad(time.monotonic())
+    problems.set(subject(peer), f"node {peer.name.decode()} is not read for now: {text}")

@@ -56,6 +56,7 @@ class Writer:
                 await self._turn(link)
                 wait_s, read_only_since = _RETRY_S[0], None
                 self._problems.set("write", "")
+                await self._wait()
             except Refused as refused:
                 if isinstance(refused.error, ELSEWHERE):
                     raise refused.error from refused
@@ -74,7 +75,7 @@ class Writer:
                 self._problems.set("namesake", "")
 
     async def _turn(self, link: Link) -> None:
-        """Do what is due, then wait for the next."""
+        """Do what is due."""
         now = time.monotonic()
         if now >= self._due["hello"]:
             await self._hello(link)
@@ -86,6 +87,9 @@ class Writer:
             await self._publisher.forget(link, self._now_s())
             self._due["forget"] = now + FORGET_S
         await self._publish(link)
+
+    async def _wait(self) -> None:
+        """Wait for changes, or until something is due."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, min(self._due.values()) - time.monotonic())):
                 await self._wanted.wait()

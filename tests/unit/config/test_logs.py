@@ -8,7 +8,7 @@ import pytest
 from monitor.config.types import parse_timezone
 from monitor.detectors.failures import DEFAULT_FAILURES, Backend, FailuresSettings
 from monitor.detectors.registry import REGISTRATIONS
-from monitor.model.bans import MANUAL, PREFIX, RECIDIVE, Mode
+from monitor.model.bans import FLEET, MANUAL, PREFIX, RECIDIVE, Mode
 from monitor.settings.detectors import DETECTOR_NAMES
 from monitor.settings.load import load
 from monitor.settings.reference import json_schema
@@ -54,7 +54,7 @@ sources: {journal: {enabled: no, max_line_bytes: 1KiB}}
 
 def test_the_names_of_others_are_taken() -> None:
     """No failures detector can be mistaken for another detector, or for one of policy's own words."""
-    others = {*(one.name for one in REGISTRATIONS), RECIDIVE, PREFIX, MANUAL}
+    others = {*(one.name for one in REGISTRATIONS), RECIDIVE, PREFIX, MANUAL, FLEET}
     assert set(DETECTOR_NAMES.reserved) == others
 
 

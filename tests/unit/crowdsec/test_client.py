@@ -5,14 +5,16 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from monitor.crowdsec import client, secrets
 from monitor.crowdsec.client import Lapi
 from monitor.crowdsec.errors import Cause, LapiError
+from monitor.crowdsec.outbox import News
 from monitor.crowdsec.settings import CrowdsecSettings
 from monitor.daemon.crowdsec import link
 from monitor.model.problems import ProblemKind
@@ -271,5 +273,40 @@ def test_a_lasting_failure_is_a_problem_and_a_short_one_is_none(
         node.bridge.reconfigure(CrowdsecSettings())
         assert (list(node.bridge.problems()), list(node.bridge.samples())) == ([], [])
         assert node.bridge.part().state == "off"
+
+    asyncio.run(run())
+
+
+def test_a_ban_that_lapi_does_not_like_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that is refused is pushed one by one; an unban that is refused is dropped, and counted."""
+    monkeypatch.setattr(link, "_FIRST_RETRY_S", 0.01)
+    monkeypatch.setattr(link, "_LAST_RETRY_S", 0.02)
+    bad = "203.0.113.2"
+    pushed: list[str] = []
+
+    def push(_: Lapi, alerts: Sequence[Mapping[str, Any]]) -> None:
+        if any(one["source"]["value"] == bad for one in alerts):
+            raise LapiError(Cause.STATUS, "validation failure")
+        pushed.extend(one["source"]["value"] for one in alerts)
+
+    def delete(_: Lapi, value: str, scenario: str) -> None:
+        raise LapiError(Cause.STATUS, "refused")
+
+    monkeypatch.setattr(Lapi, "push", push)
+    monkeypatch.setattr(Lapi, "delete", delete)
+    monkeypatch.setattr(Lapi, "heartbeat", lambda _: None)
+
+    async def run() -> None:
+        settings = settings_for("http://127.0.0.1:1", tmp_path, "key", "web-1", pull=False)
+        node = Node(settings)
+        assert node.bridge._link
+        box = node.bridge._link.outbox
+        box.put_back([News(f"203.0.113.{number}", "s", time.time() + 600) for number in range(5)])
+        await node.until(lambda: len(pushed) == 4)
+        assert (bad in pushed, len(box)) == (False, 1)
+        box.put_back([News("203.0.113.9", "s")])
+        await node.until(lambda: box.dropped_total == 1)
+        assert len(box) == 1
+        node.bridge.close()
 
     asyncio.run(run())

@@ -282,3 +282,20 @@ def test_one_peer_with_a_million_records_takes_bounded_room() -> None:
     for _ in range(2):
         node.fleet.work.step()
     assert node.held("quiet") == {C}
+
+
+def test_a_field_that_is_twice_in_a_snapshot_hides_no_end() -> None:
+    node = _node()
+    _hear(node, [_change(net=A), _change(net=B)])
+    node.fleet.snapshot("peer", [_change(net=B), _change(net=B)], is_first=True, is_last=True)
+    node.work()
+    assert node.held("peer") == {B}
+
+
+def test_a_snapshot_with_nothing_new_looks_through_nothing() -> None:
+    node = _node()
+    _hear(node, [_change(net=A), _change(net=B)])
+    node.fleet.snapshot("peer", [_change(net=B), _change(net=A), _change(net=C)], is_first=True, is_last=True)
+    node.fleet.work.step()
+    assert node.fleet.work.is_idle
+    assert node.held("peer") == {A, B, C}

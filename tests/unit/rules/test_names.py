@@ -49,7 +49,8 @@ VALUES: dict[str, set[str]] = {
 }
 """What a label can be, of those that rules ask for."""
 AGGREGATED = {one.name: one for one in AGGREGATES}
-RUNBOOKS = sorted((Path(__file__).parents[3] / "docs/runbooks").glob("*.md"))
+_DOCS = Path(__file__).parents[3] / "docs"
+RUNBOOKS = [*sorted((_DOCS / "runbooks").glob("*.md")), _DOCS / "fleet.md"]
 
 
 def _labels_of(name: str) -> set[str]:
@@ -108,7 +109,7 @@ def test_promtool_finds_nothing_to_mend() -> None:
 def test_what_a_runbook_tells_to_type_exists(path: Path) -> None:
     """Each `nodewarden` command has these options; each metric named in full is in the catalogue."""
     text = path.read_text()
-    commands = re.findall(r"^    nodewarden ([^#|&\n]*)", text, re.MULTILINE)
+    commands = re.findall(r"^ {4,7}nodewarden ([^#|&\n]*)", text, re.MULTILINE)
     commands += re.findall(r"`nodewarden ([^`]*)`", text)
     for words in map(shlex.split, commands):
         _look_up(cli, words)
