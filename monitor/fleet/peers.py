@@ -59,8 +59,12 @@ class Peer:
         gap_s = None if self.heard_s is None else now_s - self.heard_s
         if gap_s is None or gap_s > _SILENT_S:
             earned = most if gap_s is None else min(most, int(gap_s * self.budget.bans_per_minute / 60.0))
-            self._away, self._away_until_s = max(self._away, earned), now_s + _CATCH_UP_S
+            self.welcome(now_s, earned)
         self.heard_s = now_s
+
+    def welcome(self, now_s: float, count: int) -> None:
+        """Let it bring this many bans beyond its budget: what it has is not held here for reasons of our own."""
+        self._away, self._away_until_s = max(self._away, count), now_s + _CATCH_UP_S
 
     def spend(self, now_s: float) -> bool:
         """Take one new ban or pardon of what it may bring; False if that is too many."""

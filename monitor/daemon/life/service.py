@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -172,7 +173,7 @@ class Service:
             history_rows=settings.state.history_rows,
             more=(SavedPart("scrapers", "scrapers", (self._scrapers,)), self._fleet.saved),
         )
-        self._enforcers.table.on_drift = self.pipeline.listeners.drifted
+        self._enforcers.table.on_drift = self._drifted
         self._drift = TableWatch(self._enforcers.keeper, self._enforcers.table.ports, self._supervisor.failed)
         self._sources = Sources(
             settings,
@@ -390,6 +391,11 @@ class Service:
             raise TemporaryError(f"the allowlist in the kernel could not follow the node: {error}") from error
         self._sources.reconfigure(self._in_force.settings, self.pipeline.log_filters)  # one depends on a sysctl
         _log.info("what surrounds the node, sessions or scrapers changed; allowlist and networks updated")
+
+    def _drifted(self, changes: Counter[tuple[str, str]]) -> None:
+        """Tell of changes of the table by other programs; they may have changed that of block lists as well."""
+        self.pipeline.listeners.drifted(changes)
+        self._lists.suspect()
 
     def _store_opened(self, store: Store) -> None:
         self._state.opened(store)
