@@ -15,7 +15,7 @@ from monitor.daemon.life.saved_windows import SavedPart
 from monitor.daemon.pipeline.listeners import Listener
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.model.addresses import Network
-from monitor.model.bans import AllowEntry, Ban, ClaimOrigin
+from monitor.model.bans import OTHER_PEERS, AllowEntry, Ban, ClaimOrigin
 from monitor.model.errors import SYSTEM_FAULTS, NodewardenError, TemporaryError
 from monitor.model.saved_rows import SavedWindow
 from monitor.settings.schema import Settings
