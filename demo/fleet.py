@@ -130,7 +130,7 @@ class Play:
         took_s = self._try(lambda: site.wait_until_all_hold(_ELSEWHERE, members=others, timeout_s=15))
         story.expect(took_s is not None, f"the others share {_ELSEWHERE} {_ms(took_s)} after the failures")
         took_s = self._try(lambda: site.wait_until_all_hold(_LOCAL, _GUESSER, members=[self._last], timeout_s=15))
-        story.expect(took_s is not None, f"{self._last.name} bans {_LOCAL} by itself, and keeps what it had")
+        story.expect(took_s is not None, f"{self._last.name} bans {_LOCAL} on its own, and keeps what it had")
         story.expect(not self._last.holds(_ELSEWHERE), f"{self._last.name} cannot know of {_ELSEWHERE} yet")
         said = self._try(lambda: self._until(lambda: "server" in self._last.daemon.run("status").stdout, 30))
         story.expect(said is not None, f"{self._last.name} says in `nodewarden status` that it has no server")

@@ -65,6 +65,8 @@ class Draft:
         for length in sorted((one for one in lengths if one <= own), reverse=True):
             around = network.whole if length == own else network_of(network.address, length)
             for key in (*(ban_key(around, strength) for strength in STRENGTHS), *self._keys_of_ports(around)):
+                if key not in self._ledger and key not in self._claims:
+                    continue
                 if (ban := self._effective(key)) is not None:
                     yield ban, self._claims_of(key)
 
@@ -91,12 +93,12 @@ class Draft:
             self._lengths[claim.network.bits, claim.network.prefix_length] = None
         return decision
 
-    def room_for(self, claim: Ban) -> tuple[bool, Ban | None]:
+    def room_for(self, claim: Ban, current: Ban | None) -> tuple[bool, Ban | None]:
         """Tell whether there is room for one more ban, and which ban must yield for that.
 
-        What is only observed, or in force already, takes no room.
+        What is only observed, or in force already (`current`, as `get` returns it), takes no room.
         """
-        if claim.mode is Mode.OBSERVE or _is_in_force(self.get(claim.network, claim.strength)):
+        if claim.mode is Mode.OBSERVE or _is_in_force(current):
             return True, None
         ledger = self._ledger
         if claim.origin.is_bulk:

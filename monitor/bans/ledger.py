@@ -58,6 +58,10 @@ class Ledger(Notes, BanCounts):
         """Return the number of bans, observed ones included."""
         return len(self._bans)
 
+    def __contains__(self, key: bytes) -> bool:
+        """Whether there is a ban of this `ban_key`."""
+        return key in self._bans
+
     @property
     def is_full(self) -> bool:
         """Whether a further ban needs another one to yield."""

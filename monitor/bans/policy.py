@@ -220,7 +220,7 @@ class Policy:
                 return draft.add(msgspec.structs.replace(decision, ban=ban))
         current = draft.get(network, claim.strength)
         verdict, claim, is_paid = self._classify(draft, claim, current)
-        has_room, yielding = draft.room_for(claim)
+        has_room, yielding = draft.room_for(claim, current)
         if not has_room:
             if is_paid:
                 self.budgets[claim.strength].give_back()

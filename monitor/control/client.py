@@ -25,6 +25,7 @@ _STATUS_TIMEOUT_S = 3.0
 """For what monitoring asks again and again: a daemon that takes longer is in trouble."""
 _ORDER_TIMEOUT_S = 300.0
 """For orders, which the daemon carries out in slices between its other work: a hundred thousand bans take a minute."""
+_AGAIN_S = 0.01
 _RECEIVED_BYTES = 1 << 18
 _ORDERS = (BanOrder, Unban, AllowAdd, AllowRemove, Flush, FleetPardon)
 
@@ -63,12 +64,12 @@ def ask(path: Path, request: Request) -> Any:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_timeout_s(request))
         try:
-            connection.connect(str(path))
+            _connect(connection, path, deadline_s)
         except PermissionError:
             raise NotAllowed(
                 f"not allowed to open {path}: run this as root, or as a member of the group that control.group names"
             ) from None
-        except (TimeoutError, BlockingIOError):  # commands before this one wait for it already
+        except TimeoutError:
             raise _unresponsive(path, request) from None
         except OSError as error:
             raise NotRunning(
@@ -88,6 +89,22 @@ def ask(path: Path, request: Request) -> Any:
     if not reply.ok:
         raise RequestRefused(reply.error)
     return reply.result
+
+
+def _connect(connection: socket.socket, path: Path, deadline_s: float) -> None:
+    """Connect; while too many others wait to be accepted, try again until the deadline, then TimeoutError.
+
+    With a timeout, Python has the socket not block, and connect(2) then fails at once with EAGAIN (unix(7)).
+    """
+    while True:
+        try:
+            connection.connect(str(path))
+        except BlockingIOError:
+            if time.monotonic() >= deadline_s:
+                raise TimeoutError from None
+            time.sleep(_AGAIN_S)
+        else:
+            return
 
 
 def _receive(connection: socket.socket, deadline_s: float) -> bytes:

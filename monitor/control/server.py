@@ -185,6 +185,8 @@ def _answers(path: Path) -> bool:
         probe.settimeout(1)
         try:
             probe.connect(str(path))
+        except (BlockingIOError, TimeoutError):  # as many wait to be accepted as can (EAGAIN, unix(7))
+            return True
         except OSError:
             return False
         return True

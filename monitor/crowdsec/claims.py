@@ -12,9 +12,9 @@ from monitor.crowdsec.errors import shortened
 from monitor.crowdsec.settings import PREFIX, CrowdsecSettings, ScenarioSet
 from monitor.model.addresses import Network, host, parse_address, parse_network
 from monitor.model.alerts import Strength
-from monitor.model.bans import ClaimOrigin, ban_key
+from monitor.model.bans import CROWDSEC, ClaimOrigin, ban_key
 
-DETECTED = f"{PREFIX}lapi"
+DETECTED = CROWDSEC
 """The name of claims on what CrowdSec, its operators and other nodes decided themselves."""
 _LISTS = {one.lower(): PREFIX + one for one in ("CAPI", "lists", "cscli-import")}
 _PEOPLE = ("cscli", "cscli-import")

@@ -7,11 +7,14 @@ the same rule.
 
 import sys
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import msgspec
 
+from monitor.bans.claims import Rank
 from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
+from monitor.fleet.breaker import WITHIN_S
 from monitor.fleet.engine import Change
 from monitor.fleet.fields import read_field
 from monitor.fleet.pardons import Pardons
@@ -43,6 +46,17 @@ class Rules:
         return self._internal.protects(network) is not None
 
 
+class _Wanted(NamedTuple):
+    """A ban that a peer has; `is_listed`: a snapshot has it."""
+
+    network: Network
+    strength: Strength
+    key: bytes
+    record: BanRecord
+    until_s: float
+    is_listed: bool
+
+
 class Plan:
     """What a slice of work asks of the pipeline: first the withdrawals, then the orders."""
 
@@ -54,6 +68,8 @@ class Plan:
         self.withdrawals: dict[tuple[str, bytes], tuple[Network, Strength]] = {}
         self.fresh = 0
         """Orders of what the peer did not hold before."""
+        self.is_full: bool | None = None
+        """Whether there was no room for bans of peers; None: nobody asked."""
         self.known = 0
         """Records of what the peer holds already."""
 
@@ -136,31 +152,19 @@ class Adoption:
             return Cause.MALFORMED
         if seen is None:
             peer.lag_s = max(0.0, now_s - self._clock.to_local(record.since_s))
-        until_s = self._end_of(record, now_s)
-        if self._protects(network) is not None:  # the guard comes first, and what it protects counts for the breaker
-            if until_s > now_s:
-                peer.breaker.name_allowed(network, self._clock.to_local(record.since_s), now_s)
-            return Cause.ALLOWLISTED
-        if (cause := self._refusal(peer, network, strength, until_s, now_s)) is not None:
+        wanted = _Wanted(network, strength, key, record, self._end_of(record, now_s), is_listed=seen is not None)
+        if (cause := self._refusal(peer, wanted, now_s)) is not None:
             if cause is Cause.ENDED and self.claim_of(peer.name, key) is not None:
                 plan.withdraw(peer.name, network, strength)
             return cause
-        return self._hold(plan, peer, (network, strength), record, until_s, now_s)
+        return self._hold(plan, peer, wanted, now_s)
 
-    def _hold(
-        self,
-        plan: Plan,
-        peer: Peer,
-        place: tuple[Network, Strength],
-        record: BanRecord,
-        until_s: float,
-        now_s: float,
-    ) -> Cause | None:
+    def _hold(self, plan: Plan, peer: Peer, wanted: _Wanted, now_s: float) -> Cause | None:
         """Plan the claim that a record makes; return why it cannot be held, None if it is."""
-        key = ban_key(*place)
+        network, strength, key, until_s = wanted.network, wanted.strength, wanted.key, wanted.until_s
         held = None if (peer.name, key) in plan.withdrawals else self.claim_of(peer.name, key)
         is_new = held is None and (peer.name, key) not in plan.orders
-        if is_new and (cause := self._charge(plan, peer, now_s)) is not None:
+        if is_new and (cause := self._charge(plan, peer, wanted, now_s)) is not None:
             return cause
         mode = self._mode(peer.name, key, now_s)
         if held is not None:
@@ -168,19 +172,30 @@ class Adoption:
             if held.mode is mode and abs(held.until_s - until_s) < _SAME_S:
                 return None
             if not _can_be_ordered(held, mode, until_s):
-                plan.withdraw(peer.name, *place)
+                plan.withdraw(peer.name, network, strength)
                 held = None
-        order = OrderedBan(*place, until_s - now_s, _reason(record), ClaimOrigin.PEER, peer.name, mode)
+        left_s, reason = until_s - now_s, _reason(wanted.record)
+        order = OrderedBan(network, strength, left_s, reason, ClaimOrigin.PEER, peer.name, mode)
         plan.order(order, key, held.mode if held else None)
         if mode is Mode.ENFORCE and self.rules.settings.quorum > 1:
             self.revise(plan, key, now_s, beside=peer.name)
         return None
 
-    def _charge(self, plan: Plan, peer: Peer, now_s: float) -> Cause | None:
-        """Take a new ban off what a peer may bring; return why it cannot be held. Too many trip its breaker."""
+    def _charge(self, plan: Plan, peer: Peer, wanted: _Wanted, now_s: float) -> Cause | None:
+        """Take a new ban off what a peer may bring; return why it cannot be held. Too many trip its breaker.
+
+        What a snapshot has and we do not need not be new: there was no room for it, or for it among what is observed.
+        """
         if peer.held + plan.fresh >= self.rules.settings.max_per_peer:
             return Cause.FULL
-        if not peer.spend(now_s):
+        mode = self._mode(peer.name, wanted.key, now_s)
+        if mode is Mode.ENFORCE:
+            if plan.is_full is None:  # asked once for each slice: it costs a count
+                plan.is_full = self._ledger.is_full_for(Rank.PEER)
+            if plan.is_full:
+                return Cause.FULL
+        is_free = wanted.is_listed and mode is Mode.OBSERVE and not peer.breaker.is_tripped
+        if not is_free and not peer.spend(now_s):
             if peer.breaker.is_tripped:
                 return Cause.BUDGET
             most = self.rules.settings.bans_per_minute
@@ -193,11 +208,21 @@ class Adoption:
         since_s = min(self._clock.to_local(record.since_s), now_s)
         return min(self._clock.to_local(record.until_s), since_s + self.rules.settings.max_bantime_s)
 
-    def _refusal(self, peer: Peer, network: Network, strength: Strength, until_s: float, now_s: float) -> Cause | None:
-        """Return why a ban must not be held although the guard has nothing against it."""
-        if (cause := self._rule_against(peer, network, strength)) is not None:
+    def _refusal(self, peer: Peer, wanted: _Wanted, now_s: float) -> Cause | None:
+        """Return why a ban must not be held; the guard comes first, and what it protects counts for the breaker.
+
+        Of a snapshot only what was banned lately counts: others may have been right to ban what is allowed here, once
+        in a while, and each snapshot has all of it. What is over counts never.
+        """
+        network = wanted.network
+        if self._protects(network) is not None:
+            since_s = self._clock.to_local(wanted.record.since_s)
+            if wanted.until_s > now_s and (not wanted.is_listed or now_s - since_s <= WITHIN_S):
+                peer.breaker.name_allowed(network, since_s, now_s)
+            return Cause.ALLOWLISTED
+        if (cause := self._rule_against(peer, network, wanted.strength)) is not None:
             return cause
-        if until_s <= now_s:
+        if wanted.until_s <= now_s:
             return Cause.ENDED
         return Cause.PARDONED if self._pardons.bars(network, now_s) else None
 

@@ -6,12 +6,17 @@ groups are equally large, the one with the first name, so that all nodes say the
 
 import enum
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from operator import attrgetter, itemgetter
+from typing import NamedTuple, TypeAlias
 
 from monitor.fleet.overview import NodeView
+from monitor.fleet.records import Hello
 
 _NAMED = 5
+
+Said: TypeAlias = "Sequence[tuple[str, Hello]]"
+"""Names of nodes, in order, with what they say of themselves."""
 
 
 class Subject(enum.StrEnum):
@@ -38,13 +43,14 @@ class Difference(NamedTuple):
 
 def differing(nodes: Sequence[NodeView]) -> list[Difference]:
     """Return who differs; silent nodes, of which nobody knows how they are by now, do not."""
-    alive = sorted((one for one in nodes if one.is_alive), key=lambda one: one.name)
+    said = [(one.name, one.hello) for one in nodes if one.hello is not None and one.is_alive]
+    said.sort(key=itemgetter(0))
     return [
-        *_by_role(Subject.CONFIGURATION, alive),
-        *_odd(Subject.ALLOWLIST, _values(alive, "allowlist"), ""),
-        *_drifted(alive),
-        *_odd(Subject.VERSION, _values(alive, "version"), ""),
-        *_by_role(Subject.AUDIT, alive),
+        *_by_role(Subject.CONFIGURATION, said),
+        *_odd(Subject.ALLOWLIST, said, ""),
+        *_drifted(said),
+        *_odd(Subject.VERSION, said, ""),
+        *_by_role(Subject.AUDIT, said),
     ]
 
 
@@ -54,25 +60,22 @@ def names(nodes: Sequence[str]) -> str:
     return ", ".join(nodes[:_NAMED]) + more
 
 
-def _values(nodes: Iterable[NodeView], field: str) -> dict[str, str]:
-    """Return what a field of the hello says, by node; without those that say nothing."""
-    said = ((one.name, getattr(one.hello, field)) for one in nodes)
-    return {name: value for name, value in said if value}
-
-
-def _by_role(subject: Subject, nodes: Sequence[NodeView]) -> Iterator[Difference]:
-    by_role: dict[str, list[NodeView]] = {}
-    for one in nodes:
-        if one.hello:
-            by_role.setdefault(one.hello.role, []).append(one)
+def _by_role(subject: Subject, said: Said) -> Iterator[Difference]:
+    by_role: dict[str, list[tuple[str, Hello]]] = {}
+    for one in said:
+        by_role.setdefault(one[1].role, []).append(one)
     for role, of_role in sorted(by_role.items()):
-        yield from _odd(subject, _values(of_role, subject.value), f" of role {role}" if role else "")
+        yield from _odd(subject, of_role, f" of role {role}" if role else "")
 
 
-def _odd(subject: Subject, values: dict[str, str], among: str) -> Iterator[Difference]:
-    counts = Counter(values.values())
+def _odd(subject: Subject, said: Said, among: str) -> Iterator[Difference]:
+    """Yield who says something else than most; nodes that say nothing are left out."""
+    field = attrgetter(subject.value)
+    counts = Counter([field(hello) for _, hello in said])  # first, since mostly all are alike
+    del counts[""]
     if len(counts) < 2:
         return
+    values = {name: value for name, hello in said if (value := field(hello))}
     usual, agreeing = counts.most_common(1)[0]  # of equally common ones that of the first name
     others = [name for name, value in values.items() if value == usual]
     whom = others[0] if agreeing == 1 else f"{agreeing} of {len(values)}{among}"
@@ -96,8 +99,8 @@ _WORDS = {
 }
 
 
-def _drifted(nodes: Sequence[NodeView]) -> Iterator[Difference]:
-    counts = {one.name: one.hello.drift for one in nodes if one.hello and one.hello.drift}
+def _drifted(said: Said) -> Iterator[Difference]:
+    counts = {name: hello.drift for name, hello in said if hello.drift}
     if counts:
         most = max(counts, key=lambda name: counts[name])
         text = f"other programs changed the table {counts[most]} times" + (f" on {most}" if len(counts) > 1 else "")

@@ -26,8 +26,8 @@ class Peer:
     """One other node. Times are wall time in seconds."""
 
     __slots__ = (
-        "_away", "_away_until_s", "breaker", "budget", "enforced", "heard_s", "hello", "helloed_s", "lag_s", "missed",
-        "name", "observed", "refused",
+        "_away", "_away_until_s", "breaker", "budget", "enforced", "heard_s", "hello", "helloed_s", "lag_s", "name",
+        "observed", "refused",
     )  # fmt: skip
 
     def __init__(self, name: str, bans_per_minute: int) -> None:
@@ -39,8 +39,6 @@ class Peer:
         """When it said anything, in an earlier run too; None: never."""
         self.lag_s: float | None = None
         self.enforced = self.observed = self.refused = 0
-        self.missed = 0
-        """Records beyond its budget that were not taken since its breaker tripped."""
         self.budget = Budget(bans_per_minute)
         self.breaker = Breaker()
         self._away = 0
@@ -60,18 +58,13 @@ class Peer:
         """Take that it said something. After a silence it may bring what it could have published, `most` at most."""
         gap_s = None if self.heard_s is None else now_s - self.heard_s
         if gap_s is None or gap_s > _SILENT_S:
-            self.catch_up(now_s, most if gap_s is None else min(most, int(gap_s * self.budget.bans_per_minute / 60.0)))
+            self.welcome(now_s, most if gap_s is None else min(most, int(gap_s * self.budget.bans_per_minute / 60.0)))
         self.heard_s = now_s
 
-    def trusted_again(self, now_s: float, most: int) -> None:
-        """Let it bring what was not taken while it was only observed."""
-        self.catch_up(now_s, min(self.missed, most))
-        self.missed = 0
-
-    def catch_up(self, now_s: float, most: int) -> None:
-        """Let it bring so many bans in addition to its budget, for a while."""
+    def welcome(self, now_s: float, count: int) -> None:
+        """Let it bring this many bans beyond its budget: what it has is not held here for reasons of our own."""
         left = self._away if self._may_catch_up(now_s) else 0
-        self._away, self._away_until_s = max(left, most), now_s + _CATCH_UP_S
+        self._away, self._away_until_s = max(left, count), now_s + _CATCH_UP_S
 
     def _may_catch_up(self, now_s: float) -> bool:
         return self._away_until_s - _CATCH_UP_S <= now_s < self._away_until_s
@@ -144,7 +137,6 @@ class Peers:
     def refuse(self, peer: Peer, cause: Cause, count: int = 1) -> None:
         """Count records that were not taken over."""
         self.refused[cause] += count
-        peer.missed += count if cause is Cause.BUDGET else 0
         peer.refused += count
 
     def follow(self, bans_per_minute: int) -> None:

@@ -17,9 +17,9 @@ RECIDIVE, PREFIX = "recidive", "prefix"
 """The detector names of bans that policy adds: for repeated offences, and of prefixes full of offenders."""
 FOREIGN = "foreign"
 """What `list` and `why` call the origin of an element that another program added to a set: it is no ban of ours."""
-CROWDSEC = "crowdsec"
-"""The name of claims that CrowdSec's own detection makes."""
-OTHER_PEERS = (CROWDSEC,)
+CROWDSEC = "crowdsec/lapi"
+"""The name of claims on what CrowdSec's scenarios, its operators and machines decided."""
+OTHER_PEERS = (CROWDSEC, "crowdsec")
 """Names of claims of the origin PEER that are no node of the fleet; no node may have one of them."""
 NOT_DETECTORS = (RECIDIVE, PREFIX, MANUAL, FLEET)
 """Names of bans that no detector's alert started; no detector may have one of them."""

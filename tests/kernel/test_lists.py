@@ -104,7 +104,7 @@ class Site:
 
     def make(self) -> ListKeeper:
         """Return another keeper, as a restart makes one."""
-        return ListKeeper(self.settings(), lambda: self.allowed, compare_every_s=0.05)
+        return ListKeeper(self.settings(), lambda: self.allowed, compare_every_s=0.05, retry_s=0.05)
 
     def frame(self, name: str = "drop") -> ListFrame:
         """Return a list as the rules have it."""
@@ -141,6 +141,7 @@ def test_a_list_through_its_life(node: Host, tmp_path: Path) -> None:
 
 async def _life(site: Site, node: Host) -> None:
     keeper = site.keeper
+    node.nft(f"table inet {TABLE} {{ set allow4 {{ type mark; }}; chain list_ban {{ drop; }}; }}")  # somebody else's
     keeper.attach(asyncio.get_running_loop())
 
     def has(*networks: str) -> Callable[[], bool]:
@@ -190,6 +191,26 @@ async def _life(site: Site, node: Host) -> None:
     keeper.reconfigure(site.settings())
     await _until(lambda: TABLE not in node.run("nft", "list", "tables").stdout, "no table without lists")
     keeper.close()
+
+
+def test_a_suspicion_is_followed_at_once(node: Host, tmp_path: Path) -> None:
+    """Whatever flushed the table of bans has lists compared, long before that is due."""
+    site = Site(tmp_path)
+    write_copy(tmp_path, "drop", ["198.51.100.1"])
+
+    async def run() -> None:
+        keeper = ListKeeper(site.settings(), lambda: site.allowed, compare_every_s=3600.0)
+        keeper.attach(asyncio.get_running_loop())
+        await _until(lambda: keeper.is_settled and keeper.lists["drop"].frame, "the list")
+        node.nft("flush ruleset")
+        keeper.suspect()
+        await _until(lambda: keeper.repairs_total and keeper.is_settled, "the repair")
+        frame = keeper.lists["drop"].frame
+        assert frame is not None
+        assert _in_kernel(frame) == [parse_network("198.51.100.1")]
+        keeper.close()
+
+    asyncio.run(run())
 
 
 class RefusingTable(ListTable):
@@ -323,3 +344,5 @@ def _meet(daemon: Daemon, node: Host, bad: Host, seen: Host, directory: Path) ->
     daemon.stop()
     assert not reaches(bad), "it stays without a daemon"
     wait_for(lambda: reaches(bad), "the list to expire in the kernel", lambda: daemon.log)
+    daemon.run("flush")
+    assert not node.run("nft", "list", "tables").stdout, "without a daemon `flush` removes both tables"

@@ -33,7 +33,7 @@ def view(*peers: NodeView, **more: Any) -> FleetView:
         "name": "default", "url": "rediss://redis.example.org:6379", "mode": Mode.ENFORCE, "publish": True,
         "adopt": True, "quorum": 1, "is_connected": True, "changed_s": 3600.0,
     }  # fmt: skip
-    nodes = [NodeView("here", hello(), 1.0, is_self=True), *peers]
+    nodes = sorted([NodeView("here", hello(), 1.0, is_self=True), *peers], key=lambda one: one.name)
     return FleetView(**{**given, "nodes": nodes, **more})
 
 

@@ -145,9 +145,11 @@ class Lab:
             for number, host in enumerate(self.hosts)
         )
         namespaces = (self.switch, *(host.namespace for host in self.hosts))
-        _ip(*(f"netns add {namespace}" for namespace in namespaces), *links)
+        # the bridge first: a veth whose index is that of its peer counts as up only a second later (linkwatch)
+        bridge = f"link add br0 netns {self.switch} type bridge"
+        _ip(*(f"netns add {namespace}" for namespace in namespaces), bridge, *links)
         ports = (f"link set p{number} master br0 up" for number in range(len(self.hosts)))
-        _ip("link add br0 type bridge", "link set br0 up", *ports, namespace=self.switch)
+        _ip("link set br0 up", *ports, namespace=self.switch)
         for host in self.hosts:
             _ip(
                 "link set lo up",

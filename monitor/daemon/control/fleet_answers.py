@@ -119,9 +119,8 @@ class FleetAnswers:
     def _trust(self, node: str) -> dict[str, Any]:
         self.require()
         if not self._fleet.trust(node, time.time()):
-            raise NoFleetError(
-                f"{node[:64]!r} is no node of the fleet that is only observed: see `nodewarden fleet status`"
-            )
+            text = f"{node[:64]!r} is no node of the fleet that is only observed"
+            raise NoFleetError(f"{text}: see `nodewarden fleet status`")
         return {"node": node, "text": f"{node} is trusted again"}
 
 

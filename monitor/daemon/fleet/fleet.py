@@ -8,13 +8,14 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from monitor.bans.decision import ENTERED, Decision, Ended, Ending
+from monitor.bans.decision import Decision, Ended
 from monitor.daemon.fleet.digests import fitting
-from monitor.daemon.fleet.holdings import Holdings
+from monitor.daemon.fleet.holdings import Holdings, rules_of
+from monitor.daemon.fleet.publisher import Publisher
 from monitor.daemon.fleet.self_report import SelfReport, faults, nodes_of
 from monitor.daemon.fleet.work import Job, Work
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.fleet.adoption import Adoption, Rules
+from monitor.fleet.adoption import Adoption
 from monitor.fleet.allowed import FleetAllowlist
 from monitor.fleet.engine import Change
 from monitor.fleet.intake import Intake
@@ -22,12 +23,11 @@ from monitor.fleet.outbox import FleetOutbox
 from monitor.fleet.overview import FleetView
 from monitor.fleet.pardons import MAX_PARDON_S, Pardon, Pardons
 from monitor.fleet.peers import Peer, Peers
-from monitor.fleet.publication import is_shared, shared_claim
 from monitor.fleet.records import RecordError, decode_hello
 from monitor.fleet.refusals import Cause
 from monitor.fleet.times import EngineClock
 from monitor.model.addresses import Network
-from monitor.model.bans import Ban, ClaimOrigin, Mode
+from monitor.model.bans import Ban
 from monitor.model.printable import printable
 from monitor.settings.schema import Settings
 
@@ -72,7 +72,7 @@ class Fleet:
             settings, pipeline, self.clock, self.peers, self.outbox, self.allowlist, problems, wall()
         )
         self._adoption = Adoption(
-            _rules(settings),
+            rules_of(settings),
             pipeline.ledger,
             self.peers,
             self.pardons,
@@ -80,6 +80,7 @@ class Fleet:
             lambda network: pipeline.guard.protects(network),  # noqa: PLW0108 - the guard is replaced
         )
         self._holdings = Holdings(pipeline, self._adoption, self.peers, self.pardons, self.clock)
+        self._publisher = Publisher(self.settings, pipeline.ledger, self.outbox, lambda: self.wake(), wall)  # noqa: PLW0108
         self._intake = Intake()
         self.work = Work(self._intake, self._adoption, self._holdings, self.peers, wall)
         self.wake: Callable[[], None] = _nothing
@@ -179,46 +180,20 @@ class Fleet:
     # what is decided here
 
     def settled(self, decisions: Sequence[Decision]) -> None:
-        """Publish what detectors here banned, and what was ordered for the fleet."""
-        found = False
-        for decision in decisions:
-            claim = decision.claim
-            if claim is None or decision.ban is None or decision.verdict not in ENTERED:
-                continue
-            if is_shared(claim, self.settings):
-                self.outbox.note(claim.key)
-                found = True
-        if found:
-            self.wake()
+        """Publish what was decided here."""
+        self._publisher.settled(decisions)
 
     def ended(self, ended: Sequence[Ended]) -> None:
-        """Publish the ends of what was published, and count what ended of peers."""
-        found = False
-        for one in ended:
-            over = [claim for claim in one.claims if is_shared(claim, self.settings)]
-            if over:
-                self._note_end(over, one.cause)
-                found = True
+        """Publish what ended here, and count what ended of peers."""
+        self._publisher.ended(ended)
         keys = self._holdings.ended(ended)
         if keys and self.settings.quorum > 1:
             self.work.touch(keys)
             self.work_came()
-        if found:
-            self.wake()
-
-    def _note_end(self, over: Sequence[Ban], cause: Ending) -> None:
-        key = over[0].key
-        if cause is not Ending.EXPIRED:
-            self.outbox.note(key)
-        elif shared_claim(self._pipeline.ledger.claims_of(key), self.settings, self._wall()) is None:
-            self.outbox.note(key, max(claim.until_s for claim in over))
 
     def moved(self, claims: Sequence[Ban]) -> None:
         """Publish the other times of claims."""
-        for claim in claims:
-            if is_shared(claim, self.settings):
-                self.outbox.note(claim.key)
-        self.wake()
+        self._publisher.moved(claims)
 
     # what people order
 
@@ -250,7 +225,7 @@ class Fleet:
         peer, now_s = self.peers.find(node), self._wall()
         if peer is None or not peer.breaker.trust(now_s):
             return False
-        peer.trusted_again(now_s, self.settings.max_per_peer)
+        self._welcome(peer)
         self._add_work(self.work.revision(node))
         return True
 
@@ -258,18 +233,13 @@ class Fleet:
 
     def follow(self, settings: Settings) -> None:
         """Follow a changed configuration: claims of peers are revised, and what is no longer shared is taken back."""
-        before, self.settings = self.settings, settings.fleet
-        now_s, ledger = self._wall(), self._pipeline.ledger
-        for key in ledger.keys_of((ClaimOrigin.DETECTOR, ClaimOrigin.OPERATOR)):
-            claims = ledger.claims_of(key)
-            if (shared_claim(claims, before, now_s) is None) is not (
-                shared_claim(claims, self.settings, now_s) is None
-            ):
-                self.outbox.note(key)
-        self.outbox.settings = self.settings
-        self._adoption.rules = _rules(settings)
+        self.settings = settings.fleet
+        self._publisher.follow(self.settings)
+        self._adoption.rules = rules_of(settings)
         self.peers.follow(self.settings.bans_per_minute)
         self.report.follow(settings)
+        for peer in self.peers:
+            self._welcome(peer)
         self._add_work(self.work.revision())
 
     def leave(self) -> None:
@@ -287,7 +257,7 @@ class Fleet:
         again = [peer for peer in self.peers if peer.breaker.is_tripped and peer.breaker.review(now_s)]
         for peer in again:
             _log.info("node %s of the fleet is trusted again", peer.name)
-            peer.trusted_again(now_s, self.settings.max_per_peer)
+            self._welcome(peer)
             self._add_work(self.work.revision(peer.name))
         return [peer.name for peer in again]
 
@@ -299,6 +269,14 @@ class Fleet:
             self.pardons.shift(step_s)
             for peer in self.peers:
                 peer.shift(step_s)
+
+    def flushed(self) -> None:
+        """Take that all bans were ended by an order: what peers have may come again, and that is no fault of theirs."""
+        for peer in self.peers:
+            self._welcome(peer)
+
+    def _welcome(self, peer: Peer) -> None:
+        peer.welcome(self._wall(), self.settings.max_per_peer)
 
     def _add_work(self, job: Job) -> None:
         self.work.add(job)
@@ -337,11 +315,6 @@ class Fleet:
     def notices(self) -> list[str]:
         """Say what people should know and is not in the view."""
         return self.allowlist.notices()
-
-
-def _rules(settings: Settings) -> Rules:
-    internal = settings.bans.internal
-    return Rules(settings.fleet, internal.networks if internal.mode is Mode.OBSERVE else ())
 
 
 def _nothing() -> None:

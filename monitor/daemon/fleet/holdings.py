@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from monitor.bans.decision import ENTERED, Ended, Verdict
 from monitor.bans.ledger import Ledger
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.fleet.adoption import Adoption, Plan, is_of_peer
+from monitor.fleet.adoption import Adoption, Plan, Rules, is_of_peer
 from monitor.fleet.engine import Change
 from monitor.fleet.fields import read_network
 from monitor.fleet.pardons import MAX_PARDON_S, Pardon, Pardons, is_too_wide
@@ -15,7 +15,8 @@ from monitor.fleet.refusals import Cause
 from monitor.fleet.times import EngineClock
 from monitor.model.addresses import Network
 from monitor.model.alerts import Strength
-from monitor.model.bans import ClaimOrigin
+from monitor.model.bans import ClaimOrigin, Mode
+from monitor.settings.schema import Settings
 
 _CAUSES = {
     Verdict.ALLOWLISTED: Cause.ALLOWLISTED,
@@ -125,3 +126,9 @@ class Holdings:
         if with_local and local and all(claim.since_s <= at_s + _SAME_S for claim in local):
             ended += self._pipeline.unban([network], now_s)[0]
         return ended
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Return what decides on records of peers, as configured."""
+    internal = settings.bans.internal
+    return Rules(settings.fleet, internal.networks if internal.mode is Mode.OBSERVE else ())

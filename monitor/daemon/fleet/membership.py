@@ -5,18 +5,19 @@ A daemon without `fleet.url` imports nothing of the fleet but its settings: the 
 
 import asyncio
 import logging
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from monitor.bans.decision import Decision, Ended
+from monitor.daemon.fleet.kept import KEPT, Kept, node_name
 from monitor.daemon.life.saved_windows import SavedPart
 from monitor.daemon.pipeline.listeners import Listener
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.model.addresses import Network
 from monitor.model.bans import OTHER_PEERS, AllowEntry, Ban, ClaimOrigin
 from monitor.model.errors import SYSTEM_FAULTS, NodewardenError, TemporaryError
-from monitor.model.saved_rows import SavedRow
+from monitor.model.saved_rows import SavedWindow
 from monitor.settings.schema import Settings
 
 if TYPE_CHECKING:
@@ -26,41 +27,14 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _AGAIN_S = 5.0
-_KEPT = ("peers", "pardons", "allowlist")
-"""What outlives a restart, by attribute of the fleet."""
-_MOST_ROWS = 4096
-_NO_NAME = re.compile(r"[^a-z0-9._-]+")
 
 MakeEngine = Callable[["Fleet"], "Engine"]
-
-
-def node_name(settings: Settings, host_name: str) -> str:
-    """Return this node's name in the fleet: as configured, or the host's in the characters that a name may have."""
-    name = settings.fleet.node or _NO_NAME.sub("-", host_name.lower())[:63].strip("._-") or "node"
-    return f"{name}-node" if name in OTHER_PEERS else name
 
 
 def _redis(fleet: "Fleet") -> "Engine":
     from monitor.fleet.redis.engine import RedisEngine  # 10 MB that only a fleet needs
 
     return RedisEngine(fleet.settings, fleet.node, fleet, fleet.outbox)
-
-
-class _Kept:
-    """A part of the fleet that outlives a restart; it waits here until there is a fleet."""
-
-    def __init__(self, membership: "Membership", what: str) -> None:
-        self._membership = membership
-        self._what = what
-        self.rows: list[SavedRow] = []
-
-    def export(self, limit: int) -> Sequence[SavedRow]:
-        fleet = self._membership.fleet
-        rows: Sequence[SavedRow] = getattr(fleet, self._what).export(limit) if fleet else self.rows
-        return rows
-
-    def resume(self, rows: Iterable[SavedRow], now_s: float) -> None:  # noqa: ARG002 - see `SavedWindow`
-        self.rows = list(rows)
 
 
 class Membership(Listener):
@@ -88,7 +62,7 @@ class Membership(Listener):
         self._follow_allowlist = follow_allowlist
         self._problems = problems
         self._make_engine = make_engine
-        self._kept = {what: _Kept(self, what) for what in _KEPT}
+        self._kept = {what: Kept(partial(self._part, what)) for what in KEPT}
         self._pipeline: Pipeline | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -107,7 +81,10 @@ class Membership(Listener):
         self._pipeline = pipeline
         if self._settings.fleet.url:
             self._join(now_s)
-        elif any(claim.origin is ClaimOrigin.PEER for claim in pipeline.ledger.all_claims()):
+        elif any(
+            claim.origin is ClaimOrigin.PEER and claim.detector not in OTHER_PEERS
+            for claim in pipeline.ledger.all_claims()
+        ):
             self._join(now_s)  # `fleet.url` was removed while the daemon was stopped
             self._leave()
 
@@ -133,7 +110,8 @@ class Membership(Listener):
         if not settings.fleet.url:
             self._leave()
         elif self.fleet is None or not is_same or not before.fleet.url:
-            self._keep()
+            for kept in self._kept.values():
+                kept.hold()
             self._join(now_s)
             self._connect()
         elif before.fleet.name != settings.fleet.name:
@@ -158,10 +136,9 @@ class Membership(Listener):
         self.fleet = fleet
         fleet.open(now_s)
 
-    def _keep(self) -> None:
-        """Have what is known outlive the fleet."""
-        for kept in self._kept.values():
-            kept.rows = list(kept.export(_MOST_ROWS))
+    def _part(self, what: str) -> SavedWindow | None:
+        part: SavedWindow | None = getattr(self.fleet, what, None)
+        return part
 
     def _leave(self) -> None:
         """Withdraw what peers claim; then there is no fleet any more."""
@@ -261,6 +238,11 @@ class Membership(Listener):
         """Publish what ended here."""
         if self.fleet is not None:
             self.fleet.ended(ended)
+
+    def flushed(self) -> None:
+        """Take that all bans were ended by an order."""
+        if self.fleet is not None:
+            self.fleet.flushed()
 
     def moved(self, claims: Sequence[Ban]) -> None:
         """Publish the other times of claims."""

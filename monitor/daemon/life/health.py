@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from monitor.bans.decision import Verdict
-from monitor.daemon.crowdsec.bridge import Crowdsec
-from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.config_files import ConfigFiles
+from monitor.daemon.life.elsewhere import Elsewhere
 from monitor.daemon.life.problems import SEE_FOREIGN, Problems
 from monitor.daemon.life.recording import Recording
 from monitor.daemon.life.samples import pipeline_samples, saver_samples
@@ -20,7 +19,6 @@ from monitor.daemon.life.state import State
 from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.life.trial_watch import TrialWatch
 from monitor.daemon.life.upkeep import Upkeep
-from monitor.daemon.lists.report import ListReport
 from monitor.daemon.pipeline.harm import HarmWatch
 from monitor.daemon.pipeline.history_intake import HistoryIntake
 from monitor.daemon.pipeline.pipeline import Pipeline
@@ -64,9 +62,7 @@ class Health:
         scrapers: ScraperWatch,
         harm: HarmWatch,
         pods: PodWatch,
-        fleet: FleetWatch,
-        crowdsec: Crowdsec,
-        lists: ListReport,
+        elsewhere: Elsewhere,
     ) -> None:
         """Take who knows what; `path` and `settings` are those of the start."""
         self._path = path
@@ -87,9 +83,7 @@ class Health:
         self._scrapers = scrapers
         self._harm = harm
         self._pods = pods
-        self.fleet = fleet
-        self._crowdsec = crowdsec
-        self._lists = lists
+        self._elsewhere = elsewhere
         self._detector_origins: dict[str, str] = {}
         self._mode_set_at = ""
         self._started_s = time.time()
@@ -109,9 +103,7 @@ class Health:
             trial,
             recording,
             scrapers,
-            fleet,
-            crowdsec,
-            lists,
+            elsewhere,
         )
 
     def problems(self) -> list[str]:
@@ -162,18 +154,15 @@ class Health:
                 *self._recording.notices(),
                 *self._surroundings.notices,
                 *self._scrapers.notices(),
-                *self._crowdsec.notices(),
+                *self._elsewhere.notices(),
                 *self._pods.notices,
-                *self.fleet.notices(),
-                *self._lists.notices(),
                 *(text for one in self._pipeline.counting for text in one.notices(time.time())),
                 *self._sources.notices,
                 *self._upkeep.notices(),
             ],
             "harm": self._harm.describe(),
-            "fleet": self.fleet.describe(),
+            **self._elsewhere.describe(),
             "trial": self._trial.waiting(),
-            "lists": self._lists.describe(),
             "mode": self._show_mode(),
             "uptime_s": time.time() - self._started_s,
             "configuration": str(self._path),
@@ -209,13 +198,11 @@ class Health:
         yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
         yield "nodewarden_table_compared_age_seconds", (), self._table_watch.oldest_s
         yield from self.problem_list.samples()
-        yield from self._crowdsec.samples()
-        yield from self._lists.samples()
+        yield from self._elsewhere.samples()
         yield from self._sight.samples()
         yield from self._recording.samples()
         yield from self._scrapers.samples()
         yield from self._harm.samples()
-        yield from self.fleet.samples()
         yield from self._upkeep.samples()
         for result, count in self.reloads.items():
             yield "nodewarden_config_reloads_total", (result,), count

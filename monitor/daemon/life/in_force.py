@@ -8,18 +8,15 @@ from typing import Any
 
 import msgspec
 
-from monitor.daemon.crowdsec.bridge import Crowdsec
-from monitor.daemon.fleet.membership import Membership
 from monitor.daemon.life import capacity, logs
 from monitor.daemon.life.config_files import ConfigFiles
+from monitor.daemon.life.elsewhere import Elsewhere
 from monitor.daemon.life.health import Health
 from monitor.daemon.life.recording import Recording
 from monitor.daemon.life.restore import history
 from monitor.daemon.life.scraper_watch import ScraperWatch
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.systemd import ServiceManager
-from monitor.daemon.lists.keeper import ListKeeper
-from monitor.daemon.lists.report import ListReport
 from monitor.daemon.pipeline.carry_over import Carried
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.configuration import Examined, examine, load_examined
@@ -68,9 +65,7 @@ class InForce:
         trials: TrialKeeper,
         recording: Recording,
         scrapers: ScraperWatch,
-        fleet: Membership,
-        crowdsec: Crowdsec,
-        lists: ListKeeper,
+        elsewhere: Elsewhere,
     ) -> None:
         """Take what follows the configuration; `settings` were loaded from `path`, and from a trial that waits."""
         self.settings = settings
@@ -86,9 +81,7 @@ class InForce:
         trials.attach(self)
         self._recording = recording
         self._scrapers = scrapers
-        self._fleet = fleet
-        self._crowdsec = crowdsec
-        self._lists = lists
+        self._elsewhere = elsewhere
 
     def attach(self, health: Health, sight: Sight) -> None:
         """Take what reports on it; they in turn know it."""
@@ -142,9 +135,7 @@ class InForce:
             sessions=protect.sessions, kubernetes=protect.kubernetes, admin_groups=protect.admin_groups
         )
         self._scrapers.reconfigure(protect.scrapers)
-        self._fleet.reconfigure(settings, now_s)
-        self._crowdsec.reconfigure(settings.crowdsec)
-        self._lists.reconfigure(settings)
+        self._elsewhere.reconfigure(settings, now_s)
         self._health.follow_origins(loaded)
         _log.info("reloaded; guarding with %s", modes(self._pipeline))
         for detector in carried:
@@ -170,12 +161,10 @@ class InForce:
             windows_part(self._pipeline.counting),
             self._files.part(),
             self._health.trial_part(),
-            self._health.fleet.part(),
             self._recording.part(),
             self._scrapers.part(),
-            self._crowdsec.part(),
+            *self._elsewhere.parts(),
             *self._sight.parts(),
-            *ListReport(self._lists).parts(),
             self._surroundings.names.part(is_wanted=self.settings.bans.protect.kubernetes),
         ]
         return check(

@@ -3,17 +3,15 @@
 import time
 from collections.abc import Iterator
 
-from monitor.daemon.crowdsec.bridge import Crowdsec
-from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.life import capacity
 from monitor.daemon.life.config_files import ConfigFiles
+from monitor.daemon.life.elsewhere import Elsewhere
 from monitor.daemon.life.recording import Recording
 from monitor.daemon.life.scraper_watch import ScraperWatch
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.state import State
 from monitor.daemon.life.trial_watch import TrialWatch
 from monitor.daemon.life.upkeep import Upkeep
-from monitor.daemon.lists.report import ListReport
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.windows import window_problems
 from monitor.daemon.sources.runners import Sources
@@ -44,9 +42,7 @@ class Problems:
         trial: TrialWatch,
         recording: Recording,
         scrapers: ScraperWatch,
-        fleet: FleetWatch,
-        crowdsec: Crowdsec,
-        lists: ListReport,
+        elsewhere: Elsewhere,
     ) -> None:
         """Take who knows what."""
         self._pipeline = pipeline
@@ -60,9 +56,7 @@ class Problems:
         self._trial = trial
         self._recording = recording
         self._scrapers = scrapers
-        self._fleet = fleet
-        self._crowdsec = crowdsec
-        self._lists = lists
+        self._elsewhere = elsewhere
 
     def found(self) -> list[Problem]:
         """Return what is not as it should be, worst first."""
@@ -88,7 +82,6 @@ class Problems:
         yield from of_kind(ProblemKind.SURROUNDINGS, self._surroundings.problems)
         yield from of_kind(ProblemKind.NAMES, self._surroundings.names.problems())
         yield from self._scrapers.problems()
-        yield from self._crowdsec.problems()
         if leaking := pipeline.table.leaking(now_s):
             hooks = ", ".join(f"{packets} in {hook}" for hook, packets in leaking.items())
             text = f"traffic from banned sources is still getting through ({hooks}): see `nodewarden why ADDRESS`"
@@ -102,7 +95,7 @@ class Problems:
         yield from of_kind(ProblemKind.CLOCK, self._state.clock.problems())
         yield from of_kind(ProblemKind.TRIAL, self._trial.problems())
         yield from of_kind(ProblemKind.CONFIGURATION, self._files.problems())
-        yield from self._fleet.problems()
+        yield from self._elsewhere.problems()
 
     def _of_enforcement(self) -> Iterator[Problem]:
         """Say what keeps the table from being as it should, and which enforcers and listeners failed."""
@@ -116,7 +109,6 @@ class Problems:
             if count > (size := specs[name].size) * _FOREIGN_SHARE:
                 text = f"{count} elements that other programs added take much of the room of set {name} ({size})"
                 yield Problem(ProblemKind.FOREIGN, f"{text}: {SEE_FOREIGN}")
-        yield from self._lists.problems()
         yield from of_kind(ProblemKind.REFUSED, [pipeline.refused.problem])
         for name, why in enforcers.faults.items():
             text = f"{name} does not have all bans: it failed {enforcers.errors[name]} times, last with {why!r}"

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,17 +14,14 @@ from pathlib import Path
 from monitor.bans.ledger import Ledger
 from monitor.control.server import ControlServer
 from monitor.daemon.catalogue import BAN_LATENCY
-from monitor.daemon.control.fleet_answers import FleetAnswers
 from monitor.daemon.control.history_answers import HistoryAnswers
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
-from monitor.daemon.crowdsec.bridge import Crowdsec
-from monitor.daemon.fleet.membership import Membership
-from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.life import descriptors, logs, memory
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.config_files import ConfigFiles, fault_of
 from monitor.daemon.life.config_watch import ConfigWatch
+from monitor.daemon.life.elsewhere import Elsewhere
 from monitor.daemon.life.enforcers import make_enforcers, take_over
 from monitor.daemon.life.health import Health, ProblemWatch
 from monitor.daemon.life.in_force import InForce, modes
@@ -39,8 +37,6 @@ from monitor.daemon.life.systemd import ServiceManager
 from monitor.daemon.life.table_watch import TableWatch
 from monitor.daemon.life.trial_watch import TrialWatch
 from monitor.daemon.life.upkeep import Upkeep
-from monitor.daemon.lists.keeper import ListKeeper
-from monitor.daemon.lists.report import ListReport
 from monitor.daemon.pipeline.decision_fields import Place
 from monitor.daemon.pipeline.decision_log import DecisionLog
 from monitor.daemon.pipeline.decision_metrics import DecisionMetrics
@@ -118,14 +114,12 @@ class Service:
         self._problems = ProblemWatch()
         self._trial = TrialWatch(trials, KnownSources(settings.state.directory, self._standing))
         self._recording = Recording(settings)
-        self._fleet = Membership(
+        self._elsewhere = Elsewhere(
             settings,
-            os.uname().nodename,
             self._supervisor.failed,
             lambda: self._node_changed(self._surroundings.reading),
             lambda: self._problems.count,
         )
-        self._crowdsec = Crowdsec(settings.crowdsec, self._supervisor.failed)
         self._harm = HarmWatch(
             lambda alert: self.pipeline.evidence.was_client(alert),  # noqa: PLW0108 - the pipeline comes later
             lambda address: address in self.pipeline.surrounding.internal,
@@ -146,8 +140,7 @@ class Service:
                 self._recording,
                 self._trial.bans,
                 self._harm,
-                self._fleet,
-                self._crowdsec,
+                *self._elsewhere.listeners,
             ),
             DecisionMetrics(self._metrics.exporter.histograms[BAN_LATENCY.name].observe, place.pod_of),
             self._cutting.cut,
@@ -160,9 +153,7 @@ class Service:
             settings.metrics.listen.port,
             lambda: self._node_changed(self._surroundings.reading),
         )
-        self._lists = ListKeeper(settings, lambda: self.pipeline.guard.networks())  # noqa: PLW0108 - the guard changes
-        self.pipeline.enforcers.companions.append(self._lists)
-        lists = ListReport(self._lists)
+        self._elsewhere.join(self.pipeline)
         self._files.follow(self.pipeline.log_filters.files_read)
         self._state = State(
             self._saver,
@@ -170,9 +161,9 @@ class Service:
             is_settled=lambda: self._sources.is_settled,
             history_age_s=settings.state.history_age_s,
             history_rows=settings.state.history_rows,
-            more=(SavedPart("scrapers", "scrapers", (self._scrapers,)), self._fleet.saved),
+            more=(SavedPart("scrapers", "scrapers", (self._scrapers,)), self._elsewhere.saved),
         )
-        self._enforcers.table.on_drift = self.pipeline.listeners.drifted
+        self._enforcers.table.on_drift = self._drifted
         self._drift = TableWatch(self._enforcers.keeper, self._enforcers.table.ports, self._supervisor.failed)
         self._sources = Sources(
             settings,
@@ -195,9 +186,7 @@ class Service:
             trials,
             self._recording,
             self._scrapers,
-            self._fleet,
-            self._crowdsec,
-            self._lists,
+            self._elsewhere,
         )
         self._trial.attach(self.pipeline)
         self._pods = PodWatch(self.pipeline.pods)
@@ -224,9 +213,7 @@ class Service:
             self._scrapers,
             self._harm,
             self._pods,
-            fleet_watch := FleetWatch(self._fleet),
-            self._crowdsec,
-            lists,
+            self._elsewhere,
         )
         self._health.follow_origins(loaded)
         self._metrics.attach(self._health, self._scrapers, self.pipeline.metrics.exemplars)
@@ -244,10 +231,10 @@ class Service:
             self._in_force.reload,
             self._recording.order,
             TrialOrders(path, trials, lambda: self._in_force.settings).answer,
-            FleetAnswers(self._fleet, fleet_watch, self.pipeline),
+            self._elsewhere.fleet,
             self._scrapers.describe,
-            lists.about,
-            lists.answer,
+            self._elsewhere.lists.about,
+            self._elsewhere.lists.answer,
         )
         self._control = ControlServer(
             settings.control.socket,
@@ -272,10 +259,9 @@ class Service:
         self._metrics.serve(settings.metrics, self._descriptors.reserved_from)
         await self._control.open(settings.control.group)
         in_force = self._state.restore()
-        self._fleet.open(self.pipeline, time.time())
         self._harm.start(list(self.pipeline.ledger.bans()))
         self._sight.start(time.time())
-        self._crowdsec.open(self.pipeline, lambda: self._node_changed(self._surroundings.reading))
+        self._elsewhere.open(self.pipeline, time.time())
         self._drift.open()  # only now: a hundred thousand notices of our own would overrun it
         memory.settle()
         _log.info("guarding with %s; %d bans are in force", modes(self.pipeline), in_force)
@@ -283,15 +269,13 @@ class Service:
     async def close(self) -> None:
         """Stop reading and answering; bans stay in the kernel."""
         await self._control.close()
-        self._crowdsec.close()
         self._look_back.close()
         self._sources.close()
         self._surroundings.close()
         self._pods.close()
-        self._fleet.close()
+        self._elsewhere.close()
         self._drift.close()
         self._sight.close()
-        self._lists.close()
         self.pipeline.enforcers.close()
         self._cutting.close()
         self._recording.close()
@@ -309,9 +293,8 @@ class Service:
         self._sources.attach(self._loop)
         self._surroundings.attach(self._loop)
         self._pods.attach(self._loop)
-        self._fleet.attach(self._loop)
+        self._elsewhere.attach(self._loop)
         self._drift.attach(self._loop)
-        self._lists.attach(self._loop)
         self._systemd.ready()
         while not self._stop.is_set():
             self._supervisor.run(self._tick_parts())
@@ -331,11 +314,9 @@ class Service:
             **self._sources.tick_parts(),
             **self._sight.tick_parts(now_s),
             "following those who monitor": self._scrapers.tick,
-            **self._fleet.tick_parts(now_s),
-            "exchanging with CrowdSec": self._crowdsec.poll,
+            **self._elsewhere.tick_parts(now_s),
             "polling bans of internal sources": partial(self._harm.poll, self.pipeline.enforcers.stopped),
             "comparing the table": self._drift.tick,
-            "keeping block lists": self._lists.tick,
             **self._state.tick_parts(now_s),
             "writing the recording": self._recording.write,
             "comparing the configuration's files": partial(self._files.tick, now_s),
@@ -383,13 +364,17 @@ class Service:
         TemporaryError if the kernel refuses the allowlist: the surroundings report that, and try again.
         """
         try:
-            others = (*self._scrapers.entries, *self._fleet.entries, *self._crowdsec.entries)
-            entries = [*reading.entries, *others]
+            entries = [*reading.entries, *self._scrapers.entries, *self._elsewhere.entries]
             self.pipeline.follow_node(entries, time.time(), reading.networks, reading.sysctls)
         except NodewardenError as error:
             raise TemporaryError(f"the allowlist in the kernel could not follow the node: {error}") from error
         self._sources.reconfigure(self._in_force.settings, self.pipeline.log_filters)  # one depends on a sysctl
         _log.info("what surrounds the node, sessions or scrapers changed; allowlist and networks updated")
+
+    def _drifted(self, changes: Counter[tuple[str, str]]) -> None:
+        """Tell of changes of the table by other programs."""
+        self.pipeline.listeners.drifted(changes)
+        self._elsewhere.suspect()
 
     def _store_opened(self, store: Store) -> None:
         self._state.opened(store)

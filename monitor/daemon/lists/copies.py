@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from monitor.daemon.lists.held import HeldList
-from monitor.lists.columns import without
-from monitor.lists.file import ListCopy, ListFileError, list_path, read_list
+from monitor.lists.file import ListFileError, list_path, read_list
 from monitor.lists.state import read_state, state_path
 from monitor.model.errors import SYSTEM_FAULTS, explain
 from monitor.model.retry import Worker
@@ -57,25 +56,17 @@ class Copies:
             held.read_fault = f"its copy cannot be used: {explain(error)}"
             _log.error("list %s: %s", held.name, held.read_fault)
         else:
-            return _take(held, copy)
+            is_its_own = copy.header.name == held.name
+            held.read_fault = "" if is_its_own else f"its copy is that of list {copy.header.name}"
+            if is_its_own:
+                held.take(copy)
+            return is_its_own
         return False
 
     def close(self) -> None:
         """End the thread."""
         if self._worker:
             self._worker.shutdown(cancel=True)
-
-
-def _take(held: HeldList, copy: ListCopy) -> bool:
-    if copy.header.name != held.name:
-        held.read_fault = f"its copy is that of list {copy.header.name}"
-        return False
-    held.read_fault = ""
-    is_same = held.header is not None and held.header.digest == copy.header.digest
-    held.header = copy.header
-    if not is_same:
-        held.networks, held.wanted = copy.networks, without(copy.networks, held.guarded_by)
-    return True
 
 
 def _signature(path: Path) -> tuple[int, ...]:

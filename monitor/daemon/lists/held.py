@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from monitor.enforcers.nftables.list_frame import ListFrame
 from monitor.enforcers.protocol import Stopped
-from monitor.lists.columns import NOTHING, overlapping
-from monitor.lists.file import ListHeader, PackedNetworks
+from monitor.lists.columns import NOTHING, overlapping, without
+from monitor.lists.file import ListCopy, ListHeader, PackedNetworks
 from monitor.lists.settings import ListSet, ListSettings
 from monitor.model.addresses import Network
 from monitor.model.alerts import Strength
@@ -69,6 +69,20 @@ class HeldList:
         self.kernel_fault = ""
         self.renewal_fault = ""
         """What keeps the child from renewing the copy, as it says."""
+
+    def take(self, copy: ListCopy) -> None:
+        """Have this copy."""
+        is_same = self.header is not None and self.header.digest == copy.header.digest
+        self.header = copy.header
+        if not is_same:
+            self.networks, self.wanted = copy.networks, without(copy.networks, self.guarded_by)
+
+    def spare(self, allowed: Sequence[Network]) -> None:
+        """Leave out what is allowed by now."""
+        if self.guarded_by != allowed:
+            self.guarded_by = allowed
+            thinned = without(self.networks, allowed)
+            self.wanted = self.wanted if thinned == self.wanted else thinned
 
     def is_expired(self, now_s: float) -> bool:
         """Whether its copy must not be used any longer."""

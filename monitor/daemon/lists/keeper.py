@@ -19,9 +19,9 @@ from monitor.daemon.lists.held import Due, HeldList
 from monitor.daemon.lists.sampling import expected
 from monitor.enforcers.nftables.list_frame import ListFrame
 from monitor.enforcers.nftables.list_table import ListTable
-from monitor.lists.columns import without
 from monitor.model.addresses import Network
 from monitor.model.bans import Mode
+from monitor.model.clock import ClockSteps
 from monitor.model.errors import SYSTEM_FAULTS, explain
 from monitor.model.retry import Backoff
 from monitor.settings.schema import Settings
@@ -29,8 +29,8 @@ from monitor.settings.schema import Settings
 _log = logging.getLogger(__name__)
 _COMPARE_EVERY_S = 15.0
 _MOST_REFUSALS, _LONGEST_RETRY_S = 3, 60.0
-_STEP_S = 2.0
-"""A clock that was set by less than this needs no other time in the kernel."""
+_SUSPECT_S = 1.0
+"""How often the table is compared at most while others change nf_tables."""
 
 
 class ListKeeper:
@@ -64,7 +64,8 @@ class ListKeeper:
         """Whether the kernel's rules are as this process wrote them."""
         self._may_exist = False
         """Whether there may be a table that is not wanted."""
-        self._clock_offset_s = time.time() - time.monotonic()
+        self._clock = ClockSteps(time.monotonic(), time.time())
+        self._is_suspect = False
         self.table_fault = ""
         self.repairs_total = 0
         """How often the table was not as it should be."""
@@ -97,6 +98,11 @@ class ListKeeper:
             self._wake.set()
         return held is not None
 
+    def suspect(self) -> None:
+        """Compare the table soon: somebody changed that of the bans, as `nft flush ruleset` does."""
+        self._is_suspect = True
+        self._wake.set()
+
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Work on this loop. The allow sets that an earlier daemon left are brought up to date at once."""
         try:
@@ -116,12 +122,10 @@ class ListKeeper:
     def tick(self) -> None:
         """Notice what time alone changes, and start again what a fault of our own ended; call it each second."""
         now_s = time.time()
-        offset_s = now_s - time.monotonic()
-        is_set = abs(offset_s - self._clock_offset_s) > _STEP_S
-        self._clock_offset_s = offset_s
-        if is_set:
+        step_s, _ = self._clock.look(time.monotonic(), now_s)
+        if step_s:
             self._is_known = False  # the times in the kernel are by the clock as it was
-        if is_set or any((one.frame is not None) is not one.is_due(now_s) for one in self.lists.values()):
+        if step_s or any((one.frame is not None) is not one.is_due(now_s) for one in self.lists.values()):
             self._wake.set()
         if self._task is not None and self._task.done() and not self._task.cancelled():
             ended, self._task = self._task, asyncio.get_running_loop().create_task(self._work())
@@ -173,8 +177,8 @@ class ListKeeper:
             self._wake.clear()
             try:
                 await self._round()
-                if time.monotonic() - compared_s >= self._compare_every_s:
-                    compared_s = time.monotonic()
+                if time.monotonic() - compared_s >= (_SUSPECT_S if self._is_suspect else self._compare_every_s):
+                    compared_s, self._is_suspect = time.monotonic(), False
                     await self._copies.look(list(self.lists.values()), self._state)
                     await self._compare()
             except Interrupted:
@@ -182,7 +186,7 @@ class ListKeeper:
             if any(one.is_unread for one in self.lists.values()):
                 continue
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._compare_every_s)
+                await asyncio.wait_for(self._wake.wait(), _SUSPECT_S if self._is_suspect else self._compare_every_s)
 
     async def _round(self) -> None:
         """Do all that there is to do; what fails is tried again later."""
@@ -191,7 +195,10 @@ class ListKeeper:
                 self._is_known = False  # the time in the kernel is that of the copy before
         if not self._backoff.is_due:
             return
-        await self._spare()
+        allowed = list(self._protected())
+        for held in list(self.lists.values()):
+            held.spare(allowed)
+            await asyncio.sleep(0)
         now_s = time.time()
         due = [one.due(self._mode) for one in self.lists.values() if one.is_due(now_s)]
         failed = False
@@ -214,16 +221,6 @@ class ListKeeper:
             self._backoff.failed()
         elif self._is_known:
             self._backoff = Backoff(self._retry_s, _LONGEST_RETRY_S)
-
-    async def _spare(self) -> None:
-        """Leave out what is allowed by now."""
-        allowed = list(self._protected())
-        for held in list(self.lists.values()):
-            if held.guarded_by != allowed:
-                held.guarded_by = allowed
-                thinned = without(held.networks, allowed)
-                held.wanted = held.wanted if thinned == held.wanted else thinned
-                await asyncio.sleep(0)
 
     def _publish(self, due: Iterable[Due]) -> None:
         """Have the kernel's rules be those of the lists that are filled; without any, there is no table."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from redis.exceptions import ResponseError
 
+from monitor.fleet.redis.clock import EngineClock
 from monitor.fleet.redis.explain import explain_reply
 from monitor.fleet.redis.keys import BELL_ALLOW, FleetKeys
 from monitor.fleet.redis.link import Link
@@ -59,8 +60,12 @@ class Bell:
         self.on_allow: Callable[[], None] = ignore
         self.on_flood: Callable[[], None] = ignore
 
-    async def run(self, link: Link, now_ms: Callable[[], int]) -> None:
-        """Listen until the connection is lost; raises what ended it. `now_ms`: the engine's clock."""
+    async def run(self, link: Link, clock: EngineClock) -> None:
+        """Listen until the connection is lost; raises what ended it."""
+
+        def now_ms() -> int:
+            return int(clock.now_s() * 1000)
+
         last = b"%d-0" % (now_ms() - _BEFORE_MS)
         full = 0
         while True:

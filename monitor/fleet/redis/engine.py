@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from monitor.fleet.engine import Inbox, Outbox
 from monitor.fleet.redis.bell import BLOCK_S, Bell
+from monitor.fleet.redis.clock import EngineClock
 from monitor.fleet.redis.credentials import CredentialError, readable_by_others
 from monitor.fleet.redis.dial import Dialer, DialError, Links
 from monitor.fleet.redis.directory import Directory
@@ -48,8 +49,9 @@ class RedisEngine:
         keys = self._keys = FleetKeys(settings.name)
         self._own = keys.of(node.encode())
         self._problems = Problems(inbox)
+        self._clock = EngineClock()
         self._peers = Peers(keys, node.encode())
-        self._writer = Writer(keys, node, outbox, self._problems)
+        self._writer = Writer(keys, node, outbox, self._problems, self._clock)
         self._snapshots = Snapshots(inbox, self._problems, settings.max_per_peer)
         self._reader = Reader(keys, self._peers, self._snapshots, inbox, self._problems)
         self._bell = Bell(keys, self._peers, self._problems)
@@ -94,7 +96,7 @@ class RedisEngine:
         self._check_files()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._writer.run(links.commands, is_redirected=self._dialer.is_redirected))
-            tasks.create_task(self._bell.run(links.bell, self._now_ms))
+            tasks.create_task(self._bell.run(links.bell, self._clock))
             tasks.create_task(self._directory.run(links.commands))
             tasks.create_task(self._reader.run(links.commands))
             tasks.create_task(self._snapshots.run(links.commands))
@@ -108,12 +110,18 @@ class RedisEngine:
     async def _measure_clock(self, link: Link) -> None:
         """Learn how far the engine's clock is ahead of ours."""
         before_s = time.time()
+        offset_s = 0.0
+        is_step = False
         reply = await link.one("TIME")
         after_s = time.time()
         match reply:
             case [bytes(seconds), bytes(micros)] if seconds.isdigit() and micros.isdigit():
-                self._writer.offset_s = int(seconds) + int(micros) / 1e6 - (before_s + after_s) / 2
-        self._inbox.connected(self._writer.offset_s)
+                server_s = int(seconds) + int(micros) / 1e6
+                offset_s = server_s - (before_s + after_s) / 2
+                is_step = self._clock.set(server_s + (after_s - before_s) / 2)
+        self._inbox.connected(offset_s)
+        if is_step:
+            self._writer.clock_stepped()
 
     def _note(self, group: BaseExceptionGroup[BaseException]) -> None:
         """Tell people what ended the session or kept it from beginning."""
@@ -126,9 +134,6 @@ class RedisEngine:
     def _check_files(self) -> None:
         for name in (self._settings.password_file, self._settings.key_file):
             self._problems.set(name, readable_by_others(name) if name else "")
-
-    def _now_ms(self) -> int:
-        return int((time.time() + self._writer.offset_s) * 1000)
 
     def _met(self, peer: Peer) -> None:
         """Look at a peer that was found."""

@@ -19,6 +19,7 @@ from monitor.fleet.redis.peers import Peer, Peers, Turn
 from monitor.fleet.redis.problems import Problems
 from monitor.fleet.redis.resp import OversizeError, Reply
 from monitor.fleet.redis.snapshots import Snapshots, leave_alone, subject
+from monitor.fleet.redis.transaction import ELSEWHERE
 
 PEERS_AT_ONCE = 32
 LINES_AT_ONCE = 32
@@ -203,6 +204,8 @@ class Reader:
 
     def _refused(self, batch: Sequence[Peer], error: ResponseError) -> None:
         """Take that keys of peers could not be read; if there are several, the visits find out which."""
+        if isinstance(error, ELSEWHERE):
+            raise error
         if len(batch) == 1:
             leave_alone(batch[0], explain_reply(error, "reading"), self._problems)
             return

@@ -18,7 +18,7 @@ from monitor.fleet.redis.link import Link
 from monitor.fleet.redis.peers import Peer
 from monitor.fleet.redis.problems import Problems
 from monitor.fleet.redis.resp import OversizeError
-from monitor.fleet.redis.transaction import Refused, all_of, scan
+from monitor.fleet.redis.transaction import ELSEWHERE, Refused, all_of, scan
 
 PART = 256
 _MOST_PARDONS = 4096
@@ -80,6 +80,8 @@ class Snapshots:
             leave_alone(peer, "it wrote something that is too large to be read", self._problems)
             raise
         except Refused as refused:
+            if isinstance(refused.error, ELSEWHERE):
+                raise refused.error from refused
             self._waiting.pop(peer.name, None)
             leave_alone(peer, explain_reply(refused.error, "reading"), self._problems)
             return

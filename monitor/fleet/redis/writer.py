@@ -7,6 +7,7 @@ import time
 from redis.exceptions import ReadOnlyError, ResponseError
 
 from monitor.fleet.engine import Outbox
+from monitor.fleet.redis.clock import EngineClock
 from monitor.fleet.redis.explain import explain_reply
 from monitor.fleet.redis.keys import FleetKeys
 from monitor.fleet.redis.lines import Mark
@@ -31,18 +32,21 @@ _YIELD_S = 60.0
 class Writer:
     """Writes for this node; each session gives it a connection."""
 
-    def __init__(self, keys: FleetKeys, node: str, outbox: Outbox, problems: Problems) -> None:
+    def __init__(self, keys: FleetKeys, node: str, outbox: Outbox, problems: Problems, clock: EngineClock) -> None:
         """`node`: our name."""
-        self._keys, self._node = keys, node.encode()
+        self._keys, self._node, self._clock = keys, node.encode(), clock
         self._outbox, self._problems = outbox, problems
         self._publisher = Publisher(keys, self._node, outbox)
         self._wanted = asyncio.Event()
         self._taken_over_s = float("-inf")
-        self.offset_s = 0.0
-        """How far the engine's clock is ahead of ours."""
 
     def wake(self) -> None:
         """Take that the outbox has something."""
+        self._wanted.set()
+
+    def clock_stepped(self) -> None:
+        """Take that the engine's clock was set, so what is published has other ends: compare all of it."""
+        self._publisher.is_equal = False
         self._wanted.set()
 
     async def run(self, link: Link, *, is_redirected: bool) -> None:
@@ -84,7 +88,7 @@ class Writer:
             await self._check(link)
             self._due["check"] = now + CHECK_S
         if now >= self._due["forget"]:
-            await self._publisher.forget(link, self._now_s())
+            await self._publisher.forget(link, self._clock.now_s())
             self._due["forget"] = now + FORGET_S
         await self._publish(link)
 
@@ -98,7 +102,7 @@ class Writer:
         self._wanted.clear()
         while self._publisher.is_equal and not self._outbox.is_overrun and (changes := self._outbox.take(SLICE)):
             try:
-                foreign = await self._publisher.publish(link, changes, self._now_s())
+                foreign = await self._publisher.publish(link, changes, self._clock.now_s())
             except BaseException:
                 self._outbox.put_back(changes)
                 raise
@@ -117,10 +121,10 @@ class Writer:
             self._publisher.is_equal = True
             return
         self._notice(mark if self._publisher.is_foreign(mark) else None)
-        await self._publisher.equalise(link, mark, self._now_s())
+        await self._publisher.equalise(link, mark, self._clock.now_s())
 
     async def _hello(self, link: Link) -> None:
-        now_s = self._now_s()
+        now_s = self._clock.now_s()
         await all_of(link, ("SET", self._keys.of(self._node).hello, self._outbox.hello(), "PX", HELLO_GONE_MS))
         replies = await link.call(
             ("ZADD", self._keys.names, int(now_s), self._node),
@@ -139,10 +143,6 @@ class Writer:
         if now - self._taken_over_s < _NAMESAKE_S:
             raise NamesakeError(self._node.decode())
         self._taken_over_s = now
-
-    def _now_s(self) -> float:
-        """Return the time by the engine's clock."""
-        return time.time() + self.offset_s
 
 
 class NamesakeError(Exception):

@@ -1,15 +1,21 @@
-"""The control socket when the process has no descriptor left."""
+"""The control socket when the process has no descriptor left, and when more wait for it than can."""
 
 import asyncio
 import os
 import resource
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from monitor.control.protocol import Reply, Request, Status, decode_reply, encode
+import pytest
+
+from monitor.control.client import DaemonUnreachable, ask
+from monitor.control.protocol import ListBans, Reply, Request, Status, decode_reply, encode
 from monitor.control.server import ControlServer
+from monitor.model.errors import PermanentError
 
 
 @contextmanager
@@ -79,3 +85,38 @@ def test_many_commands_wait_in_the_queue(tmp_path: Path) -> None:
         return lines
 
     assert len([decode_reply(line) for line in asyncio.run(run())]) == 50
+
+
+def test_a_full_queue_is_waited_for(tmp_path: Path) -> None:
+    """As many connect as may wait, and send nothing: a command waits until it has its turn, and says so if it has not.
+
+    Neither is the socket taken over meanwhile, as if nobody answered.
+    """
+    path = tmp_path / "control.sock"
+    with socket.socket(socket.AF_UNIX) as listener, ExitStack() as idle:
+        listener.bind(str(path))
+        listener.listen(2)
+        for _ in range(3):
+            idle.enter_context(socket.socket(socket.AF_UNIX)).connect(str(path))
+        with pytest.raises(PermanentError, match="another nodewarden answers"):
+            asyncio.run(ControlServer(path, _answer).open("no-such-group"))
+        asked = ThreadPoolExecutor(1).submit(ask, path, ListBans(limit=1))
+        time.sleep(0.1)
+        assert not asked.done()
+        for _ in range(3):
+            listener.accept()[0].close()
+        link, _ = listener.accept()
+        with link:
+            assert link.recv(1000)
+            link.sendall(encode(Reply(ok=True, result="here")))
+        assert asked.result(10) == "here"
+
+
+def test_a_queue_that_stays_full_is_explained(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as idle:
+        listener.bind(str(path))
+        listener.listen(0)
+        idle.connect(str(path))
+        with pytest.raises(DaemonUnreachable, match="did not answer within 3 s"):
+            ask(path, Status())

@@ -5,9 +5,11 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+import monitor
 from monitor.crowdsec.claims import Claim, Outcome
 from monitor.daemon.crowdsec.hand_over import SLICE, HandOver
 from monitor.daemon.pipeline.pipeline import Pipeline
@@ -166,5 +168,7 @@ def test_without_a_url_nothing_is_loaded() -> None:
         "import sys, monitor.daemon.life.service\n"
         "print([name for name in sys.modules if name.startswith('monitor.crowdsec.')])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    home = Path(monitor.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", program], cwd=home, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "['monitor.crowdsec.settings']"

@@ -170,13 +170,12 @@ def test_a_minute_of_silence_earns_a_minute_of_bans_and_not_what_was_left_of_the
 
 @pytest.mark.parametrize("by_operator", [True, False])
 def test_what_was_too_much_for_the_budget_is_taken_once_the_peer_is_trusted_again(by_operator: bool) -> None:
-    node = _node(bans_per_minute=10, max_per_peer=100)
+    node = _node(bans_per_minute=10, max_per_peer=100, max_bantime_s=3 * 86400.0)
     node.fleet.helloed("peer", _hello())
     for _ in range(30):
         node.clock.now_s += 50.0
         node.fleet.helloed("peer", _hello())
     changes = [_ban(f"198.51.100.{one}", node.clock.now_s, node.clock.now_s + 2 * 86400.0) for one in range(50)]
-    node.reconfigure(max_bantime_s=3 * 86400.0)
     _hear(node, *changes)
     assert "10 bans a minute" in _breaker(node)
     if by_operator:
@@ -188,8 +187,6 @@ def test_what_was_too_much_for_the_budget_is_taken_once_the_peer_is_trusted_agai
     node.fleet.snapshot("peer", changes, is_first=True, is_last=True)
     node.work()
     assert (_breaker(node), len(node.held("peer"))) == ("", 50)
-    _hear(node, *(_ban(f"198.18.0.{one}", node.clock.now_s) for one in range(50)))
-    assert _breaker(node), "as much as was missed, and no more"
 
 
 @pytest.mark.parametrize("list_id", [lambda _: b"", lambda turn: b"%d" % turn])

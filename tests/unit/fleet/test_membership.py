@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from monitor.daemon.fleet.fleet import Fleet
-from monitor.daemon.fleet.membership import Membership, node_name
+from monitor.daemon.fleet.kept import node_name
+from monitor.daemon.fleet.membership import Membership
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.replay.engine import replay
 from monitor.daemon.replay.memory_leader import MemoryLeader

@@ -285,3 +285,78 @@ def test_nodes_that_left_make_room_and_more_than_are_followed_are_ignored() -> N
     node.clock.now_s += 4000.0
     _hear(node, _ban(A), peer="d")
     assert node.held("d") == {A}
+
+
+def _many(count: int, since_s: float) -> list[Change]:
+    return [_ban(f"198.51.{number >> 8}.{number & 255}", since_s) for number in range(count)]
+
+
+def _settled_in(node: Node) -> None:
+    """Let a peer be one that is heard all the time, with its budget as it should be."""
+    for _ in range(40):
+        node.fleet.helloed("peer", _hello(""))
+        node.clock.now_s += 20.0
+
+
+def _tripped(node: Node) -> str:
+    return next(one.breaker for one in node.fleet.view().nodes if one.name == "peer")
+
+
+def test_a_snapshot_of_what_there_was_no_room_to_observe_trips_nothing() -> None:
+    node = _node(mode=Mode.OBSERVE, bans_per_minute=10)
+    node.pipeline.ledger.observed.max_each = 50
+    changes = _many(300, NOW_S)
+    for _ in range(2):
+        _settled_in(node)
+        node.fleet.snapshot("peer", changes, is_first=True, is_last=True)
+        node.work()
+        assert _tripped(node) == ""
+    assert len(node.held("peer", Mode.OBSERVE)) == 50
+
+
+def test_what_an_operator_here_does_is_not_held_against_a_peer() -> None:
+    node = _node(bans_per_minute=10)
+    changes = _many(300, NOW_S)
+    node.fleet.snapshot("peer", changes, is_first=True, is_last=True)
+    node.work()
+    for again in ("flush", "trust", "configure"):
+        _settled_in(node)
+        if again == "flush":
+            node.pipeline.flush(node.now())
+            node.fleet.flushed()
+        elif again == "trust":
+            peer = node.fleet.peers.find("peer")
+            assert peer is not None
+            peer.breaker.trip("a test", node.now())
+            node.pipeline.flush(node.now())
+            assert node.fleet.trust("peer")
+        else:
+            node.reconfigure(adopt=False)
+            node.reconfigure(adopt=True)
+        assert node.held("peer") == set()
+        node.fleet.snapshot("peer", changes, is_first=True, is_last=True)
+        node.work()
+        assert _tripped(node) == ""
+        assert len(node.held("peer")) == 300
+
+
+def test_allowed_networks_that_were_banned_over_days_trip_nothing_in_a_snapshot() -> None:
+    node = _node()
+    for since_s, trips in ((NOW_S - 3600.0, False), (NOW_S - 60.0, True)):
+        changes = [_ban(f"203.0.113.{number}", since_s) for number in range(5)]
+        node.fleet.snapshot("peer", changes, is_first=True, is_last=True)
+        node.work()
+        assert bool(_tripped(node)) is trips
+
+
+def test_what_there_is_no_room_for_is_refused_and_trips_nothing() -> None:
+    node = _node(bans_per_minute=10)
+    node.pipeline.ledger.max_bans = 40
+    changes = _many(100, NOW_S)
+    for _ in range(3):
+        node.fleet.snapshot("peer", changes, is_first=True, is_last=True)
+        node.work()
+        _settled_in(node)
+    assert len(node.held("peer")) == 30
+    assert node.fleet.peers.refused[Cause.FULL] == 210
+    assert _tripped(node) == ""

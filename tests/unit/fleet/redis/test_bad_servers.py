@@ -221,7 +221,6 @@ def test_a_server_that_hangs_and_comes_back(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(link, "REPLY_S", 0.3)
     monkeypatch.setattr(dial, "REPLY_S", 0.3)
     monkeypatch.setattr("monitor.fleet.redis.writer.CHECK_S", 0.1)
-    monkeypatch.setattr("monitor.fleet.redis.engine.FIRST_WAIT_S", 0.05)
 
     async def run() -> None:
         with RedisServer(tmp_path) as server:

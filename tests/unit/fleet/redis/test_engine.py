@@ -12,13 +12,6 @@ from tests.support.redis_server import RedisServer
 from tests.unit.fleet.redis.support import Member, running, until
 
 
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look at the server, and read the same peer again, sooner than in production."""
-    monkeypatch.setattr("monitor.fleet.redis.writer.CHECK_S", 0.2)
-    monkeypatch.setattr("monitor.fleet.redis.peers._SNAPSHOT_S", 0.1)
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with RedisServer(tmp_path_factory.mktemp("redis")) as one:

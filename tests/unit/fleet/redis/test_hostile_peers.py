@@ -11,7 +11,12 @@ from monitor.fleet.redis.keys import FleetKeys
 from tests.support.redis_server import RedisServer
 from tests.unit.fleet.redis.support import Member, running, until
 
-NOW = b"%d" % time.time()
+
+def _now() -> bytes:
+    """Return the engine's time: in a long run, that of the import is long past, and its names with it."""
+    return b"%d" % time.time()
+
+
 HUGE = b"x" * 300_000
 """More than is read as one string."""
 
@@ -25,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 def _peer(keys: FleetKeys, number: int = 1) -> list[list[bytes]]:
     """Return the commands of a peer `evil` that looks like any other."""
     own = keys.of(b"evil")
-    return [[b"SET", own.hello, b"hello"], [b"ZADD", keys.names, NOW, b"evil"],
+    return [[b"SET", own.hello, b"hello"], [b"ZADD", keys.names, _now(), b"evil"],
             [b"SET", own.mark, b"%d token" % number]]  # fmt: skip
 
 
@@ -52,9 +57,9 @@ ATTACKS: dict[str, tuple[Callable[[FleetKeys], list[list[bytes]]], str]] = {
     "the last id in the bell": (lambda k: [[b"XADD", k.bell, b"18446744073709551615-1", b"n", b"x"]], ""),
     "names without end in the bell": (lambda k: [[b"XADD", k.bell, b"*", b"n", b"n%d" % n] for n in range(5000)], ""),
     "a bell that is a string": (lambda k: [[b"SET", k.bell, b"x"]], ""),
-    "names that are none": (lambda k: [[b"ZADD", k.names, NOW, b"\xff no name %d" % n] for n in range(600)],
+    "names that are none": (lambda k: [[b"ZADD", k.names, _now(), b"\xff no name %d" % n] for n in range(600)],
                             ""),
-    "a huge name in the list": (lambda k: [[b"ZADD", k.names, NOW, HUGE]], "too large"),
+    "a huge name in the list": (lambda k: [[b"ZADD", k.names, _now(), HUGE]], "too large"),
     "names that are a string": (lambda k: [[b"SET", k.names, b"x"]], "names"),
     "a huge entry of the allowlist": (lambda k: [[b"HSET", k.allow, b"list", HUGE]], "too large"),
 }  # fmt: skip

@@ -4,11 +4,12 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.fleet.engine import Change, Kind
 from monitor.fleet.redis.address import Endpoint, Finding, read_address
+from monitor.fleet.redis.clock import EngineClock
 from monitor.fleet.redis.keys import FleetKeys, is_node_name
 from monitor.fleet.redis.lines import LINE_BYTES, Mark, read_line, read_mark, split, write_pairs
 from monitor.fleet.redis.peers import MAX_PEERS, Peers, Turn
@@ -47,6 +48,7 @@ CHANGES = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(CHANGES, st.integers(1, 10**15))
 def test_lines_are_read_as_they_were_written(changes: list[Change], number: int) -> None:
     """In parts that each fit into a reply."""
@@ -110,6 +112,16 @@ def test_a_peer_is_read_at_a_pace() -> None:
         peer.found_bad(0.0)
         waits.append(peer.bad_until_s)
     assert (waits[0], waits[-1]) == (60.0, 3600.0)
+
+
+def test_the_engines_clock_does_not_follow_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sets the clock of this machine ends nothing that is published."""
+    clock = EngineClock()
+    assert not clock.set(1_000_000.0)
+    monkeypatch.setattr("time.time", lambda: 5e9)
+    assert abs(clock.now_s() - 1_000_000.0) < 100
+    assert not clock.set(clock.now_s() + 1.0)
+    assert clock.set(2_000_000.0)
 
 
 def test_keys_outlive_the_latest_end() -> None:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.exceptions import RedisError, ResponseError
 
@@ -56,6 +56,7 @@ def read(*chunks: bytes, count: int = 1) -> list[Reply]:
     return asyncio.run(run())
 
 
+@settings(max_examples=60)
 @given(st.lists(REPLIES.filter(lambda reply: depth(reply) <= 6), min_size=1, max_size=3), st.data())
 def test_replies_are_read_however_they_are_cut(replies: list[object], data: st.DataObject) -> None:
     """Several in a row, in pieces of any size."""
@@ -65,6 +66,7 @@ def test_replies_are_read_however_they_are_cut(replies: list[object], data: st.D
     assert read(*chunks, count=len(replies)) == replies
 
 
+@settings(max_examples=60)
 @given(st.one_of(st.binary(max_size=200), st.from_regex(rb"[$*:+-][-0-9]{0,12}\r\n[$*:+\-\r\n0-9a-z]{0,60}")))
 def test_anything_else_is_a_reply_or_an_error(text: bytes) -> None:
     """No bytes of a server raise anything that the engine does not expect."""
