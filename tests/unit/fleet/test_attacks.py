@@ -1,10 +1,14 @@
 """What a peer that was taken over tries: pardons, silence about its role, floods. A good one can be trusted again."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from monitor.fleet.allowed import MAX_ENTRIES, FleetAllowlist
+from monitor.fleet.comparison import differing
 from monitor.fleet.engine import Change, Kind
 from monitor.fleet.pardons import MAX_PARDONS, WIDEST_PARDON
+from monitor.fleet.presentation import show_node
 from monitor.fleet.records import VERSION, BanRecord, Hello, PardonRecord, SharedSet, encode
 from monitor.fleet.refusals import Cause
 from monitor.model.addresses import parse_network
@@ -154,6 +158,30 @@ def test_a_peer_that_is_trusted_again_stays_trusted_when_its_old_bans_are_read_a
     node.clock.now_s += 10.0
     _hear(node, *(_ban(f"203.0.113.{number}", node.clock.now_s) for number in range(3)))
     assert _breaker(node)
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield all texts in plain data."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from _texts([*value.keys(), *value.values()])
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
+
+
+def test_no_text_of_a_hello_forges_a_line_or_a_color_anywhere() -> None:
+    evil, node = "x\n1 ERROR\x1b[31m\u202e", _node()
+    for peer, allowlist in (("a", "1"), ("b", "1"), ("c", evil)):
+        said = Hello(
+            VERSION, evil, NOW_S, evil, evil, allowlist, allowlist, evil, 0, 0, 0, 0, 0, 0, 0.0, [evil], {evil: evil}
+        )
+        node.fleet.helloed(peer, encode(said))
+    view = node.fleet.view()
+    differences = [one.text for one in differing(view.nodes)]
+    assert any("of role x" in one for one in differences)
+    assert all(map(str.isprintable, _texts([differences, list(map(show_node, view.nodes))])))
 
 
 def test_a_minute_of_silence_earns_a_minute_of_bans_and_not_what_was_left_of_the_first_contact() -> None:
