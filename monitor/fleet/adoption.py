@@ -171,6 +171,8 @@ class Adoption:
             plan.known += 1
             if held.mode is mode and abs(held.until_s - until_s) < _SAME_S:
                 return None
+            if held.mode is mode and not wanted.is_listed and not peer.renewals.spend(now_s):
+                return Cause.BUDGET
             if not _can_be_ordered(held, mode, until_s):
                 plan.withdraw(peer.name, network, strength)
                 held = None

@@ -27,7 +27,7 @@ class Peer:
 
     __slots__ = (
         "_away", "_away_until_s", "breaker", "budget", "enforced", "heard_s", "hello", "helloed_s", "lag_s", "name",
-        "observed", "refused",
+        "observed", "refused", "renewals",
     )  # fmt: skip
 
     def __init__(self, name: str, bans_per_minute: int) -> None:
@@ -40,6 +40,8 @@ class Peer:
         self.lag_s: float | None = None
         self.enforced = self.observed = self.refused = 0
         self.budget = Budget(bans_per_minute)
+        self.renewals = Budget(bans_per_minute)
+        """Other ends of bans that are held: each costs as much as a new ban, and without end they would occupy us."""
         self.breaker = Breaker()
         self._away = 0
         self._away_until_s = 0.0
@@ -144,7 +146,7 @@ class Peers:
         if bans_per_minute != self._bans_per_minute:
             self._bans_per_minute = bans_per_minute
             for peer in self:
-                peer.budget = Budget(bans_per_minute)
+                peer.budget, peer.renewals = Budget(bans_per_minute), Budget(bans_per_minute)
 
     def is_trusted(self, name: str) -> bool:
         """Whether what a peer bans may be enforced."""

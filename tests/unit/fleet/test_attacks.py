@@ -58,6 +58,16 @@ def test_a_pardon_that_is_renewed_again_and_again_costs_the_budget() -> None:
     assert node.enforced() == {A}
 
 
+def test_a_ban_whose_end_changes_without_end_is_not_written_to_the_kernel_each_time() -> None:
+    node = _node(bans_per_minute=10)
+    _hear(node, _ban(A), *(_ban(A, until_s=NOW_S + 3600.0 + 60.0 * (number % 7)) for number in range(1, 500)))
+    assert len(node.decisions) <= 11
+    assert node.fleet.peers.refused[Cause.BUDGET] > 300
+    assert (_breaker(node), node.held("peer")) == ("", {A})
+    _hear(node, Change(Kind.UNBAN, f"ban {A}".encode()))
+    assert node.held("peer") == set()
+
+
 @pytest.mark.parametrize("for_s", [1.0, 600.0, 6 * 86400.0])
 def test_a_peer_neither_shortens_nor_takes_over_what_the_operator_pardoned(for_s: float) -> None:
     node, network = _node(), parse_network(A)
