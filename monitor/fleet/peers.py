@@ -97,7 +97,7 @@ class Peers:
 
     def __init__(self, own: str, bans_per_minute: int, max_peers: int = MAX_PEERS) -> None:
         """`own` is this node's name, which no peer can have."""
-        self._own = own
+        self.own = own
         self._bans_per_minute = bans_per_minute
         self._max = max_peers
         self._peers: dict[str, Peer] = {}
@@ -125,7 +125,7 @@ class Peers:
         peer = self._peers.get(name)
         if peer is not None:
             return peer
-        if name == self._own:
+        if name == self.own:
             self.twins_total += 1
             self.refused[Cause.OWN_NAME] += 1
             return None
@@ -180,6 +180,8 @@ class Peers:
         for name, value, heard_s in rows:
             try:
                 (tripped_s, trusted_s), reason = _STATE.unpack(value[: _STATE.size]), value[_STATE.size :].decode()
+                if name.decode() == self.own:
+                    continue  # it was another node's, in an earlier run
                 peer = self.meet(name.decode(), now_s)
             except (struct.error, UnicodeDecodeError):
                 continue

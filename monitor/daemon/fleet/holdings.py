@@ -47,10 +47,17 @@ class Holdings:
         return self._pipeline.ledger
 
     def recount(self, now_s: float) -> None:
-        """Count what an earlier run left."""
+        """Count what an earlier run left; what a node claimed whose name is ours now ends: nobody else ever ends it."""
+        was_anothers = False
         for claim in self.ledger.all_claims():
-            if is_of_peer(claim) and (peer := self._peers.meet(claim.detector, now_s)):
+            if not is_of_peer(claim):
+                continue
+            if claim.detector == self._peers.own:
+                was_anothers = True
+            elif peer := self._peers.meet(claim.detector, now_s):
                 peer.count(claim.mode, 1)
+        if was_anothers:
+            self._pipeline.withdraw(ClaimOrigin.PEER, self._peers.own, None, now_s)
 
     def carry_out(self, plan: Plan, now_s: float) -> None:
         """Have the pipeline withdraw, then order."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from monitor.fleet.allowed import MAX_ENTRIES, FleetAllowlist
@@ -192,6 +193,19 @@ def test_no_text_of_a_hello_forges_a_line_or_a_color_anywhere() -> None:
     differences = [one.text for one in differing(view.nodes)]
     assert any("of role x" in one for one in differences)
     assert all(map(str.isprintable, _texts([differences, list(map(show_node, view.nodes))])))
+
+
+def test_the_name_of_another_node_can_be_taken_over_when_that_is_gone() -> None:
+    node = _node()
+    _hear(node, _ban(A), peer="former")
+    _hear(node, _ban(B))
+    node.settings = msgspec.structs.replace(
+        node.settings, fleet=msgspec.structs.replace(node.settings.fleet, node="former")
+    )
+    node.restart()
+    assert node.enforced() == {B}
+    assert node.fleet.problems() == []
+    assert node.fleet.peers.refused[Cause.OWN_NAME] == 0
 
 
 def test_a_minute_of_silence_earns_a_minute_of_bans_and_not_what_was_left_of_the_first_contact() -> None:
