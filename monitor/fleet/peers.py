@@ -26,8 +26,8 @@ class Peer:
     """One other node. Times are wall time in seconds."""
 
     __slots__ = (
-        "_away", "_away_until_s", "breaker", "budget", "enforced", "heard_s", "hello", "helloed_s", "lag_s", "name",
-        "observed", "refused", "renewals",
+        "_away", "_away_until_s", "breaker", "budget", "enforced", "heard_s", "hello", "helloed_s", "lag_s", "later_s",
+        "name", "observed", "refused", "renewals",
     )  # fmt: skip
 
     def __init__(self, name: str, bans_per_minute: int) -> None:
@@ -38,6 +38,8 @@ class Peer:
         self.heard_s: float | None = None
         """When it said anything, in an earlier run too; None: never."""
         self.lag_s: float | None = None
+        self.later_s: float | None = None
+        """When it published something of a later version than is known here."""
         self.enforced = self.observed = self.refused = 0
         self.budget = Budget(bans_per_minute)
         self.renewals = Budget(bans_per_minute)
@@ -139,6 +141,8 @@ class Peers:
     def refuse(self, peer: Peer, cause: Cause, count: int = 1) -> None:
         """Count records that were not taken over."""
         self.refused[cause] += count
+        if cause is Cause.VERSION:
+            peer.later_s = peer.heard_s
         peer.refused += count
 
     def follow(self, bans_per_minute: int) -> None:

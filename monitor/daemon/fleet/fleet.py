@@ -310,7 +310,7 @@ class Fleet:
 
     def problems(self) -> list[str]:
         """Say what is wrong and not in the view."""
-        return [*self.allowlist.problems(), *faults(self.node, self.peers, self.pardons, self.outbox)]
+        return [*self.allowlist.problems(), *faults(self.node, self.peers, self.pardons, self.outbox, self._wall())]
 
     def notices(self) -> list[str]:
         """Say what people should know and is not in the view."""

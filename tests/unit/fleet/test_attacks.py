@@ -208,6 +208,21 @@ def test_the_name_of_another_node_can_be_taken_over_when_that_is_gone() -> None:
     assert node.fleet.peers.refused[Cause.OWN_NAME] == 0
 
 
+@pytest.mark.parametrize("what", ["hello", "ban", "pardon"])
+def test_a_peer_that_speaks_a_later_version_is_a_problem_until_it_is_understood(what: str) -> None:
+    node = _node()
+    later = msgspec.msgpack.encode([VERSION + 1, {"another": "shape"}])
+    if what == "hello":
+        node.fleet.helloed("peer", later)
+    else:
+        _hear(node, Change(Kind.BAN if what == "ban" else Kind.PARDON, f"ban {A}".encode(), later, NOW_S + 60.0))
+    assert "peer" in node.fleet.problems()[0]
+    assert "later version" in node.fleet.problems()[0]
+    node.clock.now_s += 601.0
+    node.fleet.helloed("peer", _hello())
+    assert node.fleet.problems() == []
+
+
 def test_a_minute_of_silence_earns_a_minute_of_bans_and_not_what_was_left_of_the_first_contact() -> None:
     node = _node(bans_per_minute=10, max_per_peer=100)
     node.fleet.helloed("peer", _hello())
