@@ -169,6 +169,8 @@ class Adoption:
         mode = self._mode(peer.name, key, now_s)
         if held is not None:
             plan.known += 1
+            if self._clock.to_local(wanted.record.since_s) > now_s:  # it would last longer with each reading
+                until_s = min(until_s, held.until_s)
             if held.mode is mode and abs(held.until_s - until_s) < _SAME_S:
                 return None
             if held.mode is mode and not wanted.is_listed and not peer.renewals.spend(now_s):

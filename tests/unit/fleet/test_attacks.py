@@ -1,6 +1,6 @@
 """What a peer that was taken over tries: pardons, silence about its role, floods. A good one can be trusted again."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
@@ -206,6 +206,29 @@ def test_the_name_of_another_node_can_be_taken_over_when_that_is_gone() -> None:
     assert node.enforced() == {B}
     assert node.fleet.problems() == []
     assert node.fleet.peers.refused[Cause.OWN_NAME] == 0
+
+
+def test_a_ban_that_starts_in_the_future_is_not_prolonged_by_reading_it_again() -> None:
+    node = _node()
+    change = _ban(A, NOW_S + 3e7, NOW_S + 9e8)
+    _hear(node, change)
+    for _ in range(3):
+        node.clock.now_s += 3600.0
+        node.fleet.snapshot("peer", [change], is_first=True, is_last=True)
+        node.work()
+    assert [claim.until_s for claim in node.pipeline.ledger.all_claims()] == [NOW_S + 86400.0]
+
+
+@pytest.mark.parametrize(
+    "network",
+    ["198.51.100.1 icmp/8", "198.51.100.1 tcp/65536", "198.51.100.1  tcp/22", "198.51.100.1 tcp/-1", "::ffff:1.2.3.4"],
+)
+@pytest.mark.parametrize("make", [_ban, _pardon])
+def test_a_network_that_is_none_costs_only_its_record(network: str, make: Callable[[str], Change]) -> None:
+    node = _node()
+    _hear(node, make(network), _ban(A))
+    assert node.fleet.peers.refused[Cause.MALFORMED] == 1
+    assert node.held("peer") == {A}
 
 
 @pytest.mark.parametrize("what", ["hello", "ban", "pardon"])
