@@ -9,8 +9,6 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-import msgspec
-
 from monitor.bans.claims import Rank
 from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
@@ -19,6 +17,7 @@ from monitor.fleet.engine import Change
 from monitor.fleet.fields import read_field
 from monitor.fleet.pardons import Pardons
 from monitor.fleet.peers import Peer, Peers
+from monitor.fleet.plan import Plan
 from monitor.fleet.records import MAX_REASON, BanRecord, RecordError, decode_ban
 from monitor.fleet.refusals import Cause
 from monitor.fleet.settings import FleetSettings, Share
@@ -55,46 +54,6 @@ class _Wanted(NamedTuple):
     record: BanRecord
     until_s: float
     is_listed: bool
-
-
-class Plan:
-    """What a slice of work asks of the pipeline: first the withdrawals, then the orders."""
-
-    def __init__(self) -> None:
-        """Start with nothing."""
-        self.orders: dict[tuple[str, bytes], OrderedBan] = {}
-        self.held: dict[tuple[str, bytes], Mode] = {}
-        """How the claims are held that orders replace; of the others nothing is held."""
-        self.withdrawals: dict[tuple[str, bytes], tuple[Network, Strength]] = {}
-        self.fresh = 0
-        """Orders of what the peer did not hold before."""
-        self.is_full: bool | None = None
-        """Whether there was no room for bans of peers; None: nobody asked."""
-        self.known = 0
-        """Records of what the peer holds already."""
-
-    def __len__(self) -> int:
-        """Return how many changes there are."""
-        return len(self.orders) + len(self.withdrawals)
-
-    def order(self, order: OrderedBan, key: bytes, held: Mode | None = None) -> None:
-        """Have a claim made for a ban (`ban_key`); `held`: in place of one."""
-        self.orders[order.name, key] = order
-        if held is not None:
-            self.held[order.name, key] = held
-
-    def observe(self, name: str) -> None:
-        """Only observe what was planned for a peer: its breaker tripped meanwhile."""
-        for key, order in self.orders.items():
-            if order.name == name and key not in self.held:
-                self.orders[key] = msgspec.structs.replace(order, mode=Mode.OBSERVE)
-
-    def withdraw(self, name: str, network: Network, strength: Strength) -> None:
-        """Have a claim ended, also one that this plan was to make."""
-        key = name, ban_key(network, strength)
-        self.orders.pop(key, None)
-        self.held.pop(key, None)
-        self.withdrawals[key] = network, strength
 
 
 class Adoption:

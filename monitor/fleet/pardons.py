@@ -41,6 +41,11 @@ class Pardon(msgspec.Struct, frozen=True, array_like=True):
     reason: str
     node: str = ""
 
+    @property
+    def text(self) -> str:
+        """Why it was given, and by which peer."""
+        return f"{printable(self.reason)} (by {self.node})" if self.node else printable(self.reason)
+
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Pardon).decode
@@ -127,6 +132,10 @@ class Pardons:
     def forget_peer(self, node: str) -> None:
         """Drop the pardons of a peer: it is only observed from now on."""
         self._peers.drop_if(lambda one: one.node == node)
+
+    def forget_peers(self) -> None:
+        """Drop the pardons of all peers."""
+        self._peers = _Table()
 
     def shift(self, step_s: float) -> None:
         """Take that the wall clock was set by `step_s`: pardons last as long as before."""

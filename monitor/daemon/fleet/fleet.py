@@ -25,15 +25,13 @@ from monitor.fleet.pardons import MAX_PARDON_S, Pardon, Pardons
 from monitor.fleet.peers import Peer, Peers
 from monitor.fleet.records import RecordError, decode_hello
 from monitor.fleet.refusals import Cause
-from monitor.fleet.times import EngineClock
+from monitor.fleet.times import ClockSteps, EngineClock
 from monitor.model.addresses import Network
 from monitor.model.bans import Ban
 from monitor.model.printable import printable
 from monitor.settings.schema import Settings
 
 _log = logging.getLogger(__name__)
-_STEP_S = 2.0
-"""A clock that was set by less than this changes nothing here."""
 
 
 class Fleet:
@@ -89,7 +87,7 @@ class Fleet:
         """Called when `work` has something to do."""
         self._is_connected = False
         self._changed_s = monotonic()
-        self._wall_ahead_s = wall() - monotonic()
+        self._steps = ClockSteps(wall, monotonic)
         self._away_because = ""
         self._trouble = ""
 
@@ -212,10 +210,7 @@ class Fleet:
     def pardoned(self, network: Network, now_s: float) -> tuple[float, str] | None:
         """Return until when a network is barred from adoption (wall time, seconds), and why; None if it is not."""
         pardon = self.pardons.bars(network, now_s)
-        if pardon is None:
-            return None
-        who = f" (by {pardon.node})" if pardon.node else ""
-        return pardon.until_s, f"{printable(pardon.reason)}{who}"
+        return None if pardon is None else (pardon.until_s, pardon.text)
 
     def trust(self, node: str) -> bool:
         """Enforce what a peer bans again; False: no such peer, or its breaker did not trip.
@@ -245,13 +240,13 @@ class Fleet:
     def leave(self) -> None:
         """Withdraw all claims of peers up to now: this node is in no fleet any more, or in another one."""
         self._intake.drop()
-        for peer in self.peers:
-            self.pardons.forget_peer(peer.name)
+        self.pardons.forget_peers()
         self._add_work(self.work.withdrawal(self._wall()))
 
     def tick(self, now_s: float) -> list[str]:
         """Do what is due each second; return the peers that are trusted again because their time is over."""
-        self._follow_wall_clock()
+        if step_s := self._steps.read():
+            self._holdings.follow_clock(step_s)
         self.pardons.expire(now_s)
         self.allowlist.tick(now_s)
         again = [peer for peer in self.peers if peer.breaker.is_tripped and peer.breaker.review(now_s)]
@@ -260,15 +255,6 @@ class Fleet:
             self._welcome(peer)
             self._add_work(self.work.revision(peer.name))
         return [peer.name for peer in again]
-
-    def _follow_wall_clock(self) -> None:
-        """Keep what is left of pardons and breakers if the clock was set."""
-        ahead_s = self._wall() - self._monotonic()
-        step_s, self._wall_ahead_s = ahead_s - self._wall_ahead_s, ahead_s
-        if abs(step_s) > _STEP_S:
-            self.pardons.shift(step_s)
-            for peer in self.peers:
-                peer.shift(step_s)
 
     def flushed(self) -> None:
         """Take that all bans were ended by an order: what peers have may come again, and that is no fault of theirs."""

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from monitor.bans.decision import ENTERED, Ended, Verdict
 from monitor.bans.ledger import Ledger
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.fleet.adoption import Adoption, Plan, Rules, is_of_peer
+from monitor.fleet.adoption import Adoption, Rules, is_of_peer
 from monitor.fleet.engine import Change
 from monitor.fleet.fields import read_network
 from monitor.fleet.pardons import MAX_PARDON_S, Pardon, Pardons, is_too_wide
 from monitor.fleet.peers import Peer, Peers
+from monitor.fleet.plan import Plan
 from monitor.fleet.records import RecordError, decode_pardon
 from monitor.fleet.refusals import Cause
 from monitor.fleet.times import EngineClock
@@ -117,6 +118,12 @@ class Holdings:
             return Cause.BUDGET
         self.let_go(network, at_s, now_s, with_local=self._adoption.enforces)
         return None
+
+    def follow_clock(self, step_s: float) -> None:
+        """Keep what is left of pardons and breakers after the wall clock was set by `step_s`."""
+        self._pardons.shift(step_s)
+        for peer in self._peers:
+            peer.shift(step_s)
 
     def forget_pardons(self, peer: Peer) -> None:
         """Let a peer's pardons bar nothing any more."""

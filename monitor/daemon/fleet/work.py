@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from monitor.daemon.fleet.holdings import Holdings
-from monitor.fleet.adoption import Adoption, Plan
+from monitor.fleet.adoption import Adoption
 from monitor.fleet.engine import Change, Kind
 from monitor.fleet.fields import read_field
 from monitor.fleet.intake import Begin, End, Intake
 from monitor.fleet.peers import Peer, Peers
+from monitor.fleet.plan import Plan
 from monitor.fleet.refusals import Cause
 from monitor.model.bans import Ban, ClaimOrigin, ban_key
 
