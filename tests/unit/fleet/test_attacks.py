@@ -5,13 +5,16 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 
+from monitor.bans.merge import is_restored
 from monitor.fleet.allowed import MAX_ENTRIES, FleetAllowlist
 from monitor.fleet.comparison import differing
 from monitor.fleet.engine import Change, Kind
 from monitor.fleet.pardons import MAX_PARDONS, WIDEST_PARDON
 from monitor.fleet.presentation import show_node
+from monitor.fleet.publication import is_shared
 from monitor.fleet.records import VERSION, BanRecord, Hello, PardonRecord, SharedSet, encode
 from monitor.fleet.refusals import Cause
+from monitor.fleet.settings import Share
 from monitor.model.addresses import parse_network
 from monitor.model.bans import Mode
 from tests.support.fleet_nodes import NOW_S, Clock, Node, Server
@@ -229,6 +232,19 @@ def test_a_network_that_is_none_costs_only_its_record(network: str, make: Callab
     _hear(node, make(network), _ban(A))
     assert node.fleet.peers.refused[Cause.MALFORMED] == 1
     assert node.held("peer") == {A}
+
+
+@pytest.mark.parametrize("name", ["port_scan", "restored", "manual", "fleet", "prefix"])
+def test_a_node_that_is_called_like_something_of_ours_is_none_of_it(name: str) -> None:
+    node = _node(share=Share.ALL)
+    record = BanRecord(VERSION, 1, A, SharedSet.SHUN, NOW_S, NOW_S + 7200.0, name, "")
+    _hear(node, Change(Kind.BAN, f"shun {A}".encode(), encode(record), record.until_s), peer=name)
+    (claim,) = node.pipeline.ledger.all_claims()
+    node.pipeline.bans.withdraw(claim.network, name, NOW_S)
+    node.unban(A)
+    assert not is_restored(claim)
+    assert not is_shared(claim, node.settings.fleet)
+    assert node.held(name) == {A}
 
 
 @pytest.mark.parametrize("what", ["hello", "ban", "pardon"])
