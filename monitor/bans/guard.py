@@ -100,7 +100,8 @@ class _Outermost:
 def _ends(network: Network) -> tuple[int, int]:
     """Return the first and the last address as numbers."""
     first = int.from_bytes(network.address)
-    return first, first | ((1 << (8 * len(network.address) - network.prefix_length)) - 1)
+    host_bits = 8 * len(network.address) - network.prefix_length
+    return first, first | ((1 << host_bits) - 1) if host_bits else first
 
 
 def _from_the_outside(entry: AllowEntry) -> tuple[bytes, int]:
