@@ -139,22 +139,22 @@ class Work:
         return True
 
     def _take(self, plan: Plan, peer: Peer, item: Change | Begin | End, now_s: float) -> None:
-        if isinstance(item, Begin):
+        if isinstance(item, Change):
+            if (cause := self._take_change(plan, peer, item, now_s)) is not None:
+                self._peers.refuse(peer, cause)
+        elif isinstance(item, Begin):
             self._snapshots[peer.name] = _Snapshot(peer.held + plan.fresh)
-            return
-        if isinstance(item, End):
+        else:
             snapshot = self._snapshots.pop(peer.name, None)
             if snapshot is not None and not item.is_cut and snapshot.has_ends:
                 self._sweeps[peer.name] = self._sweep(peer.name, snapshot.seen)
-            return
-        if item.kind is Kind.PARDON:
-            cause = self._holdings.take_pardon(peer, item, now_s)
-        elif item.kind is Kind.UNBAN:
-            cause = self._unban(plan, peer, item)
-        else:
-            cause = self._take_ban(plan, peer, item, now_s)
-        if cause is not None:
-            self._peers.refuse(peer, cause)
+
+    def _take_change(self, plan: Plan, peer: Peer, change: Change, now_s: float) -> Cause | None:
+        if change.kind is Kind.PARDON:
+            return self._holdings.take_pardon(peer, change, now_s)
+        if change.kind is Kind.UNBAN:
+            return self._unban(plan, peer, change)
+        return self._take_ban(plan, peer, change, now_s)
 
     def _take_ban(self, plan: Plan, peer: Peer, change: Change, now_s: float) -> Cause | None:
         snapshot = self._snapshots.get(peer.name)
