@@ -27,6 +27,8 @@ from monitor.model.bans import OTHER_PEERS, AllowEntry, Ban, ClaimOrigin, Mode, 
 from monitor.model.printable import printable
 from monitor.recording.inputs import OrderedBan
 
+_EFFORT = 4
+"""What anything but a new ban of an address asks of the kernel, about: so many times as much."""
 _SAME_S = 1.0
 """Ends closer than this are the same: clocks are compared over a network."""
 
@@ -68,6 +70,8 @@ class Plan:
         """Orders of what the peer did not hold before."""
         self.is_full: bool | None = None
         """Whether there was no room for bans of peers; None: nobody asked."""
+        self.effort = 0
+        """How many elements of the kernel's sets the orders ask for, about: prefixes and ports cost more."""
         self.known = 0
         """Records of what the peer holds already."""
 
@@ -78,6 +82,7 @@ class Plan:
     def order(self, order: OrderedBan, key: bytes, held: Mode | None = None) -> None:
         """Have a claim made for a ban (`ban_key`); `held`: in place of one."""
         self.orders[order.name, key] = order
+        self.effort += 1 if order.network.is_host and not order.network.ports else _EFFORT
         if held is not None:
             self.held[order.name, key] = held
 
@@ -87,6 +92,7 @@ class Plan:
         self.orders.pop(key, None)
         self.held.pop(key, None)
         self.withdrawals[key] = network, strength
+        self.effort += _EFFORT
 
 
 class Adoption:
@@ -120,7 +126,10 @@ class Adoption:
 
     def claim_of(self, name: str, key: bytes) -> Ban | None:
         """Return what a peer claims of a ban (`ban_key`)."""
-        return next((one for one in self._ledger.claims_of(key) if is_of_peer(one) and one.detector == name), None)
+        for one in self._ledger.claims_of(key):  # mostly there are none
+            if one.detector == name and is_of_peer(one):
+                return one
+        return None
 
     def take(
         self, plan: Plan, peer: Peer, change: Change, now_s: float, seen: set[bytes] | None = None
@@ -140,7 +149,7 @@ class Adoption:
             record = decode_ban(change.record)
         except RecordError as error:
             return Cause(error.cause)
-        if f"{record.set.value} {record.net}".encode() != change.field:
+        if f"{record.set} {record.net}".encode() != change.field:
             return Cause.MALFORMED
         if seen is None:
             peer.lag_s = max(0.0, now_s - self._clock.to_local(record.since_s))
@@ -152,11 +161,14 @@ class Adoption:
     def _hold(self, plan: Plan, peer: Peer, wanted: _Wanted, now_s: float) -> Cause | None:
         """Plan the claim that a record makes; return why it cannot be held, None if it is."""
         network, strength, key, until_s = wanted.network, wanted.strength, wanted.key, wanted.until_s
-        held = None if (peer.name, key) in plan.withdrawals else self.claim_of(peer.name, key)
-        is_new = held is None and (peer.name, key) not in plan.orders
-        if is_new and (cause := self._charge(plan, peer, wanted, now_s)) is not None:
-            return cause
+        place = peer.name, key
+        held = None if place in plan.withdrawals else self.claim_of(peer.name, key)
         mode = self._mode(peer.name, peer, key, now_s)
+        if held is None and place not in plan.orders:
+            if (cause := self._charge(plan, peer, wanted, mode, now_s)) is not None:
+                return cause
+            if peer.breaker.is_tripped:  # by this one
+                mode = self._mode(peer.name, peer, key, now_s)
         if held is not None:
             plan.known += 1
             if held.mode is mode and abs(held.until_s - until_s) < _SAME_S:
@@ -171,14 +183,13 @@ class Adoption:
             self.revise(plan, key, now_s, beside=peer.name)
         return None
 
-    def _charge(self, plan: Plan, peer: Peer, wanted: _Wanted, now_s: float) -> Cause | None:
+    def _charge(self, plan: Plan, peer: Peer, wanted: _Wanted, mode: Mode, now_s: float) -> Cause | None:
         """Take a new ban off what a peer may bring; return why it cannot be held. Too many trip its breaker.
 
         What a snapshot has and we do not need not be new: there was no room for it, or for it among what is observed.
         """
         if peer.held + plan.fresh >= self.rules.settings.max_per_peer:
             return Cause.FULL
-        mode = self._mode(peer.name, peer, wanted.key, now_s)
         if mode is Mode.ENFORCE:
             if plan.is_full is None:  # asked once for each slice: it costs a count
                 plan.is_full = self._ledger.is_full_for(Rank.PEER)
@@ -195,8 +206,9 @@ class Adoption:
 
     def _end_of(self, record: BanRecord, now_s: float) -> float:
         """Return when an adopted ban ends: counted from its start there, so that reading it again prolongs nothing."""
-        since_s = min(self._clock.to_local(record.since_s), now_s)
-        return min(self._clock.to_local(record.until_s), since_s + self.rules.settings.max_bantime_s)
+        offset_s = self._clock.offset_s
+        since_s = min(record.since_s - offset_s, now_s)
+        return min(record.until_s - offset_s, since_s + self.rules.settings.max_bantime_s)
 
     def _refusal(self, peer: Peer, wanted: _Wanted, now_s: float) -> Cause | None:
         """Return why a ban must not be held; the guard comes first, and what it protects counts for the breaker.
