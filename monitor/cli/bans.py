@@ -217,7 +217,8 @@ def unban(
     """End bans early, and delete elements that other programs added to the kernel's sets.
 
     A ban of this node ends on the nodes that took it over, too. With --fleet, every node ends its bans of these
-    networks, no matter which node decided them. A detector may ban them again where they offend again.
+    networks, no matter which node decided them; nodes that observe the fleet keep their own. A detector may ban them
+    again where they offend again.
     """
     if bool(networks) == everything:
         raise click.UsageError("name the addresses to unban, or give --all")
