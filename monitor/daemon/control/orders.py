@@ -14,7 +14,7 @@ from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.enforcers.protocol import ForeignElement
 from monitor.model.addresses import Network, parse_network
 from monitor.model.alerts import Strength
-from monitor.model.bans import FLEET, MANUAL, MAX_ALLOWED, WORDS, Ban, ClaimOrigin, Mode
+from monitor.model.bans import FLEET, MANUAL, MAX_ALLOWED, OTHER_PEERS, WORDS, Ban, ClaimOrigin, Mode
 from monitor.model.parts import in_parts
 from monitor.model.ports import MAX_PORTS, PREFIX_LENGTHS, at, can_be_limited, count, pack, show
 from monitor.recording.inputs import OrderedBan
@@ -187,7 +187,9 @@ class Orders:
 
     def _why_not_lifted(self, network: Network, held: Sequence[Ban], foreign: Sequence[ForeignElement]) -> str:
         if held:
-            return f"not lifted: {_claimed_by(held)}; end it there"
+            return (
+                f"not lifted: {_claimed_by(held)}; end it there{_OR_EVERYWHERE if any(map(_is_of_node, held)) else ''}"
+            )
         around = [str(ban.network) for ban in self._pipeline.ledger.covering(network)]
         around += _around(network, foreign)
         return f"not banned itself, but inside {', '.join(around)}: unban that" if around else "not banned"
@@ -256,6 +258,14 @@ def _narrowed(network: Network, wanted: RequestedBan) -> Network:
 
 def _deleted(elements: Sequence[ForeignElement]) -> str:
     return " and ".join(f"element of set {one.set}, added by {one.author}, deleted" for one in elements)
+
+
+_OR_EVERYWHERE = ", or on all nodes: `nodewarden unban --fleet`"
+
+
+def _is_of_node(ban: Ban) -> bool:
+    """Whether another node of the fleet claims it."""
+    return ban.origin is ClaimOrigin.PEER and ban.detector not in OTHER_PEERS
 
 
 def _claimed_by(bans: Iterable[Ban]) -> str:

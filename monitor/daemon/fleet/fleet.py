@@ -211,8 +211,8 @@ class Fleet:
         pardon = self.pardons.bars(network, now_s)
         if pardon is None:
             return None
-        who = f" (by {pardon.node})" if pardon.node else ""
-        return pardon.until_s, f"{printable(pardon.reason)}{who}"
+        who = f"by {pardon.node or 'this node'}"
+        return pardon.until_s, f"{who}: {printable(pardon.reason)}" if pardon.reason else who
 
     def trust(self, node: str) -> bool:
         """Enforce what a peer bans again; False: no such peer, or its breaker did not trip."""
