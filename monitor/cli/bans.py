@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from monitor.cli import completion, show
-from monitor.cli.origin import origin
+from monitor.cli.origin import detector_of, origin
 from monitor.cli.target import Target
 from monitor.cli.values import BANTIME, NETWORK, NETWORK_OR_ALL, NETWORK_OR_RANGE, PORTS
 from monitor.config.kinds import near
@@ -90,7 +90,8 @@ def _paged(request: ListBans, most: int | None) -> ListBans:
     "--detector",
     shell_complete=completion.detectors,
     default="",
-    help="Only bans of this detector, or manual, import, restored, recidive, prefix, foreign.",
+    help="Only bans of this detector, of another node (peer NAME), or manual, import, restored, recidive, prefix, "
+    "foreign, fleet.",
 )
 @click.option("--set", "set_name", type=click.Choice(SET_WORDS), help="Only bans of this kind.")
 @click.option(
@@ -119,7 +120,7 @@ def list_bans(
     request = ListBans(
         observed=observed,
         foreign=True,
-        detector=detector,
+        detector=detector_of(detector),
         set=set_name or "",
         within=within,
         sort=sort,
@@ -129,14 +130,14 @@ def list_bans(
     if is_json:
         show.as_json_list(bans)
     elif not show.table(("NETWORK", "SET", "ENDS IN", "DETECTOR", "REASON"), map(_row, bans)):
-        show.say(f"no bans{_hint(target, request)}")
+        show.say(f"no bans{_hint(target, request, is_detector=request.detector == detector)}")
 
 
-def _hint(target: Target, request: ListBans) -> str:
+def _hint(target: Target, request: ListBans, *, is_detector: bool) -> str:
     """Say why a list may be empty: a detector that is not there, or bans that are only observed."""
     status = target.ask(Status())
     names = sorted({*NOT_DETECTORS, *_OTHER_LISTED, *(one["name"] for one in status["detectors"])})
-    if request.detector and request.detector not in names:
+    if request.detector and is_detector and request.detector not in names:
         meant = near(request.detector, names)
         return f": there is no detector {request.detector}" + (f"; did you mean {meant}?" if meant else "")
     observed = 0 if request.observed else status["bans"]["observed"]
@@ -216,7 +217,8 @@ def unban(
     """End bans early, and delete elements that other programs added to the kernel's sets.
 
     A ban of this node ends on the nodes that took it over, too. With --fleet, every node ends its bans of these
-    networks, no matter which node decided them. A detector may ban them again where they offend again.
+    networks, no matter which node decided them; nodes that observe the fleet keep their own. A detector may ban them
+    again where they offend again.
     """
     if bool(networks) == everything:
         raise click.UsageError("name the addresses to unban, or give --all")

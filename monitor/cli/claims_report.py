@@ -23,6 +23,6 @@ def explain_claims(ban: dict[str, Any]) -> None:
 def explain_pardon(pardon: dict[str, Any] | None) -> None:
     """Say that the fleet lets it go, and for how long."""
     if pardon:
-        reason = f" ({pardon['reason']})" if pardon["reason"] else ""
+        reason = f", {pardon['reason']}" if pardon["reason"] else ""
         left = show.duration(pardon["left_s"])
-        show.say(f"  pardoned in the fleet for another {left}{reason}: no ban of another node is taken over")
+        show.say(f"  pardoned in the fleet for another {left}{reason}; until then no node takes a ban of it over")

@@ -87,7 +87,10 @@ class Adoption:
 
     def claim_of(self, name: str, key: bytes) -> Ban | None:
         """Return what a peer claims of a ban (`ban_key`)."""
-        return next((one for one in self._ledger.claims_of(key) if is_of_peer(one) and one.detector == name), None)
+        for one in self._ledger.claims_of(key):  # mostly there are none
+            if one.detector == name and is_of_peer(one):
+                return one
+        return None
 
     def take(
         self, plan: Plan, peer: Peer, change: Change, now_s: float, seen: set[bytes] | None = None
@@ -107,7 +110,7 @@ class Adoption:
             record = decode_ban(change.record)
         except RecordError as error:
             return Cause(error.cause)
-        if f"{record.set.value} {record.net}".encode() != change.field:
+        if f"{record.set} {record.net}".encode() != change.field:
             return Cause.MALFORMED
         if seen is None:
             peer.lag_s = max(0.0, now_s - self._clock.to_local(record.since_s))
@@ -121,11 +124,14 @@ class Adoption:
     def _hold(self, plan: Plan, peer: Peer, wanted: _Wanted, now_s: float) -> Cause | None:
         """Plan the claim that a record makes; return why it cannot be held, None if it is."""
         network, strength, key, until_s = wanted.network, wanted.strength, wanted.key, wanted.until_s
-        held = None if (peer.name, key) in plan.withdrawals else self.claim_of(peer.name, key)
-        is_new = held is None and (peer.name, key) not in plan.orders
-        if is_new and (cause := self._charge(plan, peer, wanted, now_s)) is not None:
-            return cause
+        place = peer.name, key
+        held = None if place in plan.withdrawals else self.claim_of(peer.name, key)
         mode = self._mode(peer.name, key, now_s)
+        if held is None and place not in plan.orders:
+            if (cause := self._charge(plan, peer, wanted, mode, now_s)) is not None:
+                return cause
+            if peer.breaker.is_tripped:  # by this one
+                mode = self._mode(peer.name, key, now_s)
         if held is not None:
             plan.known += 1
             if self._clock.to_local(wanted.record.since_s) > now_s:  # it would last longer with each reading
@@ -144,14 +150,13 @@ class Adoption:
             self.revise(plan, key, now_s, beside=peer.name)
         return None
 
-    def _charge(self, plan: Plan, peer: Peer, wanted: _Wanted, now_s: float) -> Cause | None:
+    def _charge(self, plan: Plan, peer: Peer, wanted: _Wanted, mode: Mode, now_s: float) -> Cause | None:
         """Take a new ban off what a peer may bring; return why it cannot be held. Too many trip its breaker.
 
         What a snapshot has and we do not need not be new: there was no room for it, or for it among what is observed.
         """
         if peer.held + plan.fresh >= self.rules.settings.max_per_peer:
             return Cause.FULL
-        mode = self._mode(peer.name, wanted.key, now_s)
         if mode is Mode.ENFORCE:
             if plan.is_full is None:  # asked once for each slice: it costs a count
                 plan.is_full = self._ledger.is_full_for(Rank.PEER)
@@ -168,8 +173,9 @@ class Adoption:
 
     def _end_of(self, record: BanRecord, now_s: float) -> float:
         """Return when an adopted ban ends: counted from its start there, so that reading it again prolongs nothing."""
-        since_s = min(self._clock.to_local(record.since_s), now_s)
-        return min(self._clock.to_local(record.until_s), since_s + self.rules.settings.max_bantime_s)
+        offset_s = self._clock.offset_s
+        since_s = min(record.since_s - offset_s, now_s)
+        return min(record.until_s - offset_s, since_s + self.rules.settings.max_bantime_s)
 
     def _refusal(self, peer: Peer, wanted: _Wanted, now_s: float) -> Cause | None:
         """Return why a ban must not be held; the guard comes first, and what it protects counts for the breaker.

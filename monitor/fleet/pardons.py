@@ -43,8 +43,9 @@ class Pardon(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def text(self) -> str:
-        """Why it was given, and by which peer."""
-        return f"{printable(self.reason)} (by {self.node})" if self.node else printable(self.reason)
+        """Who gave it, and why."""
+        who = f"by {self.node or 'this node'}"
+        return f"{who}: {printable(self.reason)}" if self.reason else who
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -7,6 +7,9 @@ from monitor.model.alerts import Strength
 from monitor.model.bans import Mode, ban_key
 from monitor.recording.inputs import OrderedBan
 
+_EFFORT = 4
+"""What anything but a new ban of an address asks of the kernel, about: so many times as much."""
+
 
 class Plan:
     """What a slice of work asks of the pipeline: first the withdrawals, then the orders."""
@@ -21,6 +24,8 @@ class Plan:
         """Orders of what the peer did not hold before."""
         self.is_full: bool | None = None
         """Whether there was no room for bans of peers; None: nobody asked."""
+        self.effort = 0
+        """How many elements of the kernel's sets the orders ask for, about: prefixes and ports cost more."""
         self.known = 0
         """Records of what the peer holds already."""
 
@@ -31,6 +36,7 @@ class Plan:
     def order(self, order: OrderedBan, key: bytes, held: Mode | None = None) -> None:
         """Have a claim made for a ban (`ban_key`); `held`: in place of one."""
         self.orders[order.name, key] = order
+        self.effort += 1 if order.network.is_host and not order.network.ports else _EFFORT
         if held is not None:
             self.held[order.name, key] = held
 
@@ -46,3 +52,4 @@ class Plan:
         self.orders.pop(key, None)
         self.held.pop(key, None)
         self.withdrawals[key] = network, strength
+        self.effort += _EFFORT

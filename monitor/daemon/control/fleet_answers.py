@@ -84,6 +84,19 @@ class FleetAnswers:
             return "published to the fleet"
         return "published to the fleet as soon as its server answers"
 
+    def announced(self, answers: Sequence[Answer], note: str) -> list[Answer]:
+        """Add to the answers for bans of the whole fleet when it learns of them, `note`, and what bars one of them."""
+        told = f"{self.publishing()}{note}"
+        return [
+            one | {"text": f"{one['text']}; {told}{self._bar(one['network'])}"} if one["done"] else one
+            for one in answers
+        ]
+
+    def _bar(self, network: str) -> str:
+        """Say that a pardon keeps other nodes from taking a ban over; empty if none does."""
+        pardon = self.pardon_of(parse_network(network.partition(" ")[0]))
+        return f"; PROBLEM: other nodes do not take it over, it is pardoned {pardon['reason']}" if pardon else ""
+
     def pardon_of(self, network: Network) -> dict[str, Any] | None:
         """Show the pardon that bars a network from being taken over; None if there is none."""
         now_s = time.time()

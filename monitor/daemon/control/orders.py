@@ -187,9 +187,9 @@ class Orders:
 
     def _why_not_lifted(self, network: Network, held: Sequence[Ban], foreign: Sequence[ForeignElement]) -> str:
         if held:
-            is_peers = any(claim.origin is ClaimOrigin.PEER and claim.detector not in OTHER_PEERS for claim in held)
-            pardon = " or pardon it on all nodes (`nodewarden unban --fleet`)" if is_peers else ""
-            return f"not lifted: {_claimed_by(held)}; end it there{pardon}"
+            return (
+                f"not lifted: {_claimed_by(held)}; end it there{_OR_EVERYWHERE if any(map(_is_of_node, held)) else ''}"
+            )
         around = [str(ban.network) for ban in self._pipeline.ledger.covering(network)]
         around += _around(network, foreign)
         return f"not banned itself, but inside {', '.join(around)}: unban that" if around else "not banned"
@@ -258,6 +258,14 @@ def _narrowed(network: Network, wanted: RequestedBan) -> Network:
 
 def _deleted(elements: Sequence[ForeignElement]) -> str:
     return " and ".join(f"element of set {one.set}, added by {one.author}, deleted" for one in elements)
+
+
+_OR_EVERYWHERE = ", or on all nodes: `nodewarden unban --fleet`"
+
+
+def _is_of_node(ban: Ban) -> bool:
+    """Whether another node of the fleet claims it."""
+    return ban.origin is ClaimOrigin.PEER and ban.detector not in OTHER_PEERS
 
 
 def _claimed_by(bans: Iterable[Ban]) -> str:

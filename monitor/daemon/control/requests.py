@@ -120,10 +120,10 @@ class Answers:
             return await in_slices(self._orders.slices(order))
         self._fleet.require()
         answers = await in_slices(self._orders.slices(order))
-        told = self._fleet.publishing()
-        if any(one.set == WORDS[Strength.SPOOFABLE] for one in order.bans):
-            told += "; only nodes with `fleet.share: all` take shuns over"
-        return [one | {"text": f"{one['text']}; {told}"} if one["done"] else one for one in answers]
+        has_shuns = any(one.set == WORDS[Strength.SPOOFABLE] for one in order.bans)
+        return self._fleet.announced(
+            answers, "; only nodes with `fleet.share: all` take shuns over" if has_shuns else ""
+        )
 
     def look_up(self, request: Request) -> Reply:
         """Answer a request that changes nothing but, with Reload and trials, what the configuration says."""

@@ -2,7 +2,8 @@
 
 Each node has a user of its own that writes its own keys only, so the key tells who wrote a record. What all nodes write
 (the bell and the list of names) is limited to the commands needed, by selectors (Redis 7.0, Valkey 7.2). The
-administrator's user is the only one that writes the fleet's allowlist.
+administrator's user is the only one that writes the fleet's allowlist; it may also do what `status` and the
+documentation ask for: load a changed ACL file, see how the server is, and delete a key of the fleet.
 
 Source: https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/
 """
@@ -64,6 +65,8 @@ def _administrator_line(keys: FleetKeys, fleet: str, password: str) -> str:
         *(f"+{name}" for name in (*_EVERYBODY, "time", "exists")),
         *(f"+{name}" for name in ("hset", "hsetnx", "hdel", "hlen", "hget", "hscan")),
         _selector(("xadd",), f"%RW~{_pattern(keys.bell)}"),
+        *(f"+{name}" for name in ("acl|load", "info")),
+        _selector(("del",), f"%RW~{keys.prefix.decode()}*"),
     ]
     return _line(administrator_name(fleet), password, rules)
 

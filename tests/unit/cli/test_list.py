@@ -9,8 +9,9 @@ from click.testing import CliRunner
 from monitor.cli import show
 from monitor.cli.bans import list_bans
 from monitor.cli.filter import filter_group
+from monitor.cli.origin import detector_of, origin
 from monitor.cli.target import Target
-from monitor.control.protocol import Status
+from monitor.control.protocol import ListBans, Status
 from monitor.filters.library import built_in_names
 
 
@@ -30,6 +31,8 @@ class _Daemon(Target):
         (["--observed"], "no bans"),
         (["--detector", "sshd", "--observed"], "no bans"),
         (["--detector", "import", "--observed"], "no bans"),
+        (["--detector", "peer web-1", "--observed"], "no bans"),
+        (["--detector", "peer"], "no bans: there is no detector peer"),
         (["--detector", "ssh"], "no bans: there is no detector ssh; did you mean sshd?"),
         (["--detector", "x\x1b"], "no bans: there is no detector x\\x1b"),
         (["--json"], "[]"),
@@ -39,6 +42,21 @@ def test_an_empty_list_is_explained(words: list[str], said: str) -> None:
     """A misspelt detector is named, and so are bans that are only observed."""
     done = CliRunner().invoke(list_bans, words, obj=_Daemon(Path("/nowhere")))
     assert (done.exit_code, "".join(done.output.split("\n"))) == (0, said)
+
+
+@pytest.mark.parametrize("given", ["peer web-1", "web-1"])
+def test_a_detector_can_be_given_as_the_table_shows_it(given: str) -> None:
+    """Bans of other nodes are shown as those of `peer NAME`; the daemon knows the name."""
+    assert detector_of(origin({"origin": "peer", "detector": "web-1"})) == "web-1"
+    asked: list[ListBans] = []
+
+    class _Noting(_Daemon):
+        def ask(self, request: object) -> dict[str, object]:
+            asked.extend([request] if isinstance(request, ListBans) else [])
+            return super().ask(request)
+
+    assert CliRunner().invoke(list_bans, ["--detector", given], obj=_Noting(Path("/nowhere"))).exit_code == 0
+    assert [one.detector for one in asked] == ["web-1"]
 
 
 def test_a_long_last_cell_goes_below_its_row(

@@ -114,11 +114,13 @@ def test_a_ban_for_the_fleet_is_on_the_other_node_and_says_whose_it_is(tmp_path:
 def test_a_pardon_ends_bans_everywhere_and_bars_them(tmp_path: Path) -> None:
     """Of whatever node; `why` says until when and why. Away from the server, the answer says that it comes later."""
     one, other = _two()
-    there = answers_of(other.pipeline, tmp_path, _Place(other))
+    here, there = (answers_of(each.pipeline, tmp_path, _Place(each)) for each in (one, other))
     meet(one, other)
     one.ban(_NET)
     meet(one, other)
     assert other.held("web-1") == {_NET}
+    (told,) = _ask(there, protocol.Unban([_NET]))
+    assert told["text"].endswith("end it there, or on all nodes: `nodewarden unban --fleet`")
     (told,) = _ask(there, FleetPardon([_NET], 3600.0, "our customer"))
     assert told["text"] == "pardoned, lifted here; published to the fleet"
     meet(one, other)
@@ -126,7 +128,10 @@ def test_a_pardon_ends_bans_everywhere_and_bars_them(tmp_path: Path) -> None:
     found = _ask(there, Why(_NET))
     assert 0 < found["pardon"]["left_s"] <= 3600
     assert "pardoned in the fleet for another" in _printed(found)
-    assert "(our customer)" in _printed(found)
+    assert ", by web-2: our customer; until then" in _printed(_ask(here, Why(_NET)))
+    assert ", by this node: our customer; until then" in _printed(found)
+    (told,) = _ask(here, BanOrder([RequestedBan(_NET, 3600.0)], fleet=True))
+    assert told["text"].endswith("PROBLEM: other nodes do not take it over, it is pardoned by web-2: our customer")
     other.reachable = False
     other.sync()
     later = answers_of(other.pipeline, tmp_path, _Place(other))

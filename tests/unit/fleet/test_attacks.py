@@ -64,9 +64,10 @@ def test_a_pardon_that_is_renewed_again_and_again_costs_the_budget() -> None:
 
 def test_a_ban_whose_end_changes_without_end_is_not_written_to_the_kernel_each_time() -> None:
     node = _node(bans_per_minute=10)
-    _hear(node, _ban(A), *(_ban(A, until_s=NOW_S + 3600.0 + 60.0 * (number % 7)) for number in range(1, 500)))
+    for number in range(100):
+        _hear(node, _ban(A, until_s=NOW_S + 3600.0 + 60.0 * (number % 7)))
     assert len(node.decisions) <= 11
-    assert node.fleet.peers.refused[Cause.BUDGET] > 300
+    assert node.fleet.peers.refused[Cause.BUDGET] > 80
     assert (_breaker(node), node.held("peer")) == ("", {A})
     _hear(node, Change(Kind.UNBAN, f"ban {A}".encode()))
     assert node.held("peer") == set()
@@ -80,7 +81,7 @@ def test_a_peer_neither_shortens_nor_takes_over_what_the_operator_pardoned(for_s
     _hear(node, _pardon(A, node.clock.now_s, for_s))
     node.restart()
     node.clock.now_s = NOW_S + 3590.0
-    assert node.fleet.pardoned(network, node.clock.now_s) == (NOW_S + 3600.0, "a customer")
+    assert node.fleet.pardoned(network, node.clock.now_s) == (NOW_S + 3600.0, "by this node: a customer")
     assert node.fleet.pardons.own() == [network]
     _hear(node, _ban(A, node.clock.now_s))
     assert node.enforced() == set()
@@ -91,9 +92,9 @@ def test_a_peer_does_not_shorten_what_another_one_pardoned_but_may_what_it_did_i
     _hear(node, _pardon(A), peer="good")
     node.clock.now_s += 9.0
     _hear(node, _pardon(A, NOW_S + 5.0, 10.0), peer="bad")
-    assert node.fleet.pardoned(network, NOW_S) == (NOW_S + 3600.0, "a mistake (by good)")
+    assert node.fleet.pardoned(network, NOW_S) == (NOW_S + 3600.0, "by good: a mistake")
     _hear(node, _pardon(A, NOW_S + 9.0, 10.0), peer="good")
-    assert node.fleet.pardoned(network, NOW_S) == (NOW_S + 19.0, "a mistake (by good)")
+    assert node.fleet.pardoned(network, NOW_S) == (NOW_S + 19.0, "by good: a mistake")
 
 
 def test_a_flood_of_pardons_pushes_out_only_those_of_the_same_peer() -> None:

@@ -189,8 +189,8 @@ def test_a_pardon_lets_go_everywhere_and_bars_for_its_time() -> None:
     third.fleet.pardon([parse_network(A)], clock.now_s + 600.0, "a customer", clock.now_s)
     meet(one, other, third)
     assert one.enforced() == other.enforced() == third.enforced() == set()
-    assert third.fleet.pardoned(parse_network(A), clock.now_s) == (clock.now_s + 600.0, "a customer")
-    assert one.fleet.pardoned(parse_network(A), clock.now_s) == (clock.now_s + 600.0, "a customer (by third)")
+    assert third.fleet.pardoned(parse_network(A), clock.now_s) == (clock.now_s + 600.0, "by this node: a customer")
+    assert one.fleet.pardoned(parse_network(A), clock.now_s) == (clock.now_s + 600.0, "by third: a customer")
     clock.now_s += 10.0
     one.ban(A)  # it goes on: here that counts, elsewhere it is barred
     meet(one, other, third)

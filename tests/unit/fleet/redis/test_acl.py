@@ -104,15 +104,25 @@ FORBIDDEN: dict[str, tuple[bytes | str, ...]] = {
 
 
 def test_all_else_is_refused(server: RedisServer) -> None:
-    """For a node's user; and the administrator's has the allowlist and the bell only."""
+    """For a node's user; and the administrator's has the allowlist and the bell only, and deletes."""
     for what, words in FORBIDDEN.items():
         answer = server.cli(*words, user=user_name("t", "web"), password=PASSWORD)
         assert answer.startswith("NOPERM"), (what, answer)
-        if KEYS.allow not in words[1:2]:
+        if words[0] != "DEL" and KEYS.allow not in words[1:2]:
             answer = server.cli(*words, user=administrator_name("t"), password=OTHERS)
             assert answer.startswith("NOPERM"), (what, answer)
-    answer = server.cli("HSET", OWN.bans, "f", "r", user=administrator_name("t"), password=OTHERS)
-    assert answer.startswith("NOPERM")
+    for words in (("HSET", OWN.bans, "f", "r"), ("DEL", "session:1"), ("DEL", "{nodewarden:other}:names")):
+        answer = server.cli(*words, user=administrator_name("t"), password=OTHERS)
+        assert answer.startswith("NOPERM"), words
+
+
+def test_the_administrator_may_do_what_the_documentation_asks_for(server: RedisServer) -> None:
+    """`default` is off, so nobody else could: load another ACL file, look at the memory, delete a key; no node may."""
+    server.cli("SET", KEYS.names, "broken")
+    for words, expected in ((("ACL", "LOAD"), "OK"), (("INFO", "memory"), "# Memory"), (("DEL", KEYS.names), "1")):
+        assert server.cli(*words, user=user_name("t", "web"), password=PASSWORD).startswith("NOPERM"), words
+        answer = server.cli(*words, user=administrator_name("t"), password=OTHERS)
+        assert answer.startswith(expected), (words, answer)
 
 
 def test_names_of_users_fit_the_setting_and_are_unique() -> None:
