@@ -53,20 +53,25 @@ _decode = msgspec.msgpack.Decoder(Pardon).decode
 
 
 class _Table:
-    """Pardons by network, and how many there are of each length of prefix."""
+    """Pardons by network, and how many there are of each length of prefix and of each node."""
 
     def __init__(self) -> None:
         self.known: dict[Network, Pardon] = {}
+        self.of_node: Counter[str] = Counter()
         self._lengths: Counter[tuple[int, int]] = Counter()
 
     def put(self, network: Network, pardon: Pardon) -> None:
         self.drop(network)
         self.known[network] = pardon
+        self.of_node[pardon.node] += 1
         self._lengths[network.bits, network.prefix_length] += 1
 
     def drop(self, network: Network) -> None:
-        if self.known.pop(network, None) is not None:
+        if (gone := self.known.pop(network, None)) is not None:
             self._lengths[network.bits, network.prefix_length] -= 1
+            self.of_node[gone.node] -= 1
+            if not self.of_node[gone.node]:
+                del self.of_node[gone.node]
 
     def drop_if(self, which: Callable[[Pardon], bool]) -> None:
         for network in [one for one, pardon in self.known.items() if which(pardon)]:
@@ -87,7 +92,8 @@ class _Table:
 class Pardons:
     """Pardons by network, at most MAX_PARDONS of this node and as many of all peers.
 
-    Beyond that the one that ends first is dropped, of the peer that has the most.
+    Beyond that one of the peer that has the most is dropped: the new one if it is that peer's, otherwise the one that
+    ends first.
     """
 
     def __init__(self, max_pardons: int = MAX_PARDONS) -> None:
@@ -114,17 +120,15 @@ class Pardons:
         if known is not None and known.node != pardon.node and known.until_s > pardon.until_s:
             pardon = msgspec.structs.replace(known, at_s=pardon.at_s)
         if known is None and len(table.known) >= self._max:
-            self.expire(now_s)
-            if len(table.known) >= self._max:
-                self._make_room(table)
+            self.dropped_total += 1
+            most = max(table.of_node.values())
+            if pardon.node and table.of_node[pardon.node] >= most:
+                return False
+            loser = next(node for node, count in table.of_node.items() if count == most)
+            of_loser = (network for network, one in table.known.items() if one.node == loser)
+            table.drop(min(of_loser, key=lambda one: table.known[one].until_s))
         table.put(network, pardon)
         return True
-
-    def _make_room(self, table: _Table) -> None:
-        most = Counter(pardon.node for pardon in table.known.values()).most_common(1)[0][0]
-        of_most = [(pardon.until_s, network) for network, pardon in table.known.items() if pardon.node == most]
-        table.drop(min(of_most)[1])
-        self.dropped_total += 1
 
     def forget(self, network: Network) -> None:
         """Drop a pardon of this node."""
