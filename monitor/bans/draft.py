@@ -56,10 +56,12 @@ class Draft:
 
     def covering(self, network: Network) -> Iterator[tuple[Ban, Claims]]:
         """Yield the bans of this network and of the prefixes around it with their claims, narrowest first."""
-        own = network.prefix_length
+        own, known, added = network.prefix_length, self._ledger.keys(), self._claims
         for length in self._lengths_around(network):
             around = network.whole if length == own else network_of(network.address, length)
             for key in (*whole_keys(around), *self._keys_of_ports(around)):
+                if key not in known and key not in added:
+                    continue  # as nearly always
                 claims = self.claims_of(key)
                 if claims and (ban := effective(claims, self.now_s)) is not None:
                     yield ban, claims

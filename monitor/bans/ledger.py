@@ -3,7 +3,7 @@
 import bisect
 import heapq
 from collections import Counter
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Set
 from typing import TypeAlias
 
 import msgspec
@@ -203,6 +203,10 @@ class Ledger(Notes, BanCounts):
     def bans(self) -> Iterable[Ban]:
         """Return all bans, in no order."""
         return self._bans.values()
+
+    def keys(self) -> Set[bytes]:
+        """Return a view of the keys (`ban_key`) of all bans."""
+        return self._bans.keys()
 
     def keys_of(self, origins: Container[ClaimOrigin]) -> list[bytes]:
         """Return the keys of the bans that may have a claim of one of these origins; quick, however many there are."""

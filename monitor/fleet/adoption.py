@@ -7,7 +7,8 @@ the same rule.
 
 import sys
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+
+import msgspec
 
 from monitor.bans.claims import Rank
 from monitor.bans.guard import Guard
@@ -45,7 +46,7 @@ class Rules:
         return self._internal.protects(network) is not None
 
 
-class _Wanted(NamedTuple):
+class _Wanted(msgspec.Struct, frozen=True, gc=False):
     """A ban that a peer has; `is_listed`: a snapshot has it."""
 
     network: Network
@@ -216,7 +217,7 @@ class Adoption:
 
     def _mode(self, name: str, key: bytes, now_s: float) -> Mode:
         settings = self.rules.settings
-        if settings.mode is Mode.OBSERVE or not self._peers.is_trusted(name):
+        if settings.mode is Mode.OBSERVE or (peer is not None and peer.breaker.is_tripped):
             return Mode.OBSERVE
         if not self._has_role(name):
             held = self.claim_of(name, key)

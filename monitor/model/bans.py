@@ -146,7 +146,8 @@ def ban_key(network: Network, strength: Strength) -> bytes:
 def whole_keys(network: Network) -> list[bytes]:
     """Return the `ban_key` of a network without ports in each strength, by number of the strength."""
     address = network.address
-    return [address + tail for tail in _TAILS_OF_LENGTH[network.prefix_length]]
+    first, second, third = _TAILS_OF_LENGTH[network.prefix_length]
+    return [address + first, address + second, address + third]
 
 
 def read_ban_key(key: bytes) -> tuple[Network, Strength]:

@@ -144,6 +144,9 @@ class Work:
         plan, until_s = Plan(), self._spent() + _LOOKS_S
         while items := self._intake.take(name, _PART):
             for item in items:
+                if plan and isinstance(item, Change) and item.kind is Kind.PARDON:
+                    self._holdings.carry_out(plan, now_s)  # it ends what came before it
+                    plan, until_s = Plan(), 0.0
                 self._take(plan, peer, item, now_s)
             if isinstance(items[-1], End) or plan.effort >= _MOST_EFFORT or self._spent() >= until_s:
                 break
