@@ -4,6 +4,7 @@ No daemon has that user's password: an intruder on one node cannot allow an addr
 """
 
 import os
+import sys
 import urllib.parse
 from collections.abc import Callable, Coroutine, Iterable
 from functools import wraps
@@ -145,9 +146,20 @@ def _administrator(url: str, name: str, user: str, password_file: str, ca_file: 
         password = read_password(password_file) if password_file else os.environ.get(PASSWORD_VARIABLE, "")
     except CredentialError as error:
         raise TemporaryError(str(error)) from None
-    host = urllib.parse.urlsplit(settings.url).netloc or settings.url
-    password = password or click.prompt(f"Password of the fleet's administrator at {host}", hide_input=True, err=True)
-    return Administrator(settings, user or administrator_name(settings.name), password)
+    return Administrator(settings, user or administrator_name(settings.name), password or _asked(settings.url))
+
+
+def _asked(url: str) -> str:
+    """Ask for the password, or read it from a pipe; UsageError where there is none."""
+    if not sys.stdin.isatty():
+        if piped := sys.stdin.readline().strip():
+            return piped
+        raise click.UsageError(
+            f"no password: give --admin-password-file, set {PASSWORD_VARIABLE}, or write it to stdin"
+        )
+    host = urllib.parse.urlsplit(url).netloc or url
+    text: str = click.prompt(f"Password of the fleet's administrator at {host}", hide_input=True, err=True)
+    return text
 
 
 def _checked(text: str) -> dict[str, Any]:

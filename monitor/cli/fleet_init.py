@@ -130,6 +130,8 @@ def _node(fleet: str, url: str, name: str) -> str:
         f"  password_file: {PASSWORD_PATH}",
     ]
     if url.startswith("rediss"):
-        lines += [f"  ca_file: {CA_PATH}"]
-    lines += ["  mode: observe    # enforce, once `nodewarden list --observed` shows nobody whom you want to reach you"]
+        lines += [f"  ca_file: {CA_PATH}    # delete this line if a public authority signed the server's certificate"]
+    lines += [
+        "  mode: observe    # set enforce once `nodewarden list --observed` shows only addresses that may be banned"
+    ]
     return "\n".join(lines) + "\n"

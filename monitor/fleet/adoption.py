@@ -278,6 +278,10 @@ def _can_be_ordered(held: Ban, mode: Mode, until_s: float) -> bool:
 
 
 def _reason(record: BanRecord) -> str:
-    """Return a reason as it is kept: one line of printable text; few differ, and each is held for long."""
-    text = f"{record.reason} ({record.detector})" if record.reason else record.detector
+    """Return a reason as it is kept: one line of printable text; few differ, and each is held for long.
+
+    It says which detector decided, unless the reason does already.
+    """
+    is_named = record.detector in record.reason.split()
+    text = record.reason if is_named else f"{record.reason} ({record.detector})" if record.reason else record.detector
     return sys.intern(printable(text)[:MAX_REASON])

@@ -43,10 +43,10 @@ def _read_url(value: str) -> str:
     return value
 
 
-def _matching(noun: str, pattern: str, *, optional: bool = False) -> ValueKind[str]:
+def _matching(noun: str, pattern: str, consists: str, *, optional: bool = False) -> ValueKind[str]:
     def read(value: str) -> str:
         if not re.fullmatch(pattern, value) and (value or not optional):
-            raise ValueError(f"{quote(value)} is not a {noun}")
+            raise ValueError(f"{quote(value)} is not a {noun}: it consists of {consists}")
         return value
 
     return ValueKind(noun, read, str, {"type": "string", "pattern": f"^({pattern})?$" if optional else f"^{pattern}$"})
@@ -58,11 +58,14 @@ URL: ValueKind[str] = ValueKind(
     str,
     {"type": "string", "maxLength": _LONGEST_URL, "pattern": "^((redis(s)?([+](sentinel|cluster))?|unix)://.+)?$"},
 )
-FLEET_NAME = _matching("name of a fleet", _NAME.pattern)
-NODE = _matching("name of a node", NODE_NAME, optional=True)
-PEER = _matching("name of a node", NODE_NAME)
-ROLE = _matching("name of a role", _NAME.pattern, optional=True)
-USER = _matching("name of a user", r"[A-Za-z0-9][A-Za-z0-9_.@:-]{0,63}", optional=True)
+_OF_NODE = "at most 63 of a-z 0-9 . _ - and begins and ends with a letter or digit"
+_OF_FLEET = "at most 32 of A-Z a-z 0-9 . _ - and begins with a letter or digit"
+_OF_USER = "at most 64 of A-Z a-z 0-9 . _ - @ : and begins with a letter or digit"
+FLEET_NAME = _matching("name of a fleet", _NAME.pattern, _OF_FLEET)
+NODE = _matching("name of a node", NODE_NAME, _OF_NODE, optional=True)
+PEER = _matching("name of a node", NODE_NAME, _OF_NODE)
+ROLE = _matching("name of a role", _NAME.pattern, _OF_FLEET, optional=True)
+USER = _matching("name of a user", r"[A-Za-z0-9][A-Za-z0-9_.@:-]{0,63}", _OF_USER, optional=True)
 
 
 class Share(enum.StrEnum):

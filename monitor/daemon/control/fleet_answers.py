@@ -94,7 +94,7 @@ class FleetAnswers:
 
     def _bar(self, network: str) -> str:
         """Say that a pardon keeps other nodes from taking a ban over; empty if none does."""
-        pardon = self.pardon_of(parse_network(network.partition(" ")[0]))
+        pardon = self.pardon_of(parse_network(network))
         return f"; PROBLEM: other nodes do not take it over, it is pardoned {pardon['reason']}" if pardon else ""
 
     def pardon_of(self, network: Network) -> dict[str, Any] | None:

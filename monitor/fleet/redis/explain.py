@@ -87,6 +87,9 @@ def explain_reply(error: BaseException, doing: str) -> str:
     return f"the server refuses {doing}: {_known(error) or _clean(error)}"
 
 
+_REFUSES_LOGIN = (
+    "it refuses the user name or the password: compare them with the server's ACL file, and have it loaded"
+)
 _CLOSES = "it was stopped, expects TLS (rediss://) or a certificate (fleet.cert_file), or has too many clients"
 
 
@@ -104,7 +107,7 @@ def _known(error: BaseException) -> str:
         return "it has no password: remove fleet.password_file, or set one at the server"
     if isinstance(error, redis_errors.AuthenticationError):
         wants = "Authentication required" in text or text.startswith("NOAUTH")
-        return "it wants a password: set fleet.password_file" if wants else "it refuses the user name or the password"
+        return "it wants a password: set fleet.password_file" if wants else _REFUSES_LOGIN
     if "unknown command" in text.lower() or "wrong number of arguments" in text or "syntax error" in text:
         return f"it does not know what we need, so it is older than Redis 7.0 or no Redis: {_clean(error)}"
     if text.startswith("WRONGTYPE"):

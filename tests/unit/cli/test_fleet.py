@@ -92,9 +92,10 @@ def test_init_writes_what_only_its_owner_reads(tmp_path: Path) -> None:
     "words", [["--nodes", "Web 1"], ["--nodes", "a,a"], ["--url", "http://x"], ["--name", "a b"], ["--url", ""]]
 )
 def test_init_refuses_names_that_no_node_can_have(words: list[str]) -> None:
-    """An error of usage, before any password is made."""
+    """An error of usage, before any password is made; it says what a name consists of."""
     done = _run(["fleet", "init", *words])
     assert done.exit_code == 2
+    assert all("consists of" in done.output for word in words if word in ("Web 1", "a b"))
     assert "password" not in done.output
 
 
@@ -153,6 +154,8 @@ def test_the_password_comes_from_a_file_the_environment_or_a_question(server: di
     asked = _run(place, input=f"{password}\n", env={"NODEWARDEN_FLEET_PASSWORD": ""})
     assert asked.exit_code == 0
     assert password not in asked.output
+    nobody = _run(place, env={"NODEWARDEN_FLEET_PASSWORD": ""})
+    assert (nobody.exit_code, "no password: give --admin-password-file" in nobody.output) == (2, True)
     options = set(re.findall(r"--[\w-]+", _run(["allow", "add", "--help"]).output))
     assert {one for one in options if "password" in one} == {"--admin-password-file"}
     in_url = _run([*place[:-1], f"redis://x:{password}@h", "--admin-user", "x"])

@@ -14,8 +14,8 @@ A, B, C = "198.51.100.1", "198.51.100.2", "198.51.100.3"
 _ALLOWED = ["203.0.113.0/24"]
 
 
-def _ban(network: str, since_s: float = NOW_S) -> Change:
-    record = BanRecord(VERSION, 1, network, SharedSet.BAN, since_s, since_s + 7200.0, "sshd", "5 failures")
+def _ban(network: str, since_s: float = NOW_S, reason: str = "5 failures") -> Change:
+    record = BanRecord(VERSION, 1, network, SharedSet.BAN, since_s, since_s + 7200.0, "sshd", reason)
     return Change(Kind.BAN, f"ban {network}".encode(), encode(record), record.until_s)
 
 
@@ -205,6 +205,35 @@ def test_a_pardon_lets_go_everywhere_and_bars_for_its_time() -> None:
         node.restart()
     meet(one, other, third)
     assert other.enforced() == third.enforced() == {A}
+
+
+def test_a_pardon_ends_early_when_its_node_gives_it_again_for_a_shorter_time() -> None:
+    server, clock = Server(), Clock()
+    one, other = (Node(name, server, clock) for name in ("one", "other"))
+    meet(one, other)
+    for for_s in (86_400.0, 60.0):
+        one.fleet.pardon([parse_network(A)], clock.now_s + for_s, "a slip", clock.now_s)
+        meet(one, other)
+        clock.now_s += 30.0
+        assert other.fleet.pardoned(parse_network(A), clock.now_s)
+    clock.now_s += 31.0
+    one.ban(A)
+    meet(one, other)
+    assert other.held("one") == {A}
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        ("5 failures in sshd (/var/log/auth.log)", "5 failures in sshd (/var/log/auth.log)"),
+        ("5 failures in sshd-session", "5 failures in sshd-session (sshd)"),
+        ("", "sshd"),
+    ],
+)
+def test_a_reason_of_a_peer_names_the_detector_once(reason: str, shown: str) -> None:
+    node = _node()
+    _hear(node, _ban(A, reason=reason))
+    assert [claim.reason for claim in node.pipeline.ledger.all_claims()] == [shown]
 
 
 def test_a_pardon_that_comes_again_ends_no_newer_ban() -> None:

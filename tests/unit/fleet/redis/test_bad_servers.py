@@ -67,7 +67,7 @@ SERVERS: dict[str, tuple[Answer, str]] = {
     "drips": (drips, "does not answer"),
     "hangs up": (hangs_up, "closed the connection"),
     "wrong password": (says(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n"),
-                       "refuses the user name or the password"),
+                       "refuses the user name or the password: compare them"),
     "no password there": (says(b"-ERR AUTH <password> called without any password configured for the default user. "
                                b"Are you sure your configuration is correct?\r\n"), "it has no password"),
     "protected mode": (says(b"-DENIED Redis is running in protected mode because protected mode is enabled\r\n"),
