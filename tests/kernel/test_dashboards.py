@@ -45,6 +45,11 @@ _MAY_BE_EMPTY = {
         for one in queries("fleet")
         if "nodewarden_fleet_" in one.expression
     },
+    **{
+        ("guard", one.panel, one.legend): "the nodes of the lab have no block lists, and do not exchange with CrowdSec"
+        for one in queries("guard")
+        if "nodewarden_crowdsec_" in one.expression or "nodewarden_list_" in one.expression
+    },
     **{(name, *_DOWN): "no guard is down before the test that stops one" for name in NAMES},
     ("overview", "What does it cost?", "eBPF run"): _ONE_SECOND_A_MINUTE,
     ("overview", "Alerts by detector", "examples"): _EXAMPLES,
