@@ -24,7 +24,7 @@ from monitor.daemon.pipeline.decision_fields import (
 )
 from monitor.daemon.pipeline.listeners import Listener
 from monitor.model.alerts import UNKNOWN_PARTY, FloodAlert
-from monitor.model.bans import Ban, Mode
+from monitor.model.bans import Ban, ClaimOrigin, Mode
 from monitor.model.ports import show
 
 _log = logging.getLogger(__name__)
@@ -144,8 +144,9 @@ def _line_of_ban(decision: Decision, ban: Ban) -> _Line:
     verb = f"would {ban.title}" if ban.mode is Mode.OBSERVE else ban.title
     why = "bans.budget is spent; " if decision.verdict is Verdict.OVER_BUDGET else ""
     reason = f"{why}{ban.reason}"
-    text = f"{verb} {ban.target} for {ban.until_s - ban.since_s:.0f} s ({ban.detector})"
-    return _Line(logging.INFO, text, f"{verb} ({ban.detector})", reason, f": {reason}" if reason else "")
+    who = f"peer {ban.detector}" if ban.origin is ClaimOrigin.PEER else ban.detector
+    text = f"{verb} {ban.target} for {ban.until_s - ban.since_s:.0f} s ({who})"
+    return _Line(logging.INFO, text, f"{verb} ({who})", reason, f": {reason}" if reason else "")
 
 
 def _is_bulk(decision: Decision) -> bool:
