@@ -59,7 +59,8 @@ class BanCounts:
 
     def _add(self, ban: Ban, claims: Claims) -> None:
         self._counts[KINDS * holding(ban, claims) + kind_of(ban)] += 1
-        self._by_name[holder_name(ban), ban.mode, ban.strength] += 1
+        key = holder_name(ban), ban.mode, ban.strength
+        self._by_name[key] = self._by_name.get(key, 0) + 1
 
     def _subtract(self, ban: Ban, claims: Claims) -> None:
         self._counts[KINDS * holding(ban, claims) + kind_of(ban)] -= 1
@@ -76,6 +77,6 @@ def holder_name(ban: Ban) -> str:
 
 def kind_of(ban: Ban) -> int:
     """Return a number for each kind of ban: strength, mode, family, and whether it is of a prefix."""
-    network = ban.network
+    network, size = ban.network, len(ban.network.address)
     kind = 2 * ban.strength.number + (ban.mode is Mode.ENFORCE)
-    return SHAPES * kind + 4 * bool(network.ports) + 2 * (network.bits == 128) + (not network.is_host)
+    return SHAPES * kind + 4 * bool(network.ports) + 2 * (size == 16) + (network.prefix_length != 8 * size)

@@ -5,15 +5,15 @@ refuses leaves no trace.
 """
 
 from collections import ChainMap, Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from monitor.bans.claims import Claims, bulk_share, effective, is_same_claim, rank, with_claim
+from monitor.bans.claims import Claims, bulk_share, effective, rank, with_claim
 from monitor.bans.decision import Decision
 from monitor.bans.ledger import Ledger
 from monitor.model.addresses import Network, network_of
 from monitor.model.alerts import Strength
-from monitor.model.bans import MAX_PORT_ELEMENTS, STRENGTHS, Ban, Mode, ban_key
+from monitor.model.bans import MAX_PORT_ELEMENTS, Ban, Mode, ban_key, whole_keys
 from monitor.model.ports import count
 
 
@@ -48,45 +48,56 @@ class Draft:
         self._added_ports: Counter[Strength] = Counter()
         self._added_prefixes: dict[tuple[int, int, bool], int] = {}
 
-    def get(self, network: Network, strength: Strength) -> Ban | None:
-        """Return what would be in force, or observed, for exactly this network and strength."""
-        return self._effective(ban_key(network, strength))
-
-    def claim_like(self, claim: Ban) -> Ban | None:
-        """Return the claim that the same origin would have by now; None if none, or if it has ended."""
-        claims = self._claims_of(claim.key)
-        return next((one for one in claims if one.until_s > self.now_s and is_same_claim(one, claim)), None)
+    def claims_of(self, key: bytes) -> Claims:
+        """Return the claims of a ban (`ban_key`) as they would be, those that have ended included."""
+        if claims := self._claims.get(key):
+            return claims
+        return () if self._yielding and key in self._yielding else self._ledger.claims_of(key)
 
     def covering(self, network: Network) -> Iterator[tuple[Ban, Claims]]:
         """Yield the bans of this network and of the prefixes around it with their claims, narrowest first."""
-        lengths = dict.fromkeys(self._ledger.prefix_lengths(network))
-        lengths |= {length: None for bits, length in self._lengths if bits == network.bits}
-        own = network.prefix_length
-        for length in sorted((one for one in lengths if one <= own), reverse=True):
+        own, known, added = network.prefix_length, self._ledger.keys(), self._claims
+        for length in self._lengths_around(network):
             around = network.whole if length == own else network_of(network.address, length)
-            for key in (*(ban_key(around, strength) for strength in STRENGTHS), *self._keys_of_ports(around)):
-                if key not in self._ledger and key not in self._claims:
-                    continue
-                if (ban := self._effective(key)) is not None:
-                    yield ban, self._claims_of(key)
+            for key in (*whole_keys(around), *self._keys_of_ports(around)):
+                if key not in known and key not in added:
+                    continue  # as nearly always
+                claims = self.claims_of(key)
+                if claims and (ban := effective(claims, self.now_s)) is not None:
+                    yield ban, claims
 
-    def _keys_of_ports(self, network: Network) -> list[bytes]:
+    def _lengths_around(self, network: Network) -> list[int]:
+        """Return the lengths of the prefixes that may be banned around a network, its own too; longest first."""
+        lengths = self._ledger.prefix_lengths(network)
+        if not self._lengths:
+            return lengths
+        bits, own = network.bits, network.prefix_length
+        added = (length for its_bits, length in self._lengths if its_bits == bits and length < own)
+        return sorted({*lengths, *added}, reverse=True)
+
+    def _keys_of_ports(self, network: Network) -> Iterable[bytes]:
         """Return the keys of bans of some ports of a network; mostly there are none."""
-        added = [ban_key(*place) for place in self._of_ports.get(network, ())] if self._of_ports else []
-        return list(dict.fromkeys((*self._ledger.of_ports.keys(network), *added)))
+        if not self._of_ports and not self._ledger.of_ports:
+            return ()
+        added = [ban_key(*place) for place in self._of_ports.get(network, ())]
+        return dict.fromkeys((*self._ledger.of_ports.keys(network), *added))
 
-    def add(self, decision: Decision) -> Decision:
-        """Take a decision down; if it has a claim, what follows sees it."""
+    def refuse(self, decision: Decision) -> Decision:
+        """Take a decision down that nothing follows from."""
         self.decisions.append(decision)
-        claim = decision.claim
-        if claim is None:
-            return decision
-        key = claim.key
-        if claim.mode is Mode.ENFORCE and not _is_in_force(self._effective(key)):
+        return decision
+
+    def add(self, decision: Decision, claim: Ban, key: bytes, current: Ban | None) -> Decision:
+        """Take a decision down whose `claim` is what follows sees.
+
+        `key` is its `ban_key`, `current` what its claims amount to without it.
+        """
+        self.decisions.append(decision)
+        if claim.mode is Mode.ENFORCE and not _is_in_force(current):
             self._count(claim)
         if decision.yielding:
             self._yielding[decision.yielding.key] = decision.yielding
-        self._claims[key] = with_claim(self._claims_of(key), claim)
+        self._claims[key] = with_claim(self.claims_of(key), claim)
         if claim.network.ports:
             self._of_ports.setdefault(claim.network.whole, []).append((claim.network, claim.strength))
         if not claim.network.is_host:
@@ -96,7 +107,7 @@ class Draft:
     def room_for(self, claim: Ban, current: Ban | None) -> tuple[bool, Ban | None]:
         """Tell whether there is room for one more ban, and which ban must yield for that.
 
-        What is only observed, or in force already (`current`, as `get` returns it), takes no room.
+        What is only observed, or in force already (`current`: what its claims amount to without it), takes no room.
         """
         if claim.mode is Mode.OBSERVE or _is_in_force(current):
             return True, None
@@ -126,7 +137,8 @@ class Draft:
             after = effective(claims, self.now_s)
             if after is None or after.mode is not Mode.ENFORCE:
                 continue
-            before = None if key in self._yielding else effective(self._ledger.claims_of(key), self.now_s)
+            held = () if key in self._yielding else self._ledger.claims_of(key)
+            before = effective(held, self.now_s) if held else None
             if before is None or before.mode is not Mode.ENFORCE:
                 changes.new.append(after)
             elif before.until_s != after.until_s:
@@ -160,23 +172,15 @@ class Draft:
 
     def _count(self, claim: Ban) -> None:
         self._added += 1
-        self._added_ports[claim.strength] += count(claim.network.ports)
         self._added_bulk += claim.origin.is_bulk
-        if not (claim.network.is_host or claim.network.ports):
+        if claim.network.ports:
+            self._added_ports[claim.strength] += count(claim.network.ports)
+        elif not claim.network.is_host:
             kind = self._set_of(claim)
             self._added_prefixes[kind] = self._added_prefixes.get(kind, 0) + 1
 
     def _set_of(self, claim: Ban) -> tuple[int, int, bool]:
         return claim.strength.number, claim.network.bits, claim.origin.is_bulk
-
-    def _claims_of(self, key: bytes) -> Claims:
-        if claims := self._claims.get(key):
-            return claims
-        return () if key in self._yielding else self._ledger.claims_of(key)
-
-    def _effective(self, key: bytes) -> Ban | None:
-        claims = self._claims_of(key)
-        return effective(claims, self.now_s) if claims else None
 
 
 def _is_in_force(ban: Ban | None) -> bool:

@@ -40,7 +40,7 @@ class Guard:
         self.entries = list(by_network.values())
         self._breadth: Breadth | None = None
         self._networks: list[Network] | None = None
-        self._outermost = {4: _Outermost(), 16: _Outermost()}
+        self._outermost = {4: _Outermost(32), 16: _Outermost(128)}
         for entry in sorted(self.entries, key=_from_the_outside):
             self._outermost[len(entry.network.address)].add(entry)
 
@@ -72,14 +72,15 @@ class Guard:
 class _Outermost:
     """Entries of one family that lie in no other, sorted: networks are nested or disjoint, so these are disjoint."""
 
-    def __init__(self) -> None:
+    def __init__(self, bits: int) -> None:
+        self._bits = bits
         self.entries: list[AllowEntry] = []
         self._first: list[int] = []
         self._last: list[int] = []
 
     def add(self, entry: AllowEntry) -> None:
         """Take the next entry in the order of `_from_the_outside`."""
-        first, last = _ends(entry.network)
+        first, last = self._ends(entry.network)
         if not self._last or first > self._last[-1]:
             self.entries.append(entry)
             self._first.append(first)
@@ -92,15 +93,15 @@ class _Outermost:
 
     def overlapping(self, network: Network) -> AllowEntry | None:
         """Return the last entry that overlaps a network: the one before its end, if that reaches into it."""
-        first, last = _ends(network)
+        first, last = self._ends(network)
         index = bisect_right(self._first, last) - 1
         return self.entries[index] if index >= 0 and self._last[index] >= first else None
 
-
-def _ends(network: Network) -> tuple[int, int]:
-    """Return the first and the last address as numbers."""
-    first = int.from_bytes(network.address)
-    return first, first | ((1 << (8 * len(network.address) - network.prefix_length)) - 1)
+    def _ends(self, network: Network) -> tuple[int, int]:
+        """Return the first and the last address as numbers."""
+        first = int.from_bytes(network.address)
+        host_bits = self._bits - network.prefix_length
+        return first, first | ((1 << host_bits) - 1) if host_bits else first
 
 
 def _from_the_outside(entry: AllowEntry) -> tuple[bytes, int]:

@@ -3,7 +3,7 @@
 import bisect
 import heapq
 from collections import Counter
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Set
 from typing import TypeAlias
 
 import msgspec
@@ -107,6 +107,8 @@ class Ledger(Notes, BanCounts):
 
     def prefix_lengths(self, network: Network) -> list[int]:
         """Return the lengths of the banned prefixes that could be around a network, its own too; longest first."""
+        if not self._shapes:
+            return [network.prefix_length]
         lengths = {length for bits, length in self._shapes if bits == network.bits and length < network.prefix_length}
         return [network.prefix_length, *sorted(lengths, reverse=True)]
 
@@ -202,6 +204,10 @@ class Ledger(Notes, BanCounts):
         """Return all bans, in no order."""
         return self._bans.values()
 
+    def keys(self) -> Set[bytes]:
+        """Return a view of the keys (`ban_key`) of all bans."""
+        return self._bans.keys()
+
     def keys_of(self, origins: Container[ClaimOrigin]) -> list[bytes]:
         """Return the keys of the bans that may have a claim of one of these origins; quick, however many there are."""
         claims = self._claims
@@ -262,7 +268,8 @@ class Ledger(Notes, BanCounts):
         if len(claims) > 1 or (claims and claims[0] is not ban):
             self._claims[key] = claims
         self._add(ban, claims)
-        self.of_ports.add(key, ban)
+        if ban.network.ports:
+            self.of_ports.add(key, ban)
         if not ban.network.is_host:
             self._shapes[ban.network.bits, ban.network.prefix_length] += 1
         self._await_end(key)
@@ -305,8 +312,10 @@ class Ledger(Notes, BanCounts):
             return None
         claims = self._claims.pop(key, (ban,))
         self._subtract(ban, claims)
-        self.of_ports.discard(key, ban)
-        self.observed.discard(key)
+        if ban.network.ports:
+            self.of_ports.discard(key, ban)
+        if ban.mode is Mode.OBSERVE:
+            self.observed.discard(key)
         if not ban.network.is_host:
             shape = ban.network.bits, ban.network.prefix_length
             self._shapes[shape] -= 1

@@ -6,12 +6,17 @@ import msgspec
 
 from monitor.model.addresses import Network, network_of
 from monitor.model.alerts import Strength
-from monitor.model.bans import Ban, Held, Mode, ban_key, read_ban_key
+from monitor.model.bans import Ban, ClaimOrigin, Held, Mode, ban_key, read_ban_key
 
 RESTORED = "restored"
 """The detector name of a ban that only the kernel knew of."""
 
 _SAME_S = 2.0
+
+
+def is_restored(claim: Ban) -> bool:
+    """Whether only the kernel knew of it; a peer or a list may have the same name."""
+    return claim.detector == RESTORED and claim.origin is ClaimOrigin.DETECTOR
 
 
 class Merged(msgspec.Struct, frozen=True, gc=False):

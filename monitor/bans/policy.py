@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from monitor.bans.budget import Budgets
-from monitor.bans.claims import Claims, is_same_claim
-from monitor.bans.decision import ENTERED, WRITTEN, Decision, Ended, Ending, FollowUp, Settlement, Verdict
+from monitor.bans.claims import Claims, effective, is_same_claim
+from monitor.bans.covering import does_as_much, is_as_lasting
+from monitor.bans.decision import WRITTEN, Decision, Ended, Ending, FollowUp, Settlement, Verdict
 from monitor.bans.draft import Draft
 from monitor.bans.guard import Guard
 from monitor.bans.ledger import Ledger
@@ -24,8 +25,6 @@ from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, RecordedEvidence, Strength
 from monitor.model.bans import MANUAL, NOT_DETECTORS, AllowEntry, Ban, ClaimOrigin, Mode, Offence, Spared
 from monitor.model.saved_rows import SavedWindow
-
-_SLACK = 0.05
 
 
 class Policy:
@@ -139,9 +138,9 @@ class Policy:
     def _failure(self, decision: Decision, refused: Mapping[bytes, str], now_s: float) -> str:
         """Return why a decision cannot stand: its ban, or the one that it relied on, was refused."""
         ban = decision.claim or decision.ban
-        if ban is None or decision.verdict not in (*ENTERED, Verdict.COVERED) or ban.mode is Mode.OBSERVE:
+        if ban is None or ban.mode is Mode.OBSERVE or not (decision.claim or decision.verdict is Verdict.COVERED):
             return ""
-        failure = refused.get(ban.key, "")
+        failure = refused.get(ban.key, "") if refused else ""
         if decision.verdict in WRITTEN:
             return failure
         in_force = self.ledger.get(ban.network, ban.strength)
@@ -154,7 +153,7 @@ class Policy:
         is_ours = claim is None or claim.origin.is_local
         if alert:
             self.ledger.note(alert.source, Note(alert.time_s, decision.verdict, alert))
-        elif decision.network.is_host and is_ours:
+        elif is_ours and decision.network.is_host:
             self.ledger.note(decision.network.address, Note(now_s, decision.verdict, None))
         if claim is None:
             return _with_history(decision)
@@ -196,7 +195,7 @@ class Policy:
         if not self._counts(claim.detector, claim.strength):
             return 0
         step = self._repeats[claim.strength].step(claim.network.whole, claim.detector, claim.since_s)
-        earlier = draft.claim_like(claim) if step else None
+        earlier = _claim_like(claim, draft.claims_of(claim.key), draft.now_s) if step else None
         return step - 1 if earlier is not None and earlier.mode is claim.mode else step
 
     def _counts(self, detector: str, strength: Strength) -> bool:
@@ -209,29 +208,33 @@ class Policy:
 
     def _weigh(self, draft: Draft, claim: Ban, alert: Alert | None, step: int) -> Decision:
         """Check a wanted ban against guard, ledger, room and budget, and take the proposal down."""
-        network, now_s = claim.network, draft.now_s
-        decision = Decision(Verdict.COVERED, network, claim.detector, alert=alert, step=step)
+        network, name, now_s = claim.network, claim.detector, draft.now_s
         if (entry := self._allowed(network, alert)) is not None:
-            return draft.add(msgspec.structs.replace(decision, verdict=Verdict.ALLOWLISTED, entry=entry, wish=claim))
+            allowed = Decision(Verdict.ALLOWLISTED, network, name, entry=entry, alert=alert, step=step, wish=claim)
+            return draft.refuse(allowed)
         if claim.until_s <= now_s:
-            return draft.add(msgspec.structs.replace(decision, verdict=Verdict.STALE))
+            return draft.refuse(Decision(Verdict.STALE, network, name, alert=alert, step=step))
         for ban, claims in draft.covering(network):
-            if _does_as_much(ban, claim) and _is_as_lasting(claims, claim, now_s):
-                return draft.add(msgspec.structs.replace(decision, ban=ban))
-        current = draft.get(network, claim.strength)
-        verdict, claim, is_paid = self._classify(draft, claim, current)
+            if does_as_much(ban, claim) and is_as_lasting(claims, claim, now_s):
+                return draft.refuse(Decision(Verdict.COVERED, network, name, ban=ban, alert=alert, step=step))
+        key = claim.key
+        claims = draft.claims_of(key)
+        current = effective(claims, now_s) if claims else None
+        verdict, claim, is_paid = self._classify(claim, claims, current, now_s)
         has_room, yielding = draft.room_for(claim, current)
         if not has_room:
             if is_paid:
                 self.budgets[claim.strength].give_back()
-            return draft.add(msgspec.structs.replace(decision, verdict=Verdict.FULL, wish=claim))
-        return draft.add(
-            msgspec.structs.replace(decision, verdict=verdict, claim=claim, is_paid=is_paid, yielding=yielding)
-        )
+            return draft.refuse(Decision(Verdict.FULL, network, name, alert=alert, step=step, wish=claim))
+        decision = Decision(verdict, network, name, claim, alert=alert, step=step, is_paid=is_paid, yielding=yielding)
+        return draft.add(decision, claim, key, current)
 
-    def _classify(self, draft: Draft, claim: Ban, current: Ban | None) -> tuple[Verdict, Ban, bool]:
-        """Return the verdict on a claim, the claim (never shorter than its origin's earlier one), and who pays."""
-        earlier = draft.claim_like(claim)
+    def _classify(self, claim: Ban, claims: Claims, current: Ban | None, now_s: float) -> tuple[Verdict, Ban, bool]:
+        """Return the verdict on a claim, the claim (never shorter than its origin's earlier one), and who pays.
+
+        `claims` are those on the same network and strength, `current` is what they amount to.
+        """
+        earlier = _claim_like(claim, claims, now_s) if claims else None
         if earlier is not None and earlier.mode is claim.mode:
             until_s = max(earlier.until_s, claim.until_s)
             claim = msgspec.structs.replace(claim, since_s=earlier.since_s, until_s=until_s)
@@ -241,9 +244,14 @@ class Policy:
             return (Verdict.REFRESH if claim.until_s > current.until_s else Verdict.CLAIM), claim, False
         if claim.origin is not ClaimOrigin.DETECTOR:
             return Verdict.BAN, claim, False
-        if not self.budgets[claim.strength].spend(draft.now_s):
+        if not self.budgets[claim.strength].spend(now_s):
             return Verdict.OVER_BUDGET, msgspec.structs.replace(claim, mode=Mode.OBSERVE), False
         return Verdict.BAN, claim, True
+
+
+def _claim_like(claim: Ban, claims: Claims, now_s: float) -> Ban | None:
+    """Return the claim that the same origin has by now; None if none, or if it has ended."""
+    return next((one for one in claims if one.until_s > now_s and is_same_claim(one, claim)), None)
 
 
 def _claim(network: Network, alert: Alert, mode: Mode, bantime_s: float, detector: str, reason: str) -> Ban:
@@ -259,8 +267,10 @@ _SPARED = {
 
 def _with_history(decision: Decision) -> Decision:
     """Add what the history tells of an alert that led to no ban; nothing counts it."""
+    if decision.alert is None:
+        return decision
     wanted, spared = decision.claim or decision.wish, _SPARED.get(decision.verdict)
-    if wanted is None or spared is None or decision.alert is None:
+    if wanted is None or spared is None:
         return decision
     offence = _offence(wanted, decision.alert, decision.step)
     return msgspec.structs.replace(decision, spared=msgspec.structs.replace(offence, spared=spared))
@@ -271,40 +281,4 @@ def _offence(ban: Ban, alert: Alert | None, step: int) -> Offence:
     bantime_s = ban.until_s - ban.since_s
     return Offence(
         ban.since_s, ban.network.whole, ban.detector, ban.strength, ban.mode, bantime_s, step, ban.reason, evidence
-    )
-
-
-def _does_as_much(current: Ban, wanted: Ban) -> bool:
-    """Whether the ban in force leaves nothing for the wanted one to add."""
-    if (current.strength is Strength.DESTINATION) is not (wanted.strength is Strength.DESTINATION):
-        return False  # one is about what comes from an address, the other about what goes to it
-    if not ports.covers(current.network.ports, wanted.network.ports):
-        return False
-    if wanted.mode is Mode.OBSERVE:
-        # What would have been banned is banned, or is counted already.
-        return current.mode is Mode.ENFORCE or current.strength is wanted.strength
-    # Packets logged just before a ban took hold raise alerts just after: those few seconds are not worth a refresh.
-    is_exact = wanted.origin is not ClaimOrigin.DETECTOR
-    slack_s = 0.0 if is_exact else _SLACK * (wanted.until_s - wanted.since_s)
-    return (
-        current.mode is Mode.ENFORCE
-        and current.until_s >= wanted.until_s - slack_s
-        and current.strength in (Strength.PROVEN, wanted.strength)
-    )
-
-
-def _is_as_lasting(claims: Claims, wanted: Ban, now_s: float) -> bool:
-    """Whether nothing that others withdraw would end what covers a wish.
-
-    A local claim covers local wishes. A claim of a peer or a list may be withdrawn at any time, so it covers only later
-    wishes of its own.
-    """
-    if wanted.origin.is_local:
-        if wanted.mode is Mode.OBSERVE:
-            return True
-        return any(one.origin.is_local and one.until_s > now_s and _does_as_much(one, wanted) for one in claims)
-    if wanted.mode is Mode.OBSERVE:
-        return False  # it counts for a quorum, and is there when what covers it ends
-    return any(
-        is_same_claim(one, wanted) and one.network == wanted.network and _does_as_much(one, wanted) for one in claims
     )

@@ -31,6 +31,8 @@ class Enforcement:
     def enforce(self, new: Sequence[Ban], longer: Sequence[Ban], now_s: float) -> dict[bytes, str]:
         """Put bans into force, or give them a later expiry; return the reasons of refused ones, by `ban_key`."""
         refused = self._lead(new, longer, now_s)
+        if not self.followers:
+            return refused
         added = [ban for ban in new if ban.key not in refused]
         lengthened = [ban for ban in longer if ban.key not in refused]
         for one in self.followers:

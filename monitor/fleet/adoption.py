@@ -7,7 +7,8 @@ the same rule.
 
 import sys
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+
+import msgspec
 
 from monitor.bans.claims import Rank
 from monitor.bans.guard import Guard
@@ -17,6 +18,7 @@ from monitor.fleet.engine import Change
 from monitor.fleet.fields import read_field
 from monitor.fleet.pardons import Pardons
 from monitor.fleet.peers import Peer, Peers
+from monitor.fleet.plan import Plan
 from monitor.fleet.records import MAX_REASON, BanRecord, RecordError, decode_ban
 from monitor.fleet.refusals import Cause
 from monitor.fleet.settings import FleetSettings, Share
@@ -44,7 +46,7 @@ class Rules:
         return self._internal.protects(network) is not None
 
 
-class _Wanted(NamedTuple):
+class _Wanted(msgspec.Struct, frozen=True, gc=False):
     """A ban that a peer has; `is_listed`: a snapshot has it."""
 
     network: Network
@@ -53,40 +55,6 @@ class _Wanted(NamedTuple):
     record: BanRecord
     until_s: float
     is_listed: bool
-
-
-class Plan:
-    """What a slice of work asks of the pipeline: first the withdrawals, then the orders."""
-
-    def __init__(self) -> None:
-        """Start with nothing."""
-        self.orders: dict[tuple[str, bytes], OrderedBan] = {}
-        self.held: dict[tuple[str, bytes], Mode] = {}
-        """How the claims are held that orders replace; of the others nothing is held."""
-        self.withdrawals: dict[tuple[str, bytes], tuple[Network, Strength]] = {}
-        self.fresh = 0
-        """Orders of what the peer did not hold before."""
-        self.is_full: bool | None = None
-        """Whether there was no room for bans of peers; None: nobody asked."""
-        self.known = 0
-        """Records of what the peer holds already."""
-
-    def __len__(self) -> int:
-        """Return how many changes there are."""
-        return len(self.orders) + len(self.withdrawals)
-
-    def order(self, order: OrderedBan, key: bytes, held: Mode | None = None) -> None:
-        """Have a claim made for a ban (`ban_key`); `held`: in place of one."""
-        self.orders[order.name, key] = order
-        if held is not None:
-            self.held[order.name, key] = held
-
-    def withdraw(self, name: str, network: Network, strength: Strength) -> None:
-        """Have a claim ended, also one that this plan was to make."""
-        key = name, ban_key(network, strength)
-        self.orders.pop(key, None)
-        self.held.pop(key, None)
-        self.withdrawals[key] = network, strength
 
 
 class Adoption:
@@ -120,7 +88,10 @@ class Adoption:
 
     def claim_of(self, name: str, key: bytes) -> Ban | None:
         """Return what a peer claims of a ban (`ban_key`)."""
-        return next((one for one in self._ledger.claims_of(key) if is_of_peer(one) and one.detector == name), None)
+        for one in self._ledger.claims_of(key):  # mostly there are none
+            if one.detector == name and is_of_peer(one):
+                return one
+        return None
 
     def take(
         self, plan: Plan, peer: Peer, change: Change, now_s: float, seen: set[bytes] | None = None
@@ -140,27 +111,36 @@ class Adoption:
             record = decode_ban(change.record)
         except RecordError as error:
             return Cause(error.cause)
-        if f"{record.set.value} {record.net}".encode() != change.field:
+        if f"{record.set} {record.net}".encode() != change.field:
             return Cause.MALFORMED
         if seen is None:
             peer.lag_s = max(0.0, now_s - self._clock.to_local(record.since_s))
         wanted = _Wanted(network, strength, key, record, self._end_of(record, now_s), is_listed=seen is not None)
         if (cause := self._refusal(peer, wanted, now_s)) is not None:
+            if cause is Cause.ENDED and self.claim_of(peer.name, key) is not None:
+                plan.withdraw(peer.name, network, strength)
             return cause
         return self._hold(plan, peer, wanted, now_s)
 
     def _hold(self, plan: Plan, peer: Peer, wanted: _Wanted, now_s: float) -> Cause | None:
         """Plan the claim that a record makes; return why it cannot be held, None if it is."""
         network, strength, key, until_s = wanted.network, wanted.strength, wanted.key, wanted.until_s
-        held = None if (peer.name, key) in plan.withdrawals else self.claim_of(peer.name, key)
-        is_new = held is None and (peer.name, key) not in plan.orders
-        if is_new and (cause := self._charge(plan, peer, wanted, now_s)) is not None:
-            return cause
-        mode = self._mode(peer.name, peer, key, now_s)
+        place = peer.name, key
+        held = None if place in plan.withdrawals else self.claim_of(peer.name, key)
+        mode = self._mode(peer.name, key, now_s)
+        if held is None and place not in plan.orders:
+            if (cause := self._charge(plan, peer, wanted, mode, now_s)) is not None:
+                return cause
+            if peer.breaker.is_tripped:  # by this one
+                mode = self._mode(peer.name, key, now_s)
         if held is not None:
             plan.known += 1
+            if self._clock.to_local(wanted.record.since_s) > now_s:  # it would last longer with each reading
+                until_s = min(until_s, held.until_s)
             if held.mode is mode and abs(held.until_s - until_s) < _SAME_S:
                 return None
+            if held.mode is mode and not wanted.is_listed and not peer.renewals.spend(now_s):
+                return Cause.BUDGET
             if not _can_be_ordered(held, mode, until_s):
                 plan.withdraw(peer.name, network, strength)
                 held = None
@@ -171,14 +151,13 @@ class Adoption:
             self.revise(plan, key, now_s, beside=peer.name)
         return None
 
-    def _charge(self, plan: Plan, peer: Peer, wanted: _Wanted, now_s: float) -> Cause | None:
+    def _charge(self, plan: Plan, peer: Peer, wanted: _Wanted, mode: Mode, now_s: float) -> Cause | None:
         """Take a new ban off what a peer may bring; return why it cannot be held. Too many trip its breaker.
 
         What a snapshot has and we do not need not be new: there was no room for it, or for it among what is observed.
         """
         if peer.held + plan.fresh >= self.rules.settings.max_per_peer:
             return Cause.FULL
-        mode = self._mode(peer.name, peer, wanted.key, now_s)
         if mode is Mode.ENFORCE:
             if plan.is_full is None:  # asked once for each slice: it costs a count
                 plan.is_full = self._ledger.is_full_for(Rank.PEER)
@@ -195,19 +174,21 @@ class Adoption:
 
     def _end_of(self, record: BanRecord, now_s: float) -> float:
         """Return when an adopted ban ends: counted from its start there, so that reading it again prolongs nothing."""
-        since_s = min(self._clock.to_local(record.since_s), now_s)
-        return min(self._clock.to_local(record.until_s), since_s + self.rules.settings.max_bantime_s)
+        offset_s = self._clock.offset_s
+        since_s = min(record.since_s - offset_s, now_s)
+        return min(record.until_s - offset_s, since_s + self.rules.settings.max_bantime_s)
 
     def _refusal(self, peer: Peer, wanted: _Wanted, now_s: float) -> Cause | None:
         """Return why a ban must not be held; the guard comes first, and what it protects counts for the breaker.
 
         Of a snapshot only what was banned lately counts: others may have been right to ban what is allowed here, once
-        in a while, and each snapshot has all of it.
+        in a while, and each snapshot has all of it. What is over counts never.
         """
         network = wanted.network
         if self._protects(network) is not None:
-            if not wanted.is_listed or now_s - self._clock.to_local(wanted.record.since_s) <= WITHIN_S:
-                peer.breaker.name_allowed(network, now_s)
+            since_s = self._clock.to_local(wanted.record.since_s)
+            if wanted.until_s > now_s and (not wanted.is_listed or now_s - since_s <= WITHIN_S):
+                peer.breaker.name_allowed(network, since_s, now_s)
             return Cause.ALLOWLISTED
         if (cause := self._rule_against(peer, network, wanted.strength)) is not None:
             return cause
@@ -232,21 +213,32 @@ class Adoption:
         peer = self._peers.find(name)
         if self._rule_against(peer, network, strength) or self._pardons.bars(network, now_s):
             return None
-        return self._mode(name, peer, ban_key(network, strength), now_s)
+        return self._mode(name, ban_key(network, strength), now_s)
 
-    def _mode(self, name: str, peer: Peer | None, key: bytes, now_s: float) -> Mode:
+    def _mode(self, name: str, key: bytes, now_s: float) -> Mode:
         settings = self.rules.settings
-        if settings.mode is Mode.OBSERVE or not self._peers.is_trusted(name):
+        if settings.mode is Mode.OBSERVE or (peer is not None and peer.breaker.is_tripped):
             return Mode.OBSERVE
-        if settings.adopt_roles and (peer is None or peer.role is None):
+        if not self._has_role(name):
             held = self.claim_of(name, key)
             return held.mode if held is not None else Mode.OBSERVE  # nobody knows yet
         if settings.quorum > 1:
             claims = self._ledger.claims_of(key)
-            named = {one.detector for one in claims if is_of_peer(one) and one.until_s > now_s}
+            named = {one.detector for one in claims if self._counts(one, now_s)}
             if sum(map(self._peers.is_trusted, named | {name})) < settings.quorum:
                 return Mode.OBSERVE
         return Mode.ENFORCE
+
+    def _counts(self, claim: Ban, now_s: float) -> bool:
+        """Whether a claim counts for a quorum: of a role that nobody knows yet only if it did before."""
+        if not is_of_peer(claim) or claim.until_s <= now_s:
+            return False
+        return claim.mode is Mode.ENFORCE or self._has_role(claim.detector)
+
+    def _has_role(self, name: str) -> bool:
+        """Whether the role of a peer is known, or does not matter."""
+        peer = self._peers.find(name)
+        return not self.rules.settings.adopt_roles or (peer is not None and peer.role is not None)
 
     def revise(self, plan: Plan, key: bytes, now_s: float, *, beside: str = "") -> None:
         """Plan what makes the peers' claims of a ban what they should be now; `beside`: but not this peer's."""
@@ -270,9 +262,7 @@ class Adoption:
     def _would_be(self, claim: Ban, now_s: float) -> bool:
         """Whether a claim is enforced as soon as there is a quorum."""
         trusted = self._peers.is_trusted(claim.detector)
-        peer = self._peers.find(claim.detector)
-        has_role = not self.rules.settings.adopt_roles or (peer is not None and peer.role is not None)
-        return trusted and has_role and self._mode_of(claim, now_s) is not None
+        return trusted and self._has_role(claim.detector) and self._mode_of(claim, now_s) is not None
 
 
 def is_of_peer(claim: Ban) -> bool:

@@ -6,6 +6,7 @@ what is known of it stays. With another one it was made anew: what only the form
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 
 from monitor.fleet.records import MAX_REASON
 from monitor.model.addresses import Network, parse_network
@@ -54,10 +55,11 @@ class FleetAllowlist:
         new = self._read(listed)
         if not list_id:
             self.is_lost = bool(self._id)
-            self._entries = {**self._entries, **new}
+            self._entries = dict(islice({**self._entries, **new}.items(), MAX_ENTRIES))
             return
         if self._id and list_id != self._id:
-            self._former |= {network: (reason, now_s + _KEPT_S) for network, reason in self._entries.items()}
+            former = {network: (reason, now_s + _KEPT_S) for network, reason in self._entries.items()}
+            self._former = dict(islice({**self._former, **former}.items(), MAX_ENTRIES))
         self._id, self._entries, self.is_lost = list_id, new, False
         for network in new:
             self._former.pop(network, None)

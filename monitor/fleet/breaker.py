@@ -17,12 +17,13 @@ TRIPPED_S = 86400.0
 class Breaker:
     """The breaker of one peer; all times are wall time in seconds."""
 
-    __slots__ = ("_named", "reason", "tripped_s")
+    __slots__ = ("_named", "reason", "tripped_s", "trusted_s")
 
-    def __init__(self, tripped_s: float = 0.0, reason: str = "") -> None:
-        """`tripped_s` is when it tripped in an earlier run; 0: it did not."""
+    def __init__(self, tripped_s: float = 0.0, reason: str = "", trusted_s: float = 0.0) -> None:
+        """`tripped_s` is when it tripped in an earlier run, `trusted_s` when an operator reset it; 0: never."""
         self.tripped_s = tripped_s
         self.reason = reason
+        self.trusted_s = trusted_s
         self._named: deque[tuple[float, Network]] = deque(maxlen=MAX_ALLOWED_NAMED)
 
     @property
@@ -30,8 +31,13 @@ class Breaker:
         """Whether the peer is only observed."""
         return self.tripped_s > 0.0
 
-    def name_allowed(self, network: Network, now_s: float) -> bool:
-        """Take that the peer banned an allowed network; return whether that trips it now."""
+    def name_allowed(self, network: Network, since_s: float, now_s: float) -> bool:
+        """Take that the peer banned an allowed network at `since_s`; return whether that trips it now.
+
+        Bans from before an operator trusted it do not count: they come again with each snapshot.
+        """
+        if since_s <= self.trusted_s:
+            return False
         named = self._named
         for known in [one for one in named if one[1] == network]:
             named.remove(known)
@@ -54,6 +60,19 @@ class Breaker:
         if not self.is_tripped or now_s - self.tripped_s < TRIPPED_S:
             return False
         return self.reset()
+
+    def shift(self, step_s: float) -> None:
+        """Take that the wall clock was set by `step_s`: that neither trusts a peer again nor keeps it out longer."""
+        self.tripped_s = max(1.0, self.tripped_s + step_s) if self.is_tripped else 0.0
+        self.trusted_s = max(0.0, self.trusted_s + step_s) if self.trusted_s else 0.0
+        self._named = deque(((at_s + step_s, one) for at_s, one in self._named), MAX_ALLOWED_NAMED)
+
+    def trust(self, now_s: float) -> bool:
+        """Reset it because an operator looked into it; return whether it had tripped."""
+        was_tripped = self.reset()
+        if was_tripped:
+            self.trusted_s = now_s
+        return was_tripped
 
     def reset(self) -> bool:
         """Trust the peer again; return whether it had tripped."""

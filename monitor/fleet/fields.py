@@ -37,8 +37,11 @@ def read_network(text: str) -> Network:
     head, *named = text.split(" ")
     network = parse_network(head)
     if named:
-        pairs = [(ports.PROTOCOLS[name], int(port)) for name, _, port in (one.partition("/") for one in named[:65])]
-        packed = ports.pack(pairs)
+        try:
+            pairs = [(ports.PROTOCOLS[name], int(port)) for name, _, port in (one.partition("/") for one in named[:65])]
+            packed = ports.pack(pairs)
+        except (KeyError, OverflowError):
+            raise ValueError("no protocol and port") from None
         if ports.count(packed) > ports.MAX_PORTS or not ports.can_be_limited(network):
             raise ValueError("cannot be limited to these ports")
         network = ports.at(network, packed)
@@ -60,7 +63,4 @@ def read_field(field: bytes) -> tuple[Network, Strength]:
     strength = _STRENGTHS.get(shared)
     if strength is None:
         raise ValueError("names no set")
-    try:
-        return read_network(text.decode("ascii")), strength
-    except (KeyError, OverflowError) as error:
-        raise ValueError("no protocol and port") from error
+    return read_network(text.decode("ascii")), strength

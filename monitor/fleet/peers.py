@@ -19,15 +19,15 @@ _CATCH_UP_S = 600.0
 _FORGOTTEN_S = 3600.0
 _SAVED_TO_S = 60.0
 """How exactly it is saved when a peer was heard of: each hello would otherwise be a write to disk."""
-_STATE = struct.Struct(">d")
+_STATE = struct.Struct(">dd")
 
 
 class Peer:
     """One other node. Times are wall time in seconds."""
 
     __slots__ = (
-        "_away", "_away_until_s", "breaker", "budget", "enforced", "heard_s", "hello", "helloed_s", "lag_s", "name",
-        "observed", "refused",
+        "_away", "_away_until_s", "breaker", "budget", "enforced", "heard_s", "hello", "helloed_s", "lag_s", "later_s",
+        "name", "observed", "refused", "renewals",
     )  # fmt: skip
 
     def __init__(self, name: str, bans_per_minute: int) -> None:
@@ -38,8 +38,12 @@ class Peer:
         self.heard_s: float | None = None
         """When it said anything, in an earlier run too; None: never."""
         self.lag_s: float | None = None
+        self.later_s: float | None = None
+        """When it published something of a later version than is known here."""
         self.enforced = self.observed = self.refused = 0
         self.budget = Budget(bans_per_minute)
+        self.renewals = Budget(bans_per_minute)
+        """Other ends of bans that are held: each costs as much as a new ban, and without end they would occupy us."""
         self.breaker = Breaker()
         self._away = 0
         self._away_until_s = 0.0
@@ -58,20 +62,29 @@ class Peer:
         """Take that it said something. After a silence it may bring what it could have published, `most` at most."""
         gap_s = None if self.heard_s is None else now_s - self.heard_s
         if gap_s is None or gap_s > _SILENT_S:
-            earned = most if gap_s is None else min(most, int(gap_s * self.budget.bans_per_minute / 60.0))
-            self.welcome(now_s, earned)
+            self.welcome(now_s, most if gap_s is None else min(most, int(gap_s * self.budget.bans_per_minute / 60.0)))
         self.heard_s = now_s
 
     def welcome(self, now_s: float, count: int) -> None:
         """Let it bring this many bans beyond its budget: what it has is not held here for reasons of our own."""
-        self._away, self._away_until_s = max(self._away, count), now_s + _CATCH_UP_S
+        left = self._away if self._may_catch_up(now_s) else 0
+        self._away, self._away_until_s = max(left, count), now_s + _CATCH_UP_S
+
+    def _may_catch_up(self, now_s: float) -> bool:
+        return self._away_until_s - _CATCH_UP_S <= now_s < self._away_until_s
 
     def spend(self, now_s: float) -> bool:
         """Take one new ban or pardon of what it may bring; False if that is too many."""
-        if self._away > 0 and self._away_until_s - _CATCH_UP_S <= now_s < self._away_until_s:
+        if self._away > 0 and self._may_catch_up(now_s):
             self._away -= 1
             return True
         return self.budget.spend(now_s)
+
+    def shift(self, step_s: float) -> None:
+        """Take that the wall clock was set by `step_s`."""
+        self.breaker.shift(step_s)
+        self._away_until_s += step_s
+        self.heard_s = None if self.heard_s is None else self.heard_s + step_s
 
     def count(self, mode: Mode, step: int) -> None:
         """Count claims that came or went."""
@@ -86,7 +99,7 @@ class Peers:
 
     def __init__(self, own: str, bans_per_minute: int, max_peers: int = MAX_PEERS) -> None:
         """`own` is this node's name, which no peer can have."""
-        self._own = own
+        self.own = own
         self._bans_per_minute = bans_per_minute
         self._max = max_peers
         self._peers: dict[str, Peer] = {}
@@ -114,7 +127,7 @@ class Peers:
         peer = self._peers.get(name)
         if peer is not None:
             return peer
-        if name == self._own:
+        if name == self.own:
             self.twins_total += 1
             self.refused[Cause.OWN_NAME] += 1
             return None
@@ -128,6 +141,8 @@ class Peers:
     def refuse(self, peer: Peer, cause: Cause, count: int = 1) -> None:
         """Count records that were not taken over."""
         self.refused[cause] += count
+        if cause is Cause.VERSION:
+            peer.later_s = peer.heard_s
         peer.refused += count
 
     def follow(self, bans_per_minute: int) -> None:
@@ -135,7 +150,7 @@ class Peers:
         if bans_per_minute != self._bans_per_minute:
             self._bans_per_minute = bans_per_minute
             for peer in self:
-                peer.budget = Budget(bans_per_minute)
+                peer.budget, peer.renewals = Budget(bans_per_minute), Budget(bans_per_minute)
 
     def is_trusted(self, name: str) -> bool:
         """Whether what a peer bans may be enforced."""
@@ -158,7 +173,7 @@ class Peers:
         return [
             (
                 peer.name.encode(),
-                _STATE.pack(peer.breaker.tripped_s) + peer.breaker.reason.encode(),
+                _STATE.pack(peer.breaker.tripped_s, peer.breaker.trusted_s) + peer.breaker.reason.encode(),
                 round((peer.heard_s or 0.0) / _SAVED_TO_S) * _SAVED_TO_S,
             )
             for peer in peers[:limit]
@@ -168,11 +183,12 @@ class Peers:
         """Know these again; what cannot be read is left out."""
         for name, value, heard_s in rows:
             try:
-                tripped_s, reason = _STATE.unpack(value[:8])[0], value[8:].decode()
+                (tripped_s, trusted_s), reason = _STATE.unpack(value[: _STATE.size]), value[_STATE.size :].decode()
+                if name.decode() == self.own:
+                    continue  # it was another node's, in an earlier run
                 peer = self.meet(name.decode(), now_s)
             except (struct.error, UnicodeDecodeError):
                 continue
             if peer is not None:
                 peer.heard_s = heard_s or None
-                if tripped_s > 0:
-                    peer.breaker = Breaker(min(tripped_s, now_s), reason)
+                peer.breaker = Breaker(min(tripped_s, now_s), reason, min(trusted_s, now_s))

@@ -7,7 +7,7 @@ peer's, so it is not shared either.
 
 from collections.abc import Iterable
 
-from monitor.bans.merge import RESTORED
+from monitor.bans.merge import is_restored
 from monitor.fleet.fields import SETS, field_of, show_network
 from monitor.fleet.records import MAX_REASON, VERSION, BanRecord
 from monitor.fleet.settings import FleetSettings, Share
@@ -24,7 +24,7 @@ def is_shared(claim: Ban, settings: FleetSettings) -> bool:
         return False
     if claim.origin is ClaimOrigin.OPERATOR:
         return claim.detector == FLEET
-    if claim.origin is not ClaimOrigin.DETECTOR or claim.detector == RESTORED or not settings.publish:
+    if claim.origin is not ClaimOrigin.DETECTOR or is_restored(claim) or not settings.publish:
         return False
     return claim.strength is Strength.PROVEN or settings.share is Share.ALL
 

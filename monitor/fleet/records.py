@@ -11,6 +11,8 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
+from monitor.model.printable import printable
+
 VERSION = 1
 MAX_RECORD_BYTES = 1024
 MAX_HELLO_BYTES = 4096
@@ -119,8 +121,18 @@ def decode_pardon(data: bytes) -> PardonRecord:
 
 
 def decode_hello(data: bytes) -> Hello:
-    """Read a hello; RecordError if that is none of ours."""
-    return _read(data, _hellos, MAX_HELLO_BYTES)
+    """Read a hello; RecordError if that is none of ours. Its texts are printable: they get into logs and messages."""
+    said = _read(data, _hellos, MAX_HELLO_BYTES)
+    texts: dict[str, Any] = {
+        field: printable(value)
+        for field, value in msgspec.structs.asdict(said).items()
+        if isinstance(value, str) and not value.isprintable()
+    }
+    if not all(map(str.isprintable, said.observed_peers)):
+        texts["observed_peers"] = list(map(printable, said.observed_peers))
+    if not all(map(str.isprintable, (*said.allowed, *said.allowed.values()))):
+        texts["allowed"] = {printable(network): printable(reason) for network, reason in said.allowed.items()}
+    return msgspec.structs.replace(said, **texts) if texts else said
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -28,7 +28,7 @@ class Cause(enum.StrEnum):
     OFF = "off"
     """`fleet.adopt` is off."""
     BUDGET = "budget"
-    """Its breaker tripped, and it has more than what is recorded of such a peer."""
+    """Its breaker tripped, and it has more than what is recorded of such a peer; or it renews bans without end."""
     FULL = "full"
     """There is no room: `fleet.max_per_peer`, or `bans.max_bans`."""
     WAITING = "waiting"

@@ -3,6 +3,24 @@
 import time
 from collections.abc import Callable
 
+_STEP_S = 2.0
+"""A clock that was set by less than this changes nothing here."""
+
+
+class ClockSteps:
+    """Notices that the wall clock was set."""
+
+    def __init__(self, wall: Callable[[], float], monotonic: Callable[[], float]) -> None:
+        """`wall` and `monotonic` are in seconds."""
+        self._wall, self._monotonic = wall, monotonic
+        self._ahead_s = wall() - monotonic()
+
+    def read(self) -> float:
+        """Return by how many seconds it was set since the last call; 0 if it was not."""
+        ahead_s = self._wall() - self._monotonic()
+        step_s, self._ahead_s = ahead_s - self._ahead_s, ahead_s
+        return step_s if abs(step_s) > _STEP_S else 0.0
+
 
 class EngineClock:
     """Converts between the two. Follows the monotonic clock, so that setting the node's clock changes nothing."""

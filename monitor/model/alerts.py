@@ -19,10 +19,12 @@ class Strength(enum.StrEnum):
     SPOOFABLE = "spoofable"
     DESTINATION = "destination"
 
-    @property
-    def number(self) -> int:
-        """A small number for each, from 0: hashing members of enumerations a hundred thousand times takes long."""
-        return 1 if self is Strength.PROVEN else 0 if self is Strength.SPOOFABLE else 2
+    number: int
+    """A small number for each, from 0: hashing members of enumerations a hundred thousand times takes long."""
+
+    def __init__(self, text: str) -> None:
+        """Give it its number."""
+        self.number = ("spoofable", "proven", "destination").index(text)
 
 
 class Evidence(msgspec.Struct, frozen=True, gc=False):

@@ -61,15 +61,15 @@ class ClaimOrigin(enum.StrEnum):
     DETECTOR = "detector"
     OPERATOR = "operator"
 
-    @property
-    def is_local(self) -> bool:
-        """Whether `unban` on this node ends the claim."""
-        return self not in (ClaimOrigin.LIST, ClaimOrigin.PEER)
+    is_local: bool
+    """Whether `unban` on this node ends the claim."""
+    is_bulk: bool
+    """Whether such claims come by the thousand: they never fill the room kept for detectors and operators."""
 
-    @property
-    def is_bulk(self) -> bool:
-        """Whether such claims come by the thousand: they never fill the room kept for detectors and operators."""
-        return self not in (ClaimOrigin.DETECTOR, ClaimOrigin.OPERATOR)
+    def __init__(self, text: str) -> None:
+        """Note what is asked of each claim, often a hundred thousand times in a row."""
+        self.is_local = text not in ("list", "peer")
+        self.is_bulk = text not in ("detector", "operator")
 
 
 class Mode(enum.StrEnum):
@@ -132,6 +132,7 @@ class Ban(msgspec.Struct, frozen=True, gc=False):
 
 _TAILS = tuple(tuple(bytes((length, strength.number)) for length in range(129)) for strength in STRENGTHS)
 """By number of the strength and length of the prefix, how a key ends: keys are made more often than anything else."""
+_TAILS_OF_LENGTH = tuple(zip(*_TAILS, strict=True))
 
 
 def ban_key(network: Network, strength: Strength) -> bytes:
@@ -140,6 +141,13 @@ def ban_key(network: Network, strength: Strength) -> bytes:
         end = bytes((len(network.address), network.prefix_length, strength.number))
         return network.address + network.ports + end
     return network.address + _TAILS[strength.number][network.prefix_length]
+
+
+def whole_keys(network: Network) -> list[bytes]:
+    """Return the `ban_key` of a network without ports in each strength, by number of the strength."""
+    address = network.address
+    first, second, third = _TAILS_OF_LENGTH[network.prefix_length]
+    return [address + first, address + second, address + third]
 
 
 def read_ban_key(key: bytes) -> tuple[Network, Strength]:

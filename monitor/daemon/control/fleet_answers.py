@@ -11,6 +11,7 @@ from monitor.control.protocol import MAX_BANTIME_S, MIN_BANTIME_S
 from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.fleet.overview import FleetView
+from monitor.fleet.pardons import WIDEST_PARDON, is_too_wide
 from monitor.model.addresses import Network, parse_network
 from monitor.model.bans import Mode
 from monitor.model.errors import NodewardenError
@@ -110,7 +111,7 @@ class FleetAnswers:
         networks: dict[str, Network] = {}
         for text in texts:
             try:
-                networks[text] = parse_network(text)
+                networks[text] = _pardonable(text)
             except ValueError as error:
                 answers.append({"network": text, "done": False, "text": str(error)})
         ended = self._fleet.pardon(list(networks.values()), until_s, reason, now_s) if networks else []
@@ -134,3 +135,12 @@ class FleetAnswers:
             text = f"{node[:64]!r} is no node of the fleet that is only observed"
             raise NoFleetError(f"{text}: see `nodewarden fleet status`")
         return {"node": node, "text": f"{node} is trusted again"}
+
+
+def _pardonable(text: str) -> Network:
+    """Read a network that may be pardoned; ValueError for any other."""
+    network = parse_network(text)
+    if is_too_wide(network):
+        widest = WIDEST_PARDON[network.bits]
+        raise ValueError(f"{network} is wider than /{widest}, which no node pardons")
+    return network

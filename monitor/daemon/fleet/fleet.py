@@ -25,7 +25,7 @@ from monitor.fleet.pardons import MAX_PARDON_S, Pardon, Pardons
 from monitor.fleet.peers import Peer, Peers
 from monitor.fleet.records import RecordError, decode_hello
 from monitor.fleet.refusals import Cause
-from monitor.fleet.times import EngineClock
+from monitor.fleet.times import ClockSteps, EngineClock
 from monitor.model.addresses import Network
 from monitor.model.bans import Ban
 from monitor.model.printable import printable
@@ -87,6 +87,7 @@ class Fleet:
         """Called when `work` has something to do."""
         self._is_connected = False
         self._changed_s = monotonic()
+        self._steps = ClockSteps(wall, monotonic)
         self._away_because = ""
         self._trouble = ""
 
@@ -209,15 +210,15 @@ class Fleet:
     def pardoned(self, network: Network, now_s: float) -> tuple[float, str] | None:
         """Return until when a network is barred from adoption (wall time, seconds), and why; None if it is not."""
         pardon = self.pardons.bars(network, now_s)
-        if pardon is None:
-            return None
-        who = f"by {pardon.node or 'this node'}"
-        return pardon.until_s, f"{who}: {printable(pardon.reason)}" if pardon.reason else who
+        return None if pardon is None else (pardon.until_s, pardon.text)
 
     def trust(self, node: str) -> bool:
-        """Enforce what a peer bans again; False: no such peer, or its breaker did not trip."""
-        peer = self.peers.find(node)
-        if peer is None or not peer.breaker.reset():
+        """Enforce what a peer bans again; False: no such peer, or its breaker did not trip.
+
+        What it banned meanwhile is read anew, which neither its budget nor the allowlist may have trip it again.
+        """
+        peer, now_s = self.peers.find(node), self._wall()
+        if peer is None or not peer.breaker.trust(now_s):
             return False
         self._welcome(peer)
         self._add_work(self.work.revision(node))
@@ -237,12 +238,15 @@ class Fleet:
         self._add_work(self.work.revision())
 
     def leave(self) -> None:
-        """Withdraw all claims of peers: this node is in no fleet any more."""
+        """Withdraw all claims of peers up to now: this node is in no fleet any more, or in another one."""
         self._intake.drop()
-        self._add_work(self.work.withdrawal())
+        self.pardons.forget_peers()
+        self._add_work(self.work.withdrawal(self._wall()))
 
     def tick(self, now_s: float) -> list[str]:
         """Do what is due each second; return the peers that are trusted again because their time is over."""
+        if step_s := self._steps.read():
+            self._holdings.follow_clock(step_s)
         self.pardons.expire(now_s)
         self.allowlist.tick(now_s)
         again = [peer for peer in self.peers if peer.breaker.is_tripped and peer.breaker.review(now_s)]
@@ -292,7 +296,7 @@ class Fleet:
 
     def problems(self) -> list[str]:
         """Say what is wrong and not in the view."""
-        return [*self.allowlist.problems(), *faults(self.node, self.peers, self.pardons, self.outbox)]
+        return [*self.allowlist.problems(), *faults(self.node, self.peers, self.pardons, self.outbox, self._wall())]
 
     def notices(self) -> list[str]:
         """Say what people should know and is not in the view."""

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from monitor.bans.decision import ENTERED, Ended, Verdict
 from monitor.bans.ledger import Ledger
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.fleet.adoption import Adoption, Plan, Rules, is_of_peer
+from monitor.fleet.adoption import Adoption, Rules, is_of_peer
 from monitor.fleet.engine import Change
 from monitor.fleet.fields import read_network
-from monitor.fleet.pardons import MAX_PARDON_S, Pardon, Pardons
+from monitor.fleet.pardons import MAX_PARDON_S, Pardon, Pardons, is_too_wide
 from monitor.fleet.peers import Peer, Peers
+from monitor.fleet.plan import Plan
 from monitor.fleet.records import RecordError, decode_pardon
 from monitor.fleet.refusals import Cause
 from monitor.fleet.times import EngineClock
@@ -47,10 +48,17 @@ class Holdings:
         return self._pipeline.ledger
 
     def recount(self, now_s: float) -> None:
-        """Count what an earlier run left."""
+        """Count what an earlier run left; what a node claimed whose name is ours now ends: nobody else ever ends it."""
+        was_anothers = False
         for claim in self.ledger.all_claims():
-            if is_of_peer(claim) and (peer := self._peers.meet(claim.detector, now_s)):
+            if not is_of_peer(claim):
+                continue
+            if claim.detector == self._peers.own:
+                was_anothers = True
+            elif peer := self._peers.meet(claim.detector, now_s):
                 peer.count(claim.mode, 1)
+        if was_anothers:
+            self._pipeline.withdraw(ClaimOrigin.PEER, self._peers.own, None, now_s)
 
     def carry_out(self, plan: Plan, now_s: float) -> None:
         """Have the pipeline withdraw, then order."""
@@ -98,19 +106,28 @@ class Holdings:
             return Cause.MALFORMED
         if peer.breaker.is_tripped:
             return Cause.BUDGET
+        if is_too_wide(network):
+            return Cause.WIDE
         at_s = min(now_s, self._clock.to_local(record.at_s))
         until_s = min(self._clock.to_local(record.until_s), at_s + MAX_PARDON_S)
-        pardon = Pardon(at_s, until_s, record.reason, peer.name)
-        known = len(self._pardons)
-        if not self._pardons.add(network, pardon, now_s):
+        if not self._pardons.add(network, Pardon(at_s, until_s, record.reason, peer.name), now_s):
             return None
-        if len(self._pardons) > known and not peer.spend(now_s):
-            self._pardons.forget(network)
+        if not peer.spend(now_s):  # one that is renewed costs as much: it ends bans again
             most = self._adoption.rules.settings.bans_per_minute
             peer.breaker.trip(f"it made more than {most} bans and pardons a minute (fleet.bans_per_minute)", now_s)
             return Cause.BUDGET
         self.let_go(network, at_s, now_s, with_local=self._adoption.enforces)
         return None
+
+    def follow_clock(self, step_s: float) -> None:
+        """Keep what is left of pardons and breakers after the wall clock was set by `step_s`."""
+        self._pardons.shift(step_s)
+        for peer in self._peers:
+            peer.shift(step_s)
+
+    def forget_pardons(self, peer: Peer) -> None:
+        """Let a peer's pardons bar nothing any more."""
+        self._pardons.forget_peer(peer.name)
 
     def let_go(self, network: Network, at_s: float, now_s: float, *, with_local: bool) -> list[Ended]:
         """End the claims of a network that began before a pardon: those of peers, and local ones."""

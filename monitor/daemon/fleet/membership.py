@@ -114,6 +114,10 @@ class Membership(Listener):
                 kept.hold()
             self._join(now_s)
             self._connect()
+        elif before.fleet.name != settings.fleet.name:
+            self._leave()  # what nodes of the other fleet claim ends, although some may have the same names
+            self.fleet.follow(settings)
+            self._connect()
         else:
             self.fleet.follow(settings)
             if before.fleet != settings.fleet:

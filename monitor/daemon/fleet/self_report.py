@@ -6,6 +6,7 @@ from monitor import __version__
 from monitor.daemon.fleet.digests import allowlist_digest, configuration_digest, shown_entries
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.fleet.allowed import FleetAllowlist
+from monitor.fleet.comparison import names
 from monitor.fleet.outbox import FleetOutbox
 from monitor.fleet.overview import NodeView, silent_after_s
 from monitor.fleet.pardons import Pardons
@@ -17,6 +18,8 @@ from monitor.settings.presets import preset_entries
 from monitor.settings.schema import Settings
 
 _MAX_OBSERVED_PEERS = 32
+_LATER_S = 600.0
+"""For how long a record of a later version is a problem; nodes say hello more often."""
 
 
 class SelfReport:
@@ -107,9 +110,12 @@ def _view_of(peer: Peer, now_s: float, patience_s: float) -> NodeView:
     )
 
 
-def faults(own: str, peers: Peers, pardons: Pardons, outbox: FleetOutbox) -> list[str]:
-    """Say what is wrong here."""
+def faults(own: str, peers: Peers, pardons: Pardons, outbox: FleetOutbox, now_s: float) -> list[str]:
+    """Say what is wrong here at `now_s`, wall time."""
     found = []
+    if later := [one.name for one in peers if one.later_s is not None and now_s - one.later_s < _LATER_S]:
+        text = f"what {names(later)} publish is of a later version, and not taken over here"
+        found.append(f"{text}: upgrade nodewarden on this node")
     if peers.twins_total:
         found.append(f"another node of the fleet has this node's name, {own}: set fleet.node")
     if pardons.dropped_total:

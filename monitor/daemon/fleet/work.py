@@ -9,16 +9,23 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from monitor.daemon.fleet.holdings import Holdings
-from monitor.fleet.adoption import Adoption, Plan
+from monitor.fleet.adoption import Adoption
 from monitor.fleet.engine import Change, Kind
 from monitor.fleet.fields import read_field
 from monitor.fleet.intake import Begin, End, Intake
 from monitor.fleet.peers import Peer, Peers
+from monitor.fleet.plan import Plan
 from monitor.fleet.refusals import Cause
 from monitor.model.bans import Ban, ClaimOrigin, ban_key
 
 _log = logging.getLogger(__name__)
 SLICE = 64
+"""Changes of what is held already in one slice."""
+_PART = 32
+_LOOKS_S = 0.003
+"""For how long (of the processor) records are looked at for one slice. Deciding on them takes as long twice again."""
+_MOST_EFFORT = 256
+"""What a slice may ask of the kernel (`Plan.effort`), however quickly that was looked at."""
 _LOOKED_AT = 2048
 """Bans that a job looks at in one slice."""
 
@@ -52,15 +59,20 @@ class Work:
         holdings: Holdings,
         peers: Peers,
         wall: Callable[[], float] = time.time,
+        spent: Callable[[], float] = time.thread_time,
         *,
         size: int = SLICE,
     ) -> None:
-        """`wall` gives wall time in seconds; `size` is how many changes a slice has."""
+        """`wall` gives wall time, `spent` the time of the processor that was used, both in seconds.
+
+        `size` is how many changes of what is held a slice has.
+        """
         self._intake = intake
         self._adoption = adoption
         self._holdings = holdings
         self._peers = peers
         self._wall = wall
+        self._spent = spent
         self._size = size
         self._jobs: deque[Job] = deque()
         self._sweeps: dict[str, Job] = {}
@@ -124,37 +136,46 @@ class Work:
         name = next((one for one in self._intake.names() if one not in self._sweeps), None)
         if name is None:
             return False
-        items = self._intake.take(name, self._size)
         peer = self._peers.find(name)
         if peer is None:
+            self._intake.take(name, self._size)
             return True
         was_tripped = peer.breaker.is_tripped
-        plan = Plan()
-        for item in items:
-            self._take(plan, peer, item, now_s)
+        plan, until_s = Plan(), self._spent() + _LOOKS_S
+        while items := self._intake.take(name, _PART):
+            for item in items:
+                if plan and isinstance(item, Change) and item.kind is Kind.PARDON:
+                    self._holdings.carry_out(plan, now_s)  # it ends what came before it
+                    plan, until_s = Plan(), 0.0
+                self._take(plan, peer, item, now_s)
+            if isinstance(items[-1], End) or plan.effort >= _MOST_EFFORT or self._spent() >= until_s:
+                break
+        if has_tripped := peer.breaker.is_tripped and not was_tripped:
+            plan.observe(name)
         self._holdings.carry_out(plan, now_s)
-        if peer.breaker.is_tripped and not was_tripped:
+        if has_tripped:
+            self._holdings.forget_pardons(peer)
             _log.warning("node %s of the fleet is only observed from now on: %s", name, peer.breaker.reason)
             self.add(self.revision(name))
         return True
 
     def _take(self, plan: Plan, peer: Peer, item: Change | Begin | End, now_s: float) -> None:
-        if isinstance(item, Begin):
+        if isinstance(item, Change):
+            if (cause := self._take_change(plan, peer, item, now_s)) is not None:
+                self._peers.refuse(peer, cause)
+        elif isinstance(item, Begin):
             self._snapshots[peer.name] = _Snapshot(peer.held + plan.fresh)
-            return
-        if isinstance(item, End):
+        else:
             snapshot = self._snapshots.pop(peer.name, None)
             if snapshot is not None and not item.is_cut and snapshot.has_ends:
                 self._sweeps[peer.name] = self._sweep(peer.name, snapshot.seen)
-            return
-        if item.kind is Kind.PARDON:
-            cause = self._holdings.take_pardon(peer, item, now_s)
-        elif item.kind is Kind.UNBAN:
-            cause = self._unban(plan, peer, item)
-        else:
-            cause = self._take_ban(plan, peer, item, now_s)
-        if cause is not None:
-            self._peers.refuse(peer, cause)
+
+    def _take_change(self, plan: Plan, peer: Peer, change: Change, now_s: float) -> Cause | None:
+        if change.kind is Kind.PARDON:
+            return self._holdings.take_pardon(peer, change, now_s)
+        if change.kind is Kind.UNBAN:
+            return self._unban(plan, peer, change)
+        return self._take_ban(plan, peer, change, now_s)
 
     def _take_ban(self, plan: Plan, peer: Peer, change: Change, now_s: float) -> Cause | None:
         snapshot = self._snapshots.get(peer.name)
@@ -190,10 +211,11 @@ class Work:
 
         return self._walk(revise, lambda claim: not name or claim.detector == name)
 
-    def withdrawal(self) -> Job:
-        """Withdraw all claims of peers."""
+    def withdrawal(self, until_s: float) -> Job:
+        """Withdraw all claims of peers that were made up to now, `until_s`."""
         return self._walk(
-            lambda plan, claim: plan.withdraw(claim.detector, claim.network, claim.strength), lambda _: True
+            lambda plan, claim: plan.withdraw(claim.detector, claim.network, claim.strength),
+            lambda claim: claim.since_s <= until_s,
         )
 
     def _walk(self, act: Callable[[Plan, Ban], None], which: Callable[[Ban], bool]) -> Job:

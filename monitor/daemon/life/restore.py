@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from monitor.bans.claims import Claims, claim_rank
 from monitor.bans.decision import Ending
 from monitor.bans.ledger import Ledger
-from monitor.bans.merge import RESTORED, Merged, merge
+from monitor.bans.merge import Merged, is_restored, merge
 from monitor.daemon.pipeline.decision_record import Record
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.enforcers.protocol import Failure, Leader
@@ -108,9 +108,9 @@ def catch_up(
         found += 1
     pipeline.table.give_up(filling.finish(), clock())
     pipeline.bans.lift(entering.unwanted(), clock(), Ending.ALLOWLISTED)
-    for claim in [claim for claim in ledger.all_claims() if claim.detector == RESTORED]:
+    for claim in [claim for claim in ledger.all_claims() if is_restored(claim)]:
         if _is_explained(claim, pipeline):
-            ledger.withdraw(claim.network, claim.strength, lambda one: one.detector == RESTORED, now_s)
+            ledger.withdraw(claim.network, claim.strength, is_restored, now_s)
             record.remove_ban(claim)
     _record(pipeline, counted, now_s, is_late=True)
     pipeline.bans.spare(clock())
@@ -243,7 +243,7 @@ def _running(store: Store | None, record: Record | None, now_s: float, ahead_s: 
 def _is_explained(claim: Ban, pipeline: Pipeline) -> bool:
     """Whether other claims of its network, or of prefixes around it, last as long."""
     return any(
-        other.detector != RESTORED and other.until_s + _SAME_S >= claim.until_s
+        not is_restored(other) and other.until_s + _SAME_S >= claim.until_s
         for around in pipeline.ledger.covering(claim.network)
         if around.strength is claim.strength and not around.network.ports
         for other in pipeline.ledger.claims(around.network, around.strength)

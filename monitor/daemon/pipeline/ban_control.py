@@ -89,7 +89,11 @@ class BanControl:
     def withdraw(self, network: Network, detector: str, now_s: float) -> list[Ended]:
         """End what a detector claims of a network on evidence that anyone can forge: it proved to be none."""
         places = [place for place in self._ledger.places(network) if place[1] is Strength.SPOOFABLE]
-        return self._end_claims(places, lambda claim: claim.detector == detector, Ending.WITHDRAWN, now_s)
+
+        def is_its_own(claim: Ban) -> bool:
+            return claim.origin is ClaimOrigin.DETECTOR and claim.detector == detector  # a peer may be called like one
+
+        return self._end_claims(places, is_its_own, Ending.WITHDRAWN, now_s)
 
     def withdraw_of(
         self, origin: ClaimOrigin, name: str, places: Iterable[tuple[Network, Strength]] | None, now_s: float

@@ -36,6 +36,7 @@ _REFUSALS = {
 }
 
 
+_REFUSED = "the kernel refused the ban of"
 _SILENT = (Verdict.COVERED, Verdict.CLAIM)
 _ENDINGS = {
     Ending.EXPIRED: (logging.INFO, "ended"),
@@ -66,7 +67,7 @@ class DecisionLog(Listener):
                 line = _line_of(decision)
                 member = member_of(decision, line.reason)
                 fields = of_one(kind_of(decision), member, self._place, decision.alert, decision.ban)
-                _write(line.level, f"{line.text}{line.detail}", fields)
+                _write(line.level, _text_of(decision, line), fields)
             elif self._bursts.has_room(is_bulk=_is_bulk(decision)):
                 line = _line_of(decision)
                 self._bursts.add(line.level, line.words, kind_of(decision), member_of(decision, line.reason))
@@ -116,37 +117,44 @@ class DecisionLog(Listener):
 
 
 class _Line(NamedTuple):
-    """A decision in words: with its network, without it, and why."""
+    """A decision in words, without its network, and why."""
 
     level: int
-    text: str
     words: str
     reason: str
-    detail: str = ""
 
 
 def _line_of(decision: Decision) -> _Line:
-    ban, network = decision.ban, decision.network
+    ban = decision.ban
     if decision.failure:
-        text, reason = "the kernel refused the ban of", decision.failure
-        return _Line(logging.ERROR, f"{text} {network}: {reason}", f"{text} ({decision.detector})", reason)
+        return _Line(logging.ERROR, f"{_REFUSED} ({decision.detector})", decision.failure)
     if ban is not None:
-        return _line_of_ban(decision, ban)
+        why = "bans.budget is spent; " if decision.verdict is Verdict.OVER_BUDGET else ""
+        return _Line(logging.INFO, f"{_verb(ban)} ({_who(ban)})", f"{why}{ban.reason}")
     if decision.entry:
         reason = f"{decision.entry.network} is on the allowlist ({decision.entry.reason})"
     else:
         reason = _REFUSALS[decision.verdict]
-    words = f"not banning ({decision.detector}, {decision.verdict.value})"
-    return _Line(logging.WARNING, f"not banning {network}: {reason}", words, reason)
+    return _Line(logging.WARNING, f"not banning ({decision.detector}, {decision.verdict})", reason)
 
 
-def _line_of_ban(decision: Decision, ban: Ban) -> _Line:
-    verb = f"would {ban.title}" if ban.mode is Mode.OBSERVE else ban.title
-    why = "bans.budget is spent; " if decision.verdict is Verdict.OVER_BUDGET else ""
-    reason = f"{why}{ban.reason}"
-    who = f"peer {ban.detector}" if ban.origin is ClaimOrigin.PEER else ban.detector
-    text = f"{verb} {ban.target} for {ban.until_s - ban.since_s:.0f} s ({who})"
-    return _Line(logging.INFO, text, f"{verb} ({who})", reason, f": {reason}" if reason else "")
+def _text_of(decision: Decision, line: _Line) -> str:
+    """Return the whole line of a decision that has one to itself."""
+    ban, network = decision.ban, decision.network
+    if decision.failure:
+        return f"{_REFUSED} {network}: {line.reason}"
+    if ban is None:
+        return f"not banning {network}: {line.reason}"
+    text = f"{_verb(ban)} {ban.target} for {ban.until_s - ban.since_s:.0f} s ({_who(ban)})"
+    return f"{text}: {line.reason}" if line.reason else text
+
+
+def _who(ban: Ban) -> str:
+    return f"peer {ban.detector}" if ban.origin is ClaimOrigin.PEER else ban.detector
+
+
+def _verb(ban: Ban) -> str:
+    return f"would {ban.title}" if ban.mode is Mode.OBSERVE else ban.title
 
 
 def _is_bulk(decision: Decision) -> bool:

@@ -184,6 +184,27 @@ def test_another_configuration_connects_anew_and_no_url_withdraws_what_peers_cla
     _run(test)
 
 
+def test_in_another_fleet_nothing_of_the_former_one_stays_in_force() -> None:
+    async def test() -> None:
+        site = _Site()
+        site.start()
+        await _turns()
+        site.hear(A)
+        await _turns()
+        assert site.member.fleet is not None
+        site.member.fleet._wall = lambda: site.now_s
+        site.now_s += 10.0
+        other = msgspec.structs.replace(site.settings, fleet=msgspec.structs.replace(_FLEET, name="other"))
+        site.member.reconfigure(other, site.now_s)
+        site.now_s += 1.0
+        site.hear(B)  # a node of the same name in the other fleet, before all is withdrawn
+        await _turns()
+        assert site.enforced() == {B}
+        assert len(site.engines) == 2
+
+    _run(test)
+
+
 def test_a_url_that_was_removed_while_the_daemon_was_stopped_withdraws_too() -> None:
     async def test() -> None:
         site = _Site(FleetSettings())
