@@ -217,7 +217,7 @@ class Adoption:
 
     def _mode(self, name: str, key: bytes, now_s: float) -> Mode:
         settings = self.rules.settings
-        if settings.mode is Mode.OBSERVE or (peer is not None and peer.breaker.is_tripped):
+        if settings.mode is Mode.OBSERVE or not self._peers.is_trusted(name):
             return Mode.OBSERVE
         if not self._has_role(name):
             held = self.claim_of(name, key)

@@ -87,9 +87,7 @@ def explain_reply(error: BaseException, doing: str) -> str:
     return f"the server refuses {doing}: {_known(error) or _clean(error)}"
 
 
-_REFUSES_LOGIN = (
-    "it refuses the user name or the password: compare them with the server's ACL file, and have it loaded"
-)
+_REFUSES_LOGIN = "it refuses the user name or the password: compare them with the server's ACL file, and have it loaded"
 _CLOSES = "it was stopped, expects TLS (rediss://) or a certificate (fleet.cert_file), or has too many clients"
 
 
