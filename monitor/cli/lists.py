@@ -137,7 +137,7 @@ def _next(row: Mapping[str, Any], now_s: float) -> str:
 def test(source: str, form: str | None, column: int | None, path: Path, is_json: bool) -> None:
     """Fetch a list, and say what would be taken and what not, by reason. Nothing is written.
 
-    SOURCE is a list of the configuration, a file or a URL. Exit code 1 if nothing would be taken.
+    NAME is a list of the configuration; any file or URL can be tested, too. Exit code 1 if nothing would be taken.
     """
     settings = load(path).settings if path.exists() or path != DEFAULT_PATH else Settings()
     name, one = _source(source, settings)
@@ -172,7 +172,7 @@ def _source(source: str, settings: Settings) -> tuple[str, ListSettings]:
     """Return the name of a configured list, empty for others, and its settings."""
     if source in settings.lists:
         return source, settings.lists[source]
-    if source.startswith(("http://", "https://")):
+    if "://" in source:
         try:
             return "", ListSettings(url=read_url(source), max=MAX_ENTRIES)
         except ValueError as error:
@@ -186,8 +186,9 @@ def _say_account(account: Account, doubt: str) -> None:
     show.say(
         f"{account.lines} lines name {account.entries} networks or ranges; {account.taken} networks would be taken"
     )
-    share = f"{account.share4:.3%} of all IPv4 addresses, {account.share6:.3%} of those of IPv6"
-    show.say(f"they cover {share}")
+    show.say(
+        f"they cover {_percent(account.share4)} of all IPv4 addresses, {_percent(account.share6)} of those of IPv6"
+    )
     for reason, count in account.reasons.items():
         show.say(f"  {count} {reason}", fg="yellow")
         for example in account.examples.get(reason, ()):
@@ -197,4 +198,10 @@ def _say_account(account: Account, doubt: str) -> None:
         show.say(f"`lists update` would not take it: {doubt}", fg="red")
 
 
+def _percent(share: float) -> str:
+    """Write a share; a list of some hundred hosts covers something, too."""
+    return f"{share:.3%}" if share >= _LEAST_SHOWN else "less than 0.001%" if share else "none"
+
+
+_LEAST_SHOWN = 0.00001
 lists_group.add_command(update)

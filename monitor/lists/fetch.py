@@ -128,7 +128,7 @@ class _Fetching:
         if isinstance(error, ssl.SSLCertVerificationError):
             raise ListFault(ListCause.CERTIFICATE, f"its certificate is not valid: {error.verify_message}") from None
         if isinstance(error, ssl.SSLError):
-            raise ListFault(ListCause.CERTIFICATE, f"no TLS connection: {error.reason or error}") from None
+            raise ListFault(ListCause.CERTIFICATE, _explain_tls(error)) from None
         if isinstance(error, http.client.IncompleteRead):
             raise ListFault(ListCause.TRUNCATED, "the connection ended before the content did") from None
         text = printable(explain(error))[:200] or type(error).__name__
@@ -276,3 +276,10 @@ def _header(response: http.client.HTTPResponse, name: str) -> str:
 
 def _too_large(limit: int) -> ListFault:
     return ListFault(ListCause.TOO_LARGE, f"it has more than {limit >> 20} MiB")
+
+
+def _explain_tls(error: ssl.SSLError) -> str:
+    reason = str(error.reason or error)
+    if "WRONG_VERSION_NUMBER" in reason or "RECORD_LAYER" in reason or "HTTP_REQUEST" in reason:
+        return "the server does not speak TLS on this port: is it the right one?"
+    return f"no TLS connection: {reason.replace('_', ' ').lower()}"

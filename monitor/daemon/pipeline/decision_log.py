@@ -24,7 +24,7 @@ from monitor.daemon.pipeline.decision_fields import (
 )
 from monitor.daemon.pipeline.listeners import Listener
 from monitor.model.alerts import UNKNOWN_PARTY, FloodAlert
-from monitor.model.bans import Ban, Mode
+from monitor.model.bans import Ban, ClaimOrigin, Mode
 from monitor.model.ports import show
 
 _log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ def _line_of(decision: Decision) -> _Line:
         return _Line(logging.ERROR, f"{_REFUSED} ({decision.detector})", decision.failure)
     if ban is not None:
         why = "bans.budget is spent; " if decision.verdict is Verdict.OVER_BUDGET else ""
-        return _Line(logging.INFO, f"{_verb(ban)} ({ban.detector})", f"{why}{ban.reason}")
+        return _Line(logging.INFO, f"{_verb(ban)} ({_who(ban)})", f"{why}{ban.reason}")
     if decision.entry:
         reason = f"{decision.entry.network} is on the allowlist ({decision.entry.reason})"
     else:
@@ -145,8 +145,12 @@ def _text_of(decision: Decision, line: _Line) -> str:
         return f"{_REFUSED} {network}: {line.reason}"
     if ban is None:
         return f"not banning {network}: {line.reason}"
-    text = f"{_verb(ban)} {ban.target} for {ban.until_s - ban.since_s:.0f} s ({ban.detector})"
+    text = f"{_verb(ban)} {ban.target} for {ban.until_s - ban.since_s:.0f} s ({_who(ban)})"
     return f"{text}: {line.reason}" if line.reason else text
+
+
+def _who(ban: Ban) -> str:
+    return f"peer {ban.detector}" if ban.origin is ClaimOrigin.PEER else ban.detector
 
 
 def _verb(ban: Ban) -> str:

@@ -1,11 +1,10 @@
 """What section `crowdsec` refers to: files with a key, a password and certificates."""
 
-import ipaddress
 from collections.abc import Iterator
-from contextlib import suppress
 from urllib.parse import urlsplit
 
 from monitor.crowdsec.settings import CrowdsecSettings
+from monitor.daemon.selfcheck.unencrypted import is_loopback
 
 
 def crowdsec_faults(settings: CrowdsecSettings) -> Iterator[tuple[str, str, bool]]:
@@ -31,7 +30,7 @@ def crowdsec_faults(settings: CrowdsecSettings) -> Iterator[tuple[str, str, bool
             make_context(settings.ca_file)
         except LapiError as error:
             yield "crowdsec.ca_file", str(error), False
-    elif not _is_loopback(url.hostname or ""):
+    elif not is_loopback(url.hostname or ""):
         text = f"{settings.url} is not encrypted: whoever is on the way can read the key and order bans"
         yield "crowdsec.url", text, True
 
@@ -44,9 +43,3 @@ def used_files(settings: CrowdsecSettings) -> list[str]:
         settings.ca_file: settings.url.startswith("https:"),
     }
     return [path for path, is_used in used.items() if path and is_used]
-
-
-def _is_loopback(host: str) -> bool:
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from monitor.daemon.selfcheck.references import Finding, why_not_for_service
+from monitor.daemon.selfcheck.unencrypted import is_loopback
 from monitor.fleet.redis.address import read_address
 from monitor.fleet.redis.credentials import CredentialError, make_tls, read_password, readable_by_others
 from monitor.fleet.settings import FleetSettings
@@ -25,6 +26,10 @@ def fleet_findings(settings: FleetSettings, root: Path) -> Iterator[Finding]:
     if settings.password_file:
         yield from _password(settings.password_file)
     yield from _tls(settings, [name for name in _TLS_FILES if name in named])
+    address = read_address(settings.url)
+    if not address.is_tls and any(not one.path and not is_loopback(one.host) for one in address.seeds):
+        text = "is not encrypted: everybody on the way can read the password and the bans; use rediss:// or a tunnel"
+        yield Finding("fleet.url", text, is_warning=True)
 
 
 def _password(path: str) -> Iterator[Finding]:

@@ -14,8 +14,10 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from monitor.daemon.selfcheck.crowdsec_files import crowdsec_faults, used_files
+from monitor.daemon.selfcheck.unencrypted import is_loopback
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.filters.deadline import Deadline, TooSlow
 from monitor.metrics.web_config import make_context, read_web_config
@@ -82,9 +84,13 @@ def _log_files(settings: Settings, filters: LogFilters) -> Iterator[Finding]:
 
 
 def _list_files(settings: Settings, root: Path) -> Iterator[Finding]:
-    """Yield what is wrong with the files of block lists."""
+    """Yield what is wrong with the files and URLs of block lists."""
     for name, section in settings.lists.items():
-        path = f"lists.{name}.file"
+        path, url = f"lists.{name}.file", urlsplit(section.url)
+        if url.scheme == "http" and not is_loopback(url.hostname or ""):
+            yield Finding(
+                f"lists.{name}.url", "is not encrypted: anybody on the way can change the list", is_warning=True
+            )
         if section.file and not os.path.lexists(section.file):
             yield Finding(path, f"{section.file} does not exist now; it is read once it does", is_warning=True)
         elif section.file and (kind := _other_kind(section.file)):

@@ -171,12 +171,19 @@ def test_what_a_list_would_bring(rig: Rig) -> None:
         shown = rig.run("test", source).stdout
         assert "2 networks would be taken" in shown
         assert "1 too wide\n    line 6: 0.0.0.0/0" in shown
-        assert "1 a public resolver\n    8.8.8.8" in shown
+        assert "1 public resolver\n    8.8.8.8" in shown
         assert "licence: Licence: free" in shown
+        assert "they cover less than 0.001% of all IPv4 addresses, none of those of IPv6" in shown
     assert not (rig.state / "lists").exists()
     assert rig.daemon.requests == []
     found = json.loads(rig.run("test", "own", "--json").stdout)
     assert (found["taken"], found["doubt"], found["reasons"]["not readable"]) == (2, "", 1)
+
+
+def test_what_looks_like_a_url_is_no_file(rig: Rig) -> None:
+    """A misspelt scheme is an error of usage, with an example."""
+    done = rig.run("test", "htp://lists.example.org/a.txt")
+    assert (done.exit_code, "is not the URL of a list" in done.output) == (2, True)
 
 
 @pytest.mark.parametrize("source", ["none", "/nowhere.txt", "http://127.0.0.1:1/", "https://user:secret@x/"])

@@ -248,6 +248,9 @@ WARNINGS = {
     "metrics: {listen: '192.0.2.1:9843'}": "1:19: metrics.listen: 192.0.2.1 is no address of this machine",
     "metrics: {listen: '127.0.0.1:80'}": "1:19: metrics.listen: the service may not listen on port 80",
     "lists: {own: {file: /nowhere.txt}}": "1:21: lists.own.file: /nowhere.txt does not exist now",
+    "lists: {own: {url: 'http://lists.example.org/a'}}": "1:20: lists.own.url: is not encrypted",
+    "fleet: {url: 'redis://redis.example.org'}": "1:14: fleet.url: is not encrypted",
+    "fleet: {url: 'redis+sentinel://127.0.0.1,192.0.2.1/main'}": "1:14: fleet.url: is not encrypted",
     "sources: {kernel_log: {enabled: false}, conntrack: {enabled: false}}": "host_sweep",
 }
 
@@ -268,6 +271,20 @@ def test_what_can_appear_later_is_a_warning(tmp_path: Path, text: str) -> None:
     assert result.stderr.startswith("warning: ")
     assert WARNINGS[text] in result.stderr
     assert check(write(tmp_path, text), "--strict").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fleet: {url: 'redis://[::1]:6379'}",
+        "fleet: {url: 'unix:///run/redis/redis.sock'}",
+        "lists: {own: {url: 'http://localhost/a'}}",
+        "lists: {own: {url: 'https://lists.example.org/a'}}",
+    ],
+)
+def test_what_stays_on_this_machine_needs_no_encryption(tmp_path: Path, text: str) -> None:
+    """Loopback and sockets are as good as TLS, and so is TLS."""
+    assert "encrypted" not in check(write(tmp_path, text)).stderr
 
 
 def test_a_jail_to_be_proven_that_does_not_run_is_explained(tmp_path: Path) -> None:

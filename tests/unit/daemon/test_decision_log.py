@@ -308,3 +308,10 @@ def test_bans_that_the_kernel_lost_are_lines_of_a_burst(lines: Lines) -> None:
     assert _named(written) == set(map(str, networks))
     assert len(written) < 40
     assert not len(pipeline.ledger)
+
+
+def test_a_ban_of_another_node_is_named_as_the_commands_do(lines: Lines) -> None:
+    """Whose it is stands in the line, so that `journalctl --grep` finds all that others ban."""
+    ban = msgspec.structs.replace(BAN, origin=ClaimOrigin.PEER, detector="web-1", mode=Mode.OBSERVE)
+    DecisionLog(PLACE).settled([decided(Verdict.OBSERVE, ban, alert=None)], 0.0)
+    assert [one.getMessage() for one in lines()] == ["would ban 192.0.2.7 for 600 s (peer web-1): 5 failures"]

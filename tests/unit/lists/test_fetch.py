@@ -1,6 +1,8 @@
 """Fetching over real connections: whatever the server does, it costs a bounded time and a fault with its cause."""
 
+import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -149,6 +151,22 @@ def test_a_slow_handshake_holds_nobody(server: ListServer) -> None:
     """A server that takes the connection and never speaks TLS."""
     server.answer = lambda _: _silence(server)
     assert fault_of(server.url.replace("http:", "https:"), QUICK).cause in (ListCause.TIMEOUT, ListCause.CERTIFICATE)
+
+
+def test_a_server_without_tls_is_said_to_have_none() -> None:
+    """In words rather than OpenSSL's."""
+
+    def answer(one: socket.socket) -> None:
+        link, _ = one.accept()
+        with link:
+            link.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            link.recv(65536)
+
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        answering = threading.Thread(target=answer, args=(one,), daemon=True)
+        answering.start()
+        assert "does not speak TLS on this port" in str(fault_of(f"https://127.0.0.1:{one.getsockname()[1]}/"))
+        answering.join()
 
 
 def test_nothing_listens_and_no_such_name() -> None:
