@@ -147,11 +147,11 @@ class Node:
         self.fleet.connected(-self.ahead_s)
         server = self.server
         if self._generation != server.generation:
-            is_wiped = self._generation is not None or self.name not in server.hashes
             self._generation, self._read = server.generation, {}
-            if is_wiped:
-                server.hashes[self.name] = {}
-                server.write(self.name, self.fleet.outbox.whole())
+            whole = {change.field: change for change in self.fleet.outbox.whole()}
+            former = server.hashes.setdefault(self.name, {})
+            gone = [Change(Kind.UNBAN, field) for field in former if field not in whole]
+            server.write(self.name, [*gone, *whole.values()])
         while changes := self.fleet.outbox.take(100):
             server.write(self.name, changes)
         server.hellos[self.name] = self.fleet.outbox.hello()
