@@ -32,7 +32,7 @@ _OF_ONE_NODE = "the band is drawn of a single node, and the lab has two"
 _MOMENT = "whether a signal is unusual at the end of the attacks is a matter of seconds"
 _EXAMPLES = "asks for exemplars only, and has no values"
 _DOWN = ("mark: Guard down", "{{instance}}: guard does not respond")
-_ANOMALY = "instance:nodewarden_signal:anomaly{"
+_UNUSUAL = re.compile(r"instance:nodewarden_signal:(anomaly|outside){")
 """Drops are those of the whole machine, where other tests send floods: whether they are usual is not ours to say."""
 _MAY_BE_EMPTY = {
     **{
@@ -173,7 +173,7 @@ def _value_at(watched: Watched, expression: str, moment_s: float) -> float:
 def _asked(dashboard: str, panel: str, legend: str) -> str:
     """Return the query behind what people look at."""
     (asked,) = [one for one in queries(dashboard) if (one.panel, one.legend) == (panel, legend)]
-    return asked.expression.replace(_ANOMALY, f'{_ANOMALY}signal!="drops",')
+    return _UNUSUAL.sub(r'\g<0>signal!="drops",', asked.expression)
 
 
 @pytest.mark.parametrize(
