@@ -33,8 +33,8 @@ class Elsewhere:
     ) -> None:
         """Open nothing yet.
 
-        `failed` is told of faults, `follow_entries` is called when `entries` changed, `problem_count` is what the fleet
-        is told of this node.
+        `failed` gets faults, `follow_entries` is called when `entries` changed, `problem_count` goes into the node's
+        hello to the fleet.
         """
         self._settings = settings
         self._follow_entries = follow_entries

@@ -1,4 +1,4 @@
-"""What people and programs are told of block lists: problems, notices, metrics, `why`."""
+"""What people and programs learn of block lists: problems, notices, metrics, `why`."""
 
 import time
 from collections.abc import Iterator
