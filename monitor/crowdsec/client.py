@@ -119,7 +119,7 @@ class Lapi:
             content = b"".join(self._body(answer, _MAX_BYTES))
         try:
             token = msgspec.json.decode(content, type=dict[str, Any]).get("token")
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             token = None
         if not isinstance(token, str) or not token or not (token.isascii() and token.isprintable()):
             raise LapiError(Cause.ANSWER, "the answer to the login has no token; is this a LAPI?")
@@ -205,6 +205,6 @@ def _message(content: bytes) -> str:
     """Return what LAPI says about its refusal, for the end of a sentence."""
     try:
         found = msgspec.json.decode(content, type=dict[str, Any]).get("message")
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""
     return f": {found}" if isinstance(found, str) and found else ""

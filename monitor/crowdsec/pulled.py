@@ -139,7 +139,7 @@ def _ends_of(claims: Iterable[Claim]) -> dict[Place, Claim]:
 def _decoded(item: bytes, outcomes: Counter[Outcome]) -> WireDecision | None:
     try:
         return decode_decision(item)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         outcomes[Outcome.MALFORMED] += 1
         return None
 

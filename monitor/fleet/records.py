@@ -147,7 +147,7 @@ def _read(data: bytes, decoder: "msgspec.msgpack.Decoder[T]", limit: int) -> T:
         raise RecordError("oversize", f"{len(data)} bytes, {limit} at most")
     try:
         record = decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError(_cause(data), str(error)) from error
     version = getattr(record, "v", None)
     if version != VERSION:

@@ -195,7 +195,7 @@ def _read_header(file: BinaryIO, digest: "hashlib._Hash") -> tuple[ListHeader, i
         raise ListFileError("it is damaged: its header is too long")
     try:
         header = _decode(_take(file, size, digest))
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ListFileError(f"it is damaged: {error}") from None
     return header, len(_MAGIC) + 4 + size
 

@@ -57,3 +57,17 @@ def test_nothing_else_raises(data: bytes) -> None:
             decode(data)
         except RecordError as error:
             assert error.cause in {"oversize", "malformed", "version"}
+
+
+@pytest.mark.parametrize("text", [b"\xff\xfe\xfd\xfc", b"ss\xc3\x28", b"\x80ssh"])
+def test_text_that_is_not_utf8_is_malformed(text: bytes) -> None:
+    with pytest.raises(RecordError) as caught:
+        decode_ban(encode(_BAN).replace(b"sshd", text))
+    assert caught.value.cause == "malformed"
+
+
+def test_what_is_nested_without_end_is_malformed() -> None:
+    for decode in (decode_ban, decode_pardon, decode_hello):
+        with pytest.raises(RecordError) as caught:
+            decode(b"\x91" * MAX_RECORD_BYTES)
+        assert caught.value.cause == "malformed"
