@@ -54,7 +54,7 @@ def settings_for(url: str, directory: Path, key: str, machine: str = "", **more:
     """Return settings that enforce and ask as often as they can; the secrets are written below `directory`."""
     (directory / "key").write_text(f"{key}\n")
     (directory / "password").write_text(f"password of {machine}\n")
-    usual = {"mode": Mode.ENFORCE, "every_s": 0.05, "bouncer_key_file": str(directory / "key")}
+    usual = {"mode": Mode.ENFORCE, "every_s": 0.5, "bouncer_key_file": str(directory / "key")}
     push = {"push": True, "machine": machine, "password_file": str(directory / "password")} if machine else {}
     return CrowdsecSettings(url=url, **{**usual, **push, **more})  # type: ignore[arg-type]
 
