@@ -44,17 +44,21 @@ class Node:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Run until a condition is true."""
-        async with asyncio.timeout(_LIMIT_S):
-            while not condition():
-                self.bridge.poll()
-                await asyncio.sleep(0.01)
+        try:
+            async with asyncio.timeout(_LIMIT_S):
+                while not condition():
+                    self.bridge.poll()
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            said = [*self.bridge.notices(), *(one.text for one in self.bridge.problems())]
+            raise AssertionError(f"it does not come: {said}, {self.bans()}") from None
 
 
 def settings_for(url: str, directory: Path, key: str, machine: str = "", **more: object) -> CrowdsecSettings:
     """Return settings that enforce and ask as often as they can; the secrets are written below `directory`."""
     (directory / "key").write_text(f"{key}\n")
     (directory / "password").write_text(f"password of {machine}\n")
-    usual = {"mode": Mode.ENFORCE, "every_s": 0.5, "bouncer_key_file": str(directory / "key")}
+    usual = {"mode": Mode.ENFORCE, "every_s": 0.05, "bouncer_key_file": str(directory / "key")}
     push = {"push": True, "machine": machine, "password_file": str(directory / "password")} if machine else {}
     return CrowdsecSettings(url=url, **{**usual, **push, **more})  # type: ignore[arg-type]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -34,20 +34,14 @@ def lapi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LapiServer]:
 
 
 @pytest.fixture(autouse=True)
-def lapi_may_lose(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is decided while LAPI answers is in no later answer (1.4.6): only a whole one has it, each hour."""
-    monkeypatch.setattr(link, "_WHOLE_EVERY_S", 5.0)
+def lapi_may_lose(lapi: LapiServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is decided while LAPI answers may be in no later answer but a whole one, for which nodes ask each hour.
 
-
-def hold(run: Callable[[], Coroutine[None, None, None]], caplog: pytest.LogCaptureFixture, lapi: LapiServer) -> None:
-    """Run; where LAPI's own database failed it, which 1.4.6 reports now and then, nothing can be told of us."""
-    try:
-        asyncio.run(run())
-    except (AssertionError, TimeoutError):
-        if "database is locked" not in caplog.text:
-            raise
-        lapi.cscli("decisions", "delete", "--all")
-        pytest.skip("LAPI answered that its SQLite database is locked")
+    Seen in one of ten runs that ask every 50 ms.
+    """
+    monkeypatch.setattr(link, "_WHOLE_EVERY_S", 3.0)
+    yield
+    lapi.cscli("decisions", "delete", "--all")
 
 
 def detect(node: Node, address: str, strength: Strength = Strength.PROVEN) -> Verdict:
@@ -66,7 +60,7 @@ def decided(lapi: LapiServer, address: str) -> list[dict[str, object]]:
     return [decision for alert in rows for decision in alert["decisions"]]
 
 
-def test_a_node_follows_what_people_decide(lapi: LapiServer, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_node_follows_what_people_decide(lapi: LapiServer, tmp_path: Path) -> None:
     """A decision is enforced with its end, a delete ends it, and what is on the allowlist is never banned."""
 
     async def run() -> None:
@@ -93,12 +87,10 @@ def test_a_node_follows_what_people_decide(lapi: LapiServer, tmp_path: Path, cap
         lapi.cscli("decisions", "delete", "--all")
         assert node.faults == []
 
-    hold(run, caplog, lapi)
+    asyncio.run(run())
 
 
-def test_a_ban_of_one_node_is_the_others_and_never_its_own(
-    lapi: LapiServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_ban_of_one_node_is_the_others_and_never_its_own(lapi: LapiServer, tmp_path: Path) -> None:
     """Two nodes push and pull: a proven ban is at the other, an unban ends it there; shuns and pulled bans stay."""
 
     async def run() -> None:
@@ -123,6 +115,8 @@ def test_a_ban_of_one_node_is_the_others_and_never_its_own(
         await both(lambda: len(second.bans()) == 2)
         found = second.bans()["203.0.113.20"]
         assert (found.reason, found.strength) == ("nodewarden/web-1/port_scan (crowdsec)", Strength.PROVEN)
+        # where LAPI answers that its database is locked, it may have stored a part: the ban is pushed again
+        await both(lambda: "2 bans pushed, 0 withdrawn, 0 waiting" in next(first.bridge.notices()))
         assert [one["scenario"] for one in decided(lapi, "203.0.113.20")] == ["nodewarden/web-1/port_scan"]
         assert decided(lapi, "203.0.113.21") == []
         first.pipeline.unban([found.network], time.time())
@@ -136,11 +130,11 @@ def test_a_ban_of_one_node_is_the_others_and_never_its_own(
             assert node.faults == []
         lapi.cscli("decisions", "delete", "--all")
 
-    hold(run, caplog, lapi)
+    asyncio.run(run())
 
 
 def test_lost_answers_a_restart_and_a_wrong_key(
-    lapi: LapiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    lapi: LapiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What an answer carried that was lost comes with the next; LAPI gone ends nothing; a new key is read at once."""
     monkeypatch.setattr(link, "_FIRST_RETRY_S", 0.05)
@@ -182,4 +176,4 @@ def test_lost_answers_a_restart_and_a_wrong_key(
         assert node.faults == []
         lapi.cscli("decisions", "delete", "--all")
 
-    hold(run, caplog, lapi)
+    asyncio.run(run())
