@@ -24,6 +24,8 @@ _NEW = frozenset({Verdict.BAN, Verdict.REFRESH, Verdict.CLAIM})
 _WITHDRAWN = frozenset({Ending.LIFTED, Ending.ALLOWLISTED, Ending.WITHDRAWN})
 _MAX_MESSAGE = 200
 _SHORTEST_S = 1.0
+_MOST_TRIES = 8
+"""A withdrawal, which has no end, is tried so often where LAPI answers with an error of its own."""
 
 
 class News(msgspec.Struct, frozen=True, gc=False):
@@ -36,6 +38,8 @@ class News(msgspec.Struct, frozen=True, gc=False):
     since_s: float = 0.0
     message: str = ""
     count: int = 1
+    tries: int = 0
+    """How often LAPI refused it as a single withdrawal."""
 
 
 class Outbox:
@@ -90,10 +94,15 @@ class Outbox:
         self._shorten()
 
     def put_last(self, news: Sequence[News]) -> None:
-        """Take news back that LAPI does not like: others go first. A single withdrawal is dropped."""
+        """Take news back that LAPI does not like, or could not store: others go first.
+
+        A withdrawal that was tried alone often enough is dropped.
+        """
         if len(news) == 1 and not news[0].until_s:
-            self.dropped_total += 1
-            return
+            news = [msgspec.structs.replace(news[0], tries=news[0].tries + 1)]
+            if news[0].tries >= _MOST_TRIES:
+                self.dropped_total += 1
+                return
         for one in news:
             self._waiting.setdefault((one.value, one.scenario), one)
         self._shorten()

@@ -78,6 +78,20 @@ def test_the_latest_news_of_a_ban_count() -> None:
     assert box.take(9) == [News("203.0.113.7", SCENARIO)]
 
 
+def test_a_withdrawal_survives_errors_of_lapi_but_not_without_end() -> None:
+    """Its database was locked for a moment: the unban comes again, after others; what it never takes is given up."""
+    box = Outbox("web-1")
+    box.ended([Ended(CLAIM, (CLAIM,), Ending.LIFTED)])
+    other = msgspec.structs.replace(CLAIM, network=parse_network("203.0.113.8"))
+    tried = 0
+    while withdrawal := [one for one in box.take(1) if one.value == "203.0.113.7"]:
+        tried += 1
+        box.ended([Ended(other, (other,), Ending.LIFTED)])
+        box.put_last(withdrawal)
+        assert [one.value for one in box.take(1)] == ["203.0.113.8"]
+    assert (tried, box.dropped_total, len(box)) == (8, 1, 0)
+
+
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 30), st.sampled_from(["add", "take", "back", "last"]))))
 def test_the_outbox_is_bounded_and_loses_only_the_oldest(steps: list[tuple[bool, int, str]]) -> None:
     """Whatever happens, there is one entry for each ban, at most the limit, and what was dropped is counted."""
