@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from monitor.files import kept
+from monitor.files.kept import KeptFiles
 from monitor.filters import databases
 from monitor.filters.databases import Databases
 from monitor.filters.scanner import BlockScanner
@@ -72,7 +74,7 @@ def _damage(path: Path) -> None:
 
 def _forge(path: Path) -> None:
     """Write another database, with a checksum that fits it."""
-    databases._write(path, b"not a database")
+    KeptFiles(path.parent, path.suffix, 1 << 20).put(path.stem, b"not a database")
 
 
 def _empty(path: Path) -> None:
@@ -139,7 +141,7 @@ def test_a_directory_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -
 
 
 def test_old_files_are_deleted(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(databases, "_MAX_FILES", 3)
+    monkeypatch.setattr(kept, "MAX_FILES", 3)
     for number in range(6):
         _find(directory, (f"text {number}",))
         end_s = time.monotonic() + 10
