@@ -7,10 +7,11 @@ from pathlib import Path
 _MODE = 0o644
 
 
-def replace_file(path: Path, content: bytes, *, kept: Path | None = None) -> None:
-    """Write a file under a hidden name, and move it over `path`; what was there stays at `kept`.
+def replace_file(path: Path, *parts: bytes, kept: Path | None = None, mode: int | None = None) -> None:
+    """Write a file under a hidden name, flush it to disk, and move it over `path`; what was there stays at `kept`.
 
-    It has mode and owner of the file that it replaces. OSError if that fails: then `path` is as it was.
+    It has mode and owner of the file that it replaces, or `mode` and the owner who writes it. OSError if that fails:
+    then `path` is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
@@ -22,11 +23,13 @@ def replace_file(path: Path, content: bytes, *, kept: Path | None = None) -> Non
         with contextlib.suppress(FileNotFoundError):  # of a command that was killed
             new.unlink()
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-            file.write(content)
+            for part in parts:
+                file.write(part)
             file.flush()
-            if before is not None:
+            if mode is None and before is not None:
                 os.fchown(file.fileno(), before.st_uid, before.st_gid)
-            os.fchmod(file.fileno(), _MODE if before is None else before.st_mode & 0o777)
+                mode = before.st_mode & 0o777
+            os.fchmod(file.fileno(), _MODE if mode is None else mode)
             os.fsync(file.fileno())
         if before is not None and kept is not None:
             with contextlib.suppress(FileNotFoundError):

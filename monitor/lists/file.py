@@ -21,6 +21,7 @@ from typing import Annotated, BinaryIO, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from monitor.files.replaced import replace_file
 from monitor.model.addresses import Network
 
 MAX_ENTRIES = 1_048_576
@@ -28,7 +29,8 @@ MAX_ENTRIES = 1_048_576
 _MAGIC = b"NWLIST1\n"
 _MAX_HEADER_BYTES = 8192
 _DIGEST_BYTES = 32
-_MODE = 0o640
+MODE = 0o640
+"""Of files of lists: the daemon's group may read them."""
 _SLICE = 4096
 _V4_SIZES = [1 << (32 - length) for length in range(33)]
 _Text = Annotated[str, Meta(max_length=512)]
@@ -117,32 +119,7 @@ def write_list(path: Path, copy: ListCopy) -> None:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
-    replace(path, *parts, digest.digest())
-
-
-def replace(path: Path, *parts: bytes) -> None:
-    """Write a file under a hidden name, flush it to disk, and move it over `path`; OSError if that fails."""
-    new = path.with_name(f".{path.name}.new")
-    try:
-        with contextlib.suppress(FileNotFoundError):  # of a child that was killed
-            new.unlink()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fchmod(file.fileno(), _MODE)
-            os.fsync(file.fileno())
-        new.replace(path)
-        descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError:
-        with contextlib.suppress(OSError):
-            new.unlink(missing_ok=True)
-        raise
+    replace_file(path, *parts, digest.digest(), mode=MODE)
 
 
 def read_list(path: Path) -> ListCopy:

@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from monitor.files.regular import read_regular
-from monitor.lists.file import replace
+from monitor.files.replaced import replace_file
+from monitor.lists.file import MODE
 from monitor.lists.reading import Account
 
 MAX_BYTES = 65_536
@@ -68,7 +69,7 @@ def read_state(path: Path) -> ListState:
 
 def write_state(path: Path, state: ListState) -> None:
     """Replace the state; OSError if that fails."""
-    replace(path, msgspec.json.encode(state))
+    replace_file(path, msgspec.json.encode(state), mode=MODE)
 
 
 def names_on_disk(directory: Path) -> set[str]:
