@@ -11,6 +11,7 @@ from msgspec import Meta, field
 from monitor.config.kinds import OPTIONAL_PATH, ValueKind, duration, integer
 from monitor.config.shapes import Conflict, Section
 from monitor.config.types import quote
+from monitor.config.word_kinds import matching
 from monitor.model.bans import Ban, Mode
 
 ORIGIN = "crowdsec"
@@ -42,23 +43,14 @@ def _read_url(value: str) -> str:
     return value
 
 
-def _word(noun: str, pattern: str, *, optional: bool = False) -> ValueKind[str]:
-    def read(value: str) -> str:
-        if not re.fullmatch(pattern, value) and (value or not optional):
-            raise ValueError(f"{quote(value)} is not {noun}")
-        return value
-
-    return ValueKind(noun, read, str, {"type": "string", "pattern": f"^({pattern})?$" if optional else f"^{pattern}$"})
-
-
 URL: ValueKind[str] = ValueKind(
     "URL of a LAPI, or empty",
     _read_url,
     str,
     {"type": "string", "maxLength": _LONGEST_URL, "pattern": "^(https?://.+)?$"},
 )
-MACHINE = _word("a name of a machine", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", optional=True)
-ORIGIN_NAME = _word("an origin of decisions", r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+MACHINE = matching("a name of a machine", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "a name of a machine", optional=True)
+ORIGIN_NAME = matching("an origin of decisions", r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}", "an origin of decisions")
 
 
 class ScenarioSet(enum.StrEnum):

@@ -10,6 +10,7 @@ from msgspec import Meta, field
 from monitor.config.kinds import OPTIONAL_PATH, ValueKind, duration, integer
 from monitor.config.shapes import Section
 from monitor.config.types import quote
+from monitor.config.word_kinds import matching
 from monitor.fleet.records import NODE_NAME
 from monitor.fleet.redis.address import read_address
 from monitor.model.bans import Mode
@@ -43,13 +44,8 @@ def _read_url(value: str) -> str:
     return value
 
 
-def _matching(noun: str, pattern: str, consists: str, *, optional: bool = False) -> ValueKind[str]:
-    def read(value: str) -> str:
-        if not re.fullmatch(pattern, value) and (value or not optional):
-            raise ValueError(f"{quote(value)} is not a {noun}: it consists of {consists}")
-        return value
-
-    return ValueKind(noun, read, str, {"type": "string", "pattern": f"^({pattern})?$" if optional else f"^{pattern}$"})
+def _name(noun: str, pattern: str, consists: str, *, optional: bool = False) -> ValueKind[str]:
+    return matching(noun, pattern, f"a {noun}: it consists of {consists}", optional=optional)
 
 
 URL: ValueKind[str] = ValueKind(
@@ -61,11 +57,11 @@ URL: ValueKind[str] = ValueKind(
 _OF_NODE = "at most 63 of a-z 0-9 . _ - and begins and ends with a letter or digit"
 _OF_FLEET = "at most 32 of A-Z a-z 0-9 . _ - and begins with a letter or digit"
 _OF_USER = "at most 64 of A-Z a-z 0-9 . _ - @ : and begins with a letter or digit"
-FLEET_NAME = _matching("name of a fleet", _NAME.pattern, _OF_FLEET)
-NODE = _matching("name of a node", NODE_NAME, _OF_NODE, optional=True)
-PEER = _matching("name of a node", NODE_NAME, _OF_NODE)
-ROLE = _matching("name of a role", _NAME.pattern, _OF_FLEET, optional=True)
-USER = _matching("name of a user", r"[A-Za-z0-9][A-Za-z0-9_.@:-]{0,63}", _OF_USER, optional=True)
+FLEET_NAME = _name("name of a fleet", _NAME.pattern, _OF_FLEET)
+NODE = _name("name of a node", NODE_NAME, _OF_NODE, optional=True)
+PEER = _name("name of a node", NODE_NAME, _OF_NODE)
+ROLE = _name("name of a role", _NAME.pattern, _OF_FLEET, optional=True)
+USER = _name("name of a user", r"[A-Za-z0-9][A-Za-z0-9_.@:-]{0,63}", _OF_USER, optional=True)
 
 
 class Share(enum.StrEnum):
