@@ -17,7 +17,7 @@ from monitor.enforcers import netlink
 from monitor.enforcers.netlink import DEL_ELEMENTS
 from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
 from monitor.enforcers.nftables import batch as bulk
-from monitor.enforcers.nftables import listing, messages
+from monitor.enforcers.nftables import listing
 from monitor.enforcers.nftables.commit import (
     ENCODERS,
     Item,
@@ -36,6 +36,7 @@ from monitor.enforcers.nftables.frame import TableFrame
 from monitor.enforcers.nftables.port_bans import PortBans
 from monitor.enforcers.nftables.prefix_bans import PrefixBans
 from monitor.enforcers.nftables.ruleset import TABLE, Element, set_name
+from monitor.enforcers.nftables.setup import remove_table
 from monitor.enforcers.protocol import Failure, ForeignElement, Stopped
 from monitor.model.addresses import Address, Network, collapse
 from monitor.model.alerts import Strength
@@ -239,9 +240,7 @@ class NftablesEnforcer:
         """Delete the table with every ban; a missing table is not an error."""
         self._prefixes.forget()
         self._port_bans.forget()
-        failed = self._socket().transact([messages.delete_table(TABLE)])
-        if failed and failed[0] != errno.ENOENT:
-            raise TemporaryError(f"table inet {TABLE} was not deleted: {os.strerror(failed[0])}")
+        remove_table(self._socket(), TABLE)
 
     def close(self) -> None:
         """Close the socket; table and bans stay in force. The next call reopens it."""

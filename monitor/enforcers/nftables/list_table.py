@@ -5,7 +5,6 @@ Every call raises PermanentError if CAP_NET_ADMIN or nf_tables is missing, and T
 nothing of that transaction was done.
 """
 
-import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
@@ -30,6 +29,7 @@ from monitor.enforcers.nftables.list_frame import (
     room_steps,
     set_end,
 )
+from monitor.enforcers.nftables.setup import remove_table
 from monitor.enforcers.protocol import Stopped
 from monitor.model.addresses import Address, Network, collapse
 from monitor.model.errors import TemporaryError
@@ -190,10 +190,8 @@ class ListTable:
 
     def flush(self) -> None:
         """Delete the table with all lists; a missing table is not an error."""
-        failed = self._socket().transact([messages.delete_table(TABLE)])
         self._definition = None
-        if failed and failed[0] != errno.ENOENT:
-            raise TemporaryError(f"table inet {TABLE} was not deleted: {os.strerror(failed[0])}")
+        remove_table(self._socket(), TABLE)
 
     def close(self) -> None:
         """Close the socket; table and lists stay in force. The next call opens it again."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
-from monitor.enforcers.nftables import listing
+from monitor.enforcers.nftables import listing, messages
 from monitor.enforcers.nftables.definition import Step, allowed, carried, carried_ports, definition, replacement
 from monitor.enforcers.nftables.ruleset import (
     FORMER_SETS,
@@ -40,6 +40,13 @@ class Wanted(msgspec.Struct, frozen=True):
     max_bans: int
     action: Action
     allowlist: Sequence[Network]
+
+
+def remove_table(link: NetlinkSocket, table: str) -> None:
+    """Delete a table with all that is in it; a missing one is not an error. TemporaryError if the kernel refuses."""
+    failed = link.transact([messages.delete_table(table)])
+    if failed and failed[0] != errno.ENOENT:
+        raise TemporaryError(f"table inet {table} was not deleted: {os.strerror(failed[0])}")
 
 
 def setup(link: NetlinkSocket, wanted: Wanted) -> None:
