@@ -19,7 +19,6 @@ MAX_HELLO_BYTES = 4096
 MAX_REASON = 128
 MAX_NET = 720
 """Characters of a network with the most ports that a ban can have."""
-MAX_NODE_NAME = 63
 NODE_NAME = r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?"
 """What a node may be called: a DNS label or name, lower case."""
 

@@ -16,8 +16,6 @@ from monitor.model.bans import Mode
 
 LIST_NAMES = Names("[a-z0-9][a-z0-9_-]{0,31}", "a name of 1 to 32 lower-case letters, digits, _ and -")
 MAX_LISTS = 16
-MIN_EVERY_S = 3600.0
-"""The shortest time between two requests to the same server."""
 _LONGEST_URL = 1024
 _EXPIRES_S, _EXPIRES_ROUNDS = 7 * 86400.0, 3
 

@@ -77,8 +77,7 @@ class LogRunner(SourceRunner[SourceT, SettingsT]):
 
     def _scan(self, until_s: float) -> None:
         """Hand on the failures in what was read, log by log, until it is `until_s` or nothing is left."""
-        while self._is_busy:
-            log = next(log for log, queue in self._queues.items() if not queue[0][1].is_waiting)
+        while (log := self._next_log()) is not None:
             queue = self._queues.pop(log)
             block, scan = queue[0]
             now_s = time.monotonic()
@@ -91,13 +90,12 @@ class LogRunner(SourceRunner[SourceT, SettingsT]):
             if time.monotonic() >= until_s:
                 return
 
-    @property
-    def _is_busy(self) -> bool:
-        """Whether something that was read can be scanned now."""
-        return any(not queue[0][1].is_waiting for queue in self._queues.values())
+    def _next_log(self) -> str | None:
+        """Return the log whose turn it is, of those that can be scanned now."""
+        return next((log for log, queue in self._queues.items() if not queue[0][1].is_waiting), None)
 
     def _has_more(self, source: SourceT) -> bool:
-        return self._is_busy or super()._has_more(source)
+        return self._next_log() is not None or super()._has_more(source)
 
     def _come_back(self) -> None:
         super()._come_back()
@@ -118,7 +116,7 @@ class LogRunner(SourceRunner[SourceT, SettingsT]):
         end_s, cpu_end_s = time.monotonic() + _SETTLE_S, time.thread_time() + _SETTLE_CPU_S
         while self._queues and time.monotonic() < end_s and time.thread_time() < cpu_end_s:
             self._scan(time.monotonic() + _TURN_S)
-            if not self._is_busy:
+            if self._next_log() is None:
                 time.sleep(_COMPILED_S)
         for log, queue in self._queues.items():
             self.stats.lost += 1
