@@ -22,7 +22,7 @@ BUILD_PACKAGES := debhelper dh-apparmor dh-python python3-pip python3-click pyth
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help setup packages run demo fleet observe dashboards bands boards-cost test zoo forgers faults soak newcomer test-pythons lint bench lock docs man install uninstall deb debs clean
+.PHONY: help setup packages run demo fleet observe dashboards bands boards-cost test zoo forgers faults fuzz soak newcomer test-pythons lint bench lock docs man install uninstall deb debs clean
 
 help:
 	@echo 'make demo       show a scan being banned, in a lab of private network namespaces'
@@ -33,6 +33,7 @@ help:
 	@echo 'make zoo        run legitimate traffic of every kind against the daemon; none of it may lead to a ban'
 	@echo 'make forgers    run attackers who want somebody else banned; none of them may succeed'
 	@echo 'make faults     have every system call of the daemon fail with every errno; it must survive all of them'
+	@echo 'make fuzz       run the property tests with ROUNDS=10 times other random examples'
 	@echo 'make newcomer   follow the documents, command by command, on a fresh Debian 12 and 13'
 	@echo 'make bands      measure over synthetic weeks what the Prometheus rules find, and false alerts'
 	@echo 'make boards-cost  measure what the dashboards cost Prometheus with 500 nodes'
@@ -129,6 +130,12 @@ forgers: setup
 # Every system call with every errno, and faults during the start: about twenty minutes. `make test` runs a part.
 faults: setup
 	$(PYTHON) -m tests.faults
+
+# Property tests with examples that `make test` does not try: a run of that says the same about the same tree.
+fuzz: setup
+	status=0; for round in $$(seq $(or $(ROUNDS),10)); do \
+	    nice -n 19 $(PYTHON) -m pytest -q --no-header --numprocesses auto --dist worksteal -m hypothesis --hypothesis-profile fuzz tests/unit \
+	    || status=1; done; exit $$status
 
 # True offenders in a mixed attack, for MINUTES; `make test` runs two minutes.
 soak: setup

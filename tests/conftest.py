@@ -11,7 +11,8 @@ from monitor.ebpf.compiled_cache import VARIABLE
 from tests.support.needs import cannot_run, missing
 from tests.support.root_image import CACHE
 
-hypothesis.settings.register_profile("shared", deadline=None)  # machines are shared: no test has a time to meet
+hypothesis.settings.register_profile("fuzz", deadline=None)  # machines are shared: no test has a time to meet
+hypothesis.settings.register_profile("shared", deadline=None, derandomize=True)  # `make fuzz` tries other examples
 hypothesis.settings.load_profile("shared")
 
 _COMPILED = CACHE / "compiled"

@@ -7,6 +7,7 @@ then, so the reader must not ask for the same again.
 Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
 """
 
+import re
 from typing import Any, TypeAlias, cast
 
 from redis._parsers.base import AsyncBaseParser
@@ -20,6 +21,7 @@ MAX_ITEMS = 16 * 1024
 MAX_DEPTH = 6
 _MAX_LINE_BYTES = 1024
 _CHUNK_BYTES = 64 * 1024
+_INTEGER = re.compile(rb"-?[0-9]{1,20}")
 
 Reply: TypeAlias = "bytes | int | list[Reply] | ResponseError | None"
 
@@ -154,6 +156,6 @@ def _number(line: bytes, limit: int) -> int:
 
 
 def _integer(text: bytes) -> int:
-    if not 0 < len(text) <= 20 or not text.lstrip(b"-").isdigit():
+    if not _INTEGER.fullmatch(text):
         raise InvalidResponse("it answers something else than the Redis protocol")
     return int(text)

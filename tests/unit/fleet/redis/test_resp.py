@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
 from monitor.fleet.redis.resp import MAX_BULK_BYTES, MAX_ITEMS, BoundedParser, OversizeError, Reply
 
@@ -89,6 +89,15 @@ def test_what_is_too_large_is_refused_at_its_announcement(text: bytes) -> None:
     """Nothing of it has to be there yet: the connection is closed before it is read."""
     with pytest.raises(OversizeError):
         read(text)
+
+
+@pytest.mark.parametrize(
+    "text", [b"$--0", b":--1", b":-", b":", b"*-", b"*+1", b":1-", b"$1_0", b": 1", b":1 ", b":\xb2", b"$" + b"9" * 30]
+)
+def test_what_only_resembles_a_number_is_none(text: bytes) -> None:
+    """The numbers of the protocol are digits with one sign at most; `int` takes more, or raises."""
+    with pytest.raises(InvalidResponse):
+        read(text + b"\r\n0123456789\r\n")
 
 
 def test_errors_of_the_server_are_replies() -> None:
