@@ -93,7 +93,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         types.parse_duration(text)
 
 
-@given(st.integers(0, 2**53 - 1))
+@given(st.integers(0, 10**13))
 def test_durations_survive_being_written_and_read(milliseconds: int) -> None:
     """format_duration and parse_duration are each other's inverse, to the millisecond."""
     duration_s = milliseconds / 1000

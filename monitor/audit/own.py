@@ -1,0 +1,14 @@
+"""What of nodewarden itself is audited."""
+
+import msgspec
+
+
+class Own(msgspec.Struct, frozen=True, kw_only=True):
+    """From its configuration, and from its daemon if that runs."""
+
+    egress_approved: int | None = None
+    """Networks in `egress.approved`; None: that detector is off."""
+    fleet_url: str = ""
+    fleet_user: str = ""
+    problems: tuple[str, ...] = ()
+    """Kinds of problems that the daemon reports (`ProblemKind`)."""
