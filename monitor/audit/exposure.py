@@ -1,0 +1,167 @@
+"""Services of a node, and from where they can be reached: the verdicts of the kernel by protocol and port."""
+
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
+
+import msgspec
+
+from monitor.audit.check import Check
+from monitor.audit.components import Component, Endpoint, component_at
+from monitor.audit.findings import Finding, Severity, Zone
+from monitor.audit.reach import Listener, Outcome, Protocol, Reach, Verdict
+
+_MANY = 4
+"""Processes, or destinations, that a text names."""
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """What was tried at one port of the node, and who listens there."""
+
+    protocol: Protocol
+    port: int
+    listeners: tuple[Listener, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    endpoints: tuple[Endpoint, ...] = ()
+    """Where probes end: the port itself, and where its translations lead."""
+
+    @property
+    def subject(self) -> str:
+        """Return what findings are about, such as `tcp/10250`."""
+        return f"{self.protocol}/{self.port}"
+
+    @property
+    def components(self) -> frozenset[Component]:
+        """Return the parts of a control plane that a probe of this port meets."""
+        return frozenset(part for endpoint in self.endpoints if (part := component_at(endpoint)) is not None)
+
+    @property
+    def translated(self) -> tuple[Verdict, ...]:
+        """Return the verdicts with another destination than the probe named."""
+        return tuple(verdict for verdict in self.verdicts if verdict.to_address)
+
+    @property
+    def is_beyond_loopback(self) -> bool:
+        """Whether it listens on an address that others can name."""
+        return any(not listener.is_loopback for listener in self.listeners)
+
+    def with_outcome(self, outcome: Outcome, zones: Iterable[Zone] = Zone) -> tuple[Verdict, ...]:
+        """Return the verdicts with an outcome for probes from these zones, in the order of the zones."""
+        return tuple(
+            verdict
+            for zone in zones
+            for verdict in self.verdicts
+            if verdict.probe.zone is zone and verdict.outcome is outcome
+        )
+
+    def reached(self, *zones: Zone) -> tuple[Verdict, ...]:
+        """Return the probes from these zones (all, if none is given) that arrived."""
+        return self.with_outcome(Outcome.REACHED, zones or Zone)
+
+    def unknown(self, *zones: Zone) -> str:
+        """Return why nothing is known about these zones; empty if something is.
+
+        A port that listens for the world and was not tried from there is unknown as well.
+        """
+        asked = zones or tuple(Zone)
+        if unknown := self.with_outcome(Outcome.UNKNOWN, asked):
+            return unknown[0].why or "the kernel gave no answer"
+        was_tried = any(verdict.probe.zone is Zone.WORLD for verdict in self.verdicts)
+        if Zone.WORLD in asked and not was_tried and any(map(_is_for_all, self.listeners)):
+            return "it was not tried from world"
+        return ""
+
+    @property
+    def owner(self) -> str:
+        """Return who answers, for people: process names, or where packets are translated to."""
+        names = sorted({listener.process for listener in self.listeners if listener.process})
+        parts = [", ".join(names[:_MANY])] if names else []
+        if targets := sorted({f"{_bracketed(one.to_address)}:{one.to_port}" for one in self.translated}):
+            parts.append(f"translated to {', '.join(targets[:_MANY])}")
+        return "; ".join(parts) or "process unknown"
+
+
+def services(reach: Reach) -> tuple[Service, ...]:
+    """Group what was tried, and the listeners, by protocol and port."""
+    listeners: dict[tuple[Protocol, int], list[Listener]] = {}
+    verdicts: dict[tuple[Protocol, int], list[Verdict]] = {}
+    for listener in reach.listeners:
+        listeners.setdefault((listener.protocol, listener.port), []).append(listener)
+    for verdict in reach.verdicts:
+        verdicts.setdefault((verdict.probe.protocol, verdict.probe.port), []).append(verdict)
+    return tuple(_service(key, listeners, verdicts.get(key, ())) for key in sorted(listeners.keys() | verdicts.keys()))
+
+
+def _service(
+    key: tuple[Protocol, int],
+    listeners: dict[tuple[Protocol, int], list[Listener]],
+    verdicts: Iterable[Verdict],
+) -> Service:
+    protocol, port = key
+    tried = tuple(verdicts)
+    own = tuple(listeners.get(key, ()))
+    is_always_translated = bool(tried) and all(verdict.to_address for verdict in tried)
+    endpoints = [] if is_always_translated else [Endpoint(port=port, listeners=own)]
+    targets = {(verdict.to_address, verdict.to_port or port) for verdict in tried if verdict.to_address}
+    for address, to_port in sorted(targets):
+        local = tuple(one for one in listeners.get((protocol, to_port), ()) if _takes(one, address))
+        endpoints.append(Endpoint(port=to_port, listeners=local))
+    return Service(protocol=protocol, port=port, listeners=own, verdicts=tried, endpoints=tuple(endpoints))
+
+
+def _takes(listener: Listener, address: str) -> bool:
+    """Whether a listener has this very address; one for all addresses says nothing about a translated one."""
+    return listener.address == address
+
+
+def _is_for_all(listener: Listener) -> bool:
+    """Whether a listener has every address of the node, or one that the world can name."""
+    try:
+        address = ip_address(listener.address.partition("%")[0])
+    except ValueError:
+        return False
+    return not (address.is_loopback or address.is_link_local or address.is_multicast)
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def show_origins(verdicts: Iterable[Verdict]) -> str:
+    """Write from where probes came, such as `world (IPv4, IPv6), pods (IPv4)`."""
+    found: dict[Zone, set[str]] = {}
+    for verdict in verdicts:
+        found.setdefault(verdict.probe.zone, set()).add("IPv6" if verdict.probe.is_v6 else "IPv4")
+    return ", ".join(f"{zone} ({', '.join(sorted(found[zone]))})" for zone in Zone if zone in found)
+
+
+def zones_of(verdicts: Iterable[Verdict]) -> tuple[Zone, ...]:
+    """Return the zones of some probes, each once."""
+    found = {verdict.probe.zone for verdict in verdicts}
+    return tuple(zone for zone in Zone if zone in found)
+
+
+def exposed(
+    check: Check, service: Service, label: str, *zones: Zone, severity: Severity | None = None
+) -> Iterator[Finding]:
+    """Yield a finding if a service is reached from these zones, or if that is unknown."""
+    if reached := service.reached(*zones):
+        text = f"{label} ({service.owner}) can be reached from {show_origins(reached)}"
+        yield check.fail(service.subject, text, severity=severity, zones=zones_of(reached), rule=reached[0].decided_by)
+    elif why := service.unknown(*zones):
+        yield check.unknown(service.subject, f"{label} ({service.owner}): {why}")
+
+
+def beyond_loopback(check: Check, reach: Reach, component: Component) -> Iterator[Finding]:
+    """Yield the services of a component that belongs on loopback, and is not there.
+
+    As grave as the check says if a packet arrives from anywhere. If only the firewall keeps it closed, it is low.
+    """
+    for service in services(reach):
+        if component not in service.components:
+            continue
+        found = tuple(exposed(check, service, component.label))
+        if not found and service.is_beyond_loopback:
+            addresses = sorted({one.address for one in service.listeners if not one.is_loopback})
+            text = f"{component.label} ({service.owner}) listens on {', '.join(addresses[:_MANY])}: only the firewall"
+            found = (check.fail(service.subject, f"{text} keeps it closed", severity=Severity.LOW),)
+        yield from found
