@@ -1,7 +1,6 @@
 """Services of a node, and from where they can be reached: the verdicts of the kernel by protocol and port."""
 
 from collections.abc import Iterable, Iterator
-from ipaddress import ip_address
 
 import msgspec
 
@@ -23,6 +22,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: tuple[Verdict, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
     """Where probes end: the port itself, and where its translations lead."""
+    is_untried: bool = False
+    """It listens for the world, and no probe of the world asked for it."""
 
     @property
     def subject(self) -> str:
@@ -65,10 +66,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         asked = zones or tuple(Zone)
         if unknown := self.with_outcome(Outcome.UNKNOWN, asked):
             return unknown[0].why or "the kernel gave no answer"
-        was_tried = any(verdict.probe.zone is Zone.WORLD for verdict in self.verdicts)
-        if Zone.WORLD in asked and not was_tried and any(map(_is_for_all, self.listeners)):
-            return "it was not tried from world"
-        return ""
+        return "it was not tried from world" if self.is_untried and Zone.WORLD in asked else ""
 
     @property
     def owner(self) -> str:
@@ -88,13 +86,18 @@ def services(reach: Reach) -> tuple[Service, ...]:
         listeners.setdefault((listener.protocol, listener.port), []).append(listener)
     for verdict in reach.verdicts:
         verdicts.setdefault((verdict.probe.protocol, verdict.probe.port), []).append(verdict)
-    return tuple(_service(key, listeners, verdicts.get(key, ())) for key in sorted(listeners.keys() | verdicts.keys()))
+    node = frozenset(one.probe.address for one in reach.verdicts)
+    world = frozenset(one.probe.address for one in reach.verdicts if one.probe.zone is Zone.WORLD)
+    keys = sorted(listeners.keys() | verdicts.keys())
+    return tuple(_service(key, listeners, verdicts.get(key, ()), node, world) for key in keys)
 
 
 def _service(
     key: tuple[Protocol, int],
     listeners: dict[tuple[Protocol, int], list[Listener]],
     verdicts: Iterable[Verdict],
+    node: frozenset[str],
+    world: frozenset[str],
 ) -> Service:
     protocol, port = key
     tried = tuple(verdicts)
@@ -103,23 +106,30 @@ def _service(
     endpoints = [] if is_always_translated else [Endpoint(port=port, listeners=own)]
     targets = {(verdict.to_address, verdict.to_port or port) for verdict in tried if verdict.to_address}
     for address, to_port in sorted(targets):
-        local = tuple(one for one in listeners.get((protocol, to_port), ()) if _takes(one, address))
+        local = tuple(one for one in listeners.get((protocol, to_port), ()) if _takes(one, address, node))
         endpoints.append(Endpoint(port=to_port, listeners=local))
-    return Service(protocol=protocol, port=port, listeners=own, verdicts=tried, endpoints=tuple(endpoints))
+    was_tried = any(verdict.probe.zone is Zone.WORLD for verdict in tried)
+    return Service(
+        protocol=protocol,
+        port=port,
+        listeners=own,
+        verdicts=tried,
+        endpoints=tuple(endpoints),
+        is_untried=not was_tried and any(_is_for(listener, world) for listener in own),
+    )
 
 
-def _takes(listener: Listener, address: str) -> bool:
-    """Whether a listener has this very address; one for all addresses says nothing about a translated one."""
-    return listener.address == address
+def _takes(listener: Listener, address: str, node: frozenset[str]) -> bool:
+    """Whether a listener gets what is translated to an address: one for all addresses gets only the node's."""
+    return listener.address == address or (address in node and listener.address in ("0.0.0.0", "::"))  # noqa: S104
 
 
-def _is_for_all(listener: Listener) -> bool:
-    """Whether a listener has every address of the node, or one that the world can name."""
-    try:
-        address = ip_address(listener.address.partition("%")[0])
-    except ValueError:
-        return False
-    return not (address.is_loopback or address.is_link_local or address.is_multicast)
+def _is_for(listener: Listener, world: frozenset[str]) -> bool:
+    """Whether a listener takes one of the addresses that the world can name; any, where none of them is known."""
+    if listener.address in ("0.0.0.0", "::"):  # noqa: S104 - compared
+        families = {True, False} if listener.address == "::" and not listener.is_v6_only else {":" in listener.address}
+        return not world or any((":" in address) in families for address in world)
+    return listener.address in world
 
 
 def _bracketed(address: str) -> str:

@@ -24,7 +24,7 @@ def _rest(service: Service, translations: Translations) -> Service:
     if found is None or not (found.is_of_cluster or found.is_bypass):
         return service
     verdicts = tuple(verdict for verdict in service.verdicts if not translations.leaves(verdict))
-    return msgspec.structs.replace(service, verdicts=verdicts, listeners=service.listeners if verdicts else ())
+    return msgspec.structs.replace(service, verdicts=verdicts)
 
 
 CHECK = Check(
