@@ -6,7 +6,7 @@ import msgspec
 
 from monitor.audit.check import Check
 from monitor.audit.components import Component, Endpoint, component_at
-from monitor.audit.findings import Finding, Severity, Zone
+from monitor.audit.findings import Finding, RuleRef, Severity, Zone
 from monitor.audit.reach import Listener, Outcome, Protocol, Reach, Verdict
 
 _MANY = 4
@@ -150,13 +150,19 @@ def zones_of(verdicts: Iterable[Verdict]) -> tuple[Zone, ...]:
     return tuple(zone for zone in Zone if zone in found)
 
 
+def opened_by(verdict: Verdict) -> RuleRef | None:
+    """Return the rule that opens a port: for a translated one that which translates it, else that which decides."""
+    translates = (step.rule for step in verdict.path if step.verdict.startswith(("dnat", "redirect", "tproxy")))
+    return next(translates, verdict.decided_by) if verdict.to_address else verdict.decided_by
+
+
 def exposed(
     check: Check, service: Service, label: str, *zones: Zone, severity: Severity | None = None
 ) -> Iterator[Finding]:
     """Yield a finding if a service is reached from these zones, or if that is unknown."""
     if reached := service.reached(*zones):
         text = f"{label} ({service.owner}) can be reached from {show_origins(reached)}"
-        yield check.fail(service.subject, text, severity=severity, zones=zones_of(reached), rule=reached[0].decided_by)
+        yield check.fail(service.subject, text, severity=severity, zones=zones_of(reached), rule=opened_by(reached[0]))
     elif why := service.unknown(*zones):
         yield check.unknown(service.subject, f"{label} ({service.owner}): {why}")
 

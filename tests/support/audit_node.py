@@ -40,6 +40,8 @@ def audit_node(case: Case) -> Iterator[Host]:
     try:
         links = "".join(map(_link, case.links))
         host.run("ip", "-batch", "-", input_text=_SURROUNDINGS + links)
+        if case.links:  # pods and containers are behind them
+            host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
         for command in case.commands:
             host.run(*command.split())
         if case.services:

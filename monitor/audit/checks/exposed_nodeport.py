@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from monitor.audit.check import Check
-from monitor.audit.exposure import Service, services, show_origins
+from monitor.audit.exposure import Service, opened_by, services, show_origins
 from monitor.audit.facts import Facts, Part
 from monitor.audit.findings import Finding, Severity, Zone
 from monitor.audit.translations import Translation, Translations
@@ -29,7 +29,7 @@ def _findings(check: Check, service: Service, found: Translation) -> Iterator[Fi
             text,
             severity=Severity.MEDIUM if found.is_bypass else check.severity,
             zones=(Zone.WORLD,),
-            rule=found.reached[0].decided_by,
+            rule=opened_by(found.reached[0]),
         )
     elif found.why_unknown:
         yield check.unknown(service.subject, f"port of the cluster ({service.owner}): {found.why_unknown}")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from monitor.audit.check import Check
-from monitor.audit.exposure import services, show_origins
+from monitor.audit.exposure import opened_by, services, show_origins
 from monitor.audit.facts import Facts, Part
 from monitor.audit.findings import Finding, Severity, Zone
 from monitor.audit.reach import Outcome
@@ -19,7 +19,7 @@ def _judge(check: Check, facts: Facts) -> Iterator[Finding]:
         if found.reached and found.is_bypass:
             text = f"{service.owner} by {found.author}: {show_origins(found.reached)} can reach it"
             text += ", although the rules for the node itself drop this port"
-            rule = found.reached[0].decided_by
+            rule = opened_by(found.reached[0])
             yield check.fail(service.subject, text, zones=(Zone.WORLD,), rule=rule)
         elif found.reached and found.without is Outcome.UNKNOWN:
             yield check.unknown(service.subject, f"{service.owner}: what `input` says about this port is not known")
