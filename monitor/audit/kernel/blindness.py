@@ -1,6 +1,7 @@
 """What decides on packets and is not in a copy of the rules: XDP and tc programs, IPVS, iptables-legacy."""
 
 import ctypes
+import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 import msgspec
 
 from monitor.audit.kernel.programs import ProgramFailed, run
+from monitor.audit.rules.legacy import legacy_tables
+from monitor.model.errors import explain
 
 _NET = Path("/proc/self/net")
 _MAX_BYTES = 65536
-_OWN_XDP = "nodewarden_xdp"
+_OWN_XDP = "xdp_ban"
 _SYS_BPF = {"x86_64": 321, "aarch64": 280, "riscv64": 280}
 _PROG_QUERY = 16
 _TCX = {46: "ingress", 47: "egress"}
@@ -28,9 +31,17 @@ def what_is_not_copied(links: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield from _named("a VRF has routes of its own:", [str(o["ifname"]) for o in links if _kind(o) == "vrf"])
     if services := [line for line in _lines("ip_vs") if line.startswith(("TCP", "UDP", "SCTP", "FWM"))]:
         yield f"IPVS forwards {len(services)} services"
-    for family, file in (("IPv4", "ip_tables_names"), ("IPv6", "ip6_tables_names")):
-        if tables := _lines(file):
-            yield f"iptables-legacy has tables for {family}: {', '.join(sorted(tables))}"
+    yield from _legacy()
+
+
+def _legacy() -> Iterator[str]:
+    try:
+        tables = [f"{table.family} {table.name}" for table in legacy_tables() if not table.is_empty]
+    except OSError as error:
+        yield f"the rules of iptables-legacy cannot be read: {explain(error)}"
+        return
+    if tables:
+        yield f"iptables-legacy has rules in {', '.join(tables)}"
 
 
 def _named(what: str, names: Sequence[str]) -> Iterator[str]:
@@ -67,28 +78,20 @@ def _with_tc(links: Sequence[Mapping[str, Any]]) -> list[str]:
 def _filters(name: str) -> bool:
     """Whether an interface with the hook has filters; yes if that cannot be read."""
     try:
-        return any(
-            run("tc", "filter", "show", "dev", name, hook).strip() for hook in ("ingress", "egress")
-        )
+        return any(run("tc", "filter", "show", "dev", name, hook).strip() for hook in ("ingress", "egress"))
     except ProgramFailed:
         return True
 
 
 def _has_tcx(index: int, kind: int) -> bool:
     """Whether BPF programs are attached to an interface the way of kernel 6.6, which tc(8) does not show."""
-    number = _SYS_BPF.get(_machine())
+    number = _SYS_BPF.get(os.uname().machine)
     if number is None:
         return False
     asked = ctypes.create_string_buffer(struct.pack("=IIIIQI", index, kind, 0, 0, 0, 0).ljust(64, b"\0"), 64)
     if _LIBC.syscall(number, _PROG_QUERY, asked, 64):
         return False  # an older kernel
-    return struct.unpack_from("=I", asked, 24)[0] > 0
-
-
-def _machine() -> str:
-    import os
-
-    return os.uname().machine
+    return bool(struct.unpack_from("=I", asked, 24)[0])
 
 
 def _lines(name: str) -> list[str]:

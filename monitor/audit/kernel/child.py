@@ -104,11 +104,11 @@ def _trace(job: Job, network: Network, result: Result) -> None:
     """Mark every packet that comes in, before all rules."""
     devices = ", ".join(f'"{name}"' for name in network.ends)
     early = (
-        f"table netdev {_TRACE_TABLE} {{ chain mark {{ type filter hook ingress devices = {{ {devices} }}"
+        f"table netdev {_TRACE_TABLE} {{ chain entry {{ type filter hook ingress devices = {{ {devices} }}"
         f" priority {_FIRST}; meta nftrace set 1; }}; }}"
     )
     late = (
-        f"table inet {_TRACE_TABLE} {{ chain mark {{ type filter hook prerouting priority {_FIRST};"
+        f"table inet {_TRACE_TABLE} {{ chain entry {{ type filter hook prerouting priority {_FIRST};"
         " meta nftrace set 1; }; }"
     )
     if job.traced and not _nft(early, network) and not _nft(late, network):
@@ -154,7 +154,11 @@ def _name_rules(answers: Sequence[Answer], traces: Sequence[Sequence[Traced]]) -
             if chain not in positions:
                 positions[chain] = {handle: number for number, handle in enumerate(rule_handles(*chain))}
             position = -1 if step.handle == POLICY else positions[chain].get(step.handle, -2)
-            answer.steps.append(TraceStep(family=step.family, table=step.table, chain=step.chain, position=position, verdict=step.verdict))
+            answer.steps.append(
+                TraceStep(
+                    family=step.family, table=step.table, chain=step.chain, position=position, verdict=step.verdict
+                )
+            )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,10 @@ from monitor.audit.kernel.rules_text import TableText, split_tables
 _XT_TABLES = ("raw", "mangle", "nat", "filter", "security")
 _SAVED = re.compile(rb"^\*(\w+)\n.*?^COMMIT\n", re.MULTILINE | re.DOTALL)
 _PROGRAMS = {"ip": "iptables-nft-restore", "ip6": "ip6tables-nft-restore"}
+_LIMIT = re.compile(
+    rb"\b(?:limit rate|quota|ct count|connlimit|hashlimit|recent|meter)\b|\b(?:add|update) @| xt match (?:limit|quota)"
+)
+_LOG = re.compile(rb"\blog\b|\bxt target LOG\b|\bNFLOG\b", re.IGNORECASE)
 
 
 class Dump(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +36,12 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     loaded: tuple[TableText, ...]
     restores: tuple[tuple[str, bytes], ...]
     loss: tuple[str, ...]
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether rules decide by how many packets came: a rule that only logs does not."""
+        texts = (line for table in self.tables for chain in table.chains.values() for line in chain.rules)
+        return any(_LIMIT.search(line) and not _LOG.search(line) for line in texts)
 
     def find(self, family: str, name: str) -> TableText | None:
         """Return a table; None if there is none."""

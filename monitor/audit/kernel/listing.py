@@ -1,6 +1,5 @@
 """Reads the rules of this network namespace by the programs that can show them."""
 
-
 from monitor.audit.kernel.copied import Dump
 from monitor.audit.kernel.faults import JudgeError
 from monitor.audit.kernel.programs import ProgramFailed, run

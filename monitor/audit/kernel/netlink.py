@@ -46,14 +46,14 @@ class Netlink:
                 self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, buffer_bytes)
             except OSError:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
-        self._socket.settimeout(_TIMEOUT_S)
+        self._socket.settimeout(0 if groups else _TIMEOUT_S)
         self._socket.bind((0, groups))
 
     def pending(self) -> Iterator[tuple[int, bytes]]:
         """Yield type and payload of the messages that have come; type 0: some were lost."""
         while True:
             try:
-                data = self._socket.recv(_RECEIVE_BYTES, socket.MSG_DONTWAIT)
+                data = self._socket.recv(_RECEIVE_BYTES)
             except BlockingIOError:
                 return
             except OSError as error:

@@ -1,7 +1,7 @@
 """Builds the throw-away network namespaces: one plays the node, the other has the far ends of its interfaces.
 
-Both are unnamed: they end with the last process and socket in them, also if that is killed. No packet can leave them. The
-copies of interfaces do not resolve neighbours (NOARP), so that every packet goes out at once.
+Both are unnamed: they end with the last process and socket in them, also if that is killed. No packet can leave them.
+The copies of interfaces do not resolve neighbours (NOARP), so that every packet goes out at once.
 """
 
 import os
@@ -17,6 +17,7 @@ _SYSCTLS = Path("/proc/sys")
 _NAME = re.compile(r"[A-Za-z0-9_.:@=+~%-]{1,15}")
 _FIRST_INDEX = 10_000
 """Not the index of the far end: a veth for which both are equal counts as up only a second later."""
+_GIVEN = ("127.0.0.1/8", "::1/128")
 _QUIET = {
     "net/ipv6/conf/default/accept_dad": "0",
     "net/ipv6/conf/default/accept_ra": "0",
@@ -33,7 +34,7 @@ class Network:
     """The two namespaces; the process starts in the one of the far ends."""
 
     def __init__(self) -> None:
-        """Raises OSError if the process may not make namespaces."""
+        """Make the namespaces; OSError if the process may not."""
         self.loss: list[str] = []
         unshare_network()
         self.node = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
@@ -71,9 +72,11 @@ class Network:
     def _dress(self, links: Iterable[LinkCopy], job: Job) -> None:
         enter_network(self.node)
         # before the addresses: an interface may have IPv6 disabled by default, and enabled for itself
-        self._write({path: value for path, value in job.sysctls.items() if "/conf/" in path and "/default/" not in path})
+        self._write(
+            {path: value for path, value in job.sysctls.items() if "/conf/" in path and "/default/" not in path}
+        )
         enter_network(self.outside)
-        addresses = [_address(text, link.name) for link in links for text in link.addresses]
+        addresses = [_address(text, link.name) for link in links for text in link.addresses if text not in _GIVEN]
         self._try(addresses, "address")
         self._try([f"-{6 if ':' in route.partition(' ')[0] else 4} {route}" for route in job.routes], "route")
 
@@ -101,7 +104,15 @@ class Network:
             verb = "addr add " if what == "address" else "route replace "
             if lines:
                 try:
-                    run("ip", "-force", family, "-batch", "-", stdin=_lines(verb + one for one in lines), namespace=self.node)
+                    run(
+                        "ip",
+                        "-force",
+                        family,
+                        "-batch",
+                        "-",
+                        stdin=_lines(verb + one for one in lines),
+                        namespace=self.node,
+                    )
                 except ProgramFailed as error:
                     self.loss.append(f"{what}: {error}")
 

@@ -49,7 +49,7 @@ def run(
                 stderr=problems,
                 timeout=timeout_s,
                 check=False,
-                preexec_fn=confine,  # noqa: PLW1509 - one thread
+                preexec_fn=confine,
                 env={"PATH": PATH, "LC_ALL": "C"},
             )
         except subprocess.TimeoutExpired:

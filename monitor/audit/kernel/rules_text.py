@@ -53,14 +53,15 @@ class TableText(msgspec.Struct, frozen=True, kw_only=True):
     def rule(self, chain: str, position: int) -> RuleRef:
         """Return a rule by its position; -1: the chain's policy."""
         rules = self.chains[chain].rules if chain in self.chains else []
-        place = {"family": self.family, "table": self.name[:_NAME_CHARS], "chain": chain[:_NAME_CHARS]}
+        name, chain = self.name[:_NAME_CHARS], chain[:_NAME_CHARS]
         if not 0 <= position < len(rules):
-            return RuleRef(**place)
+            return RuleRef(family=self.family, table=name, chain=chain)
         line = rules[position]
         found = _HANDLE.search(line)
         text = line[: found.start()] if found else line
         words = re.sub(rb"\s+", b" ", text.strip()).decode(errors="replace")
-        return RuleRef(**place, handle=int(found[1]) if found else 0, text=words[:_MAX_TEXT])
+        handle = int(found[1]) if found else 0
+        return RuleRef(family=self.family, table=name, chain=chain, handle=handle, text=words[:_MAX_TEXT])
 
 
 def split_tables(text: bytes) -> Iterator[TableText]:

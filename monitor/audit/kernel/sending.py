@@ -44,7 +44,7 @@ class Sender:
         self._packets.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
         with contextlib.suppress(OSError):
             self._packets.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
-        self._packets.setblocking(False)
+        self._packets.settimeout(0)
 
     def ask(self, numbers: Sequence[int], attempt: int, deadline_s: float) -> None:
         """Send one packet for each of these questions, and wait until nothing more comes."""
@@ -87,7 +87,7 @@ class Sender:
             if kind == socket.SOCK_STREAM:
                 bound.listen(_BACKLOG)
             else:
-                bound.setblocking(False)
+                bound.settimeout(0)
                 self._selector.register(bound, selectors.EVENT_READ)
         except OSError as error:
             if bound is not None:

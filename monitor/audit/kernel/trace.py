@@ -1,7 +1,8 @@
 """Reads the kernel's trace of packets through nftables (linux/netfilter/nf_tables.h, net/netfilter/nf_tables_trace.c).
 
-`nft monitor trace` would read all rules first: 57 MB for 12,000 of them. The messages themselves are small: table, chain,
-handle, verdict, and with the first message of each hook the headers of the packet, which have the number of the question.
+`nft monitor trace` would read all rules first: 57 MB for 12,000 of them. The messages themselves are small: table,
+chain, handle, verdict, and with the first message of each hook the headers of the packet, which have the number of the
+question.
 """
 
 import struct
@@ -103,9 +104,7 @@ def rule_handles(family: str, table: str, chain: str) -> list[int]:
         answers = asked.dump(NFT << 8 | _GETRULE, body)
         found = (attributes(payload[4:]) for kind, payload in answers if kind == NFT << 8 | _NEWRULE)
         # older kernels do not filter by chain
-        return [
-            _number(one.get(_RULE_HANDLE, b"")) for one in found if text(one.get(_RULE_CHAIN, b"")) in (chain, "")
-        ]
+        return [_number(one.get(_RULE_HANDLE, b"")) for one in found if text(one.get(_RULE_CHAIN, b"")) in (chain, "")]
     except (OSError, struct.error, ValueError):
         return []
     finally:
@@ -130,5 +129,3 @@ def _verdict(raw: bytes) -> str:
     if code in (_JUMP, _GOTO):
         return f"{'jump' if code == _JUMP else 'goto'} {text(found.get(_VERDICT_CHAIN, b''))}"
     return _VERDICTS.get(code if code < 0 else code & 0xFF, "")
-
-
