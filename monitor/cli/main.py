@@ -39,6 +39,7 @@ _COMPLETE = "_NODEWARDEN_COMPLETE"
 _FROM = {
     "allow": ("allow", "allow"),
     "apply": ("apply", "apply"),
+    "audit": ("audit", "audit_group"),
     "ban": ("bans", "ban"),
     "compare": ("compare", "compare"),
     "config": ("config", "config_group"),
