@@ -1,10 +1,9 @@
 """The command `nodewarden audit`: what is open on this node, judged by the kernel; and its subcommands."""
 
-import importlib
 import importlib.util
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
@@ -18,12 +17,10 @@ from monitor.audit.report_file import write_report
 from monitor.cli import show
 from monitor.cli.audit_report import say_report
 from monitor.cli.audit_run import Request, Run, cis_numbers, must_be_root, run_audit, write_accepted
+from monitor.cli.imported import Imported
 from monitor.settings.load import load
 from monitor.settings.places import DEFAULT_PATH
 from monitor.settings.schema import Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _FROM = {
     "diff": ("audit_diff", "diff"),
@@ -34,23 +31,12 @@ _FROM = {
 
 
 class _Subcommands(click.Group):
-    """The subcommands, each imported when it is asked for."""
+    """The subcommands."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
-        """Return their names."""
-        return list(_names())
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
-        """Return a subcommand; None if there is none of this name."""
-        if cmd_name not in set(_names()):
-            return None
-        module, attribute = _FROM[cmd_name]
-        command: click.Command = getattr(importlib.import_module(f"monitor.cli.{module}"), attribute)
-        return command
-
-
-def _names() -> "Iterator[str]":
-    return (name for name, (module, _) in _FROM.items() if importlib.util.find_spec(f"monitor.cli.{module}"))
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        there = {name: place for name, place in _FROM.items() if importlib.util.find_spec(f"monitor.cli.{place[0]}")}
+        self.commands = Imported(there)
 
 
 def _known_checks(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ def replace_file(
             if mode is None and before is not None:
                 os.fchown(file.fileno(), before.st_uid, before.st_gid)
                 mode = before.st_mode & 0o777
-            elif group is not None:
+            elif group is not None and os.fstat(file.fileno()).st_gid != group:  # a sandbox may forbid chown
                 os.fchown(file.fileno(), -1, group)
             os.fchmod(file.fileno(), _MODE if mode is None else mode)
             os.fsync(file.fileno())
