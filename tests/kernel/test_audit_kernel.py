@@ -15,7 +15,7 @@ from monitor.audit.kernel.listing import read_dump
 from monitor.audit.kernel.site_reading import read_site
 from monitor.audit.kernel.sockets import read_sockets
 from monitor.audit.reach import Outcome
-from tests.support.audit_node import audited_node, judge, outcomes, verdict, wait_until_gone
+from tests.support.audit_copy import audited_node, judge, outcomes, verdict, wait_until_gone
 from tests.support.lab import Host
 
 pytestmark = pytest.mark.kernel
