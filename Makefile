@@ -187,6 +187,7 @@ docs: setup
 	$(PYTHON) -m monitor.settings.reference > docs/configuration.md
 	$(PYTHON) -m monitor.daemon.catalogue.reference > docs/metrics.md
 	$(PYTHON) -m monitor.filters.reference > docs/filters.md
+	$(PYTHON) -m monitor.audit.reference > docs/audit-checks.md
 	$(PYTHON) -m monitor.enforcers.nftables.table_text > docs/table.nft
 
 install:
