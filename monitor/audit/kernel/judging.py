@@ -11,7 +11,7 @@ from monitor.audit.kernel.copied import Copy, Dump, prepare_copy
 from monitor.audit.kernel.faults import JudgeError
 from monitor.audit.kernel.job import Job, LinkCopy, Result, Socket
 from monitor.audit.kernel.origins import Literals, find_origins
-from monitor.audit.kernel.questions import Asked, plan, translated_ports
+from monitor.audit.kernel.questions import Asked, Port, plan, translated_ports
 from monitor.audit.kernel.site import Link, Route, Site
 from monitor.audit.kernel.verdicts import judge_answer, most_open
 from monitor.audit.reach import Listener, Outcome, Probe, Reach, Verdict
@@ -30,13 +30,18 @@ def judge_reach(
     *,
     zones: Sequence[Zone] = tuple(Zone),
     pod_networks: Sequence[str] = (),
+    only: Port | None = None,
 ) -> Reach:
-    """Return what packets from these zones reach; JudgeError if the kernel can judge nothing."""
+    """Return what packets from these zones reach, at all ports or at one.
+
+    JudgeError if the kernel can judge nothing.
+    """
     copy = prepare_copy(dump)
     literals = Literals([*(table.text for table in copy.loaded), *(text for _, text in copy.restores)])
     origins = list(find_origins(site, literals, zones, pod_networks))
     addresses = frozenset(str(one.ip) for link in site.links for one in link.interfaces())
-    asked, unasked = plan(site, origins, listeners, translated_ports(copy.tables, addresses))
+    translated = translated_ports(copy.tables, addresses) if only is None else {only}
+    asked, unasked = plan(site, origins, listeners, translated)
     job = _job(copy, site, listeners, asked, [origin.link for origin in origins])
     result = _run(job) if asked else Result()
     if result.error:
@@ -47,6 +52,7 @@ def judge_reach(
     return Reach(
         listeners=tuple(listeners),
         verdicts=tuple(_verdicts(copy, site, asked, result)),
+        untranslated=tuple(_untranslated(copy, site, asked, result)),
         blind=site.blind,
         loss=tuple(dict.fromkeys(loss)),
     )
@@ -69,8 +75,18 @@ def _job(copy: Copy, site: Site, listeners: Sequence[Listener], asked: Sequence[
         questions=tuple(one.question for one in asked),
         traced=min(len(asked), _MAX_TRACED),
         has_limits=copy.has_limits,
+        translating=tuple(_translating(copy)),
+        from_world=tuple(number for number, one in enumerate(asked) if one.probe.zone is Zone.WORLD),
         time_limit_s=TIME_LIMIT_S,
     )
+
+
+def _translating(copy: Copy) -> Iterator[tuple[str, str, str]]:
+    """Yield the base chains that translate destinations of packets from outside."""
+    for table in copy.tables:
+        for name, chain in table.chains.items():
+            if (chain.type, chain.hook) == ("nat", "prerouting"):
+                yield table.family, table.name, name
 
 
 def _missing_defaults(site: Site, used: set[str]) -> Iterator[Route]:
@@ -126,6 +142,14 @@ def _verdicts(copy: Copy, site: Site, asked: Sequence[Asked], result: Result) ->
     for probe, verdict in found.items():
         if probe in listened or (probe.is_v6, probe.protocol, probe.port) in translated:
             yield doubted(verdict, why) if why else verdict
+
+
+def _untranslated(copy: Copy, site: Site, asked: Sequence[Asked], result: Result) -> Iterator[Verdict]:
+    """Yield what becomes of translated probes of the world if nothing translates them."""
+    why = _doubt(copy, site, result)
+    for number, answer in result.untranslated:
+        verdict = judge_answer(copy, asked[number].probe, answer, has_listener=True)
+        yield doubted(verdict, why) if why else verdict
 
 
 def doubted(verdict: Verdict, why: str) -> Verdict:
