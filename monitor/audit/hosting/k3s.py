@@ -18,7 +18,8 @@ from monitor.audit.host import Process, Program, ProgramKind
 from monitor.audit.hosting.etcd import read_etcd
 from monitor.audit.hosting.flags import read_flags
 from monitor.audit.hosting.kubelet import FIELDS
-from monitor.audit.hosting.settings import Reader, Unreadable, scalars, set_by
+from monitor.audit.hosting.reader import Reader, Unreadable
+from monitor.audit.hosting.settings import scalars, set_by
 from monitor.node.documents import as_texts
 
 _CONFIG = "/etc/rancher/k3s/config.yaml"

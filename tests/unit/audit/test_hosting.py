@@ -1,11 +1,12 @@
 """Programs of a node, found by their processes, with the settings that are in force."""
 
+import threading
 from pathlib import Path
 
 import pytest
 
 from monitor.audit.host import Host, Program, ProgramKind
-from monitor.audit.hosting import gathering, processes
+from monitor.audit.hosting import gathering, processes, reader
 from monitor.audit.hosting.gathering import gather_host
 from tests.support.fake_node import FakeNode
 
@@ -179,6 +180,46 @@ def test_a_file_of_etcd_is_all_there_is(node: FakeNode) -> None:
     etcd = only(gather_host(node.root), ProgramKind.ETCD)
     assert values(etcd, "cert-file", "key-file", "client-cert-auth", "peer-auto-tls") == ["/c", "", "true", "true"]
     assert etcd.location == "/etc/etcd.yaml"
+
+
+def test_an_environment_that_cannot_be_read_is_a_gap_of_etcd(node: FakeNode) -> None:
+    """Only a file given by a flag makes it irrelevant; without one, no default is taken for granted."""
+    pid = node.run("/usr/bin/etcd", "--cert-file=/c")
+    (node.root / f"proc/{pid}/environ").unlink()
+    etcd = only(gather_host(node.root), ProgramKind.ETCD)
+    assert "environment" in etcd.gap
+    assert values(etcd, "cert-file", "auto-tls") == ["/c", ""]
+    node.write("/etc/etcd.yaml", "name: one\n")
+    node.write(f"/proc/{pid}/cmdline", "etcd\0--config-file=/etc/etcd.yaml\0")
+    assert not only(gather_host(node.root), ProgramKind.ETCD).gap
+
+
+def test_a_process_that_names_too_many_bytes_is_a_gap(node: FakeNode) -> None:
+    """A pod cannot keep the audit busy with files of its own."""
+    for number in range(20):
+        node.write(f"/etc/kubelet.d/{number}.conf", f"a: {'x' * 100_000}\n")
+    node.run("/usr/bin/kubelet", "--config-dir=/etc/kubelet.d")
+    assert "too many" in only(gather_host(node.root), ProgramKind.KUBELET).gap
+
+
+def test_a_file_system_that_does_not_answer_is_a_gap(node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a FUSE server of a pod may do; the process is asked for no other file."""
+    asked: list[str] = []
+    over = threading.Event()
+
+    def hang(_root: Path, path: str, _limit: int) -> bytes:
+        asked.append(path)
+        over.wait()
+        return b""
+
+    monkeypatch.setattr(reader, "read_within", hang)
+    monkeypatch.setattr(reader, "PATIENCE_S", 0.01)
+    node.run("/snap/kubelite", "--kubelet-args-file=/a", "--apiserver-args-file=/b")
+    host = gather_host(node.root)
+    over.set()
+    assert asked == ["/a"]
+    assert len(host.programs) == 2
+    assert all("does not answer" in program.gap for program in host.programs)
 
 
 def test_other_programs_of_the_name_and_their_secrets_are_left_alone(node: FakeNode) -> None:
