@@ -92,7 +92,7 @@ def _kubelet(started: _Started, reader: Reader, data: str, location: str) -> Pro
     settings = set_by({**_KUBELET, "client-ca-file": f"{data}/agent/client-ca.crt"} if not started.gap else {})
     gap = started.gap
     try:
-        paths = reader.names(f"{data}/agent/etc/kubelet.conf.d", (".conf",))
+        paths = reader.tree(f"{data}/agent/etc/kubelet.conf.d", ".conf")
     except Unreadable:
         paths = []  # an older k3s gives all settings as flags
     try:

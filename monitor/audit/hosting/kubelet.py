@@ -55,4 +55,4 @@ def configured(
 
 
 def _paths(reader: Reader, file: str, directory: str) -> list[str]:
-    return ([file] if file else []) + (reader.names(directory, (".conf",)) if directory else [])
+    return ([file] if file else []) + (reader.tree(directory, ".conf") if directory else [])

@@ -27,6 +27,8 @@ def read_manifests(reader: Reader, directory: str) -> list[Manifest]:
     except Unreadable:
         return found
     for path in paths:
+        if path.rpartition("/")[2].startswith("."):
+            continue  # as the kubelet does
         try:
             document = reader.document(path)
         except Unreadable:

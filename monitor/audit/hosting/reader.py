@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from monitor.audit.hosting.rooted import names_within, read_within
+from monitor.audit.hosting.rooted import entries_within, read_within
 from monitor.model.errors import MalformedRecord, explain
 from monitor.node.documents import as_mapping, load_yaml
 
@@ -19,7 +19,8 @@ MAX_FILE_BYTES = 1 << 18
 MAX_BYTES = 1 << 20
 """Of all files of one process."""
 PATIENCE_S = 2.0
-_MAX_FILES = 256
+_MAX_ENTRIES = 512
+_MAX_DEPTH = 8
 
 _Read = TypeVar("_Read")
 
@@ -35,6 +36,7 @@ class Reader:
         """Read below `root`, the root directory of the process."""
         self._root = root
         self._left_bytes = MAX_BYTES
+        self._left_entries = _MAX_ENTRIES
         self._is_stuck = False
 
     def document(self, path: str) -> dict[Any, Any]:
@@ -54,8 +56,31 @@ class Reader:
 
     def names(self, path: str, suffixes: tuple[str, ...]) -> list[str]:
         """Return the paths of files in a directory that end so, sorted; `Unreadable` if it cannot be listed."""
-        found = self._ask(f"{path[:256]} cannot be listed", lambda: names_within(self._root, path, _MAX_FILES))
-        return [f"{path.rstrip('/')}/{name}" for name in found if name.endswith(suffixes) and not name.startswith(".")]
+        return [
+            f"{path.rstrip('/')}/{name}"
+            for name, is_directory in self._entries(path)
+            if not is_directory and name.endswith(suffixes)
+        ]
+
+    def tree(self, path: str, suffix: str, depth: int = 0) -> list[str]:
+        """Return the paths of files below a directory that end so, in the order of Go's filepath.WalkDir."""
+        found: list[str] = []
+        if depth > _MAX_DEPTH:
+            raise Unreadable(f"{path[:256]} is not read: directories are nested more than {_MAX_DEPTH} deep")
+        for name, is_directory in self._entries(path):
+            below = f"{path.rstrip('/')}/{name}"
+            if is_directory:
+                found += self.tree(below, suffix, depth + 1)
+            elif name.endswith(suffix):
+                found.append(below)
+        return found
+
+    def _entries(self, path: str) -> list[tuple[str, bool]]:
+        if self._left_entries <= 0:
+            raise Unreadable(f"{path[:256]} is not listed: this process names too many directories")
+        found = self._ask(f"{path[:256]} cannot be listed", lambda: entries_within(self._root, path, _MAX_ENTRIES))
+        self._left_entries -= len(found) + 1
+        return found
 
     def _ask(self, fault: str, read: Callable[[], _Read]) -> _Read:
         """Return what a read returns, within `PATIENCE_S`."""

@@ -140,6 +140,7 @@ PROGRAMS: list[tuple[ProgramKind, dict[str, str | None], list[str]]] = [
         {"enable-admission-plugins": None},
         ["apiserver-noderestriction high kube-apiserver", "external-ips medium kube-apiserver"],
     ),
+    (APISERVER, {"enable-admission-plugins": "NodeRestriction"}, ["external-ips medium kube-apiserver"]),
     (APISERVER, {"disable-admission-plugins": "NodeRestriction"}, ["apiserver-noderestriction high kube-apiserver"]),
     (ETCD, {"cert-file": None}, ["etcd-tls critical etcd"]),
     (ETCD, {"cert-file": None, "listen-client-urls": "https://127.0.0.1:2379"}, ["etcd-tls medium etcd"]),
@@ -163,6 +164,7 @@ PROGRAMS: list[tuple[ProgramKind, dict[str, str | None], list[str]]] = [
     ),
     (ETCD, {"peer-cert-file": None}, ["etcd-peers high etcd"]),
     (ETCD, {"peer-client-cert-auth": "false"}, ["etcd-peers high etcd"]),
+    (ETCD, {"peer-client-cert-auth": "false", "peer-trusted-ca-file": "/ca"}, []),
     (ETCD, {"peer-auto-tls": "true"}, ["etcd-peers high etcd"]),
     (ETCD, {"peer-key-file": None, "listen-peer-urls": "http://[::1]:2380"}, ["etcd-peers low etcd"]),
     (ETCD, {"listen-client-urls": "https://0.0.0.0:2379"}, ["etcd-listen medium etcd"]),
@@ -261,6 +263,8 @@ def test_forwarding_fails_only_where_nothing_is_known_to_need_it() -> None:
     kubelet = Process(pid=7, name="kubelet")
     assert not failures(Facts(host=host(on, **plain, processes=(kubelet,))), "forwarding")
     assert not failures(Facts(host=host(on)), "forwarding")
+    one = host({f"{C4}.eth0.forwarding": "1"}, **plain)
+    assert failures(Facts(host=one), "forwarding") == ["forwarding medium net.ipv4.ip_forward"]
     findings = found("forwarding", Facts(host=host(on, **plain, gap="hidden")))
     assert [one.state for one in findings] == ["unknown", "unknown"]
 

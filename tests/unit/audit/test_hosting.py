@@ -7,6 +7,7 @@ import pytest
 
 from monitor.audit.host import Host, Program, ProgramKind
 from monitor.audit.hosting import gathering, processes, reader
+from monitor.audit.hosting.flags import read_flags
 from monitor.audit.hosting.gathering import gather_host
 from tests.support.fake_node import FakeNode
 
@@ -67,6 +68,37 @@ def test_flags_win_over_drop_ins_and_drop_ins_over_the_file(node: FakeNode) -> N
     kubelet = only(gather_host(node.root), ProgramKind.KUBELET)
     assert values(kubelet, *SECURITY[:3]) == ["false", "AlwaysAllow", "3"]
     assert kubelet.where("read-only-port") == "/etc/kubelet.d/20-b.conf"
+
+
+def test_drop_ins_are_found_as_the_kubelet_finds_them(node: FakeNode) -> None:
+    """Below directories, in hidden files and behind links, in the order of their paths."""
+    node.write("/etc/kubelet.d/10/z.conf", "readOnlyPort: 2\nmakeIPTablesUtilChains: false\n")
+    node.write("/etc/kubelet.d/.a.conf", "readOnlyPort: 1\nauthorization: {mode: AlwaysAllow}\n")
+    node.write("/elsewhere/b", "authentication: {anonymous: {enabled: true}}\n")
+    (node.root / "etc/kubelet.d/20.conf").symlink_to("/elsewhere/b")
+    node.write(CONFIG, KUBELET)
+    node.run("/usr/bin/kubelet", f"--config={CONFIG}", "--config-dir=/etc/kubelet.d/")
+    kubelet = only(gather_host(node.root), ProgramKind.KUBELET)
+    assert not kubelet.gap
+    assert values(kubelet, *SECURITY[:3], "make-iptables-util-chains") == ["true", "AlwaysAllow", "2", "false"]
+
+
+def test_directories_without_an_end_are_a_gap(node: FakeNode) -> None:
+    """Too deep or too many of them: nothing is taken for a default."""
+    node.run("/usr/bin/kubelet", "--config-dir=/deep")
+    node.run("/usr/bin/kubelet", "--config-dir=/wide")
+    (node.root / "deep/1/2/3/4/5/6/7/8/9/10").mkdir(parents=True)
+    for number in range(400):
+        (node.root / f"wide/{number}/x").mkdir(parents=True)
+    deep, wide = gather_host(node.root).programs
+    assert "deep" in deep.gap
+    assert "too many directories" in wide.gap
+
+
+def test_flags_are_read_as_go_reads_them() -> None:
+    """A switch takes no value from the next word, other flags do, and `--a=` is empty."""
+    flags = read_flags(ProgramKind.ETCD, ["--client-cert-auth", "false", "-name", "one", "--cert-file=", "--key-file"])
+    assert flags == {"client-cert-auth": "true", "name": "one", "cert-file": "", "key-file": "true"}
 
 
 def test_drop_ins_alone_keep_the_defaults_of_flags(node: FakeNode) -> None:
@@ -135,10 +167,12 @@ def test_a_static_pod_stands_for_a_program_that_does_not_run(node: FakeNode) -> 
     )
     node.write(f"{manifests}/other.yaml", "spec: {containers: [{command: [nginx]}, {command: {a: b}}, 5]}\n")
     node.write(f"{manifests}/broken.yaml", "a: *b\n")
+    node.write(f"{manifests}/.hidden.yaml", "spec: {containers: [{command: [kube-apiserver]}]}\n")
     node.run("/usr/bin/kubelet", f"--config={CONFIG}")
     etcd = only(gather_host(node.root), ProgramKind.ETCD)
     assert values(etcd, "cert-file", "key-file") == ["/c", "/k"]
     assert etcd.location == f"{manifests}/etcd.yaml"
+    assert len(gather_host(node.root).programs) == 2
 
 
 def test_files_of_structured_authentication_and_authorization_are_read(node: FakeNode) -> None:
@@ -149,6 +183,10 @@ def test_files_of_structured_authentication_and_authorization_are_read(node: Fak
     server = only(gather_host(node.root), ProgramKind.APISERVER)
     assert values(server, "anonymous-auth", "anonymous-paths") == ["true", "/livez,/readyz"]
     assert server.value("authorization-mode") == "Node,RBAC,Webhook"
+    node.run("kube-apiserver", "--authentication-config=/a.yaml", "--anonymous-auth=false")
+    by_flag = gather_host(node.root).programs[1]
+    assert values(by_flag, "anonymous-auth", "anonymous-paths") == ["false", ""]
+    node.write("/proc/102/comm", "")
     (node.root / "z.yaml").unlink()
     server = only(gather_host(node.root), ProgramKind.APISERVER)
     assert "/z.yaml" in server.gap
@@ -308,13 +346,17 @@ def test_k3s_is_read_from_its_unit_and_its_files(node: FakeNode) -> None:
 
 
 def test_a_k3s_whose_arguments_are_hidden_is_a_gap(node: FakeNode) -> None:
-    """Nothing is taken for its default then; an agent has no API server."""
+    """Nothing is taken for its default then, on a server either; an agent has no API server."""
     node.run("/usr/local/bin/k3s agent", name="k3s-agent")
     host = gather_host(node.root)
     kubelet = only(host, ProgramKind.KUBELET)
     assert "k3s-agent.service" in kubelet.gap
     assert not kubelet.settings
     assert not host.of(ProgramKind.APISERVER)
+    node.write("/proc/101/cmdline", "/usr/local/bin/k3s server\0\0\0")
+    server = only(gather_host(node.root), ProgramKind.APISERVER)
+    assert "k3s.service" in server.gap
+    assert not server.settings
 
 
 def test_an_embedded_etcd_of_k3s_is_read_from_the_file_that_k3s_writes(node: FakeNode) -> None:
@@ -324,6 +366,20 @@ def test_an_embedded_etcd_of_k3s_is_read_from_the_file_that_k3s_writes(node: Fak
     host = gather_host(node.root)
     assert only(host, ProgramKind.ETCD).value("listen-client-urls") == "https://127.0.0.1:2379"
     assert not host.of(ProgramKind.KUBELET)
+
+
+def test_default_routes_of_ipv6_count_unless_they_reject(node: FakeNode) -> None:
+    """An unreachable default route leads nowhere, as does one of loopback."""
+    zeros = "0" * 32
+    lines = [
+        f"{zeros} 00 {zeros} 00 fd000000000000000000000000000001 00000400 00000002 00000000 00000003     eth1",
+        f"{zeros} 00 {zeros} 00 {zeros} ffffffff 00000001 00000000 00200200     eth2",
+        f"{zeros} 00 {zeros} 00 {zeros} ffffffff 00000001 00000000 00000001       lo",
+        f"fd{zeros[2:]} 40 {zeros} 00 {zeros} 00000100 00000001 00000000 00000001     eth3",
+        "torn line",
+    ]
+    node.write("/proc/net/ipv6_route", "\n".join(lines))
+    assert gather_host(node.root).uplinks == ("eth1",)
 
 
 def test_sysctls_interfaces_and_uplinks_are_read(node: FakeNode) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.audit.hosting.rooted import names_within, read_within
+from monitor.audit.hosting.rooted import entries_within, read_within
 
 
 @pytest.fixture
@@ -62,12 +62,14 @@ def test_only_regular_files_of_bounded_size_are_read(root: Path) -> None:
 
 
 def test_a_directory_is_listed_inside_the_root_and_no_further_than_a_bound(root: Path) -> None:
-    """Files and links are named in order, directories are not; too many are an error."""
+    """In order, and without following links; too many entries are an error."""
     for name in ("20-b.conf", "10-a.conf"):
         (root / "etc" / name).touch()
-    assert names_within(root, "/etc", 10) == ["10-a.conf", "20-b.conf", "config"]
+    files = [("10-a.conf", False), ("20-b.conf", False), ("config", False), ("link", False)]
+    (root / "etc/link").symlink_to("sub")
+    assert entries_within(root, "/etc", 10) == [*files, ("sub", True)]
     with pytest.raises(OSError, match="more than 2"):
-        names_within(root, "/etc", 2)
+        entries_within(root, "/etc", 2)
 
 
 def test_no_descriptor_is_left_open(root: Path) -> None:
