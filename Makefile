@@ -201,6 +201,8 @@ install:
 	sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden.service > $(UNITDIR)/nodewarden.service
 	sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden-lists.service > $(UNITDIR)/nodewarden-lists.service
 	install -m 644 systemd/nodewarden-lists.timer $(UNITDIR)/nodewarden-lists.timer
+	sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden-audit.service > $(UNITDIR)/nodewarden-audit.service
+	install -m 644 systemd/nodewarden-audit.timer $(UNITDIR)/nodewarden-audit.timer
 	[ ! -e /etc/kubernetes ] && [ ! -e /var/lib/rancher ] || install -D -m 644 systemd/kubernetes.conf \
 	    $(UNITDIR)/nodewarden.service.d/kubernetes.conf
 	install -m 644 systemd/nodewarden.sysusers $(SYSUSERSDIR)/nodewarden.conf
@@ -214,6 +216,8 @@ install:
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
 	systemctl enable --quiet nodewarden.service nodewarden-lists.timer
 	[ ! -d /run/systemd/system ] || systemctl start nodewarden-lists.timer
+	systemctl enable --quiet nodewarden-audit.timer
+	[ ! -d /run/systemd/system ] || systemctl start nodewarden-audit.timer
 	@echo 'installed: systemctl start nodewarden, then nodewarden doctor'
 	@[ ! -e $(SYSCONFDIR)/conf.d/10-observe.yaml ] || \
 	    echo 'it only observes until you delete $(SYSCONFDIR)/conf.d/10-observe.yaml; see there'
@@ -222,19 +226,24 @@ install:
 uninstall:
 	[ ! -d /run/systemd/system ] || [ ! -e $(UNITDIR)/nodewarden-lists.timer ] || \
 	    systemctl stop nodewarden-lists.timer nodewarden-lists.service
+	[ ! -d /run/systemd/system ] || [ ! -e $(UNITDIR)/nodewarden-audit.timer ] || \
+	    systemctl stop nodewarden-audit.timer nodewarden-audit.service
 	[ ! -d /run/systemd/system ] || [ ! -e $(UNITDIR)/nodewarden.service ] || systemctl stop nodewarden.service
 	[ ! -x $(PREFIX)/bin/nodewarden ] || $(PREFIX)/bin/nodewarden flush
 	[ ! -e $(UNITDIR)/nodewarden.service ] || systemctl disable --quiet nodewarden.service
 	[ ! -e $(UNITDIR)/nodewarden-lists.timer ] || systemctl disable --quiet nodewarden-lists.timer
+	[ ! -e $(UNITDIR)/nodewarden-audit.timer ] || systemctl disable --quiet nodewarden-audit.timer
 	[ ! -e $(APPARMORDIR)/nodewarden ] || [ ! -d /sys/kernel/security/apparmor ] || \
 	    apparmor_parser --remove $(APPARMORDIR)/nodewarden
 	rm -rf $(PREFIX) $(BINDIR)/nodewarden $(UNITDIR)/nodewarden.service $(SYSUSERSDIR)/nodewarden.conf \
 	    $(UNITDIR)/nodewarden-lists.service $(UNITDIR)/nodewarden-lists.timer \
+	    $(UNITDIR)/nodewarden-audit.service $(UNITDIR)/nodewarden-audit.timer \
 	    $(TMPFILESDIR)/nodewarden.conf $(APPARMORDIR)/nodewarden
 	rm -f $(UNITDIR)/nodewarden.service.d/kubernetes.conf
 	[ ! -d $(UNITDIR)/nodewarden.service.d ] || rmdir --ignore-fail-on-non-empty $(UNITDIR)/nodewarden.service.d
 	[ ! -d $(SYSUSERSDIR) ] || rmdir --ignore-fail-on-non-empty $(SYSUSERSDIR)
 	$(if $(PURGE),rm -rf $(SYSCONFDIR) /var/lib/nodewarden /var/cache/nodewarden \
+	    /var/lib/nodewarden-audit /var/lib/systemd/timers/stamp-nodewarden-audit.timer \
 	    /var/lib/systemd/timers/stamp-nodewarden-lists.timer)
 	$(if $(PURGE),! getent passwd nodewarden >/dev/null || userdel nodewarden)
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
@@ -250,5 +259,5 @@ debs: setup
 
 clean:
 	rm -rf build dist debian/nodewarden debian/.debhelper debian/completion debian/man debian/*.log debian/*.substvars
-	rm -rf debian/backend debian/*.lock debian/nodewarden.service debian/nodewarden.nodewarden-lists.*
+	rm -rf debian/backend debian/*.lock debian/nodewarden.service debian/nodewarden.nodewarden-lists.* debian/nodewarden.nodewarden-audit.*
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

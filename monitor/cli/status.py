@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from monitor.cli import show
+from monitor.cli.audit_line import audit_line
 from monitor.cli.fleet_report import fleet_lines
 from monitor.cli.mode_line import mode_line
 from monitor.control.protocol import Status
@@ -61,6 +62,9 @@ def _everything(result: dict[str, Any]) -> None:
         show.say(f"do bans hurt others than offenders? in 15 min: {text}", fg="yellow" if harm["text"] else None)
     if fleet := result.get("fleet"):
         _fleet(fleet)
+    if audit := result.get("audit"):
+        text, is_grave = audit_line(audit)
+        show.say(text, fg="yellow" if is_grave else None)
     _sections(result)
 
 

@@ -1,0 +1,57 @@
+"""Reads what iptables-nft-save prints: the matches and targets of iptables that nft's JSON only names."""
+
+import shlex
+from collections.abc import Mapping
+
+_MAX_RULES = 200_000
+_MAX_TOKENS = 256
+
+
+def saved_rules(texts: Mapping[str, bytes]) -> dict[tuple[str, str, str], list[str]]:
+    """Return the rules of each (family, table, chain), in order and without `-A CHAIN`."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    count = 0
+    for family, text in texts.items():
+        table = ""
+        for line in text.decode("utf-8", "replace").splitlines():
+            if line.startswith("*"):
+                table = line[1:].strip()
+            elif line.startswith("-A ") and count < _MAX_RULES:
+                chain, _, rule = line[3:].partition(" ")
+                found.setdefault((family, table, chain), []).append(rule.strip())
+                count += 1
+    return found
+
+
+class Options(dict[str, list[str]]):
+    """The options of a rule and their values; a negated one is under `! OPTION`."""
+
+    @property
+    def comment(self) -> str:
+        """The comment of the rule."""
+        return self.get("--comment", [""])[0]
+
+    @property
+    def target(self) -> str:
+        """The target, such as `ACCEPT` or a chain."""
+        return next((self[option][0] for option in ("-j", "-g") if self.get(option)), "")
+
+
+def options(rule: str) -> Options:
+    """Split a rule of iptables-save into its options; one that cannot be split has none."""
+    found = Options()
+    try:
+        words = shlex.split(rule)[:_MAX_TOKENS] if '"' in rule or "\\" in rule else rule.split()[:_MAX_TOKENS]
+    except ValueError:
+        return found
+    prefix, option = "", ""
+    for word in words:
+        if word == "!":
+            prefix = "! "
+        elif word.startswith("-") and len(word) > 1 and not word[1:].isdigit():
+            option = prefix + word
+            found.setdefault(option, [])
+            prefix = ""
+        elif option:
+            found[option].append(word)
+    return found
