@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 import msgspec
@@ -115,8 +115,3 @@ def _replaced(value: Any) -> Any:
     if isinstance(value, dict):
         return {_replaced(key): _replaced(one) for key, one in value.items()}
     return [_replaced(one) for one in value] if isinstance(value, (list, tuple)) else value
-
-
-def is_complete(lacks: Mapping[str, str]) -> bool:
-    """Whether all parts were gathered; a baseline is a matter of the operator."""
-    return not set(lacks) - {"baseline"}

@@ -37,7 +37,8 @@ class AuditSettings(Section, frozen=True, kw_only=True):
         str,
         OPTIONAL_PATH,
         Meta(
-            description="Where the result of `kube-bench --json` lies, which is shown with the report. Empty: nowhere."
+            description="Where the result of `kube-bench --json` lies, which is shown with the report. Empty: "
+            "`/var/log/kube-bench.json` or `/var/log/kube-bench/kube-bench.json`, if one of them is there."
         ),
     ] = ""
     stale_after_s: Annotated[

@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
+from monitor.audit.baselines import write_baseline as write_baseline_file
+from monitor.audit.cis import LATEST, VERSIONS, numbers
 from monitor.audit.findings import Severity, Zone
 from monitor.audit.formats.document import document
 from monitor.audit.formats.junit import junit
 from monitor.audit.formats.sarif import sarif
 from monitor.audit.registry import BY_ID
-from monitor.audit.report import Report, is_complete
+from monitor.audit.report import Report
 from monitor.audit.report_file import write_report
 from monitor.cli import show
 from monitor.cli.audit_report import say_report
-from monitor.cli.audit_run import Request, Run, cis_numbers, must_be_root, run_audit, write_accepted
+from monitor.cli.audit_run import Request, Run, must_be_root, run_audit
 from monitor.cli.imported import Imported
 from monitor.settings.load import load
 from monitor.settings.places import DEFAULT_PATH
@@ -70,7 +73,14 @@ def _known_checks(_: click.Context, parameter: click.Parameter, values: tuple[st
     show_default=True,
     help="The least severity that --exit-code counts.",
 )
-@click.option("--cis", "benchmark", metavar="VERSION", help="Version of the CIS benchmark whose numbers are shown.")
+@click.option(
+    "--cis",
+    "benchmark",
+    type=click.Choice(VERSIONS),
+    default=LATEST,
+    show_default=True,
+    help="Version of the CIS Kubernetes Benchmark whose numbers are shown.",
+)
 @click.option("--save", is_flag=True, help="Write the report file, for the daemon. nodewarden-audit.timer does.")
 @click.option("-v", "--verbose", is_flag=True, help="Show everything: also what passes, and each open port.")
 @click.option(
@@ -88,7 +98,7 @@ def audit_group(
     suppressions: Path | None,
     exit_code: int,
     severity: str,
-    benchmark: str | None,
+    benchmark: str,
     save: bool,
     verbose: bool,
     path: Path,
@@ -101,8 +111,8 @@ def audit_group(
     """
     if context.invoked_subcommand is not None:
         return
-    if save and (checks or zones):
-        raise click.UsageError("--save takes a whole audit: leave out --check and --zone")
+    if (save or write_baseline) and (checks or zones):
+        raise click.UsageError("what is kept is a whole audit: leave out --check and --zone")
     must_be_root()
     settings = load(path).settings if path.exists() or path != DEFAULT_PATH else Settings()
     request = Request(
@@ -115,7 +125,7 @@ def audit_group(
     if save:
         write_report(settings.audit.report, run.report)
     if write_baseline:
-        write_accepted(write_baseline, run.report.state)
+        write_baseline_file(write_baseline, run.report.state)
     _print(run, request, "json" if is_json else form, benchmark, verbose)
     sys.exit(exit_code_of(run.report, exit_code, Severity(severity)))
 
@@ -124,17 +134,20 @@ def exit_code_of(report: Report, code: int, severity: Severity) -> int:
     """Return the exit code of an audit: what could not be judged is no success."""
     if code and report.worst(severity):
         return code
-    return 0 if is_complete(report.lacks) else 1
+    return 1 if report.lacks else 0
 
 
-def _print(run: Run, request: Request, form: str, benchmark: str | None, verbose: bool) -> None:
+def _print(run: Run, request: Request, form: str, benchmark: str, verbose: bool) -> None:
     checks = {check.id: check for check in request.checks}
-    numbers = cis_numbers(checks, benchmark)
+    cis = {check: numbers(check, benchmark) for check in checks}
     if form == "json":
-        show.as_json(document(run.report, checks, numbers) | {"unused_suppressions": run.unused})
+        show.as_json(
+            document(run.report, checks, cis)
+            | {"unused_suppressions": run.unused, "kube_bench": msgspec.to_builtins(run.bench)}
+        )
     elif form == "junit":
         show.document(junit(run.report, checks))
     elif form == "sarif":
-        show.as_json(sarif(run.report, checks, numbers))
+        show.as_json(sarif(run.report, checks, cis))
     else:
-        say_report(run, checks, numbers, verbose=verbose)
+        say_report(run, checks, cis, verbose=verbose)

@@ -9,9 +9,21 @@ from typing import TypeVar
 import msgspec
 
 from monitor.audit.baseline import Baseline
+from monitor.audit.baselines import make_baseline, read_baseline
 from monitor.audit.facts import Facts, Part
 from monitor.audit.findings import Zone
+from monitor.audit.host import Host
+from monitor.audit.hosting.gathering import gather_host
+from monitor.audit.kernel.gathering import gather_reach
+from monitor.audit.own import Own
+from monitor.audit.reach import Reach
+from monitor.audit.report import Report
+from monitor.audit.report_file import ReportError, read_report
+from monitor.audit.rules.dump import dump_rules
+from monitor.audit.rules.gathering import gather_ruleset
+from monitor.audit.ruleset import Ruleset
 from monitor.cli import show
+from monitor.cli.audit_own import gather_own
 from monitor.cli.target import Target
 from monitor.model.errors import SYSTEM_FAULTS, explain
 from monitor.settings.schema import Settings
@@ -58,10 +70,31 @@ class Parts:
 def gather(
     settings: Settings, baseline: Path | None, zones: tuple[Zone, ...], target: Target, now_s: float
 ) -> Gathered:
-    """Gather all facts of this node; `baseline` takes the place of the configured one."""
-    del settings, baseline, zones, target
+    """Gather all facts of this node; `baseline` takes the place of the configured one.
+
+    ConfigError if that one cannot be read; one that is configured is then lacking.
+    """
+    accepted = Baseline() if baseline is None else read_baseline(baseline)
     parts = Parts()
-    for part in Part:
-        parts.lacks[part] = f"{_TITLES[part]} is not possible in this version"
-    facts = Facts(lacks=parts.lacks, time_s=now_s)
-    return Gathered(facts=facts, state=Baseline(node=os.uname().nodename, time_s=now_s))
+    if baseline is None and settings.audit.baseline:
+        configured = Path(settings.audit.baseline)
+        accepted = parts.take(Part.BASELINE, lambda: read_baseline(configured), accepted)
+    facts = Facts(
+        ruleset=parts.take(Part.RULESET, lambda: gather_ruleset(dump_rules()), Ruleset()),
+        reach=parts.take(Part.REACH, lambda: gather_reach(zones=zones), Reach()),
+        host=parts.take(Part.HOST, gather_host, Host()),
+        own=parts.take(Part.OWN, lambda: gather_own(settings, target), Own()),
+        baseline=accepted,
+        previous=_previous(settings.audit.report),
+        lacks=parts.lacks,
+        time_s=now_s,
+    )
+    return Gathered(facts=facts, state=make_baseline(facts, os.uname().nodename, zones))
+
+
+def _previous(path: Path) -> Baseline:
+    """Return the state that the last saved audit found; an empty one without."""
+    try:
+        return read_report(path, Report).state
+    except (FileNotFoundError, ReportError):
+        return Baseline()

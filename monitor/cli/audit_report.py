@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from monitor.audit.check import Check
 from monitor.audit.findings import Finding, Severity, State
-from monitor.audit.formats.texts import accepted, remedy_of, rfc3339
+from monitor.audit.formats.texts import accepted, remedy_of, rfc3339, zones_of
+from monitor.audit.kube_bench import KubeBench
 from monitor.audit.report import Report
 from monitor.cli import show
 from monitor.cli.audit_run import Run
@@ -34,6 +35,8 @@ def say_report(run: Run, checks: Mapping[str, Check], numbers: Mapping[str, tupl
     if verbose:
         _list("passed", report.of(State.PASS), lambda one: one.text)
         _open(report)
+    if run.bench:
+        _bench(run.bench, verbose=verbose)
     for text in run.unused:
         show.say(f"this suppression matches nothing: {text}", err=True, fg="yellow")
 
@@ -67,8 +70,7 @@ def _failure(one: Finding, checks: Mapping[str, Check], numbers: Mapping[str, tu
     show.start_line(f"{one.severity:<9}", _COLOURS[one.severity])
     cis = f"  CIS {', '.join(numbers[one.check])}" if numbers.get(one.check) else ""
     show.say(f"{one.check}  {one.subject}{cis}", bold=True)
-    zones = f"from {', '.join(one.zones)}: " if one.zones else ""
-    _indented(f"{zones}{one.text}")
+    _indented(f"{one.text}{zones_of(one)}")
     if one.rule:
         _indented(f"decided by: {one.rule}")
     if one.location:
@@ -97,6 +99,19 @@ def _open(report: Report) -> None:
         show.say()
         show.say("open:", bold=True)
         show.table(("FROM", "PORT", "WHAT"), [(*_place(key), what) for key, what in sorted(report.state.open.items())])
+
+
+def _bench(bench: KubeBench, *, verbose: bool) -> None:
+    """Say what kube-bench found: its result is shown, not judged."""
+    show.say()
+    if bench.problem:
+        show.say(f"kube-bench: {bench.path}: {bench.problem}", fg="yellow")
+        return
+    counted = show.counts({"failed": bench.failed, "warned": bench.warned, "passed": bench.passed})
+    text = f"kube-bench ({bench.version or 'unknown version'}, {rfc3339(bench.time_s)}): {counted or 'nothing'}"
+    show.say(text, fg="yellow" if bench.failed else None)
+    for one in bench.failures if verbose else ():
+        show.say(f"  {one.number}  {one.text}")
 
 
 def _place(key: str) -> tuple[str, str]:

@@ -2,26 +2,23 @@
 
 import os
 import time
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import click
 import msgspec
 
 from monitor import __version__
-from monitor.audit.baseline import Baseline
 from monitor.audit.check import Check
+from monitor.audit.facts import Part
 from monitor.audit.findings import Zone
 from monitor.audit.judging import judge
+from monitor.audit.kube_bench import KubeBench, read_kube_bench
 from monitor.audit.registry import BY_ID
 from monitor.audit.report import Report, arrange, encodable
-from monitor.audit.report_file import ReportError
 from monitor.audit.suppressions import read_suppressions, suppress
 from monitor.cli.audit_gathering import gather
 from monitor.cli.nft_program import installed_version
 from monitor.cli.target import Target
-from monitor.files.replaced import replace_file
-from monitor.model.errors import explain
 from monitor.settings.schema import Settings
 
 
@@ -40,6 +37,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     report: Report
     unused: list[str]
     """Suppressions that match nothing: the file and what they are about."""
+    bench: KubeBench | None
+    """What kube-bench found, if it left a result."""
 
 
 def must_be_root() -> None:
@@ -58,6 +57,7 @@ def run_audit(settings: Settings, request: Request, target: Target) -> Run:
     facts = gathered.facts
     chosen = [one for one in suppressions if BY_ID[one.check] in request.checks]
     findings, unused = suppress(judge(request.checks, facts), chosen, started_s)
+    needed = {part for check in request.checks for part in check.needs} | {Part.BASELINE}
     report = Report(
         node=os.uname().nodename,
         time_s=started_s,
@@ -65,27 +65,20 @@ def run_audit(settings: Settings, request: Request, target: Target) -> Run:
         versions=_versions(),
         findings=arrange(findings),
         state=gathered.state,
-        lacks={str(part): why[:2048] for part, why in facts.lacks.items()},
+        lacks={str(part): why[:2048] for part, why in facts.lacks.items() if part in needed},
         blind=tuple(text[:2048] for text in facts.reach.blind[:256]),
         loss=tuple(text[:2048] for text in facts.reach.loss[:256]),
     )
-    return Run(report=encodable(report), unused=[f"{path}:{one.line}: {one.check} {one.subject}" for one in unused])
+    return Run(
+        report=encodable(report),
+        unused=[f"{path}:{one.line}: {one.check} {one.subject}" for one in unused],
+        bench=_bench(settings.audit.kube_bench),
+    )
+
+
+def _bench(path: str) -> KubeBench | None:
+    return read_kube_bench([Path(path)]) if path else read_kube_bench()
 
 
 def _versions() -> dict[str, str]:
     return {"nodewarden": __version__, "linux": os.uname().release, "nft": installed_version()}
-
-
-def write_accepted(path: Path, state: Baseline) -> None:
-    """Write a baseline."""
-    content = msgspec.json.format(msgspec.json.encode(state), indent=1)
-    try:
-        replace_file(path, content, b"\n")
-    except OSError as error:
-        raise ReportError(f"{path} cannot be written: {explain(error)}") from error
-
-
-def cis_numbers(checks: Iterable[str], benchmark: str | None) -> Mapping[str, tuple[str, ...]]:
-    """Return the numbers of checks in a version of the CIS benchmark, the latest without one."""
-    del benchmark
-    return dict.fromkeys(checks, ())

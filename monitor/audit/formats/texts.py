@@ -21,11 +21,15 @@ def rfc3339(time_s: float) -> str:
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def zones_of(one: Finding) -> str:
+    """Say from where, as the end of a sentence; empty if the text says so itself."""
+    return "" if all(zone in one.text for zone in one.zones) else f" (from {', '.join(one.zones)})"
+
+
 def sentence(one: Finding) -> str:
     """Say what a finding is about, what was found, from where, and which rule decides."""
-    zones = f" (from {', '.join(one.zones)})" if one.zones else ""
     rule = f"; decided by {one.rule}" if one.rule else ""
-    return f"{one.subject + ': ' if one.subject else ''}{one.text}{zones}{rule}"
+    return f"{one.subject + ': ' if one.subject else ''}{one.text}{zones_of(one)}{rule}"
 
 
 def accepted(one: Finding) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from monitor.audit.baseline import Baseline
 from monitor.audit.findings import Severity, State
-from monitor.audit.report import MAX_BY_CHECK, MORE, Report, Result, arrange, is_complete
+from monitor.audit.report import MAX_BY_CHECK, MORE, Report, Result, arrange
 from monitor.audit.report_file import ReportError, previous_path, read_report, write_report
 from monitor.cli.audit import exit_code_of
 from tests.unit.audit.report_support import NOW_S, everything, finding, report
@@ -49,7 +49,6 @@ def test_the_exit_code_says_what_fails_and_what_is_unknown() -> None:
     assert exit_code_of(unknown, 7, Severity.MEDIUM) == 7
     assert exit_code_of(report(finding(state=State.SUPPRESSED)), 7, Severity.INFO) == 0
     assert exit_code_of(report(lacks={"ruleset": "no nft"}), 0, Severity.INFO) == 1
-    assert is_complete({"baseline": "none"})
 
 
 def test_the_file_is_read_as_it_was_written_and_the_one_before_is_kept(tmp_path: Path) -> None:
