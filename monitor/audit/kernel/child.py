@@ -17,6 +17,7 @@ from monitor.audit.kernel.network import Network
 from monitor.audit.kernel.programs import ProgramFailed, die_with_parent, enter_network, run
 from monitor.audit.kernel.sending import Sender
 from monitor.audit.kernel.trace import POLICY, Traced, rule_handles
+from monitor.audit.kernel.untranslated import ask_untranslated
 
 _MEMORY_BYTES = 1 << 30
 _GRACE_S = 20
@@ -60,6 +61,13 @@ def judge(job: Job) -> Result:
         _nft(f"delete table netdev {_TRACE_TABLE}", network)
         _nft(f"delete table inet {_TRACE_TABLE}", network)
         result.undecided += _ask(job, network, sender, others, deadline_s)
+
+    def prepare() -> bool:
+        if job.has_limits:
+            _reload(job, network)
+        return _nft("".join(f"flush chain {' '.join(chain)}\n" for chain in job.translating), network)
+
+    result.untranslated = list(ask_untranslated(job, sender, prepare, deadline_s))
     if sender.lost_traces:
         result.loss.append("the kernel dropped messages of the trace: rules are missing in some paths")
     enter_network(network.node)

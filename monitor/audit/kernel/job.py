@@ -53,6 +53,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """So many of the questions, from the first on, are traced."""
     has_limits: bool = False
     """The rules count packets: ask again with fresh counts what got no answer."""
+    translating: tuple[tuple[str, str, str], ...] = ()
+    """Base chains that translate destinations, as family, table and chain."""
+    from_world: tuple[int, ...] = ()
+    """Positions of questions that are asked again without translation if they leave the node."""
     time_limit_s: float = 20.0
 
 
@@ -89,4 +93,6 @@ class Result(msgspec.Struct, kw_only=True):
     """Tables of iptables could not be restored."""
     undecided: list[int] = []
     """Questions without an answer where rules limit rates: a fresh count might have let the packet through."""
+    untranslated: list[tuple[int, Answer]] = []
+    """What became of questions that left the node when nothing translated them."""
     error: str = ""

@@ -47,6 +47,7 @@ def judge_reach(
     return Reach(
         listeners=tuple(listeners),
         verdicts=tuple(_verdicts(copy, site, asked, result)),
+        untranslated=tuple(_untranslated(copy, site, asked, result)),
         blind=site.blind,
         loss=tuple(dict.fromkeys(loss)),
     )
@@ -69,8 +70,18 @@ def _job(copy: Copy, site: Site, listeners: Sequence[Listener], asked: Sequence[
         questions=tuple(one.question for one in asked),
         traced=min(len(asked), _MAX_TRACED),
         has_limits=copy.has_limits,
+        translating=tuple(_translating(copy)),
+        from_world=tuple(number for number, one in enumerate(asked) if one.probe.zone is Zone.WORLD),
         time_limit_s=TIME_LIMIT_S,
     )
+
+
+def _translating(copy: Copy) -> Iterator[tuple[str, str, str]]:
+    """Yield the base chains that translate destinations of packets from outside."""
+    for table in copy.tables:
+        for name, chain in table.chains.items():
+            if (chain.type, chain.hook) == ("nat", "prerouting"):
+                yield table.family, table.name, name
 
 
 def _missing_defaults(site: Site, used: set[str]) -> Iterator[Route]:
@@ -126,6 +137,14 @@ def _verdicts(copy: Copy, site: Site, asked: Sequence[Asked], result: Result) ->
     for probe, verdict in found.items():
         if probe in listened or (probe.is_v6, probe.protocol, probe.port) in translated:
             yield doubted(verdict, why) if why else verdict
+
+
+def _untranslated(copy: Copy, site: Site, asked: Sequence[Asked], result: Result) -> Iterator[Verdict]:
+    """Yield what becomes of translated probes of the world if nothing translates them."""
+    why = _doubt(copy, site, result)
+    for number, answer in result.untranslated:
+        verdict = judge_answer(copy, asked[number].probe, answer, has_listener=True)
+        yield doubted(verdict, why) if why else verdict
 
 
 def doubted(verdict: Verdict, why: str) -> Verdict:

@@ -5,7 +5,7 @@ import errno
 import selectors
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from monitor.audit.kernel import frames
 from monitor.audit.kernel.job import Answer, Question, Socket
@@ -69,6 +69,12 @@ class Sender:
     def lost_traces(self) -> int:
         """How often the kernel dropped trace messages."""
         return self._tracer.lost
+
+    def listen(self, sockets: Iterable[Socket]) -> None:
+        """Bind further sockets, where no other one is in the way."""
+        enter_network(self._network.node)
+        self._listening += [bound for one in sockets if (bound := self._bind(one)) is not None]
+        enter_network(self._network.outside)
 
     def _bind(self, one: Socket) -> socket.socket | None:
         family = socket.AF_INET6 if ":" in one.address else socket.AF_INET
