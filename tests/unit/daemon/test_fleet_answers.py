@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from monitor.bans.decision import Ended
-from monitor.cli.status import why
+from monitor.cli.why import why
 from monitor.cli.target import Target
 from monitor.control import protocol
 from monitor.control.fleet_requests import FleetPardon, FleetStatus, FleetTrust
