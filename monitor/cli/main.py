@@ -63,7 +63,7 @@ _FROM = {
     "top": ("top", "top"),
     "tune": ("tune", "tune"),
     "unban": ("bans", "unban"),
-    "why": ("status", "why"),
+    "why": ("why", "why"),
 }
 """By command, its module in this package and its name there: imported when used, since some need much of the daemon."""
 
