@@ -55,11 +55,16 @@ class Delivery:
         if isinstance(error, OSError | UnicodeError):
             raise Again(self.describe(error)) from None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the time is over, or the channel closed: what fails then fails for this reason."""
+        return self._is_aborted or self._is_over or time.monotonic() >= self._ends_s
+
     def describe(self, error: Exception) -> str:
         """Return what went wrong, for people."""
         if self._is_aborted:
             return "the notifier stops"
-        if self._is_over or isinstance(error, TimeoutError) or time.monotonic() >= self._ends_s:
+        if self.has_ended or isinstance(error, TimeoutError):
             return f"{self._where} took longer than {self._limit_s:g} s"
         if isinstance(error, ssl.SSLCertVerificationError):
             return f"the certificate of {self._where} is not valid: {_short(error.verify_message)}"

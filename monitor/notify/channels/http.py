@@ -92,6 +92,8 @@ class Http:
                 with connection.getresponse() as response:
                     return _read(response, delivery)
             except http.client.HTTPException as error:
+                if delivery.has_ended:
+                    raise Again(delivery.describe(error)) from None
                 raise Again(
                     f"{where_of(parts)}: the answer is no HTTP, or ended early ({type(error).__name__})"
                 ) from None
