@@ -4,6 +4,7 @@ smtplib's limit is one for each read, and it reads answers without an end. So th
 the socket has one deadline, and answers are counted.
 """
 
+import contextlib
 import email.policy
 import email.utils
 import hashlib
@@ -60,9 +61,12 @@ class SmtpChannel:
         self._current.close()
 
     def _deliver(self, delivery: Delivery, content: bytes, recipients: tuple[str, ...]) -> None:
+        with contextlib.closing(_Client(delivery, self._section, self._host)) as client:
+            client.start()
+            self._hand_over(client, content, recipients)
+
+    def _hand_over(self, client: "_Client", content: bytes, recipients: tuple[str, ...]) -> None:
         section = self._section
-        client = _Client(delivery, section, self._host)
-        client.start()
         if section.username:
             client.login(section.username, read_secret(section.password_file))
         code, said = client.mail(section.sender)
@@ -133,10 +137,8 @@ class _Client(smtplib.SMTP):
 
     def leave(self) -> None:
         """Say goodbye; the mail is delivered already, so nothing that fails here matters."""
-        try:
+        with contextlib.suppress(smtplib.SMTPException, OSError):
             self.docmd("QUIT")
-        except (smtplib.SMTPException, OSError):
-            self.close()
 
     def getreply(self) -> tuple[int, bytes]:
         """Read an answer. A server that never ends one is cut off."""
@@ -167,6 +169,8 @@ class _Counted:
         self._left -= len(line)
         if self._left < 0:
             raise OSError(0, "the server answers without an end")
+        if line and not line.endswith(b"\n") and len(line) != limit:
+            raise OSError(0, "the connection ended in the middle of an answer")
         return line
 
     def close(self) -> None:

@@ -139,7 +139,12 @@ def test_closing_the_channel_ends_a_post(server: HookServer, tmp_path: Path) -> 
 
     server.answer = hold
     one = channel(server.url, tmp_path)
-    closer = threading.Thread(target=lambda: seen.wait(10) and one.close())
+
+    def close_then() -> None:
+        seen.wait(10)
+        one.close()
+
+    closer = threading.Thread(target=close_then)
     closer.start()
     with pytest.raises(Again, match="stops"):
         one.send(message())
