@@ -1,6 +1,7 @@
 """The notifier: takes events, has them grouped and bounded, and gives each channel what it asked for."""
 
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -35,13 +36,13 @@ class Line:
         self._limit = section.max_per_hour or settings.max_per_hour
         self._host = host
 
-    def open(self, left: ChannelSpool, make: Callable[[], Channel]) -> None:
+    def open(self, left: ChannelSpool, make: Callable[[], Channel], clock: Callable[[], float]) -> None:
         """Start the thread, with what an earlier run left."""
         left.state.kind = self.kind.kind
         self.gate = Gate(self._host, self._limit, left.gate)
         self.outbox = Outbox(self._bound, left.waiting)
         self._lost_before = left.state.lost
-        self.sender = Sender(self.name, make, self.outbox, left.state)
+        self.sender = Sender(self.name, make, self.outbox, left.state, clock)
         self.sender.start()
 
     def takes(self, event: Noted) -> bool:
@@ -82,8 +83,11 @@ class Line:
 class Notifier:
     """All channels of a configuration."""
 
-    def __init__(self, settings: NotifySettings, host: str, directory: Path, left: Spool) -> None:
+    def __init__(
+        self, settings: NotifySettings, host: str, directory: Path, left: Spool, clock: Callable[[], float] = time.time
+    ) -> None:
         """`directory` is STATE/notify, `left` what an earlier run knew: channels that are gone are forgotten."""
+        self._clock = clock
         self._host = host
         self._directory = directory
         self._left = left
@@ -97,7 +101,7 @@ class Notifier:
             place = Place(host=self._host, directory=self._directory / line.name)
             place.directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
             left = self._left.channels.get(line.name, ChannelSpool())
-            line.open(left, partial(line.kind.make, line.name, line.section, place))
+            line.open(left, partial(line.kind.make, line.name, line.section, place), self._clock)
 
     def take(self, events: Iterable[Mapping[str, Any]], lost: int, now_s: float) -> None:
         """Take events of the daemon, and how many it no longer had."""

@@ -44,7 +44,7 @@ class Work:
         self._spool = SpoolFile(directory / SPOOL_NAME)
         self._state_path = directory / STATE_NAME
         self._following = Following(ask, left.cursor)
-        self.notifier = Notifier(settings, host, directory, left)
+        self.notifier = Notifier(settings, host, directory, left, clock)
         self._away_since_s: float | None = None
         self._away_fault = ""
         self._is_away_known = False
