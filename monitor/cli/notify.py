@@ -26,8 +26,8 @@ from monitor.notify.message import Item, Kind, Message, Urgency
 from monitor.notify.registration import Place, Registration
 from monitor.notify.sections.base import ChannelSettings
 from monitor.notify.settings import NotifySettings
-from monitor.notify.state import notify_directory, read_state
-from monitor.notify.work import STATE_NAME, Work
+from monitor.notify.state import STATE_NAME, notify_directory, read_state
+from monitor.notify.work import Work
 from monitor.settings.load import Loaded, load
 
 _log = logging.getLogger(__name__)

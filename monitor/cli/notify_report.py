@@ -1,6 +1,7 @@
 """What `nodewarden notify status` shows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from monitor.cli import show
 from monitor.notify.state import STALE_S, ChannelState, NotifyState
@@ -31,6 +32,15 @@ def say_state(names: Sequence[str], state: NotifyState | None, now_s: float) -> 
     for name in names:
         _say_channel(name, state.channels.get(name))
     return is_well(names, state, now_s)
+
+
+def channel_line(channel: Mapping[str, Any]) -> str:
+    """Return the line of a channel in `nodewarden status`."""
+    counts = {"sent": channel["sent"], "wait": channel["queued"], "failed": channel["refused"], "lost": channel["lost"]}
+    shown = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word == "sent")
+    fault = f"; fails since {show.moment(channel['fault_since_s'])}: {channel['fault']}" if channel["fault"] else ""
+    state = "" if channel["runs"] else " (the notifier does not run)"
+    return f"notifications by {channel['name']} ({channel['kind']}): {shown}{fault}{state}"
 
 
 def _say_channel(name: str, channel: ChannelState | None) -> None:

@@ -9,6 +9,7 @@ from msgspec import Meta
 from monitor.files.regular import read_regular
 from monitor.files.replaced import replace_file
 
+STATE_NAME = "state.json"
 MAX_BYTES = 65_536
 _MODE = 0o640
 HEARTBEAT_S = 5.0

@@ -14,10 +14,10 @@ from monitor.notify.following import Following
 from monitor.notify.notifier import Notifier
 from monitor.notify.settings import NotifySettings
 from monitor.notify.spool import SpoolFile, read_spool
-from monitor.notify.state import HEARTBEAT_S, NotifyState, write_state
+from monitor.notify.state import HEARTBEAT_S, STATE_NAME, NotifyState, write_state
 
 _log = logging.getLogger(__name__)
-STATE_NAME, SPOOL_NAME = "state.json", "spool.json"
+SPOOL_NAME = "spool.json"
 AWAY_S = 120.0
 """How long the daemon may be away, as during an upgrade, before that is a problem worth a message."""
 _AWAY = "the daemon does not answer: bans in the kernel stay in force, but nothing new is detected"

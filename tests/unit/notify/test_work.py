@@ -11,8 +11,8 @@ from monitor.notify import sender
 from monitor.notify.channel import Again, Refused
 from monitor.notify.message import Kind
 from monitor.notify.sections.base import ChannelSettings, Direction, EventKind
-from monitor.notify.state import read_state
-from monitor.notify.work import AWAY_S, STATE_NAME, Work
+from monitor.notify.state import STATE_NAME, read_state
+from monitor.notify.work import AWAY_S, Work
 from tests.support.daemon import wait_for
 from tests.support.notify import Peer, Recorder, RecorderSettings, ban, spool_path
 
