@@ -201,6 +201,7 @@ install:
 	sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden.service > $(UNITDIR)/nodewarden.service
 	sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden-lists.service > $(UNITDIR)/nodewarden-lists.service
 	install -m 644 systemd/nodewarden-lists.timer $(UNITDIR)/nodewarden-lists.timer
+	sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden-notify.service > $(UNITDIR)/nodewarden-notify.service
 	[ ! -e /etc/kubernetes ] && [ ! -e /var/lib/rancher ] || install -D -m 644 systemd/kubernetes.conf \
 	    $(UNITDIR)/nodewarden.service.d/kubernetes.conf
 	install -m 644 systemd/nodewarden.sysusers $(SYSUSERSDIR)/nodewarden.conf
@@ -212,7 +213,7 @@ install:
 	systemd-tmpfiles --create $(TMPFILESDIR)/nodewarden.conf
 	$(BINDIR)/nodewarden config check --config $(SYSCONFDIR)/nodewarden.yaml
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
-	systemctl enable --quiet nodewarden.service nodewarden-lists.timer
+	systemctl enable --quiet nodewarden.service nodewarden-lists.timer nodewarden-notify.service
 	[ ! -d /run/systemd/system ] || systemctl start nodewarden-lists.timer
 	@echo 'installed: systemctl start nodewarden, then nodewarden doctor'
 	@[ ! -e $(SYSCONFDIR)/conf.d/10-observe.yaml ] || \
@@ -220,16 +221,19 @@ install:
 
 # Keeps configuration, state and account unless PURGE=1; removes bans and the table.
 uninstall:
+	[ ! -d /run/systemd/system ] || [ ! -e $(UNITDIR)/nodewarden-notify.service ] || \
+	    systemctl stop nodewarden-notify.service
 	[ ! -d /run/systemd/system ] || [ ! -e $(UNITDIR)/nodewarden-lists.timer ] || \
 	    systemctl stop nodewarden-lists.timer nodewarden-lists.service
 	[ ! -d /run/systemd/system ] || [ ! -e $(UNITDIR)/nodewarden.service ] || systemctl stop nodewarden.service
 	[ ! -x $(PREFIX)/bin/nodewarden ] || $(PREFIX)/bin/nodewarden flush
 	[ ! -e $(UNITDIR)/nodewarden.service ] || systemctl disable --quiet nodewarden.service
 	[ ! -e $(UNITDIR)/nodewarden-lists.timer ] || systemctl disable --quiet nodewarden-lists.timer
+	[ ! -e $(UNITDIR)/nodewarden-notify.service ] || systemctl disable --quiet nodewarden-notify.service
 	[ ! -e $(APPARMORDIR)/nodewarden ] || [ ! -d /sys/kernel/security/apparmor ] || \
 	    apparmor_parser --remove $(APPARMORDIR)/nodewarden
 	rm -rf $(PREFIX) $(BINDIR)/nodewarden $(UNITDIR)/nodewarden.service $(SYSUSERSDIR)/nodewarden.conf \
-	    $(UNITDIR)/nodewarden-lists.service $(UNITDIR)/nodewarden-lists.timer \
+	    $(UNITDIR)/nodewarden-lists.service $(UNITDIR)/nodewarden-lists.timer $(UNITDIR)/nodewarden-notify.service \
 	    $(TMPFILESDIR)/nodewarden.conf $(APPARMORDIR)/nodewarden
 	rm -f $(UNITDIR)/nodewarden.service.d/kubernetes.conf
 	[ ! -d $(UNITDIR)/nodewarden.service.d ] || rmdir --ignore-fail-on-non-empty $(UNITDIR)/nodewarden.service.d
@@ -250,5 +254,5 @@ debs: setup
 
 clean:
 	rm -rf build dist debian/nodewarden debian/.debhelper debian/completion debian/man debian/*.log debian/*.substvars
-	rm -rf debian/backend debian/*.lock debian/nodewarden.service debian/nodewarden.nodewarden-lists.*
+	rm -rf debian/backend debian/*.lock debian/nodewarden.service debian/nodewarden.nodewarden-*
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -18,7 +18,7 @@ class EventPage(NamedTuple):
     last: int
     """The number of the newest."""
     newest_s: float
-    count: int
+    size: int
     content: bytes
 
     def events(self) -> list[dict[str, Any]]:
@@ -36,7 +36,7 @@ def pack(events: Sequence[dict[str, Any]]) -> EventPage:
     return EventPage(
         last=events[-1]["number"],
         newest_s=max(event["time_s"] for event in events),
-        count=len(events),
+        size=len(events),
         content=zlib.compress(content, _FAST),
     )
 

@@ -93,7 +93,7 @@ class EventStream(Listener):
 
     def lost_after(self, number: int) -> int:
         """Return how many events with a higher number are no longer kept."""
-        kept = sum(page.count for page in self._older) + len(self._events)
+        kept = sum(page.size for page in self._older) + len(self._events)
         return max(0, self.last - kept - number)
 
     def settled(self, decisions: Sequence[Decision], done_s: float) -> None:
