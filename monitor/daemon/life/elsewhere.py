@@ -1,4 +1,4 @@
-"""What others know of offenders: the fleet, CrowdSec and block lists, as one part of the service. All are optional."""
+"""What is optional: the fleet, CrowdSec and block lists, which know of offenders; the notifier, which reports them."""
 
 import asyncio
 import os
@@ -12,6 +12,7 @@ from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.life.saved_windows import SavedPart
 from monitor.daemon.lists.keeper import ListKeeper
 from monitor.daemon.lists.report import ListReport
+from monitor.daemon.notify.watch import NotifyWatch
 from monitor.daemon.pipeline.listeners import Listener
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.metrics.metric import Sample
@@ -41,6 +42,7 @@ class Elsewhere:
         self._fleet = Membership(settings, os.uname().nodename, failed, follow_entries, problem_count)
         self._fleet_watch = FleetWatch(self._fleet)
         self._crowdsec = Crowdsec(settings.crowdsec, failed)
+        self._notify = NotifyWatch(settings)
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
@@ -79,12 +81,14 @@ class Elsewhere:
         self._crowdsec.close()
         self._fleet.close()
         self._lists.close()
+        self._notify.close()
 
     def reconfigure(self, settings: Settings, now_s: float) -> None:
         """Follow changed settings."""
         self._fleet.reconfigure(settings, now_s)
         self._crowdsec.reconfigure(settings.crowdsec)
         self._lists.reconfigure(settings)
+        self._notify.reconfigure(settings)
 
     def tick_parts(self, now_s: float) -> dict[str, Callable[[], object]]:
         """Return what is due each second, by name."""
@@ -92,6 +96,7 @@ class Elsewhere:
             **self._fleet.tick_parts(now_s),
             "exchanging with CrowdSec": self._crowdsec.poll,
             "keeping block lists": self._lists.tick,
+            "watching the notifier": self._notify.tick,
         }
 
     def suspect(self) -> None:
@@ -103,6 +108,7 @@ class Elsewhere:
         yield from self._crowdsec.problems()
         yield from self._fleet_watch.problems()
         yield from self.lists.problems()
+        yield from self._notify.problems()
 
     def notices(self) -> Iterator[str]:
         """Say what operators should know of them."""
@@ -112,14 +118,19 @@ class Elsewhere:
 
     def describe(self) -> dict[str, Any]:
         """Return their part of the status."""
-        return {"fleet": self._fleet_watch.describe(), "lists": self.lists.describe()}
+        return {
+            "fleet": self._fleet_watch.describe(),
+            "lists": self.lists.describe(),
+            "notify": self._notify.describe(),
+        }
 
     def samples(self) -> Iterator[Sample]:
         """Yield their metrics."""
         yield from self._crowdsec.samples()
         yield from self.lists.samples()
+        yield from self._notify.samples()
         yield from self._fleet_watch.samples()
 
     def parts(self) -> list[Part]:
         """Return what doctor says about them."""
-        return [self._fleet_watch.part(), self._crowdsec.part(), *self.lists.parts()]
+        return [self._fleet_watch.part(), self._crowdsec.part(), *self.lists.parts(), *self._notify.parts()]
