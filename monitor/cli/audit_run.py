@@ -9,7 +9,7 @@ import msgspec
 
 from monitor import __version__
 from monitor.audit.check import Check
-from monitor.audit.facts import Part
+from monitor.audit.facts import Facts, Part
 from monitor.audit.findings import Zone
 from monitor.audit.judging import judge
 from monitor.audit.kube_bench import KubeBench, read_kube_bench
@@ -39,6 +39,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """Suppressions that match nothing: the file and what they are about."""
     bench: KubeBench | None
     """What kube-bench found, if it left a result."""
+    facts: Facts
+    """What was judged."""
 
 
 def must_be_root() -> None:
@@ -73,6 +75,7 @@ def run_audit(settings: Settings, request: Request, target: Target) -> Run:
         report=encodable(report),
         unused=[f"{path}:{one.line}: {one.check} {one.subject}" for one in unused],
         bench=_bench(settings.audit.kube_bench),
+        facts=facts,
     )
 
 

@@ -75,6 +75,7 @@ def _listen(host: Host, case: Case) -> None:
         sys.executable, "-m", "tests.support.audit_listeners", json.dumps(wanted), stdout=subprocess.PIPE
     )
     assert process.stdout is not None
-    for _ in range(len({name for name, *_ in wanted}) + 1):
-        line = process.stdout.readline()
-        assert line == "ready\n", f"a listener did not start: {line!r}"
+    with process.stdout as lines:
+        for _ in range(len({name for name, *_ in wanted}) + 1):
+            line = lines.readline()
+            assert line == "ready\n", f"a listener did not start: {line!r}"
