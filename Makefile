@@ -15,7 +15,7 @@ APPARMORDIR ?= /etc/apparmor.d
 RUNTIME_PACKAGES := python3-venv python3-bpfcc python3-systemd linux-libc-dev
 TEST_PACKAGES := nftables python3-nftables conntrack iproute2 nmap hping3 iputils-ping curl procps clang-format systemd-journal-remote apache2-utils \
     slowhttptest ethtool rsync redis-server bind9-dnsutils dnsmasq-base mmdebstrap systemd-container medusa \
-    sshpass prometheus strace groff-base man-db lintian openssh-client
+    sshpass prometheus strace groff-base man-db lintian openssh-client iptables ipset etcd-server
 # For building the Debian package, and nothing else.
 BUILD_PACKAGES := debhelper dh-apparmor dh-python python3-pip python3-click python3-systemd python3-yaml
 # Tests start hundreds of daemons, and without bytecode each would compile all modules first.
@@ -44,7 +44,7 @@ help:
 	@echo 'make setup      install what the other targets need'
 
 # $(1): package names. Installs missing ones, or prints the command if root is required. Tests and demo start their own
-# Prometheus and Redis, so the services of the packages are disabled.
+# Prometheus, Redis and etcd, so the services of the packages are disabled.
 define install_packages
 	@missing=$$(for package in $(1); do \
 	    dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; done); \
@@ -53,7 +53,7 @@ define install_packages
 	    echo "installing" $$missing; \
 	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing \
 	        >/dev/null || exit 1; \
-	    for service in prometheus redis-server; do case "$$missing" in *$$service*) \
+	    for service in prometheus redis-server etcd; do case "$$missing" in *$$service*) \
 	        [ ! -d /run/systemd/system ] || systemctl disable --quiet --now $$service.service;; esac; done; \
 	fi
 endef
@@ -95,7 +95,7 @@ observe: setup
 # packages, which attack nobody, and those of daemons that read only lines with a log prefix of their own.
 APART := tests/system/packaging $(patsubst %,tests/kernel/test_%.py,ban_faults bans_model comparison conntrack drift \
     forged_entries journal leaks log_in_journal nft_versions nftables older_tables prefixes refused_table shun_semantics surroundings \
-    config_watch crowdsec daemon_state dashboards fleet observe owner state)
+    audit_command config_watch crowdsec daemon_state dashboards fleet observe owner state)
 # Booted containers, whose daemons have a log prefix of their own, too.
 BOOTED := $(filter-out tests/system/packaging,$(wildcard tests/system/test_*.py))
 
@@ -187,6 +187,7 @@ docs: setup
 	$(PYTHON) -m monitor.settings.reference > docs/configuration.md
 	$(PYTHON) -m monitor.daemon.catalogue.reference > docs/metrics.md
 	$(PYTHON) -m monitor.filters.reference > docs/filters.md
+	$(PYTHON) -m monitor.audit.reference > docs/audit-checks.md
 	$(PYTHON) -m monitor.enforcers.nftables.table_text > docs/table.nft
 
 install:

@@ -85,17 +85,18 @@ def _missing(these: dict[str, str], other: Baseline, zones: set[Zone]) -> Iterat
 
 def _table(name: str, before: Baseline, now: Baseline) -> TableChange:
     old, new = before.rules.get(name, ()), now.rules.get(name, ())
-    added, removed = tuple(_more(new, old)), tuple(_more(old, new))
+    is_listed = not any(name in state.digests and name not in state.rules for state in (before, now))
+    added, removed = (tuple(_more(new, old)), tuple(_more(old, new))) if is_listed else ((), ())
     if name not in before.digests:
         note = "the table is new"
     elif name not in now.digests:
         note = "the table is gone"
     elif added or removed:
         note = ""
-    elif old and new and old != new:
+    elif is_listed and old != new:
         note = "the order of rules changed"
     else:
-        note = "its rules changed, and are too many to be listed"
+        note = "its rules changed, and are too many to be listed" if not is_listed else "its rules changed"
     if before.nft_version != now.nft_version and not note and name in before.digests:
         note = f"nft was {before.nft_version} and is {now.nft_version}, which may print the same rules otherwise"
     return TableChange(table=name, added=added, removed=removed, note=note)

@@ -21,6 +21,8 @@ class Author(enum.StrEnum):
     FAIL2BAN = "fail2ban"
     CROWDSEC = "crowdsec"
     LIBVIRT = "libvirt"
+    OTHER = "another program"
+    """One of many that write rules for what they do, such as a VPN."""
     OPERATOR = "operator"
     """Nobody else's: written by hand, or by what is not known here."""
 

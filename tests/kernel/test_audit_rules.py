@@ -93,7 +93,7 @@ def test_a_program_that_exceeds_a_bound_is_ended_and_said() -> None:
         (["no-such-program"], {}, "is not installed"),
     ):
         with pytest.raises(ChildFailedError, match=reason):
-            run_bounded(arguments, **bounds)  # type: ignore[arg-type]
+            run_bounded(arguments, **bounds)
     assert run_bounded(["cat"], stdin=b"x" * 100_000) == b"x" * 100_000
 
 
@@ -104,6 +104,6 @@ def _everything(node: Host) -> list[str]:
         for command in (
             ("nft", "-a", "list", "ruleset"),
             ("cat", "/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"),
-            ("ip6tables-legacy-save", "-t", "mangle"),
+            ("ip6tables-legacy", "-t", "mangle", "-S"),
         )
     ]

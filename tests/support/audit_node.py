@@ -75,7 +75,7 @@ def _listen(host: Host, case: Case) -> None:
         sys.executable, "-m", "tests.support.audit_listeners", json.dumps(wanted), stdout=subprocess.PIPE
     )
     assert process.stdout is not None
-    with process.stdout as lines:
+    with process.stdout as said:
         for _ in range(len({name for name, *_ in wanted}) + 1):
-            line = lines.readline()
+            line = said.readline()
             assert line == "ready\n", f"a listener did not start: {line!r}"

@@ -76,7 +76,7 @@ CHECK = Check(
     reason="Somebody wrote the rule to close or to open something, and it does neither.",
     severity=Severity.LOW,
     remedy="Delete the rule, or move it before the one that covers it.",
-    false_positives="Only simple matches are compared; one rule that covers another is sure, others are not looked for.",
+    false_positives="Only simple matches are compared; what is found is sure, and there may be more.",
     needs=(Part.RULESET,),
     judge=_judge,
 )

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from monitor.audit.host import Program, ProgramKind, Setting
 from monitor.audit.hosting.flags import read_flags
-from monitor.audit.hosting.settings import Reader, Unreadable, scalars, set_by, with_defaults
+from monitor.audit.hosting.reader import Reader, Unreadable
+from monitor.audit.hosting.settings import scalars, set_by, with_defaults
 
 FIELDS = {
     "anonymous-auth": "authentication.anonymous.enabled",
@@ -54,4 +55,4 @@ def configured(
 
 
 def _paths(reader: Reader, file: str, directory: str) -> list[str]:
-    return ([file] if file else []) + (reader.names(directory, (".conf",)) if directory else [])
+    return ([file] if file else []) + (reader.tree(directory, ".conf") if directory else [])

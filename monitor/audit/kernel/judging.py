@@ -11,7 +11,7 @@ from monitor.audit.kernel.copied import Copy, Dump, prepare_copy
 from monitor.audit.kernel.faults import JudgeError
 from monitor.audit.kernel.job import Job, LinkCopy, Result, Socket
 from monitor.audit.kernel.origins import Literals, find_origins
-from monitor.audit.kernel.questions import Asked, plan, translated_ports
+from monitor.audit.kernel.questions import Asked, Port, plan, translated_ports
 from monitor.audit.kernel.site import Link, Route, Site
 from monitor.audit.kernel.verdicts import judge_answer, most_open
 from monitor.audit.reach import Listener, Outcome, Probe, Reach, Verdict
@@ -30,13 +30,18 @@ def judge_reach(
     *,
     zones: Sequence[Zone] = tuple(Zone),
     pod_networks: Sequence[str] = (),
+    only: Port | None = None,
 ) -> Reach:
-    """Return what packets from these zones reach; JudgeError if the kernel can judge nothing."""
+    """Return what packets from these zones reach, at all ports or at one.
+
+    JudgeError if the kernel can judge nothing.
+    """
     copy = prepare_copy(dump)
     literals = Literals([*(table.text for table in copy.loaded), *(text for _, text in copy.restores)])
     origins = list(find_origins(site, literals, zones, pod_networks))
     addresses = frozenset(str(one.ip) for link in site.links for one in link.interfaces())
-    asked, unasked = plan(site, origins, listeners, translated_ports(copy.tables, addresses))
+    translated = translated_ports(copy.tables, addresses) if only is None else {only}
+    asked, unasked = plan(site, origins, listeners, translated)
     job = _job(copy, site, listeners, asked, [origin.link for origin in origins])
     result = _run(job) if asked else Result()
     if result.error:

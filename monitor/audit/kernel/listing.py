@@ -3,6 +3,7 @@
 from monitor.audit.kernel.copied import Dump
 from monitor.audit.kernel.faults import JudgeError
 from monitor.audit.kernel.programs import ProgramFailed, run
+from monitor.audit.kernel.rules_text import XT
 
 _SAVE = {"ip": "iptables-nft-save", "ip6": "ip6tables-nft-save"}
 
@@ -14,7 +15,7 @@ def read_dump() -> Dump:
     except ProgramFailed as error:
         raise JudgeError(f"nft cannot list the rules: {error}") from error
     xtables, loss = {}, []
-    is_opaque = b" xt match " in text or b" xt target " in text
+    is_opaque = XT.search(text) is not None
     for family, program in _SAVE.items():
         if is_opaque and f"table {family} ".encode() in text:
             try:

@@ -16,7 +16,8 @@ _TABLE = re.compile(rb"^table (\S+) (\S+) \{")
 _CHAIN = re.compile(rb"^\tchain (\S+) \{")
 _HOOK = re.compile(rb"^\t\ttype (\S+) hook (\S+) ")
 _NOT_RULES = (b"\t\ttype ", b"\t\tpolicy ", b"\t\tcomment ", b"\t\tdevices ", b"\t\tflags ")
-_XT = re.compile(rb" xt (?:match|target) ")
+XT = re.compile(rb"\sxt (?:match|target) ")
+"""What nft prints of a match or target of iptables that it does not know."""
 _OWNER = re.compile(rb"^\tflags owner[^\n]*\n", re.MULTILINE)
 _MAX_TEXT = 1024
 _NAME_CHARS = 200
@@ -79,7 +80,7 @@ def split_tables(text: bytes) -> Iterator[TableText]:
             name=head[2].decode(errors="replace"),
             text=_OWNER.sub(b"", body) + b"\n",
             chains=dict(_chains(body)),
-            is_opaque=_XT.search(body) is not None,
+            is_opaque=XT.search(body) is not None,
         )
 
 

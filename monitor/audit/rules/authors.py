@@ -25,6 +25,10 @@ _TABLES = (
             r"ovn-kubernetes|weave.*"
         ),
     ),
+    (
+        Author.OTHER,
+        re.compile(r"wg-quick-.*|lxd.*|incus.*|lxc|miniupnpd|sshguard|io\.systemd\.nat|mullvad|tailscale.*"),
+    ),
 )
 _CHAINS = (
     # kube-router names its chains as kube-proxy does
@@ -46,6 +50,7 @@ _CHAINS = (
             r"(IN|FWD|FWDI|FWDO|PRE|POST)_[A-Za-z0-9-]+(_(log|deny|allow|pre|post))?|\w+_direct|\w+_ZONES(_.*)?"
         ),
     ),
+    (Author.OTHER, re.compile(r"ts-(input|forward|postrouting)|MINIUPNPD.*|sshguard|lxd_.*|nm-sh-.*")),
 )
 _INTERFACES = (
     (Author.DOCKER, re.compile(r"docker0|docker_gwbridge|br-[0-9a-f]{12}")),
@@ -78,7 +83,7 @@ def author_of_chain(table: str, name: str) -> Author:
 def author_of_rule(chain: Author, target: str, interfaces: Iterable[str], comment: str) -> Author:
     """Return whose a rule in a chain is: programs add theirs to the operator's chains.
 
-    It is told by the chain that the rule jumps to, by its comment, and by the interfaces that it names.
+    It shows in the chain that the rule jumps to, in its comment, and in the interfaces that it names.
     """
     if chain is not Author.OPERATOR:
         return chain

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from monitor.audit.rules.saved import xt_match
 from monitor.audit.rules.values import BYTE, PORT, V4, V6, WORD, Values, names, numbers, only
 from monitor.audit.ruleset import Rule
 
@@ -19,7 +20,7 @@ TERMINAL = frozenset({"accept", "drop", "reject", "return", "goto"})
 _TRANSPORT = {"tcp": "tcp", "udp": "udp", "sctp": "sctp", "dccp": "dccp", "udplite": "udplite", "th": ""}
 _QUIET = frozenset({"match", "counter", "log", "limit", "quota", "accept", "drop", "reject", "return", "jump", "goto"})
 """Statements that leave packets as they are; jumps as far as the chain does that they lead to."""
-_SURE = frozenset({"accept", "drop", "reject", "return", "goto", "counter", "log"})
+_SURE = frozenset({"accept", "drop", "reject", "return", "jump", "goto", "counter", "log"})
 """Statements after which a rule continues to its verdict."""
 
 
@@ -30,33 +31,41 @@ class Matches(msgspec.Struct, frozen=True, kw_only=True):
     """What is enough to match; None: nothing is known to be."""
     needed: dict[str, Values]
     """What every packet that matches has."""
-    is_whole: bool = True
-    """Whether `needed` is all that is needed: no match was left out."""
+    unread: frozenset[str] = frozenset()
+    """What is needed besides, and not understood: `match`, `limit`, or the name of a match of iptables."""
+
+
+def read_match(family: str, left: Any, right: Any) -> dict[str, Values] | None:
+    """Return the fields and values of one comparison; None if it is not simple."""
+    read = _match(family, {"op": "==", "left": left, "right": right})
+    return None if read is None else read.implied
 
 
 def matches(rule: Rule) -> Matches:
     """Return the matches before the rule's first other statement."""
     needed: dict[str, Values] = {}
     perhaps: dict[str, Values] = {}
-    is_whole, has_acted = True, False
+    unread: set[str] = set()
+    has_acted = False
     for one in rule.expressions:
         kind, body = only(one)
-        if kind == "match" and isinstance(body, dict) and not has_acted and (read := _match(rule.ref.family, body)):
-            is_whole &= _narrow(needed, read.implied) and _narrow(perhaps, read.perhaps)
-        elif kind in ("match", "limit", "quota"):
-            is_whole = False
-            has_acted |= kind != "match"
+        if kind == "match":
+            read = None if has_acted or not isinstance(body, dict) else _match(rule.ref.family, body)
+            if read is None or not (_narrow(needed, read.implied) and _narrow(perhaps, read.perhaps)):
+                unread.add(kind)
         elif kind == "xt":
-            name = body.get("name") if isinstance(body, dict) else None
-            is_whole &= name in ("comment", "REJECT")
-            has_acted |= name != "comment"
+            name = str(body.get("name")) if isinstance(body, dict) else ""
+            inner = None if has_acted else xt_match(rule, name)
+            if inner is None or not _narrow(needed, inner):
+                unread |= {name} - {"comment", "REJECT"}
+                has_acted |= name != "comment"
         else:
-            is_whole &= kind in _SURE and _narrow(perhaps, _implied_by_answer(rule.ref.family, kind, body))
             has_acted = True
-    sure = dict(needed) if is_whole else None
-    if sure is not None and not _narrow(sure, perhaps):
-        sure = None
-    return Matches(sure=sure, needed=needed, is_whole=is_whole)
+            if kind not in _SURE or not _narrow(perhaps, _implied_by_answer(rule.ref.family, kind, body)):
+                unread.add(kind)
+    sure = dict(needed)
+    is_sure = not unread and _narrow(sure, perhaps)
+    return Matches(sure=sure if is_sure else None, needed=needed, unread=frozenset(unread))
 
 
 def _implied_by_answer(family: str, kind: str, body: Any) -> dict[str, Values]:

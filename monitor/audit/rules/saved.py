@@ -3,8 +3,13 @@
 import shlex
 from collections.abc import Mapping
 
+from monitor.audit.rules.values import PORT, Values, merged
+from monitor.audit.ruleset import Rule
+
 _MAX_RULES = 200_000
 _MAX_TOKENS = 256
+_STATES = {"--ctstate": "conntrack", "--state": "state"}
+_TRACKED = frozenset({"NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED"})
 
 
 def saved_rules(texts: Mapping[str, bytes]) -> dict[tuple[str, str, str], list[str]]:
@@ -55,3 +60,36 @@ def options(rule: str) -> Options:
         elif option:
             found[option].append(word)
     return found
+
+
+def xt_match(rule: Rule, name: str) -> dict[str, Values] | None:
+    """Return the fields and values of a match of iptables, if it is a simple one: states, or several ports."""
+    if name not in ("conntrack", "state", "multiport") or f"-m {name} " not in rule.saved:
+        return None
+    given = options(rule.saved)
+    if given.get("-m", []).count(name) != 1:
+        return None
+    return _ports(given) if name == "multiport" else _states(given)
+
+
+def _states(given: Options) -> dict[str, Values] | None:
+    found = [option for option in given if option.removeprefix("! ").startswith(("--ct", "--state"))]
+    if len(found) != 1 or found[0] not in _STATES or len(given[found[0]]) != 1:
+        return None
+    states = frozenset(given[found[0]][0].split(","))
+    return {"ct state": Values(names=frozenset(map(str.lower, states)))} if states <= _TRACKED else None
+
+
+def _ports(given: Options) -> dict[str, Values] | None:
+    found = [option for option in given if option.removeprefix("! ") in ("--dports", "--sports", "--ports")]
+    if len(found) != 1 or found[0] not in ("--dports", "--sports") or len(given[found[0]]) != 1:
+        return None
+    intervals = []
+    for part in given[found[0]][0].split(","):
+        low, _, high = part.partition(":")
+        if not (low.isdecimal() and (high or low).isdecimal()) or len(part) > 11:
+            return None
+        intervals.append((int(low), int(high or low)))
+    if any(not 0 <= low <= high <= PORT for low, high in intervals):
+        return None
+    return {f"th {found[0][2:-1]}": Values(merged(intervals))}

@@ -43,7 +43,7 @@ class Values(msgspec.Struct, frozen=True):
             both = [
                 (max(a, c), min(b, d)) for a, b in self.intervals for c, d in other.intervals if max(a, c) <= min(b, d)
             ]
-            return Values(_merged(both))
+            return Values(merged(both))
         if self.intervals is not None or other.intervals is not None:
             return None
         if self.is_negated and other.is_negated:
@@ -91,8 +91,8 @@ def numbers(right: Any, operator: str, highest: int) -> Values | None:
         if interval is None:
             return None
         found.append(interval)
-    merged = _merged(found)
-    return Values(_complement(merged, highest) if operator == "!=" else merged)
+    intervals = merged(found)
+    return Values(_complement(intervals, highest) if operator == "!=" else intervals)
 
 
 def _interval(item: Any, highest: int) -> tuple[int, int] | None:
@@ -125,7 +125,8 @@ def _number(one: Any, highest: int) -> int | None:
     return None
 
 
-def _merged(intervals: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+def merged(intervals: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Return intervals in order, those that touch as one."""
     found: list[tuple[int, int]] = []
     for low, high in sorted(intervals):
         if found and low <= found[-1][1] + 1:

@@ -59,7 +59,7 @@ def _forward(findings: Sequence[Finding], known: Known) -> Suggestion:
         "forward",
         findings,
         ["ct state established,related accept", "ct status dnat accept", *_from(known.networks.inside)],
-        "published ports, and what hosts behind this node open, pass; connections from elsewhere straight to these hosts, "
+        "published ports, and what hosts behind this node open, pass; connections from elsewhere straight to them, "
         "as between nodes of a cluster or networks of a router, are cut off unless you add their networks",
     )
 

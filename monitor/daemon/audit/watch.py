@@ -43,9 +43,10 @@ class AuditWatch:
         self.last: Digested | None = None
 
     def reconfigure(self, settings: AuditSettings) -> None:
-        """Follow changed settings."""
+        """Follow changed settings, and look at once."""
+        self._next_s = 0.0
         if settings.report != self._settings.report:
-            self._signature, self._next_s = None, 0.0
+            self._signature = None
         self._settings = settings
 
     def tick(self) -> None:
