@@ -41,8 +41,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """What the findings rest on."""
     bench: KubeBench | None
     """What kube-bench found, if it left a result."""
-    facts: Facts
-    """What was judged."""
 
 
 def must_be_root() -> None:
@@ -78,7 +76,6 @@ def run_audit(settings: Settings, request: Request, target: Target) -> Run:
         unused=[f"{path}:{one.line}: {one.check} {one.subject}" for one in unused],
         facts=facts,
         bench=_bench(settings.audit.kube_bench),
-        facts=facts,
     )
 
 
