@@ -237,8 +237,8 @@ uninstall:
 	[ ! -x $(PREFIX)/bin/nodewarden ] || $(PREFIX)/bin/nodewarden flush
 	[ ! -e $(UNITDIR)/nodewarden.service ] || systemctl disable --quiet nodewarden.service
 	[ ! -e $(UNITDIR)/nodewarden-lists.timer ] || systemctl disable --quiet nodewarden-lists.timer
-	[ ! -e $(UNITDIR)/nodewarden-notify.service ] || systemctl disable --quiet nodewarden-notify.service
 	[ ! -e $(UNITDIR)/nodewarden-audit.timer ] || systemctl disable --quiet nodewarden-audit.timer
+	[ ! -e $(UNITDIR)/nodewarden-notify.service ] || systemctl disable --quiet nodewarden-notify.service
 	[ ! -e $(APPARMORDIR)/nodewarden ] || [ ! -d /sys/kernel/security/apparmor ] || \
 	    apparmor_parser --remove $(APPARMORDIR)/nodewarden
 	rm -rf $(PREFIX) $(BINDIR)/nodewarden $(UNITDIR)/nodewarden.service $(SYSUSERSDIR)/nodewarden.conf \

@@ -1,4 +1,4 @@
-"""What is optional: the fleet, CrowdSec and block lists, which know of offenders; reports of audits; the notifier."""
+"""What is optional: the fleet, CrowdSec, lists and audits, which know more; the notifier, which reports to people."""
 
 import asyncio
 import os
