@@ -26,6 +26,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     """Only of those that are configured by it: the command lines of others may hold passwords."""
     environment: Mapping[str, str] = {}
     """Only of those that are configured by it."""
+    gap: str = ""
+    """Why the environment is not known; empty: it is, or does not matter."""
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):

@@ -55,6 +55,7 @@ _FROM = {
     "label": ("label", "label_group"),
     "list": ("bans", "list_bans"),
     "lists": ("lists", "lists_group"),
+    "notify": ("notify", "notify_group"),
     "record": ("record", "record"),
     "reload": ("reload", "reload"),
     "replay": ("replay", "replay"),
@@ -63,7 +64,7 @@ _FROM = {
     "top": ("top", "top"),
     "tune": ("tune", "tune"),
     "unban": ("bans", "unban"),
-    "why": ("status", "why"),
+    "why": ("why", "why"),
 }
 """By command, its module in this package and its name there: imported when used, since some need much of the daemon."""
 

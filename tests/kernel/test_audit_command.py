@@ -29,7 +29,7 @@ class Node:
         self.suppressions = directory / "audit.yaml"
         self.baseline = directory / "baseline.json"
         section = f"audit: {{report: {self.report}, suppressions: {self.suppressions}}}\n"
-        self.daemon = Daemon(host, directory, f"mode: observe\n{section}")
+        self.daemon = Daemon(host, directory, f"mode: observe\nsources: {{kernel_log: {{enabled: false}}}}\n{section}")
 
     def audit(self, *options: str | Path) -> CompletedProcess[str]:
         """Run an audit."""

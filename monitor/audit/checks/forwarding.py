@@ -16,7 +16,11 @@ _ROUTERS = frozenset({
     "tailscaled", "virtnetworkd", "xl2tpd", "zebra",
 })  # fmt: skip
 """Names of programs whose purpose is to route, or that need it."""
-_TUNNELS = ("wg", "tun", "tailscale", "docker", "cni", "virbr", "lxcbr", "lxdbr", "incusbr", "podman", "br-", "cali")
+_TUNNELS = (
+    "br-", "cali", "cilium", "cni", "docker", "flannel", "incusbr", "kube-", "lxc", "lxdbr", "podman", "tailscale",
+    "tun", "ve-", "veth", "virbr", "weave", "wg",
+)  # fmt: skip
+"""How names of interfaces of containers, virtual machines and tunnels start."""
 _NAME_LENGTH = 15
 """Letters of a name that the kernel keeps (TASK_COMM_LEN)."""
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from monitor.audit.host import Program, ProgramKind, Setting
 from monitor.audit.hosting.flags import read_flags
-from monitor.audit.hosting.settings import Reader, Unreadable, set_by, with_defaults
+from monitor.audit.hosting.reader import Reader, Unreadable
+from monitor.audit.hosting.settings import set_by, with_defaults
 from monitor.node.documents import as_list, as_mapping
 
 ANONYMOUS_PATHS = "anonymous-paths"

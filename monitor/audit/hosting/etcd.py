@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from monitor.audit.host import Program, ProgramKind, Setting
 from monitor.audit.hosting.flags import read_environment, read_flags
-from monitor.audit.hosting.settings import Reader, Unreadable, scalars, set_by, with_defaults
+from monitor.audit.hosting.reader import Reader, Unreadable
+from monitor.audit.hosting.settings import scalars, set_by, with_defaults
 
 _CLIENT, _PEER = "client-transport-security", "peer-transport-security"
 _FIELDS = {
@@ -36,13 +37,13 @@ _DEFAULTS = {
 
 
 def read_etcd(
-    arguments: Sequence[str], environment: Mapping[str, str], reader: Reader, subject: str = "etcd", location: str = ""
+    arguments: Sequence[str], environment: Mapping[str, str], reader: Reader, location: str = "", gap: str = ""
 ) -> Program:
-    """Return an etcd member with what is in force; never raises."""
+    """Return an etcd member with what is in force; never raises. `gap` is why its environment is not known."""
     flags = read_flags(ProgramKind.ETCD, arguments)
     given = {**read_environment(ProgramKind.ETCD, environment, "ETCD_"), **flags}
     file = given.get("config-file", "")
-    gap = ""
+    gap = "" if "config-file" in flags else gap
     settings: dict[str, Setting] = {}
     try:
         settings = set_by(scalars(reader.document(file), _FIELDS), file) if file else set_by(given)
@@ -50,4 +51,4 @@ def read_etcd(
         gap = str(unreadable)
     if not gap:
         settings = with_defaults(settings, _DEFAULTS)
-    return Program(kind=ProgramKind.ETCD, subject=subject, settings=settings, gap=gap, location=location or file[:256])
+    return Program(kind=ProgramKind.ETCD, subject="etcd", settings=settings, gap=gap, location=location or file[:256])

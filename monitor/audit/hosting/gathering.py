@@ -22,9 +22,10 @@ from monitor.audit.hosting.kubelet import read_kubelet
 from monitor.audit.hosting.kubelite import is_kubelite, read_kubelite
 from monitor.audit.hosting.manifests import Manifest, read_manifests
 from monitor.audit.hosting.processes import read_processes
-from monitor.audit.hosting.settings import Reader, set_by
+from monitor.audit.hosting.reader import Reader
+from monitor.audit.hosting.settings import set_by
 
-MAX_PROGRAMS = 64
+MAX_PROGRAMS = 32
 """A pod may start any number of processes that are called `kubelet`."""
 
 
@@ -85,7 +86,7 @@ def _apiserver(arguments: Sequence[str], _process: Process, reader: Reader, loca
 
 
 def _etcd(arguments: Sequence[str], process: Process, reader: Reader, location: str) -> Program:
-    return read_etcd(arguments, process.environment, reader, location=location)
+    return read_etcd(arguments, process.environment, reader, location, process.gap)
 
 
 def _other(kind: ProgramKind) -> Callable[[Sequence[str], Process, Reader, str], Program]:

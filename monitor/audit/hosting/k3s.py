@@ -18,7 +18,8 @@ from monitor.audit.host import Process, Program, ProgramKind
 from monitor.audit.hosting.etcd import read_etcd
 from monitor.audit.hosting.flags import read_flags
 from monitor.audit.hosting.kubelet import FIELDS
-from monitor.audit.hosting.settings import Reader, Unreadable, scalars, set_by
+from monitor.audit.hosting.reader import Reader, Unreadable
+from monitor.audit.hosting.settings import scalars, set_by
 from monitor.node.documents import as_texts
 
 _CONFIG = "/etc/rancher/k3s/config.yaml"
@@ -36,7 +37,6 @@ _SWITCHES = ("disable-agent", "disable-apiserver", "disable-etcd")
 _KUBELET = {
     "anonymous-auth": "false",
     "authorization-mode": "Webhook",
-    "enable-server": "true",
     "make-iptables-util-chains": "true",
     "read-only-port": "0",
 }
@@ -91,7 +91,7 @@ def _kubelet(started: _Started, reader: Reader, data: str, location: str) -> Pro
     settings = set_by({**_KUBELET, "client-ca-file": f"{data}/agent/client-ca.crt"} if not started.gap else {})
     gap = started.gap
     try:
-        paths = reader.names(f"{data}/agent/etc/kubelet.conf.d", (".conf",))
+        paths = reader.tree(f"{data}/agent/etc/kubelet.conf.d", ".conf")
     except Unreadable:
         paths = []  # an older k3s gives all settings as flags
     try:

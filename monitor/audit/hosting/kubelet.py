@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from monitor.audit.host import Program, ProgramKind, Setting
 from monitor.audit.hosting.flags import read_flags
-from monitor.audit.hosting.settings import Reader, Unreadable, scalars, set_by, with_defaults
+from monitor.audit.hosting.reader import Reader, Unreadable
+from monitor.audit.hosting.settings import scalars, set_by, with_defaults
 
 FIELDS = {
     "anonymous-auth": "authentication.anonymous.enabled",
@@ -20,10 +21,9 @@ FIELDS = {
     "read-only-port": "readOnlyPort",
     "make-iptables-util-chains": "makeIPTablesUtilChains",
     "pod-manifest-path": "staticPodPath",
-    "enable-server": "enableServer",
 }
 """By flag: the field of KubeletConfiguration."""
-_COMMON = {"make-iptables-util-chains": "true", "enable-server": "true"}
+_COMMON = {"make-iptables-util-chains": "true"}
 _OF_FILE = {**_COMMON, "anonymous-auth": "false", "authorization-mode": "Webhook", "read-only-port": "0"}
 _OF_FLAGS = {**_COMMON, "anonymous-auth": "true", "authorization-mode": "AlwaysAllow", "read-only-port": "10255"}
 
@@ -54,4 +54,4 @@ def configured(
 
 
 def _paths(reader: Reader, file: str, directory: str) -> list[str]:
-    return ([file] if file else []) + (reader.names(directory, (".conf",)) if directory else [])
+    return ([file] if file else []) + (reader.tree(directory, ".conf") if directory else [])

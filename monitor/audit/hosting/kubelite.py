@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from monitor.audit.host import Process, Program, ProgramKind
 from monitor.audit.hosting.apiserver import read_apiserver
 from monitor.audit.hosting.kubelet import read_kubelet
-from monitor.audit.hosting.settings import Reader, Unreadable
+from monitor.audit.hosting.reader import Reader, Unreadable
 
 _FILES = {"kubelet-args-file": ProgramKind.KUBELET, "apiserver-args-file": ProgramKind.APISERVER}
 _MAX_WORDS = 1024

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from monitor.audit.host import ProgramKind
 from monitor.audit.hosting.flags import recognise
-from monitor.audit.hosting.settings import Reader, Unreadable
+from monitor.audit.hosting.reader import Reader, Unreadable
 from monitor.node.documents import as_list, as_mapping
 
 _MAX_CONTAINERS = 16
@@ -27,6 +27,8 @@ def read_manifests(reader: Reader, directory: str) -> list[Manifest]:
     except Unreadable:
         return found
     for path in paths:
+        if path.rpartition("/")[2].startswith("."):
+            continue  # as the kubelet does
         try:
             document = reader.document(path)
         except Unreadable:

@@ -76,8 +76,9 @@ def _processes(directory: Path, pids: list[int]) -> Iterator[Process]:
             yield Process(pid=pid, name=name)
             continue
         prefix = _ENVIRONMENT.get(program)
-        environment = dict(_environment(own, prefix)) if prefix else {}
-        yield Process(pid=pid, name=name, arguments=arguments, environment=environment)
+        environment = _environment(own, prefix) if prefix else {}
+        gap = "its environment cannot be read" if environment is None else ""
+        yield Process(pid=pid, name=name, arguments=arguments, environment=environment or {}, gap=gap)
 
 
 def _arguments(own: Path) -> tuple[str, ...]:
@@ -86,9 +87,10 @@ def _arguments(own: Path) -> tuple[str, ...]:
     return tuple(text.rstrip(b"\0").decode(errors="replace").split("\0")[:_MAX_ARGUMENTS]) if text.strip(b"\0") else ()
 
 
-def _environment(own: Path, prefix: str) -> Iterator[tuple[str, str]]:
-    text = read_bounded(own / "environ", _MAX_ENVIRONMENT_BYTES) or b""
-    for line in text.decode(errors="replace").split("\0"):
-        name, equals, value = line.partition("=")
-        if equals and name.startswith(prefix):
-            yield name, value
+def _environment(own: Path, prefix: str) -> dict[str, str] | None:
+    """Return the variables with a prefix; None if they cannot be read, which needs the rights of ptrace(2)."""
+    text = read_bounded(own / "environ", _MAX_ENVIRONMENT_BYTES)
+    if text is None:
+        return None
+    pairs = (line.partition("=") for line in text.decode(errors="replace").split("\0"))
+    return {name: value for name, equals, value in pairs if equals and name.startswith(prefix)}

@@ -35,8 +35,8 @@ def read_within(root: Path, path: str, limit_bytes: int) -> bytes:
     return content
 
 
-def names_within(root: Path, path: str, most: int) -> list[str]:
-    """Return the sorted names of regular files and links in a directory inside `root`.
+def entries_within(root: Path, path: str, most: int) -> list[tuple[str, bool]]:
+    """Return the sorted names in a directory inside `root`, and whether each is a directory; a link is none.
 
     OSError if it cannot be listed, or has more than `most` entries.
     """
@@ -44,7 +44,7 @@ def names_within(root: Path, path: str, most: int) -> list[str]:
         found = list(islice(entries, most + 1))
         if len(found) > most:
             raise OSError(errno.EFBIG, f"it has more than {most} entries")
-        return sorted(entry.name for entry in found if not entry.is_dir(follow_symlinks=False))
+        return sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in found)
 
 
 def _open_at_once(path: str, flags: int) -> int:

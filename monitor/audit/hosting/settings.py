@@ -1,50 +1,11 @@
-"""Settings of a program from several places, each with the file that it is from. Pure, except for `Reader`."""
+"""Settings of a program, each with the file that it is from. Pure."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from monitor.audit.host import Setting
 from monitor.audit.hosting.flags import MAX_VALUE
-from monitor.audit.hosting.rooted import names_within, read_within
-from monitor.model.errors import MalformedRecord, explain
-from monitor.node.documents import as_mapping, load_yaml
-
-MAX_FILE_BYTES = 1 << 20
-_MAX_FILES = 256
-
-
-class Unreadable(Exception):  # noqa: N818 - the state of a file, which becomes a gap
-    """A file that a program names cannot be used; the text says which, and why."""
-
-
-class Reader(NamedTuple):
-    """Reads files as one process sees them."""
-
-    root: Path
-    """The process's root directory."""
-
-    def document(self, path: str) -> dict[Any, Any]:
-        """Return the mapping in a YAML or JSON file; `Unreadable` if there is none."""
-        try:
-            return as_mapping(load_yaml(self.text(path)))
-        except MalformedRecord as error:
-            raise Unreadable(f"{path[:256]}: {error}") from error
-
-    def text(self, path: str) -> str:
-        """Return the text of a file; `Unreadable` if it cannot be read."""
-        try:
-            return read_within(self.root, path, MAX_FILE_BYTES).decode(errors="replace")
-        except (OSError, ValueError) as error:
-            raise Unreadable(f"{path[:256]} cannot be read: {explain(error)}") from error
-
-    def names(self, path: str, suffixes: tuple[str, ...]) -> list[str]:
-        """Return the paths of files in a directory that end so, sorted; `Unreadable` if it cannot be listed."""
-        try:
-            found = names_within(self.root, path, _MAX_FILES)
-        except (OSError, ValueError) as error:
-            raise Unreadable(f"{path[:256]} cannot be listed: {explain(error)}") from error
-        return [f"{path.rstrip('/')}/{name}" for name in found if name.endswith(suffixes) and not name.startswith(".")]
+from monitor.node.documents import as_mapping
 
 
 def set_by(values: Mapping[str, str], location: str = "") -> dict[str, Setting]:

@@ -67,12 +67,13 @@ def judge(job: Job) -> Result:
             _reload(job, network)
         return _nft("".join(f"flush chain {' '.join(chain)}\n" for chain in job.translating), network)
 
-    result.untranslated = list(ask_untranslated(job, sender, prepare, deadline_s))
+    # while the rules are there: their handles are only known to the kernel
+    enter_network(network.node)
+    _name_rules(sender.answers, sender.traces)
+    result.answers = sender.answers
     if sender.lost_traces:
         result.loss.append("the kernel dropped messages of the trace: rules are missing in some paths")
-    enter_network(network.node)
-    result.answers = sender.answers
-    _name_rules(sender.answers, sender.traces)
+    result.untranslated = list(ask_untranslated(job, sender, prepare, deadline_s))
     return result
 
 

@@ -60,6 +60,7 @@ class Sender:
             elif time.monotonic() - quiet_s > _QUIET_S:
                 return
             time.sleep(0.002)
+        self._collect()  # the trace of what was answered last
 
     def unanswered(self, numbers: Sequence[int]) -> list[int]:
         """Return those of the questions to which nothing came."""

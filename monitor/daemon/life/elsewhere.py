@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """What others know: the fleet, CrowdSec, block lists and audits, as one part of the service. All are optional."""
+=======
+"""What is optional: the fleet, CrowdSec and block lists, which know of offenders; the notifier, which reports them."""
+>>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e
 
 import asyncio
 import os
@@ -13,6 +17,7 @@ from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.life.saved_windows import SavedPart
 from monitor.daemon.lists.keeper import ListKeeper
 from monitor.daemon.lists.report import ListReport
+from monitor.daemon.notify.watch import NotifyWatch
 from monitor.daemon.pipeline.listeners import Listener
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.metrics.metric import Sample
@@ -45,6 +50,7 @@ class Elsewhere:
         )
         self._fleet_watch = FleetWatch(self._fleet)
         self._crowdsec = Crowdsec(settings.crowdsec, failed)
+        self._notify = NotifyWatch(settings)
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
@@ -83,13 +89,18 @@ class Elsewhere:
         self._crowdsec.close()
         self._fleet.close()
         self._lists.close()
+        self._notify.close()
 
     def reconfigure(self, settings: Settings, now_s: float) -> None:
         """Follow changed settings."""
         self._fleet.reconfigure(settings, now_s)
         self._crowdsec.reconfigure(settings.crowdsec)
         self._lists.reconfigure(settings)
+<<<<<<< HEAD
         self._audit.reconfigure(settings.audit)
+=======
+        self._notify.reconfigure(settings)
+>>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e
 
     def tick_parts(self, now_s: float) -> dict[str, Callable[[], object]]:
         """Return what is due each second, by name."""
@@ -97,7 +108,11 @@ class Elsewhere:
             **self._fleet.tick_parts(now_s),
             "exchanging with CrowdSec": self._crowdsec.poll,
             "keeping block lists": self._lists.tick,
+<<<<<<< HEAD
             "following audits": self._audit.tick,
+=======
+            "watching the notifier": self._notify.tick,
+>>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e
         }
 
     def suspect(self) -> None:
@@ -109,7 +124,11 @@ class Elsewhere:
         yield from self._crowdsec.problems()
         yield from self._fleet_watch.problems()
         yield from self.lists.problems()
+<<<<<<< HEAD
         yield from self._audit.problems()
+=======
+        yield from self._notify.problems()
+>>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e
 
     def notices(self) -> Iterator[str]:
         """Say what operators should know of them."""
@@ -123,16 +142,25 @@ class Elsewhere:
         return {
             "fleet": self._fleet_watch.describe(),
             "lists": self.lists.describe(),
+<<<<<<< HEAD
             "audit": self._audit.describe(),
+=======
+            "notify": self._notify.describe(),
+>>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e
         }
 
     def samples(self) -> Iterator[Sample]:
         """Yield their metrics."""
         yield from self._crowdsec.samples()
         yield from self.lists.samples()
+        yield from self._notify.samples()
         yield from self._fleet_watch.samples()
         yield from self._audit.samples()
 
     def parts(self) -> list[Part]:
         """Return what doctor says about them."""
+<<<<<<< HEAD
         return [self._fleet_watch.part(), self._crowdsec.part(), *self.lists.parts(), *self._audit.parts()]
+=======
+        return [self._fleet_watch.part(), self._crowdsec.part(), *self.lists.parts(), *self._notify.parts()]
+>>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e

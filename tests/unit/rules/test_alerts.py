@@ -283,6 +283,7 @@ CASES = [
         },
     ),
     Case(
+<<<<<<< HEAD
         "NodewardenAudit",
         {
             series("nodewarden_audit_findings", 'check="exposed-etcd",severity="critical"'): "2x40",
@@ -303,6 +304,15 @@ CASES = [
         {
             series("nodewarden_problem", 'kind="audit"'): "0x240",
             series("nodewarden_problem", 'kind="tracking"'): "1x240",
+=======
+        "NodewardenNotifyFault",
+        {series("nodewarden_problem", 'kind="notify"'): "1x240"},
+        {"kind": "notify"},
+        "",
+        {
+            series("nodewarden_problem", 'kind="notify"'): "0x240",
+            series("nodewarden_problem", 'kind="lists"'): "1x240",
+>>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e
         },
     ),
     Case(
