@@ -15,11 +15,8 @@ APPARMORDIR ?= /etc/apparmor.d
 RUNTIME_PACKAGES := python3-venv python3-bpfcc python3-systemd linux-libc-dev
 TEST_PACKAGES := nftables python3-nftables conntrack iproute2 nmap hping3 iputils-ping curl procps clang-format systemd-journal-remote apache2-utils \
     slowhttptest ethtool rsync redis-server bind9-dnsutils dnsmasq-base mmdebstrap systemd-container medusa \
-<<<<<<< HEAD
-    sshpass prometheus strace groff-base man-db lintian openssh-client iptables ipset etcd-server
-=======
-    sshpass prometheus prometheus-alertmanager rsyslog rsyslog-openssl etcd-server strace groff-base man-db lintian openssh-client
->>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e
+    sshpass prometheus prometheus-alertmanager rsyslog rsyslog-openssl etcd-server strace groff-base man-db lintian openssh-client \
+    iptables ipset
 # For building the Debian package, and nothing else.
 BUILD_PACKAGES := debhelper dh-apparmor dh-python python3-pip python3-click python3-systemd python3-yaml
 # Tests start hundreds of daemons, and without bytecode each would compile all modules first.
@@ -99,11 +96,7 @@ observe: setup
 # packages, which attack nobody, and those of daemons that read only lines with a log prefix of their own.
 APART := tests/system/packaging $(patsubst %,tests/kernel/test_%.py,ban_faults bans_model comparison conntrack drift \
     forged_entries journal leaks log_in_journal nft_versions nftables older_tables prefixes refused_table shun_semantics surroundings \
-<<<<<<< HEAD
-    audit_command config_watch crowdsec daemon_state dashboards fleet observe owner state)
-=======
-    config_watch crowdsec notify_servers daemon_state dashboards fleet observe owner state)
->>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e
+    audit_command config_watch crowdsec notify_servers daemon_state dashboards fleet observe owner state)
 # Booted containers, whose daemons have a log prefix of their own, too.
 BOOTED := $(filter-out tests/system/packaging,$(wildcard tests/system/test_*.py))
 
@@ -210,12 +203,9 @@ install:
 	sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden.service > $(UNITDIR)/nodewarden.service
 	sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden-lists.service > $(UNITDIR)/nodewarden-lists.service
 	install -m 644 systemd/nodewarden-lists.timer $(UNITDIR)/nodewarden-lists.timer
-<<<<<<< HEAD
 	sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden-audit.service > $(UNITDIR)/nodewarden-audit.service
 	install -m 644 systemd/nodewarden-audit.timer $(UNITDIR)/nodewarden-audit.timer
-=======
 	sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden-notify.service > $(UNITDIR)/nodewarden-notify.service
->>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e
 	[ ! -e /etc/kubernetes ] && [ ! -e /var/lib/rancher ] || install -D -m 644 systemd/kubernetes.conf \
 	    $(UNITDIR)/nodewarden.service.d/kubernetes.conf
 	install -m 644 systemd/nodewarden.sysusers $(SYSUSERSDIR)/nodewarden.conf
@@ -247,20 +237,13 @@ uninstall:
 	[ ! -x $(PREFIX)/bin/nodewarden ] || $(PREFIX)/bin/nodewarden flush
 	[ ! -e $(UNITDIR)/nodewarden.service ] || systemctl disable --quiet nodewarden.service
 	[ ! -e $(UNITDIR)/nodewarden-lists.timer ] || systemctl disable --quiet nodewarden-lists.timer
-<<<<<<< HEAD
 	[ ! -e $(UNITDIR)/nodewarden-audit.timer ] || systemctl disable --quiet nodewarden-audit.timer
-	[ ! -e $(APPARMORDIR)/nodewarden ] || [ ! -d /sys/kernel/security/apparmor ] || \
-	    apparmor_parser --remove $(APPARMORDIR)/nodewarden
-	rm -rf $(PREFIX) $(BINDIR)/nodewarden $(UNITDIR)/nodewarden.service $(SYSUSERSDIR)/nodewarden.conf \
-	    $(UNITDIR)/nodewarden-lists.service $(UNITDIR)/nodewarden-lists.timer \
-	    $(UNITDIR)/nodewarden-audit.service $(UNITDIR)/nodewarden-audit.timer \
-=======
 	[ ! -e $(UNITDIR)/nodewarden-notify.service ] || systemctl disable --quiet nodewarden-notify.service
 	[ ! -e $(APPARMORDIR)/nodewarden ] || [ ! -d /sys/kernel/security/apparmor ] || \
 	    apparmor_parser --remove $(APPARMORDIR)/nodewarden
 	rm -rf $(PREFIX) $(BINDIR)/nodewarden $(UNITDIR)/nodewarden.service $(SYSUSERSDIR)/nodewarden.conf \
 	    $(UNITDIR)/nodewarden-lists.service $(UNITDIR)/nodewarden-lists.timer $(UNITDIR)/nodewarden-notify.service \
->>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e
+	    $(UNITDIR)/nodewarden-audit.service $(UNITDIR)/nodewarden-audit.timer \
 	    $(TMPFILESDIR)/nodewarden.conf $(APPARMORDIR)/nodewarden
 	rm -f $(UNITDIR)/nodewarden.service.d/kubernetes.conf
 	[ ! -d $(UNITDIR)/nodewarden.service.d ] || rmdir --ignore-fail-on-non-empty $(UNITDIR)/nodewarden.service.d
@@ -282,9 +265,5 @@ debs: setup
 
 clean:
 	rm -rf build dist debian/nodewarden debian/.debhelper debian/completion debian/man debian/*.log debian/*.substvars
-<<<<<<< HEAD
-	rm -rf debian/backend debian/*.lock debian/nodewarden.service debian/nodewarden.nodewarden-lists.* debian/nodewarden.nodewarden-audit.*
-=======
 	rm -rf debian/backend debian/*.lock debian/nodewarden.service debian/nodewarden.nodewarden-*
->>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

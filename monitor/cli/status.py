@@ -8,16 +8,8 @@ from monitor.cli import show
 from monitor.cli.audit_line import audit_line
 from monitor.cli.fleet_report import fleet_lines
 from monitor.cli.mode_line import mode_line
-<<<<<<< HEAD
-from monitor.control.protocol import Status
-=======
 from monitor.cli.notify_report import channel_line
-from monitor.cli.origin import origin
-from monitor.cli.past import describe_past
-from monitor.cli.target import Target
-from monitor.cli.values import NETWORK
-from monitor.control.protocol import Status, Why
->>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e
+from monitor.control.protocol import Status
 
 _MAX_NOTICES = 10
 MAX_RULES = 10

@@ -161,14 +161,11 @@ class Settings(Section, frozen=True, kw_only=True):
         Meta(description="Block lists from elsewhere, which `nodewarden-lists.timer` fetches. None by default."),
     ] = field(default_factory=dict)
     crowdsec: Annotated[CrowdsecSettings, Meta(description="Decisions exchanged with CrowdSec.")] = CrowdsecSettings()
-<<<<<<< HEAD
-    audit: Annotated[AuditSettings, Meta(description="The audit of what is open on this node.")] = AuditSettings()
-=======
     notify: Annotated[
         NotifySettings,
         Meta(description="Messages to people, which `nodewarden-notify.service` sends. None by default."),
     ] = NotifySettings()
->>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e
+    audit: Annotated[AuditSettings, Meta(description="The audit of what is open on this node.")] = AuditSettings()
     log: Annotated[Log, Meta(description="The log of the daemon.")] = Log()
 
     def conflicts(self) -> Iterable[Conflict]:

@@ -99,11 +99,8 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
 """The closed sets, by label and metric; those of a metric that is not named are under the empty name."""
 
 _EXAMPLES: dict[str, tuple[str, ...]] = {
-<<<<<<< HEAD
-    "check": ("exposed-etcd", "exposed-kubelet", "default-accept", "redirects"),
-=======
     "channel": ("mail", "chat"),
->>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e
+    "check": ("exposed-etcd", "exposed-kubelet", "default-accept", "redirects"),
     "detector": (*_DETECTORS, *_FILTERS),
     "interface": ("eth0",),
     "list": ("drop", "seen"),

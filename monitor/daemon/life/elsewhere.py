@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""What others know: the fleet, CrowdSec, block lists and audits, as one part of the service. All are optional."""
-=======
-"""What is optional: the fleet, CrowdSec and block lists, which know of offenders; the notifier, which reports them."""
->>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e
+"""What is optional: the fleet, CrowdSec, lists and audits, which know more; the notifier, which reports to people."""
 
 import asyncio
 import os
@@ -96,11 +92,8 @@ class Elsewhere:
         self._fleet.reconfigure(settings, now_s)
         self._crowdsec.reconfigure(settings.crowdsec)
         self._lists.reconfigure(settings)
-<<<<<<< HEAD
         self._audit.reconfigure(settings.audit)
-=======
         self._notify.reconfigure(settings)
->>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e
 
     def tick_parts(self, now_s: float) -> dict[str, Callable[[], object]]:
         """Return what is due each second, by name."""
@@ -108,11 +101,8 @@ class Elsewhere:
             **self._fleet.tick_parts(now_s),
             "exchanging with CrowdSec": self._crowdsec.poll,
             "keeping block lists": self._lists.tick,
-<<<<<<< HEAD
             "following audits": self._audit.tick,
-=======
             "watching the notifier": self._notify.tick,
->>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e
         }
 
     def suspect(self) -> None:
@@ -124,11 +114,8 @@ class Elsewhere:
         yield from self._crowdsec.problems()
         yield from self._fleet_watch.problems()
         yield from self.lists.problems()
-<<<<<<< HEAD
         yield from self._audit.problems()
-=======
         yield from self._notify.problems()
->>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e
 
     def notices(self) -> Iterator[str]:
         """Say what operators should know of them."""
@@ -142,11 +129,8 @@ class Elsewhere:
         return {
             "fleet": self._fleet_watch.describe(),
             "lists": self.lists.describe(),
-<<<<<<< HEAD
             "audit": self._audit.describe(),
-=======
             "notify": self._notify.describe(),
->>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e
         }
 
     def samples(self) -> Iterator[Sample]:
@@ -159,8 +143,10 @@ class Elsewhere:
 
     def parts(self) -> list[Part]:
         """Return what doctor says about them."""
-<<<<<<< HEAD
-        return [self._fleet_watch.part(), self._crowdsec.part(), *self.lists.parts(), *self._audit.parts()]
-=======
-        return [self._fleet_watch.part(), self._crowdsec.part(), *self.lists.parts(), *self._notify.parts()]
->>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e
+        return [
+            self._fleet_watch.part(),
+            self._crowdsec.part(),
+            *self.lists.parts(),
+            *self._notify.parts(),
+            *self._audit.parts(),
+        ]

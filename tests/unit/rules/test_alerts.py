@@ -283,7 +283,6 @@ CASES = [
         },
     ),
     Case(
-<<<<<<< HEAD
         "NodewardenAudit",
         {
             series("nodewarden_audit_findings", 'check="exposed-etcd",severity="critical"'): "2x40",
@@ -304,7 +303,9 @@ CASES = [
         {
             series("nodewarden_problem", 'kind="audit"'): "0x240",
             series("nodewarden_problem", 'kind="tracking"'): "1x240",
-=======
+        },
+    ),
+    Case(
         "NodewardenNotifyFault",
         {series("nodewarden_problem", 'kind="notify"'): "1x240"},
         {"kind": "notify"},
@@ -312,7 +313,6 @@ CASES = [
         {
             series("nodewarden_problem", 'kind="notify"'): "0x240",
             series("nodewarden_problem", 'kind="lists"'): "1x240",
->>>>>>> 8d27331f959e20d5abfee8739eaea69de759439e
         },
     ),
     Case(
