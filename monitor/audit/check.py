@@ -55,6 +55,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
             check=self.id, subject=subject[:256], state=State.UNKNOWN, severity=self.severity, text=text[:2048]
         )
 
-    def passed(self) -> Finding:
-        """Return the finding of a check that has nothing to say."""
-        return Finding(check=self.id, subject="", state=State.PASS, severity=self.severity, text=self.title)
+    def passed(self, text: str = "") -> Finding:
+        """Return the finding of a check that found no fault; `text` says why where that is not what the title says."""
+        return Finding(
+            check=self.id, subject="", state=State.PASS, severity=self.severity, text=(text or self.title)[:2048]
+        )

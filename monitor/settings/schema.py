@@ -12,6 +12,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
+from monitor.audit.settings import AuditSettings
 from monitor.config.kinds import GROUP, OPTIONAL_PATH, SOCKET_PATH, duration, integer, path
 from monitor.config.shapes import Conflict, Section
 from monitor.config.types import Endpoint
@@ -160,6 +161,7 @@ class Settings(Section, frozen=True, kw_only=True):
         Meta(description="Block lists from elsewhere, which `nodewarden-lists.timer` fetches. None by default."),
     ] = field(default_factory=dict)
     crowdsec: Annotated[CrowdsecSettings, Meta(description="Decisions exchanged with CrowdSec.")] = CrowdsecSettings()
+    audit: Annotated[AuditSettings, Meta(description="The audit of what is open on this node.")] = AuditSettings()
     notify: Annotated[
         NotifySettings,
         Meta(description="Messages to people, which `nodewarden-notify.service` sends. None by default."),

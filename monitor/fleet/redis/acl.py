@@ -20,8 +20,8 @@ _READS = ("getrange", "hlen", "hscan", "exists", "xread")
 
 
 def user_name(fleet: str, node: str) -> str:
-    """Return what a node's user is called; a long name is shortened, and stays unique."""
-    name = f"nodewarden-{fleet}-{node}"
+    """Return what a node's user is called, unique among all fleets of a server; a long name is shortened."""
+    name = f"nodewarden:{fleet}:{node}"
     if len(name) <= _LONGEST_USER:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:12]

@@ -137,7 +137,7 @@ def test_the_administrator_changes_the_allowlist(server: dict[str, Path]) -> Non
     assert gone.exit_code == 1
     assert "192.0.2.0/24: no longer on" in gone.output
     assert "203.0.113.9: was not on" in gone.output
-    node_user = _allow(server, "add", "192.0.2.9", "--admin-user", "nodewarden-default-web-1", who="node")
+    node_user = _allow(server, "add", "192.0.2.9", "--admin-user", "nodewarden:default:web-1", who="node")
     assert isinstance(node_user.exception, TemporaryError)
     assert "no right" in str(node_user.exception)
     wrong = _allow(server, "add", "192.0.2.9", who="node")

@@ -133,6 +133,7 @@ def test_names_of_users_fit_the_setting_and_are_unique() -> None:
     assert all(FleetSettings(username=name) for name in names)
     assert max(map(len, names)) <= 64
     assert administrator_name("t") not in {user_name("t", node) for node in ("admin", "administrator")}
+    assert user_name("a", "b-c") != user_name("a-b", "c"), "fleets share a server: a user belongs to one of them"
     assert PASSWORD not in "".join(acl_lines("t", {"web": PASSWORD}, OTHERS))
     with pytest.raises(ValueError, match="16 characters"):
         acl_lines("t", {"web": "short"}, OTHERS)
