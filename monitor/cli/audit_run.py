@@ -9,7 +9,7 @@ import msgspec
 
 from monitor import __version__
 from monitor.audit.check import Check
-from monitor.audit.facts import Part
+from monitor.audit.facts import Facts, Part
 from monitor.audit.findings import Zone
 from monitor.audit.judging import judge
 from monitor.audit.kube_bench import KubeBench, read_kube_bench
@@ -37,6 +37,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     report: Report
     unused: list[str]
     """Suppressions that match nothing: the file and what they are about."""
+    facts: Facts
+    """What the findings rest on."""
     bench: KubeBench | None
     """What kube-bench found, if it left a result."""
 
@@ -72,6 +74,7 @@ def run_audit(settings: Settings, request: Request, target: Target) -> Run:
     return Run(
         report=encodable(report),
         unused=[f"{path}:{one.line}: {one.check} {one.subject}" for one in unused],
+        facts=facts,
         bench=_bench(settings.audit.kube_bench),
     )
 

@@ -52,7 +52,11 @@ _ROWS = (
     (
         "etcd-client-auth",
         _ETCD,
-        both(fixed(client_cert_auth="true"), missing(trusted_ca_file="/etc/kubernetes/pki/etcd/ca.crt")),
+        both(
+            fixed(client_cert_auth="true"),
+            missing(trusted_ca_file="/etc/kubernetes/pki/etcd/ca.crt"),
+            etcd_certificate,
+        ),
         "clients without a certificate are refused",
     ),
     (

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from monitor.audit.findings import Finding
-from monitor.audit.suggest.suggestion import Form, Known, Suggest, Suggestion, subjects
+from monitor.audit.suggest.suggestion import Form, Known, Suggest, Suggestion, is_word, subjects
 
 TARGET = "/etc/sysctl.d/90-audit.conf"
 _MOST = 128
@@ -18,7 +18,7 @@ def set_to(value: str, warning: str) -> Suggest:
             name: value
             for pattern in subjects(findings)
             for name in _names(pattern, known)
-            if known.facts.host.sysctls.get(name, "") != value
+            if known.facts.host.sysctls.get(name, "") != value and is_word(name)
         }
         if changes:
             yield _suggestion(findings, dict(list(changes.items())[:_MOST]), warning)
@@ -48,7 +48,7 @@ def larger_table(findings: Sequence[Finding], known: Known) -> Iterator[Suggesti
 
 def _names(pattern: str, known: Known) -> list[str]:
     if "*" not in pattern:
-        return [pattern]
+        return [pattern] if pattern in known.facts.host.sysctls else []
     dots = pattern.count(".")
     return sorted(name for name in known.facts.host.sysctls if name.count(".") == dots and fnmatchcase(name, pattern))
 
