@@ -128,6 +128,8 @@ VALUES: dict[str, dict[str, str]] = {
         "wide": "dark-orange",
         "unusable": "light-purple",
         "expired": "super-light-blue",
+        "sent": CALM,
+        "lost": "semi-dark-red",
     },
     "program": {"drops": "blue", "xdp_ban": "purple", "first_packets": "orange"},
     "reason": {

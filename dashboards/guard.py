@@ -9,6 +9,7 @@ from dashboards.guard_audit import audits
 from dashboards.guard_cost import costs
 from dashboards.guard_crowdsec import exchange
 from dashboards.guard_lists import block_lists
+from dashboards.guard_notify import notifications
 from dashboards.guard_reading import readings
 from dashboards.panels import BAD, GOOD, NONE_IS_GOOD, WARN, About, Value, bars, card, lines, steps
 from dashboards.queries import Query
@@ -106,6 +107,7 @@ def _holding() -> tuple[Row, ...]:
     return (
         row("Bans in nftables", 8, _table(), _bulk()),
         block_lists(),
+        notifications(),
         row("Tampering, leaks and failures (empty while all is well)", 8, *_failures(), is_folded=True),
     )
 

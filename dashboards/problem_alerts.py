@@ -18,6 +18,7 @@ ALERTS_OF: dict[ProblemKind, tuple[str, ...]] = {
     ProblemKind.TABLE: ("NodewardenTableMissing", "NodewardenTableFault"),
     ProblemKind.REFUSED: ("NodewardenBanRefused",),
     ProblemKind.LISTS: ("NodewardenListFault",),
+    ProblemKind.NOTIFY: ("NodewardenNotifyFault",),
     ProblemKind.LISTENER: ("NodewardenListenerErrors",),
     ProblemKind.INTERNAL: ("NodewardenInternalErrors",),
     ProblemKind.FLEET: ("NodewardenFleetServer",),

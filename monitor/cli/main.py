@@ -55,6 +55,7 @@ _FROM = {
     "label": ("label", "label_group"),
     "list": ("bans", "list_bans"),
     "lists": ("lists", "lists_group"),
+    "notify": ("notify", "notify_group"),
     "record": ("record", "record"),
     "reload": ("reload", "reload"),
     "replay": ("replay", "replay"),

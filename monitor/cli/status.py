@@ -8,6 +8,7 @@ from monitor.cli import show
 from monitor.cli.audit_line import audit_line
 from monitor.cli.fleet_report import fleet_lines
 from monitor.cli.mode_line import mode_line
+from monitor.cli.notify_report import channel_line
 from monitor.control.protocol import Status
 
 _MAX_NOTICES = 10
@@ -117,6 +118,8 @@ def _sections(result: dict[str, Any]) -> None:
             f"; {one['hits']} packets {'stopped' if one['state'] == 'in force' else 'counted'}" if one["hits"] else ""
         )
         show.say(f"block list {one['name']} ({one['set']}) {one['state']}: {one['entries']} networks{left_out}{hits}")
+    for one in result.get("notify", []):
+        show.say(channel_line(one))
     show.say(f"{result['allowlist']} networks are never banned (`nodewarden allow list` shows them)")
     notices = [notice for notice in result["notices"] if notice != result.get("trial")]
     for notice in notices[:_MAX_NOTICES]:

@@ -71,6 +71,8 @@ class ProblemKind(enum.StrEnum):
     """The daemon's log cannot be written."""
     LISTS = "lists"
     """A block list is missing, expired, cannot be renewed, or is not in the kernel."""
+    NOTIFY = "notify"
+    """People are not notified: the notifier does not run, or a channel fails."""
     INTERNAL = "internal"
     """Internal faults."""
     WEB_CONFIG = "web_config"

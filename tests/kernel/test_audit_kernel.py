@@ -1,11 +1,17 @@
 """The kernel judges a copy of a node's rules, and the node does not notice."""
 
+import contextlib
+import ctypes
+import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from monitor.audit.findings import Zone
@@ -14,7 +20,10 @@ from monitor.audit.kernel.judging import judge_reach
 from monitor.audit.kernel.listing import read_dump
 from monitor.audit.kernel.site_reading import read_site
 from monitor.audit.kernel.sockets import read_sockets
-from monitor.audit.reach import Outcome
+from monitor.audit.reach import Outcome, Reach
+from monitor.ebpf.kernel_objects import load_function
+from monitor.ebpf.maps import library
+from monitor.ebpf.xdp import XdpProgram
 from tests.support.audit_copy import audited_node, judge, outcomes, verdict, wait_until_gone
 from tests.support.lab import Host
 
@@ -139,6 +148,74 @@ def test_what_is_not_in_the_copy_makes_every_verdict_unknown() -> None:
     assert {one.why for one in reach.verdicts} == {
         "reached in the copy of the rules, but iptables-legacy has rules in ip filter"
     }
+
+
+_RETURN_2 = bytes.fromhex("b7000000020000009500000000000000")  # r0 = 2; exit
+_XDP_KIND, _TC_KIND = 6, 3  # BPF_PROG_TYPE_XDP, BPF_PROG_TYPE_SCHED_CLS
+_BPF, _ATTACH, _TCX_INGRESS = 321, 8, 46
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the number of bpf(2) is that of x86_64")
+def test_programs_before_the_rules_are_seen() -> None:
+    """XDP programs of others, tc filters and BPF programs of tcx; our XDP program only drops what is banned."""
+    with audited_node() as node, node.entered(), contextlib.ExitStack() as open_files:
+        assert read_site().blind == ()
+        ours = open_files.enter_context(contextlib.closing(XdpProgram(max_bans=64, max_prefixes=64)))
+        ours.attach("eth0")
+        node.run("tc", "qdisc", "add", "dev", "cni0", "clsact")
+        assert "prog/xdp" in node.run("ip", "link", "show", "dev", "eth0").stdout
+        assert read_site().blind == ()
+        theirs = load_function(_RETURN_2, "theirs", _XDP_KIND)
+        open_files.callback(os.close, theirs)
+        assert library().bpf_attach_xdp(b"cni0", theirs, 1 << 1) == 0
+        assert read_site().blind == ("an XDP program filters cni0",)
+        library().bpf_attach_xdp(b"cni0", -1, 1 << 1)
+        words = ["tc", "filter", "add", "dev", "cni0", "ingress", "protocol", "ip", "prio", "1", "bpf", "bytecode"]
+        node.run(*words, "1,6 0 0 4294967295,")
+        assert read_site().blind == ("a tc filter decides on packets of cni0",)
+        node.run("tc", "qdisc", "del", "dev", "cni0", "clsact")
+        tcx = load_function(_RETURN_2, "tcx", _TC_KIND)
+        open_files.callback(os.close, tcx)
+        asked = struct.pack("=IIII", socket.if_nametoindex("eth0"), tcx, _TCX_INGRESS, 0).ljust(64, b"\0")
+        assert ctypes.CDLL(None).syscall(_BPF, _ATTACH, ctypes.create_string_buffer(asked, 64), 64) == 0
+        assert read_site().blind == ("a tc filter decides on packets of eth0",)
+
+
+def test_bans_of_nodewarden_are_not_those_of_a_zone() -> None:
+    """A probe stands for a source that is not banned: the contents of our sets are left out, those of others not."""
+    rules = """
+table inet nodewarden {
+  set ban4_nets { type ipv4_addr; flags interval; elements = { 1.0.0.0-223.255.255.255 }; }
+  chain ban { type filter hook prerouting priority -310; ip saddr @ban4_nets drop; }
+}
+table inet filter {
+  set closed { type inet_service; elements = { 23 }; }
+  chain input { type filter hook input priority filter; tcp dport @closed drop; }
+}
+"""
+    with audited_node("tcp/0.0.0.0/22", "tcp/0.0.0.0/23", rules=rules) as node:
+        reach = judge(node)
+    assert outcomes(reach, Zone.WORLD) == outcomes(reach, Zone.NODES) == {22: REACHED, 23: DROPPED}
+
+
+_JUDGE = """
+import msgspec, sys
+from monitor.audit.kernel.gathering import gather_reach
+sys.stdout.buffer.write(msgspec.json.encode(gather_reach()))
+"""
+
+
+def test_a_listener_that_cannot_be_copied_is_unknown() -> None:
+    """Where the copy cannot have all sockets, no port of them is said to be closed, unless a rule drops its packets."""
+    rules = "table inet filter { chain input { type filter hook input priority filter; tcp dport 23 drop; }; }"
+    listeners = [f"tcp/0.0.0.0/{port}" for port in range(10, 60)]
+    with audited_node(*listeners, rules=rules) as node:
+        printed = node.run("prlimit", "--nofile=100:100", sys.executable, "-c", _JUDGE).stdout
+    reach = msgspec.json.decode(printed, type=Reach)
+    found = outcomes(reach, Zone.WORLD)
+    assert found.pop(23) == DROPPED
+    assert set(found.values()) == {REACHED, UNKNOWN}
+    assert {one.why for one in reach.verdicts if one.outcome == UNKNOWN} == {"its listener could not be copied"}
 
 
 def _judge_text(node: Host, text: bytes) -> set[tuple[Outcome, str]]:

@@ -1,7 +1,11 @@
 """Rules of a real kernel, dumped by the real programs and read."""
 
+import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -107,3 +111,52 @@ def _everything(node: Host) -> list[str]:
             ("ip6tables-legacy", "-t", "mangle", "-S"),
         )
     ]
+
+
+def test_diff_shows_opened_ports_and_changed_rules_since_the_baseline(node: Host, tmp_path: Path) -> None:
+    """A rule and a listener that are new since the baseline are shown, and kube-proxy's rules are not."""
+    node.run("ip", "route", "add", "default", "via", "10.88.0.254")
+    node.nft(
+        "table inet mine { chain input { type filter hook input priority 0; policy drop;"
+        " tcp dport 22 accept; tcp dport 80 accept; }; }"
+    )
+    config = tmp_path / "nodewarden.yaml"
+    config.write_text(f"control:\n  socket: {tmp_path}/none.sock\naudit:\n  report: {tmp_path}/report.json\n")
+    audit = (sys.executable, "-c", "from monitor.cli.main import main; main()", "audit")
+    baseline = tmp_path / "baseline.json"
+    _listen(node, 22)
+    node.run(*audit, "--config", config, "--write-baseline", baseline, "--format", "json")
+    same = node.run(*audit, "diff", "--config", config, "--baseline", baseline, check=False)
+    assert (same.returncode, same.stdout.splitlines()[1:]) == (0, ["nothing changed"])
+    _listen(node, 8080)
+    node.nft("add rule inet mine input tcp dport 8080 accept\ntable ip kube-proxy { chain services { }; }")
+    node.run("nft", "delete", "rule", "inet", "mine", "input", "handle", _handle(node, "tcp dport 80 accept"))
+    done = node.run(*audit, "diff", "--config", config, "--baseline", baseline, "--json", check=False)
+    found = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert {"world tcp/8080", "nodes tcp/8080"} <= {one["port"] for one in found["opened"]}
+    assert (found["closed"], found["unknown"]) == ([], [])
+    (table,) = found["tables"]
+    assert table["table"] == "inet mine"
+    assert [one["rule"] for one in table["added"]] == ["tcp dport 8080 accept"]
+    assert [one["rule"] for one in table["removed"]] == ["tcp dport 80 accept"]
+
+
+LISTEN = """
+import socket, sys, time
+server = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def _listen(node: Host, port: int) -> None:
+    process = node.start("python3", "-c", LISTEN, str(port), stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.stdout.close()
+
+
+def _handle(node: Host, rule: str) -> str:
+    listed = node.run("nft", "-a", "list", "ruleset").stdout
+    return next(line.rpartition(" ")[2] for line in listed.splitlines() if line.strip().startswith(f"{rule} #"))

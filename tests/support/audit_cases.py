@@ -3,11 +3,12 @@
 `rules` names files that are loaded one after the other: `.nft` by nft, `.v4` and `.v6` by iptables-nft-restore,
 `.legacy4` by iptables-legacy-restore; `services` adds that many services of kube-proxy. `links` are interfaces with an
 address, `commands` run before all rules, `listeners` are sockets (process, protocol, address, port). `expected` has
-a line for each finding that is no pass: check, subject, state, severity, zones.
+a line for each finding that is no pass: check, subject, state, severity, zones; two spaces or more are between them.
 
 `ufw.*`, `firewalld.nft` and `podman.v4` are what those programs wrote in a namespace; the others follow their layout.
 """
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -49,7 +50,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     @property
     def rows(self) -> frozenset[Row]:
         """Return the expected findings."""
-        return frozenset(Row(*line.split()) for line in self.expected.splitlines())
+        return frozenset(Row(*re.split("  +", line)) for line in self.expected.splitlines())
 
 
 def read_case(name: str) -> Case:

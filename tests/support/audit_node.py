@@ -29,6 +29,7 @@ link set eth0 up
 route add default via 203.0.113.1
 route add default via 2001:db8:113::1
 """
+_SILENT = ("net.ipv6.conf.default.router_solicitations=0", "net.ipv6.conf.default.accept_dad=0")
 
 
 @contextmanager
@@ -38,10 +39,10 @@ def audit_node(case: Case) -> Iterator[Host]:
     subprocess.run(["ip", "netns", "add", namespace], check=True)
     host = Host("node", namespace, 1)
     try:
+        forwards = ["net.ipv4.ip_forward=1"] if case.links else []  # pods and containers are behind them
+        host.run("sysctl", "-qw", *_SILENT, *forwards)
         links = "".join(map(_link, case.links))
         host.run("ip", "-batch", "-", input_text=_SURROUNDINGS + links)
-        if case.links:  # pods and containers are behind them
-            host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
         for command in case.commands:
             host.run(*command.split())
         if case.services:
@@ -75,7 +76,7 @@ def _listen(host: Host, case: Case) -> None:
         sys.executable, "-m", "tests.support.audit_listeners", json.dumps(wanted), stdout=subprocess.PIPE
     )
     assert process.stdout is not None
-    with process.stdout as said:
+    with process.stdout as lines:
         for _ in range(len({name for name, *_ in wanted}) + 1):
-            line = said.readline()
+            line = lines.readline()
             assert line == "ready\n", f"a listener did not start: {line!r}"

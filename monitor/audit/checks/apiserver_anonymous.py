@@ -1,4 +1,8 @@
-"""The API server answers requests of nobody in particular."""
+"""The API server answers requests of nobody in particular.
+
+With AlwaysAllow among `--authorization-mode` it turns `--anonymous-auth` off when it starts (ApplyAuthorization in
+pkg/kubeapiserver/options/authentication.go).
+"""
 
 from collections.abc import Iterator
 
@@ -16,16 +20,22 @@ _HEALTH = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 @each(ProgramKind.APISERVER, "anonymous-auth", "authorization-mode")
 def _judge(check: Check, server: Program) -> Iterator[Finding]:
     paths = parts(server.value(ANONYMOUS_PATHS))
-    if truth(server.value("anonymous-auth")) is False or (paths and _HEALTH.issuperset(paths)):
+    modes = parts(server.value("authorization-mode"))
+    is_off = truth(server.value("anonymous-auth")) is False or ("AlwaysAllow" in modes and not _is_in_file(server))
+    if is_off or (paths and _HEALTH.issuperset(paths)):
         return
-    by_rbac = "RBAC" in parts(server.value("authorization-mode"))
     yield check.fail(
         server.subject,
         f"{stated(server, 'anonymous-auth')}, and {stated(server, 'authorization-mode')}",
-        severity=Severity.MEDIUM if by_rbac else Severity.HIGH,
+        severity=Severity.MEDIUM if "RBAC" in modes else Severity.HIGH,
         location=server.where("anonymous-auth"),
         remedy=remedy(server, "anonymous-auth", "false"),
     )
+
+
+def _is_in_file(server: Program) -> bool:
+    settings = (server.settings.get(name) for name in ("anonymous-auth", "authorization-mode"))
+    return any(setting is not None and bool(setting.location) for setting in settings)
 
 
 CHECK = Check(

@@ -19,7 +19,7 @@ _LISTS = frozenset({
 """Flags that add up when they are repeated; of the others the last one is in force (pflag's StringSlice)."""
 _KEPT = {
     ProgramKind.KUBELET: frozenset({
-        "anonymous-auth", "authorization-mode", "client-ca-file", "config", "config-dir", "enable-server",
+        "anonymous-auth", "authorization-mode", "client-ca-file", "config", "config-dir",
         "make-iptables-util-chains", "pod-manifest-path", "read-only-port",
     }),
     ProgramKind.APISERVER: frozenset({

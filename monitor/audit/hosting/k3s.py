@@ -37,7 +37,6 @@ _SWITCHES = ("disable-agent", "disable-apiserver", "disable-etcd")
 _KUBELET = {
     "anonymous-auth": "false",
     "authorization-mode": "Webhook",
-    "enable-server": "true",
     "make-iptables-util-chains": "true",
     "read-only-port": "0",
 }

@@ -21,10 +21,9 @@ FIELDS = {
     "read-only-port": "readOnlyPort",
     "make-iptables-util-chains": "makeIPTablesUtilChains",
     "pod-manifest-path": "staticPodPath",
-    "enable-server": "enableServer",
 }
 """By flag: the field of KubeletConfiguration."""
-_COMMON = {"make-iptables-util-chains": "true", "enable-server": "true"}
+_COMMON = {"make-iptables-util-chains": "true"}
 _OF_FILE = {**_COMMON, "anonymous-auth": "false", "authorization-mode": "Webhook", "read-only-port": "0"}
 _OF_FLAGS = {**_COMMON, "anonymous-auth": "true", "authorization-mode": "AlwaysAllow", "read-only-port": "10255"}
 

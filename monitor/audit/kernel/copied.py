@@ -11,7 +11,8 @@ _XT_TABLES = ("raw", "mangle", "nat", "filter", "security")
 _SAVED = re.compile(rb"^\*(\w+)\n.*?^COMMIT\n", re.MULTILINE | re.DOTALL)
 _PROGRAMS = {"ip": "iptables-nft-restore", "ip6": "ip6tables-nft-restore"}
 _LIMIT = re.compile(
-    rb"\b(?:limit rate|quota|ct count|meter)\b|\b(?:add|update) @|\bxt match .?(?:limit|quota|recent|hashlimit|connlimit)"
+    rb"\b(?:limit rate|quota|ct count|meter)\b|\b(?:add|update) @|"
+    rb"\bxt match .?(?:limit|quota|recent|hashlimit|connlimit)"
 )
 _LOG = re.compile(rb"\blog\b|\bxt target LOG\b|\bNFLOG\b", re.IGNORECASE)
 

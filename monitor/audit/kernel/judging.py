@@ -9,9 +9,9 @@ import msgspec
 from monitor.audit.findings import Zone
 from monitor.audit.kernel.copied import Copy, Dump, prepare_copy
 from monitor.audit.kernel.faults import JudgeError
-from monitor.audit.kernel.job import Job, LinkCopy, Result, Socket
+from monitor.audit.kernel.job import Answer, Job, LinkCopy, Result, Socket
 from monitor.audit.kernel.origins import Literals, find_origins
-from monitor.audit.kernel.questions import Asked, Port, plan, translated_ports
+from monitor.audit.kernel.questions import Asked, Port, plan, translated_ports, unnamed_ports
 from monitor.audit.kernel.site import Link, Route, Site
 from monitor.audit.kernel.verdicts import judge_answer, most_open
 from monitor.audit.reach import Listener, Outcome, Probe, Reach, Verdict
@@ -19,7 +19,7 @@ from monitor.audit.reach import Listener, Outcome, Probe, Reach, Verdict
 TIME_LIMIT_S = 20.0
 _LONGEST_S = 90.0
 _MAX_TRACED = 3000
-_MAX_SOCKETS = 1024
+_MAX_SOCKETS = 16_384
 _MAX_RESULT_BYTES = 64 << 20
 
 
@@ -41,8 +41,9 @@ def judge_reach(
     origins = list(find_origins(site, literals, zones, pod_networks))
     addresses = frozenset(str(one.ip) for link in site.links for one in link.interfaces())
     translated = translated_ports(copy.tables, addresses) if only is None else {only}
-    asked, unasked = plan(site, origins, listeners, translated)
-    job = _job(copy, site, listeners, asked, [origin.link for origin in origins])
+    unnamed = unnamed_ports(listeners, translated) if only is None else ()
+    asked, unasked = plan(site, origins, listeners, translated, unnamed)
+    job = _job(copy, site, [*_anybody(unnamed), *listeners], asked, [origin.link for origin in origins])
     result = _run(job) if asked else Result()
     if result.error:
         raise JudgeError(result.error)
@@ -53,6 +54,7 @@ def judge_reach(
         listeners=tuple(listeners),
         verdicts=tuple(_verdicts(copy, site, asked, result)),
         untranslated=tuple(_untranslated(copy, site, asked, result)),
+        unnamed=tuple(_unnamed(copy, site, asked, result)),
         blind=site.blind,
         loss=tuple(dict.fromkeys(loss)),
     )
@@ -79,6 +81,12 @@ def _job(copy: Copy, site: Site, listeners: Sequence[Listener], asked: Sequence[
         from_world=tuple(number for number, one in enumerate(asked) if one.probe.zone is Zone.WORLD),
         time_limit_s=TIME_LIMIT_S,
     )
+
+
+def _anybody(ports: Iterable[Port]) -> Iterator[Listener]:
+    """Yield listeners at all addresses, which only the copy has."""
+    for protocol, port in ports:
+        yield Listener(protocol=protocol, address="::", port=port)
 
 
 def _translating(copy: Copy) -> Iterator[tuple[str, str, str]]:
@@ -123,16 +131,12 @@ def _run(job: Job) -> Result:
 def _verdicts(copy: Copy, site: Site, asked: Sequence[Asked], result: Result) -> Iterator[Verdict]:
     """Yield one verdict for each probe: of several interfaces of a zone the most open one counts."""
     why = _doubt(copy, site, result)
-    undecided = set(result.undecided)
     found: dict[Probe, Verdict] = {}
     translated: set[tuple[bool, str, int]] = set()
     listened: set[Probe] = set()
-    for number, (one, answer) in enumerate(zip(asked, result.answers, strict=False)):
-        is_traced = number < _MAX_TRACED
-        verdict = judge_answer(copy, one.probe, answer, has_listener=one.has_listener, is_traced=is_traced)
-        if number in undecided and verdict.outcome != Outcome.REACHED:
-            limits = "rules limit the rate of packets, and there was no time to ask again"
-            verdict = msgspec.structs.replace(verdict, outcome=Outcome.UNKNOWN, why=limits)
+    for one, answer, verdict in _judged(copy, asked, result):
+        if one.is_unnamed:
+            continue
         if answer.to_address:
             translated.add((one.probe.is_v6, one.probe.protocol, one.probe.port))
         if one.has_listener:
@@ -141,6 +145,26 @@ def _verdicts(copy: Copy, site: Site, asked: Sequence[Asked], result: Result) ->
         found[one.probe] = verdict if before is None else most_open(before, verdict)
     for probe, verdict in found.items():
         if probe in listened or (probe.is_v6, probe.protocol, probe.port) in translated:
+            yield doubted(verdict, why) if why else verdict
+
+
+def _judged(copy: Copy, asked: Sequence[Asked], result: Result) -> Iterator[tuple[Asked, Answer, Verdict]]:
+    """Yield for each question its answer, and what that means if the copy is complete."""
+    undecided = set(result.undecided)
+    for number, (one, answer) in enumerate(zip(asked, result.answers, strict=False)):
+        is_traced = number < _MAX_TRACED
+        verdict = judge_answer(copy, one.probe, answer, has_listener=one.has_listener, is_traced=is_traced)
+        if number in undecided and verdict.outcome != Outcome.REACHED:
+            limits = "rules limit the rate of packets, and there was no time to ask again"
+            verdict = msgspec.structs.replace(verdict, outcome=Outcome.UNKNOWN, why=limits)
+        yield one, answer, verdict
+
+
+def _unnamed(copy: Copy, site: Site, asked: Sequence[Asked], result: Result) -> Iterator[Verdict]:
+    """Yield what becomes of the ports that no rule names."""
+    why = _doubt(copy, site, result)
+    for one, _, verdict in _judged(copy, asked, result):
+        if one.is_unnamed:
             yield doubted(verdict, why) if why else verdict
 
 

@@ -106,6 +106,7 @@ def _others(site: Site, *, is_v6: bool) -> list[Link]:
         link
         for link in site.links
         if not link.is_loopback
+        and link.is_up
         and not site.is_for_pods(link)
         and any(one.network.num_addresses > 1 for one in _of_family(link, is_v6))
     ]

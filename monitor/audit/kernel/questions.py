@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -23,6 +24,9 @@ MAX_TRANSLATED = 4096
 MAX_QUESTIONS = 20_000
 _MAX_TARGETS = 4
 _LOOPBACK = "127.0.0.1"
+_PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp")
+_UNNAMED = ((7, 1, 18, 38, 84), (61337, 61003, 60907, 59999))
+"""Low and high ports that hardly any rule names."""
 Port = tuple[Protocol, int]
 
 
@@ -32,6 +36,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     probe: Probe
     question: Question
     has_listener: bool
+    is_unnamed: bool = False
+    """It asks what becomes of a port that no rule names."""
 
 
 def translated_ports(tables: Iterable[TableText], addresses: frozenset[str]) -> set[Port]:
@@ -81,13 +87,33 @@ def _ports(protocol: bytes | None, first: int, last: int) -> Iterator[Port]:
                 yield "udp", port
 
 
+def unnamed_ports(listeners: Iterable[Listener], translated: Iterable[Port]) -> tuple[Port, ...]:
+    """Return a low and a high port of each protocol that are free and no service of their own."""
+    taken = {(one.protocol, one.port) for one in listeners} | set(translated)
+    found: list[Port] = []
+    for protocol in _PROTOCOLS:
+        for ports in _UNNAMED:
+            found += [(protocol, port) for port in ports if (protocol, port) not in taken][:1]
+    return tuple(found)
+
+
 def plan(
-    site: Site, origins: Sequence[Origin], listeners: Sequence[Listener], translated: Iterable[Port]
+    site: Site,
+    origins: Sequence[Origin],
+    listeners: Sequence[Listener],
+    translated: Iterable[Port],
+    unnamed: Sequence[Port] = (),
 ) -> tuple[list[Asked], int]:
-    """Return what to ask, the most important first, and how many questions there are too many."""
+    """Return what to ask, the most important first, and how many questions there are too many.
+
+    The world is asked at one address of each family what becomes of the ports in `unnamed`.
+    """
     asked = dict[tuple[Probe, str], Asked]()
     extra = sorted(set(translated))
     for origin in origins:
+        for address in islice(targets(site, origin), int(origin.zone == Zone.WORLD)):
+            for protocol, port in unnamed:
+                _add(asked, origin, address, protocol, port, has_listener=True, is_unnamed=True)
         for address in targets(site, origin):
             for listener in listeners:
                 if takes(listener, address):
@@ -107,6 +133,7 @@ def _add(
     port: int,
     *,
     has_listener: bool,
+    is_unnamed: bool = False,
 ) -> None:
     probe = Probe(zone=origin.zone, protocol=protocol, address=address, port=port)
     key = probe, origin.link.name
@@ -116,7 +143,7 @@ def _add(
     first = len(asked) % count
     sources = tuple(origin.sources[(first + step) % count] for step in range(min(count, 3)))
     question = Question(link=origin.link.name, sources=sources, address=address, port=port, protocol=protocol)
-    asked[key] = Asked(probe=probe, question=question, has_listener=has_listener)
+    asked[key] = Asked(probe=probe, question=question, has_listener=has_listener, is_unnamed=is_unnamed)
 
 
 def targets(site: Site, origin: Origin) -> Iterator[str]:

@@ -24,6 +24,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()
     """As `10.0.0.1/24`; without those that are only valid on the link."""
     is_loopback: bool = False
+    is_up: bool = True
+    """Whether the operator enabled it: packets come in over no other."""
 
     def interfaces(self) -> Iterator[IPInterface]:
         """Yield the addresses with their networks."""
@@ -74,11 +76,16 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         """Return the interfaces to the world: those of the default routes; without one, all that are not for pods."""
         routes = sorted((r for r in self.routes if r.is_default and r.is_v6 == is_v6), key=lambda route: route.metric)
         found = [link for name in dict.fromkeys(route.link for route in routes) if (link := self.link(name))]
-        return found or [link for link in self.links if not link.is_loopback and not self.is_for_pods(link)]
+        others = (link for link in self.links if link.is_up and not link.is_loopback)
+        return found or [link for link in others if not self.is_for_pods(link)]
 
     def is_for_pods(self, link: Link) -> bool:
         """Whether pods, containers or guests of this node are behind an interface."""
-        if link.is_loopback or any(route.is_default and route.link == link.name for route in self.routes):
+        if (
+            link.is_loopback
+            or not link.is_up
+            or any(route.is_default and route.link == link.name for route in self.routes)
+        ):
             return False
         if link.name.startswith(_POD_BRIDGES):
             return True
@@ -109,6 +116,7 @@ def _link(one: Mapping[str, Any]) -> Link:
         mac=mac if one.get("link_type") == "ether" and mac.strip("0:") else "",
         addresses=tuple(_addresses(one.get("addr_info", ())))[:_MAX_ADDRESSES],
         is_loopback="LOOPBACK" in flags,
+        is_up="UP" in flags,
     )
 
 

@@ -13,10 +13,11 @@ from monitor.audit.kernel.frames import network_header, number_of
 from monitor.audit.kernel.netlink import NFT, Netlink, attributes, text
 
 _GROUP = 9  # NFNLGRP_NFTRACE
-_TRACE, _NEWRULE, _GETRULE = 17, 6, 7  # NFT_MSG_*
+_NEWTABLE, _GETTABLE, _NEWRULE, _GETRULE, _TRACE = 0, 1, 6, 7, 17  # NFT_MSG_*
 _BUFFER_BYTES = 32 << 20
 _TABLE, _CHAIN, _HANDLE, _TYPE, _VERDICT, _ID, _NETWORK, _TRANSPORT, _POLICY = 1, 2, 3, 4, 5, 6, 8, 9, 16
 _KIND_POLICY, _KIND_RETURN = 1, 2
+_TABLE_NAME = 1
 _RULE_TABLE, _RULE_CHAIN, _RULE_HANDLE = 1, 2, 3
 _VERDICT_CODE, _VERDICT_CHAIN = 1, 2
 FAMILIES = {1: "inet", 2: "ip", 5: "netdev", 7: "bridge", 10: "ip6", 3: "arp"}
@@ -106,6 +107,22 @@ def rule_handles(family: str, table: str, chain: str) -> list[int]:
         # older kernels do not filter by chain
         return [_number(one.get(_RULE_HANDLE, b"")) for one in found if text(one.get(_RULE_CHAIN, b"")) in (chain, "")]
     except (OSError, struct.error, ValueError):
+        return []
+    finally:
+        asked.close()
+
+
+def table_names() -> list[tuple[str, str]]:
+    """Return family and name of every table; empty if the kernel does not say."""
+    asked = Netlink()
+    try:
+        answers = asked.dump(NFT << 8 | _GETTABLE, struct.pack("!BBH", 0, 0, 0))
+        return [
+            (FAMILIES.get(payload[0], ""), text(attributes(payload[4:]).get(_TABLE_NAME, b"")))
+            for kind, payload in answers
+            if kind == NFT << 8 | _NEWTABLE
+        ]
+    except (OSError, IndexError):
         return []
     finally:
         asked.close()

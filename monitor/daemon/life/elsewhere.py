@@ -1,4 +1,4 @@
-"""What others know: the fleet, CrowdSec, block lists and audits, as one part of the service. All are optional."""
+"""What is optional: the fleet, CrowdSec, lists and audits, which know more; the notifier, which reports to people."""
 
 import asyncio
 import os
@@ -13,6 +13,7 @@ from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.life.saved_windows import SavedPart
 from monitor.daemon.lists.keeper import ListKeeper
 from monitor.daemon.lists.report import ListReport
+from monitor.daemon.notify.watch import NotifyWatch
 from monitor.daemon.pipeline.listeners import Listener
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.metrics.metric import Sample
@@ -45,6 +46,7 @@ class Elsewhere:
         )
         self._fleet_watch = FleetWatch(self._fleet)
         self._crowdsec = Crowdsec(settings.crowdsec, failed)
+        self._notify = NotifyWatch(settings)
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
@@ -83,6 +85,7 @@ class Elsewhere:
         self._crowdsec.close()
         self._fleet.close()
         self._lists.close()
+        self._notify.close()
 
     def reconfigure(self, settings: Settings, now_s: float) -> None:
         """Follow changed settings."""
@@ -90,6 +93,7 @@ class Elsewhere:
         self._crowdsec.reconfigure(settings.crowdsec)
         self._lists.reconfigure(settings)
         self._audit.reconfigure(settings.audit)
+        self._notify.reconfigure(settings)
 
     def tick_parts(self, now_s: float) -> dict[str, Callable[[], object]]:
         """Return what is due each second, by name."""
@@ -98,6 +102,7 @@ class Elsewhere:
             "exchanging with CrowdSec": self._crowdsec.poll,
             "keeping block lists": self._lists.tick,
             "following audits": self._audit.tick,
+            "watching the notifier": self._notify.tick,
         }
 
     def suspect(self) -> None:
@@ -110,6 +115,7 @@ class Elsewhere:
         yield from self._fleet_watch.problems()
         yield from self.lists.problems()
         yield from self._audit.problems()
+        yield from self._notify.problems()
 
     def notices(self) -> Iterator[str]:
         """Say what operators should know of them."""
@@ -124,15 +130,23 @@ class Elsewhere:
             "fleet": self._fleet_watch.describe(),
             "lists": self.lists.describe(),
             "audit": self._audit.describe(),
+            "notify": self._notify.describe(),
         }
 
     def samples(self) -> Iterator[Sample]:
         """Yield their metrics."""
         yield from self._crowdsec.samples()
         yield from self.lists.samples()
+        yield from self._notify.samples()
         yield from self._fleet_watch.samples()
         yield from self._audit.samples()
 
     def parts(self) -> list[Part]:
         """Return what doctor says about them."""
-        return [self._fleet_watch.part(), self._crowdsec.part(), *self.lists.parts(), *self._audit.parts()]
+        return [
+            self._fleet_watch.part(),
+            self._crowdsec.part(),
+            *self.lists.parts(),
+            *self._notify.parts(),
+            *self._audit.parts(),
+        ]

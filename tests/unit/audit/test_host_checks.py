@@ -126,7 +126,12 @@ PROGRAMS: list[tuple[ProgramKind, dict[str, str | None], list[str]]] = [
     (
         APISERVER,
         {"anonymous-auth": "true", "authorization-mode": "AlwaysAllow"},
-        ["apiserver-anonymous high kube-apiserver", "apiserver-authorization critical kube-apiserver"],
+        ["apiserver-authorization critical kube-apiserver"],
+    ),
+    (
+        APISERVER,
+        {"anonymous-auth": "true", "authorization-mode": "Node,Webhook"},
+        ["apiserver-anonymous high kube-apiserver", "apiserver-authorization high kube-apiserver"],
     ),
     (APISERVER, {"authorization-mode": "RBAC"}, ["apiserver-authorization high kube-apiserver"]),
     (APISERVER, {"authorization-mode": "Node,RBAC,AlwaysAllow"}, ["apiserver-authorization critical kube-apiserver"]),

@@ -306,6 +306,16 @@ CASES = [
         },
     ),
     Case(
+        "NodewardenNotifyFault",
+        {series("nodewarden_problem", 'kind="notify"'): "1x240"},
+        {"kind": "notify"},
+        "",
+        {
+            series("nodewarden_problem", 'kind="notify"'): "0x240",
+            series("nodewarden_problem", 'kind="lists"'): "1x240",
+        },
+    ),
+    Case(
         "NodewardenSetNearlyFull",
         {
             series("nodewarden_set_elements", 'set="shun4"'): "95x40",
