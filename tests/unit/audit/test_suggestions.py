@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import msgspec
 import pytest
 
+from monitor.audit.baseline import Baseline
 from monitor.audit.facts import Facts, Part
 from monitor.audit.findings import Finding, RuleRef, Severity, State, Zone
 from monitor.audit.host import Host, Program, ProgramKind, Setting
@@ -295,3 +296,10 @@ def test_what_nothing_repairs_gets_its_remedy() -> None:
         (Form.ADVICE, "Ask.", ("somewhere",)),
         (Form.ADVICE, BY_ID["exposed-etcd"].remedy, ("elsewhere",)),
     ]
+
+
+def test_a_time_that_is_none_stops_no_audit() -> None:
+    """A baseline is a file that may say anything."""
+    state = Baseline(time_s=1e300, node="x", digests={"inet own": "x"})
+    facts, _ = _rules(Author.OPERATOR)
+    assert list(judge([BY_ID["tables-drift"]], msgspec.structs.replace(facts, baseline=state)))
