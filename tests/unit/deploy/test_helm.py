@@ -31,6 +31,7 @@ _CASES: dict[str, dict[str, Any]] = {
     "kernel log": {"kernelLog": {"enabled": True}},
     "monitoring": {"serviceMonitor": {"enabled": True, "labels": {"release": "x"}, "cluster": "blue"}},
     "openshift": {"openshift": {"enabled": True}, "kernelLog": {"enabled": True}},
+    "notifications": {"notify": {"enabled": True, "secretName": "hooks"}},
     "everything": {
         "image": {"repository": "registry.example/nodewarden", "tag": "1", "pullPolicy": "Always"},
         "imagePullSecrets": [{"name": "secret"}],
@@ -213,3 +214,17 @@ def test_the_chart_is_of_this_version_and_sound() -> None:
     assert chart["version"] == chart["appVersion"] == __version__
     done = subprocess.run([_HELM, "lint", "--strict", CHART], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_notifier_is_a_container_without_rights(tmp_path: Path) -> None:
+    """It has no capability and none of the node's logs and keys, but the socket, its state and the channels' secrets."""
+    found = rendered(tmp_path, {"notify": {"enabled": True, "secretName": "hooks"}})
+    for daemonset in (one for one in found if one["kind"] == "DaemonSet"):
+        pod = daemonset["spec"]["template"]["spec"]
+        guard, notifier = pod["containers"]
+        assert notifier["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert not notifier["securityContext"]["allowPrivilegeEscalation"]
+        mounts = {mount["name"]: mount["mountPath"] for mount in notifier["volumeMounts"]}
+        assert sorted(mounts) == ["config", "notify-secrets", "run", "state", "tmp"]
+        assert mounts["state"] == "/var/lib/nodewarden/notify"
+        assert not any(mount["name"] == "notify-secrets" for mount in guard["volumeMounts"])
