@@ -90,7 +90,7 @@ def test_what_comes_out_is_valid(case: str, tmp_path: Path) -> None:
     for role in _ROLES:
         pod = pod_of(objects, role)
         one(objects, "ServiceAccount", pod["serviceAccountName"])
-        mounts = [mount["name"] for mount in pod["containers"][0]["volumeMounts"]]
+        mounts = {mount["name"] for container in pod["containers"] for mount in container["volumeMounts"]}
         assert sorted(mounts) == sorted(volume["name"] for volume in pod["volumes"])
         daemon_set = one(objects, "DaemonSet", f"nodewarden-{role}")["spec"]
         assert daemon_set["selector"]["matchLabels"].items() <= daemon_set["template"]["metadata"]["labels"].items()
@@ -217,11 +217,10 @@ def test_the_chart_is_of_this_version_and_sound() -> None:
 
 
 def test_the_notifier_is_a_container_without_rights(tmp_path: Path) -> None:
-    """It has no capability and none of the node's logs and keys, but the socket, its state and the channels' secrets."""
+    """It has no capability, no logs and no keys of the node, but the socket, its state and the channels' secrets."""
     found = rendered(tmp_path, {"notify": {"enabled": True, "secretName": "hooks"}})
-    for daemonset in (one for one in found if one["kind"] == "DaemonSet"):
-        pod = daemonset["spec"]["template"]["spec"]
-        guard, notifier = pod["containers"]
+    for role in _ROLES:
+        guard, notifier = pod_of(found, role)["containers"]
         assert notifier["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert not notifier["securityContext"]["allowPrivilegeEscalation"]
         mounts = {mount["name"]: mount["mountPath"] for mount in notifier["volumeMounts"]}
