@@ -40,7 +40,7 @@ def test_exposure_is_as_low_as_it_can_be(tmp_path: Path) -> None:
 
 
 def test_the_unit_sends_messages(node: Node) -> None:
-    """Without a channel it ends well; with some, a ban goes to a webhook whose URL is a credential, and to a command."""
+    """Without a channel it ends well; with some, a ban goes to a webhook with a secret URL and to a command."""
     said = node.try_("systemd-analyze", "verify", "--man=no", _UNIT)
     assert (said.returncode, said.stdout + said.stderr) == (0, "")
     node.systemctl("stop", _UNIT)
