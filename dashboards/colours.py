@@ -173,6 +173,7 @@ VALUES: dict[str, dict[str, str]] = {
         "igmp": "purple",
         "other": GREY,
     },
+    "severity": {"critical": "dark-red", "high": BAD, "medium": WARN, "low": WATCH, "info": GREY},
     "state": {
         "protected": CALM,
         "unprotected": WATCH,

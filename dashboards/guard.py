@@ -5,6 +5,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 from dashboards import queries as q
 from dashboards.aggregates import PROBLEMS
 from dashboards.board import Row, board, row
+from dashboards.guard_audit import audits
 from dashboards.guard_cost import costs
 from dashboards.guard_crowdsec import exchange
 from dashboards.guard_lists import block_lists
@@ -25,6 +26,7 @@ def made() -> Dashboard:
         *readings(),
         *_holding(),
         *exchange(),
+        audits(),
         *costs(),
         *_upkeep(),
     )

@@ -25,6 +25,7 @@ ALERTS_OF: dict[ProblemKind, tuple[str, ...]] = {
     ProblemKind.FLEET_BREAKER: ("NodewardenFleetBreaker",),
     ProblemKind.FLEET_DIFFERS: ("NodewardenFleetDiffers",),
     ProblemKind.FLEET_WAITING: ("NodewardenFleetWaiting",),
+    ProblemKind.AUDIT: ("NodewardenAuditStale",),
 }
 """Kinds with alerts of their own, which fire for each problem of the kind."""
 

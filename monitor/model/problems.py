@@ -85,6 +85,8 @@ class ProblemKind(enum.StrEnum):
     """Nodes of the fleet differ for a quarter of an hour."""
     FLEET_WAITING = "fleet_waiting"
     """Bans wait to be published, although the server answers."""
+    AUDIT = "audit"
+    """Audits of what is open on this node do not run, or their report cannot be read."""
 
 
 class Problem(NamedTuple):

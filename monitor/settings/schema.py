@@ -12,6 +12,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
+from monitor.audit.settings import AuditSettings
 from monitor.config.kinds import GROUP, OPTIONAL_PATH, SOCKET_PATH, duration, integer, path
 from monitor.config.shapes import Conflict, Section
 from monitor.config.types import Endpoint
@@ -164,6 +165,7 @@ class Settings(Section, frozen=True, kw_only=True):
         NotifySettings,
         Meta(description="Messages to people, which `nodewarden-notify.service` sends. None by default."),
     ] = NotifySettings()
+    audit: Annotated[AuditSettings, Meta(description="The audit of what is open on this node.")] = AuditSettings()
     log: Annotated[Log, Meta(description="The log of the daemon.")] = Log()
 
     def conflicts(self) -> Iterable[Conflict]:

@@ -1,5 +1,6 @@
 """What labels of metrics can be: closed sets from the code that fills them, examples where there is no such set."""
 
+from monitor.audit.findings import Severity
 from monitor.bans.claims import Rank
 from monitor.bans.decision import Ending, Verdict
 from monitor.control.clients import Drop
@@ -84,6 +85,7 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
         "nodewarden_trials_total": ("started", *Result),
     },
     "rung": {"": ATTACH_MODES},
+    "severity": {"": tuple(Severity)},
     "server": {"": ("metrics", "control")},
     "sign": {"": tuple(Sign)},
     "source": {"": _SOURCES},
@@ -98,6 +100,7 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
 
 _EXAMPLES: dict[str, tuple[str, ...]] = {
     "channel": ("mail", "chat"),
+    "check": ("exposed-etcd", "exposed-kubelet", "default-accept", "redirects"),
     "detector": (*_DETECTORS, *_FILTERS),
     "interface": ("eth0",),
     "list": ("drop", "seen"),

@@ -1,10 +1,11 @@
-"""What is optional: the fleet, CrowdSec and block lists, which know of offenders; the notifier, which reports them."""
+"""What is optional: the fleet, CrowdSec, lists and audits, which know more; the notifier, which reports to people."""
 
 import asyncio
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from monitor.daemon.audit.watch import AuditWatch
 from monitor.daemon.control.fleet_answers import FleetAnswers
 from monitor.daemon.crowdsec.bridge import Crowdsec
 from monitor.daemon.fleet.membership import Membership
@@ -39,7 +40,10 @@ class Elsewhere:
         """
         self._settings = settings
         self._follow_entries = follow_entries
-        self._fleet = Membership(settings, os.uname().nodename, failed, follow_entries, problem_count)
+        self._audit = AuditWatch(settings.audit)
+        self._fleet = Membership(
+            settings, os.uname().nodename, failed, follow_entries, problem_count, audit=self._audit.digest
+        )
         self._fleet_watch = FleetWatch(self._fleet)
         self._crowdsec = Crowdsec(settings.crowdsec, failed)
         self._notify = NotifyWatch(settings)
@@ -88,6 +92,7 @@ class Elsewhere:
         self._fleet.reconfigure(settings, now_s)
         self._crowdsec.reconfigure(settings.crowdsec)
         self._lists.reconfigure(settings)
+        self._audit.reconfigure(settings.audit)
         self._notify.reconfigure(settings)
 
     def tick_parts(self, now_s: float) -> dict[str, Callable[[], object]]:
@@ -96,6 +101,7 @@ class Elsewhere:
             **self._fleet.tick_parts(now_s),
             "exchanging with CrowdSec": self._crowdsec.poll,
             "keeping block lists": self._lists.tick,
+            "following audits": self._audit.tick,
             "watching the notifier": self._notify.tick,
         }
 
@@ -108,6 +114,7 @@ class Elsewhere:
         yield from self._crowdsec.problems()
         yield from self._fleet_watch.problems()
         yield from self.lists.problems()
+        yield from self._audit.problems()
         yield from self._notify.problems()
 
     def notices(self) -> Iterator[str]:
@@ -115,12 +122,14 @@ class Elsewhere:
         yield from self._crowdsec.notices()
         yield from self._fleet_watch.notices()
         yield from self.lists.notices()
+        yield from self._audit.notices()
 
     def describe(self) -> dict[str, Any]:
         """Return their part of the status."""
         return {
             "fleet": self._fleet_watch.describe(),
             "lists": self.lists.describe(),
+            "audit": self._audit.describe(),
             "notify": self._notify.describe(),
         }
 
@@ -130,7 +139,14 @@ class Elsewhere:
         yield from self.lists.samples()
         yield from self._notify.samples()
         yield from self._fleet_watch.samples()
+        yield from self._audit.samples()
 
     def parts(self) -> list[Part]:
         """Return what doctor says about them."""
-        return [self._fleet_watch.part(), self._crowdsec.part(), *self.lists.parts(), *self._notify.parts()]
+        return [
+            self._fleet_watch.part(),
+            self._crowdsec.part(),
+            *self.lists.parts(),
+            *self._notify.parts(),
+            *self._audit.parts(),
+        ]
