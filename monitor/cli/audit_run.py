@@ -37,10 +37,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     report: Report
     unused: list[str]
     """Suppressions that match nothing: the file and what they are about."""
+    facts: Facts
+    """What the findings rest on."""
     bench: KubeBench | None
     """What kube-bench found, if it left a result."""
-    facts: Facts
-    """What was judged."""
 
 
 def must_be_root() -> None:
@@ -74,8 +74,8 @@ def run_audit(settings: Settings, request: Request, target: Target) -> Run:
     return Run(
         report=encodable(report),
         unused=[f"{path}:{one.line}: {one.check} {one.subject}" for one in unused],
-        bench=_bench(settings.audit.kube_bench),
         facts=facts,
+        bench=_bench(settings.audit.kube_bench),
     )
 
 

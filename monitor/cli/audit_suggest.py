@@ -121,6 +121,7 @@ def _say(made: list[Suggestion], severities: dict[str, str]) -> None:
     if tables := [name for name in (CLOSED_TABLE, DEFAULT_TABLE) if any(f"table inet {name} " in x.text for x in made)]:
         ends = "; ".join(f"nft delete table inet {name}" for name in tables)
         show.say(f"To try rules for a minute, with a way back: (sleep 60; {ends}) & nft -f FILE")
+        show.say("To keep them across boots: append the file to /etc/nftables.conf, or include it there.")
 
 
 def _say_file(made: list[Suggestion]) -> None:

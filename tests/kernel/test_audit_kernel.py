@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from monitor.audit.findings import Zone
@@ -19,7 +20,7 @@ from monitor.audit.kernel.judging import judge_reach
 from monitor.audit.kernel.listing import read_dump
 from monitor.audit.kernel.site_reading import read_site
 from monitor.audit.kernel.sockets import read_sockets
-from monitor.audit.reach import Outcome
+from monitor.audit.reach import Outcome, Reach
 from monitor.ebpf.kernel_objects import load_function
 from monitor.ebpf.maps import library
 from monitor.ebpf.xdp import XdpProgram
@@ -195,6 +196,26 @@ table inet filter {
     with audited_node("tcp/0.0.0.0/22", "tcp/0.0.0.0/23", rules=rules) as node:
         reach = judge(node)
     assert outcomes(reach, Zone.WORLD) == outcomes(reach, Zone.NODES) == {22: REACHED, 23: DROPPED}
+
+
+_JUDGE = """
+import msgspec, sys
+from monitor.audit.kernel.gathering import gather_reach
+sys.stdout.buffer.write(msgspec.json.encode(gather_reach()))
+"""
+
+
+def test_a_listener_that_cannot_be_copied_is_unknown() -> None:
+    """Where the copy cannot have all sockets, no port of them is said to be closed, unless a rule drops its packets."""
+    rules = "table inet filter { chain input { type filter hook input priority filter; tcp dport 23 drop; }; }"
+    listeners = [f"tcp/0.0.0.0/{port}" for port in range(10, 60)]
+    with audited_node(*listeners, rules=rules) as node:
+        printed = node.run("prlimit", "--nofile=100:100", sys.executable, "-c", _JUDGE).stdout
+    reach = msgspec.json.decode(printed, type=Reach)
+    found = outcomes(reach, Zone.WORLD)
+    assert found.pop(23) == DROPPED
+    assert set(found.values()) == {REACHED, UNKNOWN}
+    assert {one.why for one in reach.verdicts if one.outcome == UNKNOWN} == {"its listener could not be copied"}
 
 
 def _judge_text(node: Host, text: bytes) -> set[tuple[Outcome, str]]:

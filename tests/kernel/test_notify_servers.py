@@ -23,7 +23,11 @@ def test_alertmanager_has_the_alerts_until_they_end(tmp_path: Path) -> None:
     """A ban, a problem and its end, hostile texts; a server of the cluster that was down gets them later."""
     now_s = time.time()
     first, second = Alertmanager(tmp_path / "first"), Alertmanager(tmp_path / "second")
-    one = AlertmanagerChannel("alerts", AlertmanagerSettings(urls=(first.url, second.url)), place(tmp_path))
+    one = AlertmanagerChannel(
+        "alerts",
+        AlertmanagerSettings(urls=(first.url, second.url), generator="https://grafana.example/d/node"),
+        place(tmp_path),
+    )
     ban = message(item(time_s=now_s, until_s=now_s + 600))
     with first:
         with pytest.raises(Again, match="Connection refused"):
@@ -33,6 +37,7 @@ def test_alertmanager_has_the_alerts_until_they_end(tmp_path: Path) -> None:
             for server in (first, second):
                 (alert,) = server.alerts()
                 assert alert["labels"]["network"] == "192.0.2.7"
+                assert alert["generatorURL"] == "https://grafana.example/d/node"
                 assert alert["endsAt"].startswith(time.strftime("%Y-%m-%dT%H:%M:", time.gmtime(now_s + 600)))
             problem = item("the disk is full", reason="the disk is full", time_s=now_s, until_s=0.0)
             one.send(message(problem, kind=Kind.PROBLEM, urgency=Urgency.CRITICAL))

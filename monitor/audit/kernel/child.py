@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from monitor.audit.kernel.job import Answer, Job, Result, TraceStep
+from monitor.audit.kernel.job import Answer, Job, Question, Result, Socket, TraceStep
 from monitor.audit.kernel.network import Network
 from monitor.audit.kernel.programs import ProgramFailed, die_with_parent, enter_network, run
 from monitor.audit.kernel.sending import Sender
@@ -70,6 +70,7 @@ def judge(job: Job) -> Result:
     # while the rules are there: their handles are only known to the kernel
     enter_network(network.node)
     _name_rules(sender.answers, sender.traces)
+    _mark_doubtful(job, sender, is_whole=not network.loss)
     result.answers = sender.answers
     if sender.lost_traces:
         result.loss.append("the kernel dropped messages of the trace: rules are missing in some paths")
@@ -168,6 +169,23 @@ def _name_rules(answers: Sequence[Answer], traces: Sequence[Sequence[Traced]]) -
                     family=step.family, table=step.table, chain=step.chain, position=position, verdict=step.verdict
                 )
             )
+
+
+def _mark_doubtful(job: Job, sender: Sender, *, is_whole: bool) -> None:
+    """Mark the answers that may only be missing because something is not in the copy."""
+    for question, answer in zip(job.questions, sender.answers, strict=True):
+        if answer.kind in ("answered", "arrived", "left") or (answer.steps and answer.steps[-1].verdict == "drop"):
+            continue
+        if any(_takes(one, question) for one in sender.unbound):
+            answer.kind = "unbound"
+        elif not is_whole and not answer.kind:
+            answer.kind = "unsure"
+
+
+def _takes(one: Socket, question: Question) -> bool:
+    return (one.protocol, one.port) == (question.protocol, question.port) and (
+        one.address in ("0.0.0.0", "::", question.address)  # noqa: S104 - compared
+    )
 
 
 if __name__ == "__main__":

@@ -73,9 +73,10 @@ class TraceStep(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 class Answer(msgspec.Struct, kw_only=True, array_like=True):
     """What became of the packets of one question."""
 
-    kind: Literal["", "answered", "arrived", "left", "refused", "reset"] = ""
+    kind: Literal["", "answered", "arrived", "left", "refused", "reset", "unbound", "unsure"] = ""
     """`answered`: a listener; `arrived`: a datagram at a socket; `left`: over an interface, to `to_address`;
-    `refused`: with an ICMP error; `reset`: with a TCP reset; empty: nothing came."""
+    `refused`: with an ICMP error; `reset`: with a TCP reset; empty: nothing came; `unbound`: its listener is not in the
+    copy; `unsure`: nothing came, no rule dropped it, and something of the node is not in the copy."""
     to_address: str = ""
     to_port: int = 0
     out_link: str = ""

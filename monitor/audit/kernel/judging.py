@@ -19,7 +19,7 @@ from monitor.audit.reach import Listener, Outcome, Probe, Reach, Verdict
 TIME_LIMIT_S = 20.0
 _LONGEST_S = 90.0
 _MAX_TRACED = 3000
-_MAX_SOCKETS = 1024
+_MAX_SOCKETS = 16_384
 _MAX_RESULT_BYTES = 64 << 20
 
 

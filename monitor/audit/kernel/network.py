@@ -22,12 +22,13 @@ _QUIET = {
     "net/ipv6/conf/default/accept_dad": "0",
     "net/ipv6/conf/default/accept_ra": "0",
     "net/ipv6/conf/default/router_solicitations": "0",
+    "net/ipv4/ip_unprivileged_port_start": "0",
     "net/ipv4/icmp_ratelimit": "0",
     "net/ipv4/icmp_msgs_per_sec": "1000000",
     "net/ipv4/icmp_msgs_burst": "1000000",
     "net/ipv6/icmp/ratelimit": "0",
 }
-"""In both: no packets but probes and their answers, and no limit on answers."""
+"""In both: no packets but probes and their answers, and no limit on answers; any port can be bound."""
 
 
 class Network:

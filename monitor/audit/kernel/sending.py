@@ -2,6 +2,8 @@
 
 import contextlib
 import errno
+import os
+import resource
 import selectors
 import socket
 import time
@@ -23,6 +25,7 @@ _BATCH = 64
 _QUIET_S, _LONGEST_S = 0.03, 1.0
 _MAX_STEPS = 128
 _BACKLOG = 1024
+_SPARE_FILES = 64
 
 
 class Sender:
@@ -34,12 +37,15 @@ class Sender:
         self.answers = [Answer() for _ in questions]
         self.traces: list[list[Traced]] = [[] for _ in questions]
         self.loss: list[str] = []
+        self.unbound: list[Socket] = []
         self._attempts = [-1] * len(questions)
         self._selector = selectors.DefaultSelector()
         enter_network(network.node)
         self._tracer = Tracer()
-        self._listening = [bound for one in sockets if (bound := self._bind(one)) is not None]
         enter_network(network.outside)
+        self._most_listening = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FILES
+        self._listening: list[socket.socket] = []
+        self.listen(sockets)
         self._packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
         self._packets.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
         with contextlib.suppress(OSError):
@@ -74,15 +80,21 @@ class Sender:
     def listen(self, sockets: Iterable[Socket]) -> None:
         """Bind further sockets, where no other one is in the way."""
         enter_network(self._network.node)
-        self._listening += [bound for one in sockets if (bound := self._bind(one)) is not None]
+        for one in sockets:
+            try:
+                self._bind(one)
+            except OSError as error:
+                self.unbound.append(one)
+                self.loss.append(f"socket {one.protocol} {one.address}:{one.port}: {error.strerror}")
         enter_network(self._network.outside)
 
-    def _bind(self, one: Socket) -> socket.socket | None:
+    def _bind(self, one: Socket) -> None:
+        if len(self._listening) >= self._most_listening:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         family = socket.AF_INET6 if ":" in one.address else socket.AF_INET
         kind = socket.SOCK_STREAM if one.protocol == "tcp" else socket.SOCK_DGRAM
-        bound = None
-        try:
-            bound = socket.socket(family, kind)
+        with contextlib.ExitStack() as undo:
+            bound = undo.enter_context(socket.socket(family, kind))
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
@@ -96,12 +108,8 @@ class Sender:
             else:
                 bound.settimeout(0)
                 self._selector.register(bound, selectors.EVENT_READ)
-        except OSError as error:
-            if bound is not None:
-                bound.close()
-            self.loss.append(f"socket {one.protocol} {one.address}:{one.port}: {error.strerror}")
-            return None
-        return bound
+            undo.pop_all()
+        self._listening.append(bound)
 
     def _send(self, number: int, attempt: int) -> None:
         question = self._questions[number]

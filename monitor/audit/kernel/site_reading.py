@@ -18,7 +18,6 @@ _GLOBAL = (
     "net/ipv4/tcp_l3mdev_accept",
     "net/ipv4/tcp_syncookies",
     "net/ipv4/ip_local_port_range",
-    "net/ipv4/ip_unprivileged_port_start",
     "net/ipv6/conf/all/forwarding",
     "net/ipv6/ip_nonlocal_bind",
     "net/netfilter/nf_conntrack_tcp_loose",

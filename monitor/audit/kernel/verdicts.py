@@ -12,6 +12,10 @@ _TRANSLATION = re.compile(r"\b(dnat|redirect|tproxy|snat|masquerade)\b")
 _REJECTION = re.compile(r"\breject\b")
 NOTHING_LISTENS = "nothing listens there"
 NO_RULE = "no rule decided: the kernel dropped it for its source or its route"
+_DOUBTS = {
+    "unbound": "its listener could not be copied",
+    "unsure": "no rule decided, and not all of the node could be copied",
+}
 _ONWARD = ("jump ", "goto ")
 _ENDS = ("drop", "queue", "stolen")
 _SHOWN = ("accept", *_ENDS, *_ONWARD)
@@ -35,6 +39,8 @@ def _outcome(answer: Answer, path: tuple[Step, ...], *, has_listener: bool) -> t
     last = path[-1].verdict if path else ""
     if answer.kind in ("answered", "arrived", "left"):
         return Outcome.REACHED, ""
+    if answer.kind in _DOUBTS:
+        return Outcome.UNKNOWN, _DOUBTS[answer.kind]
     if last == "queue":
         return Outcome.UNKNOWN, "a program decides on it (nfqueue), which the copy does not have"
     if answer.kind in ("refused", "reset"):

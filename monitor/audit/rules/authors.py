@@ -7,7 +7,7 @@ what is reachable.
 import re
 from collections.abc import Iterable
 
-from monitor.audit.ruleset import Author
+from monitor.audit.ruleset import SETTLED, Author
 
 _TABLES = (
     (Author.NODEWARDEN, re.compile(r"nodewarden(_lists)?")),
@@ -78,6 +78,11 @@ def author_of_chain(table: str, name: str) -> Author:
     """Return whose a chain is: its table's, unless the table is one of iptables, which programs share."""
     owner = author_of_table(table)
     return owner if owner is not Author.OPERATOR else _named(_CHAINS, name) or Author.OPERATOR
+
+
+def is_settled(table: str, chain: str) -> bool:
+    """Whether rules of a chain change only when the operator wants that; the chain is empty for the table itself."""
+    return author_of_chain(table, chain) in SETTLED
 
 
 def author_of_rule(chain: Author, target: str, interfaces: Iterable[str], comment: str) -> Author:

@@ -3,13 +3,17 @@
 Rules that other programs wrote are left to these: they would write them again.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 from monitor.audit.findings import Finding, RuleRef
-from monitor.audit.ruleset import Author
-from monitor.audit.suggest.suggestion import Form, Known, Suggestion, is_word, subjects
+from monitor.audit.ruleset import Author, Rule
+from monitor.audit.suggest.suggestion import Form, Known, Suggestion, as_set, is_word, subjects
 
 _FAMILIES = frozenset({"ip", "ip6", "inet", "bridge", "arp", "netdev"})
+_PLAIN_RULE = re.compile(r"[0-9A-Za-z_ .:/{},!=-]{1,256}")
+_OF_A_FAMILY = re.compile(r"\b(ip6?|nfproto|icmp|icmpv6|arp|ether|saddr|protocol)\b")
+_Key = tuple[str, str, str, int]
 _HANDLES = "handles change when rules are loaded anew: compare with `nft -a list ruleset` before you run this"
 
 
@@ -19,12 +23,45 @@ def delete_rules(findings: Sequence[Finding], known: Known) -> Iterator[Suggesti
 
 
 def restrict_rules(findings: Sequence[Finding], known: Known) -> Iterator[Suggestion]:
-    """Suggest to delete rules that accept from everywhere; ports that are needed get rules with a source first."""
+    """Suggest the same rule with sources in place of rules that accept from everywhere.
+
+    Rules of iptables, and others whose text cannot be given back to nft as it is, are deleted.
+    """
+    rules = _owned(known)
+    repeated = [one for one in findings if one.rule and _is_repeatable(rules.get(_key(one.rule)))]
+    lines = [line for one in repeated if one.rule for line in _restricted(one.rule, known)]
+    if lines:
+        yield Suggestion(
+            check=repeated[0].check,
+            subjects=subjects(repeated),
+            form=Form.NFT,
+            text="\n".join(dict.fromkeys(lines)),
+            target="nft -f",
+            warning="only networks around this node reach these ports then: add the addresses of administrators and of "
+            f"members elsewhere before you load it; {_HANDLES}",
+        )
+    rest = [one for one in findings if one not in repeated]
     yield from _by_handle(
-        findings,
+        rest,
         known,
         "hosts that use the port are cut off unless a rule with their addresses (`ip saddr { ... }`) is added before",
     )
+
+
+def _restricted(rule: RuleRef, known: Known) -> Iterator[str]:
+    place = f"{rule.family} {rule.table} {rule.chain} handle {rule.handle}"
+    for size, word in ((4, "ip"), (16, "ip6")):
+        sources = as_set(known.networks.uplink + known.networks.inside, size)
+        if sources and rule.family in ("inet", word):
+            yield f"insert rule {place} {word} saddr {sources} {rule.text}"
+    yield f"delete rule {place}"
+
+
+def _is_repeatable(rule: Rule | None) -> bool:
+    """Whether a rule can be written again with a source: nothing in its text is quoted, of one family, or opaque."""
+    if rule is None or rule.saved or rule.is_opaque or not _is_ours(rule.ref, {_key(rule.ref): rule}):
+        return False
+    return bool(_PLAIN_RULE.fullmatch(rule.ref.text)) and not _OF_A_FAMILY.search(rule.ref.text)
 
 
 def _by_handle(findings: Sequence[Finding], known: Known, warning: str) -> Iterator[Suggestion]:
@@ -46,9 +83,9 @@ def _by_handle(findings: Sequence[Finding], known: Known, warning: str) -> Itera
         )
 
 
-def _owned(known: Known) -> set[tuple[str, str, str, int]]:
+def _owned(known: Known) -> dict[_Key, Rule]:
     return {
-        (rule.ref.family, rule.ref.table, rule.ref.chain, rule.ref.handle)
+        _key(rule.ref): rule
         for chain in known.facts.ruleset.chains
         if chain.author is Author.OPERATOR
         for rule in chain.rules
@@ -56,10 +93,14 @@ def _owned(known: Known) -> set[tuple[str, str, str, int]]:
     }
 
 
-def _is_ours(rule: RuleRef, owned: set[tuple[str, str, str, int]]) -> bool:
+def _key(rule: RuleRef) -> _Key:
+    return rule.family, rule.table, rule.chain, rule.handle
+
+
+def _is_ours(rule: RuleRef, owned: Mapping[_Key, Rule]) -> bool:
     """Whether a rule is the operator's, and its names need no quotes."""
-    key = rule.family, rule.table, rule.chain, rule.handle
-    return rule.handle > 0 and rule.family in _FAMILIES and is_word(rule.table) and is_word(rule.chain) and key in owned
+    names = is_word(rule.table) and is_word(rule.chain)
+    return rule.handle > 0 and rule.family in _FAMILIES and names and _key(rule) in owned
 
 
 def move_legacy(findings: Sequence[Finding], _: Known) -> Iterator[Suggestion]:

@@ -47,7 +47,8 @@ class AlertmanagerChannel:
     def send(self, message: Message) -> None:
         """Have each server take the alerts of a message; Again for those that are down, Refused if one does not."""
         section = self._section
-        body = msgspec.json.encode(list(alerts(message, section)))
+        link = {"generatorURL": section.generator} if section.generator else {}
+        body = msgspec.json.encode([alert | link for alert in alerts(message, section)])
         headers = headers_of(section)
         servers = section.urls or (url_of(section),)
         failures: list[Again] = []

@@ -9,7 +9,7 @@ from monitor.config.kinds import duration
 from monitor.config.shapes import Conflict
 from monitor.config.word_kinds import matching
 from monitor.notify.registration import Registration
-from monitor.notify.sections.web import SERVER_URL, WebSettings
+from monitor.notify.sections.web import SERVER_URL, URL, WebSettings
 
 _MAX_SERVERS = 8
 LABEL = matching(
@@ -32,6 +32,14 @@ class AlertmanagerSettings(WebSettings, frozen=True, kw_only=True):
     labels: Annotated[
         tuple[Annotated[str, LABEL], ...], Meta(description="Further labels of each alert, `NAME=VALUE`.")
     ] = ()
+    generator: Annotated[
+        str,
+        URL,
+        Meta(
+            description="A page about this node, such as a dashboard: the link *Source* of each alert. Empty: there is "
+            "none."
+        ),
+    ] = ""
     longest_s: Annotated[
         float,
         duration("1m", "28d"),

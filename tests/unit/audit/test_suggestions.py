@@ -231,11 +231,41 @@ def test_only_rules_of_the_operator_are_touched(check: str) -> None:
     """Docker would write its rule again; a handle that is no rule of the node, or a name in quotes, is left alone."""
     facts, ref = _rules(Author.OPERATOR)
     (made,) = _suggest(_finding(check, "s", rule=ref), facts=facts)
-    assert (made.form, made.text) == (Form.NFT, "delete rule inet own input handle 7")
+    *inserted, last = made.text.splitlines()
+    assert (made.form, last) == (Form.NFT, "delete rule inet own input handle 7")
+    assert inserted == (
+        [
+            "insert rule inet own input handle 7 ip saddr { 10.244.0.0/16, 192.0.2.0/24 } accept",
+            "insert rule inet own input handle 7 ip6 saddr { 2001:db8::/64 } accept",
+        ]
+        if check == "permissive-rule"
+        else []
+    )
     assert "nft -a list ruleset" in made.warning
     for author, table in ((Author.DOCKER, "own"), (Author.OPERATOR, _HOSTILE)):
         facts, ref = _rules(author, table)
         assert [one for one in _suggest(_finding(check, "s", rule=ref), facts=facts) if one.form is Form.NFT] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tcp dport 1 accept; flush ruleset",
+        'comment "x" accept',
+        "ip protocol tcp accept",
+        "a\nflush ruleset",
+        "x" * 300,
+        "",
+    ],
+)
+def test_a_rule_that_cannot_be_written_again_is_deleted(text: str) -> None:
+    """What is quoted, of one family, or could be more than one statement is not repeated."""
+    facts, ref = _rules(Author.OPERATOR)
+    (chain,) = facts.ruleset.chains
+    ref = msgspec.structs.replace(ref, text=text)
+    chain = msgspec.structs.replace(chain, rules=(Rule(ref=ref),))
+    (made,) = _suggest(_finding("permissive-rule", "s", rule=ref), facts=Facts(ruleset=Ruleset(chains=(chain,))))
+    assert made.text == "delete rule inet own input handle 7"
 
 
 @pytest.mark.parametrize("check", sorted(BY_CHECK))
