@@ -15,7 +15,8 @@ APPARMORDIR ?= /etc/apparmor.d
 RUNTIME_PACKAGES := python3-venv python3-bpfcc python3-systemd linux-libc-dev
 TEST_PACKAGES := nftables python3-nftables conntrack iproute2 nmap hping3 iputils-ping curl procps clang-format systemd-journal-remote apache2-utils \
     slowhttptest ethtool rsync redis-server bind9-dnsutils dnsmasq-base mmdebstrap systemd-container medusa \
-    sshpass prometheus strace groff-base man-db lintian openssh-client etcd-server
+    sshpass prometheus prometheus-alertmanager rsyslog rsyslog-openssl etcd-server strace groff-base man-db lintian openssh-client \
+    iptables ipset
 # For building the Debian package, and nothing else.
 BUILD_PACKAGES := debhelper dh-apparmor dh-python python3-pip python3-click python3-systemd python3-yaml
 # Tests start hundreds of daemons, and without bytecode each would compile all modules first.
@@ -44,7 +45,7 @@ help:
 	@echo 'make setup      install what the other targets need'
 
 # $(1): package names. Installs missing ones, or prints the command if root is required. Tests and demo start their own
-# Prometheus, Redis and etcd, so the services of the packages are disabled.
+# Prometheus, Alertmanager, rsyslog, Redis and etcd, so the services of the packages are disabled.
 define install_packages
 	@missing=$$(for package in $(1); do \
 	    dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; done); \
@@ -53,7 +54,7 @@ define install_packages
 	    echo "installing" $$missing; \
 	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing \
 	        >/dev/null || exit 1; \
-	    for service in prometheus redis-server etcd; do case "$$missing" in *$$service*) \
+	    for service in prometheus prometheus-alertmanager redis-server rsyslog etcd; do case "$$missing" in *$$service*) \
 	        [ ! -d /run/systemd/system ] || systemctl disable --quiet --now $$service.service;; esac; done; \
 	fi
 endef
@@ -95,7 +96,7 @@ observe: setup
 # packages, which attack nobody, and those of daemons that read only lines with a log prefix of their own.
 APART := tests/system/packaging $(patsubst %,tests/kernel/test_%.py,ban_faults bans_model comparison conntrack drift \
     forged_entries journal leaks log_in_journal nft_versions nftables older_tables prefixes refused_table shun_semantics surroundings \
-    config_watch crowdsec daemon_state dashboards fleet observe owner state)
+    audit_command config_watch crowdsec notify_servers daemon_state dashboards fleet observe owner state)
 # Booted containers, whose daemons have a log prefix of their own, too.
 BOOTED := $(filter-out tests/system/packaging,$(wildcard tests/system/test_*.py))
 
@@ -187,6 +188,7 @@ docs: setup
 	$(PYTHON) -m monitor.settings.reference > docs/configuration.md
 	$(PYTHON) -m monitor.daemon.catalogue.reference > docs/metrics.md
 	$(PYTHON) -m monitor.filters.reference > docs/filters.md
+	$(PYTHON) -m monitor.audit.reference > docs/audit-checks.md
 	$(PYTHON) -m monitor.enforcers.nftables.table_text > docs/table.nft
 
 install:
@@ -201,6 +203,9 @@ install:
 	sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden.service > $(UNITDIR)/nodewarden.service
 	sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden-lists.service > $(UNITDIR)/nodewarden-lists.service
 	install -m 644 systemd/nodewarden-lists.timer $(UNITDIR)/nodewarden-lists.timer
+	sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden-audit.service > $(UNITDIR)/nodewarden-audit.service
+	install -m 644 systemd/nodewarden-audit.timer $(UNITDIR)/nodewarden-audit.timer
+	sed 's|@PREFIX@|$(PREFIX)|' systemd/nodewarden-notify.service > $(UNITDIR)/nodewarden-notify.service
 	[ ! -e /etc/kubernetes ] && [ ! -e /var/lib/rancher ] || install -D -m 644 systemd/kubernetes.conf \
 	    $(UNITDIR)/nodewarden.service.d/kubernetes.conf
 	install -m 644 systemd/nodewarden.sysusers $(SYSUSERSDIR)/nodewarden.conf
@@ -212,29 +217,39 @@ install:
 	systemd-tmpfiles --create $(TMPFILESDIR)/nodewarden.conf
 	$(BINDIR)/nodewarden config check --config $(SYSCONFDIR)/nodewarden.yaml
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
-	systemctl enable --quiet nodewarden.service nodewarden-lists.timer
+	systemctl enable --quiet nodewarden.service nodewarden-lists.timer nodewarden-notify.service
 	[ ! -d /run/systemd/system ] || systemctl start nodewarden-lists.timer
+	systemctl enable --quiet nodewarden-audit.timer
+	[ ! -d /run/systemd/system ] || systemctl start nodewarden-audit.timer
 	@echo 'installed: systemctl start nodewarden, then nodewarden doctor'
 	@[ ! -e $(SYSCONFDIR)/conf.d/10-observe.yaml ] || \
 	    echo 'it only observes until you delete $(SYSCONFDIR)/conf.d/10-observe.yaml; see there'
 
 # Keeps configuration, state and account unless PURGE=1; removes bans and the table.
 uninstall:
+	[ ! -d /run/systemd/system ] || [ ! -e $(UNITDIR)/nodewarden-notify.service ] || \
+	    systemctl stop nodewarden-notify.service
 	[ ! -d /run/systemd/system ] || [ ! -e $(UNITDIR)/nodewarden-lists.timer ] || \
 	    systemctl stop nodewarden-lists.timer nodewarden-lists.service
+	[ ! -d /run/systemd/system ] || [ ! -e $(UNITDIR)/nodewarden-audit.timer ] || \
+	    systemctl stop nodewarden-audit.timer nodewarden-audit.service
 	[ ! -d /run/systemd/system ] || [ ! -e $(UNITDIR)/nodewarden.service ] || systemctl stop nodewarden.service
 	[ ! -x $(PREFIX)/bin/nodewarden ] || $(PREFIX)/bin/nodewarden flush
 	[ ! -e $(UNITDIR)/nodewarden.service ] || systemctl disable --quiet nodewarden.service
 	[ ! -e $(UNITDIR)/nodewarden-lists.timer ] || systemctl disable --quiet nodewarden-lists.timer
+	[ ! -e $(UNITDIR)/nodewarden-audit.timer ] || systemctl disable --quiet nodewarden-audit.timer
+	[ ! -e $(UNITDIR)/nodewarden-notify.service ] || systemctl disable --quiet nodewarden-notify.service
 	[ ! -e $(APPARMORDIR)/nodewarden ] || [ ! -d /sys/kernel/security/apparmor ] || \
 	    apparmor_parser --remove $(APPARMORDIR)/nodewarden
 	rm -rf $(PREFIX) $(BINDIR)/nodewarden $(UNITDIR)/nodewarden.service $(SYSUSERSDIR)/nodewarden.conf \
-	    $(UNITDIR)/nodewarden-lists.service $(UNITDIR)/nodewarden-lists.timer \
+	    $(UNITDIR)/nodewarden-lists.service $(UNITDIR)/nodewarden-lists.timer $(UNITDIR)/nodewarden-notify.service \
+	    $(UNITDIR)/nodewarden-audit.service $(UNITDIR)/nodewarden-audit.timer \
 	    $(TMPFILESDIR)/nodewarden.conf $(APPARMORDIR)/nodewarden
 	rm -f $(UNITDIR)/nodewarden.service.d/kubernetes.conf
 	[ ! -d $(UNITDIR)/nodewarden.service.d ] || rmdir --ignore-fail-on-non-empty $(UNITDIR)/nodewarden.service.d
 	[ ! -d $(SYSUSERSDIR) ] || rmdir --ignore-fail-on-non-empty $(SYSUSERSDIR)
 	$(if $(PURGE),rm -rf $(SYSCONFDIR) /var/lib/nodewarden /var/cache/nodewarden \
+	    /var/lib/nodewarden-audit /var/lib/systemd/timers/stamp-nodewarden-audit.timer \
 	    /var/lib/systemd/timers/stamp-nodewarden-lists.timer)
 	$(if $(PURGE),! getent passwd nodewarden >/dev/null || userdel nodewarden)
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
@@ -250,5 +265,5 @@ debs: setup
 
 clean:
 	rm -rf build dist debian/nodewarden debian/.debhelper debian/completion debian/man debian/*.log debian/*.substvars
-	rm -rf debian/backend debian/*.lock debian/nodewarden.service debian/nodewarden.nodewarden-lists.*
+	rm -rf debian/backend debian/*.lock debian/nodewarden.service debian/nodewarden.nodewarden-*
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -128,6 +128,8 @@ VALUES: dict[str, dict[str, str]] = {
         "wide": "dark-orange",
         "unusable": "light-purple",
         "expired": "super-light-blue",
+        "sent": CALM,
+        "lost": "semi-dark-red",
     },
     "program": {"drops": "blue", "xdp_ban": "purple", "first_packets": "orange"},
     "reason": {
@@ -171,6 +173,7 @@ VALUES: dict[str, dict[str, str]] = {
         "igmp": "purple",
         "other": GREY,
     },
+    "severity": {"critical": "dark-red", "high": BAD, "medium": WARN, "low": WATCH, "info": GREY},
     "state": {
         "protected": CALM,
         "unprotected": WATCH,

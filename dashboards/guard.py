@@ -5,9 +5,11 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 from dashboards import queries as q
 from dashboards.aggregates import PROBLEMS
 from dashboards.board import Row, board, row
+from dashboards.guard_audit import audits
 from dashboards.guard_cost import costs
 from dashboards.guard_crowdsec import exchange
 from dashboards.guard_lists import block_lists
+from dashboards.guard_notify import notifications
 from dashboards.guard_reading import readings
 from dashboards.panels import BAD, GOOD, NONE_IS_GOOD, WARN, About, Value, bars, card, lines, steps
 from dashboards.queries import Query
@@ -24,6 +26,7 @@ def made() -> Dashboard:
         *readings(),
         *_holding(),
         *exchange(),
+        audits(),
         *costs(),
         *_upkeep(),
     )
@@ -104,6 +107,7 @@ def _holding() -> tuple[Row, ...]:
     return (
         row("Bans in nftables", 8, _table(), _bulk()),
         block_lists(),
+        notifications(),
         row("Tampering, leaks and failures (empty while all is well)", 8, *_failures(), is_folded=True),
     )
 

@@ -18,12 +18,14 @@ ALERTS_OF: dict[ProblemKind, tuple[str, ...]] = {
     ProblemKind.TABLE: ("NodewardenTableMissing", "NodewardenTableFault"),
     ProblemKind.REFUSED: ("NodewardenBanRefused",),
     ProblemKind.LISTS: ("NodewardenListFault",),
+    ProblemKind.NOTIFY: ("NodewardenNotifyFault",),
     ProblemKind.LISTENER: ("NodewardenListenerErrors",),
     ProblemKind.INTERNAL: ("NodewardenInternalErrors",),
     ProblemKind.FLEET: ("NodewardenFleetServer",),
     ProblemKind.FLEET_BREAKER: ("NodewardenFleetBreaker",),
     ProblemKind.FLEET_DIFFERS: ("NodewardenFleetDiffers",),
     ProblemKind.FLEET_WAITING: ("NodewardenFleetWaiting",),
+    ProblemKind.AUDIT: ("NodewardenAuditStale",),
 }
 """Kinds with alerts of their own, which fire for each problem of the kind."""
 

@@ -38,6 +38,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     host: Host = Host()
     own: Own = Own()
     baseline: Baseline = Baseline()
+    previous: Baseline = Baseline()
+    """The state that the last run of the unit found; empty without one."""
     lacks: Mapping[Part, str] = {}
     time_s: float = 0.0
     """When they were gathered, wall time."""

@@ -88,6 +88,12 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
     listeners: tuple[Listener, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     """For each listener and each translated port, by zone and address of the node."""
+    untranslated: tuple[Verdict, ...] = ()
+    """The same for each translated port that the world reached, with destination translation taken out of the copy:
+    what the rules for the node itself say about the port."""
+    unnamed: tuple[Verdict, ...] = ()
+    """The same for ports that nobody listens at and that are no service, as if somebody listened: what the world meets
+    where no rule names a port."""
     blind: tuple[str, ...] = ()
     """What decides on packets and is not in the copy, such as an XDP program: every verdict may be wrong."""
     loss: tuple[str, ...] = ()

@@ -9,6 +9,8 @@ import click
 import msgspec
 
 from monitor.cli import completion, show
+from monitor.cli.enrichment.enricher import Enricher, options
+from monitor.cli.enrichment.output import finish
 from monitor.cli.origin import detector_of, origin
 from monitor.cli.target import Target
 from monitor.cli.values import BANTIME, NETWORK, NETWORK_OR_ALL, NETWORK_OR_RANGE, PORTS
@@ -100,10 +102,12 @@ def _paged(request: ListBans, most: int | None) -> ListBans:
 @click.option("--sort", type=click.Choice(["since", "ends", "network"]), default="since", show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show at most N bans.")
 @click.option("--offset", type=click.IntRange(min=0), metavar="N", default=0, help="Skip the first N bans.")
+@options()
 @show.json_option
 @click.pass_obj
 def list_bans(
     target: Target,
+    /,
     observed: bool,
     detector: str,
     set_name: SetWord | None,
@@ -112,10 +116,13 @@ def list_bans(
     limit: int | None,
     offset: int,
     is_json: bool,
+    **enrichment: Any,
 ) -> None:
     """List the bans in force, newest first; after them, elements that other programs added to the kernel's sets.
 
     Networks of block lists are not among them: see `nodewarden lists status`.
+
+    --asn reads databases of yours; --rdns asks DNS, whose answers are what the other end claims to be.
     """
     request = ListBans(
         observed=observed,
@@ -126,11 +133,14 @@ def list_bans(
         sort=sort,
         offset=offset,
     )
-    bans = every_ban(target, request, limit)
+    enricher = Enricher(**enrichment)
+    bans = enricher.enrich(every_ban(target, request, limit))
+    columns = ("NETWORK", "SET", "ENDS IN", "DETECTOR", *enricher.columns, "REASON")
     if is_json:
         show.as_json_list(bans)
-    elif not show.table(("NETWORK", "SET", "ENDS IN", "DETECTOR", "REASON"), map(_row, bans)):
+    elif not show.table(columns, (_row(ban, enricher.cells(ban)) for ban in bans)):
         show.say(f"no bans{_hint(target, request, is_detector=request.detector == detector)}")
+    finish(enricher)
 
 
 def _hint(target: Target, request: ListBans, *, is_detector: bool) -> str:
@@ -150,10 +160,10 @@ def _hint(target: Target, request: ListBans, *, is_detector: bool) -> str:
     )
 
 
-def _row(ban: dict[str, Any]) -> tuple[str, ...]:
+def _row(ban: dict[str, Any], more: tuple[str, ...]) -> tuple[str, ...]:
     word = ban["set"] if ban["mode"] == "enforce" else f"({ban['set']})"
     ports = f" ({', '.join(ban['ports'])})" if ban.get("ports") else ""
-    return ban["network"], word + ports, show.time_left(ban["left_s"]), origin(ban), ban["reason"]
+    return ban["network"], word + ports, show.time_left(ban["left_s"]), origin(ban), *more, ban["reason"]
 
 
 @click.command(cls=SetCommand)

@@ -34,7 +34,7 @@ _REFUSALS = {"stale": "the ban would be over already", "full": "bans.max_bans is
 def events(target: Target, follow: bool, since_s: float | None, is_json: bool) -> None:
     """Show bans, refusals, ends, floods, table changes and problems, oldest first.
 
-    The daemon keeps the last 2048 since its start; the journal has older ones (`journalctl -t nodewarden`). With
+    The daemon keeps the last 16,384 since its start; the journal has older ones (`journalctl -t nodewarden`). With
     --follow and without --since, it starts with the last 10.
     """
     since = None if since_s is None else time.time() - since_s

@@ -11,8 +11,10 @@ import click
 
 from monitor.cli import show
 from monitor.cli.bans import SetCommand, chosen_set, every_ban, set_options
+from monitor.cli.enrichment.enricher import Enricher, options
+from monitor.cli.enrichment.output import finish
 from monitor.cli.export_follow import export_elsewhere
-from monitor.cli.exported_bans import BLACKHOLE, NOTATIONS, SELF, Elsewhere, next_hops, object_name
+from monitor.cli.exported_bans import BLACKHOLE, NOTATIONS, SELF, Elsewhere, as_nft, next_hops, object_name
 from monitor.cli.target import Target
 from monitor.cli.values import BANTIME, NEXT_HOP
 from monitor.config.types import parse_duration
@@ -80,9 +82,11 @@ class UnreadableFileError(NodewardenError):
     show_default=True,
     help="Export at most the N newest bans: changes, exabgp, cilium, calico.",
 )
+@options()
 @click.pass_obj
 def export_bans(
     target: Target,
+    /,
     notation: str,
     set_name: SetWord | None,
     follow: bool,
@@ -90,6 +94,7 @@ def export_bans(
     hops: tuple[str, ...],
     community: str,
     most: int,
+    **enrichment: Any,
 ) -> None:
     """Write the bans in force to standard output.
 
@@ -100,6 +105,9 @@ def export_bans(
     The formats changes (`add NETWORK`, `del NETWORK`), exabgp, cilium and calico are for those who enforce elsewhere,
     also with --follow. They have the bans of one set, by default those of proven offenders.
     """
+    enricher = Enricher(**enrichment)
+    if enricher.columns and notation != "json":
+        raise click.UsageError("--asn and --rdns are for --format json: other formats have no place for it")
     if notation in NOTATIONS:
         elsewhere = Elsewhere(name=_word(name), next_hops=next_hops(hops), community=_word(community))
         export_elsewhere(target, set_name or "ban", notation, elsewhere, most, follow)
@@ -110,7 +118,8 @@ def export_bans(
     if notation != "json":
         bans = _of_all_ports(bans)
     if notation == "json":
-        show.as_json_list(bans)
+        show.as_json_list(enricher.enrich(bans))
+        finish(enricher)
     elif notation == "nft":
         for line in as_nft(bans):
             show.say(line)
@@ -284,14 +293,3 @@ def _left_s(element: str, network: str, default_s: float) -> float:
         return max(1.0, parse_duration(left))
     except ValueError:
         raise UnreadableFileError(f"{left!r} after {network} is not a time") from None
-
-
-def as_nft(bans: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Yield lines for `nft -f`, one per set, with the set names of nodewarden's own table."""
-    by_set: dict[str, list[str]] = {}
-    for ban in bans:
-        network = ban["network"]
-        name = f"{ban['set']}{'6' if ':' in network else '4'}{'_nets' if '/' in network else ''}"
-        by_set.setdefault(name, []).append(f"{network} timeout {max(1, int(ban['left_s']))}s")
-    for name, elements in sorted(by_set.items()):
-        yield f"add element inet nodewarden {name} {{ {', '.join(elements)} }}"

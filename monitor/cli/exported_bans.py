@@ -91,6 +91,17 @@ WHOLE = (cilium, calico)
 """They name all networks each time."""
 
 
+def as_nft(bans: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield lines for `nft -f`, one per set, with the set names of nodewarden's own table."""
+    by_set: dict[str, list[str]] = {}
+    for ban in bans:
+        network = ban["network"]
+        name = f"{ban['set']}{'6' if ':' in network else '4'}{'_nets' if '/' in network else ''}"
+        by_set.setdefault(name, []).append(f"{network} timeout {max(1, int(ban['left_s']))}s")
+    for name, elements in sorted(by_set.items()):
+        yield f"add element inet nodewarden {name} {{ {', '.join(elements)} }}"
+
+
 class Followed:
     """The bans in force, followed by events between one list and the next."""
 

@@ -9,6 +9,8 @@ import click
 import msgspec
 
 from monitor.cli import completion, show
+from monitor.cli.enrichment.enricher import Enricher, options
+from monitor.cli.enrichment.output import finish, say_enrichment
 from monitor.cli.past import describe_past
 from monitor.cli.report import print_report
 from monitor.cli.target import Target
@@ -62,10 +64,12 @@ def _which(command: Callable[..., None]) -> Callable[..., None]:
 @click.command("history")
 @_which
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show at most N entries.")
+@options()
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object a line.")
 @click.pass_obj
 def history(
     target: Target,
+    /,
     since_s: float,
     until_s: float | None,
     observed: bool,
@@ -74,6 +78,7 @@ def history(
     config_path: Path,
     limit: int | None,
     is_json: bool,
+    **enrichment: Any,
 ) -> None:
     """Show what was banned, would have been banned, or was spared; newest first.
 
@@ -81,7 +86,8 @@ def history(
     """
     request = History(since_s, _until(until_s), observed, detector, source)
     is_empty = True
-    for entry in _entries(target, request, config_path, limit):
+    enricher = Enricher(**enrichment)
+    for entry in enricher.enrich(_entries(target, request, config_path, limit)):
         is_empty = False
         if is_json:
             show.as_json(entry, indent=None)
@@ -89,8 +95,10 @@ def history(
             standing = f" ({entry['standing']})" if entry["standing"] else ""
             for line in describe_past(entry, f"{entry['network']}{standing}"):
                 show.say(line)
+            say_enrichment(entry)
     if is_empty and not is_json:
         show.say("nothing happened in that time")
+    finish(enricher)
 
 
 @click.command("report")

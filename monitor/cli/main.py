@@ -8,11 +8,9 @@ import contextlib
 import difflib
 import errno
 import gc
-import importlib
 import io
 import os
 import sys
-from collections import UserDict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ import click
 
 from monitor import __version__
 from monitor.cli import show
+from monitor.cli.imported import Imported
 from monitor.cli.target import Target
 from monitor.control.client import DaemonUnreachable, UnsendableRequest
 from monitor.model.errors import AlreadyOwned, ConfigError, NodewardenError, TemporaryError, explain
@@ -39,6 +38,7 @@ _COMPLETE = "_NODEWARDEN_COMPLETE"
 _FROM = {
     "allow": ("allow", "allow"),
     "apply": ("apply", "apply"),
+    "audit": ("audit", "audit_group"),
     "ban": ("bans", "ban"),
     "compare": ("compare", "compare"),
     "config": ("config", "config_group"),
@@ -55,6 +55,7 @@ _FROM = {
     "label": ("label", "label_group"),
     "list": ("bans", "list_bans"),
     "lists": ("lists", "lists_group"),
+    "notify": ("notify", "notify_group"),
     "record": ("record", "record"),
     "reload": ("reload", "reload"),
     "replay": ("replay", "replay"),
@@ -63,20 +64,9 @@ _FROM = {
     "top": ("top", "top"),
     "tune": ("tune", "tune"),
     "unban": ("bans", "unban"),
-    "why": ("status", "why"),
+    "why": ("why", "why"),
 }
 """By command, its module in this package and its name there: imported when used, since some need much of the daemon."""
-
-
-class _Imported(UserDict[str, click.Command]):
-    """Commands by name, each imported when it is asked for."""
-
-    def __getitem__(self, name: str) -> click.Command:
-        """Return a command."""
-        if self.data[name] is None:
-            module, attribute = _FROM[name]
-            self.data[name] = getattr(importlib.import_module(f"monitor.cli.{module}"), attribute)
-        return self.data[name]
 
 
 class Commands(click.Group):
@@ -84,8 +74,7 @@ class Commands(click.Group):
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
-        self.commands = _Imported()
-        self.commands.data |= dict.fromkeys(_FROM)  # type: ignore[arg-type]  # None: not imported yet
+        self.commands = Imported(_FROM)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -13,7 +13,7 @@ from textual.coordinate import Coordinate
 from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, Static
 
-from monitor.cli import events, show, status
+from monitor.cli import events, show, why
 from monitor.cli.mode_line import short_mode_line
 from monitor.cli.target import Target
 from monitor.control.protocol import AllowAdd, BanOrder, Request, RequestedBan, Top, Unban, Why
@@ -183,7 +183,7 @@ class TopScreen(App[None]):
         try:
             result = self._target.ask(Why(network))
             with contextlib.redirect_stdout(written):
-                status.explain(result)
+                why.explain(result)
         except NodewardenError as error:
             written.write(str(error))
         text = printable_lines(written.getvalue().strip(), "")

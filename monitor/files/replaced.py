@@ -7,11 +7,13 @@ from pathlib import Path
 _MODE = 0o644
 
 
-def replace_file(path: Path, *parts: bytes, kept: Path | None = None, mode: int | None = None) -> None:
+def replace_file(
+    path: Path, *parts: bytes, kept: Path | None = None, mode: int | None = None, group: int | None = None
+) -> None:
     """Write a file under a hidden name, flush it to disk, and move it over `path`; what was there stays at `kept`.
 
-    It has mode and owner of the file that it replaces, or `mode` and the owner who writes it. OSError if that fails:
-    then `path` is as it was.
+    It has mode and owner of the file that it replaces, or `mode`, the owner who writes it, and `group` (a
+    number) if given. OSError if that fails: then `path` is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
@@ -29,6 +31,8 @@ def replace_file(path: Path, *parts: bytes, kept: Path | None = None, mode: int 
             if mode is None and before is not None:
                 os.fchown(file.fileno(), before.st_uid, before.st_gid)
                 mode = before.st_mode & 0o777
+            elif group is not None and os.fstat(file.fileno()).st_gid != group:  # a sandbox may forbid chown
+                os.fchown(file.fileno(), -1, group)
             os.fchmod(file.fileno(), _MODE if mode is None else mode)
             os.fsync(file.fileno())
         if before is not None and kept is not None:

@@ -117,7 +117,7 @@ class Adoption:
             peer.lag_s = max(0.0, now_s - self._clock.to_local(record.since_s))
         wanted = _Wanted(network, strength, key, record, self._end_of(record, now_s), is_listed=seen is not None)
         if (cause := self._refusal(peer, wanted, now_s)) is not None:
-            if cause is Cause.ENDED and self.claim_of(peer.name, key) is not None:
+            if cause is Cause.ENDED and ((peer.name, key) in plan.orders or self.claim_of(peer.name, key)):
                 plan.withdraw(peer.name, network, strength)
             return cause
         return self._hold(plan, peer, wanted, now_s)

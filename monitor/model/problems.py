@@ -71,6 +71,8 @@ class ProblemKind(enum.StrEnum):
     """The daemon's log cannot be written."""
     LISTS = "lists"
     """A block list is missing, expired, cannot be renewed, or is not in the kernel."""
+    NOTIFY = "notify"
+    """People are not notified: the notifier does not run, or a channel fails."""
     INTERNAL = "internal"
     """Internal faults."""
     WEB_CONFIG = "web_config"
@@ -83,6 +85,8 @@ class ProblemKind(enum.StrEnum):
     """Nodes of the fleet differ for a quarter of an hour."""
     FLEET_WAITING = "fleet_waiting"
     """Bans wait to be published, although the server answers."""
+    AUDIT = "audit"
+    """Audits of what is open on this node do not run, or their report cannot be read."""
 
 
 class Problem(NamedTuple):

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
+from monitor.audit.settings import AuditSettings
 from monitor.config.kinds import GROUP, OPTIONAL_PATH, SOCKET_PATH, duration, integer, path
 from monitor.config.shapes import Conflict, Section
 from monitor.config.types import Endpoint
@@ -19,6 +20,7 @@ from monitor.crowdsec.settings import CrowdsecSettings
 from monitor.fleet.settings import FleetSettings
 from monitor.lists.settings import LIST_NAMES, MAX_LISTS, ListSettings
 from monitor.model.bans import Mode
+from monitor.notify.settings import NotifySettings
 from monitor.recording.settings import RecordingSettings
 from monitor.settings.bans import Bans
 from monitor.settings.detectors import Detectors
@@ -159,6 +161,11 @@ class Settings(Section, frozen=True, kw_only=True):
         Meta(description="Block lists from elsewhere, which `nodewarden-lists.timer` fetches. None by default."),
     ] = field(default_factory=dict)
     crowdsec: Annotated[CrowdsecSettings, Meta(description="Decisions exchanged with CrowdSec.")] = CrowdsecSettings()
+    notify: Annotated[
+        NotifySettings,
+        Meta(description="Messages to people, which `nodewarden-notify.service` sends. None by default."),
+    ] = NotifySettings()
+    audit: Annotated[AuditSettings, Meta(description="The audit of what is open on this node.")] = AuditSettings()
     log: Annotated[Log, Meta(description="The log of the daemon.")] = Log()
 
     def conflicts(self) -> Iterable[Conflict]:

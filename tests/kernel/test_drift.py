@@ -8,8 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from monitor.audit.rules.authors import is_settled
 from monitor.enforcers.nftables.drift import Drift, DriftKind, DriftWatch
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
+from monitor.enforcers.nftables.rule_changes import RuleChanges
 from monitor.model.addresses import Network, parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import WORDS, Ban
@@ -211,3 +213,36 @@ def test_another_instance_in_our_process_is_somebody_else(enforcer: NftablesEnfo
     assert drift.kind is DriftKind.ELEMENT_ADDED
     assert drift.author is not None
     assert drift.author.pid == os.getpid()
+
+
+def test_who_changes_rules_of_other_tables_is_noted_but_not_the_churn_of_kubernetes(
+    node: Host, enforcer: NftablesEnforcer
+) -> None:
+    """A table has the process and how often it changed; kube-proxy's chains, our table and sets do not count."""
+    node.run("iptables-nft", "-P", "INPUT", "ACCEPT")  # makes the table
+    changes = RuleChanges(is_settled)
+    with contextlib.closing(DriftWatch(enforcer.ports, changes)) as watch:
+        node.nft("table inet mine { set s { type ipv4_addr; }; chain input { type filter hook input priority 0; }; }")
+        node.run("iptables-nft", "-N", "KUBE-SERVICES")
+        node.run("iptables-nft", "-A", "KUBE-SERVICES", "-p", "tcp", "--dport", "80", "-j", "ACCEPT")
+        _nft(node, "add", "element", "inet", "mine", "s", "{ 192.0.2.7 }")
+        _nft(node, "add", "table", "ip", "kube-proxy")
+        enforcer.add([_ban("203.0.113.77")], now_s=0)
+        _read(watch)
+        assert [(one.table, one.process, one.count) for one in changes.listed()] == [("inet mine", "nft", 1)]
+        before = time.time()
+        _nft(node, "add", "rule", "inet", "mine", "input", "tcp", "dport", "8080", "accept")
+        node.run("iptables-nft", "-A", "INPUT", "-p", "tcp", "--dport", "81", "-j", "ACCEPT")
+        drifts = _read(watch)
+        assert not drifts
+        mine, filter_ = changes.listed()
+        assert (mine.table, mine.process, mine.count, mine.pid > 1) == ("inet mine", "nft", 2, True)
+        assert mine.first_s <= before <= mine.last_s
+        assert (filter_.table, filter_.process.startswith("iptables")) == ("ip filter", True)
+        _nft(node, "flush", "ruleset")
+        _read(watch)
+        assert sorted((one.table, one.process, one.count) for one in changes.listed()) == [
+            ("inet mine", "nft", 3),
+            ("ip filter", filter_.process, 1),
+            ("ip filter", "nft", 1),
+        ]

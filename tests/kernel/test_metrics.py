@@ -16,8 +16,14 @@ from tests.unit.rules import support
 pytestmark = pytest.mark.kernel
 
 _MOST_BYTES = 200_000
-_OF_OTHERS = ("nodewarden_fleet_", "nodewarden_crowdsec_", "nodewarden_list_")
-"""Metrics of what this node has not: a fleet, CrowdSec's LAPI, block lists."""
+_OF_OTHERS = (
+    "nodewarden_fleet_",
+    "nodewarden_crowdsec_",
+    "nodewarden_list_",
+    "nodewarden_notify_",
+    "nodewarden_audit_findings",
+)
+"""Metrics of what this node has not: a fleet, CrowdSec's LAPI, block lists, a channel of notifications, an audit."""
 
 
 def test_the_metrics_are_clean_and_complete(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from monitor.daemon.control.event_presentation import show_event
 from monitor.daemon.control.fleet_answers import FleetAnswers
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
@@ -19,7 +20,7 @@ def answers_of(pipeline: Pipeline, directory: Path, fleet: Member | None = None)
     return Answers(
         pipeline,
         orders,
-        EventStream(),
+        EventStream(show_event),
         lambda: {"problems": []},
         list,
         dict,

@@ -1,5 +1,6 @@
 """What labels of metrics can be: closed sets from the code that fills them, examples where there is no such set."""
 
+from monitor.audit.findings import Severity
 from monitor.bans.claims import Rank
 from monitor.bans.decision import Ending, Verdict
 from monitor.control.clients import Drop
@@ -7,6 +8,7 @@ from monitor.crowdsec.claims import Outcome
 from monitor.crowdsec.errors import Cause as LapiCause
 from monitor.daemon.fleet.watch import PEER_STATES
 from monitor.daemon.life.scraper_watch import ScraperState
+from monitor.daemon.notify.watch import OUTCOMES
 from monitor.daemon.pipeline.harm import Sign
 from monitor.daemon.trial.record import Result
 from monitor.detectors.registry import REGISTRATIONS
@@ -69,7 +71,7 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "listener": {"": ("log", "metrics", "store", "events", "crowdsec")},
     "mode": {"": tuple(Mode), "nodewarden_xdp_attached": ("native", "generic")},
-    "outcome": {"": tuple(Outcome)},
+    "outcome": {"": tuple(Outcome), "nodewarden_notify_messages_total": OUTCOMES},
     "part": {"": FAULTS},
     "program": {"": ("drops", "xdp_ban", "first_packets")},
     "protocol": {"": ("tcp", "udp", "icmp", "icmpv6", "igmp", "other")},
@@ -83,6 +85,7 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
         "nodewarden_trials_total": ("started", *Result),
     },
     "rung": {"": ATTACH_MODES},
+    "severity": {"": tuple(Severity)},
     "server": {"": ("metrics", "control")},
     "sign": {"": tuple(Sign)},
     "source": {"": _SOURCES},
@@ -96,6 +99,8 @@ CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
 """The closed sets, by label and metric; those of a metric that is not named are under the empty name."""
 
 _EXAMPLES: dict[str, tuple[str, ...]] = {
+    "channel": ("mail", "chat"),
+    "check": ("exposed-etcd", "exposed-kubelet", "default-accept", "redirects"),
     "detector": (*_DETECTORS, *_FILTERS),
     "interface": ("eth0",),
     "list": ("drop", "seen"),

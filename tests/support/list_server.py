@@ -56,6 +56,13 @@ class ListServer:
         for thread in self._threads:
             thread.join()
 
+    def receive(self, client: socket.socket) -> bytes:
+        """Read a request: its head."""
+        head = b""
+        while b"\r\n\r\n" not in head and (part := client.recv(65536)):
+            head += part
+        return head
+
     def _accept(self) -> None:
         while True:
             try:
@@ -71,11 +78,9 @@ class ListServer:
             client.settimeout(10)
             if self._context is not None:
                 client = self._context.wrap_socket(client, server_side=True)
-            head = b""
-            while b"\r\n\r\n" not in head and (part := client.recv(65536)):
-                head += part
-            self.requests.append(head)
-            answer = self.answer(head) if callable(self.answer) else self.answer
+            request = self.receive(client)
+            self.requests.append(request)
+            answer = self.answer(request) if callable(self.answer) else self.answer
             for part in [answer] if isinstance(answer, bytes) else answer:
                 client.sendall(part)
             with contextlib.suppress(OSError):

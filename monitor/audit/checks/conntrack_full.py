@@ -27,7 +27,7 @@ CHECK = Check(
     title="The table of connections has room",
     reason="When it is full, the kernel drops the packets of new connections, of clients and attackers alike.",
     severity=Severity.MEDIUM,
-    remedy="Raise net.netfilter.nf_conntrack_max, and find out what opens so many connections: `nodewarden top`.",
+    remedy="Raise net.netfilter.nf_conntrack_max, and find out what opens all these connections: `nodewarden top`.",
     needs=(Part.HOST,),
     judge=_judge,
 )

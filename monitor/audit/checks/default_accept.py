@@ -1,20 +1,96 @@
-"""The input path of the node accepts what no rule decides."""
+"""The node, or what it forwards, is open to what no rule decides."""
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 from monitor.audit.check import Check
 from monitor.audit.facts import Facts, Part
 from monitor.audit.findings import Finding, RuleRef, Severity
+from monitor.audit.rules.walk import Fate, fate
+from monitor.audit.ruleset import Author
+
+_FAMILIES = (("ip", "IPv4", "100.0.0.77"), ("ip6", "IPv6", "2600::77"))
+"""Family, its name, and an address somewhere in the Internet."""
+_SWITCHES = {
+    ("forward", "ip"): ("net.ipv4.ip_forward", "1"),
+    ("forward", "ip6"): ("net.ipv6.conf.all.forwarding", "1"),
+}
+"""The sysctls that must have a value for such packets to be forwarded at all."""
+_PORTS = (7, 61337)
+"""Ports that no rule names: a low one and a high one."""
+_UNNAMED_INTERFACE = "uplink"
 
 
 def _judge(check: Check, facts: Facts) -> Iterator[Finding]:
-    inputs = [chain for chain in facts.ruleset.chains if chain.hook == "input"]
-    if not any(chain.policy == "drop" for chain in inputs):
-        rule = None
-        if inputs:
-            last = inputs[-1]
-            rule = RuleRef(family=last.family, table=last.table, chain=last.name, text="policy accept")
-        yield check.fail("input", "no chain drops what no rule accepts", rule=rule)
+    for hook in ("input", "forward"):
+        for family, name, address in _FAMILIES:
+            if not _is_used(facts, hook, family) or (hook == "forward" and _has_network_plugin(facts)):
+                continue
+            yield from _findings(check, hook, family, name, _worst(facts, hook, family, address))
+
+
+def _findings(check: Check, hook: str, family: str, name: str, fates: dict[str, Fate]) -> Iterator[Finding]:
+    passed = {what: one for what, one in fates.items() if not one.is_dropped}
+    if not passed:
+        return
+    subject = f"{hook} {family}"
+    doubtful: list[RuleRef] = [rule for one in passed.values() for rule in one.doubtful]
+    if doubtful and all(one.doubtful for one in passed.values()):
+        yield check.unknown(subject, f"{name}: whether it drops what no rule accepts is not understood: {doubtful[0]}")
+        return
+    by = next(iter(passed.values())).by
+    what = "" if len(passed) == len(fates) else f" ({', '.join(passed)})"
+    where = "is accepted" if hook == "input" else "is forwarded"
+    text = f"{name}{what} that no rule decides {where}: " + (f"{by}" if by else f"no chain of the {hook} hook")
+    yield check.fail(subject, text, severity=Severity.HIGH if hook == "input" else Severity.MEDIUM, rule=by)
+
+
+def _worst(facts: Facts, hook: str, family: str, address: str) -> dict[str, Fate]:
+    """Return what becomes of connections that no rule names, by protocol, at the uplink that accepts the most."""
+    all_fates = []
+    for interface in facts.host.uplinks or (_UNNAMED_INTERFACE,):
+        fates = {}
+        for protocol in ("tcp", "udp"):
+            tried = [
+                fate(
+                    facts.ruleset,
+                    ("prerouting", hook),
+                    family,
+                    {
+                        "nfproto": "ipv4" if family == "ip" else "ipv6",
+                        "l4proto": protocol,
+                        f"{family} {'protocol' if family == 'ip' else 'nexthdr'}": protocol,
+                        f"{family} saddr": int(ip_address(address)),
+                        "ct state": "new",
+                        "pkttype": "host",
+                        "th dport": port,
+                        "th sport": port,
+                        "meta mark": 0,
+                        "iifname": interface,
+                        "iif": interface,
+                    },
+                )
+                for port in _PORTS
+            ]
+            fates[protocol.upper()] = next((one for one in tried if not one.is_dropped), tried[0])
+        all_fates.append(fates)
+    return min(all_fates, key=lambda fates: sum(one.is_dropped for one in fates.values()))
+
+
+def _is_used(facts: Facts, hook: str, family: str) -> bool:
+    """Whether packets of the family get there; if it is unknown, they do."""
+    if Part.HOST in facts.lacks or not facts.host.sysctls:
+        return hook == "input"
+    if family == "ip6" and facts.host.sysctls.get("net.ipv6.conf.all.disable_ipv6") != "0":
+        return False
+    name, value = _SWITCHES.get((hook, family), ("", ""))
+    return not name or facts.host.sysctls.get(name) == value
+
+
+def _has_network_plugin(facts: Facts) -> bool:
+    """Whether forwarding is the business of Kubernetes: any pod may reach any other unless a policy denies it."""
+    authors = {chain.author for chain in facts.ruleset.chains}
+    return bool(authors & {Author.KUBE_PROXY, Author.CNI})
 
 
 CHECK = Check(
@@ -22,8 +98,9 @@ CHECK = Check(
     title="What no rule accepts is dropped",
     reason="A service that somebody starts later is open at once, unless the firewall drops what it does not know.",
     severity=Severity.HIGH,
-    remedy="Give the input chain of your firewall the policy drop, after rules for what must be open.",
-    false_positives="Cilium and cloud firewalls drop outside of nftables.",
+    remedy="Give the chain of your firewall the policy drop, after rules for what must be open; for IPv4 and for IPv6.",
+    false_positives="Cilium and cloud firewalls drop outside of nftables; IPv6 may end at the router."
+    " Forwarding is not judged on nodes of Kubernetes, where network policies decide.",
     needs=(Part.RULESET,),
     judge=_judge,
 )

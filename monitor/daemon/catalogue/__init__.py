@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from monitor.daemon.catalogue import bans, crowdsec, daemon, detectors, fleet, flows, lists
+from monitor.daemon.catalogue import audit, bans, crowdsec, daemon, detectors, fleet, flows, lists, notify
 from monitor.daemon.catalogue.bans import BAN_LATENCY
 from monitor.daemon.sources.registrations import SOURCES
 from monitor.metrics.metric import Kind, Metric
@@ -16,7 +16,7 @@ def _sections() -> Iterator[tuple[str, tuple[Metric, ...]]]:
     yield sources.__doc__ or "", sources.METRICS
     for row in SOURCES:
         yield f"Source `{row.source.name}`: {row.source.description}", row.source.metrics
-    for module in (programs, flows, detectors, bans, lists, crowdsec, daemon, fleet):
+    for module in (programs, flows, detectors, bans, lists, notify, crowdsec, daemon, fleet, audit):
         yield module.__doc__ or "", module.METRICS
 
 

@@ -13,7 +13,7 @@ from monitor.model.alerts import FloodAlert
 def show_events(stream: EventStream, after: int, since_s: float | None) -> dict[str, Any]:
     """Show one page of the events after a number, and the number after which to go on: a page takes the loop 1 ms."""
     since_s = float("-inf") if since_s is None else since_s
-    page = [show_event(event) for event in islice(stream.after(after, since_s), MAX_EVENTS_PAGE)]
+    page = list(islice(stream.after(after, since_s), MAX_EVENTS_PAGE))
     is_full = len(page) == MAX_EVENTS_PAGE
     return {
         "run": stream.name_of_run,

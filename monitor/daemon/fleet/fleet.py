@@ -46,8 +46,12 @@ class Fleet:
         monotonic: Callable[[], float] = time.monotonic,
         *,
         problems: Callable[[], int] = int,
+        audit: Callable[[], str] = str,
     ) -> None:
-        """`node` is this node's name; `problems` counts those of `status`; the clocks are in seconds."""
+        """`node` is this node's name; `problems` counts those of `status`; the clocks are in seconds.
+
+        `audit` is the digest of the last audit's result.
+        """
         self.node = node
         self.settings = settings.fleet
         self._pipeline = pipeline
@@ -67,7 +71,7 @@ class Fleet:
             monotonic,
         )
         self.report = SelfReport(
-            settings, pipeline, self.clock, self.peers, self.outbox, self.allowlist, problems, wall()
+            settings, pipeline, self.clock, self.peers, self.outbox, self.allowlist, problems, wall(), audit
         )
         self._adoption = Adoption(
             rules_of(settings),

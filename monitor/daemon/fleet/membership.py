@@ -50,11 +50,12 @@ class Membership(Listener):
         follow_allowlist: Callable[[], None],
         problems: Callable[[], int] = int,
         make_engine: MakeEngine = _redis,
+        audit: Callable[[], str] = str,
     ) -> None:
         """Join nothing yet.
 
         `failed` takes faults of our own; `follow_allowlist` puts changed `entries` into force, and raises if it cannot;
-        `problems` counts those of `status`.
+        `problems` counts those of `status`; `audit` is the digest of the last audit's result.
         """
         self._settings = settings
         self._host_name = host_name
@@ -62,6 +63,7 @@ class Membership(Listener):
         self._follow_allowlist = follow_allowlist
         self._problems = problems
         self._make_engine = make_engine
+        self._audit = audit
         self._kept = {what: Kept(partial(self._part, what)) for what in KEPT}
         self._pipeline: Pipeline | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -128,7 +130,11 @@ class Membership(Listener):
 
         assert self._pipeline is not None  # noqa: S101 - `open` was called
         fleet = Fleet(
-            self._settings, node_name(self._settings, self._host_name), self._pipeline, problems=self._problems
+            self._settings,
+            node_name(self._settings, self._host_name),
+            self._pipeline,
+            problems=self._problems,
+            audit=self._audit,
         )
         for what, kept in self._kept.items():
             getattr(fleet, what).resume(kept.rows, now_s)

@@ -35,8 +35,9 @@ class SelfReport:
         allowlist: FleetAllowlist,
         problems: Callable[[], int],
         started_s: float,
+        audit: Callable[[], str] = str,
     ) -> None:
-        """`problems` counts those of `status`; `started_s` is wall time in seconds."""
+        """`problems` counts those of `status`; `started_s` is wall time in seconds; `audit` is a result's digest."""
         self._pipeline = pipeline
         self._clock = clock
         self._peers = peers
@@ -44,6 +45,7 @@ class SelfReport:
         self._allowlist = allowlist
         self._problems = problems
         self._started_s = started_s
+        self._audit = audit
         self.follow(settings)
 
     def follow(self, settings: Settings) -> None:
@@ -66,7 +68,7 @@ class SelfReport:
             fleet.mode,
             self._configuration,
             self._allowed,
-            "",
+            self._audit(),
             sum(self._pipeline.table.drifts.values()),
             self._outbox.sequence,
             self._outbox.published_total,

@@ -1,10 +1,11 @@
-"""What others know of offenders: the fleet, CrowdSec and block lists, as one part of the service. All are optional."""
+"""What is optional: the fleet, CrowdSec, lists and audits, which know more; the notifier, which reports to people."""
 
 import asyncio
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from monitor.daemon.audit.watch import AuditWatch
 from monitor.daemon.control.fleet_answers import FleetAnswers
 from monitor.daemon.crowdsec.bridge import Crowdsec
 from monitor.daemon.fleet.membership import Membership
@@ -12,6 +13,7 @@ from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.life.saved_windows import SavedPart
 from monitor.daemon.lists.keeper import ListKeeper
 from monitor.daemon.lists.report import ListReport
+from monitor.daemon.notify.watch import NotifyWatch
 from monitor.daemon.pipeline.listeners import Listener
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.metrics.metric import Sample
@@ -38,9 +40,13 @@ class Elsewhere:
         """
         self._settings = settings
         self._follow_entries = follow_entries
-        self._fleet = Membership(settings, os.uname().nodename, failed, follow_entries, problem_count)
+        self._audit = AuditWatch(settings.audit)
+        self._fleet = Membership(
+            settings, os.uname().nodename, failed, follow_entries, problem_count, audit=self._audit.digest
+        )
         self._fleet_watch = FleetWatch(self._fleet)
         self._crowdsec = Crowdsec(settings.crowdsec, failed)
+        self._notify = NotifyWatch(settings)
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
@@ -79,12 +85,15 @@ class Elsewhere:
         self._crowdsec.close()
         self._fleet.close()
         self._lists.close()
+        self._notify.close()
 
     def reconfigure(self, settings: Settings, now_s: float) -> None:
         """Follow changed settings."""
         self._fleet.reconfigure(settings, now_s)
         self._crowdsec.reconfigure(settings.crowdsec)
         self._lists.reconfigure(settings)
+        self._audit.reconfigure(settings.audit)
+        self._notify.reconfigure(settings)
 
     def tick_parts(self, now_s: float) -> dict[str, Callable[[], object]]:
         """Return what is due each second, by name."""
@@ -92,6 +101,8 @@ class Elsewhere:
             **self._fleet.tick_parts(now_s),
             "exchanging with CrowdSec": self._crowdsec.poll,
             "keeping block lists": self._lists.tick,
+            "following audits": self._audit.tick,
+            "watching the notifier": self._notify.tick,
         }
 
     def suspect(self) -> None:
@@ -103,23 +114,39 @@ class Elsewhere:
         yield from self._crowdsec.problems()
         yield from self._fleet_watch.problems()
         yield from self.lists.problems()
+        yield from self._audit.problems()
+        yield from self._notify.problems()
 
     def notices(self) -> Iterator[str]:
         """Say what operators should know of them."""
         yield from self._crowdsec.notices()
         yield from self._fleet_watch.notices()
         yield from self.lists.notices()
+        yield from self._audit.notices()
 
     def describe(self) -> dict[str, Any]:
         """Return their part of the status."""
-        return {"fleet": self._fleet_watch.describe(), "lists": self.lists.describe()}
+        return {
+            "fleet": self._fleet_watch.describe(),
+            "lists": self.lists.describe(),
+            "audit": self._audit.describe(),
+            "notify": self._notify.describe(),
+        }
 
     def samples(self) -> Iterator[Sample]:
         """Yield their metrics."""
         yield from self._crowdsec.samples()
         yield from self.lists.samples()
+        yield from self._notify.samples()
         yield from self._fleet_watch.samples()
+        yield from self._audit.samples()
 
     def parts(self) -> list[Part]:
         """Return what doctor says about them."""
-        return [self._fleet_watch.part(), self._crowdsec.part(), *self.lists.parts()]
+        return [
+            self._fleet_watch.part(),
+            self._crowdsec.part(),
+            *self.lists.parts(),
+            *self._notify.parts(),
+            *self._audit.parts(),
+        ]

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from monitor.bans.decision import Verdict
 from monitor.daemon.life.background import Cutting
 from monitor.daemon.life.config_files import ConfigFiles
@@ -168,6 +170,7 @@ class Health:
             "configuration": str(self._path),
             "metrics": self._metrics,
             "detector_origins": self._detector_origins,
+            "rule_changes": [msgspec.structs.asdict(one) for one in self._table_watch.changes.listed()],
             **self._sources.describe(),
         }
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from monitor.bans.ledger import Ledger
 from monitor.control.server import ControlServer
 from monitor.daemon.catalogue import BAN_LATENCY
+from monitor.daemon.control.event_presentation import show_event
 from monitor.daemon.control.history_answers import HistoryAnswers
 from monitor.daemon.control.orders import Orders
 from monitor.daemon.control.requests import Answers
@@ -106,7 +107,7 @@ class Service:
         )
         self._saver = Saver(settings.state.directory / FILE_NAME, self._store_opened)
         self._cutting = Cutting()
-        self._events = EventStream()
+        self._events = EventStream(show_event)
         self._intake = HistoryIntake(
             lambda offence, decision: self._standing(offence.network, decision.alert), settings.state.history_rows
         )

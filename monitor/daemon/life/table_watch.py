@@ -11,8 +11,10 @@ import itertools
 import time
 from collections.abc import Callable, Container
 
+from monitor.audit.rules.authors import is_settled
 from monitor.enforcers.nftables.drift import Drift, DriftWatch
 from monitor.enforcers.nftables.keeper import ALLOWLIST, DEFINITION, PARTS, TableKeeper
+from monitor.enforcers.nftables.rule_changes import RuleChanges
 from monitor.model.errors import SYSTEM_FAULTS, explain
 from monitor.model.retry import Worker
 
@@ -41,6 +43,8 @@ class TableWatch:
 
         `failed` is told of a fault of our own, with the name of what failed.
         """
+        self.changes = RuleChanges(is_settled)
+        """Which processes changed the rules of other tables."""
         self._keeper = keeper
         self._failed = failed
         self._worker = Worker("table")
@@ -64,7 +68,7 @@ class TableWatch:
     def open(self) -> None:
         """Start to listen for notifications; if that fails, comparisons alone find changes, and it is tried again."""
         try:
-            self._watch = DriftWatch(self._ports)
+            self._watch = DriftWatch(self._ports, self.changes)
         except SYSTEM_FAULTS as error:
             self._unnoticed(error)
             return

@@ -3,20 +3,28 @@
 An event is a decision, an end of a ban, a flood, a clock step, a change of the table by another program, a problem that
 appeared or is over, or what became of a trial configuration. Readers ask for what is newer than the last event that
 they have, so a slow reader costs the daemon nothing. docs/events.md describes what they get.
+
+As an object an event takes up to 1.3 kB. So only the newest are objects, and older ones are packed, 256 at a time: a
+burst of ten thousand bans leaves a reader that asks every half second nothing to miss, and takes 4 MB, not 20.
 """
 
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any
 
 import msgspec
 
 from monitor.bans.decision import Decision, Ended, Verdict
+from monitor.daemon.pipeline.event_pages import PAGE, EventPage, pack
 from monitor.daemon.pipeline.listeners import Listener
 from monitor.model.alerts import FloodAlert
 from monitor.model.bans import Ban, Mode
 
-MAX_EVENTS = 2048
+MAX_EVENTS = 16_384
+_OBJECTS = 2048
+_PAGES = (MAX_EVENTS - _OBJECTS) // PAGE
 
 
 class ClockStep(msgspec.Struct, frozen=True):
@@ -64,22 +72,29 @@ class EventStream(Listener):
 
     name = "events"
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        """`clock` gives wall time in seconds, for what has no time of its own."""
+    def __init__(self, show: Callable[[StreamEvent], dict[str, Any]], clock: Callable[[], float] = time.time) -> None:
+        """`show` returns an event as readers get it. `clock` gives wall time, for what has no time of its own."""
+        self._show = show
         self._clock = clock
-        self._events: deque[StreamEvent] = deque(maxlen=MAX_EVENTS)
+        self._older: deque[EventPage] = deque(maxlen=_PAGES)
+        self._events: deque[StreamEvent] = deque()
         self.name_of_run = f"{clock():.6f}"
         """Differs after a restart, when numbers begin again."""
         self.last = 0
         """The number of the newest event; 0 without any."""
 
-    def after(self, number: int, since_s: float = float("-inf")) -> Iterator[StreamEvent]:
+    def after(self, number: int, since_s: float = float("-inf")) -> Iterator[dict[str, Any]]:
         """Yield the kept events with a higher number that are not older than `since_s`, oldest first."""
-        return (event for event in self._events if event.number > number and event.time_s >= since_s)
+        for page in self._older:
+            if page.last > number and page.newest_s >= since_s:
+                yield from (one for one in page.events() if one["number"] > number and one["time_s"] >= since_s)
+        known = max(0, number - (self.last - len(self._events)))
+        yield from (self._show(one) for one in islice(self._events, known, None) if one.time_s >= since_s)
 
     def lost_after(self, number: int) -> int:
         """Return how many events with a higher number are no longer kept."""
-        return max(0, self.last - len(self._events) - number)
+        kept = sum(page.size for page in self._older) + len(self._events)
+        return max(0, self.last - kept - number)
 
     def settled(self, decisions: Sequence[Decision], done_s: float) -> None:
         """Keep decisions; that a ban covers further alerts is no event."""
@@ -120,3 +135,5 @@ class EventStream(Listener):
     def _keep(self, what: What, time_s: float) -> None:
         self.last += 1
         self._events.append(StreamEvent(self.last, time_s, what))
+        if len(self._events) >= _OBJECTS + PAGE:
+            self._older.append(pack([self._show(self._events.popleft()) for _ in range(PAGE)]))

@@ -16,6 +16,7 @@ from monitor.config.faults import Fault, InvalidConfigError, Origin
 from monitor.config.kinds import near
 from monitor.daemon.pipeline.wiring import wanted
 from monitor.daemon.selfcheck.fleet_files import fleet_findings
+from monitor.daemon.selfcheck.notify_files import notify_findings
 from monitor.daemon.selfcheck.references import Finding, file_findings, name_findings
 from monitor.daemon.sources.feeds import unfed
 from monitor.daemon.sources.log_filters import FROM_FAIL2BAN, LogFilters
@@ -48,6 +49,7 @@ def examine(loaded: Loaded, root: Path = Path("/")) -> Examined:
     found += file_findings(settings, filters, root)
     found += name_findings(settings, root)
     found += fleet_findings(settings.fleet, root)
+    found += notify_findings(settings.notify, root)
     found += [Finding("", text, is_warning=True) for text in unfed(wanted(settings), settings)]
     placed = [(one, _placed(loaded, one)) for one in found]
     rank = {file: number for number, file in enumerate(loaded.files)}

@@ -53,6 +53,7 @@ def file_findings(settings: Settings, filters: LogFilters, root: Path) -> Iterat
     """Yield what is wrong with files and directories, and what the service may not read."""
     yield from _log_files(settings, filters)
     yield from _list_files(settings, root)
+    yield from _audit_files(settings)
     yield from _in_place_of_a_socket(settings.control.socket)
     for path in (settings.state.directory, *settings.state.directory.parents):
         if os.path.lexists(path) and not path.is_dir():
@@ -97,6 +98,14 @@ def _list_files(settings: Settings, root: Path) -> Iterator[Finding]:
             yield Finding(path, f"{section.file} is {kind}: a list is a regular file")
         elif section.file and (why := why_not_for_service(root / section.file.lstrip("/"))):
             yield Finding(path, f"{section.file}: {why}", is_warning=True)
+
+
+def _audit_files(settings: Settings) -> Iterator[Finding]:
+    """Yield which files of the audit do not exist; only root reads them."""
+    audit = settings.audit
+    for name, path in (("baseline", audit.baseline), ("kube_bench", audit.kube_bench)):
+        if path and not os.path.lexists(path):
+            yield Finding(f"audit.{name}", f"{path} does not exist now; audits read it once it does", is_warning=True)
 
 
 def name_findings(settings: Settings, root: Path) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 import enum
 import errno
 import socket
+import time
 from collections.abc import Container
 
 import msgspec
@@ -23,6 +24,7 @@ from monitor.enforcers.nftables.notices import (
     decode_set_name,
     notices,
 )
+from monitor.enforcers.nftables.rule_changes import RuleChanges
 from monitor.enforcers.nftables.ruleset import BAN_SETS, PORT_SETS
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Strength
@@ -126,9 +128,13 @@ class DriftWatch:
     PermanentError if kernel support or a privilege is missing.
     """
 
-    def __init__(self, own_ports: Container[int]) -> None:
-        """`own_ports`: netlink ports of our own changes (`NftablesEnforcer.ports`), checked for each notification."""
+    def __init__(self, own_ports: Container[int], changes: RuleChanges | None = None) -> None:
+        """`own_ports`: netlink ports of our own changes (`NftablesEnforcer.ports`), checked for each notification.
+
+        `changes` notes those of other tables.
+        """
         self._own_ports = own_ports
+        self._changes = changes
         self._socket = open_socket()
         try:
             self._socket.setsockopt(270, _ADD_MEMBERSHIP, _GROUP)  # SOL_NETLINK
@@ -168,7 +174,10 @@ class DriftWatch:
                 found.append(self._overrun())
                 continue
             try:
-                self._take(bytes(memoryview(self._buffer)[:size]), found)
+                datagram = bytes(memoryview(self._buffer)[:size])
+                if self._changes is not None:
+                    self._changes.take(datagram, self._own_ports, time.time())
+                self._take(datagram, found)
             except MalformedRecord:
                 found.append(self._overrun())
         return found
@@ -183,4 +192,6 @@ class DriftWatch:
 
     def _overrun(self) -> Drift:
         self._open = _Transaction()
+        if self._changes is not None:
+            self._changes.forget_open()
         return Drift(DriftKind.OVERRUN)

@@ -183,9 +183,9 @@ COMMANDS = {
     "apply --back": ["apply", "--back"],
     "record info": ["record", "info"],
 }
-_OF_FILES = {"compare", "config", "filter", "fail2ban", "label", "lists", "replay", "tune"}
+_OF_FILES = {"audit", "compare", "config", "filter", "fail2ban", "label", "lists", "notify", "replay", "tune"}
 """Commands that read files: their tests are in test_command.py, test_filter.py, test_fail2ban.py, test_block_lists.py,
-test_replay.py and tests/unit/tuning."""
+test_replay.py tests/unit/audit and tests/unit/tuning."""
 _WITHOUT_TEXT = {"run", "drops"}
 
 

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.cli.exchange import UnreadableFileError, as_nft, as_plain, notation_of, read_json, read_nft, read_plain
+from monitor.cli.exchange import UnreadableFileError, as_plain, notation_of, read_json, read_nft, read_plain
+from monitor.cli.exported_bans import as_nft
 from monitor.cli.main import cli
 from monitor.cli.target import Target
 from monitor.control.protocol import BanOrder, RequestedBan

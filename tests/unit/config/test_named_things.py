@@ -249,6 +249,8 @@ WARNINGS = {
     "metrics: {listen: '127.0.0.1:80'}": "1:19: metrics.listen: the service may not listen on port 80",
     "lists: {own: {file: /nowhere.txt}}": "1:21: lists.own.file: /nowhere.txt does not exist now",
     "lists: {own: {url: 'http://lists.example.org/a'}}": "1:20: lists.own.url: is not encrypted",
+    "audit: {baseline: /nowhere.json}": "1:19: audit.baseline: /nowhere.json does not exist now",
+    "audit: {kube_bench: /nowhere.json}": "1:21: audit.kube_bench: /nowhere.json does not exist now",
     "fleet: {url: 'redis://redis.example.org'}": "1:14: fleet.url: is not encrypted",
     "fleet: {url: 'redis+sentinel://127.0.0.1,192.0.2.1/main'}": "1:14: fleet.url: is not encrypted",
     "sources: {kernel_log: {enabled: false}, conntrack: {enabled: false}}": "host_sweep",
@@ -376,6 +378,8 @@ CHECKED_BY_NOTATION = {
     "detectors.failures.sshd.timezone": "a name of tzdata, looked up when it is read",
     "crowdsec.url": "LAPI may be away when the configuration is read",
     **{f"crowdsec.{name}": "a word of CrowdSec" for name in ("machine", "origins", "set")},
+    "audit.report": "it is there after the first audit",
+    "audit.suppressions": "it need not be there",
     "fleet.url": "a server may be away when the configuration is read",
     **{f"fleet.{name}": "a word of the fleet" for name in ("name", "node", "role", "share", "username", "adopt_roles")},
 }

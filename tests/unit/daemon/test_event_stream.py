@@ -13,9 +13,10 @@ from click.testing import CliRunner
 from monitor.bans.decision import Decision, Ended, Ending, Verdict
 from monitor.cli.events import events, line
 from monitor.control.protocol import MAX_EVENTS_PAGE
-from monitor.daemon.control.event_presentation import show_events
+from monitor.daemon.control.event_presentation import show_event, show_events
 from monitor.daemon.life.health import ProblemWatch
 from monitor.daemon.pipeline.decision_log import DecisionLog
+from monitor.daemon.pipeline.event_pages import PAGE
 from monitor.daemon.pipeline.event_stream import MAX_EVENTS, EventStream
 from monitor.daemon.pipeline.listeners import Listener, Listeners
 from monitor.model.addresses import parse_address, parse_network
@@ -32,7 +33,7 @@ FLOOD = FloodAlert("half_open", 12.0, "192.0.2.1:80", EVIDENCE)
 
 def stream() -> EventStream:
     """Return a stream whose clock says 100."""
-    return EventStream(lambda: 100.0)
+    return EventStream(show_event, lambda: 100.0)
 
 
 def decided(verdict: Verdict, ban: Ban | None = BAN, **more: object) -> Decision:
@@ -106,20 +107,35 @@ def test_every_verdict_and_method_has_a_case() -> None:
 def test_it_is_bounded_and_tells_what_is_lost() -> None:
     """However much happens, the newest are kept; a reader that was too slow learns how many it missed."""
     some = stream()
-    some.ended([Ended(BAN, (BAN,), Ending.EXPIRED)] * (MAX_EVENTS + 10))
+    newest = MAX_EVENTS + 2 * PAGE + 10
+    some.ended([Ended(BAN, (BAN,), Ending.EXPIRED)] * newest)
     first = show_events(some, 0, None)
     events: list[dict[str, Any]] = []
-    after = 0
-    assert (first["lost"], first["last"], first["more"]) == (10, 10 + MAX_EVENTS_PAGE, True)
+    after, lost = 0, 2 * PAGE
+    assert (first["lost"], first["last"], first["more"]) == (lost, lost + MAX_EVENTS_PAGE, True)
     while len(page := show_events(some, after, None)["events"]) == MAX_EVENTS_PAGE:
         events, after = events + page, page[-1]["number"]
-    assert [event["number"] for event in events + page] == list(range(11, MAX_EVENTS + 11))
-    page = show_events(some, MAX_EVENTS, None)
-    assert (page["last"], page["more"]) == (MAX_EVENTS + 10, False)
-    page = show_events(some, 20, None)
-    assert (page["events"][0]["number"], page["lost"]) == (21, 0)
+    assert [event["number"] for event in events + page] == list(range(lost + 1, newest + 1))
+    assert {event["network"] for event in events} == {str(BAN.network)}
+    page = show_events(some, newest - 10, None)
+    assert (len(page["events"]), page["last"], page["more"]) == (10, newest, False)
+    page = show_events(some, lost + 300, None)
+    assert (page["events"][0]["number"], page["lost"]) == (lost + 301, 0)
     page = show_events(some, some.last, None)
     assert (page["events"], page["lost"]) == ([], 0)
+
+
+def test_older_events_are_as_they_were() -> None:
+    """Packed events look like those that are not, also with text that is no UTF-8, and keep to `since_s`."""
+    some = stream()
+    some.settled([decided(Verdict.BAN)], 50.0)
+    some.troubled(["no file \udcff"], [])
+    (ban, problem) = show_events(some, 0, None)["events"]
+    some.ended([Ended(BAN, (BAN,), Ending.EXPIRED)] * (MAX_EVENTS - 2))
+    page = show_events(some, 0, None)
+    assert page["events"][0] == msgspec.json.decode(msgspec.json.encode(ban))
+    assert page["events"][1] == problem | {"text": r"no file \udcff"}
+    assert show_events(some, 0, 60.0)["events"][0]["number"] == 2
 
 
 def test_only_what_is_new_enough() -> None:
@@ -175,11 +191,11 @@ class _Target:
 @pytest.mark.parametrize(("time_s", "is_told"), [(0.0, False), (9e9, True)])
 def test_lost_events_are_reported_only_if_they_may_be_in_range(time_s: float, is_told: bool) -> None:
     """With --since, events that are no longer kept matter only if the oldest kept event is in range too."""
-    kept = EventStream(lambda: time_s)
-    kept.ended([Ended(BAN, (BAN,), Ending.EXPIRED)] * (MAX_EVENTS + 10))
+    kept = EventStream(show_event, lambda: time_s)
+    kept.ended([Ended(BAN, (BAN,), Ending.EXPIRED)] * (MAX_EVENTS + PAGE))
     result = CliRunner().invoke(events, ["--since", "10m"], obj=_Target(kept))
     assert result.exit_code == 0
-    assert ("10 earlier events are no longer kept" in result.output) is is_told
+    assert ("256 earlier events are no longer kept" in result.output) is is_told
 
 
 def test_a_ban_without_a_reason_ends_its_line_with_the_detector(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from monitor.bans.decision import Ended
-from monitor.cli.status import why
 from monitor.cli.target import Target
+from monitor.cli.why import why
 from monitor.control import protocol
 from monitor.control.fleet_requests import FleetPardon, FleetStatus, FleetTrust
 from monitor.control.protocol import BanOrder, RequestedBan, Why

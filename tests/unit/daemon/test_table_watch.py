@@ -46,7 +46,7 @@ class _Keeper:
 class _Watch:
     """Notifications that never come."""
 
-    def __init__(self, ports: object) -> None:
+    def __init__(self, ports: object, changes: object) -> None:
         pass
 
     def fileno(self) -> int:

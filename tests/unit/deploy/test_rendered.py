@@ -36,7 +36,17 @@ def settings(rendered: list[dict[str, Any]], role: str, directory: Path) -> Sett
 
 @pytest.mark.parametrize(
     "components",
-    [(), ("k3s",), ("managed",), ("kernel-log",), ("monitoring",), ("k3s", "kernel-log", "monitoring")],
+    [
+        (),
+        ("k3s",),
+        ("managed",),
+        ("kernel-log",),
+        ("monitoring",),
+        ("k3s", "kernel-log", "monitoring"),
+        ("audit",),
+        ("audit", "k3s", "kernel-log"),
+        ("kernel-log", "k3s", "audit"),
+    ],
     ids="+".join,
 )
 def test_it_is_valid_with_all_components(components: tuple[str, ...], tmp_path: Path) -> None:
@@ -118,6 +128,29 @@ def test_an_overlay_of_ones_own_works_as_documented(tmp_path: Path) -> None:
     (tmp_path / "50-local.yaml").write_text(own + enforcing)
     detectors = settings(built(tmp_path, local), "worker", tmp_path / "enforcing").detectors
     assert {detectors.port_scan.mode, detectors.half_open.mode, detectors.failures["sshd"].mode} == {Mode.ENFORCE}
+
+
+@pytest.mark.parametrize(
+    "components", [("audit",), ("audit", "k3s", "kernel-log"), ("kernel-log", "audit")], ids="+".join
+)
+def test_only_the_audit_gets_what_the_audit_needs(components: tuple[str, ...], tmp_path: Path) -> None:
+    """It is privileged, sees the node's processes and writes the report, which the guard may only read."""
+    rendered = render(tmp_path, *components)
+    pod = one(rendered, "DaemonSet", "nodewarden-audit")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    kubernetes_validate.validate(
+        one(rendered, "DaemonSet", "nodewarden-audit"), kubernetes_validate.latest_version(), strict=True
+    )
+    assert (pod["hostPID"], pod["hostNetwork"], container["securityContext"]["privileged"]) == (True, True, True)
+    paths = {volume["name"]: volume["hostPath"]["path"] for volume in pod["volumes"] if "hostPath" in volume}
+    (written,) = [mount for mount in container["volumeMounts"] if mount["mountPath"] == "/var/lib/nodewarden-audit"]
+    assert paths[written["name"]] == "/var/lib/nodewarden-audit"
+    for role in _ROLES:
+        guard = one(rendered, "DaemonSet", f"nodewarden-{role}")["spec"]["template"]["spec"]
+        mounts = {mount["mountPath"]: mount for mount in guard["containers"][0]["volumeMounts"]}
+        assert mounts["/var/lib/nodewarden-audit"]["readOnly"]
+        assert "hostPID" not in guard
+        assert str(settings(rendered, role, tmp_path / role).audit.suppressions).startswith("/etc/nodewarden-audit/")
 
 
 def test_components_configure_what_they_are_for(tmp_path: Path) -> None:

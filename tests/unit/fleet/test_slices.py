@@ -53,6 +53,14 @@ def test_it_does_not_matter_how_changes_are_cut_into_slices(changes: Sequence[Ch
     assert _outcome(changes, part=1, looks_s=-1.0) == _outcome(changes, part=32, looks_s=float("inf"))
 
 
+def test_a_record_that_is_over_ends_the_ban_that_came_just_before_it() -> None:
+    """The peer wrote another end into it."""
+    node = Node("one", Server(), Clock())
+    node.fleet.changed("peer", [_ban(_NETWORKS[0]), _ban(_NETWORKS[0], NOW_S - 1.0), _ban(_NETWORKS[1])])
+    node.work()
+    assert node.held("peer") == {_NETWORKS[1]}
+
+
 def test_a_pardon_ends_the_ban_that_came_just_before_it() -> None:
     node = Node("one", Server(), Clock())
     node.fleet.changed("peer", [_ban(_NETWORKS[0]), _pardon(_NETWORKS[0]), _ban(_NETWORKS[1])])

@@ -283,6 +283,39 @@ CASES = [
         },
     ),
     Case(
+        "NodewardenAudit",
+        {
+            series("nodewarden_audit_findings", 'check="exposed-etcd",severity="critical"'): "2x40",
+            series("nodewarden_audit_findings", 'check="exposed-etcd",severity="high"'): "1x40",
+        },
+        {"check": "exposed-etcd"},
+        "3",
+        {
+            series("nodewarden_audit_findings", 'check="exposed-etcd",severity="critical"'): "0x40",
+            series("nodewarden_audit_findings", 'check="redirects",severity="medium"'): "9x40",
+        },
+    ),
+    Case(
+        "NodewardenAuditStale",
+        {series("nodewarden_problem", 'kind="audit"'): "1x240"},
+        {"kind": "audit"},
+        "",
+        {
+            series("nodewarden_problem", 'kind="audit"'): "0x240",
+            series("nodewarden_problem", 'kind="tracking"'): "1x240",
+        },
+    ),
+    Case(
+        "NodewardenNotifyFault",
+        {series("nodewarden_problem", 'kind="notify"'): "1x240"},
+        {"kind": "notify"},
+        "",
+        {
+            series("nodewarden_problem", 'kind="notify"'): "0x240",
+            series("nodewarden_problem", 'kind="lists"'): "1x240",
+        },
+    ),
+    Case(
         "NodewardenSetNearlyFull",
         {
             series("nodewarden_set_elements", 'set="shun4"'): "95x40",

@@ -9,6 +9,7 @@ import click
 import pytest
 
 from dashboards.aggregates import AGGREGATES
+from monitor.audit.findings import Severity
 from monitor.bans.claims import Rank
 from monitor.bans.decision import Verdict
 from monitor.cli.main import cli
@@ -37,6 +38,7 @@ VALUES: dict[str, set[str]] = {
     "sign": set(Sign),
     "state": {*ScraperState, *PEER_STATES},
     "subject": set(Subject),
+    "severity": set(Severity),
     "mode": set(Mode),
     "detector": {MANUAL, *(one.name for one in REGISTRATIONS)},
     "source": {row.source.name for row in SOURCES},

@@ -1,0 +1,1 @@
+"""The kernel judges: a copy of the node's rules in a throw-away network namespace gets real packets."""

@@ -1,0 +1,1 @@
+"""What would repair each finding, as text for the operator: nothing here is ever applied."""

@@ -1,0 +1,1 @@
+"""The last audit, as the daemon knows it from the report that root wrote."""

@@ -1,0 +1,47 @@
+"""Follows the events of the daemon across its restarts, and across those of the notifier."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from monitor.notify.spool import Cursor
+
+_BEYOND = 1 << 53
+"""No event has a number as high: whoever asks for what comes after it learns where the daemon is, and gets none."""
+
+
+class Heard(NamedTuple):
+    """A page of events."""
+
+    events: list[dict[str, Any]]
+    unseen: int
+    """How many more there were, which the daemon no longer keeps."""
+    has_more: bool
+
+
+NOTHING = Heard([], 0, has_more=False)
+
+
+class Following:
+    """Asks for pages. The first time it starts with what is new; later where it was."""
+
+    def __init__(self, ask: Callable[[int], Mapping[str, Any]], cursor: Cursor | None) -> None:
+        """`ask` returns the page of events after a number, and may raise; `cursor` is what an earlier run knew."""
+        self._ask = ask
+        self.cursor = cursor
+
+    def next(self) -> Heard:
+        """Return what happened since; raises what `ask` raises, and ValueError for an answer that is none."""
+        if self.cursor is None:
+            self._advance(self._ask(_BEYOND))
+            return NOTHING
+        page = self._ask(self.cursor.last)
+        if page.get("run") != self.cursor.run:  # the daemon was restarted: all that it knows is new
+            page = self._ask(0)
+        return self._advance(page)
+
+    def _advance(self, page: Mapping[str, Any]) -> Heard:
+        match page:
+            case {"run": str(run), "last": int(last), "more": bool(more), "lost": int(lost), "events": list(events)}:
+                self.cursor = Cursor(run=run, last=last)
+                return Heard([one for one in events if isinstance(one, dict)], max(0, lost), more)
+        raise ValueError("the daemon's answer is no page of events")
