@@ -5,7 +5,8 @@ from ipaddress import ip_address
 
 from monitor.audit.check import Check
 from monitor.audit.facts import Facts, Part
-from monitor.audit.findings import Finding, RuleRef, Severity
+from monitor.audit.findings import Finding, RuleRef, Severity, Zone
+from monitor.audit.reach import Outcome, Verdict
 from monitor.audit.rules.walk import Fate, fate
 from monitor.audit.ruleset import Author
 
@@ -26,7 +27,42 @@ def _judge(check: Check, facts: Facts) -> Iterator[Finding]:
         for family, name, address in _FAMILIES:
             if not _is_used(facts, hook, family) or (hook == "forward" and _has_network_plugin(facts)):
                 continue
-            yield from _findings(check, hook, family, name, _worst(facts, hook, family, address))
+            tried = [one for one in facts.reach.unnamed if hook == "input" and one.probe.is_v6 is (family == "ip6")]
+            if tried and len(facts.host.uplinks) <= 1:
+                yield from _tried_findings(check, family, name, tried, _worst(facts, hook, family, address))
+            else:
+                yield from _findings(check, hook, family, name, _worst(facts, hook, family, address))
+
+
+def _tried_findings(
+    check: Check, family: str, name: str, tried: list[Verdict], fates: dict[str, Fate]
+) -> Iterator[Finding]:
+    """Yield what the kernel did with packets to ports that no rule names.
+
+    Where that is unknown, rules that drop are still certain: whatever else decides can only drop more.
+    """
+    asked: dict[tuple[str, str], list[Verdict]] = {}
+    for one in tried:
+        asked.setdefault((one.probe.protocol, one.probe.address), []).append(one)
+    opened = {protocol: verdict for (protocol, _), some in asked.items() if (verdict := _opened(some)) is not None}
+    unknown = next((one.why or "no answer" for one in tried if one.outcome is Outcome.UNKNOWN), "")
+    if opened:
+        by = next(iter(opened.values())).decided_by
+        what = "" if len(opened) == len(fates) else f" ({', '.join(opened).upper()})"
+        text = f"{name}{what} that no rule decides is accepted: {by or 'no chain drops it'}"
+        yield check.fail(f"input {family}", text, zones=(Zone.WORLD,), rule=by)
+    elif unknown and not all(one.is_dropped for one in fates.values()):
+        yield check.unknown(f"input {family}", f"{name}: {unknown}")
+
+
+def _opened(verdicts: list[Verdict]) -> Verdict | None:
+    """Return a probe that arrived though no rule is about its port; None if there is none.
+
+    A rule that accepts a range of ports is about each of them: only if all arrive, it accepts everything.
+    """
+    reached = [one for one in verdicts if one.outcome is Outcome.REACHED]
+    by_policy = next((one for one in reached if not one.path or one.path[-1].verdict == "policy accept"), None)
+    return by_policy or (reached[0] if reached and len(reached) == len(verdicts) else None)
 
 
 def _findings(check: Check, hook: str, family: str, name: str, fates: dict[str, Fate]) -> Iterator[Finding]:

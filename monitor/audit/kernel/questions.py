@@ -3,7 +3,6 @@
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 
 import msgspec
 
@@ -106,13 +105,13 @@ def plan(
 ) -> tuple[list[Asked], int]:
     """Return what to ask, the most important first, and how many questions there are too many.
 
-    The world is asked at one address of each family what becomes of the ports in `unnamed`.
+    Only the world asks what becomes of the ports in `unnamed`.
     """
     asked = dict[tuple[Probe, str], Asked]()
     extra = sorted(set(translated))
     for origin in origins:
-        for address in islice(targets(site, origin), int(origin.zone == Zone.WORLD)):
-            for protocol, port in unnamed:
+        for address in targets(site, origin):
+            for protocol, port in unnamed if origin.zone == Zone.WORLD else ():
                 _add(asked, origin, address, protocol, port, has_listener=True, is_unnamed=True)
         for address in targets(site, origin):
             for listener in listeners:

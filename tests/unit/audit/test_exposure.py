@@ -5,10 +5,10 @@ import pytest
 from monitor.audit.baseline import Baseline
 from monitor.audit.facts import Facts
 from monitor.audit.findings import Severity, State, Zone
-from monitor.audit.reach import Outcome, Reach
+from monitor.audit.reach import Outcome, Probe, Reach, Step, Verdict
 from monitor.audit.registry import BY_ID
 from monitor.audit.ruleset import Author, Chain, Ruleset
-from tests.support.audit_reach import NODEPORTS, POD, RULE, V6, judged, lines, listener, verdict
+from tests.support.audit_reach import NODEPORTS, POD, RULE, V4, V6, judged, lines, listener, verdict
 
 PASS, FAIL, UNKNOWN = State.PASS, State.FAIL, State.UNKNOWN
 EXPOSED = [check for check in BY_ID.values() if check.id.startswith("exposed-")]
@@ -181,3 +181,30 @@ def test_zones_are_compared_one_by_one_and_only_over_both_families() -> None:
     (finding,) = judged(check, facts(listener(22, "sshd", "::"), *tried))
     assert (finding.state, finding.zones) == (FAIL, (Zone.WORLD,))
     assert lines(check, facts(listener(22, "sshd", V6), verdict(22, address=V6)))[0][1] is PASS
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "last", "expected"),
+    [
+        ((Outcome.REACHED, Outcome.REACHED), "policy accept", [("input ip", FAIL, Severity.HIGH)]),
+        ((Outcome.REACHED, Outcome.REACHED), "accept", [("input ip", FAIL, Severity.HIGH)]),
+        ((Outcome.DROPPED, Outcome.REACHED), "policy accept", [("input ip", FAIL, Severity.HIGH)]),
+        ((Outcome.DROPPED, Outcome.REACHED), "accept", []),
+        ((Outcome.DROPPED, Outcome.REJECTED), "drop", []),
+        ((Outcome.UNKNOWN, Outcome.UNKNOWN), "accept", [("input ip", UNKNOWN, Severity.HIGH)]),
+    ],
+)
+def test_the_kernel_says_what_becomes_of_a_port_that_no_rule_names(
+    outcomes: tuple[Outcome, Outcome], last: str, expected: list[tuple[str, State, Severity]]
+) -> None:
+    """A policy that accepts is one, and so is a rule for all ports; a rule for a range of ports is none."""
+    tried = tuple(
+        Verdict(
+            probe=Probe(zone=Zone.WORLD, protocol="tcp", address=V4, port=port),
+            outcome=outcome,
+            path=(Step(rule=RULE, verdict=last),),
+        )
+        for port, outcome in zip((7, 61337), outcomes, strict=True)
+    )
+    found = lines(BY_ID["default-accept"], Facts(reach=Reach(unnamed=tried)))
+    assert [line for line in found if line[0] == "input ip"] == expected
