@@ -12,6 +12,8 @@ from monitor.audit.kernel.gathering import explain_port
 from monitor.audit.reach import Listener, Outcome, Protocol, Reach, Step, Verdict
 from monitor.audit.rules.authors import author_of_chain
 from monitor.cli import show
+from monitor.cli.values import READ_NETWORK
+from monitor.model.addresses import Network
 from monitor.model.errors import NodewardenError
 
 _MAX_PORT = 65535
@@ -42,17 +44,21 @@ def _target(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int
 @click.argument("target", metavar="PORT|ADDRESS:PORT", callback=_target)
 @click.option("--protocol", type=click.Choice(["tcp", "udp"]), default="tcp", show_default=True)
 @click.option(
-    "--pods", multiple=True, metavar="NETWORK", help="A network of pods that interfaces and routes do not show."
+    "--pods",
+    multiple=True,
+    type=READ_NETWORK,
+    metavar="NETWORK",
+    help="A network of pods that interfaces and routes do not show.",
 )
 @show.json_option
-def explain(target: tuple[str, int], protocol: Protocol, pods: tuple[str, ...], is_json: bool) -> None:
+def explain(target: tuple[str, int], protocol: Protocol, pods: tuple[Network, ...], is_json: bool) -> None:
     """Show who can reach a port of this node, through which rules, and where it is translated to.
 
     Real packets are sent through a copy of the node's rules; nothing of the node changes. Where nothing listens, it
     shows what would happen if a program did. Needs root.
     """
     address, port = target
-    networks = tuple(_network(one) for one in pods)
+    networks = tuple(map(str, pods))
     reach = explain_port(protocol, port, pod_networks=networks)
     verdicts = [one for one in reach.verdicts if address in ("", one.probe.address)]
     if address and not verdicts:
@@ -63,13 +69,6 @@ def explain(target: tuple[str, int], protocol: Protocol, pods: tuple[str, ...], 
         show.as_json({"port": port, "protocol": protocol} | _document(reach, verdicts))
     else:
         _say(reach, verdicts, protocol, port)
-
-
-def _network(text: str) -> str:
-    try:
-        return str(ipaddress.ip_network(text, strict=False))
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no network", param_hint="--pods") from None
 
 
 def _document(reach: Reach, verdicts: Iterable[Verdict]) -> dict[str, Any]:

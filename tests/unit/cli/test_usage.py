@@ -48,7 +48,7 @@ def test_all_places_are_known() -> None:
     """Each command that takes networks is tried below."""
     assert {" ".join(words) for words, _ in PLACES} == {
         "label remove", "label set", "ban", "unban", "why", "list", "history", "report", "allow add", "allow remove",
-        "allow test",
+        "allow test", "audit explain",
     }  # fmt: skip
 
 
