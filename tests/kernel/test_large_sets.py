@@ -93,9 +93,9 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     original = listing.bodies
 
-    def noting(name: str, **more: bool) -> Iterator[tuple[bool, bytes]]:
+    def noting(name: str, *, must_be_exact: bool = True) -> Iterator[tuple[bool, bytes]]:
         names.append(name)
-        return original(name, **more)
+        return original(name, must_be_exact=must_be_exact)
 
     monkeypatch.setattr(listing, "bodies", noting)
     return names
