@@ -57,7 +57,7 @@ class Store:
         """Return the claims."""
         return list(self.book.claims.values())
 
-    def count_addresses(self, after_s: float) -> dict[tuple[Strength, int], int]:  # noqa: ARG002 - as the real one
+    def count_addresses(self, after_s: float) -> dict[tuple[Strength, int], int]:
         """Return that there are few."""
         return {}
 
