@@ -16,6 +16,7 @@ import pytest
 
 from monitor.audit.findings import Zone
 from monitor.audit.kernel.copied import Dump
+from monitor.audit.kernel.gathering import explain_port
 from monitor.audit.kernel.judging import judge_reach
 from monitor.audit.kernel.listing import read_dump
 from monitor.audit.kernel.site_reading import read_site
@@ -281,3 +282,35 @@ def test_the_node_stays_as_it_is(after_s: float | None) -> None:
             process.wait(10)
             assert all(wait_until_gone(int(child)) for child in children)
         assert _state(node) == before
+
+
+_PROGRAM = sys.executable, "-c", "import sys; from monitor.cli.main import main; sys.exit(main())"
+
+
+def _explain(node: Host, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return node.run(*_PROGRAM, "audit", "explain", *arguments, check=False)
+
+
+def test_a_port_is_explained() -> None:
+    """Who can reach it, through which rules and whose, where it is translated to, and what listens."""
+    rules = _FILTER + "table ip kube-proxy { chain c { type filter hook input priority 10; tcp dport 22 drop; }; }"
+    with audited_node("tcp/::/22", rules=rules) as node:
+        shown = _explain(node, "10.88.0.1:22").stdout.splitlines()
+        assert shown[0] == "tcp/22"
+        assert shown[1].endswith(" listens at all addresses")
+        assert shown[2:6] == [
+            "  from the world to 10.88.0.1: dropped",
+            "    inet filter input [operator]: tcp dport 22 accept (handle 6)",
+            "    ip kube-proxy c [kube-proxy]: tcp dport 22 drop (handle 2)",
+            "  from neighbours to 10.88.0.1: dropped",
+        ]
+        with node.entered():
+            moved, supposed = explain_port("tcp", 30080), explain_port("tcp", 8080)
+        failed = _explain(node, "192.0.2.9:22")
+    assert "is no address of this node" in failed.stderr
+    assert failed.returncode == 1
+    assert {(one.probe.zone, one.to_address) for one in moved.verdicts if not one.probe.is_v6} == {
+        (zone, "10.244.0.5") for zone in Zone
+    }
+    assert supposed.listeners == ()
+    assert {one.outcome for one in supposed.verdicts if one.probe.address == _V6} == {REACHED}

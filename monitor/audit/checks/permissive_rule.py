@@ -88,7 +88,7 @@ def is_open(found: Matches, uplinks: tuple[str, ...]) -> bool:
         elif field == "ct state":
             if not values.holds("new"):
                 return False
-        elif field in ("meta mark", "pkttype", "oifname", "oif", "th sport"):
+        elif field in ("pkttype", "oifname", "oif", "th sport") or field.startswith("meta mark"):
             return False
     return True
 

@@ -8,7 +8,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -24,6 +24,8 @@ _GRACE_S = 20
 _ATTEMPTS = 2
 _FRESH_BATCH = 4
 """Questions between two copies of rules that limit rates: the least burst by default is five packets."""
+_FRESH_S = 4.0
+"""Time for these, which a copy of many rules takes the most of."""
 _MAX_ATTEMPT = 60
 _TRACE_TABLE = "nodewarden_audit_trace"
 _FIRST = -2147483648
@@ -63,7 +65,7 @@ def judge(job: Job) -> Result:
         result.undecided += _ask(job, network, sender, others, deadline_s)
 
     def prepare() -> bool:
-        if job.has_limits:
+        if job.limiting:
             _reload(job, network)
         return _nft("".join(f"flush chain {' '.join(chain)}\n" for chain in job.translating), network)
 
@@ -139,15 +141,27 @@ def _ask(job: Job, network: Network, sender: Sender, numbers: Sequence[int], dea
     for attempt in range(_ATTEMPTS):
         sender.ask(left, attempt, deadline_s)
         left = sender.unanswered(left)
-    if not job.has_limits:
+    if not job.limiting:
         return []
+    limiting = set(job.limiting)
+    left = [number for number in left if number >= job.traced or limiting & set(_chains(sender.traces[number]))]
     attempt = _ATTEMPTS
-    while left and time.monotonic() < deadline_s and attempt < _MAX_ATTEMPT:
+    until_s = min(deadline_s, time.monotonic() + _FRESH_S)
+    while left and time.monotonic() < until_s and attempt < _MAX_ATTEMPT:
         _reload(job, network)
         sender.ask(left[:_FRESH_BATCH], attempt, deadline_s)
         left = left[_FRESH_BATCH:]
         attempt += 1
     return left
+
+
+def _chains(steps: Iterable[Traced]) -> Iterator[tuple[str, str, str]]:
+    """Yield the chains that a packet was in: those of its rules, and where they jumped to."""
+    for step in steps:
+        yield step.family, step.table, step.chain
+        kind, _, target = step.verdict.partition(" ")
+        if kind in ("jump", "goto"):
+            yield step.family, step.table, target
 
 
 def _name_rules(answers: Sequence[Answer], traces: Sequence[Sequence[Traced]]) -> None:

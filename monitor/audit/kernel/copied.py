@@ -38,11 +38,12 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     restores: tuple[tuple[str, bytes], ...]
     loss: tuple[str, ...]
 
-    @property
-    def has_limits(self) -> bool:
-        """Whether rules decide by how many packets came: a rule that only logs does not."""
-        texts = (line for table in self.tables for chain in table.chains.values() for line in chain.rules)
-        return any(_LIMIT.search(line) and not _LOG.search(line) for line in texts)
+    def limiting(self) -> Iterator[tuple[str, str, str]]:
+        """Yield the chains that decide by how many packets came: a rule that only logs does not."""
+        for table in self.tables:
+            for name, chain in table.chains.items():
+                if any(_LIMIT.search(line) and not _LOG.search(line) for line in chain.rules):
+                    yield table.family, table.name, name
 
     def find(self, family: str, name: str) -> TableText | None:
         """Return a table; None if there is none."""

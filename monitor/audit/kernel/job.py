@@ -51,8 +51,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     questions: tuple[Question, ...] = ()
     traced: int = 0
     """So many of the questions, from the first on, are traced."""
-    has_limits: bool = False
-    """The rules count packets: ask again with fresh counts what got no answer."""
+    limiting: tuple[tuple[str, str, str], ...] = ()
+    """Chains that count packets, as family, table and chain: what met one and got no answer is asked with fresh counts."""
     translating: tuple[tuple[str, str, str], ...] = ()
     """Base chains that translate destinations, as family, table and chain."""
     from_world: tuple[int, ...] = ()

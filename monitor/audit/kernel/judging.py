@@ -76,7 +76,7 @@ def _job(copy: Copy, site: Site, listeners: Sequence[Listener], asked: Sequence[
         sockets=tuple(sockets),
         questions=tuple(one.question for one in asked),
         traced=min(len(asked), _MAX_TRACED),
-        has_limits=copy.has_limits,
+        limiting=tuple(copy.limiting()),
         translating=tuple(_translating(copy)),
         from_world=tuple(number for number, one in enumerate(asked) if one.probe.zone is Zone.WORLD),
         time_limit_s=TIME_LIMIT_S,

@@ -28,7 +28,7 @@ def ask_untranslated(
     if not left:
         return
     sender.listen(dict.fromkeys(_socket(job.questions[number]) for number in left))
-    size = _FRESH_BATCH if job.has_limits else _BATCH
+    size = _FRESH_BATCH if job.limiting else _BATCH
     for start in range(0, len(left), size):
         batch = left[start : start + size]
         if time.monotonic() > deadline_s or not prepare():

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from monitor.audit.rules.saved import xt_match
+from monitor.audit.rules.saved import mark_field, xt_match
 from monitor.audit.rules.values import BYTE, PORT, V4, V6, WORD, Values, names, numbers, only
 from monitor.audit.ruleset import Rule
 
@@ -121,6 +121,8 @@ class _Read(msgspec.Struct, frozen=True):
 def _match(family: str, body: dict[str, Any]) -> _Read | None:
     operator, right = body.get("op"), body.get("right")
     kind, left = only(body.get("left"))
+    if kind == "&" and isinstance(left, list) and operator in ("==", "!="):
+        return _masked_mark(left, operator, right)
     if operator not in ("==", "!=", "in") or not isinstance(left, dict):
         return None
     if kind == "payload":
@@ -135,6 +137,14 @@ def _match(family: str, body: dict[str, Any]) -> _Read | None:
     if key in ("l4proto", "nfproto", "iifname", "oifname", "iif", "oif", "pkttype"):
         return _field(str(key), names(right, operator))
     return None
+
+
+def _masked_mark(left: list[Any], operator: str, right: Any) -> _Read | None:
+    """Read `meta mark & MASK == VALUE`."""
+    mask = left[1] if len(left) == 2 and only(left[0]) == ("meta", {"key": "mark"}) else None
+    if type(mask) is not int or not 0 <= mask <= WORD:
+        return None
+    return _field(mark_field(mask), numbers(right, operator, WORD))
 
 
 def _field(name: str, values: Values | None) -> _Read | None:

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping
 
-from monitor.audit.rules.values import PORT, Values, merged
+from monitor.audit.rules.values import PORT, WORD, Values, merged
 from monitor.audit.ruleset import Rule
 
 _MAX_RULES = 200_000
@@ -63,13 +63,43 @@ def options(rule: str) -> Options:
 
 
 def xt_match(rule: Rule, name: str) -> dict[str, Values] | None:
-    """Return the fields and values of a match of iptables, if it is a simple one: states, or several ports."""
-    if name not in ("conntrack", "state", "multiport") or f"-m {name} " not in rule.saved:
+    """Return the fields and values of a match of iptables, if it is a simple one: states, several ports, a mark."""
+    read = {"conntrack": _states, "state": _states, "multiport": _ports, "mark": _mark}.get(name)
+    if read is None or f"-m {name} " not in rule.saved:
         return None
     given = options(rule.saved)
-    if given.get("-m", []).count(name) != 1:
+    return read(given) if given.get("-m", []).count(name) == 1 else None
+
+
+def mark_field(mask: int) -> str:
+    """Return the field of the bits of a packet's mark that a mask selects."""
+    return "meta mark" if mask == WORD else f"meta mark & {mask:#x}"
+
+
+def set_mark(rule: Rule) -> tuple[int, int] | None:
+    """Return value and mask of `-j MARK --set-xmark`: bits of the mask are cleared, then those of the value flipped."""
+    given = options(rule.saved)
+    words = given.get("--set-xmark", [])
+    return _masked(words[0]) if given.target == "MARK" and len(words) == 1 else None
+
+
+def _masked(word: str) -> tuple[int, int] | None:
+    value, _, mask = word.partition("/")
+    try:
+        found = int(value, 0), int(mask or "0xffffffff", 0)
+    except ValueError:
         return None
-    return _ports(given) if name == "multiport" else _states(given)
+    return found if all(0 <= one <= WORD for one in found) else None
+
+
+def _mark(given: Options) -> dict[str, Values] | None:
+    found = [option for option in ("--mark", "! --mark") if option in given]
+    masked = _masked(given[found[0]][0]) if len(found) == 1 and len(given[found[0]]) == 1 else None
+    if masked is None:
+        return None
+    value, mask = masked
+    one = Values(((value, value),))
+    return {mark_field(mask): one if found[0] == "--mark" else one.others(WORD)}
 
 
 def _states(given: Options) -> dict[str, Values] | None:

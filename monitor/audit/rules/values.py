@@ -52,6 +52,10 @@ class Values(msgspec.Struct, frozen=True):
             return Values(names=other.names - self.names)
         return Values(names=self.names - other.names if other.is_negated else self.names & other.names)
 
+    def others(self, highest: int) -> "Values":
+        """Return the numbers up to the highest that are not in it."""
+        return Values(_complement(self.intervals or (), highest))
+
     def holds(self, value: Any) -> bool:
         """Whether a value is in it."""
         if self.intervals is not None:

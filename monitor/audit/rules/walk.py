@@ -12,11 +12,26 @@ import msgspec
 
 from monitor.audit.findings import RuleRef
 from monitor.audit.rules.matches import matches, read_match
-from monitor.audit.rules.values import only
+from monitor.audit.rules.saved import set_mark
+from monitor.audit.rules.values import WORD, only
 from monitor.audit.ruleset import Chain, Map, Rule, Ruleset
 
-Packet = Mapping[str, Any]
-"""Values by field, as `Matches` has them; a field that is not here is unknown."""
+
+class Packet(dict[str, Any]):
+    """Values by field, as `Matches` has them; a field that is not here is unknown. Rules may change its mark."""
+
+    def __missing__(self, field: str) -> Any:
+        """Return bits of the mark."""
+        return self["meta mark"] & int(field.removeprefix(_BITS), 16)
+
+    def __contains__(self, field: object) -> bool:
+        """Whether a field is known."""
+        return super().__contains__(field) or (
+            isinstance(field, str) and field.startswith(_BITS) and super().__contains__("meta mark")
+        )
+
+
+_BITS = "meta mark & "
 _MAX_DEPTH = 16  # NFT_JUMP_STACK_SIZE
 _MAX_STEPS = 100_000
 _ENDS = frozenset({"accept", "drop", "reject"})
@@ -46,6 +61,8 @@ class _Walker:
             if self.steps > _MAX_STEPS:
                 return "", None
             kind, target = self._verdict(rule, packet)
+            if not kind:
+                _set_mark(rule, packet)
             if kind in _ENDS:
                 return ("accept" if kind == "accept" else "drop"), rule.ref
             if kind == "return":
@@ -96,8 +113,31 @@ class _Walker:
             yield from ((item[0], item[1]) for item in items if isinstance(item, list) and len(item) == 2)
 
 
-def fate(ruleset: Ruleset, hooks: Iterable[str], family: str, packet: Packet) -> Fate:
+def _set_mark(rule: Rule, packet: Packet) -> None:
+    """Change the packet's mark as a rule does that applies."""
+    found = matches(rule)
+    if not found.unread & {"MARK", "mangle"} or found.unread - {"MARK", "mangle"}:
+        return
+    if not all(field in packet and values.holds(packet[field]) for field, values in found.needed.items()):
+        return
+    if "MARK" in found.unread:
+        change = set_mark(rule)
+    else:
+        body = next((body for kind, body in map(only, rule.expressions) if kind == "mangle"), None)
+        if not isinstance(body, dict) or body.get("key") != {"meta": {"key": "mark"}}:
+            return
+        value = body.get("value")
+        change = (value, WORD) if type(value) is int else None
+    if change is not None and "meta mark" in packet:
+        value, mask = change
+        packet["meta mark"] = packet["meta mark"] & ~mask ^ value
+    else:
+        packet.pop("meta mark", None)
+
+
+def fate(ruleset: Ruleset, hooks: Iterable[str], family: str, fields: Mapping[str, Any]) -> Fate:
     """Return what becomes of a packet of a family (`ip` or `ip6`) at hooks, one after the other."""
+    packet = Packet(fields)
     walker = _Walker(ruleset)
     last: RuleRef | None = None
     for hook in hooks:

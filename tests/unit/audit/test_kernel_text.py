@@ -93,6 +93,20 @@ def test_tables_that_nft_cannot_show_are_restored_or_named() -> None:
     assert prepare_copy(Dump(text=_TEXT)).loss == ("table ip nat: nft cannot show matches of iptables in it",)
 
 
+def test_chains_that_count_packets_are_found() -> None:
+    """Limits, quotas and sets that packets fill; not rules that only log so many packets."""
+    rules = {
+        "rate": b"tcp dport 22 limit rate 5/minute accept",
+        "set": b"add @knocked { ip saddr } drop",
+        "opaque": b"tcp dport 22 xt match recent counter drop",
+        "log": b'limit rate 3/minute burst 10 packets counter log prefix "[UFW BLOCK] "',
+        "plain": b"tcp dport 22 accept",
+    }
+    chains = b"".join(b"\tchain " + name.encode() + b" {\n\t\t" + rule + b"\n\t}\n" for name, rule in rules.items())
+    copy = prepare_copy(Dump(text=b"table ip filter {\n" + chains + b"}\n"))
+    assert [name for _, _, name in copy.limiting()] == ["rate", "set", "opaque"]
+
+
 @given(st.lists(st.sampled_from(_TEXT.split(b"\n")), max_size=40), st.binary(max_size=80))
 def test_any_text_is_cut(lines: list[bytes], more: bytes) -> None:
     """Lines in any order, and what is no text, give tables or none."""
@@ -100,7 +114,7 @@ def test_any_text_is_cut(lines: list[bytes], more: bytes) -> None:
     copy = prepare_copy(Dump(text=text, xtables={"ip": text}))
     translated_ports(copy.tables, frozenset())
     Literals([text])
-    assert copy.has_limits in (False, True)
+    list(copy.limiting())
 
 
 def _site(*more: Link) -> Site:

@@ -114,6 +114,17 @@ def test_a_firewall_that_accepts_what_no_rule_decides_is_found(
     assert found("default-accept", facts(*items)) == ([(State.FAIL, one) for one in subjects] or _PASS)
 
 
+@pytest.mark.parametrize(("mark", "is_dropped"), [("0x0/0x20000", True), ("0x20000/0x20000", False)])
+def test_marks_that_rules_set_and_match_are_followed(mark: str, is_dropped: bool) -> None:
+    """Calico clears bits of the mark and drops what no policy has set them for."""
+    setting = {"xt": {"type": "target", "name": "MARK"}}
+    matching = {"xt": {"type": "match", "name": "mark"}}
+    text = ruleset(base(), rule("INPUT", setting), rule("INPUT", matching, _DROP))
+    saved = f"*filter\n-A INPUT -j MARK --set-xmark 0x0/0x30000\n-A INPUT -m mark --mark {mark} -j DROP\n".encode()
+    given = Facts(ruleset=parse_ruleset(text, {"ip": saved}))
+    assert ((State.FAIL, "input ip") not in found("default-accept", given)) is is_dropped
+
+
 def test_forwarding_counts_where_the_node_forwards_and_kubernetes_does_not_decide() -> None:
     """A router without a forward chain fails; a host, and a node of Kubernetes, do not."""
     items = inet(base(policy="drop"))

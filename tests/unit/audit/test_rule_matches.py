@@ -194,6 +194,8 @@ def test_a_rule_in_between_that_changes_packets_ends_what_is_known() -> None:
     [
         ("-m conntrack --ctstate NEW,RELATED -j DROP", "ct state", "new", "established"),
         ("-p tcp -m multiport --dports 22,80:90 -j DROP", "th dport", 85, 91),
+        ("-m mark --mark 0x10000/0x10000 -j DROP", "meta mark & 0x10000", 0x10000, 0),
+        ("-m mark ! --mark 0x1 -j DROP", "meta mark", 2, 1),
     ],
 )
 def test_simple_matches_of_iptables_are_read_from_its_text(saved: str, field: str, holds: Any, lacks: Any) -> None:
@@ -214,6 +216,8 @@ def test_simple_matches_of_iptables_are_read_from_its_text(saved: str, field: st
         "-p tcp -m multiport --dports 22,x -j DROP",
         "-p tcp -m multiport --dports 22 -m multiport --dports 23 -j DROP",
         "-m conntrack --ctstate 'NEW -j DROP",
+        "-m mark --mark x/0x1 -j DROP",
+        "-m mark --mark 0x1/0xfffffffff -j DROP",
     ],
 )
 def test_other_matches_of_iptables_are_not_understood(saved: str) -> None:
