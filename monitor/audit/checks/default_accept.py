@@ -7,7 +7,7 @@ from monitor.audit.check import Check
 from monitor.audit.facts import Facts, Part
 from monitor.audit.findings import Finding, RuleRef, Severity, Zone
 from monitor.audit.reach import Outcome, Verdict
-from monitor.audit.rules.walk import Fate, fate
+from monitor.audit.rules.walk import Fate, Walk
 from monitor.audit.ruleset import Author
 
 _FAMILIES = (("ip", "IPv4", "100.0.0.77"), ("ip6", "IPv6", "2600::77"))
@@ -23,15 +23,18 @@ _UNNAMED_INTERFACE = "uplink"
 
 
 def _judge(check: Check, facts: Facts) -> Iterator[Finding]:
+    walk = Walk(facts.ruleset)
     for hook in ("input", "forward"):
         for family, name, address in _FAMILIES:
             if not _is_used(facts, hook, family) or (hook == "forward" and _has_network_plugin(facts)):
                 continue
             tried = [one for one in facts.reach.unnamed if hook == "input" and one.probe.is_v6 is (family == "ip6")]
             if tried and len(facts.host.uplinks) <= 1:
-                yield from _tried_findings(check, family, name, tried, _worst(facts, hook, family, address))
+                yield from _tried_findings(
+                    check, family, name, tried, _worst(walk, facts.host.uplinks, hook, family, address)
+                )
             else:
-                yield from _findings(check, hook, family, name, _worst(facts, hook, family, address))
+                yield from _findings(check, hook, family, name, _worst(walk, facts.host.uplinks, hook, family, address))
 
 
 def _tried_findings(
@@ -81,15 +84,14 @@ def _findings(check: Check, hook: str, family: str, name: str, fates: dict[str, 
     yield check.fail(subject, text, severity=Severity.HIGH if hook == "input" else Severity.MEDIUM, rule=by)
 
 
-def _worst(facts: Facts, hook: str, family: str, address: str) -> dict[str, Fate]:
+def _worst(walk: Walk, uplinks: tuple[str, ...], hook: str, family: str, address: str) -> dict[str, Fate]:
     """Return what becomes of connections that no rule names, by protocol, at the uplink that accepts the most."""
     all_fates = []
-    for interface in facts.host.uplinks or (_UNNAMED_INTERFACE,):
+    for interface in uplinks or (_UNNAMED_INTERFACE,):
         fates = {}
         for protocol in ("tcp", "udp"):
             tried = [
-                fate(
-                    facts.ruleset,
+                walk.fate(
                     ("prerouting", hook),
                     family,
                     {

@@ -1,15 +1,17 @@
 """A rule that no packet reaches, because an earlier one of its chain decides on all that it matches."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from monitor.audit.check import Check
 from monitor.audit.facts import Facts, Part
 from monitor.audit.findings import Finding, Severity
-from monitor.audit.rules.matches import TERMINAL, Matches, covers, is_quiet, matches
+from monitor.audit.rules.matches import TERMINAL, covers, is_quiet, matches
+from monitor.audit.rules.values import Values
 from monitor.audit.ruleset import SETTLED, Chain, Rule
 
-_MAX_EARLIER = 512
-"""Rules of a chain that later ones are compared with: the work grows with the square of a chain."""
+_MAX_WIDE = 64
+"""Rules of a chain for more than one value that later ones are compared with, one by one."""
 
 
 def _judge(check: Check, facts: Facts) -> Iterator[Finding]:
@@ -31,19 +33,49 @@ def shadows(chain: Chain, quiet: frozenset[str]) -> Iterator[tuple[Rule, Rule]]:
 
     `quiet`: chains of the table whose rules leave packets as they are.
     """
-    earlier: list[tuple[Rule, Matches]] = []
+    earlier = _Earlier()
     for rule in chain.rules:
         found = matches(rule)
         is_settled = rule.author in SETTLED
-        if is_settled and not any(values.is_empty for values in found.needed.values()):
-            for other, those in earlier:
-                if those.sure is not None and covers(those.sure, found.needed):
-                    yield rule, other
-                    break
+        can_match = not any(values.is_empty for values in found.needed.values())
+        if is_settled and can_match and (other := earlier.covering(found.needed)):
+            yield rule, other
         if not is_quiet(rule, quiet):
             earlier.clear()
-        elif found.sure is not None and rule.verdict.partition(" ")[0] in TERMINAL and len(earlier) < _MAX_EARLIER:
-            earlier.append((rule, found))
+        elif found.sure is not None and rule.verdict.partition(" ")[0] in TERMINAL:
+            earlier.add(rule, found.sure)
+
+
+class _Earlier:
+    """Rules that decide for sure. Those for one value of each field are found by their values."""
+
+    def __init__(self) -> None:
+        self._wide: list[tuple[Rule, dict[str, Values]]] = []
+        self._narrow: dict[tuple[str, ...], dict[tuple[Any, ...], Rule]] = {}
+
+    def clear(self) -> None:
+        self._wide.clear()
+        self._narrow.clear()
+
+    def add(self, rule: Rule, sure: dict[str, Values]) -> None:
+        fields = tuple(sorted(sure))
+        values = tuple(sure[field].only for field in fields)
+        if fields and None not in values:
+            self._narrow.setdefault(fields, {}).setdefault(values, rule)
+        elif len(self._wide) < _MAX_WIDE:
+            self._wide.append((rule, sure))
+
+    def covering(self, needed: dict[str, Values]) -> Rule | None:
+        """Return the first wide rule, or else one for one value, that decides on all that has what is needed."""
+        for rule, sure in self._wide:
+            if covers(sure, needed):
+                return rule
+        for fields, rules in self._narrow.items():
+            if all(field in needed for field in fields):
+                found = rules.get(tuple(needed[field].only for field in fields))
+                if found is not None:
+                    return found
+        return None
 
 
 def quiet_chains(chains: tuple[Chain, ...]) -> Mapping[str, frozenset[str]]:

@@ -25,6 +25,13 @@ class Values(msgspec.Struct, frozen=True):
         """Whether no value is in it."""
         return not self.intervals if self.intervals is not None else not (self.names or self.is_negated)
 
+    @property
+    def only(self) -> Any:
+        """The value, if there is one only; None otherwise."""
+        if self.intervals is not None:
+            return self.intervals[0][0] if len(self.intervals) == 1 and len(set(self.intervals[0])) == 1 else None
+        return next(iter(self.names)) if len(self.names) == 1 and not self.is_negated else None
+
     def is_within(self, other: "Values") -> bool:
         """Whether each value of this set is in the other one."""
         if self.intervals is not None or other.intervals is not None:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from monitor.audit.findings import RuleRef
-from monitor.audit.rules.matches import matches, read_match
+from monitor.audit.rules.matches import Matches, matches, read_match
 from monitor.audit.rules.saved import set_mark
 from monitor.audit.rules.values import WORD, only
 from monitor.audit.ruleset import Chain, Map, Rule, Ruleset
@@ -47,29 +47,58 @@ class Fate(msgspec.Struct, frozen=True, kw_only=True):
     """Rules that may drop it all the same."""
 
 
-class _Walker:
-    def __init__(self, ruleset: Ruleset) -> None:
-        self.chains = {(chain.family, chain.table, chain.name): chain for chain in ruleset.chains}
-        self.maps = {(one.family, one.table, one.name): one for one in ruleset.maps}
-        self.steps = 0
-        self.doubtful: list[RuleRef] = []
+class Walk:
+    """Follows packets through one ruleset."""
 
-    def chain(self, chain: Chain, packet: Packet, depth: int = 0) -> tuple[str, RuleRef | None]:
+    def __init__(self, ruleset: Ruleset) -> None:
+        """Take the rules."""
+        self._ruleset = ruleset
+        self._matches: dict[int, Matches] = {}
+        self._chains = {(chain.family, chain.table, chain.name): chain for chain in ruleset.chains}
+        self._maps = {(one.family, one.table, one.name): one for one in ruleset.maps}
+        self._steps = 0
+        self._doubtful: list[RuleRef] = []
+
+    def fate(self, hooks: Iterable[str], family: str, fields: Mapping[str, Any]) -> Fate:
+        """Return what becomes of a packet of a family (`ip` or `ip6`) at hooks, one after the other."""
+        packet = Packet(fields)
+        self._steps, self._doubtful = 0, []
+        last: RuleRef | None = None
+        for hook in hooks:
+            chains = [one for one in self._ruleset.chains if one.hook == hook and one.family in (family, "inet")]
+            for chain in sorted(chains, key=lambda one: one.priority):
+                if chain.type == "nat":
+                    continue
+                verdict, by = self._chain(chain, packet)
+                verdict, by = (verdict, by) if verdict else (chain.policy or "accept", chain.ref)
+                if verdict == "drop":
+                    return Fate(is_dropped=True, by=by)
+                last = by
+        return Fate(is_dropped=False, by=last, doubtful=tuple(self._doubtful))
+
+    def _of(self, rule: Rule) -> Matches:
+        """Return the matches of a rule, which many packets meet."""
+        found = self._matches.get(id(rule))
+        if found is None:
+            found = self._matches[id(rule)] = matches(rule)
+        return found
+
+    def _chain(self, chain: Chain, packet: Packet, depth: int = 0) -> tuple[str, RuleRef | None]:
         """Return `accept`, `drop`, or nothing if the chain ends without a verdict, and the rule that decides."""
         for rule in chain.rules:
-            self.steps += 1
-            if self.steps > _MAX_STEPS:
+            self._steps += 1
+            if self._steps > _MAX_STEPS:
                 return "", None
             kind, target = self._verdict(rule, packet)
-            if not kind:
-                _set_mark(rule, packet)
+            if not rule.verdict:
+                _set_mark(rule, self._of(rule), packet)
             if kind in _ENDS:
                 return ("accept" if kind == "accept" else "drop"), rule.ref
             if kind == "return":
                 return "", None
             if kind in ("jump", "goto") and depth < _MAX_DEPTH:
-                inner = self.chains.get((chain.family, chain.table, target))
-                found = self.chain(inner, packet, depth + 1) if inner else ("", None)
+                inner = self._chains.get((chain.family, chain.table, target))
+                found = self._chain(inner, packet, depth + 1) if inner else ("", None)
                 if found[0] or kind == "goto":
                     return found
         return "", None
@@ -81,7 +110,7 @@ class _Walker:
             return self._mapped(rule, packet)
         if kind not in (*_ENDS, "return", "jump", "goto"):
             return "", ""
-        found = matches(rule)
+        found = self._of(rule)
         known = {field: values for field, values in found.needed.items() if field in packet}
         if any(not values.holds(packet[field]) for field, values in known.items()):
             return "", ""
@@ -89,7 +118,7 @@ class _Walker:
             applies = all(field in packet and values.holds(packet[field]) for field, values in found.sure.items())
             return (kind, target) if applies else ("", "")
         if kind in ("drop", "reject") and rule.is_opaque and len(known) == len(found.needed):
-            self.doubtful.append(rule.ref)
+            self._doubtful.append(rule.ref)
         return "", ""
 
     def _mapped(self, rule: Rule, packet: Packet) -> tuple[str, str]:
@@ -106,16 +135,15 @@ class _Walker:
 
     def _elements(self, ref: RuleRef, data: Any) -> Iterator[tuple[Any, Any]]:
         if isinstance(data, str):
-            named: Map | None = self.maps.get((ref.family, ref.table, data.removeprefix("@")))
+            named: Map | None = self._maps.get((ref.family, ref.table, data.removeprefix("@")))
             yield from named.elements if named else ()
         kind, items = only(data)
         if kind == "set" and isinstance(items, list):
             yield from ((item[0], item[1]) for item in items if isinstance(item, list) and len(item) == 2)
 
 
-def _set_mark(rule: Rule, packet: Packet) -> None:
+def _set_mark(rule: Rule, found: Matches, packet: Packet) -> None:
     """Change the packet's mark as a rule does that applies."""
-    found = matches(rule)
     if not found.unread & {"MARK", "mangle"} or found.unread - {"MARK", "mangle"}:
         return
     if not all(field in packet and values.holds(packet[field]) for field, values in found.needed.items()):
@@ -133,21 +161,3 @@ def _set_mark(rule: Rule, packet: Packet) -> None:
         packet["meta mark"] = packet["meta mark"] & ~mask ^ value
     else:
         packet.pop("meta mark", None)
-
-
-def fate(ruleset: Ruleset, hooks: Iterable[str], family: str, fields: Mapping[str, Any]) -> Fate:
-    """Return what becomes of a packet of a family (`ip` or `ip6`) at hooks, one after the other."""
-    packet = Packet(fields)
-    walker = _Walker(ruleset)
-    last: RuleRef | None = None
-    for hook in hooks:
-        chains = [one for one in ruleset.chains if one.hook == hook and one.family in (family, "inet")]
-        for chain in sorted(chains, key=lambda one: one.priority):
-            if chain.type == "nat":
-                continue
-            verdict, by = walker.chain(chain, packet)
-            verdict, by = (verdict, by) if verdict else (chain.policy or "accept", chain.ref)
-            if verdict == "drop":
-                return Fate(is_dropped=True, by=by)
-            last = by
-    return Fate(is_dropped=False, by=last, doubtful=tuple(walker.doubtful))
