@@ -50,7 +50,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     gap: str = ""
     """Why a setting that is not in `settings` is not known; empty: it is not set."""
     location: str = ""
-    """The file where the command line is written, such as a static pod's manifest; empty: not known."""
+    """Where a setting can be added: a kubelet's file, or the one with the command line, as a static pod's manifest."""
 
     def value(self, name: str) -> str:
         """Return the value of a setting; empty if it is not set, or not known."""
@@ -60,7 +60,9 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     def where(self, name: str) -> str:
         """Return the file where a setting is, or can be, set; empty if that is not known."""
         setting = self.settings.get(name)
-        return (setting.location if setting else "") or self.location
+        if setting and not setting.is_default and (setting.location or self.kind is ProgramKind.KUBELET):
+            return setting.location  # a flag of a kubelet wins over its file
+        return self.location
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):

@@ -125,7 +125,7 @@ def test_restarts_repeat_nothing_and_lose_nothing(notified: _Notified, tmp_path:
     spool = tmp_path / "state/notify/spool.json"
     wait_for(lambda: site.attacker.address4 in spool.read_text(), "the message to wait", notified.log_path.read_text)
     notified.end(signal.SIGKILL)
-    site.daemon.run("ban", "192.0.2.99")
+    site.daemon.run("ban", "--egress", "192.0.2.99")
     notified.answer(200)
     notified.start()
     wait_for(lambda: "192.0.2.99" in str(notified.messages()), "the ban of the meantime", notified.log_path.read_text)

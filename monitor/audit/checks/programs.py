@@ -56,17 +56,11 @@ def remedy(program: Program, name: str, value: str) -> str:
     location = program.where(name)
     if "/rancher/" in location:
         return f"Add `{name}={value}` to {_ARGUMENTS[program.kind]} in {location}, and restart the service."
-    is_file = program.kind is ProgramKind.KUBELET and location and not _is_flag(program, name)
-    what = f"{FIELDS[name]}: {value}" if is_file else f"--{name}={value}"
-    where = f" in {location}" if location and (is_file or program.kind is not ProgramKind.KUBELET) else ""
+    where = f" in {location}" if location else ""
     if program.kind is ProgramKind.KUBELET:
+        what = f"{FIELDS[name]}: {value}" if location else f"--{name}={value}"
         return f"Set `{what}`{where}, and restart the kubelet."
-    return f"Set `{what}`{where}."
-
-
-def _is_flag(program: Program, name: str) -> bool:
-    setting = program.settings.get(name)
-    return setting is not None and not setting.is_default and not setting.location
+    return f"Set `--{name}={value}`{where}."
 
 
 def urls(text: str) -> list[tuple[str, str]]:

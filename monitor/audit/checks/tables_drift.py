@@ -20,7 +20,7 @@ def _judge(check: Check, facts: Facts) -> Iterator[Finding]:
     if reason := before.lacks.get(Part.RULESET.value):
         yield check.unknown("", f"{what} has no rules: {reason}")
         return
-    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(before.time_s))
+    when = _written(before.time_s)
     for change in table_changes(before, make_baseline(facts, before.node)):
         yield check.fail(
             change.table,
@@ -44,6 +44,14 @@ def _rule(change: TableChange) -> RuleRef | None:
         return None
     family, _, table = change.table.partition(" ")
     return RuleRef(family=family, table=table, chain=change.added[0].chain, text=change.added[0].text)
+
+
+def _written(time_s: float) -> str:
+    """Write a time of a file, which may have any number there."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(time_s))
+    except (OverflowError, ValueError, OSError):
+        return "an unknown time"
 
 
 CHECK = Check(

@@ -28,6 +28,8 @@ def read_within(root: Path, path: str, limit_bytes: int) -> bytes:
     with _opened(root, path) as descriptor:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is no regular file")
+        if _is_of_kernel(descriptor):
+            raise OSError(errno.EINVAL, "it is a file of the kernel")
         with open(f"/proc/self/fd/{descriptor}", "rb", opener=_open_at_once) as file:
             content = file.read(limit_bytes + 1)
     if len(content) > limit_bytes:
@@ -45,6 +47,11 @@ def entries_within(root: Path, path: str, most: int) -> list[tuple[str, bool]]:
         if len(found) > most:
             raise OSError(errno.EFBIG, f"it has more than {most} entries")
         return sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in found)
+
+
+def _is_of_kernel(descriptor: int) -> bool:
+    """Whether the kernel makes the content when it is read, as in /proc: reading /proc/kmsg takes its messages away."""
+    return os.fstat(descriptor).st_size == 0 and os.fstatvfs(descriptor).f_blocks == 0
 
 
 def _open_at_once(path: str, flags: int) -> int:

@@ -37,7 +37,7 @@ _ROWS = (
         "apiserver-authorization",
         _APISERVER,
         fixed(authorization_mode="Node,RBAC"),
-        "clients without roles are refused",
+        "clients without roles are refused; anonymous requests count then, unless --anonymous-auth=false",
     ),
     ("apiserver-noderestriction", _APISERVER, with_plugin("NodeRestriction"), ""),
     ("apiserver-etcd-tls", _APISERVER, to_etcd, "etcd must serve TLS first, and the files must be there"),

@@ -215,6 +215,8 @@ def test_its_libraries_are_those_it_was_tested_with(node: Machine, deb: Path) ->
             version, place = found[requirement.name.lower()]
             assert requirement.specifier.contains(version), f"{requirement.name} {version}"
             assert place.startswith("/usr/lib/python3/") or version == locked[requirement.name.lower()]
+    code = "from monitor.notify.channels import templates as t; print(t.load('slack', {}).content_type)"
+    assert node.look(python, "-I", "-c", code) == "application/json\n", "templates are part of the package"
 
 
 _IMPORT_EVERYTHING = """

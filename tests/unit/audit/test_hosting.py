@@ -68,6 +68,8 @@ def test_flags_win_over_drop_ins_and_drop_ins_over_the_file(node: FakeNode) -> N
     kubelet = only(gather_host(node.root), ProgramKind.KUBELET)
     assert values(kubelet, *SECURITY[:3]) == ["false", "AlwaysAllow", "3"]
     assert kubelet.where("read-only-port") == "/etc/kubelet.d/20-b.conf"
+    assert kubelet.where("anonymous-auth") == ""
+    assert kubelet.where("make-iptables-util-chains") == CONFIG
 
 
 def test_drop_ins_are_found_as_the_kubelet_finds_them(node: FakeNode) -> None:

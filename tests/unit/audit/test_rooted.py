@@ -79,3 +79,10 @@ def test_no_descriptor_is_left_open(root: Path) -> None:
         with contextlib.suppress(OSError):
             read_within(root, path, 100)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_files_of_the_kernel_are_not_read() -> None:
+    """They may change by being read, as /proc/kmsg does; a configuration is none of them."""
+    for path in ("/proc/self/status", "/proc/kmsg"):
+        with pytest.raises(OSError, match="of the kernel"):
+            read_within(Path("/"), path, 1 << 16)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import msgspec
 import pytest
 
+from monitor.audit.baseline import Baseline
 from monitor.audit.facts import Facts, Part
 from monitor.audit.findings import Finding, RuleRef, Severity, State, Zone
 from monitor.audit.host import Host, Program, ProgramKind, Setting
@@ -75,6 +76,10 @@ _BAD: dict[ProgramKind, dict[str, str]] = {
 }
 
 
+_IN_ADDITION = {"apiserver-anonymous": {"authorization-mode": "RBAC"}}
+"""With AlwaysAllow the API server refuses anonymous requests."""
+
+
 def _programs(changes: dict[str, str]) -> tuple[Program, ...]:
     return tuple(
         Program(
@@ -94,14 +99,15 @@ def _failing(check: str, host: Host) -> list[Finding]:
 @pytest.mark.parametrize("check", list(CONTROL_PLANE))
 def test_flags_that_are_suggested_make_the_check_pass(check: str) -> None:
     """Set on a control plane that fails all checks, each repairs its own."""
-    host = Host(programs=_programs({}))
+    more = _IN_ADDITION.get(check, {})
+    host = Host(programs=_programs(more))
     before = _failing(check, host)
     assert before
     made = list(suggest(before, BY_ID, Known(facts=Facts(host=host))))
     assert [one.form for one in made] == [Form.SETTINGS]
     assert made[0].warning
     assert all(f"--{name}={value}" in made[0].text for name, value in made[0].changes.items())
-    assert _failing(check, Host(programs=_programs(dict(made[0].changes)))) == []
+    assert _failing(check, Host(programs=_programs({**more, **made[0].changes}))) == []
 
 
 @pytest.mark.parametrize(
@@ -290,3 +296,10 @@ def test_what_nothing_repairs_gets_its_remedy() -> None:
         (Form.ADVICE, "Ask.", ("somewhere",)),
         (Form.ADVICE, BY_ID["exposed-etcd"].remedy, ("elsewhere",)),
     ]
+
+
+def test_a_time_that_is_none_stops_no_audit() -> None:
+    """A baseline is a file that may say anything."""
+    state = Baseline(time_s=1e300, node="x", digests={"inet own": "x"})
+    facts, _ = _rules(Author.OPERATOR)
+    assert list(judge([BY_ID["tables-drift"]], msgspec.structs.replace(facts, baseline=state)))

@@ -31,6 +31,7 @@ _CASES: dict[str, dict[str, Any]] = {
     "kernel log": {"kernelLog": {"enabled": True}},
     "monitoring": {"serviceMonitor": {"enabled": True, "labels": {"release": "x"}, "cluster": "blue"}},
     "openshift": {"openshift": {"enabled": True}, "kernelLog": {"enabled": True}},
+    "notifications": {"notify": {"enabled": True, "secretName": "hooks"}},
     "everything": {
         "image": {"repository": "registry.example/nodewarden", "tag": "1", "pullPolicy": "Always"},
         "imagePullSecrets": [{"name": "secret"}],
@@ -89,7 +90,7 @@ def test_what_comes_out_is_valid(case: str, tmp_path: Path) -> None:
     for role in _ROLES:
         pod = pod_of(objects, role)
         one(objects, "ServiceAccount", pod["serviceAccountName"])
-        mounts = [mount["name"] for mount in pod["containers"][0]["volumeMounts"]]
+        mounts = {mount["name"] for container in pod["containers"] for mount in container["volumeMounts"]}
         assert sorted(mounts) == sorted(volume["name"] for volume in pod["volumes"])
         daemon_set = one(objects, "DaemonSet", f"nodewarden-{role}")["spec"]
         assert daemon_set["selector"]["matchLabels"].items() <= daemon_set["template"]["metadata"]["labels"].items()
@@ -213,3 +214,16 @@ def test_the_chart_is_of_this_version_and_sound() -> None:
     assert chart["version"] == chart["appVersion"] == __version__
     done = subprocess.run([_HELM, "lint", "--strict", CHART], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_notifier_is_a_container_without_rights(tmp_path: Path) -> None:
+    """It has no capability, no logs and no keys of the node, but the socket, its state and the channels' secrets."""
+    found = rendered(tmp_path, {"notify": {"enabled": True, "secretName": "hooks"}})
+    for role in _ROLES:
+        guard, notifier = pod_of(found, role)["containers"]
+        assert notifier["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert not notifier["securityContext"]["allowPrivilegeEscalation"]
+        mounts = {mount["name"]: mount["mountPath"] for mount in notifier["volumeMounts"]}
+        assert sorted(mounts) == ["config", "notify-secrets", "run", "state", "tmp"]
+        assert mounts["state"] == "/var/lib/nodewarden/notify"
+        assert not any(mount["name"] == "notify-secrets" for mount in guard["volumeMounts"])
