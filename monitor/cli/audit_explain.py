@@ -12,6 +12,7 @@ from monitor.audit.kernel.gathering import explain_port
 from monitor.audit.reach import Listener, Outcome, Protocol, Reach, Step, Verdict
 from monitor.audit.rules.authors import author_of_chain
 from monitor.cli import show
+from monitor.cli.values import NETWORK
 from monitor.model.errors import NodewardenError
 
 _MAX_PORT = 65535
@@ -42,7 +43,11 @@ def _target(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int
 @click.argument("target", metavar="PORT|ADDRESS:PORT", callback=_target)
 @click.option("--protocol", type=click.Choice(["tcp", "udp"]), default="tcp", show_default=True)
 @click.option(
-    "--pods", multiple=True, metavar="NETWORK", help="A network of pods that interfaces and routes do not show."
+    "--pods",
+    multiple=True,
+    type=NETWORK,
+    metavar="NETWORK",
+    help="A network of pods that interfaces and routes do not show.",
 )
 @show.json_option
 def explain(target: tuple[str, int], protocol: Protocol, pods: tuple[str, ...], is_json: bool) -> None:
@@ -52,7 +57,7 @@ def explain(target: tuple[str, int], protocol: Protocol, pods: tuple[str, ...], 
     shows what would happen if a program did. Needs root.
     """
     address, port = target
-    networks = tuple(_network(one) for one in pods)
+    networks = tuple(str(ipaddress.ip_network(one)) for one in pods)
     reach = explain_port(protocol, port, pod_networks=networks)
     verdicts = [one for one in reach.verdicts if address in ("", one.probe.address)]
     if address and not verdicts:
@@ -63,13 +68,6 @@ def explain(target: tuple[str, int], protocol: Protocol, pods: tuple[str, ...], 
         show.as_json({"port": port, "protocol": protocol} | _document(reach, verdicts))
     else:
         _say(reach, verdicts, protocol, port)
-
-
-def _network(text: str) -> str:
-    try:
-        return str(ipaddress.ip_network(text, strict=False))
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no network", param_hint="--pods") from None
 
 
 def _document(reach: Reach, verdicts: Iterable[Verdict]) -> dict[str, Any]:

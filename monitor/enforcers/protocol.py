@@ -3,7 +3,8 @@
 import enum
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from types import MappingProxyType
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -194,6 +195,10 @@ class Entry(Protocol):
         ...
 
 
+Stored: TypeAlias = Mapping[tuple[Strength, int], int]
+"""How many bans of single addresses are known to be in force, by strength and bits of an address."""
+
+
 class Leader(Enforcer, Protocol):
     """The enforcer that decides what is in force. It keeps its bans in the kernel, where others may delete them."""
 
@@ -209,6 +214,13 @@ class Leader(Enforcer, Protocol):
 
     def exists(self) -> bool:
         """Whether it is set up in the kernel, whichever process did that."""
+        ...
+
+    def held(self, clock: Callable[[], float], stored: Stored = MappingProxyType({})) -> Iterator[Held]:
+        """Yield the bans in force; `clock` returns wall time in seconds.
+
+        Large sets may be left out if nearly as much is `stored`: bans that are not yielded must be added again.
+        """
         ...
 
     def make(self) -> None:

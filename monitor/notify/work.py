@@ -85,7 +85,7 @@ class Work:
         if self._away_since_s is None:
             self._away_since_s = now_s
             _log.warning("waiting for the daemon: %s", text)
-        self._away_fault = f"the daemon does not answer: {text}"
+        self._away_fault = text
         if now_s - self._away_since_s >= AWAY_S and not self._is_away_known:
             self._is_away_known = True
             self.notifier.note(problem(_AWAY, now_s, is_over=False), now_s)

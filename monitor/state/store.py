@@ -28,6 +28,7 @@ FILE_NAME = "nodewarden.db"
 _READ_ROWS = 1000
 _PURGE_ROWS = 5000
 
+_STRENGTHS = frozenset(map(str, Strength))
 _T = TypeVar("_T")
 
 
@@ -91,6 +92,17 @@ class Store:
     def bans(self) -> Iterator[Ban]:
         """Yield all claims, including those that have expired since; the claims of one network are consecutive."""
         return self._read("bans", "", (), rows.read_ban)
+
+    def count_addresses(self, after_s: float) -> dict[tuple[Strength, int], int]:
+        """Return how many single addresses are banned, for all ports and until later than `after_s` (wall time).
+
+        The key is strength and bits of an address.
+        """
+        where = "mode = 'enforce' AND ports = x'' AND prefix_length = 8 * length(address) AND until_s > ?"
+        query = f"SELECT strength, prefix_length, count(DISTINCT address) FROM bans WHERE {where} GROUP BY 1, 2"  # noqa: S608
+        with explained(self.path), self._read_lock:
+            counts = self._reader.execute(query, (after_s,)).fetchall()
+        return {(Strength(word), bits): count for word, bits, count in counts if word in _STRENGTHS}
 
     def cursors(self) -> dict[str, Cursor]:
         """Return the saved cursors, by name."""

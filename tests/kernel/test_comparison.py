@@ -182,9 +182,9 @@ def test_our_own_refill_that_overruns_the_buffer_rebuilds_nothing_again(kept: Ke
     read: Counter[str] = Counter()
 
     class Counting(TableKeeper):
-        def read(self, part: str, *args: Any) -> list[str] | Reading:
+        def read(self, part: str, *args: Any, **more: Any) -> list[str] | Reading:
             read[part] += kept.table.generation > before
-            return super().read(part, *args)
+            return super().read(part, *args, **more)
 
     async def run() -> None:
         keeper = Counting(kept.table, kept.enforcer, kept.ledger)

@@ -57,6 +57,10 @@ class Store:
         """Return the claims."""
         return list(self.book.claims.values())
 
+    def count_addresses(self, after_s: float) -> dict[tuple[Strength, int], int]:
+        """Return that there are few."""
+        return {}
+
     def offences(self, since_s: float, limit: int) -> list[Offence]:
         """Return the offences, oldest first."""
         return [one for one in self.book.offences if one.time_s >= since_s][-limit:]

@@ -9,16 +9,23 @@ import struct
 from typing import NamedTuple
 
 from monitor.audit.reach import Protocol
+from monitor.model.protocols import (
+    PROTOCOL_ICMP,
+    PROTOCOL_ICMPV6,
+    PROTOCOL_TCP,
+    PROTOCOL_UDP,
+    TCP_ACK,
+    TCP_RST,
+    TCP_SYN,
+)
 
 PEER_MAC = bytes.fromhex("020000000001")
 _MARK = b"nwaudit!"
 _FIRST_SEQUENCE = 0x10000000
 _FIRST_PORT, _PORTS = 32768, 28000
 _IP4, _IP6 = 0x0800, 0x86DD
-_TCP, _UDP, _ICMP, _ICMP6 = 6, 17, 1, 58
-_SYN, _RST, _ACK = 0x02, 0x04, 0x10
 _UNREACHABLE4, _UNREACHABLE6 = 3, 1  # RFC 792, RFC 4443
-_IP6_BYTES, _ICMP_BYTES = 40, 8
+_IP6_BYTES, _ERROR_BYTES = 40, 8
 _SYN_OPTIONS = bytes.fromhex("020405b4")
 
 
@@ -37,13 +44,13 @@ def probe(number: int, mac: bytes, protocol: Protocol, source: bytes, target: by
     """Return a frame with a SYN or a datagram; addresses have 4 or 16 bytes."""
     from_port = _FIRST_PORT + number % _PORTS
     if protocol == "tcp":
-        kind = _TCP
+        kind = PROTOCOL_TCP
         head = struct.pack(
-            "!HHIIBBHHH", from_port, port, (_FIRST_SEQUENCE + number) & 0xFFFFFFFF, 0, 6 << 4, _SYN, 64240, 0, 0
+            "!HHIIBBHHH", from_port, port, (_FIRST_SEQUENCE + number) & 0xFFFFFFFF, 0, 6 << 4, TCP_SYN, 64240, 0, 0
         )
         body, at = head + _SYN_OPTIONS, 16
     else:
-        kind = _UDP
+        kind = PROTOCOL_UDP
         data = _MARK + number.to_bytes(4)
         body, at = struct.pack("!HHHH", from_port, port, 8 + len(data), 0) + data, 6
     pseudo = source + target + struct.pack("!II", len(body), kind)
@@ -87,17 +94,17 @@ def _read(frame: bytes) -> Seen | None:
         return None
     kind, at, address = network_header(frame[14:])
     body = frame[14 + at :]
-    if kind == (_ICMP if ether == _IP4 else _ICMP6):
+    if kind == (PROTOCOL_ICMP if ether == _IP4 else PROTOCOL_ICMPV6):
         if body[0] != (_UNREACHABLE4 if ether == _IP4 else _UNREACHABLE6):
             return None
-        inner = body[_ICMP_BYTES:]
+        inner = body[_ERROR_BYTES:]
         kind, at, address = network_header(inner)
         number = number_of(kind, inner[at:])
         return None if number is None else Seen(number, "refused", address, 0)
     port = int.from_bytes(body[2:4])
-    if kind == _TCP and body[13] & (_ACK | _RST):
+    if kind == PROTOCOL_TCP and body[13] & (TCP_ACK | TCP_RST):
         number = (int.from_bytes(body[8:12]) - 1 - _FIRST_SEQUENCE) & 0xFFFFFFFF
-        return Seen(number, "reset" if body[13] & _RST else "answered", address, port)
+        return Seen(number, "reset" if body[13] & TCP_RST else "answered", address, port)
     number = number_of(kind, body)
     return None if number is None else Seen(number, "left", address, port)
 
@@ -115,9 +122,9 @@ def network_header(packet: bytes) -> tuple[int, int, str]:
 
 def number_of(kind: int, body: bytes) -> int | None:
     """Return the question of a transport header with at least 8 bytes of TCP or 20 of UDP; None: it has none."""
-    if kind == _TCP and len(body) >= 8:
+    if kind == PROTOCOL_TCP and len(body) >= 8:
         return (int.from_bytes(body[4:8]) - _FIRST_SEQUENCE) & 0xFFFFFFFF
-    if kind == _UDP and body[8:16] == _MARK:
+    if kind == PROTOCOL_UDP and body[8:16] == _MARK:
         return int.from_bytes(body[16:20])
     return None
 

@@ -52,7 +52,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     traced: int = 0
     """So many of the questions, from the first on, are traced."""
     limiting: tuple[tuple[str, str, str], ...] = ()
-    """Chains that count packets, as family, table and chain: what met one and got no answer is asked with fresh counts."""
+    """Chains that count packets, as family, table and name: what met one and got no answer is asked again."""
     translating: tuple[tuple[str, str, str], ...] = ()
     """Base chains that translate destinations, as family, table and chain."""
     from_world: tuple[int, ...] = ()

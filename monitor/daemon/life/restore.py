@@ -62,7 +62,7 @@ def restore(
         pipeline.allow_again([allowed.entry for allowed in store.allowed()], now_s)
         pipeline.policy.remember(pipeline.noted(history(store, now_s - ahead_s), counted))
     is_found = pipeline.table.exists()
-    held = pipeline.table.held(clock)
+    held = pipeline.table.held(clock, store.count_addresses(now_s - ahead_s) if store else {})
     filling = _Filling(pipeline.table, clock)
     kept = {} if kept is None else kept
     entering = _Entering(pipeline, record, filling, kept, now_s)

@@ -202,7 +202,7 @@ class TableWatch:
         Writing anew is not always allowed: notifications of our own writing may be lost too, and are suspicious.
         """
         try:
-            job = self._worker.submit(self._keeper.read, part, self._keeper.snapshot())
+            job = self._worker.submit(self._keeper.read, part, self._keeper.snapshot(), is_suspect=is_suspect)
             reading = await asyncio.wrap_future(job)
             for _ in self._keeper.judge(part, reading, time.time()):
                 await asyncio.sleep(0)

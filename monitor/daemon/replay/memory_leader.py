@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
-from monitor.enforcers.protocol import Entry, Failure, Foreign, ForeignElement, Stopped
+from monitor.enforcers.protocol import Entry, Failure, Foreign, ForeignElement, Stopped, Stored
 from monitor.model.addresses import Network
 from monitor.model.bans import Action, Ban, Held
 
@@ -79,7 +80,7 @@ class MemoryLeader:
         """Return that nothing is known."""
         return None
 
-    def held(self, clock: Callable[[], float]) -> Iterator[Held]:  # noqa: ARG002 - see Leader
+    def held(self, clock: Callable[[], float], stored: Stored = MappingProxyType({})) -> Iterator[Held]:  # noqa: ARG002 - see Leader
         """Yield nothing: no kernel held anything before."""
         return iter(())
 

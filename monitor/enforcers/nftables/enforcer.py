@@ -11,6 +11,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 from monitor.enforcers import netlink
@@ -37,7 +38,7 @@ from monitor.enforcers.nftables.port_bans import PortBans
 from monitor.enforcers.nftables.prefix_bans import PrefixBans
 from monitor.enforcers.nftables.ruleset import TABLE, Element, set_name
 from monitor.enforcers.nftables.setup import remove_table
-from monitor.enforcers.protocol import Failure, ForeignElement, Stopped
+from monitor.enforcers.protocol import Failure, ForeignElement, Stopped, Stored
 from monitor.model.addresses import Address, Network, collapse
 from monitor.model.alerts import Strength
 from monitor.model.bans import Action, Ban
@@ -178,13 +179,14 @@ class NftablesEnforcer:
         """
         return self._needing_table(listing.read_elements)
 
-    def ends(self) -> Iterator[tuple[Network, Strength, float | None]]:
+    def ends(self, stored: Stored = MappingProxyType({})) -> Iterator[tuple[Network, Strength, float | None]]:
         """Read the networks with their strength and remaining seconds (None: no timeout), faster than `elements`.
 
-        A table of an older schema is read too, before `setup` replaces it. TableMissing if there is no table.
+        A large set of addresses is left out if nearly all of it is `stored` (`sizes.is_known`). A table of an older
+        schema is read too, before `setup` replaces it. TableMissing if there is no table.
         """
         try:
-            yield from listing.read_ends(self._socket())
+            yield from listing.read_ends(self._socket(), stored)
         except FileNotFoundError as error:
             raise TableMissing(f"table inet {TABLE} is missing") from error
 

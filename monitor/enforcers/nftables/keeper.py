@@ -17,6 +17,7 @@ from monitor.enforcers.nftables.drift import Drift, DriftKind
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.enforcers.nftables.fingerprint import summary
 from monitor.enforcers.nftables.foreign import UNKNOWN_AUTHOR
+from monitor.enforcers.nftables.large_sets import LargeSets
 from monitor.enforcers.nftables.ruleset import BAN_SETS, PORT_SETS
 from monitor.enforcers.nftables.table import NftablesTable
 from monitor.enforcers.protocol import InForce
@@ -42,6 +43,7 @@ class TableKeeper:
         self._in_force = in_force
         self.suspects: dict[str, None] = {}
         """The parts that should be compared at once; after lost notifications, all of them."""
+        self._large = LargeSets()
 
     @property
     def is_needed(self) -> bool:
@@ -116,17 +118,26 @@ class TableKeeper:
         """Return the bans to compare with; on the loop, before `read`."""
         return tuple(self._in_force.bans())
 
-    def read(self, part: str, bans: Sequence[Ban], clock: Callable[[], float] = time.time) -> list[str] | Reading:
-        """Read a part and compare it; in any thread.
+    def read(
+        self, part: str, bans: Sequence[Ban], clock: Callable[[], float] = time.time, *, is_suspect: bool = True
+    ) -> list[str] | Reading:
+        """Read a part and compare it; in any thread. A large set is not listed unless it is suspect, or it is time.
 
         TemporaryError or PermanentError if the kernel cannot be asked, as while others keep changing nf_tables.
         """
         try:
             if part == PORT_BANS:
                 return Reading(contents.read_port_bans(bans, clock), [], 0, is_exact=False)
-            return contents.read_set(part, bans, clock) if part in BAN_SETS else self._read_other(part)
+            if part not in BAN_SETS:
+                return self._read_other(part)
+            foreign = self._table.foreign.counts()[part]
+            if not is_suspect and self._large.is_alike(part, contents.bans_in(part, bans, clock()), foreign):
+                return []
+            reading = contents.read_set(part, bans, clock)
         except FileNotFoundError:
             return [f"set {part} is missing"]
+        self._large.note(part)
+        return reading
 
     def _read_other(self, part: str) -> list[str]:
         return self._read_allowed() if part == ALLOWLIST else self._enforcer.differences()

@@ -19,7 +19,8 @@ from monitor.enforcers.nftables.ruleset import (
     leak_set_name,
     set_name,
 )
-from monitor.enforcers.protocol import Stopped
+from monitor.enforcers.nftables.sizes import is_known
+from monitor.enforcers.protocol import Stopped, Stored
 from monitor.model.addresses import Address, Network, host, network_between
 from monitor.model.alerts import Strength
 from monitor.model.errors import TemporaryError
@@ -108,16 +109,19 @@ def read_port_elements(names: Iterable[str] = tuple(PORT_SETS)) -> dict[str, dic
     return {name: {element.key: element for element in _dump_hash(name)} for name in names}
 
 
-def read_ends(link: NetlinkSocket) -> Iterator[tuple[Network, Strength, float | None]]:
+def read_ends(link: NetlinkSocket, stored: Stored) -> Iterator[tuple[Network, Strength, float | None]]:
     """Yield network, strength and remaining seconds (None: no timeout) of all elements, one set in memory at a time.
 
     A hash set is read until another pass finds nothing new, as in `read_elements`; if it keeps growing, the elements
-    found so far are returned. Sets of an older schema are read too. FileNotFoundError if there is no table.
+    found so far are returned. One of which nearly all is `stored` is left out. Sets of an older schema are read too.
+    FileNotFoundError if there is no table.
     """
     if not exists(link):
         raise FileNotFoundError(errno.ENOENT, "no such table")
-    for name in read_definitions(link, _STRENGTHS):
+    for name, definition in read_definitions(link, _STRENGTHS).items():
         strength = _STRENGTHS[name]
+        if not definition.interval and is_known(definition, stored.get((strength, definition.key_bytes * 8), 0)):
+            continue
         if name.endswith("_nets"):
             for element in read_elements([name]):
                 yield element.network, strength, element.timeout_s

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer, TableMissing
@@ -9,7 +10,7 @@ from monitor.enforcers.nftables.faults import TableFaults, of_unknown_outcome
 from monitor.enforcers.nftables.foreign import ForeignElements
 from monitor.enforcers.nftables.leak_watch import LeakWatch
 from monitor.enforcers.nftables.ruleset import Element
-from monitor.enforcers.protocol import Failure, FailureCause, InForce, Leader, Stopped
+from monitor.enforcers.protocol import Failure, FailureCause, InForce, Leader, Stopped, Stored
 from monitor.model.addresses import Network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Action, Ban, Held, Mode
@@ -46,11 +47,15 @@ class NftablesTable(TableFaults, Leader):
         """Whether the table exists in the kernel, whichever process created it."""
         return self._enforcer.exists()
 
-    def held(self, clock: Callable[[], float]) -> Iterator[Held]:
-        """Yield the bans in the kernel's sets, from an earlier daemon or added with nft."""
+    def held(self, clock: Callable[[], float], stored: Stored = MappingProxyType({})) -> Iterator[Held]:
+        """Yield the bans in the kernel's sets, from an earlier daemon or added with nft.
+
+        A large set with hardly more than is `stored` is not read. What it has in addition is found by the next
+        comparison, and stays as a foreign element until it ends.
+        """
         if not self.exists():
             return
-        for network, strength, left_s in self._enforcer.ends():
+        for network, strength, left_s in self._enforcer.ends(stored):
             # An element without a timeout was added by hand: it is listed, and ends when it is unbanned.
             yield Held(network, strength, clock() + (_FOREVER_S if left_s is None else left_s))
 

@@ -48,7 +48,7 @@ def test_all_places_are_known() -> None:
     """Each command that takes networks is tried below."""
     assert {" ".join(words) for words, _ in PLACES} == {
         "label remove", "label set", "ban", "unban", "why", "list", "history", "report", "allow add", "allow remove",
-        "allow test",
+        "allow test", "audit explain",
     }  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def test_all_places_are_known() -> None:
 def test_what_is_no_network_is_refused(words: tuple[str, ...], parameter: click.Parameter, text: str) -> None:
     """After good ones too: nothing is done by half."""
     if isinstance(parameter, click.Option):
-        said = usage(words, parameter.opts[0], text)
+        said = usage(words, parameter.opts[0], text, *(["443"] if words == ("audit", "explain") else []))
     else:
         said = usage(words, *([GOOD] if parameter.nargs == -1 else []), text)
     assert "not a network" in said or "not an IP address" in said or "host bits" in said
