@@ -20,6 +20,7 @@ TIME_LIMIT_S = 20.0
 _LONGEST_S = 90.0
 _MAX_TRACED = 3000
 _MAX_SOCKETS = 16_384
+_MAX_LOSS, _MAX_LOSS_CHARS = 32, 512
 _MAX_RESULT_BYTES = 64 << 20
 
 
@@ -56,8 +57,15 @@ def judge_reach(
         untranslated=tuple(_untranslated(copy, site, asked, result)),
         unnamed=tuple(_unnamed(copy, site, asked, result)),
         blind=site.blind,
-        loss=tuple(dict.fromkeys(loss)),
+        loss=_some(loss),
     )
+
+
+def _some(loss: Iterable[str]) -> tuple[str, ...]:
+    """Return the first of these texts, each once, and how many more there are."""
+    found = list(dict.fromkeys(text[:_MAX_LOSS_CHARS] for text in loss))
+    more = (f"and {len(found) - _MAX_LOSS} more",) if len(found) > _MAX_LOSS else ()
+    return (*found[:_MAX_LOSS], *more)
 
 
 def _job(copy: Copy, site: Site, listeners: Sequence[Listener], asked: Sequence[Asked], links: Iterable[Link]) -> Job:
