@@ -59,12 +59,13 @@ def run(target: Target, path: Path) -> None:
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
+    watch = _ConfigWatch(path)  # before it is read: what changes meanwhile is noticed later
     loaded = load(path)
     set_up(loaded.settings.log)
     become_owner(loaded.settings.state.directory)
     with _alone(notify_directory(loaded.settings.state.directory)):
         while _has_channels(loaded) and not stopped.is_set():
-            loaded = _run(target, path, loaded, stopped)
+            loaded = _run(target, watch, loaded, stopped)
     if not stopped.is_set():
         show.say("no channel is configured in section notify: nothing to do")
 
@@ -73,7 +74,7 @@ def _has_channels(loaded: Loaded) -> bool:
     return any(loaded.settings.notify.channels())
 
 
-def _run(target: Target, path: Path, loaded: Loaded, stopped: threading.Event) -> Loaded:
+def _run(target: Target, watch: "_ConfigWatch", loaded: Loaded, stopped: threading.Event) -> Loaded:
     """Work until it is stopped or the configuration changes; return the configuration then."""
     settings = loaded.settings
     daemon = target.configured(settings.control.socket)
@@ -85,7 +86,6 @@ def _run(target: Target, path: Path, loaded: Loaded, stopped: threading.Event) -
         raise TemporaryError(f"the channels cannot be started: {explain(error)}") from error
     _log.info("following %s for %d channels", daemon.socket_path, len(work.notifier.lines))
     try:
-        watch = _ConfigWatch(path)
         while not stopped.wait(_ROUND_S):
             work.round()
             changed = watch.changed(loaded)

@@ -17,6 +17,8 @@ from monitor.notify.message import Item, Kind, Urgency
 from monitor.notify.sections.base import EventKind
 
 _OUR_ORIGINS = ("detector", "operator")
+_BAN_NEWS = ("ban", "observe", "over_budget")
+_OTHER_NEWS = ("problem", "problem_over", "flood", "table_change", "clock_step", "trial")
 _LONGEST = 1000
 _NAME_CHARS = 64
 
@@ -41,12 +43,20 @@ class Noted(msgspec.Struct, frozen=True, kw_only=True):
         return int(self.item is not None)
 
 
+def is_news(event: Mapping[str, Any]) -> bool:
+    """Return whether people could be notified of an event."""
+    word = event.get("event")
+    return word in _OTHER_NEWS or (word in _BAN_NEWS and event.get("origin") in _OUR_ORIGINS)
+
+
 def noted(event: Mapping[str, Any]) -> Noted | None:
     """Return what there is to say of an event; None if it is no news, or cannot be understood."""
-    match event.get("event"):
-        case "ban" if event.get("origin") in _OUR_ORIGINS:
+    if not is_news(event):
+        return None
+    match event["event"]:
+        case "ban":
             return _ban(event, Kind.BAN, EventKind.BAN)
-        case "observe" | "over_budget" if event.get("origin") in _OUR_ORIGINS:
+        case "observe" | "over_budget":
             return _ban(event, Kind.BAN, EventKind.OBSERVE)
         case "problem" | "problem_over" as word:
             return _problem(event, Kind(word))

@@ -14,7 +14,7 @@ class Heard(NamedTuple):
 
     events: list[dict[str, Any]]
     unseen: int
-    """How many more there were, which the daemon no longer keeps."""
+    """How many more there were of which people could be notified, and which the daemon no longer keeps."""
     has_more: bool
 
 
@@ -43,5 +43,7 @@ class Following:
         match page:
             case {"run": str(run), "last": int(last), "more": bool(more), "lost": int(lost), "events": list(events)}:
                 self.cursor = Cursor(run=run, last=last)
-                return Heard([one for one in events if isinstance(one, dict)], max(0, lost), more)
+                news = page.get("lost_news")  # a daemon of an older version counts all events only
+                unseen = news if isinstance(news, int) else lost
+                return Heard([one for one in events if isinstance(one, dict)], max(0, unseen), more)
         raise ValueError("the daemon's answer is no page of events")

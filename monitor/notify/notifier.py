@@ -22,6 +22,7 @@ from monitor.notify.state import NotifyState
 
 _DIRECTORY_MODE = 0o700
 _CLOSING_S = 3.0
+_LONGEST_FAULT = 500
 
 
 class Line:
@@ -145,7 +146,7 @@ class Notifier:
         return NotifyState(
             pid=os.getpid(),
             unseen=self.unseen,
-            fault=fault,
+            fault=fault[:_LONGEST_FAULT],
             channels={line.name: line.spool().state for line in self.lines},
         )
 

@@ -35,12 +35,16 @@ class Work:
         directory: Path,
         ask: Callable[[int], Mapping[str, Any]],
         clock: Callable[[], float] = time.time,
+        uptime: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`directory` is STATE/notify, `ask` asks the daemon for a page of events, `clock` is wall time."""
+        """`directory` is STATE/notify, `ask` asks the daemon for a page of events, `clock` is wall
+        time, `uptime` goes on when that is set.
+        """
         left, fault = read_spool(directory / SPOOL_NAME)
         if fault:
             _log.error("%s", fault)
         self._clock = clock
+        self._uptime = uptime
         self._spool = SpoolFile(directory / SPOOL_NAME)
         self._state_path = directory / STATE_NAME
         self._following = Following(ask, left.cursor)
@@ -81,12 +85,12 @@ class Work:
 
     def _away(self, text: str) -> None:
         """Note that the daemon does not answer; after two minutes people learn of it."""
-        now_s = self._clock()
+        now_s, passing_s = self._clock(), self._uptime()
         if self._away_since_s is None:
-            self._away_since_s = now_s
+            self._away_since_s = passing_s
             _log.warning("waiting for the daemon: %s", text)
         self._away_fault = text
-        if now_s - self._away_since_s >= AWAY_S and not self._is_away_known:
+        if passing_s - self._away_since_s >= AWAY_S and not self._is_away_known:
             self._is_away_known = True
             self.notifier.note(problem(_AWAY, now_s, is_over=False), now_s)
 

@@ -20,6 +20,7 @@ def show_events(stream: EventStream, after: int, since_s: float | None) -> dict[
         "last": page[-1]["number"] if is_full else stream.last,
         "more": is_full,
         "lost": stream.lost_after(after),
+        "lost_news": stream.lost_news_after(after),
         "events": page,
     }
 

@@ -75,13 +75,16 @@ class NotifyWatch:
             return
         if not self._runs(now_s):
             if not 0 <= now_s - self._since_s < _GRACE_S:
-                text = "notifications are configured, but nodewarden-notify.service does not run: nobody is notified"
+                text = (
+                    "notifications are configured, but nodewarden-notify.service does not run, or hangs: "
+                    "nobody is notified"
+                )
                 yield Problem(ProblemKind.NOTIFY, text)
             return
         if self.state and self.state.fault and not 0 <= now_s - self._since_s < _GRACE_S:
             yield Problem(ProblemKind.NOTIFY, f"the notifier: {self.state.fault}")
         for name, channel in self._channels():
-            if channel.fault and now_s - channel.fault_since_s >= _FAILING_S:
+            if channel.fault and not -STALE_S <= now_s - channel.fault_since_s < _FAILING_S:
                 yield Problem(ProblemKind.NOTIFY, f"notifications by {name} fail, {channel.queued} messages wait: "
                               f"{channel.fault}")  # fmt: skip
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from monitor.model.printable import printable
+from monitor.notify.events import is_news
 
 PAGE = 256
 _FAST = 1
@@ -19,7 +20,13 @@ class EventPage(NamedTuple):
     """The number of the newest."""
     newest_s: float
     size: int
+    news: int
+    """A bit for each event, the lowest for the first: whether people could be notified of it."""
     content: bytes
+
+    def news_after(self, number: int) -> int:
+        """Return how many events with a higher number are news."""
+        return (self.news >> max(0, number - (self.last - self.size))).bit_count()
 
     def events(self) -> list[dict[str, Any]]:
         """Unpack them: this takes half a millisecond."""
@@ -37,6 +44,7 @@ def pack(events: Sequence[dict[str, Any]]) -> EventPage:
         last=events[-1]["number"],
         newest_s=max(event["time_s"] for event in events),
         size=len(events),
+        news=sum(1 << place for place, event in enumerate(events) if is_news(event)),
         content=zlib.compress(content, _FAST),
     )
 

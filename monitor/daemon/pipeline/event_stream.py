@@ -25,6 +25,8 @@ from monitor.model.bans import Ban, Mode
 MAX_EVENTS = 16_384
 _OBJECTS = 2048
 _PAGES = (MAX_EVENTS - _OBJECTS) // PAGE
+_GONE = 4096
+"""Of how many pages that gave way it is known which of their events were news, in 150 bytes each."""
 
 
 class ClockStep(msgspec.Struct, frozen=True):
@@ -76,7 +78,8 @@ class EventStream(Listener):
         """`show` returns an event as readers get it. `clock` gives wall time, for what has no time of its own."""
         self._show = show
         self._clock = clock
-        self._older: deque[EventPage] = deque(maxlen=_PAGES)
+        self._older: deque[EventPage] = deque()
+        self._gone: deque[EventPage] = deque(maxlen=_GONE)
         self._events: deque[StreamEvent] = deque()
         self.name_of_run = f"{clock():.6f}"
         """Differs after a restart, when numbers begin again."""
@@ -95,6 +98,18 @@ class EventStream(Listener):
         """Return how many events with a higher number are no longer kept."""
         kept = sum(page.size for page in self._older) + len(self._events)
         return max(0, self.last - kept - number)
+
+    def lost_news_after(self, number: int) -> int:
+        """Return how many of the events that `lost_after` counts were news for people; all that nobody knows, too."""
+        lost = self.lost_after(number)
+        known = sum(page.size for page in self._gone)
+        known_from = self.last - len(self._events) - sum(page.size for page in self._older) - known
+        found = max(0, min(known_from - number, lost))
+        for page in reversed(self._gone):
+            if page.last <= number:
+                break
+            found += page.news_after(number)
+        return found
 
     def settled(self, decisions: Sequence[Decision], done_s: float) -> None:
         """Keep decisions; that a ban covers further alerts is no event."""
@@ -137,3 +152,5 @@ class EventStream(Listener):
         self._events.append(StreamEvent(self.last, time_s, what))
         if len(self._events) >= _OBJECTS + PAGE:
             self._older.append(pack([self._show(self._events.popleft()) for _ in range(PAGE)]))
+        if len(self._older) > _PAGES:
+            self._gone.append(self._older.popleft()._replace(content=b""))

@@ -41,7 +41,7 @@ class Delivery:
 
     def __enter__(self) -> Self:
         """Start the watchdog."""
-        self._watchdog.start()
+        start(self._watchdog)
         return self
 
     def __exit__(
@@ -157,7 +157,7 @@ class Delivery:
                 failure = error
 
         thread = threading.Thread(target=look_up, daemon=True)
-        thread.start()
+        start(thread)
         thread.join(self.left_s())
         if failure is not None:
             raise failure
@@ -200,6 +200,14 @@ class Current:
         self._closed.set()
         if one := self._delivery:
             one.abort()
+
+
+def start(thread: threading.Thread) -> None:
+    """Start a thread; Again if there can be none now, such as while look-ups of names hang and hold theirs."""
+    try:
+        thread.start()
+    except RuntimeError:
+        raise Again("no thread can be started: too many wait for the resolver, or TasksMax= is reached") from None
 
 
 def explain_tls(error: ssl.SSLError) -> str:

@@ -30,6 +30,8 @@ _LINGER_S = 2.0
 _ICMP_S = 0.02
 _SD_ID = "nodewarden@32473"  # RFC 5612: the number of examples, since none is assigned
 _LONGEST_PARAMETER = 500
+_PARAMETERS_BYTES = 1536
+"""The most that all values take: structured data that is cut is none, while the text behind it may be."""
 
 
 class SyslogChannel:
@@ -95,7 +97,12 @@ def _structured(message: Message, item: Item | None) -> str:
         until = wording.utc(item.until_s) if item.until_s else ""
         fields |= {"network": item.network, "detector": item.detector, "set": item.set, "evidence": item.strength,
                    "until": until, "reason": item.reason}  # fmt: skip
-    parameters = (f'{key}="{_parameter(value)}"' for key, value in fields.items() if value)
+    parameters, left = [], _PARAMETERS_BYTES
+    for key, value in fields.items():
+        text = _cut(value.encode(), max(0, left // 2)).decode()  # escaped, it is at most twice as long
+        if text:
+            parameters.append(f'{key}="{_parameter(text)}"')
+            left -= len(parameters[-1].encode())
     return f"[{_SD_ID} {' '.join(parameters)}]"
 
 

@@ -149,6 +149,7 @@ def _environment(form: str) -> _Environment:
         slack=_slack,
         markdown=_markdown,
         code=_code,
+        more=lambda message, shown: list(wording.remainder(message, shown)),
         quiet=_quiet,
     )
     return environment

@@ -98,9 +98,9 @@ def lines(message: Message) -> Iterator[str]:
     yield f"host {message.host}, {utc(message.time_s)}"
 
 
-def remainder(message: Message) -> Iterator[str]:
-    """Yield how many more events a message stands for."""
-    if (more := message.count - len(message.items)) > 0:
+def remainder(message: Message, shown_items: int = _MAX_ITEMS) -> Iterator[str]:
+    """Yield how many more events a message stands for than the items of it that are shown."""
+    if (more := message.count - min(len(message.items), shown_items)) > 0:
         yield f"and {more} more since {utc(message.since_s)}"
     if message.unseen > 0:
         yield f"and {message.unseen} more of which nothing else is known"

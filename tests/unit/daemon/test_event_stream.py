@@ -125,6 +125,24 @@ def test_it_is_bounded_and_tells_what_is_lost() -> None:
     assert (page["events"], page["lost"]) == ([], 0)
 
 
+def test_of_what_is_lost_the_news_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ends and imports that a slow notifier missed are no news for people; bans of detectors and problems are."""
+    for gone in (4096, 1):
+        monkeypatch.setattr("monitor.daemon.pipeline.event_stream._GONE", gone)
+        some = stream()
+        imported = msgspec.structs.replace(BAN, origin=ClaimOrigin.IMPORT)
+        some.settled([decided(Verdict.BAN), decided(Verdict.BAN, imported), decided(Verdict.REFRESH)], 100.0)
+        some.troubled(["no table"], [])
+        some.ended([Ended(BAN, (BAN,), Ending.LIFTED)] * (MAX_EVENTS + 2 * PAGE))
+        lost = some.lost_after(0)
+        assert lost >= 2 * PAGE
+        asked = {number: show_events(some, number, None)["lost_news"] for number in (0, 1, 3, 4, PAGE, some.last)}
+        forgotten = 0 if gone > 1 else lost - PAGE  # it is not known any more what these were
+        assert asked == {number: max(0, forgotten - number) for number in asked} | (
+            {0: 2, 1: 1, 3: 1, 4: 0} if gone > 1 else {}
+        )
+
+
 def test_older_events_are_as_they_were() -> None:
     """Packed events look like those that are not, also with text that is no UTF-8, and keep to `since_s`."""
     some = stream()

@@ -58,6 +58,15 @@ def test_hostile_texts_stay_in_their_field(text: str, form: LogFormat) -> None:
                 assert re.fullmatch(_HEADER + _PARAMETERS + " \ufeff.*", line)
 
 
+@pytest.mark.parametrize("char", ["\U0001f600", "中", '"', "]", "\\"])
+def test_structured_data_is_never_cut(char: str) -> None:
+    """A record whose structured data had no end would be none: long values give way, and then the text."""
+    one = item(char * 3000, network=char * 3000, reason=char * 3000, detector=char * 3000, why=char * 3000)
+    for transport in (Transport.UDP, Transport.UNIX, Transport.TCP):
+        for record in records(message(one, group=char * 3000, count=9), SyslogSettings(transport=transport)):
+            assert re.fullmatch((_HEADER + _PARAMETERS + " \ufeff.*").encode(), record)
+
+
 @pytest.mark.parametrize("form", LogFormat)
 def test_a_digest_is_a_record_for_each_event_and_one_for_the_others(form: LogFormat) -> None:
     """What is only counted is not silently left out."""

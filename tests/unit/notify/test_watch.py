@@ -86,6 +86,14 @@ def test_a_channel_that_fails_for_five_minutes_is_a_problem(watched: Callable[..
     assert lines[0].startswith("notifications by mail (recorder): 0 sent, 4 wait; fails since ")
 
 
+def test_a_clock_that_was_set_back_hides_no_channel_that_fails(watched: Callable[..., _Watched]) -> None:
+    """A fault of the future is one of before the clock was set, and not one that is still young."""
+    one = watched("mail")
+    one.now_s += 200.0
+    one.write(channels={"mail": ChannelState(fault="refused", fault_since_s=one.now_s + 3e7, queued=4)})
+    assert len(one.after(1.0)) == 1
+
+
 def test_a_fault_of_the_notifier_is_a_problem(watched: Callable[..., _Watched]) -> None:
     """One that cannot follow the daemon, or save what waits, is of little use."""
     one = watched("mail")

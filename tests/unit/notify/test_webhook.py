@@ -153,6 +153,20 @@ def test_closing_the_channel_ends_a_post(server: HookServer, tmp_path: Path) -> 
         one.send(message())
 
 
+def test_a_message_waits_for_a_thread(server: HookServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look-ups that hang hold threads; when the unit may have no more, nothing is given up as refused."""
+
+    def none(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    one = channel(server.url, tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none)
+        with pytest.raises(Again, match="no thread"):
+            one.send(message())
+    one.send(message())
+
+
 def test_a_server_that_is_down_is_tried_again(tmp_path: Path) -> None:
     """Refused connections and unknown names are faults that may pass."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

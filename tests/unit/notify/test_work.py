@@ -23,12 +23,12 @@ class Bench:
     """A notifier with a clock that tests set."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory, self.peer, self.now_s = directory, Peer(), 10_000.0
+        self.directory, self.peer, self.now_s, self.up_s = directory, Peer(), 10_000.0, 5.0
         self.works: list[Work] = []
 
     def start(self, settings: RecorderSettings = ONE) -> Work:
         """Start a notifier, which hears where the daemon is."""
-        work = Work(settings, "node1", self.directory, self.peer.ask, lambda: self.now_s)
+        work = Work(settings, "node1", self.directory, self.peer.ask, lambda: self.now_s, lambda: self.up_s)
         work.start()
         work.round()
         self.works.append(work)
@@ -37,6 +37,7 @@ class Bench:
     def pass_s(self, work: Work, passed_s: float) -> None:
         """Let time pass."""
         self.now_s += passed_s
+        self.up_s += passed_s
         work.round()
 
     def arrived(self, name: str, count: int) -> Recorder:
@@ -245,6 +246,19 @@ def test_a_daemon_that_is_away_is_a_problem(bench: Bench) -> None:
     bench.pass_s(work, 1.0)
     messages = bench.arrived("one", 2).messages
     assert [message.kind for message in messages] == [Kind.PROBLEM, Kind.PROBLEM_OVER]
+
+
+def test_a_clock_that_is_set_neither_hides_nor_invents_that_the_daemon_is_away(bench: Bench) -> None:
+    """Two minutes are those that pass, not those that the clock jumps."""
+    work = bench.start()
+    bench.peer.fault = NodewardenError("nobody listens")
+    work.round()
+    bench.now_s += 1e6
+    work.round()
+    assert not work._is_away_known
+    bench.now_s -= 1e9
+    bench.pass_s(work, AWAY_S)
+    assert [message.kind for message in bench.arrived("one", 1).messages] == [Kind.PROBLEM]
 
 
 def test_a_full_disk_stops_no_message(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
