@@ -37,6 +37,11 @@ def say_report(run: Run, checks: Mapping[str, Check], numbers: Mapping[str, tupl
         _open(report)
     if run.bench:
         _bench(run.bench, verbose=verbose)
+    if fails:
+        show.say()
+        show.say(
+            "to repair this: `nodewarden audit suggest`; who can reach a port, and why: `nodewarden audit explain PORT`"
+        )
     for text in run.unused:
         show.say(f"this suppression matches nothing: {text}", err=True, fg="yellow")
 
@@ -46,7 +51,7 @@ def _head(report: Report) -> None:
     show.say(f"{report.node}, {rfc3339(report.time_s)}, {report.took_s:.1f} s", bold=True)
     worst = Counter(one.severity for one in report.of(State.FAIL))
     graded = ", ".join(f"{worst[one]} {one}" for one in sorted(worst, key=lambda one: -one.rank))
-    fails = f"{counted[State.FAIL]} findings{f' ({graded})' if graded else ''}"
+    fails = f"{show.findings(counted[State.FAIL])}{f' ({graded})' if graded else ''}"
     rest = (
         f"{counted[State.UNKNOWN]} unknown, {counted[State.SUPPRESSED]} suppressed, {counted[State.PASS]} checks pass"
     )

@@ -93,7 +93,7 @@ def suggest(
         if not made and not unknown:
             show.say("nothing to suggest: no check fails", fg="green")
     if unknown:
-        show.say(f"note: {unknown} findings are unknown, and nothing is suggested for them: nodewarden audit", err=True)
+        show.say(f"note: nothing is suggested for what could not be judged ({unknown}): nodewarden audit", err=True)
 
 
 def _known(facts: Facts, findings: Iterable[Finding], settings: Settings, since_s: float) -> Known:

@@ -63,6 +63,11 @@ def counts(of: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {word}" for word, count in of.items() if count)
 
 
+def findings(count: int) -> str:
+    """Write a number of findings: `1 finding`, `2 findings`."""
+    return f"{count} finding{'' if count == 1 else 's'}"
+
+
 def first(texts: Sequence[str]) -> str:
     """Write the first of several, and how many more there are."""
     return "".join(texts[:1]) + (f" and {len(texts) - 1} more" if len(texts) > 1 else "")

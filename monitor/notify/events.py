@@ -106,7 +106,8 @@ def _ban(event: Mapping[str, Any], kind: Kind, asked: EventKind) -> Noted:
 
 
 def _problem(event: Mapping[str, Any], kind: Kind) -> Noted:
-    text = _text(event, "text")
+    said = event.get("text")
+    text = _text({"text": " ".join(said.split())}, "text") if isinstance(said, str) else ""
     words = "problem over" if kind is Kind.PROBLEM_OVER else "problem"
     return Noted(
         kind=kind,

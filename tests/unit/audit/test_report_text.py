@@ -42,6 +42,7 @@ def test_a_person_reads_what_fails_and_what_to_do(capsys: pytest.CaptureFixture[
         "this suppression matches nothing: audit.yaml:3: redirects *",
     ):
         assert part in said
+    assert "nodewarden audit suggest" in said.splitlines()[-1] + said.splitlines()[-2]
     assert said.index("remedy: Close it.") < said.index("could not be judged:") < said.index("suppressed:")
     assert "passed:" not in said
     assert "1.1.1" not in said
