@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import io
 import os
 import signal
 import socket
@@ -84,6 +85,32 @@ def test_each_zone_reaches_what_the_rules_let_through() -> None:
     assert (service.to_address, service.to_port, service.path[-1].verdict) == ("10.244.0.5", 80, "dnat")
     local = verdict(reach, Zone.WORLD, 30081)
     assert (local.to_address, local.to_port) == ("10.88.0.1", 22)
+
+
+def test_log_rules_of_the_copy_write_nothing() -> None:
+    """The kernel's log would have neighbours try every port of the node, and detectors would believe it."""
+    prefix = f"nw-copy-{os.getpid()} "
+    rules = f"""table inet filter {{
+      chain input {{ type filter hook input priority filter; policy drop; log prefix "{prefix}"; }}
+    }}
+    table ip6 other {{
+      chain input {{ type filter hook input priority -5; log prefix "{prefix}" level debug flags all; }}
+    }}"""
+    with audited_node("tcp/::/443", "udp/::/53", rules=rules) as node, Path("/dev/kmsg").open("rb", buffering=0) as log:
+        os.set_blocking(log.fileno(), False)
+        assert Path("/proc/sys/net/netfilter/nf_log_all_netns").read_text() == "1\n", "namespaces would log"
+        log.seek(0, os.SEEK_END)
+        assert set(outcomes(judge(node), Zone.WORLD).values()) == {DROPPED}
+        written = _read_all(log)
+    assert prefix not in written
+
+
+def _read_all(log: io.FileIO) -> str:
+    """Return the records of /dev/kmsg since the last ones that were read."""
+    records = []
+    while (record := log.read(8192)) is not None:
+        records.append(record.decode(errors="replace"))
+    return "".join(records)
 
 
 def test_matches_that_nft_cannot_show_are_judged() -> None:

@@ -111,3 +111,15 @@ def events(site: Site) -> list[dict[str, Any]]:
 def kinds(site: Site) -> list[str]:
     """Return the kinds of all events, in order."""
     return [event["event"] for event in events(site)]
+
+
+def test_status_names_the_process_that_changed_rules_of_another_table(site: Site) -> None:
+    """What `audit diff` shows: the table, the process and how often."""
+    site.daemon.start()
+    site.lab["node"].nft("table inet mine { chain input { type filter hook input priority 0; }; }")
+
+    def noted() -> list[tuple[str, str, int]]:
+        return [(one["table"], one["process"], one["count"]) for one in site.daemon.ask("status")["rule_changes"]]
+
+    wait_for(noted, "the change", lambda: site.daemon.log)
+    assert noted() == [("inet mine", "nft", 1)]

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from monitor.audit.kernel.log_rules import without_log, without_xt_log
 from monitor.audit.kernel.rules_text import TableText, split_tables
 
 _XT_TABLES = ("raw", "mangle", "nat", "filter", "security")
@@ -63,7 +64,11 @@ def prepare_copy(dump: Dump) -> Copy:
     loss = [f"table {table.family} {table.name}: nft cannot show matches of iptables in it" for table in opaque]
     return Copy(
         tables=tables,
-        loaded=tuple(table for table in tables if (table.family, table.name) not in restored),
+        loaded=tuple(
+            msgspec.structs.replace(table, text=without_log(table.text))
+            for table in tables
+            if (table.family, table.name) not in restored
+        ),
         restores=tuple(_restores(dump, saved, restored)),
         loss=(*dump.loss, *loss),
     )
@@ -79,6 +84,7 @@ def _restores(
     if restored and dump.ipsets:
         yield "ipset", dump.ipsets
     for family, program in _PROGRAMS.items():
-        text = b"".join(body for name, body in saved.get(family, {}).items() if (family, name) in restored)
+        bodies = [body for name, body in saved.get(family, {}).items() if (family, name) in restored]
+        text = without_xt_log(b"".join(bodies))
         if text:
             yield program, text

@@ -4,7 +4,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +98,9 @@ def _other(request: SideRequest) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:  # noqa: S603 - our own
         try:
             assert child.stdin is not None  # noqa: S101 - a pipe
-            child.stdin.write(msgspec.msgpack.encode(request))
-            child.stdin.close()
+            with suppress(BrokenPipeError):  # it ended already, which `_reply` reports
+                child.stdin.write(msgspec.msgpack.encode(request))
+                child.stdin.close()
             yield child
         finally:
             child.kill()

@@ -76,9 +76,9 @@ _MATCHES = st.one_of(
     ),
 )
 _RULES = st.lists(
-    st.tuples(st.lists(_MATCHES, max_size=2), st.sampled_from(["accept", "drop", "reject", "return", ""])),
-    min_size=2,
-    max_size=6,
+    st.tuples(st.lists(_MATCHES, min_size=1, max_size=2), st.sampled_from(["accept", "drop", "reject", "return", ""])),
+    min_size=3,
+    max_size=8,
 )
 
 
@@ -109,7 +109,7 @@ def _holds(match: dict[str, Any], packet: dict[str, Any]) -> bool:
 
 
 @given(_RULES)
-@settings(max_examples=150)
+@settings(max_examples=400)
 def test_no_packet_reaches_a_rule_that_is_called_shadowed(drawn: list[tuple[list[dict[str, Any]], str]]) -> None:
     """Every packet of the model that a shadowed rule matches is decided by an earlier rule of the chain."""
     items = [rule("c", *found, *([{verdict: None}] if verdict else [{"counter": None}])) for found, verdict in drawn]

@@ -28,7 +28,7 @@ class _Keeper:
     def snapshot(self) -> tuple[()]:
         return ()
 
-    def read(self, part: str, bans: object) -> list[str]:
+    def read(self, part: str, bans: object, *, is_suspect: bool) -> list[str]:
         self.compared.append(part)
         self._fail(part)
         return []

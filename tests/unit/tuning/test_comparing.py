@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -155,27 +157,29 @@ def test_nothing_of_the_current_directory_is_run(run: Run, tmp_path: Path, monke
     assert run(site.OLD).exit_code == 0
 
 
-def test_a_process_that_is_killed_is_no_result(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half a comparison is none, as when memory is short."""
+@pytest.mark.parametrize("is_at_once", [False, True])
+def test_a_process_that_is_killed_is_no_result(run: Run, monkeypatch: pytest.MonkeyPatch, *, is_at_once: bool) -> None:
+    """Half a comparison is none, as when memory is short; nor is one whose process did not even read its part."""
+    children: list[subprocess.Popen[bytes]] = []
+
+    class Stopped(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **more: Any) -> None:
+            super().__init__(*arguments, **more)
+            self.send_signal(signal.SIGSTOP)
+            children.append(self)
+            if is_at_once:
+                self.kill()
+                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
 
     def kill_and_run(*arguments: Any) -> Any:
-        children = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and _is_child(path)]
-        for pid in children:
-            os.kill(pid, 9)
+        for child in children:
+            child.kill()
         return run_side(*arguments)
 
+    monkeypatch.setattr("monitor.daemon.tuning.comparing.subprocess.Popen", Stopped)
     monkeypatch.setattr("monitor.daemon.tuning.comparing.run_side", kill_and_run)
     done = run(site.OLD)
     assert "is memory short?" in str(done.exception)
-
-
-def _is_child(path: Path) -> bool:
-    try:
-        status = (path / "status").read_text()
-        command = (path / "cmdline").read_bytes()
-    except OSError:
-        return False
-    return f"PPid:\t{os.getpid()}\n" in status and b"monitor.daemon.tuning.side" in command
 
 
 def _history(
