@@ -19,7 +19,7 @@ _COLOURS = {
     Severity.LOW: None,
     Severity.INFO: None,
 }
-_WIDTH = 100
+_WIDTH, _INDENT = 100, 9
 
 
 def say_report(run: Run, checks: Mapping[str, Check], numbers: Mapping[str, tuple[str, ...]], *, verbose: bool) -> None:
@@ -72,7 +72,7 @@ def _blindness(report: Report) -> None:
 
 def _failure(one: Finding, checks: Mapping[str, Check], numbers: Mapping[str, tuple[str, ...]]) -> None:
     show.say()
-    show.start_line(f"{one.severity:<9}", _COLOURS[one.severity])
+    show.start_line(f"{one.severity:<{_INDENT}}", _COLOURS[one.severity])
     cis = f"  CIS {', '.join(numbers[one.check])}" if numbers.get(one.check) else ""
     show.say(f"{one.check}  {one.subject}{cis}", bold=True)
     _indented(f"{one.text}{zones_of(one)}")
@@ -85,8 +85,9 @@ def _failure(one: Finding, checks: Mapping[str, Check], numbers: Mapping[str, tu
 
 
 def _indented(text: str) -> None:
-    for line in textwrap.wrap(text, _WIDTH, break_on_hyphens=False, subsequent_indent="  ") or [""]:
-        show.say(f"{'':<9}{line}")
+    width = show.width(_WIDTH, _INDENT)
+    for line in textwrap.wrap(text, width, break_on_hyphens=False, subsequent_indent="  ") or [""]:
+        show.say(f"{'':<{_INDENT}}{line}")
 
 
 def _list(title: str, findings: Iterable[Finding], describe: Callable[[Finding], str]) -> None:
