@@ -1,5 +1,6 @@
 """What checks say of sysctls is what the kernel does with packets, for every combination of `all` and the interface."""
 
+import contextlib
 import ipaddress
 import itertools
 import os
@@ -62,7 +63,6 @@ class Wire:
         with node.entered():
             self._listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self._listener.bind(("0.0.0.0", PORT))
-            self._listener.settimeout(10)
 
     def close(self) -> None:
         """Close the sockets."""
@@ -74,12 +74,26 @@ class Wire:
         self._sender.send(self._ethernet + content)
 
     def is_taken(self, content: bytes) -> bool:
-        """Whether the listener gets a datagram `?`, which is sent before one that every node takes."""
-        self.send(content)
-        self.send(packet(self.neighbour.address4, self.node.address4, datagram(b"!")))
-        first = self._listener.recv(16)
-        assert first in (b"?", b"!")
-        return first == b"?" and self._listener.recv(16) == b"!"
+        """Whether the listener gets a datagram `?`, which is sent before one that every node takes.
+
+        Floods of other tests fill the queue of the processor, and the kernel drops what comes then: it is tried again.
+        """
+        return any(self._is_taken(content) for _ in range(3))
+
+    def _is_taken(self, content: bytes) -> bool:
+        for _ in range(20):
+            self._listener.settimeout(0)
+            with contextlib.suppress(BlockingIOError):
+                while self._listener.recv(16):
+                    pass
+            self.send(content)
+            self.send(packet(self.neighbour.address4, self.node.address4, datagram(b"!")))
+            self._listener.settimeout(1)
+            with contextlib.suppress(TimeoutError):
+                first = self._listener.recv(16)
+                assert first in (b"?", b"!")
+                return first == b"?"
+        raise TimeoutError("nothing arrives at the node")
 
     def fails(self, check: str) -> bool:
         """Whether a check fails in the node's namespace, and says so of eth0."""

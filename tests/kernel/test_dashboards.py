@@ -46,9 +46,13 @@ _MAY_BE_EMPTY = {
         if "nodewarden_fleet_" in one.expression
     },
     **{
-        ("guard", one.panel, one.legend): "the nodes of the lab have no block lists, and do not exchange with CrowdSec"
+        (
+            "guard",
+            one.panel,
+            one.legend,
+        ): "the nodes of the lab have no lists, no LAPI, no channels, and are not audited"
         for one in queries("guard")
-        if "nodewarden_crowdsec_" in one.expression or "nodewarden_list_" in one.expression
+        if any(f"nodewarden_{of}_" in one.expression for of in ("crowdsec", "list", "notify", "audit"))
     },
     **{(name, *_DOWN): "no guard is down before the test that stops one" for name in NAMES},
     ("overview", "What does it cost?", "eBPF run"): _ONE_SECOND_A_MINUTE,
