@@ -14,7 +14,7 @@ from monitor.audit.rules.digests import identity
 from monitor.audit.ruleset import SETTLED, Chain, Rule
 from monitor.files.regular import digest_of, read_regular
 from monitor.files.replaced import replace_file
-from monitor.model.errors import ConfigError
+from monitor.model.errors import ConfigError, explain
 
 VERSION = 1
 _MAX_BYTES = 16 * 2**20
@@ -53,7 +53,7 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
     try:
         replace_file(path, msgspec.json.format(msgspec.json.encode(baseline), indent=1), b"\n")
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be written: {error}") from error
+        raise ConfigError(f"{path}: cannot be written: {explain(error)}") from error
 
 
 def read_baseline(path: Path) -> Baseline:
@@ -61,7 +61,7 @@ def read_baseline(path: Path) -> Baseline:
     try:
         content = read_regular(path, _MAX_BYTES)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: the baseline cannot be read: {error}") from error
+        raise ConfigError(f"{path}: the baseline cannot be read: {explain(error)}") from error
     if len(content) > _MAX_BYTES:
         raise ConfigError(f"{path}: the baseline has more than {_MAX_BYTES >> 20} MiB")
     return decode_baseline(content, str(path))

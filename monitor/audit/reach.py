@@ -6,8 +6,11 @@ from typing import Literal
 import msgspec
 
 from monitor.audit.findings import RuleRef, Zone
+from monitor.audit.rules.authors import author_of_table
+from monitor.audit.ruleset import Author
 
 Protocol = Literal["tcp", "udp"]
+_PASSED_ON = "policy accept"
 
 
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +66,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     rule: RuleRef
     verdict: str
+    hook: str = ""
+    """The hook of the base chain that the packet was in; empty if it is not known."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,14 +79,28 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Where destination translation sent it; empty: nowhere else."""
     to_port: int = 0
     path: tuple[Step, ...] = ()
-    """The rules with a verdict that it met, in order; the last one of them decided."""
+    """The rules with a verdict that it met, in order."""
     why: str = ""
     """Why the outcome is unknown."""
 
     @property
+    def decider(self) -> Step | None:
+        """What decides: the last step; None if there is none.
+
+        A chain that lets everything through by its policy decides nothing where a rule of another chain at the same
+        hook accepts the packet: without that rule it might have been dropped.
+        """
+        if not self.path or self.path[-1].verdict != _PASSED_ON:
+            return self.path[-1] if self.path else None
+        last = [step for step in self.path if step.hook == self.path[-1].hook]
+        accepting = [step for step in last if step.verdict == "accept"]
+        foreign = [step for step in last if author_of_table(step.rule.table) is not Author.NODEWARDEN]
+        return next(reversed(accepting or foreign), None)
+
+    @property
     def decided_by(self) -> RuleRef | None:
         """The rule that decides; None if no rule did."""
-        return self.path[-1].rule if self.path else None
+        return self.decider.rule if self.decider else None
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ The day in `until` is the last one, in UTC. After it the finding counts again, a
 
 import datetime
 import fnmatch
+import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from monitor.config.document import UnreadableError, parse, position_of, read_by
 from monitor.config.faults import Fault, InvalidConfigError
 from monitor.config.kinds import near
 from monitor.config.types import quote
+from monitor.model.errors import ConfigError
 
 MAX_SUPPRESSIONS = 1000
 _KEYS = ("check", "subject", "reason", "until")
@@ -57,6 +59,8 @@ def read_suppressions(path: Path, checks: Collection[str]) -> tuple[Suppression,
 
     TemporaryError if the file cannot be read now.
     """
+    if not os.path.lexists(path):
+        raise ConfigError(f"{path}: no such file; `--suppressions` and `audit.suppressions` name the file")
     try:
         node = parse(path, read_bytes(path))
     except UnreadableError as error:

@@ -63,7 +63,12 @@ def _known_checks(_: click.Context, parameter: click.Parameter, values: tuple[st
     "--zone", "zones", multiple=True, type=click.Choice([str(zone) for zone in Zone]), help="Probe from there only."
 )
 @click.option("--baseline", type=click.Path(path_type=Path), help="Accepted ports and rules. Default: as configured.")
-@click.option("--write-baseline", type=click.Path(path_type=Path), help="Accept what is open now: write it to FILE.")
+@click.option(
+    "--write-baseline",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Accept what is open now: write it to FILE.",
+)
 @click.option("--suppressions", type=click.Path(path_type=Path), help="Accepted findings. Default: as configured.")
 @click.option("--exit-code", type=click.IntRange(0, 255), default=0, help="Exit with this if a check fails.")
 @click.option(
@@ -126,8 +131,14 @@ def audit_group(
         write_report(settings.audit.report, run.report)
     if write_baseline:
         write_baseline_file(write_baseline, run.report.state)
+        _say_baseline(write_baseline, run, settings)
     _print(run, request, "json" if is_json else form, benchmark, verbose)
     sys.exit(exit_code_of(run.report, exit_code, Severity(severity)))
+
+
+def _say_baseline(path: Path, run: Run, settings: Settings) -> None:
+    use = "" if settings.audit.baseline == str(path) else f"; `audit.baseline: {path}` lets all audits use it"
+    show.say(f"{path} accepts what is open now: {len(run.report.state.open)} ports by zone{use}", err=True)
 
 
 def exit_code_of(report: Report, code: int, severity: Severity) -> int:

@@ -16,6 +16,7 @@ from monitor.cli.values import NETWORK
 from monitor.model.errors import NodewardenError
 
 _MAX_PORT = 65535
+_PROTOCOLS = ("tcp", "udp")
 _COLOURS = {Outcome.REACHED: "red", Outcome.UNKNOWN: "yellow", Outcome.DROPPED: "green", Outcome.REJECTED: "green"}
 _FROM = {Zone.WORLD: "the world", Zone.NODES: "neighbours", Zone.PODS: "pods"}
 
@@ -24,9 +25,10 @@ class ExplainError(NodewardenError):
     """The port cannot be explained; the text says why."""
 
 
-def _target(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int]:
-    """Return the address, empty for all of the node, and the port."""
-    address, _separator, port = value.rpartition(":")
+def _target(_: click.Context, __: click.Parameter, value: str) -> tuple[str, str, int]:
+    """Return the protocol, empty if none is named, the address, empty for all of the node, and the port."""
+    protocol, wanted = _protocol(value)
+    address, _separator, port = wanted.rpartition(":")
     try:
         found = str(ipaddress.ip_address(address.strip("[]"))) if address else ""
         number = int(port) if port.isascii() and port.isdigit() else 0
@@ -34,14 +36,22 @@ def _target(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int
         number = 0
     if not 0 < number <= _MAX_PORT:
         raise click.BadParameter(
-            f"{value!r} is no port and no address with a port, such as 443, 10.0.0.1:443 or [2001:db8::1]:443"
+            f"{value!r} is no port and no address with a port, such as 443, udp/53, 10.0.0.1:443 or [2001:db8::1]:443"
         )
-    return found, number
+    return protocol, found, number
+
+
+def _protocol(value: str) -> tuple[str, str]:
+    """Split what an audit prints, `udp/53`, and what nmap prints, `53/udp`, into protocol and rest."""
+    first, _separator, second = value.partition("/")
+    if first in _PROTOCOLS:
+        return first, second
+    return (second, first) if second in _PROTOCOLS else ("", value)
 
 
 @click.command("explain")
-@click.argument("target", metavar="PORT|ADDRESS:PORT", callback=_target)
-@click.option("--protocol", type=click.Choice(["tcp", "udp"]), default="tcp", show_default=True)
+@click.argument("target", metavar="[tcp/|udp/]PORT|ADDRESS:PORT", callback=_target)
+@click.option("--protocol", "asked", type=click.Choice(_PROTOCOLS), help="The same as before the port.  [default: tcp]")
 @click.option(
     "--pods",
     multiple=True,
@@ -50,13 +60,16 @@ def _target(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int
     help="A network of pods that interfaces and routes do not show.",
 )
 @show.json_option
-def explain(target: tuple[str, int], protocol: Protocol, pods: tuple[str, ...], is_json: bool) -> None:
+def explain(target: tuple[str, str, int], asked: Protocol | None, pods: tuple[str, ...], is_json: bool) -> None:
     """Show who can reach a port of this node, through which rules, and where it is translated to.
 
     Real packets are sent through a copy of the node's rules; nothing of the node changes. Where nothing listens, it
     shows what would happen if a program did. Needs root.
     """
-    address, port = target
+    named, address, port = target
+    if named and asked not in (None, named):
+        raise click.UsageError(f"the port is of {named}, and --protocol is {asked}: leave out one of them")
+    protocol: Protocol = "udp" if (named or asked) == "udp" else "tcp"
     networks = tuple(str(ipaddress.ip_network(one)) for one in pods)
     reach = explain_port(protocol, port, pod_networks=networks)
     verdicts = [one for one in reach.verdicts if address in ("", one.probe.address)]

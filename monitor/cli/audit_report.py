@@ -19,7 +19,7 @@ _COLOURS = {
     Severity.LOW: None,
     Severity.INFO: None,
 }
-_WIDTH = 100
+_WIDTH, _INDENT = 100, 9
 
 
 def say_report(run: Run, checks: Mapping[str, Check], numbers: Mapping[str, tuple[str, ...]], *, verbose: bool) -> None:
@@ -37,6 +37,11 @@ def say_report(run: Run, checks: Mapping[str, Check], numbers: Mapping[str, tupl
         _open(report)
     if run.bench:
         _bench(run.bench, verbose=verbose)
+    if fails:
+        show.say()
+        show.say(
+            "to repair this: `nodewarden audit suggest`; who can reach a port, and why: `nodewarden audit explain PORT`"
+        )
     for text in run.unused:
         show.say(f"this suppression matches nothing: {text}", err=True, fg="yellow")
 
@@ -46,7 +51,7 @@ def _head(report: Report) -> None:
     show.say(f"{report.node}, {rfc3339(report.time_s)}, {report.took_s:.1f} s", bold=True)
     worst = Counter(one.severity for one in report.of(State.FAIL))
     graded = ", ".join(f"{worst[one]} {one}" for one in sorted(worst, key=lambda one: -one.rank))
-    fails = f"{counted[State.FAIL]} findings{f' ({graded})' if graded else ''}"
+    fails = f"{show.findings(counted[State.FAIL])}{f' ({graded})' if graded else ''}"
     rest = (
         f"{counted[State.UNKNOWN]} unknown, {counted[State.SUPPRESSED]} suppressed, {counted[State.PASS]} checks pass"
     )
@@ -67,7 +72,7 @@ def _blindness(report: Report) -> None:
 
 def _failure(one: Finding, checks: Mapping[str, Check], numbers: Mapping[str, tuple[str, ...]]) -> None:
     show.say()
-    show.start_line(f"{one.severity:<9}", _COLOURS[one.severity])
+    show.start_line(f"{one.severity:<{_INDENT}}", _COLOURS[one.severity])
     cis = f"  CIS {', '.join(numbers[one.check])}" if numbers.get(one.check) else ""
     show.say(f"{one.check}  {one.subject}{cis}", bold=True)
     _indented(f"{one.text}{zones_of(one)}")
@@ -80,8 +85,9 @@ def _failure(one: Finding, checks: Mapping[str, Check], numbers: Mapping[str, tu
 
 
 def _indented(text: str) -> None:
-    for line in textwrap.wrap(text, _WIDTH, break_on_hyphens=False, subsequent_indent="  ") or [""]:
-        show.say(f"{'':<9}{line}")
+    width = show.width(_WIDTH, _INDENT)
+    for line in textwrap.wrap(text, width, break_on_hyphens=False, subsequent_indent="  ") or [""]:
+        show.say(f"{'':<{_INDENT}}{line}")
 
 
 def _list(title: str, findings: Iterable[Finding], describe: Callable[[Finding], str]) -> None:

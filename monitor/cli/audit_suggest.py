@@ -93,7 +93,7 @@ def suggest(
         if not made and not unknown:
             show.say("nothing to suggest: no check fails", fg="green")
     if unknown:
-        show.say(f"note: {unknown} findings are unknown, and nothing is suggested for them: nodewarden audit", err=True)
+        show.say(f"note: nothing is suggested for what could not be judged ({unknown}): nodewarden audit", err=True)
 
 
 def _known(facts: Facts, findings: Iterable[Finding], settings: Settings, since_s: float) -> Known:
@@ -115,7 +115,7 @@ def _say(made: list[Suggestion], severities: dict[str, str]) -> None:
             show.say(f"{_INDENT}{title}:")
         for line in one.text.splitlines():
             show.say(f"{_INDENT * (1 if one.form is Form.ADVICE else 2)}{line}")
-        for line in textwrap.wrap(f"careful: {one.warning}", _WIDE) if one.warning else ():
+        for line in textwrap.wrap(f"careful: {one.warning}", show.width(_WIDE, len(_INDENT))) if one.warning else ():
             show.say(f"{_INDENT}{line}", fg="yellow")
         show.say()
     if tables := [name for name in (CLOSED_TABLE, DEFAULT_TABLE) if any(f"table inet {name} " in x.text for x in made)]:

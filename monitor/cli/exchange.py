@@ -106,7 +106,7 @@ def export_bans(
     also with --follow. They have the bans of one set, by default those of proven offenders.
     """
     enricher = Enricher(**enrichment)
-    if enricher.columns and notation != "json":
+    if enricher.is_asked and notation != "json":
         raise click.UsageError("--asn and --rdns are for --format json: other formats have no place for it")
     if notation in NOTATIONS:
         elsewhere = Elsewhere(name=_word(name), next_hops=next_hops(hops), community=_word(community))

@@ -6,6 +6,7 @@ wrote (`tests/unit/cli/test_escapes.py`).
 
 import json
 import os
+import shutil
 import sys
 import textwrap
 import time
@@ -29,6 +30,8 @@ _DRAWN = 1000
 _GAP, _INDENT = 2, 4
 _LEAST_LAST = 30
 """Characters that the last column of a table needs next to the others; with fewer it goes below each row."""
+_NARROWEST = 40
+"""Characters of a line of text, however narrow the terminal is."""
 _UNITS = (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
@@ -61,6 +64,18 @@ def moment(time_s: float) -> str:
 def counts(of: Mapping[str, int]) -> str:
     """Write the counts above zero: `3 foreign, 1 cut`."""
     return ", ".join(f"{count} {word}" for word, count in of.items() if count)
+
+
+def width(most: int, indent: int = 0) -> int:
+    """Return how many characters of a line are for text: those of the terminal, at most `most`, after an indent."""
+    if not sys.stdout.isatty():
+        return most
+    return min(most, max(_NARROWEST, shutil.get_terminal_size().columns - indent))
+
+
+def findings(count: int) -> str:
+    """Write a number of findings: `1 finding`, `2 findings`."""
+    return f"{count} finding{'' if count == 1 else 's'}"
 
 
 def first(texts: Sequence[str]) -> str:

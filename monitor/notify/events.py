@@ -6,7 +6,6 @@ is cut, and control characters in it are escaped. Markup is for the channels to 
 """
 
 import math
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -81,7 +80,7 @@ def _ban(event: Mapping[str, Any], kind: Kind, asked: EventKind) -> Noted:
     ports = event.get("ports")
     target = f"{network} ({', '.join(map(str, ports[:16]))})" if isinstance(ports, list) and ports else network
     would = "would " if asked is EventKind.OBSERVE else ""
-    text = f"{would}{word} {target} until {moment(until_s)} ({detector}, {strength} evidence)"
+    text = f"{would}{word} {target} by {detector}"  # channels add end and evidence
     item = Item(
         time_s=_number(event, "time_s"),
         text=printable(f"{text}: {reason}" if reason else text)[:_LONGEST],
@@ -106,7 +105,8 @@ def _ban(event: Mapping[str, Any], kind: Kind, asked: EventKind) -> Noted:
 
 
 def _problem(event: Mapping[str, Any], kind: Kind) -> Noted:
-    text = _text(event, "text")
+    said = event.get("text")
+    text = _text({"text": " ".join(said.split())}, "text") if isinstance(said, str) else ""
     words = "problem over" if kind is Kind.PROBLEM_OVER else "problem"
     return Noted(
         kind=kind,
@@ -141,14 +141,6 @@ def _other(event: Mapping[str, Any], kind: Kind, asked: EventKind, group: str, d
         item=item,
         event=dict(event),
     )
-
-
-def moment(time_s: float) -> str:
-    """Write a time for people, in UTC: the reader may be anywhere."""
-    try:
-        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(time_s))
-    except (OverflowError, ValueError, OSError):
-        return "an unknown time"
 
 
 def _text(event: Mapping[str, Any], key: str) -> str:

@@ -52,7 +52,7 @@ def _tried_findings(
     if opened:
         by = next(iter(opened.values())).decided_by
         what = "" if len(opened) == len(fates) else f" ({', '.join(opened).upper()})"
-        text = f"{name}{what} that no rule decides is accepted: {by or 'no chain drops it'}"
+        text = f"{name}{what} that matches no rule is accepted: {by or 'no chain drops it'}"
         yield check.fail(f"input {family}", text, zones=(Zone.WORLD,), rule=by)
     elif unknown and not all(one.is_dropped for one in fates.values()):
         yield check.unknown(f"input {family}", f"{name}: {unknown}")
@@ -64,7 +64,7 @@ def _opened(verdicts: list[Verdict]) -> Verdict | None:
     A rule that accepts a range of ports is about each of them: only if all arrive, it accepts everything.
     """
     reached = [one for one in verdicts if one.outcome is Outcome.REACHED]
-    by_policy = next((one for one in reached if not one.path or one.path[-1].verdict == "policy accept"), None)
+    by_policy = next((one for one in reached if not one.decider or one.decider.verdict == "policy accept"), None)
     return by_policy or (reached[0] if reached and len(reached) == len(verdicts) else None)
 
 
@@ -80,7 +80,7 @@ def _findings(check: Check, hook: str, family: str, name: str, fates: dict[str, 
     by = next(iter(passed.values())).by
     what = "" if len(passed) == len(fates) else f" ({', '.join(passed)})"
     where = "is accepted" if hook == "input" else "is forwarded"
-    text = f"{name}{what} that no rule decides {where}: " + (f"{by}" if by else f"no chain of the {hook} hook")
+    text = f"{name}{what} that matches no rule {where}: " + (f"{by}" if by else f"no chain of the {hook} hook")
     yield check.fail(subject, text, severity=Severity.HIGH if hook == "input" else Severity.MEDIUM, rule=by)
 
 

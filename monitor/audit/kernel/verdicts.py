@@ -66,7 +66,7 @@ def _path(copy: Copy, steps: Iterable[TraceStep]) -> Iterator[Step]:
             pending.clear()
         while pending and pending[-1].verdict.partition(" ")[2] != step.chain:
             pending.pop()
-        shown = _step(table, step)
+        shown = _step(table, step, hook)
         if step.verdict.startswith(_ONWARD):
             pending.append(shown)
         elif hook != _LATE or step.verdict in _ENDS:
@@ -75,7 +75,7 @@ def _path(copy: Copy, steps: Iterable[TraceStep]) -> Iterator[Step]:
             pending.clear()
 
 
-def _step(table: TableText, step: TraceStep) -> Step:
+def _step(table: TableText, step: TraceStep, hook: str) -> Step:
     rule = table.rule(step.chain, step.position)
     verdict = step.verdict
     if step.position == -1:
@@ -84,7 +84,7 @@ def _step(table: TableText, step: TraceStep) -> Step:
         verdict = found[1]
     elif verdict == "drop" and _REJECTION.search(rule.text):
         verdict = "reject"
-    return Step(rule=rule, verdict=verdict)
+    return Step(rule=rule, verdict=verdict, hook=hook)
 
 
 def most_open(first: Verdict, second: Verdict) -> Verdict:

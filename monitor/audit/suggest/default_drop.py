@@ -16,7 +16,7 @@ TABLE = "audit_default"
 _ALWAYS = (
     'iifname "lo" accept',
     "ct state established,related accept",
-    "meta l4proto { icmp, ipv6-icmp } accept",
+    "meta l4proto { icmp, icmpv6 } accept",  # names that nft knows without /etc/protocols
     "udp dport { 68, 546 } accept  # answers of DHCP",
 )
 

@@ -91,12 +91,17 @@ class Enricher:
         self._missing: list[str] = []
         if asn:
             paths = list(mmdb) or find()
-            self._registries = Registries(paths, is_chosen=bool(mmdb))
-            if not paths:
+            self._registries = Registries(paths, is_chosen=bool(mmdb)) if paths else None
+            if not paths:  # then nothing is looked up, and nothing says that an address is in no database
                 self._missing.append(
                     "no database of AS numbers: install one (geoipupdate; DB-IP or IPinfo lite) or give --mmdb FILE"
                 )
         self._names = ReverseNames([resolver] if resolver else servers_of()) if rdns else None
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether anything is to be looked up."""
+        return bool(self.columns or self._missing)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -141,7 +146,7 @@ class Enricher:
     def faults(self) -> list[str]:
         """Close the databases; return what could not be used, so that what was asked for is not shown."""
         if self._registries is None:
-            return []
+            return self._missing
         self._registries.close()
         return self._missing + self._registries.faults
 
@@ -151,7 +156,7 @@ class Enricher:
             return []
         late, silent = self._names.not_asked, self._names.unanswered
         return [
-            *([f"no answer about the names of {silent} addresses"] if silent else []),
+            *([f"addresses whose name DNS did not answer: {silent}"] if silent else []),
             *([f"{late} addresses were not asked for: at most {MOST}, and for {TIME_S:g} s"] if late else []),
         ]
 

@@ -20,9 +20,9 @@ def say_enrichment(item: dict[str, Any]) -> None:
 def _claim(found: dict[str, Any]) -> str:
     name, is_confirmed = found["claimed_name"], found["is_claim_confirmed"]
     if name is None:
-        return "DNS does not answer what it claims to be"
+        return "DNS does not answer what its name is"
     if not name:
-        return "DNS has no name of it"
+        return "DNS has no name for it"
     if is_confirmed is None:
         return f"claims to be {name}: DNS does not answer whether that name has this address"
     return f"claims to be {name}: that name {'has this address' if is_confirmed else 'does not have this address'}"

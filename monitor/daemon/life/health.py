@@ -226,8 +226,10 @@ class ProblemWatch:
         return len(self._known)
 
     def changes(self, problems: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Return the texts of those that appeared and of those that are over, since the last call."""
-        before, self._known = self._known, {_COUNT.sub("#", text): text for text in problems}
+        """Return the texts of those that appeared and of those that are over, since the last call: as they appeared."""
+        before, keys = self._known, {_COUNT.sub("#", text): text for text in problems}
+        # The end has the text of the start, numbers included: what reads both finds the pair.
+        self._known = {key: before.get(key, text) for key, text in keys.items()}
         appeared = [text for key, text in self._known.items() if key not in before]
         over = [text for key, text in before.items() if key not in self._known]
         return appeared, over

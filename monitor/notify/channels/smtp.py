@@ -125,7 +125,10 @@ class _Client(smtplib.SMTP):
         self.ehlo_or_helo_if_needed()
         if section.tls is MailTls.STARTTLS:
             if not self.has_extn("starttls"):
-                raise Again("the server offers no STARTTLS: nothing is sent without encryption")
+                raise Again(
+                    "the server offers no STARTTLS, and nothing is sent without encryption; `tls: none` is for a"
+                    " server on this host"
+                )
             code, said = self.docmd("STARTTLS")
             if code != 220:
                 raise smtplib.SMTPResponseException(code, said)

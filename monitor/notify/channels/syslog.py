@@ -84,7 +84,14 @@ def _record(message: Message, item: Item | None, section: SyslogSettings) -> byt
     if item is None:
         text = "; ".join((message.title, *wording.remainder(message)))
         return f"{header} {_structured(message, item)} ".encode() + b"\xef\xbb\xbf" + text.encode()
-    return f"{header} {_structured(message, item)} ".encode() + b"\xef\xbb\xbf" + item.text.encode()
+    return f"{header} {_structured(message, item)} ".encode() + b"\xef\xbb\xbf" + _sentence(item).encode()
+
+
+def _sentence(item: Item) -> str:
+    """Write what happened, with end and evidence: many log servers keep no structured data."""
+    more = [f"until {wording.utc(item.until_s)}"] if item.until_s else []
+    more += [f"{item.strength} evidence"] if item.strength else []
+    return f"{item.text} ({', '.join(more)})" if more else item.text
 
 
 def _structured(message: Message, item: Item | None) -> str:

@@ -83,8 +83,9 @@ def shown(message: Message) -> Message:
 
 def lines(message: Message) -> Iterator[str]:
     """Yield what a mail says, line by line. `message` is one that is `shown`."""
-    yield message.title
-    yield ""
+    if not _repeats_title(message):
+        yield message.title
+        yield ""
     for item in message.items:
         yield f"{utc(item.time_s)}  {item.text}"
         if item.until_s:
@@ -96,6 +97,12 @@ def lines(message: Message) -> Iterator[str]:
     yield from remainder(message)
     yield ""
     yield f"host {message.host}, {utc(message.time_s)}"
+
+
+def _repeats_title(message: Message) -> bool:
+    """Whether all that the title says, which is the subject of a mail, is said again by the only event."""
+    texts = [f"{message.host}: {item.text}" for item in message.items]
+    return len(texts) == 1 and texts[0].startswith(message.title.removesuffix("…"))
 
 
 def remainder(message: Message) -> Iterator[str]:

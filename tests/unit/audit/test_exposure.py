@@ -4,7 +4,7 @@ import pytest
 
 from monitor.audit.baseline import Baseline
 from monitor.audit.facts import Facts
-from monitor.audit.findings import Severity, State, Zone
+from monitor.audit.findings import RuleRef, Severity, State, Zone
 from monitor.audit.reach import Outcome, Probe, Reach, Step, Verdict
 from monitor.audit.registry import BY_ID
 from monitor.audit.ruleset import Author, Chain, Ruleset
@@ -208,3 +208,28 @@ def test_the_kernel_says_what_becomes_of_a_port_that_no_rule_names(
     )
     found = lines(BY_ID["default-accept"], Facts(reach=Reach(unnamed=tried)))
     assert [line for line in found if line[0] == "input ip"] == expected
+
+
+def _met(table: str, said: str, hook: str = "input") -> Step:
+    return Step(rule=RuleRef(family="inet", table=table, chain="input"), verdict=said, hook=hook)
+
+
+@pytest.mark.parametrize(
+    ("path", "table"),
+    [
+        ((_met("filter", "accept"), _met("nodewarden", "policy accept")), "filter"),
+        ((_met("filter", "policy accept"), _met("nodewarden", "policy accept")), "filter"),
+        ((_met("raw", "accept", "prerouting"), _met("filter", "policy accept")), "filter"),
+        ((_met("filter", "accept"), _met("late", "accept"), _met("later", "policy accept")), "late"),
+        ((_met("filter", "accept"), _met("late", "policy drop")), "late"),
+        ((_met("nodewarden", "policy accept"),), ""),
+        ((), ""),
+    ],
+)
+def test_a_rule_that_accepts_decides_although_later_chains_let_the_packet_through(
+    path: tuple[Step, ...], table: str
+) -> None:
+    """What a person can change is named: an accepting rule, else a policy of others; our own table decides nothing."""
+    probe = Probe(zone=Zone.WORLD, protocol="tcp", address=V4, port=22)
+    by = Verdict(probe=probe, outcome=Outcome.REACHED, path=path).decided_by
+    assert (by.table if by else "") == table

@@ -1,5 +1,9 @@
 """The report for people: what fails first, with rule and remedy, and nothing in it that a terminal obeys."""
 
+import io
+import sys
+
+import click
 import pytest
 
 from monitor.audit.facts import Facts
@@ -42,6 +46,7 @@ def test_a_person_reads_what_fails_and_what_to_do(capsys: pytest.CaptureFixture[
         "this suppression matches nothing: audit.yaml:3: redirects *",
     ):
         assert part in said
+    assert "nodewarden audit suggest" in said.splitlines()[-1] + said.splitlines()[-2]
     assert said.index("remedy: Close it.") < said.index("could not be judged:") < said.index("suppressed:")
     assert "passed:" not in said
     assert "1.1.1" not in said
@@ -73,3 +78,19 @@ def test_names_of_rules_and_processes_control_no_terminal(capsys: pytest.Capture
     assert is_safe(said)
     assert "\\x1b[2J" in said
     assert not any(line.startswith("2026-11-27 INFO") for line in said.splitlines())
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("columns", "widest"), [("60", 60), ("300", 109), ("10", 49)])
+def test_a_finding_fits_the_terminal(columns: str, widest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines end where a narrow terminal does, and are not longer than one reads in a wide one."""
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(sys, "stdout", shown := _Terminal())
+    long = finding(text="word " * 100)
+    say_report(Run(report=report(long), unused=[], facts=Facts(), bench=None), CHECKS, {}, verbose=False)
+    lines = [line for line in click.unstyle(shown.getvalue()).splitlines() if "word" in line]
+    assert widest - 6 < max(map(len, lines)) <= widest

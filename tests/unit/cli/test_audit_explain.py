@@ -4,7 +4,8 @@ import pytest
 from click.testing import CliRunner
 
 from monitor.audit.findings import RuleRef, Zone
-from monitor.audit.reach import Listener, Outcome, Probe, Reach, Step, Verdict
+from monitor.audit.reach import Listener, Outcome, Probe, Protocol, Reach, Step, Verdict
+from monitor.cli import audit_explain
 from monitor.cli.audit_explain import _say, explain
 
 _HOSTILE = "\x1b[2J\u202e"
@@ -61,7 +62,36 @@ def test_a_port_that_only_the_node_reaches(capsys: pytest.CaptureFixture[str]) -
     assert "\u202e" not in "".join(shown)
 
 
-@pytest.mark.parametrize("target", ["0", "65536", "http", "1.2.3.4", "1.2.3:80", "٣", "-1", "[::1]", ":", "80:"])
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["53"], ("tcp", 53)),
+        (["53", "--protocol", "udp"], ("udp", 53)),
+        (["udp/53"], ("udp", 53)),
+        (["53/udp"], ("udp", 53)),
+        (["udp/192.0.2.1:53", "--protocol", "udp"], ("udp", 53)),
+        (["udp/53", "--protocol", "tcp"], None),
+    ],
+)
+def test_a_port_is_named_as_an_audit_prints_it(
+    words: list[str], expected: tuple[str, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The protocol is part of the port, or an option; two that differ are refused."""
+    asked: list[tuple[str, int]] = []
+
+    def explain_port(protocol: Protocol, port: int, **_: object) -> Reach:
+        asked.append((protocol, port))
+        probe = Probe(zone=Zone.WORLD, protocol=protocol, address="192.0.2.1", port=port)
+        return Reach(verdicts=(Verdict(probe=probe, outcome=Outcome.DROPPED),))
+
+    monkeypatch.setattr(audit_explain, "explain_port", explain_port)
+    done = CliRunner().invoke(explain, words)
+    assert (done.exit_code, asked) == ((0, [expected]) if expected else (2, []))
+
+
+@pytest.mark.parametrize(
+    "target", ["0", "65536", "http", "1.2.3.4", "1.2.3:80", "٣", "-1", "[::1]", ":", "80:", "udp/", "/udp", "sctp/80"]
+)
 def test_what_is_no_port_is_refused(target: str) -> None:
     """Exit code 2, before anything is read."""
     assert CliRunner().invoke(explain, ["--", target]).exit_code == 2

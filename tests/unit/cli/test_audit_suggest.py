@@ -52,7 +52,7 @@ def test_it_prints_changes_with_warnings(tmp_path: Path, monkeypatch: pytest.Mon
     assert 'ip saddr != { 192.0.2.0/24 } tcp dport { 2379 } counter drop comment "exposed-etcd"' in output
     assert "the recorded history proposes none" in output
     assert "nft delete table inet audit_closed) & nft -f FILE" in output
-    assert "note: 1 findings are unknown" in output
+    assert "note: nothing is suggested for what could not be judged (1)" in output
 
 
 def test_a_file_for_nft_has_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,4 +79,4 @@ def test_nothing_to_repair_is_not_said_where_nothing_is_known(tmp_path: Path, mo
     """What could not be judged is no pass."""
     output = _run(tmp_path, monkeypatch, _FOUND[3:]).output
     assert "no check fails" not in output
-    assert "note: 1 findings are unknown" in output
+    assert "note: nothing is suggested for what could not be judged (1)" in output

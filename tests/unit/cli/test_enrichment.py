@@ -110,7 +110,7 @@ def test_silence_of_dns_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     with dns_server(lambda *_: SILENT) as (address, port):
         done = _run("list", "--rdns", "--resolver", f"{address}#{port}")
     assert done.exit_code == 0
-    assert "note: no answer about the names of 1 addresses" in done.output
+    assert "note: addresses whose name DNS did not answer: 1" in done.output
 
 
 def test_without_the_options_nothing_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,4 +146,5 @@ def test_no_database_is_a_fault_that_says_where_to_get_one(monkeypatch: pytest.M
     done = _run("list", "--asn")
     assert done.exit_code == 1
     assert "no database of AS numbers" in done.output
+    assert "REGISTERED TO" not in done.output
     assert "198.51.100.7" in done.stdout

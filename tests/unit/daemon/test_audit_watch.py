@@ -80,7 +80,7 @@ def test_a_report_becomes_metrics_notices_and_status(site: Site) -> None:
     described = site.watch.describe()
     assert described is not None
     line, is_grave = audit_line(described)
-    assert line == "audit 1m ago: 2 critical findings, 1 not judged, 1 suppressed"
+    assert line == "audit 1m ago: 2 findings (2 critical), 1 not judged, 1 suppressed"
     assert is_grave
     assert site.problems() == []
     assert site.need() == ""

@@ -48,3 +48,11 @@ def test_no_event_raises(event: dict[str, Any], word: str) -> None:
     if found is not None:
         assert found.item is not None
         assert found.item.text.isprintable()
+
+
+def test_a_problem_of_several_lines_is_one_sentence() -> None:
+    """Faults of a configuration are listed in lines; a subject, a label and a chat want one, without escapes."""
+    found = noted({"event": "problem", "time_s": 1.0, "text": "the file is faulty:\n  a.yaml:1: unknown key"})
+    assert found is not None
+    assert found.item is not None
+    assert found.item.text == "problem: the file is faulty: a.yaml:1: unknown key"

@@ -24,7 +24,7 @@ def test_the_first_is_sent_at_once_and_the_rest_as_one_digest() -> None:
     grouping = Grouping("node1", EVERY_S)
     (first,) = _take(grouping, ban(1), 0.0)
     assert (first.count, first.is_digest, first.items[0].network) == (1, False, "192.0.2.2")
-    assert first.title.startswith("node1: ban 192.0.2.2 until 1970-01-01 01:16:41 UTC (sshd, proven evidence): 5 fail")
+    assert first.title.startswith("node1: ban 192.0.2.2 by sshd: 5 fail")
     assert first.items[0].why == "nodewarden why 192.0.2.2"
     assert first.event == ban(1)
     assert not any(_take(grouping, ban(number), float(number)) for number in range(2, 40))

@@ -22,7 +22,7 @@ def test_a_ban_is_a_line_with_structured_data() -> None:
     assert found[1] == b"156"
     assert (found[2], found[3], found[4]) == (b"2026-09-21T14:13:20Z", b"node1", b"ban")
     assert b' network="192.0.2.7" detector="sshd" set="ban" evidence="proven"' in found[5]
-    assert found[6] == b"banned 192.0.2.7 for 1 h"
+    assert re.fullmatch(rb"banned 192\.0\.2\.7 for 1 h \(until 2026-[0-9T:-]+Z, proven evidence\)", found[6])
 
 
 def test_a_ban_is_an_event_of_cef() -> None:

@@ -55,6 +55,17 @@ def test_a_mail_says_what_happened(server: MailServer, tmp_path: Path) -> None:
     assert [part for part in wanted if part not in text] == []
 
 
+def test_a_mail_about_one_event_does_not_repeat_its_subject(server: MailServer, tmp_path: Path) -> None:
+    """The first line says when it happened; a digest starts with what it is about."""
+    one, host = channel(server.port, tmp_path), message().host
+    long = "x" * 300
+    one.send(message(item(long), title=f"{host}: {long}"))
+    one.send(message(item("first"), item("second"), title=f"{host}: 2 bans"))
+    single, digest = (mail.get_content().splitlines() for mail in server.mails)
+    assert single[0].endswith(f"Z  {long}")
+    assert digest[0] == f"{host}: 2 bans"
+
+
 def test_mails_of_one_group_are_one_thread(server: MailServer, tmp_path: Path) -> None:
     """Mail programs show the digests of a detector together; each mail has an identity of its own."""
     one = channel(server.port, tmp_path)
