@@ -26,6 +26,8 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     pid: int = 0
     unit: str = ""
     """The systemd unit or container that it runs in."""
+    device: str = ""
+    """The only interface that it takes packets of (SO_BINDTODEVICE); empty for all."""
 
     @property
     def is_loopback(self) -> bool:

@@ -123,7 +123,11 @@ def _trace(job: Job, network: Network, result: Result) -> None:
         f"table inet {_TRACE_TABLE} {{ chain entry {{ type filter hook prerouting priority {_FIRST};"
         " meta nftrace set 1; }; }"
     )
-    if job.traced and not _nft(early, network) and not _nft(late, network):
+    # where no rule looks at what is for the node, this chain does: its trace shows how the packet was translated
+    arrival = f"table inet {_TRACE_TABLE} {{ chain arrival {{ type filter hook input priority {_FIRST}; }}; }}"
+    if job.traced and (_nft(early, network) or _nft(late, network)):
+        _nft(arrival, network)
+    elif job.traced:
         result.loss.append("this kernel does not trace packets: the rules that decide are not known")
 
 

@@ -26,7 +26,8 @@ _FIRST_PORT, _PORTS = 32768, 28000
 _IP4, _IP6 = 0x0800, 0x86DD
 _UNREACHABLE4, _UNREACHABLE6 = 3, 1  # RFC 792, RFC 4443
 _IP6_BYTES, _ERROR_BYTES = 40, 8
-_SYN_OPTIONS = bytes.fromhex("020405b4")
+_SYN_OPTIONS = bytes.fromhex("020405b40402080a000010000000000001030307")
+"""As Linux sends them (RFC 9293, 7323, 2018): rules match options, and the length of a packet without them."""
 
 
 class Seen(NamedTuple):
@@ -46,7 +47,7 @@ def probe(number: int, mac: bytes, protocol: Protocol, source: bytes, target: by
     if protocol == "tcp":
         kind = PROTOCOL_TCP
         head = struct.pack(
-            "!HHIIBBHHH", from_port, port, (_FIRST_SEQUENCE + number) & 0xFFFFFFFF, 0, 6 << 4, TCP_SYN, 64240, 0, 0
+            "!HHIIBBHHH", from_port, port, (_FIRST_SEQUENCE + number) & 0xFFFFFFFF, 0, 10 << 4, TCP_SYN, 64240, 0, 0
         )
         body, at = head + _SYN_OPTIONS, 16
     else:

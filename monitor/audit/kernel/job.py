@@ -14,6 +14,8 @@ class LinkCopy(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     mac: str = ""
     addresses: tuple[str, ...] = ()
+    group: str = ""
+    """As ip(8) names it; empty for that of all interfaces."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -33,6 +35,8 @@ class Socket(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     address: str
     port: int
     is_v6_only: bool
+    device: str = ""
+    """The only interface that it takes packets of; empty for all."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,8 +11,9 @@ from monitor.audit.kernel.copied import Copy, Dump, prepare_copy
 from monitor.audit.kernel.faults import JudgeError
 from monitor.audit.kernel.job import Answer, Job, LinkCopy, Result, Socket
 from monitor.audit.kernel.origins import Literals, find_origins
-from monitor.audit.kernel.questions import Asked, Port, plan, translated_ports, unnamed_ports
+from monitor.audit.kernel.questions import Asked, Port, named_addresses, plan, translated_ports, unnamed_ports
 from monitor.audit.kernel.site import Link, Route, Site
+from monitor.audit.kernel.unlike import unlike
 from monitor.audit.kernel.verdicts import judge_answer, most_open
 from monitor.audit.reach import Listener, Outcome, Probe, Reach, Verdict
 
@@ -43,7 +44,7 @@ def judge_reach(
     addresses = frozenset(str(one.ip) for link in site.links for one in link.interfaces())
     translated = translated_ports(copy.tables, addresses) if only is None else {only}
     unnamed = unnamed_ports(listeners, translated) if only is None else ()
-    asked, unasked = plan(site, origins, listeners, translated, unnamed)
+    asked, unasked = plan(site, origins, listeners, translated, unnamed, named_addresses(copy.tables, addresses))
     job = _job(copy, site, [*_anybody(unnamed), *listeners], asked, [origin.link for origin in origins])
     result = _run(job) if asked else Result()
     if result.error:
@@ -72,11 +73,13 @@ def _job(copy: Copy, site: Site, listeners: Sequence[Listener], asked: Sequence[
     used = {link.name for link in links}
     routes = [*site.routes, *_missing_defaults(site, used)]
     sockets = [
-        Socket(protocol=one.protocol, address=one.address, port=one.port, is_v6_only=one.is_v6_only)
+        Socket(protocol=one.protocol, address=one.address, port=one.port, is_v6_only=one.is_v6_only, device=one.device)
         for one in listeners[:_MAX_SOCKETS]
     ]
     return Job(
-        links=tuple(LinkCopy(name=link.name, mac=link.mac, addresses=link.addresses) for link in site.links),
+        links=tuple(
+            LinkCopy(name=link.name, mac=link.mac, addresses=link.addresses, group=link.group) for link in site.links
+        ),
         routes=tuple(route.command() for route in routes),
         sysctls=site.sysctls,
         tables=tuple(table.text for table in copy.loaded),
@@ -165,6 +168,8 @@ def _judged(copy: Copy, asked: Sequence[Asked], result: Result) -> Iterator[tupl
         if number in undecided and verdict.outcome != Outcome.REACHED:
             limits = "rules limit the rate of packets, and there was no time to ask again"
             verdict = msgspec.structs.replace(verdict, outcome=Outcome.UNKNOWN, why=limits)
+        if why := unlike(copy, one.probe, answer, is_traced=is_traced):
+            verdict = doubted(verdict, why)
         yield one, answer, verdict
 
 

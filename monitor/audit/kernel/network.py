@@ -66,6 +66,8 @@ class Network:
             )
             outer.append(f"link set {end} up")
             inner.append(f"link set {link.name} arp off up")
+            if _NAME.fullmatch(link.group) and not link.group.startswith("-"):
+                inner.append(f"link set {link.name} group {link.group}")
         run("ip", "-batch", "-", stdin=_lines(inner), namespace=self.node)
         run("ip", "-batch", "-", stdin=_lines(outer))
         self._dress(links, job)

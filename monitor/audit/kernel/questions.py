@@ -86,6 +86,14 @@ def _ports(protocol: bytes | None, first: int, last: int) -> Iterator[Port]:
                 yield "udp", port
 
 
+def named_addresses(tables: Iterable[TableText], addresses: frozenset[str]) -> frozenset[str]:
+    """Return those of the node's addresses that rules name, if it has more than are asked anyway."""
+    if len(addresses) <= _MAX_TARGETS:
+        return frozenset()
+    texts = [table.text for table in tables]
+    return frozenset(one for one in addresses if any(one.encode() in text for text in texts))
+
+
 def unnamed_ports(listeners: Iterable[Listener], translated: Iterable[Port]) -> tuple[Port, ...]:
     """Return a low and a high port of each protocol that are free and no service of their own."""
     taken = {(one.protocol, one.port) for one in listeners} | set(translated)
@@ -102,18 +110,21 @@ def plan(
     listeners: Sequence[Listener],
     translated: Iterable[Port],
     unnamed: Sequence[Port] = (),
+    named: frozenset[str] = frozenset(),
 ) -> tuple[list[Asked], int]:
     """Return what to ask, the most important first, and how many questions there are too many.
 
-    Only the world asks what becomes of the ports in `unnamed`.
+    Only the world asks what becomes of the ports in `unnamed`. `named` are addresses of the node that rules name: they
+    are asked, as those that sockets are bound to, however many addresses an interface has.
     """
     asked = dict[tuple[Probe, str], Asked]()
     extra = sorted(set(translated))
+    special = named | {one.address for one in listeners}
     for origin in origins:
-        for address in targets(site, origin):
+        for address in targets(site, origin, special):
             for protocol, port in unnamed if origin.zone == Zone.WORLD else ():
                 _add(asked, origin, address, protocol, port, has_listener=True, is_unnamed=True)
-        for address in targets(site, origin):
+        for address in targets(site, origin, special):
             for listener in listeners:
                 if takes(listener, address):
                     _add(asked, origin, address, listener.protocol, listener.port, has_listener=True)
@@ -145,8 +156,8 @@ def _add(
     asked[key] = Asked(probe=probe, question=question, has_listener=has_listener, is_unnamed=is_unnamed)
 
 
-def targets(site: Site, origin: Origin) -> Iterator[str]:
-    """Yield the addresses of the node that a zone can send to: at most a few.
+def targets(site: Site, origin: Origin, special: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Yield the addresses of the node that a zone can send to: at most a few, and those in `special`.
 
     The world reaches those of its interface, which may be translated on the way, and public ones of others. A packet to
     127.0.0.1 is taken from outside where route_localnet is set.
@@ -154,13 +165,17 @@ def targets(site: Site, origin: Origin) -> Iterator[str]:
     own = _addresses(origin.link, is_v6=origin.is_v6)
     if origin.zone == Zone.WORLD:
         elsewhere = [one for link in site.links for one in _addresses(link, is_v6=origin.is_v6) if _is_public(one)]
-        own = [*own[:_MAX_TARGETS], *(one for one in elsewhere if one not in own)]
+        own = [*_first(own, special), *(one for one in elsewhere if one not in own)]
     elif origin.zone == Zone.PODS:
         uplinks = [one for link in site.uplinks(is_v6=origin.is_v6)[:1] for one in _addresses(link, is_v6=origin.is_v6)]
         own = [*own[:1], *(one for one in uplinks[:2] if one not in own[:1])]
-    yield from own[:_MAX_TARGETS]
+    yield from _first(own, special)
     if origin.zone != Zone.WORLD and not origin.is_v6 and takes_loopback(site, origin.link):
         yield _LOOPBACK
+
+
+def _first(own: Sequence[str], special: frozenset[str]) -> list[str]:
+    return [*own[:_MAX_TARGETS], *(one for one in own[_MAX_TARGETS:] if one in special)]
 
 
 def takes_loopback(site: Site, link: Link) -> bool:

@@ -102,6 +102,8 @@ class Sender:
                 bound.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
             else:
                 bound.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+            if one.device:
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, one.device.encode())
             bound.bind((one.address, one.port))
             if kind == socket.SOCK_STREAM:
                 bound.listen(_BACKLOG)

@@ -23,6 +23,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     mac: str = ""
     addresses: tuple[str, ...] = ()
     """As `10.0.0.1/24`; without those that are only valid on the link."""
+    group: str = ""
+    """As ip(8) names it; empty for the group of all interfaces."""
     is_loopback: bool = False
     is_up: bool = True
     """Whether the operator enabled it: packets come in over no other."""
@@ -114,6 +116,7 @@ def _link(one: Mapping[str, Any]) -> Link:
         name=one["ifname"],
         kind=str((one.get("linkinfo") or {}).get("info_kind", "")),
         mac=mac if one.get("link_type") == "ether" and mac.strip("0:") else "",
+        group=str(one.get("group", "default")).removeprefix("default"),
         addresses=tuple(_addresses(one.get("addr_info", ())))[:_MAX_ADDRESSES],
         is_loopback="LOOPBACK" in flags,
         is_up="UP" in flags,

@@ -1,7 +1,8 @@
 """Reads which sockets of this network namespace take connections and datagrams, and whose they are.
 
 Addresses and ports are in /proc/net/{tcp,udp}{,6} (proc_net_tcp.rst), the processes are found by the inodes among their
-open files (proc_pid_fd(5)), and whether `::` takes IPv4, too, is asked of the kernel by sock_diag(7).
+open files (proc_pid_fd(5)). Whether `::` takes IPv4, too, and which interface a socket is bound to, the kernel says by
+sock_diag(7).
 """
 
 import os
@@ -35,6 +36,7 @@ _CONTAINER = re.compile(r"([0-9a-f]{64})")
 _MAX_BYTES = 4096
 _SOCK_DIAG_BY_FAMILY, _SKV6ONLY = 20, 11
 _DONE, _ERROR = 3, 2
+_AT_DEVICE, _AT_INODE, _DIAG_BYTES = 40, 68, 72  # of inet_diag_msg
 
 
 class _Row(NamedTuple):
@@ -54,11 +56,12 @@ def read_sockets(proc: Path = Path("/proc")) -> tuple[Listener, ...]:
     """Return the sockets, at most 4,096 of each protocol and family; what cannot be read of a process stays empty."""
     rows = [row for name, protocol, state in _TABLES for row in _table(proc / "self/net" / name, protocol, state)]
     owners = dict(_owners(proc, {row.inode for row in rows if row.inode}))
-    narrow = _v6_only()
-    found: dict[tuple[Protocol, str, int], Listener] = {}
+    narrow, devices = _details()
+    found: dict[tuple[Protocol, str, int, str], Listener] = {}
     for row in rows:
         owner = owners.get(row.inode, _Owner(0, "", ""))
-        key = row.protocol, row.address, row.port
+        device = devices.get(row.inode, "")
+        key = row.protocol, row.address, row.port, device
         if key in found and (found[key].pid or not owner.pid):
             continue
         found[key] = Listener(
@@ -69,8 +72,9 @@ def read_sockets(proc: Path = Path("/proc")) -> tuple[Listener, ...]:
             process=owner.name,
             pid=owner.pid,
             unit=owner.unit,
+            device=device,
         )
-    return tuple(sorted(found.values(), key=lambda one: (one.protocol, one.port, one.address)))
+    return tuple(sorted(found.values(), key=lambda one: (one.protocol, one.port, one.address, one.device)))
 
 
 def _table(path: Path, protocol: Protocol, state: str) -> Iterator[_Row]:
@@ -147,19 +151,36 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _v6_only() -> set[int]:
-    """Return the inodes of the sockets that take IPv6 only; empty if the kernel does not say."""
-    found: set[int] = set()
+def _details() -> tuple[set[int], dict[int, str]]:
+    """Return the inodes of the sockets that take IPv6 only, and by inode the interface of those that have one.
+
+    Both are empty if the kernel does not say.
+    """
+    narrow: set[int] = set()
+    devices: dict[int, str] = {}
     with suppress(OSError, struct.error), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4) as asked:
         asked.settimeout(5)
-        for protocol, states in ((socket.IPPROTO_TCP, 1 << 10), (socket.IPPROTO_UDP, 1 << 7)):
-            request = struct.pack("=BBBBI48x", socket.AF_INET6, protocol, 0, 0, states)
-            asked.send(struct.pack("=IHHII", 16 + len(request), _SOCK_DIAG_BY_FAMILY, 0x301, 1, 0) + request)
-            found.update(_narrow(asked))
-    return found
+        for family in (socket.AF_INET, socket.AF_INET6):
+            for protocol, states in ((socket.IPPROTO_TCP, 1 << 10), (socket.IPPROTO_UDP, 1 << 7)):
+                request = struct.pack("=BBBBI48x", family, protocol, 0, 0, states)
+                asked.send(struct.pack("=IHHII", 16 + len(request), _SOCK_DIAG_BY_FAMILY, 0x301, 1, 0) + request)
+                for body in _messages(asked):
+                    index, inode = (struct.unpack_from("=I", body, at)[0] for at in (_AT_DEVICE, _AT_INODE))
+                    if attributes(body[_DIAG_BYTES:]).get(_SKV6ONLY, b"\0") != b"\0":
+                        narrow.add(inode)
+                    if index:
+                        devices[inode] = _device(index)
+    return narrow, devices
 
 
-def _narrow(asked: socket.socket) -> Iterator[int]:
+def _device(index: int) -> str:
+    try:
+        return socket.if_indextoname(index)
+    except OSError:  # it is gone, and so is what the socket took
+        return f"if{index}"
+
+
+def _messages(asked: socket.socket) -> Iterator[bytes]:
     while True:
         data = asked.recv(1 << 16)
         at = 0
@@ -167,7 +188,5 @@ def _narrow(asked: socket.socket) -> Iterator[int]:
             length, kind = struct.unpack_from("=IH", data, at)
             if kind in (_DONE, _ERROR) or length < 16:
                 return
-            body = data[at + 16 : at + length]
-            if attributes(body[72:]).get(_SKV6ONLY, b"\0") != b"\0":  # inet_diag_msg has 72 bytes
-                yield struct.unpack_from("=I", body, 68)[0]
+            yield data[at + 16 : at + length]
             at += (length + 3) & ~3

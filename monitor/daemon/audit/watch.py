@@ -22,6 +22,8 @@ from monitor.model.requirements import Part, PartKind, Requirement
 _log = logging.getLogger(__name__)
 _LOOK_S = 10.0
 _MAX_NOTICES = 3
+_AHEAD_S = 3600.0
+"""A report that is further in the future was dated by a wrong clock: it would never be old."""
 _COMMAND = "nodewarden audit"
 _START = "systemctl start nodewarden-audit.service"
 
@@ -84,13 +86,12 @@ class AuditWatch:
         if self._fault:
             yield Problem(ProblemKind.AUDIT, self._fault)
         if self.last and self._is_stale(self.last):
-            day = time.strftime("%Y-%m-%d", time.gmtime(self.last.time_s))
-            text = f"this node was last audited on {day}: {_START}, and look at nodewarden-audit.timer"
+            text = f"this node was last audited {_day(self.last.time_s)}: {_START}, and look at nodewarden-audit.timer"
             yield Problem(ProblemKind.AUDIT, text)
 
     def _is_stale(self, last: Digested) -> bool:
         limit_s = self._settings.stale_after_s
-        return bool(limit_s) and self._wall() - last.time_s > limit_s
+        return bool(limit_s) and not -_AHEAD_S <= self._wall() - last.time_s <= limit_s
 
     def notices(self) -> Iterator[str]:
         """Say what the last audit found that is grave, and what it could not judge."""
@@ -135,6 +136,13 @@ class AuditWatch:
     def _summary(self, last: Digested) -> str:
         failing = ", ".join(f"{last.of(one)} {one}" for one in reversed(Severity) if last.of(one)) or "nothing fails"
         return f"{failing}; {last.unknown} unknown, {last.suppressed} suppressed"
+
+
+def _day(time_s: float) -> str:
+    try:
+        return f"on {time.strftime('%Y-%m-%d', time.gmtime(time_s))}"
+    except (ValueError, OverflowError, OSError):
+        return "on a day that there is not"
 
 
 def _signature(path: Path) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from monitor.audit.findings import Severity, State
@@ -105,6 +106,14 @@ def test_an_old_report_is_a_problem(site: Site) -> None:
     assert ["last audited on 2025-11-28" in text for text in site.problems()] == [True]
     site.watch.reconfigure(AuditSettings(report=site.path, stale_after_s=0.0))
     assert site.problems() == []
+
+
+@pytest.mark.parametrize("time_s", [NOW_S + 2 * _DAY_S, 1e308, -1e308])
+def test_a_report_of_an_impossible_day_is_a_problem(site: Site, time_s: float) -> None:
+    """A report from the future would never be old; one of a day that no calendar has ends nothing."""
+    site.write(msgspec.structs.replace(everything(), time_s=time_s))
+    site.watch.tick()
+    assert ["last audited on" in text for text in site.problems()] == [True]
 
 
 def test_a_report_that_cannot_be_trusted_is_a_problem_and_no_result(site: Site) -> None:

@@ -1,0 +1,75 @@
+"""What the copy of a node has to have like the node, and which rules it cannot follow."""
+
+import json
+import subprocess
+
+import pytest
+
+from monitor.audit.findings import Zone
+from monitor.audit.reach import Outcome
+from tests.support.audit_copy import audited_node, judge, outcomes, verdict
+
+pytestmark = pytest.mark.kernel
+REACHED, DROPPED, REJECTED, UNKNOWN = Outcome.REACHED, Outcome.DROPPED, Outcome.REJECTED, Outcome.UNKNOWN
+_BOUND = """
+import socket, sys, time
+one = socket.socket()
+one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"cni0")
+one.bind(("0.0.0.0", 53))
+one.listen()
+print("ready", flush=True)
+time.sleep(600)
+"""
+_RULES = """
+table inet filter {
+  chain input {
+    type filter hook input priority 0; policy drop;
+    iifgroup 7 tcp dport 80 accept
+    tcp option sack-perm exists tcp dport 81 accept
+    meta length 60 tcp dport 82 accept
+    ip daddr 10.88.7.9 tcp dport 83 accept
+    meta iifkind "bridge" tcp dport 84 accept
+    socket transparent 1 tcp dport 85 accept
+    socket mark 5 tcp dport 86 accept
+  }
+}
+"""
+
+
+def test_the_copy_has_groups_of_interfaces_and_packets_of_linux() -> None:
+    """Rules for groups, options of TCP and the length of a SYN decide as they do for a connection."""
+    with audited_node(*(f"tcp/0.0.0.0/{port}" for port in range(80, 88)), rules=_RULES, label="unlike") as node:
+        addresses = json.loads(node.run("ip", "-j", "addr").stdout)
+        (link,) = (one["ifname"] for one in addresses if any(a["local"] == "10.88.0.1" for a in one["addr_info"]))
+        node.run("ip", "link", "set", link, "group", "7")
+        for number in range(1, 10):
+            node.run("ip", "addr", "add", f"10.88.7.{number}/32", "dev", link)
+        reach = judge(node, zones=(Zone.NODES,))
+        found = outcomes(reach, Zone.NODES)
+        assert [found[port] for port in (80, 81, 82)] == [REACHED] * 3
+        assert verdict(reach, Zone.NODES, 83, address="10.88.7.9").outcome is REACHED
+        assert [found[port] for port in (84, 85, 86)] == [UNKNOWN] * 3, "the copy has another kind and other sockets"
+        assert "socket transparent" in verdict(reach, Zone.NODES, 85).why
+        assert found[87] is DROPPED, "rules for other ports raise no doubt"
+
+
+def test_a_socket_of_one_interface_is_not_reached_by_another() -> None:
+    """A socket that is bound to the bridge of pods takes nothing from a neighbour."""
+    with audited_node(label="bound") as node:
+        process = node.start("/usr/bin/python3", "-c", _BOUND, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        with process.stdout as said:
+            assert said.readline() == "ready\n"
+        reach = judge(node)
+        (listener,) = reach.listeners
+        assert listener.device == "cni0"
+        assert verdict(reach, Zone.NODES, 53).outcome is REJECTED
+        assert verdict(reach, Zone.PODS, 53, address="10.244.0.1").outcome is REACHED
+
+
+def test_translation_is_seen_where_no_rule_looks_at_input() -> None:
+    """A port that is redirected is open, also without any chain that would see the translated packet."""
+    rules = "table ip nat { chain pre { type nat hook prerouting priority -100; tcp dport 80 redirect to :8080; }; }"
+    with audited_node("tcp/0.0.0.0/8080", rules=rules, label="redirected") as node:
+        found = verdict(judge(node), Zone.NODES, 80)
+        assert (found.outcome, found.to_port) == (REACHED, 8080)
