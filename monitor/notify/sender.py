@@ -21,6 +21,8 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 300.0
 LONGEST_ASKED_S = 6 * 3600.0
 """The longest pause that another end may ask for."""
 GIVEN_UP_S = 86_400.0
+_TRIED_S = 3600.0
+"""For this long a channel must have failed before any message is given up."""
 _IDLE_S = 3600.0
 
 
@@ -34,6 +36,7 @@ class Sender:
         outbox: Outbox,
         state: ChannelState,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`make` returns the channel, or raises ValueError while it cannot be made. `clock` is wall time."""
         self.name = name
@@ -41,6 +44,9 @@ class Sender:
         self.state = state
         self._make = make
         self._clock = clock
+        self._monotonic = monotonic
+        self._failing_since_s: float | None = None
+        """Since when nothing gets through, in this run."""
         self._channel: Channel | None = None
         self._pause_s = 0.0
         self._thread = threading.Thread(target=self._run, name=f"notify-{name}"[:15], daemon=True)
@@ -78,7 +84,9 @@ class Sender:
             outcome, text = "sent", ""
         if self.outbox.is_closed and outcome != "sent":
             return  # it was interrupted: the next run sends it again
-        if outcome == "again" and self._clock() - message.time_s > GIVEN_UP_S:
+        if outcome != "again":
+            self._failing_since_s = None
+        elif self._is_given_up(message):
             outcome, text = "refused", f"given up after a day: {text}"
         self._note(outcome, printable(text))
         if outcome != "again":
@@ -88,6 +96,13 @@ class Sender:
         self._pause_s = min(max(2 * self._pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
         pause_s = self._pause_s if asked_s is None else min(max(asked_s, FIRST_PAUSE_S), LONGEST_ASKED_S)
         self.outbox.pause(pause_s * random.uniform(1.0, 1.2))  # noqa: S311 - nodes must not come back at once
+
+    def _is_given_up(self, message: Message) -> bool:
+        """Whether a message that failed is too old; a clock that was set forward makes none old at once."""
+        now_s = self._monotonic()
+        self._failing_since_s = now_s if self._failing_since_s is None else self._failing_since_s
+        is_old = self._clock() - message.time_s > GIVEN_UP_S
+        return is_old and now_s - self._failing_since_s >= _TRIED_S
 
     def _opened(self) -> Channel:
         if self._channel is None:

@@ -39,7 +39,7 @@ class ExecChannel:
         self._closed = threading.Event()
 
     def send(self, message: Message) -> None:
-        """Run the command; Again if it ends with 75 (EX_TEMPFAIL, sysexits.h) or not in time, Refused with others."""
+        """Run the command; Again if it ends with 75 (EX_TEMPFAIL, sysexits.h), is killed or is late, else Refused."""
         if self._closed.is_set():
             raise Again("the notifier stops")
         content = msgspec.json.encode(wording.bounded(message)) + b"\n"
@@ -62,7 +62,7 @@ class ExecChannel:
         if status:
             how = f"was killed by signal {-status}" if status < 0 else f"ends with {status}"
             text = f"{self._section.command[0]} {how}{said}"
-            raise Again(text) if status in (os.EX_TEMPFAIL, -signal.SIGTERM) else Refused(text)
+            raise Again(text) if status in (os.EX_TEMPFAIL, -signal.SIGTERM, -signal.SIGKILL) else Refused(text)
 
     def close(self) -> None:
         """Have a command that runs killed."""

@@ -152,7 +152,7 @@ def test_failures_are_tried_again_and_refusals_are_not(bench: Bench) -> None:
     assert (channel.sent, channel.refused, channel.lost, channel.queued, channel.fault) == (2, 2, 0, 0, "")
 
 
-def test_a_fault_is_in_the_state_and_never_what_was_sent(bench: Bench) -> None:
+def test_a_fault_is_in_the_state_and_never_what_was_sent(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The state says since when a channel fails and why; of an internal fault only its type is shown."""
     Recorder.prepared["one"] = [KeyError("secret")] + [Again("the server is down")] * 10_000
     work = bench.start()
@@ -166,6 +166,9 @@ def test_a_fault_is_in_the_state_and_never_what_was_sent(bench: Bench) -> None:
     assert (channel.fault_since_s, channel.queued, channel.refused) == (10_000.0, 2, 1)
     assert b"secret" not in (bench.directory / STATE_NAME).read_bytes()
     bench.now_s += 2 * 86_400
+    assert (first := work.notifier.lines[0].outbox.first(0)) is not None
+    assert not work.notifier.lines[0].sender._is_given_up(first), "the clock was set, and nothing is a day old"
+    monkeypatch.setattr("monitor.notify.sender._TRIED_S", 0.0)
     wait_for(lambda: len(work.notifier.lines[0].outbox) == 0, "messages of a day ago to be given up")
     assert work.notifier.lines[0].sender.state.refused == 3
 
