@@ -4,17 +4,19 @@ import ast
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import monitor
+from monitor.audit.kernel.faults import JudgeError
 from monitor.audit.kernel.job import Job
-from monitor.audit.kernel.judging import JudgeError, _run
+from monitor.audit.kernel.judging import _run
 
 _ROOT = Path(monitor.__file__).parent
 
 
-def _interpreters() -> Iterator[tuple[str, list[object]]]:
+def _interpreters() -> Iterator[tuple[str, list[Any]]]:
     """Yield the constants of each list that starts a module."""
     for path in _ROOT.rglob("*.py"):
         text = path.read_text()

@@ -57,7 +57,7 @@ def judge_reach(
         loss.append(f"{unasked} probes: there are too many")
     return Reach(
         listeners=tuple(listeners),
-        verdicts=tuple(_verdicts(copy, site, asked, result)),
+        verdicts=(*_verdicts(copy, site, asked, result), *(_left_out(site, addresses, tried) if only is None else ())),
         untranslated=tuple(_untranslated(copy, site, asked, result)),
         unnamed=tuple(_unnamed(copy, site, asked, result)),
         blind=site.blind,
@@ -160,6 +160,14 @@ def _verdicts(copy: Copy, site: Site, asked: Sequence[Asked], result: Result) ->
     for probe, verdict in found.items():
         if probe in listened or (probe.is_v6, probe.protocol, probe.port) in translated:
             yield doubted(verdict, why) if why else verdict
+
+
+def _left_out(site: Site, addresses: frozenset[str], listeners: Iterable[Listener]) -> Iterator[Verdict]:
+    """Yield a verdict for each listener whose address is of an interface that there are too many of."""
+    for one in listeners if site.loss else ():
+        if one.address not in addresses and one.address not in ("0.0.0.0", "::") and not one.is_loopback:  # noqa: S104
+            probe = Probe(zone=Zone.WORLD, protocol=one.protocol, address=one.address, port=one.port)
+            yield Verdict(probe=probe, outcome=Outcome.UNKNOWN, why="the interface of its address is not in the copy")
 
 
 def _judged(copy: Copy, asked: Sequence[Asked], result: Result) -> Iterator[tuple[Asked, Answer, Verdict]]:
