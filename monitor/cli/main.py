@@ -127,17 +127,30 @@ def run(path: Path, watch: bool) -> None:
 
 def main() -> None:
     """Run the command line; every expected error is one clear message and an exit code, none is a traceback."""
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show it all still gets the message
     try:
         code = _run()
         for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
+            stream.flush()
     except OSError as error:
         code = _output_failed(error)
     sys.exit(code)
+
+
+def _open_streams() -> None:
+    """Open what was closed (`>&-`) as nothing: else the next file that is opened is taken for standard output."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.set_inheritable(number, True)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 - as long as the process
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _run() -> int:

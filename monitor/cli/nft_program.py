@@ -4,9 +4,11 @@ import contextlib
 import os
 import re
 import shutil
-import subprocess
+
+from monitor.audit.rules.children import ChildFailedError, run_bounded
 
 _TIMEOUT_S = 2.0
+_MAX_BYTES = 4096
 _READS_PLAIN_TYPES = (1, 1)
 
 
@@ -16,10 +18,10 @@ def installed_version() -> str:
     program = shutil.which("nft", path=path)
     if program is None:
         return ""
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
-        if found := re.search(r"\bv(\d{1,4}(?:\.\d{1,4}){1,3})", done.stdout):
-            return found[1]
+    with contextlib.suppress(OSError, ChildFailedError):
+        said = run_bounded([program, "--version"], limit_bytes=_MAX_BYTES, timeout_s=_TIMEOUT_S)
+        if found := re.search(rb"\bv(\d{1,4}(?:\.\d{1,4}){1,3})", said):
+            return found[1].decode()
     return ""
 
 

@@ -63,7 +63,7 @@ def load(
     with ours:
         with theirs:
             child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [python, "-m", "monitor.ebpf.compiler", str(theirs.fileno())],
+                [python, "-P", "-m", "monitor.ebpf.compiler", str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -5,7 +5,9 @@ import subprocess
 
 import pytest
 
+from monitor.audit.exposure import services
 from monitor.audit.findings import Zone
+from monitor.audit.kernel import judging, site
 from monitor.audit.reach import Outcome
 from tests.support.audit_copy import audited_node, judge, outcomes, verdict
 
@@ -73,3 +75,22 @@ def test_translation_is_seen_where_no_rule_looks_at_input() -> None:
     with audited_node("tcp/0.0.0.0/8080", rules=rules, label="redirected") as node:
         found = verdict(judge(node), Zone.NODES, 80)
         assert (found.outcome, found.to_port) == (REACHED, 8080)
+
+
+def test_listeners_that_are_not_copied_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more listeners than are copied the others are not shown as closed, and the report says so."""
+    monkeypatch.setattr(judging, "_MAX_SOCKETS", 1)
+    with audited_node("tcp/0.0.0.0/22", "tcp/0.0.0.0/80") as node:
+        reach = judge(node, zones=(Zone.WORLD,))
+    assert outcomes(reach, Zone.WORLD) == {22: REACHED}
+    assert reach.loss == ("1 listeners: there are too many",)
+    assert [one.unknown(Zone.WORLD) for one in services(reach)] == ["", "it was not tried from world"]
+
+
+def test_listeners_of_interfaces_that_are_not_copied_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket at an address of an interface that there was no room for is not shown as closed."""
+    monkeypatch.setattr(site, "MAX_LINKS", 2)
+    with audited_node("tcp/10.88.0.1/22", "tcp/10.244.0.1/80", "tcp/127.0.0.1/81") as node:
+        reach = judge(node)
+    assert reach.loss
+    assert [one.port for one in services(reach) if one.unknown(Zone.WORLD)] == [80]

@@ -14,7 +14,7 @@ import msgspec
 
 from monitor.audit.kernel.job import Answer, Job, Question, Result, Socket, TraceStep
 from monitor.audit.kernel.network import Network
-from monitor.audit.kernel.programs import ProgramFailed, die_with_parent, enter_network, run
+from monitor.audit.kernel.programs import ProgramFailed, die_with_parent, enter_network, limit, run
 from monitor.audit.kernel.sending import Sender
 from monitor.audit.kernel.trace import POLICY, Traced, rule_handles
 from monitor.audit.kernel.untranslated import ask_untranslated
@@ -34,7 +34,7 @@ _FIRST = -2147483648
 def main() -> int:
     """Read a job on standard input, write the result to standard output; 0, also if nothing could be judged."""
     die_with_parent()
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    limit(resource.RLIMIT_AS, _MEMORY_BYTES)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     job = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Job)

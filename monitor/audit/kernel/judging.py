@@ -44,17 +44,20 @@ def judge_reach(
     addresses = frozenset(str(one.ip) for link in site.links for one in link.interfaces())
     translated = translated_ports(copy.tables, addresses) if only is None else {only}
     unnamed = unnamed_ports(listeners, translated) if only is None else ()
-    asked, unasked = plan(site, origins, listeners, translated, unnamed, named_addresses(copy.tables, addresses))
-    job = _job(copy, site, [*_anybody(unnamed), *listeners], asked, [origin.link for origin in origins])
+    tried = listeners[:_MAX_SOCKETS]
+    asked, unasked = plan(site, origins, tried, translated, unnamed, named_addresses(copy.tables, addresses))
+    job = _job(copy, site, [*_anybody(unnamed), *tried], asked, [origin.link for origin in origins])
     result = _run(job) if asked else Result()
     if result.error:
         raise JudgeError(result.error)
     loss = [*copy.loss, *site.loss, *result.loss]
+    if left_out := len(listeners) - len(tried):
+        loss.append(f"{left_out} listeners: there are too many")
     if unasked:
         loss.append(f"{unasked} probes: there are too many")
     return Reach(
         listeners=tuple(listeners),
-        verdicts=tuple(_verdicts(copy, site, asked, result)),
+        verdicts=(*_verdicts(copy, site, asked, result), *(_left_out(site, addresses, tried) if only is None else ())),
         untranslated=tuple(_untranslated(copy, site, asked, result)),
         unnamed=tuple(_unnamed(copy, site, asked, result)),
         blind=site.blind,
@@ -74,7 +77,7 @@ def _job(copy: Copy, site: Site, listeners: Sequence[Listener], asked: Sequence[
     routes = [*site.routes, *_missing_defaults(site, used)]
     sockets = [
         Socket(protocol=one.protocol, address=one.address, port=one.port, is_v6_only=one.is_v6_only, device=one.device)
-        for one in listeners[:_MAX_SOCKETS]
+        for one in listeners
     ]
     return Job(
         links=tuple(
@@ -120,7 +123,7 @@ def _missing_defaults(site: Site, used: set[str]) -> Iterator[Route]:
 
 def _run(job: Job) -> Result:
     child = subprocess.Popen(
-        [sys.executable, "-m", "monitor.audit.kernel.child"],
+        [sys.executable, "-P", "-m", "monitor.audit.kernel.child"],  # -P: nothing in the current directory is ours
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -157,6 +160,14 @@ def _verdicts(copy: Copy, site: Site, asked: Sequence[Asked], result: Result) ->
     for probe, verdict in found.items():
         if probe in listened or (probe.is_v6, probe.protocol, probe.port) in translated:
             yield doubted(verdict, why) if why else verdict
+
+
+def _left_out(site: Site, addresses: frozenset[str], listeners: Iterable[Listener]) -> Iterator[Verdict]:
+    """Yield a verdict for each listener whose address is of an interface that there are too many of."""
+    for one in listeners if site.loss else ():
+        if one.address not in addresses and one.address not in ("0.0.0.0", "::") and not one.is_loopback:  # noqa: S104
+            probe = Probe(zone=Zone.WORLD, protocol=one.protocol, address=one.address, port=one.port)
+            yield Verdict(probe=probe, outcome=Outcome.UNKNOWN, why="the interface of its address is not in the copy")
 
 
 def _judged(copy: Copy, asked: Sequence[Asked], result: Result) -> Iterator[tuple[Asked, Answer, Verdict]]:

@@ -34,7 +34,8 @@ def run(
 
     def confine() -> None:
         die_with_parent()
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+        limit(resource.RLIMIT_AS, _MEMORY_BYTES)
+        limit(resource.RLIMIT_FSIZE, _MAX_OUTPUT_BYTES + 1)  # what is printed lies on a disk
         if namespace is not None and _LIBC.setns(namespace, _CLONE_NEWNET):
             os._exit(126)
 
@@ -56,14 +57,21 @@ def run(
             raise ProgramFailed(f"{program} took more than {timeout_s:g} s") from None
         except (OSError, subprocess.SubprocessError) as error:
             raise ProgramFailed(f"{program}: {error}") from None
+        if out.seek(0, os.SEEK_END) > _MAX_OUTPUT_BYTES:
+            raise ProgramFailed(f"{program} printed more than {_MAX_OUTPUT_BYTES >> 20} MB")
         if done.returncode:
             problems.seek(0)
             said = problems.read(4096).decode(errors="replace").strip().partition("\n")[0][:_MAX_ERROR_CHARS]
             raise ProgramFailed(said or f"{program} ended with {done.returncode}")
-        if out.seek(0, os.SEEK_END) > _MAX_OUTPUT_BYTES:
-            raise ProgramFailed(f"{program} printed more than {_MAX_OUTPUT_BYTES >> 20} MB")
         out.seek(0)
         return out.read()
+
+
+def limit(kind: int, most: int) -> None:
+    """Limit a resource of this process, to less if it has less already."""
+    _, hard = resource.getrlimit(kind)
+    least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(kind, (least, least))
 
 
 def die_with_parent() -> None:

@@ -16,11 +16,13 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from monitor.audit.kernel.faults import JudgeError
 from monitor.audit.kernel.netlink import attributes
 from monitor.audit.reach import Listener, Protocol
 from monitor.model.printable import printable
 
-_MAX_SOCKETS = 4096
+_MAX_SOCKETS = 65_536
+"""In one table; more are no service that is in use, and what is left out would look closed."""
 _MAX_PROCESSES = 32_768
 _MAX_FILES = 65_536
 _LISTEN, _UNCONNECTED = "0A", "07"
@@ -53,7 +55,10 @@ class _Owner(NamedTuple):
 
 
 def read_sockets(proc: Path = Path("/proc")) -> tuple[Listener, ...]:
-    """Return the sockets, at most 4,096 of each protocol and family; what cannot be read of a process stays empty."""
+    """Return the sockets; what cannot be read of a process stays empty.
+
+    JudgeError if there are more than 65,536 of a protocol and family.
+    """
     rows = [row for name, protocol, state in _TABLES for row in _table(proc / "self/net" / name, protocol, state)]
     owners = dict(_owners(proc, {row.inode for row in rows if row.inode}))
     narrow, devices = _details()
@@ -79,7 +84,10 @@ def read_sockets(proc: Path = Path("/proc")) -> tuple[Listener, ...]:
 
 def _table(path: Path, protocol: Protocol, state: str) -> Iterator[_Row]:
     with suppress(OSError), path.open(encoding="ascii", errors="replace") as lines:
-        yield from islice(parse_sockets(lines, protocol, state), _MAX_SOCKETS)
+        for count, row in enumerate(parse_sockets(lines, protocol, state)):
+            if count == _MAX_SOCKETS:
+                raise JudgeError(f"more than {_MAX_SOCKETS} sockets of {path.name} are open")
+            yield row
 
 
 def parse_sockets(lines: Iterable[str], protocol: Protocol, state: str) -> Iterator[_Row]:

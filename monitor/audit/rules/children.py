@@ -73,10 +73,10 @@ def _memory_file(content: bytes = b"") -> Iterator[int]:
 
 
 def _limit(pid: int, limit_bytes: int, memory_bytes: int) -> None:
-    with suppress(OSError):  # it may have ended
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
-        resource.prlimit(pid, resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-        resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
+    limits = (resource.RLIMIT_FSIZE, limit_bytes), (resource.RLIMIT_AS, memory_bytes), (resource.RLIMIT_CORE, 0)
+    for kind, most in limits:
+        with suppress(OSError, ValueError):  # it may have ended, or have a lower limit
+            resource.prlimit(pid, kind, (most, most))
 
 
 def _reason(code: int, limit_bytes: int) -> str:

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.audit.findings import Zone
+from monitor.audit.kernel import sockets
 from monitor.audit.kernel.copied import Copy, Dump, prepare_copy
+from monitor.audit.kernel.faults import JudgeError
 from monitor.audit.kernel.job import Answer, TraceStep
 from monitor.audit.kernel.sockets import parse_sockets, read_sockets
 from monitor.audit.kernel.verdicts import NO_RULE, NOTHING_LISTENS, judge_answer, most_open
@@ -165,3 +167,12 @@ def test_any_table_of_sockets_is_read(lines: list[str]) -> None:
     """What the kernel does not write is skipped."""
     list(parse_sockets(lines, "tcp", "0A"))
     list(parse_sockets(lines, "udp", "07"))
+
+
+def test_more_sockets_than_are_read_are_no_short_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left out would look closed: then nothing is judged."""
+    (tmp_path / "self/net").mkdir(parents=True)
+    (tmp_path / "self/net/tcp").write_text(_TABLE)
+    monkeypatch.setattr(sockets, "_MAX_SOCKETS", 1)
+    with pytest.raises(JudgeError, match="more than 1 sockets of tcp"):
+        read_sockets(tmp_path)

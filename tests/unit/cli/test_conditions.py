@@ -7,6 +7,7 @@ import contextlib
 import os
 import resource
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -180,6 +181,17 @@ def test_the_disk_is_full(tmp_path: Path, name: str) -> None:
     if name in {"status", "list", "history", "report", "export", "allow list", "events"}:
         assert outcome.code == 1
         assert "No space left" in outcome.errors
+
+
+def test_standard_output_is_closed(tmp_path: Path) -> None:
+    """A command that is started without descriptors (`>&- 2>&-`) does its work, and writes in no file that it opens."""
+    run = "import sys; from monitor.cli.main import main; sys.argv[0] = 'nodewarden'; main()"
+    for closed in (">&-", ">&- 2>&- <&-"):
+        shell = f'exec "$0" -P -c "$1" filter list {closed}'
+        done = subprocess.run(
+            ["/bin/sh", "-c", shell, sys.executable, run], capture_output=True, cwd=tmp_path, check=False
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
