@@ -78,7 +78,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     location: Text = ""
     """The file where it can be changed, if it is one."""
     remedy: Text = ""
-    """What would mend this one; empty: what the check says."""
+    """What would repair this one; empty: what the check says."""
     suppressed_for: Text = ""
     """The operator's reason."""
     suppressed_until_s: float = 0.0

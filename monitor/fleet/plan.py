@@ -8,7 +8,7 @@ from monitor.model.bans import Mode, ban_key
 from monitor.recording.inputs import OrderedBan
 
 _EFFORT = 4
-"""What anything but a new ban of an address asks of the kernel, about: so many times as much."""
+"""What anything but a new ban of an address asks of the kernel, about, in new bans of an address."""
 
 
 class Plan:

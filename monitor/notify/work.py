@@ -22,7 +22,7 @@ AWAY_S = 120.0
 """How long the daemon may be away, as during an upgrade, before that is a problem worth a message."""
 _AWAY = "the daemon does not answer: bans in the kernel stay in force, but nothing new is detected"
 _PAGES = 64
-"""The most pages of one round: the clock goes on as well."""
+"""The most pages of one round: other work must not wait for longer."""
 
 
 class Work:
@@ -38,7 +38,7 @@ class Work:
         uptime: Callable[[], float] = time.monotonic,
     ) -> None:
         """`directory` is STATE/notify, `ask` asks the daemon for a page of events, `clock` is wall
-        time, `uptime` goes on when that is set.
+        time, `uptime` continues when that is set.
         """
         left, fault = read_spool(directory / SPOOL_NAME)
         if fault:

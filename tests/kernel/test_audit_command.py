@@ -78,7 +78,7 @@ def test_options_forms_and_exit_codes(node: Node) -> None:
 
 
 def test_a_baseline_accepts_what_is_open(node: Node) -> None:
-    """What listens when it is written is accepted from then on; what is grave by itself is not."""
+    """What listens when it is written is accepted from then on; what is critical or high is not."""
     assert node.found()[_SSH] == "fail"
     assert node.audit("--write-baseline", node.baseline).returncode == 0
     found = node.found("--baseline", node.baseline)

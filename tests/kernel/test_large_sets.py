@@ -56,7 +56,7 @@ class Node:
             link.close()
 
     def start(self, stored: int) -> Pipeline:
-        """Start with a store that has so many of the bans; return what is known then."""
+        """Start with a store that has this many of the bans; return what is known then."""
         changes = StateChanges()
         for ban in self.bans[:stored]:
             changes.put_ban(ban)

@@ -64,7 +64,7 @@ class _Notified:
         return [message for message in map(json.loads, lines) if message["kind"] == kind]
 
     def until(self, count: int) -> list[dict[str, Any]]:
-        """Wait for so many messages about bans."""
+        """Wait for this many messages about bans."""
         wait_for(lambda: len(self.messages()) >= count, f"{count} messages", self.log_path.read_text)
         return self.messages()
 

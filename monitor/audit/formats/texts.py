@@ -8,7 +8,7 @@ from monitor.audit.findings import Finding, State
 
 
 def remedy_of(one: Finding, checks: Mapping[str, Check]) -> str:
-    """Return what would mend a finding; empty for one that passes."""
+    """Return what would repair a finding; empty for one that passes."""
     if one.state is State.PASS:
         return ""
     check = checks.get(one.check)

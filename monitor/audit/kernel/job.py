@@ -54,7 +54,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     sockets: tuple[Socket, ...] = ()
     questions: tuple[Question, ...] = ()
     traced: int = 0
-    """So many of the questions, from the first on, are traced."""
+    """This many of the questions, from the first on, are traced."""
     limiting: tuple[tuple[str, str, str], ...] = ()
     """Chains that count packets, as family, table and name: what met one and got no answer is asked again."""
     translating: tuple[tuple[str, str, str], ...] = ()

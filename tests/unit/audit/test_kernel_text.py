@@ -94,7 +94,7 @@ def test_tables_that_nft_cannot_show_are_restored_or_named() -> None:
 
 
 def test_chains_that_count_packets_are_found() -> None:
-    """Limits, quotas and sets that packets fill; not rules that only log so many packets."""
+    """Limits, quotas and sets that packets fill; not rules that only log at a rate."""
     rules = {
         "rate": b"tcp dport 22 limit rate 5/minute accept",
         "set": b"add @knocked { ip saddr } drop",
