@@ -1,8 +1,8 @@
 """Reads files as a process sees them, below `/proc/PID/root`, without leaving that root.
 
 The root may be a container's, whose files somebody else writes. An absolute symbolic link in it would be followed from
-the root of the reader, which is the node's: so its components are opened one by one, and links are resolved here. Nothing
-that can block or that changes state is opened for reading: only regular files, of bounded size.
+the root of the reader, which is the node's: so its components are opened one by one, and links are resolved here.
+Nothing that can block or that changes state is opened for reading: only regular files, of bounded size.
 """
 
 import errno
