@@ -15,9 +15,13 @@ def remedy_of(one: Finding, checks: Mapping[str, Check]) -> str:
     return one.remedy or (check.remedy if check else "")
 
 
+_LAST_S = 253_402_300_799.0
+"""The last second of the year 9999, which is the last that has a date."""
+
+
 def rfc3339(time_s: float) -> str:
     """Write a wall time as RFC 3339 does, in UTC to the second."""
-    moment = datetime.datetime.fromtimestamp(max(0.0, time_s), datetime.UTC)
+    moment = datetime.datetime.fromtimestamp(min(max(0.0, time_s), _LAST_S), datetime.UTC)
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
