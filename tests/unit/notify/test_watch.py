@@ -104,7 +104,7 @@ def test_a_fault_of_the_notifier_is_a_problem(watched: Callable[..., _Watched]) 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"heartbeat_s": "x"}', b'{"channels": {"a": 1}}', b"{" * 70_000])
 def test_a_damaged_file_is_no_heartbeat(watched: Callable[..., _Watched], content: bytes) -> None:
-    """Whatever is in the file, the daemon goes on, and does not take it for a notifier that runs."""
+    """No content of the file stops the daemon, or passes for a notifier that runs."""
     one = watched("mail")
     one.path.parent.mkdir(parents=True, exist_ok=True)
     one.path.write_bytes(content)
