@@ -88,7 +88,7 @@ def test_a_ban_becomes_a_message(notified: _Notified) -> None:
     assert "distinct ports" in item["reason"]
     assert item["until_s"] > item["time_s"]
     assert item["why"] == f"nodewarden why {site.attacker.address4}"
-    assert message["title"].startswith(f"{message['host']}: shun {site.attacker.address4} until ")
+    assert message["title"] == f"{message['host']}: shun {site.attacker.address4} by port_scan: {item['reason']}"
     channels: dict[str, dict[str, Any]] = {}
 
     def known() -> bool:
