@@ -16,14 +16,14 @@ RUNTIME_PACKAGES := python3-venv python3-bpfcc python3-systemd linux-libc-dev
 TEST_PACKAGES := nftables python3-nftables conntrack iproute2 nmap hping3 iputils-ping curl procps clang-format systemd-journal-remote apache2-utils \
     slowhttptest ethtool rsync redis-server bind9-dnsutils dnsmasq-base mmdebstrap systemd-container medusa \
     sshpass prometheus prometheus-alertmanager rsyslog rsyslog-openssl etcd-server strace groff-base man-db lintian openssh-client \
-    iptables ipset
+    iptables ipset gcc python3-dev
 # For building the Debian package, and nothing else.
 BUILD_PACKAGES := debhelper dh-apparmor dh-python python3-pip python3-click python3-systemd python3-yaml
 # Tests start hundreds of daemons, and without bytecode each would compile all modules first.
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help setup packages run demo fleet observe dashboards bands boards-cost test zoo forgers faults fuzz soak newcomer test-pythons lint bench lock docs man install uninstall deb debs clean
+.PHONY: help setup packages native run demo fleet observe dashboards bands boards-cost test zoo forgers faults fuzz soak newcomer test-pythons lint bench lock docs man install uninstall deb debs clean
 
 help:
 	@echo 'make demo       show a scan being banned, in a lab of private network namespaces'
@@ -42,6 +42,7 @@ help:
 	@echo 'make run        run the daemon in the foreground, observing this machine (CONFIG=FILE for another configuration)'
 	@echo 'make install    install into $(PREFIX), with unit and configuration; make uninstall [PURGE=1]'
 	@echo 'make deb        build a Debian package in dist/; make debs: one for Debian 12 and one for Debian 13'
+	@echo 'make native     build the native extension in place'
 	@echo 'make setup      install what the other targets need'
 
 # $(1): package names. Installs missing ones, or prints the command if root is required. Tests and demo start their own
@@ -69,7 +70,14 @@ $(VENV)/.ready: requirements.lock pyproject.toml hatch_build.py | packages
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-setup: packages $(VENV)/.ready
+$(VENV)/.native: $(wildcard native/*.[ch]) native/build.py $(VENV)/.ready
+	$(PYTHON) -m native.build monitor
+	@touch $@
+
+setup: packages $(VENV)/.ready $(VENV)/.native
+
+# After a change in native/.
+native: $(VENV)/.native
 
 build/run/nodewarden.yaml: systemd/nodewarden.yaml
 	mkdir -p build/run/conf.d
@@ -159,7 +167,7 @@ lint: setup
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
-	find bpf -name '*.[ch]' -exec clang-format --dry-run --Werror {} +
+	find bpf native -name '*.[ch]' -exec clang-format --dry-run --Werror {} +
 
 bench: setup
 	$(PYTHON) -m bench

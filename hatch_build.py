@@ -1,12 +1,18 @@
-"""Ships the eBPF sources and the default configuration inside the wheel; an editable install reads them in place."""
+"""Ships the eBPF sources, the default configuration and the native extension inside the wheel.
 
+An editable install reads the first two in place. Without a compiler or Python's headers the extension is left out.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class ShipData(BuildHookInterface[Any]):
-    """Adds what lives beside the package to a real wheel only."""
+    """Adds what lives next to the package to a real wheel, and builds the extension for every install."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Map the repository's folders into the package."""
@@ -14,3 +20,21 @@ class ShipData(BuildHookInterface[Any]):
             build_data["force_include"].update(
                 {"bpf": "monitor/ebpf/bpf", "systemd/nodewarden.yaml": "monitor/settings/nodewarden.yaml"}
             )
+            self._scratch = tempfile.TemporaryDirectory()
+            extension = self._build(Path(self._scratch.name))
+            if extension:
+                build_data["force_include"][str(extension)] = f"monitor/{extension.name}"
+                build_data["pure_python"] = False
+                build_data["infer_tag"] = True
+        else:
+            self._build(Path(self.root, "monitor"))
+
+    def _build(self, directory: Path) -> Path | None:
+        sys.path.insert(0, self.root)
+        from native.build import BuildError, build
+
+        try:
+            return build(directory)
+        except BuildError as error:
+            self.app.display_warning(f"the native extension was not built, Python code does its work: {error}")
+            return None

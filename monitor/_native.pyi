@@ -1,0 +1,3 @@
+"""The native extension, built from native/."""
+
+INTERFACE: int
