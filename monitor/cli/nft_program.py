@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 
-from monitor.audit.rules.children import ChildFailedError, run_bounded
+from monitor.audit.kernel.programs import ProgramFailed, run
 
 _TIMEOUT_S = 2.0
 _MAX_BYTES = 4096
@@ -18,8 +18,8 @@ def installed_version() -> str:
     program = shutil.which("nft", path=path)
     if program is None:
         return ""
-    with contextlib.suppress(OSError, ChildFailedError):
-        said = run_bounded([program, "--version"], limit_bytes=_MAX_BYTES, timeout_s=_TIMEOUT_S)
+    with contextlib.suppress(OSError, ProgramFailed):
+        said = run(program, "--version", limit_bytes=_MAX_BYTES, timeout_s=_TIMEOUT_S)
         if found := re.search(rb"\bv(\d{1,4}(?:\.\d{1,4}){1,3})", said):
             return found[1].decode()
     return ""

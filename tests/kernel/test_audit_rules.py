@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.audit.rules.children import ChildFailedError, run_bounded
+from monitor.audit.kernel.programs import ProgramFailed, run
 from monitor.audit.rules.dump import dump_rules
 from monitor.audit.rules.gathering import gather_ruleset
 from monitor.audit.ruleset import Author
@@ -91,14 +91,14 @@ def test_a_reload_of_the_same_rules_after_traffic_gives_the_same_digest(node: Ho
 def test_a_program_that_exceeds_a_bound_is_ended_and_said() -> None:
     """Too much output, too much time, a failure and a missing program are errors with the reason."""
     for arguments, bounds, reason in (
-        (["yes"], {"limit_bytes": 1 << 20}, "printed more than 1 MiB"),
+        (["yes"], {"limit_bytes": 1 << 20}, "printed more than 1024 KiB"),
         (["sleep", "60"], {"timeout_s": 0.05}, "took more than 0.05 s"),
         (["nft", "nonsense"], {}, "failed with exit code 1: Error: syntax error"),
         (["no-such-program"], {}, "is not installed"),
     ):
-        with pytest.raises(ChildFailedError, match=reason):
-            run_bounded(arguments, **bounds)
-    assert run_bounded(["cat"], stdin=b"x" * 100_000) == b"x" * 100_000
+        with pytest.raises(ProgramFailed, match=reason):
+            run(*arguments, **bounds)
+    assert run("cat", stdin=b"x" * 100_000) == b"x" * 100_000
 
 
 def _everything(node: Host) -> list[str]:

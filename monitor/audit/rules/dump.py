@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from monitor.audit.rules.children import ChildFailedError, run_bounded
+from monitor.audit.kernel.programs import ProgramFailed, run
 
 _SAVE = {"ip": "iptables-nft-save", "ip6": "ip6tables-nft-save"}
 
@@ -48,7 +48,7 @@ def dump_rules() -> Dump:
 
 def _run(lacks: dict[str, str], part: str, *arguments: str) -> bytes:
     try:
-        return run_bounded(arguments)
-    except ChildFailedError as error:
+        return run(*arguments)
+    except ProgramFailed as error:
         lacks[part] = str(error)
         return b""
