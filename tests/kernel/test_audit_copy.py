@@ -7,7 +7,7 @@ import pytest
 
 from monitor.audit.exposure import services
 from monitor.audit.findings import Zone
-from monitor.audit.kernel import judging, site
+from monitor.audit.kernel import judging, site, site_reading
 from monitor.audit.reach import Outcome
 from tests.support.audit_copy import audited_node, judge, outcomes, verdict
 
@@ -94,3 +94,14 @@ def test_listeners_of_interfaces_that_are_not_copied_are_unknown(monkeypatch: py
         reach = judge(node)
     assert reach.loss
     assert [one.port for one in services(reach) if one.unknown(Zone.WORLD)] == [80]
+
+
+def test_routes_that_are_not_copied_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more routes than are copied the report says how many are missing; what rules decide is certain."""
+    monkeypatch.setattr(site, "MAX_ROUTES", 0)
+    monkeypatch.setattr(site_reading, "MAX_ROUTES", 0)
+    rules = "table ip f { chain i { type filter hook input priority 0; tcp dport 81 drop; }; }"
+    with audited_node("tcp/0.0.0.0/80", "tcp/0.0.0.0/81", rules=rules) as node:
+        reach = judge(node, zones=(Zone.WORLD,))
+    assert any(text.endswith("IPv4 routes: there are too many") for text in reach.loss)
+    assert outcomes(reach, Zone.WORLD) == {80: REACHED, 81: DROPPED}

@@ -72,7 +72,7 @@ def judge(job: Job) -> Result:
     # while the rules are there: their handles are only known to the kernel
     enter_network(network.node)
     _name_rules(sender.answers, sender.traces)
-    _mark_doubtful(job, sender, is_whole=not network.loss)
+    _mark_doubtful(job, sender, is_whole=job.is_whole and not network.loss)
     result.answers = sender.answers
     if sender.lost_traces:
         result.loss.append("the kernel dropped messages of the trace: rules are missing in some paths")

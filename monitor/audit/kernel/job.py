@@ -45,6 +45,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     links: tuple[LinkCopy, ...]
     routes: tuple[str, ...] = ()
     """Arguments of `ip route replace`; one that is refused is left out."""
+    is_whole: bool = True
+    """Whether these are all interfaces and routes of the node."""
     sysctls: Mapping[str, str] = {}
     """By path below /proc/sys."""
     tables: tuple[bytes, ...] = ()

@@ -84,6 +84,7 @@ def _job(copy: Copy, site: Site, listeners: Sequence[Listener], asked: Sequence[
             LinkCopy(name=link.name, mac=link.mac, addresses=link.addresses, group=link.group) for link in site.links
         ),
         routes=tuple(route.command() for route in routes),
+        is_whole=not site.loss,
         sysctls=site.sysctls,
         tables=tuple(table.text for table in copy.loaded),
         restores=copy.restores,

@@ -10,7 +10,7 @@ IPInterface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 _POD_BRIDGES = ("cni", "cbr", "docker", "br-", "podman", "virbr", "lxdbr", "lxcbr", "incusbr", "nerdctl", "kube-bridge")
 MAX_LINKS = 256
-_MAX_ROUTES = 4096
+MAX_ROUTES = 4096
 _MAX_ADDRESSES = 64
 
 
@@ -136,7 +136,7 @@ def _addresses(found: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 def read_routes(data: Sequence[Mapping[str, Any]], *, is_v6: bool) -> Iterator[Route]:
     """Yield the unicast routes that `ip -j route show table main` lists, at most 4,096; of several hops the first."""
-    for one in data[:_MAX_ROUTES]:
+    for one in data[:MAX_ROUTES]:
         hop = (one.get("nexthops") or [one])[0]
         link, via = hop.get("dev"), hop.get("gateway") or (hop.get("via") or {}).get("host", "")
         if one.get("type", "unicast") != "unicast" or not isinstance(link, str) or "linkdown" in one.get("flags", ()):

@@ -9,7 +9,7 @@ import msgspec
 from monitor.audit.kernel.blindness import what_is_not_copied
 from monitor.audit.kernel.faults import JudgeError
 from monitor.audit.kernel.programs import ProgramFailed, run
-from monitor.audit.kernel.site import Link, Site, read_links, read_routes
+from monitor.audit.kernel.site import MAX_ROUTES, Link, Site, read_links, read_routes
 
 _SYS = Path("/proc/sys")
 _GLOBAL = (
@@ -34,21 +34,24 @@ def read_site() -> Site:
     """Return the node as it is; JudgeError if ip(8) cannot show it."""
     try:
         rows = _rows("-d", "addr")
-        routes = [
-            *read_routes(_rows("-4", "route", "show", "table", "main"), is_v6=False),
-            *read_routes(_rows("-6", "route", "show", "table", "main"), is_v6=True),
-        ]
+        routes4, routes6 = (_rows(family, "route", "show", "table", "main") for family in ("-4", "-6"))
     except ProgramFailed as error:
         raise JudgeError(f"the interfaces cannot be read: {error}") from error
     links = read_links(rows)
-    left_out = len(rows) - len(links)
     return Site(
         links=links,
-        routes=tuple(routes),
+        routes=(*read_routes(routes4, is_v6=False), *read_routes(routes6, is_v6=True)),
         sysctls=dict(_sysctls(links)),
         blind=tuple(what_is_not_copied(rows)),
-        loss=(f"{left_out} interfaces: there are too many",) if left_out else (),
+        loss=tuple(_left_out(len(rows) - len(links), len(routes4) - MAX_ROUTES, len(routes6) - MAX_ROUTES)),
     )
+
+
+def _left_out(links: int, routes4: int, routes6: int) -> Iterator[str]:
+    """Say what the copy lacks: without an interface or a route it may judge a packet otherwise than the node does."""
+    for count, what in ((links, "interfaces"), (routes4, "IPv4 routes"), (routes6, "IPv6 routes")):
+        if count > 0:
+            yield f"{count} {what}: there are too many"
 
 
 def _rows(*arguments: str) -> _Rows:
