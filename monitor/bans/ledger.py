@@ -3,7 +3,7 @@
 import bisect
 import heapq
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Set
+from collections.abc import Callable, Container, Iterable, Sequence, Set
 from typing import TypeAlias
 
 import msgspec
@@ -128,6 +128,18 @@ class Ledger(Notes, BanCounts):
         ban = effective(claims, now_s) or claim
         self._replace(key, ban, claims, now_s)
         return ban
+
+    def put_hosts(self, bans: Sequence[Ban], keys: Sequence[bytes]) -> None:
+        """Enter bans in force of different single addresses, with their `ban_key`; none of them may have a claim yet.
+
+        As `put` does one by one, and several times as fast.
+        """
+        if not self._bans.keys().isdisjoint(keys):
+            raise ValueError("some of these addresses have claims already")
+        self._bans.update(zip(keys, bans, strict=True))
+        self._add_hosts(bans, keys)
+        self._ends.add_all(keys, [ban.until_s for ban in bans])
+        self._weakest.clear()
 
     def take_dropped(self) -> list[tuple[Ban, Claims]]:
         """Return the observed entries that were dropped for newer ones since the last call, with their claims."""

@@ -113,12 +113,16 @@ def _replace(path: Path, connection: sqlite3.Connection, fault: _Fault) -> str:
     return f"{path} {fault.sentence}: it was set aside as {kept.name}, and {salvaged} were saved of it"
 
 
+tolerant = functools.partial(str, encoding="utf-8", errors="replace")
+"""Reads text that may be damaged: then it no longer matches the checksum of its row."""
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """Open one connection to an existing file, in autocommit mode; threads may share it, one at a time."""
     # By URI: otherwise a file removed in the meantime would be created again with the wrong mode.
     uri = f"{path.absolute().as_uri()}?mode=rw"
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-    connection.text_factory = functools.partial(str, encoding="utf-8", errors="replace")
+    connection.text_factory = tolerant
     teach(connection)
     return connection
 

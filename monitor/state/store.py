@@ -8,8 +8,9 @@ import os
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,8 +20,9 @@ from monitor.model.bans import MAX_ALLOW_ENTRIES, Ban, Offence
 from monitor.model.cursors import Cursor
 from monitor.model.errors import MalformedRecord, TemporaryError
 from monitor.state import rows, salvage
+from monitor.state.ban_rows import read_bans
 from monitor.state.changes import Allowed, SavedContent, StateChanges
-from monitor.state.schema import Opened, connect, explained, open_database, roll_back
+from monitor.state.schema import Opened, connect, explained, open_database, roll_back, tolerant
 from monitor.state.tables import TABLES, VERSION, checked, matches, unchecked
 
 FILE_NAME = "nodewarden.db"
@@ -91,7 +93,19 @@ class Store:
 
     def bans(self) -> Iterator[Ban]:
         """Yield all claims, including those that have expired since; the claims of one network are consecutive."""
-        return self._read("bans", "", (), rows.read_ban)
+        return chain.from_iterable(self.ban_batches())
+
+    def ban_batches(self) -> Iterator[list[Ban]]:
+        """Yield all claims, about a thousand at a time; all claims of one address are in one list, consecutively."""
+        kept: list[Ban] = []
+        for batch in self._batches("bans", "", (), read_bans, text_factory=bytes):
+            kept += batch
+            first = _start_of_last(kept)
+            if first:
+                yield kept[:first]
+                del kept[:first]
+        if kept:
+            yield kept
 
     def count_addresses(self, after_s: float) -> dict[tuple[Strength, int], int]:
         """Return how many single addresses are banned, for all ports and until later than `after_s` (wall time).
@@ -199,23 +213,44 @@ class Store:
     def _read(
         self, table: str, where: str, parameters: tuple[Any, ...], read: Callable[[rows.Row], _T]
     ) -> Iterator[_T]:
-        """Yield the results of a query, reading a thousand rows at a time; invalid rows are counted and skipped."""
+        """Yield the results of a query; invalid rows are counted and skipped."""
+
+        def read_each(batch: Sequence[rows.Row]) -> tuple[list[_T], int]:
+            found, malformed = [], 0
+            for row in batch:
+                try:
+                    found.append(read(unchecked(row)))
+                except MalformedRecord:
+                    malformed += 1
+            return found, malformed
+
+        return chain.from_iterable(self._batches(table, where, parameters, read_each))
+
+    def _batches(
+        self,
+        table: str,
+        where: str,
+        parameters: tuple[Any, ...],
+        read: Callable[[Sequence[rows.Row]], tuple[list[_T], int]],
+        text_factory: Callable[[bytes], str | bytes] = tolerant,
+    ) -> Iterator[list[_T]]:
+        """Yield the results of a query, a thousand rows at a time; `read` returns how many it skipped, too."""
         unreadable = 0
         with explained(self.path), self._read_lock:
             columns = f"{TABLES[table]}, row_check"
             cursor = self._reader.execute(f"SELECT {columns} FROM {table} {where}", parameters)  # noqa: S608
         while True:
             with explained(self.path), self._read_lock:
-                batch = cursor.fetchmany(_READ_ROWS)
+                self._reader.text_factory = text_factory
+                try:
+                    batch = cursor.fetchmany(_READ_ROWS)
+                finally:
+                    self._reader.text_factory = tolerant
             if not batch:
                 break
-            for row in batch:
-                try:
-                    item = read(unchecked(row))
-                except MalformedRecord:
-                    unreadable += 1
-                    continue
-                yield item
+            found, malformed = read(batch)
+            unreadable += malformed
+            yield found
         if unreadable > self._unreadable[table]:
             self._unreadable[table] = unreadable
 
@@ -304,3 +339,11 @@ class Store:
             raise TemporaryError(f"{self.path} cannot be reached: {error.strerror}") from error
         if (found.st_dev, found.st_ino) != self._identity:
             raise TemporaryError(f"{self.path} was replaced while in use: the new one is opened")
+
+
+def _start_of_last(bans: Sequence[Ban]) -> int:
+    """Return where the claims of the last address start."""
+    first = max(0, len(bans) - 1)
+    while first and bans[first - 1].network.address == bans[first].network.address:
+        first -= 1
+    return first
