@@ -130,7 +130,7 @@ def test_the_ledger_refuses_a_claim_that_it_has() -> None:
 def test_ends_entered_together_are_due_as_others_are() -> None:
     """Those of the current period, too."""
     ends = EndTimes()
-    list(ends.pop_due(5000.0, {}.get))
+    list(ends.pop_due(5000.0, lambda _: None))
     due = {b"a": 4000.0, b"b": 5000.5, b"c": 9000.0}
     ends.add_all(list(due), due.values())
     assert ends.count == 3
