@@ -24,7 +24,8 @@ _TEXTS = tuple(
 """Which columns are text."""
 _HOSTS = {(4, 32), (16, 128)}
 """Length of address and prefix of single addresses."""
-_UNUSUAL = (MalformedRecord, AttributeError, KeyError, OverflowError, TypeError, ValueError)
+UNUSUAL = (MalformedRecord, AttributeError, KeyError, OverflowError, TypeError, ValueError)
+"""What `read_columns` raises where something is unusual."""
 _MAX_SHARED = 4096
 
 
@@ -48,13 +49,13 @@ def read_bans(rows: Sequence[Row]) -> tuple[list[Ban], int]:
     A row is the columns of the table and the checksum.
     """
     try:
-        return _read_columns(rows), 0
-    except _UNUSUAL:
+        return read_columns(rows), 0
+    except UNUSUAL:
         return _read_each(rows)
 
 
-def _read_columns(rows: Sequence[Row]) -> list[Ban]:
-    """Decode rows that are all as they should be; otherwise one of `_UNUSUAL`."""
+def read_columns(rows: Sequence[Row]) -> list[Ban]:
+    """Decode rows that are all as they should be; otherwise one of UNUSUAL."""
     columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
     shared = _shared.__getitem__
     for index, is_text in enumerate(_TEXTS):

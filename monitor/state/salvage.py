@@ -39,9 +39,7 @@ def copy_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.copy")
 
 
-def damaged_table(
-    connection: sqlite3.Connection, tables: tuple[str, ...] = ("bans", "allowed"), version: int = VERSION
-) -> str:
+def damaged_table(connection: sqlite3.Connection, tables: tuple[str, ...], version: int = VERSION) -> str:
     """Return the first of these tables with a row that does not match its checksum; empty if there is none.
 
     `version` is that of the file's schema, which has checksums.

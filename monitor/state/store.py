@@ -20,6 +20,7 @@ from monitor.model.bans import MAX_ALLOW_ENTRIES, Ban, Offence
 from monitor.model.cursors import Cursor
 from monitor.model.errors import MalformedRecord, TemporaryError
 from monitor.state import rows, salvage
+from monitor.state.ahead import whole
 from monitor.state.ban_rows import read_bans
 from monitor.state.changes import Allowed, SavedContent, StateChanges
 from monitor.state.schema import Opened, connect, explained, open_database, roll_back, tolerant
@@ -56,6 +57,8 @@ class Store:
         self._read_lock = threading.Lock()
         self._unreadable: Counter[str] = Counter()
         self._refused = 0
+        self._ahead = opened.bans
+        """What was read when the file was checked, until it is asked for or something is written."""
         found = path.stat()
         self._identity = found.st_dev, found.st_ino
         self._reader.execute("PRAGMA query_only = ON")
@@ -65,13 +68,14 @@ class Store:
         """Entries that the last purge with more than it keeps removed before they were old."""
 
     @classmethod
-    def open(cls, path: Path) -> "Store":
+    def open(cls, path: Path, *, reads_ahead: bool = False) -> "Store":
         """Open the file at `path`; TemporaryError if that fails.
 
         A missing file is created. A damaged file, or one of another program or a newer schema, is renamed, never
-        deleted, and a new one is created with all rows that could be saved; `notices` reports it.
+        deleted, and a new one is created with all rows that could be saved; `notices` reports it. `reads_ahead`: keep
+        the bans that are read when the file is checked, for the first call of `ban_batches`.
         """
-        opened = open_database(path)
+        opened = open_database(path, reads_ahead=reads_ahead)
         try:
             with explained(path):
                 return cls(path, opened)
@@ -97,15 +101,13 @@ class Store:
 
     def ban_batches(self) -> Iterator[list[Ban]]:
         """Yield all claims, about a thousand at a time; all claims of one address are in one list, consecutively."""
-        kept: list[Ban] = []
-        for batch in self._batches("bans", "", (), read_bans, text_factory=bytes):
-            kept += batch
-            first = _start_of_last(kept)
-            if first:
-                yield kept[:first]
-                del kept[:first]
-        if kept:
-            yield kept
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            yield from whole(self._batches("bans", "", (), read_bans, text_factory=bytes))
+            return
+        ahead.reverse()
+        while ahead:  # what is taken is not kept
+            yield ahead.pop()
 
     def count_addresses(self, after_s: float) -> dict[tuple[Strength, int], int]:
         """Return how many single addresses are banned, for all ports and until later than `after_s` (wall time).
@@ -153,6 +155,7 @@ class Store:
         They immediately survive the end of the daemon; without `durable`, a power failure may lose the last seconds.
         Writing twice is harmless except for offences and tallies, which are then stored twice.
         """
+        self._ahead = None
         with self._write_lock, explained(self.path):
             self.check_identity()
             refused = self._refused
@@ -339,11 +342,3 @@ class Store:
             raise TemporaryError(f"{self.path} cannot be reached: {error.strerror}") from error
         if (found.st_dev, found.st_ino) != self._identity:
             raise TemporaryError(f"{self.path} was replaced while in use: the new one is opened")
-
-
-def _start_of_last(bans: Sequence[Ban]) -> int:
-    """Return where the claims of the last address start."""
-    first = max(0, len(bans) - 1)
-    while first and bans[first - 1].network.address == bans[first].network.address:
-        first -= 1
-    return first

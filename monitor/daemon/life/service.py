@@ -105,7 +105,11 @@ class Service:
             admin_groups=protect.admin_groups,
             kubernetes=protect.kubernetes,
         )
-        self._saver = Saver(settings.state.directory / FILE_NAME, self._store_opened)
+        self._saver = Saver(
+            settings.state.directory / FILE_NAME,
+            self._store_opened,
+            open_first=partial(Store.open, reads_ahead=True),
+        )
         self._cutting = Cutting()
         self._events = EventStream(show_event)
         self._intake = HistoryIntake(
