@@ -16,9 +16,9 @@ RUNTIME_PACKAGES := python3-venv python3-bpfcc python3-systemd linux-libc-dev
 TEST_PACKAGES := nftables python3-nftables conntrack iproute2 nmap hping3 iputils-ping curl procps clang-format systemd-journal-remote apache2-utils \
     slowhttptest ethtool rsync redis-server bind9-dnsutils dnsmasq-base mmdebstrap systemd-container medusa \
     sshpass prometheus prometheus-alertmanager rsyslog rsyslog-openssl etcd-server strace groff-base man-db lintian openssh-client \
-    iptables ipset gcc python3-dev
+    iptables ipset
 # For building the Debian package, and nothing else.
-BUILD_PACKAGES := debhelper dh-apparmor dh-python python3-pip python3-click python3-systemd python3-yaml
+BUILD_PACKAGES := debhelper dh-apparmor dh-python gcc python3-dev python3-pip python3-click python3-systemd python3-yaml
 # Tests start hundreds of daemons, and without bytecode each would compile all modules first.
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
@@ -229,6 +229,8 @@ install:
 	[ ! -d /run/systemd/system ] || systemctl start nodewarden-lists.timer
 	systemctl enable --quiet nodewarden-audit.timer
 	[ ! -d /run/systemd/system ] || systemctl start nodewarden-audit.timer
+	@$(PREFIX)/bin/python -c 'from monitor import native; print("native code:", native.why_not and "not in use, " + native.why_not \
+	    + "; gcc and python3-dev build it; everything works without, more slowly" or "in use")'
 	@echo 'installed: systemctl start nodewarden, then nodewarden doctor'
 	@[ ! -e $(SYSCONFDIR)/conf.d/10-observe.yaml ] || \
 	    echo 'it only observes until you delete $(SYSCONFDIR)/conf.d/10-observe.yaml; see there'
