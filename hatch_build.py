@@ -1,7 +1,7 @@
 """Ships the eBPF sources, the default configuration and the native extension inside the wheel.
 
-An editable install reads the first two in place. Without a compiler or Python's headers the extension is left out, unless
-`NODEWARDEN_NATIVE=required` is in the environment: then the build fails.
+An editable install reads the first two in place. Without a compiler or Python's headers the extension is left out; with
+`NODEWARDEN_NATIVE=required` in the environment the build fails instead.
 """
 
 import os

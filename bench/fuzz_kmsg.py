@@ -71,8 +71,13 @@ def mutations(records: Sequence[bytes], seed: int) -> Iterator[bytes]:
     while True:
         record = random_source.choice(records)
         for _ in range(random_source.choice((1, 1, 2, 3))):
-            record = random_source.choice(_MUTATIONS)(random_source, record, records)
+            record = mutate(random_source, record, records)
         yield record
+
+
+def mutate(random_source: random.Random, record: bytes, records: Sequence[bytes]) -> bytes:
+    """Return a record that is changed in one way, perhaps with a part of another one."""
+    return random_source.choice(_MUTATIONS)(random_source, record, records)
 
 
 def survive(records: Sequence[bytes], count: int, seed: int) -> int:

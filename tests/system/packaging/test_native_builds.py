@@ -16,7 +16,16 @@ pytestmark = pytest.mark.system
 
 def hatchling(checkout: Path, target: str, directory: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Build a wheel or source distribution of a checkout into a directory."""
-    command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", directory]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "--target",
+        target,
+        "--directory",
+        directory,
+    ]
     return subprocess.run(command, cwd=checkout, env=os.environ | environment, capture_output=True, text=True)
 
 
