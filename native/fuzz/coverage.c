@@ -2,9 +2,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#define PLACES 65536
+#define PLACES 16384
 #define EXPORTED __attribute__((visibility("default")))
-#define UNTRACED __attribute__((no_sanitize_coverage))
+#define UNTRACED __attribute__((no_sanitize_coverage, no_sanitize_address, no_sanitize_undefined))
 
 static uint8_t now[PLACES], before[PLACES];
 static uintptr_t last;

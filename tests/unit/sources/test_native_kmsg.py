@@ -1,6 +1,5 @@
 """Both decoders of batches of kernel log records, the native one and Python's, and that they never differ."""
 
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -12,14 +11,11 @@ from bench.fuzz_kmsg import Comparison, seed_records
 from monitor.model.clock import BootClock
 from monitor.model.events import PacketLogged
 from monitor.sources.kmsg.decoder import KernelLogStats, RecordDecoder
+from monitor.sources.kmsg.format import decode_packet
 from monitor.sources.kmsg.prefixes import LogPrefixes
+from tests.support.kmsg_edges import ALL_FIELDS, HEADERS, SYN, fields_of_any_length, messages
 from tests.support.native import extension
 
-IP4 = "SRC=192.0.2.7 DST=198.51.100.2 LEN=60 TOS=0x00 PREC=0x00 TTL=63 ID=12345 DF "
-IP6 = "SRC=2001:db8::7 DST=2001:db8::2 LEN=60 TC=0 HOPLIMIT=63 FLOWLBL=54321 "
-TCP = "PROTO=TCP SPT=51234 DPT=22 WINDOW=64240 RES=0x00 SYN URGP=0 "
-SYN = f"IN=eth0 OUT= MAC=02:42:ac:11:00:02 {IP4}{TCP}"
-ICMP = "PROTO=ICMP TYPE=3 CODE=3 "
 ODD = SYN.replace("eth0", "\N{LATIN SMALL LETTER E WITH ACUTE}th0")
 """Never written by the kernel, which escapes such bytes: left to Python."""
 RECORDS = seed_records()
@@ -81,8 +77,8 @@ def test_records_before_a_step_of_the_clock_have_the_old_time(chosen: ModuleType
     clock = BootClock(100.0, 1_000_100.0)
     clock.observe(101.0, 2_000_101.0)
     wanted = RecordDecoder(KernelLogStats(), clock, LogPrefixes(), extension=chosen)
-    old, new = wanted.decode([record(99_000, SYN), record(100_500, SYN)])
-    assert (old.time_s, new.time_s) == (1_000_099.0, 2_000_100.5)
+    old, last, new = wanted.decode([record(number, SYN) for number in (99_000, 100_000, 100_500)])
+    assert (old.time_s, last.time_s, new.time_s) == (1_000_099.0, 1_000_100.0, 2_000_100.5)
 
 
 def test_sequence_numbers_of_any_size(chosen: ModuleType | None) -> None:
@@ -117,124 +113,12 @@ def test_any_number_of_different_strings() -> None:
     assert (again, stats.excluded) == ([], 2000)
 
 
-def messages() -> Iterator[str]:
-    """Yield lines at the edges of the grammar."""
-    for source in ("192.0.2.7", "2001:db8::7", "::ffff:192.0.2.7", "192.0.2.07", "1.2.3.4.5", "12345::", "1.2.3.999"):
-        for destination in ("198.51.100.2", "2001:db8::2", "0000:0000:0000:0000:0000:0000:0000:0001"):
-            for line in (SYN, SYN.replace(IP4, IP6), f"IN=eth0 OUT= {IP4}{ICMP}[{IP6}{TCP}] ", f"IN=e OUT= {IP6}{TCP}"):
-                yield (
-                    line.replace("192.0.2.7", source)
-                    .replace("2001:db8::7", source)
-                    .replace("198.51.100.2", destination)
-                    .replace("2001:db8::2", destination)
-                )
-    for odd in ("", "\0", "\t", "\x1c", "\x7f", "\\xc3\\xa9", "é", "\udcff", " ", "9" * 40, "-1", "+1", "1_0", "٣"):
-        for field in (
-            "eth0",
-            "02:42:ac:11:00:02",
-            "192.0.2.7",
-            "198.51.100.2",
-            "60",
-            "63",
-            "12345",
-            "51234",
-            "22",
-            "SYN ",
-        ):
-            yield SYN.replace(field, odd)
-            yield SYN.replace(field, field + odd)
-    for flags in (
-        "AE CWR ECE URG ACK PSH RST SYN FIN ",
-        "FIN SYN ",
-        "SYN SYN ",
-        "AE AE ",
-        "XYZ ",
-        "SY ",
-        "URG URGP",
-        "A ",
-    ):
-        yield SYN.replace("SYN ", flags)
-        yield f"IN= OUT=x {IP4}{ICMP}[{IP4}{TCP.replace('SYN ', flags)}] MTU=9 "
-    for rest in (
-        *(
-            "TCP ",
-            "UDP ",
-            "ICMP ",
-            "255 ",
-            "256 ",
-            "0 ",
-            "007 ",
-            "0255 ",
-            "GRE ",
-            "TCP INCOMPLETE [8 bytes] ",
-            "ESP SPI=0x1 ",
-        ),
-        *(
-            "UDP SPT=1 DPT=2 LEN=8 UID=0 GID=0 MARK=0xffffffff ",
-            "UDP SPT=65536 DPT=2 LEN=8 ",
-            "UDP SPT=1 DPT=2 LEN=8 x ",
-        ),
-        *(
-            "ICMP TYPE=256 CODE=0 ",
-            "ICMP TYPE=8 CODE=0 ID=1 SEQ=2 MARK=0x1 ",
-            "ICMP TYPE=5 CODE=1 GATEWAY=10.0.0.1 [] ",
-        ),
-        *(
-            "ICMP TYPE=3 CODE=4 [] MTU=1 [] ",
-            "ICMP TYPE=3 CODE=4 [x] ] MTU=1 ",
-            "ICMP TYPE=3 CODE=4 [TRUNCATED] ",
-            "ICMP [] ",
-        ),
-        *("ICMP TYPE=3 CODE=4 INCOMPLETE [8 bytes] PARAMETER=1 ", "ICMP TYPE=3 CODE=0 POINTER=00000001 ", "AH ] "),
-        *(
-            f"ICMP TYPE=3 CODE=1 [{IP4}PROTO={name}] "
-            for name in ("TCP", "7 x", "07", "0007", "300", "+5", "", " 5", "1_0")
-        ),
-        *(f"ICMP TYPE=3 CODE=1 [{IP4}PROTO=UDP SPT={port} DPT=1 LEN=8 ] " for port in (0, 65535, 65536, "")),
-    ):
-        yield f"IN=eth0 OUT= {IP4}PROTO={rest}"
-        yield f"IN=eth0 OUT= {IP6}PROTO={rest}".rstrip(" ")
-    yield from ("IN=" * count + f" OUT= {SYN}" for count in range(1, 7))
-    yield from (SYN[:length] for length in range(len(SYN)))
-    yield from (IP6[:length] for length in range(len(IP6)))
-    yield from (f"IN=a OUT=b {IP6[:length]}" for length in range(len(IP6)))
-    for size in (8192, 16384, 70_000):
-        yield "x" * size + SYN
-        yield SYN.replace("eth0", "e" * size)
-        yield f"IN=eth0 OUT= {IP6}" + "OPT ( ) " * (size // 8) + TCP
-
-
-HEADERS = (
-    *(
-        "4,1,2,-",
-        "4,1,2,-,caller=T1",
-        "004,01,02,-",
-        " 4,1,2,-",
-        "+4,1,2,-",
-        "-4,1,2,-",
-        "1_2,1,2,-",
-        "12,1,2,-",
-        "4,1,2",
-    ),
-    *(
-        "",
-        "4",
-        "4,,2,-",
-        "4,1,,-",
-        "9" * 18 + ",1,2,-",
-        "9" * 19 + ",1,2,-",
-        "4," + "9" * 40 + ",2,-",
-        "4,1,2," + "c" * 200,
-    ),
-    *("4,1," + "9" * 18 + ",-", "4,1," + "9" * 22 + ",-", "4,1,2,", "4,1.0,2,-", "4,1,2,-,é"),
-)
-
-
 def test_the_decoders_do_not_differ_at_the_edges_of_the_grammar() -> None:
     """Mixed families, empty and giant numbers, odd bytes, cut lines, unordered flags, odd headers, 8 KiB and more."""
     extension()
     comparison = Comparison()
-    lines = list(messages())
+    lines = [*messages(), *fields_of_any_length()]
+    assert all(decode_packet(line, 0.0) for line in ALL_FIELDS)
     raws = [*RECORDS, *(record(5, line).replace(b"\n", b"") for line in lines if line.isprintable())]
     raws += [f"{head};{SYN}".encode() for head in HEADERS]
     raws += [
