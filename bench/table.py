@@ -16,6 +16,7 @@ _ROWS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("line in a log to ban in the kernel, median / p99", ("log_to_set_p50_ms", "log_to_set_p99_ms"), " ms"),
     ("20 logs with 1,000 lines/s, of a core", ("logs_20_cpu_percent",), " %"),
     ("scans in the kernel log, lines per CPU second", ("kmsg_scan_lines_per_s",), ""),
+    ("100,000 bans in force after a reboot", ("restore_100k_s",), " s"),
     ("idle, of a core", ("idle_cpu_percent",), " %"),
     ("idle, memory", ("idle_rss_mb",), " MB"),
 )
@@ -46,9 +47,10 @@ def _cell(peer: str, figures: Sequence[Figure], unit: str) -> str:
     """Return what the table has for a peer in a row."""
     parts = []
     for figure in figures:
-        if peer not in figure.peers:
+        peers = figure.peers or {"fail2ban": figure.peer}
+        if peer not in peers:
             return _NONE
-        if (value := figure.peers[peer]) is None:
+        if (value := peers[peer]) is None:
             return "not measured"
         text = number(_rounded(value))
         parts.append(f"**{text}**" if peer in figure.ahead else text)

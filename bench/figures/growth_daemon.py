@@ -27,8 +27,8 @@ _LOG_CONFIGURATION = """detectors:
 """
 _NAMESPACES = (1, 10, 50, 200)
 _DROPS_PER_NAMESPACE_S = 10
-_MEASURE_S = 5.0
-_WARM_S = 2.0
+_MEASURE_S = 4.0
+_WARM_S = 1.0
 _DROP_CONFIGURATION = "sources: {drops: {enabled: true, all_namespaces: true, pods: 500}}\n"
 
 
@@ -56,7 +56,7 @@ def growth_bans() -> Iterator[Figure]:
 def growth_logs() -> Iterator[Figure]:
     """Follow 1 to 500 logs that get five lines of a brute force per second each (µs of CPU time per line).
 
-    The running daemon with the detector sshd, which counts but never bans; over five seconds, once each.
+    The running daemon with the detector sshd, which counts but never bans; over four seconds, once each.
     """
     costs = {}
     for size in _LOGS:
@@ -81,7 +81,7 @@ def growth_namespaces() -> Iterator[Figure]:
     """Count drops while 1 to 200 other network namespaces drop ten packets per second each (µs per second and each).
 
     The running daemon with `all_namespaces` and `pods` of `sources.drops`; the packets are UDP to a closed port on the
-    loopback interface of each namespace. CPU time of the daemon over five seconds, once each.
+    loopback interface of each namespace. CPU time of the daemon over four seconds, once each.
     """
     costs = {}
     for size in _NAMESPACES:
