@@ -10,9 +10,10 @@ from pathlib import Path
 import msgspec
 
 from bench.registry import Benchmark, BenchmarkError, Figure, all_benchmarks
-from bench.table import NAMES, table
+from bench.table import NAMES, renewed, table
 
 _OUTPUT = Path("build/bench.json")
+_README = Path("README.md")
 
 
 def main() -> int:
@@ -22,9 +23,13 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="list all benchmarks and run none")
     parser.add_argument("--peers", action="store_true", help="run what the table of peers needs, and print the table")
     parser.add_argument("--table", action="store_true", help=f"print the table of peers from {_OUTPUT}, and run none")
+    parser.add_argument("--write", action="store_true", help=f"with --table: renew its rows in {_README}")
     options = parser.parse_args()
     if options.table:
-        print(table(msgspec.json.decode(_OUTPUT.read_bytes(), type=list[Figure])))
+        figures = msgspec.json.decode(_OUTPUT.read_bytes(), type=list[Figure])
+        print(table(figures))
+        if options.write:
+            _README.write_text(renewed(_README.read_text(), figures))
         return 0
     names = [*options.names, *(NAMES if options.peers else ())]
     benchmarks = all_benchmarks()

@@ -9,6 +9,7 @@ from bench.registry import Figure, number
 
 _PEERS = {"fail2ban": "fail2ban", "crowdsec": "CrowdSec", "sshguard": "sshguard", "psad": "psad"}
 _NONE = "-"
+_MEASURED = "Measured on "
 _ROWS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("brute force in an sshd log, parser alone, lines per CPU second", ("log_attack_lines_per_s",), ""),
     ("the same log by the running daemon, lines per CPU second", ("log_daemon_lines_per_s",), ""),
@@ -29,18 +30,44 @@ def table(figures: Sequence[Figure]) -> str:
 
     What a run did not measure says so, and what a peer does not do is a dash.
     """
-    known = {figure.name: figure for figure in figures}
     heads = [f"{title} {packages.version(name)}".strip() for name, title in _PEERS.items()]
     lines = [f"| | nodewarden | {' | '.join(heads)} |", "| --- " * (len(heads) + 2) + "|"]
+    return "\n".join([*lines, *_rows(figures).values(), "", _measured_on()])
+
+
+def renewed(document: str, figures: Sequence[Figure]) -> str:
+    """Return a document with the rows of this table, and the line that says where it was measured, renewed.
+
+    Rows are known by their first cell. Those of which the run measured nothing stay as they are.
+    """
+    rows = {
+        f"| {title} |": row
+        for title, row in _rows(figures).items()
+        if not row.startswith(f"| {title} | not measured |")
+    }
+    lines = []
+    for line in document.splitlines():
+        head = line[: line.find("|", 1) + 1]
+        lines.append(_measured_on() if line.startswith(_MEASURED) else rows.get(head, line))
+    return "\n".join(lines) + "\n"
+
+
+def _rows(figures: Sequence[Figure]) -> dict[str, str]:
+    """Return the rows by title."""
+    known = {figure.name: figure for figure in figures}
+    rows = {}
     for title, names, unit in _ROWS:
         found = [known[name] for name in names if name in known]
         ours = " / ".join(number(_rounded(figure.value)) for figure in found)
         cells = [f"{ours}{unit}" if ours else "not measured"]
         cells += [_cell(name, found, unit) for name in _PEERS]
-        lines.append(f"| {title} | {' | '.join(cells)} |")
+        rows[title] = f"| {title} | {' | '.join(cells)} |"
+    return rows
+
+
+def _measured_on() -> str:
     kernel = ".".join(os.uname().release.split(".")[:2])
-    lines += ["", f"Measured on {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, Linux {kernel}."]
-    return "\n".join(lines)
+    return f"{_MEASURED}{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, Linux {kernel}."
 
 
 def _cell(peer: str, figures: Sequence[Figure], unit: str) -> str:

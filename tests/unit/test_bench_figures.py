@@ -7,7 +7,7 @@ import pytest
 
 from bench.growth import growth
 from bench.registry import BenchmarkError, Figure, all_benchmarks
-from bench.table import table
+from bench.table import renewed, table
 
 README = Path(__file__).parents[2] / "bench/README.md"
 
@@ -59,6 +59,20 @@ def test_the_table_shows_who_is_ahead_and_what_is_missing() -> None:
     (row,) = (line for line in table(figures).splitlines() if line.startswith("| line in a log"))
     assert row.split(" | ")[1:] == ["1 / 9 ms", "170 / 190 ms", "not measured", "4 / **8** ms", "- |"]
     assert table([]).count("| not measured |") == len(table([]).splitlines()) - 4
+
+
+def test_the_table_of_the_readme_is_renewed_row_by_row() -> None:
+    """Rows that were measured, and the date, are replaced; other lines and rows of other runs stay as they are."""
+    document = (
+        "text\n| a property | yes | no |\n| idle, memory | 1 MB | 2 MB | 3 MB | 4 MB | - |\n"
+        "| idle, of a core | 1 % | 2 % | 3 % | 4 % | - |\n\nMeasured on 2020-01-01, 1 cores, Linux 1.0.\nMore.\n"
+    )
+    figure = Figure.with_peers("idle_rss_mb", 40.2, "MB", {"fail2ban": 26.0, "crowdsec": 74.0, "sshguard": None})
+    lines = renewed(document, [figure]).splitlines()
+    assert lines[2] == "| idle, memory | 40 MB | **26** MB | 74 MB | not measured | - |"
+    assert [lines[at] for at in (0, 1, 3, 6)] == [document.splitlines()[at] for at in (0, 1, 3, 6)]
+    assert lines[5].startswith("Measured on 20")
+    assert lines[5] != document.splitlines()[5]
 
 
 def test_growth_that_is_too_fast_is_an_error() -> None:
