@@ -52,6 +52,7 @@ def node_idle() -> Iterator[Figure]:
         time.sleep(_SETTLE_S)
         percent, rss_mb, percents = _measure(node, peers)
         sizes = {peer: servers.used_mb(server, "VmRSS") for peer, server in peers.items()}
+        progress("; ".join(f"{peer} {percents[peer]:.3f} %, {size:.1f} MB" for peer, size in sizes.items()))
     if percent >= _LIMIT_PERCENT or rss_mb >= _LIMIT_MB:
         raise BenchmarkError(f"{percent:.2f} % and {rss_mb:.1f} MB")
     for figure, value, unit, theirs in (
