@@ -12,5 +12,8 @@
 int nw_add_regex(PyObject *module);
 int nw_add_confirm(PyObject *module);
 int nw_add_kmsg(PyObject *module);
+int nw_add_connections(PyObject *module);
+int nw_add_form(PyObject *module);
+int nw_add_candidates(PyObject *module);
 
 #endif

@@ -84,7 +84,7 @@ class LogMatcher:
         groups = self._groups.get(block.detectors)
         if groups is None:
             groups = self._groups[block.detectors] = self._make_groups(block.detectors)
-        work = (share for group in groups for share in _shared_out(group, group.scanner.candidates(block.data)))
+        work = (share for group in groups for share in _shared_out(group, group.scanner.search(block.data)))
         return Scan(block, work, self._deadline, lambda: all(group.scanner.is_ready for group in groups))
 
     @property

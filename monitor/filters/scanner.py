@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 from weakref import WeakValueDictionary
 
 from monitor.filters.databases import Databases, hyperscan
+from monitor.native import extension
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ class Scanner(Protocol):
         """Whether `candidates` answers at once."""
         ...
 
-    def candidates(self, data: bytes) -> list[Candidate]:
+    def search(self, data: bytes) -> Sequence[Candidate]:
         """Return the candidates in the order of the lines; `data` consists of whole lines."""
         ...
 
@@ -33,6 +34,10 @@ class EveryLine:
     """Treats every line as a candidate for every expression."""
 
     is_ready = True
+
+    def search(self, data: bytes) -> Sequence[Candidate]:
+        """Return every line."""
+        return self.candidates(data)
 
     def candidates(self, data: bytes) -> list[Candidate]:
         """Return every line."""
@@ -87,6 +92,17 @@ class BlockScanner:
                 wanted = sorted(several)
             found.append((data.rfind(b"\n", 0, end - 1) + 1, end, wanted))
         return found
+
+    def search(self, data: bytes) -> Sequence[Candidate]:
+        """Return what `candidates` returns, put together by the native extension if it is there."""
+        if self._database is None and self._all is None:
+            self._take()
+        if extension is None or self._all:
+            return self.candidates(data)
+        joined = extension.Candidates(self._numbers)
+        self._database.scan(data, match_event_handler=joined.add)
+        joined.join(data)
+        return cast("Sequence[Candidate]", joined)
 
     def _take(self) -> None:
         """Wait for the database; if it cannot be compiled, every line is a candidate, with the same result."""
