@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from monitor.filters.connections import make_connections
+from monitor.filters.connections import Connections, make_connections
 from monitor.filters.dates import DateDetector
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.envelope import plain, programs, retold
@@ -129,6 +129,10 @@ class LogFilter:
         """The number of the failregex that was tried last; None: what all have in common, such as the prefregex."""
         self.everything = range(len(self.expressions.fail))
         """The numbers of all expressions, for lines that were not scanned."""
+
+    def use_python(self) -> None:
+        """Have every line examined in Python; must be called before the first."""
+        self.connections, self.proven_connections = Connections(), Connections()
 
     def examine(
         self,
