@@ -1,9 +1,6 @@
-"""What renewing block lists needs of the machine: who may write, one at a time, and what the node must not lose."""
+"""What renewing block lists needs of the machine: what the node must not lose."""
 
-import contextlib
-import fcntl
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -20,7 +17,6 @@ from monitor.settings.presets import preset_entries
 from monitor.settings.schema import Settings
 
 THIS_NODE, ALLOWED, INTERNAL = "this node, its gateways and resolvers", "on the allowlist", "internal"
-_DIRECTORY_MODE = 0o750
 
 config_option = click.option(
     "--config", "path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, help="The main file."
@@ -54,39 +50,6 @@ def node_view(settings: Settings) -> tuple[NodeView, str]:
         return is_special(address) or any(network.contains(address) for network in inner)
 
     return NodeView(tuple(entries), is_inner), notice
-
-
-def become_owner(directory: Path) -> None:
-    """Give up root for the account that owns the state: nothing from the Internet is handled as root."""
-    if os.geteuid() != 0:
-        return
-    with contextlib.suppress(FileNotFoundError):
-        owner = directory.stat()
-        if owner.st_uid:
-            os.setgroups([owner.st_gid])
-            os.setgid(owner.st_gid)
-            os.setuid(owner.st_uid)
-
-
-@contextlib.contextmanager
-def alone(directory: Path) -> Iterator[None]:
-    """Hold the directory of lists, so that two children do not write at once; ListsError if another one does."""
-    try:
-        directory.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
-        descriptor = os.open(directory / ".lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
-    except OSError as error:
-        hint = "start nodewarden once, and run this as root or as its user"
-        raise ListsError(f"cannot write to {directory}: {explain(error)}; {hint}") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ListsError(
-                "lists are being renewed already: try again when nodewarden-lists.service is done"
-            ) from None
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def known_lists(settings: Settings) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from monitor.cli import show
-from monitor.cli.list_renewal import alone, become_owner, config_option, known_lists, node_view, not_taken
+from monitor.cli.list_renewal import config_option, known_lists, node_view, not_taken
+from monitor.cli.owned_state import alone, become_owner
 from monitor.cli.target import Target
 from monitor.control.client import DaemonUnreachable, NotRunning, RequestRefused
 from monitor.control.protocol import ListsLoaded
@@ -21,6 +22,7 @@ from monitor.model.errors import explain
 from monitor.settings.load import load
 from monitor.settings.schema import Settings
 
+_BUSY = "lists are being renewed already: try again when nodewarden-lists.service is done"
 _PATIENCE_S = 10.0
 """A list that is due this soon is waited for: timers are not exact, and the next run is an hour away."""
 
@@ -55,7 +57,7 @@ def update(target: Target, names: tuple[str, ...], accept: bool, path: Path, is_
     if notice:
         show.say(notice, err=True, fg="yellow")
     become_owner(settings.state.directory)
-    with alone(directory):
+    with alone(directory, _BUSY):
         if not names:
             _forget_others(directory, settings)
         results = _renew_all(

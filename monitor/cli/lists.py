@@ -10,8 +10,9 @@ import click
 import msgspec
 
 from monitor.cli import show
-from monitor.cli.list_renewal import ListsError, become_owner, config_option, known_lists, node_view, not_taken
+from monitor.cli.list_renewal import ListsError, config_option, known_lists, node_view, not_taken
 from monitor.cli.list_update import update
+from monitor.cli.owned_state import become_owner
 from monitor.cli.target import Target
 from monitor.control.client import DaemonUnreachable, RequestRefused
 from monitor.control.protocol import ListsStatus

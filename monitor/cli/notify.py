@@ -1,14 +1,12 @@
 """The commands about messages to people: the notifier itself, a test of its channels, and how it is."""
 
 import contextlib
-import fcntl
 import logging
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,9 @@ import click
 import msgspec
 
 from monitor.cli import show
-from monitor.cli.list_renewal import become_owner, config_option
+from monitor.cli.list_renewal import config_option
 from monitor.cli.notify_report import is_well, say_state
+from monitor.cli.owned_state import alone, become_owner
 from monitor.cli.target import Target
 from monitor.control.protocol import Events
 from monitor.model.errors import ConfigError, NodewardenError, TemporaryError, explain
@@ -33,7 +32,7 @@ from monitor.settings.load import Loaded, load
 _log = logging.getLogger(__name__)
 _ROUND_S = 0.5
 _LOOK_S = 5.0
-_MODE = 0o750
+_BUSY = "another notifier runs already, and two would send everything twice: `systemctl status nodewarden-notify`"
 _CREDENTIALS = Path("/run/credentials/nodewarden-notify.service")
 
 
@@ -63,7 +62,7 @@ def run(target: Target, path: Path) -> None:
     loaded = load(path)
     set_up(loaded.settings.log)
     become_owner(loaded.settings.state.directory)
-    with _alone(notify_directory(loaded.settings.state.directory)):
+    with alone(notify_directory(loaded.settings.state.directory), _BUSY):
         while _has_channels(loaded) and not stopped.is_set():
             loaded = _run(target, watch, loaded, stopped)
     if not stopped.is_set():
@@ -131,25 +130,6 @@ class _ConfigWatch:
                     found = path.stat()
                     stamps.append((str(path), found.st_ino, found.st_mtime_ns, found.st_size))
         return stamps
-
-
-@contextlib.contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Hold the notifier's directory: two of them would send everything twice. NotifyError if another one does."""
-    try:
-        directory.mkdir(mode=_MODE, exist_ok=True)
-        descriptor = os.open(directory / ".lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
-    except OSError as error:
-        hint = "start nodewarden once, and run this as root or as its user"
-        raise NotifyError(f"cannot write to {directory}: {explain(error)}; {hint}") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise NotifyError("another notifier runs already: `systemctl status nodewarden-notify`") from None
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @notify_group.command()
