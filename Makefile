@@ -23,7 +23,7 @@ BUILD_PACKAGES := debhelper dh-apparmor dh-python gcc python3-dev python3-pip py
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help setup packages native run demo fleet observe dashboards bands boards-cost test zoo forgers faults fuzz sanitize soak newcomer test-pythons lint bench lock docs man install uninstall deb debs clean
+.PHONY: help setup packages native run demo fleet observe dashboards bands boards-cost test zoo forgers faults fuzz sanitize soak newcomer test-pythons lint bench bench-peers lock docs man install uninstall deb debs clean
 
 help:
 	@echo 'make demo       show a scan being banned, in a lab of private network namespaces'
@@ -31,6 +31,7 @@ help:
 	@echo 'make observe    run a lab under attack with Prometheus, for dashboards (MINUTES=5; KEEP=1 keeps it running;'
 	@echo '                SCENE=flood for one kind of trouble, see demo/scenes.py)'
 	@echo 'make test       run all tests; make lint: all checks; make bench: all benchmarks'
+	@echo 'make bench-peers  compare with fail2ban, CrowdSec, sshguard and psad; prints the table of the README'
 	@echo 'make zoo        run legitimate traffic of every kind against the daemon; none of it may lead to a ban'
 	@echo 'make forgers    run attackers who want somebody else banned; none of them may succeed'
 	@echo 'make faults     have every system call of the daemon fail with every errno; it must survive all of them'
@@ -177,6 +178,10 @@ lint: setup
 
 bench: setup
 	$(PYTHON) -m bench
+
+# What the README's table of peers needs, and the table.
+bench-peers: setup
+	$(PYTHON) -m bench --peers
 
 # Pins for development and for installation; they contain no index or host.
 lock: setup

@@ -25,7 +25,14 @@ mount --bind "$1" /run/log/journal
 mount --bind "$2" /etc/systemd/journald.conf
 exec "$3"
 """
-_SEND = "import sys; from systemd import journal; [journal.send(text, **eval(sys.argv[1])) for text in sys.argv[2:]]"
+_SEND = """
+import sys
+from systemd import journal
+for text in sys.argv[2:]:
+    journal.send(text, **eval(sys.argv[1]))
+print("sent", flush=True)
+sys.stdin.read()
+"""
 
 
 class Journald:
@@ -55,17 +62,21 @@ class Journald:
         return self.directory.glob("*/*.journal")
 
     def _is_listening(self) -> bool:
-        return self._run("test", "-S", "/run/systemd/journal/socket").returncode == 0
+        sockets = ("socket", "io.systemd.journal")
+        return all(self._run("test", "-S", f"/run/systemd/journal/{name}").returncode == 0 for name in sockets)
+
+    @property
+    def _enter(self) -> list[str]:
+        """The start of a command that sees the journal of this journald as the system journal."""
+        return ["nsenter", "-t", str(self.process.pid), "-m"]
 
     def _run(self, *command: str) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
-            ["nsenter", "-t", str(self.process.pid), "-m", *command], capture_output=True, check=False
-        )
+        return subprocess.run([*self._enter, *command], capture_output=True, check=False)
 
     def inside(self, script: str) -> subprocess.Popen[str]:
         """Start a Python script that sees the journal of this journald as the system journal."""
         return subprocess.Popen(
-            ["nsenter", "-t", str(self.process.pid), "-m", sys.executable, "-c", script],
+            [*self._enter, sys.executable, "-c", script],
             cwd=Path(__file__).parents[2],
             stdout=subprocess.PIPE,
             text=True,
@@ -77,10 +88,23 @@ class Journald:
         self.process.send_signal(signal.SIGUSR1)
 
     def send(self, *messages: str, uid: int = 0, **fields: str) -> None:
-        """Write entries by the native protocol, as an account."""
-        command = ["setpriv", "--reuid", str(uid), "--clear-groups", "/usr/bin/python3", "-c", _SEND]
-        done = self._run(*command, repr({"SYSLOG_IDENTIFIER": "sshd"} | fields), *messages)
-        assert done.returncode == 0, done.stderr.decode()
+        """Write entries by the native protocol, as an account.
+
+        journald looks up in /proc who sent an entry only when it handles it, so the sender lives until it did: it
+        answers a request to synchronize after everything that is queued.
+        """
+        account = ["setpriv", "--reuid", str(uid), "--clear-groups", "/usr/bin/python3", "-c", _SEND]
+        sender = subprocess.Popen(
+            [*self._enter, *account, repr({"SYSLOG_IDENTIFIER": "sshd"} | fields), *messages],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        with sender:
+            assert sender.stdout is not None
+            assert sender.stdout.readline() == b"sent\n"
+            synchronized = self._run("journalctl", "--sync")
+            assert synchronized.returncode == 0, synchronized.stderr.decode()
+        assert sender.returncode == 0
 
     def rotate(self) -> None:
         """Let journald archive its files and start new ones."""

@@ -1,5 +1,6 @@
 """Debian's Prometheus in a host of the lab, with our example configuration."""
 
+import datetime
 import json
 import subprocess
 import urllib.parse
@@ -80,6 +81,12 @@ class Prometheus:
         """Query a single value; None if there is none."""
         found = self.query(expression)
         return float(found[0]["value"][1]) if found else None
+
+    def evaluated_s(self) -> float:
+        """Return when the evaluation started that every group of rules has completed; 0 if one has completed none."""
+        groups = json.loads(self._get("/api/v1/rules"))["data"]["groups"]
+        started = [datetime.datetime.fromisoformat(group["lastEvaluation"]) for group in groups]
+        return max(0.0, min(moment.timestamp() for moment in started))
 
     def _ask(self, what: str, **parameters: str | float) -> list[dict[str, Any]]:
         answer = json.loads(self._get(f"/api/v1/{what}", urllib.parse.urlencode(parameters).encode()))
