@@ -1,8 +1,8 @@
 """`make sanitize`: compare native code with Python under AddressSanitizer and UndefinedBehaviorSanitizer.
 
 Runs the files of unit tests that import the extension. With `--fuzz SECONDS`, explores each target of
-bench/fuzz_guided.py for this long instead. Both work on a copy of the checkout, so that the extension in it stays as it is. Exit code 1 if
-anything is found.
+bench/fuzz_guided.py for this long instead. Both work on a copy of the checkout, so that the extension in it stays as it
+is. Exit code 1 if anything is found.
 """
 
 import argparse
@@ -44,7 +44,8 @@ def _tests(checkout: Path) -> list[str]:
         for path in checkout.glob("tests/unit/**/test_*.py")
         if _IMPORTS.search(path.read_text(encoding="utf-8"))
     )
-    return ["-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", *files]
+    # With the default capture a report would be lost with the process.
+    return ["-m", "pytest", "-q", "--no-header", "--capture=sys", "-p", "no:cacheprovider", *files]
 
 
 def _fuzzer(seconds: float, seed: int | None) -> list[str]:
