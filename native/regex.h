@@ -11,14 +11,20 @@ typedef struct nw_program nw_program;
 enum nw_result {
 	NW_NO_MATCH = 0,
 	NW_MATCH = 1,
-	NW_GAVE_UP = -1, // more steps than allowed: Python must decide
+	NW_GAVE_UP = -1, // more steps or more places to go back to than allowed: Python must decide
 };
+
+// Steps that a line may take, unless the caller says otherwise: well below a millisecond.
+#define NW_MAX_STEPS 20000
 
 // The number of capturing groups; group 0, the whole match, is not counted.
 int nw_program_groups(const nw_program *program);
 
-// Match text[start:length] with the expression at `start` (like re.Pattern.match(text, start, length)). The text must
-// be ASCII. spans: 2 * (groups + 1) positions in `text`; -1 where a group took no part. At most `max_steps` steps.
+// How many integers nw_match needs in `spans`: those of all groups, and its own registers.
+int nw_program_slots(const nw_program *program);
+
+// Match text[start:length] at `start`, like re.Pattern.match(text, start, length). The text must be ASCII and not
+// empty. spans: first 2 * (groups + 1) positions in `text`, -1 where a group took no part; then registers.
 enum nw_result nw_match(const nw_program *program, const uint8_t *text, int32_t length, int32_t start, int32_t *spans,
 			uint32_t max_steps);
 

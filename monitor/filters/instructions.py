@@ -1,0 +1,54 @@
+"""The instructions of the native matcher: `enum op` and `enum place` of native/program.h."""
+
+import enum
+from re import _constants as sre  # type: ignore[attr-defined]
+
+VERSION = 1
+"""NW_PROGRAM_VERSION of native/program.h: rises with each change of instructions."""
+
+
+class Op(enum.IntEnum):
+    """An instruction; its operands are listed in native/program.h."""
+
+    MATCH = 0
+    LITERAL = 1
+    LITERAL_FOLDED = 2
+    """Ignores case."""
+    SET = 3
+    RUN = 4
+    """Gives nothing back."""
+    GREEDY = 5
+    LAZY = 6
+    SPLIT = 7
+    """Goes on here if the next byte is in the set, and can go to the other place later."""
+    ONLY = 8
+    """Goes on here if the next byte is in the set, else to the other place."""
+    JUMP = 9
+    SAVE = 10
+    AT = 11
+    PEEK = 12
+    BEHIND = 13
+    ATOMIC = 14
+    ATOMIC_END = 15
+    LOOK = 16
+    LOOK_END = 17
+    NOT = 18
+    NOT_END = 19
+    REFERENCE = 20
+    IF_SET = 21
+    COUNT = 22
+    LOOP = 23
+    FAIL = 24
+
+
+PLACES = {
+    sre.AT_BEGINNING: 0,
+    sre.AT_BEGINNING_STRING: 0,
+    sre.AT_END: 1,
+    sre.AT_END_STRING: 2,
+    sre.AT_BOUNDARY: 3,
+    sre.AT_NON_BOUNDARY: 4,
+}
+"""The operand of `Op.AT`, by anchor."""
+LINE_START, LINE_END = 5, 6
+"""The same of `^` and `$` where these match at each line."""
