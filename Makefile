@@ -16,14 +16,14 @@ RUNTIME_PACKAGES := python3-venv python3-bpfcc python3-systemd linux-libc-dev
 TEST_PACKAGES := nftables python3-nftables conntrack iproute2 nmap hping3 iputils-ping curl procps clang-format systemd-journal-remote apache2-utils \
     slowhttptest ethtool rsync redis-server bind9-dnsutils dnsmasq-base mmdebstrap systemd-container medusa \
     sshpass prometheus prometheus-alertmanager rsyslog rsyslog-openssl etcd-server strace groff-base man-db lintian openssh-client \
-    iptables ipset gcc python3-dev
+    iptables ipset
 # For building the Debian package, and nothing else.
-BUILD_PACKAGES := debhelper dh-apparmor dh-python python3-pip python3-click python3-systemd python3-yaml
+BUILD_PACKAGES := debhelper dh-apparmor dh-python gcc python3-dev python3-pip python3-click python3-systemd python3-yaml
 # Tests start hundreds of daemons, and without bytecode each would compile all modules first.
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help setup packages native run demo fleet observe dashboards bands boards-cost test zoo forgers faults fuzz soak newcomer test-pythons lint bench lock docs man install uninstall deb debs clean
+.PHONY: help setup packages native run demo fleet observe dashboards bands boards-cost test zoo forgers faults fuzz sanitize soak newcomer test-pythons lint bench bench-peers lock docs man install uninstall deb debs clean
 
 help:
 	@echo 'make demo       show a scan being banned, in a lab of private network namespaces'
@@ -31,10 +31,13 @@ help:
 	@echo 'make observe    run a lab under attack with Prometheus, for dashboards (MINUTES=5; KEEP=1 keeps it running;'
 	@echo '                SCENE=flood for one kind of trouble, see demo/scenes.py)'
 	@echo 'make test       run all tests; make lint: all checks; make bench: all benchmarks'
+	@echo 'make bench-peers  compare with fail2ban, CrowdSec, sshguard and psad; prints the table of the README'
 	@echo 'make zoo        run legitimate traffic of every kind against the daemon; none of it may lead to a ban'
 	@echo 'make forgers    run attackers who want somebody else banned; none of them may succeed'
 	@echo 'make faults     have every system call of the daemon fail with every errno; it must survive all of them'
-	@echo 'make fuzz       run the property tests with ROUNDS=10 times other random examples'
+	@echo 'make fuzz       run the property tests with ROUNDS=10 times other random examples, and search for inputs on which'
+	@echo '                native code and Python differ, for SECONDS=120 each'
+	@echo 'make sanitize   run the tests of native code with AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make newcomer   follow the documents, command by command, on a fresh Debian 12 and 13'
 	@echo 'make bands      measure over synthetic weeks what the Prometheus rules find, and false alerts'
 	@echo 'make boards-cost  measure what the dashboards cost Prometheus with 500 nodes'
@@ -144,7 +147,11 @@ faults: setup
 fuzz: setup
 	status=0; for round in $$(seq $(or $(ROUNDS),10)); do \
 	    nice -n 19 $(PYTHON) -m pytest -q --no-header --numprocesses auto --dist worksteal -m hypothesis --hypothesis-profile fuzz tests/unit \
-	    || status=1; done; exit $$status
+	    || status=1; done; $(PYTHON) -m tests.sanitized --fuzz $(or $(SECONDS),120) || status=1; exit $$status
+
+# Native code with AddressSanitizer and UndefinedBehaviorSanitizer, compared with Python. After a change in native/.
+sanitize: setup
+	$(PYTHON) -m tests.sanitized
 
 # True offenders in a mixed attack, for MINUTES; `make test` runs two minutes.
 soak: setup
@@ -171,6 +178,10 @@ lint: setup
 
 bench: setup
 	$(PYTHON) -m bench
+
+# What the README's table of peers needs, and the table.
+bench-peers: setup
+	$(PYTHON) -m bench --peers
 
 # Pins for development and for installation; they contain no index or host.
 lock: setup
@@ -229,6 +240,8 @@ install:
 	[ ! -d /run/systemd/system ] || systemctl start nodewarden-lists.timer
 	systemctl enable --quiet nodewarden-audit.timer
 	[ ! -d /run/systemd/system ] || systemctl start nodewarden-audit.timer
+	@$(PREFIX)/bin/python -c 'from monitor import native; print("native code:", native.why_not and "not in use, " + native.why_not \
+	    + "; gcc and python3-dev build it; everything works without, more slowly" or "in use")'
 	@echo 'installed: systemctl start nodewarden, then nodewarden doctor'
 	@[ ! -e $(SYSCONFDIR)/conf.d/10-observe.yaml ] || \
 	    echo 'it only observes until you delete $(SYSCONFDIR)/conf.d/10-observe.yaml; see there'

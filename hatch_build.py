@@ -1,8 +1,10 @@
 """Ships the eBPF sources, the default configuration and the native extension inside the wheel.
 
-An editable install reads the first two in place. Without a compiler or Python's headers the extension is left out.
+An editable install reads the first two in place. Without a compiler or Python's headers the extension is left out; with
+`NODEWARDEN_NATIVE=required` in the environment the build fails instead.
 """
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -36,5 +38,7 @@ class ShipData(BuildHookInterface[Any]):
         try:
             return build(directory)
         except BuildError as error:
+            if os.environ.get("NODEWARDEN_NATIVE") == "required":
+                raise
             self.app.display_warning(f"the native extension was not built, Python code does its work: {error}")
             return None

@@ -1,11 +1,14 @@
-"""Hostile kernel log lines: seeded mutations of valid lines, and a check that the decoder handles them all."""
+"""Hostile kernel log lines: seeded mutations of valid lines, and a check that both decoders treat them alike."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
 
 from bench.kmsg_lines import KINDS, corpus_records, generated_records
+from monitor import native
+from monitor.model.clock import BootClock
 from monitor.model.errors import MalformedRecord
-from monitor.sources.kmsg.format import CAUSES, decode_packet, parse_record
+from monitor.model.events import PacketLogged, QuotedPacket
+from monitor.sources.kmsg.format import CAUSES, decode_packet, is_packet_line, parse_record
 
 _TOKENS = (
     *(b"IN=", b" OUT=", b"MAC=", b"SRC=8.8.8.8 ", b"SRC=2001:db8::9 ", b"DST=", b"PROTO=TCP ", b"PROTO=255 "),
@@ -15,7 +18,44 @@ _TOKENS = (
 
 
 class SurvivalError(Exception):
-    """A line caused a forbidden exception of the decoder; the message has the line, its number and the seed."""
+    """A line caused a forbidden exception or a difference of the decoders; the message has line, number and seed."""
+
+
+class Comparison:
+    """Whether the native decoder finds in a record what Python finds, where it does not leave the record to Python."""
+
+    _CLOCK = BootClock(100.0, 1.7e9)
+
+    def __init__(self) -> None:
+        """Without the extension there is nothing to compare."""
+        self._native = native.extension and native.extension.KmsgDecoder(PacketLogged, QuotedPacket, lambda _: True)
+        self.undecided = 0
+        """Records that were left to Python."""
+
+    def difference(self, raw: bytes) -> str:
+        """Return both results if they differ, else an empty string."""
+        if self._native is None:
+            return ""
+        events: list[PacketLogged] = []
+        found = self._native.decode([raw], 0, events, None, self._CLOCK.terms())
+        if found[0] == 0:
+            self.undecided += 1
+            return "" if found == (0, None, 0, 0, 0, 0, 0, (0,) * len(CAUSES)) and not events else f"undecided {found}"
+        ours, expected = repr((found, events)), repr(self._expected(raw))
+        return "" if ours == expected else f"{ours}, not {expected}"
+
+    def _expected(self, raw: bytes) -> tuple[tuple[object, ...], list[PacketLogged]]:
+        """Return what the native decoder should, found by the functions of `format`."""
+        events: list[PacketLogged] = []
+        cause = ""
+        record = parse_record(raw)
+        if record.facility == 0 and is_packet_line(record.message):
+            try:
+                events.append(decode_packet(record.message, self._CLOCK.wall_s(record.timestamp_us)))
+            except MalformedRecord as error:
+                cause = error.cause
+        malformed = tuple(int(cause == each) for each in CAUSES)
+        return (1, record.sequence, 1, 0, int(record.facility != 0), len(events), 0, malformed), events
 
 
 def seed_records() -> list[bytes]:
@@ -31,13 +71,19 @@ def mutations(records: Sequence[bytes], seed: int) -> Iterator[bytes]:
     while True:
         record = random_source.choice(records)
         for _ in range(random_source.choice((1, 1, 2, 3))):
-            record = random_source.choice(_MUTATIONS)(random_source, record, records)
+            record = mutate(random_source, record, records)
         yield record
+
+
+def mutate(random_source: random.Random, record: bytes, records: Sequence[bytes]) -> bytes:
+    """Return a record that is changed in one way, perhaps with a part of another one."""
+    return random_source.choice(_MUTATIONS)(random_source, record, records)
 
 
 def survive(records: Sequence[bytes], count: int, seed: int) -> int:
     """Decode `count` mutated records; return how many decoded to a packet. SurvivalError at the first failure."""
     decoded = 0
+    comparison = Comparison()
     for number, raw in zip(range(count), mutations(records, seed), strict=False):
         try:
             decode_packet(parse_record(raw).message, 0.0)
@@ -47,6 +93,8 @@ def survive(records: Sequence[bytes], count: int, seed: int) -> int:
                 raise SurvivalError(f"line {number} of seed {seed}: unknown cause {error.cause!r}: {raw!r}") from error
         except Exception as error:
             raise SurvivalError(f"line {number} of seed {seed}: {error!r}: {raw!r}") from error
+        if difference := comparison.difference(raw):
+            raise SurvivalError(f"line {number} of seed {seed}: the native decoder says {difference}: {raw!r}")
     return decoded
 
 

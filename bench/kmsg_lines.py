@@ -2,6 +2,7 @@
 
 import random
 import socket
+from collections.abc import Iterable
 from itertools import cycle, islice
 from pathlib import Path
 from typing import TypeAlias
@@ -35,6 +36,14 @@ def mixed_records(count: int) -> list[bytes]:
     random_source = random.Random(1)
     turns = [cycle(by_kind[kind] or generated_records(random_source, kind, 200)) for kind in KINDS]
     return list(islice((next(turn) for turn in cycle(turns)), count))
+
+
+def numbered(records: Iterable[bytes]) -> list[bytes]:
+    """Return the records with rising sequence numbers, as /dev/kmsg hands them out."""
+    return [
+        b"%b,%d,%b" % (priority, number, rest)
+        for number, (priority, _, rest) in enumerate(record.split(b",", 2) for record in records)
+    ]
 
 
 def generated_records(random_source: random.Random, kind: Kind, count: int) -> list[bytes]:

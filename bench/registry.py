@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -15,27 +15,63 @@ class BenchmarkError(Exception):
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """One measured value; `peer` is the peer's value in the same run, and `ratio` is value divided by peer."""
+    """One measured value; `peer` is the peer's value in the same run, and `ratio` is value divided by peer.
+
+    `peers` has the values of all peers by name, None for one that could not be measured; `peer` is then the first.
+    `sizes` has the values at other sizes of the input, by size; `value` is that at the largest.
+    """
 
     name: str
     value: float
     unit: str
     peer: float | None = None
     ratio: float | None = None
+    peers: dict[str, float | None] = {}
+    sizes: dict[int, float] = {}
 
     @classmethod
     def with_peer(cls, name: str, value: float, unit: str, peer: float | None) -> "Figure":
         """Create a figure from a value and that of the peer, if the peer was measured."""
         return cls(name, value, unit, peer, value / peer if peer else None)
 
+    @classmethod
+    def with_peers(cls, name: str, value: float, unit: str, peers: Mapping[str, float | None]) -> "Figure":
+        """Create a figure from a value and those of several peers, the first of which also gives the ratio."""
+        first = next(iter(peers.values()), None)
+        return cls(name, value, unit, first, value / first if first else None, dict(peers))
+
+    @classmethod
+    def with_sizes(cls, name: str, unit: str, sizes: Mapping[int, float]) -> "Figure":
+        """Create a figure of growth: the cost of one unit at each size of the input, the smallest first."""
+        return cls(name, list(sizes.values())[-1], unit, sizes=dict(sizes))
+
+    @property
+    def ahead(self) -> tuple[str, ...]:
+        """The peers that are ahead: a rate should be high, anything else low."""
+        sign = 1 if self.unit.endswith("/s") else -1
+        return tuple(
+            name for name, value in self.peers.items() if value is not None and sign * (value - self.value) > 0
+        )
+
     def __str__(self) -> str:
-        """Return one line: name, value, unit, and if there is a peer its value and the ratio."""
-        peer = "" if self.peer is None else f"   peer {_number(self.peer)}"
+        """Return one line: name, value, unit, the peers' values with the ratios, and who is ahead."""
         ratio = "" if self.ratio is None else f"   ratio {self.ratio:.2f}"
-        return f"{self.name:<28} {_number(self.value):>12} {self.unit:<8}{peer}{ratio}".rstrip()
+        if self.peers:
+            peers = "   " + ", ".join(self._compared(name, value) for name, value in self.peers.items())
+            ratio = f"   AHEAD: {', '.join(self.ahead)}" if self.ahead else ""
+        else:
+            peers = "" if self.peer is None else f"   peer {number(self.peer)}"
+        peers += "".join(f"   at {size:,}: {number(value)}" for size, value in self.sizes.items())
+        return f"{self.name:<28} {number(self.value):>12} {self.unit:<8}{peers}{ratio}".rstrip()
+
+    def _compared(self, name: str, value: float | None) -> str:
+        if value is None:
+            return f"{name} not measured"
+        return f"{name} {number(value)}" + (f" (ratio {self.value / value:.2f})" if value else "")
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Write a number for people: no decimals from 1,000 on, else at most three."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}".rstrip("0").rstrip(".")
 
 

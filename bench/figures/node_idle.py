@@ -1,10 +1,12 @@
-"""The cost of the daemon on an idle node."""
+"""The cost of the daemon on an idle node, compared with peers."""
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
+from bench.peers import servers
 from bench.process import cpu_s, memory_mb
 from bench.registry import BenchmarkError, Figure, benchmark, progress
 from tests.support.installed import install
@@ -26,34 +28,51 @@ def node_idle() -> Iterator[Figure]:
     sources enabled (kernel log, conntrack, drops, XDP, journal, files), all detectors, enforcing, scraped every 15 s.
     User and system time of the process are read ten seconds after all sources are up, and again five minutes later;
     VmRSS is the maximum of all scrapes. Kernel log and dropped packets are those of the whole machine, including other
-    programs. The benchmark fails at 0.5 % or 60 MB. No peer.
+    programs. The benchmark fails at 0.5 % or 60 MB. Peers run at the same time on another node of the lab and watch one
+    log of sshd that stays empty, nothing else: fail2ban with inotify, CrowdSec with its LAPI and its bouncer, which
+    asks each second, and sshguard; all processes of a peer together, VmRSS at the end.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="nw-bench-") as directory,
-        Lab("node", "attacker", "neighbour", label="bench") as lab,
-        Node(lab, install(Path(directory) / "layer")) as node,
+        tempfile.TemporaryDirectory(prefix="nw-bench-") as name,
+        Lab("node", "attacker", "neighbour", "peers", label="bench") as lab,
+        Node(lab, install(Path(name) / "layer")) as node,
+        ExitStack() as stack,
     ):
+        peers = {}
+        for peer in servers.available():
+            log = Path(name) / f"{peer}.log"
+            log.touch()
+            running = servers.running(peer, lab["peers"], Path(name) / peer, [log], bans=True)
+            peers[peer] = stack.enter_context(running)
         node.configure("bans: {xdp: {interfaces: [eth0]}}\n")
         node.restart()
         down = [source["name"] for source in node.settled()["sources"] if source["state"] != "up"]
         if down:
             raise BenchmarkError(f"these sources are not up: {', '.join(down)}\n{node.log(UNIT)}")
         time.sleep(_SETTLE_S)
-        percent, rss_mb = _measure(node)
+        percent, rss_mb, percents = _measure(node, peers)
+        sizes = {peer: servers.used_mb(server, "VmRSS") for peer, server in peers.items()}
+        progress("; ".join(f"{peer} {percents[peer]:.3f} %, {size:.1f} MB" for peer, size in sizes.items()))
     if percent >= _LIMIT_PERCENT or rss_mb >= _LIMIT_MB:
         raise BenchmarkError(f"{percent:.2f} % and {rss_mb:.1f} MB")
-    yield Figure("idle_cpu_percent", percent, "%")
-    yield Figure("idle_rss_mb", rss_mb, "MB")
+    for figure, value, unit, theirs in (
+        ("idle_cpu_percent", percent, "%", percents),
+        ("idle_rss_mb", rss_mb, "MB", sizes),
+    ):
+        yield Figure.with_peers(figure, value, unit, {peer: theirs.get(peer) for peer in servers.NAMES})
 
 
-def _measure(node: Node) -> tuple[float, float]:
-    """Return the percentage of a core and the maximum VmRSS in MB."""
+def _measure(node: Node, peers: Mapping[str, servers.Server]) -> tuple[float, float, dict[str, float]]:
+    """Return our percentage of a core, our maximum VmRSS in MB, and the percentages of the peers."""
     pid = node.main_pid(UNIT)
     began_s, before_s, rss_mb = time.monotonic(), cpu_s(pid), 0.0
+    peers_before_s = {peer: servers.used_s(server) for peer, server in peers.items()}
     while (left_s := began_s + _MEASURE_S - time.monotonic()) > 0:
         time.sleep(min(_SCRAPE_EVERY_S, left_s))
         node.host.run("curl", "-sf", "-o", "/dev/null", "http://127.0.0.1:9843/metrics")
         rss_mb = max(rss_mb, memory_mb(pid, "VmRSS"))
         used_s, past_s = cpu_s(pid) - before_s, time.monotonic() - began_s
         progress(f"{past_s:.0f} s: {100 * used_s / past_s:.2f} %, {rss_mb:.1f} MB")
-    return 100 * (cpu_s(pid) - before_s) / (time.monotonic() - began_s), rss_mb
+    past_s = time.monotonic() - began_s
+    percents = {peer: 100 * (servers.used_s(server) - peers_before_s[peer]) / past_s for peer, server in peers.items()}
+    return 100 * (cpu_s(pid) - before_s) / past_s, rss_mb, percents

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from bench.registry import BenchmarkError, progress
+from bench.peers import packages
+from bench.registry import BenchmarkError
 
-HOME = Path("build/peers/fail2ban").absolute()
+HOME = packages.home("fail2ban")
 """The directory of the unpacked package."""
 _TIMEOUT_S = 120
 # A filter for packets logged by the firewall, as an operator would write it; fail2ban has none.
@@ -20,22 +21,8 @@ _FAILREGEX = r"kernel: \[[^\]]*\] .*IN=\S* OUT=\S* .*SRC=<ADDR> DST=\S+ .*PROTO=
 
 
 def fetch() -> bool:
-    """Unpack the package if it is missing; return whether it is available."""
-    if _tool().exists():
-        return True
-    HOME.mkdir(parents=True, exist_ok=True)
-    try:
-        # As root: apt's own user may not write to a build directory.
-        download = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", "fail2ban"]
-        subprocess.run(download, cwd=HOME, check=True, capture_output=True, text=True, timeout=_TIMEOUT_S)
-        (package,) = HOME.glob("*.deb")
-        unpack = ["dpkg", "-x", str(package), str(HOME)]
-        subprocess.run(unpack, check=True, capture_output=True, text=True, timeout=_TIMEOUT_S)
-    except subprocess.CalledProcessError as error:
-        progress(f"fail2ban is not available for comparison: {error.stderr.strip() or error}")
-    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        progress(f"fail2ban is not available for comparison: {error}")
-    return _tool().exists()
+    """Unpack the package, with the inotify binding that it recommends; return whether it is available."""
+    return packages.fetch("fail2ban", "fail2ban", "python3-pyinotify")
 
 
 def environment() -> dict[str, str]:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.peers import fail2ban
-from bench.process import cpu_s, memory_mb
 from bench.registry import BenchmarkError
 from monitor.enforcers.netlink import GET_ELEMENTS, ElementEncoder, decode_elements
 from monitor.enforcers.netlink_socket import NetlinkSocket
@@ -19,15 +18,12 @@ from tests.support.daemon import wait_for
 from tests.support.lab import Host
 
 _POLL_S = 0.1
-_QUIET_S = 3.0
-_IDLE = 0.03
-"""A polling server uses 1 % of a CPU while idle."""
 _START_S = 30.0
 _END_S = 10.0
 _JAIL = """[lab]
 enabled = true
 filter = {filter}
-backend = polling
+backend = {backend}
 logpath = {log}
 findtime = 1w
 maxretry = {maxretry}
@@ -41,26 +37,56 @@ _NEVER = 1_000_000
 class Fail2banServer:
     """One jail with the nftables action, and a database that may contain bans before the server starts."""
 
-    def __init__(self, host: Host, directory: Path, filter_name: str = "") -> None:
-        """Write the configuration; nothing runs yet. With a filter it reads `log` and counts but never bans."""
+    def __init__(
+        self,
+        host: Host,
+        directory: Path,
+        filter_name: str = "",
+        *,
+        logs: Sequence[Path] = (),
+        maxretry: int = 0,
+        backend: str = "polling",
+    ) -> None:
+        """Write the configuration; nothing runs yet. With a filter it reads `log` or `logs`, counts, and never bans.
+
+        `maxretry`: the number of failures from which on it does ban.
+        """
         self._host = host
         self._directory = directory
         self._database = directory / "fail2ban.sqlite3"
+        self._process: subprocess.Popen[str] | None = None
         configuration = directory / "etc"
         shutil.copytree(fail2ban.HOME / "etc/fail2ban", configuration)
         shutil.rmtree(configuration / "jail.d", ignore_errors=True)
         self.log = directory / "watched.log"
         self.log.touch()
-        failregex = "" if filter_name else "^never <HOST>$"
         jail = _JAIL.format(
-            log=self.log, filter=filter_name, failregex=failregex, maxretry=_NEVER if filter_name else 5
+            log="\n  ".join(map(str, logs or (self.log,))),
+            filter=filter_name,
+            maxretry=maxretry or (_NEVER if filter_name else 5),
+            backend=backend,
         )
         (configuration / "jail.local").write_text(jail)
         (configuration / "fail2ban.local").write_text(f"[DEFAULT]\ndbfile = {self._database}\ndbpurgeage = 8d\n")
 
+    def start(self) -> None:
+        """Start it and wait until its jail answers."""
+        self._process = self._launch()
+        wait_for(lambda: self._client("status", "lab") == 0, "fail2ban to start", self._log, _START_S)
+
+    def pids(self) -> list[int]:
+        """Return the id of the running server."""
+        assert self._process is not None
+        return [self._process.pid]
+
+    def stop(self) -> None:
+        """Stop it, which removes its table."""
+        if self._process:
+            self._stop(self._process)
+
     def write_bans(self, count: int) -> None:
         """Let the server create its database and stop; then write bans to it as the server would."""
-        process = self._start()
+        process = self._launch()
         wait_for(lambda: self._client("status", "lab") == 0, "fail2ban to start", self._log, _START_S)
         self._stop(process)
         now_s = int(time.time())
@@ -74,7 +100,7 @@ class Fail2banServer:
         """Start it and wait for its bans; return the times of the first and last ban in the kernel (s from start)."""
         first_s = None
         start_s = time.monotonic()
-        process = self._start()
+        process = self._launch()
         while (held := self._held()) < count:
             passed_s = time.monotonic() - start_s
             if held and first_s is None:
@@ -86,21 +112,12 @@ class Fail2banServer:
         self._stop(process)
         return first_s or last_s, last_s
 
-    def read(self, lines: Sequence[str], timeout_s: float) -> tuple[float, float]:
-        """Append lines to the log and wait until all are read; return the CPU seconds and VmHWM in MB."""
-        process = self._start()
-        wait_for(lambda: self._client("status", "lab") == 0, "fail2ban to start", self._log, _START_S)
-        before_s = _settled_cpu_s(process.pid, _START_S)
-        with self.log.open("a") as file:
-            file.writelines(lines)
-        took_s = _settled_cpu_s(process.pid, timeout_s) - before_s
+    def check_read(self) -> None:
+        """Check that it found failures; BenchmarkError with its log if it did not."""
         if not self._total_failed():
             raise BenchmarkError(f"fail2ban found no failure\n{self._log()}")
-        peak_mb = memory_mb(process.pid, "VmHWM")
-        self._stop(process)
-        return took_s, peak_mb
 
-    def _start(self) -> subprocess.Popen[str]:
+    def _launch(self) -> subprocess.Popen[str]:
         arguments = [
             *("/usr/bin/python3", fail2ban.HOME / "usr/bin/fail2ban-server", "-xf"),
             *("-c", self._directory / "etc", "-s", self._directory / "sock", "-p", self._directory / "pid"),
@@ -154,16 +171,3 @@ class Fail2banServer:
     def _log(self) -> str:
         files = (self._directory / name for name in ("output.log", "server.log"))
         return "".join(file.read_text()[-2000:] for file in files if file.exists())
-
-
-def _settled_cpu_s(pid: int, timeout_s: float) -> float:
-    """Wait until a process is idle for three seconds; return its CPU seconds."""
-    deadline_s = time.monotonic() + timeout_s
-    known_s = cpu_s(pid)
-    while time.monotonic() < deadline_s:
-        time.sleep(_QUIET_S)
-        now_s = cpu_s(pid)
-        if now_s - known_s < _QUIET_S * _IDLE:
-            return now_s
-        known_s = now_s
-    raise BenchmarkError(f"fail2ban was still busy after {timeout_s:.0f} s")

@@ -1,7 +1,8 @@
 """How many bans there are, by rank and by kind, without a walk over them."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 
 from monitor.bans.claims import RANKS, Claims, holding
 from monitor.model.alerts import Strength
@@ -10,6 +11,7 @@ from monitor.model.bans import Ban, Mode
 SHAPES = 8
 """Addresses and prefixes of both families, whole or of some ports only."""
 KINDS = SHAPES * 2 * len(Strength)
+_STRENGTH, _ORIGIN, _DETECTOR = map(attrgetter, ("strength", "origin", "detector"))
 
 
 class BanCounts:
@@ -57,10 +59,18 @@ class BanCounts:
             by_holding = counts[kind::KINDS]
         return [few + bulk for few, bulk in zip(by_holding[:RANKS], by_holding[RANKS:], strict=True)]
 
-    def _add(self, ban: Ban, claims: Claims) -> None:
-        self._counts[KINDS * holding(ban, claims) + kind_of(ban)] += 1
+    def _add(self, ban: Ban, claims: Claims, count: int = 1) -> None:
+        self._counts[KINDS * holding(ban, claims) + kind_of(ban)] += count
         key = holder_name(ban), ban.mode, ban.strength
-        self._by_name[key] = self._by_name.get(key, 0) + 1
+        self._by_name[key] = self._by_name.get(key, 0) + count
+
+    def _add_hosts(self, bans: Sequence[Ban], keys: Sequence[bytes]) -> None:
+        """Add bans in force of single addresses, with their `ban_key`, that have no other claims: few kinds of them."""
+        strengths, origins = map(id, map(_STRENGTH, bans)), map(id, map(_ORIGIN, bans))  # quicker to hash than members
+        kinds = list(zip(strengths, origins, map(_DETECTOR, bans), map(len, keys), strict=True))
+        examples = dict(zip(kinds, bans, strict=True))
+        for kind, count in Counter(kinds).items():
+            self._add(examples[kind], (), count)
 
     def _subtract(self, ban: Ban, claims: Claims) -> None:
         self._counts[KINDS * holding(ban, claims) + kind_of(ban)] -= 1

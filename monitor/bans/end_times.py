@@ -1,7 +1,7 @@
 """When bans end: which are due, without looking at those that are not."""
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _PERIOD_S = 1024
 """End times are kept by periods, as plain lists; only those of the current period are in a heap."""
@@ -30,6 +30,19 @@ class EndTimes:
         else:
             heapq.heappush(self._due, (end_s, key))
         self.count += 1
+
+    def add_all(self, keys: Sequence[bytes], ends_s: Iterable[float]) -> None:
+        """Enter a time of each key."""
+        later, current = self._later, self._period
+        for key, end_s in zip(keys, ends_s, strict=True):
+            period = int(end_s) // _PERIOD_S
+            if period <= current:
+                heapq.heappush(self._due, (end_s, key))
+            elif (known := later.get(period)) is not None:
+                known.append(key)
+            else:
+                later[period] = [key]
+        self.count += len(keys)
 
     def pop_due(self, now_s: float, end_of: Callable[[bytes], float | None]) -> Iterator[bytes]:
         """Yield and remove the keys that are due by `now_s`; `end_of` gives a key's latest time, None if it has none.

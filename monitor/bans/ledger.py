@@ -3,7 +3,8 @@
 import bisect
 import heapq
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Set
+from collections.abc import Callable, Collection, Container, Iterable, Sequence, Set
+from itertools import chain
 from typing import TypeAlias
 
 import msgspec
@@ -129,6 +130,18 @@ class Ledger(Notes, BanCounts):
         self._replace(key, ban, claims, now_s)
         return ban
 
+    def put_hosts(self, bans: Sequence[Ban], keys: Sequence[bytes]) -> None:
+        """Enter bans in force of different single addresses, with their `ban_key`; none of them may have a claim yet.
+
+        As `put` does one by one, and several times as fast.
+        """
+        if not self._bans.keys().isdisjoint(keys):
+            raise ValueError("some of these addresses have claims already")
+        self._bans.update(zip(keys, bans, strict=True))
+        self._add_hosts(bans, keys)
+        self._ends.add_all(keys, [ban.until_s for ban in bans])
+        self._weakest.clear()
+
     def take_dropped(self) -> list[tuple[Ban, Claims]]:
         """Return the observed entries that were dropped for newer ones since the last call, with their claims."""
         taken, self._dropped = self._dropped, []
@@ -215,8 +228,14 @@ class Ledger(Notes, BanCounts):
 
     def all_claims(self) -> Iterable[Ban]:
         """Yield every claim, in no order."""
-        for key in self._bans:
-            yield from self.claims_of(key)
+        claims = self._claims
+        sole = (ban for key, ban in self._bans.items() if key not in claims) if claims else self._bans.values()
+        return chain(sole, chain.from_iterable(claims.values()))
+
+    def claims_from(self, origins: Collection[ClaimOrigin]) -> Iterable[Ban]:
+        """Yield the claims of some origins, in no order; quick, however many others there are."""
+        for key in self.keys_of(origins):
+            yield from (claim for claim in self.claims_of(key) if claim.origin in origins)
 
     def weakest(self, below: int, like: Ban | None = None, taken: Container[bytes] = ()) -> Ban | None:
         """Return the ban that yields first: of the lowest rank, with the shortest remaining time; None if all stay.

@@ -1,6 +1,8 @@
 """After a restart: what the store remembers and what the kernel holds become one ledger, whichever was ahead."""
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from typing import NamedTuple
 
 import msgspec
 
@@ -27,6 +29,16 @@ class Merged(msgspec.Struct, frozen=True, gc=False):
     is_held: bool
 
 
+class Plain(NamedTuple):
+    """Bans of single addresses that continue as they are stored, each the only claim of its address and strength."""
+
+    bans: list[Ban]
+    keys: list[bytes]
+    """The `ban_key` of each."""
+    missing: list[Ban]
+    """Those that the kernel is not known to hold."""
+
+
 def merge(stored: Iterable[Ban], held: Iterable[Held], now_s: float) -> Iterator[Merged]:
     """Yield every claim that is in force or observed; `stored` has the claims of one network one after another.
 
@@ -35,27 +47,73 @@ def merge(stored: Iterable[Ban], held: Iterable[Held], now_s: float) -> Iterator
     of the two says, nor than it was meant to where the clock is behind. Prefixes are held as disjoint pieces: a piece
     inside a stored prefix is no ban of its own. Of several claims the last to end stands for what the kernel holds.
     """
-    kernel = {one.key: one.until_s for one in held}
-    prefixes: dict[bytes, Ban] = {}
-    for ban, is_last in _running(stored, now_s):
-        if not is_last:
-            yield Merged(ban, is_news=False, is_held=ban.mode is Mode.ENFORCE)
-        elif ban.network.is_host:
-            yield _later(ban, kernel.pop(ban.key, None) if kernel else None)
-        else:
-            prefixes[ban.key] = ban
-    lengths = {(ban.network.bits, ban.network.prefix_length) for ban in prefixes.values()}
-    unexplained = {
-        key: until_s
-        for key, until_s in kernel.items()
-        if not _is_explained(*read_ban_key(key), until_s, prefixes, lengths)
-    }
-    for key, ban in prefixes.items():
-        yield _later(ban, unexplained.pop(key, None))
-    for key, until_s in unexplained.items():
-        network, strength = read_ban_key(key)
-        ban = Ban(network, strength, now_s, until_s, RESTORED, "was in force when the daemon started")
-        yield Merged(ban, is_news=True, is_held=True)
+    merging = Merging(held, now_s)
+    yield from merging.claims(stored)
+    yield from merging.rest()
+
+
+class Merging:
+    """Does what `merge` does, batch by batch; all claims of one network must be in one batch."""
+
+    def __init__(self, held: Iterable[Held], now_s: float) -> None:
+        """Read what the kernel holds."""
+        self._now_s = now_s
+        self._kernel = {one.key: one.until_s for one in held}
+        self._prefixes: dict[bytes, Ban] = {}
+
+    def split(self, batch: Sequence[Ban]) -> tuple[Plain, list[Ban]]:
+        """Take the plain bans out of a batch; return them, and the others in their order, for `claims`."""
+        keys = [ban_key(ban.network, ban.strength) for ban in batch]
+        repeated = frozenset[bytes]()
+        if len(frozenset(keys)) < len(keys):
+            repeated = frozenset(key for key, count in Counter(keys).items() if count > 1)
+        now_s, latest_s, kernel = self._now_s, self._now_s + _SAME_S, self._kernel
+        plain, others = Plain([], [], []), []
+        for ban, key in zip(batch, keys, strict=True):
+            network = ban.network
+            if (
+                ban.mode is not Mode.ENFORCE
+                or ban.until_s <= now_s
+                or ban.since_s > latest_s
+                or network.ports
+                or network.prefix_length != 8 * len(network.address)
+                or key in repeated
+                or (kernel and kernel.get(key, 0.0) > ban.until_s + _SAME_S)
+            ):
+                others.append(ban)
+                continue
+            plain.bans.append(ban)
+            plain.keys.append(key)
+            if not kernel or kernel.pop(key, None) is None:
+                plain.missing.append(ban)
+        return plain, others
+
+    def claims(self, stored: Iterable[Ban]) -> Iterator[Merged]:
+        """Yield the claims that are in force or observed; prefixes are kept for `rest`."""
+        kernel = self._kernel
+        for ban, is_last in _running(stored, self._now_s):
+            if not is_last:
+                yield Merged(ban, is_news=False, is_held=ban.mode is Mode.ENFORCE)
+            elif ban.network.is_host:
+                yield _later(ban, kernel.pop(ban.key, None) if kernel else None)
+            else:
+                self._prefixes[ban.key] = ban
+
+    def rest(self) -> Iterator[Merged]:
+        """Yield the prefixes, and what only the kernel knew; once, after all batches."""
+        prefixes = self._prefixes
+        lengths = {(ban.network.bits, ban.network.prefix_length) for ban in prefixes.values()}
+        unexplained = {
+            key: until_s
+            for key, until_s in self._kernel.items()
+            if not _is_explained(*read_ban_key(key), until_s, prefixes, lengths)
+        }
+        for key, ban in prefixes.items():
+            yield _later(ban, unexplained.pop(key, None))
+        for key, until_s in unexplained.items():
+            network, strength = read_ban_key(key)
+            ban = Ban(network, strength, self._now_s, until_s, RESTORED, "was in force when the daemon started")
+            yield Merged(ban, is_news=True, is_held=True)
 
 
 def _running(stored: Iterable[Ban], now_s: float) -> Iterator[tuple[Ban, bool]]:

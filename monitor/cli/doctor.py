@@ -62,6 +62,8 @@ def _print(finding: dict[str, Any]) -> None:
     show.say(versions(finding["nft_installed"], finding.get("nft_newest_writer", "")))
     if warning := crash_warning(finding["nft_installed"], finding.get("nft_crashing_set", "")):
         show.say(warning, fg="yellow")
+    if "is_native" in finding:
+        show.say(_native_code(finding))
     show.say()
     for part in finding["parts"]:
         show.start_line(f"{part['state']:<16}", _COLOURS[part["state"]])
@@ -72,3 +74,10 @@ def _print(finding: dict[str, Any]) -> None:
             if requirement["missing"]:
                 show.say(f"{'':<16}  needs {requirement['what']}: {requirement['missing']}")
                 show.say(f"{'':<16}  to repair it: {requirement['repair']}")
+
+
+def _native_code(finding: dict[str, Any]) -> str:
+    """Say whether the native extension runs; without it nothing is missing."""
+    if finding["is_native"]:
+        return "native code: in use"
+    return f"native code: not in use, {finding['why_not_native']}; everything works, more slowly"

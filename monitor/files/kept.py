@@ -19,13 +19,23 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class KeptFiles:
-    """What was kept, by key: the hexadecimal digest of all that the content follows from. At most 64 files."""
+    """What was kept, by key: the hexadecimal digest of all that the content follows from."""
 
-    def __init__(self, directory: Path | None, suffix: str, max_bytes: int, *, makes_directory: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path | None,
+        suffix: str,
+        max_bytes: int,
+        *,
+        max_files: int = MAX_FILES,
+        makes_directory: bool = False,
+    ) -> None:
         """Take the directory; None, or one that is not to be trusted, keeps nothing.
 
-        `max_bytes` bounds a file, its digest included. `makes_directory`: make it when something is to be kept.
+        `max_bytes` bounds a file, its digest included, and `max_files` their number. `makes_directory`: make it when
+        something is to be kept.
         """
+        self._max_files = max_files
         self._directory = directory
         self._suffix = suffix
         self._max_bytes = max_bytes
@@ -52,7 +62,7 @@ class KeptFiles:
                 self._directory.mkdir(mode=0o700, exist_ok=True)
             with self._opened() as directory:
                 self._replace(directory, key, body)
-                _remove_oldest(directory)
+                _remove_oldest(directory, self._max_files)
 
     def _replace(self, directory: int, key: str, body: bytes) -> None:
         draft = f".{key}.{os.getpid()}.{threading.get_ident()}"
@@ -89,12 +99,12 @@ def _is_ours(status: os.stat_result, is_kind: Callable[[int], bool]) -> bool:
     return is_kind(status.st_mode) and status.st_uid in {0, os.geteuid()} and not status.st_mode & _OTHERS_WRITE
 
 
-def _remove_oldest(directory: int) -> None:
+def _remove_oldest(directory: int, limit: int) -> None:
     """Remove the oldest files beyond the limit, unfinished ones as well; another process may remove them, too."""
     ages = []
     for name in os.listdir(directory):
         with contextlib.suppress(FileNotFoundError):
             ages.append((os.stat(name, dir_fd=directory, follow_symlinks=False).st_mtime_ns, name))
-    for _, name in sorted(ages, reverse=True)[MAX_FILES:]:
+    for _, name in sorted(ages, reverse=True)[limit:]:
         with contextlib.suppress(OSError):
             os.unlink(name, dir_fd=directory)

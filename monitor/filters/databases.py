@@ -29,6 +29,9 @@ DIRECTORY = "filters"
 _SUFFIX = ".hs"
 _MAX_BYTES = 64 << 20
 """The most that one file may have."""
+MAX_FILES = 512
+"""A log has one, as do expressions that are not known to be searchable; as many logs are followed."""
+_YES, _NO = b"searchable", b"too large"
 
 
 class Databases:
@@ -37,7 +40,7 @@ class Databases:
     def __init__(self, directory: Path | None = None) -> None:
         """Keep what is compiled in `directory`, which is made when it is needed."""
         self._is_keeping = directory is not None
-        self._files = KeptFiles(directory, _SUFFIX, _MAX_BYTES, makes_directory=True)
+        self._files = KeptFiles(directory, _SUFFIX, _MAX_BYTES, max_files=MAX_FILES, makes_directory=True)
 
     def get(self, expressions: Sequence[bytes]) -> "Future[Any]":
         """Return the database; done at once if it was kept, else as soon as a thread has compiled it."""
@@ -59,6 +62,20 @@ class Databases:
 
         _compiler.add(work)
         return found
+
+    def can_search(self, expression: bytes) -> bool:
+        """Whether Hyperscan takes an expression; to try a large one takes 0.2 s, so the answer is kept as well."""
+        key = _key([_YES, expression]) if self._is_keeping else ""
+        if key and (kept := self._files.get(key)) in (_YES, _NO):
+            return kept == _YES
+        try:
+            compile_database([expression])
+            answer = _YES
+        except hyperscan.error:
+            answer = _NO
+        if key:
+            self._files.put(key, answer)
+        return answer == _YES
 
     def _read(self, key: str) -> Any:
         """Return a database that was kept; None if there is none that can be trusted."""

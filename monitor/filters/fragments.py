@@ -13,6 +13,8 @@ from re import _constants as sre  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, TypeAlias
 
+from monitor.filters.subexpressions import tree_of
+
 _MAX_BRANCHES = 64
 _MAX_CLASS = 4
 _MAX_PIECES = 16
@@ -54,7 +56,7 @@ def _distinct(pieces: Sequence[str]) -> list[str]:
 
 def may_be_empty(pattern: re.Pattern[str], group: str) -> bool:
     """Whether a group of an expression may match the empty text."""
-    tree = parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE)
+    tree = tree_of(pattern)
     found = _find(tree, pattern.groupindex[group])
     return found is None or found.getwidth()[0] == 0
 
@@ -74,7 +76,7 @@ class _Walk:
     def __init__(
         self, pattern: re.Pattern[str], inner: Sequence[str] | None = None, inner_group: int | None = None
     ) -> None:
-        self._tree = parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE)
+        self._tree = tree_of(pattern)
         self._is_caseless = bool(pattern.flags & re.IGNORECASE)
         self._inner = inner
         self._inner_group = inner_group

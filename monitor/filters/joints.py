@@ -7,10 +7,9 @@ character that joins them.
 import re
 from collections.abc import Iterable, Sequence
 from re import _constants as sre  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
-from monitor.filters.subexpressions import LOOKS, REPEATS, Item, inside
+from monitor.filters.subexpressions import LOOKS, REPEATS, Item, inside, tree_of
 
 _WIDTHLESS = (sre.AT, *LOOKS)
 _PORT = re.compile(r"\.[0-9]{1,5}(?![\w.])")
@@ -41,7 +40,7 @@ class Joints(NamedTuple):
 
 def joints(pattern: re.Pattern[str], number: int) -> Joints:
     """Return what the expression names next to the group with this number."""
-    tree = parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE)
+    tree = tree_of(pattern)
     return _find(list(tree), (), (), number) or Joints()
 
 

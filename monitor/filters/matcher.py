@@ -98,7 +98,8 @@ class LogMatcher:
         return frozenset(self._unsearchable)
 
     def _is_searchable(self, log_filter: LogFilter) -> bool:
-        return self._uses_hyperscan and all(can_search(fail.fragments) for fail in log_filter.expressions.fail)
+        fail = log_filter.expressions.fail
+        return self._uses_hyperscan and all(can_search(one.fragments, self._databases) for one in fail)
 
     def _make_groups(self, detectors: Sequence[str]) -> list[_Group]:
         """Group the filters of one log: one database for all except those that must examine every line."""

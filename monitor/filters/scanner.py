@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 from weakref import WeakValueDictionary
 
-from monitor.filters.databases import Databases, compile_database, hyperscan
+from monitor.filters.databases import Databases, hyperscan
 
 _log = logging.getLogger(__name__)
 
@@ -125,12 +125,8 @@ def is_available() -> bool:
     return hyperscan is not None
 
 
-def can_search(fragment: str) -> bool:
+def can_search(fragment: str, databases: Databases | None = None) -> bool:
     """Whether Hyperscan can compile a fragment; it refuses fragments that are too large."""
     if len(fragment) <= _SURELY_TAKEN:
         return bool(fragment)
-    try:
-        compile_database([f"{fragment}.*\\n".encode()])
-    except hyperscan.error:
-        return False
-    return True
+    return (databases or Databases()).can_search(f"{fragment}.*\\n".encode())

@@ -12,8 +12,9 @@ An expression such as `\s+x` therefore searches 64 kB of blanks for seconds with
 import re
 from collections.abc import Callable, Iterable
 from re import _constants as sre  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, TypeAlias
+
+from monitor.filters.subexpressions import tree_of
 
 _SHORT = 1024
 """Longer texts, in characters, are searched in steps."""
@@ -27,7 +28,7 @@ Search: TypeAlias = Callable[[str], re.Match[str] | None]
 
 def stoppable_search(pattern: re.Pattern[str]) -> Search:
     """Return a function that finds what `pattern.search` finds; groups and positions are the same."""
-    tree = parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE)
+    tree = tree_of(pattern)
     if _is_anchored(tree, is_multiline=bool(pattern.flags & re.MULTILINE)):
         return pattern.match
     search, stepwise = pattern.search, _Stepwise(pattern)

@@ -76,3 +76,7 @@ class BootClock:
         # `_stepped_at_s` is when the old offset was last seen to hold: the step came after it.
         offset_s = self._offset_before_s if monotonic_s <= self._stepped_at_s else self._offset_s
         return monotonic_s + offset_s
+
+    def terms(self) -> tuple[float, float, float, float, float]:
+        """Return what `wall_s` computes with, in seconds: drift, now, end of the old offset, old and new offset."""
+        return self.drift_s, self._seen_s, self._stepped_at_s, self._offset_before_s, self._offset_s

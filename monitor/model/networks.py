@@ -6,9 +6,13 @@ import msgspec
 
 from monitor.model.addresses import Address, Network
 from monitor.model.clients import Clients
+from monitor.model.parts import in_parts
 from monitor.model.pods import Pods
 from monitor.model.services import Services
 from monitor.model.sysctls import Ports
+
+_PART = 4096
+"""Addresses that are looked at together: each takes memory meanwhile."""
 
 
 class Networks:
@@ -26,6 +30,17 @@ class Networks:
             if number >> shift in known:
                 return not any(number >> other in them for other, them in holes.items() if other <= shift)
         return False
+
+    def inside(self, addresses: Iterable[Address]) -> set[Address]:
+        """Return the addresses that lie in one of them; for thousands this is faster than asking for each."""
+        found: list[Address] = []
+        for part in in_parts(addresses, _PART):
+            for size, by_shift in self._by_length.items():
+                some = [address for address in part if len(address) == size] if by_shift else []
+                numbers = list(map(int.from_bytes, some))
+                for shift, known in by_shift.items():
+                    found += [one for one, number in zip(some, numbers, strict=True) if number >> shift in known]
+        return {address for address in found if address in self}
 
 
 def _by_length(networks: Iterable[Network]) -> dict[int, dict[int, set[int]]]:

@@ -14,9 +14,9 @@ from monitor.state.changes import Allowed, SavedContent, TallyKey
 Row: TypeAlias = tuple[Any, ...]
 _T = TypeVar("_T")
 
-_STRENGTHS: dict[Any, Strength] = {strength.value: strength for strength in Strength}
-_MODES: dict[Any, Mode] = {mode.value: mode for mode in Mode}
-_ORIGINS: dict[Any, ClaimOrigin] = {origin.value: origin for origin in ClaimOrigin}
+STRENGTHS: dict[Any, Strength] = {strength.value: strength for strength in Strength}
+MODES: dict[Any, Mode] = {mode.value: mode for mode in Mode}
+ORIGINS: dict[Any, ClaimOrigin] = {origin.value: origin for origin in ClaimOrigin}
 _SPARED: dict[Any, Spared] = {spared.value: spared for spared in Spared}
 _STANDINGS: dict[Any, Standing] = {standing.value: standing for standing in Standing}
 _INTEGER_MAX = 2**63 - 1
@@ -43,7 +43,7 @@ def ban_row(ban: Ban) -> Row:
 def read_ban(row: Row) -> Ban:
     """Decode a row of `ban_row`."""
     address, prefix_length, strength, mode, since_s, until_s, detector, reason, origin, ports = row
-    _check(address, prefix_length)
+    check_network(address, prefix_length)
     if type(since_s) is not float or type(until_s) is not float or not math.isfinite(since_s + until_s):
         since_s, until_s = _time(since_s), _time(until_s)
     if type(detector) is not str or type(reason) is not str:
@@ -51,7 +51,7 @@ def read_ban(row: Row) -> Ban:
     if len(_SHARED) > _MAX_SHARED:
         _SHARED.clear()
     detector, reason = _SHARED.setdefault(detector, detector), _SHARED.setdefault(reason, reason)
-    network = Network(address, prefix_length, _ports(ports) if ports else b"")
+    network = Network(address, prefix_length, check_ports(ports) if ports else b"")
     return Ban(network, _strength(strength), since_s, until_s, detector, reason, _mode(mode), _origin(origin))
 
 
@@ -150,16 +150,16 @@ def read_window(row: Row) -> tuple[str, SavedContent]:
 
 def network_row(network: Network) -> tuple[bytes, int]:
     """Return address, prefix length."""
-    _check(network.address, network.prefix_length)
+    check_network(network.address, network.prefix_length)
     return network.address, network.prefix_length
 
 
 def _network(address: Any, prefix_length: Any) -> Network:
-    _check(address, prefix_length)
+    check_network(address, prefix_length)
     return Network(address, prefix_length)
 
 
-def _check(address: object, prefix_length: object) -> None:
+def check_network(address: object, prefix_length: object) -> None:
     """Raise MalformedRecord unless these are a valid network."""
     if type(address) is not bytes or len(address) not in (4, 16):
         raise MalformedRecord("address", repr(address))
@@ -172,7 +172,8 @@ def _check(address: object, prefix_length: object) -> None:
         raise MalformedRecord("host_bits", f"{address.hex()}/{prefix_length}")
 
 
-def _ports(value: object) -> bytes:
+def check_ports(value: object) -> bytes:
+    """Return packed ports; MalformedRecord if they are not valid."""
     if not isinstance(value, bytes):
         raise MalformedRecord("ports", repr(value))
     try:
@@ -184,21 +185,21 @@ def _ports(value: object) -> bytes:
 
 def _strength(value: object) -> Strength:
     try:
-        return _STRENGTHS[value]
+        return STRENGTHS[value]
     except KeyError:
         raise MalformedRecord("strength", repr(value)) from None
 
 
 def _mode(value: object) -> Mode:
     try:
-        return _MODES[value]
+        return MODES[value]
     except KeyError:
         raise MalformedRecord("mode", repr(value)) from None
 
 
 def _origin(value: object) -> ClaimOrigin:
     try:
-        return _ORIGINS[value]
+        return ORIGINS[value]
     except KeyError:
         raise MalformedRecord("origin", repr(value)) from None
 

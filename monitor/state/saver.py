@@ -50,12 +50,14 @@ class Saver:
         max_removals: int = 200_000,
         clock: Callable[[], float] = time.monotonic,
         open_store: Callable[[Path], Store] = Store.open,
+        open_first: Callable[[Path], Store] | None = None,
     ) -> None:
         """Nothing is opened yet.
 
         `on_opened` is called from `tick` or `flush` with a store that was opened after the start, when the pending
         changes are in it: if it `is_new`, the daemon must add all its state again; if not, it may contain state that
-        could not be read at the start. `clock` is monotonic, in seconds.
+        could not be read at the start. `clock` is monotonic, in seconds. `open_first` opens the store at the start
+        (default: as later).
         """
         self._path = path
         self._on_opened = on_opened
@@ -63,6 +65,7 @@ class Saver:
         self._max_removals = max_removals
         self._clock = clock
         self._open_store = open_store
+        self._open_first = open_first or open_store
         self.copier = Copier(clock)
         self._worker = Worker("saver")
         self._pending = StateChanges()
@@ -103,7 +106,7 @@ class Saver:
 
     def open(self) -> Store | None:
         """Open the store at the start of the daemon; None if that fails: `trouble` says why, and `tick` tries again."""
-        outcome = open_outcome(self._open_store, self._path)
+        outcome = open_outcome(self._open_first, self._path)
         if outcome.error:
             self._failed(str(outcome.error))
         elif outcome.store:

@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from monitor.model.bans import Ban
 from monitor.model.errors import TemporaryError
 from monitor.state import salvage
+from monitor.state.ahead import read_ahead
 from monitor.state.tables import APPLICATION_ID, CHECKED_SINCE, SCHEMA, VERSION, columns_of, teach, upgrade_from
 
 _VERSIONS_AT = 18
@@ -46,11 +48,12 @@ _ERRNO_CAUSES = {
 
 
 class Opened(NamedTuple):
-    """A usable file: the connection for writing, whether the file was just created, and notices."""
+    """A usable file: the connection for writing, whether the file was just created, notices, the bans read ahead."""
 
     connection: sqlite3.Connection
     is_new: bool
     notices: list[str]
+    bans: list[list[Ban]] | None = None
 
 
 class _Fault(NamedTuple):
@@ -73,7 +76,7 @@ def explained(path: Path) -> Iterator[None]:
         raise TemporaryError(f"{cause.format(path=path)} ({error.strerror})") from error
 
 
-def open_database(path: Path) -> Opened:
+def open_database(path: Path, *, reads_ahead: bool = False) -> Opened:
     """Open the file; create it if it is missing. TemporaryError.
 
     A file that is damaged, or of another program or a newer schema, is set aside; the new one gets all rows that can
@@ -84,12 +87,14 @@ def open_database(path: Path) -> Opened:
         connection = connect(path)
         notices = []
         try:
-            fault = _fault(connection)
+            bans = _read_ahead(connection) if reads_ahead else None
+            fault = _fault(connection, ("allowed",) if bans is not None else ("bans", "allowed"))
             if fault is None and not is_made and _is_format_unknown(path):
                 fault = _Fault("corrupt", "is damaged (its header names an unknown format)")
             if fault is None and not is_made and salvage.copy_path(path).exists() and _is_empty(connection):
                 fault = _Fault("corrupt", "is empty")
             if fault is not None:
+                bans = None
                 notices.append(_replace(path, connection, fault))
                 connection.close()
                 connection = connect(path)
@@ -99,7 +104,7 @@ def open_database(path: Path) -> Opened:
         except BaseException:
             connection.close()
             raise
-        return Opened(connection, is_new, notices)
+        return Opened(connection, is_new, notices, bans)
 
 
 def _replace(path: Path, connection: sqlite3.Connection, fault: _Fault) -> str:
@@ -113,12 +118,16 @@ def _replace(path: Path, connection: sqlite3.Connection, fault: _Fault) -> str:
     return f"{path} {fault.sentence}: it was set aside as {kept.name}, and {salvaged} were saved of it"
 
 
+tolerant = functools.partial(str, encoding="utf-8", errors="replace")
+"""Reads text that may be damaged: then it no longer matches the checksum of its row."""
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """Open one connection to an existing file, in autocommit mode; threads may share it, one at a time."""
     # By URI: otherwise a file removed in the meantime would be created again with the wrong mode.
     uri = f"{path.absolute().as_uri()}?mode=rw"
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-    connection.text_factory = functools.partial(str, encoding="utf-8", errors="replace")
+    connection.text_factory = tolerant
     teach(connection)
     return connection
 
@@ -153,8 +162,19 @@ def _is_format_unknown(path: Path) -> bool:
     return not set(versions) <= {1, 2}
 
 
-def _fault(connection: sqlite3.Connection) -> _Fault | None:
-    """Return why the file cannot be used, None if it can; the file is not changed."""
+def _read_ahead(connection: sqlite3.Connection) -> list[list[Ban]] | None:
+    """Return all bans, checked; None if they cannot be read so."""
+    try:
+        return read_ahead(connection) if _pragma(connection, "user_version") == VERSION else None
+    except (sqlite3.Error, UnicodeDecodeError):
+        return None  # whatever it is, `_fault` finds it
+
+
+def _fault(connection: sqlite3.Connection, unchecked: tuple[str, ...]) -> _Fault | None:
+    """Return why the file cannot be used, None if it can; the file is not changed.
+
+    `unchecked` are the tables whose rows are still to be compared with their checksums.
+    """
     try:
         if _is_empty(connection):
             return None
@@ -165,7 +185,7 @@ def _fault(connection: sqlite3.Connection) -> _Fault | None:
             return _Fault("newer", f"is from a newer nodewarden (schema {version}, the newest supported is {VERSION})")
         if version < 1:
             return _Fault("corrupt", f"is damaged (schema {version})")
-        if damage := _damage(connection, version):
+        if damage := _damage(connection, version, unchecked):
             return _Fault("corrupt", f"is damaged ({damage})")
     except UnicodeDecodeError:  # SQLite's message quotes a damaged schema
         return _Fault("corrupt", "is damaged (its schema is not text)")
@@ -176,7 +196,7 @@ def _fault(connection: sqlite3.Connection) -> _Fault | None:
     return None
 
 
-def _damage(connection: sqlite3.Connection, version: int) -> str:
+def _damage(connection: sqlite3.Connection, version: int, unchecked: tuple[str, ...]) -> str:
     """Return what is damaged in a file of this schema, empty if nothing is."""
     # Not quick_check: it takes a seventh of the time, but accepts damaged indexes, on which deletions fail.
     finding = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
@@ -185,7 +205,7 @@ def _damage(connection: sqlite3.Connection, version: int) -> str:
     for table, columns in columns_of(version).items():
         connection.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608 - constants
     connection.execute("SELECT id FROM offences LIMIT 0")
-    damaged = salvage.damaged_table(connection, version=version) if version >= CHECKED_SINCE else ""
+    damaged = salvage.damaged_table(connection, unchecked, version) if version >= CHECKED_SINCE else ""
     return f"rows of {damaged} do not match their checksums" if damaged else ""
 
 

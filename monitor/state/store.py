@@ -8,8 +8,9 @@ import os
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,8 +20,10 @@ from monitor.model.bans import MAX_ALLOW_ENTRIES, Ban, Offence
 from monitor.model.cursors import Cursor
 from monitor.model.errors import MalformedRecord, TemporaryError
 from monitor.state import rows, salvage
+from monitor.state.ahead import whole
+from monitor.state.ban_rows import read_bans
 from monitor.state.changes import Allowed, SavedContent, StateChanges
-from monitor.state.schema import Opened, connect, explained, open_database, roll_back
+from monitor.state.schema import Opened, connect, explained, open_database, roll_back, tolerant
 from monitor.state.tables import TABLES, VERSION, checked, matches, unchecked
 
 FILE_NAME = "nodewarden.db"
@@ -54,6 +57,8 @@ class Store:
         self._read_lock = threading.Lock()
         self._unreadable: Counter[str] = Counter()
         self._refused = 0
+        self._ahead = opened.bans
+        """What was read when the file was checked, until it is asked for or something is written."""
         found = path.stat()
         self._identity = found.st_dev, found.st_ino
         self._reader.execute("PRAGMA query_only = ON")
@@ -63,13 +68,14 @@ class Store:
         """Entries that the last purge with more than it keeps removed before they were old."""
 
     @classmethod
-    def open(cls, path: Path) -> "Store":
+    def open(cls, path: Path, *, reads_ahead: bool = False) -> "Store":
         """Open the file at `path`; TemporaryError if that fails.
 
         A missing file is created. A damaged file, or one of another program or a newer schema, is renamed, never
-        deleted, and a new one is created with all rows that could be saved; `notices` reports it.
+        deleted, and a new one is created with all rows that could be saved; `notices` reports it. `reads_ahead`: keep
+        the bans that are read when the file is checked, for the first call of `ban_batches`.
         """
-        opened = open_database(path)
+        opened = open_database(path, reads_ahead=reads_ahead)
         try:
             with explained(path):
                 return cls(path, opened)
@@ -91,7 +97,17 @@ class Store:
 
     def bans(self) -> Iterator[Ban]:
         """Yield all claims, including those that have expired since; the claims of one network are consecutive."""
-        return self._read("bans", "", (), rows.read_ban)
+        return chain.from_iterable(self.ban_batches())
+
+    def ban_batches(self) -> Iterator[list[Ban]]:
+        """Yield all claims, about a thousand at a time; all claims of one address are in one list, consecutively."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            yield from whole(self._batches("bans", "", (), read_bans, text_factory=bytes))
+            return
+        ahead.reverse()
+        while ahead:  # what is taken is not kept
+            yield ahead.pop()
 
     def count_addresses(self, after_s: float) -> dict[tuple[Strength, int], int]:
         """Return how many single addresses are banned, for all ports and until later than `after_s` (wall time).
@@ -139,6 +155,7 @@ class Store:
         They immediately survive the end of the daemon; without `durable`, a power failure may lose the last seconds.
         Writing twice is harmless except for offences and tallies, which are then stored twice.
         """
+        self._ahead = None
         with self._write_lock, explained(self.path):
             self.check_identity()
             refused = self._refused
@@ -199,23 +216,44 @@ class Store:
     def _read(
         self, table: str, where: str, parameters: tuple[Any, ...], read: Callable[[rows.Row], _T]
     ) -> Iterator[_T]:
-        """Yield the results of a query, reading a thousand rows at a time; invalid rows are counted and skipped."""
+        """Yield the results of a query; invalid rows are counted and skipped."""
+
+        def read_each(batch: Sequence[rows.Row]) -> tuple[list[_T], int]:
+            found, malformed = [], 0
+            for row in batch:
+                try:
+                    found.append(read(unchecked(row)))
+                except MalformedRecord:
+                    malformed += 1
+            return found, malformed
+
+        return chain.from_iterable(self._batches(table, where, parameters, read_each))
+
+    def _batches(
+        self,
+        table: str,
+        where: str,
+        parameters: tuple[Any, ...],
+        read: Callable[[Sequence[rows.Row]], tuple[list[_T], int]],
+        text_factory: Callable[[bytes], str | bytes] = tolerant,
+    ) -> Iterator[list[_T]]:
+        """Yield the results of a query, a thousand rows at a time; `read` returns how many it skipped, too."""
         unreadable = 0
         with explained(self.path), self._read_lock:
             columns = f"{TABLES[table]}, row_check"
             cursor = self._reader.execute(f"SELECT {columns} FROM {table} {where}", parameters)  # noqa: S608
         while True:
             with explained(self.path), self._read_lock:
-                batch = cursor.fetchmany(_READ_ROWS)
+                self._reader.text_factory = text_factory
+                try:
+                    batch = cursor.fetchmany(_READ_ROWS)
+                finally:
+                    self._reader.text_factory = tolerant
             if not batch:
                 break
-            for row in batch:
-                try:
-                    item = read(unchecked(row))
-                except MalformedRecord:
-                    unreadable += 1
-                    continue
-                yield item
+            found, malformed = read(batch)
+            unreadable += malformed
+            yield found
         if unreadable > self._unreadable[table]:
             self._unreadable[table] = unreadable
 

@@ -213,14 +213,13 @@ def test_a_store_that_fails_while_it_is_read_costs_no_ban(directory: Path, monke
     life = Life(directory)
     life.ban()
     _reboot(life)
-    read = Store.bans
 
-    def fail(store: Store) -> Iterator[Ban]:
-        yield from itertools.islice(read(store), 3)
+    def fail(store: Store) -> Iterator[list[Ban]]:
+        yield list(itertools.islice(store.bans(), 3))
         raise TemporaryError("disk I/O error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "bans", fail)
+        patch.setattr(Store, "ban_batches", fail)
         life = Life(directory)
     assert life.in_kernel().keys() == life.in_ledger().keys() == {"192.0.2.1", "192.0.2.2"}
     wait_for(life.ticks_with_a_store, "the store")

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 SUITES = ("trixie", "forky")
 _LOCK = ROOT / "requirements.lock"
 _INSIDE = "/work"
+_SCRIPT = '/usr/bin/python3 -m native.build monitor && exec /usr/bin/python3 "$@"'
 _PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--numprocesses", "auto")
 
 
@@ -40,8 +41,8 @@ def _run(suite: str, arguments: list[str]) -> bool:
     root = RootImage(suite=suite).path()
     version = python_version(root)
     print(f"Python {version} of {suite}:", flush=True)
-    binds = [f"--bind-ro={ROOT}:{_INSIDE}", f"--bind-ro={_libraries(version)}:/libraries"]
-    # The checkout is read-only.
+    # What is written to the checkout, as the native extension for this Python, goes elsewhere.
+    binds = [f"--overlay={ROOT}::{_INSIDE}", f"--bind-ro={_libraries(version)}:/libraries"]
     environment = {"PYTHONPATH": f"/libraries:{_INSIDE}", "PYTHONDONTWRITEBYTECODE": "1"}
     environment |= {"HOME": "/tmp", "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis"}
     done = subprocess.run(
@@ -49,7 +50,7 @@ def _run(suite: str, arguments: list[str]) -> bool:
         + ["--register=no", "--keep-unit", "--pipe", f"--chdir={_INSIDE}", *binds]
         + [f"--setenv={name}={value}" for name, value in environment.items()]
         # nspawn sets NOTIFY_SOCKET, as if the tests were a service
-        + ["/usr/bin/env", "--unset=NOTIFY_SOCKET", "/usr/bin/python3", *_PYTEST, *arguments],
+        + ["/usr/bin/env", "--unset=NOTIFY_SOCKET", "sh", "-c", _SCRIPT, "sh", *_PYTEST, *arguments],
         stdin=subprocess.DEVNULL,
         check=False,
     )

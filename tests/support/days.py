@@ -57,6 +57,10 @@ class Store:
         """Return the claims."""
         return list(self.book.claims.values())
 
+    def ban_batches(self) -> list[list[Ban]]:
+        """Return the claims as one batch."""
+        return [self.bans()]
+
     def count_addresses(self, after_s: float) -> dict[tuple[Strength, int], int]:
         """Return that there are few."""
         return {}

@@ -13,7 +13,10 @@ from tests.support.machine import Machine
 from tests.support.root_image import CACHE, RootImage
 
 _CHECKOUT = Path(__file__).parents[2]
-_WANTED = ("monitor", "bpf", "systemd", "Makefile", "pyproject.toml", "hatch_build.py", "requirements.runtime.lock")
+_WANTED = (
+    *("monitor", "native", "bpf", "systemd", "Makefile", "pyproject.toml", "hatch_build.py"),
+    "requirements.runtime.lock",
+)
 _DOCUMENTS = ("README.md", "CHANGELOG.md", "LICENSE")
 _LOCK = _CHECKOUT / "requirements.runtime.lock"
 SOURCE = Path("/opt/source")
@@ -62,7 +65,7 @@ def copy_checkout(machine: Machine) -> None:
     source = machine.path(SOURCE)
     for name in (*_WANTED, *_DOCUMENTS):
         if (path := _CHECKOUT / name).is_dir():
-            shutil.copytree(path, source / name, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True)
+            shutil.copytree(path, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.so"), symlinks=True)
         else:
             source.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, source)

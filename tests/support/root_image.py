@@ -19,7 +19,7 @@ RUNTIME = ("python3-venv", "python3-bpfcc", "python3-systemd", "linux-libc-dev")
 """The daemon's packages from the distribution (RUNTIME_PACKAGES in the Makefile)."""
 _PACKAGE = ("python3-click", "python3-rich", "python3-yaml", "python3-apt")
 """Additional packages for the Debian package, and for installing it with Ansible."""
-_BUILD = ("debhelper", "dh-apparmor", "dh-python", "make", "python3-pip")
+_BUILD = ("debhelper", "dh-apparmor", "dh-python", "gcc", "make", "python3-dev", "python3-pip")
 """For `make deb` (BUILD_PACKAGES in the Makefile)."""
 _TEST = ("apparmor", "conntrack", "curl", "jq", "libcap2-bin", "libfaketime", "nftables")
 

@@ -17,7 +17,7 @@ _PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
 
 def packages() -> str:
     """Return the part of the lock that `debian/rules` installs: what it vendors, and what builds nodewarden's wheel."""
-    rules = (_CHECKOUT / "debian/rules").read_text()
+    rules = (_CHECKOUT / "debian/rules").read_text().replace("\\\n", " ")
     names = {
         name for line in re.findall(r"^(?:VENDORED|BACKEND) := (.*)$", rules, re.MULTILINE) for name in line.split()
     }

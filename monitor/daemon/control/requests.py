@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from itertools import product
 from typing import Any
 
-from monitor import __version__
+from monitor import __version__, native
 from monitor.bans.claims import Rank
 from monitor.control import protocol
 from monitor.control.fleet_requests import FleetPardon, FleetStatus, FleetTrust
@@ -165,6 +165,7 @@ class Answers:
         origins = described.pop("detector_origins", {})
         return {
             "version": __version__,
+            "is_native": native.extension is not None,
             **described,
             "detectors": [
                 {

@@ -14,7 +14,7 @@ from monitor.daemon.pipeline.listeners import Listener
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.metrics.metric import Sample
 from monitor.model.addresses import host, parse_address
-from monitor.model.bans import AllowEntry, Mode
+from monitor.model.bans import AllowEntry, ClaimOrigin, Mode
 from monitor.model.errors import SYSTEM_FAULTS
 from monitor.model.problems import Problem, ProblemKind
 from monitor.model.requirements import Part, PartKind, Requirement
@@ -68,7 +68,8 @@ class Crowdsec(Listener):
     def _begin(self, *, is_believed: bool) -> None:
         pipeline, settings = self._pipeline, self._settings
         assert pipeline is not None  # noqa: S101 - `open` comes first
-        left = [] if settings.pulls else [one for one in pipeline.ledger.all_claims() if is_of_lapi(one)]
+        elsewhere = (ClaimOrigin.LIST, ClaimOrigin.PEER)
+        left = [] if settings.pulls else list(filter(is_of_lapi, pipeline.ledger.claims_from(elsewhere)))
         if not (settings.pulls or settings.pushes or left):
             return
         from monitor.daemon.crowdsec.hand_over import HandOver

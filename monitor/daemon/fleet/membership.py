@@ -83,10 +83,7 @@ class Membership(Listener):
         self._pipeline = pipeline
         if self._settings.fleet.url:
             self._join(now_s)
-        elif any(
-            claim.origin is ClaimOrigin.PEER and claim.detector not in OTHER_PEERS
-            for claim in pipeline.ledger.all_claims()
-        ):
+        elif any(claim.detector not in OTHER_PEERS for claim in pipeline.ledger.claims_from((ClaimOrigin.PEER,))):
             self._join(now_s)  # `fleet.url` was removed while the daemon was stopped
             self._leave()
 

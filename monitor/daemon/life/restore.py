@@ -6,7 +6,7 @@ are kept as they were saved, and get their own times when the clock is believed 
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import TypeAlias
 
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from monitor.bans.claims import Claims, claim_rank
 from monitor.bans.decision import Ending
 from monitor.bans.ledger import Ledger
-from monitor.bans.merge import Merged, is_restored, merge
+from monitor.bans.merge import Merged, Merging, Plain, is_restored, merge
 from monitor.daemon.pipeline.decision_record import Record
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.enforcers.protocol import Failure, Leader
@@ -62,11 +62,18 @@ def restore(
         pipeline.allow_again([allowed.entry for allowed in store.allowed()], now_s)
         pipeline.policy.remember(pipeline.noted(history(store, now_s - ahead_s), counted))
     is_found = pipeline.table.exists()
-    held = pipeline.table.held(clock, store.count_addresses(now_s - ahead_s) if store else {})
+    held = pipeline.table.held(clock, store.count_addresses(now_s - ahead_s) if store and is_found else {})
     filling = _Filling(pipeline.table, clock)
     kept = {} if kept is None else kept
     entering = _Entering(pipeline, record, filling, kept, now_s)
-    for merged in merge(_running(store, record, now_s, ahead_s, kept), held, now_s):
+    merging = Merging(held, now_s)
+    for batch in store.ban_batches() if store else ():
+        plain, others = (None, batch) if ahead_s else merging.split(batch)
+        if plain and plain.bans:
+            entering.enter_plain(plain)
+        for merged in merging.claims(_running(others, record, now_s, ahead_s, kept)):
+            entering.enter(merged)
+    for merged in merging.rest():
         entering.enter(merged)
     if is_found or pipeline.enforces:
         filling.begin()
@@ -99,7 +106,7 @@ def catch_up(
     filling = _Filling(pipeline.table, clock)
     entering = _Entering(pipeline, record, filling, kept, now_s)
     found = 0
-    for merged in merge(_running(store, record, now_s, ahead_s, kept), (), now_s):
+    for merged in merge(_running(store.bans(), record, now_s, ahead_s, kept), (), now_s):
         key = claim_key(merged.ban)
         if any(claim_key(claim) == key for claim in ledger.claims(merged.ban.network, merged.ban.strength)):
             kept.pop(key, None)
@@ -169,6 +176,18 @@ class _Entering:
         if ban.mode is Mode.ENFORCE and not (merged.is_held and ban.network.is_host):
             self._filling.add(ban)
 
+    def enter_plain(self, plain: Plain) -> None:
+        """Enter bans that are as they are stored, all at once if there is room and none is protected."""
+        pipeline, ledger = self._pipeline, self._pipeline.ledger
+        is_room = ledger.in_force + len(plain.bans) <= ledger.max_bans
+        if is_room and not pipeline.guard.shields_any([ban.network.address for ban in plain.bans]):
+            ledger.put_hosts(plain.bans, plain.keys)
+            self._filling.add_all(plain.missing)
+            return
+        missing = {ban.key for ban in plain.missing}
+        for ban, key in zip(plain.bans, plain.keys, strict=True):
+            self.enter(Merged(ban, is_news=False, is_held=key not in missing))
+
     def unwanted(self) -> list[Ban]:
         """Return the claims that were not entered, or yielded, and whose networks no other claim holds."""
         return [ban for ban in self._gone if not _is_in_force(self._pipeline.ledger, ban)]
@@ -213,6 +232,12 @@ class _Filling:
         if len(self._waiting) >= _HANDFUL:
             self._submit()
 
+    def add_all(self, bans: Sequence[Ban]) -> None:
+        """Put bans into the kernel soon."""
+        self._waiting += bans
+        if len(self._waiting) >= _HANDFUL:
+            self._submit()
+
     def finish(self) -> list[Failure]:
         """Wait until all are in; return what the kernel refused."""
         if self._waiting:
@@ -227,9 +252,9 @@ class _Filling:
         self._jobs.append(self._worker.submit(lambda: self._table.fill(bans, self._clock())))
 
 
-def _running(store: Store | None, record: Record | None, now_s: float, ahead_s: float, kept: Kept) -> Iterator[Ban]:
+def _running(stored: Iterable[Ban], record: Record | None, now_s: float, ahead_s: float, kept: Kept) -> Iterator[Ban]:
     """Yield the stored claims that have not ended, by the clock of now; strike the others out of the store."""
-    for ban in store.bans() if store else ():
+    for ban in stored:
         if ban.until_s + ahead_s <= now_s:
             if record:
                 record.remove_ban(ban)

@@ -105,7 +105,11 @@ class Service:
             admin_groups=protect.admin_groups,
             kubernetes=protect.kubernetes,
         )
-        self._saver = Saver(settings.state.directory / FILE_NAME, self._store_opened)
+        self._saver = Saver(
+            settings.state.directory / FILE_NAME,
+            self._store_opened,
+            open_first=partial(Store.open, reads_ahead=True),
+        )
         self._cutting = Cutting()
         self._events = EventStream(show_event)
         self._intake = HistoryIntake(
@@ -260,7 +264,9 @@ class Service:
         self._metrics.serve(settings.metrics, self._descriptors.reserved_from)
         await self._control.open(settings.control.group)
         in_force = self._state.restore()
-        self._harm.start(list(self.pipeline.ledger.bans()))
+        bans = self.pipeline.ledger.bans()
+        internal = self.pipeline.surrounding.internal.inside(ban.network.address for ban in bans)
+        self._harm.start([ban for ban in bans if ban.network.address in internal] if internal else [])
         self._sight.start(time.time())
         self._elsewhere.open(self.pipeline, time.time())
         self._drift.open()  # only now: a hundred thousand notices of our own would overrun it

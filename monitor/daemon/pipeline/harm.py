@@ -69,7 +69,7 @@ class HarmWatch(Listener):
         """Packets of internal sources that the sets dropped, as far as they were polled."""
 
     def start(self, bans: Sequence[Ban]) -> None:
-        """Take the bans of an earlier run."""
+        """Take the bans of an earlier run; those outside of internal networks may be left out."""
         for ban in bans:
             self._watch(ban)
 

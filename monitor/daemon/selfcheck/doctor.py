@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from monitor import native
 from monitor.daemon.selfcheck.firewall import firewall_part, look_at_rules
 from monitor.daemon.selfcheck.probes import Probed, probe
 from monitor.daemon.selfcheck.requirements import examine, in_order, is_sound
@@ -80,6 +81,8 @@ def _process(probed: Probed) -> dict[str, Any]:
         "capabilities": sorted(privileges.capabilities),
         "nft_newest_writer": probed.writers.newest,
         "nft_crashing_set": probed.writers.crashing,
+        "is_native": native.extension is not None,
+        "why_not_native": native.why_not,
     }
 
 

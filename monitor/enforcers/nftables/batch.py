@@ -2,6 +2,8 @@
 
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import repeat
+from operator import attrgetter
 
 from monitor.enforcers.netlink import NEW_ELEMENTS, NetlinkRequest, encode_element
 from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
@@ -14,7 +16,7 @@ from monitor.model.parts import in_parts
 WORTHWHILE = 64
 _MESSAGE_ELEMENTS = 700  # below 32 KiB for both families: the length of a nested attribute has 16 bits
 _TRANSACTION_MESSAGES = 24
-_BE64 = struct.Struct(">Q")
+_ADDRESS = attrgetter("network.address")
 
 
 def add_hosts(link: NetlinkSocket, bans: Sequence[Ban], now_s: float) -> list[Ban]:
@@ -43,8 +45,8 @@ def _messages(bans: Sequence[Ban], now_s: float) -> Iterator[tuple[NetlinkReques
         # The elements of a set differ only in timeout and address: the rest is encoded once.
         model = encode_element(host(bytes(size)), interval=False, timeout_ms=0)
         head, middle = model[:8], model[16:-size]
+        encode = struct.Struct(f">{len(head)}sQ{len(middle)}s{size}s").pack
         for part in in_parts(members, _MESSAGE_ELEMENTS):
-            elements = b"".join(
-                [head + _BE64.pack(milliseconds(ban.until_s - now_s)) + middle + ban.network.address for ban in part]
-            )
-            yield encoder.request(NEW_ELEMENTS, elements), part
+            timeouts_ms = [milliseconds(ban.until_s - now_s) for ban in part]
+            elements = map(encode, repeat(head), timeouts_ms, repeat(middle), map(_ADDRESS, part))
+            yield encoder.request(NEW_ELEMENTS, b"".join(elements)), part

@@ -3,8 +3,9 @@
 from typing import Any
 
 from monitor.model.cursors import Cursor, CursorStore
+from monitor.sources.kmsg.decoder import KernelLogStats
 from monitor.sources.kmsg.metrics import COUNTERS
-from monitor.sources.kmsg.reader import BOOT_ID, KernelLog, KernelLogStats
+from monitor.sources.kmsg.reader import BOOT_ID, KernelLog
 from monitor.sources.kmsg.settings import KernelLogSettings
 from monitor.sources.metrics import LAG
 from monitor.sources.runner import Process, SourceRunner

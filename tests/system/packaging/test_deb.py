@@ -66,6 +66,7 @@ def test_it_installs_and_runs(node: Machine, deb: Path) -> None:
         "NRestarts": "0",
     }
     assert status(node)["version"] == __version__
+    assert status(node)["is_native"]
     wait_for(lambda: sources(node)["drops"] != "loading", "the eBPF program to be compiled and loaded")
     assert [name for name, state in sources(node).items() if state == "up"] == [
         *("kernel_log", "conntrack", "drops", "journal")

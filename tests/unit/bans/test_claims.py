@@ -151,6 +151,11 @@ def _compare(ledger: Ledger, model: _Model) -> None:
         for bits in (32, 128):
             for prefixes in (False, True):
                 assert ledger.count_in_set(strength, bits, prefixes=prefixes) == sets[strength, bits, prefixes]
+    everything = [claim for claims in held.values() for claim in claims]
+    assert Counter(map(claim_key, ledger.all_claims())) == Counter(map(claim_key, everything))
+    for origin in ClaimOrigin:
+        found_of = Counter(map(claim_key, ledger.claims_from((origin,))))
+        assert found_of == Counter(claim_key(claim) for claim in everything if claim.origin is origin)
     weakest = ledger.weakest(99)
     ranks = [_rank(claims) for claims in held.values() if _rank(claims)]
     assert ledger.in_force == len(ranks)

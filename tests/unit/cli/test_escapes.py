@@ -99,6 +99,7 @@ def _results(text: str) -> dict[type, Any]:
         },
         protocol.Doctor: {
             "is_sound": False, "is_daemon": True, "is_sandboxed": True, "account": text, "kernel": text,
+            "is_native": False, "why_not_native": text,
             "parts": [{"state": "missing", "kind": text, "name": text, "requirements": [need]}],
         },
         protocol.ListBans: {"bans": [ban], "total": 1, "cursor": ""},

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from monitor.files import kept
 from monitor.files.kept import KeptFiles
 from monitor.filters import databases
 from monitor.filters.databases import Databases
-from monitor.filters.scanner import BlockScanner
+from monitor.filters.scanner import BlockScanner, can_search
 
 _TEXTS = ("Failed password", "Invalid user")
 _LINES = b"one\nFailed password for x\nInvalid user y\n"
@@ -60,6 +59,18 @@ def test_what_was_compiled_is_read(directory: Path, compiled: list[int]) -> None
     assert compiled == [2]
     assert _find(directory, _TEXTS[::-1]) == [(1,), (0,)]  # other numbers: another database
     assert compiled == [2, 2]
+
+
+def test_whether_a_large_expression_can_be_searched_for_is_kept(directory: Path, compiled: list[int]) -> None:
+    """To try one takes a fifth of a second; the answer is that of the first time, whatever it was."""
+    large, too_large = "x" * 1001, "x" * 1001 + ".*y" * 20_000
+    for _ in range(2):
+        assert [can_search(text, Databases(directory)) for text in (large, too_large)] == [True, False]
+    assert compiled == [1, 1]
+    for path in _kept(directory, 2):
+        _damage(path)
+    assert can_search(large, Databases(directory))
+    assert compiled == [1, 1, 1]
 
 
 def _cut(path: Path) -> None:
@@ -141,7 +152,7 @@ def test_a_directory_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -
 
 
 def test_old_files_are_deleted(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "MAX_FILES", 3)
+    monkeypatch.setattr(databases, "MAX_FILES", 3)
     for number in range(6):
         _find(directory, (f"text {number}",))
         end_s = time.monotonic() + 10

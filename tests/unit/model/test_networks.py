@@ -64,3 +64,11 @@ def test_at_first_nobody_is_anywhere() -> None:
     """Before a detector is told who is where, it takes everybody for a stranger."""
     nowhere, address = Surrounding(), parse_address("192.0.2.1")
     assert not any(address in places for places in everywhere(nowhere))
+
+
+@given(st.lists(NETWORKS, max_size=6), st.lists(NETWORKS, max_size=6), st.lists(ADDRESSES, max_size=8))
+def test_many_are_looked_up_as_each_is(networks: list[Network], holes: list[Network], asked: list[Address]) -> None:
+    """The addresses inside are those that are in the set one by one."""
+    known = Networks(networks, holes)
+    asked += [network.last() for network in (*networks, *holes)]
+    assert known.inside(asked) == {address for address in asked if address in known}

@@ -1,0 +1,1 @@
+"""Native code under AddressSanitizer and UndefinedBehaviorSanitizer."""
