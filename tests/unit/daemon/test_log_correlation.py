@@ -164,7 +164,7 @@ def test_after_a_restart_a_known_prefix_can_turn_out_to_mark_accepted_packets() 
 
 
 def test_after_a_restart_a_mixed_prefix_is_mixed() -> None:
-    """For the rest of its hour, also after the clock was set back; without connection tracking its lines do not count."""
+    """For the rest of its hour, whatever the clock does; without connection tracking its lines do not count."""
     known = proven()
     known.admit([line(80)], 1001.0)
     known.note(FlowBatch(1001.1, opened=[opened(80)]))
