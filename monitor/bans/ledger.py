@@ -227,10 +227,11 @@ class Ledger(Notes, BanCounts):
         return [key for key, ban in self._bans.items() if ban.origin in origins or key in claims]
 
     def all_claims(self) -> Iterable[Ban]:
-        """Yield every claim, in no order."""
+        """Yield every claim, in the order in which their networks were entered: a replay has the same."""
         claims = self._claims
-        sole = (ban for key, ban in self._bans.items() if key not in claims) if claims else self._bans.values()
-        return chain(sole, chain.from_iterable(claims.values()))
+        if not claims:
+            return self._bans.values()
+        return chain.from_iterable(claims.get(key, (ban,)) for key, ban in self._bans.items())
 
     def claims_from(self, origins: Collection[ClaimOrigin]) -> Iterable[Ban]:
         """Yield the claims of some origins, in no order; quick, however many others there are."""
