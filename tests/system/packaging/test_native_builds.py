@@ -1,4 +1,4 @@
-"""The native extension as it is built: in the package, from a source distribution, without a compiler, with sanitizers."""
+"""The native extension as it is built: for the package, from a source distribution, with sanitizers, or not at all."""
 
 import os
 import subprocess
