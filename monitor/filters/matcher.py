@@ -49,7 +49,8 @@ class LogMatcher:
 
         `timezones` apply to dates without a zone (default: the system's). `findtimes_s` is the maximum age of lines
         that were written before the start (default: 600). `confirm_timeout_s` is the CPU time that one line may cost
-        one filter. Without Hyperscan or the native extension the result is the same, but slower. `databases` keeps what is compiled for later.
+        one filter. Without Hyperscan or the native extension the result is the same, but slower. `databases` keeps what
+        is compiled for later.
         """
         self.faults: dict[str, str] = {}
         """By detector: why its filter cannot be used."""

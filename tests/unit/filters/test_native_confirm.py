@@ -198,7 +198,7 @@ def test_wrong_use_is_an_exception() -> None:
         )  # fmt: skip
 
     for wrong in ([(0, 5, (0,))], [(2, 2, (0,))], [(-1, 2, (0,))], [(0, 2, (-1,))]):
-        with pytest.raises(ValueError, match="no line|no such"):
+        with pytest.raises(ValueError, match=r"no line|no such"):
             confirmation(wrong).run([None], None, 0, math.inf)  # type: ignore[attr-defined]
     made = confirmation([(0, 2, (7,)), (2, 4, None)])
     assert made.run([None], None, 0, math.inf)[:2] == (0, False)  # type: ignore[attr-defined]
