@@ -113,8 +113,8 @@ class Finder:
         """Take an automaton, and the programs of at most 64 fragments; ValueError if the parts do not fit.
 
         `classes` gives the class of each of 256 bytes, `width` is their number, `table` has the next state (16 bits)
-        for each state and class; `starts` is a bitmap of the pairs of bytes with which texts start, `found` the fragments
-        whose text ends in each state.
+        for each state and class; `starts` is a bitmap of the pairs of bytes with which texts start, `found` the
+        fragments whose text ends in each state.
         """
 
     def search(self, data: bytes, candidates: Candidates, /) -> None:

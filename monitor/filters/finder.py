@@ -33,8 +33,7 @@ def make_finder(fragments: Sequence[str]) -> "Finder | None":
     programs = []
     try:
         for number, fragment in enumerate(fragments):
-            searched = rf"[^\n]*?(?:{fragment.replace('.*', '.*?')})"
-            programs.append(extension.Program(compile_program(re.compile(searched))))
+            programs.append(extension.Program(compile_program(searched(fragment))))
             found = _texts(parser.parse(fragment))
             if not found or min(map(len, found)) < _SHORTEST:
                 return None
@@ -44,6 +43,11 @@ def make_finder(fragments: Sequence[str]) -> "Finder | None":
     except (Untranslatable, re.error, ValueError):
         return None
     return _automaton(texts, programs)
+
+
+def searched(fragment: str) -> re.Pattern[str]:
+    """Return the expression that matches, at the start of a line, if the line contains the fragment."""
+    return re.compile(rf"[^\n]*?(?:{fragment.replace('.*', '.*?')})")
 
 
 def _texts(items: Iterable[tuple[Any, Any]]) -> set[str]:

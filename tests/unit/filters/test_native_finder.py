@@ -7,9 +7,10 @@ from itertools import islice
 import pytest
 
 from bench.log_mutations import mutations
-from monitor.filters.finder import make_finder
+from monitor.filters.finder import make_finder, searched
 from monitor.filters.library import built_in_names
 from monitor.filters.log_filter import LogFilter
+from monitor.filters.program import compile_program
 from monitor.filters.scanner import BlockScanner
 from tests.support.native import extension
 from tests.unit.filters.builtin_support import definition_of, samples_of
@@ -64,7 +65,19 @@ def test_all_filters_have_the_same_candidates(name: str) -> None:
     lines = [text.encode() for sample in samples_of(name) for text in sample.text]
     lines += islice(mutations(lines, 1), _MUTATIONS * len(lines))
     data = b"".join(line.replace(b"\n", b" ") + b"\n" for line in lines if line.isascii())
-    assert _found(fragments, data) == _expected(fragments, data)
+    found, expected = _found(fragments, data), _expected(fragments, data)
+    assert all(one in found or _gives_up(fragments, data[one[0] : one[1]]) for one in expected)
+    assert all(one in expected or _gives_up(fragments, data[one[0] : one[1]]) for one in found)
+
+
+def _gives_up(fragments: Sequence[str], line: bytes) -> bool:
+    """Whether the matcher gives up a line, which then is a candidate."""
+    for fragment in fragments:
+        try:
+            extension().Program(compile_program(searched(fragment))).match(line)
+        except extension().GaveUp:
+            return True
+    return False
 
 
 def test_a_dense_log_is_searched_by_the_finder() -> None:
