@@ -287,4 +287,5 @@ debs: setup
 clean:
 	rm -rf build dist debian/nodewarden debian/.debhelper debian/completion debian/man debian/*.log debian/*.substvars
 	rm -rf debian/backend debian/*.lock debian/nodewarden.service debian/nodewarden.nodewarden-*
+	rm -f monitor/_native.*.so monitor/._native*
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
