@@ -65,7 +65,9 @@ def _rate(took_s: float) -> float:
 
 def _detect(records: Sequence[bytes]) -> float:
     """Return lines per CPU second."""
+    batches = [list(records[first : first + _BATCH]) for first in range(0, len(records), _BATCH)]
     detectors = [one for one in build_detectors(Settings()) if PacketLogged in one.takes]
+    decoder = RecordDecoder(KernelLogStats(), BootClock(0.0, 1.0), LogPrefixes())
     dispatch, alerts = Dispatch(detectors), 0
     batches = [list(records[first : first + _BATCH]) for first in range(0, len(records), _BATCH)]
     decoder = RecordDecoder(KernelLogStats(), BootClock(0.0, 1.0), LogPrefixes())

@@ -1,18 +1,15 @@
 """Speed of the filters on whole logs, compared with the parsers of peers."""
 
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-import msgspec
-
 from bench.log_lines import attack_lines, benign_lines
 from bench.peers import fail2ban, parsers, servers
-from bench.registry import BenchmarkError, Figure, benchmark, progress
+from bench.registry import Figure, benchmark, progress
+from bench.scan_run import scan
 from tests.support.lab import Lab
 
 _ROUNDS = 5
@@ -23,21 +20,6 @@ _MANY = 1000
 _FAIL2BAN_SSHD = str(fail2ban.HOME / "etc/fail2ban/filter.d/sshd.conf")
 _ATTEMPTS_PER_20_LINES = 9
 """Lines with a password that was tried: three by an unknown user and six by a known one."""
-
-
-class ScanRun(msgspec.Struct):
-    """The output of `bench.log_scan`."""
-
-    lines: int
-    failures: int
-    first_s: float
-    cpu_s: float
-    peak_mb: float
-
-    @property
-    def lines_per_s(self) -> float:
-        """Lines per CPU second, without compiling."""
-        return self.lines / self.cpu_s
 
 
 @benchmark("log_attack_lines_per_s", "log_attack_cpu_s", "log_attack_peak_mb", "log_benign_lines_per_s")
@@ -117,16 +99,3 @@ def _logs(directory: Path) -> tuple[Path, Path, Path]:
         with path.open("w") as file:
             file.writelines(lines)
     return attack, benign, few
-
-
-def scan(log: Path, copies: int = 0, reference: str = "sshd") -> ScanRun:
-    """Match a log in a process of its own with a filter, and with `copies` further ones."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.log_scan", log, reference, str(copies)],
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    if done.returncode:
-        raise BenchmarkError(f"bench.log_scan failed: {done.stderr[-500:]}")
-    return msgspec.json.decode(done.stdout, type=ScanRun)

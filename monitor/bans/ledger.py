@@ -4,7 +4,6 @@ import bisect
 import heapq
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Sequence, Set
-from itertools import chain
 from typing import TypeAlias
 
 import msgspec
@@ -227,11 +226,11 @@ class Ledger(Notes, BanCounts):
         return [key for key, ban in self._bans.items() if ban.origin in origins or key in claims]
 
     def all_claims(self) -> Iterable[Ban]:
-        """Yield every claim, in the order in which their networks were entered: a replay has the same."""
+        """Yield every claim, in the order of `bans`: a replay enters them in this order."""
         claims = self._claims
         if not claims:
             return self._bans.values()
-        return chain.from_iterable(claims.get(key, (ban,)) for key, ban in self._bans.items())
+        return (claim for key, ban in self._bans.items() for claim in claims.get(key, (ban,)))
 
     def claims_from(self, origins: Collection[ClaimOrigin]) -> Iterable[Ban]:
         """Yield the claims of some origins, in no order; quick, however many others there are."""
