@@ -113,8 +113,8 @@ def read_ends(link: NetlinkSocket, stored: Stored) -> Iterator[tuple[Network, St
     """Yield network, strength and remaining seconds (None: no timeout) of all elements, one set in memory at a time.
 
     A hash set is read until all elements that the kernel counts are found, or another pass finds nothing new, as in
-    `read_elements`; if it keeps growing, the elements found so far are returned. One of which nearly all is `stored` is left out. Sets of an older schema are read too.
-    FileNotFoundError if there is no table.
+    `read_elements`; if it keeps growing, the elements found so far are returned. One of which nearly all is `stored` is
+    left out. Sets of an older schema are read too. FileNotFoundError if there is no table.
     """
     if not exists(link):
         raise FileNotFoundError(errno.ENOENT, "no such table")
