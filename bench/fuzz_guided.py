@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from bench import fuzz_kmsg
+from bench import fuzz_kmsg, fuzz_program
 from monitor import native
 
 Mutate = Callable[[random.Random, bytes, Sequence[bytes]], bytes]
@@ -47,7 +47,11 @@ class Found(msgspec.Struct):
 
 def targets() -> list[Target]:
     """Return all targets."""
-    return [Target("kmsg", fuzz_kmsg.seed_records(), fuzz_kmsg.mutate, fuzz_kmsg.Comparison().difference)]
+    return [
+        Target("kmsg", fuzz_kmsg.seed_records(), fuzz_kmsg.mutate, fuzz_kmsg.Comparison().difference),
+        Target("expressions", fuzz_program.expression_seeds(), fuzz_program.mutate_input, fuzz_program.compare_input),
+        Target("programs", fuzz_program.program_seeds(), fuzz_program.mutate_words, fuzz_program.run_words),
+    ]
 
 
 def fresh_branches() -> Callable[[], int]:

@@ -51,8 +51,13 @@ class BlameError(Exception):
 
 def filters() -> list[tuple[FilterDefinition, list[bytes]]]:
     """Return the built-in filters in all modes and, if available, those of fail2ban, each with valid lines."""
-    found = [(load_filter(reference), lines) for reference, lines in _built_in()]
-    return [*found, *_of_fail2ban()] if fail2ban.fetch() else found
+    found = built_in_filters()
+    return [*found, *fail2ban_filters()] if fail2ban.fetch() else found
+
+
+def built_in_filters() -> list[tuple[FilterDefinition, list[bytes]]]:
+    """Return the built-in filters in all modes, each with valid lines."""
+    return [(load_filter(reference), lines) for reference, lines in _built_in()]
 
 
 def survive(definition: FilterDefinition, lines: Sequence[bytes], count: int, seed: int) -> int:
@@ -143,7 +148,8 @@ def _built_in() -> Iterator[tuple[str, list[bytes]]]:
             yield (f"{name}[mode={mode}]" if mode else name), lines
 
 
-def _of_fail2ban() -> Iterator[tuple[FilterDefinition, list[bytes]]]:
+def fail2ban_filters() -> Iterator[tuple[FilterDefinition, list[bytes]]]:
+    """Yield the filters of fail2ban that have samples, each with these."""
     logs = fail2ban.HOME / "usr/lib/python3/dist-packages/fail2ban/tests/files/logs"
     for path in sorted(Path(fail2ban.HOME / "etc/fail2ban/filter.d").glob("*.conf")):
         if not (logs / path.stem).is_file():

@@ -272,8 +272,9 @@ static uint32_t next_round(struct run *run, uint32_t at, int32_t here)
 	if (done >= code[3])
 		return code[5];
 	if (code[4]) {
-		// The other way first; a round that is started later counts then.
-		if (!push(run, GO_BACK, body, here, 0) || !push(run, RESTORE, code[1], (int32_t)done + 1, 0))
+		// The other way first; a round that is started later counts only then, and no longer once it failed.
+		if (!push(run, RESTORE, code[1], (int32_t)done, 0) || !push(run, GO_BACK, body, here, 0) ||
+		    !push(run, RESTORE, code[1], (int32_t)done + 1, 0))
 			return UINT32_MAX;
 		return code[5];
 	}

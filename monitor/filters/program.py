@@ -11,7 +11,6 @@ import sys
 from array import array
 from collections.abc import Callable, Sequence
 from re import _constants as sre  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 from monitor.filters.byte_sets import (
@@ -25,7 +24,7 @@ from monitor.filters.byte_sets import (
     single,
 )
 from monitor.filters.instructions import LINE_END, LINE_START, PLACES, VERSION, Op
-from monitor.filters.subexpressions import REPEATS, Item, inside
+from monitor.filters.subexpressions import REPEATS, Item, tree_of
 
 _SET_WORDS = 5
 _MAX_WORDS = 1 << 16
@@ -39,7 +38,7 @@ def compile_program(pattern: re.Pattern[str]) -> bytes:
     if pattern.flags & re.LOCALE:
         raise Untranslatable("it depends on the locale")
     try:
-        tree = parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE)
+        tree = tree_of(pattern)
         return _Compiler(pattern).finish(list(tree))
     except RecursionError:
         raise Untranslatable("it is nested too deeply") from None
@@ -164,11 +163,8 @@ class _Compiler:
         if bits is not None:
             self._single_loop(code, bits, low, most, rest)
             return
-        if most > 1:
-            if _may_be_empty(inner):
-                raise Untranslatable("repeats what may be empty")
-            if _has_group(inner):
-                raise Untranslatable("repeats a group")
+        if most > 1 and _may_be_empty(inner):
+            raise Untranslatable("repeats what may be empty")
         if code is sre.POSSESSIVE_REPEAT:  # CPython 3.11 goes on in the middle of a round that failed
             raise Untranslatable("a possessive repeat of a sequence")
         self._loop(inner, low, most, flags, rest, is_lazy=code is sre.MIN_REPEAT)
@@ -290,13 +286,3 @@ def _literal_length(items: Sequence[Item], start: int) -> int:
 
 def _may_be_empty(items: Any) -> bool:
     return bool(items.getwidth()[0] == 0)
-
-
-def _has_group(items: Sequence[Item]) -> bool:
-    for code, argument in items:
-        if code is sre.SUBPATTERN and argument[0] is not None:
-            return True
-        looked = [argument[1]] if code in (sre.ASSERT, sre.ASSERT_NOT) else inside(code, argument)
-        if any(map(_has_group, looked)):
-            return True
-    return False
