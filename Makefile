@@ -105,7 +105,7 @@ observe: setup
 
 # Tests of nftables and connection tracking share nothing, since these belong to a network namespace; neither do those of
 # packages, which attack nobody, and those of daemons that read only lines with a log prefix of their own.
-APART := tests/system/packaging $(patsubst %,tests/kernel/test_%.py,audit_suggestions ban_faults bans_model comparison conntrack drift \
+APART := tests/system/packaging $(patsubst %,tests/kernel/test_%.py,audit_suggestions ban_faults bench_peers bans_model comparison conntrack drift \
     forged_entries journal leaks log_in_journal nft_versions nftables older_tables prefixes refused_table shun_semantics surroundings \
     audit_command audit_rulesets audit_untouched config_watch crowdsec notify notify_servers daemon_state dashboards fleet observe owner state)
 # Booted containers, whose daemons have a log prefix of their own, too.
@@ -287,4 +287,5 @@ debs: setup
 clean:
 	rm -rf build dist debian/nodewarden debian/.debhelper debian/completion debian/man debian/*.log debian/*.substvars
 	rm -rf debian/backend debian/*.lock debian/nodewarden.service debian/nodewarden.nodewarden-*
+	rm -f monitor/_native.*.so monitor/._native*
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

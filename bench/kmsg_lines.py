@@ -56,9 +56,15 @@ def generated_records(random_source: random.Random, kind: Kind, count: int) -> l
 
 
 def packet_record(
-    sequence: int, source: bytes, port: int, *, protocol: int = PROTOCOL_TCP, destination: bytes | None = None
+    sequence: int,
+    source: bytes,
+    port: int,
+    *,
+    protocol: int = PROTOCOL_TCP,
+    destination: bytes | None = None,
+    step_us: int = 50,
 ) -> bytes:
-    """Return the record of a logged TCP SYN or UDP packet as read from /dev/kmsg."""
+    """Return the record of a logged TCP SYN or UDP packet as read from /dev/kmsg, one each `step_us` since the boot."""
     addresses = f"SRC={_text(source)} DST={_text(destination or _DESTINATION[len(source)])}"
     if len(source) == 4:
         header = f"{addresses} LEN=60 TOS=0x00 PREC=0x00 TTL=63 ID={sequence & 0xFFFF} DF"
@@ -68,7 +74,7 @@ def packet_record(
         transport = f"TCP SPT=51234 DPT={port} WINDOW=64240 RES=0x00 SYN URGP=0"
     else:
         transport = f"UDP SPT=51234 DPT={port} LEN=40"
-    return f"4,{sequence},{sequence * 50},-;[BLOCK] IN=eth0 OUT= {_MAC} {header} PROTO={transport} \n".encode()
+    return f"4,{sequence},{sequence * step_us},-;[BLOCK] IN=eth0 OUT= {_MAC} {header} PROTO={transport} \n".encode()
 
 
 def _text(address: bytes) -> str:

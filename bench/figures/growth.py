@@ -11,10 +11,10 @@ from pathlib import Path
 from statistics import median
 from unittest.mock import patch
 
-from bench.figures.log_lines import scan
 from bench.growth import growth
 from bench.log_lines import benign_lines
 from bench.registry import Figure, benchmark
+from bench.scan_run import scan
 from monitor.bans.guard import Guard
 from monitor.ebpf import maps
 from monitor.ebpf.messages import MapShape

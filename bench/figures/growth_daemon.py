@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from bench.figures.many_logs import grow
+from bench.growing_logs import grow
 from bench.growth import growth
 from bench.many_bans import write_bans
 from bench.process import cpu_s

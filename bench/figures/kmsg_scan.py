@@ -6,15 +6,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
-from bench.kmsg_lines import mixed_records
+from bench.kmsg_lines import mixed_records, numbered
 from bench.peers import crowdsec, psad
 from bench.peers.crowdsec import CrowdSec
 from bench.registry import BenchmarkError, Figure, benchmark, progress
 from monitor.daemon.pipeline.dispatch import Dispatch
 from monitor.daemon.pipeline.wiring import build_detectors
+from monitor.model.clock import BootClock
 from monitor.model.events import PacketLogged
 from monitor.settings.schema import Settings
-from monitor.sources.kmsg.format import decode_packet, is_packet_line, parse_record
+from monitor.sources.kmsg.decoder import KernelLogStats, RecordDecoder
+from monitor.sources.kmsg.format import parse_record
+from monitor.sources.kmsg.prefixes import LogPrefixes
 from tests.support.lab import Lab
 
 _ROUNDS = 5
@@ -33,7 +36,7 @@ def kmsg_scan() -> Iterator[Figure]:
     psad, which analyzes a file with its signatures, and CrowdSec with its parser for iptables and its scenario
     `iptables-scan-multi_ports`. fail2ban has no scan detection. Medians over interleaved rounds.
     """
-    records = mixed_records(_LINES)
+    records = numbered(mixed_records(_LINES))
     lines = [f"Jun  1 12:00:00 node kernel: [ 1234.567890] {parse_record(one).message}\n" for one in records]
     has_psad, has_crowdsec = psad.fetch(), crowdsec.fetch()
     runs: dict[str, list[float]] = {name: [] for name in ("ours", "crowdsec", "psad")}
@@ -62,16 +65,15 @@ def _rate(took_s: float) -> float:
 
 def _detect(records: Sequence[bytes]) -> float:
     """Return lines per CPU second."""
+    batches = [list(records[first : first + _BATCH]) for first in range(0, len(records), _BATCH)]
     detectors = [one for one in build_detectors(Settings()) if PacketLogged in one.takes]
+    decoder = RecordDecoder(KernelLogStats(), BootClock(0.0, 1.0), LogPrefixes())
     dispatch, alerts = Dispatch(detectors), 0
+    batches = [list(records[first : first + _BATCH]) for first in range(0, len(records), _BATCH)]
+    decoder = RecordDecoder(KernelLogStats(), BootClock(0.0, 1.0), LogPrefixes())
     start_s = time.process_time()
-    for first in range(0, len(records), _BATCH):
-        batch = []
-        for raw in records[first : first + _BATCH]:
-            record = parse_record(raw)
-            if record.facility == 0 and is_packet_line(record.message):
-                batch.append(decode_packet(record.message, 1.0))
-        alerts += sum(1 for _ in dispatch.feed(batch))
+    for batch in batches:
+        alerts += sum(1 for _ in dispatch.feed(decoder.decode(batch)))
     took_s = time.process_time() - start_s
     if not alerts:
         raise BenchmarkError("no scan was found")

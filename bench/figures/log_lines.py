@@ -1,46 +1,25 @@
 """Speed of the filters on whole logs, compared with the parsers of peers."""
 
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-import msgspec
-
 from bench.log_lines import attack_lines, benign_lines
-from bench.peers import fail2ban, servers, sshguard
-from bench.peers.crowdsec import CrowdSec
-from bench.registry import BenchmarkError, Figure, benchmark, progress
-from tests.support.lab import Host, Lab
+from bench.peers import fail2ban, parsers, servers
+from bench.registry import Figure, benchmark, progress
+from bench.scan_run import scan
+from tests.support.lab import Lab
 
 _ROUNDS = 5
 _ATTACK_LINES = 200_000
 _BENIGN_LINES = 1_000_000
 _PEER_BENIGN_LINES = 100_000
-_CROWDSEC_LINES, _CROWDSEC_START = 20_000, 100
 _MANY = 1000
 _FAIL2BAN_SSHD = str(fail2ban.HOME / "etc/fail2ban/filter.d/sshd.conf")
 _ATTEMPTS_PER_20_LINES = 9
 """Lines with a password that was tried: three by an unknown user and six by a known one."""
-
-
-class ScanRun(msgspec.Struct):
-    """The output of `bench.log_scan`."""
-
-    lines: int
-    failures: int
-    first_s: float
-    cpu_s: float
-    peak_mb: float
-
-    @property
-    def lines_per_s(self) -> float:
-        """Lines per CPU second, without compiling."""
-        return self.lines / self.cpu_s
 
 
 @benchmark("log_attack_lines_per_s", "log_attack_cpu_s", "log_attack_peak_mb", "log_benign_lines_per_s")
@@ -53,12 +32,12 @@ def log_lines() -> Iterator[Figure]:
     both; sshguard's parser alone, on all; each without its start except for peak memory. Medians over interleaved
     rounds. The progress output has the number of failures that each finds.
     """
-    peers = tuple(name for name in servers.available())
+    peers = servers.available()
     with Lab("node", label="bench") as lab, tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         attack, benign, few = _logs(directory)
-        readers = {peer: _reader(peer, lab["node"], directory) for peer in peers}
-        attacks, benigns, regex = [], [], []
+        readers = {peer: parsers.reader(peer, lab["node"], directory) for peer in peers}
+        attacks, benigns = [], []
         rates: dict[str, list[tuple[float, float]]] = {peer: [] for peer in peers}
         for number in range(_ROUNDS):
             attacks.append(scan(attack))
@@ -68,9 +47,9 @@ def log_lines() -> Iterator[Figure]:
                 rates[peer].append((read(attack), read(few)))
                 shown += f"; {peer} {rates[peer][-1][0]:,.0f}/s, {rates[peer][-1][1]:,.0f}/s"
             progress(f"round {number + 1}/{_ROUNDS}: {shown}")
-        if "fail2ban" in peers:
-            regex.append(fail2ban.run_regex(attack, "sshd"))
-            _explain(attacks[-1].failures, scan(attack, reference=_FAIL2BAN_SSHD).failures, regex[-1].matched)
+        regex = fail2ban.run_regex(attack, "sshd") if "fail2ban" in peers else None
+        if regex:
+            _explain(attacks[-1].failures, scan(attack, reference=_FAIL2BAN_SSHD).failures, regex.matched)
     middle = {peer: [median(column) for column in zip(*pairs, strict=True)] for peer, pairs in rates.items()}
     for figure, runs, column in (("log_attack_lines_per_s", attacks, 0), ("log_benign_lines_per_s", benigns, 1)):
         rate = median(run.lines_per_s for run in runs)
@@ -78,42 +57,8 @@ def log_lines() -> Iterator[Figure]:
         yield Figure.with_peers(figure, rate, "lines/s", compared)
     cpu_s = _ATTACK_LINES / middle["fail2ban"][0] if regex else None
     yield Figure.with_peer("log_attack_cpu_s", median(run.cpu_s for run in attacks), "s", cpu_s)
-    peak_mb = regex[0].peak_mb if regex else None
+    peak_mb = regex.peak_mb if regex else None
     yield Figure.with_peer("log_attack_peak_mb", median(run.peak_mb for run in attacks), "MB", peak_mb)
-
-
-def _reader(peer: str, host: Host, directory: Path) -> Callable[[Path], float]:
-    """Return a function that has a peer read a log, and returns its lines per CPU second without its start."""
-    if peer == "fail2ban":
-        start_s = fail2ban.run_regex(Path("/dev/null"), "sshd").cpu_s
-
-        def read(log: Path) -> float:
-            done = fail2ban.run_regex(log, "sshd")
-            return done.lines / (done.cpu_s - start_s)
-
-    elif peer == "crowdsec":
-        home = CrowdSec(host, directory / "crowdsec")
-
-        def read(log: Path) -> float:
-            few, more = (_head(log, count) for count in (_CROWDSEC_START, _CROWDSEC_LINES))
-            return (_CROWDSEC_LINES - _CROWDSEC_START) / (home.read_once_s(more) - home.read_once_s(few))
-
-    else:
-
-        def read(log: Path) -> float:
-            lines = log.read_bytes().count(b"\n")
-            return lines / (sshguard.parse_s(log)[0] - sshguard.parse_s(Path("/dev/null"))[0])
-
-    return read
-
-
-def _head(log: Path, lines: int) -> Path:
-    """Return a file with the first lines of a log."""
-    path = log.with_suffix(f".{lines}")
-    if not path.exists():
-        with log.open() as source, path.open("w") as file:
-            file.writelines(islice(source, lines))
-    return path
 
 
 def _explain(ours: int, with_its_filter: int, its: int) -> None:
@@ -154,16 +99,3 @@ def _logs(directory: Path) -> tuple[Path, Path, Path]:
         with path.open("w") as file:
             file.writelines(lines)
     return attack, benign, few
-
-
-def scan(log: Path, copies: int = 0, reference: str = "sshd") -> ScanRun:
-    """Match a log in a process of its own with a filter, and with `copies` further ones."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.log_scan", log, reference, str(copies)],
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    if done.returncode:
-        raise BenchmarkError(f"bench.log_scan failed: {done.stderr[-500:]}")
-    return msgspec.json.decode(done.stdout, type=ScanRun)

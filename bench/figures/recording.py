@@ -10,6 +10,7 @@ from statistics import median
 from bench.kmsg_lines import packet_record
 from bench.registry import Figure, benchmark, progress
 from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.model.clock import BootClock
 from monitor.model.events import Event
 from monitor.recording.flood import weight
 from monitor.recording.inputs import Events, Input, Ticked
@@ -20,7 +21,8 @@ from monitor.recording.writer import Writer
 from monitor.settings.schema import Settings
 from monitor.sources.conntrack.fast_decoder import FlowDecoder
 from monitor.sources.conntrack.handshakes import Handshakes
-from monitor.sources.kmsg.format import decode_packet, is_packet_line, parse_record
+from monitor.sources.kmsg.decoder import KernelLogStats, RecordDecoder
+from monitor.sources.kmsg.prefixes import LogPrefixes
 from tests.support.conntrack import messages
 from tests.support.policy import small_table
 
@@ -114,18 +116,15 @@ def _realistic(source: random.Random, now_s: float) -> Batch:
 
 
 def _packets(packets: Sequence[tuple[bytes, int]], now_s: float) -> Batch:
-    """Return a batch of kernel log records, a twentieth of a millisecond apart."""
-    records = [packet_record(number, *packet) for number, packet in enumerate(packets)]
+    """Return a batch of kernel log records at this rate."""
+    records = [packet_record(number, *packet, step_us=1_000_000 // _RATE) for number, packet in enumerate(packets)]
+    booted = BootClock(0.0, now_s)
+    booted.observe(1.0, now_s + 1.0)
+    decoder = RecordDecoder(KernelLogStats(), booted, LogPrefixes())
 
     def decode() -> tuple[Sequence[Event], float]:
         start_s = time.thread_time()
-        events: list[Event] = []
-        for number, raw in enumerate(records):
-            record = parse_record(raw)
-            if record.facility == 0 and is_packet_line(record.message):
-                event = decode_packet(record.message, now_s + number / _RATE)
-                if event is not None:
-                    events.append(event)
+        events = decoder.decode(records)
         return events, time.thread_time() - start_s
 
     return decode

@@ -50,7 +50,10 @@ def available() -> tuple[str, ...]:
 
 @contextmanager
 def running(name: str, host: Host, directory: Path, logs: Sequence[Path], *, bans: bool) -> Iterator[Server]:
-    """Run a peer that reads these logs: it bans at the first failure, or counts and never bans."""
+    """Run a peer that reads these logs: it bans at the first failure, or counts and never bans.
+
+    Afterwards the rules of the host, a namespace of the lab, are removed: CrowdSec's bouncer leaves its tables.
+    """
     directory.mkdir(parents=True)
     server: Server
     if name == "fail2ban":
@@ -65,6 +68,7 @@ def running(name: str, host: Host, directory: Path, logs: Sequence[Path], *, ban
         yield server
     finally:
         server.stop()
+        host.nft("flush ruleset")
 
 
 def used_s(server: Server) -> float:

@@ -76,11 +76,21 @@ class Sshguard:
         return found
 
     def stop(self) -> None:
-        """End the pipeline."""
+        """End the pipeline, and wait until its programs have ended: the last one removes its tables."""
         if self._process and self._process.poll() is None:
+            pids = self.pids()
             os.killpg(self._process.pid, signal.SIGTERM)
             self._process.wait(_TIMEOUT_S)
+            wait_for(lambda: not any(map(_runs, pids)), "sshguard to end", timeout_s=_TIMEOUT_S)
         self._process = None
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def _program(name: str) -> Path:

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -123,6 +124,33 @@ def test_many_overlapping_prefixes_in_one_call(enforcer: NftablesEnforcer) -> No
     assert _held(enforcer) == {"10.0.0.0/8": 9000}
     enforcer.remove([(wide.network, PROVEN)])
     assert len(enforcer.elements()) == 3000
+
+
+def test_many_at_once_are_added_although_one_of_them_is_in_the_way(enforcer: NftablesEnforcer, node: Host) -> None:
+    """One of a thousand prefixes overlaps an element of another program: all are in force for as long as asked."""
+    enforcer.add([_ban("192.0.2.0/24")], 0)  # so that the set is known, without what follows
+    node.nft("add element inet nodewarden ban4_nets { 10.4.0.0/25 timeout 9000s }\n")
+    many = [_ban(network_of((0x0A000000 + n * 512).to_bytes(4), 24), 2000) for n in range(1000)]
+    many += [_ban("255.255.0.0/16", 2000)]
+    assert enforcer.add(many, 0) == []
+    held = _held(enforcer)
+    assert (held.pop("10.4.0.0/25"), held.pop("10.4.0.128/25"), held.pop("192.0.2.0/24")) == (9000, 2000, 1000)
+    assert held == {str(ban.network): 2000 for ban in many if str(ban.network) != "10.4.0.0/24"}
+    enforcer.remove([(ban.network, PROVEN) for ban in many])
+    assert _held(enforcer) == {"10.4.0.0/25": 9000, "192.0.2.0/24": 1000}
+
+
+def test_a_restart_with_many_changes_none_of_them(enforcer: NftablesEnforcer) -> None:
+    """A new instance that is given the bans again leaves their elements as they are, and can lift them."""
+    bans = [_ban(network_of((0x0A000000 + n * 512).to_bytes(4), 24), 1000 + n) for n in range(200)]
+    enforcer.add(bans, 0)
+    time.sleep(0.3)
+    with contextlib.closing(NftablesEnforcer(max_bans=1000)) as later:
+        assert later.add(bans, 0) == []
+        left_s = {element.network: element.timeout_s or 0 for element in later.elements()}
+        assert all(ban.until_s - 1 < left_s[ban.network] < ban.until_s - 0.25 for ban in bans)
+        later.remove([(ban.network, PROVEN) for ban in bans])
+        assert later.elements() == []
 
 
 def test_a_restart_takes_over_the_pieces_and_the_bans_explain_them(enforcer: NftablesEnforcer) -> None:

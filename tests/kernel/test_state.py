@@ -213,9 +213,10 @@ def test_a_store_that_fails_while_it_is_read_costs_no_ban(directory: Path, monke
     life = Life(directory)
     life.ban()
     _reboot(life)
+    read = Store.ban_batches
 
     def fail(store: Store) -> Iterator[list[Ban]]:
-        yield list(itertools.islice(store.bans(), 3))
+        yield list(itertools.islice(itertools.chain.from_iterable(read(store)), 3))
         raise TemporaryError("disk I/O error")
 
     with monkeypatch.context() as patch:

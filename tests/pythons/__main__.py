@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 SUITES = ("trixie", "forky")
 _LOCK = ROOT / "requirements.lock"
 _INSIDE = "/work"
-_SCRIPT = '/usr/bin/python3 -m native.build monitor && exec /usr/bin/python3 "$@"'
+_SCRIPT = '/usr/bin/python3 -m native.build monitor >/dev/null && exec /usr/bin/python3 "$@"'
 _PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--numprocesses", "auto")
 
 

@@ -1,12 +1,13 @@
 """`make sanitize`: compare native code with Python under AddressSanitizer and UndefinedBehaviorSanitizer.
 
-Runs the unit tests in files named test_native_*.py. With `--fuzz SECONDS`, explores each target of bench/fuzz_guided.py
-for this long instead. Both work on a copy of the checkout, so that the extension in it stays as it is. Exit code 1 if
-anything is found.
+Runs the files of unit tests that import the extension. With `--fuzz SECONDS`, explores each target of
+bench/fuzz_guided.py for this long instead. Both work on a copy of the checkout, so that the extension in it stays as it
+is. Exit code 1 if anything is found.
 """
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from tests.newcomer.site import check_out
 
-_ROOT = Path(__file__).parents[2]
+_IMPORTS = re.compile(r"^from (?:monitor import .*\bnative\b|tests\.support\.native import)", re.MULTILINE)
 
 
 def main() -> int:
@@ -38,8 +39,13 @@ def main() -> int:
 
 
 def _tests(checkout: Path) -> list[str]:
-    files = sorted(str(path.relative_to(checkout)) for path in checkout.glob("tests/unit/**/test_native_*.py"))
-    return ["-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", *files]
+    files = sorted(
+        str(path.relative_to(checkout))
+        for path in checkout.glob("tests/unit/**/test_*.py")
+        if _IMPORTS.search(path.read_text(encoding="utf-8"))
+    )
+    # With the default capture a report would be lost with the process.
+    return ["-m", "pytest", "-q", "--no-header", "--capture=sys", "-p", "no:cacheprovider", *files]
 
 
 def _fuzzer(seconds: float, seed: int | None) -> list[str]:

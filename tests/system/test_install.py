@@ -45,6 +45,7 @@ def test_first_it_observes(fresh: Machine) -> None:
     """After installation and boot the daemon runs and watches, no detector enforces, and its table has no bans."""
     assert fresh.unit(UNIT, "ActiveState")["ActiveState"] == "active"
     assert _modes(fresh) == {"observe"}
+    assert "native code: in use" in fresh.look("nodewarden", "doctor", check=False)
     for name in ("ban4", "ban6", "shun4", "shun6"):
         assert "elements" not in fresh.host.run("nft", "list", "set", "inet", "nodewarden", name).stdout
 

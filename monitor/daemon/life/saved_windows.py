@@ -3,7 +3,8 @@
 Each detector's window is saved every ten seconds, in the transaction that saves the cursors of the sources: what is
 read again after a kill was not counted before it. A saved window raises no alert by itself, only the next event does;
 what is older than `findtime` by then does not count. Clients are saved as well: without them, forged packets in their
-name would count as those of strangers.
+name would count as those of strangers. So is what log prefixes mark: without it the first bans after a start would wait
+until that is known again.
 """
 
 import logging
@@ -25,6 +26,7 @@ _EVERY_S = 10
 _MAX_ROWS = 4096
 _MAX_TOTAL_ROWS = 32_768
 _CLIENTS = "clients"
+_PREFIXES = "log prefixes"
 _VERSION = 1
 
 
@@ -39,7 +41,7 @@ _decode = msgspec.msgpack.Decoder(_Content).decode
 
 
 class SavedPart(NamedTuple):
-    """The windows of one detector, or the known clients."""
+    """The windows of one detector, the known clients, or what log prefixes mark."""
 
     name: str
     kind: str
@@ -140,7 +142,7 @@ def policy_parts(pipeline: Pipeline) -> Iterator[SavedPart]:
 
 
 def counted_parts(pipeline: Pipeline) -> Iterator[SavedPart]:
-    """Yield all that detectors count, and the known clients."""
+    """Yield all that detectors count, the known clients, and what log prefixes mark."""
     detectors: Sequence[Any] = pipeline.counting
     bases = {id(detector) for detector in pipeline.detectors}
     for detector in detectors:
@@ -154,3 +156,4 @@ def counted_parts(pipeline: Pipeline) -> Iterator[SavedPart]:
             name = f"{detector.name}~{detector.limits.maxretry}/{detector.limits.findtime_s:g}"
             yield SavedPart(name, type(detector).name, windows, is_of_logs=detector.is_addressed)
     yield SavedPart(_CLIENTS, _CLIENTS, (pipeline.evidence.clients,))
+    yield SavedPart(_PREFIXES, _PREFIXES, (pipeline.evidence.logged,))

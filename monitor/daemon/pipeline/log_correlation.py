@@ -17,6 +17,7 @@ from monitor.model.aged_keys import AgedKeys
 from monitor.model.events import PacketLogged
 from monitor.model.flows import Flow, FlowBatch
 from monitor.model.protocols import PROTOCOL_TCP, PROTOCOL_UDP
+from monitor.model.saved_rows import SavedRow, number_row, read_number
 
 WAIT_S = 0.05
 """How long a line waits at least; the kernel reports a connection within microseconds after it logged the packet."""
@@ -28,6 +29,10 @@ _ACTIVE_S = 60.0
 _MAX_PREFIXES = 256
 _MAX_LINES = 8192
 _MAX_OPENED = 16_384
+_MAX_SAVED_BYTES = 256
+"""Of the name of a prefix; netfilter's have 127 at most."""
+_SAVED_TO_S = 60.0
+"""How exactly times are saved: each accepted packet would otherwise be a write to disk."""
 
 _Key: TypeAlias = tuple[Address, int | None, int, Address, int | None]
 
@@ -79,6 +84,25 @@ class LogCorrelation:
     def is_waiting(self) -> bool:
         """Whether lines wait for connection tracking to be read."""
         return bool(self._waiting)
+
+    def export(self, limit: int) -> list[SavedRow]:
+        """Return the prefixes of which enough is known, for a restart; see `SavedWindow`."""
+        rows = []
+        for name, prefix in self.prefixes.items():
+            is_mixed = prefix.accepted_s > 0
+            key, accepted_s = name.encode(), prefix.accepted_s // _SAVED_TO_S * _SAVED_TO_S if is_mixed else 0.0
+            if (is_mixed or prefix.dropped >= _ENOUGH_DROPS) and len(key) <= _MAX_SAVED_BYTES:
+                rows.append(number_row(key, min(prefix.dropped, _ENOUGH_DROPS), accepted_s))
+        return sorted(rows[-limit:] if limit else [])
+
+    def resume(self, rows: Iterable[SavedRow], now_s: float) -> None:
+        """Know the prefixes of an earlier run; if one marks other packets now, that shows as in this run."""
+        for key, value, accepted_s in rows:
+            name = key.decode(errors="replace")
+            if len(key) <= _MAX_SAVED_BYTES and name not in self.prefixes:
+                prefix = self._prefix(name)
+                prefix.dropped = min(read_number(value), _ENOUGH_DROPS)
+                prefix.accepted_s = min(accepted_s, now_s) if accepted_s > 0 else float("-inf")
 
     def admit(self, events: Iterable[PacketLogged], now_s: float) -> list[PacketLogged]:
         """Return the lines that count at once; others are returned by `release` later, or never."""

@@ -1,15 +1,15 @@
-"""Adds many bans of single addresses at once, as at start: hundreds of elements per message instead of one."""
+"""Adds many bans at once, as at start: hundreds of elements per message instead of one."""
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from operator import attrgetter
 
-from monitor.enforcers.netlink import NEW_ELEMENTS, NetlinkRequest, encode_element
+from monitor.enforcers.netlink import NEW_ELEMENTS, NetlinkRequest, encode_element, encode_key, interval_end
 from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
 from monitor.enforcers.nftables.commit import ENCODERS, milliseconds
 from monitor.enforcers.nftables.ruleset import set_name
-from monitor.model.addresses import host
+from monitor.model.addresses import Network, host
 from monitor.model.bans import Ban
 from monitor.model.parts import in_parts
 
@@ -33,6 +33,25 @@ def add_hosts(link: NetlinkSocket, bans: Sequence[Ban], now_s: float) -> list[Ba
         if is_refused:
             left += [ban for _, inside in chunk for ban in inside]
     return left
+
+
+def add_prefixes(link: NetlinkSocket, name: str, ends: Mapping[Network, float], now_s: float) -> bool:
+    """Put bans of prefixes into a set of intervals, all or none; return whether they are in force.
+
+    No prefix may overlap another one, or reach to the last address of its family. `ends` are wall times in seconds.
+    """
+    size = 4 if "4" in name else 16
+    start, end = encode_key(bytes(size), timeout_ms=0), encode_key(bytes(size), is_end=True)
+    head, middle, between = start[:8], start[16:-size], end[:-size]
+    encode = struct.Struct(f">{len(head)}sQ{len(middle)}s{size}s{len(between)}s{size}s").pack
+    elements = [
+        encode(head, milliseconds(end_s - now_s), middle, network.address, between, interval_end(network))
+        for network, end_s in ends.items()
+    ]
+    try:
+        return not link.transact(list(ENCODERS[name].requests(NEW_ELEMENTS, elements)))
+    except TooMuchAtOnce:
+        return False
 
 
 def _messages(bans: Sequence[Ban], now_s: float) -> Iterator[tuple[NetlinkRequest, list[Ban]]]:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 from monitor.enforcers import netlink
 from monitor.enforcers.netlink import DEL_ELEMENTS, NEW_ELEMENTS, NetlinkRequest
 from monitor.enforcers.netlink_socket import NetlinkSocket
+from monitor.enforcers.nftables import batch as bulk
 from monitor.enforcers.nftables import listing
 from monitor.enforcers.nftables.commit import (
     ENCODERS,
@@ -25,6 +26,7 @@ from monitor.enforcers.protocol import Failure
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Strength
 from monitor.model.bans import MAX_PREFIXES
+from monitor.model.parts import in_parts
 
 _Part: TypeAlias = dict[Network, float | None]
 _FOREVER_S = float("inf")
@@ -57,7 +59,8 @@ class PrefixBans:
         for network, end in wanted.items():
             by_set.setdefault(set_name(network, strength), {})[network] = end
         failures: list[Failure] = []
-        for name, part in by_set.items():
+        for name, given in by_set.items():
+            part = self._without_simple(link, name, given, now_s) if len(given) >= bulk.WORTHWHILE else given
             for batch in _batches(self._known(link, name, now_s).clusters(part)):
                 failures += self._change_set(link, name, strength, batch, now_s)
         return failures
@@ -78,6 +81,22 @@ class PrefixBans:
             _clear_ended(link, name)
             self._sets[name] = PrefixSet(_read(name, now_s), limit=MAX_PREFIXES)
         return self._sets[name]
+
+    def _without_simple(self, link: NetlinkSocket, name: str, wanted: _Part, now_s: float) -> _Part:
+        """Add the prefixes that overlap nothing, hundreds at once; return the others, and those that were refused.
+
+        After a restart most are in the kernel already, and stay as they are.
+        """
+        known = self._known(link, name, now_s)
+        agreed = frozenset(known.agree(wanted))
+        left = {network: end for network, end in wanted.items() if network not in agreed}
+        for some in in_parts(known.lone(left), _BATCH):
+            ends = {network: end for network in some if (end := left[network]) is not None}
+            if bulk.add_prefixes(link, name, ends, now_s):
+                known.accept_lone(ends)
+                for network in some:
+                    del left[network]
+        return left
 
     def _change_set(
         self, link: NetlinkSocket, name: str, strength: Strength, wanted: _Part, now_s: float

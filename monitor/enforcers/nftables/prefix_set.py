@@ -8,7 +8,7 @@ from typing import TypeAlias
 import msgspec
 
 from monitor.enforcers.nftables.prefixes import TooManyPieces, covers, difference, pieces
-from monitor.model.addresses import Network
+from monitor.model.addresses import Address, Network
 
 Wanted: TypeAlias = Mapping[Network, float | None]
 """The new expiry of each network (wall time, seconds); None lifts its ban."""
@@ -80,6 +80,55 @@ class PrefixSet:
         for network, end in wanted.items():
             parts.setdefault(next(covers(network, known, lengths), network), {})[network] = end
         return list(parts.values())
+
+    def lone(self, wanted: Wanted) -> list[Network]:
+        """Return the networks to ban that have no address in common with others, known or wanted; in order.
+
+        There are none if some bans are to be lifted, if too many would be in the set, or at the end of the family.
+        """
+        if not wanted or None in wanted.values() or len(wanted) > self._limit - max(len(self._bans), len(self._held)):
+            return []
+        order = sorted(wanted)
+        lasts = [network.last() for network in order]
+        found: list[Network] = []
+        reached = b""
+        for network, last, follower in zip(order, lasts, (*order[1:], None), strict=True):
+            is_apart = network.address > reached and (follower is None or follower.address > last)
+            reached = max(reached, last)
+            if is_apart and last != b"\xff" * len(last) and not self._meets(network, last):
+                found.append(network)
+        return found
+
+    def agree(self, wanted: Wanted) -> list[Network]:
+        """Record the bans that explain exactly one adopted piece, which ends as they do, and return them."""
+        found = []
+        for network, end in wanted.items():
+            held = self._held.get(network) if network in self._adopted else None
+            if held is not None and end is not None and abs(held - end) <= _SLACK_S:
+                self._adopted.discard(network)
+                self._bans[network] = end
+                found.append(network)
+        return found
+
+    def _meets(self, network: Network, last: Address) -> bool:
+        """Whether a known ban or piece has an address in common with a network that ends with `last`."""
+        for order in (self._bans_order, self._held_order):
+            at = bisect.bisect_left(order, network)
+            if at < len(order) and order[at].address <= last:
+                return True
+        # Pieces are disjoint: of those before, only the nearest can reach into it.
+        at = bisect.bisect_left(self._held_order, network)
+        if at and self._held_order[at - 1].last() >= network.address:
+            return True
+        return next(covers(network, self._bans, sorted(self._length_counts)), None) is not None
+
+    def accept_lone(self, ends: Mapping[Network, float]) -> None:
+        """Record that some of `lone` are in force until these times."""
+        self._length_counts.update(network.prefix_length for network in ends)
+        self._bans.update(ends)
+        self._held.update(ends)
+        self._bans_order = sorted([*self._bans_order, *ends])
+        self._held_order = sorted([*self._held_order, *ends])
 
     def plan(self, wanted: dict[Network, float | None], now_s: float) -> Change:
         """Plan the change of one of `clusters`; TooManyPieces if bans or pieces would exceed the limit."""

@@ -74,7 +74,8 @@ class KernelLog:
         self.is_drained = False
         for _ in range(limit):
             try:
-                records.append(os.read(self._descriptor, _RECORD_BYTES))
+                if raw := os.read(self._descriptor, _RECORD_BYTES):
+                    records.append(raw)
             except BlockingIOError:
                 self.is_drained = True
                 break

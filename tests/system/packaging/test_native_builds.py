@@ -1,4 +1,4 @@
-"""The native extension in packages: of the package's file, of a source distribution, and without a compiler."""
+"""The native extension as it is built: for the package, from a source distribution, with sanitizers, or not at all."""
 
 import os
 import subprocess
@@ -79,3 +79,11 @@ def test_the_package_has_it_hardened_and_stripped(deb: Path, tmp_path: Path) -> 
     assert [line.split()[-1] for line in symbols.splitlines() if "GLOBAL DEFAULT" in line and " UND " not in line] == [
         "PyInit__native"
     ]
+
+
+def test_sanitizers_find_nothing() -> None:
+    """`make sanitize`: all comparisons with Python, under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    done = subprocess.run([sys.executable, "-m", "tests.sanitized"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert " passed" in done.stdout
+    assert " skipped" not in done.stdout

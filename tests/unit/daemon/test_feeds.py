@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from monitor.daemon.pipeline import stages as pipeline_module
+from monitor.daemon.pipeline import arrangement
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.pipeline.wiring import wanted
 from monitor.daemon.sources.feeds import check_fed, unfed
@@ -100,7 +100,7 @@ def test_every_detector_is_fed() -> None:
 
 def test_a_detector_that_nothing_feeds_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says which event has no source and where to add it, before anything is opened."""
-    monkeypatch.setattr(pipeline_module, "ALL", (*ALL, DEAF))
+    monkeypatch.setattr(arrangement, "ALL", (*ALL, DEAF))
     with pytest.raises(PermanentError) as caught:
         make(Settings())
     assert str(caught.value) == (
@@ -135,10 +135,10 @@ def test_what_is_on_without_a_source_is_named(
     off: tuple[str, ...], notices: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """In the notices of `status` and in the log at start; detectors of log text name their source by their filter."""
-    with caplog.at_level(logging.WARNING, logger=pipeline_module.__name__):
+    with caplog.at_level(logging.WARNING, logger=arrangement.__name__):
         stages = make(switched_off(*off))
     assert stages.notices == notices
-    assert [record.message for record in caplog.records if record.name == pipeline_module.__name__] == notices
+    assert [record.message for record in caplog.records if record.name == arrangement.__name__] == notices
 
 
 def test_what_is_not_wanted_is_not_named() -> None:
@@ -151,7 +151,7 @@ def test_what_is_not_wanted_is_not_named() -> None:
 def test_a_reload_follows(caplog: pytest.LogCaptureFixture) -> None:
     """A source that is switched off is logged once, and is no notice any more when it is back."""
     stages = make(Settings())
-    with caplog.at_level(logging.WARNING, logger=pipeline_module.__name__):
+    with caplog.at_level(logging.WARNING, logger=arrangement.__name__):
         for _ in range(2):
             stages.reconfigure(switched_off("drops"), (), 1000.0)
             assert len(stages.notices) == 1

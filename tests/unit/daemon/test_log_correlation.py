@@ -136,3 +136,60 @@ def test_everything_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     known.note(FlowBatch(1000.1, opened=[opened(port) for port in range(100, 130)]))
     assert (len(known._waiting), len(known.prefixes), len(known._opened)) == (10, 10, 10)
     assert known.lost_total == 20
+
+
+def restarted(known: LogCorrelation, now_s: float = 1001.0) -> LogCorrelation:
+    """Return one of the next run, with connection tracking alive."""
+    after = correlation(now_s)
+    after.resume(known.export(4096), now_s)
+    return after
+
+
+def test_after_a_restart_known_prefixes_count_at_once() -> None:
+    """Those of dropped packets; one that had too few lines, or is new, has to show it for itself."""
+    known = proven()
+    known.admit([line(1, prefix="rare: ")], 1000.6)
+    after = restarted(known)
+    assert after.admit([line(80)], 1001.1) == [line(80)]
+    assert after.admit([line(80, prefix="rare: ")], 1001.1) == []
+    assert after.admit([line(80, prefix="new: ")], 1001.1) == []
+
+
+def test_after_a_restart_a_known_prefix_can_turn_out_to_mark_accepted_packets() -> None:
+    """The firewall may have changed meanwhile: what counted is taken back, and the next lines wait."""
+    after = restarted(proven())
+    assert after.admit([line(80)], 1001.1) == [line(80)]
+    assert after.note(FlowBatch(1001.2, opened=[opened(80)])) == [line(80)]
+    assert after.admit([line(81)], 1001.3) == []
+
+
+def test_after_a_restart_a_mixed_prefix_is_mixed() -> None:
+    """For the rest of its hour, whatever the clock does; without connection tracking its lines do not count."""
+    known = proven()
+    known.admit([line(80)], 1001.0)
+    known.note(FlowBatch(1001.1, opened=[opened(80)]))
+    after = LogCorrelation()
+    after.resume(known.export(4096), 1010.0)
+    assert after.mixed(1010.0) == ["drop: "]
+    assert after.admit([line(81)], 1010.0) == []
+    assert restarted(known, 500.0).mixed(500.0) == ["drop: "]
+    assert restarted(known, 5000.0).mixed(5000.0) == []
+
+
+def test_what_is_saved_of_prefixes_changes_seldom_and_is_bounded() -> None:
+    """Each line of a known prefix would otherwise be a write to disk; no saved row is trusted to be small."""
+    known = proven()
+    known.admit([line(1, prefix="x" * 300), *(line(port, prefix="x" * 300) for port in range(2, 40))], 1000.6)
+    known.note(FlowBatch(1001.0))
+    known.release(1001.0)
+    before = known.export(4096)
+    assert [key for key, _, _ in before] == [b"drop: "]
+    known.admit([line(port) for port in range(100, 200)], 1001.1)
+    known.note(FlowBatch(1004.0))
+    known.release(1004.0)
+    assert known.export(4096) == before
+    assert known.export(0) == []
+    after = correlation()
+    after.resume([(b"y" * 300, bytes(8), 0.0), (b"\xff: ", b"\xff" * 8, 1e9), *before], 1005.0)
+    assert set(after.prefixes) == {"\ufffd: ", "drop: "}
+    assert after.mixed(1005.0) == ["\ufffd: "]

@@ -90,7 +90,12 @@ def test_step_by_step_the_set_holds_what_all_bans_together_ask_for(
     bans: dict[Network, float] = {}
     held: dict[Network, float] = {}
     for (wanted,) in steps:
-        for part in known.clusters(wanted):
+        left = dict(wanted)
+        lone = {network: end for network in known.lone(wanted) if (end := left.pop(network)) is not None}
+        assert not any(one.overlaps(other) for one in lone for other in (*held, *bans, *wanted) if one != other)
+        held |= lone
+        known.accept_lone(lone)
+        for part in known.clusters(left) if left else ():
             change = known.plan(part, now_s=0)
             for network in change.removed:
                 del held[network]
@@ -117,6 +122,44 @@ def test_after_a_restart_the_bans_given_again_explain_what_the_kernel_holds(bans
         held = {n: end for n, end in held.items() if n not in change.removed} | change.added
         known.accept(change)
     assert held == {}
+
+
+@settings(deadline=None)
+@given(BANS, st.floats(-0.9, 0.9))
+def test_pieces_that_are_bans_of_their_own_stay_as_they_are(bans: dict[Network, float], late_s: float) -> None:
+    """After a restart a ban whose piece ends as it does needs no change; it can be lifted as any other."""
+    known = PrefixSet({network: end + late_s for network, end in pieces(bans).items()}, limit=1000)
+    agreed = known.agree(bans)
+    assert set(agreed) == {network for network, end in bans.items() if pieces(bans).get(network) == end}
+    assert known.agree(bans) == []
+    for part in known.clusters(bans) if bans else []:
+        known.accept(known.plan(part, now_s=0))
+    for part in known.clusters(dict.fromkeys(bans)) if bans else []:
+        known.accept(known.plan(part, now_s=0))
+    assert not any(known.covering(network) for network in [*bans, *pieces(bans)])
+
+
+def test_a_lone_prefix_is_alone() -> None:
+    """Not inside, around or equal to a known ban, piece or another one that is wanted, nor at the very end."""
+    known = PrefixSet(_networks({"10.1.0.0/16": 50, "10.4.0.0/16": 50}), limit=100)
+    known.accept(known.plan({parse_network("10.8.0.0/14"): 9.0}, now_s=0))
+    texts = [
+        "10.0.0.0/15",
+        "10.1.0.0/16",
+        "10.4.8.0/24",
+        "10.8.0.0/14",
+        "10.9.0.0/16",
+        "10.16.0.0/12",
+        "10.17.0.0/16",
+        "255.0.0.0/8",
+    ]
+    free = [
+        parse_network(text) for text in ("9.255.0.0/16", "10.2.0.0/16", "10.5.0.0/24", "10.12.0.0/14", "11.0.0.0/8")
+    ]
+    wanted = _networks(dict.fromkeys(texts, 99.0)) | dict.fromkeys(free, 99.0)
+    assert known.lone(wanted) == free
+    assert known.lone(wanted | {parse_network("12.0.0.0/8"): None}) == []
+    assert PrefixSet({}, limit=len(wanted) - 1).lone(wanted) == []
 
 
 def test_a_piece_that_no_ban_explains_stays_until_it_ends() -> None:
