@@ -16,6 +16,10 @@
 #define NW_END 128
 // The upper bits of the last word of a set: if it has all bytes but one, that byte + 1; else 0.
 #define NW_BUT_SHIFT 8
+// And if it has one byte only, that byte + 1; else 0.
+#define NW_ONLY_SHIFT 16
+// Longer literals are compared only by their own instruction, where that is counted.
+#define NW_SHORT_LITERAL 64
 // The words of a table of one byte for each ASCII byte and the end of the text.
 #define NW_SWITCH_WORDS 33
 

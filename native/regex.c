@@ -1,4 +1,5 @@
 // The matcher: runs a verified program over a text, with an explicit stack of places to go back to.
+#define _GNU_SOURCE // memrchr
 #include "regex.h"
 #include "regex_steps.h"
 #include <string.h>

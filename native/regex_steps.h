@@ -71,8 +71,9 @@ static inline int32_t run_end(struct run *run, uint32_t set, uint32_t most, int3
 
 	if (most < (uint32_t)(end - here))
 		end = here + (int32_t)most;
-	if (bits[4] >> NW_BUT_SHIFT) {
-		const uint8_t *but = memchr(run->text + here, (int)(bits[4] >> NW_BUT_SHIFT) - 1, (size_t)(end - here));
+	if (bits[4] >> NW_BUT_SHIFT & 0xFF) {
+		int missing = (int)(bits[4] >> NW_BUT_SHIFT & 0xFF) - 1;
+		const uint8_t *but = memchr(run->text + here, missing, (size_t)(end - here));
 
 		at = but ? (int32_t)(but - run->text) : end;
 	} else {
@@ -83,25 +84,64 @@ static inline int32_t run_end(struct run *run, uint32_t set, uint32_t most, int3
 	return at;
 }
 
+static inline int has_literal(const uint8_t *text, const uint8_t *literal, uint32_t length)
+{
+	uint32_t ours, theirs;
+
+	for (; length >= 4; length -= 4, text += 4, literal += 4) {
+		memcpy(&ours, text, 4);
+		memcpy(&theirs, literal, 4);
+		if (ours != theirs)
+			return 0;
+	}
+	for (; length; length--)
+		if (*text++ != *literal++)
+			return 0;
+	return 1;
+}
+
+// The last position from `end` down to `low` where what follows a greedy repetition may match; -1: none. A short
+// literal that follows is compared here: its first byte is often there without the rest.
+static inline int32_t last_fit(struct run *run, const uint32_t *code, int32_t low, int32_t end)
+{
+	const uint32_t *after = code + 5;
+	uint32_t only = run->program->set[NW_SET_WORDS * code[4] + 4] >> NW_ONLY_SHIFT & 0xFF;
+
+	while (*after == OP_SAVE)
+		after += 2;
+	for (int32_t at = end; at >= low; at--) {
+		if (only) {
+			int32_t most = at < run->length ? at + 1 : at;
+			const uint8_t *found = memrchr(run->text + low, (int)only - 1, (size_t)(most - low));
+
+			if (!found)
+				break;
+			at = (int32_t)(found - run->text);
+		} else if (!in_set(run->program, code[4], byte_at(run, at))) {
+			continue;
+		}
+		run->steps -= run->steps > 0;
+		if (*after != OP_LITERAL || after[1] > NW_SHORT_LITERAL ||
+		    ((uint32_t)(run->length - at) >= after[1] &&
+		     has_literal(run->text + at, (const uint8_t *)(after + 2), after[1]))) {
+			spend(run, at, end);
+			return at;
+		}
+	}
+	spend(run, low, end);
+	return -1;
+}
+
 // Go on where a greedy repetition gives bytes back until what follows may match; -1: nowhere.
 static inline int32_t fewer(struct run *run, struct frame *frame)
 {
-	const uint32_t *code = run->program->code + frame->at;
-	int32_t here = frame->here;
+	int32_t low = frame->also;
+	int32_t here = last_fit(run, run->program->code + frame->at, low, frame->here - 1);
 
-	while (here > frame->also) {
-		here--;
-		if (in_set(run->program, code[4], byte_at(run, here))) {
-			frame->here = here;
-			if (here == frame->also)
-				run->top--;
-			return here;
-		}
-		if (!(here & 15) && run->steps)
-			run->steps--;
-	}
-	run->top--;
-	return -1;
+	frame->here = here;
+	if (here <= low)
+		run->top--;
+	return here;
 }
 
 // Go on where a lazy repetition has taken more bytes and what follows may match; -1: nowhere.
@@ -136,13 +176,7 @@ static inline int32_t greedy(struct run *run, uint32_t at, int32_t here)
 	if ((uint32_t)(end - here) < code[2])
 		return -1;
 	here += (int32_t)code[2];
-	while (!in_set(run->program, code[4], byte_at(run, end))) {
-		if (end == here)
-			return -1;
-		end--;
-		if (!(end & 15) && run->steps)
-			run->steps--;
-	}
+	end = last_fit(run, code, here, end);
 	if (end > here && !push(run, FEWER, at, end, here)) {
 		run->steps = 0;
 		return -1;
@@ -184,22 +218,6 @@ static inline int32_t reference(const struct run *run, uint32_t group, int32_t h
 	    memcmp(run->text + start, run->text + here, (size_t)(end - start)))
 		return -1;
 	return here + end - start;
-}
-
-static inline int has_literal(const uint8_t *text, const uint8_t *literal, uint32_t length)
-{
-	uint32_t ours, theirs;
-
-	for (; length >= 4; length -= 4, text += 4, literal += 4) {
-		memcpy(&ours, text, 4);
-		memcpy(&theirs, literal, 4);
-		if (ours != theirs)
-			return 0;
-	}
-	for (; length; length--)
-		if (*text++ != *literal++)
-			return 0;
-	return 1;
 }
 
 #endif

@@ -10,7 +10,8 @@ from monitor.filters.instructions import VERSION, Op
 
 _SET_WORDS = 5
 _BUT_SHIFT = 128 + 8
-"""NW_BUT_SHIFT of native/program.h, in the last word of a set."""
+_ONLY_SHIFT = 128 + 16
+"""NW_BUT_SHIFT and NW_ONLY_SHIFT of native/program.h, in the last word of a set."""
 _SWITCH_BYTES = 132
 _MAX_WORDS = 1 << 16
 _CHOICES = frozenset({Op.SPLIT, Op.GREEDY, Op.LAZY, Op.LOOP, Op.OPTION})
@@ -38,7 +39,7 @@ class Assembler:
     def finish(self, groups: int, counters: int) -> bytes:
         """Return the program."""
         sets = [
-            (bits | _all_but(bits) << _BUT_SHIFT) >> shift & 0xFFFFFFFF
+            (bits | _all_but(bits) << _BUT_SHIFT | _only(bits) << _ONLY_SHIFT) >> shift & 0xFFFFFFFF
             for bits in self._sets
             for shift in range(0, 32 * _SET_WORDS, 32)
         ]
@@ -87,12 +88,15 @@ class Assembler:
             self._words[place] = self.here
         self._landed = self.here
 
-    def back_to(self, start: int, choices: int) -> None:
-        """Forget what was written since; nothing before it may lead there."""
-        del self._words[start:]
-        self.choices = choices
-        self._last = start
-        self._landed = start
+    def state(self) -> tuple[int, int, int, int, list[int]]:
+        """Return what `back_to` needs."""
+        return self.here, self.choices, self._last, self._landed, self._words[self._last : self._last + 1]
+
+    def back_to(self, state: tuple[int, int, int, int, list[int]]) -> None:
+        """Forget what was written since `state`; nothing before may lead there."""
+        here, self.choices, self._last, self._landed, last = state
+        del self._words[here:]
+        self._words[self._last : self._last + 1] = last
 
     def set(self, bits: int) -> int:
         """Return the number of a set."""
@@ -103,3 +107,8 @@ def _all_but(bits: int) -> int:
     """Return the only ASCII byte that is missing in a set, plus one; 0 if there are more, or none."""
     missing = ASCII & ~bits
     return missing.bit_length() if missing.bit_count() == 1 else 0
+
+
+def _only(bits: int) -> int:
+    """Return the only ASCII byte of a set, plus one; 0 if there are more, or the end of the text is in it."""
+    return bits.bit_length() if bits.bit_count() == 1 and bits != END else 0

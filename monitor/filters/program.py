@@ -128,14 +128,14 @@ class _Compiler:
         self._out.put(Op.SAVE, 2 * group + 1)
 
     def _atomic(self, inner: Sequence[Item], flags: int, _rest: int) -> None:
-        start, choices, counters = self._out.here, self._out.choices, self._counters
+        state, choices, counters = self._out.state(), self._out.choices, self._counters
         self._depth += 1
         if self._depth <= _DEEPEST_TRIAL:
             self._sequence(inner, flags, ANYTHING | _LAST)
             if self._out.choices == choices:
                 self._depth -= 1
                 return
-            self._out.back_to(start, choices)
+            self._out.back_to(state)
             self._counters = counters
         self._out.put(Op.ATOMIC)
         self._sequence(inner, flags, ANYTHING | _LAST)
