@@ -97,6 +97,29 @@ class Candidates(Sequence[tuple[int, int, Sequence[int] | None]]):
     def join(self, data: bytes, /) -> None:
         """Find the lines of the matches, once; then this is a sequence of candidates."""
 
+class Finder:
+    """Finds fragments in a block of ASCII lines (`monitor.filters.finder`); never changes."""
+
+    def __new__(
+        cls,
+        classes: bytes,
+        width: int,
+        table: bytes,
+        starts: bytes,
+        found: list[tuple[int, ...]],
+        programs: list[Program],
+        /,
+    ) -> Finder:
+        """Take an automaton, and the programs of at most 64 fragments; ValueError if the parts do not fit.
+
+        `classes` gives the class of each of 256 bytes, `width` is their number, `table` has the next state (16 bits)
+        for each state and class; `starts` is a bitmap of the pairs of bytes with which texts start, `found` the
+        fragments whose text ends in each state.
+        """
+
+    def search(self, data: bytes, candidates: Candidates, /) -> None:
+        """Add the lines that contain a fragment."""
+
 class Confirmation:
     """The candidates of one filter in one block; see `monitor.filters.confirmation`."""
 

@@ -48,27 +48,43 @@ static int grow(CandidatesObject *self)
 	return 0;
 }
 
+int nw_candidates_add(PyObject *candidates, Py_ssize_t fragment, Py_ssize_t end)
+{
+	CandidatesObject *self = (CandidatesObject *)candidates;
+	struct hit *hit;
+
+	if (!Py_IS_TYPE(candidates, candidates_type) || self->lines) {
+		PyErr_SetString(PyExc_TypeError, "matches are added to Candidates that are not joined yet");
+		return -1;
+	}
+	if (fragment < 0 || end < 1 || fragment >= PyList_GET_SIZE(self->numbers)) {
+		PyErr_SetString(PyExc_ValueError, "there is no such fragment or line");
+		return -1;
+	}
+	if (self->hits_total == self->hits_room && grow(self))
+		return -1;
+	hit = &self->hits[self->hits_total];
+	hit->fragment = fragment;
+	hit->end = end;
+	self->is_sorted = self->is_sorted && (!self->hits_total || compare(hit - 1, hit) <= 0);
+	self->hits_total++;
+	return 0;
+}
+
 static PyObject *candidates_add(PyObject *object, PyObject *const *arguments, Py_ssize_t total)
 {
-	CandidatesObject *self = (CandidatesObject *)object;
-	struct hit *hit;
+	Py_ssize_t fragment, end;
 
 	if (total != 5) {
 		PyErr_SetString(PyExc_TypeError, "add(number, start, end, flags, context)");
 		return NULL;
 	}
-	if (self->hits_total == self->hits_room && grow(self))
+	fragment = PyLong_AsSsize_t(arguments[0]);
+	end = PyLong_AsSsize_t(arguments[2]);
+	if ((fragment == -1 || end == -1) && PyErr_Occurred())
 		return NULL;
-	hit = &self->hits[self->hits_total];
-	hit->fragment = PyLong_AsSsize_t(arguments[0]);
-	hit->end = PyLong_AsSsize_t(arguments[2]);
-	if (hit->fragment < 0 || hit->end < 1 || hit->fragment >= PyList_GET_SIZE(self->numbers)) {
-		if (!PyErr_Occurred())
-			PyErr_SetString(PyExc_ValueError, "there is no such fragment or line");
+	if (nw_candidates_add(object, fragment, end))
 		return NULL;
-	}
-	self->is_sorted = self->is_sorted && (!self->hits_total || compare(hit - 1, hit) <= 0);
-	self->hits_total++;
 	Py_RETURN_NONE;
 }
 

@@ -13,4 +13,8 @@ struct nw_candidate {
 // 0, or -1 with an exception set.
 int nw_candidate_at(PyObject *candidates, Py_ssize_t index, struct nw_candidate *found);
 
+// Add a match of a fragment, in a line that ends before `end`, to a monitor._native.Candidates: 0, or -1 with an
+// exception set.
+int nw_candidates_add(PyObject *candidates, Py_ssize_t fragment, Py_ssize_t end);
+
 #endif

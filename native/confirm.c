@@ -365,7 +365,8 @@ static PyType_Spec spec = {
 int nw_add_confirm(PyObject *module)
 {
 	confirmation_type = (PyTypeObject *)PyType_FromSpec(&spec);
-	if (!confirmation_type || nw_add_connections(module) || nw_add_form(module) || nw_add_candidates(module))
+	if (!confirmation_type || nw_add_connections(module) || nw_add_form(module) || nw_add_candidates(module) ||
+	    nw_add_finder(module))
 		return -1;
 	return PyModule_AddObjectRef(module, "Confirmation", (PyObject *)confirmation_type);
 }

@@ -15,5 +15,6 @@ int nw_add_kmsg(PyObject *module);
 int nw_add_connections(PyObject *module);
 int nw_add_form(PyObject *module);
 int nw_add_candidates(PyObject *module);
+int nw_add_finder(PyObject *module);
 
 #endif
