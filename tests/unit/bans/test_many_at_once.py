@@ -197,7 +197,7 @@ def test_a_bad_row_costs_only_itself(column: int, value: object) -> None:
 
 def test_a_network_is_never_divided_between_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many claims it has, and however few rows are read at a time; a damaged text costs its row."""
-    monkeypatch.setattr("monitor.state.store._READ_ROWS", 3)
+    monkeypatch.setattr("monitor.state.store_reader._READ_ROWS", 3)
     claims = [
         msgspec.structs.replace(BAN, network=host(bytes((11, 0, 0, number))), detector=f"d{claim}")
         for number in range(9)
