@@ -47,10 +47,10 @@ class Confirmation:
             _add(log_filter, counts, self._reason)
         return index, is_late
 
-    def warm(self, number: int) -> None:
-        """Count a line that the expression with this number is about to be tried on first."""
-        if (forms := self._filter.forms(is_timed=self._is_timed)) is not None:
-            forms.warm(number)
+    def warm(self, number: int) -> bool:
+        """Count a line that the expression with this number is about to be tried on; return whether that took long."""
+        forms = self._filter.forms(is_timed=self._is_timed)
+        return forms is not None and forms.warm(number)
 
 
 def confirmation_of(

@@ -37,12 +37,13 @@ class Forms:
         self._fusion = fusion
         self._template = template
 
-    def warm(self, number: int) -> None:
-        """Count a line that `re` is about to match; compile the expression if it is worth it."""
+    def warm(self, number: int) -> bool:
+        """Count a line that `re` is about to match; compile the expression if it is worth it, and return whether."""
         left = self.states[number]
         if not isinstance(left, int):
-            return
+            return False
         self.states[number] = left - 1 if left > 1 else self._form(number)
+        return left <= 1
 
     def _form(self, number: int) -> "Form | None":
         template = self._template

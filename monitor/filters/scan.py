@@ -198,8 +198,8 @@ class Scan:
                 index += 1
                 if numbers is None:
                     numbers = everything
-                if native is not None:
-                    native.warm(numbers[0])
+                if native is not None and native.warm(numbers[0]):
+                    yield _Pause.WORKED
                 line = text[start:end] if text is not None else block.data[start:end].decode(errors="replace")
                 if block.is_cut:
                     line = f"{line[:-1]}{CUT.decode()}\n"

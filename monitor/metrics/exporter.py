@@ -9,18 +9,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, disable_created_metrics
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.core import Exemplar as OpenMetricsExemplar
-from prometheus_client.core import Metric as Family
-from prometheus_client.exposition import choose_encoder, gzip_accepted
-from prometheus_client.registry import Collector
 
+from monitor.metrics.exposition import (
+    OPENMETRICS_TYPE,
+    TEXT_TYPE,
+    Family,
+    Histogram,
+    accepts_gzip,
+    labelled,
+    write,
+)
 from monitor.metrics.http_connection import Drop
 from monitor.metrics.http_message import HttpAnswer, HttpRequest
 from monitor.metrics.http_server import HttpServer
 from monitor.metrics.metric import Exemplar, Kind, Metric, Sample, Series
 from monitor.metrics.pages import Page, health, live, page_of, stuck
+from monitor.metrics.process import process_families
 from monitor.metrics.web_gate import WebGate
 from monitor.model.errors import PermanentError
 from monitor.model.problems import Problem
@@ -30,10 +34,9 @@ _IP_FREEBIND = 15  # linux/in.h; for IPv6, too
 _OPENMETRICS = "application/openmetrics-text"
 _BACKLOG = 128
 """Connections that the kernel completes ahead of us."""
-_FAMILIES = {Kind.COUNTER: CounterMetricFamily, Kind.GAUGE: GaugeMetricFamily}
 
 
-class Exporter(Collector):
+class Exporter:
     """Asks for all samples when it is scraped; only histograms are kept here."""
 
     def __init__(
@@ -50,55 +53,40 @@ class Exporter(Collector):
         health (TimeoutError: the daemon does not respond), `monitored` with the address of each client that got
         metrics, or asked for the health. `examples` are exemplars of counters; only OpenMetrics has them.
         """
-        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._catalogue = {metric.name: metric for metric in catalogue}
         self._read = read
         self._problems = problems
         self._monitored = monitored
         self._examples = examples
-        self.registry = CollectorRegistry()
-        self.registry.register(self)
-        ProcessCollector(registry=self.registry)
         self.dropped: dict[str, int] = dict.fromkeys(Drop, 0)
         """Connections that were closed without an answer, by cause."""
         self._gate: WebGate | None = None
-        self.histograms = {
-            metric.name: Histogram(metric.name, metric.help, buckets=metric.buckets, registry=self.registry)
-            for metric in catalogue
-            if metric.kind is Kind.HISTOGRAM
-        }
+        self.histograms = {metric.name: Histogram(metric) for metric in catalogue if metric.kind is Kind.HISTOGRAM}
 
     def trouble(self) -> str:
         """Return why an older web configuration is in force; empty if the one on disk is."""
         return self._gate.trouble if self._gate else ""
 
-    def describe(self) -> Iterable[Family]:
-        """Return nothing: registering must not call `read`."""
-        return []
-
     def collect(self) -> Iterator[Family]:
-        """Yield every family of the catalogue; a sample that is not in it is a KeyError."""
+        """Yield every family; a sample that is not in the catalogue is a KeyError, one of other labels a ValueError."""
         families = {
-            metric.name: _FAMILIES[metric.kind](metric.name, metric.help, labels=metric.labels)
-            for metric in self._catalogue.values()
-            if metric.kind in _FAMILIES
+            name: Family.of(metric) for name, metric in self._catalogue.items() if metric.kind is not Kind.HISTOGRAM
         }
         samples, examples = self._read(), self._examples()
         for name, labels, value in samples:
-            if len(labels) != len(self._catalogue[name].labels):
-                raise ValueError(f"{name} has the labels {self._catalogue[name].labels}, got {labels}")
-            family, example = families[name], examples.get((name, labels))
-            if isinstance(family, CounterMetricFamily) and example:
-                shown = OpenMetricsExemplar(example.labels, 1, round(example.time_s, 3))
-                family.add_metric(labels, value, exemplar=shown)
-            else:
-                family.add_metric(labels, value)
+            metric = self._catalogue[name]
+            if len(labels) != len(metric.labels):
+                raise ValueError(f"{name} has the labels {metric.labels}, got {labels}")
+            example = examples.get((name, labels)) if metric.kind is Kind.COUNTER else None
+            families[name].add(labelled(metric.labels, labels), value, example)
         yield from families.values()
+        yield from process_families()
+        yield from (histogram.family() for histogram in self.histograms.values())
 
     def respond(self, requests: Sequence[HttpRequest]) -> list[HttpAnswer]:
         """Answer requests; the samples are collected once for all, and written once for each notation asked for."""
         pages = [page_of(request) for request in requests]
-        snapshot = _Snapshot(self.registry.collect() if Page.METRICS in pages else ())
+        snapshot = _Snapshot(self.collect() if Page.METRICS in pages else ())
         about_health = self._about_health() if {Page.HEALTH, Page.LIVE}.intersection(pages) else {}
         answers = []
         for request, page in zip(requests, pages, strict=True):
@@ -156,24 +144,20 @@ class Exporter(Collector):
         return server
 
 
-class _Snapshot(Collector):
+class _Snapshot:
     """The samples of one moment, with their texts in each notation that was asked for."""
 
     def __init__(self, families: Iterable[Family]) -> None:
         self._families = list(families)
-        self._answers: dict[tuple[str, bool], HttpAnswer] = {}
-
-    def collect(self) -> Iterable[Family]:
-        """Return the families."""
-        return self._families
+        self._answers: dict[tuple[bool, bool], HttpAnswer] = {}
 
     def answer(self, headers: Mapping[str, str]) -> HttpAnswer:
         """Return the samples in the notation that a client asks for: Prometheus text or OpenMetrics, zipped or not."""
-        accepts_openmetrics = _OPENMETRICS in headers.get("accept", "")
-        encode, content_type = choose_encoder(_OPENMETRICS if accepts_openmetrics else "")  # never what a client chose
-        key = content_type, gzip_accepted(headers.get("accept-encoding", ""))
+        is_openmetrics = _OPENMETRICS in headers.get("accept", "")
+        key = is_openmetrics, accepts_gzip(headers.get("accept-encoding", ""))
         if key not in self._answers:
-            body, answer_headers = encode(self), [("Content-Type", content_type)]
+            body = write(self._families, is_openmetrics=is_openmetrics)
+            answer_headers = [("Content-Type", OPENMETRICS_TYPE if is_openmetrics else TEXT_TYPE)]
             if key[1]:
                 body = gzip.compress(body, 1)
                 answer_headers.append(("Content-Encoding", "gzip"))

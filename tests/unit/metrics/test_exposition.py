@@ -1,0 +1,102 @@
+"""The page of metrics, compared with what the reference client library writes and reads."""
+
+import math
+import subprocess
+import sys
+from collections.abc import Iterable
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import Histogram as ReferenceHistogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import Metric as ReferenceFamily
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from monitor.metrics.exposition import Family, Histogram, number, write
+from monitor.metrics.metric import Kind, Metric
+from monitor.metrics.process import process_families
+
+_TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
+_VALUES = st.floats() | st.integers(0, 2**53)
+_POINTS = st.lists(st.tuples(_TEXTS, _TEXTS, _VALUES), max_size=4, unique_by=lambda point: point[:2])
+_LABELS = ("to", "by")
+_BUCKETS = (0.001, 0.25, 1.0, 2500000.0)
+
+
+class _Reference(Collector):
+    """Families of the client library with the same samples."""
+
+    def __init__(self, help_text: str, points: list[tuple[str, str, float]]) -> None:
+        self.families: list[CounterMetricFamily | GaugeMetricFamily] = [
+            CounterMetricFamily("lines_total", help_text, labels=_LABELS),
+            GaugeMetricFamily("size_bytes", help_text, labels=_LABELS),
+        ]
+        for family in self.families:
+            for *texts, value in points:
+                family.add_metric(texts, value)
+
+    def collect(self) -> Iterable[ReferenceFamily]:
+        """Return the families."""
+        return self.families
+
+
+@given(_TEXTS, _POINTS)
+@example('a "b" \\ \n', [('"', "\\\n", math.nan), ("", "a", -math.inf), ("{", "}", 1e16), ("x", "y", 12345678.5)])
+def test_both_notations_are_those_of_the_client_library(help_text: str, points: list[tuple[str, str, float]]) -> None:
+    """Counters and gauges with hostile texts and all kinds of numbers are written to the byte as the library does."""
+    ours = [
+        Family.of(Metric("lines_total", Kind.COUNTER, help_text, _LABELS)),
+        Family.of(Metric("size_bytes", Kind.GAUGE, help_text, _LABELS)),
+    ]
+    for family in ours:
+        for to, by, value in points:
+            family.add({"to": to, "by": by}, value)
+    registry = _Reference(help_text, points)
+    assert write(ours, is_openmetrics=False) == generate_latest(registry)
+    assert write(ours, is_openmetrics=True) == generate_openmetrics(registry)  # type: ignore[no-untyped-call]
+
+
+@given(st.lists(st.floats(0, 1e7) | st.sampled_from(_BUCKETS), max_size=20))
+def test_histograms_are_those_of_the_client_library(values: list[float]) -> None:
+    """The same values in the same buckets, bounds included, give the same lines."""
+    registry = CollectorRegistry()
+    reference = ReferenceHistogram("wait_seconds", "How long.", buckets=_BUCKETS, registry=registry)
+    ours = Histogram(Metric("wait_seconds", Kind.HISTOGRAM, "How long.", buckets=_BUCKETS))
+    for value in values:
+        reference.observe(value)
+        ours.observe(value)
+    lines = [line for line in generate_openmetrics(registry).decode().splitlines() if "_created" not in line]  # type: ignore[no-untyped-call]
+    assert write([ours.family()], is_openmetrics=True).decode().splitlines() == lines
+
+
+@given(_VALUES)
+@example(1e6)
+@example(123456789.0)
+@example(-1e9)
+def test_numbers_are_those_of_the_client_library(value: float) -> None:
+    """Bounds of buckets are compared as text by Prometheus."""
+    assert number(value) == floatToGoString(value)  # type: ignore[no-untyped-call]
+
+
+def test_the_process_metrics_are_those_of_the_client_library() -> None:
+    """The same families with the same help, and the same start of the process."""
+    ours = process_families()
+    theirs = list(ProcessCollector(registry=None).collect())
+    assert [(family.name, family.kind, family.help) for family in ours] == [
+        (family.name, family.type, family.documentation) for family in theirs
+    ]
+    starts = [family.points[0].value for family in ours if family.name == "process_start_time_seconds"]
+    assert starts == [family.samples[0].value for family in theirs if family.name == "process_start_time_seconds"]
+
+
+def test_the_exporter_brings_no_web_framework() -> None:
+    """The daemon answers scrapes without the client library and without the HTTP and e-mail packages below it."""
+    code = "import sys, monitor.daemon.life.service; print('\\n'.join(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    unwanted = {"prometheus_client", "http.server", "http.client", "wsgiref", "urllib.request", "email", "socketserver"}
+    assert "monitor.metrics.exporter" in loaded
+    assert unwanted.intersection(loaded) == set()
