@@ -10,6 +10,7 @@ from itertools import islice
 from bench.log_mutations import filters, mutations
 from monitor import native
 from monitor.filters.byte_sets import Untranslatable
+from monitor.filters.deadline import Deadline, TooSlow
 from monitor.filters.definition import FilterDefinition
 from monitor.filters.expressions import Expressions
 from monitor.filters.fusion import Fusion
@@ -33,6 +34,8 @@ _WORDS = (0, 1, 2, 3, 5, 7, 127, 128, 255, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFF
 _FIRST_WORDS = 8
 _SHORT = 2000
 """Steps that a program of unknown words may take."""
+_PATIENCE = Deadline(0.5)
+"""For `re`, whose time has no bound."""
 
 
 class Generator:
@@ -96,18 +99,19 @@ class Outcome:
         self.matches = 0
         """Texts that both matched."""
         self.given_up = 0
-        """Texts that the program left to `re`."""
+        """Texts that the program left to `re`, or that `re` would take very long for."""
 
     def difference(self, text: str, start: int = 0) -> str:
         """Return both results for an ASCII text if they differ, else an empty string."""
         assert native.extension is not None
-        match = self._pattern.match(text, start)
-        expected = spans(match)
         try:
             ours = self._program.match(text.encode(), start)
-        except native.extension.GaveUp:
+            with _PATIENCE.watching():
+                match = _PATIENCE.call(self._pattern.match, text, start)
+        except (native.extension.GaveUp, TooSlow):
             self.given_up += 1
             return ""
+        expected = spans(match)
         self.matches += match is not None
         if ours == expected:
             return ""

@@ -7,6 +7,7 @@ import functools
 import operator
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from re import _constants as sre  # type: ignore[attr-defined]
 from typing import Any
 
@@ -15,6 +16,9 @@ from monitor.filters.subexpressions import LOOKS, REPEATS, Item, inside
 ASCII = (1 << 128) - 1
 END = 1 << 128
 ANYTHING = ASCII | END
+_IGNORECASE, _DOTALL, _ASCII_ONLY = int(re.IGNORECASE), int(re.DOTALL), int(re.ASCII)
+"""As plain integers: operations on members of an enumeration cost most of the time of a compilation."""
+_INNER = int(re.IGNORECASE | re.MULTILINE | re.DOTALL | re.VERBOSE)
 SINGLE = (sre.LITERAL, sre.NOT_LITERAL, sre.ANY, sre.IN)
 """The items that match one character."""
 
@@ -42,7 +46,7 @@ _UPPER, _LOWER = _span(0x41, 0x5A), _span(0x61, 0x7A)
 
 def inner_flags(flags: int, added: int, removed: int) -> int:
     """Return the flags inside a group such as `(?i:...)`; Untranslatable for those that change what text is."""
-    if (added | removed) & ~(re.IGNORECASE | re.MULTILINE | re.DOTALL | re.VERBOSE):
+    if (added | removed) & ~_INNER:
         raise Untranslatable("flags inside")
     return (flags | added) & ~removed
 
@@ -60,14 +64,15 @@ def only_single(items: Sequence[Item], flags: int) -> int | None:
 def single(code: Any, argument: Any, flags: int) -> int:
     """Return the bytes that an item of one character matches."""
     if code is sre.ANY:
-        return ASCII if flags & re.DOTALL else ASCII & ~_NEWLINE
+        return ASCII if flags & _DOTALL else ASCII & ~_NEWLINE
     if code is sre.IN:
-        return _class(argument, flags)
+        return _class(tuple(argument), flags & (_IGNORECASE | _ASCII_ONLY))
     bits = _folded(_range(argument, argument, flags), flags)
     return bits if code is sre.LITERAL else ASCII & ~bits
 
 
-def _class(items: Sequence[Item], flags: int) -> int:
+@lru_cache(256)
+def _class(items: tuple[Item, ...], flags: int) -> int:
     bits, is_negated = 0, False
     for code, argument in items:
         if code is sre.NEGATE:
@@ -86,13 +91,13 @@ def _class(items: Sequence[Item], flags: int) -> int:
 
 
 def _range(first: int, last: int, flags: int) -> int:
-    if last > 0x7F and flags & re.IGNORECASE:
+    if last > 0x7F and flags & _IGNORECASE:
         raise Untranslatable("it has characters beyond ASCII")  # some of them equal ASCII letters
     return _span(first, min(last, 0x7F))
 
 
 def _category(category: Any, flags: int) -> int:
-    space = _SPACE if flags & re.ASCII else _SPACE | _SEPARATORS
+    space = _SPACE if flags & _ASCII_ONLY else _SPACE | _SEPARATORS
     known = {
         sre.CATEGORY_DIGIT: _DIGIT,
         sre.CATEGORY_NOT_DIGIT: ASCII & ~_DIGIT,
@@ -108,14 +113,19 @@ def _category(category: Any, flags: int) -> int:
 
 
 def _folded(bits: int, flags: int) -> int:
-    if flags & re.IGNORECASE:
+    if flags & _IGNORECASE:
         bits |= (bits & _UPPER) << 32 | (bits & _LOWER) >> 32
     return bits
 
 
 def first_bytes(items: Sequence[Item], flags: int, follow: int) -> int:
     """Return a superset of the bytes (or the end) at which these items, and what follows, can match."""
-    for code, argument in reversed(list(items)):
+    needed = 0
+    for code, _ in items:
+        needed += 1
+        if code in SINGLE:  # it takes a byte, so nothing after it matters
+            break
+    for code, argument in reversed(items[:needed]):
         follow = first_of(code, argument, flags, follow)
     return follow
 

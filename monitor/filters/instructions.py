@@ -72,7 +72,7 @@ LINE_START, LINE_END = 5, 6
 
 def place_of(anchor: Any, flags: int) -> int:
     """Return the operand of `Op.AT` for an anchor under these flags; Untranslatable for an unknown one."""
-    if flags & re.MULTILINE:
+    if flags & int(re.MULTILINE):
         if anchor is sre.AT_BEGINNING:
             return LINE_START
         if anchor is sre.AT_END:

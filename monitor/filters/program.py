@@ -26,6 +26,7 @@ from monitor.filters.byte_sets import (
 from monitor.filters.instructions import Op, place_of
 from monitor.filters.subexpressions import REPEATS, Item, tree_of
 
+_IGNORECASE = int(re.IGNORECASE)
 _LAST = 1 << 129
 """Added to the bytes that can follow: what comes next surely succeeds, so nothing that was taken is given back."""
 _SWITCH = 4
@@ -52,7 +53,7 @@ class _Compiler:
     """Writes the instructions of one expression."""
 
     def __init__(self, pattern: re.Pattern[str]) -> None:
-        self._flags = pattern.flags
+        self._flags = int(pattern.flags)
         self._groups = pattern.groups
         self._counters = 0
         self._out = Assembler()
@@ -89,12 +90,12 @@ class _Compiler:
 
     def _literals(self, codes: Sequence[int], flags: int) -> None:
         if any(code > 0x7F for code in codes):
-            if flags & re.IGNORECASE:
+            if flags & _IGNORECASE:
                 raise Untranslatable("it has characters beyond ASCII")
             self._out.put(Op.FAIL)
             return
         text = bytes(codes)
-        is_folded = bool(flags & re.IGNORECASE) and text.lower() != text.upper()
+        is_folded = bool(flags & _IGNORECASE) and text.lower() != text.upper()
         if is_folded:
             text = text.lower()
         self._out.literal(text, is_folded=is_folded)
@@ -143,7 +144,7 @@ class _Compiler:
         self._depth -= 1
 
     def _reference(self, group: int, flags: int, _rest: int) -> None:
-        if flags & re.IGNORECASE:
+        if flags & _IGNORECASE:
             raise Untranslatable("a reference that ignores case")
         self._out.put(Op.REFERENCE, group)
 
