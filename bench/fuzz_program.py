@@ -30,6 +30,7 @@ _FLAGS = (0, 0, 0, re.IGNORECASE, re.MULTILINE, re.DOTALL, re.ASCII, re.IGNORECA
 _SYNTAX = ("(", ")", "(?:", "(?>", "(?=", "(?!", "|", r"\1", "(?i:")
 _TOKENS = tuple(text.encode() for text in (*_ITEMS, *_REPEATS, *_SYNTAX))
 _WORDS = (0, 1, 2, 3, 5, 7, 127, 128, 255, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
+_FIRST_WORDS = 8
 _SHORT = 2000
 """Steps that a program of unknown words may take."""
 
@@ -133,9 +134,17 @@ def expressions_of(definition: FilterDefinition) -> Iterator[re.Pattern[str]]:
 
 
 def mutated_texts(lines: Sequence[bytes], count: int, seed: int) -> list[str]:
-    """Return lines and mutations of them that are ASCII and not empty, each with its newline."""
+    """Return what follows each of the first words in lines and in mutations of them: dates are not matched here.
+
+    Only ASCII, never empty, each with its newline.
+    """
     tried = [*islice(lines, count), *islice(mutations(lines, seed), count)]
-    return [line.decode() + "\n" for line in tried if line.isascii()]
+    texts = [line.decode() + "\n" for line in tried if line.isascii()]
+    return [text[start:] for text in texts for start in (0, *islice(_word_starts(text), _FIRST_WORDS))]
+
+
+def _word_starts(text: str) -> Iterator[int]:
+    return (match.end() for match in re.finditer(r"\s\b|: |\] ", text) if match.end() < len(text))
 
 
 @functools.cache

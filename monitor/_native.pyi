@@ -1,7 +1,7 @@
 """The native extension, built from native/."""
 
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 INTERFACE: int
 
@@ -40,4 +40,118 @@ class KmsgDecoder:
         `last` is the sequence number of the last record before, `clock` the terms of a BootClock. The result: index of
         the first record that Python must decode (the number of records if there is none), sequence number of the last
         record, records, records lost, foreign ones, packets, packets excluded, and malformed records by cause.
+        """
+
+class Connections:
+    """`monitor.filters.connections.Connections` in C; of the values it remembers those that results depend on."""
+
+    def __new__(cls, limit: int = 4096) -> Connections:
+        """Start empty; `limit` is the number of connections that are remembered, at most 4,096."""
+
+    @property
+    def evicted(self) -> int:
+        """Connections forgotten early because there were too many."""
+
+    def __len__(self) -> int:
+        """Return the number of remembered connections."""
+
+    def merge(self, identity: str, values: dict[str, str | None], now_s: float) -> dict[str, str | None] | None:
+        """Add a line; return all that is known of its connection if the line is a failure, None if it is not."""
+
+    def wait(self, identity: str) -> None:
+        """Record a failure whose address is not known yet."""
+
+class Form:
+    """A program and what its groups mean (`monitor.filters.forms`), which never changes."""
+
+    def __new__(
+        cls,
+        program: Program,
+        groups: tuple[int, ...],
+        alternatives: tuple[tuple[int, int], ...],
+        joints: tuple[tuple[bytes, bool], ...],
+        fraction: int,
+        is_connected: bool,
+    ) -> Form:
+        """Take the number of the group of each of FIELDS (0: none), and what replaces an empty one (field, group).
+
+        `joints` are the characters before and after ip4, then ip6, and whether each match has one of them there.
+        ValueError if the program has no such groups.
+        """
+
+class Candidates(Sequence[tuple[int, int, Sequence[int] | None]]):
+    """The lines of a block that some expression may match: Hyperscan's matches put together."""
+
+    def __new__(cls, numbers: list[tuple[int, ...]]) -> Candidates:
+        """Take the numbers of the expressions of each fragment."""
+
+    def __len__(self) -> int:
+        """Return the number of lines."""
+
+    def __getitem__(self, index: Any, /) -> Any:
+        """Return a candidate by its index (no slices)."""
+
+    def add(self, number: int, start: int, end: int, flags: int, context: object, /) -> None:
+        """Take a match of the fragment with this number, which ends before `end`."""
+
+    def join(self, data: bytes, /) -> None:
+        """Find the lines of the matches, once; then this is a sequence of candidates."""
+
+class Finder:
+    """Finds fragments in a block of ASCII lines (`monitor.filters.finder`); never changes."""
+
+    def __new__(
+        cls,
+        classes: bytes,
+        width: int,
+        table: bytes,
+        starts: bytes,
+        found: list[tuple[int, ...]],
+        programs: list[Program],
+        /,
+    ) -> Finder:
+        """Take an automaton, and the programs of at most 64 fragments; ValueError if the parts do not fit.
+
+        `classes` gives the class of each of 256 bytes, `width` is their number, `table` has the next state (16 bits)
+        for each state and class; `starts` is a bitmap of the pairs of bytes with which texts start, `found` the
+        fragments whose text ends in each state.
+        """
+
+    def search(self, data: bytes, candidates: Candidates, /) -> None:
+        """Add the lines that contain a fragment."""
+
+class Confirmation:
+    """The candidates of one filter in one block; see `monitor.filters.confirmation`."""
+
+    def __new__(
+        cls,
+        data: bytes,
+        candidates: Sequence[tuple[int, int, Sequence[int] | None]],
+        times: Sequence[float],
+        is_wrapped: bool,
+        event: type,
+        detector: str,
+        strength: object,
+        log: str,
+        reason: str,
+        read_s: float,
+        after_s: float,
+        is_live: bool,
+        findtime_s: float,
+        connections: Connections,
+        proven: Connections,
+        proves: bool,
+        events: list[Any],
+    ) -> Confirmation:
+        """Take a block (`monitor.model.logs`) and what failures in it have in common; they are appended to `events`."""
+
+    def run(
+        self, forms: Sequence[object], known: Mapping[Any, Any] | None, index: int, until_s: float, /
+    ) -> tuple[int, bool, int, bool, int, int, int, int, int, int, int, int]:
+        """Decide the candidates from this index on, until one must be decided by Python or until `until_s`.
+
+        `forms` (a list) has the form of each expression, if it has one; `known` (a dictionary) the dates that were read
+        before, by their text; None: the lines contain no dates. Return: index of the first candidate that is left,
+        whether the time was up, number of dates recognised, whether the last one says its zone; then candidates
+        decided, failures, unproven, unusable, misdated, outdated, stale; connections forgotten early so far.
         """

@@ -6,7 +6,7 @@ Everything works without it. `NODEWARDEN_NATIVE=0` in the environment turns it o
 import os
 from types import ModuleType
 
-_INTERFACE = 1
+_INTERFACE = 2
 """What NW_INTERFACE of native/native.h must be."""
 
 

@@ -4,11 +4,13 @@
 
 // Operands of each instruction: s set, j jump, n number, t slot of a group, r register, g group, a place.
 static const char *const operands[OP_KINDS] = {
-    [OP_MATCH] = "",	  [OP_LITERAL] = "n", [OP_LITERAL_FOLDED] = "n", [OP_SET] = "s",      [OP_RUN] = "snn",
-    [OP_GREEDY] = "snns", [OP_LAZY] = "snns", [OP_SPLIT] = "sj",	 [OP_ONLY] = "sj",    [OP_JUMP] = "j",
-    [OP_SAVE] = "t",	  [OP_AT] = "a",      [OP_PEEK] = "s",		 [OP_BEHIND] = "s",   [OP_ATOMIC] = "",
-    [OP_ATOMIC_END] = "", [OP_LOOK] = "n",    [OP_LOOK_END] = "",	 [OP_NOT] = "nj",     [OP_NOT_END] = "",
-    [OP_REFERENCE] = "g", [OP_IF_SET] = "gj", [OP_COUNT] = "r",		 [OP_LOOP] = "rnnnj", [OP_FAIL] = "",
+    [OP_MATCH] = "",	  [OP_LITERAL] = "n", [OP_LITERAL_FOLDED] = "n", [OP_SET] = "s",	[OP_RUN] = "snn",
+    [OP_GREEDY] = "snns", [OP_LAZY] = "snns", [OP_SPLIT] = "sj",	 [OP_ONLY] = "sj",	[OP_JUMP] = "j",
+    [OP_SAVE] = "t",	  [OP_AT] = "a",      [OP_PEEK] = "s",		 [OP_BEHIND] = "s",	[OP_ATOMIC] = "",
+    [OP_ATOMIC_END] = "", [OP_LOOK] = "n",    [OP_LOOK_END] = "",	 [OP_NOT] = "nj",	[OP_NOT_END] = "",
+    [OP_REFERENCE] = "g", [OP_IF_SET] = "gj", [OP_COUNT] = "r",		 [OP_LOOP] = "rnnnj",	[OP_FAIL] = "",
+    [OP_BYTE] = "n",	  [OP_MAYBE] = "s",   [OP_OPTION] = "ss",	 [OP_ONLY_TAKE] = "sj", [OP_SPLIT_TAKE] = "sj",
+    [OP_SWITCH] = "n",
 };
 
 static int fits(const nw_program *program, char kind, uint32_t value)
@@ -49,18 +51,36 @@ static uint32_t instruction(const nw_program *program, uint32_t at)
 			return 0;
 		length += (code[1] + 3) / 4;
 	}
+	if (code[0] == OP_SWITCH) {
+		if (!code[1] || code[1] > 0xFF || left - length < NW_SWITCH_WORDS + code[1])
+			return 0;
+		for (uint32_t byte = 0; byte <= NW_END; byte++)
+			if (((const uint8_t *)(code + 2))[byte] > code[1])
+				return 0;
+		length += NW_SWITCH_WORDS + code[1];
+	}
 	if ((code[0] == OP_LOOK || code[0] == OP_NOT) && code[1] > 0xFFFF)
 		return 0;
 	return length <= left ? length : 0;
 }
 
+// Jumps lead to instructions; only JUMP leads back, so that every loop has one, where steps are counted.
+static int leads_well(const nw_program *program, const unsigned char *starts, uint32_t at, uint32_t target)
+{
+	return target < program->length && starts[target] && (target > at || program->code[at] == OP_JUMP);
+}
+
 static int jumps_are_sound(const nw_program *program, const unsigned char *starts)
 {
 	for (uint32_t at = 0; at < program->length; at += instruction(program, at)) {
-		const char *kinds = operands[program->code[at]];
+		const uint32_t *code = program->code + at;
+		const char *kinds = operands[code[0]];
 
 		for (uint32_t number = 0; kinds[number]; number++)
-			if (kinds[number] == 'j' && !starts[program->code[at + 1 + number]])
+			if (kinds[number] == 'j' && !leads_well(program, starts, at, code[1 + number]))
+				return 0;
+		for (uint32_t number = 0; code[0] == OP_SWITCH && number < code[1]; number++)
+			if (!leads_well(program, starts, at, code[2 + NW_SWITCH_WORDS + number]))
 				return 0;
 	}
 	return 1;

@@ -5,7 +5,7 @@
 #include "regex.h"
 #include <stddef.h>
 
-#define NW_PROGRAM_VERSION 1
+#define NW_PROGRAM_VERSION 2
 #define NW_HEADER_WORDS 5
 #define NW_SET_WORDS 5
 #define NW_MAX_GROUPS 200
@@ -14,6 +14,14 @@
 #define NW_UNBOUNDED 0xFFFFFFFFu
 // The index of the end of the text in a set.
 #define NW_END 128
+// The upper bits of the last word of a set: if it has all bytes but one, that byte + 1; else 0.
+#define NW_BUT_SHIFT 8
+// And if it has one byte only, that byte + 1; else 0.
+#define NW_ONLY_SHIFT 16
+// Longer literals are compared only by their own instruction, where that is counted.
+#define NW_SHORT_LITERAL 64
+// The words of a table of one byte for each ASCII byte and the end of the text.
+#define NW_SWITCH_WORDS 33
 
 enum op {
 	OP_MATCH,
@@ -41,6 +49,12 @@ enum op {
 	OP_COUNT,     // register
 	OP_LOOP,      // register, least, most, is lazy, other
 	OP_FAIL,
+	OP_BYTE,       // byte
+	OP_MAYBE,      // set: takes the next byte if it can, and keeps it
+	OP_OPTION,     // set, set of what may follow: takes the next byte if it can, and can give it back
+	OP_ONLY_TAKE,  // ONLY, then SET
+	OP_SPLIT_TAKE, // SPLIT, then SET
+	OP_SWITCH,     // number of targets, table: for each next byte 0 (fail) or the number of a target; targets
 	OP_KINDS,
 };
 

@@ -8,6 +8,7 @@ from io import FileIO
 from pathlib import Path
 from statistics import median
 
+from bench.offenders import attacked_node, measure
 from bench.registry import BenchmarkError, Figure, benchmark, progress
 from bench.set_watch import SetWatch
 from monitor.model.addresses import parse_address
@@ -15,6 +16,7 @@ from tests.support.daemon import Daemon
 from tests.support.lab import Lab
 
 _ROUNDS = 15
+_SCAN_ROUNDS = 10
 _NEXT = 3
 _TIMEOUT_S = 10.0
 _CONFIGURATION = """detectors:
@@ -52,6 +54,29 @@ def first_ban() -> Iterator[Figure]:
                     others += next_ms
     progress(f"first bans: median {median(firsts):.2f} ms, max {max(firsts):.2f}; next ones: {median(others):.2f} ms")
     yield Figure("first_ban_after_start_ms", median(firsts), "ms")
+
+
+@benchmark("first_scan_ban_after_start_ms")
+def first_scan_ban() -> Iterator[Figure]:
+    """Follow the first scanner after a restart from the packet that crosses the threshold to the kernel's set (ms).
+
+    Measured as `ban_latency_p50_ms`, on a node whose daemon ran before with the same firewall: in each of ten rounds it
+    is restarted, and a second later the first scanners come. Median of the first ones. The progress output has the
+    maximum, and the median of the next three of each round. No peer.
+    """
+    firsts, others = [], []
+    with attacked_node() as (daemon, attacker, watch):
+        measure(attacker, watch, 0, 1 + _NEXT)
+        for number in range(1, _SCAN_ROUNDS + 1):
+            daemon.stop()
+            daemon.start()
+            time.sleep(1)
+            first_ms, *next_ms = measure(attacker, watch, number, 1 + _NEXT)
+            firsts.append(first_ms)
+            others += next_ms
+        daemon.stop()
+    progress(f"first bans: median {median(firsts):.2f} ms, max {max(firsts):.2f}; next ones: {median(others):.2f} ms")
+    yield Figure("first_scan_ban_after_start_ms", median(firsts), "ms")
 
 
 def _ban_ms(file: FileIO, watch: SetWatch, address: str) -> float:

@@ -125,7 +125,7 @@ class Trial:
         tally, everything = self.tally, self._filter.everything
         taken: set[int] = set()
         lacking: dict[int, int | None] = {}
-        for start, end, numbers in self._scanner.candidates(data):
+        for start, end, numbers in self._scanner.search(data):
             line, time_s = data[start:end].decode(errors="replace"), None
             if is_timed:
                 line, time_s = _split_time(line)

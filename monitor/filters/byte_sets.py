@@ -142,3 +142,11 @@ def first_of(code: Any, argument: Any, flags: int, follow: int) -> int:
     if not sequences:
         return ANYTHING
     return functools.reduce(operator.or_, (first_bytes(inner, flags, follow) for inner in sequences))
+
+
+def union_of(sets: Sequence[int]) -> int:
+    """Return the bytes that are in any of these sets."""
+    union = 0
+    for one in sets:
+        union |= one
+    return union

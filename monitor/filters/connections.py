@@ -1,8 +1,13 @@
 """Joins the log lines of one connection: fail2ban's MLFID, NOFAIL, MLFFORGET and MLFGAINED (jail.conf(5))."""
 
 from collections import OrderedDict
+from typing import TYPE_CHECKING
 
 from monitor.filters.groups import Values
+from monitor.native import extension
+
+if TYPE_CHECKING:
+    from monitor import _native
 
 _MAX_CONNECTIONS = 4096
 _MAX_AGE_S = 300.0
@@ -96,3 +101,8 @@ class Connections:
         if len(self._known) > _MAX_CONNECTIONS:
             self._known.popitem(last=False)
             self.evicted += 1
+
+
+def make_connections() -> "Connections | _native.Connections":
+    """Return an empty table of connections: the native one if the extension is there."""
+    return Connections() if extension is None else extension.Connections(_MAX_CONNECTIONS)

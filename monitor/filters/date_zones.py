@@ -1,6 +1,7 @@
 """Time zones as log lines write them: offsets, and abbreviations with the fixed offsets that fail2ban uses."""
 
 import datetime
+import functools
 import re
 import time
 
@@ -73,4 +74,10 @@ def epoch_s(wall: datetime.datetime, zone: datetime.tzinfo | None) -> float:
 
     The system's zone (None) is read with mktime(3), which decides about repeated and skipped hours.
     """
-    return time.mktime(wall.timetuple()) if zone is None else wall.replace(tzinfo=zone).timestamp()
+    return _minute_s(wall.replace(second=0), zone) + wall.second
+
+
+@functools.lru_cache(maxsize=1024)
+def _minute_s(minute: datetime.datetime, zone: datetime.tzinfo | None) -> float:
+    """Return the time at which a minute of local time starts: a log asks for the same one again and again."""
+    return time.mktime(minute.timetuple()) if zone is None else minute.replace(tzinfo=zone).timestamp()

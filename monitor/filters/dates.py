@@ -127,6 +127,20 @@ class DateDetector:
         self.is_zoned = dated.is_zoned
         return dated.time_s
 
+    def remembered(self, now_s: float) -> dict[Hashable, Dated] | None:
+        """Return the dates of `fixed_template` that were read before, by their text; None if they do not hold now.
+
+        `known_s` finds the same. `count` must be called for those that were of use.
+        """
+        return self._direct[0].known if self._direct and self._from_s <= now_s < self._until_s else None
+
+    def count(self, total: int, now_s: float, *, is_zoned: bool) -> None:
+        """Count remembered dates that were of use; `is_zoned` is of the last one."""
+        if self._direct is not None:
+            self._direct[0].hits += total
+            self._direct[0].used_s = now_s
+            self.is_zoned = is_zoned
+
     def find(self, line: str, now_s: float) -> Dated | None:
         """Find the date in a line without its newline; None if no template matches. Never raises.
 

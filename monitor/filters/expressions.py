@@ -17,7 +17,7 @@ _LOOSE_DATE = re.compile(r"\{UNB\}|\*\*")
 class Expression:
     """One failregex: the pattern and its groups."""
 
-    __slots__ = ("_groups", "fragments", "is_connected", "pattern", "search", "text", "values")
+    __slots__ = ("fragments", "groups", "is_connected", "pattern", "search", "text", "values")
 
     def __init__(self, text: str, pattern: re.Pattern[str], prefix: re.Pattern[str] | None, fragments: str) -> None:
         """`fragments` is the text that a line must contain, for Hyperscan; empty: any line may match."""
@@ -31,8 +31,9 @@ class Expression:
         """Whether it joins the lines of one connection (MLFID)."""
         if not names & _IDENTITIES:
             raise FilterError(f"no <HOST>, <ADDR> or <F-ID> names the source of the failure: {text[:200]!r}")
-        self._groups = Groups(pattern)
-        self.values = self._groups.values
+        self.groups = Groups(pattern)
+        """Those that have a meaning."""
+        self.values = self.groups.values
         """Returns the values of a match; see `Groups.values`."""
 
 

@@ -9,12 +9,15 @@ import re
 from collections.abc import Iterable
 from re import _constants as sre  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from monitor.filters.date_templates import Template
 from monitor.filters.expressions import Expression, Expressions
 from monitor.filters.subexpressions import LOOKS, REPEATS, inside
+
+if TYPE_CHECKING:
+    from monitor.filters.forms import Forms
 
 _MAX_DATED = 1024
 """A log contains few date formats; an attacker who writes dates in all formats only makes matching slower."""
@@ -32,6 +35,8 @@ class Fusion:
         self._head = _head(expressions)
         self._dated: dict[tuple[Template, int], Expression | None] = {}
         self._plain: dict[int, Expression | None] = {}
+        self.forms: dict[Template | None, Forms] = {}
+        """What the native extension matches; see `monitor.filters.forms`."""
 
     def dated(self, number: int, template: Template) -> Expression | None:
         """Return the expression for lines that start with a date of this format; None if there is none.

@@ -31,6 +31,19 @@ class Groups:
             (name, number, found[1]) for name, number in groups.items() if (found := _ALTERNATIVE.fullmatch(name))
         )
 
+    def number(self, name: str) -> int:
+        """Return the number of the group of this field; 0 if the expression has none."""
+        return self._numbers[self._fields.index(name)] if name in self._fields else 0
+
+    @property
+    def alternatives(self) -> list[tuple[str, int]]:
+        """The fields that other groups fill if they are empty, and the numbers of these groups, in their order."""
+        return [(name, number) for _, number, name in self._alternatives]
+
+    def sides(self, name: str) -> Joints:
+        """Return what the expression names next to the group of this field, `ip4` or `ip6`."""
+        return next((sides for field, _, sides in self._addresses if field == name), Joints())
+
     def values(self, match: re.Match[str]) -> Values:
         """Return the values of a match; `alt_` groups replace empty groups, and `CUT` stands for no address."""
         numbers = self._numbers

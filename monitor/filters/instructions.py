@@ -1,9 +1,13 @@
 """The instructions of the native matcher: `enum op` and `enum place` of native/program.h."""
 
 import enum
+import re
 from re import _constants as sre  # type: ignore[attr-defined]
+from typing import Any
 
-VERSION = 1
+from monitor.filters.byte_sets import Untranslatable
+
+VERSION = 2
 """NW_PROGRAM_VERSION of native/program.h: rises with each change of instructions."""
 
 
@@ -39,6 +43,18 @@ class Op(enum.IntEnum):
     COUNT = 22
     LOOP = 23
     FAIL = 24
+    BYTE = 25
+    """One byte, as SET."""
+    MAYBE = 26
+    """RUN of at most one."""
+    OPTION = 27
+    """GREEDY of at most one."""
+    ONLY_TAKE = 28
+    """ONLY and the SET after it."""
+    SPLIT_TAKE = 29
+    """SPLIT and the SET after it."""
+    SWITCH = 30
+    """Goes where a table says for the next byte."""
 
 
 PLACES = {
@@ -52,3 +68,16 @@ PLACES = {
 """The operand of `Op.AT`, by anchor."""
 LINE_START, LINE_END = 5, 6
 """The same of `^` and `$` where these match at each line."""
+
+
+def place_of(anchor: Any, flags: int) -> int:
+    """Return the operand of `Op.AT` for an anchor under these flags; Untranslatable for an unknown one."""
+    if flags & re.MULTILINE:
+        if anchor is sre.AT_BEGINNING:
+            return LINE_START
+        if anchor is sre.AT_END:
+            return LINE_END
+    try:
+        return PLACES[anchor]
+    except KeyError:
+        raise Untranslatable(f"unknown anchor {anchor}") from None

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from monitor.filters.connections import Connections
+from monitor.filters.connections import Connections, make_connections
 from monitor.filters.dates import DateDetector
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.envelope import plain, programs, retold
 from monitor.filters.expressions import Expression, shared_expressions
+from monitor.filters.forms import Forms, shared_forms
 from monitor.filters.fusion import shared_fusion
 from monitor.filters.groups import Values
 from monitor.filters.line_buffer import LineBuffer
@@ -112,9 +113,9 @@ class LogFilter:
             raise FilterError(f"filter {definition.name} ({definition.origin or 'built in'}): {error}") from error
         self.doubt = ""
         """Why the last failure that proves nothing does so."""
-        self.connections = Connections()
+        self.connections = make_connections()
         """What all lines report."""
-        self._proven_connections = Connections()
+        self.proven_connections = make_connections()
         """What lines that prove report: no other line adds to them."""
         self._last_s = float("-inf")
         self._programs = programs(definition)
@@ -128,6 +129,10 @@ class LogFilter:
         """The number of the failregex that was tried last; None: what all have in common, such as the prefregex."""
         self.everything = range(len(self.expressions.fail))
         """The numbers of all expressions, for lines that were not scanned."""
+
+    def use_python(self) -> None:
+        """Have every line examined in Python; must be called before the first."""
+        self.connections, self.proven_connections = Connections(), Connections()
 
     def examine(
         self,
@@ -151,6 +156,16 @@ class LogFilter:
             if outcome != _NOTHING or not self._is_foreign:
                 return outcome
         return self._examine_by_steps(text, candidates, now_s, time_s, proves)
+
+    def forms(self, *, is_timed: bool) -> Forms | None:
+        """Return what decides lines at once in the native extension; None: nothing does now.
+
+        `is_timed`: the source knows the time of each line, which contains no date.
+        """
+        template = None if is_timed else self.dates.fixed_template
+        if self._fusion is None or not (template or is_timed):
+            return None
+        return shared_forms(self._fusion, template, len(self.everything))
 
     def give_up(self) -> None:
         """Forget the previous lines: with the next line they would take too long again."""
@@ -256,13 +271,13 @@ class LogFilter:
     ) -> Outcome:
         """Return the failure with its source, if the match is a failure."""
         identity = values.pop("mlfid", None) if is_connected else None
-        connections = self._proven_connections if proves else self.connections
+        connections = self.proven_connections if proves else self.connections
         if identity is not None:
             if proves:
                 # Later lines that prove nothing may complete what this one reports, but not the other way round
                 self.connections.merge(identity, dict(values), when_s)
             merged = connections.merge(identity, values, when_s)
-            self.stats.evicted = self.connections.evicted + self._proven_connections.evicted
+            self.stats.evicted = self.connections.evicted + self.proven_connections.evicted
             if merged is None:
                 return Missed(number)
             values = merged

@@ -42,37 +42,42 @@ class LogMatcher:
         findtimes_s: Mapping[str, float] | None = None,
         confirm_timeout_s: float = 0.1,
         use_hyperscan: bool = True,
+        use_native: bool = True,
         databases: Databases | None = None,
     ) -> None:
         """Compile the filters; an invalid one goes into `faults`, the others work.
 
         `timezones` apply to dates without a zone (default: the system's). `findtimes_s` is the maximum age of lines
         that were written before the start (default: 600). `confirm_timeout_s` is the CPU time that one line may cost
-        one filter. Without Hyperscan the result is the same, but slower. `databases` keeps what is compiled for later.
+        one filter. Without Hyperscan or the native extension the result is the same, but slower. `databases` keeps what
+        is compiled for later.
         """
         self.faults: dict[str, str] = {}
         """By detector: why its filter cannot be used."""
-        self._filters: dict[str, LogFilter] = {}
+        self.filters: dict[str, LogFilter] = {}
+        """By detector."""
         time_limit = CompileTime()
         with time_limit.watching():
             for detector, definition in definitions.items():
                 try:
-                    self._filters[detector] = time_limit.compile(definition, (timezones or {}).get(detector))
+                    self.filters[detector] = time_limit.compile(definition, (timezones or {}).get(detector))
+                    if not use_native:
+                        self.filters[detector].use_python()
                 except FilterError as error:
                     self.faults[detector] = str(error)
-        self.stats: dict[str, FilterStats] = {name: log_filter.stats for name, log_filter in self._filters.items()}
-        self.breakers = {name: Breaker() for name in self._filters}
+        self.stats: dict[str, FilterStats] = {name: log_filter.stats for name, log_filter in self.filters.items()}
+        self.breakers = {name: Breaker() for name in self.filters}
         findtimes_s = findtimes_s or {}
         self._active = {
             name: ActiveFilter(name, log_filter, findtimes_s.get(name, _FINDTIME_S), self.breakers[name])
-            for name, log_filter in self._filters.items()
+            for name, log_filter in self.filters.items()
         }
         self._containers = Containers()
         self._databases = databases
         self._deadline = Deadline(confirm_timeout_s)
         self._uses_hyperscan = use_hyperscan and is_available()
         self._groups: dict[tuple[str, ...], list[_Group]] = {}
-        self._unsearchable = {name for name, log_filter in self._filters.items() if not self._is_searchable(log_filter)}
+        self._unsearchable = {name for name, log_filter in self.filters.items() if not self._is_searchable(log_filter)}
 
     def scan(self, block: LogBlock) -> list[AuthFailure]:
         """Return the failures in a block; see `Scan.run`."""
@@ -84,13 +89,13 @@ class LogMatcher:
         groups = self._groups.get(block.detectors)
         if groups is None:
             groups = self._groups[block.detectors] = self._make_groups(block.detectors)
-        work = (share for group in groups for share in _shared_out(group, group.scanner.candidates(block.data)))
+        work = (share for group in groups for share in _shared_out(group, group.scanner.search(block.data)))
         return Scan(block, work, self._deadline, lambda: all(group.scanner.is_ready for group in groups))
 
     @property
     def doubts(self) -> dict[str, str]:
         """Why the last failure of each detector that proves nothing does so; empty where all prove."""
-        return {name: log_filter.doubt for name, log_filter in self._filters.items()}
+        return {name: log_filter.doubt for name, log_filter in self.filters.items()}
 
     @property
     def unsearchable(self) -> frozenset[str]:

@@ -7,12 +7,11 @@ set that shares no byte with what follows gives nothing back.
 """
 
 import re
-import sys
-from array import array
 from collections.abc import Callable, Sequence
 from re import _constants as sre  # type: ignore[attr-defined]
 from typing import Any
 
+from monitor.filters.assembler import Assembler
 from monitor.filters.byte_sets import (
     ANYTHING,
     SINGLE,
@@ -22,12 +21,17 @@ from monitor.filters.byte_sets import (
     inner_flags,
     only_single,
     single,
+    union_of,
 )
-from monitor.filters.instructions import LINE_END, LINE_START, PLACES, VERSION, Op
+from monitor.filters.instructions import Op, place_of
 from monitor.filters.subexpressions import REPEATS, Item, tree_of
 
-_SET_WORDS = 5
-_MAX_WORDS = 1 << 16
+_LAST = 1 << 129
+"""Added to the bytes that can follow: what comes next surely succeeds, so nothing that was taken is given back."""
+_SWITCH = 4
+"""Branches that are chosen by a table; fewer are tried in turn."""
+_DEEPEST_TRIAL = 4
+"""Atomic groups in each other that are written twice, to see whether they are atomic anyway."""
 _UNROLLED = 3
 """Repetitions of a sequence that are written out; more of them are counted."""
 _UNBOUNDED = 0xFFFFFFFF
@@ -51,8 +55,8 @@ class _Compiler:
         self._flags = pattern.flags
         self._groups = pattern.groups
         self._counters = 0
-        self._sets: dict[int, int] = {}
-        self._words: list[int] = []
+        self._out = Assembler()
+        self._depth = 0
         self._others: dict[Any, Callable[[Any, int, int], None]] = {
             sre.SUBPATTERN: self._group,
             sre.BRANCH: self._branch,
@@ -63,34 +67,15 @@ class _Compiler:
 
     def finish(self, tree: Sequence[Item]) -> bytes:
         """Write everything."""
-        self._sequence(tree, self._flags, ANYTHING)
-        self._words.append(Op.MATCH)
-        if len(self._words) > _MAX_WORDS:
-            raise Untranslatable("it is too long")
-        sets = [bits >> shift & 0xFFFFFFFF for bits in self._sets for shift in range(0, 32 * _SET_WORDS, 32)]
-        head = [VERSION, self._groups, self._counters, len(self._sets), len(self._words)]
-        return array("I", [*head, *sets, *self._words]).tobytes()
-
-    def _put(self, *words: int) -> int:
-        """Append words; return the position of the last one, for jumps that are not known yet."""
-        self._words += words
-        if len(self._words) > _MAX_WORDS:
-            raise Untranslatable("it is too long")
-        return len(self._words) - 1
-
-    def _land(self, *places: int) -> None:
-        """Let the jumps at these positions lead to here."""
-        for place in places:
-            self._words[place] = len(self._words)
-
-    def _set(self, bits: int) -> int:
-        return self._sets.setdefault(bits, len(self._sets))
+        self._sequence(tree, self._flags, ANYTHING | _LAST)
+        self._out.put(Op.MATCH)
+        return self._out.finish(self._groups, self._counters)
 
     def _sequence(self, items: Sequence[Item], flags: int, follow: int) -> None:
         """Write items that are followed by a byte of `follow`."""
         rests = [follow]
         for code, argument in reversed(list(items[1:])):
-            rests.append(first_of(code, argument, flags, rests[-1]))
+            rests.append(first_of(code, argument, flags, rests[-1] & ANYTHING))
         rests.reverse()
         index = 0
         while index < len(items):
@@ -106,23 +91,21 @@ class _Compiler:
         if any(code > 0x7F for code in codes):
             if flags & re.IGNORECASE:
                 raise Untranslatable("it has characters beyond ASCII")
-            self._put(Op.FAIL)
+            self._out.put(Op.FAIL)
             return
         text = bytes(codes)
         is_folded = bool(flags & re.IGNORECASE) and text.lower() != text.upper()
         if is_folded:
             text = text.lower()
-        padded = text + bytes(-len(text) % 4)
-        words = [int.from_bytes(padded[at : at + 4], sys.byteorder) for at in range(0, len(padded), 4)]
-        self._put(Op.LITERAL_FOLDED if is_folded else Op.LITERAL, len(text), *words)
+        self._out.literal(text, is_folded=is_folded)
 
     def _item(self, code: Any, argument: Any, flags: int, rest: int) -> None:
         if code in SINGLE:
-            self._put(Op.SET, self._set(single(code, argument, flags)))
+            self._out.take(single(code, argument, flags))
         elif code is sre.AT:
-            self._put(Op.AT, _place(argument, flags))
+            self._out.put(Op.AT, place_of(argument, flags))
         elif code is sre.FAILURE:
-            self._put(Op.FAIL)
+            self._out.put(Op.FAIL)
         elif code in REPEATS:
             self._repeat(code, argument, flags, rest)
         elif code in (sre.ASSERT, sre.ASSERT_NOT):
@@ -140,19 +123,29 @@ class _Compiler:
         if group is None:
             self._sequence(inner, flags, rest)
             return
-        self._put(Op.SAVE, 2 * group)
+        self._out.put(Op.SAVE, 2 * group)
         self._sequence(inner, flags, rest)
-        self._put(Op.SAVE, 2 * group + 1)
+        self._out.put(Op.SAVE, 2 * group + 1)
 
     def _atomic(self, inner: Sequence[Item], flags: int, _rest: int) -> None:
-        self._put(Op.ATOMIC)
-        self._sequence(inner, flags, ANYTHING)
-        self._put(Op.ATOMIC_END)
+        state, choices, counters = self._out.state(), self._out.choices, self._counters
+        self._depth += 1
+        if self._depth <= _DEEPEST_TRIAL:
+            self._sequence(inner, flags, ANYTHING | _LAST)
+            if self._out.choices == choices:
+                self._depth -= 1
+                return
+            self._out.back_to(state)
+            self._counters = counters
+        self._out.put(Op.ATOMIC)
+        self._sequence(inner, flags, ANYTHING | _LAST)
+        self._out.put(Op.ATOMIC_END)
+        self._depth -= 1
 
     def _reference(self, group: int, flags: int, _rest: int) -> None:
         if flags & re.IGNORECASE:
             raise Untranslatable("a reference that ignores case")
-        self._put(Op.REFERENCE, group)
+        self._out.put(Op.REFERENCE, group)
 
     def _repeat(self, code: Any, argument: Any, flags: int, rest: int) -> None:
         low, high, inner = argument
@@ -170,70 +163,91 @@ class _Compiler:
         self._loop(inner, low, most, flags, rest, is_lazy=code is sre.MIN_REPEAT)
 
     def _single_loop(self, code: Any, bits: int, low: int, most: int, rest: int) -> None:
-        number = self._set(bits)
-        if code is sre.POSSESSIVE_REPEAT or low == most or (code is sre.MAX_REPEAT and not bits & rest):
-            self._put(Op.RUN, number, low, most)
+        number = self._out.set(bits)
+        if rest & _LAST and code is sre.MIN_REPEAT:
+            most = low
+        is_kept = code is sre.POSSESSIVE_REPEAT or low == most or rest & _LAST
+        if is_kept or (code is sre.MAX_REPEAT and not bits & rest):
+            if (low, most) == (0, 1):
+                self._out.put(Op.MAYBE, number)
+            elif most == 1:
+                self._out.take(bits)
+            else:
+                self._out.put(Op.RUN, number, low, most)
+        elif code is sre.MAX_REPEAT and (low, most) == (0, 1):
+            self._out.put(Op.OPTION, number, self._out.set(rest))
         else:
-            self._put(Op.GREEDY if code is sre.MAX_REPEAT else Op.LAZY, number, low, most, self._set(rest))
+            self._out.put(Op.GREEDY if code is sre.MAX_REPEAT else Op.LAZY, number, low, most, self._out.set(rest))
 
     def _loop(self, inner: Sequence[Item], low: int, most: int, flags: int, rest: int, *, is_lazy: bool) -> None:
         """Repeat a sequence that matches at least one byte, or that is optional."""
-        own = first_bytes(inner, flags, rest)
-        again = own | rest
+        own = first_bytes(inner, flags, rest & ANYTHING)
+        again = (own | rest) & ANYTHING
         if low > _UNROLLED or (most != _UNBOUNDED and most - low > _UNROLLED):
             self._counted(inner, low, most, flags, again, is_lazy=is_lazy)
             return
         for _ in range(low):
             self._sequence(inner, flags, again)
         exits = []
-        start = len(self._words)
+        start = self._out.here
         for _ in range(1 if most == _UNBOUNDED else most - low):
             exits.append(self._choice(own, rest, is_lazy=is_lazy))
             self._sequence(inner, flags, again if most > 1 else rest)
         if most == _UNBOUNDED:
-            self._put(Op.JUMP, start)
-        self._land(*exits)
+            self._out.put(Op.JUMP, start)
+        self._out.land(*exits)
 
     def _choice(self, own: int, rest: int, *, is_lazy: bool) -> int:
         """Write a choice between what follows here (`own`) and an exit (`rest`); return where the exit is named."""
         if not own & rest:
-            return self._put(Op.ONLY, self._set(own), 0)
+            return self._out.put(Op.ONLY, self._out.set(own), 0)
         if not is_lazy:
-            return self._put(Op.SPLIT, self._set(own), 0)
-        body = self._put(Op.SPLIT, self._set(rest), 0)
-        leave = self._put(Op.JUMP, 0)
-        self._land(body)
+            return self._out.put(Op.SPLIT, self._out.set(own), 0)
+        body = self._out.put(Op.SPLIT, self._out.set(rest), 0)
+        leave = self._out.put(Op.JUMP, 0)
+        self._out.land(body)
         return leave
 
     def _counted(self, inner: Sequence[Item], low: int, most: int, flags: int, again: int, *, is_lazy: bool) -> None:
         register = 2 * (self._groups + 1) + self._counters
         self._counters += 1
-        self._put(Op.COUNT, register)
-        start = len(self._words)
-        leave = self._put(Op.LOOP, register, low, most, int(is_lazy), 0)
+        self._out.put(Op.COUNT, register)
+        start = self._out.here
+        leave = self._out.put(Op.LOOP, register, low, most, int(is_lazy), 0)
         self._sequence(inner, flags, again)
-        self._put(Op.JUMP, start)
-        self._land(leave)
+        self._out.put(Op.JUMP, start)
+        self._out.land(leave)
 
     def _branch(self, argument: Any, flags: int, rest: int) -> None:
         branches: Sequence[Sequence[Item]] = argument[1]
-        firsts = [first_bytes(branch, flags, rest) for branch in branches]
+        firsts = [first_bytes(branch, flags, rest & ANYTHING) for branch in branches]
+        if len(branches) in range(_SWITCH, 256) and sum(firsts) == union_of(firsts):
+            self._switch(branches, firsts, flags, rest)
+            return
         ends = []
         for index, branch in enumerate(branches[:-1]):
-            later = 0
-            for first in firsts[index + 1 :]:
-                later |= first
-            other = self._choice(firsts[index], later, is_lazy=False)
+            other = self._choice(firsts[index], union_of(firsts[index + 1 :]), is_lazy=False)
             self._sequence(branch, flags, rest)
-            ends.append(self._put(Op.JUMP, 0))
-            self._land(other)
+            ends.append(self._out.put(Op.JUMP, 0))
+            self._out.land(other)
         self._sequence(branches[-1], flags, rest)
-        self._land(*ends)
+        self._out.land(*ends)
+
+    def _switch(self, branches: Sequence[Sequence[Item]], firsts: list[int], flags: int, rest: int) -> None:
+        """Write branches of which no two start with the same byte."""
+        ends = []
+        for place, branch in zip(self._out.switch(firsts), branches, strict=True):
+            self._out.land(place)
+            self._sequence(branch, flags, rest)
+            ends.append(self._out.put(Op.JUMP, 0))
+        self._out.land(*ends)
 
     def _look(self, direction: int, inner: Any, flags: int, *, is_negative: bool) -> None:
         bits = only_single(inner, flags)
         if bits is not None:
-            self._put(Op.PEEK if direction > 0 else Op.BEHIND, self._set(ANYTHING & ~bits if is_negative else bits))
+            self._out.put(
+                Op.PEEK if direction > 0 else Op.BEHIND, self._out.set(ANYTHING & ~bits if is_negative else bits)
+            )
             return
         back = 0
         if direction < 0:
@@ -241,39 +255,31 @@ class _Compiler:
             if least != longest or longest > 0xFFFF:
                 raise Untranslatable("looks behind by a variable width")
             back = least
+        first = ANYTHING if back else first_bytes(inner, flags, ANYTHING)
         if is_negative:
-            other = self._put(Op.NOT, back, 0)
-            self._sequence(inner, flags, ANYTHING)
-            self._put(Op.NOT_END)
-            self._land(other)
+            others = [] if first == ANYTHING else [self._out.put(Op.ONLY, self._out.set(first), 0)]
+            others.append(self._out.put(Op.NOT, back, 0))
+            self._sequence(inner, flags, ANYTHING | _LAST)
+            self._out.put(Op.NOT_END)
+            self._out.land(*others)
         else:
-            self._put(Op.LOOK, back)
-            self._sequence(inner, flags, ANYTHING)
-            self._put(Op.LOOK_END)
+            if first != ANYTHING:
+                self._out.put(Op.PEEK, self._out.set(first))
+            self._out.put(Op.LOOK, back)
+            self._sequence(inner, flags, ANYTHING | _LAST)
+            self._out.put(Op.LOOK_END)
 
     def _conditional(self, argument: Any, flags: int, rest: int) -> None:
         group, then, otherwise = argument
-        other = self._put(Op.IF_SET, group, 0)
+        other = self._out.put(Op.IF_SET, group, 0)
         self._sequence(then, flags, rest)
         if otherwise:
-            leave = self._put(Op.JUMP, 0)
-            self._land(other)
+            leave = self._out.put(Op.JUMP, 0)
+            self._out.land(other)
             self._sequence(otherwise, flags, rest)
-            self._land(leave)
+            self._out.land(leave)
         else:
-            self._land(other)
-
-
-def _place(anchor: Any, flags: int) -> int:
-    if flags & re.MULTILINE:
-        if anchor is sre.AT_BEGINNING:
-            return LINE_START
-        if anchor is sre.AT_END:
-            return LINE_END
-    try:
-        return PLACES[anchor]
-    except KeyError:
-        raise Untranslatable(f"unknown anchor {anchor}") from None
+            self._out.land(other)
 
 
 def _literal_length(items: Sequence[Item], start: int) -> int:

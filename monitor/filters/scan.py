@@ -1,5 +1,6 @@
 """Confirms the candidates of one block of lines and returns the failures."""
 
+import enum
 import functools
 import math
 import time
@@ -7,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from monitor.filters.breaker import SLOW_S, Breaker
+from monitor.filters.confirmation import confirmation_of
 from monitor.filters.deadline import Deadline, TooSlow
 from monitor.filters.evidence import doubt
 from monitor.filters.log_filter import Found, Ignored, LogFilter, Outcome
@@ -15,6 +17,7 @@ from monitor.model.addresses import Address, parse_address
 from monitor.model.alerts import MAX_LAST, Strength
 from monitor.model.events import AuthFailure
 from monitor.model.logs import CUT, LogBlock
+from monitor.native import extension
 
 _MAX_USER = 64
 _ODD_S = 60.0
@@ -38,6 +41,38 @@ class ActiveFilter(NamedTuple):
     """Maximum age of lines that were written before the start."""
     breaker: Breaker
     """What it may examine after it took too long."""
+
+
+class _Pause(enum.Enum):
+    """Something was done that is not due to the next line."""
+
+    WORKED = enum.auto()
+    LATE = enum.auto()
+    """The time is up."""
+
+
+class _Times:
+    """The times of the lines of a block, as far as its source knows them."""
+
+    def __init__(self, block: LogBlock) -> None:
+        """Start at the first line."""
+        self._block = block
+        self._seen = self._number = 0
+
+    def at(self, start: int) -> tuple[float | None, float | None]:
+        """Return the time of the line that starts there, if it has no date, and in any case if it is known.
+
+        Lines must be asked for in their order.
+        """
+        block = self._block
+        if not block.times_s:
+            return None, None
+        self._number += block.data.count(b"\n", self._seen, start)
+        self._seen = start
+        known_s: float | None = block.times_s[self._number]
+        if known_s is not None and block.is_wrapped and math.isnan(known_s):
+            known_s = None
+        return None if block.is_wrapped else known_s, known_s
 
 
 class _Costs:
@@ -76,7 +111,9 @@ class Scan:
         """Whether the last run stopped before the end of the block."""
         self._is_ready: Callable[[], bool] | None = is_ready
         self._block = block
-        self._steps = _steps(block, work)
+        self._until_s = math.inf
+        self._events: list[AuthFailure] = []
+        self._steps = self._work(work)
         self._deadline = deadline
 
     @property
@@ -96,13 +133,16 @@ class Scan:
         return [] if self.has_more else self._run(until_s)
 
     def _run(self, until_s: float) -> list[AuthFailure]:
-        events: list[AuthFailure] = []
+        self._until_s = until_s
         read_s, call, clock = self._block.read_s, self._deadline.call, time.monotonic
         with self._deadline.watching():
             costs = _Costs(before_s := clock())
             for step in self._steps:
-                if step is None:
+                if isinstance(step, _Pause):
                     before_s = clock()
+                    if step is _Pause.LATE:
+                        self.has_more = True
+                        break
                     continue
                 active, text, numbers, time_s, reason, known_s = step
                 log_filter, breaker = active.log_filter, active.breaker
@@ -119,12 +159,8 @@ class Scan:
                     stats.timeouts += 1
                     is_slow = True
                     log_filter.give_up()
-                if isinstance(outcome, Found):
-                    event = self._event(active, outcome, reason, known_s, text)
-                    if event is not None:
-                        events.append(event)
-                elif isinstance(outcome, Ignored):
-                    stats.ignored += 1
+                if outcome is not None:
+                    self._enter(active, outcome, reason, known_s, text)
                 now_s = clock()
                 if is_slow or now_s - before_s >= SLOW_S:
                     costs.charge(active, len(text), before_s, now_s, number=_slow_one(log_filter, numbers, is_slow))
@@ -132,7 +168,52 @@ class Scan:
                 if now_s >= until_s:
                     self.has_more = True
                     break
+        events = self._events[:]
+        self._events.clear()
         return events
+
+    def _work(self, work: Iterable[tuple[ActiveFilter, Sequence[Candidate]]]) -> Iterator[_Step | _Pause]:
+        """Yield what to examine, and when something else was done, such as finding the candidates.
+
+        What the native extension can confirm is confirmed in here.
+        """
+        block = self._block
+        text = block.data.decode() if extension is None and block.data.isascii() else None
+        for active, candidates in work:
+            everything, limits = active.log_filter.everything, active.breaker.limits
+            reason = doubt(active.log_filter.definition.evidence, block.writer, is_cut=block.is_cut)
+            native = confirmation_of(active, reason, block, candidates, self._events)
+            times = _Times(block)
+            index, total = 0, len(candidates)
+            yield _Pause.WORKED
+            while index < total:
+                if native is not None and not limits:
+                    before = index
+                    index, is_late = native.run(index, self._until_s)
+                    if index > before:
+                        yield _Pause.LATE if is_late else _Pause.WORKED
+                    if is_late or index == total:
+                        continue
+                start, end, numbers = candidates[index]
+                index += 1
+                if numbers is None:
+                    numbers = everything
+                if native is not None and native.warm(numbers[0]):
+                    yield _Pause.WORKED
+                line = text[start:end] if text is not None else block.data[start:end].decode(errors="replace")
+                if block.is_cut:
+                    line = f"{line[:-1]}{CUT.decode()}\n"
+                time_s, known_s = times.at(start)
+                yield active, line, numbers, time_s, reason, known_s
+
+    def _enter(self, active: ActiveFilter, outcome: Outcome, reason: str, known_s: float | None, text: str) -> None:
+        """Count what a line says, and add the event if it is a failure; see `_event`."""
+        if isinstance(outcome, Found):
+            event = self._event(active, outcome, reason, known_s, text)
+            if event is not None:
+                self._events.append(event)
+        elif isinstance(outcome, Ignored):
+            active.log_filter.stats.ignored += 1
 
     def _event(
         self, active: ActiveFilter, found: Found, reason: str, known_s: float | None, text: str
@@ -216,27 +297,3 @@ def _address(found: Found) -> Address | None:
 
 _parsed = functools.lru_cache(maxsize=4096)(parse_address)
 """Cached, because a source that fails once usually fails again."""
-
-
-def _steps(block: LogBlock, work: Iterable[tuple[ActiveFilter, Sequence[Candidate]]]) -> Iterator[_Step | None]:
-    """Yield what to examine; None after work that is not due to the next line, such as finding the candidates."""
-    data, times_s, is_wrapped = block.data, block.times_s, block.is_wrapped
-    text = data.decode() if data.isascii() else None
-    time_s = known_s = None
-    for active, candidates in work:
-        everything = active.log_filter.everything
-        reason = doubt(active.log_filter.definition.evidence, block.writer, is_cut=block.is_cut)
-        seen = line_number = 0
-        yield None
-        for start, end, numbers in candidates:
-            if times_s:
-                line_number += data.count(b"\n", seen, start)
-                seen = start
-                known_s = times_s[line_number]
-                if is_wrapped and math.isnan(known_s):
-                    known_s = None
-                time_s = None if is_wrapped else known_s
-            line = text[start:end] if text is not None else data[start:end].decode(errors="replace")
-            if block.is_cut:
-                line = f"{line[:-1]}{CUT.decode()}\n"
-            yield active, line, everything if numbers is None else numbers, time_s, reason, known_s

@@ -2,13 +2,20 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 from weakref import WeakValueDictionary
 
 from monitor.filters.databases import Databases, hyperscan
+from monitor.filters.finder import make_finder
+from monitor.native import extension
+
+if TYPE_CHECKING:
+    from monitor._native import Finder
 
 _log = logging.getLogger(__name__)
 
+_DENSE_BYTES = 1024
+"""A block with more than one candidate in so many bytes is part of an attack, or of a log of nothing but failures."""
 _SURELY_TAKEN = 1000
 """Hyperscan accepts every fragment up to this length, in characters; test-compiling each would slow the start."""
 
@@ -24,7 +31,7 @@ class Scanner(Protocol):
         """Whether `candidates` answers at once."""
         ...
 
-    def candidates(self, data: bytes) -> list[Candidate]:
+    def search(self, data: bytes) -> Sequence[Candidate]:
         """Return the candidates in the order of the lines; `data` consists of whole lines."""
         ...
 
@@ -33,6 +40,10 @@ class EveryLine:
     """Treats every line as a candidate for every expression."""
 
     is_ready = True
+
+    def search(self, data: bytes) -> Sequence[Candidate]:
+        """Return every line."""
+        return self.candidates(data)
 
     def candidates(self, data: bytes) -> list[Candidate]:
         """Return every line."""
@@ -57,6 +68,11 @@ class BlockScanner:
         self._compiling = (databases or Databases()).get([f"{text}.*\\n".encode() for text in by_text])
         self._database: Any = None
         self._all: EveryLine | None = None
+        self._fragments = tuple(by_text)
+        self._finder: Finder | None = None
+        self._has_finder = False
+        """Whether it was tried to make one: only an attack needs it."""
+        self._is_dense = False
 
     @property
     def is_ready(self) -> bool:
@@ -87,6 +103,30 @@ class BlockScanner:
                 wanted = sorted(several)
             found.append((data.rfind(b"\n", 0, end - 1) + 1, end, wanted))
         return found
+
+    def search(self, data: bytes) -> Sequence[Candidate]:
+        """Return what `candidates` returns, put together by the native extension if it is there."""
+        if self._database is None and self._all is None:
+            self._take()
+        if extension is None or self._all:
+            return self.candidates(data)
+        joined = extension.Candidates(self._numbers)
+        if (finder := self._finder_for(data)) is not None:
+            finder.search(data, joined)
+        else:
+            self._database.scan(data, match_event_handler=joined.add)
+        joined.join(data)
+        self._is_dense = len(joined) * _DENSE_BYTES > len(data)
+        return cast("Sequence[Candidate]", joined)
+
+    def _finder_for(self, data: bytes) -> "Finder | None":
+        """Return the finder if the last block had so many candidates that it is quicker, and it can read this one."""
+        if not self._is_dense or not data.isascii():
+            return None
+        if not self._has_finder:
+            self._has_finder = True
+            self._finder = make_finder(self._fragments)
+        return self._finder
 
     def _take(self) -> None:
         """Wait for the database; if it cannot be compiled, every line is a candidate, with the same result."""

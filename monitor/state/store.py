@@ -4,34 +4,25 @@ It contains the bans in force, the history of offences, the cursors of the sourc
 operator. Nothing here is on the data path: changes are collected and written in batches.
 """
 
-import os
 import sqlite3
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from monitor.model.addresses import Network
 from monitor.model.alerts import Strength
-from monitor.model.bans import MAX_ALLOW_ENTRIES, Ban, Offence
-from monitor.model.cursors import Cursor
 from monitor.model.errors import MalformedRecord, TemporaryError
 from monitor.state import rows, salvage
-from monitor.state.ahead import whole
-from monitor.state.ban_rows import read_bans
-from monitor.state.changes import Allowed, SavedContent, StateChanges
-from monitor.state.schema import Opened, connect, explained, open_database, roll_back, tolerant
-from monitor.state.tables import TABLES, VERSION, checked, matches, unchecked
+from monitor.state.changes import StateChanges
+from monitor.state.schema import Opened, connect, explained, open_database, roll_back
+from monitor.state.store_reader import StoreReader
+from monitor.state.tables import TABLES, VERSION, checked, matches
 
 FILE_NAME = "nodewarden.db"
 """The name of the file in the state directory."""
-_READ_ROWS = 1000
 _PURGE_ROWS = 5000
 
-_STRENGTHS = frozenset(map(str, Strength))
 _T = TypeVar("_T")
 
 
@@ -39,7 +30,7 @@ class DamagedFile(TemporaryError):  # noqa: N818 - named after what the caller m
     """What is on the disk is not what was written: open the file again, which saves what can be saved."""
 
 
-class Store:
+class Store(StoreReader):
     """The open file. Reads and writes use separate connections, so that neither waits for the other.
 
     Every method may be called from any thread. After a TemporaryError, whose text says what to do, nothing has changed.
@@ -47,21 +38,15 @@ class Store:
 
     def __init__(self, path: Path, opened: Opened) -> None:
         """Take the result of `open_database`; use `Store.open`."""
-        self.path = path
+        super().__init__(path, opened.bans)
         self.is_new = opened.is_new
         """Whether the file was just created, so that it has no earlier state."""
         self._opening_notices = opened.notices
         self._writer = opened.connection
         self._write_lock = threading.Lock()
-        self._reader = connect(path)
-        self._read_lock = threading.Lock()
-        self._unreadable: Counter[str] = Counter()
         self._refused = 0
-        self._ahead = opened.bans
-        """What was read when the file was checked, until it is asked for or something is written."""
         found = path.stat()
         self._identity = found.st_dev, found.st_ino
-        self._reader.execute("PRAGMA query_only = ON")
         self.history_rows: int = self._reader.execute("SELECT count(*) FROM offences").fetchone()[0]
         """Entries of the history."""
         self.removed_early = 0
@@ -94,60 +79,6 @@ class Store:
         if self._refused:
             notices.append(f"{self._refused} changes were invalid and were not saved; please report this")
         return notices
-
-    def bans(self) -> Iterator[Ban]:
-        """Yield all claims, including those that have expired since; the claims of one network are consecutive."""
-        return chain.from_iterable(self.ban_batches())
-
-    def ban_batches(self) -> Iterator[list[Ban]]:
-        """Yield all claims, about a thousand at a time; all claims of one address are in one list, consecutively."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is None:
-            yield from whole(self._batches("bans", "", (), read_bans, text_factory=bytes))
-            return
-        ahead.reverse()
-        while ahead:  # what is taken is not kept
-            yield ahead.pop()
-
-    def count_addresses(self, after_s: float) -> dict[tuple[Strength, int], int]:
-        """Return how many single addresses are banned, for all ports and until later than `after_s` (wall time).
-
-        The key is strength and bits of an address.
-        """
-        where = "mode = 'enforce' AND ports = x'' AND prefix_length = 8 * length(address) AND until_s > ?"
-        query = f"SELECT strength, prefix_length, count(DISTINCT address) FROM bans WHERE {where} GROUP BY 1, 2"  # noqa: S608
-        with explained(self.path), self._read_lock:
-            counts = self._reader.execute(query, (after_s,)).fetchall()
-        return {(Strength(word), bits): count for word, bits, count in counts if word in _STRENGTHS}
-
-    def cursors(self) -> dict[str, Cursor]:
-        """Return the saved cursors, by name."""
-        return dict(self._read("cursors", "", (), rows.read_cursor))
-
-    def allowed(self, limit: int = MAX_ALLOW_ENTRIES) -> list[Allowed]:
-        """Return the networks allowed by an operator, oldest first, at most `limit`."""
-        return list(self._read("allowed", "ORDER BY added_s LIMIT ?", (limit,), rows.read_allowed))
-
-    def windows(self) -> dict[str, SavedContent]:
-        """Return what detectors counted, by name; nothing from a file that another account can have written."""
-        with explained(self.path):
-            owner = self.path.stat().st_uid
-        return dict(self._read("windows", "", (), rows.read_window)) if owner in (0, os.geteuid()) else {}
-
-    def offences(self, since_s: float, limit: int = -1) -> Iterator[Offence]:
-        """Yield the last `limit` (all: -1) offences since `since_s` (seconds since the epoch), oldest first.
-
-        None of them was spared.
-        """
-        newest = "SELECT id FROM offences WHERE time_s >= ? AND spared = '' ORDER BY time_s DESC, id DESC LIMIT ?"
-        where = f"WHERE id IN ({newest}) ORDER BY time_s, id"
-        return self._read("offences", where, (since_s, limit), rows.read_offence)
-
-    def offences_of(self, network: Network, limit: int) -> list[Offence]:
-        """Return the last offences of exactly this network, spared ones included, newest first."""
-        where = "WHERE address = ? AND prefix_length = ? ORDER BY time_s DESC, id DESC LIMIT ?"
-        parameters = network.address, network.prefix_length, limit
-        return list(self._read("offences", where, parameters, rows.read_offence))
 
     def write(self, changes: StateChanges, *, durable: bool = False) -> None:
         """Write all changes or, with a TemporaryError, none.
@@ -212,50 +143,6 @@ class Store:
                 pass  # the WAL stays next to the main file, with all that was written
             finally:
                 self._writer.close()
-
-    def _read(
-        self, table: str, where: str, parameters: tuple[Any, ...], read: Callable[[rows.Row], _T]
-    ) -> Iterator[_T]:
-        """Yield the results of a query; invalid rows are counted and skipped."""
-
-        def read_each(batch: Sequence[rows.Row]) -> tuple[list[_T], int]:
-            found, malformed = [], 0
-            for row in batch:
-                try:
-                    found.append(read(unchecked(row)))
-                except MalformedRecord:
-                    malformed += 1
-            return found, malformed
-
-        return chain.from_iterable(self._batches(table, where, parameters, read_each))
-
-    def _batches(
-        self,
-        table: str,
-        where: str,
-        parameters: tuple[Any, ...],
-        read: Callable[[Sequence[rows.Row]], tuple[list[_T], int]],
-        text_factory: Callable[[bytes], str | bytes] = tolerant,
-    ) -> Iterator[list[_T]]:
-        """Yield the results of a query, a thousand rows at a time; `read` returns how many it skipped, too."""
-        unreadable = 0
-        with explained(self.path), self._read_lock:
-            columns = f"{TABLES[table]}, row_check"
-            cursor = self._reader.execute(f"SELECT {columns} FROM {table} {where}", parameters)  # noqa: S608
-        while True:
-            with explained(self.path), self._read_lock:
-                self._reader.text_factory = text_factory
-                try:
-                    batch = cursor.fetchmany(_READ_ROWS)
-                finally:
-                    self._reader.text_factory = tolerant
-            if not batch:
-                break
-            found, malformed = read(batch)
-            unreadable += malformed
-            yield found
-        if unreadable > self._unreadable[table]:
-            self._unreadable[table] = unreadable
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

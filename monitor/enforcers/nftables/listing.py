@@ -112,9 +112,9 @@ def read_port_elements(names: Iterable[str] = tuple(PORT_SETS)) -> dict[str, dic
 def read_ends(link: NetlinkSocket, stored: Stored) -> Iterator[tuple[Network, Strength, float | None]]:
     """Yield network, strength and remaining seconds (None: no timeout) of all elements, one set in memory at a time.
 
-    A hash set is read until another pass finds nothing new, as in `read_elements`; if it keeps growing, the elements
-    found so far are returned. One of which nearly all is `stored` is left out. Sets of an older schema are read too.
-    FileNotFoundError if there is no table.
+    A hash set is read until all elements that the kernel counts are found, or another pass finds nothing new, as in
+    `read_elements`; if it keeps growing, the elements found so far are returned. One of which nearly all is `stored` is
+    left out. Sets of an older schema are read too. FileNotFoundError if there is no table.
     """
     if not exists(link):
         raise FileNotFoundError(errno.ENOENT, "no such table")
@@ -131,7 +131,7 @@ def read_ends(link: NetlinkSocket, stored: Stored) -> Iterator[tuple[Network, St
             known = len(found)
             for _, body in bodies(name):  # a listing that restarts repeats the same elements
                 decode_ends(body, found)
-            if known == len(found):
+            if len(found) in (known, definition.count):
                 break
         for address, remaining_ms in found.items():
             yield host(address), strength, None if remaining_ms is None else remaining_ms / 1000

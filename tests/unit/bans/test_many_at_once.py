@@ -197,7 +197,7 @@ def test_a_bad_row_costs_only_itself(column: int, value: object) -> None:
 
 def test_a_network_is_never_divided_between_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many claims it has, and however few rows are read at a time; a damaged text costs its row."""
-    monkeypatch.setattr("monitor.state.store._READ_ROWS", 3)
+    monkeypatch.setattr("monitor.state.store_reader._READ_ROWS", 3)
     claims = [
         msgspec.structs.replace(BAN, network=host(bytes((11, 0, 0, number))), detector=f"d{claim}")
         for number in range(9)
@@ -215,3 +215,36 @@ def test_a_network_is_never_divided_between_batches(tmp_path: Path, monkeypatch:
         assert list(store.bans()) == [claim for claim in claims if claim.detector != "d4"]
     with closing(Store.open(path)) as again:
         assert "do not match their checksums" in again.notices[0]
+
+
+@pytest.mark.parametrize("limit", [1_200_000, 5])
+def test_what_is_read_ahead_is_what_the_file_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    """Read once while the file is checked, or again where that would be too many; never older than a later write."""
+    monkeypatch.setattr("monitor.state.ahead.MAX_AHEAD", limit)
+    path = tmp_path / "nodewarden.db"
+    claims = [msgspec.structs.replace(BAN, network=host(bytes((11, 0, 0, number)))) for number in range(20)]
+    another = msgspec.structs.replace(BAN, network=host(bytes((12, 0, 0, 1))))
+    with closing(Store.open(path, reads_ahead=True)) as store:
+        assert list(store.bans()) == []
+        store.write(changes(*claims))
+        assert list(store.bans()) == claims
+    with closing(Store.open(path, reads_ahead=True)) as store:
+        by_hand(path, "DELETE FROM bans")
+        assert list(store.bans()) == (claims if limit > 20 else [])  # what was read when the file was opened
+        assert list(store.bans()) == []
+        store.write(changes(*claims))
+    with closing(Store.open(path, reads_ahead=True)) as store:
+        store.write(changes(another))
+        assert list(store.bans()) == [*claims, another]
+
+
+def test_a_damaged_file_is_not_read_ahead(tmp_path: Path) -> None:
+    """A row that does not match its checksum has the file set aside, as without reading ahead."""
+    path = tmp_path / "nodewarden.db"
+    claims = [msgspec.structs.replace(BAN, network=host(bytes((11, 0, 0, number)))) for number in range(20)]
+    with closing(Store.open(path)) as store:
+        store.write(changes(*claims))
+    by_hand(path, "UPDATE bans SET until_s = until_s + 1 WHERE address = x'0b000003'")
+    with closing(Store.open(path, reads_ahead=True)) as store:
+        assert "do not match their checksums" in store.notices[0]
+        assert list(store.bans()) == [*claims[:3], *claims[4:]]

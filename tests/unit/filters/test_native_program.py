@@ -29,6 +29,7 @@ _LINES = (
     (" x  =1", r"\s*(x)?\s*(?(1)=|\S)\d{1,3}"),
     ("AbAb__\n\n", r"(?:Ab){2,5}_*"),
     ("abac", r"(?:(a)|(b)|(c))*"),
+    ("A_B", r"(?>[^a].+\w)| \A"),
     ("bbaaaaabaaaaaa", r"(?:.\B(?:ba){0,5}?){0,5}?ab"),
 )
 """Texts that match an expression; each was once, or could have been, matched in another way."""
@@ -70,7 +71,7 @@ def test_expressions_of_the_built_in_filters_match_as_re_does() -> None:
             assert not [found for text in texts if (found := outcome.difference(text))]
             assert outcome.given_up < len(texts) / 2
             matches += outcome.matches
-    assert matches > 100
+    assert matches > 500
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_what_the_kernel_writes_is_decided_natively() -> None:
     assert comparison.undecided == 0
 
 
-@settings(max_examples=1500)
+@settings(max_examples=1000)
 @given(
     st.sampled_from(RECORDS),
     st.lists(
@@ -157,6 +157,35 @@ def test_the_decoders_do_not_differ_over_mutated_records(raw: bytes, changes: li
         place = at % (len(raw) + 1)
         raw = raw[:place] + insert + raw[place + cut :]
     assert Comparison().difference(raw) == ""
+
+
+_records = st.builds(
+    lambda raw, number, priority, prefix: (
+        b"%d,%d,%b"
+        % (
+            priority,
+            number,
+            raw.split(b",", 2)[2].replace(b";", b";" + prefix, 1),
+        )
+    ),
+    st.sampled_from(RECORDS),
+    st.integers(0, 60) | st.integers(0, 10**20),
+    st.sampled_from([4, 4, 4, 6, 12]),
+    st.sampled_from([b"", b"ALLOW ", b"nf_ct_x: ", b"\xff", b"x" * 130]),
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.lists(_records | st.binary(max_size=40), max_size=12), max_size=4), st.none() | st.integers(0, 50))
+def test_the_decoders_do_not_differ_over_batches(batches: list[list[bytes]], after: int | None) -> None:
+    """Events, their times, all counts and the cursor are the same for records in any order, batch after batch."""
+    both = [decoder(chosen, after=after) for chosen in (None, extension())]
+    for number, batch in enumerate(batches):
+        (ours, expected) = (one.decode(batch, is_fresh=number % 2 == 1) for one, _ in both)
+        assert ours == expected
+    for one, stats in both:
+        stats.lag_s = 0.0  # against the clock of this machine
+        assert (one.sequence, stats) == (both[0][0].sequence, both[0][1])
 
 
 def test_hostile_arguments_raise() -> None:
