@@ -1,6 +1,7 @@
-"""Listening sockets, as /proc/net/tcp has them."""
+"""Listening sockets, as sock_diag(7) and /proc/net/tcp have them."""
 
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from monitor.model.addresses import parse_address
 from monitor.model.protocols import PROTOCOL_TCP
 from monitor.model.services import ANY_ADDRESS
-from monitor.node.listeners import parse_listeners, read_listeners
+from monitor.node import listeners
+from monitor.node.listeners import ask_listeners, parse_answer, parse_listeners, read_listeners, read_tables
 
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 
@@ -53,4 +55,44 @@ def test_other_lines_end_them(text: str) -> None:
 
 def test_a_table_that_is_not_there(tmp_path: Path) -> None:
     """A kernel without IPv6."""
-    assert read_listeners([tmp_path / "tcp6"]) == frozenset()
+    assert read_tables([tmp_path / "tcp6"]) == frozenset()
+
+
+def test_both_ways_see_the_same_sockets() -> None:
+    """Both families, more sockets than one datagram holds, and not a connection."""
+    with ExitStack() as stack:
+        expected = set()
+        for host, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6), ("::", socket.AF_INET6)):
+            for _ in range(120):
+                opened = stack.enter_context(socket.socket(family))
+                opened.bind((host, 0))
+                opened.listen()
+                address = ANY_ADDRESS if host == "::" else parse_address(host)
+                expected.add((address, PROTOCOL_TCP, opened.getsockname()[1]))
+        client = stack.enter_context(socket.create_connection(("::1", opened.getsockname()[1])))
+        connected = parse_address("::1"), PROTOCOL_TCP, client.getsockname()[1]
+        asked, read = ask_listeners(), read_tables()
+    assert expected <= asked
+    assert expected <= read
+    assert connected not in asked
+
+
+@pytest.mark.parametrize("message", [b"", bytes(23), bytes(72), b"\x01" * 72])
+def test_answers_that_are_none_are_refused(message: bytes) -> None:
+    """Cut short, or of another family."""
+    with pytest.raises(ValueError, match="socket"):
+        parse_answer(message)
+
+
+@pytest.mark.parametrize("error", [PermissionError, ValueError])
+def test_without_an_answer_the_tables_are_read(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+    """A sandbox may refuse sock_diag; listeners are known all the same."""
+
+    def refuse() -> None:
+        raise error
+
+    monkeypatch.setattr(listeners, "ask_listeners", refuse)
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        opened.listen()
+        assert (parse_address("127.0.0.1"), PROTOCOL_TCP, opened.getsockname()[1]) in read_listeners()
