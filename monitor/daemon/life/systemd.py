@@ -20,6 +20,8 @@ class ServiceManager:
             self._address = "\0" + self._address[1:]
         self._socket: socket.socket | None = None
         self._trouble = ""
+        self._status = ""
+        """The last status that was sent."""
         if self._address:
             try:
                 self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -46,8 +48,13 @@ class ServiceManager:
         self._send("STOPPING=1")
 
     def status(self, text: str) -> None:
-        """Set the line that `systemctl status` shows; only the first line of the text, so that it is no state."""
-        self._send("STATUS=" + printable(text.partition("\n")[0]))
+        """Set the line that `systemctl status` shows; only the first line of the text, so that it is no state.
+
+        One that systemd has is not sent again: it would wake systemd each second for nothing.
+        """
+        status = printable(text.partition("\n")[0])
+        if status != self._status:
+            self._status = status if self._send("STATUS=" + status) else ""
 
     def alive(self) -> None:
         """Feed the watchdog, if it expects a sign of life from this process."""
@@ -59,15 +66,17 @@ class ServiceManager:
         """Say why systemd hears nothing; the watchdog will then restart the daemon."""
         return [f"systemd cannot be notified: {self._trouble}"] if self._trouble else []
 
-    def _send(self, state: str) -> None:
-        """Send one state, several separated by newlines."""
+    def _send(self, state: str) -> bool:
+        """Send one state, several separated by newlines; return whether systemd gets it."""
         if self._socket is None:
-            return
+            return False
         try:
             self._socket.sendto(state.encode(errors="replace"), self._address)
             self._trouble = ""
         except OSError as error:
             self._failed(error)
+            return False
+        return True
 
     def _failed(self, error: OSError) -> None:
         if not self._trouble:

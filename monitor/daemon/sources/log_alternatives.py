@@ -61,7 +61,16 @@ def alternatives(
 
 def has_journal(root: Path = Path("/")) -> bool:
     """Whether journald keeps a journal here: in memory or on disk, one directory a machine."""
-    return any(path.is_dir() for directory in _JOURNALS for path in (root / directory).glob("*"))
+    return any(_has_directory(root / directory) for directory in _JOURNALS)
+
+
+def _has_directory(path: Path) -> bool:
+    """Return whether there is a directory in this one; asked each second, so without a stat(2) for each entry."""
+    try:
+        with os.scandir(path) as entries:
+            return any(entry.is_dir() for entry in entries)
+    except OSError:
+        return False
 
 
 def is_any_there(patterns: Iterable[str]) -> bool:

@@ -168,3 +168,24 @@ def test_crowding_clients_are_a_note_for_a_while() -> None:
     upkeep.check()
     assert upkeep.notices() == []
     assert all(len(BY_NAME[name].labels) == len(labels) for name, labels, _ in upkeep.samples())
+
+
+def test_a_status_that_systemd_has_is_not_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a new one wakes systemd, and one that did not get through is tried again."""
+    path = tmp_path / "notify"
+    monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+    manager = ServiceManager()
+    manager.status("all is well")  # nobody is there yet
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(path))
+        for text in ("all is well", "all is well", "trouble", "trouble", "all is well"):
+            manager.status(text)
+        systemd.setblocking(False)
+        assert [systemd.recv(100) for _ in range(3)] == [
+            b"STATUS=all is well",
+            b"STATUS=trouble",
+            b"STATUS=all is well",
+        ]
+        with pytest.raises(BlockingIOError):
+            systemd.recv(100)
+    manager.close()
