@@ -117,8 +117,8 @@ class Finder:
         fragments whose text ends in each state.
         """
 
-    def search(self, data: bytes, candidates: Candidates, /) -> None:
-        """Add the lines that contain a fragment."""
+    def search(self, data: bytes, candidates: Candidates, /) -> bool:
+        """Add the lines that contain a fragment; False: a line would take too long, and candidates are missing."""
 
 class Confirmation:
     """The candidates of one filter in one block; see `monitor.filters.confirmation`."""

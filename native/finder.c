@@ -6,6 +6,8 @@
 
 #define MOST_FRAGMENTS 64
 #define MOST_STATES 4096
+#define LEAST_STEPS 100
+#define STEPS_OF_BYTE 8
 
 typedef struct {
 	PyObject_HEAD PyObject *programs; // a tuple
@@ -21,21 +23,35 @@ struct line {
 	uint64_t fragments;    // whose text it contains
 };
 
-// Add a match for each fragment that the line really contains: 0, or -1 with an exception set.
+// Attackers choose lines on which a fragment goes back and forth. Ordinary lines take
+// fewer than six steps for each byte.
+static uint32_t most_steps(const struct line *line)
+{
+	Py_ssize_t steps = LEAST_STEPS + STEPS_OF_BYTE * (line->end - line->start);
+
+	return steps < NW_MAX_STEPS ? (uint32_t)steps : NW_MAX_STEPS;
+}
+
+// Add a match for each fragment that the line really contains: 0; 1 if that takes too long; -1 with an exception set.
 static int confirm(FinderObject *self, const char *text, const struct line *line, PyObject *candidates)
 {
 	int32_t spans[NW_MAX_SLOTS];
+	uint32_t steps = most_steps(line);
 
 	for (uint64_t left = line->fragments; left; left &= left - 1) {
 		int fragment = __builtin_ctzll(left);
 		const nw_program *program = nw_program_of(PyTuple_GET_ITEM(self->programs, fragment));
 
-		// Where the matcher gives up, closer looks at the line decide.
-		if (nw_match(program, (const uint8_t *)text + line->start, (int32_t)(line->end - line->start), 0, spans,
-			     NW_MAX_STEPS) == NW_NO_MATCH)
+		switch (nw_match(program, (const uint8_t *)text + line->start, (int32_t)(line->end - line->start), 0,
+				 spans, steps)) {
+		case NW_NO_MATCH:
 			continue;
-		if (nw_candidates_add(candidates, fragment, line->end))
-			return -1;
+		case NW_GAVE_UP:
+			return 1;
+		default:
+			if (nw_candidates_add(candidates, fragment, line->end))
+				return -1;
+		}
 	}
 	return 0;
 }
@@ -59,6 +75,7 @@ static PyObject *finder_search(PyObject *object, PyObject *arguments)
 	Py_ssize_t length, state = 0;
 	PyObject *candidates;
 	struct line line = {0, 0, 0};
+	int failed = 0;
 
 	if (!PyArg_ParseTuple(arguments, "y#O", &text, &length, &candidates))
 		return NULL;
@@ -82,15 +99,15 @@ static PyObject *finder_search(PyObject *object, PyObject *arguments)
 		if (!self->found[state])
 			continue;
 		if (at >= line.end) {
-			if (line.fragments && confirm(self, text, &line, candidates))
-				return NULL;
+			if (line.fragments && (failed = confirm(self, text, &line, candidates)))
+				break;
 			open_line(&line, text, length, at);
 		}
 		line.fragments |= self->found[state];
 	}
-	if (line.fragments && confirm(self, text, &line, candidates))
-		return NULL;
-	Py_RETURN_NONE;
+	if (!failed && line.fragments)
+		failed = confirm(self, text, &line, candidates);
+	return failed < 0 ? NULL : PyBool_FromLong(!failed);
 }
 
 // Read what ends in each state: 0, or -1 with an exception set.

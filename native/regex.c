@@ -247,7 +247,6 @@ not_end:
 refer:
 	if ((end = reference(run, code[1], here)) < 0)
 		goto failed;
-	spend(run, here, end);
 	here = end;
 	NEXT(2);
 if_set:

@@ -210,12 +210,14 @@ static inline uint32_t next_round(struct run *run, uint32_t at, int32_t here)
 }
 
 // The position after the text of a group, or -1.
-static inline int32_t reference(const struct run *run, uint32_t group, int32_t here)
+static inline int32_t reference(struct run *run, uint32_t group, int32_t here)
 {
 	int32_t start = run->slots[2 * group], end = run->slots[2 * group + 1];
 
-	if (start < 0 || end < start || end - start > run->length - here ||
-	    memcmp(run->text + start, run->text + here, (size_t)(end - start)))
+	if (start < 0 || end < start || end - start > run->length - here)
+		return -1;
+	spend(run, start, end); // whether they are equal or not
+	if (memcmp(run->text + start, run->text + here, (size_t)(end - start)))
 		return -1;
 	return here + end - start;
 }

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _MAX_FRAGMENTS = 64
 _MAX_STATES = 4096
 _SHORTEST = 2
+_TOKEN = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\.\*|.", re.DOTALL)
+"""An escaped character, a class, any characters, or any other character of a fragment."""
 
 
 def make_finder(fragments: Sequence[str]) -> "Finder | None":
@@ -46,8 +48,30 @@ def make_finder(fragments: Sequence[str]) -> "Finder | None":
 
 
 def searched(fragment: str) -> re.Pattern[str]:
-    """Return the expression that matches, at the start of a line, if the line contains the fragment."""
-    return re.compile(rf"[^\n]*?(?:{fragment.replace('.*', '.*?')})")
+    """Return the expression that matches, at the start of a line, if the line contains the fragment.
+
+    Where a piece of the fragment has one length, the first place where it fits is the best for the pieces that follow:
+    the expression never returns to it, or attackers could make it try all places of all pieces.
+    """
+    found = []
+    for piece in _pieces(fragment):
+        shortest, longest = parser.parse(piece).getwidth()
+        text = piece.replace(".*", ".*?")
+        one = f".*?(?:{text})" if "|" in text else f".*?{text}"
+        found.append(f"(?>{one})" if shortest == longest else one)
+    return re.compile("".join(found))
+
+
+def _pieces(fragment: str) -> list[str]:
+    """Return what stands between each `.*` that is in no group."""
+    pieces, depth = [""], 0
+    for token in _TOKEN.findall(fragment):
+        depth += (token == "(") - (token == ")")
+        if token == ".*" and not depth:
+            pieces.append("")
+        else:
+            pieces[-1] += token
+    return pieces
 
 
 def _texts(items: Iterable[tuple[Any, Any]]) -> set[str]:

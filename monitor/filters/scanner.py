@@ -111,12 +111,15 @@ class BlockScanner:
         if extension is None or self._all:
             return self.candidates(data)
         joined = extension.Candidates(self._numbers)
-        if (finder := self._finder_for(data)) is not None:
-            finder.search(data, joined)
-        else:
+        finder = self._finder_for(data)
+        has_given_up = finder is not None and not finder.search(data, joined)
+        if has_given_up:
+            joined = extension.Candidates(self._numbers)
+        if finder is None or has_given_up:
             self._database.scan(data, match_event_handler=joined.add)
         joined.join(data)
-        self._is_dense = len(joined) * _DENSE_BYTES > len(data)
+        # Where lines are made to take long, every other block at most is searched twice.
+        self._is_dense = not has_given_up and len(joined) * _DENSE_BYTES > len(data)
         return cast("Sequence[Candidate]", joined)
 
     def _finder_for(self, data: bytes) -> "Finder | None":
