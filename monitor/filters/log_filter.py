@@ -195,7 +195,10 @@ class LogFilter:
         if time_s is None:
             time_s = self.dates.known_s(match, now_s)
             if time_s is None:
-                return None
+                dated = self.dates.find(text[:-1], now_s)
+                if dated is None or dated.time_s is None:
+                    return None
+                time_s = dated.time_s
             self._last_s = time_s
         return self._conclude(number, fused.values(match), fused.is_connected, time_s or now_s, time_s, proves)
 
