@@ -1,6 +1,7 @@
 // monitor._native.Connections: a hash table of connections, and a list of them from the least to the most recently
 // seen.
 #include "connections.h"
+#include "siphash.h"
 
 #define MAX_AGE_S 300.0
 #define LIMIT 4096
@@ -24,7 +25,7 @@ struct nw_connections {
 	struct nw_connection *buckets[BUCKETS];
 	struct nw_connection *oldest, *newest;
 	Py_ssize_t total, limit, evicted;
-	uint64_t seed;
+	uint64_t key[2];
 };
 
 typedef struct {
@@ -46,18 +47,10 @@ PyObject *nw_ascii(const char *text, Py_ssize_t length)
 	return made;
 }
 
-// Attackers choose identities: the seed is secret, and no chain is longer than the table.
-static uint64_t hash_of(uint64_t seed, const char *text, Py_ssize_t length)
+// Attackers choose identities: the key is secret, and no chain is longer than the table.
+static uint64_t hash_of(const nw_connections *table, const char *text, Py_ssize_t length)
 {
-	uint64_t hash = seed ^ ((uint64_t)length * 0x9E3779B97F4A7C15u), part;
-
-	for (; length > 0; text += 8, length -= 8) {
-		part = 0;
-		memcpy(&part, text, length < 8 ? (size_t)length : 8);
-		hash = (hash ^ part) * 0xD6E8FEB86659FD93u;
-		hash ^= hash >> 32;
-	}
-	return hash * 0xD6E8FEB86659FD93u >> 20;
+	return nw_siphash(table->key, text, (size_t)length);
 }
 
 static struct nw_connection *find(nw_connections *table, const char *text, Py_ssize_t length, uint64_t hash)
@@ -193,7 +186,7 @@ int nw_merge(nw_connections *table, const struct nw_value values[NW_FIELDS], dou
 	bool is_gained = has_text(&values[NW_MLFGAINED]), was_pending;
 	bool is_nofail = has_text(&values[NW_NOFAIL]) || is_gained;
 	bool is_last = has_text(&values[NW_MLFFORGET]);
-	uint64_t hash = hash_of(table->seed, identity->text, identity->length);
+	uint64_t hash = hash_of(table, identity->text, identity->length);
 	struct nw_connection *one = find(table, identity->text, identity->length, hash);
 
 	if (one && !(fabs(now_s - one->seen_s) <= MAX_AGE_S)) {
@@ -267,7 +260,8 @@ static PyObject *connections_new(PyTypeObject *type, PyObject *arguments, PyObje
 	}
 	self->table->limit = limit;
 	// The hash of a string depends on Python's secret; it is as good as random here.
-	self->table->seed = (uint64_t)PyObject_Hash(field_names[NW_MLFGAINED]);
+	self->table->key[0] = (uint64_t)PyObject_Hash(field_names[NW_MLFGAINED]);
+	self->table->key[1] = (uint64_t)PyObject_Hash(field_names[NW_MLFFORGET]);
 	return (PyObject *)self;
 }
 
@@ -342,7 +336,7 @@ static PyObject *connections_wait(PyObject *object, PyObject *identity)
 
 	if (!text)
 		return NULL;
-	one = find(table, text, length, hash_of(table->seed, text, length));
+	one = find(table, text, length, hash_of(table, text, length));
 	if (one)
 		nw_wait(one);
 	Py_RETURN_NONE;

@@ -102,6 +102,11 @@ static PyObject *prefix_length(const struct nw_value *cidr, Py_ssize_t address_b
 	text = cidr->object ? Py_NewRef(cidr->object) : nw_ascii(cidr->text, cidr->length);
 	if (!text)
 		return NULL;
+	for (Py_ssize_t index = 0; index < PyUnicode_GET_LENGTH(text); index++)
+		if (!Py_UNICODE_ISDECIMAL(PyUnicode_READ_CHAR(text, index))) {
+			Py_DECREF(text);
+			Py_RETURN_NONE; // a filter may have a group of its own
+		}
 	number = PyLong_FromUnicodeObject(text, 10);
 	Py_DECREF(text);
 	if (!number)

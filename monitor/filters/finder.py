@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MAX_FRAGMENTS = 64
 _MAX_STATES = 4096
 _SHORTEST = 2
-_TOKEN = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\.\*|.", re.DOTALL)
+_PART = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\.\*|.", re.DOTALL)
 """An escaped character, a class, any characters, or any other character of a fragment."""
 
 
@@ -65,12 +65,12 @@ def searched(fragment: str) -> re.Pattern[str]:
 def _pieces(fragment: str) -> list[str]:
     """Return what stands between each `.*` that is in no group."""
     pieces, depth = [""], 0
-    for token in _TOKEN.findall(fragment):
-        depth += (token == "(") - (token == ")")
-        if token == ".*" and not depth:
+    for part in _PART.findall(fragment):
+        depth += (part == "(") - (part == ")")
+        if part == ".*" and not depth:
             pieces.append("")
         else:
-            pieces[-1] += token
+            pieces[-1] += part
     return pieces
 
 

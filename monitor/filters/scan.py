@@ -237,7 +237,7 @@ class Scan:
             stats.unproven += 1
             log_filter.doubt = reason
         strength = Strength.SPOOFABLE if reason else Strength.PROVEN
-        length = int(found.cidr) if found.cidr and len(found.cidr) < 4 else None
+        length = int(cidr) if (cidr := found.cidr or "").isdecimal() and len(cidr) < 4 else None
         if length is not None and length > 8 * len(address):
             length = None
         user, line = found.user[:_MAX_USER], text[:MAX_LAST].rstrip()

@@ -29,6 +29,7 @@ _FILTER = FilterDefinition(
         r"^\s*\S+ app: <ADDR>:\d+ failed",
         r"^\s*\S+ app: <ADDR>\.\d+ closed$",
         r"^\s*\S+ app: net <SUBNET>$",
+        r"^\s*\S+ app: own <ADDR>/(?P<cidr>[^\n]*)$",
     ),
 )
 _LINES = 60
@@ -79,12 +80,17 @@ def test_prefix_lengths_users_and_long_lines() -> None:
     extension()
     lines = [f"h app: net 192.0.2.0/{length}" for length in ("0", "24", "32", "33", "129", "1000", "08", "x")]
     lines += [f"h app: net 2001:db8::/{length}" for length in ("32", "128", "129")]
+    lines += [
+        f"h app: own 192.0.2.1/{length}" for length in ("8", "-5", "+5", "1_0", " 7", "x", "\u00b2", "\u0663", "")
+    ]
     lines += [f"h app: bad {'u' * size} from 192.0.2.1{' ' * 350}{'x' * 200}" for size in (0, 63, 64, 65, 300)]
     lines += [f"h app: bad {user} from ::ffff:192.0.2.9 \x1c\x0b" for user in ("root", "ro\u00f6t", "\u0661", "\ufffd")]
     one, other = (_matcher(_FILTER, is_native=is_native) for is_native in (True, False))
     found, expected = one.scan(_block(*lines)), other.scan(_block(*lines))
     assert found == expected
-    assert {event.prefix_length for event in found} > {None, 24}
+    lengths = {event.prefix_length for event in found}
+    assert lengths > {None, 24, 8, 3}
+    assert lengths <= {None, *range(129)}
 
 
 def test_python_examines_only_what_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,6 +152,17 @@ def test_connections_remember_the_same(steps: list[tuple[str, dict[str, str | No
             one.wait(identity)
             other.wait(identity)
         assert len(one) == len(other)
+
+
+def test_connections_are_known_by_all_of_their_identity() -> None:
+    """Identities of all lengths, such that differ in single bits or in how often they repeat a part, are different."""
+    table = extension().Connections()
+    texts = ["ab" * length + last for length in range(40) for last in ("", "a", "\0", "!")]
+    texts += ["".join(parts) for parts in itertools.product(("aaaaaaa!aaaaaaa!", "aaaaaaaaaaa!aaaa"), repeat=8)]
+    for number, text in enumerate(texts):
+        assert table.merge(text, {"fid": str(number)}, _NOW_S) == {"fid": str(number)}
+    assert len(table) == len(set(texts)) == len(texts)
+    assert [table.merge(text, {}, _NOW_S) for text in texts] == [{"fid": str(number)} for number in range(len(texts))]
 
 
 def test_the_oldest_connections_are_forgotten() -> None:
