@@ -148,23 +148,28 @@ static inline int32_t fewer(struct run *run, struct frame *frame)
 static inline int32_t more(struct run *run, uint32_t at, int32_t here, uint32_t taken)
 {
 	const uint32_t *code = run->program->code + at;
+	const uint32_t *take = run->program->set + NW_SET_WORDS * code[1];
+	const uint32_t *stop = run->program->set + NW_SET_WORDS * code[4];
+	const uint32_t skip[4] = {take[0] & ~stop[0], take[1] & ~stop[1], take[2] & ~stop[2], take[3] & ~stop[3]};
+	const uint8_t *text = run->text;
+	int32_t from = here, limit = run->length;
 
-	for (;; here++, taken++) {
-		uint32_t byte = byte_at(run, here);
-		int can_take = taken < code[3] && byte != NW_END && in_set(run->program, code[1], byte);
-
-		if (taken >= code[2] && in_set(run->program, code[4], byte)) {
-			if (can_take && !push(run, MORE, at, here, (int32_t)taken)) {
-				run->steps = 0;
-				return -1;
-			}
-			return here;
-		}
-		if (!can_take)
+	if (code[3] - taken < (uint32_t)(limit - here))
+		limit = here + (int32_t)(code[3] - taken);
+	for (; here < limit && taken + (uint32_t)(here - from) < code[2]; here++)
+		if (!in_set(run->program, code[1], text[here]))
 			return -1;
-		if (!(here & 15) && run->steps)
-			run->steps--;
+	while (here < limit && skip[text[here] >> 5] >> (text[here] & 31) & 1)
+		here++;
+	spend(run, from, here);
+	taken += (uint32_t)(here - from);
+	if (taken < code[2] || !in_set(run->program, code[4], byte_at(run, here)))
+		return -1;
+	if (here < limit && in_set(run->program, code[1], text[here]) && !push(run, MORE, at, here, (int32_t)taken)) {
+		run->steps = 0;
+		return -1;
 	}
+	return here;
 }
 
 // The position after `least` to `most` bytes of a set, with a place to go back to; -1: no match here.
