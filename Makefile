@@ -245,7 +245,7 @@ install:
 	[ ! -d /run/systemd/system ] || systemctl start nodewarden-lists.timer
 	systemctl enable --quiet nodewarden-audit.timer
 	[ ! -d /run/systemd/system ] || systemctl start nodewarden-audit.timer
-	@$(PREFIX)/bin/python -c 'from monitor import native; print("native code:", native.why_not and "not in use, " + native.why_not \
+	@$(PREFIX)/bin/python -P -c 'from monitor import native; print("native code:", native.why_not and "not in use, " + native.why_not \
 	    + "; gcc and python3-dev build it; everything works without, more slowly" or "in use")'
 	@echo 'installed: systemctl start nodewarden, then nodewarden doctor'
 	@[ ! -e $(SYSCONFDIR)/conf.d/10-observe.yaml ] || \

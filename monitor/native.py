@@ -3,7 +3,9 @@
 Everything works without it. `NODEWARDEN_NATIVE=0` in the environment turns it off.
 """
 
+import importlib
 import os
+import sys
 from types import ModuleType
 
 _INTERFACE = 2
@@ -14,12 +16,14 @@ def _load() -> tuple[ModuleType | None, str]:
     if os.environ.get("NODEWARDEN_NATIVE") == "0":
         return None, "NODEWARDEN_NATIVE=0 turns it off"
     try:
-        from monitor import _native
+        found = importlib.import_module("monitor._native")
+    except ModuleNotFoundError:
+        return None, f"there is none for Python {sys.version_info.major}.{sys.version_info.minor}"
     except ImportError as error:
-        return None, f"it was not built: {error}"
-    if _native.INTERFACE != _INTERFACE:
-        return None, f"it was built for another version (interface {_native.INTERFACE}, not {_INTERFACE})"
-    return _native, ""
+        return None, f"it cannot be loaded: {error}"
+    if (interface := getattr(found, "INTERFACE", None)) != _INTERFACE:
+        return None, f"it was built for another version (interface {interface}, not {_INTERFACE})"
+    return found, ""
 
 
 extension, why_not = _load()

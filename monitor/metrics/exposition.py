@@ -1,7 +1,7 @@
 """Writes samples as Prometheus text 0.0.4 or as OpenMetrics 1.0.
 
 The client library for Python does this, too. It brings an HTTP server, a WSGI server, an HTTP client and the e-mail
-package with it: 4 MB in the memory of each node, for the two pages of text that are here.
+package with it: several MB in the memory of each node, for the two pages of text that are here.
 
 Theory of operation: a family holds its points, notations differ in how a family is headed, in what HELP escapes, and in
 that only OpenMetrics has exemplars and an end mark. Names of metrics and labels are those of the catalogue and need
@@ -9,6 +9,7 @@ no escaping; texts of labels are escaped.
 """
 
 import math
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from threading import Lock
@@ -20,6 +21,8 @@ from monitor.metrics.metric import Exemplar, Kind, Metric
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _TOTAL = "_total"
+_ACCEPTS_GZIP = re.compile(r"\s*gzip\s*(;(?!\s*q=0(\.0*)?\s*$).*)?", re.IGNORECASE)
+"""A coding of Accept-Encoding; the weight 0 means not acceptable (RFC 9110, section 12.4.2)."""
 _EXPONENT_FROM_DIGITS = 7
 """Go writes floats with an exponent from this number of digits before the point; Prometheus compares `le` as text."""
 _LABEL_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
@@ -104,7 +107,7 @@ def write(families: Iterable[Family], *, is_openmetrics: bool) -> bytes:
         lines.extend(_head(family, is_openmetrics=is_openmetrics))
         lines.extend(_line(family.name, point, is_openmetrics=is_openmetrics) for point in family.points)
     lines.append("# EOF\n" if is_openmetrics else "")
-    return "".join(lines).encode()
+    return "".join(lines).encode(errors="replace")  # a lone surrogate in a label must not cost the page
 
 
 def _head(family: Family, *, is_openmetrics: bool) -> Iterator[str]:
@@ -131,7 +134,7 @@ def _example(exemplar: Exemplar) -> str:
 
 def accepts_gzip(header: str) -> bool:
     """Return whether a client takes gzip, by its Accept-Encoding."""
-    return any(coding.split(";")[0].strip().lower() == "gzip" for coding in header.split(","))
+    return any(_ACCEPTS_GZIP.fullmatch(coding) for coding in header.split(","))
 
 
 def labelled(names: Sequence[str], texts: Sequence[str]) -> dict[str, str]:

@@ -58,7 +58,7 @@ def test_then_it_enforces(fresh: Machine) -> None:
     assert "enforce" in _modes(fresh)
     assert fresh.main_pid(UNIT) == before
     assert "inet nodewarden" in fresh.host.run("nft", "list", "tables").stdout
-    make(fresh, "install")
+    assert "native code: in use" in make(fresh, "install")
     assert not fresh.path(_OBSERVE).exists()
 
 

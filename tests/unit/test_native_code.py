@@ -1,8 +1,10 @@
 """The native extension as a whole: it is built and used here, says why not elsewhere, and packages insist on it."""
 
 import os
+import shutil
 import subprocess
 import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,10 +34,33 @@ def test_it_can_be_turned_off() -> None:
 
 
 @pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, f"there is none for Python {sys.version_info.major}.{sys.version_info.minor}"),
+        (b"", "it cannot be loaded: "),
+        (b"INTERFACE = 0", "it was built for another version (interface 0, not "),
+        (b"older = True", "it was built for another version (interface None, not "),
+    ],
+)
+def test_python_does_everything_where_it_cannot_be_used(content: bytes | None, reason: str, tmp_path: Path) -> None:
+    """Missing, damaged or of another version: the reason says which, and what is found has no say in it."""
+    (tmp_path / "monitor").mkdir()
+    (tmp_path / "monitor/__init__.py").touch()
+    shutil.copy(ROOT / "monitor/native.py", tmp_path / "monitor")
+    if content is not None:
+        suffix = ".py" if content else EXTENSION_SUFFIXES[0]
+        (tmp_path / f"monitor/_native{suffix}").write_bytes(content)
+    code = "from monitor import native; print(native.extension, native.why_not)"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    said = subprocess.check_output([sys.executable, "-P", "-c", code], env=environment, text=True)
+    assert said.startswith(f"None {reason}")
+
+
+@pytest.mark.parametrize(
     ("is_native", "why_not", "line"),
     [
         (True, "", "native code: in use"),
-        (False, "it was not built: x", "native code: not in use, it was not built: x; everything works, more slowly"),
+        (False, "it is damaged", "native code: not in use, it is damaged; everything works, more slowly"),
     ],
 )
 def test_doctor_says_which_code_runs(is_native: bool, why_not: str, line: str) -> None:

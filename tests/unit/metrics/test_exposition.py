@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
@@ -16,7 +17,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from monitor.metrics.exposition import Family, Histogram, number, write
+from monitor.metrics.exposition import Family, Histogram, accepts_gzip, number, write
 from monitor.metrics.metric import Kind, Metric
 from monitor.metrics.process import process_families
 
@@ -100,3 +101,24 @@ def test_the_exporter_brings_no_web_framework() -> None:
     unwanted = {"prometheus_client", "http.server", "http.client", "wsgiref", "urllib.request", "email", "socketserver"}
     assert "monitor.metrics.exporter" in loaded
     assert unwanted.intersection(loaded) == set()
+
+
+def test_half_a_character_costs_no_page() -> None:
+    """A text that UTF-8 cannot encode is shown as a question mark, and all other samples are there."""
+    family = Family.of(Metric("size_bytes", Kind.GAUGE, "Size.", ("of",)))
+    family.add({"of": "a\udcff"}, 1)
+    family.add({"of": "b"}, 2)
+    page = write([family], is_openmetrics=True)
+    assert page.splitlines()[2:] == [b'size_bytes{of="a?"} 1.0', b'size_bytes{of="b"} 2.0', b"# EOF"]
+
+
+@pytest.mark.parametrize(
+    ("header", "is_accepted"),
+    [
+        *(("gzip", True), ("deflate, GZIP ; q=0.5", True), ("gzip;q=0.001", True), ("br, gzip;q=1.0", True)),
+        *(("", False), ("gzip;q=0", False), ("gzip; q=0.000, identity", False), ("xgzip", False), ("gzipped", False)),
+    ],
+)
+def test_what_a_client_refuses_is_not_sent(header: str, is_accepted: bool) -> None:
+    """Weight 0 refuses a coding, any other one accepts it (RFC 9110, section 12.4.2)."""
+    assert accepts_gzip(header) is is_accepted
