@@ -50,9 +50,9 @@ def test_all_that_the_engine_does_is_allowed(
         server.cli("ACL", "LOG", "RESET")
         async with running(web, database):
             web.ban("ban 192.0.2.1", "ban 192.0.2.2")
-            web.ban("ban 192.0.2.3", for_s=0.1)
             web.pardon("192.0.2.4")
             await until(lambda: database.knows(web) and database.pardons, web, database)
+            web.ban("ban 192.0.2.3", for_s=0.1)
             server.cli("SET", KEYS.bell, "broken")
             web.unban("ban 192.0.2.1")
             await until(lambda: server.cli("TYPE", KEYS.bell) != "string", web)
