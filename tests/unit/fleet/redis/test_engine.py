@@ -159,7 +159,7 @@ def test_what_ended_is_taken_out_of_the_server(server: RedisServer, monkeypatch:
         monkeypatch.setattr("monitor.fleet.redis.published._GRACE_S", 0.1)
         web, database = members(server, "ended", "web", "db")
         async with running(web, database):
-            web.ban("ban 192.0.2.1", for_s=0.5)
+            web.ban("ban 192.0.2.1", for_s=3.0)
             web.ban("ban 192.0.2.2", for_s=7200.0)
             await until(lambda: database.knows(web), web, database)
             own = FleetKeys("ended").of(b"web")
