@@ -22,7 +22,7 @@ static double earlier(double time_s, double now_s)
 	return now_s < time_s ? now_s : time_s;
 }
 
-// The wall time of a failure; false if it is too old to count.
+// The wall time of a failure; false: it is older than what counts.
 static bool find_when(struct nw_maker *maker, const struct nw_line *line, double *when_s)
 {
 	double now_s = maker->read_s, time_s = line->time_s, age_s = now_s - time_s;

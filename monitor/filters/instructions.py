@@ -24,9 +24,9 @@ class Op(enum.IntEnum):
     GREEDY = 5
     LAZY = 6
     SPLIT = 7
-    """Goes on here if the next byte is in the set, and can go to the other place later."""
+    """Continues here if the next byte is in the set, and can go to the other place later."""
     ONLY = 8
-    """Goes on here if the next byte is in the set, else to the other place."""
+    """Continues here if the next byte is in the set, else to the other place."""
     JUMP = 9
     SAVE = 10
     AT = 11

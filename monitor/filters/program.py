@@ -159,7 +159,7 @@ class _Compiler:
             return
         if most > 1 and _may_be_empty(inner):
             raise Untranslatable("repeats what may be empty")
-        if code is sre.POSSESSIVE_REPEAT:  # CPython 3.11 goes on in the middle of a round that failed
+        if code is sre.POSSESSIVE_REPEAT:  # CPython 3.11 continues in the middle of a round that failed
             raise Untranslatable("a possessive repeat of a sequence")
         self._loop(inner, low, most, flags, rest, is_lazy=code is sre.MIN_REPEAT)
 
