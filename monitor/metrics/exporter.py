@@ -16,7 +16,6 @@ from monitor.metrics.exposition import (
     Family,
     Histogram,
     accepts_gzip,
-    labelled,
     write,
 )
 from monitor.metrics.http_connection import Drop
@@ -78,7 +77,7 @@ class Exporter:
             if len(labels) != len(metric.labels):
                 raise ValueError(f"{name} has the labels {metric.labels}, got {labels}")
             example = examples.get((name, labels)) if metric.kind is Kind.COUNTER else None
-            families[name].add(labelled(metric.labels, labels), value, example)
+            families[name].add(dict(zip(metric.labels, labels, strict=True)), value, example)
         yield from families.values()
         yield from process_families()
         yield from (histogram.family() for histogram in self.histograms.values())

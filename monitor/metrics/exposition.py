@@ -11,7 +11,7 @@ no escaping; texts of labels are escaped.
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from threading import Lock
 
 import msgspec
@@ -135,8 +135,3 @@ def _example(exemplar: Exemplar) -> str:
 def accepts_gzip(header: str) -> bool:
     """Return whether a client takes gzip, by its Accept-Encoding."""
     return any(_ACCEPTS_GZIP.fullmatch(coding) for coding in header.split(","))
-
-
-def labelled(names: Sequence[str], texts: Sequence[str]) -> dict[str, str]:
-    """Return texts by name; ValueError unless there is one for each name."""
-    return dict(zip(names, texts, strict=True))
