@@ -23,7 +23,7 @@ BUILD_PACKAGES := debhelper dh-apparmor dh-python gcc python3-dev python3-pip py
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help setup packages native run demo fleet observe dashboards bands boards-cost test zoo forgers faults fuzz sanitize soak newcomer test-pythons lint bench bench-peers lock docs man install uninstall deb debs clean
+.PHONY: help setup packages native run demo fleet observe dashboards bands boards-cost test zoo forgers faults fuzz sanitize soak stutter newcomer test-pythons lint bench bench-peers lock docs man install uninstall deb debs clean
 
 help:
 	@echo 'make demo       show a scan being banned, in a lab of private network namespaces'
@@ -161,6 +161,11 @@ sanitize: setup
 # True offenders in a mixed attack, for MINUTES; `make test` runs two minutes.
 soak: setup
 	$(PYTHON) -m tests.soak --minutes $(or $(MINUTES),30)
+
+# Tests with a daemon that often stands still: finds those that only pass where it is quick. TESTS chooses some. Those that
+# bound how long something takes fail with reason.
+stutter: setup
+	NODEWARDEN_TEST_STUTTER=1 $(PYTHON) -m pytest $(or $(TESTS),tests/kernel)
 
 # A newcomer's first hours, with documents followed word by word on fresh machines; `make test` runs a part.
 newcomer: setup

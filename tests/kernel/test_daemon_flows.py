@@ -96,8 +96,14 @@ def test_a_slow_flood_of_connections_is_found(site: OpenSite) -> None:
         with holding(site.attacker, site.node.address4, 8000, 120):
             site.until((site.attacker.address4, "ban", "open_connections"), observed=True)
             assert site.bans() == []
-            counting = site.daemon.ask("why", site.attacker.address4)["counting"]
-            assert {"detector": "open_connections", "count": 120, "maxretry": 100} in counting
+            wait_for(
+                lambda: (
+                    {"detector": "open_connections", "count": 120, "maxretry": 100}
+                    in site.daemon.ask("why", site.attacker.address4)["counting"]
+                ),
+                "all of its connections to count",
+                lambda: site.daemon.log,
+            )
 
 
 def test_slowhttptest_is_found_by_default(site: OpenSite) -> None:

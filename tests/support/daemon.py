@@ -12,6 +12,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from monitor.cli.main import cli
+from tests.support import stutter
 from tests.support.lab import Host
 
 _START_S = 60.0
@@ -62,6 +63,8 @@ class Daemon:
             self.process = self._host.start(
                 *wrapper, NODEWARDEN, "run", "--config", self.configuration_path, *self.options, stderr=log
             )
+        if stutter.WANTED:
+            stutter.stutter(self.process)
         return self.process
 
     def start(self, *wrapper: str) -> None:
