@@ -38,6 +38,7 @@ help:
 	@echo 'make fuzz       run the property tests with ROUNDS=10 times other random examples, and search for inputs on which'
 	@echo '                native code and Python differ, for SECONDS=120 each'
 	@echo 'make sanitize   run the tests of native code with AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make stutter    run kernel tests with a daemon that often stands still (TESTS=tests/kernel/test_x.py)'
 	@echo 'make newcomer   follow the documents, command by command, on a fresh Debian 12 and 13'
 	@echo 'make bands      measure over synthetic weeks what the Prometheus rules find, and false alerts'
 	@echo 'make boards-cost  measure what the dashboards cost Prometheus with 500 nodes'
