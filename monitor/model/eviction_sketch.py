@@ -33,7 +33,7 @@ class EvictionSketch:
         self._width = 1 << bits
         self._factor = salt.factor(_KEY_BYTES)
         self._shift = 8 * _KEY_BYTES - bits
-        self._cells = bytearray(self._width)
+        self._cells = bytearray()  # filled at the first eviction: of most windows there never is one
         self._total = 0
         self._halve_after_s = halve_after_s
         self._halved_s = float("-inf")
@@ -47,6 +47,8 @@ class EvictionSketch:
             self._cells = self._cells.translate(_HALVED)
             self._total >>= 1
             self._halved_s = now_s
+        if not self._cells:
+            self._cells = bytearray(self._width)
         cells, mask, save_at = self._cells, self._width - 1, _ABOVE + 2 * self._total // self._width
         factor, shift, number = self._factor, self._shift, int.from_bytes
         found = set()
