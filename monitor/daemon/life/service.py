@@ -39,6 +39,7 @@ class Service(Assembly):
     async def open(self) -> None:
         """Open sources, then what faces people, the kernel's table last: what fails before leaves nothing behind."""
         settings = self._in_force.settings
+        sys.setswitchinterval(_SWITCH_S)
         await take_over(self._owner)
         log_check(settings, self.pipeline.log_filters)
         self._recording.open(self.pipeline, time.time())
@@ -139,7 +140,6 @@ async def serve(path: Path, *, watch: bool = False) -> None:
     """Load, open, run and close; `watch` follows changed files. ConfigError and PermanentError explain themselves."""
     loaded, trials = resume(path)
     logs.set_up(loaded.settings.log)
-    sys.setswitchinterval(_SWITCH_S)
     service = Service(path, loaded, trials)
     config_watch = ConfigWatch(path, service.try_reload) if watch else None
     try:
