@@ -25,21 +25,6 @@ typedef struct {
 
 static PyTypeObject *confirmation_type;
 
-static bool is_ascii(const char *text, Py_ssize_t length)
-{
-	uint64_t part;
-
-	for (; length >= 8; text += 8, length -= 8) {
-		memcpy(&part, text, 8);
-		if (part & 0x8080808080808080u)
-			return false;
-	}
-	for (; length; text++, length--)
-		if (*text & 0x80)
-			return false;
-	return true;
-}
-
 static double monotonic_s(void)
 {
 	struct timespec now;
@@ -193,7 +178,7 @@ static int decide(ConfirmationObject *self, PyObject *forms, PyObject *known, co
 	if (candidate->number >= PyList_GET_SIZE(forms))
 		return 0;
 	form = nw_form_of(PyList_GET_ITEM(forms, candidate->number));
-	if (!form || length > NW_LONGEST || !is_ascii(text, length))
+	if (!form || length > NW_LONGEST || !nw_is_ascii(text, length))
 		return 0;
 	if (nw_form_match(form, text, (int32_t)length, spans) != NW_MATCH)
 		return 0;

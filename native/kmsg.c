@@ -4,8 +4,6 @@
 #include "kmsg_line.h"
 #include "native.h"
 
-#include <string.h>
-
 #define LONGEST_RECORD 16384
 #define LARGEST_SEQUENCE 1000000000000000000LL // 10^18: differences of two fit
 #define LONGEST_HEADER 100		       // as in parse_record
@@ -217,20 +215,6 @@ static bool split(const char *raw, Py_ssize_t length, struct record *record)
 	return true;
 }
 
-static bool is_ascii(const char *text, int32_t length)
-{
-	uint64_t all = 0, word;
-	int32_t at = 0;
-
-	for (; at + 8 <= length; at += 8) {
-		memcpy(&word, text + at, 8);
-		all |= word;
-	}
-	for (; at < length; at++)
-		all |= (uint8_t)text[at] & 0x80u;
-	return !(all & 0x8080808080808080u);
-}
-
 static bool is_packet_line(const struct record *record)
 {
 	size_t length = (size_t)record->length;
@@ -243,7 +227,7 @@ static enum nw_verdict decode_line(const struct record *record, struct nw_packet
 	const char *text = record->message;
 	int32_t length = record->length;
 
-	if (!is_ascii(text, length))
+	if (!nw_is_ascii(text, length))
 		return NW_UNSURE;
 	if (text[length - 1] == ' ')
 		return nw_decode_line(text, length, true, packet);
