@@ -137,6 +137,7 @@ class Service(Assembly):
 
 async def serve(path: Path, *, watch: bool = False) -> None:
     """Load, open, run and close; `watch` follows changed files. ConfigError and PermanentError explain themselves."""
+    memory.share()
     loaded, trials = resume(path)
     logs.set_up(loaded.settings.log)
     sys.setswitchinterval(_SWITCH_S)
