@@ -18,6 +18,8 @@ from monitor.model.errors import AlreadyOwned, ConfigError, NodewardenError, Tem
 from monitor.settings.places import DEFAULT_PATH
 
 EXIT_FAILED, EXIT_CONFIG, EXIT_UNREACHABLE, EXIT_OWNED = 1, 2, 3, 4
+COMPLETE = "_NODEWARDEN_COMPLETE"
+"""The variable in which the shell says what it wants to complete."""
 
 
 def main() -> None:
@@ -100,7 +102,7 @@ def _open_streams() -> None:
 def _run(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code."""
     try:
-        if daemon := plain_run(arguments):
+        if COMPLETE not in os.environ and (daemon := plain_run(arguments)):
             path, watch = daemon
             serve(path, watch=watch)
             return 0

@@ -14,10 +14,6 @@ from monitor.cli.imported import Imported
 from monitor.cli.target import Target
 from monitor.settings.places import DEFAULT_PATH
 
-_COMPLETE = "_NODEWARDEN_COMPLETE"
-"""The variable in which the shell says what it wants to complete."""
-
-
 _FROM = {
     "allow": ("allow", "allow"),
     "apply": ("apply", "apply"),
@@ -98,8 +94,8 @@ def run(path: Path, watch: bool) -> None:
 
 def invoke(arguments: Sequence[str]) -> int:
     """Run a command; return its exit code. NodewardenError if it failed."""
-    if _COMPLETE in os.environ:  # the shell asks for completions: prints them and exits
-        cli.main(prog_name="nodewarden", complete_var=_COMPLETE)
+    if entry.COMPLETE in os.environ:  # the shell asks for completions: prints them and exits
+        cli.main(prog_name="nodewarden", complete_var=entry.COMPLETE)
     try:  # not `cli.main`, which takes a reader that is gone for a failure
         with cli.make_context("nodewarden", list(arguments)) as context:
             cli.invoke(context)
