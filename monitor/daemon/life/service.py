@@ -138,6 +138,7 @@ class Service(Assembly):
 
 async def serve(path: Path, *, watch: bool = False) -> None:
     """Load, open, run and close; `watch` follows changed files. ConfigError and PermanentError explain themselves."""
+    memory.share()
     loaded, trials = resume(path)
     logs.set_up(loaded.settings.log)
     service = Service(path, loaded, trials)
