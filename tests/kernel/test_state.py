@@ -23,6 +23,7 @@ from monitor.model.addresses import parse_network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban
 from monitor.model.errors import TemporaryError
+from monitor.settings.bans import Bans
 from monitor.settings.schema import Settings
 from monitor.state.saver import Saver
 from monitor.state.store import Store
@@ -50,11 +51,11 @@ class Clock:
 class Life:
     """Stages, store and state of a daemon without its loop."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, max_bans: int = 100) -> None:
         self.saver = Saver(directory / "nodewarden.db", self._opened, open_first=partial(Store.open, checks_bans=False))
-        self.enforcer = NftablesEnforcer(max_bans=100)
+        self.enforcer = NftablesEnforcer(max_bans=max_bans)
         self.pipeline = Pipeline(
-            Settings(),
+            Settings(bans=Bans(max_bans=max_bans)),
             (),
             lambda ledger, allowlist: Enforcement(NftablesTable(self.enforcer, ledger, allowlist)),
             (DecisionRecord(self.saver),),

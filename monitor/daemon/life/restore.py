@@ -5,6 +5,7 @@ believed (`clock_trust`), saved times are moved by as much as the clock is ahead
 are kept as they were saved, and get their own times when the clock is believed (`correct`).
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
@@ -22,10 +23,12 @@ from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.model.addresses import Network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, ClaimKey, Mode, Offence, claim_key
-from monitor.model.errors import TemporaryError
+from monitor.model.errors import TemporaryError, explain
 from monitor.recording.inputs import Restored
 from monitor.state.saver import Saver
 from monitor.state.store import Store
+
+_log = logging.getLogger(__name__)
 
 HISTORY_S = 28 * 86400.0
 """How long offences are counted, if the history is kept for so long."""
@@ -79,8 +82,7 @@ def restore(
         filling.send()
         if filling.is_long:
             memory.collect()  # in the time of the kernel
-    pipeline.table.give_up(filling.failures(), clock())
-    pipeline.bans.lift(entering.unwanted(), clock(), Ending.ALLOWLISTED)
+    _conclude(pipeline, filling, entering, clock)
     _record(pipeline, counted, clock())
     pipeline.bans.spare(clock())
     return sum(pipeline.ledger.count(Mode.ENFORCE, strength) for strength in Strength)
@@ -116,8 +118,7 @@ def catch_up(
                 continue
             entering.enter(merged)
             found += 1
-    pipeline.table.give_up(filling.failures(), clock())
-    pipeline.bans.lift(entering.unwanted(), clock(), Ending.ALLOWLISTED)
+    _conclude(pipeline, filling, entering, clock)
     for claim in [claim for claim in ledger.all_claims() if is_restored(claim)]:
         if _is_explained(claim, pipeline):
             ledger.withdraw(claim.network, claim.strength, is_restored, now_s)
@@ -125,6 +126,27 @@ def catch_up(
     _record(pipeline, counted, now_s, is_late=True)
     pipeline.bans.spare(clock())
     return found
+
+
+def _conclude(pipeline: Pipeline, filling: Filling, entering: "_Entering", clock: Callable[[], float]) -> None:
+    """Report what the kernel refused, and lift what was not entered or yielded.
+
+    The kernel is filled again from the ledger where filling failed, as when somebody deleted the table meanwhile, and
+    where bans yielded: stronger ones were refused while the weaker were in their set, and a set that became smaller
+    kept the bans that end last, not the strongest. If that fails, it is tried again each second.
+    """
+    is_filled = not entering.is_crowded
+    try:
+        failures = filling.failures()
+    except (TemporaryError, OSError) as error:
+        _log.warning("the bans that were saved could not all be put into force (%s): trying again", explain(error))
+        is_filled = False
+    if is_filled:
+        pipeline.table.give_up(failures, clock())
+    pipeline.bans.lift(entering.unwanted(), clock(), Ending.ALLOWLISTED)
+    if not is_filled:
+        pipeline.table.is_wanted, pipeline.table.is_up = True, False
+        pipeline.table.repair(clock())
 
 
 def _record(pipeline: Pipeline, counted: list[Offence], now_s: float, *, is_late: bool = False) -> None:
@@ -158,12 +180,15 @@ class _Entering:
         self._kept = kept
         self._now_s = now_s
         self._gone: list[Ban] = []
+        self.is_crowded = False
+        """Whether there was no room for all: `bans.max_bans` was reduced."""
 
     def enter(self, merged: Merged) -> None:
         """Enter one claim, unless its network is protected by now or nobody weaker makes room."""
         ledger, ban = self._pipeline.ledger, merged.ban
         is_protected = self._pipeline.guard.protects(ban.network) is not None
         is_wanted, yielding = (False, ()) if is_protected else _make_room(ledger, ban)
+        self.is_crowded |= not is_protected and (bool(yielding) or not is_wanted)
         for gone in yielding if is_wanted else (ban,):
             self._gone.append(gone)
             if self._record:
