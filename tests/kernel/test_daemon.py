@@ -84,6 +84,20 @@ def test_a_good_reload_takes_hold_and_a_bad_one_changes_nothing(site: Site) -> N
     assert metrics['nodewarden_config_reloads_total{result="success"}'] == 1
 
 
+def test_a_reload_asked_for_during_the_start_is_done_after_it(site: Site) -> None:
+    """SIGHUP before the loop runs does not end the daemon."""
+    process = site.daemon.launch()
+    wait_for(lambda: "self-check" in site.daemon.log or process.poll() is not None, "the start")
+    process.send_signal(signal.SIGHUP)
+    wait_for(
+        lambda: process.poll() is not None or site.daemon.run("status").returncode == 0,
+        "an answer",
+        lambda: site.daemon.log,
+    )
+    assert process.poll() is None, site.daemon.log
+    assert site.daemon.metrics()['nodewarden_config_reloads_total{result="success"}'] == 1
+
+
 def test_an_allowlisted_scanner_is_left_alone(site: Site) -> None:
     """What the configuration allows is not banned by a scan, nor by hand; a reload that allows it lifts its ban."""
     site.configure(f"bans: {{allowlist: [{site.attacker.address4}/32]}}")

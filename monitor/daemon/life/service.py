@@ -35,6 +35,7 @@ class Service(Assembly):
         super().__init__(path, loaded, trials)
         self._clock = ClockSteps(time.monotonic(), time.time())
         self._stop = asyncio.Event()
+        self._is_reload_due = False
 
     async def open(self) -> None:
         """Open sources, then what faces people, the kernel's table last: what fails before leaves nothing behind."""
@@ -79,13 +80,15 @@ class Service(Assembly):
         """Run until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop.set)
-        self._loop.add_signal_handler(signal.SIGHUP, self._in_force.try_reload)
+        self._loop.add_signal_handler(signal.SIGHUP, self.try_reload)
         self._loop.set_exception_handler(self._supervisor.callback_failed)
         self._sources.attach(self._loop)
         self._surroundings.attach(self._loop)
         self._pods.attach(self._loop)
         self._elsewhere.attach(self._loop)
         self._drift.attach(self._loop)
+        if self._is_reload_due:
+            self.try_reload()
         self._systemd.ready()
         while not self._stop.is_set():
             self._supervisor.run(self._tick_parts())
@@ -131,6 +134,10 @@ class Service(Assembly):
             _log.warning("the clock was set by %+.0f s; all bans keep the time that they had left", step_s)
             self._state.follow_clock(step_s, last_look_s, now_s)
 
+    def reload_later(self, *_: object) -> None:
+        """Reload when the start is done: SIGHUP would otherwise end the process."""
+        self._is_reload_due = True
+
     def try_reload(self) -> None:
         """Follow the configuration on disk; a faulty one is logged and reported."""
         self._in_force.try_reload()
@@ -142,6 +149,7 @@ async def serve(path: Path, *, watch: bool = False) -> None:
     loaded, trials = resume(path)
     logs.set_up(loaded.settings.log)
     service = Service(path, loaded, trials)
+    signal.signal(signal.SIGHUP, service.reload_later)
     config_watch = ConfigWatch(path, service.try_reload) if watch else None
     try:
         await service.open()
