@@ -73,8 +73,8 @@ def serve(path: Path, *, watch: bool) -> None:
 def _import_slim() -> None:
     """Import libraries as where OpenSSL (6 MB) and backports of typing are not installed: they do without.
 
-    asyncio then has no TLS of its own, which the daemon does not use, and hashlib computes digests itself. What needs
-    TLS imports `ssl` later, when the configuration asks for it.
+    asyncio then has no TLS of its own, which the fleet gives back (`loop_tls`), and hashlib computes digests itself.
+    What needs TLS imports `ssl` later, when the configuration asks for it.
     """
     absent = [name for name in ("ssl", "_hashlib", "typing_extensions") if name not in sys.modules]
     sys.modules |= dict.fromkeys(absent)  # type: ignore[arg-type]  # None: importing it fails

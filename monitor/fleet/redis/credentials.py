@@ -5,6 +5,7 @@ import ssl
 import stat
 from pathlib import Path
 
+from monitor.fleet.redis import loop_tls
 from monitor.fleet.settings import FleetSettings
 
 _MAX_PASSWORD_BYTES = 1024
@@ -47,7 +48,8 @@ def readable_by_others(path: str) -> str:
 
 
 def make_tls(settings: FleetSettings) -> ssl.SSLContext:
-    """Return the TLS settings; CredentialError names the file that cannot be used."""
+    """Return the TLS settings, for asyncio; CredentialError names the file that cannot be used."""
+    loop_tls.enable()
     for name in (settings.ca_file, settings.cert_file, settings.key_file):
         if name:
             _check_file(name)

@@ -2,6 +2,7 @@
 
 import asyncio
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +90,33 @@ def test_each_certificate(server: RedisServer, authority: Authority, monkeypatch
         assert "rediss://" in text, text
 
     asyncio.run(run())
+
+
+_PING = """
+import sys
+from monitor.cli import entry
+entry._import_slim()
+import asyncio
+assert asyncio.sslproto.ssl is None
+from monitor.fleet.redis.credentials import make_tls
+from monitor.fleet.settings import FleetSettings
+async def ping(port, ca_file, cert_file, key_file):
+    tls = make_tls(FleetSettings(url="rediss://localhost", ca_file=ca_file, cert_file=cert_file, key_file=key_file))
+    reader, writer = await asyncio.open_connection("localhost", port, ssl=tls)
+    writer.write(b"PING\\r\\n")
+    print((await reader.readline()).decode())
+    writer.close()
+asyncio.run(ping(*sys.argv[1:]))
+"""
+
+
+def test_a_daemon_that_started_without_openssl_has_tls_for_the_fleet(server: RedisServer, authority: Authority) -> None:
+    """asyncio was imported without it, as `nodewarden run` does."""
+    _use(server, authority, "good")
+    port = server.cli("CONFIG", "GET", "tls-port").split()[1]
+    files = map(authority.file, ("ca.pem", "client.pem", "client.key"))
+    done = subprocess.run([sys.executable, "-c", _PING, port, *files], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "+PONG", done.stderr
 
 
 def _use(server: RedisServer, authority: Authority, name: str) -> None:
