@@ -22,7 +22,7 @@ def stutter(process: subprocess.Popen[str]) -> None:
 
 
 def _until_it_ends(process: subprocess.Popen[str]) -> None:
-    chance = random.Random(process.pid)  # noqa: S311 - no secret
+    chance = random.Random(process.pid)
     time.sleep(0.5)  # it replaces itself by the daemon, through wrappers
     while process.poll() is None:
         process.send_signal(signal.SIGSTOP)

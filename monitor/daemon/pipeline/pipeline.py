@@ -59,6 +59,8 @@ class Pipeline(Stages):
         self._turned_s = float("-inf")
         self.now_s = 0.0
         """The time of what it was told last."""
+        self.inputs_total = 0
+        """What it was told, without what time alone calls for."""
         self.enforcers.leader.on_lost = self._lose
 
     def record(self, recorder: Recorder | None, node: str, version: str, now_s: float) -> None:
@@ -78,6 +80,7 @@ class Pipeline(Stages):
     @contextmanager
     def _told(self, now_s: float, make: Callable[[], Input]) -> Iterator[None]:
         """Carry out what is told, and hand it on; if it fails, too."""
+        self.inputs_total += 1
         self._begin(now_s)
         try:
             yield
@@ -94,6 +97,7 @@ class Pipeline(Stages):
         """Take a batch of events of one type all the way; return what was decided."""
         if not events:
             return []
+        self.inputs_total += 1
         self._begin(now_s)
         try:
             return self._process(events, now_s)

@@ -12,7 +12,7 @@ from monitor.model.errors import SYSTEM_FAULTS, explain
 from monitor.model.flows import Flow, FlowBatch, ListenTotals
 from monitor.model.problems import ProblemKind
 from monitor.sources.conntrack.handshakes import Handshakes
-from monitor.sources.conntrack.health import TableHealth, read_health, read_listen_totals
+from monitor.sources.conntrack.health import HealthReader, ListenReader, TableHealth
 from monitor.sources.conntrack.metrics import COUNTERS
 from monitor.sources.conntrack.reader import Conntrack, ConntrackStats
 from monitor.sources.conntrack.running import RunningFlows, TakeRunning
@@ -43,6 +43,8 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
         self._settings = settings
         self._handshakes = Handshakes()
         self._health: TableHealth | None = None
+        self._health_reader, self._listen_reader = HealthReader(), ListenReader()
+        self._seen: tuple[object, ...] = ()
         self._health_trouble = ""
         self._gaps_known = 0
         self._is_blind = False
@@ -66,11 +68,25 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
         """Ten milliseconds with the default buffer: half of what it carries in the worst flood."""
         return self._settings.buffer_bytes / _BYTES_AN_EVENT / _WORST_EVENTS_PER_S / 2
 
+    def close(self) -> None:
+        """Stop reading."""
+        super().close()
+        self._health_reader.close()
+        self._listen_reader.close()
+
     def reconfigure(self, settings: ConntrackSettings) -> None:
         """Follow changed settings."""
         if settings != self._settings:
             self._settings = settings
             self._renew()
+
+    def has_news(self) -> bool:
+        """Return whether something came or waits; a flood shows in what TCP counts, although nothing is tracked."""
+        if self._source is None:
+            return super().has_news()
+        before, self._seen = self._seen, (self.stats.records, self._listen_reader.read())
+        is_waiting = self._is_blind or self._handshakes.stats.pending or self._source.is_listing
+        return bool(is_waiting) or self._seen != before or super().has_news()
 
     def problems(self) -> list[str]:
         """Say what is wrong."""
@@ -147,7 +163,7 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
         listed = source.catch_up()
         self._read_health()
         invalid = self._health.totals.get("invalid") if self._health else None
-        totals = read_listen_totals()
+        totals = self._listen_reader.read()
         self._count_unreported(totals)
         self._process(self._sorted(listed, {"invalid_total": invalid, "listen_totals": totals}))
 
@@ -165,7 +181,7 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
     def _read_health(self) -> None:
         """Read how full the table is. If that fails the events are read all the same, and the last figures stay."""
         try:
-            self._health = read_health()
+            self._health = self._health_reader.read()
         except SYSTEM_FAULTS as error:
             if not self._health_trouble:
                 _log.warning("the state of the connection table cannot be read: %s", explain(error))

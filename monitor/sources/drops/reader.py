@@ -156,6 +156,10 @@ class DropCounters:
             return {}
         return {_NUMBER.unpack(key)[0]: _COUNTS.unpack(value)[: len(ReasonClass)] for key, value in counted.items()}
 
+    def has_news(self) -> bool:
+        """Return whether `poll` may find something; it takes a single look at a map."""
+        return self._frequent.has_news()
+
     def poll(self, now_s: float) -> Iterator[Dropped]:
         """Yield what each source that drops often lost since the last poll, and which ports sources probed.
 
