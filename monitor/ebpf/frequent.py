@@ -44,8 +44,9 @@ class FrequentSources:
         self._before: dict[bytes, tuple[int, ...]] = {}
         self._idle: Counter[bytes] = Counter()
         self._epoch, self._window_from_s = 1, 0.0
-        self._total, self._has_grown = 0, True
-        """Packets in the sketch's window when it was looked at last, and whether these were more than before."""
+        self._total, self._has_grown, self._is_quiet = 0, True, False
+        """Packets in the sketch's window when it was looked at last, whether these were more than before, and
+        whether nothing can be found."""
         self._begin_window()
         self.load = 0.0
         """The load of the sketch at the last poll; above 1, a source needs more packets to be frequent."""
@@ -63,7 +64,13 @@ class FrequentSources:
         """
         total = self._in_window()
         had_grown, self._has_grown, self._total = self._has_grown, total != self._total, total
-        return bool(self._before) or had_grown or self._has_grown
+        self._is_quiet = not (self._before or had_grown or self._has_grown)
+        return not self._is_quiet
+
+    def may_skip(self, now_s: float) -> bool:
+        """Return whether `has_news` just said that a poll finds nothing, and it is not time for a new window."""
+        is_quiet, self._is_quiet = self._is_quiet, False
+        return is_quiet and now_s < self._window_from_s + _WINDOW_S
 
     def poll(self, now_s: float) -> Iterator[tuple[bytes, tuple[int, ...], bytes]]:
         """Yield for each source with new packets: key, increase since the last poll, and the bytes after its counters.

@@ -210,6 +210,8 @@ class XdpProgram:
 
     def poll(self, now_s: float) -> Iterator[Sender]:
         """Yield what each frequent source has sent since the last poll; `now_s` is any clock in seconds."""
+        if self._senders.may_skip(now_s):
+            return
         for key, (syn_packets, udp_packets), _ in self._senders.poll(now_s):
             yield Sender(fold_mapped(key), syn_packets, udp_packets)
 

@@ -75,7 +75,7 @@ class HealthReader:
 
 
 class ListenReader:
-    """Reads what listeners of a network namespace did; the files stay open, and what is the same is not parsed again."""
+    """Reads what listeners of a network namespace did; their files stay open."""
 
     def __init__(self, netstat: Path = NETSTAT, snmp: Path = SNMP) -> None:
         """Open nothing yet."""

@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 _FULL = 0.9
 _UNREPORTED = 50
 """Connections without a record: a few may be of the loopback, which many firewalls exempt from tracking."""
+_TELL_EVERY_S = 10.0
+"""How often detectors learn at least what time it is, while nothing happens."""
 _BYTES_AN_EVENT, _WORST_EVENTS_PER_S = 1024, 400_000
 
 
@@ -44,7 +46,9 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
         self._handshakes = Handshakes()
         self._health: TableHealth | None = None
         self._health_reader, self._listen_reader = HealthReader(), ListenReader()
-        self._seen: tuple[object, ...] = ()
+        self._records_seen = 0
+        self._told: tuple[object, ...] = ()
+        self._tell_at_s = 0.0
         self._health_trouble = ""
         self._gaps_known = 0
         self._is_blind = False
@@ -81,12 +85,12 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
             self._renew()
 
     def has_news(self) -> bool:
-        """Return whether something came or waits; a flood shows in what TCP counts, although nothing is tracked."""
+        """Return whether something came or waits."""
         if self._source is None:
             return super().has_news()
-        before, self._seen = self._seen, (self.stats.records, self._listen_reader.read())
+        before, self._records_seen = self._records_seen, self.stats.records
         is_waiting = self._is_blind or self._handshakes.stats.pending or self._source.is_listing
-        return bool(is_waiting) or self._seen != before or super().has_news()
+        return bool(is_waiting) or self._records_seen != before or super().has_news()
 
     def problems(self) -> list[str]:
         """Say what is wrong."""
@@ -165,7 +169,19 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
         invalid = self._health.totals.get("invalid") if self._health else None
         totals = self._listen_reader.read()
         self._count_unreported(totals)
-        self._process(self._sorted(listed, {"invalid_total": invalid, "listen_totals": totals}))
+        if listed or self._has_to_tell(invalid, totals):
+            self._process(self._sorted(listed, {"invalid_total": invalid, "listen_totals": totals}))
+
+    def _has_to_tell(self, invalid: int | None, totals: ListenTotals | None) -> bool:
+        """Return whether anything is other than when the pipeline was told last, or that was a while ago."""
+        told = self.stats.records, self._is_blind, self._handshakes.stats.pending, invalid, totals
+        now_s = time.monotonic()
+        if told == self._told and not self._handshakes.stats.pending and now_s < self._tell_at_s:
+            return False
+        if told == self._told:  # a change is told twice: what follows it a moment later belongs to it
+            self._tell_at_s = now_s + _TELL_EVERY_S
+        self._told = told
+        return True
 
     def _count_unreported(self, totals: ListenTotals | None) -> None:
         """Compare with what TCP did: whatever keeps connections from being tracked, this shows it."""

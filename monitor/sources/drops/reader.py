@@ -165,6 +165,8 @@ class DropCounters:
 
         `now_s` is any clock in seconds.
         """
+        if self._frequent.may_skip(now_s):
+            return
         probers = {key: _PROBER.unpack(value) for key, value in self._maps["drop_probers"].take()}
         self.stats.probers = len(probers)
         for key, counts, outer in self._frequent.poll(now_s):

@@ -80,3 +80,16 @@ def test_a_new_window_hides_no_packet() -> None:
     assert not kernel.frequent.has_news()
     kernel.packet(b"rare", is_exact=False)
     assert kernel.frequent.has_news()
+
+
+def test_a_poll_is_skipped_only_after_a_look_and_only_in_its_window() -> None:
+    """A poll that nobody announced walks through the map, as does the first one of a new window."""
+    kernel = _Kernel()
+    kernel.frequent.has_news()
+    assert not kernel.frequent.may_skip(100.0)
+    kernel.poll(100.0)
+    assert not kernel.frequent.has_news()
+    assert kernel.frequent.may_skip(101.0)
+    assert not kernel.frequent.may_skip(101.0)
+    assert not kernel.frequent.has_news()
+    assert not kernel.frequent.may_skip(111.0)
