@@ -145,8 +145,9 @@ class ConfigFiles:
         directory = self._path.parent / "conf.d"
         paths = {self._path, *self._more}
         with contextlib.suppress(OSError):  # the system lacks something: what is known is compared
-            names = (one for one in os.listdir(directory) if one.endswith(".yaml") and not one.startswith("."))
-            paths.update(directory / one for one in names)
+            with os.scandir(directory) as entries:
+                names = [one.name for one in entries]
+            paths.update(directory / one for one in names if one.endswith(".yaml") and not one.startswith("."))
         return paths if len(paths) <= _MAX_FILES else set(sorted(paths)[:_MAX_FILES])
 
 

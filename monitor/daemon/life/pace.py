@@ -2,11 +2,11 @@
 
 A tick that finds nothing costs two milliseconds of a processor, most of them because its code and data have left the
 caches since the last one. So a quiet second takes only a look at what wakes nobody: counters of the kernel. Whatever
-happens has the next tick done in full, and two more after it: parts of a tick wait for what an earlier one found.
+happens has the next tick done in full, and the one after it: parts of a tick wait for what an earlier one found.
 """
 
-REST_AFTER_TICKS = 2
-"""As many quiet ticks in a row are done in full."""
+REST_AFTER_TICKS = 1
+"""As many ticks after the last news are done in full."""
 REST_TICKS = 3
 """Then each third is: what is wrong and reports itself to nobody is a problem of `status` two seconds later."""
 

@@ -96,6 +96,8 @@ class Service(Assembly):
             if self._pace.is_due(has_news=self._has_news()):
                 self._supervisor.run(self._tick_parts())
                 self._inputs_known = self.pipeline.inputs_total
+            else:
+                self._supervisor.run({"following the clock": self._follow_clock})
             await self._wake.wait()
             timer.cancel()
         self._systemd.stopping()
@@ -112,7 +114,8 @@ class Service(Assembly):
         except Exception as error:  # noqa: BLE001 - for the supervisor: a fault costs a quiet second
             self._supervisor.failed("looking for news", error)
             return True
-        return has_news or self.pipeline.inputs_total != self._inputs_known or self._problems.count > 0
+        has_news = has_news or self._elsewhere.has_news or self._problems.count > 0
+        return has_news or self.pipeline.inputs_total != self._inputs_known
 
     def _tick_parts(self) -> dict[str, Callable[[], object]]:
         """Return what is due in a tick, by name. The last one feeds the watchdog: a stuck loop is restarted."""
