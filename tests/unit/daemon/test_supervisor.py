@@ -192,7 +192,7 @@ def test_a_status_that_systemd_has_is_not_sent_again(tmp_path: Path, monkeypatch
 
 
 def test_news_are_what_happens_or_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inputs, problems, sources with something that wakes nobody, a fault of our own: each has the tick done in full."""
+    """Inputs, problems, sources with something that wakes nobody, a fault of our own: each has a full tick."""
     path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
 
     async def run() -> None:
