@@ -1,6 +1,7 @@
 """Metrics that no dashboard shows, each with the reason."""
 
 UNSHOWN = {
+    "nodewarden_native_enabled": "the same from start to end of the daemon; `doctor` has the reason where it is 0",
     "nodewarden_ebpf_up": "nodewarden_ebpf_rung (the attach mode) includes it as `off`",
     "nodewarden_surroundings_up": "rarely 0: only while the kernel does not answer; `nodewarden status` says why",
     "nodewarden_sysctl_fault": "rarely changes; `status` names the sysctl and what its value keeps from working",

@@ -3,42 +3,21 @@
 #include "candidates.h"
 #include "event.h"
 #include "form.h"
+#include "line_time.h"
 #include <time.h>
 
-#define MAX_DATE 100
 #define CLOCK_LINES 16
 
 typedef struct {
-	PyObject_HEAD PyObject *data, *candidates, *times;
+	PyObject_HEAD PyObject *data, *candidates;
 	nw_connections *all, *proven; // `proven` is NULL for lines that prove nothing
 	PyObject *all_object, *proven_object;
 	struct nw_maker maker;
-	bool is_wrapped;
-	Py_ssize_t seen, line_number; // of the line that starts at `seen`
-	// The last date and its time, within one run.
-	char date[MAX_DATE];
-	int32_t date_length;
-	double date_s;
-	bool is_zoned;
-	Py_ssize_t dated;
+	struct nw_times times;
+	Py_ssize_t dated; // lines of one run whose date was known
 } ConfirmationObject;
 
 static PyTypeObject *confirmation_type;
-
-static bool is_ascii(const char *text, Py_ssize_t length)
-{
-	uint64_t part;
-
-	for (; length >= 8; text += 8, length -= 8) {
-		memcpy(&part, text, 8);
-		if (part & 0x8080808080808080u)
-			return false;
-	}
-	for (; length; text++, length--)
-		if (*text & 0x80)
-			return false;
-	return true;
-}
 
 static double monotonic_s(void)
 {
@@ -46,65 +25,6 @@ static double monotonic_s(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-// The time of a line as its source knows it: 1, or 0 if it does not, -1 with an exception.
-static int known_time(ConfirmationObject *self, Py_ssize_t start, double *time_s)
-{
-	const char *data = PyBytes_AS_STRING(self->data), *at;
-	PyObject *number;
-
-	if (!PyTuple_GET_SIZE(self->times))
-		return 0;
-	while (self->seen < start && (at = memchr(data + self->seen, '\n', (size_t)(start - self->seen)))) {
-		self->line_number++;
-		self->seen = at - data + 1;
-	}
-	self->seen = start;
-	if (self->line_number >= PyTuple_GET_SIZE(self->times)) {
-		PyErr_SetString(PyExc_IndexError, "the block has more lines than times");
-		return -1;
-	}
-	number = PyTuple_GET_ITEM(self->times, self->line_number);
-	*time_s = PyFloat_AsDouble(number);
-	if (*time_s == -1.0 && PyErr_Occurred())
-		return -1;
-	return !(self->is_wrapped && isnan(*time_s));
-}
-
-// The time of a date that was read before: 1, or 0 if it must be read, -1 with an exception.
-static int dated_time(ConfirmationObject *self, const nw_form *form, const char *line, const int32_t *spans,
-		      PyObject *known)
-{
-	char text[MAX_DATE];
-	int32_t length = nw_form_date(form, line, spans, text, MAX_DATE);
-	PyObject *key, *dated, *time;
-
-	if (length < 0)
-		return 0;
-	if (length == self->date_length && !memcmp(text, self->date, (size_t)length))
-		return 1;
-	key = nw_ascii(text, length);
-	if (!key)
-		return -1;
-	dated = PyDict_GetItemWithError(known, key);
-	Py_DECREF(key);
-	if (!dated)
-		return PyErr_Occurred() ? -1 : 0;
-	if (!PyTuple_Check(dated) || PyTuple_GET_SIZE(dated) != 4) {
-		PyErr_SetString(PyExc_TypeError, "a date that was read is a tuple of four");
-		return -1;
-	}
-	time = PyTuple_GET_ITEM(dated, 2);
-	if (time == Py_None)
-		return 0;
-	self->date_s = PyFloat_AsDouble(time);
-	if (self->date_s == -1.0 && PyErr_Occurred())
-		return -1;
-	self->is_zoned = PyObject_IsTrue(PyTuple_GET_ITEM(dated, 3)) == 1;
-	memcpy(self->date, text, (size_t)length);
-	self->date_length = length;
-	return 1;
 }
 
 static int from_connection(const struct nw_connection *connection, struct nw_value reported[NW_FIELDS])
@@ -193,25 +113,25 @@ static int decide(ConfirmationObject *self, PyObject *forms, PyObject *known, co
 	if (candidate->number >= PyList_GET_SIZE(forms))
 		return 0;
 	form = nw_form_of(PyList_GET_ITEM(forms, candidate->number));
-	if (!form || length > NW_LONGEST || !is_ascii(text, length))
+	if (!form || length > NW_LONGEST || !nw_is_ascii(text, length))
 		return 0;
 	if (nw_form_match(form, text, (int32_t)length, spans) != NW_MATCH)
 		return 0;
-	found = known_time(self, candidate->start, &line.time_s);
+	found = nw_known_time(&self->times, self->data, candidate->start, &line.time_s);
 	if (found < 0)
 		return -1;
 	line.has_time = line.is_zoned = found;
 	when_s = line.time_s;
 	if (known != Py_None) {
-		found = dated_time(self, form, text, spans, known);
+		found = nw_dated_time(&self->times, form, text, spans, known);
 		if (found <= 0)
 			return found;
 		self->dated++;
-		when_s = self->date_s;
+		when_s = self->times.date_s;
 		if (!line.has_time) {
 			line.time_s = when_s;
 			line.has_time = true;
-			line.is_zoned = self->is_zoned;
+			line.is_zoned = self->times.is_zoned;
 		}
 	} else if (!line.has_time) {
 		return 0;
@@ -229,7 +149,7 @@ static PyObject *counted(ConfirmationObject *self, Py_ssize_t index, bool is_lat
 	Py_ssize_t evicted = nw_evicted(self->all) + nw_evicted(nw_connections_of(self->proven_object));
 
 	return Py_BuildValue("nOnOnnnnnnnn", index, is_late ? Py_True : Py_False, self->dated,
-			     self->is_zoned ? Py_True : Py_False, counts[NW_CANDIDATES], counts[NW_FAILURES],
+			     self->times.is_zoned ? Py_True : Py_False, counts[NW_CANDIDATES], counts[NW_FAILURES],
 			     counts[NW_UNPROVEN], counts[NW_UNUSABLE], counts[NW_MISDATED], counts[NW_OUTDATED],
 			     counts[NW_STALE], evicted);
 }
@@ -255,7 +175,7 @@ static PyObject *confirmation_run(PyObject *object, PyObject *const *arguments, 
 	if (PyErr_Occurred())
 		return NULL;
 	memset(self->maker.counts, 0, sizeof(self->maker.counts));
-	self->date_length = -1;
+	self->times.date_length = -1;
 	self->dated = 0;
 	for (Py_ssize_t lines = 1; index >= 0 && index < end; index++, lines++) {
 		if (nw_candidate_at(self->candidates, index, &one))
@@ -304,14 +224,14 @@ static PyObject *confirmation_new(PyTypeObject *type, PyObject *arguments, PyObj
 		Py_DECREF(times);
 		return NULL;
 	}
-	self->times = times;
+	self->times.of_lines = times;
 	self->data = Py_NewRef(data);
 	self->candidates = Py_NewRef(candidates);
 	self->all_object = Py_NewRef(all);
 	self->proven_object = Py_NewRef(proven);
 	self->all = nw_connections_of(all);
 	self->proven = proves ? nw_connections_of(proven) : NULL;
-	self->is_wrapped = is_wrapped;
+	self->times.is_wrapped = is_wrapped;
 	self->maker = (struct nw_maker){
 	    .type = Py_NewRef(event),
 	    .detector = Py_NewRef(detector),
@@ -334,7 +254,7 @@ static void confirmation_dealloc(PyObject *object)
 
 	Py_XDECREF(self->data);
 	Py_XDECREF(self->candidates);
-	Py_XDECREF(self->times);
+	Py_XDECREF(self->times.of_lines);
 	Py_XDECREF(self->all_object);
 	Py_XDECREF(self->proven_object);
 	nw_maker_clear(&self->maker);

@@ -3,7 +3,6 @@
 #define NODEWARDEN_CONNECTIONS_H
 
 #include "native.h"
-#include <stdbool.h>
 
 // The groups that have a meaning, in the order of FIELDS in monitor/filters/groups.py.
 enum nw_field {

@@ -1,28 +1,16 @@
 // monitor._native.KmsgDecoder: batches of records of /dev/kmsg become events. What it is unsure about it leaves to
 // Python.
 #define _GNU_SOURCE
-#include "kmsg_line.h"
-#include "native.h"
-
-#include <string.h>
+#include "kmsg_event.h"
 
 #define LONGEST_RECORD 16384
 #define LARGEST_SEQUENCE 1000000000000000000LL // 10^18: differences of two fit
 #define LONGEST_HEADER 100		       // as in parse_record
 #define DIGITS 18
-#define SLOTS 256 // a power of two
-#define LONGEST_SHARED 128
-
-// A string that events share, and whether lines with this log prefix count: -1 unknown.
-struct slot {
-	PyObject *string;
-	int counts;
-};
 
 typedef struct {
-	PyObject_HEAD PyObject *packet, *quoted; // the types of events
-	PyObject *counts;			 // whether a log prefix counts
-	struct slot slots[SLOTS];
+	PyObject_HEAD PyObject *counts; // whether a log prefix counts
+	struct nw_packet_events events;
 } Decoder;
 
 // What BootClock.terms() returns, in seconds.
@@ -45,102 +33,6 @@ struct record {
 	int32_t length;
 };
 
-// A string for this ASCII text: the same object for the same text, mostly. *slot is where it is kept, or NULL.
-static PyObject *shared_string(Decoder *self, struct nw_text text, struct slot **slot)
-{
-	uint64_t hash = (uint64_t)text.length, head = 0, tail = 0;
-	size_t length = (size_t)text.length;
-	PyObject *string;
-
-	*slot = NULL;
-	if (length <= LONGEST_SHARED) {
-		size_t part = length < 8 ? length : 8;
-
-		memcpy(&head, text.at, part);
-		memcpy(&tail, text.at + length - part, part);
-		hash = (hash ^ head ^ (tail << 7 | tail >> 57)) * 0x9e3779b97f4a7c15u;
-		*slot = &self->slots[hash >> 56 & (SLOTS - 1)];
-		string = (*slot)->string;
-		if (string && (size_t)PyUnicode_GET_LENGTH(string) == length &&
-		    !memcmp(PyUnicode_1BYTE_DATA(string), text.at, length))
-			return Py_NewRef(string);
-	}
-	string = PyUnicode_New(text.length, 127);
-	if (!string)
-		return NULL;
-	if (length)
-		memcpy(PyUnicode_1BYTE_DATA(string), text.at, length);
-	if (*slot) {
-		Py_XSETREF((*slot)->string, Py_NewRef(string));
-		(*slot)->counts = -1;
-	}
-	return string;
-}
-
-static PyObject *number_or_none(long value)
-{
-	return value < 0 ? Py_NewRef(Py_None) : PyLong_FromLong(value);
-}
-
-static PyObject *address(const uint8_t *bytes, int count)
-{
-	return PyBytes_FromStringAndSize((const char *)bytes, count);
-}
-
-// Call a type with arguments that this takes over; some may be NULL, then an exception is set.
-static PyObject *make(PyObject *type, PyObject **arguments, Py_ssize_t count)
-{
-	PyObject *made = NULL;
-	bool has_all = true;
-
-	for (Py_ssize_t i = 0; i < count; i++)
-		has_all = has_all && arguments[i];
-	if (has_all)
-		made = PyObject_Vectorcall(type, arguments, (size_t)count, NULL);
-	for (Py_ssize_t i = 0; i < count; i++)
-		Py_XDECREF(arguments[i]);
-	return made;
-}
-
-static PyObject *make_quoted(Decoder *self, const struct nw_header *header)
-{
-	PyObject *arguments[] = {
-	    address(header->source, header->address_bytes),
-	    address(header->destination, header->address_bytes),
-	    PyLong_FromLong(header->protocol),
-	    number_or_none(header->source_port),
-	    number_or_none(header->destination_port),
-	};
-
-	return make(self->quoted, arguments, sizeof(arguments) / sizeof(*arguments));
-}
-
-static PyObject *make_event(Decoder *self, const struct nw_packet *packet, PyObject *prefix, double time_s)
-{
-	const struct nw_header *header = &packet->header;
-	struct slot *slot;
-	PyObject *arguments[] = {
-	    PyFloat_FromDouble(time_s),
-	    Py_NewRef(prefix),
-	    shared_string(self, packet->interface_in, &slot),
-	    shared_string(self, packet->interface_out, &slot),
-	    address(header->source, header->address_bytes),
-	    address(header->destination, header->address_bytes),
-	    PyLong_FromLong(header->protocol),
-	    number_or_none(header->source_port),
-	    number_or_none(header->destination_port),
-	    PyLong_FromLong(header->tcp_flags),
-	    shared_string(self, packet->mac, &slot),
-	    number_or_none(packet->icmp_type),
-	    number_or_none(packet->icmp_code),
-	    PyLong_FromUnsignedLong(packet->mark),
-	    number_or_none(packet->vlan_id),
-	    packet->has_quoted ? make_quoted(self, &packet->quoted) : Py_NewRef(Py_None),
-	};
-
-	return make(self->packet, arguments, sizeof(arguments) / sizeof(*arguments));
-}
-
 // BootClock.wall_s.
 static double wall_s(const struct clock *clock, long long timestamp_us)
 {
@@ -152,7 +44,7 @@ static double wall_s(const struct clock *clock, long long timestamp_us)
 }
 
 // Whether lines with this log prefix count; -1 with an exception set.
-static int prefix_counts(Decoder *self, PyObject *prefix, struct slot *slot)
+static int prefix_counts(Decoder *self, PyObject *prefix, struct nw_slot *slot)
 {
 	int counts = slot ? slot->counts : -1;
 
@@ -170,8 +62,8 @@ static int prefix_counts(Decoder *self, PyObject *prefix, struct slot *slot)
 // Append the event, unless its prefix is excluded: 0, or -1 with an exception set.
 static int enter(Decoder *self, struct batch *batch, const struct nw_packet *packet, long long timestamp_us)
 {
-	struct slot *slot;
-	PyObject *prefix = shared_string(self, packet->prefix, &slot);
+	struct nw_slot *slot;
+	PyObject *prefix = nw_shared_string(&self->events, packet->prefix, &slot);
 	int counts = prefix ? prefix_counts(self, prefix, slot) : -1;
 	PyObject *event;
 	int result = counts < 0 ? -1 : 0;
@@ -179,7 +71,7 @@ static int enter(Decoder *self, struct batch *batch, const struct nw_packet *pac
 	batch->packets++;
 	batch->excluded += counts == 0;
 	if (counts > 0) {
-		event = make_event(self, packet, prefix, wall_s(&batch->clock, timestamp_us));
+		event = nw_packet_event(&self->events, packet, prefix, wall_s(&batch->clock, timestamp_us));
 		result = event ? PyList_Append(batch->events, event) : -1;
 		Py_XDECREF(event);
 	}
@@ -217,20 +109,6 @@ static bool split(const char *raw, Py_ssize_t length, struct record *record)
 	return true;
 }
 
-static bool is_ascii(const char *text, int32_t length)
-{
-	uint64_t all = 0, word;
-	int32_t at = 0;
-
-	for (; at + 8 <= length; at += 8) {
-		memcpy(&word, text + at, 8);
-		all |= word;
-	}
-	for (; at < length; at++)
-		all |= (uint8_t)text[at] & 0x80u;
-	return !(all & 0x8080808080808080u);
-}
-
 static bool is_packet_line(const struct record *record)
 {
 	size_t length = (size_t)record->length;
@@ -243,7 +121,7 @@ static enum nw_verdict decode_line(const struct record *record, struct nw_packet
 	const char *text = record->message;
 	int32_t length = record->length;
 
-	if (!is_ascii(text, length))
+	if (!nw_is_ascii(text, length))
 		return NW_UNSURE;
 	if (text[length - 1] == ' ')
 		return nw_decode_line(text, length, true, packet);
@@ -328,8 +206,8 @@ static PyObject *decoder_new(PyTypeObject *type, PyObject *arguments, PyObject *
 		return NULL;
 	Decoder *self = (Decoder *)type->tp_alloc(type, 0);
 	if (self) {
-		self->packet = Py_NewRef(packet);
-		self->quoted = Py_NewRef(quoted);
+		self->events.packet = Py_NewRef(packet);
+		self->events.quoted = Py_NewRef(quoted);
 		self->counts = Py_NewRef(counts);
 	}
 	return (PyObject *)self;
@@ -340,21 +218,16 @@ static int decoder_traverse(PyObject *object, visitproc visit, void *arg)
 	Decoder *self = (Decoder *)object;
 
 	Py_VISIT(Py_TYPE(object));
-	Py_VISIT(self->packet);
-	Py_VISIT(self->quoted);
 	Py_VISIT(self->counts);
-	return 0;
+	return nw_packet_events_traverse(&self->events, visit, arg);
 }
 
 static int decoder_clear(PyObject *object)
 {
 	Decoder *self = (Decoder *)object;
 
-	Py_CLEAR(self->packet);
-	Py_CLEAR(self->quoted);
 	Py_CLEAR(self->counts);
-	for (int i = 0; i < SLOTS; i++)
-		Py_CLEAR(self->slots[i].string);
+	nw_packet_events_clear(&self->events);
 	return 0;
 }
 

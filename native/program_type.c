@@ -70,11 +70,10 @@ static PyObject *program_match(PyObject *object, PyObject *arguments, PyObject *
 		PyErr_SetString(PyExc_ValueError, "the text is empty or too long, or starts beyond its end");
 		return NULL;
 	}
-	for (Py_ssize_t index = 0; index < length; index++)
-		if (text[index] & 0x80) {
-			PyErr_SetString(PyExc_ValueError, "the text is not ASCII");
-			return NULL;
-		}
+	if (!nw_is_ascii(text, length)) {
+		PyErr_SetString(PyExc_ValueError, "the text is not ASCII");
+		return NULL;
+	}
 	switch (nw_match(program, (const uint8_t *)text, (int32_t)length, (int32_t)start, spans, max_steps)) {
 	case NW_NO_MATCH:
 		Py_RETURN_NONE;

@@ -1,12 +1,12 @@
 """How many bans there are, by rank and by kind, without a walk over them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
 
 from monitor.bans.claims import RANKS, Claims, holding
 from monitor.model.alerts import Strength
-from monitor.model.bans import Ban, Mode
+from monitor.model.bans import Ban, ClaimOrigin, Mode
 
 SHAPES = 8
 """Addresses and prefixes of both families, whole or of some ports only."""
@@ -41,6 +41,10 @@ class BanCounts:
     def by_detector(self) -> Mapping[tuple[str, Mode, Strength], int]:
         """Return how many bans there are by `holder_name`, mode and strength, without those that are none."""
         return self._by_name
+
+    def has_none_of(self, origins: Collection[ClaimOrigin]) -> bool:
+        """Whether no ban is of one of these origins, which is known at once of imports, lists and peers only."""
+        return all(one.is_bulk for one in origins) and not any(name in origins for name, _, _ in self._by_name)
 
     def count_in_set(self, strength: Strength, bits: int, *, prefixes: bool, bulk_only: bool = False) -> int:
         """Return how many bans in force are of this strength and family (32 or 128 bits), of addresses or prefixes.

@@ -219,9 +219,11 @@ class Ledger(Notes, BanCounts):
         """Return a view of the keys (`ban_key`) of all bans."""
         return self._bans.keys()
 
-    def keys_of(self, origins: Container[ClaimOrigin]) -> list[bytes]:
+    def keys_of(self, origins: Collection[ClaimOrigin]) -> list[bytes]:
         """Return the keys of the bans that may have a claim of one of these origins; quick, however many there are."""
         claims = self._claims
+        if not claims and self.has_none_of(origins):
+            return []
         return [key for key, ban in self._bans.items() if ban.origin in origins or key in claims]
 
     def all_claims(self) -> Iterable[Ban]:

@@ -1,39 +1,18 @@
-"""The command `nodewarden`: its options, its exit codes, its subcommands.
+"""The command `nodewarden`: its options and subcommands."""
 
-Exit codes: 0 done, 1 refused or failed, 2 configuration or usage, 3 the daemon cannot be reached,
-4 another daemon owns the network namespace.
-"""
-
-import contextlib
 import difflib
-import errno
-import gc
-import io
 import os
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from monitor import __version__
-from monitor.cli import show
+from monitor.cli import entry
 from monitor.cli.imported import Imported
 from monitor.cli.target import Target
-from monitor.control.client import DaemonUnreachable, UnsendableRequest
-from monitor.model.errors import AlreadyOwned, ConfigError, NodewardenError, TemporaryError, explain
 from monitor.settings.places import DEFAULT_PATH
-
-EXIT_FAILED, EXIT_CONFIG, EXIT_UNREACHABLE, EXIT_OWNED = 1, 2, 3, 4
-_CODES: tuple[tuple[type[NodewardenError], int], ...] = (
-    (ConfigError, EXIT_CONFIG),
-    (UnsendableRequest, EXIT_CONFIG),
-    (DaemonUnreachable, EXIT_UNREACHABLE),
-    (AlreadyOwned, EXIT_OWNED),
-)
-_COMPLETE = "_NODEWARDEN_COMPLETE"
-"""The variable in which the shell says what it wants to complete."""
-
 
 _FROM = {
     "allow": ("allow", "allow"),
@@ -110,80 +89,21 @@ def cli(context: click.Context, socket_path: Path | None) -> None:
 @click.option("--watch", is_flag=True, help="Reload when configuration files change.")
 def run(path: Path, watch: bool) -> None:
     """Run the daemon in the foreground."""
-    try:
-        gc.disable()  # of hundreds of modules nothing is garbage: looking for it is a tenth of the start
-        from monitor.daemon.life import loop
-        from monitor.daemon.life.service import serve
-
-        gc.enable()
-        loop.run(serve(path, watch=watch))
-    except (OSError, MemoryError) as error:  # exit 1: systemd starts it again
-        raise TemporaryError(f"the system lacks what the daemon needs: {explain(error)}") from error
-    except RuntimeError as error:
-        if "new thread" not in str(error):
-            raise
-        raise TemporaryError(f"the system lacks what the daemon needs: {error}") from error
+    entry.serve(path, watch=watch)
 
 
-def main() -> None:
-    """Run the command line; every expected error is one clear message and an exit code, none is a traceback."""
-    _open_streams()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show it all still gets the message
-    try:
-        code = _run()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-    except OSError as error:
-        code = _output_failed(error)
-    sys.exit(code)
-
-
-def _open_streams() -> None:
-    """Open what was closed (`>&-`) as nothing: else the next file that is opened is taken for standard output."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
-            os.set_inheritable(number, True)
-    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 - as long as the process
-    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
-
-
-def _run() -> int:
-    """Run the command; return its exit code."""
-    if _COMPLETE in os.environ:  # the shell asks for completions: prints them and exits
-        cli.main(prog_name="nodewarden", complete_var=_COMPLETE)
+def invoke(arguments: Sequence[str]) -> int:
+    """Run a command; return its exit code. NodewardenError if it failed."""
+    if entry.COMPLETE in os.environ:  # the shell asks for completions: prints them and exits
+        cli.main(prog_name="nodewarden", complete_var=entry.COMPLETE)
     try:  # not `cli.main`, which takes a reader that is gone for a failure
-        with cli.make_context("nodewarden", sys.argv[1:]) as context:
+        with cli.make_context("nodewarden", list(arguments)) as context:
             cli.invoke(context)
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        show.say("nodewarden: interrupted", err=True)
-        return EXIT_FAILED
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else EXIT_FAILED if end.code else 0
-    except NodewardenError as error:
-        show.say_lines(f"nodewarden: {error}", err=True)
-        return next((code for kind, code in _CODES if isinstance(error, kind)), EXIT_FAILED)
+    except click.Abort:
+        raise KeyboardInterrupt from None
     return 0
-
-
-def _output_failed(error: OSError) -> int:
-    """Return the exit code where output cannot be written: a reader that has read enough (`| head`) is no failure."""
-    silent = os.open(os.devnull, os.O_WRONLY)
-    for descriptor in (1, 2) if error.errno == errno.EPIPE else (1,):  # what is still buffered is written at exit
-        with contextlib.suppress(OSError):
-            os.dup2(silent, descriptor)
-    if error.errno == errno.EPIPE:
-        return 0
-    with contextlib.suppress(OSError):
-        show.say(f"nodewarden: {explain(error)}", err=True)
-    return EXIT_FAILED

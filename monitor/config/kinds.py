@@ -3,7 +3,6 @@
 A field of the schema has its kind in its annotation: `Annotated[float, duration("1s", "1w"), Meta(...)]`.
 """
 
-import difflib
 import enum
 import re
 from collections.abc import Callable, Mapping
@@ -73,6 +72,8 @@ def near(word: str, known: list[str]) -> str | None:
     """Return the known word that was probably meant; None if none is similar."""
     if len(word) > 64:
         return None  # the time of a comparison grows with the square of the length
+    import difflib
+
     found = difflib.get_close_matches(word.lower(), known, n=1)
     return found[0] if found else None
 

@@ -7,7 +7,6 @@ to the same value by its `parse_*`.
 import datetime
 import enum
 import re
-import zoneinfo
 
 import msgspec
 
@@ -190,6 +189,8 @@ def parse_timezone(text: str) -> datetime.tzinfo:
     if offset:
         minutes = int(offset[2] or 0) * 60 + int(offset[3] or 0)
         return datetime.timezone(datetime.timedelta(minutes=-minutes if offset[1] == "-" else minutes))
+    import zoneinfo
+
     try:
         return zoneinfo.ZoneInfo(text)
     except (ValueError, KeyError, OSError):  # not a name, unknown, or a directory of zones

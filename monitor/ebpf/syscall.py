@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import platform
 from typing import Any
 
 from monitor.model.errors import PermanentError
@@ -17,9 +16,9 @@ def bpf(command: int, packed: bytes) -> tuple[int, bytes]:
 
     `packed` is the start of union bpf_attr (linux/bpf.h). PermanentError if the call number of this machine is unknown.
     """
-    number = _NUMBERS.get(platform.machine())
+    number = _NUMBERS.get(os.uname().machine)
     if number is None:
-        raise PermanentError(f"the number of the system call bpf(2) on {platform.machine()} is unknown")
+        raise PermanentError(f"the number of the system call bpf(2) on {os.uname().machine} is unknown")
     attributes: Any = ctypes.create_string_buffer(packed, _ATTRIBUTES_BYTES)
     result: int = ctypes.CDLL(None, use_errno=True).syscall(number, command, attributes, _ATTRIBUTES_BYTES)
     if result < 0:

@@ -3,11 +3,10 @@
 Bit N stands for byte N, bit 128 (`END`) for the end of the text. Pure.
 """
 
-import functools
 import operator
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
 from re import _constants as sre  # type: ignore[attr-defined]
 from typing import Any
 
@@ -151,7 +150,7 @@ def first_of(code: Any, argument: Any, flags: int, follow: int) -> int:
     sequences = inside(code, argument)
     if not sequences:
         return ANYTHING
-    return functools.reduce(operator.or_, (first_bytes(inner, flags, follow) for inner in sequences))
+    return reduce(operator.or_, (first_bytes(inner, flags, follow) for inner in sequences))
 
 
 def union_of(sets: Sequence[int]) -> int:

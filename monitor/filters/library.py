@@ -13,7 +13,7 @@ from monitor.files.regular import read_regular
 from monitor.filters.accounts import SHARED_ACCOUNTS, account_uid, log_daemon
 from monitor.filters.definition import FilterDefinition, FilterError
 from monitor.filters.evidence import NOT_VETTED, EvidenceRule, Writers
-from monitor.filters.fail2ban.filters import parse_filter_reference, read_filter
+from monitor.filters.fail2ban.notation import parse_filter_reference
 from monitor.filters.places import place_of_key
 
 BUILT_IN = Path(__file__).parent / "builtin"
@@ -89,6 +89,8 @@ def load_filter(reference: str, *, logtype: str = "file") -> FilterDefinition:
     if path.suffix == ".yaml":
         return _load_yaml(path, path.stem, parameters)
     if path.suffix == ".conf" and path.parent.name == "filter.d":
+        from monitor.filters.fail2ban.filters import read_filter  # most have none of fail2ban's
+
         return read_filter(path.parent.parent, path.stem, parameters, logtype=logtype)
     raise FilterError(f"{name} is neither a *.yaml file nor a filter.d/*.conf of fail2ban")
 

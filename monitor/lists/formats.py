@@ -4,7 +4,6 @@ A line must be what its format says and nothing else: `192.0.2.1 - 192.0.2.9` in
 address with a remark. Networks with host bits set are refused, because nobody can know which part is wrong.
 """
 
-import csv
 import re
 from typing import NamedTuple
 
@@ -117,6 +116,8 @@ class CsvReader(LineReader):
     def _cell(self, line: str) -> str:
         separator = next((one for one in ",;\t" if one in line), ",")
         if '"' in line:
+            import csv
+
             try:
                 (cells,) = csv.reader([line], delimiter=separator, skipinitialspace=True)
             except (csv.Error, ValueError) as error:

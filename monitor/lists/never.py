@@ -6,9 +6,9 @@ kernel's allow sets alone.
 """
 
 import functools
-import importlib.resources
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -34,7 +34,7 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @functools.cache
 def built_in() -> tuple[NeverEntry, ...]:
     """Return the entries of `never.yaml`."""
-    text = importlib.resources.files(__package__).joinpath("never.yaml").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("never.yaml").read_text(encoding="utf-8")
     sections = msgspec.convert(yaml.load(text, yaml.CSafeLoader), list[_Section])
     return tuple(NeverEntry(parse_network(network), one.reason) for one in sections for network in one.networks)
 

@@ -1,12 +1,13 @@
 """Serves the metrics of a catalogue over HTTP, from a thread of its own."""
 
-import gzip
 import logging
 import socket
 import sys
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -24,13 +25,16 @@ from monitor.metrics.http_server import HttpServer
 from monitor.metrics.metric import Exemplar, Kind, Metric, Sample, Series
 from monitor.metrics.pages import Page, health, live, page_of, stuck
 from monitor.metrics.process import process_families
-from monitor.metrics.web_gate import WebGate
 from monitor.model.errors import PermanentError
 from monitor.model.problems import Problem
+
+if TYPE_CHECKING:
+    from monitor.metrics.web_gate import WebGate
 
 _log = logging.getLogger(__name__)
 _IP_FREEBIND = 15  # linux/in.h; for IPv6, too
 _OPENMETRICS = "application/openmetrics-text"
+_GZIP = 31  # wbits of zlib.compress: a gzip header and trailer
 _BACKLOG = 128
 """Connections that the kernel completes ahead of us."""
 
@@ -123,7 +127,7 @@ class Exporter:
         called with faults, from the server's thread; file descriptors from `reserved_from` on are left to the rest of
         the daemon.
         """
-        self._gate = gate = WebGate(Path(web_config)) if web_config else None
+        self._gate = gate = _make_gate(web_config) if web_config else None
         try:
             server = HttpServer(
                 _listen(host, port),
@@ -158,7 +162,7 @@ class _Snapshot:
             body = write(self._families, is_openmetrics=is_openmetrics)
             answer_headers = [("Content-Type", OPENMETRICS_TYPE if is_openmetrics else TEXT_TYPE)]
             if key[1]:
-                body = gzip.compress(body, 1)
+                body = zlib.compress(body, 1, _GZIP)
                 answer_headers.append(("Content-Encoding", "gzip"))
             self._answers[key] = HttpAnswer(200, answer_headers, body, is_monitoring=True)
         return self._answers[key]
@@ -176,3 +180,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def _make_gate(web_config: str) -> "WebGate":
+    from monitor.metrics.web_gate import WebGate  # OpenSSL takes 6 MB, which most do without
+
+    return WebGate(Path(web_config))

@@ -15,15 +15,17 @@ import errno
 import os
 import selectors
 import socket
-import ssl
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from monitor.metrics.http_budget import TimeBudget
 from monitor.metrics.http_connection import Connection, Drop, HttpLimits, Stage, victim
 from monitor.metrics.http_message import HttpAnswer, HttpRequest, read_head, refusal
-from monitor.metrics.web_gate import WebGate
+
+if TYPE_CHECKING:
+    from monitor.metrics.web_gate import WebGate  # needs OpenSSL, which the server does only where TLS is asked for
 
 _ACCEPTS_AT_ONCE = 32
 _RECEIVE_BYTES = 4096
@@ -46,7 +48,7 @@ class HttpServer:
         failed: Callable[[Exception], None],
         limits: HttpLimits = HttpLimits(),  # noqa: B008 - immutable
         *,
-        gate: WebGate | None = None,
+        gate: "WebGate | None" = None,
         monitored: Callable[[str], None] = lambda _: None,
         reserved_from: int = sys.maxsize,
         clock: Callable[[], float] = time.monotonic,
@@ -198,14 +200,13 @@ class HttpServer:
                 self._send(connection)
             elif not connection.socket.recv(_RECEIVE_BYTES):
                 self._drop(connection)
-        except ssl.SSLWantWriteError:
-            self._watch(connection, selectors.EVENT_WRITE)
-        except ssl.SSLWantReadError:
-            self._watch(connection, selectors.EVENT_READ)
         except (BlockingIOError, InterruptedError):
             self._watch(connection)
-        except (OSError, ValueError):  # the client's reset, or no memory for another descriptor to wait for
-            self._drop(connection)
+        except (OSError, ValueError) as error:  # the client's reset, or no memory for another descriptor to wait for
+            if self._gate and (event := self._gate.awaited(error)):
+                self._watch(connection, event)
+            else:
+                self._drop(connection)
 
     def _read(self, connection: Connection) -> None:
         received = connection.socket.recv(_RECEIVE_BYTES)
@@ -222,7 +223,7 @@ class HttpServer:
                 connection.deadline_s = float("inf")
                 self._unwatch(connection)
                 self._waiting.append((connection, request))
-            case None if isinstance(connection.socket, ssl.SSLSocket) and connection.socket.pending():
+            case None if self._gate and self._gate.holds_more(connection.socket):
                 self._read(connection)  # at most twice: the length of a head is bounded
             case None:
                 self._watch(connection)
@@ -265,9 +266,8 @@ class HttpServer:
     def _send(self, connection: Connection) -> None:
         while connection.unsent:
             connection.unsent = connection.unsent[connection.socket.send(connection.unsent[:_SEND_BYTES]) :]
-        if isinstance(connection.socket, ssl.SSLSocket):
-            with contextlib.suppress(OSError, ValueError):  # says that this was all; the client's answer is not awaited
-                connection.socket.unwrap()
+        if self._gate:
+            self._gate.finish(connection.socket)
         connection.socket.shutdown(socket.SHUT_WR)
         connection.stage = Stage.CLOSING
         if connection.is_monitoring:

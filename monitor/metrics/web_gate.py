@@ -6,9 +6,11 @@ memory only), and wrong ones are checked one at a time (`HttpServer`): guessing 
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import os
 import secrets
+import selectors
 import socket
 import ssl
 import time
@@ -69,6 +71,25 @@ class WebGate:
         if self._context is None:
             return accepted
         return self._context.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
+
+    @staticmethod
+    def awaited(error: Exception) -> int:
+        """Return the selector's event for which TLS waits if an error says so; 0: it is a fault."""
+        if isinstance(error, ssl.SSLWantWriteError):
+            return selectors.EVENT_WRITE
+        return selectors.EVENT_READ if isinstance(error, ssl.SSLWantReadError) else 0
+
+    @staticmethod
+    def holds_more(wrapped: socket.socket) -> bool:
+        """Whether received bytes are left that the selector does not see."""
+        return isinstance(wrapped, ssl.SSLSocket) and wrapped.pending() > 0
+
+    @staticmethod
+    def finish(wrapped: socket.socket) -> None:
+        """Say that this was all; the client's answer is not awaited."""
+        if isinstance(wrapped, ssl.SSLSocket):
+            with contextlib.suppress(OSError, ValueError):
+                wrapped.unwrap()
 
     def follow(self) -> None:
         """Read the files again if one changed; if they cannot be used, the old ones stay in force: see `trouble`."""

@@ -34,9 +34,11 @@ class Networks:
     def inside(self, addresses: Iterable[Address]) -> set[Address]:
         """Return the addresses that lie in one of them; for thousands this is faster than asking for each."""
         found: list[Address] = []
+        first_bytes = {size: _first_bytes(size, by_shift) for size, by_shift in self._by_length.items()}
         for part in in_parts(addresses, _PART):
+            near = [address for address in part if address[0] in first_bytes[len(address)]]
             for size, by_shift in self._by_length.items():
-                some = [address for address in part if len(address) == size] if by_shift else []
+                some = [address for address in near if len(address) == size]
                 numbers = list(map(int.from_bytes, some))
                 for shift, known in by_shift.items():
                     found += [one for one, number in zip(some, numbers, strict=True) if number >> shift in known]
@@ -50,6 +52,17 @@ def _by_length(networks: Iterable[Network]) -> dict[int, dict[int, set[int]]]:
         shift = network.bits - network.prefix_length
         found[len(network.address)].setdefault(shift, set()).add(int.from_bytes(network.address) >> shift)
     return {size: dict(sorted(by_shift.items())) for size, by_shift in found.items()}
+
+
+def _first_bytes(size: int, by_shift: dict[int, set[int]]) -> frozenset[int]:
+    """Return what the first byte of an address can be that lies in one of these networks."""
+    to_first = 8 * (size - 1)
+    return frozenset(
+        byte
+        for shift, known in by_shift.items()
+        for number in known
+        for byte in range(number << shift >> to_first, (((number + 1) << shift) - 1 >> to_first) + 1)
+    )
 
 
 class NodeNetworks(msgspec.Struct, frozen=True):

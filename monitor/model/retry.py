@@ -58,6 +58,11 @@ class Worker:
         self._name = name
         self._executor: futures.ThreadPoolExecutor | None = self._started()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a thread; `submit` tries again to start one."""
+        return self._executor is not None
+
     def submit(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> futures.Future[_T]:
         """Have the thread do this. Without a thread it will not be done: the future has failed with TemporaryError."""
         self._executor = self._executor or self._started()

@@ -15,24 +15,17 @@ from itertools import islice
 from pathlib import Path
 
 from monitor.model.addresses import Address, fold_mapped
+from monitor.model.errors import MalformedRecord
 from monitor.model.protocols import PROTOCOL_TCP
 from monitor.model.services import ANY_ADDRESS, Service
+from monitor.node.sock_diag import TCP_LISTENING, dump_sockets
 
 TABLES = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
 _LISTEN = "0A"
 _MAX_LISTENERS = 4096
 _WORD_DIGITS = 8
-_NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY = 4, 20
-_REQUEST_DUMP = 0x301
-_ERROR, _DONE = 2, 3
-_TCPF_LISTEN = 1 << 10
-_DATAGRAM_BYTES = 1 << 16
-_MAX_DATAGRAMS = 1024
-_MESSAGE = struct.Struct("=IHHII")
-_REQUEST = struct.Struct("=BBBBI48x")
-"""struct inet_diag_req_v2 (linux/inet_diag.h): family, protocol, extensions, padding, states, no socket."""
 _ANSWER = struct.Struct("=B3x2s2x16s")
-"""The start of struct inet_diag_msg, after the header: family, port in network byte order, address."""
+"""The start of struct inet_diag_msg (linux/inet_diag.h): family, port in network byte order, address."""
 _BYTES = {socket.AF_INET: 4, socket.AF_INET6: 16}
 
 
@@ -40,54 +33,25 @@ def read_listeners() -> frozenset[Service]:
     """Return the listening sockets of this network namespace, at most 4,096 a family; empty where none can be read."""
     try:
         return ask_listeners()
-    except (OSError, ValueError):  # a kernel without inet_diag, or a sandbox that refuses this protocol of netlink
+    except (OSError, MalformedRecord):  # a kernel without inet_diag, or a sandbox that refuses this protocol of netlink
         return read_tables()
 
 
 def ask_listeners() -> frozenset[Service]:
-    """Ask sock_diag(7); OSError if the kernel does not answer, ValueError if the answer is none."""
+    """Ask sock_diag(7); OSError if the kernel does not answer, MalformedRecord if the answer is none."""
     found: set[Service] = set()
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as opened:
-        opened.settimeout(0)  # the kernel writes its answer while it is asked, and while it is read
-        opened.bind((0, 0))
-        for family in _BYTES:
-            request = _REQUEST.pack(family, PROTOCOL_TCP, 0, 0, _TCPF_LISTEN)
-            header = _MESSAGE.pack(_MESSAGE.size + len(request), _SOCK_DIAG_BY_FAMILY, _REQUEST_DUMP, family, 0)
-            opened.send(header + request)
-            messages = _messages(opened, family)
-            found.update(islice(map(parse_answer, messages), _MAX_LISTENERS))
-            for _ in messages:  # what is left of this answer is not one to the next question
-                pass
+    for family in _BYTES:
+        found.update(islice(map(parse_answer, dump_sockets(family, PROTOCOL_TCP, TCP_LISTENING)), _MAX_LISTENERS))
     return frozenset(found)
 
 
-def _messages(opened: socket.socket, sequence: int) -> Iterator[bytes]:
-    """Yield the messages that answer one question, from the kernel."""
-    for _ in range(_MAX_DATAGRAMS):
-        data, sender = opened.recvfrom(_DATAGRAM_BYTES)
-        offset = 0
-        while sender[0] == 0 and offset < len(data):
-            if len(data) - offset < _MESSAGE.size:
-                raise ValueError("a message is cut")
-            length, kind, _, answered, _ = _MESSAGE.unpack_from(data, offset)
-            if not _MESSAGE.size <= length <= len(data) - offset or answered != sequence:
-                raise ValueError("a message is cut, or answers another question")
-            if kind == _DONE:
-                return
-            if kind == _ERROR:
-                raise OSError("sock_diag refuses")
-            yield data[offset + _MESSAGE.size : offset + length]
-            offset += length + 3 & ~3
-    raise ValueError("the answer does not end")
-
-
 def parse_answer(message: bytes) -> Service:
-    """Return the socket of a struct inet_diag_msg; ValueError if it is none."""
+    """Return the socket of a struct inet_diag_msg; MalformedRecord if it is none."""
     if len(message) < _ANSWER.size:
-        raise ValueError("a socket is cut")
+        raise MalformedRecord("netlink", "a socket is cut")
     family, port, words = _ANSWER.unpack_from(message)
     if family not in _BYTES:
-        raise ValueError(f"a socket of family {family}")
+        raise MalformedRecord("netlink", f"a socket of family {family}")
     return _folded(words[: _BYTES[family]]), PROTOCOL_TCP, int.from_bytes(port, "big")
 
 

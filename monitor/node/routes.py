@@ -12,7 +12,8 @@ from typing import NamedTuple
 from monitor.model.addresses import Address, Network, network_of, parse_network
 from monitor.model.errors import MalformedRecord
 from monitor.model.networks import Networks, NodeNetworks
-from monitor.node.rtnetlink import Hops, address_of, number_of, split_attributes
+from monitor.node.netlink_messages import split_attributes
+from monitor.node.rtnetlink import Hops, address_of, number_of
 
 MAX_ROUTES = 4096
 """The maximum number of routes that count; with more, only connected networks do."""

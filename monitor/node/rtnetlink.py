@@ -5,7 +5,6 @@ return values, and raise MalformedRecord for bytes that no kernel sends.
 """
 
 import errno
-import os
 import socket
 import struct
 import sys
@@ -14,22 +13,27 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Self
 
 from monitor.model.addresses import Address, fold_mapped
-from monitor.model.errors import MalformedRecord
+from monitor.node.netlink_messages import (
+    ACK,
+    ATTRIBUTE,
+    DONE,
+    DUMP,
+    ERROR,
+    check_status,
+    pack_request,
+    split_attributes,
+    split_messages,
+)
 
 _TIMEOUT_S = 5.0
 _MAX_NEXTHOPS = 1024
 
-_HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
-_ATTRIBUTE = struct.Struct("=HH")  # rtattr: length, type
-_ERROR, _DONE = 2, 3  # linux/netlink.h
-_REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
 _SOL_NETLINK, _GET_STRICT_CHK = 270, 12
 # linux/rtnetlink.h, linux/nexthop.h
 _NEWLINK, _GETLINK, _NEWADDR, _GETADDR, _NEWROUTE, _GETROUTE = 16, 18, 20, 22, 24, 26
 _NEWNEXTHOP, _GETNEXTHOP = 104, 106
 _NHMSG_BYTES, _NHA_ID, _NHA_GROUP, _NHA_OIF, _NHA_GATEWAY = 8, 1, 2, 5, 6
 _GROUP_MEMBER_BYTES = 8  # nexthop_grp
-_NLA_TYPE_MASK = 0x3FFF
 _UNICAST = 1  # RTN_UNICAST
 _RTMSG_BYTES = 12
 _AF_INET, _AF_INET6 = int(socket.AF_INET), int(socket.AF_INET6)  # enum members are slow to look up
@@ -41,32 +45,6 @@ class Hops(NamedTuple):
     gateways: list[Address]
     interfaces: list[int]
     nexthops: list[int]
-
-
-def split_messages(data: bytes, offset: int = 0) -> Iterator[tuple[int, int, int, int]]:
-    """Yield type, sequence, start and end of the payload of each netlink message (RFC 3549 section 2.3.2)."""
-    size = len(data)
-    while offset < size:
-        if size - offset < 16:
-            raise MalformedRecord("netlink", "a message header is truncated")
-        length, kind, _, sequence, _ = _HEADER.unpack_from(data, offset)
-        if length < 16 or length > size - offset:
-            raise MalformedRecord("netlink", f"a message of {length} bytes where {size - offset} are left")
-        yield kind, sequence, offset + 16, offset + length
-        offset += (length + 3) & ~3
-
-
-def split_attributes(data: bytes) -> dict[int, bytes]:
-    """Return the attributes of a payload by type; if a type occurs twice the last one counts."""
-    found = {}
-    offset, size = 0, len(data)
-    while size - offset >= 4:  # the kernel may pad the end
-        length, kind = _ATTRIBUTE.unpack_from(data, offset)
-        if length < 4 or length > size - offset:
-            raise MalformedRecord("netlink", f"an attribute of {length} bytes where {size - offset} are left")
-        found[kind & _NLA_TYPE_MASK] = data[offset + 4 : offset + length]
-        offset += (length + 3) & ~3
-    return found
 
 
 def number_of(raw: bytes) -> list[int]:
@@ -115,12 +93,12 @@ class RouteQuery:
     def addresses(self) -> Iterator[bytes]:
         """Yield the ifaddrmsg of each address of all interfaces."""
         for family in (_AF_INET, _AF_INET6):
-            for data, start, end in self._ask(_GETADDR, _DUMP, bytes([family]) + bytes(7), _NEWADDR):
+            for data, start, end in self._ask(_GETADDR, DUMP, bytes([family]) + bytes(7), _NEWADDR):
                 yield data[start:end]
 
     def links(self) -> Iterator[bytes]:
         """Yield the ifinfomsg of each interface."""
-        for data, start, end in self._ask(_GETLINK, _DUMP, bytes(16), _NEWLINK):
+        for data, start, end in self._ask(_GETLINK, DUMP, bytes(16), _NEWLINK):
             yield data[start:end]
 
     def routes(self) -> Iterator[tuple[int, bytes, int, int]]:
@@ -132,7 +110,7 @@ class RouteQuery:
         kind = _UNICAST if self._is_strict else 0
         for family in (_AF_INET, _AF_INET6):
             header = struct.pack("=BBBBBBBBI", family, 0, 0, 0, 0, 0, 0, kind, 0)
-            for data, start, end in self._ask(_GETROUTE, _DUMP, header, _NEWROUTE):
+            for data, start, end in self._ask(_GETROUTE, DUMP, header, _NEWROUTE):
                 # rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
                 if end - start >= _RTMSG_BYTES and data[start + 7] == _UNICAST:
                     yield data[start + 1], data, start, end
@@ -149,9 +127,9 @@ class RouteQuery:
             if identity in found:
                 continue
             found[identity] = Hops([], [], [])
-            request = bytes(_NHMSG_BYTES) + _ATTRIBUTE.pack(8, _NHA_ID) + identity.to_bytes(4, sys.byteorder)
+            request = bytes(_NHMSG_BYTES) + ATTRIBUTE.pack(8, _NHA_ID) + identity.to_bytes(4, sys.byteorder)
             try:
-                for data, start, end in self._ask(_GETNEXTHOP, _ACK, request, _NEWNEXTHOP):
+                for data, start, end in self._ask(_GETNEXTHOP, ACK, request, _NEWNEXTHOP):
                     found[identity] = nexthop(data[start:end])
                     wanted += found[identity].nexthops
             except OSError as error:
@@ -162,10 +140,10 @@ class RouteQuery:
     def _ask(self, kind: int, flags: int, body: bytes, answer: int) -> Iterator[tuple[bytes, int, int]]:
         """Yield the data of the replies with start and end; OSError if the kernel refuses, or after the deadline.
 
-        A dump that was interrupted by a change (NLM_F_DUMP_INTR) is used as it is: a notification reports the change.
+        A dump that was interrupted by a change (NLM_FDUMP_INTR) is used as it is: a notification reports the change.
         """
         self._sequence += 1
-        self._socket.send(_HEADER.pack(16 + len(body), kind, _REQUEST | flags, self._sequence, 0) + body)
+        self._socket.send(pack_request(kind, flags, self._sequence, body))
         while True:
             left_s = self._until_s - time.monotonic()
             if left_s <= 0:
@@ -177,14 +155,8 @@ class RouteQuery:
             for found, sequence, start, end in split_messages(data):
                 if sequence != self._sequence:
                     continue
-                if found in (_DONE, _ERROR):
-                    _check(data[start:end])
+                if found in (DONE, ERROR):
+                    check_status(data[start:end])
                     return
                 if found == answer:
                     yield data, start, end
-
-
-def _check(payload: bytes) -> None:
-    """Raise the error that ends a reply, if there is one (nlmsgerr, or the status of a dump)."""
-    if len(payload) >= 4 and (number := -int.from_bytes(payload[:4], sys.byteorder, signed=True)):
-        raise OSError(number, os.strerror(number))

@@ -1,8 +1,8 @@
 """Allowlist presets: documented networks of health checkers, by name, from `presets.yaml` in this package."""
 
 import functools
-import importlib.resources
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 import yaml
@@ -24,7 +24,7 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @functools.cache
 def presets() -> dict[str, Preset]:
     """Return all presets by name."""
-    text = importlib.resources.files(__package__).joinpath("presets.yaml").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("presets.yaml").read_text(encoding="utf-8")
     return msgspec.convert(yaml.load(text, yaml.CSafeLoader), dict[str, Preset])
 
 

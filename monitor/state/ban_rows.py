@@ -15,7 +15,7 @@ from monitor.model.addresses import Network
 from monitor.model.bans import Ban
 from monitor.model.errors import MalformedRecord
 from monitor.state.rows import MODES, ORIGINS, STRENGTHS, Row, check_network, check_ports, read_ban
-from monitor.state.tables import TABLES, unchecked
+from monitor.state.tables import TABLES, matches, unchecked
 
 _encode = msgspec.msgpack.Encoder().encode
 _TEXTS = tuple(
@@ -24,8 +24,8 @@ _TEXTS = tuple(
 """Which columns are text."""
 _HOSTS = {(4, 32), (16, 128)}
 """Length of address and prefix of single addresses."""
-UNUSUAL = (MalformedRecord, AttributeError, KeyError, OverflowError, TypeError, ValueError)
-"""What `read_columns` raises where something is unusual."""
+_UNUSUAL = (MalformedRecord, AttributeError, KeyError, OverflowError, TypeError, ValueError)
+"""What `_read_columns` raises where something is unusual."""
 _MAX_SHARED = 4096
 
 
@@ -49,13 +49,18 @@ def read_bans(rows: Sequence[Row]) -> tuple[list[Ban], int]:
     A row is the columns of the table and the checksum.
     """
     try:
-        return read_columns(rows), 0
-    except UNUSUAL:
+        return _read_columns(rows), 0
+    except _UNUSUAL:
         return _read_each(rows)
 
 
-def read_columns(rows: Sequence[Row]) -> list[Ban]:
-    """Decode rows that are all as they should be; otherwise one of UNUSUAL."""
+def are_as_written(rows: Sequence[Row]) -> bool:
+    """Whether such rows match their checksums."""
+    return all(map(matches, map(_with_texts, rows)))
+
+
+def _read_columns(rows: Sequence[Row]) -> list[Ban]:
+    """Decode rows that are all as they should be; otherwise one of _UNUSUAL."""
     columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
     shared = _shared.__getitem__
     for index, is_text in enumerate(_TEXTS):
@@ -101,10 +106,13 @@ def _check_columns(
 def _read_each(rows: Sequence[Row]) -> tuple[list[Ban], int]:
     found, malformed = [], 0
     for row in rows:
-        texts = zip(row, _TEXTS, strict=True)
-        decoded = tuple(_shared[one] if is_text and type(one) is bytes else one for one, is_text in texts)
         try:
-            found.append(read_ban(unchecked(decoded)))
+            found.append(read_ban(unchecked(_with_texts(row))))
         except MalformedRecord:
             malformed += 1
     return found, malformed
+
+
+def _with_texts(row: Row) -> Row:
+    texts = zip(row, _TEXTS, strict=True)
+    return tuple(_shared[one] if is_text and type(one) is bytes else one for one, is_text in texts)

@@ -7,7 +7,8 @@ from concurrent import futures
 
 from monitor.model.errors import TemporaryError
 from monitor.model.retry import Worker
-from monitor.state.store import DamagedFile, Store
+from monitor.state.store import Store
+from monitor.state.store_reader import DamagedFile
 
 _log = logging.getLogger(__name__)
 _EVERY_S = 60.0

@@ -106,7 +106,14 @@ class Saver:
 
     def open(self) -> Store | None:
         """Open the store at the start of the daemon; None if that fails: `trouble` says why, and `tick` tries again."""
-        outcome = open_outcome(self._open_first, self._path)
+        return self._open(self._open_first)
+
+    def reopen(self) -> Store | None:
+        """Open a store again that was distrusted while it was read at the start; otherwise as `open`."""
+        return self._open(self._open_store)
+
+    def _open(self, open_store: Callable[[Path], Store]) -> Store | None:
+        outcome = open_outcome(open_store, self._path)
         if outcome.error:
             self._failed(str(outcome.error))
         elif outcome.store:

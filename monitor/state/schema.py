@@ -12,10 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from monitor.model.bans import Ban
 from monitor.model.errors import TemporaryError
 from monitor.state import salvage
-from monitor.state.ahead import read_ahead
 from monitor.state.tables import APPLICATION_ID, CHECKED_SINCE, SCHEMA, VERSION, columns_of, teach, upgrade_from
 
 _VERSIONS_AT = 18
@@ -48,12 +46,13 @@ _ERRNO_CAUSES = {
 
 
 class Opened(NamedTuple):
-    """A usable file: the connection for writing, whether the file was just created, notices, the bans read ahead."""
+    """A usable file: the connection for writing, whether the file was just created, notices, what was checked."""
 
     connection: sqlite3.Connection
     is_new: bool
     notices: list[str]
-    bans: list[list[Ban]] | None = None
+    are_bans_checked: bool = True
+    """Whether all bans were compared with their checksums."""
 
 
 class _Fault(NamedTuple):
@@ -76,8 +75,10 @@ def explained(path: Path) -> Iterator[None]:
         raise TemporaryError(f"{cause.format(path=path)} ({error.strerror})") from error
 
 
-def open_database(path: Path, *, reads_ahead: bool = False) -> Opened:
+def open_database(path: Path, *, checks_bans: bool = True) -> Opened:
     """Open the file; create it if it is missing. TemporaryError.
+
+    Without `checks_bans`, bans of the current schema are not compared with their checksums: who reads them does it.
 
     A file that is damaged, or of another program or a newer schema, is set aside; the new one gets all rows that can
     be read of it and, for tables that are damaged, those of the second copy.
@@ -87,14 +88,12 @@ def open_database(path: Path, *, reads_ahead: bool = False) -> Opened:
         connection = connect(path)
         notices = []
         try:
-            bans = _read_ahead(connection) if reads_ahead else None
-            fault = _fault(connection, ("allowed",) if bans is not None else ("bans", "allowed"))
+            fault = _fault(connection, checks_bans=checks_bans)
             if fault is None and not is_made and _is_format_unknown(path):
                 fault = _Fault("corrupt", "is damaged (its header names an unknown format)")
             if fault is None and not is_made and salvage.copy_path(path).exists() and _is_empty(connection):
                 fault = _Fault("corrupt", "is empty")
             if fault is not None:
-                bans = None
                 notices.append(_replace(path, connection, fault))
                 connection.close()
                 connection = connect(path)
@@ -104,7 +103,7 @@ def open_database(path: Path, *, reads_ahead: bool = False) -> Opened:
         except BaseException:
             connection.close()
             raise
-        return Opened(connection, is_new, notices, bans)
+        return Opened(connection, is_new, notices, are_bans_checked=checks_bans or version < VERSION)
 
 
 def _replace(path: Path, connection: sqlite3.Connection, fault: _Fault) -> str:
@@ -162,19 +161,8 @@ def _is_format_unknown(path: Path) -> bool:
     return not set(versions) <= {1, 2}
 
 
-def _read_ahead(connection: sqlite3.Connection) -> list[list[Ban]] | None:
-    """Return all bans, checked; None if they cannot be read so."""
-    try:
-        return read_ahead(connection) if _pragma(connection, "user_version") == VERSION else None
-    except (sqlite3.Error, UnicodeDecodeError):
-        return None  # whatever it is, `_fault` finds it
-
-
-def _fault(connection: sqlite3.Connection, unchecked: tuple[str, ...]) -> _Fault | None:
-    """Return why the file cannot be used, None if it can; the file is not changed.
-
-    `unchecked` are the tables whose rows are still to be compared with their checksums.
-    """
+def _fault(connection: sqlite3.Connection, *, checks_bans: bool) -> _Fault | None:
+    """Return why the file cannot be used, None if it can; the file is not changed."""
     try:
         if _is_empty(connection):
             return None
@@ -185,7 +173,8 @@ def _fault(connection: sqlite3.Connection, unchecked: tuple[str, ...]) -> _Fault
             return _Fault("newer", f"is from a newer nodewarden (schema {version}, the newest supported is {VERSION})")
         if version < 1:
             return _Fault("corrupt", f"is damaged (schema {version})")
-        if damage := _damage(connection, version, unchecked):
+        checked_tables = ("bans", "allowed") if checks_bans or version < VERSION else ("allowed",)
+        if damage := _damage(connection, version, checked_tables):
             return _Fault("corrupt", f"is damaged ({damage})")
     except UnicodeDecodeError:  # SQLite's message quotes a damaged schema
         return _Fault("corrupt", "is damaged (its schema is not text)")
@@ -196,8 +185,8 @@ def _fault(connection: sqlite3.Connection, unchecked: tuple[str, ...]) -> _Fault
     return None
 
 
-def _damage(connection: sqlite3.Connection, version: int, unchecked: tuple[str, ...]) -> str:
-    """Return what is damaged in a file of this schema, empty if nothing is."""
+def _damage(connection: sqlite3.Connection, version: int, checked_tables: tuple[str, ...]) -> str:
+    """Return what is damaged in a file of this schema, empty if nothing is; rows are checked of some tables."""
     # Not quick_check: it takes a seventh of the time, but accepts damaged indexes, on which deletions fail.
     finding = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
     if finding != "ok":
@@ -205,7 +194,7 @@ def _damage(connection: sqlite3.Connection, version: int, unchecked: tuple[str, 
     for table, columns in columns_of(version).items():
         connection.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608 - constants
     connection.execute("SELECT id FROM offences LIMIT 0")
-    damaged = salvage.damaged_table(connection, unchecked, version) if version >= CHECKED_SINCE else ""
+    damaged = salvage.damaged_table(connection, checked_tables, version) if version >= CHECKED_SINCE else ""
     return f"rows of {damaged} do not match their checksums" if damaged else ""
 
 

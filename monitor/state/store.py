@@ -16,7 +16,7 @@ from monitor.model.errors import MalformedRecord, TemporaryError
 from monitor.state import rows, salvage
 from monitor.state.changes import StateChanges
 from monitor.state.schema import Opened, connect, explained, open_database, roll_back
-from monitor.state.store_reader import StoreReader
+from monitor.state.store_reader import DamagedFile, StoreReader
 from monitor.state.tables import TABLES, VERSION, checked, matches
 
 FILE_NAME = "nodewarden.db"
@@ -24,10 +24,6 @@ FILE_NAME = "nodewarden.db"
 _PURGE_ROWS = 5000
 
 _T = TypeVar("_T")
-
-
-class DamagedFile(TemporaryError):  # noqa: N818 - named after what the caller must replace
-    """What is on the disk is not what was written: open the file again, which saves what can be saved."""
 
 
 class Store(StoreReader):
@@ -38,7 +34,7 @@ class Store(StoreReader):
 
     def __init__(self, path: Path, opened: Opened) -> None:
         """Take the result of `open_database`; use `Store.open`."""
-        super().__init__(path, opened.bans)
+        super().__init__(path, are_bans_checked=opened.are_bans_checked)
         self.is_new = opened.is_new
         """Whether the file was just created, so that it has no earlier state."""
         self._opening_notices = opened.notices
@@ -53,14 +49,14 @@ class Store(StoreReader):
         """Entries that the last purge with more than it keeps removed before they were old."""
 
     @classmethod
-    def open(cls, path: Path, *, reads_ahead: bool = False) -> "Store":
+    def open(cls, path: Path, *, checks_bans: bool = True) -> "Store":
         """Open the file at `path`; TemporaryError if that fails.
 
         A missing file is created. A damaged file, or one of another program or a newer schema, is renamed, never
-        deleted, and a new one is created with all rows that could be saved; `notices` reports it. `reads_ahead`: keep
-        the bans that are read when the file is checked, for the first call of `ban_batches`.
+        deleted, and a new one is created with all rows that could be saved; `notices` reports it. Without
+        `checks_bans`, checksums of bans are compared when bans are read first: that may then raise DamagedFile.
         """
-        opened = open_database(path, reads_ahead=reads_ahead)
+        opened = open_database(path, checks_bans=checks_bans)
         try:
             with explained(path):
                 return cls(path, opened)
@@ -86,7 +82,6 @@ class Store(StoreReader):
         They immediately survive the end of the daemon; without `durable`, a power failure may lose the last seconds.
         Writing twice is harmless except for offences and tallies, which are then stored twice.
         """
-        self._ahead = None
         with self._write_lock, explained(self.path):
             self.check_identity()
             refused = self._refused

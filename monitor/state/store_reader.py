@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,10 +12,9 @@ from monitor.model.addresses import Network
 from monitor.model.alerts import Strength
 from monitor.model.bans import MAX_ALLOW_ENTRIES, Ban, Offence
 from monitor.model.cursors import Cursor
-from monitor.model.errors import MalformedRecord
+from monitor.model.errors import MalformedRecord, TemporaryError
 from monitor.state import rows
-from monitor.state.ahead import whole
-from monitor.state.ban_rows import read_bans
+from monitor.state.ban_rows import are_as_written, read_bans
 from monitor.state.changes import Allowed, SavedContent
 from monitor.state.schema import connect, explained, tolerant
 from monitor.state.tables import TABLES, unchecked
@@ -25,17 +24,20 @@ _STRENGTHS = frozenset(map(str, Strength))
 _T = TypeVar("_T")
 
 
+class DamagedFile(TemporaryError):  # noqa: N818 - named after what the caller must replace
+    """What is on the disk is not what was written: open the file again, which saves what can be saved."""
+
+
 class StoreReader:
     """What the file contains. Every method may be called from any thread; TemporaryError if it cannot be read."""
 
-    def __init__(self, path: Path, ahead: list[list[Ban]] | None) -> None:
-        """Connect; `ahead` has the bans that were read when the file was checked."""
+    def __init__(self, path: Path, *, are_bans_checked: bool) -> None:
+        """Connect; `are_bans_checked`: whether all bans were compared with their checksums when it was opened."""
         self.path = path
         self._reader = connect(path)
         self._read_lock = threading.Lock()
         self._unreadable: Counter[str] = Counter()
-        self._ahead = ahead
-        """What was read when the file was checked, until it is asked for or something is written."""
+        self._are_bans_checked = are_bans_checked
         self._reader.execute("PRAGMA query_only = ON")
 
     def bans(self) -> Iterator[Ban]:
@@ -43,14 +45,18 @@ class StoreReader:
         return chain.from_iterable(self.ban_batches())
 
     def ban_batches(self) -> Iterator[list[Ban]]:
-        """Yield all claims, about a thousand at a time; all claims of one address are in one list, consecutively."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is None:
-            yield from whole(self._batches("bans", "", (), read_bans, text_factory=bytes))
-            return
-        ahead.reverse()
-        while ahead:  # what is taken is not kept
-            yield ahead.pop()
+        """Yield all claims, about a thousand at a time; all claims of one address are in one list, consecutively.
+
+        DamagedFile before the first row that does not match its checksum, unless that was checked at the opening.
+        """
+        yield from _whole(self._batches("bans", "", (), self._read_bans, text_factory=bytes))
+        self._are_bans_checked = True
+
+    def _read_bans(self, batch: Sequence[rows.Row]) -> tuple[list[Ban], int]:
+        found, malformed = read_bans(batch)
+        if malformed and not self._are_bans_checked and not are_as_written(batch):
+            raise DamagedFile(f"{self.path} is damaged: rows of bans do not match their checksums")
+        return found, malformed
 
     def count_addresses(self, after_s: float) -> dict[tuple[Strength, int], int]:
         """Return how many single addresses are banned, for all ports and until later than `after_s` (wall time).
@@ -135,3 +141,18 @@ class StoreReader:
             yield found
         if unreadable > self._unreadable[table]:
             self._unreadable[table] = unreadable
+
+
+def _whole(batches: Iterable[Sequence[Ban]]) -> Iterator[list[Ban]]:
+    """Yield bans so that all of one address are in one list; they come in the order of their addresses."""
+    kept: list[Ban] = []
+    for batch in batches:
+        kept += batch
+        first = max(0, len(kept) - 1)
+        while first and kept[first - 1].network.address == kept[first].network.address:
+            first -= 1
+        if first:
+            yield kept[:first]
+            del kept[:first]
+    if kept:
+        yield kept

@@ -311,7 +311,7 @@ def test_the_node_stays_as_it_is(after_s: float | None) -> None:
         assert _state(node) == before
 
 
-_PROGRAM = sys.executable, "-c", "import sys; from monitor.cli.main import main; sys.exit(main())"
+_PROGRAM = sys.executable, "-c", "import sys; from monitor.cli.entry import main; sys.exit(main())"
 
 
 def _explain(node: Host, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -122,7 +122,7 @@ def test_diff_shows_opened_ports_and_changed_rules_since_the_baseline(node: Host
     )
     config = tmp_path / "nodewarden.yaml"
     config.write_text(f"control:\n  socket: {tmp_path}/none.sock\naudit:\n  report: {tmp_path}/report.json\n")
-    audit = (sys.executable, "-c", "from monitor.cli.main import main; main()", "audit")
+    audit = (sys.executable, "-c", "from monitor.cli.entry import main; main()", "audit")
     baseline = tmp_path / "baseline.json"
     _listen(node, 22)
     node.run(*audit, "--config", config, "--write-baseline", baseline, "--format", "json")

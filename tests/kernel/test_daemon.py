@@ -17,6 +17,7 @@ def test_a_scan_is_shunned_and_explained(site: Site) -> None:
     wait_for(site.banned, "a ban", lambda: site.daemon.log)
     assert site.banned() == [site.attacker.address4]
     assert site.in_kernel(site.attacker.address4)
+    site.scan()  # the first may have been over before the ban
     answer = site.daemon.ask("why", site.attacker.address4)
     assert [(ban["set"], ban["detector"]) for ban in answer["bans"]] == [("shun", "port_scan")]
     assert answer["bans"][0]["kernel"]["packets"] > 0

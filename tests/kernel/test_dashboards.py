@@ -78,7 +78,7 @@ class Watched:
         self.begun_s = float("inf")
         """When the first attack was over."""
         self.shown_s = 0.0
-        """When rules had been evaluated on the second scrape after it."""
+        """When rules had been evaluated on two scrapes after it, the one that was under way not counted."""
 
     def samples(self, expression: str) -> list[list[tuple[float, float]]]:
         """Return the values of each series of a query from the begin until now."""
@@ -133,7 +133,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         wait_for(lambda: len(edges.daemons[1].ask("list")) == _BOTNET, "bans of the botnet")
         seen.begun_s = time.time()
         seen.attacks.keep_sending(edges.nodes[1], guesser)
-        seen.wait_for_scrapes(seen.begun_s, 2)
+        seen.wait_for_scrapes(seen.begun_s, 3)
         seen.shown_s = seen.wait_for_rules()
         _attack(seen)
         seen.wait_for_scrapes(time.time(), 3)

@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,7 @@ from monitor.state.store import Store
 from tests.kernel.conftest import Site
 from tests.support.daemon import wait_for
 from tests.support.lab import Lab
+from tests.unit.bans.store_support import by_hand
 
 pytestmark = pytest.mark.kernel
 
@@ -49,7 +51,7 @@ class Life:
     """Stages, store and state of a daemon without its loop."""
 
     def __init__(self, directory: Path) -> None:
-        self.saver = Saver(directory / "nodewarden.db", self._opened)
+        self.saver = Saver(directory / "nodewarden.db", self._opened, open_first=partial(Store.open, checks_bans=False))
         self.enforcer = NftablesEnforcer(max_bans=100)
         self.pipeline = Pipeline(
             Settings(),
@@ -225,6 +227,26 @@ def test_a_store_that_fails_while_it_is_read_costs_no_ban(directory: Path, monke
     assert life.in_kernel().keys() == life.in_ledger().keys() == {"192.0.2.1", "192.0.2.2"}
     wait_for(life.ticks_with_a_store, "the store")
     assert life.in_kernel().keys() == life.in_ledger().keys() == _BANTIMES_S.keys()
+    life.stop()
+
+
+@pytest.mark.parametrize("is_reboot", [False, True])
+def test_a_row_that_was_damaged_costs_no_ban(directory: Path, is_reboot: bool) -> None:
+    """It is found while bans are being restored: the file is replaced at once, the row is that of the second copy."""
+    life = Life(directory)
+    life.ban()
+    if is_reboot:
+        _reboot(life)
+    else:
+        life.stop()
+    by_hand(directory / "nodewarden.db", "UPDATE bans SET reason = 'no' WHERE address = x'c0000202'")
+    life = Life(directory)
+    assert life.in_kernel().keys() == life.in_ledger().keys() == _BANTIMES_S.keys()
+    assert {(one.detector, one.reason.split()[0]) for one in life.pipeline.ledger.all_claims()} == {
+        ("manual", "ordered")
+    }
+    assert "do not match their checksums" in " ".join(life.saver.notices)
+    assert life.saver.is_saving_ok
     life.stop()
 
 

@@ -27,7 +27,7 @@ from monitor.filters.library import read_filter_file
 from monitor.model.cursors import Cursor
 from monitor.model.errors import MalformedRecord, NodewardenError, PermanentError
 from monitor.model.services import Services
-from monitor.node import kubernetes, routes, rtnetlink
+from monitor.node import kubernetes, listeners, netlink_messages, routes, rtnetlink
 from monitor.node.addresses import parse_resolvers
 from monitor.node.listeners import parse_listeners
 from monitor.node.sessions import parse_logind_session, parse_utmp
@@ -166,8 +166,8 @@ READERS: dict[str, Reader] = {
         (MalformedRecord, ValueError),
     ),
     "conntrack numbers": Reader(lambda data: list(numbers(data)), bytes(20) + _ADDRESSES),
-    "rtnetlink messages": Reader(
-        lambda data: list(rtnetlink.split_messages(data)), _message(24, _ROUTE) * 2, (MalformedRecord,)
+    "netlink messages": Reader(
+        lambda data: list(netlink_messages.split_messages(data)), _message(24, _ROUTE) * 2, (MalformedRecord,)
     ),
     "interface address": Reader(routes.interface_address, _ROUTE[:8] + _ADDRESSES, (MalformedRecord,)),
     "route": Reader(lambda data: (routes.route_network(data), routes.route_hops(data)), _ROUTE, (MalformedRecord,)),
@@ -175,6 +175,7 @@ READERS: dict[str, Reader] = {
     "nexthop object": Reader(
         rtnetlink.nexthop, bytes(8) + _attributes((2, bytes(16)), (6, bytes([192, 0, 2, 1]))), (MalformedRecord,)
     ),
+    "listening socket": Reader(listeners.parse_answer, b"\2" + bytes(71), (MalformedRecord,)),
     "inotify events": Reader(decode_events, struct.pack("iIII16s", 1, 2, 0, 16, b"name") * 2),
     "kubeconfig": Reader(_text(kubernetes.parse_kubeconfig), _KUBECONFIG, (MalformedRecord,)),
     "kubelet": Reader(_text(kubernetes.parse_kubelet), _KUBELET, (MalformedRecord,)),

@@ -1,16 +1,22 @@
 """Listening sockets, as sock_diag(7) and /proc/net/tcp have them."""
 
 import socket
+import struct
 from contextlib import ExitStack
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from monitor.model.addresses import parse_address
+from monitor.model.errors import MalformedRecord
 from monitor.model.protocols import PROTOCOL_TCP
 from monitor.model.services import ANY_ADDRESS
 from monitor.node import listeners
 from monitor.node.listeners import ask_listeners, parse_answer, parse_listeners, read_listeners, read_tables
+from monitor.node.sock_diag import TCP_LISTENING, dump_sockets
+
+_UNKNOWN_PROTOCOL = 253  # RFC 3692: for experiments
 
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 
@@ -80,12 +86,12 @@ def test_both_ways_see_the_same_sockets() -> None:
 @pytest.mark.parametrize("message", [b"", bytes(23), bytes(72), b"\x01" * 72])
 def test_answers_that_are_none_are_refused(message: bytes) -> None:
     """Cut short, or of another family."""
-    with pytest.raises(ValueError, match="socket"):
+    with pytest.raises(MalformedRecord, match="socket"):
         parse_answer(message)
 
 
-@pytest.mark.parametrize("error", [PermissionError, ValueError])
-def test_without_an_answer_the_tables_are_read(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+@pytest.mark.parametrize("error", [PermissionError(), MalformedRecord("netlink")])
+def test_without_an_answer_the_tables_are_read(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """A sandbox may refuse sock_diag; listeners are known all the same."""
 
     def refuse() -> None:
@@ -96,3 +102,41 @@ def test_without_an_answer_the_tables_are_read(monkeypatch: pytest.MonkeyPatch, 
         opened.bind(("127.0.0.1", 0))
         opened.listen()
         assert (parse_address("127.0.0.1"), PROTOCOL_TCP, opened.getsockname()[1]) in read_listeners()
+
+
+def test_a_kernel_that_cannot_answer_is_no_machine_without_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel without tcp_diag ends its answer with an error, and listeners are known all the same."""
+    with pytest.raises(OSError, match="No such file"):
+        list(dump_sockets(socket.AF_INET, _UNKNOWN_PROTOCOL, TCP_LISTENING))
+    monkeypatch.setattr(listeners, "PROTOCOL_TCP", _UNKNOWN_PROTOCOL)
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        opened.listen()
+        ports = {port for _, _, port in read_listeners()}
+        assert opened.getsockname()[1] in ports
+
+
+def test_only_the_kernel_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Datagrams of other processes and messages for other questions are skipped; an answer without end is an error."""
+    header = struct.Struct("=IHHII")
+    own = header.pack(20, 20, 0, 1, 0) + b"sock"
+    other, end = header.pack(20, 20, 0, 9, 0) + b"late", header.pack(20, 3, 0, 1, 0) + bytes(4)
+
+    class Answering(socket.socket):
+        answers: ClassVar[list[tuple[bytes, tuple[int, int]]]] = []
+
+        def send(self, data: object, flags: int = 0) -> int:
+            return 0
+
+        def recvfrom(self, bufsize: int, flags: int = 0) -> tuple[bytes, tuple[int, int]]:
+            return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+    monkeypatch.setattr(socket, "socket", Answering)
+    Answering.answers = [(own, (7, 0)), (other + own, (0, 0)), (end, (0, 0))]
+    assert list(dump_sockets(socket.AF_INET, PROTOCOL_TCP, TCP_LISTENING)) == [b"sock"]
+    Answering.answers = [(own, (7, 0))]
+    with pytest.raises(OSError, match="does not end"):
+        list(dump_sockets(socket.AF_INET, PROTOCOL_TCP, TCP_LISTENING))
+    Answering.answers = [(own[:18], (0, 0))]
+    with pytest.raises(MalformedRecord, match="netlink"):
+        list(dump_sockets(socket.AF_INET, PROTOCOL_TCP, TCP_LISTENING))

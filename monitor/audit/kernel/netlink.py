@@ -1,4 +1,4 @@
-"""The few calls of nfnetlink that the audit needs; node/rtnetlink.py and enforcers/nftables have theirs."""
+"""The few calls of nfnetlink that the audit needs; node/netlink_messages.py and enforcers/nftables have theirs."""
 
 import errno
 import socket

@@ -19,7 +19,9 @@ from typing import NamedTuple
 from monitor.audit.kernel.faults import JudgeError
 from monitor.audit.kernel.netlink import attributes
 from monitor.audit.reach import Listener, Protocol
+from monitor.model.errors import MalformedRecord
 from monitor.model.printable import printable
+from monitor.node.sock_diag import TCP_LISTENING, UDP_UNCONNECTED, dump_sockets
 
 _MAX_SOCKETS = 65_536
 """In one table; more are no service that is in use, and what is left out would look closed."""
@@ -36,8 +38,8 @@ _INODE = re.compile(r"socket:\[(\d{1,20})\]")
 _UNIT = re.compile(r"/([^/\n]+\.(?:service|socket|scope))(?:/|$)", re.MULTILINE)
 _CONTAINER = re.compile(r"([0-9a-f]{64})")
 _MAX_BYTES = 4096
-_SOCK_DIAG_BY_FAMILY, _SKV6ONLY = 20, 11
-_DONE, _ERROR = 3, 2
+_STATES = (socket.IPPROTO_TCP, TCP_LISTENING), (socket.IPPROTO_UDP, UDP_UNCONNECTED)
+_SKV6ONLY = 11  # INET_DIAG_SKV6ONLY (linux/inet_diag.h)
 _AT_DEVICE, _AT_INODE, _DIAG_BYTES = 40, 68, 72  # of inet_diag_msg
 
 
@@ -162,17 +164,14 @@ def _read(path: Path) -> str:
 def _details() -> tuple[set[int], dict[int, str]]:
     """Return the inodes of the sockets that take IPv6 only, and by inode the interface of those that have one.
 
-    Both are empty if the kernel does not say.
+    What the kernel does not say is missing.
     """
     narrow: set[int] = set()
     devices: dict[int, str] = {}
-    with suppress(OSError, struct.error), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4) as asked:
-        asked.settimeout(5)
-        for family in (socket.AF_INET, socket.AF_INET6):
-            for protocol, states in ((socket.IPPROTO_TCP, 1 << 10), (socket.IPPROTO_UDP, 1 << 7)):
-                request = struct.pack("=BBBBI48x", family, protocol, 0, 0, states)
-                asked.send(struct.pack("=IHHII", 16 + len(request), _SOCK_DIAG_BY_FAMILY, 0x301, 1, 0) + request)
-                for body in _messages(asked):
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for protocol, states in _STATES:
+            with suppress(OSError, MalformedRecord, struct.error):  # a kernel without udp_diag has tcp_diag
+                for body in dump_sockets(family, protocol, states):
                     index, inode = (struct.unpack_from("=I", body, at)[0] for at in (_AT_DEVICE, _AT_INODE))
                     if attributes(body[_DIAG_BYTES:]).get(_SKV6ONLY, b"\0") != b"\0":
                         narrow.add(inode)
@@ -186,15 +185,3 @@ def _device(index: int) -> str:
         return socket.if_indextoname(index)
     except OSError:  # it is gone, and so is what the socket took
         return f"if{index}"
-
-
-def _messages(asked: socket.socket) -> Iterator[bytes]:
-    while True:
-        data = asked.recv(1 << 16)
-        at = 0
-        while len(data) - at >= 16:
-            length, kind = struct.unpack_from("=IH", data, at)
-            if kind in (_DONE, _ERROR) or length < 16:
-                return
-            yield data[at + 16 : at + length]
-            at += (length + 3) & ~3

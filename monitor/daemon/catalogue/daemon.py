@@ -4,6 +4,11 @@ from monitor.metrics.metric import COUNTER, GAUGE, Metric
 
 METRICS = (
     Metric("nodewarden_build_info", GAUGE, "Always 1; the label is the version.", ("version",)),
+    Metric(
+        "nodewarden_native_enabled",
+        GAUGE,
+        "1 if native code decodes and matches, 0 if Python does: with the same results, and in several times the time.",
+    ),
     Metric("nodewarden_pods_known", GAUGE, "Pods on this node whose network namespace is known by name."),
     Metric(
         "nodewarden_problem",

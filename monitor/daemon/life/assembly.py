@@ -108,7 +108,7 @@ class Assembly:
         self._saver = Saver(
             settings.state.directory / FILE_NAME,
             self._store_opened,
-            open_first=partial(Store.open, reads_ahead=True),
+            open_first=partial(Store.open, checks_bans=False),
         )
         self._cutting = Cutting()
 

@@ -6,8 +6,7 @@ are kept as they were saved, and get their own times when the clock is believed 
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 from msgspec.structs import replace
@@ -16,14 +15,14 @@ from monitor.bans.claims import Claims, claim_rank
 from monitor.bans.decision import Ending
 from monitor.bans.ledger import Ledger
 from monitor.bans.merge import Merged, Merging, Plain, is_restored, merge
+from monitor.daemon.life import memory
+from monitor.daemon.life.filling import Filling
 from monitor.daemon.pipeline.decision_record import Record
 from monitor.daemon.pipeline.pipeline import Pipeline
-from monitor.enforcers.protocol import Failure, Leader
 from monitor.model.addresses import Network
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, ClaimKey, Mode, Offence, claim_key
 from monitor.model.errors import TemporaryError
-from monitor.model.retry import Worker
 from monitor.recording.inputs import Restored
 from monitor.state.saver import Saver
 from monitor.state.store import Store
@@ -37,7 +36,6 @@ MAX_OFFENCES = 100_000
 Kept: TypeAlias = dict[ClaimKey, Ban]
 """Claims as they were saved, by a clock that is not that of now."""
 
-_HANDFUL = 8192
 _SAME_S = 2.0
 
 
@@ -63,21 +61,25 @@ def restore(
         pipeline.policy.remember(pipeline.noted(history(store, now_s - ahead_s), counted))
     is_found = pipeline.table.exists()
     held = pipeline.table.held(clock, store.count_addresses(now_s - ahead_s) if store and is_found else {})
-    filling = _Filling(pipeline.table, clock)
+    filling = Filling(pipeline.table, clock)
     kept = {} if kept is None else kept
     entering = _Entering(pipeline, record, filling, kept, now_s)
     merging = Merging(held, now_s)
-    for batch in store.ban_batches() if store else ():
-        plain, others = (None, batch) if ahead_s else merging.split(batch)
-        if plain and plain.bans:
-            entering.enter_plain(plain)
-        for merged in merging.claims(_running(others, record, now_s, ahead_s, kept)):
+    with filling:
+        if is_found or pipeline.enforces:
+            filling.begin()
+        for batch in store.ban_batches() if store else ():
+            plain, others = (None, batch) if ahead_s else merging.split(batch)
+            if plain and plain.bans:
+                entering.enter_plain(plain)
+            for merged in merging.claims(_running(others, record, now_s, ahead_s, kept)):
+                entering.enter(merged)
+        for merged in merging.rest():
             entering.enter(merged)
-    for merged in merging.rest():
-        entering.enter(merged)
-    if is_found or pipeline.enforces:
-        filling.begin()
-    pipeline.table.give_up(filling.finish(), clock())
+        filling.send()
+        if filling.is_long:
+            memory.collect()  # in the time of the kernel
+    pipeline.table.give_up(filling.failures(), clock())
     pipeline.bans.lift(entering.unwanted(), clock(), Ending.ALLOWLISTED)
     _record(pipeline, counted, clock())
     pipeline.bans.spare(clock())
@@ -103,17 +105,18 @@ def catch_up(
     counted: list[Offence] = []
     pipeline.allow_again([allowed.entry for allowed in store.allowed()], now_s)
     pipeline.policy.relearn(pipeline.noted(history(store, now_s - ahead_s), counted))
-    filling = _Filling(pipeline.table, clock)
+    filling = Filling(pipeline.table, clock)
     entering = _Entering(pipeline, record, filling, kept, now_s)
     found = 0
-    for merged in merge(_running(store.bans(), record, now_s, ahead_s, kept), (), now_s):
-        key = claim_key(merged.ban)
-        if any(claim_key(claim) == key for claim in ledger.claims(merged.ban.network, merged.ban.strength)):
-            kept.pop(key, None)
-            continue
-        entering.enter(merged)
-        found += 1
-    pipeline.table.give_up(filling.finish(), clock())
+    with filling:
+        for merged in merge(_running(store.bans(), record, now_s, ahead_s, kept), (), now_s):
+            key = claim_key(merged.ban)
+            if any(claim_key(claim) == key for claim in ledger.claims(merged.ban.network, merged.ban.strength)):
+                kept.pop(key, None)
+                continue
+            entering.enter(merged)
+            found += 1
+    pipeline.table.give_up(filling.failures(), clock())
     pipeline.bans.lift(entering.unwanted(), clock(), Ending.ALLOWLISTED)
     for claim in [claim for claim in ledger.all_claims() if is_restored(claim)]:
         if _is_explained(claim, pipeline):
@@ -148,9 +151,7 @@ def correct(pipeline: Pipeline, kept: Kept, ahead_s: float, now_s: float) -> Non
 class _Entering:
     """Enters claims into the ledger, and what they amount to into the kernel."""
 
-    def __init__(
-        self, pipeline: Pipeline, record: Record | None, filling: "_Filling", kept: Kept, now_s: float
-    ) -> None:
+    def __init__(self, pipeline: Pipeline, record: Record | None, filling: Filling, kept: Kept, now_s: float) -> None:
         self._pipeline = pipeline
         self._record = record
         self._filling = filling
@@ -209,47 +210,6 @@ def _is_in_force(ledger: Ledger, claim: Ban) -> bool:
     """Whether other claims hold the network of this one."""
     known = ledger.get(claim.network, claim.strength)
     return known is not None and known.mode is Mode.ENFORCE
-
-
-class _Filling:
-    """Fills the kernel's sets while the store is still being read: the kernel's part takes a third of the time."""
-
-    def __init__(self, table: Leader, clock: Callable[[], float]) -> None:
-        self._table = table
-        self._clock = clock
-        self._worker = Worker("restore")
-        self._jobs: list[Future[list[Failure]]] = []
-        self._waiting: list[Ban] = []
-
-    def begin(self) -> None:
-        """Make the table, once it is known that there will be one."""
-        if not self._table.is_up:
-            self._table.make()
-
-    def add(self, ban: Ban) -> None:
-        """Put a ban into the kernel soon."""
-        self._waiting.append(ban)
-        if len(self._waiting) >= _HANDFUL:
-            self._submit()
-
-    def add_all(self, bans: Sequence[Ban]) -> None:
-        """Put bans into the kernel soon."""
-        self._waiting += bans
-        if len(self._waiting) >= _HANDFUL:
-            self._submit()
-
-    def finish(self) -> list[Failure]:
-        """Wait until all are in; return what the kernel refused."""
-        if self._waiting:
-            self._submit()
-        failures = [failure for job in self._jobs for failure in job.result()]
-        self._worker.shutdown()
-        return failures
-
-    def _submit(self) -> None:
-        self.begin()
-        bans, self._waiting = self._waiting, []
-        self._jobs.append(self._worker.submit(lambda: self._table.fill(bans, self._clock())))
 
 
 def _running(stored: Iterable[Ban], record: Record | None, now_s: float, ahead_s: float, kept: Kept) -> Iterator[Ban]:

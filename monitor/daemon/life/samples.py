@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
-from monitor import __version__
+from monitor import __version__, native
 from monitor.bans.decision import Verdict
 from monitor.daemon.life import capacity
 from monitor.daemon.pipeline.pipeline import Pipeline
@@ -20,6 +20,7 @@ from monitor.state.saver import Saver
 def pipeline_samples(pipeline: Pipeline) -> Iterator[Sample]:
     """Yield what detectors, bans and the table counted."""
     yield "nodewarden_build_info", (__version__,), 1
+    yield "nodewarden_native_enabled", (), float(native.extension is not None)
     for kind, count in pipeline.events_by_kind.items():
         yield "nodewarden_events_total", (kind,), count
     for detector in pipeline.detectors:

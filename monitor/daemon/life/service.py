@@ -43,6 +43,7 @@ class Service(Assembly):
     async def open(self) -> None:
         """Open sources, then what faces people, the kernel's table last: what fails before leaves nothing behind."""
         settings = self._in_force.settings
+        sys.setswitchinterval(_SWITCH_S)
         await take_over(self._owner)
         log_check(settings, self.pipeline.log_filters)
         self._recording.open(self.pipeline, time.time())
@@ -159,9 +160,9 @@ class Service(Assembly):
 
 async def serve(path: Path, *, watch: bool = False) -> None:
     """Load, open, run and close; `watch` follows changed files. ConfigError and PermanentError explain themselves."""
+    memory.share()
     loaded, trials = resume(path)
     logs.set_up(loaded.settings.log)
-    sys.setswitchinterval(_SWITCH_S)
     service = Service(path, loaded, trials)
     config_watch = ConfigWatch(path, service.try_reload) if watch else None
     try:

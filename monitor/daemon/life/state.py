@@ -15,6 +15,7 @@ from monitor.model.errors import TemporaryError
 from monitor.state.changes import Allowed
 from monitor.state.saver import Saver
 from monitor.state.store import Store
+from monitor.state.store_reader import DamagedFile
 
 _log = logging.getLogger(__name__)
 _PURGE_EVERY_S = 3600.0
@@ -70,9 +71,17 @@ class State:
             in_force = restore(self._pipeline, None, self._saver)
             if in_force:  # some are in the ledger, but were not yet on their way to the kernel
                 self._pipeline.table.set_up(time.time())
-            return in_force
+            return self._read_what_is_left(in_force) if isinstance(error, DamagedFile) else in_force
         self._is_read = store is not None and not store.is_new
         return in_force
+
+    def _read_what_is_left(self, in_force: int) -> int:
+        """Replace a damaged store at once, by all that can be read of it; return how many bans are in force then."""
+        store = self._saver.reopen()
+        if store is None:
+            return in_force
+        self.opened(store)
+        return self._pipeline.ledger.in_force
 
     def opened(self, store: Store) -> None:
         """Take a store that could be opened only now: read what it knows, and tell it what it cannot know."""

@@ -15,8 +15,6 @@ from monitor.bans.breadth import breadth
 from monitor.config.faults import Fault, InvalidConfigError, Origin
 from monitor.config.kinds import near
 from monitor.daemon.pipeline.wiring import wanted
-from monitor.daemon.selfcheck.fleet_files import fleet_findings
-from monitor.daemon.selfcheck.notify_files import notify_findings
 from monitor.daemon.selfcheck.references import Finding, file_findings, name_findings
 from monitor.daemon.sources.feeds import unfed
 from monitor.daemon.sources.log_filters import FROM_FAIL2BAN, LogFilters
@@ -25,6 +23,7 @@ from monitor.filters.library import BUILT_IN
 from monitor.filters.matcher import LogMatcher
 from monitor.model.errors import ConfigError
 from monitor.settings.load import Loaded, load
+from monitor.settings.schema import Settings
 from monitor.sources.journal.match import parse_match
 
 _NONE: Mapping[Path, bytes] = MappingProxyType({})
@@ -48,8 +47,7 @@ def examine(loaded: Loaded, root: Path = Path("/")) -> Examined:
     found = [*_filter_findings(loaded, filters), *_allowlist_findings(loaded, filters)]
     found += file_findings(settings, filters, root)
     found += name_findings(settings, root)
-    found += fleet_findings(settings.fleet, root)
-    found += notify_findings(settings.notify, root)
+    found += _section_findings(settings, root)
     found += [Finding("", text, is_warning=True) for text in unfed(wanted(settings), settings)]
     placed = [(one, _placed(loaded, one)) for one in found]
     rank = {file: number for number, file in enumerate(loaded.files)}
@@ -73,6 +71,18 @@ def load_examined(
     if examined.faults:
         raise InvalidConfigError(examined.faults, loaded.files)
     return loaded, examined
+
+
+def _section_findings(settings: Settings, root: Path) -> Iterator[Finding]:
+    """Yield what is wrong with the files of sections that are used; what reads certificates needs OpenSSL."""
+    if settings.fleet.url:
+        from monitor.daemon.selfcheck.fleet_files import fleet_findings
+
+        yield from fleet_findings(settings.fleet, root)
+    if any(settings.notify.channels()):
+        from monitor.daemon.selfcheck.notify_files import notify_findings
+
+        yield from notify_findings(settings.notify, root)
 
 
 def _placed(loaded: Loaded, finding: Finding) -> Fault:

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import grp
 import os
-import platform
 import pwd
 import resource
 import socket
@@ -21,7 +20,6 @@ from monitor.enforcers.nftables.enforcer import NftablesEnforcer
 from monitor.enforcers.nftables.writers import Writers, read_writers
 from monitor.enforcers.owner import why_not_ours
 from monitor.files.attempts import missing_module, why_not
-from monitor.metrics.web_gate import WebGate
 from monitor.model.requirements import Privileges
 from monitor.node import kernel_settings, kubernetes, pods
 from monitor.settings.schema import Settings
@@ -84,7 +82,7 @@ def probe(settings: Settings, filters: LogFilters, *, serves_metrics: bool, is_o
     """
     listen = settings.metrics.listen
     return Probed(
-        kernel=platform.release(),
+        kernel=os.uname().release,
         privileges=_privileges(),
         sources={row.source.name: row.source.probe(row.settings_in(settings), filters) for row in SOURCES},
         nftables=why_not(lambda: NftablesEnforcer(max_bans=16).exists()),
@@ -138,6 +136,8 @@ def try_port(listen: Endpoint, *, is_ours: bool) -> None:
 def _try_web_config(settings: Settings) -> None:
     """Read the file with its certificates, if metrics are served by one."""
     if settings.metrics.enabled and (name := settings.metrics.web_config_file):
+        from monitor.metrics.web_gate import WebGate
+
         WebGate(Path(name))
 
 

@@ -20,7 +20,6 @@ from monitor.daemon.selfcheck.crowdsec_files import crowdsec_faults, used_files
 from monitor.daemon.selfcheck.unencrypted import is_loopback
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.filters.deadline import Deadline, TooSlow
-from monitor.metrics.web_config import make_context, read_web_config
 from monitor.model.bans import ADMIN_GROUPS
 from monitor.model.errors import ConfigError
 from monitor.settings.schema import Control, Settings
@@ -174,6 +173,8 @@ def _in_place_of_a_socket(path: Path) -> Iterator[Finding]:
 
 def _web_config(path: Path) -> Iterator[Finding]:
     """Yield what is wrong with the web configuration file, and with certificates and keys that it names."""
+    from monitor.metrics.web_config import make_context, read_web_config
+
     try:
         if tls := read_web_config(path).tls_server_config:
             make_context(path, tls)

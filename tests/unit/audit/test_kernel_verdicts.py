@@ -1,5 +1,7 @@
 """What the answer to a probe means, and which rules are shown; and whose sockets are read."""
 
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from monitor.audit.kernel.job import Answer, TraceStep
 from monitor.audit.kernel.sockets import parse_sockets, read_sockets
 from monitor.audit.kernel.verdicts import NO_RULE, NOTHING_LISTENS, judge_answer, most_open
 from monitor.audit.reach import Outcome, Probe, Verdict
+from monitor.model.errors import MalformedRecord
 
 _TEXT = b"""table ip filter { # handle 1
 \tchain INPUT { # handle 1
@@ -176,3 +179,31 @@ def test_more_sockets_than_are_read_are_no_short_list(tmp_path: Path, monkeypatc
     monkeypatch.setattr(sockets, "_MAX_SOCKETS", 1)
     with pytest.raises(JudgeError, match="more than 1 sockets of tcp"):
         read_sockets(tmp_path)
+
+
+def test_a_socket_that_takes_ipv6_only_is_known_by_the_kernel() -> None:
+    """The tables do not say it; what the kernel cannot answer is left out, and the rest is used."""
+    with socket.socket(socket.AF_INET6) as narrow, socket.socket(socket.AF_INET6) as wide:
+        for opened, is_narrow in ((narrow, 1), (wide, 0)):
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, is_narrow)
+            opened.bind(("::", 0))
+            opened.listen()
+        found = {one.port: one.is_v6_only for one in read_sockets() if one.protocol == "tcp"}
+        assert found[narrow.getsockname()[1]]
+        assert not found[wide.getsockname()[1]]
+
+
+def test_without_an_answer_sockets_are_read_from_the_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel without sock_diag, or one that answers nonsense."""
+    (tmp_path / "self/net").mkdir(parents=True)
+    (tmp_path / "self/net/tcp").write_text(_TABLE)
+    for wrong in (FileNotFoundError(), MalformedRecord("netlink"), b"short"):
+
+        def answer(*_: int, wrong: Exception | bytes = wrong) -> Iterator[bytes]:
+            if isinstance(wrong, bytes):
+                yield wrong
+            else:
+                raise wrong
+
+        monkeypatch.setattr(sockets, "dump_sockets", answer)
+        assert [one.port for one in read_sockets(tmp_path)] == [22, 8080]

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +20,8 @@ from monitor.model.bans import AllowEntry, Ban, ClaimOrigin, Held, Mode
 from monitor.state.ban_rows import read_bans
 from monitor.state.rows import Row, ban_row
 from monitor.state.store import Store
-from monitor.state.tables import checked
+from monitor.state.store_reader import DamagedFile
+from monitor.state.tables import TABLES, checked
 from tests.unit.bans.store_support import BAN, by_hand, changes
 
 NOW_S = 1000.0
@@ -217,34 +219,69 @@ def test_a_network_is_never_divided_between_batches(tmp_path: Path, monkeypatch:
         assert "do not match their checksums" in again.notices[0]
 
 
-@pytest.mark.parametrize("limit", [1_200_000, 5])
-def test_what_is_read_ahead_is_what_the_file_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
-    """Read once while the file is checked, or again where that would be too many; never older than a later write."""
-    monkeypatch.setattr("monitor.state.ahead.MAX_AHEAD", limit)
-    path = tmp_path / "nodewarden.db"
-    claims = [msgspec.structs.replace(BAN, network=host(bytes((11, 0, 0, number)))) for number in range(20)]
-    another = msgspec.structs.replace(BAN, network=host(bytes((12, 0, 0, 1))))
-    with closing(Store.open(path, reads_ahead=True)) as store:
-        assert list(store.bans()) == []
-        store.write(changes(*claims))
-        assert list(store.bans()) == claims
-    with closing(Store.open(path, reads_ahead=True)) as store:
-        by_hand(path, "DELETE FROM bans")
-        assert list(store.bans()) == (claims if limit > 20 else [])  # what was read when the file was opened
-        assert list(store.bans()) == []
-        store.write(changes(*claims))
-    with closing(Store.open(path, reads_ahead=True)) as store:
-        store.write(changes(another))
-        assert list(store.bans()) == [*claims, another]
-
-
-def test_a_damaged_file_is_not_read_ahead(tmp_path: Path) -> None:
-    """A row that does not match its checksum has the file set aside, as without reading ahead."""
-    path = tmp_path / "nodewarden.db"
+def damaged(path: Path) -> list[Ban]:
+    """Write a store and damage its fourth ban; return the bans."""
     claims = [msgspec.structs.replace(BAN, network=host(bytes((11, 0, 0, number)))) for number in range(20)]
     with closing(Store.open(path)) as store:
         store.write(changes(*claims))
     by_hand(path, "UPDATE bans SET until_s = until_s + 1 WHERE address = x'0b000003'")
-    with closing(Store.open(path, reads_ahead=True)) as store:
-        assert "do not match their checksums" in store.notices[0]
+    return claims
+
+
+def test_a_start_finds_a_damaged_row_when_it_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it got before is as it was written; opened again, the file is set aside, as without leaving the check."""
+    monkeypatch.setattr("monitor.state.store_reader._READ_ROWS", 2)
+    path = tmp_path / "nodewarden.db"
+    claims = damaged(path)
+    with closing(Store.open(path, checks_bans=False)) as store:
+        assert store.notices == []
+        found: list[Ban] = []
+        with pytest.raises(DamagedFile, match="do not match their checksums"):
+            found.extend(store.bans())
+        assert found == claims[: len(found)]
+        assert 0 < len(found) < 3
+    with closing(Store.open(path)) as again:
+        assert "do not match their checksums" in again.notices[0]
+        assert list(again.bans()) == [*claims[:3], *claims[4:]]
+
+
+def test_a_file_that_was_read_once_is_damaged_later(tmp_path: Path) -> None:
+    """The row is skipped and reported, as if all had been checked at the opening."""
+    path = tmp_path / "nodewarden.db"
+    claims = [msgspec.structs.replace(BAN, network=host(bytes((11, 0, 0, number)))) for number in range(20)]
+    with closing(Store.open(path, checks_bans=False)) as store:
+        store.write(changes(*claims))
+        assert list(store.bans()) == claims
+        by_hand(path, "UPDATE bans SET until_s = until_s + 1 WHERE address = x'0b000003'")
         assert list(store.bans()) == [*claims[:3], *claims[4:]]
+        assert "1 rows of bans" in store.notices[0]
+
+
+def test_a_row_that_is_no_ban_is_no_damage(tmp_path: Path) -> None:
+    """With a checksum that matches, it is skipped by a start that checks while it reads."""
+    path = tmp_path / "nodewarden.db"
+    with closing(Store.open(path)) as store:
+        store.write(changes(BAN, msgspec.structs.replace(BAN, detector="other")))
+    row = list(ban_row(BAN))
+    row[TABLES["bans"].split(", ").index("strength")] = "none"
+    by_hand(path, "DELETE FROM bans WHERE detector = 'port_scan'")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        marks = ", ".join("?" * (len(row) + 1))
+        connection.execute(f"INSERT INTO bans ({TABLES['bans']}, row_check) VALUES ({marks})", checked(tuple(row)))
+    with closing(Store.open(path, checks_bans=False)) as store:
+        assert [ban.detector for ban in store.bans()] == ["other"]
+        assert "1 rows of bans" in store.notices[0]
+
+
+def test_bans_of_imports_lists_and_peers_are_missed_at_once() -> None:
+    """Whether there are any is known without a walk; of detectors' bans, and with several claims, it is not."""
+    peer = msgspec.structs.replace(BAN, network=host(bytes((11, 0, 0, 1))), origin=ClaimOrigin.PEER)
+    ledger = Ledger(max_bans=10)
+    ledger.put(BAN)
+    assert ledger.has_none_of((ClaimOrigin.PEER, ClaimOrigin.LIST))
+    assert not ledger.has_none_of((ClaimOrigin.DETECTOR,))
+    assert (ledger.keys_of((ClaimOrigin.PEER,)), ledger.keys_of((ClaimOrigin.DETECTOR,))) == ([], [BAN.key])
+    ledger.put(msgspec.structs.replace(BAN, origin=ClaimOrigin.PEER, until_s=2000.0))
+    assert [claim.origin for claim in ledger.claims_from((ClaimOrigin.PEER,))] == [ClaimOrigin.PEER]
+    ledger.put(peer)
+    assert ledger.keys_of((ClaimOrigin.LIST, ClaimOrigin.PEER)) == [BAN.key, peer.key]

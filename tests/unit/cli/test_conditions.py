@@ -17,6 +17,7 @@ import click
 import pytest
 
 from manual.pages import commands
+from monitor.cli import entry
 from monitor.cli import main as command_line
 from monitor.cli.target import Target
 from monitor.control import client
@@ -73,7 +74,7 @@ def _be_the_command(arguments: list[str], paths: list[Path], prepare: Callable[[
         os.environ["NODEWARDEN_SOCKET"] = str(paths[0].with_name("socket"))
         prepare()
         sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
-        command_line.main()
+        entry.main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0 if end.code is None else 98
     except BaseException:  # noqa: BLE001 - shown, and the test fails
@@ -185,7 +186,7 @@ def test_the_disk_is_full(tmp_path: Path, name: str) -> None:
 
 def test_standard_output_is_closed(tmp_path: Path) -> None:
     """A command that is started without descriptors (`>&- 2>&-`) does its work, and writes in no file that it opens."""
-    run = "import sys; from monitor.cli.main import main; sys.argv[0] = 'nodewarden'; main()"
+    run = "import sys; from monitor.cli.entry import main; sys.argv[0] = 'nodewarden'; main()"
     for closed in (">&-", ">&- 2>&- <&-"):
         shell = f'exec "$0" -P -c "$1" filter list {closed}'
         done = subprocess.run(

@@ -246,7 +246,7 @@ def test_one_module_writes_to_the_terminal() -> None:
 
 def test_a_refusal_is_escaped(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """What the daemon quotes of a request in an error."""
-    from monitor.cli import main
+    from monitor.cli import entry, main
 
     def refuse(*_: object) -> None:
         raise RequestRefused(HOSTILE)
@@ -254,7 +254,7 @@ def test_a_refusal_is_escaped(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     monkeypatch.setattr(main.cli, "invoke", refuse)
     monkeypatch.setattr("sys.argv", ["nodewarden", "reload"])
     with pytest.raises(SystemExit):
-        main.main()
+        entry.main()
     assert is_safe(capsys.readouterr().err)
 
 

@@ -40,7 +40,7 @@ enabled = false
 
 def imported(directory: Path) -> tuple[str, str]:
     """Run the command; returns what it prints and what it complains of."""
-    command = [sys.executable, "-c", "from monitor.cli.main import main; main()", "fail2ban", "import"]
+    command = [sys.executable, "-c", "from monitor.cli.entry import main; main()", "fail2ban", "import"]
     done = subprocess.run([*command, directory.name], cwd=directory.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
@@ -113,7 +113,7 @@ def test_unreadable_directories(tmp_path: Path, content: bytes | None) -> None:
     command: list[str | Path] = [
         sys.executable,
         "-c",
-        "from monitor.cli.main import main; main()",
+        "from monitor.cli.entry import main; main()",
         "fail2ban",
         "import",
         tmp_path,

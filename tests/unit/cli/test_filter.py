@@ -249,7 +249,7 @@ def test_unusable_logs_and_filters(tmp_path: Path) -> None:
         command: list[str | Path] = [
             sys.executable,
             "-c",
-            "from monitor.cli.main import main; main()",
+            "from monitor.cli.entry import main; main()",
             "filter",
             "test",
             *words,

@@ -100,7 +100,7 @@ def test_any_expression_and_line(expression: str, line: str) -> None:
 
 def test_python_warns_no_operator() -> None:
     """A class in a class, as POSIX has it, is reported like any expression: without words of Python's."""
-    code = "import sys; from monitor.cli.main import main; sys.exit(main())"
+    code = "import sys; from monitor.cli.entry import main; sys.exit(main())"
     words = ["filter", "test", "--line", "x 192.0.2.1", "--expression", "^[[a-z] <ADDR>"]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
     assert (done.returncode, done.stderr, "1 matched" in done.stdout) == (0, "", True)

@@ -1,13 +1,91 @@
-"""What a command of the command line imports before it knows what it is to do: none of the daemon's parts."""
+"""What is imported before it is known what is to be done: only what every command, or every daemon, needs."""
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+from monitor.cli.entry import plain_run
+from monitor.settings.places import DEFAULT_PATH
 
 _HEAVY = ("monitor.bans", "monitor.daemon", "monitor.detectors", "monitor.filters", "monitor.state", "sqlite3", "yaml")
+_ON_DEMAND = (
+    "_hashlib",
+    "bcc",
+    "bcrypt",
+    "click",
+    "importlib.resources",
+    "monitor.cli.main",
+    "monitor.crowdsec.client",
+    "monitor.daemon.fleet.fleet",
+    "monitor.daemon.replay",
+    "monitor.filters.fail2ban.filters",
+    "monitor.fleet.redis.engine",
+    "monitor.lists.fetch",
+    "monitor.metrics.web_gate",
+    "monitor.notify.channels",
+    "redis",
+    "rich",
+    "ssl",
+    "typing_extensions",
+    "zoneinfo",
+)
+"""What a daemon loads only where its configuration asks for it."""
+
+
+def loaded(code: str) -> list[str]:
+    """Return the modules that a fresh Python has after some code."""
+    code += "; import sys; print('\\n'.join(sys.modules))"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
 
 def test_the_command_line_starts_light() -> None:
-    code = "import sys, monitor.cli.main; print('\\n'.join(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert "monitor.cli.main" in loaded
-    assert [name for name in loaded if name.startswith(_HEAVY)] == []
+    names = loaded("import monitor.cli.main")
+    assert "monitor.cli.main" in names
+    assert [name for name in names if name.startswith(_HEAVY)] == []
+
+
+def test_the_daemon_loads_what_its_configuration_asks_for(tmp_path: Path) -> None:
+    """A default configuration was loaded and tried out, as before a start."""
+    config = tmp_path / "nodewarden.yaml"
+    config.write_text("")
+    names = loaded(
+        "from monitor.cli import entry; entry._import_slim(); from monitor.daemon.life import service; "
+        f"from pathlib import Path; service.resume(Path({str(config)!r}))"
+    )
+    assert "monitor.daemon.life.assembly" in names
+    assert [
+        name for name in names if name in _ON_DEMAND or name.startswith(tuple(f"{one}." for one in _ON_DEMAND))
+    ] == []
+
+
+def test_tls_is_there_when_it_is_asked_for() -> None:
+    """What was left out of asyncio and hashlib can be imported later, and digests are the same."""
+    code = (
+        "from monitor.cli import entry; entry._import_slim(); import asyncio.base_events, hashlib, hmac; "
+        "assert asyncio.base_events.ssl is None; import ssl; ssl.create_default_context(); "
+        "assert hashlib.sha256(b'a').hexdigest().startswith('ca978112ca1b'); hashlib.blake2b(b'', key=b'k'); "
+        "import _hashlib; assert hmac.digest(b'k', b'm', 'sha256') == _hashlib.hmac_digest(b'k', b'm', 'sha256')"
+    )
+    assert "ssl" in loaded(code)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("run", (DEFAULT_PATH, False)),
+        ("run --config /a", (Path("/a"), False)),
+        ("run --config /a --watch", (Path("/a"), True)),
+        ("run --watch", None),
+        ("run --config", None),
+        ("run --config --watch", None),
+        ("run --help", None),
+        ("run --config=/a", None),
+        ("--socket /s run", None),
+        ("status", None),
+        ("", None),
+    ],
+)
+def test_what_units_pass_needs_no_command_line_library(line: str, expected: object) -> None:
+    assert plain_run(line.split()) == expected

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from monitor.cli.main import cli, main
+from monitor.cli.entry import main
+from monitor.cli.main import cli
 from monitor.cli.recorded_history import recording_directory
 from monitor.cli.replay import _KINDS
 from monitor.daemon.replay.foreign.kinds import Kind
@@ -251,7 +252,7 @@ def watch(event, arguments):
     if event.startswith(("socket.", "subprocess.", "os.exec", "os.posix_spawn")):
         print("TOUCHED", event, arguments, file=sys.stderr)
 sys.argv = ["nodewarden", "replay", *sys.argv[1:]]
-from monitor.cli.main import main
+from monitor.cli.entry import main
 if os.geteuid() == 0:
     os.setgroups([]), os.setgid(65534), os.setuid(65534)
 sys.addaudithook(watch)
@@ -277,7 +278,7 @@ def test_neither_the_kernel_nor_a_daemon_is_touched(config: Path, tmp_path: Path
 def test_standard_input_is_read(config: Path) -> None:
     """`zcat … | nodewarden replay -`."""
     command = [sys.executable, "-m", "monitor.cli.main", "replay", "-", "--config", str(config)]
-    command[1:3] = ["-c", "from monitor.cli.main import main; main()"]
+    command[1:3] = ["-c", "from monitor.cli.entry import main; main()"]
     data = pcap([(0.01 * n, ethernet(tcp(CLIENT, SERVER, (50_000, 1000 + n), 2))) for n in range(30)])
     done = subprocess.run(command, input=data, capture_output=True, check=False, timeout=60)
     assert CLIENT in done.stdout.decode(), done.stderr

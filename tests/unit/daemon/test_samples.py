@@ -1,5 +1,8 @@
 """What the pipeline knows as samples of the catalogue's metrics."""
 
+import pytest
+
+from monitor import native
 from monitor.bans.decision import Ending
 from monitor.daemon.catalogue import BY_NAME
 from monitor.daemon.life.samples import pipeline_samples
@@ -40,6 +43,14 @@ def ban(
 ) -> Ban:
     """Return a ban that began at 900 s."""
     return Ban(parse_network(network), strength, 900.0, until_s, "manual", "by hand", mode)
+
+
+def test_whether_native_code_is_in_use_is_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1 with the extension, 0 where it is turned off or was not built."""
+    for extension, value in ((object(), 1.0), (None, 0.0)):
+        monkeypatch.setattr(native, "extension", extension)
+        found = next(sample for sample in pipeline_samples(pipeline()) if sample[0] == "nodewarden_native_enabled")
+        assert found == ("nodewarden_native_enabled", (), value)
 
 
 def test_each_detector_tells_its_threshold_and_mode() -> None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.log_differences import compare
+from bench.log_differences import DifferenceError, compare
 from bench.log_mutations import filters
+from monitor.filters import confirmation
 from monitor.filters.connections import Connections
 from monitor.filters.definition import FilterDefinition
 from monitor.filters.library import load_filter
@@ -52,6 +53,20 @@ def test_hostile_blocks_of_many_filters() -> None:
     for number, (definition, lines) in enumerate(filters()[::_EIGHTH]):
         failures += compare(definition, lines, _LINES, number)
     assert failures
+
+
+def test_a_line_that_only_one_of_them_counts_is_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison fails where the counter of examined lines alone differs."""
+    extension()
+    add = confirmation._add
+
+    def count_one_more(log_filter: LogFilter, counts: list[int], reason: str) -> None:
+        add(log_filter, [counts[0] + 1, *counts[1:]], reason)
+
+    monkeypatch.setattr(confirmation, "_add", count_one_more)
+    definition, lines = next(each for each in filters() if each[0].name == "sshd")
+    with pytest.raises(DifferenceError, match="'candidates'"):
+        compare(definition, lines, 400, 1)
 
 
 def test_what_surrounds_an_address() -> None:

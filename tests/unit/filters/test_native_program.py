@@ -117,3 +117,16 @@ def test_words_that_are_no_program_are_refused_or_harmless() -> None:
     for words in (b"", b"1", b"\0" * 24, seeds[0] + b"\0", seeds[0] + b"\0\0\0\0", seeds[0][:-4]):
         with pytest.raises(ValueError, match=r"."):
             native.Program(words)
+
+
+def test_text_beyond_ascii_is_refused() -> None:
+    """Wherever in the text it stands: eight bytes are checked at a time, the last ones singly."""
+    program = extension().Program(compile_program(re.compile(r"a*")))
+    for length in range(1, 26):
+        assert program.match(b"a" * length) == (0, length)
+        for position in range(length):
+            text = bytearray(b"a" * length)
+            for byte in (0x80, 0xFF):
+                text[position] = byte
+                with pytest.raises(ValueError, match="not ASCII"):
+                    program.match(bytes(text))

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from monitor.model.addresses import parse_address, parse_network
 from monitor.model.errors import MalformedRecord
 from monitor.node.addresses import parse_resolvers
+from monitor.node.netlink_messages import split_attributes, split_messages
 from monitor.node.routes import InterfaceAddress, container_bridges, interface_address, route_hops, route_network
-from monitor.node.rtnetlink import Hops, nexthop, split_attributes, split_messages
+from monitor.node.rtnetlink import Hops, nexthop
 
 V4, V6 = parse_address("192.0.2.1"), parse_address("2001:db8::1")
 
