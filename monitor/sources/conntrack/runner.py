@@ -46,7 +46,6 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
         self._handshakes = Handshakes()
         self._health: TableHealth | None = None
         self._health_reader, self._listen_reader = HealthReader(), ListenReader()
-        self._records_seen = 0
         self._told: tuple[object, ...] = ()
         self._tell_at_s = 0.0
         self._health_trouble = ""
@@ -85,12 +84,11 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
             self._renew()
 
     def has_news(self) -> bool:
-        """Return whether something came or waits."""
+        """Return whether something waits; what came is an input of the pipeline."""
         if self._source is None:
             return super().has_news()
-        before, self._records_seen = self._records_seen, self.stats.records
         is_waiting = self._is_blind or self._handshakes.stats.pending or self._source.is_listing
-        return bool(is_waiting) or self._records_seen != before or super().has_news()
+        return bool(is_waiting) or super().has_news()
 
     def problems(self) -> list[str]:
         """Say what is wrong."""

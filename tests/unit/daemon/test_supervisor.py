@@ -16,6 +16,7 @@ from monitor.daemon.life.service import Service
 from monitor.daemon.life.supervisor import Supervisor
 from monitor.daemon.life.systemd import ServiceManager
 from monitor.daemon.life.upkeep import Upkeep
+from monitor.model.flows import FlowBatch
 from monitor.settings.load import load
 from tests.unit.config.support import write
 
@@ -202,6 +203,12 @@ def test_news_are_what_happens_or_is_wrong(tmp_path: Path, monkeypatch: pytest.M
         assert service._has_news()
         service._inputs_known = service.pipeline.inputs_total
         assert not service._has_news()
+        service.pipeline.process([FlowBatch(1000.0, ended=[(None, 7, None)])], 1000.0)
+        assert not service._has_news()
+        for batch in (FlowBatch(1001.0, completions=1), FlowBatch(1002.0, has_gap=True)):
+            service.pipeline.process([batch], batch.time_s)
+            assert service._has_news()
+            service._inputs_known = service.pipeline.inputs_total
         service._problems.changes(["something is wrong"])
         assert service._has_news()
         service._problems.changes([])
